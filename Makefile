@@ -1,0 +1,108 @@
+# `make` alone says what there is to do.
+
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory --no-builtin-rules
+
+BIN := .venv/bin
+UV := $(BIN)/uv
+MINISTACK := .emulators/ministack/bin/ministack
+TOOLS := .emulators/tools
+COMPOSE := docker compose --file deploy/compose/compose.yaml
+COMPILE := $(UV) pip compile --no-config --quiet --universal --python-version 3.11 --generate-hashes \
+           --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
+
+# more than a few servers at once help nobody; PYTEST_WORKERS=0 shows one test after another
+PYTEST_WORKERS ?= auto
+PYTEST := $(BIN)/pytest --numprocesses $(PYTEST_WORKERS) --maxprocesses 4 --quiet
+
+.PHONY: help demo test test-long lint fmt types imports validators check lock up down bench clean
+
+help: ## what there is to do
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-12s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: .venv/.installed-demo $(MINISTACK) ## watch a table replicate: nothing to set up, about a minute
+	@$(BIN)/replicator demo $(ARGS)
+
+test: .venv/.installed-dev $(MINISTACK) ## all tests but the long ones, on real parts started for them
+	@$(PYTEST) -m "not long and not bench" $(ARGS)
+
+test-long: .venv/.installed-dev $(MINISTACK) ## the tests that take minutes
+	@$(PYTEST) -m long $(ARGS)
+
+lint: .venv/.installed-dev ## ruff: rules and format
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --check --quiet . || { echo "not formatted; run: make fmt"; exit 1; }
+
+fmt: .venv/.installed-dev ## let ruff format and mend
+	@$(BIN)/ruff check --fix-only --quiet .
+	@$(BIN)/ruff format --quiet .
+
+types: .venv/.installed-dev ## mypy --strict
+	@$(BIN)/mypy --no-error-summary
+
+imports: .venv/.installed-dev ## imports point down
+	@report=$$($(BIN)/lint-imports --no-cache) || { echo "$$report"; exit 1; }
+
+validators: $(TOOLS)/.installed ## what is not Python: Dockerfile, compose file, YAML, shell
+	@$(TOOLS)/bin/hadolint Dockerfile
+	@$(TOOLS)/bin/check-jsonschema --quiet --builtin-schema vendor.compose-spec deploy/compose/compose.yaml
+	@$(TOOLS)/bin/yamllint --strict .
+	@$(TOOLS)/bin/shellcheck .ci/run
+	@if command -v promtool >/dev/null; then promtool check config deploy/compose/prometheus.yml >/dev/null; fi
+
+check: lint types imports validators test ## all that a change must pass
+
+bench: .venv/.installed-dev $(MINISTACK) ## measure; prints, judges nothing
+	@$(BIN)/pytest --quiet --capture=no -m bench $(ARGS)
+
+up: ## DynamoDB Local, PostgreSQL, replicator and Prometheus in containers
+	@$(COMPOSE) up --build --detach --wait
+	@echo "status http://127.0.0.1:8080/  prometheus http://127.0.0.1:9090/"
+
+down: ## stop them and forget their data
+	@$(COMPOSE) down --volumes
+
+lock: $(UV) ## compile requirements/*.txt anew
+	@$(COMPILE) pyproject.toml --output-file requirements/runtime.txt $(LOCK_ARGS)
+	@$(COMPILE) pyproject.toml --extra demo --constraints requirements/runtime.txt --output-file requirements/demo.txt $(LOCK_ARGS)
+	@for name in build dev ministack tools; do \
+	  $(COMPILE) requirements/$$name.in --output-file requirements/$$name.txt $(LOCK_ARGS); done
+
+clean: ## remove what was built, environments and emulators too
+	@rm -rf .venv .emulators build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage htmlcov
+
+# --- environments -----------------------------------------------------------------------------------------------
+
+# uv is quick; where it cannot work (another index or certificate is configured for pip alone), pip does the same
+install = $(UV) pip install --quiet --require-hashes --python $(1) -r $(2) 2>/dev/null \
+          || $(1) -m pip install --quiet --disable-pip-version-check --require-hashes -r $(2)
+
+# the first of these that is new enough; PYTHON=… chooses
+PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11 python3.14; do \
+  if $$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then echo $$name; break; fi; done)
+
+$(UV): requirements/build.txt
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; name it with PYTHON=…" >&2; exit 1; }
+	@test -x $(BIN)/python || { echo "creating .venv with $$($(PYTHON) --version)"; $(PYTHON) -m venv .venv; }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/build.txt
+	@touch $@
+
+.venv/.installed-%: requirements/%.txt pyproject.toml $(UV)
+	@echo "installing requirements/$*.txt into .venv"
+	@$(call install,$(BIN)/python,$<)
+	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --offline --editable .
+	@touch $@
+
+$(MINISTACK): requirements/ministack.txt $(UV)
+	@echo "installing ministack, an emulator of DynamoDB, into .emulators/ministack"
+	@$(BIN)/python -m venv .emulators/ministack
+	@$(call install,.emulators/ministack/bin/python,$<)
+	@touch $@
+
+$(TOOLS)/.installed: requirements/tools.txt $(UV)
+	@echo "installing validators into $(TOOLS)"
+	@$(BIN)/python -m venv $(TOOLS)
+	@$(call install,$(TOOLS)/bin/python,$<)
+	@touch $@

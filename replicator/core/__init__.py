@@ -1,0 +1,1 @@
+"""Everything that thinks: batches into plans, leases into plans, shards into lineage. Pure."""

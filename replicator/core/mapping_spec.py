@@ -1,0 +1,73 @@
+"""What a configuration says about one source table and its targets, as plain facts."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+KeyType = Literal["S", "N", "B"]
+OnDelete = Literal["delete", "soft", "ignore"]
+OnError = Literal["dead_letter", "halt"]
+OnInvalid = Literal["reject", "null"]
+OnNul = Literal["reject", "strip", "replace"]
+OnGap = Literal["stop", "resnapshot", "continue"]
+InitialLoad = Literal["snapshot", "stream", "none"]
+TimeFormat = Literal["iso8601", "epoch_s", "epoch_ms", "epoch_us"]
+
+
+@dataclass(frozen=True, slots=True)
+class SourceKey:
+    """The key attributes of a DynamoDB table, partition key first, with their types."""
+
+    attributes: tuple[tuple[str, KeyType], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class KeyColumnSpec:
+    """A key column: `attribute` is the name of a key attribute; `type` None means its default."""
+
+    name: str
+    attribute: str
+    type: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnSpec:
+    """A mapped column: `path` leads to a value in the item (see `routing.parse_path`)."""
+
+    name: str
+    path: str
+    type: str
+    format: TimeFormat | None = None
+    on_invalid: OnInvalid = "reject"
+    nul: OnNul = "reject"
+
+
+@dataclass(frozen=True, slots=True)
+class TargetSpec:
+    """One entry of `into`.
+
+    `key` None: the table's own key attributes under their names and types. `columns` None:
+    document mode (key columns and `data jsonb`). `rest` names the jsonb column of everything
+    unmapped, None drops it. `when` is the condition as configured: a mapping from path to operators.
+    """
+
+    target: str
+    when: Any | None = None
+    key: tuple[KeyColumnSpec, ...] | None = None
+    columns: tuple[ColumnSpec, ...] | None = None
+    rest: str | None = None
+    on_delete: OnDelete = "delete"
+    on_expire: OnDelete = "delete"
+    on_error: OnError = "dead_letter"
+    history: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TableSpec:
+    """One entry of `tables`: `name` is ours, `table` is the DynamoDB table's name or ARN."""
+
+    name: str
+    table: str
+    targets: tuple[TargetSpec, ...]
+    initial_load: InitialLoad = "snapshot"
+    on_gap: OnGap = "stop"
+    max_dead_letters: int = 1000

@@ -1,0 +1,159 @@
+"""What happened, once, as facts: the engine reports them, monitoring decides on numbers and lines."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from replicator.core.records import Event
+
+Outcome = Literal["applied", "superseded", "filtered", "dead_letter", "duplicate"]
+Operation = Literal["upsert", "delete", "append"]
+GapKind = Literal["possible", "certain"]
+
+
+@dataclass(frozen=True, slots=True)
+class BatchApplied:
+    """One transaction was committed.
+
+    `records` counts every record of the batch once; `replication_seconds` holds, for each second of
+    creation time in the batch, its age at COMMIT and how many records share it.
+    """
+
+    table: str
+    shard_id: str
+    records: Mapping[tuple[Event | Literal["snapshot"], Outcome], int]
+    rows: Mapping[tuple[str, Operation], int]
+    unmapped: Mapping[str, int]
+    apply_seconds: float
+    replication_seconds: tuple[tuple[float, int], ...]
+    last_created_at: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class RecordRejected:
+    """A record became a dead letter. `reason` names attribute and column, never a value."""
+
+    table: str
+    target: str
+    shard_id: str
+    sequence_number: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ShardClaimed:
+    """The shard's position was claimed in PostgreSQL. `rewound`: it is behind the checkpoint."""
+
+    table: str
+    shard_id: str
+    epoch: int
+    position: int | None
+    rewound: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ShardEnded:
+    """All records of the shard are committed; its children may start."""
+
+    table: str
+    shard_id: str
+    children: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Fenced:
+    """PostgreSQL refused a batch because another worker claimed the shard; nothing was written."""
+
+    table: str
+    shard_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseTaken:
+    """A lease is ours now; `previous_owner` None means that nobody held it."""
+
+    table: str
+    shard_id: str
+    previous_owner: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseLost:
+    """Another worker has the lease, or it is too old to be trusted."""
+
+    table: str
+    shard_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseReleased:
+    """We gave the lease back."""
+
+    table: str
+    shard_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class GapFound:
+    """Records may be lost, or are; `remedy` is the command that heals it."""
+
+    table: str
+    shard_id: str | None
+    kind: GapKind
+    detail: str
+    remedy: str
+
+
+@dataclass(frozen=True, slots=True)
+class TableHalted:
+    """A table stopped until a person acts; the others go on."""
+
+    table: str
+    reason: str
+    remedy: str
+
+
+@dataclass(frozen=True, slots=True)
+class SourceAnswered:
+    """One AWS call ended. `outcome` is "ok" or the error's code."""
+
+    operation: str
+    outcome: str
+
+
+@dataclass(frozen=True, slots=True)
+class TaskFailed:
+    """A supervised task failed and will be tried again after `retry_seconds`."""
+
+    task: str
+    table: str | None
+    error: BaseException
+    retry_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class TaskStuck:
+    """A supervised task made no progress for too long. `cancelled` False: it cannot be ended."""
+
+    task: str
+    table: str | None
+    silent_seconds: float
+    cancelled: bool
+
+
+Observation = (
+    BatchApplied
+    | RecordRejected
+    | ShardClaimed
+    | ShardEnded
+    | Fenced
+    | LeaseTaken
+    | LeaseLost
+    | LeaseReleased
+    | GapFound
+    | TableHalted
+    | SourceAnswered
+    | TaskFailed
+    | TaskStuck
+)
+Observe = Callable[[Observation], None]

@@ -1,0 +1,1 @@
+"""The loops that read, apply and coordinate, written against ports. No clients."""

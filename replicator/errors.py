@@ -1,0 +1,149 @@
+"""Every named failure, with what is to be done about it."""
+
+from enum import Enum
+from typing import ClassVar
+
+
+class Disposition(Enum):
+    """What the supervisor does with a failure."""
+
+    RETRY = "retry"  # wait and do the same again
+    RELEASE = "release"  # forget what we believe, claim again
+    REJECT = "reject"  # a record's fault: set it aside, go on
+    GAP = "gap"  # records may be lost: the table's on_gap decides
+    HALT = "halt"  # stop this table and call a person
+    REFUSE = "refuse"  # wrong usage or configuration: end with exit code 2
+
+
+class ReplicatorError(Exception):
+    """Base of all; `remedy` is the command or change that mends it, in words for a person."""
+
+    disposition: ClassVar[Disposition] = Disposition.RETRY
+
+    def __init__(self, message: str, *, remedy: str | None = None) -> None:
+        super().__init__(message)
+        self.remedy = remedy
+
+
+class ConfigurationError(ReplicatorError):
+    """The configuration or the command line is wrong; nothing was started."""
+
+    disposition = Disposition.REFUSE
+
+
+class MigrationDue(ConfigurationError):
+    """The control schema or a target table is older than this code or configuration."""
+
+
+class SourceUnavailable(ReplicatorError):
+    """DynamoDB did not answer, throttled us, or answered with a fault of its own."""
+
+
+class SourceDenied(SourceUnavailable):
+    """DynamoDB refused our credentials or permissions; tried again slowly, never dropped."""
+
+
+class IteratorExpired(SourceUnavailable):
+    """A shard iterator passed its 15 minutes; a new one is obtained from the position."""
+
+
+class PositionTrimmed(ReplicatorError):
+    """The position asked for is older than what the shard still holds."""
+
+    disposition = Disposition.GAP
+
+
+class ShardVanished(ReplicatorError):
+    """The stream no longer knows the shard."""
+
+    disposition = Disposition.GAP
+
+
+class StreamVanished(ReplicatorError):
+    """The stream, or its table, does not exist."""
+
+    disposition = Disposition.GAP
+
+
+class StreamUnfit(ReplicatorError):
+    """The table has no stream, or one whose view type cannot be replicated."""
+
+    disposition = Disposition.HALT
+
+
+class UnknownRecord(ReplicatorError):
+    """The stream holds a record whose meaning we do not know; skipping it could lose data."""
+
+    disposition = Disposition.HALT
+
+
+class SinkUnavailable(ReplicatorError):
+    """PostgreSQL cannot be reached or cannot work now; the connection is thrown away."""
+
+    disposition = Disposition.RELEASE
+
+
+class SinkBusy(ReplicatorError):
+    """A lock, deadlock or serialisation failure: the same batch may succeed at once."""
+
+
+class BatchTooSlow(SinkBusy):
+    """The statement timeout ended the batch: half of it is tried."""
+
+
+class SchemaMismatch(ReplicatorError):
+    """The target does not fit the mapping: missing table, column, type or right."""
+
+    disposition = Disposition.HALT
+
+
+class RowRejected(ReplicatorError):
+    """PostgreSQL refuses the values of at least one row of the batch."""
+
+    disposition = Disposition.REJECT
+
+
+class Fenced(ReplicatorError):
+    """Another worker claimed the shard since we did; nothing was written."""
+
+    disposition = Disposition.RELEASE
+
+
+class NotClaimable(ReplicatorError):
+    """The shard may not be worked on now: its parent is unfinished, or its table stopped."""
+
+    disposition = Disposition.RELEASE
+
+
+class PositionLost(ReplicatorError):
+    """A position we know we had is gone from the control schema."""
+
+    disposition = Disposition.HALT
+
+
+class TooManyDeadLetters(ReplicatorError):
+    """A table has more open dead letters than its configuration allows."""
+
+    disposition = Disposition.HALT
+
+
+class LeaseLost(ReplicatorError):
+    """The lease row says that the shard is no longer ours."""
+
+    disposition = Disposition.RELEASE
+
+
+class CoordinationUnavailable(ReplicatorError):
+    """The lease table cannot be read or written now."""
+
+
+class Rejected(ReplicatorError):
+    """One attribute does not convert exactly to its column; the record becomes a dead letter."""
+
+    disposition = Disposition.REJECT
+
+    def __init__(self, reason: str, *, attribute: str, column: str | None) -> None:
+        where = f"attribute {attribute!r}" + (f", column {column!r}" if column else "")
+        super().__init__(f"{where}: {reason}")
+        self.attribute = attribute
+        self.column = column

@@ -1,0 +1,1 @@
+"""Observations become numbers, lines and pages."""

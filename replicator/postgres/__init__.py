@@ -1,0 +1,1 @@
+"""The sink: the only importer of asyncpg."""
