@@ -43,7 +43,7 @@ types: .venv/.installed-dev ## mypy --strict
 	@$(BIN)/mypy --no-error-summary
 
 imports: .venv/.installed-dev ## imports point down
-	@report=$$($(BIN)/lint-imports --no-cache) || { echo "$$report"; exit 1; }
+	@report=$$($(BIN)/lint-imports --no-cache --no-logo) || { echo "$$report"; exit 1; }
 
 validators: $(TOOLS)/.installed ## what is not Python: Dockerfile, compose file, YAML, shell
 	@$(TOOLS)/bin/hadolint Dockerfile

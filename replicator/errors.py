@@ -62,7 +62,7 @@ class ShardVanished(ReplicatorError):
 class StreamVanished(ReplicatorError):
     """The stream, or its table, does not exist."""
 
-    disposition = Disposition.GAP
+    disposition = Disposition.HALT
 
 
 class StreamUnfit(ReplicatorError):
@@ -93,6 +93,12 @@ class BatchTooSlow(SinkBusy):
 
 class SchemaMismatch(ReplicatorError):
     """The target does not fit the mapping: missing table, column, type or right."""
+
+    disposition = Disposition.HALT
+
+
+class RowRefused(ReplicatorError):
+    """A record does not fit a target that says `on_error: halt`."""
 
     disposition = Disposition.HALT
 

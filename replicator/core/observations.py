@@ -1,4 +1,4 @@
-"""What happened, once, as facts: the engine reports them, monitoring decides on numbers and lines."""
+"""What happened, once, as facts: the engine reports, monitoring decides on numbers and lines."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -8,6 +8,7 @@ from replicator.core.records import Event
 
 Outcome = Literal["applied", "superseded", "filtered", "dead_letter", "duplicate"]
 Operation = Literal["upsert", "delete", "append"]
+RecordOutcome = tuple[Event | Literal["snapshot"], Outcome]
 GapKind = Literal["possible", "certain"]
 
 
@@ -21,7 +22,7 @@ class BatchApplied:
 
     table: str
     shard_id: str
-    records: Mapping[tuple[Event | Literal["snapshot"], Outcome], int]
+    records: Mapping[RecordOutcome, int]
     rows: Mapping[tuple[str, Operation], int]
     unmapped: Mapping[str, int]
     apply_seconds: float

@@ -1,4 +1,4 @@
-"""The entries of a stream as read, addressed and dated; images stay raw JSON until they are needed."""
+"""The entries of a stream, addressed and dated; images stay raw JSON until they are needed."""
 
 import json
 from typing import Any, Literal, get_args
@@ -130,4 +130,4 @@ def _record(wire: _Record) -> StreamRecord:
 
 def _image(raw: msgspec.Raw) -> memoryview | None:
     view = memoryview(raw)
-    return view if view.nbytes and view != b"null" else None
+    return view if view.nbytes and bytes(view[:5]) != b"null" else None

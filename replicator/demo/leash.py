@@ -1,11 +1,12 @@
 """A server process that never outlives whoever started it.
 
-The server's parent is not us but this very file, run as a program: it waits for the pipe to us to close, by whatever
-death, then ends the server and removes what it left.
-A parent-death signal would do less: it exists on Linux only, is tied to a thread instead of a process, and removes nothing.
+The server's parent is this very file, run as a program.
+It waits for our pipe to close, by whatever death, then ends the server and removes its files.
+A parent-death signal would do less: only Linux has it, it follows a thread, it removes nothing.
 """
 
 import argparse
+import contextlib
 import os
 import shutil
 import signal
@@ -19,26 +20,30 @@ GRACE_SECONDS = 5.0
 
 
 class Leashed:
-    """A running server; it ends when `close` is called, when it is told to, or when we die."""
+    """A server started for us; it ends when we close it or die."""
 
     def __init__(
         self,
-        command: Sequence[str],
+        command: Sequence[str | Path],
         *,
         log: Path,
         environment: Mapping[str, str],
+        stop_signal: signal.Signals = signal.SIGTERM,
         user: int | None = None,
         remove: Path | None = None,
     ) -> None:
-        """Start `command`, as `user` when given, with both outputs appended to `log`.
+        """Start `command`, as `user` when given, with everything it prints appended to `log`.
 
-        `remove` is deleted if we die without saying goodbye; otherwise it is the caller's.
+        `remove` is deleted if we die without having closed; otherwise it is the caller's.
         """
-        options = [f"--user={user}"] if user is not None else []
-        options += [f"--remove={remove}"] if remove is not None else []
+        self._stop_signal = stop_signal
+        options = [f"--stop-signal={stop_signal.value}"]
+        options += [] if user is None else [f"--user={user}"]
+        options += [] if remove is None else [f"--remove={remove}"]
         with log.open("ab") as output:
             self._keeper = subprocess.Popen(
-                [sys.executable, "-I", __file__, *options, "--", *command],
+                [sys.executable, "-IS", __file__, *options, "--", *map(str, command)],
+                bufsize=0,
                 stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=output,
@@ -46,10 +51,6 @@ class Leashed:
                 cwd="/",
                 start_new_session=True,  # Ctrl-C is for us; we then end our servers in order
             )
-
-    def running(self) -> bool:
-        """Whether the server has not ended."""
-        return self._keeper.poll() is None
 
     def ended_within(self, seconds: float) -> bool:
         """Wait so long at most; whether the server has ended."""
@@ -60,22 +61,25 @@ class Leashed:
         return True
 
     def tell(self, number: signal.Signals) -> None:
-        """Pass a signal on to the server; nothing happens if it has ended."""
-        if self.running() and self._keeper.stdin is not None:
+        """Pass a signal on to the server; without effect once it has ended."""
+        assert self._keeper.stdin is not None  # noqa: S101  # it was asked for above
+        with contextlib.suppress(BrokenPipeError, ValueError):
             self._keeper.stdin.write(b"%d\n" % number)
-            self._keeper.stdin.flush()
 
-    def close(self) -> None:
+    def close(self, stop_signal: signal.Signals | None = None) -> None:
         """End the server: politely, after GRACE_SECONDS by force."""
-        self.tell(signal.SIGTERM)
+        self.tell(stop_signal or self._stop_signal)
         if not self.ended_within(GRACE_SECONDS):
             self.tell(signal.SIGKILL)
-            self._keeper.wait(GRACE_SECONDS)
-        if self._keeper.stdin is not None:
-            self._keeper.stdin.close()
+            self._keeper.wait()
+        assert self._keeper.stdin is not None  # noqa: S101
+        self._keeper.stdin.close()
 
 
-def _keep(command: Sequence[str], *, user: int | None, remove: Path | None) -> int:
+def keep(
+    command: Sequence[str], *, stop_signal: signal.Signals, user: int | None, remove: Path | None
+) -> int:
+    """Run a server until it ends or standard input closes; return its exit code."""
     server = subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,
@@ -84,21 +88,40 @@ def _keep(command: Sequence[str], *, user: int | None, remove: Path | None) -> i
         group=user,
         extra_groups=None if user is None else [],
     )
-    listener = threading.Thread(target=_listen, args=(server, remove), daemon=True)
-    listener.start()
+    abandoned = threading.Event()
+
+    def listen() -> None:
+        for line in sys.stdin.buffer:
+            server.send_signal(int(line))
+        abandoned.set()
+        server.send_signal(stop_signal)
+        try:
+            server.wait(GRACE_SECONDS)
+        except subprocess.TimeoutExpired:
+            os.killpg(server.pid, signal.SIGKILL)
+
+    threading.Thread(target=listen, daemon=True).start()
     code = server.wait()
-    if remove is not None and not remove.exists():
-        return code
+    if abandoned.is_set() and remove is not None:
+        shutil.rmtree(remove, ignore_errors=True)
     return code
 
 
-def _listen(server: subprocess.Popen[bytes], remove: Path | None) -> None:
-    for line in sys.stdin.buffer:
-        server.send_signal(int(line))
-    server.terminate()
-    try:
-        server.wait(GRACE_SECONDS)
-    except subprocess.TimeoutExpired:
-        os.killpg(server.pid, signal.SIGKILL)
-    if remove is not None:
-        shutil.rmtree(remove, ignore_errors=True)
+def main() -> int:
+    """Read the command line that Leashed writes."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--stop-signal", type=int, required=True)
+    parser.add_argument("--user", type=int)
+    parser.add_argument("--remove", type=Path)
+    parser.add_argument("command", nargs="+")
+    given = parser.parse_args()
+    return keep(
+        given.command,
+        stop_signal=signal.Signals(given.stop_signal),
+        user=given.user,
+        remove=given.remove,
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

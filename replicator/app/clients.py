@@ -1,0 +1,35 @@
+"""AWS clients of one process, one for each place and service."""
+
+from contextlib import AsyncExitStack
+
+from types_aiobotocore_dynamodb import DynamoDBClient
+
+from replicator.core.observations import Observe
+from replicator.sources.clients import SourceConnection, open_client
+from replicator.sources.dynamodb_streams import DynamoDBStreams
+
+
+class Clients:
+    """Opens what is asked for once, and closes it with the stack."""
+
+    def __init__(self, stack: AsyncExitStack, observe: Observe) -> None:
+        self._stack = stack
+        self._observe = observe
+        self._tables: dict[SourceConnection, DynamoDBClient] = {}
+        self._streams: dict[SourceConnection, DynamoDBStreams] = {}
+
+    async def tables(self, connection: SourceConnection) -> DynamoDBClient:
+        """A client for tables."""
+        if connection not in self._tables:
+            client = await self._stack.enter_async_context(open_client("dynamodb", connection))
+            self._tables[connection] = client
+        return self._tables[connection]
+
+    async def streams(self, connection: SourceConnection) -> DynamoDBStreams:
+        """The streams of one place."""
+        if connection not in self._streams:
+            client = await self._stack.enter_async_context(
+                open_client("dynamodbstreams", connection)
+            )
+            self._streams[connection] = DynamoDBStreams(client, self._observe)
+        return self._streams[connection]

@@ -1,0 +1,259 @@
+"""`run`: prepares, works until asked to stop or caught up, drains, and says how it ended."""
+
+import asyncio
+import signal
+import socket
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+
+from replicator import __version__
+from replicator.app.clients import Clients
+from replicator.app.monitoring import Monitoring
+from replicator.app.preparing import Prepared, describe_all, refuse_if_due, refuse_snapshots
+from replicator.clock import SystemClock
+from replicator.config.connections import source_connection, target_connection
+from replicator.config.settings import Settings
+from replicator.coordination.dynamodb import DynamoDBLeases
+from replicator.core.mapping import TableMapping
+from replicator.core.observations import TableHalted, TaskFailed
+from replicator.engine.discovery import Discovery
+from replicator.engine.pipeline import Pipeline
+from replicator.engine.table import Table
+from replicator.engine.waiting import Backoff, one_failure, stopped_within
+from replicator.engine.worker import Worker, WorkerSettings
+from replicator.errors import ConfigurationError, Disposition, ReplicatorError
+from replicator.monitoring.logs import logger
+from replicator.postgres.claims import Claims
+from replicator.postgres.database import Database
+from replicator.postgres.incidents import Incidents
+from replicator.postgres.positions import Positions
+from replicator.postgres.sink import PostgresSink
+from replicator.sources.clients import SourceConnection
+from replicator.sources.describe import describe_table, require_fit_stream
+from replicator.sources.dynamodb_streams import label_time
+
+CAUGHT_UP_LOOK_SECONDS = 0.2
+BATCH_MODE_IDLE_SECONDS = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a run ended. `stopped`: tables that a gap, a halt or a person stopped."""
+
+    stopped: tuple[str, ...]
+    new_dead_letters: int
+
+
+async def run(settings: Settings, *, until_caught_up: bool = False) -> Ended:
+    """Replicate until SIGTERM or SIGINT, or until everything in the streams now is applied.
+
+    ConfigurationError before anything was started; an unreachable server is waited for.
+    """
+    stopping = asyncio.Event()
+    _stop_on_signals(stopping)
+    daemon = Daemon(settings, until_caught_up=until_caught_up)
+    return await daemon.run(stopping)
+
+
+class Daemon:
+    """One process: its monitoring, its clients, its worker."""
+
+    def __init__(self, settings: Settings, *, until_caught_up: bool) -> None:
+        self._settings = settings
+        self._until_caught_up = until_caught_up
+        self._clock = SystemClock()
+        self._worker_id = f"{socket.gethostname()[:20]}-{uuid.uuid4().hex[:12]}"
+        self._monitoring = Monitoring(self._clock)
+        self._log = logger(worker=self._worker_id, deployment=settings.deployment)
+        self._database = Database(
+            target_connection(settings.target),
+            deployment=settings.deployment,
+            control_schema=settings.target.control_schema,
+            pool_size=settings.target.pool_size,
+            worker_id=self._worker_id,
+        )
+
+    async def run(self, stopping: asyncio.Event) -> Ended:
+        """Serve pages from the first moment, work when everything is there."""
+        http = self._settings.http
+        started_at = self._clock.now()
+        try:
+            async with (
+                AsyncExitStack() as stack,
+                self._monitoring.pages(host=http.host, port=http.port) as port,
+            ):
+                self._log.info("started", version=__version__, http=f"{http.host}:{port}")
+                clients = Clients(stack, self._monitoring.observe)
+                prepared = await self._prepare(clients, stopping)
+                if prepared is None:
+                    return Ended((), 0)
+                return await self._work(prepared, clients, stopping, started_at)
+        finally:
+            self._monitoring.close()
+            await self._database.close()
+            self._log.info("ended")
+
+    async def _prepare(self, clients: Clients, stopping: asyncio.Event) -> Prepared | None:
+        """What `run` needs; waits for servers that are away. None when asked to stop."""
+        backoff = Backoff(base=0.5, cap=10.0)
+        while not stopping.is_set():
+            try:
+                return await self._prepare_once(clients)
+            except ReplicatorError as error:
+                if error.disposition is Disposition.REFUSE:
+                    raise
+                seconds = backoff.next_seconds()
+                self._monitoring.health.set_ready("target", ok=False, why=str(error))
+                self._monitoring.observe(TaskFailed("prepare", None, error, seconds))
+                await stopped_within(stopping, seconds)
+        return None
+
+    async def _prepare_once(self, clients: Clients) -> Prepared:
+        prepared = await describe_all(self._settings, clients)
+        await refuse_if_due(self._database, self._settings, prepared.mappings)
+        tables = await Positions(self._database).tables()
+        started = frozenset(name for name, facts in tables.items() if facts.start_at is not None)
+        refuse_snapshots(prepared.mappings, started)
+        incidents = Incidents(self._database)
+        for name, error in prepared.unfit.items():
+            remedy = f"{error.remedy}; then run `replicator resume --table {name}`"
+            self._monitoring.observe(TableHalted(name, str(error), remedy))
+            if name in tables:
+                await incidents.halt(name, reason=str(error), remedy=remedy)
+        self._monitoring.health.set_ready("configuration", ok=True)
+        return prepared
+
+    async def _work(
+        self,
+        prepared: Prepared,
+        clients: Clients,
+        stopping: asyncio.Event,
+        started_at: datetime,
+    ) -> Ended:
+        leases = await self._leases(clients)
+        tables = [await self._table(mapping, clients, leases) for mapping in prepared.mappings]
+        worker = self._worker(tables, leases)
+        self._monitoring.worker = worker
+        self._monitoring.watch(["look", "renew"])
+        finished = asyncio.Event()
+        async with one_failure() as tasks:
+            tasks.create_task(self._monitoring.publish(self._database, finished), name="publish")
+            if self._until_caught_up:
+                tasks.create_task(
+                    self._stop_when_caught_up(worker, started_at, stopping), name="catch up"
+                )
+            await self._ensure_lease_table(leases, stopping)
+            await worker.run(stopping)
+            ended = await self._ended(prepared)
+            finished.set()
+        return ended
+
+    async def _leases(self, clients: Clients) -> DynamoDBLeases:
+        coordination = self._settings.coordination
+        place = source_connection(self._settings.coordination_source())
+        return DynamoDBLeases(
+            await clients.tables(place),
+            self._monitoring.observe,
+            table=coordination.table,
+            deployment=self._settings.deployment,
+            worker_id=self._worker_id,
+        )
+
+    async def _ensure_lease_table(self, leases: DynamoDBLeases, stopping: asyncio.Event) -> None:
+        backoff = Backoff(base=0.5, cap=10.0)
+        while not stopping.is_set():
+            try:
+                await leases.ensure_table()
+            except ReplicatorError as error:
+                if error.disposition is Disposition.REFUSE:
+                    raise
+                seconds = backoff.next_seconds()
+                self._monitoring.observe(TaskFailed("lease table", None, error, seconds))
+                await stopped_within(stopping, seconds)
+            else:
+                return
+
+    async def _table(
+        self, mapping: TableMapping, clients: Clients, leases: DynamoDBLeases
+    ) -> Table:
+        spec = mapping.spec
+        place = source_connection(self._settings.source_of(spec.name))
+        source = await clients.streams(place)
+        observe = self._monitoring.observe
+        return Table(
+            spec.name,
+            mapping,
+            source,
+            Discovery(
+                spec,
+                describe_stream=partial(_describe_stream, clients, place, spec.table),
+                source=source,
+                positions=Positions(self._database),
+                incidents=Incidents(self._database),
+                leases=leases,
+                observe=observe,
+                clock=self._clock,
+            ),
+            Pipeline(
+                spec.name, mapping, PostgresSink(self._database, mapping), observe, self._clock
+            ),
+        )
+
+    def _worker(self, tables: list[Table], leases: DynamoDBLeases) -> Worker:
+        settings = self._settings
+        idle = settings.poll.idle_seconds_max
+        return Worker(
+            WorkerSettings(
+                worker_id=self._worker_id,
+                version=__version__,
+                lease_seconds=settings.coordination.lease_seconds,
+                idle_seconds_max=min(idle, BATCH_MODE_IDLE_SECONDS)
+                if self._until_caught_up
+                else idle,
+            ),
+            tables,
+            claims=Claims(self._database, self._worker_id),
+            positions=Positions(self._database),
+            incidents=Incidents(self._database),
+            leases=leases,
+            observe=self._monitoring.observe,
+            clock=self._clock,
+            beat=self._monitoring.beat,
+            unrecoverable=self._monitoring.health.unrecoverable,
+        )
+
+    async def _stop_when_caught_up(
+        self, worker: Worker, started_at: datetime, stopping: asyncio.Event
+    ) -> None:
+        while not await stopped_within(stopping, CAUGHT_UP_LOOK_SECONDS):
+            if await worker.is_caught_up(started_at):
+                stopping.set()
+
+    async def _ended(self, prepared: Prepared) -> Ended:
+        """Which tables are stopped now, as far as PostgreSQL still tells."""
+        try:
+            facts = await Positions(self._database).tables()
+        except ReplicatorError:
+            return Ended(tuple(prepared.unfit), 0)
+        names = {mapping.spec.name for mapping in prepared.mappings}
+        stopped = [
+            name for name, table in facts.items() if name in names and (table.halted or table.gaps)
+        ]
+        return Ended((*stopped, *prepared.unfit), self._monitoring.dead_letters)
+
+
+async def _describe_stream(
+    clients: Clients, place: SourceConnection, table: str
+) -> tuple[str, datetime]:
+    arn = require_fit_stream(await describe_table(await clients.tables(place), table))
+    return arn, label_time(arn)
+
+
+def _stop_on_signals(stopping: asyncio.Event) -> None:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)

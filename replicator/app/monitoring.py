@@ -1,0 +1,108 @@
+"""What a running worker shows: observations spread, status published, readiness judged."""
+
+import asyncio
+from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
+from datetime import datetime
+
+from replicator.clock import Clock
+from replicator.core.lag import ShardProgress
+from replicator.core.observations import Observation, RecordRejected, TaskFailed
+from replicator.core.overview import overview
+from replicator.engine.waiting import stopped_within
+from replicator.engine.worker import Worker
+from replicator.errors import CoordinationUnavailable, ReplicatorError
+from replicator.monitoring.health import Health
+from replicator.monitoring.history import History
+from replicator.monitoring.http import Pages, serve
+from replicator.monitoring.latest_status import LatestStatus
+from replicator.monitoring.metrics import Metrics
+from replicator.monitoring.observation_log import ObservationLog
+from replicator.postgres.database import Database
+from replicator.postgres.overview import read_knowledge
+
+PUBLISH_SECONDS = 1.0
+WATCHED_SECONDS_MAX = 300.0
+"""Longer than the longest wait of a job between two attempts."""
+
+
+class Monitoring:
+    """One process's numbers, lines and pages."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self.worker: Worker | None = None
+        self.dead_letters = 0
+        self.status = LatestStatus(clock)
+        self.health = Health(clock.monotonic())
+        self.history = History(clock)
+        self.metrics = Metrics(self.status, leases_held=self._leases_held)
+        self._log = ObservationLog(clock)
+
+    def observe(self, observation: Observation) -> None:
+        """Take note of a fact."""
+        self.metrics.observe(observation)
+        self.history.observe(observation)
+        self.health.observe(observation)
+        self._log.observe(observation)
+        if isinstance(observation, RecordRejected):
+            self.dead_letters += 1
+        if isinstance(observation, TaskFailed) and isinstance(
+            observation.error, CoordinationUnavailable
+        ):
+            self.health.set_ready("coordination", ok=False, why=str(observation.error))
+
+    def pages(self, *, host: str, port: int) -> AbstractAsyncContextManager[int]:
+        """The HTTP server; yields its port."""
+        pages = Pages(self.metrics, self.health, self.history, self.status, self._clock)
+        return serve(pages, host=host, port=port)
+
+    def beat(self, task: str) -> None:
+        """A job of the worker turned."""
+        now = self._clock.monotonic()
+        self.health.beat(now)
+        self.health.progress(task, now)
+        if task == "look":
+            self.health.set_ready("coordination", ok=True)
+
+    def watch(self, tasks: list[str]) -> None:
+        """These jobs must turn, or the process is not alive."""
+        for task in tasks:
+            self.health.watch(task, limit_seconds=WATCHED_SECONDS_MAX, now=self._clock.monotonic())
+
+    async def publish(self, database: Database, stopping: asyncio.Event) -> None:
+        """Read the control schema once a second and show it with what only we know."""
+        while not stopping.is_set():
+            self.health.beat(self._clock.monotonic())
+            try:
+                knowledge, now = await read_knowledge(database)
+            except ReplicatorError as error:
+                self.health.set_ready("target", ok=False, why=str(error))
+            else:
+                self.health.set_ready("target", ok=True)
+                knowledge = replace(knowledge, progress=self._progress())
+                status = overview(knowledge, now=_latest(now, self._clock.now()))
+                self.status.publish(status)
+                self.history.record(status)
+            await stopped_within(stopping, PUBLISH_SECONDS)
+
+    def close(self) -> None:
+        """Write what was counted and not yet said."""
+        self._log.close()
+
+    def _leases_held(self) -> int:
+        return 0 if self.worker is None else len(self.worker.holding.held)
+
+    def _progress(self) -> Mapping[tuple[str, str], ShardProgress]:
+        if self.worker is None:
+            return {}
+        return {
+            (held.stream_arn, held.shard_id): self.worker.running[key].replicator.progress
+            for key, held in self.worker.holding.held.items()
+            if key in self.worker.running
+        }
+
+
+def _latest(one: datetime, other: datetime) -> datetime:
+    return max(one, other)

@@ -1,0 +1,79 @@
+"""Before a worker may start: tables described, mappings compiled, the database fit for them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from replicator.app.clients import Clients
+from replicator.config.connections import source_connection
+from replicator.config.settings import Settings
+from replicator.core.mapping import TableMapping, compile_table
+from replicator.errors import ConfigurationError, MigrationDue, StreamUnfit, StreamVanished
+from replicator.postgres.database import Database
+from replicator.postgres.survey import survey
+from replicator.sources.describe import describe_table, require_fit_stream
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """Tables that can run, and why the others cannot."""
+
+    mappings: tuple[TableMapping, ...]
+    unfit: dict[str, StreamUnfit | StreamVanished]
+
+
+async def describe_all(settings: Settings, clients: Clients) -> Prepared:
+    """Compile the mapping of every table that exists; one that does not stops no other.
+
+    ConfigurationError for a mapping that cannot be; SourceUnavailable when DynamoDB is away.
+    """
+    mappings: list[TableMapping] = []
+    unfit: dict[str, StreamUnfit | StreamVanished] = {}
+    for name, spec in settings.table_specs().items():
+        client = await clients.tables(source_connection(settings.source_of(name)))
+        try:
+            description = await describe_table(client, spec.table)
+            require_fit_stream(description)
+        except (StreamUnfit, StreamVanished) as error:
+            unfit[name] = error
+            continue
+        mappings.append(compile_table(spec, description.key))
+    if not mappings:
+        first = next(iter(unfit.values()))
+        raise ConfigurationError(str(first), remedy=first.remedy) from first
+    return Prepared(tuple(mappings), unfit)
+
+
+async def refuse_if_due(
+    database: Database, settings: Settings, mappings: Sequence[TableMapping]
+) -> None:
+    """MigrationDue, with every reason, unless `migrate` has done all that these mappings need."""
+    async with database.connection("looking at the target") as connection:
+        found = await survey(
+            connection,
+            settings.target.control_schema,
+            settings.deployment,
+            mappings,
+        )
+    for conflict in found.conflicts:
+        raise conflict
+    if found.due:
+        message = "the database is not ready: " + "; ".join(found.due)
+        raise MigrationDue(
+            message, remedy="look at `replicator plan`, then run `replicator migrate`"
+        )
+
+
+def refuse_snapshots(mappings: Sequence[TableMapping], started: frozenset[str]) -> None:
+    """ConfigurationError for a table that asks to be loaded by a snapshot and has no position."""
+    for mapping in mappings:
+        spec = mapping.spec
+        if spec.initial_load == "snapshot" and spec.name not in started:
+            message = (
+                f"table {spec.name!r} asks for `initial_load: snapshot` (the default), which is "
+                "not available in this version"
+            )
+            raise ConfigurationError(
+                message,
+                remedy="say `initial_load: stream` (all that the stream still holds) or "
+                "`initial_load: none` (from now on)",
+            )

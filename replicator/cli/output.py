@@ -1,0 +1,110 @@
+"""What a command prints: results to stdout, everything else to stderr, and how it ends."""
+
+# ruff: noqa: PLC0415 (imports wait until they are needed, so that `--help` is quick)
+
+import json
+import os
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from enum import IntEnum
+from typing import Any
+
+from replicator.errors import Disposition, ReplicatorError
+
+SCHEMA_VERSION = 1
+
+
+class ExitCode(IntEnum):
+    """How a command ends; part of the contract."""
+
+    FINE = 0
+    FINDINGS = 1
+    WRONG_USAGE = 2
+    STOPPED = 3
+    COULD_NOT_TELL = 4
+    INTERRUPTED = 130
+    PIPE_CLOSED = 141
+
+
+def exit_code_of(error: ReplicatorError) -> ExitCode:
+    """How a command ends that a named failure ended."""
+    match error.disposition:
+        case Disposition.REFUSE:
+            return ExitCode.WRONG_USAGE
+        case Disposition.RETRY | Disposition.RELEASE:
+            return ExitCode.COULD_NOT_TELL
+        case Disposition.HALT | Disposition.GAP | Disposition.REJECT:
+            return ExitCode.STOPPED
+
+
+def print_document(document: Mapping[str, Any]) -> None:
+    """One JSON document, and nothing else, on stdout; `schema_version` is added."""
+    print_line(encode({"schema_version": SCHEMA_VERSION, **document}, indent=2))
+
+
+def encode(value: object, *, indent: int = 0) -> str:
+    """JSON text with every digit of a Decimal, times in ISO 8601 and bytes in base64."""
+    import msgspec
+
+    try:
+        text = msgspec.json.Encoder(decimal_format="number").encode(value)
+    except UnicodeEncodeError:  # a lone surrogate can only be written escaped
+        return json.dumps(value, indent=indent or None, default=str)
+    return msgspec.json.format(text, indent=indent).decode()
+
+
+def print_line(text: str) -> None:
+    """A line of the result, on stdout."""
+    try:
+        print(text)
+    except BrokenPipeError:
+        abandon_stdout()
+        raise SystemExit(ExitCode.PIPE_CLOSED) from None
+
+
+def print_note(text: str) -> None:
+    """A line for whoever watches, on stderr."""
+    print(text, file=sys.stderr)
+
+
+def print_failure(error: ReplicatorError) -> None:
+    """What went wrong and what mends it, on stderr."""
+    print_note(f"replicator: {error}")
+    if error.remedy:
+        print_note(f"  {error.remedy}")
+
+
+def print_table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """A table on stdout: drawn on a terminal, plain aligned columns anywhere else."""
+    cells = [[printable(cell) for cell in row] for row in rows]
+    if sys.stdout.isatty():
+        _draw(headers, cells)
+        return
+    widths = [max(map(len, column)) for column in zip(headers, *cells, strict=True)]
+    for row in (headers, *cells):
+        line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        print_line(line.rstrip())
+
+
+def printable(text: str) -> str:
+    """The text with control characters escaped: what is printed cannot steer a terminal."""
+    return "".join(
+        character if character.isprintable() else ascii(character)[1:-1] for character in text
+    )
+
+
+def _draw(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(*headers, box=box.SIMPLE_HEAD, header_style="bold")
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
+    Console().print(table)
+
+
+def abandon_stdout() -> None:
+    """Whoever read stdout is gone: what is still buffered goes nowhere, without a word."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,0 +1,52 @@
+"""`replicator run`: the daemon, or one catch-up for cron, CI and tests."""
+
+# ruff: noqa: PLC0415 (imports wait until they are needed, so that `--help` is quick)
+
+from typing import Annotated
+
+import typer
+
+from replicator.cli.options import ConfigFile, load_settings
+from replicator.cli.output import ExitCode, print_note
+
+
+def run(
+    config: ConfigFile = None,
+    until_caught_up: Annotated[
+        bool,
+        typer.Option(
+            "--until-caught-up",
+            help="Apply what the streams hold now, then end: for cron, CI and tests.",
+        ),
+    ] = False,
+    migrate: Annotated[
+        bool, typer.Option("--migrate", help="Do what `replicator migrate` does first.")
+    ] = False,
+) -> None:
+    """Replicate until SIGTERM or SIGINT, then drain, checkpoint and release the leases.
+
+    Example: replicator run --config replicator.yaml
+    """
+    import asyncio
+
+    from replicator.app.daemon import run as run_daemon
+    from replicator.monitoring.logs import configure_logs
+
+    settings = load_settings(config)
+    configure_logs(level=settings.log.level, format=settings.log.format)
+    if migrate:
+        from replicator.app.migrating import migrate as run_migrate
+
+        asyncio.run(run_migrate(settings))
+    ended = asyncio.run(run_daemon(settings, until_caught_up=until_caught_up))
+    if ended.new_dead_letters:
+        print_note(
+            f"replicator: {ended.new_dead_letters} records became dead letters: "
+            "`replicator dead-letters list` shows them"
+        )
+    if ended.stopped:
+        print_note(
+            f"replicator: stopped: {', '.join(ended.stopped)}; "
+            "`replicator status` shows why and what mends it"
+        )
+        raise typer.Exit(ExitCode.STOPPED)

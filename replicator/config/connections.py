@@ -1,0 +1,51 @@
+"""What the edges need to connect, from what the configuration says."""
+
+from dataclasses import replace
+from urllib.parse import urlsplit
+
+from replicator.config.settings import PostgresSettings
+from replicator.config.source import SourceSettings
+from replicator.postgres.connect import ConnectionSettings
+from replicator.sources.clients import SourceConnection
+from replicator.sources.secrets import rds_token, secret_password
+
+
+def source_connection(place: SourceSettings) -> SourceConnection:
+    """How a table, its stream or the lease table is reached."""
+    return SourceConnection(place.region, place.endpoint_url, place.role_arn, place.external_id)
+
+
+def target_connection(target: PostgresSettings) -> ConnectionSettings:
+    """How whoever runs connects to PostgreSQL."""
+    return ConnectionSettings(
+        dsn=target.dsn.reveal() if target.dsn is not None else None,
+        dsn_file=target.dsn_file,
+        password_file=target.password_file,
+        password=secret_password(target.password_secret) if target.password_secret else None,
+        iam_token=rds_token(None) if target.iam_auth else None,
+        pooler=target.pooler,
+        connect_timeout_seconds=target.connect_timeout_seconds,
+        statement_timeout_seconds=target.statement_timeout_seconds,
+        lock_timeout_seconds=target.lock_timeout_seconds,
+        application_name=target.application_name,
+    )
+
+
+def migrate_connection(target: PostgresSettings) -> ConnectionSettings:
+    """How whoever migrates connects: as `run` does, where `migrate_dsn` says nothing else.
+
+    A `migrate_dsn` with a password of its own needs no other.
+    """
+    runner = target_connection(target)
+    if target.migrate_dsn is None and target.migrate_dsn_file is None:
+        return runner
+    dsn = target.migrate_dsn.reveal() if target.migrate_dsn is not None else None
+    migrator = replace(runner, dsn=dsn, dsn_file=target.migrate_dsn_file)
+    if dsn is None or _has_password(dsn):
+        return replace(migrator, password_file=None, password=None)
+    return migrator
+
+
+def _has_password(dsn: str) -> bool:
+    credentials, at, _ = urlsplit(dsn).netloc.rpartition("@")
+    return bool(at) and ":" in credentials

@@ -1,0 +1,89 @@
+"""What no key says wrong by itself: tables and targets that do not go together."""
+
+import re
+from collections.abc import Iterator
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from replicator.config.mistakes import Path
+from replicator.config.tables import TABLE_ARN, TABLE_NAME, TableSettings, TargetSettings
+from replicator.core.identifiers import check_columns, parse_table_name
+from replicator.core.mapping import DOCUMENT
+from replicator.errors import ConfigurationError
+
+Contradiction = tuple[Path, str, str | None]
+"""A key, what is wrong with it, and what to do about it."""
+_Tables = dict[str, TableSettings]
+_Kind = TypeVar("_Kind", TableSettings, TargetSettings)
+
+
+def contradictions(values: dict[str, Any]) -> list[Contradiction]:
+    """Look at the tables that are sound by themselves, whatever the others are."""
+    tables = values.get("tables")
+    sound: _Tables = {}
+    for name, raw in tables.items() if isinstance(tables, dict) else ():
+        table = _sound(TableSettings, raw)
+        if table is not None:
+            sound[name] = table
+    defaults = _sound(TargetSettings, values.get("defaults")) or TargetSettings()
+    return [*_shared_targets(sound, defaults), *_tables(sound), *_targets(sound, defaults)]
+
+
+def _sound(kind: type[_Kind], raw: object) -> _Kind | None:
+    try:
+        return kind.model_validate(raw)
+    except ValidationError:
+        return None
+
+
+def _shared_targets(tables: _Tables, defaults: TargetSettings) -> Iterator[Contradiction]:
+    """One target table has one source table, and one entry."""
+    seen: dict[tuple[str, str], str] = {}
+    for path, target, settings in _all_targets(tables, defaults):
+        for name in (target, *((settings.history,) if settings.history else ())):
+            table = parse_table_name(name)
+            if table in seen:
+                fault = f"writes {'.'.join(table)}, which tables.{seen[table]} writes already"
+                remedy = "one target table has one source table and one entry: name another"
+                yield path, fault, remedy
+            seen.setdefault(table, str(path[1]))
+
+
+def _tables(tables: _Tables) -> Iterator[Contradiction]:
+    for name, table in tables.items():
+        if table.table is None and not re.fullmatch(TABLE_NAME, name):
+            fault = "cannot be the name of a DynamoDB table"
+            yield ("tables", name), fault, "add `table:` with the name or ARN of the table"
+        arn = re.fullmatch(TABLE_ARN, table.table or "")
+        region = table.source.region
+        if arn is not None and region is not None and region != arn["region"]:
+            fault = f"is {region}, and the table's ARN says {arn['region']}"
+            yield ("tables", name, "source", "region"), fault, "leave the region out"
+
+
+def _targets(tables: _Tables, defaults: TargetSettings) -> Iterator[Contradiction]:
+    for path, target, settings in _all_targets(tables, defaults):
+        own = tables[str(path[1])].into[target]
+        if own.rest is not None and settings.columns is None:
+            fault = "has no place: without `columns`, `data` takes all attributes"
+            yield (*path, "rest"), fault, "drop `rest`, or add `columns: {}`"
+        spec = settings.spec(target)
+        names = [column.name for column in spec.key or ()]
+        names += [column.name for column in spec.columns or ()]
+        rest = DOCUMENT if spec.columns is None else spec.rest
+        if rest is not None:
+            names.append(rest)
+        try:
+            check_columns(names, soft="soft" in (spec.on_delete, spec.on_expire))
+        except ConfigurationError as error:
+            yield path, f"cannot be a table: {error}", error.remedy
+
+
+def _all_targets(
+    tables: _Tables, defaults: TargetSettings
+) -> Iterator[tuple[Path, str, TargetSettings]]:
+    """Every target with its path, the defaults taken in."""
+    for name, table in tables.items():
+        for target, settings in table.into.items():
+            yield ("tables", name, "into", target), target, settings.below(defaults)

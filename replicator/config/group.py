@@ -1,0 +1,43 @@
+"""What every group of settings has in common: frozen, closed, and empty when nothing is said."""
+
+from collections.abc import Callable
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, model_validator
+from pydantic_core import PydanticCustomError
+
+from replicator.errors import ConfigurationError
+
+
+class Group(BaseModel):
+    """Settings that stand together under one key; an empty key means the defaults."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        use_attribute_docstrings=True,
+        hide_input_in_errors=True,
+        allow_inf_nan=False,
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _empty(cls, data: object) -> object:
+        return {} if data is None else data
+
+
+def refuse(message: str, remedy: str | None) -> PydanticCustomError:
+    """A fault that a validator found, in words for a person; neither may hold a secret."""
+    return PydanticCustomError("replicator", "{message}", {"message": message, "remedy": remedy})
+
+
+def accepted_by(check: Callable[[str], object]) -> AfterValidator:
+    """Text that a function of the core accepts: its ConfigurationError becomes a finding."""
+
+    def validate(text: str) -> str:
+        try:
+            check(text)
+        except ConfigurationError as error:
+            raise refuse(str(error), error.remedy) from error
+        return text
+
+    return AfterValidator(validate)

@@ -1,0 +1,61 @@
+"""From a file and the environment to Settings, or to all that is wrong with them at once."""
+
+from collections.abc import Mapping
+from pathlib import Path as FilePath
+from typing import Any
+
+from pydantic import ValidationError
+
+from replicator.config.contradictions import Contradiction, contradictions
+from replicator.config.environment import CONFIG, Environment
+from replicator.config.mistakes import Mistake, WrongConfiguration
+from replicator.config.reading import Document, read_file
+from replicator.config.settings import Settings
+from replicator.config.translation import fault_of, path_of
+
+DEFAULT_PATH = FilePath("replicator.yaml")
+
+
+def load(path: FilePath | None, environ: Mapping[str, str]) -> Settings:
+    """Settings from a file (None: REPLICATOR_CONFIG, else ./replicator.yaml) below the environment.
+
+    ConfigurationError with every mistake, its place and its remedy, and no secret.
+    """
+    document = read_file(path or FilePath(environ.get(CONFIG) or DEFAULT_PATH))
+    return settings_from(document, Environment(environ))
+
+
+def settings_from(document: Document, environment: Environment) -> Settings:
+    """Settings from a document that is read already; errors as those of `load`."""
+    values = document.values
+    if not isinstance(values, dict):
+        fault = "must be a mapping of keys and values"
+        raise WrongConfiguration(
+            [Mistake(document.where(()), (), fault, "docs/configuration.md shows one to copy")]
+        )
+    values = environment.over(values)
+    settings, faults = _validate(values)
+    mistakes = [
+        *environment.mistakes,
+        *document.mistakes,
+        *(
+            Mistake(environment.where(path) or document.where(path), path, fault, remedy)
+            for path, fault, remedy in (*faults, *contradictions(values))
+        ),
+    ]
+    if settings is None or mistakes:
+        raise WrongConfiguration(sorted(mistakes, key=_reading_order))
+    return settings
+
+
+def _validate(values: dict[str, Any]) -> tuple[Settings | None, list[Contradiction]]:
+    try:
+        return Settings.model_validate(values), []
+    except ValidationError as error:
+        details = error.errors(include_url=False)
+        return None, [(path_of(detail), *fault_of(detail)) for detail in details]
+
+
+def _reading_order(mistake: Mistake) -> tuple[str, int]:
+    place, _, line = mistake.where.rpartition(":")
+    return (place, int(line)) if line.isdecimal() else (line, 0)

@@ -1,0 +1,168 @@
+"""YAML into plain values, with the line that each of them came from."""
+
+import re
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path as FilePath
+from typing import Any
+
+import yaml
+
+from replicator.config.mistakes import Mistake, Path, WrongConfiguration
+from replicator.errors import ConfigurationError
+
+BYTES_MAX = 4 * 1024 * 1024
+DEPTH_MAX = 50
+VALUES_MAX = 100_000  # aliases of aliases can make very much of very little
+
+_TAG = "tag:yaml.org,2002:"
+_DIGITS = "[0-9]{1,40}"
+_WORDS = {
+    "null": (r"~|null|Null|NULL|", ("~", "n", "N", "")),
+    "bool": (r"true|True|TRUE|false|False|FALSE", tuple("tTfF")),
+    "int": (rf"[-+]?{_DIGITS}", tuple("-+0123456789")),
+    "float": (
+        rf"[-+]?(?:{_DIGITS}\.[0-9]{{0,40}}|\.{_DIGITS}|{_DIGITS}(?=[eE]))(?:[eE][-+]?[0-9]{{1,3}})?",
+        tuple("-+.0123456789"),
+    ),
+    "merge": ("<<", ("<",)),
+}
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML 1.2's few plain words: `no`, `on` and `12:30` are text, as whoever wrote them meant."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [
+        (_TAG + name, re.compile(rf"(?:{pattern})\Z"))
+        for name, (pattern, firsts) in _WORDS.items()
+        if first in firsts
+    ]
+    for first in {first for _, firsts in _WORDS.values() for first in firsts}
+}
+
+
+class Document:
+    """A text, read: `values` are plain, keys always text, decimals exact; `mistakes` what is not.
+
+    `name` is how messages call it. WrongConfiguration where it cannot be read any further.
+    """
+
+    def __init__(self, name: str, text: str) -> None:
+        self.name = name
+        self.mistakes: list[Mistake] = []
+        self._read = 0
+        try:
+            self._root = yaml.compose(text, Loader=_Loader)
+        except yaml.YAMLError as error:
+            raise WrongConfiguration([_unreadable(name, error)]) from error
+        self.values: Any = {} if self._root is None else self._value(self._root, ())
+
+    def where(self, path: Path) -> str:
+        """The document and line of a key, or of the nearest one above it."""
+        line, node = 1, self._root
+        for step in path:
+            match node, step:
+                case yaml.MappingNode(), _:
+                    found = next((pair for pair in _members(node) if pair[0].value == step), None)
+                case yaml.SequenceNode(), int():
+                    found = (node.value[step], node.value[step])
+                case _:
+                    found = None
+            if found is None:
+                break
+            line, node = found[0].start_mark.line + 1, found[1]
+        return f"{self.name}:{line}"
+
+    def _value(self, node: yaml.Node, path: Path) -> object:
+        self._read += 1
+        if len(path) > DEPTH_MAX or self._read > VALUES_MAX:
+            raise WrongConfiguration([self._mistake(node, path, "holds too much", "flatten it")])
+        match node:
+            case yaml.MappingNode():
+                return self._mapping(node, path)
+            case yaml.SequenceNode():
+                return [self._value(item, (*path, at)) for at, item in enumerate(node.value)]
+            case _:
+                return self._scalar(node, path)
+
+    def _mapping(self, node: yaml.MappingNode, path: Path) -> dict[str, Any]:
+        values: dict[str, Any] = {}
+        for key, value in _members(node):
+            name = str(key.value) if isinstance(key, yaml.ScalarNode) else "?"
+            if name in values and (key, value) in node.value:
+                self.mistakes.append(
+                    self._mistake(key, (*path, name), "is there twice", "keep one of them")
+                )
+            values.setdefault(name, self._value(value, (*path, name)))
+        return values
+
+    def _scalar(self, node: yaml.Node, path: Path) -> object:
+        text = str(node.value)
+        match node.tag.removeprefix(_TAG):
+            case "null":
+                return None
+            case "bool":
+                return text.lower() == "true"
+            case "int":
+                return int(text)
+            case "float":
+                return Decimal(text)
+            case "str":
+                return text
+            case _:
+                mistake = self._mistake(node, path, "has a YAML tag", "remove the tag")
+                raise WrongConfiguration([mistake])
+
+    def _mistake(self, node: yaml.Node, path: Path, fault: str, remedy: str) -> Mistake:
+        return Mistake(f"{self.name}:{node.start_mark.line + 1}", path, fault, remedy)
+
+
+def read_file(path: FilePath) -> Document:
+    """Read a configuration file; ConfigurationError when it cannot be."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(BYTES_MAX + 1)
+    except FileNotFoundError as error:
+        raise ConfigurationError(
+            f"there is no configuration at {path}",
+            remedy="write one there, or name another with --config or REPLICATOR_CONFIG",
+        ) from error
+    except OSError as error:
+        raise ConfigurationError(
+            f"the configuration {path} cannot be read: {error.strerror}",
+            remedy="check the path and its permissions",
+        ) from error
+    if len(content) > BYTES_MAX:
+        message = f"the configuration {path} is larger than {BYTES_MAX} bytes"
+        raise ConfigurationError(message, remedy="check that it is the right file")
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        mistake = Mistake(f"{path}:{line}", (), "is not UTF-8 text", "save the file as UTF-8")
+        raise WrongConfiguration([mistake]) from error
+    return Document(str(path), text)
+
+
+def _members(node: yaml.MappingNode, depth: int = 0) -> Iterator[tuple[yaml.Node, yaml.Node]]:
+    """Keys and values, those of merged mappings (`<<: *name`) last."""
+    for key, value in node.value:
+        if key.tag != _TAG + "merge":
+            yield key, value
+    for key, value in node.value:
+        if key.tag == _TAG + "merge" and depth < DEPTH_MAX:
+            for merged in value.value if isinstance(value, yaml.SequenceNode) else [value]:
+                if isinstance(merged, yaml.MappingNode):
+                    yield from _members(merged, depth + 1)
+
+
+def _unreadable(name: str, error: yaml.YAMLError) -> Mistake:
+    """Where YAML ends to make sense; the text itself is not quoted, it may hold a secret."""
+    if not isinstance(error, yaml.MarkedYAMLError) or error.problem_mark is None:
+        return Mistake(name, (), "is not YAML: it holds characters that are not text", None)
+    mark = error.problem_mark
+    where = f"{name}:{mark.line + 1}"
+    fault = f"is not YAML: {error.problem} (column {mark.column + 1})"
+    return Mistake(where, (), fault, "check indentation, colons and quotes there")

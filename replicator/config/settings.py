@@ -1,0 +1,173 @@
+"""All that a configuration can say, with bounds and defaults."""
+
+import re
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from replicator.config.dsn import Dsn
+from replicator.config.group import Group, accepted_by, refuse
+from replicator.config.source import SourceSettings
+from replicator.config.tables import TABLE_ARN, TABLE_NAME, TableSettings, TargetSettings
+from replicator.core.identifiers import check_identifier
+from replicator.core.mapping_spec import TableSpec
+
+DEPLOYMENT = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"
+ENTRY = r"^[A-Za-z0-9_.-]{1,255}$"  # as DynamoDB's names, which it stands for unless it says more
+
+LowerCase = BeforeValidator(lambda value: value.lower() if isinstance(value, str) else value)
+SchemaName = Annotated[str, accepted_by(lambda name: check_identifier(name, "the control schema"))]
+
+
+class CoordinationSettings(SourceSettings):
+    """Leases and checkpoints in DynamoDB; place and role default to those of `source`."""
+
+    table: str = Field(default="replicator-leases", pattern=f"^{TABLE_NAME}$")
+    """The lease table; created when it is missing."""
+    lease_seconds: float = Field(default=20.0, ge=0.5, le=600)
+    """How long a lease may stand still before another worker takes it."""
+
+
+class PostgresSettings(Group):
+    """The PostgreSQL database with the target tables and the control schema."""
+
+    dsn: Dsn | None = Field(default=None, examples=["postgresql://replicator@localhost:5432/app"])
+    """Where to connect; null: the `PG*` variables say it."""
+    dsn_file: Path | None = None
+    """A file that holds the DSN, read anew on each connect."""
+    migrate_dsn: Dsn | None = None
+    """A role that may run DDL; default: `dsn`."""
+    migrate_dsn_file: Path | None = None
+    """A file that holds `migrate_dsn`."""
+    password_file: Path | None = None
+    """A file that holds the password, read anew on each connect."""
+    password_secret: str | None = Field(
+        default=None,
+        pattern=r"^arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:\S+$",
+        examples=["arn:aws:secretsmanager:eu-west-1:123456789012:secret:replicator-a1b2c3"],
+    )
+    """The ARN of a secret in AWS Secrets Manager that holds the password; read on each connect."""
+    iam_auth: bool = False
+    """Connect with tokens of RDS IAM instead of a password."""
+    pooler: Literal["none", "transaction"] = "none"
+    """`transaction` behind PgBouncer in transaction mode or RDS Proxy."""
+    control_schema: SchemaName = "replicator"
+    """The schema of positions, dead letters and all else that is ours."""
+    application_name: str = Field(default="replicator", min_length=1, max_length=40)
+    """How our connections are called in `pg_stat_activity`."""
+    pool_size: int = Field(default=4, ge=1, le=100)
+    """The connections of one process."""
+    connect_timeout_seconds: float = Field(default=10.0, ge=0.1, le=300)
+    """How long a connect may take."""
+    statement_timeout_seconds: float = Field(default=30.0, ge=0.1, le=3600)
+    """How long one statement may take."""
+    lock_timeout_seconds: float = Field(default=5.0, ge=0.1, le=600)
+    """How long one statement may wait for a lock."""
+
+    @model_validator(mode="after")
+    def _one_way_in(self) -> Self:
+        for names in (
+            ("dsn", "dsn_file"),
+            ("migrate_dsn", "migrate_dsn_file"),
+            ("password_file", "password_secret", "iam_auth"),
+        ):
+            said = [name for name in names if getattr(self, name)]
+            if len(said) > 1:
+                raise refuse(f"{' and '.join(said)} contradict each other", "keep one of them")
+        return self
+
+
+class HttpSettings(Group):
+    """The status page, metrics and health checks."""
+
+    host: str = Field(default="127.0.0.1", min_length=1)
+    """The address to listen on; the container image sets 0.0.0.0."""
+    port: int = Field(default=8080, ge=0, le=65535)
+    """The port to listen on; 0 takes a free one."""
+
+
+class LogSettings(Group):
+    """Logs, which go to stderr."""
+
+    level: Annotated[Literal["debug", "info", "warning", "error"], LowerCase] = "info"
+    """The least level that is written."""
+    format: Literal["json", "console"] = "json"
+    """For machines or for a person."""
+
+
+class PollSettings(Group):
+    """How streams are read."""
+
+    idle_seconds_max: float = Field(default=1.0, ge=0.01, le=60)
+    """The longest wait between two reads of a shard that has nothing new."""
+
+
+class SnapshotSettings(Group):
+    """How tables are loaded."""
+
+    read_units_per_second: int = Field(default=500, ge=1, le=1_000_000)
+    """Read capacity that the snapshots of one process may use."""
+
+
+class BatchSettings(Group):
+    """What goes into one transaction."""
+
+    records_max: int = Field(default=1000, ge=1, le=10_000)
+    """The most records of one batch."""
+
+
+class GuardSettings(Group):
+    """Versions of rows, kept where the order of records is not proved by a shard."""
+
+    retention_hours: float = Field(default=48.0, ge=24, le=8760)
+    """How long versions are kept; a stream holds its records for 24 hours."""
+
+
+class Settings(Group):
+    """One deployment: what it reads, where it writes, and how."""
+
+    version: Literal[1] = 1
+    """The version of this format."""
+    deployment: str = Field(pattern=DEPLOYMENT, examples=["payments-prod"])
+    """Names this replica everywhere: leases, positions, metrics.
+    A target that another deployment claimed is refused."""
+    source: SourceSettings = SourceSettings()
+    """Where the tables are; a table may say otherwise."""
+    coordination: CoordinationSettings = CoordinationSettings()
+    """Leases and checkpoints in DynamoDB."""
+    target: PostgresSettings = PostgresSettings()
+    """The PostgreSQL database."""
+    http: HttpSettings = HttpSettings()
+    """The status page, metrics and health checks."""
+    log: LogSettings = LogSettings()
+    """Logs."""
+    poll: PollSettings = PollSettings()
+    """How streams are read."""
+    batch: BatchSettings = BatchSettings()
+    """What goes into one transaction."""
+    snapshot: SnapshotSettings = SnapshotSettings()
+    """How tables are loaded."""
+    guard: GuardSettings = GuardSettings()
+    """Versions of rows."""
+    defaults: TargetSettings = TargetSettings()
+    """Anything a target may say, for those that do not say it."""
+    tables: dict[Annotated[str, Field(pattern=ENTRY)], TableSettings] = Field(min_length=1)
+    """The source tables, under names of yours."""
+
+    def table_specs(self) -> dict[str, TableSpec]:
+        """What the tables say, as facts, by the names of their entries."""
+        return {name: table.spec(name, self.defaults) for name, table in self.tables.items()}
+
+    def source_of(self, name: str) -> SourceSettings:
+        """Where the table of an entry is: its own word, its ARN's region, the source's."""
+        table = self.tables[name]
+        place = table.source.below(self.source)
+        arn = re.fullmatch(TABLE_ARN, table.table or "")
+        if arn is None or "region" in table.source.model_fields_set:
+            return place
+        return place.model_copy(update={"region": arn["region"]})
+
+    def coordination_source(self) -> SourceSettings:
+        """Where the lease table is."""
+        return self.coordination.below(self.source)

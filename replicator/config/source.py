@@ -1,0 +1,31 @@
+"""Where in AWS something is, and who we are there."""
+
+from pydantic import Field
+
+from replicator.config.group import Group
+
+ROLE_ARN = r"^arn:aws[a-z-]*:iam::[0-9]{12}:role/.+$"
+
+
+class SourceSettings(Group):
+    """A place in AWS; what is not said follows the AWS SDK's own chain."""
+
+    region: str | None = Field(default=None, pattern=r"^[a-z0-9-]+$", examples=["eu-west-1"])
+    """The AWS region."""
+    endpoint_url: str | None = Field(
+        default=None, pattern=r"^https?://\S+$", examples=["http://127.0.0.1:8000"]
+    )
+    """Another endpoint, for DynamoDB Local and its like; `AWS_ENDPOINT_URL_DYNAMODB` works too."""
+    role_arn: str | None = Field(
+        default=None, pattern=ROLE_ARN, examples=["arn:aws:iam::123456789012:role/replicator"]
+    )
+    """A role to assume."""
+    external_id: str | None = Field(default=None, min_length=2, max_length=1224)
+    """The external id that the role asks for."""
+
+    def below(self, default: "SourceSettings") -> "SourceSettings":
+        """This place, with what is not said here taken from the default."""
+        said = {name: getattr(self, name) for name in SourceSettings.model_fields}
+        return default.model_copy(
+            update={name: value for name, value in said.items() if name in self.model_fields_set}
+        )

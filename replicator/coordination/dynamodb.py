@@ -1,0 +1,230 @@
+"""Leases and checkpoints as rows of a DynamoDB table, changed by conditional writes only."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+from botocore.exceptions import BotoCoreError, ClientError
+from types_aiobotocore_dynamodb import DynamoDBClient
+
+from replicator.core.leases import Lease
+from replicator.core.observations import Observe, SourceAnswered
+from replicator.errors import (
+    ConfigurationError,
+    CoordinationUnavailable,
+    LeaseLost,
+)
+
+_KEY = "leaseKey"
+_CONDITION_FAILED = "ConditionalCheckFailedException"
+_MISSING = "ResourceNotFoundException"
+_log = structlog.get_logger(__name__)
+
+
+class DynamoDBLeases:
+    """The lease table of one deployment, in KCL's attribute names.
+
+    `deployment` prefixes every key, so that two deployments never share a lease.
+    """
+
+    def __init__(
+        self,
+        client: DynamoDBClient,
+        observe: Observe,
+        *,
+        table: str,
+        deployment: str,
+        worker_id: str,
+    ) -> None:
+        self._client = client
+        self._observe = observe
+        self._table = table
+        self._prefix = f"{deployment}:"
+        self._worker_id = worker_id
+
+    def key(self, stream_arn: str, shard_id: str) -> str:
+        """The lease key of a shard."""
+        return f"{self._prefix}{stream_arn}:{shard_id}"
+
+    async def ensure_table(self) -> None:
+        """Create the table when it is missing, and wait until it is active."""
+        if not await self.exists():
+            await self._create_table()
+        while True:
+            table = (await self._call("DescribeTable", self._client.describe_table))["Table"]
+            if table["TableStatus"] in ("ACTIVE", "UPDATING"):
+                break
+            await asyncio.sleep(0.2)
+        if table["KeySchema"] != [{"AttributeName": _KEY, "KeyType": "HASH"}]:
+            message = f"the DynamoDB table {self._table!r} exists but is no lease table"
+            raise ConfigurationError(message, remedy="name another in coordination.table")
+
+    async def _create_table(self) -> None:
+        try:
+            await self._call(
+                "CreateTable",
+                self._client.create_table,
+                KeySchema=[{"AttributeName": _KEY, "KeyType": "HASH"}],
+                AttributeDefinitions=[{"AttributeName": _KEY, "AttributeType": "S"}],
+                BillingMode="PAY_PER_REQUEST",
+            )
+        except _ConditionFailed:
+            return  # another worker creates it at this moment
+
+    async def exists(self) -> bool:
+        """Whether the lease table is there; it is created by `ensure_table`."""
+        try:
+            await self._call("DescribeTable", self._client.describe_table)
+        except _TableMissing:
+            return False
+        return True
+
+    async def all(self) -> list[Lease]:
+        """Every lease of the deployment. A row that is not understood is named and left alone."""
+        leases = []
+        arguments: dict[str, Any] = {
+            "ConsistentRead": True,
+            "FilterExpression": "begins_with(leaseKey, :prefix)",
+            "ExpressionAttributeValues": {":prefix": {"S": self._prefix}},
+        }
+        while True:
+            page = await self._call("Scan", self._client.scan, **arguments)
+            for item in page["Items"]:
+                try:
+                    leases.append(_lease(item))
+                except (KeyError, ValueError, TypeError):
+                    _log.error("lease row not understood", lease_key=item.get(_KEY))
+            if "LastEvaluatedKey" not in page:
+                return leases
+            arguments["ExclusiveStartKey"] = page["LastEvaluatedKey"]
+
+    async def create(self, key: str, *, checkpoint: str, parent_id: str | None) -> None:
+        """Add a free lease; nothing changes when it is there already."""
+        item: dict[str, Any] = {
+            _KEY: {"S": key},
+            "leaseCounter": {"N": "0"},
+            "checkpoint": {"S": checkpoint},
+            "ownerSwitchesSinceCheckpoint": {"N": "0"},
+            "parentShardId": {"L": [{"S": parent_id}] if parent_id is not None else []},
+        }
+        try:
+            await self._call(
+                "PutItem",
+                self._client.put_item,
+                Item=item,
+                ConditionExpression="attribute_not_exists(leaseKey)",
+            )
+        except _ConditionFailed:
+            return
+
+    async def take(self, lease: Lease) -> Lease:
+        """Make it ours if nobody has touched it since we looked; LeaseLost otherwise."""
+        values = {
+            ":me": {"S": self._worker_id},
+            ":seen": {"N": str(lease.counter)},
+            ":one": {"N": "1"},
+        }
+        return await self._update(
+            lease.key,
+            "set leaseOwner = :me add leaseCounter :one, ownerSwitchesSinceCheckpoint :one "
+            "remove wantedBy",
+            "leaseCounter = :seen",
+            values,
+        )
+
+    async def renew(self, key: str) -> Lease:
+        """Show that we live; LeaseLost when the lease is not ours any more."""
+        return await self._update_own(key, "add leaseCounter :one")
+
+    async def save(self, key: str, checkpoint: str) -> Lease:
+        """Move the checkpoint; LeaseLost when the lease is not ours any more."""
+        return await self._update_own(
+            key,
+            "set checkpoint = :checkpoint, ownerSwitchesSinceCheckpoint = :zero "
+            "add leaseCounter :one",
+            {":checkpoint": {"S": checkpoint}, ":zero": {"N": "0"}},
+        )
+
+    async def release(self, key: str) -> None:
+        """Give the lease back, so that nobody waits for its expiry; LeaseLost if it is not ours."""
+        await self._update_own(key, "remove leaseOwner, wantedBy add leaseCounter :one")
+
+    async def ask(self, lease: Lease) -> None:
+        """Ask the owner to hand the lease over to us; the first who asks is heard."""
+        try:
+            await self._update(
+                lease.key,
+                "set wantedBy = :me",
+                "leaseOwner = :owner and attribute_not_exists(wantedBy)",
+                {":me": {"S": self._worker_id}, ":owner": {"S": lease.owner or ""}},
+            )
+        except LeaseLost:
+            return
+
+    async def delete(self, key: str) -> None:
+        """Remove a lease; no harm when it is gone."""
+        await self._call("DeleteItem", self._client.delete_item, Key={_KEY: {"S": key}})
+
+    async def _update_own(
+        self, key: str, update: str, values: dict[str, Any] | None = None
+    ) -> Lease:
+        values = {":me": {"S": self._worker_id}, ":one": {"N": "1"}, **(values or {})}
+        return await self._update(key, update, "leaseOwner = :me", values)
+
+    async def _update(self, key: str, update: str, condition: str, values: dict[str, Any]) -> Lease:
+        try:
+            answer = await self._call(
+                "UpdateItem",
+                self._client.update_item,
+                Key={_KEY: {"S": key}},
+                UpdateExpression=update,
+                ConditionExpression=condition,
+                ExpressionAttributeValues=values,
+                ReturnValues="ALL_NEW",
+            )
+        except _ConditionFailed as error:
+            message = f"the lease {key} is another worker's"
+            raise LeaseLost(message) from error
+        return _lease(answer["Attributes"])
+
+    async def _call(self, operation: str, method: Callable[..., Any], **arguments: Any) -> Any:
+        try:
+            answer = await method(TableName=self._table, **arguments)
+        except (BotoCoreError, ClientError) as error:
+            code = (
+                error.response["Error"]["Code"]
+                if isinstance(error, ClientError)
+                else type(error).__name__
+            )
+            self._observe(SourceAnswered(operation, code))
+            if code in (_CONDITION_FAILED, "ResourceInUseException"):
+                raise _ConditionFailed from error
+            message = f"lease table {self._table!r}: {operation}: {error}"
+            if code == _MISSING:
+                raise _TableMissing(message) from error
+            raise CoordinationUnavailable(message) from error
+        self._observe(SourceAnswered(operation, "ok"))
+        return answer
+
+
+class _ConditionFailed(Exception):
+    """The row is not as the condition says."""
+
+
+class _TableMissing(CoordinationUnavailable):
+    """The lease table does not exist."""
+
+
+def _lease(item: dict[str, Any]) -> Lease:
+    owner = item.get("leaseOwner", {}).get("S")
+    parents = item.get("parentShardId", {})
+    return Lease(
+        key=item[_KEY]["S"],
+        owner=owner or None,
+        counter=int(item["leaseCounter"]["N"]),
+        checkpoint=item["checkpoint"]["S"],
+        parents=tuple(parents.get("SS") or [parent["S"] for parent in parents.get("L", ())]),
+        switches=int(item.get("ownerSwitchesSinceCheckpoint", {}).get("N", "0")),
+        wanted_by=item.get("wantedBy", {}).get("S"),
+    )

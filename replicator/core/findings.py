@@ -1,0 +1,52 @@
+"""What `check` finds: a fact, and what to do about it. Pure."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from replicator.errors import Disposition, ReplicatorError, SourceDenied
+
+Severity = Literal["error", "warning"]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is not as it should be.
+
+    An error loses or stops changes; a warning is something to know. `where` names a table, target
+    or part of the configuration. `unreachable`: a server did not answer, so nothing is known.
+    """
+
+    severity: Severity
+    where: str
+    message: str
+    remedy: str
+    unreachable: bool = False
+
+
+def finding_of(where: str, error: ReplicatorError) -> Finding:
+    """A failure met while checking, as a finding."""
+    denied = isinstance(error, SourceDenied)
+    return Finding(
+        "error",
+        where,
+        str(error),
+        error.remedy or "look into the message",
+        unreachable=not denied and error.disposition in {Disposition.RETRY, Disposition.RELEASE},
+    )
+
+
+def errors(findings: Iterable[Finding]) -> list[Finding]:
+    """Those that must be mended."""
+    return [finding for finding in findings if finding.severity == "error"]
+
+
+def document(finding: Finding) -> dict[str, Any]:
+    """The finding as JSON."""
+    return {
+        "severity": finding.severity,
+        "where": finding.where,
+        "message": finding.message,
+        "remedy": finding.remedy,
+        "unreachable": finding.unreachable,
+    }

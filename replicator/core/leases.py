@@ -1,0 +1,132 @@
+"""Who reads which shard: a decision made from a snapshot of the lease table. Pure."""
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+
+TRIM_HORIZON = "TRIM_HORIZON"
+SHARD_END = "SHARD_END"
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """A row of the lease table, in KCL's words. `owner` None: nobody holds it."""
+
+    key: str
+    owner: str | None
+    counter: int
+    checkpoint: str
+    parents: tuple[str, ...] = ()
+    switches: int = 0
+    wanted_by: str | None = None
+    """A worker with fewer leases that asks the owner to hand this one over."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """The last change that we saw of a lease, by our own monotonic clock."""
+
+    owner: str | None
+    counter: int
+    at: float
+
+
+Sightings = Mapping[str, Sighting]
+
+
+@dataclass(frozen=True, slots=True)
+class LeasePlan:
+    """What to do with leases now."""
+
+    take: tuple[Lease, ...] = ()
+    ask: tuple[Lease, ...] = ()
+    release: tuple[str, ...] = ()
+
+
+def observed(sightings: Sightings, leases: Iterable[Lease], *, now: float) -> dict[str, Sighting]:
+    """The sightings after another look: a lease first seen, or seen to move, is fresh."""
+    seen = {}
+    for lease in leases:
+        before = sightings.get(lease.key)
+        moved = before is None or (before.owner, before.counter) != (lease.owner, lease.counter)
+        seen[lease.key] = Sighting(lease.owner, lease.counter, now) if moved else before
+    return {key: sighting for key, sighting in seen.items() if sighting is not None}
+
+
+def is_expired(lease: Lease, sightings: Sightings, *, now: float, lease_seconds: float) -> bool:
+    """True when its counter stood still for `lease_seconds`; clocks of two machines never meet."""
+    sighting = sightings.get(lease.key)
+    return sighting is not None and now - sighting.at > lease_seconds
+
+
+def plan_leases(
+    leases: Iterable[Lease],
+    sightings: Sightings,
+    *,
+    wanted: Collection[str],
+    held: Collection[str],
+    worker_id: str,
+    workers: Collection[str],
+    now: float,
+    lease_seconds: float,
+) -> LeasePlan:
+    """Decide what this worker takes, asks for and gives back.
+
+    `wanted`: keys of the shards that may be read now. `workers`: all that live, whether or not
+    they hold a lease. Free and expired leases are taken up to a fair share, and any that stood
+    still for three lease times whatever the share; when none is free, one at a time is asked for
+    from the worker with the most, if that has at least two more.
+    """
+    rows = {lease.key: lease for lease in leases}
+    release = tuple(sorted(key for key in held if key not in wanted or _is_asked(rows.get(key))))
+    mine = [key for key in held if key not in release]
+    others = [rows[key] for key in wanted if key in rows and key not in held]
+    expired = [
+        lease
+        for lease in others
+        if lease.owner is not None
+        and is_expired(lease, sightings, now=now, lease_seconds=lease_seconds)
+    ]
+    free = sorted(
+        [lease for lease in others if lease.owner is None or lease.owner == worker_id] + expired,
+        key=lambda lease: _spread(lease.key, worker_id),
+    )
+    taken = [lease for lease in others if lease not in free]
+    living = {worker_id, *workers, *(lease.owner for lease in taken if lease.owner)}
+    share = -(-len(set(wanted)) // len(living))
+    room = max(0, share - len(mine))
+    forgotten = [
+        lease
+        for lease in free[room:]
+        if is_expired(lease, sightings, now=now, lease_seconds=3 * lease_seconds)
+    ]
+    take = (*free[:room], *forgotten)
+    ask = () if free or release else _ask(taken, mine=len(mine), worker_id=worker_id)
+    return LeasePlan(take, ask, release)
+
+
+def _is_asked(lease: Lease | None) -> bool:
+    return lease is not None and lease.wanted_by is not None
+
+
+def _ask(taken: list[Lease], *, mine: int, worker_id: str) -> tuple[Lease, ...]:
+    if not taken or any(lease.wanted_by == worker_id for lease in taken):
+        return ()
+    counts = Counter(lease.owner for lease in taken)
+    owner, most = max(counts.items(), key=lambda item: (item[1], str(item[0])))
+    if most < mine + 2:
+        return ()
+    lease = min(
+        (lease for lease in taken if lease.owner == owner and lease.wanted_by is None),
+        key=lambda lease: _spread(lease.key, worker_id),
+        default=None,
+    )
+    return () if lease is None else (lease,)
+
+
+def _spread(key: str, worker_id: str) -> int:
+    """An order that differs between workers, so that they do not all reach for the same lease."""
+    number = 2166136261
+    for byte in f"{key} {worker_id}".encode():
+        number = (number ^ byte) * 16777619 % 2**32
+    return number

@@ -1,0 +1,236 @@
+"""How an item becomes a row: a target's specification, checked and compiled once. Pure."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+
+from replicator.core.attributes import label
+from replicator.core.columns import JSONB, TIMESTAMPTZ, ColumnType, parse_type
+from replicator.core.conversion import Cell, Converter, compile_converter
+from replicator.core.identifiers import DELETED_AT, check_columns, parse_table_name
+from replicator.core.key_columns import KeyColumn, compile_key
+from replicator.core.mapping_spec import ColumnSpec, SourceKey, TableSpec, TargetSpec
+from replicator.core.paths import Descent, Path, compile_descent, parse_path
+from replicator.core.plain_json import json_object
+from replicator.core.records import Image
+from replicator.core.routing import Condition, compile_condition
+from replicator.core.target_table import Column, TargetTable
+from replicator.core.unfit import Unfit
+from replicator.errors import ConfigurationError, Rejected
+
+Row = tuple[Cell, ...]
+
+DOCUMENT = "data"
+"""The jsonb column of document mode."""
+
+_LEGACY_PREFIX = "aws:rep:"  # what global tables of 2017 add to every item
+_FINGERPRINT_VERSION = 1  # raise it when the same configuration comes to mean other rows
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TargetMapping:
+    """A target, compiled. `fingerprint` changes exactly when its rows could.
+
+    Rows and keys hold cells in the order of `table.columns`; `transports` tells for each column
+    whether its cells are text or bytes.
+    """
+
+    spec: TargetSpec
+    table: TargetTable
+    fingerprint: str
+    _condition: Condition
+    _key: tuple[KeyColumn, ...]
+    _columns: tuple[tuple[str, Converter], ...]
+    _remainder: str | None
+    _taken: frozenset[str]
+
+    @property
+    def name(self) -> str:
+        """The target as labels and messages call it."""
+        return self.table.qualified
+
+    @property
+    def transports(self) -> tuple[str, ...]:
+        """How the cells of each column are handed over: "text" or "bytea"."""
+        return tuple(column.type.transport for column in self.table.columns)
+
+    @property
+    def routes_on_keys_only(self) -> bool:
+        """Whether the item's key alone decides if it belongs here."""
+        return self._condition.on_keys_only
+
+    def matches(self, keys: Image, image: Image | None) -> bool:
+        """Whether the item belongs here."""
+        return self._condition.matches(keys, image)
+
+    def key_of(self, keys: Image) -> Row:
+        """The cells of the key columns, none of them None; Rejected."""
+        return tuple([column.cell(keys.get(column.attribute)) for column in self._key])
+
+    def row_of(self, keys: Image, image: Image) -> Row:
+        """The cells of all columns; Rejected, naming attribute and column."""
+        cells: list[Cell] = [column.cell(keys.get(column.attribute)) for column in self._key]
+        cells += [convert(image.get(name)) for name, convert in self._columns]
+        if self._remainder is not None:
+            cells.append(self._remainder_of(image, self._remainder))
+        if self.table.soft:
+            cells.append(None)
+        return tuple(cells)
+
+    def unmapped(self, image: Image) -> list[str]:
+        """The top-level attributes that nothing takes whole; none when a column takes the rest."""
+        return [] if self._remainder is not None else list(self._untaken(image))
+
+    def _remainder_of(self, image: Image, column: str) -> str:
+        try:
+            return json_object(self._untaken(image))
+        except Unfit as unfit:
+            attribute = unfit.inside.removeprefix(".")
+            raise Rejected(unfit.reason, attribute=attribute, column=column) from unfit
+
+    def _untaken(self, image: Image) -> Image:
+        taken = self._taken
+        return {
+            name: value
+            for name, value in image.items()
+            if name not in taken and not name.startswith(_LEGACY_PREFIX)
+        }
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TableMapping:
+    """One source table and all its targets, compiled."""
+
+    spec: TableSpec
+    source_key: SourceKey
+    targets: tuple[TargetMapping, ...]
+    fingerprint: str
+
+
+def compile_table(spec: TableSpec, source_key: SourceKey) -> TableMapping:
+    """Compile all targets of a source table; ConfigurationError says what to change."""
+    targets = tuple(compile_target(target, source_key) for target in spec.targets)
+    seen: set[tuple[str, str]] = set()
+    for target in targets:
+        names = [target.spec.target, *([target.spec.history] if target.spec.history else [])]
+        for name in names:
+            table = parse_table_name(name)
+            if table in seen:
+                raise ConfigurationError(
+                    f"table {spec.name} writes the target {'.'.join(table)} twice",
+                    remedy="one target table has one entry: use `any` in its `when`",
+                )
+            seen.add(table)
+    fingerprint = _digest(sorted([target.name, target.fingerprint] for target in targets))
+    return TableMapping(spec, source_key, targets, fingerprint)
+
+
+def compile_target(spec: TargetSpec, source_key: SourceKey) -> TargetMapping:
+    """Compile one target; ConfigurationError says what to change."""
+    try:
+        return _compile_target(spec, source_key)
+    except ConfigurationError as error:
+        message = f"target {spec.target}: {error}"
+        raise ConfigurationError(message, remedy=error.remedy) from error
+
+
+def _compile_target(spec: TargetSpec, source_key: SourceKey) -> TargetMapping:
+    key = compile_key(spec, source_key)
+    columns = [_compile_column(column) for column in spec.columns or ()]
+    remainder = DOCUMENT if spec.columns is None else spec.rest
+    key_attributes = [attribute for attribute, _ in source_key.attributes]
+    whole = [str(column.path[0]) for column in columns if len(column.path) == 1]
+    return TargetMapping(
+        spec=spec,
+        table=_table(spec, key, columns, remainder),
+        fingerprint=_fingerprint(spec, source_key, key, columns, remainder),
+        _condition=compile_condition(spec.when, key_attributes),
+        _key=key,
+        _columns=tuple((str(column.path[0]), column.convert) for column in columns),
+        _remainder=remainder,
+        _taken=frozenset([*key_attributes, *whole]),
+    )
+
+
+def _table(
+    spec: TargetSpec,
+    key: tuple[KeyColumn, ...],
+    columns: list["_MappedColumn"],
+    remainder: str | None,
+) -> TargetTable:
+    schema, name = parse_table_name(spec.target)
+    soft = "soft" in (spec.on_delete, spec.on_expire)
+    written = [
+        *(Column(column.name, column.type) for column in key),
+        *(Column(column.spec.name, column.type) for column in columns),
+        *([Column(remainder, JSONB)] if remainder is not None else []),
+    ]
+    check_columns([column.name for column in written], soft=soft)
+    if soft:
+        written.append(Column(DELETED_AT, TIMESTAMPTZ))
+    return TargetTable(schema, name, tuple(column.name for column in key), tuple(written), soft)
+
+
+@dataclass(frozen=True, slots=True)
+class _MappedColumn:
+    spec: ColumnSpec
+    type: ColumnType
+    path: Path
+    convert: Converter
+
+
+def _compile_column(spec: ColumnSpec) -> _MappedColumn:
+    path = parse_path(spec.path)
+    column_type = parse_type(spec.type, column=spec.name)
+    convert = compile_converter(
+        column_type,
+        attribute=label(spec.path if len(path) > 1 else str(path[0])),
+        column=spec.name,
+        time_format=spec.format,
+        on_invalid=spec.on_invalid,
+        nul=spec.nul,
+    )
+    if len(path) > 1:
+        convert = _after(compile_descent(path), convert)
+    return _MappedColumn(spec, column_type, path, convert)
+
+
+def _after(descend: Descent, convert: Converter) -> Converter:
+    return lambda value: convert(descend(value))
+
+
+def _fingerprint(
+    spec: TargetSpec,
+    source_key: SourceKey,
+    key: tuple[KeyColumn, ...],
+    columns: list[_MappedColumn],
+    remainder: str | None,
+) -> str:
+    """What decides which rows there are and what they hold; not the order of columns."""
+    return _digest(
+        [
+            _FINGERPRINT_VERSION,
+            parse_table_name(spec.target),
+            source_key.attributes,
+            sorted([column.name, column.attribute, column.type.sql] for column in key),
+            sorted(
+                [
+                    column.spec.name,
+                    column.path,
+                    column.type.sql,
+                    column.spec.format or "",
+                    column.spec.on_invalid,
+                    column.spec.nul,
+                ]
+                for column in columns
+            ),
+            [remainder, spec.columns is None],
+            spec.when,
+            [spec.on_delete, spec.on_expire],
+        ]
+    )
+
+
+def _digest(facts: object) -> str:
+    text = json.dumps(facts, sort_keys=True, separators=(",", ":"), default=str)
+    return hashlib.sha256(text.encode()).hexdigest()

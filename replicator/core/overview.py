@@ -1,0 +1,117 @@
+"""How a deployment stands, made from what the control schema holds and what a worker knows. Pure."""
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from replicator.core.lag import ShardProgress, table_lag
+from replicator.core.lineage import by_name, is_ready
+from replicator.core.shards import ShardFacts, TableFacts
+from replicator.core.status import ShardState, Status, TableState, TableStatus, WorkerStatus
+
+HEAD_PROOF = timedelta(seconds=90)
+"""How long a shard that another worker reads counts as at its head: it is noted every 30 s."""
+
+
+@dataclass(frozen=True, slots=True)
+class Knowledge:
+    """What one look at the control schema shows, and what only this process knows.
+
+    `progress` holds this worker's own shards, by stream ARN and shard id. `owned_only` leaves lag
+    to the owner of a shard: only own shards and those that nobody owns count.
+    """
+
+    deployment: str
+    tables: Mapping[str, TableFacts]
+    shards: Iterable[ShardFacts]
+    dead_letters: Mapping[str, Mapping[str, int]]
+    workers: tuple[WorkerStatus, ...]
+    living: Collection[str]
+    progress: Mapping[tuple[str, str], ShardProgress] = field(default_factory=dict)
+    drift: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+
+
+def overview(knowledge: Knowledge, *, now: datetime) -> Status:
+    """The status of a deployment, tables in trouble first."""
+    shards: dict[str, list[ShardFacts]] = {source: [] for source in knowledge.tables}
+    for shard in knowledge.shards:
+        shards.setdefault(shard.source, []).append(shard)
+    tables = [
+        _table(facts, shards[source], knowledge, now) for source, facts in knowledge.tables.items()
+    ]
+    trouble = {"halted": 0, "gap": 1, "paused": 2}
+    tables.sort(key=lambda table: (trouble.get(table.state, 3), table.source))
+    return Status(knowledge.deployment, tuple(tables), knowledge.workers)
+
+
+def _table(
+    facts: TableFacts, shards: list[ShardFacts], knowledge: Knowledge, now: datetime
+) -> TableStatus:
+    known = by_name(shards)
+    states = [_state(shard, is_ready(shard, known), knowledge.living) for shard in shards]
+    lag = table_lag(
+        [_progress(shard, knowledge, now) for shard in shards if not shard.finished], now=now
+    )
+    reason, remedy = _reason(facts)
+    return TableStatus(
+        source=facts.source,
+        stream_arn=facts.stream_arn,
+        state=_table_state(facts),
+        lag_seconds=lag.lag_seconds,
+        retention_headroom_seconds=lag.headroom_seconds,
+        poll_age_seconds=lag.poll_age_seconds,
+        shards=Counter(states),
+        dead_letters=knowledge.dead_letters.get(facts.source, {}),
+        drift=knowledge.drift.get(facts.source, {}),
+        reason=reason,
+        remedy=remedy,
+    )
+
+
+def _table_state(facts: TableFacts) -> TableState:
+    if facts.halted:
+        return "halted"
+    if facts.gaps:
+        return "gap"
+    if facts.paused:
+        return "paused"
+    return "snapshot" if facts.mode == "guard" else "streaming"
+
+
+def _state(shard: ShardFacts, ready: bool, living: Collection[str]) -> ShardState:
+    if shard.finished:
+        return "done"
+    if shard.state == "gap":
+        return "gap"
+    if shard.owner in living:
+        return "active"
+    return "unowned" if ready else "waiting"
+
+
+def _progress(shard: ShardFacts, knowledge: Knowledge, now: datetime) -> ShardProgress:
+    own = knowledge.progress.get((shard.stream_arn, shard.shard_id))
+    if own is not None:
+        return own
+    at_head = (
+        shard.owner in knowledge.living
+        and shard.head_at is not None
+        and shard.head_at == shard.safe_at
+        and now - shard.head_at < HEAD_PROOF
+    )
+    return ShardProgress(shard.safe_at or shard.found_at, at_head, shard.polled_at)
+
+
+def _reason(facts: TableFacts) -> tuple[str | None, str | None]:
+    if facts.halted:
+        return facts.reason, facts.remedy
+    if facts.gaps:
+        gap = facts.gaps[0]
+        where = f"shard {gap.shard_id}: " if gap.shard_id else ""
+        return (
+            f"{gap.kind} gap, {where}{gap.detail}",
+            f"replicator gaps accept --table {gap.source}",
+        )
+    if facts.paused:
+        return "paused by hand", f"replicator resume --table {facts.source}"
+    return None, None

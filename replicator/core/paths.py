@@ -1,0 +1,63 @@
+"""Ways into an item: `customer.name`, `lines[0].sku`, `"a.b".c`. Pure."""
+
+import re
+from collections.abc import Callable
+
+from replicator.core.attributes import TYPES
+from replicator.core.records import AttributeValue
+from replicator.errors import ConfigurationError
+
+Path = tuple[str | int, ...]
+"""Names and list positions; the first is the name of a top-level attribute."""
+Descent = Callable[[AttributeValue | None], AttributeValue | None]
+
+_STEP = re.compile(
+    r'(?P<dot>\.)?(?:(?P<bare>[^."\[\]]+)|"(?P<quoted>(?:[^"]|"")+)")|\[(?P<index>[0-9]{1,6})\]'
+)
+_REMEDY = 'write it as customer.name, lines[0].sku, or "a.b".c where a name holds . [ ] or "'
+
+
+def parse_path(text: str) -> Path:
+    """The steps of a path; in quotes a name holds anything, a doubled quote is one quote."""
+    steps: list[str | int] = []
+    position = 0
+    while position < len(text):
+        match = _STEP.match(text, position)
+        if match is None or (bool(steps) == (match["dot"] is None and match["index"] is None)):
+            raise _unreadable(text)
+        if match["index"] is not None:
+            steps.append(int(match["index"]))
+        else:
+            steps.append(match["bare"] or match["quoted"].replace('""', '"'))
+        position = match.end()
+    if not steps:
+        raise _unreadable(text)
+    return tuple(steps)
+
+
+def compile_descent(path: Path) -> Descent:
+    """From the value of the path's top-level attribute to the value at its end.
+
+    None where the way ends early: an absent name, a short list, another type. A value that is
+    not typed at all is handed on, so that whoever converts it can refuse it.
+    """
+    steps = [("L" if isinstance(step, int) else "M", step) for step in path[1:]]
+
+    def descend(value: AttributeValue | None) -> AttributeValue | None:
+        for tag, step in steps:
+            if value is None:
+                return None
+            inside = value.get(tag)
+            if inside is None:
+                return None if value.keys() <= TYPES.keys() and len(value) == 1 else value
+            if isinstance(step, str):
+                value = inside.get(step)
+            else:
+                value = inside[step] if step < len(inside) else None
+        return value
+
+    return descend
+
+
+def _unreadable(text: str) -> ConfigurationError:
+    return ConfigurationError(f"the path {text!r} cannot be read", remedy=_REMEDY)

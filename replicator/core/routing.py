@@ -1,0 +1,193 @@
+"""Which items belong to a target: the conditions of `when`, compiled. Pure."""
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from difflib import get_close_matches
+from typing import TypeVar
+
+from replicator.core.decimals import canonical_number
+from replicator.core.paths import compile_descent, parse_path
+from replicator.core.records import AttributeValue, Image
+from replicator.core.unfit import Unfit
+from replicator.errors import ConfigurationError
+
+_Raw = TypeVar("_Raw")
+_Test = Callable[[AttributeValue | None], bool]
+_Check = Callable[[Image, Image], bool]
+
+_COMPARISONS: dict[str, Callable[[Decimal, Decimal], bool]] = {
+    "gt": Decimal.__gt__,
+    "gte": Decimal.__ge__,
+    "lt": Decimal.__lt__,
+    "lte": Decimal.__le__,
+}
+_OPERANDS = {
+    "equals": "a string, a number, true, false or null",
+    "in": "a list of them, not empty",
+    "begins_with": "a string",
+    "exists": "true or false",
+    "not": "a value or operators",
+    **dict.fromkeys(_COMPARISONS, "a number"),
+}
+_GROUPS: dict[str, Callable[[list[bool]], bool]] = {"any": any, "all": all}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Condition:
+    """A compiled `when`; `on_keys_only` tells that the key alone decides, in every image."""
+
+    on_keys_only: bool
+    _check: _Check
+
+    def matches(self, keys: Image, image: Image | None) -> bool:
+        """Whether the item belongs here. Key attributes are looked up in `keys`."""
+        return self._check(keys, image or {})
+
+
+def compile_condition(when: object, key_attributes: Collection[str]) -> Condition:
+    """Compile the condition as configured; None matches every item.
+
+    A mapping from path to operators, all of which must hold; a scalar means `equals`. `any: [...]`
+    and `all: [...]` hold conditions; attributes of these names are written in quotes.
+    Values compare by type: a string never equals a number, numbers compare exactly, an absent
+    attribute equals nothing. ConfigurationError names the nearest known operator.
+    """
+    if when is None:
+        return Condition(on_keys_only=True, _check=lambda _keys, _image: True)
+    used: set[str] = set()
+    check = _condition(when, frozenset(key_attributes), used)
+    return Condition(on_keys_only=used <= set(key_attributes), _check=check)
+
+
+def _condition(when: object, key_attributes: frozenset[str], used: set[str]) -> _Check:
+    if not isinstance(when, Mapping) or not when:
+        raise ConfigurationError(
+            f"`when` holds {when!r} where a condition is needed",
+            remedy="write a path and what its value must be, such as {sk: {begins_with: 'ORDER#'}}",
+        )
+    checks: list[_Check] = []
+    for path, operand in when.items():
+        if path in _GROUPS:
+            checks.append(_group(path, operand, key_attributes, used))
+        else:
+            checks.append(_path_check(str(path), operand, key_attributes, used))
+    if len(checks) == 1:
+        return checks[0]
+    return lambda keys, image: all(check(keys, image) for check in checks)
+
+
+def _group(name: str, operand: object, key_attributes: frozenset[str], used: set[str]) -> _Check:
+    if not isinstance(operand, list) or not operand:
+        raise ConfigurationError(
+            f"`when: {name}` needs a list of conditions",
+            remedy=f"write {name}: [{{…}}, {{…}}], or '\"{name}\"' if it is an attribute's name",
+        )
+    combine = _GROUPS[name]
+    checks = [_condition(member, key_attributes, used) for member in operand]
+    return lambda keys, image: combine([check(keys, image) for check in checks])
+
+
+def _path_check(
+    text: str, operand: object, key_attributes: frozenset[str], used: set[str]
+) -> _Check:
+    path = parse_path(text)
+    name = str(path[0])
+    used.add(name)
+    descend = compile_descent(path)
+    test = _test(operand, text)
+    if name in key_attributes:
+        return lambda keys, _image: test(descend(keys.get(name)))
+    return lambda _keys, image: test(descend(image.get(name)))
+
+
+def _test(operand: object, path: str) -> _Test:
+    if not isinstance(operand, Mapping):
+        return _equals(operand, path)
+    if not operand:
+        raise ConfigurationError(f"`when: {path}` is empty", remedy=f"use {', '.join(_OPERANDS)}")
+    tests = [_operator(str(name), value, path) for name, value in operand.items()]
+    if len(tests) == 1:
+        return tests[0]
+    return lambda value: all(test(value) for test in tests)
+
+
+def _operator(name: str, operand: object, path: str) -> _Test:
+    match name, operand:
+        case "equals", _:
+            return _equals(operand, path)
+        case "in", [_, *_]:
+            tests = [_equals(member, path) for member in operand]
+            return lambda value: any(test(value) for test in tests)
+        case "begins_with", str():
+            return _begins_with(operand)
+        case "exists", bool():
+            return lambda value: (value is not None) is operand
+        case "not", _:
+            test = _test(operand, path)
+            return lambda value: not test(value)
+        case _ if name in _COMPARISONS and _decimal(operand) is not None:
+            return _compares(name, _decimal(operand) or Decimal())
+        case _ if name in _OPERANDS:
+            message = f"`when: {path}: {name}` has an operand that does not fit: {operand!r}"
+            raise ConfigurationError(message, remedy=f"{name} takes {_OPERANDS[name]}")
+        case _:
+            pass
+    near = get_close_matches(name, _OPERANDS, n=1)
+    remedy = f"did you mean {near[0]}?" if near else f"use one of {', '.join(_OPERANDS)}"
+    raise ConfigurationError(f"`when: {path}` has the unknown operator {name!r}", remedy=remedy)
+
+
+def _equals(operand: object, path: str) -> _Test:
+    if operand is None:
+        return lambda value: value is not None and "NULL" in value
+    if isinstance(operand, bool):
+        return lambda value: _raw(value, "BOOL", bool) is operand
+    if isinstance(operand, str):
+        return lambda value: _raw(value, "S", str) == operand
+    number = _decimal(operand)
+    if number is None:
+        message = f"`when: {path}` compares with {operand!r}"
+        remedy = "use a string (dates in quotes), a number, true, false or null"
+        raise ConfigurationError(message, remedy=remedy)
+    return lambda value: _number(value) == number
+
+
+def _begins_with(prefix: str) -> _Test:
+    def test(value: AttributeValue | None) -> bool:
+        text = _raw(value, "S", str)
+        return text is not None and text.startswith(prefix)
+
+    return test
+
+
+def _compares(name: str, bound: Decimal) -> _Test:
+    compare = _COMPARISONS[name]
+
+    def test(value: AttributeValue | None) -> bool:
+        number = _number(value)
+        return number is not None and compare(number, bound)
+
+    return test
+
+
+def _raw(value: AttributeValue | None, tag: str, kind: type[_Raw]) -> _Raw | None:
+    """What stands under the tag; None for another type, for none, and for an absent attribute."""
+    raw = None if value is None else value.get(tag)
+    return raw if isinstance(raw, kind) else None
+
+
+def _number(value: AttributeValue | None) -> Decimal | None:
+    raw = _raw(value, "N", str)
+    try:
+        return None if raw is None else Decimal(canonical_number(raw))
+    except Unfit:  # what is no number equals none; its column refuses it
+        return None
+
+
+def _decimal(operand: object) -> Decimal | None:
+    """A configured number as it was written, or None."""
+    if isinstance(operand, bool) or not isinstance(operand, int | float | Decimal):
+        return None
+    number = Decimal(repr(operand)) if isinstance(operand, float) else Decimal(operand)
+    return number if number.is_finite() else None

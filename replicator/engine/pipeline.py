@@ -1,0 +1,185 @@
+"""A batch becomes a plan; a plan becomes one transaction; refused rows are found and set aside."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+
+from replicator.clock import Clock
+from replicator.core.mapping import TableMapping
+from replicator.core.observations import BatchApplied, Observe, Operation, RecordRejected
+from replicator.core.plan import WritePlan, plan_batch
+from replicator.core.records import StreamRecord
+from replicator.core.shards import Advance, Claim
+from replicator.engine.ports import Sink
+from replicator.engine.waiting import Backoff, stopped_within
+from replicator.errors import BatchTooSlow, Fenced, RowRejected, SchemaMismatch, SinkBusy
+
+START_MARGIN = timedelta(minutes=2)
+"""Creation times are rounded down, by emulators to the minute, and clocks differ."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Records of one shard, in order, that follow the shard's position without a hole.
+
+    `known` is the newest sequence number seen so far, in this batch or already read beyond it.
+    """
+
+    records: Sequence[StreamRecord]
+    known: int
+    requested_at: datetime
+
+
+class Pipeline:
+    """Applies batches of one table."""
+
+    def __init__(
+        self, table: str, mapping: TableMapping, sink: Sink, observe: Observe, clock: Clock
+    ) -> None:
+        self._table = table
+        self._mapping = mapping
+        self._sink = sink
+        self._observe = observe
+        self._clock = clock
+
+    async def process(self, batch: Batch, claim: Claim, stopping: asyncio.Event) -> Claim:
+        """Commit a batch and return the claim at its new position.
+
+        Busy servers are tried again until asked to stop (Fenced then, nothing is lost). A batch
+        that is too slow or holds a row that PostgreSQL refuses is halved down to the record, which
+        becomes a dead letter in the transaction that moves the position past it.
+        """
+        try:
+            return await self._apply(batch, claim, stopping)
+        except BatchTooSlow:
+            if len(batch.records) == 1:
+                raise
+        except RowRejected as error:
+            if len(batch.records) == 1:
+                return await self._set_aside(batch, claim, stopping, error)
+        middle = len(batch.records) // 2
+        for half in (batch.records[:middle], batch.records[middle:]):
+            claim = await self.process(replace(batch, records=half), claim, stopping)
+        return claim
+
+    async def _set_aside(
+        self, batch: Batch, claim: Claim, stopping: asyncio.Event, error: RowRejected
+    ) -> Claim:
+        plan = self._plan(batch, claim)
+        refused = await self._sink.refusals(plan)
+        if not refused:
+            message = f"PostgreSQL refuses a transaction, but none of its rows: {error}"
+            raise SchemaMismatch(message, remedy="run `replicator check`") from error
+        plan = plan_batch(
+            batch.records,
+            self._mapping,
+            read_at=batch.requested_at.timestamp(),
+            skip_before=_skip_before(claim),
+            refused=refused,
+        )
+        return await self._commit(plan, batch, claim, stopping)
+
+    async def _apply(self, batch: Batch, claim: Claim, stopping: asyncio.Event) -> Claim:
+        return await self._commit(self._plan(batch, claim), batch, claim, stopping)
+
+    def _plan(self, batch: Batch, claim: Claim) -> WritePlan:
+        return plan_batch(
+            batch.records,
+            self._mapping,
+            read_at=batch.requested_at.timestamp(),
+            skip_before=_skip_before(claim),
+        )
+
+    async def _commit(
+        self, plan: WritePlan, batch: Batch, claim: Claim, stopping: asyncio.Event
+    ) -> Claim:
+        last = batch.records[-1]
+        created_at = _newest(batch.records)
+        advance = Advance(
+            expected=claim.position,
+            position=last.sequence_number,
+            known=batch.known,
+            created_at=None if created_at is None else datetime.fromtimestamp(created_at, UTC),
+            polled_at=batch.requested_at,
+        )
+        started = self._clock.monotonic()
+        rows = await self._apply_patiently(plan, claim, advance, stopping)
+        self._report(plan, batch, claim, rows, self._clock.monotonic() - started, created_at)
+        return replace(
+            claim,
+            position=advance.position,
+            known=max(advance.known, claim.known or 0),
+            safe_at=_later(claim.safe_at, advance.created_at),
+            owed=True,
+            open_letters=claim.open_letters or bool(plan.dead_letters),
+        )
+
+    async def _apply_patiently(
+        self, plan: WritePlan, claim: Claim, advance: Advance, stopping: asyncio.Event
+    ) -> dict[tuple[str, Operation], int]:
+        backoff = Backoff(base=0.05, cap=5.0)
+        while True:
+            try:
+                return await self._sink.apply(plan, claim=claim, advance=advance)
+            except BatchTooSlow:
+                raise
+            except SinkBusy as error:
+                if await stopped_within(stopping, backoff.next_seconds()):
+                    message = "stopped while PostgreSQL was busy"
+                    raise Fenced(message) from error
+
+    def _report(
+        self,
+        plan: WritePlan,
+        batch: Batch,
+        claim: Claim,
+        rows: dict[tuple[str, Operation], int],
+        apply_seconds: float,
+        created_at: float | None,
+    ) -> None:
+        now = self._clock.now().timestamp()
+        ages = Counter(
+            record.created_at for record in batch.records if record.created_at is not None
+        )
+        self._observe(
+            BatchApplied(
+                table=self._table,
+                shard_id=claim.shard_id,
+                records=plan.outcomes,
+                rows=rows,
+                unmapped={target: sum(counts.values()) for target, counts in plan.unmapped.items()},
+                apply_seconds=apply_seconds,
+                replication_seconds=tuple(
+                    (max(0.0, now - created), count) for created, count in ages.items()
+                ),
+                last_created_at=created_at,
+            )
+        )
+        for letter in plan.dead_letters:
+            self._observe(
+                RecordRejected(
+                    self._table,
+                    letter.target,
+                    claim.shard_id,
+                    letter.record.sequence_number,
+                    letter.reason,
+                )
+            )
+
+
+def _skip_before(claim: Claim) -> float | None:
+    if claim.skip_before is None:
+        return None
+    return (claim.skip_before - START_MARGIN).timestamp()
+
+
+def _newest(records: Sequence[StreamRecord]) -> float | None:
+    times = [record.created_at for record in records if record.created_at is not None]
+    return max(times, default=None)
+
+
+def _later(one: datetime | None, other: datetime | None) -> datetime | None:
+    instants = [instant for instant in (one, other) if instant is not None]
+    return max(instants, default=None)

@@ -1,0 +1,180 @@
+"""What the engine needs of the world: each port is kept by a real part and by a fake."""
+
+from collections.abc import AsyncIterator, Sequence
+from datetime import datetime
+from typing import Protocol
+
+from replicator.core.leases import Lease
+from replicator.core.mapping_spec import InitialLoad
+from replicator.core.observations import GapKind, Operation
+from replicator.core.plan import Refused, WritePlan
+from replicator.core.records import Page
+from replicator.core.shards import Advance, Claim, ListedShard, ShardFacts, TableFacts
+
+
+class Source(Protocol):
+    """The stream calls: SourceUnavailable, IteratorExpired, PositionTrimmed, ShardVanished."""
+
+    def listed_shards(self, stream_arn: str) -> AsyncIterator[list[ListedShard]]:
+        """The stream's shards, page by page."""
+        ...
+
+    async def children(self, stream_arn: str, shard_id: str) -> list[ListedShard]:
+        """The children of an ended shard, as far as they are known."""
+        ...
+
+    async def iterator(self, stream_arn: str, shard_id: str, *, after: int | None) -> str:
+        """An iterator after a sequence number, or at the oldest record left."""
+        ...
+
+    async def read(self, iterator: str) -> Page:
+        """The next page."""
+        ...
+
+
+class Sink(Protocol):
+    """Applies plans of one table."""
+
+    async def apply(
+        self, plan: WritePlan, *, claim: Claim, advance: Advance
+    ) -> dict[tuple[str, Operation], int]:
+        """Commit a plan and the new position, or nothing."""
+        ...
+
+    async def refusals(self, plan: WritePlan) -> Refused:
+        """Which targets refuse a plan of one record."""
+        ...
+
+
+class Claims(Protocol):
+    """The fence."""
+
+    async def claim(
+        self, source: str, stream_arn: str, shard_id: str, *, mapping_fingerprint: str
+    ) -> Claim:
+        """Fence off every other worker and learn the true position."""
+        ...
+
+    async def looked(self, claim: Claim, *, at: datetime, head: bool) -> None:
+        """Note an answer without records."""
+        ...
+
+    async def finish(self, claim: Claim, *, position: int | None) -> None:
+        """All of the shard is committed."""
+        ...
+
+    async def leave(self, claim: Claim) -> None:
+        """Nobody works on the shard now."""
+        ...
+
+
+class Positions(Protocol):
+    """What the control schema knows."""
+
+    async def tables(self) -> dict[str, TableFacts]:
+        """Every registered table."""
+        ...
+
+    async def shards(self, sources: Sequence[str]) -> list[ShardFacts]:
+        """Every shard known of these tables."""
+        ...
+
+    async def start(self, source: str, *, initial_load: InitialLoad, at: datetime) -> None:
+        """Keep the start instant."""
+        ...
+
+    async def add_generation(self, source: str, stream_arn: str, *, label_at: datetime) -> None:
+        """Note a stream of the table."""
+        ...
+
+    async def close_generations(self, source: str, *, newest: str, drained: bool) -> None:
+        """End all shards of older streams."""
+        ...
+
+    async def add_shards(self, source: str, stream_arn: str, listed: Sequence[ListedShard]) -> None:
+        """Add what a listing shows."""
+        ...
+
+    async def seen(self, worker_id: str, *, version: str, leases: int) -> None:
+        """Say that this worker lives."""
+        ...
+
+    async def gone(self, worker_id: str) -> None:
+        """Take this worker off the list."""
+        ...
+
+    async def living(self, *, within_seconds: float) -> frozenset[str]:
+        """The workers seen lately."""
+        ...
+
+
+class Incidents(Protocol):
+    """Stops tables and shards."""
+
+    async def halt(self, source: str, *, reason: str, remedy: str) -> None:
+        """Stop a table until a person resumes it."""
+        ...
+
+    async def add_gap(
+        self, source: str, stream_arn: str, shard_id: str | None, *, kind: GapKind, detail: str
+    ) -> int | None:
+        """Record a gap and stop its shard."""
+        ...
+
+    async def accept_gaps(
+        self, source: str, *, who: str, why: str, gap_id: int | None = None
+    ) -> int:
+        """Accept that records are lost."""
+        ...
+
+    async def close_gone_shard(self, stream_arn: str, shard_id: str) -> None:
+        """End a shard whose accepted gap leaves nothing to read."""
+        ...
+
+    async def close_never_owed(self, stream_arn: str, shard_id: str) -> None:
+        """End a trimmed shard that only a child named."""
+        ...
+
+    async def open_dead_letters(self, source: str) -> int:
+        """How many are open."""
+        ...
+
+
+class Leases(Protocol):
+    """Who should work: the lease table."""
+
+    def key(self, stream_arn: str, shard_id: str) -> str:
+        """The lease key of a shard."""
+        ...
+
+    async def all(self) -> list[Lease]:
+        """Every lease of the deployment."""
+        ...
+
+    async def create(self, key: str, *, checkpoint: str, parent_id: str | None) -> None:
+        """Add a free lease."""
+        ...
+
+    async def take(self, lease: Lease) -> Lease:
+        """Make it ours."""
+        ...
+
+    async def renew(self, key: str) -> Lease:
+        """Show that we live."""
+        ...
+
+    async def save(self, key: str, checkpoint: str) -> Lease:
+        """Move the checkpoint."""
+        ...
+
+    async def release(self, key: str) -> None:
+        """Give it back."""
+        ...
+
+    async def ask(self, lease: Lease) -> None:
+        """Ask its owner to hand it over."""
+        ...
+
+    async def delete(self, key: str) -> None:
+        """Remove it."""
+        ...

@@ -1,0 +1,158 @@
+"""Reads one shard page by page from a position, and never skips."""
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass
+from datetime import datetime
+
+from replicator.clock import Clock
+from replicator.core.gaps import is_proved_complete
+from replicator.core.records import StreamRecord
+from replicator.engine.ports import Source
+from replicator.engine.waiting import Backoff, stopped_within
+from replicator.errors import (
+    IteratorExpired,
+    PositionTrimmed,
+    SourceDenied,
+    SourceUnavailable,
+)
+
+EMPTY_PAGES_TO_HEAD = 5
+"""An empty page proves nothing; bloop needed up to five calls to cross an empty shard."""
+ITERATOR_SECONDS_MAX = 14 * 60.0
+"""DynamoDB lets an iterator expire after 15 minutes."""
+PAUSE_SECONDS_MIN = 0.2
+"""Five reads a second and shard is what the service is said to allow."""
+BEHIND_SECONDS = 2.0
+"""A page whose last record is older is followed at once: there is likely more."""
+FULL_PAGE_RECORDS = 900
+SPURIOUS_TRIMS_MAX = 20
+"""Emulators answer Trimmed for a fresh shard; one that goes on saying so is believed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One page. `requested_at`: the clock before the request. `duplicates`: records read before."""
+
+    records: list[StreamRecord]
+    ended: bool
+    requested_at: datetime
+    head_at: datetime | None
+    """Everything created before is read: the first of five empty answers in a row."""
+    duplicates: int = 0
+
+
+class ShardReader:
+    """A position in one shard that moves forward with every page.
+
+    `after` is the last sequence number that is applied; None reads from the oldest record.
+    `safe_at` and `gap_accepted` decide whether a trimmed position may be read around.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        clock: Clock,
+        *,
+        stream_arn: str,
+        shard_id: str,
+        after: int | None,
+        idle_seconds_max: float,
+        safe_at: datetime | None,
+        gap_accepted: bool,
+    ) -> None:
+        self._source = source
+        self._clock = clock
+        self._stream_arn = stream_arn
+        self._shard_id = shard_id
+        self._position = after
+        self._idle_seconds_max = idle_seconds_max
+        self._safe_at = safe_at
+        self._gap_accepted = gap_accepted
+        self._from_oldest = False
+        self._iterator: str | None = None
+        self._iterator_until = 0.0
+        self._pause_seconds = 0.0
+        self._empties: deque[datetime] = deque(maxlen=EMPTY_PAGES_TO_HEAD)
+        self._backoff = Backoff(base=0.1, cap=5.0)
+        self._trims = 0
+
+    async def next(self, stopping: asyncio.Event) -> Answer | None:
+        """The next answer, after the pause that politeness asks for; None when asked to stop.
+
+        Throttling, faults and expired iterators are tried again without end, at the same position.
+        PositionTrimmed and ShardVanished are for the caller to judge.
+        """
+        while not await stopped_within(stopping, self._pause_seconds):
+            requested_at = self._clock.now()
+            try:
+                answer = await self._read(requested_at)
+            except IteratorExpired:
+                self._iterator = None
+                self._pause_seconds = 0.0
+            except SourceDenied:
+                self._iterator = None
+                self._pause_seconds = max(2.0, self._backoff.next_seconds())
+            except SourceUnavailable:
+                self._pause_seconds = self._backoff.next_seconds()
+            except PositionTrimmed as error:
+                self._read_from_oldest_or_raise(error, requested_at)
+            else:
+                self._backoff.succeeded()
+                return answer
+        return None
+
+    async def _read(self, requested_at: datetime) -> Answer:
+        if self._iterator is None or self._clock.monotonic() > self._iterator_until:
+            after = None if self._from_oldest else self._position
+            self._iterator = await self._source.iterator(
+                self._stream_arn, self._shard_id, after=after
+            )
+            self._iterator_until = self._clock.monotonic() + ITERATOR_SECONDS_MAX
+        page = await self._source.read(self._iterator)
+        self._iterator = page.next_iterator
+        self._iterator_until = self._clock.monotonic() + ITERATOR_SECONDS_MAX
+        position = self._position
+        fresh = (
+            page.records
+            if position is None
+            else [record for record in page.records if record.sequence_number > position]
+        )
+        if fresh:
+            self._position = fresh[-1].sequence_number
+            self._from_oldest = False
+            self._trims = 0
+        head_at = self._note(page.records, requested_at)
+        return Answer(
+            fresh,
+            page.next_iterator is None,
+            requested_at,
+            head_at,
+            len(page.records) - len(fresh),
+        )
+
+    def _note(self, records: list[StreamRecord], requested_at: datetime) -> datetime | None:
+        """Decide the pause before the next page, and whether this one was the head."""
+        if records:
+            self._empties.clear()
+            created_at = records[-1].created_at
+            behind = (
+                created_at is not None and requested_at.timestamp() - created_at > BEHIND_SECONDS
+            )
+            full = len(records) >= FULL_PAGE_RECORDS
+            self._pause_seconds = 0.0 if full or behind else PAUSE_SECONDS_MIN
+            return None
+        self._empties.append(requested_at)
+        longer = max(PAUSE_SECONDS_MIN, self._pause_seconds * 1.5)
+        self._pause_seconds = min(longer, self._idle_seconds_max)
+        return self._empties[0] if len(self._empties) == EMPTY_PAGES_TO_HEAD else None
+
+    def _read_from_oldest_or_raise(self, error: PositionTrimmed, requested_at: datetime) -> None:
+        """Go on at the oldest record where that is proved to lose nothing, or was accepted."""
+        fresh = is_proved_complete(requested_at=requested_at, safe_at=self._safe_at)
+        self._trims += 1
+        if not (fresh or self._gap_accepted) or self._trims > SPURIOUS_TRIMS_MAX:
+            raise error
+        self._from_oldest = True
+        self._iterator = None
+        self._pause_seconds = self._backoff.next_seconds()

@@ -1,0 +1,235 @@
+"""One shard from claim to end: read, judge, apply, note the position, hand over to the children."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import Enum
+
+from replicator.clock import Clock
+from replicator.core.gaps import is_proved_complete, kind_of_gap
+from replicator.core.lag import ShardProgress
+from replicator.core.observations import Fenced as FencedFact
+from replicator.core.observations import GapFound, Observe, ShardClaimed, ShardEnded
+from replicator.core.shards import Claim
+from replicator.engine.pipeline import Batch, Pipeline
+from replicator.engine.ports import Claims, Incidents, Source
+from replicator.engine.reader import Answer, ShardReader
+from replicator.engine.waiting import one_failure
+from replicator.errors import (
+    Fenced,
+    PositionTrimmed,
+    ReplicatorError,
+    ShardVanished,
+    TooManyDeadLetters,
+)
+
+LOOKED_EVERY = timedelta(seconds=30)
+"""How often an idle shard's position in time is written down."""
+
+
+class Ending(Enum):
+    """Why a shard is not worked on any more."""
+
+    STOPPED = "stopped"  # asked to
+    DONE = "done"  # read to its end, and so committed
+    GAP = "gap"  # its table's on_gap decides
+
+
+@dataclass(frozen=True, slots=True)
+class ShardTask:
+    """What a worker needs to know to work on one shard."""
+
+    table: str
+    stream_arn: str
+    shard_id: str
+    mapping_fingerprint: str
+    idle_seconds_max: float
+    dead_letters_max: int
+    checkpointed: int | None
+    """The lease row's checkpoint: a hint, only compared."""
+
+
+_Answers = asyncio.Queue[Answer | ReplicatorError | None]
+AddChildren = Callable[[str, str], Awaitable[tuple[str, ...]]]
+"""Makes the children of a shard known, before it is marked done; returns their ids."""
+Moved = Callable[[int], None]
+"""Told every new position after its COMMIT."""
+
+
+class ShardReplicator:
+    """Replicates one shard for as long as it holds the claim."""
+
+    def __init__(
+        self,
+        task: ShardTask,
+        *,
+        source: Source,
+        claims: Claims,
+        incidents: Incidents,
+        pipeline: Pipeline,
+        observe: Observe,
+        clock: Clock,
+        add_children: AddChildren,
+        moved: Moved,
+    ) -> None:
+        self._task = task
+        self._source = source
+        self._claims = claims
+        self._incidents = incidents
+        self._pipeline = pipeline
+        self._observe = observe
+        self._clock = clock
+        self._add_children = add_children
+        self._moved = moved
+        self._looked_at: datetime | None = None
+        self._known: int | None = None
+        self.alive_at = clock.monotonic()
+        """When it last made progress: an answer, or a commit."""
+        self.progress = ShardProgress(safe_at=None, at_head=False, polled_at=None)
+
+    async def run(self, stopping: asyncio.Event) -> Ending:
+        """Claim the shard and work until it ends or we are asked to stop."""
+        task = self._task
+        claim = await self._claims.claim(
+            task.table,
+            task.stream_arn,
+            task.shard_id,
+            mapping_fingerprint=task.mapping_fingerprint,
+        )
+        rewound = task.checkpointed is not None and task.checkpointed > (claim.position or 0)
+        self._observe(ShardClaimed(task.table, task.shard_id, claim.epoch, claim.position, rewound))
+        self._known = claim.known
+        self.progress = ShardProgress(claim.safe_at, at_head=False, polled_at=None)
+        try:
+            return await self._replicate(claim, stopping)
+        except (PositionTrimmed, ShardVanished) as error:
+            return await self._lost(claim, str(error))
+        except Fenced:
+            self._observe(FencedFact(task.table, task.shard_id))
+            raise
+
+    async def _replicate(self, claim: Claim, stopping: asyncio.Event) -> Ending:
+        reader = ShardReader(
+            self._source,
+            self._clock,
+            stream_arn=claim.stream_arn,
+            shard_id=claim.shard_id,
+            after=claim.position,
+            idle_seconds_max=self._task.idle_seconds_max,
+            safe_at=claim.safe_at if claim.owed else None,
+            gap_accepted=claim.gap_accepted_at is not None,
+        )
+        answers: _Answers = asyncio.Queue(maxsize=1)
+        async with one_failure() as tasks:
+            reading = tasks.create_task(
+                self._read(reader, answers, stopping), name=f"read {claim.shard_id}"
+            )
+            try:
+                return await self._apply_all(claim, answers, stopping)
+            finally:
+                reading.cancel()
+
+    async def _read(self, reader: ShardReader, answers: _Answers, stopping: asyncio.Event) -> None:
+        """One page ahead of what is applied; a failure waits behind the pages before it."""
+        answer: Answer | None = None
+        while answer is None or not answer.ended:
+            try:
+                answer = await reader.next(stopping)
+            except ReplicatorError as error:
+                await answers.put(error)
+                return
+            self.alive_at = self._clock.monotonic()
+            if answer is not None and answer.records:
+                self._known = answer.records[-1].sequence_number
+            await answers.put(answer)
+            if answer is None:
+                return
+
+    async def _apply_all(self, claim: Claim, answers: _Answers, stopping: asyncio.Event) -> Ending:
+        while (answer := await answers.get()) is not None:
+            if isinstance(answer, ReplicatorError):
+                raise answer
+            if not self._is_proved(claim, answer):
+                detail = (
+                    f"the last change that is known to be applied is of {claim.safe_at}: "
+                    "older than what the stream keeps"
+                )
+                return await self._lost(claim, detail)
+            if answer.records:
+                known = self._known or answer.records[-1].sequence_number
+                batch = Batch(answer.records, known, answer.requested_at)
+                claim = await self._pipeline.process(batch, claim, stopping)
+                self._moved(claim.position or 0)
+                await self._check_dead_letters(claim)
+                self._note(claim, answer, at_head=False)
+            elif not answer.ended:
+                claim = await self._look(claim, answer)
+            self.alive_at = self._clock.monotonic()
+            if answer.ended:
+                return await self._end(claim)
+        await self._claims.leave(claim)
+        return Ending.STOPPED
+
+    def _is_proved(self, claim: Claim, answer: Answer) -> bool:
+        return not claim.owed or is_proved_complete(
+            requested_at=answer.requested_at,
+            safe_at=claim.safe_at,
+            accepted_at=claim.gap_accepted_at,
+        )
+
+    async def _look(self, claim: Claim, answer: Answer) -> Claim:
+        """An answer without records: at the head, the position in time moves on."""
+        head = answer.head_at is not None
+        if answer.head_at is not None and (claim.safe_at is None or claim.safe_at < answer.head_at):
+            claim = replace(claim, safe_at=answer.head_at)
+        newly = head and not self.progress.at_head
+        due = self._looked_at is None or answer.requested_at - self._looked_at > LOOKED_EVERY
+        if newly or due:
+            at = answer.head_at or answer.requested_at
+            await self._claims.looked(claim, at=at, head=head)
+            self._looked_at = answer.requested_at
+        self._note(claim, answer, at_head=head or self.progress.at_head)
+        return claim
+
+    def _note(self, claim: Claim, answer: Answer, *, at_head: bool) -> None:
+        self.progress = ShardProgress(claim.safe_at, at_head, answer.requested_at)
+
+    async def _check_dead_letters(self, claim: Claim) -> None:
+        if not claim.open_letters:
+            return
+        count = await self._incidents.open_dead_letters(claim.source)
+        if count > self._task.dead_letters_max:
+            message = (
+                f"{count} dead letters are open, more than max_dead_letters "
+                f"({self._task.dead_letters_max})"
+            )
+            raise TooManyDeadLetters(
+                message,
+                remedy="look at `replicator dead-letters list`, correct the mapping, then run "
+                f"`replicator resume --table {claim.source}`",
+            )
+
+    async def _end(self, claim: Claim) -> Ending:
+        """Children are known before the shard is done, so that no crash leaves an orphan."""
+        children = await self._add_children(claim.stream_arn, claim.shard_id)
+        await self._claims.finish(claim, position=claim.position)
+        self._observe(ShardEnded(claim.source, claim.shard_id, children))
+        return Ending.DONE
+
+    async def _lost(self, claim: Claim, detail: str) -> Ending:
+        """Nothing, or not all, of what we owe can be read."""
+        if not claim.owed:
+            await self._incidents.close_never_owed(claim.stream_arn, claim.shard_id)
+            return Ending.DONE
+        if claim.gap_accepted_at is not None:
+            await self._incidents.close_gone_shard(claim.stream_arn, claim.shard_id)
+            return Ending.DONE
+        kind = kind_of_gap(position=claim.position, known=self._known)
+        found = await self._incidents.add_gap(
+            claim.source, claim.stream_arn, claim.shard_id, kind=kind, detail=detail
+        )
+        if found is not None:
+            remedy = f"replicator gaps accept --table {claim.source}"
+            self._observe(GapFound(claim.source, claim.shard_id, kind, detail, remedy))
+        return Ending.GAP

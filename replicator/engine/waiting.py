@@ -1,0 +1,62 @@
+"""Waits that end early when asked to stop, and delays that grow with failures."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+
+async def stopped_within(stopping: asyncio.Event, seconds: float) -> bool:
+    """Wait; True as soon as we are asked to stop."""
+    if seconds <= 0:
+        await asyncio.sleep(0)
+        return stopping.is_set()
+    try:
+        async with asyncio.timeout(seconds):
+            await stopping.wait()
+    except TimeoutError:
+        return False
+    return True
+
+
+def delay_seconds(attempt: int, *, base: float, cap: float, chance: float) -> float:
+    """Full jitter: between nothing and twice as much as before, up to the cap."""
+    return chance * min(cap, base * 2.0 ** min(attempt, 30))
+
+
+@dataclass(slots=True)
+class Backoff:
+    """The delays of one thing that is tried again and again."""
+
+    base: float = 0.1
+    cap: float = 10.0
+    attempts: int = 0
+
+    def next_seconds(self) -> float:
+        """How long to wait before the next attempt."""
+        self.attempts += 1
+        chance = random.uniform(0.5, 1.0)  # noqa: S311 (spreads load, protects nothing)
+        return delay_seconds(self.attempts, base=self.base, cap=self.cap, chance=chance)
+
+    def succeeded(self) -> None:
+        """Start anew at the shortest delay."""
+        self.attempts = 0
+
+
+@asynccontextmanager
+async def one_failure() -> AsyncIterator[asyncio.TaskGroup]:
+    """A task group that raises its first failure itself, not a group of one."""
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            yield tasks
+    except BaseExceptionGroup as group:
+        raise first_failure(group) from None
+
+
+def first_failure(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The first leaf of an exception group."""
+    failure: BaseException = group
+    while isinstance(failure, BaseExceptionGroup):
+        failure = failure.exceptions[0]
+    return failure

@@ -1,0 +1,343 @@
+"""The worker looks at tables, leases and shards every few seconds, decides, acts, looks again."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+
+from replicator.clock import Clock
+from replicator.core.leases import Sighting, observed, plan_leases
+from replicator.core.observations import Observe, TableHalted
+from replicator.core.shards import ShardFacts
+from replicator.engine.holding import Held, Holding, checkpoint_text, checkpointed_position
+from replicator.engine.ports import Claims, Incidents, Leases, Positions
+from replicator.engine.shard import Ending, ShardReplicator, ShardTask
+from replicator.engine.supervisor import Job, end_silent_task, supervise
+from replicator.engine.table import Table
+from replicator.engine.waiting import one_failure, stopped_within
+from replicator.errors import NotClaimable, ReplicatorError
+
+STUCK_SECONDS = 120.0
+"""Longer than any bounded call of a shard task may take."""
+DRAIN_SECONDS_MAX = 6.0
+RELEASE_SECONDS_MAX = 2.5
+"""Together they keep the promise that SIGTERM ends the process in less than ten seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSettings:
+    """The limits of one worker."""
+
+    worker_id: str
+    version: str
+    lease_seconds: float
+    idle_seconds_max: float
+    discover_seconds: float = 30.0
+
+    @property
+    def plan_seconds(self) -> float:
+        """How often leases are looked at."""
+        return min(5.0, self.lease_seconds / 4)
+
+
+@dataclass(slots=True)
+class Running:
+    """A shard task of this worker."""
+
+    replicator: ShardReplicator
+    task: asyncio.Task[None]
+    stopping: asyncio.Event
+
+
+class Worker:
+    """Works on the shards of all its tables that it holds leases for."""
+
+    def __init__(
+        self,
+        settings: WorkerSettings,
+        tables: Sequence[Table],
+        *,
+        claims: Claims,
+        positions: Positions,
+        incidents: Incidents,
+        leases: Leases,
+        observe: Observe,
+        clock: Clock,
+        beat: Callable[[str], None],
+        unrecoverable: Callable[[str, str], None],
+    ) -> None:
+        self._settings = settings
+        self.tables = {table.name: table for table in tables}
+        self._claims = claims
+        self._positions = positions
+        self._incidents = incidents
+        self._leases = leases
+        self._observe = observe
+        self._clock = clock
+        self._beat = beat
+        self._unrecoverable = unrecoverable
+        self._sightings: dict[str, Sighting] = {}
+        self.holding = Holding(leases, observe, clock, lease_seconds=settings.lease_seconds)
+        self.running: dict[str, Running] = {}
+        self._look_now = asyncio.Event()
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Work until asked to stop; then drain, checkpoint and give every lease back."""
+        try:
+            async with asyncio.timeout(None) as deadline, one_failure() as tasks:
+                for job in self._jobs(tasks, stopping):
+                    tasks.create_task(self._supervise(job, stopping), name=job.name)
+                await stopping.wait()
+                deadline.reschedule(asyncio.get_running_loop().time() + DRAIN_SECONDS_MAX)
+                self._look_now.set()
+                for running in self.running.values():
+                    running.stopping.set()
+        except TimeoutError:
+            pass  # what did not end was cancelled: its batch is committed or is not
+        await self._leave()
+
+    async def is_caught_up(self, at: datetime) -> bool:
+        """Whether every change created before `at` is applied, whoever applied it."""
+        try:
+            await self._refresh(list(self.tables.values()))
+        except ReplicatorError:
+            return False
+        return all(table.is_caught_up(at) for table in self.tables.values())
+
+    def _jobs(self, tasks: asyncio.TaskGroup, stopping: asyncio.Event) -> list[Job]:
+        jobs = [
+            Job("look", None, lambda: self._look(tasks, stopping)),
+            Job("renew", None, lambda: self._renew(stopping)),
+        ]
+        return jobs + [
+            Job(
+                f"discover {table.name}",
+                table.name,
+                partial(self._discover, table, stopping),
+                halt=partial(self._halt, table.name),
+                cap_seconds=30.0,
+            )
+            for table in self.tables.values()
+        ]
+
+    async def _supervise(self, job: Job, stopping: asyncio.Event) -> None:
+        await supervise(job, stopping, self._observe, self._clock)
+
+    # Discovery: what there is
+
+    async def _discover(self, table: Table, stopping: asyncio.Event) -> bool:
+        while not stopping.is_set():
+            await self._refresh([table])
+            known = table.known()
+            if known is not None and not known.table.halted:
+                await table.discovery.discover(known)
+                table.discovered = True
+                self._look_now.set()
+            self._beat(f"discover {table.name}")
+            await stopped_within(stopping, self._settings.discover_seconds)
+        return True
+
+    async def _refresh(self, tables: Sequence[Table]) -> None:
+        facts = await self._positions.tables()
+        shards: dict[str, list[ShardFacts]] = {table.name: [] for table in tables}
+        for shard in await self._positions.shards(list(shards)):
+            shards[shard.source].append(shard)
+        for table in tables:
+            table.facts = facts.get(table.name)
+            table.shards = tuple(shards[table.name])
+
+    # Leases: who works
+
+    async def _look(self, tasks: asyncio.TaskGroup, stopping: asyncio.Event) -> bool:
+        """Observe, plan, act: once a moment, and at once when something ended."""
+        settings = self._settings
+        while not stopping.is_set():
+            self._look_now.clear()
+            await self._refresh(list(self.tables.values()))
+            await self._accept_gaps()
+            await self._plan(tasks, stopping)
+            await self._positions.seen(
+                settings.worker_id, version=settings.version, leases=len(self.holding.held)
+            )
+            self._beat("look")
+            await self._wait_for_next_look()
+        return True
+
+    async def _wait_for_next_look(self) -> None:
+        try:
+            async with asyncio.timeout(self._settings.plan_seconds):
+                await self._look_now.wait()
+        except TimeoutError:
+            return
+
+    async def _accept_gaps(self) -> None:
+        """`on_gap: continue` was chosen in the configuration: it is recorded as who accepted."""
+        for table in self.tables.values():
+            gaps = table.facts.gaps if table.facts is not None else ()
+            if gaps and table.mapping.spec.on_gap == "continue":
+                await self._incidents.accept_gaps(
+                    table.name, who="configuration", why="on_gap: continue"
+                )
+                await self._refresh([table])
+
+    async def _plan(self, tasks: asyncio.TaskGroup, stopping: asyncio.Event) -> None:
+        settings = self._settings
+        rows = await self._leases.all()
+        now = self._clock.monotonic()
+        self._sightings = observed(self._sightings, rows, now=now)
+        shards = self._ready_shards()
+        await self._add_leases(shards, {row.key for row in rows})
+        plan = plan_leases(
+            rows,
+            self._sightings,
+            wanted=shards.keys(),
+            held=self.holding.held.keys(),
+            worker_id=settings.worker_id,
+            workers=await self._positions.living(within_seconds=settings.lease_seconds),
+            now=now,
+            lease_seconds=settings.lease_seconds,
+        )
+        for key in plan.release:
+            await self._give_back(key)
+        for lease in plan.take:
+            table, shard = shards[lease.key]
+            await self.holding.take(
+                lease, table=table.name, stream_arn=shard.stream_arn, shard_id=shard.shard_id
+            )
+        for lease in plan.ask:
+            await self._leases.ask(lease)
+        await self._stop_lost()
+        self._start_held(tasks, stopping)
+        await self._end_silent()
+
+    def _ready_shards(self) -> dict[str, tuple[Table, ShardFacts]]:
+        return {
+            self._leases.key(shard.stream_arn, shard.shard_id): (table, shard)
+            for table in self.tables.values()
+            for shard in table.ready()
+        }
+
+    async def _add_leases(
+        self, shards: dict[str, tuple[Table, ShardFacts]], existing: set[str]
+    ) -> None:
+        for key, (_, shard) in shards.items():
+            if key not in existing:
+                await self._leases.create(
+                    key,
+                    checkpoint=checkpoint_text(shard.position),
+                    parent_id=shard.parent_id,
+                )
+                self._look_now.set()
+
+    # Shards: the work
+
+    def _start_held(self, tasks: asyncio.TaskGroup, stopping: asyncio.Event) -> None:
+        for held in self.holding.held.values():
+            if held.key in self.running or stopping.is_set():
+                continue
+            table = self.tables[held.table]
+            replicator = self._replicator(table, held)
+            shard_stopping = asyncio.Event()
+            task = tasks.create_task(
+                self._work(held, replicator, shard_stopping), name=f"shard {held.shard_id}"
+            )
+            self.running[held.key] = Running(replicator, task, shard_stopping)
+
+    def _replicator(self, table: Table, held: Held) -> ShardReplicator:
+        return ShardReplicator(
+            ShardTask(
+                table=table.name,
+                stream_arn=held.stream_arn,
+                shard_id=held.shard_id,
+                mapping_fingerprint=table.mapping.fingerprint,
+                idle_seconds_max=self._settings.idle_seconds_max,
+                dead_letters_max=table.mapping.spec.max_dead_letters,
+                checkpointed=checkpointed_position(held.checkpoint),
+            ),
+            source=table.source,
+            claims=self._claims,
+            incidents=self._incidents,
+            pipeline=table.pipeline,
+            observe=self._observe,
+            clock=self._clock,
+            add_children=table.discovery.add_children,
+            moved=partial(self.holding.moved, held.key),
+        )
+
+    async def _work(self, held: Held, replicator: ShardReplicator, stopping: asyncio.Event) -> None:
+        async def run() -> bool:
+            try:
+                ending = await replicator.run(stopping)
+            except NotClaimable:
+                ending = Ending.STOPPED
+            if ending is Ending.DONE:
+                await self.holding.release(held.key, ended=True)
+            if ending is not Ending.STOPPED:
+                self._look_now.set()
+            return True
+
+        job = Job(
+            f"shard {held.shard_id}",
+            held.table,
+            run,
+            halt=partial(self._halt, held.table),
+        )
+        try:
+            await self._supervise(job, stopping)
+        finally:
+            self.running.pop(held.key, None)
+
+    async def _halt(self, table: str, error: ReplicatorError) -> None:
+        remedy = error.remedy or f"correct it, then run `replicator resume --table {table}`"
+        await self._incidents.halt(table, reason=str(error), remedy=remedy)
+        self._observe(TableHalted(table, str(error), remedy))
+        self._look_now.set()
+
+    async def _give_back(self, key: str) -> None:
+        """Let the shard finish its batch, then release its lease."""
+        running = self.running.get(key)
+        if running is not None:
+            running.stopping.set()
+            return
+        await self.holding.release(key)
+
+    async def _stop_lost(self) -> None:
+        for key in self.holding.too_old():
+            self.holding.drop(key)
+        for key, running in self.running.items():
+            if key not in self.holding.held:
+                running.stopping.set()
+
+    async def _end_silent(self) -> None:
+        now = self._clock.monotonic()
+        for running in list(self.running.values()):
+            silent = now - running.replicator.alive_at
+            if silent > STUCK_SECONDS:
+                name = running.task.get_name()
+                ended = await end_silent_task(
+                    running.task,
+                    name=name,
+                    table=None,
+                    silent_seconds=silent,
+                    observe=self._observe,
+                )
+                if not ended:
+                    self._unrecoverable(name, f"no progress for {silent:.0f} s")
+
+    async def _renew(self, stopping: asyncio.Event) -> bool:
+        while not await stopped_within(stopping, min(1.0, self._settings.lease_seconds / 8)):
+            await self.holding.renew_all()
+            await self._stop_lost()
+            self._beat("renew")
+        return True
+
+    async def _leave(self) -> None:
+        """Give everything back, so that the next worker starts at once."""
+        try:
+            async with asyncio.timeout(RELEASE_SECONDS_MAX), one_failure() as tasks:
+                for key in list(self.holding.held):
+                    tasks.create_task(self.holding.release(key), name=f"release {key}")
+                tasks.create_task(self._positions.gone(self._settings.worker_id), name="goodbye")
+        except (TimeoutError, ReplicatorError):
+            return  # leases expire by themselves, and PostgreSQL is the authority

@@ -1,0 +1,174 @@
+"""Metrics, health and status over HTTP, on the worker's own loop so that a hung loop is seen."""
+
+import errno
+import json
+import socket
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+from aiohttp import web
+from prometheus_client.exposition import choose_encoder
+
+from replicator.clock import Clock
+from replicator.core.status import SCHEMA_VERSION, Status, document
+from replicator.errors import ConfigurationError
+from replicator.monitoring.health import Check, Health, find_table, table_readiness
+from replicator.monitoring.history import History
+from replicator.monitoring.metrics import Metrics
+from replicator.monitoring.status_page import CONTENT_SECURITY_POLICY, PAGE
+
+_NO_CONTENT_POLICY = "default-src 'none'; frame-ancestors 'none'"
+_HEADERS: Mapping[str, str] = {
+    "Cache-Control": "no-store",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "Server": "replicator",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Pages:
+    """All that is shown: read only, and no data of items."""
+
+    metrics: Metrics
+    health: Health
+    history: History
+    status: Callable[[], Status | None]
+    clock: Clock
+    caught_up_seconds: float = 60.0
+    """A table further behind is not ready."""
+
+
+_PAGES = web.AppKey("pages", Pages)
+
+
+@asynccontextmanager
+async def serve(
+    pages: Pages, *, host: str, port: int, shutdown_seconds: float = 1.0
+) -> AsyncIterator[int]:
+    """Serve while the block runs; yields the port, which is a free one for `port` 0.
+
+    ConfigurationError when the address cannot be had. Leaving the block gives requests under way
+    `shutdown_seconds` to end.
+    """
+    runner = web.AppRunner(
+        _application(pages),
+        access_log=None,
+        handle_signals=False,
+        shutdown_timeout=shutdown_seconds,
+    )
+    await runner.setup()
+    try:
+        try:
+            await web.TCPSite(runner, host, port).start()
+        except OSError as error:
+            raise _refused(error, host, port) from error
+        yield int(runner.addresses[0][1])
+    finally:
+        await runner.cleanup()
+
+
+def _application(pages: Pages) -> web.Application:
+    app = web.Application()
+    app[_PAGES] = pages
+    app.on_response_prepare.append(_add_headers)
+    app.add_routes(
+        [
+            web.get("/", _page),
+            web.get("/metrics", _metrics),
+            web.get("/healthz", _healthz),
+            web.get("/readyz", _readyz),
+            web.get("/status.json", _status),
+            web.get("/history.json", _history),
+        ]
+    )
+    return app
+
+
+async def _add_headers(_: web.Request, response: web.StreamResponse) -> None:
+    response.headers.update(_HEADERS)
+    response.headers.setdefault("Content-Security-Policy", _NO_CONTENT_POLICY)
+
+
+async def _page(_: web.Request) -> web.Response:
+    response = web.Response(body=PAGE, content_type="text/html", charset="utf-8")
+    response.headers["Content-Security-Policy"] = CONTENT_SECURITY_POLICY
+    return response
+
+
+async def _metrics(request: web.Request) -> web.Response:
+    pages = request.app[_PAGES]
+    encode, content_type = choose_encoder(",".join(request.headers.getall("Accept", [])))
+    response = web.Response(
+        body=encode(pages.metrics.registry), headers={"Content-Type": content_type}
+    )
+    response.enable_compression()
+    return response
+
+
+async def _healthz(request: web.Request) -> web.Response:
+    pages = request.app[_PAGES]
+    return _checked(pages.health.liveness(pages.clock.monotonic()))
+
+
+async def _readyz(request: web.Request) -> web.Response:
+    pages = request.app[_PAGES]
+    source = request.query.get("table")
+    if source is None:
+        return _checked(pages.health.readiness())
+    status = pages.status()
+    if status is None:
+        return _checked([Check("status", "not known yet")])
+    table = find_table(status, source)
+    if table is None:
+        return _json(HTTPStatus.NOT_FOUND, {"ok": False, "reason": "no such table"})
+    return _checked(table_readiness(table, caught_up_seconds=pages.caught_up_seconds))
+
+
+async def _status(request: web.Request) -> web.Response:
+    pages = request.app[_PAGES]
+    status = pages.status()
+    if status is None:
+        unknown = {"schema_version": SCHEMA_VERSION, "reason": "the status is not known yet"}
+        return _json(HTTPStatus.SERVICE_UNAVAILABLE, unknown)
+    return _json(HTTPStatus.OK, document(status))
+
+
+async def _history(request: web.Request) -> web.Response:
+    pages = request.app[_PAGES]
+    response = _json(HTTPStatus.OK, pages.history.document())
+    response.enable_compression()
+    return response
+
+
+def _checked(checks: Iterable[Check]) -> web.Response:
+    found = list(checks)
+    ok = all(check.ok for check in found)
+    body = {
+        "ok": ok,
+        "checks": [{"name": check.name, "ok": check.ok, "reason": check.reason} for check in found],
+    }
+    return _json(HTTPStatus.OK if ok else HTTPStatus.SERVICE_UNAVAILABLE, body)
+
+
+def _json(status: HTTPStatus, body: Mapping[str, Any]) -> web.Response:
+    return web.json_response(body, status=status, dumps=json.dumps)
+
+
+def _refused(error: OSError, host: str, port: int) -> ConfigurationError:
+    where = f"http: cannot listen on {host} port {port}"
+    if error.errno == errno.EADDRINUSE:
+        remedy = "set http.port to a free port, or end the process that has this one"
+        return ConfigurationError(f"{where}: the port is in use", remedy=remedy)
+    if error.errno == errno.EACCES:
+        remedy = "set http.port to a port of 1024 or more"
+        return ConfigurationError(f"{where}: permission denied", remedy=remedy)
+    remedy = "set http.host to an address of this machine, 0.0.0.0 for all"
+    if isinstance(error, socket.gaierror):
+        return ConfigurationError(f"{where}: unknown host", remedy=remedy)
+    return ConfigurationError(f"{where}: {error.strerror}", remedy=remedy)

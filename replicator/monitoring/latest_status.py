@@ -1,0 +1,60 @@
+"""The newest status known, which grows older while no newer one arrives."""
+
+from dataclasses import replace
+
+from replicator.clock import Clock
+from replicator.core.status import Status, TableStatus
+
+
+class LatestStatus:
+    """Holds one status. Calling it gives that status as of now, None before the first one.
+
+    Who publishes may hang or be cut off from PostgreSQL: then lag and poll age grow and headroom
+    shrinks all the same, so that an alarm on them fires.
+    """
+
+    def __init__(self, clock: Clock, *, stale_seconds: float = 15.0) -> None:
+        self._clock = clock
+        self._stale_seconds = stale_seconds
+        self._published: tuple[Status, float] | None = None
+
+    def publish(self, status: Status) -> None:
+        """`status` is true now."""
+        self._published = (status, self._clock.monotonic())
+
+    def __call__(self) -> Status | None:
+        """The status as it must be assumed now."""
+        if self._published is None:
+            return None
+        status, published_at = self._published
+        seconds = self._clock.monotonic() - published_at
+        return aged(status, seconds, stale_seconds=self._stale_seconds)
+
+
+def aged(status: Status, seconds: float, *, stale_seconds: float) -> Status:
+    """What a status that is `seconds` old still proves.
+
+    A table that was at the head counts as there until the status is `stale_seconds` old; from then
+    on it may have changes as old as the status itself.
+    """
+    return replace(
+        status,
+        tables=tuple(_aged_table(table, seconds, stale_seconds) for table in status.tables),
+        workers=tuple(
+            replace(worker, seen_seconds_ago=worker.seen_seconds_ago + seconds)
+            for worker in status.workers
+        ),
+    )
+
+
+def _aged_table(table: TableStatus, seconds: float, stale_seconds: float) -> TableStatus:
+    grows = bool(table.lag_seconds) or seconds >= stale_seconds
+    lag = table.lag_seconds
+    headroom = table.retention_headroom_seconds
+    poll_age = table.poll_age_seconds
+    return replace(
+        table,
+        lag_seconds=lag + seconds if lag is not None and grows else lag,
+        retention_headroom_seconds=headroom - seconds if headroom is not None else None,
+        poll_age_seconds=poll_age + seconds if poll_age is not None else None,
+    )

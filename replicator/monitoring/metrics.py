@@ -1,0 +1,230 @@
+"""Observations become counters; a status becomes gauges at the moment somebody asks."""
+
+import platform
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from itertools import accumulate
+from typing import assert_never, get_args
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.process_collector import ProcessCollector
+from prometheus_client.registry import Collector
+
+from replicator import __version__
+from replicator.core.observations import (
+    BatchApplied,
+    Fenced,
+    GapFound,
+    GapKind,
+    LeaseLost,
+    LeaseReleased,
+    LeaseTaken,
+    Observation,
+    Outcome,
+    RecordRejected,
+    ShardClaimed,
+    ShardEnded,
+    SourceAnswered,
+    TableHalted,
+    TaskFailed,
+    TaskStuck,
+)
+from replicator.core.records import Event
+from replicator.core.status import SHARD_STATES, TABLE_STATES, Status
+from replicator.monitoring.metric_families import FAMILIES, Family
+
+Labels = tuple[str, ...]
+
+_EVENTS = (*get_args(Event), "snapshot")
+_OUTCOMES: tuple[str, ...] = get_args(Outcome)
+_GAP_KINDS: tuple[str, ...] = get_args(GapKind)
+
+
+class Metrics(Collector):
+    """All numbers of one process, in a registry of their own.
+
+    `status` answers with what is known now, or None while nothing is; it is asked at each scrape,
+    on the scraping thread. Counters of one process start at zero and only grow. Counters whose
+    labels are known beforehand are there with 0, so that their first step is seen as an increase.
+    """
+
+    def __init__(
+        self,
+        status: Callable[[], Status | None] = lambda: None,
+        *,
+        leases_held: Callable[[], int] = lambda: 0,
+    ) -> None:
+        self._status = status
+        self._leases_held = leases_held
+        self._counters: dict[str, defaultdict[Labels, float]] = {
+            family.name: defaultdict(float) for family in FAMILIES if family.kind == "counter"
+        }
+        for name in ("replicator_leases_lost_total", "replicator_fenced_total"):
+            self._counters[name][()] = 0.0
+        self._histograms: dict[str, dict[Labels, _Histogram]] = {
+            family.name: {} for family in FAMILIES if family.kind == "histogram"
+        }
+        self._last_applied: dict[str, float] = {}
+        self.registry = CollectorRegistry()
+        self.registry.register(self)
+        ProcessCollector(registry=self.registry)
+
+    def observe(self, observation: Observation) -> None:
+        """Count one fact. One call per batch, and no loop over its records."""
+        match observation:
+            case BatchApplied():
+                self._count_batch(observation)
+            case Fenced():
+                self._count("replicator_fenced_total")
+            case LeaseLost():
+                self._count("replicator_leases_lost_total")
+            case GapFound(table=table, kind=kind):
+                self._count("replicator_gaps_total", table, kind)
+            case SourceAnswered(operation=operation, outcome=outcome):
+                self._count("replicator_source_requests_total", operation, outcome)
+            case ShardClaimed(table=table, rewound=True):
+                self._count("replicator_positions_rewound_total", table)
+            case TaskFailed(table=table):
+                self._count("replicator_task_restarts_total", table or "", "failed")
+            case TaskStuck(table=table):
+                self._count("replicator_task_restarts_total", table or "", "stuck")
+            case (
+                RecordRejected()
+                | ShardClaimed()
+                | ShardEnded()
+                | LeaseTaken()
+                | LeaseReleased()
+                | TableHalted()
+            ):
+                pass  # counted with their batch, or seen in the status
+            case _:
+                assert_never(observation)
+
+    def collect(self) -> Iterable[Metric]:
+        """Every family, also those without a sample yet."""
+        status = self._status()
+        gauges = self._gauges(status)
+        counters = self._counters_with_zeros(status)
+        for family in FAMILIES:
+            match family.kind:
+                case "gauge":
+                    yield _gauge(family, gauges.get(family.name, ()))
+                case "counter":
+                    yield _counter(family, counters[family.name].items())
+                case "histogram":
+                    yield _histogram(family, self._histograms[family.name].items())
+                case _:
+                    assert_never(family.kind)
+
+    def _count(self, name: str, *labels: str, by: float = 1) -> None:
+        self._counters[name][labels] += by
+
+    def _count_batch(self, batch: BatchApplied) -> None:
+        table = batch.table
+        records = self._counters["replicator_records_total"]
+        for (event, outcome), count in batch.records.items():
+            records[table, event, outcome] += count
+        rows = self._counters["replicator_rows_total"]
+        for (target, operation), count in batch.rows.items():
+            rows[target, operation] += count
+        for target, count in batch.unmapped.items():
+            self._count("replicator_unmapped_attributes_total", target, by=count)
+        self._timings("replicator_apply_seconds", table).add(batch.apply_seconds)
+        ages = self._timings("replicator_replication_seconds", table)
+        for age, count in batch.replication_seconds:
+            ages.add(age, count)
+        if batch.last_created_at is not None:
+            newest = max(batch.last_created_at, self._last_applied.get(table, 0.0))
+            self._last_applied[table] = newest
+
+    def _timings(self, name: str, table: str) -> "_Histogram":
+        by_table = self._histograms[name]
+        found = by_table.get((table,))
+        if found is None:
+            bounds = next(family.buckets for family in FAMILIES if family.name == name)
+            found = by_table[table,] = _Histogram(bounds)
+        return found
+
+    def _gauges(self, status: Status | None) -> dict[str, list[tuple[Labels, float]]]:
+        gauges: dict[str, list[tuple[Labels, float]]] = defaultdict(list)
+        gauges["replicator_leases_held"].append(((), self._leases_held()))
+        version = (__version__, platform.python_version())
+        gauges["replicator_build_info"].append((version, 1))
+        if status is None:
+            return gauges
+        for table in status.tables:
+            known = {
+                "replicator_lag_seconds": table.lag_seconds,
+                "replicator_retention_headroom_seconds": table.retention_headroom_seconds,
+                "replicator_poll_age_seconds": table.poll_age_seconds,
+                "replicator_last_applied_timestamp_seconds": self._last_applied.get(table.source),
+            }
+            for name, value in known.items():
+                if value is not None:
+                    gauges[name].append(((table.source,), value))
+            for shard_state in SHARD_STATES:
+                count = table.shards.get(shard_state, 0)
+                gauges["replicator_shards"].append(((table.source, shard_state), count))
+            for state in TABLE_STATES:
+                labels = (table.source, state)
+                gauges["replicator_table_state"].append((labels, state == table.state))
+            for target, open_ones in table.dead_letters.items():
+                gauges["replicator_dead_letters"].append(((target,), open_ones))
+        return gauges
+
+    def _counters_with_zeros(self, status: Status | None) -> dict[str, dict[Labels, float]]:
+        zeros: dict[str, dict[Labels, float]] = {name: {} for name in self._counters}
+        for table in status.tables if status else ():
+            for kind in _GAP_KINDS:
+                zeros["replicator_gaps_total"][table.source, kind] = 0.0
+            for event in _EVENTS:
+                for outcome in _OUTCOMES:
+                    zeros["replicator_records_total"][table.source, event, outcome] = 0.0
+        return {name: zeros[name] | counted for name, counted in self._counters.items()}
+
+
+class _Histogram:
+    """Counts per bucket; the last bucket has no upper bound."""
+
+    __slots__ = ("bounds", "counts", "total")
+
+    def __init__(self, bounds: Sequence[float]) -> None:
+        self.bounds = bounds
+        self.counts = [0] * (len(bounds) + 1)
+        self.total = 0.0
+
+    def add(self, seconds: float, count: int = 1) -> None:
+        """A source whose clock is ahead of ours gives negative ages: they count as 0."""
+        seconds = max(seconds, 0.0)
+        self.counts[bisect_left(self.bounds, seconds)] += count
+        self.total += seconds * count
+
+    def buckets(self) -> list[tuple[str, float]]:
+        names = [*(str(bound) for bound in self.bounds), "+Inf"]
+        return [
+            (name, float(sum_)) for name, sum_ in zip(names, accumulate(self.counts), strict=True)
+        ]
+
+
+def _gauge(family: Family, samples: Iterable[tuple[Labels, float]]) -> Metric:
+    metric = GaugeMetricFamily(family.name, family.help, labels=family.labels)
+    for labels, value in samples:
+        metric.add_metric(labels, value)
+    return metric
+
+
+def _counter(family: Family, samples: Iterable[tuple[Labels, float]]) -> Metric:
+    metric = CounterMetricFamily(family.name, family.help, labels=family.labels)
+    for labels, value in samples:
+        metric.add_metric(labels, value)
+    return metric
+
+
+def _histogram(family: Family, samples: Iterable[tuple[Labels, _Histogram]]) -> Metric:
+    metric = HistogramMetricFamily(family.name, family.help, labels=family.labels)
+    for labels, histogram in samples:
+        metric.add_metric(labels, histogram.buckets(), histogram.total)
+    return metric

@@ -1,0 +1,221 @@
+"""Which facts become lines, at which level, and how often the same one is said."""
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, assert_never
+
+import structlog
+
+from replicator.clock import Clock
+from replicator.core.observations import (
+    BatchApplied,
+    Fenced,
+    GapFound,
+    LeaseLost,
+    LeaseReleased,
+    LeaseTaken,
+    Observation,
+    RecordRejected,
+    ShardClaimed,
+    ShardEnded,
+    SourceAnswered,
+    TableHalted,
+    TaskFailed,
+    TaskStuck,
+)
+from replicator.errors import Disposition, ReplicatorError
+from replicator.monitoring.failure_text import fingerprint, one_line
+from replicator.monitoring.logs import logger
+
+_Level = Literal["debug", "info", "warning", "error"]
+_OfShard = (
+    BatchApplied
+    | RecordRejected
+    | ShardClaimed
+    | ShardEnded
+    | Fenced
+    | LeaseTaken
+    | LeaseLost
+    | LeaseReleased
+    | GapFound
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line to be written. Lines with the same `repeats` are one trouble that goes on."""
+
+    level: _Level
+    event: str
+    fields: Mapping[str, object]
+    repeats: tuple[str, ...] | None = None
+    error: BaseException | None = None
+    """Written with its traceback."""
+
+
+@dataclass(slots=True)
+class _Trouble:
+    said_at: float
+    unsaid: int = 0
+    newest: Line | None = None
+
+
+class ObservationLog:
+    """Writes observations as lines.
+
+    What repeats itself is written at once and then once a minute, with `repeated` for the lines
+    left out, however many shards report it: an outage of ten minutes is ten lines for a table.
+    """
+
+    def __init__(
+        self, clock: Clock, *, repeat_seconds: float = 60.0, troubles_max: int = 256
+    ) -> None:
+        self._clock = clock
+        self._log: structlog.stdlib.BoundLogger = logger()
+        self._repeat_seconds = repeat_seconds
+        self._troubles_max = troubles_max
+        self._troubles: OrderedDict[tuple[str, ...], _Trouble] = OrderedDict()
+        self._look_again_at = 0.0
+
+    def observe(self, observation: Observation) -> None:
+        """Write the fact, count it for later, or say nothing."""
+        now = self._clock.monotonic()
+        if now >= self._look_again_at:
+            self._say_what_is_due(now)
+        line = line_of(observation)
+        if line is None:
+            return
+        if line.repeats is None:
+            self._write(line)
+        else:
+            self._write_or_count(line, line.repeats, now)
+
+    def close(self) -> None:
+        """Write what was counted and not yet said."""
+        for trouble in self._troubles.values():
+            self._say(trouble)
+        self._troubles.clear()
+
+    def _write_or_count(self, line: Line, key: tuple[str, ...], now: float) -> None:
+        trouble = self._troubles.get(key)
+        if trouble is None:
+            while len(self._troubles) >= self._troubles_max:
+                self._say(self._troubles.popitem(last=False)[1])
+            self._troubles[key] = _Trouble(now)
+            self._write(line)
+            return
+        trouble.unsaid += 1
+        trouble.newest = line
+        if now - trouble.said_at >= self._repeat_seconds:
+            self._say(trouble)
+            trouble.said_at = now
+
+    def _say_what_is_due(self, now: float) -> None:
+        """Also a trouble that stopped within its minute is counted to the end, then forgotten."""
+        self._look_again_at = now + self._repeat_seconds
+        due = [
+            key
+            for key, trouble in self._troubles.items()
+            if now - trouble.said_at >= self._repeat_seconds
+        ]
+        for key in due:
+            trouble = self._troubles[key]
+            if trouble.unsaid:
+                self._say(trouble)
+                trouble.said_at = now
+            else:
+                del self._troubles[key]
+
+    def _say(self, trouble: _Trouble) -> None:
+        if trouble.newest is not None:
+            self._write(trouble.newest, repeated=trouble.unsaid)
+        trouble.unsaid, trouble.newest = 0, None
+
+    def _write(self, line: Line, *, repeated: int = 0) -> None:
+        fields = dict(line.fields)
+        if repeated:
+            fields["repeated"] = repeated
+        if line.error is not None:
+            fields["exc_info"] = line.error
+        getattr(self._log, line.level)(line.event, **fields)
+
+
+def line_of(observation: Observation) -> Line | None:  # noqa: C901, PLR0912 (one arm for each fact)
+    """The line that a fact is worth, never with a value of an item."""
+    match observation:
+        case BatchApplied() as batch:
+            counts = {f"{event}_{outcome}": n for (event, outcome), n in batch.records.items()}
+            rows, seconds = sum(batch.rows.values()), round(batch.apply_seconds, 4)
+            return Line("debug", "batch applied", _of(batch, rows=rows, seconds=seconds, **counts))
+        case RecordRejected() as rejected:
+            return _rejection(rejected)
+        case ShardClaimed(epoch=epoch, position=position, rewound=rewound) as claim:
+            fields = _of(claim, epoch=epoch, position=None if position is None else str(position))
+            if rewound:
+                text = "shard claimed; PostgreSQL is behind the checkpoint and wins"
+                return Line("warning", text, fields)
+            return Line("info", "shard claimed", fields)
+        case ShardEnded(children=children) as end:
+            return Line("info", "shard ended", _of(end, children=list(children)))
+        case Fenced() as fenced:
+            text = "batch refused, another worker claimed the shard; nothing was written"
+            return Line("warning", text, _of(fenced))
+        case LeaseTaken(previous_owner=owner) as taken:
+            return Line("info", "lease taken", _of(taken, previous_owner=owner))
+        case LeaseLost() as lost:
+            return Line("info", "lease lost", _of(lost))
+        case LeaseReleased() as released:
+            return Line("info", "lease released", _of(released))
+        case GapFound(kind=kind, detail=detail, remedy=remedy) as gap:
+            return Line("error", "gap found", _of(gap, kind=kind, detail=detail, remedy=remedy))
+        case TableHalted(table=table, reason=reason, remedy=remedy):
+            halt = {"table": table, "reason": reason, "remedy": remedy}
+            return Line("error", "table halted", halt)
+        case SourceAnswered(operation=operation, outcome=outcome):
+            if outcome == "ok":
+                return None
+            return Line("debug", "AWS refused", {"operation": operation, "outcome": outcome})
+        case TaskFailed() as failed:
+            return _failure(failed)
+        case TaskStuck() as stuck:
+            return _stuck(stuck)
+        case _:
+            assert_never(observation)
+
+
+def _of(observation: _OfShard, **fields: object) -> dict[str, object]:
+    return {"table": observation.table, "shard_id": observation.shard_id, **fields}
+
+
+def _rejection(rejected: RecordRejected) -> Line:
+    number = str(rejected.sequence_number)  # longer than what JSON readers keep exact
+    fields = _of(rejected, target=rejected.target, sequence_number=number, reason=rejected.reason)
+    same = ("rejected", rejected.table, rejected.target, rejected.reason)
+    return Line("warning", "record rejected, kept as a dead letter", fields, repeats=same)
+
+
+def _stuck(stuck: TaskStuck) -> Line:
+    silent_seconds = round(stuck.silent_seconds, 1)
+    fields = {"task": stuck.task, "table": stuck.table, "silent_seconds": silent_seconds}
+    if stuck.cancelled:
+        return Line("warning", "task made no progress and is started again", fields)
+    return Line("error", "task made no progress and cannot be ended", fields)
+
+
+def _failure(failed: TaskFailed) -> Line:
+    """What was foreseen is one line; only what nobody expected shows where it came from."""
+    error = failed.error
+    fields: dict[str, object] = {
+        "task": failed.task,
+        "table": failed.table,
+        "error": one_line(error),
+        "retry_seconds": round(failed.retry_seconds, 1),
+    }
+    same = ("failed", failed.table or "", fingerprint(error))
+    if not isinstance(error, ReplicatorError):
+        return Line("error", "task failed unexpectedly", fields, repeats=same, error=error)
+    if error.remedy:
+        fields["remedy"] = error.remedy
+    expected = error.disposition in {Disposition.RETRY, Disposition.RELEASE}
+    return Line("warning" if expected else "error", "task failed", fields, repeats=same)

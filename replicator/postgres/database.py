@@ -1,0 +1,120 @@
+"""The pool of one process, and every failure of it translated."""
+
+import asyncio
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Any, cast
+
+import asyncpg
+
+from replicator.errors import ReplicatorError
+from replicator.postgres.connect import ConnectionSettings, create_pool
+from replicator.postgres.failures import translate
+
+SESSION_NAME_BYTES_MAX = 63
+Session = asyncpg.Connection[asyncpg.Record]
+
+
+class Database:
+    """PostgreSQL as one deployment sees it: its pool, its control schema, its limits.
+
+    Every statement is bounded by `statement_seconds_max` on this side too: a server that stopped
+    answering is left, and its connection thrown away.
+    """
+
+    def __init__(
+        self,
+        settings: ConnectionSettings,
+        *,
+        deployment: str,
+        control_schema: str,
+        pool_size: int,
+        worker_id: str | None = None,
+    ) -> None:
+        self.deployment = deployment
+        self.control_schema = control_schema
+        self._name = settings.application_name
+        if worker_id is not None:
+            settings = replace(settings, application_name=self.session_name(worker_id))
+        self.settings = settings
+        self._pool_size = pool_size
+        self._pool: asyncpg.Pool[asyncpg.Record] | None = None
+        self._opening = asyncio.Lock()
+        self._statement_seconds_max = settings.statement_timeout_seconds + 5.0
+
+    def session_name(self, worker_id: str) -> str:
+        """What a worker's sessions are called, so that the one that holds a lock is told apart."""
+        return f"{self._name} {worker_id}"[:SESSION_NAME_BYTES_MAX]
+
+    @asynccontextmanager
+    async def connection(
+        self, doing: str, *, mapped_columns: Collection[str] = ()
+    ) -> AsyncIterator[Session]:
+        """A connection; what fails inside is raised as a ReplicatorError.
+
+        A connection whose statement did not end is terminated, so that nothing of it is reused.
+        """
+        try:
+            pool = await self._opened()
+            connection = await pool.acquire(timeout=self._statement_seconds_max)
+        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            raise translate(error, doing="connecting") from error
+        sound = False
+        try:
+            async with asyncio.timeout(self._statement_seconds_max):
+                # the pool's proxy has all of a connection's methods
+                yield cast(Session, connection)
+            sound = True
+        except (OSError, TimeoutError, asyncpg.InterfaceError) as error:
+            raise translate(error, doing=doing) from error
+        except asyncpg.PostgresError as error:
+            sound = True
+            raise translate(error, mapped_columns=mapped_columns, doing=doing) from error
+        except ReplicatorError:
+            sound = True
+            raise
+        finally:
+            if not sound:
+                connection.terminate()
+            await pool.release(connection)
+
+    @asynccontextmanager
+    async def transaction(self, doing: str) -> AsyncIterator[Session]:
+        """A transaction of several statements, with the limits set for it where a pooler is."""
+        async with self.connection(doing) as connection, connection.transaction():
+            await self._limit(connection)
+            yield connection
+
+    async def fetch_one(self, connection: Session, text: str, *values: Any) -> Any:
+        """One statement that commits by itself; its only row."""
+        if self.settings.pooler == "none":
+            return await connection.fetchrow(text, *values)
+        async with connection.transaction():
+            await self._limit(connection)
+            return await connection.fetchrow(text, *values)
+
+    async def close(self) -> None:
+        """Close all connections, at once where they do not end by themselves."""
+        if self._pool is None:
+            return
+        try:
+            async with asyncio.timeout(2.0):
+                await self._pool.close()
+        except TimeoutError:
+            self._pool.terminate()
+
+    async def _opened(self) -> asyncpg.Pool[asyncpg.Record]:
+        async with self._opening:
+            if self._pool is None:
+                self._pool = await create_pool(self.settings, self._pool_size)
+            return self._pool
+
+    async def _limit(self, connection: asyncpg.Connection) -> None:
+        if self.settings.pooler == "none":
+            return
+        await connection.execute(
+            f"set local statement_timeout = {int(self.settings.statement_timeout_seconds * 1000)};"
+            f"set local lock_timeout = {int(self.settings.lock_timeout_seconds * 1000)};"
+            "set local plan_cache_mode = force_custom_plan"
+        )

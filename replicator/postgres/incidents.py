@@ -1,0 +1,191 @@
+"""Gaps, halts and the verbs of a person: each in one transaction that fences every worker off."""
+
+from replicator.core.observations import GapKind
+from replicator.core.shards import GapFacts
+from replicator.errors import ConfigurationError
+from replicator.postgres.database import Database
+from replicator.postgres.positions import OPEN_GAPS
+from replicator.postgres.quoting import quote_identifier
+
+RAISE_EPOCHS = """
+update {schema}.shard
+   set epoch = epoch + 1
+ where deployment = $1 and source = $2 and state in ('waiting', 'active')
+"""
+
+HALT = """
+update {schema}.table_state
+   set halted = true, reason = $3, remedy = $4, changed_at = now()
+ where deployment = $1 and source = $2 and not halted
+"""
+
+PAUSE = """
+update {schema}.table_state
+   set paused = $3, changed_at = now()
+ where deployment = $1 and source = $2
+returning halted
+"""
+
+UNHALT = """
+update {schema}.table_state
+   set halted = false, reason = null, remedy = null
+ where deployment = $1 and source = $2
+"""
+
+ADD_GAP = """
+insert into {schema}.gap (deployment, source, stream_arn, shard_id, kind, detail)
+values ($1, $2, $3, $4, $5, $6)
+    on conflict do nothing
+returning id
+"""
+
+STOP_SHARD = """
+update {schema}.shard
+   set state = 'gap', epoch = epoch + 1, owner = null
+ where deployment = $1 and stream_arn = $2 and shard_id = $3 and state <> 'done'
+"""
+
+ACCEPT_GAPS = """
+update {schema}.gap
+   set state = 'accepted', closed_at = now(), closed_by = $3, closed_why = $4
+ where deployment = $1 and source = $2 and state = 'open'
+   and ($5::bigint is null or id = $5)
+returning stream_arn, shard_id
+"""
+
+REOPEN_SHARD = """
+-- Whatever of it can still be read is read; what cannot ends it.
+update {schema}.shard
+   set state = 'waiting', gap_accepted_at = now(), epoch = epoch + 1
+ where deployment = $1 and stream_arn = $2 and shard_id = $3 and state = 'gap'
+"""
+
+CLOSE_GONE_SHARD = """
+update {schema}.shard
+   set state = 'gap', gap_accepted_at = coalesce(gap_accepted_at, now()), done_at = now(),
+       epoch = epoch + 1, owner = null
+ where deployment = $1 and stream_arn = $2 and shard_id = $3 and state <> 'done'
+"""
+
+NEVER_OWED = """
+update {schema}.shard
+   set state = 'done', done_at = now(), epoch = epoch + 1, owner = null
+ where deployment = $1 and stream_arn = $2 and shard_id = $3 and last_sequence_number is null
+"""
+
+ACTION = """
+insert into {schema}.action (deployment, source, verb, who, why, detail)
+values ($1, $2, $3, $4, $5, $6)
+"""
+
+OPEN_DEAD_LETTERS = """
+select count(*) from {schema}.dead_letter
+ where deployment = $1 and source = $2 and state = 'open'
+"""
+
+FORGET = (
+    "delete from {schema}.shard where deployment = $1 and source = $2",
+    "delete from {schema}.gap where deployment = $1 and source = $2",
+    "delete from {schema}.generation where deployment = $1 and source = $2",
+    "delete from {schema}.target_claim where deployment = $1 and source = $2",
+    "delete from {schema}.dead_letter where deployment = $1 and source = $2",
+    "delete from {schema}.table_state where deployment = $1 and source = $2",
+)
+
+
+class Incidents:
+    """Stops tables and shards, and lets them go on."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._deployment = database.deployment
+        self._schema = quote_identifier(database.control_schema)
+
+    async def halt(self, source: str, *, reason: str, remedy: str) -> None:
+        """Stop a table until `resume`; no worker's batch in flight can commit after."""
+        async with self._database.transaction("halting a table") as connection:
+            await connection.execute(self._sql(HALT), self._deployment, source, reason, remedy)
+            await connection.execute(self._sql(RAISE_EPOCHS), self._deployment, source)
+
+    async def add_gap(
+        self, source: str, stream_arn: str, shard_id: str | None, *, kind: GapKind, detail: str
+    ) -> int | None:
+        """Record a gap and stop its shard; None when it was on record already."""
+        async with self._database.transaction("recording a gap") as connection:
+            number = await connection.fetchval(
+                self._sql(ADD_GAP), self._deployment, source, stream_arn, shard_id, kind, detail
+            )
+            if shard_id is not None:
+                await connection.execute(
+                    self._sql(STOP_SHARD), self._deployment, stream_arn, shard_id
+                )
+        return number if number is None else int(number)
+
+    async def accept_gaps(
+        self, source: str, *, who: str, why: str, gap_id: int | None = None
+    ) -> int:
+        """Accept that the records of a table's open gaps are lost; returns how many were open."""
+        async with self._database.transaction("accepting a gap") as connection:
+            gaps = await connection.fetch(
+                self._sql(ACCEPT_GAPS), self._deployment, source, who, why, gap_id
+            )
+            for gap in gaps:
+                await connection.execute(
+                    self._sql(REOPEN_SHARD), self._deployment, gap["stream_arn"], gap["shard_id"]
+                )
+            await connection.execute(
+                self._sql(ACTION), self._deployment, source, "accept gap", who, why, None
+            )
+        return len(gaps)
+
+    async def close_gone_shard(self, stream_arn: str, shard_id: str) -> None:
+        """End a shard whose gap was accepted and of which nothing can be read any more."""
+        async with self._database.connection("ending a shard") as connection:
+            await connection.execute(
+                self._sql(CLOSE_GONE_SHARD), self._deployment, stream_arn, shard_id
+            )
+
+    async def close_never_owed(self, stream_arn: str, shard_id: str) -> None:
+        """End a shard that only a child named and that the source says is trimmed."""
+        async with self._database.connection("ending a shard") as connection:
+            await connection.execute(self._sql(NEVER_OWED), self._deployment, stream_arn, shard_id)
+
+    async def open_dead_letters(self, source: str) -> int:
+        """How many dead letters of a table are open."""
+        async with self._database.connection("counting dead letters") as connection:
+            return int(
+                await connection.fetchval(self._sql(OPEN_DEAD_LETTERS), self._deployment, source)
+            )
+
+    async def set_paused(self, source: str, *, paused: bool, who: str, why: str) -> None:
+        """Pause a table, or let it go on; resuming also lifts a halt."""
+        verb = "pause" if paused else "resume"
+        async with self._database.transaction(f"{verb} of a table") as connection:
+            known = await connection.fetchrow(self._sql(PAUSE), self._deployment, source, paused)
+            if known is None:
+                message = f"table {source!r} is not known in the control schema"
+                raise ConfigurationError(message, remedy="`replicator status` names the tables")
+            if not paused:
+                await connection.execute(self._sql(UNHALT), self._deployment, source)
+            await connection.execute(self._sql(RAISE_EPOCHS), self._deployment, source)
+            await connection.execute(
+                self._sql(ACTION), self._deployment, source, verb, who, why, None
+            )
+
+    async def forget(self, source: str, *, who: str, why: str) -> None:
+        """Drop every position, gap, dead letter and claim of a table; target tables stay."""
+        async with self._database.transaction("forgetting a table") as connection:
+            for text in FORGET:
+                await connection.execute(self._sql(text), self._deployment, source)
+            await connection.execute(
+                self._sql(ACTION), self._deployment, source, "forget", who, why, None
+            )
+
+    async def gaps(self) -> list[GapFacts]:
+        """Every open gap of the deployment, oldest first."""
+        async with self._database.connection("reading the gaps") as connection:
+            rows = await connection.fetch(self._sql(OPEN_GAPS), self._deployment)
+        return [GapFacts(**row) for row in rows]
+
+    def _sql(self, text: str) -> str:
+        return text.format(schema=self._schema)

@@ -1,0 +1,123 @@
+"""The control schema's revisions: which one is there, which one is due, the SQL between them."""
+
+import io
+import re
+from functools import cache
+from pathlib import Path
+
+import asyncpg
+from alembic import command, op
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from sqlalchemy import text
+
+from replicator.errors import ConfigurationError
+from replicator.postgres.quoting import quote_identifier, quote_table
+
+VERSION_TABLE = "alembic_version"
+_PACKAGE = Path(__file__).parents[1]
+_IN_WHEEL = _PACKAGE / "_migrations"
+_IN_CHECKOUT = _PACKAGE.parent / "migrations"
+_REVISION = re.compile(r"\d{4}_in_(\d+)_(\d+)")
+"""A revision's name tells the minor version that brought it: `0001_in_0_1`."""
+
+
+async def current_revision(connection: asyncpg.Connection, schema: str) -> str | None:
+    """The revision of the control schema; None when it does not exist, or is empty."""
+    found = await connection.fetchval(
+        "select c.oid from pg_class c join pg_namespace n on n.oid = c.relnamespace"
+        " where n.nspname = $1 and c.relname = $2",
+        schema,
+        VERSION_TABLE,
+    )
+    if found is None:
+        return None
+    revision: str | None = await connection.fetchval(
+        f"select version_num from {quote_table(schema, VERSION_TABLE)}"  # noqa: S608 (quoted)
+    )
+    return revision
+
+
+@cache
+def head_revision() -> str:
+    """The revision that this code needs."""
+    head = ScriptDirectory.from_config(_config("")).get_current_head()
+    if head is None:
+        message = f"no revisions of the control schema in {_directory()}"
+        raise ConfigurationError(message, remedy="install replicator anew")
+    return head
+
+
+def is_due(current: str | None, head: str) -> bool:
+    """Whether the control schema is older than the code; ConfigurationError when it is too new.
+
+    One minor version newer is fine: a revision only adds what an older worker does not need.
+    """
+    if current is None:
+        return True
+    if current == head:
+        return False
+    there, here = _minor_version(current), _minor_version(head)
+    if current in _known():
+        return True
+    if there > (here[0], here[1] + 1):
+        message = (
+            f"the control schema is of version {there[0]}.{there[1]}, "
+            f"this is replicator {here[0]}.{here[1]}"
+        )
+        raise ConfigurationError(message, remedy="upgrade replicator")
+    return False
+
+
+def upgrade_sql(schema: str, current: str | None) -> str:
+    """All statements from the current revision (None: nothing) to the newest; "" if there."""
+    if not is_due(current, head_revision()):
+        return ""
+    config = _config(schema)
+    config.output_buffer = io.StringIO()
+    command.upgrade(config, f"{current or 'base'}:head", sql=True)
+    return str(config.output_buffer.getvalue()).strip()
+
+
+def execute_file(revision_file: str) -> None:
+    """Run the SQL that lies beside a revision, `{schema}` being the control schema's quoted name.
+
+    For revisions only: inside of Alembic's context.
+    """
+    sql = Path(revision_file).with_suffix(".sql").read_text(encoding="utf-8")
+    schema = op.get_context().opts["version_table_schema"]
+    # a colon would mark a parameter
+    op.execute(
+        text(
+            sql.strip()
+            .rstrip(";")
+            .replace("{schema}", quote_identifier(schema))
+            .replace(":", r"\:")
+        )
+    )
+
+
+def _directory() -> Path:
+    return _IN_WHEEL if _IN_WHEEL.is_dir() else _IN_CHECKOUT
+
+
+def _config(schema: str) -> Config:
+    config = Config(attributes={"control_schema": schema})
+    config.set_main_option("script_location", str(_directory()).replace("%", "%%"))
+    config.set_main_option("path_separator", "os")
+    return config
+
+
+@cache
+def _known() -> frozenset[str]:
+    return frozenset(
+        script.revision for script in ScriptDirectory.from_config(_config("")).walk_revisions()
+    )
+
+
+def _minor_version(revision: str) -> tuple[int, int]:
+    match = _REVISION.fullmatch(revision)
+    if match is None:
+        message = f"the control schema has the revision {revision!r}, which is not one of ours"
+        raise ConfigurationError(message, remedy="use another control_schema")
+    return int(match[1]), int(match[2])

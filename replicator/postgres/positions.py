@@ -1,0 +1,180 @@
+"""What the control schema knows of tables, generations and shards, read and added to."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import asyncpg
+
+from replicator.core.mapping_spec import InitialLoad
+from replicator.core.shards import GapFacts, ListedShard, ShardFacts, TableFacts
+from replicator.postgres.database import Database
+from replicator.postgres.quoting import quote_identifier
+
+TABLES = """
+select source, stream_arn, mode, mapping_fingerprint, initial_load, start_at, paused, halted,
+       reason, remedy
+  from {schema}.table_state
+ where deployment = $1
+ order by source
+"""
+
+OPEN_GAPS = """
+select id, source, stream_arn, shard_id, kind, detail, found_at
+  from {schema}.gap
+ where deployment = $1 and state = 'open'
+ order by id
+"""
+
+SHARDS = """
+select source, stream_arn, shard_id, parent_id, state, listed, owner,
+       last_sequence_number::text as position, known_sequence_number::text as known,
+       safe_at, head_at, polled_at, gap_accepted_at, found_at, done_at
+  from {schema}.shard
+ where deployment = $1 and source = any($2::text[])
+"""
+
+START = """
+-- The start instant is set once, before the first read.
+update {schema}.table_state
+   set initial_load = $3, start_at = $4
+ where deployment = $1 and source = $2 and start_at is null
+"""
+
+ADD_GENERATION = """
+insert into {schema}.generation (deployment, source, stream_arn, label_at)
+values ($1, $2, $3, $4)
+    on conflict do nothing
+"""
+
+NEWEST_GENERATION = """
+update {schema}.table_state
+   set stream_arn = (select stream_arn from {schema}.generation
+                      where deployment = $1 and source = $2
+                      order by label_at desc, stream_arn desc limit 1)
+ where deployment = $1 and source = $2
+"""
+
+CLOSE_GENERATIONS = """
+-- No shard of an older stream can be claimed or written once a newer stream's can.
+update {schema}.shard
+   set state = case when $4 then 'done' else 'gap' end,
+       done_at = case when $4 then now() end,
+       epoch = epoch + 1,
+       owner = null
+ where deployment = $1 and source = $2 and stream_arn <> $3 and state in ('waiting', 'active')
+"""
+
+ADD_SHARD = """
+-- What is known is never forgotten: only that a shard is listed after all may be added.
+insert into {schema}.shard (deployment, source, stream_arn, shard_id, parent_id, listed)
+values ($1, $2, $3, $4, $5, $6)
+    on conflict (deployment, stream_arn, shard_id)
+    do update set listed = true, parent_id = coalesce(shard.parent_id, excluded.parent_id)
+ where excluded.listed and not shard.listed
+"""
+
+SEEN = """
+insert into {schema}.worker (deployment, id, version, leases)
+values ($1, $2, $3, $4)
+    on conflict (deployment, id)
+    do update set seen_at = now(), leases = excluded.leases, version = excluded.version
+"""
+
+GONE = """
+delete from {schema}.worker
+ where deployment = $1 and (id = $2 or seen_at < now() - interval '1 hour')
+"""
+
+OWNERS = """
+select id from {schema}.worker
+ where deployment = $1 and seen_at > now() - make_interval(secs => $2)
+"""
+
+
+class Positions:
+    """Reads and adds to one deployment's rows; never takes a position back."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._deployment = database.deployment
+        self._schema = quote_identifier(database.control_schema)
+
+    async def tables(self) -> dict[str, TableFacts]:
+        """Every registered table by its name, with its open gaps."""
+        async with self._database.connection("reading the tables") as connection:
+            gaps = await connection.fetch(self._sql(OPEN_GAPS), self._deployment)
+            rows = await connection.fetch(self._sql(TABLES), self._deployment)
+        by_source: dict[str, list[GapFacts]] = {}
+        for gap in gaps:
+            by_source.setdefault(gap["source"], []).append(GapFacts(**gap))
+        return {
+            row["source"]: TableFacts(**row, gaps=tuple(by_source.get(row["source"], ())))
+            for row in rows
+        }
+
+    async def shards(self, sources: Sequence[str]) -> list[ShardFacts]:
+        """Every shard known of these tables, of all generations."""
+        async with self._database.connection("reading the shards") as connection:
+            rows = await connection.fetch(self._sql(SHARDS), self._deployment, list(sources))
+        return [_shard(row) for row in rows]
+
+    async def start(self, source: str, *, initial_load: InitialLoad, at: datetime) -> None:
+        """Keep the start instant of a table that has none yet."""
+        async with self._database.connection("starting a table") as connection:
+            await connection.execute(self._sql(START), self._deployment, source, initial_load, at)
+
+    async def add_generation(self, source: str, stream_arn: str, *, label_at: datetime) -> None:
+        """Note that the table has, or had, this stream; the newest by label is the current one."""
+        async with self._database.transaction("adding a stream") as connection:
+            await connection.execute(
+                self._sql(ADD_GENERATION), self._deployment, source, stream_arn, label_at
+            )
+            await connection.execute(self._sql(NEWEST_GENERATION), self._deployment, source)
+
+    async def close_generations(self, source: str, *, newest: str, drained: bool) -> None:
+        """End all shards of older streams: done when they were read to their end, else a gap."""
+        async with self._database.connection("closing a stream") as connection:
+            await connection.execute(
+                self._sql(CLOSE_GENERATIONS), self._deployment, source, newest, drained
+            )
+
+    async def add_shards(self, source: str, stream_arn: str, listed: Sequence[ListedShard]) -> None:
+        """Add what a listing shows, parents first; a parent that is only named waits unlisted."""
+        names = {shard.shard_id for shard in listed}
+        rows: list[tuple[str, str | None, bool]] = [
+            (shard.parent_id, None, False)
+            for shard in listed
+            if shard.parent_id is not None and shard.parent_id not in names
+        ]
+        rows += [(shard.shard_id, shard.parent_id, True) for shard in listed]
+        async with self._database.transaction("adding shards") as connection:
+            await connection.executemany(
+                self._sql(ADD_SHARD),
+                [(self._deployment, source, stream_arn, *row) for row in rows],
+            )
+
+    async def seen(self, worker_id: str, *, version: str, leases: int) -> None:
+        """Say that this worker lives."""
+        async with self._database.connection("saying that we live") as connection:
+            await connection.execute(self._sql(SEEN), self._deployment, worker_id, version, leases)
+
+    async def gone(self, worker_id: str) -> None:
+        """Take this worker off the list, and those not seen for an hour."""
+        async with self._database.connection("saying goodbye") as connection:
+            await connection.execute(self._sql(GONE), self._deployment, worker_id)
+
+    async def living(self, *, within_seconds: float) -> frozenset[str]:
+        """The workers seen lately."""
+        async with self._database.connection("reading the workers") as connection:
+            rows = await connection.fetch(self._sql(OWNERS), self._deployment, within_seconds)
+        return frozenset(row["id"] for row in rows)
+
+    def _sql(self, text: str) -> str:
+        return text.format(schema=self._schema)
+
+
+def _shard(row: asyncpg.Record) -> ShardFacts:
+    facts = dict(row)
+    for name in ("position", "known"):
+        facts[name] = None if facts[name] is None else int(facts[name])
+    return ShardFacts(**facts)

@@ -1,0 +1,199 @@
+"""What is there, what must be done before a deployment runs, and what a changed mapping asks."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import asyncpg
+
+from replicator.core.findings import Finding
+from replicator.core.identifiers import parse_table_name
+from replicator.core.mapping import TableMapping, TargetMapping
+from replicator.errors import ConfigurationError
+from replicator.postgres.catalog import Catalog, TableName, read_catalog
+from replicator.postgres.ddl import Statement, statements
+from replicator.postgres.fitness import fitness, history_fitness
+from replicator.postgres.migrations import current_revision, head_revision, is_due, upgrade_sql
+from replicator.postgres.quoting import quote_identifier, quote_table
+from replicator.postgres.registry import (
+    Registry,
+    claimed_elsewhere,
+    conflicts,
+    read_registry,
+    target_names,
+)
+
+WRITE_RIGHTS = "select, insert, update, delete"
+CONTROL_RIGHTS_LACKING = """
+-- whether the role that runs may not write some table of the control schema
+select not has_schema_privilege($2::name, n.oid, 'USAGE')
+       or exists (select from pg_class c
+                   cross join unnest(array['SELECT', 'INSERT', 'UPDATE', 'DELETE']) as r
+                   where c.relnamespace = n.oid
+                     and c.relkind in ('r', 'v')
+                     and not has_table_privilege($2::name, c.oid, r))
+  from pg_namespace n
+ where n.nspname = $1
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """What one table asks for besides SQL. `kind`: "register", "snapshot" or "backfill"."""
+
+    source: str
+    kind: str
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """The state of the database beside what the mappings want."""
+
+    revision: str | None
+    control_sql: str
+    """The statements that bring the control schema up to date; "" when it is."""
+    statements: tuple[Statement, ...]
+    """Target and history tables, columns."""
+    grants: tuple[Statement, ...]
+    """Rights for the role that runs, where another one migrates."""
+    needs: tuple[Need, ...]
+    conflicts: tuple[ConfigurationError, ...]
+    findings: tuple[Finding, ...]
+    """What does not fit of the tables that exist, as they are now."""
+    catalog: Catalog
+
+    @property
+    def due(self) -> list[str]:
+        """Why `migrate` must run before `run`; empty when it need not."""
+        reasons = []
+        if self.control_sql:
+            state = f"is at {self.revision}" if self.revision else "does not exist"
+            reasons.append(f"the control schema {state}, this version needs {head_revision()}")
+        tables = dict.fromkeys(statement.table for statement in self.statements)
+        reasons += [f"{table} is missing, or columns of it are" for table in tables]
+        reasons += [f"table {need.source}: {need.what}" for need in self.needs]
+        return list(dict.fromkeys(reasons))
+
+
+async def survey(
+    connection: asyncpg.Connection,
+    schema: str,
+    deployment: str,
+    mappings: Sequence[TableMapping],
+    *,
+    grantee: str | None = None,
+) -> Survey:
+    """Look at everything and change nothing; works before the control schema exists.
+
+    `grantee` is the role that runs where another one is connected here; None: it is the same.
+    """
+    revision = await current_revision(connection, schema)
+    control_sql = upgrade_sql(schema, revision) if is_due(revision, head_revision()) else ""
+    targets = [target for mapping in mappings for target in mapping.targets]
+    catalog = await read_catalog(connection, _names(targets), schemas=[schema], role=grantee)
+    names = [name for mapping in mappings for name in target_names(mapping)]
+    if revision is None:
+        registry = Registry({}, {}, await claimed_elsewhere(connection, schema, names))
+    else:
+        registry = await read_registry(connection, schema, deployment, names)
+    wanted = statements(targets, catalog)
+    if control_sql and schema not in catalog.schemas:
+        control_sql = f"create schema if not exists {quote_identifier(schema)};\n\n{control_sql}"
+    return Survey(
+        revision,
+        control_sql,
+        wanted,
+        await _grants(connection, schema, targets, catalog, grantee),
+        tuple(need for mapping in mappings for need in _needs(mapping, registry, wanted)),
+        tuple(conflicts(registry, deployment, mappings)),
+        tuple(_findings(targets, catalog, grantee)),
+        catalog,
+    )
+
+
+def _names(targets: Sequence[TargetMapping]) -> list[TableName]:
+    names = [(target.table.schema, target.table.name) for target in targets]
+    return names + [
+        parse_table_name(target.spec.history) for target in targets if target.spec.history
+    ]
+
+
+def _needs(mapping: TableMapping, registry: Registry, wanted: Sequence[Statement]) -> list[Need]:
+    source = mapping.spec.name
+    known = registry.tables.get(source)
+    if known is None:
+        return [Need(source, "register", "it is not registered yet")]
+    if known.fingerprint == mapping.fingerprint:
+        return []
+    altered = {statement.table for statement in wanted}
+    found: list[Need] = []
+    for target in mapping.targets:
+        claim = registry.claims.get((target.table.schema, target.table.name))
+        if claim is None:
+            what = f"{target.name} is new: only a snapshot brings the items that are there already"
+            found.append(Need(source, "snapshot", what))
+        elif claim.fingerprint == target.fingerprint:
+            continue
+        elif target.name in altered:
+            what = (
+                f"{target.name} gets columns: rows that no change touches hold NULL in them until "
+                "a backfill"
+            )
+            found.append(Need(source, "backfill", what))
+        else:
+            what = (
+                f"the mapping of {target.name} changed: rows that no change touches keep what the "
+                "old one made until a snapshot"
+            )
+            found.append(Need(source, "snapshot", what))
+    return found or [Need(source, "register", "its mapping names fewer targets than before")]
+
+
+async def _grants(
+    connection: asyncpg.Connection,
+    schema: str,
+    targets: Sequence[TargetMapping],
+    catalog: Catalog,
+    grantee: str | None,
+) -> tuple[Statement, ...]:
+    if grantee is None:
+        return ()
+    found: list[Statement] = []
+    if await connection.fetchval(CONTROL_RIGHTS_LACKING, schema, grantee) is not False:
+        found += _grant(schema, f"all tables in schema {quote_identifier(schema)}", grantee)
+    for name in _names(targets):
+        existing = catalog.tables.get(name)
+        lacks = existing is None or (
+            existing.owner and not {"SELECT", "INSERT", "UPDATE", "DELETE"} <= {*existing.rights}
+        )
+        usable = name[0] in catalog.schemas and catalog.schemas[name[0]].usage
+        if lacks:
+            grants = _grant(name[0], quote_table(*name), grantee)
+            found += grants[1:] if usable else grants
+    return tuple(dict.fromkeys(found))
+
+
+def _grant(schema: str, what: str, grantee: str) -> list[Statement]:
+    role = quote_identifier(grantee)
+    lock = "none that a reader or writer waits for"
+    return [
+        Statement(schema, f"grant usage on schema {quote_identifier(schema)} to {role}", lock),
+        Statement(schema, f"grant {WRITE_RIGHTS} on {what} to {role}", lock),
+    ]
+
+
+def _findings(
+    targets: Sequence[TargetMapping], catalog: Catalog, grantee: str | None
+) -> list[Finding]:
+    """Findings about the targets and histories that exist."""
+    role = grantee or "the role"
+    found: list[Finding] = []
+    for target in targets:
+        existing = catalog.tables.get((target.table.schema, target.table.name))
+        if existing is not None:
+            found += fitness(target.table, existing, role=role)
+        if target.spec.history is not None:
+            name = parse_table_name(target.spec.history)
+            if name in catalog.tables:
+                found += history_fitness(name, catalog.tables[name], role=role)
+    return found

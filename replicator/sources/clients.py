@@ -1,0 +1,186 @@
+"""Clients of AWS: whose credentials they use, where they go, how long they wait."""
+
+import os
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from typing import Any, Literal, overload
+from urllib.parse import urlsplit
+
+import aioboto3
+from aiobotocore.config import AioConfig
+from aiobotocore.credentials import (
+    AioAssumeRoleCredentialFetcher,
+    AioCredentialResolver,
+    AioDeferredRefreshableCredentials,
+)
+from aiobotocore.session import AioSession, get_session
+from botocore.credentials import CredentialProvider
+from botocore.exceptions import NoCredentialsError
+from types_aiobotocore_dynamodb import DynamoDBClient
+from types_aiobotocore_dynamodbstreams import DynamoDBStreamsClient
+
+from replicator.errors import ConfigurationError
+from replicator.sources.failures import FAILURES, translate
+
+Service = Literal["dynamodb", "dynamodbstreams", "lambda", "secretsmanager", "rds"]
+CONNECT_SECONDS = 5.0
+READ_SECONDS = 20.0
+CONNECTIONS_MAX = 64  # of one client: one for every shard that is read at a moment
+ATTEMPTS = {"dynamodbstreams": 1}  # its retries are the reader's own
+ATTEMPTS_ELSEWHERE = 3
+_DATABASE_ONLY = ("dynamodb", "dynamodbstreams")
+
+
+@dataclass(frozen=True, slots=True)
+class SourceConnection:
+    """Where and as whom: what is None is left to the AWS SDK's own chain."""
+
+    region: str | None = None
+    endpoint_url: str | None = None
+    role_arn: str | None = None
+    external_id: str | None = None
+
+
+def connection_for(table: str, connection: SourceConnection) -> SourceConnection:
+    """The connection for a table, whose ARN names a region where nothing else does."""
+    parts = table.split(":")
+    if connection.region is None and table.startswith("arn:") and len(parts) > 5:
+        return replace(connection, region=parts[3])
+    return connection
+
+
+@overload
+@asynccontextmanager
+def open_client(
+    service: Literal["dynamodb"], connection: SourceConnection, *, attempts: int | None = None
+) -> AsyncIterator[DynamoDBClient]: ...
+@overload
+@asynccontextmanager
+def open_client(
+    service: Literal["dynamodbstreams"],
+    connection: SourceConnection,
+    *,
+    attempts: int | None = None,
+) -> AsyncIterator[DynamoDBStreamsClient]: ...
+@overload
+@asynccontextmanager
+def open_client(
+    service: Literal["lambda", "secretsmanager", "rds"],
+    connection: SourceConnection,
+    *,
+    attempts: int | None = None,
+) -> AsyncIterator[Any]: ...
+@asynccontextmanager
+async def open_client(
+    service: Service, connection: SourceConnection, *, attempts: int | None = None
+) -> AsyncIterator[Any]:
+    """A client, closed at the end; what keeps it from existing is raised as a ReplicatorError.
+
+    Errors of its calls are the caller's to translate (`failures.translate`).
+    """
+    try:
+        client = aioboto3.Session(
+            region_name=region_of(connection, os.environ), botocore_session=_session(connection)
+        ).client(
+            service,
+            endpoint_url=endpoint_of(service, connection, os.environ),
+            config=_config(attempts or ATTEMPTS.get(service, ATTEMPTS_ELSEWHERE)),
+        )
+        opened = await client.__aenter__()
+    except (*FAILURES, ValueError) as error:
+        raise _not_opened(error, connection) from error
+    try:
+        yield opened
+    finally:
+        await client.__aexit__(None, None, None)
+
+
+def region_of(connection: SourceConnection, environment: Mapping[str, str]) -> str | None:
+    """The region as configured, else of AWS_REGION, which this SDK does not read by itself."""
+    return connection.region or environment.get("AWS_REGION") or None
+
+
+def endpoint_of(
+    service: str, connection: SourceConnection, environment: Mapping[str, str]
+) -> str | None:
+    """The endpoint for one service; None leaves it to the SDK.
+
+    An emulator serves tables and streams at one address, AWS does not: an address of AWS's own
+    for one of the two is never used for the other.
+    """
+    if service not in _DATABASE_ONLY:
+        return None
+    own = {"dynamodb": "AWS_ENDPOINT_URL_DYNAMODB"}.get(
+        service, "AWS_ENDPOINT_URL_DYNAMODB_STREAMS"
+    )
+    if connection.endpoint_url is not None:
+        url: str | None = connection.endpoint_url
+    elif environment.get(own) or environment.get("AWS_ENDPOINT_URL"):
+        return None
+    else:
+        url = environment.get("AWS_ENDPOINT_URL_DYNAMODB")
+    host = urlsplit(url).hostname or "" if url else ""
+    if host.endswith((".amazonaws.com", ".amazonaws.com.cn", ".api.aws")):
+        streams = host.startswith("streams")
+        return url if streams == (service == "dynamodbstreams") else None
+    return url or None
+
+
+def _config(attempts: int) -> AioConfig:
+    return AioConfig(
+        connect_timeout=CONNECT_SECONDS,
+        read_timeout=READ_SECONDS,
+        retries={"total_max_attempts": attempts, "mode": "standard"},
+        max_pool_connections=CONNECTIONS_MAX,
+        tcp_keepalive=True,
+        user_agent_appid="replicator",
+    )
+
+
+def _not_opened(error: Exception, connection: SourceConnection) -> Exception:
+    if isinstance(error, FAILURES):
+        return translate(error)
+    # botocore's word for an endpoint it cannot read
+    message = f"the endpoint {connection.endpoint_url!r} or the region is not a valid one"
+    return ConfigurationError(message, remedy="write endpoint_url as http://host:port, or null")
+
+
+def _session(connection: SourceConnection) -> AioSession:
+    session = get_session()
+    if connection.role_arn is not None:
+        role = _AssumedRole(connection.role_arn, connection)
+        session.register_component("credential_provider", AioCredentialResolver([role]))
+    return session
+
+
+class _AssumedRole(CredentialProvider):
+    """Credentials of a role, fetched when first needed and renewed before they expire."""
+
+    METHOD = "assume-role"
+
+    def __init__(self, role_arn: str, connection: SourceConnection) -> None:
+        super().__init__()
+        self._role_arn = role_arn
+        self._connection = connection
+
+    async def load(self) -> AioDeferredRefreshableCredentials:  # awaited by its caller
+        own = get_session()
+        region = region_of(self._connection, os.environ)
+        if region is not None:
+            own.set_config_variable("region", region)
+        credentials = await own.get_credentials()
+        if credentials is None:
+            raise NoCredentialsError
+        arguments = {"RoleSessionName": "replicator"}
+        if self._connection.external_id is not None:
+            arguments["ExternalId"] = self._connection.external_id
+        fetcher = AioAssumeRoleCredentialFetcher(
+            own.create_client,  # type: ignore[arg-type]  # the stubs want the blocking one
+            credentials,
+            self._role_arn,
+            extra_args=arguments,
+        )
+        return AioDeferredRefreshableCredentials(
+            method=self.METHOD, refresh_using=fetcher.fetch_credentials
+        )

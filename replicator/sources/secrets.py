@@ -1,0 +1,58 @@
+"""Secrets that AWS keeps or makes: passwords in Secrets Manager, tokens of RDS IAM."""
+
+import json
+import re
+from collections.abc import Awaitable, Callable
+
+from replicator.errors import ConfigurationError
+from replicator.sources.clients import SourceConnection, open_client
+from replicator.sources.failures import FAILURES, translate
+
+_REGION_OF_HOST = re.compile(r"\.([a-z]{2}(?:-[a-z]+)+-\d)\.rds\.amazonaws\.com")
+
+
+def secret_password(arn: str) -> Callable[[], Awaitable[str]]:
+    """Reads the password in a secret: its text, or `password` of the JSON object that RDS keeps."""
+
+    async def read() -> str:
+        place = SourceConnection(region=arn.split(":")[3])
+        async with open_client("secretsmanager", place) as client:
+            try:
+                answer = await client.get_secret_value(SecretId=arn)
+            except FAILURES as error:
+                raise translate(error) from error
+        return _password_in(answer.get("SecretString") or "", arn)
+
+    return read
+
+
+def rds_token(region: str | None) -> Callable[[str, int, str], Awaitable[str]]:
+    """Makes tokens of RDS IAM; `region` None: the one that the host's name tells, or the SDK's."""
+
+    async def make(host: str, port: int, user: str) -> str:
+        found = _REGION_OF_HOST.search(host)
+        place = SourceConnection(region=found[1] if found else region)
+        async with open_client("rds", place) as client:
+            try:
+                token: str = await client.generate_db_auth_token(
+                    DBHostname=host, Port=port, DBUsername=user
+                )
+            except FAILURES as error:
+                raise translate(error) from error
+        return token
+
+    return make
+
+
+def _password_in(text: str, arn: str) -> str:
+    if text.startswith("{"):
+        try:
+            text = str(json.loads(text).get("password") or "")
+        except ValueError:
+            text = ""  # a broken object is no password
+    if not text:
+        message = f"the secret {arn} holds no password"
+        raise ConfigurationError(
+            message, remedy='store the password as text, or as {"password": "…"}'
+        )
+    return text

@@ -1,0 +1,83 @@
+"""Fixtures: real servers for the session, a fresh database and table name for each test."""
+
+import os
+import secrets
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+from replicator.demo.embedded import EmbeddedPostgres, embedded_postgres
+from tests.support import endpoints
+from tests.support.dynamodb_local import DynamoDBLocalMissing
+from tests.support.postgres import fresh_database
+
+CREDENTIALS = {
+    "AWS_ACCESS_KEY_ID": "local",
+    "AWS_SECRET_ACCESS_KEY": "local",
+    "AWS_DEFAULT_REGION": "us-east-1",
+    "AWS_EC2_METADATA_DISABLED": "true",
+}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what needs a server by the fixtures it asks for."""
+    servers = {"postgres_server": "postgres", "dynamodb_endpoint": "dynamodb"}
+    for item in items:
+        for fixture in getattr(item, "fixturenames", ()):
+            if fixture in servers:
+                item.add_marker(servers[fixture])
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing that the caller's shell says about AWS, PostgreSQL or replicator reaches a test."""
+    for name in list(os.environ):
+        if name.startswith(("AWS_", "PG", "REPLICATOR_")) and not name.startswith(
+            ("REPLICATOR_TEST_", "REPLICATOR_MINISTACK")
+        ):
+            monkeypatch.delenv(name)
+    for name, value in CREDENTIALS.items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    """The DSN of a server whose role may create databases: shared, so nobody stops it."""
+    given = os.environ.get("REPLICATOR_TEST_POSTGRES_DSN")
+    if given:
+        yield given
+        return
+    with embedded_postgres() as server:
+        yield server.dsn
+
+
+@pytest.fixture
+async def database(postgres_server: str) -> AsyncIterator[str]:
+    """The DSN of an empty database of one's own."""
+    async with fresh_database(postgres_server, template="template0") as dsn:
+        yield dsn
+
+
+@pytest.fixture
+def own_postgres() -> Iterator[EmbeddedPostgres]:
+    """A server of one's own, to stop and start."""
+    with embedded_postgres() as server:
+        yield server
+
+
+@pytest.fixture(scope="session", params=endpoints.NAMES)
+def dynamodb_endpoint(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The URL of a DynamoDB API with streams: each test that asks runs once against every one."""
+    try:
+        with endpoints.endpoint(request.param) as url:
+            yield url
+    except DynamoDBLocalMissing as missing:
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"required in CI: {missing}")
+        pytest.skip(str(missing))
+
+
+@pytest.fixture
+def table_name() -> str:
+    """A DynamoDB table name that no other test uses."""
+    return f"table-{secrets.token_hex(6)}"

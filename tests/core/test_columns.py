@@ -1,0 +1,74 @@
+"""Types as people write them, and as PostgreSQL prints them."""
+
+import pytest
+
+from replicator.core.columns import ColumnType, parse_type
+from replicator.errors import ConfigurationError
+
+
+@pytest.mark.parametrize(
+    ("written", "sql"),
+    [
+        ("text", "text"),
+        ("TEXT", "text"),
+        (" text [ ] ", "text[]"),
+        ("varchar(10)", "varchar(10)"),
+        ("varchar", "varchar"),
+        ("character  varying ( 10 )", "varchar(10)"),
+        ("numeric", "numeric"),
+        ("numeric(12, 2)", "numeric(12,2)"),
+        ("decimal(5)", "numeric(5,0)"),
+        ("numeric[]", "numeric[]"),
+        ("int8", "bigint"),
+        ("int", "integer"),
+        ("int4", "integer"),
+        ("int2", "smallint"),
+        ("bigint[]", "bigint[]"),
+        ("float8", "double precision"),
+        ("double precision", "double precision"),
+        ("bool", "boolean"),
+        ("bytea", "bytea"),
+        ("bytea[]", "bytea[]"),
+        ("jsonb", "jsonb"),
+        ("timestamptz", "timestamptz"),
+        ("timestamp with time zone", "timestamptz"),
+        ("timestamp without time zone", "timestamp"),
+        ("date", "date"),
+        ("uuid", "uuid"),
+    ],
+)
+def test_a_type_is_known_by_all_its_names(written, sql):
+    column_type = parse_type(written)
+
+    assert column_type.sql == sql
+    assert parse_type(column_type.sql) == column_type
+
+
+@pytest.mark.parametrize(
+    ("written", "remedy"),
+    [
+        ("txt", "did you mean text?"),
+        ("timestampz", "did you mean timestamptz?"),
+        ("jsn(3)", "did you mean jsonb?"),
+        ("text[][]", "did you mean text?"),
+        ("geometry", "use one of bigint, boolean"),
+        ("", "use one of"),
+        ("varchar(0)", "write varchar(n) with n from 1"),
+        ("numeric(2,3)", "write numeric, or numeric(p,s) with s <= p"),
+        ("numeric(1001)", "write numeric, or numeric(p,s) with s <= p <= 1000"),
+        ("bigint(3)", "write bigint alone"),
+        ("text; drop table x", "use one of"),
+    ],
+)
+def test_an_unknown_type_is_refused_with_the_nearest_known_one(written, remedy):
+    with pytest.raises(ConfigurationError) as refusal:
+        parse_type(written, column="total")
+
+    assert remedy in refusal.value.remedy
+    assert "'total'" in str(refusal.value)
+
+
+def test_only_bytea_itself_travels_as_bytes():
+    assert parse_type("bytea").transport == "bytea"
+    assert parse_type("bytea[]").transport == "text"
+    assert ColumnType("numeric", (12, 2)).transport == "text"

@@ -1,0 +1,1 @@
+"""Numbers, lines and pages."""

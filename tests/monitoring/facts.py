@@ -1,0 +1,44 @@
+"""Observations and statuses with everything that a test does not care about filled in."""
+
+from dataclasses import replace
+from typing import Any
+
+from replicator.core.observations import BatchApplied
+from replicator.core.status import Status, TableStatus, WorkerStatus
+
+_BATCH = BatchApplied(
+    table="orders",
+    shard_id="shardId-0001",
+    records={("insert", "applied"): 2},
+    rows={("public.orders", "upsert"): 2},
+    unmapped={},
+    apply_seconds=0.02,
+    replication_seconds=((0.7, 2),),
+    last_created_at=1_760_000_000.0,
+)
+_TABLE = TableStatus(
+    source="orders",
+    stream_arn="arn:aws:dynamodb:eu-west-1:1:table/orders/stream/2026-01-01T00:00:00.000",
+    state="streaming",
+    lag_seconds=0.0,
+    retention_headroom_seconds=86_000.0,
+    poll_age_seconds=0.4,
+    shards={"active": 2, "done": 5},
+    dead_letters={},
+)
+
+
+def batch(**changed: Any) -> BatchApplied:
+    return replace(_BATCH, **changed)
+
+
+def table(source: str = "orders", **changed: Any) -> TableStatus:
+    return replace(_TABLE, source=source, **changed)
+
+
+def status(*tables: TableStatus, workers: tuple[WorkerStatus, ...] = ()) -> Status:
+    return Status("payments-prod", tables, workers)
+
+
+def worker(name: str = "worker-1", *, leases: int = 2, seen: float = 1.0) -> WorkerStatus:
+    return WorkerStatus(name, leases, seen)

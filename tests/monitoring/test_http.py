@@ -1,0 +1,224 @@
+"""The pages as a probe, a scraper and an application see them, from a real server."""
+
+import asyncio
+import json
+import socket
+
+import pytest
+from aiohttp import ClientConnectionError, ClientSession
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
+
+from replicator.core.observations import TaskStuck
+from replicator.core.status import document
+from replicator.errors import ConfigurationError
+from replicator.monitoring.http import serve
+from tests.monitoring.conftest import Monitored, TurnedClock
+from tests.monitoring.facts import batch, status, table, worker
+
+
+async def get(client: ClientSession, path: str) -> tuple[int, dict[str, object]]:
+    async with client.get(path) as answer:
+        return answer.status, await answer.json()
+
+
+async def test_metrics_are_text_for_who_does_not_ask(monitored: Monitored, client: ClientSession):
+    monitored.observe(batch())
+
+    async with client.get("/metrics") as answer:
+        text = await answer.text()
+
+    assert answer.status == 200
+    assert answer.headers["Content-Type"].startswith("text/plain; version=0.0.4")
+    assert 'replicator_rows_total{operation="upsert",target="public.orders"} 2.0' in text
+
+
+async def test_metrics_are_openmetrics_for_who_asks(monitored: Monitored, client: ClientSession):
+    monitored.publish(status(table()))
+
+    accept = {"Accept": "application/openmetrics-text;version=1.0.0,text/plain;q=0.5"}
+    async with client.get("/metrics", headers=accept) as answer:
+        text = await answer.text()
+
+    assert answer.headers["Content-Type"].startswith("application/openmetrics-text")
+    assert "replicator_lag_seconds" in {family.name for family in parse_openmetrics(text)}
+
+
+async def test_a_process_that_works_is_alive(client: ClientSession):
+    code, body = await get(client, "/healthz")
+
+    assert (code, body["ok"]) == (200, True)
+
+
+async def test_a_loop_that_turns_no_more_is_named(
+    monitored: Monitored, client: ClientSession, clock: TurnedClock
+):
+    clock.seconds += 31
+    hanging = await get(client, "/healthz")
+    monitored.health.beat(clock.seconds)
+
+    assert hanging[0] == 503
+    assert hanging[1]["checks"] == [
+        {"name": "loop", "ok": False, "reason": "no progress for 31 s, limit 30 s"}
+    ]
+    assert (await get(client, "/healthz"))[0] == 200
+
+
+async def test_a_task_that_cannot_be_ended_is_named(monitored: Monitored, client: ClientSession):
+    monitored.health.observe(TaskStuck("shard 7", "orders", 90.0, cancelled=False))
+
+    code, body = await get(client, "/healthz")
+
+    assert code == 503
+    assert "shard 7" in str(body)
+
+
+async def test_a_blocked_loop_does_not_answer(monitored: Monitored):
+    blocked, go_on = socket.socketpair()
+
+    def ask() -> str:
+        blocking = socket.create_connection(monitored.url.removeprefix("http://").split(":"))
+        with blocking:
+            blocking.sendall(b"GET /healthz HTTP/1.0\r\n\r\n")
+            blocking.settimeout(0.3)
+            try:
+                blocking.recv(1)
+            except TimeoutError:
+                answer = "no answer"
+            else:
+                answer = "an answer"
+            go_on.send(b"!")
+            return answer
+
+    loop = asyncio.get_running_loop()
+    with blocked, go_on:
+        asking = loop.run_in_executor(None, ask)
+        blocked.recv(1)  # the loop stands still here, as in a bug
+        assert await asking == "no answer"
+
+
+async def test_readiness_is_of_the_process_not_of_its_tables(
+    monitored: Monitored, client: ClientSession
+):
+    monitored.everything_ready()
+    monitored.publish(status(table(state="gap", reason="trimmed"), table("carts", state="halted")))
+    with_stopped_tables = await get(client, "/readyz")
+
+    monitored.health.set_ready("target", ok=False, why="PostgreSQL cannot be reached")
+    code, body = await get(client, "/readyz")
+
+    assert with_stopped_tables[0] == 200
+    assert (code, body["ok"]) == (503, False)
+    assert {"name": "target", "ok": False, "reason": "PostgreSQL cannot be reached"} in body[
+        "checks"
+    ]
+
+
+async def test_one_table_is_asked_by_name(
+    monitored: Monitored, client: ClientSession, clock: TurnedClock
+):
+    unknown_yet = await get(client, "/readyz?table=orders")
+    monitored.publish(status(table("orders"), table("a b&c", state="halted", reason="no column")))
+
+    ready = await get(client, "/readyz?table=orders")
+    halted = await get(client, "/readyz?table=a%20b%26c")
+    missing = await get(client, "/readyz?table=nothing")
+    clock.seconds += 300
+    forgotten = await get(client, "/readyz?table=orders")
+
+    assert (unknown_yet[0], ready[0], halted[0], missing[0]) == (503, 200, 503, 404)
+    assert "halted: no column" in str(halted[1])
+    assert "300 s behind" in str(forgotten[1])
+
+
+async def test_the_status_is_the_one_document(monitored: Monitored, client: ClientSession):
+    before = await get(client, "/status.json")
+    now = status(table("\ud800 \u2028 </script>"), table(drift={"x.y": 2}), workers=(worker(),))
+    monitored.publish(now)
+
+    code, body = await get(client, "/status.json")
+
+    assert before[0] == 503
+    assert before[1]["schema_version"] == 1
+    assert code == 200
+    assert body == json.loads(json.dumps(document(now)))
+
+
+async def test_the_history_has_the_last_hour(monitored: Monitored, client: ClientSession):
+    monitored.publish(status(table(lag_seconds=4.0)))
+
+    code, body = await get(client, "/history.json")
+
+    assert code == 200
+    assert "4.0" in str(body)
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/metrics", "/healthz", "/readyz", "/status.json", "/history.json", "/nothing"]
+)
+async def test_every_answer_is_fresh_and_allows_nothing(client: ClientSession, path: str):
+    async with client.get(path) as answer:
+        headers = answer.headers
+
+    assert headers["Cache-Control"] == "no-store"
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert headers["X-Frame-Options"] == "DENY"
+    assert headers["Content-Security-Policy"].startswith("default-src 'none'")
+    assert "unsafe" not in headers["Content-Security-Policy"]
+    assert headers["Server"] == "replicator"
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH"])
+async def test_nothing_can_be_changed(client: ClientSession, method: str):
+    async with client.request(method, "/status.json") as answer:
+        assert answer.status == 405
+
+
+async def test_the_page_needs_nothing_from_elsewhere(client: ClientSession):
+    async with client.get("/") as answer:
+        page = await answer.text()
+
+    assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
+    outside = page.replace("http://www.w3.org/2000/svg", "")
+    assert "http://" not in outside
+    assert "https://" not in outside
+    assert "innerHTML" not in page
+
+
+async def test_a_port_in_use_is_one_clear_message(monitored: Monitored):
+    port = int(monitored.url.rsplit(":", 1)[1])
+
+    with pytest.raises(ConfigurationError, match=f"port {port}: the port is in use") as refused:
+        async with serve(monitored.pages, host="127.0.0.1", port=port):
+            pass
+
+    assert refused.value.remedy is not None
+    assert "http.port" in refused.value.remedy
+
+
+@pytest.mark.parametrize("host", ["203.0.113.7", "no host at all"])
+async def test_an_address_of_another_machine_is_refused(monitored: Monitored, host: str):
+    with pytest.raises(ConfigurationError, match="cannot listen on") as refused:
+        async with serve(monitored.pages, host=host, port=0):
+            pass
+
+    assert refused.value.remedy is not None
+    assert "http.host" in refused.value.remedy
+
+
+async def test_the_port_is_free_again_at_the_end(monitored: Monitored):
+    async with serve(monitored.pages, host="127.0.0.1", port=0) as port:
+        pass
+
+    with pytest.raises(ClientConnectionError):
+        async with ClientSession() as client:
+            await client.get(f"http://127.0.0.1:{port}/healthz")
+    async with serve(monitored.pages, host="127.0.0.1", port=port) as again:
+        assert again == port
+
+
+async def test_an_idle_connection_does_not_hold_up_the_end(monitored: Monitored):
+    shown = serve(monitored.pages, host="127.0.0.1", port=0, shutdown_seconds=20)
+
+    async with asyncio.timeout(5), ClientSession() as client, shown as port:
+        answer = await client.get(f"http://127.0.0.1:{port}/healthz")
+        await answer.read()

@@ -1,0 +1,1 @@
+"""What the tests stand on: real parts, builders, fakes that keep the contracts."""

@@ -1,0 +1,28 @@
+"""A fresh database for every test, on a server of our own or a given one."""
+
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from urllib.parse import urlsplit, urlunsplit
+
+import asyncpg
+
+
+@asynccontextmanager
+async def fresh_database(server_dsn: str, *, template: str) -> AsyncIterator[str]:
+    """The DSN of a new database like `template`; dropped at the end, whoever is still connected."""
+    name = f"test_{secrets.token_hex(6)}"
+    # file_copy: cheap for a template this small, and it writes next to no WAL
+    await _execute(server_dsn, f"create database {name} template {template} strategy file_copy")
+    try:
+        yield urlunsplit(urlsplit(server_dsn)._replace(path=f"/{name}"))
+    finally:
+        await _execute(server_dsn, f"drop database if exists {name} with (force)")
+
+
+async def _execute(dsn: str, statement: str) -> None:
+    connection = await asyncpg.connect(dsn, timeout=20)
+    try:
+        await connection.execute(statement)
+    finally:
+        await connection.close()

@@ -1,0 +1,67 @@
+"""The few rules of the house that no other tool checks."""
+
+import ast
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = sorted((ROOT / "replicator").rglob("*.py"))
+LINES_MAX = 350
+VAGUE_NAMES = {"utils", "common", "helpers", "base", "types"}
+
+# written apart, so that this file does not find itself
+FOREIGN = (
+    *("pypi" + ".org", "python" + "hosted.org", "registry." + "npmjs", "deb." + "debian.org"),
+    *("/wo" + "rk/", "/ro" + "ot/", "/fa" + "rm/"),
+)
+
+
+def tracked_files() -> list[Path]:
+    """What git tracks or would add; outside a checkout everything of the package and its tests."""
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if listed.returncode != 0:
+        return [*PACKAGE, *sorted((ROOT / "tests").rglob("*.py"))]
+    return [path for name in listed.stdout.split("\0") if name and (path := ROOT / name).is_file()]
+
+
+def named(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+@pytest.mark.parametrize("path", PACKAGE, ids=named)
+def test_a_module_fits_into_one_head(path: Path):
+    assert len(path.read_text().splitlines()) <= LINES_MAX
+
+
+@pytest.mark.parametrize("path", PACKAGE, ids=named)
+def test_a_module_says_in_its_first_line_what_it_is(path: Path):
+    promise = ast.get_docstring(ast.parse(path.read_text()))
+
+    assert promise
+    assert promise.splitlines()[0].endswith((".", "?"))
+
+
+def test_no_module_is_a_drawer():
+    drawers = [named(path) for path in PACKAGE if VAGUE_NAMES & set(path.with_suffix("").parts)]
+
+    assert drawers == []
+
+
+def test_no_file_knows_a_registry_or_the_machine_it_was_written_on():
+    pattern = re.compile("|".join(map(re.escape, FOREIGN)))
+    found = [
+        f"{named(path)}: {match.group()}"
+        for path in tracked_files()
+        if (match := pattern.search(path.read_text(errors="replace")))
+    ]
+
+    assert found == []
