@@ -117,14 +117,27 @@ class TargetSettings(Group):
     """Which items belong here: paths and what their values must be. Default: all."""
     key: (
         Annotated[
-            dict[str, Annotated[KeyColumnSettings, BeforeValidator(_shorthand)]],
+            dict[
+                str,
+                Annotated[
+                    KeyColumnSettings,
+                    BeforeValidator(_shorthand, json_schema_input_type=str | KeyColumnSettings),
+                ],
+            ],
             Field(min_length=1),
         ]
         | None
     ) = None
     """The key columns. Default: the table's own key attributes under their names and types."""
     columns: Annotated[
-        dict[str, Annotated[ColumnSettings, BeforeValidator(_shorthand)]] | None,
+        dict[
+            str,
+            Annotated[
+                ColumnSettings,
+                BeforeValidator(_shorthand, json_schema_input_type=str | ColumnSettings),
+            ],
+        ]
+        | None,
         BeforeValidator(_no_columns_yet),
     ] = None
     """The mapped columns.

@@ -10,17 +10,29 @@ MARGIN = timedelta(minutes=15)
 """For clocks that differ and creation times that are rounded down or go back."""
 
 
-def is_proved_complete(
-    *, requested_at: datetime, safe_at: datetime | None, accepted_at: datetime | None = None
-) -> bool:
-    """True when an answer to a request made at that time cannot have skipped a record.
+NOT_OWED = timedelta(hours=1)
+"""What is so near to being trimmed when a shard is found is read if it is there, not promised."""
 
-    Every unread record is younger than `safe_at`, or its loss was accepted; so none can have been
-    trimmed while less than the retention has passed. Judge after the answer and before the apply,
-    with the time of the request: a pause in between must not count as proof.
+
+def is_proved_complete(
+    *,
+    requested_at: datetime,
+    safe_at: datetime | None,
+    found_at: datetime,
+    accepted_at: datetime | None = None,
+) -> bool:
+    """True when an answer to a request made at that time cannot have skipped a record we owe.
+
+    Every unread record is younger than `safe_at`, or its loss was accepted, or it was about to be
+    trimmed when the shard was found; so none can have been trimmed while less than the retention
+    has passed. Judge after the answer and before the apply, with the time of the request: a pause
+    in between must not count as proof.
     """
-    known = [instant for instant in (safe_at, accepted_at) if instant is not None]
-    return bool(known) and requested_at - max(known) < RETENTION - MARGIN
+    base = found_at - RETENTION + NOT_OWED
+    for instant in (safe_at, accepted_at):
+        if instant is not None and instant > base:
+            base = instant
+    return requested_at - base < RETENTION - MARGIN
 
 
 def kind_of_gap(*, position: int | None, known: int | None) -> GapKind:

@@ -96,6 +96,7 @@ class Claim:
     position: int | None
     known: int | None
     safe_at: datetime | None
+    found_at: datetime
     gap_accepted_at: datetime | None
     owed: bool
     """False: only a child has named the shard, and nothing of it was ever read."""

@@ -2,11 +2,11 @@
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
 from replicator.clock import Clock
-from replicator.core.gaps import is_proved_complete
 from replicator.core.records import StreamRecord
 from replicator.engine.ports import Source
 from replicator.engine.waiting import Backoff, stopped_within
@@ -46,7 +46,8 @@ class ShardReader:
     """A position in one shard that moves forward with every page.
 
     `after` is the last sequence number that is applied; None reads from the oldest record.
-    `safe_at` and `gap_accepted` decide whether a trimmed position may be read around.
+    `may_read_around` decides, for the time of a request, whether a trimmed position may be passed
+    by reading from the oldest record.
     """
 
     def __init__(
@@ -58,8 +59,7 @@ class ShardReader:
         shard_id: str,
         after: int | None,
         idle_seconds_max: float,
-        safe_at: datetime | None,
-        gap_accepted: bool,
+        may_read_around: Callable[[datetime], bool],
     ) -> None:
         self._source = source
         self._clock = clock
@@ -67,8 +67,7 @@ class ShardReader:
         self._shard_id = shard_id
         self._position = after
         self._idle_seconds_max = idle_seconds_max
-        self._safe_at = safe_at
-        self._gap_accepted = gap_accepted
+        self._may_read_around = may_read_around
         self._from_oldest = False
         self._iterator: str | None = None
         self._iterator_until = 0.0
@@ -149,9 +148,8 @@ class ShardReader:
 
     def _read_from_oldest_or_raise(self, error: PositionTrimmed, requested_at: datetime) -> None:
         """Go on at the oldest record where that is proved to lose nothing, or was accepted."""
-        fresh = is_proved_complete(requested_at=requested_at, safe_at=self._safe_at)
         self._trims += 1
-        if not (fresh or self._gap_accepted) or self._trims > SPURIOUS_TRIMS_MAX:
+        if self._trims > SPURIOUS_TRIMS_MAX or not self._may_read_around(requested_at):
             raise error
         self._from_oldest = True
         self._iterator = None

@@ -117,8 +117,7 @@ class ShardReplicator:
             shard_id=claim.shard_id,
             after=claim.position,
             idle_seconds_max=self._task.idle_seconds_max,
-            safe_at=claim.safe_at if claim.owed else None,
-            gap_accepted=claim.gap_accepted_at is not None,
+            may_read_around=self._may_read_around(claim),
         )
         answers: _Answers = asyncio.Queue(maxsize=1)
         async with one_failure() as tasks:
@@ -171,10 +170,26 @@ class ShardReplicator:
         await self._claims.leave(claim)
         return Ending.STOPPED
 
+    def _may_read_around(self, claim: Claim) -> Callable[[datetime], bool]:
+        """Whether a trimmed position loses nothing that we owe, for the time of a request."""
+
+        def judge(requested_at: datetime) -> bool:
+            return claim.owed and (
+                claim.gap_accepted_at is not None
+                or is_proved_complete(
+                    requested_at=requested_at,
+                    safe_at=self.progress.safe_at,
+                    found_at=claim.found_at,
+                )
+            )
+
+        return judge
+
     def _is_proved(self, claim: Claim, answer: Answer) -> bool:
         return not claim.owed or is_proved_complete(
             requested_at=answer.requested_at,
             safe_at=claim.safe_at,
+            found_at=claim.found_at,
             accepted_at=claim.gap_accepted_at,
         )
 

@@ -27,7 +27,7 @@ update {schema}.shard as s
        owner = $4,
        state = 'active',
        claimed_at = now(),
-       safe_at = coalesce(s.safe_at, p.safe_at, s.found_at)
+       safe_at = coalesce(s.safe_at, p.safe_at)
   from (select 1) as one
   left join {schema}.shard as p
     on p.deployment = $1 and p.stream_arn = $2
@@ -40,7 +40,7 @@ update {schema}.shard as s
    and (p.shard_id is null or p.state = 'done'
         or p.state = 'gap' and p.gap_accepted_at is not null)
 returning s.epoch, s.last_sequence_number::text as position, s.known_sequence_number::text as known,
-          s.safe_at, s.gap_accepted_at, s.listed
+          s.safe_at, least(s.found_at, p.found_at) as found_at, s.gap_accepted_at, s.listed
 """
 
 OWNER = """
@@ -163,6 +163,7 @@ class Claims:
             position=_integer(row["position"]),
             known=_integer(row["known"]),
             safe_at=row["safe_at"],
+            found_at=row["found_at"],
             gap_accepted_at=row["gap_accepted_at"],
             owed=row["listed"] or row["position"] is not None,
             mode=table["mode"],

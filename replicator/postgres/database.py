@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
 import asyncpg
 
@@ -13,7 +13,7 @@ from replicator.postgres.connect import ConnectionSettings, create_pool
 from replicator.postgres.failures import translate
 
 SESSION_NAME_BYTES_MAX = 63
-Session = asyncpg.Connection[asyncpg.Record]
+Session: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 
 class Database:
@@ -39,7 +39,7 @@ class Database:
             settings = replace(settings, application_name=self.session_name(worker_id))
         self.settings = settings
         self._pool_size = pool_size
-        self._pool: asyncpg.Pool[asyncpg.Record] | None = None
+        self._pool: "asyncpg.Pool[asyncpg.Record] | None" = None
         self._opening = asyncio.Lock()
         self._statement_seconds_max = settings.statement_timeout_seconds + 5.0
 
@@ -64,7 +64,7 @@ class Database:
         try:
             async with asyncio.timeout(self._statement_seconds_max):
                 # the pool's proxy has all of a connection's methods
-                yield cast(Session, connection)
+                yield cast("Session", connection)
             sound = True
         except (OSError, TimeoutError, asyncpg.InterfaceError) as error:
             raise translate(error, doing=doing) from error
@@ -104,7 +104,7 @@ class Database:
         except TimeoutError:
             self._pool.terminate()
 
-    async def _opened(self) -> asyncpg.Pool[asyncpg.Record]:
+    async def _opened(self) -> "asyncpg.Pool[asyncpg.Record]":
         async with self._opening:
             if self._pool is None:
                 self._pool = await create_pool(self.settings, self._pool_size)

@@ -23,15 +23,17 @@ from replicator.postgres.registry import (
 )
 
 WRITE_RIGHTS = "select, insert, update, delete"
+_WRITE = {"SELECT", "INSERT", "UPDATE", "DELETE"}
 CONTROL_RIGHTS_LACKING = """
 -- whether the role that runs may not write some table of the control schema
-select not has_schema_privilege($2::name, n.oid, 'USAGE')
+select not has_schema_privilege(o.role, n.oid, 'USAGE')
        or exists (select from pg_class c
                    cross join unnest(array['SELECT', 'INSERT', 'UPDATE', 'DELETE']) as r
                    where c.relnamespace = n.oid
                      and c.relkind in ('r', 'v')
-                     and not has_table_privilege($2::name, c.oid, r))
+                     and not has_table_privilege(o.role, c.oid, r))
   from pg_namespace n
+ cross join (select coalesce($2::text, current_user)::name as role) as o
  where n.nspname = $1
 """
 
@@ -60,6 +62,8 @@ class Survey:
     conflicts: tuple[ConfigurationError, ...]
     findings: tuple[Finding, ...]
     """What does not fit of the tables that exist, as they are now."""
+    control_rights_lacking: bool
+    """The role that runs may not write the control schema, which exists."""
     catalog: Catalog
 
     @property
@@ -97,16 +101,18 @@ async def survey(
     else:
         registry = await read_registry(connection, schema, deployment, names)
     wanted = statements(targets, catalog)
+    lacking = await connection.fetchval(CONTROL_RIGHTS_LACKING, schema, grantee)
     if control_sql and schema not in catalog.schemas:
         control_sql = f"create schema if not exists {quote_identifier(schema)};\n\n{control_sql}"
     return Survey(
         revision,
         control_sql,
         wanted,
-        await _grants(connection, schema, targets, catalog, grantee),
+        _grants(schema, targets, catalog, grantee, control=lacking is not False),
         tuple(need for mapping in mappings for need in _needs(mapping, registry, wanted)),
         tuple(conflicts(registry, deployment, mappings)),
         tuple(_findings(targets, catalog, grantee)),
+        lacking is True,
         catalog,
     )
 
@@ -149,27 +155,26 @@ def _needs(mapping: TableMapping, registry: Registry, wanted: Sequence[Statement
     return found or [Need(source, "register", "its mapping names fewer targets than before")]
 
 
-async def _grants(
-    connection: asyncpg.Connection,
+def _grants(
     schema: str,
     targets: Sequence[TargetMapping],
     catalog: Catalog,
     grantee: str | None,
+    *,
+    control: bool,
 ) -> tuple[Statement, ...]:
+    """Rights for `grantee` on what is ours, or will be; `control`: on the control schema too."""
     if grantee is None:
         return ()
     found: list[Statement] = []
-    if await connection.fetchval(CONTROL_RIGHTS_LACKING, schema, grantee) is not False:
+    if control:
         found += _grant(schema, f"all tables in schema {quote_identifier(schema)}", grantee)
     for name in _names(targets):
         existing = catalog.tables.get(name)
-        lacks = existing is None or (
-            existing.owner and not {"SELECT", "INSERT", "UPDATE", "DELETE"} <= {*existing.rights}
-        )
         usable = name[0] in catalog.schemas and catalog.schemas[name[0]].usage
-        if lacks:
-            grants = _grant(name[0], quote_table(*name), grantee)
-            found += grants[1:] if usable else grants
+        rights = () if existing is None else existing.rights
+        if (existing is None or existing.owner) and not (usable and {*rights} >= _WRITE):
+            found += _grant(name[0], quote_table(*name), grantee)
     return tuple(dict.fromkeys(found))
 
 
@@ -191,9 +196,17 @@ def _findings(
     for target in targets:
         existing = catalog.tables.get((target.table.schema, target.table.name))
         if existing is not None:
+            found += _usage(target.table.schema, catalog, role)
             found += fitness(target.table, existing, role=role)
         if target.spec.history is not None:
             name = parse_table_name(target.spec.history)
             if name in catalog.tables:
                 found += history_fitness(name, catalog.tables[name], role=role)
     return found
+
+
+def _usage(schema: str, catalog: Catalog, role: str) -> list[Finding]:
+    if catalog.schemas[schema].usage:
+        return []
+    grant = f"grant usage on schema {quote_identifier(schema)} to {role}"
+    return [Finding("error", f"schema {schema}", f"{role} may not use it", grant)]

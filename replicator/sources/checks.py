@@ -41,7 +41,7 @@ class CheckedSource:
 
 
 async def check_sources(tables: list[SourceTable]) -> dict[str, CheckedSource]:
-    """Look at every table and its stream; what fails is a finding, and the next one is looked at."""
+    """Look at every table and its stream; what fails is a finding, and the next one follows."""
     checked: dict[str, CheckedSource] = {}
     for connection in dict.fromkeys(table.connection for table in tables):
         here = [table for table in tables if table.connection == connection]

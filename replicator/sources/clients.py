@@ -1,5 +1,6 @@
 """Clients of AWS: whose credentials they use, where they go, how long they wait."""
 
+import logging
 import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -29,7 +30,16 @@ READ_SECONDS = 20.0
 CONNECTIONS_MAX = 64  # of one client: one for every shard that is read at a moment
 ATTEMPTS = {"dynamodbstreams": 1}  # its retries are the reader's own
 ATTEMPTS_ELSEWHERE = 3
+# what fails is raised and said once; without handlers Python would print the SDK's tracebacks
+for _logger in ("aiobotocore", "botocore"):
+    logging.getLogger(_logger).addHandler(logging.NullHandler())
+
 _DATABASE_ONLY = ("dynamodb", "dynamodbstreams")
+_ENDPOINT_VARIABLES = (
+    "AWS_ENDPOINT_URL",
+    "AWS_ENDPOINT_URL_DYNAMODB",
+    "AWS_ENDPOINT_URL_DYNAMODB_STREAMS",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +111,12 @@ def region_of(connection: SourceConnection, environment: Mapping[str, str]) -> s
     return connection.region or environment.get("AWS_REGION") or None
 
 
+def is_aws(connection: SourceConnection, environment: Mapping[str, str]) -> bool:
+    """Whether AWS itself is spoken to, and not an emulator of one of its services."""
+    named = (connection.endpoint_url, *map(environment.get, _ENDPOINT_VARIABLES))
+    return all(_is_aws_host(urlsplit(url).hostname or "") for url in named if url)
+
+
 def endpoint_of(
     service: str, connection: SourceConnection, environment: Mapping[str, str]
 ) -> str | None:
@@ -121,10 +137,14 @@ def endpoint_of(
     else:
         url = environment.get("AWS_ENDPOINT_URL_DYNAMODB")
     host = urlsplit(url).hostname or "" if url else ""
-    if host.endswith((".amazonaws.com", ".amazonaws.com.cn", ".api.aws")):
+    if _is_aws_host(host):
         streams = host.startswith("streams")
         return url if streams == (service == "dynamodbstreams") else None
     return url or None
+
+
+def _is_aws_host(host: str) -> bool:
+    return host.endswith((".amazonaws.com", ".amazonaws.com.cn", ".api.aws"))
 
 
 def _config(attempts: int) -> AioConfig:

@@ -5,6 +5,7 @@
 import asyncio
 import base64
 import itertools
+import os
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -102,6 +103,7 @@ async def browser(program: str, profile: Path) -> AsyncIterator[Tab]:
         program,
         *_FLAGS,
         f"--user-data-dir={profile}",
+        env=os.environ | {"TMPDIR": str(profile.parent)},
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.DEVNULL,
     )

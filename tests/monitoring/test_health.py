@@ -61,6 +61,17 @@ def test_a_task_that_cannot_be_ended_is_dead_until_forgotten():
     assert dead(health, 100.0) == {}
 
 
+def test_a_task_is_named_once_with_the_graver_reason():
+    health = Health(100.0)
+    health.watch("leases", limit_seconds=20, now=100.0)
+
+    health.unrecoverable("leases", "cannot be ended")
+    health.beat(200.0)
+
+    reasons = [check.reason for check in health.liveness(200.0) if check.name == "leases"]
+    assert reasons == ["cannot be ended"]
+
+
 def test_a_task_that_is_restarted_lives_however_often_it_fails():
     health = Health(100.0)
 

@@ -46,6 +46,7 @@ def test_only_the_last_hour_is_kept(history: History, clock: TurnedClock):
     lags = series(history)["orders"]["lag_seconds"]
     assert len(lags) == POINTS_MAX
     assert lags[0] == 2 * POINTS_MAX + 1
+    assert len(history._points["orders"]) == POINTS_MAX
 
 
 def test_a_removed_table_is_gone_after_an_hour(history: History, clock: TurnedClock):

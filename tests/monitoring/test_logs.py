@@ -109,10 +109,12 @@ def test_libraries_speak_from_warning_on(stream: io.StringIO):
     ]
 
 
-def test_warnings_of_python_become_lines(stream: io.StringIO):
+def test_warnings_of_python_become_lines():
+    stream = io.StringIO()
+
     with warnings.catch_warnings():
         warnings.simplefilter("always")
-        logging.captureWarnings(capture=True)
+        configure_logs(level="info", format="json", stream=stream)
         warnings.warn("old", stacklevel=1)
 
     assert "old" in lines(stream)[0]["event"]
@@ -259,7 +261,6 @@ def test_rejects_are_counted_and_the_last_ones_are_said_later(
     at_once = len(lines(stream))
     clock.seconds += 61
     log.observe(batch())
-    log.close()
 
     assert at_once == 1
     assert [line.get("repeated") for line in lines(stream)] == [None, 499]
@@ -273,7 +274,7 @@ def test_a_trouble_that_comes_back_later_is_said_at_once(
     clock.seconds += 61
     log.observe(outage(1))
 
-    assert len(lines(stream)) == 2
+    assert ["repeated" in line for line in lines(stream)] == [False, False]
 
 
 def test_the_memory_for_troubles_is_bounded_and_nothing_goes_uncounted(

@@ -3,8 +3,6 @@
 from collections.abc import Iterator
 from typing import Any
 
-import orjson
-
 from tests.support.scripted_streams.records import Change, wire_record
 from tests.support.scripted_streams.shards import sequence_number
 
@@ -62,11 +60,6 @@ def record_pages(
             )
             + b"]"
         )
-
-
-def pages_of(records: list[dict[str, Any]]) -> bytes:
-    """One ready-made page of records built by hand."""
-    return orjson.dumps(records)
 
 
 def _load_record(count: int, shard: int, keys: int, padding: str, created_at: float) -> bytes:

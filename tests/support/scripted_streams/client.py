@@ -2,7 +2,7 @@
 
 import base64
 import http.client
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from types import SimpleNamespace
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -117,10 +117,7 @@ class AsyncRemoteStreams:
         for page in pages:
             await self._post(_pages_path(table, shard), page)
 
-    def _post(self, path: str, body: bytes) -> Awaitable[Any]:
-        return self._answered(path, body)
-
-    async def _answered(self, path: str, body: bytes) -> Any:
+    async def _post(self, path: str, body: bytes) -> Any:
         async with self._session.post(path, data=body) as answer:
             return _result(answer.status, await answer.read())
 

@@ -8,7 +8,7 @@ from tests.support.scripted_streams.items import HASH_SPACE
 from tests.support.scripted_streams.log import Log
 
 NUMBER_BASE = 10**20
-GENERATION_COUNTS = 0  # room for history written into a shard that has children already
+GENERATION_COUNTS = 1_000_000  # room for history written into a shard that has children already
 
 Tree = int | Mapping[int, int | Iterable[int] | None]
 Span = tuple[int, int]

@@ -1,0 +1,76 @@
+"""`replicator check`: every finding with its remedy, in one run."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from replicator.cli.options import AsJson, ConfigFile, load_settings
+from replicator.cli.output import ExitCode, print_document, print_line
+
+if TYPE_CHECKING:
+    from replicator.core.findings import Finding
+
+
+def check(*, as_json: AsJson = False, config: ConfigFile = None) -> None:
+    """Look for everything that keeps the configuration from working; changes nothing.
+
+    Ends with 1 when there are errors, with 4 when a server could not be reached, else with 0.
+
+    Example: replicator check --json
+    """
+    from replicator.core.findings import document
+
+    findings = _findings(config)
+    code = _exit_code(findings)
+    if as_json:
+        print_document(
+            {
+                "ok": code == ExitCode.FINE,
+                "findings": [document(finding) for finding in findings],
+            }
+        )
+    else:
+        _print(findings)
+    if code:
+        raise typer.Exit(code)
+
+
+def _findings(config: Path | None) -> list["Finding"]:
+    import asyncio
+
+    from replicator.checking import check
+    from replicator.config.mistakes import WrongConfiguration, dotted
+    from replicator.core.findings import Finding
+
+    try:
+        settings = load_settings(config)
+    except WrongConfiguration as error:
+        return [
+            Finding(
+                "error",
+                mistake.where,
+                ": ".join(filter(None, [dotted(mistake.path), mistake.fault])),
+                mistake.remedy or "docs/configuration.md lists what can be said",
+            )
+            for mistake in error.mistakes
+        ]
+    return asyncio.run(check(settings))
+
+
+def _exit_code(findings: list["Finding"]) -> ExitCode:
+    """What is known to be wrong counts for more than what could not be looked at."""
+    errors = [finding for finding in findings if finding.severity == "error"]
+    if any(not finding.unreachable for finding in errors):
+        return ExitCode.FINDINGS
+    return ExitCode.COULD_NOT_TELL if errors else ExitCode.FINE
+
+
+def _print(findings: list["Finding"]) -> None:
+    for finding in findings:
+        word = "unreachable" if finding.unreachable else finding.severity
+        print_line(f"{word}: {finding.where}: {finding.message}")
+        print_line(f"  {finding.remedy}")
+    errors = sum(finding.severity == "error" for finding in findings)
+    warnings = len(findings) - errors
+    print_line(f"{errors} errors, {warnings} warnings" if findings else "everything fits")

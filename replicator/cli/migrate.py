@@ -1,0 +1,49 @@
+"""`replicator migrate`: control schema, target tables and registrations, brought up to date."""
+
+from typing import TYPE_CHECKING
+
+import typer
+
+from replicator.cli.options import ConfigFile, load_settings
+from replicator.cli.output import ExitCode, print_line, print_note
+
+if TYPE_CHECKING:
+    from replicator.config.settings import Settings
+    from replicator.postgres.migrate import Migrated
+
+
+def migrate(*, config: ConfigFile = None) -> None:
+    """Create or extend the control schema and the target tables; safe beside running workers.
+
+    Does what `plan` prints, and nothing when called again. Ends with 1 when a table that exists
+    does not fit: what was done stays done.
+
+    Example: replicator migrate
+    """
+    import asyncio
+
+    done = asyncio.run(_migrate(load_settings(config)))
+    for line in done.done:
+        print_line(line)
+    if not done.done:
+        print_line("nothing to do")
+    failed = False
+    for finding in done.findings:
+        print_note(f"{finding.severity}: {finding.where}: {finding.message}\n  {finding.remedy}")
+        failed = failed or finding.severity == "error"
+    if failed:
+        raise typer.Exit(ExitCode.FINDINGS)
+
+
+async def _migrate(settings: "Settings") -> "Migrated":
+    from replicator.config.connections import migrate_connection, target_connection
+    from replicator.config.mappings import require_mappings
+    from replicator.postgres.migrate import migrate
+
+    return await migrate(
+        migrate_connection(settings.target),
+        settings.target.control_schema,
+        settings.deployment,
+        await require_mappings(settings),
+        runner=target_connection(settings.target),
+    )

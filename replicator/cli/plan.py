@@ -1,0 +1,106 @@
+"""`replicator plan`: what `migrate` would do, and what a changed mapping asks for besides."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from replicator.cli.options import AsJson, ConfigFile, load_settings
+from replicator.cli.output import ExitCode, print_document, print_failure, print_line
+
+if TYPE_CHECKING:
+    from replicator.config.settings import Settings
+    from replicator.postgres.survey import Need, Survey
+
+WithExitCode = Annotated[
+    bool, typer.Option("--exit-code", help="End with 1 when there is something to do.")
+]
+_REMEDIES = {
+    "register": "`replicator migrate` records it",
+    "backfill": "`replicator migrate` records it; the rows need a backfill",
+    "snapshot": "`replicator migrate` records it; `replicator snapshot --table {table}` loads it",
+}
+
+
+def plan(
+    *, as_json: AsJson = False, exit_code: WithExitCode = False, config: ConfigFile = None
+) -> None:
+    """Print the SQL that `migrate` would run and its locks, and what else is asked for.
+
+    Changes nothing. Ends with 2 when `migrate` would refuse.
+
+    Example: replicator plan --exit-code
+    """
+    import asyncio
+
+    survey = asyncio.run(_look(load_settings(config)))
+    changes = bool(survey.control_sql or survey.statements or survey.grants or survey.needs)
+    if as_json:
+        print_document(_document(survey, changes=changes))
+    else:
+        for line in _lines(survey, changes=changes):
+            print_line(line)
+    for conflict in survey.conflicts:
+        print_failure(conflict)
+    if survey.conflicts:
+        raise typer.Exit(ExitCode.WRONG_USAGE)
+    if changes and exit_code:
+        raise typer.Exit(ExitCode.FINDINGS)
+
+
+async def _look(settings: "Settings") -> "Survey":
+    from replicator.config.connections import migrate_connection, target_connection
+    from replicator.config.mappings import require_mappings
+    from replicator.postgres.migrate import look
+
+    return await look(
+        migrate_connection(settings.target),
+        settings.target.control_schema,
+        settings.deployment,
+        await require_mappings(settings),
+        runner=target_connection(settings.target),
+    )
+
+
+def _lines(survey: "Survey", *, changes: bool) -> Iterator[str]:
+    if not changes:
+        yield "nothing to do"
+    if survey.control_sql:
+        yield "-- the control schema; locks: none that a reader or writer waits for"
+        yield survey.control_sql
+        yield ""
+    for statement in (*survey.statements, *survey.grants):
+        yield f"-- {statement.table}; locks: {statement.locks}"
+        yield f"{statement.sql};"
+        yield ""
+    for need in survey.needs:
+        yield f"-- table {need.source}: {need.what}"
+        yield f"--   {_remedy(need)}"
+    for finding in survey.findings:
+        yield f"-- {finding.severity}: {finding.where}: {finding.message}"
+        yield f"--   {finding.remedy}"
+
+
+def _document(survey: "Survey", *, changes: bool) -> dict[str, Any]:
+    from replicator.core.findings import document
+
+    return {
+        "changes": changes,
+        "control_schema": {"revision": survey.revision, "sql": survey.control_sql or None},
+        "statements": [
+            {"table": statement.table, "sql": statement.sql, "locks": statement.locks}
+            for statement in (*survey.statements, *survey.grants)
+        ],
+        "tables": [
+            {"table": need.source, "needs": need.kind, "why": need.what, "remedy": _remedy(need)}
+            for need in survey.needs
+        ],
+        "conflicts": [
+            {"message": str(conflict), "remedy": conflict.remedy} for conflict in survey.conflicts
+        ],
+        "findings": [document(finding) for finding in survey.findings],
+    }
+
+
+def _remedy(need: "Need") -> str:
+    return _REMEDIES[need.kind].format(table=need.source)

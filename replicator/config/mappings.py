@@ -1,0 +1,63 @@
+"""The mappings of a configuration, compiled against its tables as they are."""
+
+from dataclasses import dataclass
+
+from replicator.config.connections import source_connection
+from replicator.config.settings import Settings
+from replicator.core.findings import Finding, finding_of
+from replicator.core.mapping import TableMapping, compile_table
+from replicator.errors import ConfigurationError, SourceUnavailable
+from replicator.sources.checks import SourceTable, check_sources
+from replicator.sources.describe import TableDescription
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledTable:
+    """A table of the configuration; `mapping` None: it could not be compiled.
+
+    `description` None: the table could not be looked at.
+    """
+
+    name: str
+    description: TableDescription | None
+    mapping: TableMapping | None
+    findings: tuple[Finding, ...]
+
+
+async def compile_tables(settings: Settings) -> list[CompiledTable]:
+    """Look at every table and compile its mapping; what is wrong is a finding."""
+    specs = settings.table_specs()
+    tables = [
+        SourceTable(name, spec.table, source_connection(settings.source_of(name)))
+        for name, spec in specs.items()
+    ]
+    checked = await check_sources(tables)
+    found: list[CompiledTable] = []
+    for name, spec in specs.items():
+        source = checked[name]
+        mapping = None
+        findings = source.findings
+        if source.description is not None:
+            try:
+                mapping = compile_table(spec, source.description.key)
+            except ConfigurationError as error:
+                findings = (*findings, finding_of(f"table {name}", error))
+        found.append(CompiledTable(name, source.description, mapping, findings))
+    return found
+
+
+async def require_mappings(settings: Settings) -> list[TableMapping]:
+    """The mappings of all tables.
+
+    SourceUnavailable when some table could not be looked at, ConfigurationError when one is
+    missing or its mapping wrong; a stream that is off is no reason, nothing is read here.
+    """
+    compiled = await compile_tables(settings)
+    lacking = [finding for table in compiled if table.mapping is None for finding in table.findings]
+    if not lacking:
+        return [table.mapping for table in compiled if table.mapping is not None]
+    message = "\n  ".join(f"{finding.where}: {finding.message}" for finding in lacking)
+    remedy = "\n  ".join(dict.fromkeys(finding.remedy for finding in lacking))
+    if any(finding.unreachable for finding in lacking):
+        raise SourceUnavailable(message, remedy=remedy)
+    raise ConfigurationError(message, remedy=remedy)
