@@ -6,7 +6,7 @@ from typing import NoReturn
 import typer
 
 from replicator.cli import map as map_command
-from replicator.cli import check, migrate, plan, version
+from replicator.cli import check, migrate, plan, run, version
 from replicator.cli.options import ConfigFile
 from replicator.cli.output import ExitCode, abandon_stdout, exit_code_of, print_failure
 from replicator.errors import ReplicatorError
@@ -19,6 +19,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+app.command()(run.run)
 app.command()(check.check)
 app.command()(plan.plan)
 app.command()(migrate.migrate)

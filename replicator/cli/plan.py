@@ -76,7 +76,7 @@ def _lines(survey: "Survey", *, changes: bool) -> Iterator[str]:
     for need in survey.needs:
         yield f"-- table {need.source}: {need.what}"
         yield f"--   {_remedy(need)}"
-    for finding in survey.findings:
+    for finding in survey.lasting:
         yield f"-- {finding.severity}: {finding.where}: {finding.message}"
         yield f"--   {finding.remedy}"
 
@@ -98,7 +98,7 @@ def _document(survey: "Survey", *, changes: bool) -> dict[str, Any]:
         "conflicts": [
             {"message": str(conflict), "remedy": conflict.remedy} for conflict in survey.conflicts
         ],
-        "findings": [document(finding) for finding in survey.findings],
+        "findings": [document(finding) for finding in survey.lasting],
     }
 
 

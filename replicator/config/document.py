@@ -59,7 +59,7 @@ def _tidy(node: Any, optional: set[str]) -> Any:  # noqa: ANN401 (JSON is anythi
             kept = {
                 name: _tidy(member, optional)
                 for name, member in node.items()
-                if not (name == "title" and isinstance(member, str)) and member != "path"
+                if not (name in ("title", "format") and isinstance(member, str))
             }
             if "patternProperties" in kept:
                 kept["additionalProperties"] = False

@@ -102,12 +102,15 @@ def _is_foreign(name: str) -> bool:
 
 
 def _unknown(name: str, known: Mapping[str, object]) -> Mistake:
-    near = get_close_matches(name, [*known, *_OURS[:1]], n=1, cutoff=_NEAR)
+    names = [*known, CONFIG]
+    same = [other for other in names if other.replace("__", "_") == name.replace("__", "_")]
+    near = same or get_close_matches(name, names, n=1, cutoff=_NEAR)
+    injected = "__" not in name and any(mark in f"{name}_" for mark in _KUBERNETES_MARKS)
     if name.startswith(variable((FILE_ONLY,))):
         remedy = "tables are configured in the file alone"
-    elif near:
+    elif near and (same or not injected):
         remedy = f"did you mean {near[0]}?"
-    elif any(mark in f"{name}_" for mark in _KUBERNETES_MARKS):
+    elif injected:
         remedy = "Kubernetes injects it for a Service; say `enableServiceLinks: false` in the pod"
     else:
         remedy = "unset it; docs/configuration.md lists the variables there are"

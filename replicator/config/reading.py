@@ -78,7 +78,9 @@ class Document:
     def _value(self, node: yaml.Node, path: Path) -> object:
         self._read += 1
         if len(path) > DEPTH_MAX or self._read > VALUES_MAX:
-            raise WrongConfiguration([self._mistake(node, path, "holds too much", "flatten it")])
+            raise WrongConfiguration(
+                [self._mistake(node, path[:3], "holds too much", "flatten it")]
+            )
         match node:
             case yaml.MappingNode():
                 return self._mapping(node, path)

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping
+from decimal import Decimal
 from difflib import get_close_matches
 from typing import Any
 
@@ -78,7 +79,7 @@ def _found(path: Path, value: object) -> str:
             return f", not {str(value).lower()}"
         case str() if len(value) <= _SHOWN_LENGTH_MAX:
             return f", not {mask_dsn(value)!r}"
-        case int() | float():
+        case int() | float() | Decimal():
             return f", not {value}"
         case dict():
             return ", not a mapping"

@@ -31,7 +31,7 @@ def finding_of(where: str, error: ReplicatorError) -> Finding:
         "error",
         where,
         str(error),
-        error.remedy or "look into the message",
+        error.remedy or "see the message",
         unreachable=not denied and error.disposition in {Disposition.RETRY, Disposition.RELEASE},
     )
 

@@ -92,9 +92,9 @@ def plan_leases(
         key=lambda lease: _spread(lease.key, worker_id),
     )
     taken = [lease for lease in others if lease not in free]
-    living = {worker_id, *workers, *(lease.owner for lease in taken if lease.owner)}
-    share = -(-len(set(wanted)) // len(living))
-    room = max(0, share - len(mine))
+    counts = Counter({worker: 0 for worker in workers if worker != worker_id})
+    counts.update(lease.owner for lease in taken if lease.owner)
+    room = _room(len(set(wanted)), len(mine), counts.values(), free=len(free))
     forgotten = [
         lease
         for lease in free[room:]
@@ -103,6 +103,15 @@ def plan_leases(
     take = (*free[:room], *forgotten)
     ask = () if free or release else _ask(taken, mine=len(mine), worker_id=worker_id)
     return LeasePlan(take, ask, release)
+
+
+def _room(wanted: int, mine: int, others: Iterable[int], *, free: int) -> int:
+    """How many free leases are ours: a fair share, and one more if nobody needs it for theirs."""
+    counts = list(others)
+    share, remainder = divmod(wanted, len(counts) + 1)
+    room = max(0, share - mine)
+    left = free - room - sum(max(0, share - count) for count in counts)
+    return room + 1 if remainder and left > 0 and mine + room == share else room
 
 
 def _is_asked(lease: Lease | None) -> bool:

@@ -45,15 +45,17 @@ def compile_descent(path: Path) -> Descent:
 
     def descend(value: AttributeValue | None) -> AttributeValue | None:
         for tag, step in steps:
-            if value is None:
-                return None
-            inside = value.get(tag)
-            if inside is None:
-                return None if value.keys() <= TYPES.keys() and len(value) == 1 else value
-            if isinstance(step, str):
+            if not isinstance(value, dict):
+                return value
+            if len(value) != 1 or tag not in value:
+                return None if len(value) == 1 and value.keys() <= TYPES.keys() else value
+            inside = value[tag]
+            if isinstance(step, str) and isinstance(inside, dict):
                 value = inside.get(step)
-            else:
+            elif isinstance(step, int) and isinstance(inside, list):
                 value = inside[step] if step < len(inside) else None
+            else:
+                return value
         return value
 
     return descend

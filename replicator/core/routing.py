@@ -140,7 +140,7 @@ def _operator(name: str, operand: object, path: str) -> _Test:
 
 def _equals(operand: object, path: str) -> _Test:
     if operand is None:
-        return lambda value: value is not None and "NULL" in value
+        return lambda value: _raw(value, "NULL", bool) is not None
     if isinstance(operand, bool):
         return lambda value: _raw(value, "BOOL", bool) is operand
     if isinstance(operand, str):
@@ -173,7 +173,7 @@ def _compares(name: str, bound: Decimal) -> _Test:
 
 def _raw(value: AttributeValue | None, tag: str, kind: type[_Raw]) -> _Raw | None:
     """What stands under the tag; None for another type, for none, and for an absent attribute."""
-    raw = None if value is None else value.get(tag)
+    raw = value.get(tag) if isinstance(value, dict) else None
     return raw if isinstance(raw, kind) else None
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from replicator.clock import Clock
-from replicator.core.lineage import in_order, unknown_shards
+from replicator.core.lineage import forgettable_shards, in_order, unknown_shards
 from replicator.core.mapping_spec import TableSpec
 from replicator.core.observations import GapFound, Observe
 from replicator.core.shards import ListedShard, ShardFacts, TableFacts
@@ -82,6 +82,13 @@ class Discovery:
         checkpoints = {lease.key: lease.checkpoint for lease in await self._leases.all()}
         async for page in self._source.listed_shards(arn):
             await self._add(arn, page, shards, checkpoints)
+
+    async def forget_finished(self, known: Known) -> None:
+        """Drop rows and leases of shards that ended two days ago and whose children went on."""
+        shards = (*known.shards.values(), *known.older)
+        for shard in forgettable_shards(shards, self._clock.now()):
+            await self._leases.delete(self._leases.key(shard.stream_arn, shard.shard_id))
+            await self._positions.forget_shard(shard.stream_arn, shard.shard_id)
 
     async def add_children(self, stream_arn: str, shard_id: str) -> tuple[str, ...]:
         """Make the children of an ended shard known; none, where the source does not tell yet.

@@ -95,6 +95,10 @@ class Positions(Protocol):
         """Add what a listing shows."""
         ...
 
+    async def forget_shard(self, stream_arn: str, shard_id: str) -> None:
+        """Drop the row of a shard that finished long ago."""
+        ...
+
     async def seen(self, worker_id: str, *, version: str, leases: int) -> None:
         """Say that this worker lives."""
         ...

@@ -132,6 +132,7 @@ class Worker:
             known = table.known()
             if known is not None and not known.table.halted:
                 await table.discovery.discover(known)
+                await table.discovery.forget_finished(known)
                 table.discovered = True
                 self._look_now.set()
             self._beat(f"discover {table.name}")

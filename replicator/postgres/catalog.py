@@ -209,7 +209,8 @@ async def read_catalog(
     asked = sorted({*schemas, *(schema for schema, _ in names)})
     [server] = await connection.fetch(
         "select has_database_privilege(current_database(), 'CREATE') as may_create,"
-        " pg_is_in_recovery() or current_setting('transaction_read_only')::boolean as read_only,"
+        " pg_is_in_recovery() or current_setting('default_transaction_read_only')::boolean"
+        " as read_only,"
         " current_setting('server_version_num')::integer as version"
     )
     return Catalog(

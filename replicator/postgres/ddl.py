@@ -57,7 +57,9 @@ def statements(targets: Iterable[TargetMapping], catalog: Catalog) -> tuple[Stat
 
 def create_schema(schema: str) -> Statement:
     """A schema that does not exist."""
-    return Statement(schema, f"create schema if not exists {quote_identifier(schema)}", _NO_LOCK)
+    return Statement(
+        f"schema {schema}", f"create schema if not exists {quote_identifier(schema)}", _NO_LOCK
+    )
 
 
 def create_table(table: TargetTable) -> str:

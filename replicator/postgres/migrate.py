@@ -84,6 +84,19 @@ async def look(
             return await survey(connection, schema, deployment, mappings, grantee=grantee)
 
 
+async def due(
+    settings: ConnectionSettings, schema: str, deployment: str, mappings: Sequence[TableMapping]
+) -> list[str]:
+    """Why `migrate` must run before `run` may; [] when it need not.
+
+    ConfigurationError when a target is another's; errors as those of `look`.
+    """
+    found = await look(settings, schema, deployment, mappings)
+    for conflict in found.conflicts:
+        raise conflict
+    return found.due
+
+
 @asynccontextmanager
 async def opened(settings: ConnectionSettings) -> AsyncIterator[asyncpg.Connection]:
     """A connection for a command; DDL may take longer than a batch."""

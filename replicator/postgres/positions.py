@@ -73,6 +73,12 @@ values ($1, $2, $3, $4, $5, $6)
  where excluded.listed and not shard.listed
 """
 
+FORGET_SHARD = """
+delete from {schema}.shard
+ where deployment = $1 and stream_arn = $2 and shard_id = $3
+   and (state = 'done' or state = 'gap' and gap_accepted_at is not null)
+"""
+
 SEEN = """
 insert into {schema}.worker (deployment, id, version, leases)
 values ($1, $2, $3, $4)
@@ -151,6 +157,13 @@ class Positions:
             await connection.executemany(
                 self._sql(ADD_SHARD),
                 [(self._deployment, source, stream_arn, *row) for row in rows],
+            )
+
+    async def forget_shard(self, stream_arn: str, shard_id: str) -> None:
+        """Drop the row of a shard that finished long ago; an unfinished one stays."""
+        async with self._database.connection("cleaning up a shard") as connection:
+            await connection.execute(
+                self._sql(FORGET_SHARD), self._deployment, stream_arn, shard_id
             )
 
     async def seen(self, worker_id: str, *, version: str, leases: int) -> None:

@@ -1,15 +1,16 @@
 """What is there, what must be done before a deployment runs, and what a changed mapping asks."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import asyncpg
 
 from replicator.core.findings import Finding
 from replicator.core.identifiers import parse_table_name
 from replicator.core.mapping import TableMapping, TargetMapping
+from replicator.core.target_table import TargetTable
 from replicator.errors import ConfigurationError
-from replicator.postgres.catalog import Catalog, TableName, read_catalog
+from replicator.postgres.catalog import Catalog, ExistingTable, TableName, read_catalog
 from replicator.postgres.ddl import Statement, statements
 from replicator.postgres.fitness import fitness, history_fitness
 from replicator.postgres.migrations import current_revision, head_revision, is_due, upgrade_sql
@@ -62,6 +63,8 @@ class Survey:
     conflicts: tuple[ConfigurationError, ...]
     findings: tuple[Finding, ...]
     """What does not fit of the tables that exist, as they are now."""
+    lasting: tuple[Finding, ...]
+    """What of it will not fit after the statements above either."""
     control_rights_lacking: bool
     """The role that runs may not write the control schema, which exists."""
     catalog: Catalog
@@ -73,8 +76,11 @@ class Survey:
         if self.control_sql:
             state = f"is at {self.revision}" if self.revision else "does not exist"
             reasons.append(f"the control schema {state}, this version needs {head_revision()}")
-        tables = dict.fromkeys(statement.table for statement in self.statements)
-        reasons += [f"{table} is missing, or columns of it are" for table in tables]
+        present = {".".join(name) for name in self.catalog.tables}
+        reasons += [
+            f"{f'a column of {table}' if table in present else table} is missing"
+            for table in dict.fromkeys(statement.table for statement in self.statements)
+        ]
         reasons += [f"table {need.source}: {need.what}" for need in self.needs]
         return list(dict.fromkeys(reasons))
 
@@ -112,6 +118,7 @@ async def survey(
         tuple(need for mapping in mappings for need in _needs(mapping, registry, wanted)),
         tuple(conflicts(registry, deployment, mappings)),
         tuple(_findings(targets, catalog, grantee)),
+        tuple(_findings(targets, catalog, grantee, but_missing=True)),
         lacking is True,
         catalog,
     )
@@ -188,21 +195,31 @@ def _grant(schema: str, what: str, grantee: str) -> list[Statement]:
 
 
 def _findings(
-    targets: Sequence[TargetMapping], catalog: Catalog, grantee: str | None
+    targets: Sequence[TargetMapping],
+    catalog: Catalog,
+    grantee: str | None,
+    *,
+    but_missing: bool = False,
 ) -> list[Finding]:
-    """Findings about the targets and histories that exist."""
+    """Findings about the targets and histories that exist; `but_missing`: columns may be added."""
     role = grantee or "the role"
     found: list[Finding] = []
     for target in targets:
         existing = catalog.tables.get((target.table.schema, target.table.name))
         if existing is not None:
             found += _usage(target.table.schema, catalog, role)
-            found += fitness(target.table, existing, role=role)
+            table = _without_missing(target.table, existing) if but_missing else target.table
+            found += fitness(table, existing, role=role)
         if target.spec.history is not None:
             name = parse_table_name(target.spec.history)
             if name in catalog.tables:
                 found += history_fitness(name, catalog.tables[name], role=role)
     return found
+
+
+def _without_missing(table: TargetTable, existing: ExistingTable) -> TargetTable:
+    present = [c for c in table.columns if c.name in table.key or existing.column(c.name)]
+    return replace(table, columns=tuple(present))
 
 
 def _usage(schema: str, catalog: Catalog, role: str) -> list[Finding]:

@@ -90,6 +90,7 @@ def test_what_has_no_single_known_type_is_rejected(written, value, reason):
             "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11",
         ),
         ("text[]", {"SS": ["b", "a", "é"]}, '{"a","b","é"}'),
+        ("text[]", {"SS": ['a"b']}, '{"a\\"b"}'),
         ("text[]", {"SS": ['a"b', "c\\d"]}, '{"a\\"b","c\\\\d"}'),
         ("text[]", {"NS": ["10", "9"]}, '{"9","10"}'),
         ("text[]", {"L": [{"S": "b"}, {"NULL": True}, {"S": "NULL"}]}, '{"b",NULL,"NULL"}'),
@@ -270,6 +271,7 @@ def test_a_time_in_the_declared_format_converts_exactly(written, time_format, va
         ("timestamptz", "epoch_s", {"N": "9.99E125"}, "outside the years"),
         ("timestamptz", "epoch_s", {"N": "1700000000123"}, "outside the years"),
         ("timestamptz", "epoch_s", {"N": "x"}, "not a number"),
+        ("timestamp", None, {"S": "2023-02-29T00:00:00"}, "not a time of the calendar"),
         ("date", None, {"S": "2023-02-29"}, "not a day of the calendar"),
         ("date", None, {"S": "2024-01-01T00:00:00Z"}, "not an ISO 8601 date"),
         ("date", "epoch_s", {"N": "1"}, "not midnight UTC"),
@@ -332,7 +334,8 @@ def test_an_array_literal_reads_back(cells):
 def read_array(literal):
     """A reader of array literals, written from PostgreSQL's manual."""
     assert (literal[0], literal[-1]) == ("{", "}")
-    body, cells = literal[1:-1], []
+    body = literal[1:-1]
+    cells: list[str | None] = []
     while body:
         if body.startswith("NULL"):
             cells.append(None)

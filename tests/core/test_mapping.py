@@ -17,14 +17,15 @@ from replicator.errors import ConfigurationError, Rejected
 
 SOURCE = SourceKey((("pk", "S"), ("sk", "S")))
 KEYS = {"pk": {"S": "C1"}, "sk": {"S": "ORDER#1"}}
+COLUMNS = (
+    ColumnSpec("customer", "customer.name", "text"),
+    ColumnSpec("total", "total", "numeric(12,2)"),
+    ColumnSpec("placed", "placedAt", "timestamptz", format="epoch_ms"),
+)
 ORDERS = TargetSpec(
     "public.orders",
     key=(KeyColumnSpec("order_id", "pk"), KeyColumnSpec("line", "sk")),
-    columns=(
-        ColumnSpec("customer", "customer.name", "text"),
-        ColumnSpec("total", "total", "numeric(12,2)"),
-        ColumnSpec("placed", "placedAt", "timestamptz", format="epoch_ms"),
-    ),
+    columns=COLUMNS,
     rest="extra",
 )
 
@@ -216,7 +217,7 @@ def test_a_key_column_of_a_type_that_could_merge_keys_is_refused(kind, written):
 
     with pytest.raises(ConfigurationError, match="could become one") as refusal:
         compile_target(spec, SourceKey((("id", kind),)))
-    assert "use one of" in refusal.value.remedy
+    assert "use one of" in str(refusal.value.remedy)
 
 
 def columns(*names):
@@ -268,7 +269,9 @@ def test_a_target_that_could_not_work_is_refused(spec, message):
 
 
 def test_63_bytes_of_name_are_not_too_many():
-    assert compile_target(replace(ORDERS, columns=columns("x" * 63)), SOURCE)
+    spec = replace(ORDERS, columns=columns("x" * 63))
+
+    assert compile_target(spec, SOURCE).table.columns[2].name == "x" * 63
 
 
 @pytest.mark.parametrize(
@@ -294,12 +297,12 @@ CHANGED = [
     replace(ORDERS, rest=None),
     replace(ORDERS, rest="other"),
     replace(ORDERS, columns=None),
-    replace(ORDERS, columns=ORDERS.columns[1:]),
-    replace(ORDERS, columns=(replace(ORDERS.columns[0], path="customer.id"), *ORDERS.columns[1:])),
-    replace(ORDERS, columns=(replace(ORDERS.columns[0], nul="strip"), *ORDERS.columns[1:])),
-    replace(ORDERS, columns=(replace(ORDERS.columns[0], on_invalid="null"), *ORDERS.columns[1:])),
-    replace(ORDERS, columns=(replace(ORDERS.columns[0], type="varchar(9)"), *ORDERS.columns[1:])),
-    replace(ORDERS, columns=(*ORDERS.columns[:2], replace(ORDERS.columns[2], format="epoch_s"))),
+    replace(ORDERS, columns=COLUMNS[1:]),
+    replace(ORDERS, columns=(replace(COLUMNS[0], path="customer.id"), *COLUMNS[1:])),
+    replace(ORDERS, columns=(replace(COLUMNS[0], nul="strip"), *COLUMNS[1:])),
+    replace(ORDERS, columns=(replace(COLUMNS[0], on_invalid="null"), *COLUMNS[1:])),
+    replace(ORDERS, columns=(replace(COLUMNS[0], type="varchar(9)"), *COLUMNS[1:])),
+    replace(ORDERS, columns=(*COLUMNS[:2], replace(COLUMNS[2], format="epoch_s"))),
     replace(ORDERS, key=(KeyColumnSpec("order_id", "sk"), KeyColumnSpec("line", "pk"))),
     replace(ORDERS, key=None),
     replace(ORDERS, when={"sk": "a"}),
@@ -316,17 +319,17 @@ def test_a_fingerprint_changes_with_everything_that_changes_rows():
     assert len(set(fingerprints)) == len(fingerprints)
 
 
-TOTAL_BY_ANOTHER_NAME = replace(ORDERS.columns[1], type="decimal(12, 2)", path='"total"')
+TOTAL_BY_ANOTHER_NAME = replace(COLUMNS[1], type="decimal(12, 2)", path='"total"')
 
 
 @pytest.mark.parametrize(
     "spec",
     [
-        replace(ORDERS, columns=ORDERS.columns[::-1]),
+        replace(ORDERS, columns=COLUMNS[::-1]),
         replace(ORDERS, target="orders"),
         replace(ORDERS, on_error="halt"),
         replace(ORDERS, history="public.orders_history"),
-        replace(ORDERS, columns=(TOTAL_BY_ANOTHER_NAME, ORDERS.columns[0], ORDERS.columns[2])),
+        replace(ORDERS, columns=(TOTAL_BY_ANOTHER_NAME, COLUMNS[0], COLUMNS[2])),
     ],
 )
 def test_a_fingerprint_stays_when_rows_stay(spec):

@@ -1,0 +1,374 @@
+"""A configuration is read as a whole: what it says, and everything that is wrong with it."""
+
+from pathlib import Path
+
+import pytest
+
+from replicator.config.loading import load
+from replicator.config.mistakes import WrongConfiguration
+from replicator.core.mapping_spec import ColumnSpec, KeyColumnSpec, TableSpec, TargetSpec
+from replicator.errors import ConfigurationError
+
+MINIMAL = """\
+deployment: payments-test
+tables:
+  orders:
+    into: {public.orders: {}}
+"""
+
+
+@pytest.fixture
+def configured(tmp_path: Path):
+    """Load a text as a file, below an environment."""
+
+    def load_text(text: str, environ: dict[str, str] | None = None):
+        path = tmp_path / "replicator.yaml"
+        path.write_text(text, encoding="utf-8")
+        return load(path, environ or {})
+
+    return load_text
+
+
+@pytest.fixture
+def mistakes_of(configured):
+    """What is wrong with a text: line, key and fault of each mistake."""
+
+    def find(text: str, environ: dict[str, str] | None = None) -> list[tuple[str, str]]:
+        with pytest.raises(WrongConfiguration) as raised:
+            configured(text, environ)
+        return [
+            (mistake.where.rpartition(":")[2], f"{mistake.path[-1:]} {mistake.fault}")
+            for mistake in raised.value.mistakes
+        ]
+
+    return find
+
+
+def message_of(configured, text: str, environ: dict[str, str] | None = None) -> str:
+    with pytest.raises(ConfigurationError) as raised:
+        configured(text, environ)
+    return f"{raised.value}\n{raised.value.remedy}"
+
+
+def test_the_least_configuration_has_a_default_for_all_but_where_data_goes(configured):
+    settings = configured(MINIMAL)
+
+    assert settings.deployment == "payments-test"
+    assert settings.target.dsn is None
+    assert settings.coordination.table == "replicator-leases"
+    assert settings.coordination.lease_seconds == 20
+    assert settings.table_specs() == {
+        "orders": TableSpec("orders", "orders", (TargetSpec("public.orders"),))
+    }
+
+
+def test_a_table_says_all_that_a_mapping_can(configured):
+    settings = configured("""\
+deployment: payments-test
+defaults: {rest: extra, on_delete: soft}
+tables:
+  orders:
+    table: arn:aws:dynamodb:eu-west-1:123456789012:table/web-orders
+    initial_load: stream
+    on_gap: continue
+    max_dead_letters: 5
+    into:
+      public.orders:
+        when: {sk: {begins_with: "ORDER#"}}
+        key:
+          order_id: {from: pk}
+          line: {from: '"s.k"', type: bigint}
+        columns:
+          customer: {from: customer.name, type: text, nul: strip, on_invalid: "null"}
+          total: numeric(12,2)
+          a.b: {type: timestamptz, format: epoch_ms}
+        on_delete: ignore
+      public.documents:
+""")
+
+    assert settings.table_specs()["orders"] == TableSpec(
+        "orders",
+        "arn:aws:dynamodb:eu-west-1:123456789012:table/web-orders",
+        (
+            TargetSpec(
+                "public.orders",
+                when={"sk": {"begins_with": "ORDER#"}},
+                key=(KeyColumnSpec("order_id", "pk"), KeyColumnSpec("line", "s.k", "bigint")),
+                columns=(
+                    ColumnSpec("customer", "customer.name", "text", None, "null", "strip"),
+                    ColumnSpec("total", '"total"', "numeric(12,2)"),
+                    ColumnSpec("a.b", '"a.b"', "timestamptz", "epoch_ms"),
+                ),
+                rest="extra",
+                on_delete="ignore",
+            ),
+            TargetSpec("public.documents", on_delete="soft"),
+        ),
+        initial_load="stream",
+        on_gap="continue",
+        max_dead_letters=5,
+    )
+
+
+def test_a_target_that_says_null_has_none_of_the_default(configured):
+    settings = configured("""\
+deployment: payments-test
+defaults: {rest: extra}
+tables:
+  orders: {into: {public.orders: {columns: {a: text}, rest: null}}}
+""")
+
+    assert settings.table_specs()["orders"].targets[0].rest is None
+
+
+def test_without_defaults_what_no_column_takes_is_dropped(configured):
+    settings = configured(MINIMAL.replace("{}", "{columns: {a: text}}"))
+
+    assert settings.table_specs()["orders"].targets[0].rest is None
+
+
+def test_a_number_of_a_condition_keeps_all_its_digits(configured):
+    digits = "0.12345678901234567890123456789012345678"
+    settings = configured(MINIMAL.replace("{}", f"{{when: {{price: {{gt: {digits}}}}}}}"))
+
+    condition = settings.table_specs()["orders"].targets[0].when
+    assert str(condition["price"]["gt"]) == digits
+
+
+def test_words_that_older_yaml_turns_into_something_else_stay_words(configured):
+    settings = configured(
+        MINIMAL.replace("{}", "{when: {state: no}, columns: {on: text, 5: text}}")
+    )
+
+    target = settings.table_specs()["orders"].targets[0]
+    assert target.when == {"state": "no"}
+    assert [column.name for column in target.columns] == ["on", "5"]
+
+
+def test_a_merged_mapping_is_beneath_what_is_said_beside_it(configured):
+    settings = configured("""\
+deployment: payments-test
+tables:
+  orders: {into: {public.orders: &target {columns: {a: text}, on_delete: soft}}}
+  users: {into: {public.users: {<<: *target, on_delete: ignore}}}
+""")
+
+    target = settings.table_specs()["users"].targets[0]
+    assert (target.columns, target.on_delete) == ((ColumnSpec("a", '"a"', "text"),), "ignore")
+
+
+def test_a_table_is_where_it_says_itself_then_where_its_arn_and_then_where_all_are(configured):
+    settings = configured("""\
+deployment: payments-test
+source: {region: eu-west-1, role_arn: "arn:aws:iam::123456789012:role/reader"}
+coordination: {region: eu-north-1, role_arn: null}
+tables:
+  here: {into: {a: {}}}
+  by-arn:
+    table: arn:aws:dynamodb:us-east-1:123456789012:table/there
+    into: {b: {}}
+  elsewhere:
+    source: {region: ap-south-1, endpoint_url: "http://127.0.0.1:8000"}
+    into: {c: {}}
+""")
+
+    role = "arn:aws:iam::123456789012:role/reader"
+    assert settings.source_of("here").model_dump(exclude_none=True) == {
+        "region": "eu-west-1",
+        "role_arn": role,
+    }
+    assert settings.source_of("by-arn").region == "us-east-1"
+    assert settings.source_of("elsewhere").model_dump(exclude_none=True) == {
+        "region": "ap-south-1",
+        "endpoint_url": "http://127.0.0.1:8000",
+        "role_arn": role,
+    }
+    assert settings.coordination_source().model_dump(exclude_none=True)["region"] == "eu-north-1"
+    assert settings.coordination_source().role_arn is None
+
+
+def test_all_mistakes_are_reported_at_once_with_their_lines(mistakes_of):
+    found = mistakes_of("""\
+version: 2
+deploymnt: x
+http: {port: 99999}
+target:
+  pool_size: many
+  pool_size: 3
+tables:
+  orders:
+    into:
+      public.orders:
+        columns: {a: txt, b: {from: "..", type: text}}
+        on_delte: soft
+      public.users:
+""")
+
+    assert found == [
+        ("1", "('version',) must be 1, not 2"),
+        ("1", "('deployment',) is missing"),
+        ("2", "('deploymnt',) is not a known key"),
+        ("3", "('port',) must be at most 65535, not 99999"),
+        ("5", "('pool_size',) must be a whole number, not 'many'"),
+        ("6", "('pool_size',) is there twice"),
+        ("11", "('type',) the type 'txt' is not known"),
+        ("11", "('from',) the path '..' cannot be read"),
+        ("12", "('on_delte',) is not a known key"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "fault", "remedy"),
+    [
+        ("deploymnt: x", "deploymnt: is not a known key", "did you mean `deployment`?"),
+        ("dsn: x", "dsn: is not a known key", "there is `target.dsn`"),
+        ("http: [1]", "http: must be a mapping, not a list", "write `key: value` lines"),
+        ("http: {host: 1}", "http.host: must be text, not 1", "put it in quotes"),
+        ("log: {level: loud}", "must be debug, info, warning or error, not 'loud'", ""),
+        ("poll: {idle_seconds_max: soon}", "must be a number, not 'soon'", ""),
+        ("coordination: {lease_seconds: 0.1}", "must be at least 0.5, not 0.1", ""),
+        ("target: {iam_auth: perhaps}", "must be true or false, not 'perhaps'", ""),
+        ("target: {dsn: a, dsn_file: b}", "target.dsn: is no DSN", "postgresql://user@host"),
+        (
+            "target: {dsn: 'postgresql://h/d', dsn_file: b}",
+            "dsn and dsn_file contradict each other",
+            "keep one of them",
+        ),
+        ("source: {region: 'eu west'}", "source.region: is not of the right form", "eu-west-1"),
+        ("target: {control_schema: ''}", "target.control_schema: the control schema", "name"),
+        ("guard: {retention_hours: 3}", "must be at least 24", ""),
+    ],
+)
+def test_a_mistake_names_its_key_what_is_wrong_and_what_to_do(configured, text, fault, remedy):
+    message = message_of(configured, MINIMAL + text)
+
+    assert fault in message
+    assert remedy in message
+
+
+@pytest.mark.parametrize(
+    ("target", "fault", "remedy"),
+    [
+        ("{columns: auto}", "`columns: auto` is not available", "list the columns"),
+        ("{columns: {a: nmeric}}", "nmeric", "numeric"),
+        ("{columns: {a: }}", "columns.a.type: is missing", "add `type: "),
+        ("{columns: {a: {type: text, format: epoch_s}}}", "has no `format`", "timestamptz"),
+        ("{columns: {a: text, A: text}}", "'a' and 'A'", "rename one"),
+        ("{columns: {a: text}, rest: a}", "'a' and 'a'", "rename one"),
+        ("{columns: {xmin: text}}", "xmin is one of PostgreSQL's own columns", "another name"),
+        (f"{{columns: {{{'x' * 64}: text}}}}", "longer than 63 bytes", "another name"),
+        ("{columns: {data: text}, key: {data: text}}", "'data' and 'data'", "rename one"),
+        ("{rest: extra}", "rest: has no place", "add `columns: {}`"),
+        ("{key: {}}", "key: is empty", "leave the key out"),
+        ("{key: {a: {from: b.c}}}", "a key column takes a whole one", "double quotes"),
+        ("{when: {a: {begin_with: x}}}", "unknown operator 'begin_with'", "begins_with"),
+        ("{when: []}", "where a condition is needed", "begins_with"),
+        ("{history: a.b.c}", "no table name", "schema.table"),
+        ("{history: public.orders}", "writes public.orders, which", "one source table"),
+    ],
+)
+def test_a_mapping_that_cannot_work_is_refused(configured, target, fault, remedy):
+    message = message_of(configured, MINIMAL.replace("{}", target))
+
+    assert fault in message
+    assert remedy in message
+
+
+def test_a_target_has_one_source_table_however_it_is_written(mistakes_of):
+    found = mistakes_of("""\
+deployment: payments-test
+tables:
+  orders: {into: {public.orders: {}}}
+  invoices: {into: {orders: {}}}
+""")
+
+    assert found == [("4", "('orders',) writes public.orders, which tables.orders writes already")]
+
+
+def test_tables_that_contradict_each_other_are_found_beside_other_mistakes(mistakes_of):
+    found = mistakes_of("""\
+deployment: payments-test
+htp: {}
+tables:
+  orders: {into: {public.orders: {}}}
+  invoices: {into: {public.orders: {}}}
+  broken: {into: 5}
+""")
+
+    assert [line for line, _ in found] == ["2", "5", "6"]
+
+
+def test_an_arn_and_a_region_that_differ_are_refused(mistakes_of):
+    found = mistakes_of("""\
+deployment: payments-test
+tables:
+  orders:
+    table: arn:aws:dynamodb:us-east-1:123456789012:table/there
+    source: {region: eu-west-1}
+    into: {public.orders: {}}
+""")
+
+    assert found == [("5", "('region',) is eu-west-1, and the table's ARN says us-east-1")]
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("a: [1", "is not YAML"),
+        ("a: &a [*a]", "holds too much"),
+        ("a: !!python/object:os.system x", "has a YAML tag"),
+        ("- a", "must be a mapping"),
+        ("just text", "must be a mapping"),
+        ("a: \x01", "is not YAML"),
+        ("[" * 60 + "]" * 60, "holds too much"),
+    ],
+)
+def test_what_is_no_configuration_at_all_is_one_mistake(configured, text, fault):
+    assert fault in message_of(configured, text)
+
+
+def test_aliases_that_multiply_are_stopped(configured):
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 9)]
+
+    assert "holds too much" in message_of(configured, "\n".join(lines))
+
+
+def test_an_empty_file_lacks_what_is_required(mistakes_of):
+    found = mistakes_of("")
+
+    assert [fault for _, fault in found] == [
+        "('deployment',) is missing",
+        "('tables',) is missing",
+    ]
+
+
+def test_the_file_is_named_by_argument_then_environment_then_habit(tmp_path: Path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("argument", "variable", "replicator"):
+        text = MINIMAL.replace("payments-test", name)
+        (tmp_path / f"{name}.yaml").write_text(text, encoding="utf-8")
+    environ = {"REPLICATOR_CONFIG": "variable.yaml"}
+
+    assert load(Path("argument.yaml"), environ).deployment == "argument"
+    assert load(None, environ).deployment == "variable"
+    assert load(None, {}).deployment == "replicator"
+
+
+def test_a_file_that_is_not_there_cannot_be_read_or_is_no_text_is_named(tmp_path: Path):
+    with pytest.raises(ConfigurationError, match="there is no configuration at") as missing:
+        load(tmp_path / "none.yaml", {})
+    with pytest.raises(ConfigurationError, match="cannot be read: Is a directory"):
+        load(tmp_path, {})
+    (tmp_path / "latin.yaml").write_bytes(b"a: 1\nb: \xe9\n")
+    with pytest.raises(ConfigurationError, match=r"latin.yaml:2: is not UTF-8 text"):
+        load(tmp_path / "latin.yaml", {})
+
+    assert "--config" in (missing.value.remedy or "")
+
+
+def test_settings_cannot_be_changed(configured):
+    settings = configured(MINIMAL)
+
+    with pytest.raises(ValueError, match="frozen"):
+        settings.http.port = 1

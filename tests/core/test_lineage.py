@@ -1,0 +1,113 @@
+"""Parents before children, and nothing twice."""
+
+from datetime import timedelta
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from replicator.core.lineage import (
+    forgettable_shards,
+    in_order,
+    ready_shards,
+    unknown_shards,
+)
+from replicator.core.shards import ShardFacts
+from tests.support.builders import NOON, shard_facts, shard_name, shards
+
+ACCEPTED = {"state": "gap", "gap_accepted_at": NOON}
+
+
+def ready(*known: ShardFacts) -> list[str]:
+    return [shard.shard_id for shard in ready_shards(known)]
+
+
+def test_a_child_waits_for_its_parent():
+    assert ready(shard_facts(0), shard_facts(1, parent=0)) == [shard_name(0)]
+
+
+def test_a_child_starts_when_its_parent_is_done():
+    assert ready(shard_facts(0, state="done"), shard_facts(1, parent=0)) == [shard_name(1)]
+
+
+def test_both_children_of_a_split_start():
+    known = [shard_facts(0, state="done"), shard_facts(1, parent=0), shard_facts(2, parent=0)]
+
+    assert ready(*known) == [shard_name(1), shard_name(2)]
+
+
+def test_a_child_waits_for_a_parent_that_is_only_named():
+    assert ready(shard_facts(0, listed=False), shard_facts(1, parent=0)) == [shard_name(0)]
+
+
+def test_a_child_waits_while_its_parents_gap_is_open():
+    assert ready(shard_facts(0, state="gap"), shard_facts(1, parent=0)) == []
+
+
+def test_a_child_starts_when_its_parents_gap_was_accepted():
+    assert ready(shard_facts(0, **ACCEPTED), shard_facts(1, parent=0)) == [shard_name(1)]
+
+
+def test_a_parent_that_was_cleaned_away_holds_nobody_up():
+    assert ready(shard_facts(1, parent=0)) == [shard_name(1)]
+
+
+def test_the_same_shard_id_in_another_stream_is_another_shard():
+    other = shard_facts(0, stream_arn="arn:other", state="done")
+
+    assert ready(other, shard_facts(0), shard_facts(1, parent=0)) == [shard_name(0)]
+
+
+def test_a_listing_adds_what_is_unknown_and_what_was_only_named():
+    listing = shards({0: 1, 1: [2, 3]})
+    known = {shard_name(0): shard_facts(0, listed=False), shard_name(1): shard_facts(1)}
+
+    added = [shard.shard_id for shard in unknown_shards(listing, known)]
+
+    assert added == [shard_name(0), shard_name(2), shard_name(3)]
+
+
+@given(order=st.permutations(range(7)))
+def test_parents_come_before_their_children_in_any_listing(order):
+    listing = shards({0: 1, 1: [2, 3], 2: 4, 3: [5, 6]})
+
+    ordered = [shard.shard_id for shard in in_order([listing[i] for i in order])]
+
+    assert sorted(ordered) == sorted(shard.shard_id for shard in listing)
+    for shard in listing:
+        if shard.parent_id is not None:
+            assert ordered.index(shard.parent_id) < ordered.index(shard.shard_id)
+
+
+def test_a_listing_that_names_itself_as_parent_does_not_hang():
+    (shard,) = in_order([shards({}, roots=(0,))[0]])
+
+    assert shard.shard_id == shard_name(0)
+
+
+def test_a_finished_shard_is_forgotten_when_children_progressed_and_two_days_passed():
+    long_ago = NOON - timedelta(hours=49)
+    old = shard_facts(0, state="done", done_at=long_ago)
+
+    def forgotten(*children: ShardFacts) -> list[str]:
+        return [shard.shard_id for shard in forgettable_shards([old, *children], NOON)]
+
+    assert forgotten(shard_facts(1, parent=0, position=5)) == [shard_name(0)]
+    assert forgotten(shard_facts(1, parent=0)) == []
+    assert forgotten(shard_facts(1, parent=0, position=5), shard_facts(2, parent=0)) == []
+
+
+def test_a_shard_that_finished_lately_is_kept():
+    lately = shard_facts(0, state="done", done_at=NOON - timedelta(hours=47))
+
+    assert forgettable_shards([lately], NOON) == []
+
+
+def test_a_parent_is_forgotten_before_its_child():
+    long_ago = NOON - timedelta(hours=49)
+    chain = [
+        shard_facts(0, state="done", done_at=long_ago),
+        shard_facts(1, parent=0, state="done", done_at=long_ago, position=3),
+        shard_facts(2, parent=1, position=4),
+    ]
+
+    assert [shard.shard_id for shard in forgettable_shards(chain, NOON)] == [shard_name(0)]
