@@ -80,22 +80,30 @@ class Daemon:
     async def run(self, stopping: asyncio.Event) -> Ended:
         """Serve pages from the first moment, work when everything is there."""
         http = self._settings.http
-        started_at = self._clock.now()
         try:
             async with (
                 AsyncExitStack() as stack,
                 self._monitoring.pages(host=http.host, port=http.port) as port,
             ):
                 self._log.info("started", version=__version__, http=f"{http.host}:{port}")
-                clients = Clients(stack, self._monitoring.observe)
-                prepared = await self._prepare(clients, stopping)
-                if prepared is None:
-                    return Ended((), 0)
-                return await self._work(prepared, clients, stopping, started_at)
+                return await self._watched(Clients(stack, self._monitoring.observe), stopping)
         finally:
             self._monitoring.close()
             await self._database.close()
             self._log.info("ended")
+
+    async def _watched(self, clients: Clients, stopping: asyncio.Event) -> Ended:
+        started_at = self._clock.now()
+        finished = asyncio.Event()
+        ended = Ended((), 0)
+        async with one_failure() as tasks:
+            tasks.create_task(self._monitoring.turn(finished), name="turn")
+            tasks.create_task(self._monitoring.publish(self._database, finished), name="publish")
+            prepared = await self._prepare(clients, stopping)
+            if prepared is not None:
+                ended = await self._work(prepared, clients, stopping, started_at)
+            finished.set()
+        return ended
 
     async def _prepare(self, clients: Clients, stopping: asyncio.Event) -> Prepared | None:
         """What `run` needs; waits for servers that are away. None when asked to stop."""
@@ -139,18 +147,14 @@ class Daemon:
         worker = self._worker(tables, leases)
         self._monitoring.worker = worker
         self._monitoring.watch(["look", "renew"])
-        finished = asyncio.Event()
         async with one_failure() as tasks:
-            tasks.create_task(self._monitoring.publish(self._database, finished), name="publish")
             if self._until_caught_up:
                 tasks.create_task(
                     self._stop_when_caught_up(worker, started_at, stopping), name="catch up"
                 )
             await self._ensure_lease_table(leases, stopping)
             await worker.run(stopping)
-            ended = await self._ended(prepared)
-            finished.set()
-        return ended
+        return await self._ended(prepared)
 
     async def _leases(self, clients: Clients) -> DynamoDBLeases:
         coordination = self._settings.coordination

@@ -60,9 +60,7 @@ class Monitoring:
 
     def beat(self, task: str) -> None:
         """A job of the worker turned."""
-        now = self._clock.monotonic()
-        self.health.beat(now)
-        self.health.progress(task, now)
+        self.health.progress(task, self._clock.monotonic())
         if task == "look":
             self.health.set_ready("coordination", ok=True)
 
@@ -71,10 +69,14 @@ class Monitoring:
         for task in tasks:
             self.health.watch(task, limit_seconds=WATCHED_SECONDS_MAX, now=self._clock.monotonic())
 
+    async def turn(self, stopping: asyncio.Event) -> None:
+        """Show that the loop turns, whatever PostgreSQL and AWS do."""
+        while not await stopped_within(stopping, PUBLISH_SECONDS):
+            self.health.beat(self._clock.monotonic())
+
     async def publish(self, database: Database, stopping: asyncio.Event) -> None:
         """Read the control schema once a second and show it with what only we know."""
         while not stopping.is_set():
-            self.health.beat(self._clock.monotonic())
             try:
                 knowledge, now = await read_knowledge(database)
             except ReplicatorError as error:

@@ -5,8 +5,8 @@ from typing import NoReturn
 
 import typer
 
-from replicator.cli import map as map_command
 from replicator.cli import check, migrate, plan, run, version
+from replicator.cli import map as map_command
 from replicator.cli.options import ConfigFile
 from replicator.cli.output import ExitCode, abandon_stdout, exit_code_of, print_failure
 from replicator.errors import ReplicatorError

@@ -35,9 +35,9 @@ def run(
     settings = load_settings(config)
     configure_logs(level=settings.log.level, format=settings.log.format)
     if migrate:
-        from replicator.app.migrating import migrate as run_migrate
+        from replicator.cli.migrate import migrate as migrate_first
 
-        asyncio.run(run_migrate(settings))
+        migrate_first(config=config)
     ended = asyncio.run(run_daemon(settings, until_caught_up=until_caught_up))
     if ended.new_dead_letters:
         print_note(

@@ -7,6 +7,7 @@ from replicator.core.shards import ListedShard, ShardFacts
 
 FINISHED_SHARDS_KEPT = timedelta(hours=48)
 """Twice the retention: a listing may show a shard for a while after its last record."""
+CHILDREN_APPEAR_WITHIN = timedelta(minutes=1)
 
 ShardName = tuple[str, str]
 """Stream ARN and shard id: emulators give every stream the same shard id."""
@@ -56,6 +57,22 @@ def in_order(listed: Iterable[ListedShard]) -> list[ListedShard]:
             ancestor = shards.get(ancestor.parent_id or "")
         ordered.update((member.shard_id, member) for member in reversed(chain))
     return list(ordered.values())
+
+
+def awaits_children(shards: Iterable[ShardFacts], now: datetime) -> bool:
+    """True while a shard ended a moment ago and no child of it is known: a listing lags behind.
+
+    A stream that was disabled ends without children, so this does not last.
+    """
+    known = list(shards)
+    parents = {(shard.stream_arn, shard.parent_id) for shard in known}
+    return any(
+        shard.state == "done"
+        and shard.done_at is not None
+        and now - shard.done_at < CHILDREN_APPEAR_WITHIN
+        and (shard.stream_arn, shard.shard_id) not in parents
+        for shard in known
+    )
 
 
 def forgettable_shards(shards: Iterable[ShardFacts], now: datetime) -> list[ShardFacts]:

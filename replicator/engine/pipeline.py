@@ -14,7 +14,7 @@ from replicator.core.records import StreamRecord
 from replicator.core.shards import Advance, Claim
 from replicator.engine.ports import Sink
 from replicator.engine.waiting import Backoff, stopped_within
-from replicator.errors import BatchTooSlow, Fenced, RowRejected, SchemaMismatch, SinkBusy
+from replicator.errors import BatchTooSlow, RowRejected, SchemaMismatch, SinkBusy
 
 START_MARGIN = timedelta(minutes=2)
 """Creation times are rounded down, by emulators to the minute, and clocks differ."""
@@ -47,7 +47,7 @@ class Pipeline:
     async def process(self, batch: Batch, claim: Claim, stopping: asyncio.Event) -> Claim:
         """Commit a batch and return the claim at its new position.
 
-        Busy servers are tried again until asked to stop (Fenced then, nothing is lost). A batch
+        A busy server is tried again until asked to stop (SinkBusy then; nothing is lost). A batch
         that is too slow or holds a row that PostgreSQL refuses is halved down to the record, which
         becomes a dead letter in the transaction that moves the position past it.
         """
@@ -125,10 +125,9 @@ class Pipeline:
                 return await self._sink.apply(plan, claim=claim, advance=advance)
             except BatchTooSlow:
                 raise
-            except SinkBusy as error:
+            except SinkBusy:
                 if await stopped_within(stopping, backoff.next_seconds()):
-                    message = "stopped while PostgreSQL was busy"
-                    raise Fenced(message) from error
+                    raise
 
     def _report(
         self,

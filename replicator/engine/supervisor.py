@@ -25,15 +25,24 @@ class Job:
     cap_seconds: float = 10.0
 
 
-async def supervise(job: Job, stopping: asyncio.Event, observe: Observe, clock: Clock) -> None:
+async def supervise(
+    job: Job,
+    stopping: asyncio.Event,
+    *,
+    observe: Observe,
+    clock: Clock,
+    beat: Callable[[str], None],
+) -> None:
     """Run a job until it says that it is done, or we are asked to stop.
 
-    Every failure is reported and answered by what it is: HALT stops the table, the rest waits and
-    starts again. This is the only place that catches what nobody foresaw.
+    Every failure is reported and answered by what it is: HALT stops the table, and like all others
+    waits and starts again, since a person may resume the table at any time. `beat` hears of every
+    attempt. This is the only place that catches what nobody foresaw.
     """
     backoff = Backoff(base=0.2, cap=job.cap_seconds)
     while not stopping.is_set():
         started = clock.monotonic()
+        beat(job.name)
         try:
             if await job.run():
                 return
@@ -45,10 +54,9 @@ async def supervise(job: Job, stopping: asyncio.Event, observe: Observe, clock: 
         if failure is None:
             backoff.succeeded()
             continue
-        if await _halted(job, failure, observe):
-            return
         seconds = backoff.next_seconds()
-        observe(TaskFailed(job.name, job.table, failure, seconds))
+        if not await _halted(job, failure, observe):
+            observe(TaskFailed(job.name, job.table, failure, seconds))
         await stopped_within(stopping, seconds)
 
 

@@ -8,6 +8,7 @@ from functools import partial
 
 from replicator.clock import Clock
 from replicator.core.leases import Sighting, observed, plan_leases
+from replicator.core.lineage import awaits_children
 from replicator.core.observations import Observe, TableHalted
 from replicator.core.shards import ShardFacts
 from replicator.engine.holding import Held, Holding, checkpoint_text, checkpointed_position
@@ -18,6 +19,8 @@ from replicator.engine.table import Table
 from replicator.engine.waiting import one_failure, stopped_within
 from replicator.errors import NotClaimable, ReplicatorError
 
+CHILDREN_SECONDS = 1.0
+"""How often a stream is listed while a shard has ended and its children are not known yet."""
 STUCK_SECONDS = 120.0
 """Longer than any bounded call of a shard task may take."""
 DRAIN_SECONDS_MAX = 6.0
@@ -122,7 +125,7 @@ class Worker:
         ]
 
     async def _supervise(self, job: Job, stopping: asyncio.Event) -> None:
-        await supervise(job, stopping, self._observe, self._clock)
+        await supervise(job, stopping, observe=self._observe, clock=self._clock, beat=self._beat)
 
     # Discovery: what there is
 
@@ -136,7 +139,10 @@ class Worker:
                 table.discovered = True
                 self._look_now.set()
             self._beat(f"discover {table.name}")
-            await stopped_within(stopping, self._settings.discover_seconds)
+            seconds = self._settings.discover_seconds
+            if awaits_children(table.shards, self._clock.now()):
+                seconds = min(seconds, CHILDREN_SECONDS)
+            await stopped_within(stopping, seconds)
         return True
 
     async def _refresh(self, tables: Sequence[Table]) -> None:

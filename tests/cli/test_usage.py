@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -150,7 +151,7 @@ def test_the_configuration_is_named_before_or_after_the_command(tmp_path: Path, 
     )
 
 
-def test_a_reader_that_leaves_is_no_failure(tmp_path: Path):
+def test_a_reader_that_leaves_is_no_failure():
     ended = subprocess.run(
         ["bash", "-c", f"{' '.join(PROGRAM)} version | true; exit ${{PIPESTATUS[0]}}"],
         capture_output=True,
@@ -207,8 +208,6 @@ def test_a_named_failure_has_its_exit_code(error: type[ReplicatorError], code: E
 
 
 def test_a_document_keeps_every_digit_and_what_is_no_unicode(capsys):
-    from decimal import Decimal
-
     print_document({"price": Decimal("1.23456789012345678901234567890123456789")})
     assert '"price": 1.23456789012345678901234567890123456789' in capsys.readouterr().out
 
@@ -220,9 +219,9 @@ def test_a_table_is_plain_where_nobody_watches(capsys):
     print_table(["table", "lag"], [["orders", "0.1 s"], ["a\tb\x1b[2J", "2 s"]])
 
     assert capsys.readouterr().out.splitlines() == [
-        "table            lag",
-        "orders           0.1 s",
-        "a\\tb\\x1b[2J     2 s",
+        "table        lag",
+        "orders       0.1 s",
+        "a\\tb\\x1b[2J  2 s",
     ]
 
 

@@ -1,6 +1,5 @@
 """How connections are opened: where to, as whom, within which limits, and what failures say."""
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import asyncpg
@@ -15,7 +14,7 @@ PASSWORD = "s3cr:t/@"
 
 
 @pytest.fixture
-async def guarded(own_postgres: EmbeddedPostgres) -> AsyncIterator[str]:
+async def guarded(own_postgres: EmbeddedPostgres) -> str:
     """A server where the role `app` must give its password; the DSN does not."""
     admin = await asyncpg.connect(own_postgres.dsn)
     await admin.execute(f"create role app login password '{PASSWORD}'")
@@ -27,7 +26,7 @@ async def guarded(own_postgres: EmbeddedPostgres) -> AsyncIterator[str]:
     await admin.close()
     own_postgres.stop()
     own_postgres.start()
-    yield f"postgresql://app@127.0.0.1:{own_postgres.port}/postgres"
+    return f"postgresql://app@127.0.0.1:{own_postgres.port}/postgres"
 
 
 async def test_a_session_is_bounded_on_the_server(database: str):

@@ -1,0 +1,185 @@
+"""The daemon of the demonstration: a process of its own, and what its pages and rows say."""
+
+import os
+import socket
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import asyncpg
+from prometheus_client.parser import text_string_to_metric_families
+
+import replicator
+from replicator.demo.embedded import free_port
+from replicator.demo.leash import Leashed
+from replicator.demo.orders import TABLE
+from replicator.errors import ReplicatorError, SinkUnavailable
+
+USUAL_PORT = 8080
+ANSWER_SECONDS = aiohttp.ClientTimeout(total=5)
+LAST_LINES = 5
+COUNT = f"select count(*) from public.{TABLE}"  # noqa: S608 (a constant)
+LATEST = f"""
+select order_id, customer_name, status, total, tags
+  from public.{TABLE}
+ order by changed_at desc, order_id
+ limit $1
+"""  # noqa: S608 (a constant)
+
+
+class DaemonEnded(ReplicatorError):
+    """The daemon ended although nobody asked it to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the parts of one demonstration are."""
+
+    directory: Path
+    dynamodb: str
+    postgres: str
+    port: int
+
+    @property
+    def configuration(self) -> Path:
+        """The daemon's configuration."""
+        return self.directory / "replicator.yaml"
+
+    @property
+    def log(self) -> Path:
+        """What the daemon says."""
+        return self.directory / "replicator.log"
+
+    @property
+    def pages(self) -> str:
+        """Its status page."""
+        return f"http://127.0.0.1:{self.port}/"
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What the daemon's pages say. `lag_seconds` None: it does not know yet."""
+
+    finished: int
+    """Changes that have their outcome."""
+    lag_seconds: float | None
+
+
+def start_daemon(place: Place, environment: Mapping[str, str]) -> Leashed:
+    """`replicator run --migrate` with a configuration for these servers; the caller closes it."""
+    template = resources.files("replicator.demo").joinpath("replicator.yaml")
+    text = template.read_text(encoding="utf-8")
+    for name, value in (
+        ("@DYNAMODB@", place.dynamodb),
+        ("@POSTGRES@", place.postgres),
+        ("@PORT@", str(place.port)),
+    ):
+        text = text.replace(name, value)
+    place.configuration.write_text(text, encoding="utf-8")
+    return Leashed(
+        [sys.executable, "-m", "replicator", "run", "--migrate", "--config", place.configuration],
+        log=place.log,
+        # it starts elsewhere, and a checkout need not be installed
+        environment={**environment, "PYTHONPATH": str(Path(replicator.__path__[0]).parent)},
+        remove=place.directory,
+    )
+
+
+def usual_port() -> int:
+    """8080 if it is free, so that the address is a familiar one, else any that is."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", USUAL_PORT))
+        except OSError:
+            return free_port()
+    return USUAL_PORT
+
+
+def isolated(environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment without anything that would lead to another database, or to AWS."""
+    kept = {
+        name: value
+        for name, value in environment.items()
+        if name == "REPLICATOR_MINISTACK" or not name.startswith(("AWS_", "PG", "REPLICATOR_"))
+    }
+    return kept | {
+        "AWS_ACCESS_KEY_ID": "demo",
+        "AWS_SECRET_ACCESS_KEY": "demo",
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "NO_PROXY": "127.0.0.1",
+        "no_proxy": "127.0.0.1",
+    }
+
+
+class Replica:
+    """Looks at the daemon and at its target from outside, as a person would."""
+
+    def __init__(
+        self,
+        place: Place,
+        daemon: Leashed,
+        session: aiohttp.ClientSession,
+        connection: "asyncpg.Connection[asyncpg.Record]",
+    ) -> None:
+        self._place = place
+        self._daemon = daemon
+        self._session = session
+        self.connection = connection
+
+    async def is_ready(self) -> bool:
+        """Whether it has read its first page of the stream; DaemonEnded."""
+        progress = await self.progress()
+        return progress is not None and progress.lag_seconds is not None
+
+    async def progress(self) -> Progress | None:
+        """What its pages say, None while they do not answer; DaemonEnded."""
+        if self._daemon.ended_within(0):
+            said = self._place.log.read_text(errors="replace").splitlines()[-LAST_LINES:]
+            raise DaemonEnded("\n".join(["the daemon ended; it said last:", *said]))
+        status = await self._get("status.json")
+        metrics = await self._get("metrics")
+        if status is None or metrics is None:
+            return None
+        [table] = status["tables"] or [{}]
+        return Progress(_finished(metrics), table.get("lag_seconds"))
+
+    async def rows(self) -> int:
+        """How many rows the target has; SinkUnavailable."""
+        try:
+            return int(await self.connection.fetchval(COUNT))
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+            raise SinkUnavailable(f"the rows cannot be counted: {error}") from error
+
+    async def latest(self, count: int) -> list[Mapping[str, Any]]:
+        """The rows that changed last; SinkUnavailable."""
+        try:
+            return list(await self.connection.fetch(LATEST, count))
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+            raise SinkUnavailable(f"the rows cannot be read: {error}") from error
+
+    async def _get(self, page: str) -> Any:  # noqa: ANN401 (JSON is anything)
+        """JSON, or the text of what is none; None when there is no good answer."""
+        try:
+            async with self._session.get(self._place.pages + page) as answer:
+                if answer.status != 200:
+                    return None
+                return await (answer.json() if page.endswith(".json") else answer.text())
+        except (aiohttp.ClientError, TimeoutError):
+            return None
+
+
+def _finished(metrics: str) -> int:
+    """Records with an outcome; a repeated delivery is no new record."""
+    return sum(
+        int(sample.value)
+        for family in text_string_to_metric_families(metrics)
+        for sample in family.samples
+        if sample.name == "replicator_records_total" and sample.labels["outcome"] != "duplicate"
+    )

@@ -1,0 +1,190 @@
+"""What a person sees while orders are written: a calm picture, or lines where there is no terminal."""
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from rich import box
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from replicator.demo.replica import Place
+
+LINE_SECONDS = 3
+HEIGHT_WITHOUT_ROWS = 19
+LATEST_MAX = 8
+WIDTH_MAX = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """Both sides at one moment. `lag_seconds` None: not known."""
+
+    elapsed_seconds: float
+    write_seconds: float
+    """How long writing goes on in total."""
+    written: int
+    applied: int
+    items: int
+    rows: int
+    lag_seconds: float | None
+    latest: tuple[Mapping[str, Any], ...] = field(default=())
+
+    @property
+    def writing(self) -> bool:
+        """Whether more is to come."""
+        return self.elapsed_seconds < self.write_seconds
+
+
+class View(Protocol):
+    """Shows readings as they come."""
+
+    latest: int
+    """How many of the latest rows there is room for."""
+
+    def opened(self) -> AbstractContextManager[object]:
+        """Shown while this is entered."""
+        ...
+
+    def show(self, reading: Reading) -> None:
+        """Show the state of things."""
+        ...
+
+
+def view_for(console: Console, place: Place) -> View:
+    """A live picture on a terminal, lines elsewhere."""
+    if console.is_terminal and not console.is_dumb_terminal:
+        return Picture(console, place)
+    return Lines(console, place)
+
+
+class Lines:
+    """A line every few seconds."""
+
+    latest = 0
+
+    def __init__(self, console: Console, place: Place) -> None:
+        self._console = console
+        self._next_seconds = 0.0
+        for name, where in _addresses(place):
+            console.print(f"{name:<12} {where}", soft_wrap=True)
+
+    def opened(self) -> AbstractContextManager[object]:
+        """Nothing to open."""
+        return nullcontext()
+
+    def show(self, reading: Reading) -> None:
+        """One line, if it is time for one."""
+        if reading.elapsed_seconds < self._next_seconds:
+            return
+        self._next_seconds = reading.elapsed_seconds + LINE_SECONDS
+        self._console.print(
+            f"{reading.elapsed_seconds:4.0f} s: {reading.written} changes written, "
+            f"{reading.applied} applied, {reading.items} items, {reading.rows} rows, "
+            f"lag {_lag(reading)}",
+            soft_wrap=True,
+        )
+
+
+class Picture:
+    """A picture that keeps its place; gone when it is closed."""
+
+    def __init__(self, console: Console, place: Place) -> None:
+        self._place = place
+        self._console = console
+        self.latest = max(0, min(LATEST_MAX, console.height - HEIGHT_WITHOUT_ROWS))
+        self._live = Live(console=console, auto_refresh=False, transient=True)
+
+    def opened(self) -> AbstractContextManager[object]:
+        """On the screen while this is entered."""
+        return self._live
+
+    def show(self, reading: Reading) -> None:
+        """Draw it anew."""
+        self._live.update(self._draw(reading), refresh=True)
+
+    def _draw(self, reading: Reading) -> RenderableType:
+        parts: list[RenderableType] = [
+            Text.assemble(("replicator", "bold"), ": a DynamoDB table and its replica"),
+            Text(),
+            self._bar(reading),
+            Text(),
+            _sides(reading),
+            Text(),
+        ]
+        if self.latest:
+            width = min(self._console.width, WIDTH_MAX)
+            parts += [_rows(reading.latest, room=self.latest, width=width), Text()]
+        addresses = Table.grid(padding=(0, 2))
+        for name, where in _addresses(self._place):
+            addresses.add_row(Text(name, "dim"), Text(where, overflow="fold"))
+        parts.append(addresses)
+        return Group(*parts)
+
+    def _bar(self, reading: Reading) -> RenderableType:
+        left = max(0.0, reading.write_seconds - reading.elapsed_seconds)
+        said = f"{left:3.0f} s more" if reading.writing else "the last changes are on their way"
+        row = Table.grid(padding=(0, 2))
+        done = min(reading.elapsed_seconds, reading.write_seconds)
+        row.add_row(
+            "writing orders" if reading.writing else "writing ended ",
+            ProgressBar(total=reading.write_seconds, completed=done, width=26),
+            said,
+        )
+        return row
+
+
+def _sides(reading: Reading) -> RenderableType:
+    table = Table(box=None, padding=(0, 4, 0, 0), header_style="bold")
+    table.add_column("", style="dim")
+    table.add_column("DynamoDB", min_width=16)
+    table.add_column("PostgreSQL", min_width=16)
+    table.add_row("changes", f"{reading.written:>6} written", f"{reading.applied:>6} applied")
+    table.add_row("orders", f"{reading.items:>6} items", f"{reading.rows:>6} rows")
+    table.add_row("lag", "", f"{_lag(reading):>6}")
+    return table
+
+
+def _rows(rows: tuple[Mapping[str, Any], ...], *, room: int, width: int) -> RenderableType:
+    """The latest rows; as high with few of them as with many, so that nothing jumps."""
+    table = Table(
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1),
+        width=width,
+        header_style="bold",
+        show_edge=False,
+    )
+    table.add_column("order_id", width=8, no_wrap=True)
+    table.add_column("customer_name", width=14, no_wrap=True)
+    table.add_column("status", width=9, no_wrap=True)
+    table.add_column("total", width=25, no_wrap=True, justify="right")
+    table.add_column("tags", ratio=1, no_wrap=True)
+    for row in rows[:room]:
+        table.add_row(
+            Text(row["order_id"]),
+            Text(row["customer_name"]),
+            Text(row["status"]),
+            Text(str(row["total"])),
+            Text(", ".join(row["tags"])),
+        )
+    for _ in range(room - len(rows)):
+        table.add_row()
+    return table
+
+
+def _addresses(place: Place) -> tuple[tuple[str, str], ...]:
+    return (
+        ("status page", place.pages),
+        ("metrics", f"{place.pages}metrics"),
+        ("PostgreSQL", place.postgres),
+        ("DynamoDB", place.dynamodb),
+        ("log", str(place.log)),
+    )
+
+
+def _lag(reading: Reading) -> str:
+    return "not known yet" if reading.lag_seconds is None else f"{reading.lag_seconds:.1f} s"

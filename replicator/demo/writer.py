@@ -1,0 +1,65 @@
+"""Writes orders into DynamoDB, one after the other, at a rate that eyes can follow."""
+
+import asyncio
+from collections import Counter
+from random import Random
+from typing import TYPE_CHECKING, assert_never
+
+from replicator.clock import Clock
+from replicator.demo.orders import TABLE, Change, Delete, Put, Shop, Update, key_of
+from replicator.engine.waiting import stopped_within
+from replicator.sources.failures import FAILURES, translate
+
+if TYPE_CHECKING:
+    from types_aiobotocore_dynamodb import DynamoDBClient
+
+
+class Writer:
+    """Counts what DynamoDB has acknowledged."""
+
+    def __init__(self, client: "DynamoDBClient", clock: Clock, *, rate: float) -> None:
+        """`rate`: changes a second, as far as the server keeps up."""
+        self._client = client
+        self._clock = clock
+        self._rate = rate
+        self._shop = Shop(Random())
+        self.written: Counter[type[Change]] = Counter()
+
+    @property
+    def items(self) -> int:
+        """How many orders DynamoDB holds, give or take the one that is being written."""
+        return self._shop.orders
+
+    async def write(self, stopping: asyncio.Event) -> None:
+        """Write until asked to stop; SourceUnavailable when DynamoDB does not answer."""
+        started = self._clock.monotonic()
+        while not stopping.is_set():
+            change = self._shop.next_change(self._clock.now())
+            try:
+                await self._make(change)
+            except FAILURES as error:
+                raise translate(error) from error
+            self.written[type(change)] += 1
+            due = started + self.written.total() / self._rate
+            await stopped_within(stopping, due - self._clock.monotonic())
+
+    async def _make(self, change: Change) -> None:
+        match change:
+            case Put():
+                await self._client.put_item(TableName=TABLE, Item=change.item)
+            case Update():
+                # both are reserved words of DynamoDB expressions
+                names = {"#status": "status", "#lines": "lines"}
+                await self._client.update_item(
+                    TableName=TABLE,
+                    Key=key_of(change.order_id),
+                    UpdateExpression=change.expression,
+                    ExpressionAttributeNames={
+                        short: name for short, name in names.items() if short in change.expression
+                    },
+                    ExpressionAttributeValues=change.values,
+                )
+            case Delete():
+                await self._client.delete_item(TableName=TABLE, Key=key_of(change.order_id))
+            case _:
+                assert_never(change)

@@ -1,0 +1,73 @@
+"""A stage for every test: one DynamoDB, one database, and configurations that join them."""
+
+import secrets
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support import endpoints
+from tests.support.daemon import Deployment, configuration
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """Servers and a directory. Names of tables begin with `prefix`, which nobody else has."""
+
+    url: str
+    dsn: str
+    client: Any
+    directory: Path
+    prefix: str
+
+    async def create_table(
+        self, name: str, key: Mapping[str, str], *, view: str | None = "NEW_AND_OLD_IMAGES"
+    ) -> str:
+        """A DynamoDB table with a stream (`view` None: without one); its full name."""
+        stream: dict[str, Any] = (
+            {"StreamEnabled": False}
+            if view is None
+            else {"StreamEnabled": True, "StreamViewType": view}
+        )
+        await self.client.create_table(
+            TableName=f"{self.prefix}-{name}",
+            KeySchema=[
+                {"AttributeName": part, "KeyType": kind}
+                for part, kind in zip(key, ("HASH", "RANGE"), strict=False)
+            ],
+            AttributeDefinitions=[
+                {"AttributeName": part, "AttributeType": kind} for part, kind in key.items()
+            ],
+            BillingMode="PAY_PER_REQUEST",
+            StreamSpecification=stream,
+        )
+        return f"{self.prefix}-{name}"
+
+    def deployment(
+        self,
+        tables: Mapping[str, Any],
+        *,
+        name: str = "main",
+        dsn: str | None = None,
+        **options: Any,
+    ) -> Deployment:
+        """A deployment of its own directory; `tables` as in a configuration file."""
+        directory = self.directory / name
+        directory.mkdir()
+        settings = configuration(
+            endpoint_url=self.url,
+            dsn=dsn or self.dsn,
+            tables=tables,
+            deployment=f"{self.prefix}-{name}",
+            **options,
+        )
+        return Deployment(directory, settings)
+
+
+@pytest.fixture
+async def stage(dynamodb_endpoint: str, database: str, tmp_path: Path) -> AsyncIterator[Stage]:
+    """Every emulator in turn, and an empty database."""
+    async with endpoints.dynamodb_client(dynamodb_endpoint) as client:
+        yield Stage(dynamodb_endpoint, database, client, tmp_path, f"t{secrets.token_hex(4)}")

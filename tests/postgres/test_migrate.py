@@ -1,0 +1,276 @@
+"""`migrate` on a real server: idempotent, beside others, and never at another's expense."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import asyncpg
+import pytest
+
+from replicator.core.mapping import TableMapping
+from replicator.errors import ConfigurationError, SinkBusy
+from replicator.postgres import migrate as migrating
+from replicator.postgres.connect import ConnectionSettings, connect
+from replicator.postgres.migrate import Migrated, due, look, migrate
+from tests.support.mappings import mapping, target
+
+SCHEMA = "replicator"
+WAITING = "select exists (select from pg_locks where relation = 'orders'::regclass and not granted)"
+MORE = mapping(target(columns={"total": "numeric(12,2)", "placed": "timestamptz"}))
+
+
+@pytest.fixture
+async def connection(database: str) -> AsyncIterator[asyncpg.Connection]:
+    connection = await connect(ConnectionSettings(dsn=database))
+    yield connection
+    await connection.close()
+
+
+@pytest.fixture
+def settings(database: str) -> ConnectionSettings:
+    return ConnectionSettings(dsn=database)
+
+
+async def run(
+    settings: ConnectionSettings,
+    *mappings: TableMapping,
+    deployment: str = "test",
+    schema: str = SCHEMA,
+    **others: Any,
+) -> Migrated:
+    return await migrate(settings, schema, deployment, mappings or (mapping(),), **others)
+
+
+async def state(connection: asyncpg.Connection, source: str = "orders") -> asyncpg.Record:
+    row = await connection.fetchrow(
+        "select * from replicator.table_state where source = $1", source
+    )
+    assert row is not None
+    return row
+
+
+async def add_shard(connection: asyncpg.Connection, position: int | None = None) -> None:
+    await connection.execute(
+        "insert into replicator.shard (deployment, source, stream_arn, shard_id, listed, state,"
+        " epoch, last_sequence_number)"
+        " values ('test', 'orders', 'arn', 's', true, 'active', 7, $1)",
+        position,
+    )
+
+
+async def epoch(connection: asyncpg.Connection) -> int:
+    found: int = await connection.fetchval("select epoch from replicator.shard")
+    return found
+
+
+async def test_a_second_run_does_nothing(settings: ConnectionSettings):
+    first = await run(settings)
+    second = await run(settings)
+
+    assert [line.split("\n")[0] for line in first.done] == [
+        "control schema replicator: created",
+        'create table "public"."orders" (',
+        "registered table orders",
+    ]
+    assert second == Migrated((), ())
+
+
+async def test_many_at_once_do_the_work_once(
+    settings: ConnectionSettings, connection: asyncpg.Connection
+):
+    async with asyncio.TaskGroup() as tasks:
+        runs = [tasks.create_task(run(settings)) for _ in range(5)]
+
+    done = [line for finished in runs for line in finished.result().done]
+    assert len(done) == len(set(done)) == 3
+    assert (await state(connection))["mapping_revision"] == 1
+
+
+async def test_looking_changes_nothing_and_says_what_is_due(
+    settings: ConnectionSettings, connection: asyncpg.Connection
+):
+    survey = await look(settings, SCHEMA, "test", [mapping()])
+
+    assert survey.due == [
+        "the control schema does not exist, this version needs 0001_in_0_1",
+        "public.orders is missing",
+        "table orders: it is not registered yet",
+    ]
+    assert await connection.fetchval("select count(*) from pg_class where relname = 'orders'") == 0
+
+
+async def test_nothing_is_due_after_a_migration_until_the_mapping_changes(
+    settings: ConnectionSettings,
+):
+    await run(settings)
+
+    assert await due(settings, SCHEMA, "test", [mapping()]) == []
+    assert await due(settings, SCHEMA, "test", [MORE]) == [
+        "a column of public.orders is missing",
+        "table orders: public.orders gets columns: rows that no change touches hold NULL in them "
+        "until a backfill",
+    ]
+
+
+async def test_a_changed_mapping_fences_the_workers_that_have_the_old_one(
+    settings: ConnectionSettings, connection: asyncpg.Connection
+):
+    await run(settings)
+    await add_shard(connection)
+
+    await run(settings)
+    assert await epoch(connection) == 7
+    await run(settings, MORE)
+
+    assert await epoch(connection) == 8
+    assert (await state(connection))["mapping_revision"] == 2
+    assert (await state(connection))["mapping_fingerprint"] == MORE.fingerprint
+
+
+async def test_how_a_table_is_loaded_is_asked_while_nothing_was_read(
+    settings: ConnectionSettings, connection: asyncpg.Connection
+):
+    await run(settings, mapping(initial_load="stream"))
+    await add_shard(connection)
+    await run(settings, mapping(initial_load="none"))
+    assert (await state(connection))["initial_load"] == "none"
+
+    await connection.execute("update replicator.shard set last_sequence_number = 5")
+    await run(settings, mapping(initial_load="stream"))
+
+    assert (await state(connection))["initial_load"] == "none"
+
+
+async def test_a_target_of_another_deployment_is_refused_before_anything_is_touched(
+    settings: ConnectionSettings, connection: asyncpg.Connection
+):
+    await run(settings)
+
+    with pytest.raises(ConfigurationError, match=r"claimed by deployment 'test'") as failure:
+        await run(settings, MORE, deployment="other")
+
+    assert "forget" in str(failure.value.remedy)
+    columns = "select count(*) from pg_attribute where attrelid = 'orders'::regclass and attnum > 0"
+    assert await connection.fetchval(columns) == 3
+
+
+async def test_a_target_that_another_control_schema_claims_is_refused(
+    settings: ConnectionSettings,
+):
+    await run(settings)
+
+    with pytest.raises(ConfigurationError, match="control schema 'replicator'"):
+        await run(settings, schema="second")
+
+
+async def test_two_tables_do_not_share_a_target(settings: ConnectionSettings):
+    await run(settings)
+
+    with pytest.raises(ConfigurationError, match="claimed by table 'orders'"):
+        await run(settings, mapping(name="others"))
+
+
+async def test_a_target_that_a_mapping_no_longer_names_may_be_anothers(
+    settings: ConnectionSettings, connection: asyncpg.Connection
+):
+    await run(settings, mapping(target(), target("public.second")))
+
+    await run(settings, mapping(target("public.second"), name="others"), mapping())
+
+    claims = await connection.fetch(
+        "select target_table, source from replicator.target_claim order by 1"
+    )
+    assert [tuple(claim) for claim in claims] == [("orders", "orders"), ("second", "others")]
+
+
+async def test_a_name_does_not_change_its_dynamodb_table_behind_its_positions(
+    settings: ConnectionSettings,
+):
+    arn = "arn:aws:dynamodb:eu-west-1:123456789012:table/orders"
+    await run(settings, mapping())
+    await run(settings, mapping(table=arn))
+
+    with pytest.raises(ConfigurationError, match="its positions are those of") as failure:
+        await run(settings, mapping(table="orders-2"))
+
+    assert "forget --table orders" in str(failure.value.remedy)
+
+
+async def test_a_lock_that_does_not_come_is_given_up_and_tried_again(
+    settings: ConnectionSettings,
+    connection: asyncpg.Connection,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setattr(migrating, "LOCK_WAIT_MILLISECONDS", 50)
+    monkeypatch.setattr(migrating, "PAUSE_SECONDS", 0.05)
+    await run(settings)
+    holder = connection.transaction()
+    await holder.start()
+    await connection.execute("lock table orders in access share mode")
+
+    monkeypatch.setattr(migrating, "ATTEMPTS", 2)
+    with pytest.raises(SinkBusy, match="not to be had in 2 attempts"):
+        await run(settings, MORE)
+    monkeypatch.setattr(migrating, "ATTEMPTS", 1000)
+    async with asyncio.TaskGroup() as tasks:
+        waiting = tasks.create_task(run(settings, MORE))
+        async with asyncio.timeout(10):
+            while not await connection.fetchval(WAITING):
+                await asyncio.sleep(0.01)
+        await holder.rollback()
+
+    assert "registered the changed mapping of table orders" in waiting.result().done
+
+
+async def test_the_role_that_runs_gets_its_rights_from_the_one_that_migrates(
+    settings: ConnectionSettings, connection: asyncpg.Connection, database: str
+):
+    role = f"runner_{await connection.fetchval('select pg_backend_pid()')}"
+    await connection.execute(f"create role {role} login")
+    try:
+        runner = ConnectionSettings(dsn=database.replace("postgres@", f"{role}@"))
+        wanted = mapping(target("shop.orders", history="shop.orders_history"))
+
+        done = await run(settings, wanted, runner=runner)
+        again = await run(settings, wanted, runner=runner)
+        survey = await look(runner, SCHEMA, "test", [wanted])
+
+        assert f'grant usage on schema "shop" to "{role}"' in done.done
+        assert again.done == ()
+        assert survey.findings == ()
+        assert survey.due == []
+        assert not survey.control_rights_lacking
+    finally:
+        await connection.execute(f"drop owned by {role}; drop role {role}")
+
+
+async def test_a_role_that_may_not_create_says_so(connection: asyncpg.Connection, database: str):
+    role = f"weak_{await connection.fetchval('select pg_backend_pid()')}"
+    await connection.execute(f"create role {role} login")
+    try:
+        weak = ConnectionSettings(dsn=database.replace("postgres@", f"{role}@"))
+        with pytest.raises(ConfigurationError, match="a right is missing") as failure:
+            await run(weak)
+        assert "migrate_dsn" in str(failure.value.remedy)
+    finally:
+        await connection.execute(f"drop role {role}")
+
+
+async def test_an_unfit_table_is_told_and_the_rest_is_done(
+    settings: ConnectionSettings, connection: asyncpg.Connection
+):
+    await connection.execute("create table orders (order_id integer primary key, extra jsonb)")
+
+    done = await run(settings)
+
+    assert [finding.message.split(",")[0] for finding in done.findings] == [
+        "the column 'order_id' has the type integer"
+    ]
+    assert done.done[-1] == "registered table orders"
+
+
+async def test_behind_a_pooler_it_works_the_same(database: str):
+    pooled = ConnectionSettings(dsn=database, pooler="transaction")
+
+    assert len((await run(pooled)).done) == 3
+    assert (await run(pooled)).done == ()

@@ -1,0 +1,261 @@
+"""One deployment as an operator has it: a configuration file, commands, running processes."""
+
+import asyncio
+import json
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TypeVar
+
+import aiohttp
+from prometheus_client.parser import text_string_to_metric_families
+
+ROOT = Path(__file__).parents[2]
+COMMAND_SECONDS = 40.0
+POLL_SECONDS = 0.05
+LOG_LINES_SHOWN = 40
+
+Found = TypeVar("Found")
+Labels = frozenset[tuple[str, str]]
+_PORT = re.compile(r'"http":\s*"127\.0\.0\.1:(\d+)"')
+
+
+async def eventually(
+    condition: Callable[[], Awaitable[Found]],
+    *,
+    what: str,
+    seconds: float = 30.0,
+    show: Callable[[], str] = lambda: "",
+) -> Found:
+    """The first answer that is true; AssertionError, saying `what` and `show()`, at the deadline."""
+    deadline = time.monotonic() + seconds
+    while not (answer := await condition()):
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {seconds:g} s: {what}\n{show()}")
+        await asyncio.sleep(POLL_SECONDS)
+    return answer
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A command that ended."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+    @property
+    def text(self) -> str:
+        return self.stdout + self.stderr
+
+
+class Worker:
+    """A `replicator run` of its own process; its log goes to a file."""
+
+    def __init__(self, words: list[str], log: Path) -> None:
+        self.log = log
+        with log.open("wb") as output:
+            self._process = subprocess.Popen(
+                words, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=output, stderr=output
+            )
+
+    @property
+    def code(self) -> int | None:
+        """The exit code, None while it runs."""
+        return self._process.poll()
+
+    def text(self) -> str:
+        return self.log.read_text(errors="replace")
+
+    def tail(self) -> str:
+        lines = self.text().splitlines()[-LOG_LINES_SHOWN:]
+        return "\n".join([f"--- {self.log.name}, exit code {self.code}", *lines])
+
+    def entries(self, event: str | None = None) -> list[dict[str, Any]]:
+        """The log's JSON lines, those of one event if it is given."""
+        entries = []
+        for line in self.text().splitlines():
+            with suppress(ValueError):
+                entries.append(json.loads(line))
+        return [entry for entry in entries if event is None or entry.get("event") == event]
+
+    def signal(self, number: signal.Signals) -> None:
+        self._process.send_signal(number)
+
+    def kill(self) -> None:
+        """End it as the kernel does: nothing is drained, nothing released."""
+        if self.code is None:
+            self._process.kill()
+        self._process.wait(10)
+
+    async def stop(self, *, seconds: float = 20.0) -> int:
+        """SIGTERM; the exit code."""
+        self.signal(signal.SIGTERM)
+        return await self.ended(seconds=seconds)
+
+    async def ended(self, *, seconds: float = COMMAND_SECONDS) -> int:
+        """Wait until it ends by itself; the exit code."""
+        await self.until(self._has_ended, what="the process ends", seconds=seconds)
+        return self._process.wait()
+
+    async def _has_ended(self) -> bool:
+        return self.code is not None
+
+    async def until(
+        self, condition: Callable[[], Awaitable[Found]], *, what: str, seconds: float = 30.0
+    ) -> Found:
+        """`eventually`, with the log in what a failure shows."""
+        return await eventually(condition, what=what, seconds=seconds, show=self.tail)
+
+    # what it shows over HTTP
+
+    async def url(self) -> str:
+        """Where its pages are."""
+
+        async def port() -> str | None:
+            found = _PORT.search(self.text())
+            if found is None and self.code is not None:
+                raise AssertionError(f"it ended before it served its pages\n{self.tail()}")
+            return found[1] if found else None
+
+        return f"http://127.0.0.1:{await self.until(port, what='the HTTP port is in the log')}"
+
+    async def get(self, path: str) -> tuple[int, str]:
+        """Status and body of a page."""
+        timeout = aiohttp.ClientTimeout(total=5)
+        async with (
+            aiohttp.ClientSession(timeout=timeout) as session,
+            session.get(await self.url() + path) as answer,
+        ):
+            return answer.status, await answer.text()
+
+    async def status(self) -> dict[str, Any]:
+        """The document of /status.json; {} while there is none."""
+        code, body = await self.get("/status.json")
+        return json.loads(body) if code == 200 else {}
+
+    async def table(self, name: str) -> dict[str, Any]:
+        """One table of the status; {} while it is not there."""
+        tables = (await self.status()).get("tables", [])
+        return next((table for table in tables if table["source"] == name), {})
+
+    async def metrics(self) -> dict[tuple[str, Labels], float]:
+        """Every sample of /metrics by name and labels."""
+        _, body = await self.get("/metrics")
+        return {
+            (sample.name, frozenset(sample.labels.items())): sample.value
+            for family in text_string_to_metric_families(body)
+            for sample in family.samples
+        }
+
+    async def total(self, name: str, **labels: str) -> float:
+        """The sum of a metric over all samples that have these labels."""
+        wanted = set(labels.items())
+        return sum(
+            value
+            for (sample, having), value in (await self.metrics()).items()
+            if sample == name and wanted <= having
+        )
+
+
+@dataclass(slots=True)
+class Deployment:
+    """A configuration file in a directory, and every process started with it."""
+
+    directory: Path
+    settings: dict[str, Any]
+    workers: list[Worker] = field(default_factory=list)
+
+    @property
+    def path(self) -> Path:
+        return self.directory / "replicator.yaml"
+
+    async def __aenter__(self) -> "Deployment":
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """End what still runs, and print the logs: pytest shows them when the test failed."""
+        for worker in self.workers:
+            worker.kill()
+            sys.stdout.write(worker.tail() + "\n")
+
+    def start(self, *words: str) -> Worker:
+        """Start `replicator run`."""
+        log = self.directory / f"run-{len(self.workers) + 1}.log"
+        worker = Worker(self._command("run", *words), log)
+        self.workers.append(worker)
+        return worker
+
+    async def start_ready(self) -> Worker:
+        """Start `replicator run` and wait until it is ready."""
+        worker = self.start()
+
+        async def ready() -> bool:
+            return (await worker.get("/readyz"))[0] == 200
+
+        await worker.until(ready, what="/readyz answers 200")
+        return worker
+
+    async def run_until_caught_up(self, *, seconds: float = COMMAND_SECONDS) -> Worker:
+        """`replicator run --until-caught-up`, ended."""
+        worker = self.start("--until-caught-up")
+        await worker.ended(seconds=seconds)
+        return worker
+
+    async def migrate(self) -> None:
+        """`replicator migrate`, which must succeed."""
+        done = await self.command("migrate")
+        assert done.code == 0, done.text
+
+    async def command(self, *words: str, seconds: float = COMMAND_SECONDS) -> Finished:
+        """Run a command to its end."""
+        process = await asyncio.to_thread(
+            subprocess.run,
+            self._command(*words),
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=seconds,
+        )
+        return Finished(process.returncode, process.stdout, process.stderr)
+
+    def _command(self, *words: str) -> list[str]:
+        self.path.write_text(json.dumps(self.settings, indent=1))  # JSON is YAML
+        return [sys.executable, "-m", "replicator", "--config", str(self.path), *words]
+
+
+def configuration(
+    *,
+    endpoint_url: str,
+    dsn: str,
+    tables: Mapping[str, Any],
+    deployment: str,
+    lease_seconds: float = 2.0,
+    control_schema: str = "replicator",
+) -> dict[str, Any]:
+    """A configuration for tests: short leases, a free port, all lines as JSON."""
+    return {
+        "version": 1,
+        "deployment": deployment,
+        "source": {"endpoint_url": endpoint_url},
+        "coordination": {"table": f"leases-{deployment}", "lease_seconds": lease_seconds},
+        "target": {"dsn": dsn, "control_schema": control_schema},
+        "http": {"port": 0},
+        "log": {"level": "debug", "format": "json"},
+        "poll": {"idle_seconds_max": 0.3},
+        "tables": dict(tables),
+    }
