@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
@@ -20,6 +20,10 @@ START_MARGIN = timedelta(minutes=2)
 """Creation times are rounded down, by emulators to the minute, and clocks differ."""
 
 
+def _nobody_watches() -> None:
+    pass
+
+
 @dataclass(frozen=True, slots=True)
 class Batch:
     """Records of one shard, in order, that follow the shard's position without a hole.
@@ -30,6 +34,8 @@ class Batch:
     records: Sequence[StreamRecord]
     known: int
     requested_at: datetime
+    attempting: Callable[[], None] = _nobody_watches
+    """Hears of every transaction that is tried."""
 
 
 class Pipeline:
@@ -105,7 +111,7 @@ class Pipeline:
             polled_at=batch.requested_at,
         )
         started = self._clock.monotonic()
-        rows = await self._apply_patiently(plan, claim, advance, stopping)
+        rows = await self._apply_patiently(plan, batch, claim, advance, stopping)
         self._report(plan, batch, claim, rows, self._clock.monotonic() - started, created_at)
         return replace(
             claim,
@@ -117,10 +123,16 @@ class Pipeline:
         )
 
     async def _apply_patiently(
-        self, plan: WritePlan, claim: Claim, advance: Advance, stopping: asyncio.Event
+        self,
+        plan: WritePlan,
+        batch: Batch,
+        claim: Claim,
+        advance: Advance,
+        stopping: asyncio.Event,
     ) -> dict[tuple[str, Operation], int]:
         backoff = Backoff(base=0.05, cap=5.0)
         while True:
+            batch.attempting()
             try:
                 return await self._sink.apply(plan, claim=claim, advance=advance)
             except BatchTooSlow:

@@ -30,6 +30,10 @@ SPURIOUS_TRIMS_MAX = 20
 """Emulators answer Trimmed for a fresh shard; one that goes on saying so is believed."""
 
 
+def _nobody_watches() -> None:
+    pass
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """One page. `requested_at`: the clock before the request. `duplicates`: records read before."""
@@ -47,7 +51,7 @@ class ShardReader:
 
     `after` is the last sequence number that is applied; None reads from the oldest record.
     `may_read_around` decides, for the time of a request, whether a trimmed position may be passed
-    by reading from the oldest record.
+    by reading from the oldest record. `attempting` hears of every request.
     """
 
     def __init__(
@@ -60,6 +64,7 @@ class ShardReader:
         after: int | None,
         idle_seconds_max: float,
         may_read_around: Callable[[datetime], bool],
+        attempting: Callable[[], None] = _nobody_watches,
     ) -> None:
         self._source = source
         self._clock = clock
@@ -68,6 +73,7 @@ class ShardReader:
         self._position = after
         self._idle_seconds_max = idle_seconds_max
         self._may_read_around = may_read_around
+        self._attempting = attempting
         self._from_oldest = False
         self._iterator: str | None = None
         self._iterator_until = 0.0
@@ -84,6 +90,7 @@ class ShardReader:
         """
         while not await stopped_within(stopping, self._pause_seconds):
             requested_at = self._clock.now()
+            self._attempting()
             try:
                 answer = await self._read(requested_at)
             except IteratorExpired:

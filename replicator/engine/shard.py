@@ -85,7 +85,7 @@ class ShardReplicator:
         self._looked_at: datetime | None = None
         self._known: int | None = None
         self.alive_at = clock.monotonic()
-        """When it last made progress: an answer, or a commit."""
+        """When it last did something: a request, a transaction."""
         self.progress = ShardProgress(safe_at=None, at_head=False, polled_at=None)
 
     async def run(self, stopping: asyncio.Event) -> Ending:
@@ -109,6 +109,9 @@ class ShardReplicator:
             self._observe(FencedFact(task.table, task.shard_id))
             raise
 
+    def _live(self) -> None:
+        self.alive_at = self._clock.monotonic()
+
     async def _replicate(self, claim: Claim, stopping: asyncio.Event) -> Ending:
         reader = ShardReader(
             self._source,
@@ -118,6 +121,7 @@ class ShardReplicator:
             after=claim.position,
             idle_seconds_max=self._task.idle_seconds_max,
             may_read_around=self._may_read_around(claim),
+            attempting=self._live,
         )
         answers: _Answers = asyncio.Queue(maxsize=1)
         async with one_failure() as tasks:
@@ -138,7 +142,6 @@ class ShardReplicator:
             except ReplicatorError as error:
                 await answers.put(error)
                 return
-            self.alive_at = self._clock.monotonic()
             if answer is not None and answer.records:
                 self._known = answer.records[-1].sequence_number
             await answers.put(answer)
@@ -157,14 +160,14 @@ class ShardReplicator:
                 return await self._lost(claim, detail)
             if answer.records:
                 known = self._known or answer.records[-1].sequence_number
-                batch = Batch(answer.records, known, answer.requested_at)
+                batch = Batch(answer.records, known, answer.requested_at, self._live)
                 claim = await self._pipeline.process(batch, claim, stopping)
                 self._moved(claim.position or 0)
                 await self._check_dead_letters(claim)
                 self._note(claim, answer, at_head=False)
             elif not answer.ended:
                 claim = await self._look(claim, answer)
-            self.alive_at = self._clock.monotonic()
+            self._live()
             if answer.ended:
                 return await self._end(claim)
         await self._claims.leave(claim)
