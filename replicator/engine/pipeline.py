@@ -49,6 +49,8 @@ class Pipeline:
         self._sink = sink
         self._observe = observe
         self._clock = clock
+        self.rejected = 0
+        """Dead letters written since the start."""
 
     async def process(self, batch: Batch, claim: Claim, stopping: asyncio.Event) -> Claim:
         """Commit a batch and return the claim at its new position.
@@ -168,6 +170,7 @@ class Pipeline:
                 last_created_at=created_at,
             )
         )
+        self.rejected += len(plan.dead_letters)
         for letter in plan.dead_letters:
             self._observe(
                 RecordRejected(

@@ -84,6 +84,7 @@ class ShardReplicator:
         self._moved = moved
         self._looked_at: datetime | None = None
         self._known: int | None = None
+        self._rejected = 0
         self.alive_at = clock.monotonic()
         """When it last did something: a request, a transaction."""
         self.progress = ShardProgress(safe_at=None, at_head=False, polled_at=None)
@@ -214,8 +215,9 @@ class ShardReplicator:
         self.progress = ShardProgress(claim.safe_at, at_head, answer.requested_at)
 
     async def _check_dead_letters(self, claim: Claim) -> None:
-        if not claim.open_letters:
+        if self._pipeline.rejected == self._rejected:
             return
+        self._rejected = self._pipeline.rejected
         count = await self._incidents.open_dead_letters(claim.source)
         if count > self._task.dead_letters_max:
             message = (
