@@ -4,8 +4,7 @@ import asyncio
 import signal
 import socket
 import uuid
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -25,7 +24,7 @@ from replicator.engine.pipeline import Pipeline
 from replicator.engine.table import Table
 from replicator.engine.waiting import Backoff, one_failure, stopped_within
 from replicator.engine.worker import Worker, WorkerSettings
-from replicator.errors import ConfigurationError, Disposition, ReplicatorError
+from replicator.errors import Disposition, ReplicatorError
 from replicator.monitoring.logs import logger
 from replicator.postgres.claims import Claims
 from replicator.postgres.database import Database

@@ -5,7 +5,19 @@ from typing import NoReturn
 
 import typer
 
-from replicator.cli import check, migrate, plan, run, version
+from replicator.cli import (
+    check,
+    dead_letters,
+    demo,
+    forget,
+    gaps,
+    migrate,
+    pausing,
+    plan,
+    run,
+    status,
+    version,
+)
 from replicator.cli import map as map_command
 from replicator.cli.options import ConfigFile
 from replicator.cli.output import ExitCode, abandon_stdout, exit_code_of, print_failure
@@ -23,6 +35,13 @@ app.command()(run.run)
 app.command()(check.check)
 app.command()(plan.plan)
 app.command()(migrate.migrate)
+app.command()(status.status)
+app.command()(pausing.pause)
+app.command()(pausing.resume)
+app.add_typer(dead_letters.app, name="dead-letters")
+app.add_typer(gaps.app, name="gaps")
+app.command()(forget.forget)
+app.command()(demo.demo)
 app.command()(version.version)
 app.command("map")(map_command.map_items)
 

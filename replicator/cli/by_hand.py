@@ -1,7 +1,5 @@
 """Options of the commands that change something by hand: who does it, and why."""
 
-# ruff: noqa: PLC0415 (imports wait until they are needed, so that `--help` is quick)
-
 from typing import Annotated
 
 import typer

@@ -1,7 +1,5 @@
 """`replicator demo`: a newcomer's first minute."""
 
-# ruff: noqa: PLC0415 (imports wait until they are needed, so that `--help` is quick)
-
 import os
 from typing import Annotated
 

@@ -99,7 +99,7 @@ def _items_in(value: Any, partition_key: str) -> list[Any]:  # noqa: ANN401 (JSO
     match value:
         case list():
             return value
-        case {"Items": list(items)} if partition_key not in value:
+        case {"Items": list(items)}:
             return items
         case {"Item": dict(item)} if partition_key not in value:
             return [item]

@@ -1,7 +1,5 @@
 """`replicator map`: items on stdin, the rows they become on stdout; nothing is connected to."""
 
-# ruff: noqa: PLC0415 (imports wait until they are needed, so that `--help` is quick)
-
 import sys
 from typing import TYPE_CHECKING, Annotated, Any
 

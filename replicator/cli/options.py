@@ -1,7 +1,5 @@
 """Options that many commands share."""
 
-# ruff: noqa: PLC0415 (imports wait until they are needed, so that `--help` is quick)
-
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated

@@ -1,7 +1,5 @@
 """What a command prints: results to stdout, everything else to stderr, and how it ends."""
 
-# ruff: noqa: PLC0415 (imports wait until they are needed, so that `--help` is quick)
-
 import json
 import os
 import sys

@@ -1,7 +1,5 @@
 """`replicator run`: the daemon, or one catch-up for cron, CI and tests."""
 
-# ruff: noqa: PLC0415 (imports wait until they are needed, so that `--help` is quick)
-
 from typing import Annotated
 
 import typer

@@ -1,7 +1,5 @@
 """`replicator version`."""
 
-# ruff: noqa: PLC0415 (imports wait until they are needed, so that `--help` is quick)
-
 from replicator import __version__
 from replicator.cli.options import AsJson
 from replicator.cli.output import print_document, print_line

@@ -160,11 +160,11 @@ class Settings(Group):
         return {name: table.spec(name, self.defaults) for name, table in self.tables.items()}
 
     def source_of(self, name: str) -> SourceSettings:
-        """Where the table of an entry is: its own word, its ARN's region, the source's."""
+        """Where the table of an entry is: as it says itself, else as all do; an ARN has its region."""
         table = self.tables[name]
         place = table.source.below(self.source)
         arn = re.fullmatch(TABLE_ARN, table.table or "")
-        if arn is None or "region" in table.source.model_fields_set:
+        if arn is None:
             return place
         return place.model_copy(update={"region": arn["region"]})
 

@@ -188,7 +188,7 @@ class DynamoDBLeases:
             raise LeaseLost(message) from error
         return _lease(answer["Attributes"])
 
-    async def _call(self, operation: str, method: Callable[..., Any], **arguments: Any) -> Any:
+    async def _call(self, operation: str, method: Callable[..., Any], **arguments: object) -> Any:  # noqa: ANN401 (an answer as the SDK gives it)
         try:
             answer = await method(TableName=self._table, **arguments)
         except (BotoCoreError, ClientError) as error:

@@ -47,7 +47,7 @@ class TargetSpec:
 
     `key` None: the table's own key attributes under their names and types. `columns` None:
     document mode (key columns and `data jsonb`). `rest` names the jsonb column of everything
-    unmapped, None drops it. `when` is the condition as configured: a mapping from path to operators.
+    unmapped, None drops it. `when` is the condition as configured: paths and their operators.
     """
 
     target: str

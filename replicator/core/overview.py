@@ -1,4 +1,4 @@
-"""How a deployment stands, made from what the control schema holds and what a worker knows. Pure."""
+"""How a deployment stands: what the control schema holds and what a worker knows. Pure."""
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping

@@ -1,4 +1,4 @@
-"""A batch becomes a plan: the last change of each key wins, what does not fit is set aside. Pure."""
+"""A batch becomes a plan: the last change of a key wins, what does not fit is set aside. Pure."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence

@@ -1,32 +1,32 @@
-"""The story of the demonstration: start, write, watch, wait, compare, tell, clear away."""
+"""The story of the demonstration: start, write, watch, wait, compare, tell, put away."""
 
 import asyncio
-import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack, ExitStack, contextmanager
+from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
 import asyncpg
 from rich.console import Console
-from rich.text import Text
+from rich.status import Status
 
 from replicator.clock import Clock, SystemClock
-from replicator.demo.comparison import Comparison, Item, Row, compare, read_items, read_rows
+from replicator.demo.comparison import compare, read_items, read_rows
 from replicator.demo.embedded import embedded_dynamodb, embedded_postgres
 from replicator.demo.orders import KEY, Delete, Put, Update, table_definition
 from replicator.demo.replica import (
     ANSWER_SECONDS,
+    CONFIGURATION,
     Place,
     Progress,
     Replica,
     start_daemon,
     usual_port,
 )
-from replicator.demo.report import print_order, print_verdict, richest
+from replicator.demo.report import draw_order, richest, say, say_verdict, say_what_is_next
 from replicator.demo.view import Reading, View, view_for
 from replicator.demo.writer import Writer
 from replicator.engine.waiting import one_failure
@@ -34,7 +34,7 @@ from replicator.errors import ReplicatorError, SinkUnavailable
 from replicator.sources.clients import SourceConnection, open_client
 from replicator.sources.failures import FAILURES, translate
 
-READY_SECONDS = 30.0
+READY_SECONDS = 60.0
 APPLY_SECONDS = 30.0
 LOOK_SECONDS = 0.4
 
@@ -44,11 +44,12 @@ class DaemonNotReady(ReplicatorError):
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """How the writing went. `waited_seconds` None: not all was applied before the deadline."""
+class Watched:
+    """How the writing went."""
 
-    waited_seconds: float | None
     last: Reading
+    in_time: bool
+    """Whether everything was applied before the deadline."""
 
 
 def demonstrate(
@@ -59,14 +60,12 @@ def demonstrate(
     `environment` is the daemon's. Whatever happens, no process and no file is left, but for the
     daemon's log after a failure. ReplicatorError for a part that is missing or did not work.
     """
-    with _directory() as directory:
+    with ExitStack() as stack:
+        busy = console.status("")
+        stack.callback(busy.stop)
+        directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="replicator-")))
         try:
-            with ExitStack() as servers:
-                with console.status("starting PostgreSQL and an emulator of DynamoDB"):
-                    postgres, dynamodb = _start(servers)
-                place = Place(directory, dynamodb, postgres, usual_port())
-                story = _Story(console, place, environment, SystemClock())
-                equal = asyncio.run(story.tell(seconds=seconds, rate=rate))
+            equal = _demonstrate(console, busy, directory, environment, seconds=seconds, rate=rate)
         except ReplicatorError:
             _keep_log(directory, console)
             raise
@@ -75,33 +74,76 @@ def demonstrate(
     return equal
 
 
+def _demonstrate(
+    console: Console,
+    busy: Status,
+    directory: Path,
+    environment: Mapping[str, str],
+    *,
+    seconds: float,
+    rate: float,
+) -> bool:
+    with ExitStack() as servers:
+        busy.update("starting PostgreSQL and an emulator of DynamoDB")
+        busy.start()
+        postgres, dynamodb = _start(servers)
+        place = Place(directory, dynamodb, postgres, usual_port())
+        story = _Story(console, busy, place, environment, SystemClock())
+        return asyncio.run(story.tell(seconds=seconds, rate=rate))
+
+
+def _start(servers: ExitStack) -> tuple[str, str]:
+    """Both servers at once: where PostgreSQL and DynamoDB are."""
+    with ThreadPoolExecutor(2) as starting:
+        postgres = starting.submit(servers.enter_context, embedded_postgres())
+        dynamodb = starting.submit(servers.enter_context, embedded_dynamodb())
+    return postgres.result().dsn, dynamodb.result()
+
+
 class _Story:
     def __init__(
-        self, console: Console, place: Place, environment: Mapping[str, str], clock: Clock
+        self,
+        console: Console,
+        busy: Status,
+        place: Place,
+        environment: Mapping[str, str],
+        clock: Clock,
     ) -> None:
         self._console = console
+        self._busy = busy
         self._place = place
         self._environment = environment
         self._clock = clock
 
     async def tell(self, *, seconds: float, rate: float) -> bool:
+        """From an empty table to the verdict."""
         async with AsyncExitStack() as stack:
-            connection = SourceConnection("us-east-1", self._place.dynamodb)
-            dynamodb = await stack.enter_async_context(open_client("dynamodb", connection))
+            self._busy.update("starting replicator")
+            at = SourceConnection("us-east-1", self._place.dynamodb)
+            dynamodb = await stack.enter_async_context(open_client("dynamodb", at))
             try:
                 await dynamodb.create_table(**table_definition())
             except FAILURES as error:
                 raise translate(error) from error
-            with self._console.status("starting replicator"):
-                replica = await self._start_replica(stack)
+            replica = await self._start_replica(stack)
+            stack.callback(self._say_that_it_ends)  # pushed last: called before anything closes
+            self._busy.stop()
             writer = Writer(dynamodb, self._clock, rate=rate)
             view = view_for(self._console, self._place)
             with view.opened():
-                told = await self._watch(writer, replica, view, seconds)
+                watched = await self._watch(writer, replica, view, seconds)
+            self._say_what_was_written(writer, watched)
             items, rows = await read_items(dynamodb), await read_rows(replica.connection)
             found = compare(items, rows)
-            self._report(writer, told, found, items, rows)
-            return found.equal and told.waited_seconds is not None
+            say_verdict(self._console, found)
+            if found.equal and items:
+                shown = richest(items)
+                self._console.print()
+                key = shown[KEY]["S"]
+                draw_order(self._console, shown, next(row for row in rows if row[KEY] == key))
+                self._console.print()
+                say_what_is_next(self._console, CONFIGURATION)
+            return found.equal and watched.in_time
 
     async def _start_replica(self, stack: AsyncExitStack) -> Replica:
         daemon = start_daemon(self._place, self._environment)
@@ -116,88 +158,64 @@ class _Story:
         deadline = self._clock.monotonic() + READY_SECONDS
         while not await replica.is_ready():
             if self._clock.monotonic() > deadline:
-                message = f"the daemon did not read the stream within {READY_SECONDS:.0f} s"
+                message = f"the daemon has not read the stream within {READY_SECONDS:.0f} s"
                 raise DaemonNotReady(message, remedy="its log says why")
             await asyncio.sleep(LOOK_SECONDS / 4)
         return replica
 
-    async def _watch(self, writer: Writer, replica: Replica, view: View, seconds: float) -> Told:
+    async def _watch(self, writer: Writer, replica: Replica, view: View, seconds: float) -> Watched:
         """Write for so long, then wait until everything has arrived."""
         started = self._clock.monotonic()
-        progress = Progress(0, None)
+        progress = Progress(finished=0, reading=True)
         stopping = asyncio.Event()
         async with one_failure() as tasks:
             writing = tasks.create_task(writer.write(stopping), name="writer")
             while True:
-                # what was written is asked first: applied is then never behind for that reason
-                written, items = writer.written.total(), writer.items
-                ended = writing.done()
+                elapsed = self._clock.monotonic() - started
+                if elapsed >= seconds:
+                    stopping.set()
+                ended = writing.done()  # before counting, or the last one would not be counted
                 progress = await replica.progress() or progress
                 reading = Reading(
-                    elapsed_seconds=self._clock.monotonic() - started,
+                    elapsed_seconds=elapsed,
                     write_seconds=seconds,
-                    written=written,
+                    written=writer.written.total(),
                     applied=progress.finished,
-                    items=items,
+                    items=writer.items,
                     rows=await replica.rows(),
-                    lag_seconds=progress.lag_seconds,
+                    lag_seconds=writer.lag_seconds(progress.finished),
                     latest=tuple(await replica.latest(view.latest)) if view.latest else (),
                 )
                 view.show(reading)
-                waited = reading.elapsed_seconds - seconds
-                if ended and progress.finished >= written:
-                    return Told(waited, reading)
-                if waited > APPLY_SECONDS:
-                    stopping.set()
-                    return Told(None, reading)
-                await asyncio.sleep(LOOK_SECONDS if waited < 0 else LOOK_SECONDS / 4)
-                if self._clock.monotonic() - started >= seconds:
-                    stopping.set()
+                if ended and progress.finished >= reading.written:
+                    return Watched(reading, in_time=True)
+                if elapsed > seconds + APPLY_SECONDS:
+                    return Watched(reading, in_time=False)
+                await asyncio.sleep(LOOK_SECONDS / 4 if stopping.is_set() else LOOK_SECONDS)
 
-    def _report(
-        self, writer: Writer, told: Told, found: Comparison, items: list[Item], rows: list[Row]
-    ) -> None:
+    def _say_what_was_written(self, writer: Writer, watched: Watched) -> None:
         put, updated, deleted = (writer.written[kind] for kind in (Put, Update, Delete))
-        line = (
-            f"{writer.written.total()} changes written in {told.last.write_seconds:.0f} s: "
-            f"{put} orders placed, {updated} updated, {deleted} deleted."
+        last = watched.last
+        say(
+            self._console,
+            f"{last.written} changes in {last.write_seconds:.0f} s: "
+            f"{put} orders placed, {updated} updated, {deleted} deleted.",
         )
-        self._console.print(Text(line), soft_wrap=True)
-        if told.waited_seconds is None:
-            late = f"After {APPLY_SECONDS:.0f} s more only {told.last.applied} were applied."
-            self._console.print(Text(late, "bold red"), soft_wrap=True)
-        print_verdict(self._console, found)
-        if not found.equal:
-            return
-        self._console.print()
-        if items:
-            item = richest(items)
-            print_order(
-                self._console, item, next(row for row in rows if row[KEY] == item[KEY]["S"])
-            )
+        if not watched.in_time:
+            late = f"Only {last.applied} of them were applied {APPLY_SECONDS:.0f} s later."
+            say(self._console, late, "bold red")
 
-
-def _start(stack: ExitStack) -> tuple[str, str]:
-    """Both servers at once: where PostgreSQL and DynamoDB are."""
-    with ThreadPoolExecutor(2) as starting:
-        postgres = starting.submit(stack.enter_context, embedded_postgres())
-        dynamodb = starting.submit(stack.enter_context, embedded_dynamodb())
-    return postgres.result().dsn, dynamodb.result()
-
-
-@contextmanager
-def _directory() -> Iterator[Path]:
-    directory = Path(tempfile.mkdtemp(prefix="replicator-demo-"))
-    try:
-        yield directory
-    finally:
-        shutil.rmtree(directory, ignore_errors=True)
+    def _say_that_it_ends(self) -> None:
+        self._busy.update("putting everything away")
+        self._busy.start()
 
 
 def _keep_log(directory: Path, console: Console) -> None:
     """Save the daemon's log, if it came to one, from a directory that is about to go."""
     log = directory / "replicator.log"
     if log.exists():
-        kept = Path(tempfile.mkdtemp(prefix="replicator-log-")) / log.name
-        shutil.copy(log, kept)
-        console.print(f"The daemon's log: {kept}", soft_wrap=True)
+        with tempfile.NamedTemporaryFile(
+            prefix="replicator-demo-", suffix=".log", delete=False
+        ) as kept:
+            kept.write(log.read_bytes())
+        say(console, f"The daemon's log: {kept.name}")

@@ -96,7 +96,7 @@ def expected_row(item: Item) -> dict[str, Any]:
     row["placed_at"] = datetime.fromisoformat(read["placed_at"])
     row["changed_at"] = EPOCH + timedelta(milliseconds=int(read["changed_at"]))
     row["lines"] = _as_json(read["lines"])
-    row["customer_name"] = customer["name"]
+    row["customer"] = customer["name"]
     row["city"] = customer["address"]["city"]
     row["extra"] = _as_json({name: value for name, value in read.items() if name not in TAKEN})
     return row

@@ -121,11 +121,13 @@ def _order(
     name, city, country = random.choice(CUSTOMERS)
     lines = [(product, random.randint(1, 4)) for product in random.sample(PRODUCTS, 2)]
     total = sum(Decimal(price) * count for (_, _, price), count in lines)
-    rate = Decimal(random.randrange(10**18, 2 * 10**18)).scaleb(-18)  # of that day, unrounded
+    rate = Decimal(random.randrange(10**17, 2 * 10**17)).scaleb(-17)  # of that day, unrounded
     item: dict[str, UniversalAttributeValueTypeDef] = {
         KEY: {"S": order_id},
         "status": {"S": STAGES[0]},
-        "placed_at": {"S": now.astimezone(UTC).isoformat().replace("+00:00", "Z")},
+        "placed_at": {
+            "S": now.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        },
         "changed_at": {"N": _milliseconds(now)},
         "total": {"N": str(DIGITS.multiply(Decimal(total), rate))},
         "gift": {"BOOL": random.random() < 0.3},

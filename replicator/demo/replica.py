@@ -5,7 +5,6 @@ import socket
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +18,13 @@ from replicator.demo.leash import Leashed
 from replicator.demo.orders import TABLE
 from replicator.errors import ReplicatorError, SinkUnavailable
 
+CONFIGURATION = Path(__file__).with_name("replicator.yaml")
 USUAL_PORT = 8080
 ANSWER_SECONDS = aiohttp.ClientTimeout(total=5)
 LAST_LINES = 5
 COUNT = f"select count(*) from public.{TABLE}"  # noqa: S608 (a constant)
 LATEST = f"""
-select order_id, customer_name, status, total, tags
+select order_id, customer, status, total, tags
   from public.{TABLE}
  order by changed_at desc, order_id
  limit $1
@@ -62,17 +62,17 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """What the daemon's pages say. `lag_seconds` None: it does not know yet."""
+    """What the daemon's pages say."""
 
     finished: int
     """Changes that have their outcome."""
-    lag_seconds: float | None
+    reading: bool
+    """Whether it has read the stream at least once."""
 
 
 def start_daemon(place: Place, environment: Mapping[str, str]) -> Leashed:
     """`replicator run --migrate` with a configuration for these servers; the caller closes it."""
-    template = resources.files("replicator.demo").joinpath("replicator.yaml")
-    text = template.read_text(encoding="utf-8")
+    text = CONFIGURATION.read_text(encoding="utf-8")
     for name, value in (
         ("@DYNAMODB@", place.dynamodb),
         ("@POSTGRES@", place.postgres),
@@ -134,9 +134,9 @@ class Replica:
         self.connection = connection
 
     async def is_ready(self) -> bool:
-        """Whether it has read its first page of the stream; DaemonEnded."""
+        """Whether it has begun to read the stream; DaemonEnded."""
         progress = await self.progress()
-        return progress is not None and progress.lag_seconds is not None
+        return progress is not None and progress.reading
 
     async def progress(self) -> Progress | None:
         """What its pages say, None while they do not answer; DaemonEnded."""
@@ -147,8 +147,8 @@ class Replica:
         metrics = await self._get("metrics")
         if status is None or metrics is None:
             return None
-        [table] = status["tables"] or [{}]
-        return Progress(_finished(metrics), table.get("lag_seconds"))
+        reading = any(table["lag_seconds"] is not None for table in status["tables"])
+        return Progress(_finished(metrics), reading)
 
     async def rows(self) -> int:
         """How many rows the target has; SinkUnavailable."""
@@ -160,7 +160,7 @@ class Replica:
     async def latest(self, count: int) -> list[Mapping[str, Any]]:
         """The rows that changed last; SinkUnavailable."""
         try:
-            return list(await self.connection.fetch(LATEST, count))
+            return [dict(row) for row in await self.connection.fetch(LATEST, count)]
         except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
             raise SinkUnavailable(f"the rows cannot be read: {error}") from error
 

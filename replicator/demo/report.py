@@ -1,9 +1,10 @@
 """What is said at the end: whether both sides are equal, one order on both, what to read next."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
 from typing import Any
 
-from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -25,61 +26,70 @@ SIDE_BY_SIDE = (
     ("signature", "signature"),
     ("note", "note"),
     ("lines", "lines"),
-    ("customer", "customer_name"),
+    ("customer", "customer"),
     ("", "city"),
     ("weights", "extra"),
     ("coupon", ""),
 )
 
 
-def print_verdict(console: Console, found: Comparison) -> None:
+def say(console: Console, text: str, style: str = "") -> None:
+    """A sentence: broken between words on a terminal, one line anywhere else."""
+    console.print(Text(text, style), soft_wrap=not console.is_terminal)
+
+
+def say_verdict(console: Console, found: Comparison) -> None:
     """Whether both sides are equal; if not, which orders and what of them."""
     if found.equal:
-        console.print(
-            Text(
-                f"Equal: {found.items} items in DynamoDB, {found.rows} rows in PostgreSQL, "
-                "and not a digit, byte or empty field between them.",
-                "bold green",
-            )
+        sentence = (
+            f"Equal: {found.items} items in DynamoDB, {found.rows} rows in PostgreSQL, "
+            "and not a digit, a byte or an empty field between them."
         )
+        say(console, sentence, "bold green")
         return
-    console.print(
-        Text(
-            f"Not equal: {len(found.differences)} orders differ between "
-            f"{found.items} items in DynamoDB and {found.rows} rows in PostgreSQL.",
-            "bold red",
-        )
+    sentence = (
+        f"Not equal: {found.items} items in DynamoDB, {found.rows} rows in PostgreSQL, "
+        f"{len(found.differences)} orders differ."
     )
+    say(console, sentence, "bold red")
     for difference in found.differences[:NAMED_MAX]:
-        console.print(Text(f"  {difference.key}: {_said(difference)}"))
+        say(console, f"  {difference.key}: {_said(difference)}")
     if len(found.differences) > NAMED_MAX:
-        console.print(f"  and {len(found.differences) - NAMED_MAX} more")
+        say(console, f"  and {len(found.differences) - NAMED_MAX} more")
 
 
-def print_order(console: Console, item: Item, row: Row) -> None:
+def draw_order(console: Console, item: Item, row: Row) -> None:
     """One order as an item and as the row it became."""
     table = Table(
-        box=box.SIMPLE_HEAD,
-        padding=(0, 1),
+        box=None,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
         width=min(console.width, WIDTH_MAX),
         header_style="bold",
-        show_edge=False,
     )
-    table.add_column("the item", width=10, style="dim", no_wrap=True)
-    table.add_column("", width=4, style="dim", no_wrap=True)
-    table.add_column("in DynamoDB", ratio=1, no_wrap=True)
-    table.add_column("its row", width=13, style="dim", no_wrap=True)
-    table.add_column("in PostgreSQL", ratio=1, no_wrap=True)
+    table.add_column("", min_width=10, style="dim", no_wrap=True)
+    table.add_column("", min_width=4, style="dim", no_wrap=True)
+    table.add_column("an item in DynamoDB", ratio=1, no_wrap=True)
+    table.add_column("", min_width=10, style="dim", no_wrap=True)
+    table.add_column("its row in PostgreSQL", ratio=1, no_wrap=True)
     for attribute, column in SIDE_BY_SIDE:
         [(kind, content)] = item.get(attribute, {"": None}).items()
         table.add_row(
-            Text(attribute if kind else ""),
-            Text(kind),
+            attribute if kind else "",
+            kind,
             Text(_content(kind, content)),
-            Text(column),
+            column,
             Text(_value(row[column]) if column else ""),
         )
     console.print(table)
+
+
+def say_what_is_next(console: Console, configuration: Path) -> None:
+    """Where to go from here."""
+    near = configuration.is_relative_to(Path.cwd())
+    shown = configuration.relative_to(Path.cwd()) if near else configuration
+    say(console, f"The daemon ran with {shown}; README.md shows how to write your own.")
+    say(console, "docs/configuration.md has all that it can say, `replicator --help` the commands.")
 
 
 def richest(items: Sequence[Item]) -> Item:
@@ -101,13 +111,13 @@ def _content(kind: str, content: Any) -> str:  # noqa: ANN401 (an attribute is a
     """An attribute's content, legible in one line."""
     match kind:
         case "S":
-            return repr(content)
+            return _one_line(content)
         case "BOOL":
-            return "true" if content else "false"
+            return _truth(content)
         case "B":
             return _hexadecimal(content)
-        case "SS" | "NS" | "BS":
-            return ", ".join(sorted(map(str, content)))
+        case "SS" | "NS":
+            return ", ".join(sorted(content))
         case "M":
             return "{" + ", ".join(_member(name, content[name]) for name in content) + "}"
         case "L":
@@ -124,20 +134,28 @@ def _member(name: str, value: Mapping[str, Any]) -> str:
 
 
 def _value(value: object) -> str:
-    """A column's value, legible in one line, as psql would about print it."""
+    """A column's value, legible in one line, much as psql prints it."""
     match value:
         case None:
             return "NULL"
         case bool():
-            return "true" if value else "false"
+            return _truth(value)
         case bytes():
             return _hexadecimal(value)
         case list():
             return "{" + ", ".join(map(str, value)) + "}"
-        case str():
-            return value.replace("\n", "\\n")
+        case datetime():
+            return value.isoformat(sep=" ", timespec="milliseconds").removesuffix(":00")
         case _:
-            return str(value)
+            return _one_line(str(value))
+
+
+def _one_line(text: str) -> str:
+    return text.replace("\n", "\\n")
+
+
+def _truth(value: object) -> str:
+    return "true" if value else "false"
 
 
 def _hexadecimal(content: Any) -> str:  # noqa: ANN401 (bytes, as two clients wrap them)

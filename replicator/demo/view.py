@@ -1,4 +1,4 @@
-"""What a person sees while orders are written: a calm picture, or lines where there is no terminal."""
+"""What a person sees meanwhile: a calm picture, or lines where there is no terminal."""
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -22,7 +22,7 @@ WIDTH_MAX = 100
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """Both sides at one moment. `lag_seconds` None: not known."""
+    """Both sides at one moment."""
 
     elapsed_seconds: float
     write_seconds: float
@@ -31,7 +31,7 @@ class Reading:
     applied: int
     items: int
     rows: int
-    lag_seconds: float | None
+    lag_seconds: float
     latest: tuple[Mapping[str, Any], ...] = field(default=())
 
     @property
@@ -85,7 +85,7 @@ class Lines:
         self._console.print(
             f"{reading.elapsed_seconds:4.0f} s: {reading.written} changes written, "
             f"{reading.applied} applied, {reading.items} items, {reading.rows} rows, "
-            f"lag {_lag(reading)}",
+            f"lag {reading.lag_seconds:.1f} s",
             soft_wrap=True,
         )
 
@@ -145,7 +145,7 @@ def _sides(reading: Reading) -> RenderableType:
     table.add_column("PostgreSQL", min_width=16)
     table.add_row("changes", f"{reading.written:>6} written", f"{reading.applied:>6} applied")
     table.add_row("orders", f"{reading.items:>6} items", f"{reading.rows:>6} rows")
-    table.add_row("lag", "", f"{_lag(reading):>6}")
+    table.add_row("lag", "", f"{reading.lag_seconds:>6.1f} s")
     return table
 
 
@@ -159,14 +159,14 @@ def _rows(rows: tuple[Mapping[str, Any], ...], *, room: int, width: int) -> Rend
         show_edge=False,
     )
     table.add_column("order_id", width=8, no_wrap=True)
-    table.add_column("customer_name", width=14, no_wrap=True)
+    table.add_column("customer", width=14, no_wrap=True)
     table.add_column("status", width=9, no_wrap=True)
     table.add_column("total", width=25, no_wrap=True, justify="right")
     table.add_column("tags", ratio=1, no_wrap=True)
     for row in rows[:room]:
         table.add_row(
             Text(row["order_id"]),
-            Text(row["customer_name"]),
+            Text(row["customer"]),
             Text(row["status"]),
             Text(str(row["total"])),
             Text(", ".join(row["tags"])),
@@ -184,7 +184,3 @@ def _addresses(place: Place) -> tuple[tuple[str, str], ...]:
         ("DynamoDB", place.dynamodb),
         ("log", str(place.log)),
     )
-
-
-def _lag(reading: Reading) -> str:
-    return "not known yet" if reading.lag_seconds is None else f"{reading.lag_seconds:.1f} s"

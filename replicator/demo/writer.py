@@ -24,11 +24,21 @@ class Writer:
         self._rate = rate
         self._shop = Shop(Random())
         self.written: Counter[type[Change]] = Counter()
+        self._written_at: list[float] = []
 
     @property
     def items(self) -> int:
         """How many orders DynamoDB holds, give or take the one that is being written."""
         return self._shop.orders
+
+    def lag_seconds(self, finished: int) -> float:
+        """The age of the oldest change that is not among the first so many; 0 without one.
+
+        The daemon's own lag counts from creation times, which are whole seconds.
+        """
+        if finished >= len(self._written_at):
+            return 0.0
+        return self._clock.monotonic() - self._written_at[finished]
 
     async def write(self, stopping: asyncio.Event) -> None:
         """Write until asked to stop; SourceUnavailable when DynamoDB does not answer."""
@@ -40,7 +50,8 @@ class Writer:
             except FAILURES as error:
                 raise translate(error) from error
             self.written[type(change)] += 1
-            due = started + self.written.total() / self._rate
+            self._written_at.append(self._clock.monotonic())
+            due = started + len(self._written_at) / self._rate
             await stopped_within(stopping, due - self._clock.monotonic())
 
     async def _make(self, change: Change) -> None:

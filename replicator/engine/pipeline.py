@@ -114,7 +114,14 @@ class Pipeline:
         )
         started = self._clock.monotonic()
         rows = await self._apply_patiently(plan, batch, claim, advance, stopping)
-        self._report(plan, batch, claim, rows, self._clock.monotonic() - started, created_at)
+        self._report(
+            plan,
+            batch,
+            claim,
+            rows=rows,
+            apply_seconds=self._clock.monotonic() - started,
+            created_at=created_at,
+        )
         return replace(
             claim,
             position=advance.position,
@@ -125,12 +132,7 @@ class Pipeline:
         )
 
     async def _apply_patiently(
-        self,
-        plan: WritePlan,
-        batch: Batch,
-        claim: Claim,
-        advance: Advance,
-        stopping: asyncio.Event,
+        self, plan: WritePlan, batch: Batch, claim: Claim, advance: Advance, stopping: asyncio.Event
     ) -> dict[tuple[str, Operation], int]:
         backoff = Backoff(base=0.05, cap=5.0)
         while True:
@@ -148,6 +150,7 @@ class Pipeline:
         plan: WritePlan,
         batch: Batch,
         claim: Claim,
+        *,
         rows: dict[tuple[str, Operation], int],
         apply_seconds: float,
         created_at: float | None,

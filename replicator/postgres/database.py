@@ -39,7 +39,7 @@ class Database:
             settings = replace(settings, application_name=self.session_name(worker_id))
         self.settings = settings
         self._pool_size = pool_size
-        self._pool: "asyncpg.Pool[asyncpg.Record] | None" = None
+        self._pool: asyncpg.Pool[asyncpg.Record] | None = None
         self._opening = asyncio.Lock()
         self._statement_seconds_max = settings.statement_timeout_seconds + 5.0
 
@@ -86,7 +86,7 @@ class Database:
             await self._limit(connection)
             yield connection
 
-    async def fetch_one(self, connection: Session, text: str, *values: Any) -> Any:
+    async def fetch_one(self, connection: Session, text: str, *values: object) -> Any:  # noqa: ANN401 (a row as asyncpg gives it)
         """One statement that commits by itself; its only row."""
         if self.settings.pooler == "none":
             return await connection.fetchrow(text, *values)

@@ -50,14 +50,36 @@ update {schema}.gap
    set state = 'accepted', closed_at = now(), closed_by = $3, closed_why = $4
  where deployment = $1 and source = $2 and state = 'open'
    and ($5::bigint is null or id = $5)
-returning stream_arn, shard_id
+returning id, stream_arn, shard_id
 """
 
 REOPEN_SHARD = """
--- Whatever of it can still be read is read; what cannot ends it.
+-- Whatever of it can still be read is read; what cannot ends it. What an older stream still holds
+-- is older than rows that the newer one may have written: it is never read again.
 update {schema}.shard
-   set state = 'waiting', gap_accepted_at = now(), epoch = epoch + 1
+   set state = case when older.stream then 'gap' else 'waiting' end,
+       done_at = case when older.stream then now() end,
+       gap_accepted_at = now(),
+       epoch = epoch + 1
+  from (select exists (
+          select from {schema}.generation own
+            join {schema}.generation newer
+              on (newer.deployment, newer.source) = (own.deployment, own.source)
+             and (newer.label_at, newer.stream_arn) > (own.label_at, own.stream_arn)
+           where (own.deployment, own.stream_arn) = ($1, $2)) as stream) as older
  where deployment = $1 and stream_arn = $2 and shard_id = $3 and state = 'gap'
+"""
+
+ACCEPT_OLDER_STREAMS = """
+-- The gap before a new stream is the end of what the older ones left unread.
+update {schema}.shard as s
+   set gap_accepted_at = coalesce(s.gap_accepted_at, now()),
+       done_at = coalesce(s.done_at, now())
+  from {schema}.generation older, {schema}.generation newer
+ where s.deployment = $1 and s.source = $2 and s.state = 'gap'
+   and (older.deployment, older.source, older.stream_arn) = ($1, $2, s.stream_arn)
+   and (newer.deployment, newer.source, newer.stream_arn) = ($1, $2, $3)
+   and (older.label_at, older.stream_arn) < (newer.label_at, newer.stream_arn)
 """
 
 CLOSE_GONE_SHARD = """
@@ -82,15 +104,6 @@ OPEN_DEAD_LETTERS = """
 select count(*) from {schema}.dead_letter
  where deployment = $1 and source = $2 and state = 'open'
 """
-
-FORGET = (
-    "delete from {schema}.shard where deployment = $1 and source = $2",
-    "delete from {schema}.gap where deployment = $1 and source = $2",
-    "delete from {schema}.generation where deployment = $1 and source = $2",
-    "delete from {schema}.target_claim where deployment = $1 and source = $2",
-    "delete from {schema}.dead_letter where deployment = $1 and source = $2",
-    "delete from {schema}.table_state where deployment = $1 and source = $2",
-)
 
 
 class Incidents:
@@ -130,12 +143,20 @@ class Incidents:
                 self._sql(ACCEPT_GAPS), self._deployment, source, who, why, gap_id
             )
             for gap in gaps:
+                stream_arn, shard_id = gap["stream_arn"], gap["shard_id"]
+                if shard_id is None:
+                    await connection.execute(
+                        self._sql(ACCEPT_OLDER_STREAMS), self._deployment, source, stream_arn
+                    )
+                else:
+                    await connection.execute(
+                        self._sql(REOPEN_SHARD), self._deployment, stream_arn, shard_id
+                    )
+            if gaps:
+                numbers = ", ".join(str(gap["id"]) for gap in gaps)
                 await connection.execute(
-                    self._sql(REOPEN_SHARD), self._deployment, gap["stream_arn"], gap["shard_id"]
+                    self._sql(ACTION), self._deployment, source, "accept gap", who, why, numbers
                 )
-            await connection.execute(
-                self._sql(ACTION), self._deployment, source, "accept gap", who, why, None
-            )
         return len(gaps)
 
     async def close_gone_shard(self, stream_arn: str, shard_id: str) -> None:
@@ -157,7 +178,7 @@ class Incidents:
                 await connection.fetchval(self._sql(OPEN_DEAD_LETTERS), self._deployment, source)
             )
 
-    async def set_paused(self, source: str, *, paused: bool, who: str, why: str) -> None:
+    async def set_paused(self, source: str, *, paused: bool, who: str, why: str | None) -> None:
         """Pause a table, or let it go on; resuming also lifts a halt."""
         verb = "pause" if paused else "resume"
         async with self._database.transaction(f"{verb} of a table") as connection:
@@ -170,15 +191,6 @@ class Incidents:
             await connection.execute(self._sql(RAISE_EPOCHS), self._deployment, source)
             await connection.execute(
                 self._sql(ACTION), self._deployment, source, verb, who, why, None
-            )
-
-    async def forget(self, source: str, *, who: str, why: str) -> None:
-        """Drop every position, gap, dead letter and claim of a table; target tables stay."""
-        async with self._database.transaction("forgetting a table") as connection:
-            for text in FORGET:
-                await connection.execute(self._sql(text), self._deployment, source)
-            await connection.execute(
-                self._sql(ACTION), self._deployment, source, "forget", who, why, None
             )
 
     async def gaps(self) -> list[GapFacts]:

@@ -50,6 +50,8 @@ DELETE = """
      where {key_matches}
  returning 1)"""
 
+DELETED = "(select count(*) from delete_{number}) as deleted_{number}"
+
 SOFT_DELETE = """
 {name} as (
     update {table} as t
@@ -135,7 +137,7 @@ class BatchStatements:
                 parts.append(sql.upsert(f"upsert_{number}", parameters))
             if target.deletes:
                 parts.append(sql.delete(f"delete_{number}", parameters))
-                counts.append(f"(select count(*) from delete_{number}) as deleted_{number}")
+                counts.append(DELETED.format(number=number))
             if target.soft_deletes:
                 parts.append(sql.soft_delete(f"soft_delete_{number}", parameters))
         if shape.dead_letters:

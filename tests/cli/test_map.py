@@ -231,6 +231,15 @@ def test_the_type_of_a_key_attribute_is_that_of_the_items_where_no_column_tells(
     assert (row["order_id"], row["line"]) == (10, "AAE=")
 
 
+def test_a_key_that_is_not_of_the_declared_type_rejects_its_item(replicator):
+    configuration = MAPPED.replace("{from: pk}", "{from: pk, type: bigint}")
+
+    code, lines, _ = replicator(configuration, json.dumps(ITEM))
+
+    assert code == 1
+    assert "attribute 'pk', column 'order_id'" in json.loads(lines[0])["rejected"]
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

@@ -61,6 +61,12 @@ def test_a_whole_group_can_be_said_and_its_single_keys_win(configured):
     assert (settings.http.host, settings.http.port) == ("there", 1)
 
 
+def test_a_group_that_is_said_in_part_leaves_the_rest_of_the_file(configured):
+    settings = configured(REPLICATOR_HTTP="{port: 2}")
+
+    assert (settings.http.host, settings.http.port) == ("0.0.0.0", 2)  # noqa: S104
+
+
 def test_an_empty_variable_means_null(configured):
     settings = configured(REPLICATOR_TARGET__DSN="", REPLICATOR_HTTP="")
 

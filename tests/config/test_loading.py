@@ -298,6 +298,13 @@ tables:
     assert [line for line, _ in found] == ["2", "5", "6"]
 
 
+def test_a_name_that_no_table_can_have_needs_the_table_s_own(configured, mistakes_of):
+    short = MINIMAL.replace("orders:\n", "o:\n")
+
+    assert mistakes_of(short) == [("3", "('o',) cannot be the name of a DynamoDB table")]
+    assert configured(short + "    table: orders\n").table_specs()["o"].table == "orders"
+
+
 def test_an_arn_and_a_region_that_differ_are_refused(mistakes_of):
     found = mistakes_of("""\
 deployment: payments-test

@@ -9,7 +9,9 @@ from typing import Any
 from tests.support.oracle import Column, Item, Target
 from tests.support.random_items import RandomItems, Value, keys
 
-LANES = 6
+LANES = 4
+ROUND_MAX = 20
+"""Writes in one request; DynamoDB takes 25."""
 COLUMNS = (
     Column.of("change", "bigint"),
     Column.of("amount", "numeric"),
@@ -85,30 +87,52 @@ class Traffic:
             await asyncio.sleep(pause_seconds)
 
     async def _lane(self, lane: int, random: RandomItems, goal: int) -> None:
-        while self.written < goal:
-            index = random.random.randrange(lane, len(self._keys), LANES)
-            key = random.random.choice(self._keys[index])
-            chance = random.random.random()
-            if chance < 0.2:
-                await self._delete(index, key)
-            elif chance < 0.4:
-                await self._update(index, key, random)
+        indexes = range(lane, len(self._keys), LANES)
+        while (left := goal - self.written) > 0:
+            size = min(left, random.random.randint(1, ROUND_MAX), len(indexes))
+            chosen = random.random.sample(indexes, size)
+            if random.random.random() < 0.3:
+                await self._update(chosen[0], random)
             else:
-                await self._put(index, key, random)
+                await self._write_together(chosen, random)
 
-    async def _put(self, index: int, key: Item, random: RandomItems) -> None:
-        event = "modify" if index in self._present else "insert"
-        item = {**random.named_values(random.random.randint(0, 4)), **self._mapped(random), **key}
-        self.records[event] += 1
-        await self._client.put_item(TableName=self._table, Item=item)
-        self._changed(index, item)
+    async def _write_together(self, indexes: list[int], random: RandomItems) -> None:
+        """Puts and deletes of different items in one request."""
+        requests: list[dict[str, Any]] = []
+        puts: list[tuple[int, Item]] = []
+        deletes: list[int] = []
+        for index in indexes:
+            if index in self._present and random.random.random() < 0.25:
+                deletes.append(index)
+                requests.append({"DeleteRequest": {"Key": self._keys[index][0]}})
+                continue
+            item = self._item(random.random.choice(self._keys[index]), random)
+            puts.append((index, item))
+            requests.append({"PutRequest": {"Item": item}})
+        self._count(deletes, puts)
+        answer = await self._client.batch_write_item(RequestItems={self._table: requests})
+        assert not answer["UnprocessedItems"]
+        for index, item in puts:
+            self._changed(index, item)
+        for index in deletes:
+            self._present.discard(index)
+            for target in self.targets:
+                target.delete(self._keys[index][0])
 
-    async def _update(self, index: int, key: Item, random: RandomItems) -> None:
-        event = "modify" if index in self._present else "insert"
-        self.records[event] += 1
+    def _count(self, deletes: list[int], puts: list[tuple[int, Item]]) -> None:
+        self.records["remove"] += len(deletes)
+        for index, _ in puts:
+            self.records["modify" if index in self._present else "insert"] += 1
+
+    def _item(self, key: Item, random: RandomItems) -> Item:
+        others = random.named_values(random.random.randint(0, 4))
+        return {**others, **self._mapped(random), **key}
+
+    async def _update(self, index: int, random: RandomItems) -> None:
+        self.records["modify" if index in self._present else "insert"] += 1
         answer = await self._client.update_item(
             TableName=self._table,
-            Key=key,
+            Key=self._keys[index][0],
             UpdateExpression="set #change = :change, #some = :some remove #label, #doc",
             ExpressionAttributeNames={
                 "#change": "change",
@@ -120,15 +144,6 @@ class Traffic:
             ReturnValues="ALL_NEW",
         )
         self._changed(index, answer["Attributes"])
-
-    async def _delete(self, index: int, key: Item) -> None:
-        if index not in self._present:
-            return
-        self.records["remove"] += 1
-        await self._client.delete_item(TableName=self._table, Key=key)
-        self._present.discard(index)
-        for target in self.targets:
-            target.delete(key)
 
     def _changed(self, index: int, item: Item) -> None:
         self._present.add(index)

@@ -165,7 +165,10 @@ def _bigint(raw: str) -> int:
 def _epoch_ms(raw: str) -> datetime:
     if "." in number_text(raw):
         raise DoesNotFit("fractions of a millisecond are not made by these tests")
-    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=int(Decimal(raw)))
+    try:
+        return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=int(Decimal(raw)))
+    except OverflowError as error:
+        raise DoesNotFit("years have four digits") from error
 
 
 def _array(value: Value, element: str) -> list[Any]:

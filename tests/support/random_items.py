@@ -55,7 +55,10 @@ NAMES = (
     *("\\", "{", "}", ",", "$1", ":x", "#n", "data", "extra", "select", "ctid", "日本語", "🦀"),
     *("A\u030a", "\u00c5", "new\nline", "\x01", "n" * 64, "n" * 300),
 )
-LONGEST_NAME = "k" * 65535
+LONG_NAME = "k" * 50_000
+"""DynamoDB takes 65,535 bytes; DynamoDB Local fails beyond some 60,000."""
+TINY = f"0.{'0' * 129}1"
+HUGE = f"999{'0' * 123}"
 DEEPEST = 31
 """Levels below a top-level attribute: DynamoDB takes 32 in all."""
 
@@ -91,10 +94,10 @@ class RandomItems:
         return self.random.randbytes(self.random.randint(0, 60))
 
     def name(self) -> str:
-        """An attribute's name; one of 64 KB comes once in a while."""
+        """An attribute's name; a very long one comes once in a while."""
         chance = self.random.random()
-        if chance < 0.002:
-            return LONGEST_NAME
+        if chance < 0.001:
+            return LONG_NAME
         if chance < 0.5:
             return self.random.choice(NAMES)
         return "".join(self.random.choices(string.ascii_letters, k=self.random.randint(1, 12)))
@@ -158,7 +161,10 @@ class RandomItems:
 
 
 def keys(count: int, key: Mapping[str, str], seed: int) -> list[list[Item]]:
-    """`count` different keys, each in all the forms that DynamoDB takes for one and the same."""
+    """`count` different keys, each in all the forms that a put takes for one and the same.
+
+    The first is canonical: ministack finds nothing under another.
+    """
     random = RandomItems(seed)
     found: dict[tuple[Any, ...], list[Item]] = {}
     while len(found) < count:
@@ -183,7 +189,7 @@ def _key_part(random: RandomItems, kind: str) -> tuple[Any, list[Any]]:
         case "N":
             number = random.random.randint(-999, 999)
             if number % 3 == 0:
-                edge = random.random.choice(("1E-130", "9.99E125", "0.5", "-12345678901234567890"))
+                edge = random.random.choice((TINY, HUGE, "0.5", "-12345678901234567890"))
                 return edge, [edge]
             return number, [str(number), f"{number}.0", f"{number}e0", f"{number}.00"]
         case _:

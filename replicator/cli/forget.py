@@ -1,0 +1,106 @@
+"""`replicator forget`: drop all that is known of a table, so that it can start anew."""
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from replicator.cli.by_hand import Who, Why, this_user
+from replicator.cli.options import ConfigFile, TableName, load_settings
+from replicator.cli.output import print_line, print_note
+from replicator.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from replicator.app.forgetting import Known
+    from replicator.config.settings import Settings
+
+Yes = Annotated[
+    bool, typer.Option("--yes", help="Do not ask; needed where nobody is at a terminal.")
+]
+
+
+def forget(
+    *,
+    table: TableName,
+    yes: Yes = False,
+    why: Why = None,
+    who: Who = None,
+    config: ConfigFile = None,
+) -> None:
+    """Drop a table's positions, gaps, dead letters, claims of targets and leases.
+
+    The only command that drops positions. Target tables and their rows stay. Refused while
+    workers work on the table: pause it first. After `migrate`, the table starts anew as its
+    `initial_load` says: changes that are in the stream no more are not applied again. Nothing is
+    dropped when DynamoDB cannot be reached. Who did it and why is recorded.
+
+    Example: replicator forget --table orders --why "starts anew in another database"
+    """
+    import asyncio
+
+    from replicator.monitoring.logs import configure_logs
+
+    settings = load_settings(config)
+    configure_logs(level=settings.log.level, format=settings.log.format)
+    asyncio.run(_forget(settings, table, yes=yes, who=who or this_user(), why=why))
+
+
+async def _forget(
+    settings: "Settings", table: str, *, yes: bool, who: str, why: str | None
+) -> None:
+    from replicator.app.by_hand import control_database, registered_tables, require_known
+    from replicator.app.forgetting import forget, lease_table, look
+
+    async with control_database(settings) as database, lease_table(settings) as leases:
+        registered = await registered_tables(database)
+        require_known(table, settings, registered)
+        known = await look(settings, database, leases, table)
+        if table not in registered and known.nothing:
+            print_line(f"nothing of {table} is on record: there is nothing to forget")
+            return
+        if not yes:
+            _ask(table, known)
+        record = await forget(database, leases, table, known, who=who, why=why)
+    print_line(f"forgot {table}: {_amounts(known)}")
+    for target in record.targets:
+        print_line(f"  the rows in {target} stay as they are")
+    _print_next(settings, table)
+
+
+def _ask(table: str, known: "Known") -> None:
+    if not sys.stdin.isatty():
+        message = "nobody is at a terminal to confirm this; nothing was dropped"
+        raise ConfigurationError(message, remedy="say --yes")
+    print_note(f"This drops of {table}: {_amounts(known)}.")
+    print_note("It cannot be taken back: where the table was is not known any more.")
+    if not typer.confirm(f"Forget {table}?", err=True):
+        print_note("nothing was dropped")
+        raise typer.Exit(2)
+
+
+def _amounts(known: "Known") -> str:
+    record = known.record
+    return ", ".join(
+        [
+            _counted(record.positions, "position"),
+            _counted(record.gaps, "gap"),
+            _counted(record.dead_letters, "dead letter"),
+            _counted(len(record.targets), "claimed target"),
+            _counted(len(known.leases), "lease"),
+        ]
+    )
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def _print_next(settings: "Settings", table: str) -> None:
+    if table not in settings.tables:
+        print_line("It is not in the configuration, so nothing more happens.")
+        return
+    load = settings.table_specs()[table].initial_load
+    print_line("To start it anew:")
+    print_line("  replicator migrate    registers it again")
+    print_line(f"  replicator run        loads it as `initial_load: {load}` says;")
+    print_line("                        workers that run already begin by themselves")

@@ -1,0 +1,164 @@
+"""`replicator gaps`: places where changes may be lost, and the word that lets the table go on."""
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from replicator.cli.by_hand import RequiredWhy, Who, this_user
+from replicator.cli.options import AsJson, ConfigFile, TableName, load_settings
+from replicator.cli.output import print_document, print_line, print_table, printable
+from replicator.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from replicator.config.settings import Settings
+    from replicator.core.shards import GapFacts, TableFacts
+
+ID_MAX = 2**63 - 1
+
+app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="Show where changes may be lost, and accept it.",
+)
+
+AnyTable = Annotated[
+    str | None,
+    typer.Option("--table", metavar="NAME", help="Only this table.", show_default=False),
+]
+GapId = Annotated[
+    int | None,
+    typer.Option(
+        "--id", metavar="N", min=1, max=ID_MAX, help="Only this gap. Default: all of the table."
+    ),
+]
+
+
+@app.command("list")
+def list_gaps(
+    *, table: AnyTable = None, as_json: AsJson = False, config: ConfigFile = None
+) -> None:
+    """Show the open gaps, oldest first.
+
+    `certain`: unread changes were seen before they were trimmed. `possible`: nobody can tell.
+    A table with an open gap is stopped.
+
+    Example: replicator gaps list --table orders
+    """
+    import asyncio
+
+    gaps = asyncio.run(_list(load_settings(config), table))
+    if as_json:
+        print_document({"gaps": [_document(gap) for gap in gaps]})
+    elif not gaps:
+        print_line("no open gaps")
+    else:
+        _print(gaps)
+
+
+@app.command()
+def accept(
+    *,
+    table: TableName,
+    why: RequiredWhy,
+    gap_id: GapId = None,
+    who: Who = None,
+    config: ConfigFile = None,
+) -> None:
+    """Accept that what fell into a table's gaps is lost, and let the table go on.
+
+    Whatever the stream still holds is then read. Rows of items that changed in the gap differ
+    from the source until the items change again, or the table is loaded anew. Who accepted it
+    and why is recorded.
+
+    Example: replicator gaps accept --table orders --why "only test data was written that day"
+    """
+    import asyncio
+
+    settings = load_settings(config)
+    accepted, after = asyncio.run(_accept(settings, table, who or this_user(), why, gap_id))
+    if not accepted:
+        print_line(f"{table} has no open gap")
+        return
+    for gap in accepted:
+        print_line(f"accepted gap {gap.id} of {table} ({gap.kind}, {_where(gap)})")
+        print_line(f"  {printable(gap.detail)}")
+    print_line("Rows of items that changed in it differ from the source until the items change")
+    print_line("again, or the table is loaded anew.")
+    _print_next(after)
+
+
+async def _list(settings: "Settings", table: str | None) -> "list[GapFacts]":
+    from replicator.app.by_hand import control_database, registered_tables, require_known
+    from replicator.postgres.incidents import Incidents
+
+    async with control_database(settings) as database:
+        if table is not None:
+            require_known(table, settings, await registered_tables(database))
+        gaps = await Incidents(database).gaps()
+    return [gap for gap in gaps if table in (None, gap.source)]
+
+
+async def _accept(
+    settings: "Settings", table: str, who: str, why: str, gap_id: int | None
+) -> "tuple[list[GapFacts], TableFacts]":
+    from replicator.app.by_hand import control_database, registered_tables, require_registered
+    from replicator.postgres.incidents import Incidents
+
+    async with control_database(settings) as database:
+        before = require_registered(table, settings, await registered_tables(database))
+        chosen = [gap for gap in before.gaps if gap_id in (None, gap.id)]
+        if gap_id is not None and not chosen:
+            message = f"table {table!r} has no open gap {gap_id}"
+            there = ", ".join(str(gap.id) for gap in before.gaps) or "none"
+            raise ConfigurationError(message, remedy=f"its open gaps: {there}")
+        for gap in chosen:  # each by its number: one that appears meanwhile was not seen
+            await Incidents(database).accept_gaps(table, who=who, why=why, gap_id=gap.id)
+        after = (await registered_tables(database))[table]
+    return chosen, after
+
+
+def _print(gaps: "list[GapFacts]") -> None:
+    from replicator.cli.durations import in_utc
+
+    print_table(
+        ("ID", "TABLE", "KIND", "FOUND", "WHERE"),
+        [[str(gap.id), gap.source, gap.kind, in_utc(gap.found_at), _where(gap)] for gap in gaps],
+    )
+    print_line("")
+    for gap in gaps:
+        print_line(f"gap {gap.id}: {printable(gap.detail)}")
+    print_line("")
+    print_line("A table goes on when its gaps are accepted:")
+    for source in sorted({gap.source for gap in gaps}):
+        print_line(f"  replicator gaps accept --table {source} --why ...")
+
+
+def _print_next(after: "TableFacts") -> None:
+    if after.gaps:
+        numbers = ", ".join(str(gap.id) for gap in after.gaps)
+        print_line(f"It stays stopped: still open are the gaps {numbers}.")
+    elif after.halted:
+        print_line("It stays stopped, because it is halted:")
+        print_line(f"  replicator resume --table {after.source}")
+    elif after.paused:
+        print_line("It stays stopped, because it is paused:")
+        print_line(f"  replicator resume --table {after.source}")
+    else:
+        print_line("Workers go on within a few seconds, with the oldest change that is left.")
+
+
+def _where(gap: "GapFacts") -> str:
+    return gap.shard_id if gap.shard_id is not None else "between two streams"
+
+
+def _document(gap: "GapFacts") -> dict[str, Any]:
+    return {
+        "id": gap.id,
+        "source": gap.source,
+        "stream_arn": gap.stream_arn,
+        "shard_id": gap.shard_id,
+        "kind": gap.kind,
+        "detail": gap.detail,
+        "found_at": gap.found_at,
+        "remedy": f"replicator gaps accept --table {gap.source}",
+    }

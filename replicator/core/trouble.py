@@ -1,0 +1,109 @@
+"""What is wrong with a deployment, the worst first, and which command mends it. Pure."""
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, replace
+from enum import IntEnum
+
+from replicator.core.status import Status, TableStatus
+
+LIVING_SECONDS = 60.0
+HEADROOM_SECONDS_MIN = 6 * 3600.0
+"""With less than this left, a person should look at it today."""
+
+
+class Severity(IntEnum):
+    """How soon somebody must act; the lowest number first."""
+
+    STOPPED = 1
+    LOSING = 2
+    IDLE = 3
+    ASIDE = 4
+    NOTE = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """`where`: a table, or `workers`. `remedy`: a command, or what to do in words."""
+
+    severity: Severity
+    where: str
+    what: str
+    remedy: str
+
+
+def with_configured(status: Status, configured: Iterable[str]) -> Status:
+    """The status with the tables that are only in the configuration, and a word on the others.
+
+    What is configured and not registered is stopped: nothing of it is replicated until somebody
+    runs `migrate`. What is registered and not configured keeps its positions until `forget`.
+    """
+    names = set(configured)
+    registered = {table.source for table in status.tables}
+    tables = [table if table.source in names else _left_behind(table) for table in status.tables]
+    return replace(status, tables=(*map(_unregistered, sorted(names - registered)), *tables))
+
+
+def troubles(status: Status) -> list[Trouble]:
+    """Everything a person should know of, the worst first."""
+    found = [*_workers(status)]
+    for table in status.tables:
+        found += _table(table)
+    return sorted(found, key=lambda trouble: (trouble.severity, trouble.where))
+
+
+def _table(table: TableStatus) -> Iterable[Trouble]:
+    if table.reason is not None:
+        stopped = table.state in ("halted", "gap", "paused")
+        severity = Severity.STOPPED if stopped else Severity.NOTE
+        yield Trouble(severity, table.source, table.reason, table.remedy or "")
+    headroom = table.retention_headroom_seconds
+    if headroom is not None and headroom < HEADROOM_SECONDS_MIN and table.state != "gap":
+        left = f"in {headroom / 3600:.1f} h" if headroom else "now"
+        what = f"the oldest change that may be unread leaves the stream {left}"
+        yield Trouble(Severity.LOSING, table.source, what, "let it be read before that")
+    letters = sum(table.dead_letters.values())
+    if letters:
+        what = f"{letters} dead letter{'s' * (letters > 1)}"
+        remedy = f"replicator dead-letters list --table {table.source}"
+        yield Trouble(Severity.ASIDE, table.source, what, remedy)
+    if table.drift:
+        named = _named(table.drift)
+        what = f"attributes that no column and no `rest` takes: {named}"
+        yield Trouble(Severity.NOTE, table.source, what, "map them, or say `rest`")
+
+
+def _workers(status: Status) -> Iterable[Trouble]:
+    living = [worker for worker in status.workers if worker.seen_seconds_ago < LIVING_SECONDS]
+    if not living and any(table.stream_arn is not None for table in status.tables):
+        what = f"none was seen within the last {LIVING_SECONDS:g} s"
+        yield Trouble(Severity.IDLE, "workers", what, "replicator run")
+
+
+def _named(names: Collection[str], *, shown_max: int = 5) -> str:
+    shown = sorted(names)[:shown_max]
+    more = len(names) - len(shown)
+    return ", ".join(shown) + (f" and {more} more" if more else "")
+
+
+def _unregistered(source: str) -> TableStatus:
+    return TableStatus(
+        source=source,
+        stream_arn=None,
+        state="halted",
+        lag_seconds=None,
+        retention_headroom_seconds=None,
+        poll_age_seconds=None,
+        shards={},
+        dead_letters={},
+        reason="in the configuration, but not registered yet: nothing of it is replicated",
+        remedy="replicator migrate",
+    )
+
+
+def _left_behind(table: TableStatus) -> TableStatus:
+    reason = "not in the configuration any more: its positions stay until it is forgotten"
+    return replace(
+        table,
+        reason=reason if table.reason is None else f"{table.reason}; {reason}",
+        remedy=table.remedy or f"replicator forget --table {table.source}",
+    )

@@ -1,0 +1,158 @@
+"""Every example of docs/mapping.md, run through the loader, the mapping and the planner."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from replicator.cli.output import encode
+from replicator.cli.rows import row_document
+from replicator.config.loading import load
+from replicator.core.attributes import decode_image
+from replicator.core.mapping import TableMapping, compile_table
+from replicator.core.mapping_spec import KeyType, SourceKey
+from replicator.core.plan import TargetWrites, WritePlan, plan_batch
+from replicator.core.records import Event, StreamRecord
+from replicator.errors import ConfigurationError, Rejected
+from tests.docs.blocks import ROOT, blocks
+
+PAGE = ROOT / "docs/mapping.md"
+FRAME = "version: 1\ndeployment: docs\n"
+KEY_NAMES = ("pk", "sk")  # as the page says
+KEY_TYPES: tuple[KeyType, ...] = ("S", "N", "B")
+OUTCOMES = {"json row", "json rows", "text rejected", "json writes", "text because"}
+GIVEN = {"yaml mapping", "json item", "json changes", "yaml refused"}
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A mapping, what comes in, and what the page says becomes of it."""
+
+    heading: str
+    mapping: str
+    given: str
+    outcome: str
+    says: str
+
+
+def examples() -> Iterator[Example]:
+    mapping = given = ""
+    for block in blocks(PAGE):
+        if block.info in {"yaml mapping", "yaml refused"}:
+            mapping = block.text
+        elif block.info in GIVEN:
+            given = block.text
+        elif block.info in OUTCOMES:
+            yield Example(block.heading, mapping, given, block.info, block.text)
+
+
+def named(example: Example) -> str:
+    return f"{example.heading}-{example.outcome.split()[1]}"
+
+
+def compiled(mapping: str, directory: Path, keys: dict[str, KeyType]) -> TableMapping:
+    path = directory / "replicator.yaml"
+    path.write_text(FRAME + mapping, encoding="utf-8")
+    [spec] = load(path, {}).table_specs().values()
+    return compile_table(spec, SourceKey(tuple(keys.items())))
+
+
+def key_of(item: dict[str, Any]) -> dict[str, Any]:
+    return {name: item[name] for name in KEY_NAMES if name in item}
+
+
+def key_types(items: list[dict[str, Any]]) -> dict[str, KeyType]:
+    return {
+        name: next(kind for kind in KEY_TYPES if kind in value)
+        for item in items
+        for name, value in key_of(item).items()
+    }
+
+
+def exactly(text: str) -> Any:
+    """JSON with every digit."""
+    return json.loads(text, parse_int=Decimal, parse_float=Decimal)
+
+
+def rows(mapping: TableMapping, item: dict[str, Any]) -> dict[str, Any]:
+    image, keys = decode_image(json.dumps(item).encode()), key_of(item)
+    return {
+        target.name: row_document(target.table, target.row_of(keys, image))
+        if target.matches(keys, image)
+        else None
+        for target in mapping.targets
+    }
+
+
+def plan_of(mapping: TableMapping, changes: list[dict[str, Any]]) -> WritePlan:
+    records = [record_of(number, change) for number, change in enumerate(changes, 1)]
+    return plan_batch(records, mapping, read_at=0)
+
+
+def record_of(number: int, change: dict[str, Any]) -> StreamRecord:
+    [(verb, item)] = change.items()
+    event: Event = "modify" if verb == "put" else "remove"
+    image = memoryview(json.dumps(item).encode()) if verb == "put" else None
+    return StreamRecord(
+        number, event, key_of(item), image, None, 1_700_000_000.0, expired=verb == "expire"
+    )
+
+
+def written(writes: TargetWrites) -> dict[str, Any]:
+    table = writes.target.table
+    key = table.columns[: len(table.key)]
+    soft = (*key, table.columns[-1])
+
+    def documents(columns: Any, found: list[Any]) -> list[dict[str, Any]]:
+        return [
+            {column.name: cell for column, cell in zip(columns, row, strict=True)} for row in found
+        ]
+
+    shown = {
+        "upserts": [row_document(table, row) for row in writes.upserts],
+        "deletes": documents(key, writes.deletes),
+        "soft_deletes": documents(soft, writes.soft_deletes),
+    }
+    return {name: found for name, found in shown.items() if found}
+
+
+@pytest.mark.parametrize("example", list(examples()), ids=named)
+def test_an_example_is_true(example: Example, tmp_path: Path):
+    match example.outcome:
+        case "json row":
+            item = json.loads(example.given)
+            [row] = rows(compiled(example.mapping, tmp_path, key_types([item])), item).values()
+            assert exactly(encode(row)) == exactly(example.says)
+        case "json rows":
+            item = json.loads(example.given)
+            found = rows(compiled(example.mapping, tmp_path, key_types([item])), item)
+            assert exactly(encode(found)) == exactly(example.says)
+        case "text rejected":
+            item = json.loads(example.given)
+            with pytest.raises(Rejected) as rejection:
+                rows(compiled(example.mapping, tmp_path, key_types([item])), item)
+            assert str(rejection.value) == example.says.strip()
+        case "json writes":
+            changes = json.loads(example.given)
+            items = [item for change in changes for item in change.values()]
+            plan = plan_of(compiled(example.mapping, tmp_path, key_types(items)), changes)
+            [writes] = plan.writes
+            found = written(writes)
+            if plan.dead_letters:
+                found["dead_letters"] = [letter.reason for letter in plan.dead_letters]
+            assert exactly(encode(found)) == exactly(example.says)
+        case _:
+            with pytest.raises(ConfigurationError) as refusal:
+                compiled(example.mapping, tmp_path, {"pk": "S", "sk": "S"})
+            assert example.says.strip() in str(refusal.value)
+
+
+def test_every_block_of_the_page_is_understood():
+    unknown = {block.info for block in blocks(PAGE)} - GIVEN - OUTCOMES - {"sh"}
+
+    assert not unknown
+    assert len(list(examples())) > 20

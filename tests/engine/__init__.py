@@ -1,0 +1,1 @@
+"""The engine on servers in memory, in virtual time."""

@@ -1,0 +1,398 @@
+"""Several real workers on servers in memory, where every single call waits to be let through."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from random import Random
+from typing import Literal, TypeVar
+
+from botocore.exceptions import ClientError
+
+from replicator.core.mapping import TableMapping, compile_table
+from replicator.core.mapping_spec import ColumnSpec, SourceKey, TableSpec, TargetSpec
+from replicator.core.observations import Observation, TableHalted, TaskFailed
+from replicator.engine.discovery import Discovery
+from replicator.engine.pipeline import Pipeline
+from replicator.engine.table import Table
+from replicator.engine.worker import Worker, WorkerSettings
+from replicator.errors import (
+    CoordinationUnavailable,
+    ReplicatorError,
+    SinkUnavailable,
+    SourceUnavailable,
+)
+from tests.engine.invariants import Invariants
+from tests.engine.ledger import ALL, BIG, REFUSED, Ledger, Value
+from tests.support.fake_leases import FakeLeases, LeaseTable
+from tests.support.fake_postgres import Data, FakePostgres, Row
+from tests.support.fake_source import describe_stream, fake_source
+from tests.support.fakes import FakeClaims, FakeIncidents, FakePositions, FakeSink
+from tests.support.scripted_streams.model import TrimmedShards, World
+from tests.support.virtual_time import VirtualClock, VirtualLoop
+
+SOURCE = "orders"
+LEASE_SECONDS = 8.0
+SETTLE_STEPS_MAX = 20_000
+
+Server = Literal["postgres", "leases", "streams"]
+Fate = Literal["answered", "answer lost", "refused", "late"]
+Result = TypeVar("Result")
+
+
+def mapping() -> TableMapping:
+    """Everything into one target, and what is big into another."""
+    column = (ColumnSpec("n", "n", "bigint"),)
+    targets = (
+        TargetSpec(ALL, columns=column),
+        TargetSpec(BIG, columns=column, when={"kind": {"equals": "big"}}),
+    )
+    spec = TableSpec(SOURCE, SOURCE, targets, initial_load="stream")
+    return compile_table(spec, SourceKey((("pk", "S"),)))
+
+
+def refuses(target: str, row: Row) -> str | None:
+    """A constraint that only PostgreSQL knows of."""
+    return "unlucky" if target == ALL and row[1] == str(REFUSED) else None
+
+
+@dataclass(slots=True, eq=False)
+class Call:
+    """A call of a worker that is on its way to a server."""
+
+    number: int
+    worker: str
+    server: Server
+    name: str
+    work: Callable[[], object]
+    answer: "asyncio.Future[object]"
+
+    def lost(self) -> Exception:
+        """What the caller sees when no answer comes."""
+        match self.server:
+            case "postgres":
+                return SinkUnavailable("the connection was lost")
+            case "leases":
+                return CoordinationUnavailable("the lease table did not answer")
+            case _ if self.name == "describe":
+                return SourceUnavailable("throttled")
+            case _:
+                return ClientError({"Error": {"Code": "ThrottlingException"}}, self.name)
+
+
+@dataclass(slots=True)
+class Process:
+    """A worker process."""
+
+    name: str
+    worker: Worker
+    task: "asyncio.Task[None]"
+    stopping: asyncio.Event
+    frozen: bool = False
+
+
+@dataclass(slots=True)
+class Simulation:
+    """The world: a source, a database, a lease table, processes, and what is between them."""
+
+    loop: VirtualLoop
+    page_records_max: int = 3
+    trimmed_shards: TrimmedShards = "vanish"
+    processes: dict[str, Process] = field(default_factory=dict)
+    parked: list[Call] = field(default_factory=list)
+    in_flight: list[Call] = field(default_factory=list)
+    """Statements whose sender does not wait any more: done later, or never."""
+    observed: list[Observation] = field(default_factory=list)
+    standby: Data | None = None
+    failovers: int = 0
+    jumped_seconds: float = 0.0
+    calls: int = 0
+    clock: VirtualClock = field(init=False)
+    streams: World = field(init=False)
+    postgres: FakePostgres = field(init=False)
+    leases: LeaseTable = field(init=False)
+    ledger: Ledger = field(init=False)
+    invariants: Invariants = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.clock = VirtualClock(self.loop)
+        self.streams = World(clock=self.clock.timestamp)
+        table = self.streams.add_table(
+            SOURCE, key={"pk": "S"}, view="NEW_AND_OLD_IMAGES", shards=2, counter=1
+        )
+        self.postgres = FakePostgres(self.clock)
+        self.postgres.register(mapping())
+        self.postgres.refuses = refuses
+        self.leases = LeaseTable()
+        self.ledger = Ledger(table, streams=[table.stream])
+        self.invariants = Invariants(self.postgres, self.leases, self.ledger)
+
+    # processes
+
+    def start(self) -> None:
+        """Start another worker."""
+        name = f"w{self.calls}"
+        self.calls += 1
+        worker = self._worker(name)
+        stopping = asyncio.Event()
+        task = self.loop.create_task(worker.run(stopping))
+        self.processes[name] = Process(name, worker, task, stopping)
+        self.loop.advance(0)
+
+    def crash(self, name: str) -> None:
+        """kill -9: what it sent may still be done, or not."""
+        process = self.processes.pop(name)
+        process.task.cancel()
+        self.loop.advance(0)
+        self._drop_parked(name)
+
+    def stop(self, name: str) -> None:
+        """SIGTERM."""
+        self.processes[name].stopping.set()
+        self.loop.advance(0)
+
+    def reap(self) -> None:
+        """Note processes that ended; none may end by itself with an error."""
+        for process in list(self.processes.values()):
+            if not process.task.done():
+                continue
+            del self.processes[process.name]
+            error = None if process.task.cancelled() else process.task.exception()
+            if error is not None:
+                self.invariants.violations.append(f"{process.name} died of {error!r}")
+
+    def _worker(self, name: str) -> Worker:
+        postgres, leases, streams = (
+            partial(self._send, name, server) for server in ("postgres", "leases", "streams")
+        )
+        compiled = mapping()
+        source = fake_source(
+            self.streams, streams, page_records_max=lambda: self.page_records_max
+        )
+        lease_rows = FakeLeases(self.leases, leases, name)
+        positions = FakePositions(self.postgres, postgres)
+        incidents = FakeIncidents(self.postgres, postgres)
+        discovery = Discovery(
+            compiled.spec,
+            describe_stream=partial(describe_stream, self.streams, streams, SOURCE),
+            source=source,
+            positions=positions,
+            incidents=incidents,
+            leases=lease_rows,
+            observe=self._observe,
+            clock=self.clock,
+        )
+        sink = FakeSink(self.postgres, postgres, compiled)
+        pipeline = Pipeline(SOURCE, compiled, sink, self._observe, self.clock)
+        return Worker(
+            WorkerSettings(name, "1", LEASE_SECONDS, idle_seconds_max=4.0, discover_seconds=10.0),
+            [Table(SOURCE, compiled, source, discovery, pipeline)],
+            claims=FakeClaims(self.postgres, postgres, name),
+            positions=positions,
+            incidents=incidents,
+            leases=lease_rows,
+            observe=self._observe,
+            clock=self.clock,
+            beat=lambda _: None,
+            unrecoverable=lambda _name, _why: None,
+        )
+
+    def _observe(self, fact: Observation) -> None:
+        self.observed.append(fact)
+        match fact:
+            case TaskFailed(task, _, error, _) if not isinstance(error, ReplicatorError):
+                self.invariants.violations.append(f"{task} failed with {error!r}")
+            case TableHalted(_, reason, _) if not self.failovers:
+                self.invariants.violations.append(f"halted without need: {reason}")
+
+    # calls
+
+    async def _send(
+        self, worker: str, server: Server, name: str, work: Callable[[], Result]
+    ) -> Result:
+        if worker not in self.processes and server != "streams":
+            raise asyncio.CancelledError
+        self.calls += 1
+        answer: asyncio.Future[object] = self.loop.create_future()
+        call = Call(self.calls, worker, server, name, work, answer)
+        self.parked.append(call)
+        try:
+            return await answer  # type: ignore[return-value]
+        except asyncio.CancelledError:
+            if call in self.parked:
+                self.parked.remove(call)
+                self._leave_in_flight(call)
+            raise
+
+    def deliver(self, call: Call, fate: Fate = "answered") -> None:
+        """Let a call through, or let it meet its fate."""
+        self.parked.remove(call)
+        if fate == "late":
+            self._leave_in_flight(call)
+        if fate in ("refused", "late"):
+            call.answer.set_exception(call.lost())
+        else:
+            self._answer(call, lost=fate == "answer lost")
+        self.loop.advance(0)
+        self.reap()
+
+    def deliver_late(self, call: Call) -> None:
+        """A statement is done that nobody waits for any more."""
+        self.in_flight.remove(call)
+        try:
+            call.work()
+        except ReplicatorError:
+            return  # nobody hears it
+
+    def _answer(self, call: Call, *, lost: bool) -> None:
+        try:
+            result = call.work()
+        except (ReplicatorError, ClientError) as error:
+            call.answer.set_exception(call.lost() if lost else error)
+        else:
+            if lost:
+                call.answer.set_exception(call.lost())
+            else:
+                call.answer.set_result(result)
+
+    def _leave_in_flight(self, call: Call) -> None:
+        if call.server != "streams":
+            self.in_flight.append(call)
+            self.in_flight.sort(key=lambda each: each.number)
+
+    def _drop_parked(self, worker: str) -> None:
+        for call in [call for call in self.parked if call.worker == worker]:
+            self.parked.remove(call)
+            self._leave_in_flight(call)
+            call.answer.cancel()
+
+    # schedules
+
+    def go(self, steps: int, chance: Random, *, faults: float = 0.0) -> None:
+        """Let that many calls through in any order, time passing when there is none."""
+        for _ in range(steps):
+            if self.in_flight and chance.random() < 0.1:
+                self.deliver_late(chance.choice(self.in_flight))
+            ready = [call for call in self.parked if not self._is_frozen(call)]
+            if not ready or chance.random() < 0.05:
+                self.pass_time()
+                continue
+            call = ready[0] if chance.random() < 0.5 else chance.choice(ready)
+            fate: Fate = "answered"
+            if chance.random() < faults:
+                fate = chance.choice(("answer lost", "refused", "late"))
+            self.deliver(call, fate)
+            if self.invariants.violations:
+                return
+
+    def pass_time(self) -> None:
+        """Let the next timer fire, if it is near."""
+        seconds = self.loop.next_timer_in()
+        self.loop.advance(min(seconds, 5.0) if seconds is not None else 1.0)
+        self.reap()
+
+    def jump(self, seconds: float) -> None:
+        """Time passes and nothing gets through; the source forgets what is old."""
+        self.jumped_seconds += seconds
+        self.loop.advance(seconds)
+        self.reap()
+        self.streams.move(0.0, trimmed_shards=self.trimmed_shards)
+        long_ago = self.clock.timestamp() - 40 * 3600
+        for stream in self.ledger.streams:
+            for shard in stream.shards.values():
+                if shard.closed_at is not None and shard.closed_at < long_ago:
+                    shard.gone = True
+        self.ledger.note_trimmed(self.postgres.data)
+
+    def fail_over(self) -> None:
+        """The standby becomes the primary; sessions of the old one are gone."""
+        assert self.standby is not None
+        self.failovers += 1
+        self.postgres.fail_over(self.standby)
+        self.in_flight = [call for call in self.in_flight if call.server != "postgres"]
+        for call in [call for call in self.parked if call.server == "postgres"]:
+            self.parked.remove(call)
+            call.answer.set_exception(call.lost())
+        self.invariants.failed_over()
+        self.ledger.note_trimmed(self.postgres.data)
+        self.loop.advance(0)
+        self.reap()
+
+    def _is_frozen(self, call: Call) -> bool:
+        process = self.processes.get(call.worker)
+        return process is not None and process.frozen
+
+    # the source
+
+    def write(self, key: str, value: Value, *, big: bool = False) -> None:
+        self.ledger.write(key, value, big=big, at=self.clock.timestamp())
+
+    def settle(self, chance: Random) -> None:
+        """No more faults, a worker lives, a person helps: everything must be applied."""
+        for process in self.processes.values():
+            process.frozen = False
+        for call in list(self.in_flight):
+            if chance.random() < 0.5:
+                self.deliver_late(call)
+        self.in_flight.clear()
+        if all(process.stopping.is_set() for process in self.processes.values()):
+            self.start()
+        for _ in range(SETTLE_STEPS_MAX):
+            if self.invariants.violations or self.is_settled():
+                break
+            self._help()
+            if self.parked:
+                self.deliver(self.parked[0])
+            else:
+                self.pass_time()
+        else:
+            self.invariants.violations.append("the workers did not get to the end")
+        self.invariants.check_settled()
+
+    def is_settled(self) -> bool:
+        """Every change of the newest stream is applied, and every shard known."""
+        data = self.postgres.data
+        table = data.tables[SOURCE]
+        if table.stream_arn != self.ledger.table.stream_arn or self.postgres.open_gaps(SOURCE):
+            return False
+        for name, entries in self.ledger.entries.items():
+            position = self.ledger.position(data, name)
+            row = data.shards.get(name)
+            over = row is not None and row.finished
+            if any(e.number > position and e not in self.ledger.lost for e in entries) and not over:
+                return False
+        return all(
+            row.finished or row.head_at is not None and row.state == "active"
+            for row in data.shards.values()
+        ) and self._leaves_are_known()
+
+    def _leaves_are_known(self) -> bool:
+        stream = self.ledger.table.stream
+        known = self.postgres.data.shards
+        return all(
+            (stream.arn, shard.shard_id) in known or shard.gone or shard.unlisted
+            for shard in stream.shards.values()
+            if (stream.arn, shard.shard_id) not in self.ledger.forgotten
+        )
+
+    def _help(self) -> None:
+        """What a person does: resumes, and accepts what is lost."""
+        table = self.postgres.data.tables[SOURCE]
+        if table.halted or table.paused:
+            table.halted = table.paused = False
+            self.postgres.raise_epochs(SOURCE)
+        if self.postgres.open_gaps(SOURCE):
+            self.accept_gaps()
+
+    def accept_gaps(self) -> None:
+        """`replicator gaps accept`."""
+
+        async def at_once(_: str, work: Callable[[], Result]) -> Result:
+            return work()
+
+        incidents = FakeIncidents(self.postgres, at_once)
+        coroutine = incidents.accept_gaps(SOURCE, who="test", why="test")
+        try:
+            coroutine.send(None)
+        except StopIteration:
+            return

@@ -1,0 +1,1 @@
+"""Faults put into the product by hand, and the tests that notice them."""

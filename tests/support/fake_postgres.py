@@ -1,0 +1,316 @@
+"""PostgreSQL in memory: the control schema, target rows, and every statement as one atomic step."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Protocol
+
+from replicator.core.attributes import item_key_json
+from replicator.core.mapping import TableMapping
+from replicator.core.mapping_spec import InitialLoad
+from replicator.core.plan import TargetWrites, WritePlan
+from replicator.core.shards import Advance, Claim, GapFacts, Mode, ShardFacts, ShardRowState
+from replicator.errors import BatchTooSlow, Fenced, NotClaimable, PositionLost, RowRejected
+
+if TYPE_CHECKING:
+    from replicator.core.observations import Operation
+
+ShardName = tuple[str, str]
+Row = tuple[Any, ...]
+Rows = dict[str, dict[Row, Row]]
+LetterId = tuple[str, str, int, str]
+"""Stream ARN, item key, sequence number, target."""
+
+
+class Clock(Protocol):
+    def now(self) -> datetime: ...
+
+
+@dataclass(slots=True)
+class ShardRow:
+    """A row of the shard table."""
+
+    source: str
+    stream_arn: str
+    shard_id: str
+    parent_id: str | None
+    listed: bool
+    found_at: datetime
+    state: ShardRowState = "waiting"
+    epoch: int = 0
+    owner: str | None = None
+    position: int | None = None
+    known: int | None = None
+    safe_at: datetime | None = None
+    head_at: datetime | None = None
+    polled_at: datetime | None = None
+    gap_accepted_at: datetime | None = None
+    done_at: datetime | None = None
+
+    @property
+    def name(self) -> ShardName:
+        return self.stream_arn, self.shard_id
+
+    @property
+    def open(self) -> bool:
+        return self.state in ("waiting", "active")
+
+    @property
+    def finished(self) -> bool:
+        return self.state == "done" or (self.state == "gap" and self.gap_accepted_at is not None)
+
+    def facts(self) -> ShardFacts:
+        names = ShardFacts.__dataclass_fields__
+        return ShardFacts(**{name: getattr(self, name) for name in names})
+
+
+@dataclass(slots=True)
+class TableRow:
+    """A row of the table_state table."""
+
+    source: str
+    mapping_fingerprint: str
+    stream_arn: str | None = None
+    mode: Mode = "fence"
+    initial_load: InitialLoad | None = None
+    start_at: datetime | None = None
+    paused: bool = False
+    halted: bool = False
+    reason: str | None = None
+    remedy: str | None = None
+
+
+@dataclass(slots=True)
+class GapRow:
+    """A row of the gap table."""
+
+    facts: GapFacts
+    state: str = "open"
+
+
+@dataclass(slots=True)
+class LetterRow:
+    """A row of the dead_letter table."""
+
+    source: str
+    shard_id: str
+    item_key: str
+    reason: str
+    sqlstate: str | None
+    state: str
+
+
+@dataclass(slots=True)
+class Data:
+    """All that the server has on disk: what a failover brings back as it was."""
+
+    tables: dict[str, TableRow] = field(default_factory=dict)
+    shards: dict[ShardName, ShardRow] = field(default_factory=dict)
+    generations: dict[tuple[str, str], datetime] = field(default_factory=dict)
+    gaps: list[GapRow] = field(default_factory=list)
+    letters: dict[LetterId, LetterRow] = field(default_factory=dict)
+    workers: dict[str, datetime] = field(default_factory=dict)
+    rows: Rows = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """A batch that was committed: what the invariants look at."""
+
+    claim: Claim
+    advance: Advance
+    plan: WritePlan
+
+
+class FakePostgres:
+    """One server. `refuses` says why a row of a target is not taken; `on_commit` sees batches.
+
+    A part of the fence may be taken away (`fence`), to see what notices.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self.data = Data()
+        self.clock = clock
+        self.refuses: Callable[[str, Row], str | None] = lambda _target, _row: None
+        self.batch_rows_max = 10_000
+        self.fence = frozenset(("epoch", "position", "parents"))
+        self.on_commit: Callable[[Committed], None] = lambda _: None
+        self.on_claim: Callable[[Claim], None] = lambda _: None
+
+    def register(self, mapping: TableMapping) -> None:
+        """What `migrate` does: a changed mapping raises every epoch."""
+        source = mapping.spec.name
+        table = self.data.tables.setdefault(source, TableRow(source, mapping.fingerprint))
+        if table.mapping_fingerprint != mapping.fingerprint:
+            table.mapping_fingerprint = mapping.fingerprint
+            self.raise_epochs(source)
+        for target in mapping.targets:
+            self.data.rows.setdefault(target.name, {})
+
+    def copy(self) -> Data:
+        """A consistent copy, as a standby has it."""
+        return copy.deepcopy(self.data)
+
+    def fail_over(self, standby: Data) -> None:
+        """The standby takes over: what it has not received is gone, rows and positions alike."""
+        self.data = copy.deepcopy(standby)
+
+    def raise_epochs(self, source: str) -> None:
+        for shard in self.data.shards.values():
+            if shard.source == source and shard.open:
+                shard.epoch += 1
+
+    def living(self, within_seconds: float) -> frozenset[str]:
+        oldest = self.clock.now() - timedelta(seconds=within_seconds)
+        return frozenset(name for name, at in self.data.workers.items() if at > oldest)
+
+    # the fence
+
+    def claim(self, source: str, name: ShardName, fingerprint: str, worker_id: str) -> Claim:
+        table = self.data.tables.get(source)
+        if table is None:
+            message = f"table {source!r} is not registered in the control schema"
+            raise PositionLost(message)
+        if table.paused or table.halted or self.open_gaps(source):
+            message = f"table {source!r} is stopped"
+            raise NotClaimable(message)
+        if table.mapping_fingerprint != fingerprint:
+            message = f"table {source!r} is written with another mapping"
+            raise NotClaimable(message)
+        shard = self.data.shards.get(name)
+        if shard is None:
+            message = f"the control schema has lost shard {name[1]}"
+            raise PositionLost(message)
+        parent = self._parent(shard)
+        waits = parent is not None and not parent.finished and "parents" in self.fence
+        if not shard.open or waits:
+            message = f"shard {name[1]} is {shard.state} or waits for its parent"
+            raise NotClaimable(message)
+        shard.epoch += 1
+        shard.owner = worker_id
+        shard.state = "active"
+        found_at = shard.found_at
+        if parent is not None:
+            shard.safe_at = shard.safe_at or parent.safe_at
+            found_at = min(found_at, parent.found_at)
+        claim = Claim(
+            source=source,
+            stream_arn=shard.stream_arn,
+            shard_id=shard.shard_id,
+            epoch=shard.epoch,
+            position=shard.position,
+            known=shard.known,
+            safe_at=shard.safe_at,
+            found_at=found_at,
+            gap_accepted_at=shard.gap_accepted_at,
+            owed=shard.listed or shard.position is not None,
+            mode=table.mode,
+            skip_before=table.start_at if table.initial_load == "none" else None,
+            open_letters=self.open_letters(source) > 0,
+        )
+        self.on_claim(claim)
+        return claim
+
+    def held_by(self, claim: Claim) -> ShardRow:
+        """The shard's row; Fenced when the claim is over."""
+        shard = self.data.shards.get((claim.stream_arn, claim.shard_id))
+        current = "epoch" not in self.fence or (shard is not None and shard.epoch == claim.epoch)
+        if shard is None or shard.state != "active" or not current:
+            message = f"shard {claim.shard_id} was claimed by another worker"
+            raise Fenced(message)
+        return shard
+
+    def _parent(self, shard: ShardRow) -> ShardRow | None:
+        if shard.parent_id is None:
+            return None
+        return self.data.shards.get((shard.stream_arn, shard.parent_id))
+
+    # batches
+
+    def apply(
+        self, plan: WritePlan, claim: Claim, advance: Advance, mapping: TableMapping
+    ) -> dict[tuple[str, Operation], int]:
+        """The one statement: all of it or, with an exception, nothing."""
+        shard = self.held_by(claim)
+        if "position" in self.fence and shard.position != advance.expected:
+            message = f"shard {claim.shard_id} is not where we believe it"
+            raise Fenced(message)
+        self._refuse(plan)
+        if claim.open_letters:
+            keys = {item_key_json(key, mapping.source_key) for key in plan.item_keys}
+            for letter in self.data.letters.values():
+                if letter.source == claim.source and letter.item_key in keys:
+                    letter.state = "superseded" if letter.state == "open" else letter.state
+        counts: dict[tuple[str, Operation], int] = {}
+        for writes in plan.writes:
+            self._write(writes, counts)
+        for letter in plan.dead_letters:
+            number = letter.record.sequence_number
+            key = item_key_json(letter.record.keys, mapping.source_key)
+            self.data.letters.setdefault(
+                (claim.stream_arn, key, number, letter.target),
+                LetterRow(
+                    claim.source,
+                    claim.shard_id,
+                    key,
+                    letter.reason,
+                    letter.sqlstate,
+                    "superseded" if letter.superseded else "open",
+                ),
+            )
+        shard.position = advance.position
+        shard.known = max(advance.known, shard.known or 0)
+        shard.safe_at = latest(shard.safe_at, advance.created_at)
+        shard.polled_at = latest(shard.polled_at, advance.polled_at)
+        self.on_commit(Committed(claim, advance, plan))
+        return counts
+
+    def refusals(self, plan: WritePlan) -> dict[str, tuple[str, str | None]]:
+        found: dict[str, tuple[str, str | None]] = {}
+        for writes in plan.writes:
+            for row in writes.upserts:
+                reason = self.refuses(writes.target.name, row)
+                if reason is not None:
+                    found[writes.target.name] = reason, "23514"
+        return found
+
+    def _refuse(self, plan: WritePlan) -> None:
+        rows = [(w.target.name, row) for w in plan.writes for row in w.upserts]
+        if len(rows) > self.batch_rows_max:
+            message = "the statement timeout ended the batch"
+            raise BatchTooSlow(message)
+        for target, row in rows:
+            reason = self.refuses(target, row)
+            if reason is not None:
+                raise RowRejected(reason)
+
+    def _write(self, writes: TargetWrites, counts: dict[tuple[str, Operation], int]) -> None:
+        name, width = writes.target.name, len(writes.target.table.key)
+        rows = self.data.rows.setdefault(name, {})
+        deleted = [rows.pop(key) for key in writes.deletes if key in rows]
+        for *key, at in writes.soft_deletes:
+            if tuple(key) in rows:
+                rows[tuple(key)] = (*rows[tuple(key)][:-1], at)
+        rows.update({row[:width]: row for row in writes.upserts})
+        if writes.upserts:
+            counts[name, "upsert"] = len(writes.upserts)
+        if deleted or writes.soft_deletes:
+            counts[name, "delete"] = len(deleted) + len(writes.soft_deletes)
+
+    # incidents
+
+    def open_gaps(self, source: str) -> list[GapRow]:
+        return [gap for gap in self.data.gaps if gap.facts.source == source and gap.state == "open"]
+
+    def open_letters(self, source: str) -> int:
+        letters = self.data.letters.values()
+        return sum(letter.source == source and letter.state == "open" for letter in letters)
+
+
+def latest(one: datetime | None, other: datetime | None) -> datetime | None:
+    """greatest(): what is null does not count."""
+    instants = [instant for instant in (one, other) if instant is not None]
+    return max(instants, default=None)

@@ -1,0 +1,287 @@
+"""The ports of one worker on servers in memory."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from replicator.core.mapping import TableMapping
+from replicator.core.mapping_spec import InitialLoad
+from replicator.core.observations import GapKind, Operation
+from replicator.core.plan import Refused, WritePlan
+from replicator.core.shards import Advance, Claim, GapFacts, ListedShard, ShardFacts, TableFacts
+from replicator.errors import Fenced
+from tests.support.fake_postgres import FakePostgres, GapRow, ShardRow, latest
+from tests.support.faults import Send
+
+
+class FakeSink:
+    """Plans of one table."""
+
+    def __init__(self, server: FakePostgres, send: Send, mapping: TableMapping) -> None:
+        self._server = server
+        self._send = send
+        self._mapping = mapping
+
+    async def apply(
+        self, plan: WritePlan, *, claim: Claim, advance: Advance
+    ) -> dict[tuple[str, Operation], int]:
+        return await self._send(
+            "apply", lambda: self._server.apply(plan, claim, advance, self._mapping)
+        )
+
+    async def refusals(self, plan: WritePlan) -> Refused:
+        return await self._send("refusals", lambda: self._server.refusals(plan))
+
+
+class FakeClaims:
+    """The fence as one worker sees it."""
+
+    def __init__(self, server: FakePostgres, send: Send, worker_id: str) -> None:
+        self._server = server
+        self._send = send
+        self._worker_id = worker_id
+
+    async def claim(
+        self, source: str, stream_arn: str, shard_id: str, *, mapping_fingerprint: str
+    ) -> Claim:
+        return await self._send(
+            "claim",
+            lambda: self._server.claim(
+                source, (stream_arn, shard_id), mapping_fingerprint, self._worker_id
+            ),
+        )
+
+    async def looked(self, claim: Claim, *, at: datetime, head: bool) -> None:
+        def work() -> None:
+            shard = self._server.held_by(claim)
+            shard.polled_at = latest(shard.polled_at, at)
+            if head:
+                shard.head_at = latest(shard.head_at, at)
+                shard.safe_at = latest(shard.safe_at, at)
+
+        await self._send("looked", work)
+
+    async def finish(self, claim: Claim, *, position: int | None) -> None:
+        def work() -> None:
+            shard = self._server.held_by(claim)
+            if shard.position != position:
+                message = f"shard {claim.shard_id} is not where we believe it"
+                raise Fenced(message)
+            shard.state, shard.owner = "done", None
+            shard.done_at = self._server.clock.now()
+
+        await self._send("finish", work)
+
+    async def leave(self, claim: Claim) -> None:
+        def work() -> None:
+            shard = self._server.data.shards.get((claim.stream_arn, claim.shard_id))
+            if shard is not None and shard.epoch == claim.epoch:
+                shard.owner = None
+
+        await self._send("leave", work)
+
+
+class FakePositions:
+    """What the control schema knows."""
+
+    def __init__(self, server: FakePostgres, send: Send) -> None:
+        self._server = server
+        self._send = send
+
+    async def tables(self) -> dict[str, TableFacts]:
+        def work() -> dict[str, TableFacts]:
+            return {
+                source: TableFacts(
+                    **{name: getattr(row, name) for name in type(row).__dataclass_fields__},
+                    gaps=tuple(gap.facts for gap in self._server.open_gaps(source)),
+                )
+                for source, row in self._server.data.tables.items()
+            }
+
+        return await self._send("tables", work)
+
+    async def shards(self, sources: Sequence[str]) -> list[ShardFacts]:
+        return await self._send(
+            "shards",
+            lambda: [
+                shard.facts()
+                for shard in self._server.data.shards.values()
+                if shard.source in sources
+            ],
+        )
+
+    async def start(self, source: str, *, initial_load: InitialLoad, at: datetime) -> None:
+        def work() -> None:
+            table = self._server.data.tables[source]
+            if table.start_at is None:
+                table.initial_load, table.start_at = initial_load, at
+
+        await self._send("start", work)
+
+    async def add_generation(self, source: str, stream_arn: str, *, label_at: datetime) -> None:
+        def work() -> None:
+            data = self._server.data
+            data.generations.setdefault((source, stream_arn), label_at)
+            known = [(at, arn) for (name, arn), at in data.generations.items() if name == source]
+            data.tables[source].stream_arn = max(known)[1]
+
+        await self._send("add_generation", work)
+
+    async def close_generations(self, source: str, *, newest: str, drained: bool) -> None:
+        def work() -> None:
+            for shard in self._server.data.shards.values():
+                if shard.source == source and shard.stream_arn != newest and shard.open:
+                    shard.state = "done" if drained else "gap"
+                    shard.done_at = self._server.clock.now() if drained else None
+                    shard.epoch += 1
+                    shard.owner = None
+
+        await self._send("close_generations", work)
+
+    async def add_shards(self, source: str, stream_arn: str, listed: Sequence[ListedShard]) -> None:
+        def work() -> None:
+            names = {shard.shard_id for shard in listed}
+            for shard in listed:
+                if shard.parent_id is not None and shard.parent_id not in names:
+                    self._add(source, stream_arn, shard.parent_id, None, listed=False)
+            for shard in listed:
+                self._add(source, stream_arn, shard.shard_id, shard.parent_id, listed=True)
+
+        await self._send("add_shards", work)
+
+    def _add(
+        self, source: str, stream_arn: str, shard_id: str, parent_id: str | None, *, listed: bool
+    ) -> None:
+        shards = self._server.data.shards
+        known = shards.get((stream_arn, shard_id))
+        if known is None:
+            found_at = self._server.clock.now()
+            shards[stream_arn, shard_id] = ShardRow(
+                source, stream_arn, shard_id, parent_id, listed, found_at
+            )
+        elif listed and not known.listed:
+            known.listed = True
+            known.parent_id = known.parent_id or parent_id
+
+    async def forget_shard(self, stream_arn: str, shard_id: str) -> None:
+        def work() -> None:
+            shard = self._server.data.shards.get((stream_arn, shard_id))
+            if shard is not None and shard.finished:
+                del self._server.data.shards[stream_arn, shard_id]
+
+        await self._send("forget_shard", work)
+
+    async def seen(self, worker_id: str, *, version: str, leases: int) -> None:
+        def work() -> None:
+            self._server.data.workers[worker_id] = self._server.clock.now()
+
+        await self._send("seen", work)
+
+    async def gone(self, worker_id: str) -> None:
+        await self._send("gone", lambda: self._server.data.workers.pop(worker_id, None))
+
+    async def living(self, *, within_seconds: float) -> frozenset[str]:
+        return await self._send("living", lambda: self._server.living(within_seconds))
+
+
+class FakeIncidents:
+    """Stops tables and shards, and lets them go on."""
+
+    def __init__(self, server: FakePostgres, send: Send) -> None:
+        self._server = server
+        self._send = send
+
+    async def halt(self, source: str, *, reason: str, remedy: str) -> None:
+        def work() -> None:
+            table = self._server.data.tables[source]
+            if not table.halted:
+                table.halted, table.reason, table.remedy = True, reason, remedy
+            self._server.raise_epochs(source)
+
+        await self._send("halt", work)
+
+    async def set_paused(self, source: str, *, paused: bool, who: str, why: str) -> None:
+        def work() -> None:
+            table = self._server.data.tables[source]
+            table.paused = paused
+            if not paused:
+                table.halted, table.reason, table.remedy = False, None, None
+            self._server.raise_epochs(source)
+
+        await self._send("set_paused", work)
+
+    async def add_gap(
+        self, source: str, stream_arn: str, shard_id: str | None, *, kind: GapKind, detail: str
+    ) -> int | None:
+        def work() -> int | None:
+            data = self._server.data
+            shard = data.shards.get((stream_arn, shard_id)) if shard_id is not None else None
+            if shard is not None and shard.state != "done":
+                shard.state, shard.owner = "gap", None
+                shard.epoch += 1
+            open_names = {
+                (gap.facts.stream_arn, gap.facts.shard_id) for gap in self._server.open_gaps(source)
+            }
+            if (stream_arn, shard_id) in open_names:
+                return None
+            number = len(data.gaps) + 1
+            now = self._server.clock.now()
+            facts = GapFacts(number, source, stream_arn, shard_id, kind, detail, now)
+            data.gaps.append(GapRow(facts))
+            return number
+
+        return await self._send("add_gap", work)
+
+    async def accept_gaps(
+        self, source: str, *, who: str, why: str, gap_id: int | None = None
+    ) -> int:
+        def work() -> int:
+            accepted = [
+                gap
+                for gap in self._server.open_gaps(source)
+                if gap_id is None or gap.facts.id == gap_id
+            ]
+            for gap in accepted:
+                gap.state = "accepted"
+                name = gap.facts.stream_arn, gap.facts.shard_id or ""
+                shard = self._server.data.shards.get(name)
+                if shard is not None and shard.state == "gap":
+                    shard.state = "waiting"
+                    shard.gap_accepted_at = self._server.clock.now()
+                    shard.epoch += 1
+            return len(accepted)
+
+        return await self._send("accept_gaps", work)
+
+    async def close_gone_shard(self, stream_arn: str, shard_id: str) -> None:
+        def work() -> None:
+            shard = self._server.data.shards.get((stream_arn, shard_id))
+            if shard is not None and shard.state != "done":
+                now = self._server.clock.now()
+                shard.state, shard.owner = "gap", None
+                shard.gap_accepted_at = shard.gap_accepted_at or now
+                shard.done_at = now
+                shard.epoch += 1
+
+        await self._send("close_gone_shard", work)
+
+    async def close_never_owed(self, stream_arn: str, shard_id: str) -> None:
+        def work() -> None:
+            shard = self._server.data.shards.get((stream_arn, shard_id))
+            if shard is not None and shard.position is None:
+                shard.state, shard.owner = "done", None
+                shard.done_at = self._server.clock.now()
+                shard.epoch += 1
+
+        await self._send("close_never_owed", work)
+
+    async def open_dead_letters(self, source: str) -> int:
+        return await self._send("open_dead_letters", lambda: self._server.open_letters(source))
+
+    async def gaps(self) -> list[GapFacts]:
+        return await self._send(
+            "gaps",
+            lambda: [
+                replace(gap.facts) for gap in self._server.data.gaps if gap.state == "open"
+            ],
+        )
