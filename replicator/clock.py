@@ -1,7 +1,7 @@
 """The only place that asks the time."""
 
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 
@@ -27,3 +27,31 @@ class SystemClock:
     def monotonic(self) -> float:
         """Seconds that never go back."""
         return time.monotonic()
+
+
+class SourceClock:
+    """The source's wall clock, as far as its answers tell it; our own before the first one.
+
+    Creation times are the source's, so ages and the proof that nothing was trimmed must not depend
+    on a machine whose clock is off. Answers are dated to the second and take a while to arrive, so
+    a difference of a few seconds counts as none.
+    """
+
+    NEGLIGIBLE = timedelta(seconds=3)
+
+    def __init__(self, own: Clock) -> None:
+        self._own = own
+        self._offset = timedelta(0)
+
+    def heard(self, date: datetime) -> None:
+        """The source said that it is `date` now."""
+        offset = date - self._own.now()
+        self._offset = offset if abs(offset) > self.NEGLIGIBLE else timedelta(0)
+
+    def now(self) -> datetime:
+        """The source's time, UTC."""
+        return self._own.now() + self._offset
+
+    def monotonic(self) -> float:
+        """Seconds that never go back."""
+        return self._own.monotonic()

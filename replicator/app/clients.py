@@ -1,6 +1,8 @@
 """AWS clients of one process, one for each place and service."""
 
+from collections.abc import Callable
 from contextlib import AsyncExitStack
+from datetime import datetime
 
 from types_aiobotocore_dynamodb import DynamoDBClient
 
@@ -9,12 +11,23 @@ from replicator.sources.clients import SourceConnection, open_client
 from replicator.sources.dynamodb_streams import DynamoDBStreams
 
 
+def _nobody_listens(_: datetime) -> None:
+    pass
+
+
 class Clients:
     """Opens what is asked for once, and closes it with the stack."""
 
-    def __init__(self, stack: AsyncExitStack, observe: Observe) -> None:
+    def __init__(
+        self,
+        stack: AsyncExitStack,
+        observe: Observe,
+        *,
+        heard: Callable[[datetime], None] = _nobody_listens,
+    ) -> None:
         self._stack = stack
         self._observe = observe
+        self._heard = heard
         self._tables: dict[SourceConnection, DynamoDBClient] = {}
         self._streams: dict[SourceConnection, DynamoDBStreams] = {}
 
@@ -31,5 +44,5 @@ class Clients:
             client = await self._stack.enter_async_context(
                 open_client("dynamodbstreams", connection)
             )
-            self._streams[connection] = DynamoDBStreams(client, self._observe)
+            self._streams[connection] = DynamoDBStreams(client, self._observe, heard=self._heard)
         return self._streams[connection]

@@ -13,7 +13,7 @@ from replicator import __version__
 from replicator.app.clients import Clients
 from replicator.app.monitoring import Monitoring
 from replicator.app.preparing import Prepared, describe_all, refuse_if_due, refuse_snapshots
-from replicator.clock import SystemClock
+from replicator.clock import SourceClock, SystemClock
 from replicator.config.connections import source_connection, target_connection
 from replicator.config.settings import Settings
 from replicator.coordination.dynamodb import DynamoDBLeases
@@ -64,7 +64,7 @@ class Daemon:
     def __init__(self, settings: Settings, *, until_caught_up: bool) -> None:
         self._settings = settings
         self._until_caught_up = until_caught_up
-        self._clock = SystemClock()
+        self._clock = SourceClock(SystemClock())
         self._worker_id = f"{socket.gethostname()[:20]}-{uuid.uuid4().hex[:12]}"
         self._monitoring = Monitoring(self._clock)
         self._log = logger(worker=self._worker_id, deployment=settings.deployment)
@@ -85,7 +85,9 @@ class Daemon:
                 self._monitoring.pages(host=http.host, port=http.port) as port,
             ):
                 self._log.info("started", version=__version__, http=f"{http.host}:{port}")
-                return await self._watched(Clients(stack, self._monitoring.observe), stopping)
+                return await self._watched(
+                    Clients(stack, self._monitoring.observe, heard=self._clock.heard), stopping
+                )
         finally:
             self._monitoring.close()
             await self._database.close()

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
-from datetime import datetime
 
 from replicator.clock import Clock
 from replicator.core.lag import ShardProgress
@@ -78,13 +77,13 @@ class Monitoring:
         """Read the control schema once a second and show it with what only we know."""
         while not stopping.is_set():
             try:
-                knowledge, now = await read_knowledge(database)
+                knowledge, _ = await read_knowledge(database)
             except ReplicatorError as error:
                 self.health.set_ready("target", ok=False, why=str(error))
             else:
                 self.health.set_ready("target", ok=True)
                 knowledge = replace(knowledge, progress=self._progress())
-                status = overview(knowledge, now=_latest(now, self._clock.now()))
+                status = overview(knowledge, now=self._clock.now())
                 self.status.publish(status)
                 self.history.record(status)
             await stopped_within(stopping, PUBLISH_SECONDS)
@@ -104,7 +103,3 @@ class Monitoring:
             for key, held in self.worker.holding.held.items()
             if key in self.worker.running
         }
-
-
-def _latest(one: datetime, other: datetime) -> datetime:
-    return max(one, other)

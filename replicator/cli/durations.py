@@ -10,7 +10,7 @@ SECONDS_MAX = 10 * 365 * 86400
 
 
 def in_words(seconds: float | None) -> str:
-    """The two largest units of a duration: `45 s`, `3 min`, `2 h 5 min`, `3 d 4 h`; `-`: unknown."""
+    """The largest units of a duration: `45 s`, `3 min`, `2 h 5 min`, `3 d 4 h`; `-`: unknown."""
     if seconds is None:
         return "-"
     if 0 < seconds < 1:

@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from replicator.config.settings import Settings
     from replicator.core.shards import GapFacts, TableFacts
 
-ID_MAX = 2**63 - 1
-
 app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
@@ -27,9 +25,7 @@ AnyTable = Annotated[
 ]
 GapId = Annotated[
     int | None,
-    typer.Option(
-        "--id", metavar="N", min=1, max=ID_MAX, help="Only this gap. Default: all of the table."
-    ),
+    typer.Option("--id", metavar="N", min=1, help="Only this gap. Default: all of the table."),
 ]
 
 

@@ -160,7 +160,7 @@ class Settings(Group):
         return {name: table.spec(name, self.defaults) for name, table in self.tables.items()}
 
     def source_of(self, name: str) -> SourceSettings:
-        """Where the table of an entry is: as it says itself, else as all do; an ARN has its region."""
+        """Where an entry's table is: as it says itself, else as all do; an ARN has its region."""
         table = self.tables[name]
         place = table.source.below(self.source)
         arn = re.fullmatch(TABLE_ARN, table.table or "")

@@ -3,6 +3,7 @@
 import zlib
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 import msgspec
@@ -22,11 +23,25 @@ SHARDS_PER_PAGE = 100
 RECORDS_PER_PAGE = 1000
 
 
-class DynamoDBStreams:
-    """The stream calls for one connection. It waits for nothing: retries are the caller's."""
+def _nobody_listens(_: datetime) -> None:
+    pass
 
-    def __init__(self, client: DynamoDBStreamsClient, observe: Observe) -> None:
+
+class DynamoDBStreams:
+    """The stream calls for one connection. It waits for nothing: retries are the caller's.
+
+    `heard` is told the source's time with every answer.
+    """
+
+    def __init__(
+        self,
+        client: DynamoDBStreamsClient,
+        observe: Observe,
+        *,
+        heard: Callable[[datetime], None] = _nobody_listens,
+    ) -> None:
         self._client = client
+        self._heard = heard
         self._observe = observe
         client.meta.events.register("before-parse.dynamodb-streams.GetRecords", keep_raw_body)
 
@@ -93,6 +108,9 @@ class DynamoDBStreams:
             self._observe(SourceAnswered(operation, code_of(error)))
             raise translate(error) from error
         self._observe(SourceAnswered(operation, "ok"))
+        date = answer["ResponseMetadata"]["HTTPHeaders"].get("date")
+        if date is not None:
+            self._heard(parsedate_to_datetime(date))
         return answer
 
 

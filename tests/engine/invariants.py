@@ -1,5 +1,6 @@
 """What must hold after every commit and when everything is at rest: V1 to V9 and V12."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from replicator.core.shards import Claim
@@ -148,27 +149,35 @@ class Invariants:
                 self._say(f"V5 the lease of {shard_id} says SHARD_END")
 
     def _check_letters(self, data: Data) -> None:
-        """Every rejected record at or below the position is set aside; the newest stays open."""
-        letters = {(arn, key, number, target): row for (arn, key, number, target), row in
-                   data.letters.items()}
+        """The newest change of an item is set aside where it is rejected; older letters are closed.
+
+        An older rejected change of the same batch leaves no letter: it is superseded at once.
+        """
         newest: dict[str, Entry] = {}
-        applied: list[Entry] = []
+        for entry in self._applied(data):
+            newest[entry.key] = entry
+        for entry in newest.values():
+            for target in self.ledger.rejected(entry):
+                letter = data.letters.get((entry.shard[0], item(entry.key), entry.number, target))
+                if letter is None:
+                    self._say(f"V9 {entry} is no dead letter of {target}")
+        for (_, _, number, target), letter in data.letters.items():
+            open_one = any(
+                item(entry.key) == letter.item_key and entry.number == number
+                for entry in newest.values()
+            )
+            if letter.state != ("open" if open_one else "superseded"):
+                self._say(f"V9 the dead letter {number} of {target} is {letter.state}")
+
+    def _applied(self, data: Data) -> Iterator[Entry]:
+        """Every change at or below the positions, in lineage order."""
         for stream in self.ledger.streams:
             for shard in stream.shards.values():
                 name = stream.arn, shard.shard_id
                 position = self.ledger.position(data, name)
                 for entry in self.ledger.entries.get(name, ()):
                     if entry.number <= position and entry not in self.ledger.lost:
-                        newest[entry.key] = entry
-                        applied.append(entry)
-        for entry in applied:
-            for target in self.ledger.rejected(entry):
-                key = f'{{"pk":{{"S":"{entry.key}"}}}}'
-                letter = letters.get((entry.shard[0], key, entry.number, target))
-                if letter is None:
-                    self._say(f"V9 {entry} is no dead letter of {target}")
-                elif letter.state != ("open" if newest[entry.key] is entry else "superseded"):
-                    self._say(f"V9 the dead letter of {entry} is {letter.state}")
+                        yield entry
 
     def _check_rows(self, when: str) -> None:
         differences = self.ledger.differences(self.postgres.data)
@@ -181,3 +190,8 @@ class Invariants:
     def _say(self, violation: str) -> None:
         if violation not in self.violations:
             self.violations.append(violation)
+
+
+def item(key: str) -> str:
+    """An item's key as dead letters name it."""
+    return f'{{"pk":{{"S":"{key}"}}}}'

@@ -53,8 +53,7 @@ class Ledger:
 
     def write(self, key: str, value: Value, *, big: bool, at: float) -> None:
         """Write to the source and note what its stream says."""
-        if self.table.stream not in self.streams:
-            self.streams.append(self.table.stream)
+        self.note_stream()
         self.keys.add(key)
         shard_number = None
         if self.table.stream.disabled_at is None:
@@ -64,6 +63,11 @@ class Ledger:
             name = self.table.stream_arn, self.table.shard_id(shard_number)
             entry = Entry(name, int(number), key, value, big, at)
             self.entries.setdefault(name, []).append(entry)
+
+    def note_stream(self) -> None:
+        """The table has another stream: what happened in between is in neither."""
+        if self.table.stream not in self.streams:
+            self.streams.append(self.table.stream)
 
     def _put(self, key: str, value: Value, *, big: bool) -> str | None:
         if value is None:

@@ -151,6 +151,16 @@ class Simulation:
         self.processes[name].stopping.set()
         self.loop.advance(0)
 
+    def end(self) -> None:
+        """Leave nothing behind."""
+        for name in list(self.processes):
+            self.crash(name)
+        for task in asyncio.all_tasks(self.loop):
+            task.cancel()
+        self.loop.advance(0)
+        self.loop.run_until_complete(self.loop.shutdown_asyncgens())
+        self.loop.close()
+
     def reap(self) -> None:
         """Note processes that ended; none may end by itself with an error."""
         for process in list(self.processes.values()):

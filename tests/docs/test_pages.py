@@ -1,0 +1,142 @@
+"""What the pages name exists: commands and options, tests, links, configurations, packages."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+import typer
+from click import Command
+
+from replicator.cli import app
+from replicator.config.loading import load
+from tests.docs.blocks import ROOT, Block, blocks, pages, prose
+
+WRITTEN = [page for page in pages() if page.name != "configuration.md"]
+MISSING_COMMANDS = {"explain", "init", "snapshot", "verify", "dead-letters replay"}
+"""What docs/limits.md says is not there yet; whoever adds one takes it off both."""
+_COMMAND = re.compile(r"^(?:.*\| )?replicator ([^|#\n]+)", re.MULTILINE)
+_SPAN = re.compile(r"`replicator ([a-z][^`]*)`")
+_TEST = re.compile(r"`(test_\w+)`")
+_LINK = re.compile(r"\]\((?!https?:)([^)#]*)(?:#([^)]*))?\)")
+
+
+def named(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+def commands() -> dict[str, Command]:
+    def walk(command: Command, path: tuple[str, ...]) -> dict[str, Command]:
+        inner = getattr(command, "commands", {})
+        found = {} if inner else {" ".join(path): command}
+        for name, child in inner.items():
+            found |= walk(child, (*path, name))
+        return found
+
+    return walk(typer.main.get_command(app), ())
+
+
+def spoken(page: Path) -> list[str]:
+    """Every command line of a page, without the program's name."""
+    lines = [
+        line.strip()
+        for block in blocks(page)
+        if block.info == "sh"
+        for line in _COMMAND.findall(block.text)
+    ]
+    return lines + [span.strip() for span in _SPAN.findall(prose(page))]
+
+
+def words_of(line: str) -> tuple[str, list[str]]:
+    """The command's name, and the options that are given to it."""
+    words = line.split()
+    options = [word.partition("=")[0] for word in words if word.startswith("--")]
+    path = [word for word in words[:2] if re.fullmatch(r"[a-z-]+", word) and word[0] != "-"]
+    known = commands()
+    name = " ".join(path) if " ".join(path) in known or len(path) < 2 else path[0]
+    if name not in known and any(known_name.startswith(f"{path[0]} ") for known_name in known):
+        name = " ".join(path)
+    return name, options
+
+
+@pytest.mark.parametrize("page", WRITTEN, ids=named)
+def test_a_command_that_is_named_exists_with_its_options(page: Path):
+    known = commands()
+    groups = {name.partition(" ")[0] for name in known if " " in name}
+    wrong = []
+    for line in spoken(page):
+        name, options = words_of(line)
+        if page.name == "limits.md" and name in MISSING_COMMANDS:
+            continue
+        if name in groups:
+            continue
+        if name not in known:
+            wrong.append(line)
+            continue
+        parameters = {option for given in known[name].params for option in given.opts}
+        wrong += [f"{line}: {option}" for option in options if option not in parameters]
+
+    assert not wrong
+
+
+def test_what_is_said_to_be_missing_is_missing():
+    assert not MISSING_COMMANDS & commands().keys()
+
+
+@pytest.mark.parametrize("page", WRITTEN, ids=named)
+def test_a_test_that_is_named_exists(page: Path):
+    texts = [path.read_text("utf-8") for path in (ROOT / "tests").rglob("*.py")]
+    known = {name for text in texts for name in re.findall(r"def (test_\w+)", text)}
+
+    assert set(_TEST.findall(page.read_text("utf-8"))) <= known
+
+
+@pytest.mark.parametrize("page", pages(), ids=named)
+def test_a_link_leads_somewhere(page: Path):
+    broken = []
+    for target, anchor in _LINK.findall(prose(page)):
+        path = (page.parent / target) if target else page
+        if not path.exists() or (anchor and anchor not in anchors(path)):
+            broken.append(f"{target}#{anchor}")
+
+    assert not broken
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors of a page's headings, as they are made for Markdown everywhere."""
+    headings = re.findall(r"^#+ (.+)$", prose(page), re.MULTILINE)
+    plain = [re.sub(r"[^\w\- ]", "", heading.lower()) for heading in headings]
+    return {heading.replace(" ", "-") for heading in plain}
+
+
+def configurations() -> list[Block]:
+    found = [block for page in pages() for block in blocks(page) if block.info == "yaml"]
+    return [block for block in found if block.text.startswith("version:")]
+
+
+@pytest.mark.parametrize("block", configurations(), ids=lambda block: block.heading)
+def test_a_configuration_can_be_copied(block: Block, tmp_path: Path):
+    path = tmp_path / "replicator.yaml"
+    path.write_text(block.text, encoding="utf-8")
+
+    assert load(path, {}).tables
+
+
+def test_there_are_configurations_to_copy():
+    assert len(configurations()) >= 3
+
+
+def test_every_scenario_is_listed_once():
+    text = (ROOT / "docs/reliability.md").read_text("utf-8")
+
+    assert [int(number) for number in re.findall(r"^\| (\d+) \|", text, re.MULTILINE)] == [
+        *range(1, 87)
+    ]
+
+
+def test_every_dependency_has_its_reason():
+    page = (ROOT / "docs/adr/0001-runtime-dependencies.md").read_text("utf-8")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    names = [re.match(r"[\w-]+", line)[0] for line in project["dependencies"]]
+
+    assert [name for name in names if name not in page] == []
