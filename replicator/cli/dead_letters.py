@@ -1,7 +1,6 @@
 """`replicator dead-letters`: what was set aside, and why."""
 
-from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -16,21 +15,10 @@ if TYPE_CHECKING:
 ID_MAX = 2**63 - 1
 LIMIT_MAX = 100_000
 
-app = typer.Typer(
-    no_args_is_help=True,
-    rich_markup_mode=None,
-    help="Show the records that were set aside, and why.",
-)
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
 
-class State(StrEnum):
-    """What became of a dead letter."""
-
-    OPEN = "open"
-    SUPERSEDED = "superseded"
-    REPLAYED = "replayed"
-    DISCARDED = "discarded"
-    ALL = "all"
+State = Literal["open", "superseded", "replayed", "discarded", "all"]
 
 
 def _duration(text: str | None) -> float | None:
@@ -72,11 +60,19 @@ Limit = Annotated[
 ]
 
 
+@app.callback()
+def dead_letters() -> None:
+    """Show the records that were set aside, and why.
+
+    Example: replicator dead-letters list
+    """
+
+
 @app.command("list")
 def list_letters(
     *,
     table: AnyTable = None,
-    state: OfState = State.OPEN,
+    state: OfState = "open",
     reason: Reason = None,
     older_than: OlderThan = None,
     limit: Limit = 100,
@@ -94,15 +90,13 @@ def list_letters(
     from replicator.cli.letters import letter_document, letter_row
     from replicator.postgres.dead_letters import Wanted
 
-    wanted = Wanted(
-        table, None if state is State.ALL else state.value, reason, _duration(older_than)
-    )
+    wanted = Wanted(table, None if state == "all" else state, reason, _duration(older_than))
     letters, total = asyncio.run(_list(load_settings(config), wanted, limit))
     if as_json:
         found = [letter_document(letter) for letter in letters]
         print_document({"dead_letters": found, "total": total})
     elif not letters:
-        which = "no" if state is State.ALL else f"no {state.value}"
+        which = "no" if state == "all" else f"no {state}"
         print_line(f"{which} dead letters" + (f" of {table}" if table else ""))
     else:
         print_table(("ID", "AGE", "TARGET", "STATE", "KEY", "REASON"), map(letter_row, letters))

@@ -13,11 +13,7 @@ if TYPE_CHECKING:
     from replicator.config.settings import Settings
     from replicator.core.shards import GapFacts, TableFacts
 
-app = typer.Typer(
-    no_args_is_help=True,
-    rich_markup_mode=None,
-    help="Show where changes may be lost, and accept it.",
-)
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
 AnyTable = Annotated[
     str | None,
@@ -27,6 +23,14 @@ GapId = Annotated[
     int | None,
     typer.Option("--id", metavar="N", min=1, help="Only this gap. Default: all of the table."),
 ]
+
+
+@app.callback()
+def gaps() -> None:
+    """Show where changes may be lost, and accept it.
+
+    Example: replicator gaps list
+    """
 
 
 @app.command("list")
@@ -42,13 +46,13 @@ def list_gaps(
     """
     import asyncio
 
-    gaps = asyncio.run(_list(load_settings(config), table))
+    found = asyncio.run(_list(load_settings(config), table))
     if as_json:
-        print_document({"gaps": [_document(gap) for gap in gaps]})
-    elif not gaps:
+        print_document({"gaps": [_document(gap) for gap in found]})
+    elif not found:
         print_line("no open gaps")
     else:
-        _print(gaps)
+        _print(found)
 
 
 @app.command()
@@ -90,8 +94,8 @@ async def _list(settings: "Settings", table: str | None) -> "list[GapFacts]":
     async with control_database(settings) as database:
         if table is not None:
             require_known(table, settings, await registered_tables(database))
-        gaps = await Incidents(database).gaps()
-    return [gap for gap in gaps if table in (None, gap.source)]
+        found = await Incidents(database).gaps()
+    return [gap for gap in found if table in (None, gap.source)]
 
 
 async def _accept(
@@ -113,19 +117,19 @@ async def _accept(
     return chosen, after
 
 
-def _print(gaps: "list[GapFacts]") -> None:
+def _print(found: "list[GapFacts]") -> None:
     from replicator.cli.durations import in_utc
 
     print_table(
         ("ID", "TABLE", "KIND", "FOUND", "WHERE"),
-        [[str(gap.id), gap.source, gap.kind, in_utc(gap.found_at), _where(gap)] for gap in gaps],
+        [[str(gap.id), gap.source, gap.kind, in_utc(gap.found_at), _where(gap)] for gap in found],
     )
     print_line("")
-    for gap in gaps:
+    for gap in found:
         print_line(f"gap {gap.id}: {printable(gap.detail)}")
     print_line("")
     print_line("A table goes on when its gaps are accepted:")
-    for source in sorted({gap.source for gap in gaps}):
+    for source in sorted({gap.source for gap in found}):
         print_line(f"  replicator gaps accept --table {source} --why ...")
 
 

@@ -58,7 +58,7 @@ def _table(
         source=facts.source,
         stream_arn=facts.stream_arn,
         state=_table_state(facts),
-        lag_seconds=lag.lag_seconds,
+        lag_seconds=lag.lag_seconds if shards else None,  # not listed yet: nothing is known
         retention_headroom_seconds=lag.headroom_seconds,
         poll_age_seconds=lag.poll_age_seconds,
         shards=Counter(states),

@@ -9,6 +9,7 @@ import asyncpg
 from replicator.postgres.database import Database
 from replicator.postgres.quoting import quote_identifier
 
+BIGINT_MAX = 2**63 - 1
 LetterState = Literal["open", "superseded", "replayed", "discarded"]
 
 MATCHING = """
@@ -106,6 +107,8 @@ class DeadLetters:
 
     async def show(self, number: int) -> tuple[Letter, Evidence] | None:
         """One with everything that is known of it; None when there is none."""
+        if number > BIGINT_MAX:
+            return None
         async with self._database.connection("reading a dead letter") as connection:
             row = await connection.fetchrow(self._sql(SHOW), self._database.deployment, number)
         return None if row is None else (_letter(row), _evidence(row))

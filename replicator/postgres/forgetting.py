@@ -129,7 +129,7 @@ class Forgetting:
             raise ConfigurationError(message, remedy=remedy)
 
     async def _count(self, connection: Session, source: str) -> Record:
-        row = await connection.fetchrow(self._sql(COUNTED), self._deployment, source)
+        [row] = await connection.fetch(self._sql(COUNTED), self._deployment, source)
         return Record(row["positions"], row["gaps"], row["dead_letters"], tuple(row["targets"]))
 
     def _sql(self, text: str) -> str:

@@ -9,7 +9,7 @@ from replicator.postgres.quoting import quote_identifier
 
 RAISE_EPOCHS = """
 update {schema}.shard
-   set epoch = epoch + 1
+   set epoch = epoch + 1, owner = null
  where deployment = $1 and source = $2 and state in ('waiting', 'active')
 """
 

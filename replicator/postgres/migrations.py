@@ -4,20 +4,21 @@ import io
 import re
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import asyncpg
-from alembic import command, op
-from alembic.config import Config
-from alembic.script import ScriptDirectory
-from sqlalchemy import text
 
 from replicator.errors import ConfigurationError
 from replicator.postgres.quoting import quote_identifier, quote_table
+
+if TYPE_CHECKING:
+    from alembic.config import Config
 
 VERSION_TABLE = "alembic_version"
 _PACKAGE = Path(__file__).parents[1]
 _IN_WHEEL = _PACKAGE / "_migrations"
 _IN_CHECKOUT = _PACKAGE.parent / "migrations"
+_NAMED = re.compile(r'^revision = "([^"]+)"$', re.MULTILINE)
 _REVISION = re.compile(r"\d{4}_in_(\d+)_(\d+)")
 """A revision's name tells the minor version that brought it: `0001_in_0_1`."""
 
@@ -38,14 +39,9 @@ async def current_revision(connection: asyncpg.Connection, schema: str) -> str |
     return revision
 
 
-@cache
 def head_revision() -> str:
     """The revision that this code needs."""
-    head = ScriptDirectory.from_config(_config("")).get_current_head()
-    if head is None:
-        message = f"no revisions of the control schema in {_directory()}"
-        raise ConfigurationError(message, remedy="install replicator anew")
-    return head
+    return _revisions()[-1]
 
 
 def is_due(current: str | None, head: str) -> bool:
@@ -58,7 +54,7 @@ def is_due(current: str | None, head: str) -> bool:
     if current == head:
         return False
     there, here = _minor_version(current), _minor_version(head)
-    if current in _known():
+    if current in _revisions():
         return True
     if there > (here[0], here[1] + 1):
         message = (
@@ -73,6 +69,8 @@ def upgrade_sql(schema: str, current: str | None) -> str:
     """All statements from the current revision (None: nothing) to the newest; "" if there."""
     if not is_due(current, head_revision()):
         return ""
+    from alembic import command  # noqa: PLC0415 (a second that only a migration is worth)
+
     config = _config(schema)
     config.output_buffer = io.StringIO()
     command.upgrade(config, f"{current or 'base'}:head", sql=True)
@@ -84,6 +82,9 @@ def execute_file(revision_file: str) -> None:
 
     For revisions only: inside of Alembic's context.
     """
+    from alembic import op  # noqa: PLC0415 (loaded by whoever runs a revision)
+    from sqlalchemy import text  # noqa: PLC0415
+
     sql = Path(revision_file).with_suffix(".sql").read_text(encoding="utf-8")
     schema = op.get_context().opts["version_table_schema"]
     # a colon would mark a parameter
@@ -101,7 +102,9 @@ def _directory() -> Path:
     return _IN_WHEEL if _IN_WHEEL.is_dir() else _IN_CHECKOUT
 
 
-def _config(schema: str) -> Config:
+def _config(schema: str) -> "Config":
+    from alembic.config import Config  # noqa: PLC0415
+
     config = Config(attributes={"control_schema": schema})
     config.set_main_option("script_location", str(_directory()).replace("%", "%%"))
     config.set_main_option("path_separator", "os")
@@ -109,10 +112,15 @@ def _config(schema: str) -> Config:
 
 
 @cache
-def _known() -> frozenset[str]:
-    return frozenset(
-        script.revision for script in ScriptDirectory.from_config(_config("")).walk_revisions()
-    )
+def _revisions() -> tuple[str, ...]:
+    """All revisions, oldest first: their files are numbered, and each names its own."""
+    files = sorted((_directory() / "versions").glob("[0-9]*.py"))
+    found = [_NAMED.search(file.read_text(encoding="utf-8")) for file in files]
+    names = tuple(match[1] for match in found if match is not None)
+    if not names:
+        message = f"no revisions of the control schema in {_directory()}"
+        raise ConfigurationError(message, remedy="install replicator anew")
+    return names
 
 
 def _minor_version(revision: str) -> tuple[int, int]:

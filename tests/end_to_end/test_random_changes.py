@@ -1,5 +1,6 @@
 """Random changes of every type arrive, equal to a scan and each record counted once."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -92,8 +93,9 @@ async def test_what_was_written_at_random_is_in_the_target(stage: Stage, changes
         await deployment.migrate()
         worker = await deployment.start_ready()
 
-        for writes in traffic.values():
-            await writes.write(changes // len(traffic))
+        async with asyncio.TaskGroup() as writing:
+            for writes in traffic.values():
+                writing.create_task(writes.write(changes // len(traffic)))
         await settled(worker, traffic, seconds=20 + changes / 100)
 
         for name, writes in traffic.items():

@@ -80,7 +80,7 @@ class Traffic:
             for number, random in enumerate(self._lanes):
                 lanes.create_task(self._lane(number, random, goal))
 
-    async def write_until(self, stopping: asyncio.Event, *, pause_seconds: float = 0.02) -> None:
+    async def write_until(self, stopping: asyncio.Event, *, pause_seconds: float = 0.05) -> None:
         """Write on and on, gently."""
         while not stopping.is_set():
             await self.write(LANES)

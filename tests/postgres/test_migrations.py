@@ -1,6 +1,10 @@
 """The control schema's revisions: found, compared, and written as SQL."""
 
+from pathlib import Path
+
 import pytest
+from alembic.config import Config
+from alembic.script import ScriptDirectory
 
 from replicator.errors import ConfigurationError
 from replicator.postgres.connect import ConnectionSettings, connect
@@ -13,6 +17,14 @@ from replicator.postgres.migrations import (
 
 HEAD = head_revision()
 MINOR = int(HEAD.rpartition("_")[2])
+
+
+def test_the_newest_revision_is_what_alembic_takes_for_it():
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parents[2] / "migrations"))
+    config.set_main_option("path_separator", "os")
+
+    assert ScriptDirectory.from_config(config).get_heads() == [HEAD]
 
 
 async def test_the_sql_of_all_revisions_makes_the_newest(database: str):

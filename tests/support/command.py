@@ -9,6 +9,9 @@ from pathlib import Path
 from typing import Any
 
 
+SECONDS_MAX = 30
+
+
 @dataclass(frozen=True)
 class Ended:
     """How a command ended and what it printed."""
@@ -33,8 +36,13 @@ async def replicator(*arguments: str, config: Path) -> Ended:
         stderr=asyncio.subprocess.PIPE,
         env=dict(os.environ),
     )
-    async with asyncio.timeout(50):
-        out, err = await process.communicate()
+    try:
+        async with asyncio.timeout(SECONDS_MAX):
+            out, err = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
     ended = Ended(process.returncode or 0, out.decode(), err.decode())
     assert "Traceback" not in ended.err, ended.err
     return ended
