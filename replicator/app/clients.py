@@ -3,12 +3,14 @@
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from datetime import datetime
-
-from types_aiobotocore_dynamodb import DynamoDBClient
+from typing import TYPE_CHECKING
 
 from replicator.core.observations import Observe
 from replicator.sources.clients import SourceConnection, open_client
 from replicator.sources.dynamodb_streams import DynamoDBStreams
+
+if TYPE_CHECKING:
+    from types_aiobotocore_dynamodb import DynamoDBClient
 
 
 def _nobody_listens(_: datetime) -> None:
@@ -31,7 +33,7 @@ class Clients:
         self._tables: dict[SourceConnection, DynamoDBClient] = {}
         self._streams: dict[SourceConnection, DynamoDBStreams] = {}
 
-    async def tables(self, connection: SourceConnection) -> DynamoDBClient:
+    async def tables(self, connection: SourceConnection) -> "DynamoDBClient":
         """A client for tables."""
         if connection not in self._tables:
             client = await self._stack.enter_async_context(open_client("dynamodb", connection))

@@ -12,7 +12,13 @@ from functools import partial
 from replicator import __version__
 from replicator.app.clients import Clients
 from replicator.app.monitoring import Monitoring
-from replicator.app.preparing import Prepared, describe_all, refuse_if_due, refuse_snapshots
+from replicator.app.preparing import (
+    Prepared,
+    describe_all,
+    refuse_if_due,
+    refuse_snapshots,
+    refuse_unavailable,
+)
 from replicator.clock import SourceClock, SystemClock
 from replicator.config.connections import source_connection, target_connection
 from replicator.config.settings import Settings
@@ -21,9 +27,10 @@ from replicator.core.mapping import TableMapping
 from replicator.core.observations import TableHalted, TaskFailed
 from replicator.engine.discovery import Discovery
 from replicator.engine.pipeline import Pipeline
+from replicator.engine.running import WorkerSettings
 from replicator.engine.table import Table
 from replicator.engine.waiting import Backoff, one_failure, stopped_within
-from replicator.engine.worker import Worker, WorkerSettings
+from replicator.engine.worker import Worker
 from replicator.errors import Disposition, ReplicatorError
 from replicator.monitoring.logs import logger
 from replicator.postgres.claims import Claims
@@ -123,6 +130,7 @@ class Daemon:
 
     async def _prepare_once(self, clients: Clients) -> Prepared:
         prepared = await describe_all(self._settings, clients)
+        refuse_unavailable(prepared.mappings)
         await refuse_if_due(self._database, self._settings, prepared.mappings)
         tables = await Positions(self._database).tables()
         started = frozenset(name for name, facts in tables.items() if facts.start_at is not None)
@@ -216,6 +224,7 @@ class Daemon:
                 worker_id=self._worker_id,
                 version=__version__,
                 lease_seconds=settings.coordination.lease_seconds,
+                batch_records_max=settings.batch.records_max,
                 idle_seconds_max=min(idle, BATCH_MODE_IDLE_SECONDS)
                 if self._until_caught_up
                 else idle,

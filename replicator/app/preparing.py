@@ -63,6 +63,19 @@ async def refuse_if_due(
         )
 
 
+def refuse_unavailable(mappings: Sequence[TableMapping]) -> None:
+    """ConfigurationError for what a configuration may say but this version cannot do."""
+    for mapping in mappings:
+        spec = mapping.spec
+        if spec.on_gap == "resnapshot":
+            message = f"table {spec.name!r}: `on_gap: resnapshot` is not available in this version"
+            raise ConfigurationError(message, remedy="say `on_gap: stop` or `on_gap: continue`")
+        for target in spec.targets:
+            if target.history is not None:
+                message = f"target {target.target}: `history` is not available in this version"
+                raise ConfigurationError(message, remedy="take it out of the configuration")
+
+
 def refuse_snapshots(mappings: Sequence[TableMapping], started: frozenset[str]) -> None:
     """ConfigurationError for a table that asks to be loaded by a snapshot and has no position."""
     for mapping in mappings:

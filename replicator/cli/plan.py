@@ -18,7 +18,7 @@ WithExitCode = Annotated[
 _REMEDIES = {
     "register": "`replicator migrate` records it",
     "backfill": "`replicator migrate` records it; the rows need a backfill",
-    "snapshot": "`replicator migrate` records it; `replicator snapshot --table {table}` loads it",
+    "snapshot": "`replicator migrate` records it; older items need a snapshot, which is to come",
 }
 
 

@@ -38,6 +38,11 @@ def _shorthand(value: object) -> object:
     return {"type": value} if isinstance(value, str) else value
 
 
+def _null_by_name(value: object) -> object:
+    """YAML reads a bare `null` as nothing."""
+    return "null" if value is None else value
+
+
 def _no_columns_yet(value: object) -> object:
     if value == "auto":
         raise refuse(
@@ -88,7 +93,7 @@ class ColumnSettings(Group):
     """The column's PostgreSQL type. Values convert exactly or not at all."""
     format: TimeFormat | None = None
     """How a time is written; `iso8601` is the default for strings, numbers need one."""
-    on_invalid: OnInvalid = "reject"
+    on_invalid: Annotated[OnInvalid, BeforeValidator(_null_by_name)] = "reject"
     """What a value that does not convert makes: its record a dead letter, or the column NULL."""
     nul: OnNul = "reject"
     """What becomes of NUL characters, which PostgreSQL cannot store in text."""

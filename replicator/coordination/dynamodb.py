@@ -2,11 +2,10 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 from botocore.exceptions import BotoCoreError, ClientError
-from types_aiobotocore_dynamodb import DynamoDBClient
 
 from replicator.core.leases import Lease
 from replicator.core.observations import Observe, SourceAnswered
@@ -15,6 +14,9 @@ from replicator.errors import (
     CoordinationUnavailable,
     LeaseLost,
 )
+
+if TYPE_CHECKING:
+    from types_aiobotocore_dynamodb import DynamoDBClient
 
 _KEY = "leaseKey"
 _CONDITION_FAILED = "ConditionalCheckFailedException"
@@ -30,7 +32,7 @@ class DynamoDBLeases:
 
     def __init__(
         self,
-        client: DynamoDBClient,
+        client: "DynamoDBClient",
         observe: Observe,
         *,
         table: str,

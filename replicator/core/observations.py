@@ -31,6 +31,15 @@ class BatchApplied:
 
 
 @dataclass(frozen=True, slots=True)
+class RecordsRepeated:
+    """The source delivered records again that were read before; they were dropped."""
+
+    table: str
+    shard_id: str
+    events: Mapping[Event, int]
+
+
+@dataclass(frozen=True, slots=True)
 class RecordRejected:
     """A record became a dead letter. `reason` names attribute and column, never a value."""
 
@@ -144,6 +153,7 @@ class TaskStuck:
 
 Observation = (
     BatchApplied
+    | RecordsRepeated
     | RecordRejected
     | ShardClaimed
     | ShardEnded

@@ -129,7 +129,7 @@ class Discovery:
             raise PositionLost(
                 message,
                 remedy=f"connect the right database, or run `replicator forget --table "
-                f"{self._spec.name}` and load the table anew with `replicator snapshot`",
+                f"{self._spec.name}` and `replicator migrate` to start anew",
             )
         if new:
             await self._positions.add_shards(self._spec.name, arn, new)

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -36,14 +36,14 @@ def _nobody_watches() -> None:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One page. `requested_at`: the clock before the request. `duplicates`: records read before."""
+    """One page. `requested_at`: the clock before the request. `repeated`: records read before."""
 
     records: list[StreamRecord]
     ended: bool
     requested_at: datetime
     head_at: datetime | None
     """Everything created before is read: the first of five empty answers in a row."""
-    duplicates: int = 0
+    repeated: Sequence[StreamRecord] = ()
 
 
 class ShardReader:
@@ -119,11 +119,10 @@ class ShardReader:
         self._iterator = page.next_iterator
         self._iterator_until = self._clock.monotonic() + ITERATOR_SECONDS_MAX
         position = self._position
-        fresh = (
-            page.records
-            if position is None
-            else [record for record in page.records if record.sequence_number > position]
-        )
+        fresh, repeated = page.records, list[StreamRecord]()
+        if position is not None and fresh and fresh[0].sequence_number <= position:
+            repeated = [record for record in fresh if record.sequence_number <= position]
+            fresh = [record for record in fresh if record.sequence_number > position]
         if fresh:
             self._position = fresh[-1].sequence_number
             self._from_oldest = False
@@ -134,7 +133,7 @@ class ShardReader:
             page.next_iterator is None,
             requested_at,
             head_at,
-            len(page.records) - len(fresh),
+            repeated,
         )
 
     def _note(self, records: list[StreamRecord], requested_at: datetime) -> datetime | None:

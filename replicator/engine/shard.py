@@ -1,6 +1,7 @@
 """One shard from claim to end: read, judge, apply, note the position, hand over to the children."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -10,7 +11,13 @@ from replicator.clock import Clock
 from replicator.core.gaps import is_proved_complete, kind_of_gap
 from replicator.core.lag import ShardProgress
 from replicator.core.observations import Fenced as FencedFact
-from replicator.core.observations import GapFound, Observe, ShardClaimed, ShardEnded
+from replicator.core.observations import (
+    GapFound,
+    Observe,
+    RecordsRepeated,
+    ShardClaimed,
+    ShardEnded,
+)
 from replicator.core.shards import Claim
 from replicator.engine.pipeline import Batch, Pipeline
 from replicator.engine.ports import Claims, Incidents, Source
@@ -46,6 +53,7 @@ class ShardTask:
     mapping_fingerprint: str
     idle_seconds_max: float
     dead_letters_max: int
+    batch_records_max: int
     checkpointed: int | None
     """The lease row's checkpoint: a hint, only compared."""
 
@@ -159,12 +167,11 @@ class ShardReplicator:
                     "older than what the stream keeps"
                 )
                 return await self._lost(claim, detail)
+            if answer.repeated:
+                events = Counter(record.event for record in answer.repeated)
+                self._observe(RecordsRepeated(claim.source, claim.shard_id, events))
             if answer.records:
-                known = self._known or answer.records[-1].sequence_number
-                batch = Batch(answer.records, known, answer.requested_at, self._live)
-                claim = await self._pipeline.process(batch, claim, stopping)
-                self._moved(claim.position or 0)
-                await self._check_dead_letters(claim)
+                claim = await self._apply(claim, answer, stopping)
                 self._note(claim, answer, at_head=False)
             elif not answer.ended:
                 claim = await self._look(claim, answer)
@@ -173,6 +180,18 @@ class ShardReplicator:
                 return await self._end(claim)
         await self._claims.leave(claim)
         return Ending.STOPPED
+
+    async def _apply(self, claim: Claim, answer: Answer, stopping: asyncio.Event) -> Claim:
+        """Commit a page in batches of the configured size."""
+        known = self._known or answer.records[-1].sequence_number
+        size = self._task.batch_records_max
+        for start in range(0, len(answer.records), size):
+            records = answer.records[start : start + size]
+            batch = Batch(records, known, answer.requested_at, self._live)
+            claim = await self._pipeline.process(batch, claim, stopping)
+            self._moved(claim.position or 0)
+        await self._check_dead_letters(claim)
+        return claim
 
     def _may_read_around(self, claim: Claim) -> Callable[[datetime], bool]:
         """Whether a trimmed position loses nothing that we owe, for the time of a request."""

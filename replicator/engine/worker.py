@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
@@ -13,6 +12,7 @@ from replicator.core.observations import Observe, TableHalted
 from replicator.core.shards import ShardFacts
 from replicator.engine.holding import Held, Holding, checkpoint_text, checkpointed_position
 from replicator.engine.ports import Claims, Incidents, Leases, Positions
+from replicator.engine.running import Running, WorkerSettings
 from replicator.engine.shard import Ending, ShardReplicator, ShardTask
 from replicator.engine.supervisor import Job, end_silent_task, supervise
 from replicator.engine.table import Table
@@ -26,31 +26,6 @@ STUCK_SECONDS = 120.0
 DRAIN_SECONDS_MAX = 6.0
 RELEASE_SECONDS_MAX = 2.5
 """Together they keep the promise that SIGTERM ends the process in less than ten seconds."""
-
-
-@dataclass(frozen=True, slots=True)
-class WorkerSettings:
-    """The limits of one worker."""
-
-    worker_id: str
-    version: str
-    lease_seconds: float
-    idle_seconds_max: float
-    discover_seconds: float = 30.0
-
-    @property
-    def plan_seconds(self) -> float:
-        """How often leases are looked at."""
-        return min(5.0, self.lease_seconds / 4)
-
-
-@dataclass(slots=True)
-class Running:
-    """A shard task of this worker."""
-
-    replicator: ShardReplicator
-    task: asyncio.Task[None]
-    stopping: asyncio.Event
 
 
 class Worker:
@@ -260,6 +235,7 @@ class Worker:
                 mapping_fingerprint=table.mapping.fingerprint,
                 idle_seconds_max=self._settings.idle_seconds_max,
                 dead_letters_max=table.mapping.spec.max_dead_letters,
+                batch_records_max=self._settings.batch_records_max,
                 checkpointed=checkpointed_position(held.checkpoint),
             ),
             source=table.source,

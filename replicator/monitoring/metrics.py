@@ -25,6 +25,7 @@ from replicator.core.observations import (
     Observation,
     Outcome,
     RecordRejected,
+    RecordsRepeated,
     ShardClaimed,
     ShardEnded,
     SourceAnswered,
@@ -72,11 +73,14 @@ class Metrics(Collector):
         self.registry.register(self)
         ProcessCollector(registry=self.registry)
 
-    def observe(self, observation: Observation) -> None:
+    def observe(self, observation: Observation) -> None:  # noqa: C901 (one arm for each fact)
         """Count one fact. One call per batch, and no loop over its records."""
         match observation:
             case BatchApplied():
                 self._count_batch(observation)
+            case RecordsRepeated(table=table, events=events):
+                for event, count in events.items():
+                    self._count("replicator_records_total", table, event, "duplicate", by=count)
             case Fenced():
                 self._count("replicator_fenced_total")
             case LeaseLost():

@@ -17,6 +17,7 @@ from replicator.core.observations import (
     LeaseTaken,
     Observation,
     RecordRejected,
+    RecordsRepeated,
     ShardClaimed,
     ShardEnded,
     SourceAnswered,
@@ -31,6 +32,7 @@ from replicator.monitoring.logs import logger
 _Level = Literal["debug", "info", "warning", "error"]
 _OfShard = (
     BatchApplied
+    | RecordsRepeated
     | RecordRejected
     | ShardClaimed
     | ShardEnded
@@ -148,6 +150,10 @@ def line_of(observation: Observation) -> Line | None:  # noqa: C901, PLR0912 (on
             counts = {f"{event}_{outcome}": n for (event, outcome), n in batch.records.items()}
             rows, seconds = sum(batch.rows.values()), round(batch.apply_seconds, 4)
             return Line("debug", "batch applied", _of(batch, rows=rows, seconds=seconds, **counts))
+        case RecordsRepeated(events=events) as repeated:
+            return Line(
+                "debug", "records delivered again", _of(repeated, count=sum(events.values()))
+            )
         case RecordRejected() as rejected:
             return _rejection(rejected)
         case ShardClaimed(epoch=epoch, position=position, rewound=rewound) as claim:

@@ -153,7 +153,7 @@ class Claims:
             self._claim, self._deployment, stream_arn, shard_id, self._worker_id
         )
         if row is None:
-            raise await self._refusal(connection, stream_arn, shard_id)
+            raise await self._refusal(connection, source, stream_arn, shard_id)
         skip = table["start_at"] if table["initial_load"] == "none" else None
         return Claim(
             source=source,
@@ -172,13 +172,14 @@ class Claims:
         )
 
     async def _refusal(
-        self, connection: Session, stream_arn: str, shard_id: str
+        self, connection: Session, source: str, stream_arn: str, shard_id: str
     ) -> NotClaimable | PositionLost:
         known = await connection.fetchrow(self._owner, self._deployment, stream_arn, shard_id)
         if known is None:
             return PositionLost(
                 f"the control schema has lost shard {shard_id}",
-                remedy="run `replicator forget --table T`, then load the table anew",
+                remedy=f"run `replicator forget --table {source}` and `replicator migrate` "
+                "to start anew",
             )
         return NotClaimable(f"shard {shard_id} is {known['state']} or waits for its parent")
 

@@ -2,10 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
-
-from types_aiobotocore_dynamodb import DynamoDBClient
-from types_aiobotocore_dynamodbstreams import DynamoDBStreamsClient
+from typing import TYPE_CHECKING, Any
 
 from replicator.core.findings import Finding, finding_of
 from replicator.errors import (
@@ -17,6 +14,10 @@ from replicator.errors import (
 from replicator.sources.clients import SourceConnection, open_client
 from replicator.sources.describe import TableDescription, describe_table, require_fit_stream
 from replicator.sources.failures import FAILURES, translate
+
+if TYPE_CHECKING:
+    from types_aiobotocore_dynamodb import DynamoDBClient
+    from types_aiobotocore_dynamodbstreams import DynamoDBStreamsClient
 
 LEASE_KEY = "leaseKey"
 LEASE_PAGES_MAX = 50
@@ -91,7 +92,7 @@ async def lambda_readers(stream_arn: str, connection: SourceConnection) -> list[
 
 
 async def _check_source(
-    table: SourceTable, client: DynamoDBClient, streams: DynamoDBStreamsClient
+    table: SourceTable, client: "DynamoDBClient", streams: "DynamoDBStreamsClient"
 ) -> CheckedSource:
     where = _where(table)
     try:
@@ -106,7 +107,7 @@ async def _check_source(
     return CheckedSource(description, ())
 
 
-async def _read_a_little(client: DynamoDBStreamsClient, stream_arn: str) -> None:
+async def _read_a_little(client: "DynamoDBStreamsClient", stream_arn: str) -> None:
     """Try each right that reading takes; what a shard may answer otherwise is no finding."""
     try:
         stream = await client.describe_stream(StreamArn=stream_arn)
@@ -134,7 +135,7 @@ def _wrong_shape(where: str, description: TableDescription) -> Finding:
 
 
 async def _other_readers(
-    client: DynamoDBClient, name: str, deployment: str, streams: Mapping[str, str]
+    client: "DynamoDBClient", name: str, deployment: str, streams: Mapping[str, str]
 ) -> list[Finding]:
     readers: dict[str, set[str]] = {}
     for lease in await _leases(client, name):
@@ -156,7 +157,7 @@ async def _other_readers(
     ]
 
 
-async def _leases(client: DynamoDBClient, name: str) -> list[dict[str, Any]]:
+async def _leases(client: "DynamoDBClient", name: str) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     start: dict[str, Any] = {}
     for _ in range(LEASE_PAGES_MAX):

@@ -5,7 +5,7 @@ import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from typing import Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, overload
 from urllib.parse import urlsplit
 
 import aioboto3
@@ -18,11 +18,13 @@ from aiobotocore.credentials import (
 from aiobotocore.session import AioSession, get_session
 from botocore.credentials import CredentialProvider
 from botocore.exceptions import NoCredentialsError
-from types_aiobotocore_dynamodb import DynamoDBClient
-from types_aiobotocore_dynamodbstreams import DynamoDBStreamsClient
 
 from replicator.errors import ConfigurationError
 from replicator.sources.failures import FAILURES, translate
+
+if TYPE_CHECKING:
+    from types_aiobotocore_dynamodb import DynamoDBClient
+    from types_aiobotocore_dynamodbstreams import DynamoDBStreamsClient
 
 Service = Literal["dynamodb", "dynamodbstreams", "lambda", "secretsmanager", "rds"]
 CONNECT_SECONDS = 5.0
@@ -64,7 +66,7 @@ def connection_for(table: str, connection: SourceConnection) -> SourceConnection
 @asynccontextmanager
 def open_client(
     service: Literal["dynamodb"], connection: SourceConnection, *, attempts: int | None = None
-) -> AsyncIterator[DynamoDBClient]: ...
+) -> AsyncIterator["DynamoDBClient"]: ...
 @overload
 @asynccontextmanager
 def open_client(
@@ -72,7 +74,7 @@ def open_client(
     connection: SourceConnection,
     *,
     attempts: int | None = None,
-) -> AsyncIterator[DynamoDBStreamsClient]: ...
+) -> AsyncIterator["DynamoDBStreamsClient"]: ...
 @overload
 @asynccontextmanager
 def open_client(

@@ -1,13 +1,14 @@
 """What a DynamoDB table is: its key, its stream and what that stream carries."""
 
 from dataclasses import dataclass
-from typing import Any, Literal
-
-from types_aiobotocore_dynamodb import DynamoDBClient
+from typing import TYPE_CHECKING, Any, Literal
 
 from replicator.core.mapping_spec import KeyType, SourceKey
 from replicator.errors import ReplicatorError, StreamUnfit, StreamVanished
 from replicator.sources.failures import FAILURES, translate
+
+if TYPE_CHECKING:
+    from types_aiobotocore_dynamodb import DynamoDBClient
 
 ViewType = Literal["KEYS_ONLY", "NEW_IMAGE", "OLD_IMAGE", "NEW_AND_OLD_IMAGES"]
 FIT_VIEW_TYPES = ("NEW_IMAGE", "NEW_AND_OLD_IMAGES")
@@ -31,7 +32,7 @@ class TableDescription:
     item_count: int
 
 
-async def describe_table(client: DynamoDBClient, name: str) -> TableDescription:
+async def describe_table(client: "DynamoDBClient", name: str) -> TableDescription:
     """The table of that name or ARN; StreamVanished when there is none."""
     try:
         answer = await client.describe_table(TableName=name)

@@ -4,18 +4,20 @@ import zlib
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from botocore.exceptions import BotoCoreError, ClientError
-from types_aiobotocore_dynamodbstreams import DynamoDBStreamsClient
-from types_aiobotocore_dynamodbstreams.type_defs import ShardTypeDef
 
 from replicator.core.observations import Observe, SourceAnswered
 from replicator.core.records import Page, decode_page
 from replicator.core.shards import ListedShard
 from replicator.errors import SourceUnavailable
 from replicator.sources.failures import code_of, translate
+
+if TYPE_CHECKING:
+    from types_aiobotocore_dynamodbstreams import DynamoDBStreamsClient
+    from types_aiobotocore_dynamodbstreams.type_defs import ShardTypeDef
 
 SEQUENCE_NUMBER_DIGITS_MIN = 21
 """The API model's minimum length; shorter numbers are filled with zeros."""
@@ -35,7 +37,7 @@ class DynamoDBStreams:
 
     def __init__(
         self,
-        client: DynamoDBStreamsClient,
+        client: "DynamoDBStreamsClient",
         observe: Observe,
         *,
         heard: Callable[[datetime], None] = _nobody_listens,
@@ -108,7 +110,7 @@ class DynamoDBStreams:
             self._observe(SourceAnswered(operation, code_of(error)))
             raise translate(error) from error
         self._observe(SourceAnswered(operation, "ok"))
-        date = answer["ResponseMetadata"]["HTTPHeaders"].get("date")
+        date = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date")
         if date is not None:
             self._heard(parsedate_to_datetime(date))
         return answer
@@ -143,7 +145,7 @@ def label_time(stream_arn: str) -> datetime:
     return datetime.fromisoformat(stream_arn.rpartition("/")[2]).replace(tzinfo=UTC)
 
 
-def _listed(shard: ShardTypeDef) -> ListedShard:
+def _listed(shard: "ShardTypeDef") -> ListedShard:
     numbers = shard.get("SequenceNumberRange", {})
     return ListedShard(
         shard_id=shard["ShardId"],

@@ -51,13 +51,14 @@ class Stage:
         *,
         name: str = "main",
         dsn: str | None = None,
+        endpoint_url: str | None = None,
         **options: Any,
     ) -> Deployment:
         """A deployment of its own directory; `tables` as in a configuration file."""
         directory = self.directory / name
         directory.mkdir()
         settings = configuration(
-            endpoint_url=self.url,
+            endpoint_url=endpoint_url or self.url,
             dsn=dsn or self.dsn,
             tables=tables,
             deployment=f"{self.prefix}-{name}",

@@ -15,7 +15,8 @@ from replicator.core.observations import Observation, TableHalted, TaskFailed
 from replicator.engine.discovery import Discovery
 from replicator.engine.pipeline import Pipeline
 from replicator.engine.table import Table
-from replicator.engine.worker import Worker, WorkerSettings
+from replicator.engine.running import WorkerSettings
+from replicator.engine.worker import Worker
 from replicator.errors import (
     CoordinationUnavailable,
     ReplicatorError,
@@ -176,9 +177,7 @@ class Simulation:
             partial(self._send, name, server) for server in ("postgres", "leases", "streams")
         )
         compiled = mapping()
-        source = fake_source(
-            self.streams, streams, page_records_max=lambda: self.page_records_max
-        )
+        source = fake_source(self.streams, streams, page_records_max=lambda: self.page_records_max)
         lease_rows = FakeLeases(self.leases, leases, name)
         positions = FakePositions(self.postgres, postgres)
         incidents = FakeIncidents(self.postgres, postgres)
@@ -371,10 +370,13 @@ class Simulation:
             over = row is not None and row.finished
             if any(e.number > position and e not in self.ledger.lost for e in entries) and not over:
                 return False
-        return all(
-            row.finished or row.head_at is not None and row.state == "active"
-            for row in data.shards.values()
-        ) and self._leaves_are_known()
+        return (
+            all(
+                row.finished or row.head_at is not None and row.state == "active"
+                for row in data.shards.values()
+            )
+            and self._leaves_are_known()
+        )
 
     def _leaves_are_known(self) -> bool:
         stream = self.ledger.table.stream

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import re
 import signal
 import subprocess
@@ -18,6 +19,8 @@ import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
 
 ROOT = Path(__file__).parents[2]
+BYTECODE = ROOT / ".pytest_cache" / "bytecode"
+"""Kept for all processes of all tests: compiling takes longer than most of what they do."""
 COMMAND_SECONDS = 40.0
 POLL_SECONDS = 0.05
 LOG_LINES_SHOWN = 40
@@ -34,7 +37,7 @@ async def eventually(
     seconds: float = 30.0,
     show: Callable[[], str] = lambda: "",
 ) -> Found:
-    """The first answer that is true; AssertionError, saying `what` and `show()`, at the deadline."""
+    """The first answer that is true; AssertionError with `what` and `show()` at the deadline."""
     deadline = time.monotonic() + seconds
     while not (answer := await condition()):
         if time.monotonic() > deadline:
@@ -63,7 +66,12 @@ class Worker:
         self.log = log
         with log.open("wb") as output:
             self._process = subprocess.Popen(
-                words, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=output, stderr=output
+                words,
+                cwd=ROOT,
+                env=environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
             )
 
     @property
@@ -128,13 +136,17 @@ class Worker:
         return f"http://127.0.0.1:{await self.until(port, what='the HTTP port is in the log')}"
 
     async def get(self, path: str) -> tuple[int, str]:
-        """Status and body of a page."""
+        """Status and body of a page; status 0 where nobody answers."""
+        url = await self.url() + path
         timeout = aiohttp.ClientTimeout(total=5)
-        async with (
-            aiohttp.ClientSession(timeout=timeout) as session,
-            session.get(await self.url() + path) as answer,
-        ):
-            return answer.status, await answer.text()
+        try:
+            async with (
+                aiohttp.ClientSession(timeout=timeout) as session,
+                session.get(url) as answer,
+            ):
+                return answer.status, await answer.text()
+        except (aiohttp.ClientError, TimeoutError) as error:
+            return 0, str(error)
 
     async def status(self) -> dict[str, Any]:
         """The document of /status.json; {} while there is none."""
@@ -148,7 +160,9 @@ class Worker:
 
     async def metrics(self) -> dict[tuple[str, Labels], float]:
         """Every sample of /metrics by name and labels."""
-        _, body = await self.get("/metrics")
+        code, body = await self.get("/metrics")
+        if code != 200:
+            return {}
         return {
             (sample.name, frozenset(sample.labels.items())): sample.value
             for family in text_string_to_metric_families(body)
@@ -225,6 +239,7 @@ class Deployment:
             subprocess.run,
             self._command(*words),
             cwd=ROOT,
+            env=environment(),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -236,6 +251,15 @@ class Deployment:
     def _command(self, *words: str) -> list[str]:
         self.path.write_text(json.dumps(self.settings, indent=1))  # JSON is YAML
         return [sys.executable, "-m", "replicator", "--config", str(self.path), *words]
+
+
+def environment() -> dict[str, str]:
+    """Ours, as a test's fixtures made it, with a place for compiled modules."""
+    return {
+        **os.environ,
+        "PYTHONDONTWRITEBYTECODE": "",
+        "PYTHONPYCACHEPREFIX": str(BYTECODE),
+    }
 
 
 def configuration(

@@ -281,7 +281,5 @@ class FakeIncidents:
     async def gaps(self) -> list[GapFacts]:
         return await self._send(
             "gaps",
-            lambda: [
-                replace(gap.facts) for gap in self._server.data.gaps if gap.state == "open"
-            ],
+            lambda: [replace(gap.facts) for gap in self._server.data.gaps if gap.state == "open"],
         )

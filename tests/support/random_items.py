@@ -115,9 +115,9 @@ class RandomItems:
             lambda: {"B": self.binary()},
             lambda: {"BOOL": self.random.random() < 0.5},
             lambda: {"NULL": True},
-            lambda: self.set_of_strings(),
-            lambda: self.set_of_numbers(),
-            lambda: self.set_of_binaries(),
+            self.set_of_strings,
+            self.set_of_numbers,
+            self.set_of_binaries,
         ]
         if self.random.random() < 0.4 / (depth + 1):
             makers = [
@@ -158,9 +158,7 @@ class RandomItems:
 
     def chosen(self, attributes: Mapping[str, Callable[[], Value]], *, share: float) -> Item:
         """Some of the attributes: the others are absent."""
-        return {
-            name: make() for name, make in attributes.items() if self.random.random() < share
-        }
+        return {name: make() for name, make in attributes.items() if self.random.random() < share}
 
 
 def keys(count: int, key: Mapping[str, str], seed: int) -> list[list[Item]]:
@@ -196,5 +194,5 @@ def _key_part(random: RandomItems, kind: str) -> tuple[Any, list[Any]]:
                 return edge, [edge]
             return number, [str(number), f"{number}.0", f"{number}e0", f"{number}.00"]
         case _:
-            chosen = random.random.randbytes(random.random.randint(1, 12))
-            return chosen, [chosen]
+            raw = random.random.randbytes(random.random.randint(1, 12))
+            return raw, [raw]
