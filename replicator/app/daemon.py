@@ -29,7 +29,7 @@ from replicator.engine.discovery import Discovery
 from replicator.engine.pipeline import Pipeline
 from replicator.engine.running import WorkerSettings
 from replicator.engine.table import Table
-from replicator.engine.waiting import Backoff, one_failure, stopped_within
+from replicator.engine.waiting import Backoff, one_failure, stopped_within, unless_stopped
 from replicator.engine.worker import Worker
 from replicator.errors import Disposition, ReplicatorError
 from replicator.monitoring.logs import logger
@@ -42,6 +42,7 @@ from replicator.sources.clients import SourceConnection
 from replicator.sources.describe import describe_table, require_fit_stream
 from replicator.sources.dynamodb_streams import label_time
 
+LAST_LOOK_SECONDS_MAX = 1.0
 CAUGHT_UP_LOOK_SECONDS = 0.2
 BATCH_MODE_IDLE_SECONDS = 0.2
 
@@ -106,11 +107,14 @@ class Daemon:
         ended = Ended((), 0)
         async with one_failure() as tasks:
             tasks.create_task(self._monitoring.turn(finished), name="turn")
-            tasks.create_task(self._monitoring.publish(self._database, finished), name="publish")
-            prepared = await self._prepare(clients, stopping)
+            publishing = tasks.create_task(
+                self._monitoring.publish(self._database, finished), name="publish"
+            )
+            prepared = await unless_stopped(stopping, self._prepare(clients, stopping))
             if prepared is not None:
                 ended = await self._work(prepared, clients, stopping, started_at)
             finished.set()
+            publishing.cancel()  # it may be waiting for a server that does not answer
         return ended
 
     async def _prepare(self, clients: Clients, stopping: asyncio.Event) -> Prepared | None:
@@ -161,7 +165,7 @@ class Daemon:
                 tasks.create_task(
                     self._stop_when_caught_up(worker, started_at, stopping), name="catch up"
                 )
-            await self._ensure_lease_table(leases, stopping)
+            await unless_stopped(stopping, self._ensure_lease_table(leases, stopping))
             await worker.run(stopping)
         return await self._ended(prepared)
 
@@ -250,8 +254,9 @@ class Daemon:
     async def _ended(self, prepared: Prepared) -> Ended:
         """Which tables are stopped now, as far as PostgreSQL still tells."""
         try:
-            facts = await Positions(self._database).tables()
-        except ReplicatorError:
+            async with asyncio.timeout(LAST_LOOK_SECONDS_MAX):
+                facts = await Positions(self._database).tables()
+        except (ReplicatorError, TimeoutError):
             return Ended(tuple(prepared.unfit), 0)
         names = {mapping.spec.name for mapping in prepared.mappings}
         stopped = [

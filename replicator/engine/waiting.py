@@ -2,9 +2,12 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 
 async def stopped_within(stopping: asyncio.Event, seconds: float) -> bool:
@@ -18,6 +21,17 @@ async def stopped_within(stopping: asyncio.Event, seconds: float) -> bool:
     except TimeoutError:
         return False
     return True
+
+
+async def unless_stopped(stopping: asyncio.Event, work: Coroutine[Any, Any, T]) -> T | None:
+    """The result of `work`; None when we are asked to stop before it ends, which cancels it."""
+    async with one_failure() as tasks:
+        working = tasks.create_task(work, name="work")
+        waiting = tasks.create_task(stopping.wait(), name="wait for stop")
+        await asyncio.wait({working, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        waiting.cancel()
+        working.cancel()
+    return None if working.cancelled() else working.result()
 
 
 def delay_seconds(attempt: int, *, base: float, cap: float, chance: float) -> float:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Collection
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from typing import Any, TypeAlias, cast
 
@@ -14,6 +14,8 @@ from replicator.postgres.failures import translate
 
 SESSION_NAME_BYTES_MAX = 63
 Session: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+_LOST = (OSError, TimeoutError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+"""What asyncpg and the socket raise when a connection ends at any moment of a call."""
 
 
 class Database:
@@ -58,7 +60,7 @@ class Database:
         try:
             pool = await self._opened()
             connection = await pool.acquire(timeout=self._statement_seconds_max)
-        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        except (asyncpg.PostgresError, *_LOST) as error:
             raise translate(error, doing="connecting") from error
         sound = False
         try:
@@ -66,7 +68,7 @@ class Database:
                 # the pool's proxy has all of a connection's methods
                 yield cast("Session", connection)
             sound = True
-        except (OSError, TimeoutError, asyncpg.InterfaceError) as error:
+        except _LOST as error:
             raise translate(error, doing=doing) from error
         except asyncpg.PostgresError as error:
             sound = True
@@ -76,7 +78,8 @@ class Database:
             raise
         finally:
             if not sound:
-                connection.terminate()
+                with suppress(asyncpg.InterfaceError):  # the pool saw it end, and has let it go
+                    connection.terminate()
             await pool.release(connection)
 
     @asynccontextmanager

@@ -1,6 +1,7 @@
 """Parents before children, and nothing twice."""
 
 from datetime import timedelta
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,7 +15,7 @@ from replicator.core.lineage import (
 from replicator.core.shards import ShardFacts
 from tests.support.builders import NOON, shard_facts, shard_name, shards
 
-ACCEPTED = {"state": "gap", "gap_accepted_at": NOON}
+ACCEPTED: dict[str, Any] = {"state": "gap", "gap_accepted_at": NOON}
 
 
 def ready(*known: ShardFacts) -> list[str]:

@@ -1,13 +1,15 @@
 """A batch becomes a plan."""
 
 from datetime import timedelta
+from itertools import pairwise
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from replicator.core.mapping_spec import ColumnSpec, TargetSpec
+from replicator.core.mapping import compile_table
+from replicator.core.mapping_spec import ColumnSpec, SourceKey, TableSpec, TargetSpec
 from replicator.core.plan import NO_IMAGE, WritePlan, plan_batch
 from replicator.core.records import StreamRecord
 from replicator.errors import RowRefused
@@ -189,9 +191,6 @@ def test_what_postgresql_refused_becomes_a_dead_letter_with_its_sqlstate():
 
 
 def test_equal_number_keys_in_other_spellings_are_one_item():
-    from replicator.core.mapping import compile_table
-    from replicator.core.mapping_spec import SourceKey, TableSpec
-
     mapping = compile_table(TableSpec("t", "t", (target("public.t"),)), SourceKey((("id", "N"),)))
     changes = [
         StreamRecord(i, "modify", {"id": {"N": text}}, memoryview(b'{"n":{"N":"%d"}}' % i), None, 0)
@@ -222,9 +221,9 @@ def _apply(rows: dict[str, tuple[Any, ...]], plan: WritePlan) -> None:
         rows.pop(str(key[0]), None)
     for row in writes.upserts:
         rows[str(row[0])] = row
-    for key, at in writes.soft_deletes:
-        if str(key) in rows:
-            rows[str(key)] = (*rows[str(key)][:-1], at)
+    for name, at in writes.soft_deletes:
+        if str(name) in rows:
+            rows[str(name)] = (*rows[str(name)][:-1], at)
 
 
 @pytest.mark.parametrize("on_delete", ["delete", "soft", "ignore"])
@@ -238,7 +237,7 @@ def test_batch_borders_change_neither_rows_nor_open_letters(on_delete, on_expire
     pieces: dict[str, tuple[Any, ...]] = {}
 
     _apply(whole, plan_batch(records, mapping, read_at=READ_AT))
-    for start, end in zip(borders, borders[1:], strict=False):
+    for start, end in pairwise(borders):
         _apply(pieces, plan_batch(records[start:end], mapping, read_at=READ_AT))
 
     assert whole == pieces

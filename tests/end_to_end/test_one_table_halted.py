@@ -80,5 +80,9 @@ async def test_the_others_go_on_and_resume_catches_up(stage: Stage):
         resumed = await deployment.command("resume", "--table", "broken")
         assert resumed.code == 0, resumed.text
         await arrives(stage, worker, "broken", "a", "b", "c")
-        assert (await worker.table("broken"))["state"] == "streaming"
+
+        async def streaming() -> bool:
+            return (await worker.table("broken")).get("state") == "streaming"
+
+        await worker.until(streaming, what="the halt is lifted")
         assert await worker.stop() == 0

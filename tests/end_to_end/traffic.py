@@ -167,7 +167,7 @@ class Traffic:
                 "names": random.set_of_strings,
                 "numbers": random.set_of_numbers,
                 "blobs": random.set_of_binaries,
-                "doc": lambda: random.value(),
+                "doc": random.value,
                 "placedAt": lambda: {"N": str(draw.randint(-(10**12), 10**13))},
                 "address": lambda: {"M": {"city": {"S": random.string()}}},
                 "a.b": lambda: {"M": {'c"d': {"S": random.string()}, "e": random.value(1)}},

@@ -14,8 +14,8 @@ from replicator.core.mapping_spec import ColumnSpec, SourceKey, TableSpec, Targe
 from replicator.core.observations import Observation, TableHalted, TaskFailed
 from replicator.engine.discovery import Discovery
 from replicator.engine.pipeline import Pipeline
-from replicator.engine.table import Table
 from replicator.engine.running import WorkerSettings
+from replicator.engine.table import Table
 from replicator.engine.worker import Worker
 from replicator.errors import (
     CoordinationUnavailable,
@@ -372,7 +372,7 @@ class Simulation:
                 return False
         return (
             all(
-                row.finished or row.head_at is not None and row.state == "active"
+                row.finished or (row.head_at is not None and row.state == "active")
                 for row in data.shards.values()
             )
             and self._leaves_are_known()
@@ -402,7 +402,7 @@ class Simulation:
         async def at_once(_: str, work: Callable[[], Result]) -> Result:
             return work()
 
-        incidents = FakeIncidents(self.postgres, at_once)
+        incidents = FakeIncidents(self.postgres, at_once)  # type: ignore[arg-type]
         coroutine = incidents.accept_gaps(SOURCE, who="test", why="test")
         try:
             coroutine.send(None)

@@ -76,7 +76,8 @@ async def test_a_blocked_loop_does_not_answer(monitored: Monitored):
     blocked, go_on = socket.socketpair()
 
     def ask() -> str:
-        blocking = socket.create_connection(monitored.url.removeprefix("http://").split(":"))
+        host, port = monitored.url.removeprefix("http://").split(":")
+        blocking = socket.create_connection((host, int(port)))
         with blocking:
             blocking.sendall(b"GET /healthz HTTP/1.0\r\n\r\n")
             blocking.settimeout(0.3)

@@ -215,7 +215,7 @@ async def test_a_lock_that_does_not_come_is_given_up_and_tried_again(
     async with asyncio.TaskGroup() as tasks:
         waiting = tasks.create_task(run(settings, MORE))
         async with asyncio.timeout(10):
-            while not await connection.fetchval(WAITING):
+            while not await connection.fetchval(WAITING):  # noqa: ASYNC110 (another session)
                 await asyncio.sleep(0.01)
         await holder.rollback()
 

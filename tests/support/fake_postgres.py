@@ -247,18 +247,18 @@ class FakePostgres:
         counts: dict[tuple[str, Operation], int] = {}
         for writes in plan.writes:
             self._write(writes, counts)
-        for letter in plan.dead_letters:
-            number = letter.record.sequence_number
-            key = item_key_json(letter.record.keys, mapping.source_key)
+        for dead in plan.dead_letters:
+            number = dead.record.sequence_number
+            key = item_key_json(dead.record.keys, mapping.source_key)
             self.data.letters.setdefault(
-                (claim.stream_arn, key, number, letter.target),
+                (claim.stream_arn, key, number, dead.target),
                 LetterRow(
                     claim.source,
                     claim.shard_id,
                     key,
-                    letter.reason,
-                    letter.sqlstate,
-                    "superseded" if letter.superseded else "open",
+                    dead.reason,
+                    dead.sqlstate,
+                    "superseded" if dead.superseded else "open",
                 ),
             )
         shard.position = advance.position

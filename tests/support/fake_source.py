@@ -47,7 +47,7 @@ class FakeStreamsClient:
                 return answer(self._world, operation, request)[0]
             except Refusal as refusal:
                 error = {"Code": refusal.error, "Message": refusal.message}
-                raise ClientError({"Error": error}, operation) from refusal
+                raise ClientError({"Error": error}, operation) from refusal  # type: ignore[typeddict-item]
 
         return await self._send(name, work)
 

@@ -92,7 +92,7 @@ def convert(value: Value | None, column_type: str) -> Any:
     return found(raw) if not argument else found(raw, argument)
 
 
-def plain(value: Value) -> Any:
+def plain(value: Value) -> Any:  # noqa: C901 (one arm for each type)
     """A typed value as jsonb holds it; DoesNotFit for NUL characters."""
     [(tag, raw)] = value.items()
     match tag:

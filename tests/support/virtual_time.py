@@ -55,7 +55,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
             self._moment += timeout
 
 
-class _NeverWaits(selectors.DefaultSelector):  # type: ignore[misc, valid-type]
+class _NeverWaits(selectors.DefaultSelector):
     def __init__(self, jump: Callable[[float | None], None]) -> None:
         super().__init__()
         self._jump = jump

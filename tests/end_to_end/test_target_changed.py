@@ -1,0 +1,167 @@
+"""Somebody changes the database below a running worker: the table stops, or waits; nothing is lost."""
+
+from typing import Any
+
+import asyncpg
+import pytest
+
+from tests.end_to_end import witness
+from tests.end_to_end.conftest import Stage
+from tests.end_to_end.watched import watched
+from tests.support.comparison import read_rows
+from tests.support.daemon import Worker
+
+pytestmark = pytest.mark.faults
+
+KEY = {"pk": "S"}
+CHANGES = {
+    "dropped": ("drop table public.dropped", "42P01"),
+    "renamed": ("alter table public.renamed rename column n to m", "42703"),
+    "retyped": (
+        "alter table public.retyped alter column n type timestamptz using to_timestamp(n)",
+        "42804",
+    ),
+    "demanding": (
+        "alter table public.demanding add column owner text not null default '';"
+        " alter table public.demanding alter column owner drop default",
+        "'owner'",
+    ),
+}
+"""What is done to a table, and a word of the reason for its halt."""
+
+
+def entry(table: str, name: str) -> dict[str, Any]:
+    columns = {"n": "bigint"}
+    into = {f"public.{name}": {"columns": columns}}
+    return {"table": table, "initial_load": "stream", "into": into}
+
+
+def item(key: str, n: str = "1") -> dict[str, Any]:
+    return {"pk": {"S": key}, "n": {"N": n}}
+
+
+async def execute(stage: Stage, statement: str) -> None:
+    connection = await asyncpg.connect(stage.dsn)
+    try:
+        await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+async def keys(stage: Stage, name: str) -> set[str]:
+    return {key for (key,) in await read_rows(stage.dsn, f"public.{name}", key=("pk",))}
+
+
+async def arrives(stage: Stage, worker: Worker, name: str, *wanted: str) -> None:
+    async def there() -> bool:
+        return await keys(stage, name) == set(wanted)
+
+    await worker.until(there, what=f"{name} holds {wanted}")
+
+
+async def halts(worker: Worker, name: str) -> str:
+    """Wait until the table is halted; why."""
+
+    async def halted() -> str:
+        table = await worker.table(name)
+        return str(table["reason"]) if table.get("state") == "halted" else ""
+
+    return await worker.until(halted, what=f"{name} is halted")
+
+
+async def test_a_target_that_no_longer_fits_halts_without_dead_letters(stage: Stage):
+    names = [*CHANGES, "untouched"]
+    tables = {name: await stage.create_table(name, KEY) for name in names}
+    async with stage.deployment({n: entry(t, n) for n, t in tables.items()}) as deployment:
+        await deployment.migrate()
+        worker = await deployment.start_ready()
+        for statement, _ in CHANGES.values():
+            await execute(stage, statement)
+        for table in tables.values():
+            await stage.client.put_item(TableName=table, Item=item("a"))
+
+        for name, (_, word) in CHANGES.items():
+            assert word in await halts(worker, name)
+        await arrives(stage, worker, "untouched", "a")
+        assert await worker.total("replicator_records_total", outcome="dead_letter") == 0
+        assert await worker.stop() == 3
+
+
+async def test_a_lock_on_one_target_holds_up_no_other(stage: Stage):
+    tables = {name: await stage.create_table(name, KEY) for name in ("locked", "free")}
+    async with stage.deployment({n: entry(t, n) for n, t in tables.items()}) as deployment:
+        await deployment.migrate()
+        worker = await deployment.start_ready()
+        connection = await asyncpg.connect(stage.dsn)
+        try:
+            async with connection.transaction():
+                await connection.execute("lock table public.locked in access exclusive mode")
+                for key in ("a", "b", "c"):
+                    for table in tables.values():
+                        await stage.client.put_item(TableName=table, Item=item(key))
+
+                await arrives(stage, worker, "free", "a", "b", "c")
+                assert (await worker.get("/healthz"))[0] == 200
+                assert (await worker.get("/readyz"))[0] == 200
+        finally:
+            await connection.close()
+        await arrives(stage, worker, "locked", "a", "b", "c")
+        assert await worker.stop() == 0
+
+
+async def test_dead_letters_that_cannot_be_kept_halt_the_table(stage: Stage):
+    table = await stage.create_table("orders", KEY)
+    async with stage.deployment({"orders": entry(table, "orders")}) as deployment:
+        await deployment.migrate()
+        worker = await deployment.start_ready()
+        await execute(
+            stage, "alter table replicator.dead_letter add constraint full_up check (false)"
+        )
+        await stage.client.put_item(TableName=table, Item=item("poison", "1.5"))
+        await stage.client.put_item(TableName=table, Item=item("good"))
+
+        await halts(worker, "orders")
+        assert await keys(stage, "orders") == set()
+
+        await execute(stage, "alter table replicator.dead_letter drop constraint full_up")
+        resumed = await deployment.command("resume", "--table", "orders")
+        assert resumed.code == 0, resumed.text
+        await arrives(stage, worker, "orders", "good")
+        assert await worker.total("replicator_dead_letters") == 1
+        assert await worker.stop() == 0
+
+
+async def test_a_position_that_was_deleted_halts_the_table_and_nothing_is_read_again(stage: Stage):
+    async with watched(stage, seed=8, lease_seconds=1.0) as it:
+        await it.traffic.write(40)
+        worker = await it.deployment.start_ready()
+        await it.equal(worker)
+        assert await worker.stop() == 0
+        writes = await witness.count(stage.dsn)
+        await execute(stage, "delete from replicator.shard")
+
+        worker = await it.deployment.start_ready()
+        assert "position" in await halts(worker, "orders")
+        assert await worker.stop() == 3
+        assert await witness.count(stage.dsn) == writes
+
+
+async def test_sessions_that_are_ended_again_and_again_lose_and_repeat_nothing(stage: Stage):
+    async with watched(stage, seed=9) as it:
+        worker = await it.deployment.start_ready()
+        connection = await asyncpg.connect(stage.dsn)
+        try:
+            async with it.under_load():
+                for _ in range(8):
+                    await it.writes_more(worker)
+                    await connection.execute(
+                        "select pg_terminate_backend(pid) from pg_stat_activity"
+                        " where datname = current_database() and pid <> pg_backend_pid()"
+                        " and application_name like 'replicator %'"
+                    )
+        finally:
+            await connection.close()
+        await it.equal(worker)
+        assert "Traceback" not in worker.text()
+        assert await worker.stop() == 0
+        await witness.assert_nothing_twice(stage.dsn)
