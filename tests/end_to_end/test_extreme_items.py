@@ -73,6 +73,7 @@ async def test_a_name_of_64_kb_arrives(stage: Stage):
 async def test_one_item_changed_500_times_ends_as_its_last_change(stage: Stage):
     table, deployment = await deployment_of(stage)
     async with deployment:
+        last = item("a")
         for change in range(1, 501):
             if change % 7 == 0:
                 await stage.client.delete_item(TableName=table, Key=item("a"))

@@ -1,4 +1,4 @@
-"""Somebody changes the database below a running worker: the table stops, or waits; nothing is lost."""
+"""Somebody changes the database below a running worker: the table stops or waits, whole."""
 
 from typing import Any
 
