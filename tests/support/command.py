@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.support.daemon import BYTECODE
+
 SECONDS_MAX = 30
 
 
@@ -33,7 +35,11 @@ async def replicator(*arguments: str, config: Path) -> Ended:
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
-        env=dict(os.environ),
+        env={
+            **os.environ,
+            "PYTHONDONTWRITEBYTECODE": "",
+            "PYTHONPYCACHEPREFIX": str(BYTECODE),
+        },
     )
     try:
         async with asyncio.timeout(SECONDS_MAX):
