@@ -9,7 +9,7 @@ from tests.end_to_end import witness
 from tests.end_to_end.conftest import Stage
 from tests.end_to_end.watched import watched
 from tests.support.comparison import read_rows
-from tests.support.daemon import Worker
+from tests.support.daemon import Worker, eventually
 
 pytestmark = pytest.mark.faults
 
@@ -127,7 +127,11 @@ async def test_dead_letters_that_cannot_be_kept_halt_the_table(stage: Stage):
         resumed = await deployment.command("resume", "--table", "orders")
         assert resumed.code == 0, resumed.text
         await arrives(stage, worker, "orders", "good")
-        assert await worker.total("replicator_dead_letters") == 1
+
+        async def one_is_kept() -> bool:  # the status is read once a second
+            return await worker.total("replicator_dead_letters") == 1
+
+        await eventually(one_is_kept, what="a dead letter in the metrics", show=worker.tail)
         assert await worker.stop() == 0
 
 
