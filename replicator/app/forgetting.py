@@ -54,19 +54,20 @@ async def look(
 
 
 async def forget(
+    settings: Settings,
     database: Database,
     leases: DynamoDBLeases,
     source: str,
-    known: Known,
     *,
     who: str,
     why: str | None,
-) -> Record:
+) -> Known:
     """Drop the leases, then everything else in one transaction; returns what it dropped.
 
     Leases first: a lease that outlived its position would look like a lost database.
-    CoordinationUnavailable when a lease could not be dropped: positions are as they were.
+    Errors as those of `look`; when a lease could not be dropped, positions are as they were.
     """
+    known = await look(settings, database, leases, source)
     try:
         for key in known.leases:
             await leases.delete(key)
@@ -76,7 +77,7 @@ async def forget(
             remedy="no position was dropped, and the next worker adds leases anew: forget again "
             "when the lease table can be written",
         ) from error
-    return await Forgetting(database).forget(source, who=who, why=why)
+    return Known(await Forgetting(database).forget(source, who=who, why=why), known.leases)
 
 
 def leases_of(

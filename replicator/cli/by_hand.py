@@ -18,7 +18,7 @@ def this_user() -> str:
     return f"{user}@{socket.gethostname()}"
 
 
-def _storable(text: str | None) -> str | None:
+def storable(text: str | None) -> str | None:
     """What the shell gave, as text that PostgreSQL takes."""
     if text is None:
         return None
@@ -26,7 +26,7 @@ def _storable(text: str | None) -> str | None:
 
 
 def _not_empty(text: str | None) -> str | None:
-    stored = _storable(text)
+    stored = storable(text)
     if stored == "":
         message = "must say something"
         raise typer.BadParameter(message)

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from replicator.cli.by_hand import storable
 from replicator.cli.options import AsJson, ConfigFile, load_settings
 from replicator.cli.output import print_document, print_line, print_note, print_table
 from replicator.errors import ConfigurationError
@@ -12,7 +13,6 @@ if TYPE_CHECKING:
     from replicator.config.settings import Settings
     from replicator.postgres.dead_letters import Evidence, Letter, Wanted
 
-ID_MAX = 2**63 - 1
 LIMIT_MAX = 100_000
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
@@ -29,7 +29,7 @@ def _duration(text: str | None) -> float | None:
     try:
         return parse_duration(text).total_seconds()
     except ValueError as error:
-        raise typer.BadParameter(str(error)) from error
+        raise typer.BadParameter(str(error), param_hint="'--older-than'") from error
 
 
 AnyTable = Annotated[
@@ -42,6 +42,7 @@ Reason = Annotated[
     typer.Option(
         "--reason",
         metavar="TEXT",
+        callback=storable,
         help="Only those whose reason has this in it.",
         show_default=False,
     ),
@@ -108,9 +109,7 @@ def list_letters(
 
 @app.command()
 def show(
-    number: Annotated[
-        int, typer.Argument(metavar="ID", min=1, max=ID_MAX, help="As `list` shows it.")
-    ],
+    number: Annotated[int, typer.Argument(metavar="ID", min=1, help="As `list` shows it.")],
     *,
     as_json: AsJson = False,
     config: ConfigFile = None,

@@ -1,6 +1,7 @@
 """`replicator demo`: a newcomer's first minute."""
 
 import os
+import signal
 from typing import Annotated
 
 import typer
@@ -31,6 +32,7 @@ def demo(
     environment = isolated(os.environ)
     os.environ.clear()  # our own clients read it too
     os.environ.update(environment)
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     console = Console(highlight=False)
     try:
         equal = demonstrate(console, environment, seconds=seconds, rate=rate)

@@ -7,7 +7,7 @@ import typer
 
 from replicator.cli.by_hand import Who, Why, this_user
 from replicator.cli.options import ConfigFile, TableName, load_settings
-from replicator.cli.output import print_line, print_note
+from replicator.cli.output import ExitCode, print_line, print_note
 from replicator.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -40,42 +40,52 @@ def forget(
 
     from replicator.monitoring.logs import configure_logs
 
+    if not yes and not sys.stdin.isatty():
+        message = "nobody is at a terminal to confirm this; nothing was dropped"
+        raise ConfigurationError(message, remedy="say --yes")
     settings = load_settings(config)
     configure_logs(level=settings.log.level, format=settings.log.format)
-    asyncio.run(_forget(settings, table, yes=yes, who=who or this_user(), why=why))
+    known = asyncio.run(_look(settings, table))
+    if known is None:
+        print_line(f"nothing of {table} is on record: there is nothing to forget")
+        return
+    if not yes and not _confirmed(table, known):  # outside of the loop: Ctrl-C ends it at once
+        print_note("nothing was dropped")
+        raise typer.Exit(ExitCode.WRONG_USAGE)
+    forgotten = asyncio.run(_forget(settings, table, who or this_user(), why))
+    print_line(f"forgot {table}: {_amounts(forgotten)}")
+    for target in forgotten.record.targets:
+        print_line(f"  the rows in {target} stay as they are")
+    _print_next(settings, table)
 
 
-async def _forget(
-    settings: "Settings", table: str, *, yes: bool, who: str, why: str | None
-) -> None:
+async def _look(settings: "Settings", table: str) -> "Known | None":
     from replicator.app.by_hand import control_database, registered_tables, require_known
-    from replicator.app.forgetting import forget, lease_table, look
+    from replicator.app.forgetting import lease_table, look
 
     async with control_database(settings) as database, lease_table(settings) as leases:
         registered = await registered_tables(database)
         require_known(table, settings, registered)
         known = await look(settings, database, leases, table)
-        if table not in registered and known.nothing:
-            print_line(f"nothing of {table} is on record: there is nothing to forget")
-            return
-        if not yes:
-            _ask(table, known)
-        record = await forget(database, leases, table, known, who=who, why=why)
-    print_line(f"forgot {table}: {_amounts(known)}")
-    for target in record.targets:
-        print_line(f"  the rows in {target} stay as they are")
-    _print_next(settings, table)
+    return None if table not in registered and known.nothing else known
 
 
-def _ask(table: str, known: "Known") -> None:
-    if not sys.stdin.isatty():
-        message = "nobody is at a terminal to confirm this; nothing was dropped"
-        raise ConfigurationError(message, remedy="say --yes")
+async def _forget(settings: "Settings", table: str, who: str, why: str | None) -> "Known":
+    from replicator.app.by_hand import control_database
+    from replicator.app.forgetting import forget, lease_table
+
+    async with control_database(settings) as database, lease_table(settings) as leases:
+        return await forget(settings, database, leases, table, who=who, why=why)
+
+
+def _confirmed(table: str, known: "Known") -> bool:
     print_note(f"This drops of {table}: {_amounts(known)}.")
     print_note("It cannot be taken back: where the table was is not known any more.")
-    if not typer.confirm(f"Forget {table}?", err=True):
-        print_note("nothing was dropped")
-        raise typer.Exit(2)
+    try:
+        return typer.confirm(f"Forget {table}?", err=True)
+    except typer.Abort:  # the terminal was closed, or Ctrl-D
+        print_note("")
+        return False
 
 
 def _amounts(known: "Known") -> str:

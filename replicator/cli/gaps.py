@@ -6,7 +6,8 @@ import typer
 
 from replicator.cli.by_hand import RequiredWhy, Who, this_user
 from replicator.cli.options import AsJson, ConfigFile, TableName, load_settings
-from replicator.cli.output import print_document, print_line, print_table, printable
+from replicator.cli.output import print_document, print_line, print_table
+from replicator.cli.prose import print_prose
 from replicator.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ def accept(
         return
     for gap in accepted:
         print_line(f"accepted gap {gap.id} of {table} ({gap.kind}, {_where(gap)})")
-        print_line(f"  {printable(gap.detail)}")
+        print_prose(gap.detail, indent="  ")
     print_line("Rows of items that changed in it differ from the source until the items change")
     print_line("again, or the table is loaded anew.")
     _print_next(after)
@@ -121,12 +122,12 @@ def _print(found: "list[GapFacts]") -> None:
     from replicator.cli.durations import in_utc
 
     print_table(
-        ("ID", "TABLE", "KIND", "FOUND", "WHERE"),
-        [[str(gap.id), gap.source, gap.kind, in_utc(gap.found_at), _where(gap)] for gap in found],
+        ("ID", "TABLE", "KIND", "FOUND"),
+        [[str(gap.id), gap.source, gap.kind, in_utc(gap.found_at)] for gap in found],
     )
     print_line("")
     for gap in found:
-        print_line(f"gap {gap.id}: {printable(gap.detail)}")
+        print_prose(f"gap {gap.id}, {_where(gap)}: {gap.detail}")
     print_line("")
     print_line("A table goes on when its gaps are accepted:")
     for source in sorted({gap.source for gap in found}):
@@ -148,7 +149,7 @@ def _print_next(after: "TableFacts") -> None:
 
 
 def _where(gap: "GapFacts") -> str:
-    return gap.shard_id if gap.shard_id is not None else "between two streams"
+    return f"shard {gap.shard_id}" if gap.shard_id is not None else "between two streams"
 
 
 def _document(gap: "GapFacts") -> dict[str, Any]:

@@ -2,9 +2,8 @@
 
 import json
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Any
-
-import msgspec
 
 from replicator.cli.durations import in_utc, in_words
 from replicator.cli.output import printable
@@ -19,11 +18,11 @@ def letter_document(letter: Letter) -> dict[str, Any]:
         "id": letter.id,
         "source": letter.source,
         "target": letter.target,
-        "key": msgspec.Raw(letter.item_key.encode()),
+        "key": json.loads(letter.item_key),
         "event": letter.event,
         "sequence_number": letter.sequence_number,
         "reason": letter.reason,
-        "first_seen": letter.first_seen,
+        "first_seen": letter.first_seen.isoformat(),
         "state": letter.state,
     }
 
@@ -34,10 +33,10 @@ def evidence_document(letter: Letter, evidence: Evidence) -> dict[str, Any]:
         "stream_arn": evidence.stream_arn,
         "shard_id": evidence.shard_id,
         "sqlstate": evidence.sqlstate,
-        "record_created_at": evidence.record_created_at,
-        "closed_at": evidence.closed_at,
-        "new_image": _raw(evidence.new_image),
-        "old_image": _raw(evidence.old_image),
+        "record_created_at": _iso(evidence.record_created_at),
+        "closed_at": _iso(evidence.closed_at),
+        "new_image": _parsed(evidence.new_image),
+        "old_image": _parsed(evidence.old_image),
         "remedy": " ".join(_advice(letter)),
     }
 
@@ -78,8 +77,8 @@ def letter_lines(letter: Letter, evidence: Evidence) -> Iterator[str]:
         yield ""
         yield f"{name}:" if image is not None else f"{name}: none"
         if image is not None:
-            text = msgspec.json.format(image, indent=2)
-            yield from (f"  {printable(line)}" for line in text.splitlines())
+            text = json.dumps(json.loads(image), indent=2, ensure_ascii=False)
+            yield from (f"  {printable(line)}" for line in text.split("\n"))
     yield ""
     yield from _advice(letter)
 
@@ -105,8 +104,13 @@ def _short(text: str) -> str:
     return text if len(text) <= KEY_LENGTH_MAX else f"{text[: KEY_LENGTH_MAX - 1]}…"
 
 
-def _raw(image: str | None) -> msgspec.Raw | None:
-    return None if image is None else msgspec.Raw(image.encode())
+def _parsed(image: str | None) -> object:
+    """The image; it may hold lone surrogates, which only Python's own reader takes."""
+    return None if image is None else json.loads(image)
+
+
+def _iso(instant: datetime | None) -> str | None:
+    return None if instant is None else instant.isoformat()
 
 
 def _advice(letter: Letter) -> list[str]:

@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING
 
 from replicator.cli.by_hand import Who, Why, this_user
 from replicator.cli.options import ConfigFile, TableName, load_settings
-from replicator.cli.output import print_line, print_note, printable
+from replicator.cli.output import print_line, print_note
+from replicator.cli.prose import print_prose
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -113,7 +114,7 @@ def _print_instants(since: "datetime", now: "datetime") -> None:
 def _print_resumed(before: "TableFacts") -> None:
     if before.halted:
         print_line(f"{before.source} is not halted any more; it was because")
-        print_line(f"  {printable(before.reason or 'no reason is on record')}")
+        print_prose(before.reason or "no reason is on record", indent="  ")
     if before.paused:
         print_line(f"{before.source} is not paused any more")
     if not before.paused and not before.halted:

@@ -4,13 +4,14 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from replicator.cli.options import AsJson, ConfigFile, load_settings
-from replicator.cli.output import print_document, print_line, print_table, printable
+from replicator.cli.output import print_document, print_line, print_table
+from replicator.cli.prose import print_prose
 
 if TYPE_CHECKING:
     from replicator.config.settings import Settings
     from replicator.core.status import Status, TableStatus
 
-_COLUMNS = ("TABLE", "STATE", "LAG", "HEADROOM", "SHARDS", "DEAD LETTERS")
+_COLUMNS = ("TABLE", "STATE", "LAG", "HEADROOM", "SHARDS", "LETTERS")
 
 
 def status(*, as_json: AsJson = False, config: ConfigFile = None) -> None:
@@ -56,9 +57,9 @@ def _print_troubles(found: "Status") -> None:
     print_line(f"deployment {found.deployment}: {f'{count} a look' if wrong else 'all is well'}")
     for trouble in wrong:
         print_line("")
-        print_line(f"  {printable(trouble.where)}: {printable(trouble.what)}")
+        print_prose(f"{trouble.where}: {trouble.what}", indent="  ")
         if trouble.remedy:
-            print_line(f"    -> {printable(trouble.remedy)}")
+            print_prose(f"-> {trouble.remedy}", indent="    ")
     print_line("")
 
 
@@ -73,7 +74,7 @@ def _row(table: "TableStatus") -> list[str]:
     known = table.stream_arn is not None
     return [
         table.source,
-        table.state if known or table.remedy != "replicator migrate" else "not registered",
+        table.state if known or table.remedy != "replicator migrate" else "unregistered",
         in_words(table.lag_seconds),
         in_words(table.retention_headroom_seconds),
         _shards(table) if known else "-",

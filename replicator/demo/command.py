@@ -5,7 +5,7 @@ import tempfile
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import aiohttp
@@ -15,12 +15,13 @@ from rich.status import Status
 
 from replicator.clock import Clock, SystemClock
 from replicator.demo.comparison import compare, read_items, read_rows
-from replicator.demo.embedded import embedded_dynamodb, embedded_postgres
+from replicator.demo.embedded import embedded_dynamodb, embedded_postgres, free_port
 from replicator.demo.orders import KEY, Delete, Put, Update, table_definition
 from replicator.demo.replica import (
     ANSWER_SECONDS,
     CONFIGURATION,
     Place,
+    PortTaken,
     Progress,
     Replica,
     start_daemon,
@@ -125,7 +126,11 @@ class _Story:
                 await dynamodb.create_table(**table_definition())
             except FAILURES as error:
                 raise translate(error) from error
-            replica = await self._start_replica(stack)
+            try:
+                replica = await self._start_replica(stack)
+            except PortTaken:
+                self._place = replace(self._place, port=free_port())
+                replica = await self._start_replica(stack)
             stack.callback(self._say_that_it_ends)  # pushed last: called before anything closes
             self._busy.stop()
             writer = Writer(dynamodb, self._clock, rate=rate)

@@ -35,6 +35,10 @@ class DaemonEnded(ReplicatorError):
     """The daemon ended although nobody asked it to."""
 
 
+class PortTaken(DaemonEnded):
+    """It could not have its HTTP port: somebody was quicker."""
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """Where the parts of one demonstration are."""
@@ -43,6 +47,11 @@ class Place:
     dynamodb: str
     postgres: str
     port: int
+
+    @property
+    def deployment(self) -> str:
+        """A name that no other demonstration has."""
+        return f"demo-{self.directory.name.rpartition('-')[2]}"
 
     @property
     def configuration(self) -> Path:
@@ -74,6 +83,7 @@ def start_daemon(place: Place, environment: Mapping[str, str]) -> Leashed:
     """`replicator run --migrate` with a configuration for these servers; the caller closes it."""
     text = CONFIGURATION.read_text(encoding="utf-8")
     for name, value in (
+        ("@DEPLOYMENT@", place.deployment),
         ("@DYNAMODB@", place.dynamodb),
         ("@POSTGRES@", place.postgres),
         ("@PORT@", str(place.port)),
@@ -139,14 +149,16 @@ class Replica:
         return progress is not None and progress.reading
 
     async def progress(self) -> Progress | None:
-        """What its pages say, None while they do not answer; DaemonEnded."""
+        """What its pages say, None while they do not answer; DaemonEnded, PortTaken."""
         if self._daemon.ended_within(0):
-            said = self._place.log.read_text(errors="replace").splitlines()[-LAST_LINES:]
-            raise DaemonEnded("\n".join(["the daemon ended; it said last:", *said]))
+            said = self._place.log.read_text(errors="replace")
+            ended = PortTaken if "the port is in use" in said else DaemonEnded
+            last = said.splitlines()[-LAST_LINES:]
+            raise ended("\n".join(["the daemon ended; it said last:", *last]))
         status = await self._get("status.json")
         metrics = await self._get("metrics")
-        if status is None or metrics is None:
-            return None
+        if status is None or metrics is None or status["deployment"] != self._place.deployment:
+            return None  # another's, when somebody took the port before our daemon could
         reading = any(table["lag_seconds"] is not None for table in status["tables"])
         return Progress(_finished(metrics), reading)
 

@@ -161,7 +161,7 @@ def _rows(rows: tuple[Mapping[str, Any], ...], *, room: int, width: int) -> Rend
     table.add_column("order_id", width=8, no_wrap=True)
     table.add_column("customer", width=14, no_wrap=True)
     table.add_column("status", width=9, no_wrap=True)
-    table.add_column("total", width=25, no_wrap=True, justify="right")
+    table.add_column("total", width=24, no_wrap=True)
     table.add_column("tags", ratio=1, no_wrap=True)
     for row in rows[:room]:
         table.add_row(

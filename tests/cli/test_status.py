@@ -1,0 +1,197 @@
+"""`replicator status`, and what all commands say that ask the control schema."""
+
+from datetime import timedelta
+
+import asyncpg
+import pytest
+
+from replicator.demo.embedded import free_port
+from tests.support.command import replicator
+from tests.support.control import stream_arn
+
+ASKING = {
+    "status": ("status",),
+    "pause": ("pause", "--table", "orders"),
+    "resume": ("resume", "--table", "orders"),
+    "gaps list": ("gaps", "list"),
+    "gaps accept": ("gaps", "accept", "--table", "orders", "--why", "a drill"),
+    "dead-letters list": ("dead-letters", "list"),
+    "dead-letters show": ("dead-letters", "show", "1"),
+    "forget": ("forget", "--table", "orders", "--yes"),
+}
+asking = pytest.mark.parametrize("words", ASKING.values(), ids=list(ASKING))
+
+
+async def test_nothing_wrong_is_said_in_the_first_line(control, configure):
+    await control.register("orders")
+    await control.generation("orders")
+    await control.shard("orders", owner="one")
+    await control.worker("one", leases=3)
+
+    ended = await replicator("status", config=configure("orders"))
+
+    assert ended.code == 0
+    assert ended.out.splitlines()[0] == "deployment test: all is well"
+    assert "orders  streaming" in ended.out
+    assert "1 active" in ended.out
+    assert ended.err == ""
+
+
+async def test_what_is_wrong_comes_first_with_what_mends_it(control, configure):
+    tables = ("orders", "parts", "stops", "waits")
+    await control.register(*tables)
+    for table in tables:
+        await control.generation(table)
+        await control.shard(table, owner="one", ago=timedelta(hours=1))
+    await control.worker("one")
+    await control.letter("orders")
+    await control.gap("parts")
+    await control.connection.execute(
+        "update replicator.table_state set halted = true, reason = 'no column n', "
+        "remedy = 'add it' where source = 'stops'"
+    )
+    await control.connection.execute(
+        "update replicator.table_state set paused = true where source = 'waits'"
+    )
+
+    ended = await replicator("status", config=configure(*tables))
+
+    wrong, _, table = ended.out.partition("TABLE")
+    assert [line.split(":")[0].strip() for line in wrong.splitlines() if ": " in line] == [
+        "deployment test",
+        "parts",
+        "stops",
+        "waits",
+        "orders",
+    ]
+    for remedy in (
+        "replicator gaps accept --table parts",
+        "add it",
+        "replicator resume --table waits",
+        "replicator dead-letters list --table orders",
+    ):
+        assert f"    -> {remedy}\n" in wrong
+    assert [line.split()[0] for line in table.splitlines()[1:5]] == [
+        "stops",
+        "parts",
+        "waits",
+        "orders",
+    ]
+    assert ended.code == 0
+
+
+async def test_the_document_has_the_promised_shape(control, configure):
+    await control.register("orders")
+    await control.generation("orders")
+    await control.shard("orders", owner="one", ago=timedelta(hours=1))
+    await control.shard("orders", "shard-1", parent_id="shard-0", ago=None)
+    await control.worker("one", leases=2)
+    await control.letter("orders")
+
+    ended = await replicator("status", "--json", config=configure("orders"))
+
+    document = ended.document
+    [table], [worker] = document["tables"], document["workers"]
+    assert set(document) == {"schema_version", "deployment", "tables", "workers"}
+    assert (document["schema_version"], document["deployment"]) == (1, "test")
+    assert 3600 <= table.pop("lag_seconds") < 3660
+    assert 82740 < table.pop("retention_headroom_seconds") <= 82800
+    assert 0 <= table.pop("poll_age_seconds") < 60
+    assert table == {
+        "source": "orders",
+        "stream_arn": stream_arn("orders"),
+        "state": "streaming",
+        "shards": {"waiting": 1, "active": 1, "unowned": 0, "done": 0, "gap": 0},
+        "dead_letters": 1,
+        "drift": {},
+        "reason": None,
+        "remedy": None,
+    }
+    assert (worker["id"], worker["leases"]) == ("one", 2)
+    assert 0 <= worker["seen_seconds_ago"] < 60
+
+
+async def test_a_table_that_is_only_configured_asks_for_migrate(control, configure):
+    await control.register("orders")
+
+    text = await replicator("status", config=configure("orders", "parts"))
+    document = (await replicator("status", "--json", config=configure("parts"))).document
+
+    assert "parts   unregistered" in text.out
+    [parts] = [table for table in document["tables"] if table["source"] == "parts"]
+    assert (parts["state"], parts["remedy"]) == ("halted", "replicator migrate")
+    assert "not registered yet" in parts["reason"]
+
+
+async def test_a_table_that_left_the_configuration_stays_until_it_is_forgotten(control, configure):
+    await control.register("orders", "parts")
+
+    document = (await replicator("status", "--json", config=configure("orders"))).document
+
+    [parts] = [table for table in document["tables"] if table["source"] == "parts"]
+    assert "not in the configuration any more" in parts["reason"]
+    assert parts["remedy"] == "replicator forget --table parts"
+
+
+async def test_without_workers_it_says_how_to_start_one(control, configure):
+    await control.register("orders")
+    await control.generation("orders")
+    await control.shard("orders")
+    await control.worker("gone", seen_seconds_ago=100)
+
+    ended = await replicator("status", config=configure("orders"))
+
+    assert "workers: none was seen within the last 60 s\n    -> replicator run\n" in ended.out
+    assert "1 unowned" in ended.out
+
+
+@asking
+async def test_without_a_control_schema_migrate_is_named(words, configure):
+    ended = await replicator(*words, config=configure("orders"))
+
+    assert (ended.code, ended.out) == (2, "")
+    assert "no control schema 'replicator' yet" in ended.err
+    assert "`replicator migrate`" in ended.err
+
+
+@asking
+async def test_without_postgresql_one_message_says_so(words, configure):
+    dsn = f"postgresql://postgres@127.0.0.1:{free_port()}/app"
+
+    ended = await replicator(*words, config=configure("orders", dsn=dsn))
+
+    assert (ended.code, ended.out) == (4, "")
+    assert "cannot be reached" in ended.err
+    assert len(ended.err.splitlines()) == 2
+
+
+async def test_a_role_without_rights_is_told_so(control, configure, database):
+    await control.register("orders")
+    role = f"reader_{database.rpartition('_')[2]}"
+    await control.connection.execute(f"create role {role} login")
+    reader = configure("orders", dsn=database.replace("//postgres@", f"//{role}@"))
+    try:
+        without_usage = await replicator("status", config=reader)
+        await control.connection.execute(f"grant usage on schema replicator to {role}")
+        without_select = await replicator("status", config=reader)
+    finally:
+        await control.connection.execute(f"drop owned by {role}; drop role {role}")
+
+    assert without_usage.code == 2
+    assert f"the role '{role}' may not use the schema" in without_usage.err
+    assert without_select.code == 2
+    assert "permission denied" in without_select.err
+
+
+async def test_another_deployment_is_not_shown(control, configure):
+    await control.register("orders")
+    await control.connection.execute("update replicator.table_state set deployment = 'other'")
+    with pytest.raises(asyncpg.UniqueViolationError):
+        await control.connection.execute(
+            "insert into replicator.table_state (deployment, source, source_table, "
+            "mapping_fingerprint) values ('other', 'orders', 'orders', '')"
+        )
+
+    ended = await replicator("status", "--json", config=configure("parts"))
+
+    assert [table["source"] for table in ended.document["tables"]] == ["parts"]
