@@ -1,6 +1,6 @@
 """Which shards may be read: parents before children, and nothing twice. Pure."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime, timedelta
 
 from replicator.core.shards import ListedShard, ShardFacts
@@ -43,6 +43,24 @@ def unknown_shards(
     return [
         shard for shard in listed if shard.shard_id not in known or not known[shard.shard_id].listed
     ]
+
+
+def lost_shards(
+    new: Iterable[ListedShard], known: Mapping[str, ShardFacts], begun: Collection[str]
+) -> list[str]:
+    """Shards that were begun, as their leases say, and that are not on record any more.
+
+    A child whose parent is unfinished is none: where it was begun all the same, PostgreSQL was
+    taken back to a moment before, and the parent is read to its end anew. `new` has parents first.
+    """
+    unfinished = {name for name, shard in known.items() if not shard.finished}
+    lost = []
+    for shard in new:
+        if shard.parent_id in unfinished:
+            unfinished.add(shard.shard_id)
+        elif shard.shard_id in begun and shard.shard_id not in known:
+            lost.append(shard.shard_id)
+    return lost
 
 
 def in_order(listed: Iterable[ListedShard]) -> list[ListedShard]:

@@ -1,11 +1,16 @@
 """What a table's stream looks like now, added to what is known; nothing known is ever dropped."""
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
 
 from replicator.clock import Clock
-from replicator.core.lineage import forgettable_shards, in_order, unknown_shards
+from replicator.core.lineage import (
+    forgettable_shards,
+    in_order,
+    lost_shards,
+    unknown_shards,
+)
 from replicator.core.mapping_spec import TableSpec
 from replicator.core.observations import GapFound, Observe
 from replicator.core.shards import ListedShard, ShardFacts, TableFacts
@@ -62,26 +67,19 @@ class Discovery:
         StreamUnfit and StreamVanished only when nothing of the old stream is left to read;
         PositionLost when the control schema has lost a shard whose lease holds a position.
         """
-        try:
-            arn, created_at = await self._describe_stream()
-        except (StreamUnfit, StreamVanished):
-            if not await self._drains(known):
-                raise
-            return
+        arn = await self._stream_to_read(known.table.stream_arn)
         if known.table.start_at is None:
             await self._positions.start(
                 self._spec.name, initial_load=self._spec.initial_load, at=self._clock.now()
             )
-        old_arn, shards = known.table.stream_arn, known.shards
-        if old_arn != arn:
-            if old_arn is not None and not await self._is_over(old_arn, shards.values()):
-                arn = old_arn
-            else:
-                await self._start_stream(known, arn, created_at)
-                shards = {}
-        checkpoints = {lease.key: lease.checkpoint for lease in await self._leases.all()}
-        async for page in self._source.listed_shards(arn):
-            await self._add(arn, page, shards, checkpoints)
+        shards = known.shards if arn == known.table.stream_arn else {}
+        begun = {lease.key for lease in await self._leases.all() if lease.checkpoint.isdigit()}
+        try:
+            async for page in self._source.listed_shards(arn):
+                await self._add(arn, page, shards, begun)
+        except StreamVanished as error:
+            message = "the stream has gone since the table was described"
+            raise SourceUnavailable(message) from error
 
     async def forget_finished(self, known: Known) -> None:
         """Drop rows and leases of shards that ended two days ago and whose children went on."""
@@ -108,19 +106,14 @@ class Discovery:
         return tuple(child.shard_id for child in children)
 
     async def _add(
-        self,
-        arn: str,
-        page: list[ListedShard],
-        known: dict[str, ShardFacts],
-        checkpoints: dict[str, str],
+        self, arn: str, page: list[ListedShard], known: dict[str, ShardFacts], begun: set[str]
     ) -> None:
         new = in_order(unknown_shards(page, known))
-        lost = [
-            shard.shard_id
-            for shard in new
-            if shard.shard_id not in known
-            and checkpoints.get(self._leases.key(arn, shard.shard_id), "").isdigit()
-        ]
+        ids = {shard.shard_id for shard in new if self._leases.key(arn, shard.shard_id) in begun}
+        if lost_shards(new, known, ids):  # what we know may be older than what the leases say
+            known = await self._known_now(arn)
+            new = in_order(unknown_shards(page, known))
+        lost = lost_shards(new, known, ids)
         if lost:
             message = (
                 f"the control schema knows nothing of shard {lost[0]}, but its lease holds a "
@@ -134,39 +127,41 @@ class Discovery:
         if new:
             await self._positions.add_shards(self._spec.name, arn, new)
 
-    async def _drains(self, known: Known) -> bool:
-        """Whether an old stream still holds what we have not read; its table may be gone."""
-        arn = known.table.stream_arn
-        return arn is not None and not await self._is_over(arn, known.shards.values())
+    async def _known_now(self, arn: str) -> dict[str, ShardFacts]:
+        shards = await self._positions.shards([self._spec.name])
+        return {shard.shard_id: shard for shard in shards if shard.stream_arn == arn}
 
-    async def _is_over(self, stream_arn: str, shards: Iterable[ShardFacts]) -> bool:
+    async def _stream_to_read(self, current: str | None) -> str:
+        """The newest stream, as soon as nothing is left to read of the one before."""
+        try:
+            arn, created_at = await self._describe_stream()
+        except (StreamUnfit, StreamVanished):
+            if current is None or await self._is_over(current):
+                raise
+            return current
+        if current is None or (arn != current and await self._is_over(current)):
+            await self._start_stream(arn, created_at)
+            return arn
+        return current
+
+    async def _is_over(self, stream_arn: str) -> bool:
         """A stream is over when all its shards are read, or when the source has dropped it."""
-        if all(shard.finished for shard in shards):
+        shards = await self._known_now(stream_arn)
+        try:
+            async for page in self._source.listed_shards(stream_arn):
+                if unknown_shards(page, shards):
+                    return False
+        except (StreamVanished, StreamUnfit):
             return True
-        return not await self._still_readable(stream_arn)
+        return all(shard.finished for shard in shards.values())
 
-    async def _start_stream(self, known: Known, arn: str, created_at: datetime) -> None:
+    async def _start_stream(self, arn: str, created_at: datetime) -> None:
         """Start a generation; changes made between it and the one before are a gap."""
         name = self._spec.name
-        if known.table.stream_arn is None:
-            await self._positions.add_generation(name, arn, label_at=created_at)
-            return
-        drained = all(shard.finished for shard in known.shards.values())
-        await self._positions.close_generations(name, newest=arn, drained=drained)
-        await self._positions.add_generation(name, arn, label_at=created_at)
         detail = (
             f"the table has a new stream ({arn}): changes made while it had none, or before "
             "the table was created anew, are in neither stream"
         )
-        found = await self._incidents.add_gap(name, arn, None, kind="possible", detail=detail)
-        if found is not None:
+        if await self._incidents.start_stream(name, arn, label_at=created_at, detail=detail):
             remedy = f"replicator gaps accept --table {name}"
             self._observe(GapFound(name, None, "possible", detail, remedy))
-
-    async def _still_readable(self, stream_arn: str) -> bool:
-        try:
-            async for _ in self._source.listed_shards(stream_arn):
-                return True
-        except (StreamVanished, StreamUnfit):
-            return False
-        return False

@@ -83,14 +83,6 @@ class Positions(Protocol):
         """Keep the start instant."""
         ...
 
-    async def add_generation(self, source: str, stream_arn: str, *, label_at: datetime) -> None:
-        """Note a stream of the table."""
-        ...
-
-    async def close_generations(self, source: str, *, newest: str, drained: bool) -> None:
-        """End all shards of older streams."""
-        ...
-
     async def add_shards(self, source: str, stream_arn: str, listed: Sequence[ListedShard]) -> None:
         """Add what a listing shows."""
         ...
@@ -123,6 +115,12 @@ class Incidents(Protocol):
         self, source: str, stream_arn: str, shard_id: str | None, *, kind: GapKind, detail: str
     ) -> int | None:
         """Record a gap and stop its shard."""
+        ...
+
+    async def start_stream(
+        self, source: str, stream_arn: str, *, label_at: datetime, detail: str
+    ) -> bool:
+        """Note a stream and, in the same step, end the older ones and record the gap."""
         ...
 
     async def accept_gaps(

@@ -1,8 +1,10 @@
 """Gaps, halts and the verbs of a person: each in one transaction that fences every worker off."""
 
+from datetime import datetime
+
 from replicator.core.observations import GapKind
 from replicator.core.shards import GapFacts
-from replicator.errors import ConfigurationError
+from replicator.errors import ConfigurationError, PositionLost
 from replicator.postgres.database import Database
 from replicator.postgres.positions import OPEN_GAPS
 from replicator.postgres.quoting import quote_identifier
@@ -32,6 +34,8 @@ update {schema}.table_state
  where deployment = $1 and source = $2
 """
 
+LOCK_TABLE = "select 1 from {schema}.table_state where deployment = $1 and source = $2 for update"
+
 ADD_GAP = """
 insert into {schema}.gap (deployment, source, stream_arn, shard_id, kind, detail)
 values ($1, $2, $3, $4, $5, $6)
@@ -51,6 +55,32 @@ update {schema}.gap
  where deployment = $1 and source = $2 and state = 'open'
    and ($5::bigint is null or id = $5)
 returning id, stream_arn, shard_id
+"""
+
+ADD_GENERATION = """
+insert into {schema}.generation (deployment, source, stream_arn, label_at)
+values ($1, $2, $3, $4)
+    on conflict do nothing
+returning 1
+"""
+
+NEWEST_GENERATION = """
+-- The label's time orders streams, so that a worker that slept cannot bring an old one back.
+update {schema}.table_state
+   set stream_arn = (select stream_arn from {schema}.generation
+                      where deployment = $1 and source = $2
+                      order by label_at desc, stream_arn desc limit 1)
+ where deployment = $1 and source = $2
+returning stream_arn,
+          (select count(*) from {schema}.generation
+            where deployment = $1 and source = $2) as streams
+"""
+
+CLOSE_OLDER_STREAMS = """
+-- No shard of an older stream can be claimed or written once the current one's can.
+update {schema}.shard
+   set state = 'gap', epoch = epoch + 1, owner = null
+ where deployment = $1 and source = $2 and stream_arn <> $3 and state in ('waiting', 'active')
 """
 
 REOPEN_SHARD = """
@@ -133,6 +163,30 @@ class Incidents:
                     self._sql(STOP_SHARD), self._deployment, stream_arn, shard_id
                 )
         return number if number is None else int(number)
+
+    async def start_stream(
+        self, source: str, stream_arn: str, *, label_at: datetime, detail: str
+    ) -> bool:
+        """Note a stream of the table; the newest by label becomes the current one.
+
+        The same transaction ends what is left of older streams and records the gap before this one,
+        if there were any; True then.
+        """
+        name = (self._deployment, source)
+        async with self._database.transaction("starting a stream") as connection:
+            await connection.execute(self._sql(LOCK_TABLE), *name)
+            new = await connection.fetchval(self._sql(ADD_GENERATION), *name, stream_arn, label_at)
+            newest = await connection.fetchrow(self._sql(NEWEST_GENERATION), *name)
+            if newest is None:
+                message = f"table {source!r} is not registered in the control schema"
+                raise PositionLost(message, remedy="run `replicator migrate`")
+            await connection.execute(self._sql(CLOSE_OLDER_STREAMS), *name, newest["stream_arn"])
+            if new is None or newest["stream_arn"] != stream_arn or newest["streams"] == 1:
+                return False
+            await connection.execute(
+                self._sql(ADD_GAP), *name, stream_arn, None, "possible", detail
+            )
+        return True
 
     async def accept_gaps(
         self, source: str, *, who: str, why: str, gap_id: int | None = None

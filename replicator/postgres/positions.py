@@ -40,28 +40,12 @@ update {schema}.table_state
  where deployment = $1 and source = $2 and start_at is null
 """
 
-ADD_GENERATION = """
-insert into {schema}.generation (deployment, source, stream_arn, label_at)
-values ($1, $2, $3, $4)
-    on conflict do nothing
-"""
-
-NEWEST_GENERATION = """
-update {schema}.table_state
-   set stream_arn = (select stream_arn from {schema}.generation
-                      where deployment = $1 and source = $2
-                      order by label_at desc, stream_arn desc limit 1)
- where deployment = $1 and source = $2
-"""
-
-CLOSE_GENERATIONS = """
--- No shard of an older stream can be claimed or written once a newer stream's can.
-update {schema}.shard
-   set state = case when $4 then 'done' else 'gap' end,
-       done_at = case when $4 then now() end,
-       epoch = epoch + 1,
-       owner = null
- where deployment = $1 and source = $2 and stream_arn <> $3 and state in ('waiting', 'active')
+CURRENT = """
+-- Shards of a stream that is not the current one any more are not added: what they hold is older
+-- than rows that the current one may have written. The lock makes a change of streams wait.
+select 1 from {schema}.table_state
+ where deployment = $1 and source = $2 and stream_arn = $3
+   for share
 """
 
 ADD_SHARD = """
@@ -129,23 +113,11 @@ class Positions:
         async with self._database.connection("starting a table") as connection:
             await connection.execute(self._sql(START), self._deployment, source, initial_load, at)
 
-    async def add_generation(self, source: str, stream_arn: str, *, label_at: datetime) -> None:
-        """Note that the table has, or had, this stream; the newest by label is the current one."""
-        async with self._database.transaction("adding a stream") as connection:
-            await connection.execute(
-                self._sql(ADD_GENERATION), self._deployment, source, stream_arn, label_at
-            )
-            await connection.execute(self._sql(NEWEST_GENERATION), self._deployment, source)
-
-    async def close_generations(self, source: str, *, newest: str, drained: bool) -> None:
-        """End all shards of older streams: done when they were read to their end, else a gap."""
-        async with self._database.connection("closing a stream") as connection:
-            await connection.execute(
-                self._sql(CLOSE_GENERATIONS), self._deployment, source, newest, drained
-            )
-
     async def add_shards(self, source: str, stream_arn: str, listed: Sequence[ListedShard]) -> None:
-        """Add what a listing shows, parents first; a parent that is only named waits unlisted."""
+        """Add what a listing shows, parents first; a parent that is only named waits unlisted.
+
+        Nothing is added to a stream that is not the table's current one.
+        """
         names = {shard.shard_id for shard in listed}
         rows: list[tuple[str, str | None, bool]] = [
             (shard.parent_id, None, False)
@@ -154,10 +126,11 @@ class Positions:
         ]
         rows += [(shard.shard_id, shard.parent_id, True) for shard in listed]
         async with self._database.transaction("adding shards") as connection:
-            await connection.executemany(
-                self._sql(ADD_SHARD),
-                [(self._deployment, source, stream_arn, *row) for row in rows],
-            )
+            current = (self._deployment, source, stream_arn)
+            if await connection.fetchrow(self._sql(CURRENT), *current) is not None:
+                await connection.executemany(
+                    self._sql(ADD_SHARD), [(*current, *row) for row in rows]
+                )
 
     async def forget_shard(self, stream_arn: str, shard_id: str) -> None:
         """Drop the row of a shard that finished long ago; an unfinished one stays."""

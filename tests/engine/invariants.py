@@ -27,6 +27,7 @@ class Invariants:
     def __post_init__(self) -> None:
         self.postgres.on_claim = self._claimed
         self.postgres.on_commit = self._committed
+        self.postgres.on_forget = self._forgotten
 
     def failed_over(self) -> None:
         """Another timeline: what is counted begins anew."""
@@ -41,8 +42,8 @@ class Invariants:
     def check(self) -> None:
         """What must hold at any moment."""
         data = self.postgres.data
-        for name in self._known - set(data.shards):
-            self.ledger.forgotten.add(name)
+        for name in self._known - set(data.shards) - self.ledger.forgotten:
+            self._say(f"V8 {name[1]} has vanished")
         self._known |= set(data.shards)
         for row in data.shards.values():
             self._check_lineage(data, row)
@@ -53,20 +54,18 @@ class Invariants:
 
     def check_settled(self) -> None:
         self.check()
-        data = self.postgres.data
-        if self.violations:
-            return
-        for name, entries in self.ledger.entries.items():
-            position = self.ledger.position(data, name)
-            for entry in entries:
-                if entry.number > position and entry not in self.ledger.lost:
-                    self._say(f"V10 {entry} was never applied")
+        for entry in self.ledger.unread(self.postgres.data):
+            self._say(f"V10 {entry} was never applied")
 
     def _claimed(self, claim: Claim) -> None:
         name = claim.stream_arn, claim.shard_id
         if claim.epoch <= self._epochs.get(name, 0) and "epoch" in self.postgres.fence:
             self._say(f"V2 the epoch of {name[1]} did not grow")
         self._epochs[name] = claim.epoch
+
+    def _forgotten(self, row: ShardRow) -> None:
+        self._check_end(self.postgres.data, row)
+        self.ledger.forgotten.add(row.name)
 
     def _committed(self, committed: Committed) -> None:
         claim, advance = committed.claim, committed.advance

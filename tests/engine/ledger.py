@@ -101,6 +101,18 @@ class Ledger:
         row = data.shards.get(name)
         return -1 if row is None or row.position is None else row.position
 
+    def unread(self, data: Data) -> list[Entry]:
+        """What is still to be applied: not what is lost, nor what only an older stream held."""
+        found = []
+        for name, entries in self.entries.items():
+            row = data.shards.get(name)
+            newest = max((table.stream_arn or "" for table in data.tables.values()), default="")
+            if (row is None and name[0] < newest) or (row is not None and row.state == "gap"):
+                continue  # the gap between two streams, or of the shard, says so
+            position = self.position(data, name)
+            found += [e for e in entries if e.number > position and e not in self.lost]
+        return found
+
     def within(self, name: ShardName, *, after: int | None, to: int) -> list[Entry]:
         """The entries of a shard in (after, to]."""
         return [

@@ -75,6 +75,10 @@ class Worker:
             )
 
     @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
     def code(self) -> int | None:
         """The exit code, None while it runs."""
         return self._process.poll()

@@ -139,6 +139,7 @@ class FakePostgres:
         self.fence = frozenset(("epoch", "position", "parents"))
         self.on_commit: Callable[[Committed], None] = lambda _: None
         self.on_claim: Callable[[Claim], None] = lambda _: None
+        self.on_forget: Callable[[ShardRow], None] = lambda _: None
 
     def register(self, mapping: TableMapping) -> None:
         """What `migrate` does: a changed mapping raises every epoch."""
@@ -162,6 +163,7 @@ class FakePostgres:
         for shard in self.data.shards.values():
             if shard.source == source and shard.open:
                 shard.epoch += 1
+                shard.owner = None
 
     def living(self, within_seconds: float) -> frozenset[str]:
         oldest = self.clock.now() - timedelta(seconds=within_seconds)

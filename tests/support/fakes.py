@@ -10,7 +10,7 @@ from replicator.core.observations import GapKind, Operation
 from replicator.core.plan import Refused, WritePlan
 from replicator.core.shards import Advance, Claim, GapFacts, ListedShard, ShardFacts, TableFacts
 from replicator.errors import Fenced
-from tests.support.fake_postgres import FakePostgres, GapRow, ShardRow, latest
+from tests.support.fake_postgres import FakePostgres, GapRow, ShardName, ShardRow, latest
 from tests.support.faults import Send
 
 
@@ -118,28 +118,10 @@ class FakePositions:
 
         await self._send("start", work)
 
-    async def add_generation(self, source: str, stream_arn: str, *, label_at: datetime) -> None:
-        def work() -> None:
-            data = self._server.data
-            data.generations.setdefault((source, stream_arn), label_at)
-            known = [(at, arn) for (name, arn), at in data.generations.items() if name == source]
-            data.tables[source].stream_arn = max(known)[1]
-
-        await self._send("add_generation", work)
-
-    async def close_generations(self, source: str, *, newest: str, drained: bool) -> None:
-        def work() -> None:
-            for shard in self._server.data.shards.values():
-                if shard.source == source and shard.stream_arn != newest and shard.open:
-                    shard.state = "done" if drained else "gap"
-                    shard.done_at = self._server.clock.now() if drained else None
-                    shard.epoch += 1
-                    shard.owner = None
-
-        await self._send("close_generations", work)
-
     async def add_shards(self, source: str, stream_arn: str, listed: Sequence[ListedShard]) -> None:
         def work() -> None:
+            if self._server.data.tables[source].stream_arn != stream_arn:
+                return
             names = {shard.shard_id for shard in listed}
             for shard in listed:
                 if shard.parent_id is not None and shard.parent_id not in names:
@@ -168,6 +150,7 @@ class FakePositions:
             shard = self._server.data.shards.get((stream_arn, shard_id))
             if shard is not None and shard.finished:
                 del self._server.data.shards[stream_arn, shard_id]
+                self._server.on_forget(shard)
 
         await self._send("forget_shard", work)
 
@@ -232,6 +215,29 @@ class FakeIncidents:
 
         return await self._send("add_gap", work)
 
+    async def start_stream(
+        self, source: str, stream_arn: str, *, label_at: datetime, detail: str
+    ) -> bool:
+        def work() -> bool:
+            data = self._server.data
+            new = (source, stream_arn) not in data.generations
+            data.generations.setdefault((source, stream_arn), label_at)
+            known = [(at, arn) for (name, arn), at in data.generations.items() if name == source]
+            newest = data.tables[source].stream_arn = max(known)[1]
+            for shard in data.shards.values():
+                if shard.source == source and shard.stream_arn != newest and shard.open:
+                    shard.state, shard.owner = "gap", None
+                    shard.epoch += 1
+            if not new or newest != stream_arn or len(known) == 1:
+                return False
+            facts = GapFacts(
+                len(data.gaps) + 1, source, stream_arn, None, "possible", detail, label_at
+            )
+            data.gaps.append(GapRow(facts))
+            return True
+
+        return await self._send("start_stream", work)
+
     async def accept_gaps(
         self, source: str, *, who: str, why: str, gap_id: int | None = None
     ) -> int:
@@ -243,15 +249,38 @@ class FakeIncidents:
             ]
             for gap in accepted:
                 gap.state = "accepted"
-                name = gap.facts.stream_arn, gap.facts.shard_id or ""
-                shard = self._server.data.shards.get(name)
-                if shard is not None and shard.state == "gap":
-                    shard.state = "waiting"
-                    shard.gap_accepted_at = self._server.clock.now()
-                    shard.epoch += 1
+                if gap.facts.shard_id is None:
+                    self._accept_older_streams(source, gap.facts.stream_arn)
+                else:
+                    self._reopen((gap.facts.stream_arn, gap.facts.shard_id))
             return len(accepted)
 
         return await self._send("accept_gaps", work)
+
+    def _reopen(self, name: ShardName) -> None:
+        shard = self._server.data.shards.get(name)
+        if shard is None or shard.state != "gap":
+            return
+        now = self._server.clock.now()
+        labels = self._server.data.generations
+        own = labels[shard.source, shard.stream_arn], shard.stream_arn
+        shard.gap_accepted_at = now
+        shard.epoch += 1
+        if any((at, arn) > own for (source, arn), at in labels.items() if source == shard.source):
+            shard.done_at = now
+        else:
+            shard.state = "waiting"
+
+    def _accept_older_streams(self, source: str, newer: str) -> None:
+        labels = self._server.data.generations
+        for shard in self._server.data.shards.values():
+            if shard.source != source or shard.state != "gap":
+                continue
+            own = labels[source, shard.stream_arn], shard.stream_arn
+            if own < (labels[source, newer], newer):
+                now = self._server.clock.now()
+                shard.gap_accepted_at = shard.gap_accepted_at or now
+                shard.done_at = shard.done_at or now
 
     async def close_gone_shard(self, stream_arn: str, shard_id: str) -> None:
         def work() -> None:

@@ -92,32 +92,10 @@ def convert(value: Value | None, column_type: str) -> Any:
     return found(raw) if not argument else found(raw, argument)
 
 
-def plain(value: Value) -> Any:  # noqa: C901 (one arm for each type)
+def plain(value: Value) -> Any:
     """A typed value as jsonb holds it; DoesNotFit for NUL characters."""
     [(tag, raw)] = value.items()
-    match tag:
-        case "S":
-            return text(raw)
-        case "N":
-            return Decimal(raw)
-        case "B":
-            return base64.b64encode(raw).decode()
-        case "BOOL":
-            return raw
-        case "NULL":
-            return None
-        case "L":
-            return [plain(element) for element in raw]
-        case "M":
-            return {text(name): plain(member) for name, member in raw.items()}
-        case "SS":
-            return [text(member) for member in sorted(raw)]
-        case "NS":
-            return sorted(map(Decimal, raw))
-        case "BS":
-            return [base64.b64encode(member).decode() for member in sorted(raw)]
-        case _:
-            raise AssertionError(tag)
+    return _PLAIN[tag](raw)
 
 
 def text(raw: str) -> str:
@@ -188,6 +166,18 @@ def _array(value: Value, element: str) -> list[Any]:
     return [convert(member, element) for member in raw]
 
 
+_PLAIN: dict[str, Callable[[Any], Any]] = {
+    "S": text,
+    "N": Decimal,
+    "B": lambda raw: base64.b64encode(raw).decode(),
+    "BOOL": lambda raw: raw,
+    "NULL": lambda _: None,
+    "L": lambda raw: [plain(element) for element in raw],
+    "M": lambda raw: {text(name): plain(member) for name, member in raw.items()},
+    "SS": lambda raw: [text(member) for member in sorted(raw)],
+    "NS": lambda raw: sorted(map(Decimal, raw)),
+    "BS": lambda raw: [base64.b64encode(member).decode() for member in sorted(raw)],
+}
 _CONVERSIONS: dict[tuple[str, str], Callable[..., Any]] = {
     ("text", "S"): text,
     ("text", "N"): number_text,

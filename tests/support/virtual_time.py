@@ -37,6 +37,11 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         finally:
             self._until = None
 
+    def suspend(self, seconds: float) -> None:
+        """Nobody runs for so long; what fell due meanwhile runs late, once, as after a SIGSTOP."""
+        self._moment += seconds
+        self.advance(0)
+
     def next_timer_in(self) -> float | None:
         """Seconds until the next timer, None when there is none."""
         timers = [timer.when() for timer in self._scheduled if not timer.cancelled()]  # type: ignore[attr-defined]
