@@ -17,7 +17,7 @@ COMPILE := $(UV) pip compile --no-config --quiet --universal --python-version 3.
 PYTEST_WORKERS ?= auto
 PYTEST := $(BIN)/pytest --numprocesses $(PYTEST_WORKERS) --maxprocesses 4 --quiet
 
-.PHONY: help demo test test-long lint fmt types imports validators check lock up down bench clean
+.PHONY: help demo test test-long soak lint fmt types imports validators check lock up down bench clean
 
 help: ## what there is to do
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-12s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +30,9 @@ test: .venv/.installed-dev $(MINISTACK) ## all tests but the long ones, on real 
 
 test-long: .venv/.installed-dev $(MINISTACK) ## the tests that take minutes
 	@$(PYTEST) -m long $(ARGS)
+
+soak: .venv/.installed-dev $(MINISTACK) ## three workers under load and harm; MINUTES=n
+	@SOAK_MINUTES=$(or $(MINUTES),10) $(BIN)/pytest --quiet --capture=no tests/soak $(ARGS)
 
 lint: .venv/.installed-dev ## ruff: rules and format
 	@$(BIN)/ruff check --quiet .

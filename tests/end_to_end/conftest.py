@@ -11,6 +11,9 @@ import pytest
 from tests.support import endpoints
 from tests.support.daemon import Deployment, configuration
 
+one_emulator = pytest.mark.parametrize("dynamodb_endpoint", endpoints.NAMES[:1], indirect=True)
+"""For tests of what DynamoDB has no part in: the first emulator will do."""
+
 
 @dataclass(frozen=True, slots=True)
 class Stage:

@@ -4,7 +4,7 @@ import time
 from typing import Any
 
 from tests.end_to_end import witness
-from tests.end_to_end.conftest import Stage
+from tests.end_to_end.conftest import Stage, one_emulator
 from tests.support.comparison import read_rows
 from tests.support.daemon import Deployment, Worker
 from tests.support.scripted_streams import scripted_streams
@@ -52,6 +52,7 @@ async def test_none_skips_what_is_older_than_the_start_and_nothing_after_a_resta
     assert await held(stage, "orders") == {"within the margin": 3, "while nobody ran": 4}
 
 
+@one_emulator
 async def test_a_target_of_another_deployment_is_refused(stage: Stage):
     table = await stage.create_table("orders", KEY)
     tables = {"orders": entry(table, "orders")}
@@ -68,6 +69,7 @@ async def test_a_target_of_another_deployment_is_refused(stage: Stage):
             assert "Traceback" not in refused.text
 
 
+@one_emulator
 async def test_two_deployments_read_one_stream_side_by_side(stage: Stage):
     table = await stage.create_table("orders", KEY)
     names = ("left", "right")
@@ -93,6 +95,7 @@ async def test_two_deployments_read_one_stream_side_by_side(stage: Stage):
             assert await worker.stop() == 0
 
 
+@one_emulator
 async def test_a_table_that_leaves_the_configuration_goes_on_where_it_was(stage: Stage):
     tables = {
         name: entry(await stage.create_table(name, KEY), name) for name in ("kept", "returning")

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.end_to_end.conftest import Stage
+from tests.end_to_end.conftest import Stage, one_emulator
 from tests.support.comparison import assert_equal, read_rows
 from tests.support.daemon import Deployment
 from tests.support.oracle import Column, Target
@@ -42,7 +42,6 @@ def item(key: str, **attributes: Any) -> dict[str, Any]:
     return {"pk": {"S": key}, **attributes}
 
 
-# the HTTP client of the test warns of a 400 KB request, which is what is to be tried
 @pytest.mark.filterwarnings("ignore:Sending a large body:ResourceWarning")
 async def test_the_largest_the_widest_and_the_deepest_item_arrive_whole(stage: Stage):
     table, deployment = await deployment_of(stage)
@@ -72,6 +71,7 @@ async def test_a_name_of_64_kb_arrives(stage: Stage):
         await assert_arrives(stage, deployment, [named])
 
 
+@one_emulator
 async def test_one_item_changed_500_times_ends_as_its_last_change(stage: Stage):
     table, deployment = await deployment_of(stage)
     async with deployment:

@@ -7,7 +7,7 @@ import asyncpg
 import pytest
 
 from tests.end_to_end import witness
-from tests.end_to_end.conftest import Stage
+from tests.end_to_end.conftest import Stage, one_emulator
 from tests.end_to_end.watched import Watched, watched
 from tests.support.scripted_streams import scripted_streams
 
@@ -85,6 +85,7 @@ async def test_a_worker_frozen_beyond_its_lease_writes_nothing_when_it_wakes(sta
         await witness.assert_nothing_twice(it.dsn)
 
 
+@one_emulator
 async def test_a_page_read_before_a_freeze_is_refused_although_nobody_wrote_since(stage: Stage):
     """Only the epoch tells the old claim from the new one: the position is the same."""
     async with await scripted_streams(forward=stage.url) as streams:

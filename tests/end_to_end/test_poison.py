@@ -6,7 +6,7 @@ from typing import Any
 
 import asyncpg
 
-from tests.end_to_end.conftest import Stage
+from tests.end_to_end.conftest import Stage, one_emulator
 from tests.support.comparison import read_rows
 from tests.support.daemon import Deployment, Worker
 
@@ -133,6 +133,7 @@ async def test_exactly_the_poison_record_of_a_batch_is_set_aside(stage: Stage):
         assert await numbers(stage, name) == expected, name
 
 
+@one_emulator
 async def test_a_batch_of_nothing_but_poison_becomes_nothing_but_dead_letters(stage: Stage):
     tables = {name: await stage.create_table(name, KEY) for name in ("conversion", "constraint")}
     async with stage.deployment({n: entry(t, n) for n, t in tables.items()}) as deployment:
@@ -148,6 +149,7 @@ async def test_a_batch_of_nothing_but_poison_becomes_nothing_but_dead_letters(st
         assert await numbers(stage, name) == {}
 
 
+@one_emulator
 async def test_a_target_that_refuses_does_not_keep_the_other_from_its_row(stage: Stage):
     table = await stage.create_table("orders", KEY)
     entries = {"orders": entry(table, "willing", "picky")}

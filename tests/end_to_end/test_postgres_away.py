@@ -6,7 +6,7 @@ import pytest
 
 from replicator.demo.embedded import EmbeddedPostgres
 from tests.end_to_end import witness
-from tests.end_to_end.conftest import Stage
+from tests.end_to_end.conftest import Stage, one_emulator
 from tests.end_to_end.watched import watched
 
 pytestmark = pytest.mark.faults
@@ -18,6 +18,7 @@ AWAY = [
 ]
 
 
+@one_emulator
 @pytest.mark.timeout(150)
 @pytest.mark.parametrize(("immediate", "seconds"), AWAY)
 async def test_a_server_that_comes_back_is_caught_up_with(

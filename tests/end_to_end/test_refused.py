@@ -11,7 +11,7 @@ from urllib.parse import urlsplit, urlunsplit
 import pytest
 
 from replicator.demo.embedded import free_port
-from tests.end_to_end.conftest import Stage
+from tests.end_to_end.conftest import Stage, one_emulator
 from tests.support.comparison import read_rows
 from tests.support.daemon import Deployment, Worker, configuration
 from tests.support.scripted_streams import ScriptedStreams, scripted_streams
@@ -164,6 +164,7 @@ async def test_credentials_that_aws_does_not_know_are_a_finding_and_waited_for(
         assert "Traceback" not in checked.text
 
 
+@one_emulator
 async def test_one_table_that_is_missing_does_not_stop_the_other(stage: Stage):
     table = await stage.create_table("orders", {"pk": "S"})
     async with stage.deployment({"orders": {**ENTRY, "table": table}}) as deployment:

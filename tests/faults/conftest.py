@@ -1,0 +1,39 @@
+"""A replica for every test: scripted streams, real PostgreSQL, leases in a real emulator."""
+
+import secrets
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.faults.replica import Replica, replica
+from tests.support import endpoints
+
+NewReplica = Callable[..., AbstractAsyncContextManager[Replica]]
+
+
+@pytest.fixture(scope="session")
+def lease_endpoint() -> Iterator[str]:
+    """Where leases live."""
+    with endpoints.endpoint(endpoints.NAMES[0]) as url:
+        yield url
+
+
+@pytest.fixture
+def new_replica(lease_endpoint: str, database: str, tmp_path: Path) -> NewReplica:
+    """Opens a replica; see replica.replica for what can be asked for."""
+
+    @asynccontextmanager
+    async def opened(**options: Any) -> AsyncIterator[Replica]:
+        given: dict[str, Any] = {
+            "dsn": database,
+            "directory": tmp_path,
+            "name": f"t{secrets.token_hex(4)}",
+        }
+        async with partial(replica, lease_endpoint=lease_endpoint)(**given | options) as it:
+            yield it
+
+    return opened

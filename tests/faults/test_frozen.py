@@ -1,0 +1,85 @@
+"""A worker frozen at the worst moments: it is replaced within a bound and writes nothing later.
+
+The bound from freeze to the heir's claim: lease and a planning interval until the lease is taken,
+two seconds of patience with its open transaction, and at most two more until that is ended.
+"""
+
+import signal
+
+import pytest
+
+from tests.faults.conftest import NewReplica
+from tests.faults.replica import STATEMENT, Replica, Shard
+from tests.support.daemon import Worker
+from tests.support.proxy import proxy
+from tests.support.stream_builders import item
+
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(120)]
+
+BOUND_SECONDS = 15.0
+"""Twice the stated bound and the start of a process, on a busy machine."""
+
+
+async def replaced_and_harmless(it: Replica, frozen: Worker, before: Shard) -> None:
+    """The heir claims while the freeze lasts; the frozen worker wakes to nothing."""
+    heir = await it.deployment.start_ready()
+    await it.claimed_by_another(heir, 0, before, seconds=BOUND_SECONDS)
+    claimed = (await it.log()).claims(it.table.shard_id(0))[-1]
+
+    frozen.signal(signal.SIGCONT)
+
+    async def knows() -> bool:
+        return bool(
+            await frozen.total("replicator_fenced_total")
+            + await frozen.total("replicator_leases_lost_total")
+        )
+
+    await frozen.until(knows, what="the frozen worker knows that it was replaced")
+    late = [row for row in (await it.log()).rows if row.id > claimed.id]
+    assert all(row.session == claimed.session for row in late)
+
+
+async def test_frozen_inside_its_transaction_it_is_ended_and_writes_nothing(
+    new_replica: NewReplica,
+):
+    async with new_replica() as it:
+        worker = await it.deployment.start_ready()
+        it.load.put("before")
+        await it.equal(worker)
+        async with it.stopped_inside():
+            before = await it.shard(0)
+            assert before is not None
+            it.table.put(item("inside", n=1000, payload="stop here"))
+            await worker.until(it.someone_waits_inside, what="the statement waits inside")
+
+            worker.signal(signal.SIGSTOP)
+            await replaced_and_harmless(it, worker, before)
+
+        await it.equal(*it.deployment.workers)
+        (await it.log()).obeys()
+
+
+@pytest.mark.parametrize("kind", ["E", "S"])
+async def test_frozen_while_sending_it_is_ended_although_no_timer_of_the_server_runs(
+    new_replica: NewReplica, database: str, kind: str
+):
+    """Before Sync the statement is executed and its locks are held by an `active` session."""
+    async with proxy(database) as between, new_replica(worker_dsn=between.dsn) as it:
+        worker = await it.deployment.start_ready()
+        it.load.put("before")
+        await it.equal(worker)
+        before = await it.shard(0)
+        assert before is not None
+        held = between.plan("hold", kind=kind, statement=STATEMENT)
+        it.load.write(20)
+
+        async def reached() -> bool:
+            return held.met.is_set()
+
+        await worker.until(reached, what="half of the statement is sent")
+        worker.signal(signal.SIGSTOP)
+        await replaced_and_harmless(it, worker, before)
+        held.released.set()
+
+        await it.equal(*it.deployment.workers)
+        (await it.log()).obeys()

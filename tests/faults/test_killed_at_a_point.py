@@ -1,0 +1,133 @@
+"""kill -9 at the points that matter: the heir ends equal, and nothing is applied twice."""
+
+import pytest
+
+from tests.faults.conftest import NewReplica
+from tests.faults.replica import FINISHING, STATEMENT, Replica
+from tests.support.daemon import Worker
+from tests.support.proxy import proxy
+from tests.support.stream_builders import item
+
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(120)]
+
+
+async def heir_finishes(it: Replica, heir: Worker, *, more: str = "afterwards") -> None:
+    it.load.put(more)
+    await it.equal(heir)
+    assert await heir.stop() == 0
+    (await it.log()).obeys()
+
+
+async def test_before_the_statement_is_sent_the_heir_reads_the_batch_again(
+    new_replica: NewReplica, database: str
+):
+    async with proxy(database) as between, new_replica(worker_dsn=between.dsn) as it:
+        worker = await it.deployment.start_ready()
+        held = between.plan("hold", kind="B", statement=STATEMENT)
+        it.load.write(50)
+        await worker.until(_event(held), what="the batch is about to be sent")
+        assert await it.rows() == {}
+
+        worker.kill()
+        between.heal()
+
+        await heir_finishes(it, it.deployment.start())
+
+
+async def test_inside_the_statement_its_session_is_ended_and_nothing_of_it_stays(
+    new_replica: NewReplica,
+):
+    async with new_replica() as it:
+        worker = await it.deployment.start_ready()
+        it.load.put("before")
+        await it.equal(worker)
+        async with it.stopped_inside():
+            before = await it.shard(0)
+            assert before is not None
+            it.table.put(item("inside", n=1000, payload="stop here"))
+            await worker.until(it.someone_waits_inside, what="the statement waits inside")
+
+            worker.kill()
+            heir = it.deployment.start()
+
+            await it.claimed_by_another(heir, 0, before)
+            assert [row.key for row in (await it.log()).rows] == ["before"]
+        await heir_finishes(it, heir)
+
+
+async def test_after_the_commit_and_before_the_checkpoint_nothing_is_applied_again(
+    new_replica: NewReplica,
+):
+    async with new_replica() as it:
+        worker = await it.deployment.start_ready()
+        it.load.put("first")
+        await it.equal(worker)
+        it.streams.hold("UpdateItem", table=it.lease_table, times=None)
+        it.load.write(50)
+        await it.equal(worker)
+        committed = await it.log()
+
+        worker.kill()
+        it.streams.heal("UpdateItem")  # what was on its way arrives late
+        heir = it.deployment.start()
+        before = await it.shard(0)
+        assert before is not None
+        await it.claimed_by_another(heir, 0, before)
+
+        await heir_finishes(it, heir)
+        again = [row for row in (await it.log()).rows if row.id > committed.rows[-1].id]
+        assert [row.key for row in again] == ["afterwards"]
+
+
+END_STEPS = ["children", "done", "shard end"]
+
+
+@pytest.mark.parametrize("step", END_STEPS)
+async def test_at_a_step_of_a_shards_end_no_child_is_orphaned_or_early(
+    new_replica: NewReplica, database: str, step: str
+):
+    async with proxy(database) as between, new_replica(worker_dsn=between.dsn) as it:
+        worker = await it.deployment.start_ready()
+        it.load.write(30)
+        await it.equal(worker)
+        done = (
+            between.plan("hold", kind="B", statement=FINISHING, times=9)
+            if step == "done"
+            else (None)
+        )
+        if step == "children":
+            it.streams.hold("DescribeStream", times=None)
+        if step == "shard end":
+            it.streams.hold("UpdateItem", table=it.lease_table, times=None)
+        it.load.write(30)
+        left, right = it.table.split(0)
+        it.load.write(30)
+
+        async def reached() -> bool:
+            shards = await it.shards()
+            parent = shards[it.table.shard_id(0)]
+            match step:
+                case "children":
+                    return len(shards) == 1 and parent.position == last and parent.state == "active"
+                case "done":
+                    assert done is not None
+                    return done.met.is_set() and len(shards) == 3
+                case _:
+                    return parent.state == "done"
+
+        last = int(it.table.records(0)[-1]["dynamodb"]["SequenceNumber"])
+        await worker.until(reached, what=f"the end of the shard is at {step}")
+        worker.kill()
+        between.heal()
+        it.streams.heal()
+
+        await heir_finishes(it, it.deployment.start())
+        states = {number: await it.shard(number) for number in (0, left, right)}
+        assert [shard.state for shard in states.values() if shard] == ["done", "active", "active"]
+
+
+def _event(rule):
+    async def met() -> bool:
+        return rule.met.is_set()
+
+    return met

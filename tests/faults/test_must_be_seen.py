@@ -1,0 +1,149 @@
+"""The long proofs: many kills, many freezes, many shards; and how long a takeover took."""
+
+import asyncio
+import signal
+import sys
+import time
+from random import Random
+from statistics import median, quantiles
+
+import pytest
+
+from tests.faults.conftest import NewReplica
+from tests.faults.replica import Replica
+from tests.faults.test_lineage import obeys
+from tests.support.daemon import Worker, eventually
+
+pytestmark = [pytest.mark.faults, pytest.mark.long]
+
+LEASE_SECONDS = 1.0
+KILLS = 100
+FREEZES = 20
+
+
+async def taken_over(it: Replica, victim: str) -> float:
+    """Seconds until nothing is owned by the victim that was owned by it."""
+    started = time.monotonic()
+
+    async def gone() -> bool:
+        return victim not in {
+            shard.owner for shard in (await it.shards()).values() if shard.state == "active"
+        }
+
+    await eventually(gone, what="everything of the victim is taken over", seconds=60)
+    return time.monotonic() - started
+
+
+def report(what: str, seconds: list[float]) -> None:
+    """Printed for people; `pytest -s` or a failure shows it."""
+    tenths = quantiles(seconds, n=10)
+    sys.stdout.write(
+        f"{what}: {len(seconds)} takeovers: median {median(seconds):.2f} s, "
+        f"nine in ten within {tenths[-1]:.2f} s, longest {max(seconds):.2f} s\n"
+    )
+
+
+async def worker_id(worker: Worker) -> str:
+    await worker.url()
+    return str(worker.entries("started")[0]["worker"])
+
+
+@pytest.mark.timeout(1500)
+async def test_a_hundred_kills_among_three_workers_under_load(new_replica: NewReplica):
+    chance = Random(100)
+    async with new_replica(shards=6, lease_seconds=LEASE_SECONDS) as it:
+        workers = [await it.deployment.start_ready() for _ in range(3)]
+        seconds: list[float] = []
+        async with it.load.going_on(a_second=150):
+            for number in range(KILLS):
+                victim = workers.pop(chance.randrange(3))
+                name = await worker_id(victim)
+                await asyncio.sleep(chance.uniform(0, 0.5))
+                victim.kill()
+                workers.append(it.deployment.start())
+                seconds.append(await taken_over(it, name))
+                if number % 5 == 0:
+                    it.table.roll_over(chance.choice(it.table.open_shards()))
+        await it.equal(*workers, seconds=90)
+        report("kill -9", seconds)
+        assert [await worker.stop() for worker in workers] == [0, 0, 0]
+        await obeys(it)
+        assert it.load.written > 5_000
+
+
+@pytest.mark.timeout(900)
+async def test_twenty_freezes_longer_than_the_lease_write_nothing(new_replica: NewReplica):
+    chance = Random(20)
+    async with new_replica(shards=6, lease_seconds=LEASE_SECONDS) as it:
+        workers = [await it.deployment.start_ready() for _ in range(3)]
+        seconds: list[float] = []
+        async with it.load.going_on(a_second=150):
+            for _ in range(FREEZES):
+                victim = chance.choice(workers)
+                name = await worker_id(victim)
+                await asyncio.sleep(chance.uniform(0, 1.0))
+                victim.signal(signal.SIGSTOP)
+                seconds.append(await taken_over(it, name))
+                claimed = (await it.log()).shards[-1].id
+                await asyncio.sleep(chance.uniform(0, 1.0))
+                victim.signal(signal.SIGCONT)
+
+                async def back(name: str = name) -> bool:
+                    return name in {shard.owner for shard in (await it.shards()).values()}
+
+                await victim.until(back, what="the frozen worker has work again", seconds=60)
+                log = await it.log()
+                epochs = {(c.shard, c.epoch) for c in log.shards if c.id <= claimed}
+                late = [
+                    c
+                    for c in log.shards
+                    if c.id > claimed
+                    and c.moved
+                    and name in c.session
+                    and (c.shard, c.epoch) in epochs
+                ]
+                assert late == []
+        await it.equal(*workers, seconds=90)
+        report("SIGSTOP", seconds)
+        assert [await worker.stop() for worker in workers] == [0, 0, 0]
+        await obeys(it)
+
+
+@pytest.mark.timeout(120)
+async def test_sigterm_under_load_ends_in_ten_seconds_and_the_next_starts_at_once(
+    new_replica: NewReplica,
+):
+    async with new_replica(shards=6, lease_seconds=60.0) as it:
+        worker = await it.deployment.start_ready()
+        async with it.load.going_on(a_second=1000):
+            await it.applied(worker, "key-000001")
+
+            assert await worker.stop(seconds=10) == 0
+
+            heir = it.deployment.start()
+            it.load.put("for the heir")
+            await it.applied(heir, "for the heir", seconds=30)
+        await it.equal(heir)
+        assert await heir.stop(seconds=10) == 0
+        await obeys(it)
+
+
+@pytest.mark.timeout(1200)
+async def test_two_hundred_shards_over_four_generations(new_replica: NewReplica):
+    changes, generations = 200_000, 4
+    async with new_replica(shards=14, lease_seconds=5.0) as it:
+        it.deployment.settings["poll"]["idle_seconds_max"] = 2.0
+        workers = [await it.deployment.start_ready() for _ in range(3)]
+        for generation in range(generations):
+            for _ in range(100):
+                it.load.write(changes // generations // 100)
+                await asyncio.sleep(0)  # the server answers in between
+            if generation < generations - 1:
+                for shard in it.table.open_shards():
+                    it.table.split(shard)
+        await it.equal(*workers, seconds=600)
+
+        assert len(it.table.shard_ids()) >= 200
+        assert len(await it.shards()) == len(it.table.shard_ids())
+        assert [await worker.stop() for worker in workers] == [0, 0, 0]
+        await obeys(it)

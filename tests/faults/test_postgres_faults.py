@@ -1,0 +1,186 @@
+"""PostgreSQL refuses to work in every way it knows: nothing is lost, nothing set aside."""
+
+import asyncio
+
+import asyncpg
+import pytest
+
+from tests.faults.conftest import NewReplica
+from tests.faults.replica import Replica
+from tests.support.daemon import Worker
+from tests.support.stream_builders import item
+
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(120)]
+
+
+async def end_sessions(it: Replica) -> None:
+    await it.sql(
+        "select pg_terminate_backend(pid) from pg_stat_activity"
+        " where datname = current_database() and application_name like 'replicator%'"
+    )
+
+
+async def has_failed(worker: Worker, it: Replica, sqlstate: str) -> None:
+    async def said() -> bool:
+        return sqlstate in worker.text()
+
+    await it.until(worker, f"{sqlstate} is in the log", said)
+
+
+async def test_a_primary_that_turned_read_only_is_left_for_one_that_writes(
+    new_replica: NewReplica,
+):
+    """The sessions that see it read-only are not kept for the time after."""
+    async with new_replica() as it:
+        worker = await it.deployment.start_ready()
+        it.load.put("before")
+        await it.equal(worker)
+        [[name]] = await it.sql("select current_database()")
+        await it.execute(f"alter database {name} set default_transaction_read_only = on")
+        await end_sessions(it)
+        it.load.write(20)
+        await has_failed(worker, it, "25006")
+
+        await it.execute(
+            "set default_transaction_read_only = off;"
+            f"alter database {name} reset default_transaction_read_only"
+        )
+
+        await it.equal(worker)
+        assert await it.sql("select from replicator.dead_letter") == []
+        assert await worker.stop() == 0
+        (await it.log()).obeys()
+
+
+async def test_a_deadlock_with_a_foreign_session_is_tried_again(new_replica: NewReplica):
+    async with new_replica() as it:
+        worker = await it.deployment.start_ready()
+        it.load.put("a")
+        await it.equal(worker)
+        foreign = await asyncpg.connect(it.dsn)
+        try:
+            # the other side looks for deadlocks first, and is the one that is ended
+            await foreign.execute("set deadlock_timeout = '60 s'")
+            await foreign.execute("begin; select from public.orders where pk = 'a' for update")
+            it.load.put("a")
+
+            async def waits() -> bool:
+                return bool(await it.sql("select from pg_locks where not granted"))
+
+            await worker.until(waits, what="the batch waits for the row")
+            await foreign.execute("update replicator.shard set polled_at = polled_at; commit")
+        finally:
+            await foreign.close()
+
+        await it.equal(worker)
+        [[deadlocks]] = await it.sql(
+            "select deadlocks from pg_stat_database where datname = current_database()"
+        )
+        assert deadlocks >= 1
+        assert await it.sql("select from replicator.dead_letter") == []
+        assert await worker.stop() == 0
+        (await it.log()).obeys()
+
+
+ROLE = """
+create role {name} login;
+grant usage on schema public, replicator, watch to {name};
+grant all on all tables in schema public, replicator, watch to {name};
+grant all on all sequences in schema public, replicator, watch to {name};
+"""
+
+
+async def test_a_server_out_of_connections_is_waited_for(new_replica: NewReplica):
+    async with new_replica() as it:
+        name = it.deployment.settings["deployment"]
+        await it.execute(ROLE.format(name=name))
+        try:
+            it.deployment.settings["target"]["dsn"] = it.dsn.replace("//postgres@", f"//{name}@")
+            worker = await it.deployment.start_ready()
+            it.load.put("before")
+            await it.equal(worker)
+            await it.execute(f"alter role {name} connection limit 0")
+            await end_sessions(it)
+            it.load.write(20)
+            await has_failed(worker, it, "53300")
+
+            await it.execute(f"alter role {name} connection limit -1")
+
+            await it.equal(worker)
+            assert await worker.stop() == 0
+            (await it.log()).obeys()
+        finally:
+            for worker in it.deployment.workers:
+                worker.kill()
+            await it.execute(f"drop owned by {name}; drop role {name}")
+
+
+async def test_refusals_by_foreign_keys_and_unique_indexes_set_aside_their_records_only(
+    new_replica: NewReplica,
+):
+    async with new_replica() as it:
+        await it.execute(
+            "create table parents (name text primary key);"
+            "insert into parents values ('yes');"
+            "alter table orders add foreign key (payload) references parents;"
+            "create unique index on orders (n)"
+        )
+        for key, n, payload in [("a", 1, "yes"), ("b", 2, "no"), ("c", 1, "yes"), ("d", 3, "yes")]:
+            it.table.put(item(key, n=n, payload=payload))
+        worker = it.deployment.start()
+
+        await it.applied(worker, "d")
+
+        assert {key for (key,) in await it.rows()} == {"a", "d"}
+        letters = await it.sql("select item_key, sqlstate from replicator.dead_letter order by 1")
+        assert [letter["sqlstate"] for letter in letters] == ["23503", "23505"]
+        assert await worker.stop() == 0
+
+
+@pytest.mark.long
+async def test_a_lock_held_longer_than_the_limit_holds_up_nothing_else(new_replica: NewReplica):
+    async with new_replica(tables=("orders", "others")) as it:
+        worker = await it.deployment.start_ready()
+        it.load.put("before")
+        await it.equal(worker)
+        holder = await asyncpg.connect(it.dsn)
+        try:
+            await holder.execute("begin; lock table public.orders in access exclusive mode")
+            it.load.write(20)
+            for _ in range(12):
+                it.loads["others"].write(10)
+                await it.equal(worker, name="others", seconds=10)
+                await asyncio.sleep(1)  # longer than lock_timeout, twice
+        finally:
+            await holder.close()
+
+        await it.equal(worker)
+        assert await worker.total("replicator_leases_lost_total") == 0
+        assert await worker.stop() == 0
+        (await it.log()).obeys()
+
+
+@pytest.mark.long
+@pytest.mark.timeout(240)
+async def test_a_batch_that_takes_too_long_is_halved(new_replica: NewReplica):
+    async with new_replica() as it:
+        await it.execute(
+            """
+            create function watch.slow() returns trigger language plpgsql as $$
+            begin
+                if (select count(*) from written) > 12 then
+                    perform pg_sleep(120);
+                end if;
+                return null;
+            end $$;
+            create trigger slow after insert on orders referencing new table as written
+                for each statement execute function watch.slow();
+            """
+        )
+        it.load.write_everywhere([f"key {number}" for number in range(20)])
+        worker = it.deployment.start()
+
+        await it.equal(worker, seconds=120)
+        assert await it.sql("select from replicator.dead_letter") == []
+        assert await worker.stop() == 0
+        (await it.log()).obeys()

@@ -1,0 +1,141 @@
+"""`make soak MINUTES=n`: three workers, load, and everything that can go wrong, for as long."""
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from tests.faults.replica import Replica, replica
+from tests.faults.test_lineage import obeys
+from tests.support.daemon import Worker
+from tests.support.proxy import Proxy, proxy
+
+MINUTES = float(os.environ.get("SOAK_MINUTES", "0"))
+GROWTH_MAX = 1.3
+"""What a worker that lived through the second half may have grown by, at the end."""
+
+pytestmark = [pytest.mark.faults, pytest.mark.long, pytest.mark.timeout(MINUTES * 60 + 300)]
+
+
+class Nemesis:
+    """Does one random harm after another; the first worker is spared, so that its growth shows."""
+
+    def __init__(self, it: Replica, between: Proxy, workers: list[Worker], seed: int) -> None:
+        self._it = it
+        self._between = between
+        self._workers = workers
+        self._chance = Random(seed)
+        self.done: dict[str, int] = {}
+
+    async def harm(self) -> None:
+        name = self._chance.choice(["kill", "freeze", "restart", "cut", "throttle", "sessions"])
+        self.done[name] = self.done.get(name, 0) + 1
+        number = self._chance.randrange(1, len(self._workers))
+        victim = self._workers[number]
+        match name:
+            case "kill":
+                victim.kill()
+                self._workers[number] = self._it.deployment.start()
+            case "freeze":
+                victim.signal(signal.SIGSTOP)
+                await asyncio.sleep(self._chance.uniform(0.5, 4.0))
+                victim.signal(signal.SIGCONT)
+            case "restart":
+                await victim.url()
+                assert await victim.stop() == 0
+                self._workers[number] = self._it.deployment.start()
+            case "cut":
+                kind = self._chance.choice("BES")
+                self._between.plan("cut", kind=kind, statement="replicator")
+            case "throttle":
+                for operation in ("GetRecords", "UpdateItem", "Scan"):
+                    self._it.streams.fail(operation, "ThrottlingException", times=5)
+            case "sessions":
+                await self._it.sql(
+                    "select pg_terminate_backend(pid) from pg_stat_activity"
+                    " where application_name like 'replicator %'"
+                    " and datname = current_database()"
+                )
+
+
+def resident_bytes(worker: Worker) -> int:
+    pages = int(Path(f"/proc/{worker.pid}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def descriptors(worker: Worker) -> int:
+    return len(list(Path(f"/proc/{worker.pid}/fd").iterdir()))
+
+
+def say(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+async def roll_over(it: Replica, stopping: asyncio.Event, seed: int) -> None:
+    chance = Random(seed)
+    while not stopping.is_set():
+        await asyncio.sleep(chance.uniform(1, 4))
+        shard = chance.choice(it.table.open_shards())
+        if len(it.table.open_shards()) < 6:
+            it.table.split(shard)
+        else:
+            it.table.roll_over(shard)
+            # what finished two days ago is forgotten, or the tables would only grow
+            await it.execute(
+                "update replicator.shard set done_at = done_at - interval '49 hours'"
+                " where done_at < now() - interval '30 s'"
+            )
+
+
+@pytest.mark.skipif(not MINUTES, reason="make soak MINUTES=n")
+async def test_after_hours_of_harm_both_sides_are_equal_and_nothing_has_grown(
+    lease_endpoint: str, database: str, tmp_path: Path
+):
+    seed = int(time.time())
+    say(f"seed {seed}")
+    async with (
+        proxy(database) as between,
+        replica(
+            lease_endpoint=lease_endpoint,
+            dsn=database,
+            directory=tmp_path,
+            name=f"soak{seed}",
+            shards=4,
+            worker_dsn=between.dsn,
+        ) as it,
+    ):
+        workers = [await it.deployment.start_ready() for _ in range(3)]
+        nemesis = Nemesis(it, between, workers, seed)
+        stopping = asyncio.Event()
+        ending = time.monotonic() + MINUTES * 60
+        middle: tuple[int, int] | None = None
+        async with it.load.going_on(a_second=150), asyncio.TaskGroup() as tasks:
+            tasks.create_task(roll_over(it, stopping, seed))
+            while (now := time.monotonic()) < ending:
+                await nemesis.harm()
+                await asyncio.sleep(Random(now).uniform(0.5, 3.0))
+                assert all(worker.code is None for worker in workers)
+                if middle is None and ending - now < MINUTES * 30:
+                    middle = (resident_bytes(workers[0]), descriptors(workers[0]))
+            stopping.set()
+        between.heal()
+        it.streams.heal()
+        await it.equal(*workers, seconds=120)
+
+        last = (resident_bytes(workers[0]), descriptors(workers[0]))
+        say(f"{it.load.written} changes, {nemesis.done}, bytes and descriptors {middle} {last}")
+        assert middle is not None
+        assert last[0] < middle[0] * GROWTH_MAX
+        assert last[1] < middle[1] + 20
+        assert len(await it.shards()) < 100
+        assert await it.gaps() == []
+        assert [await worker.stop() for worker in workers] == [0, 0, 0]
+        (await it.log()).nothing_twice()
+        (await it.log()).nothing_unfenced()
+        await obeys(it)
