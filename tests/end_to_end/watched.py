@@ -65,9 +65,12 @@ class Watched:
 
 @asynccontextmanager
 async def watched(
-    stage: Stage, *, seed: int, dsn: str | None = None, **options: Any
+    stage: Stage, *, seed: int, dsn: str | None = None, through: str | None = None, **options: Any
 ) -> AsyncIterator[Watched]:
-    """Table, target and witnesses, ready for `deployment.start()`; processes end with the block."""
+    """Table, target and witnesses, ready for `deployment.start()`; processes end with the block.
+
+    `through` is another way to the database of `dsn`, which only the deployment goes.
+    """
     table = await stage.create_table("orders", KEY)
     traffic = Traffic(
         stage.client, table, key=KEY, targets=[Target(KEY, COLUMNS, rest="extra")], seed=seed
@@ -78,7 +81,7 @@ async def watched(
         "max_dead_letters": 100_000,
         "into": {TARGET: {"columns": CONFIGURED, "rest": "extra"}},
     }
-    async with stage.deployment({"orders": entry}, dsn=dsn, **options) as deployment:
+    async with stage.deployment({"orders": entry}, dsn=through or dsn, **options) as deployment:
         await deployment.migrate()
         await witness.install(dsn or stage.dsn, TARGET, key=tuple(KEY))
         yield Watched(deployment, traffic, dsn or stage.dsn, table)

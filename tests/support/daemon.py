@@ -274,6 +274,7 @@ def configuration(
     deployment: str,
     lease_seconds: float = 2.0,
     control_schema: str = "replicator",
+    pooler: str = "none",
 ) -> dict[str, Any]:
     """A configuration for tests: short leases, a free port, all lines as JSON."""
     return {
@@ -281,7 +282,7 @@ def configuration(
         "deployment": deployment,
         "source": {"endpoint_url": endpoint_url},
         "coordination": {"table": f"leases-{deployment}", "lease_seconds": lease_seconds},
-        "target": {"dsn": dsn, "control_schema": control_schema},
+        "target": {"dsn": dsn, "control_schema": control_schema, "pooler": pooler},
         "http": {"port": 0},
         "log": {"level": "debug", "format": "json"},
         "poll": {"idle_seconds_max": 0.3},
