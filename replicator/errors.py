@@ -39,6 +39,10 @@ class SourceUnavailable(ReplicatorError):
     """DynamoDB did not answer, throttled us, or answered with a fault of its own."""
 
 
+class SourceThrottled(SourceUnavailable):
+    """DynamoDB asks for fewer or smaller requests: the same may succeed a little later."""
+
+
 class SourceDenied(SourceUnavailable):
     """DynamoDB refused our credentials or permissions; tried again slowly, never dropped."""
 

@@ -6,15 +6,13 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from replicator.core.observations import Observe
+from replicator.sources.calls import nobody_listens
 from replicator.sources.clients import SourceConnection, open_client
 from replicator.sources.dynamodb_streams import DynamoDBStreams
+from replicator.sources.scan import TableItems, open_items_client
 
 if TYPE_CHECKING:
     from types_aiobotocore_dynamodb import DynamoDBClient
-
-
-def _nobody_listens(_: datetime) -> None:
-    pass
 
 
 class Clients:
@@ -25,12 +23,13 @@ class Clients:
         stack: AsyncExitStack,
         observe: Observe,
         *,
-        heard: Callable[[datetime], None] = _nobody_listens,
+        heard: Callable[[datetime], None] = nobody_listens,
     ) -> None:
         self._stack = stack
         self._observe = observe
         self._heard = heard
         self._tables: dict[SourceConnection, DynamoDBClient] = {}
+        self._items: dict[SourceConnection, DynamoDBClient] = {}
         self._streams: dict[SourceConnection, DynamoDBStreams] = {}
 
     async def tables(self, connection: SourceConnection) -> "DynamoDBClient":
@@ -39,6 +38,13 @@ class Clients:
             client = await self._stack.enter_async_context(open_client("dynamodb", connection))
             self._tables[connection] = client
         return self._tables[connection]
+
+    async def items(self, connection: SourceConnection, table: str) -> TableItems:
+        """The items of a table, by a client that reads nothing else."""
+        if connection not in self._items:
+            client = await self._stack.enter_async_context(open_items_client(connection))
+            self._items[connection] = client
+        return TableItems(self._items[connection], self._observe, table=table, heard=self._heard)
 
     async def streams(self, connection: SourceConnection) -> DynamoDBStreams:
         """The streams of one place."""

@@ -4,11 +4,12 @@ from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 from typing import Protocol
 
+from replicator.core.items import FoundItems, ScanPage, Segment
 from replicator.core.leases import Lease
 from replicator.core.mapping_spec import InitialLoad
 from replicator.core.observations import GapKind, Operation
 from replicator.core.plan import Refused, WritePlan
-from replicator.core.records import Page
+from replicator.core.records import Image, Page
 from replicator.core.shards import Advance, Claim, ListedShard, ShardFacts, TableFacts
 
 
@@ -29,6 +30,18 @@ class Source(Protocol):
 
     async def read(self, iterator: str) -> Page:
         """The next page."""
+        ...
+
+
+class Items(Protocol):
+    """The items of one table: SourceThrottled, SourceUnavailable, StreamVanished."""
+
+    async def scan(self, segment: Segment, *, after: str | None, items_max: int) -> ScanPage:
+        """The next page of a segment."""
+        ...
+
+    async def get(self, keys: Sequence[Image]) -> FoundItems:
+        """What exists of these items, a hundred at most."""
         ...
 
 

@@ -37,7 +37,7 @@ async def describe_table(client: "DynamoDBClient", name: str) -> TableDescriptio
     try:
         answer = await client.describe_table(TableName=name)
     except FAILURES as error:
-        raise _named(translate(error), name) from error
+        raise named(translate(error), name) from error
     return _description(dict(answer["Table"]))
 
 
@@ -83,7 +83,8 @@ def _description(table: dict[str, Any]) -> TableDescription:
     )
 
 
-def _named(failure: ReplicatorError, name: str) -> ReplicatorError:
+def named(failure: ReplicatorError, name: str) -> ReplicatorError:
+    """The failure, in the words of a person who named this table."""
     if isinstance(failure, StreamVanished):
         message = f"there is no DynamoDB table {name!r} in this account and region"
         return StreamVanished(

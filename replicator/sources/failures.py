@@ -24,6 +24,7 @@ from replicator.errors import (
     ReplicatorError,
     ShardVanished,
     SourceDenied,
+    SourceThrottled,
     SourceUnavailable,
     StreamVanished,
 )
@@ -57,6 +58,13 @@ DENIED = {
     "UnauthorizedOperation",
     "KMSAccessDeniedException",
     "OptInRequired",
+}
+THROTTLED = {
+    "ProvisionedThroughputExceededException",
+    "ThrottlingException",
+    "Throttling",
+    "RequestLimitExceeded",
+    "LimitExceededException",
 }
 _SHARD_OPERATIONS = {"GetShardIterator", "GetRecords"}
 
@@ -121,6 +129,8 @@ def _answered(error: ClientError) -> ReplicatorError:
             return ShardVanished(message)
         case "ResourceNotFoundException":
             return StreamVanished(message)
+        case _ if code in THROTTLED:
+            return SourceThrottled(message)
         case _ if code in UNAUTHENTICATED:
             return SourceDenied(message, remedy=CREDENTIALS_REMEDY)
         case _ if code in DENIED:

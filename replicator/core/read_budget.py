@@ -1,0 +1,67 @@
+"""How many read units may be used now: a token bucket that slows when throttled. Pure."""
+
+from dataclasses import dataclass, replace
+from typing import Self
+
+ITEMS_MAX = 1000
+"""Of one page: so many rows are one transaction, and one look at the target."""
+PAGE_SECONDS_MAX = 0.5
+"""How much of the rate one page may use at once."""
+RATE_MIN = 1.0
+RECOVERY_SECONDS = 60.0
+"""From nothing back to the full rate, when nothing is throttled any more."""
+CUT_SECONDS_MIN = 1.0
+"""Requests that were under way together are throttled together: that is one cut."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadBudget:
+    """What may be read, as of `at` (monotonic seconds).
+
+    A request takes what it will probably cost before it is made, and settles when it is known;
+    the balance may go below zero, and then nothing is read until time has paid for it.
+    """
+
+    units_per_second_max: float
+    units_per_second: float
+    balance_units: float
+    at: float
+    cut_at: float | None = None
+
+    @classmethod
+    def of(cls, units_per_second: float, *, now: float) -> Self:
+        """A budget at its full rate, with nothing saved up."""
+        return cls(units_per_second, units_per_second, 0.0, now)
+
+    def at_time(self, now: float) -> "ReadBudget":
+        """The budget at a later moment; a second's worth can be saved up at most."""
+        elapsed = max(0.0, now - self.at)
+        rate = min(
+            self.units_per_second_max,
+            self.units_per_second + self.units_per_second_max * elapsed / RECOVERY_SECONDS,
+        )
+        balance = min(rate, self.balance_units + rate * elapsed)
+        return replace(self, units_per_second=rate, balance_units=balance, at=now)
+
+    @property
+    def wait_seconds(self) -> float:
+        """How long until the next request may be made."""
+        return max(0.0, -self.balance_units / self.units_per_second)
+
+    def spent(self, units: float) -> "ReadBudget":
+        """The budget after units were used; a negative number gives some back."""
+        return replace(self, balance_units=self.balance_units - units)
+
+    def throttled(self) -> "ReadBudget":
+        """The budget after the source asked for less: half the rate, and nothing saved up."""
+        balance = min(0.0, self.balance_units)
+        if self.cut_at is not None and self.at - self.cut_at < CUT_SECONDS_MIN:
+            return replace(self, balance_units=balance)
+        floor = min(RATE_MIN, self.units_per_second_max)
+        rate = max(floor, self.units_per_second / 2)
+        return replace(self, units_per_second=rate, balance_units=balance, cut_at=self.at)
+
+    def items_max(self, units_per_item: float) -> int:
+        """How many items a page should ask for, so that it costs no more than its share."""
+        affordable = self.units_per_second * PAGE_SECONDS_MAX / units_per_item
+        return max(1, min(ITEMS_MAX, int(affordable)))
