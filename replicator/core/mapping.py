@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from replicator.core.attributes import label
 from replicator.core.columns import JSONB, TIMESTAMPTZ, ColumnType, parse_type
@@ -22,6 +22,8 @@ Row = tuple[Cell, ...]
 
 DOCUMENT = "data"
 """The jsonb column of document mode."""
+
+UNMATCHED_POLICIES = ("ignore", "dead_letter")
 
 _LEGACY_PREFIX = "aws:rep:"  # what global tables of 2017 add to every item
 _FINGERPRINT_VERSION = 1  # raise it when the same configuration comes to mean other rows
@@ -106,10 +108,17 @@ class TableMapping:
     targets: tuple[TargetMapping, ...]
     fingerprint: str
 
+    @property
+    def takes_everything(self) -> bool:
+        """Whether no item can belong to none of the targets."""
+        return self.spec.unmatched not in UNMATCHED_POLICIES or any(
+            target.spec.when is None for target in self.targets
+        )
+
 
 def compile_table(spec: TableSpec, source_key: SourceKey) -> TableMapping:
     """Compile all targets of a source table; ConfigurationError says what to change."""
-    targets = tuple(compile_target(target, source_key) for target in spec.targets)
+    targets = tuple(compile_target(target, source_key) for target in with_catch_all(spec))
     seen: set[tuple[str, str]] = set()
     for target in targets:
         names = [target.spec.target, *([target.spec.history] if target.spec.history else [])]
@@ -123,6 +132,37 @@ def compile_table(spec: TableSpec, source_key: SourceKey) -> TableMapping:
             seen.add(table)
     fingerprint = _digest(sorted([target.name, target.fingerprint] for target in targets))
     return TableMapping(spec, source_key, targets, fingerprint)
+
+
+def with_catch_all(spec: TableSpec) -> tuple[TargetSpec, ...]:
+    """The targets, the one that `unmatched` names with the condition that no other one holds."""
+    if spec.unmatched in UNMATCHED_POLICIES:
+        return spec.targets
+    name = parse_table_name(spec.unmatched)
+    named = [target for target in spec.targets if parse_table_name(target.target) == name]
+    others = [target for target in spec.targets if parse_table_name(target.target) != name]
+    if not named:
+        raise ConfigurationError(
+            f"`unmatched` names {spec.unmatched}, which is not below `into`",
+            remedy=f"say {', '.join(UNMATCHED_POLICIES)}, or one of "
+            + ", ".join(target.target for target in spec.targets),
+        )
+    if named[0].when is not None:
+        raise ConfigurationError(
+            f"target {spec.unmatched} takes what no other target does, and has a `when` of its own",
+            remedy="drop its `when`, or name another target in `unmatched`",
+        )
+    idle = next((target.target for target in others if target.when is None), None)
+    if idle is not None or not others:
+        why = f"{idle} has no `when` and takes every item" if idle else "there is no other target"
+        raise ConfigurationError(
+            f"`unmatched` names {spec.unmatched}, but nothing is ever left for it: {why}",
+            remedy="give the other targets a `when`, or drop `unmatched`",
+        )
+    when = {"none": [target.when for target in others]}
+    return tuple(
+        replace(target, when=when) if target is named[0] else target for target in spec.targets
+    )
 
 
 def compile_target(spec: TargetSpec, source_key: SourceKey) -> TargetMapping:

@@ -63,7 +63,10 @@ class TargetSpec:
 
 @dataclass(frozen=True, slots=True)
 class TableSpec:
-    """One entry of `tables`: `name` is ours, `table` is the DynamoDB table's name or ARN."""
+    """One entry of `tables`: `name` is ours, `table` is the DynamoDB table's name or ARN.
+
+    `unmatched` is "ignore", "dead_letter", or the target that takes what no other one does.
+    """
 
     name: str
     table: str
@@ -71,3 +74,4 @@ class TableSpec:
     initial_load: InitialLoad = "snapshot"
     on_gap: OnGap = "stop"
     max_dead_letters: int = 1000
+    unmatched: str = "ignore"

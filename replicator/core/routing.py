@@ -30,7 +30,11 @@ _OPERANDS = {
     "not": "a value or operators",
     **dict.fromkeys(_COMPARISONS, "a number"),
 }
-_GROUPS: dict[str, Callable[[list[bool]], bool]] = {"any": any, "all": all}
+_GROUPS: dict[str, Callable[[list[bool]], bool]] = {
+    "any": any,
+    "all": all,
+    "none": lambda found: not any(found),
+}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,8 +52,8 @@ class Condition:
 def compile_condition(when: object, key_attributes: Collection[str]) -> Condition:
     """Compile the condition as configured; None matches every item.
 
-    A mapping from path to operators, all of which must hold; a scalar means `equals`. `any: [...]`
-    and `all: [...]` hold conditions; attributes of these names are written in quotes.
+    A mapping from path to operators, all of which must hold; a scalar means `equals`. `any: [...]`,
+    `all: [...]` and `none: [...]` hold conditions; attributes of these names are written in quotes.
     Values compare by type: a string never equals a number, numbers compare exactly, an absent
     attribute equals nothing. ConfigurationError names the nearest known operator.
     """

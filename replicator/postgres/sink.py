@@ -6,9 +6,10 @@ from typing import Any
 import asyncpg
 
 from replicator.core.attributes import item_key_json
+from replicator.core.ledger import DeadLetter
 from replicator.core.mapping import TableMapping
 from replicator.core.observations import Operation
-from replicator.core.plan import DeadLetter, Refused, TargetWrites, WritePlan
+from replicator.core.plan import Refused, TargetWrites, WritePlan
 from replicator.core.shards import Advance, Claim
 from replicator.errors import Disposition, Fenced
 from replicator.postgres.database import Database

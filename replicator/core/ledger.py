@@ -1,0 +1,95 @@
+"""One batch while it is planned: its items' keys, its images, and where each record ended."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import IntEnum
+
+from replicator.core.attributes import decode_image, item_key
+from replicator.core.mapping_spec import SourceKey
+from replicator.core.observations import Outcome, RecordOutcome
+from replicator.core.records import Image, StreamRecord
+
+ItemKey = tuple[str, ...]
+
+
+class Rank(IntEnum):
+    """Where a record ended; of several targets the highest counts."""
+
+    FILTERED = 0
+    SUPERSEDED = 1
+    APPLIED = 2
+    DEAD = 3
+
+
+_OUTCOMES: Mapping[int, Outcome] = {
+    Rank.FILTERED: "filtered",
+    Rank.SUPERSEDED: "superseded",
+    Rank.APPLIED: "applied",
+    Rank.DEAD: "dead_letter",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A record that one target refuses. `superseded`: the batch holds a newer change."""
+
+    target: str
+    record: StreamRecord
+    reason: str
+    sqlstate: str | None = None
+    superseded: bool = False
+
+
+class Ledger:
+    """The records of one batch by their place in it; `keys` has those that are not skipped."""
+
+    __slots__ = ("_images", "_ranks", "_read_at", "keys", "letters", "records")
+
+    def __init__(
+        self,
+        records: Sequence[StreamRecord],
+        source_key: SourceKey,
+        *,
+        read_at: float,
+        skip_before: float | None = None,
+    ) -> None:
+        self.records = records
+        self.keys: dict[int, ItemKey] = {
+            index: item_key(record.keys, source_key)
+            for index, record in enumerate(records)
+            if skip_before is None or record.created_at is None or record.created_at >= skip_before
+        }
+        self.letters: list[DeadLetter] = []
+        self._ranks = bytearray(len(records))
+        self._images: dict[int, Image] = {}
+        self._read_at = read_at
+
+    def image(self, index: int, raw: memoryview) -> Image:
+        """The record's new image, decoded once; Rejected."""
+        image = self._images.get(index)
+        if image is None:
+            image = self._images[index] = decode_image(raw)
+        return image
+
+    def rank(self, index: int, rank: Rank) -> None:
+        """Note where a target left the record."""
+        self._ranks[index] = max(self._ranks[index], rank)
+
+    def created_at(self, record: StreamRecord) -> str:
+        """When the change was made, or read where that is not known; ISO 8601."""
+        at = self._read_at if record.created_at is None else record.created_at
+        return datetime.fromtimestamp(at, UTC).isoformat()
+
+    def outcomes(self) -> Counter[RecordOutcome]:
+        """Every record of the batch, counted once."""
+        return Counter(
+            (record.event, _OUTCOMES[rank])
+            for record, rank in zip(self.records, self._ranks, strict=True)
+        )
+
+    def items(self) -> tuple[Image, ...]:
+        """The key of every item of the batch."""
+        touched = {key: self.records[index].keys for index, key in self.keys.items()}
+        return tuple(touched.values())
