@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from replicator.config.mistakes import Path
 from replicator.config.tables import TABLE_ARN, TABLE_NAME, TableSettings, TargetSettings
 from replicator.core.identifiers import check_columns, parse_table_name
-from replicator.core.mapping import DOCUMENT
+from replicator.core.mapping import DOCUMENT, with_catch_all
 from replicator.errors import ConfigurationError
 
 Contradiction = tuple[Path, str, str | None]
@@ -27,7 +27,12 @@ def contradictions(values: dict[str, Any]) -> list[Contradiction]:
         if table is not None:
             sound[name] = table
     defaults = _sound(TargetSettings, values.get("defaults")) or TargetSettings()
-    return [*_shared_targets(sound, defaults), *_tables(sound), *_targets(sound, defaults)]
+    return [
+        *_shared_targets(sound, defaults),
+        *_tables(sound),
+        *_unmatched(sound, defaults),
+        *_targets(sound, defaults),
+    ]
 
 
 def _sound(kind: type[_Kind], raw: object) -> _Kind | None:
@@ -60,6 +65,14 @@ def _tables(tables: _Tables) -> Iterator[Contradiction]:
         if arn is not None and region is not None and region != arn["region"]:
             fault = f"is {region}, and the table's ARN says {arn['region']}"
             yield ("tables", name, "source", "region"), fault, "leave the region out"
+
+
+def _unmatched(tables: _Tables, defaults: TargetSettings) -> Iterator[Contradiction]:
+    for name, table in tables.items():
+        try:
+            with_catch_all(table.spec(name, defaults))
+        except ConfigurationError as error:
+            yield ("tables", name, "unmatched"), str(error), error.remedy
 
 
 def _targets(tables: _Tables, defaults: TargetSettings) -> Iterator[Contradiction]:

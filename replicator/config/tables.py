@@ -1,6 +1,6 @@
 """The `tables` of a configuration, and what a target below them may say."""
 
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
@@ -32,6 +32,9 @@ TABLE_ARN = rf"arn:aws[a-z-]*:dynamodb:(?P<region>[a-z0-9-]+):[0-9]{{12}}:table/
 ColumnTypeName = Annotated[str, accepted_by(parse_type)]
 SourcePath = Annotated[str, accepted_by(parse_path)]
 TargetName = Annotated[str, accepted_by(parse_table_name)]
+
+
+Unmatched = Literal["ignore", "dead_letter"] | TargetName
 
 
 def _shorthand(value: object) -> object:
@@ -200,6 +203,9 @@ class TableSettings(Group):
     """What to do when changes left the stream before they were read."""
     max_dead_letters: int = Field(default=1000, ge=0, le=1_000_000)
     """Open dead letters; more halt the table."""
+    unmatched: Unmatched = "ignore"
+    """What becomes of items that no `when` takes: `ignore` counts them, `dead_letter` sets them
+    aside, and the name of a target below `into` that has no `when` sends them there."""
     into: dict[TargetName, TargetSettings] = Field(min_length=1)
     """The target tables, as `schema.table`; nothing below one means document mode."""
 
@@ -212,4 +218,5 @@ class TableSettings(Group):
             initial_load=self.initial_load,
             on_gap=self.on_gap,
             max_dead_letters=self.max_dead_letters,
+            unmatched=self.unmatched,
         )

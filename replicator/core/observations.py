@@ -28,6 +28,8 @@ class BatchApplied:
     apply_seconds: float
     replication_seconds: tuple[tuple[float, int], ...]
     last_created_at: float | None
+    unmatched: int = 0
+    """Items that no target takes."""
 
 
 @dataclass(frozen=True, slots=True)

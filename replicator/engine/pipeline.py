@@ -171,6 +171,7 @@ class Pipeline:
                     (max(0.0, now - created), count) for created, count in ages.items()
                 ),
                 last_created_at=created_at,
+                unmatched=plan.unmatched,
             )
         )
         self.rejected += len(plan.dead_letters)

@@ -107,6 +107,12 @@ FAMILIES: tuple[Family, ...] = (
         "Attributes that no column and no rest column takes (drift).",
     ),
     Family(
+        "replicator_unmatched_items_total",
+        "counter",
+        ("table",),
+        "Items that no target of their table takes, counted with the newest change of each batch.",
+    ),
+    Family(
         "replicator_verify_unequal",
         "gauge",
         ("table",),

@@ -136,6 +136,8 @@ class Metrics(Collector):
             rows[target, operation] += count
         for target, count in batch.unmapped.items():
             self._count("replicator_unmapped_attributes_total", target, by=count)
+        if batch.unmatched:
+            self._count("replicator_unmatched_items_total", table, by=batch.unmatched)
         self._timings("replicator_apply_seconds", table).add(batch.apply_seconds)
         ages = self._timings("replicator_replication_seconds", table)
         for age, count in batch.replication_seconds:

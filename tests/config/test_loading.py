@@ -379,3 +379,21 @@ def test_settings_cannot_be_changed(configured):
 
     with pytest.raises(ValueError, match="frozen"):
         settings.http.port = 1
+
+
+def test_a_catch_all_that_cannot_work_is_named_with_its_line(mistakes_of):
+    found = mistakes_of("""\
+deployment: payments-test
+tables:
+  orders:
+    unmatched: public.others
+    into:
+      public.orders: {when: {sk: PROFILE}}
+""")
+
+    assert found == [
+        (
+            "4",
+            "('unmatched',) `unmatched` names public.others, which is not below `into`",
+        )
+    ]

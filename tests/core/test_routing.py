@@ -132,3 +132,11 @@ def test_a_condition_that_cannot_be_read_is_refused(when, message, remedy):
         compile_condition(when, ["pk", "sk"])
 
     assert remedy in str(refusal.value.remedy)
+
+
+def test_none_holds_when_none_of_its_conditions_does():
+    condition = compile_condition({"none": [{"sk": "PROFILE"}, {"status": "open"}]}, ["pk", "sk"])
+
+    assert condition.matches({"sk": {"S": "ORDER#1"}}, {"status": {"S": "closed"}})
+    assert not condition.matches({"sk": {"S": "PROFILE"}}, {})
+    assert not condition.matches({"sk": {"S": "ORDER#1"}}, {"status": {"S": "open"}})
