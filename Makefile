@@ -53,7 +53,8 @@ validators: $(TOOLS)/.installed ## what is not Python: Dockerfile, compose file,
 	@$(TOOLS)/bin/check-jsonschema --quiet --builtin-schema vendor.compose-spec deploy/compose/compose.yaml
 	@$(TOOLS)/bin/yamllint --strict .
 	@$(TOOLS)/bin/shellcheck .ci/run
-	@if command -v promtool >/dev/null; then promtool check config deploy/compose/prometheus.yml >/dev/null; fi
+	@if command -v promtool >/dev/null; then \
+	  promtool check config deploy/compose/prometheus.yml >/dev/null; promtool check rules deploy/prometheus/*.yml >/dev/null; fi
 
 check: lint types imports validators test ## all that a change must pass
 
