@@ -1,8 +1,8 @@
 """A real Prometheus, its promtool, and what is asked of them."""
 
+import asyncio
 import os
 import shutil
-import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -74,13 +74,11 @@ async def prometheus(
     path = directory / "prometheus.yml"
     path.write_text(yaml.safe_dump(settings))
     with (directory / "prometheus.log").open("wb") as log:
-        process = subprocess.Popen(
-            [
-                program("prometheus"),
-                f"--config.file={path}",
-                f"--storage.tsdb.path={directory / 'tsdb'}",
-                f"--web.listen-address=127.0.0.1:{port}",
-            ],
+        process = await asyncio.create_subprocess_exec(
+            program("prometheus"),
+            f"--config.file={path}",
+            f"--storage.tsdb.path={directory / 'tsdb'}",
+            f"--web.listen-address=127.0.0.1:{port}",
             stdout=log,
             stderr=log,
         )
@@ -88,7 +86,7 @@ async def prometheus(
     try:
 
         async def scraped() -> bool:
-            assert process.poll() is None, (directory / "prometheus.log").read_text()
+            assert process.returncode is None, (directory / "prometheus.log").read_text()
             try:
                 return len(await server.query("up == 1")) == len(targets)
             except aiohttp.ClientError:
@@ -98,4 +96,4 @@ async def prometheus(
         yield server
     finally:
         process.terminate()
-        process.wait(20)
+        await asyncio.wait_for(process.wait(), 20)
