@@ -75,17 +75,17 @@ CASES = [
     Case(
         "ReplicatorLagHigh",
         "a table falls behind, as the worst worker sees it",
-        lag("0+60x60") | total("replicator_lag_seconds", "0x60", table="orders"),
+        lag("1200x60") | total("replicator_lag_seconds", "0x60", table="orders"),
         at="20m",
         fires=ORDERS,
         summary="orders is 20m 0s behind",
     ),
     Case("ReplicatorLagHigh", "a burst of four minutes", lag("0x10 400x3 0x60"), at="14m"),
-    Case("ReplicatorLagHigh", "a table that is paused", lag("0+60x60") | state("paused")),
+    Case("ReplicatorLagHigh", "a table that is paused", lag("1200x60") | state("paused")),
     Case(
         "ReplicatorHeadroomLow",
         "half of a day is over",
-        headroom("43000-60x60"),
+        headroom("41800x60"),
         at="20m",
         fires=ORDERS,
         summary="orders loses changes in 11h 36m 40s",
@@ -94,7 +94,7 @@ CASES = [
     Case(
         "ReplicatorHeadroomCritical",
         "hours are left",
-        headroom("14000-60x60"),
+        headroom("12800x60"),
         at="20m",
         fires=ORDERS,
         summary="orders loses changes in 3h 33m 20s",
@@ -103,7 +103,7 @@ CASES = [
     Case(
         "ReplicatorNoProgress",
         "lag grows and nothing is applied",
-        lag("0+60x60") | records("7x60") | state("streaming"),
+        lag("1200x60") | records("7x60") | state("streaming"),
         at="20m",
         fires=ORDERS,
         summary="orders makes no progress, and is 20m 0s behind",
@@ -111,7 +111,7 @@ CASES = [
     Case(
         "ReplicatorNoProgress",
         "lag grows, but records are applied",
-        lag("0+60x60") | records("0+7x60") | state("streaming"),
+        lag("1200x60") | records("0+7x60") | state("streaming"),
     ),
     Case(
         "ReplicatorNoProgress",
@@ -121,7 +121,7 @@ CASES = [
     Case(
         "ReplicatorNoProgress",
         "a person halted it",
-        lag("0+60x60") | records("7x60") | state("streaming", "0x60") | state("halted"),
+        lag("1200x60") | records("7x60") | state("streaming", "0x60") | state("halted"),
     ),
     Case(
         "ReplicatorGap",
