@@ -70,10 +70,6 @@ def refuse_unavailable(mappings: Sequence[TableMapping]) -> None:
         if spec.on_gap == "resnapshot":
             message = f"table {spec.name!r}: `on_gap: resnapshot` is not available in this version"
             raise ConfigurationError(message, remedy="say `on_gap: stop` or `on_gap: continue`")
-        for target in spec.targets:
-            if target.history is not None:
-                message = f"target {target.target}: `history` is not available in this version"
-                raise ConfigurationError(message, remedy="take it out of the configuration")
 
 
 def refuse_snapshots(mappings: Sequence[TableMapping], started: frozenset[str]) -> None:

@@ -7,9 +7,10 @@ from datetime import UTC, datetime
 from enum import IntEnum
 
 from replicator.core.attributes import decode_image, item_key
-from replicator.core.mapping_spec import SourceKey
+from replicator.core.mapping_spec import OnError, SourceKey
 from replicator.core.observations import Outcome, RecordOutcome
 from replicator.core.records import Image, StreamRecord
+from replicator.errors import RowRefused
 
 ItemKey = tuple[str, ...]
 
@@ -33,13 +34,17 @@ _OUTCOMES: Mapping[int, Outcome] = {
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """A record that one target refuses. `superseded`: the batch holds a newer change."""
+    """A record that one target refuses. `superseded`: the batch holds a newer change.
+
+    `of_history`: `target` is a history, which wants every change: none supersedes another.
+    """
 
     target: str
     record: StreamRecord
     reason: str
     sqlstate: str | None = None
     superseded: bool = False
+    of_history: bool = False
 
 
 class Ledger:
@@ -76,6 +81,17 @@ class Ledger:
     def rank(self, index: int, rank: Rank) -> None:
         """Note where a target left the record."""
         self._ranks[index] = max(self._ranks[index], rank)
+
+    def set_aside(self, index: int, letter: DeadLetter, on_error: OnError) -> None:
+        """Keep a dead letter; RowRefused where the target stops the table instead."""
+        if on_error == "halt":
+            number = letter.record.sequence_number
+            message = f"record {number} does not fit {letter.target}: {letter.reason}"
+            raise RowRefused(
+                message, remedy="correct the mapping or the item, then run `replicator resume`"
+            )
+        self.letters.append(letter)
+        self.rank(index, Rank.DEAD)
 
     def created_at(self, record: StreamRecord) -> str:
         """When the change was made, or read where that is not known; ISO 8601."""

@@ -52,6 +52,18 @@ class TargetMapping:
         return self.table.qualified
 
     @property
+    def history(self) -> str | None:
+        """The table of its changes, as labels and messages call it."""
+        history = self.spec.history
+        return None if history is None else ".".join(parse_table_name(history))
+
+    @property
+    def tables(self) -> tuple[tuple[str, str], ...]:
+        """Schema and name of every table that is written for it."""
+        own = (self.table.schema, self.table.name)
+        return (own, *([parse_table_name(self.spec.history)] if self.spec.history else ()))
+
+    @property
     def transports(self) -> tuple[str, ...]:
         """How the cells of each column are handed over: "text" or "bytea"."""
         return tuple(column.type.transport for column in self.table.columns)
@@ -121,9 +133,7 @@ def compile_table(spec: TableSpec, source_key: SourceKey) -> TableMapping:
     targets = tuple(compile_target(target, source_key) for target in with_catch_all(spec))
     seen: set[tuple[str, str]] = set()
     for target in targets:
-        names = [target.spec.target, *([target.spec.history] if target.spec.history else [])]
-        for name in names:
-            table = parse_table_name(name)
+        for table in target.tables:
             if table in seen:
                 raise ConfigurationError(
                     f"table {spec.name} writes the target {'.'.join(table)} twice",

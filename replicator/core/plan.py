@@ -4,13 +4,14 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from replicator.core.history import HistoryRow, plan_history
 from replicator.core.ledger import DeadLetter, ItemKey, Ledger, Rank
 from replicator.core.mapping import TableMapping, TargetMapping
 from replicator.core.mapping_spec import OnDelete
 from replicator.core.observations import RecordOutcome
 from replicator.core.records import Image, StreamRecord
 from replicator.core.unmatched import plan_unmatched
-from replicator.errors import Rejected, RowRefused
+from replicator.errors import Rejected
 
 Value = str | bytes | None
 Row = tuple[Value, ...]
@@ -25,13 +26,15 @@ class TargetWrites:
     """What one transaction writes to one target; no key occurs twice.
 
     Rows and keys hold values in PostgreSQL's input syntax, in the order of the target's columns.
-    A soft delete is the key followed by the time of deletion.
+    A soft delete is the key followed by the time of deletion. `appends` are changes for its
+    history, all of them, in their order.
     """
 
     target: TargetMapping
     upserts: list[Row] = field(default_factory=list)
     deletes: list[Row] = field(default_factory=list)
     soft_deletes: list[Row] = field(default_factory=list)
+    appends: list[HistoryRow] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +55,13 @@ class WritePlan:
     def writes_nothing(self) -> bool:
         """True when only the position would move."""
         return not self.dead_letters and not any(
-            writes.upserts or writes.deletes or writes.soft_deletes for writes in self.writes
+            writes.upserts or writes.deletes or writes.soft_deletes or writes.appends
+            for writes in self.writes
         )
 
 
 Refused = Mapping[str, tuple[str, str | None]]
-"""Why PostgreSQL refused a target's row: reason and SQLSTATE by target name."""
+"""Why PostgreSQL refused a row: reason and SQLSTATE by the name of a target or history."""
 
 
 def plan_batch(
@@ -72,15 +76,18 @@ def plan_batch(
 
     `read_at` (epoch seconds) stands in where a record has no creation time. `skip_before` (epoch
     seconds) filters records of an `initial_load: none`. `refused` holds, for a batch of one
-    record, the targets whose row PostgreSQL would not take.
+    record, the targets and histories whose row PostgreSQL would not take.
     RowRefused where a target says `on_error: halt`.
     """
+    refused = refused or {}
     ledger = Ledger(records, mapping.source_key, read_at=read_at, skip_before=skip_before)
     unmapped: dict[str, Mapping[str, int]] = {}
     writes = []
     for target in mapping.targets:
-        planner = _TargetPlanner(target, ledger, refused or {})
+        planner = _TargetPlanner(target, ledger, refused)
         writes.append(planner.plan())
+        if target.history is not None:
+            writes[-1].appends.extend(plan_history(target, ledger, refused.get(target.history)))
         if planner.unmapped:
             unmapped[target.name] = planner.unmapped
     unmatched = plan_unmatched(ledger, mapping)
@@ -194,14 +201,8 @@ class _TargetPlanner:
         self._ledger.rank(index, rank)
 
     def _reject(self, index: int, key: ItemKey, reason: str, sqlstate: str | None) -> None:
-        record = self._ledger.records[index]
-        if self._target.spec.on_error == "halt":
-            message = f"record {record.sequence_number} does not fit {self._target.name}: {reason}"
-            raise RowRefused(
-                message, remedy="correct the mapping or the item, then run `replicator resume`"
-            )
         superseded = key in self._rejected or key in self._softly
+        record = self._ledger.records[index]
         letter = DeadLetter(self._target.name, record, reason, sqlstate, superseded)
-        self._ledger.letters.append(letter)
+        self._ledger.set_aside(index, letter, self._target.spec.on_error)
         self._rejected.add(key)
-        self._ledger.rank(index, Rank.DEAD)

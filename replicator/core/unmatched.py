@@ -1,6 +1,6 @@
 """Items that no target takes: counted, and set aside where the table says so. Pure."""
 
-from replicator.core.ledger import DeadLetter, ItemKey, Ledger, Rank
+from replicator.core.ledger import DeadLetter, ItemKey, Ledger
 from replicator.core.mapping import TableMapping
 from replicator.errors import Rejected
 
@@ -35,6 +35,6 @@ def plan_unmatched(ledger: Ledger, mapping: TableMapping) -> int:
             continue
         unmatched += 1
         if mapping.spec.unmatched == "dead_letter":
-            ledger.letters.append(DeadLetter(UNMATCHED, record, NO_TARGET))
-            ledger.rank(index, Rank.DEAD)
+            letter = DeadLetter(UNMATCHED, record, NO_TARGET)
+            ledger.set_aside(index, letter, on_error="dead_letter")
     return unmatched

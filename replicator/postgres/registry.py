@@ -211,8 +211,8 @@ async def register(
 
 
 def target_names(mapping: TableMapping) -> list[TableName]:
-    """The targets of a mapping as the catalog names them."""
-    return [(target.table.schema, target.table.name) for target in mapping.targets]
+    """Every table that is written for a mapping, as the catalog names them."""
+    return [name for target in mapping.targets for name in target.tables]
 
 
 async def _register(
@@ -231,17 +231,13 @@ async def _register(
         mapping.fingerprint,
         spec.initial_load,
     )
-    for target in mapping.targets:
+    written = [(target, name) for target in mapping.targets for name in target.tables]
+    for target, name in written:
         claimed = await connection.fetchval(
-            CLAIM_TARGET.format(schema=quoted),
-            target.table.schema,
-            target.table.name,
-            deployment,
-            spec.name,
-            target.fingerprint,
+            CLAIM_TARGET.format(schema=quoted), *name, deployment, spec.name, target.fingerprint
         )
         if claimed is None:  # somebody was quicker
-            raise _claimed((target.table.schema, target.table.name), "another deployment")
+            raise _claimed(name, "another deployment")
     known = registry.tables.get(spec.name)
     if known is None:
         return f"registered table {spec.name}"

@@ -1,6 +1,7 @@
 """Applies a plan: fence, rows, dead letters and position in one statement, one transaction."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import asyncpg
@@ -16,7 +17,7 @@ from replicator.postgres.database import Database
 from replicator.postgres.failures import refusal, translate
 from replicator.postgres.statements import BatchShape, BatchStatements, TargetShape
 
-_NOTHING = TargetShape(upserts=False, deletes=False, soft_deletes=False)
+_NOTHING = TargetShape(upserts=False, deletes=False, soft_deletes=False, appends=False)
 
 
 class PostgresSink:
@@ -60,15 +61,19 @@ class PostgresSink:
         return _rows_written(plan, row)
 
     async def refusals(self, plan: WritePlan) -> Refused:
-        """Which targets refuse the rows of a plan of one record, and why; writes nothing."""
+        """Which targets and histories refuse the rows of a plan of one record, and why.
+
+        Writes nothing.
+        """
         found: dict[str, tuple[str, str | None]] = {}
         for number, writes in enumerate(plan.writes):
-            targets = [_NOTHING] * len(plan.writes)
-            targets[number] = _shape(writes)
-            shape = BatchShape(tuple(targets), dead_letters=False, supersede=False)
-            refused = await self._try(self._statements.unfenced_text(shape), _arrays(writes))
-            if refused is not None:
-                found[writes.target.name] = refused
+            for name, part in _parts(writes):
+                targets = [_NOTHING] * len(plan.writes)
+                targets[number] = _shape(part)
+                shape = BatchShape(tuple(targets), dead_letters=False, supersede=False)
+                refused = await self._try(self._statements.unfenced_text(shape), _arrays(part))
+                if refused is not None:
+                    found[name] = refused
         return found
 
     async def _try(self, text: str, values: list[Any]) -> tuple[str, str | None] | None:
@@ -117,6 +122,7 @@ class PostgresSink:
                 _text(letter.record.new_image),
                 _text(letter.record.old_image),
                 "superseded" if letter.superseded else "open",
+                "true" if letter.of_history else "false",
             )
             for letter in letters
         ]
@@ -124,12 +130,24 @@ class PostgresSink:
 
 
 def _shape(writes: TargetWrites) -> TargetShape:
-    return TargetShape(bool(writes.upserts), bool(writes.deletes), bool(writes.soft_deletes))
+    return TargetShape(
+        bool(writes.upserts),
+        bool(writes.deletes),
+        bool(writes.soft_deletes),
+        bool(writes.appends),
+    )
+
+
+def _parts(writes: TargetWrites) -> Iterator[tuple[str, TargetWrites]]:
+    """What can be refused by itself, with the name under which it is."""
+    yield writes.target.name, replace(writes, appends=[])
+    if writes.target.history is not None:
+        yield writes.target.history, TargetWrites(writes.target, appends=writes.appends)
 
 
 def _arrays(writes: TargetWrites) -> list[list[Any]]:
     upserts, deletes = _transposed(writes.upserts), _transposed(writes.deletes)
-    return upserts + deletes + _transposed(writes.soft_deletes)
+    return upserts + deletes + _transposed(writes.soft_deletes) + _transposed(writes.appends)
 
 
 def _transposed(rows: Sequence[tuple[Any, ...]]) -> list[list[Any]]:
@@ -148,4 +166,6 @@ def _rows_written(plan: WritePlan, row: asyncpg.Record) -> dict[tuple[str, Opera
             rows[writes.target.name, "upsert"] = len(writes.upserts)
         if deleted or writes.soft_deletes:
             rows[writes.target.name, "delete"] = deleted + len(writes.soft_deletes)
+        if writes.target.history is not None and writes.appends:
+            rows[writes.target.history, "append"] = row[f"appended_{number}"]
     return rows

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from functools import cached_property
 
+from replicator.core.history import HISTORY_TRANSPORTS
+from replicator.core.identifiers import parse_table_name
 from replicator.core.mapping import TargetMapping
 from replicator.core.target_table import TargetTable
 from replicator.postgres.quoting import quote_identifier, quote_table
@@ -36,6 +38,7 @@ superseded as (
      where deployment = $1
        and source = $2
        and state = 'open'
+       and not of_history
        and md5(item_key) in (select md5(k) from unnest({item_keys}) as k)
        and item_key = any({item_keys})
  returning 1)"""
@@ -67,18 +70,33 @@ UPSERT = """
       from unnest({arrays}) as v({columns}), ready
         on conflict ({key}) do {on_conflict})"""
 
+HISTORY = """
+-- Each change once: a repeated one meets the unique index.
+{name} as (
+    insert into {table}
+           (stream_arn, sequence_number, operation, created_at, keys, new_image, old_image)
+    select {stream_arn}, v.sequence_number::numeric, v.operation, v.created_at::timestamptz,
+           v.keys::jsonb, v.new_image::jsonb, v.old_image::jsonb
+      from unnest({arrays})
+           as v(sequence_number, operation, created_at, keys, new_image, old_image), ready
+        on conflict do nothing
+ returning 1)"""
+
+APPENDED = "(select count(*) from history_{number}) as appended_{number}"
+
 DEAD_LETTERS = """
 letters as (
     insert into {dead_letter}
            (deployment, source, stream_arn, shard_id, target, item_key, event, sequence_number,
-            reason, sqlstate, record_created_at, new_image, old_image, state)
+            reason, sqlstate, record_created_at, new_image, old_image, state, of_history)
     select $1, $2, $3, $4, v.target, v.item_key, v.event, v.sequence_number::numeric,
-           v.reason, v.sqlstate, to_timestamp(v.created_at), v.new_image, v.old_image, v.state
+           v.reason, v.sqlstate, to_timestamp(v.created_at), v.new_image, v.old_image, v.state,
+           v.of_history::boolean
       from unnest({arrays})
            as v(target, item_key, event, sequence_number, reason, sqlstate, created_at,
-                new_image, old_image, state), ready
+                new_image, old_image, state, of_history), ready
         on conflict do nothing)"""
-DEAD_LETTER_TYPES = (*("text",) * 6, "float8", *("text",) * 3)
+DEAD_LETTER_TYPES = (*("text",) * 6, "float8", *("text",) * 4)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +106,7 @@ class TargetShape:
     upserts: bool
     deletes: bool
     soft_deletes: bool
+    appends: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,22 +128,26 @@ class BatchStatements:
         self._texts: dict[BatchShape, str] = {}
 
     def text(self, shape: BatchShape) -> str:
-        """The statement. It returns `fenced` (1: applied, 0: superseded) and `deleted_<n>`.
+        """The statement. It returns `fenced` (1: applied, 0: superseded), `deleted_<n>` and
+        `appended_<n>`.
 
         Parameters: the fence's ten, the item keys when superseding, then for each target the
-        arrays of its upserts, deletes and soft deletes, then those of the dead letters.
+        arrays of its upserts, deletes, soft deletes and appends, then those of the dead letters.
         """
         text = self._texts.get(shape)
         if text is None:
             fence = FENCE.format(shard=self._shard)
-            text = self._texts[shape] = self._build(shape, fence, _Parameters(FENCE_PARAMETERS))
+            parameters = _Parameters(FENCE_PARAMETERS)
+            text = self._texts[shape] = self._build(shape, fence, parameters, stream_arn="$3")
         return text
 
     def unfenced_text(self, shape: BatchShape) -> str:
         """The same writes without a fence, for a transaction that is rolled back."""
-        return self._build(shape, "fence as (select 1)", _Parameters(0))
+        return self._build(shape, "fence as (select 1)", _Parameters(0), stream_arn="'-'")
 
-    def _build(self, shape: BatchShape, fence: str, parameters: "_Parameters") -> str:
+    def _build(
+        self, shape: BatchShape, fence: str, parameters: "_Parameters", *, stream_arn: str
+    ) -> str:
         parts = [fence]
         if shape.supersede:
             item_keys = parameters.take(("text",))
@@ -140,6 +163,9 @@ class BatchStatements:
                 counts.append(DELETED.format(number=number))
             if target.soft_deletes:
                 parts.append(sql.soft_delete(f"soft_delete_{number}", parameters))
+            if target.appends:
+                parts.append(sql.append(f"history_{number}", parameters, stream_arn=stream_arn))
+                counts.append(APPENDED.format(number=number))
         if shape.dead_letters:
             arrays = parameters.take(DEAD_LETTER_TYPES)
             parts.append(DEAD_LETTERS.format(dead_letter=self._dead_letter, arrays=arrays))
@@ -165,6 +191,7 @@ class _TargetSql:
     def __init__(self, target: TargetMapping) -> None:
         self._table: TargetTable = target.table
         self._transports = target.transports
+        self._history = target.spec.history
 
     def upsert(self, name: str, parameters: _Parameters) -> str:
         keys = set(self._table.key)
@@ -203,6 +230,14 @@ class _TargetSql:
             arrays=parameters.take((*self._key_transports, "text")),
             columns=f"{self._key_columns}, _deleted_at",
             key_matches=self._key_matches,
+        )
+
+    def append(self, name: str, parameters: _Parameters, *, stream_arn: str) -> str:
+        return HISTORY.format(
+            name=name,
+            table=quote_table(*parse_table_name(self._history or "")),
+            stream_arn=stream_arn,
+            arrays=parameters.take(HISTORY_TRANSPORTS),
         )
 
     @cached_property

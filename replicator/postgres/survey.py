@@ -125,10 +125,7 @@ async def survey(
 
 
 def _names(targets: Sequence[TargetMapping]) -> list[TableName]:
-    names = [(target.table.schema, target.table.name) for target in targets]
-    return names + [
-        parse_table_name(target.spec.history) for target in targets if target.spec.history
-    ]
+    return [name for target in targets for name in target.tables]
 
 
 def _needs(mapping: TableMapping, registry: Registry, wanted: Sequence[Statement]) -> list[Need]:

@@ -13,6 +13,7 @@ from replicator.cli.output import encode
 from replicator.cli.rows import row_document
 from replicator.config.loading import load
 from replicator.core.attributes import decode_image
+from replicator.core.history import HistoryRow
 from replicator.core.mapping import TableMapping, compile_table
 from replicator.core.mapping_spec import KeyType, SourceKey
 from replicator.core.plan import TargetWrites, WritePlan, plan_batch
@@ -116,8 +117,15 @@ def written(writes: TargetWrites) -> dict[str, Any]:
         "upserts": [row_document(table, row) for row in writes.upserts],
         "deletes": documents(key, writes.deletes),
         "soft_deletes": documents(soft, writes.soft_deletes),
+        "appends": [change(row) for row in writes.appends],
     }
     return {name: found for name, found in shown.items() if found}
+
+
+def change(row: HistoryRow) -> dict[str, Any]:
+    names = ("sequence_number", "operation", "created_at", "keys", "new_image", "old_image")
+    images = [None if cell is None else exactly(str(cell)) for cell in row[3:]]
+    return dict(zip(names, (*row[:3], *images), strict=True))
 
 
 @pytest.mark.parametrize("example", list(examples()), ids=named)

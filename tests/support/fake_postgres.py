@@ -101,6 +101,7 @@ class LetterRow:
     reason: str
     sqlstate: str | None
     state: str
+    of_history: bool = False
 
 
 @dataclass(slots=True)
@@ -244,11 +245,14 @@ class FakePostgres:
         if claim.open_letters:
             keys = {item_key_json(key, mapping.source_key) for key in plan.item_keys}
             for letter in self.data.letters.values():
+                if letter.of_history:
+                    continue
                 if letter.source == claim.source and letter.item_key in keys:
                     letter.state = "superseded" if letter.state == "open" else letter.state
         counts: dict[tuple[str, Operation], int] = {}
         for writes in plan.writes:
             self._write(writes, counts)
+            self._append(writes, claim.stream_arn, counts)
         for dead in plan.dead_letters:
             number = dead.record.sequence_number
             key = item_key_json(dead.record.keys, mapping.source_key)
@@ -261,6 +265,7 @@ class FakePostgres:
                     dead.reason,
                     dead.sqlstate,
                     "superseded" if dead.superseded else "open",
+                    dead.of_history,
                 ),
             )
         shard.position = advance.position
@@ -301,6 +306,16 @@ class FakePostgres:
             counts[name, "upsert"] = len(writes.upserts)
         if deleted or writes.soft_deletes:
             counts[name, "delete"] = len(deleted) + len(writes.soft_deletes)
+
+    def _append(
+        self, writes: TargetWrites, stream_arn: str, counts: dict[tuple[str, Operation], int]
+    ) -> None:
+        if writes.target.history is None or not writes.appends:
+            return
+        rows = self.data.rows.setdefault(writes.target.history, {})
+        new = {(stream_arn, row[3], row[0]): row for row in writes.appends}
+        counts[writes.target.history, "append"] = len(new.keys() - rows.keys())
+        self.data.rows[writes.target.history] = new | rows
 
     # incidents
 
