@@ -2,24 +2,36 @@
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from replicator.core.lag import ShardProgress, table_lag
 from replicator.core.lineage import by_name, is_ready
-from replicator.core.shards import ShardFacts, TableFacts
-from replicator.core.status import ShardState, Status, TableState, TableStatus, WorkerStatus
+from replicator.core.shards import GapFacts, ShardFacts, TableFacts
+from replicator.core.status import (
+    GapStatus,
+    LetterStatus,
+    ShardState,
+    ShardStatus,
+    Status,
+    TableState,
+    TableStatus,
+    WorkerStatus,
+)
 
 HEAD_PROOF = timedelta(seconds=90)
-"""How long a shard that another worker reads counts as at its head: it is noted every 30 s."""
+"""How long a shard counts as at its head after an answer that said so.
+
+A shard of another worker is noted every 30 s; our own may pause for 60 s between two reads. When
+the source does not answer any more, nobody knows whether there is more, and lag begins to grow.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Knowledge:
     """What one look at the control schema shows, and what only this process knows.
 
-    `progress` holds this worker's own shards, by stream ARN and shard id. `owned_only` leaves lag
-    to the owner of a shard: only own shards and those that nobody owns count.
+    `progress` holds this worker's own shards, by stream ARN and shard id.
     """
 
     deployment: str
@@ -28,6 +40,8 @@ class Knowledge:
     dead_letters: Mapping[str, Mapping[str, int]]
     workers: tuple[WorkerStatus, ...]
     living: Collection[str]
+    newest_letters: Mapping[str, LetterStatus] = field(default_factory=dict)
+    applied: Mapping[str, datetime] = field(default_factory=dict)
     progress: Mapping[tuple[str, str], ShardProgress] = field(default_factory=dict)
     drift: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
@@ -42,14 +56,24 @@ def overview(knowledge: Knowledge, *, now: datetime) -> Status:
     ]
     trouble = {"halted": 0, "gap": 1, "paused": 2}
     tables.sort(key=lambda table: (trouble.get(table.state, 3), table.source))
-    return Status(knowledge.deployment, tuple(tables), knowledge.workers)
+    return Status(knowledge.deployment, tuple(tables), _workers(knowledge.workers, tables))
+
+
+def _workers(
+    workers: Iterable[WorkerStatus], tables: Iterable[TableStatus]
+) -> tuple[WorkerStatus, ...]:
+    holds: dict[str, Counter[str]] = {}
+    for table in tables:
+        for shard in table.lineage:
+            if shard.state == "active" and shard.owner is not None:
+                holds.setdefault(shard.owner, Counter())[table.source] += 1
+    return tuple(replace(worker, holds=holds.get(worker.id, {})) for worker in workers)
 
 
 def _table(
     facts: TableFacts, shards: list[ShardFacts], knowledge: Knowledge, now: datetime
 ) -> TableStatus:
-    known = by_name(shards)
-    states = [_state(shard, is_ready(shard, known), knowledge.living) for shard in shards]
+    lineage = _lineage(shards, knowledge, now)
     lag = table_lag(
         [_progress(shard, knowledge, now) for shard in shards if not shard.finished], now=now
     )
@@ -61,12 +85,41 @@ def _table(
         lag_seconds=lag.lag_seconds if shards else None,  # not listed yet: nothing is known
         retention_headroom_seconds=lag.headroom_seconds,
         poll_age_seconds=lag.poll_age_seconds,
-        shards=Counter(states),
+        shards=Counter(shard.state for shard in lineage),
         dead_letters=knowledge.dead_letters.get(facts.source, {}),
         drift=knowledge.drift.get(facts.source, {}),
         reason=reason,
         remedy=remedy,
+        gaps=tuple(_gap(gap) for gap in facts.gaps),
+        newest_dead_letter=knowledge.newest_letters.get(facts.source),
+        last_applied_at=knowledge.applied.get(facts.source),
+        lineage=lineage,
     )
+
+
+def _lineage(
+    shards: Iterable[ShardFacts], knowledge: Knowledge, now: datetime
+) -> tuple[ShardStatus, ...]:
+    known = by_name(shards)
+    return tuple(
+        ShardStatus(
+            stream_arn=shard.stream_arn,
+            shard_id=shard.shard_id,
+            parent_id=shard.parent_id,
+            state=_state(shard, is_ready(shard, known), knowledge.living),
+            owner=shard.owner,
+            lag_seconds=None
+            if shard.finished
+            else table_lag([_progress(shard, knowledge, now)], now=now).lag_seconds,
+            found_at=shard.found_at,
+        )
+        for shard in known.values()
+    )
+
+
+def _gap(gap: GapFacts) -> GapStatus:
+    remedy = f"replicator gaps accept --table {gap.source}"
+    return GapStatus(gap.id, gap.kind, gap.shard_id, gap.detail, gap.found_at, remedy)
 
 
 def _table_state(facts: TableFacts) -> TableState:
@@ -91,8 +144,9 @@ def _state(shard: ShardFacts, ready: bool, living: Collection[str]) -> ShardStat
 
 def _progress(shard: ShardFacts, knowledge: Knowledge, now: datetime) -> ShardProgress:
     own = knowledge.progress.get((shard.stream_arn, shard.shard_id))
-    if own is not None:
-        return own
+    if own is not None and own.safe_at is not None:  # else it is not claimed yet
+        answered = own.polled_at is not None and now - own.polled_at < HEAD_PROOF
+        return replace(own, at_head=own.at_head and answered)
     at_head = (
         shard.owner in knowledge.living
         and shard.head_at is not None

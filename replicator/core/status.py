@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Literal
 
 SCHEMA_VERSION = 1
@@ -9,6 +10,41 @@ TableState = Literal["snapshot", "streaming", "paused", "gap", "halted"]
 ShardState = Literal["waiting", "active", "unowned", "done", "gap"]
 TABLE_STATES: tuple[TableState, ...] = ("snapshot", "streaming", "paused", "gap", "halted")
 SHARD_STATES: tuple[ShardState, ...] = ("waiting", "active", "unowned", "done", "gap")
+
+
+@dataclass(frozen=True, slots=True)
+class GapStatus:
+    """A gap that nobody has accepted; `shard_id` None: the whole stream. `remedy` heals it."""
+
+    id: int
+    kind: str
+    shard_id: str | None
+    detail: str
+    found_at: datetime
+    remedy: str
+
+
+@dataclass(frozen=True, slots=True)
+class LetterStatus:
+    """The newest open dead letter of a table; the reason holds no value of an item."""
+
+    id: int
+    target: str
+    reason: str
+    first_seen: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ShardStatus:
+    """One shard on record. `lag_seconds` None: it is finished, or nothing is known."""
+
+    stream_arn: str
+    shard_id: str
+    parent_id: str | None
+    state: ShardState
+    owner: str | None
+    lag_seconds: float | None
+    found_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,15 +64,22 @@ class TableStatus:
     """Attributes that nothing takes, by target and attribute, since this worker started."""
     reason: str | None = None
     remedy: str | None = None
+    gaps: tuple[GapStatus, ...] = ()
+    newest_dead_letter: LetterStatus | None = None
+    last_applied_at: datetime | None = None
+    """Creation time of the newest applied change."""
+    lineage: tuple[ShardStatus, ...] = ()
+    """Every shard on record; the document of all tables leaves it out."""
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerStatus:
-    """A worker seen in the control schema."""
+    """A worker seen in the control schema. `holds`: shards it has claimed, by table."""
 
     id: str
     leases: int
     seen_seconds_ago: float
+    holds: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +98,67 @@ def document(status: Status) -> dict[str, Any]:
         "deployment": status.deployment,
         "tables": [_table(table) for table in status.tables],
         "workers": [
-            {"id": worker.id, "leases": worker.leases, "seen_seconds_ago": worker.seen_seconds_ago}
+            {
+                "id": worker.id,
+                "leases": worker.leases,
+                "seen_seconds_ago": worker.seen_seconds_ago,
+                "holds": dict(worker.holds),
+            }
             for worker in status.workers
         ],
+    }
+
+
+def lineage_document(table: TableStatus) -> dict[str, Any]:
+    """The shards of one table, generation by generation, the newest generation first."""
+    generations: dict[str, list[ShardStatus]] = {}
+    for shard in table.lineage:
+        generations.setdefault(shard.stream_arn, []).append(shard)
+    newest_first = sorted(
+        generations.items(), key=lambda generation: stream_label(generation[0]), reverse=True
+    )
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "source": table.source,
+        "generations": [
+            {"stream_arn": arn, "current": arn == table.stream_arn, "shards": [*map(_shard, found)]}
+            for arn, found in newest_first
+        ],
+    }
+
+
+def stream_label(stream_arn: str) -> str:
+    """The last part of a stream's ARN: the time at which it was enabled."""
+    return stream_arn.rpartition("/")[2]
+
+
+def _shard(shard: ShardStatus) -> dict[str, Any]:
+    return {
+        "shard_id": shard.shard_id,
+        "parent_id": shard.parent_id,
+        "state": shard.state,
+        "owner": shard.owner,
+        "lag_seconds": shard.lag_seconds,
+    }
+
+
+def _gap(gap: GapStatus) -> dict[str, Any]:
+    return {
+        "id": gap.id,
+        "kind": gap.kind,
+        "shard_id": gap.shard_id,
+        "detail": gap.detail,
+        "found_at": gap.found_at.isoformat(),
+        "remedy": gap.remedy,
+    }
+
+
+def _letter(letter: LetterStatus) -> dict[str, Any]:
+    return {
+        "id": letter.id,
+        "target": letter.target,
+        "reason": letter.reason,
+        "first_seen": letter.first_seen.isoformat(),
     }
 
 
@@ -74,4 +175,9 @@ def _table(table: TableStatus) -> dict[str, Any]:
         "drift": dict(table.drift),
         "reason": table.reason,
         "remedy": table.remedy,
+        "gaps": [_gap(gap) for gap in table.gaps],
+        "newest_dead_letter": _letter(table.newest_dead_letter)
+        if table.newest_dead_letter
+        else None,
+        "last_applied_at": table.last_applied_at.isoformat() if table.last_applied_at else None,
     }

@@ -13,7 +13,7 @@ from aiohttp import web
 from prometheus_client.exposition import choose_encoder
 
 from replicator.clock import Clock
-from replicator.core.status import SCHEMA_VERSION, Status, document
+from replicator.core.status import SCHEMA_VERSION, Status, document, lineage_document
 from replicator.errors import ConfigurationError
 from replicator.monitoring.health import Check, Health, find_table, table_readiness
 from replicator.monitoring.history import History
@@ -84,6 +84,7 @@ def _application(pages: Pages) -> web.Application:
             web.get("/healthz", _healthz),
             web.get("/readyz", _readyz),
             web.get("/status.json", _status),
+            web.get("/shards.json", _shards),
             web.get("/history.json", _history),
         ]
     )
@@ -126,17 +127,27 @@ async def _readyz(request: web.Request) -> web.Response:
         return _checked([Check("status", "not known yet")])
     table = find_table(status, source)
     if table is None:
-        return _json(HTTPStatus.NOT_FOUND, {"ok": False, "reason": "no such table"})
+        return _no_such_table()
     return _checked(table_readiness(table, caught_up_seconds=pages.caught_up_seconds))
 
 
 async def _status(request: web.Request) -> web.Response:
     pages = request.app[_PAGES]
     status = pages.status()
+    return _json(HTTPStatus.OK, document(status)) if status else _not_known_yet()
+
+
+async def _shards(request: web.Request) -> web.Response:
+    pages = request.app[_PAGES]
+    status = pages.status()
     if status is None:
-        unknown = {"schema_version": SCHEMA_VERSION, "reason": "the status is not known yet"}
-        return _json(HTTPStatus.SERVICE_UNAVAILABLE, unknown)
-    return _json(HTTPStatus.OK, document(status))
+        return _not_known_yet()
+    table = find_table(status, request.query.get("table", ""))
+    if table is None:
+        return _no_such_table()
+    response = _json(HTTPStatus.OK, lineage_document(table))
+    response.enable_compression()
+    return response
 
 
 async def _history(request: web.Request) -> web.Response:
@@ -144,6 +155,15 @@ async def _history(request: web.Request) -> web.Response:
     response = _json(HTTPStatus.OK, pages.history.document())
     response.enable_compression()
     return response
+
+
+def _not_known_yet() -> web.Response:
+    unknown = {"schema_version": SCHEMA_VERSION, "reason": "the status is not known yet"}
+    return _json(HTTPStatus.SERVICE_UNAVAILABLE, unknown)
+
+
+def _no_such_table() -> web.Response:
+    return _json(HTTPStatus.NOT_FOUND, {"ok": False, "reason": "no such table"})
 
 
 def _checked(checks: Iterable[Check]) -> web.Response:

@@ -35,7 +35,7 @@ FAMILIES: tuple[Family, ...] = (
         "replicator_last_applied_timestamp_seconds",
         "gauge",
         ("table",),
-        "Creation time of the newest change that this process applied, in seconds since 1970.",
+        "Creation time of the newest applied change, by whichever worker, in seconds since 1970.",
     ),
     Family(
         "replicator_retention_headroom_seconds",

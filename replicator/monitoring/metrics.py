@@ -34,7 +34,7 @@ from replicator.core.observations import (
     TaskStuck,
 )
 from replicator.core.records import Event
-from replicator.core.status import SHARD_STATES, TABLE_STATES, Status
+from replicator.core.status import SHARD_STATES, TABLE_STATES, Status, TableStatus
 from replicator.monitoring.metric_families import FAMILIES, Family
 
 Labels = tuple[str, ...]
@@ -166,7 +166,7 @@ class Metrics(Collector):
                 "replicator_lag_seconds": table.lag_seconds,
                 "replicator_retention_headroom_seconds": table.retention_headroom_seconds,
                 "replicator_poll_age_seconds": table.poll_age_seconds,
-                "replicator_last_applied_timestamp_seconds": self._last_applied.get(table.source),
+                "replicator_last_applied_timestamp_seconds": self._newest_applied(table),
             }
             for name, value in known.items():
                 if value is not None:
@@ -180,6 +180,13 @@ class Metrics(Collector):
             for target, open_ones in table.dead_letters.items():
                 gauges["replicator_dead_letters"].append(((target,), open_ones))
         return gauges
+
+    def _newest_applied(self, table: TableStatus) -> float | None:
+        """What the control schema knows, or what we know better."""
+        own = self._last_applied.get(table.source)
+        if table.last_applied_at is None:
+            return own
+        return max(table.last_applied_at.timestamp(), own or 0.0)
 
     def _counters_with_zeros(self, status: Status | None) -> dict[str, dict[Labels, float]]:
         zeros: dict[str, dict[Labels, float]] = {name: {} for name in self._counters}

@@ -3,16 +3,37 @@
 from datetime import datetime
 
 from replicator.core.overview import Knowledge
-from replicator.core.status import WorkerStatus
+from replicator.core.status import LetterStatus, WorkerStatus
 from replicator.postgres.database import Database
 from replicator.postgres.positions import Positions
 from replicator.postgres.quoting import quote_identifier
 
 DEAD_LETTERS = """
-select source, target, count(*) as open
+-- every target is there, with 0 where nothing is open
+select source, target, sum(open)::bigint as open
+  from (select source, target, count(*) as open
+          from {schema}.dead_letter
+         where deployment = $1 and state = 'open'
+         group by source, target
+         union all
+        select source, target_schema || '.' || target_table, 0
+          from {schema}.target_claim
+         where deployment = $1) as each
+ group by source, target
+"""
+
+NEWEST_LETTERS = """
+select distinct on (source) source, id, target, reason, first_seen
   from {schema}.dead_letter
  where deployment = $1 and state = 'open'
- group by source, target
+ order by source, id desc
+"""
+
+APPLIED = """
+select source, max(last_record_at) as at
+  from {schema}.shard
+ where deployment = $1 and last_record_at is not null
+ group by source
 """
 
 WORKERS = """
@@ -35,8 +56,10 @@ async def read_knowledge(
     tables = await positions.tables()
     shards = await positions.shards(list(tables))
     async with database.connection("reading the status") as connection:
-        letters = await connection.fetch(DEAD_LETTERS.format(schema=schema), database.deployment)
-        rows = await connection.fetch(WORKERS.format(schema=schema), database.deployment)
+        letters, newest, applied, rows = [
+            await connection.fetch(statement.format(schema=schema), database.deployment)
+            for statement in (DEAD_LETTERS, NEWEST_LETTERS, APPLIED, WORKERS)
+        ]
         now: datetime = await connection.fetchval(NOW)
     dead_letters: dict[str, dict[str, int]] = {}
     for row in letters:
@@ -44,6 +67,20 @@ async def read_knowledge(
     workers = tuple(WorkerStatus(row["id"], row["leases"], row["seen_seconds_ago"]) for row in rows)
     living = frozenset(worker.id for worker in workers if worker.seen_seconds_ago < living_seconds)
     return (
-        Knowledge(database.deployment, tables, shards, dead_letters, workers, living),
+        Knowledge(
+            database.deployment,
+            tables,
+            shards,
+            dead_letters,
+            workers,
+            living,
+            newest_letters={
+                row["source"]: LetterStatus(
+                    row["id"], row["target"], row["reason"], row["first_seen"]
+                )
+                for row in newest
+            },
+            applied={row["source"]: row["at"] for row in applied},
+        ),
         now,
     )

@@ -97,6 +97,8 @@ async def test_the_document_has_the_promised_shape(control, configure):
     assert 3600 <= table.pop("lag_seconds") < 3660
     assert 82740 < table.pop("retention_headroom_seconds") <= 82800
     assert 0 <= table.pop("poll_age_seconds") < 60
+    letter = table.pop("newest_dead_letter")
+    assert {"id", "target", "reason", "first_seen"} == set(letter)
     assert table == {
         "source": "orders",
         "stream_arn": stream_arn("orders"),
@@ -106,6 +108,8 @@ async def test_the_document_has_the_promised_shape(control, configure):
         "drift": {},
         "reason": None,
         "remedy": None,
+        "gaps": [],
+        "last_applied_at": None,
     }
     assert (worker["id"], worker["leases"]) == ("one", 2)
     assert 0 <= worker["seen_seconds_ago"] < 60

@@ -1,10 +1,11 @@
 """Observations and statuses with everything that a test does not care about filled in."""
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 from replicator.core.observations import BatchApplied
-from replicator.core.status import Status, TableStatus, WorkerStatus
+from replicator.core.status import ShardStatus, Status, TableStatus, WorkerStatus
 
 _BATCH = BatchApplied(
     table="orders",
@@ -34,6 +35,12 @@ def batch(**changed: Any) -> BatchApplied:
 
 def table(source: str = "orders", **changed: Any) -> TableStatus:
     return replace(_TABLE, source=source, **changed)
+
+
+def shard(shard_id: str, **changed: Any) -> ShardStatus:
+    found_at = datetime(2026, 1, 1, tzinfo=UTC)
+    whole = ShardStatus(str(_TABLE.stream_arn), shard_id, None, "active", "w", 0.0, found_at)
+    return replace(whole, **changed)
 
 
 def status(*tables: TableStatus, workers: tuple[WorkerStatus, ...] = ()) -> Status:

@@ -180,6 +180,11 @@ CASES = [
         at="23m",
     ),
     Case(
+        "ReplicatorNoLeaseOwner",
+        "nobody may own them: a person paused the table",
+        total("replicator_shards", "2x60", table="orders", state="unowned") | state("paused"),
+    ),
+    Case(
         "ReplicatorWritesFenced",
         "again and again, by several workers",
         total("replicator_fenced_total", "0+1x60")

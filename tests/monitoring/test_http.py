@@ -3,6 +3,7 @@
 import asyncio
 import json
 import socket
+from typing import Any
 
 import pytest
 from aiohttp import ClientConnectionError, ClientSession
@@ -13,10 +14,10 @@ from replicator.core.status import document
 from replicator.errors import ConfigurationError
 from replicator.monitoring.http import serve
 from tests.monitoring.conftest import Monitored, TurnedClock
-from tests.monitoring.facts import batch, status, table, worker
+from tests.monitoring.facts import batch, shard, status, table, worker
 
 
-async def get(client: ClientSession, path: str) -> tuple[int, dict[str, object]]:
+async def get(client: ClientSession, path: str) -> tuple[int, dict[str, Any]]:
     async with client.get(path) as answer:
         return answer.status, await answer.json()
 
@@ -144,6 +145,22 @@ async def test_the_status_is_the_one_document(monitored: Monitored, client: Clie
     assert body == json.loads(json.dumps(document(now)))
 
 
+async def test_the_shards_of_one_table_are_a_document_of_their_own(
+    monitored: Monitored, client: ClientSession
+):
+    before = await get(client, "/shards.json?table=orders")
+    monitored.publish(status(table(lineage=(shard("a"), shard("b", parent_id="a")))))
+
+    code, body = await get(client, "/shards.json?table=orders")
+
+    [generation] = body["generations"]
+    assert (before[0], code) == (503, 200)
+    assert [each["shard_id"] for each in generation["shards"]] == ["a", "b"]
+    assert (await get(client, "/shards.json?table=nothing"))[0] == 404
+    assert (await get(client, "/shards.json"))[0] == 404
+    assert "lineage" not in str(await get(client, "/status.json"))
+
+
 async def test_the_history_has_the_last_hour(monitored: Monitored, client: ClientSession):
     monitored.publish(status(table(lag_seconds=4.0)))
 
@@ -154,7 +171,17 @@ async def test_the_history_has_the_last_hour(monitored: Monitored, client: Clien
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/metrics", "/healthz", "/readyz", "/status.json", "/history.json", "/nothing"]
+    "path",
+    [
+        "/",
+        "/metrics",
+        "/healthz",
+        "/readyz",
+        "/status.json",
+        "/history.json",
+        "/shards.json",
+        "/nothing",
+    ],
 )
 async def test_every_answer_is_fresh_and_allows_nothing(client: ClientSession, path: str):
     async with client.get(path) as answer:

@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+from datetime import UTC, datetime
 
 import pytest
 from prometheus_client import generate_latest
@@ -222,6 +223,18 @@ def test_the_newest_applied_change_never_goes_back(metrics: Metrics, latest: Lat
     metrics.observe(batch(last_created_at=None))
 
     assert value(metrics, "replicator_last_applied_timestamp_seconds", table="orders") == 2000
+
+
+def test_the_newest_applied_change_is_known_though_another_worker_applied_it(
+    metrics: Metrics, latest: LatestStatus
+):
+    latest.publish(status(table(last_applied_at=datetime.fromtimestamp(3000, UTC))))
+    name = "replicator_last_applied_timestamp_seconds"
+    after_a_restart = value(metrics, name, table="orders")
+
+    metrics.observe(batch(last_created_at=4000.0))
+
+    assert (after_a_restart, value(metrics, name, table="orders")) == (3000, 4000)
 
 
 def test_no_label_carries_a_shard(metrics: Metrics, latest: LatestStatus):

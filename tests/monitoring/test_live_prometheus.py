@@ -1,0 +1,80 @@
+"""A real Prometheus scrapes a real worker: an alert lives and ends, the dashboard has its data."""
+
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from replicator.demo.embedded import free_port
+from tests.faults.replica import Replica, replica
+from tests.support import endpoints
+from tests.support.daemon import Worker
+from tests.support.prometheus import RULES, Prometheus, prometheus
+
+pytestmark = [pytest.mark.long, pytest.mark.timeout(240)]
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """A replica with a worker, and the Prometheus that scrapes it."""
+
+    replica: Replica
+    worker: Worker
+    prometheus: Prometheus
+
+
+def hurried(directory: Path) -> list[Path]:
+    """Our rules, with seconds where they have minutes."""
+    files = []
+    for name in ("recording.yml", "alerts.yml"):
+        text = (RULES / name).read_text("utf-8")
+        text = re.sub(r"\bfor: \d+[mh]", "for: 2s", text)
+        text = re.sub(r"lag_seconds:max > \d+", "lag_seconds:max > 8", text)
+        text = text.replace("interval: 30s", "interval: 1s").replace("[5m]", "[8s]")
+        files.append(directory / name)
+        files[-1].write_text(text)
+    return files
+
+
+@pytest.fixture
+async def watched(database: str, tmp_path: Path) -> AsyncIterator[Watched]:
+    @asynccontextmanager
+    async def open_replica() -> AsyncIterator[Replica]:
+        with endpoints.endpoint(endpoints.NAMES[0]) as leases:
+            async with replica(
+                lease_endpoint=leases, dsn=database, directory=tmp_path, name="watched", shards=2
+            ) as it:
+                yield it
+
+    async with open_replica() as it:
+        worker = await it.deployment.start_ready()
+        target = (await worker.url()).removeprefix("http://")
+        async with prometheus(
+            tmp_path, target, rule_files=hurried(tmp_path), port=free_port()
+        ) as server:
+            yield Watched(it, worker, server)
+
+
+async def test_a_blocked_stream_raises_alerts_that_clear_when_it_flows_again(watched: Watched):
+    it, worker, server = watched.replica, watched.worker, watched.prometheus
+
+    async def quiet() -> bool:
+        return not await server.firing()
+
+    async with it.load.going_on(a_second=20):
+        await worker.until(quiet, what="no alert fires while it keeps up", seconds=60)
+
+        it.streams.fail("GetRecords", times=None)
+
+        async def fire() -> bool:
+            return {"ReplicatorLagHigh", "ReplicatorNoProgress"} <= await server.firing()
+
+        await worker.until(fire, what="the alerts fire", seconds=90)
+        others = {"ReplicatorDown", "ReplicatorGap", "ReplicatorTableHalted"}
+        assert not others & await server.firing()
+        it.streams.heal()
+        await worker.until(quiet, what="the alerts clear", seconds=90)
+    await it.equal(worker)
