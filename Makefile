@@ -30,7 +30,7 @@ demo: .venv/.installed-demo $(MINISTACK) ## watch a table replicate: nothing to 
 	@$(BIN)/replicator demo $(ARGS)
 
 test: .venv/.installed-dev $(MINISTACK) ## all tests but the long ones, on real parts started for them
-	@$(PYTEST) -m "not long and not bench" $(ARGS)
+	@$(PYTEST) -m "not long" $(ARGS)
 
 test-long: .venv/.installed-dev $(MINISTACK) ## the tests that take minutes
 	@$(PYTEST) -m long $(ARGS)
@@ -70,8 +70,8 @@ validators: $(TOOLS)/.installed $(TOOLS)/.installed-helm ## what is not Python: 
 
 check: lint types imports validators test ## all that a change must pass
 
-bench: .venv/.installed-dev $(MINISTACK) ## measure; prints, judges nothing
-	@$(BIN)/pytest --quiet --capture=no -m bench $(ARGS)
+bench: .venv/.installed-dev $(MINISTACK) ## measure, side by side with what others do; ARGS="--help"
+	@$(BIN)/python -m tests.benchmarks $(ARGS)
 
 up: ## DynamoDB Local, PostgreSQL, replicator and Prometheus in containers
 	@$(COMPOSE) up --build --detach --wait

@@ -54,6 +54,11 @@ class EmbeddedPostgres:
         self._create_cluster()
 
     @property
+    def binaries(self) -> Path:
+        """Where the server's programs are, psql among them if it came with the wheel."""
+        return self._binaries
+
+    @property
     def dsn(self) -> str:
         """Where it listens; the role `postgres` needs no password."""
         return f"postgresql://postgres@127.0.0.1:{self.port}/postgres"

@@ -44,10 +44,14 @@ class RemoteTable:
 
 
 class RemoteStreams:
-    """The verbs of control.ScriptedStreams; every call blocks until the server did it."""
+    """The verbs of control.ScriptedStreams; every call blocks until the server did it.
 
-    def __init__(self, endpoint_url: str) -> None:
+    `pid` is the server's process, where it is one of ours.
+    """
+
+    def __init__(self, endpoint_url: str, *, pid: int | None = None) -> None:
         self.endpoint_url = endpoint_url
+        self.pid = pid
 
     def table(self, name: str, **details: Any) -> RemoteTable:
         """Make a table; details as in ScriptedStreams.table."""

@@ -33,7 +33,7 @@ def start_process(
             line = server.stdout.readline()
             if not line:
                 raise RuntimeError(f"the scripted server ended with {server.wait(STOP_SECONDS)}")
-            yield RemoteStreams(orjson.loads(line)["endpoint_url"])
+            yield RemoteStreams(orjson.loads(line)["endpoint_url"], pid=server.pid)
         finally:
             server.terminate()
             server.wait(STOP_SECONDS)

@@ -1,0 +1,81 @@
+"""Measure, print, and write docs/benchmarks.md: `python -m tests.benchmarks --help`."""
+
+import argparse
+import asyncio
+import shlex
+import sys
+
+import asyncpg
+
+from tests.benchmarks import report, stages, throughput
+from tests.benchmarks.forms import TYPED
+from tests.benchmarks.load import Mix, base_orders, make_load
+from tests.benchmarks.machine import started
+from tests.benchmarks.samples import Sample
+from tests.benchmarks.throughput import LIMIT, PEER, Stand, interleaved, say
+from tests.support.daemon import ROOT
+
+MIXES: tuple[Mix, ...] = ("mixed", "inserts", "hot")
+PARTS = ("stages", *MIXES)
+PAGE = ROOT / "docs/benchmarks.md"
+USUAL = "botocore and TypeDeserializer"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
+    parser.add_argument("parts", nargs="*", help=f"which, of {', '.join(PARTS)}; none: all")
+    parser.add_argument("--rounds", type=int, default=5, help="every contender runs so often")
+    parser.add_argument("--records", type=int, default=40_000, help="of one run")
+    parser.add_argument("--only", default="", help="contenders whose names hold this")
+    parser.add_argument("--write", action="store_true", help=f"put the tables into {PAGE.name}")
+    options = parser.parse_args()
+    unknown = set(options.parts) - set(PARTS)
+    if unknown:
+        parser.error(f"unknown part: {', '.join(sorted(unknown))}")
+    asyncio.run(_measure(options))
+
+
+async def _measure(options: argparse.Namespace) -> None:
+    parts = options.parts or PARTS
+    tables: dict[str, list[str]] = {}
+    async with started() as machine:
+        stand = Stand(machine, options.records)
+        for part in parts:
+            say(f"{part}:")
+            if part == "stages":
+                tables[part] = _stages(options)
+            for mix in MIXES:
+                if part == mix:
+                    tables[part] = await _throughput(stand, mix, options)
+            say("\n".join(tables[part]))
+        connection = await asyncpg.connect(machine.postgres.dsn)
+        server = (await connection.fetchval("select version()")).split(" on ")[0]
+        await connection.close()
+        about = report.machine_lines(
+            shlex.join(["make", "bench", f"ARGS={shlex.join(sys.argv[1:])}"]),
+            in_memory=machine.in_memory,
+            postgres=server,
+        )
+    say("\n".join(about))
+    if options.write:
+        report.write_page(PAGE, tables | {"machine": about})
+
+
+async def _throughput(stand: Stand, mix: Mix, options: argparse.Namespace) -> list[str]:
+    chosen = await throughput.contenders(stand, mix, options.only)
+    samples = await interleaved(chosen, options.rounds)
+    return report.throughput_table(samples, limit=LIMIT, peer=PEER if PEER in samples else None)
+
+
+def _stages(options: argparse.Namespace) -> list[str]:
+    records = min(options.records, 5000)
+    load = make_load("mixed", records, base_orders())
+    steps = stages.steps(load.pages()[0], stages.mapping_of(TYPED))
+    samples: dict[str, list[Sample]] = {name: [] for name in steps}
+    for _ in range(options.rounds):
+        for name, step in steps.items():
+            samples[name].append(stages.measure(step, records))
+    return report.stage_table(samples, peer=USUAL)
+
+
+main()

@@ -1,0 +1,104 @@
+"""The limit: psql copies each batch into a staging table and writes it with two statements."""
+
+import asyncio
+from collections.abc import Iterable
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from tests.benchmarks.forms import require_equal
+from tests.benchmarks.load import Load
+from tests.benchmarks.machine import Machine
+from tests.benchmarks.orders import COLUMNS, KEY
+from tests.benchmarks.processes import tree_cpu_seconds
+from tests.benchmarks.samples import Sample
+
+_NAMES = ", ".join((*KEY, *COLUMNS))
+_TYPES = dict.fromkeys(KEY, "text") | COLUMNS
+_DEFINITIONS = ", ".join(f"{name} {kind}" for name, kind in _TYPES.items())
+BEGIN = f"""
+\\set QUIET on
+\\set ON_ERROR_STOP on
+\\pset format unaligned
+\\pset tuples_only on
+set client_min_messages = warning;
+set enable_hashjoin = off;
+set enable_mergejoin = off;
+create temp table put ({_DEFINITIONS}) on commit delete rows;
+create temp table gone (pk text, sk text) on commit delete rows;
+select extract(epoch from clock_timestamp());
+"""
+BATCH = f"""insert into orders ({_NAMES})
+select {_NAMES}
+  from put
+    on conflict (pk, sk) do update
+       set ({", ".join(COLUMNS)}) = row({", ".join(f"excluded.{name}" for name in COLUMNS)});
+delete from orders as t
+ using gone
+ where t.pk = gone.pk
+   and t.sk = gone.sk;
+commit;
+"""
+END = "select extract(epoch from clock_timestamp());\n"
+
+
+def write_scripts(directory: Path, load: Load, *, connections: int) -> list[Path]:
+    """One script for each connection; the keys are shared out."""
+    paths = []
+    for part in range(connections):
+        path = directory / f"limit-{load.mix}-{connections}-{part}.sql"
+        with path.open("w") as script:
+            script.write(BEGIN)
+            for orders, gone in load.batches(parts=connections, part=part):
+                script.write("begin;\ncopy put from stdin;\n")
+                script.writelines(map(_line, (order.cells() for order in orders)))
+                script.write("\\.\ncopy gone from stdin;\n")
+                script.writelines(map(_line, gone))
+                script.write("\\.\n" + BATCH)
+            script.write(END)
+        paths.append(path)
+    return paths
+
+
+async def run_limit(
+    machine: Machine, template: str, scripts: list[Path], *, records: int, expected: str
+) -> Sample:
+    """From the first statement of the first connection to the last COMMIT."""
+    async with machine.database(template) as dsn:
+        before = tree_cpu_seconds(machine.postmaster)
+        processes = [
+            await asyncio.create_subprocess_exec(
+                *(machine.psql, "--no-psqlrc", "--file", script, dsn),
+                stdout=asyncio.subprocess.PIPE,
+            )
+            for script in scripts
+        ]
+        printed = [(await process.communicate())[0].split() for process in processes]
+        if any(process.returncode for process in processes):
+            raise RuntimeError("psql failed")
+        used = tree_cpu_seconds(machine.postmaster) - before
+        await require_equal(dsn, expected)
+    starts, ends = [float(lines[0]) for lines in printed], [float(lines[-1]) for lines in printed]
+    return Sample(records, max(ends) - min(starts), postgres_seconds=used)
+
+
+def _line(cells: Iterable[Any]) -> str:
+    return "\t".join(map(_cell, cells)) + "\n"
+
+
+def _cell(value: Any) -> str:
+    match value:
+        case None:
+            return "\\N"
+        case bool():
+            return "t" if value else "f"
+        case bytes():
+            return f"\\\\x{value.hex()}"
+        case list():
+            return "{" + ",".join(f'"{member}"' for member in value) + "}"
+        case datetime():
+            return value.isoformat()
+        case str():
+            return value.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n")
+        case _:
+            return str(value)

@@ -1,0 +1,150 @@
+"""The parts that everything is measured on: PostgreSQL in memory, the scripted source, leases."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+import asyncpg
+
+from replicator.demo.embedded import EmbeddedPostgres, embedded_dynamodb, embedded_postgres
+from tests.benchmarks.load import Load, last_number
+from tests.benchmarks.orders import KEY
+from tests.support.scripted_streams import RemoteStreams, start_process
+
+MEMORY = Path("/dev/shm")  # noqa: S108  # a file system in memory, where there is one
+CREDENTIALS = {
+    "AWS_ACCESS_KEY_ID": "benchmark",
+    "AWS_SECRET_ACCESS_KEY": "benchmark",
+    "AWS_DEFAULT_REGION": "us-east-1",
+}
+SETTINGS = {
+    "shared_buffers": "1GB",
+    "max_wal_size": "16GB",
+    "checkpoint_timeout": "1h",
+    "autovacuum": "off",
+    "track_commit_timestamp": "on",
+}
+"""Beside those of the embedded server, whose `synchronous_commit` stays on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A scripted table whose pages are loaded; `lasts` are its shards' last sequence numbers."""
+
+    name: str
+    lasts: dict[str, int]
+    records: int
+
+    @property
+    def sum(self) -> int:
+        return sum(self.lasts.values())
+
+
+@dataclass(slots=True)
+class Machine:
+    """Where the servers are."""
+
+    postgres: EmbeddedPostgres
+    source: RemoteStreams
+    directory: Path
+    in_memory: bool
+    _numbers: Iterator[int] = field(default_factory=lambda: count(1))
+
+    @property
+    def postmaster(self) -> int:
+        """The process whose children are PostgreSQL's sessions."""
+        return int((self.postgres.directory / "data/postmaster.pid").read_text().split()[0])
+
+    @property
+    def psql(self) -> Path:
+        """The program that came with the server, else the PATH's."""
+        beside = self.postgres.binaries / "psql"
+        return beside if beside.exists() else Path(shutil.which("psql") or "psql")
+
+    def dsn(self, database: str) -> str:
+        return urlunsplit(urlsplit(self.postgres.dsn)._replace(path=f"/{database}"))
+
+    def new_name(self, kind: str) -> str:
+        """A name that nothing else has."""
+        return f"{kind}_{next(self._numbers)}"
+
+    def serve(
+        self, load: Load, *, shards: int = 1, page_records: int = 1000, name: str | None = None
+    ) -> Served:
+        """A new scripted table with a load's pages in its shards."""
+        pages = load.pages(shards=shards, records=page_records)
+        return self.serve_pages(pages, len(load.changes), name=name)
+
+    def serve_pages(
+        self, pages: list[list[bytes]], records: int, *, name: str | None = None
+    ) -> Served:
+        """The same with these pages of each shard."""
+        name = name or self.new_name("orders")
+        table = self.source.table(name, key=KEY, shards=len(pages))
+        for shard, its in enumerate(pages):
+            table.load_pages(shard, its)
+        lasts = {table.shard_id(shard): last_number(its) for shard, its in enumerate(pages) if its}
+        return Served(name, lasts, records)
+
+    @asynccontextmanager
+    async def database(self, template: str) -> AsyncIterator[str]:
+        """The DSN of a copy of a database, gone at the end."""
+        name = self.new_name("run")
+        await self.execute(
+            f"create database {name} template {template} strategy file_copy", self.postgres.dsn
+        )
+        try:
+            yield self.dsn(name)
+        finally:
+            await self.execute(f"drop database {name} with (force)", self.postgres.dsn)
+
+    async def execute(self, statements: str, dsn: str) -> None:
+        connection = await asyncpg.connect(dsn)
+        try:
+            await connection.execute(statements)
+        finally:
+            await connection.close()
+
+
+@asynccontextmanager
+async def started() -> AsyncIterator[Machine]:
+    """All parts, gone at the end; their files lie in memory where the system has such a place."""
+    in_memory = _has_memory()
+    with _files_in(MEMORY if in_memory else None), embedded_postgres() as postgres:
+        await _configure(postgres)
+        with (
+            embedded_dynamodb() as emulator,
+            start_process(forward=emulator) as source,
+            tempfile.TemporaryDirectory(prefix="bench-") as directory,
+        ):
+            yield Machine(postgres, source, Path(directory), in_memory)
+
+
+def _has_memory() -> bool:
+    return MEMORY.is_dir() and os.access(MEMORY, os.W_OK)
+
+
+@contextmanager
+def _files_in(place: Path | None) -> Iterator[None]:
+    before = tempfile.tempdir
+    tempfile.tempdir = None if place is None else str(place)
+    os.environ |= CREDENTIALS
+    try:
+        yield
+    finally:
+        tempfile.tempdir = before
+
+
+async def _configure(postgres: EmbeddedPostgres) -> None:
+    connection = await asyncpg.connect(postgres.dsn)
+    for name, value in SETTINGS.items():
+        await connection.execute(f"alter system set {name} = '{value}'")
+    await connection.close()
+    postgres.stop()
+    postgres.start()

@@ -1,0 +1,131 @@
+"""Records a second: the limit, the worker in several shapes and the peer take turns."""
+
+import sys
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from functools import partial
+
+from tests.benchmarks import limit, peer, worker
+from tests.benchmarks.forms import (
+    DOCUMENT,
+    HISTORY,
+    TYPED,
+    WITH_REST,
+    Form,
+    expect,
+    make_template,
+)
+from tests.benchmarks.load import Load, Mix, base_orders, make_load
+from tests.benchmarks.machine import Machine, Served
+from tests.benchmarks.orders import KEY, Order
+from tests.benchmarks.samples import Sample
+from tests.benchmarks.source_speed import run_source
+
+Contender = Callable[[], Awaitable[Sample]]
+FORMS = {form.name: form for form in (TYPED, DOCUMENT, WITH_REST, HISTORY)}
+LIMIT = "psql, 1 connection"
+LIMIT_TWICE = "psql, 2 connections"
+PEER = "Lambda handler, bulk"
+POLLER = "boto3 GetRecords, bulk"
+SHARDS = 16
+PEER_PART = 10
+"""The peers get this part of the records, or a round would be theirs alone."""
+
+
+@dataclass(slots=True)
+class Stand:
+    """A machine, its templates and the base rows, made once."""
+
+    machine: Machine
+    records: int
+    base: dict[int, Order] = field(default_factory=base_orders)
+    templates: dict[str, str] = field(default_factory=dict)
+
+    async def template(self, form: Form) -> str:
+        if form.name not in self.templates:
+            table = self.machine.new_name("described")
+            self.machine.source.table(table, key=KEY)
+            self.templates[form.name] = await make_template(
+                self.machine, form, self.base.values(), table
+            )
+        return self.templates[form.name]
+
+
+async def interleaved(contenders: dict[str, Contender], rounds: int) -> dict[str, list[Sample]]:
+    """Every contender once a round, in turn, so that a slow minute meets them all."""
+    samples: dict[str, list[Sample]] = {name: [] for name in contenders}
+    for number in range(rounds):
+        for name, run in contenders.items():
+            sample = await run()
+            samples[name].append(sample)
+            say(f"  round {number + 1}: {name}: {sample.rate:,.0f} records/s")
+    return samples
+
+
+async def contenders(stand: Stand, mix: Mix, wanted: str) -> dict[str, Contender]:
+    """All contenders of a mix whose name holds `wanted`, ready to run."""
+    machine, found = stand.machine, dict[str, Contender]()
+    load = make_load(mix, stand.records, stand.base)
+    template = await stand.template(TYPED)
+    expected = await expect(machine, TYPED, template, load.ends.values())
+    for name, connections in ((LIMIT, 1), (LIMIT_TWICE, 2)):
+        scripts = limit.write_scripts(machine.directory, load, connections=connections)
+        found[name] = partial(
+            limit.run_limit, machine, template, scripts, records=stand.records, expected=expected
+        )
+    one, many = machine.serve(load), machine.serve(load, shards=SHARDS)
+    shapes = {
+        "worker, 1 shard": (one, 1),
+        f"worker, {SHARDS} shards": (many, 1),
+        f"2 workers, {SHARDS} shards": (many, 2),
+    }
+    for name, (served, count) in shapes.items():
+        found[name] = partial(
+            worker.run_workers,
+            *(machine, template, served, TYPED),
+            expected=expected,
+            workers=count,
+        )
+    if mix == "mixed":
+        found |= await _other_forms(stand, load, one)
+        found |= await _peers(stand, mix, template)
+        found["source alone"] = partial(run_source, machine, one)
+    return {name: run for name, run in found.items() if wanted in name or name == LIMIT}
+
+
+async def _other_forms(stand: Stand, load: Load, served: Served) -> dict[str, Contender]:
+    found: dict[str, Contender] = {}
+    for form in (DOCUMENT, WITH_REST):
+        template = await stand.template(form)
+        expected = await expect(stand.machine, form, template, load.ends.values())
+        found[f"worker, 1 shard, {form.name}"] = partial(
+            worker.run_workers, stand.machine, template, served, form, expected=expected
+        )
+    return found
+
+
+async def _peers(stand: Stand, mix: Mix, template: str) -> dict[str, Contender]:
+    part = make_load(mix, stand.records // PEER_PART, stand.base)
+    pages = peer.write_pages(stand.machine.directory, part)
+    served = stand.machine.serve(part)
+    expected = await expect(stand.machine, TYPED, template, part.ends.values())
+    ways = {
+        PEER: ["bulk", "1000", *pages],
+        "Lambda handler, bulk, events of 100": ["bulk", "100", *pages],
+        "Lambda handler, row by row": ["row", "1000", *pages],
+        POLLER: peer.poll_words(stand.machine, served),
+    }
+    return {
+        name: partial(
+            peer.run_usual,
+            *(stand.machine, template, words),
+            records=len(part.changes),
+            expected=expected,
+        )
+        for name, words in ways.items()
+    }
+
+
+def say(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
