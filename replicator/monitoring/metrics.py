@@ -42,6 +42,7 @@ Labels = tuple[str, ...]
 _EVENTS = (*get_args(Event), "snapshot")
 _OUTCOMES: tuple[str, ...] = get_args(Outcome)
 _GAP_KINDS: tuple[str, ...] = get_args(GapKind)
+_RESTARTS = ("failed", "stuck")
 
 
 class Metrics(Collector):
@@ -191,11 +192,18 @@ class Metrics(Collector):
     def _counters_with_zeros(self, status: Status | None) -> dict[str, dict[Labels, float]]:
         zeros: dict[str, dict[Labels, float]] = {name: {} for name in self._counters}
         for table in status.tables if status else ():
-            for kind in _GAP_KINDS:
-                zeros["replicator_gaps_total"][table.source, kind] = 0.0
-            for event in _EVENTS:
-                for outcome in _OUTCOMES:
-                    zeros["replicator_records_total"][table.source, event, outcome] = 0.0
+            source = table.source
+            known: dict[str, Iterable[Labels]] = {
+                "replicator_gaps_total": ((source, kind) for kind in _GAP_KINDS),
+                "replicator_records_total": (
+                    (source, event, outcome) for event in _EVENTS for outcome in _OUTCOMES
+                ),
+                "replicator_positions_rewound_total": [(source,)],
+                "replicator_task_restarts_total": ((source, reason) for reason in _RESTARTS),
+                "replicator_unmapped_attributes_total": ((name,) for name in table.dead_letters),
+            }
+            for name, labels in known.items():
+                zeros[name] |= dict.fromkeys(labels, 0.0)
         return {name: zeros[name] | counted for name, counted in self._counters.items()}
 
 

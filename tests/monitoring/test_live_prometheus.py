@@ -10,11 +10,14 @@ import pytest
 
 from replicator.demo.embedded import free_port
 from tests.faults.replica import Replica, replica
+from tests.monitoring.dashboard import expressions
 from tests.support import endpoints
-from tests.support.daemon import Worker
+from tests.support.daemon import Worker, eventually
 from tests.support.prometheus import RULES, Prometheus, prometheus
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(240)]
+NEVER_HERE = ("_guard_", "_unmatched_", "_verify_", 'outcome!="ok"')
+"""What this worker has no reason to count."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,24 @@ async def watched(database: str, tmp_path: Path) -> AsyncIterator[Watched]:
             tmp_path, target, rule_files=hurried(tmp_path), port=free_port()
         ) as server:
             yield Watched(it, worker, server)
+
+
+async def test_every_expression_of_the_dashboard_is_answered(watched: Watched):
+    it, worker, server = watched.replica, watched.worker, watched.prometheus
+    empty: list[str] = []
+
+    async def filled() -> bool:
+        empty[:] = [
+            f"{expression.asker}: {expression.text}"
+            for expression in expressions()
+            if not await server.query(expression.filled_in(interval="30s"))
+            and not any(name in expression.text for name in NEVER_HERE)
+        ]
+        return not empty
+
+    async with it.load.going_on(a_second=50):
+        await eventually(filled, what="every panel has data", seconds=60, show=lambda: str(empty))
+    assert await worker.stop() == 0
 
 
 async def test_a_blocked_stream_raises_alerts_that_clear_when_it_flows_again(watched: Watched):

@@ -148,10 +148,15 @@ def test_a_fact_that_is_a_fault_has_its_counter(metrics: Metrics):
     assert refused == 1
 
 
-def test_a_gap_of_a_known_table_steps_up_from_zero(metrics: Metrics, latest: LatestStatus):
-    latest.publish(status(table()))
+def test_what_may_happen_to_a_known_table_steps_up_from_zero(
+    metrics: Metrics, latest: LatestStatus
+):
+    latest.publish(status(table(dead_letters={"public.orders": 0})))
 
     assert value(metrics, "replicator_gaps_total", table="orders", kind="possible") == 0
+    assert value(metrics, "replicator_task_restarts_total", table="orders", reason="stuck") == 0
+    assert value(metrics, "replicator_positions_rewound_total", table="orders") == 0
+    assert value(metrics, "replicator_unmapped_attributes_total", target="public.orders") == 0
     assert value(metrics, "replicator_fenced_total") == 0
 
 
