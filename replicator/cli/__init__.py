@@ -16,6 +16,7 @@ from replicator.cli import (
     plan,
     run,
     status,
+    verify,
     version,
 )
 from replicator.cli import map as map_command
@@ -36,6 +37,7 @@ app.command()(check.check)
 app.command()(plan.plan)
 app.command()(migrate.migrate)
 app.command()(status.status)
+app.command()(verify.verify)
 app.command()(pausing.pause)
 app.command()(pausing.resume)
 app.add_typer(dead_letters.app, name="dead-letters")

@@ -1,5 +1,6 @@
 """The mappings of a configuration, compiled against its tables as they are."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from replicator.config.connections import source_connection
@@ -24,9 +25,18 @@ class CompiledTable:
     findings: tuple[Finding, ...]
 
 
-async def compile_tables(settings: Settings) -> list[CompiledTable]:
-    """Look at every table and compile its mapping; what is wrong is a finding."""
-    specs = settings.table_specs()
+async def compile_tables(
+    settings: Settings, names: Collection[str] | None = None
+) -> list[CompiledTable]:
+    """Look at every table, or those of these names, and compile its mapping.
+
+    What is wrong is a finding.
+    """
+    specs = {
+        name: spec
+        for name, spec in settings.table_specs().items()
+        if names is None or name in names
+    }
     tables = [
         SourceTable(name, spec.table, source_connection(settings.source_of(name)))
         for name, spec in specs.items()
@@ -46,16 +56,35 @@ async def compile_tables(settings: Settings) -> list[CompiledTable]:
     return found
 
 
+@dataclass(frozen=True, slots=True)
+class RequiredTable:
+    """A table that was looked at, and its mapping."""
+
+    mapping: TableMapping
+    description: TableDescription
+
+
 async def require_mappings(settings: Settings) -> list[TableMapping]:
-    """The mappings of all tables.
+    """The mappings of all tables; as `require_tables`."""
+    return [table.mapping for table in await require_tables(settings)]
+
+
+async def require_tables(
+    settings: Settings, names: Collection[str] | None = None
+) -> list[RequiredTable]:
+    """All tables, or those of these names.
 
     SourceUnavailable when some table could not be looked at, ConfigurationError when one is
     missing or its mapping wrong; a stream that is off is no reason, nothing is read here.
     """
-    compiled = await compile_tables(settings)
+    compiled = await compile_tables(settings, names)
     lacking = [finding for table in compiled if table.mapping is None for finding in table.findings]
     if not lacking:
-        return [table.mapping for table in compiled if table.mapping is not None]
+        return [
+            RequiredTable(table.mapping, table.description)
+            for table in compiled
+            if table.mapping is not None and table.description is not None
+        ]
     message = "\n  ".join(f"{finding.where}: {finding.message}" for finding in lacking)
     remedy = "\n  ".join(dict.fromkeys(finding.remedy for finding in lacking))
     if any(finding.unreachable for finding in lacking):

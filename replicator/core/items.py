@@ -3,15 +3,18 @@
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any, TypeVar
 
 import msgspec
 
-from replicator.core.attributes import item_key_json
-from replicator.core.mapping_spec import SourceKey
+from replicator.core.attributes import decode_binary, item_key_json
+from replicator.core.mapping_spec import KeyType, SourceKey
 from replicator.core.records import Image
 
 BYTES_PER_READ_UNIT = 4096  # of a consistent read
+KEY_BYTES_MAX = (2048, 1024)  # of a partition key, of a sort key
+DIGITS_MAX = 38
 
 Wire = TypeVar("Wire", bound=msgspec.Struct)
 
@@ -88,6 +91,26 @@ def decode_found(body: bytes) -> FoundItems:
         [keys for table in answer.UnprocessedKeys.values() for keys in table.Keys],
         _read_units(answer.ConsumedCapacity or [], body),
     )
+
+
+def may_exist(keys: Image, source_key: SourceKey) -> bool:
+    """Whether DynamoDB could hold an item with this key, or would refuse even the question."""
+    return all(
+        _is_key_value(keys[name][tag], tag, limit)
+        for (name, tag), limit in zip(source_key.attributes, KEY_BYTES_MAX, strict=False)
+    )
+
+
+def _is_key_value(raw: str, tag: KeyType, bytes_max: int) -> bool:
+    match tag:
+        case "S":
+            return 0 < len(raw.encode("utf-8", "surrogatepass")) <= bytes_max
+        case "B":
+            return 0 < len(decode_binary(raw)) <= bytes_max
+        case "N":
+            number = Decimal(raw)
+            digits = len(str(int("".join(map(str, number.as_tuple().digits)))).rstrip("0"))
+            return not number or (digits <= DIGITS_MAX and -131 < number.adjusted() < 126)
 
 
 def item_identity(image: Image, source_key: SourceKey) -> str:

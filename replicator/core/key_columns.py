@@ -1,10 +1,12 @@
 """The key of a target: an injective function of the item's key, or refused. Pure."""
 
+from base64 import b64encode
 from dataclasses import dataclass
 
 from replicator.core.attributes import label
 from replicator.core.columns import ColumnType, parse_type
 from replicator.core.conversion import Cell, Converter, compile_converter
+from replicator.core.decimals import canonical_number
 from replicator.core.mapping_spec import KeyColumnSpec, KeyType, SourceKey, TargetSpec
 from replicator.core.records import AttributeValue
 from replicator.errors import ConfigurationError, Rejected
@@ -24,9 +26,20 @@ class KeyColumn:
 
     name: str
     attribute: str
+    kind: KeyType
     type: ColumnType
     cell: Converter
     """From the attribute's value; Rejected when it does not convert or is missing."""
+
+    def value_of(self, cell: Cell) -> AttributeValue:
+        """The attribute's value that became this cell: the way back."""
+        match cell:
+            case bytes():
+                return {"B": b64encode(cell).decode()}
+            case str() if self.kind == "N":
+                return {"N": canonical_number(cell)}
+            case _:
+                return {"S": cell}
 
 
 def compile_key(spec: TargetSpec, source_key: SourceKey) -> tuple[KeyColumn, ...]:
@@ -73,4 +86,4 @@ def _compile(column: KeyColumnSpec, types: dict[str, KeyType]) -> KeyColumn:
             raise Rejected(reason, attribute=label(column.attribute), column=column.name)
         return converted
 
-    return KeyColumn(column.name, column.attribute, column_type, cell)
+    return KeyColumn(column.name, column.attribute, kind, column_type, cell)

@@ -81,6 +81,13 @@ class TargetMapping:
         """The cells of the key columns, none of them None; Rejected."""
         return tuple([column.cell(keys.get(column.attribute)) for column in self._key])
 
+    def item_keys(self, key: Row) -> Image:
+        """The key of the item that a row with this key comes from: the way back of `key_of`."""
+        return {
+            column.attribute: column.value_of(cell)
+            for column, cell in zip(self._key, key, strict=True)
+        }
+
     def row_of(self, keys: Image, image: Image) -> Row:
         """The cells of all columns; Rejected, naming attribute and column."""
         cells: list[Cell] = [column.cell(keys.get(column.attribute)) for column in self._key]

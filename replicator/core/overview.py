@@ -18,6 +18,7 @@ from replicator.core.status import (
     TableStatus,
     WorkerStatus,
 )
+from replicator.core.verification import Verified
 
 HEAD_PROOF = timedelta(seconds=90)
 """How long a shard counts as at its head after an answer that said so.
@@ -44,6 +45,7 @@ class Knowledge:
     applied: Mapping[str, datetime] = field(default_factory=dict)
     progress: Mapping[tuple[str, str], ShardProgress] = field(default_factory=dict)
     drift: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    verified: Mapping[str, Verified] = field(default_factory=dict)
 
 
 def overview(knowledge: Knowledge, *, now: datetime) -> Status:
@@ -94,6 +96,8 @@ def _table(
         newest_dead_letter=knowledge.newest_letters.get(facts.source),
         last_applied_at=knowledge.applied.get(facts.source),
         lineage=lineage,
+        verified=knowledge.verified.get(facts.source),
+        verified_seconds_ago=_seconds_since(knowledge.verified.get(facts.source), now),
     )
 
 
@@ -120,6 +124,10 @@ def _lineage(
 def _gap(gap: GapFacts) -> GapStatus:
     remedy = f"replicator gaps accept --table {gap.source}"
     return GapStatus(gap.id, gap.kind, gap.shard_id, gap.detail, gap.found_at, remedy)
+
+
+def _seconds_since(verified: Verified | None, now: datetime) -> float | None:
+    return None if verified is None else max(0.0, (now - verified.at).total_seconds())
 
 
 def _table_state(facts: TableFacts) -> TableState:

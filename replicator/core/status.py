@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
+from replicator.core.verification import Verified
+
 SCHEMA_VERSION = 1
 TableState = Literal["snapshot", "streaming", "paused", "gap", "halted"]
 ShardState = Literal["waiting", "active", "unowned", "done", "gap"]
@@ -70,6 +72,9 @@ class TableStatus:
     """Creation time of the newest applied change."""
     lineage: tuple[ShardStatus, ...] = ()
     """Every shard on record; the document of all tables leaves it out."""
+    verified: Verified | None = None
+    """What the last `verify` found; None before the first."""
+    verified_seconds_ago: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,4 +185,16 @@ def _table(table: TableStatus) -> dict[str, Any]:
         if table.newest_dead_letter
         else None,
         "last_applied_at": table.last_applied_at.isoformat() if table.last_applied_at else None,
+        "verified": _verified(table),
+    }
+
+
+def _verified(table: TableStatus) -> dict[str, Any] | None:
+    if table.verified is None:
+        return None
+    return {
+        "seconds_ago": table.verified_seconds_ago,
+        "unequal": table.verified.unequal,
+        "in_flight": table.verified.in_flight,
+        "sample": table.verified.sample,
     }

@@ -9,6 +9,8 @@ from replicator.core.status import Status, TableStatus
 LIVING_SECONDS = 60.0
 HEADROOM_SECONDS_MIN = 6 * 3600.0
 """With less than this left, a person should look at it today."""
+VERIFIED_SECONDS_MAX = 8 * 86400.0
+"""A comparison that is older than this says little: one a week is usual."""
 
 
 class Severity(IntEnum):
@@ -66,10 +68,28 @@ def _table(table: TableStatus) -> Iterable[Trouble]:
         what = f"{letters} dead letter{'s' * (letters > 1)}"
         remedy = f"replicator dead-letters list --table {table.source}"
         yield Trouble(Severity.ASIDE, table.source, what, remedy)
+    yield from _verified(table)
     if table.drift:
         named = _named(table.drift)
         what = f"attributes that no column and no `rest` takes: {named}"
         yield Trouble(Severity.NOTE, table.source, what, "map them, or say `rest`")
+
+
+def _verified(table: TableStatus) -> Iterable[Trouble]:
+    verified, ago = table.verified, table.verified_seconds_ago
+    if verified is None or ago is None:
+        return
+    again = f"replicator verify --table {table.source}"
+    if verified.unequal:
+        what = f"the last verify found {verified.unequal} rows unequal, {_days(ago)} ago"
+        yield Trouble(Severity.ASIDE, table.source, what, again)
+    elif ago > VERIFIED_SECONDS_MAX:
+        what = f"source and target were last compared {_days(ago)} ago"
+        yield Trouble(Severity.NOTE, table.source, what, again)
+
+
+def _days(seconds: float) -> str:
+    return f"{seconds / 86400:.1f} days" if seconds >= 86400 else f"{seconds / 3600:.1f} h"
 
 
 def _workers(status: Status) -> Iterable[Trouble]:

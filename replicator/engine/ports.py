@@ -4,8 +4,11 @@ from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 from typing import Protocol
 
+from replicator.core.diff import Expectation, FoundRow
 from replicator.core.items import FoundItems, ScanPage, Segment
+from replicator.core.key_sketch import KeyBuckets, KeyPage
 from replicator.core.leases import Lease
+from replicator.core.mapping import Row, TargetMapping
 from replicator.core.mapping_spec import InitialLoad
 from replicator.core.observations import GapKind, Operation
 from replicator.core.plan import Refused, WritePlan
@@ -192,4 +195,24 @@ class Leases(Protocol):
 
     async def delete(self, key: str) -> None:
         """Remove it."""
+        ...
+
+
+class Rows(Protocol):
+    """The rows of targets: SinkUnavailable, SinkBusy, SchemaMismatch."""
+
+    async def look(
+        self, target: TargetMapping, expected: Sequence[Expectation]
+    ) -> list[FoundRow | None]:
+        """What there is for each expectation, in order; keys must differ."""
+        ...
+
+    async def key_hashes(self, target: TargetMapping, *, after: Row | None) -> KeyPage:
+        """The next rows in the order of their keys, soft deleted ones left out."""
+        ...
+
+    async def keys_in(
+        self, target: TargetMapping, buckets: KeyBuckets, *, after: Row | None
+    ) -> KeyPage:
+        """The same, and the keys of those that are in the buckets."""
         ...

@@ -8,15 +8,16 @@ from replicator.clock import Clock
 from replicator.core.items import FoundItems, ScanPage, Segment
 from replicator.core.read_budget import ReadBudget
 from replicator.core.records import Image
+from replicator.engine.patience import patiently
 from replicator.engine.ports import Items
-from replicator.engine.waiting import Backoff
+from replicator.engine.waiting import stopped_within
 from replicator.errors import SourceThrottled
 
 Answer = TypeVar("Answer", ScanPage, FoundItems)
 UNITS_PER_ITEM_AT_FIRST = 1.0
 WEIGHT_OF_NEWEST = 0.2
 """In the moving average of what an item costs."""
-THROTTLED_IN_A_ROW_MAX = 12
+ATTEMPTS_MAX = 12
 """Of one request; then the failure is the caller's to deal with."""
 
 
@@ -30,6 +31,7 @@ class ReadPacing:
         self._clock = clock
         self._budget = ReadBudget.of(units_per_second, now=clock.monotonic())
         self._turn = asyncio.Lock()
+        self._settled = asyncio.Event()
         self._units_per_item = UNITS_PER_ITEM_AT_FIRST
         self.read_units = 0.0
         """All that was used."""
@@ -41,8 +43,9 @@ class ReadPacing:
     async def begin(self, items_max: int | None = None) -> tuple[int, float]:
         """Wait for the turn; how many items to ask for, and the units that were set aside."""
         async with self._turn:
-            await asyncio.sleep(self._now().wait_seconds)
-            self._now()
+            while (seconds := self._now().wait_seconds) > 0:
+                self._settled.clear()  # an answer that cost less may end the wait
+                await stopped_within(self._settled, seconds)
             wanted = items_max or self._budget.items_max(self._units_per_item)
             aside = wanted * self._units_per_item
             self._budget = self._budget.spent(aside)
@@ -51,6 +54,7 @@ class ReadPacing:
     def settle(self, aside: float, *, units: float, items: int) -> None:
         """A request was answered."""
         self._budget = self._now().spent(units - aside)
+        self._settled.set()
         self.read_units += units
         if items:
             newest = units / items
@@ -60,6 +64,7 @@ class ReadPacing:
         """A request read nothing."""
         budget = self._now().spent(-aside)
         self._budget = budget.throttled() if throttled else budget
+        self._settled.set()
 
     def _now(self) -> ReadBudget:
         self._budget = self._budget.at_time(self._clock.monotonic())
@@ -67,7 +72,7 @@ class ReadPacing:
 
 
 class PacedItems:
-    """Items within a budget. Throttled requests are made again, a while later."""
+    """Items within a budget. Requests that fail are made again, a while later."""
 
     def __init__(self, items: Items, pacing: ReadPacing) -> None:
         self._items = items
@@ -102,17 +107,14 @@ class PacedItems:
     async def _paced(
         self, ask: Callable[[int], Awaitable[Answer]], items_max: int | None
     ) -> Answer:
-        backoff = Backoff(base=0.05, cap=5.0)
-        while True:
+        async def once() -> Answer:
             wanted, aside = await self._pacing.begin(items_max)
             try:
                 answer = await ask(wanted)
             except BaseException as error:
-                throttled = isinstance(error, SourceThrottled)
-                self._pacing.failed(aside, throttled=throttled)
-                if not throttled or backoff.attempts >= THROTTLED_IN_A_ROW_MAX:
-                    raise
-                await asyncio.sleep(backoff.next_seconds())
-                continue
+                self._pacing.failed(aside, throttled=isinstance(error, SourceThrottled))
+                raise
             self._pacing.settle(aside, units=answer.read_units, items=len(answer.images))
             return answer
+
+        return await patiently(once, attempts_max=ATTEMPTS_MAX)

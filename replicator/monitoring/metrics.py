@@ -178,6 +178,12 @@ class Metrics(Collector):
             for state in TABLE_STATES:
                 labels = (table.source, state)
                 gauges["replicator_table_state"].append((labels, state == table.state))
+            if table.verified is not None:
+                found, labels_of_table = table.verified, (table.source,)
+                gauges["replicator_verify_unequal"].append((labels_of_table, found.unequal))
+                gauges["replicator_verify_timestamp_seconds"].append(
+                    (labels_of_table, found.at.timestamp())
+                )
             for target, open_ones in table.dead_letters.items():
                 gauges["replicator_dead_letters"].append(((target,), open_ones))
         return gauges

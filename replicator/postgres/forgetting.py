@@ -52,7 +52,15 @@ select distinct w.id
 
 DROP = tuple(
     f"delete from {{schema}}.{table} where deployment = $1 and source = $2"  # noqa: S608 (ours)
-    for table in ("shard", "gap", "generation", "target_claim", "dead_letter", "table_state")
+    for table in (
+        "shard",
+        "gap",
+        "generation",
+        "target_claim",
+        "dead_letter",
+        "verification",
+        "table_state",
+    )
 )
 
 

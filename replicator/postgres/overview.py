@@ -7,6 +7,7 @@ from replicator.core.status import LetterStatus, WorkerStatus
 from replicator.postgres.database import Database
 from replicator.postgres.positions import Positions
 from replicator.postgres.quoting import quote_identifier
+from replicator.postgres.verifications import last_verified
 
 DEAD_LETTERS = """
 -- every target is there, with 0 where nothing is open
@@ -60,6 +61,7 @@ async def read_knowledge(
             await connection.fetch(statement.format(schema=schema), database.deployment)
             for statement in (DEAD_LETTERS, NEWEST_LETTERS, APPLIED, WORKERS)
         ]
+        verified = await last_verified(database, connection)
         now: datetime = await connection.fetchval(NOW)
     dead_letters: dict[str, dict[str, int]] = {}
     for row in letters:
@@ -81,6 +83,7 @@ async def read_knowledge(
                 for row in newest
             },
             applied={row["source"]: row["at"] for row in applied},
+            verified=verified,
         ),
         now,
     )

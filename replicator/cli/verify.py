@@ -1,0 +1,194 @@
+"""`replicator verify`: source and target compared, key by key."""
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from replicator.cli.options import AsJson, ConfigFile, load_settings
+from replicator.cli.output import (
+    ExitCode,
+    print_document,
+    print_line,
+    print_table,
+    printable,
+)
+
+if TYPE_CHECKING:
+    from replicator.app.verifying import Outcome, Watcher
+    from replicator.core.verification import Example, TargetResult
+
+_COLUMNS = ("TARGET", "COMPARED", "MISSING", "EXTRA", "DIFFERENT", "IN FLIGHT", "REJECTED")
+
+Tables = Annotated[
+    list[str] | None,
+    typer.Option("--table", metavar="NAME", help="Only this table; may be said again."),
+]
+Sample = Annotated[
+    float | None,
+    typer.Option(
+        "--sample",
+        metavar="PERCENT",
+        min=0.001,
+        max=100,
+        help="Compare about so many percent of the items and of the rows, chosen by chance.",
+        show_default=False,
+    ),
+]
+ReadUnits = Annotated[
+    float | None,
+    typer.Option(
+        "--read-units",
+        metavar="N",
+        min=1,
+        help="Read units a second. Default: snapshot.read_units_per_second.",
+        show_default=False,
+    ),
+]
+
+
+def verify(
+    *,
+    table: Tables = None,
+    sample: Sample = None,
+    read_units: ReadUnits = None,
+    as_json: AsJson = False,
+    config: ConfigFile = None,
+) -> None:
+    """Compare every item with its rows, while changes go on; prints keys that differ.
+
+    What differs is looked at again, and reported when no change of it is on its way in the stream.
+    Ends with 0 when all is equal, 1 when something is not, 4 when a server is away or when keys
+    stayed in flight, because no worker applies their changes.
+
+    Example: replicator verify --table orders --json
+    """
+    import asyncio
+
+    from replicator.app.verifying import Wanted
+    from replicator.app.verifying import verify as compare
+    from replicator.cli.tables import spec_of
+
+    settings = load_settings(config)
+    names = None if table is None else [spec_of(settings, name).name for name in table]
+    wanted = Wanted(names, None if sample is None else sample / 100, read_units)
+    with _watching() as watcher:
+        outcome = asyncio.run(compare(settings, wanted, watcher))
+    _print(outcome, as_json=as_json)
+    code = _exit_code(outcome)
+    if code:
+        raise typer.Exit(code)
+
+
+def _exit_code(outcome: "Outcome") -> ExitCode:
+    if any(result.unequal for result in outcome.results):
+        return ExitCode.FINDINGS
+    if any(result.in_flight for result in outcome.results):
+        return ExitCode.COULD_NOT_TELL
+    return ExitCode.FINE
+
+
+def _print(outcome: "Outcome", *, as_json: bool) -> None:
+    from replicator.core.verification import is_equal
+
+    if as_json:
+        print_document(
+            {
+                "equal": is_equal(outcome.results),
+                "tables": [_document(result) for result in outcome.results],
+                "read_units": outcome.read_units,
+            }
+        )
+        return
+    print_table(_COLUMNS, [_row(result) for result in outcome.results])
+    for result in outcome.results:
+        for line in _lines(result):
+            print_line(line)
+    if is_equal(outcome.results):
+        print_line("source and target are equal")
+
+
+def _document(result: "TargetResult") -> dict[str, Any]:
+    return {
+        "source": result.source,
+        "target": result.target,
+        "compared": result.compared,
+        "missing": result.missing,
+        "extra": result.extra,
+        "different": result.different,
+        "in_flight": result.in_flight,
+        "rejected": result.rejected,
+        "examples": [_example(example) for example in result.examples],
+    }
+
+
+def _example(example: "Example") -> dict[str, Any]:
+    return {
+        "key": json.loads(example.item_key),
+        "kind": example.difference.kind,
+        "columns": list(example.difference.columns),
+    }
+
+
+def _row(result: "TargetResult") -> list[str]:
+    counts = (result.compared, result.missing, result.extra, result.different)
+    return [result.target, *map(str, (*counts, result.in_flight, result.rejected))]
+
+
+def _lines(result: "TargetResult") -> Iterator[str]:
+    from replicator.cli.letters import key_text
+
+    for example in result.examples:
+        columns = ", ".join(example.difference.columns)
+        what = f"{example.difference.kind}{f' in {columns}' if columns else ''}"
+        yield printable(f"{result.target}: {what}: {key_text(example.item_key)}")
+    more = result.unequal - len(result.examples)
+    if more:
+        yield f"{result.target}: and {more} more"
+    if result.in_flight:
+        yield (
+            f"{result.target}: {result.in_flight} keys differ and have changes in the stream that "
+            f"nobody applied meanwhile: run a worker, or look at `replicator status`"
+        )
+    if result.rejected:
+        yield (
+            f"{result.target}: {result.rejected} items do not fit: "
+            f"`replicator dead-letters list --table {result.source}`"
+        )
+
+
+@contextmanager
+def _watching() -> Iterator["Watcher"]:
+    """A progress bar for whoever sits at a terminal, and silence for anything else."""
+    if not sys.stderr.isatty():
+        yield _Nobody()
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, TimeElapsedColumn(), console=Console(stderr=True)) as progress:
+        yield _Bar(progress)
+
+
+class _Nobody:
+    def begins(self, table: str, items_expected: int) -> None:
+        """Nobody looks."""
+
+    def moved(self, items: int) -> None:
+        """Nobody looks."""
+
+
+class _Bar:
+    def __init__(self, progress: Any) -> None:  # noqa: ANN401 (rich is imported for a terminal only)
+        self._progress = progress
+        self._task: Any = None
+
+    def begins(self, table: str, items_expected: int) -> None:
+        self._task = self._progress.add_task(table, total=max(1, items_expected))
+
+    def moved(self, items: int) -> None:
+        self._progress.advance(self._task, items)

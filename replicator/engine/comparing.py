@@ -1,0 +1,52 @@
+"""Compares items with the rows that every target has of them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from replicator.core.attributes import item_key_json
+from replicator.core.diff import Difference, Expectation, FoundRow, MayBe, expectation, judge
+from replicator.core.mapping import TableMapping, TargetMapping
+from replicator.core.records import Image
+from replicator.engine.patience import patiently
+from replicator.engine.ports import Rows
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """An item as it is; `image` None: there is none with these keys."""
+
+    identity: str
+    keys: Image
+    image: Image | None
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What one look at an item and its row in one target found."""
+
+    item: Item
+    expected: Expectation
+    found: FoundRow | None
+
+    @property
+    def difference(self) -> Difference | None:
+        """Why they are not equal, at the moment of this look."""
+        return judge(self.expected, self.found)
+
+    @property
+    def rejected(self) -> bool:
+        """Whether the item does not fit the target."""
+        return isinstance(self.expected, MayBe) and self.expected.rejected is not None
+
+
+def item_of(image: Image, mapping: TableMapping) -> Item:
+    """An item that was read."""
+    keys = {name: image[name] for name, _ in mapping.source_key.attributes if name in image}
+    return Item(item_key_json(keys, mapping.source_key), keys, image)
+
+
+async def compare(rows: Rows, target: TargetMapping, items: Sequence[Item]) -> list[Look]:
+    """Look at the rows of these items, after the items were read."""
+    expected = [expectation(target, item.keys, item.image) for item in items]
+    found = await patiently(lambda: rows.look(target, expected))
+    return [Look(*look) for look in zip(items, expected, found, strict=True)]

@@ -1,0 +1,200 @@
+"""Looks at the rows of targets in PostgreSQL's own types, so that 1.0 is 1 and jsonb is jsonb."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from replicator.core.diff import Expectation, FoundRow, MustBe
+from replicator.core.key_sketch import KeyBuckets, KeyPage
+from replicator.core.mapping import Row, TargetMapping
+from replicator.core.target_table import Column
+from replicator.postgres.database import Database
+from replicator.postgres.quoting import quote_identifier, quote_table
+
+ROWS_PER_PAGE = 10_000
+
+LOOK = """
+-- one answer for each expected row, in order: is it there, and which columns are not as they must
+select case when t.{a_key} is not null then {key_hash} end as key_hash,
+       coalesce({deleted}, false) as deleted,
+       case when v.compare and t.{a_key} is not null
+            then array_remove(array[{differing}]::int[], null) end as differing
+  from unnest($1::bool[], {arrays}) with ordinality as v(compare, {cells}, number)
+  left join {table} as t on {key_matches}
+ order by v.number
+"""
+
+PAGE = """
+with page as materialized (
+    select {key_cells}, {key_hash} as key_hash, row_number() over (order by {key}) as number
+      from {table} as t
+     where {wanted}
+     order by {key}
+     limit {limit})"""
+
+HASHES = """{page}
+-- the hashes of all, and the key of the last
+select array(select key_hash from page) as hashes, page.*
+  from page
+ order by number desc
+ limit 1
+"""
+
+KEYS = """{page}
+-- the keys of those in the buckets, and of the last
+select get_bit($1::bytea, key_hash & $2::bigint) = 1 as wanted, page.*
+  from page
+ where get_bit($1::bytea, key_hash & $2::bigint) = 1
+    or number = (select max(number) from page)
+ order by number
+"""
+
+
+class TargetRows:
+    """The rows of any target of one database. What it says of a row is true at one moment."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._sql: dict[str, _TargetSql] = {}
+
+    async def look(
+        self, target: TargetMapping, expected: Sequence[Expectation]
+    ) -> list[FoundRow | None]:
+        """What there is for each expectation, in order; None without a row."""
+        rows = {number: _cells(target, each) for number, each in enumerate(expected)}
+        asked = [number for number, row in rows.items() if row is not None]
+        compare = [isinstance(expected[number], MustBe) for number in asked]
+        arrays = [list(column) for column in zip(*(rows[n] or () for n in asked), strict=True)]
+        found: list[FoundRow | None] = [None] * len(expected)
+        if not asked:
+            return found
+        async with self._database.connection("comparing rows") as connection:
+            answers = await connection.fetch(self._of(target).look, compare, *arrays)
+        for number, answer in zip(asked, answers, strict=True):
+            if answer["key_hash"] is not None:
+                differing = answer["differing"] or ()
+                columns = tuple(target.table.columns[column].name for column in differing)
+                found[number] = FoundRow(answer["key_hash"], answer["deleted"], columns)
+        return found
+
+    async def key_hashes(self, target: TargetMapping, *, after: Row | None) -> KeyPage:
+        """The next rows in the order of their keys, soft deleted ones left out."""
+        sql = self._of(target)
+        async with self._database.connection("reading keys") as connection:
+            answer = await connection.fetchrow(sql.hashes(after), *(after or ()))
+        if answer is None:
+            return KeyPage([], [], None)
+        return KeyPage(answer["hashes"], [], sql.key_in(answer) if _is_full(answer) else None)
+
+    async def keys_in(
+        self, target: TargetMapping, buckets: KeyBuckets, *, after: Row | None
+    ) -> KeyPage:
+        """The same, and the keys of those that are in the buckets."""
+        sql = self._of(target)
+        async with self._database.connection("reading keys") as connection:
+            answers = await connection.fetch(
+                sql.keys(after), buckets.bitmap, buckets.mask, *(after or ())
+            )
+        keys = [sql.key_in(answer) for answer in answers if answer["wanted"]]
+        more = bool(answers) and _is_full(answers[-1])
+        return KeyPage([], keys, sql.key_in(answers[-1]) if more else None)
+
+    def _of(self, target: TargetMapping) -> "_TargetSql":
+        sql = self._sql.get(target.name)
+        if sql is None:
+            sql = self._sql[target.name] = _TargetSql(target)
+        return sql
+
+
+def _cells(target: TargetMapping, expected: Expectation) -> Row | None:
+    """The cells to look with; a row of which only the key is known is filled up."""
+    if isinstance(expected, MustBe):
+        return expected.row
+    if expected.key is None:
+        return None
+    return expected.key + (None,) * (len(target.table.columns) - len(expected.key))
+
+
+def _is_full(answer: Any) -> bool:  # noqa: ANN401 (a row as asyncpg gives it)
+    return bool(answer["number"] == ROWS_PER_PAGE)
+
+
+class _TargetSql:
+    """The statements for one target. Its own names stand behind `t.` only, so none is ambiguous."""
+
+    def __init__(self, target: TargetMapping) -> None:
+        self._table = target.table
+        self._columns = target.table.columns
+        self._key = self._columns[: len(target.table.key)]
+        self._name = quote_table(target.table.schema, target.table.name)
+        self.look = self._look(target.transports)
+
+    def _look(self, transports: Sequence[str]) -> str:
+        return LOOK.format(
+            a_key=quote_identifier(self._key[0].name),
+            key_hash=_key_hash(
+                _exactly(f"v.c{number}::{column.type.sql}", column)
+                for number, column in enumerate(self._key)
+            ),
+            deleted="t._deleted_at is not null" if self._table.soft else "false",
+            differing=", ".join(
+                f"case when {_exactly(_in_table(column), column)} is distinct from "
+                f"v.c{number}::{column.type.sql} then {number} end"
+                for number, column in enumerate(self._columns)
+            ),
+            arrays=", ".join(f"${n}::{kind}[]" for n, kind in enumerate(transports, 2)),
+            cells=", ".join(f"c{number}" for number in range(len(self._columns))),
+            table=self._name,
+            key_matches=" and ".join(
+                f"{_in_table(column)} = v.c{number}::{column.type.sql}"
+                for number, column in enumerate(self._key)
+            ),
+        )
+
+    def hashes(self, after: Row | None) -> str:
+        """The statement for a page of hashes; its parameters are the cells of `after`."""
+        return HASHES.format(page=self._page(after, parameters=0))
+
+    def keys(self, after: Row | None) -> str:
+        """The statement for keys in buckets: bitmap, mask, the cells of `after`."""
+        return KEYS.format(page=self._page(after, parameters=2))
+
+    def key_in(self, answer: Any) -> Row:  # noqa: ANN401 (a row as asyncpg gives it)
+        """The cells of the key in an answer."""
+        return tuple(answer[f"key_{number}"] for number in range(len(self._key)))
+
+    def _page(self, after: Row | None, *, parameters: int) -> str:
+        key = ", ".join(_in_table(column) for column in self._key)
+        wanted = ["t._deleted_at is null"] if self._table.soft else []
+        if after is not None:
+            cells = ", ".join(
+                f"${parameters + number}::{column.type.transport}::{column.type.sql}"
+                for number, column in enumerate(self._key, 1)
+            )
+            wanted.append(f"({key}) > ({cells})")
+        return PAGE.format(
+            key=key,
+            key_cells=", ".join(
+                f"{_in_table(column)}::{column.type.transport} as key_{number}"
+                for number, column in enumerate(self._key)
+            ),
+            key_hash=_key_hash(
+                _exactly(f"{_in_table(column)}::{column.type.sql}", column) for column in self._key
+            ),
+            table=self._name,
+            wanted=" and ".join(wanted) or "true",
+            limit=ROWS_PER_PAGE,
+        )
+
+
+def _in_table(column: Column) -> str:
+    return f"t.{quote_identifier(column.name)}"
+
+
+def _key_hash(cells: Iterable[str]) -> str:
+    """The same number for equal keys, whichever side they come from."""
+    return f"hash_record_extended(row({', '.join(cells)}), 0)"
+
+
+def _exactly(expression: str, column: Column) -> str:
+    """A collation may take two texts for equal; the comparison must not."""
+    return expression + (' collate "C"' if column.type.name in ("text", "varchar") else "")

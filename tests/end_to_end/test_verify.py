@@ -1,0 +1,247 @@
+"""`verify` finds what differs and nothing else, whether a worker runs or not."""
+
+import asyncio
+import json
+from random import Random
+from typing import Any
+
+import asyncpg
+import pytest
+
+from tests.end_to_end.conftest import Stage, one_emulator
+from tests.support.command import replicator
+from tests.support.daemon import Deployment
+
+KEY = {"pk": "S", "sk": "N"}
+ORDERS = 60
+CUSTOMERS = 12
+
+
+def order(number: int, **attributes: Any) -> dict[str, Any]:
+    return {
+        "pk": {"S": f"order {number} ä"},
+        "sk": {"N": str(number)},
+        "kind": {"S": "order"},
+        "total": {"N": f"{number}.50"},
+        "placed": {"N": str(1_700_000_000 + number)},
+        "tags": {"SS": ["a", f"tag {number}"]},
+        "photo": {"B": bytes([number, 0, 255])},
+        "extra": {"M": {"n": {"N": f"{number}e2"}, "list": {"L": [{"BOOL": True}]}}},
+        **attributes,
+    }
+
+
+def customer(number: int) -> dict[str, Any]:
+    return {
+        "pk": {"S": f"customer {number}"},
+        "sk": {"N": "-1.5"},
+        "kind": {"S": "customer"},
+        "name": {"S": f"name {number}"},
+    }
+
+
+def entry(table: str) -> dict[str, Any]:
+    orders = {
+        "when": {"kind": "order"},
+        "key": {"id": {"from": "pk"}, "line": {"from": "sk", "type": "numeric"}},
+        "columns": {
+            "total": "numeric(12,2)",
+            "placed": {"type": "timestamptz", "format": "epoch_s"},
+            "tags": "text[]",
+            "photo": "bytea",
+            "n": {"from": "extra.n", "type": "bigint"},
+        },
+        "rest": "others",
+        "on_delete": "soft",
+    }
+    everything: dict[str, Any] = {}
+    kept = {"when": {"kind": "customer"}, "columns": {"name": "text"}, "on_delete": "ignore"}
+    return {
+        "table": table,
+        "initial_load": "stream",
+        "into": {"public.orders": orders, "public.everything": everything, "public.kept": kept},
+    }
+
+
+async def execute(dsn: str, *statements: str) -> None:
+    connection = await asyncpg.connect(dsn)
+    try:
+        for statement in statements:
+            await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+async def verified(
+    deployment: Deployment, *words: str, code: int
+) -> tuple[dict[str, Any], dict[str, list[tuple[str, str, list[str]]]]]:
+    """The targets of the document, and for each its examples: kind, key, columns."""
+    done = await replicator("verify", "--json", *words, config=deployment.path)
+    assert done.code == code, done.out + done.err
+    document = done.document
+    targets = {table["target"]: table for table in document["tables"]}
+    examples = {
+        name: [
+            (found["kind"], found["key"]["pk"]["S"], found["columns"])
+            for found in table["examples"]
+        ]
+        for name, table in targets.items()
+    }
+    assert document["equal"] is (code == 0)
+    return targets, examples
+
+
+def counts(target: dict[str, Any]) -> tuple[int, ...]:
+    names = ("compared", "missing", "extra", "different", "in_flight", "rejected")
+    return tuple(target[name] for name in names)
+
+
+@pytest.mark.timeout(180)
+async def test_every_kind_of_difference_is_found_and_nothing_else(stage: Stage):
+    table = await stage.create_table("single", KEY)
+    for number in range(ORDERS):
+        await stage.client.put_item(TableName=table, Item=order(number))
+    for number in range(CUSTOMERS):
+        await stage.client.put_item(TableName=table, Item=customer(number))
+    rejected = order(ORDERS, total={"N": "1.005"})
+    await stage.client.put_item(TableName=table, Item=rejected)
+    for key in (order(0), customer(0)):
+        keys = {name: key[name] for name in KEY}
+        await stage.client.delete_item(TableName=table, Key=keys)
+    async with stage.deployment({"single": entry(table)}) as deployment:
+        await deployment.migrate()
+        await deployment.run_until_caught_up()
+
+        targets, examples = await verified(deployment, code=0)
+
+        assert counts(targets["public.orders"]) == (ORDERS - 1, 0, 0, 0, 0, 1)
+        assert counts(targets["public.everything"]) == (ORDERS + CUSTOMERS - 1, 0, 0, 0, 0, 0)
+        assert counts(targets["public.kept"]) == (CUSTOMERS - 1, 0, 0, 0, 0, 0)
+        assert not any(examples.values())
+
+        await execute(
+            stage.dsn,
+            "update orders set total = 1.23 where line = 1",
+            "update orders set placed = placed + interval '1 microsecond' where line = 2",
+            "update orders set tags = array['tag 3', 'a'] where line = 3",
+            "update orders set photo = null where line = 4",
+            "update orders set others = others || '{\"more\": 1}' where line = 5",
+            "update orders set n = n + 1, others = '{}' where line = 6",
+            "update orders set _deleted_at = now() where line = 7",
+            "update orders set _deleted_at = null where line = 0",
+            "delete from orders where line = 8",
+            "insert into orders (id, line) values ('never', 1e-100), ('', 0), ('x', 1e200)",
+            "insert into orders (id, line, _deleted_at) values ('gone', 1, now())",
+            # the same in another form is no difference
+            'update orders set line = 9.000, others = others || \'{"kind": "order"}\''
+            " where line = 9",
+            "delete from everything where pk = 'customer 3'",
+            "update everything set data = jsonb_set(data, '{extra,n}', '100.00') where sk = 1",
+            "update everything set data = jsonb_set(data, '{extra,n}', '\"200\"') where sk = 2",
+            "insert into everything (pk, sk, data) values ('customer 0', -1.50, '{}')",
+            "insert into kept (pk, sk, name) values ('left over', 1, 'x')",
+            "update kept set name = 'Name 4' where pk = 'customer 4'",
+        )
+        targets, examples = await verified(deployment, code=1)
+
+        assert examples["public.orders"] == sorted(
+            [
+                ("different", "order 1 ä", ["total"]),
+                ("different", "order 2 ä", ["placed"]),
+                ("different", "order 3 ä", ["tags"]),
+                ("different", "order 4 ä", ["photo"]),
+                ("different", "order 5 ä", ["others"]),
+                ("different", "order 6 ä", ["n", "others"]),
+                ("different", "order 7 ä", ["_deleted_at"]),
+                ("extra", "order 0 ä", []),
+                ("missing", "order 8 ä", []),
+                ("extra", "never", []),
+                ("extra", "", []),
+                ("extra", "x", []),
+            ],
+            key=lambda found: json.dumps(found[1]),
+        )
+        assert sorted(examples["public.everything"]) == [
+            ("different", "order 2 ä", ["data"]),
+            ("extra", "customer 0", []),
+            ("missing", "customer 3", []),
+        ]
+        assert examples["public.kept"] == [("different", "customer 4", ["name"])]
+        assert counts(targets["public.orders"]) == (ORDERS - 1, 1, 4, 7, 0, 1)
+
+        seen = await replicator("verify", "--table", "single", config=deployment.path)
+        assert seen.code == 1
+        assert 'public.orders: different in n, others: pk="order 6 ä", sk=6' in seen.out
+        status = await replicator("status", config=deployment.path)
+        assert "the last verify found 16 rows unequal" in status.out
+
+
+def numbered(key: int, n: int) -> dict[str, Any]:
+    return {"pk": {"S": f"k{key}"}, "n": {"N": str(n)}}
+
+
+@one_emulator
+@pytest.mark.timeout(180)
+async def test_what_is_only_in_flight_is_no_difference(stage: Stage):
+    table = await stage.create_table("busy", {"pk": "S"})
+    for key in range(300):
+        await stage.client.put_item(TableName=table, Item=numbered(key, 0))
+    into = {"public.busy": {"columns": {"n": "bigint"}}}
+    tables = {"busy": {"table": table, "initial_load": "stream", "into": into}}
+    async with stage.deployment(tables) as deployment:
+        await deployment.migrate()
+        await deployment.run_until_caught_up()
+        for key in range(3):
+            await stage.client.put_item(TableName=table, Item=numbered(key, 1))
+        await stage.client.delete_item(TableName=table, Key={"pk": {"S": "k3"}})
+
+        # nobody applies these four: they are in flight; what was planted beside them is found
+        targets, _ = await verified(deployment, code=4)
+        assert counts(targets["public.busy"]) == (299, 0, 0, 0, 4, 0)
+        await execute(stage.dsn, "update busy set n = 7 where pk = 'k9'")
+        targets, examples = await verified(deployment, code=1)
+        assert counts(targets["public.busy"]) == (299, 0, 0, 1, 4, 0)
+        assert examples["public.busy"] == [("different", "k9", ["n"])]
+
+        worker = await deployment.start_ready()
+        done = asyncio.Event()
+
+        async def write() -> None:
+            """Everything but the first hundred keys changes all the time."""
+            random = Random(5)
+            while not done.is_set():
+                key = random.randrange(100, 400)
+                if random.random() < 0.2:
+                    await stage.client.delete_item(TableName=table, Key={"pk": {"S": f"k{key}"}})
+                else:
+                    item = numbered(key, random.randrange(10**9))
+                    await stage.client.put_item(TableName=table, Item=item)
+
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(write())
+            try:
+                for _ in range(2):
+                    targets, examples = await verified(deployment, code=1)
+                    assert examples["public.busy"] == [("different", "k9", ["n"])]
+                    assert targets["public.busy"]["in_flight"] == 0
+
+                await execute(
+                    stage.dsn,
+                    "update busy set n = 0 where pk = 'k9'",
+                    "delete from busy where pk = 'k10'",
+                    "insert into busy values ('never', 1)",
+                )
+                targets, examples = await verified(deployment, "--sample", "100", code=1)
+                expected: Any = [("missing", "k10", []), ("extra", "never", [])]
+                assert examples["public.busy"] == expected
+                of_table = frozenset({("table", "busy")})
+
+                async def shown() -> bool:
+                    found = await worker.metrics()
+                    return found.get(("replicator_verify_unequal", of_table)) == 2
+
+                await worker.until(shown, what="the worker shows what verify found")
+                found = await worker.metrics()
+                assert found["replicator_verify_timestamp_seconds", of_table] > 1.7e9
+            finally:
+                done.set()
