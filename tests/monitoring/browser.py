@@ -1,14 +1,16 @@
 """A headless Chromium, spoken to over its DevTools protocol."""
 
-# ruff: noqa: ASYNC110, ASYNC240 (a foreign process is waited for, beside nothing else)
+# ruff: noqa: ASYNC110 (a foreign process is waited for, beside nothing else)
 
 import asyncio
 import base64
 import itertools
 import os
 import shutil
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import subprocess
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -91,37 +93,46 @@ class Tab:
         metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500}
         await self.call("Emulation.setDeviceMetricsOverride", **metrics)
 
-    async def photograph(self, path: Path) -> None:
+    async def photograph(self) -> bytes:
+        """The page as a PNG."""
         shot = await self.call("Page.captureScreenshot", captureBeyondViewport=True)
-        path.write_bytes(base64.b64decode(shot["data"]))
+        return base64.b64decode(shot["data"])
+
+
+@contextmanager
+def browser(program: str, profile: Path) -> Iterator[int]:
+    """Start one with a new profile, and end it; yields the port of its DevTools."""
+    process = subprocess.Popen(
+        [program, *_FLAGS, f"--user-data-dir={profile}"],
+        env=os.environ | {"TMPDIR": str(profile.parent)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        yield _port(process, profile / "DevToolsActivePort")
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def _port(process: subprocess.Popen[bytes], written: Path) -> int:
+    deadline = time.monotonic() + 45
+    while not (written.exists() and written.read_text().strip()):
+        assert process.poll() is None, f"chromium ended with {process.returncode}"
+        assert time.monotonic() < deadline, "chromium does not say where it listens"
+        time.sleep(0.05)
+    return int(written.read_text().splitlines()[0])
 
 
 @asynccontextmanager
-async def browser(program: str, profile: Path) -> AsyncIterator[Tab]:
-    """Start one with a new profile, and end it."""
-    process = await asyncio.create_subprocess_exec(
-        program,
-        *_FLAGS,
-        f"--user-data-dir={profile}",
-        env=os.environ | {"TMPDIR": str(profile.parent)},
-        stdout=asyncio.subprocess.DEVNULL,
-        stderr=asyncio.subprocess.DEVNULL,
-    )
-    try:
-        port = await _port(profile / "DevToolsActivePort")
-        async with ClientSession() as client:
-            async with client.get(f"http://127.0.0.1:{port}/json/list") as answer:
-                targets = await answer.json()
-            url = next(one["webSocketDebuggerUrl"] for one in targets if one["type"] == "page")
-            async with client.ws_connect(url, max_msg_size=_FRAME_BYTES_MAX) as socket:
-                yield Tab(socket)
-    finally:
-        process.terminate()
-        await process.wait()
-
-
-async def _port(written: Path) -> int:
-    async with asyncio.timeout(30):
-        while not (written.exists() and written.read_text().strip()):
-            await asyncio.sleep(0.05)
-    return int(written.read_text().splitlines()[0])
+async def new_tab(port: int) -> AsyncIterator[Tab]:
+    """A tab that knows nothing of the others, closed at the end."""
+    devtools = f"http://127.0.0.1:{port}/json"
+    async with ClientSession() as client:
+        async with client.put(f"{devtools}/new?about:blank") as answer:
+            target = await answer.json()
+        url = target["webSocketDebuggerUrl"]
+        async with client.ws_connect(url, max_msg_size=_FRAME_BYTES_MAX) as socket:
+            yield Tab(socket)
+        async with client.get(f"{devtools}/close/{target['id']}") as answer:
+            await answer.read()

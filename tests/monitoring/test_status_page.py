@@ -1,34 +1,52 @@
 """The status page as a person sees it, in a real browser."""
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
-from pathlib import Path
+from datetime import UTC, datetime
 
 import pytest
 
-from tests.monitoring.browser import Tab, browser, chromium
+from replicator.core.status import GapStatus, LetterStatus
+from tests.monitoring.browser import Tab, browser, chromium, new_tab
 from tests.monitoring.conftest import Monitored, TurnedClock
-from tests.monitoring.facts import batch, status, table, worker
-
-pytestmark = [pytest.mark.long, pytest.mark.timeout(120)]
+from tests.monitoring.facts import batch, shard, status, table, worker
 
 HOSTILE = "<img src=x onerror=\"document.title='taken'\">';</script><b>\u202ex"
 HEALTHY = status(
     table("orders", lag_seconds=0.8),
     table("customers", shards={"active": 1, "waiting": 1, "done": 12}),
-    workers=(worker("replicator-7d9f-abcde"), worker("replicator-7d9f-fghij", leases=1)),
+    workers=(
+        replace(worker("replicator-7d9f-abcde"), holds={"orders": 1, "customers": 1}),
+        worker("replicator-7d9f-fghij", leases=1),
+    ),
+)
+THEN = datetime(2026, 1, 1, 11, 59, tzinfo=UTC)
+OLDER = "arn:aws:dynamodb:eu-west-1:1:table/orders/stream/2025-12-01T00:00:00.000"
+FAMILY = (
+    shard("shardId-1-old", stream_arn=OLDER, state="done", owner=None, lag_seconds=None),
+    shard("shardId-2-root", state="done", owner=None, lag_seconds=None),
+    shard("shardId-3-left", parent_id="shardId-2-root", owner="replicator-7d9f-abcde"),
+    shard("shardId-4-right", parent_id="shardId-2-root", lag_seconds=80.0),
+    shard("shardId-5-child", parent_id="shardId-4-right", state="waiting", lag_seconds=80.0),
+    shard("shardId-6-alone", state="unowned", owner=None, lag_seconds=7200.0),
 )
 
 
-@pytest.fixture
-async def tab(monitored: Monitored, tmp_path: Path) -> AsyncIterator[Tab]:
+@pytest.fixture(scope="session")
+def chrome(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     program = chromium()
     if program is None:
         assert os.environ.get("CI") != "true", "chromium is required in CI"
         pytest.skip("chromium is not installed")
+    with browser(program, tmp_path_factory.mktemp("chromium") / "profile") as port:
+        yield port
+
+
+@pytest.fixture
+async def tab(monitored: Monitored, chrome: int) -> AsyncIterator[Tab]:
     monitored.everything_ready()
-    async with browser(program, tmp_path / "profile") as tab:
+    async with new_tab(chrome) as tab:
         await tab.look(width=1280)
         await tab.open(monitored.url)
         yield tab
@@ -52,7 +70,9 @@ async def test_all_is_well_at_a_glance(monitored: Monitored, tab: Tab):
     assert "0.8 s" in rows
     assert "1 active, 1 waiting, 12 done" in rows
     assert "23 h 53 min" in rows
-    assert "2 leases, seen 1 s ago" in await text(tab, "#workers")
+    workers = await text(tab, "#workers")
+    assert "2 leases, seen 1 s ago" in workers
+    assert "orders 1, customers 1" in workers
     assert await tab.evaluate("document.title") == "payments-prod"
     assert await tab.evaluate("document.getElementById('attention-part').hidden")
     assert tab.complaints == []
@@ -94,6 +114,77 @@ async def test_what_is_wrong_comes_first_with_its_remedy(monitored: Monitored, t
     assert await tab.evaluate("document.title") == "(3) payments-prod"
 
 
+async def test_a_gap_and_the_newest_dead_letter_say_what_and_how_to_mend_it(
+    monitored: Monitored, tab: Tab
+):
+    remedy = "replicator gaps accept --table carts"
+    trimmed = GapStatus(4, "certain", "shardId-9", "it was trimmed", THEN, remedy)
+    renewed = GapStatus(5, "possible", None, "a new stream", THEN, remedy)
+    letter = LetterStatus(17, "public.orders", "attribute 'n', column 'n': no number", THEN)
+
+    monitored.publish(
+        status(
+            table("carts", state="gap", gaps=(trimmed, renewed)),
+            table("orders", dead_letters={"public.orders": 2}, newest_dead_letter=letter),
+        )
+    )
+    await tab.until(says("h1", "1 of 2 tables is stopped."))
+
+    attention = await text(tab, "#attention")
+    assert "Records are lost, in shard shardId-9" in attention
+    assert "Records may be lost, in the whole stream" in attention
+    assert "2 dead letters are open. The newest, of public.orders" in attention
+    assert "attribute 'n', column 'n': no number." in attention
+    assert await tab.evaluate(
+        "[...document.querySelectorAll('.command')].map(c => c.textContent)"
+    ) == [remedy, "replicator dead-letters list", "replicator dead-letters show 17"]
+
+
+async def test_the_shards_of_a_table_are_drawn_as_a_tree_that_lives(monitored: Monitored, tab: Tab):
+    monitored.publish(status(table("orders", lineage=FAMILY)))
+    await tab.until("document.querySelector('#shards summary')")
+
+    await tab.evaluate("document.querySelector('#shards summary').click()")
+    await tab.until("document.querySelectorAll('.tree').length === 2")
+
+    lines = await tab.evaluate("[...document.querySelectorAll('.tree li')].map(l => l.innerText)")
+    assert [line.split() for line in lines] == [
+        ["left", "active", "replicator-7d9f-abcde,", "at", "the", "head"],
+        ["right", "active", "w,", "1", "min", "20", "s", "behind"],
+        ["child", "waits", "for", "right", "1", "min", "20", "s", "behind"],
+        ["alone", "no", "owner", "2", "h", "behind"],
+        ["old", "done"],
+    ]
+    generations = await tab.evaluate(
+        "[...document.querySelectorAll('.generation')].map(g => g.textContent)"
+    )
+    assert generations == [
+        "Stream of 2026-01-01T00:00:00.000",
+        "Older stream of 2025-12-01T00:00:00.000",
+    ]
+    drawn = "document.querySelectorAll('.tree path').length"
+    assert await tab.evaluate(drawn) == 3
+    assert await tab.evaluate("document.querySelectorAll('.tree circle').length") == 6
+
+    monitored.publish(status(table("orders", lineage=FAMILY[:4])))
+    await tab.until(f"{drawn} === 2")
+    assert tab.complaints == []
+
+
+async def test_thousands_of_shards_and_a_circle_of_parents_are_drawn_up_to_a_bound(
+    monitored: Monitored, tab: Tab
+):
+    many = [shard(f"shardId-{n:05d}", state="waiting") for n in range(5000)]
+    circle = [shard("shardId-a", parent_id="shardId-b"), shard("shardId-b", parent_id="shardId-a")]
+    monitored.publish(status(table("orders", lineage=(*many, *circle))))
+    await tab.until("document.querySelector('#shards summary')")
+
+    await tab.evaluate("document.querySelector('#shards summary').click()")
+
+    await tab.until(says("#shards", "and 4,800 more shards"), seconds=30)
+    assert await tab.evaluate("document.querySelectorAll('.tree li').length") == 200
+
+
 async def test_it_changes_by_itself(monitored: Monitored, tab: Tab):
     monitored.publish(HEALTHY)
     await tab.until(says("h1", "up to date"))
@@ -121,12 +212,21 @@ async def test_a_server_cut_off_from_its_target_says_so(
 
 
 async def test_hostile_names_are_only_text(monitored: Monitored, tab: Tab):
+    gap = GapStatus(1, "certain", HOSTILE, HOSTILE, THEN, f"replicator {HOSTILE}")
     hostile = table(
-        HOSTILE, state="halted", reason=HOSTILE, remedy=f"replicator {HOSTILE}", drift={HOSTILE: 1}
+        HOSTILE,
+        state="halted",
+        reason=HOSTILE,
+        remedy=f"replicator {HOSTILE}",
+        drift={HOSTILE: 1},
+        gaps=(gap,),
+        newest_dead_letter=LetterStatus(1, HOSTILE, HOSTILE, THEN),
+        dead_letters={HOSTILE: 1},
+        lineage=(shard(HOSTILE, owner=HOSTILE), shard("__proto__", parent_id=HOSTILE)),
     )
-    monitored.publish(
-        replace(status(hostile, table("__proto__"), table("constructor")), deployment=HOSTILE)
-    )
+    named = replace(worker(HOSTILE), holds={HOSTILE: 1})
+    known = status(hostile, table("__proto__"), table("constructor"), workers=(named,))
+    monitored.publish(replace(known, deployment=HOSTILE))
 
     await tab.until("document.querySelectorAll('#tables tr').length === 3")
 
@@ -135,8 +235,10 @@ async def test_hostile_names_are_only_text(monitored: Monitored, tab: Tab):
     )
     shown = HOSTILE.replace("\u202e", "\\u{202e}")
     assert names == [shown, "__proto__", "constructor"]
+    await tab.evaluate("document.querySelectorAll('#shards summary').forEach(s => s.click())")
+    await tab.until("document.querySelectorAll('.tree circle').length === 2")
     assert await tab.evaluate("document.images.length") == 0
-    assert await tab.evaluate("document.title") == f"(1) {HOSTILE}"
+    assert str(await tab.evaluate("document.title")).endswith(HOSTILE)
     assert tab.complaints == []
 
 
@@ -171,10 +273,14 @@ async def test_the_last_hour_is_drawn_and_told(monitored: Monitored, tab: Tab, c
 @pytest.mark.parametrize("width", [320, 390, 768, 1280])
 async def test_it_fits_every_width(monitored: Monitored, tab: Tab, width: int):
     long = "a-table-with-a-name-that-is-as-long-as-dynamodb-allows-" * 4
-    monitored.publish(status(table(long, state="gap", reason="x" * 300), *HEALTHY.tables))
+    family = tuple(replace(one, owner=long) for one in FAMILY)
+    gap = table(long, state="gap", reason="x" * 300, lineage=family)
+    monitored.publish(status(gap, *HEALTHY.tables))
     await tab.look(width=width, height=800)
 
     await tab.until(says("h1", "1 of 3 tables is stopped."))
+    await tab.evaluate("document.querySelector('#shards summary').click()")
+    await tab.until("document.querySelector('.tree')")
 
     assert await tab.evaluate("document.documentElement.scrollWidth") <= width
 
@@ -183,7 +289,7 @@ async def test_it_fits_every_width(monitored: Monitored, tab: Tab, width: int):
 async def test_every_text_has_enough_contrast(monitored: Monitored, tab: Tab, dark: bool):
     monitored.publish(
         status(
-            table("a", state="gap"),
+            table("a", state="gap", lineage=FAMILY),
             table("b", state="paused", lag_seconds=500.0),
             table("c", lag_seconds=500.0, dead_letters={"t": 1}),
             *HEALTHY.tables,
@@ -192,6 +298,8 @@ async def test_every_text_has_enough_contrast(monitored: Monitored, tab: Tab, da
     )
     await tab.look(width=1280, dark=dark)
     await tab.until(says("h1", "stopped"))
+    await tab.evaluate("document.querySelector('#shards summary').click()")
+    await tab.until("document.querySelector('.tree')")
 
     assert await tab.evaluate(_FAINT_TEXTS) == []
 
