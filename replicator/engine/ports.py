@@ -72,7 +72,7 @@ class Claims(Protocol):
         ...
 
     async def looked(self, claim: Claim, *, at: datetime, head: bool) -> None:
-        """Note an answer without records."""
+        """Note an answer without records behind the claim's position."""
         ...
 
     async def finish(self, claim: Claim, *, position: int | None) -> None:
@@ -127,10 +127,8 @@ class Incidents(Protocol):
         """Stop a table until a person resumes it."""
         ...
 
-    async def add_gap(
-        self, source: str, stream_arn: str, shard_id: str | None, *, kind: GapKind, detail: str
-    ) -> int | None:
-        """Record a gap and stop its shard."""
+    async def add_gap(self, claim: Claim, *, kind: GapKind, detail: str) -> None:
+        """Record a gap of a shard and stop it until the gap is accepted; Fenced."""
         ...
 
     async def start_stream(
@@ -145,12 +143,12 @@ class Incidents(Protocol):
         """Accept that records are lost."""
         ...
 
-    async def close_gone_shard(self, stream_arn: str, shard_id: str) -> None:
-        """End a shard whose accepted gap leaves nothing to read."""
+    async def close_gone_shard(self, claim: Claim) -> None:
+        """End a shard whose accepted gap leaves nothing to read; Fenced."""
         ...
 
-    async def close_never_owed(self, stream_arn: str, shard_id: str) -> None:
-        """End a trimmed shard that only a child named."""
+    async def close_never_owed(self, claim: Claim) -> None:
+        """End a trimmed shard that only a child named; Fenced."""
         ...
 
     async def open_dead_letters(self, source: str) -> int:

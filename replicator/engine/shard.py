@@ -112,8 +112,6 @@ class ShardReplicator:
         self.progress = ShardProgress(claim.safe_at, at_head=False, polled_at=None)
         try:
             return await self._replicate(claim, stopping)
-        except (PositionTrimmed, ShardVanished) as error:
-            return await self._lost(claim, str(error))
         except Fenced:
             self._observe(FencedFact(task.table, task.shard_id))
             raise
@@ -159,9 +157,11 @@ class ShardReplicator:
 
     async def _apply_all(self, claim: Claim, answers: _Answers, stopping: asyncio.Event) -> Ending:
         while (answer := await answers.get()) is not None:
+            if isinstance(answer, PositionTrimmed | ShardVanished):
+                return await self._lost(claim, str(answer))
             if isinstance(answer, ReplicatorError):
                 raise answer
-            if not self._is_proved(claim, answer):
+            if claim.owed and not self._is_complete(claim, answer.requested_at):
                 detail = (
                     f"the last change that is known to be applied is of {claim.safe_at}: "
                     "older than what the stream keeps"
@@ -197,21 +197,15 @@ class ShardReplicator:
         """Whether a trimmed position loses nothing that we owe, for the time of a request."""
 
         def judge(requested_at: datetime) -> bool:
-            return claim.owed and (
-                claim.gap_accepted_at is not None
-                or is_proved_complete(
-                    requested_at=requested_at,
-                    safe_at=self.progress.safe_at,
-                    found_at=claim.found_at,
-                )
-            )
+            return claim.owed and self._is_complete(claim, requested_at)
 
         return judge
 
-    def _is_proved(self, claim: Claim, answer: Answer) -> bool:
-        return not claim.owed or is_proved_complete(
-            requested_at=answer.requested_at,
-            safe_at=claim.safe_at,
+    def _is_complete(self, claim: Claim, requested_at: datetime) -> bool:
+        """Whether an answer to a request of that time skips nothing that we owe."""
+        return is_proved_complete(
+            requested_at=requested_at,
+            safe_at=self.progress.safe_at,
             found_at=claim.found_at,
             accepted_at=claim.gap_accepted_at,
         )
@@ -257,18 +251,18 @@ class ShardReplicator:
         return Ending.DONE
 
     async def _lost(self, claim: Claim, detail: str) -> Ending:
-        """Nothing, or not all, of what we owe can be read."""
+        """Nothing, or not all, of what we owe can be read.
+
+        An acceptance covers what was lost until then, and a day later nothing any more.
+        """
         if not claim.owed:
-            await self._incidents.close_never_owed(claim.stream_arn, claim.shard_id)
+            await self._incidents.close_never_owed(claim)
             return Ending.DONE
-        if claim.gap_accepted_at is not None:
-            await self._incidents.close_gone_shard(claim.stream_arn, claim.shard_id)
+        if claim.gap_accepted_at is not None and self._is_complete(claim, self._clock.now()):
+            await self._incidents.close_gone_shard(claim)
             return Ending.DONE
         kind = kind_of_gap(position=claim.position, known=self._known)
-        found = await self._incidents.add_gap(
-            claim.source, claim.stream_arn, claim.shard_id, kind=kind, detail=detail
-        )
-        if found is not None:
-            remedy = f"replicator gaps accept --table {claim.source}"
-            self._observe(GapFound(claim.source, claim.shard_id, kind, detail, remedy))
+        await self._incidents.add_gap(claim, kind=kind, detail=detail)
+        remedy = f"replicator gaps accept --table {claim.source}"
+        self._observe(GapFound(claim.source, claim.shard_id, kind, detail, remedy))
         return Ending.GAP

@@ -62,7 +62,8 @@ _LOOKS_FOR_BLOCKERS = 20
 _SECONDS_BETWEEN_LOOKS = 0.1
 
 LOOKED = """
--- An answer without records: the source was read, and perhaps there is no more.
+-- An answer without records: the source was read, and perhaps there is no more. It says so behind
+-- our position: where the shard stands elsewhere, a failover has lost what we committed.
 update {schema}.shard
    set polled_at = greatest(polled_at, $5),
        head_at = case when $6 then greatest(head_at, $5) else head_at end,
@@ -70,6 +71,7 @@ update {schema}.shard
  where (deployment, stream_arn, shard_id) = ($1, $2, $3)
    and epoch = $4
    and state = 'active'
+   and last_sequence_number is not distinct from $7::text::numeric
 returning 1
 """
 
@@ -225,12 +227,15 @@ class Claims:
             return  # the claim itself says what is wrong with PostgreSQL
 
     async def looked(self, claim: Claim, *, at: datetime, head: bool) -> None:
-        """Note an answer without records, asked for at `at`; Fenced if the claim is over."""
-        await self._guarded(self._looked, claim, at, head)
+        """Note an answer without records behind the claim's position, asked for at `at`.
+
+        Fenced if the claim is over, or if the shard has another position than the claim.
+        """
+        await self._guarded(self._looked, claim, at, head, _text(claim.position))
 
     async def finish(self, claim: Claim, *, position: int | None) -> None:
         """The shard has ended and all of it is committed; Fenced if the claim is over."""
-        await self._guarded(self._finish, claim, None if position is None else str(position))
+        await self._guarded(self._finish, claim, _text(position))
 
     async def leave(self, claim: Claim) -> None:
         """Say that nobody works on the shard; no harm when the claim is over."""
@@ -251,8 +256,12 @@ class Claims:
                 *values,
             )
         if row is None:
-            message = f"shard {claim.shard_id} was claimed by another worker"
+            message = f"shard {claim.shard_id} was claimed by another worker, or has moved"
             raise Fenced(message)
+
+
+def _text(number: int | None) -> str | None:
+    return None if number is None else str(number)
 
 
 def _integer(text: str | None) -> int | None:

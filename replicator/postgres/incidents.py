@@ -3,9 +3,9 @@
 from datetime import datetime
 
 from replicator.core.observations import GapKind
-from replicator.core.shards import GapFacts
-from replicator.errors import ConfigurationError, PositionLost
-from replicator.postgres.database import Database
+from replicator.core.shards import Claim, GapFacts
+from replicator.errors import ConfigurationError, Fenced, PositionLost
+from replicator.postgres.database import Database, Session
 from replicator.postgres.positions import OPEN_GAPS
 from replicator.postgres.quoting import quote_identifier
 
@@ -44,9 +44,13 @@ returning id
 """
 
 STOP_SHARD = """
+-- An earlier gap that was accepted says nothing about this one.
 update {schema}.shard
-   set state = 'gap', epoch = epoch + 1, owner = null
- where deployment = $1 and stream_arn = $2 and shard_id = $3 and state <> 'done'
+   set state = 'gap', gap_accepted_at = null, epoch = epoch + 1, owner = null
+ where (deployment, stream_arn, shard_id) = ($1, $2, $3)
+   and epoch = $4
+   and state = 'active'
+returning 1
 """
 
 ACCEPT_GAPS = """
@@ -114,15 +118,22 @@ update {schema}.shard as s
 
 CLOSE_GONE_SHARD = """
 update {schema}.shard
-   set state = 'gap', gap_accepted_at = coalesce(gap_accepted_at, now()), done_at = now(),
-       epoch = epoch + 1, owner = null
- where deployment = $1 and stream_arn = $2 and shard_id = $3 and state <> 'done'
+   set state = 'gap', done_at = now(), epoch = epoch + 1, owner = null
+ where (deployment, stream_arn, shard_id) = ($1, $2, $3)
+   and epoch = $4
+   and state = 'active'
+   and gap_accepted_at is not null
+returning 1
 """
 
 NEVER_OWED = """
 update {schema}.shard
    set state = 'done', done_at = now(), epoch = epoch + 1, owner = null
- where deployment = $1 and stream_arn = $2 and shard_id = $3 and last_sequence_number is null
+ where (deployment, stream_arn, shard_id) = ($1, $2, $3)
+   and epoch = $4
+   and state = 'active'
+   and last_sequence_number is null
+returning 1
 """
 
 ACTION = """
@@ -150,19 +161,19 @@ class Incidents:
             await connection.execute(self._sql(HALT), self._deployment, source, reason, remedy)
             await connection.execute(self._sql(RAISE_EPOCHS), self._deployment, source)
 
-    async def add_gap(
-        self, source: str, stream_arn: str, shard_id: str | None, *, kind: GapKind, detail: str
-    ) -> int | None:
-        """Record a gap and stop its shard; None when it was on record already."""
+    async def add_gap(self, claim: Claim, *, kind: GapKind, detail: str) -> None:
+        """Record a gap of a shard and stop it until the gap is accepted; Fenced."""
         async with self._database.transaction("recording a gap") as connection:
-            number = await connection.fetchval(
-                self._sql(ADD_GAP), self._deployment, source, stream_arn, shard_id, kind, detail
+            await self._end(connection, STOP_SHARD, claim)
+            await connection.execute(
+                self._sql(ADD_GAP),
+                self._deployment,
+                claim.source,
+                claim.stream_arn,
+                claim.shard_id,
+                kind,
+                detail,
             )
-            if shard_id is not None:
-                await connection.execute(
-                    self._sql(STOP_SHARD), self._deployment, stream_arn, shard_id
-                )
-        return number if number is None else int(number)
 
     async def start_stream(
         self, source: str, stream_arn: str, *, label_at: datetime, detail: str
@@ -213,17 +224,24 @@ class Incidents:
                 )
         return len(gaps)
 
-    async def close_gone_shard(self, stream_arn: str, shard_id: str) -> None:
-        """End a shard whose gap was accepted and of which nothing can be read any more."""
-        async with self._database.connection("ending a shard") as connection:
-            await connection.execute(
-                self._sql(CLOSE_GONE_SHARD), self._deployment, stream_arn, shard_id
-            )
+    async def close_gone_shard(self, claim: Claim) -> None:
+        """End a shard whose gap was accepted and of which nothing can be read any more; Fenced."""
+        async with self._database.transaction("ending a shard") as connection:
+            await self._end(connection, CLOSE_GONE_SHARD, claim)
 
-    async def close_never_owed(self, stream_arn: str, shard_id: str) -> None:
-        """End a shard that only a child named and that the source says is trimmed."""
-        async with self._database.connection("ending a shard") as connection:
-            await connection.execute(self._sql(NEVER_OWED), self._deployment, stream_arn, shard_id)
+    async def close_never_owed(self, claim: Claim) -> None:
+        """End a shard that only a child named and that the source says is trimmed; Fenced."""
+        async with self._database.transaction("ending a shard") as connection:
+            await self._end(connection, NEVER_OWED, claim)
+
+    async def _end(self, connection: Session, text: str, claim: Claim) -> None:
+        """Only who may write a shard says that nothing of it can be read."""
+        ended = await connection.fetchval(
+            self._sql(text), self._deployment, claim.stream_arn, claim.shard_id, claim.epoch
+        )
+        if ended is None:
+            message = f"shard {claim.shard_id} was claimed by another worker"
+            raise Fenced(message)
 
     async def open_dead_letters(self, source: str) -> int:
         """How many dead letters of a table are open."""

@@ -217,6 +217,14 @@ class FakePostgres:
         self.on_claim(claim)
         return claim
 
+    def held_at(self, claim: Claim, position: int | None) -> ShardRow:
+        """The shard's row; Fenced when the claim is over or the shard stands elsewhere."""
+        shard = self.held_by(claim)
+        if "position" in self.fence and shard.position != position:
+            message = f"shard {claim.shard_id} is not where we believe it"
+            raise Fenced(message)
+        return shard
+
     def held_by(self, claim: Claim) -> ShardRow:
         """The shard's row; Fenced when the claim is over."""
         shard = self.data.shards.get((claim.stream_arn, claim.shard_id))
@@ -237,10 +245,7 @@ class FakePostgres:
         self, plan: WritePlan, claim: Claim, advance: Advance, mapping: TableMapping
     ) -> dict[tuple[str, Operation], int]:
         """The one statement: all of it or, with an exception, nothing."""
-        shard = self.held_by(claim)
-        if "position" in self.fence and shard.position != advance.expected:
-            message = f"shard {claim.shard_id} is not where we believe it"
-            raise Fenced(message)
+        shard = self.held_at(claim, advance.expected)
         self._refuse(plan)
         if claim.open_letters:
             keys = {item_key_json(key, mapping.source_key) for key in plan.item_keys}

@@ -9,7 +9,6 @@ from replicator.core.mapping_spec import InitialLoad
 from replicator.core.observations import GapKind, Operation
 from replicator.core.plan import Refused, WritePlan
 from replicator.core.shards import Advance, Claim, GapFacts, ListedShard, ShardFacts, TableFacts
-from replicator.errors import Fenced
 from tests.support.fake_postgres import FakePostgres, GapRow, ShardName, ShardRow, latest
 from tests.support.faults import Send
 
@@ -53,7 +52,7 @@ class FakeClaims:
 
     async def looked(self, claim: Claim, *, at: datetime, head: bool) -> None:
         def work() -> None:
-            shard = self._server.held_by(claim)
+            shard = self._server.held_at(claim, claim.position)
             shard.polled_at = latest(shard.polled_at, at)
             if head:
                 shard.head_at = latest(shard.head_at, at)
@@ -63,10 +62,7 @@ class FakeClaims:
 
     async def finish(self, claim: Claim, *, position: int | None) -> None:
         def work() -> None:
-            shard = self._server.held_by(claim)
-            if shard.position != position:
-                message = f"shard {claim.shard_id} is not where we believe it"
-                raise Fenced(message)
+            shard = self._server.held_at(claim, position)
             shard.state, shard.owner = "done", None
             shard.done_at = self._server.clock.now()
 
@@ -149,8 +145,8 @@ class FakePositions:
         def work() -> None:
             shard = self._server.data.shards.get((stream_arn, shard_id))
             if shard is not None and shard.finished:
-                del self._server.data.shards[stream_arn, shard_id]
                 self._server.on_forget(shard)
+                del self._server.data.shards[stream_arn, shard_id]
 
         await self._send("forget_shard", work)
 
@@ -193,27 +189,18 @@ class FakeIncidents:
 
         await self._send("set_paused", work)
 
-    async def add_gap(
-        self, source: str, stream_arn: str, shard_id: str | None, *, kind: GapKind, detail: str
-    ) -> int | None:
-        def work() -> int | None:
-            data = self._server.data
-            shard = data.shards.get((stream_arn, shard_id)) if shard_id is not None else None
-            if shard is not None and shard.state != "done":
-                shard.state, shard.owner = "gap", None
-                shard.epoch += 1
-            open_names = {
-                (gap.facts.stream_arn, gap.facts.shard_id) for gap in self._server.open_gaps(source)
-            }
-            if (stream_arn, shard_id) in open_names:
-                return None
-            number = len(data.gaps) + 1
-            now = self._server.clock.now()
-            facts = GapFacts(number, source, stream_arn, shard_id, kind, detail, now)
-            data.gaps.append(GapRow(facts))
-            return number
+    async def add_gap(self, claim: Claim, *, kind: GapKind, detail: str) -> None:
+        def work() -> None:
+            shard = self._server.held_by(claim)
+            shard.state, shard.owner, shard.gap_accepted_at = "gap", None, None
+            shard.epoch += 1
+            gaps, now = self._server.data.gaps, self._server.clock.now()
+            facts = GapFacts(
+                len(gaps) + 1, claim.source, claim.stream_arn, claim.shard_id, kind, detail, now
+            )
+            gaps.append(GapRow(facts))
 
-        return await self._send("add_gap", work)
+        await self._send("add_gap", work)
 
     async def start_stream(
         self, source: str, stream_arn: str, *, label_at: datetime, detail: str
@@ -282,25 +269,21 @@ class FakeIncidents:
                 shard.gap_accepted_at = shard.gap_accepted_at or now
                 shard.done_at = shard.done_at or now
 
-    async def close_gone_shard(self, stream_arn: str, shard_id: str) -> None:
+    async def close_gone_shard(self, claim: Claim) -> None:
         def work() -> None:
-            shard = self._server.data.shards.get((stream_arn, shard_id))
-            if shard is not None and shard.state != "done":
-                now = self._server.clock.now()
-                shard.state, shard.owner = "gap", None
-                shard.gap_accepted_at = shard.gap_accepted_at or now
-                shard.done_at = now
-                shard.epoch += 1
+            shard = self._server.held_by(claim)
+            shard.state, shard.owner = "gap", None
+            shard.done_at = self._server.clock.now()
+            shard.epoch += 1
 
         await self._send("close_gone_shard", work)
 
-    async def close_never_owed(self, stream_arn: str, shard_id: str) -> None:
+    async def close_never_owed(self, claim: Claim) -> None:
         def work() -> None:
-            shard = self._server.data.shards.get((stream_arn, shard_id))
-            if shard is not None and shard.position is None:
-                shard.state, shard.owner = "done", None
-                shard.done_at = self._server.clock.now()
-                shard.epoch += 1
+            shard = self._server.held_at(claim, None)
+            shard.state, shard.owner = "done", None
+            shard.done_at = self._server.clock.now()
+            shard.epoch += 1
 
         await self._send("close_never_owed", work)
 

@@ -1,0 +1,105 @@
+"""Schedules that once ended wrong, or that a simpler engine gets wrong, told one by one."""
+
+from collections.abc import Callable, Iterator
+from random import Random
+
+import pytest
+
+from tests.engine.simulation import Call, Simulation
+from tests.support.virtual_time import VirtualLoop
+
+HOUR = 3600.0
+
+
+@pytest.fixture
+def sim() -> Iterator[Simulation]:
+    simulation = Simulation(VirtualLoop(), page_records_max=1)
+    yield simulation
+    simulation.end()
+
+
+def until(sim: Simulation, condition: Callable[[], bool], *, without: str = "") -> None:
+    """Let calls through, in order, until the condition holds; those of one worker wait."""
+    for _ in range(2_000):
+        if condition():
+            return
+        ready = [call for call in sim.parked if call.worker != without]
+        if ready:
+            sim.deliver(ready[0])
+        else:
+            sim.pass_time()
+    raise AssertionError("it does not come to this")
+
+
+def waiting(sim: Simulation, name: str, worker: str) -> Call | None:
+    return next((c for c in sim.parked if (c.name, c.worker) == (name, worker)), None)
+
+
+def settled(sim: Simulation) -> None:
+    sim.settle(Random(0))
+    assert sim.invariants.violations == []
+    sim.invariants.check()
+    assert sim.invariants.violations == []
+
+
+def gaps(sim: Simulation) -> list[str | None]:
+    return [gap.facts.shard_id for gap in sim.postgres.data.gaps]
+
+
+def test_what_a_failover_lost_of_a_shard_at_rest_is_read_again(sim: Simulation):
+    """Nothing is ever written to the shard again: only its looks can see that it was set back."""
+    sim.start()
+    settled(sim)
+    sim.standby = sim.postgres.copy()
+    sim.write("a", 1)
+    settled(sim)
+
+    sim.fail_over()
+
+    settled(sim)
+    assert sim.ledger.differences(sim.postgres.data) == []
+
+
+def test_a_gap_that_was_accepted_long_ago_does_not_cover_another_one(sim: Simulation):
+    """A shard that can still be read is never closed for what was accepted once."""
+    sim.start()
+    [worker] = sim.processes
+    until(sim, lambda: waiting(sim, "read", worker) is not None)
+    sim.jump(25 * HOUR)
+    until(sim, lambda: len(gaps(sim)) == 1)
+    sim.accept_gaps()
+    sim.jump(25 * HOUR)
+    sim.write("a", 1)
+    sim.write("b", 1)
+
+    settled(sim)
+
+    assert len(gaps(sim)) > 1
+    assert {row.state for row in sim.postgres.data.shards.values()} == {"active"}
+
+
+def test_a_worker_that_slept_cannot_declare_a_gap_in_what_another_reads(sim: Simulation):
+    sim.start()
+    [sleeper] = sim.processes
+    settled(sim)
+    until(sim, lambda: waiting(sim, "looked", sleeper) is not None)
+    until(sim, lambda: waiting(sim, "looked", sleeper) is None)
+    until(sim, lambda: waiting(sim, "read", sleeper) is not None)
+    sim.processes[sleeper].frozen = True
+    sim.start()
+    for _ in range(26):
+        sim.jump(HOUR)
+        until(sim, lambda: shards_are_at_head_since(sim, HOUR), without=sleeper)
+    assert gaps(sim) == []
+
+    sim.processes[sleeper].frozen = False
+    sim.go(200, Random(0))
+    settled(sim)
+
+    assert gaps(sim) == []
+
+
+def shards_are_at_head_since(sim: Simulation, seconds: float) -> bool:
+    now = sim.clock.now()
+    rows = sim.postgres.data.shards.values()
+    return all(r.head_at is not None and (now - r.head_at).total_seconds() < seconds for r in rows)
