@@ -16,23 +16,23 @@ NOT_OWED = timedelta(hours=1)
 
 def is_proved_complete(
     *,
-    requested_at: datetime,
+    answered_at: datetime,
     safe_at: datetime | None,
     found_at: datetime,
     accepted_at: datetime | None = None,
 ) -> bool:
-    """True when an answer to a request made at that time cannot have skipped a record we owe.
+    """True when an answer that was there at that time cannot have skipped a record we owe.
 
     Every unread record is younger than `safe_at`, or its loss was accepted, or it was about to be
     trimmed when the shard was found; so none can have been trimmed while less than the retention
-    has passed. Judge after the answer and before the apply, with the time of the request: a pause
-    in between must not count as proof.
+    has passed. The time of the request would prove too much: whoever sleeps for a day between
+    looking at the clock and sending gets an answer of a day later.
     """
     base = found_at - RETENTION + NOT_OWED
     for instant in (safe_at, accepted_at):
         if instant is not None and instant > base:
             base = instant
-    return requested_at - base < RETENTION - MARGIN
+    return answered_at - base < RETENTION - MARGIN
 
 
 def kind_of_gap(*, position: int | None, known: int | None) -> GapKind:

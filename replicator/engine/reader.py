@@ -36,11 +36,16 @@ def _nobody_watches() -> None:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One page. `requested_at`: the clock before the request. `repeated`: records read before."""
+    """One page. `repeated`: records read before.
+
+    `requested_at`: the clock before the request; everything created until then was to be had.
+    `answered_at`: the clock when the answer was there; nothing was trimmed later than that.
+    """
 
     records: list[StreamRecord]
     ended: bool
     requested_at: datetime
+    answered_at: datetime
     head_at: datetime | None
     """Everything created before is read: the first of five empty answers in a row."""
     repeated: Sequence[StreamRecord] = ()
@@ -50,7 +55,7 @@ class ShardReader:
     """A position in one shard that moves forward with every page.
 
     `after` is the last sequence number that is applied; None reads from the oldest record.
-    `may_read_around` decides, for the time of a request, whether a trimmed position may be passed
+    `may_read_around` decides, for the time of an answer, whether a trimmed position may be passed
     by reading from the oldest record. `attempting` hears of every request.
     """
 
@@ -102,7 +107,7 @@ class ShardReader:
             except SourceUnavailable:
                 self._pause_seconds = self._backoff.next_seconds()
             except PositionTrimmed as error:
-                self._read_from_oldest_or_raise(error, requested_at)
+                self._read_from_oldest_or_raise(error)
             else:
                 self._backoff.succeeded()
                 return answer
@@ -116,6 +121,7 @@ class ShardReader:
             )
             self._iterator_until = self._clock.monotonic() + ITERATOR_SECONDS_MAX
         page = await self._source.read(self._iterator)
+        answered_at = self._clock.now()
         self._iterator = page.next_iterator
         self._iterator_until = self._clock.monotonic() + ITERATOR_SECONDS_MAX
         position = self._position
@@ -128,13 +134,8 @@ class ShardReader:
             self._from_oldest = False
             self._trims = 0
         head_at = self._note(page.records, requested_at)
-        return Answer(
-            fresh,
-            page.next_iterator is None,
-            requested_at,
-            head_at,
-            repeated,
-        )
+        ended = page.next_iterator is None
+        return Answer(fresh, ended, requested_at, answered_at, head_at, repeated)
 
     def _note(self, records: list[StreamRecord], requested_at: datetime) -> datetime | None:
         """Decide the pause before the next page, and whether this one was the head."""
@@ -152,10 +153,10 @@ class ShardReader:
         self._pause_seconds = min(longer, self._idle_seconds_max)
         return self._empties[0] if len(self._empties) == EMPTY_PAGES_TO_HEAD else None
 
-    def _read_from_oldest_or_raise(self, error: PositionTrimmed, requested_at: datetime) -> None:
+    def _read_from_oldest_or_raise(self, error: PositionTrimmed) -> None:
         """Go on at the oldest record where that is proved to lose nothing, or was accepted."""
         self._trims += 1
-        if self._trims > SPURIOUS_TRIMS_MAX or not self._may_read_around(requested_at):
+        if self._trims > SPURIOUS_TRIMS_MAX or not self._may_read_around(self._clock.now()):
             raise error
         self._from_oldest = True
         self._iterator = None

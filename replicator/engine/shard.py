@@ -161,7 +161,7 @@ class ShardReplicator:
                 return await self._lost(claim, str(answer))
             if isinstance(answer, ReplicatorError):
                 raise answer
-            if claim.owed and not self._is_complete(claim, answer.requested_at):
+            if claim.owed and not self._is_complete(claim, answer.answered_at):
                 detail = (
                     f"the last change that is known to be applied is of {claim.safe_at}: "
                     "older than what the stream keeps"
@@ -194,17 +194,17 @@ class ShardReplicator:
         return claim
 
     def _may_read_around(self, claim: Claim) -> Callable[[datetime], bool]:
-        """Whether a trimmed position loses nothing that we owe, for the time of a request."""
+        """Whether a trimmed position loses nothing that we owe, for the time of an answer."""
 
-        def judge(requested_at: datetime) -> bool:
-            return claim.owed and self._is_complete(claim, requested_at)
+        def judge(answered_at: datetime) -> bool:
+            return claim.owed and self._is_complete(claim, answered_at)
 
         return judge
 
-    def _is_complete(self, claim: Claim, requested_at: datetime) -> bool:
-        """Whether an answer to a request of that time skips nothing that we owe."""
+    def _is_complete(self, claim: Claim, answered_at: datetime) -> bool:
+        """Whether an answer of that time skips nothing that we owe."""
         return is_proved_complete(
-            requested_at=requested_at,
+            answered_at=answered_at,
             safe_at=self.progress.safe_at,
             found_at=claim.found_at,
             accepted_at=claim.gap_accepted_at,

@@ -23,37 +23,25 @@ HOUR = timedelta(hours=1)
 def test_unread_records_are_younger_than_the_last_applied_one(behind, proved):
     found_at = NOON - timedelta(days=7)
 
-    assert proved == is_proved_complete(requested_at=NOON, safe_at=NOON - behind, found_at=found_at)
+    assert proved == is_proved_complete(answered_at=NOON, safe_at=NOON - behind, found_at=found_at)
 
 
 def test_a_shard_just_found_may_be_read_from_its_oldest_record():
-    assert is_proved_complete(requested_at=NOON, safe_at=None, found_at=NOON)
+    assert is_proved_complete(answered_at=NOON, safe_at=None, found_at=NOON)
 
 
 def test_the_oldest_hour_of_a_shard_just_found_is_not_owed():
     old = NOON - timedelta(hours=23, minutes=55)
 
-    assert is_proved_complete(requested_at=NOON, safe_at=old, found_at=NOON)
-    assert not is_proved_complete(requested_at=NOON + HOUR, safe_at=old, found_at=NOON)
+    assert is_proved_complete(answered_at=NOON, safe_at=old, found_at=NOON)
+    assert not is_proved_complete(answered_at=NOON + HOUR, safe_at=old, found_at=NOON)
 
 
 def test_an_accepted_gap_is_not_found_again():
     old = NOON - timedelta(days=3)
 
-    assert not is_proved_complete(requested_at=NOON, safe_at=old, found_at=old)
-    assert is_proved_complete(requested_at=NOON, safe_at=old, found_at=old, accepted_at=NOON)
-
-
-def test_a_pause_after_the_answer_is_not_counted_as_one_before():
-    requested_at = NOON
-
-    proved = is_proved_complete(
-        requested_at=requested_at,
-        safe_at=NOON - timedelta(hours=23, minutes=30),
-        found_at=NOON - timedelta(days=2),
-    )
-
-    assert proved
+    assert not is_proved_complete(answered_at=NOON, safe_at=old, found_at=old)
+    assert is_proved_complete(answered_at=NOON, safe_at=old, found_at=old, accepted_at=NOON)
 
 
 @pytest.mark.parametrize(

@@ -103,3 +103,21 @@ def shards_are_at_head_since(sim: Simulation, seconds: float) -> bool:
     now = sim.clock.now()
     rows = sim.postgres.data.shards.values()
     return all(r.head_at is not None and (now - r.head_at).total_seconds() < seconds for r in rows)
+
+
+def test_a_request_that_slept_for_a_day_is_judged_by_its_answer(sim: Simulation):
+    """What was written behind the head is trimmed when the request arrives, and is not skipped."""
+    sim.start()
+    [worker] = sim.processes
+    settled(sim)
+    sim.write("a", 1)
+    sim.jump(23 * HOUR)
+    sim.write("a", 2)
+    sim.jump(8 * HOUR)
+    for name in ("iterator", "read", "apply"):
+        while (call := waiting(sim, name, worker)) is not None:
+            sim.deliver(call)
+
+    settled(sim)
+
+    assert gaps(sim) != []

@@ -183,6 +183,18 @@ class Replica:
         found = await self.sql("select 1 from pg_locks where locktype = 'advisory' and not granted")
         return bool(found)
 
+    async def end_who_waits_inside(self) -> None:
+        """Its server goes with a killed worker, or would finish what it was told."""
+        await self.sql(
+            "select pg_terminate_backend(pid) from pg_locks"
+            " where locktype = 'advisory' and not granted"
+        )
+
+        async def gone() -> bool:
+            return not await self.someone_waits_inside()
+
+        await eventually(gone, what="nobody waits inside")
+
     async def age(self, hours: float) -> None:
         """Make all that the control schema remembers older, as if nobody had run for so long."""
         shift = f"- make_interval(secs => {hours * 3600})"

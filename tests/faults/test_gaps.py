@@ -131,6 +131,7 @@ async def test_unread_changes_that_were_seen_and_then_trimmed_are_a_certain_gap(
             worker = it.deployment.start()
             await worker.until(it.someone_waits_inside, what="the second batch waits inside")
             worker.kill()
+            await it.end_who_waits_inside()
         it.streams.advance(hours=DOWN_HOURS)
         await it.age(DOWN_HOURS)
         it.load.put("kept")
