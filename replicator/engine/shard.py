@@ -261,7 +261,7 @@ class ShardReplicator:
         if claim.gap_accepted_at is not None and self._is_complete(claim, self._clock.now()):
             await self._incidents.close_gone_shard(claim)
             return Ending.DONE
-        kind = kind_of_gap(position=claim.position, known=self._known)
+        kind = kind_of_gap(position=claim.position, known=claim.known)
         await self._incidents.add_gap(claim, kind=kind, detail=detail)
         remedy = f"replicator gaps accept --table {claim.source}"
         self._observe(GapFound(claim.source, claim.shard_id, kind, detail, remedy))

@@ -114,11 +114,15 @@ class Worker:
                 table.discovered = True
                 self._look_now.set()
             self._beat(f"discover {table.name}")
-            seconds = self._settings.discover_seconds
-            if awaits_children(table.shards, self._clock.now()):
-                seconds = min(seconds, CHILDREN_SECONDS)
-            await stopped_within(stopping, seconds)
+            await self._wait_for_next_discovery(table, stopping)
         return True
+
+    async def _wait_for_next_discovery(self, table: Table, stopping: asyncio.Event) -> None:
+        due = self._clock.monotonic() + self._settings.discover_seconds
+        while not await stopped_within(stopping, CHILDREN_SECONDS):
+            late = self._clock.monotonic() >= due
+            if late or awaits_children(table.shards, self._clock.now()):
+                return
 
     async def _refresh(self, tables: Sequence[Table]) -> None:
         facts = await self._positions.tables()
