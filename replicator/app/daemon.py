@@ -23,6 +23,7 @@ from replicator.clock import SourceClock, SystemClock
 from replicator.config.connections import source_connection, target_connection
 from replicator.config.settings import Settings
 from replicator.coordination.dynamodb import DynamoDBLeases
+from replicator.core.generations import label_time
 from replicator.core.mapping import TableMapping
 from replicator.core.observations import TableHalted, TaskFailed
 from replicator.engine.discovery import Discovery
@@ -40,7 +41,6 @@ from replicator.postgres.positions import Positions
 from replicator.postgres.sink import PostgresSink
 from replicator.sources.clients import SourceConnection
 from replicator.sources.describe import describe_table, require_fit_stream
-from replicator.sources.dynamodb_streams import label_time
 
 LAST_LOOK_SECONDS_MAX = 1.0
 CAUGHT_UP_LOOK_SECONDS = 0.2

@@ -1,7 +1,7 @@
 """One batch while it is planned: its items' keys, its images, and where each record ended."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import IntEnum
@@ -24,7 +24,7 @@ class Rank(IntEnum):
     DEAD = 3
 
 
-_OUTCOMES: Mapping[int, Outcome] = {
+OUTCOMES: Mapping[int, Outcome] = {
     Rank.FILTERED: "filtered",
     Rank.SUPERSEDED: "superseded",
     Rank.APPLIED: "applied",
@@ -50,7 +50,7 @@ class DeadLetter:
 class Ledger:
     """The records of one batch by their place in it; `keys` has those that are not skipped."""
 
-    __slots__ = ("_images", "_ranks", "_read_at", "keys", "letters", "records")
+    __slots__ = ("_images", "_read_at", "keys", "letters", "ranks", "records")
 
     def __init__(
         self,
@@ -67,7 +67,7 @@ class Ledger:
             if skip_before is None or record.created_at is None or record.created_at >= skip_before
         }
         self.letters: list[DeadLetter] = []
-        self._ranks = bytearray(len(records))
+        self.ranks = bytearray(len(records))
         self._images: dict[int, Image] = {}
         self._read_at = read_at
 
@@ -80,7 +80,7 @@ class Ledger:
 
     def rank(self, index: int, rank: Rank) -> None:
         """Note where a target left the record."""
-        self._ranks[index] = max(self._ranks[index], rank)
+        self.ranks[index] = max(self.ranks[index], rank)
 
     def set_aside(self, index: int, letter: DeadLetter, on_error: OnError) -> None:
         """Keep a dead letter; RowRefused where the target stops the table instead."""
@@ -101,11 +101,17 @@ class Ledger:
     def outcomes(self) -> Counter[RecordOutcome]:
         """Every record of the batch, counted once."""
         return Counter(
-            (record.event, _OUTCOMES[rank])
-            for record, rank in zip(self.records, self._ranks, strict=True)
+            (record.event, OUTCOMES[rank])
+            for record, rank in zip(self.records, self.ranks, strict=True)
         )
 
     def items(self) -> tuple[Image, ...]:
         """The key of every item of the batch."""
-        touched = {key: self.records[index].keys for index, key in self.keys.items()}
-        return tuple(touched.values())
+        return tuple([record.keys for record in self._newest()])
+
+    def newest_numbers(self) -> tuple[int, ...]:
+        """The sequence number of the newest change of each of these items."""
+        return tuple([record.sequence_number for record in self._newest()])
+
+    def _newest(self) -> Iterable[StreamRecord]:
+        return {key: self.records[index] for index, key in self.keys.items()}.values()

@@ -10,6 +10,9 @@ Outcome = Literal["applied", "superseded", "filtered", "dead_letter", "duplicate
 Operation = Literal["upsert", "delete", "append"]
 RecordOutcome = tuple[Event | Literal["snapshot"], Outcome]
 GapKind = Literal["possible", "certain"]
+GuardReason = Literal["duplicate", "older", "older_generation", "suspicious", "snapshot"]
+"""Why the row guard turned a change away: the row has this change already; a newer one; one of a
+newer stream; one that counts as newer and was created earlier; a stream was quicker than a scan."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +42,14 @@ class RecordsRepeated:
     table: str
     shard_id: str
     events: Mapping[Event, int]
+
+
+@dataclass(frozen=True, slots=True)
+class ChangesTurnedAway:
+    """The row guard found that rows have newer versions than changes of a batch, or the same."""
+
+    table: str
+    reasons: Mapping[GuardReason, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +167,7 @@ class TaskStuck:
 Observation = (
     BatchApplied
     | RecordsRepeated
+    | ChangesTurnedAway
     | RecordRejected
     | ShardClaimed
     | ShardEnded

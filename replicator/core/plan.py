@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from replicator.core.history import HistoryRow, plan_history
@@ -27,7 +28,9 @@ class TargetWrites:
 
     Rows and keys hold values in PostgreSQL's input syntax, in the order of the target's columns.
     A soft delete is the key followed by the time of deletion. `appends` are changes for its
-    history, all of them, in their order.
+    history, all of them, in their order. Beside the other lists stand the changes behind them, in
+    the same order: they are the versions of the rows. `kept` are the keys of items whose newest
+    change was rejected: their rows are still wanted.
     """
 
     target: TargetMapping
@@ -35,6 +38,11 @@ class TargetWrites:
     deletes: list[Row] = field(default_factory=list)
     soft_deletes: list[Row] = field(default_factory=list)
     appends: list[HistoryRow] = field(default_factory=list)
+    kept: list[Row] = field(default_factory=list)
+    upserted: list[StreamRecord] = field(default_factory=list)
+    deleted: list[StreamRecord] = field(default_factory=list)
+    softly_deleted: list[StreamRecord] = field(default_factory=list)
+    rejected: list[StreamRecord] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +58,10 @@ class WritePlan:
     """Attributes that nothing takes, by target."""
     unmatched: int = 0
     """Items that no target takes."""
+    item_numbers: tuple[int, ...] = ()
+    """The sequence number of the newest change of each item of `item_keys`."""
+    ranks: bytes = b""
+    """The Rank of each record of the batch, in order."""
 
     @property
     def writes_nothing(self) -> bool:
@@ -98,6 +110,8 @@ def plan_batch(
         ledger.outcomes(),
         unmapped,
         unmatched,
+        ledger.newest_numbers(),
+        bytes(ledger.ranks),
     )
 
 
@@ -121,7 +135,7 @@ class _TargetPlanner:
         self._refused = refused.get(target.name)
         self._writes = TargetWrites(target)
         self._settled: set[ItemKey] = set()
-        self._rejected: set[ItemKey] = set()
+        self._rejected: dict[ItemKey, StreamRecord] = {}
         self._softly: dict[ItemKey, StreamRecord] = {}
         self.unmapped: Counter[str] = Counter()
 
@@ -140,6 +154,9 @@ class _TargetPlanner:
             self._writes.soft_deletes.append(
                 (*self._target.key_of(record.keys), ledger.created_at(record))
             )
+            self._writes.softly_deleted.append(record)
+        for record in self._rejected.values():
+            self._keep(record)
         return self._writes
 
     def _change(self, index: int, key: ItemKey, record: StreamRecord) -> None:
@@ -166,6 +183,7 @@ class _TargetPlanner:
         if deleted is not None:
             row = (*row[:-1], self._ledger.created_at(deleted))
         self._writes.upserts.append(row)
+        self._writes.upserted.append(deleted or record)
         self.unmapped.update(self._target.unmapped(image))
         self._settle(index, key, Rank.APPLIED)
 
@@ -194,6 +212,7 @@ class _TargetPlanner:
             return
         self._softly.pop(key, None)
         self._writes.deletes.append(target_key)
+        self._writes.deleted.append(record)
         self._settle(index, key, rank)
 
     def _settle(self, index: int, key: ItemKey, rank: Rank) -> None:
@@ -205,4 +224,9 @@ class _TargetPlanner:
         record = self._ledger.records[index]
         letter = DeadLetter(self._target.name, record, reason, sqlstate, superseded)
         self._ledger.set_aside(index, letter, self._target.spec.on_error)
-        self._rejected.add(key)
+        self._rejected.setdefault(key, record)
+
+    def _keep(self, record: StreamRecord) -> None:
+        with suppress(Rejected):  # no row can have this key
+            self._writes.kept.append(self._target.key_of(record.keys))
+            self._writes.rejected.append(record)

@@ -70,6 +70,8 @@ class TableFacts:
     source: str
     stream_arn: str | None
     mode: Mode
+    snapshot_id: int | None
+    """The snapshot that is under way."""
     mapping_fingerprint: str
     initial_load: InitialLoad | None
     start_at: datetime | None
@@ -103,6 +105,8 @@ class Claim:
     mode: Mode
     skip_before: datetime | None
     """`initial_load: none`: older records are skipped."""
+    snapshot_id: int | None
+    """The snapshot that runs beside this claim: what is written is marked as seen by it."""
     open_letters: bool
     """Some dead letter of the table is open: batches must look for letters to supersede."""
 

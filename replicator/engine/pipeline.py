@@ -7,8 +7,14 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from replicator.clock import Clock
+from replicator.core.guard import Applied, outcomes_after_guard, reasons
 from replicator.core.mapping import TableMapping
-from replicator.core.observations import BatchApplied, Observe, Operation, RecordRejected
+from replicator.core.observations import (
+    BatchApplied,
+    ChangesTurnedAway,
+    Observe,
+    RecordRejected,
+)
 from replicator.core.plan import WritePlan, plan_batch
 from replicator.core.records import StreamRecord
 from replicator.core.shards import Advance, Claim
@@ -113,12 +119,12 @@ class Pipeline:
             polled_at=batch.requested_at,
         )
         started = self._clock.monotonic()
-        rows = await self._apply_patiently(plan, batch, claim, advance, stopping)
+        applied = await self._apply_patiently(plan, batch, claim, advance, stopping)
         self._report(
             plan,
             batch,
             claim,
-            rows=rows,
+            applied=applied,
             apply_seconds=self._clock.monotonic() - started,
             created_at=created_at,
         )
@@ -133,7 +139,7 @@ class Pipeline:
 
     async def _apply_patiently(
         self, plan: WritePlan, batch: Batch, claim: Claim, advance: Advance, stopping: asyncio.Event
-    ) -> dict[tuple[str, Operation], int]:
+    ) -> Applied:
         backoff = Backoff(base=0.05, cap=5.0)
         while True:
             batch.attempting()
@@ -151,7 +157,7 @@ class Pipeline:
         batch: Batch,
         claim: Claim,
         *,
-        rows: dict[tuple[str, Operation], int],
+        applied: Applied,
         apply_seconds: float,
         created_at: float | None,
     ) -> None:
@@ -163,8 +169,8 @@ class Pipeline:
             BatchApplied(
                 table=self._table,
                 shard_id=claim.shard_id,
-                records=plan.outcomes,
-                rows=rows,
+                records=outcomes_after_guard(batch.records, plan, applied.rejections),
+                rows=applied.rows,
                 unmapped={target: sum(counts.values()) for target, counts in plan.unmapped.items()},
                 apply_seconds=apply_seconds,
                 replication_seconds=tuple(
@@ -174,6 +180,8 @@ class Pipeline:
                 unmatched=plan.unmatched,
             )
         )
+        if applied.rejections:
+            self._observe(ChangesTurnedAway(self._table, reasons(applied.rejections)))
         self.rejected += len(plan.dead_letters)
         for letter in plan.dead_letters:
             self._observe(

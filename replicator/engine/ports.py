@@ -5,12 +5,13 @@ from datetime import datetime
 from typing import Protocol
 
 from replicator.core.diff import Expectation, FoundRow
+from replicator.core.guard import Applied
 from replicator.core.items import FoundItems, ScanPage, Segment
 from replicator.core.key_sketch import KeyBuckets, KeyPage
 from replicator.core.leases import Lease
 from replicator.core.mapping import Row, TargetMapping
 from replicator.core.mapping_spec import InitialLoad
-from replicator.core.observations import GapKind, Operation
+from replicator.core.observations import GapKind
 from replicator.core.plan import Refused, WritePlan
 from replicator.core.records import Image, Page
 from replicator.core.shards import Advance, Claim, ListedShard, ShardFacts, TableFacts
@@ -51,9 +52,7 @@ class Items(Protocol):
 class Sink(Protocol):
     """Applies plans of one table."""
 
-    async def apply(
-        self, plan: WritePlan, *, claim: Claim, advance: Advance
-    ) -> dict[tuple[str, Operation], int]:
+    async def apply(self, plan: WritePlan, *, claim: Claim, advance: Advance) -> Applied:
         """Commit a plan and the new position, or nothing."""
         ...
 

@@ -98,7 +98,11 @@ FAMILIES: tuple[Family, ...] = (
         "replicator_guard_rejections_total",
         "counter",
         ("table", "reason"),
-        "Changes that the row guard found older than the row.",
+        "Changes that the row guard turned away, once for each target. `duplicate`: the row has "
+        "this change; `older`: it has a newer one; `older_generation`: one of a newer stream; "
+        "`snapshot`: a stream was quicker than a scan; `suspicious`: the row has a change that "
+        "counts as newer, but was created more than a minute earlier.",
+        values=(("reason", "duplicate, older, older_generation, snapshot, suspicious"),),
     ),
     Family(
         "replicator_unmapped_attributes_total",

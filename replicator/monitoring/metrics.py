@@ -16,6 +16,7 @@ from prometheus_client.registry import Collector
 from replicator import __version__
 from replicator.core.observations import (
     BatchApplied,
+    ChangesTurnedAway,
     Fenced,
     GapFound,
     GapKind,
@@ -74,7 +75,7 @@ class Metrics(Collector):
         self.registry.register(self)
         ProcessCollector(registry=self.registry)
 
-    def observe(self, observation: Observation) -> None:  # noqa: C901 (one arm for each fact)
+    def observe(self, observation: Observation) -> None:  # noqa: C901, PLR0912 (one arm for each fact)
         """Count one fact. One call per batch, and no loop over its records."""
         match observation:
             case BatchApplied():
@@ -86,6 +87,9 @@ class Metrics(Collector):
                 self._count("replicator_fenced_total")
             case LeaseLost():
                 self._count("replicator_leases_lost_total")
+            case ChangesTurnedAway(table=table, reasons=reasons):
+                for reason, count in reasons.items():
+                    self._count("replicator_guard_rejections_total", table, reason, by=count)
             case GapFound(table=table, kind=kind):
                 self._count("replicator_gaps_total", table, kind)
             case SourceAnswered(operation=operation, outcome=outcome):

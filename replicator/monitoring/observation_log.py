@@ -10,6 +10,7 @@ import structlog
 from replicator.clock import Clock
 from replicator.core.observations import (
     BatchApplied,
+    ChangesTurnedAway,
     Fenced,
     GapFound,
     LeaseLost,
@@ -154,6 +155,8 @@ def line_of(observation: Observation) -> Line | None:  # noqa: C901, PLR0912 (on
             return Line(
                 "debug", "records delivered again", _of(repeated, count=sum(events.values()))
             )
+        case ChangesTurnedAway() as away:
+            return _turned_away(away)
         case RecordRejected() as rejected:
             return _rejection(rejected)
         case ShardClaimed(epoch=epoch, position=position, rewound=rewound) as claim:
@@ -199,6 +202,17 @@ def _rejection(rejected: RecordRejected) -> Line:
     fields = _of(rejected, target=rejected.target, sequence_number=number, reason=rejected.reason)
     same = ("rejected", rejected.table, rejected.target, rejected.reason)
     return Line("warning", "record rejected, kept as a dead letter", fields, repeats=same)
+
+
+def _turned_away(away: ChangesTurnedAway) -> Line:
+    """Older and repeated changes are what the guard is for; a newer one turned away is not."""
+    fields: dict[str, object] = {"table": away.table}
+    fields.update(away.reasons.items())
+    if not away.reasons.get("suspicious"):
+        return Line("debug", "changes turned away by the row guard", fields)
+    text = "the row guard turned away changes that look newer than what their rows hold"
+    fields["remedy"] = "see docs/runbook.md#suspicious-guard-rejections"
+    return Line("error", text, fields, repeats=("suspicious", away.table))
 
 
 def _stuck(stuck: TaskStuck) -> Line:

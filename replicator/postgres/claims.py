@@ -10,7 +10,7 @@ from replicator.postgres.quoting import quote_identifier
 
 LOCK_TABLE_STATE = """
 -- A changed mapping or mode waits for this lock and then raises the epoch, or is seen here.
-select mode, mapping_fingerprint, initial_load, start_at, paused, halted,
+select mode, snapshot_id, mapping_fingerprint, initial_load, start_at, paused, halted,
        exists (select from {schema}.gap g
                 where (g.deployment, g.source) = ($1, $2) and g.state = 'open') as gapped,
        exists (select from {schema}.dead_letter l
@@ -148,6 +148,9 @@ class Claims:
         if table["paused"] or table["halted"] or table["gapped"]:
             message = f"table {source!r} is stopped"
             raise NotClaimable(message)
+        if table["mode"] == "lambda":
+            message = f"table {source!r} is written by AWS Lambda"
+            raise NotClaimable(message, remedy="see docs/operations/lambda.md for moving it")
         if table["mapping_fingerprint"] != fingerprint:
             message = f"table {source!r} is written with another mapping than this worker's"
             raise NotClaimable(message, remedy="run `replicator plan`, then `replicator migrate`")
@@ -170,6 +173,7 @@ class Claims:
             owed=row["listed"] or row["position"] is not None,
             mode=table["mode"],
             skip_before=skip,
+            snapshot_id=table["snapshot_id"],
             open_letters=table["open_letters"],
         )
 

@@ -83,9 +83,14 @@ class Database:
             await pool.release(connection)
 
     @asynccontextmanager
-    async def transaction(self, doing: str) -> AsyncIterator[Session]:
+    async def transaction(
+        self, doing: str, *, mapped_columns: Collection[str] = ()
+    ) -> AsyncIterator[Session]:
         """A transaction of several statements, with the limits set for it where a pooler is."""
-        async with self.connection(doing) as connection, connection.transaction():
+        async with (
+            self.connection(doing, mapped_columns=mapped_columns) as connection,
+            connection.transaction(),
+        ):
             await self._limit(connection)
             yield connection
 

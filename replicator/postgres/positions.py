@@ -11,8 +11,8 @@ from replicator.postgres.database import Database
 from replicator.postgres.quoting import quote_identifier
 
 TABLES = """
-select source, stream_arn, mode, mapping_fingerprint, initial_load, start_at, paused, halted,
-       reason, remedy
+select source, stream_arn, mode, snapshot_id, mapping_fingerprint, initial_load, start_at, paused,
+       halted, reason, remedy
   from {schema}.table_state
  where deployment = $1
  order by source

@@ -1,7 +1,7 @@
 """DynamoDB Streams as a source: list shards, obtain iterators, read pages as raw bytes."""
 
 from collections.abc import AsyncIterator, Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from replicator.core.observations import Observe
@@ -93,11 +93,6 @@ class DynamoDBStreams:
 def sequence_text(sequence_number: int) -> str:
     """A sequence number as the API takes it."""
     return str(sequence_number).zfill(SEQUENCE_NUMBER_DIGITS_MIN)
-
-
-def label_time(stream_arn: str) -> datetime:
-    """When the stream was created: its label, the last part of its ARN, is that time in UTC."""
-    return datetime.fromisoformat(stream_arn.rpartition("/")[2]).replace(tzinfo=UTC)
 
 
 def _listed(shard: "ShardTypeDef") -> ListedShard:

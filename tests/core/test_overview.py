@@ -10,7 +10,9 @@ from replicator.core.shards import GapFacts, ShardFacts, TableFacts
 from replicator.core.status import TableStatus, WorkerStatus, lineage_document
 from tests.support.builders import NOON, STREAM, shard_facts, shard_name
 
-ORDERS = TableFacts("orders", STREAM, "fence", "f", "stream", NOON, False, False, None, None, ())
+ORDERS = TableFacts(
+    "orders", STREAM, "fence", None, "f", "stream", NOON, False, False, None, None, ()
+)
 
 
 def known(*shards: ShardFacts, **facts: Any) -> Knowledge:

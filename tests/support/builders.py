@@ -111,6 +111,7 @@ def claim(number: int = 0, **facts: Any) -> Claim:
             "mode": "fence",
             "skip_before": None,
             "open_letters": False,
+            "snapshot_id": None,
             **facts,
         }
     )

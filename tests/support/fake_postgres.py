@@ -9,6 +9,8 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Protocol
 
 from replicator.core.attributes import item_key_json
+from replicator.core.generations import generation
+from replicator.core.guard import Applied, GuardRejection
 from replicator.core.mapping import TableMapping
 from replicator.core.mapping_spec import InitialLoad
 from replicator.core.plan import TargetWrites, WritePlan
@@ -16,7 +18,7 @@ from replicator.core.shards import Advance, Claim, GapFacts, Mode, ShardFacts, S
 from replicator.errors import BatchTooSlow, Fenced, NotClaimable, PositionLost, RowRejected
 
 if TYPE_CHECKING:
-    from replicator.core.observations import Operation
+    from replicator.core.observations import GuardReason, Operation
 
 ShardName = tuple[str, str]
 Row = tuple[Any, ...]
@@ -81,6 +83,7 @@ class TableRow:
     halted: bool = False
     reason: str | None = None
     remedy: str | None = None
+    snapshot_id: int | None = None
 
 
 @dataclass(slots=True)
@@ -115,6 +118,7 @@ class Data:
     letters: dict[LetterId, LetterRow] = field(default_factory=dict)
     workers: dict[str, datetime] = field(default_factory=dict)
     rows: Rows = field(default_factory=dict)
+    versions: dict[tuple[str, Row], tuple[int, int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +184,9 @@ class FakePostgres:
         if table.paused or table.halted or self.open_gaps(source):
             message = f"table {source!r} is stopped"
             raise NotClaimable(message)
+        if table.mode == "lambda":
+            message = f"table {source!r} is written by AWS Lambda"
+            raise NotClaimable(message)
         if table.mapping_fingerprint != fingerprint:
             message = f"table {source!r} is written with another mapping"
             raise NotClaimable(message)
@@ -213,6 +220,7 @@ class FakePostgres:
             mode=table.mode,
             skip_before=table.start_at if table.initial_load == "none" else None,
             open_letters=self.open_letters(source) > 0,
+            snapshot_id=table.snapshot_id,
         )
         self.on_claim(claim)
         return claim
@@ -243,7 +251,7 @@ class FakePostgres:
 
     def apply(
         self, plan: WritePlan, claim: Claim, advance: Advance, mapping: TableMapping
-    ) -> dict[tuple[str, Operation], int]:
+    ) -> Applied:
         """The one statement: all of it or, with an exception, nothing."""
         shard = self.held_at(claim, advance.expected)
         self._refuse(plan)
@@ -255,8 +263,10 @@ class FakePostgres:
                 if letter.source == claim.source and letter.item_key in keys:
                     letter.state = "superseded" if letter.state == "open" else letter.state
         counts: dict[tuple[str, Operation], int] = {}
+        away: list[GuardRejection] = []
         for writes in plan.writes:
-            self._write(writes, counts)
+            guarded = claim.mode != "fence"
+            self._write(self._newer(writes, claim, away) if guarded else writes, counts)
             self._append(writes, claim.stream_arn, counts)
         for dead in plan.dead_letters:
             number = dead.record.sequence_number
@@ -278,7 +288,7 @@ class FakePostgres:
         shard.safe_at = latest(shard.safe_at, advance.created_at)
         shard.polled_at = latest(shard.polled_at, advance.polled_at)
         self.on_commit(Committed(claim, advance, plan))
-        return counts
+        return Applied(counts, tuple(away))
 
     def refusals(self, plan: WritePlan) -> dict[str, tuple[str, str | None]]:
         found: dict[str, tuple[str, str | None]] = {}
@@ -298,6 +308,32 @@ class FakePostgres:
             reason = self.refuses(target, row)
             if reason is not None:
                 raise RowRejected(reason)
+
+    def _newer(
+        self, writes: TargetWrites, claim: Claim, away: list[GuardRejection]
+    ) -> TargetWrites:
+        """What the row guard lets through; its versions are written."""
+        name, width = writes.target.name, len(writes.target.table.key)
+        number = generation(claim.stream_arn)
+        accepted = TargetWrites(writes.target)
+        place = 0
+        groups = (
+            (writes.upserts, writes.upserted, accepted.upserts),
+            (writes.deletes, writes.deleted, accepted.deletes),
+            (writes.soft_deletes, writes.softly_deleted, accepted.soft_deletes),
+        )
+        for rows, records, kept in groups:
+            for row, record in zip(rows, records, strict=True):
+                key, version = (name, row[:width]), (number, record.sequence_number)
+                known = self.data.versions.get(key, (0, 0))
+                if known < version:
+                    self.data.versions[key] = version
+                    kept.append(row)
+                else:
+                    reason: GuardReason = "duplicate" if known == version else "older"
+                    away.append(GuardRejection(name, place, record, reason))
+                place += 1
+        return accepted
 
     def _write(self, writes: TargetWrites, counts: dict[tuple[str, Operation], int]) -> None:
         name, width = writes.target.name, len(writes.target.table.key)

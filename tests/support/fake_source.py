@@ -8,8 +8,9 @@ from typing import Any
 import orjson
 from botocore.exceptions import ClientError
 
+from replicator.core.generations import label_time
 from replicator.errors import StreamUnfit, StreamVanished
-from replicator.sources.dynamodb_streams import DynamoDBStreams, label_time
+from replicator.sources.dynamodb_streams import DynamoDBStreams
 from tests.support.faults import Send
 from tests.support.scripted_streams.errors import Refusal
 from tests.support.scripted_streams.model import World

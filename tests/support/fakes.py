@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
+from replicator.core.guard import Applied
 from replicator.core.mapping import TableMapping
 from replicator.core.mapping_spec import InitialLoad
-from replicator.core.observations import GapKind, Operation
+from replicator.core.observations import GapKind
 from replicator.core.plan import Refused, WritePlan
 from replicator.core.shards import Advance, Claim, GapFacts, ListedShard, ShardFacts, TableFacts
 from tests.support.fake_postgres import FakePostgres, GapRow, ShardName, ShardRow, latest
@@ -21,9 +22,7 @@ class FakeSink:
         self._send = send
         self._mapping = mapping
 
-    async def apply(
-        self, plan: WritePlan, *, claim: Claim, advance: Advance
-    ) -> dict[tuple[str, Operation], int]:
+    async def apply(self, plan: WritePlan, *, claim: Claim, advance: Advance) -> Applied:
         return await self._send(
             "apply", lambda: self._server.apply(plan, claim, advance, self._mapping)
         )

@@ -1,0 +1,22 @@
+"""The order of the streams that a table has had: by the time in their labels. Pure."""
+
+from datetime import UTC, datetime, timedelta
+
+_BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
+
+SCAN = 0
+"""The generation of what a scan read: older than every stream."""
+
+
+def label_time(stream_arn: str) -> datetime:
+    """When the stream was created: its label, the last part of its ARN, is that time in UTC."""
+    return datetime.fromisoformat(stream_arn.rpartition("/")[2]).replace(tzinfo=UTC)
+
+
+def generation(stream_arn: str) -> int:
+    """The stream's number among those of its table: its label's time in microseconds.
+
+    It never changes, whatever other streams are found later. Sequence numbers say nothing about
+    it: they may start again with a new stream.
+    """
+    return (label_time(stream_arn) - _BEGINNING) // timedelta(microseconds=1)

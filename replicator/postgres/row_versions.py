@@ -1,0 +1,223 @@
+"""The row guard's statement: versions first, so that only what is newer is written behind it."""
+
+from dataclasses import dataclass
+
+from replicator.core.guard import Guard
+from replicator.core.mapping import TargetMapping
+from replicator.core.target_table import Column, TargetTable
+from replicator.postgres.fences import Fence
+from replicator.postgres.parameters import Parameters
+from replicator.postgres.quoting import quote_identifier, quote_literal, quote_table
+
+TARGET_ID = """(
+           select id from {target_claim}
+            where (target_schema, target_table) = ({schema}, {table})
+              and (deployment, source) = ($1, $2))"""
+
+CHANGES = """
+    select {place} as target, {target_id} as target_id,
+           {version_key} as version_key,
+           v.number::numeric as number, to_timestamp(v.at) as at, v.deleted, v.place
+      from unnest({arrays}) with ordinality as v({columns}, number, at, deleted, place), fence"""
+CHANGE_TYPES = ("text", "float8", "boolean")
+"""The arrays behind those of the keys: sequence numbers, creation times, whether the row goes."""
+
+NO_CHANGES = """
+    select 0 as target, 0 as target_id, ''::bytea as version_key, 0::numeric as number,
+           null::timestamptz as at, false as deleted, 0::bigint as place
+     where false"""
+
+VERSIONS = """
+-- Whoever writes a key's version first writes its row; the other waits here, and looks again. In
+-- the order of the keys, so that two transactions do not wait for each other.
+versions as (
+    insert into {row_version} as o
+           (target_id, key, generation, sequence_number, deleted, snapshot_id, created_at)
+    select target_id, version_key, {generation}, number, deleted, {snapshot_id}, at
+      from news
+     order by target_id, version_key
+        on conflict (target_id, key) do update
+       set {set}
+     where {newer}
+ returning target_id, key)"""
+
+ON_CONFLICT: dict[Guard, dict[str, str]] = {
+    "stream": {
+        "set": """generation = excluded.generation, sequence_number = excluded.sequence_number,
+           deleted = excluded.deleted, snapshot_id = excluded.snapshot_id,
+           created_at = excluded.created_at, at = now()""",
+        "newer": """(o.generation, o.sequence_number)
+           < (excluded.generation, excluded.sequence_number)""",
+    },
+    # The version stays what it is: a late older change must still find it. What a stream wrote
+    # since the snapshot began carries its number, and is newer than what the scan read.
+    "scan": {
+        "set": "deleted = false, snapshot_id = excluded.snapshot_id, at = now()",
+        "newer": """o.snapshot_id is distinct from excluded.snapshot_id
+            or (o.generation, o.sequence_number) = (0, 0)""",
+    },
+}
+
+MARKED = """
+-- A rejected change locks its key like a good one, so that a newer change of it waits, and finds
+-- the dead letter. Its version does not move, as an older change that fits may still come; but the
+-- snapshot has seen the key, so that it does not sweep the row away.
+marked as (
+    insert into {row_version} as o
+           (target_id, key, generation, sequence_number, deleted, snapshot_id)
+    select distinct k.target_id, k.version_key, 0, 0, false, {snapshot_id}
+      from kept as k
+     where not exists (select from news as n
+                        where (n.target_id, n.version_key) = (k.target_id, k.version_key))
+     order by 1, 2
+        on conflict (target_id, key) do update
+       set snapshot_id = coalesce(excluded.snapshot_id, o.snapshot_id), at = now()
+ returning 1)"""
+
+TURNED_AWAY = """
+turned_away as (
+    select n.target, n.place,
+           case when {scan} then 'snapshot'
+                when (o.generation, o.sequence_number) = ({generation}, n.number) then 'duplicate'
+                when n.at > o.created_at + interval '1 minute' then 'suspicious'
+                when o.generation > {generation} then 'older_generation'
+                else 'older' end as reason
+      from news as n
+      left join {row_version} as o on (o.target_id, o.key) = (n.target_id, n.version_key)
+     where not exists (select from versions as v
+                        where (v.target_id, v.key) = (n.target_id, n.version_key)))"""
+
+TURNED_AWAY_COLUMNS = """
+select (select count(*) from fence) as fenced,
+       (select array_agg(target order by target, place) from turned_away) as away_targets,
+       (select array_agg(place order by target, place) from turned_away) as away_places,
+       (select array_agg(reason order by target, place) from turned_away) as away_reasons"""
+
+OVERTAKEN = """
+overtaken as (
+    select k.target, k.number
+      from ({kept}) as k
+      join {row_version} as o on (o.target_id, o.key) = (k.target_id, k.version_key)
+     where (o.generation, o.sequence_number) > ({generation}, k.number))"""
+
+
+@dataclass(frozen=True, slots=True)
+class VersionShape:
+    """What decides the text: which targets have changes, which have rejected ones, in order."""
+
+    guard: Guard
+    written: tuple[int, ...]
+    kept: tuple[int, ...]
+
+
+class VersionStatements:
+    """Texts of the guard's statement for one table mapping behind one kind of fence."""
+
+    def __init__(
+        self, control_schema: str, targets: tuple[TargetMapping, ...], fence: Fence
+    ) -> None:
+        self._fence = fence
+        self._fence_sql = fence.of(control_schema)
+        self._keys = [VersionKeys(control_schema, *place) for place in enumerate(targets)]
+        self._row_version = quote_table(control_schema, "row_version")
+        self._texts: dict[VersionShape, str] = {}
+
+    def text(self, shape: VersionShape) -> str:
+        """The statement. It returns `fenced` (1: it may go on), and as three arrays what was turned
+        away: the target's place among its table's, the change's among the target's, and the reason.
+
+        Parameters: the fence's, generation, snapshot id; for each target with changes, then for
+        each with rejected ones, the arrays of its key followed by CHANGE_TYPES.
+        """
+        text = self._texts.get(shape)
+        if text is None:
+            text = self._texts[shape] = self._build(shape)
+        return text
+
+    def _build(self, shape: VersionShape) -> str:
+        parameters = Parameters(self._fence.parameters)
+        names = {
+            "row_version": self._row_version,
+            "generation": parameters.one("bigint"),
+            "snapshot_id": parameters.one("bigint"),
+        }
+        news = [self._keys[place].changes(parameters) for place in shape.written]
+        kept = [self._keys[place].changes(parameters) for place in shape.kept]
+        parts = [
+            self._fence_sql,
+            _union("news", news),
+            VERSIONS.format(**names, **ON_CONFLICT[shape.guard]),
+            TURNED_AWAY.format(**names, scan=str(shape.guard == "scan").lower()),
+        ]
+        if kept:
+            parts += [_union("kept", kept), MARKED.format(**names)]
+        return "with " + ",".join(parts) + TURNED_AWAY_COLUMNS
+
+
+class VersionKeys:
+    """How the keys of one target's rows become keys of versions; `place` is the target's."""
+
+    def __init__(self, control_schema: str, place: int, target: TargetMapping) -> None:
+        self._place = place
+        self._table = target.table
+        self._types = (*target.transports[: len(target.table.key)], *CHANGE_TYPES)
+        self._target_id = TARGET_ID.format(
+            target_claim=quote_table(control_schema, "target_claim"),
+            schema=quote_literal(target.table.schema),
+            table=quote_literal(target.table.name),
+        )
+
+    def changes(self, parameters: Parameters) -> str:
+        """Changes that are given as arrays, with the keys of their versions."""
+        columns = self._table.columns[: len(self._table.key)]
+        cells = [f"v.c{index}::{column.type.sql}" for index, column in enumerate(columns)]
+        return CHANGES.format(
+            place=self._place,
+            target_id=self._target_id,
+            version_key=_digest(columns, cells),
+            arrays=parameters.arrays(self._types),
+            columns=", ".join(f"c{index}" for index in range(len(columns))),
+        )
+
+
+def overtaken(
+    control_schema: str, keys: list[VersionKeys], parameters: Parameters, *, generation: str
+) -> str:
+    """The part that finds rejected changes whose rows have newer versions, by target and number."""
+    return OVERTAKEN.format(
+        kept=" union all".join(key.changes(parameters) for key in keys) or NO_CHANGES,
+        row_version=quote_table(control_schema, "row_version"),
+        generation=generation,
+    )
+
+
+def _union(name: str, groups: list[str]) -> str:
+    return f"\n{name} as ({' union all'.join(groups) or NO_CHANGES})"
+
+
+def version_key(table: TargetTable, alias: str) -> str:
+    """The key of a row's version as an expression over a row of the target itself."""
+    columns = table.columns[: len(table.key)]
+    return _digest(columns, [f"{alias}.{quote_identifier(column.name)}" for column in columns])
+
+
+def _digest(columns: tuple[Column, ...], cells: list[str]) -> str:
+    """Sixteen bytes of a digest of the key: it may be longer than an index entry may be.
+
+    The same for equal keys, whatever the session's settings and the digits of a number are.
+    """
+    texts = [_text(column, cell) for column, cell in zip(columns, cells, strict=True)]
+    text = texts[0] if len(texts) == 1 else f"row({', '.join(texts)})::text"
+    return f"substr(sha256(convert_to({text}, 'UTF8')), 1, 16)"
+
+
+def _text(column: Column, cell: str) -> str:
+    match column.type.name:
+        case "bytea":
+            return f"encode({cell}, 'hex')"
+        case "numeric":
+            return f"trim_scale({cell})::text"
+        case "date":
+            return f"({cell} - date '2000-01-01')::text"
+        case _:
+            return f"({cell})::text"

@@ -1,0 +1,86 @@
+"""What the guard's statement is given of a plan, and what it answers."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import asyncpg
+
+from replicator.core.guard import GuardRejection, Versioning
+from replicator.core.plan import Row, TargetWrites, WritePlan
+from replicator.core.records import StreamRecord
+from replicator.postgres.row_versions import VersionShape
+
+
+def version_shape(plan: WritePlan, versioning: Versioning) -> VersionShape:
+    """Which statement a plan needs."""
+    return VersionShape(versioning.guard, _written_places(plan), kept_places(plan))
+
+
+def version_arrays(plan: WritePlan) -> list[list[Any]]:
+    """Its arrays: for each target with changes, then for each with rejected ones."""
+    arrays: list[list[Any]] = []
+    for place in _written_places(plan):
+        writes = plan.writes[place]
+        width = len(writes.target.table.key)
+        arrays += transposed(
+            [
+                (*row[:width], str(record.sequence_number), record.created_at, deleted)
+                for row, record, deleted in _changes(writes)
+            ]
+        )
+    return arrays + kept_arrays(plan)
+
+
+def kept_places(plan: WritePlan) -> tuple[int, ...]:
+    """The targets with rejected changes, by their places."""
+    return tuple(place for place, writes in enumerate(plan.writes) if writes.kept)
+
+
+def kept_arrays(plan: WritePlan) -> list[list[Any]]:
+    """The arrays of the rejected changes."""
+    arrays: list[list[Any]] = []
+    for place in kept_places(plan):
+        writes = plan.writes[place]
+        arrays += transposed(
+            [
+                (*key, str(record.sequence_number), record.created_at, False)
+                for key, record in zip(writes.kept, writes.rejected, strict=True)
+            ]
+        )
+    return arrays
+
+
+def rejections_in(plan: WritePlan, row: asyncpg.Record) -> tuple[GuardRejection, ...]:
+    """What the statement says was turned away."""
+    away = [row[name] or () for name in ("away_targets", "away_places", "away_reasons")]
+    changes = {target: list(_changes(plan.writes[target])) for target in set(away[0])}
+    return tuple(
+        GuardRejection(
+            plan.writes[target].target.name, place - 1, changes[target][place - 1][1], reason
+        )
+        for target, place, reason in zip(*away, strict=True)
+    )
+
+
+def transposed(rows: Sequence[tuple[Any, ...]]) -> list[list[Any]]:
+    """Rows as columns; none of none."""
+    return [list(column) for column in zip(*rows, strict=True)]
+
+
+def _written_places(plan: WritePlan) -> tuple[int, ...]:
+    return tuple(
+        place
+        for place, writes in enumerate(plan.writes)
+        if writes.upserts or writes.deletes or writes.soft_deletes
+    )
+
+
+def _changes(writes: TargetWrites) -> Iterator[tuple[Row, StreamRecord, bool]]:
+    """Row or key, the change behind it, and whether the row goes."""
+    for rows, records, deleted in (
+        (writes.upserts, writes.upserted, False),
+        (writes.deletes, writes.deleted, True),
+        (writes.soft_deletes, writes.softly_deleted, True),
+    ):
+        for row, record in zip(rows, records, strict=True):
+            yield row, record, deleted

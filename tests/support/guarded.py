@@ -1,0 +1,82 @@
+"""A table behind the row guard on a real server; the fence before it is always open."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import asyncpg
+
+from replicator.core.generations import SCAN, generation
+from replicator.core.guard import Applied, Guard, Versioning
+from replicator.core.mapping import TableMapping
+from replicator.core.plan import plan_batch
+from replicator.core.records import StreamRecord
+from replicator.postgres.connect import ConnectionSettings
+from replicator.postgres.database import Database, Session
+from replicator.postgres.fences import Fence
+from replicator.postgres.migrate import migrate
+from replicator.postgres.modes import switch_mode
+from replicator.postgres.plan_writer import PlanWriter
+from tests.support.builders import STREAM
+
+OPEN = Fence("fence as (select 1 where ($1::text, $2::text, $3::text, $4::text) is not null)", 4)
+
+
+class GuardedTable:
+    """Writes records of one stream, or of a scan, in whatever order they are given."""
+
+    def __init__(self, database: Database, mapping: TableMapping) -> None:
+        self.database = database
+        self.mapping = mapping
+        self._writer = PlanWriter(database, mapping, OPEN)
+
+    async def apply(
+        self,
+        *records: StreamRecord,
+        stream_arn: str = STREAM,
+        guard: Guard = "stream",
+        snapshot_id: int | None = None,
+    ) -> Applied:
+        """One transaction."""
+        plan = plan_batch(records, self.mapping, read_at=0.0)
+        number = SCAN if guard == "scan" else generation(stream_arn)
+        applied = await self._writer.write_guarded(
+            plan,
+            (self.database.deployment, self.mapping.spec.name, stream_arn, ""),
+            supersede=True,
+            versioning=Versioning(guard, number, snapshot_id),
+        )
+        assert applied is not None
+        return applied
+
+    async def switch(self, **how: Any) -> bool:
+        async with self.database.transaction("switching") as connection:
+            return await switch_mode(
+                connection, "replicator", "test", self.mapping.spec.name, **how
+            )
+
+    async def fetch(self, text: str, *values: object) -> Sequence[asyncpg.Record]:
+        async with self.database.connection("looking") as connection:
+            return await connection.fetch(text, *values)
+
+    async def rows(self, table: str = "public.t") -> dict[str, Any]:
+        """The column `n` by key."""
+        return {row["pk"]: row["n"] for row in await self.fetch(f"select pk, n from {table}")}
+
+    @asynccontextmanager
+    async def held(self) -> AsyncIterator[Session]:
+        """A transaction of somebody else's."""
+        async with self.database.transaction("holding") as connection:
+            yield connection
+
+
+@asynccontextmanager
+async def guarded_table(dsn: str, mapping: TableMapping) -> AsyncIterator[GuardedTable]:
+    """A migrated table in a database of one's own."""
+    settings = ConnectionSettings(dsn=dsn)
+    await migrate(settings, "replicator", "test", [mapping])
+    database = Database(settings, deployment="test", control_schema="replicator", pool_size=6)
+    try:
+        yield GuardedTable(database, mapping)
+    finally:
+        await database.close()
