@@ -66,6 +66,7 @@ validators: $(TOOLS)/.installed $(TOOLS)/.installed-helm ## what is not Python: 
 	@for version in 1.27 1.37; do \
 	  $(call quietly,$(TOOLS)/bin/kubernetes-validate --strict --kubernetes-version $$version build/chart/*.yaml); done
 	@$(call quietly,$(TOOLS)/bin/checkov --config-file deploy/checkov.yaml --directory build/chart)
+	@$(call quietly,$(TOOLS)/bin/checkov --config-file deploy/checkov.yaml --directory deploy/terraform)
 	@$(call quietly,$(TOOLS)/bin/checkov --config-file deploy/checkov.yaml --file Dockerfile)
 
 check: lint types imports validators test ## all that a change must pass

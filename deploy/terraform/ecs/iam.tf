@@ -1,0 +1,75 @@
+data "aws_caller_identity" "here" {}
+data "aws_partition" "here" {}
+data "aws_region" "here" {}
+
+locals {
+  place = {
+    partition = data.aws_partition.here.partition
+    region    = data.aws_region.here.name
+    account   = data.aws_caller_identity.here.account_id
+  }
+  policies    = "${path.module}/../../iam"
+  lease_table = try(var.config.coordination.table, "replicator-leases")
+  leases      = merge(local.place, { lease_table = local.lease_table })
+
+  # what the process may do: the documents that are tested against its calls
+  task_policies = concat(
+    [for table in var.source_tables : templatefile("${local.policies}/stream.json", merge(local.place, { table = table }))],
+    [for table in var.source_tables : templatefile("${local.policies}/snapshot.json", merge(local.place, { table = table })) if var.snapshots],
+    [templatefile("${local.policies}/leases.json", local.leases)],
+    var.create_lease_table ? [] : [templatefile("${local.policies}/create-leases.json", local.leases)],
+    var.password_secret_arn == null ? [] : [templatefile("${local.policies}/password-secret.json", { secret = var.password_secret_arn })],
+    var.rds_iam == null ? [] : [templatefile("${local.policies}/rds-iam.json", merge(local.place, {
+      database_resource = var.rds_iam.resource_id
+      database_user     = var.rds_iam.user
+    }))],
+  )
+  task_statements = flatten([for policy in local.task_policies : jsondecode(policy).Statement])
+}
+
+data "aws_iam_policy_document" "tasks" {
+  statement {
+    actions = ["sts:AssumeRole"]
+    principals {
+      type        = "Service"
+      identifiers = ["ecs-tasks.amazonaws.com"]
+    }
+    condition {
+      test     = "StringEquals"
+      variable = "aws:SourceAccount"
+      values   = [local.place.account]
+    }
+  }
+}
+
+# as whom the process calls AWS
+resource "aws_iam_role" "task" {
+  name               = "${var.name}-task"
+  assume_role_policy = data.aws_iam_policy_document.tasks.json
+  tags               = var.tags
+}
+
+resource "aws_iam_role_policy" "task" {
+  name   = "replicator"
+  role   = aws_iam_role.task.id
+  policy = jsonencode({ Version = "2012-10-17", Statement = local.task_statements })
+}
+
+# as whom ECS pulls the image, writes logs and reads secrets
+resource "aws_iam_role" "execution" {
+  name               = "${var.name}-execution"
+  assume_role_policy = data.aws_iam_policy_document.tasks.json
+  tags               = var.tags
+}
+
+resource "aws_iam_role_policy_attachment" "execution" {
+  role       = aws_iam_role.execution.name
+  policy_arn = "arn:${local.place.partition}:iam::aws:policy/service-role/AmazonECSTaskExecutionRolePolicy"
+}
+
+resource "aws_iam_role_policy" "execution" {
+  count  = var.migrate && var.migrate_dsn_secret_arn != null ? 1 : 0
+  name   = "secrets"
+  role   = aws_iam_role.execution.id
+  policy = templatefile("${local.policies}/password-secret.json", { secret = var.migrate_dsn_secret_arn })
+}
