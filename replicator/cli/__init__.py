@@ -14,6 +14,7 @@ from replicator.cli import (
     migrate,
     pausing,
     plan,
+    replaying,
     run,
     status,
     verify,
@@ -40,6 +41,8 @@ app.command()(status.status)
 app.command()(verify.verify)
 app.command()(pausing.pause)
 app.command()(pausing.resume)
+dead_letters.app.command()(replaying.replay)
+dead_letters.app.command()(replaying.discard)
 app.add_typer(dead_letters.app, name="dead-letters")
 app.add_typer(gaps.app, name="gaps")
 app.command()(forget.forget)

@@ -1,4 +1,4 @@
-"""`replicator dead-letters`: what was set aside, and why."""
+"""`replicator dead-letters list` and `show`: what was set aside, and why."""
 
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -21,7 +21,8 @@ app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 State = Literal["open", "superseded", "replayed", "discarded", "all"]
 
 
-def _duration(text: str | None) -> float | None:
+def duration(text: str | None) -> float | None:
+    """The seconds of `--older-than`."""
     from replicator.cli.durations import parse_duration
 
     if text is None:
@@ -63,7 +64,7 @@ Limit = Annotated[
 
 @app.callback()
 def dead_letters() -> None:
-    """Show the records that were set aside, and why.
+    """Show the records that were set aside, and why; try them again, or let them go.
 
     Example: replicator dead-letters list
     """
@@ -91,7 +92,7 @@ def list_letters(
     from replicator.cli.letters import letter_document, letter_row
     from replicator.postgres.dead_letters import Wanted
 
-    wanted = Wanted(table, None if state == "all" else state, reason, _duration(older_than))
+    wanted = Wanted(table, None if state == "all" else state, reason, duration(older_than))
     letters, total = asyncio.run(_list(load_settings(config), wanted, limit))
     if as_json:
         found = [letter_document(letter) for letter in letters]

@@ -119,8 +119,8 @@ def _advice(letter: Letter) -> list[str]:
             return [
                 "Nothing of this change is in the target; other changes were applied.",
                 "Correct the item in DynamoDB: its next change takes this one's place.",
-                "Or make the column fit (`replicator plan`, `replicator migrate`), and then",
-                "write the item again as it is.",
+                "Or make the column fit (`replicator plan`, `replicator migrate`), and then run",
+                f"`replicator dead-letters replay {letter.id}`.",
             ]
         case "superseded":
             return ["Nothing to do: a newer change of the item was handled."]

@@ -203,6 +203,11 @@ class TableSettings(Group):
     """What to do when changes left the stream before they were read."""
     max_dead_letters: int = Field(default=1000, ge=0, le=1_000_000)
     """Open dead letters; more halt the table."""
+    max_dead_letters_per_hour: int | None = Field(default=None, ge=0, le=1_000_000)
+    """Dead letters that an hour may bring, whatever becomes of them; more halt the table.
+    Null: only the open ones count."""
+    dead_letter_retention_days: int = Field(default=30, ge=1, le=3650)
+    """How long dead letters are kept that are not open any more."""
     unmatched: Unmatched = "ignore"
     """What becomes of items that no `when` takes: `ignore` counts them, `dead_letter` sets them
     aside, and the name of a target below `into` that has no `when` sends them there."""
@@ -218,5 +223,7 @@ class TableSettings(Group):
             initial_load=self.initial_load,
             on_gap=self.on_gap,
             max_dead_letters=self.max_dead_letters,
+            max_dead_letters_per_hour=self.max_dead_letters_per_hour,
+            dead_letter_retention_days=self.dead_letter_retention_days,
             unmatched=self.unmatched,
         )

@@ -74,4 +74,6 @@ class TableSpec:
     initial_load: InitialLoad = "snapshot"
     on_gap: OnGap = "stop"
     max_dead_letters: int = 1000
+    max_dead_letters_per_hour: int | None = None
+    dead_letter_retention_days: int = 30
     unmatched: str = "ignore"

@@ -11,6 +11,14 @@ Mode = Literal["fence", "guard", "lambda"]
 
 
 @dataclass(frozen=True, slots=True)
+class DeadLetterCounts:
+    """Of one table. `last_hour`: those set aside since, whatever became of them."""
+
+    open: int
+    last_hour: int
+
+
+@dataclass(frozen=True, slots=True)
 class ListedShard:
     """A shard as DescribeStream lists it; `closed` when it has an ending sequence number."""
 

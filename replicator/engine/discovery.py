@@ -82,11 +82,17 @@ class Discovery:
             raise SourceUnavailable(message) from error
 
     async def forget_finished(self, known: Known) -> None:
-        """Drop rows and leases of shards that ended two days ago and whose children went on."""
+        """Drop rows and leases of shards that ended two days ago and whose children went on.
+
+        Dead letters that were closed longer ago than they are kept go, too.
+        """
         shards = (*known.shards.values(), *known.older)
         for shard in forgettable_shards(shards, self._clock.now()):
             await self._leases.delete(self._leases.key(shard.stream_arn, shard.shard_id))
             await self._positions.forget_shard(shard.stream_arn, shard.shard_id)
+        await self._incidents.forget_dead_letters(
+            self._spec.name, retention_days=self._spec.dead_letter_retention_days
+        )
 
     async def add_children(self, stream_arn: str, shard_id: str) -> tuple[str, ...]:
         """Make the children of an ended shard known; none, where the source does not tell yet.

@@ -14,7 +14,14 @@ from replicator.core.mapping_spec import InitialLoad
 from replicator.core.observations import GapKind
 from replicator.core.plan import Refused, WritePlan
 from replicator.core.records import Image, Page
-from replicator.core.shards import Advance, Claim, ListedShard, ShardFacts, TableFacts
+from replicator.core.shards import (
+    Advance,
+    Claim,
+    DeadLetterCounts,
+    ListedShard,
+    ShardFacts,
+    TableFacts,
+)
 
 
 class Source(Protocol):
@@ -150,8 +157,12 @@ class Incidents(Protocol):
         """End a trimmed shard that only a child named; Fenced."""
         ...
 
-    async def open_dead_letters(self, source: str) -> int:
-        """How many are open."""
+    async def dead_letters(self, source: str) -> DeadLetterCounts:
+        """How many there are."""
+        ...
+
+    async def forget_dead_letters(self, source: str, *, retention_days: int) -> None:
+        """Drop those that were closed long ago."""
         ...
 
 

@@ -10,6 +10,7 @@ from enum import Enum
 from replicator.clock import Clock
 from replicator.core.gaps import is_proved_complete, kind_of_gap
 from replicator.core.lag import ShardProgress
+from replicator.core.mapping_spec import TableSpec
 from replicator.core.observations import Fenced as FencedFact
 from replicator.core.observations import (
     GapFound,
@@ -52,7 +53,7 @@ class ShardTask:
     shard_id: str
     mapping_fingerprint: str
     idle_seconds_max: float
-    dead_letters_max: int
+    spec: TableSpec
     batch_records_max: int
     checkpointed: int | None
     """The lease row's checkpoint: a hint, only compared."""
@@ -231,17 +232,26 @@ class ShardReplicator:
         if self._pipeline.rejected == self._rejected:
             return
         self._rejected = self._pipeline.rejected
-        count = await self._incidents.open_dead_letters(claim.source)
-        if count > self._task.dead_letters_max:
+        counts = await self._incidents.dead_letters(claim.source)
+        spec = self._task.spec
+        hourly = spec.max_dead_letters_per_hour
+        if counts.open > spec.max_dead_letters:
             message = (
-                f"{count} dead letters are open, more than max_dead_letters "
-                f"({self._task.dead_letters_max})"
+                f"{counts.open} dead letters are open, more than max_dead_letters "
+                f"({spec.max_dead_letters})"
             )
-            raise TooManyDeadLetters(
-                message,
-                remedy="look at `replicator dead-letters list`, correct the mapping, then run "
-                f"`replicator resume --table {claim.source}`",
+        elif hourly is not None and counts.last_hour > hourly:
+            message = (
+                f"{counts.last_hour} dead letters within an hour, more than "
+                f"max_dead_letters_per_hour ({hourly})"
             )
+        else:
+            return
+        raise TooManyDeadLetters(
+            message,
+            remedy="look at `replicator dead-letters list`, correct the mapping, then run "
+            f"`replicator resume --table {claim.source}`",
+        )
 
     async def _end(self, claim: Claim) -> Ending:
         """Children are known before the shard is done, so that no crash leaves an orphan."""

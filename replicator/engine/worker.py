@@ -238,7 +238,7 @@ class Worker:
                 shard_id=held.shard_id,
                 mapping_fingerprint=table.mapping.fingerprint,
                 idle_seconds_max=self._settings.idle_seconds_max,
-                dead_letters_max=table.mapping.spec.max_dead_letters,
+                spec=table.mapping.spec,
                 batch_records_max=self._settings.batch_records_max,
                 checkpointed=checkpointed_position(held.checkpoint),
             ),

@@ -19,6 +19,7 @@ MATCHING = """
    and ($3::text is null or state = $3)
    and ($4::text is null or position(lower($4) in lower(reason)) > 0)
    and ($5::float8 is null or first_seen <= now() - make_interval(secs => $5))
+   and ($6::bigint[] is null or id = any($6))
 """
 
 COUNT = "select count(*)" + MATCHING
@@ -31,7 +32,7 @@ select id, source, target, item_key, event, sequence_number::text as sequence_nu
     + MATCHING
     + """
  order by id
- limit $6
+ limit $7
 """
 )
 
@@ -52,6 +53,7 @@ class Wanted:
     state: LetterState | None = "open"
     reason: str | None = None
     older_than_seconds: float | None = None
+    numbers: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +101,7 @@ class DeadLetters:
             wanted.state,
             wanted.reason,
             wanted.older_than_seconds,
+            None if wanted.numbers is None else [n for n in wanted.numbers if n <= BIGINT_MAX],
         )
         async with self._database.connection("reading the dead letters") as connection:
             total: int = await connection.fetchval(self._sql(COUNT), *values)

@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from replicator.core.observations import GapKind
-from replicator.core.shards import Claim, GapFacts
+from replicator.core.shards import Claim, DeadLetterCounts, GapFacts
 from replicator.errors import ConfigurationError, Fenced, PositionLost
 from replicator.postgres.database import Database, Session
 from replicator.postgres.positions import OPEN_GAPS
@@ -141,9 +141,28 @@ insert into {schema}.action (deployment, source, verb, who, why, detail)
 values ($1, $2, $3, $4, $5, $6)
 """
 
-OPEN_DEAD_LETTERS = """
-select count(*) from {schema}.dead_letter
- where deployment = $1 and source = $2 and state = 'open'
+DEAD_LETTERS = """
+-- Those that are open, and those of the last hour: what somebody resumed after is not held against
+-- the table again.
+select count(*) filter (where state = 'open') as open,
+       count(*) filter (where first_seen > greatest(
+           now() - interval '1 hour',
+           (select max(at) from {schema}.action
+             where deployment = $1 and source = $2 and verb = 'resume'))) as last_hour
+  from {schema}.dead_letter
+ where deployment = $1 and source = $2
+   and (state = 'open' or first_seen > now() - interval '1 hour')
+"""
+
+FORGET_DEAD_LETTERS = """
+-- Never an open one; a few at a time, so that nobody waits.
+delete from {schema}.dead_letter
+ where id = any(array(
+       select id from {schema}.dead_letter
+        where deployment = $1 and source = $2 and state <> 'open'
+          and first_seen < now() - make_interval(days => $3)
+          and closed_at < now() - make_interval(days => $3)
+        limit 1000))
 """
 
 
@@ -243,11 +262,17 @@ class Incidents:
             message = f"shard {claim.shard_id} was claimed by another worker"
             raise Fenced(message)
 
-    async def open_dead_letters(self, source: str) -> int:
-        """How many dead letters of a table are open."""
+    async def dead_letters(self, source: str) -> DeadLetterCounts:
+        """How many dead letters of a table are open, and how many the last hour brought."""
         async with self._database.connection("counting dead letters") as connection:
-            return int(
-                await connection.fetchval(self._sql(OPEN_DEAD_LETTERS), self._deployment, source)
+            row = await connection.fetchrow(self._sql(DEAD_LETTERS), self._deployment, source)
+        return DeadLetterCounts(row["open"], row["last_hour"]) if row else DeadLetterCounts(0, 0)
+
+    async def forget_dead_letters(self, source: str, *, retention_days: int) -> None:
+        """Drop dead letters that were closed so long ago."""
+        async with self._database.connection("forgetting dead letters") as connection:
+            await connection.execute(
+                self._sql(FORGET_DEAD_LETTERS), self._deployment, source, retention_days
             )
 
     async def set_paused(self, source: str, *, paused: bool, who: str, why: str | None) -> None:

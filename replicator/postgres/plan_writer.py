@@ -13,7 +13,7 @@ from replicator.core.mapping import TableMapping
 from replicator.core.observations import Operation
 from replicator.core.plan import Refused, TargetWrites, WritePlan
 from replicator.errors import Disposition
-from replicator.postgres.database import Database
+from replicator.postgres.database import Database, Session
 from replicator.postgres.failures import refusal, translate
 from replicator.postgres.fences import PASSED, Fence
 from replicator.postgres.row_versions import VersionStatements
@@ -54,6 +54,23 @@ class PlanWriter:
         `supersede`: open dead letters of the plan's items are looked for. RowRejected,
         SchemaMismatch, SinkBusy, BatchTooSlow; SinkUnavailable when the outcome is not known.
         """
+        text, *values = self._statement(plan, fence_values, supersede=supersede)
+        async with self._database.connection(
+            "applying a batch", mapped_columns=self._mapped_columns
+        ) as connection:
+            row = await self._database.fetch_one(connection, text, *values)
+        return Applied(_rows_written(plan, row)) if row["fenced"] == 1 else None
+
+    async def write_within(
+        self, connection: Session, plan: WritePlan, fence_values: Sequence[object]
+    ) -> None:
+        """The same within a transaction of the caller's, who sees to fence and dead letters."""
+        await connection.fetchrow(*self._statement(plan, fence_values, supersede=False))
+
+    def _statement(
+        self, plan: WritePlan, fence_values: Sequence[object], *, supersede: bool
+    ) -> list[Any]:
+        """The one statement and its parameters."""
         shape = BatchShape(
             tuple(_shape(writes) for writes in plan.writes),
             dead_letters=bool(plan.dead_letters),
@@ -62,12 +79,7 @@ class PlanWriter:
         values = [*fence_values, *self._item_keys(plan, shape)]
         values += [array for writes in plan.writes for array in _arrays(writes)]
         values += self._letter_arrays(plan.dead_letters)
-        text = self._statements.text(shape)
-        async with self._database.connection(
-            "applying a batch", mapped_columns=self._mapped_columns
-        ) as connection:
-            row = await self._database.fetch_one(connection, text, *values)
-        return Applied(_rows_written(plan, row)) if row["fenced"] == 1 else None
+        return [self._statements.text(shape), *values]
 
     async def write_guarded(
         self,
@@ -85,20 +97,34 @@ class PlanWriter:
         async with self._database.transaction(
             "applying a batch", mapped_columns=self._mapped_columns
         ) as connection:
-            guarded = await connection.fetchrow(
-                self._versions.text(version_shape(plan, versioning)),
-                *fence_values,
-                versioning.generation,
-                versioning.snapshot_id,
-                *version_arrays(plan),
+            return await self.write_guarded_within(
+                connection, plan, fence_values, supersede=supersede, versioning=versioning
             )
-            if guarded is None or guarded["fenced"] != 1:
-                return None
-            rejections = rejections_in(plan, guarded)
-            left = accepted(plan, rejections)
-            row = await connection.fetchrow(
-                *self._behind(left, fence_values, versioning, supersede=supersede)
-            )
+
+    async def write_guarded_within(
+        self,
+        connection: Session,
+        plan: WritePlan,
+        fence_values: Sequence[object],
+        *,
+        supersede: bool,
+        versioning: Versioning,
+    ) -> Applied | None:
+        """The same within a transaction of the caller's."""
+        guarded = await connection.fetchrow(
+            self._versions.text(version_shape(plan, versioning)),
+            *fence_values,
+            versioning.generation,
+            versioning.snapshot_id,
+            *version_arrays(plan),
+        )
+        if guarded is None or guarded["fenced"] != 1:
+            return None
+        rejections = rejections_in(plan, guarded)
+        left = accepted(plan, rejections)
+        row = await connection.fetchrow(
+            *self._behind(left, fence_values, versioning, supersede=supersede)
+        )
         return Applied({} if row is None else _rows_written(left, row), rejections)
 
     def _behind(
@@ -180,6 +206,7 @@ class PlanWriter:
                 _text(letter.record.old_image),
                 "superseded" if letter.superseded else "open",
                 "true" if letter.of_history else "false",
+                "true" if letter.record.expired else "false",
                 self._places.get(letter.target, -1),
             )
             for letter in letters

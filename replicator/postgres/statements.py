@@ -49,20 +49,21 @@ DEAD_LETTERS = """
 letters as (
     insert into {dead_letter}
            (deployment, source, stream_arn, shard_id, target, item_key, event, sequence_number,
-            reason, sqlstate, record_created_at, new_image, old_image, state, of_history)
+            reason, sqlstate, record_created_at, new_image, old_image, state, of_history,
+            expired)
     select $1, $2, $3, nullif($4, ''), v.target, v.item_key, v.event,
            nullif(v.sequence_number::numeric, 0), v.reason, v.sqlstate,
            to_timestamp(v.created_at), v.new_image, v.old_image, {state},
-           v.of_history::boolean
+           v.of_history::boolean, v.expired::boolean
       from unnest({arrays})
            as v(target, item_key, event, sequence_number, reason, sqlstate, created_at,
-                new_image, old_image, state, of_history, place), ready
+                new_image, old_image, state, of_history, expired, place), ready
         on conflict do nothing)"""
 STATE_IF_OVERTAKEN = """
            case when exists (select from overtaken as o
                               where (o.target, o.number) = (v.place, v.sequence_number::numeric))
            then 'superseded' else v.state end"""
-DEAD_LETTER_TYPES = (*("text",) * 6, "float8", *("text",) * 4, "integer")
+DEAD_LETTER_TYPES = (*("text",) * 6, "float8", *("text",) * 5, "integer")
 
 
 @dataclass(frozen=True, slots=True)

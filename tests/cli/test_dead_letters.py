@@ -153,3 +153,44 @@ async def test_an_unknown_table_is_answered_with_the_nearest_name(configure):
 
     assert ended.code == 2
     assert "did you mean parts?" in ended.err
+
+
+async def test_open_ones_are_discarded_by_number_and_by_filter(orders, configure):
+    config = configure("orders", "parts")
+    one = await orders.letter("orders")
+    two = await orders.letter("parts", reason="holds a NUL character")
+    closed = await orders.letter("parts", "b", state="superseded")
+
+    ended = await replicator(
+        "dead-letters", "discard", "--reason", "nul", "--why", "test data", config=config
+    )
+    assert (ended.code, ended.out) == (0, "discarded 1 dead letter\n")
+    ended = await replicator(
+        "dead-letters", "discard", str(one), "--why", "x", "--who", "ada", "--json", config=config
+    )
+    assert ended.document["discarded"] == [one]
+
+    states = await orders.rows("select id, state from replicator.dead_letter order by id")
+    assert states == [(one, "discarded"), (two, "discarded"), (closed, "superseded")]
+    assert [action[0] for action in await orders.actions()] == ["parts", "orders"]
+
+
+async def test_what_is_not_open_is_refused_and_nobody_acts_on_all_by_mistake(orders, configure):
+    config = configure("orders", "parts")
+    closed = await orders.letter("orders", state="superseded")
+
+    ended = await replicator("dead-letters", "replay", str(closed), config=config)
+    assert (ended.code, f"no open dead letter {closed}" in ended.err) == (2, True)
+    ended = await replicator("dead-letters", "replay", config=config)
+    assert (ended.code, "say which" in ended.err) == (2, True)
+    ended = await replicator("dead-letters", "discard", "--why", "x", config=config)
+    assert (ended.code, "say which" in ended.err) == (2, True)
+
+
+async def test_a_replay_that_cannot_look_at_the_source_table_changes_nothing(orders, configure):
+    number = await orders.letter("orders")
+
+    ended = await replicator("dead-letters", "replay", str(number), config=configure("orders"))
+
+    assert ended.code == 4
+    assert await orders.rows("select state from replicator.dead_letter") == [("open",)]

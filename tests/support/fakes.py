@@ -9,7 +9,15 @@ from replicator.core.mapping import TableMapping
 from replicator.core.mapping_spec import InitialLoad
 from replicator.core.observations import GapKind
 from replicator.core.plan import Refused, WritePlan
-from replicator.core.shards import Advance, Claim, GapFacts, ListedShard, ShardFacts, TableFacts
+from replicator.core.shards import (
+    Advance,
+    Claim,
+    DeadLetterCounts,
+    GapFacts,
+    ListedShard,
+    ShardFacts,
+    TableFacts,
+)
 from tests.support.fake_postgres import FakePostgres, GapRow, ShardName, ShardRow, latest
 from tests.support.faults import Send
 
@@ -286,8 +294,13 @@ class FakeIncidents:
 
         await self._send("close_never_owed", work)
 
-    async def open_dead_letters(self, source: str) -> int:
-        return await self._send("open_dead_letters", lambda: self._server.open_letters(source))
+    async def dead_letters(self, source: str) -> DeadLetterCounts:
+        return await self._send(
+            "dead_letters", lambda: DeadLetterCounts(self._server.open_letters(source), 0)
+        )
+
+    async def forget_dead_letters(self, source: str, *, retention_days: int) -> None:
+        await self._send("forget_dead_letters", lambda: None)
 
     async def gaps(self) -> list[GapFacts]:
         return await self._send(
