@@ -21,7 +21,7 @@ PYTEST := $(BIN)/pytest --numprocesses $(PYTEST_WORKERS) --maxprocesses 4 --quie
 # says something only when it fails
 quietly = report=$$($(1) 2>&1) || { echo "$$report"; exit 1; }
 
-.PHONY: help demo test test-long soak lint fmt types imports validators check lock up down bench clean
+.PHONY: help demo docs test test-long soak lint fmt types imports validators check lock up down bench clean
 
 help: ## what there is to do
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-12s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -69,7 +69,10 @@ validators: $(TOOLS)/.installed $(TOOLS)/.installed-helm ## what is not Python: 
 	@$(call quietly,$(TOOLS)/bin/checkov --config-file deploy/checkov.yaml --directory deploy/terraform)
 	@$(call quietly,$(TOOLS)/bin/checkov --config-file deploy/checkov.yaml --file Dockerfile)
 
-check: lint types imports validators test ## all that a change must pass
+docs: $(TOOLS)/.installed ## the documentation as a site in build/site; a warning is an error
+	@$(call quietly,$(TOOLS)/bin/mkdocs build --strict)
+
+check: lint types imports validators docs test ## all that a change must pass
 
 bench: .venv/.installed-dev $(MINISTACK) ## measure, side by side with what others do; ARGS="--help"
 	@$(BIN)/python -m tests.benchmarks $(ARGS)

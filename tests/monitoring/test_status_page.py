@@ -270,7 +270,7 @@ async def test_the_last_hour_is_drawn_and_told(monitored: Monitored, tab: Tab, c
     assert "120" in await text(tab, "#tables")
 
 
-@pytest.mark.parametrize("width", [320, 390, 768, 1280])
+@pytest.mark.parametrize("width", [320, 390, 768, 1040, 1140, 1280])
 async def test_it_fits_every_width(monitored: Monitored, tab: Tab, width: int):
     long = "a-table-with-a-name-that-is-as-long-as-dynamodb-allows-" * 4
     family = tuple(replace(one, owner=long) for one in FAMILY)
