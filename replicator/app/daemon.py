@@ -7,29 +7,22 @@ import uuid
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
+from math import ceil
 
 from replicator import __version__
 from replicator.app.clients import Clients
 from replicator.app.monitoring import Monitoring
-from replicator.app.preparing import (
-    Prepared,
-    describe_all,
-    refuse_if_due,
-    refuse_snapshots,
-    refuse_unavailable,
-)
+from replicator.app.preparing import Prepared, describe_all, refuse_if_due
+from replicator.app.table_parts import TableParts
 from replicator.clock import SourceClock, SystemClock
 from replicator.config.connections import source_connection, target_connection
 from replicator.config.settings import Settings
 from replicator.coordination.dynamodb import DynamoDBLeases
-from replicator.core.generations import label_time
-from replicator.core.mapping import TableMapping
 from replicator.core.observations import TableHalted, TaskFailed
-from replicator.engine.discovery import Discovery
-from replicator.engine.pipeline import Pipeline
+from replicator.engine.read_pacing import ReadPacing
 from replicator.engine.running import WorkerSettings
 from replicator.engine.table import Table
+from replicator.engine.upkeep import Upkeep
 from replicator.engine.waiting import Backoff, one_failure, stopped_within, unless_stopped
 from replicator.engine.worker import Worker
 from replicator.errors import Disposition, ReplicatorError
@@ -38,9 +31,8 @@ from replicator.postgres.claims import Claims
 from replicator.postgres.database import Database
 from replicator.postgres.incidents import Incidents
 from replicator.postgres.positions import Positions
-from replicator.postgres.sink import PostgresSink
-from replicator.sources.clients import SourceConnection
-from replicator.sources.describe import describe_table, require_fit_stream
+from replicator.postgres.pruning import Pruning
+from replicator.postgres.snapshots import Snapshots
 
 LAST_LOOK_SECONDS_MAX = 1.0
 CAUGHT_UP_LOOK_SECONDS = 0.2
@@ -134,11 +126,8 @@ class Daemon:
 
     async def _prepare_once(self, clients: Clients) -> Prepared:
         prepared = await describe_all(self._settings, clients)
-        refuse_unavailable(prepared.mappings)
         await refuse_if_due(self._database, self._settings, prepared.mappings)
         tables = await Positions(self._database).tables()
-        started = frozenset(name for name, facts in tables.items() if facts.start_at is not None)
-        refuse_snapshots(prepared.mappings, started)
         incidents = Incidents(self._database)
         for name, error in prepared.unfit.items():
             remedy = f"{error.remedy}; then run `replicator resume --table {name}`"
@@ -156,8 +145,19 @@ class Daemon:
         started_at: datetime,
     ) -> Ended:
         leases = await self._leases(clients)
-        tables = [await self._table(mapping, clients, leases) for mapping in prepared.mappings]
-        worker = self._worker(tables, leases)
+        pacing = ReadPacing(self._settings.snapshot.read_units_per_second, self._clock)
+        parts = TableParts(
+            self._settings,
+            self._database,
+            clients,
+            leases,
+            pacing,
+            worker_id=self._worker_id,
+            observe=self._monitoring.observe,
+            clock=self._clock,
+        )
+        tables = [await parts.table(mapping) for mapping in prepared.mappings]
+        worker = self._worker(tables, leases, pacing)
         self._monitoring.worker = worker
         self._monitoring.watch(["look", "renew"])
         async with one_failure() as tasks:
@@ -194,33 +194,7 @@ class Daemon:
             else:
                 return
 
-    async def _table(
-        self, mapping: TableMapping, clients: Clients, leases: DynamoDBLeases
-    ) -> Table:
-        spec = mapping.spec
-        place = source_connection(self._settings.source_of(spec.name))
-        source = await clients.streams(place)
-        observe = self._monitoring.observe
-        return Table(
-            spec.name,
-            mapping,
-            source,
-            Discovery(
-                spec,
-                describe_stream=partial(_describe_stream, clients, place, spec.table),
-                source=source,
-                positions=Positions(self._database),
-                incidents=Incidents(self._database),
-                leases=leases,
-                observe=observe,
-                clock=self._clock,
-            ),
-            Pipeline(
-                spec.name, mapping, PostgresSink(self._database, mapping), observe, self._clock
-            ),
-        )
-
-    def _worker(self, tables: list[Table], leases: DynamoDBLeases) -> Worker:
+    def _worker(self, tables: list[Table], leases: DynamoDBLeases, pacing: ReadPacing) -> Worker:
         settings = self._settings
         idle = settings.poll.idle_seconds_max
         return Worker(
@@ -237,11 +211,22 @@ class Daemon:
             claims=Claims(self._database, self._worker_id),
             positions=Positions(self._database),
             incidents=Incidents(self._database),
+            upkeep=self._upkeep(),
+            pacing=pacing,
             leases=leases,
             observe=self._monitoring.observe,
             clock=self._clock,
             beat=self._monitoring.beat,
             unrecoverable=self._monitoring.health.unrecoverable,
+        )
+
+    def _upkeep(self) -> Upkeep:
+        hours = ceil(self._settings.guard.retention_hours)
+        return Upkeep(
+            Positions(self._database),
+            Incidents(self._database),
+            Snapshots(self._database),
+            Pruning(self._database, retention_hours=hours),
         )
 
     async def _stop_when_caught_up(
@@ -263,13 +248,6 @@ class Daemon:
             name for name, table in facts.items() if name in names and (table.halted or table.gaps)
         ]
         return Ended((*stopped, *prepared.unfit), self._monitoring.dead_letters)
-
-
-async def _describe_stream(
-    clients: Clients, place: SourceConnection, table: str
-) -> tuple[str, datetime]:
-    arn = require_fit_stream(await describe_table(await clients.tables(place), table))
-    return arn, label_time(arn)
 
 
 def _stop_on_signals(stopping: asyncio.Event) -> None:

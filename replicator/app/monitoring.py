@@ -99,7 +99,8 @@ class Monitoring:
         if self.worker is None:
             return {}
         return {
-            (held.stream_arn, held.shard_id): self.worker.running[key].replicator.progress
+            (held.stream_arn, held.shard_id): progress
             for key, held in self.worker.holding.held.items()
             if key in self.worker.running
+            and (progress := self.worker.running[key].runner.progress) is not None
         }

@@ -61,28 +61,3 @@ async def refuse_if_due(
         raise MigrationDue(
             message, remedy="look at `replicator plan`, then run `replicator migrate`"
         )
-
-
-def refuse_unavailable(mappings: Sequence[TableMapping]) -> None:
-    """ConfigurationError for what a configuration may say but this version cannot do."""
-    for mapping in mappings:
-        spec = mapping.spec
-        if spec.on_gap == "resnapshot":
-            message = f"table {spec.name!r}: `on_gap: resnapshot` is not available in this version"
-            raise ConfigurationError(message, remedy="say `on_gap: stop` or `on_gap: continue`")
-
-
-def refuse_snapshots(mappings: Sequence[TableMapping], started: frozenset[str]) -> None:
-    """ConfigurationError for a table that asks to be loaded by a snapshot and has no position."""
-    for mapping in mappings:
-        spec = mapping.spec
-        if spec.initial_load == "snapshot" and spec.name not in started:
-            message = (
-                f"table {spec.name!r} asks for `initial_load: snapshot` (the default), which is "
-                "not available in this version"
-            )
-            raise ConfigurationError(
-                message,
-                remedy="say `initial_load: stream` (all that the stream still holds) or "
-                "`initial_load: none` (from now on)",
-            )

@@ -16,6 +16,7 @@ from replicator.cli import (
     plan,
     replaying,
     run,
+    snapshot,
     status,
     verify,
     version,
@@ -37,6 +38,7 @@ app.command()(run.run)
 app.command()(check.check)
 app.command()(plan.plan)
 app.command()(migrate.migrate)
+app.command()(snapshot.snapshot)
 app.command()(status.status)
 app.command()(verify.verify)
 app.command()(pausing.pause)

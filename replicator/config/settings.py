@@ -107,7 +107,11 @@ class SnapshotSettings(Group):
     """How tables are loaded."""
 
     read_units_per_second: int = Field(default=500, ge=1, le=1_000_000)
-    """Read capacity that the snapshots of one process may use."""
+    """Read capacity that snapshots may use, of all workers together; one unit a second reads
+    4 KB a second."""
+
+    segments: int = Field(default=4, ge=1, le=256)
+    """Into how many parts a table's scan is divided; so many workers can share one snapshot."""
 
 
 class BatchSettings(Group):

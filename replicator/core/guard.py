@@ -10,9 +10,9 @@ from replicator.core.observations import GuardReason, Operation, Outcome, Record
 from replicator.core.plan import TargetWrites, WritePlan
 from replicator.core.records import StreamRecord
 
-Guard = Literal["stream", "scan"]
+Guard = Literal["stream", "scan", "sweep"]
 """How versions are compared: a change of a stream must be newer than the row's version; a row of a
-scan must be the first that its snapshot sees of the key."""
+scan must be the first that its snapshot sees of the key, a sweep the first that sees it at all."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -164,6 +164,53 @@ class TaskStuck:
     cancelled: bool
 
 
+@dataclass(frozen=True, slots=True)
+class SnapshotBegun:
+    """A table is being loaded beside its stream."""
+
+    table: str
+    snapshot_id: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotProgressed:
+    """How far the scan is; `items_estimated` None: the source does not say how many there are."""
+
+    table: str
+    snapshot_id: int
+    items: int
+    items_estimated: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentEnded:
+    """A part of a snapshot is committed; `target` None: of the scan, else that target is swept."""
+
+    table: str
+    part: str
+    target: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class SweepRefused:
+    """So many rows would be swept that a person must decide."""
+
+    table: str
+    snapshot_id: int
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotEnded:
+    """The whole table is loaded; `swept` rows had no item any more."""
+
+    table: str
+    snapshot_id: int
+    items: int
+    swept: int
+
+
 Observation = (
     BatchApplied
     | RecordsRepeated
@@ -180,5 +227,10 @@ Observation = (
     | SourceAnswered
     | TaskFailed
     | TaskStuck
+    | SnapshotBegun
+    | SnapshotProgressed
+    | SegmentEnded
+    | SweepRefused
+    | SnapshotEnded
 )
 Observe = Callable[[Observation], None]

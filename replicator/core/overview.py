@@ -1,13 +1,15 @@
 """How a deployment stands: what the control schema holds and what a worker knows. Pure."""
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from replicator.core.lag import ShardProgress, table_lag
 from replicator.core.lineage import by_name, is_ready
 from replicator.core.shards import GapFacts, ShardFacts, TableFacts
+from replicator.core.snapshot_status import SnapshotStatus, snapshot_status
+from replicator.core.snapshots import SnapshotFacts
 from replicator.core.status import (
     GapStatus,
     LetterStatus,
@@ -41,6 +43,7 @@ class Knowledge:
     dead_letters: Mapping[str, Mapping[str, int]]
     workers: tuple[WorkerStatus, ...]
     living: Collection[str]
+    snapshots: Mapping[str, Sequence[SnapshotFacts]] = field(default_factory=dict)
     newest_letters: Mapping[str, LetterStatus] = field(default_factory=dict)
     applied: Mapping[str, datetime] = field(default_factory=dict)
     progress: Mapping[tuple[str, str], ShardProgress] = field(default_factory=dict)
@@ -79,11 +82,12 @@ def _table(
     lag = table_lag(
         [_progress(shard, knowledge, now) for shard in shards if not shard.finished], now=now
     )
-    reason, remedy = _reason(facts)
+    snapshot = _snapshot(knowledge.snapshots.get(facts.source, ()), now)
+    reason, remedy = _reason(facts, snapshot)
     return TableStatus(
         source=facts.source,
         stream_arn=facts.stream_arn,
-        state=_table_state(facts),
+        state=_table_state(facts, snapshot),
         lag_seconds=lag.lag_seconds if shards else None,  # not listed yet: nothing is known
         retention_headroom_seconds=lag.headroom_seconds,
         poll_age_seconds=lag.poll_age_seconds,
@@ -93,6 +97,7 @@ def _table(
         reason=reason,
         remedy=remedy,
         gaps=tuple(_gap(gap) for gap in facts.gaps),
+        snapshot=snapshot,
         newest_dead_letter=knowledge.newest_letters.get(facts.source),
         last_applied_at=knowledge.applied.get(facts.source),
         lineage=lineage,
@@ -130,14 +135,22 @@ def _seconds_since(verified: Verified | None, now: datetime) -> float | None:
     return None if verified is None else max(0.0, (now - verified.at).total_seconds())
 
 
-def _table_state(facts: TableFacts) -> TableState:
+def _snapshot(known: Sequence[SnapshotFacts], now: datetime) -> SnapshotStatus | None:
+    """The one that is worked on, else the one that waits, else the last."""
+    order = {"running": 0, "refused": 0, "asked": 1}
+    chosen = min(known, key=lambda s: (order.get(s.state, 2), -s.id), default=None)
+    return None if chosen is None else snapshot_status(chosen, now=now)
+
+
+def _table_state(facts: TableFacts, snapshot: SnapshotStatus | None) -> TableState:
     if facts.halted:
         return "halted"
     if facts.gaps:
         return "gap"
     if facts.paused:
         return "paused"
-    return "snapshot" if facts.mode == "guard" else "streaming"
+    loads = facts.snapshot_id is not None or (snapshot is not None and snapshot.unfinished)
+    return "snapshot" if loads or facts.mode == "guard" else "streaming"
 
 
 def _state(shard: ShardFacts, ready: bool, living: Collection[str]) -> ShardState:
@@ -164,7 +177,7 @@ def _progress(shard: ShardFacts, knowledge: Knowledge, now: datetime) -> ShardPr
     return ShardProgress(shard.safe_at or shard.found_at, at_head, shard.polled_at)
 
 
-def _reason(facts: TableFacts) -> tuple[str | None, str | None]:
+def _reason(facts: TableFacts, snapshot: SnapshotStatus | None) -> tuple[str | None, str | None]:
     if facts.halted:
         return facts.reason, facts.remedy
     if facts.gaps:
@@ -176,4 +189,9 @@ def _reason(facts: TableFacts) -> tuple[str | None, str | None]:
         )
     if facts.paused:
         return "paused by hand", f"replicator resume --table {facts.source}"
+    if snapshot is not None and snapshot.state == "refused":
+        return f"the sweep waits for a person: {snapshot.detail}", (
+            f"replicator snapshot --table {facts.source} --force (deletes those rows), or "
+            f"--cancel (keeps them)"
+        )
     return None, None

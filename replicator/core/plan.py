@@ -64,6 +64,14 @@ class WritePlan:
     """The Rank of each record of the batch, in order."""
 
     @property
+    def rows(self) -> int:
+        """How many rows would be written."""
+        return sum(
+            len(writes.upserts) + len(writes.deletes) + len(writes.soft_deletes)
+            for writes in self.writes
+        )
+
+    @property
     def writes_nothing(self) -> bool:
         """True when only the position would move."""
         return not self.dead_letters and not any(
@@ -83,8 +91,9 @@ def plan_batch(
     read_at: float,
     skip_before: float | None = None,
     refused: Refused | None = None,
+    scanned: bool = False,
 ) -> WritePlan:
-    """Plan one batch of a shard, in order.
+    """Plan one batch of a shard, in order; or, `scanned`, items as a scan found them.
 
     `read_at` (epoch seconds) stands in where a record has no creation time. `skip_before` (epoch
     seconds) filters records of an `initial_load: none`. `refused` holds, for a batch of one
@@ -96,9 +105,9 @@ def plan_batch(
     unmapped: dict[str, Mapping[str, int]] = {}
     writes = []
     for target in mapping.targets:
-        planner = _TargetPlanner(target, ledger, refused)
+        planner = _TargetPlanner(target, ledger, refused, scanned=scanned)
         writes.append(planner.plan())
-        if target.history is not None:
+        if target.history is not None and not scanned:
             writes[-1].appends.extend(plan_history(target, ledger, refused.get(target.history)))
         if planner.unmapped:
             unmapped[target.name] = planner.unmapped
@@ -122,6 +131,7 @@ class _TargetPlanner:
         "_ledger",
         "_refused",
         "_rejected",
+        "_scanned",
         "_settled",
         "_softly",
         "_target",
@@ -129,8 +139,11 @@ class _TargetPlanner:
         "unmapped",
     )
 
-    def __init__(self, target: TargetMapping, ledger: Ledger, refused: Refused) -> None:
+    def __init__(
+        self, target: TargetMapping, ledger: Ledger, refused: Refused, *, scanned: bool
+    ) -> None:
         self._target = target
+        self._scanned = scanned
         self._ledger = ledger
         self._refused = refused.get(target.name)
         self._writes = TargetWrites(target)
@@ -172,7 +185,8 @@ class _TargetPlanner:
             return
         image = self._ledger.image(index, record.new_image)
         if not self._target.matches(record.keys, image):
-            if not self._target.routes_on_keys_only:  # an older image may have matched
+            # an older image may have matched; after a scan, the sweep finds what it left
+            if not self._target.routes_on_keys_only and not self._scanned:
                 self._leave(index, key, record, self._target.spec.on_delete, Rank.FILTERED)
             return
         self._upsert(index, key, record, image)

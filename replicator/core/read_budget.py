@@ -52,6 +52,13 @@ class ReadBudget:
         """The budget after units were used; a negative number gives some back."""
         return replace(self, balance_units=self.balance_units - units)
 
+    def limited(self, units_per_second_max: float) -> "ReadBudget":
+        """The budget under another limit; what throttling made slower stays slower."""
+        if units_per_second_max == self.units_per_second_max:
+            return self
+        rate = self.units_per_second * units_per_second_max / self.units_per_second_max
+        return replace(self, units_per_second_max=units_per_second_max, units_per_second=rate)
+
     def throttled(self) -> "ReadBudget":
         """The budget after the source asked for less: half the rate, and nothing saved up."""
         balance = min(0.0, self.balance_units)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
+from replicator.core.snapshot_status import SnapshotStatus, snapshot_document
 from replicator.core.verification import Verified
 
 SCHEMA_VERSION = 1
@@ -68,6 +69,8 @@ class TableStatus:
     remedy: str | None = None
     gaps: tuple[GapStatus, ...] = ()
     newest_dead_letter: LetterStatus | None = None
+    snapshot: SnapshotStatus | None = None
+    """The one that is not over, or the last one."""
     last_applied_at: datetime | None = None
     """Creation time of the newest applied change."""
     lineage: tuple[ShardStatus, ...] = ()
@@ -178,6 +181,7 @@ def _table(table: TableStatus) -> dict[str, Any]:
         "shards": {state: table.shards.get(state, 0) for state in SHARD_STATES},
         "dead_letters": sum(table.dead_letters.values()),
         "drift": dict(table.drift),
+        "snapshot": None if table.snapshot is None else snapshot_document(table.snapshot),
         "reason": table.reason,
         "remedy": table.remedy,
         "gaps": [_gap(gap) for gap in table.gaps],

@@ -18,6 +18,7 @@ from replicator.core.observations import (
 from replicator.core.plan import WritePlan, plan_batch
 from replicator.core.records import StreamRecord
 from replicator.core.shards import Advance, Claim
+from replicator.engine.halving import in_parts
 from replicator.engine.ports import Sink
 from replicator.engine.waiting import Backoff, stopped_within
 from replicator.errors import BatchTooSlow, RowRejected, SchemaMismatch, SinkBusy
@@ -65,18 +66,16 @@ class Pipeline:
         that is too slow or holds a row that PostgreSQL refuses is halved down to the record, which
         becomes a dead letter in the transaction that moves the position past it.
         """
-        try:
-            return await self._apply(batch, claim, stopping)
-        except BatchTooSlow:
-            if len(batch.records) == 1:
-                raise
-        except RowRejected as error:
-            if len(batch.records) == 1:
-                return await self._set_aside(batch, claim, stopping, error)
-        middle = len(batch.records) // 2
-        for half in (batch.records[:middle], batch.records[middle:]):
-            claim = await self.process(replace(batch, records=half), claim, stopping)
-        return claim
+
+        async def apply(part: Sequence[StreamRecord], claim: Claim) -> Claim:
+            return await self._apply(replace(batch, records=part), claim, stopping)
+
+        async def set_aside(
+            part: Sequence[StreamRecord], claim: Claim, error: RowRejected
+        ) -> Claim:
+            return await self._set_aside(replace(batch, records=part), claim, stopping, error)
+
+        return await in_parts(batch.records, claim, apply=apply, set_aside=set_aside)
 
     async def _set_aside(
         self, batch: Batch, claim: Claim, stopping: asyncio.Event, error: RowRejected

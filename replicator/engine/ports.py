@@ -22,6 +22,13 @@ from replicator.core.shards import (
     ShardFacts,
     TableFacts,
 )
+from replicator.core.snapshots import (
+    LookedAt,
+    SegmentAdvance,
+    SegmentClaim,
+    SnapshotFacts,
+    SnapshotReason,
+)
 
 
 class Source(Protocol):
@@ -163,6 +170,92 @@ class Incidents(Protocol):
 
     async def forget_dead_letters(self, source: str, *, retention_days: int) -> None:
         """Drop those that were closed long ago."""
+        ...
+
+
+class Snapshots(Protocol):
+    """What is known of snapshots, and their steps."""
+
+    async def facts(self) -> dict[str, list[SnapshotFacts]]:
+        """By table: those that are not over, and the newest."""
+        ...
+
+    async def ask(self, source: str, reason: SnapshotReason, *, who: str, why: str | None) -> int:
+        """Ask for one; open gaps are accepted, and healed at its end."""
+        ...
+
+    async def begin(
+        self,
+        snapshot: SnapshotFacts,
+        targets: Sequence[TargetMapping],
+        *,
+        parts: int,
+        items_estimated: int | None,
+    ) -> bool:
+        """Tell every writer of the table, then lay out the parts."""
+        ...
+
+    async def finish(self, snapshot: SnapshotFacts) -> bool:
+        """Leave `guard` when every part is done."""
+        ...
+
+    async def refuse_sweep(self, snapshot_id: int, detail: str) -> None:
+        """Wait for a person before rows are swept."""
+        ...
+
+
+class Pruned(Protocol):
+    """What one step of pruning did."""
+
+    @property
+    def next_page(self) -> int:
+        """Where the next step begins; 0: this was the last one."""
+        ...
+
+
+class Pruning(Protocol):
+    """Removes versions of rows that nothing is compared with any more."""
+
+    async def step(self, page: int) -> Pruned:
+        """Prune some pages from this one on."""
+        ...
+
+
+class SegmentClaims(Protocol):
+    """The fence of the parts of snapshots."""
+
+    async def claim(
+        self, source: str, snapshot_id: int, number: int, *, mapping_fingerprint: str
+    ) -> SegmentClaim:
+        """Fence off every other worker and learn where the part stands."""
+        ...
+
+    async def leave(self, claim: SegmentClaim) -> None:
+        """Nobody works on the part now."""
+        ...
+
+
+class SegmentSink(Protocol):
+    """Applies plans of pages and sweeps of one table."""
+
+    async def apply(
+        self, plan: WritePlan, *, claim: SegmentClaim, advance: SegmentAdvance
+    ) -> Applied:
+        """Commit what is still wanted of a plan and move the part, or nothing."""
+        ...
+
+    async def refusals(self, plan: WritePlan) -> Refused:
+        """Which targets refuse a plan of one item."""
+        ...
+
+
+class GhostFinder(Protocol):
+    """Rows that no snapshot has seen."""
+
+    async def look(
+        self, target: str, snapshot_id: int, after: str | None, *, rows_max: int
+    ) -> LookedAt:
+        """The next rows of a target behind a position."""
         ...
 
 

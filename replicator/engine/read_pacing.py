@@ -29,12 +29,17 @@ class ReadPacing:
 
     def __init__(self, units_per_second: float, clock: Clock) -> None:
         self._clock = clock
+        self._units_per_second = units_per_second
         self._budget = ReadBudget.of(units_per_second, now=clock.monotonic())
         self._turn = asyncio.Lock()
         self._settled = asyncio.Event()
         self._units_per_item = UNITS_PER_ITEM_AT_FIRST
         self.read_units = 0.0
         """All that was used."""
+
+    def share(self, readers: int) -> None:
+        """Divide what was configured among so many processes that read at once."""
+        self._budget = self._now().limited(self._units_per_second / max(1, readers))
 
     def reader(self, items: Items) -> "PacedItems":
         """The same items, within the budget."""

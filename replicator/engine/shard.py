@@ -20,6 +20,7 @@ from replicator.core.observations import (
     ShardEnded,
 )
 from replicator.core.shards import Claim
+from replicator.engine.letter_limit import check_dead_letters
 from replicator.engine.pipeline import Batch, Pipeline
 from replicator.engine.ports import Claims, Incidents, Source
 from replicator.engine.reader import Answer, ShardReader
@@ -29,7 +30,6 @@ from replicator.errors import (
     PositionTrimmed,
     ReplicatorError,
     ShardVanished,
-    TooManyDeadLetters,
 )
 
 LOOKED_EVERY = timedelta(seconds=30)
@@ -191,7 +191,7 @@ class ShardReplicator:
             batch = Batch(records, known, answer.requested_at, self._live)
             claim = await self._pipeline.process(batch, claim, stopping)
             self._moved(claim.position or 0)
-        await self._check_dead_letters(claim)
+        await self._check_dead_letters()
         return claim
 
     def _may_read_around(self, claim: Claim) -> Callable[[datetime], bool]:
@@ -228,30 +228,11 @@ class ShardReplicator:
     def _note(self, claim: Claim, answer: Answer, *, at_head: bool) -> None:
         self.progress = ShardProgress(claim.safe_at, at_head, answer.requested_at)
 
-    async def _check_dead_letters(self, claim: Claim) -> None:
+    async def _check_dead_letters(self) -> None:
         if self._pipeline.rejected == self._rejected:
             return
         self._rejected = self._pipeline.rejected
-        counts = await self._incidents.dead_letters(claim.source)
-        spec = self._task.spec
-        hourly = spec.max_dead_letters_per_hour
-        if counts.open > spec.max_dead_letters:
-            message = (
-                f"{counts.open} dead letters are open, more than max_dead_letters "
-                f"({spec.max_dead_letters})"
-            )
-        elif hourly is not None and counts.last_hour > hourly:
-            message = (
-                f"{counts.last_hour} dead letters within an hour, more than "
-                f"max_dead_letters_per_hour ({hourly})"
-            )
-        else:
-            return
-        raise TooManyDeadLetters(
-            message,
-            remedy="look at `replicator dead-letters list`, correct the mapping, then run "
-            f"`replicator resume --table {claim.source}`",
-        )
+        await check_dead_letters(self._incidents, self._task.spec)
 
     async def _end(self, claim: Claim) -> Ending:
         """Children are known before the shard is done, so that no crash leaves an orphan."""

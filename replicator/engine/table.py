@@ -6,9 +6,14 @@ from datetime import datetime
 from replicator.core.lineage import ready_shards
 from replicator.core.mapping import TableMapping
 from replicator.core.shards import ShardFacts, TableFacts
+from replicator.core.snapshots import SegmentFacts, SnapshotFacts, is_initial_due
 from replicator.engine.discovery import Discovery, Known
+from replicator.engine.holding import checkpoint_text
+from replicator.engine.loading import Loading
 from replicator.engine.pipeline import Pipeline
 from replicator.engine.ports import Source
+from replicator.engine.running import Unit
+from replicator.engine.segment import SnapshotParts
 
 
 @dataclass(slots=True)
@@ -20,8 +25,11 @@ class Table:
     source: Source
     discovery: Discovery
     pipeline: Pipeline
+    loading: Loading
+    parts: SnapshotParts
     facts: TableFacts | None = None
     shards: tuple[ShardFacts, ...] = ()
+    snapshots: tuple[SnapshotFacts, ...] = ()
     discovered: bool = False
     """Whether the source was listed since this worker started."""
 
@@ -38,12 +46,56 @@ class Table:
         """The shards that may be claimed now."""
         return ready_shards(self.shards) if self.working else []
 
+    def ready_parts(self) -> dict[str, SegmentFacts]:
+        """The parts of the snapshot under way that may be claimed now, by their names."""
+        if not self.working:
+            return {}
+        ready = [part for snapshot in self.snapshots for part in snapshot.ready()]
+        return {part.name: part for part in ready}
+
+    def ready_units(self) -> list[Unit]:
+        """The shards and parts that may be leased now."""
+        shards = [
+            Unit(
+                self.name,
+                shard.stream_arn,
+                shard.shard_id,
+                checkpoint_text(shard.position),
+                shard.parent_id,
+            )
+            for shard in self.ready()
+        ]
+        parts = [
+            Unit(self.name, self.stream_arn, name, checkpoint_text(None), None)
+            for name in self.ready_parts()
+        ]
+        return shards + parts
+
+    def parts_over(self) -> list[str]:
+        """The names of the parts of snapshots that are over."""
+        over = [snapshot for snapshot in self.snapshots if not snapshot.unfinished]
+        return [part.name for snapshot in over for part in snapshot.segments]
+
+    @property
+    def stream_arn(self) -> str:
+        """The stream beside which its snapshots run."""
+        return (self.facts.stream_arn if self.facts is not None else None) or ""
+
+    @property
+    def loads(self) -> bool:
+        """Whether a snapshot is due or under way, and no person must decide first."""
+        if self.facts is None or is_initial_due(self.facts, self.snapshots):
+            return True
+        return any(snapshot.state in ("asked", "running") for snapshot in self.snapshots)
+
     def is_caught_up(self, at: datetime) -> bool:
         """Whether every change created before `at` is applied, as far as it can be."""
         if self.facts is None or not self.discovered or not self.shards:
             return False
         if not self.working:
             return True
+        if self.loads:
+            return False
         return all(
             shard.finished or (shard.safe_at is not None and shard.safe_at >= at)
             for shard in self.shards

@@ -9,13 +9,16 @@ from replicator.clock import Clock
 from replicator.core.leases import Sighting, observed, plan_leases
 from replicator.core.lineage import awaits_children
 from replicator.core.observations import Observe, TableHalted
-from replicator.core.shards import ShardFacts
-from replicator.engine.holding import Held, Holding, checkpoint_text, checkpointed_position
+from replicator.core.snapshots import is_segment_name
+from replicator.engine.holding import Held, Holding, checkpointed_position
 from replicator.engine.ports import Claims, Incidents, Leases, Positions
-from replicator.engine.running import Running, WorkerSettings
+from replicator.engine.read_pacing import ReadPacing
+from replicator.engine.running import Runner, Running, Unit, WorkerSettings
+from replicator.engine.segment import SegmentRunner
 from replicator.engine.shard import Ending, ShardReplicator, ShardTask
 from replicator.engine.supervisor import Job, end_silent_task, supervise
 from replicator.engine.table import Table
+from replicator.engine.upkeep import Upkeep
 from replicator.engine.waiting import one_failure, stopped_within
 from replicator.errors import NotClaimable, ReplicatorError
 
@@ -39,6 +42,8 @@ class Worker:
         claims: Claims,
         positions: Positions,
         incidents: Incidents,
+        upkeep: Upkeep,
+        pacing: ReadPacing,
         leases: Leases,
         observe: Observe,
         clock: Clock,
@@ -50,6 +55,8 @@ class Worker:
         self._claims = claims
         self._positions = positions
         self._incidents = incidents
+        self._upkeep = upkeep
+        self._pacing = pacing
         self._leases = leases
         self._observe = observe
         self._clock = clock
@@ -78,7 +85,7 @@ class Worker:
     async def is_caught_up(self, at: datetime) -> bool:
         """Whether every change created before `at` is applied, whoever applied it."""
         try:
-            await self._refresh(list(self.tables.values()))
+            await self._upkeep.refresh(list(self.tables.values()))
         except ReplicatorError:
             return False
         return all(table.is_caught_up(at) for table in self.tables.values())
@@ -87,6 +94,7 @@ class Worker:
         jobs = [
             Job("look", None, lambda: self._look(tasks, stopping)),
             Job("renew", None, lambda: self._renew(stopping)),
+            Job("prune", None, lambda: self._prune(stopping)),
         ]
         return jobs + [
             Job(
@@ -99,6 +107,10 @@ class Worker:
             for table in self.tables.values()
         ]
 
+    async def _prune(self, stopping: asyncio.Event) -> bool:
+        await self._upkeep.prune(stopping)
+        return True
+
     async def _supervise(self, job: Job, stopping: asyncio.Event) -> None:
         await supervise(job, stopping, observe=self._observe, clock=self._clock, beat=self._beat)
 
@@ -106,7 +118,7 @@ class Worker:
 
     async def _discover(self, table: Table, stopping: asyncio.Event) -> bool:
         while not stopping.is_set():
-            await self._refresh([table])
+            await self._upkeep.refresh([table])
             known = table.known()
             if known is not None and not known.table.halted:
                 await table.discovery.discover(known)
@@ -124,15 +136,6 @@ class Worker:
             if late or awaits_children(table.shards, self._clock.now()):
                 return
 
-    async def _refresh(self, tables: Sequence[Table]) -> None:
-        facts = await self._positions.tables()
-        shards: dict[str, list[ShardFacts]] = {table.name: [] for table in tables}
-        for shard in await self._positions.shards(list(shards)):
-            shards[shard.source].append(shard)
-        for table in tables:
-            table.facts = facts.get(table.name)
-            table.shards = tuple(shards[table.name])
-
     # Leases: who works
 
     async def _look(self, tasks: asyncio.TaskGroup, stopping: asyncio.Event) -> bool:
@@ -140,8 +143,9 @@ class Worker:
         settings = self._settings
         while not stopping.is_set():
             self._look_now.clear()
-            await self._refresh(list(self.tables.values()))
-            await self._accept_gaps()
+            await self._upkeep.refresh(list(self.tables.values()))
+            await self._upkeep.accept_gaps(self.tables.values())
+            await self._upkeep.advance_snapshots(self.tables.values())
             await self._plan(tasks, stopping)
             await self._positions.seen(
                 settings.worker_id, version=settings.version, leases=len(self.holding.held)
@@ -157,64 +161,56 @@ class Worker:
         except TimeoutError:
             return
 
-    async def _accept_gaps(self) -> None:
-        """`on_gap: continue` was chosen in the configuration: it is recorded as who accepted."""
-        for table in self.tables.values():
-            gaps = table.facts.gaps if table.facts is not None else ()
-            if gaps and table.mapping.spec.on_gap == "continue":
-                await self._incidents.accept_gaps(
-                    table.name, who="configuration", why="on_gap: continue"
-                )
-                await self._refresh([table])
-
     async def _plan(self, tasks: asyncio.TaskGroup, stopping: asyncio.Event) -> None:
         settings = self._settings
         rows = await self._leases.all()
         now = self._clock.monotonic()
         self._sightings = observed(self._sightings, rows, now=now)
-        shards = self._ready_shards()
-        await self._add_leases(shards, {row.key for row in rows})
+        living = await self._positions.living(within_seconds=settings.lease_seconds)
+        self._pacing.share(len(living | {settings.worker_id}))
+        units = self._ready_units()
+        await self._add_leases(units, {row.key for row in rows})
         plan = plan_leases(
             rows,
             self._sightings,
-            wanted=shards.keys(),
+            wanted=units.keys(),
             held=self.holding.held.keys(),
             worker_id=settings.worker_id,
-            workers=await self._positions.living(within_seconds=settings.lease_seconds),
+            workers=living,
             now=now,
             lease_seconds=settings.lease_seconds,
         )
         for key in plan.release:
             await self._give_back(key)
         for lease in plan.take:
-            table, shard = shards[lease.key]
+            unit = units[lease.key]
             await self.holding.take(
-                lease, table=table.name, stream_arn=shard.stream_arn, shard_id=shard.shard_id
+                lease, table=unit.table, stream_arn=unit.stream_arn, shard_id=unit.name
             )
         for lease in plan.ask:
             await self._leases.ask(lease)
+        await self._delete_over({row.key for row in rows})
         await self._stop_lost()
         self._start_held(tasks, stopping)
         await self._end_silent()
 
-    def _ready_shards(self) -> dict[str, tuple[Table, ShardFacts]]:
-        return {
-            self._leases.key(shard.stream_arn, shard.shard_id): (table, shard)
-            for table in self.tables.values()
-            for shard in table.ready()
-        }
+    def _ready_units(self) -> dict[str, Unit]:
+        units = [unit for table in self.tables.values() for unit in table.ready_units()]
+        return {self._leases.key(unit.stream_arn, unit.name): unit for unit in units}
 
-    async def _add_leases(
-        self, shards: dict[str, tuple[Table, ShardFacts]], existing: set[str]
-    ) -> None:
-        for key, (_, shard) in shards.items():
+    async def _add_leases(self, units: dict[str, Unit], existing: set[str]) -> None:
+        for key, unit in units.items():
             if key not in existing:
-                await self._leases.create(
-                    key,
-                    checkpoint=checkpoint_text(shard.position),
-                    parent_id=shard.parent_id,
-                )
+                await self._leases.create(key, checkpoint=unit.checkpoint, parent_id=unit.parent_id)
                 self._look_now.set()
+
+    async def _delete_over(self, existing: set[str]) -> None:
+        """Leases of the parts of snapshots that are over."""
+        for table in self.tables.values():
+            for name in table.parts_over():
+                key = self._leases.key(table.stream_arn, name)
+                if key in existing and key not in self.holding.held:
+                    await self._leases.delete(key)
 
     # Shards: the work
 
@@ -222,15 +218,20 @@ class Worker:
         for held in self.holding.held.values():
             if held.key in self.running or stopping.is_set():
                 continue
-            table = self.tables[held.table]
-            replicator = self._replicator(table, held)
-            shard_stopping = asyncio.Event()
+            runner = self._runner(self.tables[held.table], held)
+            if runner is None:
+                continue
+            own_stopping = asyncio.Event()
             task = tasks.create_task(
-                self._work(held, replicator, shard_stopping), name=f"shard {held.shard_id}"
+                self._work(held, runner, own_stopping), name=f"shard {held.shard_id}"
             )
-            self.running[held.key] = Running(replicator, task, shard_stopping)
+            self.running[held.key] = Running(runner, task, own_stopping)
 
-    def _replicator(self, table: Table, held: Held) -> ShardReplicator:
+    def _runner(self, table: Table, held: Held) -> Runner | None:
+        """What works on a lease of ours; None for a part that has gone from the list meanwhile."""
+        if is_segment_name(held.shard_id):
+            part = table.ready_parts().get(held.shard_id)
+            return None if part is None else SegmentRunner(table.parts, part)
         return ShardReplicator(
             ShardTask(
                 table=table.name,
@@ -252,10 +253,10 @@ class Worker:
             moved=partial(self.holding.moved, held.key),
         )
 
-    async def _work(self, held: Held, replicator: ShardReplicator, stopping: asyncio.Event) -> None:
+    async def _work(self, held: Held, runner: Runner, stopping: asyncio.Event) -> None:
         async def run() -> bool:
             try:
-                ending = await replicator.run(stopping)
+                ending = await runner.run(stopping)
             except NotClaimable:
                 ending = Ending.STOPPED
             if ending is Ending.DONE:
@@ -299,7 +300,7 @@ class Worker:
     async def _end_silent(self) -> None:
         now = self._clock.monotonic()
         for running in list(self.running.values()):
-            silent = now - running.replicator.alive_at
+            silent = now - running.runner.alive_at
             if silent > STUCK_SECONDS:
                 name = running.task.get_name()
                 ended = await end_silent_task(

@@ -95,6 +95,32 @@ FAMILIES: tuple[Family, ...] = (
         values=(("state", "snapshot, streaming, paused, gap, halted"),),
     ),
     Family(
+        "replicator_snapshot_done_ratio",
+        "gauge",
+        ("table",),
+        "How much of the snapshot under way is done, from 0 to 1, by the source's own estimate of "
+        "its items; absent when none is.",
+    ),
+    Family(
+        "replicator_snapshot_items",
+        "gauge",
+        ("table",),
+        "Items that the snapshot under way has read; absent when none is.",
+    ),
+    Family(
+        "replicator_snapshots_total",
+        "counter",
+        ("table", "outcome"),
+        "Snapshots that ended, and sweeps that wait for a person.",
+        values=(("outcome", "done, refused"),),
+    ),
+    Family(
+        "replicator_swept_rows_total",
+        "counter",
+        ("table",),
+        "Rows that snapshots deleted because their items are gone.",
+    ),
+    Family(
         "replicator_guard_rejections_total",
         "counter",
         ("table", "reason"),

@@ -27,9 +27,14 @@ from replicator.core.observations import (
     Outcome,
     RecordRejected,
     RecordsRepeated,
+    SegmentEnded,
     ShardClaimed,
     ShardEnded,
+    SnapshotBegun,
+    SnapshotEnded,
+    SnapshotProgressed,
     SourceAnswered,
+    SweepRefused,
     TableHalted,
     TaskFailed,
     TaskStuck,
@@ -100,8 +105,16 @@ class Metrics(Collector):
                 self._count("replicator_task_restarts_total", table or "", "failed")
             case TaskStuck(table=table):
                 self._count("replicator_task_restarts_total", table or "", "stuck")
+            case SnapshotEnded(table=table, swept=swept):
+                self._count("replicator_snapshots_total", table, "done")
+                self._count("replicator_swept_rows_total", table, by=swept)
+            case SweepRefused(table=table):
+                self._count("replicator_snapshots_total", table, "refused")
             case (
                 RecordRejected()
+                | SnapshotBegun()
+                | SnapshotProgressed()
+                | SegmentEnded()
                 | ShardClaimed()
                 | ShardEnded()
                 | LeaseTaken()
@@ -188,6 +201,11 @@ class Metrics(Collector):
                 gauges["replicator_verify_timestamp_seconds"].append(
                     (labels_of_table, found.at.timestamp())
                 )
+            if table.snapshot is not None and table.snapshot.unfinished:
+                share = table.snapshot.done_share
+                gauges["replicator_snapshot_done_ratio"].append(((table.source,), share))
+                items = float(table.snapshot.items)
+                gauges["replicator_snapshot_items"].append(((table.source,), items))
             for target, open_ones in table.dead_letters.items():
                 gauges["replicator_dead_letters"].append(((target,), open_ones))
         return gauges

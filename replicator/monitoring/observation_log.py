@@ -19,9 +19,14 @@ from replicator.core.observations import (
     Observation,
     RecordRejected,
     RecordsRepeated,
+    SegmentEnded,
     ShardClaimed,
     ShardEnded,
+    SnapshotBegun,
+    SnapshotEnded,
+    SnapshotProgressed,
     SourceAnswered,
+    SweepRefused,
     TableHalted,
     TaskFailed,
     TaskStuck,
@@ -29,6 +34,7 @@ from replicator.core.observations import (
 from replicator.errors import Disposition, ReplicatorError
 from replicator.monitoring.failure_text import fingerprint, one_line
 from replicator.monitoring.logs import logger
+from replicator.monitoring.snapshot_lines import snapshot_line
 
 _Level = Literal["debug", "info", "warning", "error"]
 _OfShard = (
@@ -187,6 +193,14 @@ def line_of(observation: Observation) -> Line | None:  # noqa: C901, PLR0912 (on
             return Line("debug", "AWS refused", {"operation": operation, "outcome": outcome})
         case TaskFailed() as failed:
             return _failure(failed)
+        case (
+            SnapshotBegun()
+            | SnapshotProgressed()
+            | SegmentEnded()
+            | SweepRefused()
+            | SnapshotEnded()
+        ):
+            return Line(*snapshot_line(observation))
         case TaskStuck() as stuck:
             return _stuck(stuck)
         case _:

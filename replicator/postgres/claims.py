@@ -1,10 +1,10 @@
 """The fence's own statements: claim a shard, end it, leave it, and say where it stands."""
 
-import asyncio
 from datetime import datetime
 
 from replicator.core.shards import Claim
-from replicator.errors import Fenced, NotClaimable, PositionLost, ReplicatorError, SinkBusy
+from replicator.errors import Fenced, NotClaimable, PositionLost
+from replicator.postgres.blockers import Claiming
 from replicator.postgres.database import Database, Session
 from replicator.postgres.quoting import quote_identifier
 
@@ -48,19 +48,6 @@ select owner, state from {schema}.shard
  where deployment = $1 and stream_arn = $2 and shard_id = $3
 """
 
-END_BLOCKERS = """
--- Only a session of the shard's recorded owner, and only while it blocks us, is ended.
-select pg_terminate_backend(a.pid)
-  from unnest(pg_blocking_pids($1)) as b(pid)
-  join pg_stat_activity a on a.pid = b.pid
- where a.application_name = $2
-"""
-
-_PATIENCE_MILLISECONDS = 2000
-"""How long a claim waits for a transaction in flight before it looks for a frozen one."""
-_LOOKS_FOR_BLOCKERS = 20
-_SECONDS_BETWEEN_LOOKS = 0.1
-
 LOOKED = """
 -- An answer without records: the source was read, and perhaps there is no more. It says so behind
 -- our position: where the shard stands elsewhere, a failover has lost what we committed.
@@ -101,6 +88,7 @@ class Claims:
         self._database = database
         self._deployment = database.deployment
         self._worker_id = worker_id
+        self._claiming = Claiming(database)
         schema = quote_identifier(database.control_schema)
         self._lock_table_state = LOCK_TABLE_STATE.format(schema=schema)
         self._claim = CLAIM.format(schema=schema)
@@ -119,19 +107,17 @@ class Claims:
         NotClaimable when the parent is unfinished, the shard is done, its table is stopped, or
         another mapping writes the table now; PositionLost when the row is gone.
         """
-        try:
-            return await self._claim_once(source, stream_arn, shard_id, mapping_fingerprint)
-        except SinkBusy:
-            if self._database.settings.pooler != "none":
-                raise
-        return await self._claim_ending_blocker(source, stream_arn, shard_id, mapping_fingerprint)
 
-    async def _claim_once(
-        self, source: str, stream_arn: str, shard_id: str, fingerprint: str
-    ) -> Claim:
-        async with self._database.transaction("claiming a shard") as connection:
-            await connection.execute(f"set local lock_timeout = {_PATIENCE_MILLISECONDS}")
-            return await self._claim_within(connection, source, stream_arn, shard_id, fingerprint)
+        async def claim(connection: Session) -> Claim:
+            return await self._claim_within(
+                connection, source, stream_arn, shard_id, mapping_fingerprint
+            )
+
+        async def owner(connection: Session) -> str | None:
+            known = await connection.fetchrow(self._owner, self._deployment, stream_arn, shard_id)
+            return None if known is None else known["owner"]
+
+        return await self._claiming.patiently(claim, owner)
 
     async def _claim_within(
         self,
@@ -188,47 +174,6 @@ class Claims:
                 "to start anew",
             )
         return NotClaimable(f"shard {shard_id} is {known['state']} or waits for its parent")
-
-    async def _claim_ending_blocker(
-        self, source: str, stream_arn: str, shard_id: str, fingerprint: str
-    ) -> Claim:
-        """Claim again, and end the owner's frozen session as soon as it is seen to block us."""
-        outcome: list[Claim | ReplicatorError] = []
-        async with asyncio.TaskGroup() as tasks:
-            try:
-                async with self._database.transaction("claiming a shard") as connection:
-                    blocked = connection.get_server_pid()
-                    ending = tasks.create_task(
-                        self._end_blockers(blocked, stream_arn, shard_id), name="end blockers"
-                    )
-                    try:
-                        outcome.append(
-                            await self._claim_within(
-                                connection, source, stream_arn, shard_id, fingerprint
-                            )
-                        )
-                    finally:
-                        ending.cancel()
-            except ReplicatorError as error:
-                outcome.append(error)
-        if isinstance(outcome[-1], ReplicatorError):
-            raise outcome[-1]
-        return outcome[-1]
-
-    async def _end_blockers(self, blocked: int, stream_arn: str, shard_id: str) -> None:
-        try:
-            async with self._database.connection("ending a blocker") as connection:
-                known = await connection.fetchrow(
-                    self._owner, self._deployment, stream_arn, shard_id
-                )
-                if known is None or known["owner"] is None:
-                    return
-                session = self._database.session_name(known["owner"])
-                for _ in range(_LOOKS_FOR_BLOCKERS):
-                    await connection.execute(END_BLOCKERS, blocked, session)
-                    await asyncio.sleep(_SECONDS_BETWEEN_LOOKS)
-        except ReplicatorError:
-            return  # the claim itself says what is wrong with PostgreSQL
 
     async def looked(self, claim: Claim, *, at: datetime, head: bool) -> None:
         """Note an answer without records behind the claim's position, asked for at `at`.

@@ -54,6 +54,8 @@ DROP = tuple(
     f"delete from {{schema}}.{table} where deployment = $1 and source = $2"  # noqa: S608 (ours)
     for table in (
         "shard",
+        "segment",
+        "snapshot",
         "gap",
         "generation",
         "target_claim",

@@ -15,6 +15,13 @@ update {schema}.shard
  where deployment = $1 and source = $2 and state in ('waiting', 'active')
 """
 
+RAISE_SEGMENT_EPOCHS = """
+-- pages of a snapshot that were read before are not written any more either
+update {schema}.segment
+   set epoch = epoch + 1, owner = null
+ where deployment = $1 and source = $2 and state in ('waiting', 'active')
+"""
+
 HALT = """
 update {schema}.table_state
    set halted = true, reason = $3, remedy = $4, changed_at = now()
@@ -55,7 +62,7 @@ returning 1
 
 ACCEPT_GAPS = """
 update {schema}.gap
-   set state = 'accepted', closed_at = now(), closed_by = $3, closed_why = $4
+   set state = 'accepted', closed_at = now(), closed_by = $3, closed_why = $4, snapshot_id = $6
  where deployment = $1 and source = $2 and state = 'open'
    and ($5::bigint is null or id = $5)
 returning id, stream_arn, shard_id
@@ -178,7 +185,7 @@ class Incidents:
         """Stop a table until `resume`; no worker's batch in flight can commit after."""
         async with self._database.transaction("halting a table") as connection:
             await connection.execute(self._sql(HALT), self._deployment, source, reason, remedy)
-            await connection.execute(self._sql(RAISE_EPOCHS), self._deployment, source)
+            await raise_epochs(connection, self._schema, self._deployment, source)
 
     async def add_gap(self, claim: Claim, *, kind: GapKind, detail: str) -> None:
         """Record a gap of a shard and stop it until the gap is accepted; Fenced."""
@@ -223,25 +230,9 @@ class Incidents:
     ) -> int:
         """Accept that the records of a table's open gaps are lost; returns how many were open."""
         async with self._database.transaction("accepting a gap") as connection:
-            gaps = await connection.fetch(
-                self._sql(ACCEPT_GAPS), self._deployment, source, who, why, gap_id
+            return await accept_gaps(
+                connection, self._database, source, who=who, why=why, gap_id=gap_id
             )
-            for gap in gaps:
-                stream_arn, shard_id = gap["stream_arn"], gap["shard_id"]
-                if shard_id is None:
-                    await connection.execute(
-                        self._sql(ACCEPT_OLDER_STREAMS), self._deployment, source, stream_arn
-                    )
-                else:
-                    await connection.execute(
-                        self._sql(REOPEN_SHARD), self._deployment, stream_arn, shard_id
-                    )
-            if gaps:
-                numbers = ", ".join(str(gap["id"]) for gap in gaps)
-                await connection.execute(
-                    self._sql(ACTION), self._deployment, source, "accept gap", who, why, numbers
-                )
-        return len(gaps)
 
     async def close_gone_shard(self, claim: Claim) -> None:
         """End a shard whose gap was accepted and of which nothing can be read any more; Fenced."""
@@ -285,7 +276,7 @@ class Incidents:
                 raise ConfigurationError(message, remedy="`replicator status` names the tables")
             if not paused:
                 await connection.execute(self._sql(UNHALT), self._deployment, source)
-            await connection.execute(self._sql(RAISE_EPOCHS), self._deployment, source)
+            await raise_epochs(connection, self._schema, self._deployment, source)
             await connection.execute(
                 self._sql(ACTION), self._deployment, source, verb, who, why, None
             )
@@ -298,3 +289,42 @@ class Incidents:
 
     def _sql(self, text: str) -> str:
         return text.format(schema=self._schema)
+
+
+async def raise_epochs(connection: Session, schema: str, deployment: str, source: str) -> None:
+    """End every claim of a table's shards and of the parts of its snapshots; `schema` is quoted."""
+    for text in (RAISE_EPOCHS, RAISE_SEGMENT_EPOCHS):
+        await connection.execute(text.format(schema=schema), deployment, source)
+
+
+async def accept_gaps(
+    connection: Session,
+    database: Database,
+    source: str,
+    *,
+    who: str,
+    why: str,
+    gap_id: int | None = None,
+    snapshot_id: int | None = None,
+) -> int:
+    """Accept gaps within the caller's transaction; `snapshot_id` is what is to heal them."""
+    schema, deployment = quote_identifier(database.control_schema), database.deployment
+    gaps = await connection.fetch(
+        ACCEPT_GAPS.format(schema=schema), deployment, source, who, why, gap_id, snapshot_id
+    )
+    for gap in gaps:
+        stream_arn, shard_id = gap["stream_arn"], gap["shard_id"]
+        if shard_id is None:
+            await connection.execute(
+                ACCEPT_OLDER_STREAMS.format(schema=schema), deployment, source, stream_arn
+            )
+        else:
+            await connection.execute(
+                REOPEN_SHARD.format(schema=schema), deployment, stream_arn, shard_id
+            )
+    if gaps:
+        numbers = ", ".join(str(gap["id"]) for gap in gaps)
+        await connection.execute(
+            ACTION.format(schema=schema), deployment, source, "accept gap", who, why, numbers
+        )
+    return len(gaps)

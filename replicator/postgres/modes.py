@@ -4,7 +4,7 @@ from collections.abc import Collection
 
 from replicator.core.shards import Mode
 from replicator.postgres.database import Session
-from replicator.postgres.incidents import RAISE_EPOCHS
+from replicator.postgres.incidents import raise_epochs
 from replicator.postgres.quoting import quote_identifier
 
 SWITCH = """
@@ -38,5 +38,5 @@ async def switch_mode(
     )
     if switched is None:
         return False
-    await connection.execute(RAISE_EPOCHS.format(schema=schema), deployment, source)
+    await raise_epochs(connection, schema, deployment, source)
     return True

@@ -7,6 +7,7 @@ from replicator.core.status import LetterStatus, WorkerStatus
 from replicator.postgres.database import Database
 from replicator.postgres.positions import Positions
 from replicator.postgres.quoting import quote_identifier
+from replicator.postgres.snapshots import Snapshots
 from replicator.postgres.verifications import last_verified
 
 DEAD_LETTERS = """
@@ -56,6 +57,7 @@ async def read_knowledge(
     schema = quote_identifier(database.control_schema)
     tables = await positions.tables()
     shards = await positions.shards(list(tables))
+    snapshots = await Snapshots(database).facts()
     async with database.connection("reading the status") as connection:
         letters, newest, applied, rows = [
             await connection.fetch(statement.format(schema=schema), database.deployment)
@@ -76,6 +78,7 @@ async def read_knowledge(
             dead_letters,
             workers,
             living,
+            snapshots=snapshots,
             newest_letters={
                 row["source"]: LetterStatus(
                     row["id"], row["target"], row["reason"], row["first_seen"]

@@ -8,6 +8,7 @@ import asyncpg
 from replicator.core.mapping import TableMapping
 from replicator.errors import ConfigurationError
 from replicator.postgres.catalog import TableName
+from replicator.postgres.incidents import raise_epochs
 from replicator.postgres.quoting import quote_identifier
 
 REGISTERED = """
@@ -65,13 +66,6 @@ values ($1, $2, $3, $4, $5)
            else excluded.initial_load end,
        changed_at = case when t.mapping_fingerprint <> excluded.mapping_fingerprint
                          then now() else t.changed_at end
-"""
-
-NEW_MAPPING = """
--- from here on no claim made under the older mapping can write
-update {schema}.shard
-   set epoch = epoch + 1
- where deployment = $1 and source = $2 and state in ('waiting', 'active')
 """
 
 CLAIM_TARGET = """
@@ -243,7 +237,7 @@ async def _register(
         return f"registered table {spec.name}"
     if known.fingerprint == mapping.fingerprint:
         return None
-    await connection.execute(NEW_MAPPING.format(schema=quoted), deployment, spec.name)
+    await raise_epochs(connection, quoted, deployment, spec.name)
     return f"registered the changed mapping of table {spec.name}"
 
 

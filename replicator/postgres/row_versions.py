@@ -56,6 +56,11 @@ ON_CONFLICT: dict[Guard, dict[str, str]] = {
         "newer": """o.snapshot_id is distinct from excluded.snapshot_id
             or (o.generation, o.sequence_number) = (0, 0)""",
     },
+    # What was seen after all since the row was looked at is no ghost.
+    "sweep": {
+        "set": "deleted = true, snapshot_id = excluded.snapshot_id, at = now()",
+        "newer": "o.snapshot_id is distinct from excluded.snapshot_id",
+    },
 }
 
 MARKED = """
@@ -147,7 +152,7 @@ class VersionStatements:
             self._fence_sql,
             _union("news", news),
             VERSIONS.format(**names, **ON_CONFLICT[shape.guard]),
-            TURNED_AWAY.format(**names, scan=str(shape.guard == "scan").lower()),
+            TURNED_AWAY.format(**names, scan=str(shape.guard != "stream").lower()),
         ]
         if kept:
             parts += [_union("kept", kept), MARKED.format(**names)]

@@ -110,6 +110,7 @@ async def test_the_document_has_the_promised_shape(control, configure):
         "remedy": None,
         "gaps": [],
         "last_applied_at": None,
+        "snapshot": None,
         "verified": None,
     }
     assert (worker["id"], worker["leases"]) == ("one", 2)

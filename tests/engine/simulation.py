@@ -14,8 +14,10 @@ from replicator.core.mapping_spec import ColumnSpec, SourceKey, TableSpec, Targe
 from replicator.core.observations import Observation, TableHalted, TaskFailed
 from replicator.engine.discovery import Discovery
 from replicator.engine.pipeline import Pipeline
+from replicator.engine.read_pacing import ReadPacing
 from replicator.engine.running import WorkerSettings
 from replicator.engine.table import Table
+from replicator.engine.upkeep import Upkeep
 from replicator.engine.worker import Worker
 from replicator.errors import (
     CoordinationUnavailable,
@@ -29,6 +31,7 @@ from tests.support.fake_leases import FakeLeases, LeaseTable
 from tests.support.fake_postgres import Data, FakePostgres, Row, ShardRow
 from tests.support.fake_source import describe_stream, fake_source
 from tests.support.fakes import FakeClaims, FakeIncidents, FakePositions, FakeSink
+from tests.support.no_snapshots import NoPruning, NoSnapshots, without_snapshots
 from tests.support.scripted_streams.model import TrimmedShards, World
 from tests.support.virtual_time import VirtualClock, VirtualLoop
 
@@ -197,10 +200,21 @@ class Simulation:
         pipeline = Pipeline(SOURCE, compiled, sink, self._observe, self.clock)
         return Worker(
             WorkerSettings(name, "1", LEASE_SECONDS, idle_seconds_max=4.0, discover_seconds=10.0),
-            [Table(SOURCE, compiled, source, discovery, pipeline)],
+            [
+                Table(
+                    SOURCE,
+                    compiled,
+                    source,
+                    discovery,
+                    pipeline,
+                    *without_snapshots(compiled, self._observe, self.clock),
+                )
+            ],
             claims=FakeClaims(self.postgres, postgres, name),
             positions=positions,
             incidents=incidents,
+            upkeep=Upkeep(positions, incidents, NoSnapshots(), NoPruning()),
+            pacing=ReadPacing(1.0, self.clock),
             leases=lease_rows,
             observe=self._observe,
             clock=self.clock,

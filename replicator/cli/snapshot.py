@@ -1,0 +1,152 @@
+"""`replicator snapshot`: ask the workers to load a table beside its stream, and watch them."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from replicator.cli.by_hand import Who, Why, this_user
+from replicator.cli.options import ConfigFile, TableName, load_settings
+from replicator.cli.output import ExitCode, print_line, print_note
+from replicator.cli.prose import print_prose
+from replicator.cli.snapshot_progress import Progress
+
+if TYPE_CHECKING:
+    from replicator.config.settings import Settings
+    from replicator.core.snapshot_status import SnapshotStatus
+    from replicator.postgres.database import Database
+
+LOOK_SECONDS = 0.5
+
+Detach = Annotated[
+    bool, typer.Option("--detach", help="Ask for it and return; `replicator status` shows it.")
+]
+Cancel = Annotated[
+    bool,
+    typer.Option("--cancel", help="End the snapshot that is asked for or under way."),
+]
+Force = Annotated[
+    bool,
+    typer.Option(
+        "--force", help="Sweep rows without an item however many there are, also where it waits."
+    ),
+]
+
+
+def snapshot(
+    *,
+    table: TableName,
+    detach: Detach = False,
+    cancel: Cancel = False,
+    force: Force = False,
+    why: Why = None,
+    who: Who = None,
+    config: ConfigFile = None,
+) -> None:
+    """Load a whole table, again or for the first time, beside its running stream.
+
+    The workers do it; this command only asks, and shows how far they are. Ctrl-C leaves them at
+    it. Rows whose items are gone are deleted at the end, as `on_delete` says; where that would be
+    suspiciously many, a person must decide (`--force` or `--cancel`). Open gaps of the table are
+    accepted, and healed when it is done. Who asked and why is recorded.
+
+    Ends with 0 when it is done, with 3 when the sweep waits for a person or it was cancelled.
+
+    Example: replicator snapshot --table orders --why "rows were changed by hand"
+    """
+    import asyncio
+
+    settings, who = load_settings(config), who or this_user()
+    if cancel:
+        _print_cancelled(table, asyncio.run(_cancel(settings, table, who, why)))
+        return
+    number, living = asyncio.run(_ask(settings, table, who, why, force))
+    print_line(f"snapshot {number} of {table} is asked for")
+    if not living:
+        print_note("no worker was seen within the last minute: start one with `replicator run`")
+    if detach:
+        print_line("  replicator status")
+        return
+    try:
+        ended = asyncio.run(_watch(settings, table, number))
+    except KeyboardInterrupt:
+        print_note("\nThe workers go on with it. To see it again, or to end it:")
+        print_note(f"  replicator snapshot --table {table} [--cancel]")
+        raise typer.Exit(ExitCode.INTERRUPTED) from None
+    _print_end(table, ended)
+
+
+async def _cancel(settings: "Settings", table: str, who: str, why: str | None) -> list[int]:
+    from replicator.app.by_hand import control_database, registered_tables, require_registered
+    from replicator.postgres.snapshots import Snapshots
+
+    async with control_database(settings) as database:
+        require_registered(table, settings, await registered_tables(database))
+        return await Snapshots(database).cancel(table, who=who, why=why)
+
+
+async def _ask(
+    settings: "Settings", table: str, who: str, why: str | None, force: bool
+) -> tuple[int, bool]:
+    """The number of the snapshot that is to be watched, and whether there are workers for it."""
+    from replicator.app.by_hand import control_database, registered_tables, require_registered
+    from replicator.postgres.positions import Positions
+    from replicator.postgres.snapshots import Snapshots
+
+    async with control_database(settings) as database:
+        facts = require_registered(table, settings, await registered_tables(database))
+        snapshots = Snapshots(database)
+        number = await snapshots.force(table, who=who, why=why) if force else None
+        if number is None and not facts.gaps:
+            known = (await snapshots.facts()).get(table, [])
+            number = next((each.id for each in known if each.unfinished), None)
+        if number is None:
+            number = await snapshots.ask(table, "asked", who=who, why=why, forced=force)
+        return number, bool(await Positions(database).living(within_seconds=60.0))
+
+
+async def _watch(settings: "Settings", table: str, number: int) -> "SnapshotStatus":
+    """Show the progress until it is over or waits for a person."""
+    import asyncio
+
+    from replicator.app.by_hand import control_database
+
+    progress = Progress()
+    async with control_database(settings) as database:
+        while True:
+            status = await _status(database, table, number)
+            progress.show(status)
+            if status.state not in ("asked", "running"):
+                progress.close()
+                return status
+            await asyncio.sleep(LOOK_SECONDS)
+
+
+async def _status(database: "Database", table: str, number: int) -> "SnapshotStatus":
+    from replicator.core.snapshot_status import snapshot_status
+    from replicator.postgres.snapshot_facts import read_snapshot
+
+    found, now = await read_snapshot(database, table, number)
+    return snapshot_status(found, now=now)
+
+
+def _print_cancelled(table: str, numbers: list[int]) -> None:
+    if not numbers:
+        print_line(f"no snapshot of {table} is asked for or under way")
+        return
+    print_line(f"cancelled of {table}: snapshot {', '.join(map(str, numbers))}")
+    print_line("What it has written stays; nothing was swept that it did not sweep before.")
+
+
+def _print_end(table: str, ended: "SnapshotStatus") -> None:
+    if ended.state == "done":
+        print_line(f"snapshot {ended.id} of {table} is done: {ended.items} items read, ")
+        print_line(f"{ended.swept} rows swept, {ended.read_units:.0f} read units")
+        return
+    if ended.state == "refused":
+        print_line(f"snapshot {ended.id} of {table} waits for you:")
+        print_prose(ended.detail or "", indent="  ")
+        print_line(f"  replicator snapshot --table {table} --force    deletes those rows")
+        print_line(f"  replicator snapshot --table {table} --cancel   keeps them")
+    else:
+        print_line(f"snapshot {ended.id} of {table} was cancelled: {ended.detail or 'by hand'}")
+    raise typer.Exit(ExitCode.STOPPED)

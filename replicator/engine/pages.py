@@ -1,0 +1,163 @@
+"""A page of a scan becomes a plan; a plan becomes one transaction that moves its segment."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from replicator.clock import Clock
+from replicator.core.guard import Applied, reasons
+from replicator.core.items import ScanPage
+from replicator.core.mapping import TableMapping
+from replicator.core.observations import (
+    BatchApplied,
+    ChangesTurnedAway,
+    Observe,
+    RecordRejected,
+)
+from replicator.core.plan import Refused, WritePlan
+from replicator.core.records import StreamRecord
+from replicator.core.scan import outcomes_of_page, plan_page, records_of_page
+from replicator.core.snapshots import SegmentAdvance, SegmentClaim
+from replicator.engine.halving import in_parts
+from replicator.engine.ports import SegmentSink
+from replicator.engine.waiting import Backoff, stopped_within
+from replicator.errors import BatchTooSlow, RowRejected, SchemaMismatch, SinkBusy
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """What one transaction does."""
+
+    records: Sequence[StreamRecord]
+    plan: WritePlan
+    advance: SegmentAdvance
+
+
+class PagePipeline:
+    """Applies pages of one table's scans."""
+
+    def __init__(
+        self, table: str, mapping: TableMapping, sink: SegmentSink, observe: Observe, clock: Clock
+    ) -> None:
+        self._table = table
+        self._mapping = mapping
+        self._sink = sink
+        self._observe = observe
+        self._clock = clock
+        self.rejected = 0
+        """Dead letters written since the start."""
+
+    async def process(
+        self,
+        page: ScanPage,
+        claim: SegmentClaim,
+        stopping: asyncio.Event,
+        *,
+        attempting: Callable[[], None],
+    ) -> SegmentClaim:
+        """Commit a page, and return the claim behind it.
+
+        A page that is too slow, or holds an item that PostgreSQL refuses, is written in parts; the
+        segment moves with the last of them, so that a crash in between writes the page once more.
+        """
+        records = records_of_page(page.images, self._mapping.source_key)
+
+        async def commit(
+            part: Sequence[StreamRecord], claim: SegmentClaim, refused: Refused | None = None
+        ) -> SegmentClaim:
+            last = not part or part[-1] is records[-1]
+            advance = SegmentAdvance(
+                position=page.last_key if last else None,
+                items=len(part),
+                rows=0,
+                read_units=page.read_units if last else 0.0,
+                ended=last and page.last_key is None,
+            )
+            plan = plan_page(
+                part, self._mapping, read_at=self._clock.now().timestamp(), refused=refused
+            )
+            step = _Step(part, plan, replace(advance, rows=plan.rows))
+            return await self._commit(step, claim, stopping, attempting)
+
+        async def set_aside(
+            part: Sequence[StreamRecord], claim: SegmentClaim, error: RowRejected
+        ) -> SegmentClaim:
+            plan = plan_page(part, self._mapping, read_at=self._clock.now().timestamp())
+            refused = await self._sink.refusals(plan)
+            if not refused:
+                message = f"PostgreSQL refuses a transaction, but none of its rows: {error}"
+                raise SchemaMismatch(message, remedy="run `replicator check`") from error
+            return await commit(part, claim, refused)
+
+        return await in_parts(records, claim, apply=commit, set_aside=set_aside)
+
+    async def sweep(
+        self,
+        plan: WritePlan,
+        claim: SegmentClaim,
+        advance: SegmentAdvance,
+        stopping: asyncio.Event,
+        *,
+        attempting: Callable[[], None],
+    ) -> SegmentClaim:
+        """Commit the deletion of ghosts."""
+        return await self._commit(_Step((), plan, advance), claim, stopping, attempting)
+
+    async def _commit(
+        self,
+        step: _Step,
+        claim: SegmentClaim,
+        stopping: asyncio.Event,
+        attempting: Callable[[], None],
+    ) -> SegmentClaim:
+        started = self._clock.monotonic()
+        applied = await self._apply_patiently(step, claim, stopping, attempting)
+        self._report(step, claim, applied, apply_seconds=self._clock.monotonic() - started)
+        position = step.advance.position
+        return replace(
+            claim,
+            steps=claim.steps + 1,
+            position=claim.position if position is None else position,
+            open_letters=claim.open_letters or bool(step.plan.dead_letters),
+        )
+
+    async def _apply_patiently(
+        self,
+        step: _Step,
+        claim: SegmentClaim,
+        stopping: asyncio.Event,
+        attempting: Callable[[], None],
+    ) -> Applied:
+        backoff = Backoff(base=0.05, cap=5.0)
+        while True:
+            attempting()
+            try:
+                return await self._sink.apply(step.plan, claim=claim, advance=step.advance)
+            except BatchTooSlow:
+                raise
+            except SinkBusy:
+                if await stopped_within(stopping, backoff.next_seconds()):
+                    raise
+
+    def _report(
+        self, step: _Step, claim: SegmentClaim, applied: Applied, *, apply_seconds: float
+    ) -> None:
+        plan = step.plan
+        self._observe(
+            BatchApplied(
+                table=self._table,
+                shard_id=claim.name,
+                records=outcomes_of_page(step.records, plan, applied.rejections),
+                rows=applied.rows,
+                unmapped={target: sum(counts.values()) for target, counts in plan.unmapped.items()},
+                apply_seconds=apply_seconds,
+                replication_seconds=(),
+                last_created_at=None,
+                unmatched=plan.unmatched,
+            )
+        )
+        if applied.rejections:
+            self._observe(ChangesTurnedAway(self._table, reasons(applied.rejections)))
+        self.rejected += len(plan.dead_letters)
+        for letter in plan.dead_letters:
+            self._observe(RecordRejected(self._table, letter.target, claim.name, 0, letter.reason))

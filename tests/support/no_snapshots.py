@@ -1,0 +1,60 @@
+"""A world in which nobody asks for a snapshot: what is built for one is never called."""
+
+from typing import Any
+
+from replicator.clock import Clock
+from replicator.core.mapping import TableMapping
+from replicator.core.observations import Observe
+from replicator.core.snapshots import SnapshotFacts
+from replicator.engine.loading import Loading
+from replicator.engine.pages import PagePipeline
+from replicator.engine.read_pacing import PacedItems, ReadPacing
+from replicator.engine.segment import SnapshotParts
+
+
+class NoSnapshots:
+    """Has none, and none is asked for."""
+
+    async def facts(self) -> dict[str, list[SnapshotFacts]]:
+        return {}
+
+    def __getattr__(self, name: str) -> Any:
+        message = f"nobody should call {name}"
+        raise AssertionError(message)
+
+
+class NoPruning:
+    """Has nothing to prune."""
+
+    next_page = 0
+
+    async def step(self, page: int) -> "NoPruning":
+        return self
+
+
+def without_snapshots(
+    mapping: TableMapping, observe: Observe, clock: Clock
+) -> tuple[Loading, SnapshotParts]:
+    """What a table needs for snapshots that never come."""
+    nothing: Any = NoSnapshots()
+    name = mapping.spec.name
+
+    async def count_items() -> int | None:
+        return None
+
+    loading = Loading(
+        mapping, nothing, parts=1, count_items=count_items, observe=observe, clock=clock
+    )
+    parts = SnapshotParts(
+        name,
+        mapping,
+        claims=nothing,
+        snapshots=nothing,
+        incidents=nothing,
+        items=PacedItems(nothing, ReadPacing(1.0, clock)),
+        pages=PagePipeline(name, mapping, nothing, observe, clock),
+        ghosts=nothing,
+        observe=observe,
+        clock=clock,
+    )
+    return loading, parts
