@@ -73,6 +73,8 @@ def _result(mapping: "TableMapping", target: "TargetMapping", item: "Item") -> R
 
     try:
         image = decode_image(encode(item).encode())
+        if mapping.protection is not None:
+            image = mapping.protection.image(image)
         keys = {name: image[name] for name, _ in mapping.source_key.attributes if name in image}
         if len(keys) == len(mapping.source_key.attributes) and not target.matches(keys, image):
             return {"filtered": True}

@@ -7,8 +7,8 @@ from typing import Any
 
 import msgspec
 
+from replicator.core.cells import Cell
 from replicator.core.columns import ColumnType
-from replicator.core.conversion import Cell
 from replicator.core.target_table import TargetTable
 
 _AS_THEY_ARE = {

@@ -31,6 +31,7 @@ def contradictions(values: dict[str, Any]) -> list[Contradiction]:
         *_shared_targets(sound, defaults),
         *_tables(sound),
         *_unmatched(sound, defaults),
+        *_personal(sound, values.get("hashing")),
         *_targets(sound, defaults),
     ]
 
@@ -65,6 +66,14 @@ def _tables(tables: _Tables) -> Iterator[Contradiction]:
         if arn is not None and region is not None and region != arn["region"]:
             fault = f"is {region}, and the table's ARN says {arn['region']}"
             yield ("tables", name, "source", "region"), fault, "leave the region out"
+
+
+def _personal(tables: _Tables, hashing: object) -> Iterator[Contradiction]:
+    salted = isinstance(hashing, dict) and bool(hashing.get("salt_file"))
+    for name, table in tables.items():
+        if "hash" in table.personal.values() and not salted:
+            fault = "hashes, and there is no secret to do it with"
+            yield ("tables", name, "personal"), fault, "name a file in `hashing.salt_file`"
 
 
 def _unmatched(tables: _Tables, defaults: TargetSettings) -> Iterator[Contradiction]:

@@ -12,9 +12,12 @@ from replicator.config.source import SourceSettings
 from replicator.config.tables import TABLE_ARN, TABLE_NAME, TableSettings, TargetSettings
 from replicator.core.identifiers import check_identifier
 from replicator.core.mapping_spec import TableSpec
+from replicator.errors import ConfigurationError
 
 DEPLOYMENT = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"
 ENTRY = r"^[A-Za-z0-9_.-]{1,255}$"  # as DynamoDB's names, which it stands for unless it says more
+
+SALT_BYTES_MIN = 16
 
 LowerCase = BeforeValidator(lambda value: value.lower() if isinstance(value, str) else value)
 SchemaName = Annotated[str, accepted_by(lambda name: check_identifier(name, "the control schema"))]
@@ -128,6 +131,28 @@ class GuardSettings(Group):
     """How long versions are kept; a stream holds its records for 24 hours."""
 
 
+class HashingSettings(Group):
+    """How personal data is hashed."""
+
+    salt_file: Path | None = None
+    """A file that holds the secret of the HMAC, at least 16 bytes. Who has it can tell by trial
+    which value a hash stands for; another one changes every hash."""
+
+    def salt(self) -> bytes | None:
+        """The secret; ConfigurationError when it cannot be read."""
+        if self.salt_file is None:
+            return None
+        try:
+            salt = self.salt_file.read_bytes().strip()
+        except OSError as error:
+            message = f"hashing.salt_file {self.salt_file} cannot be read: {error.strerror}"
+            raise ConfigurationError(message, remedy="check path and permissions") from error
+        if len(salt) < SALT_BYTES_MIN:
+            message = f"hashing.salt_file {self.salt_file} holds less than {SALT_BYTES_MIN} bytes"
+            raise ConfigurationError(message, remedy="write one with `openssl rand -hex 32`")
+        return salt
+
+
 class Settings(Group):
     """One deployment: what it reads, where it writes, and how."""
 
@@ -154,6 +179,8 @@ class Settings(Group):
     """How tables are loaded."""
     guard: GuardSettings = GuardSettings()
     """Versions of rows."""
+    hashing: HashingSettings = HashingSettings()
+    """How personal data is hashed."""
     defaults: TargetSettings = TargetSettings()
     """Anything a target may say, for those that do not say it."""
     tables: dict[Annotated[str, Field(pattern=ENTRY)], TableSettings] = Field(min_length=1)
@@ -161,7 +188,9 @@ class Settings(Group):
 
     def table_specs(self) -> dict[str, TableSpec]:
         """What the tables say, as facts, by the names of their entries."""
-        return {name: table.spec(name, self.defaults) for name, table in self.tables.items()}
+        hashed = any("hash" in table.personal.values() for table in self.tables.values())
+        salt = self.hashing.salt() if hashed else None
+        return {name: table.spec(name, self.defaults, salt) for name, table in self.tables.items()}
 
     def source_of(self, name: str) -> SourceSettings:
         """Where an entry's table is: as it says itself, else as all do; an ARN has its region."""

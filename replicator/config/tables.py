@@ -17,11 +17,15 @@ from replicator.core.mapping_spec import (
     OnGap,
     OnInvalid,
     OnNul,
+    Scalar,
     TableSpec,
     TargetSpec,
     TimeFormat,
+    Transform,
+    Treatment,
 )
 from replicator.core.paths import parse_path
+from replicator.core.patterns import parse_pattern
 from replicator.core.routing import compile_condition
 from replicator.core.timestamps import TIME_TYPES
 from replicator.errors import ConfigurationError
@@ -39,6 +43,13 @@ Unmatched = Literal["ignore", "dead_letter"] | TargetName
 
 def _shorthand(value: object) -> object:
     return {"type": value} if isinstance(value, str) else value
+
+
+_Transforms = Transform | list[Transform]
+
+
+def _one_or_many(value: object) -> object:
+    return [value] if isinstance(value, str) else value
 
 
 def _null_by_name(value: object) -> object:
@@ -70,14 +81,18 @@ class KeyColumnSettings(Group):
     """A key attribute of the item; default: the one with the column's name."""
     type: ColumnTypeName | None = None
     """Default: the attribute's own, `text` for S, `numeric` for N, `bytea` for B."""
+    part: str | None = Field(default=None, examples=["year"])
+    """A part of a key attribute, by its name in `split`; the key must have all parts of it."""
 
     def spec(self, name: str) -> KeyColumnSpec:
         """The column as a fact."""
         attribute = name if self.from_ is None else str(parse_path(self.from_)[0])
-        return KeyColumnSpec(name, attribute, self.type)
+        return KeyColumnSpec(name, attribute, self.type, self.part)
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
+        if self.from_ is not None and self.part is not None:
+            raise refuse("`from` and `part` contradict each other", "keep one of them")
         if self.from_ is not None and len(parse_path(self.from_)) > 1:
             raise refuse(
                 f"`from: {self.from_}` leads into an attribute, and a key column takes a whole one",
@@ -100,11 +115,51 @@ class ColumnSettings(Group):
     """What a value that does not convert makes: its record a dead letter, or the column NULL."""
     nul: OnNul = "reject"
     """What becomes of NUL characters, which PostgreSQL cannot store in text."""
+    transform: Annotated[
+        tuple[Transform, ...], BeforeValidator(_one_or_many, json_schema_input_type=_Transforms)
+    ] = Field(default=(), examples=[["trim", "lower"]])
+    """What is done to a string before it is converted, in this order: `trim`, `lower`, `upper`,
+    `number` (its text is a number) or `json` (its text is JSON, for jsonb)."""
+    default: Scalar | None = Field(default=None, examples=["unknown"])
+    """What the column holds where the value is absent or NULL."""
+    constant: Scalar | None = Field(default=None, examples=["web"])
+    """What the column always holds."""
+    part: str | None = Field(default=None, examples=["year"])
+    """A part of a string, by its name in `split`."""
 
     def spec(self, name: str) -> ColumnSpec:
         """The column as a fact."""
         path = f'"{name.replace(chr(34), chr(34) * 2)}"' if self.from_ is None else self.from_
-        return ColumnSpec(name, path, self.type, self.format, self.on_invalid, self.nul)
+        return ColumnSpec(
+            name,
+            path,
+            self.type,
+            self.format,
+            self.on_invalid,
+            self.nul,
+            self.constant,
+            self.default,
+            self.transform,
+            self.part,
+        )
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        said = [
+            name
+            for name, value in (
+                ("from", self.from_),
+                ("constant", self.constant),
+                ("part", self.part),
+            )
+            if value is not None
+        ]
+        if len(said) > 1:
+            raise refuse(
+                f"{' and '.join(f'`{name}`' for name in said)} contradict each other",
+                "keep one of them",
+            )
+        return self
 
     @model_validator(mode="after")
     def _timely(self) -> Self:
@@ -161,6 +216,13 @@ class TargetSettings(Group):
     """What becomes of a record that does not fit: set aside, or the table stops."""
     history: TargetName | None = None
     """A table to which every change is appended, exactly once."""
+    split: dict[SourcePath, Annotated[str, accepted_by(parse_pattern)]] = Field(
+        default={}, examples=[{"sk": "ORDER#{year}#{number}"}]
+    )
+    """Strings that are made of parts: paths and their patterns. Key columns and columns take a
+    part by its name."""
+    nul: OnNul = "reject"
+    """What becomes of NUL characters in `rest`, `data` and the history."""
 
     def below(self, defaults: "TargetSettings") -> "TargetSettings":
         """This target, with what it does not say itself taken from the defaults."""
@@ -182,6 +244,8 @@ class TargetSettings(Group):
             on_expire=self.on_expire,
             on_error=self.on_error,
             history=self.history,
+            split=tuple(self.split.items()),
+            nul=self.nul,
         )
 
 
@@ -208,14 +272,20 @@ class TableSettings(Group):
     Null: only the open ones count."""
     dead_letter_retention_days: int = Field(default=30, ge=1, le=3650)
     """How long dead letters are kept that are not open any more."""
+    personal: dict[SourcePath, Treatment] = Field(
+        default={}, examples=[{"email": "hash", "address.street": "mask"}]
+    )
+    """Personal data: paths, and what becomes of the values there before anything else sees them,
+    targets, histories and dead letters included. `hash` makes an HMAC-SHA256 with the salt of
+    `hashing.salt_file`, `mask` makes `***`, `drop` leaves nothing."""
     unmatched: Unmatched = "ignore"
     """What becomes of items that no `when` takes: `ignore` counts them, `dead_letter` sets them
     aside, and the name of a target below `into` that has no `when` sends them there."""
     into: dict[TargetName, TargetSettings] = Field(min_length=1)
     """The target tables, as `schema.table`; nothing below one means document mode."""
 
-    def spec(self, name: str, defaults: TargetSettings) -> TableSpec:
-        """The table and its targets as facts."""
+    def spec(self, name: str, defaults: TargetSettings, salt: bytes | None = None) -> TableSpec:
+        """The table and its targets as facts; `salt` is for personal data that is hashed."""
         return TableSpec(
             name=name,
             table=self.table or name,
@@ -226,4 +296,6 @@ class TableSettings(Group):
             max_dead_letters_per_hour=self.max_dead_letters_per_hour,
             dead_letter_retention_days=self.dead_letter_retention_days,
             unmatched=self.unmatched,
+            personal=tuple(self.personal.items()),
+            salt=salt if "hash" in self.personal.values() else None,
         )

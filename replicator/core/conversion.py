@@ -6,21 +6,18 @@ from functools import partial
 from typing import Any
 
 from replicator.core.attributes import TYPES, decode_binary, sorted_members, storable_text
+from replicator.core.cells import Cell, Conversions
 from replicator.core.columns import ColumnType
 from replicator.core.decimals import canonical_number, fits_double
-from replicator.core.mapping_spec import OnInvalid, OnNul, TimeFormat
+from replicator.core.mapping_spec import OnInvalid, OnNul, TimeFormat, Transform
 from replicator.core.plain_json import json_text, shape_fault
 from replicator.core.records import AttributeValue
 from replicator.core.timestamps import TIME_TYPES, time_conversions
+from replicator.core.transforms import transformed
 from replicator.core.unfit import Unfit
 from replicator.errors import ConfigurationError, Rejected
 
-Cell = str | bytes | None
-"""A value as PostgreSQL takes it: text in its input syntax, bytes for bytea, None for NULL."""
 Converter = Callable[[AttributeValue | None], Cell]
-Conversions = dict[str, Callable[[Any], Cell]]
-"""For each DynamoDB type that a column takes, how its wire value becomes a cell."""
-
 _INTEGER_BITS = {"smallint": 16, "integer": 32, "bigint": 64}
 _SAFE_DIGITS = {"smallint": 4, "integer": 9, "bigint": 18}  # so few always fit
 _is_uuid = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}").fullmatch
@@ -36,18 +33,22 @@ def compile_converter(
     time_format: TimeFormat | None = None,
     on_invalid: OnInvalid = "reject",
     nul: OnNul = "reject",
+    transform: Sequence[Transform] = (),
     key: bool = False,
 ) -> Converter:
     """A function from an attribute's value (None: absent) to the column's cell.
 
     It raises Rejected, naming attribute and column, for what does not convert exactly, or answers
-    None when `on_invalid` is "null". `key` forbids two texts for one value.
-    ConfigurationError where the format does not belong to the type.
+    None when `on_invalid` is "null". `transform` changes strings first, in this order. `key`
+    forbids two texts for one value.
+    ConfigurationError where a format or transform does not belong to the type.
     """
     _check_format(column_type, column, time_format)
     conversions = _conversions(column_type.element, time_format, nul, key=key)
+    for name in reversed(transform):
+        conversions["S"] = transformed(name, conversions, column_type, column=column, nul=nul)
     if column_type.array:
-        conversions = _array_conversions(column_type.element, conversions)
+        conversions = _array_conversions(column_type.element, conversions, plain=not transform)
     conversions["NULL"] = _null
 
     def convert(value: AttributeValue | None) -> Cell:
@@ -198,13 +199,15 @@ def _null(_: object) -> None:
     return None
 
 
-def _array_conversions(element_type: ColumnType, of_element: Conversions) -> Conversions:
+def _array_conversions(
+    element_type: ColumnType, of_element: Conversions, *, plain: bool
+) -> Conversions:
     """An array takes the sets whose members its element type takes, and lists of what it takes."""
     conversions: Conversions = {
         tag: partial(_from_set, tag, of_element[tag[0]]) for tag in _SETS if tag[0] in of_element
     }
     conversions["L"] = partial(_from_list, element_type, {**of_element, "NULL": _null})
-    if element_type.name == "text":
+    if element_type.name == "text" and plain:
         conversions["SS"] = partial(_from_strings, of_element["S"])
     return conversions
 

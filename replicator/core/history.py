@@ -1,9 +1,9 @@
 """The history of a target: which changes it holds, and each of them as a row. Pure."""
 
-from replicator.core.attributes import decode_image
-from replicator.core.conversion import Cell
+from replicator.core.cells import Cell
 from replicator.core.ledger import DeadLetter, Ledger, Rank
 from replicator.core.mapping import TargetMapping
+from replicator.core.mapping_spec import OnNul
 from replicator.core.plain_json import json_object
 from replicator.core.records import Image, StreamRecord
 from replicator.core.unfit import Unfit
@@ -32,7 +32,7 @@ def plan_history(
             if not _concerns(target, ledger, index, record):
                 continue
             if refused is None:
-                rows.append(_row(ledger, index, record))
+                rows.append(_row(ledger, index, record, target.spec.nul))
                 ledger.rank(index, Rank.APPLIED)
                 continue
         except Rejected as rejection:
@@ -56,25 +56,27 @@ def _concerns(target: TargetMapping, ledger: Ledger, index: int, record: StreamR
         return True
     if record.event == "insert":
         return False
-    return record.old_image is None or target.matches(record.keys, decode_image(record.old_image))
+    return record.old_image is None or target.matches(
+        record.keys, ledger.old_image(record.old_image)
+    )
 
 
-def _row(ledger: Ledger, index: int, record: StreamRecord) -> HistoryRow:
+def _row(ledger: Ledger, index: int, record: StreamRecord, nul: OnNul) -> HistoryRow:
     new = None if record.new_image is None else ledger.image(index, record.new_image)
-    old = None if record.old_image is None else decode_image(record.old_image)
+    old = None if record.old_image is None else ledger.old_image(record.old_image)
     return (
         str(record.sequence_number),
         record.event,
         None if record.created_at is None else ledger.created_at(record),
-        _json(record.keys, "keys"),
-        None if new is None else _json(new, "new_image"),
-        None if old is None else _json(old, "old_image"),
+        _json(record.keys, "keys", nul),
+        None if new is None else _json(new, "new_image", nul),
+        None if old is None else _json(old, "old_image", nul),
     )
 
 
-def _json(image: Image, column: str) -> str:
+def _json(image: Image, column: str, nul: OnNul) -> str:
     try:
-        return json_object(image)
+        return json_object(image, nul)
     except Unfit as unfit:
         attribute = unfit.inside.removeprefix(".")
         raise Rejected(unfit.reason, attribute=attribute, column=column) from unfit

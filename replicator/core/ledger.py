@@ -2,13 +2,14 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import IntEnum
 
 from replicator.core.attributes import decode_image, item_key
 from replicator.core.mapping_spec import OnError, SourceKey
 from replicator.core.observations import Outcome, RecordOutcome
+from replicator.core.protection import Protection
 from replicator.core.records import Image, StreamRecord
 from replicator.errors import RowRefused
 
@@ -50,7 +51,7 @@ class DeadLetter:
 class Ledger:
     """The records of one batch by their place in it; `keys` has those that are not skipped."""
 
-    __slots__ = ("_images", "_read_at", "keys", "letters", "ranks", "records")
+    __slots__ = ("_images", "_protection", "_read_at", "keys", "letters", "ranks", "records")
 
     def __init__(
         self,
@@ -59,6 +60,7 @@ class Ledger:
         *,
         read_at: float,
         skip_before: float | None = None,
+        protection: Protection | None = None,
     ) -> None:
         self.records = records
         self.keys: dict[int, ItemKey] = {
@@ -70,13 +72,22 @@ class Ledger:
         self.ranks = bytearray(len(records))
         self._images: dict[int, Image] = {}
         self._read_at = read_at
+        self._protection = protection
 
     def image(self, index: int, raw: memoryview) -> Image:
         """The record's new image, decoded once; Rejected."""
         image = self._images.get(index)
         if image is None:
-            image = self._images[index] = decode_image(raw)
+            image = self._images[index] = self._decoded(raw)
         return image
+
+    def old_image(self, raw: memoryview) -> Image:
+        """An old image, decoded; Rejected."""
+        return self._decoded(raw)
+
+    def _decoded(self, raw: memoryview) -> Image:
+        image = decode_image(raw)
+        return image if self._protection is None else self._protection.image(image)
 
     def rank(self, index: int, rank: Rank) -> None:
         """Note where a target left the record."""
@@ -90,6 +101,8 @@ class Ledger:
             raise RowRefused(
                 message, remedy="correct the mapping or the item, then run `replicator resume`"
             )
+        if self._protection is not None:
+            letter = replace(letter, record=self._protection.record(letter.record))
         self.letters.append(letter)
         self.rank(index, Rank.DEAD)
 

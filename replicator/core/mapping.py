@@ -4,14 +4,17 @@ import hashlib
 import json
 from dataclasses import dataclass, replace
 
-from replicator.core.attributes import label
-from replicator.core.columns import JSONB, TIMESTAMPTZ, ColumnType, parse_type
-from replicator.core.conversion import Cell, Converter, compile_converter
+from replicator.core.cells import Cell
+from replicator.core.columns import JSONB, TIMESTAMPTZ
+from replicator.core.conversion import Converter
 from replicator.core.identifiers import DELETED_AT, check_columns, parse_table_name
 from replicator.core.key_columns import KeyColumn, compile_key
-from replicator.core.mapping_spec import ColumnSpec, SourceKey, TableSpec, TargetSpec
-from replicator.core.paths import Descent, Path, compile_descent, parse_path
+from replicator.core.mapped_columns import MappedColumn, compile_column
+from replicator.core.mapping_spec import SourceKey, TableSpec, TargetSpec
+from replicator.core.parts import compile_parts
+from replicator.core.paths import parse_path
 from replicator.core.plain_json import json_object
+from replicator.core.protection import Protection, compile_protection, salt_digest
 from replicator.core.records import Image
 from replicator.core.routing import Condition, compile_condition
 from replicator.core.target_table import Column, TargetTable
@@ -83,10 +86,17 @@ class TargetMapping:
 
     def item_keys(self, key: Row) -> Image:
         """The key of the item that a row with this key comes from: the way back of `key_of`."""
-        return {
-            column.attribute: column.value_of(cell)
-            for column, cell in zip(self._key, key, strict=True)
-        }
+        keys: Image = {}
+        parts: dict[str, dict[str, str]] = {}
+        for column, cell in zip(self._key, key, strict=True):
+            if column.part is None:
+                keys[column.attribute] = column.value_of(cell)
+            else:
+                cut = parts.setdefault(column.attribute, {})
+                cut[column.part.name] = str(cell)
+                if len(cut) == len(column.part.pattern.parts):
+                    keys[column.attribute] = {"S": column.part.pattern.join(cut)}
+        return keys
 
     def row_of(self, keys: Image, image: Image) -> Row:
         """The cells of all columns; Rejected, naming attribute and column."""
@@ -104,7 +114,7 @@ class TargetMapping:
 
     def _remainder_of(self, image: Image, column: str) -> str:
         try:
-            return json_object(self._untaken(image))
+            return json_object(self._untaken(image), self.spec.nul)
         except Unfit as unfit:
             attribute = unfit.inside.removeprefix(".")
             raise Rejected(unfit.reason, attribute=attribute, column=column) from unfit
@@ -126,6 +136,8 @@ class TableMapping:
     source_key: SourceKey
     targets: tuple[TargetMapping, ...]
     fingerprint: str
+    protection: Protection | None = None
+    """What hides personal data: every image goes through it before anything else sees it."""
 
     @property
     def takes_everything(self) -> bool:
@@ -137,7 +149,11 @@ class TableMapping:
 
 def compile_table(spec: TableSpec, source_key: SourceKey) -> TableMapping:
     """Compile all targets of a source table; ConfigurationError says what to change."""
-    targets = tuple(compile_target(target, source_key) for target in with_catch_all(spec))
+    hidden: list[object] = [spec.personal, salt_digest(spec.salt)] if spec.personal else []
+    targets = tuple(
+        _with_fingerprint(compile_target(target, source_key), hidden)
+        for target in with_catch_all(spec)
+    )
     seen: set[tuple[str, str]] = set()
     for target in targets:
         for table in target.tables:
@@ -148,7 +164,15 @@ def compile_table(spec: TableSpec, source_key: SourceKey) -> TableMapping:
                 )
             seen.add(table)
     fingerprint = _digest(sorted([target.name, target.fingerprint] for target in targets))
-    return TableMapping(spec, source_key, targets, fingerprint)
+    protection = compile_protection(spec, source_key)
+    return TableMapping(spec, source_key, targets, fingerprint, protection)
+
+
+def _with_fingerprint(target: TargetMapping, hidden: list[object]) -> TargetMapping:
+    """What is hidden of an item decides on its rows, too."""
+    if not hidden:
+        return target
+    return replace(target, fingerprint=_digest([target.fingerprint, hidden]))
 
 
 def with_catch_all(spec: TableSpec) -> tuple[TargetSpec, ...]:
@@ -192,18 +216,19 @@ def compile_target(spec: TargetSpec, source_key: SourceKey) -> TargetMapping:
 
 
 def _compile_target(spec: TargetSpec, source_key: SourceKey) -> TargetMapping:
-    key = compile_key(spec, source_key)
-    columns = [_compile_column(column) for column in spec.columns or ()]
+    parts = compile_parts(spec.split)
+    key = compile_key(spec, source_key, parts)
+    columns = [compile_column(column, parts) for column in spec.columns or ()]
     remainder = DOCUMENT if spec.columns is None else spec.rest
     key_attributes = [attribute for attribute, _ in source_key.attributes]
-    whole = [str(column.path[0]) for column in columns if len(column.path) == 1]
+    whole = [column.attribute for column in columns if column.takes_whole]
     return TargetMapping(
         spec=spec,
         table=_table(spec, key, columns, remainder),
         fingerprint=_fingerprint(spec, source_key, key, columns, remainder),
         _condition=compile_condition(spec.when, key_attributes),
         _key=key,
-        _columns=tuple((str(column.path[0]), column.convert) for column in columns),
+        _columns=tuple((column.attribute, column.convert) for column in columns),
         _remainder=remainder,
         _taken=frozenset([*key_attributes, *whole]),
     )
@@ -212,7 +237,7 @@ def _compile_target(spec: TargetSpec, source_key: SourceKey) -> TargetMapping:
 def _table(
     spec: TargetSpec,
     key: tuple[KeyColumn, ...],
-    columns: list["_MappedColumn"],
+    columns: list[MappedColumn],
     remainder: str | None,
 ) -> TargetTable:
     schema, name = parse_table_name(spec.target)
@@ -228,39 +253,11 @@ def _table(
     return TargetTable(schema, name, tuple(column.name for column in key), tuple(written), soft)
 
 
-@dataclass(frozen=True, slots=True)
-class _MappedColumn:
-    spec: ColumnSpec
-    type: ColumnType
-    path: Path
-    convert: Converter
-
-
-def _compile_column(spec: ColumnSpec) -> _MappedColumn:
-    path = parse_path(spec.path)
-    column_type = parse_type(spec.type, column=spec.name)
-    convert = compile_converter(
-        column_type,
-        attribute=label(spec.path if len(path) > 1 else str(path[0])),
-        column=spec.name,
-        time_format=spec.format,
-        on_invalid=spec.on_invalid,
-        nul=spec.nul,
-    )
-    if len(path) > 1:
-        convert = _after(compile_descent(path), convert)
-    return _MappedColumn(spec, column_type, path, convert)
-
-
-def _after(descend: Descent, convert: Converter) -> Converter:
-    return lambda value: convert(descend(value))
-
-
 def _fingerprint(
     spec: TargetSpec,
     source_key: SourceKey,
     key: tuple[KeyColumn, ...],
-    columns: list[_MappedColumn],
+    columns: list[MappedColumn],
     remainder: str | None,
 ) -> str:
     """What decides which rows there are and what they hold; not the order of columns."""
@@ -269,23 +266,35 @@ def _fingerprint(
             _FINGERPRINT_VERSION,
             parse_table_name(spec.target),
             source_key.attributes,
-            sorted([column.name, column.attribute, column.type.sql] for column in key),
-            sorted(
-                [
-                    column.spec.name,
-                    column.path,
-                    column.type.sql,
-                    column.spec.format or "",
-                    column.spec.on_invalid,
-                    column.spec.nul,
-                ]
-                for column in columns
-            ),
+            sorted(_key_facts(column) for column in key),
+            sorted(_column_facts(column) for column in columns),
             [remainder, spec.columns is None],
             spec.when,
             [spec.on_delete, spec.on_expire],
+            *([["split", sorted(spec.split)]] if spec.split else []),
+            *([["nul", spec.nul]] if spec.nul != "reject" else []),
         ]
     )
+
+
+def _key_facts(column: KeyColumn) -> list[str]:
+    part = [] if column.part is None else [column.part.name]
+    return [column.name, column.attribute, column.type.sql, *part]
+
+
+def _column_facts(column: MappedColumn) -> list[object]:
+    """What is not said is left out, so that a new option changes no fingerprint."""
+    spec = column.spec
+    path = parse_path(spec.path)
+    facts = [spec.name, path, column.type.sql, spec.format or "", spec.on_invalid, spec.nul]
+    more = {
+        "constant": spec.constant,
+        "default": spec.default,
+        "transform": spec.transform or None,
+        "part": spec.part,
+    }
+    said = {name: value for name, value in more.items() if value is not None}
+    return [*facts, said] if said else list(facts)
 
 
 def _digest(facts: object) -> str:

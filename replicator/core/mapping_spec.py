@@ -1,6 +1,7 @@
 """What a configuration says about one source table and its targets, as plain facts."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any, Literal
 
 KeyType = Literal["S", "N", "B"]
@@ -10,6 +11,9 @@ OnInvalid = Literal["reject", "null"]
 OnNul = Literal["reject", "strip", "replace"]
 OnGap = Literal["stop", "resnapshot", "continue"]
 InitialLoad = Literal["snapshot", "stream", "none"]
+Transform = Literal["lower", "upper", "trim", "number", "json"]
+Treatment = Literal["hash", "mask", "drop"]
+Scalar = str | int | float | Decimal | bool
 TimeFormat = Literal["iso8601", "epoch_s", "epoch_ms", "epoch_us"]
 
 
@@ -22,16 +26,23 @@ class SourceKey:
 
 @dataclass(frozen=True, slots=True)
 class KeyColumnSpec:
-    """A key column: `attribute` is the name of a key attribute; `type` None means its default."""
+    """A key column: `attribute` is the name of a key attribute; `type` None means its default.
+
+    `part` is a part of its pattern, and then `attribute` is not asked.
+    """
 
     name: str
     attribute: str
     type: str | None = None
+    part: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ColumnSpec:
-    """A mapped column: `path` leads to a value in the item (see `routing.parse_path`)."""
+    """A mapped column: `path` leads to a value in the item (see `paths.parse_path`).
+
+    Or it is a `constant`, or a `part` of a pattern. `default` stands in for what is absent or NULL.
+    """
 
     name: str
     path: str
@@ -39,6 +50,10 @@ class ColumnSpec:
     format: TimeFormat | None = None
     on_invalid: OnInvalid = "reject"
     nul: OnNul = "reject"
+    constant: Scalar | None = None
+    default: Scalar | None = None
+    transform: tuple[Transform, ...] = ()
+    part: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +63,8 @@ class TargetSpec:
     `key` None: the table's own key attributes under their names and types. `columns` None:
     document mode (key columns and `data jsonb`). `rest` names the jsonb column of everything
     unmapped, None drops it. `when` is the condition as configured: paths and their operators.
+    `split` are paths to strings and their patterns. `nul` is for what goes into `rest`, `data` and
+    the history.
     """
 
     target: str
@@ -59,6 +76,8 @@ class TargetSpec:
     on_expire: OnDelete = "delete"
     on_error: OnError = "dead_letter"
     history: str | None = None
+    split: tuple[tuple[str, str], ...] = ()
+    nul: OnNul = "reject"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +85,7 @@ class TableSpec:
     """One entry of `tables`: `name` is ours, `table` is the DynamoDB table's name or ARN.
 
     `unmatched` is "ignore", "dead_letter", or the target that takes what no other one does.
+    `personal` are paths, and what becomes of the values there; `salt` is for those that are hashed.
     """
 
     name: str
@@ -77,3 +97,5 @@ class TableSpec:
     max_dead_letters_per_hour: int | None = None
     dead_letter_retention_days: int = 30
     unmatched: str = "ignore"
+    personal: tuple[tuple[str, Treatment], ...] = ()
+    salt: bytes | None = field(default=None, repr=False)

@@ -101,7 +101,13 @@ def plan_batch(
     RowRefused where a target says `on_error: halt`.
     """
     refused = refused or {}
-    ledger = Ledger(records, mapping.source_key, read_at=read_at, skip_before=skip_before)
+    ledger = Ledger(
+        records,
+        mapping.source_key,
+        read_at=read_at,
+        skip_before=skip_before,
+        protection=mapping.protection,
+    )
     unmapped: dict[str, Mapping[str, int]] = {}
     writes = []
     for target in mapping.targets:

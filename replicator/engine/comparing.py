@@ -41,6 +41,8 @@ class Look:
 
 def item_of(image: Image, mapping: TableMapping) -> Item:
     """An item that was read."""
+    if mapping.protection is not None:
+        image = mapping.protection.image(image)
     keys = {name: image[name] for name, _ in mapping.source_key.attributes if name in image}
     return Item(item_key_json(keys, mapping.source_key), keys, image)
 

@@ -23,6 +23,7 @@ from tests.docs.blocks import ROOT, blocks
 
 PAGE = ROOT / "docs/mapping.md"
 FRAME = "version: 1\ndeployment: docs\n"
+SALT = "sixteen bytes at least"
 KEY_NAMES = ("pk", "sk")  # as the page says
 KEY_TYPES: tuple[KeyType, ...] = ("S", "N", "B")
 OUTCOMES = {"json row", "json rows", "text rejected", "json writes", "text because"}
@@ -57,6 +58,8 @@ def named(example: Example) -> str:
 
 def compiled(mapping: str, directory: Path, keys: dict[str, KeyType]) -> TableMapping:
     path = directory / "replicator.yaml"
+    (directory / "salt.txt").write_text(SALT)
+    mapping = mapping.replace("salt.txt", str(directory / "salt.txt"))
     path.write_text(FRAME + mapping, encoding="utf-8")
     [spec] = load(path, {}).table_specs().values()
     return compile_table(spec, SourceKey(tuple(keys.items())))
@@ -81,6 +84,8 @@ def exactly(text: str) -> Any:
 
 def rows(mapping: TableMapping, item: dict[str, Any]) -> dict[str, Any]:
     image, keys = decode_image(json.dumps(item).encode()), key_of(item)
+    if mapping.protection is not None:
+        image = mapping.protection.image(image)
     return {
         target.name: row_document(target.table, target.row_of(keys, image))
         if target.matches(keys, image)

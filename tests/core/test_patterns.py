@@ -1,0 +1,142 @@
+"""Composite strings: split as declared, and two of them never become one key."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from replicator.core.mapping import compile_table
+from replicator.core.mapping_spec import (
+    ColumnSpec,
+    KeyColumnSpec,
+    SourceKey,
+    TableSpec,
+    TargetSpec,
+)
+from replicator.core.patterns import parse_pattern
+from replicator.core.unfit import Unfit
+from replicator.errors import ConfigurationError, Rejected
+
+SOURCE = SourceKey((("pk", "S"), ("sk", "S")))
+PATTERN = "ORDER#{year}#{number}"
+
+
+@pytest.mark.parametrize(
+    ("pattern", "text", "parts"),
+    [
+        (PATTERN, "ORDER#2024#17", {"year": "2024", "number": "17"}),
+        (PATTERN, "ORDER#2024#17#9", {"year": "2024", "number": "17#9"}),
+        ("{a}-{b}!", "x-y!", {"a": "x", "b": "y"}),
+        ("{a}-{b}!", "x-y!!", {"a": "x", "b": "y!"}),
+        ("{a}", "anything", {"a": "anything"}),
+    ],
+)
+def test_a_text_is_split_and_put_together_again(pattern, text, parts):
+    found = parse_pattern(pattern)
+    assert found.split(text) == parts
+    assert found.join(parts) == text
+
+
+@pytest.mark.parametrize(
+    "text", ["", "ORDER#", "ORDER#2024", "ORDER##17", "ORDER#2024#", "order#2024#17", "xORDER#1#2"]
+)
+def test_a_text_that_does_not_follow_is_refused(text):
+    with pytest.raises(Unfit, match="does not follow the pattern"):
+        parse_pattern(PATTERN).split(text)
+
+
+@given(st.text(alphabet="ab#-"), st.text(alphabet="ab#-"))
+def test_no_two_texts_have_the_same_parts(one, other):
+    def parts(text):
+        try:
+            return parse_pattern("{x}#{y}-{z}").split(text)
+        except Unfit:
+            return None
+
+    if one != other and parts(one) is not None:
+        assert parts(one) != parts(other)
+
+
+@pytest.mark.parametrize("text", ["", "ORDER", "{a}{b}", "{a}#{a}", "{a", "a}", "{1x}", "{}"])
+def test_a_pattern_that_says_no_parts_is_refused(text):
+    with pytest.raises(ConfigurationError, match="the pattern"):
+        parse_pattern(text)
+
+
+def compiled(*key: KeyColumnSpec, split=(("sk", PATTERN),), columns=()):
+    target = TargetSpec("public.t", key=key, columns=tuple(columns), split=split)
+    return compile_table(TableSpec("t", "t", (target,)), SOURCE).targets[0]
+
+
+WHOLE = KeyColumnSpec("pk", "pk")
+YEAR = KeyColumnSpec("year", "year", "integer", part="year")
+NUMBER = KeyColumnSpec("number", "number", "bigint", part="number")
+
+
+def test_the_way_back_from_a_row_finds_the_item():
+    target = compiled(WHOLE, YEAR, NUMBER)
+    keys = {"pk": {"S": "a"}, "sk": {"S": "ORDER#2024#17"}}
+
+    assert target.key_of(keys) == ("a", "2024", "17")
+    assert target.item_keys(target.key_of(keys)) == keys
+
+
+@pytest.mark.parametrize("number", ["017", "+17", "1e1", "17.0", "many"])
+def test_a_number_that_is_written_in_another_way_is_no_key(number):
+    keys = {"pk": {"S": "a"}, "sk": {"S": f"ORDER#2024#{number}"}}
+    with pytest.raises(Rejected, match="attribute 'sk', column 'number'"):
+        compiled(WHOLE, YEAR, NUMBER).key_of(keys)
+
+
+def test_the_same_parts_beside_the_whole_are_fine():
+    whole = KeyColumnSpec("sk", "sk")
+    assert compiled(WHOLE, whole, YEAR).table.key == ("pk", "sk", "year")
+
+
+@pytest.mark.parametrize(
+    ("key", "split", "fault"),
+    [
+        ((WHOLE, YEAR), (("sk", PATTERN),), "leaves out 'number', a part of sk"),
+        ((WHOLE,), (("sk", PATTERN),), "leaves out sk"),
+        ((WHOLE, YEAR, NUMBER), (), "takes the part 'year', which no pattern"),
+        ((WHOLE, YEAR, NUMBER), (("other", PATTERN),), "not a string of the item's key"),
+        (
+            (WHOLE, YEAR, KeyColumnSpec("number", "", "jsonb", part="number")),
+            (("sk", PATTERN),),
+            "could become one",
+        ),
+        ((WHOLE, YEAR, NUMBER), (("sk", PATTERN), ("x", "{year}")), "have a part 'year'"),
+    ],
+)
+def test_a_key_that_could_join_two_items_is_refused(key, split, fault):
+    with pytest.raises(ConfigurationError, match=fault):
+        compiled(*key, split=split)
+
+
+def test_a_part_of_another_attribute_is_a_column_that_may_be_null():
+    strict = ColumnSpec("year", "year", "integer", part="year")
+    lenient = ColumnSpec("number", "number", "integer", part="number", on_invalid="null")
+    target = compiled(
+        WHOLE, KeyColumnSpec("sk", "sk"), split=(("ref", PATTERN),), columns=(strict, lenient)
+    )
+    keys = {"pk": {"S": "a"}, "sk": {"S": "b"}}
+
+    assert target.row_of(keys, {"ref": {"S": "ORDER#2024#007"}}) == ("a", "b", "2024", "7")
+    assert target.row_of(keys, {}) == ("a", "b", None, None)
+    assert target.row_of(keys, {"ref": {"S": "ORDER#2024#x"}}) == ("a", "b", "2024", None)
+    with pytest.raises(Rejected, match="column 'year': does not follow"):
+        target.row_of(keys, {"ref": {"S": "no"}})
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        ColumnSpec("n", "n", "bigint", constant="many"),
+        ColumnSpec("n", "n", "bigint", default=1.5),
+        ColumnSpec("n", "n", "bigint", transform=("lower",)),
+        ColumnSpec("n", "n", "text", transform=("json",)),
+        ColumnSpec("n", "n", "boolean", transform=("number",)),
+    ],
+)
+def test_a_column_whose_options_do_not_fit_its_type_is_refused(column):
+    with pytest.raises(ConfigurationError, match="column 'n'"):
+        compiled(WHOLE, KeyColumnSpec("sk", "sk"), columns=(column,))
