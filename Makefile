@@ -21,7 +21,7 @@ PYTEST := $(BIN)/pytest --numprocesses $(PYTEST_WORKERS) --maxprocesses 4 --quie
 # says something only when it fails
 quietly = report=$$($(1) 2>&1) || { echo "$$report"; exit 1; }
 
-.PHONY: help demo docs test test-long soak lint fmt types imports validators check lock up down bench clean
+.PHONY: help demo docs test test-long test-compose soak lint fmt types imports validators check lock up down bench clean
 
 help: ## what there is to do
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-12s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -77,12 +77,20 @@ check: lint types imports validators docs test ## all that a change must pass
 bench: .venv/.installed-dev $(MINISTACK) ## measure, side by side with what others do; ARGS="--help"
 	@$(BIN)/python -m tests.benchmarks $(ARGS)
 
-up: ## DynamoDB Local, PostgreSQL, replicator and Prometheus in containers
+up: ## DynamoDB Local, PostgreSQL, a writer, replicator, Prometheus and Grafana in containers
 	@$(COMPOSE) up --build --detach --wait
-	@echo "status http://127.0.0.1:8080/  prometheus http://127.0.0.1:9090/"
+	@echo "status http://127.0.0.1:8080/  prometheus http://127.0.0.1:9090/  grafana http://127.0.0.1:3000/"
 
 down: ## stop them and forget their data
 	@$(COMPOSE) down --volumes
+
+test-compose: .venv/.installed-dev $(MINISTACK) ## end-to-end tests on the servers of the compose file, and of the file itself
+	@$(COMPOSE) up --build --detach --wait
+	@code=0; REPLICATOR_TEST_COMPOSE=1 \
+	  REPLICATOR_TEST_POSTGRES_DSN=postgresql://replicator:replicator@127.0.0.1:$${POSTGRES_PORT:-5432}/app \
+	  REPLICATOR_TEST_DYNAMODB_URL=http://127.0.0.1:$${DYNAMODB_PORT:-8000} \
+	  $(PYTEST) -m "not long and not bench" tests/deploy/test_compose.py tests/end_to_end $(ARGS) || code=$$?; \
+	  $(COMPOSE) down --volumes; exit $$code
 
 lock: $(UV) ## compile requirements/*.txt anew
 	@$(COMPILE) pyproject.toml --output-file requirements/runtime.txt $(LOCK_ARGS)

@@ -1,39 +1,35 @@
-"""Creates the DynamoDB table that the compose file replicates, and writes the first orders."""
+"""Creates the table that the compose file replicates, and keeps its orders changing.
+
+With `there` it says by its exit code whether the table is there.
+"""
 
 import asyncio
+import os
+import signal
+import sys
 
-import aioboto3
+from replicator.clock import SystemClock
+from replicator.demo.orders import TABLE, table_definition
+from replicator.demo.writer import Writer
+from replicator.sources.clients import SourceConnection, open_client
 
-TABLE = "orders"
-CUSTOMERS = ("Ada", "Grace", "Edsger", "Barbara")
+CHANGES_PER_SECOND = float(os.environ.get("CHANGES_PER_SECOND", "5"))
 
 
 async def main() -> None:
-    """Create the table with its stream unless it is there, then put one order per customer."""
-    async with aioboto3.Session().client("dynamodb") as dynamodb:
-        if TABLE not in (await dynamodb.list_tables())["TableNames"]:
-            await dynamodb.create_table(
-                TableName=TABLE,
-                KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}],
-                AttributeDefinitions=[{"AttributeName": "pk", "AttributeType": "S"}],
-                BillingMode="PAY_PER_REQUEST",
-                StreamSpecification={
-                    "StreamEnabled": True,
-                    "StreamViewType": "NEW_AND_OLD_IMAGES",
-                },
-            )
-        for number, customer in enumerate(CUSTOMERS, start=1):
-            await dynamodb.put_item(
-                TableName=TABLE,
-                Item={
-                    "pk": {"S": f"order-{number}"},
-                    "customer": {"M": {"name": {"S": customer}}},
-                    "total": {"N": f"{number * 19}.90"},
-                    "placedAt": {"N": f"17600000{number:02}000"},
-                    "tags": {"SS": ["first", "sample"]},
-                    "note": {"S": "unmapped attributes go to the column `extra`"},
-                },
-            )
+    """Create the table with its stream unless it is there; write until SIGTERM."""
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    async with open_client("dynamodb", SourceConnection()) as client:
+        if sys.argv[1:] == ["there"]:
+            await client.describe_table(TableName=TABLE)
+            return
+        try:
+            await client.create_table(**table_definition())
+        except client.exceptions.ResourceInUseException:
+            sys.stderr.write("the table is there already\n")
+        await Writer(client, SystemClock(), rate=CHANGES_PER_SECOND).write(stopping)
 
 
 asyncio.run(main())
