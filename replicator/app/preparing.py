@@ -29,6 +29,8 @@ async def describe_all(settings: Settings, clients: Clients) -> Prepared:
     mappings: list[TableMapping] = []
     unfit: dict[str, StreamUnfit | StreamVanished] = {}
     for name, spec in settings.table_specs().items():
+        if spec.poller != "daemon":
+            continue
         client = await clients.tables(source_connection(settings.source_of(name)))
         try:
             description = await describe_table(client, spec.table)
@@ -37,6 +39,9 @@ async def describe_all(settings: Settings, clients: Clients) -> Prepared:
             unfit[name] = error
             continue
         mappings.append(compile_table(spec, description.key))
+    if not mappings and not unfit:
+        message = "every table says `poller: lambda`: there is nothing to run"
+        raise ConfigurationError(message, remedy="see docs/operations/lambda.md")
     if not mappings:
         first = next(iter(unfit.values()))
         raise ConfigurationError(str(first), remedy=first.remedy) from first

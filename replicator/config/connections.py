@@ -5,9 +5,10 @@ from urllib.parse import urlsplit
 
 from replicator.config.settings import PostgresSettings
 from replicator.config.source import SourceSettings
-from replicator.postgres.connect import ConnectionSettings
+from replicator.config.target_connection import connection_settings
+from replicator.postgres.connect import ConnectionSettings, Password
 from replicator.sources.clients import SourceConnection
-from replicator.sources.secrets import rds_token, secret_password
+from replicator.sources.secrets import parameter_password, rds_token, secret_password
 
 
 def source_connection(place: SourceSettings) -> SourceConnection:
@@ -17,18 +18,19 @@ def source_connection(place: SourceSettings) -> SourceConnection:
 
 def target_connection(target: PostgresSettings) -> ConnectionSettings:
     """How whoever runs connects to PostgreSQL."""
-    return ConnectionSettings(
-        dsn=target.dsn.reveal() if target.dsn is not None else None,
-        dsn_file=target.dsn_file,
-        password_file=target.password_file,
-        password=secret_password(target.password_secret) if target.password_secret else None,
+    return connection_settings(
+        target,
+        password=_password(target),
         iam_token=rds_token(None) if target.iam_auth else None,
-        pooler=target.pooler,
-        connect_timeout_seconds=target.connect_timeout_seconds,
-        statement_timeout_seconds=target.statement_timeout_seconds,
-        lock_timeout_seconds=target.lock_timeout_seconds,
-        application_name=target.application_name,
     )
+
+
+def _password(target: PostgresSettings) -> Password | None:
+    if target.password_parameter is not None:
+        return parameter_password(target.password_parameter)
+    if target.password_secret is not None:
+        return secret_password(target.password_secret)
+    return None
 
 
 def migrate_connection(target: PostgresSettings) -> ConnectionSettings:

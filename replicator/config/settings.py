@@ -51,6 +51,12 @@ class PostgresSettings(Group):
         examples=["arn:aws:secretsmanager:eu-west-1:123456789012:secret:replicator-a1b2c3"],
     )
     """The ARN of a secret in AWS Secrets Manager that holds the password; read on each connect."""
+    password_parameter: str | None = Field(
+        default=None,
+        pattern=r"^arn:aws[a-z-]*:ssm:[a-z0-9-]+:[0-9]{12}:parameter/\S+$",
+        examples=["arn:aws:ssm:eu-west-1:123456789012:parameter/replicator/password"],
+    )
+    """The ARN of a parameter in AWS Systems Manager that holds it; read on each connect."""
     iam_auth: bool = False
     """Connect with tokens of RDS IAM instead of a password."""
     pooler: Literal["none", "transaction"] = "none"
@@ -73,7 +79,7 @@ class PostgresSettings(Group):
         for names in (
             ("dsn", "dsn_file"),
             ("migrate_dsn", "migrate_dsn_file"),
-            ("password_file", "password_secret", "iam_auth"),
+            ("password_file", "password_secret", "password_parameter", "iam_auth"),
         ):
             said = [name for name in names if getattr(self, name)]
             if len(said) > 1:

@@ -17,6 +17,7 @@ from replicator.core.mapping_spec import (
     OnGap,
     OnInvalid,
     OnNul,
+    Poller,
     Scalar,
     TableSpec,
     TargetSpec,
@@ -260,6 +261,9 @@ class TableSettings(Group):
     """The DynamoDB table, by name or ARN. Default: the name of this entry."""
     source: SourceSettings = SourceSettings()
     """Where this table is, as far as it differs from the `source` of all tables."""
+    poller: Poller = "daemon"
+    """Who reads the stream: `replicator run`, or AWS Lambda (see operations/lambda.md).
+    The other one leaves the table alone; `replicator migrate` makes a change take effect."""
     initial_load: InitialLoad = "snapshot"
     """Where to begin when there is no position yet: with a `snapshot`, with all that the `stream`
     still holds, or (`none`) with the changes from now on."""
@@ -295,6 +299,7 @@ class TableSettings(Group):
             max_dead_letters=self.max_dead_letters,
             max_dead_letters_per_hour=self.max_dead_letters_per_hour,
             dead_letter_retention_days=self.dead_letter_retention_days,
+            poller=self.poller,
             unmatched=self.unmatched,
             personal=tuple(self.personal.items()),
             salt=salt if "hash" in self.personal.values() else None,

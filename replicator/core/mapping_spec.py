@@ -10,6 +10,7 @@ OnError = Literal["dead_letter", "halt"]
 OnInvalid = Literal["reject", "null"]
 OnNul = Literal["reject", "strip", "replace"]
 OnGap = Literal["stop", "resnapshot", "continue"]
+Poller = Literal["daemon", "lambda"]
 InitialLoad = Literal["snapshot", "stream", "none"]
 Transform = Literal["lower", "upper", "trim", "number", "json"]
 Treatment = Literal["hash", "mask", "drop"]
@@ -96,6 +97,7 @@ class TableSpec:
     max_dead_letters: int = 1000
     max_dead_letters_per_hour: int | None = None
     dead_letter_retention_days: int = 30
+    poller: Poller = "daemon"
     unmatched: str = "ignore"
     personal: tuple[tuple[str, Treatment], ...] = ()
     salt: bytes | None = field(default=None, repr=False)

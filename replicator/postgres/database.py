@@ -1,7 +1,7 @@
 """The pool of one process, and every failure of it translated."""
 
 import asyncio
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from typing import Any, TypeAlias, cast
@@ -43,7 +43,22 @@ class Database:
         self._pool_size = pool_size
         self._pool: asyncpg.Pool[asyncpg.Record] | None = None
         self._opening = asyncio.Lock()
-        self._statement_seconds_max = settings.statement_timeout_seconds + 5.0
+        self._seconds_left: Callable[[], float] | None = None
+
+    def bound(self, seconds_left: Callable[[], float]) -> None:
+        """From now on no statement may take longer than this, whatever the settings allow."""
+        self._seconds_left = seconds_left
+
+    async def discard(self) -> None:
+        """Throw all connections away; the next call opens new ones."""
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.terminate()
+
+    @property
+    def _statement_seconds_max(self) -> float:
+        longest = self.settings.statement_timeout_seconds + 5.0
+        return longest if self._seconds_left is None else min(longest, self._seconds_left())
 
     def session_name(self, worker_id: str) -> str:
         """What a worker's sessions are called, so that the one that holds a lock is told apart."""
@@ -119,10 +134,11 @@ class Database:
             return self._pool
 
     async def _limit(self, connection: asyncpg.Connection) -> None:
-        if self.settings.pooler == "none":
+        if self.settings.pooler == "none" and self._seconds_left is None:
             return
+        seconds = min(self.settings.statement_timeout_seconds, self._statement_seconds_max)
         await connection.execute(
-            f"set local statement_timeout = {int(self.settings.statement_timeout_seconds * 1000)};"
+            f"set local statement_timeout = {max(1, int(seconds * 1000))};"
             f"set local lock_timeout = {int(self.settings.lock_timeout_seconds * 1000)};"
             "set local plan_cache_mode = force_custom_plan"
         )

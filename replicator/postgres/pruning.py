@@ -23,7 +23,7 @@ delete from {schema}.row_version
          from {schema}.row_version as v
         where v.ctid >= $1::tid and v.ctid < $2::tid
           and (v.target_id = any($3::integer[])
-               or v.target_id = any($4::integer[]) and v.at < now() - make_interval(hours => $5)
+               or v.target_id = any($4::integer[]) and v.at < now() - make_interval(secs => $5)
                or not exists (select from {schema}.target_claim as c where c.id = v.target_id))
           for update skip locked))
 returning 1
@@ -48,10 +48,10 @@ class Pruned:
 class Pruning:
     """Prunes the versions of one control schema."""
 
-    def __init__(self, database: Database, *, retention_hours: int) -> None:
+    def __init__(self, database: Database, *, retention_hours: float) -> None:
         self._database = database
         self._schema = quote_identifier(database.control_schema)
-        self._retention_hours = retention_hours
+        self._retention_seconds = retention_hours * 3600
 
     async def pages(self) -> int:
         """How many pages the table of versions has."""
@@ -69,7 +69,7 @@ class Pruning:
             guarded = [row["id"] for row in rows if row["mode"] != "fence"]
             end = page + PAGES_AT_A_TIME
             removed = await connection.fetch(
-                self._sql(PRUNE), (page, 0), (end, 0), fenced, guarded, self._retention_hours
+                self._sql(PRUNE), (page, 0), (end, 0), fenced, guarded, self._retention_seconds
             )
             pages = int(await connection.fetchval(self._sql(PAGES)))
         return Pruned(len(removed), end if end < pages else 0)

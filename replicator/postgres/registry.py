@@ -1,18 +1,23 @@
 """Which tables a deployment replicates under which mapping, and which targets are its own."""
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import asyncpg
 
 from replicator.core.mapping import TableMapping
+from replicator.core.mapping_spec import Poller
 from replicator.errors import ConfigurationError
 from replicator.postgres.catalog import TableName
 from replicator.postgres.incidents import raise_epochs
+from replicator.postgres.pollers import POLLERS, hand_over
 from replicator.postgres.quoting import quote_identifier
 
 REGISTERED = """
-select source, source_table, mapping_fingerprint from {schema}.table_state where deployment = $1
+select source, source_table, mapping_fingerprint, mode
+  from {schema}.table_state
+ where deployment = $1
 """
 
 CLAIMED = """
@@ -50,10 +55,11 @@ delete from {schema}.target_claim
 REGISTER = """
 -- how it is loaded is asked only while nothing of it was ever read
 insert into {schema}.table_state as t
-       (deployment, source, source_table, mapping_fingerprint, initial_load)
-values ($1, $2, $3, $4, $5)
+       (deployment, source, source_table, mapping_fingerprint, initial_load, mode, source_key)
+values ($1, $2, $3, $4, $5, $6, $7)
     on conflict (deployment, source) do update
    set source_table = excluded.source_table,
+       source_key = excluded.source_key,
        mapping_fingerprint = excluded.mapping_fingerprint,
        mapping_revision = t.mapping_revision
            + (t.mapping_fingerprint <> excluded.mapping_fingerprint)::integer,
@@ -93,6 +99,7 @@ class Registered:
 
     source_table: str
     fingerprint: str
+    poller: Poller
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +121,9 @@ async def read_registry(
     claims = await connection.fetch(CLAIMED.format(schema=quoted))
     return Registry(
         {
-            row["source"]: Registered(row["source_table"], row["mapping_fingerprint"])
+            row["source"]: Registered(
+                row["source_table"], row["mapping_fingerprint"], POLLERS[row["mode"]]
+            )
             for row in tables
         },
         {
@@ -200,7 +209,7 @@ async def register(
         return [
             line
             for mapping in mappings
-            if (line := await _register(connection, quoted, deployment, mapping, registry))
+            for line in await _register(connection, schema, deployment, mapping, registry)
         ]
 
 
@@ -211,12 +220,12 @@ def target_names(mapping: TableMapping) -> list[TableName]:
 
 async def _register(
     connection: asyncpg.Connection,
-    quoted: str,
+    schema: str,
     deployment: str,
     mapping: TableMapping,
     registry: Registry,
-) -> str | None:
-    spec = mapping.spec
+) -> list[str]:
+    spec, quoted = mapping.spec, quote_identifier(schema)
     await connection.execute(
         REGISTER.format(schema=quoted),
         deployment,
@@ -224,6 +233,8 @@ async def _register(
         spec.table,
         mapping.fingerprint,
         spec.initial_load,
+        "lambda" if spec.poller == "lambda" else "fence",
+        json.dumps(mapping.source_key.attributes),
     )
     written = [(target, name) for target in mapping.targets for name in target.tables]
     for target, name in written:
@@ -234,11 +245,15 @@ async def _register(
             raise _claimed(name, "another deployment")
     known = registry.tables.get(spec.name)
     if known is None:
-        return f"registered table {spec.name}"
-    if known.fingerprint == mapping.fingerprint:
-        return None
-    await raise_epochs(connection, quoted, deployment, spec.name)
-    return f"registered the changed mapping of table {spec.name}"
+        return [f"registered table {spec.name}"]
+    changed: list[str] = []
+    if known.poller != spec.poller:
+        await hand_over(connection, schema, deployment, spec.name, spec.poller)
+        changed.append(f"table {spec.name} is handed over to: {spec.poller}")
+    if known.fingerprint != mapping.fingerprint:
+        await raise_epochs(connection, quoted, deployment, spec.name)
+        changed.append(f"registered the changed mapping of table {spec.name}")
+    return changed
 
 
 def _same_table(known: str, configured: str) -> bool:

@@ -16,6 +16,7 @@ from replicator.postgres.fitness import fitness, history_fitness
 from replicator.postgres.migrations import current_revision, head_revision, is_due, upgrade_sql
 from replicator.postgres.quoting import quote_identifier, quote_table
 from replicator.postgres.registry import (
+    Registered,
     Registry,
     claimed_elsewhere,
     conflicts,
@@ -133,6 +134,17 @@ def _needs(mapping: TableMapping, registry: Registry, wanted: Sequence[Statement
     known = registry.tables.get(source)
     if known is None:
         return [Need(source, "register", "it is not registered yet")]
+    if known.poller != mapping.spec.poller:
+        what = f"it is polled by the {known.poller}, and to be by the {mapping.spec.poller}"
+        return [Need(source, "register", what), *_changes(mapping, known, registry, wanted)]
+    return _changes(mapping, known, registry, wanted)
+
+
+def _changes(
+    mapping: TableMapping, known: Registered, registry: Registry, wanted: Sequence[Statement]
+) -> list[Need]:
+    """What a changed mapping asks for."""
+    source = mapping.spec.name
     if known.fingerprint == mapping.fingerprint:
         return []
     altered = {statement.table for statement in wanted}

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from types_aiobotocore_dynamodb import DynamoDBClient
     from types_aiobotocore_dynamodbstreams import DynamoDBStreamsClient
 
-Service = Literal["dynamodb", "dynamodbstreams", "lambda", "secretsmanager", "rds"]
+Service = Literal["dynamodb", "dynamodbstreams", "lambda", "secretsmanager", "ssm", "rds"]
 CONNECT_SECONDS = 5.0
 READ_SECONDS = 20.0
 CONNECTIONS_MAX = 64  # of one client: one for every shard that is read at a moment
@@ -78,7 +78,7 @@ def open_client(
 @overload
 @asynccontextmanager
 def open_client(
-    service: Literal["lambda", "secretsmanager", "rds"],
+    service: Literal["lambda", "secretsmanager", "ssm", "rds"],
     connection: SourceConnection,
     *,
     attempts: int | None = None,

@@ -1,12 +1,11 @@
-"""Secrets that AWS keeps or makes: passwords in Secrets Manager, tokens of RDS IAM."""
+"""Secrets that AWS keeps or makes: passwords in its two stores, tokens of RDS IAM."""
 
-import json
 import re
 from collections.abc import Awaitable, Callable
 
-from replicator.errors import ConfigurationError
 from replicator.sources.clients import SourceConnection, open_client
 from replicator.sources.failures import FAILURES, translate
+from replicator.sources.password_text import password_in
 
 _REGION_OF_HOST = re.compile(r"\.([a-z]{2}(?:-[a-z]+)+-\d)\.rds\.amazonaws\.com")
 
@@ -21,7 +20,22 @@ def secret_password(arn: str) -> Callable[[], Awaitable[str]]:
                 answer = await client.get_secret_value(SecretId=arn)
             except FAILURES as error:
                 raise translate(error) from error
-        return _password_in(answer.get("SecretString") or "", arn)
+        return password_in(answer.get("SecretString") or "", arn)
+
+    return read
+
+
+def parameter_password(arn: str) -> Callable[[], Awaitable[str]]:
+    """Reads the password in a parameter of Systems Manager."""
+
+    async def read() -> str:
+        place = SourceConnection(region=arn.split(":")[3])
+        async with open_client("ssm", place) as client:
+            try:
+                answer = await client.get_parameter(Name=arn, WithDecryption=True)
+            except FAILURES as error:
+                raise translate(error) from error
+        return password_in(answer["Parameter"]["Value"], arn)
 
     return read
 
@@ -42,17 +56,3 @@ def rds_token(region: str | None) -> Callable[[str, int, str], Awaitable[str]]:
         return token
 
     return make
-
-
-def _password_in(text: str, arn: str) -> str:
-    if text.startswith("{"):
-        try:
-            text = str(json.loads(text).get("password") or "")
-        except ValueError:
-            text = ""  # a broken object is no password
-    if not text:
-        message = f"the secret {arn} holds no password"
-        raise ConfigurationError(
-            message, remedy='store the password as text, or as {"password": "…"}'
-        )
-    return text

@@ -1,0 +1,35 @@
+"""The entry point of AWS Lambda: `replicator.lambda_handler.handler`."""
+
+import os
+import sys
+from collections.abc import Mapping
+from functools import cache
+from typing import Any, Protocol
+
+from replicator.app.environment import function_of
+from replicator.app.function import Answer, Function
+
+
+class Context(Protocol):
+    """What Lambda tells of an invocation."""
+
+    def get_remaining_time_in_millis(self) -> int:
+        """The time until the environment is killed."""
+        ...
+
+
+def handler(event: Mapping[str, Any], context: Context) -> Answer:
+    """Apply the records of an event; those that are to be delivered again are in the answer."""
+    milliseconds = context.get_remaining_time_in_millis()
+    return _function().handle(event, seconds_left=milliseconds / 1000)
+
+
+@cache
+def _function() -> Function:
+    return function_of(os.environ, _line)
+
+
+def _line(text: str) -> None:
+    """Where CloudWatch looks for metrics; our log lines go to stderr."""
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()

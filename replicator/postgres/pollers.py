@@ -1,0 +1,65 @@
+"""Hands a table over between the daemon and AWS Lambda, in the transaction of `migrate`."""
+
+import asyncpg
+
+from replicator.core.mapping_spec import Poller
+from replicator.core.shards import Mode
+from replicator.errors import ConfigurationError
+from replicator.postgres.modes import switch_mode
+from replicator.postgres.quoting import quote_identifier
+
+SNAPSHOT_RUNS = """
+select snapshot_id is not null from {schema}.table_state where deployment = $1 and source = $2
+   for update
+"""
+
+APPLIED_THROUGH = """
+-- What was created before is applied, whatever Lambda delivers of it: without a version, an older
+-- change would take a row back for a while. Null where that is not known of some shard.
+update {schema}.table_state as t
+   set skip_before = case when $3 then (
+           select case when count(*) = count(s.safe_at) then min(s.safe_at) end
+             from {schema}.shard as s
+            where (s.deployment, s.source) = (t.deployment, t.source)
+              and s.state in ('waiting', 'active')) end
+ where t.deployment = $1 and t.source = $2
+"""
+
+BEGIN_ANEW = """
+-- Nobody knows which shards Lambda has read to their ends: all that the stream still holds is read
+-- again, and the row guard turns away what is applied. Only what is listed then is owed.
+update {schema}.shard
+   set state = 'waiting', listed = false, epoch = epoch + 1, owner = null,
+       last_sequence_number = null, known_sequence_number = null, last_record_at = null,
+       safe_at = null, head_at = null, polled_at = null, gap_accepted_at = null, found_at = now()
+ where deployment = $1 and source = $2
+   and (state in ('waiting', 'active') or state = 'gap' and gap_accepted_at is null)
+"""
+
+POLLERS: dict[Mode, Poller] = {"fence": "daemon", "guard": "daemon", "lambda": "lambda"}
+"""Who polls a table of a mode."""
+
+
+async def hand_over(
+    connection: asyncpg.Connection, control_schema: str, deployment: str, source: str, to: Poller
+) -> None:
+    """Let another poller write the table from the COMMIT on, and nobody else.
+
+    Waits for Lambda's transactions in flight. Lambda's versions stay, so that the daemon, which
+    begins anew, works in the mode `guard` until it has caught up. ConfigurationError while a
+    snapshot runs.
+    """
+    schema = quote_identifier(control_schema)
+    name = (deployment, source)
+    if await connection.fetchval(SNAPSHOT_RUNS.format(schema=schema), *name):
+        message = f"table {source!r} cannot change hands while a snapshot runs"
+        raise ConfigurationError(
+            message, remedy=f"wait for it, or run `replicator snapshot --table {source} --cancel`"
+        )
+    takes_over = to == "lambda"
+    mode: Mode = "lambda" if takes_over else "guard"
+    when = [known for known, poller in POLLERS.items() if poller != to]
+    await switch_mode(connection, control_schema, *name, mode=mode, when=when)
+    await connection.execute(APPLIED_THROUGH.format(schema=schema), *name, takes_over)
+    if not takes_over:
+        await connection.execute(BEGIN_ANEW.format(schema=schema), *name)

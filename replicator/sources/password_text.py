@@ -1,0 +1,20 @@
+"""The password in the text of a secret, whichever of AWS's stores keeps it."""
+
+import json
+
+from replicator.errors import ConfigurationError
+
+
+def password_in(text: str, name: str) -> str:
+    """The text itself, or `password` of the JSON object that RDS keeps; ConfigurationError."""
+    if text.startswith("{"):
+        try:
+            text = str(json.loads(text).get("password") or "")
+        except ValueError:
+            text = ""  # a broken object is no password
+    if not text:
+        message = f"the secret {name} holds no password"
+        raise ConfigurationError(
+            message, remedy='store the password as text, or as {"password": "…"}'
+        )
+    return text

@@ -1,0 +1,226 @@
+"""The function on a real server: what it applies, what it answers, and when it refuses."""
+
+import json
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from replicator.errors import (
+    BatchTooSlow,
+    ConfigurationError,
+    MigrationDue,
+    NotClaimable,
+    SinkUnavailable,
+    UnknownRecord,
+)
+from tests.support.builders import NOON, STREAM
+from tests.support.lambda_events import change, event, put
+from tests.support.lambda_function import LambdaTable
+
+LATER = STREAM.replace("2026-03-01", "2026-03-02")
+DELIVERED = ([put(5), put(6, "b")], [put(3)], [change(7, "b", removed=True)], [put(6, "b")])
+ALL_APPLIED: dict[str, list[Any]] = {"batchItemFailures": []}
+
+OF_THE_DOCUMENTATION = {
+    "Records": [
+        {
+            "eventID": "1",
+            "eventVersion": "1.0",
+            "dynamodb": {
+                "Keys": {"pk": {"S": "101"}},
+                "NewImage": {"Message": {"S": "New item!"}, "pk": {"S": "101"}},
+                "StreamViewType": "NEW_AND_OLD_IMAGES",
+                "SequenceNumber": "111",
+                "SizeBytes": 26,
+            },
+            "awsRegion": "us-west-2",
+            "eventName": "INSERT",
+            "eventSourceARN": "arn:aws:dynamodb:us-west-2:111122223333:table/orders"
+            "/stream/2015-05-11T21:21:33.291",
+            "eventSource": "aws:dynamodb",
+        }
+    ]
+}
+
+
+def test_a_sample_event_without_creation_times_is_applied(table: LambdaTable):
+    assert table.apply(OF_THE_DOCUMENTATION) == ALL_APPLIED
+    assert table.rows() == {"101": None}
+
+
+def test_any_order_and_any_repetition_end_in_the_same_rows(table: LambdaTable):
+    with table.function() as function:
+        for records in DELIVERED:
+            assert function.handle(event(*records), seconds_left=30) == ALL_APPLIED
+
+    assert table.rows() == {"a": 5}
+
+
+def test_a_record_that_can_never_be_applied_is_a_dead_letter_and_counts_as_done(
+    table: LambdaTable,
+):
+    answer = table.apply(event(put(1), change(2, "b", n={"S": "no number"}), put(3, "c")))
+
+    assert answer == ALL_APPLIED
+    assert table.rows() == {"a": 1, "c": 3}
+    [letter] = table.fetch("select item_key, shard_id, state from replicator.dead_letter")
+    assert (letter["shard_id"], letter["state"]) == (None, "open")
+
+
+def test_a_row_that_postgresql_refuses_is_set_aside_alone(table: LambdaTable):
+    table.fetch("alter table public.t add check (n <> 13)")
+
+    assert table.apply(event(*[put(n, f"k{n}") for n in range(10, 20)])) == ALL_APPLIED
+    assert len(table.rows()) == 9
+    [letter] = table.fetch("select sqlstate from replicator.dead_letter")
+    assert letter["sqlstate"] == "23514"
+
+
+def test_what_fails_in_the_middle_is_delivered_again_from_there(table: LambdaTable):
+    table.fetch("alter table public.t add check (n <> 13 or pk = 'x')")
+    table.fetch(
+        "create function lock_out() returns trigger language plpgsql as"
+        " $$ begin if new.n = 14 then raise exception using errcode = '08006'; end if;"
+        " return new; end $$"
+    )
+    table.fetch(
+        "create trigger away after insert on public.t for each row execute function lock_out()"
+    )
+
+    answer = table.apply(event(*[put(n, f"k{n}") for n in range(10, 18)]), seconds_left=6)
+
+    assert answer == {"batchItemFailures": [{"itemIdentifier": f"{14:021d}"}]}
+    assert sorted(table.rows().values()) == [10, 11, 12]
+
+    table.fetch("drop trigger away on public.t")
+    assert table.apply(event(*[put(n, f"k{n}") for n in range(14, 18)])) == ALL_APPLIED
+    assert sorted(table.rows().values()) == [10, 11, 12, 14, 15, 16, 17]
+
+
+def test_with_postgresql_away_all_of_it_fails_within_the_time(table: LambdaTable):
+    table.configure(dsn="postgresql://nobody@127.0.0.1:9/none")
+
+    with pytest.raises(SinkUnavailable):
+        table.apply(event(put(1)), seconds_left=3)
+
+
+def test_a_server_that_does_not_answer_is_left_within_the_time(table: LambdaTable):
+    with table.function() as function:
+        function.handle(event(put(1)), seconds_left=30)
+        table.fetch(
+            "create function sleep() returns trigger language plpgsql as"
+            " $$ begin perform pg_sleep(60); return new; end $$"
+        )
+        table.fetch(
+            "create trigger slow after insert or update on public.t execute function sleep()"
+        )
+        with pytest.raises((BatchTooSlow, SinkUnavailable)):
+            function.handle(event(put(2, "b")), seconds_left=2)
+        table.fetch("drop trigger slow on public.t")
+        function.handle(event(put(2, "b")), seconds_left=30)
+
+    assert table.rows() == {"a": 1, "b": 2}
+
+
+def test_a_connection_that_died_while_frozen_is_replaced_within_the_invocation(
+    table: LambdaTable,
+):
+    with table.function() as function:
+        function.handle(event(put(1)), seconds_left=30)
+        table.fetch(
+            "select pg_terminate_backend(pid) from pg_stat_activity"
+            " where datname = current_database() and pid <> pg_backend_pid()"
+        )
+        assert function.handle(event(put(2)), seconds_left=30) == ALL_APPLIED
+
+    assert table.rows() == {"a": 2}
+
+
+def test_a_table_created_anew_is_accepted_and_reported_as_a_gap(table: LambdaTable):
+    with table.function() as function:
+        function.handle(event(put(900)), seconds_left=30)
+        function.handle(event(put(1, stream_arn=LATER)), seconds_left=30)
+        function.handle(event(put(901)), seconds_left=30)
+
+    assert table.rows() == {"a": 1}
+    [gap] = table.fetch("select stream_arn, kind, state from replicator.gap")
+    assert gap == {"stream_arn": LATER, "kind": "possible", "state": "open"}
+    assert [line for line in table.lines if "replicator_gaps_total" in line]
+
+
+def test_the_facts_of_an_invocation_leave_as_embedded_metrics(table: LambdaTable):
+    table.apply(event(put(5), put(6, "b"), change(7, "c", n={"S": "secret value"})))
+    table.apply(event(put(4), put(5, at=NOON + timedelta(minutes=3))))
+
+    found: dict[str, float] = {}
+    for line in table.lines:
+        document = json.loads(line)
+        [directive] = document["_aws"]["CloudWatchMetrics"]
+        dimensions = [document[name] for name in directive["Dimensions"][0][1:]]
+        found |= {
+            "/".join([metric["Name"], *dimensions]): document[metric["Name"]]
+            for metric in directive["Metrics"]
+        }
+    assert "secret" not in "".join(table.lines)
+    assert found["replicator_records_total/orders/modify/applied"] == 2
+    assert found["replicator_records_total/orders/modify/dead_letter"] == 1
+    assert found["replicator_dead_letters/orders"] == 1
+    assert found["replicator_records_total/orders/modify/duplicate"] == 1
+    assert found["replicator_guard_rejections_total/orders/duplicate"] == 1
+    assert found["replicator_lag_seconds/orders"] > 0
+    assert found["replicator_invocation_seconds/orders"] > 0
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"Records": [{"eventSource": "aws:kinesis", "kinesis": {}}]}, "aws:kinesis"),
+        ({"hello": "world"}, "no `Records`"),
+        ({"Records": [{"eventSource": "aws:dynamodb"}]}, "of which stream"),
+        ([1, 2], "no `Records`"),
+    ],
+)
+def test_an_event_that_is_none_of_a_stream_is_refused(
+    table: LambdaTable, wrong: object, words: str
+):
+    with pytest.raises(UnknownRecord, match=words):
+        table.apply(wrong)
+
+
+def test_the_last_event_of_a_tumbling_window_may_be_empty(table: LambdaTable):
+    window = {"window": {}, "state": {}, "shardId": "s", "isFinalInvokeForWindow": True}
+    assert table.apply(window) == ALL_APPLIED
+    assert table.apply({**window, "Records": [put(1)]}) == ALL_APPLIED
+    assert table.rows() == {"a": 1}
+
+
+def test_a_table_that_is_not_in_the_configuration_is_refused(table: LambdaTable):
+    other = STREAM.replace("table/orders", "table/parts")
+
+    with pytest.raises(ConfigurationError, match="no entry"):
+        table.apply(event(put(1, stream_arn=other)))
+
+
+def test_nothing_is_applied_of_a_table_that_is_stopped_or_not_ours(table: LambdaTable):
+    table.fetch("update replicator.table_state set paused = true")
+    with pytest.raises(NotClaimable, match="stopped"):
+        table.apply(event(put(1)))
+    table.fetch("update replicator.table_state set paused = false, mode = 'guard'")
+    with pytest.raises(NotClaimable, match="daemon"):
+        table.apply(event(put(1)))
+    table.fetch("update replicator.table_state set mode = 'lambda', mapping_fingerprint = 'other'")
+    with pytest.raises(MigrationDue):
+        table.apply(event(put(1)))
+    assert table.rows() == {}
+
+
+def test_a_table_with_too_many_dead_letters_is_halted(table: LambdaTable):
+    table.file.write_text(
+        table.file.read_text().replace("poller:", "max_dead_letters: 1\n    poller:")
+    )
+
+    bad = event(*[change(n, f"k{n}", n={"S": "no"}) for n in range(2)])
+    assert table.apply(bad) == ALL_APPLIED
+    with pytest.raises(NotClaimable, match="stopped"):
+        table.apply(event(put(5)))
