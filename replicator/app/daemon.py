@@ -27,6 +27,7 @@ from replicator.engine.waiting import Backoff, one_failure, stopped_within, unle
 from replicator.engine.worker import Worker
 from replicator.errors import Disposition, ReplicatorError
 from replicator.monitoring.logs import logger
+from replicator.monitoring.tracing import tracing
 from replicator.postgres.claims import Claims
 from replicator.postgres.database import Database
 from replicator.postgres.incidents import Incidents
@@ -67,6 +68,12 @@ class Daemon:
         self._clock = SourceClock(SystemClock())
         self._worker_id = f"{socket.gethostname()[:20]}-{uuid.uuid4().hex[:12]}"
         self._monitoring = Monitoring(self._clock)
+        self._tracing = tracing(
+            settings.tracing.endpoint,
+            sample_ratio=settings.tracing.sample_ratio,
+            deployment=settings.deployment,
+            worker_id=self._worker_id,
+        )
         self._log = logger(worker=self._worker_id, deployment=settings.deployment)
         self._database = Database(
             target_connection(settings.target),
@@ -91,6 +98,7 @@ class Daemon:
         finally:
             self._monitoring.close()
             await self._database.close()
+            await self._tracing.close()
             self._log.info("ended")
 
     async def _watched(self, clients: Clients, stopping: asyncio.Event) -> Ended:
@@ -155,6 +163,7 @@ class Daemon:
             worker_id=self._worker_id,
             observe=self._monitoring.observe,
             clock=self._clock,
+            tracing=self._tracing,
         )
         tables = [await parts.table(mapping) for mapping in prepared.mappings]
         worker = self._worker(tables, leases, pacing)
@@ -172,13 +181,14 @@ class Daemon:
     async def _leases(self, clients: Clients) -> DynamoDBLeases:
         coordination = self._settings.coordination
         place = source_connection(self._settings.coordination_source())
-        return DynamoDBLeases(
+        leases = DynamoDBLeases(
             await clients.tables(place),
             self._monitoring.observe,
             table=coordination.table,
             deployment=self._settings.deployment,
             worker_id=self._worker_id,
         )
+        return self._tracing.leases(leases)
 
     async def _ensure_lease_table(self, leases: DynamoDBLeases, stopping: asyncio.Event) -> None:
         backoff = Backoff(base=0.5, cap=10.0)

@@ -19,6 +19,7 @@ from replicator.engine.read_pacing import ReadPacing
 from replicator.engine.segment import SnapshotParts
 from replicator.engine.table import Table
 from replicator.errors import ReplicatorError
+from replicator.monitoring.tracing import Tracing
 from replicator.postgres.database import Database
 from replicator.postgres.ghosts import Ghosts
 from replicator.postgres.incidents import Incidents
@@ -45,6 +46,7 @@ class TableParts:
         worker_id: str,
         observe: Observe,
         clock: Clock,
+        tracing: Tracing,
     ) -> None:
         self._settings = settings
         self._database = database
@@ -54,12 +56,14 @@ class TableParts:
         self._worker_id = worker_id
         self._observe = observe
         self._clock = clock
+        self._tracing = tracing
 
     async def table(self, mapping: TableMapping) -> Table:
         """All of one table."""
         spec = mapping.spec
         place = source_connection(self._settings.source_of(spec.name))
-        source = await self._clients.streams(place)
+        source = self._tracing.source(await self._clients.streams(place), table=spec.name)
+        sink = self._tracing.sink(PostgresSink(self._database, mapping), table=spec.name)
         observe, clock = self._observe, self._clock
         return Table(
             spec.name,
@@ -75,7 +79,7 @@ class TableParts:
                 observe=observe,
                 clock=clock,
             ),
-            Pipeline(spec.name, mapping, PostgresSink(self._database, mapping), observe, clock),
+            Pipeline(spec.name, mapping, sink, observe, clock),
             Loading(
                 mapping,
                 Snapshots(self._database),

@@ -105,6 +105,17 @@ class LogSettings(Group):
     """For machines or for a person."""
 
 
+class TracingSettings(Group):
+    """Spans of OpenTelemetry, with the optional extra `otel`."""
+
+    endpoint: str | None = Field(
+        default=None, pattern=r"^https?://\S+$", examples=["http://127.0.0.1:4318"]
+    )
+    """Where spans are sent, as OTLP over HTTP; without it nothing is traced."""
+    sample_ratio: float = Field(default=1.0, ge=0, le=1)
+    """Which part of the spans is kept, chosen at random."""
+
+
 class PollSettings(Group):
     """How streams are read."""
 
@@ -177,6 +188,8 @@ class Settings(Group):
     """The status page, metrics and health checks."""
     log: LogSettings = LogSettings()
     """Logs."""
+    tracing: TracingSettings = TracingSettings()
+    """Spans of OpenTelemetry."""
     poll: PollSettings = PollSettings()
     """How streams are read."""
     batch: BatchSettings = BatchSettings()

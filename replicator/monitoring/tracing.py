@@ -1,0 +1,169 @@
+"""Spans around reads, transactions and checkpoints, told to OpenTelemetry where that is wished."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ParamSpec, TypeVar, cast
+
+from replicator import __version__
+from replicator.core.guard import Applied
+from replicator.core.leases import Lease
+from replicator.core.plan import WritePlan
+from replicator.core.records import Page
+from replicator.core.shards import Advance, Claim
+from replicator.engine.ports import Leases, Sink, Source
+from replicator.errors import ConfigurationError
+from replicator.monitoring.failure_text import one_line
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import TracerProvider
+
+EXPORT_SECONDS_MAX = 1.0
+SPANS_WAITING_MAX = 1024
+"""With the bound above, what is left at the end is sent, or dropped, within three seconds."""
+SPANS_SENT_AT_ONCE = 512
+
+AnySource = TypeVar("AnySource", bound=Source)
+AnySink = TypeVar("AnySink", bound=Sink)
+AnyLeases = TypeVar("AnyLeases", bound=Leases)
+Given = ParamSpec("Given")
+Result = TypeVar("Result")
+Attributes = Mapping[str, str | int | bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Tracing:
+    """Wraps ports of the engine. Without a provider they come back as they are."""
+
+    provider: "TracerProvider | None" = None
+
+    def source(self, port: AnySource, *, table: str) -> AnySource:
+        """Each page read is a span."""
+        if self.provider is None:
+            return port
+
+        def before(_: str) -> Attributes:
+            return {"table": table}
+
+        def after(page: Page) -> Attributes:
+            return {"records": len(page.records), "ended": page.next_iterator is None}
+
+        read = _in_span(self.provider, "read", port.read, before, after)
+        return cast("AnySource", _Traced(port, read=read))
+
+    def sink(self, port: AnySink, *, table: str) -> AnySink:
+        """Each transaction is a span."""
+        if self.provider is None:
+            return port
+
+        def before(_: WritePlan, *, claim: Claim, advance: Advance) -> Attributes:
+            position = str(advance.position)  # longer than what a span keeps exact
+            return {"table": table, "shard_id": claim.shard_id, "position": position}
+
+        def after(applied: Applied) -> Attributes:
+            return {"rows": sum(applied.rows.values())}
+
+        apply = _in_span(self.provider, "apply", port.apply, before, after)
+        return cast("AnySink", _Traced(port, apply=apply))
+
+    def leases(self, port: AnyLeases) -> AnyLeases:
+        """Each checkpoint that is saved is a span."""
+        if self.provider is None:
+            return port
+
+        def before(key: str, checkpoint: str) -> Attributes:
+            return {"lease_key": key, "checkpoint": checkpoint}
+
+        def after(_: Lease) -> Attributes:
+            return {}
+
+        save = _in_span(self.provider, "checkpoint", port.save, before, after)
+        return cast("AnyLeases", _Traced(port, save=save))
+
+    async def close(self) -> None:
+        """Send what waits, for as long as the bounds above allow."""
+        if self.provider is not None:
+            await asyncio.to_thread(self.provider.shutdown)
+
+
+class _Traced:
+    """A port of which one method is another one."""
+
+    def __init__(self, port: object, **instead: Callable[..., Awaitable[object]]) -> None:
+        self._port = port
+        self.__dict__.update(instead)
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._port, name)
+
+
+def _in_span(
+    provider: "TracerProvider",
+    name: str,
+    act: Callable[Given, Awaitable[Result]],
+    before: Callable[Given, Attributes],
+    after: Callable[[Result], Attributes],
+) -> Callable[Given, Awaitable[Result]]:
+    from opentelemetry.trace import Status, StatusCode
+
+    tracer = provider.get_tracer("replicator", __version__)
+
+    async def call(*arguments: Given.args, **options: Given.kwargs) -> Result:
+        # not recorded by the library: a traceback may quote a row
+        with tracer.start_as_current_span(
+            name,
+            attributes=before(*arguments, **options),
+            record_exception=False,
+            set_status_on_exception=False,
+        ) as span:
+            try:
+                result = await act(*arguments, **options)
+            except Exception as error:
+                span.set_status(Status(StatusCode.ERROR, one_line(error)))
+                raise
+            span.set_attributes(after(result))
+            return result
+
+    return call
+
+
+def tracing(
+    endpoint: str | None, *, sample_ratio: float, deployment: str, worker_id: str
+) -> Tracing:
+    """Off without an endpoint: then OpenTelemetry is not even imported.
+
+    ConfigurationError when it is wished and not installed.
+    """
+    if endpoint is None:
+        return Tracing()
+    try:
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+        from opentelemetry.sdk.resources import Resource
+        from opentelemetry.sdk.trace import TracerProvider
+        from opentelemetry.sdk.trace.export import BatchSpanProcessor
+        from opentelemetry.sdk.trace.sampling import TraceIdRatioBased
+    except ImportError as error:
+        raise ConfigurationError(
+            "tracing.endpoint is set, but OpenTelemetry is not installed",
+            remedy="install replicator[otel], or leave tracing.endpoint out",
+        ) from error
+    provider = TracerProvider(
+        sampler=TraceIdRatioBased(sample_ratio),
+        resource=Resource(
+            {
+                "service.name": "replicator",
+                "service.version": __version__,
+                "service.namespace": deployment,
+                "service.instance.id": worker_id,
+            }
+        ),
+        shutdown_on_exit=False,
+    )
+    provider.add_span_processor(
+        BatchSpanProcessor(
+            OTLPSpanExporter(f"{endpoint.rstrip('/')}/v1/traces", timeout=EXPORT_SECONDS_MAX),
+            max_queue_size=SPANS_WAITING_MAX,
+            max_export_batch_size=SPANS_SENT_AT_ONCE,
+        )
+    )
+    return Tracing(provider)

@@ -1,0 +1,81 @@
+"""Spans of a real worker arrive at a collector, and one that is away is no trouble."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+
+import pytest
+from aiohttp import web
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from tests.end_to_end.conftest import Stage, one_emulator
+from tests.support.daemon import eventually
+
+SECRET = "anna@example.org"
+pytestmark = one_emulator
+
+
+@dataclass
+class Collector:
+    """What a worker has sent."""
+
+    url: str = ""
+    requests: list[ExportTraceServiceRequest] = field(default_factory=list)
+
+    async def take(self, request: web.Request) -> web.Response:
+        self.requests.append(ExportTraceServiceRequest.FromString(await request.read()))
+        return web.Response(content_type="application/x-protobuf")
+
+    def names(self) -> set[str]:
+        return {
+            span.name
+            for request in self.requests
+            for resource in request.resource_spans
+            for scope in resource.scope_spans
+            for span in scope.spans
+        }
+
+
+@pytest.fixture
+async def collector() -> AsyncIterator[Collector]:
+    collector, app = Collector(), web.Application()
+    app.router.add_post("/v1/traces", collector.take)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    collector.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    yield collector
+    await runner.cleanup()
+
+
+async def test_a_worker_sends_spans_of_reads_transactions_and_checkpoints(
+    stage: Stage, collector: Collector
+):
+    table = await stage.create_table("orders", {"pk": "S"})
+    orders = {"table": table, "initial_load": "stream", "into": {"public.orders": {}}}
+    async with stage.deployment({"orders": orders}) as deployment:
+        deployment.settings["tracing"] = {"endpoint": collector.url}
+        await deployment.migrate()
+        worker = deployment.start()
+        await stage.client.put_item(
+            TableName=table, Item={"pk": {"S": "A-1"}, "email": {"S": SECRET}}
+        )
+
+        async def all_there() -> bool:
+            return {"read", "apply", "checkpoint"} <= collector.names()
+
+        await eventually(all_there, what="spans of each kind arrive", show=worker.tail)
+        assert await worker.stop(seconds=10) == 0
+
+    assert SECRET not in str(collector.requests)
+    assert "A-1" not in str(collector.requests)
+
+
+async def test_a_collector_that_is_away_delays_no_end(stage: Stage):
+    table = await stage.create_table("orders", {"pk": "S"})
+    orders = {"table": table, "initial_load": "stream", "into": {"public.orders": {}}}
+    async with stage.deployment({"orders": orders}) as deployment:
+        deployment.settings["tracing"] = {"endpoint": "http://127.0.0.1:9"}
+        await deployment.migrate()
+        worker = await deployment.start_ready()
+
+        assert await worker.stop(seconds=10) == 0
