@@ -11,6 +11,7 @@ from math import ceil
 
 from replicator import __version__
 from replicator.app.clients import Clients
+from replicator.app.garbage import settle
 from replicator.app.monitoring import Monitoring
 from replicator.app.preparing import Prepared, describe_all, refuse_if_due
 from replicator.app.table_parts import TableParts
@@ -169,6 +170,7 @@ class Daemon:
         worker = self._worker(tables, leases, pacing)
         self._monitoring.worker = worker
         self._monitoring.watch(["look", "renew"])
+        settle()
         async with one_failure() as tasks:
             if self._until_caught_up:
                 tasks.create_task(

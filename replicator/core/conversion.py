@@ -44,12 +44,9 @@ def compile_converter(
     ConfigurationError where a format or transform does not belong to the type.
     """
     _check_format(column_type, column, time_format)
-    conversions = _conversions(column_type.element, time_format, nul, key=key)
-    for name in reversed(transform):
-        conversions["S"] = transformed(name, conversions, column_type, column=column, nul=nul)
-    if column_type.array:
-        conversions = _array_conversions(column_type.element, conversions, plain=not transform)
-    conversions["NULL"] = _null
+    conversions = compile_conversions(
+        column_type, column=column, time_format=time_format, nul=nul, transform=transform, key=key
+    )
 
     def convert(value: AttributeValue | None) -> Cell:
         if value is None:
@@ -65,6 +62,25 @@ def compile_converter(
             raise Rejected(unfit.reason, attribute=place, column=column) from error
 
     return convert
+
+
+def compile_conversions(
+    column_type: ColumnType,
+    *,
+    column: str,
+    time_format: TimeFormat | None = None,
+    nul: OnNul = "reject",
+    transform: Sequence[Transform] = (),
+    key: bool = False,
+) -> Conversions:
+    """What a column takes; a conversion raises Unfit, or whatever a malformed value makes it."""
+    conversions = _conversions(column_type.element, time_format, nul, key=key)
+    for name in reversed(transform):
+        conversions["S"] = transformed(name, conversions, column_type, column=column, nul=nul)
+    if column_type.array:
+        conversions = _array_conversions(column_type.element, conversions, plain=not transform)
+    conversions["NULL"] = _null
+    return conversions
 
 
 def _check_format(column_type: ColumnType, column: str, time_format: TimeFormat | None) -> None:

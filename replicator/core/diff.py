@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from typing import Literal, assert_never
 
-from replicator.core.mapping import Row, TargetMapping
+from replicator.core.mapping import TargetMapping
 from replicator.core.records import Image
+from replicator.core.rows import Row
 from replicator.errors import Rejected
 
 Kind = Literal["missing", "extra", "different"]

@@ -12,6 +12,7 @@ from replicator.core.decimals import canonical_number
 from replicator.core.mapping_spec import KeyColumnSpec, KeyType, SourceKey, TargetSpec
 from replicator.core.parts import Part, require_part
 from replicator.core.records import AttributeValue
+from replicator.core.rows import Step, usual_value
 from replicator.core.unfit import Unfit
 from replicator.errors import ConfigurationError, Rejected
 
@@ -36,6 +37,12 @@ class KeyColumn:
     cell: Converter
     """From the attribute's value; Rejected when it does not convert or is missing."""
     part: Part | None = None
+
+    @property
+    def step(self) -> Step:
+        """Its cell of a row."""
+        usual = None if self.part else usual_value(self.type, column=self.name, key=True)
+        return Step(self.attribute, self.cell, usual, of_key=True)
 
     def value_of(self, cell: Cell) -> AttributeValue:
         """The attribute's value that became this cell: the way back."""

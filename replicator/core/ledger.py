@@ -89,6 +89,10 @@ class Ledger:
         image = decode_image(raw)
         return image if self._protection is None else self._protection.image(image)
 
+    def raw_image(self, record: StreamRecord) -> memoryview | None:
+        """The record's new image as received; None where it must not be seen like that."""
+        return record.new_image if self._protection is None else None
+
     def rank(self, index: int, rank: Rank) -> None:
         """Note where a target left the record."""
         self.ranks[index] = max(self.ranks[index], rank)

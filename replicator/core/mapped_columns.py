@@ -11,6 +11,7 @@ from replicator.core.mapping_spec import ColumnSpec, Scalar
 from replicator.core.parts import Extract, Part, require_part
 from replicator.core.paths import Path, compile_descent, parse_path
 from replicator.core.records import AttributeValue
+from replicator.core.rows import Step, usual_value
 from replicator.errors import ConfigurationError, Rejected
 
 
@@ -23,6 +24,14 @@ class MappedColumn:
     attribute: str
     convert: Converter
     takes_whole: bool
+
+    @property
+    def step(self) -> Step:
+        """Its cell of a row."""
+        spec, usual = self.spec, None
+        if self.takes_whole and not spec.transform and spec.default is None:
+            usual = usual_value(self.type, column=spec.name, time_format=spec.format, nul=spec.nul)
+        return Step(self.attribute, self.convert, usual)
 
 
 def compile_column(spec: ColumnSpec, parts: Mapping[str, Part]) -> MappedColumn:

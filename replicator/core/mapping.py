@@ -2,26 +2,25 @@
 
 import hashlib
 import json
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from replicator.core.cells import Cell
 from replicator.core.columns import JSONB, TIMESTAMPTZ
-from replicator.core.conversion import Converter
 from replicator.core.identifiers import DELETED_AT, check_columns, parse_table_name
 from replicator.core.key_columns import KeyColumn, compile_key
 from replicator.core.mapped_columns import MappedColumn, compile_column
-from replicator.core.mapping_spec import SourceKey, TableSpec, TargetSpec
+from replicator.core.mapping_spec import OnNul, SourceKey, TableSpec, TargetSpec
 from replicator.core.parts import compile_parts
 from replicator.core.paths import parse_path
 from replicator.core.plain_json import json_object
 from replicator.core.protection import Protection, compile_protection, salt_digest
 from replicator.core.records import Image
 from replicator.core.routing import Condition, compile_condition
+from replicator.core.rows import RestOf, Row, RowOf, row_by_steps
 from replicator.core.target_table import Column, TargetTable
 from replicator.core.unfit import Unfit
+from replicator.core.usual_rows import Untaken, UsualRow, compile_usual_row
 from replicator.errors import ConfigurationError, Rejected
-
-Row = tuple[Cell, ...]
 
 DOCUMENT = "data"
 """The jsonb column of document mode."""
@@ -45,9 +44,10 @@ class TargetMapping:
     fingerprint: str
     _condition: Condition
     _key: tuple[KeyColumn, ...]
-    _columns: tuple[tuple[str, Converter], ...]
-    _remainder: str | None
-    _taken: frozenset[str]
+    _row: RowOf
+    _usual_row: UsualRow | None
+    _untaken: Untaken
+    _keeps_rest: bool
 
     @property
     def name(self) -> str:
@@ -100,32 +100,15 @@ class TargetMapping:
 
     def row_of(self, keys: Image, image: Image) -> Row:
         """The cells of all columns; Rejected, naming attribute and column."""
-        cells: list[Cell] = [column.cell(keys.get(column.attribute)) for column in self._key]
-        cells += [convert(image.get(name)) for name, convert in self._columns]
-        if self._remainder is not None:
-            cells.append(self._remainder_of(image, self._remainder))
-        if self.table.soft:
-            cells.append(None)
-        return tuple(cells)
+        return self._row(keys, image)
+
+    def usual_row_of(self, keys: Image, raw: memoryview) -> tuple[Row, Sequence[str]] | None:
+        """`row_of` and `unmapped` of a raw image, in less time; None where they must be asked."""
+        return None if self._usual_row is None else self._usual_row(keys, raw)
 
     def unmapped(self, image: Image) -> list[str]:
         """The top-level attributes that nothing takes whole; none when a column takes the rest."""
-        return [] if self._remainder is not None else list(self._untaken(image))
-
-    def _remainder_of(self, image: Image, column: str) -> str:
-        try:
-            return json_object(self._untaken(image), self.spec.nul)
-        except Unfit as unfit:
-            attribute = unfit.inside.removeprefix(".")
-            raise Rejected(unfit.reason, attribute=attribute, column=column) from unfit
-
-    def _untaken(self, image: Image) -> Image:
-        taken = self._taken
-        return {
-            name: value
-            for name, value in image.items()
-            if name not in taken and not name.startswith(_LEGACY_PREFIX)
-        }
+        return [] if self._keeps_rest else self._untaken(image)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -222,16 +205,44 @@ def _compile_target(spec: TargetSpec, source_key: SourceKey) -> TargetMapping:
     remainder = DOCUMENT if spec.columns is None else spec.rest
     key_attributes = [attribute for attribute, _ in source_key.attributes]
     whole = [column.attribute for column in columns if column.takes_whole]
+    untaken = _untaken_by([*key_attributes, *whole])
+    table = _table(spec, key, columns, remainder)
+    steps = [*(column.step for column in key), *(column.step for column in columns)]
+    tail = (None,) if table.soft else ()
+    rest_of = None if remainder is None else _rest_in(remainder, untaken, spec.nul)
+    # where everything is needed, decoding all of it once is as quick
+    usual = compile_usual_row(steps, keys=key_attributes, tail=tail, untaken=untaken)
     return TargetMapping(
         spec=spec,
-        table=_table(spec, key, columns, remainder),
+        table=table,
         fingerprint=_fingerprint(spec, source_key, key, columns, remainder),
         _condition=compile_condition(spec.when, key_attributes),
         _key=key,
-        _columns=tuple((column.attribute, column.convert) for column in columns),
-        _remainder=remainder,
-        _taken=frozenset([*key_attributes, *whole]),
+        _row=row_by_steps(steps, rest_of=rest_of, tail=tail),
+        _usual_row=usual if remainder is None else None,
+        _untaken=untaken,
+        _keeps_rest=remainder is not None,
     )
+
+
+def _untaken_by(taken: list[str]) -> Untaken:
+    whole = frozenset(taken)
+
+    def untaken(names: Iterable[str]) -> list[str]:
+        return [name for name in names if name not in whole and not name.startswith(_LEGACY_PREFIX)]
+
+    return untaken
+
+
+def _rest_in(column: str, untaken: Untaken, nul: OnNul) -> RestOf:
+    def rest_of(image: Image) -> str:
+        try:
+            return json_object({name: image[name] for name in untaken(image)}, nul)
+        except Unfit as unfit:
+            attribute = unfit.inside.removeprefix(".")
+            raise Rejected(unfit.reason, attribute=attribute, column=column) from unfit
+
+    return rest_of
 
 
 def _table(

@@ -189,22 +189,31 @@ class _TargetPlanner:
         if record.new_image is None:
             self._reject(index, key, NO_IMAGE, None)
             return
+        target = self._target
+        raw = self._ledger.raw_image(record) if target.routes_on_keys_only else None
+        if raw is not None and target.matches(record.keys, None):
+            made = target.usual_row_of(record.keys, raw)
+            if made is not None:
+                self._upsert(index, key, record, *made)
+                return
         image = self._ledger.image(index, record.new_image)
-        if not self._target.matches(record.keys, image):
+        if target.matches(record.keys, image):
+            row = target.row_of(record.keys, image)
+            self._upsert(index, key, record, row, target.unmapped(image))
+        elif not target.routes_on_keys_only and not self._scanned:
             # an older image may have matched; after a scan, the sweep finds what it left
-            if not self._target.routes_on_keys_only and not self._scanned:
-                self._leave(index, key, record, self._target.spec.on_delete, Rank.FILTERED)
-            return
-        self._upsert(index, key, record, image)
+            self._leave(index, key, record, target.spec.on_delete, Rank.FILTERED)
 
-    def _upsert(self, index: int, key: ItemKey, record: StreamRecord, image: Image) -> None:
-        row = self._target.row_of(record.keys, image)
+    def _upsert(
+        self, index: int, key: ItemKey, record: StreamRecord, row: Row, unmapped: Sequence[str]
+    ) -> None:
         deleted = self._softly.pop(key, None)
         if deleted is not None:
             row = (*row[:-1], self._ledger.created_at(deleted))
         self._writes.upserts.append(row)
         self._writes.upserted.append(deleted or record)
-        self.unmapped.update(self._target.unmapped(image))
+        if unmapped:
+            self.unmapped.update(unmapped)
         self._settle(index, key, Rank.APPLIED)
 
     def _leave(

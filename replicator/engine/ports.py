@@ -9,11 +9,12 @@ from replicator.core.guard import Applied
 from replicator.core.items import FoundItems, ScanPage, Segment
 from replicator.core.key_sketch import KeyBuckets, KeyPage
 from replicator.core.leases import Lease
-from replicator.core.mapping import Row, TargetMapping
+from replicator.core.mapping import TargetMapping
 from replicator.core.mapping_spec import InitialLoad
 from replicator.core.observations import GapKind
 from replicator.core.plan import Refused, WritePlan
 from replicator.core.records import Image, Page
+from replicator.core.rows import Row
 from replicator.core.shards import (
     Advance,
     Claim,

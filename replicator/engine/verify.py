@@ -10,7 +10,8 @@ from replicator.core.attributes import decode_image
 from replicator.core.diff import shows_extra
 from replicator.core.items import Segment
 from replicator.core.key_sketch import KeyBuckets, KeySketch
-from replicator.core.mapping import Row, TableMapping, TargetMapping
+from replicator.core.mapping import TableMapping, TargetMapping
+from replicator.core.rows import Row
 from replicator.core.verification import TargetResult
 from replicator.engine.comparing import Item, Look, compare, item_of
 from replicator.engine.patience import patiently

@@ -5,7 +5,8 @@ from typing import Any
 
 from replicator.core.diff import Expectation, FoundRow, MustBe
 from replicator.core.key_sketch import KeyBuckets, KeyPage
-from replicator.core.mapping import Row, TargetMapping
+from replicator.core.mapping import TargetMapping
+from replicator.core.rows import Row
 from replicator.core.target_table import Column
 from replicator.postgres.database import Database
 from replicator.postgres.quoting import quote_identifier, quote_table

@@ -1,0 +1,205 @@
+"""What is made of usual images in less time is what the converters make of them, or nothing."""
+
+import json
+from base64 import b64encode
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from replicator.core.attributes import decode_image
+from replicator.core.mapping import TargetMapping, compile_target
+from replicator.core.mapping_spec import ColumnSpec, SourceKey, TargetSpec
+from replicator.core.plain_json import json_text
+from replicator.core.plain_text import plain_text
+from replicator.errors import Rejected
+from tests.support.random_items import NUMBERS, STRINGS
+
+KEY = SourceKey((("pk", "S"), ("sk", "N")))
+COLUMNS = (
+    *(("t", "text"), ("v", "varchar(3)"), ("n", "numeric"), ("m", "numeric(5,2)")),
+    *(("q", "numeric(2,2)"), ("i", "integer"), ("s", "smallint"), ("l", "bigint")),
+    *(("d", "double precision"), ("b", "boolean"), ("y", "bytea"), ("j", "jsonb"), ("u", "uuid")),
+    *(("z", "timestamptz"), ("p", "timestamp"), ("a", "date"), ("ta", "text[]")),
+    *(("na", "numeric[]"), ("ya", "bytea[]"), ("ia", "bigint[]")),
+)
+NAMES = [name for name, _ in COLUMNS]
+
+
+def target(*more: ColumnSpec, soft: bool = False) -> TargetMapping:
+    columns = (*(ColumnSpec(name, name, kind) for name, kind in COLUMNS), *more)
+    spec = TargetSpec("public.t", columns=columns, on_delete="soft" if soft else "delete")
+    return compile_target(spec, KEY)
+
+
+TARGETS = [
+    target(),
+    target(
+        ColumnSpec("e", "n2", "timestamptz", format="epoch_ms"),
+        ColumnSpec("inner_name", "j.name", "text"),
+        ColumnSpec("first", "li[0]", "jsonb"),
+        ColumnSpec("again", "t", "varchar(2)", on_invalid="null"),
+        ColumnSpec("stripped", "t2", "text", nul="strip"),
+        ColumnSpec("replaced", "j2", "jsonb", nul="replace"),
+        ColumnSpec("of_key", "pk", "text"),
+        soft=True,
+    ),
+]
+
+texts = st.sampled_from(STRINGS) | st.text(max_size=5) | st.sampled_from(['}}"', "]}", '{"S":"x"}'])
+numbers = st.sampled_from(NUMBERS) | st.decimals(allow_nan=False, allow_infinity=False).map(str)
+times = st.datetimes().map(lambda moment: moment.isoformat() + "Z") | st.sampled_from(
+    ["2024-02-30", "2024-02-29", "2024-01-01T00:00:00", "now", "infinity"]
+)
+binaries = st.binary(max_size=4).map(lambda raw: b64encode(raw).decode())
+scalars = st.one_of(
+    st.fixed_dictionaries({"S": texts | times}),
+    st.fixed_dictionaries({"N": numbers}),
+    st.fixed_dictionaries({"B": binaries | texts}),
+    st.fixed_dictionaries({"BOOL": st.booleans()}),
+    st.just({"NULL": True}),
+    st.fixed_dictionaries({"SS": st.lists(texts, max_size=3)}),
+    st.fixed_dictionaries({"NS": st.lists(numbers, max_size=3)}),
+    st.fixed_dictionaries({"BS": st.lists(binaries, max_size=3)}),
+)
+names_inside = st.sampled_from(["M", "L", "S", "N", "NULL", "name", "}}", "]}"]) | texts
+values: st.SearchStrategy[Any] = st.recursive(
+    scalars,
+    lambda inner: st.one_of(
+        st.fixed_dictionaries({"M": st.dictionaries(names_inside, inner, max_size=3)}),
+        st.fixed_dictionaries({"L": st.lists(inner, max_size=3)}),
+    ),
+    max_leaves=8,
+)
+malformed = st.one_of(
+    st.just({}),
+    st.just({"S": "a", "N": "1"}),
+    st.just({"S": "a", "NULL": False}),
+    st.just({"S": "a", "NULL": True}),
+    st.just({"NULL": False}),
+    st.just({"M": {"a": "b"}}),
+    st.just({"M": {"a": {"b": {"S": "c"}}}}),
+    st.just({"L": ["a", {"S": "b"}]}),
+    st.just({"X": "a"}),
+    st.dictionaries(
+        st.sampled_from(["S", "N", "B", "BOOL", "M", "L", "SS", "NULL", "X"]),
+        st.none() | st.booleans() | st.integers() | texts | st.lists(texts, max_size=2) | values,
+        max_size=2,
+    ),
+)
+attributes = st.dictionaries(
+    st.sampled_from([*NAMES, "n2", "li", "t2", "j2", "other", "aws:rep:deleting", 'a"b']),
+    values | malformed,
+    max_size=8,
+)
+keys = st.fixed_dictionaries(
+    {"pk": st.just({"S": "a"}) | st.fixed_dictionaries({"S": texts}), "sk": st.just({"N": "1"})}
+) | st.just({"pk": {"S": "a"}})
+
+
+def wire(document: Any, *, ascii_only: bool = False) -> bytes:
+    text = json.dumps(document, separators=(",", ":"), ensure_ascii=ascii_only)
+    return text.encode("utf-8", "surrogatepass")
+
+
+def by_steps(mapping: TargetMapping, keys: Any, raw: bytes) -> Any:
+    """The row and what is unmapped; None for a rejected one."""
+    try:
+        image = decode_image(raw)
+        return mapping.row_of(keys, image), sorted(mapping.unmapped(image))
+    except Rejected:
+        return None
+
+
+@pytest.mark.parametrize("mapping", TARGETS, ids=["plain", "with paths"])
+@given(data=st.data())
+@settings(max_examples=400, deadline=None)
+def test_a_row_of_a_usual_image_is_the_one_its_converters_make(mapping, data):
+    item = data.draw(attributes)
+    its_keys = data.draw(keys)
+    raw = wire(item | its_keys, ascii_only=data.draw(st.booleans()))
+
+    made = mapping.usual_row_of(its_keys, memoryview(raw))
+
+    if made is not None:
+        row, unmapped = made
+        assert (row, sorted(unmapped)) == by_steps(mapping, its_keys, raw)
+
+
+USUAL: dict[str, Any] = {
+    "pk": {"S": "a"},
+    "sk": {"N": "1"},
+    "t": {"S": "größer"},
+    "v": {"S": "abc"},
+    "n": {"N": "12345678901234567890.5"},
+    "m": {"N": "-999.25"},
+    "q": {"N": "0.25"},
+    "i": {"N": "123456789"},
+    "l": {"N": "-5"},
+    "d": {"N": "0.1"},
+    "b": {"BOOL": False},
+    "y": {"B": "AAE="},
+    "j": {"M": {"M": {"M": {"L": {"L": [{"N": "1"}, {"S": "}}"}]}}}, "z": {"NULL": True}}},
+    "z": {"S": "2024-02-29T12:00:00.5Z"},
+    "ta": {"SS": ["b", "a"]},
+    "a": {"NULL": True},
+}
+
+
+@pytest.mark.parametrize("other", [{}, {"other": {"S": "x"}}], ids=["mapped", "drift"])
+def test_a_usual_image_makes_its_row(other):
+    raw = wire(USUAL | other)
+    its_keys = {name: USUAL[name] for name in ("pk", "sk")}
+
+    made = TARGETS[0].usual_row_of(its_keys, memoryview(raw))
+
+    assert made is not None
+    assert (made[0], list(made[1])) == by_steps(TARGETS[0], its_keys, raw)
+
+
+def test_a_name_that_the_decoder_cannot_be_told_leaves_all_images_to_the_converters():
+    mapping = target(ColumnSpec("odd", '"a""b"', "text"))
+
+    assert mapping.usual_row_of({"pk": {"S": "a"}, "sk": {"N": "1"}}, memoryview(b"{}")) is None
+
+
+@given(value=values | malformed)
+@settings(max_examples=500, deadline=None)
+def test_plain_text_of_typed_json_is_what_its_decoded_value_becomes(value):
+    plain = plain_text(wire(value).decode("utf-8", "surrogatepass"))
+
+    if plain is not None:
+        assert json.loads(plain, parse_float=str) == json.loads(json_text(value), parse_float=str)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"S": "a"},
+        {"M": {}},
+        {"L": []},
+        {"M": {"M": {"S": "a"}, "L": {"M": {"L": {"L": [{"M": {}}, {"L": []}]}}}}},
+        {"L": [{"N": "-1.5"}, {"BOOL": True}, {"NULL": True}, {"B": "AA=="}, {"S": ""}]},
+    ],
+)
+def test_usual_typed_json_needs_no_decoding(value):
+    assert plain_text(wire(value).decode()) == json_text(value)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"M": {"}}": {"S": "a"}}},
+        {"L": [{"S": "]}"}]},
+        {"S": 'a"b'},
+        {"SS": ["a"]},
+        {"N": "1E3"},
+        {"M": {"a": "b"}},
+        {"M": {"a": {"x": {"S": "b"}}}},
+        {"L": ["a"]},
+        {"S": "a", "N": "1"},
+    ],
+)
+def test_other_typed_json_is_left_to_be_decoded(value):
+    assert plain_text(wire(value).decode()) is None
