@@ -20,6 +20,7 @@ from replicator.core.observations import (
     Fenced,
     GapFound,
     GapKind,
+    GuardReason,
     LeaseLost,
     LeaseReleased,
     LeaseTaken,
@@ -48,6 +49,7 @@ Labels = tuple[str, ...]
 _EVENTS = (*get_args(Event), "snapshot")
 _OUTCOMES: tuple[str, ...] = get_args(Outcome)
 _GAP_KINDS: tuple[str, ...] = get_args(GapKind)
+_GUARD: tuple[str, ...] = get_args(GuardReason)
 _RESTARTS = ("failed", "stuck")
 
 
@@ -227,6 +229,7 @@ class Metrics(Collector):
                     (source, event, outcome) for event in _EVENTS for outcome in _OUTCOMES
                 ),
                 "replicator_positions_rewound_total": [(source,)],
+                "replicator_guard_rejections_total": ((source, reason) for reason in _GUARD),
                 "replicator_task_restarts_total": ((source, reason) for reason in _RESTARTS),
                 "replicator_unmapped_attributes_total": ((name,) for name in table.dead_letters),
             }

@@ -234,17 +234,31 @@ CASES = [
     ),
     Case(
         "ReplicatorGuardRejections",
-        "while streaming",
-        total("replicator_guard_rejections_total", "0x20 5x60", table="orders", reason="older")
-        | state("snapshot", "0x60"),
+        "numbers and times contradict each other",
+        total(
+            "replicator_guard_rejections_total", "0x20 5x60", table="orders", reason="suspicious"
+        ),
         fires=ORDERS,
-        summary="The row guard refused 5 changes of orders as too old",
+        summary="The order of 5 changes of orders is in doubt",
     ),
     Case(
         "ReplicatorGuardRejections",
-        "while a snapshot runs",
-        total("replicator_guard_rejections_total", "0x20 5x60", table="orders", reason="older")
-        | state("snapshot"),
+        "while a snapshot runs, a stream is quicker",
+        total("replicator_guard_rejections_total", "0x20 5x60", table="orders", reason="snapshot"),
+    ),
+    Case(
+        "ReplicatorSnapshotStuck",
+        "nothing was read for long",
+        total("replicator_snapshot_items", "700x60", table="orders"),
+        at="50m",
+        fires=ORDERS,
+        summary="The snapshot of orders does not go on",
+    ),
+    Case(
+        "ReplicatorSnapshotStuck",
+        "it goes on, slowly",
+        total("replicator_snapshot_items", "0x20 1x20 2x60", table="orders"),
+        at="50m",
     ),
     Case(
         "ReplicatorVerifyUnequal",
