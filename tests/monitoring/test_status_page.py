@@ -7,7 +7,9 @@ from datetime import UTC, datetime
 
 import pytest
 
+from replicator.core.snapshot_status import SnapshotStatus
 from replicator.core.status import GapStatus, LetterStatus
+from replicator.core.verification import Verified
 from tests.monitoring.browser import Tab, browser, chromium, new_tab
 from tests.monitoring.conftest import Monitored, TurnedClock
 from tests.monitoring.facts import batch, shard, status, table, worker
@@ -138,6 +140,26 @@ async def test_a_gap_and_the_newest_dead_letter_say_what_and_how_to_mend_it(
     assert await tab.evaluate(
         "[...document.querySelectorAll('.command')].map(c => c.textContent)"
     ) == [remedy, "replicator dead-letters list", "replicator dead-letters show 17"]
+
+
+async def test_a_snapshot_and_the_last_comparison_are_told(monitored: Monitored, tab: Tab):
+    running = SnapshotStatus(
+        *(1, "initial", "running", "worker", 1234, 5000, 0, 10.0, 4, 1, 90.0, None)
+    )
+    refused = replace(running, state="refused", detail="9,000 rows would be deleted")
+    monitored.publish(
+        status(
+            table("loads", state="snapshot", snapshot=running),
+            table("waits", state="snapshot", snapshot=refused),
+            table("orders", verified=Verified(THEN, 2, 0, None), verified_seconds_ago=3600.0),
+        )
+    )
+    await tab.until(says("h1", "waits needs you"))
+
+    attention = await text(tab, "#attention")
+    assert "read 1,234 of about 5,000 items, 25 %, about 1 min 30 s left." in attention
+    assert "waits for a decision: 9,000 rows would be deleted." in attention
+    assert "The comparison of 1 h ago found 2 rows that are not what their items are." in attention
 
 
 async def test_the_shards_of_a_table_are_drawn_as_a_tree_that_lives(monitored: Monitored, tab: Tab):
