@@ -9,8 +9,10 @@ from replicator.cli import (
     check,
     dead_letters,
     demo,
+    explain,
     forget,
     gaps,
+    init,
     migrate,
     pausing,
     plan,
@@ -35,12 +37,14 @@ app = typer.Typer(
 )
 
 app.command()(run.run)
+app.command()(init.init)
 app.command()(check.check)
 app.command()(plan.plan)
 app.command()(migrate.migrate)
 app.command()(snapshot.snapshot)
 app.command()(status.status)
 app.command()(verify.verify)
+app.command()(explain.explain)
 app.command()(pausing.pause)
 app.command()(pausing.resume)
 dead_letters.app.command()(replaying.replay)

@@ -7,6 +7,7 @@ import typer
 
 from replicator.cli.options import AsJson, ConfigFile, load_settings
 from replicator.cli.output import ExitCode, print_document, print_failure, print_line
+from replicator.cli.plan_sample import sample_document, sample_lines, sampled
 
 if TYPE_CHECKING:
     from replicator.config.settings import Settings
@@ -22,23 +23,43 @@ _REMEDIES = {
 }
 
 
+Sample = Annotated[
+    int,
+    typer.Option(
+        "--sample",
+        metavar="N",
+        min=0,
+        max=100_000,
+        help="Look at about so many items of each table, and say how they fit the mapping.",
+    ),
+]
+
+
 def plan(
-    *, as_json: AsJson = False, exit_code: WithExitCode = False, config: ConfigFile = None
+    *,
+    as_json: AsJson = False,
+    exit_code: WithExitCode = False,
+    sample: Sample = 0,
+    config: ConfigFile = None,
 ) -> None:
     """Print the SQL that `migrate` would run and its locks, and what else is asked for.
 
-    Changes nothing. Ends with 2 when `migrate` would refuse.
+    With `--sample` it says for each column how many values of a sample would convert, be NULL or
+    be rejected. Changes nothing. Ends with 2 when `migrate` would refuse.
 
-    Example: replicator plan --exit-code
+    Example: replicator plan --sample 1000
     """
     import asyncio
 
-    survey = asyncio.run(_look(load_settings(config)))
+    settings = load_settings(config)
+    survey = asyncio.run(_look(settings))
+    found = asyncio.run(sampled(settings, sample)) if sample else {}
     changes = bool(survey.control_sql or survey.statements or survey.grants or survey.needs)
     if as_json:
-        print_document(_document(survey, changes=changes))
+        extra = {"samples": sample_document(found)} if sample else {}
+        print_document(_document(survey, changes=changes) | extra)
     else:
-        for line in _lines(survey, changes=changes):
+        for line in (*_lines(survey, changes=changes), *sample_lines(found)):
             print_line(line)
     for conflict in survey.conflicts:
         print_failure(conflict)

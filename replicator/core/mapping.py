@@ -2,9 +2,10 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from replicator.core.cells import Cell
 from replicator.core.columns import JSONB, TIMESTAMPTZ
 from replicator.core.identifiers import DELETED_AT, check_columns, parse_table_name
 from replicator.core.key_columns import KeyColumn, compile_key
@@ -16,7 +17,7 @@ from replicator.core.plain_json import json_object
 from replicator.core.protection import Protection, compile_protection, salt_digest
 from replicator.core.records import Image
 from replicator.core.routing import Condition, compile_condition
-from replicator.core.rows import RestOf, Row, RowOf, row_by_steps
+from replicator.core.rows import RestOf, Row, RowOf, TriedRow, row_by_steps, tried_by_steps
 from replicator.core.target_table import Column, TargetTable
 from replicator.core.unfit import Unfit
 from replicator.core.usual_rows import Untaken, UsualRow, compile_usual_row
@@ -45,6 +46,7 @@ class TargetMapping:
     _condition: Condition
     _key: tuple[KeyColumn, ...]
     _row: RowOf
+    _tried: TriedRow
     _usual_row: UsualRow | None
     _untaken: Untaken
     _keeps_rest: bool
@@ -105,6 +107,11 @@ class TargetMapping:
     def usual_row_of(self, keys: Image, raw: memoryview) -> tuple[Row, Sequence[str]] | None:
         """`row_of` and `unmapped` of a raw image, in less time; None where they must be asked."""
         return None if self._usual_row is None else self._usual_row(keys, raw)
+
+    def try_columns(self, keys: Image, image: Image) -> Iterator[tuple[str, Cell | Rejected]]:
+        """Every column that an item fills, with its cell or the reason why it has none."""
+        tried = self._tried(keys, image)
+        yield from zip((column.name for column in self.table.columns), tried, strict=False)
 
     def unmapped(self, image: Image) -> list[str]:
         """The top-level attributes that nothing takes whole; none when a column takes the rest."""
@@ -219,6 +226,7 @@ def _compile_target(spec: TargetSpec, source_key: SourceKey) -> TargetMapping:
         _condition=compile_condition(spec.when, key_attributes),
         _key=key,
         _row=row_by_steps(steps, rest_of=rest_of, tail=tail),
+        _tried=tried_by_steps(steps, rest_of=rest_of),
         _usual_row=usual if remainder is None else None,
         _untaken=untaken,
         _keeps_rest=remainder is not None,

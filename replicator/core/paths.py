@@ -14,6 +14,7 @@ Descent = Callable[[AttributeValue | None], AttributeValue | None]
 _STEP = re.compile(
     r'(?P<dot>\.)?(?:(?P<bare>[^."\[\]]+)|"(?P<quoted>(?:[^"]|"")+)")|\[(?P<index>[0-9]{1,6})\]'
 )
+_is_plain = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*").fullmatch
 _REMEDY = 'write it as customer.name, lines[0].sku, or "a.b".c where a name holds . [ ] or "'
 
 
@@ -33,6 +34,16 @@ def parse_path(text: str) -> Path:
     if not steps:
         raise _unreadable(text)
     return tuple(steps)
+
+
+def path_text(name: str) -> str:
+    """The path that leads to a top-level attribute of this name, whatever is in it.
+
+    In quotes unless it is a plain word that means nothing else in `when`.
+    """
+    if _is_plain(name) and name not in ("all", "any", "none"):
+        return name
+    return '"' + name.replace('"', '""') + '"'
 
 
 def compile_descent(path: Path) -> Descent:

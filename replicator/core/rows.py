@@ -10,10 +10,13 @@ from replicator.core.columns import ColumnType
 from replicator.core.conversion import Converter, compile_conversions
 from replicator.core.mapping_spec import OnNul, TimeFormat
 from replicator.core.records import Image
+from replicator.errors import Rejected
 
 Row = tuple[Cell, ...]
 RowOf = Callable[[Image, Image], Row]
 """From an item's keys and image to the cells of a row; Rejected."""
+TriedRow = Callable[[Image, Image], list[Cell | Rejected]]
+"""The same, each cell for itself: what does not convert stands as its reason."""
 RestOf = Callable[[Image], str]
 """From an image to the cell of what no column takes; Rejected."""
 
@@ -63,6 +66,28 @@ def row_by_steps(steps: Sequence[Step], *, rest_of: RestOf | None, tail: Row) ->
         return (*cells, *tail)
 
     return row
+
+
+def tried_by_steps(steps: Sequence[Step], *, rest_of: RestOf | None) -> TriedRow:
+    """A function that tries every cell of a row."""
+
+    def tried(keys: Image, image: Image) -> list[Cell | Rejected]:
+        cells = [
+            _tried(step.convert, (keys if step.of_key else image).get(step.attribute))
+            for step in steps
+        ]
+        if rest_of is not None:
+            cells.append(_tried(rest_of, image))
+        return cells
+
+    return tried
+
+
+def _tried(make: Callable[[Any], Cell], value: object) -> Cell | Rejected:
+    try:
+        return make(value)
+    except Rejected as rejection:
+        return rejection
 
 
 def usual_value(

@@ -4,9 +4,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from replicator.core.attributes import item_key_json
-from replicator.core.diff import Difference, Expectation, FoundRow, MayBe, expectation, judge
+from replicator.core.diff import (
+    Difference,
+    Expectation,
+    FoundRow,
+    MayBe,
+    MustBe,
+    expectation,
+    judge,
+)
 from replicator.core.mapping import TableMapping, TargetMapping
 from replicator.core.records import Image
+from replicator.core.rows import Row
 from replicator.engine.patience import patiently
 from replicator.engine.ports import Rows
 
@@ -25,6 +34,8 @@ class Look:
     """What one look at an item and its row in one target found."""
 
     item: Item
+    width: int
+    """Columns of the key."""
     expected: Expectation
     found: FoundRow | None
 
@@ -32,6 +43,13 @@ class Look:
     def difference(self) -> Difference | None:
         """Why they are not equal, at the moment of this look."""
         return judge(self.expected, self.found)
+
+    @property
+    def key(self) -> Row | None:
+        """The key of the row; None when no row can have it."""
+        if isinstance(self.expected, MustBe):
+            return self.expected.row[: self.width]
+        return self.expected.key
 
     @property
     def rejected(self) -> bool:
@@ -51,4 +69,7 @@ async def compare(rows: Rows, target: TargetMapping, items: Sequence[Item]) -> l
     """Look at the rows of these items, after the items were read."""
     expected = [expectation(target, item.keys, item.image) for item in items]
     found = await patiently(lambda: rows.look(target, expected))
-    return [Look(*look) for look in zip(items, expected, found, strict=True)]
+    width = len(target.table.key)
+    return [
+        Look(item, width, must, row) for item, must, row in zip(items, expected, found, strict=True)
+    ]

@@ -1,12 +1,13 @@
 """Which items have changes in the stream that the target may not hold yet; reads, moves nothing."""
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from replicator.clock import Clock
 from replicator.core.attributes import item_key_json
 from replicator.core.mapping_spec import SourceKey
+from replicator.core.records import StreamRecord
 from replicator.engine.ports import Positions, Source
 from replicator.engine.reader import ShardReader
 from replicator.engine.waiting import one_failure
@@ -15,6 +16,8 @@ from replicator.errors import PositionTrimmed, ShardVanished, StreamVanished
 READERS_MAX = 8
 """Shards that are read at the same time: the workers read them too."""
 IDLE_SECONDS_MAX = 1.0
+
+Note = Callable[[StreamRecord], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,17 +77,38 @@ class Unapplied:
         All of them when the end is not reached in time: nothing is known of any.
         """
         found: set[str] = set()
+
+        def note(record: StreamRecord) -> None:
+            identity = item_key_json(record.keys, self._source_key)
+            if identity in items:
+                found.add(identity)
+
+        return found if await self._read_to_end(marks, note, seconds_max) else set(items)
+
+    async def changes(
+        self, item: str, marks: Marks, *, seconds_max: float
+    ) -> list[StreamRecord] | None:
+        """The changes of one item behind the marks; None when the end is not reached in time."""
+        found: list[StreamRecord] = []
+
+        def note(record: StreamRecord) -> None:
+            if item_key_json(record.keys, self._source_key) == item:
+                found.append(record)
+
+        return found if await self._read_to_end(marks, note, seconds_max) else None
+
+    async def _read_to_end(self, marks: Marks, note: Note, seconds_max: float) -> bool:
         known = set(marks.known)
         shards: Sequence[Mark] = marks.shards
         try:
             async with asyncio.timeout(seconds_max):
                 while shards:
                     known |= {(mark.stream_arn, mark.shard_id) for mark in shards}
-                    await self._read_all(items, shards, found)
+                    await self._read_all(shards, note)
                     shards = await self._others(known)
         except TimeoutError:
-            return set(items)
-        return found
+            return False
+        return True
 
     async def _others(self, known: Collection[tuple[str, str]]) -> list[Mark]:
         """Shards of the current stream that are not known: children that came since."""
@@ -101,20 +125,18 @@ class Unapplied:
         except StreamVanished:
             return []
 
-    async def _read_all(
-        self, items: Collection[str], marks: Sequence[Mark], found: set[str]
-    ) -> None:
+    async def _read_all(self, marks: Sequence[Mark], note: Note) -> None:
         free = asyncio.Semaphore(READERS_MAX)
 
         async def read(mark: Mark) -> None:
             async with free:
-                await self._read(items, mark, found)
+                await self._read(mark, note)
 
         async with one_failure() as tasks:
             for mark in marks:
                 tasks.create_task(read(mark), name=f"look into {mark.shard_id}")
 
-    async def _read(self, items: Collection[str], mark: Mark, found: set[str]) -> None:
+    async def _read(self, mark: Mark, note: Note) -> None:
         until = self._clock.now().timestamp()
         reader = ShardReader(
             self._source,
@@ -129,8 +151,8 @@ class Unapplied:
         try:
             while (answer := await reader.next(never)) is not None:
                 records = answer.records
-                identities = (item_key_json(each.keys, self._source_key) for each in records)
-                found.update(identity for identity in identities if identity in items)
+                for record in records:
+                    note(record)
                 behind = records[-1].created_at if records else None
                 if answer.ended or answer.head_at or (behind is not None and behind > until):
                     return

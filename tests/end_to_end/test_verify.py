@@ -91,6 +91,58 @@ async def verified(
     return targets, examples
 
 
+async def explained(
+    deployment: Deployment, key: str, *, code: int
+) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+    """The document, and its targets by name."""
+    done = await replicator(
+        "explain", "--table", "single", "--key", key, "--json", config=deployment.path
+    )
+    assert done.code == code, done.out + done.err
+    return done.document, {target["target"]: target for target in done.document["targets"]}
+
+
+async def explains(deployment: Deployment, table: str, stage: Stage) -> None:
+    """One item each: changed by hand, gone, set aside, on its way, as it must be."""
+    document, targets = await explained(deployment, "pk=order 1 ä,sk=1.0", code=1)
+    assert document["item"]["total"] == {"N": "1.5"}
+    orders, kept = targets["public.orders"], targets["public.kept"]
+    assert (orders["difference"], orders["columns"]) == ("different", ["total"])
+    assert (orders["expected"]["total"], orders["row"]["total"]) == (1.5, 1.23)
+    assert orders["reasons"][0].startswith("nothing explains it")
+    assert kept["route"] == "`when` leaves it out (on_delete: ignore)"
+    assert (kept["row"], kept["difference"], kept["reasons"]) == (None, None, [])
+
+    _, targets = await explained(deployment, '{"pk": "order 0 ä", "sk": 0}', code=1)
+    assert targets["public.orders"]["route"] == "there is no such item (on_delete: soft)"
+    assert targets["public.orders"]["difference"] == "extra"
+
+    document, targets = await explained(
+        deployment, f'{{"pk": {{"S": "order {ORDERS} ä"}}, "sk": {{"N": "{ORDERS}"}}}}', code=0
+    )
+    assert targets["public.orders"]["route"].startswith("does not fit: attribute 'total'")
+    [letter] = document["dead_letters"]
+    assert letter["target"] == "public.orders"
+    assert int(letter["sequence_number"])
+
+    await stage.client.put_item(TableName=table, Item=order(20, total={"N": "5"}))
+    document, targets = await explained(deployment, "pk=order 20 ä,sk=20", code=1)
+    [change] = document["pending"]
+    assert change["event"] == "modify"
+    assert targets["public.orders"]["reasons"] == [
+        "no worker runs",
+        f"1 changes are on their way in the stream, up to {change['sequence_number']}",
+    ]
+    await deployment.run_until_caught_up()
+    key = ("--table", "single", "--key", "pk=order 20 ä,sk=20")
+    shown = await replicator("explain", *key, config=deployment.path)
+    assert shown.code == 0, shown.out
+    assert "verdict:  as it must be" in shown.out
+    wrong = await replicator("explain", *key[:3], "order 20", config=deployment.path)
+    assert wrong.code == 2
+    assert "write --key pk=…,sk=…, or JSON" in wrong.err
+
+
 def counts(target: dict[str, Any]) -> tuple[int, ...]:
     names = ("compared", "missing", "extra", "different", "in_flight", "rejected")
     return tuple(target[name] for name in names)
@@ -169,6 +221,7 @@ async def test_every_kind_of_difference_is_found_and_nothing_else(stage: Stage):
         assert examples["public.kept"] == [("different", "customer 4", ["name"])]
         assert counts(targets["public.orders"]) == (ORDERS - 1, 1, 4, 7, 0, 1)
 
+        await explains(deployment, table, stage)
         seen = await replicator("verify", "--table", "single", config=deployment.path)
         assert seen.code == 1
         assert 'public.orders: different in n, others: pk="order 6 ä", sk=6' in seen.out

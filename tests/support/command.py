@@ -28,9 +28,10 @@ class Ended:
         return found
 
 
-async def replicator(*arguments: str, config: Path) -> Ended:
+async def replicator(*arguments: str, config: Path | None) -> Ended:
     """Run a command to its end; what it does not handle itself fails the test."""
-    return await asyncio.to_thread(_run, [*arguments, "--config", str(config)])
+    named = [] if config is None else ["--config", str(config)]
+    return await asyncio.to_thread(_run, [*arguments, *named])
 
 
 def _run(arguments: list[str]) -> Ended:

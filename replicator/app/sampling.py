@@ -1,0 +1,51 @@
+"""Tables described and sampled: for `init` and for `plan --sample`."""
+
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from random import SystemRandom
+
+from replicator.app.clients import Clients
+from replicator.clock import SystemClock
+from replicator.core.observations import Observation
+from replicator.core.records import Image
+from replicator.engine.read_pacing import ReadPacing
+from replicator.engine.sampling import sample_items
+from replicator.sources.clients import SourceConnection, connection_for
+from replicator.sources.describe import TableDescription, describe_table
+
+READ_UNITS_PER_SECOND = 100.0
+"""Little enough for a table that somebody else uses."""
+
+
+@dataclass(frozen=True, slots=True)
+class SampledTable:
+    """A table, named as it was asked for, and some of its items."""
+
+    table: str
+    description: TableDescription
+    images: list[Image]
+
+
+async def sample_tables(
+    tables: Sequence[tuple[str, SourceConnection]], count: int
+) -> list[SampledTable]:
+    """Look at these tables (name or ARN, and where) and at about `count` items of each.
+
+    StreamVanished for one that does not exist; SourceUnavailable, SourceDenied.
+    """
+    pacing = ReadPacing(READ_UNITS_PER_SECOND, SystemClock())
+    found = []
+    async with AsyncExitStack() as stack:
+        clients = Clients(stack, _nobody_counts)
+        for table, place in tables:
+            connection = connection_for(table, place)
+            description = await describe_table(await clients.tables(connection), table)
+            items = pacing.reader(await clients.items(connection, table))
+            images = await sample_items(items, count, SystemRandom())
+            found.append(SampledTable(table, description, images))
+    return found
+
+
+def _nobody_counts(_: Observation) -> None:
+    """A command has no metrics."""

@@ -1,0 +1,128 @@
+"""`replicator explain`: one item on both sides, and why they differ if they do."""
+
+import json
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from replicator.cli.options import AsJson, ConfigFile, TableName, load_settings
+from replicator.cli.output import ExitCode, encode, print_document, print_line, printable
+
+if TYPE_CHECKING:
+    from replicator.app.explaining import Explanation, TargetExplanation
+    from replicator.core.explanation import Circumstances
+
+Key = Annotated[
+    str,
+    typer.Option(
+        "--key",
+        metavar="KEY",
+        help="pk=a,sk=7, or JSON with or without types; the value alone where the key is one.",
+    ),
+]
+
+
+def explain(
+    *, table: TableName, key: Key, as_json: AsJson = False, config: ConfigFile = None
+) -> None:
+    """Show one item as it is now, the way it takes, its rows, and why they differ if they do.
+
+    Ends with 0 when they agree, with 1 when they do not, with 4 when a server is away. It prints
+    the item's values.
+
+    Example: replicator explain --table orders --key pk=ORDER#17,sk=1
+    """
+    import asyncio
+
+    from replicator.app.explaining import explain as look
+    from replicator.cli.keys import parse_key
+    from replicator.cli.tables import spec_of
+
+    settings = load_settings(config)
+    name = spec_of(settings, table).name
+    found = asyncio.run(look(settings, name, lambda source_key: parse_key(key, source_key)))
+    if as_json:
+        print_document(_document(name, found))
+    else:
+        for line in _lines(name, found):
+            print_line(printable(line))
+    if any(target.difference is not None for target in found.targets):
+        raise typer.Exit(ExitCode.FINDINGS)
+
+
+def _document(table: str, found: "Explanation") -> dict[str, Any]:
+    around = found.circumstances
+    return {
+        "table": table,
+        "key": json.loads(found.identity),
+        "item": around.image,
+        "pending": None
+        if around.pending is None
+        else [
+            {"sequence_number": str(change.sequence_number), "event": change.event}
+            for change in around.pending
+        ],
+        "dead_letters": [
+            {
+                "id": letter.id,
+                "target": letter.target,
+                "sequence_number": letter.sequence_number,
+                "reason": letter.reason,
+            }
+            for letter in around.letters
+        ],
+        "targets": [_target(target, around) for target in found.targets],
+    }
+
+
+def _target(found: "TargetExplanation", around: "Circumstances") -> dict[str, Any]:
+    from replicator.cli.rows import row_document
+    from replicator.core.diff import MustBe
+    from replicator.core.explanation import reasons, route
+
+    expected = found.expected
+    difference, version = found.difference, found.version
+    return {
+        "target": found.target.name,
+        "route": route(found.target, expected, around.image),
+        "expected": row_document(found.target.table, expected.row)
+        if isinstance(expected, MustBe)
+        else None,
+        "row": found.row,
+        "version": None
+        if version is None
+        else {"sequence_number": version.sequence_number, "deleted": version.deleted},
+        "difference": None if difference is None else difference.kind,
+        "columns": [] if difference is None else list(difference.columns),
+        "reasons": list(reasons(found.target, difference, around)),
+    }
+
+
+def _lines(table: str, found: "Explanation") -> Iterator[str]:
+    from replicator.cli.letters import key_text
+
+    around = found.circumstances
+    yield f"{table}: {key_text(found.identity)}"
+    yield f"  item now: {encode(around.image) if around.image is not None else 'there is none'}"
+    for change in around.pending or ():
+        yield f"  on its way: {change.event} {change.sequence_number}"
+    for letter in around.letters:
+        number = letter.sequence_number or "a snapshot"
+        yield f"  dead letter {letter.id}: {letter.target}, from {number}: {letter.reason}"
+    for target in found.targets:
+        yield from _target_lines(_target(target, around))
+
+
+def _target_lines(target: dict[str, Any]) -> Iterator[str]:
+    yield f"{target['target']}: {target['route']}"
+    if target["expected"] is not None:
+        yield f"  must be:  {encode(target['expected'])}"
+    yield f"  row now:  {encode(target['row']) if target['row'] is not None else 'there is none'}"
+    if target["version"] is not None:
+        gone = ", deleted" if target["version"]["deleted"] else ""
+        yield f"  version:  {target['version']['sequence_number']}{gone}"
+    columns = f" in {', '.join(target['columns'])}" if target["columns"] else ""
+    yield f"  verdict:  {target['difference'] or 'as it must be'}{columns}"
+    for reason in target["reasons"]:
+        yield f"  because:  {reason}"
