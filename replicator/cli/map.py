@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from replicator.cli.items import Item
     from replicator.core.mapping import TableMapping, TargetMapping
     from replicator.core.mapping_spec import TableSpec
+    from replicator.core.records import Image
 
 Keys = Annotated[
     str | None,
@@ -67,7 +68,6 @@ def _results(mapping: "TableMapping", item: "Item") -> list[Result]:
 
 
 def _result(mapping: "TableMapping", target: "TargetMapping", item: "Item") -> Result:
-    from replicator.cli.rows import row_document
     from replicator.core.attributes import decode_image
     from replicator.errors import Rejected
 
@@ -78,6 +78,18 @@ def _result(mapping: "TableMapping", target: "TargetMapping", item: "Item") -> R
         keys = {name: image[name] for name, _ in mapping.source_key.attributes if name in image}
         if len(keys) == len(mapping.source_key.attributes) and not target.matches(keys, image):
             return {"filtered": True}
-        return {"row": row_document(target.table, target.row_of(keys, image))}
+        return _row(target, keys, image)
     except Rejected as rejection:
         return {"rejected": str(rejection)}
+
+
+def _row(target: "TargetMapping", keys: "Image", image: "Image") -> Result:
+    """The row and those of child tables; Rejected."""
+    from replicator.cli.rows import row_document
+
+    row = target.row_of(keys, image)
+    found: Result = {"row": row_document(target.table, row)}
+    for child, rows in zip(target.children, target.children_of(row, image), strict=True):
+        documents = [row_document(child.table, its_row) for its_row in rows]
+        found.setdefault("children", {})[child.table.qualified] = documents
+    return found

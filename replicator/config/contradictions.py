@@ -8,8 +8,9 @@ from pydantic import ValidationError
 
 from replicator.config.mistakes import Path
 from replicator.config.tables import TABLE_ARN, TABLE_NAME, TableSettings, TargetSettings
+from replicator.core.catch_all import with_catch_all
 from replicator.core.identifiers import check_columns, parse_table_name
-from replicator.core.mapping import DOCUMENT, with_catch_all
+from replicator.core.mapping import DOCUMENT
 from replicator.errors import ConfigurationError
 
 Contradiction = tuple[Path, str, str | None]
@@ -47,7 +48,8 @@ def _shared_targets(tables: _Tables, defaults: TargetSettings) -> Iterator[Contr
     """One target table has one source table, and one entry."""
     seen: dict[tuple[str, str], str] = {}
     for path, target, settings in _all_targets(tables, defaults):
-        for name in (target, *((settings.history,) if settings.history else ())):
+        history = (settings.history,) if settings.history else ()
+        for name in (target, *history, *settings.children):
             table = parse_table_name(name)
             if table in seen:
                 fault = f"writes {'.'.join(table)}, which tables.{seen[table]} writes already"

@@ -11,16 +11,13 @@ from typing import Any
 
 from pydantic.fields import FieldInfo
 
+from replicator.config.children import ChildSettings
+from replicator.config.columns import ColumnSettings, KeyColumnSettings
 from replicator.config.environment import variable
 from replicator.config.group import Group
 from replicator.config.keys import FILE_ONLY, fields_of, group_in, holds_entries
 from replicator.config.settings import Settings
-from replicator.config.tables import (
-    ColumnSettings,
-    KeyColumnSettings,
-    TableSettings,
-    TargetSettings,
-)
+from replicator.config.tables import TableSettings, TargetSettings
 
 SCHEMA_PATH = Path("deploy/config.schema.json")
 GUIDE_PATH = Path("docs/configuration.md")
@@ -147,6 +144,7 @@ _TABLE_GROUPS: tuple[tuple[str, type[Group]], ...] = (
     ("A target, and `defaults`", TargetSettings),
     ("A column of `columns`", ColumnSettings),
     ("A column of `key`", KeyColumnSettings),
+    ("A table of `children`", ChildSettings),
 )
 
 if __name__ == "__main__":

@@ -63,6 +63,7 @@ class ColumnType:
 
 
 TEXT = ColumnType("text")
+INTEGER = ColumnType("integer")
 NUMERIC = ColumnType("numeric")
 BYTEA = ColumnType("bytea")
 JSONB = ColumnType("jsonb")

@@ -70,6 +70,10 @@ def _accepted(writes: TargetWrites, away: set[tuple[str, int]]) -> TargetWrites:
         name = writes.target.name
         taken += [row for place, row in enumerate(rows, first) if (name, place) not in away]
         first += len(rows)
+    if writes.children:
+        name = writes.target.name
+        children = [each for place, each in enumerate(writes.children) if (name, place) not in away]
+        left = replace(left, children=children)
     return left
 
 

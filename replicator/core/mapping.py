@@ -5,7 +5,9 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from replicator.core.catch_all import UNMATCHED_POLICIES, with_catch_all
 from replicator.core.cells import Cell
+from replicator.core.child_tables import ChildTable, compile_child
 from replicator.core.columns import JSONB, TIMESTAMPTZ
 from replicator.core.identifiers import DELETED_AT, check_columns, parse_table_name
 from replicator.core.key_columns import KeyColumn, compile_key
@@ -25,8 +27,6 @@ from replicator.errors import ConfigurationError, Rejected
 
 DOCUMENT = "data"
 """The jsonb column of document mode."""
-
-UNMATCHED_POLICIES = ("ignore", "dead_letter")
 
 _LEGACY_PREFIX = "aws:rep:"  # what global tables of 2017 add to every item
 _FINGERPRINT_VERSION = 1  # raise it when the same configuration comes to mean other rows
@@ -50,6 +50,7 @@ class TargetMapping:
     _usual_row: UsualRow | None
     _untaken: Untaken
     _keeps_rest: bool
+    children: tuple[ChildTable, ...] = ()
 
     @property
     def name(self) -> str:
@@ -65,8 +66,13 @@ class TargetMapping:
     @property
     def tables(self) -> tuple[tuple[str, str], ...]:
         """Schema and name of every table that is written for it."""
-        own = (self.table.schema, self.table.name)
-        return (own, *([parse_table_name(self.spec.history)] if self.spec.history else ()))
+        rows = [(table.schema, table.name) for table in self.row_tables]
+        return (*rows, *([parse_table_name(self.spec.history)] if self.spec.history else ()))
+
+    @property
+    def row_tables(self) -> tuple[TargetTable, ...]:
+        """The target and its child tables."""
+        return (self.table, *(child.table for child in self.children))
 
     @property
     def transports(self) -> tuple[str, ...]:
@@ -112,6 +118,13 @@ class TargetMapping:
         """Every column that an item fills, with its cell or the reason why it has none."""
         tried = self._tried(keys, image)
         yield from zip((column.name for column in self.table.columns), tried, strict=False)
+
+    def children_of(self, row: Row, image: Image) -> tuple[list[Row], ...]:
+        """For each child table the rows of the item that has this row; Rejected."""
+        if not self.children:
+            return ()
+        key = row[: len(self.table.key)]
+        return tuple(child.rows_of(key, image) for child in self.children)
 
     def unmapped(self, image: Image) -> list[str]:
         """The top-level attributes that nothing takes whole; none when a column takes the rest."""
@@ -165,37 +178,6 @@ def _with_fingerprint(target: TargetMapping, hidden: list[object]) -> TargetMapp
     return replace(target, fingerprint=_digest([target.fingerprint, hidden]))
 
 
-def with_catch_all(spec: TableSpec) -> tuple[TargetSpec, ...]:
-    """The targets, the one that `unmatched` names with the condition that no other one holds."""
-    if spec.unmatched in UNMATCHED_POLICIES:
-        return spec.targets
-    name = parse_table_name(spec.unmatched)
-    named = [target for target in spec.targets if parse_table_name(target.target) == name]
-    others = [target for target in spec.targets if parse_table_name(target.target) != name]
-    if not named:
-        raise ConfigurationError(
-            f"`unmatched` names {spec.unmatched}, which is not below `into`",
-            remedy=f"say {', '.join(UNMATCHED_POLICIES)}, or one of "
-            + ", ".join(target.target for target in spec.targets),
-        )
-    if named[0].when is not None:
-        raise ConfigurationError(
-            f"target {spec.unmatched} takes what no other target does, and has a `when` of its own",
-            remedy="drop its `when`, or name another target in `unmatched`",
-        )
-    idle = next((target.target for target in others if target.when is None), None)
-    if idle is not None or not others:
-        why = f"{idle} has no `when` and takes every item" if idle else "there is no other target"
-        raise ConfigurationError(
-            f"`unmatched` names {spec.unmatched}, but nothing is ever left for it: {why}",
-            remedy="give the other targets a `when`, or drop `unmatched`",
-        )
-    when = {"none": [target.when for target in others]}
-    return tuple(
-        replace(target, when=when) if target is named[0] else target for target in spec.targets
-    )
-
-
 def compile_target(spec: TargetSpec, source_key: SourceKey) -> TargetMapping:
     """Compile one target; ConfigurationError says what to change."""
     try:
@@ -211,9 +193,11 @@ def _compile_target(spec: TargetSpec, source_key: SourceKey) -> TargetMapping:
     columns = [compile_column(column, parts) for column in spec.columns or ()]
     remainder = DOCUMENT if spec.columns is None else spec.rest
     key_attributes = [attribute for attribute, _ in source_key.attributes]
-    whole = [column.attribute for column in columns if column.takes_whole]
-    untaken = _untaken_by([*key_attributes, *whole])
     table = _table(spec, key, columns, remainder)
+    children = tuple(compile_child(child, table) for child in spec.children)
+    whole = [column.attribute for column in columns if column.takes_whole]
+    whole += [child.attribute for child in children if child.takes_whole]
+    untaken = _untaken_by([*key_attributes, *whole])
     steps = [*(column.step for column in key), *(column.step for column in columns)]
     tail = (None,) if table.soft else ()
     rest_of = None if remainder is None else _rest_in(remainder, untaken, spec.nul)
@@ -227,9 +211,10 @@ def _compile_target(spec: TargetSpec, source_key: SourceKey) -> TargetMapping:
         _key=key,
         _row=row_by_steps(steps, rest_of=rest_of, tail=tail),
         _tried=tried_by_steps(steps, rest_of=rest_of),
-        _usual_row=usual if remainder is None else None,
+        _usual_row=None if children or remainder is not None else usual,
         _untaken=untaken,
         _keeps_rest=remainder is not None,
+        children=children,
     )
 
 
@@ -292,6 +277,7 @@ def _fingerprint(
             [spec.on_delete, spec.on_expire],
             *([["split", sorted(spec.split)]] if spec.split else []),
             *([["nul", spec.nul]] if spec.nul != "reject" else []),
+            *([["children", sorted(map(repr, spec.children))]] if spec.children else []),
         ]
     )
 

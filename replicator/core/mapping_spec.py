@@ -58,6 +58,23 @@ class ColumnSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class ChildSpec:
+    """A table of the elements that stand at `path`: of a list or set by their `position`, of a map
+    by `map_key`, both names of the column that completes the parent's key.
+
+    `columns` have paths into an element; `value` is the column of elements that are no maps.
+    """
+
+    target: str
+    path: str
+    columns: tuple[ColumnSpec, ...] = ()
+    position: str = "position"
+    map_key: str | None = None
+    value: ColumnSpec | None = None
+    rest: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class TargetSpec:
     """One entry of `into`.
 
@@ -79,6 +96,7 @@ class TargetSpec:
     history: str | None = None
     split: tuple[tuple[str, str], ...] = ()
     nul: OnNul = "reject"
+    children: tuple[ChildSpec, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

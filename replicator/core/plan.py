@@ -16,6 +16,8 @@ from replicator.errors import Rejected
 
 Value = str | bytes | None
 Row = tuple[Value, ...]
+Children = tuple[list[Row], ...]
+"""For each child table of a target, the rows of one item."""
 
 NO_IMAGE = (
     "the record has no new image: the stream's view type must be NEW_IMAGE or NEW_AND_OLD_IMAGES"
@@ -43,6 +45,8 @@ class TargetWrites:
     deleted: list[StreamRecord] = field(default_factory=list)
     softly_deleted: list[StreamRecord] = field(default_factory=list)
     rejected: list[StreamRecord] = field(default_factory=list)
+    children: list[Children] = field(default_factory=list)
+    """For each upsert and each child table, the rows that it has then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,23 +198,31 @@ class _TargetPlanner:
         if raw is not None and target.matches(record.keys, None):
             made = target.usual_row_of(record.keys, raw)
             if made is not None:
-                self._upsert(index, key, record, *made)
+                self._upsert(index, key, record, made)
                 return
         image = self._ledger.image(index, record.new_image)
         if target.matches(record.keys, image):
-            row = target.row_of(record.keys, image)
-            self._upsert(index, key, record, row, target.unmapped(image))
+            made = target.row_of(record.keys, image), target.unmapped(image)
+            self._upsert(index, key, record, made, target.children_of(made[0], image))
         elif not target.routes_on_keys_only and not self._scanned:
             # an older image may have matched; after a scan, the sweep finds what it left
             self._leave(index, key, record, target.spec.on_delete, Rank.FILTERED)
 
     def _upsert(
-        self, index: int, key: ItemKey, record: StreamRecord, row: Row, unmapped: Sequence[str]
+        self,
+        index: int,
+        key: ItemKey,
+        record: StreamRecord,
+        made: tuple[Row, Sequence[str]],
+        children: Children = (),
     ) -> None:
+        row, unmapped = made
         deleted = self._softly.pop(key, None)
         if deleted is not None:
             row = (*row[:-1], self._ledger.created_at(deleted))
         self._writes.upserts.append(row)
+        if children:
+            self._writes.children.append(children)
         self._writes.upserted.append(deleted or record)
         if unmapped:
             self.unmapped.update(unmapped)

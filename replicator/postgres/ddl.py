@@ -43,9 +43,9 @@ def statements(targets: Iterable[TargetMapping], catalog: Catalog) -> tuple[Stat
     found: list[Statement] = []
     schemas: list[str] = []
     for target in targets:
-        table = target.table
-        found += changes(table, catalog.tables.get((table.schema, table.name)))
-        schemas.append(table.schema)
+        for table in target.row_tables:
+            found += changes(table, catalog.tables.get((table.schema, table.name)))
+            schemas.append(table.schema)
         if target.spec.history is not None:
             name = parse_table_name(target.spec.history)
             if name not in catalog.tables:

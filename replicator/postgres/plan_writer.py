@@ -42,7 +42,10 @@ class PlanWriter:
         self._versions = VersionStatements(schema, targets, fence)
         self._behind_versions = BatchStatements(schema, targets, PASSED)
         self._mapped_columns = frozenset(
-            column.name for target in targets for column in target.table.columns
+            column.name
+            for target in targets
+            for table in target.row_tables
+            for column in table.columns
         )
         self._places = {target.name: place for place, target in enumerate(targets)}
 
@@ -220,6 +223,7 @@ def _shape(writes: TargetWrites) -> TargetShape:
         bool(writes.deletes),
         bool(writes.soft_deletes),
         bool(writes.appends),
+        children=bool(writes.target.children and (writes.upserts or writes.deletes)),
     )
 
 
@@ -232,7 +236,22 @@ def _parts(writes: TargetWrites) -> Iterator[tuple[str, TargetWrites]]:
 
 def _arrays(writes: TargetWrites) -> list[list[Any]]:
     upserts, deletes = transposed(writes.upserts), transposed(writes.deletes)
-    return upserts + deletes + transposed(writes.soft_deletes) + transposed(writes.appends)
+    softly, appends = transposed(writes.soft_deletes), transposed(writes.appends)
+    return upserts + deletes + softly + _child_arrays(writes) + appends
+
+
+def _child_arrays(writes: TargetWrites) -> list[list[Any]]:
+    """For each child table the keys of the parents that are written, and its rows."""
+    if not (writes.target.children and (writes.upserts or writes.deletes)):
+        return []
+    width = len(writes.target.table.key)
+    parents = transposed([*(row[:width] for row in writes.upserts), *writes.deletes])
+    arrays: list[list[Any]] = []
+    for place, child in enumerate(writes.target.children):
+        rows = [row for children in writes.children for row in children[place]]
+        arrays += parents
+        arrays += transposed(rows) if rows else [[] for _ in child.table.columns]
+    return arrays
 
 
 def _text(image: memoryview | None) -> str | None:
@@ -247,6 +266,19 @@ def _rows_written(plan: WritePlan, row: asyncpg.Record) -> dict[tuple[str, Opera
             rows[writes.target.name, "upsert"] = len(writes.upserts)
         if deleted or writes.soft_deletes:
             rows[writes.target.name, "delete"] = deleted + len(writes.soft_deletes)
+        if writes.upserts or writes.deletes:
+            rows.update(_child_rows_written(writes, number, row))
         if writes.target.history is not None and writes.appends:
             rows[writes.target.history, "append"] = row[f"history_{number}"]
     return rows
+
+
+def _child_rows_written(
+    writes: TargetWrites, number: int, row: asyncpg.Record
+) -> Iterator[tuple[tuple[str, Operation], int]]:
+    for place, child in enumerate(writes.target.children):
+        name = child.table.qualified
+        if kept := sum(len(children[place]) for children in writes.children):
+            yield (name, "upsert"), kept
+        if gone := row[f"child_delete_{number}_{place}"]:
+            yield (name, "delete"), gone

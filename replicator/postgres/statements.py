@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from replicator.core.mapping import TargetMapping
+from replicator.postgres.child_statements import ChildSql
 from replicator.postgres.fences import Fence
 from replicator.postgres.parameters import Parameters
 from replicator.postgres.quoting import quote_table
@@ -91,16 +92,18 @@ class BatchStatements:
         self._fence = fence
         self._dead_letter = quote_table(control_schema, "dead_letter")
         self._targets = [TargetSql(target) for target in targets]
+        self._children = [[ChildSql(child) for child in target.children] for target in targets]
         self._keys = [VersionKeys(control_schema, *place) for place in enumerate(targets)]
         self._texts: dict[BatchShape, str] = {}
 
     def text(self, shape: BatchShape) -> str:
-        """The statement. It returns `fenced` (1: applied, 0: superseded), `delete_<n>` and
-        `history_<n>`: how many rows were written.
+        """The statement. It returns `fenced` (1: applied, 0: superseded), `delete_<n>`,
+        `child_delete_<n>_<child>` and `history_<n>`: how many rows were written.
 
         Parameters: the fence's; when superseding the item keys, when guarded with their numbers;
-        for each target the arrays of its upserts, deletes, soft deletes and appends; when there are
-        dead letters and it is guarded, the generation and the kept keys; the dead letters.
+        for each target the arrays of its upserts, deletes, soft deletes, children and appends;
+        when there are dead letters and it is guarded, the generation and the kept keys; the dead
+        letters.
         """
         text = self._texts.get(shape)
         if text is None:
@@ -130,6 +133,11 @@ class BatchStatements:
                 columns.append(WRITTEN.format(name=f"delete_{number}"))
             if target.soft_deletes:
                 parts.append(sql.soft_delete(f"soft_delete_{number}", parameters))
+            if target.children:
+                for place, child in enumerate(self._children[number]):
+                    gone, kept = (f"child_{kind}_{number}_{place}" for kind in ("delete", "upsert"))
+                    parts += child.replace(gone, kept, parameters)
+                    columns.append(WRITTEN.format(name=gone))
             if target.appends:
                 parts.append(sql.append(f"history_{number}", parameters, stream_arn=stream_arn))
                 columns.append(WRITTEN.format(name=f"history_{number}"))

@@ -214,11 +214,12 @@ def _findings(
     role = grantee or "the role"
     found: list[Finding] = []
     for target in targets:
-        existing = catalog.tables.get((target.table.schema, target.table.name))
-        if existing is not None:
-            found += _usage(target.table.schema, catalog, role)
-            table = _without_missing(target.table, existing) if but_missing else target.table
-            found += fitness(table, existing, role=role)
+        for written in target.row_tables:
+            existing = catalog.tables.get((written.schema, written.name))
+            if existing is not None:
+                found += _usage(written.schema, catalog, role)
+                table = _without_missing(written, existing) if but_missing else written
+                found += fitness(table, existing, role=role)
         if target.spec.history is not None:
             name = parse_table_name(target.spec.history)
             if name in catalog.tables:

@@ -53,6 +53,28 @@ class TargetShape:
     deletes: bool
     soft_deletes: bool
     appends: bool
+    children: bool = False
+
+
+def upsert_sql(name: str, table: TargetTable, arrays: str) -> str:
+    """Rows of a table as they are now, given as arrays, a column each."""
+    keys = set(table.key)
+    others = [quote_identifier(column.name) for column in table.columns if column.name not in keys]
+    on_conflict = "nothing"
+    if others:
+        values = ", ".join(f"excluded.{other}" for other in others)
+        on_conflict = f"update set ({', '.join(others)}) = row({values})"
+    return UPSERT.format(
+        name=name,
+        table=quote_table(table.schema, table.name),
+        columns=", ".join(quote_identifier(column.name) for column in table.columns),
+        values=", ".join(
+            f"v.{quote_identifier(column.name)}::{column.type.sql}" for column in table.columns
+        ),
+        arrays=arrays,
+        key=", ".join(quote_identifier(key) for key in table.key),
+        on_conflict=on_conflict,
+    )
 
 
 class TargetSql:
@@ -65,25 +87,7 @@ class TargetSql:
 
     def upsert(self, name: str, parameters: Parameters) -> str:
         """Rows as they are now."""
-        keys = set(self._table.key)
-        others = [column.name for column in self._table.columns if column.name not in keys]
-        on_conflict = "nothing"
-        if others:
-            names = ", ".join(quote_identifier(other) for other in others)
-            values = ", ".join(f"excluded.{quote_identifier(other)}" for other in others)
-            on_conflict = f"update set ({names}) = row({values})"
-        return UPSERT.format(
-            name=name,
-            table=self._quoted,
-            columns=", ".join(quote_identifier(column.name) for column in self._table.columns),
-            values=", ".join(
-                f"v.{quote_identifier(column.name)}::{column.type.sql}"
-                for column in self._table.columns
-            ),
-            arrays=parameters.arrays(self._transports),
-            key=", ".join(quote_identifier(key) for key in self._table.key),
-            on_conflict=on_conflict,
-        )
+        return upsert_sql(name, self._table, parameters.arrays(self._transports))
 
     def delete(self, name: str, parameters: Parameters) -> str:
         """Keys of rows that go."""

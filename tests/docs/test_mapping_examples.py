@@ -26,7 +26,7 @@ FRAME = "version: 1\ndeployment: docs\n"
 SALT = "sixteen bytes at least"
 KEY_NAMES = ("pk", "sk")  # as the page says
 KEY_TYPES: tuple[KeyType, ...] = ("S", "N", "B")
-OUTCOMES = {"json row", "json rows", "text rejected", "json writes", "text because"}
+OUTCOMES = {"json family", "json row", "json rows", "text rejected", "json writes", "text because"}
 GIVEN = {"yaml mapping", "json item", "json changes", "yaml refused"}
 
 
@@ -86,12 +86,26 @@ def rows(mapping: TableMapping, item: dict[str, Any]) -> dict[str, Any]:
     image, keys = decode_image(json.dumps(item).encode()), key_of(item)
     if mapping.protection is not None:
         image = mapping.protection.image(image)
-    return {
-        target.name: row_document(target.table, target.row_of(keys, image))
-        if target.matches(keys, image)
-        else None
-        for target in mapping.targets
-    }
+    found: dict[str, Any] = {}
+    for target in mapping.targets:
+        found[target.name] = None
+        if target.matches(keys, image):
+            row = target.row_of(keys, image)
+            target.children_of(row, image)  # may be what rejects it
+            found[target.name] = row_document(target.table, row)
+    return found
+
+
+def family(mapping: TableMapping, item: dict[str, Any]) -> dict[str, Any]:
+    """The rows of the one target and of its child tables."""
+    [target] = mapping.targets
+    image, keys = decode_image(json.dumps(item).encode()), key_of(item)
+    row = target.row_of(keys, image)
+    found = {target.name: [row_document(target.table, row)]}
+    for child, its_rows in zip(target.children, target.children_of(row, image), strict=True):
+        name = child.table.qualified
+        found[name] = [row_document(child.table, its_row) for its_row in its_rows]
+    return found
 
 
 def plan_of(mapping: TableMapping, changes: list[dict[str, Any]]) -> WritePlan:
@@ -140,6 +154,10 @@ def test_an_example_is_true(example: Example, tmp_path: Path):
             item = json.loads(example.given)
             [row] = rows(compiled(example.mapping, tmp_path, key_types([item])), item).values()
             assert exactly(encode(row)) == exactly(example.says)
+        case "json family":
+            item = json.loads(example.given)
+            mapped = compiled(example.mapping, tmp_path, key_types([item]))
+            assert exactly(encode(family(mapped, item))) == exactly(example.says)
         case "json rows":
             item = json.loads(example.given)
             found = rows(compiled(example.mapping, tmp_path, key_types([item])), item)

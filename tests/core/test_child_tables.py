@@ -1,0 +1,148 @@
+"""Elements of lists, sets and maps become rows of their own, replaced with their parent's."""
+
+from typing import Any
+
+import pytest
+
+from replicator.core.guard import GuardRejection, accepted
+from replicator.core.mapping import TableMapping
+from replicator.core.mapping_spec import ChildSpec, ColumnSpec
+from replicator.core.plan import WritePlan, plan_batch
+from replicator.errors import ConfigurationError
+from tests.support.builders import record, table_mapping, target
+
+LINES = ChildSpec(
+    "public.lines",
+    "lines",
+    (ColumnSpec("sku", "sku", "text"), ColumnSpec("qty", "quantity", "integer")),
+    position="line",
+    rest="more",
+)
+TAGS = ChildSpec("public.tags", "tags", value=ColumnSpec("tag", "tag", "text"))
+OPTIONS = ChildSpec(
+    "public.options", "options", (ColumnSpec("price", "price", "numeric"),), map_key="option"
+)
+
+
+def line(sku: str, quantity: str = "1", **more: Any) -> dict[str, Any]:
+    return {"M": {"sku": {"S": sku}, "quantity": {"N": quantity}, **more}}
+
+
+def mapped(*children: ChildSpec, **options: Any) -> TableMapping:
+    return table_mapping(target(children=children or (LINES, TAGS, OPTIONS), **options))
+
+
+def plan(*records: Any, mapping: TableMapping | None = None) -> WritePlan:
+    return plan_batch(records, mapping or mapped(), read_at=0)
+
+
+def test_each_element_is_a_row_under_its_parents_key():
+    found = plan(
+        record(
+            1,
+            lines={"L": [line("mug", gift={"BOOL": True}), line("cup", "2")]},
+            tags={"SS": ["b", "a"]},
+            options={"M": {"red": {"M": {"price": {"N": "1.50"}}}, "": {"M": {}}}},
+        )
+    )
+
+    [children] = found.writes[0].children
+    assert children == (
+        [("a", "0", "mug", "1", '{"gift":true}'), ("a", "1", "cup", "2", "{}")],
+        [("a", "0", "a"), ("a", "1", "b")],
+        [("a", "red", "1.5"), ("a", "", None)],
+    )
+
+
+@pytest.mark.parametrize("absent", [{}, {"lines": {"NULL": True}}, {"lines": {"L": []}}])
+def test_an_item_without_elements_has_no_rows(absent):
+    found = plan(record(1, n={"N": "1"}, **absent))
+
+    assert found.writes[0].children == [([], [], [])]
+
+
+def test_only_the_last_change_of_a_batch_has_children():
+    found = plan(
+        record(1, lines={"L": [line("mug")]}),
+        record(2, lines={"L": [line("cup")]}),
+        record(3, "b", lines={"L": [line("jar")]}),
+        record(4, "b"),
+    )
+
+    [(lines, _, _)] = found.writes[0].children
+    assert lines == [("a", "0", "cup", "1", "{}")]
+    assert found.writes[0].deletes == [("b",)]
+
+
+@pytest.mark.parametrize(
+    ("attributes", "reason"),
+    [
+        (
+            {"lines": {"L": [line("mug"), line("cup", "1.5")]}},
+            "attribute 'lines[1].quantity', column 'public.lines.qty': is not an integer",
+        ),
+        (
+            {"lines": {"L": [{"S": "mug"}]}},
+            "attribute 'lines[0]', column 'public.lines': is not a map, and has no `value` column",
+        ),
+        (
+            {"lines": {"M": {}}},
+            "attribute 'lines': is a map, and the rows of public.lines come from a list or a set",
+        ),
+        (
+            {"options": {"L": []}},
+            "attribute 'options': is a list, and the rows of public.options come from a map",
+        ),
+        (
+            {"tags": {"L": [{"M": {}}]}},
+            "attribute 'tags[0]', column 'public.tags.tag': a map does not convert to text",
+        ),
+        (
+            {"options": {"M": {"a\0b": {"M": {}}}}},
+            "attribute 'options.a\\x00b', column 'public.options.option': holds a NUL character, "
+            "which PostgreSQL cannot store",
+        ),
+    ],
+)
+def test_an_element_that_does_not_fit_rejects_its_item(attributes, reason):
+    [letter] = plan(record(1, **attributes)).dead_letters
+
+    assert letter.reason == reason
+
+
+def test_a_list_that_a_child_takes_is_not_in_the_rest():
+    mapping = mapped(LINES, rest="extra")
+    found = plan(record(1, lines={"L": [line("mug")]}, other={"N": "1"}), mapping=mapping)
+
+    assert found.writes[0].upserts == [("a", None, '{"other":1}')]
+
+
+def test_what_the_guard_turns_away_takes_its_children_along():
+    found = plan(record(1, lines={"L": [line("mug")]}), record(2, "b", lines={"L": [line("cup")]}))
+    away = GuardRejection("public.t", 0, record(2, "b"), "older")
+
+    [writes] = accepted(found, [away]).writes
+
+    assert [row[0] for row in writes.upserts] == ["a"]
+    assert [children[0][0][0] for children in writes.children] == ["a"]
+
+
+def test_a_changed_child_changes_the_fingerprint():
+    assert mapped(LINES).fingerprint != mapped(LINES, TAGS).fingerprint != mapped().fingerprint
+
+
+@pytest.mark.parametrize(
+    ("children", "fault"),
+    [
+        ((LINES, LINES), "writes the target public.lines twice"),
+        ((ChildSpec("public.t", "lines"),), "writes the target public.t twice"),
+        ((ChildSpec("public.x", "lines", position="pk"),), "are one name"),
+        (
+            (ChildSpec("public.x", "a", (ColumnSpec("b", "b", "text"),), value=TAGS.value),),
+            "has `value` beside `columns`",
+        ),
+    ],
+)
+def test_a_child_table_that_cannot_be_is_refused(children, fault):
+    with pytest.raises(ConfigurationError, match=fault):
+        mapped(*children)
