@@ -253,6 +253,7 @@ class Daemon:
         try:
             async with asyncio.timeout(LAST_LOOK_SECONDS_MAX):
                 facts = await Positions(self._database).tables()
+                await self._monitoring.write_drift(self._database)
         except (ReplicatorError, TimeoutError):
             return Ended(tuple(prepared.unfit), 0)
         names = {mapping.spec.name for mapping in prepared.mappings}

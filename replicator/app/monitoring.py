@@ -6,8 +6,9 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 
 from replicator.clock import Clock
+from replicator.core.drift import Drift
 from replicator.core.lag import ShardProgress
-from replicator.core.observations import Observation, RecordRejected, TaskFailed
+from replicator.core.observations import BatchApplied, Observation, RecordRejected, TaskFailed
 from replicator.core.overview import overview
 from replicator.engine.waiting import stopped_within
 from replicator.engine.worker import Worker
@@ -19,6 +20,7 @@ from replicator.monitoring.latest_status import LatestStatus
 from replicator.monitoring.metrics import Metrics
 from replicator.monitoring.observation_log import ObservationLog
 from replicator.postgres.database import Database
+from replicator.postgres.drift import write_drift
 from replicator.postgres.overview import read_knowledge
 
 PUBLISH_SECONDS = 1.0
@@ -37,6 +39,7 @@ class Monitoring:
         self.health = Health(clock.monotonic())
         self.history = History(clock)
         self.metrics = Metrics(self.status, leases_held=self._leases_held)
+        self._drift = Drift()
         self._log = ObservationLog(clock)
 
     def observe(self, observation: Observation) -> None:
@@ -45,6 +48,8 @@ class Monitoring:
         self.history.observe(observation)
         self.health.observe(observation)
         self._log.observe(observation)
+        if isinstance(observation, BatchApplied):
+            self._drift.add(observation.table, observation.unmapped)
         if isinstance(observation, RecordRejected):
             self.dead_letters += 1
         if isinstance(observation, TaskFailed) and isinstance(
@@ -86,7 +91,23 @@ class Monitoring:
                 status = overview(knowledge, now=self._clock.now())
                 self.status.publish(status)
                 self.history.record(status)
+                await self.write_drift(database)
             await stopped_within(stopping, PUBLISH_SECONDS)
+
+    async def write_drift(self, database: Database) -> None:
+        """Write down which attributes nothing takes, or keep them for the next time."""
+        met = self._drift.take()
+        if not met:
+            return
+        written = False
+        try:
+            await write_drift(database, met)
+            written = True
+        except ReplicatorError:
+            pass  # whatever keeps PostgreSQL from it is told by whoever needs it more
+        finally:
+            if not written:
+                self._drift.put_back(met)
 
     def close(self) -> None:
         """Write what was counted and not yet said."""

@@ -20,14 +20,15 @@ class BatchApplied:
     """One transaction was committed.
 
     `records` counts every record of the batch once; `replication_seconds` holds, for each second of
-    creation time in the batch, its age at COMMIT and how many records share it.
+    creation time in the batch, its age at COMMIT and how many records share it. `unmapped` counts
+    what nothing takes, by target and attribute.
     """
 
     table: str
     shard_id: str
     records: Mapping[RecordOutcome, int]
     rows: Mapping[tuple[str, Operation], int]
-    unmapped: Mapping[str, int]
+    unmapped: Mapping[str, Mapping[str, int]]
     apply_seconds: float
     replication_seconds: tuple[tuple[float, int], ...]
     last_created_at: float | None

@@ -64,7 +64,7 @@ class TableStatus:
     dead_letters: Mapping[str, int]
     """Open ones by target."""
     drift: Mapping[str, int] = field(default_factory=dict)
-    """Attributes that nothing takes, by target and attribute, since this worker started."""
+    """Attributes that nothing takes, by target and attribute, within a day."""
     reason: str | None = None
     remedy: str | None = None
     gaps: tuple[GapStatus, ...] = ()

@@ -149,7 +149,7 @@ class PagePipeline:
                 shard_id=claim.name,
                 records=outcomes_of_page(step.records, plan, applied.rejections),
                 rows=applied.rows,
-                unmapped={target: sum(counts.values()) for target, counts in plan.unmapped.items()},
+                unmapped=plan.unmapped,
                 apply_seconds=apply_seconds,
                 replication_seconds=(),
                 last_created_at=None,

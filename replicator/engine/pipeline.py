@@ -170,7 +170,7 @@ class Pipeline:
                 shard_id=claim.shard_id,
                 records=outcomes_after_guard(batch.records, plan, applied.rejections),
                 rows=applied.rows,
-                unmapped={target: sum(counts.values()) for target, counts in plan.unmapped.items()},
+                unmapped=plan.unmapped,
                 apply_seconds=apply_seconds,
                 replication_seconds=tuple(
                     (max(0.0, now - created), count) for created, count in ages.items()

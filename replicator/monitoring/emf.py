@@ -79,7 +79,8 @@ class EmbeddedMetrics:
             self._add("replicator_records_total", count, table=table, event=event, outcome=outcome)
         for (target, operation), count in batch.rows.items():
             self._add("replicator_rows_total", count, target=target, operation=operation)
-        for target, count in batch.unmapped.items():
+        for target, met in batch.unmapped.items():
+            count = sum(met.values())
             self._add("replicator_unmapped_attributes_total", count, target=target)
         self._most("replicator_apply_seconds", batch.apply_seconds, table=table)
         if batch.replication_seconds:

@@ -154,8 +154,9 @@ class Metrics(Collector):
         rows = self._counters["replicator_rows_total"]
         for (target, operation), count in batch.rows.items():
             rows[target, operation] += count
-        for target, count in batch.unmapped.items():
-            self._count("replicator_unmapped_attributes_total", target, by=count)
+        for target, met in batch.unmapped.items():
+            by = sum(met.values())
+            self._count("replicator_unmapped_attributes_total", target, by=by)
         if batch.unmatched:
             self._count("replicator_unmatched_items_total", table, by=batch.unmatched)
         self._timings("replicator_apply_seconds", table).add(batch.apply_seconds)

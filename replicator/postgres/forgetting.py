@@ -61,6 +61,7 @@ DROP = tuple(
         "target_claim",
         "dead_letter",
         "verification",
+        "drift",
         "table_state",
     )
 )

@@ -5,6 +5,7 @@ from datetime import datetime
 from replicator.core.overview import Knowledge
 from replicator.core.status import LetterStatus, WorkerStatus
 from replicator.postgres.database import Database
+from replicator.postgres.drift import read_drift
 from replicator.postgres.positions import Positions
 from replicator.postgres.quoting import quote_identifier
 from replicator.postgres.snapshots import Snapshots
@@ -64,6 +65,7 @@ async def read_knowledge(
             for statement in (DEAD_LETTERS, NEWEST_LETTERS, APPLIED, WORKERS)
         ]
         verified = await last_verified(database, connection)
+        drift = await read_drift(database, connection)
         now: datetime = await connection.fetchval(NOW)
     dead_letters: dict[str, dict[str, int]] = {}
     for row in letters:
@@ -87,6 +89,7 @@ async def read_knowledge(
             },
             applied={row["source"]: row["at"] for row in applied},
             verified=verified,
+            drift=drift,
         ),
         now,
     )

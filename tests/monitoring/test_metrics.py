@@ -58,7 +58,7 @@ CONTRACT = {
 
 def every_fact(metrics: Metrics) -> None:
     for observation in (
-        batch(unmapped={"public.orders": 3}),
+        batch(unmapped={"public.orders": {"hue": 3}}),
         RecordRejected("orders", "public.orders", "shardId-0001", 5, "attribute 'a': no number"),
         ShardClaimed("orders", "shardId-0001", 2, 7, rewound=True),
         ShardEnded("orders", "shardId-0001", ("shardId-0002",)),
@@ -110,7 +110,7 @@ def test_each_record_of_a_batch_is_counted_once_with_its_outcome(metrics: Metric
 def test_rows_and_drift_are_counted_by_target(metrics: Metrics):
     rows = {("public.orders", "upsert"): 3, ("public.lines", "delete"): 1}
 
-    metrics.observe(batch(rows=rows, unmapped={"public.orders": 4}))
+    metrics.observe(batch(rows=rows, unmapped={"public.orders": {"hue": 3, "size": 1}}))
 
     assert value(metrics, "replicator_rows_total", target="public.orders", operation="upsert") == 3
     assert value(metrics, "replicator_rows_total", target="public.lines", operation="delete") == 1

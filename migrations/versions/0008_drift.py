@@ -1,0 +1,11 @@
+"""Which attributes nothing takes."""
+
+from replicator.postgres.migrations import execute_file
+
+revision = "0008_in_0_1"
+down_revision = "0007_in_0_1"
+
+
+def upgrade() -> None:
+    """Add it."""
+    execute_file(__file__)
