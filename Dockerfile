@@ -24,11 +24,13 @@ RUN --mount=type=cache,target=/cache \
  && rm -f /app/.lock
 
 # --- what runs: no compiler, no installer, nothing to write -------------------------------------------------------
-FROM python:3.12-slim
+FROM python:3.12-slim AS daemon
+ARG REVISION=unknown
 LABEL org.opencontainers.image.title="replicator" \
       org.opencontainers.image.description="Keeps PostgreSQL tables equal to DynamoDB tables" \
       org.opencontainers.image.licenses="Apache-2.0" \
-      org.opencontainers.image.version="0.1.0"
+      org.opencontainers.image.version="0.1.0" \
+      org.opencontainers.image.revision="${REVISION}"
 RUN python -m pip uninstall --yes --quiet --root-user-action=ignore pip
 COPY --from=build /app /app
 ENV PATH=/app/bin:$PATH \

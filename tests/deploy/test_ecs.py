@@ -23,6 +23,7 @@ pytestmark = pytest.mark.timeout(300)
 
 ACCOUNT = "000000000000"
 SECRET = f"arn:aws:secretsmanager:eu-west-1:{ACCOUNT}:secret:owner-a1b2c3"
+SALT = f"arn:aws:secretsmanager:eu-west-1:{ACCOUNT}:secret:salt-a1b2c3"
 DIGEST = "registry.example.com/replicator@sha256:" + 64 * "a"
 PLACE = {
     "image": DIGEST,
@@ -38,12 +39,13 @@ BARE: dict[str, Any] = PLACE | {
     "password_secret_arn": SECRET,
     "database_security_group_id": "sg-1",
     "metrics_from": "sg-2",
+    "hashing_salt_secret_arn": SALT,
     "config": {
         "deployment": "shop",
         "coordination": {"table": "shop-leases"},
         "target": {"dsn": "postgresql://replicator@db.example.com/app?sslmode=verify-full"},
         "snapshot": {"read_units_per_second": 1_000_000},
-        "tables": {"orders": {"into": {"public.orders": {}}}},
+        "tables": {"orders": {"personal": {"email": "hash"}, "into": {"public.orders": {}}}},
     },
 }
 """The module with the least of everything that is optional."""
@@ -99,7 +101,11 @@ def test_the_worker_reads_what_the_first_container_wrote(
 
     subprocess.run(
         [sys.executable, "-c", script.replace("/etc/replicator", str(tmp_path))],
-        env={**os.environ, **environment(found["config"])},
+        env={
+            **os.environ,
+            **environment(found["config"]),
+            **{secret["name"]: 32 * "x" for secret in found["config"]["secrets"]},
+        },
         check=True,
     )
     settings: Settings = load(
@@ -113,6 +119,7 @@ def test_the_worker_reads_what_the_first_container_wrote(
     assert settings.tables.keys() == {"orders"}
     assert settings.http.port == found["replicator"]["portMappings"][0]["containerPort"]
     assert settings.target.iam_auth or settings.target.password_secret == SECRET
+    assert settings.hashing.salt() == (32 * b"x" if found["config"]["secrets"] else None)
     assert settings.snapshot.read_units_per_second in (500, 1_000_000)
 
 

@@ -67,9 +67,19 @@ resource "aws_iam_role_policy_attachment" "execution" {
   policy_arn = "arn:${local.place.partition}:iam::aws:policy/service-role/AmazonECSTaskExecutionRolePolicy"
 }
 
+locals {
+  # what ECS puts into containers that end before the worker starts
+  injected = compact([var.migrate ? var.migrate_dsn_secret_arn : null, var.hashing_salt_secret_arn])
+}
+
 resource "aws_iam_role_policy" "execution" {
-  count  = var.migrate && var.migrate_dsn_secret_arn != null ? 1 : 0
-  name   = "secrets"
-  role   = aws_iam_role.execution.id
-  policy = templatefile("${local.policies}/password-secret.json", { secret = var.migrate_dsn_secret_arn })
+  count = length(local.injected) > 0 ? 1 : 0
+  name  = "secrets"
+  role  = aws_iam_role.execution.id
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = flatten([
+      for secret in local.injected : jsondecode(templatefile("${local.policies}/password-secret.json", { secret = secret })).Statement
+    ])
+  })
 }

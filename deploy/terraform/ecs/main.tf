@@ -28,6 +28,7 @@ locals {
       REPLICATOR_HTTP__PORT = tostring(local.port)
     },
     var.database_ca_pem == "" ? {} : { PGSSLROOTCERT = "${local.directory}/ca.pem" },
+    var.hashing_salt_secret_arn == null ? {} : { REPLICATOR_HASHING__SALT_FILE = "${local.directory}/salt" },
     var.password_secret_arn == null ? {} : { REPLICATOR_TARGET__PASSWORD_SECRET = var.password_secret_arn },
     var.environment,
   )
@@ -38,12 +39,13 @@ locals {
     name        = "config"
     user        = "0"
     entryPoint  = ["python", "-c"]
-    command     = ["import os, pathlib; [pathlib.Path('${local.directory}', n).write_text(os.environ[v]) for n, v in (('replicator.yaml', 'CONFIG'), ('ca.pem', 'CA'))]"]
+    command     = ["import os, pathlib; [pathlib.Path('${local.directory}', n).write_text(os.environ.get(v, '')) for n, v in (('replicator.yaml', 'CONFIG'), ('ca.pem', 'CA'), ('salt', 'SALT'))]"]
     mountPoints = [{ sourceVolume = "config", containerPath = local.directory, readOnly = false }]
     environment = [
       { name = "CONFIG", value = yamlencode(merge({ version = 1 }, var.config)) },
       { name = "CA", value = var.database_ca_pem },
     ]
+    secrets = var.hashing_salt_secret_arn == null ? [] : [{ name = "SALT", valueFrom = var.hashing_salt_secret_arn }]
   })
   migration = merge(local.container, {
     name        = "migrate"

@@ -95,6 +95,12 @@ variable "migrate_dsn_secret_arn" {
   default     = null
 }
 
+variable "hashing_salt_secret_arn" {
+  description = "A secret with the salt of `personal: {…: hash}` (hashing.salt_file)."
+  type        = string
+  default     = null
+}
+
 variable "environment" {
   description = "More that AWS_*, PG* and REPLICATOR_* can say. No secrets."
   type        = map(string)

@@ -86,6 +86,9 @@ capabilities: {drop: [ALL]}
 {{- if and .migrate $values.database.migrateDsnSecret.name }}
 - {name: REPLICATOR_TARGET__MIGRATE_DSN_FILE, value: /run/secrets/replicator/migrate-dsn/dsn}
 {{- end }}
+{{- if $values.hashing.saltSecret.name }}
+- {name: REPLICATOR_HASHING__SALT_FILE, value: /run/secrets/replicator/salt/salt}
+{{- end }}
 {{- if $values.database.caConfigMap.name }}
 - {name: PGSSLROOTCERT, value: /etc/ssl/replicator/ca.pem}
 {{- end }}
@@ -106,6 +109,9 @@ capabilities: {drop: [ALL]}
 {{- end }}
 {{- if and .migrate $database.migrateDsnSecret.name }}
 - {name: migrate-dsn, mountPath: /run/secrets/replicator/migrate-dsn, readOnly: true}
+{{- end }}
+{{- if .root.Values.hashing.saltSecret.name }}
+- {name: salt, mountPath: /run/secrets/replicator/salt, readOnly: true}
 {{- end }}
 {{- if $database.caConfigMap.name }}
 - {name: ca, mountPath: /etc/ssl/replicator, readOnly: true}
@@ -139,6 +145,13 @@ capabilities: {drop: [ALL]}
     defaultMode: 0440
     items: [{key: {{ $database.migrateDsnSecret.key | quote }}, path: dsn}]
 {{- end }}
+{{- with .root.Values.hashing.saltSecret }}{{ if .name }}
+- name: salt
+  secret:
+    secretName: {{ .name }}
+    defaultMode: 0440
+    items: [{key: {{ .key | quote }}, path: salt}]
+{{- end }}{{ end }}
 {{- with $database.caConfigMap }}{{ if .name }}
 - name: ca
   configMap:
