@@ -31,6 +31,7 @@ from tests.support.fake_leases import FakeLeases, LeaseTable
 from tests.support.fake_postgres import Data, FakePostgres, Row, ShardRow
 from tests.support.fake_source import describe_stream, fake_source
 from tests.support.fakes import FakeClaims, FakeIncidents, FakePositions, FakeSink
+from tests.support.faults import at_once
 from tests.support.no_snapshots import NoPruning, NoSnapshots, without_snapshots
 from tests.support.scripted_streams.model import TrimmedShards, World
 from tests.support.virtual_time import VirtualClock, VirtualLoop
@@ -430,11 +431,7 @@ class Simulation:
 
     def accept_gaps(self) -> None:
         """`replicator gaps accept`."""
-
-        async def at_once(_: str, work: Callable[[], Result]) -> Result:
-            return work()
-
-        incidents = FakeIncidents(self.postgres, at_once)  # type: ignore[arg-type]
+        incidents = FakeIncidents(self.postgres, at_once)
         coroutine = incidents.accept_gaps(SOURCE, who="test", why="test")
         try:
             coroutine.send(None)

@@ -87,13 +87,17 @@ class Replication(RuleBasedStateMachine):
         if number is None or table.stream.children_of(table.shard(number)):
             return
         table.end_with(number, "empty page" if index % 2 else "records")
-        table.split(number, into=into, close=close)
+        table.split(number, into=into, close=close and self._may_close(number))
 
     @rule(index=INDEXES)
     def close(self, index: int) -> None:
         """A shard that has children already takes no more writes."""
         table = self.sim.ledger.table
-        parents = [n for n in table.open_shards() if table.stream.children_of(table.shard(n))]
+        parents = [
+            number
+            for number in table.open_shards()
+            if table.stream.children_of(table.shard(number)) and self._may_close(number)
+        ]
         if parents:
             table.close(parents[index % len(parents)])
 
@@ -195,6 +199,11 @@ class Replication(RuleBasedStateMachine):
                 self.look()
         finally:
             self.sim.end()
+
+    def _may_close(self, number: int) -> bool:
+        """Parents close before their children."""
+        parent = self.sim.ledger.table.shard(number).parent
+        return parent is None or not parent.is_open
 
     def _process(self, index: int) -> str:
         names = list(self.sim.processes)

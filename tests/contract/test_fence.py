@@ -1,0 +1,394 @@
+"""Who may write a shard, in which order, and what a batch does: PostgreSQL, and its double."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import asyncpg
+import pytest
+
+from replicator.core.mapping import TableMapping
+from replicator.core.plan import plan_batch
+from replicator.core.records import StreamRecord
+from replicator.core.shards import Advance, Claim, ListedShard, ShardFacts
+from replicator.engine.ports import Claims, Incidents, Positions, Sink
+from replicator.errors import Fenced, NotClaimable, SinkBusy
+from replicator.postgres.claims import Claims as PostgresClaims
+from replicator.postgres.connect import ConnectionSettings
+from replicator.postgres.database import Database
+from replicator.postgres.incidents import Incidents as PostgresIncidents
+from replicator.postgres.migrate import migrate
+from replicator.postgres.positions import Positions as PostgresPositions
+from replicator.postgres.sink import PostgresSink
+from tests.support.builders import NOON, STREAM, record, shard_name, table_mapping, target
+from tests.support.fake_postgres import FakePostgres
+from tests.support.fakes import FakeClaims, FakeIncidents, FakePositions, FakeSink
+from tests.support.faults import at_once
+from tests.support.postgres import fresh_database
+
+SOURCE, TARGET = "orders", "public.t"
+OLD = STREAM.replace("2026-03-01", "2026-02-01")
+NEW = STREAM.replace("2026-03-01", "2026-04-01")
+DEPLOYMENT = "test"
+MAPPING = table_mapping(initial_load="stream")
+CHANGED = table_mapping(target(rest="extra"), initial_load="stream")
+
+
+class At:
+    """A clock that stands still."""
+
+    def now(self) -> Any:
+        return NOON
+
+
+@dataclass(frozen=True)
+class End:
+    """One worker's ports, and a look behind them."""
+
+    positions: Positions
+    incidents: Incidents
+    claims: Claims
+    other_claims: Claims
+    sink: Sink
+    rows: Callable[[], Any]
+    letters: Callable[[], Any]
+    register: Callable[[TableMapping], Any]
+    dsn: str = ""
+
+    async def shard(self, number: int = 0, *, stream: str = STREAM) -> ShardFacts:
+        [found] = [
+            shard
+            for shard in await self.positions.shards([SOURCE])
+            if (shard.stream_arn, shard.shard_id) == (stream, shard_name(number))
+        ]
+        return found
+
+    async def list_shards(self, *listed: tuple[int, int | None], stream: str = STREAM) -> None:
+        await self.positions.add_shards(
+            SOURCE,
+            stream,
+            [
+                ListedShard(shard_name(n), None if p is None else shard_name(p), closed=False)
+                for n, p in listed
+            ],
+        )
+
+    async def claim(
+        self, number: int = 0, *, stream: str = STREAM, by: Claims | None = None
+    ) -> Claim:
+        return await (by or self.claims).claim(
+            SOURCE, stream, shard_name(number), mapping_fingerprint=MAPPING.fingerprint
+        )
+
+    async def apply(self, claim: Claim, *records: StreamRecord, expected: int | None) -> None:
+        """Commit records behind `expected`, whatever the shard's position is."""
+        last = records[-1].sequence_number
+        await self.sink.apply(
+            plan_batch(records, MAPPING, read_at=NOON.timestamp()),
+            claim=claim,
+            advance=Advance(expected, last, last, NOON, NOON),
+        )
+
+
+async def fake_end() -> End:
+    server = FakePostgres(At())
+
+    async def register(mapping: TableMapping) -> None:
+        server.register(mapping)
+
+    async def rows() -> dict[str, str]:
+        return {row[0]: row[1] for row in server.data.rows[TARGET].values()}
+
+    async def letters() -> dict[int, str]:
+        return {name[2]: letter.state for name, letter in server.data.letters.items()}
+
+    return End(
+        FakePositions(server, at_once),
+        FakeIncidents(server, at_once),
+        FakeClaims(server, at_once, "one"),
+        FakeClaims(server, at_once, "other"),
+        FakeSink(server, at_once, MAPPING),
+        rows,
+        letters,
+        register,
+    )
+
+
+async def real_end(dsn: str, stack: AsyncExitStack) -> End:
+    databases = []
+    for worker in ("one", "other"):
+        database = Database(
+            ConnectionSettings(dsn=dsn, lock_timeout_seconds=3.0),
+            deployment=DEPLOYMENT,
+            control_schema="replicator",
+            pool_size=2,
+            worker_id=worker,
+        )
+        stack.push_async_callback(database.close)
+        databases.append(database)
+
+    async def register(mapping: TableMapping) -> None:
+        done = await migrate(ConnectionSettings(dsn=dsn), "replicator", DEPLOYMENT, [mapping])
+        assert not [finding for finding in done.findings if finding.severity == "error"]
+
+    async def fetch(statement: str) -> list[asyncpg.Record]:
+        async with databases[0].connection("a test") as connection:
+            return await connection.fetch(statement)
+
+    async def rows() -> dict[str, str]:
+        return {row["pk"]: str(row["n"]) for row in await fetch(f"select * from {TARGET}")}
+
+    async def letters() -> dict[int, str]:
+        found = await fetch("select sequence_number, state from replicator.dead_letter")
+        return {int(row["sequence_number"]): row["state"] for row in found}
+
+    return End(
+        PostgresPositions(databases[0]),
+        PostgresIncidents(databases[0]),
+        PostgresClaims(databases[0], "one"),
+        PostgresClaims(databases[1], "other"),
+        PostgresSink(databases[0], MAPPING),
+        rows,
+        letters,
+        register,
+        dsn,
+    )
+
+
+@pytest.fixture(params=["fake", "postgresql"])
+async def end(request: pytest.FixtureRequest) -> AsyncIterator[End]:
+    """A registered table with a stream and one shard."""
+    async with AsyncExitStack() as stack:
+        if request.param == "fake":
+            made = await fake_end()
+        else:
+            server = request.getfixturevalue("postgres_server")
+            dsn = await stack.enter_async_context(fresh_database(server, template="template0"))
+            made = await real_end(dsn, stack)
+        await made.register(MAPPING)
+        await made.incidents.start_stream(SOURCE, STREAM, label_at=NOON, detail="")
+        await made.list_shards((0, None))
+        yield made
+
+
+def n(number: int, key: str = "a", value: str = "1") -> StreamRecord:
+    return record(number, key, n={"N": value})
+
+
+def unfit(number: int, key: str = "a") -> StreamRecord:
+    return record(number, key, n={"S": "no number"})
+
+
+async def test_a_claim_fences_off_the_one_before(end: End):
+    old = await end.claim()
+    new = await end.claim(by=end.other_claims)
+
+    with pytest.raises(Fenced):
+        await end.apply(old, n(5), expected=None)
+
+    assert await end.rows() == {}
+    assert new.epoch > old.epoch
+    await end.apply(new, n(5), expected=None)
+    assert await end.rows() == {"a": "1"}
+
+
+async def test_a_batch_that_is_sent_again_writes_nothing(end: End):
+    claim = await end.claim()
+    await end.apply(claim, n(5, value="1"), expected=None)
+    await end.apply(claim, n(6, value="2"), expected=5)
+
+    with pytest.raises(Fenced):
+        await end.apply(claim, n(5, value="1"), expected=None)
+
+    assert await end.rows() == {"a": "2"}
+    assert (await end.shard()).position == 6
+
+
+async def test_the_fence_compares_positions_as_numbers(end: End):
+    """As texts, 900 would come after 1000."""
+    claim = await end.claim()
+    await end.apply(claim, n(900), expected=None)
+    await end.apply(claim, n(1000), expected=900)
+
+    facts = await end.shard()
+    assert (facts.position, facts.known) == (1000, 1000)
+
+
+async def test_rejected_records_move_the_position_in_their_own_transaction(end: End):
+    old = await end.claim()
+    new = await end.claim(by=end.other_claims)
+
+    with pytest.raises(Fenced):
+        await end.apply(old, unfit(5), n(6, "b"), expected=None)
+    assert await end.letters() == {}
+
+    await end.apply(new, unfit(5), n(6, "b"), expected=None)
+    assert await end.letters() == {5: "open"}
+    assert await end.rows() == {"b": "1"}
+    assert (await end.shard()).position == 6
+
+
+async def test_a_newer_change_supersedes_the_dead_letters_of_its_item_and_no_others(end: End):
+    claim = await end.claim()
+    await end.apply(claim, unfit(5, "a"), unfit(6, "b"), expected=None)
+
+    await end.apply(await end.claim(), record(7, "a"), expected=6)
+
+    assert await end.letters() == {5: "superseded", 6: "open"}
+
+
+async def test_a_child_that_is_listed_before_its_parent_waits_for_it(end: End):
+    """Claimed as a root, it would be overwritten when the parent appears."""
+    await end.list_shards((2, 1))
+    with pytest.raises(NotClaimable):
+        await end.claim(2)
+
+    parent = await end.claim(1)
+    assert not parent.owed
+    await end.list_shards((1, None))
+    parent = await end.claim(1)
+    assert parent.owed
+    await end.apply(parent, n(5), expected=None)
+    with pytest.raises(NotClaimable):
+        await end.claim(2)
+
+    await end.claims.finish(parent, position=5)
+    assert (await end.claim(2)).safe_at == NOON
+
+
+async def test_the_end_of_a_shard_is_not_before_its_records(end: End):
+    claim = await end.claim()
+    await end.apply(claim, n(5), expected=None)
+
+    with pytest.raises(Fenced):
+        await end.claims.finish(claim, position=None)
+    await end.claims.finish(claim, position=5)
+
+    with pytest.raises(Fenced):
+        await end.apply(claim, n(6), expected=5)
+    with pytest.raises(NotClaimable):
+        await end.claim()
+
+
+async def test_a_look_behind_another_position_than_ours_says_nothing(end: End):
+    claim = await end.claim()
+    await end.apply(claim, n(5), expected=None)
+
+    with pytest.raises(Fenced):
+        await end.claims.looked(claim, at=NOON + timedelta(hours=1), head=True)
+
+    assert (await end.shard()).safe_at == NOON
+    claim = await end.claim()
+    await end.claims.looked(claim, at=NOON + timedelta(hours=1), head=True)
+    assert (await end.shard()).safe_at == NOON + timedelta(hours=1)
+
+
+async def test_a_worker_of_an_older_stream_cannot_write_once_a_newer_one_is_known(end: End):
+    """Its position still matches: only the epoch keeps it from overwriting a newer row."""
+    old = await end.claim()
+    await end.apply(old, n(5), expected=None)
+
+    await end.incidents.start_stream(
+        SOURCE, NEW, label_at=NOON + timedelta(days=31), detail="created anew"
+    )
+    await end.incidents.accept_gaps(SOURCE, who="a test", why="a test")
+    await end.list_shards((0, None), stream=NEW)
+    new = await end.claim(stream=NEW)
+    await end.apply(new, n(1, value="7"), expected=None)
+
+    with pytest.raises(Fenced):
+        await end.apply(old, n(6), expected=5)
+    with pytest.raises(NotClaimable):
+        await end.claim()
+    assert await end.rows() == {"a": "7"}
+
+
+async def test_streams_are_ordered_by_their_labels_not_by_who_saw_them_first(end: End):
+    await end.incidents.start_stream(
+        SOURCE, OLD, label_at=NOON - timedelta(days=31), detail="seen late"
+    )
+
+    assert (await end.positions.tables())[SOURCE].stream_arn == STREAM
+    await end.claim()
+
+
+async def test_a_new_stream_is_a_gap_that_stops_the_table_until_it_is_accepted(end: End):
+    started = await end.incidents.start_stream(
+        SOURCE, NEW, label_at=NOON + timedelta(days=31), detail="created anew"
+    )
+
+    assert started
+    assert [gap.stream_arn for gap in (await end.positions.tables())[SOURCE].gaps] == [NEW]
+    await end.list_shards((0, None), stream=NEW)
+    with pytest.raises(NotClaimable):
+        await end.claim(stream=NEW)
+    assert await end.incidents.accept_gaps(SOURCE, who="a test", why="a test") == 1
+    await end.claim(stream=NEW)
+
+
+async def test_only_who_holds_a_shard_says_that_some_of_it_is_lost(end: End):
+    old = await end.claim()
+    new = await end.claim(by=end.other_claims)
+
+    for verb in (
+        end.incidents.add_gap(old, kind="possible", detail="slept for a day"),
+        end.incidents.close_gone_shard(old),
+        end.incidents.close_never_owed(old),
+    ):
+        with pytest.raises(Fenced):
+            await verb
+
+    assert (await end.positions.tables())[SOURCE].gaps == ()
+    await end.apply(new, n(5), expected=None)
+
+
+async def test_a_second_gap_of_a_shard_is_not_covered_by_the_acceptance_of_the_first(end: End):
+    await end.incidents.add_gap(await end.claim(), kind="possible", detail="first")
+    await end.incidents.accept_gaps(SOURCE, who="a test", why="a test")
+    claim = await end.claim()
+    assert claim.gap_accepted_at is not None
+
+    await end.incidents.add_gap(claim, kind="certain", detail="second")
+
+    shard = await end.shard()
+    assert (shard.state, shard.gap_accepted_at, shard.finished) == ("gap", None, False)
+
+
+async def test_a_changed_mapping_fences_off_who_writes_with_the_old_one(end: End):
+    claim = await end.claim()
+
+    await end.register(CHANGED)
+
+    with pytest.raises(Fenced):
+        await end.apply(claim, n(5), expected=None)
+    with pytest.raises(NotClaimable):
+        await end.claim()
+
+
+async def test_halting_and_pausing_fence_off_whoever_writes(end: End):
+    claim = await end.claim()
+    await end.incidents.halt(SOURCE, reason="a test", remedy="resume")
+    with pytest.raises(Fenced):
+        await end.apply(claim, n(5), expected=None)
+    with pytest.raises(NotClaimable):
+        await end.claim()
+
+
+@pytest.mark.parametrize("end", ["postgresql"], indirect=True)
+async def test_a_foreign_session_in_the_way_of_a_claim_is_waited_for_and_not_ended(
+    end: End,
+):
+    """A healthy migration, say: only a session of the recorded owner is ended."""
+    await end.claim()
+    foreign = await asyncpg.connect(end.dsn, server_settings={"application_name": "psql"})
+    try:
+        await foreign.execute("begin; update replicator.shard set polled_at = now()")
+        with pytest.raises(SinkBusy):
+            await end.claim(by=end.other_claims)
+        await foreign.execute("commit")
+    finally:
+        await foreign.close()
+
+    assert (await end.claim(by=end.other_claims)).epoch > 1
