@@ -22,7 +22,7 @@ PYTEST := $(BIN)/pytest --numprocesses $(PYTEST_WORKERS) --maxprocesses 4 --quie
 # says something only when it fails
 quietly = report=$$($(1) 2>&1) || { echo "$$report"; exit 1; }
 
-.PHONY: help demo docs test test-long test-compose sbom soak lint fmt types imports validators check lock up down bench clean
+.PHONY: help demo docs test test-long test-compose sbom soak mutants lint fmt types imports validators check lock up down bench clean
 
 help: ## what there is to do
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-12s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,6 +38,9 @@ test-long: .venv/.installed-dev $(MINISTACK) ## the tests that take minutes
 
 soak: .venv/.installed-dev $(MINISTACK) ## three workers under load and harm; MINUTES=n
 	@SOAK_MINUTES=$(or $(MINUTES),10) $(BIN)/pytest --quiet --capture=no tests/soak $(ARGS)
+
+mutants: .venv/.installed-dev ## put faults into a copy of the source: each must turn a test red
+	@$(BIN)/pytest --numprocesses 2 --quiet tests/mutants/noticed.py $(ARGS)
 
 lint: .venv/.installed-dev ## ruff: rules and format
 	@$(BIN)/ruff check --quiet .

@@ -14,7 +14,7 @@ from replicator.core.plan import plan_batch
 from replicator.core.records import StreamRecord
 from replicator.core.shards import Advance, Claim, ListedShard, ShardFacts
 from replicator.engine.ports import Claims, Incidents, Positions, Sink
-from replicator.errors import Fenced, NotClaimable, SinkBusy
+from replicator.errors import Fenced, NotClaimable, RowRejected, SinkBusy
 from replicator.postgres.claims import Claims as PostgresClaims
 from replicator.postgres.connect import ConnectionSettings
 from replicator.postgres.database import Database
@@ -55,6 +55,8 @@ class End:
     rows: Callable[[], Any]
     letters: Callable[[], Any]
     register: Callable[[TableMapping], Any]
+    refuse: Callable[[int], Any]
+    """From now on the target takes no row with this number."""
     dsn: str = ""
 
     async def shard(self, number: int = 0, *, stream: str = STREAM) -> ShardFacts:
@@ -104,6 +106,9 @@ async def fake_end() -> End:
     async def letters() -> dict[int, str]:
         return {name[2]: letter.state for name, letter in server.data.letters.items()}
 
+    async def refuse(number: int) -> None:
+        server.refuses = lambda _, row: "refused" if row[1] == str(number) else None
+
     return End(
         FakePositions(server, at_once),
         FakeIncidents(server, at_once),
@@ -113,6 +118,7 @@ async def fake_end() -> End:
         rows,
         letters,
         register,
+        refuse,
     )
 
 
@@ -144,6 +150,10 @@ async def real_end(dsn: str, stack: AsyncExitStack) -> End:
         found = await fetch("select sequence_number, state from replicator.dead_letter")
         return {int(row["sequence_number"]): row["state"] for row in found}
 
+    async def refuse(number: int) -> None:
+        async with databases[0].connection("a test") as connection:
+            await connection.execute(f"alter table {TARGET} add check (n <> {number})")
+
     return End(
         PostgresPositions(databases[0]),
         PostgresIncidents(databases[0]),
@@ -153,6 +163,7 @@ async def real_end(dsn: str, stack: AsyncExitStack) -> End:
         rows,
         letters,
         register,
+        refuse,
         dsn,
     )
 
@@ -204,6 +215,32 @@ async def test_a_batch_that_is_sent_again_writes_nothing(end: End):
 
     assert await end.rows() == {"a": "2"}
     assert (await end.shard()).position == 6
+
+
+async def test_a_batch_that_is_refused_leaves_the_position_where_it_was(end: End):
+    claim = await end.claim()
+    await end.apply(claim, n(5), expected=None)
+    await end.refuse(7)
+
+    with pytest.raises(RowRejected):
+        await end.apply(claim, n(6, "b"), n(7, "c", "7"), unfit(8, "d"), expected=5)
+
+    assert (await end.shard()).position == 5
+    assert await end.rows() == {"a": "1"}
+    assert await end.letters() == {}
+
+
+async def test_a_fenced_batch_neither_deletes_nor_supersedes(end: End):
+    claim = await end.claim()
+    await end.apply(claim, n(5), unfit(6, "b"), expected=None)
+    old = await end.claim()
+    await end.claim(by=end.other_claims)
+
+    with pytest.raises(Fenced):
+        await end.apply(old, record(7, "a"), record(8, "b"), expected=6)
+
+    assert await end.rows() == {"a": "1"}
+    assert await end.letters() == {6: "open"}
 
 
 async def test_the_fence_compares_positions_as_numbers(end: End):

@@ -1,0 +1,288 @@
+"""Faults that a developer could put into the product, each with the tests that must notice it."""
+
+from dataclasses import dataclass
+
+SIMULATION = "tests/mutants/simulated.py"
+FENCE = "tests/contract/test_fence.py"
+SCHEDULES = "tests/engine/test_schedules.py"
+READER = "tests/engine/test_reader.py"
+PLAN = "tests/core/test_plan.py"
+LINEAGE = "tests/core/test_lineage.py"
+
+STATEMENTS = "replicator/postgres/statements.py"
+CLAIMS = "replicator/postgres/claims.py"
+INCIDENTS = "replicator/postgres/incidents.py"
+SINK = "replicator/postgres/sink.py"
+SHARD = "replicator/engine/shard.py"
+PAGES = "replicator/engine/reader.py"
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """One text of one file replaced; `noticed_by` are tests of which at least one must fail."""
+
+    name: str
+    file: str
+    text: str
+    instead: str
+    noticed_by: str
+
+
+MUTANTS = [
+    # what one transaction is
+    Mutant(
+        "no compare-and-set of the position",
+        STATEMENTS,
+        "and last_sequence_number is not distinct from $10::text::numeric\n returning 1)",
+        "and $10::text is not distinct from $10\n returning 1)",
+        FENCE,
+    ),
+    Mutant("no check of the epoch", STATEMENTS, "and epoch = $5\n", "and $5 > 0\n", FENCE),
+    Mutant(
+        "rows are written before the fence",
+        STATEMENTS,
+        "as v({columns}), ready\n        on",
+        "as v({columns})\n        on",
+        FENCE,
+    ),
+    Mutant(
+        "deletes are written before the fence",
+        STATEMENTS,
+        'as v({columns}), ready\n     where {key_matches}\n returning 1)"""\n\nDELETED',
+        'as v({columns})\n     where {key_matches}\n returning 1)"""\n\nDELETED',
+        FENCE,
+    ),
+    Mutant(
+        "dead letters are not behind the fence",
+        STATEMENTS,
+        "new_image, old_image, state, of_history), ready",
+        "new_image, old_image, state, of_history)",
+        FENCE,
+    ),
+    Mutant(
+        "the position moves in a transaction of its own",
+        SINK,
+        "row = await self._database.fetch_one(connection, self._statements",
+        "await connection.execute(\n"
+        "                'update replicator.shard set last_sequence_number = $1::text::numeric'\n"
+        "                ' where shard_id = $2 and epoch = $3', values[5], values[3], values[4])\n"
+        "            values[9] = values[5]\n"
+        "            row = await self._database.fetch_one(connection, self._statements",
+        FENCE,
+    ),
+    Mutant(
+        "sequence numbers are compared as texts",
+        STATEMENTS,
+        "greatest(known_sequence_number, $7::text::numeric)",
+        "greatest(known_sequence_number::text, $7::text)::numeric",
+        FENCE,
+    ),
+    Mutant(
+        "dead letters are never superseded",
+        SINK,
+        "supersede = bool(plan.item_keys) and claim.open_letters",
+        "supersede = False",
+        FENCE,
+    ),
+    Mutant(
+        "the first change of a key wins",
+        "replicator/core/plan.py",
+        "for index in reversed(ledger.keys):",
+        "for index in ledger.keys:",
+        PLAN,
+    ),
+    Mutant(
+        "an item that leaves a filter keeps its row",
+        "replicator/core/plan.py",
+        "if not self._target.routes_on_keys_only:",
+        "if False:",
+        SIMULATION,
+    ),
+    Mutant(
+        "half of a batch that is halved is dropped",
+        "replicator/engine/pipeline.py",
+        "(batch.records[:middle], batch.records[middle:])",
+        "(batch.records[middle:],)",
+        SIMULATION,
+    ),
+    # who may write
+    Mutant(
+        "a lease is believed to be a fence",
+        CLAIMS,
+        "set epoch = s.epoch + 1,",
+        "set epoch = s.epoch,",
+        FENCE,
+    ),
+    Mutant(
+        "a child is claimed before its parent is read",
+        CLAIMS,
+        "and (p.shard_id is null or p.state = 'done'",
+        "and (true or p.state = 'done'",
+        FENCE,
+    ),
+    Mutant(
+        "a child is planned before its parent is read",
+        "replicator/core/lineage.py",
+        "return parent is None or parent.finished",
+        "return True",
+        LINEAGE,
+    ),
+    Mutant(
+        "a parent that only a child names is forgotten",
+        "replicator/core/lineage.py",
+        "shard.shard_id not in known or not known[shard.shard_id].listed",
+        "shard.shard_id not in known",
+        LINEAGE,
+    ),
+    Mutant(
+        "a look does not compare the position",
+        CLAIMS,
+        "and last_sequence_number is not distinct from $7::text::numeric",
+        "and $7::text is not distinct from $7",
+        FENCE,
+    ),
+    Mutant(
+        "a shard ends wherever it stands",
+        CLAIMS,
+        "and last_sequence_number is not distinct from $5::text::numeric",
+        "and $5::text is not distinct from $5",
+        FENCE,
+    ),
+    Mutant(
+        "a halt stops nobody who writes",
+        INCIDENTS,
+        "reason, remedy)\n            await connection.execute(self._sql(RAISE_EPOCHS)",
+        "reason, remedy)\n            await connection.execute(self._sql(OPEN_DEAD_LETTERS)",
+        FENCE,
+    ),
+    Mutant(
+        "an older stream is left open",
+        INCIDENTS,
+        "and stream_arn <> $3 and state in ('waiting', 'active')",
+        "and stream_arn <> $3 and false",
+        FENCE,
+    ),
+    Mutant(
+        "streams are ordered by who comes last",
+        INCIDENTS,
+        "order by label_at desc, stream_arn desc limit 1",
+        "order by found_at desc, label_at limit 1",
+        FENCE,
+    ),
+    Mutant(
+        "whoever slept closes a shard",
+        INCIDENTS,
+        "and epoch = $4\n   and state = 'active'\n   and gap_accepted_at is not null",
+        "and $4 > 0\n   and gap_accepted_at is not null",
+        FENCE,
+    ),
+    Mutant(
+        "an acceptance covers every later gap",
+        INCIDENTS,
+        "set state = 'gap', gap_accepted_at = null, epoch",
+        "set state = 'gap', epoch",
+        FENCE,
+    ),
+    # where reading goes on
+    Mutant(
+        "the checkpoint is the position",
+        SHARD,
+        "after=claim.position,",
+        "after=self._task.checkpointed or claim.position,",
+        SIMULATION,
+    ),
+    Mutant(
+        "the checkpoint moves before the commit",
+        SHARD,
+        "claim = await self._pipeline.process(batch, claim, stopping)\n",
+        "self._moved(records[-1].sequence_number)\n"
+        "            claim = await self._pipeline.process(batch, claim, stopping)\n",
+        SIMULATION,
+    ),
+    Mutant(
+        "the end of a shard comes before its last records",
+        SHARD,
+        "            if answer.records:\n                claim =",
+        "            if answer.ended:\n                return await self._end(claim)\n"
+        "            if answer.records:\n                claim =",
+        SIMULATION,
+    ),
+    Mutant(
+        "without a position it reads from the newest record",
+        "replicator/sources/dynamodb_streams.py",
+        'arguments["ShardIteratorType"] = "TRIM_HORIZON"',
+        'arguments["ShardIteratorType"] = "LATEST"',
+        SIMULATION,
+    ),
+    Mutant(
+        "after an expired iterator it reads from the first position",
+        PAGES,
+        "self._position = fresh[-1].sequence_number\n",
+        "pass\n",
+        READER,
+    ),
+    Mutant(
+        "repeated records are applied again",
+        PAGES,
+        "fresh = [record for record in fresh if record.sequence_number > position]",
+        "fresh = list(fresh)",
+        READER,
+    ),
+    Mutant(
+        "one empty page is the head",
+        PAGES,
+        "EMPTY_PAGES_TO_HEAD = 5",
+        "EMPTY_PAGES_TO_HEAD = 1",
+        READER,
+    ),
+    Mutant(
+        "the head is as of the last of five empty pages",
+        PAGES,
+        "return self._empties[0] if",
+        "return self._empties[-1] if",
+        READER,
+    ),
+    # what may be lost
+    Mutant(
+        "nothing is proved before it is applied",
+        SHARD,
+        "if claim.owed and not self._is_complete(claim, answer.answered_at):",
+        "if False:",
+        SIMULATION,
+    ),
+    Mutant(
+        "the proof is judged by the time of the request",
+        SHARD,
+        "self._is_complete(claim, answer.answered_at)",
+        "self._is_complete(claim, answer.requested_at)",
+        SCHEDULES,
+    ),
+    Mutant(
+        "a trimmed position is always read around",
+        SHARD,
+        "return claim.owed and self._is_complete(claim, answered_at)",
+        "return True",
+        SIMULATION,
+    ),
+    Mutant(
+        "a shard that vanished is done",
+        SHARD,
+        "if claim.gap_accepted_at is not None and self._is_complete(claim, self._clock.now()):",
+        "if True:",
+        SIMULATION,
+    ),
+    Mutant(
+        "what was accepted once is accepted for ever",
+        SHARD,
+        "if claim.gap_accepted_at is not None and self._is_complete(claim, self._clock.now()):",
+        "if claim.gap_accepted_at is not None:",
+        SCHEDULES,
+    ),
+    Mutant(
+        "retention has no margin and a day more",
+        "replicator/core/gaps.py",
+        "RETENTION = timedelta(hours=24)",
+        "RETENTION = timedelta(hours=48)",
+        SIMULATION,
+    ),
+]

@@ -1,0 +1,72 @@
+"""`make mutants`: each mutant is put into a copy of the source, and its tests must turn red.
+
+Not collected by itself: it would take minutes.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.mutants.faults import MUTANTS, Mutant
+from tests.support.daemon import ROOT
+
+COPIED = ("replicator", "tests", "migrations")
+MINUTES_MAX = 5
+FAILED = 1
+"""Pytest's exit code for tests that failed; anything else says that they could not be run."""
+
+pytestmark = pytest.mark.timeout(MINUTES_MAX * 60 + 60)
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Iterator[Path]:
+    """A copy of the source to put faults into."""
+    for name in COPIED:
+        ignored = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=ignored)
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    yield tmp_path
+    shutil.rmtree(tmp_path)
+
+
+def ended(source: Path, tests: list[str], dsn: str) -> subprocess.CompletedProcess[str]:
+    options = ["-q", "-x", "--no-header", "-p", "no:cacheprovider", "-p", "no:xdist"]
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", *options, *tests],
+        cwd=source,
+        env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1", "REPLICATOR_TEST_POSTGRES_DSN": dsn},
+        capture_output=True,
+        text=True,
+        timeout=MINUTES_MAX * 60,
+        check=False,
+    )
+
+
+def harm(source: Path, mutant: Mutant) -> None:
+    path = source / mutant.file
+    text = path.read_text()
+    assert text.count(mutant.text) == 1, f"{mutant.file} holds the text no more, or twice"
+    path.write_text(text.replace(mutant.text, mutant.instead))
+
+
+@pytest.mark.parametrize("tests", sorted({mutant.noticed_by for mutant in MUTANTS}))
+def test_without_a_mutant_its_tests_are_green(source: Path, postgres_server: str, tests: str):
+    done = ended(source, [tests], postgres_server)
+
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-2000:]
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
+def test_it_is_noticed(source: Path, postgres_server: str, mutant: Mutant):
+    harm(source, mutant)
+
+    done = ended(source, [mutant.noticed_by], postgres_server)
+
+    said = done.stdout[-3000:] + done.stderr[-2000:]
+    assert done.returncode != 0, f"it survives {mutant.noticed_by}"
+    assert done.returncode == FAILED, said
