@@ -94,11 +94,15 @@ def _demonstrate(
 
 
 def _start(servers: ExitStack) -> tuple[str, str]:
-    """Both servers at once: where PostgreSQL and DynamoDB are."""
+    """Both servers at once: where PostgreSQL and DynamoDB are.
+
+    Interrupted, it waits until both have started, or `servers` would not know of them to end them:
+    so the results are waited for inside the block, whose end waits again.
+    """
     with ThreadPoolExecutor(2) as starting:
         postgres = starting.submit(servers.enter_context, embedded_postgres())
         dynamodb = starting.submit(servers.enter_context, embedded_dynamodb())
-    return postgres.result().dsn, dynamodb.result()
+        return postgres.result().dsn, dynamodb.result()
 
 
 class _Story:

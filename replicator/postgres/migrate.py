@@ -21,6 +21,8 @@ from replicator.postgres.failures import translate
 from replicator.postgres.registry import register
 from replicator.postgres.survey import Survey, survey
 
+THINKS_LONGER = "set local idle_in_transaction_session_timeout = '60 s'"
+"""Loading the tool for migrations takes long on a slow machine, and happens in between."""
 LOCK_WAIT_MILLISECONDS = 2000
 """How long a statement queues for a lock: for so long, others queue behind it."""
 PAUSE_SECONDS = 1.0
@@ -81,6 +83,7 @@ async def look(
     async with opened(settings) as connection, looking("reading the catalog"):
         grantee = await grantee_of(connection, settings, runner)
         async with connection.transaction(readonly=True):
+            await connection.execute(THINKS_LONGER)
             return await survey(connection, schema, deployment, mappings, grantee=grantee)
 
 
@@ -167,7 +170,9 @@ async def _step(
 ) -> list[str]:
     """The next thing that is to be done, in a transaction of its own; [] when nothing is."""
     async with connection.transaction():
-        await connection.execute(f"set local lock_timeout = {LOCK_WAIT_MILLISECONDS}")
+        await connection.execute(
+            f"set local lock_timeout = {LOCK_WAIT_MILLISECONDS}; {THINKS_LONGER}"
+        )
         await connection.execute(ONE_AT_A_TIME)
         found = await survey(connection, schema, deployment, mappings, grantee=grantee)
         for conflict in found.conflicts:

@@ -17,8 +17,8 @@ import pytest
 
 from tests.support.daemon import environment
 
-pytestmark = pytest.mark.timeout(150)
-SECONDS_MAX = 60.0
+pytestmark = pytest.mark.timeout(240)
+SECONDS_MAX = 120.0
 
 LOSE_SOME = """
 -- a person, a trigger or a bug that takes rows away where the daemon cannot see it
@@ -130,8 +130,8 @@ def test_it_ends_quietly_when_told_to_while_servers_start(place: Path, number: s
 
     assert demo.returncode == 130
     assert err == "Ended before its end; everything it started is gone.\n"
-    # a server that was just starting ends by itself when nobody holds its leash
-    assert becomes_true(lambda: not running(place) and not list(place.iterdir()))
+    assert list(place.iterdir()) == []
+    assert running(place) == []
 
 
 def test_a_daemon_that_dies_is_reported_with_its_log(place: Path):
