@@ -1,5 +1,7 @@
 """Items at the limits of DynamoDB arrive whole, or are set aside alone."""
 
+import json
+from random import Random
 from typing import Any
 
 import pytest
@@ -99,3 +101,42 @@ async def test_half_a_surrogate_pair_is_set_aside_alone(stage: Stage):
         listed = await deployment.command("dead-letters", "list", "--json")
     assert listed.code == 0, listed.text
     assert "lone surrogate" in listed.stdout
+
+
+@one_emulator
+async def test_a_key_too_long_for_an_index_is_set_aside_and_the_others_arrive(stage: Stage):
+    table = await stage.create_table("orders", {"pk": "S", "sk": "S"})
+    deployment = stage.deployment(
+        {"orders": {"table": table, "initial_load": "stream", "into": {"public.orders": {}}}}
+    )
+    noise = Random(1)  # what cannot be compressed
+    long = "".join(chr(noise.randrange(0x4E00, 0x9FFF)) for _ in range(1000))
+    items = [
+        {"pk": {"S": name}, "sk": {"S": sort}}
+        for name, sort in (("a", "1"), (long[:682], long[682:]), ("b", "2"))
+    ]
+    async with deployment:
+        await deployment.migrate()
+        for each in items:
+            await stage.client.put_item(TableName=table, Item=each)
+        worker = await deployment.run_until_caught_up()
+        listed = await deployment.command("dead-letters", "list", "--json")
+
+    assert worker.code == 0, worker.tail()
+    assert set(await read_rows(stage.dsn, "public.orders", key=("pk", "sk"))) == {
+        ("a", "1"),
+        ("b", "2"),
+    }
+    [letter] = json.loads(listed.stdout)["dead_letters"]
+    assert "index row" in letter["reason"]
+
+
+@one_emulator
+async def test_all_items_of_a_dynamodb_transaction_arrive(stage: Stage):
+    table, deployment = await deployment_of(stage)
+    items = [item(f"{number}", change={"N": str(number)}) for number in range(100)]
+    async with deployment:
+        await stage.client.transact_write_items(
+            TransactItems=[{"Put": {"TableName": table, "Item": each}} for each in items]
+        )
+        await assert_arrives(stage, deployment, items)

@@ -182,3 +182,44 @@ async def test_a_worker_cut_off_from_the_lease_table_alone_gives_way(new_replica
         assert owner is not None
         assert [await each.stop() for each in (worker, heir)] == [0, 0]
         (await it.log()).obeys()
+
+
+async def test_renewals_whose_answers_are_lost_are_seen_at_the_next_one(new_replica: NewReplica):
+    """Nothing is forced: a worker that is not sure waits, and what it did counts."""
+    async with new_replica(shards=2) as it:
+        worker = await it.deployment.start_ready()
+        await writes_more(it, worker)
+        aim: dict[str, Any] = {"table": it.lease_table, "times": None, "probability": 0.5}
+        it.streams.cut("UpdateItem", where="answer", **aim)
+        for _ in range(5):
+            await writes_more(it, worker)
+        it.streams.heal()
+
+        await writes_more(it, worker)
+        assert worker.code is None
+        assert await worker.stop() == 0
+        (await it.log()).obeys()
+
+
+async def test_another_database_than_before_halts_the_table_and_is_not_written(
+    new_replica: NewReplica,
+):
+    """The leases remember positions that this control schema never had."""
+    async with new_replica() as it:
+        worker = await it.deployment.start_ready()
+        await writes_more(it, worker)
+        assert await worker.stop() == 0
+        await it.execute("drop schema replicator cascade; drop table public.orders")
+        await it.deployment.migrate()
+        it.load.put("afterwards")
+
+        heir = it.deployment.start()
+
+        async def halted() -> bool:
+            return (await heir.table("orders")).get("state") == "halted"
+
+        await heir.until(halted, what="the table is halted")
+        reason = (await heir.table("orders"))["reason"]
+        assert "not the one that was written before" in reason
+        assert await it.rows() == {}
+        assert await heir.stop() == 3
