@@ -10,6 +10,10 @@ PLAN = "tests/core/test_plan.py"
 LINEAGE = "tests/core/test_lineage.py"
 
 STATEMENTS = "replicator/postgres/statements.py"
+FENCES = "replicator/postgres/fences.py"
+TARGETS = "replicator/postgres/target_statements.py"
+WRITER = "replicator/postgres/plan_writer.py"
+PLANNING = "replicator/core/plan.py"
 CLAIMS = "replicator/postgres/claims.py"
 INCIDENTS = "replicator/postgres/incidents.py"
 SINK = "replicator/postgres/sink.py"
@@ -32,47 +36,49 @@ MUTANTS = [
     # what one transaction is
     Mutant(
         "no compare-and-set of the position",
-        STATEMENTS,
-        "and last_sequence_number is not distinct from $10::text::numeric\n returning 1)",
-        "and $10::text is not distinct from $10\n returning 1)",
+        FENCES,
+        "and last_sequence_number is not distinct from $10::text::numeric",
+        "and $10::text is not distinct from $10",
         FENCE,
     ),
-    Mutant("no check of the epoch", STATEMENTS, "and epoch = $5\n", "and $5 > 0\n", FENCE),
+    Mutant("no check of the epoch", FENCES, "and epoch = $5\n", "and $5 > 0\n", FENCE),
     Mutant(
-        "rows are written before the fence",
-        STATEMENTS,
-        "as v({columns}), ready\n        on",
-        "as v({columns})\n        on",
-        FENCE,
-    ),
-    Mutant(
-        "deletes are written before the fence",
-        STATEMENTS,
-        'as v({columns}), ready\n     where {key_matches}\n returning 1)"""\n\nDELETED',
-        'as v({columns})\n     where {key_matches}\n returning 1)"""\n\nDELETED',
+        "rows are written without the fence",
+        TARGETS,
+        "as v({columns}), ready\n        on conflict",
+        "as v({columns})\n        on conflict",
         FENCE,
     ),
     Mutant(
-        "dead letters are not behind the fence",
+        "rows are deleted without the fence",
+        TARGETS,
+        "using unnest({arrays}) as v({columns}), ready",
+        "using unnest({arrays}) as v({columns})",
+        FENCE,
+    ),
+    Mutant(
+        "dead letters are written without the fence",
         STATEMENTS,
-        "new_image, old_image, state, of_history), ready",
-        "new_image, old_image, state, of_history)",
+        "new_image, old_image, state, of_history, expired, place), ready",
+        "new_image, old_image, state, of_history, expired, place)",
         FENCE,
     ),
     Mutant(
         "the position moves in a transaction of its own",
-        SINK,
-        "row = await self._database.fetch_one(connection, self._statements",
-        "await connection.execute(\n"
+        WRITER,
+        "            row = await self._database.fetch_one(connection, text, *values)\n"
+        "        return Applied",
+        "            await connection.execute(\n"
         "                'update replicator.shard set last_sequence_number = $1::text::numeric'\n"
         "                ' where shard_id = $2 and epoch = $3', values[5], values[3], values[4])\n"
         "            values[9] = values[5]\n"
-        "            row = await self._database.fetch_one(connection, self._statements",
+        "            row = await self._database.fetch_one(connection, text, *values)\n"
+        "        return Applied",
         FENCE,
     ),
     Mutant(
         "sequence numbers are compared as texts",
-        STATEMENTS,
+        FENCES,
         "greatest(known_sequence_number, $7::text::numeric)",
         "greatest(known_sequence_number::text, $7::text)::numeric",
         FENCE,
@@ -80,29 +86,29 @@ MUTANTS = [
     Mutant(
         "dead letters are never superseded",
         SINK,
-        "supersede = bool(plan.item_keys) and claim.open_letters",
-        "supersede = False",
+        "supersede = self._fence_values(claim, advance), claim.open_letters",
+        "supersede = self._fence_values(claim, advance), False",
         FENCE,
     ),
     Mutant(
         "the first change of a key wins",
-        "replicator/core/plan.py",
+        PLANNING,
         "for index in reversed(ledger.keys):",
         "for index in ledger.keys:",
         PLAN,
     ),
     Mutant(
         "an item that leaves a filter keeps its row",
-        "replicator/core/plan.py",
-        "if not self._target.routes_on_keys_only:",
-        "if False:",
+        PLANNING,
+        "elif not target.routes_on_keys_only and not self._scanned:",
+        "elif False:",
         SIMULATION,
     ),
     Mutant(
         "half of a batch that is halved is dropped",
-        "replicator/engine/pipeline.py",
-        "(batch.records[:middle], batch.records[middle:])",
-        "(batch.records[middle:],)",
+        "replicator/engine/halving.py",
+        "(records[:middle], records[middle:])",
+        "(records[middle:],)",
         SIMULATION,
     ),
     # who may write
@@ -151,8 +157,8 @@ MUTANTS = [
     Mutant(
         "a halt stops nobody who writes",
         INCIDENTS,
-        "reason, remedy)\n            await connection.execute(self._sql(RAISE_EPOCHS)",
-        "reason, remedy)\n            await connection.execute(self._sql(OPEN_DEAD_LETTERS)",
+        "reason, remedy)\n            await raise_epochs(",
+        "reason, remedy)\n            lambda *_: (",
         FENCE,
     ),
     Mutant(
