@@ -7,6 +7,7 @@ import uuid
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from math import ceil
 
 from replicator import __version__
@@ -22,6 +23,7 @@ from replicator.coordination.dynamodb import DynamoDBLeases
 from replicator.core.observations import TableHalted, TaskFailed
 from replicator.engine.read_pacing import ReadPacing
 from replicator.engine.running import WorkerSettings
+from replicator.engine.supervisor import Job, supervise
 from replicator.engine.table import Table
 from replicator.engine.upkeep import Upkeep
 from replicator.engine.waiting import Backoff, one_failure, stopped_within, unless_stopped
@@ -31,6 +33,7 @@ from replicator.monitoring.logs import logger
 from replicator.monitoring.tracing import tracing
 from replicator.postgres.claims import Claims
 from replicator.postgres.database import Database
+from replicator.postgres.housekeeping import Housekeeping
 from replicator.postgres.incidents import Incidents
 from replicator.postgres.positions import Positions
 from replicator.postgres.pruning import Pruning
@@ -176,9 +179,27 @@ class Daemon:
                 tasks.create_task(
                     self._stop_when_caught_up(worker, started_at, stopping), name="catch up"
                 )
+            self._keep_house(tasks, stopping)
             await unless_stopped(stopping, self._ensure_lease_table(leases, stopping))
             await worker.run(stopping)
         return await self._ended(prepared)
+
+    def _keep_house(self, tasks: asyncio.TaskGroup, stopping: asyncio.Event) -> None:
+        hours = self._settings.guard.retention_hours
+        house = Housekeeping(self._database, retention_hours=hours)
+        jobs = [
+            Job("leave guard", None, partial(house.leave, stopping)),
+            Job("prune versions", None, partial(house.prune, stopping)),
+        ]
+        for job in jobs:
+            supervised = supervise(
+                job,
+                stopping,
+                observe=self._monitoring.observe,
+                clock=self._clock,
+                beat=self._monitoring.beat,
+            )
+            tasks.create_task(unless_stopped(stopping, supervised), name=job.name)
 
     async def _leases(self, clients: Clients) -> DynamoDBLeases:
         coordination = self._settings.coordination

@@ -10,10 +10,21 @@ from replicator.postgres.quoting import quote_identifier
 SWITCH = """
 -- Every Lambda transaction holds this row shared, so that a switch waits for those in flight; every
 -- claim reads it, and is fenced off below.
-update {schema}.table_state
+with before as (
+    select mode from {schema}.table_state
+     where deployment = $1 and source = $2 and mode = any($5::text[])
+       for update)
+update {schema}.table_state as t
    set mode = $3, snapshot_id = $4, changed_at = now()
- where deployment = $1 and source = $2 and mode = any($5::text[])
-returning 1
+  from before
+ where t.deployment = $1 and t.source = $2
+returning before.mode
+"""
+
+BEGIN_ANEW = """
+-- Behind the fence alone, rows are written without versions: those of before say nothing of them.
+-- Under new numbers the targets have none, and the old ones are pruned as nobody's.
+update {schema}.target_claim set id = default where deployment = $1 and source = $2
 """
 
 
@@ -38,5 +49,7 @@ async def switch_mode(
     )
     if switched is None:
         return False
+    if switched == "fence":
+        await connection.execute(BEGIN_ANEW.format(schema=schema), deployment, source)
     await raise_epochs(connection, schema, deployment, source)
     return True

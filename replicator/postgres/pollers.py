@@ -5,6 +5,7 @@ import asyncpg
 from replicator.core.mapping_spec import Poller
 from replicator.core.shards import Mode
 from replicator.errors import ConfigurationError
+from replicator.postgres.database import Database
 from replicator.postgres.modes import switch_mode
 from replicator.postgres.quoting import quote_identifier
 
@@ -36,6 +37,22 @@ update {schema}.shard
    and (state in ('waiting', 'active') or state = 'gap' and gap_accepted_at is null)
 """
 
+CAUGHT_UP = """
+-- Every shard has passed the moment of the hand-over: what Lambda applied is behind.
+select t.source from {schema}.table_state as t
+ where t.deployment = $1
+   and t.mode = 'guard'
+   and t.snapshot_id is null
+   and exists (select from {schema}.shard as s
+                where (s.deployment, s.source) = (t.deployment, t.source) and s.listed)
+   and not exists (select from {schema}.shard as s
+                    where (s.deployment, s.source) = (t.deployment, t.source)
+                      and s.state in ('waiting', 'active')
+                      and (s.safe_at is null or s.safe_at <= t.changed_at))
+   for update of t
+"""
+
+GUARD: tuple[Mode, ...] = ("guard",)
 POLLERS: dict[Mode, Poller] = {"fence": "daemon", "guard": "daemon", "lambda": "lambda"}
 """Who polls a table of a mode."""
 
@@ -63,3 +80,20 @@ async def hand_over(
     await connection.execute(APPLIED_THROUGH.format(schema=schema), *name, takes_over)
     if not takes_over:
         await connection.execute(BEGIN_ANEW.format(schema=schema), *name)
+
+
+async def leave_guard(database: Database) -> list[str]:
+    """Let the fence alone guard the tables that the daemon took over and has caught up with."""
+    schema = quote_identifier(database.control_schema)
+    async with database.transaction("leaving the row guard") as connection:
+        rows = await connection.fetch(CAUGHT_UP.format(schema=schema), database.deployment)
+        for row in rows:
+            await switch_mode(
+                connection,
+                database.control_schema,
+                database.deployment,
+                row["source"],
+                mode="fence",
+                when=GUARD,
+            )
+    return [row["source"] for row in rows]

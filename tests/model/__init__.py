@@ -1,0 +1,1 @@
+"""Models: small worlds whose schedules are tried by the thousand."""

@@ -1,0 +1,172 @@
+"""Lambda's Runtime API and its event source mapping, for the real runtime client.
+
+Serves one function: gives an environment its next event, takes the answer, kills what is too slow
+and starts another environment. Batches of one shard are delivered again from the lowest failure.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from queue import Queue
+from types import TracebackType
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+STARTED_SECONDS_MAX = 60.0
+FUNCTION_ARN = "arn:aws:lambda:eu-west-1:111122223333:function:orders"
+
+
+@dataclass(slots=True)
+class Invocation:
+    """One event on its way; `answer` None: it failed, or its environment was killed."""
+
+    event: Any
+    seconds: float
+    done: threading.Event = field(default_factory=threading.Event)
+    answer: Any = None
+    error: Any = None
+
+
+class Environment:
+    """One execution environment: a process with awslambdaric in it."""
+
+    def __init__(self, environ: Mapping[str, str], log: Path) -> None:
+        self._waiting: Queue[Invocation] = Queue()
+        self._current: Invocation | None = None
+        self._environ = environ
+        self._log = log
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self._server.daemon_threads = True
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        self._process = self._start()
+
+    def __enter__(self) -> "Environment":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.kill()
+        self._server.shutdown()
+        self._server.server_close()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def invoke(self, event: Any, *, seconds: float = 30.0) -> Invocation:
+        """Deliver an event and wait for its answer; too slow an environment is killed."""
+        invocation = Invocation(event, seconds)
+        self._waiting.put(invocation)
+        if not invocation.done.wait(seconds + STARTED_SECONDS_MAX):
+            self.restart()
+        return invocation
+
+    def kill(self) -> None:
+        self._process.kill()
+        self._process.wait(10)
+
+    def restart(self) -> None:
+        """What Lambda does after a timeout: the next event meets a new environment."""
+        self.kill()
+        self._waiting = Queue()  # whoever asked for an event before is gone
+        self._process = self._start()
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        host, port = self._server.server_address[:2]
+        with self._log.open("ab") as log:
+            return subprocess.Popen(
+                [sys.executable, "-m", "awslambdaric", "replicator.lambda_handler.handler"],
+                cwd=ROOT,
+                env={
+                    **os.environ,
+                    **self._environ,
+                    "AWS_LAMBDA_RUNTIME_API": f"{host!s}:{port}",
+                    "AWS_LAMBDA_FUNCTION_NAME": "orders",
+                    "AWS_LAMBDA_FUNCTION_VERSION": "1",
+                    "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "512",
+                    "AWS_LAMBDA_LOG_GROUP_NAME": "log",
+                    "AWS_LAMBDA_LOG_STREAM_NAME": "log",
+                },
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+
+    def _handler(environment) -> type[BaseHTTPRequestHandler]:  # noqa: N805 (the handler has its own self)
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self) -> None:
+                invocation = environment._waiting.get()
+                environment._current = invocation
+                body = json.dumps(invocation.event).encode()
+                deadline = int((time.time() + invocation.seconds) * 1000)
+                self.send_response(200)
+                self.send_header("Lambda-Runtime-Aws-Request-Id", "1")
+                self.send_header("Lambda-Runtime-Deadline-Ms", str(deadline))
+                self.send_header("Lambda-Runtime-Invoked-Function-Arn", FUNCTION_ARN)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                invocation = environment._current
+                if invocation is not None:
+                    answer = json.loads(body) if body else None
+                    if self.path.endswith("/response"):
+                        invocation.answer = answer
+                    else:
+                        invocation.error = answer
+                    environment._current = None
+                    invocation.done.set()
+                self.send_response(202)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, format: str, *args: object) -> None:  # noqa: A002 (its name)
+                pass
+
+        return Handler
+
+
+def deliver_all(
+    environment: Environment,
+    records: Sequence[Mapping[str, Any]],
+    *,
+    batch_size: int,
+    bisect: bool = False,
+    attempts_max: int = 50,
+) -> list[Sequence[Mapping[str, Any]]]:
+    """What the mapping does with one shard; returns every batch that it delivered.
+
+    A batch that fails is delivered again, from its lowest failure or whole, halved when it says so.
+    """
+    delivered: list[Sequence[Mapping[str, Any]]] = []
+    position, size = 0, batch_size
+    for _ in range(attempts_max):
+        if position >= len(records):
+            return delivered
+        batch = records[position : position + size]
+        delivered.append(batch)
+        invocation = environment.invoke({"Records": list(batch)})
+        if invocation.answer is None:
+            size = max(1, len(batch) // 2) if bisect else size
+            continue
+        failures = [failure["itemIdentifier"] for failure in invocation.answer["batchItemFailures"]]
+        numbers = [record["dynamodb"]["SequenceNumber"] for record in batch]
+        position += min(map(numbers.index, failures)) if failures else len(batch)
+        size = batch_size
+    raise AssertionError(f"{len(records) - position} records are left")
