@@ -137,6 +137,10 @@ class TableSettings(Group):
     Null: only the open ones count."""
     dead_letter_retention_days: int = Field(default=30, ge=1, le=3650)
     """How long dead letters are kept that are not open any more."""
+    expire_attribute: str | None = Field(default=None, min_length=1, examples=["expiresAt"])
+    """The attribute of DynamoDB's time to live, for replicas of global tables: their streams do not
+    say which deletions are by it. A deletion counts as one when this attribute of the old image is
+    a time that had passed; needs old images."""
     personal: dict[SourcePath, Treatment] = Field(
         default={}, examples=[{"email": "hash", "address.street": "mask"}]
     )
@@ -162,6 +166,7 @@ class TableSettings(Group):
             dead_letter_retention_days=self.dead_letter_retention_days,
             poller=self.poller,
             unmatched=self.unmatched,
+            expire_attribute=self.expire_attribute,
             personal=tuple(self.personal.items()),
             salt=salt if "hash" in self.personal.values() else None,
         )

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from decimal import Decimal
 from enum import IntEnum
 
 from replicator.core.attributes import decode_image, item_key
@@ -11,7 +12,7 @@ from replicator.core.mapping_spec import OnError, SourceKey
 from replicator.core.observations import Outcome, RecordOutcome
 from replicator.core.protection import Protection
 from replicator.core.records import Image, StreamRecord
-from replicator.errors import RowRefused
+from replicator.errors import Rejected, RowRefused
 
 ItemKey = tuple[str, ...]
 
@@ -51,7 +52,16 @@ class DeadLetter:
 class Ledger:
     """The records of one batch by their place in it; `keys` has those that are not skipped."""
 
-    __slots__ = ("_images", "_protection", "_read_at", "keys", "letters", "ranks", "records")
+    __slots__ = (
+        "_expire_attribute",
+        "_images",
+        "_protection",
+        "_read_at",
+        "keys",
+        "letters",
+        "ranks",
+        "records",
+    )
 
     def __init__(
         self,
@@ -61,6 +71,7 @@ class Ledger:
         read_at: float,
         skip_before: float | None = None,
         protection: Protection | None = None,
+        expire_attribute: str | None = None,
     ) -> None:
         self.records = records
         self.keys: dict[int, ItemKey] = {
@@ -73,6 +84,7 @@ class Ledger:
         self._images: dict[int, Image] = {}
         self._read_at = read_at
         self._protection = protection
+        self._expire_attribute = expire_attribute
 
     def image(self, index: int, raw: memoryview) -> Image:
         """The record's new image, decoded once; Rejected."""
@@ -93,6 +105,17 @@ class Ledger:
         """The record's new image as received; None where it must not be seen like that."""
         return record.new_image if self._protection is None else None
 
+    def expired(self, record: StreamRecord) -> bool:
+        """Whether a deletion is by time to live: it says so, or the attribute's time had passed."""
+        attribute = self._expire_attribute
+        if record.expired or attribute is None or record.old_image is None:
+            return record.expired
+        try:
+            at = Decimal(self.old_image(record.old_image)[attribute]["N"])
+            return at <= Decimal(self._at(record))
+        except (Rejected, KeyError, TypeError, ArithmeticError):
+            return False
+
     def rank(self, index: int, rank: Rank) -> None:
         """Note where a target left the record."""
         self.ranks[index] = max(self.ranks[index], rank)
@@ -112,8 +135,10 @@ class Ledger:
 
     def created_at(self, record: StreamRecord) -> str:
         """When the change was made, or read where that is not known; ISO 8601."""
-        at = self._read_at if record.created_at is None else record.created_at
-        return datetime.fromtimestamp(at, UTC).isoformat()
+        return datetime.fromtimestamp(self._at(record), UTC).isoformat()
+
+    def _at(self, record: StreamRecord) -> float:
+        return self._read_at if record.created_at is None else record.created_at
 
     def outcomes(self) -> Counter[RecordOutcome]:
         """Every record of the batch, counted once."""

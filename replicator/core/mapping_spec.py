@@ -104,7 +104,9 @@ class TableSpec:
     """One entry of `tables`: `name` is ours, `table` is the DynamoDB table's name or ARN.
 
     `unmatched` is "ignore", "dead_letter", or the target that takes what no other one does.
-    `personal` are paths, and what becomes of the values there; `salt` is for those that are hashed.
+    `expire_attribute` is the one of DynamoDB's time to live, where deletions do not say that they
+    are by it. `personal` are paths, and what becomes of the values there; `salt` is for those that
+    are hashed.
     """
 
     name: str
@@ -117,5 +119,6 @@ class TableSpec:
     dead_letter_retention_days: int = 30
     poller: Poller = "daemon"
     unmatched: str = "ignore"
+    expire_attribute: str | None = None
     personal: tuple[tuple[str, Treatment], ...] = ()
     salt: bytes | None = field(default=None, repr=False)

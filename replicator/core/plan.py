@@ -111,6 +111,7 @@ def plan_batch(
         read_at=read_at,
         skip_before=skip_before,
         protection=mapping.protection,
+        expire_attribute=mapping.spec.expire_attribute,
     )
     unmapped: dict[str, Mapping[str, int]] = {}
     writes = []
@@ -188,7 +189,8 @@ class _TargetPlanner:
             return
         if record.event == "remove":
             spec = self._target.spec
-            self._leave(index, key, record, spec.on_expire if record.expired else spec.on_delete)
+            expired = self._ledger.expired(record)
+            self._leave(index, key, record, spec.on_expire if expired else spec.on_delete)
             return
         if record.new_image is None:
             self._reject(index, key, NO_IMAGE, None)

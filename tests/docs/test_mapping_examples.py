@@ -114,11 +114,18 @@ def plan_of(mapping: TableMapping, changes: list[dict[str, Any]]) -> WritePlan:
 
 
 def record_of(number: int, change: dict[str, Any]) -> StreamRecord:
-    [(verb, item)] = change.items()
+    old = change.get("old")
+    [(verb, item)] = [(verb, item) for verb, item in change.items() if verb != "old"]
     event: Event = "modify" if verb == "put" else "remove"
     image = memoryview(json.dumps(item).encode()) if verb == "put" else None
     return StreamRecord(
-        number, event, key_of(item), image, None, 1_700_000_000.0, expired=verb == "expire"
+        number,
+        event,
+        key_of(item),
+        image,
+        None if old is None else memoryview(json.dumps(old).encode()),
+        1_700_000_000.0,
+        expired=verb == "expire",
     )
 
 
