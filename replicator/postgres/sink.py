@@ -28,13 +28,13 @@ class PostgresSink:
         SchemaMismatch, SinkBusy, BatchTooSlow; SinkUnavailable when the outcome is not known,
         after which the shard must be claimed anew.
         """
-        values, supersede = self._fence_values(claim, advance), claim.open_letters
+        values = self._fence_values(claim, advance)
         if claim.mode == "fence":
-            applied = await self._writer.write(plan, values, supersede=supersede)
+            applied = await self._writer.write(plan, values, supersede=claim.open_letters)
         else:
             versioning = Versioning("stream", generation(claim.stream_arn), claim.snapshot_id)
-            applied = await self._writer.write_guarded(
-                plan, values, supersede=supersede, versioning=versioning
+            applied = await self._writer.write_guarded(  # a scan may write letters meanwhile
+                plan, values, supersede=True, versioning=versioning
             )
         if applied is None:
             message = f"shard {claim.shard_id} was claimed by another worker"

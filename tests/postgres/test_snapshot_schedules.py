@@ -267,3 +267,25 @@ async def test_every_order_of_pages_batches_and_sweeps_ends_with_the_rows_of_the
         assert world.kept & bad <= rows.keys(), f"seed {seed}"
         gaps = await world.fetch("select distinct state from replicator.gap")
         assert gaps in ([], [("healed",)]), f"seed {seed}"
+
+
+async def test_a_change_closes_the_dead_letter_that_a_scan_wrote_after_its_shard_was_claimed(
+    opened: Database,
+):
+    world = await begun(opened, 0)
+    world.items = {"a": BAD}
+    await world.step_snapshot()
+    claim = await world.claims.claim(
+        world.name, STREAM, SHARD, mapping_fingerprint=world.mapping.fingerprint
+    )
+    while not world.pages or not world.pages[-1][1]:  # the part that "a" is in
+        await world.read_page()
+    while world.pages:
+        await world.apply_page()
+    letters = "select state from replicator.dead_letter"
+    assert await world.fetch(letters) == [("open",)]
+
+    world.batches.append((claim, [record(1, "a", event="modify", n={"N": "1"})]))
+    await world.apply_batch()
+
+    assert await world.fetch(letters) == [("superseded",)]
