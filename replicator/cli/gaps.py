@@ -120,6 +120,7 @@ async def _accept(
 
 def _print(found: "list[GapFacts]") -> None:
     from replicator.cli.durations import in_utc
+    from replicator.core.gaps import how_to_accept
 
     print_table(
         ("ID", "TABLE", "KIND", "FOUND"),
@@ -131,7 +132,7 @@ def _print(found: "list[GapFacts]") -> None:
     print_line("")
     print_line("A table goes on when its gaps are accepted:")
     for source in sorted({gap.source for gap in found}):
-        print_line(f"  replicator gaps accept --table {source} --why ...")
+        print_line(f"  {how_to_accept(source)}")
 
 
 def _print_next(after: "TableFacts") -> None:
@@ -153,6 +154,8 @@ def _where(gap: "GapFacts") -> str:
 
 
 def _document(gap: "GapFacts") -> dict[str, Any]:
+    from replicator.core.gaps import how_to_accept
+
     return {
         "id": gap.id,
         "source": gap.source,
@@ -161,5 +164,5 @@ def _document(gap: "GapFacts") -> dict[str, Any]:
         "kind": gap.kind,
         "detail": gap.detail,
         "found_at": gap.found_at,
-        "remedy": f"replicator gaps accept --table {gap.source}",
+        "remedy": how_to_accept(gap.source),
     }

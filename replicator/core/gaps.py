@@ -44,3 +44,8 @@ def kind_of_gap(*, position: int | None, known: int | None) -> GapKind:
 def headroom_seconds(*, now: datetime, safe_at: datetime) -> float:
     """Seconds until the oldest unread record may be trimmed; 0 when it may be already."""
     return max(0.0, (RETENTION - (now - safe_at)).total_seconds())
+
+
+def how_to_accept(source: str) -> str:
+    """The command that accepts a table's gaps; who copies it says why."""
+    return f'replicator gaps accept --table {source} --why "..."'

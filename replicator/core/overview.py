@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
+from replicator.core.gaps import how_to_accept
 from replicator.core.lag import ShardProgress, table_lag
 from replicator.core.lineage import by_name, is_ready
 from replicator.core.shards import GapFacts, ShardFacts, TableFacts
@@ -127,7 +128,7 @@ def _lineage(
 
 
 def _gap(gap: GapFacts) -> GapStatus:
-    remedy = f"replicator gaps accept --table {gap.source}"
+    remedy = how_to_accept(gap.source)
     return GapStatus(gap.id, gap.kind, gap.shard_id, gap.detail, gap.found_at, remedy)
 
 
@@ -185,7 +186,7 @@ def _reason(facts: TableFacts, snapshot: SnapshotStatus | None) -> tuple[str | N
         where = f"shard {gap.shard_id}: " if gap.shard_id else ""
         return (
             f"{gap.kind} gap, {where}{gap.detail}",
-            f"replicator gaps accept --table {gap.source}",
+            how_to_accept(gap.source),
         )
     if facts.paused:
         return "paused by hand", f"replicator resume --table {facts.source}"

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from replicator.clock import Clock
+from replicator.core.gaps import how_to_accept
 from replicator.core.lineage import (
     forgettable_shards,
     in_order,
@@ -169,5 +170,5 @@ class Discovery:
             "the table was created anew, are in neither stream"
         )
         if await self._incidents.start_stream(name, arn, label_at=created_at, detail=detail):
-            remedy = f"replicator gaps accept --table {name}"
+            remedy = how_to_accept(name)
             self._observe(GapFound(name, None, "possible", detail, remedy))

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from enum import Enum
 
 from replicator.clock import Clock
-from replicator.core.gaps import is_proved_complete, kind_of_gap
+from replicator.core.gaps import how_to_accept, is_proved_complete, kind_of_gap
 from replicator.core.lag import ShardProgress
 from replicator.core.mapping_spec import TableSpec
 from replicator.core.observations import Fenced as FencedFact
@@ -254,6 +254,6 @@ class ShardReplicator:
             return Ending.DONE
         kind = kind_of_gap(position=claim.position, known=claim.known)
         await self._incidents.add_gap(claim, kind=kind, detail=detail)
-        remedy = f"replicator gaps accept --table {claim.source}"
+        remedy = how_to_accept(claim.source)
         self._observe(GapFound(claim.source, claim.shard_id, kind, detail, remedy))
         return Ending.GAP

@@ -65,7 +65,7 @@ async def test_what_is_wrong_comes_first_with_what_mends_it(control, configure):
         "orders",
     ]
     for remedy in (
-        "replicator gaps accept --table parts",
+        'replicator gaps accept --table parts --why "..."',
         "add it",
         "replicator resume --table waits",
         "replicator dead-letters list --table orders",

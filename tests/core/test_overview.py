@@ -110,7 +110,9 @@ def test_every_gap_has_the_command_that_heals_it():
     table = seen(known(idle("other"), tables={"orders": replace(ORDERS, gaps=gaps)}))
 
     assert [gap.shard_id for gap in table.gaps] == ["shard-1", "shard-2"]
-    assert {gap.remedy for gap in table.gaps} == {"replicator gaps accept --table orders"}
+    assert {gap.remedy for gap in table.gaps} == {
+        'replicator gaps accept --table orders --why "..."'
+    }
 
 
 def test_the_lineage_has_the_newest_generation_first_and_each_shard_with_its_parent():

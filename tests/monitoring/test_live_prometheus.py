@@ -13,7 +13,7 @@ from tests.faults.replica import Replica, replica
 from tests.monitoring.dashboard import expressions
 from tests.support import endpoints
 from tests.support.daemon import Worker, eventually
-from tests.support.prometheus import RULES, Prometheus, prometheus
+from tests.support.prometheus import RULES, Prometheus, complaints, prometheus
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(240)]
 NEVER_HERE = ("_snapshot_", "_unmatched_", "_verify_", 'outcome!="ok"')
@@ -76,6 +76,7 @@ async def test_every_expression_of_the_dashboard_is_answered(watched: Watched):
 
     async with it.load.going_on(a_second=50):
         await eventually(filled, what="every panel has data", seconds=60, show=lambda: str(empty))
+        assert complaints((await worker.get("/metrics"))[1]) == (0, "")
     assert await worker.stop() == 0
 
 

@@ -1,8 +1,5 @@
 """What is counted, under which names, and how it reads while the process is stuck."""
 
-import os
-import shutil
-import subprocess
 from datetime import UTC, datetime
 
 import pytest
@@ -30,6 +27,7 @@ from replicator.monitoring.metric_families import FAMILIES
 from replicator.monitoring.metrics import Metrics
 from tests.monitoring.conftest import TurnedClock
 from tests.monitoring.facts import batch, status, table
+from tests.support.prometheus import complaints
 
 CONTRACT = {
     "replicator_lag_seconds": {"table"},
@@ -277,22 +275,10 @@ def test_openmetrics_can_be_parsed_by_its_own_parser(metrics: Metrics, latest: L
 
 
 def test_promtool_finds_nothing_to_say(metrics: Metrics, latest: LatestStatus):
-    promtool = shutil.which("promtool")
-    if promtool is None:
-        assert os.environ.get("CI") != "true", "promtool (package prometheus) is required in CI"
-        pytest.skip("promtool is not installed")
     latest.publish(status(table(dead_letters={"public.orders": 1})))
     every_fact(metrics)
 
-    said = subprocess.run(
-        [promtool, "check", "metrics"],
-        input=generate_latest(metrics.registry),
-        capture_output=True,
-        timeout=30,
-        check=False,
-    )
-
-    assert (said.returncode, said.stdout, said.stderr) == (0, b"", b"")
+    assert complaints(generate_latest(metrics.registry).decode()) == (0, "")
 
 
 def test_the_documentation_of_the_metrics_is_generated():

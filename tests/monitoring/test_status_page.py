@@ -1,6 +1,5 @@
 """The status page as a person sees it, in a real browser."""
 
-import os
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -10,7 +9,7 @@ import pytest
 from replicator.core.snapshot_status import SnapshotStatus
 from replicator.core.status import GapStatus, LetterStatus
 from replicator.core.verification import Verified
-from tests.monitoring.browser import Tab, browser, chromium, new_tab
+from tests.monitoring.browser import Tab, browser, chromium_or_skip, new_tab
 from tests.monitoring.conftest import Monitored, TurnedClock
 from tests.monitoring.facts import batch, shard, status, table, worker
 
@@ -37,10 +36,7 @@ FAMILY = (
 
 @pytest.fixture(scope="session")
 def chrome(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    program = chromium()
-    if program is None:
-        assert os.environ.get("CI") != "true", "chromium is required in CI"
-        pytest.skip("chromium is not installed")
+    program = chromium_or_skip()
     with browser(program, tmp_path_factory.mktemp("chromium") / "profile") as port:
         yield port
 

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import shutil
+import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -30,6 +31,19 @@ def rules(name: str) -> list[dict[str, Any]]:
     """The rules of one of our files."""
     groups = yaml.safe_load((RULES / name).read_text("utf-8"))["groups"]
     return [rule for group in groups for rule in group["rules"]]
+
+
+def complaints(metrics: str) -> tuple[int, str]:
+    """What `promtool check metrics` ends with and says; (0, "") when it has nothing to say."""
+    said = subprocess.run(
+        [program("promtool"), "check", "metrics"],
+        input=metrics,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    return said.returncode, said.stdout + said.stderr
 
 
 class Prometheus:
