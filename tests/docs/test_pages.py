@@ -153,3 +153,11 @@ def test_every_dependency_has_its_reason():
     names = [re.split(r"[^\w-]", line)[0] for line in project["dependencies"]]
 
     assert [name for name in names if name not in page] == []
+
+
+def test_every_page_is_in_the_menu_of_the_site():
+    menu = (ROOT / "mkdocs.yml").read_text("utf-8").partition("nav:")[2]
+    named_there = set(re.findall(r"- (\S+\.md)$", menu, re.MULTILINE))
+    there = {str(page.relative_to(ROOT / "docs")) for page in (ROOT / "docs").rglob("*.md")}
+
+    assert {page for page in there if not page.startswith("adr/0")} == named_there
