@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
+from replicator.config.columns_fit import column_faults
 from replicator.config.mistakes import Path
 from replicator.config.tables import TABLE_ARN, TABLE_NAME, TableSettings, TargetSettings
 from replicator.core.catch_all import with_catch_all
@@ -102,6 +103,8 @@ def _targets(tables: _Tables, defaults: TargetSettings) -> Iterator[Contradictio
             check_columns(names, soft="soft" in (spec.on_delete, spec.on_expire))
         except ConfigurationError as error:
             yield path, f"cannot be a table: {error}", error.remedy
+        for place, wrong in column_faults(path, spec):
+            yield place, str(wrong), wrong.remedy
 
 
 def _all_targets(

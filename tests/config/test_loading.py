@@ -397,3 +397,45 @@ tables:
             "('unmatched',) `unmatched` names public.others, which is not below `into`",
         )
     ]
+
+
+def test_columns_parts_and_children_that_do_not_fit_are_all_named_with_their_lines(mistakes_of):
+    found = mistakes_of("""\
+deployment: payments-test
+tables:
+  orders:
+    personal: {email: hash}
+    into:
+      public.orders:
+        split: {sk: "ORDER#{year}#{number}"}
+        key:
+          pk: text
+          year: {part: yaer}
+        columns:
+          total: {type: bigint, constant: many}
+          status: {type: boolean, transform: lower}
+          kind: {part: kind, type: text}
+        children:
+          public.lines:
+            from: lines
+            columns:
+              quantity: {type: bigint, default: 1.5}
+          public.tags:
+            from: tags
+            value: {tag: text}
+            rest: more
+      public.notes:
+        split: {a: "{x}", b: "{x}"}
+        columns: {}
+""")
+
+    assert [(line, fault.partition(" ")[0]) for line, fault in found] == [
+        ("4", "('personal',)"),
+        ("10", "('year',)"),
+        ("12", "('total',)"),
+        ("13", "('status',)"),
+        ("14", "('kind',)"),
+        ("19", "('quantity',)"),
+        ("20", "('public.tags',)"),
+        ("25", "('split',)"),
+    ]
