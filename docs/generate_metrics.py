@@ -15,7 +15,11 @@ _INTRODUCTION = """\
 No label ever carries a shard id, a key or a value.
 Gauges of one worker aggregate by `max`.
 Those read from PostgreSQL are the same from every worker: `replicator_shards`, \
-`replicator_table_state`, `replicator_dead_letters`.
+`replicator_table_state`, `replicator_dead_letters`, and those of snapshots and of `verify`.
+Counters that may be asked for are there with 0 for every known table, \
+so that their first step is an increase.
+Rules, alerts and a dashboard that do so are in `deploy/prometheus` and `deploy/grafana`: \
+see [monitoring](operations/monitoring.md).
 Lag, poll age and headroom are computed when they are scraped, \
 so a worker that is stuck or cut off from PostgreSQL shows growing lag.
 The counters of one process start at zero; use `rate()` or `increase()`.

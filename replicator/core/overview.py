@@ -121,7 +121,6 @@ def _lineage(
             lag_seconds=None
             if shard.finished
             else table_lag([_progress(shard, knowledge, now)], now=now).lag_seconds,
-            found_at=shard.found_at,
         )
         for shard in known.values()
     )

@@ -47,7 +47,6 @@ class ShardStatus:
     state: ShardState
     owner: str | None
     lag_seconds: float | None
-    found_at: datetime
 
 
 @dataclass(frozen=True, slots=True)

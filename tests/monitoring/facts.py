@@ -1,7 +1,6 @@
 """Observations and statuses with everything that a test does not care about filled in."""
 
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Any
 
 from replicator.core.observations import BatchApplied
@@ -38,8 +37,7 @@ def table(source: str = "orders", **changed: Any) -> TableStatus:
 
 
 def shard(shard_id: str, **changed: Any) -> ShardStatus:
-    found_at = datetime(2026, 1, 1, tzinfo=UTC)
-    whole = ShardStatus(str(_TABLE.stream_arn), shard_id, None, "active", "w", 0.0, found_at)
+    whole = ShardStatus(str(_TABLE.stream_arn), shard_id, None, "active", "w", 0.0)
     return replace(whole, **changed)
 
 
