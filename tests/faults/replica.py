@@ -76,7 +76,7 @@ class Replica:
     async def rows(self, name: str = "orders") -> Rows:
         return await read_rows(self.dsn, f"public.{name}", key=("pk",))
 
-    async def equal(self, *workers: Worker, seconds: float = 40.0, name: str = "orders") -> None:
+    async def equal(self, *workers: Worker, seconds: float = 90.0, name: str = "orders") -> None:
         """Wait until the target is as the scripted table says; fail with what differs."""
 
         def expected() -> Rows:
@@ -137,12 +137,12 @@ class Replica:
     async def gaps(self, state: str = "open") -> list[asyncpg.Record]:
         return await self.sql("select * from replicator.gap where state = $1 order by id", state)
 
-    async def until(self, worker: Worker, what: str, condition: Any, seconds: float = 30.0) -> Any:
+    async def until(self, worker: Worker, what: str, condition: Any, seconds: float = 60.0) -> Any:
         """Wait until an awaited condition is true."""
         return await worker.until(condition, what=what, seconds=seconds)
 
     async def claimed_by_another(
-        self, worker: Worker, number: int, before: Shard, *, seconds: float = 15.0
+        self, worker: Worker, number: int, before: Shard, *, seconds: float = 45.0
     ) -> None:
         """Wait until the shard has a newer epoch and another owner than `before`."""
 
@@ -156,7 +156,7 @@ class Replica:
 
         await worker.until(claimed, what="the heir claims the shard", seconds=seconds)
 
-    async def applied(self, worker: Worker, key: str, *, seconds: float = 30.0) -> None:
+    async def applied(self, worker: Worker, key: str, *, seconds: float = 60.0) -> None:
         """Wait until an item has a row."""
 
         async def there() -> bool:

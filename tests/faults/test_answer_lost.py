@@ -6,7 +6,7 @@ from tests.faults.conftest import NewReplica
 from tests.faults.replica import FINISHING, STATEMENT
 from tests.support.proxy import proxy
 
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(300)]
 
 BREAKS = [
     pytest.param("server", "2", "cut", id="committed, the whole answer lost"),

@@ -12,7 +12,7 @@ from tests.support.comparison import differences
 from tests.support.daemon import Worker
 from tests.support.stream_builders import item
 
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(300)]
 
 DOWN_HOURS = 30
 
@@ -29,7 +29,7 @@ async def applied_then_stopped(it: Replica) -> None:
     assert await worker.stop() == 0
 
 
-async def gap_found(it: Replica, worker: Worker, *, seconds: float = 45.0) -> Any:
+async def gap_found(it: Replica, worker: Worker, *, seconds: float = 90.0) -> Any:
     async def found() -> Any:
         return await it.gaps()
 

@@ -6,7 +6,7 @@ import pytest
 from tests.faults.conftest import NewReplica
 from tests.faults.test_gaps import accept, differing, gap_found
 
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(300)]
 
 
 async def test_a_stream_enabled_anew_is_read_after_the_old_one_and_an_accepted_gap(

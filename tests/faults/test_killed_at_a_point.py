@@ -8,7 +8,7 @@ from tests.support.daemon import Worker
 from tests.support.proxy import proxy
 from tests.support.stream_builders import item
 
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(300)]
 
 
 async def heir_finishes(it: Replica, heir: Worker, *, more: str = "afterwards") -> None:

@@ -13,7 +13,7 @@ from tests.faults.replica import Replica
 from tests.support import endpoints
 from tests.support.daemon import Worker
 
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(300)]
 
 THROTTLED = "ProvisionedThroughputExceededException"
 SKEWED = """
@@ -31,7 +31,7 @@ async def lease_rows(it: Replica, lease_endpoint: str) -> list[dict[str, Any]]:
     return list(answer["Items"])
 
 
-async def writes_more(it: Replica, *workers: Worker, seconds: float = 30.0) -> None:
+async def writes_more(it: Replica, *workers: Worker, seconds: float = 90.0) -> None:
     """A change written now arrives."""
     it.load.write(10)
     await it.equal(*workers, seconds=seconds)

@@ -10,7 +10,7 @@ from tests.faults.conftest import NewReplica
 from tests.faults.replica import Replica
 from tests.support.stream_builders import item
 
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(300)]
 
 
 def parents_of(it: Replica) -> dict[str, str]:

@@ -11,7 +11,7 @@ from tests.support import endpoints
 from tests.support.daemon import Worker
 from tests.support.stream_builders import item
 
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(300)]
 
 
 async def owned(it: Replica) -> Counter[str | None]:

@@ -10,7 +10,7 @@ from tests.faults.replica import Replica
 from tests.support.daemon import Worker
 from tests.support.stream_builders import item
 
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(300)]
 
 
 async def end_sessions(it: Replica) -> None:

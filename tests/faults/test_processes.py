@@ -9,7 +9,7 @@ from replicator.demo.embedded import free_port
 from tests.faults.conftest import NewReplica
 from tests.support.daemon import Worker
 
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(300)]
 
 ONE_ID = "import uuid\nuuid.uuid4 = lambda: uuid.UUID(int=7)\n"
 END_SECONDS_MAX = 20.0

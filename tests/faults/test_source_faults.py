@@ -7,7 +7,7 @@ import pytest
 
 from tests.faults.conftest import NewReplica
 
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(300)]
 
 STORMS: list[Any] = [
     pytest.param("fail", {"error": "LimitExceededException"}, id="limit"),

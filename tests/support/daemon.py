@@ -21,7 +21,7 @@ from prometheus_client.parser import text_string_to_metric_families
 ROOT = Path(__file__).parents[2]
 BYTECODE = ROOT / ".pytest_cache" / "bytecode"
 """Kept for all processes of all tests: compiling takes longer than most of what they do."""
-COMMAND_SECONDS = 40.0
+COMMAND_SECONDS = 90.0
 POLL_SECONDS = 0.05
 LOG_LINES_SHOWN = 40
 
@@ -34,7 +34,7 @@ async def eventually(
     condition: Callable[[], Awaitable[Found]],
     *,
     what: str,
-    seconds: float = 30.0,
+    seconds: float = 60.0,
     show: Callable[[], str] = lambda: "",
 ) -> Found:
     """The first answer that is true; AssertionError with `what` and `show()` at the deadline."""
@@ -121,7 +121,7 @@ class Worker:
         return self.code is not None
 
     async def until(
-        self, condition: Callable[[], Awaitable[Found]], *, what: str, seconds: float = 30.0
+        self, condition: Callable[[], Awaitable[Found]], *, what: str, seconds: float = 60.0
     ) -> Found:
         """`eventually`, with the log in what a failure shows."""
         return await eventually(condition, what=what, seconds=seconds, show=self.tail)
