@@ -30,7 +30,7 @@ async def taken_over(it: Replica, victim: str) -> float:
             shard.owner for shard in (await it.shards()).values() if shard.state == "active"
         }
 
-    await eventually(gone, what="everything of the victim is taken over", seconds=60)
+    await eventually(gone, what="everything of the victim is taken over", seconds=180)
     return time.monotonic() - started
 
 
@@ -48,7 +48,7 @@ async def worker_id(worker: Worker) -> str:
     return str(worker.entries("started")[0]["worker"])
 
 
-@pytest.mark.timeout(1500)
+@pytest.mark.timeout(3600)
 async def test_a_hundred_kills_among_three_workers_under_load(new_replica: NewReplica):
     chance = Random(100)
     async with new_replica(shards=6, lease_seconds=LEASE_SECONDS) as it:
@@ -71,7 +71,7 @@ async def test_a_hundred_kills_among_three_workers_under_load(new_replica: NewRe
         assert it.load.written > 5_000
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 async def test_twenty_freezes_longer_than_the_lease_write_nothing(new_replica: NewReplica):
     chance = Random(20)
     async with new_replica(shards=6, lease_seconds=LEASE_SECONDS) as it:
@@ -91,7 +91,7 @@ async def test_twenty_freezes_longer_than_the_lease_write_nothing(new_replica: N
                 async def back(name: str = name) -> bool:
                     return name in {shard.owner for shard in (await it.shards()).values()}
 
-                await victim.until(back, what="the frozen worker has work again", seconds=60)
+                await victim.until(back, what="the frozen worker has work again", seconds=180)
                 log = await it.log()
                 epochs = {(c.shard, c.epoch) for c in log.shards if c.id <= claimed}
                 late = [
@@ -109,11 +109,11 @@ async def test_twenty_freezes_longer_than_the_lease_write_nothing(new_replica: N
         await obeys(it)
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(400)
 async def test_sigterm_under_load_ends_in_ten_seconds_and_the_next_starts_at_once(
     new_replica: NewReplica,
 ):
-    async with new_replica(shards=6, lease_seconds=60.0) as it:
+    async with new_replica(shards=6, lease_seconds=600.0) as it:  # nobody waits for one to expire
         worker = await it.deployment.start_ready()
         async with it.load.going_on(a_second=1000):
             await it.applied(worker, "key-000001")
@@ -122,13 +122,13 @@ async def test_sigterm_under_load_ends_in_ten_seconds_and_the_next_starts_at_onc
 
             heir = it.deployment.start()
             it.load.put("for the heir")
-            await it.applied(heir, "for the heir", seconds=30)
+            await it.applied(heir, "for the heir", seconds=120)
         await it.equal(heir)
         assert await heir.stop(seconds=10) == 0
         await obeys(it)
 
 
-@pytest.mark.timeout(1200)
+@pytest.mark.timeout(2400)
 async def test_two_hundred_shards_over_four_generations(new_replica: NewReplica):
     changes, generations = 200_000, 4
     async with new_replica(shards=14, lease_seconds=5.0) as it:
@@ -141,7 +141,7 @@ async def test_two_hundred_shards_over_four_generations(new_replica: NewReplica)
             if generation < generations - 1:
                 for shard in it.table.open_shards():
                     it.table.split(shard)
-        await it.equal(*workers, seconds=600)
+        await it.equal(*workers, seconds=1200)
 
         assert len(it.table.shard_ids()) >= 200
         assert len(await it.shards()) == len(it.table.shard_ids())

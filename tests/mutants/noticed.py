@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -23,15 +24,14 @@ FAILED = 1
 pytestmark = pytest.mark.timeout(MINUTES_MAX * 60 + 60)
 
 
-@pytest.fixture
-def source(tmp_path: Path) -> Iterator[Path]:
-    """A copy of the source to put faults into."""
+@pytest.fixture(scope="session")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the source to put faults into, which keeps what was compiled of it."""
+    place = tmp_path_factory.mktemp("source")
     for name in COPIED:
-        ignored = shutil.ignore_patterns("__pycache__")
-        shutil.copytree(ROOT / name, tmp_path / name, ignore=ignored)
-    shutil.copy(ROOT / "pyproject.toml", tmp_path)
-    yield tmp_path
-    shutil.rmtree(tmp_path)
+        shutil.copytree(ROOT / name, place / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", place)
+    return place
 
 
 def ended(source: Path, tests: list[str], dsn: str) -> subprocess.CompletedProcess[str]:
@@ -39,7 +39,7 @@ def ended(source: Path, tests: list[str], dsn: str) -> subprocess.CompletedProce
     return subprocess.run(
         [sys.executable, "-m", "pytest", *options, *tests],
         cwd=source,
-        env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1", "REPLICATOR_TEST_POSTGRES_DSN": dsn},
+        env=os.environ | {"REPLICATOR_TEST_POSTGRES_DSN": dsn},
         capture_output=True,
         text=True,
         timeout=MINUTES_MAX * 60,
@@ -47,11 +47,15 @@ def ended(source: Path, tests: list[str], dsn: str) -> subprocess.CompletedProce
     )
 
 
-def harm(source: Path, mutant: Mutant) -> None:
+@contextmanager
+def harmed(source: Path, mutant: Mutant) -> Iterator[None]:
+    """The mutant is in the source; afterwards the file is as it was, and as old."""
     path = source / mutant.file
     text = path.read_text()
     assert text.count(mutant.text) == 1, f"{mutant.file} holds the text no more, or twice"
     path.write_text(text.replace(mutant.text, mutant.instead))
+    yield
+    shutil.copy2(ROOT / mutant.file, path)
 
 
 @pytest.mark.parametrize("tests", sorted({mutant.noticed_by for mutant in MUTANTS}))
@@ -63,9 +67,8 @@ def test_without_a_mutant_its_tests_are_green(source: Path, postgres_server: str
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
 def test_it_is_noticed(source: Path, postgres_server: str, mutant: Mutant):
-    harm(source, mutant)
-
-    done = ended(source, [mutant.noticed_by], postgres_server)
+    with harmed(source, mutant):
+        done = ended(source, [mutant.noticed_by], postgres_server)
 
     said = done.stdout[-3000:] + done.stderr[-2000:]
     assert done.returncode != 0, f"it survives {mutant.noticed_by}"
