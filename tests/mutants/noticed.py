@@ -39,7 +39,7 @@ def ended(source: Path, tests: list[str], dsn: str) -> subprocess.CompletedProce
     return subprocess.run(
         [sys.executable, "-m", "pytest", *options, *tests],
         cwd=source,
-        env=os.environ | {"REPLICATOR_TEST_POSTGRES_DSN": dsn},
+        env=os.environ | {"PYTHONDONTWRITEBYTECODE": "", "REPLICATOR_TEST_POSTGRES_DSN": dsn},
         capture_output=True,
         text=True,
         timeout=MINUTES_MAX * 60,
