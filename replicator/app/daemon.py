@@ -274,12 +274,18 @@ class Daemon:
         try:
             async with asyncio.timeout(LAST_LOOK_SECONDS_MAX):
                 facts = await Positions(self._database).tables()
+                snapshots = await Snapshots(self._database).facts()
                 await self._monitoring.write_drift(self._database)
         except (ReplicatorError, TimeoutError):
             return Ended(tuple(prepared.unfit), 0)
         names = {mapping.spec.name for mapping in prepared.mappings}
+        waiting = {
+            name for name, known in snapshots.items() if any(s.state == "refused" for s in known)
+        }
         stopped = [
-            name for name, table in facts.items() if name in names and (table.halted or table.gaps)
+            name
+            for name, table in facts.items()
+            if name in names and (table.halted or table.gaps or name in waiting)
         ]
         return Ended((*stopped, *prepared.unfit), self._monitoring.dead_letters)
 

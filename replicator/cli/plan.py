@@ -1,6 +1,6 @@
 """`replicator plan`: what `migrate` would do, and what a changed mapping asks for besides."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -11,6 +11,7 @@ from replicator.cli.plan_sample import sample_document, sample_lines, sampled
 
 if TYPE_CHECKING:
     from replicator.config.settings import Settings
+    from replicator.core.scan_cost import ScanCost
     from replicator.postgres.survey import Need, Survey
 
 WithExitCode = Annotated[
@@ -18,9 +19,12 @@ WithExitCode = Annotated[
 ]
 _REMEDIES = {
     "register": "`replicator migrate` records it",
-    "backfill": "`replicator migrate` records it; the rows need a backfill",
-    "snapshot": "`replicator migrate` records it; older items need a snapshot, which is to come",
+    "backfill": "`replicator migrate` asks for it, and the workers do it beside the stream",
+    "snapshot": "`replicator migrate` asks for it, and the workers do it beside the stream",
+    "ask": "after `replicator migrate`: `replicator snapshot --table {table}`, if you want that",
 }
+_SCANS = ("backfill", "snapshot", "ask")
+"""What reads the whole table."""
 
 
 Sample = Annotated[
@@ -52,14 +56,14 @@ def plan(
     import asyncio
 
     settings = load_settings(config)
-    survey = asyncio.run(_look(settings))
+    survey, costs = asyncio.run(_look(settings))
     found = asyncio.run(sampled(settings, sample)) if sample else {}
     changes = bool(survey.control_sql or survey.statements or survey.grants or survey.needs)
     if as_json:
         extra = {"samples": sample_document(found)} if sample else {}
-        print_document(_document(survey, changes=changes) | extra)
+        print_document(_document(survey, costs, changes=changes) | extra)
     else:
-        for line in (*_lines(survey, changes=changes), *sample_lines(found)):
+        for line in (*_lines(survey, costs, changes=changes), *sample_lines(found)):
             print_line(line)
     for conflict in survey.conflicts:
         print_failure(conflict)
@@ -69,21 +73,34 @@ def plan(
         raise typer.Exit(ExitCode.FINDINGS)
 
 
-async def _look(settings: "Settings") -> "Survey":
+async def _look(settings: "Settings") -> tuple["Survey", dict[str, "ScanCost"]]:
+    """What there is to do, and what scanning each table would cost."""
     from replicator.config.connections import migrate_connection, target_connection
-    from replicator.config.mappings import require_mappings
+    from replicator.config.mappings import require_tables
+    from replicator.core.scan_cost import scan_cost
     from replicator.postgres.migrate import look
 
-    return await look(
+    tables = await require_tables(settings)
+    rate = settings.snapshot.read_units_per_second
+    costs = {
+        table.mapping.spec.name: scan_cost(
+            items=table.description.item_count,
+            size_bytes=table.description.size_bytes,
+            units_per_second=rate,
+        )
+        for table in tables
+    }
+    survey = await look(
         migrate_connection(settings.target),
         settings.target.control_schema,
         settings.deployment,
-        await require_mappings(settings),
+        [table.mapping for table in tables],
         runner=target_connection(settings.target),
     )
+    return survey, costs
 
 
-def _lines(survey: "Survey", *, changes: bool) -> Iterator[str]:
+def _lines(survey: "Survey", costs: Mapping[str, "ScanCost"], *, changes: bool) -> Iterator[str]:
     if not changes:
         yield "nothing to do"
     if survey.control_sql:
@@ -97,12 +114,16 @@ def _lines(survey: "Survey", *, changes: bool) -> Iterator[str]:
     for need in survey.needs:
         yield f"-- table {need.source}: {need.what}"
         yield f"--   {_remedy(need)}"
+        if need.kind in _SCANS:
+            yield f"--   {_cost(costs[need.source])}"
     for finding in survey.lasting:
         yield f"-- {finding.severity}: {finding.where}: {finding.message}"
         yield f"--   {finding.remedy}"
 
 
-def _document(survey: "Survey", *, changes: bool) -> dict[str, Any]:
+def _document(
+    survey: "Survey", costs: Mapping[str, "ScanCost"], *, changes: bool
+) -> dict[str, Any]:
     from replicator.core.findings import document
 
     return {
@@ -113,7 +134,14 @@ def _document(survey: "Survey", *, changes: bool) -> dict[str, Any]:
             for statement in (*survey.statements, *survey.grants)
         ],
         "tables": [
-            {"table": need.source, "needs": need.kind, "why": need.what, "remedy": _remedy(need)}
+            {
+                "table": need.source,
+                "needs": need.kind,
+                "why": need.what,
+                "remedy": _remedy(need),
+                "items": costs[need.source].items if need.kind in _SCANS else 0,
+                "read_units": costs[need.source].read_units if need.kind in _SCANS else 0,
+            }
             for need in survey.needs
         ],
         "conflicts": [
@@ -125,3 +153,12 @@ def _document(survey: "Survey", *, changes: bool) -> dict[str, Any]:
 
 def _remedy(need: "Need") -> str:
     return _REMEDIES[need.kind].format(table=need.source)
+
+
+def _cost(cost: "ScanCost") -> str:
+    from replicator.cli.durations import in_words
+
+    return (
+        f"that reads about {cost.items} items: {cost.read_units} read units, "
+        f"{in_words(cost.seconds)} at the configured rate"
+    )

@@ -13,18 +13,17 @@ from replicator.core.observations import RecordOutcome
 from replicator.core.plan import Refused, Row, TargetWrites, WritePlan, plan_batch
 from replicator.core.records import StreamRecord
 
-NO_NUMBER = 0
-"""What was read from the table has no place in a stream."""
-_GHOST = StreamRecord(NO_NUMBER, "remove", {}, None, None, None)
+_GHOST = StreamRecord(0, "remove", {}, None, None, None)
 
 
 def records_of_page(images: Sequence[memoryview], source_key: SourceKey) -> list[StreamRecord]:
-    """Items as if each of them had just been put into the table."""
+    """Items as if each of them had just been put into the table.
+
+    They have no place in a stream; numbers below 0 tell them apart.
+    """
     return [
-        StreamRecord(
-            NO_NUMBER, "insert", keys_of(decode_image(image), source_key), image, None, None
-        )
-        for image in images
+        StreamRecord(-place, "insert", keys_of(decode_image(image), source_key), image, None, None)
+        for place, image in enumerate(images, 1)
     ]
 
 

@@ -17,6 +17,8 @@ Answer = TypeVar("Answer", ScanPage, FoundItems)
 UNITS_PER_ITEM_AT_FIRST = 1.0
 WEIGHT_OF_NEWEST = 0.2
 """In the moving average of what an item costs."""
+UNITS_OF_REQUEST_MIN = 1.0
+"""A request costs a whole unit, however small its items are."""
 ATTEMPTS_MAX = 12
 """Of one request; then the failure is the caller's to deal with."""
 
@@ -63,7 +65,10 @@ class ReadPacing:
         self.read_units += units
         if items:
             newest = units / items
-            self._units_per_item += WEIGHT_OF_NEWEST * (newest - self._units_per_item)
+            if units <= UNITS_OF_REQUEST_MIN:  # its items cost no more than this, perhaps less
+                self._units_per_item = min(newest, self._units_per_item) / 2
+            else:
+                self._units_per_item += WEIGHT_OF_NEWEST * (newest - self._units_per_item)
 
     def failed(self, aside: float, *, throttled: bool) -> None:
         """A request read nothing."""

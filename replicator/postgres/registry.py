@@ -13,9 +13,10 @@ from replicator.postgres.catalog import TableName
 from replicator.postgres.incidents import raise_epochs
 from replicator.postgres.pollers import POLLERS, hand_over
 from replicator.postgres.quoting import quote_identifier
+from replicator.postgres.snapshots import ask_within
 
 REGISTERED = """
-select source, source_table, mapping_fingerprint, mode
+select source, source_table, mapping_fingerprint, mode, initial_load = 'snapshot' as whole
   from {schema}.table_state
  where deployment = $1
 """
@@ -100,6 +101,8 @@ class Registered:
     source_table: str
     fingerprint: str
     poller: Poller
+    whole: bool
+    """Whether it began with a snapshot, so that its targets hold every item."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +125,10 @@ async def read_registry(
     return Registry(
         {
             row["source"]: Registered(
-                row["source_table"], row["mapping_fingerprint"], POLLERS[row["mode"]]
+                row["source_table"],
+                row["mapping_fingerprint"],
+                POLLERS[row["mode"]],
+                row["whole"] is True,
             )
             for row in tables
         },
@@ -252,8 +258,41 @@ async def _register(
         changed.append(f"table {spec.name} is handed over to: {spec.poller}")
     if known.fingerprint != mapping.fingerprint:
         await raise_epochs(connection, quoted, deployment, spec.name)
+        if known.whole:
+            await _backfill(connection, quoted, deployment, mapping, registry)
         changed.append(f"registered the changed mapping of table {spec.name}")
     return changed
+
+
+async def _backfill(
+    connection: asyncpg.Connection,
+    quoted: str,
+    deployment: str,
+    mapping: TableMapping,
+    registry: Registry,
+) -> None:
+    """Ask for the snapshot that makes the rows of changed targets as the new mapping does."""
+    if changed := _changed_targets(mapping, registry):
+        await ask_within(
+            connection,
+            quoted,
+            deployment,
+            mapping.spec.name,
+            "mapping",
+            who="migrate",
+            why=f"new or changed: {', '.join(changed)}",
+        )
+
+
+def _changed_targets(mapping: TableMapping, registry: Registry) -> list[str]:
+    """The targets whose rows the changed mapping would make differently."""
+    claims = registry.claims
+    return [
+        target.name
+        for target in mapping.targets
+        if (claim := claims.get((target.table.schema, target.table.name))) is None
+        or claim.fingerprint != target.fingerprint
+    ]
 
 
 def _same_table(known: str, configured: str) -> bool:

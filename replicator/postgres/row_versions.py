@@ -17,13 +17,15 @@ TARGET_ID = """(
 CHANGES = """
     select {place} as target, {target_id} as target_id,
            {version_key} as version_key,
-           v.number::numeric as number, to_timestamp(v.at) as at, v.deleted, v.place
+           v.number::numeric as given, greatest(v.number::numeric, 0) as number,
+           to_timestamp(v.at) as at, v.deleted, v.place
       from unnest({arrays}) with ordinality as v({columns}, number, at, deleted, place), fence"""
 CHANGE_TYPES = ("text", "float8", "boolean")
 """The arrays behind those of the keys: sequence numbers, creation times, whether the row goes."""
 
 NO_CHANGES = """
-    select 0 as target, 0 as target_id, ''::bytea as version_key, 0::numeric as number,
+    select 0 as target, 0 as target_id, ''::bytea as version_key, 0::numeric as given,
+           0::numeric as number,
            null::timestamptz as at, false as deleted, 0::bigint as place
      where false"""
 
@@ -100,7 +102,7 @@ select (select count(*) from fence) as fenced,
 
 OVERTAKEN = """
 overtaken as (
-    select k.target, k.number
+    select k.target, k.given as number
       from ({kept}) as k
       join {row_version} as o on (o.target_id, o.key) = (k.target_id, k.version_key)
      where (o.generation, o.sequence_number) > ({generation}, k.number))"""

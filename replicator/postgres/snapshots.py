@@ -123,7 +123,8 @@ class Snapshots:
                 raise ConfigurationError(message, remedy="run `replicator migrate` first")
             number = await ask_within(
                 connection,
-                self._database,
+                self._schema,
+                self._deployment,
                 source,
                 reason,
                 who=who,
@@ -281,8 +282,9 @@ class Snapshots:
 
 
 async def ask_within(
-    connection: Session,
-    database: Database,
+    connection: asyncpg.Connection,
+    schema: str,
+    deployment: str,
     source: str,
     reason: SnapshotReason,
     *,
@@ -290,14 +292,16 @@ async def ask_within(
     why: str | None,
     forced: bool = False,
 ) -> int:
-    """Ask for a snapshot within the caller's transaction, and record who did."""
-    schema = quote_identifier(database.control_schema)
+    """Ask for a snapshot within the caller's transaction, and record who did.
+
+    `schema` is quoted.
+    """
     number: int = await connection.fetchval(
-        ASK.format(schema=schema), database.deployment, source, reason, who, why, forced
+        ASK.format(schema=schema), deployment, source, reason, who, why, forced
     )
     await connection.execute(
         ACTION.format(schema=schema),
-        database.deployment,
+        deployment,
         source,
         "snapshot",
         who,

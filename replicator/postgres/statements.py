@@ -48,18 +48,22 @@ WRITTEN = "(select count(*) from {name}) as {name}"
 
 DEAD_LETTERS = """
 letters as (
-    insert into {dead_letter}
+    insert into {dead_letter} as l
            (deployment, source, stream_arn, shard_id, target, item_key, event, sequence_number,
             reason, sqlstate, record_created_at, new_image, old_image, state, of_history,
             expired)
     select $1, $2, $3, nullif($4, ''), v.target, v.item_key, v.event,
-           nullif(v.sequence_number::numeric, 0), v.reason, v.sqlstate,
+           nullif(greatest(v.sequence_number::numeric, 0), 0), v.reason, v.sqlstate,
            to_timestamp(v.created_at), v.new_image, v.old_image, {state},
            v.of_history::boolean, v.expired::boolean
       from unnest({arrays})
            as v(target, item_key, event, sequence_number, reason, sqlstate, created_at,
                 new_image, old_image, state, of_history, expired, place), ready
-        on conflict do nothing)"""
+        -- a record is set aside once; what a scan finds unfit again is open again
+        on conflict (deployment, stream_arn, md5(item_key), coalesce(sequence_number, -1), target)
+        do update set state = 'open', closed_at = null, first_seen = now(),
+                      reason = excluded.reason, new_image = excluded.new_image
+         where l.sequence_number is null and l.state <> 'open' and excluded.state = 'open')"""
 STATE_IF_OVERTAKEN = """
            case when exists (select from overtaken as o
                               where (o.target, o.number) = (v.place, v.sequence_number::numeric))

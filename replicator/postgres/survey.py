@@ -42,7 +42,10 @@ select not has_schema_privilege(o.role, n.oid, 'USAGE')
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """What one table asks for besides SQL. `kind`: "register", "snapshot" or "backfill"."""
+    """What one table asks for besides SQL. `kind`: "register", "snapshot" or "backfill".
+
+    "ask": a snapshot would bring more than the change, as the table did not begin with one.
+    """
 
     source: str
     kind: str
@@ -153,7 +156,7 @@ def _changes(
         claim = registry.claims.get((target.table.schema, target.table.name))
         if claim is None:
             what = f"{target.name} is new: only a snapshot brings the items that are there already"
-            found.append(Need(source, "snapshot", what))
+            kind = "snapshot"
         elif claim.fingerprint == target.fingerprint:
             continue
         elif target.name in altered:
@@ -161,13 +164,14 @@ def _changes(
                 f"{target.name} gets columns: rows that no change touches hold NULL in them until "
                 "a backfill"
             )
-            found.append(Need(source, "backfill", what))
+            kind = "backfill"
         else:
             what = (
                 f"the mapping of {target.name} changed: rows that no change touches keep what the "
                 "old one made until a snapshot"
             )
-            found.append(Need(source, "snapshot", what))
+            kind = "snapshot"
+        found.append(Need(source, kind if known.whole else "ask", what))
     return found or [Need(source, "register", "its mapping names fewer targets than before")]
 
 

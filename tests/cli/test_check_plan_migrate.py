@@ -33,7 +33,7 @@ async def configured(
             "tables": {
                 "orders": {
                     "table": table_name,
-                    "initial_load": "stream",
+                    "initial_load": "snapshot",
                     "into": {
                         "public.orders": {
                             "columns": {"total": "numeric", **(columns or {})},

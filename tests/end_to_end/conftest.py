@@ -48,6 +48,13 @@ class Stage:
         )
         return f"{self.prefix}-{name}"
 
+    async def enable_stream(self, table: str, *, on: bool) -> None:
+        """Turn a table's stream off, or on anew."""
+        specification: dict[str, Any] = {"StreamEnabled": on}
+        if on:
+            specification["StreamViewType"] = "NEW_AND_OLD_IMAGES"
+        await self.client.update_table(TableName=table, StreamSpecification=specification)
+
     def deployment(
         self,
         tables: Mapping[str, Any],

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from replicator.core.mapping import TableMapping, compile_table
-from replicator.core.mapping_spec import ColumnSpec, SourceKey, TableSpec, TargetSpec
+from replicator.core.mapping_spec import ColumnSpec, KeyType, SourceKey, TableSpec, TargetSpec
 from replicator.core.records import Event, StreamRecord
 from replicator.core.shards import Claim, ListedShard, ShardFacts
 
@@ -38,9 +38,12 @@ def record(
     )
 
 
-def table_mapping(*targets: TargetSpec, **options: Any) -> TableMapping:
+def table_mapping(
+    *targets: TargetSpec, key: tuple[tuple[str, KeyType], ...] = KEY.attributes, **options: Any
+) -> TableMapping:
     """A mapping of a table with the key `pk`; without targets: n bigint into public.t."""
-    return compile_table(TableSpec("orders", "orders", targets or (target(),), **options), KEY)
+    spec = TableSpec("orders", "orders", targets or (target(),), **options)
+    return compile_table(spec, SourceKey(key))
 
 
 def target(name: str = "public.t", **options: Any) -> TargetSpec:
