@@ -24,6 +24,35 @@ RUN --mount=type=cache,target=/cache \
  # not judged by times, which copying between stages may round: nothing is compiled anew at each start
  && /app/bin/python -m compileall -q --invalidation-mode unchecked-hash /app/lib
 
+# --- the Lambda function: `--target lambda`; the configuration is added as /var/task/replicator.yaml ----------------
+FROM build AS function
+COPY requirements/lambda-image.txt requirements/
+RUN --mount=type=cache,target=/cache \
+    /tools/bin/uv pip install --quiet --target /function --require-hashes --only-binary :all: \
+    -r requirements/lambda-image.txt \
+ && /tools/bin/uv pip install --quiet --target /function --no-deps /dist/*.whl \
+ && rm -rf /function/bin /function/.lock
+
+FROM python:3.12-slim AS lambda
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="replicator-lambda" \
+      org.opencontainers.image.description="Applies streams of DynamoDB to PostgreSQL as an AWS Lambda function" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="0.1.0" \
+      org.opencontainers.image.revision="${REVISION}"
+RUN python -m pip uninstall --yes --quiet --root-user-action=ignore pip
+COPY --from=function /function /var/task
+ENV PYTHONPATH=/var/task \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1 \
+    REPLICATOR_CONFIG=/var/task/replicator.yaml
+WORKDIR /var/task
+USER 10001:10001
+# Lambda looks after its environments by itself
+HEALTHCHECK NONE
+ENTRYPOINT ["python", "-m", "awslambdaric"]
+CMD ["replicator.lambda_handler.handler"]
+
 # --- what runs: no compiler, no installer, nothing to write -------------------------------------------------------
 FROM python:3.12-slim AS daemon
 ARG REVISION=unknown

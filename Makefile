@@ -22,7 +22,7 @@ PYTEST := $(BIN)/pytest --numprocesses $(PYTEST_WORKERS) --maxprocesses 4 --quie
 # says something only when it fails
 quietly = report=$$($(1) 2>&1) || { echo "$$report"; exit 1; }
 
-.PHONY: help demo docs test test-long test-compose sbom soak mutants lint fmt types imports validators check lock up down bench clean
+.PHONY: lambda-zip help demo docs test test-long test-compose sbom soak mutants lint fmt types imports validators check lock up down bench clean
 
 help: ## what there is to do
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-12s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -72,6 +72,8 @@ validators: $(TOOLS)/.installed $(TOOLS)/.installed-helm ## what is not Python: 
 	@$(call quietly,$(TOOLS)/bin/checkov --config-file deploy/checkov.yaml --directory build/chart)
 	@$(call quietly,$(TOOLS)/bin/checkov --config-file deploy/checkov.yaml --directory deploy/terraform)
 	@$(call quietly,$(TOOLS)/bin/checkov --config-file deploy/checkov.yaml --file Dockerfile)
+	@$(TOOLS)/bin/cfn-lint deploy/lambda/template.yaml
+	@$(call quietly,$(TOOLS)/bin/checkov --config-file deploy/checkov.yaml --file deploy/lambda/template.yaml)
 
 docs: $(TOOLS)/.installed ## the documentation as a site in build/site; a warning is an error
 	@$(call quietly,$(TOOLS)/bin/mkdocs build --strict)
@@ -96,6 +98,9 @@ test-compose: .venv/.installed-dev $(MINISTACK) ## end-to-end tests on the serve
 	  $(PYTEST) -m "not long and not bench" tests/deploy/test_compose.py tests/end_to_end $(ARGS) || code=$$?; \
 	  $(COMPOSE) down --volumes; exit $$code
 
+lambda-zip: $(UV) ## the Lambda function as build/lambda/replicator-<architecture>.zip; CONFIG=replicator.yaml adds it
+	@$(BIN)/python deploy/lambda/package.py $(if $(CONFIG),--config $(CONFIG)) $(ARGS)
+
 sbom: $(SBOM)/.installed $(UV) ## bill of materials of what the image runs, as CycloneDX: build/sbom.cdx.json
 	@rm -rf build/runtime && $(BIN)/python -m venv --without-pip build/runtime
 	@$(UV) pip install --quiet --require-hashes --python build/runtime/bin/python -r requirements/runtime.txt 2>/dev/null \
@@ -108,7 +113,7 @@ sbom: $(SBOM)/.installed $(UV) ## bill of materials of what the image runs, as C
 lock: $(UV) ## compile requirements/*.txt anew
 	@$(COMPILE) pyproject.toml --output-file requirements/runtime.txt $(LOCK_ARGS)
 	@$(COMPILE) pyproject.toml --extra demo --constraints requirements/runtime.txt --output-file requirements/demo.txt $(LOCK_ARGS)
-	@for name in build lambda dev ministack sbom tools; do \
+	@for name in build lambda lambda-image dev ministack sbom tools; do \
 	  $(COMPILE) requirements/$$name.in --output-file requirements/$$name.txt $(LOCK_ARGS); done
 	@$(COMPILE) --no-deps requirements/helm.in --output-file requirements/helm.txt $(LOCK_ARGS)
 

@@ -225,7 +225,7 @@ def _turned_away(away: ChangesTurnedAway) -> Line:
     if not away.reasons.get("suspicious"):
         return Line("debug", "changes turned away by the row guard", fields)
     text = "the row guard turned away changes that look newer than what their rows hold"
-    fields["remedy"] = "see docs/runbook.md#suspicious-guard-rejections"
+    fields["remedy"] = "see docs/runbook.md#replicatorguardrejections"
     return Line("error", text, fields, repeats=("suspicious", away.table))
 
 

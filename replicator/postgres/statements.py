@@ -67,6 +67,13 @@ letters as (
 STATE_IF_OVERTAKEN = """
            case when exists (select from overtaken as o
                               where (o.target, o.number) = (v.place, v.sequence_number::numeric))
+                  or not v.of_history::boolean and exists (
+                     select from {dead_letter} as l
+                      where (l.deployment, l.stream_arn) = ($1, $3)
+                        and md5(l.item_key) = md5(v.item_key)
+                        and l.item_key = v.item_key
+                        and not l.of_history
+                        and l.sequence_number > v.sequence_number::numeric)
            then 'superseded' else v.state end"""
 DEAD_LETTER_TYPES = (*("text",) * 6, "float8", *("text",) * 5, "integer")
 
@@ -159,7 +166,7 @@ class BatchStatements:
             generation = parameters.one("bigint")
             keys = [self._keys[place] for place in shape.kept]
             parts.append(overtaken(self._control_schema, keys, parameters, generation=generation))
-            state = STATE_IF_OVERTAKEN
+            state = STATE_IF_OVERTAKEN.format(dead_letter=self._dead_letter)
         arrays = parameters.arrays(DEAD_LETTER_TYPES)
         letters = DEAD_LETTERS.format(dead_letter=self._dead_letter, arrays=arrays, state=state)
         return [*parts, letters]

@@ -1,0 +1,94 @@
+"""The package of the Lambda function, and what its Terraform module would make."""
+
+import importlib.util
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from replicator.demo.embedded import embedded_dynamodb
+from tests.deploy.terraform import Terraform
+from tests.deploy.tools import ROOT
+
+pytestmark = pytest.mark.timeout(300)
+
+STREAM = "arn:aws:dynamodb:eu-west-1:000000000000:table/orders/stream/2026-03-01T00:00:00.000"
+
+
+@pytest.fixture(scope="module")
+def package() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("package", ROOT / "deploy/lambda/package.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def terraform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Terraform]:
+    with embedded_dynamodb() as url:
+        copy = tmp_path_factory.mktemp("terraform") / "deploy"
+        yield Terraform(copy, "terraform/lambda", url)
+
+
+def test_an_archive_depends_on_names_and_contents_alone(package: ModuleType, tmp_path: Path):
+    for name in ("one", "two"):
+        folder = tmp_path / name
+        (folder / "lib").mkdir(parents=True)
+        for file in sorted(("lib/b.py", "a.py", "lib/c.pyi"), reverse=name == "two"):
+            (folder / file).write_text(file)
+    one, two = (package.zipped(tmp_path / n, tmp_path / f"{n}.zip") for n in ("one", "two"))
+
+    assert one.read_bytes() == two.read_bytes()
+    with zipfile.ZipFile(one) as archive:
+        assert archive.namelist() == ["a.py", "lib/b.py"]
+
+
+def test_the_package_has_the_handler_and_nothing_of_the_command_line(package: ModuleType):
+    names = {str(name) for _, name in package.ours()}
+
+    assert "replicator/lambda_handler.py" in names
+    assert not [name for name in names if name.startswith(("replicator/cli", "replicator/demo"))]
+
+
+def test_the_module_gives_no_record_up_and_lets_the_function_do_little(
+    terraform: Terraform, tmp_path: Path
+):
+    archive = tmp_path / "replicator.zip"
+    with zipfile.ZipFile(archive, "w") as target:
+        target.writestr("replicator.yaml", "version: 1\n")
+    variables: dict[str, Any] = {
+        "package": str(archive),
+        "deployment": "shop",
+        "streams": {"orders": STREAM},
+        "password_secret_arn": "arn:aws:secretsmanager:eu-west-1:000000000000:secret:db-a1b2c3",
+        "subnet_ids": ["subnet-1"],
+        "security_group_ids": ["sg-1"],
+        "alarm_topic_arn": "arn:aws:sns:eu-west-1:000000000000:alarms",
+    }
+
+    planned = terraform.planned(variables)
+
+    [mapping] = planned["aws_lambda_event_source_mapping"]
+    assert mapping["function_response_types"] == ["ReportBatchItemFailures"]
+    assert mapping["bisect_batch_on_function_error"] is True
+    assert (mapping["maximum_retry_attempts"], mapping["maximum_record_age_in_seconds"]) == (-1, -1)
+    assert len(planned["aws_cloudwatch_metric_alarm"]) == 4
+    [function] = planned["aws_lambda_function"]
+    environment = function["environment"][0]["variables"]
+    assert environment["REPLICATOR_TARGET__PASSWORD_SECRET"].endswith("a1b2c3")
+
+
+@pytest.mark.long
+def test_every_zip_is_small_and_the_same_when_it_is_built_again(
+    package: ModuleType, tmp_path: Path
+):
+    for architecture in package.MACHINES:
+        built = [package.build(architecture, tmp_path / name, None) for name in ("one", "two")]
+
+        assert built[0].read_bytes() == built[1].read_bytes()
+        assert built[0].stat().st_size < package.MEGABYTES_MAX * 1e6
