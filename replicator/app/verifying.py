@@ -8,13 +8,14 @@ from typing import Protocol
 
 from replicator.app.clients import Clients
 from replicator.app.preparing import refuse_if_due
+from replicator.app.repairing import Asked, repair
 from replicator.clock import Clock, SourceClock, SystemClock
 from replicator.config.connections import source_connection, target_connection
 from replicator.config.mappings import RequiredTable, require_tables
 from replicator.config.settings import Settings
 from replicator.core.observations import Observation
 from replicator.core.verification import TargetResult
-from replicator.engine.read_pacing import ReadPacing
+from replicator.engine.read_pacing import PacedItems, ReadPacing
 from replicator.engine.settling import Settling
 from replicator.engine.unapplied import Unapplied
 from replicator.engine.verify import Extent, Verification
@@ -38,11 +39,15 @@ class Watcher(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What to compare. `tables` None: all of them. `sample`: a share, None for everything."""
+    """What to compare. `tables` None: all of them. `sample`: a share, None for everything.
+
+    `repair`: who wants what differs to be repaired.
+    """
 
     tables: Collection[str] | None = None
     sample: float | None = None
     read_units_per_second: float | None = None
+    repair: Asked | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +100,25 @@ class _Verifier:
         name, count = table.mapping.spec.name, table.description.item_count
         watcher.begins(name, round(count * (self.wanted.sample or 1.0)))
         started_at, units = self.clock.now(), self.pacing.read_units
-        comparison = await self._comparison(table, watcher.moved)
+        items = self.pacing.reader(
+            await self.clients.items(
+                source_connection(self.settings.source_of(name)), table.mapping.spec.table
+            )
+        )
+        comparison = await self._comparison(table, items, watcher.moved)
         results = await comparison.run()
+        faulty = comparison.proved
+        if self.wanted.repair is not None and faulty:
+            await repair(
+                self.database,
+                table.mapping,
+                items,
+                faulty,
+                self.wanted.repair,
+                observe=_nobody_counts,
+                clock=self.clock,
+            )
+            results = await comparison.look_again(faulty)
         await keep_results(
             self.database,
             name,
@@ -108,11 +130,10 @@ class _Verifier:
         return results
 
     async def _comparison(
-        self, table: RequiredTable, progress: Callable[[int], None]
+        self, table: RequiredTable, items: PacedItems, progress: Callable[[int], None]
     ) -> Verification:
         mapping, description = table.mapping, table.description
         place = source_connection(self.settings.source_of(mapping.spec.name))
-        items = self.pacing.reader(await self.clients.items(place, mapping.spec.table))
         rows = TargetRows(self.database)
         unapplied = Unapplied(
             mapping.spec.name,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from replicator.cli.by_hand import Who, Why, this_user
 from replicator.cli.options import AsJson, ConfigFile, load_settings
 from replicator.cli.output import (
     ExitCode,
@@ -50,31 +51,43 @@ ReadUnits = Annotated[
 ]
 
 
+Repair = Annotated[
+    bool,
+    typer.Option("--repair", help="Write what is true of the keys that differ, then look again."),
+]
+
+
 def verify(
     *,
     table: Tables = None,
+    repair: Repair = False,
     sample: Sample = None,
     read_units: ReadUnits = None,
     as_json: AsJson = False,
+    why: Why = None,
+    who: Who = None,
     config: ConfigFile = None,
 ) -> None:
     """Compare every item with its rows, while changes go on; prints keys that differ.
 
     What differs is looked at again, and reported when no change of it is on its way in the stream.
-    Ends with 0 when all is equal, 1 when something is not, 4 when a server is away or when keys
-    stayed in flight, because no worker applies their changes.
+    With `--repair` it is then written through the row guard, beside running workers, and looked
+    at once more; who did so and why is recorded. Ends with 0 when all is equal, 1 when something
+    is not, 4 when a server is away or when keys stayed in flight, because no worker applies them.
 
     Example: replicator verify --table orders --json
     """
     import asyncio
 
+    from replicator.app.repairing import Asked
     from replicator.app.verifying import Wanted
     from replicator.app.verifying import verify as compare
     from replicator.cli.tables import spec_of
 
     settings = load_settings(config)
     names = None if table is None else [spec_of(settings, name).name for name in table]
-    wanted = Wanted(names, None if sample is None else sample / 100, read_units)
+    asked = Asked(who or this_user(), why) if repair else None
+    wanted = Wanted(names, None if sample is None else sample / 100, read_units, asked)
     with _watching() as watcher:
         outcome = asyncio.run(compare(settings, wanted, watcher))
     _print(outcome, as_json=as_json)
@@ -121,6 +134,7 @@ def _document(result: "TargetResult") -> dict[str, Any]:
         "different": result.different,
         "in_flight": result.in_flight,
         "rejected": result.rejected,
+        "repaired": result.repaired,
         "examples": [_example(example) for example in result.examples],
     }
 
@@ -148,6 +162,8 @@ def _lines(result: "TargetResult") -> Iterator[str]:
     more = result.unequal - len(result.examples)
     if more:
         yield f"{result.target}: and {more} more"
+    if result.repaired:
+        yield f"{result.target}: {result.repaired} keys were repaired"
     if result.in_flight:
         yield (
             f"{result.target}: {result.in_flight} keys differ and have changes in the stream that "

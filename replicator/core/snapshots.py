@@ -7,7 +7,7 @@ from typing import Literal
 
 from replicator.core.shards import TableFacts
 
-SnapshotReason = Literal["initial", "gap", "asked", "mapping"]
+SnapshotReason = Literal["initial", "gap", "asked", "mapping", "repair"]
 SnapshotState = Literal["asked", "running", "refused", "done", "cancelled"]
 SegmentState = Literal["waiting", "active", "done"]
 
@@ -86,8 +86,8 @@ class SnapshotFacts:
 
     def ready(self) -> list[SegmentFacts]:
         """The parts that may be claimed: sweeps come after the whole scan."""
-        if self.state != "running":
-            return []
+        if self.state != "running" or self.reason == "repair":
+            return []  # a repair is made by whoever began it
         scanned = all(segment.state == "done" for segment in self.scan)
         return [
             segment

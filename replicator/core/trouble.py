@@ -82,7 +82,7 @@ def _verified(table: TableStatus) -> Iterable[Trouble]:
     again = f"replicator verify --table {table.source}"
     if verified.unequal:
         what = f"the last verify found {verified.unequal} rows unequal, {_days(ago)} ago"
-        yield Trouble(Severity.ASIDE, table.source, what, again)
+        yield Trouble(Severity.ASIDE, table.source, what, f"{again} --repair")
     elif ago > VERIFIED_SECONDS_MAX:
         what = f"source and target were last compared {_days(ago)} ago"
         yield Trouble(Severity.NOTE, table.source, what, again)

@@ -1,7 +1,7 @@
 """What a comparison of source and target found. Pure."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from replicator.core.diff import Difference
@@ -33,11 +33,25 @@ class TargetResult:
     in_flight: int
     rejected: int
     examples: tuple[Example, ...] = ()
+    repaired: int = 0
 
     @property
     def unequal(self) -> int:
         """Rows that are not as they must be."""
         return self.missing + self.extra + self.different
+
+
+def after_repair(before: TargetResult, after: TargetResult) -> TargetResult:
+    """The result of a target whose differing keys were repaired and looked at again."""
+    return replace(
+        before,
+        missing=after.missing,
+        extra=after.extra,
+        different=after.different,
+        in_flight=before.in_flight + after.in_flight,
+        examples=after.examples,
+        repaired=before.unequal - after.unequal - after.in_flight,
+    )
 
 
 @dataclass(frozen=True, slots=True)

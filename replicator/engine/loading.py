@@ -12,6 +12,9 @@ from replicator.engine.ports import Snapshots
 PROGRESS_SECONDS = 30.0
 """How often the log says how far a snapshot is."""
 
+REPAIR_SECONDS_MAX = 1800.0
+"""After so long a repair whose process died is ended, and its table leaves `guard`."""
+
 CountItems = Callable[[], Awaitable[int | None]]
 """How many items the source says its table holds; None when it does not say now."""
 
@@ -56,6 +59,8 @@ class Loading:
             match snapshot.state:
                 case "asked" if table.stream_arn is not None:
                     return await self._begin(snapshot)
+                case "running" if self._is_left_over(snapshot):
+                    return await self._snapshots.abandon(snapshot)
                 case "running" if snapshot.complete:
                     return await self._finish(snapshot)
                 case "running":
@@ -63,6 +68,12 @@ class Loading:
                 case _:
                     pass
         return False
+
+    def _is_left_over(self, snapshot: SnapshotFacts) -> bool:
+        """Whether somebody began a repair and has not ended it in any time it could take."""
+        if snapshot.reason != "repair" or snapshot.started_at is None:
+            return False
+        return (self._clock.now() - snapshot.started_at).total_seconds() > REPAIR_SECONDS_MAX
 
     async def heal(self, why: str) -> None:
         """Accept the open gaps, and ask for the snapshot that heals them."""

@@ -196,6 +196,10 @@ class Snapshots(Protocol):
         """Tell every writer of the table, then lay out the parts."""
         ...
 
+    async def abandon(self, snapshot: SnapshotFacts) -> bool:
+        """End one that is under way and leave `guard`; what it has written stays."""
+        ...
+
     async def finish(self, snapshot: SnapshotFacts) -> bool:
         """Leave `guard` when every part is done."""
         ...

@@ -25,6 +25,8 @@ ROUNDS_MAX = 6
 """After which what goes on changing is called in flight."""
 STREAM_SECONDS_MAX = 120.0
 EXAMPLES_MAX = 1000
+PROVED_MAX = 100_000
+"""Keys that one repair may have; beyond, a snapshot is the better way."""
 KEYS_PER_READ = 100
 
 
@@ -37,17 +39,21 @@ class Tally:
     in_flight: int = 0
     kinds: Counter[Kind] = field(default_factory=Counter)
     examples: list[Example] = field(default_factory=list)
+    proved: list[Image] = field(default_factory=list)
+    """The keys of the first of them, for a repair."""
 
     def count(self, look: Look) -> None:
         """An item of the scan was looked at."""
         self.compared += isinstance(look.expected, MustBe)
         self.rejected += look.rejected
 
-    def differs(self, identity: str, difference: Difference) -> None:
+    def differs(self, item: Item, difference: Difference) -> None:
         """A difference was proved."""
         self.kinds[difference.kind] += 1
+        if len(self.proved) < PROVED_MAX:
+            self.proved.append(item.keys)
         if len(self.examples) < EXAMPLES_MAX:
-            self.examples.append(Example(identity, difference))
+            self.examples.append(Example(item.identity, difference))
 
     def result(self, source: str, target: str) -> TargetResult:
         """All that was counted, examples in the order of their keys."""
@@ -143,7 +149,7 @@ class Settling:
             at_rest = candidate.item.identity not in touched
             candidate.confirmed = candidate.confirmed + 1 if at_rest else 0
             if candidate.confirmed == CONFIRMATIONS:
-                candidate.tally.differs(candidate.item.identity, difference)
+                candidate.tally.differs(candidate.item, difference)
             else:
                 left.append(candidate)
         return left

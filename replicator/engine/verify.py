@@ -1,7 +1,7 @@
 """Compares a source table with its targets, segment by segment, while changes go on."""
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from random import Random
@@ -12,11 +12,12 @@ from replicator.core.items import Segment
 from replicator.core.key_sketch import KeyBuckets, KeySketch
 from replicator.core.mapping import TableMapping, TargetMapping
 from replicator.core.rows import Row
-from replicator.core.verification import TargetResult
+from replicator.core.verification import TargetResult, after_repair
 from replicator.engine.comparing import Item, Look, compare, item_of
 from replicator.engine.patience import patiently
 from replicator.engine.ports import Rows
 from replicator.engine.read_pacing import PacedItems
+from replicator.engine.repair import Faulty
 from replicator.engine.settling import Candidate, Settling, Tally
 from replicator.engine.waiting import one_failure
 
@@ -93,6 +94,32 @@ class Verification:
             await self._look_for_extra(target)
         await self._settling.settle()
         return [self._result(target) for target in self._mapping.targets]
+
+    @property
+    def proved(self) -> list[Faulty]:
+        """What a repair has to look at, by target; at most PROVED_MAX keys of each."""
+        targets = [(target, self._tallies[target.name].proved) for target in self._mapping.targets]
+        return [Faulty(target, keys) for target, keys in targets if keys]
+
+    async def look_again(self, faulty: Sequence[Faulty]) -> list[TargetResult]:
+        """The results as they are after these keys were repaired."""
+        before = {target.name: self._result(target) for target in self._mapping.targets}
+        tallies = {target.name: Tally() for target in self._mapping.targets}
+        for each in faulty:
+            tally = tallies[each.target.name]
+            for start in range(0, len(each.keys), KEYS_PER_LOOK):
+                items = await self._settling.read(each.keys[start : start + KEYS_PER_LOOK])
+                looks = await compare(self._rows, each.target, items)
+                await self._settling.add(
+                    Candidate(each.target, tally, look.item)
+                    for look in looks
+                    if look.difference is not None
+                )
+        await self._settling.settle()
+        return [
+            after_repair(before[name], tally.result(self._mapping.spec.name, name))
+            for name, tally in tallies.items()
+        ]
 
     def _segments(self) -> Iterable[Segment]:
         share = self._extent.sample

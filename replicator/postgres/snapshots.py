@@ -197,6 +197,16 @@ class Snapshots:
             await self._leave(connection, snapshot.source, table["mode"])
         return True
 
+    async def abandon(self, snapshot: SnapshotFacts) -> bool:
+        """End one that is under way and leave `guard`; False when it is over already."""
+        async with self._database.transaction("abandoning a snapshot") as connection:
+            table = await self._lock(connection, snapshot.source)
+            if table is None or table["snapshot_id"] != snapshot.id:
+                return False
+            await self._end(connection, snapshot.id, "cancelled", detail="it was not ended in time")
+            await self._leave(connection, snapshot.source, table["mode"])
+        return True
+
     async def cancel(self, source: str, *, who: str, why: str | None) -> list[int]:
         """End every snapshot of a table that is not over; what it has written stays."""
         async with self._database.transaction("cancelling a snapshot") as connection:

@@ -2,14 +2,19 @@
 
 import asyncio
 import json
+from decimal import Decimal
 from random import Random
 from typing import Any
 
 import asyncpg
 import pytest
 
+from replicator.postgres.connect import ConnectionSettings
+from replicator.postgres.database import Database
+from replicator.postgres.repairs import begin_repair
 from tests.end_to_end.conftest import Stage, one_emulator
 from tests.support.command import replicator
+from tests.support.comparison import read_rows
 from tests.support.daemon import Deployment
 
 KEY = {"pk": "S", "sk": "N"}
@@ -91,6 +96,15 @@ async def verified(
     return targets, examples
 
 
+async def modes(dsn: str) -> list[tuple[Any, ...]]:
+    connection = await asyncpg.connect(dsn)
+    try:
+        found = await connection.fetch("select mode, snapshot_id from replicator.table_state")
+    finally:
+        await connection.close()
+    return [tuple(row) for row in found]
+
+
 async def explained(
     deployment: Deployment, key: str, *, code: int
 ) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
@@ -148,9 +162,8 @@ def counts(target: dict[str, Any]) -> tuple[int, ...]:
     return tuple(target[name] for name in names)
 
 
-@pytest.mark.timeout(180)
-async def test_every_kind_of_difference_is_found_and_nothing_else(stage: Stage):
-    table = await stage.create_table("single", KEY)
+async def seed(stage: Stage, table: str) -> None:
+    """Orders and customers, one that does not fit, and two that were deleted."""
     for number in range(ORDERS):
         await stage.client.put_item(TableName=table, Item=order(number))
     for number in range(CUSTOMERS):
@@ -160,6 +173,45 @@ async def test_every_kind_of_difference_is_found_and_nothing_else(stage: Stage):
     for key in (order(0), customer(0)):
         keys = {name: key[name] for name in KEY}
         await stage.client.delete_item(TableName=table, Key=keys)
+
+
+async def repairs(deployment: Deployment, stage: Stage) -> None:
+    """Everything is as it must be then, by a look that has nothing of ours."""
+    targets, examples = await verified(deployment, "--repair", "--why", "a test", code=0)
+    assert [target["repaired"] for target in targets.values()] == [12, 3, 1]
+    assert not any(examples.values())
+    rows = await read_rows(stage.dsn, "public.orders", key=("id", "line"))
+    alive = {key: row for key, row in rows.items() if row["_deleted_at"] is None}
+    assert {line for _, line in alive} == {*range(1, ORDERS)}
+    assert all(row["n"] == row["line"] * 100 for row in alive.values())
+    assert alive["order 1 ä", Decimal(1)]["total"] == Decimal("1.50")
+    assert {"never", "", "x", "gone", "order 0 ä"} == {key for key, _ in rows.keys() - alive}
+    kept = await read_rows(stage.dsn, "public.kept", key=("pk",))
+    assert ("left over",) in kept
+    assert kept["customer 4",]["name"] == "name 4"
+    assert await modes(stage.dsn) == [("fence", None)]
+
+
+async def outlives_a_dead_repair(deployment: Deployment, stage: Stage) -> None:
+    """A repair whose process died keeps others out until it is cancelled, or is too old."""
+    await execute(stage.dsn, "update orders set total = 0 where line = 1")
+    connection = ConnectionSettings(dsn=stage.dsn)
+    name = deployment.settings["deployment"]
+    database = Database(connection, deployment=name, control_schema="replicator", pool_size=1)
+    await begin_repair(database, "single", [], keys=1, who="a test", why=None)
+    await database.close()
+    refused = await replicator("verify", "--repair", config=deployment.path)
+    assert refused.code == 2
+    assert "a snapshot or another repair of table 'single' is under way" in refused.err
+    await replicator("snapshot", "--table", "single", "--cancel", config=deployment.path)
+    await verified(deployment, "--repair", code=0)
+    assert await modes(stage.dsn) == [("fence", None)]
+
+
+@pytest.mark.timeout(180)
+async def test_every_kind_of_difference_is_found_and_nothing_else(stage: Stage):
+    table = await stage.create_table("single", KEY)
+    await seed(stage, table)
     async with stage.deployment({"single": entry(table)}) as deployment:
         await deployment.migrate()
         await deployment.run_until_caught_up()
@@ -228,9 +280,32 @@ async def test_every_kind_of_difference_is_found_and_nothing_else(stage: Stage):
         status = await replicator("status", config=deployment.path)
         assert "the last verify found 16 rows unequal" in status.out
 
+        await repairs(deployment, stage)
+        await outlives_a_dead_repair(deployment, stage)
+
 
 def numbered(key: int, n: int) -> dict[str, Any]:
     return {"pk": {"S": f"k{key}"}, "n": {"N": str(n)}}
+
+
+async def write(stage: Stage, table: str, done: asyncio.Event) -> None:
+    """Everything but the first hundred keys changes all the time."""
+    random = Random(5)
+    while not done.is_set():
+        key = random.randrange(100, 400)
+        if random.random() < 0.2:
+            await stage.client.delete_item(TableName=table, Key={"pk": {"S": f"k{key}"}})
+        else:
+            item = numbered(key, random.randrange(10**9))
+            await stage.client.put_item(TableName=table, Item=item)
+
+
+async def is_equal(stage: Stage, table: str) -> bool:
+    """Compared without anything of ours."""
+    rows = await read_rows(stage.dsn, "public.busy", key=("pk",))
+    scan = await stage.client.scan(TableName=table, ConsistentRead=True)
+    items = {item["pk"]["S"]: int(item["n"]["N"]) for item in scan["Items"]}
+    return {key: row["n"] for (key,), row in rows.items()} == items
 
 
 @one_emulator
@@ -259,19 +334,8 @@ async def test_what_is_only_in_flight_is_no_difference(stage: Stage):
         worker = await deployment.start_ready()
         done = asyncio.Event()
 
-        async def write() -> None:
-            """Everything but the first hundred keys changes all the time."""
-            random = Random(5)
-            while not done.is_set():
-                key = random.randrange(100, 400)
-                if random.random() < 0.2:
-                    await stage.client.delete_item(TableName=table, Key={"pk": {"S": f"k{key}"}})
-                else:
-                    item = numbered(key, random.randrange(10**9))
-                    await stage.client.put_item(TableName=table, Item=item)
-
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(write())
+            tasks.create_task(write(stage, table, done))
             try:
                 for _ in range(2):
                     targets, examples = await verified(deployment, code=1)
@@ -294,7 +358,12 @@ async def test_what_is_only_in_flight_is_no_difference(stage: Stage):
                     return found.get(("replicator_verify_unequal", of_table)) == 2
 
                 await worker.until(shown, what="the worker shows what verify found")
+                targets, _ = await verified(deployment, "--repair", code=0)
+                assert targets["public.busy"]["repaired"] == 2
                 found = await worker.metrics()
                 assert found["replicator_verify_timestamp_seconds", of_table] > 1.7e9
             finally:
                 done.set()
+        await verified(deployment, code=0)
+        assert await is_equal(stage, table)
+        assert await modes(stage.dsn) == [("fence", None)]
