@@ -2,7 +2,7 @@
 
 import base64
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from decimal import Context
 from hashlib import blake2b
 from typing import Any
@@ -65,6 +65,11 @@ class Items:
         if key not in self._items:
             insort(self._order, place)
         self._items[key] = new
+
+    def load(self, items: Iterable[Item]) -> None:
+        """Make these the items, in canonical form already: for tables that are large."""
+        self._items = {key_of(item, self._key_names): item for item in items}
+        self._order = sorted((hash_of(key), key) for key in self._items)
 
     def clear(self) -> None:
         self._items.clear()
