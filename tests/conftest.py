@@ -5,11 +5,15 @@ import secrets
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
+from hypothesis import settings
 
 from replicator.demo.embedded import EmbeddedPostgres, embedded_postgres
 from tests.support import endpoints
 from tests.support.dynamodb_local import DynamoDBLocalMissing
 from tests.support.postgres import fresh_database
+
+settings.register_profile("any machine", deadline=None)  # a busy one is no failure
+settings.load_profile("any machine")
 
 CREDENTIALS = {
     "AWS_ACCESS_KEY_ID": "local",

@@ -381,6 +381,20 @@ async def test_only_who_holds_a_shard_says_that_some_of_it_is_lost(end: End):
     await end.apply(new, n(5), expected=None)
 
 
+async def test_whoever_slept_does_not_close_a_shard_whose_gap_was_accepted(end: End):
+    await end.incidents.add_gap(await end.claim(), kind="possible", detail="a test")
+    await end.incidents.accept_gaps(SOURCE, who="a test", why="a test")
+    old = await end.claim()
+    new = await end.claim(by=end.other_claims)
+
+    with pytest.raises(Fenced):
+        await end.incidents.close_gone_shard(old)
+
+    await end.apply(new, n(5), expected=None)
+    await end.incidents.close_gone_shard(new)
+    assert (await end.shard()).finished
+
+
 async def test_a_second_gap_of_a_shard_is_not_covered_by_the_acceptance_of_the_first(end: End):
     await end.incidents.add_gap(await end.claim(), kind="possible", detail="first")
     await end.incidents.accept_gaps(SOURCE, who="a test", why="a test")

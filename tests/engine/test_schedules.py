@@ -1,6 +1,7 @@
 """Schedules that once ended wrong, or that a simpler engine gets wrong, told one by one."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from random import Random
 
 import pytest
@@ -121,3 +122,42 @@ def test_a_request_that_slept_for_a_day_is_judged_by_its_answer(sim: Simulation)
     settled(sim)
 
     assert gaps(sim) != []
+
+
+def test_a_checkpoint_is_never_a_position(sim: Simulation):
+    """Whatever the lease says, reading goes on where PostgreSQL stands."""
+    sim.start()
+    sim.write("a", 1)
+    settled(sim)
+    [worker] = sim.processes
+    sim.crash(worker)
+    for number in range(2, 6):
+        sim.write("a", number)
+    newest = max(entry.number for entries in sim.ledger.entries.values() for entry in entries)
+    for key, lease in sim.leases.rows.items():
+        if lease.checkpoint.isdigit():
+            sim.leases.rows[key] = replace(lease, checkpoint=str(newest))
+    sim.invariants.rewound = True  # its checkpoints are ahead
+
+    settled(sim)
+
+    assert sim.ledger.unread(sim.postgres.data) == []
+
+
+def test_a_checkpoint_waits_for_its_commit(sim: Simulation):
+    sim.start()
+    [worker] = sim.processes
+    settled(sim)
+    sim.write("a", 1)
+    until(sim, lambda: waiting(sim, "apply", worker) is not None)
+
+    started = sim.clock.monotonic()
+    while sim.clock.monotonic() < started + 5:
+        ready = [call for call in sim.parked if call.name != "apply"]
+        if ready:
+            sim.deliver(ready[0])
+        else:
+            sim.pass_time()
+        sim.invariants.check()
+        assert sim.invariants.violations == []
+    settled(sim)

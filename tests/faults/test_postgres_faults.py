@@ -42,8 +42,7 @@ async def test_a_primary_that_turned_read_only_is_left_for_one_that_writes(
         await has_failed(worker, it, "25006")
 
         await it.execute(
-            "set default_transaction_read_only = off;"
-            f"alter database {name} reset default_transaction_read_only"
+            f"set transaction read write;alter database {name} reset default_transaction_read_only"
         )
 
         await it.equal(worker)

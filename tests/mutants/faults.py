@@ -195,7 +195,7 @@ MUTANTS = [
         SHARD,
         "after=claim.position,",
         "after=self._task.checkpointed or claim.position,",
-        SIMULATION,
+        SCHEDULES,
     ),
     Mutant(
         "the checkpoint moves before the commit",
@@ -203,7 +203,7 @@ MUTANTS = [
         "claim = await self._pipeline.process(batch, claim, stopping)\n",
         "self._moved(records[-1].sequence_number)\n"
         "            claim = await self._pipeline.process(batch, claim, stopping)\n",
-        SIMULATION,
+        SCHEDULES,
     ),
     Mutant(
         "the end of a shard comes before its last records",
@@ -264,13 +264,6 @@ MUTANTS = [
         SCHEDULES,
     ),
     Mutant(
-        "a trimmed position is always read around",
-        SHARD,
-        "return claim.owed and self._is_complete(claim, answered_at)",
-        "return True",
-        SIMULATION,
-    ),
-    Mutant(
         "a shard that vanished is done",
         SHARD,
         "if claim.gap_accepted_at is not None and self._is_complete(claim, self._clock.now()):",
@@ -285,10 +278,10 @@ MUTANTS = [
         SCHEDULES,
     ),
     Mutant(
-        "retention has no margin and a day more",
+        "retention is believed to be two days",
         "replicator/core/gaps.py",
         "RETENTION = timedelta(hours=24)",
         "RETENTION = timedelta(hours=48)",
-        SIMULATION,
+        SCHEDULES,
     ),
 ]
