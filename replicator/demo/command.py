@@ -36,6 +36,8 @@ from replicator.sources.clients import SourceConnection, open_client
 from replicator.sources.failures import FAILURES, translate
 
 READY_SECONDS = 60.0
+STOCK_CHANGES = 30
+"""Made before the daemon starts: its snapshot loads them."""
 APPLY_SECONDS = 30.0
 LOOK_SECONDS = 0.4
 
@@ -121,7 +123,7 @@ class _Story:
         self._clock = clock
 
     async def tell(self, *, seconds: float, rate: float) -> bool:
-        """From an empty table to the verdict."""
+        """From a table that holds some orders to the verdict."""
         async with AsyncExitStack() as stack:
             self._busy.update("starting replicator")
             at = SourceConnection("us-east-1", self._place.dynamodb)
@@ -130,6 +132,8 @@ class _Story:
                 await dynamodb.create_table(**table_definition())
             except FAILURES as error:
                 raise translate(error) from error
+            writer = Writer(dynamodb, self._clock, rate=rate)
+            await writer.stock(STOCK_CHANGES)
             try:
                 replica = await self._start_replica(stack)
             except PortTaken:
@@ -137,7 +141,6 @@ class _Story:
                 replica = await self._start_replica(stack)
             stack.callback(self._say_that_it_ends)  # pushed last: called before anything closes
             self._busy.stop()
-            writer = Writer(dynamodb, self._clock, rate=rate)
             view = view_for(self._console, self._place)
             with view.opened():
                 watched = await self._watch(writer, replica, view, seconds)

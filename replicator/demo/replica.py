@@ -188,10 +188,12 @@ class Replica:
 
 
 def _finished(metrics: str) -> int:
-    """Records with an outcome; a repeated delivery is no new record."""
+    """Changes with an outcome; neither a repeated delivery nor a snapshot's item is a change."""
     return sum(
         int(sample.value)
         for family in text_string_to_metric_families(metrics)
         for sample in family.samples
-        if sample.name == "replicator_records_total" and sample.labels["outcome"] != "duplicate"
+        if sample.name == "replicator_records_total"
+        and sample.labels["outcome"] != "duplicate"
+        and sample.labels["event"] != "snapshot"
     )

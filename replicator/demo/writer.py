@@ -40,19 +40,27 @@ class Writer:
             return 0.0
         return self._clock.monotonic() - self._written_at[finished]
 
+    async def stock(self, changes: int) -> None:
+        """Write what is there before anybody replicates; SourceUnavailable."""
+        for _ in range(changes):
+            await self._write_one()
+
     async def write(self, stopping: asyncio.Event) -> None:
         """Write until asked to stop; SourceUnavailable when DynamoDB does not answer."""
-        started = self._clock.monotonic()
+        started, before = self._clock.monotonic(), len(self._written_at)
         while not stopping.is_set():
-            change = self._shop.next_change(self._clock.now())
-            try:
-                await self._make(change)
-            except FAILURES as error:
-                raise translate(error) from error
-            self.written[type(change)] += 1
-            self._written_at.append(self._clock.monotonic())
-            due = started + len(self._written_at) / self._rate
+            await self._write_one()
+            due = started + (len(self._written_at) - before) / self._rate
             await stopped_within(stopping, due - self._clock.monotonic())
+
+    async def _write_one(self) -> None:
+        change = self._shop.next_change(self._clock.now())
+        try:
+            await self._make(change)
+        except FAILURES as error:
+            raise translate(error) from error
+        self.written[type(change)] += 1
+        self._written_at.append(self._clock.monotonic())
 
     async def _make(self, change: Change) -> None:
         match change:
