@@ -4,13 +4,16 @@ import asyncio
 import signal
 import socket
 import uuid
+from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from math import ceil
+from typing import Any
 
 from replicator import __version__
+from replicator.app.auto_columns import AutoColumns
 from replicator.app.clients import Clients
 from replicator.app.garbage import settle
 from replicator.app.monitoring import Monitoring
@@ -20,7 +23,7 @@ from replicator.clock import SourceClock, SystemClock
 from replicator.config.connections import source_connection, target_connection
 from replicator.config.settings import Settings
 from replicator.coordination.dynamodb import DynamoDBLeases
-from replicator.core.observations import TableHalted, TaskFailed
+from replicator.core.observations import Observation, TableHalted, TaskFailed
 from replicator.engine.read_pacing import ReadPacing
 from replicator.engine.running import WorkerSettings
 from replicator.engine.supervisor import Job, supervise
@@ -28,7 +31,7 @@ from replicator.engine.table import Table
 from replicator.engine.upkeep import Upkeep
 from replicator.engine.waiting import Backoff, one_failure, stopped_within, unless_stopped
 from replicator.engine.worker import Worker
-from replicator.errors import Disposition, ReplicatorError
+from replicator.errors import Disposition, MigrationDue, ReplicatorError
 from replicator.monitoring.logs import logger
 from replicator.monitoring.tracing import tracing
 from replicator.postgres.claims import Claims
@@ -86,6 +89,9 @@ class Daemon:
             pool_size=settings.target.pool_size,
             worker_id=self._worker_id,
         )
+        self._auto_columns = AutoColumns(settings, self._database)
+        self._begun = False
+        """Whether it has worked already, and begins anew with another mapping."""
 
     async def run(self, stopping: asyncio.Event) -> Ended:
         """Serve pages from the first moment, work when everything is there."""
@@ -97,13 +103,17 @@ class Daemon:
             ):
                 self._log.info("started", version=__version__, http=f"{http.host}:{port}")
                 return await self._watched(
-                    Clients(stack, self._monitoring.observe, heard=self._clock.heard), stopping
+                    Clients(stack, self._observe, heard=self._clock.heard), stopping
                 )
         finally:
             self._monitoring.close()
             await self._database.close()
             await self._tracing.close()
             self._log.info("ended")
+
+    def _observe(self, observation: Observation) -> None:
+        self._monitoring.observe(observation)
+        self._auto_columns.observe(observation)
 
     async def _watched(self, clients: Clients, stopping: asyncio.Event) -> Ended:
         started_at = self._clock.now()
@@ -114,12 +124,36 @@ class Daemon:
             publishing = tasks.create_task(
                 self._monitoring.publish(self._database, finished), name="publish"
             )
-            prepared = await unless_stopped(stopping, self._prepare(clients, stopping))
-            if prepared is not None:
-                ended = await self._work(prepared, clients, stopping, started_at)
+            while (turn := await self._turn(clients, stopping, started_at)) is not None:
+                ended, anew = turn
+                if not anew:
+                    break
             finished.set()
             publishing.cancel()  # it may be waiting for a server that does not answer
         return ended
+
+    async def _turn(
+        self, clients: Clients, stopping: asyncio.Event, started_at: datetime
+    ) -> tuple[Ended, bool] | None:
+        """Work with the mappings as they are; True: they are others now. None: asked to stop."""
+        prepared = await unless_stopped(stopping, self._prepare(clients, stopping))
+        if prepared is None:
+            return None
+        self._begun = True
+        over, anew = asyncio.Event(), asyncio.Event()
+        async with one_failure() as tasks:
+            watching = [
+                tasks.create_task(_set_after(stopping.wait(), over), name="stop"),
+                tasks.create_task(
+                    self._auto_columns.follow(prepared.mappings, anew, over), name="auto columns"
+                ),
+            ]
+            ended = await self._work(prepared, clients, over, started_at)
+            for task in watching:
+                task.cancel()
+        if self._until_caught_up:
+            await self._auto_columns.settle(prepared.mappings)
+        return ended, anew.is_set() and not stopping.is_set()
 
     async def _prepare(self, clients: Clients, stopping: asyncio.Event) -> Prepared | None:
         """What `run` needs; waits for servers that are away. None when asked to stop."""
@@ -128,22 +162,23 @@ class Daemon:
             try:
                 return await self._prepare_once(clients)
             except ReplicatorError as error:
-                if error.disposition is Disposition.REFUSE:
+                racing = self._begun and isinstance(error, MigrationDue)  # columns are being added
+                if error.disposition is Disposition.REFUSE and not racing:
                     raise
                 seconds = backoff.next_seconds()
                 self._monitoring.health.set_ready("target", ok=False, why=str(error))
-                self._monitoring.observe(TaskFailed("prepare", None, error, seconds))
+                self._observe(TaskFailed("prepare", None, error, seconds))
                 await stopped_within(stopping, seconds)
         return None
 
     async def _prepare_once(self, clients: Clients) -> Prepared:
-        prepared = await describe_all(self._settings, clients)
+        prepared = await describe_all(self._settings, clients, self._database)
         await refuse_if_due(self._database, self._settings, prepared.mappings)
         tables = await Positions(self._database).tables()
         incidents = Incidents(self._database)
         for name, error in prepared.unfit.items():
             remedy = f"{error.remedy}; then run `replicator resume --table {name}`"
-            self._monitoring.observe(TableHalted(name, str(error), remedy))
+            self._observe(TableHalted(name, str(error), remedy))
             if name in tables:
                 await incidents.halt(name, reason=str(error), remedy=remedy)
         self._monitoring.health.set_ready("configuration", ok=True)
@@ -165,7 +200,7 @@ class Daemon:
             leases,
             pacing,
             worker_id=self._worker_id,
-            observe=self._monitoring.observe,
+            observe=self._observe,
             clock=self._clock,
             tracing=self._tracing,
         )
@@ -195,7 +230,7 @@ class Daemon:
             supervised = supervise(
                 job,
                 stopping,
-                observe=self._monitoring.observe,
+                observe=self._observe,
                 clock=self._clock,
                 beat=self._monitoring.beat,
             )
@@ -206,7 +241,7 @@ class Daemon:
         place = source_connection(self._settings.coordination_source())
         leases = DynamoDBLeases(
             await clients.tables(place),
-            self._monitoring.observe,
+            self._observe,
             table=coordination.table,
             deployment=self._settings.deployment,
             worker_id=self._worker_id,
@@ -222,7 +257,7 @@ class Daemon:
                 if error.disposition is Disposition.REFUSE:
                     raise
                 seconds = backoff.next_seconds()
-                self._monitoring.observe(TaskFailed("lease table", None, error, seconds))
+                self._observe(TaskFailed("lease table", None, error, seconds))
                 await stopped_within(stopping, seconds)
             else:
                 return
@@ -247,7 +282,7 @@ class Daemon:
             upkeep=self._upkeep(),
             pacing=pacing,
             leases=leases,
-            observe=self._monitoring.observe,
+            observe=self._observe,
             clock=self._clock,
             beat=self._monitoring.beat,
             unrecoverable=self._monitoring.health.unrecoverable,
@@ -288,6 +323,11 @@ class Daemon:
             if name in names and (table.halted or table.gaps or name in waiting)
         ]
         return Ended((*stopped, *prepared.unfit), self._monitoring.dead_letters)
+
+
+async def _set_after(waiting: Coroutine[Any, Any, Any], event: asyncio.Event) -> None:
+    await waiting
+    event.set()
 
 
 def _stop_on_signals(stopping: asyncio.Event) -> None:

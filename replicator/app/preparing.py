@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from replicator.app.clients import Clients
 from replicator.config.connections import source_connection
 from replicator.config.settings import Settings
+from replicator.core.auto_columns import with_auto_columns
 from replicator.core.mapping import TableMapping, compile_table
 from replicator.errors import ConfigurationError, MigrationDue, StreamUnfit, StreamVanished
+from replicator.postgres.auto_columns import known_columns
 from replicator.postgres.database import Database
 from replicator.postgres.survey import survey
 from replicator.sources.describe import describe_table, require_fit_stream
@@ -21,10 +23,11 @@ class Prepared:
     unfit: dict[str, StreamUnfit | StreamVanished]
 
 
-async def describe_all(settings: Settings, clients: Clients) -> Prepared:
+async def describe_all(settings: Settings, clients: Clients, database: Database) -> Prepared:
     """Compile the mapping of every table that exists; one that does not stops no other.
 
-    ConfigurationError for a mapping that cannot be; SourceUnavailable when DynamoDB is away.
+    ConfigurationError for a mapping that cannot be; SourceUnavailable when DynamoDB is away;
+    SinkUnavailable when PostgreSQL is, and columns appear by themselves.
     """
     mappings: list[TableMapping] = []
     unfit: dict[str, StreamUnfit | StreamVanished] = {}
@@ -38,6 +41,12 @@ async def describe_all(settings: Settings, clients: Clients) -> Prepared:
         except (StreamUnfit, StreamVanished) as error:
             unfit[name] = error
             continue
+        if any(target.auto for target in spec.targets):
+            async with database.connection("reading the columns that appeared") as connection:
+                known = await known_columns(
+                    connection, database.control_schema, database.deployment, name
+                )
+            spec = with_auto_columns(spec, known)  # noqa: PLW2901 (the same table, as it is now)
         mappings.append(compile_table(spec, description.key))
     if not mappings and not unfit:
         message = "every table says `poller: lambda`: there is nothing to run"

@@ -93,6 +93,12 @@ def _targets(tables: _Tables, defaults: TargetSettings) -> Iterator[Contradictio
         if own.rest is not None and settings.columns is None:
             fault = "has no place: without `columns`, `data` takes all attributes"
             yield (*path, "rest"), fault, "drop `rest`, or add `columns: {}`"
+        if settings.auto and tables[str(path[1])].poller == "lambda":
+            fault = "cannot be `auto` with `poller: lambda`: a function adds no columns"
+            yield (*path, "columns"), fault, "list the columns, or use document mode or `rest`"
+        if settings.auto and settings.rest is None:
+            fault = "needs `rest`, where values are until their column exists"
+            yield (*path, "columns"), fault, "add `rest: extra`"
         spec = settings.spec(target)
         names = [column.name for column in spec.key or ()]
         names += [column.name for column in spec.columns or ()]

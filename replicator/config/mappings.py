@@ -3,11 +3,15 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from replicator.config.connections import source_connection
+from replicator.config.connections import source_connection, target_connection
 from replicator.config.settings import Settings
+from replicator.core.auto_columns import with_auto_columns
 from replicator.core.findings import Finding, finding_of
 from replicator.core.mapping import TableMapping, compile_table
-from replicator.errors import ConfigurationError, SourceUnavailable
+from replicator.core.mapping_spec import TableSpec
+from replicator.errors import ConfigurationError, ReplicatorError, SourceUnavailable
+from replicator.postgres.auto_columns import known_columns
+from replicator.postgres.migrate import looking, opened
 from replicator.sources.checks import SourceTable, check_sources
 from replicator.sources.describe import TableDescription
 
@@ -49,11 +53,26 @@ async def compile_tables(
         findings = source.findings
         if source.description is not None:
             try:
-                mapping = compile_table(spec, source.description.key)
-            except ConfigurationError as error:
+                whole = await _with_auto_columns(settings, spec)
+                mapping = compile_table(whole, source.description.key)
+            except ReplicatorError as error:
                 findings = (*findings, finding_of(f"table {name}", error))
         found.append(CompiledTable(name, source.description, mapping, findings))
     return found
+
+
+async def _with_auto_columns(settings: Settings, spec: TableSpec) -> TableSpec:
+    """With the columns that appeared; SinkUnavailable when nobody can tell which."""
+    if not any(target.auto for target in spec.targets):
+        return spec
+    async with (
+        opened(target_connection(settings.target)) as connection,
+        looking("reading the columns that appeared"),
+    ):
+        known = await known_columns(
+            connection, settings.target.control_schema, settings.deployment, spec.name
+        )
+    return with_auto_columns(spec, known)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, ValidatorFunctionWrapHandler, WrapValidator
 
 from replicator.config.children import ChildSettings
 from replicator.config.columns import Columns, KeyColumns, SourcePath, TargetName
@@ -29,13 +29,8 @@ TABLE_ARN = rf"arn:aws[a-z-]*:dynamodb:(?P<region>[a-z0-9-]+):[0-9]{{12}}:table/
 Unmatched = Literal["ignore", "dead_letter"] | TargetName
 
 
-def _no_columns_yet(value: object) -> object:
-    if value == "auto":
-        raise refuse(
-            "`columns: auto` is not available in this version",
-            "list the columns, or leave `columns` out to keep the whole item in `data`",
-        )
-    return value
+def _auto_or_columns(value: object, handler: ValidatorFunctionWrapHandler) -> object:
+    return value if value == "auto" else handler(value)
 
 
 def _readable(when: object) -> object:
@@ -61,9 +56,13 @@ class TargetSettings(Group):
         | None
     ) = None
     """The key columns. Default: the table's own key attributes under their names and types."""
-    columns: Annotated[Columns | None, BeforeValidator(_no_columns_yet)] = None
+    columns: Annotated[
+        Columns | None,
+        WrapValidator(_auto_or_columns, json_schema_input_type=Columns | Literal["auto"] | None),
+    ] = None
     """The mapped columns.
-    Without them, in document mode, the table has the key columns and `data jsonb` with the rest."""
+    Without them, in document mode, the table has the key columns and `data jsonb` with the rest.
+    `auto`: columns appear with the attributes, by `ALTER TABLE … ADD COLUMN`; needs `rest`."""
     rest: Annotated[str, Field(min_length=1)] | None = None
     """A jsonb column for all attributes that no column takes whole; document mode has none.
     Without it they are dropped, and counted as drift."""
@@ -85,6 +84,12 @@ class TargetSettings(Group):
     children: dict[TargetName, ChildSettings] = Field(default={})
     """Child tables: the elements of a list, set or map as rows, replaced with their parent."""
 
+    @property
+    def auto(self) -> bool:
+        """Whether columns appear with the attributes."""
+        columns: object = self.columns
+        return columns == "auto"
+
     def below(self, defaults: "TargetSettings") -> "TargetSettings":
         """This target, with what it does not say itself taken from the defaults."""
         said = {name: getattr(self, name) for name in self.model_fields_set}
@@ -92,7 +97,7 @@ class TargetSettings(Group):
 
     def spec(self, target: str) -> TargetSpec:
         """The target as a fact; the defaults are taken in already."""
-        key, columns = self.key, self.columns
+        key, columns = self.key, {} if self.auto else self.columns
         return TargetSpec(
             target=target,
             when=self.when,
@@ -107,6 +112,7 @@ class TargetSettings(Group):
             history=self.history,
             split=tuple(self.split.items()),
             nul=self.nul,
+            auto=self.auto,
             children=tuple(child.spec(name) for name, child in self.children.items()),
         )
 

@@ -14,6 +14,18 @@ from replicator.core.records import AttributeValue
 from replicator.core.rows import Step, usual_value
 from replicator.errors import ConfigurationError, Rejected
 
+_TAGS = {
+    "text": frozenset(["S"]),
+    "numeric": frozenset(["N"]),
+    "boolean": frozenset(["BOOL"]),
+    "bytea": frozenset(["B"]),
+    "jsonb": frozenset(["M", "L"]),
+    "text[]": frozenset(["SS"]),
+    "numeric[]": frozenset(["NS"]),
+    "bytea[]": frozenset(["BS"]),
+}
+"""What the columns take that appear with the attributes."""
+
 
 @dataclass(frozen=True, slots=True)
 class MappedColumn:
@@ -26,10 +38,15 @@ class MappedColumn:
     takes_whole: bool
 
     @property
+    def tags(self) -> frozenset[str] | None:
+        """The types that it takes where others stay in the rest; None: it takes or rejects all."""
+        return None if self.spec.other_types == "reject" else _TAGS[self.type.sql]
+
+    @property
     def step(self) -> Step:
         """Its cell of a row."""
         spec, usual = self.spec, None
-        if self.takes_whole and not spec.transform and spec.default is None:
+        if self.takes_whole and self.tags is None and not spec.transform and spec.default is None:
             usual = usual_value(self.type, column=spec.name, time_format=spec.format, nul=spec.nul)
         return Step(self.attribute, self.convert, usual)
 
@@ -49,6 +66,8 @@ def compile_column(spec: ColumnSpec, parts: Mapping[str, Part]) -> MappedColumn:
         convert = _path_converter(spec, column_type, path)
         whole = len(path) == 1
         column = MappedColumn(spec, column_type, str(path[0]), convert, takes_whole=whole)
+    if column.tags is not None:
+        column = replace(column, convert=_only(column.tags, column.convert))
     if spec.default is None:
         return column
     default = _fixed(spec, column_type, spec.default, "default")
@@ -95,6 +114,13 @@ def _or_none(extract: Extract) -> Extract:
             return None
 
     return extract_or_none
+
+
+def _only(tags: frozenset[str], convert: Converter) -> Converter:
+    def convert_own(value: AttributeValue | None) -> Cell:
+        return convert(value) if value is not None and tags >= value.keys() else None
+
+    return convert_own
 
 
 def _after(first: Extract, convert: Converter) -> Converter:

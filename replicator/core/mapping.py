@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from replicator.core.catch_all import UNMATCHED_POLICIES, with_catch_all
@@ -32,6 +32,14 @@ _LEGACY_PREFIX = "aws:rep:"  # what global tables of 2017 add to every item
 _FINGERPRINT_VERSION = 1  # raise it when the same configuration comes to mean other rows
 
 
+Strays = Callable[[Image], list[str]]
+"""The attributes of an image that have a column, but not values of its type."""
+
+
+def _no_strays(_: Image) -> list[str]:
+    return []
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class TargetMapping:
     """A target, compiled. `fingerprint` changes exactly when its rows could.
@@ -51,6 +59,7 @@ class TargetMapping:
     _untaken: Untaken
     _keeps_rest: bool
     children: tuple[ChildTable, ...] = ()
+    _strays: Strays = _no_strays
 
     @property
     def name(self) -> str:
@@ -126,6 +135,13 @@ class TargetMapping:
         key = row[: len(self.table.key)]
         return tuple(child.rows_of(key, image) for child in self.children)
 
+    def candidates(self, image: Image) -> Mapping[str, str]:
+        """The attributes of the rest that could be columns of their own, with their types."""
+        if not self.spec.auto:
+            return {}
+        names = [*self._untaken(image), *self._strays(image)]
+        return {name: next(iter(image[name]), "") for name in names}
+
     def unmapped(self, image: Image) -> list[str]:
         """The top-level attributes that nothing takes whole; none when a column takes the rest."""
         return [] if self._keeps_rest else self._untaken(image)
@@ -200,7 +216,8 @@ def _compile_target(spec: TargetSpec, source_key: SourceKey) -> TargetMapping:
     untaken = _untaken_by([*key_attributes, *whole])
     steps = [*(column.step for column in key), *(column.step for column in columns)]
     tail = (None,) if table.soft else ()
-    rest_of = None if remainder is None else _rest_in(remainder, untaken, spec.nul)
+    strays = _strays_of(columns)
+    rest_of = None if remainder is None else _rest_in(remainder, untaken, strays, spec.nul)
     # where everything is needed, decoding all of it once is as quick
     usual = compile_usual_row(steps, keys=key_attributes, tail=tail, untaken=untaken)
     return TargetMapping(
@@ -215,6 +232,7 @@ def _compile_target(spec: TargetSpec, source_key: SourceKey) -> TargetMapping:
         _untaken=untaken,
         _keeps_rest=remainder is not None,
         children=children,
+        _strays=strays,
     )
 
 
@@ -227,10 +245,20 @@ def _untaken_by(taken: list[str]) -> Untaken:
     return untaken
 
 
-def _rest_in(column: str, untaken: Untaken, nul: OnNul) -> RestOf:
+def _strays_of(columns: Sequence[MappedColumn]) -> Strays:
+    tags = {column.attribute: column.tags | {"NULL"} for column in columns if column.tags}
+    if not tags:
+        return _no_strays
+    return lambda image: [
+        name for name in tags.keys() & image.keys() if not tags[name] >= image[name].keys()
+    ]
+
+
+def _rest_in(column: str, untaken: Untaken, strays: Strays, nul: OnNul) -> RestOf:
     def rest_of(image: Image) -> str:
+        names = [*untaken(image), *strays(image)]
         try:
-            return json_object({name: image[name] for name in untaken(image)}, nul)
+            return json_object({name: image[name] for name in names}, nul)
         except Unfit as unfit:
             attribute = unfit.inside.removeprefix(".")
             raise Rejected(unfit.reason, attribute=attribute, column=column) from unfit
@@ -275,6 +303,7 @@ def _fingerprint(
             [remainder, spec.columns is None],
             spec.when,
             [spec.on_delete, spec.on_expire],
+            *([["auto"]] if spec.auto else []),
             *([["split", sorted(spec.split)]] if spec.split else []),
             *([["nul", spec.nul]] if spec.nul != "reject" else []),
             *([["children", sorted(map(repr, spec.children))]] if spec.children else []),

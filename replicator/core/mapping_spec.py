@@ -55,6 +55,8 @@ class ColumnSpec:
     default: Scalar | None = None
     transform: tuple[Transform, ...] = ()
     part: str | None = None
+    other_types: Literal["reject", "rest"] = "reject"
+    """What becomes of values whose type is not the column's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +99,8 @@ class TargetSpec:
     split: tuple[tuple[str, str], ...] = ()
     nul: OnNul = "reject"
     children: tuple[ChildSpec, ...] = ()
+    auto: bool = False
+    """Columns appear with the attributes; `columns` are those that did."""
 
 
 @dataclass(frozen=True, slots=True)

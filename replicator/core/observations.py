@@ -1,7 +1,7 @@
 """What happened, once, as facts: the engine reports, monitoring decides on numbers and lines."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from replicator.core.records import Event
@@ -34,6 +34,8 @@ class BatchApplied:
     last_created_at: float | None
     unmatched: int = 0
     """Items that no target takes."""
+    candidates: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """For targets with `columns: auto` the attributes that could be columns, with their types."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,6 +66,8 @@ class WritePlan:
     """The sequence number of the newest change of each item of `item_keys`."""
     ranks: bytes = b""
     """The Rank of each record of the batch, in order."""
+    candidates: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """For targets with `columns: auto` the attributes that could be columns, with their types."""
 
     @property
     def rows(self) -> int:
@@ -114,12 +116,15 @@ def plan_batch(
         expire_attribute=mapping.spec.expire_attribute,
     )
     unmapped: dict[str, Mapping[str, int]] = {}
+    candidates: dict[str, Mapping[str, str]] = {}
     writes = []
     for target in mapping.targets:
         planner = _TargetPlanner(target, ledger, refused, scanned=scanned)
         writes.append(planner.plan())
         if target.history is not None and not scanned:
             writes[-1].appends.extend(plan_history(target, ledger, refused.get(target.history)))
+        if planner.candidates:
+            candidates[target.name] = planner.candidates
         if planner.unmapped:
             unmapped[target.name] = planner.unmapped
     unmatched = plan_unmatched(ledger, mapping)
@@ -132,6 +137,7 @@ def plan_batch(
         unmatched,
         ledger.newest_numbers(),
         bytes(ledger.ranks),
+        candidates,
     )
 
 
@@ -147,6 +153,7 @@ class _TargetPlanner:
         "_softly",
         "_target",
         "_writes",
+        "candidates",
         "unmapped",
     )
 
@@ -162,6 +169,7 @@ class _TargetPlanner:
         self._rejected: dict[ItemKey, StreamRecord] = {}
         self._softly: dict[ItemKey, StreamRecord] = {}
         self.unmapped: Counter[str] = Counter()
+        self.candidates: dict[str, str] = {}
 
     def plan(self) -> TargetWrites:
         ledger = self._ledger
@@ -205,6 +213,7 @@ class _TargetPlanner:
         image = self._ledger.image(index, record.new_image)
         if target.matches(record.keys, image):
             made = target.row_of(record.keys, image), target.unmapped(image)
+            self.candidates.update(target.candidates(image))
             self._upsert(index, key, record, made, target.children_of(made[0], image))
         elif not target.routes_on_keys_only and not self._scanned:
             # an older image may have matched; after a scan, the sweep finds what it left

@@ -154,6 +154,7 @@ class PagePipeline:
                 replication_seconds=(),
                 last_created_at=None,
                 unmatched=plan.unmatched,
+                candidates=plan.candidates,
             )
         )
         if applied.rejections:

@@ -177,6 +177,7 @@ class Pipeline:
                 ),
                 last_created_at=created_at,
                 unmatched=plan.unmatched,
+                candidates=plan.candidates,
             )
         )
         if applied.rejections:

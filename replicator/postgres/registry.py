@@ -189,12 +189,18 @@ def conflicts(
 
 
 async def register(
-    connection: asyncpg.Connection, schema: str, deployment: str, mappings: Sequence[TableMapping]
+    connection: asyncpg.Connection,
+    schema: str,
+    deployment: str,
+    mappings: Sequence[TableMapping],
+    *,
+    backfill: bool = True,
 ) -> list[str]:
     """Record the mappings and claim their targets, in one transaction; return what changed.
 
     A changed mapping raises the epochs of all the table's shards, so that no worker that still has
-    the old one writes any more. ConfigurationError where a target is another's.
+    the old one writes any more; `backfill`: and asks for the snapshot that makes the rows anew.
+    ConfigurationError where a target is another's.
     """
     quoted = quote_identifier(schema)
     async with connection.transaction():
@@ -215,7 +221,9 @@ async def register(
         return [
             line
             for mapping in mappings
-            for line in await _register(connection, schema, deployment, mapping, registry)
+            for line in await _register(
+                connection, schema, deployment, mapping, registry, backfill=backfill
+            )
         ]
 
 
@@ -230,6 +238,8 @@ async def _register(
     deployment: str,
     mapping: TableMapping,
     registry: Registry,
+    *,
+    backfill: bool,
 ) -> list[str]:
     spec, quoted = mapping.spec, quote_identifier(schema)
     await connection.execute(
@@ -258,7 +268,7 @@ async def _register(
         changed.append(f"table {spec.name} is handed over to: {spec.poller}")
     if known.fingerprint != mapping.fingerprint:
         await raise_epochs(connection, quoted, deployment, spec.name)
-        if known.whole:
+        if known.whole and backfill:
             await _backfill(connection, quoted, deployment, mapping, registry)
         changed.append(f"registered the changed mapping of table {spec.name}")
     return changed

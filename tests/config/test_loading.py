@@ -249,7 +249,7 @@ def test_a_mistake_names_its_key_what_is_wrong_and_what_to_do(configured, text, 
 @pytest.mark.parametrize(
     ("target", "fault", "remedy"),
     [
-        ("{columns: auto}", "`columns: auto` is not available", "list the columns"),
+        ("{columns: auto}", "needs `rest`", "add `rest: extra`"),
         ("{columns: {a: nmeric}}", "nmeric", "numeric"),
         ("{columns: {a: }}", "columns.a.type: is missing", "add `type: "),
         ("{columns: {a: {type: text, format: epoch_s}}}", "has no `format`", "timestamptz"),

@@ -1,0 +1,11 @@
+"""Columns that appeared with the attributes."""
+
+from replicator.postgres.migrations import execute_file
+
+revision = "0011_in_0_1"
+down_revision = "0010_in_0_1"
+
+
+def upgrade() -> None:
+    """Keep which."""
+    execute_file(__file__)
