@@ -79,6 +79,8 @@ def _workers(
 def _table(
     facts: TableFacts, shards: list[ShardFacts], knowledge: Knowledge, now: datetime
 ) -> TableStatus:
+    if facts.mode == "lambda":  # which keeps the position: what the daemon knew is history
+        shards = []
     lineage = _lineage(shards, knowledge, now)
     lag = table_lag(
         [_progress(shard, knowledge, now) for shard in shards if not shard.finished], now=now
@@ -150,7 +152,7 @@ def _table_state(facts: TableFacts, snapshot: SnapshotStatus | None) -> TableSta
     if facts.paused:
         return "paused"
     loads = facts.snapshot_id is not None or (snapshot is not None and snapshot.unfinished)
-    return "snapshot" if loads or facts.mode == "guard" else "streaming"
+    return "snapshot" if loads else "streaming"
 
 
 def _state(shard: ShardFacts, ready: bool, living: Collection[str]) -> ShardState:

@@ -135,3 +135,12 @@ def test_the_lineage_has_the_newest_generation_first_and_each_shard_with_its_par
         60,
         60,
     ]
+
+
+def test_no_lag_is_known_of_a_table_that_lambda_writes():
+    stale = shard_facts(1, state="active", safe_at=NOON - timedelta(days=3))
+    facts = replace(ORDERS, mode="lambda")
+
+    table = seen(known(stale, tables={"orders": facts}))
+
+    assert (table.lag_seconds, table.retention_headroom_seconds) == (None, None)

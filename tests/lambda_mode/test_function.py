@@ -17,6 +17,7 @@ from replicator.errors import (
 from tests.support.builders import NOON, STREAM
 from tests.support.lambda_events import change, event, put
 from tests.support.lambda_function import LambdaTable
+from tests.support.pgbouncer import PgBouncerMissing, pgbouncer
 
 LATER = STREAM.replace("2026-03-01", "2026-03-02")
 DELIVERED = ([put(5), put(6, "b")], [put(3)], [change(7, "b", removed=True)], [put(6, "b")])
@@ -224,3 +225,27 @@ def test_a_table_with_too_many_dead_letters_is_halted(table: LambdaTable):
     assert table.apply(bad) == ALL_APPLIED
     with pytest.raises(NotClaimable, match="stopped"):
         table.apply(event(put(5)))
+
+
+def test_applications_are_told_no_lag_of_a_table_that_lambda_writes(table: LambdaTable):
+    table.fetch(
+        "insert into replicator.shard (deployment, source, stream_arn, shard_id, listed, safe_at)"
+        " values ('test', 'orders', 'arn', 's', true, now() - interval '3 days')"
+    )
+
+    [freshness] = table.fetch("select lag, state from replicator.freshness")
+    assert freshness == {"lag": None, "state": "streaming"}
+
+
+def test_behind_a_pooler_in_transaction_mode_nothing_of_a_session_is_used(table: LambdaTable):
+    try:
+        with pgbouncer(table.dsn, sessions=1) as pooled:
+            table.configure(pooler="transaction", dsn=pooled)
+            with table.function() as one, table.function() as other:
+                for number, function in enumerate((one, other, one), 1):
+                    answer = function.handle(event(put(number)), seconds_left=30)
+                    assert answer == ALL_APPLIED
+    except PgBouncerMissing as missing:
+        pytest.skip(str(missing))
+
+    assert table.rows() == {"a": 3}

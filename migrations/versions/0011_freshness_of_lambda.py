@@ -1,0 +1,11 @@
+"""Freshness knows of tables that AWS Lambda writes."""
+
+from replicator.postgres.migrations import execute_file
+
+revision = "0011_in_0_1"
+down_revision = "0010_in_0_1"
+
+
+def upgrade() -> None:
+    """Add it."""
+    execute_file(__file__)
