@@ -196,6 +196,20 @@ def test_values_that_would_fail_later_are_refused(words: tuple[str, ...], compla
     assert complaint in ended.stderr
 
 
+def test_the_rules_arrive_as_they_were_tested():
+    folder = ROOT / "deploy/prometheus"
+    files = {name: folder / f"{name}.yml" for name in ("alerts", "recording")}
+
+    manifests = render(
+        CHART / "ci/minimal-values.yaml",
+        *(f"--set-file=prometheusRules.{name}={file}" for name, file in files.items()),
+    )
+
+    assert [rule["spec"] for rule in of_kind(manifests, "PrometheusRule")] == [
+        yaml.safe_load(file.read_text()) for file in files.values()
+    ]
+
+
 def test_the_values_of_the_page_can_be_copied(tmp_path: Path):
     page = ROOT / "docs/operations/kubernetes.md"
     [values] = [block.text for block in blocks(page) if block.info == "yaml"]
