@@ -2,8 +2,8 @@
 
 from replicator.postgres.migrations import execute_file
 
-revision = "0011_in_0_1"
-down_revision = "0010_in_0_1"
+revision = "0012_in_0_1"
+down_revision = "0011_in_0_1"
 
 
 def upgrade() -> None:
