@@ -64,7 +64,12 @@ def _read(spec: "TableSpec", keys: str | None) -> tuple["TableMapping", list["It
 
 
 def _results(mapping: "TableMapping", item: "Item") -> list[Result]:
-    return [{"target": target.name} | _result(mapping, target, item) for target in mapping.targets]
+    from replicator.core.unmatched import NO_TARGET, UNMATCHED
+
+    found = [{"target": target.name} | _result(mapping, target, item) for target in mapping.targets]
+    if mapping.spec.unmatched == "dead_letter" and all("filtered" in result for result in found):
+        found.append({"target": UNMATCHED, "rejected": NO_TARGET})
+    return found
 
 
 def _result(mapping: "TableMapping", target: "TargetMapping", item: "Item") -> Result:

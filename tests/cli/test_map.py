@@ -256,3 +256,40 @@ def test_what_are_no_items_is_wrong_usage(replicator, text: str, message: str):
     assert (code, lines) == (2, [])
     assert message in errors
     assert "aws dynamodb scan" in errors
+
+
+def test_child_rows_hidden_values_and_items_that_nobody_takes_are_shown(replicator):
+    configuration = """
+version: 1
+deployment: test
+tables:
+  orders:
+    personal: {email: mask}
+    unmatched: dead_letter
+    into:
+      public.orders:
+        when: {kind: order}
+        key: {pk: text}
+        columns: {email: text}
+        children:
+          public.tags: {from: tags, value: {tag: text}}
+"""
+    order = {
+        "pk": {"S": "a"},
+        "kind": {"S": "order"},
+        "email": {"S": "ada@example.org"},
+        "tags": {"L": [{"S": "new"}]},
+    }
+    note = {"pk": {"S": "b"}, "kind": {"S": "note"}}
+
+    code, lines, _ = replicator(configuration, json.dumps(order) + json.dumps(note))
+
+    shown, filtered, rejected = map(json.loads, lines)
+    assert code == 1
+    assert shown["row"] == {"pk": "a", "email": "***"}
+    assert shown["children"] == {"public.tags": [{"pk": "a", "position": 0, "tag": "new"}]}
+    assert filtered["filtered"] is True
+    assert (rejected["target"], "belongs to no target" in rejected["rejected"]) == (
+        "(unmatched)",
+        True,
+    )
