@@ -13,9 +13,10 @@ Kind = Literal["missing", "extra", "different"]
 
 @dataclass(frozen=True, slots=True)
 class MustBe:
-    """The row, cell by cell."""
+    """The row, cell by cell, and the rows of each child table."""
 
     row: Row
+    children: tuple[list[Row], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,8 @@ Expectation = MustBe | MustNotBe | MayBe
 class FoundRow:
     """What the target has under a key.
 
-    `key_hash` is the same for equal keys; `differing` names the columns that are not as they must.
+    `key_hash` is the same for equal keys; `differing` names the columns that are not as they must,
+    and child tables whose rows of it are not.
     """
 
     key_hash: int
@@ -69,7 +71,8 @@ def expectation(target: TargetMapping, keys: Image, image: Image | None) -> Expe
     if image is None or not target.matches(keys, image):
         return MustNotBe(key) if shows_extra(target) else MayBe(key)
     try:
-        return MustBe(target.row_of(keys, image))
+        row = target.row_of(keys, image)
+        return MustBe(row, target.children_of(row, image))
     except Rejected as rejection:
         return MayBe(key, str(rejection))
 

@@ -8,7 +8,8 @@ from replicator.core.key_sketch import KeyBuckets, KeyPage
 from replicator.core.mapping import TargetMapping
 from replicator.core.rows import Row
 from replicator.core.target_table import Column
-from replicator.postgres.database import Database
+from replicator.postgres.child_rows import child_values, look_statement
+from replicator.postgres.database import Database, Session
 from replicator.postgres.quoting import quote_identifier, quote_table
 
 ROWS_PER_PAGE = 10_000
@@ -70,12 +71,31 @@ class TargetRows:
             return found
         async with self._database.connection("comparing rows") as connection:
             answers = await connection.fetch(self._of(target).look, compare, *arrays)
+            unlike = await self._unlike_children(connection, target, expected)
         for number, answer in zip(asked, answers, strict=True):
             if answer["key_hash"] is not None:
                 differing = answer["differing"] or ()
-                columns = tuple(target.table.columns[column].name for column in differing)
-                found[number] = FoundRow(answer["key_hash"], answer["deleted"], columns)
+                columns = [target.table.columns[column].name for column in differing]
+                columns += unlike.get(number, ())
+                found[number] = FoundRow(answer["key_hash"], answer["deleted"], tuple(columns))
         return found
+
+    async def _unlike_children(
+        self, connection: Session, target: TargetMapping, expected: Sequence[Expectation]
+    ) -> dict[int, list[str]]:
+        """The child tables whose rows are not as they must be, by the number of the parent."""
+        unlike: dict[int, list[str]] = {}
+        width = len(target.table.key)
+        for place, child in enumerate(target.children):
+            families = {
+                number: (must.row[:width], must.children[place])
+                for number, must in enumerate(expected)
+                if isinstance(must, MustBe)
+            }
+            values = child_values(child, width, families)
+            for answer in await connection.fetch(look_statement(child, width), *values):
+                unlike.setdefault(answer["number"], []).append(child.table.qualified)
+        return unlike
 
     async def key_hashes(self, target: TargetMapping, *, after: Row | None) -> KeyPage:
         """The next rows in the order of their keys, soft deleted ones left out."""

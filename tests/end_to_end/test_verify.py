@@ -367,3 +367,53 @@ async def test_what_is_only_in_flight_is_no_difference(stage: Stage):
         await verified(deployment, code=0)
         assert await is_equal(stage, table)
         assert await modes(stage.dsn) == [("fence", None)]
+
+
+@one_emulator
+@pytest.mark.timeout(180)
+async def test_rows_of_child_tables_are_compared_and_repaired(stage: Stage):
+    table = await stage.create_table("parents", {"pk": "S"})
+    for number in range(6):
+        lines = [{"M": {"sku": {"S": f"sku {n}"}, "qty": {"N": str(n)}}} for n in range(number)]
+        item = {"pk": {"S": f"p{number}"}, "lines": {"L": lines}, "tags": {"SS": ["a", "b"]}}
+        await stage.client.put_item(TableName=table, Item=item)
+    unfit = {"pk": {"S": "unfit"}, "lines": {"L": [{"M": {"qty": {"N": "1.5"}}}]}}
+    await stage.client.put_item(TableName=table, Item=unfit)
+    lines_table = {
+        "from": "lines",
+        "position": "line",
+        "columns": {"sku": "text", "qty": "integer"},
+    }
+    children = {
+        "public.lines": lines_table,
+        "public.tags": {"from": "tags", "value": {"tag": "text"}},
+    }
+    into = {"public.parents": {"columns": {}, "rest": "extra", "children": children}}
+    tables = {"parents": {"table": table, "initial_load": "stream", "into": into}}
+    async with stage.deployment(tables) as deployment:
+        await deployment.migrate()
+        await deployment.run_until_caught_up()
+        targets, _ = await verified(deployment, code=0)
+        assert counts(targets["public.parents"]) == (6, 0, 0, 0, 0, 1)
+
+        await execute(
+            stage.dsn,
+            "update lines set qty = 7 where pk = 'p1'",
+            "delete from lines where pk = 'p2' and line = 1",
+            "insert into lines (pk, line, sku, qty) values ('p3', 9, 'x', 1)",
+            "insert into lines (pk, line, sku, qty) values ('p0', 0, 'x', 1)",
+            "update tags set tag = 'c' where pk in ('p3', 'p4') and position = 1",
+        )
+        _, examples = await verified(deployment, code=1)
+        assert examples["public.parents"] == [
+            ("different", "p0", ["public.lines"]),
+            ("different", "p1", ["public.lines"]),
+            ("different", "p2", ["public.lines"]),
+            ("different", "p3", ["public.lines", "public.tags"]),
+            ("different", "p4", ["public.tags"]),
+        ]
+        await verified(deployment, "--repair", code=0)
+        found = await read_rows(stage.dsn, "public.lines", key=("pk", "line"))
+        assert {key: row["qty"] for key, row in found.items()} == {
+            (f"p{number}", n): n for number in range(6) for n in range(number)
+        }
