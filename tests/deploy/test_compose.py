@@ -20,6 +20,8 @@ from tests.end_to_end.conftest import one_emulator
 from tests.support.daemon import Deployment, eventually
 from tests.support.endpoints import dynamodb_client
 
+pytestmark = pytest.mark.timeout(180)  # processes, on a machine that may be busy
+
 FOLDER = ROOT / "deploy/compose"
 RUNNING = pytest.mark.skipif(
     "REPLICATOR_TEST_COMPOSE" not in os.environ, reason="asks the containers of `make test-compose`"

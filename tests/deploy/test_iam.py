@@ -28,6 +28,8 @@ from tests.support.command import replicator
 from tests.support.daemon import Deployment, configuration
 from tests.support.endpoints import CONFIG, create_table, dynamodb_client
 
+pytestmark = pytest.mark.timeout(180)  # processes, on a machine that may be busy
+
 POLICIES = sorted((ROOT / "deploy/iam").glob("*.json"))
 SECRET = f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:replicator-a1b2c3"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/replicator"
