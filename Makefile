@@ -95,7 +95,7 @@ test-compose: .venv/.installed-dev $(MINISTACK) ## end-to-end tests on the serve
 	@code=0; REPLICATOR_TEST_COMPOSE=1 \
 	  REPLICATOR_TEST_POSTGRES_DSN=postgresql://replicator:replicator@127.0.0.1:$${POSTGRES_PORT:-5432}/app \
 	  REPLICATOR_TEST_DYNAMODB_URL=http://127.0.0.1:$${DYNAMODB_PORT:-8000} \
-	  $(PYTEST) -m "not long and not bench" tests/deploy/test_compose.py tests/end_to_end $(ARGS) || code=$$?; \
+	  $(PYTEST) -m "not long" tests/deploy/test_compose.py tests/end_to_end $(ARGS) || code=$$?; \
 	  $(COMPOSE) down --volumes; exit $$code
 
 lambda-zip: $(UV) ## the Lambda function as build/lambda/replicator-<architecture>.zip; CONFIG=replicator.yaml adds it
