@@ -1,0 +1,98 @@
+"""A column that appears fences off whoever does not know it."""
+
+from datetime import UTC, datetime
+
+import asyncpg
+import pytest
+
+from replicator.core.auto_columns import AutoColumn, with_auto_columns
+from replicator.core.mapping import TableMapping, compile_table
+from replicator.core.mapping_spec import SourceKey, TableSpec, TargetSpec
+from replicator.core.plan import plan_batch
+from replicator.core.shards import Advance
+from replicator.errors import Fenced, NotClaimable, SinkBusy
+from replicator.postgres.auto_columns import add_columns, known_columns
+from replicator.postgres.claims import Claims
+from replicator.postgres.connect import ConnectionSettings
+from replicator.postgres.database import Database
+from replicator.postgres.migrate import migrate
+from replicator.postgres.sink import PostgresSink
+from tests.support.builders import record
+from tests.support.control import DEPLOYMENT, control_schema, stream_arn
+
+SPEC = TableSpec("orders", "orders", (TargetSpec("public.o", columns=(), rest="x", auto=True),))
+NEW = AutoColumn("public.o", "n", "numeric")
+
+
+def compiled(known) -> TableMapping:
+    return compile_table(with_auto_columns(SPEC, known), SourceKey((("pk", "S"),)))
+
+
+async def add(connection, mapping: TableMapping) -> list[AutoColumn]:
+    return await add_columns(
+        connection, "replicator", DEPLOYMENT, mapping, new=[NEW], compiled=compiled
+    )
+
+
+async def test_who_does_not_know_a_column_writes_no_more(database: str):
+    before = compiled([])
+    pool = Database(
+        ConnectionSettings(dsn=database),
+        deployment=DEPLOYMENT,
+        control_schema="replicator",
+        pool_size=2,
+    )
+    async with control_schema(database) as control:
+        await migrate(ConnectionSettings(dsn=database), "replicator", DEPLOYMENT, [before])
+        await control.generation("orders")
+        await control.shard("orders")
+        claims = Claims(pool, "worker")
+        place = ("orders", stream_arn("orders"), "shard-0")
+        claim = await claims.claim(*place, mapping_fingerprint=before.fingerprint)
+
+        assert await add(control.connection, before) == [NEW]
+        assert await add(control.connection, before) == []
+        known = await known_columns(control.connection, "replicator", DEPLOYMENT, "orders")
+        assert known == [NEW]
+
+        now = datetime.now(UTC)
+        plan = plan_batch([record(1, n={"N": "1"})], before, read_at=0)
+        advance = Advance(None, 1, 1, now, now)
+        with pytest.raises(Fenced):
+            await PostgresSink(pool, before).apply(plan, claim=claim, advance=advance)
+        with pytest.raises(NotClaimable):
+            await claims.claim(*place, mapping_fingerprint=before.fingerprint)
+
+        after = compiled(known)
+        claim = await claims.claim(*place, mapping_fingerprint=after.fingerprint)
+        plan = plan_batch([record(1, n={"N": "1"})], after, read_at=0)
+        await PostgresSink(pool, after).apply(plan, claim=claim, advance=advance)
+        [(key, rest, number)] = await control.rows("select pk, x, n from public.o")
+        assert (key, rest, str(number)) == ("a", "{}", "1")
+    await pool.close()
+
+
+async def test_a_lock_that_does_not_come_is_given_up_and_nothing_is_changed(database: str):
+    before = compiled([])
+    async with control_schema(database) as control:
+        await migrate(ConnectionSettings(dsn=database), "replicator", DEPLOYMENT, [before])
+        other = await asyncpg.connect(database)
+        try:
+            async with other.transaction():
+                await other.execute("lock table public.o in access share mode")
+                with pytest.raises(SinkBusy):
+                    await add(control.connection, before)
+        finally:
+            await other.close()
+
+        assert await known_columns(control.connection, "replicator", DEPLOYMENT, "orders") == []
+        assert await add(control.connection, before) == [NEW]
+
+
+async def test_a_column_of_somebody_else_is_left_alone(database: str):
+    before = compiled([])
+    async with control_schema(database) as control:
+        await migrate(ConnectionSettings(dsn=database), "replicator", DEPLOYMENT, [before])
+        await control.connection.execute("alter table public.o add column n boolean")
+
+        assert await add(control.connection, before) == []
