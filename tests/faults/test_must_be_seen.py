@@ -66,6 +66,8 @@ async def test_a_hundred_kills_among_three_workers_under_load(new_replica: NewRe
                     it.table.roll_over(chance.choice(it.table.open_shards()))
         await it.equal(*workers, seconds=90)
         report("kill -9", seconds)
+        for worker in workers:  # a process that is only starting ends as the signal says
+            await worker.url()
         assert [await worker.stop() for worker in workers] == [0, 0, 0]
         await obeys(it)
         assert it.load.written > 5_000
