@@ -16,6 +16,7 @@ from replicator.errors import Disposition
 from replicator.postgres.database import Database, Session
 from replicator.postgres.failures import refusal, translate
 from replicator.postgres.fences import PASSED, Fence
+from replicator.postgres.parameters import join_texts
 from replicator.postgres.row_versions import VersionStatements
 from replicator.postgres.statements import BatchShape, BatchStatements
 from replicator.postgres.target_statements import TargetShape
@@ -79,10 +80,14 @@ class PlanWriter:
             dead_letters=bool(plan.dead_letters),
             supersede=supersede and bool(plan.item_keys),
         )
-        values = [*fence_values, *self._item_keys(plan, shape)]
-        values += [array for writes in plan.writes for array in _arrays(writes)]
-        values += self._letter_arrays(plan.dead_letters)
-        return [self._statements.text(shape), *values]
+        arrays: list[Sequence[Any]] = list(self._item_keys(plan, shape))
+        arrays += [array for writes in plan.writes for array in _arrays(writes)]
+        arrays += self._letter_arrays(plan.dead_letters)
+        text, kinds = self._statements.joined(shape)
+        texts = join_texts(arrays, kinds)
+        if texts is None:
+            return [self._statements.text(shape), *fence_values, *arrays]
+        return [text, *fence_values, *texts]
 
     async def write_guarded(
         self,

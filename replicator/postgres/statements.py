@@ -106,6 +106,7 @@ class BatchStatements:
         self._children = [[ChildSql(child) for child in target.children] for target in targets]
         self._keys = [VersionKeys(control_schema, *place) for place in enumerate(targets)]
         self._texts: dict[BatchShape, str] = {}
+        self._joined: dict[BatchShape, tuple[str, list[str]]] = {}
 
     def text(self, shape: BatchShape) -> str:
         """The statement. It returns `fenced` (1: applied, 0: superseded), `delete_<n>`,
@@ -122,6 +123,16 @@ class BatchStatements:
             parameters = Parameters(self._fence.parameters)
             text = self._texts[shape] = self._build(shape, fence, parameters, stream_arn="$3")
         return text
+
+    def joined(self, shape: BatchShape) -> tuple[str, list[str]]:
+        """The same for texts that come joined (`join_texts`), and the types of the arrays."""
+        found = self._joined.get(shape)
+        if found is None:
+            fence = self._fence.of(self._control_schema)
+            parameters = Parameters(self._fence.parameters, joined=True)
+            text = self._build(shape, fence, parameters, stream_arn="$3")
+            found = self._joined[shape] = text, parameters.kinds
+        return found
 
     def unfenced_text(self, shape: BatchShape) -> str:
         """The same writes without a fence, for a transaction that is rolled back."""

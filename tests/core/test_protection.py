@@ -131,3 +131,14 @@ def test_a_dead_letter_is_what_it_was_when_nothing_is_personal():
 
     assert isinstance(letter, DeadLetter)
     assert letter.record is made
+
+
+@pytest.mark.parametrize("treatment", ["hash", "mask", "drop"])
+def test_a_column_of_its_own_does_not_show_it_either(treatment: str):
+    one = type(target())("public.t", columns=(ColumnSpec("email", "email", "text"),))
+    mapping = table_mapping(one, personal=(("email", treatment),), salt=SALT)
+
+    plan = plan_batch([record(1, email={"S": SECRET})], mapping, read_at=0)
+
+    assert plan.writes[0].upserts
+    assert SECRET not in everything(plan)
