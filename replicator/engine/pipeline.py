@@ -21,7 +21,13 @@ from replicator.core.shards import Advance, Claim
 from replicator.engine.halving import in_parts
 from replicator.engine.ports import Sink
 from replicator.engine.waiting import Backoff, stopped_within
-from replicator.errors import BatchTooSlow, RowRejected, SchemaMismatch, SinkBusy
+from replicator.errors import (
+    BatchTooSlow,
+    ReplicatorError,
+    RowRejected,
+    SchemaMismatch,
+    SinkBusy,
+)
 
 START_MARGIN = timedelta(minutes=2)
 """Creation times are rounded down, by emulators to the minute, and clocks differ."""
@@ -43,6 +49,8 @@ class Batch:
     requested_at: datetime
     attempting: Callable[[], None] = _nobody_watches
     """Hears of every transaction that is tried."""
+    plan: WritePlan | None = None
+    """What is to be written, where that was planned before its turn."""
 
 
 class Pipeline:
@@ -59,6 +67,13 @@ class Pipeline:
         self.rejected = 0
         """Dead letters written since the start."""
 
+    def planned(self, batch: Batch, claim: Claim) -> Batch:
+        """The batch with its plan; without where planning fails, which it shows in its turn."""
+        try:
+            return replace(batch, plan=self._plan(batch, claim))
+        except ReplicatorError:
+            return batch
+
     async def process(self, batch: Batch, claim: Claim, stopping: asyncio.Event) -> Claim:
         """Commit a batch and return the claim at its new position.
 
@@ -68,7 +83,9 @@ class Pipeline:
         """
 
         async def apply(part: Sequence[StreamRecord], claim: Claim) -> Claim:
-            return await self._apply(replace(batch, records=part), claim, stopping)
+            whole = part is batch.records
+            own = batch if whole else replace(batch, records=part, plan=None)
+            return await self._apply(own, claim, stopping)
 
         async def set_aside(
             part: Sequence[StreamRecord], claim: Claim, error: RowRejected
@@ -95,7 +112,7 @@ class Pipeline:
         return await self._commit(plan, batch, claim, stopping)
 
     async def _apply(self, batch: Batch, claim: Claim, stopping: asyncio.Event) -> Claim:
-        return await self._commit(self._plan(batch, claim), batch, claim, stopping)
+        return await self._commit(batch.plan or self._plan(batch, claim), batch, claim, stopping)
 
     def _plan(self, batch: Batch, claim: Claim) -> WritePlan:
         return plan_batch(

@@ -59,7 +59,15 @@ class ShardTask:
     """The lease row's checkpoint: a hint, only compared."""
 
 
-_Answers = asyncio.Queue[Answer | ReplicatorError | None]
+@dataclass(frozen=True, slots=True)
+class _Page:
+    """What was read, and what is to be done about it."""
+
+    answer: Answer
+    batches: list[Batch]
+
+
+_Answers = asyncio.Queue[_Page | ReplicatorError | None]
 AddChildren = Callable[[str, str], Awaitable[tuple[str, ...]]]
 """Makes the children of a shard known, before it is marked done; returns their ids."""
 Moved = Callable[[int], None]
@@ -134,34 +142,54 @@ class ShardReplicator:
         answers: _Answers = asyncio.Queue(maxsize=1)
         async with one_failure() as tasks:
             reading = tasks.create_task(
-                self._read(reader, answers, stopping), name=f"read {claim.shard_id}"
+                self._read(reader, claim, answers, stopping), name=f"read {claim.shard_id}"
             )
             try:
                 return await self._apply_all(claim, answers, stopping)
             finally:
                 reading.cancel()
 
-    async def _read(self, reader: ShardReader, answers: _Answers, stopping: asyncio.Event) -> None:
-        """One page ahead of what is applied; a failure waits behind the pages before it."""
+    async def _read(
+        self, reader: ShardReader, claim: Claim, answers: _Answers, stopping: asyncio.Event
+    ) -> None:
+        """One page ahead of what is applied, planned while PostgreSQL works on the one before.
+
+        A failure waits behind the pages before it.
+        """
         answer: Answer | None = None
         while answer is None or not answer.ended:
+            await answers.join()
             try:
                 answer = await reader.next(stopping)
             except ReplicatorError as error:
                 await answers.put(error)
                 return
-            if answer is not None and answer.records:
-                self._known = answer.records[-1].sequence_number
-            await answers.put(answer)
             if answer is None:
+                await answers.put(None)
                 return
+            if answer.records:
+                self._known = answer.records[-1].sequence_number
+            await answers.put(_Page(answer, self._batches(answer, claim)))
+
+    def _batches(self, answer: Answer, claim: Claim) -> list[Batch]:
+        """A page in batches of the configured size, planned."""
+        size = self._task.batch_records_max
+        parts = [answer.records[at : at + size] for at in range(0, len(answer.records), size)]
+        return [
+            self._pipeline.planned(
+                Batch(part, part[-1].sequence_number, answer.requested_at, self._live), claim
+            )
+            for part in parts
+        ]
 
     async def _apply_all(self, claim: Claim, answers: _Answers, stopping: asyncio.Event) -> Ending:
-        while (answer := await answers.get()) is not None:
-            if isinstance(answer, PositionTrimmed | ShardVanished):
-                return await self._lost(claim, str(answer))
-            if isinstance(answer, ReplicatorError):
-                raise answer
+        while (page := await answers.get()) is not None:
+            answers.task_done()
+            if isinstance(page, PositionTrimmed | ShardVanished):
+                return await self._lost(claim, str(page))
+            if isinstance(page, ReplicatorError):
+                raise page
+            answer = page.answer
             if claim.owed and not self._is_complete(claim, answer.answered_at):
                 detail = (
                     f"the last change that is known to be applied is of {claim.safe_at}: "
@@ -172,7 +200,7 @@ class ShardReplicator:
                 events = Counter(record.event for record in answer.repeated)
                 self._observe(RecordsRepeated(claim.source, claim.shard_id, events))
             if answer.records:
-                claim = await self._apply(claim, answer, stopping)
+                claim = await self._apply(claim, page.batches, stopping)
                 self._note(claim, answer, at_head=False)
             elif not answer.ended:
                 claim = await self._look(claim, answer)
@@ -182,14 +210,11 @@ class ShardReplicator:
         await self._claims.leave(claim)
         return Ending.STOPPED
 
-    async def _apply(self, claim: Claim, answer: Answer, stopping: asyncio.Event) -> Claim:
-        """Commit a page in batches of the configured size."""
-        known = self._known or answer.records[-1].sequence_number
-        size = self._task.batch_records_max
-        for start in range(0, len(answer.records), size):
-            records = answer.records[start : start + size]
-            batch = Batch(records, known, answer.requested_at, self._live)
-            claim = await self._pipeline.process(batch, claim, stopping)
+    async def _apply(self, claim: Claim, batches: list[Batch], stopping: asyncio.Event) -> Claim:
+        """Commit a page batch by batch."""
+        known = self._known or batches[-1].known
+        for batch in batches:
+            claim = await self._pipeline.process(replace(batch, known=known), claim, stopping)
             self._moved(claim.position or 0)
         await self._check_dead_letters()
         return claim

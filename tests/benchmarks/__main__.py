@@ -7,16 +7,26 @@ import sys
 
 import asyncpg
 
-from tests.benchmarks import report, stages, throughput
+from tests.benchmarks import growth, report, stages, throughput
 from tests.benchmarks.forms import TYPED
+from tests.benchmarks.latency import run_latency
 from tests.benchmarks.load import Mix, base_orders, make_load
 from tests.benchmarks.machine import started
+from tests.benchmarks.resting import run_idle
 from tests.benchmarks.samples import Sample
 from tests.benchmarks.throughput import LIMIT, PEER, Stand, interleaved, say
 from tests.support.daemon import ROOT
 
 MIXES: tuple[Mix, ...] = ("mixed", "inserts", "hot")
-PARTS = ("stages", *MIXES)
+GROWTH = {
+    "records": growth.by_records,
+    "rows": growth.by_rows,
+    "shards": growth.by_shards,
+    "distance": growth.by_round_trip,
+    "sizes": growth.by_item_size,
+}
+PACES = {5: 20.0, 100: 15.0, 1000: 15.0}
+PARTS = ("stages", *MIXES, "latency", "idle", *GROWTH)
 PAGE = ROOT / "docs/benchmarks.md"
 USUAL = "botocore and TypeDeserializer"
 
@@ -42,11 +52,7 @@ async def _measure(options: argparse.Namespace) -> None:
         stand = Stand(machine, options.records)
         for part in parts:
             say(f"{part}:")
-            if part == "stages":
-                tables[part] = _stages(options)
-            for mix in MIXES:
-                if part == mix:
-                    tables[part] = await _throughput(stand, mix, options)
+            tables[part] = await _part(part, stand, options)
             say("\n".join(tables[part]))
         connection = await asyncpg.connect(machine.postgres.dsn)
         server = (await connection.fetchval("select version()")).split(" on ")[0]
@@ -59,6 +65,33 @@ async def _measure(options: argparse.Namespace) -> None:
     say("\n".join(about))
     if options.write:
         report.write_page(PAGE, tables | {"machine": about})
+
+
+async def _part(part: str, stand: Stand, options: argparse.Namespace) -> list[str]:
+    for mix in MIXES:
+        if part == mix:
+            return await _throughput(stand, mix, options)
+    match part:
+        case "stages":
+            return _stages(options)
+        case "latency":
+            return await _latency(stand)
+        case "idle":
+            template = await stand.template(TYPED)
+            rest = await run_idle(stand.machine, template, TYPED, shards=100, seconds=20)
+            return report.rest_table([rest])
+        case _:
+            return report.growth_table(await GROWTH[part](stand))
+
+
+async def _latency(stand: Stand) -> list[str]:
+    template = await stand.template(TYPED)
+    return report.latency_table(
+        [
+            await run_latency(stand.machine, template, TYPED, a_second=pace, seconds=seconds)
+            for pace, seconds in PACES.items()
+        ]
+    )
 
 
 async def _throughput(stand: Stand, mix: Mix, options: argparse.Namespace) -> list[str]:

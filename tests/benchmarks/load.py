@@ -45,8 +45,7 @@ class Load:
         for shard in range(shards):
             mine = (change for change in self.changes if change.number % shards == shard)
             told = [
-                _record(change, shard, counter + 2, created_at)
-                for counter, change in enumerate(mine)
+                wire(change, shard, counter + 2, created_at) for counter, change in enumerate(mine)
             ]
             found.append(
                 [
@@ -133,7 +132,8 @@ def _next(mix: Mix, number: int, old: Order | None, chance: Random) -> Order | N
     return updated(old, chance) if drawn < 0.9 else None
 
 
-def _record(change: Changed, shard: int, counter: int, created_at: float) -> bytes:
+def wire(change: Changed, shard: int, counter: int, created_at: float | None = None) -> bytes:
+    """The JSON of one record; created now unless said otherwise."""
     known = change.new or change.old
     assert known is not None
     return wire_record(
@@ -141,7 +141,7 @@ def _record(change: Changed, shard: int, counter: int, created_at: float) -> byt
             {"pk": {"S": known.pk}, "sk": {"S": known.sk}},
             None if change.old is None else change.old.item(),
             None if change.new is None else change.new.item(),
-            created_at,
+            time.time() if created_at is None else created_at,
         ),
         sequence_number=sequence_number(shard, counter),
         view="NEW_AND_OLD_IMAGES",

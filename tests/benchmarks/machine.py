@@ -93,12 +93,15 @@ class Machine:
         return Served(name, lasts, records)
 
     @asynccontextmanager
-    async def database(self, template: str) -> AsyncIterator[str]:
-        """The DSN of a copy of a database, gone at the end."""
+    async def database(self, template: str, *, table: str | None = None) -> AsyncIterator[str]:
+        """The DSN of a copy of a database, gone at the end; `table` is the source it is for."""
         name = self.new_name("run")
         await self.execute(
             f"create database {name} template {template} strategy file_copy", self.postgres.dsn
         )
+        if table is not None:  # the template was made for another table of the same kind
+            rename = f"update replicator.table_state set source_table = '{table}'"
+            await self.execute(rename, self.dsn(name))
         try:
             yield self.dsn(name)
         finally:

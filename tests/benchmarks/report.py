@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
+from tests.benchmarks.latency import Latencies
+from tests.benchmarks.resting import Rest
 from tests.benchmarks.samples import Sample, Spread, ratios, spread
 
 _PACKAGES = ("aiobotocore", "botocore", "boto3", "asyncpg", "msgspec", "psycopg")
@@ -40,6 +42,50 @@ def stage_table(samples: Mapping[str, Sequence[Sample]], *, peer: str) -> list[s
         found = ratios(theirs, ours)
         rows.append([name, _tenths(spread(ours)), f"{found.median:.1f} {_range(found, 1)}"])
     return table(rows)
+
+
+def latency_table(found: Iterable[Latencies]) -> list[str]:
+    """One line for each pace."""
+    rows = [
+        [
+            "changes a second",
+            "served to committed, ms: p50",
+            "p95",
+            "p99",
+            "max",
+            "written to committed: p50",
+            "p99",
+        ]
+    ]
+    for one in found:
+        served, written = sorted(one.served_to_committed), sorted(one.written_to_committed)
+        cells = [_milliseconds(served, part) for part in (0.5, 0.95, 0.99, 1.0)]
+        cells += [_milliseconds(written, part) for part in (0.5, 0.99)]
+        rows.append([str(one.a_second), *cells])
+    return table(rows)
+
+
+def rest_table(found: Iterable[Rest]) -> list[str]:
+    """What idle shards cost."""
+    rows = [["idle shards", "GetRecords a second", "part of a core", "MB"]]
+    rows += [
+        [str(one.shards), f"{one.requests:.0f}", f"{one.core:.1%}", f"{one.megabytes:.0f}"]
+        for one in found
+    ]
+    return table(rows)
+
+
+def growth_table(samples: Mapping[str, Sample]) -> list[str]:
+    """One line for each size."""
+    rows = [["one worker with", "records/s", "CPU µs: client", "PostgreSQL", "peak MB"]]
+    for name, run in samples.items():
+        figures = [run.rate, run.client_microseconds, run.postgres_microseconds, run.peak_megabytes]
+        rows.append([name, *(f"{figure or 0:,.0f}" for figure in figures)])
+    return table(rows)
+
+
+def _milliseconds(ordered: Sequence[float], part: float) -> str:
+    return f"{ordered[min(len(ordered) - 1, int(len(ordered) * part))] * 1000:.1f}"
 
 
 def table(rows: Sequence[Sequence[str]]) -> list[str]:

@@ -22,7 +22,6 @@ from tests.benchmarks.samples import Sample
 from tests.benchmarks.source_speed import run_source
 
 Contender = Callable[[], Awaitable[Sample]]
-FORMS = {form.name: form for form in (TYPED, DOCUMENT, WITH_REST, HISTORY)}
 LIMIT = "psql, 1 connection"
 LIMIT_TWICE = "psql, 2 connections"
 PEER = "Lambda handler, bulk"
@@ -95,7 +94,7 @@ async def contenders(stand: Stand, mix: Mix, wanted: str) -> dict[str, Contender
 
 async def _other_forms(stand: Stand, load: Load, served: Served) -> dict[str, Contender]:
     found: dict[str, Contender] = {}
-    for form in (DOCUMENT, WITH_REST):
+    for form in (DOCUMENT, WITH_REST, HISTORY):
         template = await stand.template(form)
         expected = await expect(stand.machine, form, template, load.ends.values())
         found[f"worker, 1 shard, {form.name}"] = partial(

@@ -4,6 +4,7 @@ import asyncio
 import io
 import time
 from contextlib import AsyncExitStack, redirect_stdout
+from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 
@@ -33,7 +34,7 @@ async def run_workers(
     *,
     expected: str | None,
     workers: int = 1,
-    dsn_through: str | None = None,
+    port: int | None = None,
 ) -> Sample:
     """All workers are up, share the shards and ask; then the source answers and the clock starts.
 
@@ -42,12 +43,9 @@ async def run_workers(
     name = machine.new_name("run")
     directory = machine.directory / name
     directory.mkdir()
-    async with machine.database(template) as dsn:
-        # the template was made for another table of the same kind
-        rename = f"update replicator.table_state set source_table = '{served.name}'"
-        await machine.execute(rename, dsn)
+    async with machine.database(template, table=served.name) as dsn:
         settings = settings_for(
-            machine, form, dsn=dsn_through or dsn, table=served.name, leases=f"leases_{name}"
+            machine, form, dsn=_through(dsn, port), table=served.name, leases=f"leases_{name}"
         )
         machine.source.empty_pages(times=None, table=served.name)
         try:
@@ -63,6 +61,13 @@ async def run_workers(
         if expected is not None:
             await require_equal(dsn, expected)
     return sample
+
+
+def _through(dsn: str, port: int | None) -> str:
+    """The same database, on another port if there is one."""
+    address = urlsplit(dsn)
+    place = f"{address.username}@{address.hostname}:{port or address.port}"
+    return urlunsplit(address._replace(netloc=place))
 
 
 async def _measured(machine: Machine, dsn: str, served: Served, workers: list[Worker]) -> Sample:

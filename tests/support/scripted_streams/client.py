@@ -121,6 +121,10 @@ class AsyncRemoteStreams:
         for page in pages:
             await self._post(_pages_path(table, shard), page)
 
+    async def load_records(self, table: str, shard: int, records: bytes) -> None:
+        """Append a JSON array of records, each to be served with what came before or after it."""
+        await self._post(_pages_path(table, shard) + "&apart=1", records)
+
     async def _post(self, path: str, body: bytes) -> Any:
         async with self._session.post(path, data=body) as answer:
             return _result(answer.status, await answer.read())

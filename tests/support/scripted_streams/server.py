@@ -109,7 +109,11 @@ class _Edge:
 
     async def load_page(self, request: web.Request) -> web.Response:
         table = self._streams.world.tables[request.query["table"]]
-        table.load_pages(int(request.query["shard"]), [await request.read()])
+        shard, body = int(request.query["shard"]), await request.read()
+        if "apart" in request.query:
+            table.load_records(shard, body)
+        else:
+            table.load_pages(shard, [body])
         return web.json_response({"result": None})
 
     def _call(self, operation: str, content: dict[str, Any]) -> Call:
