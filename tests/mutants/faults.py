@@ -86,8 +86,8 @@ MUTANTS = [
     Mutant(
         "dead letters are never superseded",
         SINK,
-        "supersede = self._fence_values(claim, advance), claim.open_letters",
-        "supersede = self._fence_values(claim, advance), False",
+        "self._writer.write(plan, values, supersede=claim.open_letters)",
+        "self._writer.write(plan, values, supersede=False)",
         FENCE,
     ),
     Mutant(
@@ -200,9 +200,10 @@ MUTANTS = [
     Mutant(
         "the checkpoint moves before the commit",
         SHARD,
-        "claim = await self._pipeline.process(batch, claim, stopping)\n",
-        "self._moved(records[-1].sequence_number)\n"
-        "            claim = await self._pipeline.process(batch, claim, stopping)\n",
+        "claim = await self._pipeline.process(replace(batch, known=known), claim, stopping)\n",
+        "self._moved(batch.records[-1].sequence_number)\n"
+        "            claim = await self._pipeline.process(replace(batch, known=known), claim,"
+        " stopping)\n",
         SCHEDULES,
     ),
     Mutant(
