@@ -3,7 +3,7 @@
 import asyncio
 import json
 import os
-import resource
+import subprocess
 import sys
 import time
 from decimal import Decimal
@@ -16,7 +16,7 @@ import pytest
 
 from tests.end_to_end.conftest import one_emulator
 from tests.support.comparison import read_rows
-from tests.support.daemon import Deployment, configuration
+from tests.support.daemon import Deployment, configuration, environment
 from tests.support.scripted_streams import Table, scripted_streams
 
 ITEMS = int(os.environ.get("REPLICATOR_TEST_VERIFY_ITEMS", "200000"))
@@ -24,6 +24,13 @@ QUIET = ITEMS // 2
 """Keys below are left alone by the writer; the differences are planted there."""
 STEP = QUIET // 1000
 CHANGES_PER_SECOND = 200
+MEASURED = """
+import resource, subprocess, sys
+done = subprocess.run([sys.executable, *sys.argv[1:]])
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss, file=sys.stderr)
+sys.exit(done.returncode)
+"""
+"""Between the test and the command: a child's peak counts what its parent held when it began."""
 PLANTED = {
     "delete from big where n % {step} = 0 and n < {quiet} and n / {step} % 4 = 0": "missing",
     "update big set n = n + 0.5 where n % {step} = 0 and n < {quiet} and n / {step} % 4 = 1": "n",
@@ -69,18 +76,25 @@ async def change(table: Table, done: asyncio.Event) -> int:
 async def verify(deployment: Deployment, *words: str) -> tuple[int, dict[str, Any], str]:
     """Exit code, the only target of the document, and what it cost."""
     began = time.monotonic()
-    done = await deployment.command(
-        "verify", "--json", "--read-units", "1000000", *words, seconds=1500
+    command = ["-m", "replicator", "--config", str(deployment.path), "verify", "--json"]
+    done = await asyncio.to_thread(
+        subprocess.run,
+        [sys.executable, "-c", MEASURED, *command, "--read-units", "1000000", *words],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=1500,
     )
     assert done.stdout, done.stderr
     document = json.loads(done.stdout)
-    megabytes = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+    megabytes = int(done.stderr.split()[-1]) / 1024
     cost = (
         f"{time.monotonic() - began:.0f} s, {megabytes:.0f} MB at most, "
         f"{document['read_units']:.0f} read units"
     )
     [target] = document["tables"]
-    return done.code, target, cost
+    return done.returncode, target, cost
 
 
 def planted() -> dict[tuple[str, tuple[str, ...]], int]:
