@@ -32,6 +32,8 @@ class Table:
     snapshots: tuple[SnapshotFacts, ...] = ()
     discovered: bool = False
     """Whether the source was listed since this worker started."""
+    discovered_over: bool = False
+    """Whether it was listed since every shard on record had ended: a new stream may follow."""
 
     @property
     def working(self) -> bool:
@@ -82,6 +84,19 @@ class Table:
         return (self.facts.stream_arn if self.facts is not None else None) or ""
 
     @property
+    def over(self) -> bool:
+        """Whether every shard on record has ended."""
+        return all(shard.finished for shard in self.shards)
+
+    @property
+    def _heals(self) -> bool:
+        """Whether the configuration says what becomes of the gap that stops it."""
+        facts = self.facts
+        if facts is None or facts.paused or facts.halted:
+            return False
+        return bool(facts.gaps) and self.mapping.spec.on_gap != "stop"
+
+    @property
     def loads(self) -> bool:
         """Whether a snapshot is due or under way, and no person must decide first."""
         if self.facts is None or is_initial_due(self.facts, self.snapshots):
@@ -93,8 +108,8 @@ class Table:
         if self.facts is None or not self.discovered or not self.shards:
             return False
         if not self.working:
-            return True
-        if self.loads:
+            return not self._heals
+        if self.loads or (self.over and not self.discovered_over):
             return False
         return all(
             shard.finished or (shard.safe_at is not None and shard.safe_at >= at)

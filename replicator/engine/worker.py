@@ -121,9 +121,10 @@ class Worker:
             await self._upkeep.refresh([table])
             known = table.known()
             if known is not None and not known.table.halted:
+                over = table.over
                 await table.discovery.discover(known)
                 await table.discovery.forget_finished(known)
-                table.discovered = True
+                table.discovered, table.discovered_over = True, over
                 self._look_now.set()
             self._beat(f"discover {table.name}")
             await self._wait_for_next_discovery(table, stopping)

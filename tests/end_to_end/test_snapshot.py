@@ -268,3 +268,21 @@ async def test_a_changed_mapping_is_backfilled_by_the_workers(stage: Stage):
     assert await sql(stage, "select doubled, count(*) from public.orders group by 1") == [("3", 40)]
     reasons = await sql(stage, "select reason, state from replicator.snapshot order by id")
     assert reasons == [("initial", "done"), ("mapping", "done")]
+
+
+async def test_a_table_created_anew_replaces_the_rows_of_the_old_one(stage: Stage):
+    table = await stage.create_table("orders", {"pk": "S"})
+    await put_all(stage, table, range(30))
+    entry = configured(table, on_gap="resnapshot")
+    async with stage.deployment(entry, lease_seconds=2.0) as deployment:
+        await deployment.migrate()
+        first = await deployment.run_until_caught_up()
+        await stage.client.delete_table(TableName=table)
+        await stage.create_table("orders", {"pk": "S"})
+        await put_all(stage, table, range(20, 45), total=5)
+        second = await deployment.run_until_caught_up()
+
+    assert (first.code, second.code) == (0, 0)
+    assert await rows(stage) == {f"k{number:05}": 5 for number in range(20, 45)}
+    snapshots = await sql(stage, "select reason, state from replicator.snapshot order by id")
+    assert snapshots == [("initial", "done"), ("gap", "done")]
