@@ -15,8 +15,9 @@ COMPOSE := docker compose --file deploy/compose/compose.yaml
 COMPILE := $(UV) pip compile --no-config --quiet --universal --python-version 3.11 --generate-hashes \
            --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
 
-# more than a few servers at once help nobody; PYTEST_WORKERS=0 shows one test after another
-PYTEST_WORKERS ?= auto
+# tests wait more than they compute, and more than a few servers at once help nobody;
+# PYTEST_WORKERS=0 shows one test after another
+PYTEST_WORKERS ?= 4
 PYTEST := $(BIN)/pytest --numprocesses $(PYTEST_WORKERS) --maxprocesses 4 --quiet
 
 # says something only when it fails

@@ -83,7 +83,17 @@ class DynamoDBLeases:
         return True
 
     async def all(self) -> list[Lease]:
-        """Every lease of the deployment. A row that is not understood is named and left alone."""
+        """Every lease of the deployment. A row that is not understood is named and left alone.
+
+        A table that is gone is made again: leases say who works, and positions are elsewhere.
+        """
+        try:
+            return await self._scan()
+        except _TableMissing:
+            await self.ensure_table()
+            return []
+
+    async def _scan(self) -> list[Lease]:
         leases = []
         arguments: dict[str, Any] = {
             "ConsistentRead": True,

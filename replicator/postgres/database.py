@@ -8,7 +8,7 @@ from typing import Any, TypeAlias, cast
 
 import asyncpg
 
-from replicator.errors import ReplicatorError
+from replicator.errors import ReplicatorError, SinkUnavailable
 from replicator.postgres.connect import ConnectionSettings, create_pool
 from replicator.postgres.failures import translate
 
@@ -70,7 +70,8 @@ class Database:
     ) -> AsyncIterator[Session]:
         """A connection; what fails inside is raised as a ReplicatorError.
 
-        A connection whose statement did not end is terminated, so that nothing of it is reused.
+        A connection whose statement did not end is terminated, so that nothing of it is reused; so
+        is one whose server cannot work now: it may have become a standby, and another is asked.
         """
         try:
             pool = await self._opened()
@@ -86,8 +87,9 @@ class Database:
         except _LOST as error:
             raise translate(error, doing=doing) from error
         except asyncpg.PostgresError as error:
-            sound = True
-            raise translate(error, mapped_columns=mapped_columns, doing=doing) from error
+            failure = translate(error, mapped_columns=mapped_columns, doing=doing)
+            sound = not isinstance(failure, SinkUnavailable)
+            raise failure from error
         except ReplicatorError:
             sound = True
             raise

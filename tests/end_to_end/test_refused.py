@@ -70,10 +70,6 @@ def keys_only(settings: dict[str, Any], streams: ScriptedStreams) -> None:
     settings["tables"] = {"keys": ENTRY}
 
 
-def snapshot(settings: dict[str, Any], _: ScriptedStreams) -> None:
-    settings["tables"]["orders"] = {**ENTRY, "initial_load": "snapshot"}
-
-
 def nothing(_: dict[str, Any], __: ScriptedStreams) -> None:
     """All is well, but nobody has run `migrate`."""
 
@@ -86,7 +82,6 @@ CASES: list[tuple[Callable[[dict[str, Any], ScriptedStreams], None], bool, list[
     (missing_table, False, ["orders-of-last-year", "create it"]),
     (stream_off, True, ["orders", "no stream", "update-table"]),
     (keys_only, False, ["KEYS_ONLY", "NEW_AND_OLD_IMAGES"]),
-    (snapshot, True, ["initial_load", "stream"]),
     (nothing, False, ["replicator migrate"]),
 ]
 

@@ -130,7 +130,11 @@ async def test_dead_letters_that_cannot_be_kept_halt_the_table(stage: Stage):
         resumed = await deployment.command("resume", "--table", "orders")
         assert resumed.code == 0, resumed.text
         await arrives(stage, worker, "orders", "good")
-        assert await worker.total("replicator_dead_letters") == 1
+
+        async def counted() -> bool:  # from PostgreSQL, once a moment
+            return await worker.total("replicator_dead_letters") == 1
+
+        await worker.until(counted, what="the dead letter is counted")
         assert await worker.stop() == 0
 
 

@@ -208,6 +208,7 @@ async def outlives_a_dead_repair(deployment: Deployment, stage: Stage) -> None:
     assert await modes(stage.dsn) == [("fence", None)]
 
 
+@one_emulator
 @pytest.mark.timeout(180)
 async def test_every_kind_of_difference_is_found_and_nothing_else(stage: Stage):
     table = await stage.create_table("single", KEY)
