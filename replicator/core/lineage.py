@@ -1,6 +1,6 @@
 """Which shards may be read: parents before children, and nothing twice. Pure."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Container, Iterable, Mapping
 from datetime import datetime, timedelta
 
 from replicator.core.shards import ListedShard, ShardFacts
@@ -93,8 +93,13 @@ def awaits_children(shards: Iterable[ShardFacts], now: datetime) -> bool:
     )
 
 
-def forgettable_shards(shards: Iterable[ShardFacts], now: datetime) -> list[ShardFacts]:
-    """Finished shards whose children have all progressed and that are older than 48 hours."""
+def forgettable_shards(
+    shards: Iterable[ShardFacts], now: datetime, listed: Container[ShardName]
+) -> list[ShardFacts]:
+    """Finished shards whose children have all progressed and that are older than 48 hours.
+
+    One that the source still lists would be found anew and read again, so it stays.
+    """
     known = by_name(shards)
     children: dict[ShardName, list[ShardFacts]] = {}
     for shard in known.values():
@@ -104,6 +109,7 @@ def forgettable_shards(shards: Iterable[ShardFacts], now: datetime) -> list[Shar
         shard
         for name, shard in known.items()
         if shard.finished
+        and name not in listed
         and now - (shard.done_at or now) > FINISHED_SHARDS_KEPT
         and _parent(shard, known) is None
         and all(child.finished or child.position is not None for child in children.get(name, ()))

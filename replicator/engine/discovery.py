@@ -1,12 +1,13 @@
 """What a table's stream looks like now, added to what is known; nothing known is ever dropped."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Container
 from dataclasses import dataclass
 from datetime import datetime
 
 from replicator.clock import Clock
 from replicator.core.gaps import how_to_accept
 from replicator.core.lineage import (
+    ShardName,
     forgettable_shards,
     in_order,
     lost_shards,
@@ -62,8 +63,8 @@ class Discovery:
         self._observe = observe
         self._clock = clock
 
-    async def discover(self, known: Known) -> None:
-        """Add what the source shows now: a start instant, a new stream, new shards.
+    async def discover(self, known: Known) -> frozenset[ShardName]:
+        """Add what the source shows now, a start instant, a new stream, new shards; what it lists.
 
         StreamUnfit and StreamVanished only when nothing of the old stream is left to read;
         PositionLost when the control schema has lost a shard whose lease holds a position.
@@ -75,20 +76,23 @@ class Discovery:
             )
         shards = known.shards if arn == known.table.stream_arn else {}
         begun = {lease.key for lease in await self._leases.all() if lease.checkpoint.isdigit()}
+        listed: set[ShardName] = set()
         try:
             async for page in self._source.listed_shards(arn):
+                listed.update((arn, shard.shard_id) for shard in page)
                 await self._add(arn, page, shards, begun)
         except StreamVanished as error:
             message = "the stream has gone since the table was described"
             raise SourceUnavailable(message) from error
+        return frozenset(listed)
 
-    async def forget_finished(self, known: Known) -> None:
-        """Drop rows and leases of shards that ended two days ago and whose children went on.
+    async def forget_finished(self, known: Known, listed: Container[ShardName]) -> None:
+        """Drop rows and leases of unlisted shards that ended long ago and whose children went on.
 
         Dead letters that were closed longer ago than they are kept go, too.
         """
         shards = (*known.shards.values(), *known.older)
-        for shard in forgettable_shards(shards, self._clock.now()):
+        for shard in forgettable_shards(shards, self._clock.now(), listed):
             await self._leases.delete(self._leases.key(shard.stream_arn, shard.shard_id))
             await self._positions.forget_shard(shard.stream_arn, shard.shard_id)
         await self._incidents.forget_dead_letters(

@@ -122,8 +122,8 @@ class Worker:
             known = table.known()
             if known is not None and not known.table.halted:
                 over = table.over
-                await table.discovery.discover(known)
-                await table.discovery.forget_finished(known)
+                listed = await table.discovery.discover(known)
+                await table.discovery.forget_finished(known, listed)
                 table.discovered, table.discovered_over = True, over
                 self._look_now.set()
             self._beat(f"discover {table.name}")

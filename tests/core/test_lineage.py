@@ -90,7 +90,7 @@ def test_a_finished_shard_is_forgotten_when_children_progressed_and_two_days_pas
     old = shard_facts(0, state="done", done_at=long_ago)
 
     def forgotten(*children: ShardFacts) -> list[str]:
-        return [shard.shard_id for shard in forgettable_shards([old, *children], NOON)]
+        return [shard.shard_id for shard in forgettable_shards([old, *children], NOON, ())]
 
     assert forgotten(shard_facts(1, parent=0, position=5)) == [shard_name(0)]
     assert forgotten(shard_facts(1, parent=0)) == []
@@ -100,7 +100,7 @@ def test_a_finished_shard_is_forgotten_when_children_progressed_and_two_days_pas
 def test_a_shard_that_finished_lately_is_kept():
     lately = shard_facts(0, state="done", done_at=NOON - timedelta(hours=47))
 
-    assert forgettable_shards([lately], NOON) == []
+    assert forgettable_shards([lately], NOON, ()) == []
 
 
 def test_a_parent_is_forgotten_before_its_child():
@@ -111,4 +111,11 @@ def test_a_parent_is_forgotten_before_its_child():
         shard_facts(2, parent=1, position=4),
     ]
 
-    assert [shard.shard_id for shard in forgettable_shards(chain, NOON)] == [shard_name(0)]
+    assert [shard.shard_id for shard in forgettable_shards(chain, NOON, ())] == [shard_name(0)]
+
+
+def test_a_shard_that_the_source_still_lists_is_kept_however_old():
+    old = shard_facts(0, state="done", done_at=NOON - timedelta(days=9))
+
+    assert forgettable_shards([old], NOON, {(old.stream_arn, old.shard_id)}) == []
+    assert forgettable_shards([old], NOON, {(old.stream_arn, shard_name(1))}) == [old]

@@ -86,32 +86,32 @@ async def test_one_two_five_and_one_again_share_fairly_without_ping_pong(new_rep
 async def test_finished_shards_are_cleaned_after_two_days_and_never_read_again(
     new_replica: NewReplica, lease_endpoint: str
 ):
-    async with new_replica() as it:
-        worker = await it.deployment.start_ready()
-        it.load.write(20)
-        child = it.table.roll_over(0)
-        it.load.write(20)
-        await it.equal(worker)
-        assert await worker.stop() == 0
-        await it.execute("update replicator.shard set done_at = done_at - interval '49 hours'")
-
-        heir = it.deployment.start()
-
-        async def cleaned() -> bool:
-            return set(await it.shards()) == {it.table.shard_id(child)}
-
-        await heir.until(cleaned, what="only the child is on record")
+    async def leased() -> set[str]:
         async with endpoints.dynamodb_client(lease_endpoint) as client:
             leases = (await client.scan(TableName=it.lease_table))["Items"]
-        assert [row["leaseKey"]["S"].rpartition(":")[2] for row in leases] == [
-            it.table.shard_id(child)
-        ]
-        it.load.put("afterwards")
-        await it.equal(heir)
-        assert await heir.stop() == 0
-        again = it.deployment.start()
+        return {row["leaseKey"]["S"].rpartition(":")[2] for row in leases}
+
+    async with new_replica() as it:
+        parent = it.table.shard_id(0)
+        it.load.write(20)
+        child = it.table.shard_id(it.table.roll_over(0))
+        it.load.write(20)
+        assert (await it.deployment.run_until_caught_up()).code == 0
+        await it.execute("update replicator.shard set done_at = done_at - interval '49 hours'")
+
+        it.load.put("still listed")
+        assert (await it.deployment.run_until_caught_up()).code == 0
+        assert set(await it.shards()) == await leased() == {parent, child}
+
+        it.table.forget(0)
+        it.load.put("listed no more")
+        assert (await it.deployment.run_until_caught_up()).code == 0
+        assert set(await it.shards()) == await leased() == {child}
+
         it.load.put("once more")
-        await it.equal(again)
+        assert (await it.deployment.run_until_caught_up()).code == 0
+        assert set(await it.shards()) == {child}
+        await it.equal()
         (await it.log()).nothing_twice()
 
 
