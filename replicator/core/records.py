@@ -39,6 +39,8 @@ class Page(msgspec.Struct, frozen=True):
 
     records: list[StreamRecord]
     next_iterator: str | None
+    size_bytes: int = 0
+    """Of the answer as it came."""
 
 
 class _Change(msgspec.Struct, gc=False):
@@ -77,7 +79,7 @@ def decode_page(body: bytes) -> Page:
         wire = _decode_page(body)
     except (msgspec.DecodeError, UnicodeDecodeError):
         wire = _decode_tolerantly(body)
-    return Page([_record(record) for record in wire.Records], wire.NextShardIterator)
+    return Page([_record(record) for record in wire.Records], wire.NextShardIterator, len(body))
 
 
 def decode_event(records: bytes) -> list[StreamRecord]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from replicator.clock import Clock
-from replicator.core.records import StreamRecord
+from replicator.core.records import Page, StreamRecord
 from replicator.engine.ports import Source
 from replicator.engine.waiting import Backoff, stopped_within
 from replicator.errors import (
@@ -26,6 +26,9 @@ PAUSE_SECONDS_MIN = 0.2
 BEHIND_SECONDS = 2.0
 """A page whose last record is older is followed at once: there is likely more."""
 FULL_PAGE_RECORDS = 900
+"""An answer holds 1000 records, or fewer where they are large."""
+FULL_PAGE_BYTES = 1_000_000
+"""What an answer holds; the JSON of its records is longer than what the service counts."""
 SPURIOUS_TRIMS_MAX = 20
 """Emulators answer Trimmed for a fresh shard; one that goes on saying so is believed."""
 
@@ -133,20 +136,19 @@ class ShardReader:
             self._position = fresh[-1].sequence_number
             self._from_oldest = False
             self._trims = 0
-        head_at = self._note(page.records, requested_at)
+        head_at = self._note(page, requested_at)
         ended = page.next_iterator is None
         return Answer(fresh, ended, requested_at, answered_at, head_at, repeated)
 
-    def _note(self, records: list[StreamRecord], requested_at: datetime) -> datetime | None:
+    def _note(self, page: Page, requested_at: datetime) -> datetime | None:
         """Decide the pause before the next page, and whether this one was the head."""
-        if records:
+        if page.records:
             self._empties.clear()
-            created_at = records[-1].created_at
+            created_at = page.records[-1].created_at
             behind = (
                 created_at is not None and requested_at.timestamp() - created_at > BEHIND_SECONDS
             )
-            full = len(records) >= FULL_PAGE_RECORDS
-            self._pause_seconds = 0.0 if full or behind else PAUSE_SECONDS_MIN
+            self._pause_seconds = 0.0 if behind or _is_full(page) else PAUSE_SECONDS_MIN
             return None
         self._empties.append(requested_at)
         longer = max(PAUSE_SECONDS_MIN, self._pause_seconds * 1.5)
@@ -161,3 +163,9 @@ class ShardReader:
         self._from_oldest = True
         self._iterator = None
         self._pause_seconds = self._backoff.next_seconds()
+
+
+def _is_full(page: Page) -> bool:
+    """Whether another record like these would not have fit: there is likely more."""
+    records = len(page.records)
+    return records >= FULL_PAGE_RECORDS or page.size_bytes * (1 + 1 / records) > FULL_PAGE_BYTES

@@ -15,7 +15,7 @@ from tests.support.builders import STREAM, record, shard_name
 from tests.support.virtual_time import START, in_virtual_time, running_clock
 
 EMPTY: tuple[StreamRecord, ...] = ()
-Told = Sequence[StreamRecord] | Exception | None
+Told = Sequence[StreamRecord] | Page | Exception | None
 
 
 @dataclass
@@ -46,6 +46,8 @@ class ScriptedSource:
                 raise error
             case None:
                 return Page([], None)
+            case Page() as page:
+                return page
             case records:
                 return Page(list(records), "next")
 
@@ -169,6 +171,24 @@ async def test_there_is_no_pause_behind_a_full_page_or_one_that_is_behind():
     pauses = [b - a for a, b in zip(source.times, source.times[1:], strict=False)]
     assert pauses[:2] == [0, 0]
     assert pauses[2] > 0
+
+
+@in_virtual_time
+async def test_there_is_no_pause_behind_a_page_that_had_no_room_for_another_record():
+    """The service cuts an answer at 1 MB: of large items it holds a few."""
+
+    def large(first: int, records: int, *, each: int) -> Page:
+        its = [at_start(number, f"k{number}") for number in range(first, first + records)]
+        return Page(its, "next", size_bytes=records * each)
+
+    full = [large(100, 10, each=100_000), large(200, 2, each=400_000), large(300, 1, each=800_000)]
+    source = ScriptedSource([*full, large(400, 5, each=100_000), EMPTY])
+
+    await read(reader(source), 5)
+
+    pauses = [b - a for a, b in zip(source.times, source.times[1:], strict=False)]
+    assert pauses[:3] == [0, 0, 0]
+    assert pauses[3] > 0
 
 
 @in_virtual_time
