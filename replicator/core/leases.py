@@ -69,13 +69,15 @@ def plan_leases(
     workers: Collection[str],
     now: float,
     lease_seconds: float,
+    plan_seconds: float,
 ) -> LeasePlan:
     """Decide what this worker takes, asks for and gives back.
 
     `wanted`: keys of the shards that may be read now. `workers`: all that live, whether or not
-    they hold a lease. Free and expired leases are taken up to a fair share, and any that stood
-    still for three lease times whatever the share; when none is free, one at a time is asked for
-    from the worker with the most, if that has at least two more.
+    they hold a lease. Free and expired leases are taken up to a fair share, and whatever the share
+    at the next look, `plan_seconds` later: a worker that has just begun cannot know yet what is
+    expired. When none is free, one at a time is asked for from the worker with the most, if that
+    has at least two more.
     """
     rows = {lease.key: lease for lease in leases}
     release = tuple(sorted(key for key in held if key not in wanted or _is_asked(rows.get(key))))
@@ -92,13 +94,14 @@ def plan_leases(
         key=lambda lease: _spread(lease.key, worker_id),
     )
     taken = [lease for lease in others if lease not in free]
-    counts = Counter({worker: 0 for worker in workers if worker != worker_id})
+    dead = {lease.owner for lease in expired}  # though its last sign of life is not old enough yet
+    counts = Counter({worker: 0 for worker in workers if worker not in (worker_id, *dead)})
     counts.update(lease.owner for lease in taken if lease.owner)
     room = _room(len(set(wanted)), len(mine), counts.values(), free=len(free))
     forgotten = [
         lease
         for lease in free[room:]
-        if is_expired(lease, sightings, now=now, lease_seconds=3 * lease_seconds)
+        if is_expired(lease, sightings, now=now, lease_seconds=lease_seconds + plan_seconds)
     ]
     take = (*free[:room], *forgotten)
     ask = () if free or release else _ask(taken, mine=len(mine), worker_id=worker_id)

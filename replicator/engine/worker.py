@@ -180,6 +180,7 @@ class Worker:
             workers=living,
             now=now,
             lease_seconds=settings.lease_seconds,
+            plan_seconds=settings.plan_seconds,
         )
         for key in plan.release:
             await self._give_back(key)

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from replicator.core.leases import Lease, LeasePlan, observed, plan_leases
 
 SECONDS = 20.0
+LOOKS_SECONDS = 5.0
 
 
 def lease(number: int, owner: str | None = None, counter: int = 0, **facts: Any) -> Lease:
@@ -34,6 +35,7 @@ def plan(
         workers=workers,
         now=standing_still_for,
         lease_seconds=SECONDS,
+        plan_seconds=LOOKS_SECONDS,
     )
 
 
@@ -71,6 +73,7 @@ def test_a_lease_whose_counter_moved_is_not_taken():
         workers=(),
         now=SECONDS + 1,
         lease_seconds=SECONDS,
+        plan_seconds=LOOKS_SECONDS,
     )
 
     assert decided.take == ()
@@ -84,11 +87,20 @@ def test_a_lease_whose_owner_changed_is_fresh_although_its_counter_is_the_same()
     assert moved["shard-00"].at == 50.0
 
 
-def test_expired_leases_are_taken_whatever_the_share_after_three_lease_times():
+def test_expired_leases_are_taken_whatever_the_share_one_look_later():
+    """The other may have just begun: to it they are fresh."""
     rows = [lease(number, "gone") for number in range(4)]
+    later = SECONDS + LOOKS_SECONDS + 1
 
     assert len(plan(*rows, workers=("other",), standing_still_for=SECONDS + 1).take) == 2
-    assert len(plan(*rows, workers=("other",), standing_still_for=3 * SECONDS + 1).take) == 4
+    assert len(plan(*rows, workers=("other",), standing_still_for=later).take) == 4
+
+
+def test_the_owner_of_an_expired_lease_has_no_share():
+    """Its last sign of life may be younger than the last change of its lease."""
+    rows = [lease(number, "gone") for number in range(4)]
+
+    assert len(plan(*rows, workers=("gone",), standing_still_for=SECONDS + 1).take) == 4
 
 
 def test_a_lease_of_a_shard_that_may_not_be_read_is_not_taken():
@@ -140,7 +152,7 @@ def simulate(
     sightings: dict[str, Any] = {worker: {} for worker in workers}
     for turn in range(rounds):
         for worker in workers:
-            sightings[worker] = observed(sightings[worker], rows.values(), now=turn * 5.0)
+            sightings[worker] = observed(sightings[worker], rows.values(), now=turn * LOOKS_SECONDS)
             decided = plan_leases(
                 list(rows.values()),
                 sightings[worker],
@@ -148,8 +160,9 @@ def simulate(
                 held={key for key, row in rows.items() if row.owner == worker},
                 worker_id=worker,
                 workers=workers,
-                now=turn * 5.0,
+                now=turn * LOOKS_SECONDS,
                 lease_seconds=SECONDS,
+                plan_seconds=LOOKS_SECONDS,
             )
             for key in decided.release:
                 row = rows[key]

@@ -1,29 +1,28 @@
 """The long proofs: many kills, many freezes, many shards; and how long a takeover took."""
 
 import asyncio
+import os
 import signal
-import sys
-import time
+from collections.abc import Sequence
 from random import Random
-from statistics import median, quantiles
 
 import pytest
 
 from tests.faults.conftest import NewReplica
 from tests.faults.replica import Replica
+from tests.faults.takeovers import Death, death, report
 from tests.faults.test_lineage import obeys
 from tests.support.daemon import Worker, eventually
 
 pytestmark = [pytest.mark.faults, pytest.mark.long]
 
 LEASE_SECONDS = 1.0
-KILLS = 100
-FREEZES = 20
+KILLS = int(os.environ.get("REPLICATOR_TEST_KILLS", "100"))
+FREEZES = int(os.environ.get("REPLICATOR_TEST_FREEZES", "20"))
 
 
-async def taken_over(it: Replica, victim: str) -> float:
-    """Seconds until nothing is owned by the victim that was owned by it."""
-    started = time.monotonic()
+async def taken_over(it: Replica, victim: str) -> None:
+    """Wait until nothing is owned by the victim."""
 
     async def gone() -> bool:
         return victim not in {
@@ -31,16 +30,6 @@ async def taken_over(it: Replica, victim: str) -> float:
         }
 
     await eventually(gone, what="everything of the victim is taken over", seconds=180)
-    return time.monotonic() - started
-
-
-def report(what: str, seconds: list[float]) -> None:
-    """Printed for people; `pytest -s` or a failure shows it."""
-    tenths = quantiles(seconds, n=10)
-    sys.stdout.write(
-        f"{what}: {len(seconds)} takeovers: median {median(seconds):.2f} s, "
-        f"nine in ten within {tenths[-1]:.2f} s, longest {max(seconds):.2f} s\n"
-    )
 
 
 async def worker_id(worker: Worker) -> str:
@@ -48,24 +37,36 @@ async def worker_id(worker: Worker) -> str:
     return str(worker.entries("started")[0]["worker"])
 
 
+def started(workers: Sequence[Worker], *, but: Worker | None = None) -> list[str]:
+    """The ids of those that have got so far as to say them."""
+    return [
+        entry["worker"]
+        for worker in workers
+        if worker is not but
+        for entry in worker.entries("started")
+    ]
+
+
 @pytest.mark.timeout(3600)
 async def test_a_hundred_kills_among_three_workers_under_load(new_replica: NewReplica):
     chance = Random(100)
     async with new_replica(shards=6, lease_seconds=LEASE_SECONDS) as it:
         workers = [await it.deployment.start_ready() for _ in range(3)]
-        seconds: list[float] = []
+        deaths: list[Death] = []
         async with it.load.going_on(a_second=150):
             for number in range(KILLS):
                 victim = workers.pop(chance.randrange(3))
                 name = await worker_id(victim)
                 await asyncio.sleep(chance.uniform(0, 0.5))
                 victim.kill()
+                left = await death(it, name, started(workers))
                 workers.append(it.deployment.start())
-                seconds.append(await taken_over(it, name))
+                await taken_over(it, name)
+                deaths += [] if left is None else [left]
                 if number % 5 == 0:
                     it.table.roll_over(chance.choice(it.table.open_shards()))
         await it.equal(*workers, seconds=90)
-        report("kill -9", seconds)
+        await report(it, "kill -9", deaths)
         for worker in workers:  # a process that is only starting ends as the signal says
             await worker.url()
         assert [await worker.stop() for worker in workers] == [0, 0, 0]
@@ -78,14 +79,16 @@ async def test_twenty_freezes_longer_than_the_lease_write_nothing(new_replica: N
     chance = Random(20)
     async with new_replica(shards=6, lease_seconds=LEASE_SECONDS) as it:
         workers = [await it.deployment.start_ready() for _ in range(3)]
-        seconds: list[float] = []
+        deaths: list[Death] = []
         async with it.load.going_on(a_second=150):
             for _ in range(FREEZES):
                 victim = chance.choice(workers)
                 name = await worker_id(victim)
                 await asyncio.sleep(chance.uniform(0, 1.0))
                 victim.signal(signal.SIGSTOP)
-                seconds.append(await taken_over(it, name))
+                left = await death(it, name, started(workers, but=victim))
+                await taken_over(it, name)
+                deaths += [] if left is None else [left]
                 claimed = (await it.log()).shards[-1].id
                 await asyncio.sleep(chance.uniform(0, 1.0))
                 victim.signal(signal.SIGCONT)
@@ -106,7 +109,7 @@ async def test_twenty_freezes_longer_than_the_lease_write_nothing(new_replica: N
                 ]
                 assert late == []
         await it.equal(*workers, seconds=90)
-        report("SIGSTOP", seconds)
+        await report(it, "SIGSTOP", deaths)
         assert [await worker.stop() for worker in workers] == [0, 0, 0]
         await obeys(it)
 
