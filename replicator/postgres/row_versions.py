@@ -67,12 +67,13 @@ ON_CONFLICT: dict[Guard, dict[str, str]] = {
 
 MARKED = """
 -- A rejected change locks its key like a good one, so that a newer change of it waits, and finds
--- the dead letter. Its version does not move, as an older change that fits may still come; but the
--- snapshot has seen the key, so that it does not sweep the row away.
+-- the dead letter. Its version does not move, as an older change that fits may still come. A scan
+-- that finds an item which does not fit has seen its key, so that the row is not swept away. A
+-- change of the stream has not: the item may be another by now, and its page must be written.
 marked as (
     insert into {row_version} as o
            (target_id, key, generation, sequence_number, deleted, snapshot_id)
-    select distinct k.target_id, k.version_key, 0, 0, false, {snapshot_id}
+    select distinct k.target_id, k.version_key, 0, 0, false, {seen_by}
       from kept as k
      where not exists (select from news as n
                         where (n.target_id, n.version_key) = (k.target_id, k.version_key))
@@ -157,7 +158,8 @@ class VersionStatements:
             TURNED_AWAY.format(**names, scan=str(shape.guard != "stream").lower()),
         ]
         if kept:
-            parts += [_union("kept", kept), MARKED.format(**names)]
+            seen_by = "null::bigint" if shape.guard == "stream" else names["snapshot_id"]
+            parts += [_union("kept", kept), MARKED.format(**names, seen_by=seen_by)]
         return "with " + ",".join(parts) + TURNED_AWAY_COLUMNS
 
 

@@ -28,6 +28,7 @@ FLAWS = (
     "sweep by not exists",
     "sweep before the last page",
     "rejected item not marked as seen",
+    "rejected change of the stream counts as seen",
     "gap during a snapshot does not start it anew",
     "snapshot started anew under its old number",
     "lambda reads the snapshot without locking it",
@@ -170,7 +171,7 @@ class World:
         if len(self._flying) > FLYING_MAX:
             actions = [self._fly]
         if faults and self._random.random() < 0.1:
-            actions = [self._trim, self._crash, self._deliver_again, self._prune]
+            actions = [self._trim, self._crash, *[self._deliver_again] * 3, self._prune]
         action = self._random.choice(actions)
         action()
         return action == self._write
@@ -181,8 +182,9 @@ class World:
         self._batches.clear()
 
     def _deliver_again(self) -> None:
+        """Also what has left the stream since: somebody may have kept it."""
         if self._home == "lambda":
-            self._deliver(sorted(n for n in self.delivered if n >= self.horizon))
+            self._deliver(sorted(self.delivered))
 
     def _prune(self) -> None:
         if self._flaw == "versions pruned during a snapshot":
@@ -209,14 +211,14 @@ class World:
     def _trim(self) -> None:
         """Records leave the stream unread: accepted at once, and a snapshot is asked for.
 
-        What has left the stream is not delivered any more, nor again.
+        What has left the stream before it was delivered is never delivered.
         """
         horizon = self._random.randint(self.horizon, len(self.stream))
         if self._home == "lambda":
             lost = [n for n in range(self.horizon, horizon) if n not in self.delivered]
             if self._flying:
                 return
-            self._batches = [b for b in self._batches if b[3] >= horizon]
+            self._batches = [b for b in self._batches if b[3] >= horizon or b[3] in self.delivered]
             self.horizon = horizon
         else:
             lost = list(range(self.pg.position, horizon))
@@ -328,8 +330,9 @@ class World:
         if flaw == "stream does not say which snapshot it runs beside":
             snapshot = known.snapshot if known else 0
         if change is None:
-            if flaw != "rejected item not marked as seen":
-                tx.versions[key] = Version(sequence, snapshot)
+            if flaw != "rejected change of the stream counts as seen":
+                snapshot = known.snapshot if known else 0
+            tx.versions[key] = Version(sequence, snapshot)
             return
         number, value = change
         if number > sequence:

@@ -142,17 +142,29 @@ async def test_a_stream_applies_over_a_scan(table: GuardedTable):
     assert await table.rows() == {"a": 5}
 
 
-@pytest.mark.parametrize("guard", ["stream", "scan"])
-async def test_a_rejected_item_is_seen_by_the_snapshot_and_has_no_newer_version(
-    table: GuardedTable, guard: Guard
+@pytest.mark.parametrize(("guard", "seen_by"), [("stream", None), ("scan", 7)])
+async def test_a_rejected_item_is_seen_by_the_scan_that_finds_it_and_has_no_newer_version(
+    table: GuardedTable, guard: Guard, seen_by: int | None
 ):
     number = 0 if guard == "scan" else 5
     await table.apply(record(number, event="modify", n={"S": "no"}), guard=guard, snapshot_id=7)
 
     [version] = await table.fetch("select * from replicator.row_version")
-    assert (version["snapshot_id"], version["sequence_number"]) == (7, 0)
+    assert (version["snapshot_id"], version["sequence_number"]) == (seen_by, 0)
     [letter] = await table.fetch("select sequence_number from replicator.dead_letter")
     assert letter["sequence_number"] == (number or None)
+
+    await table.apply(put(0), guard="scan", snapshot_id=7)
+    assert await table.rows() == {"a": 0}
+
+
+async def test_a_rejected_change_that_comes_again_keeps_no_page_of_a_snapshot_back(
+    table: GuardedTable,
+):
+    unfit = record(6, event="modify", n={"S": "no"})
+    await table.apply(put(5))
+    await table.apply(unfit)
+    await table.apply(unfit, snapshot_id=7)  # what came after it was lost, and is loaded anew
 
     await table.apply(put(0), guard="scan", snapshot_id=7)
     assert await table.rows() == {"a": 0}
