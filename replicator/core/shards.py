@@ -59,6 +59,14 @@ class ShardFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class StreamOver:
+    """Nothing of a stream is left to read. `read`: its shards; None: the source has dropped it."""
+
+    stream_arn: str
+    read: frozenset[str] | None
+
+
+@dataclass(frozen=True, slots=True)
 class GapFacts:
     """A gap on record; `shard_id` None: the whole stream."""
 

@@ -15,7 +15,7 @@ from replicator.core.lineage import (
 )
 from replicator.core.mapping_spec import TableSpec
 from replicator.core.observations import GapFound, Observe
-from replicator.core.shards import ListedShard, ShardFacts, TableFacts
+from replicator.core.shards import ListedShard, ShardFacts, StreamOver, TableFacts
 from replicator.engine.ports import Incidents, Leases, Positions, Source
 from replicator.errors import (
     PositionLost,
@@ -147,32 +147,41 @@ class Discovery:
         try:
             arn, created_at = await self._describe_stream()
         except (StreamUnfit, StreamVanished):
-            if current is None or await self._is_over(current):
+            if current is None or await self._ended(current):
                 raise
             return current
-        if current is None or (arn != current and await self._is_over(current)):
-            await self._start_stream(arn, created_at)
+        if current is None:
+            await self._start_stream(arn, created_at, after=None)
             return arn
-        return current
+        over = await self._ended(current) if arn != current else None
+        if over is None:
+            return current
+        await self._start_stream(arn, created_at, after=over)
+        return arn
 
-    async def _is_over(self, stream_arn: str) -> bool:
+    async def _ended(self, stream_arn: str) -> StreamOver | None:
         """A stream is over when all its shards are read, or when the source has dropped it."""
         shards = await self._known_now(stream_arn)
         try:
             async for page in self._source.listed_shards(stream_arn):
                 if unknown_shards(page, shards):
-                    return False
+                    return None
         except (StreamVanished, StreamUnfit):
-            return True
-        return all(shard.finished for shard in shards.values())
+            return StreamOver(stream_arn, read=None)
+        finished = all(shard.finished for shard in shards.values())
+        return StreamOver(stream_arn, frozenset(shards)) if finished else None
 
-    async def _start_stream(self, arn: str, created_at: datetime) -> None:
+    async def _start_stream(
+        self, arn: str, created_at: datetime, *, after: StreamOver | None
+    ) -> None:
         """Start a generation; changes made between it and the one before are a gap."""
         name = self._spec.name
         detail = (
             f"the table has a new stream ({arn}): changes made while it had none, or before "
             "the table was created anew, are in neither stream"
         )
-        if await self._incidents.start_stream(name, arn, label_at=created_at, detail=detail):
+        if await self._incidents.start_stream(
+            name, arn, label_at=created_at, detail=detail, after=after
+        ):
             remedy = how_to_accept(name)
             self._observe(GapFound(name, None, "possible", detail, remedy))

@@ -21,6 +21,7 @@ from replicator.core.shards import (
     DeadLetterCounts,
     ListedShard,
     ShardFacts,
+    StreamOver,
     TableFacts,
 )
 from replicator.core.snapshots import (
@@ -146,9 +147,18 @@ class Incidents(Protocol):
         ...
 
     async def start_stream(
-        self, source: str, stream_arn: str, *, label_at: datetime, detail: str
+        self,
+        source: str,
+        stream_arn: str,
+        *,
+        label_at: datetime,
+        detail: str,
+        after: StreamOver | None = None,
     ) -> bool:
-        """Note a stream and, in the same step, end the older ones and record the gap."""
+        """Note a stream and, in the same step, end the older ones and record the gap.
+
+        Fenced when what was read of the one before is not, since a failover lost it.
+        """
         ...
 
     async def accept_gaps(

@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from replicator.core.observations import GapKind
-from replicator.core.shards import Claim, DeadLetterCounts, GapFacts
+from replicator.core.shards import Claim, DeadLetterCounts, GapFacts, StreamOver
 from replicator.errors import ConfigurationError, Fenced, PositionLost
 from replicator.postgres.database import Database, Session
 from replicator.postgres.positions import OPEN_GAPS
@@ -85,6 +85,14 @@ update {schema}.table_state
 returning stream_arn,
           (select count(*) from {schema}.generation
             where deployment = $1 and source = $2) as streams
+"""
+
+STILL_READ = """
+-- What was seen read to its end is not, where a failover has lost that since.
+select count(*) filter (where shard_id = any($3::text[])) = cardinality($3::text[])
+       and coalesce(bool_and(state = 'done' or state = 'gap' and gap_accepted_at is not null), true)
+  from {schema}.shard
+ where deployment = $1 and stream_arn = $2
 """
 
 CLOSE_OLDER_STREAMS = """
@@ -202,16 +210,27 @@ class Incidents:
             )
 
     async def start_stream(
-        self, source: str, stream_arn: str, *, label_at: datetime, detail: str
+        self,
+        source: str,
+        stream_arn: str,
+        *,
+        label_at: datetime,
+        detail: str,
+        after: StreamOver | None = None,
     ) -> bool:
         """Note a stream of the table; the newest by label becomes the current one.
 
         The same transaction ends what is left of older streams and records the gap before this one,
-        if there were any; True then.
+        if there were any; True then. Fenced when the one before is not over any more.
         """
         name = (self._deployment, source)
         async with self._database.transaction("starting a stream") as connection:
             await connection.execute(self._sql(LOCK_TABLE), *name)
+            if after is not None and after.read is not None:
+                seen = (self._deployment, after.stream_arn, list(after.read))
+                if not await connection.fetchval(self._sql(STILL_READ), *seen):
+                    message = f"{after.stream_arn} is not read to its end any more: a failover?"
+                    raise Fenced(message)
             new = await connection.fetchval(self._sql(ADD_GENERATION), *name, stream_arn, label_at)
             newest = await connection.fetchrow(self._sql(NEWEST_GENERATION), *name)
             if newest is None:

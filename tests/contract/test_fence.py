@@ -12,7 +12,7 @@ import pytest
 from replicator.core.mapping import TableMapping
 from replicator.core.plan import plan_batch
 from replicator.core.records import StreamRecord
-from replicator.core.shards import Advance, Claim, ListedShard, ShardFacts
+from replicator.core.shards import Advance, Claim, ListedShard, ShardFacts, StreamOver
 from replicator.engine.ports import Claims, Incidents, Positions, Sink
 from replicator.errors import Fenced, NotClaimable, RowRejected, SinkBusy
 from replicator.postgres.claims import Claims as PostgresClaims
@@ -363,6 +363,45 @@ async def test_a_new_stream_is_a_gap_that_stops_the_table_until_it_is_accepted(e
         await end.claim(stream=NEW)
     assert await end.incidents.accept_gaps(SOURCE, who="a test", why="a test") == 1
     await end.claim(stream=NEW)
+
+
+async def test_a_stream_is_not_left_that_was_seen_read_and_is_not(end: End):
+    """A failover in between: some of its shards are unread again, or are not even known."""
+
+    async def start(after: StreamOver) -> bool:
+        return await end.incidents.start_stream(
+            SOURCE, NEW, label_at=NOON + timedelta(days=31), detail="created anew", after=after
+        )
+
+    claim = await end.claim()
+    read = StreamOver(STREAM, frozenset({claim.shard_id}))
+    more = StreamOver(STREAM, frozenset({claim.shard_id, "of another timeline"}))
+
+    with pytest.raises(Fenced):
+        await start(read)
+    await end.claims.finish(claim, position=None)
+    with pytest.raises(Fenced):
+        await start(more)
+
+    assert (await end.positions.tables())[SOURCE].stream_arn == STREAM
+    assert await start(read)
+    assert (await end.positions.tables())[SOURCE].stream_arn == NEW
+
+
+async def test_a_stream_that_the_source_has_dropped_is_left_with_what_is_unread(end: End):
+    await end.claim()
+
+    started = await end.incidents.start_stream(
+        SOURCE,
+        NEW,
+        label_at=NOON + timedelta(days=31),
+        detail="created anew",
+        after=StreamOver(STREAM, read=None),
+    )
+
+    assert started
+    with pytest.raises(NotClaimable):
+        await end.claim()
 
 
 async def test_only_who_holds_a_shard_says_that_some_of_it_is_lost(end: End):

@@ -161,3 +161,22 @@ def test_a_checkpoint_waits_for_its_commit(sim: Simulation):
         sim.invariants.check()
         assert sim.invariants.violations == []
     settled(sim)
+
+
+def test_a_stream_whose_end_a_failover_has_lost_is_read_again_before_the_next_one(sim: Simulation):
+    """All of it was seen read, and before the next one is begun PostgreSQL knows less."""
+    sim.start()
+    settled(sim)
+    sim.standby = sim.postgres.copy()
+    [worker] = sim.processes
+    sim.write("a", 1)
+    sim.ledger.table.recreate()
+    sim.ledger.note_stream()
+    until(sim, lambda: all(row.finished for row in sim.postgres.data.shards.values()))
+    until(sim, lambda: waiting(sim, "describe", worker) is not None)
+    until(sim, lambda: waiting(sim, "listing", worker) is not None)
+
+    sim.fail_over()
+
+    settled(sim)
+    assert len(sim.ledger.streams) == len(sim.postgres.data.generations) == 2

@@ -176,6 +176,13 @@ MUTANTS = [
         FENCE,
     ),
     Mutant(
+        "a stream is left that a failover has made unread",
+        INCIDENTS,
+        "if after is not None and after.read is not None:",
+        "if False:",
+        FENCE,
+    ),
+    Mutant(
         "whoever slept closes a shard",
         INCIDENTS,
         "and epoch = $4\n   and state = 'active'\n   and gap_accepted_at is not null",

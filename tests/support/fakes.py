@@ -16,8 +16,10 @@ from replicator.core.shards import (
     GapFacts,
     ListedShard,
     ShardFacts,
+    StreamOver,
     TableFacts,
 )
+from replicator.errors import Fenced
 from tests.support.fake_postgres import FakePostgres, GapRow, ShardName, ShardRow, latest
 from tests.support.faults import Send
 
@@ -210,10 +212,25 @@ class FakeIncidents:
         await self._send("add_gap", work)
 
     async def start_stream(
-        self, source: str, stream_arn: str, *, label_at: datetime, detail: str
+        self,
+        source: str,
+        stream_arn: str,
+        *,
+        label_at: datetime,
+        detail: str,
+        after: StreamOver | None = None,
     ) -> bool:
         def work() -> bool:
             data = self._server.data
+            if after is not None and after.read is not None:
+                rows = {
+                    row.shard_id: row
+                    for row in data.shards.values()
+                    if row.stream_arn == after.stream_arn
+                }
+                if after.read - rows.keys() or not all(row.finished for row in rows.values()):
+                    message = f"{after.stream_arn} is not read to its end any more"
+                    raise Fenced(message)
             new = (source, stream_arn) not in data.generations
             data.generations.setdefault((source, stream_arn), label_at)
             known = [(at, arn) for (name, arn), at in data.generations.items() if name == source]
