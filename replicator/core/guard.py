@@ -10,9 +10,10 @@ from replicator.core.observations import GuardReason, Operation, Outcome, Record
 from replicator.core.plan import TargetWrites, WritePlan
 from replicator.core.records import StreamRecord
 
-Guard = Literal["stream", "scan", "sweep"]
+Guard = Literal["stream", "scan", "sweep", "letter"]
 """How versions are compared: a change of a stream must be newer than the row's version; a row of a
-scan must be the first that its snapshot sees of the key, a sweep the first that sees it at all."""
+scan must be the first that its snapshot sees of the key, a sweep the first that sees it at all. An
+open dead letter of a scan is the newest that is known of its item, whatever the version is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,23 @@ class Applied:
 
     rows: Mapping[tuple[str, Operation], int]
     rejections: tuple[GuardRejection, ...] = ()
+
+
+Overtaken = frozenset[tuple[str, int]]
+"""Rejected items of a scan whose rows the stream wrote since the snapshot began: target, number."""
+
+
+def letters_overtaken(plan: WritePlan, overtaken: Overtaken) -> WritePlan:
+    """The plan with the dead letters of such items closed."""
+    if not overtaken:
+        return plan
+    letters = tuple(
+        replace(letter, superseded=True)
+        if (letter.target, letter.record.sequence_number) in overtaken
+        else letter
+        for letter in plan.dead_letters
+    )
+    return replace(plan, dead_letters=letters)
 
 
 def reasons(rejections: Sequence[GuardRejection]) -> Mapping[GuardReason, int]:

@@ -7,7 +7,7 @@ from typing import Any
 import asyncpg
 
 from replicator.core.attributes import item_key_json
-from replicator.core.guard import Applied, Versioning, accepted
+from replicator.core.guard import Applied, Versioning, accepted, letters_overtaken
 from replicator.core.ledger import DeadLetter
 from replicator.core.mapping import TableMapping
 from replicator.core.observations import Operation
@@ -23,6 +23,7 @@ from replicator.postgres.target_statements import TargetShape
 from replicator.postgres.version_arrays import (
     kept_arrays,
     kept_places,
+    overtaken_in,
     rejections_in,
     transposed,
     version_arrays,
@@ -129,7 +130,7 @@ class PlanWriter:
         if guarded is None or guarded["fenced"] != 1:
             return None
         rejections = rejections_in(plan, guarded)
-        left = accepted(plan, rejections)
+        left = letters_overtaken(accepted(plan, rejections), overtaken_in(plan, guarded))
         row = await connection.fetchrow(
             *self._behind(left, fence_values, versioning, supersede=supersede)
         )
@@ -148,13 +149,16 @@ class PlanWriter:
             tuple(_shape(writes) for writes in plan.writes),
             dead_letters=bool(plan.dead_letters),
             supersede=supersede and bool(plan.item_keys),
-            guarded=True,
+            guard=versioning.guard,
             kept=kept_places(plan) if plan.dead_letters else (),
         )
-        values = [*fence_values[: PASSED.parameters], *self._item_keys(plan, shape)]
+        scan = [versioning.snapshot_id] if versioning.guard == "scan" else []
+        values: list[Any] = [*fence_values[: PASSED.parameters]]
+        if shape.supersede:
+            values += [*scan, *self._item_keys(plan, shape)]
         values += [array for writes in plan.writes for array in _arrays(writes)]
         if shape.dead_letters:
-            values += [versioning.generation, *kept_arrays(plan)]
+            values += scan or [versioning.generation, *kept_arrays(plan)]
             values += self._letter_arrays(plan.dead_letters)
         return [self._behind_versions.text(shape), *values]
 
@@ -163,7 +167,12 @@ class PlanWriter:
             return []
         key = self._mapping.source_key
         keys = [item_key_json(keys, key) for keys in plan.item_keys]
-        return [keys, [str(number) for number in plan.item_numbers]] if shape.guarded else [keys]
+        if shape.guard is None:
+            return [keys]
+        if shape.guard == "scan":
+            rejected = {item_key_json(each.record.keys, key) for each in plan.dead_letters}
+            return [keys, ["true" if each in rejected else "false" for each in keys]]
+        return [keys, [str(number) for number in plan.item_numbers]]
 
     async def refusals(self, plan: WritePlan) -> Refused:
         """Which targets and histories refuse the rows of a plan of one record, and why.

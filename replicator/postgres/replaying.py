@@ -4,7 +4,8 @@ A batch supersedes the dead letters of its items in the statement that writes th
 statement sees the rows as they were when it began. So a replay first raises the epochs of the
 table's shards: a batch that began before is either committed, and has closed the letter, or is
 fenced off and begins anew behind the replay. Then the letter is locked, and what is still open is
-written. Where rows are guarded one by one, their versions decide instead.
+written. Where rows are guarded one by one, the version is written first, as every writer does; a
+letter that is still open behind it has not been overtaken.
 """
 
 import json
@@ -14,7 +15,7 @@ from typing import Literal
 
 import asyncpg
 
-from replicator.core.generations import generation
+from replicator.core.generations import SCAN, generation
 from replicator.core.guard import Versioning
 from replicator.core.mapping import TableMapping
 from replicator.core.plan import TargetWrites, WritePlan, plan_batch
@@ -29,24 +30,31 @@ from replicator.postgres.plan_writer import PlanWriter
 from replicator.postgres.quoting import quote_identifier
 
 LETTERS_MAX = 100
-"""Letters of one transaction: for so long the table's shards wait."""
+"""Letters of one transaction: for so long the table's shards wait. Where rows are guarded it is
+one, so that whoever holds a version never waits for another."""
 
 TABLE = """
--- No change of mode or mapping meanwhile.
-select source, mode, mapping_fingerprint, snapshot_id from {schema}.table_state
- where deployment = $1 and source = $2
-   for update
+-- No change of mode, mapping or snapshot meanwhile.
+select t.source, t.mode, t.mapping_fingerprint, t.snapshot_id, s.started_at
+  from {schema}.table_state as t
+  left join {schema}.snapshot as s on s.id = t.snapshot_id
+ where t.deployment = $1 and t.source = $2
+   for update of t
 """
 
-LOCK = """
+OPEN = """
 -- Oldest first, so that of several changes of one item in a history none is passed over.
 select id, stream_arn, shard_id, target, item_key, event, sequence_number::text as sequence_number,
-       extract(epoch from record_created_at)::float8 as created_at, new_image, old_image, expired
+       extract(epoch from record_created_at)::float8 as created_at, new_image, old_image, expired,
+       of_history, first_seen
   from {schema}.dead_letter
  where deployment = $1 and source = $2 and id = any($3::bigint[]) and state = 'open'
  order by sequence_number, id
-   for update
 """
+
+LOCK = OPEN + "   for update"
+
+STILL_OPEN = "select 1 from {schema}.dead_letter where id = $1 and state = 'open' for update"
 
 CLOSE = """
 update {schema}.dead_letter
@@ -54,6 +62,10 @@ update {schema}.dead_letter
  where deployment = $1 and id = any($2::bigint[]) and state = 'open'
 returning id, source
 """
+
+
+class _Overtaken(Exception):
+    """A newer change of the item closed the letter while we wrote: nothing of it may stay."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +92,9 @@ class Replay:
         ConfigurationError when another mapping is registered.
         """
         tried: list[Tried] = []
-        for start in range(0, len(numbers), LETTERS_MAX):
-            some = numbers[start : start + LETTERS_MAX]
+        while left := numbers[len(tried) :]:
             async with self._database.transaction("replaying dead letters") as connection:
-                tried += await self._replay(connection, mapping, some, who, why)
+                tried += await self._replay(connection, mapping, left, who, why)
         return tried
 
     async def discard(self, numbers: Sequence[int], *, who: str, why: str) -> list[int]:
@@ -95,15 +106,20 @@ class Replay:
         self,
         connection: Session,
         mapping: TableMapping,
-        numbers: Sequence[int],
+        left: Sequence[int],
         who: str,
         why: str | None,
     ) -> list[Tried]:
+        """The first ones of those that are left."""
         name = (self._database.deployment, mapping.spec.name)
         table = _fit(await connection.fetchrow(self._sql(TABLE), *name), mapping)
         if table["mode"] == "fence":
+            numbers = left[:LETTERS_MAX]
             await connection.execute(self._sql(RAISE_EPOCHS), *name)
-        letters = await connection.fetch(self._sql(LOCK), *name, list(numbers))
+            letters = await connection.fetch(self._sql(LOCK), *name, list(numbers))
+        else:
+            numbers = left[:1]
+            letters = await connection.fetch(self._sql(OPEN), *name, list(numbers))
         writer = PlanWriter(self._database, mapping, PASSED)
         tried = {number: Tried(number, "closed") for number in numbers}
         for letter in letters:
@@ -122,6 +138,8 @@ class Replay:
     ) -> Tried:
         """Write what a letter asks for, or nothing."""
         number: int = letter["id"]
+        if (reason := _unsafe_now(letter, table)) is not None:
+            return Tried(number, "refused", reason)
         try:
             plan = plan_batch([record_of(letter)], mapping, read_at=letter["created_at"] or 0.0)
         except RowRefused as error:
@@ -133,11 +151,18 @@ class Replay:
             async with connection.transaction():
                 newest = await self._write(connection, writer, asked, letter, table)
                 await connection.execute("set constraints all immediate")
+                await self._require_open(connection, number)
+        except _Overtaken:
+            return Tried(number, "closed")
         except asyncpg.PostgresError as error:
             if translate(error).disposition is not Disposition.REJECT:
                 raise
             return Tried(number, "refused", refusal(error))
         return Tried(number, "replayed" if newest else "closed")
+
+    async def _require_open(self, connection: Session, number: int) -> None:
+        if await connection.fetchval(self._sql(STILL_OPEN), number) is None:
+            raise _Overtaken
 
     async def _write(
         self,
@@ -153,9 +178,8 @@ class Replay:
         if table["mode"] == "fence":
             await writer.write_within(connection, plan, place)
             return True
-        versioning = Versioning("stream", generation(letter["stream_arn"]), table["snapshot_id"])
         applied = await writer.write_guarded_within(
-            connection, plan, place, supersede=False, versioning=versioning
+            connection, plan, place, supersede=False, versioning=_versioning(letter, table)
         )
         return applied is not None and not applied.rejections
 
@@ -202,6 +226,24 @@ def record_of(letter: asyncpg.Record) -> StreamRecord:
         letter["created_at"],
         letter["expired"],
     )
+
+
+def _versioning(letter: asyncpg.Record, table: asyncpg.Record) -> Versioning:
+    if letter["sequence_number"] is None:
+        return Versioning("letter", SCAN, table["snapshot_id"])
+    return Versioning("stream", generation(letter["stream_arn"]), table["snapshot_id"])
+
+
+def _unsafe_now(letter: asyncpg.Record, table: asyncpg.Record) -> str | None:
+    """Why a letter has to wait for the snapshot under way, which reads all that is older anew.
+
+    Its row would count as seen and newer than what the scan reads, and stay behind the source.
+    """
+    started = table["started_at"]
+    if started is None or letter["of_history"] or letter["first_seen"] >= started:
+        return None
+    number = table["snapshot_id"]
+    return f"snapshot {number} reads its item anew: what is open when it has ended can be replayed"
 
 
 def _image(text: str | None) -> memoryview | None:

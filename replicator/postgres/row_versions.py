@@ -63,6 +63,8 @@ ON_CONFLICT: dict[Guard, dict[str, str]] = {
         "set": "deleted = true, snapshot_id = excluded.snapshot_id, at = now()",
         "newer": "o.snapshot_id is distinct from excluded.snapshot_id",
     },
+    # Whatever is newer has closed the letter. The version stays, as for a scan.
+    "letter": {"set": "deleted = false, at = now()", "newer": "true"},
 }
 
 MARKED = """
@@ -80,7 +82,21 @@ marked as (
      order by 1, 2
         on conflict (target_id, key) do update
        set snapshot_id = coalesce(excluded.snapshot_id, o.snapshot_id), at = now()
- returning 1)"""
+     where {unseen}
+ returning target_id, key)"""
+OVERTAKES_SCAN = """o.snapshot_id is not distinct from excluded.snapshot_id
+       and (o.generation, o.sequence_number) <> (0, 0)"""
+KEPT_BEHIND = """
+-- What the stream wrote since the snapshot began is newer than the item that the scan rejects.
+kept_behind as (
+    select k.target, k.given
+      from kept as k
+     where not exists (select from marked as m
+                        where (m.target_id, m.key) = (k.target_id, k.version_key)))"""
+KEPT_BEHIND_COLUMNS = """,
+       (select array_agg(target order by target, given) from kept_behind) as behind_targets,
+       (select array_agg(given::bigint order by target, given) from kept_behind) as behind_numbers
+"""
 
 TURNED_AWAY = """
 turned_away as (
@@ -133,6 +149,7 @@ class VersionStatements:
     def text(self, shape: VersionShape) -> str:
         """The statement. It returns `fenced` (1: it may go on), and as three arrays what was turned
         away: the target's place among its table's, the change's among the target's, and the reason.
+        For a scan with rejected items, as two arrays, which of them the stream has overtaken.
 
         Parameters: the fence's, generation, snapshot id; for each target with changes, then for
         each with rejected ones, the arrays of its key followed by CHANGE_TYPES.
@@ -157,10 +174,19 @@ class VersionStatements:
             VERSIONS.format(**names, **ON_CONFLICT[shape.guard]),
             TURNED_AWAY.format(**names, scan=str(shape.guard != "stream").lower()),
         ]
+        columns = TURNED_AWAY_COLUMNS
         if kept:
+            scan = shape.guard == "scan"
             seen_by = "null::bigint" if shape.guard == "stream" else names["snapshot_id"]
-            parts += [_union("kept", kept), MARKED.format(**names, seen_by=seen_by)]
-        return "with " + ",".join(parts) + TURNED_AWAY_COLUMNS
+            unseen = f"not ({OVERTAKES_SCAN})" if scan else "true"
+            parts += [
+                _union("kept", kept),
+                MARKED.format(**names, seen_by=seen_by, unseen=unseen),
+            ]
+            if scan:
+                parts.append(KEPT_BEHIND)
+                columns += KEPT_BEHIND_COLUMNS
+        return "with " + ",".join(parts) + columns
 
 
 class VersionKeys:

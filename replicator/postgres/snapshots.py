@@ -74,6 +74,20 @@ update {schema}.gap
 returning id
 """
 
+CLOSE_LETTERS = """
+-- Every item was read after what was set aside before: it was written, or it is set aside anew, or
+-- it is gone. A repair reads some items only.
+update {schema}.dead_letter as l
+   set state = 'superseded', closed_at = now()
+  from {schema}.snapshot as s
+ where s.id = $1
+   and s.reason <> 'repair'
+   and (l.deployment, l.source) = (s.deployment, s.source)
+   and l.state = 'open'
+   and not l.of_history
+   and l.first_seen < s.started_at
+"""
+
 INCOMPLETE = """
 select exists (select from {schema}.segment where snapshot_id = $1 and state <> 'done')
 """
@@ -182,7 +196,7 @@ class Snapshots:
         return True
 
     async def finish(self, snapshot: SnapshotFacts) -> bool:
-        """Leave `guard` when every part is done: gaps are healed, and the fence alone keeps order.
+        """Leave `guard` when every part is done: gaps are healed, older dead letters closed.
 
         False when it is not complete, or is over already. Versions are pruned afterwards.
         """
@@ -194,6 +208,7 @@ class Snapshots:
                 return False
             await self._end(connection, snapshot.id, "done")
             await connection.fetch(self._sql(HEAL_GAPS), snapshot.id)
+            await connection.execute(self._sql(CLOSE_LETTERS), snapshot.id)
             await self._leave(connection, snapshot.source, table["mode"])
         return True
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from replicator.core.guard import Guard
 from replicator.core.mapping import TargetMapping
 from replicator.postgres.child_statements import ChildSql
 from replicator.postgres.fences import Fence
@@ -41,6 +42,24 @@ superseded as (
          < (substring($3 from '[^/]*$') collate "C", n.number::numeric)
  returning 1)"""
 
+SUPERSEDE_SCANNED = """
+-- What was set aside before the snapshot began is older than what the scan has read since. An item
+-- that a scan rejects again keeps the letter that it has from an earlier one.
+superseded as (
+    update {dead_letter} as l
+       set state = 'superseded', closed_at = now()
+      from fence, {snapshot} as s, unnest({item_keys}) as n(item_key, rejected)
+     where s.id = {snapshot_id}
+       and l.deployment = $1
+       and l.source = $2
+       and l.state = 'open'
+       and not l.of_history
+       and md5(l.item_key) = md5(n.item_key)
+       and l.item_key = n.item_key
+       and l.first_seen < s.started_at
+       and not (n.rejected::boolean and l.sequence_number is null and l.stream_arn = $3)
+ returning 1)"""
+
 READY = """
 ready as (select 1 from fence{after_superseding})"""
 
@@ -59,11 +78,12 @@ letters as (
       from unnest({arrays})
            as v(target, item_key, event, sequence_number, reason, sqlstate, created_at,
                 new_image, old_image, state, of_history, expired, place), ready
-        -- a record is set aside once; what a scan finds unfit again is open again
+        -- a record is set aside once; what a scan finds unfit again is open again, as it is now
         on conflict (deployment, stream_arn, md5(item_key), coalesce(sequence_number, -1), target)
         do update set state = 'open', closed_at = null, first_seen = now(),
-                      reason = excluded.reason, new_image = excluded.new_image
-         where l.sequence_number is null and l.state <> 'open' and excluded.state = 'open')"""
+                      reason = excluded.reason, new_image = excluded.new_image,
+                      shard_id = excluded.shard_id
+         where l.sequence_number is null and excluded.state = 'open')"""
 STATE_IF_OVERTAKEN = """
            case when exists (select from overtaken as o
                               where (o.target, o.number) = (v.place, v.sequence_number::numeric))
@@ -75,6 +95,17 @@ STATE_IF_OVERTAKEN = """
                         and not l.of_history
                         and l.sequence_number > v.sequence_number::numeric)
            then 'superseded' else v.state end"""
+STATE_IF_SET_ASIDE = """
+           case when exists (
+                     select from {dead_letter} as l, {snapshot} as s
+                      where s.id = {snapshot_id}
+                        and (l.deployment, l.stream_arn) = ($1, $3)
+                        and md5(l.item_key) = md5(v.item_key)
+                        and l.item_key = v.item_key
+                        and not l.of_history
+                        and l.sequence_number is not null
+                        and l.first_seen >= s.started_at)
+           then 'superseded' else v.state end"""
 DEAD_LETTER_TYPES = (*("text",) * 6, "float8", *("text",) * 5, "integer")
 
 
@@ -82,14 +113,14 @@ DEAD_LETTER_TYPES = (*("text",) * 6, "float8", *("text",) * 5, "integer")
 class BatchShape:
     """What decides the text of a batch's statement; few differ, so prepared ones are reused.
 
-    `guarded`: it follows the guard's statement. `kept` are the targets with rejected changes then,
+    `guard`: it follows that guard's statement. `kept` are the targets with rejected changes then,
     by their places.
     """
 
     targets: tuple[TargetShape, ...]
     dead_letters: bool
     supersede: bool
-    guarded: bool = False
+    guard: Guard | None = None
     kept: tuple[int, ...] = ()
 
 
@@ -101,7 +132,10 @@ class BatchStatements:
     ) -> None:
         self._control_schema = control_schema
         self._fence = fence
-        self._dead_letter = quote_table(control_schema, "dead_letter")
+        self._tables = {
+            "dead_letter": quote_table(control_schema, "dead_letter"),
+            "snapshot": quote_table(control_schema, "snapshot"),
+        }
         self._targets = [TargetSql(target) for target in targets]
         self._children = [[ChildSql(child) for child in target.children] for target in targets]
         self._keys = [VersionKeys(control_schema, *place) for place in enumerate(targets)]
@@ -112,9 +146,10 @@ class BatchStatements:
         """The statement. It returns `fenced` (1: applied, 0: superseded), `delete_<n>`,
         `child_delete_<n>_<child>` and `history_<n>`: how many rows were written.
 
-        Parameters: the fence's; when superseding the item keys, when guarded with their numbers;
-        for each target the arrays of its upserts, deletes, soft deletes, children and appends;
-        when there are dead letters and it is guarded, the generation and the kept keys; the dead
+        Parameters: the fence's; when superseding the item keys, when guarded with their numbers,
+        for a scan the snapshot's number and whether they were rejected; for each target the arrays
+        of its upserts, deletes, soft deletes, children and appends; when there are dead letters and
+        it is guarded, the generation and the kept keys, for a scan the snapshot's number; the dead
         letters.
         """
         text = self._texts.get(shape)
@@ -143,7 +178,7 @@ class BatchStatements:
     ) -> str:
         parts = [fence]
         if shape.supersede:
-            parts.append(self._supersede(parameters, older=shape.guarded))
+            parts.append(self._supersede(parameters, shape.guard))
         after = ", (select count(*) from superseded) as s" if shape.supersede else ""
         parts.append(READY.format(after_superseding=after))
         columns = ["(select count(*) from fence) as fenced"]
@@ -167,17 +202,25 @@ class BatchStatements:
             parts += self._letters(shape, parameters)
         return "with " + ",".join(parts) + "\nselect " + ", ".join(columns)
 
-    def _supersede(self, parameters: Parameters, *, older: bool) -> str:
-        template, types = (SUPERSEDE_OLDER, ("text", "text")) if older else (SUPERSEDE, ("text",))
-        return template.format(dead_letter=self._dead_letter, item_keys=parameters.arrays(types))
+    def _supersede(self, parameters: Parameters, guard: Guard | None) -> str:
+        names = dict(self._tables)
+        types: tuple[str, ...] = ("text",) if guard is None else ("text", "text")
+        template = SUPERSEDE if guard is None else SUPERSEDE_OLDER
+        if guard == "scan":
+            template = SUPERSEDE_SCANNED
+            names["snapshot_id"] = parameters.one("bigint")
+        return template.format(**names, item_keys=parameters.arrays(types))
 
     def _letters(self, shape: BatchShape, parameters: Parameters) -> list[str]:
         parts, state = [], "v.state"
-        if shape.guarded:
+        if shape.guard == "scan":
+            snapshot_id = parameters.one("bigint")
+            state = STATE_IF_SET_ASIDE.format(**self._tables, snapshot_id=snapshot_id)
+        elif shape.guard is not None:
             generation = parameters.one("bigint")
             keys = [self._keys[place] for place in shape.kept]
             parts.append(overtaken(self._control_schema, keys, parameters, generation=generation))
-            state = STATE_IF_OVERTAKEN.format(dead_letter=self._dead_letter)
+            state = STATE_IF_OVERTAKEN.format(**self._tables)
         arrays = parameters.arrays(DEAD_LETTER_TYPES)
-        letters = DEAD_LETTERS.format(dead_letter=self._dead_letter, arrays=arrays, state=state)
+        letters = DEAD_LETTERS.format(**self._tables, arrays=arrays, state=state)
         return [*parts, letters]

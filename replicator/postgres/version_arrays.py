@@ -5,7 +5,7 @@ from typing import Any
 
 import asyncpg
 
-from replicator.core.guard import GuardRejection, Versioning
+from replicator.core.guard import GuardRejection, Overtaken, Versioning
 from replicator.core.plan import Row, TargetWrites, WritePlan
 from replicator.core.records import StreamRecord
 from replicator.postgres.row_versions import VersionShape
@@ -60,6 +60,14 @@ def rejections_in(plan: WritePlan, row: asyncpg.Record) -> tuple[GuardRejection,
         )
         for target, place, reason in zip(*away, strict=True)
     )
+
+
+def overtaken_in(plan: WritePlan, row: asyncpg.Record) -> Overtaken:
+    """Which rejected items of a scan the statement says are older than their rows."""
+    if "behind_targets" not in row:
+        return frozenset()
+    behind = zip(row["behind_targets"] or (), row["behind_numbers"] or (), strict=True)
+    return frozenset((plan.writes[target].target.name, number) for target, number in behind)
 
 
 def transposed(rows: Sequence[tuple[Any, ...]]) -> list[list[Any]]:

@@ -1,106 +1,15 @@
 """Parts of snapshots on a real server: who may write them, and what is a ghost."""
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
-from datetime import UTC, datetime
 
 import pytest
 
-from replicator.core.mapping import TableMapping
 from replicator.core.mapping_spec import ColumnSpec, KeyColumnSpec, TargetSpec
-from replicator.core.plan import plan_batch
-from replicator.core.records import StreamRecord
-from replicator.core.scan import plan_page, plan_sweep, records_of_page
-from replicator.core.shards import Advance, ListedShard
-from replicator.core.snapshots import SegmentAdvance, SegmentClaim, SnapshotFacts
 from replicator.errors import Fenced, NotClaimable
-from replicator.postgres.claims import Claims
-from replicator.postgres.connect import ConnectionSettings
-from replicator.postgres.database import Database
 from replicator.postgres.ghosts import Ghosts
 from replicator.postgres.incidents import Incidents
-from replicator.postgres.migrate import migrate
-from replicator.postgres.positions import Positions
-from replicator.postgres.segment_sink import SegmentSink
-from replicator.postgres.segments import Segments
-from replicator.postgres.sink import PostgresSink
-from replicator.postgres.snapshots import Snapshots
-from tests.support.builders import NOON, STREAM, record, table_mapping
-
-SHARD = "shard-0"
-
-
-@dataclass
-class Loaded:
-    """A registered table with one shard, in a database of its own."""
-
-    database: Database
-    mapping: TableMapping
-
-    def __post_init__(self) -> None:
-        self.name = self.mapping.spec.name
-        self.snapshots = Snapshots(self.database)
-        self.segments = Segments(self.database, "worker")
-
-    async def begin(self, *, parts: int = 1) -> SnapshotFacts:
-        """A snapshot that runs."""
-        await self.snapshots.ask(self.name, "asked", who="test", why=None)
-        [asked] = [each for each in await self.known() if each.state == "asked"]
-        await self.snapshots.begin(asked, self.mapping.targets, parts=parts, items_estimated=None)
-        [running] = [each for each in await self.known() if each.state == "running"]
-        return running
-
-    async def known(self) -> list[SnapshotFacts]:
-        return (await self.snapshots.facts()).get(self.name, [])
-
-    async def claim(self, snapshot: SnapshotFacts, number: int = 0) -> SegmentClaim:
-        return await self.segments.claim(
-            self.name, snapshot.id, number, mapping_fingerprint=self.mapping.fingerprint
-        )
-
-    async def load(self, claim: SegmentClaim, *keys: str, ended: bool = True) -> None:
-        items = [record(0, key, event="insert", n={"N": "1"}) for key in keys]
-        plan = plan_page(items, self.mapping, read_at=0.0)
-        advance = SegmentAdvance(keys[-1] if keys else None, len(keys), plan.rows, 1.0, ended)
-        await SegmentSink(self.database, self.mapping).apply(plan, claim=claim, advance=advance)
-
-    async def apply(self, change: StreamRecord) -> None:
-        claim = await Claims(self.database, "worker").claim(
-            self.name, STREAM, SHARD, mapping_fingerprint=self.mapping.fingerprint
-        )
-        number = change.sequence_number
-        await PostgresSink(self.database, self.mapping).apply(
-            plan_batch([change], self.mapping, read_at=0.0),
-            claim=claim,
-            advance=Advance(claim.position, number, number, NOON, NOON),
-        )
-
-    async def ghosts(self, snapshot: SnapshotFacts, after: str | None = None) -> list[object]:
-        [target] = self.mapping.targets
-        found = await Ghosts(self.database, self.mapping).look(
-            target.name, snapshot.id, after, rows_max=100
-        )
-        return list(found.ghosts)
-
-    async def sweep(self, claim: SegmentClaim, *keys: str) -> None:
-        [target] = self.mapping.targets
-        plan = plan_sweep(self.mapping, target.name, [(key,) for key in keys], at=datetime.now(UTC))
-        advance = SegmentAdvance(None, len(keys), len(keys), 0.0, ended=True)
-        await SegmentSink(self.database, self.mapping).apply(plan, claim=claim, advance=advance)
-
-    async def sql(self, text: str) -> list[tuple[object, ...]]:
-        async with self.database.connection("looking") as connection:
-            return [tuple(row) for row in await connection.fetch(text)]
-
-
-async def registered(dsn: str, mapping: TableMapping) -> Loaded:
-    settings = ConnectionSettings(dsn=dsn)
-    await migrate(settings, "replicator", "test", [mapping])
-    database = Database(settings, deployment="test", control_schema="replicator", pool_size=4)
-    loaded = Loaded(database, mapping)
-    await loaded.sql(f"update replicator.table_state set stream_arn = '{STREAM}'")
-    await Positions(database).add_shards(loaded.name, STREAM, [ListedShard(SHARD, None, False)])
-    return loaded
+from tests.postgres.loaded import Loaded, registered
+from tests.support.builders import record, table_mapping
 
 
 @pytest.fixture
@@ -249,26 +158,18 @@ async def test_ghosts_are_found_behind_any_key(database: str):
 
 async def test_an_item_that_does_not_fit_is_set_aside_unless_the_stream_knows_better(table: Loaded):
     images = [
-        b'{"pk":{"S":"bad"},"n":{"N":"1.5"}}',
-        b'{"pk":{"S":"mended"},"n":{"N":"2.5"}}',
-        b'{"pk":{"S":"good"},"n":{"N":"3"}}',
+        '{"pk":{"S":"bad"},"n":{"N":"1.5"}}',
+        '{"pk":{"S":"mended"},"n":{"N":"2.5"}}',
+        '{"pk":{"S":"good"},"n":{"N":"3"}}',
     ]
-    page = records_of_page([memoryview(image) for image in images], table.mapping.source_key)
-
-    async def load(snapshot: SnapshotFacts) -> None:
-        plan = plan_page(page, table.mapping, read_at=0.0)
-        advance = SegmentAdvance("x", 3, plan.rows, 1.0, ended=True)
-        sink = SegmentSink(table.database, table.mapping)
-        await sink.apply(plan, claim=await table.claim(snapshot), advance=advance)
-
     letters = "select item_key, sequence_number, state from replicator.dead_letter order by 1"
     first = await table.begin()
     await table.apply(record(5, "mended", event="modify", n={"N": "7"}))
-    await load(first)
+    await table.load_images(await table.claim(first), *images)
 
     bad, mended = '{"pk":{"S":"bad"}}', '{"pk":{"S":"mended"}}'
     assert await table.sql(letters) == [(bad, None, "open"), (mended, None, "superseded")]
     assert await table.sql("select pk, n from public.t order by 1") == [("good", 3), ("mended", 7)]
     await table.sql("update replicator.dead_letter set state = 'discarded'")
-    await load(await table.begin())
+    await table.load_images(await table.claim(await table.begin()), *images)
     assert (await table.sql(letters))[0] == (bad, None, "open")
