@@ -94,7 +94,8 @@ async def test_only_what_nobody_has_seen_is_a_ghost(table: Loaded):
     snapshot = await table.begin()
     await table.apply(record(5, "new", event="insert", n={"N": "1"}))
     await table.apply(record(6, "bad", event="modify", n={"N": "x"}))
-    await table.load(await table.claim(snapshot), "old")
+    images = ['{"pk":{"S":"old"},"n":{"N":"1"}}', '{"pk":{"S":"bad"},"n":{"N":"1.5"}}']
+    await table.load_images(await table.claim(snapshot), *images)
 
     assert await table.ghosts(snapshot) == [("ghost",)]
 
