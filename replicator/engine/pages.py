@@ -19,9 +19,9 @@ from replicator.core.records import StreamRecord
 from replicator.core.scan import outcomes_of_page, plan_page, records_of_page
 from replicator.core.snapshots import SegmentAdvance, SegmentClaim
 from replicator.engine.halving import in_parts
+from replicator.engine.patience import until_taken
 from replicator.engine.ports import SegmentSink
-from replicator.engine.waiting import Backoff, stopped_within
-from replicator.errors import BatchTooSlow, RowRejected, SchemaMismatch, SinkBusy
+from replicator.errors import RowRejected, SchemaMismatch
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +111,11 @@ class PagePipeline:
         attempting: Callable[[], None],
     ) -> SegmentClaim:
         started = self._clock.monotonic()
-        applied = await self._apply_patiently(step, claim, stopping, attempting)
+        applied = await until_taken(
+            lambda: self._sink.apply(step.plan, claim=claim, advance=step.advance),
+            stopping,
+            attempting=attempting,
+        )
         self._report(step, claim, applied, apply_seconds=self._clock.monotonic() - started)
         position = step.advance.position
         return replace(
@@ -120,24 +124,6 @@ class PagePipeline:
             position=claim.position if position is None else position,
             open_letters=claim.open_letters or bool(step.plan.dead_letters),
         )
-
-    async def _apply_patiently(
-        self,
-        step: _Step,
-        claim: SegmentClaim,
-        stopping: asyncio.Event,
-        attempting: Callable[[], None],
-    ) -> Applied:
-        backoff = Backoff(base=0.05, cap=5.0)
-        while True:
-            attempting()
-            try:
-                return await self._sink.apply(step.plan, claim=claim, advance=step.advance)
-            except BatchTooSlow:
-                raise
-            except SinkBusy:
-                if await stopped_within(stopping, backoff.next_seconds()):
-                    raise
 
     def _report(
         self, step: _Step, claim: SegmentClaim, applied: Applied, *, apply_seconds: float

@@ -1,11 +1,18 @@
-"""Asks again, a bounded number of times, what failed and may succeed a little later."""
+"""Asks again what failed and may succeed a little later."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from replicator.engine.waiting import Backoff
-from replicator.errors import Disposition, ReplicatorError, SourceDenied
+from replicator.core.guard import Applied
+from replicator.engine.waiting import Backoff, stopped_within
+from replicator.errors import (
+    BatchTooSlow,
+    Disposition,
+    ReplicatorError,
+    SinkBusy,
+    SourceDenied,
+)
 
 T = TypeVar("T")
 ATTEMPTS_MAX = 8
@@ -23,3 +30,25 @@ async def patiently(ask: Callable[[], Awaitable[T]], *, attempts_max: int = ATTE
             if hopeless or backoff.attempts + 1 >= attempts_max:
                 raise
         await asyncio.sleep(backoff.next_seconds())
+
+
+async def until_taken(
+    apply: Callable[[], Awaitable[Applied]],
+    stopping: asyncio.Event,
+    *,
+    attempting: Callable[[], None],
+) -> Applied:
+    """Apply until a busy server takes it; SinkBusy once asked to stop, BatchTooSlow at once.
+
+    `attempting` hears of every attempt.
+    """
+    backoff = Backoff(base=0.05, cap=5.0)
+    while True:
+        attempting()
+        try:
+            return await apply()
+        except BatchTooSlow:
+            raise
+        except SinkBusy:
+            if await stopped_within(stopping, backoff.next_seconds()):
+                raise

@@ -19,14 +19,12 @@ from replicator.core.plan import WritePlan, plan_batch
 from replicator.core.records import StreamRecord
 from replicator.core.shards import Advance, Claim
 from replicator.engine.halving import in_parts
+from replicator.engine.patience import until_taken
 from replicator.engine.ports import Sink
-from replicator.engine.waiting import Backoff, stopped_within
 from replicator.errors import (
-    BatchTooSlow,
     ReplicatorError,
     RowRejected,
     SchemaMismatch,
-    SinkBusy,
 )
 
 START_MARGIN = timedelta(minutes=2)
@@ -135,7 +133,11 @@ class Pipeline:
             polled_at=batch.requested_at,
         )
         started = self._clock.monotonic()
-        applied = await self._apply_patiently(plan, batch, claim, advance, stopping)
+        applied = await until_taken(
+            lambda: self._sink.apply(plan, claim=claim, advance=advance),
+            stopping,
+            attempting=batch.attempting,
+        )
         self._report(
             plan,
             batch,
@@ -152,20 +154,6 @@ class Pipeline:
             owed=True,
             open_letters=claim.open_letters or bool(plan.dead_letters),
         )
-
-    async def _apply_patiently(
-        self, plan: WritePlan, batch: Batch, claim: Claim, advance: Advance, stopping: asyncio.Event
-    ) -> Applied:
-        backoff = Backoff(base=0.05, cap=5.0)
-        while True:
-            batch.attempting()
-            try:
-                return await self._sink.apply(plan, claim=claim, advance=advance)
-            except BatchTooSlow:
-                raise
-            except SinkBusy:
-                if await stopped_within(stopping, backoff.next_seconds()):
-                    raise
 
     def _report(
         self,

@@ -14,6 +14,7 @@ from tests.support.comparison import Rows, assert_equal, differences, read_rows
 from tests.support.daemon import Deployment, Worker, configuration, eventually
 from tests.support.load import Load
 from tests.support.scripted_streams import ScriptedStreams, Table, scripted_streams
+from tests.support.stream_builders import item
 
 STATEMENT = "fence as"
 """A part of the statement that applies a batch."""
@@ -177,6 +178,18 @@ class Replica:
             yield connection
         finally:
             await connection.close()
+
+    @asynccontextmanager
+    async def stuck_inside(self, worker: Worker) -> AsyncIterator[Shard]:
+        """The worker's transaction stands still, until the end; gives its shard as it was."""
+        self.load.put("before")
+        await self.equal(worker)
+        async with self.stopped_inside():
+            before = await self.shard(0)
+            assert before is not None
+            self.table.put(item("inside", n=1000, payload="stop here"))
+            await worker.until(self.someone_waits_inside, what="the statement waits inside")
+            yield before
 
     async def someone_waits_inside(self) -> bool:
         """Whether a statement waits in `stopped_inside`."""

@@ -6,7 +6,6 @@ from tests.faults.conftest import NewReplica
 from tests.faults.replica import FINISHING, STATEMENT, Replica
 from tests.support.daemon import Worker
 from tests.support.proxy import proxy
-from tests.support.stream_builders import item
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(300)]
 
@@ -39,14 +38,7 @@ async def test_inside_the_statement_its_session_is_ended_and_nothing_of_it_stays
 ):
     async with new_replica() as it:
         worker = await it.deployment.start_ready()
-        it.load.put("before")
-        await it.equal(worker)
-        async with it.stopped_inside():
-            before = await it.shard(0)
-            assert before is not None
-            it.table.put(item("inside", n=1000, payload="stop here"))
-            await worker.until(it.someone_waits_inside, what="the statement waits inside")
-
+        async with it.stuck_inside(worker) as before:
             worker.kill()
             heir = it.deployment.start()
 
