@@ -5,10 +5,11 @@ from contextlib import AsyncExitStack
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from replicator.clock import SystemClock
 from replicator.core.observations import Observe
 from replicator.sources.calls import nobody_listens
 from replicator.sources.clients import SourceConnection, open_client
-from replicator.sources.dynamodb_streams import DynamoDBStreams
+from replicator.sources.dynamodb_streams import DynamoDBStreams, open_streams
 from replicator.sources.scan import TableItems, open_items_client
 
 if TYPE_CHECKING:
@@ -49,8 +50,7 @@ class Clients:
     async def streams(self, connection: SourceConnection) -> DynamoDBStreams:
         """The streams of one place."""
         if connection not in self._streams:
-            client = await self._stack.enter_async_context(
-                open_client("dynamodbstreams", connection)
+            self._streams[connection] = await self._stack.enter_async_context(
+                open_streams(connection, self._observe, clock=SystemClock(), heard=self._heard)
             )
-            self._streams[connection] = DynamoDBStreams(client, self._observe, heard=self._heard)
         return self._streams[connection]

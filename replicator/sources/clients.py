@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, overload
@@ -15,10 +15,12 @@ from aiobotocore.credentials import (
     AioCredentialResolver,
     AioDeferredRefreshableCredentials,
 )
+from aiobotocore.httpsession import AIOHTTPSession
 from aiobotocore.session import AioSession, get_session
 from botocore.credentials import CredentialProvider
 from botocore.exceptions import NoCredentialsError
 
+from replicator import __version__
 from replicator.errors import ConfigurationError
 from replicator.sources.failures import FAILURES, translate
 
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from types_aiobotocore_dynamodb import DynamoDBClient
     from types_aiobotocore_dynamodbstreams import DynamoDBStreamsClient
 
+Connections = Callable[..., AIOHTTPSession]
 Service = Literal["dynamodb", "dynamodbstreams", "lambda", "secretsmanager", "ssm", "rds"]
 CONNECT_SECONDS = 5.0
 READ_SECONDS = 20.0
@@ -74,6 +77,7 @@ def open_client(
     connection: SourceConnection,
     *,
     attempts: int | None = None,
+    connections: Connections = AIOHTTPSession,
 ) -> AsyncIterator["DynamoDBStreamsClient"]: ...
 @overload
 @asynccontextmanager
@@ -85,7 +89,11 @@ def open_client(
 ) -> AsyncIterator[Any]: ...
 @asynccontextmanager
 async def open_client(
-    service: Service, connection: SourceConnection, *, attempts: int | None = None
+    service: Service,
+    connection: SourceConnection,
+    *,
+    attempts: int | None = None,
+    connections: Connections = AIOHTTPSession,
 ) -> AsyncIterator[Any]:
     """A client, closed at the end; what keeps it from existing is raised as a ReplicatorError.
 
@@ -97,7 +105,9 @@ async def open_client(
         ).client(
             service,
             endpoint_url=endpoint_of(service, connection, os.environ),
-            config=_config(attempts or ATTEMPTS.get(service, ATTEMPTS_ELSEWHERE)),
+            config=_config(
+                attempts or ATTEMPTS.get(service, ATTEMPTS_ELSEWHERE), connections=connections
+            ),
         )
         opened = await client.__aenter__()
     except (*FAILURES, ValueError) as error:
@@ -149,14 +159,15 @@ def _is_aws_host(host: str) -> bool:
     return host.endswith((".amazonaws.com", ".amazonaws.com.cn", ".api.aws"))
 
 
-def _config(attempts: int) -> AioConfig:
+def _config(attempts: int, *, connections: Connections) -> AioConfig:
     return AioConfig(
+        http_session_cls=connections,  # type: ignore[arg-type]  # whatever makes one
         connect_timeout=CONNECT_SECONDS,
         read_timeout=READ_SECONDS,
         retries={"total_max_attempts": attempts, "mode": "standard"},
         max_pool_connections=CONNECTIONS_MAX,
         tcp_keepalive=True,
-        user_agent_appid="replicator",
+        user_agent=f"replicator/{__version__} {get_session().user_agent()} app/replicator",
     )
 
 

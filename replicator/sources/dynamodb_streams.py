@@ -1,13 +1,18 @@
 """DynamoDB Streams as a source: list shards, obtain iterators, read pages as raw bytes."""
 
 from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from replicator.clock import Clock
 from replicator.core.observations import Observe
 from replicator.core.records import Page, decode_page
 from replicator.core.shards import ListedShard
-from replicator.sources.calls import Calls, decoded, keep_raw_body, nobody_listens
+from replicator.sources.calls import Calls, decoded, nobody_listens
+from replicator.sources.clients import SourceConnection, open_client
+from replicator.sources.short_calls import ShortCalls
 
 if TYPE_CHECKING:
     from types_aiobotocore_dynamodbstreams import DynamoDBStreamsClient
@@ -22,7 +27,8 @@ RECORDS_PER_PAGE = 1000
 class DynamoDBStreams:
     """The stream calls for one connection. It waits for nothing: retries are the caller's.
 
-    `heard` is told the source's time with every answer.
+    `heard` is told the source's time with every answer; `get_records` is the client's own, or what
+    answers in its place.
     """
 
     def __init__(
@@ -31,10 +37,11 @@ class DynamoDBStreams:
         observe: Observe,
         *,
         heard: Callable[[datetime], None] = nobody_listens,
+        get_records: Callable[..., Any] | None = None,
     ) -> None:
         self._client = client
+        self._get_records = get_records or client.get_records
         self._calls = Calls(observe, heard=heard)
-        client.meta.events.register("before-parse.dynamodb-streams.GetRecords", keep_raw_body)
 
     async def listed_shards(self, stream_arn: str) -> AsyncIterator[list[ListedShard]]:
         """The stream's shards page by page, so that a page that fails costs only what follows.
@@ -83,11 +90,27 @@ class DynamoDBStreams:
         """The next page of a shard. UnknownRecord when a record's meaning is not known."""
         answer = await self._calls.make(
             "GetRecords",
-            self._client.get_records,
+            self._get_records,
             ShardIterator=iterator,
             Limit=RECORDS_PER_PAGE,
         )
         return decoded("GetRecords", answer, decode_page)
+
+
+@asynccontextmanager
+async def open_streams(
+    connection: SourceConnection,
+    observe: Observe,
+    *,
+    clock: Clock,
+    heard: Callable[[datetime], None] = nobody_listens,
+) -> AsyncIterator[DynamoDBStreams]:
+    """The streams of one place; what keeps them from being asked is a ReplicatorError."""
+    short = ShortCalls("GetRecords", clock)
+    async with open_client("dynamodbstreams", connection, connections=short.connections) as client:
+        short.listen(client.meta.events, "dynamodb-streams")
+        get_records = partial(short.make, client.get_records)
+        yield DynamoDBStreams(client, observe, heard=heard, get_records=get_records)
 
 
 def sequence_text(sequence_number: int) -> str:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from datetime import datetime
-from types import SimpleNamespace
 from typing import Any
 
 import orjson
@@ -26,7 +25,6 @@ class FakeStreamsClient:
         self._world = world
         self._send = send
         self._page_records_max = page_records_max
-        self.meta = SimpleNamespace(events=SimpleNamespace(register=lambda *_: None))
 
     async def describe_stream(self, **request: Any) -> Any:
         return await self._call("DescribeStream", "listing", request)
