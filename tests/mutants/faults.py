@@ -1,6 +1,7 @@
-"""Faults that a developer could put into the product, each with the tests that must notice it."""
+"""Faults in the engine and in the fence: what is read, written, believed and given away."""
 
-from dataclasses import dataclass
+from tests.mutants.guard_faults import GUARD_MUTANTS
+from tests.mutants.mutant import Mutant
 
 SIMULATION = "tests/mutants/simulated.py"
 FENCE = "tests/contract/test_fence.py"
@@ -8,6 +9,8 @@ SCHEDULES = "tests/engine/test_schedules.py"
 READER = "tests/engine/test_reader.py"
 PLAN = "tests/core/test_plan.py"
 LINEAGE = "tests/core/test_lineage.py"
+LEASES = "tests/core/test_leases.py"
+PROOF = "tests/core/test_gaps.py"
 
 STATEMENTS = "replicator/postgres/statements.py"
 FENCES = "replicator/postgres/fences.py"
@@ -19,17 +22,8 @@ INCIDENTS = "replicator/postgres/incidents.py"
 SINK = "replicator/postgres/sink.py"
 SHARD = "replicator/engine/shard.py"
 PAGES = "replicator/engine/reader.py"
-
-
-@dataclass(frozen=True, slots=True)
-class Mutant:
-    """One text of one file replaced; `noticed_by` are tests of which at least one must fail."""
-
-    name: str
-    file: str
-    text: str
-    instead: str
-    noticed_by: str
+GAPS = "replicator/core/gaps.py"
+SHARING = "replicator/core/leases.py"
 
 
 MUTANTS = [
@@ -287,9 +281,67 @@ MUTANTS = [
     ),
     Mutant(
         "retention is believed to be two days",
-        "replicator/core/gaps.py",
+        GAPS,
         "RETENTION = timedelta(hours=24)",
         "RETENTION = timedelta(hours=48)",
         SCHEDULES,
     ),
+    Mutant(
+        "nothing is left for clocks that differ",
+        GAPS,
+        "answered_at - base < RETENTION - MARGIN",
+        "answered_at - base < RETENTION",
+        PROOF,
+    ),
+    Mutant(
+        "all that a shard holds when it is found is owed for a day more",
+        GAPS,
+        "base = found_at - RETENTION + NOT_OWED",
+        "base = found_at",
+        PROOF,
+    ),
+    Mutant(
+        "a child is believed to be safe from its own first look on",
+        CLAIMS,
+        "safe_at = coalesce(s.safe_at, p.safe_at)",
+        "safe_at = coalesce(s.safe_at, now())",
+        FENCE,
+    ),
+    Mutant(
+        "a child is owed from when it was found, not from when its parent was",
+        CLAIMS,
+        "least(s.found_at, p.found_at) as found_at",
+        "s.found_at",
+        FENCE,
+    ),
+    Mutant(
+        "a finished shard is forgotten though it is listed",
+        "replicator/core/lineage.py",
+        "        and name not in listed\n",
+        "",
+        LINEAGE,
+    ),
+    # who works
+    Mutant(
+        "a lease that was just seen is expired",
+        SHARING,
+        "now - sighting.at > lease_seconds",
+        "now - sighting.at >= 0",
+        LEASES,
+    ),
+    Mutant(
+        "shards of a dead worker wait for its share",
+        SHARING,
+        "if worker not in (worker_id, *dead)",
+        "if worker != worker_id",
+        LEASES,
+    ),
+    Mutant(
+        "shards of a dead worker wait for one that has just begun",
+        SHARING,
+        "lease_seconds=lease_seconds + plan_seconds",
+        "lease_seconds=3 * lease_seconds",
+        LEASES,
+    ),
+    *GUARD_MUTANTS,
 ]

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.mutants.faults import MUTANTS, Mutant
+from tests.mutants.faults import MUTANTS
+from tests.mutants.mutant import Mutant
 from tests.support.daemon import ROOT
 
 COPIED = ("replicator", "tests", "migrations")
@@ -54,8 +55,10 @@ def harmed(source: Path, mutant: Mutant) -> Iterator[None]:
     text = path.read_text()
     assert text.count(mutant.text) == 1, f"{mutant.file} holds the text no more, or twice"
     path.write_text(text.replace(mutant.text, mutant.instead))
-    yield
-    shutil.copy2(ROOT / mutant.file, path)
+    try:
+        yield
+    finally:
+        shutil.copy2(ROOT / mutant.file, path)
 
 
 @pytest.mark.parametrize("tests", sorted({mutant.noticed_by for mutant in MUTANTS}))

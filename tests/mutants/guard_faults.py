@@ -1,0 +1,157 @@
+"""Faults in what keeps the order where no shard vouches for it: row guard, snapshots, Lambda."""
+
+from tests.mutants.mutant import Mutant
+
+GUARD = "tests/postgres/test_row_guard.py"
+SEGMENTS = "tests/postgres/test_segments.py"
+DELIVERIES = "tests/postgres/test_deliveries.py"
+FUNCTION = "tests/lambda_mode/test_function.py"
+
+VERSIONS = "replicator/postgres/row_versions.py"
+PRUNING = "replicator/postgres/pruning.py"
+MODES = "replicator/postgres/modes.py"
+CLAIMS = "replicator/postgres/segments.py"
+PAGES = "replicator/postgres/segment_sink.py"
+SNAPSHOTS = "replicator/postgres/snapshots.py"
+LAMBDA = "replicator/postgres/deliveries.py"
+
+GUARD_MUTANTS = [
+    # the newest change of each row
+    Mutant(
+        "an older change is written over a newer row",
+        VERSIONS,
+        "< (excluded.generation, excluded.sequence_number)",
+        "<> (excluded.generation, excluded.sequence_number)",
+        GUARD,
+    ),
+    Mutant(
+        "sequence numbers of two streams are compared",
+        VERSIONS,
+        '"newer": """(o.generation, o.sequence_number)\n'
+        "           < (excluded.generation, excluded.sequence_number)",
+        '"newer": """(o.sequence_number, o.generation)\n'
+        "           < (excluded.sequence_number, excluded.generation)",
+        GUARD,
+    ),
+    Mutant(
+        "rows are written whatever became of their versions",
+        "replicator/postgres/plan_writer.py",
+        "left = accepted(plan, rejections)",
+        "left = plan",
+        GUARD,
+    ),
+    Mutant(
+        "versions are pruned while a snapshot runs",
+        PRUNING,
+        " where t.snapshot_id is null\n",
+        " where t.snapshot_id is not distinct from t.snapshot_id\n",
+        GUARD,
+    ),
+    Mutant(
+        "a switch of the mode stops nobody who writes",
+        MODES,
+        "    await raise_epochs(connection, schema, deployment, source)\n",
+        "    _ = raise_epochs\n",
+        GUARD,
+    ),
+    # scans and sweeps
+    Mutant(
+        "a scan overwrites what the stream wrote since",
+        VERSIONS,
+        '"newer": """o.snapshot_id is distinct from excluded.snapshot_id\n',
+        '"newer": """o.snapshot_id is not distinct from o.snapshot_id\n',
+        GUARD,
+    ),
+    Mutant(
+        "a scan takes the version of a row back",
+        VERSIONS,
+        '"set": "deleted = false, snapshot_id',
+        '"set": "sequence_number = 0, generation = 0, deleted = false, snapshot_id',
+        GUARD,
+    ),
+    Mutant(
+        "an item that a scan could not convert is swept",
+        VERSIONS,
+        'seen_by = "null::bigint" if shape.guard == "stream" else names["snapshot_id"]',
+        'seen_by = "null::bigint"',
+        GUARD,
+    ),
+    Mutant(
+        "a sweep takes what was written since it looked",
+        VERSIONS,
+        '"newer": "o.snapshot_id is distinct from excluded.snapshot_id",',
+        '"newer": "true",',
+        SEGMENTS,
+    ),
+    Mutant(
+        "what another snapshot has seen is no ghost",
+        "replicator/postgres/ghosts.py",
+        "and o.snapshot_id = $2) as ghost",
+        "and $2::bigint is not null) as ghost",
+        SEGMENTS,
+    ),
+    Mutant(
+        "a sweep begins before the scan is committed",
+        CLAIMS,
+        "and o.target is null and o.state <> 'done'",
+        "and o.target is null and false",
+        SEGMENTS,
+    ),
+    Mutant(
+        "a page that was read under an older claim is written",
+        PAGES,
+        "and epoch = $7\n       and steps = $8\n",
+        "and $7 > 0 and $8 >= 0\n",
+        SEGMENTS,
+    ),
+    Mutant(
+        "a snapshot ends before its last part",
+        SNAPSHOTS,
+        "if await connection.fetchval(self._sql(INCOMPLETE), snapshot.id):",
+        "if False:",
+        SEGMENTS,
+    ),
+    Mutant(
+        "pages of a snapshot that is over are written",
+        SNAPSHOTS,
+        "        await connection.execute(self._sql(FENCE_SEGMENTS_OFF), snapshot_id)\n",
+        "",
+        SEGMENTS,
+    ),
+    # what Lambda may write
+    Mutant(
+        "Lambda writes a table that is the daemon's again",
+        LAMBDA,
+        "       and mode = 'lambda'\n",
+        "",
+        DELIVERIES,
+    ),
+    Mutant(
+        "Lambda writes a table with an older mapping",
+        LAMBDA,
+        "and mapping_fingerprint = $5\n",
+        "and $5::text is not null\n",
+        DELIVERIES,
+    ),
+    Mutant(
+        "Lambda writes beside a snapshot that it does not know",
+        LAMBDA,
+        "and snapshot_id is not distinct from $6::bigint\n",
+        "and $6::bigint is not distinct from $6\n",
+        DELIVERIES,
+    ),
+    Mutant(
+        "a switch does not wait for Lambda",
+        LAMBDA,
+        "is not distinct from $6::bigint\n       for share)",
+        "is not distinct from $6::bigint)",
+        DELIVERIES,
+    ),
+    Mutant(
+        "the first record that failed counts as done",
+        "replicator/app/delivering.py",
+        "return batch.identifiers[done:]",
+        "return batch.identifiers[done + 1 :]",
+        FUNCTION,
+    ),
+]
