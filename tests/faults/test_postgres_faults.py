@@ -1,6 +1,8 @@
 """PostgreSQL refuses to work in every way it knows: nothing is lost, nothing set aside."""
 
 import asyncio
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import asyncpg
 import pytest
@@ -8,6 +10,7 @@ import pytest
 from tests.faults.conftest import NewReplica
 from tests.faults.replica import Replica
 from tests.support.daemon import Worker
+from tests.support.small_disk import small_disk, why_not
 from tests.support.stream_builders import item
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(300)]
@@ -183,3 +186,42 @@ async def test_a_batch_that_takes_too_long_is_halved(new_replica: NewReplica):
         assert await it.sql("select from replicator.dead_letter") == []
         assert await worker.stop() == 0
         (await it.log()).obeys()
+
+
+async def test_a_full_disk_is_waited_for_and_no_good_record_is_set_aside(
+    new_replica: NewReplica,
+):
+    """The letters would have room: only the target's file system is full."""
+    if reason := why_not():
+        pytest.skip(f"no file system of its own can be mounted: {reason}")
+    with TemporaryDirectory() as directory:
+        async with (
+            small_disk(Path(directory)) as disk,
+            new_replica(dsn=disk.dsn) as it,
+        ):
+            await it.execute(
+                "alter table public.orders set tablespace small;"
+                "alter index public.orders_pkey set tablespace small"
+            )
+            worker = await it.deployment.start_ready()
+            it.load.put("before")
+            await it.equal(worker)
+            await disk.fill()
+            for number in range(200):
+                it.table.put(item(f"large {number}", n=number + 10, payload="x" * 2000))
+
+            async def tried_again() -> bool:
+                shard = await it.shard(0)
+                return shard is not None and shard.epoch >= 4
+
+            await has_failed(worker, it, "53100")
+            await it.until(worker, "it has tried again and again", tried_again)
+            assert await it.sql("select from replicator.dead_letter") == []
+            assert (await worker.table("orders"))["state"] == "streaming"
+
+            await disk.free()
+
+            await it.equal(worker)
+            assert await it.sql("select from replicator.dead_letter") == []
+            assert await worker.stop() == 0
+            (await it.log()).obeys()
