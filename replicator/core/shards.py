@@ -60,10 +60,13 @@ class ShardFacts:
 
 @dataclass(frozen=True, slots=True)
 class StreamOver:
-    """Nothing of a stream is left to read. `read`: its shards; None: the source has dropped it."""
+    """Nothing of a table's current stream is left to read, as far as the observer knows.
 
-    stream_arn: str
-    read: frozenset[str] | None
+    `stream_arn` None: the table had none. `read`: its shards; None: the source has dropped it.
+    """
+
+    stream_arn: str | None
+    read: frozenset[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)

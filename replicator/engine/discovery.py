@@ -151,7 +151,7 @@ class Discovery:
                 raise
             return current
         if current is None:
-            await self._start_stream(arn, created_at, after=None)
+            await self._start_stream(arn, created_at, after=StreamOver(None))
             return arn
         over = await self._ended(current) if arn != current else None
         if over is None:
@@ -167,13 +167,11 @@ class Discovery:
                 if unknown_shards(page, shards):
                     return None
         except (StreamVanished, StreamUnfit):
-            return StreamOver(stream_arn, read=None)
+            return StreamOver(stream_arn)
         finished = all(shard.finished for shard in shards.values())
         return StreamOver(stream_arn, frozenset(shards)) if finished else None
 
-    async def _start_stream(
-        self, arn: str, created_at: datetime, *, after: StreamOver | None
-    ) -> None:
+    async def _start_stream(self, arn: str, created_at: datetime, *, after: StreamOver) -> None:
         """Start a generation; changes made between it and the one before are a gap."""
         name = self._spec.name
         detail = (

@@ -157,7 +157,7 @@ class Incidents(Protocol):
     ) -> bool:
         """Note a stream and, in the same step, end the older ones and record the gap.
 
-        Fenced when what was read of the one before is not, since a failover lost it.
+        Fenced when the current one is not `after`, or has unread shards again after a failover.
         """
         ...
 

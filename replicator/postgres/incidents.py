@@ -4,10 +4,11 @@ from datetime import datetime
 
 from replicator.core.observations import GapKind
 from replicator.core.shards import Claim, DeadLetterCounts, GapFacts, StreamOver
-from replicator.errors import ConfigurationError, Fenced, PositionLost
+from replicator.errors import ConfigurationError, Fenced
 from replicator.postgres.database import Database, Session
 from replicator.postgres.positions import OPEN_GAPS
 from replicator.postgres.quoting import quote_identifier
+from replicator.postgres.streams import Stream, start_stream
 
 RAISE_EPOCHS = """
 update {schema}.shard
@@ -41,8 +42,6 @@ update {schema}.table_state
  where deployment = $1 and source = $2
 """
 
-LOCK_TABLE = "select 1 from {schema}.table_state where deployment = $1 and source = $2 for update"
-
 ADD_GAP = """
 insert into {schema}.gap (deployment, source, stream_arn, shard_id, kind, detail)
 values ($1, $2, $3, $4, $5, $6)
@@ -66,40 +65,6 @@ update {schema}.gap
  where deployment = $1 and source = $2 and state = 'open'
    and ($5::bigint is null or id = $5)
 returning id, stream_arn, shard_id
-"""
-
-ADD_GENERATION = """
-insert into {schema}.generation (deployment, source, stream_arn, label_at)
-values ($1, $2, $3, $4)
-    on conflict do nothing
-returning 1
-"""
-
-NEWEST_GENERATION = """
--- The label's time orders streams, so that a worker that slept cannot bring an old one back.
-update {schema}.table_state
-   set stream_arn = (select stream_arn from {schema}.generation
-                      where deployment = $1 and source = $2
-                      order by label_at desc, stream_arn desc limit 1)
- where deployment = $1 and source = $2
-returning stream_arn,
-          (select count(*) from {schema}.generation
-            where deployment = $1 and source = $2) as streams
-"""
-
-STILL_READ = """
--- What was seen read to its end is not, where a failover has lost that since.
-select count(*) filter (where shard_id = any($3::text[])) = cardinality($3::text[])
-       and coalesce(bool_and(state = 'done' or state = 'gap' and gap_accepted_at is not null), true)
-  from {schema}.shard
- where deployment = $1 and stream_arn = $2
-"""
-
-CLOSE_OLDER_STREAMS = """
--- No shard of an older stream can be claimed or written once the current one's can.
-update {schema}.shard
-   set state = 'gap', epoch = epoch + 1, owner = null
- where deployment = $1 and source = $2 and stream_arn <> $3 and state in ('waiting', 'active')
 """
 
 REOPEN_SHARD = """
@@ -221,28 +186,27 @@ class Incidents:
         """Note a stream of the table; the newest by label becomes the current one.
 
         The same transaction ends what is left of older streams and records the gap before this one,
-        if there were any; True then. Fenced when the one before is not over any more.
+        if there were any; True then. Fenced when the current one is another than the caller saw the
+        end of, or not over any more.
         """
-        name = (self._deployment, source)
         async with self._database.transaction("starting a stream") as connection:
-            await connection.execute(self._sql(LOCK_TABLE), *name)
-            if after is not None and after.read is not None:
-                seen = (self._deployment, after.stream_arn, list(after.read))
-                if not await connection.fetchval(self._sql(STILL_READ), *seen):
-                    message = f"{after.stream_arn} is not read to its end any more: a failover?"
-                    raise Fenced(message)
-            new = await connection.fetchval(self._sql(ADD_GENERATION), *name, stream_arn, label_at)
-            newest = await connection.fetchrow(self._sql(NEWEST_GENERATION), *name)
-            if newest is None:
-                message = f"table {source!r} is not registered in the control schema"
-                raise PositionLost(message, remedy="run `replicator migrate`")
-            await connection.execute(self._sql(CLOSE_OLDER_STREAMS), *name, newest["stream_arn"])
-            if new is None or newest["stream_arn"] != stream_arn or newest["streams"] == 1:
-                return False
-            await connection.execute(
-                self._sql(ADD_GAP), *name, stream_arn, None, "possible", detail
+            started = await start_stream(
+                connection,
+                self._schema,
+                Stream(self._deployment, source, stream_arn, label_at),
+                after=after,
             )
-        return True
+            if started:
+                await connection.execute(
+                    self._sql(ADD_GAP),
+                    self._deployment,
+                    source,
+                    stream_arn,
+                    None,
+                    "possible",
+                    detail,
+                )
+        return started
 
     async def accept_gaps(
         self, source: str, *, who: str, why: str, gap_id: int | None = None

@@ -170,8 +170,7 @@ def test_a_stream_whose_end_a_failover_has_lost_is_read_again_before_the_next_on
     sim.standby = sim.postgres.copy()
     [worker] = sim.processes
     sim.write("a", 1)
-    sim.ledger.table.recreate()
-    sim.ledger.note_stream()
+    another_stream(sim)
     until(sim, lambda: all(row.finished for row in sim.postgres.data.shards.values()))
     until(sim, lambda: waiting(sim, "describe", worker) is not None)
     until(sim, lambda: waiting(sim, "listing", worker) is not None)
@@ -180,3 +179,35 @@ def test_a_stream_whose_end_a_failover_has_lost_is_read_again_before_the_next_on
 
     settled(sim)
     assert len(sim.ledger.streams) == len(sim.postgres.data.generations) == 2
+
+
+def test_a_worker_that_slept_skips_no_stream_that_began_meanwhile(sim: Simulation):
+    """It has seen the end of the first one; the second one is current, and unread."""
+    sim.start()
+    [sleeper] = sim.processes
+    settled(sim)
+    until(sim, lambda: waiting(sim, "describe", sleeper) is not None)
+    sim.processes[sleeper].frozen = True
+    sim.start()
+    another_stream(sim)
+    second = sim.ledger.table.stream_arn
+    until(sim, lambda: knows_shards_of(sim, second), without=sleeper)
+    sim.write("a", 1)
+    another_stream(sim)
+
+    sim.processes[sleeper].frozen = False
+    until(sim, lambda: waiting(sim, "describe", sleeper) is None)
+    while (call := next((c for c in sim.parked if c.worker == sleeper), None)) is not None:
+        sim.deliver(call)
+
+    settled(sim)
+    assert len(sim.ledger.streams) == len(sim.postgres.data.generations) == 3
+
+
+def knows_shards_of(sim: Simulation, stream_arn: str) -> bool:
+    return any(row.stream_arn == stream_arn for row in sim.postgres.data.shards.values())
+
+
+def another_stream(sim: Simulation) -> None:
+    sim.ledger.table.recreate()
+    sim.ledger.note_stream()

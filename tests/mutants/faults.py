@@ -19,6 +19,7 @@ WRITER = "replicator/postgres/plan_writer.py"
 PLANNING = "replicator/core/plan.py"
 CLAIMS = "replicator/postgres/claims.py"
 INCIDENTS = "replicator/postgres/incidents.py"
+STREAMS = "replicator/postgres/streams.py"
 SINK = "replicator/postgres/sink.py"
 SHARD = "replicator/engine/shard.py"
 PAGES = "replicator/engine/reader.py"
@@ -157,23 +158,30 @@ MUTANTS = [
     ),
     Mutant(
         "an older stream is left open",
-        INCIDENTS,
+        STREAMS,
         "and stream_arn <> $3 and state in ('waiting', 'active')",
         "and stream_arn <> $3 and false",
         FENCE,
     ),
     Mutant(
         "streams are ordered by who comes last",
-        INCIDENTS,
+        STREAMS,
         "order by label_at desc, stream_arn desc limit 1",
         "order by found_at desc, label_at limit 1",
         FENCE,
     ),
     Mutant(
         "a stream is left that a failover has made unread",
-        INCIDENTS,
-        "if after is not None and after.read is not None:",
-        "if False:",
+        STREAMS,
+        "    if after.read is None:\n        return\n",
+        "    if True:\n        return\n",
+        FENCE,
+    ),
+    Mutant(
+        "a stream is left for what was seen of an older one",
+        STREAMS,
+        "    if current != after.stream_arn:\n",
+        "    if False:\n",
         FENCE,
     ),
     Mutant(

@@ -222,15 +222,9 @@ class FakeIncidents:
     ) -> bool:
         def work() -> bool:
             data = self._server.data
-            if after is not None and after.read is not None:
-                rows = {
-                    row.shard_id: row
-                    for row in data.shards.values()
-                    if row.stream_arn == after.stream_arn
-                }
-                if after.read - rows.keys() or not all(row.finished for row in rows.values()):
-                    message = f"{after.stream_arn} is not read to its end any more"
-                    raise Fenced(message)
+            current = data.tables[source].stream_arn
+            if after is not None and current != stream_arn:
+                self._check_over(current, after)
             new = (source, stream_arn) not in data.generations
             data.generations.setdefault((source, stream_arn), label_at)
             known = [(at, arn) for (name, arn), at in data.generations.items() if name == source]
@@ -248,6 +242,18 @@ class FakeIncidents:
             return True
 
         return await self._send("start_stream", work)
+
+    def _check_over(self, current: str | None, after: StreamOver) -> None:
+        rows = {
+            row.shard_id: row
+            for row in self._server.data.shards.values()
+            if row.stream_arn == current
+        }
+        read = rows.keys() if after.read is None else after.read
+        unread = after.read is not None and not all(row.finished for row in rows.values())
+        if current != after.stream_arn or read - rows.keys() or unread:
+            message = f"{current} is not read to its end"
+            raise Fenced(message)
 
     async def accept_gaps(
         self, source: str, *, who: str, why: str, gap_id: int | None = None
