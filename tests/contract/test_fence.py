@@ -295,6 +295,15 @@ async def test_a_child_that_is_listed_before_its_parent_waits_for_it(end: End):
     assert (await end.claim(2)).safe_at == NOON
 
 
+async def test_a_child_is_owed_from_when_its_parent_was_found(end: End):
+    """What the parent owes at its end may be the child's first record."""
+    await end.list_shards((1, 0))
+    parent = await end.claim()
+    await end.claims.finish(parent, position=None)
+
+    assert (await end.claim(1)).found_at == (await end.shard()).found_at
+
+
 async def test_the_end_of_a_shard_is_not_before_its_records(end: End):
     claim = await end.claim()
     await end.apply(claim, n(5), expected=None)

@@ -100,6 +100,14 @@ async def test_only_what_nobody_has_seen_is_a_ghost(table: Loaded):
     assert await table.ghosts(snapshot) == [("ghost",)]
 
 
+async def test_what_only_an_earlier_snapshot_has_seen_is_a_ghost(table: Loaded):
+    await table.load(await table.claim(await table.begin()), "old")
+    snapshot = await table.begin()
+    await table.load(await table.claim(snapshot), "new")
+
+    assert await table.ghosts(snapshot) == [("old",)]
+
+
 async def test_an_item_that_comes_back_while_the_sweep_looks_keeps_its_row(table: Loaded):
     await table.sql("insert into public.t values ('back', 0), ('gone', 0)")
     snapshot = await table.begin()
