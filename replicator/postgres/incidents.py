@@ -107,12 +107,14 @@ returning 1
 """
 
 NEVER_OWED = """
+-- Unless it was listed since it was claimed: from then on all of it is owed.
 update {schema}.shard
    set state = 'done', done_at = now(), epoch = epoch + 1, owner = null
  where (deployment, stream_arn, shard_id) = ($1, $2, $3)
    and epoch = $4
    and state = 'active'
    and last_sequence_number is null
+   and not listed
 returning 1
 """
 

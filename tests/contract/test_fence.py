@@ -295,6 +295,27 @@ async def test_a_child_that_is_listed_before_its_parent_waits_for_it(end: End):
     assert (await end.claim(2)).safe_at == NOON
 
 
+async def test_a_parent_that_was_listed_since_it_was_claimed_is_owed_after_all(end: End):
+    """Whoever slept in between cannot say that it never was."""
+    await end.list_shards((2, 1))
+    claim = await end.claim(1)
+    await end.list_shards((1, None))
+
+    with pytest.raises(Fenced):
+        await end.incidents.close_never_owed(claim)
+
+    assert (await end.claim(1)).owed
+
+
+async def test_a_parent_that_nobody_lists_is_not_owed(end: End):
+    await end.list_shards((2, 1))
+
+    await end.incidents.close_never_owed(await end.claim(1))
+
+    assert (await end.shard(1)).state == "done"
+    await end.claim(2)
+
+
 async def test_a_child_is_owed_from_when_its_parent_was_found(end: End):
     """What the parent owes at its end may be the child's first record."""
     await end.list_shards((1, 0))

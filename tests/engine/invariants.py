@@ -126,7 +126,8 @@ class Invariants:
             parent = self.postgres.data.shards.get((row.stream_arn, row.parent_id or ""))
             if parent is not None:
                 found_at = min(found_at, parent.found_at.timestamp())
-            if not row.listed or entry.at < found_at - NOT_OWED_SECONDS:
+            owed = row.listed or row.position is not None
+            if not owed or entry.at < found_at - NOT_OWED_SECONDS:
                 return
         told = {(gap.facts.stream_arn, gap.facts.shard_id) for gap in self.postgres.data.gaps}
         if entry.shard not in told and not any(

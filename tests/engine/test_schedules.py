@@ -124,6 +124,35 @@ def test_a_request_that_slept_for_a_day_is_judged_by_its_answer(sim: Simulation)
     assert gaps(sim) != []
 
 
+def test_a_parent_that_nobody_lists_is_owed_from_its_first_batch_on(sim: Simulation):
+    """It takes writes still; what is trimmed while its reader sleeps is not skipped."""
+    sim.streams.after_trimmed = "skip"
+    table = sim.ledger.table
+    parent = table.owner({"pk": {"S": "a"}})
+    table.split(parent, close=False)
+    table.listing(unlisted=[parent])
+    sim.start()
+    sim.write("a", 1)
+    [worker] = sim.processes
+    until(sim, lambda: position(sim, table.shard_id(parent)) is not None)
+    until(sim, lambda: waiting(sim, "read", worker) is not None)
+    sim.write("a", 2)
+
+    sim.jump(25 * HOUR)
+    sim.write("a", 3)
+    for name in ("read", "iterator", "read", "apply"):
+        while (call := waiting(sim, name, worker)) is not None:
+            sim.deliver(call)
+    settled(sim)
+
+    assert table.shard_id(parent) in gaps(sim)
+
+
+def position(sim: Simulation, shard_id: str) -> int | None:
+    rows = sim.postgres.data.shards.values()
+    return next((row.position for row in rows if row.shard_id == shard_id), None)
+
+
 def test_a_checkpoint_is_never_a_position(sim: Simulation):
     """Whatever the lease says, reading goes on where PostgreSQL stands."""
     sim.start()

@@ -192,6 +192,13 @@ MUTANTS = [
         FENCE,
     ),
     Mutant(
+        "a shard that was listed meanwhile was never owed",
+        INCIDENTS,
+        "   and not listed\n",
+        "",
+        FENCE,
+    ),
+    Mutant(
         "an acceptance covers every later gap",
         INCIDENTS,
         "set state = 'gap', gap_accepted_at = null, epoch",
@@ -285,6 +292,13 @@ MUTANTS = [
         SHARD,
         "if claim.gap_accepted_at is not None and self._is_complete(claim, self._clock.now()):",
         "if claim.gap_accepted_at is not None:",
+        SCHEDULES,
+    ),
+    Mutant(
+        "a parent that nobody lists is never owed, though some of it was read",
+        "replicator/engine/pipeline.py",
+        "            owed=True,\n",
+        "",
         SCHEDULES,
     ),
     Mutant(

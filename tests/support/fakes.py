@@ -311,6 +311,9 @@ class FakeIncidents:
     async def close_never_owed(self, claim: Claim) -> None:
         def work() -> None:
             shard = self._server.held_at(claim, None)
+            if shard.listed:
+                message = f"shard {claim.shard_id} was listed meanwhile"
+                raise Fenced(message)
             shard.state, shard.owner = "done", None
             shard.done_at = self._server.clock.now()
             shard.epoch += 1
