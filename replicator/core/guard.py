@@ -3,6 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Literal
 
 from replicator.core.ledger import OUTCOMES
@@ -40,6 +41,19 @@ class GuardRejection:
 
 
 @dataclass(frozen=True, slots=True)
+class OtherOrder:
+    """An upsert and a soft deletion of its row that came in another order than they were made.
+
+    `deleted_at`: the row's values are the upsert's, and it was deleted then. None: the upsert was
+    deleted itself; the row is, with the values that it has, as they are newer.
+    """
+
+    target: str
+    place: int
+    deleted_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
 class Applied:
     """What one transaction wrote, and what the guard turned away in it."""
 
@@ -69,29 +83,46 @@ def reasons(rejections: Sequence[GuardRejection]) -> Mapping[GuardReason, int]:
     return Counter(rejection.reason for rejection in rejections)
 
 
-def accepted(plan: WritePlan, rejections: Sequence[GuardRejection]) -> WritePlan:
-    """The plan without what was turned away; dead letters and appends to a history stay."""
-    if not rejections:
+def accepted(
+    plan: WritePlan,
+    rejections: Sequence[GuardRejection],
+    other_orders: Sequence[OtherOrder] = (),
+) -> WritePlan:
+    """The plan without what was turned away; dead letters and appends to a history stay.
+
+    An upsert that met a soft deletion in another order has the row's time of deletion.
+    """
+    if not rejections and not other_orders:
         return plan
     away = {(rejection.target, rejection.place) for rejection in rejections}
-    return replace(plan, writes=tuple(_accepted(writes, away) for writes in plan.writes))
+    deleted = {(other.target, other.place): other.deleted_at for other in other_orders}
+    return replace(plan, writes=tuple(_accepted(writes, away, deleted) for writes in plan.writes))
 
 
-def _accepted(writes: TargetWrites, away: set[tuple[str, int]]) -> TargetWrites:
-    left = replace(writes, upserts=[], deletes=[], soft_deletes=[])
-    first = 0
+def _accepted(
+    writes: TargetWrites,
+    away: set[tuple[str, int]],
+    deleted: Mapping[tuple[str, int], datetime | None],
+) -> TargetWrites:
+    name, width = writes.target.name, len(writes.target.table.key)
+    left = replace(writes, upserts=[], deletes=[], soft_deletes=[], children=[])
+    first = len(writes.upserts)
     for rows, taken in (
-        (writes.upserts, left.upserts),
         (writes.deletes, left.deletes),
         (writes.soft_deletes, left.soft_deletes),
     ):
-        name = writes.target.name
         taken += [row for place, row in enumerate(rows, first) if (name, place) not in away]
         first += len(rows)
-    if writes.children:
-        name = writes.target.name
-        children = [each for place, each in enumerate(writes.children) if (name, place) not in away]
-        left = replace(left, children=children)
+    for place, row in enumerate(writes.upserts):
+        if (name, place) in away:
+            continue
+        at = deleted.get((name, place))
+        if (name, place) in deleted and at is None:
+            left.soft_deletes.append((*row[:width], row[-1]))
+            continue
+        left.upserts.append(row if at is None else (*row[:-1], at.isoformat()))
+        if writes.children:
+            left.children.append(writes.children[place])
     return left
 
 

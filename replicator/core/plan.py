@@ -47,6 +47,9 @@ class TargetWrites:
     rejected: list[StreamRecord] = field(default_factory=list)
     children: list[Children] = field(default_factory=list)
     """For each upsert and each child table, the rows that it has then."""
+    beneath: dict[int, StreamRecord] = field(default_factory=dict)
+    """For upserts of rows that are softly deleted, by their places, the changes before the deletion
+    that their values are of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,6 +234,7 @@ class _TargetPlanner:
         deleted = self._softly.pop(key, None)
         if deleted is not None:
             row = (*row[:-1], self._ledger.created_at(deleted))
+            self._writes.beneath[len(self._writes.upserts)] = record
         self._writes.upserts.append(row)
         if children:
             self._writes.children.append(children)

@@ -23,6 +23,7 @@ from replicator.postgres.target_statements import TargetShape
 from replicator.postgres.version_arrays import (
     kept_arrays,
     kept_places,
+    other_orders_in,
     overtaken_in,
     rejections_in,
     transposed,
@@ -130,7 +131,8 @@ class PlanWriter:
         if guarded is None or guarded["fenced"] != 1:
             return None
         rejections = rejections_in(plan, guarded)
-        left = letters_overtaken(accepted(plan, rejections), overtaken_in(plan, guarded))
+        left = accepted(plan, rejections, other_orders_in(plan, guarded))
+        left = letters_overtaken(left, overtaken_in(plan, guarded))
         row = await connection.fetchrow(
             *self._behind(left, fence_values, versioning, supersede=supersede)
         )

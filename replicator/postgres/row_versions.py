@@ -18,14 +18,17 @@ CHANGES = """
     select {place} as target, {target_id} as target_id,
            {version_key} as version_key,
            v.number::numeric as given, greatest(v.number::numeric, 0) as number,
+           {values} as values_number,
            to_timestamp(v.at) as at, v.deleted, v.place
-      from unnest({arrays}) with ordinality as v({columns}, number, at, deleted, place), fence"""
-CHANGE_TYPES = ("text", "float8", "boolean")
+      from unnest({arrays}) with ordinality as v({columns}, place), fence"""
+CHANGE_TYPES = {"number": "text", "at": "float8", "deleted": "boolean"}
 """The arrays behind those of the keys: sequence numbers, creation times, whether the row goes."""
+VALUES_TYPE = {"values_number": "text"}
+"""One more where rows are deleted softly: the number of the change that their values are of."""
 
 NO_CHANGES = """
     select 0 as target, 0 as target_id, ''::bytea as version_key, 0::numeric as given,
-           0::numeric as number,
+           0::numeric as number, 0::numeric as values_number,
            null::timestamptz as at, false as deleted, 0::bigint as place
      where false"""
 
@@ -34,27 +37,37 @@ VERSIONS = """
 -- the order of the keys, so that two transactions do not wait for each other.
 versions as (
     insert into {row_version} as o
-           (target_id, key, generation, sequence_number, deleted, snapshot_id, created_at)
-    select target_id, version_key, {generation}, number, deleted, {snapshot_id}, at
+           (target_id, key, generation, sequence_number, deleted, snapshot_id, created_at,
+            values_generation, values_number)
+    select target_id, version_key, {generation}, number, deleted, {snapshot_id}, at,
+           case when values_number = 0 and number > 0 then 0
+                when values_number < number then {generation} end,
+           case when values_number < number then values_number end
       from news
      order by target_id, version_key
         on conflict (target_id, key) do update
        set {set}
      where {newer}
- returning target_id, key)"""
+ returning {returning})"""
+
+OLDER = "(o.generation, o.sequence_number) < (excluded.generation, excluded.sequence_number)"
+OLDER_VALUES = """(coalesce(o.values_generation, o.generation),
+            coalesce(o.values_number, o.sequence_number))
+           < (coalesce(excluded.values_generation, excluded.generation),
+              coalesce(excluded.values_number, excluded.sequence_number))"""
 
 ON_CONFLICT: dict[Guard, dict[str, str]] = {
     "stream": {
         "set": """generation = excluded.generation, sequence_number = excluded.sequence_number,
            deleted = excluded.deleted, snapshot_id = excluded.snapshot_id,
            created_at = excluded.created_at, at = now()""",
-        "newer": """(o.generation, o.sequence_number)
-           < (excluded.generation, excluded.sequence_number)""",
+        "newer": OLDER,
     },
     # The version stays what it is: a late older change must still find it. What a stream wrote
     # since the snapshot began carries its number, and is newer than what the scan read.
     "scan": {
-        "set": "deleted = false, snapshot_id = excluded.snapshot_id, at = now()",
+        "set": """deleted = false, snapshot_id = excluded.snapshot_id, at = now(),
+           values_generation = null, values_number = null""",
         "newer": """o.snapshot_id is distinct from excluded.snapshot_id
             or (o.generation, o.sequence_number) = (0, 0)""",
     },
@@ -64,7 +77,32 @@ ON_CONFLICT: dict[Guard, dict[str, str]] = {
         "newer": "o.snapshot_id is distinct from excluded.snapshot_id",
     },
     # Whatever is newer has closed the letter. The version stays, as for a scan.
-    "letter": {"set": "deleted = false, at = now()", "newer": "true"},
+    "letter": {
+        "set": "deleted = false, at = now(), values_generation = null, values_number = null",
+        "newer": "true",
+    },
+}
+
+SOFT_STREAM = {
+    # Deletion and values of a row each have their newest change. The version is the newer of both;
+    # beside that of a soft deletion stands the one that the values are of, which may still move.
+    "set": f"""generation = greatest(o.generation, excluded.generation),
+           sequence_number = case when {OLDER}
+                                  then excluded.sequence_number else o.sequence_number end,
+           deleted = case when {OLDER} then excluded.deleted else o.deleted end,
+           snapshot_id = case when {OLDER} then excluded.snapshot_id else o.snapshot_id end,
+           created_at = case when {OLDER} then excluded.created_at else o.created_at end,
+           at = now(),
+           values_generation = case
+               when {OLDER} and excluded.values_number is null then null
+               else greatest(coalesce(o.values_generation, o.generation),
+                             coalesce(excluded.values_generation, excluded.generation)) end,
+           values_number = case
+               when {OLDER} and excluded.values_number is null then null
+               when {OLDER_VALUES}
+               then coalesce(excluded.values_number, excluded.sequence_number)
+               else coalesce(o.values_number, o.sequence_number) end""",
+    "newer": f"{OLDER} or {OLDER_VALUES}",
 }
 
 MARKED = """
@@ -102,7 +140,9 @@ TURNED_AWAY = """
 turned_away as (
     select n.target, n.place,
            case when {scan} then 'snapshot'
-                when (o.generation, o.sequence_number) = ({generation}, n.number) then 'duplicate'
+                when (o.generation, o.sequence_number) = ({generation}, n.number)
+                  or (o.values_generation, o.values_number) = ({generation}, n.number)
+                then 'duplicate'
                 when n.at > o.created_at + interval '1 minute' then 'suspicious'
                 when o.generation > {generation} then 'older_generation'
                 else 'older' end as reason
@@ -116,6 +156,21 @@ select (select count(*) from fence) as fenced,
        (select array_agg(target order by target, place) from turned_away) as away_targets,
        (select array_agg(place order by target, place) from turned_away) as away_places,
        (select array_agg(reason order by target, place) from turned_away) as away_reasons"""
+
+OTHER_ORDERS = """
+other_orders as (
+    select n.target, n.place,
+           case when (v.generation, v.sequence_number) > ({generation}, n.number)
+                then coalesce(v.created_at, v.at) end as at
+      from news as n
+      join versions as v on (v.target_id, v.key) = (n.target_id, n.version_key)
+     where (v.generation, v.sequence_number) > ({generation}, n.number)
+        or (v.values_generation, v.values_number) > ({generation}, n.values_number))"""
+
+OTHER_ORDERS_COLUMNS = """,
+       (select array_agg(target order by target, place) from other_orders) as other_targets,
+       (select array_agg(place order by target, place) from other_orders) as other_places,
+       (select array_agg(at order by target, place) from other_orders) as other_times"""
 
 OVERTAKEN = """
 overtaken as (
@@ -132,6 +187,8 @@ class VersionShape:
     guard: Guard
     written: tuple[int, ...]
     kept: tuple[int, ...]
+    softly: bool
+    """Whether changes of a stream meet soft deletions."""
 
 
 class VersionStatements:
@@ -149,7 +206,8 @@ class VersionStatements:
     def text(self, shape: VersionShape) -> str:
         """The statement. It returns `fenced` (1: it may go on), and as three arrays what was turned
         away: the target's place among its table's, the change's among the target's, and the reason.
-        For a scan with rejected items, as two arrays, which of them the stream has overtaken.
+        Where rows are deleted softly, as three more, what came in another order, and the times. For
+        a scan with rejected items, as two arrays, which of them the stream has overtaken.
 
         Parameters: the fence's, generation, snapshot id; for each target with changes, then for
         each with rejected ones, the arrays of its key followed by CHANGE_TYPES.
@@ -167,11 +225,15 @@ class VersionStatements:
             "snapshot_id": parameters.one("bigint"),
         }
         news = [self._keys[place].changes(parameters) for place in shape.written]
-        kept = [self._keys[place].changes(parameters) for place in shape.kept]
+        kept = [self._keys[place].changes(parameters, kept=True) for place in shape.kept]
         parts = [
             self._fence_sql,
             _union("news", news),
-            VERSIONS.format(**names, **ON_CONFLICT[shape.guard]),
+            VERSIONS.format(
+                **names,
+                **(SOFT_STREAM if shape.softly else ON_CONFLICT[shape.guard]),
+                returning="o.*" if shape.softly else "target_id, key",
+            ),
             TURNED_AWAY.format(**names, scan=str(shape.guard != "stream").lower()),
         ]
         columns = TURNED_AWAY_COLUMNS
@@ -186,6 +248,9 @@ class VersionStatements:
             if scan:
                 parts.append(KEPT_BEHIND)
                 columns += KEPT_BEHIND_COLUMNS
+        if shape.softly:
+            parts.append(OTHER_ORDERS.format(**names))
+            columns += OTHER_ORDERS_COLUMNS
         return "with " + ",".join(parts) + columns
 
 
@@ -195,23 +260,26 @@ class VersionKeys:
     def __init__(self, control_schema: str, place: int, target: TargetMapping) -> None:
         self._place = place
         self._table = target.table
-        self._types = (*target.transports[: len(target.table.key)], *CHANGE_TYPES)
+        self._key_types = target.transports[: len(target.table.key)]
         self._target_id = TARGET_ID.format(
             target_claim=quote_table(control_schema, "target_claim"),
             schema=quote_literal(target.table.schema),
             table=quote_literal(target.table.name),
         )
 
-    def changes(self, parameters: Parameters) -> str:
-        """Changes that are given as arrays, with the keys of their versions."""
+    def changes(self, parameters: Parameters, *, kept: bool = False) -> str:
+        """Changes that are given as arrays, with the keys of their versions; or rejected ones."""
         columns = self._table.columns[: len(self._table.key)]
         cells = [f"v.c{index}::{column.type.sql}" for index, column in enumerate(columns)]
+        values = self._table.soft and not kept
+        others = CHANGE_TYPES | VALUES_TYPE if values else CHANGE_TYPES
         return CHANGES.format(
             place=self._place,
             target_id=self._target_id,
             version_key=_digest(columns, cells),
-            arrays=parameters.arrays(self._types),
-            columns=", ".join(f"c{index}" for index in range(len(columns))),
+            values=f"greatest(v.{'values_number' if values else 'number'}::numeric, 0)",
+            arrays=parameters.arrays((*self._key_types, *others.values())),
+            columns=", ".join([*(f"c{index}" for index in range(len(columns))), *others]),
         )
 
 
@@ -220,7 +288,7 @@ def overtaken(
 ) -> str:
     """The part that finds rejected changes whose rows have newer versions, by target and number."""
     return OVERTAKEN.format(
-        kept=" union all".join(key.changes(parameters) for key in keys) or NO_CHANGES,
+        kept=" union all".join(key.changes(parameters, kept=True) for key in keys) or NO_CHANGES,
         row_version=quote_table(control_schema, "row_version"),
         generation=generation,
     )

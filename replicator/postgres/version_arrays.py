@@ -5,7 +5,7 @@ from typing import Any
 
 import asyncpg
 
-from replicator.core.guard import GuardRejection, Overtaken, Versioning
+from replicator.core.guard import GuardRejection, OtherOrder, Overtaken, Versioning
 from replicator.core.plan import Row, TargetWrites, WritePlan
 from replicator.core.records import StreamRecord
 from replicator.postgres.row_versions import VersionShape
@@ -13,7 +13,11 @@ from replicator.postgres.row_versions import VersionShape
 
 def version_shape(plan: WritePlan, versioning: Versioning) -> VersionShape:
     """Which statement a plan needs."""
-    return VersionShape(versioning.guard, _written_places(plan), kept_places(plan))
+    written = _written_places(plan)
+    softly = any(plan.writes[place].target.table.soft for place in written)
+    return VersionShape(
+        versioning.guard, written, kept_places(plan), softly and versioning.guard == "stream"
+    )
 
 
 def version_arrays(plan: WritePlan) -> list[list[Any]]:
@@ -28,6 +32,8 @@ def version_arrays(plan: WritePlan) -> list[list[Any]]:
                 for row, record, deleted in _changes(writes)
             ]
         )
+        if writes.target.table.soft:
+            arrays.append(_values(writes))
     return arrays + kept_arrays(plan)
 
 
@@ -70,6 +76,18 @@ def overtaken_in(plan: WritePlan, row: asyncpg.Record) -> Overtaken:
     return frozenset((plan.writes[target].target.name, number) for target, number in behind)
 
 
+def other_orders_in(plan: WritePlan, row: asyncpg.Record) -> tuple[OtherOrder, ...]:
+    """Which upserts it found to have met a soft deletion in another order."""
+    if "other_targets" not in row:
+        return ()
+    found = [row[name] or () for name in ("other_targets", "other_places", "other_times")]
+    return tuple(
+        OtherOrder(plan.writes[target].target.name, place - 1, at)
+        for target, place, at in zip(*found, strict=True)
+        if place <= len(plan.writes[target].upserts)
+    )
+
+
 def transposed(rows: Sequence[tuple[Any, ...]]) -> list[list[Any]]:
     """Rows as columns; none of none."""
     return [list(column) for column in zip(*rows, strict=True)]
@@ -85,10 +103,18 @@ def _written_places(plan: WritePlan) -> tuple[int, ...]:
 
 def _changes(writes: TargetWrites) -> Iterator[tuple[Row, StreamRecord, bool]]:
     """Row or key, the change behind it, and whether the row goes."""
-    for rows, records, deleted in (
-        (writes.upserts, writes.upserted, False),
-        (writes.deletes, writes.deleted, True),
-        (writes.soft_deletes, writes.softly_deleted, True),
+    for place, (row, record) in enumerate(zip(writes.upserts, writes.upserted, strict=True)):
+        yield row, record, place in writes.beneath
+    for rows, records in (
+        (writes.deletes, writes.deleted),
+        (writes.soft_deletes, writes.softly_deleted),
     ):
         for row, record in zip(rows, records, strict=True):
-            yield row, record, deleted
+            yield row, record, True
+
+
+def _values(writes: TargetWrites) -> list[str]:
+    """For each change the one that decides the row's values: a soft deletion leaves them alone."""
+    upserts = [writes.beneath.get(place, record) for place, record in enumerate(writes.upserted)]
+    numbers = [str(record.sequence_number) for record in [*upserts, *writes.deleted]]
+    return numbers + ["0"] * len(writes.soft_deletes)

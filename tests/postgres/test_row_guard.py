@@ -5,6 +5,7 @@ import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
+from itertools import permutations
 
 import pytest
 
@@ -168,6 +169,84 @@ async def test_a_rejected_change_that_comes_again_keeps_no_page_of_a_snapshot_ba
 
     await table.apply(put(0), guard="scan", snapshot_id=7)
     assert await table.rows() == {"a": 0}
+
+
+@pytest.fixture
+async def soft_table(database: str) -> AsyncIterator[GuardedTable]:
+    async with guarded_table(database, table_mapping(target(on_delete="soft"))) as table:
+        yield table
+
+
+async def soft_rows(table: GuardedTable) -> dict[str, tuple[int, int | None]]:
+    """The column `n` by key, and the minutes from noon to the deletion."""
+    found = await table.fetch("select pk, n, _deleted_at from public.t")
+    return {
+        row["pk"]: (row["n"], None if (at := row["_deleted_at"]) is None else at.minute)
+        for row in found
+    }
+
+
+def put_at(number: int) -> StreamRecord:
+    return put(number, at=NOON + timedelta(minutes=number))
+
+
+def removed_at(number: int) -> StreamRecord:
+    return record(number, at=NOON + timedelta(minutes=number))
+
+
+SOFTLY = {
+    "insert": [[put_at(1)], [removed_at(2)]],
+    "newest": [[put_at(1)], [put_at(3)], [removed_at(4)]],
+    "twice": [[put_at(1)], [removed_at(2)], [put_at(3)], [removed_at(4)]],
+    "together": [[put_at(1)], [put_at(3), removed_at(4)], [put_at(3)]],
+    "values of another batch": [[put_at(2), removed_at(4)], [put_at(3)]],
+    "back": [[put_at(1)], [removed_at(2)], [put_at(5)]],
+}
+
+
+@pytest.mark.parametrize("history", SOFTLY)
+async def test_soft_deletions_and_the_changes_before_them_may_come_in_any_order(
+    soft_table: GuardedTable, history: str
+):
+    batches = SOFTLY[history]
+    newest = max(change.sequence_number for batch in batches for change in batch)
+    expected = {
+        "insert": (1, 2),
+        "back": (5, None),
+    }.get(history, (3, 4))
+
+    for order in permutations(batches):
+        for batch in order:
+            await soft_table.apply(*batch)
+        assert await soft_rows(soft_table) == {"a": expected}, order
+        [version] = await soft_table.fetch("delete from replicator.row_version returning *")
+        assert version["sequence_number"] == newest
+        await soft_table.fetch("delete from public.t")
+
+
+async def test_an_item_that_a_scan_finds_after_its_soft_deletion_is_not_taken_back(
+    soft_table: GuardedTable,
+):
+    await soft_table.apply(put_at(1))
+    await soft_table.apply(removed_at(5))
+    await soft_table.apply(put(0), guard="scan", snapshot_id=7)
+    late = await soft_table.apply(put_at(3), snapshot_id=7)
+
+    assert await soft_rows(soft_table) == {"a": (0, None)}
+    assert turned_away(late) == {3: "older"}
+
+
+async def test_values_beneath_a_soft_deletion_keep_no_page_of_a_snapshot_back(
+    soft_table: GuardedTable,
+):
+    await soft_table.apply(removed_at(5))
+    await soft_table.apply(put_at(3), snapshot_id=7)
+    repeated = await soft_table.apply(put_at(3), snapshot_id=7)
+    assert await soft_rows(soft_table) == {"a": (3, 5)}
+    assert turned_away(repeated) == {3: "duplicate"}
+
+    await soft_table.apply(put(0), guard="scan", snapshot_id=7)
+    assert await soft_rows(soft_table) == {"a": (0, None)}
 
 
 async def test_two_writers_of_one_key_end_at_the_newer_change_whoever_comes_first(
