@@ -15,7 +15,7 @@ from tests.benchmarks.machine import started
 from tests.benchmarks.resting import run_idle
 from tests.benchmarks.samples import Sample
 from tests.benchmarks.throughput import LIMIT, PEER, Stand, interleaved, say
-from tests.support.daemon import ROOT
+from tests.support.warm_start import ROOT
 
 MIXES: tuple[Mix, ...] = ("mixed", "inserts", "hot")
 GROWTH = {

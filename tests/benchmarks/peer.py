@@ -10,7 +10,7 @@ from tests.benchmarks.load import Load
 from tests.benchmarks.machine import Machine, Served
 from tests.benchmarks.processes import tree_cpu_seconds
 from tests.benchmarks.samples import Sample
-from tests.support.daemon import ROOT
+from tests.support.warm_start import ROOT
 
 
 def write_pages(directory: Path, load: Load) -> list[str]:

@@ -12,8 +12,8 @@ import structlog
 from replicator.coordination.dynamodb import DynamoDBLeases
 from tests.support.command import replicator
 from tests.support.control import DEPLOYMENT, stream_arn
-from tests.support.daemon import environment
 from tests.support.endpoints import NAMES, dynamodb_client
+from tests.support.warm_start import environment
 
 KEPT = ("shard", "gap", "generation", "target_claim", "dead_letter", "table_state")
 OLD = "2026-01-01T00:00:00.000"

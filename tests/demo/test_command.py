@@ -15,7 +15,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from tests.support.daemon import environment
+from tests.support.warm_start import environment
 
 pytestmark = pytest.mark.timeout(240)
 SECONDS_MAX = 120.0

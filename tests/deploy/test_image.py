@@ -14,7 +14,7 @@ from replicator.demo.embedded import free_port
 from tests.deploy.image import Image, ImageToolMissing
 from tests.end_to_end.conftest import one_emulator
 from tests.support.comparison import read_rows
-from tests.support.daemon import Deployment, Worker, configuration
+from tests.support.daemon import Deployment, Worker, cold_start, configuration
 from tests.support.endpoints import create_table, dynamodb_client
 
 INSTALLERS = {"pip", "pip3", "uv", "hatchling"}
@@ -106,7 +106,9 @@ async def test_it_migrates_and_replicates_on_a_read_only_root(
             return subprocess.run(words(*check), capture_output=True, check=False).returncode
 
         asked = time.monotonic()
-        worker = Worker(words("replicator", "run", "--migrate"), folder / "image.log")
+        worker = Worker(
+            words("replicator", "run", "--migrate"), folder / "image.log", start=cold_start
+        )
         deployment.workers.append(worker)
 
         async def started() -> bool:

@@ -1,6 +1,5 @@
 """A table that nobody described is replicated with what `init` prints, not a line edited."""
 
-import sys
 from typing import Any
 
 import pytest
@@ -99,7 +98,7 @@ async def test_what_init_prints_plans_migrates_and_runs(
     for command in ("plan", "migrate", "check"):
         done = await replicator(command, config=file)
         assert done.code == 0, f"{command}: {done.out}{done.err}"
-    words = [sys.executable, "-m", "replicator", "--config", str(file), "run", "--until-caught-up"]
+    words = ["--config", str(file), "run", "--until-caught-up"]
     worker = Worker(words, stage.directory / "run.log")
     assert await worker.ended() == 0, worker.tail()
     verified = await replicator("verify", "--json", config=file)

@@ -16,8 +16,9 @@ import pytest
 
 from tests.end_to_end.conftest import one_emulator
 from tests.support.comparison import read_rows
-from tests.support.daemon import Deployment, configuration, environment
+from tests.support.daemon import Deployment, configuration
 from tests.support.scripted_streams import Table, scripted_streams
+from tests.support.warm_start import environment
 
 ITEMS = int(os.environ.get("REPLICATOR_TEST_VERIFY_ITEMS", "200000"))
 QUIET = ITEMS // 2

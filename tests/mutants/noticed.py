@@ -15,7 +15,7 @@ import pytest
 
 from tests.mutants.faults import MUTANTS
 from tests.mutants.mutant import Mutant
-from tests.support.daemon import ROOT
+from tests.support.warm_start import ROOT
 
 COPIED = ("replicator", "tests", "migrations")
 MINUTES_MAX = 5

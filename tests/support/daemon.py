@@ -2,25 +2,24 @@
 
 import asyncio
 import json
-import os
 import re
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryFile
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import IO, Any, Protocol, TypeVar
 
 import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
 
-ROOT = Path(__file__).parents[2]
-BYTECODE = ROOT / ".pytest_cache" / "bytecode"
-"""Kept for all processes of all tests: compiling takes longer than most of what they do."""
+from tests.support.warm_start import warm_start
+
 COMMAND_SECONDS = 90.0
 POLL_SECONDS = 0.05
 LOG_LINES_SHOWN = 40
@@ -59,20 +58,30 @@ class Finished:
         return self.stdout + self.stderr
 
 
+class Process(Protocol):
+    """What a test does with a process that it started; see subprocess.Popen."""
+
+    pid: int
+
+    def poll(self) -> int | None: ...
+    def wait(self, timeout: float) -> int: ...
+    def send_signal(self, number: int, /) -> None: ...
+
+
+def cold_start(command: Sequence[str], *, stdout: IO[bytes], stderr: IO[bytes]) -> Process:
+    """Start any program."""
+    return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr)
+
+
 class Worker:
     """A `replicator run` of its own process; its log goes to a file."""
 
-    def __init__(self, words: list[str], log: Path) -> None:
+    def __init__(
+        self, words: Sequence[str], log: Path, *, start: Callable[..., Process] = warm_start
+    ) -> None:
         self.log = log
         with log.open("wb") as output:
-            self._process = subprocess.Popen(
-                words,
-                cwd=ROOT,
-                env=environment(),
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-            )
+            self._process = start(words, stdout=output, stderr=output)
 
     @property
     def pid(self) -> int:
@@ -103,8 +112,7 @@ class Worker:
 
     def kill(self) -> None:
         """End it as the kernel does: nothing is drained, nothing released."""
-        if self.code is None:
-            self._process.kill()
+        self.signal(signal.SIGKILL)
         self._process.wait(10)
 
     async def stop(self, *, seconds: float = 20.0) -> int:
@@ -115,7 +123,7 @@ class Worker:
     async def ended(self, *, seconds: float = COMMAND_SECONDS) -> int:
         """Wait until it ends by itself; the exit code."""
         await self.until(self._has_ended, what="the process ends", seconds=seconds)
-        return self._process.wait()
+        return self._process.wait(0)
 
     async def _has_ended(self) -> bool:
         return self.code is not None
@@ -212,7 +220,7 @@ class Deployment:
     def start(self, *words: str) -> Worker:
         """Start `replicator run`."""
         log = self.directory / f"run-{len(self.workers) + 1}.log"
-        worker = Worker(self._command("run", *words), log)
+        worker = Worker(self._words("run", *words), log)
         self.workers.append(worker)
         return worker
 
@@ -239,31 +247,21 @@ class Deployment:
 
     async def command(self, *words: str, seconds: float = COMMAND_SECONDS) -> Finished:
         """Run a command to its end."""
-        process = await asyncio.to_thread(
-            subprocess.run,
-            self._command(*words),
-            cwd=ROOT,
-            env=environment(),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=seconds,
-        )
-        return Finished(process.returncode, process.stdout, process.stderr)
+        with TemporaryFile() as stdout, TemporaryFile() as stderr:
+            process = warm_start(self._words(*words), stdout=stdout, stderr=stderr)
+            try:
+                code = await asyncio.to_thread(process.wait, seconds)
+            finally:
+                process.send_signal(signal.SIGKILL)
+            texts = []
+            for file in (stdout, stderr):
+                file.seek(0)
+                texts.append(file.read().decode())
+        return Finished(code, *texts)
 
-    def _command(self, *words: str) -> list[str]:
+    def _words(self, *words: str) -> list[str]:
         self.path.write_text(json.dumps(self.settings, indent=1))  # JSON is YAML
-        return [sys.executable, "-m", "replicator", "--config", str(self.path), *words]
-
-
-def environment() -> dict[str, str]:
-    """Ours, as a test's fixtures made it, with a place for compiled modules."""
-    return {
-        **os.environ,
-        "PYTHONDONTWRITEBYTECODE": "",
-        "PYTHONPYCACHEPREFIX": str(BYTECODE),
-    }
+        return ["--config", str(self.path), *words]
 
 
 def configuration(

@@ -13,7 +13,8 @@ import aiohttp
 import pytest
 import yaml
 
-from tests.support.daemon import ROOT, eventually
+from tests.support.daemon import eventually
+from tests.support.warm_start import ROOT
 
 RULES = ROOT / "deploy/prometheus"
 

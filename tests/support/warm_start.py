@@ -1,0 +1,174 @@
+"""`replicator` in a process of its own that begins as a fork of one that has it imported.
+
+Importing takes most of a start. What a test sees is the same otherwise: another process, another
+environment, its own files, real signals.
+"""
+
+import json
+import os
+import pkgutil
+import select
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from typing import IO
+
+import replicator
+
+ROOT = Path(__file__).parents[2]
+BYTECODE = ROOT / ".pytest_cache" / "bytecode"
+"""Kept for all processes of all tests: compiling takes longer than most of what they do."""
+REQUEST_BYTES_MAX = 1_000_000
+
+
+class Process:
+    """A forked process; its exit code comes through a pipe, since its parent is the launcher."""
+
+    def __init__(self, pid: int, ended: int) -> None:
+        self.pid = pid
+        self._ended = ended
+        self._has_ended = select.poll()
+        self._has_ended.register(ended)
+        self._code: int | None = None
+
+    def poll(self) -> int | None:
+        """The exit code, None while it runs; negative where a signal ended it."""
+        return self._read(0)
+
+    def wait(self, timeout: float) -> int:
+        """The exit code; subprocess.TimeoutExpired."""
+        code = self._read(timeout)
+        if code is None:
+            raise subprocess.TimeoutExpired(f"replicator, process {self.pid}", timeout)
+        return code
+
+    def send_signal(self, number: int) -> None:
+        """Nothing happens to a process that has ended."""
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def _read(self, seconds: float) -> int | None:
+        if self._code is None and self._has_ended.poll(seconds * 1000):
+            self._code = int(os.read(self._ended, 16) or -signal.SIGKILL)
+            os.close(self._ended)
+        return self._code
+
+
+def warm_start(words: Sequence[str], *, stdout: IO[bytes], stderr: IO[bytes]) -> Process:
+    """Run `replicator` with these words, in the environment as it is now."""
+    reads, writes = os.pipe()
+    try:
+        files = stdout.fileno(), stderr.fileno(), writes
+        return Process(_launcher().start(words, files), reads)
+    finally:
+        os.close(writes)
+
+
+class _Launcher:
+    """The process that forks; it ends with its starter, and all that it forked with it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._socket, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with other:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "tests.support.warm_start", str(other.fileno())],
+                cwd=ROOT,
+                env=environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                pass_fds=[other.fileno()],
+            )
+
+    def start(self, words: Sequence[str], files: Sequence[int]) -> int:
+        request = json.dumps({"words": words, "env": environment()}).encode()
+        with self._lock:
+            socket.send_fds(self._socket, [request], files)
+            answer = self._socket.recv(16)
+        if not answer:
+            raise RuntimeError(f"the launcher ended with {self._process.wait()}")
+        return int(answer)
+
+
+@cache
+def _launcher() -> _Launcher:
+    return _Launcher()
+
+
+def environment() -> dict[str, str]:
+    """Ours, as a test's fixtures made it, with a place for compiled modules."""
+    return {
+        **os.environ,
+        "PYTHONDONTWRITEBYTECODE": "",
+        "PYTHONPYCACHEPREFIX": str(BYTECODE),
+    }
+
+
+# The launcher's side
+
+
+def _serve(requests: socket.socket) -> None:
+    """Fork for every request; returns in each fork, and never in the launcher itself."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the starter's to answer
+    running: dict[int, tuple[int, int]] = {}  # by a descriptor of the process: its id, its pipe
+    while True:
+        for ready in select.select([requests.fileno(), *running], [], [])[0]:
+            if ready != requests.fileno():
+                pid, ended = running.pop(ready)
+                os.close(ready)
+                _tell_end(pid, ended)
+                continue
+            message, files, _, _ = socket.recv_fds(requests, REQUEST_BYTES_MAX, 3)
+            if not message:
+                for pid, _ in running.values():
+                    os.kill(pid, signal.SIGKILL)
+                sys.exit()
+            pid = os.fork()
+            if pid == 0:
+                signal.signal(signal.SIGINT, signal.default_int_handler)
+                requests.close()
+                _become(files[0], files[1], **json.loads(message))
+                return
+            running[os.pidfd_open(pid)] = pid, files.pop()
+            for file in files:
+                os.close(file)
+            requests.send(str(pid).encode())
+
+
+def _tell_end(pid: int, ended: int) -> None:
+    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    with suppress(BrokenPipeError):  # nobody wants to know
+        os.write(ended, str(code).encode())
+    os.close(ended)
+
+
+def _become(stdout: int, stderr: int, words: Sequence[str], env: Mapping[str, str]) -> None:
+    os.dup2(stdout, 1)
+    os.dup2(stderr, 2)
+    os.closerange(3, 1024)
+    os.environ.clear()
+    os.environ.update(env)
+    sys.argv = ["replicator", *words]
+
+
+def _import_all() -> None:
+    for module in pkgutil.walk_packages(replicator.__path__, "replicator."):
+        if not module.name.startswith(("replicator.lambda_handler", "replicator.__main__")):
+            with suppress(ImportError):  # an extra that is not installed
+                import_module(module.name)
+
+
+if __name__ == "__main__":
+    from replicator.cli import main
+
+    _import_all()
+    with socket.socket(fileno=int(sys.argv[1])) as socket_of_starter:
+        _serve(socket_of_starter)
+    main()
