@@ -1,10 +1,13 @@
 """The history of a target: which changes it holds, and each of them as a row. Pure."""
 
+from collections.abc import Mapping
+
 from replicator.core.cells import Cell
 from replicator.core.ledger import DeadLetter, Ledger, Rank
 from replicator.core.mapping import TargetMapping
 from replicator.core.mapping_spec import OnNul
 from replicator.core.plain_json import json_object
+from replicator.core.plain_text import plain_texts
 from replicator.core.records import Image, StreamRecord
 from replicator.core.unfit import Unfit
 from replicator.errors import Rejected
@@ -25,14 +28,15 @@ def plan_history(
     rows: list[HistoryRow] = []
     if target.history is None:
         return rows
+    texts = _texts_of(ledger)
     for index in ledger.keys:
         record = ledger.records[index]
         reason, sqlstate = refused or (None, None)
         try:
-            if not _concerns(target, ledger, index, record):
+            if not _concerns(target, ledger, record):
                 continue
             if refused is None:
-                rows.append(_row(ledger, index, record, target.spec.nul))
+                rows.append(_row(ledger, record, target.spec.nul, texts))
                 ledger.rank(index, Rank.APPLIED)
                 continue
         except Rejected as rejection:
@@ -42,7 +46,7 @@ def plan_history(
     return rows
 
 
-def _concerns(target: TargetMapping, ledger: Ledger, index: int, record: StreamRecord) -> bool:
+def _concerns(target: TargetMapping, ledger: Ledger, record: StreamRecord) -> bool:
     """Whether the item belonged to the target before or after the change, as far as one can tell.
 
     A stream without old images does not say what an item was: then every change counts of an item
@@ -50,28 +54,53 @@ def _concerns(target: TargetMapping, ledger: Ledger, index: int, record: StreamR
     """
     if target.routes_on_keys_only:
         return target.matches(record.keys, None)
-    if record.new_image is not None and target.matches(
-        record.keys, ledger.image(index, record.new_image)
-    ):
+    if record.new_image is not None and _matches(target, ledger, record.keys, record.new_image):
         return True
     if record.event == "insert":
         return False
-    return record.old_image is None or target.matches(
-        record.keys, ledger.old_image(record.old_image)
-    )
+    return record.old_image is None or _matches(target, ledger, record.keys, record.old_image)
 
 
-def _row(ledger: Ledger, index: int, record: StreamRecord, nul: OnNul) -> HistoryRow:
-    new = None if record.new_image is None else ledger.image(index, record.new_image)
-    old = None if record.old_image is None else ledger.old_image(record.old_image)
+def _matches(target: TargetMapping, ledger: Ledger, keys: Image, raw: memoryview) -> bool:
+    matches = target.matches_raw(keys, raw) if ledger.shows_images else None
+    return target.matches(keys, ledger.decoded(raw)) if matches is None else matches
+
+
+def _texts_of(ledger: Ledger) -> dict[int, str | None]:
+    """The JSON of all images of the batch that are as usual, by the identity of the image."""
+    if not ledger.shows_images:
+        return {}
+    records = [ledger.records[index] for index in ledger.keys]
+    images = [image for record in records for image in (record.new_image, record.old_image)]
+    raws = [image for image in images if image is not None]
+    texts = plain_texts([b'{"M":%s}' % raw for raw in raws])
+    return dict(zip(map(id, raws), texts, strict=True))
+
+
+def _row(
+    ledger: Ledger, record: StreamRecord, nul: OnNul, texts: Mapping[int, str | None]
+) -> HistoryRow:
     return (
         str(record.sequence_number),
         record.event,
         None if record.created_at is None else ledger.created_at(record),
         _json(record.keys, "keys", nul),
-        None if new is None else _json(new, "new_image", nul),
-        None if old is None else _json(old, "old_image", nul),
+        _image(ledger, record.new_image, "new_image", nul, texts),
+        _image(ledger, record.old_image, "old_image", nul, texts),
     )
+
+
+def _image(
+    ledger: Ledger,
+    raw: memoryview | None,
+    column: str,
+    nul: OnNul,
+    texts: Mapping[int, str | None],
+) -> Cell:
+    if raw is None:
+        return None
+    text = texts.get(id(raw))
+    return _json(ledger.decoded(raw), column, nul) if text is None else text
 
 
 def _json(image: Image, column: str, nul: OnNul) -> str:

@@ -55,12 +55,15 @@ class Ledger:
     __slots__ = (
         "_expire_attribute",
         "_images",
+        "_instants",
         "_protection",
         "_read_at",
         "keys",
         "letters",
+        "newest",
         "ranks",
         "records",
+        "taken",
     )
 
     def __init__(
@@ -79,9 +82,14 @@ class Ledger:
             for index, record in enumerate(records)
             if skip_before is None or record.created_at is None or record.created_at >= skip_before
         }
+        self.newest: dict[ItemKey, int] = {key: index for index, key in self.keys.items()}
+        """The place of the newest change of each item."""
+        self.taken: set[ItemKey] = set()
+        """Items that belong to some target after their newest change, as far as it is known."""
         self.letters: list[DeadLetter] = []
         self.ranks = bytearray(len(records))
         self._images: dict[int, Image] = {}
+        self._instants: dict[float, str] = {}
         self._read_at = read_at
         self._protection = protection
         self._expire_attribute = expire_attribute
@@ -90,20 +98,25 @@ class Ledger:
         """The record's new image, decoded once; Rejected."""
         image = self._images.get(index)
         if image is None:
-            image = self._images[index] = self._decoded(raw)
+            image = self._images[index] = self.decoded(raw)
         return image
 
-    def old_image(self, raw: memoryview) -> Image:
-        """An old image, decoded; Rejected."""
-        return self._decoded(raw)
-
-    def _decoded(self, raw: memoryview) -> Image:
+    def decoded(self, raw: memoryview) -> Image:
+        """An image, decoded; Rejected."""
         image = decode_image(raw)
         return image if self._protection is None else self._protection.image(image)
 
-    def raw_image(self, record: StreamRecord) -> memoryview | None:
-        """The record's new image as received; None where it must not be seen like that."""
-        return record.new_image if self._protection is None else None
+    @property
+    def shows_images(self) -> bool:
+        """Whether images may be seen as they were received."""
+        return self._protection is None
+
+    @property
+    def older(self) -> Iterable[tuple[int, ItemKey]]:
+        """The changes that are not their item's newest."""
+        if len(self.newest) == len(self.keys):
+            return ()
+        return [(index, key) for index, key in self.keys.items() if self.newest[key] != index]
 
     def expired(self, record: StreamRecord) -> bool:
         """Whether a deletion is by time to live: it says so, or the attribute's time had passed."""
@@ -111,7 +124,7 @@ class Ledger:
         if record.expired or attribute is None or record.old_image is None:
             return record.expired
         try:
-            at = Decimal(self.old_image(record.old_image)[attribute]["N"])
+            at = Decimal(self.decoded(record.old_image)[attribute]["N"])
             return at <= Decimal(self._at(record))
         except (Rejected, KeyError, TypeError, ArithmeticError):
             return False
@@ -119,6 +132,12 @@ class Ledger:
     def rank(self, index: int, rank: Rank) -> None:
         """Note where a target left the record."""
         self.ranks[index] = max(self.ranks[index], rank)
+
+    def rank_all(self, indexes: Iterable[int], rank: Rank) -> None:
+        """The same for many."""
+        ranks, value = self.ranks, int(rank)
+        for index in indexes:
+            ranks[index] = max(ranks[index], value)
 
     def set_aside(self, index: int, letter: DeadLetter, on_error: OnError) -> None:
         """Keep a dead letter; RowRefused where the target stops the table instead."""
@@ -135,25 +154,24 @@ class Ledger:
 
     def created_at(self, record: StreamRecord) -> str:
         """When the change was made, or read where that is not known; ISO 8601."""
-        return datetime.fromtimestamp(self._at(record), UTC).isoformat()
+        at = self._at(record)
+        text = self._instants.get(at)
+        if text is None:
+            text = self._instants[at] = datetime.fromtimestamp(at, UTC).isoformat()
+        return text
 
     def _at(self, record: StreamRecord) -> float:
         return self._read_at if record.created_at is None else record.created_at
 
     def outcomes(self) -> Counter[RecordOutcome]:
         """Every record of the batch, counted once."""
-        return Counter(
-            (record.event, OUTCOMES[rank])
-            for record, rank in zip(self.records, self.ranks, strict=True)
-        )
+        counts = Counter(zip([record.event for record in self.records], self.ranks, strict=True))
+        return Counter({(event, OUTCOMES[rank]): count for (event, rank), count in counts.items()})
 
     def items(self) -> tuple[Image, ...]:
         """The key of every item of the batch."""
-        return tuple([record.keys for record in self._newest()])
+        return tuple([self.records[index].keys for index in self.newest.values()])
 
     def newest_numbers(self) -> tuple[int, ...]:
         """The sequence number of the newest change of each of these items."""
-        return tuple([record.sequence_number for record in self._newest()])
-
-    def _newest(self) -> Iterable[StreamRecord]:
-        return {key: self.records[index] for index, key in self.keys.items()}.values()
+        return tuple([self.records[index].sequence_number for index in self.newest.values()])

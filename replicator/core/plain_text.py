@@ -1,43 +1,91 @@
-"""DynamoDB's typed JSON into plain JSON as one piece of text, value by value only in the regex.
+"""DynamoDB's typed JSON into plain JSON, the values of many items in one piece, as bytes. Pure.
 
 `plain_json` does the same from decoded values, and says what is wrong with them. Here one
-expression makes sure that every value is of the usual shape, so that what is to be taken away can
-be searched for as text.
+expression finds the scalars, and another makes sure that nothing but maps and lists is around
+them, so that what is to be taken away can be searched for as text.
 """
 
 import re
+from collections.abc import Sequence
 
-_STRING = r'"[^"\\]*+"'
-_NUMBER = r"-?(?:[1-9][0-9]{0,37}+(?:\.[0-9]{0,37}[1-9])?|0\.[0-9]{0,37}[1-9])|0"
-_BINARY = r"(?:[A-Za-z0-9+/]{4})*+(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?"
-_is_usual = re.compile(
-    rf"""(?:\{{"(?:S":{_STRING}|B":"{_BINARY}"|N":"(?:{_NUMBER})"|BOOL":(?:true|false)|NULL":true)\}}"""
-    rf"""|\{{"M":\{{|\{{"L":\[|\]\}}|\}}\}}|{_STRING}:|,)*+"""
-).fullmatch
-_around_scalars = re.compile(
-    r"""\{"(?:[SB]":(?=")|N":"|BOOL":)("[^"]*+"|[^"{}]++)"?\}"""  # the group is what is kept
+VALUES_AT_ONCE = 64
+"""What is not as usual spoils the others of its piece: they are tried again one by one."""
+
+_BETWEEN, _SCALAR = b"\x1f", b"\x1e"  # no valid JSON holds them
+_STRING = rb'"[^"\\\x00-\x1f]*+(?:\\["\\/bfnrt][^"\\\x00-\x1f]*+)*+"'
+_NAME = rb'"[^"\\{}\[\]\x00-\x1f]*+"'
+_NUMBER = rb"-?(?:[1-9][0-9]{0,37}+(?:\.[0-9]{0,37}[1-9])?|0\.[0-9]{0,37}[1-9])|0"
+_SIXTH = rb"[A-Za-z0-9+/]"
+_BINARY = rb"(?:%(b)s{64})*+(?:%(b)s{4})*+(?:%(b)s{2}==|%(b)s{3}=)?" % {b"b": _SIXTH}
+_at_scalars = re.compile(
+    rb"""\{"(?:S":(?=")|N":"(?=[-0-9])|BOOL":(?=[tf])|SS":(?=\[)|B":(?="%(binary)s"\}))"""
+    rb"""(%(string)s|%(number)s|true|false|\[%(string)s(?:,%(string)s)*+\])"?\}"""  # what is kept
+    % {b"number": _NUMBER, b"binary": _BINARY, b"string": _STRING}
 ).split
-_OPENING_AND_CLOSING = (('{"L":[', "]}"), ('{"M":{', "}}"))
+_is_usual = re.compile(
+    rb"""(?:\x1e|,|%s:|\{"M":\{|\}\}|\{"L":\[|\]\}|\{"NULL":true\})*+""" % _NAME
+).fullmatch
+_BRACKET = ord("[")
+_PLAIN = (
+    *((b'{"NULL":true}', b"null"), (b'{"L":[', b"["), (b"]}", b"]")),
+    *((b'{"M":{', b"{"), (b"}}", b"}")),
+)
 
 
-def plain_text(typed: str) -> str | None:
-    """The plain JSON of one typed value, given as valid JSON; None where it must be decoded.
+def plain_texts(typed: Sequence[bytes | memoryview]) -> list[str | None]:
+    """The plain JSON of typed values, each given as valid JSON; None where it must be decoded.
 
-    That is so for what is not of the shape DynamoDB sends, and for escapes, sets, and numbers that
-    are not in canonical form.
+    That is so for what is not of the shape DynamoDB sends, for most escapes, for sets of numbers
+    and binaries, for numbers that are not in canonical form, and for names with brackets.
 
     A quote inside a string would be escaped, so that what begins with `{"` is never inside one.
-    What closes lists and maps may be: then there is more of it than was opened.
     """
-    if not _is_usual(typed):
+    texts: list[str | None] = []
+    plain_of: dict[bytes, bytes] = {}
+    for start in range(0, len(typed), VALUES_AT_ONCE):
+        piece = typed[start : start + VALUES_AT_ONCE]
+        found = _plain(piece, plain_of)
+        if found is None:
+            texts += [(_plain((value,), plain_of) or (None,))[0] for value in piece]
+        else:
+            texts += found
+    return texts
+
+
+def _plain(typed: Sequence[bytes | memoryview], plain_of: dict[bytes, bytes]) -> list[str] | None:
+    """The same; None where one of them must be decoded.
+
+    `plain_of` holds what is around scalars, typed and plain: items of a table are much alike.
+    """
+    whole = _BETWEEN.join(typed)
+    parts = _at_scalars(whole)
+    structures = _SCALAR.join(parts[::2]).split(_BETWEEN)
+    for structure in set(structures) - plain_of.keys():
+        if not _is_usual(structure):
+            return None
+        plain_of[structure] = _without_types(structure)
+    if b'{"SS":' in whole and not _sort_sets(parts):
         return None
-    text = "".join(_around_scalars(typed))
-    if '{"NULL"' in text:
-        text = text.replace('{"NULL":true}', "null")
-    for opening, closing in _OPENING_AND_CLOSING:
-        count = text.count(opening)
-        if count:
-            if text.count(closing) != count:
-                return None
-            text = text.replace(opening, opening[-1]).replace(closing, closing[0])
-    return text
+    parts[::2] = _BETWEEN.join([plain_of[each] for each in structures]).split(_SCALAR)
+    try:
+        texts = b"".join(parts).decode().split("\x1f")
+    except UnicodeDecodeError:
+        return None
+    return texts if len(texts) == len(typed) else None
+
+
+def _without_types(structure: bytes) -> bytes:
+    for typed, plain in _PLAIN:
+        structure = structure.replace(typed, plain)
+    return structure
+
+
+def _sort_sets(parts: list[bytes]) -> bool:
+    """Put the members of sets into their order; False where that needs decoding."""
+    for place, scalar in enumerate(parts[1::2]):
+        if scalar[0] == _BRACKET:
+            if b"\\" in scalar:
+                return False
+            members = scalar[2:-2].split(b'","')
+            parts[2 * place + 1] = b'["' + b'","'.join(sorted(members)) + b'"]'
+    return True

@@ -1,7 +1,7 @@
 """A batch becomes a plan: the last change of a key wins, what does not fit is set aside. Pure."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -12,6 +12,7 @@ from replicator.core.mapping_spec import OnDelete
 from replicator.core.observations import RecordOutcome
 from replicator.core.records import Image, StreamRecord
 from replicator.core.unmatched import plan_unmatched
+from replicator.core.usual_plan import plan_usual
 from replicator.errors import Rejected
 
 Value = str | bytes | None
@@ -175,9 +176,11 @@ class _TargetPlanner:
         self.candidates: dict[str, str] = {}
 
     def plan(self) -> TargetWrites:
-        ledger = self._ledger
-        for index in reversed(ledger.keys):
+        ledger, left = self._ledger, self._plan_usual()
+        for index in reversed(ledger.keys) if left else ():
             key = ledger.keys[index]
+            if key not in left:
+                continue
             if key in self._settled:
                 ledger.rank(index, Rank.SUPERSEDED)
                 continue
@@ -194,6 +197,18 @@ class _TargetPlanner:
             self._keep(record)
         return self._writes
 
+    def _plan_usual(self) -> Collection[ItemKey]:
+        """Take over what needs no second look; returns the items that do."""
+        if self._refused is not None:
+            return self._ledger.newest
+        usual = plan_usual(self._target, self._ledger, scanned=self._scanned)
+        self._writes.upserts.extend(usual.upserts)
+        self._writes.upserted.extend(usual.upserted)
+        self._writes.deletes.extend(usual.deletes)
+        self._writes.deleted.extend(usual.deleted)
+        self.unmapped.update(usual.unmapped)
+        return usual.left
+
     def _change(self, index: int, key: ItemKey, record: StreamRecord) -> None:
         if self._refused is not None:
             self._reject(index, key, *self._refused)
@@ -207,18 +222,14 @@ class _TargetPlanner:
             self._reject(index, key, NO_IMAGE, None)
             return
         target = self._target
-        raw = self._ledger.raw_image(record) if target.routes_on_keys_only else None
-        if raw is not None and target.matches(record.keys, None):
-            made = target.usual_row_of(record.keys, raw)
-            if made is not None:
-                self._upsert(index, key, record, made)
-                return
+        if target.routes_on_keys_only and not target.matches(record.keys, None):
+            return
         image = self._ledger.image(index, record.new_image)
         if target.matches(record.keys, image):
             made = target.row_of(record.keys, image), target.unmapped(image)
             self.candidates.update(target.candidates(image))
             self._upsert(index, key, record, made, target.children_of(made[0], image))
-        elif not target.routes_on_keys_only and not self._scanned:
+        elif not self._scanned:
             # an older image may have matched; after a scan, the sweep finds what it left
             self._leave(index, key, record, target.spec.on_delete, Rank.FILTERED)
 

@@ -1,10 +1,14 @@
 """Which items belong to a target: the conditions of `when`, compiled. Pure."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from difflib import get_close_matches
+from operator import attrgetter
 from typing import TypeVar
+
+from msgspec import UNSET, UnsetType, defstruct
+from msgspec.json import Decoder
 
 from replicator.core.decimals import canonical_number
 from replicator.core.paths import compile_descent, parse_path
@@ -15,6 +19,7 @@ from replicator.errors import ConfigurationError
 _Raw = TypeVar("_Raw")
 _Test = Callable[[AttributeValue | None], bool]
 _Check = Callable[[Image, Image], bool]
+_Look = Callable[[memoryview], Image]
 
 _COMPARISONS: dict[str, Callable[[Decimal, Decimal], bool]] = {
     "gt": Decimal.__gt__,
@@ -43,10 +48,21 @@ class Condition:
 
     on_keys_only: bool
     _check: _Check
+    _look: _Look | None = None
 
     def matches(self, keys: Image, image: Image | None) -> bool:
         """Whether the item belongs here. Key attributes are looked up in `keys`."""
         return self._check(keys, image or {})
+
+    def matches_raw(self, keys: Image, raw: memoryview) -> bool | None:
+        """The same of an image as received, of which only what it asks for is decoded.
+
+        None where that cannot be: then the image must be decoded.
+        """
+        try:
+            return None if self._look is None else self._check(keys, self._look(raw))
+        except ValueError:
+            return None
 
 
 def compile_condition(when: object, key_attributes: Collection[str]) -> Condition:
@@ -61,7 +77,28 @@ def compile_condition(when: object, key_attributes: Collection[str]) -> Conditio
         return Condition(on_keys_only=True, _check=lambda _keys, _image: True)
     used: set[str] = set()
     check = _condition(when, frozenset(key_attributes), used)
-    return Condition(on_keys_only=used <= set(key_attributes), _check=check)
+    used -= set(key_attributes)
+    return Condition(on_keys_only=not used, _check=check, _look=_compile_look(sorted(used)))
+
+
+def _compile_look(names: Sequence[str]) -> _Look | None:
+    """A function that decodes these attributes of an image, and no others.
+
+    None where an attribute has a name that the decoder cannot be told.
+    """
+    told = {f"a{number}": name for number, name in enumerate(names)}
+    members = [(field, AttributeValue | UnsetType, UNSET) for field in told]
+    try:
+        decode = Decoder(defstruct("Image", members, rename=told, gc=False)).decode
+    except ValueError:
+        return None
+    fields = [(name, attrgetter(field)) for field, name in told.items()]
+
+    def look(raw: memoryview) -> Image:
+        image = decode(raw)
+        return {name: value for name, of in fields if (value := of(image)) is not UNSET}
+
+    return look
 
 
 def _condition(when: object, key_attributes: frozenset[str], used: set[str]) -> _Check:

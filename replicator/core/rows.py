@@ -29,13 +29,13 @@ _DIGITS_MAX = 19  # on each side of the point; more is possible, but not usual
 class Usual:
     """What most values of a column look like: the type tag, and how the cell is made of the rest.
 
-    `conversion` makes the cell, or raises. Where `test`, an expression in `x` or a function, says
-    so, it would give back the raw value.
+    `conversion` makes the cell, or raises. `are_cells` says of many raw values at once whether it
+    would give back every one of them.
     """
 
     tag: str
     conversion: Callable[[Any], Cell]
-    test: str | Callable[[str], object] | None = None
+    are_cells: Callable[[Sequence[str]], bool] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,25 +107,41 @@ def usual_value(
         tag = _ARRAY_TAGS.get(name, "L")
         return Usual(tag, conversions[tag])
     tag = next(iter(conversions))
-    test: str | Callable[[str], object] | None = None
+    are_cells: Callable[[Sequence[str]], bool] | None = None
     match name:
         case "jsonb":
             tag = "M"
         case "text" | "varchar":
-            short = f" and len(x) <= {arguments[0]}" if arguments else ""
-            test = f'x.isascii() and "\\0" not in x{short}'
+            are_cells = _texts(*arguments)
         case "numeric":
             precision, scale = arguments or (2 * _DIGITS_MAX, _DIGITS_MAX)
-            test = _number(precision - scale, scale)
+            are_cells = _numbers(precision - scale, scale)
         case "bigint" | "integer" | "smallint":
-            test = _number(_INTEGER_DIGITS[name], 0)
+            are_cells = _numbers(_INTEGER_DIGITS[name], 0)
         case _:
             pass
-    return Usual(tag, conversions[tag], test)
+    return Usual(tag, conversions[tag], are_cells)
 
 
-def _number(whole: int, scale: int) -> Callable[[str], object]:
-    """Whether a text is a number in canonical form, with so many digits at most."""
+def _texts(length_max: int | None = None) -> Callable[[Sequence[str]], bool]:
+    """Whether all are texts that PostgreSQL can hold, of so many characters at most."""
+
+    def are_cells(texts: Sequence[str]) -> bool:
+        whole = "".join(texts)
+        if "\0" in whole or (
+            length_max is not None and max(map(len, texts), default=0) > length_max
+        ):
+            return False
+        try:
+            return whole.isascii() or bool(whole.encode())
+        except UnicodeEncodeError:
+            return False
+
+    return are_cells
+
+
+def _numbers(whole: int, scale: int) -> Callable[[Sequence[str]], bool]:
+    """Whether all are numbers in canonical form, with so many digits at most."""
     wholes = f"[1-9][0-9]{{0,{min(whole, _DIGITS_MAX) - 1}}}" if whole else None
     decimals = f"\\.[0-9]{{0,{min(scale, _DIGITS_MAX) - 1}}}[1-9]" if scale else None
     numbers = ["0"]
@@ -133,4 +149,10 @@ def _number(whole: int, scale: int) -> Callable[[str], object]:
         numbers.insert(0, f"-?0{decimals}")
     if wholes:
         numbers.insert(0, f"-?{wholes}" + (f"(?:{decimals})?" if decimals else ""))
-    return re.compile("|".join(numbers)).fullmatch
+    are_numbers = re.compile(f"(?:(?:{'|'.join(numbers)}),)*+").fullmatch
+
+    def are_cells(texts: Sequence[str]) -> bool:
+        whole = ",".join(texts) + ","
+        return whole.count(",") == len(texts) and are_numbers(whole) is not None
+
+    return are_cells

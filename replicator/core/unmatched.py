@@ -1,7 +1,7 @@
 """Items that no target takes: counted, and set aside where the table says so. Pure."""
 
-from replicator.core.ledger import DeadLetter, ItemKey, Ledger
-from replicator.core.mapping import TableMapping
+from replicator.core.ledger import DeadLetter, Ledger
+from replicator.core.mapping import TableMapping, TargetMapping
 from replicator.errors import Rejected
 
 UNMATCHED = "(unmatched)"
@@ -17,24 +17,26 @@ def plan_unmatched(ledger: Ledger, mapping: TableMapping) -> int:
     """
     if mapping.takes_everything:
         return 0
-    seen: set[ItemKey] = set()
     unmatched = 0
-    for index in reversed(ledger.keys):
-        key = ledger.keys[index]
-        if key in seen:
-            continue
-        seen.add(key)
+    for key, index in ledger.newest.items():
         record = ledger.records[index]
-        if record.new_image is None:
+        if key in ledger.taken or record.new_image is None:
             continue
         try:
-            image = ledger.image(index, record.new_image)
-        except Rejected:  # every target has refused it already
-            continue
-        if any(target.matches(record.keys, image) for target in mapping.targets):
+            if any(_takes(target, ledger, index) for target in mapping.targets):
+                continue
+        except Rejected:  # a target has refused it already
             continue
         unmatched += 1
         if mapping.spec.unmatched == "dead_letter":
             letter = DeadLetter(UNMATCHED, record, NO_TARGET)
             ledger.set_aside(index, letter, on_error="dead_letter")
     return unmatched
+
+
+def _takes(target: TargetMapping, ledger: Ledger, index: int) -> bool:
+    """Whether the item belongs to the target after this change; Rejected."""
+    record = ledger.records[index]
+    if target.routes_on_keys_only or record.new_image is None:
+        return target.matches(record.keys, None)
+    return target.matches(record.keys, ledger.image(index, record.new_image))

@@ -1,11 +1,17 @@
-"""Rows of usual images by code that is written for the target; the others it leaves alone. Pure.
+"""Rows of usual images, column by column; the others it leaves alone. Pure.
 
 The steps of a row say what every value becomes. Here only the attributes that they use are
-decoded, each as the type that its column usually takes, and converted without a call where that
-is possible. Whatever is not as usual makes no row here: then `row_by_steps` decides.
+decoded, each as the type that its column usually takes, and a column's values are looked at all
+together: most of them are cells as they are. Whatever is not as usual makes no row here: then
+`row_by_steps` decides.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from itertools import chain, islice
+from json.encoder import encode_basestring as quote
+from operator import add, attrgetter
 from typing import Any
 
 import msgspec
@@ -13,15 +19,44 @@ from msgspec import UNSET, Raw, UnsetType
 
 from replicator.core.cells import Cell
 from replicator.core.conversion import Converter
-from replicator.core.plain_text import plain_text
-from replicator.core.records import AttributeValue, Image
+from replicator.core.plain_text import plain_texts
+from replicator.core.records import AttributeValue, Image, StreamRecord
 from replicator.core.rows import Row, Step, Usual
 from replicator.errors import Rejected
 
-UsualRow = Callable[[Image, memoryview], tuple[Row, Sequence[str]] | None]
-"""From an item's keys and raw image to the row and the attributes that nothing takes."""
+
+@dataclass(frozen=True, slots=True)
+class MadeRows:
+    """A row for each record, in order, None where its new image is not a usual one.
+
+    `untaken` are the attributes of the usual ones that nothing takes.
+    """
+
+    rows: Sequence[Row | None]
+    untaken: Counter[str]
+
+
+UsualRows = Callable[[Sequence[StreamRecord]], MadeRows]
+"""From records to the rows of their new images."""
 Untaken = Callable[[Iterable[str]], list[str]]
 """Those of the names that no column takes whole."""
+
+
+@dataclass(slots=True)
+class _Batch:
+    """Images side by side: the items' keys, as received, and decoded.
+
+    `odd` are the places of those that make no row.
+    """
+
+    keys: Sequence[Image]
+    raws: Sequence[memoryview]
+    images: Sequence[Any]
+    odd: set[int] = field(default_factory=set)
+
+
+_Cells = Callable[[_Batch], Sequence[Cell]]
+"""The cells of one column; it raises where one is unusual, or marks that as odd."""
 
 _UNUSUAL = (AttributeError, KeyError, TypeError, ValueError, Rejected)
 _RAW_TYPES: dict[str, Any] = {
@@ -30,132 +65,262 @@ _RAW_TYPES: dict[str, Any] = {
     "BOOL": bool,
     "L": list[dict[str, Any]],
 }
-_BOOLEAN = '"true" if x is True else "false" if x is False else {convert}(x)'
-_NULL = '{"NULL":true}'
+_NULL = b'{"NULL":true}'
 _decode_values = msgspec.json.Decoder(dict[str, Raw]).decode
 _decode_value = msgspec.json.Decoder(AttributeValue).decode
 
 
-def compile_usual_row(
-    steps: Sequence[Step], *, keys: Iterable[str], tail: Row, untaken: Untaken
-) -> UsualRow | None:
-    """A function that makes the rows of usual images, and answers None for the others.
+def compile_usual_rows(
+    steps: Sequence[Step], *, keys: Iterable[str], rest: bool, tail: Row, untaken: Untaken
+) -> UsualRows | None:
+    """A function that makes the rows of usual images.
 
-    `keys` are the names of the key attributes, `tail` is how the row ends. None where an attribute
-    has a name that the decoder cannot be told.
+    `keys` are the names of the key attributes; what nothing takes is a cell where there is a
+    `rest`; `tail` is how the row ends. None where an attribute has a name that the decoder cannot
+    be told.
     """
     users: dict[str, list[Step]] = {name: [] for name in keys}
     for step in steps:
         if not step.of_key:
             users.setdefault(step.attribute, []).append(step)
     fields = {name: f"a{number}" for number, name in enumerate(users)}
-    names: dict[str, Any] = {"UNSET": UNSET, "UNUSUAL": _UNUSUAL, "tail": tail, "json": _json_cell}
-    names |= {"untaken": untaken, "values": _decode_values}
     try:
-        names["strict"] = _decoder(users, fields, strict=True)
-        names["loose"] = _decoder(users, fields, strict=False)
+        decode = _Decoder(users, fields, None if rest else untaken)
     except ValueError:
         return None
-    lines = _decoding(untaken(users), fields, names)
-    for number, step in enumerate(steps):
-        cell = _key_cell if step.of_key else _cell
-        alone = len(users.get(step.attribute, ())) == 1
-        lines += cell(number, step, names, field=fields.get(step.attribute, ""), alone=alone)
-    cells = "".join(f"c{number}, " for number in range(len(steps)))
-    lines.append(f"return ({cells}*tail), extra")
-    text = ["def row(keys, raw):", " try:", *(f"  {line}" for line in lines)]
-    text += [" except UNUSUAL:", "  return None"]
-    # nothing that a configuration says is in the text: it is bound to names
-    exec("\n".join(text), names)  # noqa: S102
-    row: UsualRow = names["row"]
-    return row
+    columns = [
+        _key_column(step) if step.of_key else _column(step, fields[step.attribute], users)
+        for step in steps
+    ]
+    if rest:
+        columns.append(_rest_column(untaken))
+
+    def rows_of(records: Sequence[StreamRecord]) -> MadeRows:
+        raws = [record.new_image or memoryview(b"") for record in records]
+        images, names = decode(raws)
+        batch = _Batch([record.keys for record in records], raws, images)
+        rows: list[Row | None]
+        if None not in images:
+            rows = _rows(columns, batch, tail)
+        else:
+            places = [place for place, image in enumerate(images) if image is not None]
+            rows = [None] * len(records)
+            for place, row in zip(places, _rows(columns, _at(batch, places), tail), strict=True):
+                rows[place] = row
+        taken = (found for place, found in names.items() if rows[place] is not None)
+        return MadeRows(rows, Counter(chain.from_iterable(taken)))
+
+    return rows_of
 
 
-def _decoder(
-    users: dict[str, list[Step]], fields: dict[str, str], *, strict: bool
-) -> Callable[[memoryview], Any]:
-    """Decodes the attributes that are used; a strict one refuses images with others."""
-    members = [(fields[name], _type_of(its) | UnsetType, UNSET) for name, its in users.items()]
-    image = msgspec.defstruct(
-        "Image",
-        members,
-        rename={field: name for name, field in fields.items()},
-        forbid_unknown_fields=strict,
-        gc=False,
+def _at(batch: _Batch, places: Sequence[int]) -> _Batch:
+    """Some of a batch."""
+    return _Batch(
+        [batch.keys[place] for place in places],
+        [batch.raws[place] for place in places],
+        [batch.images[place] for place in places],
     )
-    return msgspec.json.Decoder(image).decode
 
 
-def _type_of(users: list[Step]) -> Any:  # noqa: ANN401 (a type for the decoder)
-    """What an attribute is decoded as."""
-    if not users or (_is_json(users[0]) and len(users) == 1):
-        return Raw
+def _rows(columns: Sequence[_Cells], batch: _Batch, tail: Row) -> list[Row | None]:
+    """The cells of all columns, put together."""
+    of_columns = []
+    for cells_of in columns:
+        try:
+            of_columns.append(cells_of(batch))
+        except _UNUSUAL:
+            of_columns.append(_one_by_one(cells_of, batch))
+    of_columns += [[cell] * len(batch.keys) for cell in tail]
+    rows: list[Row | None] = list(zip(*of_columns, strict=True))
+    for place in batch.odd:
+        rows[place] = None
+    return rows
+
+
+def _one_by_one(cells_of: _Cells, batch: _Batch) -> Sequence[Cell]:
+    """What is unusual spoils its own row only."""
+    cells: list[Cell] = [None] * len(batch.keys)
+    for place in range(len(cells)):
+        alone = _at(batch, (place,))
+        try:
+            [cells[place]] = cells_of(alone)
+        except _UNUSUAL:
+            batch.odd.add(place)
+        else:
+            batch.odd.update([place] * len(alone.odd))
+    return cells
+
+
+class _Decoder:
+    """Decodes the attributes that are used; None for an image where one is of another type.
+
+    `untaken` tells what of an image nothing takes, if anybody wants to know.
+    """
+
+    def __init__(
+        self, users: dict[str, list[Step]], fields: dict[str, str], untaken: Untaken | None
+    ) -> None:
+        members = [(fields[name], *_value_of(its)) for name, its in users.items()]
+        self._untaken = untaken
+        self._partly_taken = [(name, fields[name]) for name in (untaken or list)(users)]
+        self._strict, self._loose = (
+            msgspec.json.Decoder(
+                msgspec.defstruct(
+                    "Image",
+                    members,
+                    rename={name: told for told, name in fields.items()},
+                    forbid_unknown_fields=strict,
+                    gc=False,
+                )
+            ).decode
+            for strict in (True, False)
+        )
+
+    def __call__(self, raws: Sequence[memoryview]) -> tuple[list[Any], dict[int, Sequence[str]]]:
+        """The images; by their places the names of their attributes that nothing takes."""
+        if self._untaken is None:
+            return self._loosely(raws), {}
+        try:
+            images = list(map(self._strict, raws))
+        except ValueError:
+            return self._loosely(raws), dict(enumerate(map(self._names, raws)))
+        names: dict[int, Sequence[str]] = {}
+        for name, told in self._partly_taken:
+            for place, value in enumerate(map(attrgetter(told), images)):
+                if value is not UNSET:
+                    names[place] = (*names.get(place, ()), name)
+        return images, names
+
+    def _loosely(self, raws: Sequence[memoryview]) -> list[Any]:
+        try:
+            return list(map(self._loose, raws))
+        except ValueError:
+            return [self._image(raw) for raw in raws]
+
+    def _image(self, raw: memoryview) -> Any:  # noqa: ANN401 (a struct made above)
+        try:
+            return self._loose(raw)
+        except ValueError:
+            return None
+
+    def _names(self, raw: memoryview) -> Sequence[str]:
+        try:
+            return (self._untaken or list)(_decode_values(raw))
+        except ValueError:
+            return ()
+
+
+def _value_of(users: list[Step]) -> tuple[Any, Any]:
+    """What an attribute is decoded as, and what stands for one that is not there."""
+    if not users:
+        return Raw, Raw()
     usual = users[0].usual
     if len(users) > 1 or usual is None:
-        return AttributeValue
-    raw_type = _RAW_TYPES[usual.tag] | UnsetType
-    members = [(usual.tag, raw_type, UNSET), ("NULL", bool | UnsetType, UNSET)]
-    return msgspec.defstruct("Value", members, forbid_unknown_fields=True, gc=False)
+        return AttributeValue | UnsetType, UNSET
+    if usual.tag == "M":
+        return Raw, Raw(_NULL)
+    members = [("raw", _RAW_TYPES[usual.tag] | None, None), ("null", bool | None, None)]
+    value = msgspec.defstruct(
+        "Value",
+        members,
+        rename={"raw": usual.tag, "null": "NULL"},
+        forbid_unknown_fields=True,
+        frozen=True,
+        gc=False,
+    )
+    return value, value(null=True)
 
 
-def _is_json(step: Step) -> bool:
-    return step.usual is not None and step.usual.tag == "M"
+def _key_column(step: Step) -> _Cells:
+    name, convert, usual = step.attribute, step.convert, step.usual
+    if usual is None:
+        return lambda batch: [convert(keys[name]) for keys in batch.keys]
+    tag, cells_of = usual.tag, _conversion(usual)
+
+    def cells(batch: _Batch) -> Sequence[Cell]:
+        values = [keys[name] for keys in batch.keys]
+        if sum(map(len, values)) > len(values):
+            raise ValueError
+        return cells_of([value[tag] for value in values])
+
+    return cells
 
 
-def _decoding(
-    partly_taken: Iterable[str], fields: dict[str, str], names: dict[str, Any]
-) -> list[str]:
-    """Lines that decode the image and note the attributes that nothing takes."""
-    lines = ["try:", " image, extra = strict(raw), ()"]
-    for name in partly_taken:
-        names[f"name_{fields[name]}"] = name
-        lines.append(f" if image.{fields[name]} is not UNSET: extra += (name_{fields[name]},)")
-    return [*lines, "except ValueError:", " image, extra = loose(raw), untaken(values(raw))"]
+def _column(step: Step, told: str, users: dict[str, list[Step]]) -> _Cells:
+    convert, usual, value_of = step.convert, step.usual, attrgetter(told)
+    if usual is None or len(users[step.attribute]) > 1:
+        return lambda batch: [
+            convert(None if value is UNSET else value) for value in map(value_of, batch.images)
+        ]
+    if usual.tag == "M":
+        return lambda batch: _json_cells(list(map(value_of, batch.images)), convert, batch.odd)
+    cells_of, raw_of, null_of = _conversion(usual), attrgetter("raw"), attrgetter("null")
+
+    def cells(batch: _Batch) -> Sequence[Cell]:
+        values = list(map(value_of, batch.images))
+        raws, nulls = list(map(raw_of, values)), list(map(null_of, values))
+        if None not in raws and nulls.count(None) == len(nulls):
+            return cells_of(raws)
+        if [raw is None for raw in raws] != [null is not None for null in nulls]:
+            raise ValueError
+        there = iter(cells_of([raw for raw in raws if raw is not None]))
+        return [None if raw is None else next(there) for raw in raws]
+
+    return cells
 
 
-def _key_cell(number: int, step: Step, names: dict[str, Any], **_: object) -> list[str]:
-    """Lines that put a key's cell into its variable."""
-    names[f"name{number}"], names[f"convert{number}"] = step.attribute, step.convert
-    lines = [f"v = keys[name{number}]"]
-    if step.usual is None:
-        return [*lines, f"c{number} = convert{number}(v)"]
-    return [
-        *lines,
-        "(tag,) = v",
-        f'x = v["{step.usual.tag}"]',
-        *_converted(number, step.usual, names),
-    ]
-
-
-def _cell(number: int, step: Step, names: dict[str, Any], *, field: str, alone: bool) -> list[str]:
-    """Lines that put a cell into its variable."""
-    names[f"convert{number}"] = step.convert
-    usual, lines = step.usual, [f"v = image.{field}"]
-    if usual is None or not alone:
-        return [*lines, f"c{number} = convert{number}(None if v is UNSET else v)"]
-    lines += ["if v is UNSET:", f" c{number} = None"]
-    if _is_json(step):
-        return [*lines, "else:", f" c{number} = json(v, convert{number})"]
-    lines += ["elif v.NULL is UNSET:", f" x = v.{usual.tag}"]
-    lines += [f" {line}" for line in _converted(number, usual, names)]
-    return [*lines, f"elif v.{usual.tag} is UNSET:", f" c{number} = None", "else:", " return None"]
-
-
-def _converted(number: int, usual: Usual, names: dict[str, Any]) -> list[str]:
-    """A line that makes the cell of the raw value `x`."""
-    names[f"of{number}"], names[f"test{number}"] = usual.conversion, usual.test
+def _conversion(usual: Usual) -> Callable[[Sequence[Any]], Sequence[Cell]]:
+    """What makes the cells of raw values, none of which is None."""
+    are_cells, convert = usual.are_cells, usual.conversion
     if usual.tag == "BOOL":
-        return [f"c{number} = " + _BOOLEAN.format(convert=f"of{number}")]
-    if usual.test is None:
-        return [f"c{number} = of{number}(x)"]
-    test = usual.test if isinstance(usual.test, str) else f"test{number}(x)"
-    return [f"c{number} = x if {test} else of{number}(x)"]
+        return lambda raws: ["true" if raw else "false" for raw in raws]
+    if are_cells is None:
+        return lambda raws: list(map(convert, raws))
+    return lambda raws: raws if are_cells(raws) else list(map(convert, raws))
 
 
-def _json_cell(raw: Raw, convert: Converter) -> Cell:
-    """The cell of a jsonb column, decoded only where it must be."""
-    text = str(raw, "utf-8")
-    if text == _NULL:
-        return None
-    plain = plain_text(text)
-    return convert(_decode_value(raw)) if plain is None else plain
+def _json_cells(raws: list[Raw], convert: Converter, odd: set[int]) -> list[Cell]:
+    """The cells of a jsonb column, decoded only where they must be."""
+    values = list(map(bytes, raws))
+    cells: list[Cell] = [*plain_texts(values)]
+    for place in [place for place, cell in enumerate(cells) if cell is None]:
+        try:
+            cells[place] = convert(_decode_value(values[place]))
+        except _UNUSUAL:
+            odd.add(place)
+    if _NULL in values:
+        return [None if value == _NULL else cell for cell, value in zip(cells, values, strict=True)]
+    return cells
+
+
+def _rest_column(untaken: Untaken) -> _Cells:
+    """The object of all that no column takes."""
+
+    def cells(batch: _Batch) -> Sequence[Cell]:
+        wanted: dict[tuple[str, ...], tuple[list[str], list[str | None]]] = {}
+        values, shapes = list(map(_decode_values, batch.raws)), []
+        for names in map(tuple, values):
+            if names not in wanted:
+                taken = untaken(names)
+                wanted[names] = taken, list(map(_label, taken))
+            shapes.append(wanted[names])
+        members = [
+            image[name] for image, (its, _) in zip(values, shapes, strict=True) for name in its
+        ]
+        texts = iter(plain_texts(members))
+        objects: list[Cell] = []
+        for place, (_, labels) in enumerate(shapes):
+            its = list(islice(texts, len(labels)))
+            try:
+                objects.append("{" + ",".join(map(add, labels, its)) + "}")
+            except TypeError:  # one of them must be decoded
+                batch.odd.add(place)
+                objects.append(None)
+        return objects
+
+    return cells
+
+
+def _label(name: str) -> str | None:
+    """What stands in an object before a member's value; None for names that jsonb cannot hold."""
+    return None if "\0" in name else quote(name) + ":"

@@ -2,6 +2,7 @@
 
 import json
 from base64 import b64encode
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -10,9 +11,11 @@ from hypothesis import strategies as st
 
 from replicator.core.attributes import decode_image
 from replicator.core.mapping import TargetMapping, compile_target
-from replicator.core.mapping_spec import ColumnSpec, SourceKey, TargetSpec
+from replicator.core.mapping_spec import ColumnSpec, OnDelete, SourceKey, TargetSpec
 from replicator.core.plain_json import json_text
-from replicator.core.plain_text import plain_text
+from replicator.core.plain_text import plain_texts
+from replicator.core.records import StreamRecord
+from replicator.core.usual_rows import MadeRows
 from replicator.errors import Rejected
 from tests.support.random_items import NUMBERS, STRINGS
 
@@ -27,10 +30,10 @@ COLUMNS = (
 NAMES = [name for name, _ in COLUMNS]
 
 
-def target(*more: ColumnSpec, soft: bool = False) -> TargetMapping:
+def target(*more: ColumnSpec, soft: bool = False, rest: str | None = None) -> TargetMapping:
     columns = (*(ColumnSpec(name, name, kind) for name, kind in COLUMNS), *more)
-    spec = TargetSpec("public.t", columns=columns, on_delete="soft" if soft else "delete")
-    return compile_target(spec, KEY)
+    policy: OnDelete = "soft" if soft else "delete"
+    return compile_target(TargetSpec("public.t", columns=columns, on_delete=policy, rest=rest), KEY)
 
 
 TARGETS = [
@@ -45,6 +48,8 @@ TARGETS = [
         ColumnSpec("of_key", "pk", "text"),
         soft=True,
     ),
+    target(ColumnSpec("inner_name", "j.name", "text"), rest="others"),
+    compile_target(TargetSpec("public.t", columns=None, nul="strip"), KEY),
 ]
 
 texts = st.sampled_from(STRINGS) | st.text(max_size=5) | st.sampled_from(['}}"', "]}", '{"S":"x"}'])
@@ -112,19 +117,34 @@ def by_steps(mapping: TargetMapping, keys: Any, raw: bytes) -> Any:
         return None
 
 
-@pytest.mark.parametrize("mapping", TARGETS, ids=["plain", "with paths"])
+def rows_of(mapping: TargetMapping, records: list[StreamRecord]) -> MadeRows:
+    assert mapping.usual_rows is not None
+    return mapping.usual_rows(records)
+
+
+def as_record(keys: Any, raw: bytes) -> StreamRecord:
+    return StreamRecord(1, "modify", keys, memoryview(raw), None, None)
+
+
+@pytest.mark.parametrize("mapping", TARGETS, ids=["plain", "with paths", "rest", "document"])
 @given(data=st.data())
 @settings(max_examples=400, deadline=None)
 def test_a_row_of_a_usual_image_is_the_one_its_converters_make(mapping, data):
-    item = data.draw(attributes)
-    its_keys = data.draw(keys)
-    raw = wire(item | its_keys, ascii_only=data.draw(st.booleans()))
+    drawn = data.draw(st.lists(st.tuples(attributes, keys, st.booleans()), min_size=1, max_size=4))
+    raws = [wire(item | its_keys, ascii_only=ascii_only) for item, its_keys, ascii_only in drawn]
 
-    made = mapping.usual_row_of(its_keys, memoryview(raw))
+    made = rows_of(
+        mapping,
+        [as_record(its_keys, raw) for (_, its_keys, _), raw in zip(drawn, raws, strict=True)],
+    )
 
-    if made is not None:
-        row, unmapped = made
-        assert (row, sorted(unmapped)) == by_steps(mapping, its_keys, raw)
+    untaken: Counter[str] = Counter()
+    for row, (_, its_keys, _), raw in zip(made.rows, drawn, raws, strict=True):
+        if row is not None:
+            expected, unmapped = by_steps(mapping, its_keys, raw)
+            assert row == expected
+            untaken.update(unmapped)
+    assert made.untaken == untaken
 
 
 USUAL: dict[str, Any] = {
@@ -148,58 +168,72 @@ USUAL: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("other", [{}, {"other": {"S": "x"}}], ids=["mapped", "drift"])
-def test_a_usual_image_makes_its_row(other):
+@pytest.mark.parametrize("mapping", TARGETS, ids=["plain", "with paths", "rest", "document"])
+def test_a_usual_image_makes_its_row_beside_others_that_make_none(mapping, other):
     raw = wire(USUAL | other)
     its_keys = {name: USUAL[name] for name in ("pk", "sk")}
+    broken: list[Any] = [{"j": {"M": 1}}, {"t": {}}, {"a\0": {"S": "\0"}}]
+    odd = [wire(USUAL | each) for each in broken]
 
-    made = TARGETS[0].usual_row_of(its_keys, memoryview(raw))
+    made = rows_of(mapping, [as_record(its_keys, each) for each in (odd[0], raw, *odd[1:])])
 
-    assert made is not None
-    assert (made[0], list(made[1])) == by_steps(TARGETS[0], its_keys, raw)
+    expected, unmapped = by_steps(mapping, its_keys, raw)
+    assert made.rows[1] == expected
+    assert made.rows[0] is None
+    assert set(unmapped) <= made.untaken.keys()
 
 
 def test_a_name_that_the_decoder_cannot_be_told_leaves_all_images_to_the_converters():
     mapping = target(ColumnSpec("odd", '"a""b"', "text"))
 
-    assert mapping.usual_row_of({"pk": {"S": "a"}, "sk": {"N": "1"}}, memoryview(b"{}")) is None
+    assert mapping.usual_rows is None
 
 
-@given(value=values | malformed)
+@given(drawn=st.lists(values | malformed, max_size=4))
 @settings(max_examples=500, deadline=None)
-def test_plain_text_of_typed_json_is_what_its_decoded_value_becomes(value):
-    plain = plain_text(wire(value).decode("utf-8", "surrogatepass"))
+def test_plain_text_of_typed_json_is_what_its_decoded_value_becomes(drawn):
+    found = plain_texts([wire(value) for value in drawn])
 
-    if plain is not None:
-        assert json.loads(plain, parse_float=str) == json.loads(json_text(value), parse_float=str)
+    assert len(found) == len(drawn)
+    for value, plain in zip(drawn, found, strict=True):
+        if plain is not None:
+            expected = json.loads(json_text(value), parse_float=str)
+            assert json.loads(plain, parse_float=str) == expected
 
 
 @pytest.mark.parametrize(
     "value",
     [
         {"S": "a"},
+        {"S": 'a"b\\\n}}'},
         {"M": {}},
         {"L": []},
+        {"SS": ["b", "a", "c,d"]},
         {"M": {"M": {"S": "a"}, "L": {"M": {"L": {"L": [{"M": {}}, {"L": []}]}}}}},
-        {"L": [{"N": "-1.5"}, {"BOOL": True}, {"NULL": True}, {"B": "AA=="}, {"S": ""}]},
+        {"L": [{"N": "-1.5"}, {"BOOL": True}, {"NULL": True}, {"B": "AA=="}, {"S": "]}"}]},
     ],
 )
 def test_usual_typed_json_needs_no_decoding(value):
-    assert plain_text(wire(value).decode()) == json_text(value)
+    assert plain_texts([wire({"S": "\0"}), wire(value)]) == [None, json_text(value)]
 
 
 @pytest.mark.parametrize(
     "value",
     [
         {"M": {"}}": {"S": "a"}}},
-        {"L": [{"S": "]}"}]},
-        {"S": 'a"b'},
-        {"SS": ["a"]},
+        {"M": {'"': {"S": "a"}}},
+        {"S": "\x01"},
+        {"SS": ['"']},
+        {"NS": ["1"]},
         {"N": "1E3"},
+        {"N": "01"},
+        {"B": "A"},
         {"M": {"a": "b"}},
+        {"M": {"S": "b"}},
         {"M": {"a": {"x": {"S": "b"}}}},
         {"L": ["a"]},
         {"S": "a", "N": "1"},
     ],
 )
 def test_other_typed_json_is_left_to_be_decoded(value):
-    assert plain_text(wire(value).decode()) is None
+    assert plain_texts([wire(value)]) == [None]

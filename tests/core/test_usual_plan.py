@@ -1,0 +1,112 @@
+"""Planned together or change by change, a batch becomes the same plan."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from replicator.core.attributes import item_key_json
+from replicator.core.mapping import TableMapping, compile_table
+from replicator.core.mapping_spec import ColumnSpec, SourceKey, TableSpec, TargetSpec
+from replicator.core.plan import WritePlan, plan_batch
+from replicator.core.records import Event, StreamRecord
+from tests.core.test_usual_rows import wire
+
+KEY = SourceKey((("pk", "S"),))
+COLUMNS = (
+    ColumnSpec("n", "n", "integer"),
+    ColumnSpec("t", "t", "text"),
+    ColumnSpec("j", "j", "jsonb"),
+    ColumnSpec("inner_name", "j.name", "text"),
+)
+OPEN = {"t": "open"}
+TARGETS: dict[str, list[TargetSpec]] = {
+    "plain": [TargetSpec("public.t", columns=COLUMNS)],
+    "rest": [TargetSpec("public.t", columns=COLUMNS[:1], rest="others")],
+    "document": [TargetSpec("public.t", columns=None)],
+    "routed": [
+        TargetSpec("public.a", columns=COLUMNS, when=OPEN),
+        TargetSpec("public.b", columns=COLUMNS, when={"pk": {"begins_with": "b"}}),
+        TargetSpec("public.c", columns=COLUMNS, when={"pk": "a", "n": {"gt": 1}}),
+    ],
+    "history": [TargetSpec("public.t", columns=COLUMNS, when=OPEN, history="public.h")],
+    "soft": [TargetSpec("public.t", columns=COLUMNS, when=OPEN, on_delete="soft")],
+    "ignored": [TargetSpec("public.t", columns=COLUMNS, on_delete="ignore", on_expire="delete")],
+}
+
+numbers = st.sampled_from(["1", "2", "1.5", "x"]).map(lambda number: {"N": number})
+texts = st.sampled_from(["open", "shut", "a\0b", "ü"]).map(lambda text: {"S": text})
+maps = st.sampled_from([{"M": {"name": {"S": "x"}}}, {"M": {}}, {"M": 1}, {"L": [{"NS": ["1"]}]}])
+items = st.fixed_dictionaries(
+    {},
+    optional={
+        "n": numbers | st.just({"NULL": True}),
+        "t": texts | st.just({}) | numbers,
+        "j": maps,
+        "other": texts | maps,
+    },
+)
+images = st.none() | items.map(wire)
+changes = st.lists(
+    st.tuples(st.sampled_from("abc"), images, images, st.booleans(), st.booleans()), max_size=8
+)
+
+
+def records_of(drawn: list[Any]) -> list[StreamRecord]:
+    return [
+        StreamRecord(
+            number,
+            event_of(new, removed=removed),
+            {"pk": {"S": key}},
+            None if new is None or removed else memoryview(new),
+            None if old is None else memoryview(old),
+            float(number),
+            expired,
+        )
+        for number, (key, new, old, removed, expired) in enumerate(drawn, 1)
+    ]
+
+
+def event_of(new: bytes | None, *, removed: bool) -> Event:
+    return "remove" if removed else "insert" if new is None else "modify"
+
+
+def one_by_one(mapping: TableMapping) -> TableMapping:
+    """The same mapping, without the way for usual items."""
+    return replace(
+        mapping, targets=tuple(replace(each, usual_rows=None) for each in mapping.targets)
+    )
+
+
+def facts(plan: WritePlan) -> list[Any]:
+    """What a plan says, in an order of its own."""
+    said: list[Any] = [plan.outcomes, plan.ranks, plan.unmapped, plan.unmatched]
+    said.append(sorted(item_key_json(key, KEY) for key in plan.item_keys))
+    said.append(sorted((each.target, repr(each)) for each in plan.dead_letters))
+    for writes in plan.writes:
+        for rows, records in (
+            (writes.upserts, writes.upserted),
+            (writes.deletes, writes.deleted),
+            (writes.soft_deletes, writes.softly_deleted),
+            (writes.kept, writes.rejected),
+        ):
+            numbers = [record.sequence_number for record in records]
+            said.append(sorted(map(repr, zip(rows, numbers, strict=True))))
+        said.append(writes.appends)
+    return said
+
+
+@pytest.mark.parametrize("unmatched", ["ignore", "dead_letter"])
+@pytest.mark.parametrize("targets", TARGETS.values(), ids=TARGETS)
+@given(drawn=changes, scanned=st.booleans())
+@settings(max_examples=40, deadline=None)
+def test_what_is_planned_together_is_what_single_changes_make(targets, unmatched, drawn, scanned):
+    spec = TableSpec("orders", "orders", tuple(targets), unmatched=unmatched)
+    mapping, records = compile_table(spec, KEY), records_of(drawn)
+
+    together = plan_batch(records, mapping, read_at=0, scanned=scanned)
+    alone = plan_batch(records, one_by_one(mapping), read_at=0, scanned=scanned)
+
+    assert facts(together) == facts(alone)
