@@ -270,7 +270,6 @@ class Daemon:
                 worker_id=self._worker_id,
                 version=__version__,
                 lease_seconds=settings.coordination.lease_seconds,
-                batch_records_max=settings.batch.records_max,
                 idle_seconds_max=min(idle, BATCH_MODE_IDLE_SECONDS)
                 if self._until_caught_up
                 else idle,

@@ -8,6 +8,7 @@ from replicator.clock import Clock
 from replicator.config.connections import source_connection
 from replicator.config.settings import Settings
 from replicator.coordination.dynamodb import DynamoDBLeases
+from replicator.core.batch_size import BatchSize
 from replicator.core.generations import label_time
 from replicator.core.mapping import TableMapping
 from replicator.core.observations import Observe
@@ -79,7 +80,7 @@ class TableParts:
                 observe=observe,
                 clock=clock,
             ),
-            Pipeline(spec.name, mapping, sink, observe, clock),
+            Pipeline(spec.name, mapping, sink, observe, clock, size=self._batch_size()),
             Loading(
                 mapping,
                 Snapshots(self._database),
@@ -89,6 +90,14 @@ class TableParts:
                 clock=clock,
             ),
             await self._snapshot_parts(mapping, place),
+        )
+
+    def _batch_size(self) -> BatchSize:
+        batch = self._settings.batch
+        return BatchSize(
+            batch.records_max,
+            records_max=batch.records_max,
+            target_seconds=batch.transaction_seconds,
         )
 
     async def _snapshot_parts(

@@ -139,6 +139,9 @@ class BatchSettings(Group):
 
     records_max: int = Field(default=1000, ge=1, le=10_000)
     """The most records of one batch."""
+    transaction_seconds: float = Field(default=1.0, ge=0.05, le=30)
+    """How long a batch should take: where it takes longer, or PostgreSQL ends it or a wait in it,
+    the next ones are smaller, until they are quick again."""
 
 
 class GuardSettings(Group):

@@ -10,26 +10,33 @@ Claim = TypeVar("Claim")
 Records = Sequence[StreamRecord]
 
 
+def _all(records: Records) -> int:
+    return len(records)
+
+
 async def in_parts(
     records: Records,
     claim: Claim,
     *,
     apply: Callable[[Records, Claim], Awaitable[Claim]],
     set_aside: Callable[[Records, Claim, RowRejected], Awaitable[Claim]],
+    most: Callable[[Records], int] = _all,
 ) -> Claim:
     """Apply records in order, as many at once as will go; returns the claim after the last.
 
-    A single record that PostgreSQL refuses is set aside; BatchTooSlow when even one is too slow.
+    More than `most` are not tried. A single record that PostgreSQL refuses is set aside;
+    BatchTooSlow when even one is too slow.
     """
-    try:
-        return await apply(records, claim)
-    except BatchTooSlow:
-        if len(records) <= 1:
-            raise
-    except RowRejected as error:
-        if len(records) <= 1:
-            return await set_aside(records, claim, error)
+    if len(records) <= max(1, most(records)):
+        try:
+            return await apply(records, claim)
+        except BatchTooSlow:
+            if len(records) <= 1:
+                raise
+        except RowRejected as error:
+            if len(records) <= 1:
+                return await set_aside(records, claim, error)
     middle = len(records) // 2
     for half in (records[:middle], records[middle:]):
-        claim = await in_parts(half, claim, apply=apply, set_aside=set_aside)
+        claim = await in_parts(half, claim, apply=apply, set_aside=set_aside, most=most)
     return claim

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from replicator.core.guard import Applied
 from replicator.engine.waiting import Backoff, stopped_within
 from replicator.errors import (
     BatchTooSlow,
@@ -33,11 +32,11 @@ async def patiently(ask: Callable[[], Awaitable[T]], *, attempts_max: int = ATTE
 
 
 async def until_taken(
-    apply: Callable[[], Awaitable[Applied]],
+    apply: Callable[[], Awaitable[T]],
     stopping: asyncio.Event,
     *,
     attempting: Callable[[], None],
-) -> Applied:
+) -> T:
     """Apply until a busy server takes it; SinkBusy once asked to stop, BatchTooSlow at once.
 
     `attempting` hears of every attempt.

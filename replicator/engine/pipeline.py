@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from replicator.clock import Clock
+from replicator.core.batch_size import BatchSize
 from replicator.core.guard import Applied, outcomes_after_guard, reasons
 from replicator.core.mapping import TableMapping
 from replicator.core.observations import (
@@ -25,10 +26,14 @@ from replicator.errors import (
     ReplicatorError,
     RowRejected,
     SchemaMismatch,
+    SinkBusy,
 )
 
 START_MARGIN = timedelta(minutes=2)
 """Creation times are rounded down, by emulators to the minute, and clocks differ."""
+
+
+SIZE = BatchSize(10_000, records_max=10_000, target_seconds=1.0)
 
 
 def _nobody_watches() -> None:
@@ -55,13 +60,22 @@ class Pipeline:
     """Applies batches of one table."""
 
     def __init__(
-        self, table: str, mapping: TableMapping, sink: Sink, observe: Observe, clock: Clock
+        self,
+        table: str,
+        mapping: TableMapping,
+        sink: Sink,
+        observe: Observe,
+        clock: Clock,
+        *,
+        size: BatchSize = SIZE,
     ) -> None:
         self._table = table
         self._mapping = mapping
         self._sink = sink
         self._observe = observe
         self._clock = clock
+        self.size = size
+        """How many records a batch should have now."""
         self.rejected = 0
         """Dead letters written since the start."""
 
@@ -77,7 +91,8 @@ class Pipeline:
 
         A busy server is tried again until asked to stop (SinkBusy then; nothing is lost). A batch
         that is too slow or holds a row that PostgreSQL refuses is halved down to the record, which
-        becomes a dead letter in the transaction that moves the position past it.
+        becomes a dead letter in the transaction that moves the position past it. A batch that is
+        larger than they should be by now is halved, too.
         """
 
         async def apply(part: Sequence[StreamRecord], claim: Claim) -> Claim:
@@ -90,7 +105,13 @@ class Pipeline:
         ) -> Claim:
             return await self._set_aside(replace(batch, records=part), claim, stopping, error)
 
-        return await in_parts(batch.records, claim, apply=apply, set_aside=set_aside)
+        return await in_parts(
+            batch.records,
+            claim,
+            apply=apply,
+            set_aside=set_aside,
+            most=lambda _: self.size.records,
+        )
 
     async def _set_aside(
         self, batch: Batch, claim: Claim, stopping: asyncio.Event, error: RowRejected
@@ -132,19 +153,13 @@ class Pipeline:
             created_at=None if created_at is None else datetime.fromtimestamp(created_at, UTC),
             polled_at=batch.requested_at,
         )
-        started = self._clock.monotonic()
-        applied = await until_taken(
-            lambda: self._sink.apply(plan, claim=claim, advance=advance),
+        applied, seconds = await until_taken(
+            lambda: self._try(plan, claim, advance, len(batch.records)),
             stopping,
             attempting=batch.attempting,
         )
         self._report(
-            plan,
-            batch,
-            claim,
-            applied=applied,
-            apply_seconds=self._clock.monotonic() - started,
-            created_at=created_at,
+            plan, batch, claim, applied=applied, apply_seconds=seconds, created_at=created_at
         )
         return replace(
             claim,
@@ -154,6 +169,20 @@ class Pipeline:
             owed=True,
             open_letters=claim.open_letters or bool(plan.dead_letters),
         )
+
+    async def _try(
+        self, plan: WritePlan, claim: Claim, advance: Advance, records: int
+    ) -> tuple[Applied, float]:
+        """What one transaction wrote, and its time; batches learn from it."""
+        started = self._clock.monotonic()
+        try:
+            applied = await self._sink.apply(plan, claim=claim, advance=advance)
+        except SinkBusy:
+            self.size = self.size.refused(records)
+            raise
+        seconds = self._clock.monotonic() - started
+        self.size = self.size.after(records, seconds)
+        return applied, seconds
 
     def _report(
         self,

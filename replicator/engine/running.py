@@ -43,7 +43,6 @@ class WorkerSettings:
     version: str
     lease_seconds: float
     idle_seconds_max: float
-    batch_records_max: int = 1000
     discover_seconds: float = 30.0
 
     @property

@@ -54,7 +54,6 @@ class ShardTask:
     mapping_fingerprint: str
     idle_seconds_max: float
     spec: TableSpec
-    batch_records_max: int
     checkpointed: int | None
     """The lease row's checkpoint: a hint, only compared."""
 
@@ -172,8 +171,8 @@ class ShardReplicator:
             await answers.put(_Page(answer, self._batches(answer, claim)))
 
     def _batches(self, answer: Answer, claim: Claim) -> list[Batch]:
-        """A page in batches of the configured size, planned."""
-        size = self._task.batch_records_max
+        """A page in batches as large as they should be now, planned."""
+        size = self._pipeline.size.records
         parts = [answer.records[at : at + size] for at in range(0, len(answer.records), size)]
         return [
             self._pipeline.planned(

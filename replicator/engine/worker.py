@@ -242,7 +242,6 @@ class Worker:
                 mapping_fingerprint=table.mapping.fingerprint,
                 idle_seconds_max=self._settings.idle_seconds_max,
                 spec=table.mapping.spec,
-                batch_records_max=self._settings.batch_records_max,
                 checkpointed=checkpointed_position(held.checkpoint),
             ),
             source=table.source,
