@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.lambda_mode.looking import Looking
+from tests.lambda_mode.oracle import CONFIGURATION
 from tests.support.lambda_function import LambdaTable
 from tests.support.postgres import fresh_database
 
@@ -27,3 +29,19 @@ def table(own_database: str, tmp_path: Path) -> LambdaTable:
     table = LambdaTable(own_database, tmp_path)
     table.configure()
     return table
+
+
+@pytest.fixture
+def of_all_kinds(own_database: str, tmp_path: Path) -> LambdaTable:
+    """A table with rows that are deleted and softly deleted, children and a history."""
+    table = LambdaTable(own_database, tmp_path, text=CONFIGURATION)
+    table.configure()
+    return table
+
+
+@pytest.fixture
+def looking(of_all_kinds: LambdaTable) -> Iterator[Looking]:
+    """Beside that table."""
+    looking = Looking(of_all_kinds.dsn)
+    yield looking
+    looking.close()

@@ -1,18 +1,16 @@
 """V14: any repetition and order of batches with each record at least once ends in the same rows."""
 
-import asyncio
 import random
 from collections.abc import Iterator
 from itertools import count
-from pathlib import Path
 
-import asyncpg
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from replicator.app.function import Function
-from tests.lambda_mode.oracle import CONFIGURATION, Expected, Gone, Put, record_of
+from tests.lambda_mode.looking import Looking
+from tests.lambda_mode.oracle import Expected, Gone, Put, record_of
 from tests.support.lambda_events import event
 from tests.support.lambda_function import LambdaTable
 
@@ -28,65 +26,11 @@ changes = st.lists(
     max_size=14,
 )
 
-FOUND = """
-select (select array_agg(row(pk, n) order by pk) from public.t where pk like $1) as rows,
-       (select array_agg(row(pk, n, _deleted_at,
-                             array(select part from public.parts as p where p.pk = s.pk
-                                    order by place)) order by pk)
-          from public.soft as s where pk like $1) as soft,
-       (select array_agg(row(keys ->> 'pk', sequence_number::bigint)) from public.t_history
-         where keys ->> 'pk' like $1) as history,
-       (select array_agg(row(item_key::jsonb #>> '{pk,S}', target, sequence_number::bigint))
-          from replicator.dead_letter
-         where state = 'open' and item_key::jsonb #>> '{pk,S}' like $1) as open_letters
-"""
-
-
-class Looking:
-    """Looks at all that a table ended in, over one connection."""
-
-    def __init__(self, dsn: str) -> None:
-        self._runner = asyncio.Runner()
-        self._connection = self._runner.run(asyncpg.connect(dsn))
-
-    def found(self, prefix: str) -> Expected:
-        row = self._runner.run(self._connection.fetchrow(FOUND, f"{prefix}%"))
-        assert row is not None
-        return Expected(
-            dict(row["rows"] or ()),
-            {pk: (n, at, tuple(parts)) for pk, n, at, parts in row["soft"] or ()},
-            {tuple(each) for each in row["history"] or ()},
-            {tuple(each) for each in row["open_letters"] or ()},
-        )
-
-    def clear_dead_letters(self) -> None:
-        """A thousand open ones would halt the table."""
-        self._runner.run(self._connection.execute("delete from replicator.dead_letter"))
-
-    def close(self) -> None:
-        self._runner.run(self._connection.close())
-        self._runner.close()
-
-
-@pytest.fixture
-def of_all_kinds(own_database: str, tmp_path: Path) -> LambdaTable:
-    """A table with rows that are deleted and softly deleted, children and a history."""
-    table = LambdaTable(own_database, tmp_path, text=CONFIGURATION)
-    table.configure()
-    return table
-
 
 @pytest.fixture
 def function(of_all_kinds: LambdaTable) -> Iterator[Function]:
     with of_all_kinds.function() as function:
         yield function
-
-
-@pytest.fixture
-def looking(of_all_kinds: LambdaTable) -> Iterator[Looking]:
-    looking = Looking(of_all_kinds.dsn)
-    yield looking
-    looking.close()
 
 
 def check(function: Function, looking: Looking, examples: int) -> None:

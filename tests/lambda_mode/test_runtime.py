@@ -1,14 +1,19 @@
 """The real runtime client against Lambda's Runtime API and what an event source mapping does."""
 
 import random
+import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
+from tests.lambda_mode.looking import Looking
+from tests.lambda_mode.oracle import Expected, Gone, Put, record_of
 from tests.support.lambda_events import Record, change, event, put
 from tests.support.lambda_function import LambdaTable
-from tests.support.lambda_runtime import Environment, deliver_all
+from tests.support.lambda_mapping import EventSourceMapping
+from tests.support.lambda_runtime import Environment
 
 SLOW = """
 create function slow() returns trigger language plpgsql as
@@ -17,6 +22,15 @@ $$ begin if new.n = 5 then perform pg_sleep(60); end if; return new; end $$
 AWAY = """
 create function away() returns trigger language plpgsql as
 $$ begin if new.n = 14 then raise exception using errcode = '08006'; end if; return new; end $$
+"""
+
+AWAY_AT_TIMES = """
+create sequence changes;
+create function away_at_times() returns trigger language plpgsql as
+$$ begin
+  if nextval('changes') % 60 < 8 then raise exception using errcode = '08006'; end if;
+  return null;
+end $$
 """
 
 
@@ -64,7 +78,7 @@ def test_a_shard_is_delivered_again_from_the_lowest_failure_until_all_is_applied
 
     table.fetch("drop trigger t on public.t")
     records = [put(n, f"k{n}") for n in range(10, 18)]
-    deliver_all(environment, records, batch_size=3)
+    EventSourceMapping([environment], random.Random(1), batch_size=3).deliver(records)
     assert sorted(table.rows().values()) == [10, 11, 12, 14, 15, 16, 17]
 
 
@@ -97,21 +111,94 @@ def test_an_invocation_ends_before_its_environment_is_killed(
     assert table.rows() == {"a": 1, "b": 5}
 
 
-@pytest.mark.long
-@pytest.mark.timeout(600)
-def test_two_hundred_schedules_of_repetitions_and_kills_end_in_the_rows_of_the_oracle(
-    table: LambdaTable, environment: Environment
+def test_an_environment_that_is_killed_within_its_transaction_leaves_nothing_of_it(
+    of_all_kinds: LambdaTable, looking: Looking, tmp_path: Path
 ):
-    for seed in range(200):
-        chance = random.Random(seed)
-        table.fetch("delete from public.t")
-        table.fetch("delete from replicator.row_version")
-        records, rows = history(seed, 30)
-        batches = [records[start : start + 5] for start in range(0, len(records), 5)]
-        repeated = [batch for batch in batches for _ in range(chance.randint(1, 3))]
-        chance.shuffle(repeated)
-        for batch in repeated:
-            if seed % 20 == 0 and chance.random() < 0.2:
-                environment.restart()
-            assert environment.invoke(event(*batch)).answer == {"batchItemFailures": []}
-        assert table.rows() == rows, f"seed {seed}"
+    table = of_all_kinds
+    records = [put(2), put(3, "b")]
+    with Environment(table.environ, tmp_path / "function.log") as environment:
+        environment.invoke(event(put(1)))
+        looking.execute("begin; select 1 from public.t for update")
+        environment.invoke_and_kill(event(*records), lambda _: waits(table))
+        looking.execute("commit")
+        assert table.rows() == {"a": 1}
+
+        environment.invoke(event(*records))
+    assert table.rows() == {"a": 2, "b": 3}
+
+
+def waits(table: LambdaTable) -> None:
+    """Return when a transaction waits for a lock."""
+    query = (
+        "select 1 from pg_stat_activity"
+        " where wait_event_type = 'Lock' and datname = current_database()"
+    )
+    deadline = time.monotonic() + 30
+    while not table.fetch(query):
+        assert time.monotonic() < deadline, "nobody waits"
+
+
+def random_record(chance: random.Random, number: int, prefix: str, expected: Expected) -> Record:
+    key = prefix + chance.choice("abcdefgh")
+    kinds: list[Put | Gone] = [
+        Put(number, here=chance.random() < 0.7, parts=tuple(chance.choices("xyz", k=2))),
+        Put(None),
+        "removed",
+        "expired",
+    ]
+    [made] = chance.choices(kinds, weights=(6, 1, 3, 1))
+    expected.apply(number, key, made)
+    return record_of(number, key, made)
+
+
+def run_schedule(seed: int, looking: Looking, environments: list[Environment]) -> tuple[int, int]:
+    """Kills and failures of one schedule, which must end as the oracle says."""
+    chance, prefix, expected = random.Random(seed), f"{seed}-", Expected()
+    records = [random_record(chance, number, prefix, expected) for number in range(1, 41)]
+    mapping = EventSourceMapping(
+        environments[: chance.randint(1, len(environments))],
+        chance,
+        batch_size=chance.randint(1, 12),
+        kill_rate=0.05,
+    )
+    mapping.deliver(records)
+    mapping.deliver_again(records, copies=chance.randrange(12))
+    assert looking.found(prefix) == expected, f"seed {seed}"
+    looking.clear_dead_letters()
+    return mapping.kills, mapping.failures
+
+
+def run_schedules(
+    count: int, table: LambdaTable, looking: Looking, folder: Path, *, factor_max: int
+) -> None:
+    """At any moment PostgreSQL may be away for a while, or an environment be killed."""
+    looking.execute(AWAY_AT_TIMES)
+    for target in ("t", "soft", "parts"):
+        looking.execute(
+            f"create trigger away after insert or update or delete on public.{target}"
+            " for each row execute function away_at_times()"
+        )
+    with ExitStack() as stack:
+        environments = [
+            stack.enter_context(Environment(table.environ, folder / f"function-{number}.log"))
+            for number in range(factor_max)
+        ]
+        ended = [run_schedule(seed, looking, environments) for seed in range(count)]
+    kills, failures = (sum(each) for each in zip(*ended, strict=True))
+    assert kills > count / 4
+    assert failures > count / 4
+
+
+@pytest.mark.timeout(180)
+def test_schedules_of_lanes_halves_kills_and_late_copies_end_in_the_rows_of_the_oracle(
+    of_all_kinds: LambdaTable, looking: Looking, tmp_path: Path
+):
+    run_schedules(2, of_all_kinds, looking, tmp_path, factor_max=3)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(5400)
+def test_two_hundred_schedules_of_repetitions_and_kills_end_in_the_rows_of_the_oracle(
+    of_all_kinds: LambdaTable, looking: Looking, tmp_path: Path
+):
+    run_schedules(200, of_all_kinds, looking, tmp_path, factor_max=10)

@@ -1,7 +1,7 @@
-"""Lambda's Runtime API and its event source mapping, for the real runtime client.
+"""Lambda's Runtime API for the real runtime client.
 
 Serves one function: gives an environment its next event, takes the answer, kills what is too slow
-and starts another environment. Batches of one shard are delivered again from the lowest failure.
+and starts another environment.
 """
 
 import json
@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -29,9 +29,15 @@ class Invocation:
 
     event: Any
     seconds: float
+    taken: threading.Event = field(default_factory=threading.Event)
     done: threading.Event = field(default_factory=threading.Event)
     answer: Any = None
     error: Any = None
+
+
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, request: object, client_address: object) -> None:
+        """An environment that was killed says nothing more."""
 
 
 class Environment:
@@ -42,7 +48,7 @@ class Environment:
         self._current: Invocation | None = None
         self._environ = environ
         self._log = log
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self._server = _Server(("127.0.0.1", 0), self._handler())
         self._server.daemon_threads = True
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
         self._process = self._start()
@@ -71,6 +77,14 @@ class Environment:
         if not invocation.done.wait(seconds + STARTED_SECONDS_MAX):
             self.restart()
         return invocation
+
+    def invoke_and_kill(self, event: Any, until: Callable[[Invocation], object]) -> None:
+        """Deliver an event, and kill the environment when `until` returns, answered or not."""
+        invocation = Invocation(event, seconds=30.0)
+        self._waiting.put(invocation)
+        invocation.taken.wait(STARTED_SECONDS_MAX)
+        until(invocation)
+        self.restart()
 
     def kill(self) -> None:
         self._process.kill()
@@ -120,6 +134,7 @@ class Environment:
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
                 self.wfile.write(body)
+                invocation.taken.set()
 
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
@@ -140,33 +155,3 @@ class Environment:
                 pass
 
         return Handler
-
-
-def deliver_all(
-    environment: Environment,
-    records: Sequence[Mapping[str, Any]],
-    *,
-    batch_size: int,
-    bisect: bool = False,
-    attempts_max: int = 50,
-) -> list[Sequence[Mapping[str, Any]]]:
-    """What the mapping does with one shard; returns every batch that it delivered.
-
-    A batch that fails is delivered again, from its lowest failure or whole, halved when it says so.
-    """
-    delivered: list[Sequence[Mapping[str, Any]]] = []
-    position, size = 0, batch_size
-    for _ in range(attempts_max):
-        if position >= len(records):
-            return delivered
-        batch = records[position : position + size]
-        delivered.append(batch)
-        invocation = environment.invoke({"Records": list(batch)})
-        if invocation.answer is None:
-            size = max(1, len(batch) // 2) if bisect else size
-            continue
-        failures = [failure["itemIdentifier"] for failure in invocation.answer["batchItemFailures"]]
-        numbers = [record["dynamodb"]["SequenceNumber"] for record in batch]
-        position += min(map(numbers.index, failures)) if failures else len(batch)
-        size = batch_size
-    raise AssertionError(f"{len(records) - position} records are left")
