@@ -103,7 +103,8 @@ class _Explainer:
             pacing.reader(await self.clients.items(place, mapping.spec.table)), keys
         )
         item = Item(identity, keys, None) if image is None else item_of(image, mapping)
-        targets = [await _target(self.database, target, item) for target in mapping.targets]
+        rows = TargetRows(self.database, mapping.spec.name)
+        targets = [await self._target(rows, target, item) for target in mapping.targets]
         changes = await unapplied.changes(identity, marks, seconds_max=STREAM_SECONDS_MAX)
         positions = Positions(self.database)
         around = Circumstances(
@@ -118,13 +119,14 @@ class _Explainer:
         )
         return Explanation(identity, around, tuple(targets))
 
-
-async def _target(database: Database, target: TargetMapping, item: Item) -> TargetExplanation:
-    [look] = await compare(TargetRows(database), target, [item])
-    key = look.key
-    row = None if key is None else await row_of(database, target, key)
-    version = None if key is None else await version_of(database, target, key)
-    return TargetExplanation(target, look.expected, look.difference, row, version)
+    async def _target(
+        self, rows: TargetRows, target: TargetMapping, item: Item
+    ) -> TargetExplanation:
+        [look] = await compare(rows, target, [item])
+        key = look.key
+        row = None if key is None else await row_of(self.database, target, key)
+        version = None if key is None else await version_of(self.database, target, key)
+        return TargetExplanation(target, look.expected, look.difference, row, version)
 
 
 def _nobody_counts(_: Observation) -> None:

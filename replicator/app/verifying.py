@@ -134,7 +134,7 @@ class _Verifier:
     ) -> Verification:
         mapping, description = table.mapping, table.description
         place = source_connection(self.settings.source_of(mapping.spec.name))
-        rows = TargetRows(self.database)
+        rows = TargetRows(self.database, mapping.spec.name)
         unapplied = Unapplied(
             mapping.spec.name,
             mapping.source_key,

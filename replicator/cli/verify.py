@@ -134,6 +134,7 @@ def _document(result: "TargetResult") -> dict[str, Any]:
         "different": result.different,
         "in_flight": result.in_flight,
         "rejected": result.rejected,
+        "older_mapping": result.older_mapping,
         "repaired": result.repaired,
         "examples": [_example(example) for example in result.examples],
     }
@@ -144,6 +145,7 @@ def _example(example: "Example") -> dict[str, Any]:
         "key": json.loads(example.item_key),
         "kind": example.difference.kind,
         "columns": list(example.difference.columns),
+        "older_mapping": example.difference.older_mapping,
     }
 
 
@@ -158,10 +160,18 @@ def _lines(result: "TargetResult") -> Iterator[str]:
     for example in result.examples:
         columns = ", ".join(example.difference.columns)
         what = f"{example.difference.kind}{f' in {columns}' if columns else ''}"
+        if example.difference.older_mapping:
+            what += ", written before the mapping was changed"
         yield printable(f"{result.target}: {what}: {key_text(example.item_key)}")
     more = result.unequal - len(result.examples)
     if more:
         yield f"{result.target}: and {more} more"
+    if result.older_mapping:
+        yield (
+            f"{result.target}: {result.older_mapping} rows were written before the mapping was "
+            f"changed: if `replicator status` shows no backfill of them, "
+            f"`replicator snapshot --table {result.source}` loads them anew"
+        )
     if result.repaired:
         yield f"{result.target}: {result.repaired} keys were repaired"
     if result.in_flight:

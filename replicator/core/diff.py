@@ -45,21 +45,27 @@ Expectation = MustBe | MustNotBe | MayBe
 class FoundRow:
     """What the target has under a key.
 
-    `key_hash` is the same for equal keys; `differing` names the columns that are not as they must,
-    and child tables whose rows of it are not.
+    `key_hash` is the same for equal keys; None: there is no row, but rows of child tables.
+    `differing` names the columns that are not as they must, and child tables whose rows of it are
+    not. `older_mapping`: it was written before the table's mapping was changed last.
     """
 
-    key_hash: int
+    key_hash: int | None
     deleted: bool
     differing: tuple[str, ...] = ()
+    older_mapping: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """Why source and target are not equal; `columns` when both have the item."""
+    """Why source and target are not equal; `columns` when both have the item.
+
+    Where only child rows are left of an item, `columns` names their tables.
+    """
 
     kind: Kind
     columns: tuple[str, ...] = ()
+    older_mapping: bool = False
 
 
 def expectation(target: TargetMapping, keys: Image, image: Image | None) -> Expectation:
@@ -86,11 +92,15 @@ def judge(expected: Expectation, found: FoundRow | None) -> Difference | None:
     """The difference between what must be and what is."""
     match expected:
         case MustBe():
-            if found is None:
+            if found is None or found.key_hash is None:
                 return Difference("missing")
-            return Difference("different", found.differing) if found.differing else None
+            if not found.differing:
+                return None
+            return Difference("different", found.differing, found.older_mapping)
         case MustNotBe():
-            return None if found is None or found.deleted else Difference("extra")
+            if found is None or found.deleted:
+                return None
+            return Difference("extra", found.differing if found.key_hash is None else ())
         case MayBe():
             return None
         case _:

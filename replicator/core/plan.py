@@ -51,6 +51,8 @@ class TargetWrites:
     beneath: dict[int, StreamRecord] = field(default_factory=dict)
     """For upserts of rows that are softly deleted, by their places, the changes before the deletion
     that their values are of."""
+    sweep: bool = False
+    """Whether child rows of soft deletes go where there is no row: a row keeps its children."""
 
 
 @dataclass(frozen=True, slots=True)

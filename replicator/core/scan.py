@@ -56,7 +56,7 @@ def _sweep_of(
     mapping: TableMapping, place: int, target: str, ghosts: Sequence[Row], at: datetime
 ) -> TargetWrites:
     own = mapping.targets[place]
-    writes = TargetWrites(own)
+    writes = TargetWrites(own, sweep=True)
     if own.name != target:
         return writes
     if own.spec.on_delete == "soft":

@@ -21,7 +21,8 @@ class TargetResult:
 
     `compared`: rows that must be there. `in_flight`: keys that differ and have changes in the
     stream that nobody applied yet, so that nothing can be said. `rejected`: items that do not fit,
-    which are dead letters and no differences. `examples` are the first of the differences.
+    which are dead letters and no differences. `older_mapping`: so many of those that are different
+    were written before the mapping was changed last. `examples` are the first of the differences.
     """
 
     source: str
@@ -34,6 +35,7 @@ class TargetResult:
     rejected: int
     examples: tuple[Example, ...] = ()
     repaired: int = 0
+    older_mapping: int = 0
 
     @property
     def unequal(self) -> int:
@@ -48,6 +50,7 @@ def after_repair(before: TargetResult, after: TargetResult) -> TargetResult:
         missing=after.missing,
         extra=after.extra,
         different=after.different,
+        older_mapping=after.older_mapping,
         in_flight=before.in_flight + after.in_flight,
         examples=after.examples,
         repaired=before.unequal - after.unequal - after.in_flight,

@@ -45,6 +45,12 @@ class Look:
         return judge(self.expected, self.found)
 
     @property
+    def key_hash(self) -> int | None:
+        """That of a row which is there, and not softly deleted."""
+        found = self.found
+        return None if found is None or found.deleted else found.key_hash
+
+    @property
     def key(self) -> Row | None:
         """The key of the row; None when no row can have it."""
         if isinstance(self.expected, MustBe):

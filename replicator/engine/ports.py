@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 from typing import Protocol
 
+from replicator.core.child_tables import ChildTable
 from replicator.core.diff import Expectation, FoundRow
 from replicator.core.guard import Applied
 from replicator.core.items import FoundItems, ScanPage, Segment
@@ -331,4 +332,10 @@ class Rows(Protocol):
         self, target: TargetMapping, buckets: KeyBuckets, *, after: Row | None
     ) -> KeyPage:
         """The same, and the keys of those that are in the buckets."""
+        ...
+
+    async def orphans(
+        self, target: TargetMapping, child: ChildTable, *, after: Row | None
+    ) -> KeyPage:
+        """The next keys of parents of child rows, and those that have no row."""
         ...

@@ -38,6 +38,7 @@ class Tally:
     rejected: int = 0
     in_flight: int = 0
     kinds: Counter[Kind] = field(default_factory=Counter)
+    older_mapping: int = 0
     examples: list[Example] = field(default_factory=list)
     proved: list[Image] = field(default_factory=list)
     """The keys of the first of them, for a repair."""
@@ -50,6 +51,7 @@ class Tally:
     def differs(self, item: Item, difference: Difference) -> None:
         """A difference was proved."""
         self.kinds[difference.kind] += 1
+        self.older_mapping += difference.older_mapping
         if len(self.proved) < PROVED_MAX:
             self.proved.append(item.keys)
         if len(self.examples) < EXAMPLES_MAX:
@@ -68,6 +70,7 @@ class Tally:
             in_flight=self.in_flight,
             rejected=self.rejected,
             examples=tuple(examples),
+            older_mapping=self.older_mapping,
         )
 
 

@@ -7,7 +7,7 @@ from functools import partial
 from random import Random
 
 from replicator.core.attributes import decode_image
-from replicator.core.diff import shows_extra
+from replicator.core.diff import MustNotBe, shows_extra
 from replicator.core.items import Segment
 from replicator.core.key_sketch import KeyBuckets, KeySketch
 from replicator.core.mapping import TableMapping, TargetMapping
@@ -92,6 +92,7 @@ class Verification:
                 tasks.create_task(scan(segment), name=f"segment {segment.number}")
         for target in self._mapping.targets:
             await self._look_for_extra(target)
+            await self._look_for_orphans(target)
         await self._settling.settle()
         return [self._result(target) for target in self._mapping.targets]
 
@@ -149,8 +150,8 @@ class Verification:
             tally, sketch = self._tallies[target.name], self._sketches.get(target.name)
             for look in looks:
                 tally.count(look)
-                if sketch is not None and look.found is not None and not look.found.deleted:
-                    sketch.add(look.found.key_hash)
+                if sketch is not None and (key_hash := look.key_hash) is not None:
+                    sketch.add(key_hash)
             await self._doubt(target, looks)
 
     async def _look_for_extra(self, target: TargetMapping) -> None:
@@ -188,6 +189,23 @@ class Verification:
         looks = await compare(self._rows, target, items)
         await self._doubt(target, looks)
         self._progress(len(keys))
+
+    async def _look_for_orphans(self, target: TargetMapping) -> None:
+        """Child rows whose parent has no row. An item that must have one is missing already."""
+        for child in target.children if shows_extra(target) else ():
+            after: Row | None = None
+            while True:
+                page = await patiently(partial(self._rows.orphans, target, child, after=after))
+                for start in range(0, len(page.keys), KEYS_PER_LOOK):
+                    keys = page.keys[start : start + KEYS_PER_LOOK]
+                    items = await self._settling.read([target.item_keys(key) for key in keys])
+                    looks = await compare(self._rows, target, items)
+                    await self._doubt(
+                        target, (each for each in looks if isinstance(each.expected, MustNotBe))
+                    )
+                after = page.last
+                if after is None:
+                    break
 
     async def _doubt(self, target: TargetMapping, looks: Iterable[Look]) -> None:
         """Whatever differs is looked at again later."""

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from replicator.core.child_tables import ChildTable
+from replicator.core.mapping import TargetMapping
 from replicator.core.rows import Row
 from replicator.core.target_table import Column
 from replicator.postgres.quoting import quote_identifier, quote_table
@@ -23,6 +24,44 @@ select distinct coalesce(a.number, w.number) as number
   full join wanted as w on (w.number, w.{place}) = (a.number, a.{place})
  where a.number is null or w.number is null{differing}
 """
+
+
+ORPHANS = """
+with page as materialized (
+    select distinct {key} from {child} as t where {behind} order by {key} limit {limit}),
+placed as (
+    select t.*, row_number() over (order by {key}) as number,
+           not exists (select from {parent} as p where {same}) as wanted
+      from page as t)
+-- the keys of parents that have child rows and no row, and the last key
+select {key_cells}, number, wanted
+  from placed as t
+ where wanted or number = (select max(number) from placed)
+ order by number
+"""
+
+
+def orphans_statement(target: TargetMapping, child: ChildTable, *, behind: bool, limit: int) -> str:
+    """The statement for a page; its parameters are the cells of the key that it is behind."""
+    key = target.table.columns[: len(target.table.key)]
+    names = [quote_identifier(column.name) for column in key]
+    in_child = ", ".join(f"t.{name}" for name in names)
+    cells = ", ".join(
+        f"${number}::{column.type.transport}::{column.type.sql}"
+        for number, column in enumerate(key, 1)
+    )
+    return ORPHANS.format(
+        key=in_child,
+        child=quote_table(child.table.schema, child.table.name),
+        behind=f"({in_child}) > ({cells})" if behind else "true",
+        limit=limit,
+        parent=quote_table(target.table.schema, target.table.name),
+        same=" and ".join(f"p.{name} = t.{name}" for name in names),
+        key_cells=", ".join(
+            f"t.{name}::{column.type.transport} as key_{number}"
+            for number, (name, column) in enumerate(zip(names, key, strict=True))
+        ),
+    )
 
 
 def look_statement(child: ChildTable, key_width: int) -> str:

@@ -240,7 +240,12 @@ def _shape(writes: TargetWrites) -> TargetShape:
         bool(writes.soft_deletes),
         bool(writes.appends),
         children=bool(writes.target.children and (writes.upserts or writes.deletes)),
+        orphans=_sweeps_orphans(writes),
     )
+
+
+def _sweeps_orphans(writes: TargetWrites) -> bool:
+    return bool(writes.sweep and writes.soft_deletes and writes.target.children)
 
 
 def _parts(writes: TargetWrites) -> Iterator[tuple[str, TargetWrites]]:
@@ -258,6 +263,9 @@ def _arrays(writes: TargetWrites) -> list[list[Any]]:
 
 def _child_arrays(writes: TargetWrites) -> list[list[Any]]:
     """For each child table the keys of the parents that are written, and its rows."""
+    if _sweeps_orphans(writes):
+        keys = transposed([row[: len(writes.target.table.key)] for row in writes.soft_deletes])
+        return keys * len(writes.target.children)
     if not (writes.target.children and (writes.upserts or writes.deletes)):
         return []
     width = len(writes.target.table.key)

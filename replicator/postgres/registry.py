@@ -71,6 +71,8 @@ values ($1, $2, $3, $4, $5, $6, $7)
                            and s.last_sequence_number is not null)
            then t.initial_load
            else excluded.initial_load end,
+       mapping_xid = case when t.mapping_fingerprint <> excluded.mapping_fingerprint
+                          then pg_current_xact_id()::text::bigint else t.mapping_xid end,
        changed_at = case when t.mapping_fingerprint <> excluded.mapping_fingerprint
                          then now() else t.changed_at end
 """

@@ -1,5 +1,6 @@
 """The one statement that applies a batch: fence, position, rows and dead letters."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from replicator.core.guard import Guard
@@ -137,7 +138,9 @@ class BatchStatements:
             "snapshot": quote_table(control_schema, "snapshot"),
         }
         self._targets = [TargetSql(target) for target in targets]
-        self._children = [[ChildSql(child) for child in target.children] for target in targets]
+        self._children = [
+            [ChildSql(child, target.table) for child in target.children] for target in targets
+        ]
         self._keys = [VersionKeys(control_schema, *place) for place in enumerate(targets)]
         self._texts: dict[BatchShape, str] = {}
         self._joined: dict[BatchShape, tuple[str, list[str]]] = {}
@@ -182,25 +185,38 @@ class BatchStatements:
         after = ", (select count(*) from superseded) as s" if shape.supersede else ""
         parts.append(READY.format(after_superseding=after))
         columns = ["(select count(*) from fence) as fenced"]
-        for number, (sql, target) in enumerate(zip(self._targets, shape.targets, strict=True)):
-            if target.upserts:
-                parts.append(sql.upsert(f"upsert_{number}", parameters))
-            if target.deletes:
-                parts.append(sql.delete(f"delete_{number}", parameters))
-                columns.append(WRITTEN.format(name=f"delete_{number}"))
-            if target.soft_deletes:
-                parts.append(sql.soft_delete(f"soft_delete_{number}", parameters))
-            if target.children:
-                for place, child in enumerate(self._children[number]):
-                    gone, kept = (f"child_{kind}_{number}_{place}" for kind in ("delete", "upsert"))
-                    parts += child.replace(gone, kept, parameters)
-                    columns.append(WRITTEN.format(name=gone))
-            if target.appends:
-                parts.append(sql.append(f"history_{number}", parameters, stream_arn=stream_arn))
-                columns.append(WRITTEN.format(name=f"history_{number}"))
+        for number, target in enumerate(shape.targets):
+            for name, part in self._target(number, target, parameters, stream_arn):
+                parts.append(part)
+                if name is not None:
+                    columns.append(WRITTEN.format(name=name))
         if shape.dead_letters:
             parts += self._letters(shape, parameters)
         return "with " + ",".join(parts) + "\nselect " + ", ".join(columns)
+
+    def _target(
+        self, number: int, target: TargetShape, parameters: Parameters, stream_arn: str
+    ) -> Iterator[tuple[str | None, str]]:
+        """The parts that write one target, with the names of those that are counted."""
+        sql = self._targets[number]
+        if target.upserts:
+            yield None, sql.upsert(f"upsert_{number}", parameters)
+        if target.deletes:
+            name = f"delete_{number}"
+            yield name, sql.delete(name, parameters)
+        if target.soft_deletes:
+            yield None, sql.soft_delete(f"soft_delete_{number}", parameters)
+        for place, child in enumerate(self._children[number]):
+            gone, kept = (f"child_{kind}_{number}_{place}" for kind in ("delete", "upsert"))
+            if target.children:
+                delete, upsert = child.replace(gone, kept, parameters)
+                yield gone, delete
+                yield None, upsert
+            elif target.orphans:
+                yield None, child.orphans(gone, parameters)
+        if target.appends:
+            name = f"history_{number}"
+            yield name, sql.append(name, parameters, stream_arn=stream_arn)
 
     def _supersede(self, parameters: Parameters, guard: Guard | None) -> str:
         names = dict(self._tables)

@@ -1,14 +1,15 @@
 """Looks at the rows of targets in PostgreSQL's own types, so that 1.0 is 1 and jsonb is jsonb."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
-from replicator.core.diff import Expectation, FoundRow, MustBe
+from replicator.core.child_tables import ChildTable
+from replicator.core.diff import Expectation, FoundRow, MustBe, MustNotBe
 from replicator.core.key_sketch import KeyBuckets, KeyPage
 from replicator.core.mapping import TargetMapping
 from replicator.core.rows import Row
 from replicator.core.target_table import Column
-from replicator.postgres.child_rows import child_values, look_statement
+from replicator.postgres.child_rows import child_values, look_statement, orphans_statement
 from replicator.postgres.database import Database, Session
 from replicator.postgres.quoting import quote_identifier, quote_table
 
@@ -19,10 +20,19 @@ LOOK = """
 select case when t.{a_key} is not null then {key_hash} end as key_hash,
        coalesce({deleted}, false) as deleted,
        case when v.compare and t.{a_key} is not null
-            then array_remove(array[{differing}]::int[], null) end as differing
+            then array_remove(array[{differing}]::int[], null) end as differing,
+       coalesce(age(t.xmin) > ({mapping_age}), false) as older_mapping
   from unnest($1::bool[], {arrays}) with ordinality as v(compare, {cells}, number)
   left join {table} as t on {key_matches}
  order by v.number
+"""
+
+MAPPING_AGE = """
+       -- Transactions since the mapping was changed; xmin says nothing beyond two billions of them.
+       select age((mapping_xid & 4294967295)::text::xid)
+         from {table_state}
+        where (deployment, source) = ($2, $3)
+          and pg_snapshot_xmax(pg_current_snapshot())::text::bigint - mapping_xid < 2000000000
 """
 
 PAGE = """
@@ -52,10 +62,12 @@ select get_bit($1::bytea, key_hash & $2::bigint) = 1 as wanted, page.*
 
 
 class TargetRows:
-    """The rows of any target of one database. What it says of a row is true at one moment."""
+    """The rows of a source table's targets. What it says of a row is true at one moment."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, source: str) -> None:
         self._database = database
+        self._place = (database.deployment, source)
+        self._table_state = quote_table(database.control_schema, "table_state")
         self._sql: dict[str, _TargetSql] = {}
 
     async def look(
@@ -70,28 +82,47 @@ class TargetRows:
         if not asked:
             return found
         async with self._database.connection("comparing rows") as connection:
-            answers = await connection.fetch(self._of(target).look, compare, *arrays)
-            unlike = await self._unlike_children(connection, target, expected)
+            answers = await connection.fetch(self._of(target).look, compare, *self._place, *arrays)
+            there = {
+                number
+                for number, answer in zip(asked, answers, strict=True)
+                if answer["key_hash"] is not None
+            }
+            unlike = await self._unlike_children(connection, target, expected, there)
         for number, answer in zip(asked, answers, strict=True):
-            if answer["key_hash"] is not None:
+            if number in there:
                 differing = answer["differing"] or ()
                 columns = [target.table.columns[column].name for column in differing]
                 columns += unlike.get(number, ())
-                found[number] = FoundRow(answer["key_hash"], answer["deleted"], tuple(columns))
+                found[number] = FoundRow(
+                    answer["key_hash"], answer["deleted"], tuple(columns), answer["older_mapping"]
+                )
+            elif number in unlike:
+                found[number] = FoundRow(None, deleted=False, differing=tuple(unlike[number]))
         return found
 
     async def _unlike_children(
-        self, connection: Session, target: TargetMapping, expected: Sequence[Expectation]
+        self,
+        connection: Session,
+        target: TargetMapping,
+        expected: Sequence[Expectation],
+        there: Collection[int],
     ) -> dict[int, list[str]]:
-        """The child tables whose rows are not as they must be, by the number of the parent."""
+        """The child tables whose rows are not as they must be, by the number of the parent.
+
+        A parent that is not there, and must not be, must have none.
+        """
         unlike: dict[int, list[str]] = {}
         width = len(target.table.key)
         for place, child in enumerate(target.children):
-            families = {
-                number: (must.row[:width], must.children[place])
-                for number, must in enumerate(expected)
-                if isinstance(must, MustBe)
-            }
+            families: dict[int, tuple[Row, Sequence[Row]]] = {}
+            for number, must in enumerate(expected):
+                if isinstance(must, MustBe) and number in there:
+                    families[number] = must.row[:width], must.children[place]
+                elif isinstance(must, MustNotBe) and number not in there:
+                    families[number] = must.key, ()
+            if not families:
+                continue
             values = child_values(child, width, families)
             for answer in await connection.fetch(look_statement(child, width), *values):
                 unlike.setdefault(answer["number"], []).append(child.table.qualified)
@@ -119,10 +150,22 @@ class TargetRows:
         more = bool(answers) and _is_full(answers[-1])
         return KeyPage([], keys, sql.key_in(answers[-1]) if more else None)
 
+    async def orphans(
+        self, target: TargetMapping, child: ChildTable, *, after: Row | None
+    ) -> KeyPage:
+        """The next keys of parents of child rows, and those that have no row."""
+        sql = orphans_statement(target, child, behind=after is not None, limit=ROWS_PER_PAGE)
+        async with self._database.connection("looking for orphans") as connection:
+            answers = await connection.fetch(sql, *(after or ()))
+        key_in = self._of(target).key_in
+        keys = [key_in(answer) for answer in answers if answer["wanted"]]
+        more = bool(answers) and _is_full(answers[-1])
+        return KeyPage([], keys, key_in(answers[-1]) if more else None)
+
     def _of(self, target: TargetMapping) -> "_TargetSql":
         sql = self._sql.get(target.name)
         if sql is None:
-            sql = self._sql[target.name] = _TargetSql(target)
+            sql = self._sql[target.name] = _TargetSql(target, self._table_state)
         return sql
 
 
@@ -142,8 +185,9 @@ def _is_full(answer: Any) -> bool:  # noqa: ANN401 (a row as asyncpg gives it)
 class _TargetSql:
     """The statements for one target. Its own names stand behind `t.` only, so none is ambiguous."""
 
-    def __init__(self, target: TargetMapping) -> None:
+    def __init__(self, target: TargetMapping, table_state: str) -> None:
         self._table = target.table
+        self._mapping_age = MAPPING_AGE.format(table_state=table_state)
         self._columns = target.table.columns
         self._key = self._columns[: len(target.table.key)]
         self._name = quote_table(target.table.schema, target.table.name)
@@ -162,7 +206,8 @@ class _TargetSql:
                 f"v.c{number}::{column.type.sql} then {number} end"
                 for number, column in enumerate(self._columns)
             ),
-            arrays=", ".join(f"${n}::{kind}[]" for n, kind in enumerate(transports, 2)),
+            mapping_age=self._mapping_age,
+            arrays=", ".join(f"${n}::{kind}[]" for n, kind in enumerate(transports, 4)),
             cells=", ".join(f"c{number}" for number in range(len(self._columns))),
             table=self._name,
             key_matches=" and ".join(

@@ -54,6 +54,7 @@ class TargetShape:
     soft_deletes: bool
     appends: bool
     children: bool = False
+    orphans: bool = False
 
 
 def upsert_sql(name: str, table: TargetTable, arrays: str) -> str:

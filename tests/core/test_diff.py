@@ -87,6 +87,15 @@ def test_what_is_and_what_must_be_make_the_verdict():
     assert judge(nothing, None) is None
     assert judge(nothing, THERE) == Difference("extra")
     assert judge(nothing, DELETED) is None
+    older = FoundRow(1, deleted=False, differing=("n",), older_mapping=True)
+    assert judge(row, older) == Difference("different", ("n",), older_mapping=True)
+
+
+def test_child_rows_without_a_row_are_extra_where_there_must_be_none():
+    left = FoundRow(None, deleted=False, differing=("public.lines",))
+
+    assert judge(MustNotBe(("a",)), left) == Difference("extra", ("public.lines",))
+    assert judge(MustBe(("a", "1")), left) == Difference("missing")
 
 
 @given(
