@@ -95,6 +95,14 @@ class Fenced:
 
 
 @dataclass(frozen=True, slots=True)
+class ClaimSwitched:
+    """PostgreSQL refused a batch because the table changed its mode, mapping or state meanwhile."""
+
+    table: str
+    shard_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class LeaseTaken:
     """A lease is ours now; `previous_owner` None means that nobody held it."""
 
@@ -222,6 +230,7 @@ Observation = (
     | ShardClaimed
     | ShardEnded
     | Fenced
+    | ClaimSwitched
     | LeaseTaken
     | LeaseLost
     | LeaseReleased

@@ -99,6 +99,10 @@ class Claims(Protocol):
         """Nobody works on the shard now."""
         ...
 
+    async def switched(self, claim: Claim) -> bool:
+        """Whether a switch of its table ended the claim, and no other worker."""
+        ...
+
 
 class Positions(Protocol):
     """What the control schema knows."""
@@ -248,6 +252,10 @@ class SegmentClaims(Protocol):
 
     async def leave(self, claim: SegmentClaim) -> None:
         """Nobody works on the part now."""
+        ...
+
+    async def switched(self, claim: SegmentClaim) -> bool:
+        """Whether a switch of its table ended the claim, and no other worker."""
         ...
 
 

@@ -6,15 +6,15 @@ from dataclasses import dataclass
 from replicator.clock import Clock
 from replicator.core.items import ScanPage, Segment
 from replicator.core.mapping import TableMapping
+from replicator.core.observations import ClaimSwitched, Observe, SegmentEnded, SweepRefused
 from replicator.core.observations import Fenced as FencedFact
-from replicator.core.observations import Observe, SegmentEnded, SweepRefused
 from replicator.core.scan import plan_sweep
 from replicator.core.snapshots import SegmentAdvance, SegmentClaim, SegmentFacts, is_suspicious
 from replicator.engine.letter_limit import check_dead_letters
 from replicator.engine.pages import PagePipeline
 from replicator.engine.ports import GhostFinder, Incidents, SegmentClaims, Snapshots
 from replicator.engine.read_pacing import PacedItems
-from replicator.engine.shard import Ending
+from replicator.engine.shard import Ending, was_switched
 from replicator.engine.waiting import one_failure
 from replicator.errors import Fenced, ReplicatorError
 
@@ -66,6 +66,9 @@ class SegmentRunner:
                 return await self._scan(claim, stopping)
             return await self._sweep(claim, claim.target, stopping)
         except Fenced:
+            if await was_switched(parts.claims.switched(claim)):
+                parts.observe(ClaimSwitched(parts.table, claim.name))
+                return Ending.SWITCHED
             parts.observe(FencedFact(parts.table, claim.name))
             raise
 

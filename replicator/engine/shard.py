@@ -11,14 +11,15 @@ from replicator.clock import Clock
 from replicator.core.gaps import how_to_accept, is_proved_complete, kind_of_gap
 from replicator.core.lag import ShardProgress
 from replicator.core.mapping_spec import TableSpec
-from replicator.core.observations import Fenced as FencedFact
 from replicator.core.observations import (
+    ClaimSwitched,
     GapFound,
     Observe,
     RecordsRepeated,
     ShardClaimed,
     ShardEnded,
 )
+from replicator.core.observations import Fenced as FencedFact
 from replicator.core.shards import Claim
 from replicator.engine.letter_limit import check_dead_letters
 from replicator.engine.pipeline import Batch, Pipeline
@@ -42,6 +43,7 @@ class Ending(Enum):
     STOPPED = "stopped"  # asked to
     DONE = "done"  # read to its end, and so committed
     GAP = "gap"  # its table's on_gap decides
+    SWITCHED = "switched"  # its table changed mode, mapping or state: to be claimed anew
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,14 @@ class _Page:
 
     answer: Answer
     batches: list[Batch]
+
+
+async def was_switched(asking: Awaitable[bool]) -> bool:
+    """Whether a claim ended as its table was switched; where nobody can tell, it did not."""
+    try:
+        return await asking
+    except ReplicatorError:
+        return False
 
 
 _Answers = asyncio.Queue[_Page | ReplicatorError | None]
@@ -121,6 +131,9 @@ class ShardReplicator:
         try:
             return await self._replicate(claim, stopping)
         except Fenced:
+            if await was_switched(self._claims.switched(claim)):
+                self._observe(ClaimSwitched(task.table, task.shard_id))
+                return Ending.SWITCHED
             self._observe(FencedFact(task.table, task.shard_id))
             raise
 

@@ -17,6 +17,7 @@ from replicator import __version__
 from replicator.core.observations import (
     BatchApplied,
     ChangesTurnedAway,
+    ClaimSwitched,
     Fenced,
     GapFound,
     GapKind,
@@ -119,6 +120,7 @@ class Metrics(Collector):
                 | SegmentEnded()
                 | ShardClaimed()
                 | ShardEnded()
+                | ClaimSwitched()
                 | LeaseTaken()
                 | LeaseReleased()
                 | TableHalted()

@@ -11,6 +11,7 @@ from replicator.clock import Clock
 from replicator.core.observations import (
     BatchApplied,
     ChangesTurnedAway,
+    ClaimSwitched,
     Fenced,
     GapFound,
     LeaseLost,
@@ -44,6 +45,7 @@ _OfShard = (
     | ShardClaimed
     | ShardEnded
     | Fenced
+    | ClaimSwitched
     | LeaseTaken
     | LeaseLost
     | LeaseReleased
@@ -176,6 +178,9 @@ def line_of(observation: Observation) -> Line | None:  # noqa: C901, PLR0912 (on
         case Fenced() as fenced:
             text = "batch refused, another worker claimed the shard; nothing was written"
             return Line("warning", text, _of(fenced))
+        case ClaimSwitched() as switched:
+            text = "the table was switched; the shard is claimed anew, nothing was written"
+            return Line("info", text, _of(switched))
         case LeaseTaken(previous_owner=owner) as taken:
             return Line("info", "lease taken", _of(taken, previous_owner=owner))
         case LeaseLost() as lost:

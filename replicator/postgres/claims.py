@@ -24,6 +24,7 @@ CLAIM = """
 -- From here on no older claim can write. A child starts when nothing of its parent will be read.
 update {schema}.shard as s
    set epoch = s.epoch + 1,
+       claimed_epoch = s.epoch + 1,
        owner = $4,
        state = 'active',
        claimed_at = now(),
@@ -80,6 +81,12 @@ update {schema}.shard
    and epoch = $4
 """
 
+SWITCHED = """
+-- The epoch was raised, and not by another claim.
+select claimed_epoch = $4 and epoch > $4 from {schema}.shard
+ where (deployment, stream_arn, shard_id) = ($1, $2, $3)
+"""
+
 
 class Claims:
     """Claims of one worker in PostgreSQL."""
@@ -96,6 +103,7 @@ class Claims:
         self._looked = LOOKED.format(schema=schema)
         self._finish = FINISH.format(schema=schema)
         self._leave = LEAVE.format(schema=schema)
+        self._switched = SWITCHED.format(schema=schema)
 
     async def claim(
         self, source: str, stream_arn: str, shard_id: str, *, mapping_fingerprint: str
@@ -192,6 +200,14 @@ class Claims:
             await connection.execute(
                 self._leave, self._deployment, claim.stream_arn, claim.shard_id, claim.epoch
             )
+
+    async def switched(self, claim: Claim) -> bool:
+        """Whether the table was switched, stopped or mapped anew, which alone ended the claim."""
+        async with self._database.connection("looking why a claim is over") as connection:
+            found = await connection.fetchval(
+                self._switched, self._deployment, claim.stream_arn, claim.shard_id, claim.epoch
+            )
+        return found is True
 
     async def _guarded(self, text: str, claim: Claim, *values: object) -> None:
         async with self._database.connection("noting a position") as connection:

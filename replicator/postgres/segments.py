@@ -22,7 +22,7 @@ select stream_arn, mapping_fingerprint, snapshot_id,
 CLAIM = """
 -- From here on no older claim can write. A sweep begins when the whole scan is committed.
 update {schema}.segment as g
-   set epoch = g.epoch + 1, owner = $3, state = 'active'
+   set epoch = g.epoch + 1, claimed_epoch = g.epoch + 1, owner = $3, state = 'active'
   from {schema}.snapshot as s
  where s.id = g.snapshot_id
    and s.state = 'running'
@@ -40,6 +40,11 @@ OWNER = "select owner from {schema}.segment where snapshot_id = $1 and number = 
 LEAVE = """
 update {schema}.segment set owner = null
  where snapshot_id = $1 and number = $2 and epoch = $3
+"""
+
+SWITCHED = """
+select claimed_epoch = $3 and epoch > $3 from {schema}.segment
+ where snapshot_id = $1 and number = $2
 """
 
 
@@ -75,6 +80,14 @@ class Segments:
         """Say that nobody works on the part; no harm when the claim is over."""
         async with self._database.connection("leaving a part of a snapshot") as connection:
             await connection.execute(self._sql(LEAVE), claim.snapshot_id, claim.number, claim.epoch)
+
+    async def switched(self, claim: SegmentClaim) -> bool:
+        """Whether the table was stopped or its snapshot is over, which alone ended the claim."""
+        async with self._database.connection("looking why a claim is over") as connection:
+            found = await connection.fetchval(
+                self._sql(SWITCHED), claim.snapshot_id, claim.number, claim.epoch
+            )
+        return found is True
 
     async def _claim(
         self, connection: Session, source: str, snapshot_id: int, number: int, fingerprint: str

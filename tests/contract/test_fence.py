@@ -498,6 +498,21 @@ async def test_halting_and_pausing_fence_off_whoever_writes(end: End):
         await end.claim()
 
 
+async def test_a_claim_that_a_switch_ended_is_told_from_one_that_another_worker_ended(end: End):
+    claim = await end.claim()
+    assert not await end.claims.switched(claim)
+    await end.register(CHANGED)
+    assert await end.claims.switched(claim)
+    await end.register(MAPPING)  # before anybody was refused
+    assert await end.claims.switched(claim)
+
+    claim = await end.claim()
+    await end.claim(by=end.other_claims)
+    assert not await end.claims.switched(claim)
+    await end.incidents.halt(SOURCE, reason="a test", remedy="resume")
+    assert not await end.claims.switched(claim)
+
+
 @pytest.mark.parametrize("end", ["postgresql"], indirect=True)
 async def test_a_foreign_session_in_the_way_of_a_claim_is_waited_for_and_not_ended(
     end: End,

@@ -14,6 +14,8 @@ from tests.end_to_end.conftest import Stage, one_emulator
 from tests.support.comparison import read_rows
 from tests.support.daemon import Deployment, Worker
 
+SWITCHED = "the table was switched; the shard is claimed anew, nothing was written"
+
 pytestmark = [one_emulator, pytest.mark.timeout(180)]
 
 
@@ -225,6 +227,12 @@ async def test_a_snapshot_is_asked_for_watched_and_left_alone(stage: Stage):
         assert await rows(stage) == await items(stage, table)
         actions = await sql(stage, "select verb, why from replicator.action order by id")
         assert ("snapshot", "x") in actions
+
+        await put_all(stage, table, range(100, 105))
+        await equal(stage, table, worker)
+        assert worker.entries(SWITCHED)
+        assert not worker.entries("task failed")
+        assert await worker.total("replicator_fenced_total") == 0
 
 
 async def test_a_sweep_that_would_delete_suspiciously_much_waits_for_a_person(stage: Stage):

@@ -12,6 +12,7 @@ import pytest
 import structlog
 
 from replicator.core.observations import (
+    ClaimSwitched,
     Fenced,
     GapFound,
     LeaseLost,
@@ -175,6 +176,7 @@ def test_every_member_of_an_exception_group_is_shown(stream: io.StringIO, log: O
         (LeaseLost("orders", "s"), "info"),
         (LeaseReleased("orders", "s"), "info"),
         (Fenced("orders", "s"), "warning"),
+        (ClaimSwitched("orders", "s"), "info"),
         (RecordRejected("orders", "public.orders", "s", 5, "attribute 'a': no number"), "warning"),
         (TaskStuck("shard s", "orders", 40.0, cancelled=True), "warning"),
         (TaskStuck("shard s", "orders", 40.0, cancelled=False), "error"),

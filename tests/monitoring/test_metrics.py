@@ -9,6 +9,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 
 from docs.generate_metrics import PAGE, markdown
 from replicator.core.observations import (
+    ClaimSwitched,
     Fenced,
     GapFound,
     LeaseLost,
@@ -61,6 +62,7 @@ def every_fact(metrics: Metrics) -> None:
         ShardClaimed("orders", "shardId-0001", 2, 7, rewound=True),
         ShardEnded("orders", "shardId-0001", ("shardId-0002",)),
         Fenced("orders", "shardId-0001"),
+        ClaimSwitched("orders", "shardId-0001"),
         LeaseTaken("orders", "shardId-0001", None),
         LeaseLost("orders", "shardId-0001"),
         GapFound("orders", "shardId-0001", "certain", "trimmed", "replicator gaps list"),

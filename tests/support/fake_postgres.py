@@ -43,6 +43,7 @@ class ShardRow:
     found_at: datetime
     state: ShardRowState = "waiting"
     epoch: int = 0
+    claimed_epoch: int | None = None
     owner: str | None = None
     position: int | None = None
     known: int | None = None
@@ -200,6 +201,7 @@ class FakePostgres:
             message = f"shard {name[1]} is {shard.state} or waits for its parent"
             raise NotClaimable(message)
         shard.epoch += 1
+        shard.claimed_epoch = shard.epoch
         shard.owner = worker_id
         shard.state = "active"
         found_at = shard.found_at

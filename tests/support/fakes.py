@@ -77,6 +77,12 @@ class FakeClaims:
 
         await self._send("finish", work)
 
+    async def switched(self, claim: Claim) -> bool:
+        shard = self._server.data.shards.get((claim.stream_arn, claim.shard_id))
+        return (
+            shard is not None and shard.claimed_epoch == claim.epoch and shard.epoch > claim.epoch
+        )
+
     async def leave(self, claim: Claim) -> None:
         def work() -> None:
             shard = self._server.data.shards.get((claim.stream_arn, claim.shard_id))

@@ -1,0 +1,11 @@
+"""A claim that a switch ended is told from one that another worker ended."""
+
+from replicator.postgres.migrations import execute_file
+
+revision = "0015_in_0_1"
+down_revision = "0014_in_0_1"
+
+
+def upgrade() -> None:
+    """Add it."""
+    execute_file(__file__)
