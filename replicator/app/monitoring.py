@@ -49,7 +49,7 @@ class Monitoring:
         self.health.observe(observation)
         self._log.observe(observation)
         if isinstance(observation, BatchApplied):
-            self._drift.add(observation.table, observation.unmapped)
+            self._drift.add(observation.table, observation.unmapped, observation.unmapped_types)
         if isinstance(observation, RecordRejected):
             self.dead_letters += 1
         if isinstance(observation, TaskFailed) and isinstance(

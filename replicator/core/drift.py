@@ -2,10 +2,29 @@
 
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
 
 Met = tuple[str, str, str]
 """Source, target, attribute."""
 NAMES_MAX = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """How often an attribute was met, and DynamoDB's letters for the type that it had."""
+
+    met: int
+    type: str
+
+
+@dataclass(frozen=True, slots=True)
+class Drifted:
+    """What is known of an attribute that nothing takes; it may come with several types."""
+
+    met: int
+    types: tuple[str, ...]
+    first_seen: datetime
 
 
 class Drift:
@@ -13,23 +32,30 @@ class Drift:
 
     def __init__(self) -> None:
         self._met: Counter[Met] = Counter()
+        self._types: dict[Met, str] = {}
 
-    def add(self, source: str, unmapped: Mapping[str, Mapping[str, int]]) -> None:
+    def add(
+        self,
+        source: str,
+        unmapped: Mapping[str, Mapping[str, int]],
+        types: Mapping[str, Mapping[str, str]],
+    ) -> None:
         """Count what a batch has met, by target and attribute."""
         for target, attributes in unmapped.items():
             for attribute, count in attributes.items():
-                self._add((source, target, attribute), count)
+                self._add((source, target, attribute), Seen(count, types[target][attribute]))
 
-    def take(self) -> Mapping[Met, int]:
+    def take(self) -> Mapping[Met, Seen]:
         """What was counted since, which is forgotten here."""
         met, self._met = self._met, Counter()
-        return met
+        return {name: Seen(count, self._types.pop(name)) for name, count in met.items()}
 
-    def put_back(self, met: Mapping[Met, int]) -> None:
+    def put_back(self, met: Mapping[Met, Seen]) -> None:
         """It could not be written down."""
-        for name, count in met.items():
-            self._add(name, count)
+        for name, seen in met.items():
+            self._add(name, seen)
 
-    def _add(self, name: Met, count: int) -> None:
+    def _add(self, name: Met, seen: Seen) -> None:
         if name in self._met or len(self._met) < NAMES_MAX:
-            self._met[name] += count
+            self._met[name] += seen.met
+            self._types[name] = seen.type

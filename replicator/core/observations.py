@@ -34,6 +34,8 @@ class BatchApplied:
     last_created_at: float | None
     unmatched: int = 0
     """Items that no target takes."""
+    unmapped_types: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """DynamoDB's letters for the type that each of them had once."""
     candidates: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """For targets with `columns: auto` the attributes that could be columns, with their types."""
 

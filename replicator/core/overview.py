@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
+from replicator.core.drift import Drifted
 from replicator.core.gaps import how_to_accept
 from replicator.core.lag import ShardProgress, table_lag
 from replicator.core.lineage import by_name, is_ready
@@ -48,7 +49,7 @@ class Knowledge:
     newest_letters: Mapping[str, LetterStatus] = field(default_factory=dict)
     applied: Mapping[str, datetime] = field(default_factory=dict)
     progress: Mapping[tuple[str, str], ShardProgress] = field(default_factory=dict)
-    drift: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    drift: Mapping[str, Mapping[str, Drifted]] = field(default_factory=dict)
     verified: Mapping[str, Verified] = field(default_factory=dict)
 
 

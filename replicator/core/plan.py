@@ -72,6 +72,8 @@ class WritePlan:
     """The sequence number of the newest change of each item of `item_keys`."""
     ranks: bytes = b""
     """The Rank of each record of the batch, in order."""
+    unmapped_types: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """DynamoDB's letters for the type that each of `unmapped` had once."""
     candidates: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """For targets with `columns: auto` the attributes that could be columns, with their types."""
 
@@ -122,6 +124,7 @@ def plan_batch(
         expire_attribute=mapping.spec.expire_attribute,
     )
     unmapped: dict[str, Mapping[str, int]] = {}
+    unmapped_types: dict[str, Mapping[str, str]] = {}
     candidates: dict[str, Mapping[str, str]] = {}
     writes = []
     for target in mapping.targets:
@@ -133,6 +136,7 @@ def plan_batch(
             candidates[target.name] = planner.candidates
         if planner.unmapped:
             unmapped[target.name] = planner.unmapped
+            unmapped_types[target.name] = planner.unmapped_types
     unmatched = plan_unmatched(ledger, mapping)
     return WritePlan(
         tuple(writes),
@@ -143,6 +147,7 @@ def plan_batch(
         unmatched,
         ledger.newest_numbers(),
         bytes(ledger.ranks),
+        unmapped_types,
         candidates,
     )
 
@@ -161,6 +166,7 @@ class _TargetPlanner:
         "_writes",
         "candidates",
         "unmapped",
+        "unmapped_types",
     )
 
     def __init__(
@@ -175,6 +181,7 @@ class _TargetPlanner:
         self._rejected: dict[ItemKey, StreamRecord] = {}
         self._softly: dict[ItemKey, StreamRecord] = {}
         self.unmapped: Counter[str] = Counter()
+        self.unmapped_types: dict[str, str] = {}
         self.candidates: dict[str, str] = {}
 
     def plan(self) -> TargetWrites:
@@ -254,7 +261,15 @@ class _TargetPlanner:
         self._writes.upserted.append(deleted or record)
         if unmapped:
             self.unmapped.update(unmapped)
+            self._note_types(index, record, unmapped)
         self._settle(index, key, Rank.APPLIED)
+
+    def _note_types(self, index: int, record: StreamRecord, unmapped: Sequence[str]) -> None:
+        if record.new_image is None or not any(n not in self.unmapped_types for n in unmapped):
+            return
+        image = self._ledger.image(index, record.new_image)
+        for name in unmapped:
+            self.unmapped_types.setdefault(name, next(iter(image[name])))
 
     def _leave(
         self,

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
+from replicator.core.drift import Drifted
 from replicator.core.snapshot_status import SnapshotStatus, snapshot_document
 from replicator.core.verification import Verified
 
@@ -62,7 +63,7 @@ class TableStatus:
     shards: Mapping[ShardState, int]
     dead_letters: Mapping[str, int]
     """Open ones by target."""
-    drift: Mapping[str, int] = field(default_factory=dict)
+    drift: Mapping[str, Drifted] = field(default_factory=dict)
     """Attributes that nothing takes, by target and attribute, within a day."""
     reason: str | None = None
     remedy: str | None = None
@@ -179,7 +180,8 @@ def _table(table: TableStatus) -> dict[str, Any]:
         "poll_age_seconds": table.poll_age_seconds,
         "shards": {state: table.shards.get(state, 0) for state in SHARD_STATES},
         "dead_letters": sum(table.dead_letters.values()),
-        "drift": dict(table.drift),
+        "drift": {name: drifted.met for name, drifted in table.drift.items()},
+        "drift_seen": {name: _drifted(drifted) for name, drifted in table.drift.items()},
         "snapshot": None if table.snapshot is None else snapshot_document(table.snapshot),
         "reason": table.reason,
         "remedy": table.remedy,
@@ -190,6 +192,10 @@ def _table(table: TableStatus) -> dict[str, Any]:
         "last_applied_at": table.last_applied_at.isoformat() if table.last_applied_at else None,
         "verified": _verified(table),
     }
+
+
+def _drifted(drifted: Drifted) -> dict[str, Any]:
+    return {"types": list(drifted.types), "first_seen": drifted.first_seen.isoformat()}
 
 
 def _verified(table: TableStatus) -> dict[str, Any] | None:

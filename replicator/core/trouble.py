@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from enum import IntEnum
 
+from replicator.core.drift import Drifted
 from replicator.core.status import Status, TableStatus
 
 LIVING_SECONDS = 60.0
@@ -70,7 +71,7 @@ def _table(table: TableStatus) -> Iterable[Trouble]:
         yield Trouble(Severity.ASIDE, table.source, what, remedy)
     yield from _verified(table)
     if table.drift:
-        named = _named(table.drift)
+        named = _named([_drifted(name, drifted) for name, drifted in table.drift.items()])
         what = f"attributes that no column and no `rest` takes: {named}"
         yield Trouble(Severity.NOTE, table.source, what, "map them, or say `rest`")
 
@@ -97,6 +98,11 @@ def _workers(status: Status) -> Iterable[Trouble]:
     if not living and any(table.stream_arn is not None for table in status.tables):
         what = f"none was seen within the last {LIVING_SECONDS:g} s"
         yield Trouble(Severity.IDLE, "workers", what, "replicator run")
+
+
+def _drifted(name: str, drifted: Drifted) -> str:
+    types = ", ".join(drifted.types) or "of no known type"
+    return f"{name} ({types}, since {drifted.first_seen:%Y-%m-%d})"
 
 
 def _named(names: Collection[str], *, shown_max: int = 5) -> str:

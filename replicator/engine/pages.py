@@ -136,6 +136,7 @@ class PagePipeline:
                 records=outcomes_of_page(step.records, plan, applied.rejections),
                 rows=applied.rows,
                 unmapped=plan.unmapped,
+                unmapped_types=plan.unmapped_types,
                 apply_seconds=apply_seconds,
                 replication_seconds=(),
                 last_created_at=None,

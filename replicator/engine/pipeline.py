@@ -205,6 +205,7 @@ class Pipeline:
                 records=outcomes_after_guard(batch.records, plan, applied.rejections),
                 rows=applied.rows,
                 unmapped=plan.unmapped,
+                unmapped_types=plan.unmapped_types,
                 apply_seconds=apply_seconds,
                 replication_seconds=tuple(
                     (max(0.0, now - created), count) for created, count in ages.items()

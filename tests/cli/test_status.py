@@ -106,6 +106,7 @@ async def test_the_document_has_the_promised_shape(control, configure):
         "shards": {"waiting": 1, "active": 1, "unowned": 0, "done": 0, "gap": 0},
         "dead_letters": 1,
         "drift": {},
+        "drift_seen": {},
         "reason": None,
         "remedy": None,
         "gaps": [],

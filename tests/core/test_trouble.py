@@ -2,8 +2,10 @@
 
 from dataclasses import replace
 
+from replicator.core.drift import Drifted
 from replicator.core.status import Status, TableStatus, WorkerStatus
 from replicator.core.trouble import troubles, with_configured
+from tests.support.builders import NOON
 
 ONE = WorkerStatus("one", 1, 2.0)
 GOOD = TableStatus(
@@ -30,14 +32,14 @@ def test_what_stopped_comes_before_what_is_late_and_what_was_set_aside():
     late = replace(GOOD, source="late", retention_headroom_seconds=3600.0)
     aside = replace(GOOD, source="aside", dead_letters={"public.a": 2, "public.b": 1})
     halted = replace(GOOD, source="zone", state="halted", reason="no column n", remedy="add it")
-    drifting = replace(GOOD, source="able", drift={"color": 3})
+    drifting = replace(GOOD, source="able", drift={"color": Drifted(3, ("S", "N"), NOON)})
 
     assert told(drifting, aside, late, halted, workers=()) == [
         ("zone", "no column n"),
         ("late", "the oldest change that may be unread leaves the stream in 1.0 h"),
         ("workers", "none was seen within the last 60 s"),
         ("aside", "3 dead letters"),
-        ("able", "attributes that no column and no `rest` takes: color"),
+        ("able", "attributes that no column and no `rest` takes: color (S, N, since 2026-03-01)"),
     ]
 
 
@@ -56,9 +58,10 @@ def test_with_no_headroom_left_data_may_leave_now():
 
 
 def test_of_many_drifting_attributes_some_are_named():
-    [(_, what)] = told(replace(GOOD, drift=dict.fromkeys("abcdefgh", 1)))
+    [(_, what)] = told(replace(GOOD, drift=dict.fromkeys("abcdefgh", Drifted(1, (), NOON))))
 
-    assert what.endswith("a, b, c, d, e and 3 more")
+    assert ": a (of no known type, since" in what
+    assert what.endswith(" and 3 more")
 
 
 def test_a_configured_table_that_is_not_registered_is_stopped():

@@ -1,5 +1,7 @@
 """Attributes that nothing takes are named by `status`, whoever met them, and forgotten in time."""
 
+from typing import Any
+
 import asyncpg
 
 from replicator.postgres.drift import ATTRIBUTES_MAX
@@ -13,8 +15,10 @@ async def test_status_names_what_nothing_takes(stage: Stage):
     target = {"columns": {"total": "numeric"}, "rest": None}
     entry = {"table": table, "initial_load": "stream", "into": {"public.orders": target}}
 
-    async def put(key: str, **attributes: str) -> None:
-        item = {"pk": {"S": key}} | {name: {"S": text} for name, text in attributes.items()}
+    async def put(key: str, **attributes: str | int) -> None:
+        item: dict[str, Any] = {"pk": {"S": key}}
+        for name, value in attributes.items():
+            item[name] = {"S" if isinstance(value, str) else "N": str(value)}
         await stage.client.put_item(TableName=table, Item=item)
 
     async with stage.deployment({"orders": entry}) as deployment:
@@ -31,6 +35,23 @@ async def test_status_names_what_nothing_takes(stage: Stage):
             return await drift() == {"public.orders.hue": 2, "public.orders.size": 1}
 
         await worker.until(both, what="both attributes are named")
+        before = (await worker.table("orders"))["drift_seen"]
+        assert {name: seen["types"] for name, seen in before.items()} == {
+            "public.orders.hue": ["S"],
+            "public.orders.size": ["S"],
+        }
+
+        await put("A-2", size=44)
+
+        async def two_types() -> bool:
+            seen = (await worker.table("orders"))["drift_seen"]["public.orders.size"]
+            return sorted(seen["types"]) == ["N", "S"]
+
+        await worker.until(two_types, what="the other type is known too")
+        after = (await worker.table("orders"))["drift_seen"]["public.orders.size"]
+        assert after["first_seen"] == before["public.orders.size"]["first_seen"]
+        told = await deployment.command("status")
+        assert "public.orders.hue (S, since " in told.text
 
         await put("A-3", **{f"made-up-{number}": "x" for number in range(3 * ATTRIBUTES_MAX)})
         await put("A-4", hue="green")

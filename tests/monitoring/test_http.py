@@ -9,12 +9,14 @@ import pytest
 from aiohttp import ClientConnectionError, ClientSession
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 
+from replicator.core.drift import Drifted
 from replicator.core.observations import TaskStuck
 from replicator.core.status import document
 from replicator.errors import ConfigurationError
 from replicator.monitoring.http import serve
 from tests.monitoring.conftest import Monitored, TurnedClock
 from tests.monitoring.facts import batch, shard, status, table, worker
+from tests.support.builders import NOON
 
 
 async def get(client: ClientSession, path: str) -> tuple[int, dict[str, Any]]:
@@ -134,7 +136,11 @@ async def test_one_table_is_asked_by_name(
 
 async def test_the_status_is_the_one_document(monitored: Monitored, client: ClientSession):
     before = await get(client, "/status.json")
-    now = status(table("\ud800 \u2028 </script>"), table(drift={"x.y": 2}), workers=(worker(),))
+    now = status(
+        table("\ud800 \u2028 </script>"),
+        table(drift={"x.y": Drifted(2, ("S",), NOON)}),
+        workers=(worker(),),
+    )
     monitored.publish(now)
 
     code, body = await get(client, "/status.json")

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from replicator.core.drift import Drifted
 from replicator.core.snapshot_status import SnapshotStatus
 from replicator.core.status import GapStatus, LetterStatus
 from replicator.core.verification import Verified
@@ -23,6 +24,7 @@ HEALTHY = status(
     ),
 )
 THEN = datetime(2026, 1, 1, 11, 59, tzinfo=UTC)
+HUE = Drifted(4, ("S",), THEN)
 OLDER = "arn:aws:dynamodb:eu-west-1:1:table/orders/stream/2025-12-01T00:00:00.000"
 FAMILY = (
     shard("shardId-1-old", stream_arn=OLDER, state="done", owner=None, lag_seconds=None),
@@ -90,7 +92,7 @@ async def test_what_is_wrong_comes_first_with_its_remedy(monitored: Monitored, t
         reason="public.events has no column placed.",
         remedy="Add the column: `replicator migrate`.",
     )
-    letters = table("orders", dead_letters={"public.orders": 3}, drift={"public.orders.hue": 4})
+    letters = table("orders", dead_letters={"public.orders": 3}, drift={"public.orders.hue": HUE})
 
     monitored.publish(status(letters, gap, halted, table("it's", state="paused")))
     await tab.until(says("h1", "2 of 4 tables are stopped."))
@@ -236,7 +238,7 @@ async def test_hostile_names_are_only_text(monitored: Monitored, tab: Tab):
         state="halted",
         reason=HOSTILE,
         remedy=f"replicator {HOSTILE}",
-        drift={HOSTILE: 1},
+        drift={HOSTILE: Drifted(1, (HOSTILE,), THEN)},
         gaps=(gap,),
         newest_dead_letter=LetterStatus(1, HOSTILE, HOSTILE, THEN),
         dead_letters={HOSTILE: 1},

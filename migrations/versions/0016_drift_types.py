@@ -1,0 +1,11 @@
+"""Drift knows the types of attributes."""
+
+from replicator.postgres.migrations import execute_file
+
+revision = "0016_in_0_1"
+down_revision = "0015_in_0_1"
+
+
+def upgrade() -> None:
+    """Add it."""
+    execute_file(__file__)
