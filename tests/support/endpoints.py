@@ -3,6 +3,7 @@
 import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from functools import cache
 from typing import TYPE_CHECKING
 
 import aioboto3
@@ -38,16 +39,21 @@ def endpoint(name: str) -> Iterator[str]:
 @asynccontextmanager
 async def dynamodb_client(url: str) -> "AsyncIterator[DynamoDBClient]":
     """A client for items and tables."""
-    async with aioboto3.Session().client("dynamodb", endpoint_url=url, config=CONFIG) as client:
+    async with _session().client("dynamodb", endpoint_url=url, config=CONFIG) as client:
         yield client
 
 
 @asynccontextmanager
 async def streams_client(url: str) -> "AsyncIterator[DynamoDBStreamsClient]":
     """A client for streams."""
-    session = aioboto3.Session()
-    async with session.client("dynamodbstreams", endpoint_url=url, config=CONFIG) as client:
+    async with _session().client("dynamodbstreams", endpoint_url=url, config=CONFIG) as client:
         yield client
+
+
+@cache
+def _session() -> aioboto3.Session:
+    """One for all tests: a new one reads the descriptions of services for a tenth of a second."""
+    return aioboto3.Session()
 
 
 async def create_table(client: "DynamoDBClient", name: str, *, view: str | None = None) -> str:
