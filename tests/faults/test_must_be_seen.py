@@ -37,6 +37,15 @@ async def worker_id(worker: Worker) -> str:
     return str(worker.entries("started")[0]["worker"])
 
 
+async def all_have_work(it: Replica, workers: Sequence[Worker]) -> None:
+    names = {await worker_id(worker) for worker in workers}
+
+    async def own() -> bool:
+        return names <= {shard.owner for shard in (await it.shards()).values()}
+
+    await eventually(own, what="every worker owns a shard", seconds=180)
+
+
 def started(workers: Sequence[Worker], *, but: Worker | None = None) -> list[str]:
     """The ids of those that have got so far as to say them."""
     return [
@@ -55,6 +64,8 @@ async def test_a_hundred_kills_among_three_workers_under_load(new_replica: NewRe
         deaths: list[Death] = []
         async with it.load.going_on(a_second=150):
             for number in range(KILLS):
+                if number % 2:  # in between, kills come faster than processes start
+                    await all_have_work(it, workers)
                 victim = workers.pop(chance.randrange(3))
                 name = await worker_id(victim)
                 await asyncio.sleep(chance.uniform(0, 0.5))
