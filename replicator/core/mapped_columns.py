@@ -46,8 +46,9 @@ class MappedColumn:
     def step(self) -> Step:
         """Its cell of a row."""
         spec, usual = self.spec, None
-        if self.takes_whole and self.tags is None and not spec.transform and spec.default is None:
+        if self.takes_whole and not spec.transform and spec.default is None:
             usual = usual_value(self.type, column=spec.name, time_format=spec.format, nul=spec.nul)
+            usual = replace(usual, alone=self.tags is not None)
         return Step(self.attribute, self.convert, usual)
 
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from replicator.core.catch_all import UNMATCHED_POLICIES, with_catch_all
@@ -12,32 +12,22 @@ from replicator.core.columns import JSONB, TIMESTAMPTZ
 from replicator.core.identifiers import DELETED_AT, check_columns, parse_table_name
 from replicator.core.key_columns import KeyColumn, compile_key
 from replicator.core.mapped_columns import MappedColumn, compile_column
-from replicator.core.mapping_spec import OnNul, SourceKey, TableSpec, TargetSpec
+from replicator.core.mapping_spec import SourceKey, TableSpec, TargetSpec
 from replicator.core.parts import compile_parts
 from replicator.core.paths import parse_path
-from replicator.core.plain_json import json_object
 from replicator.core.protection import Protection, compile_protection, salt_digest
 from replicator.core.records import Image
+from replicator.core.remainder import Strays, Untaken, no_strays, rest_in, strays_of, untaken_by
 from replicator.core.routing import Condition, compile_condition
-from replicator.core.rows import RestOf, Row, RowOf, TriedRow, row_by_steps, tried_by_steps
+from replicator.core.rows import Row, RowOf, Step, TriedRow, row_by_steps, tried_by_steps
 from replicator.core.target_table import Column, TargetTable
-from replicator.core.unfit import Unfit
-from replicator.core.usual_rows import Untaken, UsualRows, compile_usual_rows
+from replicator.core.usual_rows import UsualRows, compile_usual_rows
 from replicator.errors import ConfigurationError, Rejected
 
 DOCUMENT = "data"
 """The jsonb column of document mode."""
 
-_LEGACY_PREFIX = "aws:rep:"  # what global tables of 2017 add to every item
 _FINGERPRINT_VERSION = 1  # raise it when the same configuration comes to mean other rows
-
-
-Strays = Callable[[Image], list[str]]
-"""The attributes of an image that have a column, but not values of its type."""
-
-
-def _no_strays(_: Image) -> list[str]:
-    return []
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,7 +50,7 @@ class TargetMapping:
     _untaken: Untaken
     _keeps_rest: bool
     children: tuple[ChildTable, ...] = ()
-    _strays: Strays = _no_strays
+    _strays: Strays = no_strays
 
     @property
     def name(self) -> str:
@@ -170,8 +160,9 @@ class TableMapping:
 def compile_table(spec: TableSpec, source_key: SourceKey) -> TableMapping:
     """Compile all targets of a source table; ConfigurationError says what to change."""
     hidden: list[object] = [spec.personal, salt_digest(spec.salt)] if spec.personal else []
+    protection = compile_protection(spec, source_key)
     targets = tuple(
-        _with_fingerprint(compile_target(target, source_key), hidden)
+        _with_fingerprint(compile_target(target, source_key, protection), hidden)
         for target in with_catch_all(spec)
     )
     seen: set[tuple[str, str]] = set()
@@ -184,7 +175,6 @@ def compile_table(spec: TableSpec, source_key: SourceKey) -> TableMapping:
                 )
             seen.add(table)
     fingerprint = _digest(sorted([target.name, target.fingerprint] for target in targets))
-    protection = compile_protection(spec, source_key)
     return TableMapping(spec, source_key, targets, fingerprint, protection)
 
 
@@ -195,16 +185,23 @@ def _with_fingerprint(target: TargetMapping, hidden: list[object]) -> TargetMapp
     return replace(target, fingerprint=_digest([target.fingerprint, hidden]))
 
 
-def compile_target(spec: TargetSpec, source_key: SourceKey) -> TargetMapping:
-    """Compile one target; ConfigurationError says what to change."""
+def compile_target(
+    spec: TargetSpec, source_key: SourceKey, protection: Protection | None = None
+) -> TargetMapping:
+    """Compile one target; ConfigurationError says what to change.
+
+    `protection` is what its `usual_rows` hide; all others are given images that hide it already.
+    """
     try:
-        return _compile_target(spec, source_key)
+        return _compile_target(spec, source_key, protection)
     except ConfigurationError as error:
         message = f"target {spec.target}: {error}"
         raise ConfigurationError(message, remedy=error.remedy) from error
 
 
-def _compile_target(spec: TargetSpec, source_key: SourceKey) -> TargetMapping:
+def _compile_target(
+    spec: TargetSpec, source_key: SourceKey, protection: Protection | None
+) -> TargetMapping:
     parts = compile_parts(spec.split)
     key = compile_key(spec, source_key, parts)
     columns = [compile_column(column, parts) for column in spec.columns or ()]
@@ -214,14 +211,20 @@ def _compile_target(spec: TargetSpec, source_key: SourceKey) -> TargetMapping:
     children = tuple(compile_child(child, table) for child in spec.children)
     whole = [column.attribute for column in columns if column.takes_whole]
     whole += [child.attribute for child in children if child.takes_whole]
-    untaken = _untaken_by([*key_attributes, *whole])
+    untaken = untaken_by([*key_attributes, *whole])
     steps = [*(column.step for column in key), *(column.step for column in columns)]
     tail = (None,) if table.soft else ()
-    strays = _strays_of(columns)
-    rest_of = None if remainder is None else _rest_in(remainder, untaken, strays, spec.nul)
-    usual = compile_usual_rows(
-        steps, keys=key_attributes, rest=remainder is not None, tail=tail, untaken=untaken
-    )
+    strays = strays_of(columns)
+    rest_of = None if remainder is None else rest_in(remainder, untaken, strays, spec.nul)
+    usual = None
+    if not children and (protection is None or protection.attributes <= set(whole)):
+        usual = compile_usual_rows(
+            [_protected(step, protection) for step in steps],
+            keys=key_attributes,
+            rest="dropped" if remainder is None else "exceptional" if spec.auto else "kept",
+            tail=tail,
+            untaken=untaken,
+        )
     return TargetMapping(
         spec=spec,
         table=table,
@@ -230,7 +233,7 @@ def _compile_target(spec: TargetSpec, source_key: SourceKey) -> TargetMapping:
         _key=key,
         _row=row_by_steps(steps, rest_of=rest_of, tail=tail),
         _tried=tried_by_steps(steps, rest_of=rest_of),
-        usual_rows=None if children or spec.auto else usual,
+        usual_rows=usual,
         _untaken=untaken,
         _keeps_rest=remainder is not None,
         children=children,
@@ -238,34 +241,13 @@ def _compile_target(spec: TargetSpec, source_key: SourceKey) -> TargetMapping:
     )
 
 
-def _untaken_by(taken: list[str]) -> Untaken:
-    whole = frozenset(taken)
-
-    def untaken(names: Iterable[str]) -> list[str]:
-        return [name for name in names if name not in whole and not name.startswith(_LEGACY_PREFIX)]
-
-    return untaken
-
-
-def _strays_of(columns: Sequence[MappedColumn]) -> Strays:
-    tags = {column.attribute: column.tags | {"NULL"} for column in columns if column.tags}
-    if not tags:
-        return _no_strays
-    return lambda image: [
-        name for name in tags.keys() & image.keys() if not tags[name] >= image[name].keys()
-    ]
-
-
-def _rest_in(column: str, untaken: Untaken, strays: Strays, nul: OnNul) -> RestOf:
-    def rest_of(image: Image) -> str:
-        names = [*untaken(image), *strays(image)]
-        try:
-            return json_object({name: image[name] for name in names}, nul)
-        except Unfit as unfit:
-            attribute = unfit.inside.removeprefix(".")
-            raise Rejected(unfit.reason, attribute=attribute, column=column) from unfit
-
-    return rest_of
+def _protected(step: Step, protection: Protection | None) -> Step:
+    """The same of a value as received."""
+    name, convert = step.attribute, step.convert
+    if protection is None or name not in protection.attributes:
+        return step
+    hide = protection.value
+    return Step(name, lambda value: convert(None if value is None else hide(name, value)))
 
 
 def _table(

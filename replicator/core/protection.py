@@ -23,18 +23,27 @@ class Protection:
 
     def __init__(self, rules: tuple[tuple[Path, _Treat], ...]) -> None:
         self._rules = rules
+        self.attributes = frozenset(str(path[0]) for path, _ in rules)
+        """The attributes that hold something."""
 
     def image(self, image: Image) -> Image:
         """The image without what must not be seen."""
         treated: Image = dict(image)
-        for (name, *steps), treat in self._rules:
-            if name in treated:
-                value = _treated(treated[str(name)], steps, treat)
-                if value is None:
-                    del treated[str(name)]
-                else:
-                    treated[str(name)] = value
+        for name in self.attributes & image.keys():
+            value = self.value(name, image[name])
+            if value is None:
+                del treated[name]
+            else:
+                treated[name] = value
         return treated
+
+    def value(self, attribute: str, value: AttributeValue) -> AttributeValue | None:
+        """An attribute's value without what must not be seen; None: it goes."""
+        left: AttributeValue | None = value
+        for (name, *steps), treat in self._rules:
+            if name == attribute and left is not None:
+                left = _treated(left, steps, treat)
+        return left
 
     def record(self, record: StreamRecord) -> StreamRecord:
         """The record without what must not be seen."""
@@ -88,7 +97,7 @@ def _treatment(treatment: Treatment, salt: bytes | None) -> _Treat:
         case "drop":
             return lambda _: None
         case "hash" if salt is not None:
-            return lambda value: {"S": hmac.new(salt, _bytes(value), hashlib.sha256).hexdigest()}
+            return lambda value: {"S": hmac.digest(salt, _bytes(value), "sha256").hex()}
         case "hash":
             message = "personal data is hashed, but there is no salt"
             raise ConfigurationError(message, remedy="name a file in `hashing.salt_file`")

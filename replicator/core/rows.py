@@ -30,12 +30,13 @@ class Usual:
     """What most values of a column look like: the type tag, and how the cell is made of the rest.
 
     `conversion` makes the cell, or raises. `are_cells` says of many raw values at once whether it
-    would give back every one of them.
+    would give back every one of them. `alone`: values of other types are not the column's.
     """
 
     tag: str
     conversion: Callable[[Any], Cell]
     are_cells: Callable[[Sequence[str]], bool] | None = None
+    alone: bool = False
 
 
 @dataclass(frozen=True, slots=True)

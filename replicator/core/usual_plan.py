@@ -35,7 +35,8 @@ def plan_usual(target: TargetMapping, ledger: Ledger, *, scanned: bool) -> Usual
     Whatever may be rejected, and whatever looks at older changes too, is left.
     """
     changes = UsualChanges()
-    if target.usual_rows is None or not ledger.shows_images:
+    looks = not target.routes_on_keys_only
+    if target.usual_rows is None or (looks and not ledger.shows_images):
         changes.left.update(ledger.newest)
         return changes
     present: _Items = []

@@ -12,15 +12,15 @@ from dataclasses import dataclass, field
 from itertools import chain, islice
 from json.encoder import encode_basestring as quote
 from operator import add, attrgetter
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
 from replicator.core.cells import Cell
-from replicator.core.conversion import Converter
 from replicator.core.plain_text import plain_texts
 from replicator.core.records import AttributeValue, Image, StreamRecord
+from replicator.core.remainder import Untaken
 from replicator.core.rows import Row, Step, Usual
 from replicator.errors import Rejected
 
@@ -38,8 +38,7 @@ class MadeRows:
 
 UsualRows = Callable[[Sequence[StreamRecord]], MadeRows]
 """From records to the rows of their new images."""
-Untaken = Callable[[Iterable[str]], list[str]]
-"""Those of the names that no column takes whole."""
+Rest = Literal["dropped", "kept", "exceptional"]
 
 
 @dataclass(slots=True)
@@ -66,18 +65,19 @@ _RAW_TYPES: dict[str, Any] = {
     "L": list[dict[str, Any]],
 }
 _NULL = b'{"NULL":true}'
+_NESTED_OR_NULL = (b'{"M":{', b'{"L":[', _NULL)
 _decode_values = msgspec.json.Decoder(dict[str, Raw]).decode
 _decode_value = msgspec.json.Decoder(AttributeValue).decode
 
 
 def compile_usual_rows(
-    steps: Sequence[Step], *, keys: Iterable[str], rest: bool, tail: Row, untaken: Untaken
+    steps: Sequence[Step], *, keys: Iterable[str], rest: Rest, tail: Row, untaken: Untaken
 ) -> UsualRows | None:
     """A function that makes the rows of usual images.
 
-    `keys` are the names of the key attributes; what nothing takes is a cell where there is a
-    `rest`; `tail` is how the row ends. None where an attribute has a name that the decoder cannot
-    be told.
+    `keys` are the names of the key attributes; `rest` says whether what nothing takes is a cell,
+    an empty one in usual images if it is exceptional; `tail` is how the row ends. None where an
+    attribute has a name that the decoder cannot be told.
     """
     users: dict[str, list[Step]] = {name: [] for name in keys}
     for step in steps:
@@ -85,15 +85,17 @@ def compile_usual_rows(
             users.setdefault(step.attribute, []).append(step)
     fields = {name: f"a{number}" for number, name in enumerate(users)}
     try:
-        decode = _Decoder(users, fields, None if rest else untaken)
+        decode = _Decoder(users, fields, untaken, rest)
     except ValueError:
         return None
     columns = [
         _key_column(step) if step.of_key else _column(step, fields[step.attribute], users)
         for step in steps
     ]
-    if rest:
+    if rest == "kept":
         columns.append(_rest_column(untaken))
+    elif rest == "exceptional":
+        columns.append(lambda batch: ["{}"] * len(batch.keys))
 
     def rows_of(records: Sequence[StreamRecord]) -> MadeRows:
         raws = [record.new_image or memoryview(b"") for record in records]
@@ -154,15 +156,16 @@ def _one_by_one(cells_of: _Cells, batch: _Batch) -> Sequence[Cell]:
 class _Decoder:
     """Decodes the attributes that are used; None for an image where one is of another type.
 
-    `untaken` tells what of an image nothing takes, if anybody wants to know.
+    Where a rest is exceptional, images with other attributes are not decoded either.
     """
 
     def __init__(
-        self, users: dict[str, list[Step]], fields: dict[str, str], untaken: Untaken | None
+        self, users: dict[str, list[Step]], fields: dict[str, str], untaken: Untaken, rest: Rest
     ) -> None:
         members = [(fields[name], *_value_of(its)) for name, its in users.items()]
         self._untaken = untaken
-        self._partly_taken = [(name, fields[name]) for name in (untaken or list)(users)]
+        self._partly_taken = [(name, fields[name]) for name in untaken(users)]
+        self._rest = rest
         self._strict, self._loose = (
             msgspec.json.Decoder(
                 msgspec.defstruct(
@@ -173,13 +176,14 @@ class _Decoder:
                     gc=False,
                 )
             ).decode
-            for strict in (True, False)
+            for strict in (True, rest == "exceptional")
         )
 
     def __call__(self, raws: Sequence[memoryview]) -> tuple[list[Any], dict[int, Sequence[str]]]:
         """The images; by their places the names of their attributes that nothing takes."""
-        if self._untaken is None:
-            return self._loosely(raws), {}
+        if self._rest != "dropped":
+            images = self._loosely(raws)
+            return images if self._rest == "kept" else list(map(self._without_rest, images)), {}
         try:
             images = list(map(self._strict, raws))
         except ValueError:
@@ -197,6 +201,13 @@ class _Decoder:
         except ValueError:
             return [self._image(raw) for raw in raws]
 
+    def _without_rest(self, image: Any) -> Any:  # noqa: ANN401 (as below)
+        """None for an image of which something would be left."""
+        left = image is None or any(
+            getattr(image, told) is not UNSET for _, told in self._partly_taken
+        )
+        return None if left else image
+
     def _image(self, raw: memoryview) -> Any:  # noqa: ANN401 (a struct made above)
         try:
             return self._loose(raw)
@@ -205,7 +216,7 @@ class _Decoder:
 
     def _names(self, raw: memoryview) -> Sequence[str]:
         try:
-            return (self._untaken or list)(_decode_values(raw))
+            return self._untaken(_decode_values(raw))
         except ValueError:
             return ()
 
@@ -253,7 +264,7 @@ def _column(step: Step, told: str, users: dict[str, list[Step]]) -> _Cells:
             convert(None if value is UNSET else value) for value in map(value_of, batch.images)
         ]
     if usual.tag == "M":
-        return lambda batch: _json_cells(list(map(value_of, batch.images)), convert, batch.odd)
+        return lambda batch: _json_cells(list(map(value_of, batch.images)), step, batch.odd)
     cells_of, raw_of, null_of = _conversion(usual), attrgetter("raw"), attrgetter("null")
 
     def cells(batch: _Batch) -> Sequence[Cell]:
@@ -279,13 +290,15 @@ def _conversion(usual: Usual) -> Callable[[Sequence[Any]], Sequence[Cell]]:
     return lambda raws: raws if are_cells(raws) else list(map(convert, raws))
 
 
-def _json_cells(raws: list[Raw], convert: Converter, odd: set[int]) -> list[Cell]:
+def _json_cells(raws: list[Raw], step: Step, odd: set[int]) -> list[Cell]:
     """The cells of a jsonb column, decoded only where they must be."""
     values = list(map(bytes, raws))
+    if step.usual is not None and step.usual.alone:
+        odd.update(n for n, value in enumerate(values) if not value.startswith(_NESTED_OR_NULL))
     cells: list[Cell] = [*plain_texts(values)]
     for place in [place for place, cell in enumerate(cells) if cell is None]:
         try:
-            cells[place] = convert(_decode_value(values[place]))
+            cells[place] = step.convert(_decode_value(values[place]))
         except _UNUSUAL:
             odd.add(place)
     if _NULL in values:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
+from tests.benchmarks.features import Costs
 from tests.benchmarks.latency import Latencies
 from tests.benchmarks.resting import Rest
 from tests.benchmarks.samples import Sample, Spread, ratios, spread
@@ -41,6 +42,32 @@ def stage_table(samples: Mapping[str, Sequence[Sample]], *, peer: str) -> list[s
         ours = [run.client_microseconds or 0.0 for run in runs]
         found = ratios(theirs, ours)
         rows.append([name, _tenths(spread(ours)), f"{found.median:.1f} {_range(found, 1)}"])
+    return table(rows)
+
+
+def feature_table(found: Mapping[str, Costs], *, plain: str) -> list[str]:
+    """One line for each feature: CPU to plan and to write, and both as ratios to plain columns."""
+    rows = [
+        ["mapping", "plan, CPU µs", "to plain", "write, CPU µs: client", "PostgreSQL", "to plain"]
+    ]
+    for name, costs in found.items():
+        plans = [
+            [run.client_microseconds or 0.0 for run in each]
+            for each in (costs.plan, found[plain].plan)
+        ]
+        writes = [
+            [run.microseconds or 0.0 for run in each] for each in (costs.write, found[plain].write)
+        ]
+        rows.append(
+            [
+                name,
+                _tenths(spread(plans[0])),
+                _ratio_of(ratios(*plans)),
+                _tenths(spread([run.client_microseconds for run in costs.write])),
+                _tenths(spread([run.postgres_microseconds for run in costs.write])),
+                _ratio_of(ratios(*writes)),
+            ]
+        )
     return table(rows)
 
 
@@ -134,7 +161,10 @@ def _processor() -> str:
 
 
 def _ratio(rates: Sequence[float], others: Iterable[Sample]) -> str:
-    found = ratios(rates, [run.rate for run in others])
+    return _ratio_of(ratios(rates, [run.rate for run in others]))
+
+
+def _ratio_of(found: Spread) -> str:
     return f"{found.median:.2f} {_range(found, 2)}"
 
 

@@ -8,8 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from replicator.core.attributes import item_key_json
+from replicator.core.auto_columns import AutoColumn, with_auto_columns
+from replicator.core.ledger import DeadLetter
 from replicator.core.mapping import TableMapping, compile_table
-from replicator.core.mapping_spec import ColumnSpec, SourceKey, TableSpec, TargetSpec
+from replicator.core.mapping_spec import ColumnSpec, SourceKey, TableSpec, TargetSpec, Treatment
 from replicator.core.plan import WritePlan, plan_batch
 from replicator.core.records import Event, StreamRecord
 from tests.core.test_usual_rows import wire
@@ -33,8 +35,15 @@ TARGETS: dict[str, list[TargetSpec]] = {
     ],
     "history": [TargetSpec("public.t", columns=COLUMNS, when=OPEN, history="public.h")],
     "soft": [TargetSpec("public.t", columns=COLUMNS, when=OPEN, on_delete="soft")],
+    "auto": [TargetSpec("public.t", columns=COLUMNS[3:], auto=True, rest="others")],
     "ignored": [TargetSpec("public.t", columns=COLUMNS, on_delete="ignore", on_expire="delete")],
 }
+
+PERSONAL: dict[str, tuple[tuple[str, Treatment], ...]] = {
+    "mapped": (("t", "hash"), ("j.name", "mask"), ("j.gone", "drop")),
+    "left": (("other", "drop"), ("t", "hash")),
+}
+AUTO = [AutoColumn("public.t", name, kind) for name, kind in (("t", "text"), ("j", "jsonb"))]
 
 numbers = st.sampled_from(["1", "2", "1.5", "x"]).map(lambda number: {"N": number})
 texts = st.sampled_from(["open", "shut", "a\0b", "ü"]).map(lambda text: {"S": text})
@@ -82,9 +91,9 @@ def one_by_one(mapping: TableMapping) -> TableMapping:
 
 def facts(plan: WritePlan) -> list[Any]:
     """What a plan says, in an order of its own."""
-    said: list[Any] = [plan.outcomes, plan.ranks, plan.unmapped, plan.unmatched]
+    said: list[Any] = [plan.outcomes, plan.ranks, plan.unmapped, plan.unmatched, plan.candidates]
     said.append(sorted(item_key_json(key, KEY) for key in plan.item_keys))
-    said.append(sorted((each.target, repr(each)) for each in plan.dead_letters))
+    said.append(sorted(repr(told(each)) for each in plan.dead_letters))
     for writes in plan.writes:
         for rows, records in (
             (writes.upserts, writes.upserted),
@@ -98,15 +107,50 @@ def facts(plan: WritePlan) -> list[Any]:
     return said
 
 
+def told(letter: DeadLetter) -> list[Any]:
+    """What a dead letter says."""
+    record = letter.record
+    images = [None if raw is None else bytes(raw) for raw in (record.new_image, record.old_image)]
+    flags = [letter.superseded, letter.of_history]
+    return [letter.target, record.sequence_number, letter.reason, *flags, *images]
+
+
 @pytest.mark.parametrize("unmatched", ["ignore", "dead_letter"])
 @pytest.mark.parametrize("targets", TARGETS.values(), ids=TARGETS)
 @given(drawn=changes, scanned=st.booleans())
 @settings(max_examples=40, deadline=None)
 def test_what_is_planned_together_is_what_single_changes_make(targets, unmatched, drawn, scanned):
     spec = TableSpec("orders", "orders", tuple(targets), unmatched=unmatched)
-    mapping, records = compile_table(spec, KEY), records_of(drawn)
+    mapping, records = compile_table(with_auto_columns(spec, AUTO), KEY), records_of(drawn)
 
     together = plan_batch(records, mapping, read_at=0, scanned=scanned)
     alone = plan_batch(records, one_by_one(mapping), read_at=0, scanned=scanned)
 
     assert facts(together) == facts(alone)
+
+
+@pytest.mark.parametrize("personal", PERSONAL.values(), ids=PERSONAL)
+@pytest.mark.parametrize("name", ["plain", "rest", "routed", "history"])
+@given(drawn=changes)
+@settings(max_examples=40, deadline=None)
+def test_personal_data_is_hidden_both_ways(name, personal, drawn):
+    targets = tuple(TARGETS[name])
+    spec = TableSpec("orders", "orders", targets, personal=personal, salt=b"0123456789abcdef")
+    mapping, records = compile_table(spec, KEY), records_of(drawn)
+
+    together = plan_batch(records, mapping, read_at=0)
+    alone = plan_batch(records, one_by_one(mapping), read_at=0)
+
+    assert facts(together) == facts(alone)
+
+
+def test_usual_items_of_personal_and_automatic_tables_are_planned_together():
+    hidden = TableSpec("orders", "orders", tuple(TARGETS["plain"]), personal=PERSONAL["mapped"][1:])
+    auto = with_auto_columns(TableSpec("orders", "orders", tuple(TARGETS["auto"])), AUTO)
+    image = wire({"pk": {"S": "a"}, "t": {"S": "open"}})
+
+    for spec in (hidden, auto):
+        rows_of = compile_table(spec, KEY).targets[0].usual_rows
+
+        assert rows_of is not None
+        assert rows_of(records_of([("a", image, None, False, False)])).rows != [None]

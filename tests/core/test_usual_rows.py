@@ -128,7 +128,7 @@ def as_record(keys: Any, raw: bytes) -> StreamRecord:
 
 @pytest.mark.parametrize("mapping", TARGETS, ids=["plain", "with paths", "rest", "document"])
 @given(data=st.data())
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 def test_a_row_of_a_usual_image_is_the_one_its_converters_make(mapping, data):
     drawn = data.draw(st.lists(st.tuples(attributes, keys, st.booleans()), min_size=1, max_size=4))
     raws = [wire(item | its_keys, ascii_only=ascii_only) for item, its_keys, ascii_only in drawn]
