@@ -2,7 +2,7 @@
 
 import json
 from binascii import a2b_base64
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -72,6 +72,20 @@ def item_key(keys: Image, source_key: SourceKey) -> tuple[str, ...]:
         )
     except (KeyError, Unfit):
         return tuple([json.dumps(keys.get(name)) for name, _ in source_key.attributes])
+
+
+def item_keys(images: Sequence[Image], source_key: SourceKey) -> list[tuple[str, ...]]:
+    """The same of many."""
+    try:
+        values = [
+            [keys[name][tag] for keys in images]
+            if tag != "N"
+            else [canonical_number(keys[name][tag]) for keys in images]
+            for name, tag in source_key.attributes
+        ]
+    except (KeyError, Unfit):
+        return [item_key(keys, source_key) for keys in images]
+    return list(zip(*values, strict=True))
 
 
 def item_key_json(keys: Image, source_key: SourceKey) -> str:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from enum import IntEnum
 
-from replicator.core.attributes import decode_image, item_key
+from replicator.core.attributes import decode_image, item_keys
 from replicator.core.mapping_spec import OnError, SourceKey
 from replicator.core.observations import Outcome, RecordOutcome
 from replicator.core.protection import Protection
@@ -77,11 +77,16 @@ class Ledger:
         expire_attribute: str | None = None,
     ) -> None:
         self.records = records
-        self.keys: dict[int, ItemKey] = {
-            index: item_key(record.keys, source_key)
-            for index, record in enumerate(records)
-            if skip_before is None or record.created_at is None or record.created_at >= skip_before
-        }
+        keys = enumerate(item_keys([record.keys for record in records], source_key))
+        self.keys: dict[int, ItemKey] = (
+            dict(keys)
+            if skip_before is None
+            else {
+                index: key
+                for index, key in keys
+                if (created_at := records[index].created_at) is None or created_at >= skip_before
+            }
+        )
         self.newest: dict[ItemKey, int] = {key: index for index, key in self.keys.items()}
         """The place of the newest change of each item."""
         self.taken: set[ItemKey] = set()

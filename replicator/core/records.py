@@ -13,6 +13,7 @@ AttributeValue = dict[str, Any]
 Image = dict[str, AttributeValue]
 
 _EVENTS: dict[str, Event] = {event.upper(): event for event in get_args(Event)}
+_NULL = b"null"
 _TTL_PRINCIPAL = "dynamodb.amazonaws.com"
 
 
@@ -132,4 +133,5 @@ def _record(wire: _Record) -> StreamRecord:
 
 def _image(raw: msgspec.Raw) -> memoryview | None:
     view = memoryview(raw)
-    return view if view.nbytes and bytes(view[:5]) != b"null" else None
+    # every record has two: only what may be `null` is looked at
+    return view if len(view) > len(_NULL) or (view and view != _NULL) else None

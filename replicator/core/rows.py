@@ -1,6 +1,5 @@
 """An item's row, cell by cell: each value by the converter of its column. Pure."""
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +9,7 @@ from replicator.core.columns import ColumnType
 from replicator.core.conversion import Converter, compile_conversions
 from replicator.core.mapping_spec import OnNul, TimeFormat
 from replicator.core.records import Image
+from replicator.core.together import Together, cells_together
 from replicator.errors import Rejected
 
 Row = tuple[Cell, ...]
@@ -21,21 +21,19 @@ RestOf = Callable[[Image], str]
 """From an image to the cell of what no column takes; Rejected."""
 
 _ARRAY_TAGS = {"text": "SS", "numeric": "NS", "bytea": "BS"}
-_INTEGER_DIGITS = {"smallint": 4, "integer": 9, "bigint": 18}  # so few always fit
-_DIGITS_MAX = 19  # on each side of the point; more is possible, but not usual
 
 
 @dataclass(frozen=True, slots=True)
 class Usual:
     """What most values of a column look like: the type tag, and how the cell is made of the rest.
 
-    `conversion` makes the cell, or raises. `are_cells` says of many raw values at once whether it
-    would give back every one of them. `alone`: values of other types are not the column's.
+    `conversion` makes the cell, or raises. `together` makes the same of many, or None. `alone`:
+    values of other types are not the column's.
     """
 
     tag: str
     conversion: Callable[[Any], Cell]
-    are_cells: Callable[[Sequence[str]], bool] | None = None
+    together: Together | None = None
     alone: bool = False
 
 
@@ -100,60 +98,12 @@ def usual_value(
     key: bool = False,
 ) -> Usual:
     """The usual value of a column that `compile_converter` converts with the same arguments."""
-    name, arguments = column_type.name, column_type.arguments
+    name = column_type.name
     conversions = compile_conversions(
         column_type, column=column, time_format=time_format, nul=nul, key=key
     )
     if column_type.array:
         tag = _ARRAY_TAGS.get(name, "L")
-        return Usual(tag, conversions[tag])
-    tag = next(iter(conversions))
-    are_cells: Callable[[Sequence[str]], bool] | None = None
-    match name:
-        case "jsonb":
-            tag = "M"
-        case "text" | "varchar":
-            are_cells = _texts(*arguments)
-        case "numeric":
-            precision, scale = arguments or (2 * _DIGITS_MAX, _DIGITS_MAX)
-            are_cells = _numbers(precision - scale, scale)
-        case "bigint" | "integer" | "smallint":
-            are_cells = _numbers(_INTEGER_DIGITS[name], 0)
-        case _:
-            pass
-    return Usual(tag, conversions[tag], are_cells)
-
-
-def _texts(length_max: int | None = None) -> Callable[[Sequence[str]], bool]:
-    """Whether all are texts that PostgreSQL can hold, of so many characters at most."""
-
-    def are_cells(texts: Sequence[str]) -> bool:
-        whole = "".join(texts)
-        if "\0" in whole or (
-            length_max is not None and max(map(len, texts), default=0) > length_max
-        ):
-            return False
-        try:
-            return whole.isascii() or bool(whole.encode())
-        except UnicodeEncodeError:
-            return False
-
-    return are_cells
-
-
-def _numbers(whole: int, scale: int) -> Callable[[Sequence[str]], bool]:
-    """Whether all are numbers in canonical form, with so many digits at most."""
-    wholes = f"[1-9][0-9]{{0,{min(whole, _DIGITS_MAX) - 1}}}" if whole else None
-    decimals = f"\\.[0-9]{{0,{min(scale, _DIGITS_MAX) - 1}}}[1-9]" if scale else None
-    numbers = ["0"]
-    if decimals:
-        numbers.insert(0, f"-?0{decimals}")
-    if wholes:
-        numbers.insert(0, f"-?{wholes}" + (f"(?:{decimals})?" if decimals else ""))
-    are_numbers = re.compile(f"(?:(?:{'|'.join(numbers)}),)*+").fullmatch
-
-    def are_cells(texts: Sequence[str]) -> bool:
-        whole = ",".join(texts) + ","
-        return whole.count(",") == len(texts) and are_numbers(whole) is not None
-
-    return are_cells
+    else:
+        tag = "M" if name == "jsonb" else next(iter(conversions))
+    return Usual(tag, conversions[tag], cells_together(column_type, tag))

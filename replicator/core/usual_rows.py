@@ -282,12 +282,13 @@ def _column(step: Step, told: str, users: dict[str, list[Step]]) -> _Cells:
 
 def _conversion(usual: Usual) -> Callable[[Sequence[Any]], Sequence[Cell]]:
     """What makes the cells of raw values, none of which is None."""
-    are_cells, convert = usual.are_cells, usual.conversion
-    if usual.tag == "BOOL":
-        return lambda raws: ["true" if raw else "false" for raw in raws]
-    if are_cells is None:
-        return lambda raws: list(map(convert, raws))
-    return lambda raws: raws if are_cells(raws) else list(map(convert, raws))
+    together, convert = usual.together, usual.conversion
+
+    def cells(raws: Sequence[Any]) -> Sequence[Cell]:
+        made = together(raws) if together is not None and raws else None
+        return list(map(convert, raws)) if made is None else made
+
+    return cells
 
 
 def _json_cells(raws: list[Raw], step: Step, odd: set[int]) -> list[Cell]:

@@ -52,8 +52,10 @@ def join_texts(arrays: Sequence[Sequence[Any]], kinds: Sequence[str]) -> list[An
 
 
 def _joined(array: Sequence[str | None]) -> str | None:
-    nulls = array.count(None)
-    texts = [NULL if text is None else text for text in array] if nulls else array
-    joined = SEPARATOR.join(texts)  # type: ignore[arg-type]  # None is gone
-    whole = joined.count(SEPARATOR) == len(array) - 1 and joined.count(NULL) == nulls
-    return joined if whole and joined else None  # the empty text would be split into nothing
+    texts = [text for text in array if text is not None]
+    whole = "".join(texts)
+    if SEPARATOR in whole or NULL in whole:
+        return None
+    if len(texts) < len(array):
+        texts = [NULL if text is None else text for text in array]
+    return SEPARATOR.join(texts) or None  # the empty text would be split into nothing
