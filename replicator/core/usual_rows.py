@@ -9,6 +9,7 @@ together: most of them are cells as they are. Whatever is not as usual makes no 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from itertools import chain, islice
 from json.encoder import encode_basestring as quote
 from operator import add, attrgetter
@@ -230,16 +231,21 @@ def _value_of(users: list[Step]) -> tuple[Any, Any]:
         return AttributeValue | UnsetType, UNSET
     if usual.tag == "M":
         return Raw, Raw(_NULL)
-    members = [("raw", _RAW_TYPES[usual.tag] | None, None), ("null", bool | None, None)]
-    value = msgspec.defstruct(
+    value = _value_type(usual.tag)
+    return value, value(null=True)
+
+
+@cache
+def _value_type(tag: str) -> type[msgspec.Struct]:
+    """A value of this type, or NULL."""
+    return msgspec.defstruct(
         "Value",
-        members,
-        rename={"raw": usual.tag, "null": "NULL"},
+        [("raw", _RAW_TYPES[tag] | None, None), ("null", bool | None, None)],
+        rename={"raw": tag, "null": "NULL"},
         forbid_unknown_fields=True,
         frozen=True,
         gc=False,
     )
-    return value, value(null=True)
 
 
 def _key_column(step: Step) -> _Cells:
@@ -265,11 +271,11 @@ def _column(step: Step, told: str, users: dict[str, list[Step]]) -> _Cells:
         ]
     if usual.tag == "M":
         return lambda batch: _json_cells(list(map(value_of, batch.images)), step, batch.odd)
-    cells_of, raw_of, null_of = _conversion(usual), attrgetter("raw"), attrgetter("null")
+    cells_of = _conversion(usual)
 
     def cells(batch: _Batch) -> Sequence[Cell]:
         values = list(map(value_of, batch.images))
-        raws, nulls = list(map(raw_of, values)), list(map(null_of, values))
+        raws, nulls = [value.raw for value in values], [value.null for value in values]
         if None not in raws and nulls.count(None) == len(nulls):
             return cells_of(raws)
         if [raw is None for raw in raws] != [null is not None for null in nulls]:
