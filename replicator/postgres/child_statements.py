@@ -39,14 +39,14 @@ class ChildSql:
     def replace(self, gone: str, kept: str, parameters: Parameters) -> tuple[str, str]:
         """Two parts of these names; their arrays are the parents' keys, then the rows."""
         parents = parameters.arrays(self._transports[: len(self._parent_key)])
-        rows = parameters.arrays(self._transports)
+        rows = parameters.each(self._transports)
         delete = CHILD_DELETE.format(
             name=gone,
             table=quote_table(self._table.schema, self._table.name),
             parents=parents,
             parent_columns=_names(self._parent_key),
             of_parent=_same(self._parent_key, "v"),
-            rows=rows,
+            rows=", ".join(rows),
             columns=_names(self._table.columns),
             comes_again=_same(self._key, "n"),
         )

@@ -27,7 +27,11 @@ class Parameters:
 
     def arrays(self, types: tuple[str, ...]) -> str:
         """An array for each of the types, separated by commas."""
-        return ", ".join([self._array(kind) for kind in types])
+        return ", ".join(self.each(types))
+
+    def each(self, types: tuple[str, ...]) -> list[str]:
+        """The same, apart."""
+        return [self._array(kind) for kind in types]
 
     def _array(self, kind: str) -> str:
         self.kinds.append(kind)
@@ -35,6 +39,16 @@ class Parameters:
             self._used += 1
             return SPLIT.format(number=self._used)
         return f"{self.one(kind)}[]"
+
+
+def rows_of(arrays: Sequence[str], names: Sequence[str]) -> str:
+    """A select of the arrays' elements side by side; `names` are quoted.
+
+    In FROM, unnest writes every row down before the first is read, a tenth of what a batch costs.
+    """
+    return "select " + ", ".join(
+        [f"unnest({array}) as {name}" for array, name in zip(arrays, names, strict=True)]
+    )
 
 
 def join_texts(arrays: Sequence[Sequence[Any]], kinds: Sequence[str]) -> list[Any] | None:

@@ -1,5 +1,6 @@
 """The parts of a batch's statement that write one target."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -7,7 +8,7 @@ from replicator.core.history import HISTORY_TRANSPORTS
 from replicator.core.identifiers import parse_table_name
 from replicator.core.mapping import TargetMapping
 from replicator.core.target_table import TargetTable
-from replicator.postgres.parameters import Parameters
+from replicator.postgres.parameters import Parameters, rows_of
 from replicator.postgres.quoting import quote_identifier, quote_table
 
 DELETE = """
@@ -29,7 +30,7 @@ UPSERT = """
 {name} as (
     insert into {table} as t ({columns})
     select {values}
-      from unnest({arrays}) as v({columns}), ready
+      from ({rows}) as v, ready
         on conflict ({key}) do {on_conflict})"""
 
 HISTORY = """
@@ -39,10 +40,10 @@ HISTORY = """
            (stream_arn, sequence_number, operation, created_at, keys, new_image, old_image)
     select {stream_arn}, v.sequence_number::numeric, v.operation, v.created_at::timestamptz,
            v.keys::jsonb, v.new_image::jsonb, v.old_image::jsonb
-      from unnest({arrays})
-           as v(sequence_number, operation, created_at, keys, new_image, old_image), ready
+      from ({rows}) as v, ready
         on conflict do nothing
  returning 1)"""
+HISTORY_GIVEN = ("sequence_number", "operation", "created_at", "keys", "new_image", "old_image")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +58,10 @@ class TargetShape:
     orphans: bool = False
 
 
-def upsert_sql(name: str, table: TargetTable, arrays: str) -> str:
+def upsert_sql(name: str, table: TargetTable, arrays: Sequence[str]) -> str:
     """Rows of a table as they are now, given as arrays, a column each."""
     keys = set(table.key)
+    names = [quote_identifier(column.name) for column in table.columns]
     others = [quote_identifier(column.name) for column in table.columns if column.name not in keys]
     on_conflict = "nothing"
     if others:
@@ -68,11 +70,11 @@ def upsert_sql(name: str, table: TargetTable, arrays: str) -> str:
     return UPSERT.format(
         name=name,
         table=quote_table(table.schema, table.name),
-        columns=", ".join(quote_identifier(column.name) for column in table.columns),
+        columns=", ".join(names),
         values=", ".join(
             f"v.{quote_identifier(column.name)}::{column.type.sql}" for column in table.columns
         ),
-        arrays=arrays,
+        rows=rows_of(arrays, names),
         key=", ".join(quote_identifier(key) for key in table.key),
         on_conflict=on_conflict,
     )
@@ -88,7 +90,7 @@ class TargetSql:
 
     def upsert(self, name: str, parameters: Parameters) -> str:
         """Rows as they are now."""
-        return upsert_sql(name, self._table, parameters.arrays(self._transports))
+        return upsert_sql(name, self._table, parameters.each(self._transports))
 
     def delete(self, name: str, parameters: Parameters) -> str:
         """Keys of rows that go."""
@@ -116,7 +118,7 @@ class TargetSql:
             name=name,
             table=quote_table(*parse_table_name(self._history or "")),
             stream_arn=stream_arn,
-            arrays=parameters.arrays(HISTORY_TRANSPORTS),
+            rows=rows_of(parameters.each(HISTORY_TRANSPORTS), HISTORY_GIVEN),
         )
 
     @cached_property
