@@ -216,6 +216,8 @@ class _TargetPlanner:
         self._writes.deletes.extend(usual.deletes)
         self._writes.deleted.extend(usual.deleted)
         self.unmapped.update(usual.unmapped)
+        for name, index in usual.carriers.items():
+            self._note_types(index, self._ledger.records[index], [name])
         return usual.left
 
     def _change(self, index: int, key: ItemKey, record: StreamRecord) -> None:
@@ -265,11 +267,15 @@ class _TargetPlanner:
         self._settle(index, key, Rank.APPLIED)
 
     def _note_types(self, index: int, record: StreamRecord, unmapped: Sequence[str]) -> None:
-        if record.new_image is None or not any(n not in self.unmapped_types for n in unmapped):
+        new = [name for name in unmapped if name not in self.unmapped_types]
+        if not new or record.new_image is None:
             return
-        image = self._ledger.image(index, record.new_image)
-        for name in unmapped:
-            self.unmapped_types.setdefault(name, next(iter(image[name])))
+        try:
+            image = self._ledger.image(index, record.new_image)
+        except Rejected:  # something else in it, which nothing takes either, is malformed
+            image = {}
+        for name in new:
+            self.unmapped_types[name] = next(iter(image.get(name, ())), "")
 
     def _leave(
         self,

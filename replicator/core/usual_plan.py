@@ -26,6 +26,8 @@ class UsualChanges:
     deletes: list[Row] = field(default_factory=list)
     deleted: list[StreamRecord] = field(default_factory=list)
     unmapped: Counter[str] = field(default_factory=Counter)
+    carriers: dict[str, int] = field(default_factory=dict)
+    """For each of these attributes the place of a record that has it."""
     left: set[ItemKey] = field(default_factory=set)
 
 
@@ -95,6 +97,7 @@ def _upsert(
     records = [ledger.records[place] for _, place in items]
     made = rows_of(records)
     changes.unmapped.update(made.untaken)
+    changes.carriers.update({name: items[place][1] for name, place in made.carriers.items()})
     if None in made.rows:
         odd = [place for place, row in enumerate(made.rows) if row is None]
         changes.left.update(items[place][0] for place in odd)

@@ -30,11 +30,13 @@ from replicator.errors import Rejected
 class MadeRows:
     """A row for each record, in order, None where its new image is not a usual one.
 
-    `untaken` are the attributes of the usual ones that nothing takes.
+    `untaken` are the attributes of the usual ones that nothing takes; by their names, `carriers`
+    tells the place of a record that has one.
     """
 
     rows: Sequence[Row | None]
     untaken: Counter[str]
+    carriers: dict[str, int]
 
 
 UsualRows = Callable[[Sequence[StreamRecord]], MadeRows]
@@ -110,8 +112,9 @@ def compile_usual_rows(
             rows = [None] * len(records)
             for place, row in zip(places, _rows(columns, _at(batch, places), tail), strict=True):
                 rows[place] = row
-        taken = (found for place, found in names.items() if rows[place] is not None)
-        return MadeRows(rows, Counter(chain.from_iterable(taken)))
+        usual = {place: found for place, found in names.items() if rows[place] is not None}
+        carriers = {name: place for place, found in usual.items() for name in found}
+        return MadeRows(rows, Counter(chain.from_iterable(usual.values())), carriers)
 
     return rows_of
 

@@ -92,6 +92,7 @@ def one_by_one(mapping: TableMapping) -> TableMapping:
 def facts(plan: WritePlan) -> list[Any]:
     """What a plan says, in an order of its own."""
     said: list[Any] = [plan.outcomes, plan.ranks, plan.unmapped, plan.unmatched, plan.candidates]
+    said.append({target: set(types) for target, types in plan.unmapped_types.items()})
     said.append(sorted(item_key_json(key, KEY) for key in plan.item_keys))
     said.append(sorted(repr(told(each)) for each in plan.dead_letters))
     for writes in plan.writes:
