@@ -32,12 +32,11 @@ async def describe_all(settings: Settings, clients: Clients, database: Database)
     mappings: list[TableMapping] = []
     unfit: dict[str, StreamUnfit | StreamVanished] = {}
     for name, spec in settings.table_specs().items():
-        if spec.poller != "daemon":
-            continue
         client = await clients.tables(source_connection(settings.source_of(name)))
         try:
             description = await describe_table(client, spec.table)
-            require_fit_stream(description)
+            if spec.poller == "daemon":
+                require_fit_stream(description)
         except (StreamUnfit, StreamVanished) as error:
             unfit[name] = error
             continue
@@ -48,9 +47,6 @@ async def describe_all(settings: Settings, clients: Clients, database: Database)
                 )
             spec = with_auto_columns(spec, known)  # noqa: PLW2901 (the same table, as it is now)
         mappings.append(compile_table(spec, description.key))
-    if not mappings and not unfit:
-        message = "every table says `poller: lambda`: there is nothing to run"
-        raise ConfigurationError(message, remedy="see docs/operations/lambda.md")
     if not mappings:
         first = next(iter(unfit.values()))
         raise ConfigurationError(str(first), remedy=first.remedy) from first

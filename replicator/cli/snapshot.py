@@ -62,7 +62,10 @@ def snapshot(
     number, living = asyncio.run(_ask(settings, table, who, why, force))
     print_line(f"snapshot {number} of {table} is asked for")
     if not living:
-        print_note("no worker was seen within the last minute: start one with `replicator run`")
+        print_note(
+            "no worker was seen within the last minute: start one with `replicator run`; with "
+            "`--until-caught-up` it ends when the table is loaded"
+        )
     if detach:
         print_line("  replicator status")
         return

@@ -150,7 +150,8 @@ def is_segment_name(name: str) -> bool:
 
 def is_initial_due(table: TableFacts, snapshots: Sequence[SnapshotFacts]) -> bool:
     """Whether a table waits for its first load: it begins with one, and none was ever asked for."""
-    return table.initial_load == "snapshot" and table.start_at is not None and not snapshots
+    begun = table.start_at is not None or table.mode == "lambda"
+    return table.initial_load == "snapshot" and begun and not snapshots
 
 
 def is_suspicious(*, rows: int, unseen: int) -> bool:

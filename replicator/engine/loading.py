@@ -48,7 +48,7 @@ class Loading:
         """Take the steps that are due; True when something changed.
 
         The table must be fit to work on. Its stream is known first, so that no change made during
-        the scan can be missed.
+        the scan can be missed; that of a table which AWS Lambda writes is known to its mapping.
         """
         if is_initial_due(table, known):
             await self._snapshots.ask(
@@ -57,7 +57,7 @@ class Loading:
             return True
         for snapshot in known:
             match snapshot.state:
-                case "asked" if table.stream_arn is not None:
+                case "asked" if table.stream_arn is not None or table.mode == "lambda":
                     return await self._begin(snapshot)
                 case "running" if self._is_left_over(snapshot):
                     return await self._snapshots.abandon(snapshot)

@@ -44,9 +44,19 @@ class Table:
             and self.facts.mapping_fingerprint == self.mapping.fingerprint
         )
 
+    @property
+    def polled(self) -> bool:
+        """Whether its stream is read by workers; where AWS Lambda does, they make its snapshots."""
+        return self.mapping.spec.poller == "daemon"
+
+    @property
+    def may_load(self) -> bool:
+        """Whether the steps of its snapshots may be taken now."""
+        return self.working and (self.discovered or not self.polled)
+
     def ready(self) -> list[ShardFacts]:
         """The shards that may be claimed now."""
-        return ready_shards(self.shards) if self.working else []
+        return ready_shards(self.shards) if self.working and self.polled else []
 
     def ready_parts(self) -> dict[str, SegmentFacts]:
         """The parts of the snapshot under way that may be claimed now, by their names."""
@@ -104,11 +114,13 @@ class Table:
         return any(snapshot.state in ("asked", "running") for snapshot in self.snapshots)
 
     def is_caught_up(self, at: datetime) -> bool:
-        """Whether every change created before `at` is applied, as far as it can be."""
-        if self.facts is None or not self.discovered or not self.shards:
+        """Whether every change created before `at` is applied, as far as it can be by workers."""
+        if self.facts is None or (self.polled and not (self.discovered and self.shards)):
             return False
         if not self.working:
             return not self._heals
+        if not self.polled:
+            return not self.loads
         if self.loads or (self.over and not self.discovered_over):
             return False
         return all(

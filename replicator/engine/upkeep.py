@@ -56,7 +56,7 @@ class Upkeep:
     async def advance_snapshots(self, tables: Iterable[Table]) -> None:
         """Take the steps of snapshots that are due, table by table."""
         for table in tables:
-            while table.working and table.discovered and table.facts is not None:
+            while table.may_load and table.facts is not None:
                 if not await table.loading.advance(table.facts, table.snapshots):
                     break
                 await self.refresh([table])

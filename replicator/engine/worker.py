@@ -105,6 +105,7 @@ class Worker:
                 cap_seconds=30.0,
             )
             for table in self.tables.values()
+            if table.polled
         ]
 
     async def _prune(self, stopping: asyncio.Event) -> bool:
