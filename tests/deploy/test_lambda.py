@@ -7,11 +7,13 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import aioboto3
 import pytest
 
 from replicator.demo.embedded import embedded_dynamodb
 from tests.deploy.terraform import Terraform
 from tests.deploy.tools import ROOT
+from tests.support.endpoints import CONFIG, create_table
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -29,10 +31,31 @@ def package() -> ModuleType:
 
 
 @pytest.fixture(scope="module")
-def terraform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Terraform]:
+def emulator() -> Iterator[str]:
     with embedded_dynamodb() as url:
-        copy = tmp_path_factory.mktemp("terraform") / "deploy"
-        yield Terraform(copy, "terraform/lambda", url)
+        yield url
+
+
+@pytest.fixture(scope="module")
+def terraform(emulator: str, tmp_path_factory: pytest.TempPathFactory) -> Terraform:
+    copy = tmp_path_factory.mktemp("terraform") / "deploy"
+    return Terraform(copy, "terraform/lambda", emulator)
+
+
+def variables(folder: Path, stream: str) -> dict[str, Any]:
+    """The module's, with a package that does nothing."""
+    archive = folder / "replicator.zip"
+    with zipfile.ZipFile(archive, "w") as target:
+        target.writestr("replicator.yaml", "version: 1\n")
+    return {
+        "package": str(archive),
+        "deployment": "shop",
+        "streams": {"orders": stream},
+        "password_secret_arn": "arn:aws:secretsmanager:eu-west-1:000000000000:secret:db-a1b2c3",
+        "subnet_ids": ["subnet-1"],
+        "security_group_ids": ["sg-1"],
+        "alarm_topic_arn": "arn:aws:sns:eu-west-1:000000000000:alarms",
+    }
 
 
 def test_an_archive_depends_on_names_and_contents_alone(package: ModuleType, tmp_path: Path):
@@ -58,20 +81,7 @@ def test_the_package_has_the_handler_and_nothing_of_the_command_line(package: Mo
 def test_the_module_gives_no_record_up_and_lets_the_function_do_little(
     terraform: Terraform, tmp_path: Path
 ):
-    archive = tmp_path / "replicator.zip"
-    with zipfile.ZipFile(archive, "w") as target:
-        target.writestr("replicator.yaml", "version: 1\n")
-    variables: dict[str, Any] = {
-        "package": str(archive),
-        "deployment": "shop",
-        "streams": {"orders": STREAM},
-        "password_secret_arn": "arn:aws:secretsmanager:eu-west-1:000000000000:secret:db-a1b2c3",
-        "subnet_ids": ["subnet-1"],
-        "security_group_ids": ["sg-1"],
-        "alarm_topic_arn": "arn:aws:sns:eu-west-1:000000000000:alarms",
-    }
-
-    planned = terraform.planned(variables)
+    planned = terraform.planned(variables(tmp_path, STREAM))
 
     [mapping] = planned["aws_lambda_event_source_mapping"]
     assert mapping["function_response_types"] == ["ReportBatchItemFailures"]
@@ -81,6 +91,28 @@ def test_the_module_gives_no_record_up_and_lets_the_function_do_little(
     [function] = planned["aws_lambda_function"]
     environment = function["environment"][0]["variables"]
     assert environment["REPLICATOR_TARGET__PASSWORD_SECRET"].endswith("a1b2c3")
+
+
+@pytest.mark.long
+@pytest.mark.timeout(900)
+async def test_an_emulator_of_aws_takes_the_module_and_gives_all_of_it_back(
+    terraform: Terraform, emulator: str, tmp_path: Path
+):
+    session = aioboto3.Session(region_name="eu-west-1")
+    async with session.client("dynamodb", endpoint_url=emulator, config=CONFIG) as tables:
+        stream = await create_table(tables, "orders")
+    terraform.planned(variables(tmp_path, stream))
+    terraform("apply", "-input=false", "-no-color", "plan")
+
+    async with session.client("lambda", endpoint_url=emulator, config=CONFIG) as client:
+        [mapping] = (await client.list_event_source_mappings())["EventSourceMappings"]
+        terraform("destroy", "-auto-approve", "-no-color", "-var-file=test.tfvars.json")
+        left = (await client.list_functions())["Functions"]
+
+    assert mapping["EventSourceArn"] == stream
+    assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+    assert mapping["StartingPosition"] == "TRIM_HORIZON"
+    assert left == []
 
 
 @pytest.mark.long
