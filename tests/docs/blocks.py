@@ -4,10 +4,13 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import dedent
 
 ROOT = Path(__file__).parents[2]
 _FENCE = re.compile(
-    r"```(?P<info>[^\n]*)\n(?P<text>.*?)^```$|^#+ (?P<heading>[^\n]+)$", re.DOTALL | re.MULTILINE
+    r"^(?P<indent> *)```(?P<info>[^\n]*)\n(?P<text>.*?)^(?P=indent)```$"
+    r"|^#+ (?P<heading>[^\n]+)$",
+    re.DOTALL | re.MULTILINE,
 )
 
 
@@ -32,7 +35,7 @@ def blocks(page: Path) -> Iterator[Block]:
         if match["heading"] is not None:
             heading = match["heading"]
         else:
-            yield Block(heading, match["info"].strip(), match["text"])
+            yield Block(heading, match["info"].strip(), dedent(match["text"]))
 
 
 def prose(page: Path) -> str:
