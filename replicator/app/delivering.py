@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 from replicator.clock import Clock
-from replicator.core.gaps import how_to_accept
+from replicator.core.gaps import how_to_mend
 from replicator.core.generations import label_time
 from replicator.core.guard import Applied
 from replicator.core.mapping import TableMapping
@@ -117,7 +117,7 @@ class Delivering:
             name, stream_arn, label_at=label_time(stream_arn), detail=detail
         )
         if gap:
-            remedy = how_to_accept(name)
+            remedy = how_to_mend(name, "lambda")
             self._observe(GapFound(name, None, "possible", detail, remedy))
             if self._mapping.spec.on_gap == "continue":
                 await self._incidents.accept_gaps(name, who="configuration", why="on_gap: continue")

@@ -1,5 +1,6 @@
 """`replicator gaps`: places where changes may be lost, and the word that lets the table go on."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -12,7 +13,7 @@ from replicator.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from replicator.config.settings import Settings
-    from replicator.core.shards import GapFacts, TableFacts
+    from replicator.core.shards import GapFacts, Mode, TableFacts
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
@@ -47,13 +48,13 @@ def list_gaps(
     """
     import asyncio
 
-    found = asyncio.run(_list(load_settings(config), table))
+    found, modes = asyncio.run(_list(load_settings(config), table))
     if as_json:
-        print_document({"gaps": [_document(gap) for gap in found]})
+        print_document({"gaps": [_document(gap, modes[gap.source]) for gap in found]})
     elif not found:
         print_line("no open gaps")
     else:
-        _print(found)
+        _print(found, modes)
 
 
 @app.command()
@@ -88,15 +89,19 @@ def accept(
     _print_next(after)
 
 
-async def _list(settings: "Settings", table: str | None) -> "list[GapFacts]":
+async def _list(
+    settings: "Settings", table: str | None
+) -> "tuple[list[GapFacts], dict[str, Mode]]":
     from replicator.app.by_hand import control_database, registered_tables, require_known
     from replicator.postgres.incidents import Incidents
 
     async with control_database(settings) as database:
+        known = await registered_tables(database)
         if table is not None:
-            require_known(table, settings, await registered_tables(database))
+            require_known(table, settings, known)
         found = await Incidents(database).gaps()
-    return [gap for gap in found if table in (None, gap.source)]
+    modes = {name: facts.mode for name, facts in known.items()}
+    return [gap for gap in found if table in (None, gap.source) and gap.source in modes], modes
 
 
 async def _accept(
@@ -118,9 +123,9 @@ async def _accept(
     return chosen, after
 
 
-def _print(found: "list[GapFacts]") -> None:
+def _print(found: "list[GapFacts]", modes: "Mapping[str, Mode]") -> None:
     from replicator.cli.durations import in_utc
-    from replicator.core.gaps import how_to_accept
+    from replicator.core.gaps import how_to_mend
 
     print_table(
         ("ID", "TABLE", "KIND", "FOUND"),
@@ -130,9 +135,11 @@ def _print(found: "list[GapFacts]") -> None:
     for gap in found:
         print_prose(f"gap {gap.id}, {_where(gap)}: {gap.detail}")
     print_line("")
-    print_line("A table goes on when its gaps are accepted:")
+    print_line(
+        "A table goes on when it is loaded anew, which heals its gaps, or they are accepted:"
+    )
     for source in sorted({gap.source for gap in found}):
-        print_line(f"  {how_to_accept(source)}")
+        print_line(f"  {how_to_mend(source, modes[source])}")
 
 
 def _print_next(after: "TableFacts") -> None:
@@ -153,8 +160,8 @@ def _where(gap: "GapFacts") -> str:
     return f"shard {gap.shard_id}" if gap.shard_id is not None else "between two streams"
 
 
-def _document(gap: "GapFacts") -> dict[str, Any]:
-    from replicator.core.gaps import how_to_accept
+def _document(gap: "GapFacts", mode: "Mode") -> dict[str, Any]:
+    from replicator.core.gaps import how_to_mend
 
     return {
         "id": gap.id,
@@ -164,5 +171,5 @@ def _document(gap: "GapFacts") -> dict[str, Any]:
         "kind": gap.kind,
         "detail": gap.detail,
         "found_at": gap.found_at,
-        "remedy": how_to_accept(gap.source),
+        "remedy": how_to_mend(gap.source, mode),
     }

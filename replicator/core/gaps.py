@@ -3,6 +3,7 @@
 from datetime import datetime, timedelta
 
 from replicator.core.observations import GapKind
+from replicator.core.shards import Mode
 
 RETENTION = timedelta(hours=24)
 """DynamoDB Streams keeps a record for 24 hours (Developer Guide, Streams.html)."""
@@ -46,6 +47,13 @@ def headroom_seconds(*, now: datetime, safe_at: datetime) -> float:
     return max(0.0, (RETENTION - (now - safe_at)).total_seconds())
 
 
-def how_to_accept(source: str) -> str:
-    """The command that accepts a table's gaps; who copies it says why."""
-    return f'replicator gaps accept --table {source} --why "..."'
+def how_to_mend(source: str, mode: Mode) -> str:
+    """The commands that load a table anew or accept its gaps; who copies one says why.
+
+    What AWS Lambda writes no worker can load.
+    """
+    accept = f'replicator gaps accept --table {source} --why "..."'
+    if mode == "lambda":
+        return accept
+    load = f'replicator snapshot --table {source} --why "..."'
+    return f"{load} (loads it anew), or {accept} (leaves what is lost as it is)"

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from replicator.core.drift import Drifted
-from replicator.core.gaps import how_to_accept
+from replicator.core.gaps import how_to_mend
 from replicator.core.lag import ShardProgress, table_lag
 from replicator.core.lineage import by_name, is_ready
-from replicator.core.shards import GapFacts, ShardFacts, TableFacts
+from replicator.core.shards import GapFacts, Mode, ShardFacts, TableFacts
 from replicator.core.snapshot_status import SnapshotStatus, snapshot_status
 from replicator.core.snapshots import SnapshotFacts
 from replicator.core.status import (
@@ -100,7 +100,7 @@ def _table(
         drift=knowledge.drift.get(facts.source, {}),
         reason=reason,
         remedy=remedy,
-        gaps=tuple(_gap(gap) for gap in facts.gaps),
+        gaps=tuple(_gap(gap, facts.mode) for gap in facts.gaps),
         snapshot=snapshot,
         newest_dead_letter=knowledge.newest_letters.get(facts.source),
         last_applied_at=knowledge.applied.get(facts.source),
@@ -129,8 +129,8 @@ def _lineage(
     )
 
 
-def _gap(gap: GapFacts) -> GapStatus:
-    remedy = how_to_accept(gap.source)
+def _gap(gap: GapFacts, mode: Mode) -> GapStatus:
+    remedy = how_to_mend(gap.source, mode)
     return GapStatus(gap.id, gap.kind, gap.shard_id, gap.detail, gap.found_at, remedy)
 
 
@@ -188,7 +188,7 @@ def _reason(facts: TableFacts, snapshot: SnapshotStatus | None) -> tuple[str | N
         where = f"shard {gap.shard_id}: " if gap.shard_id else ""
         return (
             f"{gap.kind} gap, {where}{gap.detail}",
-            how_to_accept(gap.source),
+            how_to_mend(gap.source, facts.mode),
         )
     if facts.paused:
         return "paused by hand", f"replicator resume --table {facts.source}"

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from replicator.clock import Clock
-from replicator.core.gaps import how_to_accept
+from replicator.core.gaps import how_to_mend
 from replicator.core.lineage import (
     ShardName,
     forgettable_shards,
@@ -181,5 +181,5 @@ class Discovery:
         if await self._incidents.start_stream(
             name, arn, label_at=created_at, detail=detail, after=after
         ):
-            remedy = how_to_accept(name)
+            remedy = how_to_mend(name, "fence")
             self._observe(GapFound(name, None, "possible", detail, remedy))

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from enum import Enum
 
 from replicator.clock import Clock
-from replicator.core.gaps import how_to_accept, is_proved_complete, kind_of_gap
+from replicator.core.gaps import how_to_mend, is_proved_complete, kind_of_gap
 from replicator.core.lag import ShardProgress
 from replicator.core.mapping_spec import TableSpec
 from replicator.core.observations import (
@@ -291,6 +291,6 @@ class ShardReplicator:
             return Ending.DONE
         kind = kind_of_gap(position=claim.position, known=claim.known)
         await self._incidents.add_gap(claim, kind=kind, detail=detail)
-        remedy = how_to_accept(claim.source)
+        remedy = how_to_mend(claim.source, claim.mode)
         self._observe(GapFound(claim.source, claim.shard_id, kind, detail, remedy))
         return Ending.GAP

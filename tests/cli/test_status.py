@@ -65,7 +65,8 @@ async def test_what_is_wrong_comes_first_with_what_mends_it(control, configure):
         "orders",
     ]
     for remedy in (
-        'replicator gaps accept --table parts --why "..."',
+        'replicator snapshot --table parts --why "..." (loads it anew), or replicator gaps accept '
+        '--table parts --why "..." (leaves what is lost as it is)',
         "add it",
         "replicator resume --table waits",
         "replicator dead-letters list --table orders",

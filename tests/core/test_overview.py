@@ -14,6 +14,12 @@ ORDERS = TableFacts(
     "orders", STREAM, "fence", None, "f", "stream", NOON, False, False, None, None, ()
 )
 
+ACCEPT = 'replicator gaps accept --table orders --why "..."'
+HEAL_OR_ACCEPT = (
+    'replicator snapshot --table orders --why "..." (loads it anew), or '
+    f"{ACCEPT} (leaves what is lost as it is)"
+)
+
 
 def known(*shards: ShardFacts, **facts: Any) -> Knowledge:
     return replace(
@@ -110,9 +116,16 @@ def test_every_gap_has_the_command_that_heals_it():
     table = seen(known(idle("other"), tables={"orders": replace(ORDERS, gaps=gaps)}))
 
     assert [gap.shard_id for gap in table.gaps] == ["shard-1", "shard-2"]
-    assert {gap.remedy for gap in table.gaps} == {
-        'replicator gaps accept --table orders --why "..."'
-    }
+    assert {gap.remedy for gap in table.gaps} == {HEAL_OR_ACCEPT}
+
+
+def test_a_gap_of_a_table_that_lambda_writes_can_only_be_accepted():
+    gap = GapFacts(1, "orders", STREAM, "shard-1", "certain", "trimmed", NOON)
+
+    facts = replace(ORDERS, gaps=(gap,), mode="lambda")
+    table = seen(known(idle("other"), tables={"orders": facts}))
+
+    assert table.remedy == table.gaps[0].remedy == ACCEPT
 
 
 def test_the_lineage_has_the_newest_generation_first_and_each_shard_with_its_parent():
