@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import replace
 
 from replicator.clock import Clock
@@ -22,6 +22,7 @@ from replicator.monitoring.observation_log import ObservationLog
 from replicator.postgres.database import Database
 from replicator.postgres.drift import write_drift
 from replicator.postgres.overview import read_knowledge
+from replicator.postgres.throughput import write_throughput
 
 PUBLISH_SECONDS = 1.0
 WATCHED_SECONDS_MAX = 300.0
@@ -31,8 +32,10 @@ WATCHED_SECONDS_MAX = 300.0
 class Monitoring:
     """One process's numbers, lines and pages."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, worker_id: str) -> None:
         self._clock = clock
+        self._worker_id = worker_id
+        self._told: Mapping[str, int] = {}
         self.worker: Worker | None = None
         self.dead_letters = 0
         self.status = LatestStatus(clock)
@@ -92,6 +95,7 @@ class Monitoring:
                 self.status.publish(status)
                 self.history.record(status)
                 await self.write_drift(database)
+                await self._tell_throughput(database)
             await stopped_within(stopping, PUBLISH_SECONDS)
 
     async def write_drift(self, database: Database) -> None:
@@ -108,6 +112,15 @@ class Monitoring:
         finally:
             if not written:
                 self._drift.put_back(met)
+
+    async def _tell_throughput(self, database: Database) -> None:
+        """Write down how much this worker handles, where that has changed."""
+        records = self.history.last_minute()
+        if records == self._told:
+            return
+        with suppress(ReplicatorError):
+            await write_throughput(database, self._worker_id, records)
+            self._told = records
 
     def close(self) -> None:
         """Write what was counted and not yet said."""

@@ -50,6 +50,7 @@ class Knowledge:
     applied: Mapping[str, datetime] = field(default_factory=dict)
     progress: Mapping[tuple[str, str], ShardProgress] = field(default_factory=dict)
     drift: Mapping[str, Mapping[str, Drifted]] = field(default_factory=dict)
+    throughput: Mapping[str, int] = field(default_factory=dict)
     verified: Mapping[str, Verified] = field(default_factory=dict)
 
 
@@ -98,6 +99,7 @@ def _table(
         shards=Counter(shard.state for shard in lineage),
         dead_letters=knowledge.dead_letters.get(facts.source, {}),
         drift=knowledge.drift.get(facts.source, {}),
+        records_per_minute=knowledge.throughput.get(facts.source, 0),
         reason=reason,
         remedy=remedy,
         gaps=tuple(_gap(gap, facts.mode) for gap in facts.gaps),

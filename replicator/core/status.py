@@ -65,6 +65,8 @@ class TableStatus:
     """Open ones by target."""
     drift: Mapping[str, Drifted] = field(default_factory=dict)
     """Attributes that nothing takes, by target and attribute, within a day."""
+    records_per_minute: int = 0
+    """What all living workers handled within a minute."""
     reason: str | None = None
     remedy: str | None = None
     gaps: tuple[GapStatus, ...] = ()
@@ -180,6 +182,7 @@ def _table(table: TableStatus) -> dict[str, Any]:
         "poll_age_seconds": table.poll_age_seconds,
         "shards": {state: table.shards.get(state, 0) for state in SHARD_STATES},
         "dead_letters": sum(table.dead_letters.values()),
+        "records_per_minute": table.records_per_minute,
         "drift": {name: drifted.met for name, drifted in table.drift.items()},
         "drift_seen": {name: _drifted(drifted) for name, drifted in table.drift.items()},
         "snapshot": None if table.snapshot is None else snapshot_document(table.snapshot),

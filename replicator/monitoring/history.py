@@ -45,6 +45,15 @@ class History:
             point = self._point(observation.table, self._number())
             point.records += sum(observation.records.values())
 
+    def last_minute(self) -> dict[str, int]:
+        """The records of the last four complete points, of the tables that had any."""
+        last = self._number()
+        counts = {
+            source: sum(point.records for point in points if last - 4 <= point.number < last)
+            for source, points in self._points.items()
+        }
+        return {source: records for source, records in counts.items() if records}
+
     def document(self) -> dict[str, Any]:
         """Oldest point first, the last one is not complete; None where no lag was known."""
         last = self._number()

@@ -9,6 +9,7 @@ from replicator.postgres.drift import read_drift
 from replicator.postgres.positions import Positions
 from replicator.postgres.quoting import quote_identifier
 from replicator.postgres.snapshots import Snapshots
+from replicator.postgres.throughput import read_throughput
 from replicator.postgres.verifications import last_verified
 
 DEAD_LETTERS = """
@@ -66,6 +67,7 @@ async def read_knowledge(
         ]
         verified = await last_verified(database, connection)
         drift = await read_drift(database, connection)
+        throughput = await read_throughput(database, connection, living_seconds=living_seconds)
         now: datetime = await connection.fetchval(NOW)
     dead_letters: dict[str, dict[str, int]] = {}
     for row in letters:
@@ -90,6 +92,7 @@ async def read_knowledge(
             applied={row["source"]: row["at"] for row in applied},
             verified=verified,
             drift=drift,
+            throughput=throughput,
         ),
         now,
     )

@@ -65,8 +65,8 @@ async def test_what_is_wrong_comes_first_with_what_mends_it(control, configure):
         "orders",
     ]
     for remedy in (
-        'replicator snapshot --table parts --why "..." (loads it anew), or replicator gaps accept '
-        '--table parts --why "..." (leaves what is lost as it is)',
+        '`replicator snapshot --table parts --why "..."` loads it anew, `replicator gaps accept '
+        '--table parts --why "..."` leaves what is lost as it is',
         "add it",
         "replicator resume --table waits",
         "replicator dead-letters list --table orders",
@@ -108,6 +108,7 @@ async def test_the_document_has_the_promised_shape(control, configure):
         "dead_letters": 1,
         "drift": {},
         "drift_seen": {},
+        "records_per_minute": 0,
         "reason": None,
         "remedy": None,
         "gaps": [],

@@ -29,6 +29,18 @@ def test_a_point_keeps_the_highest_lag_and_all_records(history: History):
     assert series(history)["orders"]["records"][-1] == 4
 
 
+def test_the_last_minute_is_of_complete_points(history: History, clock: TurnedClock):
+    counts = []
+    for _ in range(6):
+        counts.append(history.last_minute())
+        history.observe(batch())
+        clock.seconds += SECONDS_PER_POINT
+
+    assert counts == [{}, *({"orders": n} for n in (2, 4, 6, 8, 8))]
+    clock.seconds += 4 * SECONDS_PER_POINT
+    assert history.last_minute() == {}
+
+
 def test_a_time_without_status_is_a_hole(history: History, clock: TurnedClock):
     history.record(status(table(lag_seconds=1.0)))
     clock.seconds += 3 * SECONDS_PER_POINT
