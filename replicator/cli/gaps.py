@@ -135,9 +135,7 @@ def _print(found: "list[GapFacts]", modes: "Mapping[str, Mode]") -> None:
     for gap in found:
         print_prose(f"gap {gap.id}, {_where(gap)}: {gap.detail}")
     print_line("")
-    print_line(
-        "A table goes on when it is loaded anew, which heals its gaps, or they are accepted:"
-    )
+    print_line("A table goes on when it is loaded anew, or its gaps are accepted:")
     for source in sorted({gap.source for gap in found}):
         print_line(f"  {how_to_mend(source, modes[source])}")
 

@@ -56,4 +56,4 @@ def how_to_mend(source: str, mode: Mode) -> str:
     if mode == "lambda":
         return accept
     load = f'replicator snapshot --table {source} --why "..."'
-    return f"{load} (loads it anew), or {accept} (leaves what is lost as it is)"
+    return f"`{load}` loads it anew, `{accept}` leaves what is lost as it is"

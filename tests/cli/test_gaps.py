@@ -47,8 +47,8 @@ async def test_open_gaps_are_listed(orders, configure):
         "shard_id": "shard-0",
         "kind": "certain",
         "detail": "the position is older than what the shard still holds",
-        "remedy": 'replicator snapshot --table orders --why "..." (loads it anew), or replicator '
-        'gaps accept --table orders --why "..." (leaves what is lost as it is)',
+        "remedy": '`replicator snapshot --table orders --why "..."` loads it anew, `replicator '
+        'gaps accept --table orders --why "..."` leaves what is lost as it is',
     }
 
 

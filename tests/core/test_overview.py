@@ -16,8 +16,8 @@ ORDERS = TableFacts(
 
 ACCEPT = 'replicator gaps accept --table orders --why "..."'
 HEAL_OR_ACCEPT = (
-    'replicator snapshot --table orders --why "..." (loads it anew), or '
-    f"{ACCEPT} (leaves what is lost as it is)"
+    '`replicator snapshot --table orders --why "..."` loads it anew, '
+    f"`{ACCEPT}` leaves what is lost as it is"
 )
 
 

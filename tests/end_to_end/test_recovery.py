@@ -17,8 +17,9 @@ import pytest
 from tests.docs.blocks import ROOT, blocks
 from tests.end_to_end.conftest import Stage, one_emulator
 from tests.support.comparison import read_rows
-from tests.support.daemon import Deployment, Worker, environment, eventually
+from tests.support.daemon import Deployment, Worker, eventually
 from tests.support.postgres import fresh_database
+from tests.support.warm_start import environment
 
 PAGE = ROOT / "docs/operations/recovery.md"
 THIRTY_HOURS_AGO = """

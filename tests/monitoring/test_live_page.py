@@ -20,7 +20,7 @@ def lease_endpoint() -> Iterator[str]:
         yield url
 
 
-async def test_a_gap_is_healed_by_the_command_that_the_page_shows(
+async def test_a_gap_is_accepted_by_the_command_that_the_page_shows(
     lease_endpoint: str, database: str, tmp_path: Path
 ):
     program = chromium_or_skip()
@@ -48,7 +48,10 @@ async def test_a_gap_is_healed_by_the_command_that_the_page_shows(
                 )
                 await tab.evaluate("document.querySelector('#shards summary').click()")
                 await tab.until("document.querySelector('.tree .shard-gap')")
-                command = await tab.evaluate("document.querySelector('.command').textContent")
+                heal, command = await tab.evaluate(
+                    "[...document.querySelectorAll('.command')].map(c => c.textContent)"
+                )
+                assert heal.startswith("replicator snapshot --table orders ")
 
                 healed = await it.deployment.command(*shlex.split(command)[1:])
 
