@@ -1,9 +1,10 @@
 """Spans around reads, transactions and checkpoints, told to OpenTelemetry where that is wished."""
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, ParamSpec, TypeVar, cast
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar, cast
 
 from replicator import __version__
 from replicator.core.guard import Applied
@@ -16,12 +17,17 @@ from replicator.errors import ConfigurationError
 from replicator.monitoring.failure_text import one_line
 
 if TYPE_CHECKING:
+    from opentelemetry.context import Context
     from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.trace import Span
 
 EXPORT_SECONDS_MAX = 1.0
 SPANS_WAITING_MAX = 1024
 """With the bound above, what is left at the end is sent, or dropped, within three seconds."""
 SPANS_SENT_AT_ONCE = 512
+PAGES_REMEMBERED = 64
+"""Of each table: a page is applied soon after it was read."""
+SHARDS_REMEMBERED = 4096
 
 AnySource = TypeVar("AnySource", bound=Source)
 AnySink = TypeVar("AnySink", bound=Sink)
@@ -32,10 +38,44 @@ Attributes = Mapping[str, str | int | bool]
 
 
 @dataclass(frozen=True, slots=True)
+class _Trail:
+    """The spans that the next ones of a batch belong beneath: of its read, of its transaction."""
+
+    reads: dict[str, "deque[tuple[frozenset[int], Span]]"] = field(default_factory=dict)
+    """By table the sequence numbers of the last pages."""
+    applied: dict[str, "tuple[str, Span]"] = field(default_factory=dict)
+    """By shard the position of the last transaction."""
+
+    def note_read(self, table: str, page: Page, span: "Span") -> None:
+        """A page with records will be applied."""
+        if page.records:
+            pages = self.reads.setdefault(table, deque(maxlen=PAGES_REMEMBERED))
+            pages.appendleft((frozenset(each.sequence_number for each in page.records), span))
+
+    def read_of(self, table: str, position: int) -> "Span | None":
+        """The span of the page in which a batch ends."""
+        pages = self.reads.get(table, ())
+        return next((span for numbers, span in pages if position in numbers), None)
+
+    def note_applied(self, shard_id: str, position: str, span: "Span") -> None:
+        """The position will be saved as a checkpoint, unless the next one is."""
+        self.applied.pop(shard_id, None)
+        self.applied[shard_id] = position, span
+        if len(self.applied) > SHARDS_REMEMBERED:
+            del self.applied[next(iter(self.applied))]
+
+    def applied_at(self, shard_id: str, checkpoint: str) -> "Span | None":
+        """The span of the transaction that a checkpoint stands behind."""
+        position, span = self.applied.get(shard_id, (None, None))
+        return span if position == checkpoint else None
+
+
+@dataclass(frozen=True, slots=True)
 class Tracing:
     """Wraps ports of the engine. Without a provider they come back as they are."""
 
     provider: "TracerProvider | None" = None
+    _trail: _Trail = field(default_factory=_Trail)
 
     def source(self, port: AnySource, *, table: str) -> AnySource:
         """Each page read is a span."""
@@ -45,10 +85,11 @@ class Tracing:
         def before(_: str) -> Attributes:
             return {"table": table}
 
-        def after(page: Page) -> Attributes:
+        def after(page: Page, span: "Span", _: str) -> Attributes:
+            self._trail.note_read(table, page, span)
             return {"records": len(page.records), "ended": page.next_iterator is None}
 
-        read = _in_span(self.provider, "read", port.read, before, after)
+        read = _in_span(self.provider, "read", port.read, before, after, beneath=_nothing)
         return cast("AnySource", _Traced(port, read=read))
 
     def sink(self, port: AnySink, *, table: str) -> AnySink:
@@ -60,10 +101,17 @@ class Tracing:
             position = str(advance.position)  # longer than what a span keeps exact
             return {"table": table, "shard_id": claim.shard_id, "position": position}
 
-        def after(applied: Applied) -> Attributes:
+        def beneath(_: WritePlan, *, claim: Claim, advance: Advance) -> "Span | None":
+            del claim
+            return self._trail.read_of(table, advance.position)
+
+        def after(
+            applied: Applied, span: "Span", _: WritePlan, *, claim: Claim, advance: Advance
+        ) -> Attributes:
+            self._trail.note_applied(claim.shard_id, str(advance.position), span)
             return {"rows": sum(applied.rows.values())}
 
-        apply = _in_span(self.provider, "apply", port.apply, before, after)
+        apply = _in_span(self.provider, "apply", port.apply, before, after, beneath=beneath)
         return cast("AnySink", _Traced(port, apply=apply))
 
     def leases(self, port: AnyLeases) -> AnyLeases:
@@ -74,16 +122,24 @@ class Tracing:
         def before(key: str, checkpoint: str) -> Attributes:
             return {"lease_key": key, "checkpoint": checkpoint}
 
-        def after(_: Lease) -> Attributes:
+        def beneath(key: str, checkpoint: str) -> "Span | None":
+            return self._trail.applied_at(key.rpartition(":")[2], checkpoint)
+
+        def after(lease: Lease, span: "Span", key: str, checkpoint: str) -> Attributes:
+            del lease, span, key, checkpoint
             return {}
 
-        save = _in_span(self.provider, "checkpoint", port.save, before, after)
+        save = _in_span(self.provider, "checkpoint", port.save, before, after, beneath=beneath)
         return cast("AnyLeases", _Traced(port, save=save))
 
     async def close(self) -> None:
         """Send what waits, for as long as the bounds above allow."""
         if self.provider is not None:
             await asyncio.to_thread(self.provider.shutdown)
+
+
+def _nothing(_: str) -> None:
+    """A page begins a trace of its own."""
 
 
 class _Traced:
@@ -102,16 +158,21 @@ def _in_span(
     name: str,
     act: Callable[Given, Awaitable[Result]],
     before: Callable[Given, Attributes],
-    after: Callable[[Result], Attributes],
+    after: "Callable[Concatenate[Result, Span, Given], Attributes]",
+    *,
+    beneath: "Callable[Given, Span | None]",
 ) -> Callable[Given, Awaitable[Result]]:
-    from opentelemetry.trace import Status, StatusCode
+    from opentelemetry.trace import Status, StatusCode, set_span_in_context
 
     tracer = provider.get_tracer("replicator", __version__)
 
     async def call(*arguments: Given.args, **options: Given.kwargs) -> Result:
+        parent = beneath(*arguments, **options)
+        context: Context | None = None if parent is None else set_span_in_context(parent)
         # not recorded by the library: a traceback may quote a row
         with tracer.start_as_current_span(
             name,
+            context=context,
             attributes=before(*arguments, **options),
             record_exception=False,
             set_status_on_exception=False,
@@ -121,7 +182,7 @@ def _in_span(
             except Exception as error:
                 span.set_status(Status(StatusCode.ERROR, one_line(error)))
                 raise
-            span.set_attributes(after(result))
+            span.set_attributes(after(result, span, *arguments, **options))
             return result
 
     return call

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import pytest
 from aiohttp import web
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from tests.end_to_end.conftest import Stage, one_emulator
 from tests.support.daemon import eventually
@@ -25,14 +26,24 @@ class Collector:
         self.requests.append(ExportTraceServiceRequest.FromString(await request.read()))
         return web.Response(content_type="application/x-protobuf")
 
-    def names(self) -> set[str]:
-        return {
-            span.name
+    def spans(self) -> list[Span]:
+        return [
+            span
             for request in self.requests
             for resource in request.resource_spans
             for scope in resource.scope_spans
             for span in scope.spans
-        }
+        ]
+
+    def ways(self) -> set[tuple[str, ...]]:
+        """The names of each span and of those above it, in one trace."""
+        known = {(span.trace_id, span.span_id): span for span in self.spans()}
+
+        def way(span: Span) -> tuple[str, ...]:
+            above = known.get((span.trace_id, span.parent_span_id))
+            return (span.name,) if above is None else (*way(above), span.name)
+
+        return {way(span) for span in known.values()}
 
 
 @pytest.fixture
@@ -61,9 +72,9 @@ async def test_a_worker_sends_spans_of_reads_transactions_and_checkpoints(
         )
 
         async def all_there() -> bool:
-            return {"read", "apply", "checkpoint"} <= collector.names()
+            return ("read", "apply", "checkpoint") in collector.ways()
 
-        await eventually(all_there, what="spans of each kind arrive", show=worker.tail)
+        await eventually(all_there, what="the spans of a batch arrive", show=worker.tail)
         assert await worker.stop(seconds=10) == 0
 
     assert SECRET not in str(collector.requests)

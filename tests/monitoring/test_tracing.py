@@ -3,15 +3,19 @@
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
+from typing import cast
 
 import pytest
-from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from replicator.core.guard import Applied
 from replicator.core.plan import Refused, WritePlan, plan_batch
+from replicator.core.records import Page
 from replicator.core.shards import Advance, Claim
+from replicator.engine.ports import Leases, Sink, Source
 from replicator.errors import ConfigurationError, SinkUnavailable
 from replicator.monitoring.tracing import Tracing, tracing
 from tests.docs.blocks import ROOT
@@ -75,3 +79,73 @@ def test_wished_and_not_installed_is_one_clear_message(monkeypatch: pytest.Monke
 
     assert refused.value.remedy is not None
     assert "replicator[otel]" in refused.value.remedy
+
+
+class Streams:
+    """Pages one after another; what a source has besides is not asked for here."""
+
+    def __init__(self, *pages: Page) -> None:
+        self._pages = list(pages)
+
+    async def read(self, iterator: str) -> Page:
+        assert iterator
+        return self._pages.pop(0)
+
+
+class GoodSink:
+    async def apply(self, plan: WritePlan, *, claim: Claim, advance: Advance) -> Applied:
+        return Applied({})
+
+
+class Saves:
+    async def save(self, key: str, checkpoint: str) -> None:
+        """It is saved."""
+
+
+async def test_read_transaction_and_checkpoint_of_a_batch_are_one_trace(
+    spans: tuple[Tracing, InMemorySpanExporter],
+):
+    traced, exporter = spans
+    pages = [Page([], "next"), page(1, 2, 3), page(4, 5)]
+    source = traced.source(cast(Source, Streams(*pages)), table="orders")
+    sink = traced.sink(cast(Sink, GoodSink()), table="orders")
+    leases = traced.leases(cast(Leases, Saves()))
+    held = claim(1)
+
+    for _ in range(3):
+        await source.read("iterator")
+    for position in (2, 3, 5):  # the first page in two batches
+        await sink.apply(PLAN, claim=held, advance=replace(ADVANCE, position=position))
+    await leases.save(f"shop:{held.stream_arn}:{held.shard_id}", "5")
+    await leases.save(f"shop:{held.stream_arn}:{held.shard_id}", "SHARD_END")
+
+    empty, first, second, *applied, saved, end = exporter.get_finished_spans()
+    assert [beneath(span) for span in (empty, first, second)] == [None] * 3
+    assert [beneath(span) for span in applied] == [own(first), own(first), own(second)]
+    assert beneath(saved) == own(applied[-1])
+    assert beneath(end) is None
+    assert [span.name for span in (first, *applied, saved)] == [
+        "read",
+        *["apply"] * 3,
+        "checkpoint",
+    ]
+    assert len({trace(span) for span in (second, applied[-1], saved)}) == 1
+    assert len({trace(span) for span in (empty, first, second, end)}) == 4
+
+
+def page(*numbers: int) -> Page:
+    return Page([record(number) for number in numbers], "next")
+
+
+def own(span: ReadableSpan) -> int:
+    assert span.context is not None
+    return span.context.span_id
+
+
+def trace(span: ReadableSpan) -> int:
+    assert span.context is not None
+    return span.context.trace_id
+
+
+def beneath(span: ReadableSpan) -> int | None:
+    return None if span.parent is None else span.parent.span_id
