@@ -181,6 +181,7 @@ def test_the_probes_ask_pages_that_exist_and_the_drain_has_time(manifests: list[
         (("--set=terminationGracePeriodSeconds=5",), "terminationGracePeriodSeconds"),
         (("--set=config.tables=null",), "tables"),
         (("--set=image.digest=sha256:1234",), "digest"),
+        (("--set=runbookUrl=wiki",), "runbookUrl"),
     ],
 )
 def test_values_that_would_fail_later_are_refused(words: tuple[str, ...], complaint: str):
@@ -208,6 +209,25 @@ def test_the_rules_arrive_as_they_were_tested():
     assert [rule["spec"] for rule in of_kind(manifests, "PrometheusRule")] == [
         yaml.safe_load(file.read_text()) for file in files.values()
     ]
+
+
+def test_alerts_link_to_the_runbook_that_the_values_name():
+    alerts = ROOT / "deploy/prometheus/alerts.yml"
+
+    manifests = render(
+        CHART / "ci/minimal-values.yaml",
+        f"--set-file=prometheusRules.alerts={alerts}",
+        "--set=runbookUrl=https://wiki.example.com/runbook/",
+    )
+
+    [rules] = of_kind(manifests, "PrometheusRule")
+    links = [
+        rule["annotations"]["runbook_url"]
+        for group in rules["spec"]["groups"]
+        for rule in group["rules"]
+    ]
+    assert links
+    assert all(link.startswith("https://wiki.example.com/runbook/#replicator") for link in links)
 
 
 def test_the_values_of_the_page_can_be_copied(tmp_path: Path):

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from replicator.monitoring.metric_families import FAMILIES
-from tests.docs.blocks import ROOT
+from tests.docs.blocks import ROOT, blocks
 from tests.docs.test_pages import anchors
 from tests.support.prometheus import RULES, program, rules
 
@@ -344,8 +346,23 @@ def test_an_alert_says_how_bad_it_is_what_it_is_and_where_to_read_on(name: str):
 
     assert rule["labels"]["severity"] in {"critical", "warning"}
     assert rule["annotations"].keys() == {"summary", "description", "runbook_url"}
-    assert page == "https://replicator.example.com/runbook/"
-    assert anchor in anchors(ROOT / "docs/runbook.md")
+    assert page == "docs/runbook.md"
+    assert anchor in anchors(ROOT / page)
+
+
+def test_the_command_of_the_page_puts_the_address_of_the_runbook_in(tmp_path: Path):
+    page = ROOT / "docs/operations/monitoring.md"
+    [command] = [each.text for each in blocks(page) if each.text.startswith("sed ")]
+    shutil.copy(ROOT / "deploy/prometheus/alerts.yml", tmp_path)
+
+    subprocess.run(["bash", "-euc", command], cwd=tmp_path, check=True)
+
+    [group] = yaml.safe_load((tmp_path / "alerts.yml").read_text())["groups"]
+    links = [rule["annotations"]["runbook_url"] for rule in group["rules"]]
+    assert len(links) == len(ALERTS)
+    assert {link.partition("#")[0] for link in links} == {
+        "https://wiki.example.com/replicator/runbook/"
+    }
 
 
 def test_the_rules_ask_for_metrics_that_exist():
