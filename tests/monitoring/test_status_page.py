@@ -12,7 +12,7 @@ from replicator.core.status import GapStatus, LetterStatus
 from replicator.core.verification import Verified
 from tests.monitoring.browser import Tab, browser, chromium_or_skip, new_tab
 from tests.monitoring.conftest import Monitored, TurnedClock
-from tests.monitoring.facts import batch, shard, status, table, worker
+from tests.monitoring.facts import shard, status, table, worker
 
 HOSTILE = "<img src=x onerror=\"document.title='taken'\">';</script><b>\u202ex"
 HEALTHY = status(
@@ -107,7 +107,7 @@ async def test_what_is_wrong_comes_first_with_its_remedy(monitored: Monitored, t
     assert commands == [
         "replicator gaps accept --table carts",
         "replicator migrate",
-        "replicator dead-letters list",
+        "replicator dead-letters list --table orders",
         "replicator resume --table 'it'\\''s'",
     ]
     assert "public.orders.hue" in await text(tab, "#attention")
@@ -137,7 +137,11 @@ async def test_a_gap_and_the_newest_dead_letter_say_what_and_how_to_mend_it(
     assert "attribute 'n', column 'n': no number." in attention
     assert await tab.evaluate(
         "[...document.querySelectorAll('.command')].map(c => c.textContent)"
-    ) == [remedy, "replicator dead-letters list", "replicator dead-letters show 17"]
+    ) == [
+        remedy,
+        "replicator dead-letters list --table orders",
+        "replicator dead-letters show 17",
+    ]
 
 
 async def test_a_snapshot_and_the_last_comparison_are_told(monitored: Monitored, tab: Tab):
@@ -277,8 +281,7 @@ async def test_no_answer_is_said_and_the_last_known_stays(monitored: Monitored, 
 
 async def test_the_last_hour_is_drawn_and_told(monitored: Monitored, tab: Tab, clock: TurnedClock):
     for minute in range(50):
-        monitored.publish(status(table(lag_seconds=float(minute % 7))))
-        monitored.observe(batch(records={("insert", "applied"): 30}))
+        monitored.publish(status(table(lag_seconds=float(minute % 7), records_per_minute=120)))
         clock.seconds += 15
         monitored.health.beat(clock.seconds)
     await tab.call("Page.reload")
