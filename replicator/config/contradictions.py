@@ -94,7 +94,7 @@ def _targets(tables: _Tables, defaults: TargetSettings) -> Iterator[Contradictio
             fault = "has no place: without `columns`, `data` takes all attributes"
             yield (*path, "rest"), fault, "drop `rest`, or add `columns: {}`"
         if settings.auto and tables[str(path[1])].poller == "lambda":
-            fault = "cannot be `auto` with `poller: lambda`: a function adds no columns"
+            fault = "cannot be `auto` with `poller: lambda`: a function keeps its mapping"
             yield (*path, "columns"), fault, "list the columns, or use document mode or `rest`"
         if settings.auto and settings.rest is None:
             fault = "needs `rest`, where values are until their column exists"

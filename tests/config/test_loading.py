@@ -274,6 +274,15 @@ def test_a_mapping_that_cannot_work_is_refused(configured, target, fault, remedy
     assert remedy in message
 
 
+def test_columns_cannot_appear_in_a_table_that_lambda_writes(configured):
+    table = "{poller: lambda, into: {public.orders: {columns: auto, rest: extra}}}"
+
+    message = message_of(configured, f"deployment: payments-test\ntables: {{orders: {table}}}\n")
+
+    assert "cannot be `auto` with `poller: lambda`: a function keeps its mapping" in message
+    assert "list the columns, or use document mode or `rest`" in message
+
+
 def test_a_target_has_one_source_table_however_it_is_written(mistakes_of):
     found = mistakes_of("""\
 deployment: payments-test
