@@ -46,9 +46,9 @@ mutants: .venv/.installed-dev ## put faults into a copy of the source: each must
 # one after another, so that each has the machine; the longest forms are `make test-long`, `soak` and `mutants`
 check-long: export REPLICATOR_TEST_KILLS := 20
 check-long: export REPLICATOR_TEST_FREEZES := 5
-check-long: .venv/.installed-dev $(MINISTACK) ## short forms of what takes minutes: soak, long fault tests, mutants
+check-long: .venv/.installed-dev $(MINISTACK) ## short forms of what takes minutes: soak, kills and freezes, mutants
 	@$(MAKE) soak MINUTES=2
-	@$(BIN)/pytest --numprocesses 2 --quiet -m long tests/engine tests/faults
+	@$(BIN)/pytest --numprocesses 2 --quiet -m long tests/engine tests/faults/test_must_be_seen.py
 	@$(MAKE) mutants
 
 lint: .venv/.installed-dev ## ruff: rules and format

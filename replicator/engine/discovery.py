@@ -80,7 +80,7 @@ class Discovery:
         try:
             async for page in self._source.listed_shards(arn):
                 listed.update((arn, shard.shard_id) for shard in page)
-                await self._add(arn, page, shards, begun)
+                await self._add(arn, page, shards, begun, listed)
         except StreamVanished as error:
             message = "the stream has gone since the table was described"
             raise SourceUnavailable(message) from error
@@ -113,12 +113,20 @@ class Discovery:
         except (SourceUnavailable, StreamVanished):
             pass  # what is not known now is found later
         if children:
-            await self._positions.add_shards(self._spec.name, stream_arn, children)
+            await self._positions.add_shards(
+                self._spec.name, stream_arn, children, beside={shard_id}
+            )
         return tuple(child.shard_id for child in children)
 
     async def _add(
-        self, arn: str, page: list[ListedShard], known: dict[str, ShardFacts], begun: set[str]
+        self,
+        arn: str,
+        page: list[ListedShard],
+        known: dict[str, ShardFacts],
+        begun: set[str],
+        listed: set[ShardName],
     ) -> None:
+        """Add a page of a listing; `listed`: it and the pages before it."""
         new = in_order(unknown_shards(page, known))
         ids = {shard.shard_id for shard in new if self._leases.key(arn, shard.shard_id) in begun}
         if lost_shards(new, known, ids):  # what we know may be older than what the leases say
@@ -136,7 +144,9 @@ class Discovery:
                 f"{self._spec.name}` and `replicator migrate` to start anew",
             )
         if new:
-            await self._positions.add_shards(self._spec.name, arn, new)
+            parents = {shard.parent_id or "" for shard in new} - {shard.shard_id for shard in new}
+            added = {name for name in parents if name in known or (arn, name) in listed}
+            await self._positions.add_shards(self._spec.name, arn, new, beside=added)
 
     async def _known_now(self, arn: str) -> dict[str, ShardFacts]:
         shards = await self._positions.shards([self._spec.name])

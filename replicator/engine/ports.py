@@ -1,6 +1,6 @@
 """What the engine needs of the world: each port is kept by a real part and by a fake."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Sequence, Set
 from datetime import datetime
 from typing import Protocol
 
@@ -119,8 +119,10 @@ class Positions(Protocol):
         """Keep the start instant."""
         ...
 
-    async def add_shards(self, source: str, stream_arn: str, listed: Sequence[ListedShard]) -> None:
-        """Add what a listing shows."""
+    async def add_shards(
+        self, source: str, stream_arn: str, listed: Sequence[ListedShard], *, beside: Set[str]
+    ) -> None:
+        """Add what a listing shows; Fenced when a shard of `beside` is not on record any more."""
         ...
 
     async def forget_shard(self, stream_arn: str, shard_id: str) -> None:
@@ -160,10 +162,7 @@ class Incidents(Protocol):
         detail: str,
         after: StreamOver | None = None,
     ) -> bool:
-        """Note a stream and, in the same step, end the older ones and record the gap.
-
-        Fenced when the current one is not `after`, or has unread shards again after a failover.
-        """
+        """Note a stream, end older ones and record the gap; Fenced where `after` is not current."""
         ...
 
     async def accept_gaps(

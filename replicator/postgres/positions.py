@@ -1,12 +1,13 @@
 """What the control schema knows of tables, generations and shards, read and added to."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 
 import asyncpg
 
 from replicator.core.mapping_spec import InitialLoad
 from replicator.core.shards import GapFacts, ListedShard, ShardFacts, TableFacts
+from replicator.errors import Fenced
 from replicator.postgres.database import Database
 from replicator.postgres.quoting import quote_identifier
 
@@ -46,6 +47,11 @@ CURRENT = """
 select 1 from {schema}.table_state
  where deployment = $1 and source = $2 and stream_arn = $3
    for share
+"""
+
+ON_RECORD = """
+select count(*) from {schema}.shard
+ where deployment = $1 and stream_arn = $2 and shard_id = any($3::text[])
 """
 
 ADD_SHARD = """
@@ -113,10 +119,19 @@ class Positions:
         async with self._database.connection("starting a table") as connection:
             await connection.execute(self._sql(START), self._deployment, source, initial_load, at)
 
-    async def add_shards(self, source: str, stream_arn: str, listed: Sequence[ListedShard]) -> None:
+    async def add_shards(
+        self,
+        source: str,
+        stream_arn: str,
+        listed: Sequence[ListedShard],
+        *,
+        beside: Collection[str] = (),
+    ) -> None:
         """Add what a listing shows, parents first; a parent that is only named waits unlisted.
 
-        Nothing is added to a stream that is not the table's current one.
+        Nothing is added to a stream that is not the table's current one. Fenced when a shard of
+        `beside` is not on record: a failover lost it, and as a parent that is only named it would
+        be read before its own parent.
         """
         names = {shard.shard_id for shard in listed}
         rows: list[tuple[str, str | None, bool]] = [
@@ -127,10 +142,13 @@ class Positions:
         rows += [(shard.shard_id, shard.parent_id, True) for shard in listed]
         async with self._database.transaction("adding shards") as connection:
             current = (self._deployment, source, stream_arn)
-            if await connection.fetchrow(self._sql(CURRENT), *current) is not None:
-                await connection.executemany(
-                    self._sql(ADD_SHARD), [(*current, *row) for row in rows]
-                )
+            if await connection.fetchrow(self._sql(CURRENT), *current) is None:
+                return
+            known = (self._deployment, stream_arn, list(beside))
+            if await connection.fetchval(self._sql(ON_RECORD), *known) < len(beside):
+                message = f"a parent in {stream_arn} is not on record any more: a failover?"
+                raise Fenced(message)
+            await connection.executemany(self._sql(ADD_SHARD), [(*current, *row) for row in rows])
 
     async def forget_shard(self, stream_arn: str, shard_id: str) -> None:
         """Drop the row of a shard that finished long ago; an unfinished one stays."""

@@ -75,6 +75,7 @@ class End:
                 ListedShard(shard_name(n), None if p is None else shard_name(p), closed=False)
                 for n, p in listed
             ],
+            beside=set(),
         )
 
     async def claim(
@@ -293,6 +294,20 @@ async def test_a_child_that_is_listed_before_its_parent_waits_for_it(end: End):
 
     await end.claims.finish(parent, position=5)
     assert (await end.claim(2)).safe_at == NOON
+
+
+async def test_a_parent_that_was_on_record_is_not_named_anew(end: End):
+    """A failover lost it; named alone, it would have no parent and be read at once."""
+    child = ListedShard(shard_name(2), shard_name(1), closed=False)
+
+    with pytest.raises(Fenced):
+        await end.positions.add_shards(SOURCE, STREAM, [child], beside={shard_name(1)})
+    assert len(await end.positions.shards([SOURCE])) == 1
+
+    await end.list_shards((1, 0))
+    await end.positions.add_shards(SOURCE, STREAM, [child], beside={shard_name(1)})
+    assert (await end.shard(1)).parent_id == shard_name(0)
+    assert (await end.shard(2)).parent_id == shard_name(1)
 
 
 async def test_a_parent_that_was_listed_since_it_was_claimed_is_owed_after_all(end: End):

@@ -240,3 +240,54 @@ def knows_shards_of(sim: Simulation, stream_arn: str) -> bool:
 def another_stream(sim: Simulation) -> None:
     sim.ledger.table.recreate()
     sim.ledger.note_stream()
+
+
+def test_a_child_whose_parent_a_failover_has_lost_waits_for_its_grandparent(sim: Simulation):
+    """Only the child is new to who listed both; the parent would be named without its own."""
+    oldest, parent = a_parent_that_is_not_backed_up(sim)
+    [worker] = sim.processes
+    until(sim, lambda: waiting(sim, "listing", worker) is None)
+    child = sim.ledger.table.roll_over(parent, close=False)
+    until(sim, lambda: waiting(sim, "listing", worker) is not None)
+
+    sim.fail_over()
+
+    is_read_behind(sim, oldest, parent, child)
+
+
+def test_a_parent_of_an_earlier_page_that_a_failover_has_lost_is_not_named_alone(sim: Simulation):
+    sim.ledger.table.listing(tail=True)
+    oldest, parent = a_parent_that_is_not_backed_up(sim)
+    [worker] = sim.processes
+    assert waiting(sim, "listing", worker) is not None  # the page behind it
+    child = sim.ledger.table.roll_over(parent, close=False)
+
+    sim.fail_over()
+
+    is_read_behind(sim, oldest, parent, child)
+
+
+def a_parent_that_is_not_backed_up(sim: Simulation) -> tuple[int, int]:
+    table = sim.ledger.table
+    sim.start()
+    settled(sim)
+    sim.standby = sim.postgres.copy()
+    oldest = table.owner({"pk": {"S": "a"}})
+    parent = table.roll_over(oldest, close=False)
+    until(sim, lambda: is_known(sim, table.shard_id(parent)))
+    return oldest, parent
+
+
+def is_read_behind(sim: Simulation, oldest: int, parent: int, child: int) -> None:
+    table = sim.ledger.table
+    until(sim, lambda: is_known(sim, table.shard_id(child)))
+    rows = {row.shard_id: row for row in sim.postgres.data.shards.values()}
+    assert rows[table.shard_id(parent)].parent_id == table.shard_id(oldest)
+    sim.write("a", 1)
+    table.close(oldest)
+    sim.write("a", 2)
+    settled(sim)
+
+
+def is_known(sim: Simulation, shard_id: str) -> bool:
+    return any(row.shard_id == shard_id for row in sim.postgres.data.shards.values())

@@ -52,7 +52,7 @@ async def test_a_storm_of_everything_at_once_loses_and_repeats_nothing(new_repli
 async def test_nine_calls_of_ten_fail_and_no_lease_is_lost(
     new_replica: NewReplica, verb: str, details: Any
 ):
-    async with new_replica(shards=2) as it:
+    async with new_replica(shards=2, lease_seconds=4.0) as it:
         worker = await it.deployment.start_ready()
         it.load.put("before")
         await it.equal(worker)

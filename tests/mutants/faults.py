@@ -192,6 +192,13 @@ MUTANTS = [
         FENCE,
     ),
     Mutant(
+        "a parent that a failover has lost is named without its own",
+        "replicator/postgres/positions.py",
+        "fetchval(self._sql(ON_RECORD), *known) < len(beside)",
+        "fetchval(self._sql(ON_RECORD), *known) < 0",
+        FENCE,
+    ),
+    Mutant(
         "a shard that was listed meanwhile was never owed",
         INCIDENTS,
         "   and not listed\n",

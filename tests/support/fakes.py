@@ -1,6 +1,6 @@
 """The ports of one worker on servers in memory."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -129,10 +129,20 @@ class FakePositions:
 
         await self._send("start", work)
 
-    async def add_shards(self, source: str, stream_arn: str, listed: Sequence[ListedShard]) -> None:
+    async def add_shards(
+        self,
+        source: str,
+        stream_arn: str,
+        listed: Sequence[ListedShard],
+        *,
+        beside: Collection[str] = (),
+    ) -> None:
         def work() -> None:
             if self._server.data.tables[source].stream_arn != stream_arn:
                 return
+            if any((stream_arn, name) not in self._server.data.shards for name in beside):
+                message = f"a parent in {stream_arn} is not on record any more"
+                raise Fenced(message)
             names = {shard.shard_id for shard in listed}
             for shard in listed:
                 if shard.parent_id is not None and shard.parent_id not in names:
