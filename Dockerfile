@@ -6,13 +6,15 @@ ENV PIP_CACHE_DIR=/cache/pip \
     UV_LINK_MODE=copy
 WORKDIR /src
 
-COPY requirements/build.txt requirements/runtime.txt requirements/
+# `otel` has what `tracing.endpoint` needs besides
+ARG REQUIREMENTS=runtime
+COPY requirements/build.txt requirements/${REQUIREMENTS}.txt requirements/
 RUN --mount=type=cache,target=/cache \
     python -m venv /tools \
  && /tools/bin/pip install --quiet --require-hashes -r requirements/build.txt \
  && python -m venv --without-pip /app \
  && /tools/bin/uv pip install --quiet --python /app/bin/python --require-hashes --only-binary :all: \
-    -r requirements/runtime.txt
+    -r requirements/${REQUIREMENTS}.txt
 
 COPY pyproject.toml README.md LICENSE ./
 COPY migrations/ migrations/

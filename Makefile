@@ -122,6 +122,7 @@ sbom: $(SBOM)/.installed $(UV) ## bill of materials of what the image runs, as C
 lock: $(UV) ## compile requirements/*.txt anew
 	@$(COMPILE) pyproject.toml --output-file requirements/runtime.txt $(LOCK_ARGS)
 	@$(COMPILE) pyproject.toml --extra demo --constraints requirements/runtime.txt --output-file requirements/demo.txt $(LOCK_ARGS)
+	@$(COMPILE) pyproject.toml --extra otel --constraints requirements/runtime.txt --output-file requirements/otel.txt $(LOCK_ARGS)
 	@for name in build lambda lambda-image dev ministack sbom tools; do \
 	  $(COMPILE) requirements/$$name.in --output-file requirements/$$name.txt $(LOCK_ARGS); done
 	@$(COMPILE) --no-deps requirements/helm.in --output-file requirements/helm.txt $(LOCK_ARGS)

@@ -9,14 +9,17 @@ import shutil
 import subprocess
 import sys
 import tarfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from tests.deploy.tools import ROOT, run
 
 BASE = "docker.io/library/python:3.12-slim"
-NAME = "localhost/replicator:test"
+Target = Literal["daemon", "lambda"]
+PROGRAM: Mapping[Target, str] = {"daemon": "app", "lambda": "var/task"}
+"""Where a target has what it adds to its base."""
 AUTHORITIES = Path("/etc/ssl/certs/ca-certificates.crt")
 SECONDS_MAX = 900.0
 FINISH = """
@@ -29,11 +32,11 @@ python -m ensurepip
 ENTER = """
 set -e
 mount --bind {root} {root}
-mount --bind {configuration} {root}/etc/replicator
+mount --bind {configuration} {root}{place}
 mount -t proc proc {root}/proc
 mount --bind /dev {root}/dev
 mount -o remount,bind,ro {root}
-mount -o remount,bind,ro {root}/etc/replicator
+mount -o remount,bind,ro {root}{place}
 cd {root}
 exec chroot --userspec={user} {root} /usr/bin/env -i -C {directory} {words}
 """
@@ -44,29 +47,29 @@ class ImageToolMissing(Exception):
 
 
 class Image:
-    """The image, built, with its files laid out in a directory."""
+    """A target of the Dockerfile, built on the base, with its files laid out in a directory."""
 
-    def __init__(self, scratch: Path) -> None:
-        """Build it; ImageToolMissing where that cannot be done."""
-        _require()
+    def __init__(self, scratch: Path, target: Target, *arguments: str) -> None:
+        """Build it, with arguments of the build."""
         self._scratch = scratch
+        self._target: Target = target
+        self._name = f"localhost/replicator-{target}:test"
         self._buildah(
-            "build", "--pull-never", "--format=docker", "--target=daemon", f"--tag={NAME}", ROOT
+            "build",
+            "--pull-never",
+            "--format=docker",
+            f"--target={target}",
+            f"--tag={self._name}",
+            *(f"--build-arg={argument}" for argument in arguments),
+            ROOT,
         )
-        container = self._buildah("from", "--pull-never", NAME).strip()
+        container = self._buildah("from", "--pull-never", self._name).strip()
         self.root = Path(self._buildah("mount", container).strip())
-
-    @classmethod
-    def built(cls, scratch: Path) -> "Image":
-        """Make the base image, then build on it."""
-        _require()
-        _make_base(scratch)
-        return cls(scratch)
 
     @property
     def configuration(self) -> dict[str, Any]:
         """What the image says of itself: user, entry point, labels, health check."""
-        found = json.loads(self._buildah("inspect", "--type=image", NAME))
+        found = json.loads(self._buildah("inspect", "--type=image", self._name))
         configuration: dict[str, Any] = found["Docker"]["config"]
         return configuration
 
@@ -75,34 +78,32 @@ class Image:
         """Of what it adds to its base."""
         return sum(
             path.lstat().st_size
-            for path in (self.root / "app").rglob("*")
+            for path in (self.root / PROGRAM[self._target]).rglob("*")
             if path.is_file() and not path.is_symlink()
         )
 
     def words(
-        self, configuration: Path, *program: str, environment: Mapping[str, str]
+        self,
+        configuration: Path,
+        *program: str,
+        environment: Mapping[str, str],
+        place: str = "/etc/replicator",
     ) -> list[str]:
-        """The command that runs a program in it: its user, a read-only root, our network."""
+        """The command that runs a program in it: its user, a read-only root, our network.
+
+        `place` is where it finds the directory with the configuration.
+        """
         told = self.configuration
         variables = [*told["Env"], *(f"{name}={value}" for name, value in environment.items())]
         script = ENTER.format(
             root=self.root,
             configuration=configuration,
+            place=place,
             user=told["User"],
             directory=told["WorkingDir"],
             words=" ".join(map(_quoted, [*variables, *program])),
         )
         return ["unshare", "--mount", "sh", "-c", script]
-
-    def close(self) -> None:
-        """Let its files be removed: some drivers of storage mount them."""
-        self._buildah("umount", "--all")
-        self._buildah("rm", "--all")
-        subprocess.run(
-            ["umount", "--recursive", "--quiet", self._scratch / "storage" / "overlay"],
-            stderr=subprocess.DEVNULL,
-            check=False,
-        )
 
     def _buildah(self, *words: str | Path) -> str:
         return buildah(self._scratch, *words)
@@ -120,6 +121,23 @@ def buildah(scratch: Path, *words: str | Path) -> str:
     )
     assert ended.returncode == 0, ended.stdout[-3000:] + ended.stderr[-3000:]
     return ended.stdout
+
+
+@contextmanager
+def base(scratch: Path) -> Iterator[None]:
+    """The base image, while the block runs; ImageToolMissing where none can be made."""
+    _require()
+    _make_base(scratch)
+    try:
+        yield
+    finally:  # some drivers of storage mount its files
+        buildah(scratch, "umount", "--all")
+        buildah(scratch, "rm", "--all")
+        subprocess.run(
+            ["umount", "--recursive", "--quiet", scratch / "storage" / "overlay"],
+            stderr=subprocess.DEVNULL,
+            check=False,
+        )
 
 
 def _require() -> None:

@@ -5,17 +5,23 @@ import os
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
 from replicator.demo.embedded import free_port
-from tests.deploy.image import Image, ImageToolMissing
+from tests.deploy.image import Image, ImageToolMissing, base
 from tests.end_to_end.conftest import one_emulator
+from tests.lambda_mode.conftest import own_database
 from tests.support.comparison import read_rows
 from tests.support.daemon import Deployment, Worker, cold_start, configuration
 from tests.support.endpoints import create_table, dynamodb_client
+from tests.support.lambda_events import event, put
+from tests.support.lambda_function import LambdaTable
+from tests.support.lambda_runtime import Environment
+
+__all__ = ["own_database"]  # a fixture
 
 INSTALLERS = {"pip", "pip3", "uv", "hatchling"}
 UNCHECKED = (1).to_bytes(4, "little")
@@ -24,15 +30,20 @@ pytestmark = [pytest.mark.long, pytest.mark.timeout(1500)]
 
 
 @pytest.fixture(scope="module")
-def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Image]:
+def scratch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """With the base image."""
     scratch = tmp_path_factory.mktemp("image")
     try:
-        image = Image.built(scratch)
+        with base(scratch):
+            yield scratch
     except ImageToolMissing as missing:
         pytest.skip(str(missing))
-    yield image
-    image.close()
     shutil.rmtree(scratch)
+
+
+@pytest.fixture(scope="module")
+def image(scratch: Path) -> Image:
+    return Image(scratch, "daemon")
 
 
 @pytest.fixture
@@ -130,3 +141,42 @@ async def test_it_migrates_and_replicates_on_a_read_only_root(
     with capsys.disabled():
         size = image.size_bytes / 1_000_000
         print(f"\nthe image adds {size:.0f} MB to its base, and answers after {seconds:.1f} s")  # noqa: T201 (figures for docs/operations)
+
+
+def test_with_the_packages_of_traces_it_sends_spans(scratch: Path, folder: Path):
+    image = Image(scratch, "daemon", "REQUIREMENTS=otel")
+    asked = "import replicator.cli, opentelemetry.exporter.otlp.proto.http as found; print(found)"
+
+    shown = subprocess.run(
+        image.words(folder, "python", "-c", asked, environment={}),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert shown.returncode == 0, shown.stderr
+
+
+def test_the_image_of_the_function_applies_an_event(
+    scratch: Path, own_database: str, folder: Path, capsys: pytest.CaptureFixture[str]
+):
+    image = Image(scratch, "lambda")
+    told = image.configuration
+    table = LambdaTable(own_database, folder)
+    table.configure()
+
+    def words(environment: Mapping[str, str]) -> list[str]:
+        program = [*told["Entrypoint"], *told["Cmd"]]
+        return image.words(folder, *program, environment=environment, place="/mnt")
+
+    environ = {**table.environ, "REPLICATOR_CONFIG": "/mnt/replicator.yaml"}
+    asked = time.monotonic()
+    with Environment(environ, folder / "function.log", words=words) as environment:
+        invocation = environment.invoke(event(put(1)))
+        seconds = time.monotonic() - asked
+
+    assert invocation.answer == {"batchItemFailures": []}, (folder / "function.log").read_text()
+    assert table.rows() == {"a": 1}
+    with capsys.disabled():
+        size = image.size_bytes / 1_000_000
+        print(f"\nthe function adds {size:.0f} MB to its base, and answers after {seconds:.1f} s")  # noqa: T201 (figures for docs/operations)

@@ -35,6 +35,10 @@ class Invocation:
     error: Any = None
 
 
+def _here(_: Mapping[str, str]) -> list[str]:
+    return [sys.executable, "-m", "awslambdaric", "replicator.lambda_handler.handler"]
+
+
 class _Server(ThreadingHTTPServer):
     def handle_error(self, request: object, client_address: object) -> None:
         """An environment that was killed says nothing more."""
@@ -43,10 +47,18 @@ class _Server(ThreadingHTTPServer):
 class Environment:
     """One execution environment: a process with awslambdaric in it."""
 
-    def __init__(self, environ: Mapping[str, str], log: Path) -> None:
+    def __init__(
+        self,
+        environ: Mapping[str, str],
+        log: Path,
+        *,
+        words: Callable[[Mapping[str, str]], list[str]] = _here,
+    ) -> None:
+        """`words` make the command that runs it with some variables."""
         self._waiting: Queue[Invocation] = Queue()
         self._current: Invocation | None = None
         self._environ = environ
+        self._words = words
         self._log = log
         self._server = _Server(("127.0.0.1", 0), self._handler())
         self._server.daemon_threads = True
@@ -98,20 +110,20 @@ class Environment:
 
     def _start(self) -> subprocess.Popen[bytes]:
         host, port = self._server.server_address[:2]
+        environ = {
+            **self._environ,
+            "AWS_LAMBDA_RUNTIME_API": f"{host!s}:{port}",
+            "AWS_LAMBDA_FUNCTION_NAME": "orders",
+            "AWS_LAMBDA_FUNCTION_VERSION": "1",
+            "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "512",
+            "AWS_LAMBDA_LOG_GROUP_NAME": "log",
+            "AWS_LAMBDA_LOG_STREAM_NAME": "log",
+        }
         with self._log.open("ab") as log:
             return subprocess.Popen(
-                [sys.executable, "-m", "awslambdaric", "replicator.lambda_handler.handler"],
+                self._words(environ),
                 cwd=ROOT,
-                env={
-                    **os.environ,
-                    **self._environ,
-                    "AWS_LAMBDA_RUNTIME_API": f"{host!s}:{port}",
-                    "AWS_LAMBDA_FUNCTION_NAME": "orders",
-                    "AWS_LAMBDA_FUNCTION_VERSION": "1",
-                    "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "512",
-                    "AWS_LAMBDA_LOG_GROUP_NAME": "log",
-                    "AWS_LAMBDA_LOG_STREAM_NAME": "log",
-                },
+                env={**os.environ, **environ},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
