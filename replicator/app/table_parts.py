@@ -17,6 +17,7 @@ from replicator.engine.loading import Loading
 from replicator.engine.pages import PagePipeline
 from replicator.engine.pipeline import Pipeline
 from replicator.engine.read_pacing import ReadPacing
+from replicator.engine.room import Room
 from replicator.engine.segment import SnapshotParts
 from replicator.engine.table import Table
 from replicator.errors import ReplicatorError
@@ -31,6 +32,9 @@ from replicator.postgres.sink import PostgresSink
 from replicator.postgres.snapshots import Snapshots
 from replicator.sources.clients import SourceConnection
 from replicator.sources.describe import describe_table, require_fit_stream
+
+PAGES_OF_A_CONNECTION = 2
+"""One that is written, and one that is ready when it is."""
 
 
 class TableParts:
@@ -90,6 +94,7 @@ class TableParts:
                 clock=clock,
             ),
             await self._snapshot_parts(mapping, place),
+            Room(PAGES_OF_A_CONNECTION * self._settings.target.pool_size),
         )
 
     def _batch_size(self) -> BatchSize:

@@ -90,6 +90,11 @@ class ShardReader:
         self._backoff = Backoff(base=0.1, cap=5.0)
         self._trims = 0
 
+    @property
+    def expects_more(self) -> bool:
+        """Whether the next answer is likely to hold a page: it is asked for without a pause."""
+        return self._pause_seconds == 0.0
+
     async def next(self, stopping: asyncio.Event) -> Answer | None:
         """The next answer, after the pause that politeness asks for; None when asked to stop.
 

@@ -25,6 +25,7 @@ from replicator.engine.letter_limit import check_dead_letters
 from replicator.engine.pipeline import Batch, Pipeline
 from replicator.engine.ports import Claims, Incidents, Source
 from replicator.engine.reader import Answer, ShardReader
+from replicator.engine.room import Room
 from replicator.engine.waiting import one_failure
 from replicator.errors import (
     Fenced,
@@ -66,6 +67,8 @@ class _Page:
 
     answer: Answer
     batches: list[Batch]
+    places: int
+    """Of the room for pages."""
 
 
 async def was_switched(asking: Awaitable[bool]) -> bool:
@@ -94,6 +97,7 @@ class ShardReplicator:
         claims: Claims,
         incidents: Incidents,
         pipeline: Pipeline,
+        room: Room,
         observe: Observe,
         clock: Clock,
         add_children: AddChildren,
@@ -104,6 +108,8 @@ class ShardReplicator:
         self._claims = claims
         self._incidents = incidents
         self._pipeline = pipeline
+        self._room = room
+        self._places = 0
         self._observe = observe
         self._clock = clock
         self._add_children = add_children
@@ -136,6 +142,8 @@ class ShardReplicator:
                 return Ending.SWITCHED
             self._observe(FencedFact(task.table, task.shard_id))
             raise
+        finally:
+            self._leave_room(self._places)
 
     def _live(self) -> None:
         self.alive_at = self._clock.monotonic()
@@ -172,7 +180,7 @@ class ShardReplicator:
         while answer is None or not answer.ended:
             await answers.join()
             try:
-                answer = await reader.next(stopping)
+                answer, places = await self._next(reader, stopping)
             except ReplicatorError as error:
                 await answers.put(error)
                 return
@@ -181,7 +189,31 @@ class ShardReplicator:
                 return
             if answer.records:
                 self._known = answer.records[-1].sequence_number
-            await answers.put(_Page(answer, self._batches(answer, claim)))
+            await answers.put(_Page(answer, self._batches(answer, claim), places))
+
+    async def _next(
+        self, reader: ShardReader, stopping: asyncio.Event
+    ) -> tuple[Answer | None, int]:
+        """The next answer, and the places that are taken for it.
+
+        Who expects a page waits for room before it asks; an idle shard asks, and waits with what
+        it got.
+        """
+        places = await self._take_room(stopping) if reader.expects_more else 0
+        answer = await reader.next(stopping)
+        if answer is None or not answer.records:
+            self._leave_room(places)
+            return answer, 0
+        return answer, places or await self._take_room(stopping)
+
+    async def _take_room(self, stopping: asyncio.Event) -> int:
+        taken = int(await self._room.take(stopping, waiting=self._live))
+        self._places += taken
+        return taken
+
+    def _leave_room(self, places: int) -> None:
+        self._places -= places
+        self._room.give_back(places)
 
     def _batches(self, answer: Answer, claim: Claim) -> list[Batch]:
         """A page in batches as large as they should be now, planned."""
@@ -213,6 +245,7 @@ class ShardReplicator:
                 self._observe(RecordsRepeated(claim.source, claim.shard_id, events))
             if answer.records:
                 claim = await self._apply(claim, page.batches, stopping)
+                self._leave_room(page.places)
                 self._note(claim, answer, at_head=False)
             elif not answer.ended:
                 claim = await self._look(claim, answer)

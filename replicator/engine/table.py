@@ -12,6 +12,7 @@ from replicator.engine.holding import checkpoint_text
 from replicator.engine.loading import Loading
 from replicator.engine.pipeline import Pipeline
 from replicator.engine.ports import Source
+from replicator.engine.room import Room
 from replicator.engine.running import Unit
 from replicator.engine.segment import SnapshotParts
 
@@ -27,6 +28,7 @@ class Table:
     pipeline: Pipeline
     loading: Loading
     parts: SnapshotParts
+    room: Room
     facts: TableFacts | None = None
     shards: tuple[ShardFacts, ...] = ()
     snapshots: tuple[SnapshotFacts, ...] = ()

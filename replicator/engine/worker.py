@@ -249,6 +249,7 @@ class Worker:
             claims=self._claims,
             incidents=self._incidents,
             pipeline=table.pipeline,
+            room=table.room,
             observe=self._observe,
             clock=self._clock,
             add_children=table.discovery.add_children,

@@ -5,6 +5,7 @@ import os
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, overload
 from urllib.parse import urlsplit
 
@@ -19,6 +20,7 @@ from aiobotocore.httpsession import AIOHTTPSession
 from aiobotocore.session import AioSession, get_session
 from botocore.credentials import CredentialProvider
 from botocore.exceptions import NoCredentialsError
+from botocore.loaders import Loader, create_loader
 
 from replicator import __version__
 from replicator.errors import ConfigurationError
@@ -181,10 +183,17 @@ def _not_opened(error: Exception, connection: SourceConnection) -> Exception:
 
 def _session(connection: SourceConnection) -> AioSession:
     session = get_session()
+    session.register_component("data_loader", _models(session.get_config_variable("data_path")))
     if connection.role_arn is not None:
         role = _AssumedRole(connection.role_arn, connection)
         session.register_component("credential_provider", AioCredentialResolver([role]))
     return session
+
+
+@cache
+def _models(path: str | None) -> Loader:
+    """The SDK's descriptions of services: 8 MB of a process for each client that reads its own."""
+    return create_loader(path)
 
 
 class _AssumedRole(CredentialProvider):

@@ -15,6 +15,7 @@ from replicator.core.observations import Observation, TableHalted, TaskFailed
 from replicator.engine.discovery import Discovery
 from replicator.engine.pipeline import Pipeline
 from replicator.engine.read_pacing import ReadPacing
+from replicator.engine.room import Room
 from replicator.engine.running import WorkerSettings
 from replicator.engine.table import Table
 from replicator.engine.upkeep import Upkeep
@@ -38,6 +39,8 @@ from tests.support.virtual_time import VirtualClock, VirtualLoop
 
 SOURCE = "orders"
 LEASE_SECONDS = 8.0
+PAGES_MAX = 2
+"""Of all shards together: fewer than there are, so that they wait for each other."""
 SETTLE_SECONDS_MAX = 600.0
 """Of virtual time; the longest way to rest is a shard that answers Trimmed until it is believed."""
 SETTLE_STEPS_MAX = 50_000
@@ -209,6 +212,7 @@ class Simulation:
                     discovery,
                     pipeline,
                     *without_snapshots(compiled, self._observe, self.clock),
+                    Room(PAGES_MAX),
                 )
             ],
             claims=FakeClaims(self.postgres, postgres, name),

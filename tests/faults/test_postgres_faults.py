@@ -162,6 +162,32 @@ async def test_a_lock_held_longer_than_the_limit_holds_up_nothing_else(new_repli
         (await it.log()).obeys()
 
 
+async def test_shards_that_wait_for_a_lock_hold_no_more_pages_than_there_is_room_for(
+    new_replica: NewReplica,
+):
+    """Twelve have something; one connection has room for two."""
+    async with new_replica(shards=12) as it:
+        it.deployment.settings["target"]["pool_size"] = 1
+        it.load.write_everywhere([f"key {number}" for number in range(100)])
+        holder = await asyncpg.connect(it.dsn)
+        try:
+            await holder.execute("begin; lock table public.orders in access exclusive mode")
+            worker = it.deployment.start()
+
+            async def claimed() -> bool:
+                return [shard.epoch > 0 for shard in (await it.shards()).values()] == [True] * 12
+
+            await it.until(worker, "the shards are claimed", claimed)
+            pages = [call for call in it.streams.calls("GetRecords") if call.records]
+            assert len({call.shard for call in pages}) <= 2
+        finally:
+            await holder.close()
+
+        await it.equal(worker)
+        assert await worker.stop() == 0
+        (await it.log()).obeys()
+
+
 @pytest.mark.long
 @pytest.mark.timeout(240)
 async def test_a_batch_that_takes_too_long_is_halved(new_replica: NewReplica):
