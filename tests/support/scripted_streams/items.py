@@ -14,6 +14,7 @@ Key = tuple[str, ...]
 HASH_SPACE = 2**64
 _NUMBER = Context(prec=38, Emax=130, Emin=-135)
 _PLAIN_DIGITS = 40
+_MEASURED_MAX = 1000
 
 
 def canonical(item: Mapping[str, Value]) -> Item:
@@ -49,6 +50,12 @@ class Items:
 
     def all(self) -> list[Item]:
         return [self._items[key] for _, key in self._order]
+
+    def size_bytes(self) -> int:
+        """About the sum of all sizes: of a large table it is told from the first ones."""
+        first = self._order[:_MEASURED_MAX]
+        measured = sum(size_bytes(self._items[key]) for _, key in first)
+        return measured * len(self._items) // max(1, len(first))
 
     def get(self, item: Mapping[str, Value]) -> Item | None:
         """The item with the same key, if there is one."""

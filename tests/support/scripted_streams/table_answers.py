@@ -93,7 +93,7 @@ def _describe(table: Table) -> dict[str, Any]:
         "TableStatus": "ACTIVE",
         "CreationDateTime": table.created_at,
         "ItemCount": len(table.items),
-        "TableSizeBytes": sum(map(size_bytes, table.items.all())),
+        "TableSizeBytes": table.items.size_bytes(),
         "KeySchema": key_schema(table),
         "AttributeDefinitions": [
             {"AttributeName": name, "AttributeType": kind} for name, kind in table.key.items()
