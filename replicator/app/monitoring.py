@@ -24,7 +24,11 @@ from replicator.postgres.drift import write_drift
 from replicator.postgres.overview import read_knowledge
 from replicator.postgres.throughput import write_throughput
 
-PUBLISH_SECONDS = 1.0
+TURN_SECONDS = 1.0
+PUBLISH_SECONDS = 2.0
+"""A dozen small statements of every worker: what they tell is aged until the next ones."""
+AGAIN_SECONDS = 1.0
+"""While PostgreSQL does not answer, and the process is not ready."""
 WATCHED_SECONDS_MAX = 300.0
 """Longer than the longest wait of a job between two attempts."""
 
@@ -78,12 +82,13 @@ class Monitoring:
 
     async def turn(self, stopping: asyncio.Event) -> None:
         """Show that the loop turns, whatever PostgreSQL and AWS do."""
-        while not await stopped_within(stopping, PUBLISH_SECONDS):
+        while not await stopped_within(stopping, TURN_SECONDS):
             self.health.beat(self._clock.monotonic())
 
     async def publish(self, database: Database, stopping: asyncio.Event) -> None:
-        """Read the control schema once a second and show it with what only we know."""
+        """Read the control schema every other second and show it with what only we know."""
         while not stopping.is_set():
+            pause = AGAIN_SECONDS
             try:
                 knowledge, _ = await read_knowledge(database)
             except ReplicatorError as error:
@@ -96,7 +101,8 @@ class Monitoring:
                 self.history.record(status)
                 await self.write_drift(database)
                 await self._tell_throughput(database)
-            await stopped_within(stopping, PUBLISH_SECONDS)
+                pause = PUBLISH_SECONDS
+            await stopped_within(stopping, pause)
 
     async def write_drift(self, database: Database) -> None:
         """Write down which attributes nothing takes, or keep them for the next time."""

@@ -61,10 +61,15 @@ async def read_knowledge(
     shards = await positions.shards(list(tables))
     snapshots = await Snapshots(database).facts()
     async with database.connection("reading the status") as connection:
-        letters, newest, applied, rows = [
+        letters, applied, rows = [
             await connection.fetch(statement.format(schema=schema), database.deployment)
-            for statement in (DEAD_LETTERS, NEWEST_LETTERS, APPLIED, WORKERS)
+            for statement in (DEAD_LETTERS, APPLIED, WORKERS)
         ]
+        newest = (
+            await connection.fetch(NEWEST_LETTERS.format(schema=schema), database.deployment)
+            if any(row["open"] for row in letters)
+            else []
+        )
         verified = await last_verified(database, connection)
         drift = await read_drift(database, connection)
         throughput = await read_throughput(database, connection, living_seconds=living_seconds)
