@@ -17,6 +17,7 @@ FENCES = "replicator/postgres/fences.py"
 TARGETS = "replicator/postgres/target_statements.py"
 WRITER = "replicator/postgres/plan_writer.py"
 PLANNING = "replicator/core/plan.py"
+USUAL = "replicator/core/usual_plan.py"
 CLAIMS = "replicator/postgres/claims.py"
 INCIDENTS = "replicator/postgres/incidents.py"
 STREAMS = "replicator/postgres/streams.py"
@@ -40,8 +41,8 @@ MUTANTS = [
     Mutant(
         "rows are written without the fence",
         TARGETS,
-        "as v({columns}), ready\n        on conflict",
-        "as v({columns})\n        on conflict",
+        "from ({rows}) as v, ready\n        on conflict ({key})",
+        "from ({rows}) as v\n        on conflict ({key})",
         FENCE,
     ),
     Mutant(
@@ -87,17 +88,38 @@ MUTANTS = [
     ),
     Mutant(
         "the first change of a key wins",
+        "replicator/core/ledger.py",
+        "{key: index for index, key in self.keys.items()}",
+        "{key: index for index, key in reversed(self.keys.items())}",
+        PLAN,
+    ),
+    Mutant(
+        "the first change of a key wins where changes are looked at one by one",
         PLANNING,
-        "for index in reversed(ledger.keys):",
-        "for index in ledger.keys:",
+        "for index in reversed(ledger.keys) if left else ():",
+        "for index in ledger.keys if left else ():",
         PLAN,
     ),
     Mutant(
         "an item that leaves a filter keeps its row",
-        PLANNING,
-        "elif not target.routes_on_keys_only and not self._scanned:",
-        "elif False:",
+        USUAL,
+        "settled |= _delete(target, ledger, strangers, changes, Rank.FILTERED, plainly=plainly)",
+        "settled |= set()",
         SIMULATION,
+    ),
+    Mutant(
+        "an item that is looked at change by change and leaves a filter keeps its row",
+        PLANNING,
+        "elif not self._scanned:",
+        "elif False:",
+        "tests/core/test_usual_plan.py",
+    ),
+    Mutant(
+        "a value that is not as usual spoils no row",
+        "replicator/core/usual_rows.py",
+        "            batch.odd.add(place)\n        else:",
+        "            pass\n        else:",
+        "tests/core/test_usual_rows.py",
     ),
     Mutant(
         "half of a batch that is halved is dropped",
