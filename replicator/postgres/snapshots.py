@@ -48,11 +48,15 @@ update {schema}.segment set state = 'done', epoch = epoch + 1, owner = null
  where snapshot_id = $1 and state <> 'done'
 """
 
+STILL_ASKED = """
+-- under the lock of its table nobody else begins or ends it
+select exists (select from {schema}.snapshot where id = $1 and state = 'asked')
+"""
+
 BEGIN = """
 update {schema}.snapshot
    set state = 'running', started_at = now(), items_estimated = $2
- where id = $1 and state = 'asked'
-returning id
+ where id = $1
 """
 
 ADD_SEGMENT = """
@@ -167,11 +171,12 @@ class Snapshots:
             table = await self._lock(connection, snapshot.source)
             if table is None or table["stopped"]:
                 return False
+            # looked at first: whoever comes second would end the very one that has just begun
+            if not await connection.fetchval(self._sql(STILL_ASKED), snapshot.id):
+                return False
             if table["snapshot_id"] is not None:
                 await self._end(connection, table["snapshot_id"], "cancelled", snapshot.id)
-            begun = await connection.fetchval(self._sql(BEGIN), snapshot.id, items_estimated)
-            if begun is None:
-                return False
+            await connection.execute(self._sql(BEGIN), snapshot.id, items_estimated)
             mode = table["mode"]
             await switch_mode(
                 connection,

@@ -70,6 +70,24 @@ async def test_a_snapshot_that_is_begun_anew_ends_the_one_before(table: Loaded):
     ]
 
 
+async def test_two_workers_that_begin_the_same_snapshot_do_not_end_it(table: Loaded):
+    """Both have looked while it was asked for; it may even have a successor by now."""
+    await table.snapshots.ask(table.name, "initial", who="test", why=None)
+    [asked] = await table.known()
+
+    async def begin() -> bool:
+        targets = table.mapping.targets
+        return await table.snapshots.begin(asked, targets, parts=2, items_estimated=None)
+
+    assert (await begin(), await begin()) == (True, False)
+    [running] = await table.known()
+    assert (running.id, running.state, len(running.segments)) == (asked.id, "running", 2)
+
+    successor = await table.begin()
+    assert not await begin()
+    assert [each.id for each in await table.known() if each.state == "running"] == [successor.id]
+
+
 async def test_a_table_stays_guarded_until_the_last_part_is_done(table: Loaded):
     snapshot = await table.begin(parts=2)
     await table.load(await table.claim(snapshot, 0), "a")
