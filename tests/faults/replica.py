@@ -54,6 +54,7 @@ class Replica:
     dsn: str
     deployment: Deployment
     tables: dict[str, Table]
+    lease_endpoint: str
     loads: dict[str, Load] = field(default_factory=dict)
 
     @property
@@ -259,7 +260,7 @@ async def replica(
             deployment.settings["target"]["dsn"] = worker_dsn or dsn
             loads = {each: Load(table) for each, table in scripted.items()}
             try:
-                yield Replica(streams, dsn, deployment, scripted, loads)
+                yield Replica(streams, dsn, deployment, scripted, lease_endpoint, loads)
             finally:
                 streams.heal()
                 for worker in deployment.workers:
