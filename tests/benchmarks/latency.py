@@ -11,6 +11,7 @@ from tests.benchmarks.forms import Form, settings_for
 from tests.benchmarks.load import Changed, wire
 from tests.benchmarks.machine import Machine
 from tests.benchmarks.orders import KEY, new_order
+from tests.benchmarks.processes import plain_start
 from tests.support.daemon import Deployment, eventually
 from tests.support.scripted_streams import AsyncRemoteStreams
 
@@ -44,7 +45,7 @@ async def run_latency(
     directory.mkdir()
     async with machine.database(template, table=name) as dsn:
         settings = settings_for(machine, form, dsn=dsn, table=name, leases=f"leases_{name}")
-        async with Deployment(directory, settings) as deployment:
+        async with Deployment(directory, settings, plain_start) as deployment:
             await deployment.start_ready()
             written = await _write(machine, name, a_second=a_second, seconds=seconds)
             committed = await _committed(dsn, len(written))

@@ -1,15 +1,15 @@
 """The limit: psql copies each batch into a staging table and writes it with two statements."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from tests.benchmarks.forms import require_equal
-from tests.benchmarks.load import Load
+from tests.benchmarks.load import PAGE_RECORDS, Load
 from tests.benchmarks.machine import Machine
-from tests.benchmarks.orders import COLUMNS, KEY
+from tests.benchmarks.orders import COLUMNS, KEY, Order
 from tests.benchmarks.processes import tree_cpu_seconds
 from tests.benchmarks.samples import Sample
 
@@ -39,6 +39,15 @@ delete from orders as t
    and t.sk = gone.sk;
 commit;
 """
+VERSIONS = """insert into replicator.row_version
+       (target_id, key, generation, sequence_number, deleted, snapshot_id)
+select (select id from replicator.target_claim),
+       substr(sha256(convert_to(row(pk, sk)::text, 'UTF8')), 1, 16), 0, 0, false, 1
+  from put
+    on conflict (target_id, key) do update
+       set snapshot_id = excluded.snapshot_id
+     where row_version.snapshot_id is distinct from excluded.snapshot_id;
+"""
 END = "select extract(epoch from clock_timestamp());\n"
 
 
@@ -58,6 +67,21 @@ def write_scripts(directory: Path, load: Load, *, connections: int) -> list[Path
             script.write(END)
         paths.append(path)
     return paths
+
+
+def write_snapshot_script(directory: Path, orders: Sequence[Order]) -> Path:
+    """One script that writes these orders with a version of each, as a snapshot does."""
+    path = directory / "limit-snapshot.sql"
+    with path.open("w") as script:
+        script.write(BEGIN)
+        for start in range(0, len(orders), PAGE_RECORDS):
+            script.write("begin;\ncopy put from stdin;\n")
+            script.writelines(
+                _line(order.cells()) for order in orders[start : start + PAGE_RECORDS]
+            )
+            script.write("\\.\n" + VERSIONS + BATCH)
+        script.write(END)
+    return path
 
 
 async def run_limit(

@@ -9,7 +9,7 @@ import asyncpg
 from tests.benchmarks.forms import Form, settings_for
 from tests.benchmarks.machine import Machine
 from tests.benchmarks.orders import KEY
-from tests.benchmarks.processes import cpu_seconds, resident_megabytes
+from tests.benchmarks.processes import cpu_seconds, plain_start, resident_megabytes
 from tests.benchmarks.worker import OWNERS
 from tests.support.daemon import Deployment, eventually
 
@@ -37,7 +37,7 @@ async def run_idle(
     directory.mkdir()
     async with machine.database(template, table=name) as dsn:
         settings = settings_for(machine, form, dsn=dsn, table=name, leases=f"leases_{name}")
-        async with Deployment(directory, settings) as deployment:
+        async with Deployment(directory, settings, plain_start) as deployment:
             worker = await deployment.start_ready()
             connection = await asyncpg.connect(dsn)
 

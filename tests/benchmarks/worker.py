@@ -10,7 +10,12 @@ import asyncpg
 
 from tests.benchmarks.forms import IDLE_SECONDS_MAX, Form, require_equal, settings_for
 from tests.benchmarks.machine import Machine, Served
-from tests.benchmarks.processes import cpu_seconds, peak_megabytes, tree_cpu_seconds
+from tests.benchmarks.processes import (
+    cpu_seconds,
+    peak_megabytes,
+    plain_start,
+    tree_cpu_seconds,
+)
 from tests.benchmarks.samples import Sample
 from tests.support.daemon import Deployment, Worker, eventually
 
@@ -51,7 +56,9 @@ async def run_workers(
         try:
             async with AsyncExitStack() as stack:
                 stack.enter_context(redirect_stdout(io.StringIO()))  # a failure shows the log
-                deployment = await stack.enter_async_context(Deployment(directory, settings))
+                deployment = await stack.enter_async_context(
+                    Deployment(directory, settings, plain_start)
+                )
                 running = [deployment.start() for _ in range(workers)]
                 sample = await _measured(machine, dsn, served, running)
                 for worker in running:

@@ -197,6 +197,7 @@ class Deployment:
 
     directory: Path
     settings: dict[str, Any]
+    launch: Callable[..., Process] = warm_start
     workers: list[Worker] = field(default_factory=list)
 
     @property
@@ -220,7 +221,7 @@ class Deployment:
     def start(self, *words: str) -> Worker:
         """Start `replicator run`."""
         log = self.directory / f"run-{len(self.workers) + 1}.log"
-        worker = Worker(self._words("run", *words), log)
+        worker = Worker(self._words("run", *words), log, start=self.launch)
         self.workers.append(worker)
         return worker
 
@@ -248,7 +249,7 @@ class Deployment:
     async def command(self, *words: str, seconds: float = COMMAND_SECONDS) -> Finished:
         """Run a command to its end."""
         with TemporaryFile() as stdout, TemporaryFile() as stderr:
-            process = warm_start(self._words(*words), stdout=stdout, stderr=stderr)
+            process = self.launch(self._words(*words), stdout=stdout, stderr=stderr)
             try:
                 code = await asyncio.to_thread(process.wait, seconds)
             finally:

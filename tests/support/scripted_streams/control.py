@@ -25,7 +25,7 @@ from tests.support.scripted_streams.tables import Table
 
 TABLE_VERBS = frozenset(
     {
-        *("put", "update", "delete", "expire", "append", "records", "all_items"),
+        *("put", "update", "delete", "expire", "append", "records", "all_items", "load_items"),
         *("shard_id", "shard_ids", "open_shards", "owner", "split", "roll_over", "close"),
         *("listing", "end_with", "trim", "forget", "drop", "recreate"),
         *("start_stream", "disable_stream", "enable_stream", "arn", "stream_arn"),

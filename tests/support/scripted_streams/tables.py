@@ -1,6 +1,6 @@
 """A scripted table: writes become records of its stream, and shards divide when they are told."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -92,6 +92,10 @@ class Table:
     def load_records(self, shard: int, records: bytes) -> None:
         """Append a JSON array of records as if each had been written; items are not folded."""
         self.shard(shard).log.append_all(records, written_at=self._now())
+
+    def load_items(self, items: Iterable[Item]) -> None:
+        """Make these the items, of which no record tells; canonical already."""
+        self.items.load(items)
 
     def all_items(self) -> list[Item]:
         """What a scan of the table finds now."""
