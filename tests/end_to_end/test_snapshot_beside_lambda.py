@@ -121,7 +121,7 @@ async def loaded_beside_lambda(stage: Stage, count: int, *, kills: int) -> None:
             asked = await deployment.command("snapshot", "--table", "orders", "--detach")
             assert "--until-caught-up" in asked.text
             for _ in range(kills):
-                worker = deployment.start("run", "--until-caught-up")
+                worker = deployment.start("--until-caught-up")
                 await begun(stage, worker)
                 worker.kill()
             worker = await deployment.run_until_caught_up()
