@@ -20,24 +20,22 @@ GUARD_MUTANTS = [
     Mutant(
         "an older change is written over a newer row",
         VERSIONS,
-        "< (excluded.generation, excluded.sequence_number)",
-        "<> (excluded.generation, excluded.sequence_number)",
+        'OLDER = "(o.generation, o.sequence_number) <',
+        'OLDER = "(o.generation, o.sequence_number) <>',
         GUARD,
     ),
     Mutant(
         "sequence numbers of two streams are compared",
         VERSIONS,
-        '"newer": """(o.generation, o.sequence_number)\n'
-        "           < (excluded.generation, excluded.sequence_number)",
-        '"newer": """(o.sequence_number, o.generation)\n'
-        "           < (excluded.sequence_number, excluded.generation)",
+        "(o.generation, o.sequence_number) < (excluded.generation, excluded.sequence_number)",
+        "(o.sequence_number, o.generation) < (excluded.sequence_number, excluded.generation)",
         GUARD,
     ),
     Mutant(
         "rows are written whatever became of their versions",
         "replicator/postgres/plan_writer.py",
-        "left = accepted(plan, rejections)",
-        "left = plan",
+        "left = accepted(plan, rejections, other_orders_in(plan, guarded))",
+        "left = accepted(plan, (), other_orders_in(plan, guarded))",
         GUARD,
     ),
     Mutant(
@@ -65,8 +63,8 @@ GUARD_MUTANTS = [
     Mutant(
         "a scan takes the version of a row back",
         VERSIONS,
-        '"set": "deleted = false, snapshot_id',
-        '"set": "sequence_number = 0, generation = 0, deleted = false, snapshot_id',
+        '"set": """deleted = false, snapshot_id',
+        '"set": """sequence_number = 0, generation = 0, deleted = false, snapshot_id',
         GUARD,
     ),
     Mutant(
