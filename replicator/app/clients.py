@@ -5,7 +5,6 @@ from contextlib import AsyncExitStack
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from replicator.clock import SystemClock
 from replicator.core.observations import Observe
 from replicator.sources.calls import nobody_listens
 from replicator.sources.clients import SourceConnection, open_client
@@ -51,6 +50,6 @@ class Clients:
         """The streams of one place."""
         if connection not in self._streams:
             self._streams[connection] = await self._stack.enter_async_context(
-                open_streams(connection, self._observe, clock=SystemClock(), heard=self._heard)
+                open_streams(connection, self._observe, heard=self._heard)
             )
         return self._streams[connection]

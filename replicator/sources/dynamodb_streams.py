@@ -6,7 +6,6 @@ from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from replicator.clock import Clock
 from replicator.core.observations import Observe
 from replicator.core.records import Page, decode_page
 from replicator.core.shards import ListedShard
@@ -102,11 +101,10 @@ async def open_streams(
     connection: SourceConnection,
     observe: Observe,
     *,
-    clock: Clock,
     heard: Callable[[datetime], None] = nobody_listens,
 ) -> AsyncIterator[DynamoDBStreams]:
     """The streams of one place; what keeps them from being asked is a ReplicatorError."""
-    short = ShortCalls("GetRecords", clock)
+    short = ShortCalls("GetRecords")
     async with open_client("dynamodbstreams", connection, connections=short.connections) as client:
         short.listen(client.meta.events, "dynamodb-streams")
         get_records = partial(short.make, client.get_records)

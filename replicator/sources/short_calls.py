@@ -1,21 +1,20 @@
 """A call that is made again and again: prepared by the SDK once, then sent with what differs."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
 from aiobotocore.httpsession import AIOHTTPSession
 from aiobotocore.parsers import AioResponseParserFactory
-from botocore.awsrequest import AWSPreparedRequest
+from botocore.awsrequest import AWSRequest
 from botocore.exceptions import ClientError
 
-from replicator.clock import Clock
 from replicator.sources.calls import keep_raw_body
-from replicator.sources.signature import Credentials, signed_headers
 
-_DEFAULT_PORTS = {"http": ":80", "https": ":443"}
+_HEADERS = ("X-Amz-Target", "Content-Type", "User-Agent")
+"""Those that are the same in every call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,10 +24,7 @@ class _Prepared:
     model: Any
     signer: Any
     url: str
-    host: str
-    target: str
-    content_type: str
-    user_agent: str
+    headers: Mapping[str, str]
     region: str
     service: str
 
@@ -36,15 +32,14 @@ class _Prepared:
 class ShortCalls:
     """One operation of one client, whose first call goes the SDK's way and shows what it does.
 
-    Those that follow have the same endpoint, connections, proxy, timeouts and credentials, which
-    the SDK renews; what the SDK would do anew for each, at most of its cost, is left out:
+    Those that follow have the same endpoint, connections, proxy, timeouts, signer and credentials,
+    which the SDK renews; what the SDK would do anew for each, at most of its cost, is left out:
     validation, endpoint rules, user agent, events, and the parser of answers without an error.
     Nothing is retried: that is for operations whose retries are the caller's.
     """
 
-    def __init__(self, operation: str, clock: Clock) -> None:
+    def __init__(self, operation: str) -> None:
         self._operation = operation
-        self._clock = clock
         self._connections: Any = None
         self._prepared: _Prepared | None = None
         self._parsers = AioResponseParserFactory()
@@ -87,30 +82,18 @@ class ShortCalls:
             model=model,
             signer=request_signer,
             url=params["url"],
-            host=url.netloc.rpartition("@")[2].removesuffix(_DEFAULT_PORTS[url.scheme]),
-            target=params["headers"]["X-Amz-Target"],
-            content_type=params["headers"]["Content-Type"],
-            user_agent=params["headers"]["User-Agent"],
+            headers={name: params["headers"][name] for name in _HEADERS},
             region=signing.get("region", request_signer.region_name),
             service=signing.get("signing_name", request_signer.signing_name),
         )
 
     async def _send(self, prepared: _Prepared, payload: bytes) -> dict[str, Any]:
-        headers = signed_headers(
-            prepared.host,
-            payload,
-            target=prepared.target,
-            content_type=prepared.content_type,
-            service=prepared.service,
-            region=prepared.region,
-            credentials=await _credentials(prepared),
-            now=self._clock.now(),
+        request = AWSRequest("POST", prepared.url, headers=prepared.headers, data=payload)
+        signer = await prepared.signer.get_auth_instance(  # its credentials are renewed in time
+            signing_name=prepared.service, region_name=prepared.region, signature_version="v4"
         )
-        headers["user-agent"] = prepared.user_agent
-        request: Any = AWSPreparedRequest  # its stub wants headers of its own class
-        answer = await self._connections.send(
-            request("POST", prepared.url, headers, payload, stream_output=False)
-        )
+        signer.add_auth(request)
+        answer = await self._connections.send(request.prepare())
         told = {
             "status_code": answer.status_code,
             "headers": answer.headers,
@@ -124,12 +107,3 @@ class ShortCalls:
         protocol = prepared.model.service_model.resolved_protocol
         parser = self._parsers.create_parser(protocol)
         raise ClientError(await parser.parse(told, prepared.model.output_shape), self._operation)
-
-
-async def _credentials(prepared: _Prepared) -> Credentials:
-    """As the SDK has them at this moment: renewed when they are about to expire."""
-    auth = await prepared.signer.get_auth_instance(
-        signing_name=prepared.service, region_name=prepared.region, signature_version="v4"
-    )
-    its = auth.credentials
-    return Credentials(its.access_key, its.secret_key, its.token)

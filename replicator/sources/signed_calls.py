@@ -2,20 +2,31 @@
 
 import asyncio
 import hashlib
+import hmac
 import json
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
 from replicator.errors import ConfigurationError, SourceUnavailable
-from replicator.sources.signature import ALGORITHM, MOMENT, Credentials, signature, signed_headers
 
 TOKEN_SECONDS = 900
 CALL_SECONDS_MAX = 5.0
+_ALGORITHM = "AWS4-HMAC-SHA256"
 _EMPTY = hashlib.sha256(b"").hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """Whose requests these are."""
+
+    access_key_id: str
+    secret_access_key: str = field(repr=False)
+    session_token: str | None = field(default=None, repr=False)
 
 
 def credentials_in(environ: Mapping[str, str]) -> Credentials:
@@ -35,12 +46,12 @@ def rds_token(
     host: str, port: int, user: str, *, region: str, credentials: Credentials, now: datetime
 ) -> str:
     """A token of RDS IAM: a presigned URL without its scheme. Makes no call."""
-    moment = now.strftime(MOMENT)
-    scope = f"{moment[:8]}/{region}/rds-db/aws4_request"
+    day, moment = now.strftime("%Y%m%d"), now.strftime("%Y%m%dT%H%M%SZ")
+    scope = f"{day}/{region}/rds-db/aws4_request"
     query = {
         "Action": "connect",
         "DBUser": user,
-        "X-Amz-Algorithm": ALGORITHM,
+        "X-Amz-Algorithm": _ALGORITHM,
         "X-Amz-Credential": f"{credentials.access_key_id}/{scope}",
         "X-Amz-Date": moment,
         "X-Amz-Expires": str(TOKEN_SECONDS),
@@ -50,8 +61,8 @@ def rds_token(
         query["X-Amz-Security-Token"] = credentials.session_token
     text = urlencode(sorted(query.items()), quote_via=quote, safe="-_.~")
     canonical = f"GET\n/\n{text}\nhost:{host}:{port}\n\nhost\n{_EMPTY}"
-    signed = signature(canonical, moment, scope, credentials)
-    return f"{host}:{port}/?{text}&X-Amz-Signature={signed}"
+    signature = _signature(canonical, moment, scope, credentials)
+    return f"{host}:{port}/?{text}&X-Amz-Signature={signature}"
 
 
 async def call(
@@ -66,11 +77,10 @@ async def call(
 ) -> Any:  # noqa: ANN401 (whatever JSON holds)
     """One call of a JSON service; SourceUnavailable, ConfigurationError when it is refused."""
     payload = json.dumps(body).encode()
-    headers = signed_headers(
+    headers = _signed_headers(
         urlsplit(url).netloc,
+        target,
         payload,
-        target=target,
-        content_type="application/x-amz-json-1.1",
         service=service,
         region=region,
         credentials=credentials,
@@ -97,3 +107,43 @@ def _send(request: urllib.request.Request, target: str) -> bytes:
             message, remedy="a function inside a VPC needs a VPC endpoint or NAT"
         ) from error
     return body
+
+
+def _signed_headers(
+    host: str,
+    target: str,
+    payload: bytes,
+    *,
+    service: str,
+    region: str,
+    credentials: Credentials,
+    now: datetime,
+) -> dict[str, str]:
+    day, moment = now.strftime("%Y%m%d"), now.strftime("%Y%m%dT%H%M%SZ")
+    scope = f"{day}/{region}/{service}/aws4_request"
+    headers = {
+        "content-type": "application/x-amz-json-1.1",
+        "host": host,
+        "x-amz-date": moment,
+        "x-amz-target": target,
+    }
+    if credentials.session_token:
+        headers["x-amz-security-token"] = credentials.session_token
+    names = ";".join(sorted(headers))
+    lines = "".join(f"{name}:{headers[name]}\n" for name in sorted(headers))
+    canonical = f"POST\n/\n\n{lines}\n{names}\n{hashlib.sha256(payload).hexdigest()}"
+    signature = _signature(canonical, moment, scope, credentials)
+    credential = f"{credentials.access_key_id}/{scope}"
+    headers["authorization"] = (
+        f"{_ALGORITHM} Credential={credential}, SignedHeaders={names}, Signature={signature}"
+    )
+    return headers
+
+
+def _signature(canonical: str, moment: str, scope: str, credentials: Credentials) -> str:
+    digest = hashlib.sha256(canonical.encode()).hexdigest()
+    key = f"AWS4{credentials.secret_access_key}".encode()
+    for part in scope.split("/"):
+        key = hmac.digest(key, part.encode(), "sha256")
+    text = f"{_ALGORITHM}\n{moment}\n{scope}\n{digest}"
+    return hmac.digest(key, text.encode(), "sha256").hex()

@@ -14,7 +14,6 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
-from replicator.clock import SystemClock
 from replicator.errors import IteratorExpired, SourceThrottled, SourceUnavailable
 from replicator.sources.clients import SourceConnection
 from replicator.sources.dynamodb_streams import DynamoDBStreams, open_streams
@@ -50,7 +49,7 @@ async def asked() -> AsyncIterator[tuple[Asked, DynamoDBStreams]]:
     server.url = f"http://{host}:{port}"
     place = SourceConnection(region="eu-west-1", endpoint_url=server.url)
     try:
-        async with open_streams(place, lambda _: None, clock=SystemClock()) as streams:
+        async with open_streams(place, lambda _: None) as streams:
             yield server, streams
     finally:
         await runner.cleanup()

@@ -11,8 +11,7 @@ from replicator.core.mapping_spec import ColumnSpec, TargetSpec
 from replicator.core.plan import plan_batch
 from replicator.core.records import decode_page
 from replicator.sources.lambda_event import batches_of
-from replicator.sources.signature import Credentials
-from replicator.sources.signed_calls import rds_token
+from replicator.sources.signed_calls import Credentials, rds_token
 from tests.support.builders import NOON, table_mapping
 from tests.support.lambda_events import change, event
 
