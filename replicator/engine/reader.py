@@ -95,11 +95,13 @@ class ShardReader:
         """Whether the next answer is likely to hold a page: it is asked for without a pause."""
         return self._pause_seconds == 0.0
 
-    async def next(self, stopping: asyncio.Event) -> Answer | None:
+    async def next(
+        self, stopping: asyncio.Event, *, failed: Callable[[], None] = _nobody_watches
+    ) -> Answer | None:
         """The next answer, after the pause that politeness asks for; None when asked to stop.
 
-        Throttling, faults and expired iterators are tried again without end, at the same position.
-        PositionTrimmed and ShardVanished are for the caller to judge.
+        Throttling, faults and expired iterators are tried again without end, at the same position;
+        `failed` hears of each. PositionTrimmed and ShardVanished are for the caller to judge.
         """
         while not await stopped_within(stopping, self._pause_seconds):
             requested_at = self._clock.now()
@@ -119,6 +121,7 @@ class ShardReader:
             else:
                 self._backoff.succeeded()
                 return answer
+            failed()
         return None
 
     async def _read(self, requested_at: datetime) -> Answer:

@@ -196,13 +196,19 @@ class ShardReplicator:
     ) -> tuple[Answer | None, int]:
         """The next answer, and the places that are taken for it.
 
-        Who expects a page waits for room before it asks; an idle shard asks, and waits with what
-        it got.
+        Who expects a page waits for room before it asks; an idle shard, and one whose source fails,
+        asks and waits with what it got.
         """
         places = await self._take_room(stopping) if reader.expects_more else 0
-        answer = await reader.next(stopping)
-        if answer is None or not answer.records:
+
+        def leave() -> None:
+            nonlocal places
             self._leave_room(places)
+            places = 0
+
+        answer = await reader.next(stopping, failed=leave)
+        if answer is None or not answer.records:
+            leave()
             return answer, 0
         return answer, places or await self._take_room(stopping)
 

@@ -47,6 +47,23 @@ async def test_a_storm_of_everything_at_once_loses_and_repeats_nothing(new_repli
         (await it.log()).obeys()
 
 
+async def test_shards_that_get_no_answer_keep_no_other_from_being_read(new_replica: NewReplica):
+    async with new_replica(shards=12) as it:
+        it.deployment.settings["target"]["pool_size"] = 2  # and room for four pages
+        it.streams.fail("GetRecords", "InternalServerError", times=None)
+        it.load.write(100)
+        worker = await it.deployment.start_ready()
+
+        async def all_asked() -> bool:
+            return all(it.streams.calls("GetRecords", shard=number) for number in range(12))
+
+        await worker.until(all_asked, what="every shard is asked for its records")
+        it.streams.heal()
+        await it.equal(worker)
+        assert await worker.stop() == 0
+        (await it.log()).obeys()
+
+
 @pytest.mark.long
 @pytest.mark.parametrize(("verb", "details"), STORMS)
 async def test_nine_calls_of_ten_fail_and_no_lease_is_lost(
