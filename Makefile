@@ -18,7 +18,7 @@ COMPILE := $(UV) pip compile --no-config --quiet --universal --python-version 3.
 # tests wait more than they compute, and more than a few servers at once help nobody;
 # PYTEST_WORKERS=0 shows one test after another
 PYTEST_WORKERS ?= 4
-PYTEST := $(BIN)/pytest --numprocesses $(PYTEST_WORKERS) --maxprocesses 4 --quiet
+PYTEST := $(BIN)/pytest --numprocesses $(PYTEST_WORKERS) --maxprocesses 4 --dist worksteal --quiet
 
 # says something only when it fails
 quietly = report=$$($(1) 2>&1) || { echo "$$report"; exit 1; }
