@@ -11,8 +11,7 @@ from tests.benchmarks.forms import Form, settings_for
 from tests.benchmarks.load import Changed, wire
 from tests.benchmarks.machine import Machine
 from tests.benchmarks.orders import KEY, new_order
-from tests.benchmarks.processes import plain_start
-from tests.support.daemon import Deployment, eventually
+from tests.support.daemon import Deployment, eventually, plain_start
 from tests.support.scripted_streams import AsyncRemoteStreams
 
 TICK_SECONDS = 0.01

@@ -1,27 +1,9 @@
 """What processes used: CPU seconds and memory as the kernel counts them."""
 
 import os
-import subprocess
-import sys
-from collections.abc import Sequence
 from pathlib import Path
-from typing import IO
-
-from tests.support.daemon import Process
-from tests.support.warm_start import environment
 
 _TICKS = os.sysconf("SC_CLK_TCK")
-
-
-def plain_start(words: Sequence[str], *, stdout: IO[bytes], stderr: IO[bytes]) -> Process:
-    """Run `replicator` as an operator does: a fork of another process holds that one's memory."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "replicator", *words],
-        stdin=subprocess.DEVNULL,
-        stdout=stdout,
-        stderr=stderr,
-        env=environment(),
-    )
 
 
 def cpu_seconds(*pids: int) -> float:

@@ -9,9 +9,9 @@ import asyncpg
 from tests.benchmarks.forms import Form, settings_for
 from tests.benchmarks.machine import Machine
 from tests.benchmarks.orders import KEY
-from tests.benchmarks.processes import cpu_seconds, plain_start, resident_megabytes
+from tests.benchmarks.processes import cpu_seconds, resident_megabytes
 from tests.benchmarks.worker import OWNERS
-from tests.support.daemon import Deployment, eventually
+from tests.support.daemon import Deployment, eventually, plain_start
 
 SETTLING_SECONDS = 8.0
 

@@ -20,12 +20,11 @@ from tests.benchmarks.orders import KEY
 from tests.benchmarks.processes import (
     cpu_seconds,
     peak_megabytes,
-    plain_start,
     tree_cpu_seconds,
 )
 from tests.benchmarks.samples import Sample
 from tests.benchmarks.throughput import LIMIT, Contender, Stand
-from tests.support.daemon import Deployment, Worker
+from tests.support.daemon import Deployment, Worker, plain_start
 
 EMPTY = replace(TYPED, name="empty")
 UNITS_PER_SECOND = 1_000_000

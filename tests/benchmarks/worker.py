@@ -13,11 +13,10 @@ from tests.benchmarks.machine import Machine, Served
 from tests.benchmarks.processes import (
     cpu_seconds,
     peak_megabytes,
-    plain_start,
     tree_cpu_seconds,
 )
 from tests.benchmarks.samples import Sample
-from tests.support.daemon import Deployment, Worker, eventually
+from tests.support.daemon import Deployment, Worker, eventually, plain_start
 
 LOOK_SECONDS = 0.005
 RUN_SECONDS_MAX = 300.0

@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 from tests.faults.conftest import NewReplica
 from tests.faults.replica import Replica
 from tests.support import endpoints
-from tests.support.daemon import Worker
+from tests.support.daemon import Worker, plain_start
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(300)]
 
@@ -116,6 +116,7 @@ async def test_clocks_twenty_minutes_apart_change_neither_expiry_nor_rows(
     new_replica: NewReplica, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     async with new_replica(shards=2) as it:
+        it.deployment.launch = plain_start
         workers = []
         for minutes in (-10, 10):
             place = tmp_path / f"clock{minutes}"

@@ -7,7 +7,7 @@ import pytest
 
 from replicator.demo.embedded import free_port
 from tests.faults.conftest import NewReplica
-from tests.support.daemon import Worker
+from tests.support.daemon import Worker, plain_start
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(300)]
 
@@ -60,8 +60,9 @@ async def test_two_workers_with_one_id_disturb_each_other_and_write_nothing_twic
 ):
     """Ids have a random part; where chance fails, the fence does not."""
     (tmp_path / "sitecustomize.py").write_text(ONE_ID)
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     async with new_replica(shards=2) as it:
+        monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+        it.deployment.launch = plain_start
         workers = [await it.deployment.start_ready(), await it.deployment.start_ready()]
         assert len({worker.entries("started")[0]["worker"] for worker in workers}) == 1
         for _ in range(4):

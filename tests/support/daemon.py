@@ -18,7 +18,7 @@ from typing import IO, Any, Protocol, TypeVar
 import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.support.warm_start import warm_start
+from tests.support.warm_start import ROOT, environment, warm_start
 
 COMMAND_SECONDS = 90.0
 POLL_SECONDS = 0.05
@@ -71,6 +71,21 @@ class Process(Protocol):
 def cold_start(command: Sequence[str], *, stdout: IO[bytes], stderr: IO[bytes]) -> Process:
     """Start any program."""
     return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr)
+
+
+def plain_start(words: Sequence[str], *, stdout: IO[bytes], stderr: IO[bytes]) -> Process:
+    """Run `replicator` as an operator does: a fork holds the memory of what it was forked from.
+
+    And it reads nothing that a new interpreter reads, such as PYTHONPATH.
+    """
+    return subprocess.Popen(
+        [sys.executable, "-m", "replicator", *words],
+        cwd=ROOT,
+        env=environment(),
+        stdin=subprocess.DEVNULL,
+        stdout=stdout,
+        stderr=stderr,
+    )
 
 
 class Worker:

@@ -26,6 +26,7 @@ ROOT = Path(__file__).parents[2]
 BYTECODE = ROOT / ".pytest_cache" / "bytecode"
 """Kept for all processes of all tests: compiling takes longer than most of what they do."""
 REQUEST_BYTES_MAX = 1_000_000
+PYTHONPATH = os.environ.get("PYTHONPATH")
 
 
 class Process:
@@ -62,7 +63,11 @@ class Process:
 
 
 def warm_start(words: Sequence[str], *, stdout: IO[bytes], stderr: IO[bytes]) -> Process:
-    """Run `replicator` with these words, in the environment as it is now."""
+    """Run `replicator` with these words, in the environment as it is now.
+
+    An interpreter reads some of that only when it starts: see daemon.plain_start.
+    """
+    assert os.environ.get("PYTHONPATH") == PYTHONPATH, "a fork does not read it: use plain_start"
     reads, writes = os.pipe()
     try:
         files = stdout.fileno(), stderr.fileno(), writes
