@@ -37,12 +37,11 @@ class Invariants:
         self._positions = {}
         self._batches = set()
         self._known = set(data.shards)
-        self.ledger.forgotten -= self._known
 
     def check(self) -> None:
         """What must hold at any moment."""
         data = self.postgres.data
-        for name in self._known - set(data.shards) - self.ledger.forgotten:
+        for name in self._known - set(data.shards) - data.forgotten:
             self._say(f"V8 {name[1]} has vanished")
         self._known |= set(data.shards)
         for row in data.shards.values():
@@ -65,7 +64,7 @@ class Invariants:
 
     def _forgotten(self, row: ShardRow) -> None:
         self._check_end(self.postgres.data, row)
-        self.ledger.forgotten.add(row.name)
+        self.postgres.data.forgotten.add(row.name)
 
     def _committed(self, committed: Committed) -> None:
         claim, advance = committed.claim, committed.advance

@@ -46,8 +46,6 @@ class Ledger:
     entries: dict[ShardName, list[Entry]] = field(default_factory=dict)
     keys: set[str] = field(default_factory=set)
     streams: list[Stream] = field(default_factory=list)
-    forgotten: set[ShardName] = field(default_factory=set)
-    """Shards whose rows were cleaned away: all of them counts as applied."""
     lost: set[Entry] = field(default_factory=set)
     """What was trimmed before PostgreSQL had it."""
 
@@ -96,7 +94,7 @@ class Ledger:
 
     def position(self, data: Data, name: ShardName) -> float:
         """Up to which sequence number the shard is applied."""
-        if name in self.forgotten:
+        if name in data.forgotten:
             return float("inf")
         row = data.shards.get(name)
         return -1 if row is None or row.position is None else row.position

@@ -415,7 +415,7 @@ class Simulation:
         return all(
             (stream.arn, shard.shard_id) in known or shard.gone or shard.unlisted
             for shard in stream.shards.values()
-            if (stream.arn, shard.shard_id) not in self.ledger.forgotten
+            if (stream.arn, shard.shard_id) not in self.postgres.data.forgotten
         )
 
     def _has_lost_positions(self) -> bool:

@@ -120,6 +120,8 @@ class Data:
     workers: dict[str, datetime] = field(default_factory=dict)
     rows: Rows = field(default_factory=dict)
     versions: dict[tuple[str, Row], tuple[int, int]] = field(default_factory=dict)
+    forgotten: set[ShardName] = field(default_factory=set)
+    """Shards whose rows were cleaned away: all of them counts as applied, for who looks on."""
 
 
 @dataclass(frozen=True, slots=True)
