@@ -68,6 +68,10 @@ async def test_a_snapshot_that_is_begun_anew_ends_the_one_before(table: Loaded):
         (first.id, "cancelled", f"snapshot {second.id} took its place"),
         (second.id, "running", None),
     ]
+    of_the_first = (
+        "from replicator.segment where snapshot_id = (select min(id) from replicator.snapshot)"
+    )
+    assert await table.sql(f"select distinct state, owner {of_the_first}") == [("done", None)]
 
 
 async def test_two_workers_that_begin_the_same_snapshot_do_not_end_it(table: Loaded):
