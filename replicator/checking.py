@@ -14,7 +14,7 @@ from replicator.core.mapping import TableMapping
 from replicator.errors import ReplicatorError
 from replicator.postgres.address import Address
 from replicator.postgres.connect import ConnectionSettings, address_of
-from replicator.postgres.migrate import look, opened
+from replicator.postgres.migrate import look
 from replicator.postgres.survey import Survey
 from replicator.sources.checks import check_coordination, lambda_readers
 from replicator.sources.clients import is_aws
@@ -83,18 +83,23 @@ async def _target(settings: Settings, mappings: list[TableMapping]) -> list[Find
         *_control_schema(settings, survey),
         *(finding_of("target", conflict) for conflict in survey.conflicts),
         *survey.findings,
-        *await _migrator(runner, migrate_connection(settings.target)),
+        *await _migrator(settings, runner, survey, mappings),
     ]
 
 
-async def _migrator(runner: ConnectionSettings, migrator: ConnectionSettings) -> list[Finding]:
+async def _migrator(
+    settings: Settings, runner: ConnectionSettings, mine: Survey, mappings: list[TableMapping]
+) -> list[Finding]:
+    """Whether whoever migrates reaches the database, and may create what is missing."""
+    migrator = migrate_connection(settings.target)
     if migrator == runner:
-        return []
+        return [*mine.creation]
+    schema = settings.target.control_schema
     try:
-        async with opened(migrator):
-            return []
+        survey = await look(migrator, schema, settings.deployment, mappings, runner=runner)
     except ReplicatorError as error:
         return [finding_of("target (migrate_dsn)", error)]
+    return [*survey.creation]
 
 
 def _transport(address: Address) -> list[Finding]:

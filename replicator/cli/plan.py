@@ -116,7 +116,7 @@ def _lines(survey: "Survey", costs: Mapping[str, "ScanCost"], *, changes: bool) 
         yield f"--   {_remedy(need)}"
         if need.kind in _SCANS:
             yield f"--   {_cost(costs[need.source])}"
-    for finding in survey.lasting:
+    for finding in (*survey.creation, *survey.lasting):
         yield f"-- {finding.severity}: {finding.where}: {finding.message}"
         yield f"--   {finding.remedy}"
 
@@ -147,7 +147,7 @@ def _document(
         "conflicts": [
             {"message": str(conflict), "remedy": conflict.remedy} for conflict in survey.conflicts
         ],
-        "findings": [document(finding) for finding in survey.lasting],
+        "findings": [document(finding) for finding in (*survey.creation, *survey.lasting)],
     }
 
 

@@ -36,7 +36,8 @@ def _password(target: PostgresSettings) -> Password | None:
 def migrate_connection(target: PostgresSettings) -> ConnectionSettings:
     """How whoever migrates connects: as `run` does, where `migrate_dsn` says nothing else.
 
-    A `migrate_dsn` with a password of its own needs no other.
+    A `migrate_dsn` with a password of its own needs no other, nor a token of IAM; a
+    `migrate_dsn_file` is a secret, and has one.
     """
     runner = target_connection(target)
     if target.migrate_dsn is None and target.migrate_dsn_file is None:
@@ -44,7 +45,7 @@ def migrate_connection(target: PostgresSettings) -> ConnectionSettings:
     dsn = target.migrate_dsn.reveal() if target.migrate_dsn is not None else None
     migrator = replace(runner, dsn=dsn, dsn_file=target.migrate_dsn_file)
     if dsn is None or _has_password(dsn):
-        return replace(migrator, password_file=None, password=None)
+        return replace(migrator, password_file=None, password=None, iam_token=None)
     return migrator
 
 

@@ -176,7 +176,7 @@ class ExistingSchema(msgspec.Struct, frozen=True):
 class Catalog(msgspec.Struct, frozen=True):
     """What was found of the tables and schemas asked for; what is absent does not exist.
 
-    `may_create_schemas`: the role may make schemas in this database.
+    `may_create_schemas`: the role may make schemas in this database. `role` is who is connected.
     """
 
     tables: Mapping[TableName, ExistingTable]
@@ -185,6 +185,8 @@ class Catalog(msgspec.Struct, frozen=True):
     read_only: bool
     server_version: int
     """As `server_version_num`: 150004 is 15.4."""
+    role: str = ""
+    database: str = ""
 
 
 _decode = msgspec.json.Decoder(ExistingTable).decode
@@ -211,7 +213,8 @@ async def read_catalog(
         "select has_database_privilege(current_database(), 'CREATE') as may_create,"
         " pg_is_in_recovery() or current_setting('default_transaction_read_only')::boolean"
         " as read_only,"
-        " current_setting('server_version_num')::integer as version"
+        " current_setting('server_version_num')::integer as version,"
+        " current_user::text as role, current_database()::text as database"
     )
     return Catalog(
         {(row["schema_name"], row["table_name"]): _decode(row["facts"]) for row in found},
@@ -222,4 +225,6 @@ async def read_catalog(
         server["may_create"],
         server["read_only"],
         server["version"],
+        server["role"],
+        server["database"],
     )

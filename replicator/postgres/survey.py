@@ -11,6 +11,7 @@ from replicator.core.mapping import TableMapping, TargetMapping
 from replicator.core.target_table import TargetTable
 from replicator.errors import ConfigurationError
 from replicator.postgres.catalog import Catalog, ExistingTable, TableName, read_catalog
+from replicator.postgres.creation import creation
 from replicator.postgres.ddl import Statement, statements
 from replicator.postgres.fitness import fitness, history_fitness
 from replicator.postgres.migrations import current_revision, head_revision, is_due, upgrade_sql
@@ -69,6 +70,8 @@ class Survey:
     """What does not fit of the tables that exist, as they are now."""
     lasting: tuple[Finding, ...]
     """What of it will not fit after the statements above either."""
+    creation: tuple[Finding, ...]
+    """Rights to create what is missing that whoever is connected lacks."""
     control_rights_lacking: bool
     """The role that runs may not write the control schema, which exists."""
     catalog: Catalog
@@ -123,6 +126,9 @@ async def survey(
         tuple(conflicts(registry, deployment, mappings)),
         tuple(_findings(targets, catalog, grantee)),
         tuple(_findings(targets, catalog, grantee, but_missing=True)),
+        tuple(
+            creation(catalog, _names(targets), control_schema=schema if revision is None else None)
+        ),
         lacking is True,
         catalog,
     )

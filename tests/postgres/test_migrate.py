@@ -250,8 +250,9 @@ async def test_a_role_that_may_not_create_says_so(connection: asyncpg.Connection
     await connection.execute(f"create role {role} login")
     try:
         weak = ConnectionSettings(dsn=database.replace("postgres@", f"{role}@"))
-        with pytest.raises(ConfigurationError, match="a right is missing") as failure:
+        with pytest.raises(ConfigurationError, match="may not create") as failure:
             await run(weak)
+        assert f'to "{role}"; or name' in str(failure.value.remedy)
         assert "migrate_dsn" in str(failure.value.remedy)
     finally:
         await connection.execute(f"drop role {role}")
