@@ -17,12 +17,13 @@ from replicator.app.auto_columns import AutoColumns
 from replicator.app.clients import Clients
 from replicator.app.garbage import settle
 from replicator.app.monitoring import Monitoring
-from replicator.app.preparing import Prepared, describe_all, refuse_if_due
+from replicator.app.preparing import Prepared, describe_all, exact_ones
 from replicator.app.table_parts import TableParts
 from replicator.clock import SourceClock, SystemClock
 from replicator.config.connections import source_connection, target_connection
 from replicator.config.settings import Settings
 from replicator.coordination.dynamodb import DynamoDBLeases
+from replicator.core.halts import how_to_go_on
 from replicator.core.observations import Observation, TableHalted, TaskFailed
 from replicator.engine.read_pacing import ReadPacing
 from replicator.engine.running import WorkerSettings
@@ -172,12 +173,12 @@ class Daemon:
         return None
 
     async def _prepare_once(self, clients: Clients) -> Prepared:
-        prepared = await describe_all(self._settings, clients, self._database)
-        await refuse_if_due(self._database, self._settings, prepared.mappings)
+        described = await describe_all(self._settings, clients, self._database)
+        prepared = await exact_ones(self._database, self._settings, described)
         tables = await Positions(self._database).tables()
         incidents = Incidents(self._database)
         for name, error in prepared.unfit.items():
-            remedy = f"{error.remedy}; then run `replicator resume --table {name}`"
+            remedy = how_to_go_on(error, name)
             self._observe(TableHalted(name, str(error), remedy))
             if name in tables:
                 await incidents.halt(name, reason=str(error), remedy=remedy)

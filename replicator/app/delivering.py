@@ -7,6 +7,7 @@ from replicator.clock import Clock
 from replicator.core.gaps import how_to_mend
 from replicator.core.generations import label_time
 from replicator.core.guard import Applied
+from replicator.core.halts import how_to_go_on
 from replicator.core.mapping import TableMapping
 from replicator.core.observations import GapFound, Observe, TableHalted, TaskFailed
 from replicator.core.plan import Refused, WritePlan
@@ -101,7 +102,7 @@ class Delivering:
         if isinstance(failure, SinkUnavailable):
             await self._database.discard()
         if failure.disposition is Disposition.HALT:
-            remedy = failure.remedy or f"correct it, then `replicator resume --table {name}`"
+            remedy = how_to_go_on(failure, name)
             await self._incidents.halt(name, reason=str(failure), remedy=remedy)
             self._observe(TableHalted(name, str(failure), remedy))
         return failure

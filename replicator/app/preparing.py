@@ -8,10 +8,16 @@ from replicator.config.connections import source_connection
 from replicator.config.settings import Settings
 from replicator.core.auto_columns import with_auto_columns
 from replicator.core.mapping import TableMapping, compile_table
-from replicator.errors import ConfigurationError, MigrationDue, StreamUnfit, StreamVanished
+from replicator.errors import (
+    ConfigurationError,
+    MigrationDue,
+    SchemaMismatch,
+    StreamUnfit,
+    StreamVanished,
+)
 from replicator.postgres.auto_columns import known_columns
 from replicator.postgres.database import Database
-from replicator.postgres.survey import survey
+from replicator.postgres.survey import Survey, survey
 from replicator.sources.describe import describe_table, require_fit_stream
 
 
@@ -20,7 +26,7 @@ class Prepared:
     """Tables that can run, and why the others cannot."""
 
     mappings: tuple[TableMapping, ...]
-    unfit: dict[str, StreamUnfit | StreamVanished]
+    unfit: dict[str, StreamUnfit | StreamVanished | SchemaMismatch]
 
 
 async def describe_all(settings: Settings, clients: Clients, database: Database) -> Prepared:
@@ -30,7 +36,7 @@ async def describe_all(settings: Settings, clients: Clients, database: Database)
     SinkUnavailable when PostgreSQL is, and columns appear by themselves.
     """
     mappings: list[TableMapping] = []
-    unfit: dict[str, StreamUnfit | StreamVanished] = {}
+    unfit: dict[str, StreamUnfit | StreamVanished | SchemaMismatch] = {}
     for name, spec in settings.table_specs().items():
         client = await clients.tables(source_connection(settings.source_of(name)))
         try:
@@ -47,15 +53,33 @@ async def describe_all(settings: Settings, clients: Clients, database: Database)
                 )
             spec = with_auto_columns(spec, known)  # noqa: PLW2901 (the same table, as it is now)
         mappings.append(compile_table(spec, description.key))
-    if not mappings:
-        first = next(iter(unfit.values()))
+    return _some(Prepared(tuple(mappings), unfit))
+
+
+async def exact_ones(database: Database, settings: Settings, described: Prepared) -> Prepared:
+    """Without the tables that have a target which would change values; errors as below."""
+    found = await refuse_if_due(database, settings, described.mappings)
+    misfits = {
+        source: SchemaMismatch(
+            f"{finding.where}: {finding.message}", remedy=f"{finding.remedy}; restart the workers"
+        )
+        for source, finding in found.inexact.items()
+    }
+    fit = [mapping for mapping in described.mappings if mapping.spec.name not in misfits]
+    return _some(Prepared(tuple(fit), {**described.unfit, **misfits}))
+
+
+def _some(prepared: Prepared) -> Prepared:
+    """ConfigurationError where nothing is left to work on."""
+    if not prepared.mappings:
+        first = next(iter(prepared.unfit.values()))
         raise ConfigurationError(str(first), remedy=first.remedy) from first
-    return Prepared(tuple(mappings), unfit)
+    return prepared
 
 
 async def refuse_if_due(
     database: Database, settings: Settings, mappings: Sequence[TableMapping]
-) -> None:
+) -> Survey:
     """MigrationDue, with every reason, unless `migrate` has done all that these mappings need."""
     async with database.connection("looking at the target") as connection:
         found = await survey(
@@ -71,3 +95,4 @@ async def refuse_if_due(
         raise MigrationDue(
             message, remedy="look at `replicator plan`, then run `replicator migrate`"
         )
+    return found

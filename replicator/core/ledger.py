@@ -150,7 +150,9 @@ class Ledger:
             number = letter.record.sequence_number
             message = f"record {number} does not fit {letter.target}: {letter.reason}"
             raise RowRefused(
-                message, remedy="correct the mapping or the item, then run `replicator resume`"
+                message,
+                remedy="correct the mapping, or say `on_error: dead_letter`; run `replicator "
+                "migrate` and restart the workers",
             )
         if self._protection is not None:
             letter = replace(letter, record=self._protection.record(letter.record))

@@ -6,6 +6,7 @@ from datetime import datetime
 from functools import partial
 
 from replicator.clock import Clock
+from replicator.core.halts import how_to_go_on
 from replicator.core.leases import Sighting, observed, plan_leases
 from replicator.core.lineage import awaits_children
 from replicator.core.observations import Observe, TableHalted
@@ -280,7 +281,7 @@ class Worker:
             self.running.pop(held.key, None)
 
     async def _halt(self, table: str, error: ReplicatorError) -> None:
-        remedy = error.remedy or f"correct it, then run `replicator resume --table {table}`"
+        remedy = how_to_go_on(error, table)
         await self._incidents.halt(table, reason=str(error), remedy=remedy)
         self._observe(TableHalted(table, str(error), remedy))
         self._look_now.set()

@@ -13,6 +13,7 @@ from replicator.postgres.catalog import (
     Right,
 )
 from replicator.postgres.ddl import HISTORY_COLUMNS, HISTORY_NOT_NULL
+from replicator.postgres.exactness import altered, of_another_type
 from replicator.postgres.quoting import quote_identifier, quote_table
 from replicator.postgres.widening import accepts
 
@@ -84,19 +85,9 @@ def _missing(table: TargetTable, column: Column) -> Finding:
 def _column(table: TargetTable, column: Column, found: ExistingColumn) -> Iterator[Finding]:
     where = table.qualified
     named = f"the column {column.name!r}"
-    alter = (
-        f"alter table {quote_table(table.schema, table.name)} "
-        f"alter column {quote_identifier(column.name)}"
-    )
+    alter = altered(table, column)
     if not accepts(found.type, column.type):
-        yield Finding(
-            "error",
-            where,
-            f"{named} has the type {found.type}, which does not hold every {column.type.sql} "
-            "unchanged",
-            f"{alter} type {column.type.sql}, or declare the type {found.type} if it is one that "
-            "can be declared",
-        )
+        yield of_another_type(table, column, found)
     if found.generated:
         yield Finding(
             "error",

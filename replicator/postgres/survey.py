@@ -1,6 +1,6 @@
 """What is there, what must be done before a deployment runs, and what a changed mapping asks."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import asyncpg
@@ -13,6 +13,7 @@ from replicator.errors import ConfigurationError
 from replicator.postgres.catalog import Catalog, ExistingTable, TableName, read_catalog
 from replicator.postgres.creation import creation
 from replicator.postgres.ddl import Statement, statements
+from replicator.postgres.exactness import inexact
 from replicator.postgres.fitness import fitness, history_fitness
 from replicator.postgres.migrations import current_revision, head_revision, is_due, upgrade_sql
 from replicator.postgres.quoting import quote_identifier, quote_table
@@ -70,6 +71,8 @@ class Survey:
     """What does not fit of the tables that exist, as they are now."""
     lasting: tuple[Finding, ...]
     """What of it will not fit after the statements above either."""
+    inexact: Mapping[str, Finding]
+    """Tables, by source, that have a target which would change values, and how."""
     creation: tuple[Finding, ...]
     """Rights to create what is missing that whoever is connected lacks."""
     control_rights_lacking: bool
@@ -126,6 +129,7 @@ async def survey(
         tuple(conflicts(registry, deployment, mappings)),
         tuple(_findings(targets, catalog, grantee)),
         tuple(_findings(targets, catalog, grantee, but_missing=True)),
+        inexact(mappings, catalog),
         tuple(
             creation(catalog, _names(targets), control_schema=schema if revision is None else None)
         ),

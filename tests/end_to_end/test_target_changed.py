@@ -174,3 +174,35 @@ async def test_sessions_that_are_ended_again_and_again_lose_and_repeat_nothing(s
         assert "Traceback" not in worker.text()
         assert await worker.stop() == 0
         await witness.assert_nothing_twice(stage.dsn)
+
+
+@one_emulator
+async def test_a_target_that_would_round_is_halted_at_the_start_and_nothing_is_rounded(
+    stage: Stage,
+):
+    """PostgreSQL assigns without a word: the last digit of a large number is gone in `real`."""
+    names = ("rounding", "untouched")
+    tables = {name: await stage.create_table(name, KEY) for name in names}
+    async with stage.deployment({n: entry(t, n) for n, t in tables.items()}) as deployment:
+        await deployment.migrate()
+        await execute(stage, "alter table public.rounding alter column n type real")
+        worker = await deployment.start_ready()
+        for table in tables.values():
+            await stage.client.put_item(TableName=table, Item=item("a", "16777217"))
+
+        reason = await halts(worker, "rounding")
+
+        assert "has the type real" in reason
+        await arrives(stage, worker, "untouched", "a")
+        assert await keys(stage, "rounding") == set()
+        status = await deployment.command("status")
+        assert "then run `replicator resume --table rounding`" in status.stdout
+        assert await worker.stop() == 3
+
+        await execute(stage, "alter table public.rounding alter column n type bigint")
+        await deployment.command("resume", "--table", "rounding")
+        worker = await deployment.start_ready()
+        await arrives(stage, worker, "rounding", "a")
+        rows = await read_rows(stage.dsn, "public.rounding", key=("pk",))
+        assert rows["a",]["n"] == 16777217
+        assert await worker.stop() == 0

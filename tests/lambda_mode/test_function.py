@@ -11,6 +11,7 @@ from replicator.errors import (
     ConfigurationError,
     MigrationDue,
     NotClaimable,
+    SchemaMismatch,
     SinkUnavailable,
     UnknownRecord,
 )
@@ -214,6 +215,16 @@ def test_nothing_is_applied_of_a_table_that_is_stopped_or_not_ours(table: Lambda
     with pytest.raises(MigrationDue):
         table.apply(event(put(1)))
     assert table.rows() == {}
+
+
+def test_nothing_is_applied_to_a_target_that_would_round(table: LambdaTable):
+    table.fetch("alter table t alter column n type real")
+    with pytest.raises(SchemaMismatch, match="has the type real"):
+        table.apply(event(put(16777217)))
+
+    table.fetch("alter table t alter column n type bigint")
+    assert table.apply(event(put(16777217))) == ALL_APPLIED
+    assert table.rows() == {"a": 16777217}
 
 
 def test_a_table_with_too_many_dead_letters_is_halted(table: LambdaTable):

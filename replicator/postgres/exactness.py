@@ -1,0 +1,44 @@
+"""Whether a target's columns keep every value as it is: PostgreSQL rounds without a word. Pure."""
+
+from collections.abc import Iterable
+
+from replicator.core.findings import Finding
+from replicator.core.mapping import TableMapping
+from replicator.core.target_table import Column, TargetTable
+from replicator.postgres.catalog import Catalog, ExistingColumn
+from replicator.postgres.quoting import quote_identifier, quote_table
+from replicator.postgres.widening import accepts
+
+
+def inexact(mappings: Iterable[TableMapping], catalog: Catalog) -> dict[str, Finding]:
+    """Tables, by source, that have a target which would change values; and how to mend it."""
+    return {
+        mapping.spec.name: of_another_type(table, column, found)
+        for mapping in mappings
+        for target in mapping.targets
+        for table in target.row_tables
+        if (existing := catalog.tables.get((table.schema, table.name))) is not None
+        for column in table.columns
+        if (found := existing.column(column.name)) is not None
+        and not accepts(found.type, column.type)
+    }
+
+
+def of_another_type(table: TargetTable, column: Column, found: ExistingColumn) -> Finding:
+    """A column of a type that does not hold every value of the declared one."""
+    return Finding(
+        "error",
+        table.qualified,
+        f"the column {column.name!r} has the type {found.type}, which does not hold every "
+        f"{column.type.sql} unchanged",
+        f"{altered(table, column)} type {column.type.sql}, or declare the type {found.type} if it "
+        "is one that can be declared",
+    )
+
+
+def altered(table: TargetTable, column: Column) -> str:
+    """The beginning of a statement that mends a column."""
+    return (
+        f"alter table {quote_table(table.schema, table.name)} "
+        f"alter column {quote_identifier(column.name)}"
+    )
