@@ -1,6 +1,8 @@
 """The dashboard is whole: units, descriptions, variables, and metrics that exist."""
 
 import re
+import subprocess
+from pathlib import Path
 
 import yaml
 
@@ -8,6 +10,7 @@ from replicator.monitoring.metric_families import FAMILIES
 from tests.docs.blocks import ROOT
 from tests.monitoring.dashboard import DASHBOARD, expressions, panels
 from tests.monitoring.test_metrics import CONTRACT
+from tests.support.prometheus import program
 
 SHAPES = ("", "_bucket", "_count", "_sum")
 
@@ -73,6 +76,38 @@ def test_every_promised_metric_is_shown_and_only_what_exists():
     } == set()
     shown = {name for name in ours if any(name + shape in asked for shape in SHAPES)}
     assert CONTRACT.keys() - shown == set()
+
+
+def test_where_workers_do_not_agree_the_worst_state_is_shown(tmp_path: Path):
+    [expression] = [each.text for each in expressions() if each.asker == "State"]
+    told = {"a": "snapshot", "b": "gap"}
+    case = {
+        "interval": "1m",
+        "input_series": [
+            {
+                "series": "replicator_table_state"
+                f'{{job="r", instance="{instance}", table="orders", state="{state}"}}',
+                "values": f"{int(state == seen)}x1",
+            }
+            for instance, seen in told.items()
+            for state in ("streaming", "snapshot", "paused", "gap", "halted")
+        ],
+        "promql_expr_test": [
+            {
+                "expr": expression.replace("$job", ".*").replace("$table", ".*"),
+                "eval_time": "1m",
+                "exp_samples": [{"labels": '{table="orders"}', "value": 3}],  # a gap
+            }
+        ],
+    }
+    path = tmp_path / "state.yml"
+    path.write_text(yaml.safe_dump({"rule_files": [], "tests": [case]}))
+
+    said = subprocess.run(
+        [program("promtool"), "test", "rules", path], capture_output=True, text=True, check=False
+    )
+
+    assert said.returncode == 0, said.stdout + said.stderr
 
 
 def test_grafana_is_told_where_prometheus_and_the_dashboard_are():
