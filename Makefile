@@ -23,7 +23,7 @@ PYTEST := $(BIN)/pytest --numprocesses $(PYTEST_WORKERS) --maxprocesses 4 --dist
 # says something only when it fails
 quietly = report=$$($(1) 2>&1) || { echo "$$report"; exit 1; }
 
-.PHONY: lambda-zip help demo docs test test-long check-long test-compose sbom soak mutants lint fmt types imports validators check lock up down bench clean
+.PHONY: lambda-zip help demo docs test test-long check-long test-compose sbom soak mutants panels lint fmt types imports validators check lock up down bench clean
 
 help: ## what there is to do
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-12s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,6 +42,9 @@ soak: .venv/.installed-dev $(MINISTACK) ## three workers under load and harm; MI
 
 mutants: .venv/.installed-dev ## put faults into a copy of the source: each must turn a test red
 	@$(BIN)/pytest --numprocesses 2 --quiet tests/mutants/noticed.py $(ARGS)
+
+panels: .venv/.installed-dev $(MINISTACK) ## the panels of the Grafana dashboard as a picture: build/dashboard.png
+	@$(BIN)/pytest --quiet tests/panels $(ARGS)
 
 # one after another, so that each has the machine; the longest forms are `make test-long`, `soak` and `mutants`
 check-long: export REPLICATOR_TEST_KILLS := 20

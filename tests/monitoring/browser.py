@@ -98,9 +98,12 @@ class Tab:
         metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500}
         await self.call("Emulation.setDeviceMetricsOverride", **metrics)
 
-    async def photograph(self) -> bytes:
-        """The page as a PNG."""
-        shot = await self.call("Page.captureScreenshot", captureBeyondViewport=True)
+    async def photograph(self, *, height: int | None = None) -> bytes:
+        """The page as a PNG, or as much of its top."""
+        metrics = await self.call("Page.getLayoutMetrics")
+        whole = metrics["cssContentSize"]
+        clip = whole | {"height": height or whole["height"], "scale": 1}
+        shot = await self.call("Page.captureScreenshot", captureBeyondViewport=True, clip=clip)
         return base64.b64decode(shot["data"])
 
 

@@ -17,6 +17,7 @@ from tests.support.daemon import eventually
 from tests.support.warm_start import ROOT
 
 RULES = ROOT / "deploy/prometheus"
+SCRAPE_SECONDS = 1
 
 
 def program(name: str) -> str:
@@ -78,9 +79,9 @@ class Prometheus:
 async def prometheus(
     directory: Path, *targets: str, rule_files: list[Path] | None = None, port: int
 ) -> AsyncIterator[Prometheus]:
-    """Start one that scrapes the targets, `host:port` each, every second."""
+    """Start one that scrapes the targets, `host:port` each, all the time."""
     settings = {
-        "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
+        "global": {"scrape_interval": f"{SCRAPE_SECONDS}s", "evaluation_interval": "1s"},
         "rule_files": [str(path) for path in rule_files or []],
         "scrape_configs": [
             {"job_name": "replicator", "static_configs": [{"targets": list(targets)}]}
