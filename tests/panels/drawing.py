@@ -15,7 +15,7 @@ from tests.panels.libraries import ICONS, bundle
 from tests.support.prometheus import SCRAPE_SECONDS, Prometheus
 
 WIDTH = 1440
-TOP = 1376
+TOP = 1528
 """Where the first two rows end."""
 
 

@@ -87,7 +87,8 @@ function Lines({ panel, ...given }) {
 }
 
 function States({ panel, ...given }) {
-  return <StateTimeline {...given} rowHeight={panel.options.rowHeight} />;
+  const { rowHeight, perPage } = panel.options;
+  return <StateTimeline {...given} rowHeight={rowHeight} perPage={perPage} />;
 }
 
 function Stat({ panel: { fieldConfig, options }, frames, width, height }) {

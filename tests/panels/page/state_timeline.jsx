@@ -4,13 +4,15 @@ import { useTheme2 } from '@grafana/ui';
 
 const NAMES_WIDTH = 90;
 
-export function StateTimeline({ frames, width, height, timeRange, rowHeight }) {
+export function StateTimeline({ frames, width, height, timeRange, rowHeight, perPage }) {
   const theme = useTheme2();
   const from = timeRange.from.valueOf();
   const x = (time) => ((time - from) / (timeRange.to.valueOf() - from)) * (width - NAMES_WIDTH);
-  const row = height / frames.length;
-  return frames.map((frame, number) => (
-    <div key={number} style={{ position: 'absolute', top: number * row, height: row, width, lineHeight: `${row}px` }}>
+  const shown = frames.slice(0, perPage);
+  const row = height / shown.length;
+  const place = { position: 'absolute', height: row, width, fontSize: 12, lineHeight: `${row}px` };
+  return shown.map((frame, number) => (
+    <div key={number} style={{ ...place, top: number * row }}>
       {getFieldDisplayName(frame.fields[1], frame, frames)}
       {stretches(frame).map(({ begin, end, value }) => {
         const { color, ...formatted } = frame.fields[1].display(value);
