@@ -73,4 +73,9 @@ def _print(findings: list["Finding"]) -> None:
         print_line(f"  {finding.remedy}")
     errors = sum(finding.severity == "error" for finding in findings)
     warnings = len(findings) - errors
-    print_line(f"{errors} errors, {warnings} warnings" if findings else "everything fits")
+    counts = f"{_counted(errors, 'error')}, {_counted(warnings, 'warning')}"
+    print_line(counts if findings else "everything fits")
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}{'s' * (number != 1)}"

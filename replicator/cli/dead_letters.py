@@ -108,7 +108,7 @@ def list_letters(
         print_note(f"{total - len(letters)} more match: --limit {total} shows all")
 
 
-@app.command()
+@app.command(short_help="Show one with its images, and what to do about it")
 def show(
     number: Annotated[int, typer.Argument(metavar="ID", min=1, help="As `list` shows it.")],
     *,

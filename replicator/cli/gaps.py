@@ -57,7 +57,7 @@ def list_gaps(
         _print(found, modes)
 
 
-@app.command()
+@app.command(short_help="Accept what fell into them, and let the table go on")
 def accept(
     *,
     table: TableName,

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from replicator.config.settings import Settings
     from replicator.core.status import Status, TableStatus
 
-_COLUMNS = ("TABLE", "STATE", "LAG", "HEADROOM", "SHARDS", "LETTERS")
+_COLUMNS = ("TABLE", "STATE", "LAG", "HEADROOM", "SHARDS", "DEAD LETTERS")
 
 
 def status(*, as_json: AsJson = False, config: ConfigFile = None) -> None:

@@ -108,6 +108,7 @@ def _table(
         last_applied_at=knowledge.applied.get(facts.source),
         lineage=lineage,
         verified=knowledge.verified.get(facts.source),
+        needs_workers=facts.mode != "lambda",
         verified_seconds_ago=_seconds_since(knowledge.verified.get(facts.source), now),
     )
 

@@ -80,6 +80,8 @@ class TableStatus:
     verified: Verified | None = None
     """What the last `verify` found; None before the first."""
     verified_seconds_ago: float | None = None
+    needs_workers: bool = True
+    """Whether workers read its stream: not where AWS Lambda does, or nothing does yet."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,20 +82,25 @@ def _verified(table: TableStatus) -> Iterable[Trouble]:
         return
     again = f"replicator verify --table {table.source}"
     if verified.unequal:
-        what = f"the last verify found {verified.unequal} rows unequal, {_days(ago)} ago"
+        rows = f"{verified.unequal} row{'s' * (verified.unequal > 1)}"
+        what = f"the last verify found {rows} unequal, {_ago(ago)}"
         yield Trouble(Severity.ASIDE, table.source, what, f"{again} --repair")
     elif ago > VERIFIED_SECONDS_MAX:
-        what = f"source and target were last compared {_days(ago)} ago"
+        what = f"source and target were last compared {_ago(ago)}"
         yield Trouble(Severity.NOTE, table.source, what, again)
 
 
-def _days(seconds: float) -> str:
-    return f"{seconds / 86400:.1f} days" if seconds >= 86400 else f"{seconds / 3600:.1f} h"
+def _ago(seconds: float) -> str:
+    if seconds < 3600:
+        return f"{seconds / 60:.0f} min ago"
+    if seconds < 86400:
+        return f"{seconds / 3600:.1f} h ago"
+    return f"{seconds / 86400:.1f} days ago"
 
 
 def _workers(status: Status) -> Iterable[Trouble]:
     living = [worker for worker in status.workers if worker.seen_seconds_ago < LIVING_SECONDS]
-    if not living and any(table.stream_arn is not None for table in status.tables):
+    if not living and any(table.needs_workers for table in status.tables):
         what = f"none was seen within the last {LIVING_SECONDS:g} s"
         yield Trouble(Severity.IDLE, "workers", what, "replicator run")
 
@@ -121,6 +126,7 @@ def _unregistered(source: str) -> TableStatus:
         poll_age_seconds=None,
         shards={},
         dead_letters={},
+        needs_workers=False,
         reason="in the configuration, but not registered yet: nothing of it is replicated",
         remedy="replicator migrate",
     )

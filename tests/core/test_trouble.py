@@ -47,8 +47,11 @@ def test_a_worker_that_was_not_seen_for_a_minute_is_none():
     assert told(GOOD, workers=(replace(ONE, seen_seconds_ago=61.0),)) != []
 
 
-def test_nobody_misses_a_worker_before_anything_was_read():
-    assert told(replace(GOOD, stream_arn=None), workers=()) == []
+def test_a_worker_is_missed_before_anything_was_read_and_not_where_lambda_reads():
+    fresh = replace(GOOD, stream_arn=None)
+
+    assert told(fresh, workers=()) == [("workers", "none was seen within the last 60 s")]
+    assert told(replace(fresh, needs_workers=False), workers=()) == []
 
 
 def test_with_no_headroom_left_data_may_leave_now():
