@@ -11,7 +11,7 @@ from aiohttp import web
 
 from tests.monitoring.browser import browser, chromium_or_skip, new_tab
 from tests.monitoring.dashboard import DASHBOARD
-from tests.panels.libraries import ICONS, bundle
+from tests.panels.libraries import ICONS
 from tests.support.prometheus import SCRAPE_SECONDS, Prometheus
 
 WIDTH = 1440
@@ -51,11 +51,8 @@ class Drawn:
     panels: list[Panel]
 
 
-async def draw(prometheus: Prometheus, directory: Path, *, began: float, ended: float) -> Drawn:
-    """Draw every panel as it is between two times."""
-    program = chromium_or_skip()
-    (directory / "page").mkdir()
-    bundle(directory / "page")
+async def draw(prometheus: Prometheus, page: Path, *, began: float, ended: float) -> Drawn:
+    """Draw every panel as it is between two times, with a page that was bundled."""
     given = {
         "dashboard": DASHBOARD,
         "prometheus": prometheus.url,
@@ -64,8 +61,8 @@ async def draw(prometheus: Prometheus, directory: Path, *, began: float, ended: 
         "scrape": SCRAPE_SECONDS,
         "width": WIDTH,
     }
-    async with _served(directory / "page") as url:
-        with browser(program, directory / "profile") as port:
+    async with _served(page) as url:
+        with browser(chromium_or_skip(), page.with_name("profile")) as port:
             async with new_tab(port) as tab:
                 await tab.look(width=WIDTH, dark=True)
                 await tab.open(f"{url}/index.html")

@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 from replicator.demo.embedded import free_port
+from tests.monitoring.browser import chromium_or_skip
 from tests.panels.drawing import draw
+from tests.panels.libraries import bundle
 from tests.panels.trouble import troubled
 from tests.support.prometheus import prometheus
 from tests.support.warm_start import ROOT
@@ -16,9 +18,19 @@ PICTURE = ROOT / "build/dashboard.png"
 GREEN = "rgb(115, 191, 105)"
 
 
-async def test_every_panel_shows_what_happens_to_a_deployment(database: str, tmp_path: Path):
+@pytest.fixture
+def page(tmp_path: Path) -> Path:
+    """What draws; where it cannot be had, nothing else is begun."""
+    chromium_or_skip()
+    bundle(tmp_path / "page")
+    return tmp_path / "page"
+
+
+async def test_every_panel_shows_what_happens_to_a_deployment(
+    page: Path, database: str, tmp_path: Path
+):
     async with troubled(database, tmp_path) as minute:
-        drawn = await draw(minute.prometheus, tmp_path, began=minute.began, ended=minute.ended)
+        drawn = await draw(minute.prometheus, page, began=minute.began, ended=minute.ended)
 
     PICTURE.parent.mkdir(exist_ok=True)
     PICTURE.write_bytes(drawn.png)
@@ -36,10 +48,10 @@ async def test_every_panel_shows_what_happens_to_a_deployment(database: str, tmp
     assert {"snapshot", "streaming", "paused", "gap"} <= set(state.split("\n"))
 
 
-async def test_what_is_not_known_is_never_green(tmp_path: Path):
+async def test_what_is_not_known_is_never_green(page: Path, tmp_path: Path):
     now = time.time()
     async with prometheus(tmp_path, port=free_port()) as nothing_scraped:
-        drawn = await draw(nothing_scraped, tmp_path, began=now - 60, ended=now)
+        drawn = await draw(nothing_scraped, page, began=now - 60, ended=now)
 
     stats = [panel for panel in drawn.panels if panel.type == "stat"]
     assert {stat.text for stat in stats if stat.title != "Workers"} == {"unknown"}
