@@ -142,8 +142,9 @@ def _print_cancelled(table: str, numbers: list[int]) -> None:
 
 def _print_end(table: str, ended: "SnapshotStatus") -> None:
     if ended.state == "done":
-        print_line(f"snapshot {ended.id} of {table} is done: {ended.items} items read, ")
-        print_line(f"{ended.swept} rows swept, {ended.read_units:.0f} read units")
+        counts = f"{ended.items} items read, {ended.swept} rows swept"
+        units = f"{ended.read_units:.0f} read units"
+        print_line(f"snapshot {ended.id} of {table} is done: {counts}, {units}")
         return
     if ended.state == "refused":
         print_line(f"snapshot {ended.id} of {table} waits for you:")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,6 +18,8 @@ from replicator.config.settings import Settings
 from replicator.demo.embedded import embedded_dynamodb
 from replicator.engine.worker import DRAIN_SECONDS_MAX, RELEASE_SECONDS_MAX
 from tests.deploy.terraform import Terraform
+from tests.deploy.tools import ROOT
+from tests.docs.blocks import blocks
 from tests.support.endpoints import CONFIG
 
 pytestmark = pytest.mark.timeout(300)
@@ -84,8 +87,12 @@ def planned(
     return terraform.planned(example(directory))
 
 
-def containers(planned: dict[str, list[dict[str, Any]]]) -> dict[str, dict[str, Any]]:
-    [task] = planned["aws_ecs_task_definition"]
+def containers(
+    planned: dict[str, list[dict[str, Any]]], *, alone: bool = False
+) -> dict[str, dict[str, Any]]:
+    """Of the service's task, or of the one that migrates and nothing else."""
+    tasks = planned["aws_ecs_task_definition"]
+    [task] = [task for task in tasks if task["family"].endswith("-migrate") == alone]
     return {one["name"]: one for one in json.loads(task["container_definitions"])}
 
 
@@ -138,6 +145,35 @@ def test_containers_start_in_order_and_the_drain_has_time(
     assert all(one["linuxParameters"]["capabilities"]["drop"] == ["ALL"] for one in found.values())
     assert [name for name in found if found[name].get("user") == "0"] == ["config"]
     assert "secrets" not in found["replicator"]  # the owner's DSN is the migration's alone
+
+
+def test_a_migration_by_hand_is_a_task_that_ends_with_it_and_may_what_the_first_container_may(
+    planned: dict[str, list[dict[str, Any]]],
+):
+    found = containers(planned, alone=True)
+
+    assert list(found) == ["config", "migrate"]
+    assert found["migrate"]["dependsOn"] == [{"containerName": "config", "condition": "SUCCESS"}]
+    assert [name for name in found if found[name]["essential"]] == ["migrate"]
+    usual = containers(planned).get("migrate")
+    assert usual is None or found["migrate"]["secrets"] == usual["secrets"]
+
+
+def test_the_page_names_the_variables_of_the_example_and_its_tasks(emulator: str, tmp_path: Path):
+    """What the page says is planned as it stands, with a certificate authority in its place."""
+    page = ROOT / "docs/operations/ecs.md"
+    [variables] = [block.text for block in blocks(page) if block.info == "hcl"]
+    commands = "".join(block.text for block in blocks(page) if block.info == "sh")
+    terraform = Terraform(tmp_path / "deploy", "terraform/ecs/example", emulator)
+    (terraform.directory / "terraform.tfvars").write_text(variables)
+    (terraform.directory / "eu-west-1-bundle.pem").write_text("-----BEGIN CERTIFICATE-----\n")
+
+    families = {task["family"] for task in terraform.planned({})["aws_ecs_task_definition"]}
+
+    named = set(re.findall(r"--task-definition (\S+)", commands))
+    assert named == families
+    [target] = re.findall(r"-target=(\S+)", commands)
+    assert target in terraform("show", "-no-color", "plan")
 
 
 def test_the_task_may_do_what_the_policies_say_and_no_more(

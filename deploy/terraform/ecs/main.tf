@@ -121,6 +121,27 @@ resource "aws_ecs_task_definition" "this" {
   }
 }
 
+# the same migration as a task of its own, for one that takes longer than ECS waits for a container
+resource "aws_ecs_task_definition" "migrate" {
+  family                   = "${var.name}-migrate"
+  requires_compatibilities = ["FARGATE"]
+  network_mode             = "awsvpc"
+  cpu                      = var.cpu
+  memory                   = var.memory
+  task_role_arn            = aws_iam_role.task.arn
+  execution_role_arn       = aws_iam_role.execution.arn
+  container_definitions    = jsonencode([local.write_files, merge(local.migration, { essential = true })])
+  tags                     = var.tags
+
+  runtime_platform {
+    operating_system_family = "LINUX"
+    cpu_architecture        = var.architecture
+  }
+  volume {
+    name = "config"
+  }
+}
+
 resource "aws_ecs_service" "this" {
   name            = var.name
   cluster         = var.cluster_arn

@@ -69,6 +69,10 @@ variable "database_ca_pem" {
   description = "The authority that sslmode=verify-full trusts: the bundle of the region, for RDS."
   type        = string
   default     = ""
+  validation {
+    condition     = length(var.database_ca_pem) < 48000
+    error_message = "ECS takes 64 KB of a task definition: give the bundle of the region, not that of all regions."
+  }
 }
 
 variable "password_secret_arn" {
