@@ -104,7 +104,8 @@ def _lines(survey: "Survey", costs: Mapping[str, "ScanCost"], *, changes: bool) 
     if not changes:
         yield "nothing to do"
     if survey.control_sql:
-        yield "-- the control schema; locks: none that a reader or writer waits for"
+        locks = "none: it is new" if survey.revision is None else "brief ones on its tables"
+        yield f"-- the control schema; locks: {locks}"
         yield survey.control_sql
         yield ""
     for statement in (*survey.statements, *survey.grants):

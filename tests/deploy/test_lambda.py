@@ -1,6 +1,7 @@
 """The package of the Lambda function, and what its Terraform module would make."""
 
 import importlib.util
+import re
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,10 +14,12 @@ import pytest
 from replicator.demo.embedded import embedded_dynamodb
 from tests.deploy.terraform import Terraform
 from tests.deploy.tools import ROOT
+from tests.docs.blocks import blocks
 from tests.support.endpoints import CONFIG, create_table
 
 pytestmark = pytest.mark.timeout(300)
 
+PAGE = ROOT / "docs/operations/lambda.md"
 STREAM = "arn:aws:dynamodb:eu-west-1:000000000000:table/orders/stream/2026-03-01T00:00:00.000"
 
 
@@ -56,6 +59,25 @@ def variables(folder: Path, stream: str) -> dict[str, Any]:
         "security_group_ids": ["sg-1"],
         "alarm_topic_arn": "arn:aws:sns:eu-west-1:000000000000:alarms",
     }
+
+
+def test_the_page_gives_the_template_and_the_module_what_they_ask_for():
+    [commands] = [b.text for b in blocks(PAGE) if b.info == "sh" and "cloudformation" in b.text]
+    [module] = [block.text for block in blocks(PAGE) if block.info == "hcl"]
+    template = (ROOT / "deploy/lambda/template.yaml").read_text("utf-8")
+    parameters = template.partition("\nParameters:\n")[2].partition("\nConditions:")[0]
+    variables = (ROOT / "deploy/terraform/lambda/variables.tf").read_text("utf-8")
+    asked = re.findall(r"^  (\w+):\n((?:    .*\n)*)", parameters + "\n", re.MULTILINE)
+    declared = re.findall(r'^variable "(\w+)" {\n(.*?)^}', variables, re.MULTILINE | re.DOTALL)
+
+    overrides = commands.partition("--parameter-overrides ")[2]
+    given = set(re.findall(r"(?:^|[ '])([A-Z]\w+)=", overrides))
+    arguments = set(re.findall(r"^ {2}(\w+) +=", module, re.MULTILINE)) - {"source"}
+
+    assert {name for name, text in asked if "Default:" not in text} <= given
+    assert given <= {name for name, _ in asked}
+    assert {name for name, text in declared if "default " not in text} <= arguments
+    assert arguments <= {name for name, _ in declared}
 
 
 def test_an_archive_depends_on_names_and_contents_alone(package: ModuleType, tmp_path: Path):
