@@ -6,17 +6,16 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 
 from replicator.app.delivering import Delivering
+from replicator.app.exactness import require_exact
 from replicator.clock import Clock
 from replicator.config.settings import Settings
 from replicator.core.mapping import TableMapping, compile_table
 from replicator.core.observations import Observation
-from replicator.errors import ConfigurationError, MigrationDue, ReplicatorError, SchemaMismatch
+from replicator.errors import ConfigurationError, MigrationDue, ReplicatorError
 from replicator.monitoring.emf import EmbeddedMetrics
 from replicator.monitoring.observation_log import ObservationLog
-from replicator.postgres.catalog import read_catalog
 from replicator.postgres.database import Database
 from replicator.postgres.deliveries import source_keys
-from replicator.postgres.exactness import inexact
 from replicator.postgres.pruning import Pruning
 from replicator.sources.lambda_event import StreamBatch, batches_of
 
@@ -123,15 +122,8 @@ class Function:
             message = f"table {name!r} is not registered in the control schema"
             raise MigrationDue(message, remedy="run `replicator migrate`")
         mapping = compile_table(self._settings.table_specs()[name], keys[name])
-        await self._require_exact(mapping)
+        await require_exact(self._database, [mapping])
         return mapping
-
-    async def _require_exact(self, mapping: TableMapping) -> None:
-        names = [name for target in mapping.targets for name in target.tables]
-        async with self._database.connection("reading the catalog") as connection:
-            catalog = await read_catalog(connection, names)
-        for finding in inexact([mapping], catalog).values():
-            raise SchemaMismatch(f"{finding.where}: {finding.message}", remedy=finding.remedy)
 
     def _entry_of(self, batch: StreamBatch) -> str:
         """The entry of the configuration that the stream's table is."""

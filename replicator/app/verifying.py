@@ -7,6 +7,7 @@ from random import SystemRandom
 from typing import Protocol
 
 from replicator.app.clients import Clients
+from replicator.app.exactness import require_exact
 from replicator.app.preparing import refuse_if_due
 from replicator.app.repairing import Asked, repair
 from replicator.clock import Clock, SourceClock, SystemClock
@@ -75,7 +76,10 @@ async def verify(settings: Settings, wanted: Wanted, watcher: Watcher) -> Outcom
     rate = wanted.read_units_per_second or settings.snapshot.read_units_per_second
     pacing = ReadPacing(rate, clock)
     try:
-        await refuse_if_due(database, settings, [table.mapping for table in tables])
+        mappings = [table.mapping for table in tables]
+        await refuse_if_due(database, settings, mappings)
+        if wanted.repair is not None:
+            await require_exact(database, mappings)
         async with AsyncExitStack() as stack:
             clients = Clients(stack, _nobody_counts, heard=clock.heard)
             verifier = _Verifier(settings, wanted, database, clients, clock, pacing)

@@ -98,6 +98,7 @@ async def _replay(
     settings: "Settings", wanted: "Wanted", who: str, why: str | None
 ) -> "list[Tried]":
     from replicator.app.by_hand import control_database
+    from replicator.app.exactness import require_exact
     from replicator.config.mappings import require_mappings
     from replicator.postgres.replaying import Replay
 
@@ -111,6 +112,7 @@ async def _replay(
         if left:
             message = f"{', '.join(left)}: not in the configuration any more"
             raise ConfigurationError(message, remedy="discard their dead letters")
+        await require_exact(database, [mappings[source] for source in by_source])
         tried: list[Tried] = []
         for source, numbers in by_source.items():
             tried += await Replay(database).replay(mappings[source], numbers, who=who, why=why)

@@ -198,6 +198,8 @@ async def test_a_target_that_would_round_is_halted_at_the_start_and_nothing_is_r
         status = await deployment.command("status")
         assert "then run `replicator resume --table rounding`" in status.stdout
         assert await worker.stop() == 3
+        repair = await deployment.command("verify", "--table", "rounding", "--repair")
+        assert (repair.code, "has the type real" in repair.stderr) == (2, True)
 
         await execute(stage, "alter table public.rounding alter column n type bigint")
         await deployment.command("resume", "--table", "rounding")
