@@ -107,6 +107,14 @@ class TableFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class Belief:
+    """What a worker goes by when it stops a table: it may have slept since it was so."""
+
+    stream_arn: str | None
+    mapping_fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
 class Claim:
     """The right to write one shard's changes, until somebody claims it again."""
 

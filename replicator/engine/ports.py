@@ -18,6 +18,7 @@ from replicator.core.records import Image, Page
 from replicator.core.rows import Row
 from replicator.core.shards import (
     Advance,
+    Belief,
     Claim,
     DeadLetterCounts,
     ListedShard,
@@ -145,8 +146,8 @@ class Positions(Protocol):
 class Incidents(Protocol):
     """Stops tables and shards."""
 
-    async def halt(self, source: str, *, reason: str, remedy: str) -> None:
-        """Stop a table until a person resumes it."""
+    async def halt(self, source: str, *, reason: str, remedy: str, seen: Belief | None) -> bool:
+        """Stop a table until a person resumes it; False where it is not as it was `seen` now."""
         ...
 
     async def add_gap(self, claim: Claim, *, kind: GapKind, detail: str) -> None:

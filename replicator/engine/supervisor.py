@@ -12,6 +12,10 @@ from replicator.errors import Disposition, ReplicatorError
 CANCEL_SECONDS_MAX = 10.0
 
 
+Halt = Callable[[ReplicatorError], Awaitable[bool]]
+"""Stops a table; False where it is not what it was when the attempt began: the next one tells."""
+
+
 @dataclass(frozen=True, slots=True)
 class Job:
     """A task of a worker. `table` None: it serves all."""
@@ -20,8 +24,8 @@ class Job:
     table: str | None
     run: Callable[[], Awaitable[bool]]
     """Works until done; True ends the job, False starts it again."""
-    halt: Callable[[ReplicatorError], Awaitable[None]] | None = None
-    """Stops the table for a failure that no retry can mend; None: such a failure is retried."""
+    halting: Callable[[], Halt] | None = None
+    """Asked before each attempt; None: a failure that no retry can mend is retried."""
     cap_seconds: float = 10.0
 
 
@@ -43,6 +47,7 @@ async def supervise(
     while not stopping.is_set():
         started = clock.monotonic()
         beat(job.name)
+        halt = None if job.halting is None else job.halting()
         try:
             if await job.run():
                 return
@@ -55,22 +60,21 @@ async def supervise(
             backoff.succeeded()
             continue
         seconds = backoff.next_seconds()
-        if not await _halted(job, failure, observe):
+        if not await _halted(job, halt, failure, observe):
             observe(TaskFailed(job.name, job.table, failure, seconds))
         await stopped_within(stopping, seconds)
 
 
-async def _halted(job: Job, failure: Exception, observe: Observe) -> bool:
-    if job.halt is None or not isinstance(failure, ReplicatorError):
+async def _halted(job: Job, halt: Halt | None, failure: Exception | None, observe: Observe) -> bool:
+    if halt is None or not isinstance(failure, ReplicatorError):
         return False
     if failure.disposition is not Disposition.HALT:
         return False
     try:
-        await job.halt(failure)
+        return await halt(failure)
     except ReplicatorError as error:  # the next attempt fails the same way and halts again
         observe(TaskFailed(job.name, job.table, error, 0.0))
         return False
-    return True
 
 
 async def end_silent_task(

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from replicator.core.lineage import ready_shards
 from replicator.core.mapping import TableMapping
-from replicator.core.shards import ShardFacts, TableFacts
+from replicator.core.shards import Belief, ShardFacts, TableFacts
 from replicator.core.snapshots import SegmentFacts, SnapshotFacts, is_initial_due
 from replicator.engine.discovery import Discovery, Known
 from replicator.engine.holding import checkpoint_text
@@ -129,6 +129,12 @@ class Table:
             shard.finished or (shard.safe_at is not None and shard.safe_at >= at)
             for shard in self.shards
         )
+
+    @property
+    def belief(self) -> Belief:
+        """What a failure of its work is about."""
+        stream_arn = None if self.facts is None else self.facts.stream_arn
+        return Belief(stream_arn, self.mapping.fingerprint)
 
     def known(self) -> Known | None:
         """What discovery starts from; None while the table is not registered."""

@@ -17,7 +17,7 @@ from replicator.engine.read_pacing import ReadPacing
 from replicator.engine.running import Runner, Running, Unit, WorkerSettings
 from replicator.engine.segment import SegmentRunner
 from replicator.engine.shard import Ending, ShardReplicator, ShardTask
-from replicator.engine.supervisor import Job, end_silent_task, supervise
+from replicator.engine.supervisor import Halt, Job, end_silent_task, supervise
 from replicator.engine.table import Table
 from replicator.engine.upkeep import Upkeep
 from replicator.engine.waiting import one_failure, stopped_within
@@ -102,7 +102,7 @@ class Worker:
                 f"discover {table.name}",
                 table.name,
                 partial(self._discover, table, stopping),
-                halt=partial(self._halt, table.name),
+                halting=partial(self._halting, table),
                 cap_seconds=30.0,
             )
             for table in self.tables.values()
@@ -119,18 +119,18 @@ class Worker:
     # Discovery: what there is
 
     async def _discover(self, table: Table, stopping: asyncio.Event) -> bool:
-        while not stopping.is_set():
-            await self._upkeep.refresh([table])
-            known = table.known()
-            if known is not None and not known.table.halted:
-                over = table.over
-                listed = await table.discovery.discover(known)
-                await table.discovery.forget_finished(known, listed)
-                table.discovered, table.discovered_over = True, over
-                self._look_now.set()
-            self._beat(f"discover {table.name}")
-            await self._wait_for_next_discovery(table, stopping)
-        return True
+        """One look at the source, and the wait for the next: each is an attempt of its own."""
+        await self._upkeep.refresh([table])
+        known = table.known()
+        if known is not None and not known.table.halted:
+            over = table.over
+            listed = await table.discovery.discover(known)
+            await table.discovery.forget_finished(known, listed)
+            table.discovered, table.discovered_over = True, over
+            self._look_now.set()
+        self._beat(f"discover {table.name}")
+        await self._wait_for_next_discovery(table, stopping)
+        return stopping.is_set()
 
     async def _wait_for_next_discovery(self, table: Table, stopping: asyncio.Event) -> None:
         due = self._clock.monotonic() + self._settings.discover_seconds
@@ -273,18 +273,26 @@ class Worker:
             f"shard {held.shard_id}",
             held.table,
             run,
-            halt=partial(self._halt, held.table),
+            halting=partial(self._halting, self.tables[held.table]),
         )
         try:
             await self._supervise(job, stopping)
         finally:
             self.running.pop(held.key, None)
 
-    async def _halt(self, table: str, error: ReplicatorError) -> None:
-        remedy = how_to_go_on(error, table)
-        await self._incidents.halt(table, reason=str(error), remedy=remedy)
-        self._observe(TableHalted(table, str(error), remedy))
-        self._look_now.set()
+    def _halting(self, table: Table) -> Halt:
+        """What stops the table as it is now; it does nothing once it has another stream, say."""
+        seen = table.belief
+
+        async def halt(error: ReplicatorError) -> bool:
+            remedy, reason = how_to_go_on(error, table.name), str(error)
+            self._look_now.set()
+            if not await self._incidents.halt(table.name, reason=reason, remedy=remedy, seen=seen):
+                return False
+            self._observe(TableHalted(table.name, reason, remedy))
+            return True
+
+        return halt
 
     async def _give_back(self, key: str) -> None:
         """Let the shard finish its batch, then release its lease."""

@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from replicator.core.observations import GapKind
-from replicator.core.shards import Claim, DeadLetterCounts, GapFacts, StreamOver
+from replicator.core.shards import Belief, Claim, DeadLetterCounts, GapFacts, StreamOver
 from replicator.errors import ConfigurationError, Fenced
 from replicator.postgres.database import Database, Session
 from replicator.postgres.positions import OPEN_GAPS
@@ -25,8 +25,14 @@ update {schema}.segment
 
 HALT = """
 update {schema}.table_state
-   set halted = true, reason = $3, remedy = $4, changed_at = now()
- where deployment = $1 and source = $2 and not halted
+   set halted = true,
+       reason = case when halted then reason else $3 end,
+       remedy = case when halted then remedy else $4 end,
+       changed_at = case when halted then changed_at else now() end
+ where deployment = $1
+   and source = $2
+   and ($6::text is null or (stream_arn, mapping_fingerprint) is not distinct from ($5, $6))
+returning 1
 """
 
 PAUSE = """
@@ -156,11 +162,24 @@ class Incidents:
         self._deployment = database.deployment
         self._schema = quote_identifier(database.control_schema)
 
-    async def halt(self, source: str, *, reason: str, remedy: str) -> None:
-        """Stop a table until `resume`; no worker's batch in flight can commit after."""
+    async def halt(
+        self, source: str, *, reason: str, remedy: str, seen: Belief | None = None
+    ) -> bool:
+        """Stop a table until `resume`; no worker's batch in flight can commit after.
+
+        False, and nothing happened, where it is not as the caller believes any more.
+        """
+        stream_arn, fingerprint = (
+            (seen.stream_arn, seen.mapping_fingerprint) if seen else (None, None)
+        )
         async with self._database.transaction("halting a table") as connection:
-            await connection.execute(self._sql(HALT), self._deployment, source, reason, remedy)
-            await raise_epochs(connection, self._schema, self._deployment, source)
+            halted: int | None = await connection.fetchval(
+                self._sql(HALT),
+                *(self._deployment, source, reason, remedy, stream_arn, fingerprint),
+            )
+            if halted is not None:
+                await raise_epochs(connection, self._schema, self._deployment, source)
+        return halted is not None
 
     async def add_gap(self, claim: Claim, *, kind: GapKind, detail: str) -> None:
         """Record a gap of a shard and stop it until the gap is accepted; Fenced."""

@@ -12,7 +12,7 @@ import pytest
 from replicator.core.mapping import TableMapping
 from replicator.core.plan import plan_batch
 from replicator.core.records import StreamRecord
-from replicator.core.shards import Advance, Claim, ListedShard, ShardFacts, StreamOver
+from replicator.core.shards import Advance, Belief, Claim, ListedShard, ShardFacts, StreamOver
 from replicator.engine.ports import Claims, Incidents, Positions, Sink
 from replicator.errors import Fenced, NotClaimable, RowRejected, SinkBusy
 from replicator.postgres.claims import Claims as PostgresClaims
@@ -506,11 +506,31 @@ async def test_a_changed_mapping_fences_off_who_writes_with_the_old_one(end: End
 
 async def test_halting_and_pausing_fence_off_whoever_writes(end: End):
     claim = await end.claim()
-    await end.incidents.halt(SOURCE, reason="a test", remedy="resume")
+    await end.incidents.halt(SOURCE, reason="a test", remedy="resume", seen=None)
     with pytest.raises(Fenced):
         await end.apply(claim, n(5), expected=None)
     with pytest.raises(NotClaimable):
         await end.claim()
+
+
+@pytest.mark.parametrize(
+    "stale", [Belief("an-older-stream", MAPPING.fingerprint), Belief(STREAM, "older")]
+)
+async def test_who_believes_what_was_so_once_stops_no_table(end: End, stale: Belief):
+    claim = await end.claim()
+
+    assert not await end.incidents.halt(SOURCE, reason="a", remedy="b", seen=stale)
+
+    await end.apply(claim, n(5), expected=None)
+    [table] = (await end.positions.tables()).values()
+    assert not table.halted
+    now = Belief(STREAM, MAPPING.fingerprint)
+    assert await end.incidents.halt(SOURCE, reason="c", remedy="d", seen=now)
+    assert await end.incidents.halt(SOURCE, reason="e", remedy="f", seen=None)
+    [table] = (await end.positions.tables()).values()
+    assert (table.halted, table.reason) == (True, "c")
+    with pytest.raises(Fenced):
+        await end.apply(claim, n(6), expected=5)
 
 
 async def test_a_claim_that_a_switch_ended_is_told_from_one_that_another_worker_ended(end: End):
@@ -524,7 +544,7 @@ async def test_a_claim_that_a_switch_ended_is_told_from_one_that_another_worker_
     claim = await end.claim()
     await end.claim(by=end.other_claims)
     assert not await end.claims.switched(claim)
-    await end.incidents.halt(SOURCE, reason="a test", remedy="resume")
+    await end.incidents.halt(SOURCE, reason="a test", remedy="resume", seen=None)
     assert not await end.claims.switched(claim)
 
 

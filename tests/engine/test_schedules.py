@@ -291,3 +291,25 @@ def is_read_behind(sim: Simulation, oldest: int, parent: int, child: int) -> Non
 
 def is_known(sim: Simulation, shard_id: str) -> bool:
     return any(row.shard_id == shard_id for row in sim.postgres.data.shards.values())
+
+
+def test_a_worker_that_slept_stops_no_table_for_a_stream_that_another_follows(sim: Simulation):
+    """It has seen the first stream end, disabled; meanwhile the table has another, and is read."""
+    sim.start()
+    [sleeper] = sim.processes
+    settled(sim)
+    sim.ledger.table.disable_stream()
+    until(sim, lambda: waiting(sim, "halt", sleeper) is not None)
+    sim.processes[sleeper].frozen = True
+    sim.ledger.table.enable_stream()
+    sim.ledger.note_stream()
+    second = sim.ledger.table.stream_arn
+    sim.start()
+    until(sim, lambda: knows_shards_of(sim, second), without=sleeper)
+
+    sim.processes[sleeper].frozen = False
+    until(sim, lambda: waiting(sim, "halt", sleeper) is None)
+
+    assert not any(table.halted for table in sim.postgres.data.tables.values())
+    sim.write("a", 1)
+    settled(sim)

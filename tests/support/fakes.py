@@ -11,6 +11,7 @@ from replicator.core.observations import GapKind
 from replicator.core.plan import Refused, WritePlan
 from replicator.core.shards import (
     Advance,
+    Belief,
     Claim,
     DeadLetterCounts,
     GapFacts,
@@ -195,14 +196,20 @@ class FakeIncidents:
         self._server = server
         self._send = send
 
-    async def halt(self, source: str, *, reason: str, remedy: str) -> None:
-        def work() -> None:
+    async def halt(
+        self, source: str, *, reason: str, remedy: str, seen: Belief | None = None
+    ) -> bool:
+        def work() -> bool:
             table = self._server.data.tables[source]
+            now = Belief(table.stream_arn, table.mapping_fingerprint)
+            if seen not in (None, now):
+                return False
             if not table.halted:
                 table.halted, table.reason, table.remedy = True, reason, remedy
             self._server.raise_epochs(source)
+            return True
 
-        await self._send("halt", work)
+        return await self._send("halt", work)
 
     async def set_paused(self, source: str, *, paused: bool, who: str, why: str) -> None:
         def work() -> None:
