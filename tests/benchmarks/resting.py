@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import asyncpg
 
+from replicator.config.settings import CoordinationSettings
 from tests.benchmarks.forms import Form, settings_for
 from tests.benchmarks.machine import Machine
 from tests.benchmarks.orders import KEY
@@ -36,7 +37,13 @@ async def run_idle(
     directory = machine.directory / name
     directory.mkdir()
     async with machine.database(template, table=name) as dsn:
-        settings = settings_for(machine, form, dsn=dsn, table=name, leases=f"leases_{name}")
+        settings = settings_for(
+            *(machine, form),
+            dsn=dsn,
+            table=name,
+            leases=f"leases_{name}",
+            lease_seconds=CoordinationSettings().lease_seconds,
+        )
         async with Deployment(directory, settings, plain_start) as deployment:
             worker = await deployment.start_ready()
             connection = await asyncpg.connect(dsn)

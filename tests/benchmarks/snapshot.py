@@ -1,11 +1,9 @@
 """A whole table: loaded by a snapshot, written by psql with the same versions, and compared."""
 
 import asyncio
-import io
 import json
 import resource
 import time
-from contextlib import AsyncExitStack, redirect_stdout
 from dataclasses import replace
 from functools import partial
 
@@ -73,11 +71,12 @@ async def _run(
     name = machine.new_name("snapshot")
     directory = machine.directory / name
     directory.mkdir()
-    async with machine.database(template, table=table) as dsn, AsyncExitStack() as stack:
-        stack.enter_context(redirect_stdout(io.StringIO()))  # a failure shows the log
-        deployment = await stack.enter_async_context(
-            Deployment(directory, _settings(machine, EMPTY, dsn, table, name), plain_start)
-        )
+    async with (
+        machine.database(template, table=table) as dsn,
+        Deployment(
+            directory, _settings(machine, EMPTY, dsn, table, name), plain_start
+        ) as deployment,
+    ):
         running = [deployment.start() for _ in range(workers)]
         sample = await _measured(machine, dsn, running, items)
         for worker in running:

@@ -228,10 +228,14 @@ class Deployment:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """End what still runs, and print the logs: pytest shows them when the test failed."""
+        """End what still runs, and print the logs: pytest shows them when the test failed.
+
+        Where nobody holds back what is printed, only a failure does.
+        """
         for worker in self.workers:
             worker.kill()
-            sys.stdout.write(worker.tail() + "\n")
+            if error is not None or sys.stdout is not sys.__stdout__:
+                sys.stdout.write(worker.tail() + "\n")
 
     def start(self, *words: str) -> Worker:
         """Start `replicator run`."""
