@@ -35,7 +35,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("parts", nargs="*", help=f"which, of {', '.join(PARTS)}; none: all")
     parser.add_argument("--rounds", type=int, default=5, help="every contender runs so often")
-    parser.add_argument("--records", type=int, default=40_000, help="of one run")
+    parser.add_argument("--records", type=int, default=100_000, help="of one run")
     parser.add_argument("--only", default="", help="contenders whose names hold this")
     parser.add_argument("--write", action="store_true", help=f"put the tables into {PAGE.name}")
     options = parser.parse_args()

@@ -14,7 +14,7 @@ from tests.benchmarks.throughput import Stand
 from tests.benchmarks.worker import run_workers
 
 RECORDS = (10_000, 100_000, 1_000_000)
-ROWS = (10_000, 100_000, 1_000_000)
+ROWS = (10_000, 100_000, 1_000_000, 5_000_000)
 SHARDS = (1, 16, 200)
 ROUND_TRIPS_MS = (0.0, 2.0, 10.0)
 ITEM_SIZES = (1_000, 100_000, 400_000)
