@@ -87,7 +87,8 @@ async def _part(part: str, stand: Stand, options: argparse.Namespace) -> list[st
             rest = await run_idle(stand.machine, template, TYPED, shards=100, seconds=20)
             return report.rest_table([rest])
         case _:
-            return report.growth_table(await GROWTH[part](stand))
+            samples = await interleaved(await GROWTH[part](stand), options.rounds)
+            return report.growth_table(samples)
 
 
 async def _latency(stand: Stand) -> list[str]:

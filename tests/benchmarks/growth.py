@@ -4,13 +4,14 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
+from functools import partial
 from random import Random
 
 from tests.benchmarks.forms import TYPED, expect
 from tests.benchmarks.load import Changed, make_load, repeated, wire
 from tests.benchmarks.orders import new_order
 from tests.benchmarks.samples import Sample
-from tests.benchmarks.throughput import Stand
+from tests.benchmarks.throughput import Contender, Stand
 from tests.benchmarks.worker import run_workers
 
 RECORDS = (10_000, 100_000, 1_000_000)
@@ -23,79 +24,81 @@ PAGES_OF_A_SHARD = 4
 _PIECE = 65_536
 
 
-async def by_records(stand: Stand) -> dict[str, Sample]:
+async def by_records(stand: Stand) -> dict[str, Contender]:
     """The same 10,000 changes again and again."""
     load = make_load("mixed", RECORDS[0], stand.base)
     template = await stand.template(TYPED)
     expected = await expect(stand.machine, TYPED, template, load.ends.values())
-    found = {}
+    found: dict[str, Contender] = {}
     for records in RECORDS:
         pages = list(repeated(load.pages()[0], records // RECORDS[0]))
         served = stand.machine.serve_pages([pages], records)
-        found[f"{records:,} records"] = await run_workers(
-            stand.machine, template, served, TYPED, expected=expected
+        found[f"{records:,} records"] = partial(
+            run_workers, stand.machine, template, served, TYPED, expected=expected
         )
-        stand.machine.source.existing_table(served.name).trim(0)
     return found
 
 
-async def by_rows(stand: Stand) -> dict[str, Sample]:
+async def by_rows(stand: Stand) -> dict[str, Contender]:
     """The same changes, over more rows that are there already."""
-    load = make_load("mixed", 20_000, {n: stand.base[n] for n in range(ROWS[0])})
-    served = stand.machine.serve(load)
-    found = {}
-    for rows in ROWS:
-        template = await _with_rows(stand, rows)
-        found[f"{rows:,} rows"] = await run_workers(
-            stand.machine, template, served, TYPED, expected=None
+    served = stand.machine.serve(
+        make_load("mixed", 20_000, {number: stand.base[number] for number in range(ROWS[0])})
+    )
+    return {
+        f"{rows:,} rows": partial(
+            run_workers,
+            *(stand.machine, await _with_rows(stand, rows), served, TYPED),
+            expected=None,
         )
-        await stand.machine.execute(f"drop database {template}", stand.machine.postgres.dsn)
-    return found
+        for rows in ROWS
+    }
 
 
-async def by_shards(stand: Stand) -> dict[str, Sample]:
+async def by_shards(stand: Stand) -> dict[str, Contender]:
     """The same changes in more shards."""
     load = make_load("mixed", 20_000, stand.base)
     template = await stand.template(TYPED)
     expected = await expect(stand.machine, TYPED, template, load.ends.values())
     return {
-        f"{shards} shards": await run_workers(
-            stand.machine,
-            template,
-            stand.machine.serve(load, shards=shards),
-            TYPED,
+        f"{shards} shards": partial(
+            run_workers,
+            *(stand.machine, template, stand.machine.serve(load, shards=shards), TYPED),
             expected=expected,
         )
         for shards in SHARDS
     }
 
 
-async def by_round_trip(stand: Stand) -> dict[str, Sample]:
+async def by_round_trip(stand: Stand) -> dict[str, Contender]:
     """The same changes, with PostgreSQL behind a longer way."""
     load = make_load("mixed", 20_000, stand.base)
     served = stand.machine.serve(load)
     template = await stand.template(TYPED)
     expected = await expect(stand.machine, TYPED, template, load.ends.values())
-    found = {}
-    for milliseconds in ROUND_TRIPS_MS:
-        async with _far_away(stand.machine.postgres.port, milliseconds / 2000) as port:
-            found[f"{milliseconds:g} ms more"] = await run_workers(
+
+    async def run(seconds: float) -> Sample:
+        async with _far_away(stand.machine.postgres.port, seconds) as port:
+            return await run_workers(
                 stand.machine, template, served, TYPED, expected=expected, port=port
             )
-    return found
+
+    return {
+        f"{milliseconds:g} ms more": partial(run, milliseconds / 2000)
+        for milliseconds in ROUND_TRIPS_MS
+    }
 
 
-async def by_item_size(stand: Stand) -> dict[str, Sample]:
+async def by_item_size(stand: Stand) -> dict[str, Contender]:
     """Peak memory with pages as large as the service makes them."""
     template = await stand.template(TYPED)
-    found = {}
+    found: dict[str, Contender] = {}
     for shards in SHARDS[:2]:
         for size in ITEM_SIZES:
             pages = [_large_pages(shard, size) for shard in range(shards)]
             records = shards * PAGES_OF_A_SHARD * (PAGE_BYTES // size)
             served = stand.machine.serve_pages(pages, records)
-            found[f"{shards} shards, {size // 1000} KB items"] = await run_workers(
-                stand.machine, template, served, TYPED, expected=None
+            found[f"{shards} shards, {size // 1000} KB items"] = partial(
+                run_workers, stand.machine, template, served, TYPED, expected=None
             )
     return found
 

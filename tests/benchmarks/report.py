@@ -102,12 +102,15 @@ def rest_table(found: Iterable[Rest]) -> list[str]:
     return table(rows)
 
 
-def growth_table(samples: Mapping[str, Sample]) -> list[str]:
+def growth_table(samples: Mapping[str, Sequence[Sample]]) -> list[str]:
     """One line for each size."""
     rows = [["one worker with", "records/s", "CPU µs: client", "PostgreSQL", "peak MB"]]
-    for name, run in samples.items():
-        figures = [run.rate, run.client_microseconds, run.postgres_microseconds, run.peak_megabytes]
-        rows.append([name, *(f"{figure or 0:,.0f}" for figure in figures)])
+    for name, runs in samples.items():
+        row = [name, _whole(spread([run.rate for run in runs]))]
+        row.append(_tenths(spread([run.client_microseconds for run in runs])))
+        row.append(_tenths(spread([run.postgres_microseconds for run in runs])))
+        row.append(_whole(spread([run.peak_megabytes for run in runs])))
+        rows.append(row)
     return table(rows)
 
 
