@@ -1,5 +1,6 @@
 """What is too slow or refused is halved down to the record that is to blame."""
 
+import sys
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
@@ -10,8 +11,8 @@ Claim = TypeVar("Claim")
 Records = Sequence[StreamRecord]
 
 
-def _all(records: Records) -> int:
-    return len(records)
+def _unbounded() -> int:
+    return sys.maxsize
 
 
 async def in_parts(
@@ -20,14 +21,14 @@ async def in_parts(
     *,
     apply: Callable[[Records, Claim], Awaitable[Claim]],
     set_aside: Callable[[Records, Claim, RowRejected], Awaitable[Claim]],
-    most: Callable[[Records], int] = _all,
+    most: Callable[[], int] = _unbounded,
 ) -> Claim:
     """Apply records in order, as many at once as will go; returns the claim after the last.
 
-    More than `most` are not tried. A single record that PostgreSQL refuses is set aside;
-    BatchTooSlow when even one is too slow.
+    More than `most` says at that moment are not tried. A single record that PostgreSQL refuses is
+    set aside; BatchTooSlow when even one is too slow.
     """
-    if len(records) <= max(1, most(records)):
+    if len(records) <= max(1, most()):
         try:
             return await apply(records, claim)
         except BatchTooSlow:

@@ -31,9 +31,8 @@ from replicator.errors import (
 
 START_MARGIN = timedelta(minutes=2)
 """Creation times are rounded down, by emulators to the minute, and clocks differ."""
-
-
-SIZE = BatchSize(10_000, records_max=10_000, target_seconds=1.0)
+WHOLE = BatchSize(10_000, records_max=10_000, target_seconds=1.0)
+"""For what comes in batches anyway: AWS Lambda delivers no more at once."""
 
 
 def _nobody_watches() -> None:
@@ -67,7 +66,7 @@ class Pipeline:
         observe: Observe,
         clock: Clock,
         *,
-        size: BatchSize = SIZE,
+        size: BatchSize = WHOLE,
     ) -> None:
         self._table = table
         self._mapping = mapping
@@ -110,7 +109,7 @@ class Pipeline:
             claim,
             apply=apply,
             set_aside=set_aside,
-            most=lambda _: self.size.records,
+            most=lambda: self.size.records,
         )
 
     async def _set_aside(
