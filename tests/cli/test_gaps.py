@@ -117,6 +117,8 @@ async def test_accepting_a_gap_between_streams_ends_what_the_older_ones_left(ord
         ("older", "gap", True),
         ("other", "gap", False),
     ]
+    over = await orders.rows("select shard_id from replicator.shard where done_at is not null")
+    assert over == [("older",)]
 
 
 async def test_a_shard_of_an_older_stream_is_never_read_again(orders, configure):

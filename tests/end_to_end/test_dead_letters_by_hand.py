@@ -31,6 +31,10 @@ async def test_a_wrong_mapping_is_mended_replayed_and_what_is_left_discarded(sta
         deployment.settings["tables"]["orders"] = entry(table, "numeric")
         await execute(stage, "alter table public.orders alter column n type numeric")
         await deployment.migrate()
+        await execute(stage, "alter table public.orders alter column n type real")
+        rounding = await deployment.command("dead-letters", "replay", "--table", "orders")
+        assert (rounding.code, "has the type real" in rounding.stderr) == (2, True), rounding.text
+        await execute(stage, "alter table public.orders alter column n type numeric")
         worker = await deployment.start_ready()
         replay = await deployment.command(
             "dead-letters", "replay", "--table", "orders", "--why", "numeric now", "--json"

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import timedelta
 from random import Random
 
 import pytest
@@ -19,12 +20,18 @@ def sim() -> Iterator[Simulation]:
     simulation.end()
 
 
-def until(sim: Simulation, condition: Callable[[], bool], *, without: str = "") -> None:
-    """Let calls through, in order, until the condition holds; those of one worker wait."""
+def until(
+    sim: Simulation,
+    condition: Callable[[], bool],
+    *,
+    without: str = "",
+    held: Call | None = None,
+) -> None:
+    """Let calls through, in order, until the condition holds; one, or those of a worker, wait."""
     for _ in range(2_000):
         if condition():
             return
-        ready = [call for call in sim.parked if call.worker != without]
+        ready = [call for call in sim.parked if call.worker != without and call is not held]
         if ready:
             sim.deliver(ready[0])
         else:
@@ -77,6 +84,22 @@ def test_a_gap_that_was_accepted_long_ago_does_not_cover_another_one(sim: Simula
 
     assert len(gaps(sim)) > 1
     assert {row.state for row in sim.postgres.data.shards.values()} == {"active"}
+
+
+def test_a_gap_waits_for_somebody_to_accept_it(sim: Simulation):
+    sim.start()
+    [worker] = sim.processes
+    until(sim, lambda: waiting(sim, "read", worker) is not None)
+    sim.jump(25 * HOUR)
+    until(sim, lambda: any(gap.state == "open" for gap in sim.postgres.data.gaps))
+
+    for _ in range(2):
+        until(sim, lambda: waiting(sim, "seen", worker) is not None)
+        until(sim, lambda: waiting(sim, "seen", worker) is None)
+
+    assert "open" in {gap.state for gap in sim.postgres.data.gaps}
+    assert "gap" in {row.state for row in sim.postgres.data.shards.values()}
+    settled(sim)
 
 
 def test_a_worker_that_slept_cannot_declare_a_gap_in_what_another_reads(sim: Simulation):
@@ -313,3 +336,52 @@ def test_a_worker_that_slept_stops_no_table_for_a_stream_that_another_follows(si
     assert not any(table.halted for table in sim.postgres.data.tables.values())
     sim.write("a", 1)
     settled(sim)
+
+
+def test_a_failure_is_about_the_table_as_it_was_when_the_attempt_began(sim: Simulation):
+    """The last answer of a look at a disabled stream is late; the worker knows the next one."""
+    sim.start()
+    [name] = sim.processes
+    settled(sim)
+    sim.ledger.table.disable_stream()
+    until(sim, lambda: all(row.finished for row in sim.postgres.data.shards.values()))
+    until(sim, lambda: waiting(sim, "describe", name) is not None)
+    until(sim, lambda: waiting(sim, "listing", name) is not None)
+    late = waiting(sim, "listing", name)
+    assert late is not None
+    sim.ledger.table.enable_stream()
+    sim.ledger.note_stream()
+    second = sim.ledger.table.stream_arn
+    sim.start()
+    [table] = sim.processes[name].worker.tables.values()
+    until(sim, lambda: table.stream_arn == second, held=late)
+
+    sim.deliver(late)
+
+    assert waiting(sim, "halt", name) is not None
+    settled(sim)
+    assert not any(row.halted for row in sim.postgres.data.tables.values())
+
+
+def test_a_finished_shard_that_is_still_listed_is_not_forgotten_and_found_anew(sim: Simulation):
+    table = sim.ledger.table
+    sim.start()
+    [name] = sim.processes
+    sim.write("a", 1)
+    settled(sim)
+    parent = table.owner({"pk": {"S": "a"}})
+    table.roll_over(parent)
+    sim.write("a", 2)
+    settled(sim)
+    shard_id = table.shard_id(parent)
+    [row] = [row for row in sim.postgres.data.shards.values() if row.shard_id == shard_id]
+    assert row.done_at is not None
+    row.done_at -= timedelta(hours=49)
+
+    for _ in range(2):
+        until(sim, lambda: waiting(sim, "describe", name) is not None)
+        until(sim, lambda: waiting(sim, "describe", name) is None)
+
+    settled(sim)
+    assert row in sim.postgres.data.shards.values()
+    assert row.done_at is not None

@@ -1,7 +1,9 @@
 """Faults in the engine and in the fence: what is read, written, believed and given away."""
 
+from tests.mutants.comparison_faults import COMPARISON_MUTANTS
 from tests.mutants.guard_faults import GUARD_MUTANTS
 from tests.mutants.mutant import Mutant
+from tests.mutants.procedure_faults import PROCEDURE_MUTANTS
 
 SIMULATION = "tests/mutants/simulated.py"
 FENCE = "tests/contract/test_fence.py"
@@ -174,8 +176,8 @@ MUTANTS = [
     Mutant(
         "a halt stops nobody who writes",
         INCIDENTS,
-        "reason, remedy)\n            await raise_epochs(",
-        "reason, remedy)\n            lambda *_: (",
+        "            if halted is not None:\n                await raise_epochs(",
+        "            if halted is not None:\n                lambda *_: (",
         FENCE,
     ),
     Mutant(
@@ -395,4 +397,6 @@ MUTANTS = [
         LEASES,
     ),
     *GUARD_MUTANTS,
+    *PROCEDURE_MUTANTS,
+    *COMPARISON_MUTANTS,
 ]

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from replicator.core.mapping_spec import ColumnSpec, KeyColumnSpec, TargetSpec
+from replicator.core.mapping_spec import ChildSpec, ColumnSpec, KeyColumnSpec, TargetSpec
 from replicator.errors import Fenced, NotClaimable
 from replicator.postgres.ghosts import Ghosts
 from replicator.postgres.incidents import Incidents
@@ -162,6 +162,23 @@ async def test_a_soft_delete_sweeps_by_marking_and_an_ignored_one_not_at_all(dat
     assert [part.target for part in (await other.begin()).segments] == [None]
     await loaded.database.close()
     await other.database.close()
+
+
+async def test_a_soft_sweep_takes_child_rows_of_no_parent_and_leaves_those_of_a_row(database: str):
+    tags = ChildSpec("public.tags", "tags", value=ColumnSpec("tag", "tag", "text"))
+    soft = TargetSpec("public.t", columns=(), children=(tags,), on_delete="soft")
+    loaded = await registered(database, table_mapping(soft))
+    await loaded.sql("insert into public.t (pk) values ('ghost')")
+    await loaded.sql("insert into public.tags values ('ghost', 0, 'x'), ('nobody', 0, 'x')")
+    snapshot = await loaded.begin()
+    await loaded.load(await loaded.claim(snapshot))
+
+    await loaded.sweep(await loaded.claim(snapshot, 1), "ghost", "nobody")
+
+    assert await loaded.sql("select pk from public.tags") == [("ghost",)]
+    marked = "select pk, _deleted_at is not null from public.t"
+    assert await loaded.sql(marked) == [("ghost", True)]
+    await loaded.database.close()
 
 
 async def test_ghosts_are_found_behind_any_key(database: str):

@@ -1,0 +1,234 @@
+"""Faults in what is compared, repaired, refused and told; and in columns that appear."""
+
+from tests.mutants.mutant import Mutant
+
+OLDER_MAPPING = "tests/postgres/test_older_mapping.py"
+REPAIRS = "tests/postgres/test_repairs.py"
+ROUNDS = (
+    "tests/end_to_end/test_target_changed.py"
+    "::test_a_target_that_would_round_is_halted_at_the_start_and_nothing_is_rounded"
+)
+ROUNDS_IN_LAMBDA = (
+    "tests/lambda_mode/test_function.py::test_nothing_is_applied_to_a_target_that_would_round"
+)
+AUTO = "tests/core/test_auto_columns.py"
+DRIFT = "tests/core/test_drift.py"
+COLUMNS = "tests/postgres/test_auto_columns.py"
+SETTLING = "tests/engine/test_settling.py"
+RUNBOOK = "tests/docs/test_runbook.py"
+
+COMPARISON = "replicator/engine/settling.py"
+SNAPSHOTS = "replicator/postgres/snapshots.py"
+REPAIRING = "replicator/postgres/repairs.py"
+REGISTRY = "replicator/postgres/registry.py"
+ADDING = "replicator/postgres/auto_columns.py"
+
+COMPARISON_MUTANTS = [
+    # which rows an older mapping wrote
+    Mutant(
+        "nobody notes when a mapping was changed",
+        REGISTRY,
+        "then pg_current_xact_id()::text::bigint else t.mapping_xid end,",
+        "then t.mapping_xid else t.mapping_xid end,",
+        OLDER_MAPPING,
+    ),
+    Mutant(
+        "every migration makes the rows those of an older mapping",
+        REGISTRY,
+        "then pg_current_xact_id()::text::bigint else t.mapping_xid end,",
+        "then pg_current_xact_id()::text::bigint else pg_current_xact_id()::text::bigint end,",
+        OLDER_MAPPING,
+    ),
+    Mutant(
+        "xmin is believed after it has come round",
+        "replicator/postgres/target_rows.py",
+        "::text::bigint - mapping_xid < 2000000000",
+        "::text::bigint - mapping_xid is not null",
+        OLDER_MAPPING,
+    ),
+    # targets that would round
+    Mutant(
+        "a column that rounds is as good as any",
+        "replicator/postgres/exactness.py",
+        "and not accepts(found.type, column.type)",
+        "and False",
+        ROUNDS_IN_LAMBDA,
+    ),
+    Mutant(
+        "Lambda writes a target that rounds",
+        "replicator/app/function.py",
+        "        await require_exact(self._database, [mapping])\n",
+        "        pass\n",
+        ROUNDS_IN_LAMBDA,
+    ),
+    Mutant(
+        "a worker writes a target that rounds",
+        "replicator/app/preparing.py",
+        "for source, finding in found.inexact.items()",
+        "for source, finding in found.inexact.items()\n        if not source",
+        ROUNDS,
+    ),
+    Mutant(
+        "a repair writes a target that rounds",
+        "replicator/app/verifying.py",
+        "            await require_exact(database, mappings)\n",
+        "            pass\n",
+        ROUNDS,
+    ),
+    Mutant(
+        "a replay writes a target that rounds",
+        "replicator/cli/replaying.py",
+        "        await require_exact(database, [mappings[source] for source in by_source])\n",
+        "",
+        "tests/end_to_end/test_dead_letters_by_hand.py"
+        "::test_a_wrong_mapping_is_mended_replayed_and_what_is_left_discarded",
+    ),
+    # what is compared
+    Mutant(
+        "one look at rest is enough for a difference",
+        COMPARISON,
+        "CONFIRMATIONS = 2",
+        "CONFIRMATIONS = 1",
+        SETTLING,
+    ),
+    Mutant(
+        "looks at rest count though a change came between them",
+        COMPARISON,
+        "candidate.confirmed + 1 if at_rest else 0",
+        "candidate.confirmed + at_rest",
+        SETTLING,
+    ),
+    Mutant(
+        "a change in the stream is no reason to wait",
+        COMPARISON,
+        "candidate.item.identity not in touched",
+        "True",
+        SETTLING,
+    ),
+    Mutant(
+        "where the stream is read from is asked after the row was looked at",
+        COMPARISON,
+        "        touched = await self._unapplied.touched(\n",
+        "        marks = await patiently(self._unapplied.marks)\n"
+        "        touched = await self._unapplied.touched(\n",
+        SETTLING,
+    ),
+    # what is repaired
+    Mutant(
+        "a repair writes behind the fence alone",
+        REPAIRING,
+        'mode="lambda" if mode == "lambda" else "guard"',
+        'mode="lambda" if mode == "lambda" else "fence"',
+        REPAIRS,
+    ),
+    Mutant(
+        "a repair is not known to who writes beside it",
+        REPAIRING,
+        "            snapshot_id=number,\n",
+        "",
+        REPAIRS,
+    ),
+    Mutant(
+        "a repair begins beside another one",
+        REPAIRING,
+        ' or table["snapshot_id"] is not None:',
+        ":",
+        REPAIRS,
+    ),
+    Mutant(
+        "a repair writes a table that is stopped",
+        REPAIRING,
+        'table["stopped"] or ',
+        "",
+        REPAIRS,
+    ),
+    Mutant(
+        "a repair closes the dead letters of all items",
+        SNAPSHOTS,
+        "   and s.reason <> 'repair'\n",
+        "",
+        "tests/postgres/test_letters_of_scans.py"
+        "::test_a_repair_closes_letters_of_the_items_that_it_reads_alone",
+    ),
+    # columns that appear
+    Mutant(
+        "a value of another type is set aside though it has a place in the rest",
+        "replicator/core/auto_columns.py",
+        ', other_types="rest")',
+        ")",
+        AUTO,
+    ),
+    Mutant(
+        "a target gets as many columns as there are attributes",
+        "replicator/core/auto_columns.py",
+        "if len(taken) >= COLUMNS_MAX:",
+        "if False:",
+        AUTO,
+    ),
+    Mutant(
+        "a column is asked for again for a value of another type",
+        "replicator/core/auto_columns.py",
+        "    if attribute in taken:\n",
+        "    if False:\n",
+        AUTO,
+    ),
+    Mutant(
+        "who does not know of a new column goes on writing",
+        ADDING,
+        "        if added:\n",
+        "        if False:\n",
+        f"{COLUMNS}::test_who_does_not_know_a_column_writes_no_more",
+    ),
+    Mutant(
+        "a column of another type is taken for one that appeared",
+        ADDING,
+        "existing is None or accepts(existing, parse_type(column.type))",
+        "True",
+        f"{COLUMNS}::test_a_column_of_somebody_else_is_left_alone",
+    ),
+    Mutant(
+        "what could not be written down was never met",
+        "replicator/core/drift.py",
+        "            self._add(name, seen)\n\n",
+        "            pass\n\n",
+        DRIFT,
+    ),
+    Mutant(
+        "names without end take memory without end",
+        "replicator/core/drift.py",
+        "if name in self._met or len(self._met) < NAMES_MAX:",
+        "if True:",
+        DRIFT,
+    ),
+    # what to do about it
+    Mutant(
+        "an alert without a section in the runbook",
+        "deploy/prometheus/alerts.yml",
+        "- alert: ReplicatorLagHigh\n",
+        "- alert: ReplicatorLate\n",
+        RUNBOOK,
+    ),
+    Mutant(
+        "a section of the runbook under another name",
+        "docs/runbook.md",
+        "\n### ReplicatorGap\n",
+        "\n### Gaps\n",
+        RUNBOOK,
+    ),
+    Mutant(
+        "an alert that links to no section",
+        "deploy/prometheus/alerts.yml",
+        "docs/runbook.md#replicatorlaghigh\n",
+        "docs/runbook.md#lag\n",
+        "tests/monitoring/test_alerts.py"
+        "::test_an_alert_says_how_bad_it_is_what_it_is_and_where_to_read_on",
+    ),
+    Mutant(
+        "an error without a section in the runbook",
+        "replicator/errors.py",
+        "class SourceUnavailable(ReplicatorError):",
+        "class SourceAsleep(ReplicatorError):\n    pass\n\n\n"
+        "class SourceUnavailable(ReplicatorError):",
+        RUNBOOK,
+    ),
+]

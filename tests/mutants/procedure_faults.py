@@ -1,0 +1,193 @@
+"""Faults in what is asked for, stopped, accepted and forgotten: snapshots, halts, gaps."""
+
+from tests.mutants.mutant import Mutant
+
+FENCE = "tests/contract/test_fence.py"
+BELIEF = f"{FENCE}::test_who_believes_what_was_so_once_stops_no_table"
+SWITCHED = f"{FENCE}::test_a_claim_that_a_switch_ended_is_told_from_one_that_another_worker_ended"
+SEGMENTS = "tests/postgres/test_segments.py"
+TWO_BEGIN = f"{SEGMENTS}::test_two_workers_that_begin_the_same_snapshot_do_not_end_it"
+PAUSED_PAGES = f"{SEGMENTS}::test_pausing_a_table_fences_its_pages_off"
+SWEPT = f"{SEGMENTS}::test_a_soft_delete_sweeps_by_marking_and_an_ignored_one_not_at_all"
+ORPHANS = f"{SEGMENTS}::test_a_soft_sweep_takes_child_rows_of_no_parent_and_leaves_those_of_a_row"
+REPLAYED = (
+    "tests/postgres/test_replaying.py"
+    "::test_a_batch_that_began_before_the_replay_does_not_miss_what_it_wrote"
+)
+CHANGED_MAPPING = (
+    "tests/postgres/test_migrate.py"
+    "::test_a_changed_mapping_fences_the_workers_that_have_the_old_one"
+)
+PAUSED = "tests/cli/test_pausing.py"
+ACCEPTED = "tests/cli/test_gaps.py::test_accepting_lets_the_shard_be_read_on_and_is_on_record"
+STILL_LISTED = (
+    "tests/engine/test_schedules.py"
+    "::test_a_finished_shard_that_is_still_listed_is_not_forgotten_and_found_anew"
+)
+BETWEEN_STREAMS = (
+    "tests/cli/test_gaps.py::test_accepting_a_gap_between_streams_ends_what_the_older_ones_left"
+)
+ONE_OF_SEVERAL = "tests/cli/test_gaps.py::test_one_gap_of_several_is_accepted_by_its_number"
+STALE_HALT = (
+    "tests/engine/test_schedules.py"
+    "::test_a_failure_is_about_the_table_as_it_was_when_the_attempt_began"
+)
+
+SNAPSHOTS = "replicator/postgres/snapshots.py"
+INCIDENTS = "replicator/postgres/incidents.py"
+REGISTRY = "replicator/postgres/registry.py"
+WORKER = "replicator/engine/worker.py"
+
+PROCEDURE_MUTANTS = [
+    # snapshots
+    Mutant(
+        "who begins a snapshot second ends it",
+        SNAPSHOTS,
+        "if not await connection.fetchval(self._sql(STILL_ASKED), snapshot.id):",
+        "if False:",
+        TWO_BEGIN,
+    ),
+    Mutant(
+        "a sweep takes what on_delete says to keep",
+        SNAPSHOTS,
+        'if target.spec.on_delete == "ignore":',
+        "if False:",
+        SWEPT,
+    ),
+    Mutant(
+        "what is deleted softly already is a ghost",
+        "replicator/postgres/ghosts.py",
+        "not p.gone and not exists",
+        "not exists",
+        SWEPT,
+    ),
+    Mutant(
+        "a sweep leaves child rows of no parent",
+        "replicator/core/scan.py",
+        "TargetWrites(own, sweep=True)",
+        "TargetWrites(own)",
+        ORPHANS,
+    ),
+    Mutant(
+        "a sweep takes the child rows of a row that stays",
+        "replicator/postgres/child_statements.py",
+        "       and not exists (select from {parent_table} as p where {is_parent})\n",
+        "",
+        ORPHANS,
+    ),
+    # who believes in what was so before
+    Mutant(
+        "a pause stops nobody who writes",
+        INCIDENTS,
+        "self._sql(UNHALT), self._deployment, source)\n            await raise_epochs(",
+        "self._sql(UNHALT), self._deployment, source)\n            lambda *_: (",
+        PAUSED,
+    ),
+    Mutant(
+        "a pause stops no page of a snapshot",
+        INCIDENTS,
+        "for text in (RAISE_EPOCHS, RAISE_SEGMENT_EPOCHS):",
+        "for text in (RAISE_EPOCHS,):",
+        PAUSED_PAGES,
+    ),
+    Mutant(
+        "a replay stops no batch that began before it",
+        "replicator/postgres/replaying.py",
+        "            await connection.execute(self._sql(RAISE_EPOCHS), *name)\n",
+        "",
+        REPLAYED,
+    ),
+    Mutant(
+        "a changed mapping stops nobody who writes with the one before",
+        REGISTRY,
+        "        await raise_epochs(connection, quoted, deployment, spec.name)\n",
+        "",
+        CHANGED_MAPPING,
+    ),
+    Mutant(
+        "a gap is accepted beside who works on its shard",
+        INCIDENTS,
+        "       gap_accepted_at = now(),\n       epoch = epoch + 1\n",
+        "       gap_accepted_at = now()\n",
+        ACCEPTED,
+    ),
+    Mutant(
+        "a failure under an older stream halts the table",
+        INCIDENTS,
+        "(stream_arn, mapping_fingerprint) is not distinct from ($5, $6)",
+        "(mapping_fingerprint, $5) is not distinct from ($6, $5::text)",
+        BELIEF,
+    ),
+    Mutant(
+        "a failure under an older mapping halts the table",
+        INCIDENTS,
+        "(stream_arn, mapping_fingerprint) is not distinct from ($5, $6)",
+        "(stream_arn, $6) is not distinct from ($5, $6::text)",
+        BELIEF,
+    ),
+    Mutant(
+        "a failure halts the table as it is by then",
+        WORKER,
+        "remedy=remedy, seen=seen):",
+        "remedy=remedy, seen=table.belief):",
+        STALE_HALT,
+    ),
+    Mutant(
+        "a failure halts the table as it is once the attempt has failed",
+        "replicator/engine/supervisor.py",
+        "await _halted(job, halt, failure, observe)",
+        "await _halted(job, job.halting and job.halting(), failure, observe)",
+        STALE_HALT,
+    ),
+    # what was lost, and what is over
+    Mutant(
+        "what an older stream still holds is read after the newer one",
+        INCIDENTS,
+        "set state = case when older.stream then 'gap' else 'waiting' end,\n"
+        "       done_at = case when older.stream then now() end,\n",
+        "set state = 'waiting',\n",
+        "tests/cli/test_gaps.py::test_a_shard_of_an_older_stream_is_never_read_again",
+    ),
+    Mutant(
+        "the gap before a new stream leaves the older ones open",
+        INCIDENTS,
+        "   set gap_accepted_at = coalesce(s.gap_accepted_at, now()),\n",
+        "   set gap_accepted_at = s.gap_accepted_at,\n",
+        BETWEEN_STREAMS,
+    ),
+    Mutant(
+        "what an older stream left is kept for ever",
+        INCIDENTS,
+        "       done_at = coalesce(s.done_at, now())\n",
+        "       done_at = s.done_at\n",
+        BETWEEN_STREAMS,
+    ),
+    Mutant(
+        "one accepted gap is all of them",
+        INCIDENTS,
+        "   and ($5::bigint is null or id = $5)\n",
+        "   and ($5::bigint is null or id <> 0)\n",
+        ONE_OF_SEVERAL,
+    ),
+    Mutant(
+        "a shard that is listed is forgotten as if it were not",
+        WORKER,
+        "forget_finished(known, listed)",
+        "forget_finished(known, ())",
+        STILL_LISTED,
+    ),
+    Mutant(
+        "gaps are accepted though nobody chose it",
+        "replicator/engine/upkeep.py",
+        'if not gaps or on_gap == "stop":',
+        "if not gaps:",
+        "tests/engine/test_schedules.py::test_a_gap_waits_for_somebody_to_accept_it",
+    ),
+    Mutant(
+        "a claim that another worker ended is taken for a switch of the table",
+        "replicator/postgres/claims.py",
+        "select claimed_epoch = $4 and epoch > $4 from",
+        "select epoch > $4 from",
+        SWITCHED,
+    ),
+]

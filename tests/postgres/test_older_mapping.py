@@ -1,0 +1,42 @@
+"""A row says under which mapping it was written, as long as transaction numbers tell."""
+
+from replicator.core.diff import MustBe
+from replicator.core.mapping import TableMapping
+from replicator.core.mapping_spec import ColumnSpec, TargetSpec
+from replicator.postgres.connect import ConnectionSettings
+from replicator.postgres.migrate import migrate
+from replicator.postgres.target_rows import TargetRows
+from tests.postgres.loaded import registered
+from tests.support.builders import table_mapping
+
+CHANGED = table_mapping(
+    TargetSpec("public.t", columns=(ColumnSpec("n", "n", "bigint"), ColumnSpec("s", "s", "text")))
+)
+
+
+async def test_rows_that_were_written_before_the_mapping_was_changed_are_told(database: str):
+    table = await registered(database, table_mapping())
+
+    async def register(mapping: TableMapping) -> None:
+        await migrate(ConnectionSettings(dsn=database), "replicator", "test", [mapping])
+
+    async def older(mapping: TableMapping) -> list[bool]:
+        [target] = mapping.targets
+        width = len(target.table.columns)
+        must = [MustBe((key, "1", None)[:width]) for key in ("old", "touched")]
+        found = await TargetRows(table.database, table.name).look(target, must)
+        return [row.older_mapping for row in found if row is not None]
+
+    await table.sql("insert into public.t values ('old', 1), ('touched', 1)")
+    await register(table_mapping())
+    assert await older(table_mapping()) == [False, False]
+
+    await register(CHANGED)
+    await table.sql("update public.t set n = 2 where pk = 'touched'")
+    await register(CHANGED)
+    assert await older(CHANGED) == [True, False]
+
+    # so many transactions later xmin has come round, and tells nothing
+    await table.sql("update replicator.table_state set mapping_xid = mapping_xid - 3000000000")
+    assert await older(CHANGED) == [False, False]
+    await table.database.close()
