@@ -467,6 +467,17 @@ async def test_only_who_holds_a_shard_says_that_some_of_it_is_lost(end: End):
     await end.apply(new, n(5), expected=None)
 
 
+async def test_only_a_shard_that_is_finished_is_forgotten(end: End):
+    claim = await end.claim()
+    await end.positions.forget_shard(STREAM, claim.shard_id)
+    await end.apply(claim, n(5), expected=None)
+
+    await end.claims.finish(await end.claim(), position=5)
+    await end.positions.forget_shard(STREAM, claim.shard_id)
+
+    assert await end.positions.shards([SOURCE]) == []
+
+
 async def test_whoever_slept_does_not_close_a_shard_whose_gap_was_accepted(end: End):
     await end.incidents.add_gap(await end.claim(), kind="possible", detail="a test")
     await end.incidents.accept_gaps(SOURCE, who="a test", why="a test")

@@ -83,6 +83,13 @@ COMPARISON_MUTANTS = [
         "tests/end_to_end/test_dead_letters_by_hand.py"
         "::test_a_wrong_mapping_is_mended_replayed_and_what_is_left_discarded",
     ),
+    Mutant(
+        "a child table may round",
+        "replicator/postgres/exactness.py",
+        "for table in target.row_tables",
+        "for table in (target.table,)",
+        "tests/postgres/test_exactness.py",
+    ),
     # what is compared
     Mutant(
         "one look at rest is enough for a difference",
@@ -149,6 +156,27 @@ COMPARISON_MUTANTS = [
         "",
         "tests/postgres/test_letters_of_scans.py"
         "::test_a_repair_closes_letters_of_the_items_that_it_reads_alone",
+    ),
+    Mutant(
+        "a repair leaves rows without an item",
+        "replicator/engine/repair.py",
+        "if isinstance(must, MustNotBe):",
+        "if False:",
+        REPAIRS,
+    ),
+    Mutant(
+        "a repair that failed leaves the table guarded",
+        "replicator/app/repairing.py",
+        "        await asyncio.shield(_end(database, name, number))\n",
+        "",
+        REPAIRS,
+    ),
+    Mutant(
+        "a repair that is complete counts as abandoned",
+        "replicator/app/repairing.py",
+        "if not await snapshots.finish(snapshot):",
+        "if True:",
+        REPAIRS,
     ),
     # columns that appear
     Mutant(

@@ -10,6 +10,7 @@ TWO_BEGIN = f"{SEGMENTS}::test_two_workers_that_begin_the_same_snapshot_do_not_e
 PAUSED_PAGES = f"{SEGMENTS}::test_pausing_a_table_fences_its_pages_off"
 SWEPT = f"{SEGMENTS}::test_a_soft_delete_sweeps_by_marking_and_an_ignored_one_not_at_all"
 ORPHANS = f"{SEGMENTS}::test_a_soft_sweep_takes_child_rows_of_no_parent_and_leaves_those_of_a_row"
+LINEAGE = "tests/core/test_lineage.py"
 REPLAYED = (
     "tests/postgres/test_replaying.py"
     "::test_a_batch_that_began_before_the_replay_does_not_miss_what_it_wrote"
@@ -74,6 +75,21 @@ PROCEDURE_MUTANTS = [
         "       and not exists (select from {parent_table} as p where {is_parent})\n",
         "",
         ORPHANS,
+    ),
+    Mutant(
+        "a sweep takes rows of every target",
+        "replicator/core/scan.py",
+        "    if own.name != target:\n        return writes\n",
+        "",
+        "tests/core/test_sweep.py",
+    ),
+    Mutant(
+        "a sweep of nearly everything asks nobody",
+        "replicator/engine/segment.py",
+        "and not await self._may_sweep(claim, target):",
+        "and False:",
+        "tests/end_to_end/test_snapshot.py"
+        "::test_a_sweep_that_would_delete_suspiciously_much_waits_for_a_person",
     ),
     # who believes in what was so before
     Mutant(
@@ -140,6 +156,34 @@ PROCEDURE_MUTANTS = [
         STALE_HALT,
     ),
     # what was lost, and what is over
+    Mutant(
+        "a shard is forgotten as soon as it is finished",
+        "replicator/core/lineage.py",
+        "and now - (shard.done_at or now) > FINISHED_SHARDS_KEPT",
+        "and now >= (shard.done_at or now)",
+        LINEAGE,
+    ),
+    Mutant(
+        "a shard is forgotten before its parent is",
+        "replicator/core/lineage.py",
+        "        and _parent(shard, known) is None\n",
+        "",
+        LINEAGE,
+    ),
+    Mutant(
+        "a shard is forgotten before its children are begun",
+        "replicator/core/lineage.py",
+        "and all(child.finished or child.position is not None for",
+        "and all(True for",
+        LINEAGE,
+    ),
+    Mutant(
+        "a shard is forgotten that is not finished",
+        "replicator/postgres/positions.py",
+        "   and (state = 'done' or state = 'gap' and gap_accepted_at is not null)\n",
+        "",
+        f"{FENCE}::test_only_a_shard_that_is_finished_is_forgotten",
+    ),
     Mutant(
         "what an older stream still holds is read after the newer one",
         INCIDENTS,

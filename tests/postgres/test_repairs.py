@@ -1,11 +1,19 @@
 """A repair on a real server: who else may write while it runs, and when none may begin."""
 
-from collections.abc import AsyncIterator
+import json
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
 
 import pytest
 
+from replicator.app.repairing import Asked, repair
+from replicator.clock import SystemClock
+from replicator.core.items import FoundItems, ScanPage, Segment
+from replicator.core.records import Image
 from replicator.core.snapshots import SnapshotFacts
-from replicator.errors import ConfigurationError
+from replicator.engine.read_pacing import ReadPacing
+from replicator.engine.repair import Faulty
+from replicator.errors import ConfigurationError, SourceDenied
 from replicator.postgres.incidents import Incidents
 from replicator.postgres.repairs import begin_repair
 from tests.postgres.loaded import Loaded, registered
@@ -53,3 +61,58 @@ async def test_no_repair_of_a_table_that_is_stopped_begins(table: Loaded):
 
     with pytest.raises(ConfigurationError, match="is stopped"):
         await begun(table)
+
+
+@dataclass
+class Items:
+    """A source table with one item, or one that may not be read."""
+
+    denied: bool = False
+
+    async def scan(self, segment: Segment, *, after: str | None, items_max: int) -> ScanPage:
+        raise NotImplementedError
+
+    async def get(self, keys: Sequence[Image]) -> FoundItems:
+        if self.denied:
+            raise SourceDenied("no right to read it")
+        there = {"pk": {"S": "there"}, "n": {"N": "1"}}
+        asked = [key["pk"] for key in keys]
+        images = [memoryview(json.dumps(there).encode())] if there["pk"] in asked else []
+        return FoundItems(images, [], 1.0)
+
+
+async def repaired(table: Loaded, items: Items) -> None:
+    keys: list[Image] = [{"pk": {"S": "there"}}, {"pk": {"S": "gone"}}]
+    clock = SystemClock()
+    await repair(
+        table.database,
+        table.mapping,
+        ReadPacing(100.0, clock).reader(items),
+        [Faulty(table.mapping.targets[0], keys)],
+        Asked("ada", None),
+        observe=lambda _: None,
+        clock=clock,
+    )
+
+
+STATE = "select mode, (select state from replicator.snapshot) from replicator.table_state"
+
+
+async def test_a_repair_writes_what_is_there_and_removes_what_is_not(table: Loaded):
+    await table.sql("insert into public.t values ('gone', 0), ('there', 0), ('beside', 0)")
+
+    await repaired(table, Items())
+
+    rows = await table.sql("select pk, n from public.t order by pk")
+    assert rows == [("beside", 0), ("there", 1)]
+    assert await table.sql(STATE) == [("fence", "done")]
+
+
+async def test_a_repair_that_cannot_read_its_items_does_not_leave_the_table_guarded(table: Loaded):
+    await table.sql("insert into public.t values ('gone', 0)")
+
+    with pytest.raises(SourceDenied):
+        await repaired(table, Items(denied=True))
+
+    assert await table.sql(STATE) == [("fence", "cancelled")]
+    assert await table.sql("select pk from public.t") == [("gone",)]

@@ -1,0 +1,26 @@
+"""A column that would round is found wherever rows are written."""
+
+import pytest
+
+from replicator.app.exactness import require_exact
+from replicator.core.mapping_spec import ChildSpec, ColumnSpec
+from replicator.errors import ConfigurationError
+from tests.postgres.loaded import registered
+from tests.support.builders import table_mapping, target
+
+
+@pytest.mark.parametrize(
+    ("column", "kind"), [("public.t n", "real"), ("public.prices price", "double precision")]
+)
+async def test_a_column_of_a_target_or_of_its_children_that_rounds_is_refused(
+    database: str, column: str, kind: str
+):
+    prices = ChildSpec("public.prices", "prices", value=ColumnSpec("price", "price", "numeric"))
+    loaded = await registered(database, table_mapping(target(children=(prices,))))
+    await require_exact(loaded.database, [loaded.mapping])
+    table, name = column.split()
+    await loaded.sql(f"alter table {table} alter column {name} type {kind}")
+
+    with pytest.raises(ConfigurationError, match=f"has the type {kind}"):
+        await require_exact(loaded.database, [loaded.mapping])
+    await loaded.database.close()
