@@ -138,7 +138,12 @@ def test_a_connection_that_died_while_frozen_is_replaced_within_the_invocation(
     assert table.rows() == {"a": 2}
 
 
-def test_a_table_created_anew_is_accepted_and_reported_as_a_gap(table: LambdaTable):
+@pytest.mark.parametrize(("on_gap", "state"), [("stop", "open"), ("continue", "accepted")])
+def test_a_table_created_anew_is_accepted_and_reported_as_a_gap(
+    table: LambdaTable, on_gap: str, state: str
+):
+    text = table.file.read_text()
+    table.file.write_text(text.replace("poller:", f"on_gap: {on_gap}\n    poller:"))
     with table.function() as function:
         function.handle(event(put(900)), seconds_left=30)
         function.handle(event(put(1, stream_arn=LATER)), seconds_left=30)
@@ -146,7 +151,7 @@ def test_a_table_created_anew_is_accepted_and_reported_as_a_gap(table: LambdaTab
 
     assert table.rows() == {"a": 1}
     [gap] = table.fetch("select stream_arn, kind, state from replicator.gap")
-    assert gap == {"stream_arn": LATER, "kind": "possible", "state": "open"}
+    assert gap == {"stream_arn": LATER, "kind": "possible", "state": state}
     assert [line for line in table.lines if "replicator_gaps_total" in line]
 
 

@@ -129,6 +129,20 @@ COMPARISON_MUTANTS = [
         REPAIRS,
     ),
     Mutant(
+        "a repair takes the table from Lambda",
+        REPAIRING,
+        'mode="lambda" if mode == "lambda" else "guard"',
+        'mode="guard"',
+        REPAIRS,
+    ),
+    Mutant(
+        "a table is the daemon's once a repair is over",
+        SNAPSHOTS,
+        'mode="lambda" if mode == "lambda" else "fence"',
+        'mode="fence"',
+        REPAIRS,
+    ),
+    Mutant(
         "a repair is not known to who writes beside it",
         REPAIRING,
         "            snapshot_id=number,\n",

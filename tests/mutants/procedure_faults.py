@@ -29,6 +29,10 @@ BETWEEN_STREAMS = (
     "tests/cli/test_gaps.py::test_accepting_a_gap_between_streams_ends_what_the_older_ones_left"
 )
 ONE_OF_SEVERAL = "tests/cli/test_gaps.py::test_one_gap_of_several_is_accepted_by_its_number"
+LAMBDA_GAP = (
+    "tests/lambda_mode/test_function.py"
+    "::test_a_table_created_anew_is_accepted_and_reported_as_a_gap"
+)
 STALE_HALT = (
     "tests/engine/test_schedules.py"
     "::test_a_failure_is_about_the_table_as_it_was_when_the_attempt_began"
@@ -47,6 +51,13 @@ PROCEDURE_MUTANTS = [
         "if not await connection.fetchval(self._sql(STILL_ASKED), snapshot.id):",
         "if False:",
         TWO_BEGIN,
+    ),
+    Mutant(
+        "two workers begin a snapshot at once",
+        SNAPSHOTS,
+        " where deployment = $1 and source = $2\n   for update\n",
+        " where deployment = $1 and source = $2\n",
+        f"{SEGMENTS}::test_of_two_workers_that_begin_a_snapshot_at_once_one_waits",
     ),
     Mutant(
         "a sweep takes what on_delete says to keep",
@@ -156,6 +167,20 @@ PROCEDURE_MUTANTS = [
         STALE_HALT,
     ),
     # what was lost, and what is over
+    Mutant(
+        "Lambda accepts gaps though nobody chose it",
+        "replicator/app/delivering.py",
+        'if self._mapping.spec.on_gap == "continue":',
+        "if True:",
+        LAMBDA_GAP,
+    ),
+    Mutant(
+        "Lambda accepts no gap though it was chosen",
+        "replicator/app/delivering.py",
+        'if self._mapping.spec.on_gap == "continue":',
+        "if False:",
+        LAMBDA_GAP,
+    ),
     Mutant(
         "a shard is forgotten as soon as it is finished",
         "replicator/core/lineage.py",

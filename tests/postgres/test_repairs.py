@@ -63,6 +63,18 @@ async def test_no_repair_of_a_table_that_is_stopped_begins(table: Loaded):
         await begun(table)
 
 
+async def test_a_table_that_lambda_writes_is_lambdas_while_it_is_repaired_and_after(table: Loaded):
+    mode = "select mode from replicator.table_state"
+    await table.sql("update replicator.table_state set mode = 'lambda'")
+
+    repair = await begun(table)
+    assert await table.sql(mode) == [("lambda",)]
+    assert await table.snapshots.abandon(repair)
+    assert not await table.snapshots.abandon(repair)
+
+    assert await table.sql(mode) == [("lambda",)]
+
+
 @dataclass
 class Items:
     """A source table with one item, or one that may not be read."""

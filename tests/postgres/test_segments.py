@@ -1,7 +1,9 @@
 """Parts of snapshots on a real server: who may write them, and what is a ghost."""
 
+import asyncio
 from collections.abc import AsyncIterator
 
+import asyncpg
 import pytest
 
 from replicator.core.mapping_spec import ChildSpec, ColumnSpec, KeyColumnSpec, TargetSpec
@@ -90,6 +92,38 @@ async def test_two_workers_that_begin_the_same_snapshot_do_not_end_it(table: Loa
     successor = await table.begin()
     assert not await begin()
     assert [each.id for each in await table.known() if each.state == "running"] == [successor.id]
+
+
+async def test_of_two_workers_that_begin_a_snapshot_at_once_one_waits(table: Loaded, database: str):
+    await table.snapshots.ask(table.name, "initial", who="test", why=None)
+    [asked] = await table.known()
+
+    async def begin() -> bool:
+        targets = table.mapping.targets
+        return await table.snapshots.begin(asked, targets, parts=2, items_estimated=None)
+
+    other = await asyncpg.connect(database)
+    try:
+        await other.execute("begin; select from replicator.table_state for update")
+        both = asyncio.gather(begin(), begin())
+        await waiting(table, 2)
+        await other.execute("rollback")
+    finally:
+        await other.close()
+
+    assert sorted(await both) == [False, True]
+    [running] = await table.known()
+    assert (running.id, running.state, len(running.segments)) == (asked.id, "running", 2)
+
+
+async def waiting(table: Loaded, sessions: int) -> None:
+    """Until so many sessions wait for a lock."""
+    query = "select count(*) from pg_stat_activity where wait_event_type = 'Lock'"
+    while True:
+        [(found,)] = await table.sql(f"{query} and datname = current_database()")
+        if found == sessions:
+            return
+        await asyncio.sleep(0.01)
 
 
 async def test_a_table_stays_guarded_until_the_last_part_is_done(table: Loaded):
