@@ -10,7 +10,7 @@ from typing import Literal, TypeVar
 from botocore.exceptions import ClientError
 
 from replicator.core.mapping import TableMapping, compile_table
-from replicator.core.mapping_spec import ColumnSpec, SourceKey, TableSpec, TargetSpec
+from replicator.core.mapping_spec import ColumnSpec, OnGap, SourceKey, TableSpec, TargetSpec
 from replicator.core.observations import Observation, TableHalted, TaskFailed
 from replicator.engine.discovery import Discovery
 from replicator.engine.pipeline import Pipeline
@@ -50,14 +50,14 @@ Fate = Literal["answered", "answer lost", "refused", "late"]
 Result = TypeVar("Result")
 
 
-def mapping() -> TableMapping:
+def mapping(on_gap: OnGap = "stop") -> TableMapping:
     """Everything into one target, and what is big into another."""
     column = (ColumnSpec("n", "n", "bigint"),)
     targets = (
         TargetSpec(ALL, columns=column),
         TargetSpec(BIG, columns=column, when={"kind": {"equals": "big"}}),
     )
-    spec = TableSpec(SOURCE, SOURCE, targets, initial_load="stream")
+    spec = TableSpec(SOURCE, SOURCE, targets, initial_load="stream", on_gap=on_gap)
     return compile_table(spec, SourceKey((("pk", "S"),)))
 
 
@@ -108,6 +108,7 @@ class Simulation:
     loop: VirtualLoop
     page_records_max: int = 3
     trimmed_shards: TrimmedShards = "vanish"
+    on_gap: OnGap = "stop"
     processes: dict[str, Process] = field(default_factory=dict)
     parked: list[Call] = field(default_factory=list)
     in_flight: list[Call] = field(default_factory=list)
@@ -185,7 +186,7 @@ class Simulation:
         postgres, leases, streams = (
             partial(self._send, name, server) for server in ("postgres", "leases", "streams")
         )
-        compiled = mapping()
+        compiled = mapping(self.on_gap)
         source = fake_source(self.streams, streams, page_records_max=lambda: self.page_records_max)
         lease_rows = FakeLeases(self.leases, leases, name)
         positions = FakePositions(self.postgres, postgres)

@@ -102,6 +102,18 @@ def test_a_gap_waits_for_somebody_to_accept_it(sim: Simulation):
     settled(sim)
 
 
+def test_a_gap_is_accepted_at_once_where_the_configuration_says_so(sim: Simulation):
+    sim.on_gap = "continue"
+    sim.start()
+    [worker] = sim.processes
+    until(sim, lambda: waiting(sim, "read", worker) is not None)
+    sim.jump(25 * HOUR)
+
+    until(sim, lambda: any(gap.state == "accepted" for gap in sim.postgres.data.gaps))
+
+    settled(sim)
+
+
 def test_a_worker_that_slept_cannot_declare_a_gap_in_what_another_reads(sim: Simulation):
     sim.start()
     [sleeper] = sim.processes

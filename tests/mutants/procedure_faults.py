@@ -168,6 +168,14 @@ PROCEDURE_MUTANTS = [
     ),
     # what was lost, and what is over
     Mutant(
+        "a gap is not accepted though it was chosen",
+        "replicator/engine/upkeep.py",
+        'if not gaps or on_gap == "stop":',
+        'if not gaps or on_gap != "resnapshot":',
+        "tests/engine/test_schedules.py"
+        "::test_a_gap_is_accepted_at_once_where_the_configuration_says_so",
+    ),
+    Mutant(
         "Lambda accepts gaps though nobody chose it",
         "replicator/app/delivering.py",
         'if self._mapping.spec.on_gap == "continue":',
