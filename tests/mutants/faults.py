@@ -302,7 +302,7 @@ MUTANTS = [
         SHARD,
         "if claim.owed and not self._is_complete(claim, answer.answered_at):",
         "if False:",
-        SIMULATION,
+        SCHEDULES,
     ),
     Mutant(
         "the proof is judged by the time of the request",
