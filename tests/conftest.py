@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import signal
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
@@ -16,6 +17,10 @@ settings.register_profile("any machine", deadline=None)  # a busy one is no fail
 # a change is judged by itself, by the same examples every time; runs by hand look for new ones
 settings.register_profile("CI", deadline=None, derandomize=True)
 settings.load_profile("CI" if os.environ.get("CI") == "true" else "any machine")
+
+# a shell starts what is to run in the background with this signal ignored, and processes inherit it
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 CREDENTIALS = {
     "AWS_ACCESS_KEY_ID": "local",
