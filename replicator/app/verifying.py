@@ -7,7 +7,7 @@ from random import SystemRandom
 from typing import Protocol
 
 from replicator.app.clients import Clients
-from replicator.app.exactness import require_exact
+from replicator.app.exactness import refuse_inexact
 from replicator.app.preparing import refuse_if_due
 from replicator.app.repairing import Asked, repair
 from replicator.clock import Clock, SourceClock, SystemClock
@@ -76,10 +76,9 @@ async def verify(settings: Settings, wanted: Wanted, watcher: Watcher) -> Outcom
     rate = wanted.read_units_per_second or settings.snapshot.read_units_per_second
     pacing = ReadPacing(rate, clock)
     try:
-        mappings = [table.mapping for table in tables]
-        await refuse_if_due(database, settings, mappings)
+        found = await refuse_if_due(database, settings, [table.mapping for table in tables])
         if wanted.repair is not None:
-            await require_exact(database, mappings)
+            refuse_inexact(found.inexact.values())
         async with AsyncExitStack() as stack:
             clients = Clients(stack, _nobody_counts, heard=clock.heard)
             verifier = _Verifier(settings, wanted, database, clients, clock, pacing)

@@ -71,7 +71,7 @@ COMPARISON_MUTANTS = [
     Mutant(
         "a repair writes a target that rounds",
         "replicator/app/verifying.py",
-        "            await require_exact(database, mappings)\n",
+        "            refuse_inexact(found.inexact.values())\n",
         "            pass\n",
         ROUNDS,
     ),
