@@ -8,7 +8,7 @@ from functools import partial
 from random import Random
 
 from tests.benchmarks.forms import TYPED, expect
-from tests.benchmarks.load import Changed, make_load, repeated, wire
+from tests.benchmarks.load import Changed, Load, make_load, repeated, wire
 from tests.benchmarks.orders import new_order
 from tests.benchmarks.samples import Sample
 from tests.benchmarks.throughput import Contender, Stand
@@ -26,9 +26,7 @@ _PIECE = 65_536
 
 async def by_records(stand: Stand) -> dict[str, Contender]:
     """The same 10,000 changes again and again."""
-    load = make_load("mixed", RECORDS[0], stand.base)
-    template = await stand.template(TYPED)
-    expected = await expect(stand.machine, TYPED, template, load.ends.values())
+    load, template, expected = await _mixed(stand, RECORDS[0])
     found: dict[str, Contender] = {}
     for records in RECORDS:
         pages = list(repeated(load.pages()[0], records // RECORDS[0]))
@@ -56,9 +54,7 @@ async def by_rows(stand: Stand) -> dict[str, Contender]:
 
 async def by_shards(stand: Stand) -> dict[str, Contender]:
     """The same changes in more shards."""
-    load = make_load("mixed", 20_000, stand.base)
-    template = await stand.template(TYPED)
-    expected = await expect(stand.machine, TYPED, template, load.ends.values())
+    load, template, expected = await _mixed(stand, 20_000)
     return {
         f"{shards} shards": partial(
             run_workers,
@@ -71,10 +67,8 @@ async def by_shards(stand: Stand) -> dict[str, Contender]:
 
 async def by_round_trip(stand: Stand) -> dict[str, Contender]:
     """The same changes, with PostgreSQL behind a longer way."""
-    load = make_load("mixed", 20_000, stand.base)
+    load, template, expected = await _mixed(stand, 20_000)
     served = stand.machine.serve(load)
-    template = await stand.template(TYPED)
-    expected = await expect(stand.machine, TYPED, template, load.ends.values())
 
     async def run(seconds: float) -> Sample:
         async with _far_away(stand.machine.postgres.port, seconds) as port:
@@ -101,6 +95,13 @@ async def by_item_size(stand: Stand) -> dict[str, Contender]:
                 run_workers, stand.machine, template, served, TYPED, expected=None
             )
     return found
+
+
+async def _mixed(stand: Stand, records: int) -> tuple[Load, str, str]:
+    """A load over the base rows, the database that has them, and the rows it must end in."""
+    load = make_load("mixed", records, stand.base)
+    template = await stand.template(TYPED)
+    return load, template, await expect(stand.machine, TYPED, template, load.ends.values())
 
 
 def _large_pages(shard: int, size: int) -> list[bytes]:
