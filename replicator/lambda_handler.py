@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any, Protocol
 
-from replicator.app.environment import function_of
-from replicator.app.function import Answer, Function
+from replicator.app.aws_lambda.environment import function_of
+from replicator.app.aws_lambda.handler import Answer, Function
 
 
 class Context(Protocol):

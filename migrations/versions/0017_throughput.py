@@ -1,6 +1,6 @@
 """Workers say how much they handle."""
 
-from replicator.postgres.migrations import execute_file
+from replicator.postgres.schema.migrations import execute_file
 
 revision = "0017_in_0_1"
 down_revision = "0016_in_0_1"

@@ -5,16 +5,16 @@ from collections.abc import Sequence
 
 from replicator.config.connections import migrate_connection
 from replicator.config.settings import Settings
-from replicator.core.auto_columns import AutoColumn, NoColumn, wanted, with_auto_columns
-from replicator.core.mapping import TableMapping, compile_table
+from replicator.core.mapping.auto_columns import AutoColumn, NoColumn, wanted, with_auto_columns
+from replicator.core.mapping.compile import TableMapping, compile_table
 from replicator.core.observations import BatchApplied, Observation
-from replicator.engine.waiting import stopped_within
+from replicator.engine.tasks import stopped_within
 from replicator.errors import ReplicatorError
 from replicator.monitoring.logs import logger
-from replicator.postgres.auto_columns import add_columns
-from replicator.postgres.database import Database
-from replicator.postgres.migrate import opened
-from replicator.postgres.positions import Positions
+from replicator.postgres.connection.database import Database
+from replicator.postgres.control.positions import Positions
+from replicator.postgres.schema.auto_columns import add_columns
+from replicator.postgres.schema.migrate import opened
 
 LOOK_SECONDS = 2.0
 """Between two looks: attributes that appear together are added together."""

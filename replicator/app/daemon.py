@@ -15,33 +15,31 @@ from typing import Any
 from replicator import __version__
 from replicator.app.auto_columns import AutoColumns
 from replicator.app.clients import Clients
-from replicator.app.garbage import settle
+from replicator.app.composition import TableParts
+from replicator.app.gc_tuning import settle
 from replicator.app.monitoring import Monitoring
-from replicator.app.preparing import Prepared, describe_all, exact_ones
-from replicator.app.table_parts import TableParts
+from replicator.app.prepare import Prepared, describe_all, exact_ones
 from replicator.clock import SourceClock, SystemClock
 from replicator.config.connections import source_connection, target_connection
 from replicator.config.settings import Settings
 from replicator.coordination.dynamodb import DynamoDBLeases
-from replicator.core.halts import how_to_go_on
+from replicator.core.findings import how_to_go_on
 from replicator.core.observations import Observation, TableHalted, TaskFailed
-from replicator.engine.read_pacing import ReadPacing
-from replicator.engine.running import WorkerSettings
-from replicator.engine.supervisor import Job, supervise
-from replicator.engine.table import Table
-from replicator.engine.upkeep import Upkeep
-from replicator.engine.waiting import Backoff, one_failure, stopped_within, unless_stopped
-from replicator.engine.worker import Worker
+from replicator.engine.snapshot.rate_limit import ReadPacing
+from replicator.engine.tasks import Backoff, one_failure, stopped_within, unless_stopped
+from replicator.engine.worker.refresh import Upkeep
+from replicator.engine.worker.supervisor import Job, supervise
+from replicator.engine.worker.table import Table, WorkerSettings
+from replicator.engine.worker.worker import Worker
 from replicator.errors import Disposition, MigrationDue, ReplicatorError
 from replicator.monitoring.logs import logger
 from replicator.monitoring.tracing import tracing
-from replicator.postgres.claims import Claims
-from replicator.postgres.database import Database
-from replicator.postgres.housekeeping import Housekeeping
-from replicator.postgres.incidents import Incidents
-from replicator.postgres.positions import Positions
-from replicator.postgres.pruning import Pruning
-from replicator.postgres.snapshots import Snapshots
+from replicator.postgres.connection.database import Database
+from replicator.postgres.control.claims import Claims
+from replicator.postgres.control.incidents import Incidents
+from replicator.postgres.control.maintenance import Housekeeping, Pruning
+from replicator.postgres.control.positions import Positions
+from replicator.postgres.control.snapshots import Snapshots
 
 LAST_LOOK_SECONDS_MAX = 1.0
 CAUGHT_UP_LOOK_SECONDS = 0.2

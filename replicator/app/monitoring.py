@@ -6,12 +6,12 @@ from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import replace
 
 from replicator.clock import Clock
-from replicator.core.drift import Drift
-from replicator.core.lag import ShardProgress
 from replicator.core.observations import BatchApplied, Observation, RecordRejected, TaskFailed
-from replicator.core.overview import overview
-from replicator.engine.waiting import stopped_within
-from replicator.engine.worker import Worker
+from replicator.core.status.assemble import overview
+from replicator.core.status.drift import Drift
+from replicator.core.stream.lag import ShardProgress
+from replicator.engine.tasks import stopped_within
+from replicator.engine.worker.worker import Worker
 from replicator.errors import CoordinationUnavailable, ReplicatorError
 from replicator.monitoring.health import Health
 from replicator.monitoring.history import History
@@ -19,10 +19,10 @@ from replicator.monitoring.http import Pages, serve
 from replicator.monitoring.latest_status import LatestStatus
 from replicator.monitoring.metrics import Metrics
 from replicator.monitoring.observation_log import ObservationLog
-from replicator.postgres.database import Database
-from replicator.postgres.drift import write_drift
-from replicator.postgres.overview import read_knowledge
-from replicator.postgres.throughput import write_throughput
+from replicator.postgres.connection.database import Database
+from replicator.postgres.control.drift import write_drift
+from replicator.postgres.control.status_reads import read_knowledge
+from replicator.postgres.control.throughput import write_throughput
 
 TURN_SECONDS = 1.0
 PUBLISH_SECONDS = 2.0

@@ -9,10 +9,10 @@ from replicator.app.clients import Clients
 from replicator.clock import SystemClock
 from replicator.core.observations import Observation
 from replicator.core.records import Image
-from replicator.engine.read_pacing import ReadPacing
-from replicator.engine.sampling import sample_items
+from replicator.engine.snapshot.rate_limit import ReadPacing
+from replicator.engine.verify.sampling import sample_items
 from replicator.sources.clients import SourceConnection, connection_for
-from replicator.sources.describe import TableDescription, describe_table
+from replicator.sources.tables import TableDescription, describe_table
 
 READ_UNITS_PER_SECOND = 100.0
 """Little enough for a table that somebody else uses."""

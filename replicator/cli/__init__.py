@@ -14,9 +14,7 @@ from replicator.cli import (
     gaps,
     init,
     migrate,
-    pausing,
     plan,
-    replaying,
     run,
     snapshot,
     status,
@@ -24,6 +22,8 @@ from replicator.cli import (
     version,
 )
 from replicator.cli import map as map_command
+from replicator.cli import pause as pausing
+from replicator.cli import replay as replaying
 from replicator.cli.options import ConfigFile
 from replicator.cli.output import ExitCode, abandon_stdout, exit_code_of, print_failure
 from replicator.errors import ReplicatorError

@@ -39,7 +39,7 @@ def check(*, as_json: AsJson = False, config: ConfigFile = None) -> None:
 def _findings(config: Path | None) -> list["Finding"]:
     import asyncio
 
-    from replicator.checking import check
+    from replicator.app.check import check
     from replicator.config.mistakes import WrongConfiguration, dotted
     from replicator.core.findings import Finding
 

@@ -1,17 +1,21 @@
 """`replicator dead-letters list` and `show`: what was set aside, and why."""
 
-from typing import TYPE_CHECKING, Annotated, Literal
+import json
+from collections.abc import Iterator
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from replicator.cli.by_hand import storable
-from replicator.cli.options import AsJson, ConfigFile, load_settings
-from replicator.cli.output import print_document, print_line, print_note, print_table
+from replicator.cli.durations import in_utc, in_words
+from replicator.cli.options import AsJson, ConfigFile, load_settings, storable
+from replicator.cli.output import print_document, print_line, print_note, print_table, printable
 from replicator.errors import ConfigurationError
+from replicator.postgres.control.dead_letters import Evidence, Letter
 
 if TYPE_CHECKING:
     from replicator.config.settings import Settings
-    from replicator.postgres.dead_letters import Evidence, Letter, Wanted
+    from replicator.postgres.control.dead_letters import Evidence, Letter, Wanted
 
 LIMIT_MAX = 100_000
 
@@ -89,8 +93,7 @@ def list_letters(
     """
     import asyncio
 
-    from replicator.cli.letters import letter_document, letter_row
-    from replicator.postgres.dead_letters import Wanted
+    from replicator.postgres.control.dead_letters import Wanted
 
     wanted = Wanted(table, None if state == "all" else state, reason, duration(older_than))
     letters, total = asyncio.run(_list(load_settings(config), wanted, limit))
@@ -121,8 +124,6 @@ def show(
     """
     import asyncio
 
-    from replicator.cli.letters import evidence_document, letter_document, letter_lines
-
     letter, evidence = asyncio.run(_show(load_settings(config), number))
     if as_json:
         print_document(
@@ -136,8 +137,8 @@ def show(
 async def _list(
     settings: "Settings", wanted: "Wanted", letters_max: int
 ) -> "tuple[list[Letter], int]":
-    from replicator.app.by_hand import control_database, registered_tables, require_known
-    from replicator.postgres.dead_letters import DeadLetters
+    from replicator.app.control_database import control_database, registered_tables, require_known
+    from replicator.postgres.control.dead_letters import DeadLetters
 
     async with control_database(settings) as database:
         if wanted.source is not None:
@@ -146,8 +147,8 @@ async def _list(
 
 
 async def _show(settings: "Settings", number: int) -> "tuple[Letter, Evidence]":
-    from replicator.app.by_hand import control_database
-    from replicator.postgres.dead_letters import DeadLetters
+    from replicator.app.control_database import control_database
+    from replicator.postgres.control.dead_letters import DeadLetters
 
     async with control_database(settings) as database:
         found = await DeadLetters(database).show(number)
@@ -155,3 +156,124 @@ async def _show(settings: "Settings", number: int) -> "tuple[Letter, Evidence]":
         message = f"deployment {settings.deployment!r} has no dead letter {number}"
         raise ConfigurationError(message, remedy="run `replicator dead-letters list --state all`")
     return found
+
+
+KEY_LENGTH_MAX = 60
+
+
+def letter_document(letter: Letter) -> dict[str, Any]:
+    """The promised JSON shape; `key` is the item's key as DynamoDB JSON."""
+    return {
+        "id": letter.id,
+        "source": letter.source,
+        "target": letter.target,
+        "key": json.loads(letter.item_key),
+        "event": letter.event,
+        "sequence_number": letter.sequence_number,
+        "reason": letter.reason,
+        "first_seen": letter.first_seen.isoformat(),
+        "state": letter.state,
+    }
+
+
+def evidence_document(letter: Letter, evidence: Evidence) -> dict[str, Any]:
+    """Everything else that is known of it, and what to do."""
+    return {
+        "stream_arn": evidence.stream_arn,
+        "shard_id": evidence.shard_id,
+        "sqlstate": evidence.sqlstate,
+        "record_created_at": _iso(evidence.record_created_at),
+        "closed_at": _iso(evidence.closed_at),
+        "new_image": _parsed(evidence.new_image),
+        "old_image": _parsed(evidence.old_image),
+        "remedy": " ".join(_advice(letter)),
+    }
+
+
+def letter_row(letter: Letter) -> list[str]:
+    """ID, age, target, state, key and reason."""
+    return [
+        str(letter.id),
+        in_words(letter.age_seconds),
+        letter.target,
+        letter.state,
+        _short(key_text(letter.item_key)),
+        letter.reason,
+    ]
+
+
+def letter_lines(letter: Letter, evidence: Evidence) -> Iterator[str]:
+    """A page about one."""
+    since = f" since {in_utc(evidence.closed_at)}" if evidence.closed_at is not None else ""
+    age = in_words(letter.age_seconds)
+    created = evidence.record_created_at
+    facts = {
+        "state": letter.state + since,
+        "table": f"{letter.source} -> {letter.target}",
+        "key": key_text(letter.item_key),
+        "event": letter.event + (f", made {in_utc(created)}" if created is not None else ""),
+        "reason": letter.reason,
+        "SQLSTATE": evidence.sqlstate or "-",
+        "set aside": f"{in_utc(letter.first_seen)}, {age} ago",
+        "sequence no.": letter.sequence_number or "none: it is from a snapshot",
+        "shard": evidence.shard_id or "-",
+        "stream": evidence.stream_arn,
+    }
+    yield f"dead letter {letter.id}"
+    for name, value in facts.items():
+        yield f"  {name:<13} {printable(value)}"
+    for name, image in (("new image", evidence.new_image), ("old image", evidence.old_image)):
+        yield ""
+        yield f"{name}:" if image is not None else f"{name}: none"
+        if image is not None:
+            text = json.dumps(json.loads(image), indent=2, ensure_ascii=False)
+            yield from (f"  {printable(line)}" for line in text.split("\n"))
+    yield ""
+    yield from _advice(letter)
+
+
+def key_text(item_key: str) -> str:
+    """A key without its type tags: `pk=a, sk=7`; text that could be mistaken is quoted."""
+    attributes: dict[str, dict[str, str]] = json.loads(item_key)
+    return ", ".join(
+        f"{name}={_value(tag, value)}"
+        for name, typed in attributes.items()
+        for tag, value in typed.items()
+    )
+
+
+def _value(tag: str, value: object) -> str:
+    if tag != "S" or not isinstance(value, str):
+        return f"{value}"
+    plain = value.isprintable() and not set(value) & set(' ,="')
+    return value if plain and value else json.dumps(value, ensure_ascii=False)
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= KEY_LENGTH_MAX else f"{text[: KEY_LENGTH_MAX - 1]}…"
+
+
+def _parsed(image: str | None) -> object:
+    """The image; it may hold lone surrogates, which only Python's own reader takes."""
+    return None if image is None else json.loads(image)
+
+
+def _iso(instant: datetime | None) -> str | None:
+    return None if instant is None else instant.isoformat()
+
+
+def _advice(letter: Letter) -> list[str]:
+    match letter.state:
+        case "open":
+            return [
+                "Nothing of this change is in the target; other changes were applied.",
+                "Correct the item in DynamoDB: its next change takes this one's place.",
+                "Or make the column fit (`replicator plan`, `replicator migrate`), and then run",
+                f"`replicator dead-letters replay {letter.id}`.",
+            ]
+        case "superseded":
+            return ["Nothing to do: a newer change of the item was handled."]
+        case "replayed":
+            return ["Nothing to do: it was tried again and applied."]
+        case "discarded":
+            return ["Nothing to do: somebody decided not to apply it."]

@@ -8,10 +8,15 @@ import typer
 
 from replicator.cli.options import AsJson, ConfigFile, TableName, load_settings
 from replicator.cli.output import ExitCode, encode, print_document, print_line, printable
+from replicator.core.records import Image
+from replicator.core.spec import KeyType, SourceKey
+from replicator.core.values.cells import Unfit
+from replicator.core.values.numbers import canonical_number
+from replicator.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from replicator.app.explaining import Explanation, TargetExplanation
-    from replicator.core.explanation import Circumstances
+    from replicator.app.explain import Explanation, TargetExplanation
+    from replicator.core.verify.explanation import Circumstances
 
 Key = Annotated[
     str,
@@ -35,9 +40,8 @@ def explain(
     """
     import asyncio
 
-    from replicator.app.explaining import explain as look
-    from replicator.cli.keys import parse_key
-    from replicator.cli.tables import spec_of
+    from replicator.app.explain import explain as look
+    from replicator.cli.options import spec_of
 
     settings = load_settings(config)
     name = spec_of(settings, table).name
@@ -77,9 +81,9 @@ def _document(table: str, found: "Explanation") -> dict[str, Any]:
 
 
 def _target(found: "TargetExplanation", around: "Circumstances") -> dict[str, Any]:
-    from replicator.cli.rows import row_document
-    from replicator.core.diff import MustBe
-    from replicator.core.explanation import reasons, route
+    from replicator.cli.row_document import row_document
+    from replicator.core.verify.diff import MustBe
+    from replicator.core.verify.explanation import reasons, route
 
     expected = found.expected
     difference, version = found.difference, found.version
@@ -100,7 +104,7 @@ def _target(found: "TargetExplanation", around: "Circumstances") -> dict[str, An
 
 
 def _lines(table: str, found: "Explanation") -> Iterator[str]:
-    from replicator.cli.letters import key_text
+    from replicator.cli.dead_letters import key_text
 
     around = found.circumstances
     yield f"{table}: {key_text(found.identity)}"
@@ -126,3 +130,48 @@ def _target_lines(target: dict[str, Any]) -> Iterator[str]:
     yield f"  verdict:  {target['difference'] or 'as it must be'}{columns}"
     for reason in target["reasons"]:
         yield f"  because:  {reason}"
+
+
+def parse_key(text: str, source_key: SourceKey) -> Image:
+    """The key attributes of `pk=a,sk=7`, of JSON with or without types, or of a value alone."""
+    kinds = dict(source_key.attributes)
+    values = _values(text, kinds)
+    if values.keys() != kinds.keys():
+        raise ConfigurationError(
+            f"--key names {', '.join(sorted(values)) or 'nothing'}, "
+            f"but the key of the table is {', '.join(kinds)}",
+            remedy=f"write --key {','.join(f'{name}=…' for name in kinds)}, or JSON",
+        )
+    return {name: {kind: _raw(name, kind, values[name])} for name, kind in kinds.items()}
+
+
+def _values(text: str, kinds: dict[str, KeyType]) -> dict[str, Any]:
+    if text.startswith("{"):
+        try:
+            read = json.loads(text, parse_float=str, parse_int=str)
+        except ValueError as error:
+            message = "--key begins like JSON and is none"
+            raise ConfigurationError(message, remedy='write {"pk": "a"} or pk=a') from error
+        return dict(read)
+    if len(kinds) == 1 and not text.startswith(f"{next(iter(kinds))}="):
+        return {next(iter(kinds)): text}
+    parts = text.split(",") if len(kinds) > 1 else [text]
+    return {name: value for name, _, value in (part.partition("=") for part in parts)}
+
+
+def _raw(name: str, kind: KeyType, value: object) -> str:
+    """What stands on the wire under the type's tag."""
+    if isinstance(value, dict) and list(value) == [kind]:
+        value = value[kind]
+    if not isinstance(value, str):
+        raise ConfigurationError(
+            f"--key: {name} is of type {kind}, and what was given is not",
+            remedy=f'write {name}=…, or {{"{name}": {{"{kind}": "…"}}}}',
+        )
+    if kind != "N":
+        return value
+    try:
+        return canonical_number(value)
+    except Unfit as unfit:
+        message = f"--key: {name} {unfit.reason}"
+        raise ConfigurationError(message, remedy="write it in digits") from unfit

@@ -5,13 +5,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from replicator.cli.by_hand import Who, Why, this_user
-from replicator.cli.options import ConfigFile, TableName, load_settings
+from replicator.cli.options import ConfigFile, TableName, Who, Why, load_settings, this_user
 from replicator.cli.output import ExitCode, print_line, print_note
 from replicator.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from replicator.app.forgetting import Known
+    from replicator.app.forget import Known
     from replicator.config.settings import Settings
 
 Yes = Annotated[
@@ -60,8 +59,8 @@ def forget(
 
 
 async def _look(settings: "Settings", table: str) -> "Known | None":
-    from replicator.app.by_hand import control_database, registered_tables, require_known
-    from replicator.app.forgetting import lease_table, look
+    from replicator.app.control_database import control_database, registered_tables, require_known
+    from replicator.app.forget import lease_table, look
 
     async with control_database(settings) as database, lease_table(settings) as leases:
         registered = await registered_tables(database)
@@ -71,8 +70,8 @@ async def _look(settings: "Settings", table: str) -> "Known | None":
 
 
 async def _forget(settings: "Settings", table: str, who: str, why: str | None) -> "Known":
-    from replicator.app.by_hand import control_database
-    from replicator.app.forgetting import forget, lease_table
+    from replicator.app.control_database import control_database
+    from replicator.app.forget import forget, lease_table
 
     async with control_database(settings) as database, lease_table(settings) as leases:
         return await forget(settings, database, leases, table, who=who, why=why)

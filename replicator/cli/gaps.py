@@ -5,15 +5,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from replicator.cli.by_hand import RequiredWhy, Who, this_user
-from replicator.cli.options import AsJson, ConfigFile, TableName, load_settings
-from replicator.cli.output import print_document, print_line, print_table
-from replicator.cli.prose import print_prose
+from replicator.cli.options import (
+    AsJson,
+    ConfigFile,
+    RequiredWhy,
+    TableName,
+    Who,
+    load_settings,
+    this_user,
+)
+from replicator.cli.output import print_document, print_line, print_prose, print_table
 from replicator.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from replicator.config.settings import Settings
-    from replicator.core.shards import GapFacts, Mode, TableFacts
+    from replicator.core.stream.shards import GapFacts, Mode, TableFacts
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
@@ -92,8 +98,8 @@ def accept(
 async def _list(
     settings: "Settings", table: str | None
 ) -> "tuple[list[GapFacts], dict[str, Mode]]":
-    from replicator.app.by_hand import control_database, registered_tables, require_known
-    from replicator.postgres.incidents import Incidents
+    from replicator.app.control_database import control_database, registered_tables, require_known
+    from replicator.postgres.control.incidents import Incidents
 
     async with control_database(settings) as database:
         known = await registered_tables(database)
@@ -107,8 +113,12 @@ async def _list(
 async def _accept(
     settings: "Settings", table: str, who: str, why: str, gap_id: int | None
 ) -> "tuple[list[GapFacts], TableFacts]":
-    from replicator.app.by_hand import control_database, registered_tables, require_registered
-    from replicator.postgres.incidents import Incidents
+    from replicator.app.control_database import (
+        control_database,
+        registered_tables,
+        require_registered,
+    )
+    from replicator.postgres.control.incidents import Incidents
 
     async with control_database(settings) as database:
         before = require_registered(table, settings, await registered_tables(database))
@@ -125,7 +135,7 @@ async def _accept(
 
 def _print(found: "list[GapFacts]", modes: "Mapping[str, Mode]") -> None:
     from replicator.cli.durations import in_utc
-    from replicator.core.gaps import how_to_mend
+    from replicator.core.stream.gaps import how_to_mend
 
     print_table(
         ("ID", "TABLE", "KIND", "FOUND"),
@@ -159,7 +169,7 @@ def _where(gap: "GapFacts") -> str:
 
 
 def _document(gap: "GapFacts", mode: "Mode") -> dict[str, Any]:
-    from replicator.core.gaps import how_to_mend
+    from replicator.core.stream.gaps import how_to_mend
 
     return {
         "id": gap.id,

@@ -1,18 +1,22 @@
 """`replicator map`: items on stdin, the rows they become on stdout; nothing is connected to."""
 
+import json
 import sys
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from replicator.cli.options import AsJson, ConfigFile, TableName, load_settings
 from replicator.cli.output import ExitCode, encode, print_document, print_line, print_note
+from replicator.core.spec import KeyType, SourceKey, TableSpec
+from replicator.core.values.column_types import parse_type
+from replicator.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from replicator.cli.items import Item
-    from replicator.core.mapping import TableMapping, TargetMapping
-    from replicator.core.mapping_spec import TableSpec
+    from replicator.core.mapping.compile import TableMapping, TargetMapping
     from replicator.core.records import Image
+    from replicator.core.spec import TableSpec
 
 Keys = Annotated[
     str | None,
@@ -36,7 +40,7 @@ def map_items(
 
     Example: aws dynamodb scan --table-name orders | replicator map --table orders --keys pk:S
     """
-    from replicator.cli.tables import spec_of
+    from replicator.cli.options import spec_of
 
     spec = spec_of(load_settings(config), table)
     mapping, items = _read(spec, keys)
@@ -52,8 +56,7 @@ def map_items(
 
 
 def _read(spec: "TableSpec", keys: str | None) -> tuple["TableMapping", list["Item"]]:
-    from replicator.cli.items import configured_key, key_types, parse_items, parse_keys
-    from replicator.core.mapping import compile_table
+    from replicator.core.mapping.compile import compile_table
 
     given = parse_keys(keys) if keys is not None else None
     names = [name for name, _ in given.attributes] if given else configured_key(spec)
@@ -64,7 +67,7 @@ def _read(spec: "TableSpec", keys: str | None) -> tuple["TableMapping", list["It
 
 
 def _results(mapping: "TableMapping", item: "Item") -> list[Result]:
-    from replicator.core.unmatched import NO_TARGET, UNMATCHED
+    from replicator.core.planning.unmatched import NO_TARGET, UNMATCHED
 
     found = [{"target": target.name} | _result(mapping, target, item) for target in mapping.targets]
     if mapping.spec.unmatched == "dead_letter" and all("filtered" in result for result in found):
@@ -73,7 +76,7 @@ def _results(mapping: "TableMapping", item: "Item") -> list[Result]:
 
 
 def _result(mapping: "TableMapping", target: "TargetMapping", item: "Item") -> Result:
-    from replicator.core.attributes import decode_image
+    from replicator.core.values.attributes import decode_image
     from replicator.errors import Rejected
 
     try:
@@ -90,7 +93,7 @@ def _result(mapping: "TableMapping", target: "TargetMapping", item: "Item") -> R
 
 def _row(target: "TargetMapping", keys: "Image", image: "Image") -> Result:
     """The row and those of child tables; Rejected."""
-    from replicator.cli.rows import row_document
+    from replicator.cli.row_document import row_document
 
     row = target.row_of(keys, image)
     found: Result = {"row": row_document(target.table, row)}
@@ -98,3 +101,102 @@ def _row(target: "TargetMapping", keys: "Image", image: "Image") -> Result:
         documents = [row_document(child.table, its_row) for its_row in rows]
         found.setdefault("children", {})[child.table.qualified] = documents
     return found
+
+
+Item = dict[str, Any]
+
+_KINDS: Mapping[str, KeyType] = {
+    **dict.fromkeys(("numeric", "bigint", "integer", "smallint"), "N"),
+    **dict.fromkeys(("uuid", "date"), "S"),
+    "bytea": "B",
+}
+"""The key attribute's type that a column type leaves no doubt about."""
+_KEY_TYPES: tuple[KeyType, ...] = ("S", "N", "B")
+_KEYS_REMEDY = "write the table's key attributes with their types, such as --keys pk:S,sk:N"
+
+
+def parse_items(text: str, partition_key: str) -> list[Item]:
+    """The items of a text; what has no partition key of its own is looked into for `Items`, `Item`.
+
+    ConfigurationError where it is no JSON, or JSON without types.
+    """
+    items = [item for value in _values(text) for item in _items_in(value, partition_key)]
+    for number, item in enumerate(items, 1):
+        if not isinstance(item, dict) or not isinstance(item.get(partition_key, {}), dict):
+            raise ConfigurationError(
+                f"item {number} is not in DynamoDB's JSON with types",
+                remedy=f'write it as `aws dynamodb scan` does: {{"{partition_key}": {{"S": "…"}}}}',
+            )
+    return items
+
+
+def parse_keys(text: str) -> SourceKey:
+    """The key attributes of `pk:S` or `pk:S,sk:N`, in this order; ConfigurationError."""
+    attributes: list[tuple[str, KeyType]] = []
+    for part in text.split(","):
+        name, _, tag = part.strip().rpartition(":")
+        kind = next((kind for kind in _KEY_TYPES if kind == tag.upper()), None)
+        if not name or kind is None:
+            raise ConfigurationError(f"--keys cannot be read at {part!r}", remedy=_KEYS_REMEDY)
+        attributes.append((name, kind))
+    if len(attributes) > 2 or len(dict(attributes)) < len(attributes):
+        raise ConfigurationError("--keys names one or two attributes", remedy=_KEYS_REMEDY)
+    return SourceKey(tuple(attributes))
+
+
+def configured_key(spec: TableSpec) -> tuple[str, ...]:
+    """The key attributes that the `key` of a target names; ConfigurationError when none does."""
+    names = [column.attribute for target in spec.targets for column in target.key or ()]
+    if not names:
+        raise ConfigurationError(
+            f"the configuration does not say what the key of table {spec.name} is",
+            remedy=f"no target has `key`: {_KEYS_REMEDY}",
+        )
+    return tuple(dict.fromkeys(names))
+
+
+def key_types(spec: TableSpec, names: Sequence[str], items: Sequence[Item]) -> SourceKey:
+    """The key with its types: declared beyond doubt, else as the items have them, else S."""
+    return SourceKey(tuple((name, _kind(spec, name, items)) for name in names))
+
+
+def _kind(spec: TableSpec, name: str, items: Sequence[Item]) -> KeyType:
+    for column in (column for target in spec.targets for column in target.key or ()):
+        if column.attribute == name and column.type is not None:
+            kind = _KINDS.get(parse_type(column.type).name)
+            if kind is not None:
+                return kind
+    tags = (tag for item in items for tag in item.get(name, ()))
+    return next((kind for tag in tags for kind in _KEY_TYPES if kind == tag), "S")
+
+
+def _values(text: str) -> Iterator[Any]:
+    """Every JSON value of the text, whatever white space is between them."""
+    decoder = json.JSONDecoder()
+    position = 0
+    while True:
+        while position < len(text) and text[position].isspace():
+            position += 1
+        if position == len(text):
+            return
+        try:
+            value, position = decoder.raw_decode(text, position)
+        except (ValueError, RecursionError) as error:
+            line = text.count("\n", 0, position) + 1
+            raise ConfigurationError(
+                f"standard input is not JSON where a value begins in line {line}",
+                remedy="give one item a line, an array, or what `aws dynamodb scan` prints",
+            ) from error
+        yield value
+
+
+def _items_in(value: Any, partition_key: str) -> list[Any]:  # noqa: ANN401 (JSON is anything)
+    match value:
+        case list():
+            return value
+        case {"Items": list(items)}:
+            return items
+        case {"Item": dict(item)} if partition_key not in value:
+            return [item]
+        case _:
+            return [value]

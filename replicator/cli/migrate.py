@@ -9,7 +9,7 @@ from replicator.cli.output import ExitCode, print_line, print_note
 
 if TYPE_CHECKING:
     from replicator.config.settings import Settings
-    from replicator.postgres.migrate import Migrated
+    from replicator.postgres.schema.migrate import Migrated
 
 
 def migrate(*, config: ConfigFile = None) -> None:
@@ -36,9 +36,9 @@ def migrate(*, config: ConfigFile = None) -> None:
 
 
 async def _migrate(settings: "Settings") -> "Migrated":
+    from replicator.app.mappings import require_mappings
     from replicator.config.connections import migrate_connection, target_connection
-    from replicator.config.mappings import require_mappings
-    from replicator.postgres.migrate import migrate
+    from replicator.postgres.schema.migrate import migrate
 
     return await migrate(
         migrate_connection(settings.target),

@@ -2,7 +2,9 @@
 
 import json
 import os
+import shutil
 import sys
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from enum import IntEnum
 from typing import Any
@@ -106,3 +108,22 @@ def _draw(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
 def abandon_stdout() -> None:
     """Whoever read stdout is gone: what is still buffered goes nowhere, without a word."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def print_prose(text: str, *, indent: str = "") -> None:
+    """One sentence, indented; what is printed cannot steer a terminal."""
+    line = printable(text)
+    if not sys.stdout.isatty():
+        print_line(f"{indent}{line}")
+        return
+    width = max(40, shutil.get_terminal_size().columns - 1)
+    print_line(
+        textwrap.fill(
+            line,
+            width,
+            initial_indent=indent,
+            subsequent_indent=f"{indent}  ",
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+    )

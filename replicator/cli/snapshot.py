@@ -1,19 +1,70 @@
 """`replicator snapshot`: ask the workers to load a table beside its stream, and watch them."""
 
+import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from replicator.cli.by_hand import Who, Why, this_user
-from replicator.cli.options import ConfigFile, TableName, load_settings
-from replicator.cli.output import ExitCode, print_line, print_note
-from replicator.cli.prose import print_prose
-from replicator.cli.snapshot_progress import Progress
+from replicator.cli.durations import in_words
+from replicator.cli.options import ConfigFile, TableName, Who, Why, load_settings, this_user
+from replicator.cli.output import ExitCode, print_line, print_note, print_prose
+from replicator.clock import SystemClock
+
+if TYPE_CHECKING:
+    from replicator.core.snapshot.status import SnapshotStatus
+
+BAR_WIDTH = 24
+LINE_SECONDS = 10.0
+
+
+class Progress:
+    """Shows one status after the other."""
+
+    def __init__(self) -> None:
+        self._clock = SystemClock()
+        self._terminal = sys.stderr.isatty()
+        self._said_at = float("-inf")
+        self._said = ""
+
+    def show(self, status: "SnapshotStatus") -> None:
+        """Show where it is now."""
+        text = progress_text(status)
+        if self._terminal:
+            sys.stderr.write(f"\r\033[K{bar(status.done_share)} {text}")
+            sys.stderr.flush()
+            return
+        now = self._clock.monotonic()
+        if text != self._said and now - self._said_at >= LINE_SECONDS:
+            self._said, self._said_at = text, now
+            print_note(text)
+
+    def close(self) -> None:
+        """Leave the line."""
+        if self._terminal:
+            sys.stderr.write("\n")
+
+
+def bar(share: float) -> str:
+    """A bar that is full at 1."""
+    full = int(share * BAR_WIDTH)
+    return f"[{'#' * full}{'.' * (BAR_WIDTH - full)}] {share:4.0%}"
+
+
+def progress_text(status: "SnapshotStatus") -> str:
+    """Items, parts, and how long it may take."""
+    if status.state == "asked":
+        return "waiting for a worker"
+    of = f" of about {status.items_estimated}" if status.items_estimated else ""
+    text = f"{status.items}{of} items, {status.parts_done} of {status.parts} parts"
+    if status.seconds_left is not None:
+        text += f", about {in_words(status.seconds_left)} left"
+    return text
+
 
 if TYPE_CHECKING:
     from replicator.config.settings import Settings
-    from replicator.core.snapshot_status import SnapshotStatus
-    from replicator.postgres.database import Database
+    from replicator.core.snapshot.status import SnapshotStatus
+    from replicator.postgres.connection.database import Database
 
 LOOK_SECONDS = 0.5
 
@@ -79,8 +130,12 @@ def snapshot(
 
 
 async def _cancel(settings: "Settings", table: str, who: str, why: str | None) -> list[int]:
-    from replicator.app.by_hand import control_database, registered_tables, require_registered
-    from replicator.postgres.snapshots import Snapshots
+    from replicator.app.control_database import (
+        control_database,
+        registered_tables,
+        require_registered,
+    )
+    from replicator.postgres.control.snapshots import Snapshots
 
     async with control_database(settings) as database:
         require_registered(table, settings, await registered_tables(database))
@@ -91,9 +146,13 @@ async def _ask(
     settings: "Settings", table: str, who: str, why: str | None, force: bool
 ) -> tuple[int, bool]:
     """The number of the snapshot that is to be watched, and whether there are workers for it."""
-    from replicator.app.by_hand import control_database, registered_tables, require_registered
-    from replicator.postgres.positions import Positions
-    from replicator.postgres.snapshots import Snapshots
+    from replicator.app.control_database import (
+        control_database,
+        registered_tables,
+        require_registered,
+    )
+    from replicator.postgres.control.positions import Positions
+    from replicator.postgres.control.snapshots import Snapshots
 
     async with control_database(settings) as database:
         facts = require_registered(table, settings, await registered_tables(database))
@@ -111,7 +170,7 @@ async def _watch(settings: "Settings", table: str, number: int) -> "SnapshotStat
     """Show the progress until it is over or waits for a person."""
     import asyncio
 
-    from replicator.app.by_hand import control_database
+    from replicator.app.control_database import control_database
 
     progress = Progress()
     async with control_database(settings) as database:
@@ -125,8 +184,8 @@ async def _watch(settings: "Settings", table: str, number: int) -> "SnapshotStat
 
 
 async def _status(database: "Database", table: str, number: int) -> "SnapshotStatus":
-    from replicator.core.snapshot_status import snapshot_status
-    from replicator.postgres.snapshot_facts import read_snapshot
+    from replicator.core.snapshot.status import snapshot_status
+    from replicator.postgres.control.snapshot_reads import read_snapshot
 
     found, now = await read_snapshot(database, table, number)
     return snapshot_status(found, now=now)

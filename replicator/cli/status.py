@@ -4,12 +4,11 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from replicator.cli.options import AsJson, ConfigFile, load_settings
-from replicator.cli.output import print_document, print_line, print_table
-from replicator.cli.prose import print_prose
+from replicator.cli.output import print_document, print_line, print_prose, print_table
 
 if TYPE_CHECKING:
     from replicator.config.settings import Settings
-    from replicator.core.status import Status, TableStatus
+    from replicator.core.status.document import Status, TableStatus
 
 _COLUMNS = ("TABLE", "STATE", "LAG", "HEADROOM", "SHARDS", "DEAD LETTERS")
 
@@ -26,7 +25,7 @@ def status(*, as_json: AsJson = False, config: ConfigFile = None) -> None:
     """
     import asyncio
 
-    from replicator.core.status import document
+    from replicator.core.status.document import document
 
     settings = load_settings(config)
     found = asyncio.run(_status(settings))
@@ -39,10 +38,10 @@ def status(*, as_json: AsJson = False, config: ConfigFile = None) -> None:
 
 
 async def _status(settings: "Settings") -> "Status":
-    from replicator.app.by_hand import control_database
-    from replicator.core.overview import overview
-    from replicator.core.trouble import with_configured
-    from replicator.postgres.overview import read_knowledge
+    from replicator.app.control_database import control_database
+    from replicator.core.status.assemble import overview
+    from replicator.core.status.problems import with_configured
+    from replicator.postgres.control.status_reads import read_knowledge
 
     async with control_database(settings) as database:
         knowledge, now = await read_knowledge(database)
@@ -50,7 +49,7 @@ async def _status(settings: "Settings") -> "Status":
 
 
 def _print_troubles(found: "Status") -> None:
-    from replicator.core.trouble import troubles
+    from replicator.core.status.problems import troubles
 
     wrong = troubles(found)
     count = f"{len(wrong)} things need" if len(wrong) > 1 else "1 thing needs"
@@ -83,7 +82,7 @@ def _row(table: "TableStatus") -> list[str]:
 
 
 def _shards(table: "TableStatus") -> str:
-    from replicator.core.status import SHARD_STATES
+    from replicator.core.status.document import SHARD_STATES
 
     counts: Iterable[tuple[str, int]] = (
         (state, table.shards.get(state, 0)) for state in SHARD_STATES

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from replicator.cli.by_hand import Who, Why, this_user
-from replicator.cli.options import AsJson, ConfigFile, load_settings
+from replicator.cli.options import AsJson, ConfigFile, Who, Why, load_settings, this_user
 from replicator.cli.output import (
     ExitCode,
     print_document,
@@ -19,8 +18,8 @@ from replicator.cli.output import (
 )
 
 if TYPE_CHECKING:
-    from replicator.app.verifying import Outcome, Watcher
-    from replicator.core.verification import Example, TargetResult
+    from replicator.app.verify import Outcome, Watcher
+    from replicator.core.verify.results import Example, TargetResult
 
 _COLUMNS = ("TARGET", "COMPARED", "MISSING", "EXTRA", "DIFFERENT", "IN FLIGHT", "REJECTED")
 
@@ -79,10 +78,10 @@ def verify(
     """
     import asyncio
 
-    from replicator.app.repairing import Asked
-    from replicator.app.verifying import Wanted
-    from replicator.app.verifying import verify as compare
-    from replicator.cli.tables import spec_of
+    from replicator.app.repair import Asked
+    from replicator.app.verify import Wanted
+    from replicator.app.verify import verify as compare
+    from replicator.cli.options import spec_of
 
     settings = load_settings(config)
     names = None if table is None else [spec_of(settings, name).name for name in table]
@@ -105,7 +104,7 @@ def _exit_code(outcome: "Outcome") -> ExitCode:
 
 
 def _print(outcome: "Outcome", *, as_json: bool) -> None:
-    from replicator.core.verification import is_equal
+    from replicator.core.verify.results import is_equal
 
     if as_json:
         print_document(
@@ -155,7 +154,7 @@ def _row(result: "TargetResult") -> list[str]:
 
 
 def _lines(result: "TargetResult") -> Iterator[str]:
-    from replicator.cli.letters import key_text
+    from replicator.cli.dead_letters import key_text
 
     for example in result.examples:
         columns = ", ".join(example.difference.columns)

@@ -11,8 +11,7 @@ from typing import Any
 
 from pydantic.fields import FieldInfo
 
-from replicator.config.children import ChildSettings
-from replicator.config.columns import ColumnSettings, KeyColumnSettings
+from replicator.config.columns import ChildSettings, ColumnSettings, KeyColumnSettings
 from replicator.config.environment import variable
 from replicator.config.group import Group
 from replicator.config.keys import FILE_ONLY, fields_of, group_in, holds_entries

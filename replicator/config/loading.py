@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from replicator.config.contradictions import Contradiction, contradictions
+from replicator.config.cross_checks import Contradiction, contradictions
 from replicator.config.environment import CONFIG, Environment
 from replicator.config.mistakes import Mistake, WrongConfiguration
 from replicator.config.reading import Document, read_file

@@ -10,8 +10,8 @@ from replicator.config.dsn import Dsn
 from replicator.config.group import Group, accepted_by, refuse
 from replicator.config.source import SourceSettings
 from replicator.config.tables import TABLE_ARN, TABLE_NAME, TableSettings, TargetSettings
-from replicator.core.identifiers import check_identifier
-from replicator.core.mapping_spec import TableSpec
+from replicator.core.mapping.target_table import check_identifier
+from replicator.core.spec import TableSpec
 from replicator.errors import ConfigurationError
 
 DEPLOYMENT = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"

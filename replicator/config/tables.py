@@ -4,11 +4,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, ValidatorFunctionWrapHandler, WrapValidator
 
-from replicator.config.children import ChildSettings
-from replicator.config.columns import Columns, KeyColumns, SourcePath, TargetName
+from replicator.config.columns import ChildSettings, Columns, KeyColumns, SourcePath, TargetName
 from replicator.config.group import Group, accepted_by, refuse
 from replicator.config.source import SourceSettings
-from replicator.core.mapping_spec import (
+from replicator.core.mapping.routing import compile_condition
+from replicator.core.mapping.split import parse_pattern
+from replicator.core.spec import (
     InitialLoad,
     OnDelete,
     OnError,
@@ -19,8 +20,6 @@ from replicator.core.mapping_spec import (
     TargetSpec,
     Treatment,
 )
-from replicator.core.patterns import parse_pattern
-from replicator.core.routing import compile_condition
 from replicator.errors import ConfigurationError
 
 TABLE_NAME = r"[A-Za-z0-9_.-]{3,255}"

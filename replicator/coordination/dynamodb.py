@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import structlog
 from botocore.exceptions import BotoCoreError, ClientError
 
-from replicator.core.leases import Lease
 from replicator.core.observations import Observe, SourceAnswered
+from replicator.core.stream.leases import Lease
 from replicator.errors import (
     ConfigurationError,
     CoordinationUnavailable,

@@ -30,7 +30,7 @@ from replicator.demo.replica import (
 from replicator.demo.report import draw_order, richest, say, say_verdict, say_what_is_next
 from replicator.demo.view import Reading, View, view_for
 from replicator.demo.writer import Writer
-from replicator.engine.waiting import one_failure
+from replicator.engine.tasks import one_failure
 from replicator.errors import ReplicatorError, SinkUnavailable
 from replicator.sources.clients import SourceConnection, open_client
 from replicator.sources.failures import FAILURES, translate

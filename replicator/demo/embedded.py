@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from replicator.demo.leash import Leashed
+from replicator.demo.child_process import Leashed
 from replicator.errors import ConfigurationError
 
 START_SECONDS = 60.0

@@ -13,8 +13,8 @@ import asyncpg
 from prometheus_client.parser import text_string_to_metric_families
 
 import replicator
+from replicator.demo.child_process import Leashed
 from replicator.demo.embedded import free_port
-from replicator.demo.leash import Leashed
 from replicator.demo.orders import TABLE
 from replicator.errors import ReplicatorError, SinkUnavailable
 

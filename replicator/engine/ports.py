@@ -4,19 +4,23 @@ from collections.abc import AsyncIterator, Sequence, Set
 from datetime import datetime
 from typing import Protocol
 
-from replicator.core.child_tables import ChildTable
-from replicator.core.diff import Expectation, FoundRow
-from replicator.core.guard import Applied
-from replicator.core.items import FoundItems, ScanPage, Segment
-from replicator.core.key_sketch import KeyBuckets, KeyPage
-from replicator.core.leases import Lease
-from replicator.core.mapping import TargetMapping
-from replicator.core.mapping_spec import InitialLoad
+from replicator.core.mapping.children import ChildTable
+from replicator.core.mapping.compile import TargetMapping
 from replicator.core.observations import GapKind
-from replicator.core.plan import Refused, WritePlan
+from replicator.core.planning.plan import Refused, WritePlan
+from replicator.core.planning.row_guard import Applied
 from replicator.core.records import Image, Page
-from replicator.core.rows import Row
-from replicator.core.shards import (
+from replicator.core.snapshot.scan_pages import FoundItems, ScanPage, Segment
+from replicator.core.snapshot.state import (
+    LookedAt,
+    SegmentAdvance,
+    SegmentClaim,
+    SnapshotFacts,
+    SnapshotReason,
+)
+from replicator.core.spec import InitialLoad
+from replicator.core.stream.leases import Lease
+from replicator.core.stream.shards import (
     Advance,
     Belief,
     Claim,
@@ -26,13 +30,9 @@ from replicator.core.shards import (
     StreamOver,
     TableFacts,
 )
-from replicator.core.snapshots import (
-    LookedAt,
-    SegmentAdvance,
-    SegmentClaim,
-    SnapshotFacts,
-    SnapshotReason,
-)
+from replicator.core.values.row import Row
+from replicator.core.verify.diff import Expectation, FoundRow
+from replicator.core.verify.key_sketch import KeyBuckets, KeyPage
 
 
 class Source(Protocol):

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from replicator.core.observations import Observation, TaskStuck
-from replicator.core.status import Status, TableStatus
+from replicator.core.status.document import Status, TableStatus
 
 Condition = Literal["configuration", "target", "coordination"]
 CONDITIONS: tuple[Condition, ...] = get_args(Condition)

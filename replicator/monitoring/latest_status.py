@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from replicator.clock import Clock
-from replicator.core.status import Status, TableStatus
+from replicator.core.status.document import Status, TableStatus
 
 
 class LatestStatus:

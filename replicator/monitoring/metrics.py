@@ -42,7 +42,7 @@ from replicator.core.observations import (
     TaskStuck,
 )
 from replicator.core.records import Event
-from replicator.core.status import SHARD_STATES, TABLE_STATES, Status, TableStatus
+from replicator.core.status.document import SHARD_STATES, TABLE_STATES, Status, TableStatus
 from replicator.monitoring.metric_families import FAMILIES, Family
 
 Labels = tuple[str, ...]

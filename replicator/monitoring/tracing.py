@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar, cast
 
 from replicator import __version__
-from replicator.core.guard import Applied
-from replicator.core.leases import Lease
-from replicator.core.plan import WritePlan
+from replicator.core.planning.plan import WritePlan
+from replicator.core.planning.row_guard import Applied
 from replicator.core.records import Page
-from replicator.core.shards import Advance, Claim
+from replicator.core.stream.leases import Lease
+from replicator.core.stream.shards import Advance, Claim
 from replicator.engine.ports import Leases, Sink, Source
 from replicator.errors import ConfigurationError
 from replicator.monitoring.failure_text import one_line

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from replicator.core.observations import Observe
 from replicator.core.records import Page, decode_page
-from replicator.core.shards import ListedShard
-from replicator.sources.calls import Calls, decoded, nobody_listens
+from replicator.core.stream.shards import ListedShard
+from replicator.sources.call import Calls, decoded, nobody_listens
 from replicator.sources.clients import SourceConnection, open_client
-from replicator.sources.short_calls import ShortCalls
+from replicator.sources.fast_call import ShortCalls
 
 if TYPE_CHECKING:
     from types_aiobotocore_dynamodbstreams import DynamoDBStreamsClient

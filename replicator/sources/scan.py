@@ -7,13 +7,19 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from replicator.core.items import FoundItems, ScanPage, Segment, decode_found, decode_scan
 from replicator.core.observations import Observe
 from replicator.core.records import Image
+from replicator.core.snapshot.scan_pages import (
+    FoundItems,
+    ScanPage,
+    Segment,
+    decode_found,
+    decode_scan,
+)
 from replicator.errors import StreamVanished
-from replicator.sources.calls import Calls, decoded, keep_raw_body, nobody_listens
+from replicator.sources.call import Calls, decoded, keep_raw_body, nobody_listens
 from replicator.sources.clients import SourceConnection, open_client
-from replicator.sources.describe import named
+from replicator.sources.tables import named
 
 if TYPE_CHECKING:
     from types_aiobotocore_dynamodb import DynamoDBClient

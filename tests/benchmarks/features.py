@@ -9,16 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from replicator.config.loading import load
-from replicator.core.auto_columns import TYPES, AutoColumn, with_auto_columns
-from replicator.core.mapping import TableMapping, compile_table
-from replicator.core.plan import WritePlan, plan_batch
+from replicator.core.mapping.auto_columns import TYPES, AutoColumn, with_auto_columns
+from replicator.core.mapping.compile import TableMapping, compile_table
+from replicator.core.planning.plan import WritePlan, plan_batch
 from replicator.core.records import StreamRecord, decode_page
-from replicator.postgres.catalog import Catalog
-from replicator.postgres.connect import ConnectionSettings
-from replicator.postgres.database import Database
-from replicator.postgres.ddl import statements
-from replicator.postgres.fences import PASSED
-from replicator.postgres.plan_writer import PlanWriter
+from replicator.postgres.connection.connect import ConnectionSettings
+from replicator.postgres.connection.database import Database
+from replicator.postgres.schema.catalog import Catalog
+from replicator.postgres.schema.ddl import statements
+from replicator.postgres.write.fence import PASSED
+from replicator.postgres.write.writer import PlanWriter
 from tests.benchmarks.forms import DOCUMENT, HISTORY, TARGET, TYPED, WITH_REST
 from tests.benchmarks.load import base_orders, make_load
 from tests.benchmarks.machine import Machine

@@ -12,7 +12,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from replicator.core.plan import plan_batch
+from replicator.core.planning.plan import plan_batch
 from replicator.demo.embedded import embedded_postgres
 from replicator.sources.lambda_event import batches_of
 from tests.benchmarks.throughput import say

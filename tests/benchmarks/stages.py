@@ -9,10 +9,10 @@ from boto3.dynamodb.types import TypeDeserializer
 from botocore.parsers import create_parser
 from botocore.session import get_session
 
-from replicator.core.mapping import TableMapping, compile_table
-from replicator.core.mapping_spec import ColumnSpec, SourceKey, TableSpec, TargetSpec
-from replicator.core.plan import plan_batch
+from replicator.core.mapping.compile import TableMapping, compile_table
+from replicator.core.planning.plan import plan_batch
 from replicator.core.records import decode_page
+from replicator.core.spec import ColumnSpec, SourceKey, TableSpec, TargetSpec
 from tests.benchmarks.forms import TARGET, Form
 from tests.benchmarks.orders import COLUMNS
 from tests.benchmarks.samples import Sample

@@ -8,7 +8,7 @@ import yaml
 
 from replicator.config.connections import migrate_connection
 from replicator.config.loading import load
-from replicator.postgres.connect import ConnectionSettings
+from replicator.postgres.connection.connect import ConnectionSettings
 
 RUNNER = "postgresql://replicator@db.example.com/app"
 OWNER = "postgresql://owner@db.example.com/app"

@@ -6,7 +6,7 @@ import pytest
 
 from replicator.config.loading import load
 from replicator.config.mistakes import WrongConfiguration
-from replicator.core.mapping_spec import ColumnSpec, KeyColumnSpec, TableSpec, TargetSpec
+from replicator.core.spec import ColumnSpec, KeyColumnSpec, TableSpec, TargetSpec
 from replicator.errors import ConfigurationError
 
 MINIMAL = """\

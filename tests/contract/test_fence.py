@@ -9,19 +9,26 @@ from typing import Any
 import asyncpg
 import pytest
 
-from replicator.core.mapping import TableMapping
-from replicator.core.plan import plan_batch
+from replicator.core.mapping.compile import TableMapping
+from replicator.core.planning.plan import plan_batch
 from replicator.core.records import StreamRecord
-from replicator.core.shards import Advance, Belief, Claim, ListedShard, ShardFacts, StreamOver
+from replicator.core.stream.shards import (
+    Advance,
+    Belief,
+    Claim,
+    ListedShard,
+    ShardFacts,
+    StreamOver,
+)
 from replicator.engine.ports import Claims, Incidents, Positions, Sink
 from replicator.errors import Fenced, NotClaimable, RowRejected, SinkBusy
-from replicator.postgres.claims import Claims as PostgresClaims
-from replicator.postgres.connect import ConnectionSettings
-from replicator.postgres.database import Database
-from replicator.postgres.incidents import Incidents as PostgresIncidents
-from replicator.postgres.migrate import migrate
-from replicator.postgres.positions import Positions as PostgresPositions
-from replicator.postgres.sink import PostgresSink
+from replicator.postgres.connection.connect import ConnectionSettings
+from replicator.postgres.connection.database import Database
+from replicator.postgres.control.claims import Claims as PostgresClaims
+from replicator.postgres.control.incidents import Incidents as PostgresIncidents
+from replicator.postgres.control.positions import Positions as PostgresPositions
+from replicator.postgres.schema.migrate import migrate
+from replicator.postgres.write.sink import PostgresSink
 from tests.support.builders import NOON, STREAM, record, shard_name, table_mapping, target
 from tests.support.fake_postgres import FakePostgres
 from tests.support.fakes import FakeClaims, FakeIncidents, FakePositions, FakeSink

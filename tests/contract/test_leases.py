@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from replicator.coordination.dynamodb import DynamoDBLeases
-from replicator.core.leases import SHARD_END, TRIM_HORIZON, Lease
+from replicator.core.stream.leases import SHARD_END, TRIM_HORIZON, Lease
 from replicator.engine.ports import Leases
 from replicator.errors import LeaseLost
 from tests.support import endpoints

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from replicator.clock import SystemClock
-from replicator.core.attributes import decode_image
-from replicator.core.items import Segment, item_identity
-from replicator.core.mapping_spec import SourceKey
 from replicator.core.observations import Observation, SourceAnswered
 from replicator.core.records import Image
-from replicator.engine.read_pacing import ReadPacing
+from replicator.core.snapshot.scan_pages import Segment, item_identity
+from replicator.core.spec import SourceKey
+from replicator.core.values.attributes import decode_image
+from replicator.engine.snapshot.rate_limit import ReadPacing
 from replicator.errors import SourceThrottled, SourceUnavailable, StreamVanished
 from replicator.sources.clients import SourceConnection
 from replicator.sources.scan import KEYS_PER_GET_MAX, TableItems, open_items_client

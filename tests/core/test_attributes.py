@@ -7,15 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from replicator.core.attributes import (
+from replicator.core.spec import SourceKey
+from replicator.core.values.attributes import (
     decode_image,
     item_key,
     item_key_json,
     sorted_members,
     storable_text,
 )
-from replicator.core.mapping_spec import SourceKey
-from replicator.core.unfit import Unfit
+from replicator.core.values.cells import Unfit
 from replicator.errors import Rejected, UnknownRecord
 
 NUMBER_KEY = SourceKey((("id", "N"),))

@@ -2,10 +2,10 @@
 
 import json
 
-from replicator.core.auto_columns import COLUMNS_MAX, AutoColumn, wanted, with_auto_columns
-from replicator.core.mapping import TableMapping, compile_table
-from replicator.core.mapping_spec import SourceKey, TableSpec, TargetSpec
-from replicator.core.plan import plan_batch
+from replicator.core.mapping.auto_columns import COLUMNS_MAX, AutoColumn, wanted, with_auto_columns
+from replicator.core.mapping.compile import TableMapping, compile_table
+from replicator.core.planning.plan import plan_batch
+from replicator.core.spec import SourceKey, TableSpec, TargetSpec
 from tests.support.builders import record
 
 KEY = SourceKey((("pk", "S"),))

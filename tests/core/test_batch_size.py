@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from replicator.core.batch_size import BatchSize
+from replicator.core.stream.batch_size import BatchSize
 
 SIZE = BatchSize(1000, records_max=1000, target_seconds=1.0)
 

@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from replicator.core.guard import GuardRejection, accepted
-from replicator.core.mapping import TableMapping
-from replicator.core.mapping_spec import ChildSpec, ColumnSpec
-from replicator.core.plan import WritePlan, plan_batch
+from replicator.core.mapping.compile import TableMapping
+from replicator.core.planning.plan import WritePlan, plan_batch
+from replicator.core.planning.row_guard import GuardRejection, accepted
+from replicator.core.spec import ChildSpec, ColumnSpec
 from replicator.errors import ConfigurationError
 from tests.support.builders import record, table_mapping, target
 

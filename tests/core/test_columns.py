@@ -2,7 +2,7 @@
 
 import pytest
 
-from replicator.core.columns import ColumnType, parse_type
+from replicator.core.values.column_types import ColumnType, parse_type
 from replicator.errors import ConfigurationError
 
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from replicator.core.columns import parse_type
-from replicator.core.conversion import array_literal, compile_converter
+from replicator.core.values.column_types import parse_type
+from replicator.core.values.converters import array_literal, compile_converter
 from replicator.errors import ConfigurationError, Rejected
 
 DIGITS_38 = "12345678901234567890123456789012345678"

@@ -11,10 +11,10 @@ from time import process_time
 
 import pytest
 
-from replicator.core.plan import WritePlan, plan_batch
+from replicator.core.planning.plan import WritePlan, plan_batch
 from replicator.core.records import decode_page
-from replicator.postgres.parameters import join_texts
-from replicator.postgres.version_arrays import transposed
+from replicator.postgres.write.guard_arrays import transposed
+from replicator.postgres.write.parameters import join_texts
 from tests.benchmarks.forms import DOCUMENT, TYPED, WITH_REST, Form
 from tests.benchmarks.load import base_orders, make_load
 from tests.benchmarks.stages import READ_AT, mapping_of

@@ -5,7 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from replicator.core.diff import (
+from replicator.core.mapping.compile import compile_target
+from replicator.core.records import Image
+from replicator.core.snapshot.scan_pages import may_exist
+from replicator.core.spec import KeyColumnSpec, KeyType, SourceKey, TargetSpec
+from replicator.core.verify.diff import (
     Difference,
     FoundRow,
     MayBe,
@@ -15,11 +19,7 @@ from replicator.core.diff import (
     judge,
     shows_extra,
 )
-from replicator.core.items import may_exist
-from replicator.core.key_sketch import BITS_MIN, KeyBuckets, KeySketch
-from replicator.core.mapping import compile_target
-from replicator.core.mapping_spec import KeyColumnSpec, KeyType, SourceKey, TargetSpec
-from replicator.core.records import Image
+from replicator.core.verify.key_sketch import BITS_MIN, KeyBuckets, KeySketch
 from tests.support.builders import target
 
 KEY = SourceKey((("pk", "S"),))

@@ -2,9 +2,9 @@
 
 import pytest
 
-from replicator.core.drift import NAMES_MAX, Drift, Seen
-from replicator.core.plan import plan_batch
+from replicator.core.planning.plan import plan_batch
 from replicator.core.records import AttributeValue
+from replicator.core.status.drift import NAMES_MAX, Drift, Seen
 from tests.support.builders import record, table_mapping, target
 
 HUE_AND_SIZE = {"public.orders": {"hue": "S", "size": "N"}}

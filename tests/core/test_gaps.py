@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from replicator.core.gaps import headroom_seconds, is_proved_complete, kind_of_gap
+from replicator.core.stream.gaps import headroom_seconds, is_proved_complete, kind_of_gap
 from tests.support.builders import NOON
 
 HOUR = timedelta(hours=1)

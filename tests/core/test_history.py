@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from replicator.core.plan import WritePlan, plan_batch
+from replicator.core.planning.plan import WritePlan, plan_batch
 from replicator.core.records import StreamRecord
 from replicator.errors import RowRefused
 from tests.support.builders import NOON, record, table_mapping, target

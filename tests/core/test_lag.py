@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from replicator.core.lag import ShardProgress, table_lag
+from replicator.core.stream.lag import ShardProgress, table_lag
 from tests.support.builders import NOON
 
 

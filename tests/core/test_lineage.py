@@ -6,13 +6,13 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from replicator.core.lineage import (
+from replicator.core.stream.lineage import (
     forgettable_shards,
     in_order,
     ready_shards,
     unknown_shards,
 )
-from replicator.core.shards import ShardFacts
+from replicator.core.stream.shards import ShardFacts
 from tests.support.builders import NOON, shard_facts, shard_name, shards
 
 ACCEPTED: dict[str, Any] = {"state": "gap", "gap_accepted_at": NOON}

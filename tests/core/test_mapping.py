@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from replicator.core.mapping import compile_table, compile_target
-from replicator.core.mapping_spec import (
+from replicator.core.mapping.compile import compile_table, compile_target
+from replicator.core.spec import (
     ColumnSpec,
     KeyColumnSpec,
     SourceKey,

@@ -4,10 +4,10 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from replicator.core.lag import ShardProgress
-from replicator.core.overview import HEAD_PROOF, Knowledge, overview
-from replicator.core.shards import GapFacts, ShardFacts, TableFacts
-from replicator.core.status import TableStatus, WorkerStatus, lineage_document
+from replicator.core.status.assemble import HEAD_PROOF, Knowledge, overview
+from replicator.core.status.document import TableStatus, WorkerStatus, lineage_document
+from replicator.core.stream.lag import ShardProgress
+from replicator.core.stream.shards import GapFacts, ShardFacts, TableFacts
 from tests.support.builders import NOON, STREAM, shard_facts, shard_name
 
 ORDERS = TableFacts(

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from replicator.core.paths import compile_descent, parse_path
+from replicator.core.mapping.paths import compile_descent, parse_path
 from replicator.errors import ConfigurationError
 
 

@@ -4,16 +4,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from replicator.core.mapping import compile_table
-from replicator.core.mapping_spec import (
+from replicator.core.mapping.compile import compile_table
+from replicator.core.mapping.split import parse_pattern
+from replicator.core.spec import (
     ColumnSpec,
     KeyColumnSpec,
     SourceKey,
     TableSpec,
     TargetSpec,
 )
-from replicator.core.patterns import parse_pattern
-from replicator.core.unfit import Unfit
+from replicator.core.values.cells import Unfit
 from replicator.errors import ConfigurationError, Rejected
 
 SOURCE = SourceKey((("pk", "S"), ("sk", "S")))

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from replicator.core.decimals import canonical_number
-from replicator.core.plain_json import json_object, json_text
-from replicator.core.unfit import Unfit
+from replicator.core.values.cells import Unfit
+from replicator.core.values.json_text import json_object, json_text
+from replicator.core.values.numbers import canonical_number
 
 
 @pytest.mark.parametrize(

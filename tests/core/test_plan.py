@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from replicator.core.mapping import compile_table
-from replicator.core.mapping_spec import ColumnSpec, SourceKey, TableSpec, TargetSpec
-from replicator.core.plan import NO_IMAGE, WritePlan, plan_batch
+from replicator.core.mapping.compile import compile_table
+from replicator.core.planning.plan import NO_IMAGE, WritePlan, plan_batch
 from replicator.core.records import StreamRecord
+from replicator.core.spec import ColumnSpec, SourceKey, TableSpec, TargetSpec
 from replicator.errors import RowRefused
 from tests.support.builders import NOON, record, table_mapping, target
 

@@ -2,12 +2,16 @@ from typing import Any
 
 import pytest
 
-from replicator.core.attribute_statistics import TimeGuess, attribute_statistics, snake_case
-from replicator.core.entities import detect_entities
-from replicator.core.mapping_spec import SourceKey
-from replicator.core.proposal import propose_table
+from replicator.core.proposal.attribute_statistics import (
+    TimeGuess,
+    attribute_statistics,
+    snake_case,
+)
+from replicator.core.proposal.entities import detect_entities
+from replicator.core.proposal.propose import propose_table
+from replicator.core.proposal.sample_fit import sample_fit
 from replicator.core.records import Image
-from replicator.core.sample_fit import sample_fit
+from replicator.core.spec import SourceKey
 from tests.support.builders import table_mapping, target
 
 ONE = SourceKey((("pk", "S"),))

@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from replicator.core.ledger import DeadLetter
-from replicator.core.mapping import TableMapping
-from replicator.core.mapping_spec import ColumnSpec
-from replicator.core.plan import WritePlan, plan_batch
+from replicator.core.mapping.compile import TableMapping
+from replicator.core.planning.batch import DeadLetter
+from replicator.core.planning.plan import WritePlan, plan_batch
 from replicator.core.records import Image, StreamRecord
+from replicator.core.spec import ColumnSpec
 from replicator.errors import ConfigurationError
 from tests.support.builders import record, table_mapping, target
 

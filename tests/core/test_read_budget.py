@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from replicator.core.read_budget import ITEMS_MAX, RECOVERY_SECONDS, ReadBudget
+from replicator.core.snapshot.read_budget import ITEMS_MAX, RECOVERY_SECONDS, ReadBudget
 
 FULL = ReadBudget.of(100.0, now=0.0)
 

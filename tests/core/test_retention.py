@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from replicator.core.retention import Unread, lost_from, unread
+from replicator.core.stream.gaps import Unread, lost_from, unread
 from tests.support.builders import NOON, shard_facts
 
 EARLIER = NOON - timedelta(hours=5)

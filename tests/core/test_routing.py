@@ -4,8 +4,8 @@ from datetime import date
 
 import pytest
 
+from replicator.core.mapping.routing import compile_condition
 from replicator.core.records import Image
-from replicator.core.routing import compile_condition
 from replicator.errors import ConfigurationError
 
 KEYS: Image = {"pk": {"S": "CUSTOMER#1"}, "sk": {"S": "ORDER#17"}}

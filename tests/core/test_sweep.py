@@ -1,6 +1,6 @@
 """What a sweep deletes: the keys that it was given, of one target, as `on_delete` says."""
 
-from replicator.core.scan import plan_sweep
+from replicator.core.planning.scan_plan import plan_sweep
 from tests.support.builders import NOON, table_mapping, target
 
 

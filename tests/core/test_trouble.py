@@ -2,9 +2,9 @@
 
 from dataclasses import replace
 
-from replicator.core.drift import Drifted
-from replicator.core.status import Status, TableStatus, WorkerStatus
-from replicator.core.trouble import troubles, with_configured
+from replicator.core.status.document import Status, TableStatus, WorkerStatus
+from replicator.core.status.drift import Drifted
+from replicator.core.status.problems import troubles, with_configured
 from tests.support.builders import NOON
 
 ONE = WorkerStatus("one", 1, 2.0)

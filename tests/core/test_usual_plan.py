@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from replicator.core.attributes import item_key_json
-from replicator.core.auto_columns import AutoColumn, with_auto_columns
-from replicator.core.ledger import DeadLetter
-from replicator.core.mapping import TableMapping, compile_table
-from replicator.core.mapping_spec import ColumnSpec, SourceKey, TableSpec, TargetSpec, Treatment
-from replicator.core.plan import WritePlan, plan_batch
+from replicator.core.mapping.auto_columns import AutoColumn, with_auto_columns
+from replicator.core.mapping.compile import TableMapping, compile_table
+from replicator.core.planning.batch import DeadLetter
+from replicator.core.planning.plan import WritePlan, plan_batch
 from replicator.core.records import Event, StreamRecord
+from replicator.core.spec import ColumnSpec, SourceKey, TableSpec, TargetSpec, Treatment
+from replicator.core.values.attributes import item_key_json
 from tests.core.test_usual_rows import wire
 
 KEY = SourceKey((("pk", "S"),))

@@ -9,13 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from replicator.core.attributes import decode_image
-from replicator.core.mapping import TargetMapping, compile_target
-from replicator.core.mapping_spec import ColumnSpec, OnDelete, SourceKey, TargetSpec
-from replicator.core.plain_json import json_text
-from replicator.core.plain_text import plain_texts
+from replicator.core.mapping.compile import TargetMapping, compile_target
 from replicator.core.records import StreamRecord
-from replicator.core.usual_rows import MadeRows
+from replicator.core.spec import ColumnSpec, OnDelete, SourceKey, TargetSpec
+from replicator.core.values.attributes import decode_image
+from replicator.core.values.columnar import MadeRows
+from replicator.core.values.json_text import json_text, plain_texts
 from replicator.errors import Rejected
 from tests.support.random_items import NUMBERS, STRINGS
 

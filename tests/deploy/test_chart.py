@@ -10,7 +10,7 @@ import yaml
 
 from replicator.config.loading import load
 from replicator.config.settings import Settings
-from replicator.engine.worker import DRAIN_SECONDS_MAX, RELEASE_SECONDS_MAX
+from replicator.engine.worker.worker import DRAIN_SECONDS_MAX, RELEASE_SECONDS_MAX
 from replicator.monitoring.metric_families import FAMILIES
 from tests.deploy.tools import ROOT, run, tool
 from tests.docs.blocks import blocks

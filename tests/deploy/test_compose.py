@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from replicator.demo.orders import TABLE
-from replicator.postgres.address import resolve
+from replicator.postgres.connection.address import resolve
 from tests.deploy.tools import ROOT
 from tests.end_to_end.conftest import one_emulator
 from tests.support.daemon import Deployment, eventually

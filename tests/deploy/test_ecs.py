@@ -16,7 +16,7 @@ import pytest
 from replicator.config.loading import load
 from replicator.config.settings import Settings
 from replicator.demo.embedded import embedded_dynamodb
-from replicator.engine.worker import DRAIN_SECONDS_MAX, RELEASE_SECONDS_MAX
+from replicator.engine.worker.worker import DRAIN_SECONDS_MAX, RELEASE_SECONDS_MAX
 from tests.deploy.terraform import Terraform
 from tests.deploy.tools import ROOT
 from tests.docs.blocks import blocks

@@ -16,8 +16,8 @@ import aioboto3
 import pytest
 from botocore import xform_name
 
-from replicator.core.items import Segment
-from replicator.sources.checks import lambda_readers
+from replicator.core.snapshot.scan_pages import Segment
+from replicator.sources.check import lambda_readers
 from replicator.sources.clients import SourceConnection
 from replicator.sources.scan import TableItems, open_items_client
 from replicator.sources.secrets import rds_token

@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 
 from replicator.cli.output import encode
-from replicator.cli.rows import row_document
+from replicator.cli.row_document import row_document
 from replicator.config.loading import load
-from replicator.core.attributes import decode_image
-from replicator.core.history import HistoryRow
-from replicator.core.mapping import TableMapping, compile_table
-from replicator.core.mapping_spec import KeyType, SourceKey
-from replicator.core.plan import TargetWrites, WritePlan, plan_batch
+from replicator.core.mapping.compile import TableMapping, compile_table
+from replicator.core.planning.history import HistoryRow
+from replicator.core.planning.plan import TargetWrites, WritePlan, plan_batch
 from replicator.core.records import Event, StreamRecord
+from replicator.core.spec import KeyType, SourceKey
+from replicator.core.values.attributes import decode_image
 from replicator.errors import ConfigurationError, Rejected
 from tests.docs.blocks import ROOT, blocks
 

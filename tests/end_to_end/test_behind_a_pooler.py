@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import asyncpg
 import pytest
 
-from replicator.postgres.connect import ConnectionSettings
-from replicator.postgres.database import Database
+from replicator.postgres.connection.connect import ConnectionSettings
+from replicator.postgres.connection.database import Database
 from tests.end_to_end import witness
 from tests.end_to_end.conftest import Stage, one_emulator
 from tests.end_to_end.watched import watched

@@ -6,8 +6,8 @@ from typing import Any
 import asyncpg
 import pytest
 
-from replicator.app.environment import function_of
-from replicator.app.function import Answer
+from replicator.app.aws_lambda.environment import function_of
+from replicator.app.aws_lambda.handler import Answer
 from tests.end_to_end.conftest import Stage, one_emulator
 from tests.support import endpoints
 from tests.support.daemon import eventually

@@ -9,17 +9,16 @@ from typing import Literal, TypeVar
 
 from botocore.exceptions import ClientError
 
-from replicator.core.mapping import TableMapping, compile_table
-from replicator.core.mapping_spec import ColumnSpec, OnGap, SourceKey, TableSpec, TargetSpec
+from replicator.core.mapping.compile import TableMapping, compile_table
 from replicator.core.observations import Observation, TableHalted, TaskFailed
-from replicator.engine.discovery import Discovery
-from replicator.engine.pipeline import Pipeline
-from replicator.engine.read_pacing import ReadPacing
-from replicator.engine.room import Room
-from replicator.engine.running import WorkerSettings
-from replicator.engine.table import Table
-from replicator.engine.upkeep import Upkeep
-from replicator.engine.worker import Worker
+from replicator.core.spec import ColumnSpec, OnGap, SourceKey, TableSpec, TargetSpec
+from replicator.engine.snapshot.rate_limit import ReadPacing
+from replicator.engine.stream.discovery import Discovery
+from replicator.engine.stream.page_slots import Room
+from replicator.engine.stream.pipeline import Pipeline
+from replicator.engine.worker.refresh import Upkeep
+from replicator.engine.worker.table import Table, WorkerSettings
+from replicator.engine.worker.worker import Worker
 from replicator.errors import (
     CoordinationUnavailable,
     ReplicatorError,

@@ -3,11 +3,11 @@
 import asyncio
 from datetime import datetime
 
-from replicator.core.batch_size import BatchSize
-from replicator.core.guard import Applied
-from replicator.core.plan import Refused, WritePlan
-from replicator.core.shards import Advance, Claim
-from replicator.engine.pipeline import Batch, Pipeline
+from replicator.core.planning.plan import Refused, WritePlan
+from replicator.core.planning.row_guard import Applied
+from replicator.core.stream.batch_size import BatchSize
+from replicator.core.stream.shards import Advance, Claim
+from replicator.engine.stream.pipeline import Batch, Pipeline
 from replicator.errors import BatchTooSlow, SinkBusy
 from tests.support.builders import NOON, claim, record, table_mapping
 

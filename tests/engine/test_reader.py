@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from replicator.core.records import Page, StreamRecord
-from replicator.engine.reader import Answer, ShardReader
+from replicator.engine.stream.reader import Answer, ShardReader
 from replicator.errors import IteratorExpired, PositionTrimmed, SourceDenied, SourceUnavailable
 from tests.support.builders import STREAM, record, shard_name
 from tests.support.virtual_time import START, in_virtual_time, running_clock

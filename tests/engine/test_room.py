@@ -2,7 +2,7 @@
 
 import asyncio
 
-from replicator.engine.room import Room
+from replicator.engine.stream.page_slots import Room
 from tests.support.virtual_time import in_virtual_time
 
 

@@ -7,16 +7,15 @@ from typing import Any, Literal
 
 import pytest
 
-from replicator.core.attributes import decode_image
-from replicator.core.diff import Expectation, FoundRow
-from replicator.core.items import FoundItems
-from replicator.core.mapping import TargetMapping
+from replicator.core.mapping.compile import TargetMapping
 from replicator.core.records import Image, Page
-from replicator.core.shards import ShardFacts
-from replicator.engine.comparing import item_of
-from replicator.engine.read_pacing import ReadPacing
-from replicator.engine.settling import Candidate, Settling, Tally
-from replicator.engine.unapplied import Unapplied
+from replicator.core.snapshot.scan_pages import FoundItems
+from replicator.core.stream.shards import ShardFacts
+from replicator.core.values.attributes import decode_image
+from replicator.core.verify.diff import Expectation, FoundRow
+from replicator.engine.snapshot.rate_limit import ReadPacing
+from replicator.engine.verify.confirm import Candidate, Settling, Tally, item_of
+from replicator.engine.verify.pending_changes import Unapplied
 from tests.support.builders import KEY, record, shard_facts, shard_name, table_mapping
 from tests.support.virtual_time import in_virtual_time, running_clock
 

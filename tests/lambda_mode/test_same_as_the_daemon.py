@@ -7,9 +7,9 @@ from subprocess import run
 
 import pytest
 
-from replicator.core.mapping_spec import ColumnSpec, TargetSpec
-from replicator.core.plan import plan_batch
+from replicator.core.planning.plan import plan_batch
 from replicator.core.records import decode_page
+from replicator.core.spec import ColumnSpec, TargetSpec
 from replicator.sources.lambda_event import batches_of
 from replicator.sources.signed_calls import Credentials, rds_token
 from tests.support.builders import NOON, table_mapping

@@ -8,7 +8,7 @@ import pytest
 from aiohttp import ClientSession
 
 from replicator.core.observations import Observation
-from replicator.core.status import Status
+from replicator.core.status.document import Status
 from replicator.monitoring.health import Health
 from replicator.monitoring.history import History
 from replicator.monitoring.http import Pages, serve

@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 from replicator.core.observations import BatchApplied
-from replicator.core.status import ShardStatus, Status, TableStatus, WorkerStatus
+from replicator.core.status.document import ShardStatus, Status, TableStatus, WorkerStatus
 
 _BATCH = BatchApplied(
     table="orders",

@@ -3,7 +3,7 @@
 import pytest
 
 from replicator.core.observations import TaskFailed, TaskStuck
-from replicator.core.status import TableStatus
+from replicator.core.status.document import TableStatus
 from replicator.errors import SinkUnavailable
 from replicator.monitoring.health import Health, table_readiness
 from tests.monitoring.facts import table

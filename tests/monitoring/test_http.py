@@ -9,9 +9,9 @@ import pytest
 from aiohttp import ClientConnectionError, ClientSession
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 
-from replicator.core.drift import Drifted
 from replicator.core.observations import TaskStuck
-from replicator.core.status import document
+from replicator.core.status.document import document
+from replicator.core.status.drift import Drifted
 from replicator.errors import ConfigurationError
 from replicator.monitoring.http import serve
 from tests.monitoring.conftest import Monitored, TurnedClock

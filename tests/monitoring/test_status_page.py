@@ -6,10 +6,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-from replicator.core.drift import Drifted
-from replicator.core.snapshot_status import SnapshotStatus
-from replicator.core.status import GapStatus, LetterStatus
-from replicator.core.verification import Verified
+from replicator.core.snapshot.status import SnapshotStatus
+from replicator.core.status.document import GapStatus, LetterStatus
+from replicator.core.status.drift import Drifted
+from replicator.core.verify.results import Verified
 from tests.monitoring.browser import Tab, browser, chromium_or_skip, new_tab
 from tests.monitoring.conftest import Monitored, TurnedClock
 from tests.monitoring.facts import shard, status, table, worker

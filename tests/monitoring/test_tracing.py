@@ -11,10 +11,10 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from replicator.core.guard import Applied
-from replicator.core.plan import Refused, WritePlan, plan_batch
+from replicator.core.planning.plan import Refused, WritePlan, plan_batch
+from replicator.core.planning.row_guard import Applied
 from replicator.core.records import Page
-from replicator.core.shards import Advance, Claim
+from replicator.core.stream.shards import Advance, Claim
 from replicator.engine.ports import Leases, Sink, Source
 from replicator.errors import ConfigurationError, SinkUnavailable
 from replicator.monitoring.tracing import Tracing, tracing

@@ -17,11 +17,11 @@ COLUMNS = "tests/postgres/test_auto_columns.py"
 SETTLING = "tests/engine/test_settling.py"
 RUNBOOK = "tests/docs/test_runbook.py"
 
-COMPARISON = "replicator/engine/settling.py"
-SNAPSHOTS = "replicator/postgres/snapshots.py"
-REPAIRING = "replicator/postgres/repairs.py"
-REGISTRY = "replicator/postgres/registry.py"
-ADDING = "replicator/postgres/auto_columns.py"
+COMPARISON = "replicator/engine/verify/confirm.py"
+SNAPSHOTS = "replicator/postgres/control/snapshots.py"
+REPAIRING = "replicator/postgres/control/repairs.py"
+REGISTRY = "replicator/postgres/schema/registry.py"
+ADDING = "replicator/postgres/schema/auto_columns.py"
 
 COMPARISON_MUTANTS = [
     # which rows an older mapping wrote
@@ -41,7 +41,7 @@ COMPARISON_MUTANTS = [
     ),
     Mutant(
         "xmin is believed after it has come round",
-        "replicator/postgres/target_rows.py",
+        "replicator/postgres/read/rows.py",
         "::text::bigint - mapping_xid < 2000000000",
         "::text::bigint - mapping_xid is not null",
         OLDER_MAPPING,
@@ -49,35 +49,35 @@ COMPARISON_MUTANTS = [
     # targets that would round
     Mutant(
         "a column that rounds is as good as any",
-        "replicator/postgres/exactness.py",
+        "replicator/postgres/schema/type_fit.py",
         "and not accepts(found.type, column.type)",
         "and False",
         ROUNDS_IN_LAMBDA,
     ),
     Mutant(
         "Lambda writes a target that rounds",
-        "replicator/app/function.py",
+        "replicator/app/aws_lambda/handler.py",
         "        await require_exact(self._database, [mapping])\n",
         "        pass\n",
         ROUNDS_IN_LAMBDA,
     ),
     Mutant(
         "a worker writes a target that rounds",
-        "replicator/app/preparing.py",
+        "replicator/app/prepare.py",
         "for source, finding in found.inexact.items()",
         "for source, finding in found.inexact.items()\n        if not source",
         ROUNDS,
     ),
     Mutant(
         "a repair writes a target that rounds",
-        "replicator/app/verifying.py",
+        "replicator/app/verify.py",
         "            refuse_inexact(found.inexact.values())\n",
         "            pass\n",
         ROUNDS,
     ),
     Mutant(
         "a replay writes a target that rounds",
-        "replicator/cli/replaying.py",
+        "replicator/cli/replay.py",
         "        await require_exact(database, [mappings[source] for source in by_source])\n",
         "",
         "tests/end_to_end/test_dead_letters_by_hand.py"
@@ -85,7 +85,7 @@ COMPARISON_MUTANTS = [
     ),
     Mutant(
         "a child table may round",
-        "replicator/postgres/exactness.py",
+        "replicator/postgres/schema/type_fit.py",
         "for table in target.row_tables",
         "for table in (target.table,)",
         "tests/postgres/test_exactness.py",
@@ -173,21 +173,21 @@ COMPARISON_MUTANTS = [
     ),
     Mutant(
         "a repair leaves rows without an item",
-        "replicator/engine/repair.py",
+        "replicator/engine/snapshot/repair.py",
         "if isinstance(must, MustNotBe):",
         "if False:",
         REPAIRS,
     ),
     Mutant(
         "a repair that failed leaves the table guarded",
-        "replicator/app/repairing.py",
+        "replicator/app/repair.py",
         "        await asyncio.shield(_end(database, name, number))\n",
         "",
         REPAIRS,
     ),
     Mutant(
         "a repair that is complete counts as abandoned",
-        "replicator/app/repairing.py",
+        "replicator/app/repair.py",
         "if not await snapshots.finish(snapshot):",
         "if True:",
         REPAIRS,
@@ -195,21 +195,21 @@ COMPARISON_MUTANTS = [
     # columns that appear
     Mutant(
         "a value of another type is set aside though it has a place in the rest",
-        "replicator/core/auto_columns.py",
+        "replicator/core/mapping/auto_columns.py",
         ', other_types="rest")',
         ")",
         AUTO,
     ),
     Mutant(
         "a target gets as many columns as there are attributes",
-        "replicator/core/auto_columns.py",
+        "replicator/core/mapping/auto_columns.py",
         "if len(taken) >= COLUMNS_MAX:",
         "if False:",
         AUTO,
     ),
     Mutant(
         "a column is asked for again for a value of another type",
-        "replicator/core/auto_columns.py",
+        "replicator/core/mapping/auto_columns.py",
         "    if attribute in taken:\n",
         "    if False:\n",
         AUTO,
@@ -230,14 +230,14 @@ COMPARISON_MUTANTS = [
     ),
     Mutant(
         "what could not be written down was never met",
-        "replicator/core/drift.py",
+        "replicator/core/status/drift.py",
         "            self._add(name, seen)\n\n",
         "            pass\n\n",
         DRIFT,
     ),
     Mutant(
         "names without end take memory without end",
-        "replicator/core/drift.py",
+        "replicator/core/status/drift.py",
         "if name in self._met or len(self._met) < NAMES_MAX:",
         "if True:",
         DRIFT,

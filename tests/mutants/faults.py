@@ -14,20 +14,20 @@ LINEAGE = "tests/core/test_lineage.py"
 LEASES = "tests/core/test_leases.py"
 PROOF = "tests/core/test_gaps.py"
 
-STATEMENTS = "replicator/postgres/statements.py"
-FENCES = "replicator/postgres/fences.py"
-TARGETS = "replicator/postgres/target_statements.py"
-WRITER = "replicator/postgres/plan_writer.py"
-PLANNING = "replicator/core/plan.py"
-USUAL = "replicator/core/usual_plan.py"
-CLAIMS = "replicator/postgres/claims.py"
-INCIDENTS = "replicator/postgres/incidents.py"
-STREAMS = "replicator/postgres/streams.py"
-SINK = "replicator/postgres/sink.py"
-SHARD = "replicator/engine/shard.py"
-PAGES = "replicator/engine/reader.py"
-GAPS = "replicator/core/gaps.py"
-SHARING = "replicator/core/leases.py"
+STATEMENTS = "replicator/postgres/write/batch_statement.py"
+FENCES = "replicator/postgres/write/fence.py"
+TARGETS = "replicator/postgres/write/row_statements.py"
+WRITER = "replicator/postgres/write/writer.py"
+PLANNING = "replicator/core/planning/plan.py"
+USUAL = "replicator/core/planning/fast_path.py"
+CLAIMS = "replicator/postgres/control/claims.py"
+INCIDENTS = "replicator/postgres/control/incidents.py"
+STREAMS = "replicator/postgres/control/streams.py"
+SINK = "replicator/postgres/write/sink.py"
+SHARD = "replicator/engine/stream/shard.py"
+PAGES = "replicator/engine/stream/reader.py"
+GAPS = "replicator/core/stream/gaps.py"
+SHARING = "replicator/core/stream/leases.py"
 
 
 MUTANTS = [
@@ -90,7 +90,7 @@ MUTANTS = [
     ),
     Mutant(
         "the first change of a key wins",
-        "replicator/core/ledger.py",
+        "replicator/core/planning/batch.py",
         "{key: index for index, key in self.keys.items()}",
         "{key: index for index, key in reversed(self.keys.items())}",
         PLAN,
@@ -118,14 +118,14 @@ MUTANTS = [
     ),
     Mutant(
         "a value that is not as usual spoils no row",
-        "replicator/core/usual_rows.py",
+        "replicator/core/values/columnar.py",
         "            batch.odd.add(place)\n        else:",
         "            pass\n        else:",
         "tests/core/test_usual_rows.py",
     ),
     Mutant(
         "half of a batch that is halved is dropped",
-        "replicator/engine/halving.py",
+        "replicator/engine/retry.py",
         "(records[:middle], records[middle:])",
         "(records[middle:],)",
         SIMULATION,
@@ -147,14 +147,14 @@ MUTANTS = [
     ),
     Mutant(
         "a child is planned before its parent is read",
-        "replicator/core/lineage.py",
+        "replicator/core/stream/lineage.py",
         "return parent is None or parent.finished",
         "return True",
         LINEAGE,
     ),
     Mutant(
         "a parent that only a child names is forgotten",
-        "replicator/core/lineage.py",
+        "replicator/core/stream/lineage.py",
         "shard.shard_id not in known or not known[shard.shard_id].listed",
         "shard.shard_id not in known",
         LINEAGE,
@@ -217,7 +217,7 @@ MUTANTS = [
     ),
     Mutant(
         "a parent that a failover has lost is named without its own",
-        "replicator/postgres/positions.py",
+        "replicator/postgres/control/positions.py",
         "fetchval(self._sql(ON_RECORD), *known) < len(beside)",
         "fetchval(self._sql(ON_RECORD), *known) < 0",
         FENCE,
@@ -327,7 +327,7 @@ MUTANTS = [
     ),
     Mutant(
         "a parent that nobody lists is never owed, though some of it was read",
-        "replicator/engine/pipeline.py",
+        "replicator/engine/stream/pipeline.py",
         "            owed=True,\n",
         "",
         SCHEDULES,
@@ -369,7 +369,7 @@ MUTANTS = [
     ),
     Mutant(
         "a finished shard is forgotten though it is listed",
-        "replicator/core/lineage.py",
+        "replicator/core/stream/lineage.py",
         "        and name not in listed\n",
         "",
         LINEAGE,

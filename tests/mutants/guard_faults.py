@@ -7,13 +7,13 @@ SEGMENTS = "tests/postgres/test_segments.py"
 DELIVERIES = "tests/postgres/test_deliveries.py"
 FUNCTION = "tests/lambda_mode/test_function.py"
 
-VERSIONS = "replicator/postgres/row_versions.py"
-PRUNING = "replicator/postgres/pruning.py"
-MODES = "replicator/postgres/modes.py"
-CLAIMS = "replicator/postgres/segments.py"
-PAGES = "replicator/postgres/segment_sink.py"
-SNAPSHOTS = "replicator/postgres/snapshots.py"
-LAMBDA = "replicator/postgres/deliveries.py"
+VERSIONS = "replicator/postgres/write/guard_statement.py"
+PRUNING = "replicator/postgres/control/maintenance.py"
+MODES = "replicator/postgres/control/modes.py"
+CLAIMS = "replicator/postgres/control/segments.py"
+PAGES = "replicator/postgres/write/sink.py"
+SNAPSHOTS = "replicator/postgres/control/snapshots.py"
+LAMBDA = "replicator/postgres/write/deliveries.py"
 
 GUARD_MUTANTS = [
     # the newest change of each row
@@ -33,7 +33,7 @@ GUARD_MUTANTS = [
     ),
     Mutant(
         "rows are written whatever became of their versions",
-        "replicator/postgres/plan_writer.py",
+        "replicator/postgres/write/writer.py",
         "left = accepted(plan, rejections, other_orders_in(plan, guarded))",
         "left = accepted(plan, (), other_orders_in(plan, guarded))",
         GUARD,
@@ -83,7 +83,7 @@ GUARD_MUTANTS = [
     ),
     Mutant(
         "what another snapshot has seen is no ghost",
-        "replicator/postgres/ghosts.py",
+        "replicator/postgres/read/unseen_rows.py",
         "and o.snapshot_id = $2) as ghost",
         "and $2::bigint is not null) as ghost",
         SEGMENTS,
@@ -147,7 +147,7 @@ GUARD_MUTANTS = [
     ),
     Mutant(
         "the first record that failed counts as done",
-        "replicator/app/delivering.py",
+        "replicator/app/aws_lambda/batches.py",
         "return batch.identifiers[done:]",
         "return batch.identifiers[done + 1 :]",
         FUNCTION,

@@ -38,10 +38,10 @@ STALE_HALT = (
     "::test_a_failure_is_about_the_table_as_it_was_when_the_attempt_began"
 )
 
-SNAPSHOTS = "replicator/postgres/snapshots.py"
-INCIDENTS = "replicator/postgres/incidents.py"
-REGISTRY = "replicator/postgres/registry.py"
-WORKER = "replicator/engine/worker.py"
+SNAPSHOTS = "replicator/postgres/control/snapshots.py"
+INCIDENTS = "replicator/postgres/control/incidents.py"
+REGISTRY = "replicator/postgres/schema/registry.py"
+WORKER = "replicator/engine/worker/worker.py"
 
 PROCEDURE_MUTANTS = [
     # snapshots
@@ -68,35 +68,35 @@ PROCEDURE_MUTANTS = [
     ),
     Mutant(
         "what is deleted softly already is a ghost",
-        "replicator/postgres/ghosts.py",
+        "replicator/postgres/read/unseen_rows.py",
         "not p.gone and not exists",
         "not exists",
         SWEPT,
     ),
     Mutant(
         "a sweep leaves child rows of no parent",
-        "replicator/core/scan.py",
+        "replicator/core/planning/scan_plan.py",
         "TargetWrites(own, sweep=True)",
         "TargetWrites(own)",
         ORPHANS,
     ),
     Mutant(
         "a sweep takes the child rows of a row that stays",
-        "replicator/postgres/child_statements.py",
+        "replicator/postgres/write/row_statements.py",
         "       and not exists (select from {parent_table} as p where {is_parent})\n",
         "",
         ORPHANS,
     ),
     Mutant(
         "a sweep takes rows of every target",
-        "replicator/core/scan.py",
+        "replicator/core/planning/scan_plan.py",
         "    if own.name != target:\n        return writes\n",
         "",
         "tests/core/test_sweep.py",
     ),
     Mutant(
         "a sweep of nearly everything asks nobody",
-        "replicator/engine/segment.py",
+        "replicator/engine/snapshot/segment.py",
         "and not await self._may_sweep(claim, target):",
         "and False:",
         "tests/end_to_end/test_snapshot.py"
@@ -119,7 +119,7 @@ PROCEDURE_MUTANTS = [
     ),
     Mutant(
         "a replay stops no batch that began before it",
-        "replicator/postgres/replaying.py",
+        "replicator/postgres/write/replay.py",
         "            await connection.execute(self._sql(RAISE_EPOCHS), *name)\n",
         "",
         REPLAYED,
@@ -161,7 +161,7 @@ PROCEDURE_MUTANTS = [
     ),
     Mutant(
         "a failure halts the table as it is once the attempt has failed",
-        "replicator/engine/supervisor.py",
+        "replicator/engine/worker/supervisor.py",
         "await _halted(job, halt, failure, observe)",
         "await _halted(job, job.halting and job.halting(), failure, observe)",
         STALE_HALT,
@@ -169,7 +169,7 @@ PROCEDURE_MUTANTS = [
     # what was lost, and what is over
     Mutant(
         "a gap is not accepted though it was chosen",
-        "replicator/engine/upkeep.py",
+        "replicator/engine/worker/refresh.py",
         'if not gaps or on_gap == "stop":',
         'if not gaps or on_gap != "resnapshot":',
         "tests/engine/test_schedules.py"
@@ -177,42 +177,42 @@ PROCEDURE_MUTANTS = [
     ),
     Mutant(
         "Lambda accepts gaps though nobody chose it",
-        "replicator/app/delivering.py",
+        "replicator/app/aws_lambda/batches.py",
         'if self._mapping.spec.on_gap == "continue":',
         "if True:",
         LAMBDA_GAP,
     ),
     Mutant(
         "Lambda accepts no gap though it was chosen",
-        "replicator/app/delivering.py",
+        "replicator/app/aws_lambda/batches.py",
         'if self._mapping.spec.on_gap == "continue":',
         "if False:",
         LAMBDA_GAP,
     ),
     Mutant(
         "a shard is forgotten as soon as it is finished",
-        "replicator/core/lineage.py",
+        "replicator/core/stream/lineage.py",
         "and now - (shard.done_at or now) > FINISHED_SHARDS_KEPT",
         "and now >= (shard.done_at or now)",
         LINEAGE,
     ),
     Mutant(
         "a shard is forgotten before its parent is",
-        "replicator/core/lineage.py",
+        "replicator/core/stream/lineage.py",
         "        and _parent(shard, known) is None\n",
         "",
         LINEAGE,
     ),
     Mutant(
         "a shard is forgotten before its children are begun",
-        "replicator/core/lineage.py",
+        "replicator/core/stream/lineage.py",
         "and all(child.finished or child.position is not None for",
         "and all(True for",
         LINEAGE,
     ),
     Mutant(
         "a shard is forgotten that is not finished",
-        "replicator/postgres/positions.py",
+        "replicator/postgres/control/positions.py",
         "   and (state = 'done' or state = 'gap' and gap_accepted_at is not null)\n",
         "",
         f"{FENCE}::test_only_a_shard_that_is_finished_is_forgotten",
@@ -255,14 +255,14 @@ PROCEDURE_MUTANTS = [
     ),
     Mutant(
         "gaps are accepted though nobody chose it",
-        "replicator/engine/upkeep.py",
+        "replicator/engine/worker/refresh.py",
         'if not gaps or on_gap == "stop":',
         "if not gaps:",
         "tests/engine/test_schedules.py::test_a_gap_waits_for_somebody_to_accept_it",
     ),
     Mutant(
         "a claim that another worker ended is taken for a switch of the table",
-        "replicator/postgres/claims.py",
+        "replicator/postgres/control/claims.py",
         "select claimed_epoch = $4 and epoch > $4 from",
         "select epoch > $4 from",
         SWITCHED,

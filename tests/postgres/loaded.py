@@ -3,22 +3,21 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from replicator.core.mapping import TableMapping
-from replicator.core.plan import plan_batch
+from replicator.core.mapping.compile import TableMapping
+from replicator.core.planning.plan import plan_batch
+from replicator.core.planning.scan_plan import plan_page, plan_sweep, records_of_page
 from replicator.core.records import StreamRecord
-from replicator.core.scan import plan_page, plan_sweep, records_of_page
-from replicator.core.shards import Advance, ListedShard
-from replicator.core.snapshots import SegmentAdvance, SegmentClaim, SnapshotFacts
-from replicator.postgres.claims import Claims
-from replicator.postgres.connect import ConnectionSettings
-from replicator.postgres.database import Database
-from replicator.postgres.ghosts import Ghosts
-from replicator.postgres.migrate import migrate
-from replicator.postgres.positions import Positions
-from replicator.postgres.segment_sink import SegmentSink
-from replicator.postgres.segments import Segments
-from replicator.postgres.sink import PostgresSink
-from replicator.postgres.snapshots import Snapshots
+from replicator.core.snapshot.state import SegmentAdvance, SegmentClaim, SnapshotFacts
+from replicator.core.stream.shards import Advance, ListedShard
+from replicator.postgres.connection.connect import ConnectionSettings
+from replicator.postgres.connection.database import Database
+from replicator.postgres.control.claims import Claims
+from replicator.postgres.control.positions import Positions
+from replicator.postgres.control.segments import Segments
+from replicator.postgres.control.snapshots import Snapshots
+from replicator.postgres.read.unseen_rows import Ghosts
+from replicator.postgres.schema.migrate import migrate
+from replicator.postgres.write.sink import PostgresSink, SegmentSink
 from tests.support.builders import NOON, STREAM, record
 
 SHARD = "shard-0"

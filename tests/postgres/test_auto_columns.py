@@ -5,18 +5,18 @@ from datetime import UTC, datetime
 import asyncpg
 import pytest
 
-from replicator.core.auto_columns import AutoColumn, with_auto_columns
-from replicator.core.mapping import TableMapping, compile_table
-from replicator.core.mapping_spec import SourceKey, TableSpec, TargetSpec
-from replicator.core.plan import plan_batch
-from replicator.core.shards import Advance
+from replicator.core.mapping.auto_columns import AutoColumn, with_auto_columns
+from replicator.core.mapping.compile import TableMapping, compile_table
+from replicator.core.planning.plan import plan_batch
+from replicator.core.spec import SourceKey, TableSpec, TargetSpec
+from replicator.core.stream.shards import Advance
 from replicator.errors import Fenced, NotClaimable, SinkBusy
-from replicator.postgres.auto_columns import add_columns, known_columns
-from replicator.postgres.claims import Claims
-from replicator.postgres.connect import ConnectionSettings
-from replicator.postgres.database import Database
-from replicator.postgres.migrate import migrate
-from replicator.postgres.sink import PostgresSink
+from replicator.postgres.connection.connect import ConnectionSettings
+from replicator.postgres.connection.database import Database
+from replicator.postgres.control.claims import Claims
+from replicator.postgres.schema.auto_columns import add_columns, known_columns
+from replicator.postgres.schema.migrate import migrate
+from replicator.postgres.write.sink import PostgresSink
 from tests.support.builders import record
 from tests.support.control import DEPLOYMENT, control_schema, stream_arn
 

@@ -5,13 +5,13 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 
-from replicator.core.columns import parse_type
 from replicator.core.findings import Finding
-from replicator.core.target_table import TargetTable
-from replicator.postgres.catalog import read_catalog
-from replicator.postgres.connect import ConnectionSettings, connect
-from replicator.postgres.fitness import fitness
-from replicator.postgres.widening import accepts
+from replicator.core.mapping.target_table import TargetTable
+from replicator.core.values.column_types import parse_type
+from replicator.postgres.connection.connect import ConnectionSettings, connect
+from replicator.postgres.schema.catalog import read_catalog
+from replicator.postgres.schema.fitness import fitness
+from replicator.postgres.schema.type_fit import accepts
 from tests.support.mappings import mapping
 
 WANTED: TargetTable = mapping().targets[0].table

@@ -5,13 +5,13 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 
-from replicator.core.mapping import TableMapping
-from replicator.core.mapping_spec import KeyColumnSpec
-from replicator.postgres.catalog import read_catalog
-from replicator.postgres.connect import ConnectionSettings, connect
-from replicator.postgres.ddl import statements
-from replicator.postgres.fitness import fitness, history_fitness
-from replicator.postgres.survey import survey
+from replicator.core.mapping.compile import TableMapping
+from replicator.core.spec import KeyColumnSpec
+from replicator.postgres.connection.connect import ConnectionSettings, connect
+from replicator.postgres.schema.catalog import read_catalog
+from replicator.postgres.schema.ddl import statements
+from replicator.postgres.schema.fitness import fitness, history_fitness
+from replicator.postgres.schema.survey import survey
 from tests.support.mappings import mapping, target
 
 EVERY_TYPE = {

@@ -5,10 +5,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from replicator.core.plan import plan_batch
-from replicator.core.shards import Advance
+from replicator.core.planning.plan import plan_batch
+from replicator.core.stream.shards import Advance
 from replicator.errors import Fenced
-from replicator.postgres.deliveries import Deliveries, Delivery
+from replicator.postgres.write.deliveries import Deliveries, Delivery
 from tests.support.builders import NOON, STREAM, record, table_mapping
 from tests.support.daemon import eventually
 from tests.support.guarded import GuardedTable, guarded_table

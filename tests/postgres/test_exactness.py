@@ -2,8 +2,8 @@
 
 import pytest
 
-from replicator.app.exactness import require_exact
-from replicator.core.mapping_spec import ChildSpec, ColumnSpec
+from replicator.app.prepare import require_exact
+from replicator.core.spec import ChildSpec, ColumnSpec
 from replicator.errors import ConfigurationError
 from tests.postgres.loaded import registered
 from tests.support.builders import table_mapping, target

@@ -6,14 +6,14 @@ from datetime import UTC, datetime
 
 import pytest
 
-from replicator.core.mapping_spec import ColumnSpec, TargetSpec
-from replicator.core.plan import plan_batch
-from replicator.core.shards import Advance, Claim
-from replicator.core.snapshots import SnapshotFacts
-from replicator.postgres.claims import Claims
-from replicator.postgres.repairs import begin_repair
-from replicator.postgres.replaying import Replay, Tried
-from replicator.postgres.sink import PostgresSink
+from replicator.core.planning.plan import plan_batch
+from replicator.core.snapshot.state import SnapshotFacts
+from replicator.core.spec import ColumnSpec, TargetSpec
+from replicator.core.stream.shards import Advance, Claim
+from replicator.postgres.control.claims import Claims
+from replicator.postgres.control.repairs import begin_repair
+from replicator.postgres.write.replay import Replay, Tried
+from replicator.postgres.write.sink import PostgresSink
 from tests.postgres.loaded import SHARD, Loaded, registered
 from tests.support.builders import NOON, STREAM, record, table_mapping
 

@@ -7,12 +7,12 @@ from typing import Any
 import asyncpg
 import pytest
 
-from replicator.core.mapping import TableMapping
+from replicator.core.mapping.compile import TableMapping
 from replicator.errors import ConfigurationError, SinkBusy
-from replicator.postgres import migrate as migrating
-from replicator.postgres.connect import ConnectionSettings, connect
-from replicator.postgres.migrate import Migrated, due, look, migrate
-from replicator.postgres.migrations import head_revision
+from replicator.postgres.connection.connect import ConnectionSettings, connect
+from replicator.postgres.schema import migrate as migrating
+from replicator.postgres.schema.migrate import Migrated, due, look, migrate
+from replicator.postgres.schema.migrations import head_revision
 from tests.support.mappings import mapping, target
 
 SCHEMA = "replicator"

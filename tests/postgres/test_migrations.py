@@ -7,8 +7,8 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 
 from replicator.errors import ConfigurationError
-from replicator.postgres.connect import ConnectionSettings, connect
-from replicator.postgres.migrations import (
+from replicator.postgres.connection.connect import ConnectionSettings, connect
+from replicator.postgres.schema.migrations import (
     current_revision,
     head_revision,
     is_due,

@@ -1,11 +1,11 @@
 """A row says under which mapping it was written, as long as transaction numbers tell."""
 
-from replicator.core.diff import MustBe
-from replicator.core.mapping import TableMapping
-from replicator.core.mapping_spec import ColumnSpec, TargetSpec
-from replicator.postgres.connect import ConnectionSettings
-from replicator.postgres.migrate import migrate
-from replicator.postgres.target_rows import TargetRows
+from replicator.core.mapping.compile import TableMapping
+from replicator.core.spec import ColumnSpec, TargetSpec
+from replicator.core.verify.diff import MustBe
+from replicator.postgres.connection.connect import ConnectionSettings
+from replicator.postgres.read.rows import TargetRows
+from replicator.postgres.schema.migrate import migrate
 from tests.postgres.loaded import registered
 from tests.support.builders import table_mapping
 

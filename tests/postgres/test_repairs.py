@@ -6,16 +6,16 @@ from dataclasses import dataclass
 
 import pytest
 
-from replicator.app.repairing import Asked, repair
+from replicator.app.repair import Asked, repair
 from replicator.clock import SystemClock
-from replicator.core.items import FoundItems, ScanPage, Segment
 from replicator.core.records import Image
-from replicator.core.snapshots import SnapshotFacts
-from replicator.engine.read_pacing import ReadPacing
-from replicator.engine.repair import Faulty
+from replicator.core.snapshot.scan_pages import FoundItems, ScanPage, Segment
+from replicator.core.snapshot.state import SnapshotFacts
+from replicator.engine.snapshot.rate_limit import ReadPacing
+from replicator.engine.snapshot.repair import Faulty
 from replicator.errors import ConfigurationError, SourceDenied
-from replicator.postgres.incidents import Incidents
-from replicator.postgres.repairs import begin_repair
+from replicator.postgres.control.incidents import Incidents
+from replicator.postgres.control.repairs import begin_repair
 from tests.postgres.loaded import Loaded, registered
 from tests.support.builders import record, table_mapping
 

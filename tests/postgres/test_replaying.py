@@ -9,17 +9,17 @@ from typing import Any
 import asyncpg
 import pytest
 
-from replicator.core.mapping import TableMapping
-from replicator.core.plan import plan_batch
+from replicator.core.mapping.compile import TableMapping
+from replicator.core.planning.plan import plan_batch
 from replicator.core.records import StreamRecord
-from replicator.core.shards import Advance, Claim
+from replicator.core.stream.shards import Advance, Claim
 from replicator.errors import ConfigurationError, Fenced
-from replicator.postgres.claims import Claims
-from replicator.postgres.connect import ConnectionSettings
-from replicator.postgres.database import Database
-from replicator.postgres.migrate import migrate
-from replicator.postgres.replaying import Replay
-from replicator.postgres.sink import PostgresSink
+from replicator.postgres.connection.connect import ConnectionSettings
+from replicator.postgres.connection.database import Database
+from replicator.postgres.control.claims import Claims
+from replicator.postgres.schema.migrate import migrate
+from replicator.postgres.write.replay import Replay
+from replicator.postgres.write.sink import PostgresSink
 from tests.support.builders import record
 from tests.support.control import DEPLOYMENT, Control, control_schema, stream_arn
 from tests.support.mappings import mapping, target

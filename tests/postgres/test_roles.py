@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 
-from replicator.postgres.connect import ConnectionSettings
-from replicator.postgres.migrate import look, migrate
+from replicator.postgres.connection.connect import ConnectionSettings
+from replicator.postgres.schema.migrate import look, migrate
 from tests.docs.blocks import ROOT, blocks
 from tests.support.mappings import mapping
 

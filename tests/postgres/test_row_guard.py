@@ -9,13 +9,13 @@ from itertools import permutations
 
 import pytest
 
-from replicator.core.attributes import item_key_json
-from replicator.core.guard import Applied, Guard
-from replicator.core.mapping_spec import ColumnSpec, KeyColumnSpec, TargetSpec
+from replicator.core.planning.row_guard import Applied, Guard
 from replicator.core.records import StreamRecord
-from replicator.postgres.database import Session
-from replicator.postgres.pruning import Pruning
-from replicator.postgres.row_versions import version_key
+from replicator.core.spec import ColumnSpec, KeyColumnSpec, TargetSpec
+from replicator.core.values.attributes import item_key_json
+from replicator.postgres.connection.database import Session
+from replicator.postgres.control.maintenance import Pruning
+from replicator.postgres.write.guard_statement import version_key
 from tests.support.builders import KEY, NOON, STREAM, record, table_mapping, target
 from tests.support.guarded import GuardedTable, guarded_table
 

@@ -6,10 +6,10 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 
-from replicator.core.mapping_spec import ChildSpec, ColumnSpec, KeyColumnSpec, TargetSpec
+from replicator.core.spec import ChildSpec, ColumnSpec, KeyColumnSpec, TargetSpec
 from replicator.errors import Fenced, NotClaimable
-from replicator.postgres.ghosts import Ghosts
-from replicator.postgres.incidents import Incidents
+from replicator.postgres.control.incidents import Incidents
+from replicator.postgres.read.unseen_rows import Ghosts
 from tests.postgres.loaded import Loaded, registered
 from tests.support.builders import record, table_mapping
 

@@ -8,26 +8,25 @@ from random import Random
 
 import pytest
 
-from replicator.core.mapping_spec import ColumnSpec, TargetSpec
-from replicator.core.plan import plan_batch
+from replicator.core.planning.plan import plan_batch
+from replicator.core.planning.scan_plan import plan_page, plan_sweep
 from replicator.core.records import StreamRecord
-from replicator.core.scan import plan_page, plan_sweep
-from replicator.core.shards import Advance, Claim, ListedShard
-from replicator.core.snapshots import SegmentAdvance, SegmentClaim, SnapshotFacts
+from replicator.core.snapshot.state import SegmentAdvance, SegmentClaim, SnapshotFacts
+from replicator.core.spec import ColumnSpec, TargetSpec
+from replicator.core.stream.shards import Advance, Claim, ListedShard
 from replicator.errors import Fenced, NotClaimable
-from replicator.postgres.claims import Claims
-from replicator.postgres.connect import ConnectionSettings
-from replicator.postgres.database import Database
-from replicator.postgres.ghosts import Ghosts
-from replicator.postgres.incidents import Incidents
-from replicator.postgres.migrate import migrate
-from replicator.postgres.positions import Positions
-from replicator.postgres.pruning import Pruning
-from replicator.postgres.replaying import Replay
-from replicator.postgres.segment_sink import SegmentSink
-from replicator.postgres.segments import Segments
-from replicator.postgres.sink import PostgresSink
-from replicator.postgres.snapshots import Snapshots
+from replicator.postgres.connection.connect import ConnectionSettings
+from replicator.postgres.connection.database import Database
+from replicator.postgres.control.claims import Claims
+from replicator.postgres.control.incidents import Incidents
+from replicator.postgres.control.maintenance import Pruning
+from replicator.postgres.control.positions import Positions
+from replicator.postgres.control.segments import Segments
+from replicator.postgres.control.snapshots import Snapshots
+from replicator.postgres.read.unseen_rows import Ghosts
+from replicator.postgres.schema.migrate import migrate
+from replicator.postgres.write.replay import Replay
+from replicator.postgres.write.sink import PostgresSink, SegmentSink
 from tests.support.builders import NOON, STREAM, record, table_mapping
 
 MENDED = table_mapping(TargetSpec("public.t", columns=(ColumnSpec("n", "n", "numeric"),)))

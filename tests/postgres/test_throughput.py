@@ -1,10 +1,10 @@
 """What all living workers handle is the sum of what each has written down."""
 
-from replicator.postgres.connect import ConnectionSettings
-from replicator.postgres.database import Database
-from replicator.postgres.overview import read_knowledge
-from replicator.postgres.positions import Positions
-from replicator.postgres.throughput import write_throughput
+from replicator.postgres.connection.connect import ConnectionSettings
+from replicator.postgres.connection.database import Database
+from replicator.postgres.control.positions import Positions
+from replicator.postgres.control.status_reads import read_knowledge
+from replicator.postgres.control.throughput import write_throughput
 from tests.support.control import DEPLOYMENT, control_schema
 
 

@@ -4,10 +4,10 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from replicator.core.mapping import TableMapping, compile_table
-from replicator.core.mapping_spec import ColumnSpec, KeyType, SourceKey, TableSpec, TargetSpec
+from replicator.core.mapping.compile import TableMapping, compile_table
 from replicator.core.records import Event, StreamRecord
-from replicator.core.shards import Claim, ListedShard, ShardFacts
+from replicator.core.spec import ColumnSpec, KeyType, SourceKey, TableSpec, TargetSpec
+from replicator.core.stream.shards import Claim, ListedShard, ShardFacts
 
 NOON = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 KEY = SourceKey((("pk", "S"),))

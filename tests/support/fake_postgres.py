@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Protocol
 
-from replicator.core.attributes import item_key_json
-from replicator.core.generations import generation
-from replicator.core.guard import Applied, GuardRejection
-from replicator.core.mapping import TableMapping
-from replicator.core.mapping_spec import InitialLoad
-from replicator.core.plan import TargetWrites, WritePlan
-from replicator.core.shards import Advance, Claim, GapFacts, Mode, ShardFacts, ShardRowState
+from replicator.core.mapping.compile import TableMapping
+from replicator.core.planning.plan import TargetWrites, WritePlan
+from replicator.core.planning.row_guard import Applied, GuardRejection
+from replicator.core.spec import InitialLoad
+from replicator.core.stream.generations import generation
+from replicator.core.stream.shards import Advance, Claim, GapFacts, Mode, ShardFacts, ShardRowState
+from replicator.core.values.attributes import item_key_json
 from replicator.errors import BatchTooSlow, Fenced, NotClaimable, PositionLost, RowRejected
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 from botocore.exceptions import ClientError
 
-from replicator.core.generations import label_time
+from replicator.core.stream.generations import label_time
 from replicator.errors import StreamUnfit, StreamVanished
 from replicator.sources.dynamodb_streams import DynamoDBStreams
 from tests.support.faults import Send

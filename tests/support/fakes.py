@@ -4,12 +4,12 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from replicator.core.guard import Applied
-from replicator.core.mapping import TableMapping
-from replicator.core.mapping_spec import InitialLoad
+from replicator.core.mapping.compile import TableMapping
 from replicator.core.observations import GapKind
-from replicator.core.plan import Refused, WritePlan
-from replicator.core.shards import (
+from replicator.core.planning.plan import Refused, WritePlan
+from replicator.core.planning.row_guard import Applied
+from replicator.core.spec import InitialLoad
+from replicator.core.stream.shards import (
     Advance,
     Belief,
     Claim,

@@ -6,17 +6,17 @@ from typing import Any
 
 import asyncpg
 
-from replicator.core.generations import SCAN, generation
-from replicator.core.guard import Applied, Guard, Versioning
-from replicator.core.mapping import TableMapping
-from replicator.core.plan import plan_batch
+from replicator.core.mapping.compile import TableMapping
+from replicator.core.planning.plan import plan_batch
+from replicator.core.planning.row_guard import Applied, Guard, Versioning
 from replicator.core.records import StreamRecord
-from replicator.postgres.connect import ConnectionSettings
-from replicator.postgres.database import Database, Session
-from replicator.postgres.fences import Fence
-from replicator.postgres.migrate import migrate
-from replicator.postgres.modes import switch_mode
-from replicator.postgres.plan_writer import PlanWriter
+from replicator.core.stream.generations import SCAN, generation
+from replicator.postgres.connection.connect import ConnectionSettings
+from replicator.postgres.connection.database import Database, Session
+from replicator.postgres.control.modes import switch_mode
+from replicator.postgres.schema.migrate import migrate
+from replicator.postgres.write.fence import Fence
+from replicator.postgres.write.writer import PlanWriter
 from tests.support.builders import STREAM
 
 OPEN = Fence("fence as (select 1 where ($1::text, $2::text, $3::text, $4::text) is not null)", 4)

@@ -8,13 +8,13 @@ from typing import Any
 
 import asyncpg
 
-from replicator.app.environment import function_of
-from replicator.app.function import Answer, Function
+from replicator.app.aws_lambda.environment import function_of
+from replicator.app.aws_lambda.handler import Answer, Function
 from replicator.config.loading import load
 from replicator.config.settings import Settings
-from replicator.core.mapping import TableMapping, compile_table
-from replicator.postgres.connect import ConnectionSettings
-from replicator.postgres.migrate import migrate
+from replicator.core.mapping.compile import TableMapping, compile_table
+from replicator.postgres.connection.connect import ConnectionSettings
+from replicator.postgres.schema.migrate import migrate
 from tests.support.builders import KEY
 
 CONFIGURATION = """

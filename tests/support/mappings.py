@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from replicator.core.mapping import TableMapping, compile_table
-from replicator.core.mapping_spec import (
+from replicator.core.mapping.compile import TableMapping, compile_table
+from replicator.core.spec import (
     ColumnSpec,
     InitialLoad,
     KeyColumnSpec,

@@ -3,13 +3,13 @@
 from typing import Any
 
 from replicator.clock import Clock
-from replicator.core.mapping import TableMapping
+from replicator.core.mapping.compile import TableMapping
 from replicator.core.observations import Observe
-from replicator.core.snapshots import SnapshotFacts
-from replicator.engine.loading import Loading
-from replicator.engine.pages import PagePipeline
-from replicator.engine.read_pacing import PacedItems, ReadPacing
-from replicator.engine.segment import SnapshotParts
+from replicator.core.snapshot.state import SnapshotFacts
+from replicator.engine.snapshot.lifecycle import Loading
+from replicator.engine.snapshot.pipeline import PagePipeline
+from replicator.engine.snapshot.rate_limit import PacedItems, ReadPacing
+from replicator.engine.snapshot.segment import SnapshotParts
 
 
 class NoSnapshots:

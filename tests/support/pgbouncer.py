@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
+from replicator.demo.child_process import Leashed
 from replicator.demo.embedded import NOBODY, await_ready, free_port
-from replicator.demo.leash import Leashed
 
 CONFIGURATION = """
 [databases]

@@ -8,8 +8,8 @@ from tempfile import TemporaryDirectory
 
 import asyncpg
 
+from replicator.demo.child_process import Leashed
 from replicator.demo.embedded import NOBODY, SETTINGS, EmbeddedPostgres
-from replicator.demo.leash import Leashed
 
 SPACE_BYTES = 4 * 2**20
 MOUNT = f'mount -t tmpfs -o size={SPACE_BYTES},uid={NOBODY},mode=700 none "$0"'

@@ -1,0 +1,1 @@
+"""The AWS Lambda function: its environment, its handler, and batches of an event."""

@@ -1,0 +1,145 @@
+"""One table's batches from AWS Lambda: applied as far as time and PostgreSQL allow."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+from replicator.clock import Clock
+from replicator.core.findings import how_to_go_on
+from replicator.core.mapping.compile import TableMapping
+from replicator.core.observations import GapFound, Observe, TableHalted, TaskFailed
+from replicator.core.planning.plan import Refused, WritePlan
+from replicator.core.planning.row_guard import Applied
+from replicator.core.stream.gaps import how_to_mend
+from replicator.core.stream.generations import label_time
+from replicator.core.stream.shards import Advance, Claim
+from replicator.engine.dead_letter_limit import check_dead_letters
+from replicator.engine.stream.pipeline import Batch, Pipeline
+from replicator.errors import (
+    Disposition,
+    Fenced,
+    ReplicatorError,
+    SinkUnavailable,
+)
+from replicator.postgres.connection.database import Database
+from replicator.postgres.control.incidents import Incidents
+from replicator.postgres.write.deliveries import Deliveries
+from replicator.sources.lambda_event import StreamBatch
+
+ATTEMPTS = 2
+"""A connection may have died while the environment was frozen: once, a new one is tried."""
+
+
+class Delivering:
+    """Applies batches of one table."""
+
+    def __init__(
+        self,
+        mapping: TableMapping,
+        database: Database,
+        *,
+        observe: Observe,
+        count_dead_letters: Callable[[str, int], None],
+        clock: Clock,
+    ) -> None:
+        self._mapping = mapping
+        self._database = database
+        self._observe = observe
+        self._count_dead_letters = count_dead_letters
+        self._clock = clock
+        self._sink = _Sink(Deliveries(database, mapping))
+        self._incidents = Incidents(database)
+        self._pipeline = Pipeline(mapping.spec.name, mapping, self._sink, observe, clock)
+
+    async def deliver(
+        self, batch: StreamBatch, *, seconds_left: Callable[[], float]
+    ) -> Sequence[str]:
+        """Apply a batch; returns the identifiers of its records from the first one that is left.
+
+        Raises what was wrong when nothing of it was applied.
+        """
+        done = 0
+        for attempt in range(ATTEMPTS):
+            self._sink.records_applied = 0
+            try:
+                async with asyncio.timeout(seconds_left()):
+                    await self._apply(batch, done)
+            except (ReplicatorError, TimeoutError) as error:
+                done += self._sink.records_applied
+                failure = await self._failed(error)
+                if attempt + 1 < ATTEMPTS and isinstance(failure, SinkUnavailable | Fenced):
+                    continue
+                if done == 0:
+                    raise failure from error
+                return batch.identifiers[done:]
+            else:
+                break
+        return ()
+
+    async def _apply(self, batch: StreamBatch, done: int) -> None:
+        records = batch.records[done:]
+        if not records:
+            return
+        delivery = await self._sink.deliveries.look(batch.stream_arn)
+        if not delivery.known:
+            await self._start_stream(batch.stream_arn)
+        letters_before = self._pipeline.rejected
+        await self._pipeline.process(
+            Batch(records, records[-1].sequence_number, self._clock.now()),
+            delivery.claim,
+            asyncio.Event(),
+        )
+        if self._pipeline.rejected > letters_before:
+            await self._refuse_too_many_dead_letters()
+
+    async def _failed(self, error: ReplicatorError | TimeoutError) -> ReplicatorError:
+        """What the failure means; a table that must stop is stopped."""
+        name = self._mapping.spec.name
+        if isinstance(error, TimeoutError):
+            failure: ReplicatorError = SinkUnavailable("the time of the invocation is over")
+        else:
+            failure = error
+        self._observe(TaskFailed("deliver", name, failure, 0.0))
+        if isinstance(failure, SinkUnavailable):
+            await self._database.discard()
+        if failure.disposition is Disposition.HALT:
+            remedy = how_to_go_on(failure, name)
+            await self._incidents.halt(name, reason=str(failure), remedy=remedy)
+            self._observe(TableHalted(name, str(failure), remedy))
+        return failure
+
+    async def _start_stream(self, stream_arn: str) -> None:
+        """Note a stream that is seen for the first time; it is applied, and a gap is reported."""
+        name = self._mapping.spec.name
+        detail = (
+            f"the table has a new stream ({stream_arn}): changes made while it had none, or before "
+            "the table was created anew, are in neither stream"
+        )
+        gap = await self._incidents.start_stream(
+            name, stream_arn, label_at=label_time(stream_arn), detail=detail
+        )
+        if gap:
+            remedy = how_to_mend(name, "lambda")
+            self._observe(GapFound(name, None, "possible", detail, remedy))
+            if self._mapping.spec.on_gap == "continue":
+                await self._incidents.accept_gaps(name, who="configuration", why="on_gap: continue")
+
+    async def _refuse_too_many_dead_letters(self) -> None:
+        counts = await self._incidents.dead_letters(self._mapping.spec.name)
+        self._count_dead_letters(self._mapping.spec.name, counts.open)
+        await check_dead_letters(self._incidents, self._mapping.spec)
+
+
+class _Sink:
+    """Deliveries that count how many records are applied already."""
+
+    def __init__(self, deliveries: Deliveries) -> None:
+        self.deliveries = deliveries
+        self.records_applied = 0
+
+    async def apply(self, plan: WritePlan, *, claim: Claim, advance: Advance) -> Applied:
+        applied = await self.deliveries.apply(plan, claim=claim, advance=advance)
+        self.records_applied += len(plan.ranks)
+        return applied
+
+    async def refusals(self, plan: WritePlan) -> Refused:
+        return await self.deliveries.refusals(plan)

@@ -1,0 +1,160 @@
+"""One execution environment of AWS Lambda: a loop, a small pool, and the tables it applies."""
+
+import asyncio
+import random
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+
+from replicator.app.aws_lambda.batches import Delivering
+from replicator.app.prepare import require_exact
+from replicator.clock import Clock
+from replicator.config.settings import Settings
+from replicator.core.mapping.compile import TableMapping, compile_table
+from replicator.core.observations import Observation
+from replicator.errors import ConfigurationError, MigrationDue, ReplicatorError
+from replicator.monitoring.emf import EmbeddedMetrics
+from replicator.monitoring.observation_log import ObservationLog
+from replicator.postgres.connection.database import Database
+from replicator.postgres.control.maintenance import Pruning
+from replicator.postgres.write.deliveries import source_keys
+from replicator.sources.lambda_event import StreamBatch, batches_of
+
+ANSWER_SECONDS = 0.5
+"""Kept back from the time that Lambda gives, so that the answer leaves before the environment is
+killed."""
+SHARE_OF_ONE_ATTEMPT = 0.4
+"""How much of the time left one statement may take: then half of the batch is tried."""
+IDLE_MAX = timedelta(minutes=4)
+"""What lies between may have forgotten a connection that was idle longer, and nobody says so."""
+PRUNE_SECONDS = 60.0
+PRUNE_SECONDS_LEFT_MIN = 5.0
+
+Answer = dict[str, list[dict[str, str]]]
+
+
+class Function:
+    """Applies the events of one configuration; made once, used until the environment ends."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        database: Database,
+        *,
+        clock: Clock,
+        write: Callable[[str], None],
+    ) -> None:
+        self._settings = settings
+        self._database = database
+        self._clock = clock
+        self._write = write
+        self._metrics = EmbeddedMetrics(settings.deployment, clock)
+        self._log = ObservationLog(clock)
+        self._loop = asyncio.new_event_loop()
+        self._tables: dict[str, Delivering] = {}
+        self._pruning = Pruning(database, retention_hours=settings.guard.retention_hours)
+        self._page = 0
+        self._pruned_at = clock.monotonic()
+        self._deadline = 0.0
+        self._used_at = clock.now()
+        database.bound(self._seconds_for_a_statement)
+
+    def handle(self, event: object, *, seconds_left: float) -> Answer:
+        """Apply an event and say which records are to be delivered again, if any.
+
+        Raises when nothing was applied: all of it is delivered again then.
+        """
+        self._deadline = self._clock.monotonic() + max(0.1, seconds_left - ANSWER_SECONDS)
+        try:
+            return self._loop.run_until_complete(self._handle(batches_of(event)))
+        finally:
+            for line in self._metrics.lines():
+                self._write(line)
+
+    def close(self) -> None:
+        """Close what is open, for tests; an environment is just ended."""
+        self._log.close()
+        self._loop.run_until_complete(self._database.close())
+        self._loop.close()
+
+    async def _handle(self, batches: Sequence[StreamBatch]) -> Answer:
+        now = self._clock.now()
+        if now - self._used_at > IDLE_MAX:
+            await self._database.discard()
+        self._used_at = now
+        failures: list[dict[str, str]] = []
+        for batch in batches:
+            started = self._clock.monotonic()
+            left = await self._delivered(batch)
+            if left:
+                if len(batches) > 1:  # numbers of two streams cannot be compared
+                    message = "a part of an event of several streams could not be applied"
+                    raise ReplicatorError(message)
+                failures.append({"itemIdentifier": left[0]})
+            name = self._entry_of(batch)
+            self._metrics.invocation(name, self._clock.monotonic() - started)
+        await self._prune_at_times()
+        return {"batchItemFailures": failures}
+
+    async def _delivered(self, batch: StreamBatch) -> Sequence[str]:
+        """Apply a batch; the identifiers of what is left of it."""
+        delivering = await self._delivering(batch)
+        return await delivering.deliver(batch, seconds_left=self._seconds_left)
+
+    async def _delivering(self, batch: StreamBatch) -> Delivering:
+        name = self._entry_of(batch)
+        if name not in self._tables:
+            self._tables[name] = Delivering(
+                await self._mapping(name),
+                self._database,
+                observe=self._observe,
+                count_dead_letters=self._metrics.dead_letters,
+                clock=self._clock,
+            )
+        return self._tables[name]
+
+    async def _mapping(self, name: str) -> TableMapping:
+        try:
+            keys = await source_keys(self._database)
+        except ReplicatorError:
+            await self._database.discard()
+            keys = await source_keys(self._database)
+        if name not in keys:
+            message = f"table {name!r} is not registered in the control schema"
+            raise MigrationDue(message, remedy="run `replicator migrate`")
+        mapping = compile_table(self._settings.table_specs()[name], keys[name])
+        await require_exact(self._database, [mapping])
+        return mapping
+
+    def _entry_of(self, batch: StreamBatch) -> str:
+        """The entry of the configuration that the stream's table is."""
+        for name, spec in self._settings.table_specs().items():
+            if spec.table in (batch.table, batch.table_arn) and spec.poller == "lambda":
+                return name
+        message = f"no entry with `poller: lambda` is the table of {batch.stream_arn}"
+        raise ConfigurationError(
+            message, remedy="add it, or remove the event source mapping from the function"
+        )
+
+    async def _prune_at_times(self) -> None:
+        """A few pages of old versions, when there is time; its failure is nobody's."""
+        now = self._clock.monotonic()
+        due = now - self._pruned_at > PRUNE_SECONDS
+        if not due or self._seconds_left() < PRUNE_SECONDS_LEFT_MIN:
+            return
+        self._pruned_at = now
+        try:
+            if self._page == 0:  # many environments prune one table: each begins somewhere
+                self._page = random.randrange(await self._pruning.pages() + 1)  # noqa: S311
+            self._page = (await self._pruning.step(self._page)).next_page
+        except ReplicatorError:
+            await self._database.discard()
+
+    def _observe(self, observation: Observation) -> None:
+        self._metrics.observe(observation)
+        self._log.observe(observation)
+
+    def _seconds_for_a_statement(self) -> float:
+        return max(0.05, self._seconds_left() * SHARE_OF_ONE_ATTEMPT)
+
+    def _seconds_left(self) -> float:
+        return self._deadline - self._clock.monotonic()

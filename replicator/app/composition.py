@@ -1,0 +1,139 @@
+"""What a worker needs of one source table, put together."""
+
+from datetime import datetime
+from functools import partial
+
+from replicator.app.clients import Clients
+from replicator.clock import Clock
+from replicator.config.connections import source_connection
+from replicator.config.settings import Settings
+from replicator.coordination.dynamodb import DynamoDBLeases
+from replicator.core.mapping.compile import TableMapping
+from replicator.core.observations import Observe
+from replicator.core.stream.batch_size import BatchSize
+from replicator.core.stream.generations import label_time
+from replicator.engine.snapshot.lifecycle import Loading
+from replicator.engine.snapshot.pipeline import PagePipeline
+from replicator.engine.snapshot.rate_limit import ReadPacing
+from replicator.engine.snapshot.segment import SnapshotParts
+from replicator.engine.stream.discovery import Discovery
+from replicator.engine.stream.page_slots import Room
+from replicator.engine.stream.pipeline import Pipeline
+from replicator.engine.worker.table import Table
+from replicator.errors import ReplicatorError
+from replicator.monitoring.tracing import Tracing
+from replicator.postgres.connection.database import Database
+from replicator.postgres.control.incidents import Incidents
+from replicator.postgres.control.positions import Positions
+from replicator.postgres.control.segments import Segments
+from replicator.postgres.control.snapshots import Snapshots
+from replicator.postgres.read.unseen_rows import Ghosts
+from replicator.postgres.write.sink import PostgresSink, SegmentSink
+from replicator.sources.clients import SourceConnection
+from replicator.sources.tables import describe_table, require_fit_stream
+
+PAGES_OF_A_CONNECTION = 2
+"""One that is written, and one that is ready when it is."""
+
+
+class TableParts:
+    """Makes the tables of one worker."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        database: Database,
+        clients: Clients,
+        leases: DynamoDBLeases,
+        pacing: ReadPacing,
+        *,
+        worker_id: str,
+        observe: Observe,
+        clock: Clock,
+        tracing: Tracing,
+    ) -> None:
+        self._settings = settings
+        self._database = database
+        self._clients = clients
+        self._leases = leases
+        self._pacing = pacing
+        self._worker_id = worker_id
+        self._observe = observe
+        self._clock = clock
+        self._tracing = tracing
+
+    async def table(self, mapping: TableMapping) -> Table:
+        """All of one table."""
+        spec = mapping.spec
+        place = source_connection(self._settings.source_of(spec.name))
+        source = self._tracing.source(await self._clients.streams(place), table=spec.name)
+        sink = self._tracing.sink(PostgresSink(self._database, mapping), table=spec.name)
+        observe, clock = self._observe, self._clock
+        return Table(
+            spec.name,
+            mapping,
+            source,
+            Discovery(
+                spec,
+                describe_stream=partial(_describe_stream, self._clients, place, spec.table),
+                source=source,
+                positions=Positions(self._database),
+                incidents=Incidents(self._database),
+                leases=self._leases,
+                observe=observe,
+                clock=clock,
+            ),
+            Pipeline(spec.name, mapping, sink, observe, clock, size=self._batch_size()),
+            Loading(
+                mapping,
+                Snapshots(self._database),
+                parts=self._settings.snapshot.segments,
+                count_items=partial(_count_items, self._clients, place, spec.table),
+                observe=observe,
+                clock=clock,
+            ),
+            await self._snapshot_parts(mapping, place),
+            Room(PAGES_OF_A_CONNECTION * self._settings.target.pool_size),
+        )
+
+    def _batch_size(self) -> BatchSize:
+        batch = self._settings.batch
+        return BatchSize(
+            batch.records_max,
+            records_max=batch.records_max,
+            target_seconds=batch.transaction_seconds,
+        )
+
+    async def _snapshot_parts(
+        self, mapping: TableMapping, place: SourceConnection
+    ) -> SnapshotParts:
+        spec = mapping.spec
+        items = await self._clients.items(place, spec.table)
+        sink = SegmentSink(self._database, mapping)
+        return SnapshotParts(
+            spec.name,
+            mapping,
+            claims=Segments(self._database, self._worker_id),
+            snapshots=Snapshots(self._database),
+            incidents=Incidents(self._database),
+            items=self._pacing.reader(items),
+            pages=PagePipeline(spec.name, mapping, sink, self._observe, self._clock),
+            ghosts=Ghosts(self._database, mapping),
+            observe=self._observe,
+            clock=self._clock,
+        )
+
+
+async def _describe_stream(
+    clients: Clients, place: SourceConnection, table: str
+) -> tuple[str, datetime]:
+    arn = require_fit_stream(await describe_table(await clients.tables(place), table))
+    return arn, label_time(arn)
+
+
+async def _count_items(clients: Clients, place: SourceConnection, table: str) -> int | None:
+    """What the source says; an estimate, as AWS counts every six hours."""
+    try:
+        return (await describe_table(await clients.tables(place), table)).item_count
+    except ReplicatorError:
+        return None

@@ -1,0 +1,133 @@
+"""`explain`: one item looked at on both sides, and all that may stand between them."""
+
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import Any
+
+from replicator.app.clients import Clients
+from replicator.app.mappings import RequiredTable, require_tables
+from replicator.app.prepare import refuse_if_due
+from replicator.clock import Clock, SourceClock, SystemClock
+from replicator.config.connections import source_connection, target_connection
+from replicator.config.settings import Settings
+from replicator.core.mapping.compile import TargetMapping
+from replicator.core.observations import Observation
+from replicator.core.records import Image
+from replicator.core.spec import SourceKey
+from replicator.core.values.attributes import item_key_json
+from replicator.core.verify.diff import Difference, Expectation
+from replicator.core.verify.explanation import Circumstances, KnownVersion, Pending
+from replicator.engine.snapshot.rate_limit import ReadPacing
+from replicator.engine.verify.confirm import Item, compare, item_of
+from replicator.engine.verify.pending_changes import Unapplied
+from replicator.engine.verify.sampling import read_item
+from replicator.postgres.connection.database import Database
+from replicator.postgres.control.positions import Positions
+from replicator.postgres.read.one_item import open_letters, row_of, version_of
+from replicator.postgres.read.rows import TargetRows
+
+STREAM_SECONDS_MAX = 30.0
+WORKER_SECONDS = 60.0
+READ_UNITS_PER_SECOND = 1000.0
+
+
+@dataclass(frozen=True, slots=True)
+class TargetExplanation:
+    """One target: what must be there, what is there, and what the row guard knows."""
+
+    target: TargetMapping
+    expected: Expectation
+    difference: Difference | None
+    row: dict[str, Any] | None
+    version: KnownVersion | None
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """All that is known of an item."""
+
+    identity: str
+    circumstances: Circumstances
+    targets: tuple[TargetExplanation, ...]
+
+
+async def explain(
+    settings: Settings, name: str, keys_for: Callable[[SourceKey], Image]
+) -> Explanation:
+    """Look at an item of this table, whose key is told once the table's is known.
+
+    SourceUnavailable, SinkUnavailable, ConfigurationError.
+    """
+    [table] = await require_tables(settings, [name])
+    keys = keys_for(table.mapping.source_key)
+    database = Database(
+        target_connection(settings.target),
+        deployment=settings.deployment,
+        control_schema=settings.target.control_schema,
+        pool_size=1,
+    )
+    clock = SourceClock(SystemClock())
+    try:
+        await refuse_if_due(database, settings, [table.mapping])
+        async with AsyncExitStack() as stack:
+            clients = Clients(stack, _nobody_counts, heard=clock.heard)
+            return await _Explainer(settings, database, clients, clock).explain(table, keys)
+    finally:
+        await database.close()
+
+
+@dataclass(frozen=True, slots=True)
+class _Explainer:
+    settings: Settings
+    database: Database
+    clients: Clients
+    clock: Clock
+
+    async def explain(self, table: RequiredTable, keys: Image) -> Explanation:
+        """Positions first, then the item, its rows, and the stream, so that the order tells."""
+        mapping = table.mapping
+        place = source_connection(self.settings.source_of(mapping.spec.name))
+        unapplied = Unapplied(
+            mapping.spec.name,
+            mapping.source_key,
+            stream_arn=table.description.stream_arn,
+            source=await self.clients.streams(place),
+            positions=Positions(self.database),
+            clock=self.clock,
+        )
+        marks = await unapplied.marks()
+        pacing = ReadPacing(READ_UNITS_PER_SECOND, self.clock)
+        identity = item_key_json(keys, mapping.source_key)
+        image = await read_item(
+            pacing.reader(await self.clients.items(place, mapping.spec.table)), keys
+        )
+        item = Item(identity, keys, None) if image is None else item_of(image, mapping)
+        rows = TargetRows(self.database, mapping.spec.name)
+        targets = [await self._target(rows, target, item) for target in mapping.targets]
+        changes = await unapplied.changes(identity, marks, seconds_max=STREAM_SECONDS_MAX)
+        positions = Positions(self.database)
+        around = Circumstances(
+            item.image,
+            (await positions.tables()).get(mapping.spec.name),
+            mapping.fingerprint,
+            len(await positions.living(within_seconds=WORKER_SECONDS)),
+            tuple(await open_letters(self.database, mapping.spec.name, identity)),
+            None
+            if changes is None
+            else tuple(Pending(record.sequence_number, record.event) for record in changes),
+        )
+        return Explanation(identity, around, tuple(targets))
+
+    async def _target(
+        self, rows: TargetRows, target: TargetMapping, item: Item
+    ) -> TargetExplanation:
+        [look] = await compare(rows, target, [item])
+        key = look.key
+        row = None if key is None else await row_of(self.database, target, key)
+        version = None if key is None else await version_of(self.database, target, key)
+        return TargetExplanation(target, look.expected, look.difference, row, version)
+
+
+def _nobody_counts(_: Observation) -> None:
+    """A command has no metrics."""

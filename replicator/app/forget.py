@@ -1,0 +1,130 @@
+"""Forgets a table on both sides: its leases in DynamoDB, then all else in PostgreSQL."""
+
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+from replicator.app.clients import Clients
+from replicator.config.connections import source_connection
+from replicator.config.settings import Settings
+from replicator.coordination.dynamodb import DynamoDBLeases
+from replicator.core.observations import Observation
+from replicator.errors import CoordinationUnavailable
+from replicator.postgres.connection.database import Database
+from replicator.postgres.control.forgetting import Forgetting, Record, Streams
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """All that is known of one table, and that forgetting it drops."""
+
+    record: Record
+    leases: tuple[str, ...]
+    """Keys of its rows in the lease table."""
+
+    @property
+    def nothing(self) -> bool:
+        """Whether there is nothing to forget but the registration itself."""
+        record = self.record
+        return not (
+            self.leases or record.positions or record.gaps or record.dead_letters or record.targets
+        )
+
+
+async def look(
+    settings: Settings, database: Database, leases: DynamoDBLeases, source: str
+) -> Known:
+    """What forgetting would drop; ConfigurationError while the table is being worked on.
+
+    CoordinationUnavailable when its leases cannot be read.
+    """
+    forgetting = Forgetting(database)
+    await forgetting.refuse_in_use(source)
+    streams = dict(await forgetting.streams())
+    if source not in streams:  # another database may have known it
+        streams[source] = Streams(settings.table_specs()[source].table, frozenset())
+    try:
+        keys = [lease.key for lease in await leases.all()] if await leases.exists() else []
+    except CoordinationUnavailable as error:
+        raise CoordinationUnavailable(
+            str(error), remedy="nothing was dropped: try again when the lease table can be read"
+        ) from error
+    own = leases_of(source, keys, deployment=database.deployment, streams=streams)
+    return Known(await forgetting.record_of(source), own)
+
+
+async def forget(
+    settings: Settings,
+    database: Database,
+    leases: DynamoDBLeases,
+    source: str,
+    *,
+    who: str,
+    why: str | None,
+) -> Known:
+    """Drop the leases, then everything else in one transaction; returns what it dropped.
+
+    Leases first: a lease that outlived its position would look like a lost database.
+    Errors as those of `look`; when a lease could not be dropped, positions are as they were.
+    """
+    known = await look(settings, database, leases, source)
+    try:
+        for key in known.leases:
+            await leases.delete(key)
+    except CoordinationUnavailable as error:
+        raise CoordinationUnavailable(
+            str(error),
+            remedy="no position was dropped, and the next worker adds leases anew: forget again "
+            "when the lease table can be written",
+        ) from error
+    return Known(await Forgetting(database).forget(source, who=who, why=why), known.leases)
+
+
+def leases_of(
+    source: str, keys: Iterable[str], *, deployment: str, streams: Mapping[str, Streams]
+) -> tuple[str, ...]:
+    """The lease keys of a table, those of streams it had long ago too. Pure.
+
+    Told by the ARN of the DynamoDB table, or by its name where no ARN is on record; never one of
+    another table.
+    """
+    own = streams[source]
+    others = {
+        arn for name, other in streams.items() if name != source for arn in _table_arns(other)
+    }
+    arns = _table_arns(own) - others
+    found = []
+    for key in keys:
+        arn = _table_arn(key.removeprefix(f"{deployment}:"))
+        named = not _table_arns(own) and arn.endswith(f":table/{own.source_table}")
+        if arn in arns or (named and arn not in others):
+            found.append(key)
+    return tuple(sorted(found))
+
+
+def _table_arns(streams: Streams) -> set[str]:
+    arns = {_table_arn(arn) for arn in streams.stream_arns}
+    return arns | {streams.source_table} if streams.source_table.startswith("arn:") else arns
+
+
+def _table_arn(stream_arn: str) -> str:
+    return stream_arn.partition("/stream/")[0]
+
+
+@asynccontextmanager
+async def lease_table(settings: Settings) -> AsyncIterator[DynamoDBLeases]:
+    """The deployment's lease table, for a person and not for a worker."""
+    async with AsyncExitStack() as stack:
+        clients = Clients(stack, _unobserved)
+        place = source_connection(settings.coordination_source())
+        yield DynamoDBLeases(
+            await clients.tables(place),
+            _unobserved,
+            table=settings.coordination.table,
+            deployment=settings.deployment,
+            worker_id="by hand",
+        )
+
+
+def _unobserved(_: Observation) -> None:
+    """Nobody counts what a command asks."""

@@ -1,0 +1,111 @@
+"""The mappings of a configuration, compiled against its tables as they are."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from replicator.config.connections import source_connection, target_connection
+from replicator.config.settings import Settings
+from replicator.core.findings import Finding, finding_of
+from replicator.core.mapping.auto_columns import with_auto_columns
+from replicator.core.mapping.compile import TableMapping, compile_table
+from replicator.core.spec import TableSpec
+from replicator.errors import ConfigurationError, ReplicatorError, SourceUnavailable
+from replicator.postgres.schema.auto_columns import known_columns
+from replicator.postgres.schema.migrate import looking, opened
+from replicator.sources.check import SourceTable, check_sources
+from replicator.sources.tables import TableDescription
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledTable:
+    """A table of the configuration; `mapping` None: it could not be compiled.
+
+    `description` None: the table could not be looked at.
+    """
+
+    name: str
+    description: TableDescription | None
+    mapping: TableMapping | None
+    findings: tuple[Finding, ...]
+
+
+async def compile_tables(
+    settings: Settings, names: Collection[str] | None = None
+) -> list[CompiledTable]:
+    """Look at every table, or those of these names, and compile its mapping.
+
+    What is wrong is a finding.
+    """
+    specs = {
+        name: spec
+        for name, spec in settings.table_specs().items()
+        if names is None or name in names
+    }
+    tables = [
+        SourceTable(name, spec.table, source_connection(settings.source_of(name)))
+        for name, spec in specs.items()
+    ]
+    checked = await check_sources(tables)
+    found: list[CompiledTable] = []
+    for name, spec in specs.items():
+        source = checked[name]
+        mapping = None
+        findings = source.findings
+        if source.description is not None:
+            try:
+                whole = await _with_auto_columns(settings, spec)
+                mapping = compile_table(whole, source.description.key)
+            except ReplicatorError as error:
+                findings = (*findings, finding_of(f"table {name}", error))
+        found.append(CompiledTable(name, source.description, mapping, findings))
+    return found
+
+
+async def _with_auto_columns(settings: Settings, spec: TableSpec) -> TableSpec:
+    """With the columns that appeared; SinkUnavailable when nobody can tell which."""
+    if not any(target.auto for target in spec.targets):
+        return spec
+    async with (
+        opened(target_connection(settings.target)) as connection,
+        looking("reading the columns that appeared"),
+    ):
+        known = await known_columns(
+            connection, settings.target.control_schema, settings.deployment, spec.name
+        )
+    return with_auto_columns(spec, known)
+
+
+@dataclass(frozen=True, slots=True)
+class RequiredTable:
+    """A table that was looked at, and its mapping."""
+
+    mapping: TableMapping
+    description: TableDescription
+
+
+async def require_mappings(settings: Settings) -> list[TableMapping]:
+    """The mappings of all tables; as `require_tables`."""
+    return [table.mapping for table in await require_tables(settings)]
+
+
+async def require_tables(
+    settings: Settings, names: Collection[str] | None = None
+) -> list[RequiredTable]:
+    """All tables, or those of these names.
+
+    SourceUnavailable when some table could not be looked at, ConfigurationError when one is
+    missing or its mapping wrong; a stream that is off is no reason, nothing is read here.
+    """
+    compiled = await compile_tables(settings, names)
+    lacking = [finding for table in compiled if table.mapping is None for finding in table.findings]
+    if not lacking:
+        return [
+            RequiredTable(table.mapping, table.description)
+            for table in compiled
+            if table.mapping is not None and table.description is not None
+        ]
+    message = "\n  ".join(f"{finding.where}: {finding.message}" for finding in lacking)
+    remedy = "\n  ".join(dict.fromkeys(finding.remedy for finding in lacking))
+    if any(finding.unreachable for finding in lacking):
+        raise SourceUnavailable(message, remedy=remedy)
+    raise ConfigurationError(message, remedy=remedy)

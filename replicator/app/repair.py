@@ -1,0 +1,74 @@
+"""`verify --repair`: what differs is written through the row guard, as a snapshot of its own."""
+
+import asyncio
+import os
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from replicator.clock import Clock
+from replicator.core.mapping.compile import TableMapping
+from replicator.core.observations import Observe
+from replicator.engine.retry import patiently
+from replicator.engine.snapshot.pipeline import PagePipeline
+from replicator.engine.snapshot.rate_limit import PacedItems
+from replicator.engine.snapshot.repair import Faulty, Repair
+from replicator.errors import ReplicatorError
+from replicator.postgres.connection.database import Database
+from replicator.postgres.control.repairs import begin_repair
+from replicator.postgres.control.segments import Segments
+from replicator.postgres.control.snapshot_reads import read_snapshot
+from replicator.postgres.control.snapshots import Snapshots
+from replicator.postgres.write.sink import SegmentSink
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Who wants a repair, and why: for the record."""
+
+    who: str
+    why: str | None
+
+
+async def repair(
+    database: Database,
+    mapping: TableMapping,
+    items: PacedItems,
+    faulty: Sequence[Faulty],
+    asked: Asked,
+    *,
+    observe: Observe,
+    clock: Clock,
+) -> None:
+    """Enter `guard`, write what is true of these keys, and leave it again, whatever happens."""
+    name = mapping.spec.name
+    number = await begin_repair(
+        database,
+        name,
+        [each.target.name for each in faulty],
+        keys=sum(len(each.keys) for each in faulty),
+        who=asked.who,
+        why=asked.why,
+    )
+    pages = PagePipeline(name, mapping, SegmentSink(database, mapping), observe, clock)
+    worker_id = f"repair-{socket.gethostname()[:20]}-{os.getpid()}"
+    claims = Segments(database, worker_id)
+    work = Repair(mapping, number, items=items, claims=claims, pages=pages, clock=clock)
+    try:
+        await work.run(faulty)
+    except (ReplicatorError, asyncio.CancelledError):
+        await asyncio.shield(_end(database, name, number))
+        raise
+    await _end(database, name, number)
+
+
+async def _end(database: Database, source: str, number: int) -> None:
+    """Leave `guard`: as done when every part is, else as abandoned."""
+    snapshots = Snapshots(database)
+
+    async def end() -> None:
+        snapshot, _ = await read_snapshot(database, source, number)
+        if not await snapshots.finish(snapshot):
+            await snapshots.abandon(snapshot)
+
+    await patiently(end)

@@ -1,0 +1,160 @@
+"""`verify`: compares tables with their targets, one after the other, and keeps what it found."""
+
+from collections.abc import Callable, Collection
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from random import SystemRandom
+from typing import Protocol
+
+from replicator.app.clients import Clients
+from replicator.app.mappings import RequiredTable, require_tables
+from replicator.app.prepare import refuse_if_due, refuse_inexact
+from replicator.app.repair import Asked, repair
+from replicator.clock import Clock, SourceClock, SystemClock
+from replicator.config.connections import source_connection, target_connection
+from replicator.config.settings import Settings
+from replicator.core.observations import Observation
+from replicator.core.verify.results import TargetResult
+from replicator.engine.snapshot.rate_limit import PacedItems, ReadPacing
+from replicator.engine.verify.confirm import Settling
+from replicator.engine.verify.pending_changes import Unapplied
+from replicator.engine.verify.verify import Extent, Verification
+from replicator.postgres.connection.database import Database
+from replicator.postgres.control.positions import Positions
+from replicator.postgres.control.verifications import keep_results
+from replicator.postgres.read.rows import TargetRows
+
+
+class Watcher(Protocol):
+    """Whoever shows how far a comparison is."""
+
+    def begins(self, table: str, items_expected: int) -> None:
+        """A table is next; the source counts its items every few hours only."""
+        ...
+
+    def moved(self, items: int) -> None:
+        """So many more were looked at."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What to compare. `tables` None: all of them. `sample`: a share, None for everything.
+
+    `repair`: who wants what differs to be repaired.
+    """
+
+    tables: Collection[str] | None = None
+    sample: float | None = None
+    read_units_per_second: float | None = None
+    repair: Asked | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What was found, and what it cost."""
+
+    results: tuple[TargetResult, ...]
+    read_units: float
+
+
+async def verify(settings: Settings, wanted: Wanted, watcher: Watcher) -> Outcome:
+    """Compare tables with their targets.
+
+    SourceUnavailable or SinkUnavailable when a server is away; ConfigurationError when `migrate` is
+    due, or a table cannot be looked at.
+    """
+    tables = await require_tables(settings, wanted.tables)
+    database = Database(
+        target_connection(settings.target),
+        deployment=settings.deployment,
+        control_schema=settings.target.control_schema,
+        pool_size=settings.target.pool_size,
+    )
+    clock = SourceClock(SystemClock())
+    rate = wanted.read_units_per_second or settings.snapshot.read_units_per_second
+    pacing = ReadPacing(rate, clock)
+    try:
+        found = await refuse_if_due(database, settings, [table.mapping for table in tables])
+        if wanted.repair is not None:
+            refuse_inexact(found.inexact.values())
+        async with AsyncExitStack() as stack:
+            clients = Clients(stack, _nobody_counts, heard=clock.heard)
+            verifier = _Verifier(settings, wanted, database, clients, clock, pacing)
+            results: list[TargetResult] = []
+            for table in tables:
+                results += await verifier.verify(table, watcher)
+    finally:
+        await database.close()
+    return Outcome(tuple(results), pacing.read_units)
+
+
+@dataclass(frozen=True, slots=True)
+class _Verifier:
+    settings: Settings
+    wanted: Wanted
+    database: Database
+    clients: Clients
+    clock: Clock
+    pacing: ReadPacing
+
+    async def verify(self, table: RequiredTable, watcher: Watcher) -> list[TargetResult]:
+        name, count = table.mapping.spec.name, table.description.item_count
+        watcher.begins(name, round(count * (self.wanted.sample or 1.0)))
+        started_at, units = self.clock.now(), self.pacing.read_units
+        items = self.pacing.reader(
+            await self.clients.items(
+                source_connection(self.settings.source_of(name)), table.mapping.spec.table
+            )
+        )
+        comparison = await self._comparison(table, items, watcher.moved)
+        results = await comparison.run()
+        faulty = comparison.proved
+        if self.wanted.repair is not None and faulty:
+            await repair(
+                self.database,
+                table.mapping,
+                items,
+                faulty,
+                self.wanted.repair,
+                observe=_nobody_counts,
+                clock=self.clock,
+            )
+            results = await comparison.look_again(faulty)
+        await keep_results(
+            self.database,
+            name,
+            results,
+            started_at=started_at,
+            sample=self.wanted.sample,
+            read_units=self.pacing.read_units - units,
+        )
+        return results
+
+    async def _comparison(
+        self, table: RequiredTable, items: PacedItems, progress: Callable[[int], None]
+    ) -> Verification:
+        mapping, description = table.mapping, table.description
+        place = source_connection(self.settings.source_of(mapping.spec.name))
+        rows = TargetRows(self.database, mapping.spec.name)
+        unapplied = Unapplied(
+            mapping.spec.name,
+            mapping.source_key,
+            stream_arn=description.stream_arn,
+            source=await self.clients.streams(place),
+            positions=Positions(self.database),
+            clock=self.clock,
+        )
+        return Verification(
+            mapping,
+            Extent(description.item_count, self.wanted.sample),
+            items=items,
+            rows=rows,
+            settling=Settling(mapping, items=items, rows=rows, unapplied=unapplied),
+            random=SystemRandom(),
+            progress=progress,
+        )
+
+
+def _nobody_counts(_: Observation) -> None:
+    """A command has no metrics."""

@@ -1,0 +1,171 @@
+"""`replicator dead-letters replay` and `discard`: another try, or none, by hand."""
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from replicator.cli.dead_letters import AnyTable, OlderThan, Reason, duration
+from replicator.cli.options import (
+    AsJson,
+    ConfigFile,
+    RequiredWhy,
+    Who,
+    Why,
+    load_settings,
+    this_user,
+)
+from replicator.cli.output import ExitCode, print_document, print_line, print_note, print_table
+from replicator.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from replicator.config.settings import Settings
+    from replicator.postgres.control.dead_letters import Letter, Wanted
+    from replicator.postgres.write.replay import Tried
+
+LETTERS_MAX = 10_000
+
+Numbers = Annotated[
+    list[int] | None,
+    typer.Argument(metavar="ID…", min=1, help="As `list` shows them.", show_default=False),
+]
+
+
+def replay(
+    numbers: Numbers = None,
+    *,
+    table: AnyTable = None,
+    reason: Reason = None,
+    older_than: OlderThan = None,
+    why: Why = None,
+    who: Who = None,
+    as_json: AsJson = False,
+    config: ConfigFile = None,
+) -> None:
+    """Try open dead letters again, with the mapping as it is now.
+
+    First correct the mapping and run `migrate`. A letter is applied only while no newer change of
+    its item was handled; the workers of its table wait for a moment meanwhile. What is refused
+    again stays open. Ends with 1 when something was. Who did it and why is recorded.
+
+    Example: replicator dead-letters replay --table orders --why "total is numeric now"
+    """
+    import asyncio
+
+    wanted = _wanted(numbers, table, reason, older_than)
+    tried = asyncio.run(_replay(load_settings(config), wanted, who or this_user(), why))
+    refused = [each for each in tried if each.outcome == "refused"]
+    if as_json:
+        print_document({"dead_letters": [_document(each) for each in tried]})
+    else:
+        _print(tried)
+    if refused:
+        raise typer.Exit(ExitCode.FINDINGS)
+
+
+def discard(
+    numbers: Numbers = None,
+    *,
+    why: RequiredWhy,
+    table: AnyTable = None,
+    reason: Reason = None,
+    older_than: OlderThan = None,
+    who: Who = None,
+    as_json: AsJson = False,
+    config: ConfigFile = None,
+) -> None:
+    """Close open dead letters without applying them.
+
+    The rows of their items stay as they are. Who did it and why is recorded.
+
+    Example: replicator dead-letters discard 7 8 --why "test data"
+    """
+    import asyncio
+
+    wanted = _wanted(numbers, table, reason, older_than)
+    closed = asyncio.run(_discard(load_settings(config), wanted, who or this_user(), why))
+    if as_json:
+        print_document({"discarded": closed})
+    else:
+        print_line(f"discarded {len(closed)} dead letter{'s' * (len(closed) != 1)}")
+
+
+def _wanted(
+    numbers: list[int] | None, table: str | None, reason: str | None, older_than: str | None
+) -> "Wanted":
+    from replicator.postgres.control.dead_letters import Wanted
+
+    if not numbers and table is None and reason is None and older_than is None:
+        message = "say which: their IDs, or --table, --reason or --older-than"
+        raise typer.BadParameter(message)
+    chosen = tuple(numbers) if numbers else None
+    return Wanted(table, "open", reason, duration(older_than), chosen)
+
+
+async def _replay(
+    settings: "Settings", wanted: "Wanted", who: str, why: str | None
+) -> "list[Tried]":
+    from replicator.app.control_database import control_database
+    from replicator.app.mappings import require_mappings
+    from replicator.app.prepare import require_exact
+    from replicator.postgres.write.replay import Replay
+
+    async with control_database(settings) as database:
+        letters = await _chosen(settings, database, wanted)
+        by_source: dict[str, list[int]] = {}
+        for letter in letters:
+            by_source.setdefault(letter.source, []).append(letter.id)
+        mappings = {m.spec.name: m for m in await require_mappings(settings)} if letters else {}
+        left = sorted(by_source.keys() - mappings.keys())
+        if left:
+            message = f"{', '.join(left)}: not in the configuration any more"
+            raise ConfigurationError(message, remedy="discard their dead letters")
+        await require_exact(database, [mappings[source] for source in by_source])
+        tried: list[Tried] = []
+        for source, numbers in by_source.items():
+            tried += await Replay(database).replay(mappings[source], numbers, who=who, why=why)
+    return tried
+
+
+async def _discard(settings: "Settings", wanted: "Wanted", who: str, why: str) -> list[int]:
+    from replicator.app.control_database import control_database
+    from replicator.postgres.write.replay import Replay
+
+    async with control_database(settings) as database:
+        letters = await _chosen(settings, database, wanted)
+        numbers = [letter.id for letter in letters]
+        return await Replay(database).discard(numbers, who=who, why=why)
+
+
+async def _chosen(settings: "Settings", database: Any, wanted: "Wanted") -> "list[Letter]":  # noqa: ANN401 (its type loads the driver)
+    from replicator.app.control_database import registered_tables, require_known
+    from replicator.postgres.control.dead_letters import DeadLetters
+
+    if wanted.source is not None:
+        require_known(wanted.source, settings, await registered_tables(database))
+    letters, total = await DeadLetters(database).list(wanted, letters_max=LETTERS_MAX)
+    missing = set(wanted.numbers or ()) - {letter.id for letter in letters}
+    if missing:
+        numbers = ", ".join(map(str, sorted(missing)))
+        message = f"there is no open dead letter {numbers}"
+        raise ConfigurationError(message, remedy="run `replicator dead-letters list`")
+    if total > len(letters):
+        print_note(f"{total - len(letters)} more match: run the command again for them")
+    return letters
+
+
+def _print(tried: "list[Tried]") -> None:
+    counts = {"replayed": 0, "refused": 0, "closed": 0}
+    for each in tried:
+        counts[each.outcome] += 1
+    refused = [[str(each.id), each.reason or ""] for each in tried if each.outcome == "refused"]
+    if refused:
+        print_table(("ID", "STILL REFUSED"), refused)
+        print_line("")
+    line = f"replayed {counts['replayed']}, refused again {counts['refused']}"
+    if counts["closed"]:
+        line += f", superseded meanwhile {counts['closed']}"
+    print_line(line)
+
+
+def _document(tried: "Tried") -> dict[str, Any]:
+    return {"id": tried.id, "outcome": tried.outcome, "reason": tried.reason}

@@ -1,0 +1,178 @@
+"""What no key says wrong by itself: tables and targets that do not go together."""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from replicator.config.mistakes import Path
+from replicator.config.tables import TABLE_ARN, TABLE_NAME, TableSettings, TargetSettings
+from replicator.core.mapping.children import compile_child
+from replicator.core.mapping.columns import compile_column
+from replicator.core.mapping.compile import DOCUMENT
+from replicator.core.mapping.routing import with_catch_all
+from replicator.core.mapping.split import Part, compile_parts, require_part
+from replicator.core.mapping.target_table import (
+    Column,
+    TargetTable,
+    check_columns,
+    parse_table_name,
+)
+from replicator.core.spec import ColumnSpec, TargetSpec
+from replicator.core.values.column_types import TEXT
+from replicator.errors import ConfigurationError
+
+Fault = tuple[Path, ConfigurationError]
+_ANY_KEY = "the key of the source table"
+
+
+def column_faults(path: Path, spec: TargetSpec) -> Iterator[Fault]:
+    """What is wrong with the columns of a target, as far as it can be told without its source."""
+    try:
+        parts = compile_parts(spec.split)
+    except ConfigurationError as error:
+        yield (*path, "split"), error
+        return
+    for key in spec.key or ():
+        if key.part is not None:
+            try:
+                require_part(parts, key.part, key.name)
+            except ConfigurationError as error:
+                yield (*path, "key", key.name), error
+    yield from _columns((*path, "columns"), spec.columns or (), parts)
+    yield from _children(path, spec)
+
+
+def _columns(
+    path: Path, columns: tuple[ColumnSpec, ...], parts: Mapping[str, Part]
+) -> Iterator[Fault]:
+    for column in columns:
+        try:
+            compile_column(column, parts)
+        except ConfigurationError as error:
+            yield (*path, column.name), error
+
+
+def _children(path: Path, spec: TargetSpec) -> Iterator[Fault]:
+    names = tuple(column.name for column in spec.key or ()) or (_ANY_KEY,)
+    parent = TargetTable("public", "parent", names, tuple(Column(name, TEXT) for name in names))
+    for child in spec.children:
+        place = (*path, "children", child.target)
+        faults = list(_columns((*place, "columns"), child.columns, {}))
+        if child.value is not None:
+            faults += _columns((*place, "value"), (child.value,), {})
+        yield from faults
+        if not faults:
+            try:
+                compile_child(child, parent)
+            except ConfigurationError as error:
+                yield place, error
+
+
+Contradiction = tuple[Path, str, str | None]
+"""A key, what is wrong with it, and what to do about it."""
+_Tables = dict[str, TableSettings]
+_Kind = TypeVar("_Kind", TableSettings, TargetSettings)
+
+
+def contradictions(values: dict[str, Any]) -> list[Contradiction]:
+    """Look at the tables that are sound by themselves, whatever the others are."""
+    tables = values.get("tables")
+    sound: _Tables = {}
+    for name, raw in tables.items() if isinstance(tables, dict) else ():
+        table = _sound(TableSettings, raw)
+        if table is not None:
+            sound[name] = table
+    defaults = _sound(TargetSettings, values.get("defaults")) or TargetSettings()
+    return [
+        *_shared_targets(sound, defaults),
+        *_tables(sound),
+        *_unmatched(sound, defaults),
+        *_personal(sound, values.get("hashing")),
+        *_targets(sound, defaults),
+    ]
+
+
+def _sound(kind: type[_Kind], raw: object) -> _Kind | None:
+    try:
+        return kind.model_validate(raw)
+    except ValidationError:
+        return None
+
+
+def _shared_targets(tables: _Tables, defaults: TargetSettings) -> Iterator[Contradiction]:
+    """One target table has one source table, and one entry."""
+    seen: dict[tuple[str, str], str] = {}
+    for path, target, settings in _all_targets(tables, defaults):
+        history = (settings.history,) if settings.history else ()
+        for name in (target, *history, *settings.children):
+            table = parse_table_name(name)
+            if table in seen:
+                fault = f"writes {'.'.join(table)}, which tables.{seen[table]} writes already"
+                remedy = "one target table has one source table and one entry: name another"
+                yield path, fault, remedy
+            seen.setdefault(table, str(path[1]))
+
+
+def _tables(tables: _Tables) -> Iterator[Contradiction]:
+    for name, table in tables.items():
+        if table.table is None and not re.fullmatch(TABLE_NAME, name):
+            fault = "cannot be the name of a DynamoDB table"
+            yield ("tables", name), fault, "add `table:` with the name or ARN of the table"
+        arn = re.fullmatch(TABLE_ARN, table.table or "")
+        region = table.source.region
+        if arn is not None and region is not None and region != arn["region"]:
+            fault = f"is {region}, and the table's ARN says {arn['region']}"
+            yield ("tables", name, "source", "region"), fault, "leave the region out"
+
+
+def _personal(tables: _Tables, hashing: object) -> Iterator[Contradiction]:
+    salted = isinstance(hashing, dict) and bool(hashing.get("salt_file"))
+    for name, table in tables.items():
+        if "hash" in table.personal.values() and not salted:
+            fault = "hashes, and there is no secret to do it with"
+            yield ("tables", name, "personal"), fault, "name a file in `hashing.salt_file`"
+
+
+def _unmatched(tables: _Tables, defaults: TargetSettings) -> Iterator[Contradiction]:
+    for name, table in tables.items():
+        try:
+            with_catch_all(table.spec(name, defaults))
+        except ConfigurationError as error:
+            yield ("tables", name, "unmatched"), str(error), error.remedy
+
+
+def _targets(tables: _Tables, defaults: TargetSettings) -> Iterator[Contradiction]:
+    for path, target, settings in _all_targets(tables, defaults):
+        own = tables[str(path[1])].into[target]
+        if own.rest is not None and settings.columns is None:
+            fault = "has no place: without `columns`, `data` takes all attributes"
+            yield (*path, "rest"), fault, "drop `rest`, or add `columns: {}`"
+        if settings.auto and tables[str(path[1])].poller == "lambda":
+            fault = "cannot be `auto` with `poller: lambda`: a function keeps its mapping"
+            yield (*path, "columns"), fault, "list the columns, or use document mode or `rest`"
+        if settings.auto and settings.rest is None:
+            fault = "needs `rest`, where values are until their column exists"
+            yield (*path, "columns"), fault, "add `rest: extra`"
+        spec = settings.spec(target)
+        names = [column.name for column in spec.key or ()]
+        names += [column.name for column in spec.columns or ()]
+        rest = DOCUMENT if spec.columns is None else spec.rest
+        if rest is not None:
+            names.append(rest)
+        try:
+            check_columns(names, soft="soft" in (spec.on_delete, spec.on_expire))
+        except ConfigurationError as error:
+            yield path, f"cannot be a table: {error}", error.remedy
+        for place, wrong in column_faults(path, spec):
+            yield place, str(wrong), wrong.remedy
+
+
+def _all_targets(
+    tables: _Tables, defaults: TargetSettings
+) -> Iterator[tuple[Path, str, TargetSettings]]:
+    """Every target with its path, the defaults taken in."""
+    for name, table in tables.items():
+        for target, settings in table.into.items():
+            yield ("tables", name, "into", target), target, settings.below(defaults)

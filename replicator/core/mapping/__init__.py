@@ -1,0 +1,1 @@
+"""A configured mapping compiles to keys, columns, routes and child tables. Pure."""

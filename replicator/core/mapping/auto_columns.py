@@ -1,0 +1,97 @@
+"""Columns that appear with the attributes: which ones, with which type, and how many. Pure."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from replicator.core.mapping.compile import TargetMapping
+from replicator.core.mapping.target_table import DELETED_AT, check_columns, parse_table_name
+from replicator.core.spec import ColumnSpec, TableSpec
+from replicator.core.values.attributes import label
+from replicator.errors import ConfigurationError
+
+COLUMNS_MAX = 200
+"""Of one target: PostgreSQL has a limit, and a table that nobody can read has none."""
+TYPES = {
+    "S": "text",
+    "N": "numeric",
+    "BOOL": "boolean",
+    "B": "bytea",
+    "M": "jsonb",
+    "L": "jsonb",
+    "SS": "text[]",
+    "NS": "numeric[]",
+    "BS": "bytea[]",
+}
+"""The column's type for the attribute's."""
+
+
+@dataclass(frozen=True, slots=True)
+class AutoColumn:
+    """A column of this name for the attribute of the same name."""
+
+    target: str
+    name: str
+    type: str
+
+    @property
+    def spec(self) -> ColumnSpec:
+        """As a mapped column; values of another type stay in the rest."""
+        path = f'"{self.name.replace(chr(34), chr(34) * 2)}"'
+        return ColumnSpec(self.name, path, self.type, other_types="rest")
+
+
+@dataclass(frozen=True, slots=True)
+class NoColumn:
+    """An attribute that gets none: its values stay in the rest."""
+
+    target: str
+    attribute: str
+    reason: str
+
+
+def with_auto_columns(spec: TableSpec, known: Iterable[AutoColumn]) -> TableSpec:
+    """The table with the columns that its targets have by now."""
+    by_target: dict[str, list[ColumnSpec]] = {}
+    for column in sorted(known, key=lambda column: column.name):
+        by_target.setdefault(column.target, []).append(column.spec)
+    return replace(
+        spec,
+        targets=tuple(
+            replace(
+                target, columns=tuple(by_target.get(".".join(parse_table_name(target.target)), ()))
+            )
+            if target.auto
+            else target
+            for target in spec.targets
+        ),
+    )
+
+
+def wanted(
+    target: TargetMapping, candidates: Mapping[str, str]
+) -> tuple[list[AutoColumn], list[NoColumn]]:
+    """What these attributes, given with their types, ask of a target, and what they do not get."""
+    new: list[AutoColumn] = []
+    refused: list[NoColumn] = []
+    taken = [column.name for column in target.table.columns]
+    for attribute, tag in candidates.items():
+        reason = _reason([*taken, *(column.name for column in new)], attribute)
+        if tag not in TYPES:
+            continue
+        if reason is None:
+            new.append(AutoColumn(target.name, attribute, TYPES[tag]))
+        else:
+            refused.append(NoColumn(target.name, label(attribute), reason))
+    return new, refused
+
+
+def _reason(taken: Sequence[str], attribute: str) -> str | None:
+    if attribute in taken:
+        return "it holds values of another type than its column"
+    if len(taken) >= COLUMNS_MAX:
+        return f"the target has {COLUMNS_MAX} columns"
+    try:
+        check_columns([*taken, attribute], soft=DELETED_AT not in taken)
+    except ConfigurationError as error:
+        return str(error)
+    return None

@@ -1,0 +1,158 @@
+"""Child tables: the elements of a list, set or map of an item as rows of a table. Pure."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from replicator.core.mapping.columns import MappedColumn, compile_column
+from replicator.core.mapping.paths import Descent, compile_descent, parse_path
+from replicator.core.mapping.target_table import (
+    Column,
+    TargetTable,
+    check_columns,
+    parse_table_name,
+)
+from replicator.core.records import AttributeValue, Image
+from replicator.core.spec import ChildSpec
+from replicator.core.values.attributes import TYPES, label, sorted_members
+from replicator.core.values.cells import Cell, Unfit
+from replicator.core.values.column_types import INTEGER, JSONB, TEXT
+from replicator.core.values.converters import Converter, compile_converter
+from replicator.core.values.json_text import json_object
+from replicator.errors import ConfigurationError, Rejected
+
+Row = tuple[Cell, ...]
+_SETS = {"SS": "S", "NS": "N", "BS": "B"}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ChildTable:
+    """A child table, compiled. Its key is the parent's and the element's position or map key.
+
+    `attribute` is the top-level attribute, taken whole if `takes_whole`.
+    """
+
+    spec: ChildSpec
+    table: TargetTable
+    attribute: str
+    takes_whole: bool
+    _descend: Descent
+    _place: Converter
+    _columns: tuple[MappedColumn, ...]
+    _value: Converter | None
+    _taken: frozenset[str]
+
+    @property
+    def transports(self) -> tuple[str, ...]:
+        """How the cells of each column are handed over."""
+        return tuple(column.type.transport for column in self.table.columns)
+
+    def rows_of(self, parent: Row, image: Image) -> list[Row]:
+        """The rows of an item whose row has this key; Rejected, naming the element."""
+        rows: list[Row] = []
+        for place, element in self._elements(self._descend(image.get(self.attribute))):
+            inside = f"[{place}]" if self.spec.map_key is None else f".{label(place)}"
+            try:
+                rows.append((*parent, self._place({"S": place}), *self._cells(element)))
+            except Rejected as rejection:
+                raise self._rejected(inside, rejection) from rejection
+            except Unfit as unfit:
+                attribute = self._label + inside + unfit.inside
+                raise Rejected(
+                    unfit.reason, attribute=attribute, column=f"{self.table.qualified}"
+                ) from unfit
+        return rows
+
+    @property
+    def _label(self) -> str:
+        return label(self.spec.path)
+
+    def _rejected(self, inside: str, rejection: Rejected) -> Rejected:
+        reason = str(rejection).partition(": ")[2]
+        own = rejection.attribute if self._value is None else ""
+        attribute = self._label + inside + (f".{own}" if own else "")
+        column = f"{self.table.qualified}.{rejection.column}"
+        return Rejected(reason, attribute=attribute, column=column)
+
+    def _elements(self, value: AttributeValue | None) -> Iterator[tuple[str, AttributeValue]]:
+        if value is None or "NULL" in value:
+            return
+        match value, self.spec.map_key:
+            case {"L": list(elements)}, None:
+                for place, element in enumerate(elements):
+                    yield str(place), element
+            case {"M": dict(members)}, str():
+                yield from members.items()
+            case _, None if (tag := next(iter(value))) in _SETS:
+                for place, member in enumerate(self._members(tag, value[tag])):
+                    yield str(place), {_SETS[tag]: member}
+            case _:
+                kind = TYPES.get(next(iter(value), ""), "a value of no known type")
+                wanted = "a list or a set" if self.spec.map_key is None else "a map"
+                reason = f"is {kind}, and the rows of {self.table.qualified} come from {wanted}"
+                raise Rejected(reason, attribute=self._label, column=None)
+
+    def _members(self, tag: str, raw: Any) -> Sequence[str]:  # noqa: ANN401 (a wire value)
+        try:
+            return sorted_members(tag, raw)
+        except (Unfit, TypeError) as error:
+            reason = error.reason if isinstance(error, Unfit) else "is not of the shape of its type"
+            raise Rejected(reason, attribute=self._label, column=None) from error
+
+    def _cells(self, element: AttributeValue) -> list[Cell]:
+        if self._value is not None:
+            return [self._value(element)]
+        members: Any = element.get("M")
+        if not isinstance(members, dict):
+            raise Unfit("is not a map, and has no `value` column")
+        cells: list[Cell] = [c.convert(members.get(c.attribute)) for c in self._columns]
+        if self.spec.rest is not None:
+            left = {name: members[name] for name in members if name not in self._taken}
+            cells.append(json_object(left))
+        return cells
+
+
+def compile_child(spec: ChildSpec, parent: TargetTable) -> ChildTable:
+    """Compile a child table; ConfigurationError says what to change."""
+    path = parse_path(spec.path)
+    columns = tuple(compile_column(column, {}) for column in spec.columns)
+    by_position = spec.map_key is None
+    name = spec.position if spec.map_key is None else spec.map_key
+    place = Column(name, INTEGER if by_position else TEXT)
+    written = [
+        *parent.columns[: len(parent.key)],
+        place,
+        *(Column(column.spec.name, column.type) for column in columns),
+    ]
+    value = None
+    if spec.value is not None:
+        if columns or spec.rest is not None:
+            raise ConfigurationError(
+                f"child table {spec.target} has `value` beside `columns` or `rest`",
+                remedy="`value` is for elements that are no maps: keep one of them",
+            )
+        column = compile_column(spec.value, {})
+        written.append(Column(column.spec.name, column.type))
+        value = column.convert
+    elif spec.rest is not None:
+        written.append(Column(spec.rest, JSONB))
+    check_columns([column.name for column in written], soft=False)
+    schema, table = parse_table_name(spec.target)
+    key = (*parent.key, name)
+    return ChildTable(
+        spec=spec,
+        table=TargetTable(schema, table, key, tuple(written)),
+        attribute=str(path[0]),
+        takes_whole=len(path) == 1,
+        _descend=compile_descent(path),
+        _place=_place_converter(name, by_position=by_position),
+        _columns=columns,
+        _value=value,
+        _taken=frozenset(column.attribute for column in columns if column.takes_whole),
+    )
+
+
+def _place_converter(name: str, *, by_position: bool) -> Converter:
+    if by_position:
+        return lambda value: None if value is None else str(value["S"])
+    return compile_converter(TEXT, attribute="", column=name, key=True)

@@ -1,0 +1,157 @@
+"""A mapped column: where its value comes from, and how it becomes a cell. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from replicator.core.mapping.paths import Path, compile_descent, parse_path
+from replicator.core.mapping.split import Extract, Part, require_part
+from replicator.core.records import AttributeValue
+from replicator.core.spec import ColumnSpec, Scalar
+from replicator.core.values.attributes import label
+from replicator.core.values.cells import Cell
+from replicator.core.values.column_types import ColumnType, parse_type
+from replicator.core.values.converters import Converter, compile_converter
+from replicator.core.values.row import Step, usual_value
+from replicator.errors import ConfigurationError, Rejected
+
+_TAGS = {
+    "text": frozenset(["S"]),
+    "numeric": frozenset(["N"]),
+    "boolean": frozenset(["BOOL"]),
+    "bytea": frozenset(["B"]),
+    "jsonb": frozenset(["M", "L"]),
+    "text[]": frozenset(["SS"]),
+    "numeric[]": frozenset(["NS"]),
+    "bytea[]": frozenset(["BS"]),
+}
+"""What the columns take that appear with the attributes."""
+
+
+@dataclass(frozen=True, slots=True)
+class MappedColumn:
+    """A column, compiled. `attribute` is the top-level attribute whose value `convert` takes."""
+
+    spec: ColumnSpec
+    type: ColumnType
+    attribute: str
+    convert: Converter
+    takes_whole: bool
+
+    @property
+    def tags(self) -> frozenset[str] | None:
+        """The types that it takes where others stay in the rest; None: it takes or rejects all."""
+        return None if self.spec.other_types == "reject" else _TAGS[self.type.sql]
+
+    @property
+    def step(self) -> Step:
+        """Its cell of a row."""
+        spec, usual = self.spec, None
+        if self.takes_whole and not spec.transform and spec.default is None:
+            usual = usual_value(self.type, column=spec.name, time_format=spec.format, nul=spec.nul)
+            usual = replace(usual, alone=self.tags is not None)
+        return Step(self.attribute, self.convert, usual)
+
+
+def compile_column(spec: ColumnSpec, parts: Mapping[str, Part]) -> MappedColumn:
+    """Compile a column; ConfigurationError says what to change."""
+    column_type = parse_type(spec.type, column=spec.name)
+    if spec.constant is not None:
+        cell = _fixed(spec, column_type, spec.constant, "constant")
+        return MappedColumn(spec, column_type, "", lambda _: cell, takes_whole=False)
+    if spec.part is not None:
+        part = require_part(parts, spec.part, spec.name)
+        convert = _part_converter(spec, column_type, part)
+        column = MappedColumn(spec, column_type, part.attribute, convert, takes_whole=False)
+    else:
+        path = parse_path(spec.path)
+        convert = _path_converter(spec, column_type, path)
+        whole = len(path) == 1
+        column = MappedColumn(spec, column_type, str(path[0]), convert, takes_whole=whole)
+    if column.tags is not None:
+        column = replace(column, convert=_only(column.tags, column.convert))
+    if spec.default is None:
+        return column
+    default = _fixed(spec, column_type, spec.default, "default")
+    return replace(column, convert=_or_default(column.convert, default))
+
+
+def _path_converter(spec: ColumnSpec, column_type: ColumnType, path: Path) -> Converter:
+    convert = compile_converter(
+        column_type,
+        attribute=label(spec.path if len(path) > 1 else str(path[0])),
+        column=spec.name,
+        time_format=spec.format,
+        on_invalid=spec.on_invalid,
+        nul=spec.nul,
+        transform=spec.transform,
+    )
+    return convert if len(path) == 1 else _after(compile_descent(path), convert)
+
+
+def _part_converter(spec: ColumnSpec, column_type: ColumnType, part: Part) -> Converter:
+    """A part is text; number types read it as a number."""
+    numeric = column_type.name in {"numeric", "bigint", "integer", "smallint", "double precision"}
+    transform = spec.transform or (("number",) if numeric else ())
+    convert = compile_converter(
+        column_type,
+        attribute=label(part.attribute),
+        column=spec.name,
+        time_format=spec.format,
+        on_invalid=spec.on_invalid,
+        nul=spec.nul,
+        transform=transform,
+    )
+    extract = part.extract(spec.name)
+    if spec.on_invalid == "null":
+        extract = _or_none(extract)
+    return _after(extract, convert)
+
+
+def _or_none(extract: Extract) -> Extract:
+    def extract_or_none(value: AttributeValue | None) -> AttributeValue | None:
+        try:
+            return extract(value)
+        except Rejected:
+            return None
+
+    return extract_or_none
+
+
+def _only(tags: frozenset[str], convert: Converter) -> Converter:
+    def convert_own(value: AttributeValue | None) -> Cell:
+        return convert(value) if value is not None and tags >= value.keys() else None
+
+    return convert_own
+
+
+def _after(first: Extract, convert: Converter) -> Converter:
+    return lambda value: convert(first(value))
+
+
+def _or_default(convert: Converter, default: Cell) -> Converter:
+    def convert_or_default(value: AttributeValue | None) -> Cell:
+        cell = convert(value)
+        return default if cell is None else cell
+
+    return convert_or_default
+
+
+def _fixed(spec: ColumnSpec, column_type: ColumnType, scalar: Scalar, what: str) -> Cell:
+    """The cell of a configured value, which must fit its column."""
+    value: AttributeValue
+    match scalar:
+        case bool():
+            value = {"BOOL": scalar}
+        case str():
+            value = {"S": scalar}
+        case _:
+            value = {"N": str(scalar)}
+    convert = compile_converter(
+        column_type, attribute=what, column=spec.name, time_format=spec.format
+    )
+    try:
+        return convert(value)
+    except Rejected as rejection:
+        message = f"the {what} of column {spec.name!r} does not fit it: {rejection}"
+        remedy = f"write a value of the type {column_type.sql}"
+        raise ConfigurationError(message, remedy=remedy) from rejection

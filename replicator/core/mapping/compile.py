@@ -1,0 +1,337 @@
+"""How an item becomes a row: a target's specification, checked and compiled once. Pure."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from replicator.core.mapping.children import ChildTable, compile_child
+from replicator.core.mapping.columns import MappedColumn, compile_column
+from replicator.core.mapping.keys import KeyColumn, compile_key
+from replicator.core.mapping.masking import Protection, compile_protection, salt_digest
+from replicator.core.mapping.paths import parse_path
+from replicator.core.mapping.rest import Strays, no_strays, rest_in, strays_of, untaken_by
+from replicator.core.mapping.routing import (
+    UNMATCHED_POLICIES,
+    Condition,
+    compile_condition,
+    with_catch_all,
+)
+from replicator.core.mapping.split import compile_parts
+from replicator.core.mapping.target_table import (
+    DELETED_AT,
+    Column,
+    TargetTable,
+    check_columns,
+    parse_table_name,
+)
+from replicator.core.records import Image
+from replicator.core.spec import SourceKey, TableSpec, TargetSpec
+from replicator.core.values.cells import Cell
+from replicator.core.values.column_types import JSONB, TIMESTAMPTZ
+from replicator.core.values.columnar import UsualRows, compile_usual_rows
+from replicator.core.values.row import (
+    Row,
+    RowOf,
+    Step,
+    TriedRow,
+    Untaken,
+    row_by_steps,
+    tried_by_steps,
+)
+from replicator.errors import ConfigurationError, Rejected
+
+DOCUMENT = "data"
+"""The jsonb column of document mode."""
+
+_FINGERPRINT_VERSION = 1  # raise it when the same configuration comes to mean other rows
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TargetMapping:
+    """A target, compiled. `fingerprint` changes exactly when its rows could.
+
+    Rows and keys hold cells in the order of `table.columns`; `transports` tells for each column
+    whether its cells are text or bytes.
+    """
+
+    spec: TargetSpec
+    table: TargetTable
+    fingerprint: str
+    _condition: Condition
+    _key: tuple[KeyColumn, ...]
+    _row: RowOf
+    _tried: TriedRow
+    usual_rows: UsualRows | None
+    """`row_of` and `unmapped` of many new images in less time, where it can be told."""
+    _untaken: Untaken
+    _keeps_rest: bool
+    children: tuple[ChildTable, ...] = ()
+    _strays: Strays = no_strays
+
+    @property
+    def name(self) -> str:
+        """The target as labels and messages call it."""
+        return self.table.qualified
+
+    @property
+    def history(self) -> str | None:
+        """The table of its changes, as labels and messages call it."""
+        history = self.spec.history
+        return None if history is None else ".".join(parse_table_name(history))
+
+    @property
+    def tables(self) -> tuple[tuple[str, str], ...]:
+        """Schema and name of every table that is written for it."""
+        rows = [(table.schema, table.name) for table in self.row_tables]
+        return (*rows, *([parse_table_name(self.spec.history)] if self.spec.history else ()))
+
+    @property
+    def row_tables(self) -> tuple[TargetTable, ...]:
+        """The target and its child tables."""
+        return (self.table, *(child.table for child in self.children))
+
+    @property
+    def transports(self) -> tuple[str, ...]:
+        """How the cells of each column are handed over: "text" or "bytea"."""
+        return tuple(column.type.transport for column in self.table.columns)
+
+    @property
+    def routes_on_keys_only(self) -> bool:
+        """Whether the item's key alone decides if it belongs here."""
+        return self._condition.on_keys_only
+
+    def matches(self, keys: Image, image: Image | None) -> bool:
+        """Whether the item belongs here."""
+        return self._condition.matches(keys, image)
+
+    def key_of(self, keys: Image) -> Row:
+        """The cells of the key columns, none of them None; Rejected."""
+        return tuple([column.cell(keys.get(column.attribute)) for column in self._key])
+
+    def item_keys(self, key: Row) -> Image:
+        """The key of the item that a row with this key comes from: the way back of `key_of`."""
+        keys: Image = {}
+        parts: dict[str, dict[str, str]] = {}
+        for column, cell in zip(self._key, key, strict=True):
+            if column.part is None:
+                keys[column.attribute] = column.value_of(cell)
+            else:
+                cut = parts.setdefault(column.attribute, {})
+                cut[column.part.name] = str(cell)
+                if len(cut) == len(column.part.pattern.parts):
+                    keys[column.attribute] = {"S": column.part.pattern.join(cut)}
+        return keys
+
+    def row_of(self, keys: Image, image: Image) -> Row:
+        """The cells of all columns; Rejected, naming attribute and column."""
+        return self._row(keys, image)
+
+    def matches_raw(self, keys: Image, raw: memoryview) -> bool | None:
+        """`matches` of a raw image in less time; None where that must be asked."""
+        return self._condition.matches_raw(keys, raw)
+
+    def try_columns(self, keys: Image, image: Image) -> Iterator[tuple[str, Cell | Rejected]]:
+        """Every column that an item fills, with its cell or the reason why it has none."""
+        tried = self._tried(keys, image)
+        yield from zip((column.name for column in self.table.columns), tried, strict=False)
+
+    def children_of(self, row: Row, image: Image) -> tuple[list[Row], ...]:
+        """For each child table the rows of the item that has this row; Rejected."""
+        if not self.children:
+            return ()
+        key = row[: len(self.table.key)]
+        return tuple(child.rows_of(key, image) for child in self.children)
+
+    def candidates(self, image: Image) -> Mapping[str, str]:
+        """The attributes of the rest that could be columns of their own, with their types."""
+        if not self.spec.auto:
+            return {}
+        names = [*self._untaken(image), *self._strays(image)]
+        return {name: next(iter(image[name]), "") for name in names}
+
+    def unmapped(self, image: Image) -> list[str]:
+        """The top-level attributes that nothing takes whole; none when a column takes the rest."""
+        return [] if self._keeps_rest else self._untaken(image)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TableMapping:
+    """One source table and all its targets, compiled."""
+
+    spec: TableSpec
+    source_key: SourceKey
+    targets: tuple[TargetMapping, ...]
+    fingerprint: str
+    protection: Protection | None = None
+    """What hides personal data: every image goes through it before anything else sees it."""
+
+    @property
+    def takes_everything(self) -> bool:
+        """Whether no item can belong to none of the targets."""
+        return self.spec.unmatched not in UNMATCHED_POLICIES or any(
+            target.spec.when is None for target in self.targets
+        )
+
+
+def compile_table(spec: TableSpec, source_key: SourceKey) -> TableMapping:
+    """Compile all targets of a source table; ConfigurationError says what to change."""
+    hidden: list[object] = [spec.personal, salt_digest(spec.salt)] if spec.personal else []
+    protection = compile_protection(spec, source_key)
+    targets = tuple(
+        _with_fingerprint(compile_target(target, source_key, protection), hidden)
+        for target in with_catch_all(spec)
+    )
+    seen: set[tuple[str, str]] = set()
+    for target in targets:
+        for table in target.tables:
+            if table in seen:
+                raise ConfigurationError(
+                    f"table {spec.name} writes the target {'.'.join(table)} twice",
+                    remedy="one target table has one entry: use `any` in its `when`",
+                )
+            seen.add(table)
+    fingerprint = _digest(sorted([target.name, target.fingerprint] for target in targets))
+    return TableMapping(spec, source_key, targets, fingerprint, protection)
+
+
+def _with_fingerprint(target: TargetMapping, hidden: list[object]) -> TargetMapping:
+    """What is hidden of an item decides on its rows, too."""
+    if not hidden:
+        return target
+    return replace(target, fingerprint=_digest([target.fingerprint, hidden]))
+
+
+def compile_target(
+    spec: TargetSpec, source_key: SourceKey, protection: Protection | None = None
+) -> TargetMapping:
+    """Compile one target; ConfigurationError says what to change.
+
+    `protection` is what its `usual_rows` hide; all others are given images that hide it already.
+    """
+    try:
+        return _compile_target(spec, source_key, protection)
+    except ConfigurationError as error:
+        message = f"target {spec.target}: {error}"
+        raise ConfigurationError(message, remedy=error.remedy) from error
+
+
+def _compile_target(
+    spec: TargetSpec, source_key: SourceKey, protection: Protection | None
+) -> TargetMapping:
+    parts = compile_parts(spec.split)
+    key = compile_key(spec, source_key, parts)
+    columns = [compile_column(column, parts) for column in spec.columns or ()]
+    remainder = DOCUMENT if spec.columns is None else spec.rest
+    key_attributes = [attribute for attribute, _ in source_key.attributes]
+    table = _table(spec, key, columns, remainder)
+    children = tuple(compile_child(child, table) for child in spec.children)
+    whole = [column.attribute for column in columns if column.takes_whole]
+    whole += [child.attribute for child in children if child.takes_whole]
+    untaken = untaken_by([*key_attributes, *whole])
+    steps = [*(column.step for column in key), *(column.step for column in columns)]
+    tail = (None,) if table.soft else ()
+    strays = strays_of(columns)
+    rest_of = None if remainder is None else rest_in(remainder, untaken, strays, spec.nul)
+    usual = None
+    if not children and (protection is None or protection.attributes <= set(whole)):
+        usual = compile_usual_rows(
+            [_protected(step, protection) for step in steps],
+            keys=key_attributes,
+            rest="dropped" if remainder is None else "exceptional" if spec.auto else "kept",
+            tail=tail,
+            untaken=untaken,
+        )
+    return TargetMapping(
+        spec=spec,
+        table=table,
+        fingerprint=_fingerprint(spec, source_key, key, columns, remainder),
+        _condition=compile_condition(spec.when, key_attributes),
+        _key=key,
+        _row=row_by_steps(steps, rest_of=rest_of, tail=tail),
+        _tried=tried_by_steps(steps, rest_of=rest_of),
+        usual_rows=usual,
+        _untaken=untaken,
+        _keeps_rest=remainder is not None,
+        children=children,
+        _strays=strays,
+    )
+
+
+def _protected(step: Step, protection: Protection | None) -> Step:
+    """The same of a value as received."""
+    name, convert = step.attribute, step.convert
+    if protection is None or name not in protection.attributes:
+        return step
+    hide = protection.value
+    return Step(name, lambda value: convert(None if value is None else hide(name, value)))
+
+
+def _table(
+    spec: TargetSpec,
+    key: tuple[KeyColumn, ...],
+    columns: list[MappedColumn],
+    remainder: str | None,
+) -> TargetTable:
+    schema, name = parse_table_name(spec.target)
+    soft = "soft" in (spec.on_delete, spec.on_expire)
+    written = [
+        *(Column(column.name, column.type) for column in key),
+        *(Column(column.spec.name, column.type) for column in columns),
+        *([Column(remainder, JSONB)] if remainder is not None else []),
+    ]
+    check_columns([column.name for column in written], soft=soft)
+    if soft:
+        written.append(Column(DELETED_AT, TIMESTAMPTZ))
+    return TargetTable(schema, name, tuple(column.name for column in key), tuple(written), soft)
+
+
+def _fingerprint(
+    spec: TargetSpec,
+    source_key: SourceKey,
+    key: tuple[KeyColumn, ...],
+    columns: list[MappedColumn],
+    remainder: str | None,
+) -> str:
+    """What decides which rows there are and what they hold; not the order of columns."""
+    return _digest(
+        [
+            _FINGERPRINT_VERSION,
+            parse_table_name(spec.target),
+            source_key.attributes,
+            sorted(_key_facts(column) for column in key),
+            sorted(_column_facts(column) for column in columns),
+            [remainder, spec.columns is None],
+            spec.when,
+            [spec.on_delete, spec.on_expire],
+            *([["auto"]] if spec.auto else []),
+            *([["split", sorted(spec.split)]] if spec.split else []),
+            *([["nul", spec.nul]] if spec.nul != "reject" else []),
+            *([["children", sorted(map(repr, spec.children))]] if spec.children else []),
+        ]
+    )
+
+
+def _key_facts(column: KeyColumn) -> list[str]:
+    part = [] if column.part is None else [column.part.name]
+    return [column.name, column.attribute, column.type.sql, *part]
+
+
+def _column_facts(column: MappedColumn) -> list[object]:
+    """What is not said is left out, so that a new option changes no fingerprint."""
+    spec = column.spec
+    path = parse_path(spec.path)
+    facts = [spec.name, path, column.type.sql, spec.format or "", spec.on_invalid, spec.nul]
+    more = {
+        "constant": spec.constant,
+        "default": spec.default,
+        "transform": spec.transform or None,
+        "part": spec.part,
+    }
+    said = {name: value for name, value in more.items() if value is not None}
+    return [*facts, said] if said else list(facts)
+
+
+def _digest(facts: object) -> str:
+    text = json.dumps(facts, sort_keys=True, separators=(",", ":"), default=str)
+    return hashlib.sha256(text.encode()).hexdigest()

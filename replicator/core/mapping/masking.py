@@ -1,0 +1,137 @@
+"""Personal data: hashed, masked or dropped before anything else sees an image. Pure."""
+
+import hashlib
+import hmac
+import json
+from collections.abc import Callable
+from typing import Any
+
+from replicator.core.mapping.paths import Path, parse_path
+from replicator.core.records import AttributeValue, Image, StreamRecord
+from replicator.core.spec import SourceKey, TableSpec, Treatment
+from replicator.core.values.attributes import decode_image, label
+from replicator.core.values.cells import Unfit
+from replicator.core.values.numbers import canonical_number
+from replicator.errors import ConfigurationError, Rejected, UnknownRecord
+
+MASK = "***"
+_Treat = Callable[[Any], AttributeValue | None]
+
+
+class Protection:
+    """What becomes of the values at some paths; NULL and what is absent stay as they are."""
+
+    def __init__(self, rules: tuple[tuple[Path, _Treat], ...]) -> None:
+        self._rules = rules
+        self.attributes = frozenset(str(path[0]) for path, _ in rules)
+        """The attributes that hold something."""
+
+    def image(self, image: Image) -> Image:
+        """The image without what must not be seen."""
+        treated: Image = dict(image)
+        for name in self.attributes & image.keys():
+            value = self.value(name, image[name])
+            if value is None:
+                del treated[name]
+            else:
+                treated[name] = value
+        return treated
+
+    def value(self, attribute: str, value: AttributeValue) -> AttributeValue | None:
+        """An attribute's value without what must not be seen; None: it goes."""
+        left: AttributeValue | None = value
+        for (name, *steps), treat in self._rules:
+            if name == attribute and left is not None:
+                left = _treated(left, steps, treat)
+        return left
+
+    def record(self, record: StreamRecord) -> StreamRecord:
+        """The record without what must not be seen."""
+        return StreamRecord(
+            record.sequence_number,
+            record.event,
+            record.keys,
+            self._raw(record.new_image),
+            self._raw(record.old_image),
+            record.created_at,
+            record.expired,
+        )
+
+    def _raw(self, raw: memoryview | None) -> memoryview | None:
+        if raw is None:
+            return None
+        try:
+            image = decode_image(raw)
+        except (Rejected, UnknownRecord):  # nobody can tell what is where
+            return memoryview(b"{}")
+        return memoryview(json.dumps(self.image(image)).encode())
+
+
+def compile_protection(spec: TableSpec, source_key: SourceKey) -> Protection | None:
+    """The rules of a table, None where it has none; ConfigurationError."""
+    if not spec.personal:
+        return None
+    keys = {name for name, _ in source_key.attributes}
+    rules: list[tuple[Path, _Treat]] = []
+    for text, treatment in spec.personal:
+        path = parse_path(text)
+        if path[0] in keys:
+            raise ConfigurationError(
+                f"`personal` names {label(str(path[0]))!r}, which belongs to the key: it names the "
+                "item in rows, dead letters and messages",
+                remedy="keep personal data out of keys, or choose the targets' rights accordingly",
+            )
+        rules.append((path, _treatment(treatment, spec.salt)))
+    return Protection(tuple(rules))
+
+
+def salt_digest(salt: bytes | None) -> str:
+    """Tells one salt from another without giving it away."""
+    return "" if salt is None else hmac.new(salt, b"replicator", hashlib.sha256).hexdigest()
+
+
+def _treatment(treatment: Treatment, salt: bytes | None) -> _Treat:
+    match treatment:
+        case "mask":
+            return lambda _: {"S": MASK}
+        case "drop":
+            return lambda _: None
+        case "hash" if salt is not None:
+            return lambda value: {"S": hmac.digest(salt, _bytes(value), "sha256").hex()}
+        case "hash":
+            message = "personal data is hashed, but there is no salt"
+            raise ConfigurationError(message, remedy="name a file in `hashing.salt_file`")
+
+
+def _bytes(value: Any) -> bytes:  # noqa: ANN401 (what is at the path is not known yet)
+    """The text of a string, and a text of anything else that equal values share."""
+    match value:
+        case {"S": str(text)}:
+            pass
+        case {"N": str(number)}:
+            try:
+                text = canonical_number(number)
+            except Unfit:
+                text = number
+        case _:
+            text = json.dumps(value, sort_keys=True)
+    return text.encode("utf-8", "surrogatepass")
+
+
+def _treated(value: Any, steps: list[str | int], treat: _Treat) -> Any:  # noqa: ANN401 (as above)
+    """The value with what is at the end of the steps treated; None: it goes."""
+    if isinstance(value, dict) and "NULL" in value:
+        return value
+    if not steps:
+        return treat(value)
+    step, *left = steps
+    match value, step:
+        case {"M": dict(members)}, str() if step in members:
+            inside = _treated(members[step], left, treat)
+            kept = {name: member for name, member in members.items() if name != step}
+            return {"M": kept if inside is None else {**kept, step: inside}}
+        case {"L": list(elements)}, int() if step < len(elements):
+            inside = _treated(elements[step], left, treat)
+            return {"L": [*elements[:step], inside or {"NULL": True}, *elements[step + 1 :]]}
+        case _:
+            return value

@@ -1,0 +1,55 @@
+"""What of an item no column takes. Pure."""
+
+from collections.abc import Callable, Iterable, Sequence
+
+from replicator.core.mapping.columns import MappedColumn
+from replicator.core.records import Image
+from replicator.core.spec import OnNul
+from replicator.core.values.cells import Unfit
+from replicator.core.values.json_text import json_object
+from replicator.core.values.row import RestOf, Untaken
+from replicator.errors import Rejected
+
+_LEGACY_PREFIX = "aws:rep:"  # what global tables of 2017 add to every item
+
+Strays = Callable[[Image], list[str]]
+"""The attributes of an image that have a column, but not values of its type."""
+
+
+def no_strays(_: Image) -> list[str]:
+    """Where every column takes or rejects all values."""
+    return []
+
+
+def untaken_by(taken: list[str]) -> Untaken:
+    """What tells them, given the names that are taken."""
+    whole = frozenset(taken)
+
+    def untaken(names: Iterable[str]) -> list[str]:
+        return [name for name in names if name not in whole and not name.startswith(_LEGACY_PREFIX)]
+
+    return untaken
+
+
+def strays_of(columns: Sequence[MappedColumn]) -> Strays:
+    """What tells them, given the columns."""
+    tags = {column.attribute: column.tags | {"NULL"} for column in columns if column.tags}
+    if not tags:
+        return no_strays
+    return lambda image: [
+        name for name in tags.keys() & image.keys() if not tags[name] >= image[name].keys()
+    ]
+
+
+def rest_in(column: str, untaken: Untaken, strays: Strays, nul: OnNul) -> RestOf:
+    """What makes the cell of the column that takes the rest."""
+
+    def rest_of(image: Image) -> str:
+        names = [*untaken(image), *strays(image)]
+        try:
+            return json_object({name: image[name] for name in names}, nul)
+        except Unfit as unfit:
+            attribute = unfit.inside.removeprefix(".")
+            raise Rejected(unfit.reason, attribute=attribute, column=column) from unfit
+
+    return rest_of

@@ -1,0 +1,184 @@
+"""One batch while it is planned: its items' keys, its images, and where each record ended."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from decimal import Decimal
+from enum import IntEnum
+
+from replicator.core.mapping.masking import Protection
+from replicator.core.observations import Outcome, RecordOutcome
+from replicator.core.records import Image, StreamRecord
+from replicator.core.spec import OnError, SourceKey
+from replicator.core.values.attributes import decode_image, item_keys
+from replicator.errors import Rejected, RowRefused
+
+ItemKey = tuple[str, ...]
+
+
+class Rank(IntEnum):
+    """Where a record ended; of several targets the highest counts."""
+
+    FILTERED = 0
+    SUPERSEDED = 1
+    APPLIED = 2
+    DEAD = 3
+
+
+OUTCOMES: Mapping[int, Outcome] = {
+    Rank.FILTERED: "filtered",
+    Rank.SUPERSEDED: "superseded",
+    Rank.APPLIED: "applied",
+    Rank.DEAD: "dead_letter",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A record that one target refuses. `superseded`: the batch holds a newer change.
+
+    `of_history`: `target` is a history, which wants every change: none supersedes another.
+    """
+
+    target: str
+    record: StreamRecord
+    reason: str
+    sqlstate: str | None = None
+    superseded: bool = False
+    of_history: bool = False
+
+
+class Ledger:
+    """The records of one batch by their place in it; `keys` has those that are not skipped."""
+
+    __slots__ = (
+        "_expire_attribute",
+        "_images",
+        "_instants",
+        "_protection",
+        "_read_at",
+        "keys",
+        "letters",
+        "newest",
+        "ranks",
+        "records",
+        "taken",
+    )
+
+    def __init__(
+        self,
+        records: Sequence[StreamRecord],
+        source_key: SourceKey,
+        *,
+        read_at: float,
+        skip_before: float | None = None,
+        protection: Protection | None = None,
+        expire_attribute: str | None = None,
+    ) -> None:
+        self.records = records
+        keys = enumerate(item_keys([record.keys for record in records], source_key))
+        self.keys: dict[int, ItemKey] = (
+            dict(keys)
+            if skip_before is None
+            else {
+                index: key
+                for index, key in keys
+                if (created_at := records[index].created_at) is None or created_at >= skip_before
+            }
+        )
+        self.newest: dict[ItemKey, int] = {key: index for index, key in self.keys.items()}
+        """The place of the newest change of each item."""
+        self.taken: set[ItemKey] = set()
+        """Items that belong to some target after their newest change, as far as it is known."""
+        self.letters: list[DeadLetter] = []
+        self.ranks = bytearray(len(records))
+        self._images: dict[int, Image] = {}
+        self._instants: dict[float, str] = {}
+        self._read_at = read_at
+        self._protection = protection
+        self._expire_attribute = expire_attribute
+
+    def image(self, index: int, raw: memoryview) -> Image:
+        """The record's new image, decoded once; Rejected."""
+        image = self._images.get(index)
+        if image is None:
+            image = self._images[index] = self.decoded(raw)
+        return image
+
+    def decoded(self, raw: memoryview) -> Image:
+        """An image, decoded; Rejected."""
+        image = decode_image(raw)
+        return image if self._protection is None else self._protection.image(image)
+
+    @property
+    def shows_images(self) -> bool:
+        """Whether images may be seen as they were received."""
+        return self._protection is None
+
+    @property
+    def older(self) -> Iterable[tuple[int, ItemKey]]:
+        """The changes that are not their item's newest."""
+        if len(self.newest) == len(self.keys):
+            return ()
+        return [(index, key) for index, key in self.keys.items() if self.newest[key] != index]
+
+    def expired(self, record: StreamRecord) -> bool:
+        """Whether a deletion is by time to live: it says so, or the attribute's time had passed."""
+        attribute = self._expire_attribute
+        if record.expired or attribute is None or record.old_image is None:
+            return record.expired
+        try:
+            at = Decimal(self.decoded(record.old_image)[attribute]["N"])
+            return at <= Decimal(self._at(record))
+        except (Rejected, KeyError, TypeError, ArithmeticError):
+            return False
+
+    def rank(self, index: int, rank: Rank) -> None:
+        """Note where a target left the record."""
+        self.ranks[index] = max(self.ranks[index], rank)
+
+    def rank_all(self, indexes: Iterable[int], rank: Rank) -> None:
+        """The same for many."""
+        ranks, value = self.ranks, int(rank)
+        for index in indexes:
+            ranks[index] = max(ranks[index], value)
+
+    def set_aside(self, index: int, letter: DeadLetter, on_error: OnError) -> None:
+        """Keep a dead letter; RowRefused where the target stops the table instead."""
+        if on_error == "halt":
+            number = letter.record.sequence_number
+            message = f"record {number} does not fit {letter.target}: {letter.reason}"
+            raise RowRefused(
+                message,
+                remedy="correct the mapping, or say `on_error: dead_letter`; run `replicator "
+                "migrate` and restart the workers",
+            )
+        if self._protection is not None:
+            letter = replace(letter, record=self._protection.record(letter.record))
+        self.letters.append(letter)
+        self.rank(index, Rank.DEAD)
+
+    def created_at(self, record: StreamRecord) -> str:
+        """When the change was made, or read where that is not known; ISO 8601."""
+        at = self._at(record)
+        text = self._instants.get(at)
+        if text is None:
+            text = self._instants[at] = datetime.fromtimestamp(at, UTC).isoformat()
+        return text
+
+    def _at(self, record: StreamRecord) -> float:
+        return self._read_at if record.created_at is None else record.created_at
+
+    def outcomes(self) -> Counter[RecordOutcome]:
+        """Every record of the batch, counted once."""
+        counts = Counter(zip([record.event for record in self.records], self.ranks, strict=True))
+        return Counter({(event, OUTCOMES[rank]): count for (event, rank), count in counts.items()})
+
+    def items(self) -> tuple[Image, ...]:
+        """The key of every item of the batch."""
+        return tuple([self.records[index].keys for index in self.newest.values()])
+
+    def newest_numbers(self) -> tuple[int, ...]:
+        """The sequence number of the newest change of each of these items."""
+        return tuple([self.records[index].sequence_number for index in self.newest.values()])

@@ -1,0 +1,134 @@
+"""The changes of a batch that need no second look, planned for a target all together. Pure."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from replicator.core.mapping.compile import TargetMapping
+from replicator.core.planning.batch import ItemKey, Ledger, Rank
+from replicator.core.records import StreamRecord
+from replicator.core.values.columnar import UsualRows
+from replicator.core.values.row import Row
+from replicator.errors import Rejected
+
+_Items = list[tuple[ItemKey, int]]
+"""Items by their keys, with the places of their newest changes."""
+
+
+@dataclass(frozen=True, slots=True)
+class UsualChanges:
+    """What the newest changes of most items write. Records stand beside their rows and keys.
+
+    `left` are the items that must be looked at change by change: nothing is said of them here.
+    """
+
+    upserts: list[Row] = field(default_factory=list)
+    upserted: list[StreamRecord] = field(default_factory=list)
+    deletes: list[Row] = field(default_factory=list)
+    deleted: list[StreamRecord] = field(default_factory=list)
+    unmapped: Counter[str] = field(default_factory=Counter)
+    carriers: dict[str, int] = field(default_factory=dict)
+    """For each of these attributes the place of a record that has it."""
+    left: set[ItemKey] = field(default_factory=set)
+
+
+def plan_usual(target: TargetMapping, ledger: Ledger, *, scanned: bool) -> UsualChanges:
+    """Plan items by their newest changes, where these are rows at once, or plain removals.
+
+    Whatever may be rejected, and whatever looks at older changes too, is left.
+    """
+    changes = UsualChanges()
+    looks = not target.routes_on_keys_only
+    if target.usual_rows is None or (looks and not ledger.shows_images):
+        changes.left.update(ledger.newest)
+        return changes
+    present: _Items = []
+    removed: _Items = []
+    for item in ledger.newest.items():
+        record = ledger.records[item[1]]
+        if record.event == "remove":
+            removed.append(item)
+        elif record.new_image is None:
+            changes.left.add(item[0])
+        else:
+            present.append(item)
+    belonging, strangers = _routed(target, ledger, present, changes)
+    ledger.taken.update(key for key, _ in belonging)
+    spec, settled = target.spec, _upsert(target.usual_rows, ledger, belonging, changes)
+    plainly = spec.on_delete == "delete"
+    if target.routes_on_keys_only or scanned:  # never belonged, or the sweep finds what it left
+        changes.left.update({key for key, _ in strangers} & {key for _, key in ledger.older})
+    else:
+        settled |= _delete(target, ledger, strangers, changes, Rank.FILTERED, plainly=plainly)
+    plainly = plainly and spec.on_expire == "delete"
+    settled |= _delete(target, ledger, removed, changes, Rank.APPLIED, plainly=plainly)
+    for place, key in ledger.older:
+        if key in settled:
+            ledger.rank(place, Rank.SUPERSEDED)
+    return changes
+
+
+def _routed(
+    target: TargetMapping, ledger: Ledger, items: _Items, changes: UsualChanges
+) -> tuple[_Items, _Items]:
+    """The items that belong here, and those that do not and may have belonged before."""
+    records = ledger.records
+    if target.spec.when is None:
+        return items, []
+    belonging: _Items = []
+    strangers: _Items = []
+    if target.routes_on_keys_only:
+        for item in items:
+            (belonging if target.matches(records[item[1]].keys, None) else strangers).append(item)
+        return belonging, strangers
+    for item in items:
+        record = records[item[1]]
+        matches = target.matches_raw(record.keys, record.new_image or memoryview(b""))
+        if matches is None:
+            changes.left.add(item[0])
+        else:
+            (belonging if matches else strangers).append(item)
+    return belonging, strangers
+
+
+def _upsert(
+    rows_of: UsualRows, ledger: Ledger, items: _Items, changes: UsualChanges
+) -> set[ItemKey]:
+    """Make the rows of the items; returns those that have one."""
+    records = [ledger.records[place] for _, place in items]
+    made = rows_of(records)
+    changes.unmapped.update(made.untaken)
+    changes.carriers.update({name: items[place][1] for name, place in made.carriers.items()})
+    if None in made.rows:
+        odd = [place for place, row in enumerate(made.rows) if row is None]
+        changes.left.update(items[place][0] for place in odd)
+        usual = [place for place, row in enumerate(made.rows) if row is not None]
+        items = [items[place] for place in usual]
+        records = [records[place] for place in usual]
+    changes.upserts.extend([row for row in made.rows if row is not None])
+    changes.upserted.extend(records)
+    ledger.rank_all([place for _, place in items], Rank.APPLIED)
+    return {key for key, _ in items}
+
+
+def _delete(
+    target: TargetMapping,
+    ledger: Ledger,
+    items: _Items,
+    changes: UsualChanges,
+    rank: Rank,
+    *,
+    plainly: bool,
+) -> set[ItemKey]:
+    """Delete the rows of the items; returns those that are settled."""
+    if not plainly:
+        changes.left.update(key for key, _ in items)
+        return set()
+    for _, place in items:
+        record = ledger.records[place]
+        try:
+            changes.deletes.append(target.key_of(record.keys))
+            changes.deleted.append(record)
+        except Rejected:  # no row can have this key, so none needs to go
+            continue
+    ledger.rank_all([place for _, place in items], rank)
+    return {key for key, _ in items}

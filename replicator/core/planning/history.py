@@ -1,0 +1,109 @@
+"""The history of a target: which changes it holds, and each of them as a row. Pure."""
+
+from collections.abc import Mapping
+
+from replicator.core.mapping.compile import TargetMapping
+from replicator.core.planning.batch import DeadLetter, Ledger, Rank
+from replicator.core.records import Image, StreamRecord
+from replicator.core.spec import OnNul
+from replicator.core.values.cells import Cell, Unfit
+from replicator.core.values.json_text import json_object, plain_texts
+from replicator.errors import Rejected
+
+HistoryRow = tuple[Cell, ...]
+"""Sequence number, operation, creation time, keys, new image, old image: as text."""
+HISTORY_TRANSPORTS = ("text",) * 6
+
+
+def plan_history(
+    target: TargetMapping, ledger: Ledger, refused: tuple[str, str | None] | None
+) -> list[HistoryRow]:
+    """Every change of the batch that concerns the target, oldest first.
+
+    `refused`: why PostgreSQL would not take the one change of this batch. A change that cannot be
+    written becomes a dead letter of the history, which no later change supersedes.
+    """
+    rows: list[HistoryRow] = []
+    if target.history is None:
+        return rows
+    texts = _texts_of(ledger)
+    for index in ledger.keys:
+        record = ledger.records[index]
+        reason, sqlstate = refused or (None, None)
+        try:
+            if not _concerns(target, ledger, record):
+                continue
+            if refused is None:
+                rows.append(_row(ledger, record, target.spec.nul, texts))
+                ledger.rank(index, Rank.APPLIED)
+                continue
+        except Rejected as rejection:
+            reason = str(rejection)
+        letter = DeadLetter(target.history, record, str(reason), sqlstate, of_history=True)
+        ledger.set_aside(index, letter, target.spec.on_error)
+    return rows
+
+
+def _concerns(target: TargetMapping, ledger: Ledger, record: StreamRecord) -> bool:
+    """Whether the item belonged to the target before or after the change, as far as one can tell.
+
+    A stream without old images does not say what an item was: then every change counts of an item
+    that may have belonged.
+    """
+    if target.routes_on_keys_only:
+        return target.matches(record.keys, None)
+    if record.new_image is not None and _matches(target, ledger, record.keys, record.new_image):
+        return True
+    if record.event == "insert":
+        return False
+    return record.old_image is None or _matches(target, ledger, record.keys, record.old_image)
+
+
+def _matches(target: TargetMapping, ledger: Ledger, keys: Image, raw: memoryview) -> bool:
+    matches = target.matches_raw(keys, raw) if ledger.shows_images else None
+    return target.matches(keys, ledger.decoded(raw)) if matches is None else matches
+
+
+def _texts_of(ledger: Ledger) -> dict[int, str | None]:
+    """The JSON of all images of the batch that are as usual, by the identity of the image."""
+    if not ledger.shows_images:
+        return {}
+    records = [ledger.records[index] for index in ledger.keys]
+    images = [image for record in records for image in (record.new_image, record.old_image)]
+    raws = [image for image in images if image is not None]
+    texts = plain_texts([b'{"M":%s}' % raw for raw in raws])
+    return dict(zip(map(id, raws), texts, strict=True))
+
+
+def _row(
+    ledger: Ledger, record: StreamRecord, nul: OnNul, texts: Mapping[int, str | None]
+) -> HistoryRow:
+    return (
+        str(record.sequence_number),
+        record.event,
+        None if record.created_at is None else ledger.created_at(record),
+        _json(record.keys, "keys", nul),
+        _image(ledger, record.new_image, "new_image", nul, texts),
+        _image(ledger, record.old_image, "old_image", nul, texts),
+    )
+
+
+def _image(
+    ledger: Ledger,
+    raw: memoryview | None,
+    column: str,
+    nul: OnNul,
+    texts: Mapping[int, str | None],
+) -> Cell:
+    if raw is None:
+        return None
+    text = texts.get(id(raw))
+    return _json(ledger.decoded(raw), column, nul) if text is None else text
+
+
+def _json(image: Image, column: str, nul: OnNul) -> str:
+    try:
+        return json_object(image, nul)
+    except Unfit as unfit:
+        attribute = unfit.inside.removeprefix(".")
+        raise Rejected(unfit.reason, attribute=attribute, column=column) from unfit

@@ -1,0 +1,322 @@
+"""A batch becomes a plan: the last change of a key wins, what does not fit is set aside. Pure."""
+
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from replicator.core.mapping.compile import TableMapping, TargetMapping
+from replicator.core.observations import RecordOutcome
+from replicator.core.planning.batch import DeadLetter, ItemKey, Ledger, Rank
+from replicator.core.planning.fast_path import plan_usual
+from replicator.core.planning.history import HistoryRow, plan_history
+from replicator.core.planning.unmatched import plan_unmatched
+from replicator.core.records import Image, StreamRecord
+from replicator.core.spec import OnDelete
+from replicator.errors import Rejected
+
+Value = str | bytes | None
+Row = tuple[Value, ...]
+Children = tuple[list[Row], ...]
+"""For each child table of a target, the rows of one item."""
+
+NO_IMAGE = (
+    "the record has no new image: the stream's view type must be NEW_IMAGE or NEW_AND_OLD_IMAGES"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class TargetWrites:
+    """What one transaction writes to one target; no key occurs twice.
+
+    Rows and keys hold values in PostgreSQL's input syntax, in the order of the target's columns.
+    A soft delete is the key followed by the time of deletion. `appends` are changes for its
+    history, all of them, in their order. Beside the other lists stand the changes behind them, in
+    the same order: they are the versions of the rows. `kept` are the keys of items whose newest
+    change was rejected: their rows are still wanted.
+    """
+
+    target: TargetMapping
+    upserts: list[Row] = field(default_factory=list)
+    deletes: list[Row] = field(default_factory=list)
+    soft_deletes: list[Row] = field(default_factory=list)
+    appends: list[HistoryRow] = field(default_factory=list)
+    kept: list[Row] = field(default_factory=list)
+    upserted: list[StreamRecord] = field(default_factory=list)
+    deleted: list[StreamRecord] = field(default_factory=list)
+    softly_deleted: list[StreamRecord] = field(default_factory=list)
+    rejected: list[StreamRecord] = field(default_factory=list)
+    children: list[Children] = field(default_factory=list)
+    """For each upsert and each child table, the rows that it has then."""
+    beneath: dict[int, StreamRecord] = field(default_factory=dict)
+    """For upserts of rows that are softly deleted, by their places, the changes before the deletion
+    that their values are of."""
+    sweep: bool = False
+    """Whether child rows of soft deletes go where there is no row: a row keeps its children."""
+
+
+@dataclass(frozen=True, slots=True)
+class WritePlan:
+    """All that one transaction writes, and where each record of the batch ended."""
+
+    writes: tuple[TargetWrites, ...]
+    dead_letters: tuple[DeadLetter, ...]
+    item_keys: tuple[Image, ...]
+    """The key of every item of the batch: their older open dead letters are superseded."""
+    outcomes: Mapping[RecordOutcome, int]
+    unmapped: Mapping[str, Mapping[str, int]]
+    """Attributes that nothing takes, by target."""
+    unmatched: int = 0
+    """Items that no target takes."""
+    item_numbers: tuple[int, ...] = ()
+    """The sequence number of the newest change of each item of `item_keys`."""
+    ranks: bytes = b""
+    """The Rank of each record of the batch, in order."""
+    unmapped_types: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """DynamoDB's letters for the type that each of `unmapped` had once."""
+    candidates: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """For targets with `columns: auto` the attributes that could be columns, with their types."""
+
+    @property
+    def rows(self) -> int:
+        """How many rows would be written."""
+        return sum(
+            len(writes.upserts) + len(writes.deletes) + len(writes.soft_deletes)
+            for writes in self.writes
+        )
+
+    @property
+    def writes_nothing(self) -> bool:
+        """True when only the position would move."""
+        return not self.dead_letters and not any(
+            writes.upserts or writes.deletes or writes.soft_deletes or writes.appends
+            for writes in self.writes
+        )
+
+
+Refused = Mapping[str, tuple[str, str | None]]
+"""Why PostgreSQL refused a row: reason and SQLSTATE by the name of a target or history."""
+
+
+def plan_batch(
+    records: Sequence[StreamRecord],
+    mapping: TableMapping,
+    *,
+    read_at: float,
+    skip_before: float | None = None,
+    refused: Refused | None = None,
+    scanned: bool = False,
+) -> WritePlan:
+    """Plan one batch of a shard, in order; or, `scanned`, items as a scan found them.
+
+    `read_at` (epoch seconds) stands in where a record has no creation time. `skip_before` (epoch
+    seconds) filters records of an `initial_load: none`. `refused` holds, for a batch of one
+    record, the targets and histories whose row PostgreSQL would not take.
+    RowRefused where a target says `on_error: halt`.
+    """
+    refused = refused or {}
+    ledger = Ledger(
+        records,
+        mapping.source_key,
+        read_at=read_at,
+        skip_before=skip_before,
+        protection=mapping.protection,
+        expire_attribute=mapping.spec.expire_attribute,
+    )
+    unmapped: dict[str, Mapping[str, int]] = {}
+    unmapped_types: dict[str, Mapping[str, str]] = {}
+    candidates: dict[str, Mapping[str, str]] = {}
+    writes = []
+    for target in mapping.targets:
+        planner = _TargetPlanner(target, ledger, refused, scanned=scanned)
+        writes.append(planner.plan())
+        if target.history is not None and not scanned:
+            writes[-1].appends.extend(plan_history(target, ledger, refused.get(target.history)))
+        if planner.candidates:
+            candidates[target.name] = planner.candidates
+        if planner.unmapped:
+            unmapped[target.name] = planner.unmapped
+            unmapped_types[target.name] = planner.unmapped_types
+    unmatched = plan_unmatched(ledger, mapping)
+    return WritePlan(
+        tuple(writes),
+        tuple(ledger.letters),
+        ledger.items(),
+        ledger.outcomes(),
+        unmapped,
+        unmatched,
+        ledger.newest_numbers(),
+        bytes(ledger.ranks),
+        unmapped_types,
+        candidates,
+    )
+
+
+class _TargetPlanner:
+    """Walks a batch backwards for one target: the first change of a key that settles it wins."""
+
+    __slots__ = (
+        "_ledger",
+        "_refused",
+        "_rejected",
+        "_scanned",
+        "_settled",
+        "_softly",
+        "_target",
+        "_writes",
+        "candidates",
+        "unmapped",
+        "unmapped_types",
+    )
+
+    def __init__(
+        self, target: TargetMapping, ledger: Ledger, refused: Refused, *, scanned: bool
+    ) -> None:
+        self._target = target
+        self._scanned = scanned
+        self._ledger = ledger
+        self._refused = refused.get(target.name)
+        self._writes = TargetWrites(target)
+        self._settled: set[ItemKey] = set()
+        self._rejected: dict[ItemKey, StreamRecord] = {}
+        self._softly: dict[ItemKey, StreamRecord] = {}
+        self.unmapped: Counter[str] = Counter()
+        self.unmapped_types: dict[str, str] = {}
+        self.candidates: dict[str, str] = {}
+
+    def plan(self) -> TargetWrites:
+        ledger, left = self._ledger, self._plan_usual()
+        for index in reversed(ledger.keys) if left else ():
+            key = ledger.keys[index]
+            if key not in left:
+                continue
+            if key in self._settled:
+                ledger.rank(index, Rank.SUPERSEDED)
+                continue
+            try:
+                self._change(index, key, ledger.records[index])
+            except Rejected as rejection:
+                self._reject(index, key, str(rejection), None)
+        for record in self._softly.values():
+            self._writes.soft_deletes.append(
+                (*self._target.key_of(record.keys), ledger.created_at(record))
+            )
+            self._writes.softly_deleted.append(record)
+        for record in self._rejected.values():
+            self._keep(record)
+        return self._writes
+
+    def _plan_usual(self) -> Collection[ItemKey]:
+        """Take over what needs no second look; returns the items that do."""
+        if self._refused is not None:
+            return self._ledger.newest
+        usual = plan_usual(self._target, self._ledger, scanned=self._scanned)
+        self._writes.upserts.extend(usual.upserts)
+        self._writes.upserted.extend(usual.upserted)
+        self._writes.deletes.extend(usual.deletes)
+        self._writes.deleted.extend(usual.deleted)
+        self.unmapped.update(usual.unmapped)
+        for name, index in usual.carriers.items():
+            self._note_types(index, self._ledger.records[index], [name])
+        return usual.left
+
+    def _change(self, index: int, key: ItemKey, record: StreamRecord) -> None:
+        if self._refused is not None:
+            self._reject(index, key, *self._refused)
+            return
+        if record.event == "remove":
+            spec = self._target.spec
+            expired = self._ledger.expired(record)
+            self._leave(index, key, record, spec.on_expire if expired else spec.on_delete)
+            return
+        if record.new_image is None:
+            self._reject(index, key, NO_IMAGE, None)
+            return
+        target = self._target
+        if target.routes_on_keys_only and not target.matches(record.keys, None):
+            return
+        image = self._ledger.image(index, record.new_image)
+        if target.matches(record.keys, image):
+            made = target.row_of(record.keys, image), target.unmapped(image)
+            self.candidates.update(target.candidates(image))
+            self._upsert(index, key, record, made, target.children_of(made[0], image))
+        elif not self._scanned:
+            # an older image may have matched; after a scan, the sweep finds what it left
+            self._leave(index, key, record, target.spec.on_delete, Rank.FILTERED)
+
+    def _upsert(
+        self,
+        index: int,
+        key: ItemKey,
+        record: StreamRecord,
+        made: tuple[Row, Sequence[str]],
+        children: Children = (),
+    ) -> None:
+        row, unmapped = made
+        deleted = self._softly.pop(key, None)
+        if deleted is not None:
+            row = (*row[:-1], self._ledger.created_at(deleted))
+            self._writes.beneath[len(self._writes.upserts)] = record
+        self._writes.upserts.append(row)
+        if children:
+            self._writes.children.append(children)
+        self._writes.upserted.append(deleted or record)
+        if unmapped:
+            self.unmapped.update(unmapped)
+            self._note_types(index, record, unmapped)
+        self._settle(index, key, Rank.APPLIED)
+
+    def _note_types(self, index: int, record: StreamRecord, unmapped: Sequence[str]) -> None:
+        new = [name for name in unmapped if name not in self.unmapped_types]
+        if not new or record.new_image is None:
+            return
+        try:
+            image = self._ledger.image(index, record.new_image)
+        except Rejected:  # something else in it, which nothing takes either, is malformed
+            image = {}
+        for name in new:
+            self.unmapped_types[name] = next(iter(image.get(name, ())), "")
+
+    def _leave(
+        self,
+        index: int,
+        key: ItemKey,
+        record: StreamRecord,
+        policy: OnDelete,
+        rank: Rank = Rank.APPLIED,
+    ) -> None:
+        """The item is gone from this target.
+
+        `ignore` leaves an older change of it to be applied; `soft` needs the row as it was last.
+        """
+        if policy == "ignore":
+            return
+        try:
+            target_key = self._target.key_of(record.keys)
+        except Rejected:  # no row can have this key, so none needs to go
+            self._settle(index, key, rank)
+            return
+        if policy == "soft":
+            self._softly.setdefault(key, record)
+            self._ledger.rank(index, rank)
+            return
+        self._softly.pop(key, None)
+        self._writes.deletes.append(target_key)
+        self._writes.deleted.append(record)
+        self._settle(index, key, rank)
+
+    def _settle(self, index: int, key: ItemKey, rank: Rank) -> None:
+        self._settled.add(key)
+        self._ledger.rank(index, rank)
+
+    def _reject(self, index: int, key: ItemKey, reason: str, sqlstate: str | None) -> None:
+        superseded = key in self._rejected or key in self._softly
+        record = self._ledger.records[index]
+        letter = DeadLetter(self._target.name, record, reason, sqlstate, superseded)
+        self._ledger.set_aside(index, letter, self._target.spec.on_error)
+        self._rejected.setdefault(key, record)
+
+    def _keep(self, record: StreamRecord) -> None:
+        with suppress(Rejected):  # no row can have this key
+            self._writes.kept.append(self._target.key_of(record.keys))
+            self._writes.rejected.append(record)

@@ -1,0 +1,156 @@
+"""What the row guard turned away, and where its records ended then. Pure."""
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Literal
+
+from replicator.core.observations import GuardReason, Operation, Outcome, RecordOutcome
+from replicator.core.planning.batch import OUTCOMES
+from replicator.core.planning.plan import TargetWrites, WritePlan
+from replicator.core.records import StreamRecord
+
+Guard = Literal["stream", "scan", "sweep", "letter"]
+"""How versions are compared: a change of a stream must be newer than the row's version; a row of a
+scan must be the first that its snapshot sees of the key, a sweep the first that sees it at all. An
+open dead letter of a scan is the newest that is known of its item, whatever the version is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Versioning:
+    """How the versions of a plan's rows are written and compared."""
+
+    guard: Guard
+    generation: int
+    snapshot_id: int | None
+    """The snapshot under way, which from now on has seen the keys that are written."""
+
+
+@dataclass(frozen=True, slots=True)
+class GuardRejection:
+    """A change that one target did not need: its row has a newer version, or this one.
+
+    `place` is the change's among the target's upserts, deletes and soft deletes, in this order.
+    """
+
+    target: str
+    place: int
+    record: StreamRecord
+    reason: GuardReason
+
+
+@dataclass(frozen=True, slots=True)
+class OtherOrder:
+    """An upsert and a soft deletion of its row that came in another order than they were made.
+
+    `deleted_at`: the row's values are the upsert's, and it was deleted then. None: the upsert was
+    deleted itself; the row is, with the values that it has, as they are newer.
+    """
+
+    target: str
+    place: int
+    deleted_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What one transaction wrote, and what the guard turned away in it."""
+
+    rows: Mapping[tuple[str, Operation], int]
+    rejections: tuple[GuardRejection, ...] = ()
+
+
+Overtaken = frozenset[tuple[str, int]]
+"""Rejected items of a scan whose rows the stream wrote since the snapshot began: target, number."""
+
+
+def letters_overtaken(plan: WritePlan, overtaken: Overtaken) -> WritePlan:
+    """The plan with the dead letters of such items closed."""
+    if not overtaken:
+        return plan
+    letters = tuple(
+        replace(letter, superseded=True)
+        if (letter.target, letter.record.sequence_number) in overtaken
+        else letter
+        for letter in plan.dead_letters
+    )
+    return replace(plan, dead_letters=letters)
+
+
+def reasons(rejections: Sequence[GuardRejection]) -> Mapping[GuardReason, int]:
+    """How many rejections there were for each reason."""
+    return Counter(rejection.reason for rejection in rejections)
+
+
+def accepted(
+    plan: WritePlan,
+    rejections: Sequence[GuardRejection],
+    other_orders: Sequence[OtherOrder] = (),
+) -> WritePlan:
+    """The plan without what was turned away; dead letters and appends to a history stay.
+
+    An upsert that met a soft deletion in another order has the row's time of deletion.
+    """
+    if not rejections and not other_orders:
+        return plan
+    away = {(rejection.target, rejection.place) for rejection in rejections}
+    deleted = {(other.target, other.place): other.deleted_at for other in other_orders}
+    return replace(plan, writes=tuple(_accepted(writes, away, deleted) for writes in plan.writes))
+
+
+def _accepted(
+    writes: TargetWrites,
+    away: set[tuple[str, int]],
+    deleted: Mapping[tuple[str, int], datetime | None],
+) -> TargetWrites:
+    name, width = writes.target.name, len(writes.target.table.key)
+    left = replace(writes, upserts=[], deletes=[], soft_deletes=[], children=[])
+    first = len(writes.upserts)
+    for rows, taken in (
+        (writes.deletes, left.deletes),
+        (writes.soft_deletes, left.soft_deletes),
+    ):
+        taken += [row for place, row in enumerate(rows, first) if (name, place) not in away]
+        first += len(rows)
+    for place, row in enumerate(writes.upserts):
+        if (name, place) in away:
+            continue
+        at = deleted.get((name, place))
+        if (name, place) in deleted and at is None:
+            left.soft_deletes.append((*row[:width], row[-1]))
+            continue
+        left.upserts.append(row if at is None else (*row[:-1], at.isoformat()))
+        if writes.children:
+            left.children.append(writes.children[place])
+    return left
+
+
+def outcomes_after_guard(
+    records: Sequence[StreamRecord], plan: WritePlan, rejections: Sequence[GuardRejection]
+) -> Mapping[RecordOutcome, int]:
+    """The plan's outcomes with those of records that no target needed any more put right.
+
+    Such a record is a duplicate if every target had just this change, else superseded. One that
+    some target still took is applied; dead letters and filtered records stay what they are.
+    """
+    if not rejections:
+        return plan.outcomes
+    rejected: defaultdict[int, list[GuardReason]] = defaultdict(list)
+    for rejection in rejections:
+        rejected[id(rejection.record)].append(rejection.reason)
+    written = Counter(
+        id(record)  # a scan's records have no numbers of their own
+        for writes in plan.writes
+        for group in (writes.upserted, writes.deleted, writes.softly_deleted)
+        for record in group
+    )
+    outcomes = Counter(plan.outcomes)
+    for record, rank in zip(records, plan.ranks, strict=True):
+        found = rejected.get(id(record))
+        if found and OUTCOMES[rank] == "applied" and len(found) == written[id(record)]:
+            repeated = all(reason == "duplicate" for reason in found)
+            outcome: Outcome = "duplicate" if repeated else "superseded"
+            outcomes[record.event, "applied"] -= 1
+            outcomes[record.event, outcome] += 1
+    return +outcomes

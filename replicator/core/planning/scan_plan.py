@@ -1,0 +1,78 @@
+"""Pages of a scan and ghosts of a sweep become plans, like batches of a stream. Pure."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from replicator.core.mapping.compile import TableMapping
+from replicator.core.observations import RecordOutcome
+from replicator.core.planning.plan import Refused, Row, TargetWrites, WritePlan, plan_batch
+from replicator.core.planning.row_guard import GuardRejection, outcomes_after_guard
+from replicator.core.records import StreamRecord
+from replicator.core.snapshot.scan_pages import keys_of
+from replicator.core.spec import SourceKey
+from replicator.core.values.attributes import decode_image
+
+_GHOST = StreamRecord(0, "remove", {}, None, None, None)
+
+
+def records_of_page(images: Sequence[memoryview], source_key: SourceKey) -> list[StreamRecord]:
+    """Items as if each of them had just been put into the table.
+
+    They have no place in a stream; numbers below 0 tell them apart.
+    """
+    return [
+        StreamRecord(-place, "insert", keys_of(decode_image(image), source_key), image, None, None)
+        for place, image in enumerate(images, 1)
+    ]
+
+
+def plan_page(
+    records: Sequence[StreamRecord],
+    mapping: TableMapping,
+    *,
+    read_at: float,
+    refused: Refused | None = None,
+) -> WritePlan:
+    """Plan items of a page: rows of those that belong somewhere, dead letters of what does not fit.
+
+    An item that does not belong to a target is no reason to write there: the sweep finds what is
+    left of it. Nothing of a scan is history.
+    """
+    return plan_batch(records, mapping, read_at=read_at, refused=refused, scanned=True)
+
+
+def plan_sweep(
+    mapping: TableMapping, target: str, ghosts: Sequence[Row], *, at: datetime
+) -> WritePlan:
+    """Plan the deletion of rows by their keys, as the target's `on_delete` says."""
+    writes = [
+        _sweep_of(mapping, place, target, ghosts, at) for place in range(len(mapping.targets))
+    ]
+    return WritePlan(tuple(writes), (), (), {}, {})
+
+
+def _sweep_of(
+    mapping: TableMapping, place: int, target: str, ghosts: Sequence[Row], at: datetime
+) -> TargetWrites:
+    own = mapping.targets[place]
+    writes = TargetWrites(own, sweep=True)
+    if own.name != target:
+        return writes
+    if own.spec.on_delete == "soft":
+        writes.soft_deletes.extend((*key, at.isoformat()) for key in ghosts)
+        writes.softly_deleted.extend([_GHOST] * len(ghosts))
+    else:
+        writes.deletes.extend(ghosts)
+        writes.deleted.extend([_GHOST] * len(ghosts))
+    return writes
+
+
+def outcomes_of_page(
+    records: Sequence[StreamRecord], plan: WritePlan, rejections: Sequence[GuardRejection]
+) -> Mapping[RecordOutcome, int]:
+    """Every item of a page, counted once; where the stream was quicker it is superseded."""
+    outcomes: Counter[RecordOutcome] = Counter()
+    for (_, outcome), count in outcomes_after_guard(records, plan, rejections).items():
+        outcomes["snapshot", outcome] += count
+    return outcomes

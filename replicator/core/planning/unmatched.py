@@ -1,0 +1,42 @@
+"""Items that no target takes: counted, and set aside where the table says so. Pure."""
+
+from replicator.core.mapping.compile import TableMapping, TargetMapping
+from replicator.core.planning.batch import DeadLetter, Ledger
+from replicator.errors import Rejected
+
+UNMATCHED = "(unmatched)"
+"""Stands where a dead letter names its target."""
+NO_TARGET = "the item belongs to no target: no `when` of the table takes it"
+
+
+def plan_unmatched(ledger: Ledger, mapping: TableMapping) -> int:
+    """How many items of the batch no target takes, as they are after their newest change.
+
+    With `unmatched: dead_letter` that change becomes a dead letter; what the item was before
+    leaves its old targets all the same.
+    """
+    if mapping.takes_everything:
+        return 0
+    unmatched = 0
+    for key, index in ledger.newest.items():
+        record = ledger.records[index]
+        if key in ledger.taken or record.new_image is None:
+            continue
+        try:
+            if any(_takes(target, ledger, index) for target in mapping.targets):
+                continue
+        except Rejected:  # a target has refused it already
+            continue
+        unmatched += 1
+        if mapping.spec.unmatched == "dead_letter":
+            letter = DeadLetter(UNMATCHED, record, NO_TARGET)
+            ledger.set_aside(index, letter, on_error="dead_letter")
+    return unmatched
+
+
+def _takes(target: TargetMapping, ledger: Ledger, index: int) -> bool:
+    """Whether the item belongs to the target after this change; Rejected."""
+    record = ledger.records[index]
+    if target.routes_on_keys_only or record.new_image is None:
+        return target.matches(record.keys, None)
+    return target.matches(record.keys, ledger.image(index, record.new_image))

@@ -1,0 +1,1 @@
+"""The configuration that `init` proposes from a sample of items. Pure."""

@@ -1,0 +1,109 @@
+"""Which kinds of items share a table: told apart by an attribute, or by how keys begin. Pure."""
+
+import re
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from replicator.core.mapping.paths import path_text
+from replicator.core.proposal.attribute_statistics import snake_case
+from replicator.core.records import Image
+from replicator.core.spec import SourceKey
+
+KINDS_MAX = 20
+COVERED_MIN = 0.9
+"""So much of the sample must be told apart, else it is one kind."""
+_NAMES = (
+    *("type", "entity", "entity_type", "kind", "record_type", "item_type", "model", "et"),
+    *("typename", "edb_e", "doc_type", "object_type"),
+)
+_PREFIX = re.compile(r"[A-Za-z][A-Za-z0-9_-]*[#:|/]")
+_LITERAL = re.compile(r"[A-Z][A-Z0-9_]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Entity:
+    """One kind of items: `when` tells it apart, `images` are those of the sample."""
+
+    name: str
+    when: dict[str, Any]
+    images: tuple[Image, ...]
+
+
+def detect_entities(images: Sequence[Image], source_key: SourceKey) -> list[Entity]:
+    """The kinds of items in a sample, the most frequent first; [] when it is one kind."""
+    keys = [name for name, _ in source_key.attributes]
+    for name in _discriminators(images, keys):
+        found = _grouped(images, partial(_text, name=name))
+        if found:
+            when = {value: {path_text(name): value} for value in found}
+            return [Entity(_name(value), when[value], members) for value, members in found.items()]
+    return _by_key(images, [name for name, tag in source_key.attributes if tag == "S"])
+
+
+def _discriminators(images: Iterable[Image], keys: Sequence[str]) -> list[str]:
+    names = dict.fromkeys(name for image in images for name in image if name not in keys)
+    by_word = {snake_case(name): name for name in names}
+    return [by_word[word] for word in _NAMES if word in by_word]
+
+
+def _by_key(images: Sequence[Image], names: Sequence[str]) -> list[Entity]:
+    """Told apart by the beginnings of key attributes, those that are not the same everywhere."""
+    varying = [
+        name for name in names if len({_beginning(_text(image, name)) for image in images}) > 1
+    ]
+    if not varying:
+        return []
+
+    def signature(image: Image) -> tuple[str, ...] | None:
+        parts = [_beginning(_text(image, name)) for name in varying]
+        return None if None in parts else tuple(part for part in parts if part is not None)
+
+    found = _grouped(images, signature)
+    lasts = Counter(parts[-1] for parts in found)
+    entities = []
+    for parts, members in found.items():
+        named = parts[-1:] if lasts[parts[-1]] == 1 else parts
+        when = {
+            path_text(name): {"begins_with": part} if _PREFIX.fullmatch(part) else part
+            for name, part in zip(varying, parts, strict=True)
+        }
+        entities.append(Entity(_name("_".join(named)), when, members))
+    return entities
+
+
+def _grouped(
+    images: Sequence[Image], kind_of: Callable[[Image], Any]
+) -> dict[Any, tuple[Image, ...]]:
+    """The items of each kind, if there are several and not too many; {} otherwise."""
+    groups: dict[Hashable, list[Image]] = {}
+    for image in images:
+        kind = kind_of(image)
+        if kind is not None:
+            groups.setdefault(kind, []).append(image)
+    covered = sum(map(len, groups.values()))
+    if not 1 < len(groups) <= KINDS_MAX or covered < COVERED_MIN * len(images):
+        return {}
+    ordered = sorted(groups.items(), key=lambda group: -len(group[1]))
+    return {kind: tuple(members) for kind, members in ordered}
+
+
+def _beginning(text: str | None) -> str | None:
+    """`ORDER#` of `ORDER#17`, `PROFILE` of `PROFILE`; None where nothing stands out."""
+    if text is None:
+        return None
+    match = _PREFIX.match(text)
+    if match:
+        return match[0]
+    return text if _LITERAL.fullmatch(text) else None
+
+
+def _text(image: Image, name: str) -> str | None:
+    raw = image.get(name, {}).get("S")
+    return raw if isinstance(raw, str) else None
+
+
+def _name(text: str) -> str:
+    return snake_case(text) or "items"

@@ -1,0 +1,1 @@
+"""Scans of a source table: pages, segments, state and read budget. Pure."""

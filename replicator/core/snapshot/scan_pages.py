@@ -1,0 +1,153 @@
+"""The items of a table as Scan and BatchGetItem answer; images stay raw JSON until needed."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, TypeVar
+
+import msgspec
+
+from replicator.core.records import Image
+from replicator.core.spec import KeyType, SourceKey
+from replicator.core.values.attributes import decode_binary, item_key_json
+
+BYTES_PER_READ_UNIT = 4096  # of a consistent read
+KEY_BYTES_MAX = (2048, 1024)  # of a partition key, of a sort key
+DIGITS_MAX = 38
+
+Wire = TypeVar("Wire", bound=msgspec.Struct)
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """One of the parts of a table that are scanned beside each other: `number` from 0."""
+
+    number: int
+    of: int
+
+
+@dataclass(frozen=True, slots=True)
+class ScanPage:
+    """One answer of Scan. Images are JSON bytes for `attributes.decode_image`.
+
+    `last_key` resumes behind this page: JSON text in ASCII, None when the segment has ended. A page
+    may be empty and yet not be the last one.
+    """
+
+    images: list[memoryview]
+    last_key: str | None
+    read_units: float
+
+
+@dataclass(frozen=True, slots=True)
+class FoundItems:
+    """One answer of BatchGetItem: what exists of the items asked for, in no order.
+
+    `unprocessed` holds the keys that DynamoDB put off: they must be asked for again.
+    """
+
+    images: list[memoryview]
+    unprocessed: list[Image]
+    read_units: float
+
+
+class _Capacity(msgspec.Struct):
+    CapacityUnits: float = 0.0
+
+
+class _ScanAnswer(msgspec.Struct):
+    Items: list[msgspec.Raw] = []
+    LastEvaluatedKey: msgspec.Raw = msgspec.Raw()
+    ConsumedCapacity: _Capacity | None = None
+
+
+class _Unprocessed(msgspec.Struct):
+    Keys: list[dict[str, dict[str, Any]]] = []
+
+
+class _GetAnswer(msgspec.Struct):
+    Responses: dict[str, list[msgspec.Raw]] = {}
+    UnprocessedKeys: dict[str, _Unprocessed] = {}
+    ConsumedCapacity: list[_Capacity] | None = None
+
+
+def decode_scan(body: bytes) -> ScanPage:
+    """A Scan's answer; ValueError where it is none."""
+    answer = _decode(body, _ScanAnswer)
+    last_key = bytes(answer.LastEvaluatedKey)
+    return ScanPage(
+        [memoryview(item) for item in answer.Items],
+        json.dumps(json.loads(last_key)) if last_key not in (b"", b"null") else None,
+        _read_units([answer.ConsumedCapacity], body),
+    )
+
+
+def decode_found(body: bytes) -> FoundItems:
+    """A BatchGetItem's answer for one table; ValueError where it is none."""
+    answer = _decode(body, _GetAnswer)
+    return FoundItems(
+        [memoryview(item) for items in answer.Responses.values() for item in items],
+        [keys for table in answer.UnprocessedKeys.values() for keys in table.Keys],
+        _read_units(answer.ConsumedCapacity or [], body),
+    )
+
+
+def may_exist(keys: Image, source_key: SourceKey) -> bool:
+    """Whether DynamoDB could hold an item with this key, or would refuse even the question."""
+    return all(
+        _is_key_value(keys[name][tag], tag, limit)
+        for (name, tag), limit in zip(source_key.attributes, KEY_BYTES_MAX, strict=False)
+    )
+
+
+def _is_key_value(raw: str, tag: KeyType, bytes_max: int) -> bool:
+    match tag:
+        case "S":
+            return 0 < len(raw.encode("utf-8", "surrogatepass")) <= bytes_max
+        case "B":
+            return 0 < len(decode_binary(raw)) <= bytes_max
+        case "N":
+            number = Decimal(raw)
+            digits = len(str(int("".join(map(str, number.as_tuple().digits)))).rstrip("0"))
+            return not number or (digits <= DIGITS_MAX and -131 < number.adjusted() < 126)
+
+
+def item_identity(image: Image, source_key: SourceKey) -> str:
+    """The identity of the item whose image this is, as `attributes.item_key_json` writes it."""
+    return item_key_json(keys_of(image, source_key), source_key)
+
+
+def keys_of(image: Image, source_key: SourceKey) -> Image:
+    """The key attributes of an image."""
+    return {name: image[name] for name, _ in source_key.attributes if name in image}
+
+
+def _decode(body: bytes, shape: type[Wire]) -> Wire:
+    """The answer; lone surrogates, which a strict parser refuses, are kept escaped."""
+    try:
+        return msgspec.json.decode(body, type=shape)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        escaped = json.dumps(json.loads(body)).encode()
+        return msgspec.json.decode(escaped, type=shape)
+
+
+def _read_units(told: Iterable[_Capacity | None], body: bytes) -> float:
+    """What the answer cost; where it is not told, no less than it can have cost."""
+    units = sum(capacity.CapacityUnits for capacity in told if capacity is not None)
+    return units or float(-(-len(body) // BYTES_PER_READ_UNIT))
+
+
+@dataclass(frozen=True, slots=True)
+class ScanCost:
+    """An estimate: sources count items and bytes now and then."""
+
+    items: int
+    read_units: int
+    seconds: float
+
+
+def scan_cost(*, items: int, size_bytes: int, units_per_second: float) -> ScanCost:
+    """Of a consistent scan at a rate."""
+    units = -(-size_bytes // BYTES_PER_READ_UNIT)
+    return ScanCost(items, units, units / units_per_second)

@@ -1,0 +1,161 @@
+"""Loads of a whole table beside its stream: what is known of them, and what may be done. Pure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from replicator.core.stream.shards import TableFacts
+
+SnapshotReason = Literal["initial", "gap", "asked", "mapping", "repair"]
+SnapshotState = Literal["asked", "running", "refused", "done", "cancelled"]
+SegmentState = Literal["waiting", "active", "done"]
+
+SWEPT_AT_ONCE_MAX = 1000
+"""So many rows are swept without asking how many are left."""
+SWEPT_SHARE_MAX = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentFacts:
+    """A part of a snapshot; `target` None: of its scan, else the sweep of that target."""
+
+    snapshot_id: int
+    number: int
+    target: str | None
+    parts: int
+    state: SegmentState
+    owner: str | None
+    items: int
+    rows: int
+    read_units: float
+
+    @property
+    def name(self) -> str:
+        """What stands for a shard id in leases and logs."""
+        return segment_name(self.snapshot_id, self.number)
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotFacts:
+    """A snapshot that was asked for, runs or has ended."""
+
+    id: int
+    source: str
+    reason: SnapshotReason
+    state: SnapshotState
+    forced: bool
+    who: str
+    why: str | None
+    detail: str | None
+    items_estimated: int | None
+    asked_at: datetime
+    started_at: datetime | None
+    ended_at: datetime | None
+    segments: tuple[SegmentFacts, ...] = ()
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether something of it is still to be done."""
+        return self.state in ("asked", "running", "refused")
+
+    @property
+    def scan(self) -> tuple[SegmentFacts, ...]:
+        """The parts of the scan."""
+        return tuple(segment for segment in self.segments if segment.target is None)
+
+    @property
+    def items(self) -> int:
+        """How many items the scan has read."""
+        return sum(segment.items for segment in self.scan)
+
+    @property
+    def read_units(self) -> float:
+        """What that cost."""
+        return sum(segment.read_units for segment in self.scan)
+
+    @property
+    def swept(self) -> int:
+        """How many rows were deleted because nothing of them was seen."""
+        return sum(segment.rows for segment in self.segments if segment.target is not None)
+
+    @property
+    def complete(self) -> bool:
+        """Whether every part is done, so that the table may leave it."""
+        return bool(self.segments) and all(s.state == "done" for s in self.segments)
+
+    def ready(self) -> list[SegmentFacts]:
+        """The parts that may be claimed: sweeps come after the whole scan."""
+        if self.state != "running" or self.reason == "repair":
+            return []  # a repair is made by whoever began it
+        scanned = all(segment.state == "done" for segment in self.scan)
+        return [
+            segment
+            for segment in self.segments
+            if segment.state != "done" and (segment.target is None or scanned)
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentClaim:
+    """The right to write one part of a snapshot, until somebody claims it again."""
+
+    source: str
+    stream_arn: str
+    snapshot_id: int
+    number: int
+    parts: int
+    target: str | None
+    epoch: int
+    steps: int
+    position: str | None
+    forced: bool
+    open_letters: bool
+
+    @property
+    def name(self) -> str:
+        """What stands for a shard id in dead letters and logs."""
+        return segment_name(self.snapshot_id, self.number)
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentAdvance:
+    """How a transaction moves a part of a snapshot; `ended`: this was the last one."""
+
+    position: str | None
+    items: int
+    rows: int
+    read_units: float
+    ended: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LookedAt:
+    """Some rows of a swept target: how many, the keys of those that are to go, and the last key."""
+
+    rows: int
+    ghosts: list[tuple[str | bytes | None, ...]]
+    last: str | None
+
+
+def segment_name(snapshot_id: int, number: int) -> str:
+    """A part of a snapshot where a shard would have its id."""
+    return f"snapshot-{snapshot_id}-{number}"
+
+
+def is_segment_name(name: str) -> bool:
+    """Whether a lease is that of a part of a snapshot; shard ids begin otherwise."""
+    return name.startswith("snapshot-")
+
+
+def is_initial_due(table: TableFacts, snapshots: Sequence[SnapshotFacts]) -> bool:
+    """Whether a table waits for its first load: it begins with one, and none was ever asked for."""
+    begun = table.start_at is not None or table.mode == "lambda"
+    return table.initial_load == "snapshot" and begun and not snapshots
+
+
+def is_suspicious(*, rows: int, unseen: int) -> bool:
+    """Whether a sweep would delete so much that the scan may have read the wrong table."""
+    if not unseen:
+        return False
+    return unseen == rows or (unseen > SWEPT_AT_ONCE_MAX and unseen > rows * SWEPT_SHARE_MAX)

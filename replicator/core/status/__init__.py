@@ -1,0 +1,1 @@
+"""The status of a deployment: assembled from facts, diagnosed, written as a document. Pure."""

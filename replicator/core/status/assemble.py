@@ -1,0 +1,203 @@
+"""How a deployment stands: what the control schema holds and what a worker knows. Pure."""
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+from replicator.core.snapshot.state import SnapshotFacts
+from replicator.core.snapshot.status import SnapshotStatus, snapshot_status
+from replicator.core.status.document import (
+    GapStatus,
+    LetterStatus,
+    ShardState,
+    ShardStatus,
+    Status,
+    TableState,
+    TableStatus,
+    WorkerStatus,
+)
+from replicator.core.status.drift import Drifted
+from replicator.core.stream.gaps import how_to_mend
+from replicator.core.stream.lag import ShardProgress, table_lag
+from replicator.core.stream.lineage import by_name, is_ready
+from replicator.core.stream.shards import GapFacts, Mode, ShardFacts, TableFacts
+from replicator.core.verify.results import Verified
+
+HEAD_PROOF = timedelta(seconds=90)
+"""How long a shard counts as at its head after an answer that said so.
+
+A shard of another worker is noted every 30 s; our own may pause for 60 s between two reads. When
+the source does not answer any more, nobody knows whether there is more, and lag begins to grow.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Knowledge:
+    """What one look at the control schema shows, and what only this process knows.
+
+    `progress` holds this worker's own shards, by stream ARN and shard id.
+    """
+
+    deployment: str
+    tables: Mapping[str, TableFacts]
+    shards: Iterable[ShardFacts]
+    dead_letters: Mapping[str, Mapping[str, int]]
+    workers: tuple[WorkerStatus, ...]
+    living: Collection[str]
+    snapshots: Mapping[str, Sequence[SnapshotFacts]] = field(default_factory=dict)
+    newest_letters: Mapping[str, LetterStatus] = field(default_factory=dict)
+    applied: Mapping[str, datetime] = field(default_factory=dict)
+    progress: Mapping[tuple[str, str], ShardProgress] = field(default_factory=dict)
+    drift: Mapping[str, Mapping[str, Drifted]] = field(default_factory=dict)
+    throughput: Mapping[str, int] = field(default_factory=dict)
+    verified: Mapping[str, Verified] = field(default_factory=dict)
+
+
+def overview(knowledge: Knowledge, *, now: datetime) -> Status:
+    """The status of a deployment, tables in trouble first."""
+    shards: dict[str, list[ShardFacts]] = {source: [] for source in knowledge.tables}
+    for shard in knowledge.shards:
+        shards.setdefault(shard.source, []).append(shard)
+    tables = [
+        _table(facts, shards[source], knowledge, now) for source, facts in knowledge.tables.items()
+    ]
+    trouble = {"halted": 0, "gap": 1, "paused": 2}
+    tables.sort(key=lambda table: (trouble.get(table.state, 3), table.source))
+    return Status(knowledge.deployment, tuple(tables), _workers(knowledge.workers, tables))
+
+
+def _workers(
+    workers: Iterable[WorkerStatus], tables: Iterable[TableStatus]
+) -> tuple[WorkerStatus, ...]:
+    holds: dict[str, Counter[str]] = {}
+    for table in tables:
+        for shard in table.lineage:
+            if shard.state == "active" and shard.owner is not None:
+                holds.setdefault(shard.owner, Counter())[table.source] += 1
+    return tuple(replace(worker, holds=holds.get(worker.id, {})) for worker in workers)
+
+
+def _table(
+    facts: TableFacts, shards: list[ShardFacts], knowledge: Knowledge, now: datetime
+) -> TableStatus:
+    if facts.mode == "lambda":  # which keeps the position: what the daemon knew is history
+        shards = []
+    lineage = _lineage(shards, knowledge, now)
+    lag = table_lag(
+        [_progress(shard, knowledge, now) for shard in shards if not shard.finished], now=now
+    )
+    snapshot = _snapshot(knowledge.snapshots.get(facts.source, ()), now)
+    reason, remedy = _reason(facts, snapshot)
+    return TableStatus(
+        source=facts.source,
+        stream_arn=facts.stream_arn,
+        state=_table_state(facts, snapshot),
+        lag_seconds=lag.lag_seconds if shards else None,  # not listed yet: nothing is known
+        retention_headroom_seconds=lag.headroom_seconds,
+        poll_age_seconds=lag.poll_age_seconds,
+        shards=Counter(shard.state for shard in lineage),
+        dead_letters=knowledge.dead_letters.get(facts.source, {}),
+        drift=knowledge.drift.get(facts.source, {}),
+        records_per_minute=knowledge.throughput.get(facts.source, 0),
+        reason=reason,
+        remedy=remedy,
+        gaps=tuple(_gap(gap, facts.mode) for gap in facts.gaps),
+        snapshot=snapshot,
+        newest_dead_letter=knowledge.newest_letters.get(facts.source),
+        last_applied_at=knowledge.applied.get(facts.source),
+        lineage=lineage,
+        verified=knowledge.verified.get(facts.source),
+        needs_workers=facts.mode != "lambda",
+        verified_seconds_ago=_seconds_since(knowledge.verified.get(facts.source), now),
+    )
+
+
+def _lineage(
+    shards: Iterable[ShardFacts], knowledge: Knowledge, now: datetime
+) -> tuple[ShardStatus, ...]:
+    known = by_name(shards)
+    return tuple(
+        ShardStatus(
+            stream_arn=shard.stream_arn,
+            shard_id=shard.shard_id,
+            parent_id=shard.parent_id,
+            state=_state(shard, is_ready(shard, known), knowledge.living),
+            owner=shard.owner,
+            lag_seconds=None
+            if shard.finished
+            else table_lag([_progress(shard, knowledge, now)], now=now).lag_seconds,
+        )
+        for shard in known.values()
+    )
+
+
+def _gap(gap: GapFacts, mode: Mode) -> GapStatus:
+    remedy = how_to_mend(gap.source, mode)
+    return GapStatus(gap.id, gap.kind, gap.shard_id, gap.detail, gap.found_at, remedy)
+
+
+def _seconds_since(verified: Verified | None, now: datetime) -> float | None:
+    return None if verified is None else max(0.0, (now - verified.at).total_seconds())
+
+
+def _snapshot(known: Sequence[SnapshotFacts], now: datetime) -> SnapshotStatus | None:
+    """The one that is worked on, else the one that waits, else the last."""
+    order = {"running": 0, "refused": 0, "asked": 1}
+    chosen = min(known, key=lambda s: (order.get(s.state, 2), -s.id), default=None)
+    return None if chosen is None else snapshot_status(chosen, now=now)
+
+
+def _table_state(facts: TableFacts, snapshot: SnapshotStatus | None) -> TableState:
+    if facts.halted:
+        return "halted"
+    if facts.gaps:
+        return "gap"
+    if facts.paused:
+        return "paused"
+    loads = facts.snapshot_id is not None or (snapshot is not None and snapshot.unfinished)
+    return "snapshot" if loads else "streaming"
+
+
+def _state(shard: ShardFacts, ready: bool, living: Collection[str]) -> ShardState:
+    if shard.finished:
+        return "done"
+    if shard.state == "gap":
+        return "gap"
+    if shard.owner in living:
+        return "active"
+    return "unowned" if ready else "waiting"
+
+
+def _progress(shard: ShardFacts, knowledge: Knowledge, now: datetime) -> ShardProgress:
+    own = knowledge.progress.get((shard.stream_arn, shard.shard_id))
+    if own is not None and own.safe_at is not None:  # else it is not claimed yet
+        answered = own.polled_at is not None and now - own.polled_at < HEAD_PROOF
+        return replace(own, at_head=own.at_head and answered)
+    at_head = (
+        shard.owner in knowledge.living
+        and shard.head_at is not None
+        and shard.head_at == shard.safe_at
+        and now - shard.head_at < HEAD_PROOF
+    )
+    return ShardProgress(shard.safe_at or shard.found_at, at_head, shard.polled_at)
+
+
+def _reason(facts: TableFacts, snapshot: SnapshotStatus | None) -> tuple[str | None, str | None]:
+    if facts.halted:
+        return facts.reason, facts.remedy
+    if facts.gaps:
+        gap = facts.gaps[0]
+        where = f"shard {gap.shard_id}: " if gap.shard_id else ""
+        return (
+            f"{gap.kind} gap, {where}{gap.detail}",
+            how_to_mend(gap.source, facts.mode),
+        )
+    if facts.paused:
+        return "paused by hand", f"replicator resume --table {facts.source}"
+    if snapshot is not None and snapshot.state == "refused":
+        return f"the sweep waits for a person: {snapshot.detail}", (
+            f"replicator snapshot --table {facts.source} --force (deletes those rows), or "
+            f"--cancel (keeps them)"
+        )
+    return None, None

@@ -1,0 +1,120 @@
+"""Which shards may be read: parents before children, and nothing twice. Pure."""
+
+from collections.abc import Collection, Container, Iterable, Mapping
+from datetime import datetime, timedelta
+
+from replicator.core.stream.shards import ListedShard, ShardFacts
+
+FINISHED_SHARDS_KEPT = timedelta(hours=48)
+"""Twice the retention: a listing may show a shard for a while after its last record."""
+CHILDREN_APPEAR_WITHIN = timedelta(minutes=1)
+
+ShardName = tuple[str, str]
+"""Stream ARN and shard id: emulators give every stream the same shard id."""
+
+
+def by_name(shards: Iterable[ShardFacts]) -> dict[ShardName, ShardFacts]:
+    """Shards by stream and id."""
+    return {(shard.stream_arn, shard.shard_id): shard for shard in shards}
+
+
+def is_ready(shard: ShardFacts, shards: Mapping[ShardName, ShardFacts]) -> bool:
+    """True when a worker may claim the shard: unfinished, and nothing of its parent is unread.
+
+    A parent that is not on record was finished and cleaned away: one that is owed never is.
+    """
+    if shard.state not in ("waiting", "active"):
+        return False
+    parent = _parent(shard, shards)
+    return parent is None or parent.finished
+
+
+def ready_shards(shards: Iterable[ShardFacts]) -> list[ShardFacts]:
+    """The shards that may be claimed, in a fixed order."""
+    known = by_name(shards)
+    ready = [shard for shard in known.values() if is_ready(shard, known)]
+    return sorted(ready, key=lambda shard: (shard.stream_arn, shard.shard_id))
+
+
+def unknown_shards(
+    listed: Iterable[ListedShard], known: Mapping[str, ShardFacts]
+) -> list[ListedShard]:
+    """What a listing adds: shards not on record, or on record only because a child named them."""
+    return [
+        shard for shard in listed if shard.shard_id not in known or not known[shard.shard_id].listed
+    ]
+
+
+def lost_shards(
+    new: Iterable[ListedShard], known: Mapping[str, ShardFacts], begun: Collection[str]
+) -> list[str]:
+    """Shards that were begun, as their leases say, and that are not on record any more.
+
+    A child whose parent is unfinished is none: where it was begun all the same, PostgreSQL was
+    taken back to a moment before, and the parent is read to its end anew. `new` has parents first.
+    """
+    unfinished = {name for name, shard in known.items() if not shard.finished}
+    lost = []
+    for shard in new:
+        if shard.parent_id in unfinished:
+            unfinished.add(shard.shard_id)
+        elif shard.shard_id in begun and shard.shard_id not in known:
+            lost.append(shard.shard_id)
+    return lost
+
+
+def in_order(listed: Iterable[ListedShard]) -> list[ListedShard]:
+    """The listing with every parent before its children."""
+    shards = {shard.shard_id: shard for shard in listed}
+    ordered: dict[str, ListedShard] = {}
+    for shard in shards.values():
+        chain = []
+        ancestor: ListedShard | None = shard
+        while ancestor is not None and ancestor.shard_id not in ordered and ancestor not in chain:
+            chain.append(ancestor)
+            ancestor = shards.get(ancestor.parent_id or "")
+        ordered.update((member.shard_id, member) for member in reversed(chain))
+    return list(ordered.values())
+
+
+def awaits_children(shards: Iterable[ShardFacts], now: datetime) -> bool:
+    """True while a shard ended a moment ago and no child of it is known: a listing lags behind.
+
+    A stream that was disabled ends without children, so this does not last.
+    """
+    known = list(shards)
+    parents = {(shard.stream_arn, shard.parent_id) for shard in known}
+    return any(
+        shard.state == "done"
+        and shard.done_at is not None
+        and now - shard.done_at < CHILDREN_APPEAR_WITHIN
+        and (shard.stream_arn, shard.shard_id) not in parents
+        for shard in known
+    )
+
+
+def forgettable_shards(
+    shards: Iterable[ShardFacts], now: datetime, listed: Container[ShardName]
+) -> list[ShardFacts]:
+    """Finished shards whose children have all progressed and that are older than 48 hours.
+
+    One that the source still lists would be found anew and read again, so it stays.
+    """
+    known = by_name(shards)
+    children: dict[ShardName, list[ShardFacts]] = {}
+    for shard in known.values():
+        if shard.parent_id is not None:
+            children.setdefault((shard.stream_arn, shard.parent_id), []).append(shard)
+    return [
+        shard
+        for name, shard in known.items()
+        if shard.finished
+        and name not in listed
+        and now - (shard.done_at or now) > FINISHED_SHARDS_KEPT
+        and _parent(shard, known) is None
+        and all(child.finished or child.position is not None for child in children.get(name, ()))
+    ]
+
+
+def _parent(shard: ShardFacts, shards: Mapping[ShardName, ShardFacts]) -> ShardFacts | None:
+    return None if shard.parent_id is None else shards.get((shard.stream_arn, shard.parent_id))

@@ -1,0 +1,149 @@
+"""What is known of shards and tables: the source's listing and the control schema's rows."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from replicator.core.spec import InitialLoad
+
+ShardRowState = Literal["waiting", "active", "done", "gap"]
+Mode = Literal["fence", "guard", "lambda"]
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetterCounts:
+    """Of one table. `last_hour`: those set aside since, whatever became of them."""
+
+    open: int
+    last_hour: int
+
+
+@dataclass(frozen=True, slots=True)
+class ListedShard:
+    """A shard as DescribeStream lists it; `closed` when it has an ending sequence number."""
+
+    shard_id: str
+    parent_id: str | None
+    closed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ShardFacts:
+    """A shard as the control schema knows it.
+
+    `safe_at`: every change created before it is applied, or was never owed.
+    `known`: the newest sequence number ever seen in a page, applied or not.
+    `listed` False: only a child has named it.
+    """
+
+    source: str
+    stream_arn: str
+    shard_id: str
+    parent_id: str | None
+    state: ShardRowState
+    listed: bool
+    owner: str | None
+    position: int | None
+    known: int | None
+    safe_at: datetime | None
+    head_at: datetime | None
+    polled_at: datetime | None
+    gap_accepted_at: datetime | None
+    found_at: datetime
+    done_at: datetime | None
+
+    @property
+    def finished(self) -> bool:
+        """Nothing of it will ever be read again: its children may start."""
+        return self.state == "done" or (self.state == "gap" and self.gap_accepted_at is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class StreamOver:
+    """Nothing of a table's current stream is left to read, as far as the observer knows.
+
+    `stream_arn` None: the table had none. `read`: its shards; None: the source has dropped it.
+    """
+
+    stream_arn: str | None
+    read: frozenset[str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GapFacts:
+    """A gap on record; `shard_id` None: the whole stream."""
+
+    id: int
+    source: str
+    stream_arn: str
+    shard_id: str | None
+    kind: str
+    detail: str
+    found_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class TableFacts:
+    """A source table as the control schema knows it."""
+
+    source: str
+    stream_arn: str | None
+    mode: Mode
+    snapshot_id: int | None
+    """The snapshot that is under way."""
+    mapping_fingerprint: str
+    initial_load: InitialLoad | None
+    start_at: datetime | None
+    paused: bool
+    halted: bool
+    reason: str | None
+    remedy: str | None
+    gaps: tuple[GapFacts, ...]
+
+    @property
+    def stopped(self) -> bool:
+        """No shard of it may be worked on until a person acts."""
+        return self.paused or self.halted or bool(self.gaps)
+
+
+@dataclass(frozen=True, slots=True)
+class Belief:
+    """What a worker goes by when it stops a table: it may have slept since it was so."""
+
+    stream_arn: str | None
+    mapping_fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The right to write one shard's changes, until somebody claims it again."""
+
+    source: str
+    stream_arn: str
+    shard_id: str
+    epoch: int
+    position: int | None
+    known: int | None
+    safe_at: datetime | None
+    found_at: datetime
+    gap_accepted_at: datetime | None
+    owed: bool
+    """False: only a child has named the shard, and nothing of it was ever read."""
+    mode: Mode
+    skip_before: datetime | None
+    """`initial_load: none`: older records are skipped."""
+    snapshot_id: int | None
+    """The snapshot that runs beside this claim: what is written is marked as seen by it."""
+    open_letters: bool
+    """Some dead letter of the table is open: batches must look for letters to supersede."""
+
+
+@dataclass(frozen=True, slots=True)
+class Advance:
+    """How a batch moves a shard's position; `expected` is where it must stand before."""
+
+    expected: int | None
+    position: int
+    known: int
+    created_at: datetime | None
+    polled_at: datetime

@@ -1,0 +1,147 @@
+"""DynamoDB's typed values as on the wire: images decoded, keys made comparable."""
+
+import json
+from binascii import a2b_base64
+from collections.abc import Callable, Sequence
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+from replicator.core.records import Image
+from replicator.core.spec import OnNul, SourceKey
+from replicator.core.values.cells import Unfit
+from replicator.core.values.numbers import canonical_number
+from replicator.errors import Rejected, UnknownRecord
+
+TYPES = {
+    "S": "a string",
+    "N": "a number",
+    "B": "binary",
+    "BOOL": "a boolean",
+    "NULL": "NULL",
+    "M": "a map",
+    "L": "a list",
+    "SS": "a set of strings",
+    "NS": "a set of numbers",
+    "BS": "a set of binaries",
+}
+"""DynamoDB's type tags, with words for messages."""
+
+_LABEL_LENGTH_MAX = 100  # attribute names may have 64 KB
+_encode_key = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
+_decode = msgspec.json.Decoder(dict[str, dict[str, Any]]).decode
+
+
+def decode_image(raw: bytes | memoryview) -> Image:
+    """The attributes of an image given as DynamoDB JSON, values as they are on the wire.
+
+    Lone surrogates pass: only the columns that meet one refuse it. Rejected for an attribute
+    that is no typed value at all.
+    """
+    try:
+        return _decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return _decode_tolerantly(bytes(raw))
+
+
+def _decode_tolerantly(raw: bytes) -> Image:
+    try:
+        image = json.loads(raw)
+    except ValueError as error:
+        raise UnknownRecord("an image of the stream is not JSON") from error
+    if not isinstance(image, dict):
+        raise UnknownRecord("an image of the stream is not a JSON object")
+    for name, value in image.items():
+        if not isinstance(value, dict):
+            raise Rejected("is not a typed value", attribute=label(name), column=None)
+    return image
+
+
+def item_key(keys: Image, source_key: SourceKey) -> tuple[str, ...]:
+    """The item's identity: equal exactly where DynamoDB's keys are. Never fails.
+
+    What is no valid key stands for itself; converting it to a row is what refuses it.
+    """
+    try:
+        return tuple(
+            [
+                keys[name][tag] if tag != "N" else canonical_number(keys[name][tag])
+                for name, tag in source_key.attributes
+            ]
+        )
+    except (KeyError, Unfit):
+        return tuple([json.dumps(keys.get(name)) for name, _ in source_key.attributes])
+
+
+def item_keys(images: Sequence[Image], source_key: SourceKey) -> list[tuple[str, ...]]:
+    """The same of many."""
+    try:
+        values = [
+            [keys[name][tag] for keys in images]
+            if tag != "N"
+            else [canonical_number(keys[name][tag]) for keys in images]
+            for name, tag in source_key.attributes
+        ]
+    except (KeyError, Unfit):
+        return [item_key(keys, source_key) for keys in images]
+    return list(zip(*values, strict=True))
+
+
+def item_key_json(keys: Image, source_key: SourceKey) -> str:
+    """The item's identity as compact DynamoDB JSON in ASCII, names sorted, numbers canonical."""
+    canonical = {name: dict(value) for name, value in keys.items()}
+    for name, tag in source_key.attributes:
+        if tag == "N":
+            try:
+                canonical[name] = {"N": canonical_number(keys[name]["N"])}
+            except (KeyError, Unfit):
+                continue
+    return _encode_key(canonical)
+
+
+def sorted_members(tag: str, members: list[str]) -> list[str]:
+    """The members of a set in their canonical order: code point, number, bytes."""
+    if type(members) is not list:
+        raise Unfit("is not of the shape of its type")
+    if tag == "SS":
+        return sorted(members)
+    if tag == "NS":
+        return sorted([canonical_number(member) for member in members], key=Decimal)
+    return sorted(members, key=decode_binary)
+
+
+def decode_binary(text: str) -> bytes:
+    """The bytes of a B value."""
+    try:
+        return a2b_base64(text, strict_mode=True)
+    except ValueError as error:
+        raise Unfit("is not base64") from error
+
+
+def storable_text(text: str, nul: OnNul = "reject") -> str:
+    """The text as PostgreSQL can hold it; Unfit for lone surrogates, and for NUL as `nul` says."""
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise Unfit("holds a lone surrogate, which is not Unicode text") from error
+    return text if "\0" not in text else _NUL_POLICIES[nul](text)
+
+
+def label(name: str) -> str:
+    """An attribute's name in a message: long ones are cut."""
+    if len(name) <= _LABEL_LENGTH_MAX:
+        return name
+    return f"{name[:_LABEL_LENGTH_MAX]}… ({len(name)} characters)"
+
+
+def _refuse_nul(_: str) -> str:
+    raise Unfit("holds a NUL character, which PostgreSQL cannot store")
+
+
+_NUL_POLICIES: dict[OnNul, Callable[[str], str]] = {
+    "reject": _refuse_nul,
+    "strip": lambda text: text.replace("\0", ""),
+    "replace": lambda text: text.replace("\0", "\ufffd"),
+}

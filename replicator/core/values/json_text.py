@@ -1,0 +1,241 @@
+"""DynamoDB's typed values as plain JSON text for jsonb, all digits kept."""
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from json.encoder import encode_basestring as quote
+from typing import Any
+
+from replicator.core.records import AttributeValue, Image
+from replicator.core.spec import OnNul
+from replicator.core.values.attributes import (
+    TYPES,
+    decode_binary,
+    label,
+    sorted_members,
+    storable_text,
+)
+from replicator.core.values.cells import Unfit
+from replicator.core.values.numbers import canonical_number
+
+_MALFORMED = (AttributeError, KeyError, TypeError, ValueError, RecursionError)
+
+
+def json_text(value: AttributeValue, nul: OnNul = "reject") -> str:
+    """The value as JSON that jsonb takes: numbers with all digits, B as base64, sets sorted.
+
+    `nul` says what becomes of NUL in strings and names. Unfit names the way to the value at fault.
+    """
+    try:
+        text = _write(value)
+        if (text.isascii() or text.encode()) and "\\u0000" not in text:
+            return text
+    except _MALFORMED:
+        pass
+    return _write_with_care(value, nul)
+
+
+def json_object(attributes: Image, nul: OnNul = "reject") -> str:
+    """A JSON object of these attributes; `inside` of Unfit begins with the attribute's name."""
+    return json_text({"M": attributes}, nul)
+
+
+def fault(value: object, nul: OnNul = "reject", inside: str = "") -> Unfit | None:
+    """The first thing in the value that cannot be stored, or None."""
+    if not isinstance(value, dict) or len(value) != 1:
+        return Unfit(shape_fault(value), inside=inside)
+    [(tag, raw)] = value.items()
+    if tag in ("M", "L") and isinstance(raw, dict if tag == "M" else list):
+        return next(_faults_within(raw, nul, inside), None)
+    try:
+        for text in raw if tag == "SS" else (raw,) if tag == "S" else ():
+            storable_text(text, nul)
+        _WRITERS[tag](raw)
+    except Unfit as unfit:
+        return Unfit(unfit.reason, inside=inside)
+    except _MALFORMED:
+        return Unfit(shape_fault(value), inside=inside)
+    return None
+
+
+def shape_fault(value: object) -> str:
+    """Why this is no typed value."""
+    match value:
+        case dict() if not value:
+            return "has no type tag"
+        case dict() if len(value) > 1:
+            return "has more than one type tag"
+        case dict() if next(iter(value)) not in TYPES:
+            return "has an unknown type tag"
+        case _:
+            return "is not of the shape of its type"
+
+
+def _faults_within(raw: dict[str, Any] | list[Any], nul: OnNul, inside: str) -> Iterator[Unfit]:
+    if isinstance(raw, list):
+        for index, element in enumerate(raw):
+            if found := fault(element, nul, f"{inside}[{index}]"):
+                yield found
+        return
+    for name, member in raw.items():
+        path = f"{inside}.{label(name)}"
+        try:
+            storable_text(name, nul)
+        except Unfit as unfit:
+            yield Unfit(f"the name {unfit.reason}", inside=path)
+        if found := fault(member, nul, path):
+            yield found
+
+
+def _write_with_care(value: AttributeValue, nul: OnNul) -> str:
+    try:
+        if found := fault(value, nul):
+            raise found
+        return _write(_without_nul(value, nul))
+    except RecursionError as error:
+        raise Unfit("is nested too deeply") from error
+
+
+def _without_nul(value: AttributeValue, nul: OnNul) -> AttributeValue:
+    """The same value with the NUL characters handled, in names too."""
+    [(tag, raw)] = value.items()
+    match tag:
+        case "S":
+            return {"S": storable_text(raw, nul)}
+        case "SS":
+            return {"SS": [storable_text(member, nul) for member in raw]}
+        case "L":
+            return {"L": [_without_nul(element, nul) for element in raw]}
+        case "M":
+            named = {storable_text(name, nul): _without_nul(raw[name], nul) for name in raw}
+            if len(named) < len(raw):
+                raise Unfit("holds names that differ only by NUL characters")
+            return {"M": named}
+        case _:
+            return value
+
+
+def _write(value: AttributeValue) -> str:
+    (tag,) = value
+    return _WRITERS[tag](value[tag])
+
+
+def _write_map(members: dict[str, AttributeValue]) -> str:
+    written = []
+    for name, value in members.items():  # no call of _write: this loop is most of the cost
+        (tag,) = value
+        written.append(f"{quote(name)}:{_WRITERS[tag](value[tag])}")
+    return "{" + ",".join(written) + "}"
+
+
+def _write_list(elements: list[AttributeValue]) -> str:
+    if type(elements) is not list:
+        raise TypeError
+    return "[" + ",".join([_write(element) for element in elements]) + "]"
+
+
+def _write_binary(raw: str) -> str:
+    decode_binary(raw)
+    return quote(raw)
+
+
+def _write_boolean(raw: bool) -> str:
+    if type(raw) is not bool:
+        raise TypeError
+    return "true" if raw else "false"
+
+
+_WRITERS: dict[str, Callable[[Any], str]] = {
+    "S": quote,
+    "N": canonical_number,
+    "B": _write_binary,
+    "BOOL": _write_boolean,
+    "NULL": lambda _: "null",
+    "M": _write_map,
+    "L": _write_list,
+    "SS": lambda raw: "[" + ",".join([quote(text) for text in sorted_members("SS", raw)]) + "]",
+    "NS": lambda raw: "[" + ",".join(sorted_members("NS", raw)) + "]",
+    "BS": lambda raw: "[" + ",".join([quote(text) for text in sorted_members("BS", raw)]) + "]",
+}
+
+
+VALUES_AT_ONCE = 64
+"""What is not as usual spoils the others of its piece: they are tried again one by one."""
+
+_BETWEEN, _SCALAR = b"\x1f", b"\x1e"  # no valid JSON holds them
+_STRING = rb'"[^"\\\x00-\x1f]*+(?:\\["\\/bfnrt][^"\\\x00-\x1f]*+)*+"'
+_NAME = rb'"[^"\\{}\[\]\x00-\x1f]*+"'
+_NUMBER = rb"-?(?:[1-9][0-9]{0,37}+(?:\.[0-9]{0,37}[1-9])?|0\.[0-9]{0,37}[1-9])|0"
+_SIXTH = rb"[A-Za-z0-9+/]"
+_BINARY = rb"(?:%(b)s{64})*+(?:%(b)s{4})*+(?:%(b)s{2}==|%(b)s{3}=)?" % {b"b": _SIXTH}
+_at_scalars = re.compile(
+    rb"""\{"(?:S":(?=")|N":"(?=[-0-9])|BOOL":(?=[tf])|SS":(?=\[)|B":(?="%(binary)s"\}))"""
+    rb"""(%(string)s|%(number)s|true|false|\[%(string)s(?:,%(string)s)*+\])"?\}"""  # what is kept
+    % {b"number": _NUMBER, b"binary": _BINARY, b"string": _STRING}
+).split
+_is_usual = re.compile(
+    rb"""(?:\x1e|,|%s:|\{"M":\{|\}\}|\{"L":\[|\]\}|\{"NULL":true\})*+""" % _NAME
+).fullmatch
+_BRACKET = ord("[")
+_PLAIN = (
+    *((b'{"NULL":true}', b"null"), (b'{"L":[', b"["), (b"]}", b"]")),
+    *((b'{"M":{', b"{"), (b"}}", b"}")),
+)
+
+
+def plain_texts(typed: Sequence[bytes | memoryview]) -> list[str | None]:
+    """The plain JSON of typed values, each given as valid JSON; None where it must be decoded.
+
+    That is so for what is not of the shape DynamoDB sends, for most escapes, for sets of numbers
+    and binaries, for numbers that are not in canonical form, and for names with brackets.
+
+    A quote inside a string would be escaped, so that what begins with `{"` is never inside one.
+    """
+    texts: list[str | None] = []
+    plain_of: dict[bytes, bytes] = {}
+    for start in range(0, len(typed), VALUES_AT_ONCE):
+        piece = typed[start : start + VALUES_AT_ONCE]
+        found = _plain(piece, plain_of)
+        if found is None:
+            texts += [(_plain((value,), plain_of) or (None,))[0] for value in piece]
+        else:
+            texts += found
+    return texts
+
+
+def _plain(typed: Sequence[bytes | memoryview], plain_of: dict[bytes, bytes]) -> list[str] | None:
+    """The same; None where one of them must be decoded.
+
+    `plain_of` holds what is around scalars, typed and plain: items of a table are much alike.
+    """
+    whole = _BETWEEN.join(typed)
+    parts = _at_scalars(whole)
+    structures = _SCALAR.join(parts[::2]).split(_BETWEEN)
+    for structure in set(structures) - plain_of.keys():
+        if not _is_usual(structure):
+            return None
+        plain_of[structure] = _without_types(structure)
+    if b'{"SS":' in whole and not _sort_sets(parts):
+        return None
+    parts[::2] = _BETWEEN.join([plain_of[each] for each in structures]).split(_SCALAR)
+    try:
+        texts = b"".join(parts).decode().split("\x1f")
+    except UnicodeDecodeError:
+        return None
+    return texts if len(texts) == len(typed) else None
+
+
+def _without_types(structure: bytes) -> bytes:
+    for typed, plain in _PLAIN:
+        structure = structure.replace(typed, plain)
+    return structure
+
+
+def _sort_sets(parts: list[bytes]) -> bool:
+    """Put the members of sets into their order; False where that needs decoding."""
+    for place, scalar in enumerate(parts[1::2]):
+        if scalar[0] == _BRACKET:
+            if b"\\" in scalar:
+                return False
+            members = scalar[2:-2].split(b'","')
+            parts[2 * place + 1] = b'["' + b'","'.join(sorted(members)) + b'"]'
+    return True

@@ -1,0 +1,115 @@
+"""An item's row, cell by cell: each value by the converter of its column. Pure."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from replicator.core.records import Image
+from replicator.core.spec import OnNul, TimeFormat
+from replicator.core.values.cells import Cell
+from replicator.core.values.column_types import ColumnType
+from replicator.core.values.columnar_checks import Together, cells_together
+from replicator.core.values.converters import Converter, compile_conversions
+from replicator.errors import Rejected
+
+Untaken = Callable[[Iterable[str]], list[str]]
+
+
+"""Those of the names that no column takes whole."""
+
+
+Row = tuple[Cell, ...]
+RowOf = Callable[[Image, Image], Row]
+"""From an item's keys and image to the cells of a row; Rejected."""
+TriedRow = Callable[[Image, Image], list[Cell | Rejected]]
+"""The same, each cell for itself: what does not convert stands as its reason."""
+RestOf = Callable[[Image], str]
+"""From an image to the cell of what no column takes; Rejected."""
+
+_ARRAY_TAGS = {"text": "SS", "numeric": "NS", "bytea": "BS"}
+
+
+@dataclass(frozen=True, slots=True)
+class Usual:
+    """What most values of a column look like: the type tag, and how the cell is made of the rest.
+
+    `conversion` makes the cell, or raises. `together` makes the same of many, or None. `alone`:
+    values of other types are not the column's.
+    """
+
+    tag: str
+    conversion: Callable[[Any], Cell]
+    together: Together | None = None
+    alone: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One cell of a row: where its value is, and who converts it.
+
+    `usual` None: nothing is known of what the converter does.
+    """
+
+    attribute: str
+    convert: Converter
+    usual: Usual | None = None
+    of_key: bool = False
+
+
+def row_by_steps(steps: Sequence[Step], *, rest_of: RestOf | None, tail: Row) -> RowOf:
+    """A function that makes rows: the cells of the steps, of the rest where there is one, the tail.
+
+    It makes every row, and says of every image that makes none why.
+    """
+
+    def row(keys: Image, image: Image) -> Row:
+        cells = [
+            step.convert((keys if step.of_key else image).get(step.attribute)) for step in steps
+        ]
+        if rest_of is not None:
+            cells.append(rest_of(image))
+        return (*cells, *tail)
+
+    return row
+
+
+def tried_by_steps(steps: Sequence[Step], *, rest_of: RestOf | None) -> TriedRow:
+    """A function that tries every cell of a row."""
+
+    def tried(keys: Image, image: Image) -> list[Cell | Rejected]:
+        cells = [
+            _tried(step.convert, (keys if step.of_key else image).get(step.attribute))
+            for step in steps
+        ]
+        if rest_of is not None:
+            cells.append(_tried(rest_of, image))
+        return cells
+
+    return tried
+
+
+def _tried(make: Callable[[Any], Cell], value: object) -> Cell | Rejected:
+    try:
+        return make(value)
+    except Rejected as rejection:
+        return rejection
+
+
+def usual_value(
+    column_type: ColumnType,
+    *,
+    column: str,
+    time_format: TimeFormat | None = None,
+    nul: OnNul = "reject",
+    key: bool = False,
+) -> Usual:
+    """The usual value of a column that `compile_converter` converts with the same arguments."""
+    name = column_type.name
+    conversions = compile_conversions(
+        column_type, column=column, time_format=time_format, nul=nul, key=key
+    )
+    if column_type.array:
+        tag = _ARRAY_TAGS.get(name, "L")
+    else:
+        tag = "M" if name == "jsonb" else next(iter(conversions))
+    return Usual(tag, conversions[tag], cells_together(column_type, tag))

@@ -1,0 +1,107 @@
+"""An item against the row that it should have become: what must be, what is, what differs. Pure."""
+
+from dataclasses import dataclass
+from typing import Literal, assert_never
+
+from replicator.core.mapping.compile import TargetMapping
+from replicator.core.records import Image
+from replicator.core.values.row import Row
+from replicator.errors import Rejected
+
+Kind = Literal["missing", "extra", "different"]
+
+
+@dataclass(frozen=True, slots=True)
+class MustBe:
+    """The row, cell by cell, and the rows of each child table."""
+
+    row: Row
+    children: tuple[list[Row], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class MustNotBe:
+    """No row with this key, or only one that says it was deleted."""
+
+    key: Row
+
+
+@dataclass(frozen=True, slots=True)
+class MayBe:
+    """Nothing can be said of this key's row. `rejected`: why the item does not convert.
+
+    An older change of a rejected item may be the row; what `ignore` keeps may be as it was.
+    `key` None: no row can have this key.
+    """
+
+    key: Row | None
+    rejected: str | None = None
+
+
+Expectation = MustBe | MustNotBe | MayBe
+
+
+@dataclass(frozen=True, slots=True)
+class FoundRow:
+    """What the target has under a key.
+
+    `key_hash` is the same for equal keys; None: there is no row, but rows of child tables.
+    `differing` names the columns that are not as they must, and child tables whose rows of it are
+    not. `older_mapping`: it was written before the table's mapping was changed last.
+    """
+
+    key_hash: int | None
+    deleted: bool
+    differing: tuple[str, ...] = ()
+    older_mapping: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Why source and target are not equal; `columns` when both have the item.
+
+    Where only child rows are left of an item, `columns` names their tables.
+    """
+
+    kind: Kind
+    columns: tuple[str, ...] = ()
+    older_mapping: bool = False
+
+
+def expectation(target: TargetMapping, keys: Image, image: Image | None) -> Expectation:
+    """What must be true of a target, given the item as it is; `image` None: there is none."""
+    try:
+        key = target.key_of(keys)
+    except Rejected as rejection:
+        return MayBe(None, str(rejection) if image is not None else None)
+    if image is None or not target.matches(keys, image):
+        return MustNotBe(key) if shows_extra(target) else MayBe(key)
+    try:
+        row = target.row_of(keys, image)
+        return MustBe(row, target.children_of(row, image))
+    except Rejected as rejection:
+        return MayBe(key, str(rejection))
+
+
+def shows_extra(target: TargetMapping) -> bool:
+    """Whether a row without its item is a fault: never where some deletions are ignored."""
+    return "ignore" not in (target.spec.on_delete, target.spec.on_expire)
+
+
+def judge(expected: Expectation, found: FoundRow | None) -> Difference | None:
+    """The difference between what must be and what is."""
+    match expected:
+        case MustBe():
+            if found is None or found.key_hash is None:
+                return Difference("missing")
+            if not found.differing:
+                return None
+            return Difference("different", found.differing, found.older_mapping)
+        case MustNotBe():
+            if found is None or found.deleted:
+                return None
+            return Difference("extra", found.differing if found.key_hash is None else ())
+        case MayBe():
+            return None
+        case _:
+            assert_never(expected)

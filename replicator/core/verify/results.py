@@ -1,0 +1,75 @@
+"""What a comparison of source and target found. Pure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from replicator.core.verify.diff import Difference
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One difference: `item_key` as `attributes.item_key_json` writes it."""
+
+    item_key: str
+    difference: Difference
+
+
+@dataclass(frozen=True, slots=True)
+class TargetResult:
+    """What was found of one target.
+
+    `compared`: rows that must be there. `in_flight`: keys that differ and have changes in the
+    stream that nobody applied yet, so that nothing can be said. `rejected`: items that do not fit,
+    which are dead letters and no differences. `older_mapping`: so many of those that are different
+    were written before the mapping was changed last. `examples` are the first of the differences.
+    """
+
+    source: str
+    target: str
+    compared: int
+    missing: int
+    extra: int
+    different: int
+    in_flight: int
+    rejected: int
+    examples: tuple[Example, ...] = ()
+    repaired: int = 0
+    older_mapping: int = 0
+
+    @property
+    def unequal(self) -> int:
+        """Rows that are not as they must be."""
+        return self.missing + self.extra + self.different
+
+
+def after_repair(before: TargetResult, after: TargetResult) -> TargetResult:
+    """The result of a target whose differing keys were repaired and looked at again."""
+    return replace(
+        before,
+        missing=after.missing,
+        extra=after.extra,
+        different=after.different,
+        older_mapping=after.older_mapping,
+        in_flight=before.in_flight + after.in_flight,
+        examples=after.examples,
+        repaired=before.unequal - after.unequal - after.in_flight,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """The last verification of a table, all its targets together.
+
+    `sample`: the share of it that was looked at, None for all of it.
+    """
+
+    at: datetime
+    unequal: int
+    in_flight: int
+    sample: float | None
+
+
+def is_equal(results: Sequence[TargetResult]) -> bool:
+    """Whether everything is as it must be, as far as can be told, and all of it can."""
+    return not any(result.unequal or result.in_flight for result in results)

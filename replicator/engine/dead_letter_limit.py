@@ -1,0 +1,28 @@
+"""A table that sets aside more records than its configuration allows is stopped."""
+
+from replicator.core.spec import TableSpec
+from replicator.engine.ports import Incidents
+from replicator.errors import TooManyDeadLetters
+
+
+async def check_dead_letters(incidents: Incidents, spec: TableSpec) -> None:
+    """TooManyDeadLetters when more of the table are open, or came lately, than it allows."""
+    counts = await incidents.dead_letters(spec.name)
+    hourly = spec.max_dead_letters_per_hour
+    if counts.open > spec.max_dead_letters:
+        message = (
+            f"{counts.open} dead letters are open, more than max_dead_letters "
+            f"({spec.max_dead_letters})"
+        )
+    elif hourly is not None and counts.last_hour > hourly:
+        message = (
+            f"{counts.last_hour} dead letters within an hour, more than "
+            f"max_dead_letters_per_hour ({hourly})"
+        )
+    else:
+        return
+    raise TooManyDeadLetters(
+        message,
+        remedy="look at `replicator dead-letters list`, correct the mapping, then run "
+        f"`replicator resume --table {spec.name}`",
+    )

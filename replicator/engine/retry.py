@@ -1,0 +1,92 @@
+"""Asks again what failed and may succeed a little later."""
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
+
+from replicator.core.records import StreamRecord
+from replicator.engine.tasks import Backoff, stopped_within
+from replicator.errors import (
+    BatchTooSlow,
+    Disposition,
+    ReplicatorError,
+    RowRejected,
+    SinkBusy,
+    SourceDenied,
+)
+
+T = TypeVar("T")
+ATTEMPTS_MAX = 8
+_WORTH_IT = (Disposition.RETRY, Disposition.RELEASE)
+
+
+async def patiently(ask: Callable[[], Awaitable[T]], *, attempts_max: int = ATTEMPTS_MAX) -> T:
+    """The answer; the last failure when none came. For what changes nothing, or may be repeated."""
+    backoff = Backoff(base=0.1, cap=5.0)
+    while True:
+        try:
+            return await ask()
+        except ReplicatorError as error:
+            hopeless = error.disposition not in _WORTH_IT or isinstance(error, SourceDenied)
+            if hopeless or backoff.attempts + 1 >= attempts_max:
+                raise
+        await asyncio.sleep(backoff.next_seconds())
+
+
+async def until_taken(
+    apply: Callable[[], Awaitable[T]],
+    stopping: asyncio.Event,
+    *,
+    attempting: Callable[[], None],
+) -> T:
+    """Apply until a busy server takes it; SinkBusy once asked to stop, BatchTooSlow at once.
+
+    `attempting` hears of every attempt.
+    """
+    backoff = Backoff(base=0.05, cap=5.0)
+    while True:
+        attempting()
+        try:
+            return await apply()
+        except BatchTooSlow:
+            raise
+        except SinkBusy:
+            if await stopped_within(stopping, backoff.next_seconds()):
+                raise
+
+
+Claim = TypeVar("Claim")
+Records = Sequence[StreamRecord]
+
+
+def _unbounded() -> int:
+    return sys.maxsize
+
+
+async def in_parts(
+    records: Records,
+    claim: Claim,
+    *,
+    apply: Callable[[Records, Claim], Awaitable[Claim]],
+    set_aside: Callable[[Records, Claim, RowRejected], Awaitable[Claim]],
+    most: Callable[[], int] = _unbounded,
+) -> Claim:
+    """Apply records in order, as many at once as will go; returns the claim after the last.
+
+    More than `most` says at that moment are not tried. A single record that PostgreSQL refuses is
+    set aside; BatchTooSlow when even one is too slow.
+    """
+    if len(records) <= max(1, most()):
+        try:
+            return await apply(records, claim)
+        except BatchTooSlow:
+            if len(records) <= 1:
+                raise
+        except RowRejected as error:
+            if len(records) <= 1:
+                return await set_aside(records, claim, error)
+    middle = len(records) // 2
+    for half in (records[:middle], records[middle:]):
+        claim = await in_parts(half, claim, apply=apply, set_aside=set_aside, most=most)
+    return claim

@@ -1,0 +1,1 @@
+"""Loading a table by a scan beside its stream, and repairing rows."""

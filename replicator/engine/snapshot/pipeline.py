@@ -1,0 +1,150 @@
+"""A page of a scan becomes a plan; a plan becomes one transaction that moves its segment."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from replicator.clock import Clock
+from replicator.core.mapping.compile import TableMapping
+from replicator.core.observations import (
+    BatchApplied,
+    ChangesTurnedAway,
+    Observe,
+    RecordRejected,
+)
+from replicator.core.planning.plan import Refused, WritePlan
+from replicator.core.planning.row_guard import Applied, reasons
+from replicator.core.planning.scan_plan import outcomes_of_page, plan_page, records_of_page
+from replicator.core.records import StreamRecord
+from replicator.core.snapshot.scan_pages import ScanPage
+from replicator.core.snapshot.state import SegmentAdvance, SegmentClaim
+from replicator.engine.ports import SegmentSink
+from replicator.engine.retry import in_parts, until_taken
+from replicator.errors import RowRejected, SchemaMismatch
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """What one transaction does."""
+
+    records: Sequence[StreamRecord]
+    plan: WritePlan
+    advance: SegmentAdvance
+
+
+class PagePipeline:
+    """Applies pages of one table's scans."""
+
+    def __init__(
+        self, table: str, mapping: TableMapping, sink: SegmentSink, observe: Observe, clock: Clock
+    ) -> None:
+        self._table = table
+        self._mapping = mapping
+        self._sink = sink
+        self._observe = observe
+        self._clock = clock
+        self.rejected = 0
+        """Dead letters written since the start."""
+
+    async def process(
+        self,
+        page: ScanPage,
+        claim: SegmentClaim,
+        stopping: asyncio.Event,
+        *,
+        attempting: Callable[[], None],
+    ) -> SegmentClaim:
+        """Commit a page, and return the claim behind it.
+
+        A page that is too slow, or holds an item that PostgreSQL refuses, is written in parts; the
+        segment moves with the last of them, so that a crash in between writes the page once more.
+        """
+        records = records_of_page(page.images, self._mapping.source_key)
+
+        async def commit(
+            part: Sequence[StreamRecord], claim: SegmentClaim, refused: Refused | None = None
+        ) -> SegmentClaim:
+            last = not part or part[-1] is records[-1]
+            advance = SegmentAdvance(
+                position=page.last_key if last else None,
+                items=len(part),
+                rows=0,
+                read_units=page.read_units if last else 0.0,
+                ended=last and page.last_key is None,
+            )
+            plan = plan_page(
+                part, self._mapping, read_at=self._clock.now().timestamp(), refused=refused
+            )
+            step = _Step(part, plan, replace(advance, rows=plan.rows))
+            return await self._commit(step, claim, stopping, attempting)
+
+        async def set_aside(
+            part: Sequence[StreamRecord], claim: SegmentClaim, error: RowRejected
+        ) -> SegmentClaim:
+            plan = plan_page(part, self._mapping, read_at=self._clock.now().timestamp())
+            refused = await self._sink.refusals(plan)
+            if not refused:
+                message = f"PostgreSQL refuses a transaction, but none of its rows: {error}"
+                raise SchemaMismatch(message, remedy="run `replicator check`") from error
+            return await commit(part, claim, refused)
+
+        return await in_parts(records, claim, apply=commit, set_aside=set_aside)
+
+    async def sweep(
+        self,
+        plan: WritePlan,
+        claim: SegmentClaim,
+        advance: SegmentAdvance,
+        stopping: asyncio.Event,
+        *,
+        attempting: Callable[[], None],
+    ) -> SegmentClaim:
+        """Commit the deletion of ghosts."""
+        return await self._commit(_Step((), plan, advance), claim, stopping, attempting)
+
+    async def _commit(
+        self,
+        step: _Step,
+        claim: SegmentClaim,
+        stopping: asyncio.Event,
+        attempting: Callable[[], None],
+    ) -> SegmentClaim:
+        started = self._clock.monotonic()
+        applied = await until_taken(
+            lambda: self._sink.apply(step.plan, claim=claim, advance=step.advance),
+            stopping,
+            attempting=attempting,
+        )
+        self._report(step, claim, applied, apply_seconds=self._clock.monotonic() - started)
+        position = step.advance.position
+        return replace(
+            claim,
+            steps=claim.steps + 1,
+            position=claim.position if position is None else position,
+            open_letters=claim.open_letters or bool(step.plan.dead_letters),
+        )
+
+    def _report(
+        self, step: _Step, claim: SegmentClaim, applied: Applied, *, apply_seconds: float
+    ) -> None:
+        plan = step.plan
+        self._observe(
+            BatchApplied(
+                table=self._table,
+                shard_id=claim.name,
+                records=outcomes_of_page(step.records, plan, applied.rejections),
+                rows=applied.rows,
+                unmapped=plan.unmapped,
+                unmapped_types=plan.unmapped_types,
+                apply_seconds=apply_seconds,
+                replication_seconds=(),
+                last_created_at=None,
+                unmatched=plan.unmatched,
+                candidates=plan.candidates,
+            )
+        )
+        if applied.rejections:
+            self._observe(ChangesTurnedAway(self._table, reasons(applied.rejections)))
+        self.rejected += len(plan.dead_letters)
+        for letter in plan.dead_letters:
+            self._observe(RecordRejected(self._table, letter.target, claim.name, 0, letter.reason))

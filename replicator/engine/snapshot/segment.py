@@ -1,0 +1,188 @@
+"""One part of a snapshot from claim to end: pages are read ahead, written, and moved past."""
+
+import asyncio
+from dataclasses import dataclass
+
+from replicator.clock import Clock
+from replicator.core.mapping.compile import TableMapping
+from replicator.core.observations import ClaimSwitched, Observe, SegmentEnded, SweepRefused
+from replicator.core.observations import Fenced as FencedFact
+from replicator.core.planning.scan_plan import plan_sweep
+from replicator.core.snapshot.scan_pages import ScanPage, Segment
+from replicator.core.snapshot.state import SegmentAdvance, SegmentClaim, SegmentFacts, is_suspicious
+from replicator.engine.dead_letter_limit import check_dead_letters
+from replicator.engine.ports import GhostFinder, Incidents, SegmentClaims, Snapshots
+from replicator.engine.snapshot.pipeline import PagePipeline
+from replicator.engine.snapshot.rate_limit import PacedItems
+from replicator.engine.stream.shard import Ending, was_switched
+from replicator.engine.tasks import one_failure
+from replicator.errors import Fenced, ReplicatorError
+
+_Pages = asyncio.Queue[ScanPage | ReplicatorError]
+ROWS_LOOKED_AT_MAX = 5000
+"""Of a sweep's target at a time."""
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotParts:
+    """What works on the parts of one table's snapshots needs."""
+
+    table: str
+    mapping: TableMapping
+    claims: SegmentClaims
+    snapshots: Snapshots
+    incidents: Incidents
+    items: PacedItems
+    pages: PagePipeline
+    ghosts: GhostFinder
+    observe: Observe
+    clock: Clock
+
+
+class SegmentRunner:
+    """Works on one part: a part of the scan, or the sweep of one target."""
+
+    progress = None
+    """A part of a snapshot has no lag of its own."""
+
+    def __init__(self, parts: SnapshotParts, segment: SegmentFacts) -> None:
+        self._parts = parts
+        self._segment = segment
+        self._rejected = parts.pages.rejected
+        self.alive_at = parts.clock.monotonic()
+        """When it last did something: a request, a transaction."""
+
+    async def run(self, stopping: asyncio.Event) -> Ending:
+        """Claim the part and work until it ends or we are asked to stop."""
+        parts = self._parts
+        claim = await parts.claims.claim(
+            parts.table,
+            self._segment.snapshot_id,
+            self._segment.number,
+            mapping_fingerprint=parts.mapping.fingerprint,
+        )
+        try:
+            if claim.target is None:
+                return await self._scan(claim, stopping)
+            return await self._sweep(claim, claim.target, stopping)
+        except Fenced:
+            if await was_switched(parts.claims.switched(claim)):
+                parts.observe(ClaimSwitched(parts.table, claim.name))
+                return Ending.SWITCHED
+            parts.observe(FencedFact(parts.table, claim.name))
+            raise
+
+    def _live(self) -> None:
+        self.alive_at = self._parts.clock.monotonic()
+
+    async def _scan(self, claim: SegmentClaim, stopping: asyncio.Event) -> Ending:
+        pages: _Pages = asyncio.Queue(maxsize=1)
+        async with one_failure() as tasks:
+            reading = tasks.create_task(self._read(claim, pages), name=f"scan {claim.name}")
+            waiting = tasks.create_task(stopping.wait(), name="wait for stop")
+            try:
+                return await self._write(claim, pages, waiting, stopping)
+            finally:
+                reading.cancel()
+                waiting.cancel()
+
+    async def _read(self, claim: SegmentClaim, pages: _Pages) -> None:
+        """One page ahead of what is written; a failure waits behind the pages before it."""
+        segment = Segment(claim.number, claim.parts)
+        after = claim.position
+        while True:
+            try:
+                page = await self._parts.items.scan(segment, after=after)
+            except ReplicatorError as error:
+                await pages.put(error)
+                return
+            self._live()
+            await pages.put(page)
+            after = page.last_key
+            if after is None:
+                return
+
+    async def _write(
+        self,
+        claim: SegmentClaim,
+        pages: _Pages,
+        waiting: "asyncio.Task[bool]",
+        stopping: asyncio.Event,
+    ) -> Ending:
+        parts = self._parts
+        while (page := await _next(pages, waiting)) is not None:
+            if isinstance(page, ReplicatorError):
+                raise page
+            claim = await parts.pages.process(page, claim, stopping, attempting=self._live)
+            await self._check_dead_letters()
+            self._live()
+            if page.last_key is None:
+                parts.observe(SegmentEnded(parts.table, claim.name, None))
+                return Ending.DONE
+        await parts.claims.leave(claim)
+        return Ending.STOPPED
+
+    async def _check_dead_letters(self) -> None:
+        parts = self._parts
+        if parts.pages.rejected > self._rejected:
+            self._rejected = parts.pages.rejected
+            await check_dead_letters(parts.incidents, parts.mapping.spec)
+
+    async def _sweep(self, claim: SegmentClaim, target: str, stopping: asyncio.Event) -> Ending:
+        """Delete what neither the scan nor the stream has seen since the snapshot began."""
+        parts = self._parts
+        if claim.steps == 0 and not claim.forced and not await self._may_sweep(claim, target):
+            return Ending.STOPPED
+        while not stopping.is_set():
+            found = await parts.ghosts.look(
+                target, claim.snapshot_id, claim.position, rows_max=ROWS_LOOKED_AT_MAX
+            )
+            plan = plan_sweep(parts.mapping, target, found.ghosts, at=parts.clock.now())
+            advance = SegmentAdvance(
+                position=found.last,
+                items=found.rows,
+                rows=len(found.ghosts),
+                read_units=0.0,
+                ended=found.last is None,
+            )
+            claim = await parts.pages.sweep(plan, claim, advance, stopping, attempting=self._live)
+            self._live()
+            if found.last is None:
+                parts.observe(SegmentEnded(parts.table, claim.name, target))
+                return Ending.DONE
+        await parts.claims.leave(claim)
+        return Ending.STOPPED
+
+    async def _may_sweep(self, claim: SegmentClaim, target: str) -> bool:
+        """Count before anything is deleted; a person decides where it looks like a mistake."""
+        parts = self._parts
+        rows = unseen = 0
+        position: str | None = None
+        while True:
+            found = await parts.ghosts.look(
+                target, claim.snapshot_id, position, rows_max=ROWS_LOOKED_AT_MAX
+            )
+            self._live()
+            if found.last is None:
+                break
+            rows, unseen, position = rows + found.rows, unseen + len(found.ghosts), found.last
+        if not is_suspicious(rows=rows, unseen=unseen):
+            return True
+        detail = (
+            f"the scan did not find the items of {unseen} of the {rows} rows of {target}: is this "
+            "the right table?"
+        )
+        await parts.snapshots.refuse_sweep(claim.snapshot_id, detail)
+        parts.observe(SweepRefused(parts.table, claim.snapshot_id, detail))
+        return False
+
+
+async def _next(pages: _Pages, waiting: "asyncio.Task[bool]") -> ScanPage | ReplicatorError | None:
+    """The next page; None when we are asked to stop first."""
+    async with one_failure() as tasks:
+        getting = tasks.create_task(pages.get(), name="next page")
+        await asyncio.wait({getting, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        if waiting.done():
+            getting.cancel()
+            return None
+        return getting.result()

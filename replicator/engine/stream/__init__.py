@@ -1,0 +1,1 @@
+"""Reading and applying the shards of a stream."""

@@ -1,0 +1,195 @@
+"""What a table's stream looks like now, added to what is known; nothing known is ever dropped."""
+
+from collections.abc import Awaitable, Callable, Container
+from dataclasses import dataclass
+from datetime import datetime
+
+from replicator.clock import Clock
+from replicator.core.observations import GapFound, Observe
+from replicator.core.spec import TableSpec
+from replicator.core.stream.gaps import how_to_mend
+from replicator.core.stream.lineage import (
+    ShardName,
+    forgettable_shards,
+    in_order,
+    lost_shards,
+    unknown_shards,
+)
+from replicator.core.stream.shards import ListedShard, ShardFacts, StreamOver, TableFacts
+from replicator.engine.ports import Incidents, Leases, Positions, Source
+from replicator.errors import (
+    PositionLost,
+    SourceUnavailable,
+    StreamUnfit,
+    StreamVanished,
+)
+
+DescribeStream = Callable[[], Awaitable[tuple[str, datetime]]]
+"""The ARN and the creation time of the table's newest stream; StreamUnfit, StreamVanished."""
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What the control schema knows of one table."""
+
+    table: TableFacts
+    shards: dict[str, ShardFacts]
+    """Those of the newest stream, by id."""
+    older: tuple[ShardFacts, ...]
+    """Those of earlier streams."""
+
+
+class Discovery:
+    """Finds streams and shards of one table."""
+
+    def __init__(
+        self,
+        spec: TableSpec,
+        *,
+        describe_stream: DescribeStream,
+        source: Source,
+        positions: Positions,
+        incidents: Incidents,
+        leases: Leases,
+        observe: Observe,
+        clock: Clock,
+    ) -> None:
+        self._spec = spec
+        self._describe_stream = describe_stream
+        self._source = source
+        self._positions = positions
+        self._incidents = incidents
+        self._leases = leases
+        self._observe = observe
+        self._clock = clock
+
+    async def discover(self, known: Known) -> frozenset[ShardName]:
+        """Add what the source shows now, a start instant, a new stream, new shards; what it lists.
+
+        StreamUnfit and StreamVanished only when nothing of the old stream is left to read;
+        PositionLost when the control schema has lost a shard whose lease holds a position.
+        """
+        arn = await self._stream_to_read(known.table.stream_arn)
+        if known.table.start_at is None:
+            await self._positions.start(
+                self._spec.name, initial_load=self._spec.initial_load, at=self._clock.now()
+            )
+        shards = known.shards if arn == known.table.stream_arn else {}
+        begun = {lease.key for lease in await self._leases.all() if lease.checkpoint.isdigit()}
+        listed: set[ShardName] = set()
+        try:
+            async for page in self._source.listed_shards(arn):
+                listed.update((arn, shard.shard_id) for shard in page)
+                await self._add(arn, page, shards, begun, listed)
+        except StreamVanished as error:
+            message = "the stream has gone since the table was described"
+            raise SourceUnavailable(message) from error
+        return frozenset(listed)
+
+    async def forget_finished(self, known: Known, listed: Container[ShardName]) -> None:
+        """Drop rows and leases of unlisted shards that ended long ago and whose children went on.
+
+        Dead letters that were closed longer ago than they are kept go, too.
+        """
+        shards = (*known.shards.values(), *known.older)
+        for shard in forgettable_shards(shards, self._clock.now(), listed):
+            await self._leases.delete(self._leases.key(shard.stream_arn, shard.shard_id))
+            await self._positions.forget_shard(shard.stream_arn, shard.shard_id)
+        await self._incidents.forget_dead_letters(
+            self._spec.name, retention_days=self._spec.dead_letter_retention_days
+        )
+
+    async def add_children(self, stream_arn: str, shard_id: str) -> tuple[str, ...]:
+        """Make the children of an ended shard known; none, where the source does not tell yet.
+
+        The next discovery finds those: a child of a finished parent may start whenever it appears.
+        """
+        children: list[ListedShard] = []
+        try:
+            children = await self._source.children(stream_arn, shard_id)
+            if not children:
+                async for page in self._source.listed_shards(stream_arn):
+                    children += [shard for shard in page if shard.parent_id == shard_id]
+        except (SourceUnavailable, StreamVanished):
+            pass  # what is not known now is found later
+        if children:
+            await self._positions.add_shards(
+                self._spec.name, stream_arn, children, beside={shard_id}
+            )
+        return tuple(child.shard_id for child in children)
+
+    async def _add(
+        self,
+        arn: str,
+        page: list[ListedShard],
+        known: dict[str, ShardFacts],
+        begun: set[str],
+        listed: set[ShardName],
+    ) -> None:
+        """Add a page of a listing; `listed`: it and the pages before it."""
+        new = in_order(unknown_shards(page, known))
+        ids = {shard.shard_id for shard in new if self._leases.key(arn, shard.shard_id) in begun}
+        if lost_shards(new, known, ids):  # what we know may be older than what the leases say
+            known = await self._known_now(arn)
+            new = in_order(unknown_shards(page, known))
+        lost = lost_shards(new, known, ids)
+        if lost:
+            message = (
+                f"the control schema knows nothing of shard {lost[0]}, but its lease holds a "
+                "position: this database is not the one that was written before"
+            )
+            raise PositionLost(
+                message,
+                remedy=f"connect the right database, or run `replicator forget --table "
+                f"{self._spec.name}` and `replicator migrate` to start anew",
+            )
+        if new:
+            parents = {shard.parent_id or "" for shard in new} - {shard.shard_id for shard in new}
+            added = {name for name in parents if name in known or (arn, name) in listed}
+            await self._positions.add_shards(self._spec.name, arn, new, beside=added)
+
+    async def _known_now(self, arn: str) -> dict[str, ShardFacts]:
+        shards = await self._positions.shards([self._spec.name])
+        return {shard.shard_id: shard for shard in shards if shard.stream_arn == arn}
+
+    async def _stream_to_read(self, current: str | None) -> str:
+        """The newest stream, as soon as nothing is left to read of the one before."""
+        try:
+            arn, created_at = await self._describe_stream()
+        except (StreamUnfit, StreamVanished):
+            if current is None or await self._ended(current):
+                raise
+            return current
+        if current is None:
+            await self._start_stream(arn, created_at, after=StreamOver(None))
+            return arn
+        over = await self._ended(current) if arn != current else None
+        if over is None:
+            return current
+        await self._start_stream(arn, created_at, after=over)
+        return arn
+
+    async def _ended(self, stream_arn: str) -> StreamOver | None:
+        """A stream is over when all its shards are read, or when the source has dropped it."""
+        shards = await self._known_now(stream_arn)
+        try:
+            async for page in self._source.listed_shards(stream_arn):
+                if unknown_shards(page, shards):
+                    return None
+        except (StreamVanished, StreamUnfit):
+            return StreamOver(stream_arn)
+        finished = all(shard.finished for shard in shards.values())
+        return StreamOver(stream_arn, frozenset(shards)) if finished else None
+
+    async def _start_stream(self, arn: str, created_at: datetime, *, after: StreamOver) -> None:
+        """Start a generation; changes made between it and the one before are a gap."""
+        name = self._spec.name
+        detail = (
+            f"the table has a new stream ({arn}): changes made while it had none, or before "
+            "the table was created anew, are in neither stream"
+        )
+        if await self._incidents.start_stream(
+            name, arn, label_at=created_at, detail=detail, after=after
+        ):
+            remedy = how_to_mend(name, "fence")
+            self._observe(GapFound(name, None, "possible", detail, remedy))

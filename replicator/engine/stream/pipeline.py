@@ -1,0 +1,244 @@
+"""A batch becomes a plan; a plan becomes one transaction; refused rows are found and set aside."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+
+from replicator.clock import Clock
+from replicator.core.mapping.compile import TableMapping
+from replicator.core.observations import (
+    BatchApplied,
+    ChangesTurnedAway,
+    Observe,
+    RecordRejected,
+)
+from replicator.core.planning.plan import WritePlan, plan_batch
+from replicator.core.planning.row_guard import Applied, outcomes_after_guard, reasons
+from replicator.core.records import StreamRecord
+from replicator.core.stream.batch_size import BatchSize
+from replicator.core.stream.shards import Advance, Claim
+from replicator.engine.ports import Sink
+from replicator.engine.retry import in_parts, until_taken
+from replicator.errors import (
+    ReplicatorError,
+    RowRejected,
+    SchemaMismatch,
+    SinkBusy,
+)
+
+START_MARGIN = timedelta(minutes=2)
+"""Creation times are rounded down, by emulators to the minute, and clocks differ."""
+WHOLE = BatchSize(10_000, records_max=10_000, target_seconds=1.0)
+"""For what comes in batches anyway: AWS Lambda delivers no more at once."""
+
+
+def _nobody_watches() -> None:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Records of one shard, in order, that follow the shard's position without a hole.
+
+    `known` is the newest sequence number seen so far, in this batch or already read beyond it.
+    """
+
+    records: Sequence[StreamRecord]
+    known: int
+    requested_at: datetime
+    attempting: Callable[[], None] = _nobody_watches
+    """Hears of every transaction that is tried."""
+    plan: WritePlan | None = None
+    """What is to be written, where that was planned before its turn."""
+
+
+class Pipeline:
+    """Applies batches of one table."""
+
+    def __init__(
+        self,
+        table: str,
+        mapping: TableMapping,
+        sink: Sink,
+        observe: Observe,
+        clock: Clock,
+        *,
+        size: BatchSize = WHOLE,
+    ) -> None:
+        self._table = table
+        self._mapping = mapping
+        self._sink = sink
+        self._observe = observe
+        self._clock = clock
+        self.size = size
+        """How many records a batch should have now."""
+        self.rejected = 0
+        """Dead letters written since the start."""
+
+    def planned(self, batch: Batch, claim: Claim) -> Batch:
+        """The batch with its plan; without where planning fails, which it shows in its turn."""
+        try:
+            return replace(batch, plan=self._plan(batch, claim))
+        except ReplicatorError:
+            return batch
+
+    async def process(self, batch: Batch, claim: Claim, stopping: asyncio.Event) -> Claim:
+        """Commit a batch and return the claim at its new position.
+
+        A busy server is tried again until asked to stop (SinkBusy then; nothing is lost). A batch
+        that is too slow or holds a row that PostgreSQL refuses is halved down to the record, which
+        becomes a dead letter in the transaction that moves the position past it. A batch that is
+        larger than they should be by now is halved, too.
+        """
+
+        async def apply(part: Sequence[StreamRecord], claim: Claim) -> Claim:
+            whole = part is batch.records
+            own = batch if whole else replace(batch, records=part, plan=None)
+            return await self._apply(own, claim, stopping)
+
+        async def set_aside(
+            part: Sequence[StreamRecord], claim: Claim, error: RowRejected
+        ) -> Claim:
+            return await self._set_aside(replace(batch, records=part), claim, stopping, error)
+
+        return await in_parts(
+            batch.records,
+            claim,
+            apply=apply,
+            set_aside=set_aside,
+            most=lambda: self.size.records,
+        )
+
+    async def _set_aside(
+        self, batch: Batch, claim: Claim, stopping: asyncio.Event, error: RowRejected
+    ) -> Claim:
+        plan = self._plan(batch, claim)
+        refused = await self._sink.refusals(plan)
+        if not refused:
+            message = f"PostgreSQL refuses a transaction, but none of its rows: {error}"
+            raise SchemaMismatch(message, remedy="run `replicator check`") from error
+        plan = plan_batch(
+            batch.records,
+            self._mapping,
+            read_at=batch.requested_at.timestamp(),
+            skip_before=_skip_before(claim),
+            refused=refused,
+        )
+        return await self._commit(plan, batch, claim, stopping)
+
+    async def _apply(self, batch: Batch, claim: Claim, stopping: asyncio.Event) -> Claim:
+        return await self._commit(batch.plan or self._plan(batch, claim), batch, claim, stopping)
+
+    def _plan(self, batch: Batch, claim: Claim) -> WritePlan:
+        return plan_batch(
+            batch.records,
+            self._mapping,
+            read_at=batch.requested_at.timestamp(),
+            skip_before=_skip_before(claim),
+        )
+
+    async def _commit(
+        self, plan: WritePlan, batch: Batch, claim: Claim, stopping: asyncio.Event
+    ) -> Claim:
+        last = batch.records[-1]
+        created_at = _newest(batch.records)
+        advance = Advance(
+            expected=claim.position,
+            position=last.sequence_number,
+            known=batch.known,
+            created_at=None if created_at is None else datetime.fromtimestamp(created_at, UTC),
+            polled_at=batch.requested_at,
+        )
+        applied, seconds = await until_taken(
+            lambda: self._try(plan, claim, advance, len(batch.records)),
+            stopping,
+            attempting=batch.attempting,
+        )
+        self._report(
+            plan, batch, claim, applied=applied, apply_seconds=seconds, created_at=created_at
+        )
+        return replace(
+            claim,
+            position=advance.position,
+            known=max(advance.known, claim.known or 0),
+            safe_at=_later(claim.safe_at, advance.created_at),
+            owed=True,
+            open_letters=claim.open_letters or bool(plan.dead_letters),
+        )
+
+    async def _try(
+        self, plan: WritePlan, claim: Claim, advance: Advance, records: int
+    ) -> tuple[Applied, float]:
+        """What one transaction wrote, and its time; batches learn from it."""
+        started = self._clock.monotonic()
+        try:
+            applied = await self._sink.apply(plan, claim=claim, advance=advance)
+        except SinkBusy:
+            self.size = self.size.refused(records)
+            raise
+        seconds = self._clock.monotonic() - started
+        self.size = self.size.after(records, seconds)
+        return applied, seconds
+
+    def _report(
+        self,
+        plan: WritePlan,
+        batch: Batch,
+        claim: Claim,
+        *,
+        applied: Applied,
+        apply_seconds: float,
+        created_at: float | None,
+    ) -> None:
+        now = self._clock.now().timestamp()
+        ages = Counter(
+            record.created_at for record in batch.records if record.created_at is not None
+        )
+        self._observe(
+            BatchApplied(
+                table=self._table,
+                shard_id=claim.shard_id,
+                records=outcomes_after_guard(batch.records, plan, applied.rejections),
+                rows=applied.rows,
+                unmapped=plan.unmapped,
+                unmapped_types=plan.unmapped_types,
+                apply_seconds=apply_seconds,
+                replication_seconds=tuple(
+                    (max(0.0, now - created), count) for created, count in ages.items()
+                ),
+                last_created_at=created_at,
+                unmatched=plan.unmatched,
+                candidates=plan.candidates,
+            )
+        )
+        if applied.rejections:
+            self._observe(ChangesTurnedAway(self._table, reasons(applied.rejections)))
+        self.rejected += len(plan.dead_letters)
+        for letter in plan.dead_letters:
+            self._observe(
+                RecordRejected(
+                    self._table,
+                    letter.target,
+                    claim.shard_id,
+                    letter.record.sequence_number,
+                    letter.reason,
+                )
+            )
+
+
+def _skip_before(claim: Claim) -> float | None:
+    if claim.skip_before is None:
+        return None
+    return (claim.skip_before - START_MARGIN).timestamp()
+
+
+def _newest(records: Sequence[StreamRecord]) -> float | None:
+    times = [record.created_at for record in records if record.created_at is not None]
+    return max(times, default=None)
+
+
+def _later(one: datetime | None, other: datetime | None) -> datetime | None:
+    instants = [instant for instant in (one, other) if instant is not None]
+    return max(instants, default=None)

@@ -1,0 +1,179 @@
+"""Reads one shard page by page from a position, and never skips."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from replicator.clock import Clock
+from replicator.core.records import Page, StreamRecord
+from replicator.engine.ports import Source
+from replicator.engine.tasks import Backoff, stopped_within
+from replicator.errors import (
+    IteratorExpired,
+    PositionTrimmed,
+    SourceDenied,
+    SourceUnavailable,
+)
+
+EMPTY_PAGES_TO_HEAD = 5
+"""An empty page proves nothing; bloop needed up to five calls to cross an empty shard."""
+ITERATOR_SECONDS_MAX = 14 * 60.0
+"""DynamoDB lets an iterator expire after 15 minutes."""
+PAUSE_SECONDS_MIN = 0.2
+"""Five reads a second and shard is what the service is said to allow."""
+BEHIND_SECONDS = 2.0
+"""A page whose last record is older is followed at once: there is likely more."""
+FULL_PAGE_RECORDS = 900
+"""An answer holds 1000 records, or fewer where they are large."""
+FULL_PAGE_BYTES = 1_000_000
+"""What an answer holds; the JSON of its records is longer than what the service counts."""
+SPURIOUS_TRIMS_MAX = 20
+"""Emulators answer Trimmed for a fresh shard; one that goes on saying so is believed."""
+
+
+def _nobody_watches() -> None:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One page. `repeated`: records read before.
+
+    `requested_at`: the clock before the request; everything created until then was to be had.
+    `answered_at`: the clock when the answer was there; nothing was trimmed later than that.
+    """
+
+    records: list[StreamRecord]
+    ended: bool
+    requested_at: datetime
+    answered_at: datetime
+    head_at: datetime | None
+    """Everything created before is read: the first of five empty answers in a row."""
+    repeated: Sequence[StreamRecord] = ()
+
+
+class ShardReader:
+    """A position in one shard that moves forward with every page.
+
+    `after` is the last sequence number that is applied; None reads from the oldest record.
+    `may_read_around` decides, for the time of an answer, whether a trimmed position may be passed
+    by reading from the oldest record. `attempting` hears of every request.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        clock: Clock,
+        *,
+        stream_arn: str,
+        shard_id: str,
+        after: int | None,
+        idle_seconds_max: float,
+        may_read_around: Callable[[datetime], bool],
+        attempting: Callable[[], None] = _nobody_watches,
+    ) -> None:
+        self._source = source
+        self._clock = clock
+        self._stream_arn = stream_arn
+        self._shard_id = shard_id
+        self._position = after
+        self._idle_seconds_max = idle_seconds_max
+        self._may_read_around = may_read_around
+        self._attempting = attempting
+        self._from_oldest = False
+        self._iterator: str | None = None
+        self._iterator_until = 0.0
+        self._pause_seconds = 0.0
+        self._empties: deque[datetime] = deque(maxlen=EMPTY_PAGES_TO_HEAD)
+        self._backoff = Backoff(base=0.1, cap=5.0)
+        self._trims = 0
+
+    @property
+    def expects_more(self) -> bool:
+        """Whether the next answer is likely to hold a page: it is asked for without a pause."""
+        return self._pause_seconds == 0.0
+
+    async def next(
+        self, stopping: asyncio.Event, *, failed: Callable[[], None] = _nobody_watches
+    ) -> Answer | None:
+        """The next answer, after the pause that politeness asks for; None when asked to stop.
+
+        Throttling, faults and expired iterators are tried again without end, at the same position;
+        `failed` hears of each. PositionTrimmed and ShardVanished are for the caller to judge.
+        """
+        while not await stopped_within(stopping, self._pause_seconds):
+            requested_at = self._clock.now()
+            self._attempting()
+            try:
+                answer = await self._read(requested_at)
+            except IteratorExpired:
+                self._iterator = None
+                self._pause_seconds = 0.0
+            except SourceDenied:
+                self._iterator = None
+                self._pause_seconds = max(2.0, self._backoff.next_seconds())
+            except SourceUnavailable:
+                self._pause_seconds = self._backoff.next_seconds()
+            except PositionTrimmed as error:
+                self._read_from_oldest_or_raise(error)
+            else:
+                self._backoff.succeeded()
+                return answer
+            failed()
+        return None
+
+    async def _read(self, requested_at: datetime) -> Answer:
+        if self._iterator is None or self._clock.monotonic() > self._iterator_until:
+            after = None if self._from_oldest else self._position
+            self._iterator = await self._source.iterator(
+                self._stream_arn, self._shard_id, after=after
+            )
+            self._iterator_until = self._clock.monotonic() + ITERATOR_SECONDS_MAX
+        page = await self._source.read(self._iterator)
+        answered_at = self._clock.now()
+        self._iterator = page.next_iterator
+        self._iterator_until = self._clock.monotonic() + ITERATOR_SECONDS_MAX
+        position = self._position
+        fresh, repeated = page.records, list[StreamRecord]()
+        if position is not None and fresh and fresh[0].sequence_number <= position:
+            repeated = [record for record in fresh if record.sequence_number <= position]
+            fresh = [record for record in fresh if record.sequence_number > position]
+        if fresh:
+            self._position = fresh[-1].sequence_number
+            self._from_oldest = False
+            self._trims = 0
+        head_at = self._note(page, requested_at)
+        ended = page.next_iterator is None
+        return Answer(fresh, ended, requested_at, answered_at, head_at, repeated)
+
+    def _note(self, page: Page, requested_at: datetime) -> datetime | None:
+        """Decide the pause before the next page, and whether this one was the head."""
+        if page.records:
+            self._empties.clear()
+            created_at = page.records[-1].created_at
+            behind = (
+                created_at is not None and requested_at.timestamp() - created_at > BEHIND_SECONDS
+            )
+            self._pause_seconds = 0.0 if behind or _is_full(page) else PAUSE_SECONDS_MIN
+            return None
+        self._empties.append(requested_at)
+        longer = max(PAUSE_SECONDS_MIN, self._pause_seconds * 1.5)
+        self._pause_seconds = min(longer, self._idle_seconds_max)
+        return self._empties[0] if len(self._empties) == EMPTY_PAGES_TO_HEAD else None
+
+    def _read_from_oldest_or_raise(self, error: PositionTrimmed) -> None:
+        """Go on at the oldest record where that is proved to lose nothing, or was accepted."""
+        self._trims += 1
+        if self._trims > SPURIOUS_TRIMS_MAX or not self._may_read_around(self._clock.now()):
+            raise error
+        self._from_oldest = True
+        self._iterator = None
+        self._pause_seconds = self._backoff.next_seconds()
+
+
+def _is_full(page: Page) -> bool:
+    """Whether another record like these would not have fit: there is likely more."""
+    records = len(page.records)
+    return records >= FULL_PAGE_RECORDS or page.size_bytes * (1 + 1 / records) > FULL_PAGE_BYTES

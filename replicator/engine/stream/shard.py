@@ -1,0 +1,335 @@
+"""One shard from claim to end: read, judge, apply, note the position, hand over to the children."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import Enum
+
+from replicator.clock import Clock
+from replicator.core.observations import (
+    ClaimSwitched,
+    GapFound,
+    Observe,
+    RecordsRepeated,
+    ShardClaimed,
+    ShardEnded,
+)
+from replicator.core.observations import Fenced as FencedFact
+from replicator.core.spec import TableSpec
+from replicator.core.stream.gaps import how_to_mend, is_proved_complete, kind_of_gap
+from replicator.core.stream.lag import ShardProgress
+from replicator.core.stream.shards import Claim
+from replicator.engine.dead_letter_limit import check_dead_letters
+from replicator.engine.ports import Claims, Incidents, Source
+from replicator.engine.stream.page_slots import Room
+from replicator.engine.stream.pipeline import Batch, Pipeline
+from replicator.engine.stream.reader import Answer, ShardReader
+from replicator.engine.tasks import one_failure
+from replicator.errors import (
+    Fenced,
+    PositionTrimmed,
+    ReplicatorError,
+    ShardVanished,
+)
+
+LOOKED_EVERY = timedelta(seconds=30)
+"""How often an idle shard's position in time is written down."""
+
+
+class Ending(Enum):
+    """Why a shard is not worked on any more."""
+
+    STOPPED = "stopped"  # asked to
+    DONE = "done"  # read to its end, and so committed
+    GAP = "gap"  # its table's on_gap decides
+    SWITCHED = "switched"  # its table changed mode, mapping or state: to be claimed anew
+
+
+@dataclass(frozen=True, slots=True)
+class ShardTask:
+    """What a worker needs to know to work on one shard."""
+
+    table: str
+    stream_arn: str
+    shard_id: str
+    mapping_fingerprint: str
+    idle_seconds_max: float
+    spec: TableSpec
+    checkpointed: int | None
+    """The lease row's checkpoint: a hint, only compared."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Page:
+    """What was read, and what is to be done about it."""
+
+    answer: Answer
+    batches: list[Batch]
+    places: int
+    """Of the room for pages."""
+
+
+async def was_switched(asking: Awaitable[bool]) -> bool:
+    """Whether a claim ended as its table was switched; where nobody can tell, it did not."""
+    try:
+        return await asking
+    except ReplicatorError:
+        return False
+
+
+_Answers = asyncio.Queue[_Page | ReplicatorError | None]
+AddChildren = Callable[[str, str], Awaitable[tuple[str, ...]]]
+"""Makes the children of a shard known, before it is marked done; returns their ids."""
+Moved = Callable[[int], None]
+"""Told every new position after its COMMIT."""
+
+
+class ShardReplicator:
+    """Replicates one shard for as long as it holds the claim."""
+
+    def __init__(
+        self,
+        task: ShardTask,
+        *,
+        source: Source,
+        claims: Claims,
+        incidents: Incidents,
+        pipeline: Pipeline,
+        room: Room,
+        observe: Observe,
+        clock: Clock,
+        add_children: AddChildren,
+        moved: Moved,
+    ) -> None:
+        self._task = task
+        self._source = source
+        self._claims = claims
+        self._incidents = incidents
+        self._pipeline = pipeline
+        self._room = room
+        self._places = 0
+        self._observe = observe
+        self._clock = clock
+        self._add_children = add_children
+        self._moved = moved
+        self._looked_at: datetime | None = None
+        self._known: int | None = None
+        self._rejected = 0
+        self.alive_at = clock.monotonic()
+        """When it last did something: a request, a transaction."""
+        self.progress = ShardProgress(safe_at=None, at_head=False, polled_at=None)
+
+    async def run(self, stopping: asyncio.Event) -> Ending:
+        """Claim the shard and work until it ends or we are asked to stop."""
+        task = self._task
+        claim = await self._claims.claim(
+            task.table,
+            task.stream_arn,
+            task.shard_id,
+            mapping_fingerprint=task.mapping_fingerprint,
+        )
+        rewound = task.checkpointed is not None and task.checkpointed > (claim.position or 0)
+        self._observe(ShardClaimed(task.table, task.shard_id, claim.epoch, claim.position, rewound))
+        self._known = claim.known
+        self.progress = ShardProgress(claim.safe_at, at_head=False, polled_at=None)
+        try:
+            return await self._replicate(claim, stopping)
+        except Fenced:
+            if await was_switched(self._claims.switched(claim)):
+                self._observe(ClaimSwitched(task.table, task.shard_id))
+                return Ending.SWITCHED
+            self._observe(FencedFact(task.table, task.shard_id))
+            raise
+        finally:
+            self._leave_room(self._places)
+
+    def _live(self) -> None:
+        self.alive_at = self._clock.monotonic()
+
+    async def _replicate(self, claim: Claim, stopping: asyncio.Event) -> Ending:
+        reader = ShardReader(
+            self._source,
+            self._clock,
+            stream_arn=claim.stream_arn,
+            shard_id=claim.shard_id,
+            after=claim.position,
+            idle_seconds_max=self._task.idle_seconds_max,
+            may_read_around=self._may_read_around(claim),
+            attempting=self._live,
+        )
+        answers: _Answers = asyncio.Queue(maxsize=1)
+        async with one_failure() as tasks:
+            reading = tasks.create_task(
+                self._read(reader, claim, answers, stopping), name=f"read {claim.shard_id}"
+            )
+            try:
+                return await self._apply_all(claim, answers, stopping)
+            finally:
+                reading.cancel()
+
+    async def _read(
+        self, reader: ShardReader, claim: Claim, answers: _Answers, stopping: asyncio.Event
+    ) -> None:
+        """One page ahead of what is applied, planned while PostgreSQL works on the one before.
+
+        A failure waits behind the pages before it.
+        """
+        answer: Answer | None = None
+        while answer is None or not answer.ended:
+            await answers.join()
+            try:
+                answer, places = await self._next(reader, stopping)
+            except ReplicatorError as error:
+                await answers.put(error)
+                return
+            if answer is None:
+                await answers.put(None)
+                return
+            if answer.records:
+                self._known = answer.records[-1].sequence_number
+            await answers.put(_Page(answer, self._batches(answer, claim), places))
+
+    async def _next(
+        self, reader: ShardReader, stopping: asyncio.Event
+    ) -> tuple[Answer | None, int]:
+        """The next answer, and the places that are taken for it.
+
+        Who expects a page waits for room before it asks; an idle shard, and one whose source fails,
+        asks and waits with what it got.
+        """
+        places = await self._take_room(stopping) if reader.expects_more else 0
+
+        def leave() -> None:
+            nonlocal places
+            self._leave_room(places)
+            places = 0
+
+        answer = await reader.next(stopping, failed=leave)
+        if answer is None or not answer.records:
+            leave()
+            return answer, 0
+        return answer, places or await self._take_room(stopping)
+
+    async def _take_room(self, stopping: asyncio.Event) -> int:
+        taken = int(await self._room.take(stopping, waiting=self._live))
+        self._places += taken
+        return taken
+
+    def _leave_room(self, places: int) -> None:
+        self._places -= places
+        self._room.give_back(places)
+
+    def _batches(self, answer: Answer, claim: Claim) -> list[Batch]:
+        """A page in batches as large as they should be now, planned."""
+        size = self._pipeline.size.records
+        parts = [answer.records[at : at + size] for at in range(0, len(answer.records), size)]
+        return [
+            self._pipeline.planned(
+                Batch(part, part[-1].sequence_number, answer.requested_at, self._live), claim
+            )
+            for part in parts
+        ]
+
+    async def _apply_all(self, claim: Claim, answers: _Answers, stopping: asyncio.Event) -> Ending:
+        while (page := await answers.get()) is not None:
+            answers.task_done()
+            if isinstance(page, PositionTrimmed | ShardVanished):
+                return await self._lost(claim, str(page))
+            if isinstance(page, ReplicatorError):
+                raise page
+            answer = page.answer
+            if claim.owed and not self._is_complete(claim, answer.answered_at):
+                detail = (
+                    f"the last change that is known to be applied is of {claim.safe_at}: "
+                    "older than what the stream keeps"
+                )
+                return await self._lost(claim, detail)
+            if answer.repeated:
+                events = Counter(record.event for record in answer.repeated)
+                self._observe(RecordsRepeated(claim.source, claim.shard_id, events))
+            if answer.records:
+                claim = await self._apply(claim, page.batches, stopping)
+                self._leave_room(page.places)
+                self._note(claim, answer, at_head=False)
+            elif not answer.ended:
+                claim = await self._look(claim, answer)
+            self._live()
+            if answer.ended:
+                return await self._end(claim)
+        await self._claims.leave(claim)
+        return Ending.STOPPED
+
+    async def _apply(self, claim: Claim, batches: list[Batch], stopping: asyncio.Event) -> Claim:
+        """Commit a page batch by batch."""
+        known = self._known or batches[-1].known
+        for batch in batches:
+            claim = await self._pipeline.process(replace(batch, known=known), claim, stopping)
+            self._moved(claim.position or 0)
+        await self._check_dead_letters()
+        return claim
+
+    def _may_read_around(self, claim: Claim) -> Callable[[datetime], bool]:
+        """Whether a trimmed position loses nothing that we owe, for the time of an answer."""
+
+        def judge(answered_at: datetime) -> bool:
+            return claim.owed and self._is_complete(claim, answered_at)
+
+        return judge
+
+    def _is_complete(self, claim: Claim, answered_at: datetime) -> bool:
+        """Whether an answer of that time skips nothing that we owe."""
+        return is_proved_complete(
+            answered_at=answered_at,
+            safe_at=self.progress.safe_at,
+            found_at=claim.found_at,
+            accepted_at=claim.gap_accepted_at,
+        )
+
+    async def _look(self, claim: Claim, answer: Answer) -> Claim:
+        """An answer without records: at the head, the position in time moves on."""
+        head = answer.head_at is not None
+        if answer.head_at is not None and (claim.safe_at is None or claim.safe_at < answer.head_at):
+            claim = replace(claim, safe_at=answer.head_at)
+        newly = head and not self.progress.at_head
+        due = self._looked_at is None or answer.requested_at - self._looked_at > LOOKED_EVERY
+        if newly or due:
+            at = answer.head_at or answer.requested_at
+            await self._claims.looked(claim, at=at, head=head)
+            self._looked_at = answer.requested_at
+        self._note(claim, answer, at_head=head or self.progress.at_head)
+        return claim
+
+    def _note(self, claim: Claim, answer: Answer, *, at_head: bool) -> None:
+        self.progress = ShardProgress(claim.safe_at, at_head, answer.requested_at)
+
+    async def _check_dead_letters(self) -> None:
+        if self._pipeline.rejected == self._rejected:
+            return
+        self._rejected = self._pipeline.rejected
+        await check_dead_letters(self._incidents, self._task.spec)
+
+    async def _end(self, claim: Claim) -> Ending:
+        """Children are known before the shard is done, so that no crash leaves an orphan."""
+        children = await self._add_children(claim.stream_arn, claim.shard_id)
+        await self._claims.finish(claim, position=claim.position)
+        self._observe(ShardEnded(claim.source, claim.shard_id, children))
+        return Ending.DONE
+
+    async def _lost(self, claim: Claim, detail: str) -> Ending:
+        """Nothing, or not all, of what we owe can be read.
+
+        An acceptance covers what was lost until then, and a day later nothing any more.
+        """
+        if not claim.owed:
+            await self._incidents.close_never_owed(claim)
+            return Ending.DONE
+        if claim.gap_accepted_at is not None and self._is_complete(claim, self._clock.now()):
+            await self._incidents.close_gone_shard(claim)
+            return Ending.DONE
+        kind = kind_of_gap(position=claim.position, known=claim.known)
+        await self._incidents.add_gap(claim, kind=kind, detail=detail)
+        remedy = how_to_mend(claim.source, claim.mode)
+        self._observe(GapFound(claim.source, claim.shard_id, kind, detail, remedy))
+        return Ending.GAP

@@ -1,0 +1,1 @@
+"""Comparing a source table with its target rows."""

@@ -1,0 +1,1 @@
+"""One worker process: leases, tables, supervision and periodic refresh."""

@@ -1,0 +1,135 @@
+"""The leases that this worker holds: renewed, checkpointed behind every COMMIT, given back."""
+
+from dataclasses import dataclass
+
+from replicator.clock import Clock
+from replicator.core.observations import LeaseLost as LeaseLostFact
+from replicator.core.observations import LeaseReleased, LeaseTaken, Observe
+from replicator.core.stream.leases import SHARD_END, Lease
+from replicator.engine.ports import Leases
+from replicator.errors import CoordinationUnavailable, LeaseLost
+
+
+@dataclass(slots=True)
+class Held:
+    """A lease of ours. `position` may be ahead of `saved` by what was committed since."""
+
+    key: str
+    table: str
+    stream_arn: str
+    shard_id: str
+    checkpoint: str
+    renewed_at: float
+    position: int | None = None
+    saved: int | None = None
+    saved_at: float = 0.0
+    wanted: bool = False
+
+
+class Holding:
+    """Keeps leases alive and their checkpoints near the truth in PostgreSQL."""
+
+    def __init__(
+        self,
+        leases: Leases,
+        observe: Observe,
+        clock: Clock,
+        *,
+        lease_seconds: float,
+        save_seconds: float = 1.0,
+    ) -> None:
+        self._leases = leases
+        self._observe = observe
+        self._clock = clock
+        self._lease_seconds = lease_seconds
+        self._save_seconds = save_seconds
+        self.held: dict[str, Held] = {}
+
+    async def take(self, lease: Lease, *, table: str, stream_arn: str, shard_id: str) -> bool:
+        """Take a lease; False when another worker was quicker."""
+        now = self._clock.monotonic()
+        try:
+            taken = await self._leases.take(lease)
+        except LeaseLost:
+            return False
+        self.held[lease.key] = Held(
+            lease.key, table, stream_arn, shard_id, taken.checkpoint, renewed_at=now
+        )
+        self._observe(LeaseTaken(table, shard_id, lease.owner))
+        return True
+
+    def moved(self, key: str, position: int) -> None:
+        """Note a committed position; it is saved soon."""
+        held = self.held.get(key)
+        if held is not None:
+            held.position = position
+
+    def wanted(self) -> list[str]:
+        """Leases that another worker asks for."""
+        return [held.key for held in self.held.values() if held.wanted]
+
+    def too_old(self) -> list[str]:
+        """Leases that we could not renew for so long that they may be another worker's."""
+        now = self._clock.monotonic()
+        return [
+            held.key for held in self.held.values() if now - held.renewed_at > self._lease_seconds
+        ]
+
+    async def renew_all(self) -> None:
+        """Renew what is due, with the checkpoint where it moved; drop what is lost."""
+        for held in list(self.held.values()):
+            now = self._clock.monotonic()
+            moved = held.position != held.saved and now - held.saved_at >= self._save_seconds
+            if moved or now - held.renewed_at >= self._lease_seconds / 4:
+                await self._renew(held, save=moved)
+
+    async def release(self, key: str, *, ended: bool = False) -> None:
+        """Save the last position and give a lease back; an ended shard's keeps SHARD_END."""
+        held = self.held.pop(key, None)
+        if held is None:
+            return
+        try:
+            if ended:
+                await self._leases.save(key, SHARD_END)
+            elif held.position != held.saved:
+                await self._leases.save(key, checkpoint_text(held.position))
+            await self._leases.release(key)
+        except LeaseLost:
+            self._observe(LeaseLostFact(held.table, held.shard_id))
+        except CoordinationUnavailable:
+            return  # it expires by itself
+        else:
+            self._observe(LeaseReleased(held.table, held.shard_id))
+
+    def drop(self, key: str) -> None:
+        """Believe that a lease is lost."""
+        held = self.held.pop(key, None)
+        if held is not None:
+            self._observe(LeaseLostFact(held.table, held.shard_id))
+
+    async def _renew(self, held: Held, *, save: bool) -> None:
+        now = self._clock.monotonic()
+        position = held.position
+        try:
+            if save:
+                lease = await self._leases.save(held.key, checkpoint_text(position))
+                held.saved, held.saved_at = position, now
+            else:
+                lease = await self._leases.renew(held.key)
+        except LeaseLost:
+            self.drop(held.key)
+        except CoordinationUnavailable:
+            return  # `too_old` ends it in time
+        else:
+            held.renewed_at = now
+            held.wanted = lease.wanted_by is not None
+
+
+def checkpoint_text(position: int | None) -> str:
+    """A position as the lease row holds it."""
+    return "TRIM_HORIZON" if position is None else str(position).zfill(21)
+
+
+def checkpointed_position(checkpoint: str) -> int | None:
+    """The sequence number of a checkpoint, None for KCL's special ones."""
+    return int(checkpoint) if checkpoint.isdigit() else None

@@ -1,0 +1,68 @@
+"""What every look begins with: what is known of the tables, and the steps that need no lease."""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+
+from replicator.core.stream.shards import ShardFacts
+from replicator.engine.ports import Incidents, Positions, Pruning, Snapshots
+from replicator.engine.tasks import stopped_within
+from replicator.engine.worker.table import Table
+
+PRUNE_SECONDS = 60.0
+
+
+class Upkeep:
+    """Refreshes tables from the control schema, and takes the steps that any worker may take."""
+
+    def __init__(
+        self,
+        positions: Positions,
+        incidents: Incidents,
+        snapshots: Snapshots,
+        pruning: Pruning,
+    ) -> None:
+        self._positions = positions
+        self._incidents = incidents
+        self._snapshots = snapshots
+        self._pruning = pruning
+
+    async def refresh(self, tables: Sequence[Table]) -> None:
+        """Read what the control schema knows of these tables."""
+        facts = await self._positions.tables()
+        shards: dict[str, list[ShardFacts]] = {table.name: [] for table in tables}
+        for shard in await self._positions.shards(list(shards)):
+            shards[shard.source].append(shard)
+        snapshots = await self._snapshots.facts()
+        for table in tables:
+            table.facts = facts.get(table.name)
+            table.shards = tuple(shards[table.name])
+            table.snapshots = tuple(snapshots.get(table.name, ()))
+
+    async def accept_gaps(self, tables: Iterable[Table]) -> None:
+        """`on_gap` was chosen in the configuration: it is recorded as who accepted."""
+        for table in tables:
+            gaps = table.facts.gaps if table.facts is not None else ()
+            on_gap = table.mapping.spec.on_gap
+            if not gaps or on_gap == "stop":
+                continue
+            if on_gap == "resnapshot":
+                await table.loading.heal(why="on_gap: resnapshot")
+            else:
+                await self._incidents.accept_gaps(
+                    table.name, who="configuration", why="on_gap: continue"
+                )
+            await self.refresh([table])
+
+    async def advance_snapshots(self, tables: Iterable[Table]) -> None:
+        """Take the steps of snapshots that are due, table by table."""
+        for table in tables:
+            while table.may_load and table.facts is not None:
+                if not await table.loading.advance(table.facts, table.snapshots):
+                    break
+                await self.refresh([table])
+
+    async def prune(self, stopping: asyncio.Event) -> None:
+        """Remove what snapshots leave behind, and what is older than anything can come late."""
+        page = 0
+        while not await stopped_within(stopping, 0.0 if page else PRUNE_SECONDS):
+            page = (await self._pruning.step(page)).next_page

@@ -1,0 +1,92 @@
+"""Runs tasks that must not die: classifies failures, waits, starts again, notices silence."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from replicator.clock import Clock
+from replicator.core.observations import Observe, TaskFailed, TaskStuck
+from replicator.engine.tasks import Backoff, stopped_within
+from replicator.errors import Disposition, ReplicatorError
+
+CANCEL_SECONDS_MAX = 10.0
+
+
+Halt = Callable[[ReplicatorError], Awaitable[bool]]
+"""Stops a table; False where it is not what it was when the attempt began: the next one tells."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A task of a worker. `table` None: it serves all."""
+
+    name: str
+    table: str | None
+    run: Callable[[], Awaitable[bool]]
+    """Works until done; True ends the job, False starts it again."""
+    halting: Callable[[], Halt] | None = None
+    """Asked before each attempt; None: a failure that no retry can mend is retried."""
+    cap_seconds: float = 10.0
+
+
+async def supervise(
+    job: Job,
+    stopping: asyncio.Event,
+    *,
+    observe: Observe,
+    clock: Clock,
+    beat: Callable[[str], None],
+) -> None:
+    """Run a job until it says that it is done, or we are asked to stop.
+
+    Every failure is reported and answered by what it is: HALT stops the table, and like all others
+    waits and starts again, since a person may resume the table at any time. `beat` hears of every
+    attempt. This is the only place that catches what nobody foresaw.
+    """
+    backoff = Backoff(base=0.2, cap=job.cap_seconds)
+    while not stopping.is_set():
+        started = clock.monotonic()
+        beat(job.name)
+        halt = None if job.halting is None else job.halting()
+        try:
+            if await job.run():
+                return
+            failure: Exception | None = None
+        except Exception as error:  # noqa: BLE001 (the supervisor)
+            failure = error
+        if clock.monotonic() - started > 2 * job.cap_seconds:
+            backoff.succeeded()
+        if failure is None:
+            backoff.succeeded()
+            continue
+        seconds = backoff.next_seconds()
+        if not await _halted(job, halt, failure, observe):
+            observe(TaskFailed(job.name, job.table, failure, seconds))
+        await stopped_within(stopping, seconds)
+
+
+async def _halted(job: Job, halt: Halt | None, failure: Exception | None, observe: Observe) -> bool:
+    if halt is None or not isinstance(failure, ReplicatorError):
+        return False
+    if failure.disposition is not Disposition.HALT:
+        return False
+    try:
+        return await halt(failure)
+    except ReplicatorError as error:  # the next attempt fails the same way and halts again
+        observe(TaskFailed(job.name, job.table, error, 0.0))
+        return False
+
+
+async def end_silent_task(
+    task: asyncio.Task[None],
+    *,
+    name: str,
+    table: str | None,
+    silent_seconds: float,
+    observe: Observe,
+) -> bool:
+    """Cancel a task that makes no progress; False when even that does not end it."""
+    task.cancel()
+    await asyncio.wait([task], timeout=CANCEL_SECONDS_MAX)
+    observe(TaskStuck(name, table, silent_seconds, cancelled=task.done()))
+    return task.done()

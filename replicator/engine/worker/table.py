@@ -1,0 +1,203 @@
+"""One source table of a worker: what it needs, and what this worker believes of it."""
+
+import asyncio
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from replicator.core.mapping.compile import TableMapping
+from replicator.core.snapshot.state import SegmentFacts, SnapshotFacts, is_initial_due
+from replicator.core.stream.lag import ShardProgress
+from replicator.core.stream.lineage import ready_shards
+from replicator.core.stream.shards import Belief, ShardFacts, TableFacts
+from replicator.engine.ports import Source
+from replicator.engine.snapshot.lifecycle import Loading
+from replicator.engine.snapshot.segment import SnapshotParts
+from replicator.engine.stream.discovery import Discovery, Known
+from replicator.engine.stream.page_slots import Room
+from replicator.engine.stream.pipeline import Pipeline
+from replicator.engine.stream.shard import Ending
+from replicator.engine.worker.lease_keeper import checkpoint_text
+
+
+class Runner(Protocol):
+    """Works on one thing that is leased: a shard, or a part of a snapshot."""
+
+    alive_at: float
+    """When it last did something, by the monotonic clock."""
+
+    @property
+    def progress(self) -> ShardProgress | None:
+        """How far it is in time; None where time does not measure it."""
+        ...
+
+    async def run(self, stopping: asyncio.Event) -> Ending:
+        """Work until it ends or we are asked to stop."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """Something that is leased to one worker at a time: a shard, or a part of a snapshot."""
+
+    table: str
+    stream_arn: str
+    name: str
+    checkpoint: str
+    parent_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSettings:
+    """The limits of one worker."""
+
+    worker_id: str
+    version: str
+    lease_seconds: float
+    idle_seconds_max: float
+    discover_seconds: float = 30.0
+
+    @property
+    def plan_seconds(self) -> float:
+        """How often leases are looked at."""
+        return min(5.0, self.lease_seconds / 4)
+
+
+@dataclass(slots=True)
+class Running:
+    """A task of this worker."""
+
+    runner: Runner
+    task: asyncio.Task[None]
+    stopping: asyncio.Event
+
+
+@dataclass(slots=True)
+class Table:
+    """A configured table that is fit to run."""
+
+    name: str
+    mapping: TableMapping
+    source: Source
+    discovery: Discovery
+    pipeline: Pipeline
+    loading: Loading
+    parts: SnapshotParts
+    room: Room
+    facts: TableFacts | None = None
+    shards: tuple[ShardFacts, ...] = ()
+    snapshots: tuple[SnapshotFacts, ...] = ()
+    discovered: bool = False
+    """Whether the source was listed since this worker started."""
+    discovered_over: bool = False
+    """Whether it was listed since every shard on record had ended: a new stream may follow."""
+
+    @property
+    def working(self) -> bool:
+        """Whether its shards may be worked on by this worker now."""
+        return (
+            self.facts is not None
+            and not self.facts.stopped
+            and self.facts.mapping_fingerprint == self.mapping.fingerprint
+        )
+
+    @property
+    def polled(self) -> bool:
+        """Whether its stream is read by workers; where AWS Lambda does, they make its snapshots."""
+        return self.mapping.spec.poller == "daemon"
+
+    @property
+    def may_load(self) -> bool:
+        """Whether the steps of its snapshots may be taken now."""
+        return self.working and (self.discovered or not self.polled)
+
+    def ready(self) -> list[ShardFacts]:
+        """The shards that may be claimed now."""
+        return ready_shards(self.shards) if self.working and self.polled else []
+
+    def ready_parts(self) -> dict[str, SegmentFacts]:
+        """The parts of the snapshot under way that may be claimed now, by their names."""
+        if not self.working:
+            return {}
+        ready = [part for snapshot in self.snapshots for part in snapshot.ready()]
+        return {part.name: part for part in ready}
+
+    def ready_units(self) -> list[Unit]:
+        """The shards and parts that may be leased now."""
+        shards = [
+            Unit(
+                self.name,
+                shard.stream_arn,
+                shard.shard_id,
+                checkpoint_text(shard.position),
+                shard.parent_id,
+            )
+            for shard in self.ready()
+        ]
+        parts = [
+            Unit(self.name, self.stream_arn, name, checkpoint_text(None), None)
+            for name in self.ready_parts()
+        ]
+        return shards + parts
+
+    def parts_over(self) -> list[str]:
+        """The names of the parts of snapshots that are over."""
+        over = [snapshot for snapshot in self.snapshots if not snapshot.unfinished]
+        return [part.name for snapshot in over for part in snapshot.segments]
+
+    @property
+    def stream_arn(self) -> str:
+        """The stream beside which its snapshots run."""
+        return (self.facts.stream_arn if self.facts is not None else None) or ""
+
+    @property
+    def over(self) -> bool:
+        """Whether every shard on record has ended."""
+        return all(shard.finished for shard in self.shards)
+
+    @property
+    def _heals(self) -> bool:
+        """Whether the configuration says what becomes of the gap that stops it."""
+        facts = self.facts
+        if facts is None or facts.paused or facts.halted:
+            return False
+        return bool(facts.gaps) and self.mapping.spec.on_gap != "stop"
+
+    @property
+    def loads(self) -> bool:
+        """Whether a snapshot is due or under way, and no person must decide first."""
+        if self.facts is None or is_initial_due(self.facts, self.snapshots):
+            return True
+        return any(snapshot.state in ("asked", "running") for snapshot in self.snapshots)
+
+    def is_caught_up(self, at: datetime) -> bool:
+        """Whether every change created before `at` is applied, as far as it can be by workers."""
+        if self.facts is None or (self.polled and not (self.discovered and self.shards)):
+            return False
+        if not self.working:
+            return not self._heals
+        if not self.polled:
+            return not self.loads
+        if self.loads or (self.over and not self.discovered_over):
+            return False
+        return all(
+            shard.finished or (shard.safe_at is not None and shard.safe_at >= at)
+            for shard in self.shards
+        )
+
+    @property
+    def belief(self) -> Belief:
+        """What a failure of its work is about."""
+        stream_arn = None if self.facts is None else self.facts.stream_arn
+        return Belief(stream_arn, self.mapping.fingerprint)
+
+    def known(self) -> Known | None:
+        """What discovery starts from; None while the table is not registered."""
+        if self.facts is None:
+            return None
+        newest = self.facts.stream_arn
+        return Known(
+            self.facts,
+            {shard.shard_id: shard for shard in self.shards if shard.stream_arn == newest},
+            tuple(shard for shard in self.shards if shard.stream_arn != newest),
+        )

@@ -1,0 +1,342 @@
+"""The worker looks at tables, leases and shards every few seconds, decides, acts, looks again."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from functools import partial
+
+from replicator.clock import Clock
+from replicator.core.findings import how_to_go_on
+from replicator.core.observations import Observe, TableHalted
+from replicator.core.snapshot.state import is_segment_name
+from replicator.core.stream.leases import Sighting, observed, plan_leases
+from replicator.core.stream.lineage import awaits_children
+from replicator.engine.ports import Claims, Incidents, Leases, Positions
+from replicator.engine.snapshot.rate_limit import ReadPacing
+from replicator.engine.snapshot.segment import SegmentRunner
+from replicator.engine.stream.shard import Ending, ShardReplicator, ShardTask
+from replicator.engine.tasks import one_failure, stopped_within
+from replicator.engine.worker.lease_keeper import Held, Holding, checkpointed_position
+from replicator.engine.worker.refresh import Upkeep
+from replicator.engine.worker.supervisor import Halt, Job, end_silent_task, supervise
+from replicator.engine.worker.table import Runner, Running, Table, Unit, WorkerSettings
+from replicator.errors import NotClaimable, ReplicatorError
+
+CHILDREN_SECONDS = 1.0
+"""How often a stream is listed while a shard has ended and its children are not known yet."""
+STUCK_SECONDS = 120.0
+"""Longer than any bounded call of a shard task may take."""
+DRAIN_SECONDS_MAX = 6.0
+RELEASE_SECONDS_MAX = 2.5
+"""Together they keep the promise that SIGTERM ends the process in less than ten seconds."""
+
+
+class Worker:
+    """Works on the shards of all its tables that it holds leases for."""
+
+    def __init__(
+        self,
+        settings: WorkerSettings,
+        tables: Sequence[Table],
+        *,
+        claims: Claims,
+        positions: Positions,
+        incidents: Incidents,
+        upkeep: Upkeep,
+        pacing: ReadPacing,
+        leases: Leases,
+        observe: Observe,
+        clock: Clock,
+        beat: Callable[[str], None],
+        unrecoverable: Callable[[str, str], None],
+    ) -> None:
+        self._settings = settings
+        self.tables = {table.name: table for table in tables}
+        self._claims = claims
+        self._positions = positions
+        self._incidents = incidents
+        self._upkeep = upkeep
+        self._pacing = pacing
+        self._leases = leases
+        self._observe = observe
+        self._clock = clock
+        self._beat = beat
+        self._unrecoverable = unrecoverable
+        self._sightings: dict[str, Sighting] = {}
+        self.holding = Holding(leases, observe, clock, lease_seconds=settings.lease_seconds)
+        self.running: dict[str, Running] = {}
+        self._look_now = asyncio.Event()
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Work until asked to stop; then drain, checkpoint and give every lease back."""
+        try:
+            async with asyncio.timeout(None) as deadline, one_failure() as tasks:
+                for job in self._jobs(tasks, stopping):
+                    tasks.create_task(self._supervise(job, stopping), name=job.name)
+                await stopping.wait()
+                deadline.reschedule(asyncio.get_running_loop().time() + DRAIN_SECONDS_MAX)
+                self._look_now.set()
+                for running in self.running.values():
+                    running.stopping.set()
+        except TimeoutError:
+            pass  # what did not end was cancelled: its batch is committed or is not
+        await self._leave()
+
+    async def is_caught_up(self, at: datetime) -> bool:
+        """Whether every change created before `at` is applied, whoever applied it."""
+        try:
+            await self._upkeep.refresh(list(self.tables.values()))
+        except ReplicatorError:
+            return False
+        return all(table.is_caught_up(at) for table in self.tables.values())
+
+    def _jobs(self, tasks: asyncio.TaskGroup, stopping: asyncio.Event) -> list[Job]:
+        jobs = [
+            Job("look", None, lambda: self._look(tasks, stopping)),
+            Job("renew", None, lambda: self._renew(stopping)),
+            Job("prune", None, lambda: self._prune(stopping)),
+        ]
+        return jobs + [
+            Job(
+                f"discover {table.name}",
+                table.name,
+                partial(self._discover, table, stopping),
+                halting=partial(self._halting, table),
+                cap_seconds=30.0,
+            )
+            for table in self.tables.values()
+            if table.polled
+        ]
+
+    async def _prune(self, stopping: asyncio.Event) -> bool:
+        await self._upkeep.prune(stopping)
+        return True
+
+    async def _supervise(self, job: Job, stopping: asyncio.Event) -> None:
+        await supervise(job, stopping, observe=self._observe, clock=self._clock, beat=self._beat)
+
+    # Discovery: what there is
+
+    async def _discover(self, table: Table, stopping: asyncio.Event) -> bool:
+        """One look at the source, and the wait for the next: each is an attempt of its own."""
+        await self._upkeep.refresh([table])
+        known = table.known()
+        if known is not None and not known.table.halted:
+            over = table.over
+            listed = await table.discovery.discover(known)
+            await table.discovery.forget_finished(known, listed)
+            table.discovered, table.discovered_over = True, over
+            self._look_now.set()
+        self._beat(f"discover {table.name}")
+        await self._wait_for_next_discovery(table, stopping)
+        return stopping.is_set()
+
+    async def _wait_for_next_discovery(self, table: Table, stopping: asyncio.Event) -> None:
+        due = self._clock.monotonic() + self._settings.discover_seconds
+        while not await stopped_within(stopping, CHILDREN_SECONDS):
+            late = self._clock.monotonic() >= due
+            if late or awaits_children(table.shards, self._clock.now()):
+                return
+
+    # Leases: who works
+
+    async def _look(self, tasks: asyncio.TaskGroup, stopping: asyncio.Event) -> bool:
+        """Observe, plan, act: once a moment, and at once when something ended."""
+        settings = self._settings
+        while not stopping.is_set():
+            self._look_now.clear()
+            await self._upkeep.refresh(list(self.tables.values()))
+            await self._upkeep.accept_gaps(self.tables.values())
+            await self._upkeep.advance_snapshots(self.tables.values())
+            await self._plan(tasks, stopping)
+            await self._positions.seen(
+                settings.worker_id, version=settings.version, leases=len(self.holding.held)
+            )
+            self._beat("look")
+            await self._wait_for_next_look()
+        return True
+
+    async def _wait_for_next_look(self) -> None:
+        try:
+            async with asyncio.timeout(self._settings.plan_seconds):
+                await self._look_now.wait()
+        except TimeoutError:
+            return
+
+    async def _plan(self, tasks: asyncio.TaskGroup, stopping: asyncio.Event) -> None:
+        settings = self._settings
+        rows = await self._leases.all()
+        now = self._clock.monotonic()
+        self._sightings = observed(self._sightings, rows, now=now)
+        living = await self._positions.living(within_seconds=settings.lease_seconds)
+        self._pacing.share(len(living | {settings.worker_id}))
+        units = self._ready_units()
+        await self._add_leases(units, {row.key for row in rows})
+        plan = plan_leases(
+            rows,
+            self._sightings,
+            wanted=units.keys(),
+            held=self.holding.held.keys(),
+            worker_id=settings.worker_id,
+            workers=living,
+            now=now,
+            lease_seconds=settings.lease_seconds,
+            plan_seconds=settings.plan_seconds,
+        )
+        for key in plan.release:
+            await self._give_back(key)
+        for lease in plan.take:
+            unit = units[lease.key]
+            await self.holding.take(
+                lease, table=unit.table, stream_arn=unit.stream_arn, shard_id=unit.name
+            )
+        for lease in plan.ask:
+            await self._leases.ask(lease)
+        await self._delete_over({row.key for row in rows})
+        await self._stop_lost()
+        self._start_held(tasks, stopping)
+        await self._end_silent()
+
+    def _ready_units(self) -> dict[str, Unit]:
+        units = [unit for table in self.tables.values() for unit in table.ready_units()]
+        return {self._leases.key(unit.stream_arn, unit.name): unit for unit in units}
+
+    async def _add_leases(self, units: dict[str, Unit], existing: set[str]) -> None:
+        for key, unit in units.items():
+            if key not in existing:
+                await self._leases.create(key, checkpoint=unit.checkpoint, parent_id=unit.parent_id)
+                self._look_now.set()
+
+    async def _delete_over(self, existing: set[str]) -> None:
+        """Leases of the parts of snapshots that are over."""
+        for table in self.tables.values():
+            for name in table.parts_over():
+                key = self._leases.key(table.stream_arn, name)
+                if key in existing and key not in self.holding.held:
+                    await self._leases.delete(key)
+
+    # Shards: the work
+
+    def _start_held(self, tasks: asyncio.TaskGroup, stopping: asyncio.Event) -> None:
+        for held in self.holding.held.values():
+            if held.key in self.running or stopping.is_set():
+                continue
+            runner = self._runner(self.tables[held.table], held)
+            if runner is None:
+                continue
+            own_stopping = asyncio.Event()
+            task = tasks.create_task(
+                self._work(held, runner, own_stopping), name=f"shard {held.shard_id}"
+            )
+            self.running[held.key] = Running(runner, task, own_stopping)
+
+    def _runner(self, table: Table, held: Held) -> Runner | None:
+        """What works on a lease of ours; None for a part that has gone from the list meanwhile."""
+        if is_segment_name(held.shard_id):
+            part = table.ready_parts().get(held.shard_id)
+            return None if part is None else SegmentRunner(table.parts, part)
+        return ShardReplicator(
+            ShardTask(
+                table=table.name,
+                stream_arn=held.stream_arn,
+                shard_id=held.shard_id,
+                mapping_fingerprint=table.mapping.fingerprint,
+                idle_seconds_max=self._settings.idle_seconds_max,
+                spec=table.mapping.spec,
+                checkpointed=checkpointed_position(held.checkpoint),
+            ),
+            source=table.source,
+            claims=self._claims,
+            incidents=self._incidents,
+            pipeline=table.pipeline,
+            room=table.room,
+            observe=self._observe,
+            clock=self._clock,
+            add_children=table.discovery.add_children,
+            moved=partial(self.holding.moved, held.key),
+        )
+
+    async def _work(self, held: Held, runner: Runner, stopping: asyncio.Event) -> None:
+        async def run() -> bool:
+            try:
+                ending = await runner.run(stopping)
+            except NotClaimable:
+                ending = Ending.STOPPED
+            if ending is Ending.DONE:
+                await self.holding.release(held.key, ended=True)
+            if ending is not Ending.STOPPED:
+                self._look_now.set()
+            return True
+
+        job = Job(
+            f"shard {held.shard_id}",
+            held.table,
+            run,
+            halting=partial(self._halting, self.tables[held.table]),
+        )
+        try:
+            await self._supervise(job, stopping)
+        finally:
+            self.running.pop(held.key, None)
+
+    def _halting(self, table: Table) -> Halt:
+        """What stops the table as it is now; it does nothing once it has another stream, say."""
+        seen = table.belief
+
+        async def halt(error: ReplicatorError) -> bool:
+            remedy, reason = how_to_go_on(error, table.name), str(error)
+            self._look_now.set()
+            if not await self._incidents.halt(table.name, reason=reason, remedy=remedy, seen=seen):
+                return False
+            self._observe(TableHalted(table.name, reason, remedy))
+            return True
+
+        return halt
+
+    async def _give_back(self, key: str) -> None:
+        """Let the shard finish its batch, then release its lease."""
+        running = self.running.get(key)
+        if running is not None:
+            running.stopping.set()
+            return
+        await self.holding.release(key)
+
+    async def _stop_lost(self) -> None:
+        for key in self.holding.too_old():
+            self.holding.drop(key)
+        for key, running in self.running.items():
+            if key not in self.holding.held:
+                running.stopping.set()
+
+    async def _end_silent(self) -> None:
+        now = self._clock.monotonic()
+        for running in list(self.running.values()):
+            silent = now - running.runner.alive_at
+            if silent > STUCK_SECONDS:
+                name = running.task.get_name()
+                ended = await end_silent_task(
+                    running.task,
+                    name=name,
+                    table=None,
+                    silent_seconds=silent,
+                    observe=self._observe,
+                )
+                if not ended:
+                    self._unrecoverable(name, f"no progress for {silent:.0f} s")
+
+    async def _renew(self, stopping: asyncio.Event) -> bool:
+        while not await stopped_within(stopping, min(1.0, self._settings.lease_seconds / 8)):
+            await self.holding.renew_all()
+            await self._stop_lost()
+            self._beat("renew")
+        return True
+
+    async def _leave(self) -> None:
+        """Give everything back, so that the next worker starts at once."""
+        try:
+            async with asyncio.timeout(RELEASE_SECONDS_MAX), one_failure() as tasks:
+                for key in list(self.holding.held):
+                    tasks.create_task(self.holding.release(key), name=f"release {key}")
+                tasks.create_task(self._positions.gone(self._settings.worker_id), name="goodbye")
+        except (TimeoutError, ReplicatorError):
+            return  # leases expire by themselves, and PostgreSQL is the authority

@@ -1,0 +1,1 @@
+"""Connections to PostgreSQL: addresses, pools, quoting, translated failures, blockers."""

@@ -1,0 +1,146 @@
+"""The pool of one process, and every failure of it translated."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Collection
+from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
+from typing import Any, TypeAlias, cast
+
+import asyncpg
+
+from replicator.errors import ReplicatorError, SinkUnavailable
+from replicator.postgres.connection.connect import ConnectionSettings, create_pool
+from replicator.postgres.connection.failures import translate
+
+SESSION_NAME_BYTES_MAX = 63
+Session: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+_LOST = (OSError, TimeoutError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+"""What asyncpg and the socket raise when a connection ends at any moment of a call."""
+
+
+class Database:
+    """PostgreSQL as one deployment sees it: its pool, its control schema, its limits.
+
+    Every statement is bounded by `statement_seconds_max` on this side too: a server that stopped
+    answering is left, and its connection thrown away.
+    """
+
+    def __init__(
+        self,
+        settings: ConnectionSettings,
+        *,
+        deployment: str,
+        control_schema: str,
+        pool_size: int,
+        worker_id: str | None = None,
+    ) -> None:
+        self.deployment = deployment
+        self.control_schema = control_schema
+        self._name = settings.application_name
+        if worker_id is not None:
+            settings = replace(settings, application_name=self.session_name(worker_id))
+        self.settings = settings
+        self._pool_size = pool_size
+        self._pool: asyncpg.Pool[asyncpg.Record] | None = None
+        self._opening = asyncio.Lock()
+        self._seconds_left: Callable[[], float] | None = None
+
+    def bound(self, seconds_left: Callable[[], float]) -> None:
+        """From now on no statement may take longer than this, whatever the settings allow."""
+        self._seconds_left = seconds_left
+
+    async def discard(self) -> None:
+        """Throw all connections away; the next call opens new ones."""
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.terminate()
+
+    @property
+    def _statement_seconds_max(self) -> float:
+        longest = self.settings.statement_timeout_seconds + 5.0
+        return longest if self._seconds_left is None else min(longest, self._seconds_left())
+
+    def session_name(self, worker_id: str) -> str:
+        """What a worker's sessions are called, so that the one that holds a lock is told apart."""
+        return f"{self._name} {worker_id}"[:SESSION_NAME_BYTES_MAX]
+
+    @asynccontextmanager
+    async def connection(
+        self, doing: str, *, mapped_columns: Collection[str] = ()
+    ) -> AsyncIterator[Session]:
+        """A connection; what fails inside is raised as a ReplicatorError.
+
+        A connection whose statement did not end is terminated, so that nothing of it is reused; so
+        is one whose server cannot work now: it may have become a standby, and another is asked.
+        """
+        try:
+            pool = await self._opened()
+            connection = await pool.acquire(timeout=self._statement_seconds_max)
+        except (asyncpg.PostgresError, *_LOST) as error:
+            raise translate(error, doing="connecting") from error
+        sound = False
+        try:
+            async with asyncio.timeout(self._statement_seconds_max):
+                # the pool's proxy has all of a connection's methods
+                yield cast("Session", connection)
+            sound = True
+        except _LOST as error:
+            raise translate(error, doing=doing) from error
+        except asyncpg.PostgresError as error:
+            failure = translate(error, mapped_columns=mapped_columns, doing=doing)
+            sound = not isinstance(failure, SinkUnavailable)
+            raise failure from error
+        except ReplicatorError:
+            sound = True
+            raise
+        finally:
+            if not sound:
+                with suppress(asyncpg.InterfaceError):  # the pool saw it end, and has let it go
+                    connection.terminate()
+            await pool.release(connection)
+
+    @asynccontextmanager
+    async def transaction(
+        self, doing: str, *, mapped_columns: Collection[str] = ()
+    ) -> AsyncIterator[Session]:
+        """A transaction of several statements, with the limits set for it where a pooler is."""
+        async with (
+            self.connection(doing, mapped_columns=mapped_columns) as connection,
+            connection.transaction(),
+        ):
+            await self._limit(connection)
+            yield connection
+
+    async def fetch_one(self, connection: Session, text: str, *values: object) -> Any:  # noqa: ANN401 (a row as asyncpg gives it)
+        """One statement that commits by itself; its only row."""
+        if self.settings.pooler == "none":
+            return await connection.fetchrow(text, *values)
+        async with connection.transaction():
+            await self._limit(connection)
+            return await connection.fetchrow(text, *values)
+
+    async def close(self) -> None:
+        """Close all connections, at once where they do not end by themselves."""
+        if self._pool is None:
+            return
+        try:
+            async with asyncio.timeout(2.0):
+                await self._pool.close()
+        except TimeoutError:
+            self._pool.terminate()
+
+    async def _opened(self) -> "asyncpg.Pool[asyncpg.Record]":
+        async with self._opening:
+            if self._pool is None:
+                self._pool = await create_pool(self.settings, self._pool_size)
+            return self._pool
+
+    async def _limit(self, connection: asyncpg.Connection) -> None:
+        if self.settings.pooler == "none" and self._seconds_left is None:
+            return
+        seconds = min(self.settings.statement_timeout_seconds, self._statement_seconds_max)
+        await connection.execute(
+            f"set local statement_timeout = {max(1, int(seconds * 1000))};"
+            f"set local lock_timeout = {int(self.settings.lock_timeout_seconds * 1000)};"
+            "set local plan_cache_mode = force_custom_plan"
+        )

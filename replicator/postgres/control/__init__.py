@@ -1,0 +1,1 @@
+"""The control schema: claims, positions, incidents, snapshots, dead letters, status."""

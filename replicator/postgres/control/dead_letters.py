@@ -1,0 +1,132 @@
+"""Reads dead letters: what was set aside, why, and what became of it."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+import asyncpg
+
+from replicator.postgres.connection.database import Database
+from replicator.postgres.connection.quoting import quote_identifier
+
+BIGINT_MAX = 2**63 - 1
+LetterState = Literal["open", "superseded", "replayed", "discarded"]
+
+MATCHING = """
+  from {schema}.dead_letter
+ where deployment = $1
+   and ($2::text is null or source = $2)
+   and ($3::text is null or state = $3)
+   and ($4::text is null or position(lower($4) in lower(reason)) > 0)
+   and ($5::float8 is null or first_seen <= now() - make_interval(secs => $5))
+   and ($6::bigint[] is null or id = any($6))
+"""
+
+COUNT = "select count(*)" + MATCHING
+
+LIST = (
+    """
+-- without images, which may be large
+select id, source, target, item_key, event, sequence_number::text as sequence_number, reason,
+       first_seen, state, extract(epoch from now() - first_seen)::float8 as age_seconds"""
+    + MATCHING
+    + """
+ order by id
+ limit $7
+"""
+)
+
+SHOW = """
+select id, source, target, item_key, event, sequence_number::text as sequence_number, reason,
+       first_seen, state, extract(epoch from now() - first_seen)::float8 as age_seconds,
+       stream_arn, shard_id, sqlstate, record_created_at, closed_at, new_image, old_image
+  from {schema}.dead_letter
+ where deployment = $1 and id = $2
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which dead letters are asked for; None: any. `reason` is a part of it, in any case."""
+
+    source: str | None = None
+    state: LetterState | None = "open"
+    reason: str | None = None
+    older_than_seconds: float | None = None
+    numbers: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A dead letter as a list shows it. `sequence_number` None: from a snapshot."""
+
+    id: int
+    source: str
+    target: str
+    item_key: str
+    """Canonical DynamoDB JSON."""
+    event: str
+    sequence_number: str | None
+    reason: str
+    first_seen: datetime
+    state: LetterState
+    age_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What else is known of a dead letter; images are DynamoDB JSON as received."""
+
+    stream_arn: str
+    shard_id: str | None
+    sqlstate: str | None
+    record_created_at: datetime | None
+    closed_at: datetime | None
+    new_image: str | None
+    old_image: str | None
+
+
+class DeadLetters:
+    """The dead letters of one deployment."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._schema = quote_identifier(database.control_schema)
+
+    async def list(self, wanted: Wanted, *, letters_max: int) -> tuple[list[Letter], int]:
+        """The oldest that match, and how many do."""
+        values = (
+            self._database.deployment,
+            wanted.source,
+            wanted.state,
+            wanted.reason,
+            wanted.older_than_seconds,
+            None if wanted.numbers is None else [n for n in wanted.numbers if n <= BIGINT_MAX],
+        )
+        async with self._database.connection("reading the dead letters") as connection:
+            total: int = await connection.fetchval(self._sql(COUNT), *values)
+            rows = await connection.fetch(self._sql(LIST), *values, letters_max)
+        return [_letter(row) for row in rows], total
+
+    async def show(self, number: int) -> tuple[Letter, Evidence] | None:
+        """One with everything that is known of it; None when there is none."""
+        if number > BIGINT_MAX:
+            return None
+        async with self._database.connection("reading a dead letter") as connection:
+            row = await connection.fetchrow(self._sql(SHOW), self._database.deployment, number)
+        return None if row is None else (_letter(row), _evidence(row))
+
+    def _sql(self, text: str) -> str:
+        return text.format(schema=self._schema)
+
+
+def _letter(row: asyncpg.Record) -> Letter:
+    return Letter(**_picked(row, Letter))
+
+
+def _evidence(row: asyncpg.Record) -> Evidence:
+    return Evidence(**_picked(row, Evidence))
+
+
+def _picked(row: asyncpg.Record, kind: type[Letter] | type[Evidence]) -> dict[str, Any]:
+    return {name: row[name] for name in kind.__dataclass_fields__}

@@ -1,0 +1,149 @@
+"""Who keeps the order of a table's changes: fence, row guard or Lambda; switched in one step."""
+
+from collections.abc import Collection
+
+import asyncpg
+
+from replicator.core.spec import Poller
+from replicator.core.stream.shards import Mode
+from replicator.errors import ConfigurationError
+from replicator.postgres.connection.database import Database, Session
+from replicator.postgres.connection.quoting import quote_identifier
+from replicator.postgres.control.incidents import raise_epochs
+
+SWITCH = """
+-- Every Lambda transaction holds this row shared, so that a switch waits for those in flight; every
+-- claim reads it, and is fenced off below.
+with before as (
+    select mode from {schema}.table_state
+     where deployment = $1 and source = $2 and mode = any($5::text[])
+       for update)
+update {schema}.table_state as t
+   set mode = $3, snapshot_id = $4, changed_at = now()
+  from before
+ where t.deployment = $1 and t.source = $2
+returning before.mode
+"""
+
+BEGIN_ANEW = """
+-- Behind the fence alone, rows are written without versions: those of before say nothing of them.
+-- Under new numbers the targets have none, and the old ones are pruned as nobody's.
+update {schema}.target_claim set id = default where deployment = $1 and source = $2
+"""
+
+
+async def switch_mode(
+    connection: Session,
+    control_schema: str,
+    deployment: str,
+    source: str,
+    *,
+    mode: Mode,
+    snapshot_id: int | None = None,
+    when: Collection[Mode],
+) -> bool:
+    """Switch a table's mode within the caller's transaction; False when it is in none of `when`.
+
+    `snapshot_id` is the snapshot that runs from now on, or None. After the COMMIT nothing that
+    believes in the older mode or snapshot can write: the epochs of all shards are raised.
+    """
+    schema = quote_identifier(control_schema)
+    switched = await connection.fetchval(
+        SWITCH.format(schema=schema), deployment, source, mode, snapshot_id, list(when)
+    )
+    if switched is None:
+        return False
+    if switched == "fence":
+        await connection.execute(BEGIN_ANEW.format(schema=schema), deployment, source)
+    await raise_epochs(connection, schema, deployment, source)
+    return True
+
+
+SNAPSHOT_RUNS = """
+select snapshot_id is not null from {schema}.table_state where deployment = $1 and source = $2
+   for update
+"""
+
+APPLIED_THROUGH = """
+-- What was created before is applied, whatever Lambda delivers of it: without a version, an older
+-- change would take a row back for a while. Null where that is not known of some shard.
+update {schema}.table_state as t
+   set skip_before = case when $3 then (
+           select case when count(*) = count(s.safe_at) then min(s.safe_at) end
+             from {schema}.shard as s
+            where (s.deployment, s.source) = (t.deployment, t.source)
+              and s.state in ('waiting', 'active')) end
+ where t.deployment = $1 and t.source = $2
+"""
+
+RESTART_SHARDS = """
+-- Nobody knows which shards Lambda has read to their ends: all that the stream still holds is read
+-- again, and the row guard turns away what is applied. Only what is listed then is owed.
+update {schema}.shard
+   set state = 'waiting', listed = false, epoch = epoch + 1, owner = null,
+       last_sequence_number = null, known_sequence_number = null, last_record_at = null,
+       safe_at = null, head_at = null, polled_at = null, gap_accepted_at = null, found_at = now()
+ where deployment = $1 and source = $2
+   and (state in ('waiting', 'active') or state = 'gap' and gap_accepted_at is null)
+"""
+
+CAUGHT_UP = """
+-- Every shard has passed the moment of the hand-over: what Lambda applied is behind.
+select t.source from {schema}.table_state as t
+ where t.deployment = $1
+   and t.mode = 'guard'
+   and t.snapshot_id is null
+   and exists (select from {schema}.shard as s
+                where (s.deployment, s.source) = (t.deployment, t.source) and s.listed)
+   and not exists (select from {schema}.shard as s
+                    where (s.deployment, s.source) = (t.deployment, t.source)
+                      and s.state in ('waiting', 'active')
+                      and (s.safe_at is null or s.safe_at <= t.changed_at))
+   for update of t
+"""
+
+GUARD: tuple[Mode, ...] = ("guard",)
+POLLERS: dict[Mode, Poller] = {"fence": "daemon", "guard": "daemon", "lambda": "lambda"}
+"""Who polls a table of a mode."""
+
+
+async def hand_over(
+    connection: asyncpg.Connection, control_schema: str, deployment: str, source: str, to: Poller
+) -> None:
+    """Let another poller write the table from the COMMIT on, and nobody else.
+
+    Waits for Lambda's transactions in flight. Lambda's versions stay, so that the daemon, which
+    begins anew, works in the mode `guard` until it has caught up. ConfigurationError while a
+    snapshot runs.
+    """
+    schema = quote_identifier(control_schema)
+    name = (deployment, source)
+    if await connection.fetchval(SNAPSHOT_RUNS.format(schema=schema), *name):
+        message = f"table {source!r} cannot change hands while a snapshot runs"
+        raise ConfigurationError(
+            message, remedy=f"wait for it, or run `replicator snapshot --table {source} --cancel`"
+        )
+    takes_over = to == "lambda"
+    mode: Mode = "lambda" if takes_over else "guard"
+    when = [known for known, poller in POLLERS.items() if poller != to]
+    await switch_mode(connection, control_schema, *name, mode=mode, when=when)
+    await connection.execute(APPLIED_THROUGH.format(schema=schema), *name, takes_over)
+    if not takes_over:
+        await connection.execute(RESTART_SHARDS.format(schema=schema), *name)
+
+
+async def leave_guard(database: Database) -> list[str]:
+    """Let the fence alone guard the tables that the daemon took over and has caught up with."""
+    schema = quote_identifier(database.control_schema)
+    async with database.transaction("leaving the row guard") as connection:
+        rows = await connection.fetch(CAUGHT_UP.format(schema=schema), database.deployment)
+        for row in rows:
+            await switch_mode(
+                connection,
+                database.control_schema,
+                database.deployment,
+                row["source"],
+                mode="fence",
+                when=GUARD,
+            )
+    return [row["source"] for row in rows]

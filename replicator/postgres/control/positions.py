@@ -1,0 +1,184 @@
+"""What the control schema knows of tables, generations and shards, read and added to."""
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+
+import asyncpg
+
+from replicator.core.spec import InitialLoad
+from replicator.core.stream.shards import GapFacts, ListedShard, ShardFacts, TableFacts
+from replicator.errors import Fenced
+from replicator.postgres.connection.database import Database
+from replicator.postgres.connection.quoting import quote_identifier
+
+TABLES = """
+select source, stream_arn, mode, snapshot_id, mapping_fingerprint, initial_load, start_at, paused,
+       halted, reason, remedy
+  from {schema}.table_state
+ where deployment = $1
+ order by source
+"""
+
+OPEN_GAPS = """
+select id, source, stream_arn, shard_id, kind, detail, found_at
+  from {schema}.gap
+ where deployment = $1 and state = 'open'
+ order by id
+"""
+
+SHARDS = """
+select source, stream_arn, shard_id, parent_id, state, listed, owner,
+       last_sequence_number::text as position, known_sequence_number::text as known,
+       safe_at, head_at, polled_at, gap_accepted_at, found_at, done_at
+  from {schema}.shard
+ where deployment = $1 and source = any($2::text[])
+"""
+
+START = """
+-- The start instant is set once, before the first read.
+update {schema}.table_state
+   set initial_load = $3, start_at = $4
+ where deployment = $1 and source = $2 and start_at is null
+"""
+
+CURRENT = """
+-- Shards of a stream that is not the current one any more are not added: what they hold is older
+-- than rows that the current one may have written. The lock makes a change of streams wait.
+select 1 from {schema}.table_state
+ where deployment = $1 and source = $2 and stream_arn = $3
+   for share
+"""
+
+ON_RECORD = """
+select count(*) from {schema}.shard
+ where deployment = $1 and stream_arn = $2 and shard_id = any($3::text[])
+"""
+
+ADD_SHARD = """
+-- What is known is never forgotten: only that a shard is listed after all may be added.
+insert into {schema}.shard (deployment, source, stream_arn, shard_id, parent_id, listed)
+values ($1, $2, $3, $4, $5, $6)
+    on conflict (deployment, stream_arn, shard_id)
+    do update set listed = true, parent_id = coalesce(shard.parent_id, excluded.parent_id)
+ where excluded.listed and not shard.listed
+"""
+
+FORGET_SHARD = """
+delete from {schema}.shard
+ where deployment = $1 and stream_arn = $2 and shard_id = $3
+   and (state = 'done' or state = 'gap' and gap_accepted_at is not null)
+"""
+
+SEEN = """
+insert into {schema}.worker (deployment, id, version, leases)
+values ($1, $2, $3, $4)
+    on conflict (deployment, id)
+    do update set seen_at = now(), leases = excluded.leases, version = excluded.version
+"""
+
+GONE = """
+delete from {schema}.worker
+ where deployment = $1 and (id = $2 or seen_at < now() - interval '1 hour')
+"""
+
+OWNERS = """
+select id from {schema}.worker
+ where deployment = $1 and seen_at > now() - make_interval(secs => $2)
+"""
+
+
+class Positions:
+    """Reads and adds to one deployment's rows; never takes a position back."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._deployment = database.deployment
+        self._schema = quote_identifier(database.control_schema)
+
+    async def tables(self) -> dict[str, TableFacts]:
+        """Every registered table by its name, with its open gaps."""
+        async with self._database.connection("reading the tables") as connection:
+            gaps = await connection.fetch(self._sql(OPEN_GAPS), self._deployment)
+            rows = await connection.fetch(self._sql(TABLES), self._deployment)
+        by_source: dict[str, list[GapFacts]] = {}
+        for gap in gaps:
+            by_source.setdefault(gap["source"], []).append(GapFacts(**gap))
+        return {
+            row["source"]: TableFacts(**row, gaps=tuple(by_source.get(row["source"], ())))
+            for row in rows
+        }
+
+    async def shards(self, sources: Sequence[str]) -> list[ShardFacts]:
+        """Every shard known of these tables, of all generations."""
+        async with self._database.connection("reading the shards") as connection:
+            rows = await connection.fetch(self._sql(SHARDS), self._deployment, list(sources))
+        return [_shard(row) for row in rows]
+
+    async def start(self, source: str, *, initial_load: InitialLoad, at: datetime) -> None:
+        """Keep the start instant of a table that has none yet."""
+        async with self._database.connection("starting a table") as connection:
+            await connection.execute(self._sql(START), self._deployment, source, initial_load, at)
+
+    async def add_shards(
+        self,
+        source: str,
+        stream_arn: str,
+        listed: Sequence[ListedShard],
+        *,
+        beside: Collection[str] = (),
+    ) -> None:
+        """Add what a listing shows, parents first; a parent that is only named waits unlisted.
+
+        Nothing is added to a stream that is not the table's current one. Fenced when a shard of
+        `beside` is not on record: a failover lost it, and as a parent that is only named it would
+        be read before its own parent.
+        """
+        names = {shard.shard_id for shard in listed}
+        rows: list[tuple[str, str | None, bool]] = [
+            (shard.parent_id, None, False)
+            for shard in listed
+            if shard.parent_id is not None and shard.parent_id not in names
+        ]
+        rows += [(shard.shard_id, shard.parent_id, True) for shard in listed]
+        async with self._database.transaction("adding shards") as connection:
+            current = (self._deployment, source, stream_arn)
+            if await connection.fetchrow(self._sql(CURRENT), *current) is None:
+                return
+            known = (self._deployment, stream_arn, list(beside))
+            if await connection.fetchval(self._sql(ON_RECORD), *known) < len(beside):
+                message = f"a parent in {stream_arn} is not on record any more: a failover?"
+                raise Fenced(message)
+            await connection.executemany(self._sql(ADD_SHARD), [(*current, *row) for row in rows])
+
+    async def forget_shard(self, stream_arn: str, shard_id: str) -> None:
+        """Drop the row of a shard that finished long ago; an unfinished one stays."""
+        async with self._database.connection("cleaning up a shard") as connection:
+            await connection.execute(
+                self._sql(FORGET_SHARD), self._deployment, stream_arn, shard_id
+            )
+
+    async def seen(self, worker_id: str, *, version: str, leases: int) -> None:
+        """Say that this worker lives."""
+        async with self._database.connection("saying that we live") as connection:
+            await connection.execute(self._sql(SEEN), self._deployment, worker_id, version, leases)
+
+    async def gone(self, worker_id: str) -> None:
+        """Take this worker off the list, and those not seen for an hour."""
+        async with self._database.connection("saying goodbye") as connection:
+            await connection.execute(self._sql(GONE), self._deployment, worker_id)
+
+    async def living(self, *, within_seconds: float) -> frozenset[str]:
+        """The workers seen lately."""
+        async with self._database.connection("reading the workers") as connection:
+            rows = await connection.fetch(self._sql(OWNERS), self._deployment, within_seconds)
+        return frozenset(row["id"] for row in rows)
+
+    def _sql(self, text: str) -> str:
+        return text.format(schema=self._schema)
+
+
+def _shard(row: asyncpg.Record) -> ShardFacts:
+    facts = dict(row)
+    for name in ("position", "known"):
+        facts[name] = None if facts[name] is None else int(facts[name])
+    return ShardFacts(**facts)

@@ -1,0 +1,67 @@
+"""What the control schema knows of snapshots and their parts."""
+
+from datetime import datetime
+
+from replicator.core.snapshot.state import SegmentFacts, SnapshotFacts
+from replicator.errors import ConfigurationError
+from replicator.postgres.connection.database import Database
+from replicator.postgres.connection.quoting import quote_identifier
+
+SNAPSHOTS = """
+select id, source, reason, state, forced, who, why, detail, items_estimated,
+       asked_at, started_at, ended_at
+  from {schema}.snapshot
+ where deployment = $1
+   and (state in ('asked', 'running', 'refused')
+        or id in (select max(id) from {schema}.snapshot where deployment = $1 group by source))
+ order by id
+"""
+
+ONE = """
+select id, source, reason, state, forced, who, why, detail, items_estimated,
+       asked_at, started_at, ended_at, now() as now
+  from {schema}.snapshot
+ where deployment = $1 and source = $2 and id = $3
+"""
+
+SEGMENTS = """
+select g.snapshot_id, g.number, g.target, g.parts, g.state, g.owner, g.items, g.rows, g.read_units
+  from {schema}.segment as g
+ where g.snapshot_id = any($1::bigint[])
+ order by g.snapshot_id, g.number
+"""
+
+
+async def read_snapshots(database: Database) -> dict[str, list[SnapshotFacts]]:
+    """By table: those that are not over, and the newest, in the order they were asked for."""
+    schema = quote_identifier(database.control_schema)
+    async with database.connection("reading the snapshots") as connection:
+        rows = await connection.fetch(SNAPSHOTS.format(schema=schema), database.deployment)
+        ids = [row["id"] for row in rows]
+        parts = await connection.fetch(SEGMENTS.format(schema=schema), ids) if ids else []
+    segments: dict[int, list[SegmentFacts]] = {}
+    for part in parts:
+        segments.setdefault(part["snapshot_id"], []).append(SegmentFacts(**part))
+    found: dict[str, list[SnapshotFacts]] = {}
+    for row in rows:
+        facts = SnapshotFacts(**row, segments=tuple(segments.get(row["id"], ())))
+        found.setdefault(row["source"], []).append(facts)
+    return found
+
+
+async def read_snapshot(
+    database: Database, source: str, number: int
+) -> tuple[SnapshotFacts, datetime]:
+    """One snapshot, however old, and PostgreSQL's time of the reading."""
+    schema = quote_identifier(database.control_schema)
+    async with database.connection("reading a snapshot") as connection:
+        row = await connection.fetchrow(
+            ONE.format(schema=schema), database.deployment, source, number
+        )
+        if row is None:
+            message = f"snapshot {number} of table {source!r} is not on record any more"
+            raise ConfigurationError(message, remedy="the table was forgotten meanwhile")
+        parts = await connection.fetch(SEGMENTS.format(schema=schema), [number])
+    fields = dict(row)
+    now: datetime = fields.pop("now")
+    return SnapshotFacts(**fields, segments=tuple(SegmentFacts(**p) for p in parts)), now

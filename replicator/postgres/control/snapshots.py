@@ -1,0 +1,341 @@
+"""Snapshots in the control schema: asked for, begun, ended; each step in one transaction."""
+
+from collections.abc import Sequence
+
+import asyncpg
+
+from replicator.core.mapping.compile import TargetMapping
+from replicator.core.snapshot.state import SnapshotFacts, SnapshotReason
+from replicator.errors import ConfigurationError
+from replicator.postgres.connection.database import Database, Session
+from replicator.postgres.connection.quoting import quote_identifier, quote_table
+from replicator.postgres.control.incidents import ACTION, accept_gaps
+from replicator.postgres.control.modes import switch_mode
+from replicator.postgres.control.snapshot_reads import read_snapshots
+
+LOCK_TABLE = """
+select mode, snapshot_id, paused or halted as stopped
+  from {schema}.table_state
+ where deployment = $1 and source = $2
+   for update
+"""
+
+ASK = """
+-- One that was asked for and has not begun serves everybody who asks.
+insert into {schema}.snapshot as s (deployment, source, reason, who, why, forced)
+values ($1, $2, $3, $4, $5, $6)
+    on conflict (deployment, source) where state = 'asked'
+    do update set forced = s.forced or excluded.forced
+returning id
+"""
+
+UNDER_WAY = """
+select id, state from {schema}.snapshot
+ where deployment = $1 and source = $2 and state in ('asked', 'running', 'refused')
+ order by id
+"""
+
+END = """
+update {schema}.snapshot
+   set state = $3, detail = coalesce($4, detail), ended_at = now()
+ where id = $1 and state = any($2::text[])
+returning source
+"""
+
+FENCE_SEGMENTS_OFF = """
+-- No page that was read for it can be written any more.
+update {schema}.segment set state = 'done', epoch = epoch + 1, owner = null
+ where snapshot_id = $1 and state <> 'done'
+"""
+
+STILL_ASKED = """
+-- under the lock of its table nobody else begins or ends it
+select exists (select from {schema}.snapshot where id = $1 and state = 'asked')
+"""
+
+BEGIN = """
+update {schema}.snapshot
+   set state = 'running', started_at = now(), items_estimated = $2
+ where id = $1
+"""
+
+ADD_SEGMENT = """
+insert into {schema}.segment (deployment, source, snapshot_id, number, target, parts)
+values ($1, $2, $3, $4, $5, $6)
+"""
+
+HAS_ROWS = "select exists (select from {table})"
+
+MOVE_GAPS = """
+-- What a snapshot was to heal, the one that takes its place heals.
+update {schema}.gap set snapshot_id = $2 where snapshot_id = $1 and state = 'accepted'
+"""
+
+HEAL_GAPS = """
+update {schema}.gap
+   set state = 'healed', closed_at = now()
+ where snapshot_id = $1 and state = 'accepted'
+returning id
+"""
+
+CLOSE_LETTERS = """
+-- Every item was read after what was set aside before: it was written, or it is set aside anew, or
+-- it is gone. A repair reads some items only.
+update {schema}.dead_letter as l
+   set state = 'superseded', closed_at = now()
+  from {schema}.snapshot as s
+ where s.id = $1
+   and s.reason <> 'repair'
+   and (l.deployment, l.source) = (s.deployment, s.source)
+   and l.state = 'open'
+   and not l.of_history
+   and l.first_seen < s.started_at
+"""
+
+INCOMPLETE = """
+select exists (select from {schema}.segment where snapshot_id = $1 and state <> 'done')
+"""
+
+REFUSE_SWEEP = """
+update {schema}.snapshot set state = 'refused', detail = $2
+ where id = $1 and state = 'running' and not forced
+"""
+
+FORCE = """
+update {schema}.snapshot
+   set forced = true, state = case state when 'refused' then 'running' else state end
+ where deployment = $1 and source = $2 and state in ('asked', 'running', 'refused')
+returning id
+"""
+
+
+class Snapshots:
+    """The snapshots of one deployment."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._deployment = database.deployment
+        self._schema = quote_identifier(database.control_schema)
+
+    async def facts(self) -> dict[str, list[SnapshotFacts]]:
+        """By table: those that are not over, and the newest, in the order they were asked for."""
+        return await read_snapshots(self._database)
+
+    async def ask(
+        self,
+        source: str,
+        reason: SnapshotReason,
+        *,
+        who: str,
+        why: str | None,
+        forced: bool = False,
+    ) -> int:
+        """Ask the workers to load a table; open gaps of it are accepted, and healed at the end.
+
+        Returns the number of the snapshot; one that was asked for and has not begun is joined.
+        ConfigurationError for a table that is not registered.
+        """
+        async with self._database.transaction("asking for a snapshot") as connection:
+            if await self._lock(connection, source) is None:
+                message = f"table {source!r} is not registered in the control schema"
+                raise ConfigurationError(message, remedy="run `replicator migrate` first")
+            number = await ask_within(
+                connection,
+                self._schema,
+                self._deployment,
+                source,
+                reason,
+                who=who,
+                why=why,
+                forced=forced,
+            )
+            await accept_gaps(
+                connection, self._database, source, who=who, why=why or reason, snapshot_id=number
+            )
+        return number
+
+    async def begin(
+        self,
+        snapshot: SnapshotFacts,
+        targets: Sequence[TargetMapping],
+        *,
+        parts: int,
+        items_estimated: int | None,
+    ) -> bool:
+        """Enter `guard` and lay the parts out; False when somebody else did, or it is over.
+
+        From the COMMIT on every writer of the table knows the snapshot, so that whoever sees its
+        segments may scan. One that is still under way is ended, and this one takes its place.
+        """
+        async with self._database.transaction("beginning a snapshot") as connection:
+            table = await self._lock(connection, snapshot.source)
+            if table is None or table["stopped"]:
+                return False
+            # looked at first: whoever comes second would end the very one that has just begun
+            if not await connection.fetchval(self._sql(STILL_ASKED), snapshot.id):
+                return False
+            if table["snapshot_id"] is not None:
+                await self._end(connection, table["snapshot_id"], "cancelled", snapshot.id)
+            await connection.execute(self._sql(BEGIN), snapshot.id, items_estimated)
+            mode = table["mode"]
+            await switch_mode(
+                connection,
+                self._database.control_schema,
+                self._deployment,
+                snapshot.source,
+                mode="lambda" if mode == "lambda" else "guard",
+                snapshot_id=snapshot.id,
+                when=("fence", "guard", "lambda"),
+            )
+            swept = [target.name for target in targets if await self._may_sweep(connection, target)]
+            for number, target in enumerate([*[None] * parts, *swept]):
+                await connection.execute(
+                    self._sql(ADD_SEGMENT),
+                    self._deployment,
+                    snapshot.source,
+                    snapshot.id,
+                    number,
+                    target,
+                    parts,
+                )
+        return True
+
+    async def finish(self, snapshot: SnapshotFacts) -> bool:
+        """Leave `guard` when every part is done: gaps are healed, older dead letters closed.
+
+        False when it is not complete, or is over already. Versions are pruned afterwards.
+        """
+        async with self._database.transaction("ending a snapshot") as connection:
+            table = await self._lock(connection, snapshot.source)
+            if table is None or table["snapshot_id"] != snapshot.id:
+                return False
+            if await connection.fetchval(self._sql(INCOMPLETE), snapshot.id):
+                return False
+            await self._end(connection, snapshot.id, "done")
+            await connection.fetch(self._sql(HEAL_GAPS), snapshot.id)
+            await connection.execute(self._sql(CLOSE_LETTERS), snapshot.id)
+            await self._leave(connection, snapshot.source, table["mode"])
+        return True
+
+    async def abandon(self, snapshot: SnapshotFacts) -> bool:
+        """End one that is under way and leave `guard`; False when it is over already."""
+        async with self._database.transaction("abandoning a snapshot") as connection:
+            table = await self._lock(connection, snapshot.source)
+            if table is None or table["snapshot_id"] != snapshot.id:
+                return False
+            await self._end(connection, snapshot.id, "cancelled", detail="it was not ended in time")
+            await self._leave(connection, snapshot.source, table["mode"])
+        return True
+
+    async def cancel(self, source: str, *, who: str, why: str | None) -> list[int]:
+        """End every snapshot of a table that is not over; what it has written stays."""
+        async with self._database.transaction("cancelling a snapshot") as connection:
+            table = await self._lock(connection, source)
+            rows = await connection.fetch(self._sql(UNDER_WAY), self._deployment, source)
+            for row in rows:
+                await self._end(connection, row["id"], "cancelled", detail=f"by {who}")
+            if table is not None and table["snapshot_id"] is not None:
+                await self._leave(connection, source, table["mode"])
+            if rows:
+                numbers = ", ".join(str(row["id"]) for row in rows)
+                await connection.execute(
+                    self._sql(ACTION),
+                    self._deployment,
+                    source,
+                    "cancel snapshot",
+                    who,
+                    why,
+                    numbers,
+                )
+        return [row["id"] for row in rows]
+
+    async def refuse_sweep(self, snapshot_id: int, detail: str) -> None:
+        """Wait for a person before rows are swept."""
+        async with self._database.connection("refusing a sweep") as connection:
+            await connection.execute(self._sql(REFUSE_SWEEP), snapshot_id, detail)
+
+    async def force(self, source: str, *, who: str, why: str | None) -> int | None:
+        """Let the snapshot of a table sweep whatever its scan did not see; None without one."""
+        async with self._database.transaction("forcing a sweep") as connection:
+            number = await connection.fetchval(self._sql(FORCE), self._deployment, source)
+            if number is not None:
+                await connection.execute(
+                    self._sql(ACTION),
+                    self._deployment,
+                    source,
+                    "force sweep",
+                    who,
+                    why,
+                    str(number),
+                )
+        return number if number is None else int(number)
+
+    async def _lock(self, connection: Session, source: str) -> asyncpg.Record | None:
+        return await connection.fetchrow(self._sql(LOCK_TABLE), self._deployment, source)
+
+    async def _end(
+        self,
+        connection: Session,
+        snapshot_id: int,
+        state: str,
+        successor: int | None = None,
+        *,
+        detail: str | None = None,
+    ) -> None:
+        if successor is not None:
+            detail = f"snapshot {successor} took its place"
+            await connection.execute(self._sql(MOVE_GAPS), snapshot_id, successor)
+        await connection.execute(
+            self._sql(END), snapshot_id, ["asked", "running", "refused"], state, detail
+        )
+        await connection.execute(self._sql(FENCE_SEGMENTS_OFF), snapshot_id)
+
+    async def _leave(self, connection: Session, source: str, mode: str) -> None:
+        await switch_mode(
+            connection,
+            self._database.control_schema,
+            self._deployment,
+            source,
+            mode="lambda" if mode == "lambda" else "fence",
+            when=("guard", "lambda"),
+        )
+
+    async def _may_sweep(self, connection: Session, target: TargetMapping) -> bool:
+        """Whether rows may be left over: what `on_delete: ignore` keeps is no ghost."""
+        if target.spec.on_delete == "ignore":
+            return False
+        table = quote_table(target.table.schema, target.table.name)
+        return bool(await connection.fetchval(HAS_ROWS.format(table=table)))
+
+    def _sql(self, text: str) -> str:
+        return text.format(schema=self._schema)
+
+
+async def ask_within(
+    connection: asyncpg.Connection,
+    schema: str,
+    deployment: str,
+    source: str,
+    reason: SnapshotReason,
+    *,
+    who: str,
+    why: str | None,
+    forced: bool = False,
+) -> int:
+    """Ask for a snapshot within the caller's transaction, and record who did.
+
+    `schema` is quoted.
+    """
+    number: int = await connection.fetchval(
+        ASK.format(schema=schema), deployment, source, reason, who, why, forced
+    )
+    await connection.execute(
+        ACTION.format(schema=schema),
+        deployment,
+        source,
+        "snapshot",
+        who,
+        why,
+        str(number),
+    )
+    return number

@@ -1,0 +1,103 @@
+"""Reads from the control schema what a status is made of."""
+
+from datetime import datetime
+
+from replicator.core.status.assemble import Knowledge
+from replicator.core.status.document import LetterStatus, WorkerStatus
+from replicator.postgres.connection.database import Database
+from replicator.postgres.connection.quoting import quote_identifier
+from replicator.postgres.control.drift import read_drift
+from replicator.postgres.control.positions import Positions
+from replicator.postgres.control.snapshots import Snapshots
+from replicator.postgres.control.throughput import read_throughput
+from replicator.postgres.control.verifications import last_verified
+
+DEAD_LETTERS = """
+-- every target is there, with 0 where nothing is open
+select source, target, sum(open)::bigint as open
+  from (select source, target, count(*) as open
+          from {schema}.dead_letter
+         where deployment = $1 and state = 'open'
+         group by source, target
+         union all
+        select source, target_schema || '.' || target_table, 0
+          from {schema}.target_claim
+         where deployment = $1) as each
+ group by source, target
+"""
+
+NEWEST_LETTERS = """
+select distinct on (source) source, id, target, reason, first_seen
+  from {schema}.dead_letter
+ where deployment = $1 and state = 'open'
+ order by source, id desc
+"""
+
+APPLIED = """
+select source, max(last_record_at) as at
+  from {schema}.shard
+ where deployment = $1 and last_record_at is not null
+ group by source
+"""
+
+WORKERS = """
+select id, leases, extract(epoch from now() - seen_at)::float8 as seen_seconds_ago
+  from {schema}.worker
+ where deployment = $1
+ order by id
+"""
+
+NOW = "select now()"
+LIVING_SECONDS = 60.0
+
+
+async def read_knowledge(
+    database: Database, *, living_seconds: float = LIVING_SECONDS
+) -> tuple[Knowledge, datetime]:
+    """What the control schema knows, and PostgreSQL's own time of the reading."""
+    positions = Positions(database)
+    schema = quote_identifier(database.control_schema)
+    tables = await positions.tables()
+    shards = await positions.shards(list(tables))
+    snapshots = await Snapshots(database).facts()
+    async with database.connection("reading the status") as connection:
+        letters, applied, rows = [
+            await connection.fetch(statement.format(schema=schema), database.deployment)
+            for statement in (DEAD_LETTERS, APPLIED, WORKERS)
+        ]
+        newest = (
+            await connection.fetch(NEWEST_LETTERS.format(schema=schema), database.deployment)
+            if any(row["open"] for row in letters)
+            else []
+        )
+        verified = await last_verified(database, connection)
+        drift = await read_drift(database, connection)
+        throughput = await read_throughput(database, connection, living_seconds=living_seconds)
+        now: datetime = await connection.fetchval(NOW)
+    dead_letters: dict[str, dict[str, int]] = {}
+    for row in letters:
+        dead_letters.setdefault(row["source"], {})[row["target"]] = row["open"]
+    workers = tuple(WorkerStatus(row["id"], row["leases"], row["seen_seconds_ago"]) for row in rows)
+    living = frozenset(worker.id for worker in workers if worker.seen_seconds_ago < living_seconds)
+    return (
+        Knowledge(
+            database.deployment,
+            tables,
+            shards,
+            dead_letters,
+            workers,
+            living,
+            snapshots=snapshots,
+            newest_letters={
+                row["source"]: LetterStatus(
+                    row["id"], row["target"], row["reason"], row["first_seen"]
+                )
+                for row in newest
+            },
+            applied={row["source"]: row["at"] for row in applied},
+            verified=verified,
+            drift=drift,
+            throughput=throughput,
+        ),
+        now,
+    )

@@ -1,0 +1,1 @@
+"""Rows of target tables as `verify`, `explain` and sweeps read them."""

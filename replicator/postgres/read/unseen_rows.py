@@ -1,0 +1,107 @@
+"""Rows of a target that no snapshot has seen: looked for in the order of the key, never written."""
+
+import json
+from base64 import b64decode
+from typing import Any
+
+from replicator.core.mapping.compile import TableMapping, TargetMapping
+from replicator.core.mapping.target_table import Column
+from replicator.core.planning.plan import Row
+from replicator.core.snapshot.state import LookedAt
+from replicator.postgres.connection.database import Database
+from replicator.postgres.connection.quoting import quote_identifier, quote_table
+from replicator.postgres.write.guard_statement import version_key
+
+LOOK = """
+-- A row that is written meanwhile is seen as well, so that a ghost that is missed here is none.
+with page as (
+    select {keys}, {version_key} as version_key, {gone} as gone
+      from {table} as t
+     {behind}
+     order by {order}
+     limit $1)
+select {cells},
+       not p.gone and not exists (
+           select from {row_version} as o
+            where o.target_id = (select id from {target_claim}
+                                  where (target_schema, target_table) = ($3, $4))
+              and o.key = p.version_key
+              and o.snapshot_id = $2) as ghost
+  from page as p
+ order by {names}
+"""
+
+
+class Ghosts:
+    """Looks through the targets of one mapping."""
+
+    def __init__(self, database: Database, mapping: TableMapping) -> None:
+        self._targets = {target.name: _Target(database, target) for target in mapping.targets}
+
+    async def look(
+        self, target: str, snapshot_id: int, after: str | None, *, rows_max: int
+    ) -> LookedAt:
+        """The next rows behind a position, and which of them the snapshot has not seen.
+
+        What is deleted softly already is no ghost.
+        """
+        return await self._targets[target].look(snapshot_id, after, rows_max)
+
+
+class _Target:
+    def __init__(self, database: Database, target: TargetMapping) -> None:
+        self._database = database
+        self._table = target.table
+        self._columns = target.table.columns[: len(target.table.key)]
+        self._soft = target.table.soft
+
+    async def look(self, snapshot_id: int, after: str | None, rows_max: int) -> LookedAt:
+        values: list[Any] = [rows_max, snapshot_id, self._table.schema, self._table.name]
+        if after is not None:
+            values += json.loads(after)
+        async with self._database.connection("looking for rows to sweep") as connection:
+            rows = await connection.fetch(self._text(after is not None), *values)
+        keys = [tuple(row.values())[:-1] for row in rows]
+        ghosts = [self._cells(key) for key, row in zip(keys, rows, strict=True) if row["ghost"]]
+        return LookedAt(len(rows), ghosts, json.dumps(keys[-1]) if keys else None)
+
+    def _text(self, behind: bool) -> str:
+        names = [f"k{place}" for place in range(len(self._columns))]
+        keys = [f"t.{quote_identifier(column.name)}" for column in self._columns]
+        values = [_value(column, 5 + place) for place, column in enumerate(self._columns)]
+        schema = self._database.control_schema
+        return LOOK.format(
+            keys=", ".join(f"{key} as {name}" for key, name in zip(keys, names, strict=True)),
+            version_key=version_key(self._table, "t"),
+            gone="t._deleted_at is not null" if self._soft else "false",
+            table=quote_table(self._table.schema, self._table.name),
+            behind=f"where ({', '.join(keys)}) > ({', '.join(values)})" if behind else "",
+            order=", ".join(keys),
+            cells=", ".join(
+                _cell(column, name) for column, name in zip(self._columns, names, strict=True)
+            ),
+            names=", ".join(f"p.{name}" for name in names),
+            row_version=quote_table(schema, "row_version"),
+            target_claim=quote_table(schema, "target_claim"),
+        )
+
+    def _cells(self, key: tuple[str, ...]) -> Row:
+        return tuple(
+            [
+                b64decode(cell) if column.type.transport == "bytea" else cell
+                for column, cell in zip(self._columns, key, strict=True)
+            ]
+        )
+
+
+def _cell(column: Column, name: str) -> str:
+    """A key column as text that comes back as it was."""
+    if column.type.transport == "bytea":
+        return f"encode(p.{name}, 'base64') as c_{name}"
+    return f"p.{name}::text as c_{name}"
+
+
+def _value(column: Column, number: int) -> str:
+    if column.type.transport == "bytea":
+        return f"decode(${number}::text, 'base64')"
+    return f"${number}::text::{column.type.sql}"

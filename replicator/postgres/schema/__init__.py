@@ -1,0 +1,1 @@
+"""Target tables and the control schema: catalog, DDL, fitness, migrations, registry."""

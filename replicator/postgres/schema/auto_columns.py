@@ -1,0 +1,101 @@
+"""Columns that appear with the attributes: added by whoever meets one first, known to all."""
+
+from collections.abc import Callable, Sequence
+
+import asyncpg
+
+from replicator.core.mapping.auto_columns import AutoColumn
+from replicator.core.mapping.compile import TableMapping
+from replicator.core.mapping.target_table import TargetTable
+from replicator.core.values.column_types import parse_type
+from replicator.postgres.connection.quoting import quote_identifier, quote_table
+from replicator.postgres.schema.migrate import LOCK_WAIT_MILLISECONDS, ONE_AT_A_TIME, looking
+from replicator.postgres.schema.registry import register
+from replicator.postgres.schema.type_fit import accepts
+
+KNOWN = """
+select target, attribute, type from {schema}.auto_column where deployment = $1 and source = $2
+ order by target, attribute
+"""
+
+ADD = """
+insert into {schema}.auto_column (deployment, source, target, attribute, type)
+values ($1, $2, $3, $4, $5)
+    on conflict do nothing
+"""
+
+EXISTING = """
+select format_type(a.atttypid, a.atttypmod)
+  from pg_attribute a
+  join pg_class c on c.oid = a.attrelid
+  join pg_namespace n on n.oid = c.relnamespace
+ where (n.nspname, c.relname, a.attname) = ($1, $2, $3) and a.attnum > 0 and not a.attisdropped
+"""
+
+
+async def known_columns(
+    connection: asyncpg.Connection, schema: str, deployment: str, source: str
+) -> list[AutoColumn]:
+    """The columns that a table's targets have got; none where the control schema is older."""
+    exists = await connection.fetchval(
+        "select to_regclass($1) is not null", quote_table(schema, "auto_column")
+    )
+    if not exists:
+        return []
+    rows = await connection.fetch(KNOWN.format(schema=quote_identifier(schema)), deployment, source)
+    return [AutoColumn(row["target"], row["attribute"], row["type"]) for row in rows]
+
+
+async def add_columns(
+    connection: asyncpg.Connection,
+    schema: str,
+    deployment: str,
+    mapping: TableMapping,
+    *,
+    new: Sequence[AutoColumn],
+    compiled: Callable[[Sequence[AutoColumn]], TableMapping],
+) -> list[AutoColumn]:
+    """Add columns and register the mapping that has them, or nothing; those that were added.
+
+    The lock on the target is short: it is given up when it does not come at once (SinkBusy).
+    Registering fences off every worker with the mapping before, so that none of them writes the
+    value to the rest and leaves what is in the column.
+    """
+    async with looking("adding columns"), connection.transaction():
+        await connection.execute(f"set local lock_timeout = {LOCK_WAIT_MILLISECONDS}")
+        await connection.execute(ONE_AT_A_TIME)
+        source = mapping.spec.name
+        tables = {target.name: target.table for target in mapping.targets}
+        known = await known_columns(connection, schema, deployment, source)
+        names = {(column.target, column.name) for column in known}
+        added = [
+            column
+            for column in new
+            if (column.target, column.name) not in names
+            and await _fits(connection, tables[column.target], column)
+        ]
+        for target in sorted({column.target for column in added}):
+            columns = [column for column in added if column.target == target]
+            await connection.execute(_alter(tables[target], columns))
+        await connection.executemany(
+            ADD.format(schema=quote_identifier(schema)),
+            [(deployment, source, column.target, column.name, column.type) for column in added],
+        )
+        if added:
+            whole = compiled([*known, *added])
+            await register(connection, schema, deployment, [whole], backfill=False)
+    return added
+
+
+async def _fits(connection: asyncpg.Connection, table: TargetTable, column: AutoColumn) -> bool:
+    """Whether there is no column of the name yet, or one that holds the values."""
+    existing = await connection.fetchval(EXISTING, table.schema, table.name, column.name)
+    return existing is None or accepts(existing, parse_type(column.type))
+
+
+def _alter(table: TargetTable, columns: Sequence[AutoColumn]) -> str:
+    additions = ", ".join(
+        f"add column if not exists {quote_identifier(column.name)} {column.type}"
+        for column in columns
+    )
+    return f"alter table {quote_table(table.schema, table.name)} {additions}"

@@ -1,0 +1,113 @@
+"""The statements that bring the target tables into being. Pure."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from replicator.core.mapping.compile import TargetMapping
+from replicator.core.mapping.target_table import Column, TargetTable, parse_table_name
+from replicator.core.values.column_types import JSONB, TEXT, TIMESTAMPTZ, ColumnType
+from replicator.postgres.connection.quoting import quote_identifier, quote_table
+from replicator.postgres.schema.catalog import TABLE_KINDS, Catalog, ExistingTable
+
+_NO_LOCK = "none: nobody can know the new table yet"
+_BRIEF_LOCK = (
+    "access exclusive on {table}, for a moment: the table is not rewritten; given up and tried "
+    "again when it does not come at once"
+)
+
+SEQUENCE_NUMBER = ColumnType("numeric", (40, 0))
+HISTORY_COLUMNS = (
+    Column("stream_arn", TEXT),
+    Column("sequence_number", SEQUENCE_NUMBER),
+    Column("operation", TEXT),
+    Column("created_at", TIMESTAMPTZ),
+    Column("keys", JSONB),
+    Column("new_image", JSONB),
+    Column("old_image", JSONB),
+)
+HISTORY_NOT_NULL = ("stream_arn", "sequence_number", "operation", "keys")
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """A statement, without its semicolon, and what it asks of others. `table` is unquoted."""
+
+    table: str
+    sql: str
+    locks: str
+
+
+def statements(targets: Iterable[TargetMapping], catalog: Catalog) -> tuple[Statement, ...]:
+    """What is to be executed, in this order, so that every target and history table exists."""
+    found: list[Statement] = []
+    schemas: list[str] = []
+    for target in targets:
+        for table in target.row_tables:
+            found += changes(table, catalog.tables.get((table.schema, table.name)))
+            schemas.append(table.schema)
+        if target.spec.history is not None:
+            name = parse_table_name(target.spec.history)
+            if name not in catalog.tables:
+                found += create_history(name)
+                schemas.append(name[0])
+    missing = [schema for schema in dict.fromkeys(schemas) if schema not in catalog.schemas]
+    return (*(create_schema(schema) for schema in missing), *found)
+
+
+def create_schema(schema: str) -> Statement:
+    """A schema that does not exist."""
+    return Statement(
+        f"schema {schema}", f"create schema if not exists {quote_identifier(schema)}", _NO_LOCK
+    )
+
+
+def create_table(table: TargetTable) -> str:
+    """A target with exactly its columns; only the key's must not be null."""
+    lines = [f"    {_definition(column, key=column.name in table.key)}" for column in table.columns]
+    key = ", ".join(quote_identifier(name) for name in table.key)
+    lines.append(f"    primary key ({key})")
+    body = ",\n".join(lines)
+    return f"create table {quote_table(table.schema, table.name)} (\n{body}\n)"
+
+
+def changes(table: TargetTable, existing: ExistingTable | None) -> tuple[Statement, ...]:
+    """What an existing table, or none, lacks; what does not fit otherwise stays as it is."""
+    if existing is None:
+        return (Statement(table.qualified, create_table(table), _NO_LOCK),)
+    if existing.kind not in TABLE_KINDS:
+        return ()
+    missing = [
+        column
+        for column in table.columns
+        if existing.column(column.name) is None and column.name not in table.key
+    ]
+    if not missing:
+        return ()
+    additions = ",\n".join(f"    add column {_definition(column, key=False)}" for column in missing)
+    sql = f"alter table {quote_table(table.schema, table.name)}\n{additions}"
+    return (Statement(table.qualified, sql, _BRIEF_LOCK.format(table=table.qualified)),)
+
+
+def create_history(name: tuple[str, str]) -> tuple[Statement, ...]:
+    """A table of every change, and the index that keeps each of them single."""
+    qualified = ".".join(name)
+    columns = ",\n".join(
+        f"    {quote_identifier(column.name)} {column.type.sql}"
+        + (" not null" if column.name in HISTORY_NOT_NULL else "")
+        for column in HISTORY_COLUMNS
+    )
+    table = quote_table(*name)
+    # md5: a key may be longer than an entry of an index
+    unique = f"create unique index on {table}\n    (stream_arn, md5(keys::text), sequence_number)"
+    return (
+        Statement(qualified, f"create table {table} (\n{columns}\n)", _NO_LOCK),
+        Statement(qualified, unique, _NO_LOCK),
+    )
+
+
+def _definition(column: Column, *, key: bool) -> str:
+    text = f"{quote_identifier(column.name)} {column.type.sql}"
+    if key and column.type.name in {"text", "varchar"}:
+        # by code point: no two keys are ever equal, and no upgrade of the system reorders them
+        text += ' collate "C"'
+    return text + (" not null" if key else "")

@@ -1,0 +1,214 @@
+"""Brings control schema, target tables and registrations up to date, beside running workers."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+
+import asyncpg
+
+from replicator.core.findings import Finding
+from replicator.core.mapping.compile import TableMapping
+from replicator.errors import (
+    ConfigurationError,
+    ReplicatorError,
+    SchemaMismatch,
+    SinkBusy,
+    SinkUnavailable,
+)
+from replicator.postgres.connection.connect import ConnectionSettings, address_of, connect
+from replicator.postgres.connection.failures import translate
+from replicator.postgres.schema.registry import register
+from replicator.postgres.schema.survey import Survey, survey
+
+THINKS_LONGER = "set local idle_in_transaction_session_timeout = '60 s'"
+"""Loading the tool for migrations takes long on a slow machine, and happens in between."""
+LOCK_WAIT_MILLISECONDS = 2000
+"""How long a statement queues for a lock: for so long, others queue behind it."""
+PAUSE_SECONDS = 1.0
+ATTEMPTS = 30
+STATEMENT_SECONDS_MAX = 600.0
+STEPS_MAX = 1000
+
+ONE_AT_A_TIME = """
+-- ends with the transaction, so it works behind a pooler too
+select pg_advisory_xact_lock(hashtextextended('replicator migrate', 0))
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Migrated:
+    """What was done, a line each, and what still does not fit."""
+
+    done: tuple[str, ...]
+    findings: tuple[Finding, ...]
+
+
+async def migrate(
+    settings: ConnectionSettings,
+    schema: str,
+    deployment: str,
+    mappings: Sequence[TableMapping],
+    *,
+    runner: ConnectionSettings | None = None,
+) -> Migrated:
+    """Do all that `plan` shows; a second call does nothing. `runner`: who runs, if it is another.
+
+    Takes one step a transaction, and gives up a lock that does not come at once, so that nobody
+    waits long behind it. ConfigurationError when a target is another's or a right is missing;
+    SinkBusy when a lock never came; SinkUnavailable.
+    """
+    async with opened(settings) as connection:
+        grantee = await grantee_of(connection, settings, runner)
+        done: list[str] = []
+        for _ in range(STEPS_MAX):
+            step = await _patiently(connection, schema, deployment, mappings, grantee)
+            if not step or step == done[-len(step) :]:  # nothing, or nothing that helped
+                break
+            done += step
+        async with looking("reading the catalog"):
+            left = await survey(connection, schema, deployment, mappings, grantee=grantee)
+    return Migrated(tuple(done), left.findings)
+
+
+async def look(
+    settings: ConnectionSettings,
+    schema: str,
+    deployment: str,
+    mappings: Sequence[TableMapping],
+    *,
+    runner: ConnectionSettings | None = None,
+) -> Survey:
+    """What `migrate` would do; changes nothing. Errors as those of `migrate`."""
+    async with opened(settings) as connection, looking("reading the catalog"):
+        grantee = await grantee_of(connection, settings, runner)
+        async with connection.transaction(readonly=True):
+            await connection.execute(THINKS_LONGER)
+            return await survey(connection, schema, deployment, mappings, grantee=grantee)
+
+
+async def due(
+    settings: ConnectionSettings, schema: str, deployment: str, mappings: Sequence[TableMapping]
+) -> list[str]:
+    """Why `migrate` must run before `run` may; [] when it need not.
+
+    ConfigurationError when a target is another's; errors as those of `look`.
+    """
+    found = await look(settings, schema, deployment, mappings)
+    for conflict in found.conflicts:
+        raise conflict
+    return found.due
+
+
+@asynccontextmanager
+async def opened(settings: ConnectionSettings) -> AsyncIterator[asyncpg.Connection]:
+    """A connection for a command; DDL may take longer than a batch."""
+    longer = replace(
+        settings,
+        statement_timeout_seconds=max(settings.statement_timeout_seconds, STATEMENT_SECONDS_MAX),
+    )
+    connection = await connect(longer)
+    try:
+        yield connection
+    finally:
+        await _close(connection)
+
+
+@asynccontextmanager
+async def looking(doing: str) -> AsyncIterator[None]:
+    """Translate what fails inside; a missing right is the configuration's fault here."""
+    try:
+        yield
+    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        raise _translated(error, doing) from error
+
+
+async def grantee_of(
+    connection: asyncpg.Connection,
+    settings: ConnectionSettings,
+    runner: ConnectionSettings | None,
+) -> str | None:
+    """The role that runs when it is not the one that migrates; None otherwise."""
+    if runner is None or address_of(runner).user == address_of(settings).user:
+        return None
+    user = address_of(runner).user
+    async with looking("looking for the role"):
+        if await connection.fetchval("select true from pg_roles where rolname = $1", user) is None:
+            message = f"the role {user!r} of target.dsn does not exist"
+            raise ConfigurationError(message, remedy="create it, or correct target.dsn")
+    return user
+
+
+async def _patiently(
+    connection: asyncpg.Connection,
+    schema: str,
+    deployment: str,
+    mappings: Sequence[TableMapping],
+    grantee: str | None,
+) -> list[str]:
+    last: SinkBusy | None = None
+    for _ in range(ATTEMPTS):
+        try:
+            async with looking("migrating"):
+                return await _step(connection, schema, deployment, mappings, grantee)
+        except SinkBusy as error:
+            last = error
+            await asyncio.sleep(PAUSE_SECONDS)
+    raise SinkBusy(
+        f"a lock was not to be had in {ATTEMPTS} attempts: {last}",
+        remedy="look into pg_stat_activity for who holds it, then run `replicator migrate` again: "
+        "what was done stays done",
+    ) from last
+
+
+async def _step(
+    connection: asyncpg.Connection,
+    schema: str,
+    deployment: str,
+    mappings: Sequence[TableMapping],
+    grantee: str | None,
+) -> list[str]:
+    """The next thing that is to be done, in a transaction of its own; [] when nothing is."""
+    async with connection.transaction():
+        await connection.execute(
+            f"set local lock_timeout = {LOCK_WAIT_MILLISECONDS}; {THINKS_LONGER}"
+        )
+        await connection.execute(ONE_AT_A_TIME)
+        found = await survey(connection, schema, deployment, mappings, grantee=grantee)
+        for conflict in found.conflicts:
+            raise conflict
+        for lacking in found.creation:  # before anything is done, and in words that help
+            raise ConfigurationError(f"{lacking.where}: {lacking.message}", remedy=lacking.remedy)
+        if found.control_sql:
+            await connection.execute(found.control_sql)
+            return [f"control schema {schema}: {'upgraded' if found.revision else 'created'}"]
+        if found.statements:
+            table = found.statements[0].table
+            mine = [statement.sql for statement in found.statements if statement.table == table]
+            await connection.execute(";\n".join(mine))
+            return mine
+        if found.grants:
+            granted = [statement.sql for statement in found.grants]
+            await connection.execute(";\n".join(granted))
+            return granted
+        return await register(connection, schema, deployment, mappings)
+
+
+def _translated(error: Exception, doing: str) -> ReplicatorError:
+    failure = translate(error, doing=doing)
+    if isinstance(error, asyncpg.InsufficientPrivilegeError):
+        return ConfigurationError(
+            f"a right is missing while {doing}: {str(error).splitlines()[0]}",
+            remedy="grant it, or name a role that may do it in target.migrate_dsn",
+        )
+    if isinstance(failure, SchemaMismatch | SinkBusy | SinkUnavailable):
+        return failure
+    message = f"PostgreSQL refused a statement while {doing}: {str(error).splitlines()[0]}"
+    return ConfigurationError(message, remedy="run `replicator check`")
+
+
+async def _close(connection: asyncpg.Connection) -> None:
+    try:
+        await connection.close(timeout=2)
+    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        connection.terminate()

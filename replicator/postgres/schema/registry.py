@@ -1,0 +1,334 @@
+"""Which tables a deployment replicates under which mapping, and which targets are its own."""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import asyncpg
+
+from replicator.core.mapping.compile import TableMapping
+from replicator.core.spec import Poller
+from replicator.errors import ConfigurationError
+from replicator.postgres.connection.quoting import quote_identifier
+from replicator.postgres.control.incidents import raise_epochs
+from replicator.postgres.control.modes import POLLERS, hand_over
+from replicator.postgres.control.snapshots import ask_within
+from replicator.postgres.schema.catalog import TableName
+
+REGISTERED = """
+select source, source_table, mapping_fingerprint, mode, initial_load = 'snapshot' as whole
+  from {schema}.table_state
+ where deployment = $1
+"""
+
+CLAIMED = """
+select target_schema, target_table, deployment, source, fingerprint from {schema}.target_claim
+"""
+
+OTHER_CONTROL_SCHEMAS = """
+-- other replicas in this database, as far as we may look into them
+select n.nspname
+  from pg_class c
+  join pg_namespace n on n.oid = c.relnamespace
+ where c.relname = 'target_claim'
+   and c.relkind = 'r'
+   and n.nspname <> $1
+   and has_schema_privilege(n.oid, 'USAGE')
+   and has_table_privilege(c.oid, 'SELECT')
+   and 3 = (select count(*) from pg_attribute a
+             where a.attrelid = c.oid and not a.attisdropped
+               and a.attname in ('target_schema', 'target_table', 'deployment'))
+"""
+
+CLAIMED_THERE = """
+select target_schema, target_table, deployment from {schema}.target_claim
+ where (target_schema, target_table) in (select * from unnest($1::text[], $2::text[]))
+"""
+
+LET_GO = """
+-- a target that the mapping no longer names may be another's
+delete from {schema}.target_claim
+ where deployment = $1
+   and source = $2
+   and (target_schema, target_table) not in (select * from unnest($3::text[], $4::text[]))
+"""
+
+REGISTER = """
+-- how it is loaded is asked only while nothing of it was ever read
+insert into {schema}.table_state as t
+       (deployment, source, source_table, mapping_fingerprint, initial_load, mode, source_key)
+values ($1, $2, $3, $4, $5, $6, $7)
+    on conflict (deployment, source) do update
+   set source_table = excluded.source_table,
+       source_key = excluded.source_key,
+       mapping_fingerprint = excluded.mapping_fingerprint,
+       mapping_revision = t.mapping_revision
+           + (t.mapping_fingerprint <> excluded.mapping_fingerprint)::integer,
+       initial_load = case
+           when t.start_at is not null
+             or exists (select from {schema}.shard s
+                         where (s.deployment, s.source) = (t.deployment, t.source)
+                           and s.last_sequence_number is not null)
+           then t.initial_load
+           else excluded.initial_load end,
+       mapping_xid = case when t.mapping_fingerprint <> excluded.mapping_fingerprint
+                          then pg_current_xact_id()::text::bigint else t.mapping_xid end,
+       changed_at = case when t.mapping_fingerprint <> excluded.mapping_fingerprint
+                         then now() else t.changed_at end
+"""
+
+CLAIM_TARGET = """
+insert into {schema}.target_claim as c
+       (target_schema, target_table, deployment, source, fingerprint)
+values ($1, $2, $3, $4, $5)
+    on conflict (target_schema, target_table) do update set fingerprint = excluded.fingerprint
+ where (c.deployment, c.source) = (excluded.deployment, excluded.source)
+returning 1
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class TargetClaim:
+    """Whose a target is, and under which mapping it was last registered."""
+
+    deployment: str
+    source: str
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """A table as it was last registered."""
+
+    source_table: str
+    fingerprint: str
+    poller: Poller
+    whole: bool
+    """Whether it began with a snapshot, so that its targets hold every item."""
+
+
+@dataclass(frozen=True, slots=True)
+class Registry:
+    """What the control schema knows; `elsewhere` are targets claimed from other schemas."""
+
+    tables: dict[str, Registered]
+    claims: dict[TableName, TargetClaim]
+    elsewhere: dict[TableName, tuple[str, str]]
+    """Control schema and deployment that claim a target."""
+
+
+async def read_registry(
+    connection: asyncpg.Connection, schema: str, deployment: str, targets: Iterable[TableName]
+) -> Registry:
+    """The tables of a deployment, all claims, and other schemas' claims of these targets."""
+    quoted = quote_identifier(schema)
+    tables = await connection.fetch(REGISTERED.format(schema=quoted), deployment)
+    claims = await connection.fetch(CLAIMED.format(schema=quoted))
+    return Registry(
+        {
+            row["source"]: Registered(
+                row["source_table"],
+                row["mapping_fingerprint"],
+                POLLERS[row["mode"]],
+                row["whole"] is True,
+            )
+            for row in tables
+        },
+        {
+            (row["target_schema"], row["target_table"]): TargetClaim(
+                row["deployment"], row["source"], row["fingerprint"]
+            )
+            for row in claims
+        },
+        await claimed_elsewhere(connection, schema, targets),
+    )
+
+
+async def claimed_elsewhere(
+    connection: asyncpg.Connection, schema: str, targets: Iterable[TableName]
+) -> dict[TableName, tuple[str, str]]:
+    """Which of the targets other control schemas of this database claim."""
+    names = sorted(set(targets))
+    found: dict[TableName, tuple[str, str]] = {}
+    for row in await connection.fetch(OTHER_CONTROL_SCHEMAS, schema):
+        claims = await connection.fetch(
+            CLAIMED_THERE.format(schema=quote_identifier(row["nspname"])),
+            [name[0] for name in names],
+            [name[1] for name in names],
+        )
+        for claim in claims:
+            target = (claim["target_schema"], claim["target_table"])
+            found[target] = (row["nspname"], claim["deployment"])
+    return found
+
+
+def conflicts(
+    registry: Registry, deployment: str, mappings: Sequence[TableMapping]
+) -> list[ConfigurationError]:
+    """Every reason why these mappings may not be registered; a claim that is let go is none."""
+    named = {(mapping.spec.name, name) for mapping in mappings for name in target_names(mapping)}
+    sources = {mapping.spec.name for mapping in mappings}
+    found: list[ConfigurationError] = []
+    for mapping in mappings:
+        known = registry.tables.get(mapping.spec.name)
+        if known is not None and not _same_table(known.source_table, mapping.spec.table):
+            found.append(_another_source(mapping, known))
+        for name in target_names(mapping):
+            claim = registry.claims.get(name)
+            if name in registry.elsewhere:
+                schema, other = registry.elsewhere[name]
+                found.append(_claimed(name, f"deployment {other!r} (control schema {schema!r})"))
+            elif claim is None or (claim.deployment, claim.source) == (
+                deployment,
+                mapping.spec.name,
+            ):
+                continue
+            elif claim.deployment != deployment:
+                found.append(_claimed(name, f"deployment {claim.deployment!r}", claim.source))
+            elif claim.source not in sources or (claim.source, name) in named:
+                found.append(_claimed(name, f"table {claim.source!r}", claim.source))
+    return found
+
+
+async def register(
+    connection: asyncpg.Connection,
+    schema: str,
+    deployment: str,
+    mappings: Sequence[TableMapping],
+    *,
+    backfill: bool = True,
+) -> list[str]:
+    """Record the mappings and claim their targets, in one transaction; return what changed.
+
+    A changed mapping raises the epochs of all the table's shards, so that no worker that still has
+    the old one writes any more; `backfill`: and asks for the snapshot that makes the rows anew.
+    ConfigurationError where a target is another's.
+    """
+    quoted = quote_identifier(schema)
+    async with connection.transaction():
+        registry = await read_registry(
+            connection, schema, deployment, [n for m in mappings for n in target_names(m)]
+        )
+        for conflict in conflicts(registry, deployment, mappings):
+            raise conflict
+        for mapping in mappings:
+            names = target_names(mapping)
+            await connection.execute(
+                LET_GO.format(schema=quoted),
+                deployment,
+                mapping.spec.name,
+                [name[0] for name in names],
+                [name[1] for name in names],
+            )
+        return [
+            line
+            for mapping in mappings
+            for line in await _register(
+                connection, schema, deployment, mapping, registry, backfill=backfill
+            )
+        ]
+
+
+def target_names(mapping: TableMapping) -> list[TableName]:
+    """Every table that is written for a mapping, as the catalog names them."""
+    return [name for target in mapping.targets for name in target.tables]
+
+
+async def _register(
+    connection: asyncpg.Connection,
+    schema: str,
+    deployment: str,
+    mapping: TableMapping,
+    registry: Registry,
+    *,
+    backfill: bool,
+) -> list[str]:
+    spec, quoted = mapping.spec, quote_identifier(schema)
+    await connection.execute(
+        REGISTER.format(schema=quoted),
+        deployment,
+        spec.name,
+        spec.table,
+        mapping.fingerprint,
+        spec.initial_load,
+        "lambda" if spec.poller == "lambda" else "fence",
+        json.dumps(mapping.source_key.attributes),
+    )
+    written = [(target, name) for target in mapping.targets for name in target.tables]
+    for target, name in written:
+        claimed = await connection.fetchval(
+            CLAIM_TARGET.format(schema=quoted), *name, deployment, spec.name, target.fingerprint
+        )
+        if claimed is None:  # somebody was quicker
+            raise _claimed(name, "another deployment")
+    known = registry.tables.get(spec.name)
+    if known is None:
+        return [f"registered table {spec.name}"]
+    changed: list[str] = []
+    if known.poller != spec.poller:
+        await hand_over(connection, schema, deployment, spec.name, spec.poller)
+        changed.append(f"table {spec.name} is handed over to: {spec.poller}")
+    if known.fingerprint != mapping.fingerprint:
+        await raise_epochs(connection, quoted, deployment, spec.name)
+        if known.whole and backfill:
+            await _backfill(connection, quoted, deployment, mapping, registry)
+        changed.append(f"registered the changed mapping of table {spec.name}")
+    return changed
+
+
+async def _backfill(
+    connection: asyncpg.Connection,
+    quoted: str,
+    deployment: str,
+    mapping: TableMapping,
+    registry: Registry,
+) -> None:
+    """Ask for the snapshot that makes the rows of changed targets as the new mapping does."""
+    if changed := _changed_targets(mapping, registry):
+        await ask_within(
+            connection,
+            quoted,
+            deployment,
+            mapping.spec.name,
+            "mapping",
+            who="migrate",
+            why=f"new or changed: {', '.join(changed)}",
+        )
+
+
+def _changed_targets(mapping: TableMapping, registry: Registry) -> list[str]:
+    """The targets whose rows the changed mapping would make differently."""
+    claims = registry.claims
+    return [
+        target.name
+        for target in mapping.targets
+        if (claim := claims.get((target.table.schema, target.table.name))) is None
+        or claim.fingerprint != target.fingerprint
+    ]
+
+
+def _same_table(known: str, configured: str) -> bool:
+    """Whether both mean one DynamoDB table: one may be the ARN that ends in the other's name."""
+    if known.startswith("arn:") == configured.startswith("arn:"):
+        return known == configured
+    return known.rpartition("/")[2] == configured.rpartition("/")[2]
+
+
+def _another_source(mapping: TableMapping, known: Registered) -> ConfigurationError:
+    name = mapping.spec.name
+    message = (
+        f"table {name!r} is the DynamoDB table {mapping.spec.table!r} now, but its positions "
+        f"are those of {known.source_table!r}"
+    )
+    return ConfigurationError(
+        message,
+        remedy=f"give the new one another name, or run `replicator forget --table {name}`",
+    )
+
+
+def _claimed(name: TableName, owner: str, source: str | None = None) -> ConfigurationError:
+    table = f" --table {source}" if source else ""
+    return ConfigurationError(
+        f"the target {'.'.join(name)} is claimed by {owner}",
+        remedy=f"name another target, or let it go there with `replicator forget{table}`",
+    )

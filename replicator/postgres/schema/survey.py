@@ -1,0 +1,286 @@
+"""What is there, what must be done before a deployment runs, and what a changed mapping asks."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import asyncpg
+
+from replicator.core.findings import Finding
+from replicator.core.mapping.compile import TableMapping, TargetMapping
+from replicator.core.mapping.target_table import TargetTable, parse_table_name
+from replicator.errors import ConfigurationError
+from replicator.postgres.connection.quoting import quote_identifier, quote_table
+from replicator.postgres.schema.catalog import Catalog, ExistingTable, TableName, read_catalog
+from replicator.postgres.schema.ddl import Statement, statements
+from replicator.postgres.schema.fitness import fitness, history_fitness
+from replicator.postgres.schema.migrations import (
+    current_revision,
+    head_revision,
+    is_due,
+    upgrade_sql,
+)
+from replicator.postgres.schema.registry import (
+    Registered,
+    Registry,
+    claimed_elsewhere,
+    conflicts,
+    read_registry,
+    target_names,
+)
+from replicator.postgres.schema.type_fit import inexact
+
+
+def creation(
+    catalog: Catalog, names: Iterable[TableName], *, control_schema: str | None
+) -> list[Finding]:
+    """Rights that the connected role lacks for creating the tables of `names` that are missing.
+
+    `control_schema`: where tables of our own are to be made; None: they are there.
+    """
+    wanted = [schema for schema, table in names if (schema, table) not in catalog.tables]
+    if control_schema is not None:
+        wanted.append(control_schema)
+    role = quote_identifier(catalog.role)
+    found: list[Finding] = []
+    for schema in dict.fromkeys(wanted):
+        existing = catalog.schemas.get(schema)
+        if existing is None and not catalog.may_create_schemas:
+            where = f"database {catalog.database}"
+            message = f"the role {catalog.role!r} may not create the schema {schema!r}"
+            grant = f"grant create on database {quote_identifier(catalog.database)} to {role}"
+        elif existing is not None and not existing.create:
+            where = f"schema {schema}"
+            message = f"the role {catalog.role!r} may not create tables in it"
+            grant = f"grant usage, create on schema {quote_identifier(schema)} to {role}"
+        else:
+            continue
+        remedy = f"{grant}; or name a role that may do it in target.migrate_dsn"
+        found.append(Finding("error", where, message, remedy))
+    return found
+
+
+WRITE_RIGHTS = "select, insert, update, delete"
+_WRITE = {"SELECT", "INSERT", "UPDATE", "DELETE"}
+CONTROL_RIGHTS_LACKING = """
+-- whether the role that runs may not write some table of the control schema
+select not has_schema_privilege(o.role, n.oid, 'USAGE')
+       or exists (select from pg_class c
+                   cross join unnest(array['SELECT', 'INSERT', 'UPDATE', 'DELETE']) as r
+                   where c.relnamespace = n.oid
+                     and c.relkind in ('r', 'v')
+                     and not has_table_privilege(o.role, c.oid, r))
+  from pg_namespace n
+ cross join (select coalesce($2::text, current_user)::name as role) as o
+ where n.nspname = $1
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """What one table asks for besides SQL. `kind`: "register", "snapshot" or "backfill".
+
+    "ask": a snapshot would bring more than the change, as the table did not begin with one.
+    """
+
+    source: str
+    kind: str
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """The state of the database beside what the mappings want."""
+
+    revision: str | None
+    control_sql: str
+    """The statements that bring the control schema up to date; "" when it is."""
+    statements: tuple[Statement, ...]
+    """Target and history tables, columns."""
+    grants: tuple[Statement, ...]
+    """Rights for the role that runs, where another one migrates."""
+    needs: tuple[Need, ...]
+    conflicts: tuple[ConfigurationError, ...]
+    findings: tuple[Finding, ...]
+    """What does not fit of the tables that exist, as they are now."""
+    lasting: tuple[Finding, ...]
+    """What of it will not fit after the statements above either."""
+    inexact: Mapping[str, Finding]
+    """Tables, by source, that have a target which would change values, and how."""
+    creation: tuple[Finding, ...]
+    """Rights to create what is missing that whoever is connected lacks."""
+    control_rights_lacking: bool
+    """The role that runs may not write the control schema, which exists."""
+    catalog: Catalog
+
+    @property
+    def due(self) -> list[str]:
+        """Why `migrate` must run before `run`; empty when it need not."""
+        reasons = []
+        if self.control_sql:
+            state = f"is at {self.revision}" if self.revision else "does not exist"
+            reasons.append(f"the control schema {state}, this version needs {head_revision()}")
+        present = {".".join(name) for name in self.catalog.tables}
+        reasons += [
+            f"{f'a column of {table}' if table in present else table} is missing"
+            for table in dict.fromkeys(statement.table for statement in self.statements)
+        ]
+        reasons += [f"table {need.source}: {need.what}" for need in self.needs]
+        return list(dict.fromkeys(reasons))
+
+
+async def survey(
+    connection: asyncpg.Connection,
+    schema: str,
+    deployment: str,
+    mappings: Sequence[TableMapping],
+    *,
+    grantee: str | None = None,
+) -> Survey:
+    """Look at everything and change nothing; works before the control schema exists.
+
+    `grantee` is the role that runs where another one is connected here; None: it is the same.
+    """
+    revision = await current_revision(connection, schema)
+    control_sql = upgrade_sql(schema, revision) if is_due(revision, head_revision()) else ""
+    targets = [target for mapping in mappings for target in mapping.targets]
+    catalog = await read_catalog(connection, _names(targets), schemas=[schema], role=grantee)
+    names = [name for mapping in mappings for name in target_names(mapping)]
+    if revision is None:
+        registry = Registry({}, {}, await claimed_elsewhere(connection, schema, names))
+    else:
+        registry = await read_registry(connection, schema, deployment, names)
+    wanted = statements(targets, catalog)
+    lacking = await connection.fetchval(CONTROL_RIGHTS_LACKING, schema, grantee)
+    if control_sql and schema not in catalog.schemas:
+        control_sql = f"create schema if not exists {quote_identifier(schema)};\n\n{control_sql}"
+    return Survey(
+        revision,
+        control_sql,
+        wanted,
+        _grants(schema, targets, catalog, grantee, control=lacking is not False),
+        tuple(need for mapping in mappings for need in _needs(mapping, registry, wanted)),
+        tuple(conflicts(registry, deployment, mappings)),
+        tuple(_findings(targets, catalog, grantee)),
+        tuple(_findings(targets, catalog, grantee, but_missing=True)),
+        inexact(mappings, catalog),
+        tuple(
+            creation(catalog, _names(targets), control_schema=schema if revision is None else None)
+        ),
+        lacking is True,
+        catalog,
+    )
+
+
+def _names(targets: Sequence[TargetMapping]) -> list[TableName]:
+    return [name for target in targets for name in target.tables]
+
+
+def _needs(mapping: TableMapping, registry: Registry, wanted: Sequence[Statement]) -> list[Need]:
+    source = mapping.spec.name
+    known = registry.tables.get(source)
+    if known is None:
+        return [Need(source, "register", "it is not registered yet")]
+    if known.poller != mapping.spec.poller:
+        what = f"it is polled by the {known.poller}, and to be by the {mapping.spec.poller}"
+        return [Need(source, "register", what), *_changes(mapping, known, registry, wanted)]
+    return _changes(mapping, known, registry, wanted)
+
+
+def _changes(
+    mapping: TableMapping, known: Registered, registry: Registry, wanted: Sequence[Statement]
+) -> list[Need]:
+    """What a changed mapping asks for."""
+    source = mapping.spec.name
+    if known.fingerprint == mapping.fingerprint:
+        return []
+    altered = {statement.table for statement in wanted}
+    found: list[Need] = []
+    for target in mapping.targets:
+        claim = registry.claims.get((target.table.schema, target.table.name))
+        if claim is None:
+            what = f"{target.name} is new: only a snapshot brings the items that are there already"
+            kind = "snapshot"
+        elif claim.fingerprint == target.fingerprint:
+            continue
+        elif target.name in altered:
+            what = (
+                f"{target.name} gets columns: rows that no change touches hold NULL in them until "
+                "a backfill"
+            )
+            kind = "backfill"
+        else:
+            what = (
+                f"the mapping of {target.name} changed: rows that no change touches keep what the "
+                "old one made until a snapshot"
+            )
+            kind = "snapshot"
+        found.append(Need(source, kind if known.whole else "ask", what))
+    return found or [Need(source, "register", "its mapping names fewer targets than before")]
+
+
+def _grants(
+    schema: str,
+    targets: Sequence[TargetMapping],
+    catalog: Catalog,
+    grantee: str | None,
+    *,
+    control: bool,
+) -> tuple[Statement, ...]:
+    """Rights for `grantee` on what is ours, or will be; `control`: on the control schema too."""
+    if grantee is None:
+        return ()
+    found: list[Statement] = []
+    if control:
+        found += _grant(schema, f"all tables in schema {quote_identifier(schema)}", grantee)
+    for name in _names(targets):
+        existing = catalog.tables.get(name)
+        usable = name[0] in catalog.schemas and catalog.schemas[name[0]].usage
+        rights = () if existing is None else existing.rights
+        if (existing is None or existing.owner) and not (usable and {*rights} >= _WRITE):
+            found += _grant(name[0], quote_table(*name), grantee)
+    return tuple(dict.fromkeys(found))
+
+
+def _grant(schema: str, what: str, grantee: str) -> list[Statement]:
+    role = quote_identifier(grantee)
+    lock = "none that a reader or writer waits for"
+    return [
+        Statement(schema, f"grant usage on schema {quote_identifier(schema)} to {role}", lock),
+        Statement(schema, f"grant {WRITE_RIGHTS} on {what} to {role}", lock),
+    ]
+
+
+def _findings(
+    targets: Sequence[TargetMapping],
+    catalog: Catalog,
+    grantee: str | None,
+    *,
+    but_missing: bool = False,
+) -> list[Finding]:
+    """Findings about the targets and histories that exist; `but_missing`: columns may be added."""
+    role = grantee or "the role"
+    found: list[Finding] = []
+    for target in targets:
+        for written in target.row_tables:
+            existing = catalog.tables.get((written.schema, written.name))
+            if existing is not None:
+                found += _usage(written.schema, catalog, role)
+                table = _without_missing(written, existing) if but_missing else written
+                found += fitness(table, existing, role=role)
+        if target.spec.history is not None:
+            name = parse_table_name(target.spec.history)
+            if name in catalog.tables:
+                found += history_fitness(name, catalog.tables[name], role=role)
+    return found
+
+
+def _without_missing(table: TargetTable, existing: ExistingTable) -> TargetTable:
+    present = [c for c in table.columns if c.name in table.key or existing.column(c.name)]
+    return replace(table, columns=tuple(present))
+
+
+def _usage(schema: str, catalog: Catalog, role: str) -> list[Finding]:
+    if catalog.schemas[schema].usage:
+        return []
+    grant = f"grant usage on schema {quote_identifier(schema)} to {role}"
+    return [Finding("error", f"schema {schema}", f"{role} may not use it", grant)]

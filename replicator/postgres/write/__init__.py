@@ -1,0 +1,1 @@
+"""Write plans become statements behind a fence."""

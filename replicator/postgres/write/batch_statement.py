@@ -1,0 +1,241 @@
+"""The one statement that applies a batch: fence, position, rows and dead letters."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from replicator.core.mapping.compile import TargetMapping
+from replicator.core.planning.row_guard import Guard
+from replicator.postgres.connection.quoting import quote_table
+from replicator.postgres.write.fence import Fence
+from replicator.postgres.write.guard_statement import VersionKeys, overtaken
+from replicator.postgres.write.parameters import Parameters
+from replicator.postgres.write.row_statements import ChildSql, TargetShape, TargetSql
+
+SUPERSEDE = """
+-- Older dead letters of the batch's items are superseded before any row is touched.
+superseded as (
+    update {dead_letter}
+       set state = 'superseded', closed_at = now()
+      from fence
+     where deployment = $1
+       and source = $2
+       and state = 'open'
+       and not of_history
+       and md5(item_key) in (select md5(k) from unnest({item_keys}) as k)
+       and item_key = any({item_keys})
+ returning 1)"""
+
+SUPERSEDE_OLDER = """
+-- Where changes come in any order, only what is older than the batch's change of the item goes. A
+-- stream's label is its time, so that labels compare as the streams do.
+superseded as (
+    update {dead_letter} as l
+       set state = 'superseded', closed_at = now()
+      from fence, unnest({item_keys}) as n(item_key, number)
+     where l.deployment = $1
+       and l.source = $2
+       and l.state = 'open'
+       and not l.of_history
+       and md5(l.item_key) = md5(n.item_key)
+       and l.item_key = n.item_key
+       and (substring(l.stream_arn from '[^/]*$') collate "C", coalesce(l.sequence_number, 0))
+         < (substring($3 from '[^/]*$') collate "C", n.number::numeric)
+ returning 1)"""
+
+SUPERSEDE_SCANNED = """
+-- What was set aside before the snapshot began is older than what the scan has read since. An item
+-- that a scan rejects again keeps the letter that it has from an earlier one.
+superseded as (
+    update {dead_letter} as l
+       set state = 'superseded', closed_at = now()
+      from fence, {snapshot} as s, unnest({item_keys}) as n(item_key, rejected)
+     where s.id = {snapshot_id}
+       and l.deployment = $1
+       and l.source = $2
+       and l.state = 'open'
+       and not l.of_history
+       and md5(l.item_key) = md5(n.item_key)
+       and l.item_key = n.item_key
+       and l.first_seen < s.started_at
+       and not (n.rejected::boolean and l.sequence_number is null and l.stream_arn = $3)
+ returning 1)"""
+
+READY = """
+ready as (select 1 from fence{after_superseding})"""
+
+WRITTEN = "(select count(*) from {name}) as {name}"
+
+DEAD_LETTERS = """
+letters as (
+    insert into {dead_letter} as l
+           (deployment, source, stream_arn, shard_id, target, item_key, event, sequence_number,
+            reason, sqlstate, record_created_at, new_image, old_image, state, of_history,
+            expired)
+    select $1, $2, $3, nullif($4, ''), v.target, v.item_key, v.event,
+           nullif(greatest(v.sequence_number::numeric, 0), 0), v.reason, v.sqlstate,
+           to_timestamp(v.created_at), v.new_image, v.old_image, {state},
+           v.of_history::boolean, v.expired::boolean
+      from unnest({arrays})
+           as v(target, item_key, event, sequence_number, reason, sqlstate, created_at,
+                new_image, old_image, state, of_history, expired, place), ready
+        -- a record is set aside once; what a scan finds unfit again is open again, as it is now
+        on conflict (deployment, stream_arn, md5(item_key), coalesce(sequence_number, -1), target)
+        do update set state = 'open', closed_at = null, first_seen = now(),
+                      reason = excluded.reason, new_image = excluded.new_image,
+                      shard_id = excluded.shard_id
+         where l.sequence_number is null and excluded.state = 'open')"""
+STATE_IF_OVERTAKEN = """
+           case when exists (select from overtaken as o
+                              where (o.target, o.number) = (v.place, v.sequence_number::numeric))
+                  or not v.of_history::boolean and exists (
+                     select from {dead_letter} as l
+                      where (l.deployment, l.stream_arn) = ($1, $3)
+                        and md5(l.item_key) = md5(v.item_key)
+                        and l.item_key = v.item_key
+                        and not l.of_history
+                        and l.sequence_number > v.sequence_number::numeric)
+           then 'superseded' else v.state end"""
+STATE_IF_SET_ASIDE = """
+           case when exists (
+                     select from {dead_letter} as l, {snapshot} as s
+                      where s.id = {snapshot_id}
+                        and (l.deployment, l.stream_arn) = ($1, $3)
+                        and md5(l.item_key) = md5(v.item_key)
+                        and l.item_key = v.item_key
+                        and not l.of_history
+                        and l.sequence_number is not null
+                        and l.first_seen >= s.started_at)
+           then 'superseded' else v.state end"""
+DEAD_LETTER_TYPES = (*("text",) * 6, "float8", *("text",) * 5, "integer")
+
+
+@dataclass(frozen=True, slots=True)
+class BatchShape:
+    """What decides the text of a batch's statement; few differ, so prepared ones are reused.
+
+    `guard`: it follows that guard's statement. `kept` are the targets with rejected changes then,
+    by their places.
+    """
+
+    targets: tuple[TargetShape, ...]
+    dead_letters: bool
+    supersede: bool
+    guard: Guard | None = None
+    kept: tuple[int, ...] = ()
+
+
+class BatchStatements:
+    """Statement texts for one table mapping behind one kind of fence, made once per shape."""
+
+    def __init__(
+        self, control_schema: str, targets: tuple[TargetMapping, ...], fence: Fence
+    ) -> None:
+        self._control_schema = control_schema
+        self._fence = fence
+        self._tables = {
+            "dead_letter": quote_table(control_schema, "dead_letter"),
+            "snapshot": quote_table(control_schema, "snapshot"),
+        }
+        self._targets = [TargetSql(target) for target in targets]
+        self._children = [
+            [ChildSql(child, target.table) for child in target.children] for target in targets
+        ]
+        self._keys = [VersionKeys(control_schema, *place) for place in enumerate(targets)]
+        self._texts: dict[BatchShape, str] = {}
+        self._joined: dict[BatchShape, tuple[str, list[str]]] = {}
+
+    def text(self, shape: BatchShape) -> str:
+        """The statement. It returns `fenced` (1: applied, 0: superseded), `delete_<n>`,
+        `child_delete_<n>_<child>` and `history_<n>`: how many rows were written.
+
+        Parameters: the fence's; when superseding the item keys, when guarded with their numbers,
+        for a scan the snapshot's number and whether they were rejected; for each target the arrays
+        of its upserts, deletes, soft deletes, children and appends; when there are dead letters and
+        it is guarded, the generation and the kept keys, for a scan the snapshot's number; the dead
+        letters.
+        """
+        text = self._texts.get(shape)
+        if text is None:
+            fence = self._fence.of(self._control_schema)
+            parameters = Parameters(self._fence.parameters)
+            text = self._texts[shape] = self._build(shape, fence, parameters, stream_arn="$3")
+        return text
+
+    def joined(self, shape: BatchShape) -> tuple[str, list[str]]:
+        """The same for texts that come joined (`join_texts`), and the types of the arrays."""
+        found = self._joined.get(shape)
+        if found is None:
+            fence = self._fence.of(self._control_schema)
+            parameters = Parameters(self._fence.parameters, joined=True)
+            text = self._build(shape, fence, parameters, stream_arn="$3")
+            found = self._joined[shape] = text, parameters.kinds
+        return found
+
+    def unfenced_text(self, shape: BatchShape) -> str:
+        """The same writes without a fence, for a transaction that is rolled back."""
+        return self._build(shape, "fence as (select 1)", Parameters(), stream_arn="'-'")
+
+    def _build(
+        self, shape: BatchShape, fence: str, parameters: Parameters, *, stream_arn: str
+    ) -> str:
+        parts = [fence]
+        if shape.supersede:
+            parts.append(self._supersede(parameters, shape.guard))
+        after = ", (select count(*) from superseded) as s" if shape.supersede else ""
+        parts.append(READY.format(after_superseding=after))
+        columns = ["(select count(*) from fence) as fenced"]
+        for number, target in enumerate(shape.targets):
+            for name, part in self._target(number, target, parameters, stream_arn):
+                parts.append(part)
+                if name is not None:
+                    columns.append(WRITTEN.format(name=name))
+        if shape.dead_letters:
+            parts += self._letters(shape, parameters)
+        return "with " + ",".join(parts) + "\nselect " + ", ".join(columns)
+
+    def _target(
+        self, number: int, target: TargetShape, parameters: Parameters, stream_arn: str
+    ) -> Iterator[tuple[str | None, str]]:
+        """The parts that write one target, with the names of those that are counted."""
+        sql = self._targets[number]
+        if target.upserts:
+            yield None, sql.upsert(f"upsert_{number}", parameters)
+        if target.deletes:
+            name = f"delete_{number}"
+            yield name, sql.delete(name, parameters)
+        if target.soft_deletes:
+            yield None, sql.soft_delete(f"soft_delete_{number}", parameters)
+        for place, child in enumerate(self._children[number]):
+            gone, kept = (f"child_{kind}_{number}_{place}" for kind in ("delete", "upsert"))
+            if target.children:
+                delete, upsert = child.replace(gone, kept, parameters)
+                yield gone, delete
+                yield None, upsert
+            elif target.orphans:
+                yield None, child.orphans(gone, parameters)
+        if target.appends:
+            name = f"history_{number}"
+            yield name, sql.append(name, parameters, stream_arn=stream_arn)
+
+    def _supersede(self, parameters: Parameters, guard: Guard | None) -> str:
+        names = dict(self._tables)
+        types: tuple[str, ...] = ("text",) if guard is None else ("text", "text")
+        template = SUPERSEDE if guard is None else SUPERSEDE_OLDER
+        if guard == "scan":
+            template = SUPERSEDE_SCANNED
+            names["snapshot_id"] = parameters.one("bigint")
+        return template.format(**names, item_keys=parameters.arrays(types))
+
+    def _letters(self, shape: BatchShape, parameters: Parameters) -> list[str]:
+        parts, state = [], "v.state"
+        if shape.guard == "scan":
+            snapshot_id = parameters.one("bigint")
+            state = STATE_IF_SET_ASIDE.format(**self._tables, snapshot_id=snapshot_id)
+        elif shape.guard is not None:
+            generation = parameters.one("bigint")
+            keys = [self._keys[place] for place in shape.kept]
+            parts.append(overtaken(self._control_schema, keys, parameters, generation=generation))
+            state = STATE_IF_OVERTAKEN.format(**self._tables)
+        arrays = parameters.arrays(DEAD_LETTER_TYPES)
+        letters = DEAD_LETTERS.format(**self._tables, arrays=arrays, state=state)
+        return [*parts, letters]

@@ -1,0 +1,153 @@
+"""Applies what AWS Lambda delivers of one table: any order, any repetition, no shard."""
+
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from replicator.core.mapping.compile import TableMapping
+from replicator.core.planning.plan import Refused, WritePlan
+from replicator.core.planning.row_guard import Applied, Versioning
+from replicator.core.spec import SourceKey
+from replicator.core.stream.generations import generation
+from replicator.core.stream.shards import Advance, Claim
+from replicator.errors import Fenced, MigrationDue, NotClaimable
+from replicator.postgres.connection.database import Database
+from replicator.postgres.connection.quoting import quote_identifier
+from replicator.postgres.write.fence import Fence
+from replicator.postgres.write.writer import PlanWriter
+
+TABLE = """
+select t.mode, t.mapping_fingerprint, t.paused, t.halted, t.snapshot_id, t.skip_before,
+       t.initial_load, t.start_at,
+       exists (select from {schema}.generation as g
+                where (g.deployment, g.source, g.stream_arn) = ($1, $2, $3)) as known,
+       clock_timestamp() as now
+  from {schema}.table_state as t
+ where t.deployment = $1 and t.source = $2
+"""
+
+SOURCE_KEYS = """
+select source, source_key::text as source_key from {schema}.table_state where deployment = $1
+"""
+
+DELIVERY_FENCE = Fence(
+    """
+-- Held shared to the COMMIT: whoever switches the mode, the mapping or the snapshot waits for us,
+-- and whoever did so before is seen here.
+fence as (
+    select 1 from {schema}.table_state
+     where deployment = $1
+       and source = $2
+       and $3::text is not null
+       and $4::text is not null
+       and mode = 'lambda'
+       and not paused
+       and not halted
+       and mapping_fingerprint = $5
+       and snapshot_id is not distinct from $6::bigint
+       for share)""",
+    parameters=6,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """How a stream's changes may be applied now. `known`: the stream was seen before."""
+
+    claim: Claim
+    known: bool
+
+
+async def source_keys(database: Database) -> dict[str, SourceKey]:
+    """The keys of the DynamoDB tables that are registered, by the names of their entries."""
+    schema = quote_identifier(database.control_schema)
+    async with database.connection("reading the tables") as connection:
+        rows = await connection.fetch(SOURCE_KEYS.format(schema=schema), database.deployment)
+    return {
+        row["source"]: SourceKey(
+            tuple((name, kind) for name, kind in json.loads(row["source_key"]))
+        )
+        for row in rows
+        if row["source_key"] is not None
+    }
+
+
+class Deliveries:
+    """Writes the plans of one table mapping behind the row guard alone."""
+
+    def __init__(self, database: Database, mapping: TableMapping) -> None:
+        self._database = database
+        self._mapping = mapping
+        self._table = TABLE.format(schema=quote_identifier(database.control_schema))
+        self._writer = PlanWriter(database, mapping, DELIVERY_FENCE)
+
+    async def look(self, stream_arn: str) -> Delivery:
+        """Whether Lambda may write the table, and with what beside it.
+
+        MigrationDue or NotClaimable, after which the batch is to be delivered again.
+        """
+        source = self._mapping.spec.name
+        async with self._database.connection("looking at the table") as connection:
+            row = await connection.fetchrow(
+                self._table, self._database.deployment, source, stream_arn
+            )
+        if row is None or row["mapping_fingerprint"] != self._mapping.fingerprint:
+            message = f"table {source!r} is registered with another mapping than this function's"
+            raise MigrationDue(message, remedy="deploy the same configuration, `migrate` first")
+        if row["mode"] != "lambda":
+            message = f"table {source!r} is polled by the daemon"
+            raise NotClaimable(message, remedy="say `poller: lambda`, then `replicator migrate`")
+        if row["paused"] or row["halted"]:
+            message = f"table {source!r} is stopped"
+            raise NotClaimable(message, remedy=f"`replicator resume --table {source}`")
+        return Delivery(_claim(row, source, stream_arn), row["known"])
+
+    async def apply(self, plan: WritePlan, *, claim: Claim, advance: Advance) -> Applied:
+        """Commit what of a plan is newer than the rows; Fenced when the table changed hands.
+
+        Errors as those of a shard's sink; the same plan may always be tried again.
+        """
+        del advance  # the event source mapping keeps the position
+        values: tuple[Any, ...] = (
+            self._database.deployment,
+            claim.source,
+            claim.stream_arn,
+            claim.shard_id,
+            self._mapping.fingerprint,
+            claim.snapshot_id,
+        )
+        applied = await self._writer.write_guarded(
+            plan,
+            values,
+            supersede=claim.open_letters,
+            versioning=Versioning("stream", generation(claim.stream_arn), claim.snapshot_id),
+        )
+        if applied is None:
+            message = f"table {claim.source!r} changed hands, mapping or snapshot meanwhile"
+            raise Fenced(message)
+        return applied
+
+    async def refusals(self, plan: WritePlan) -> Refused:
+        """Which targets and histories refuse the rows of a plan of one record, and why."""
+        return await self._writer.refusals(plan)
+
+
+def _claim(row: Any, source: str, stream_arn: str) -> Claim:  # noqa: ANN401 (a row as asyncpg gives it)
+    at_first: datetime | None = row["start_at"] if row["initial_load"] == "none" else None
+    return Claim(
+        source=source,
+        stream_arn=stream_arn,
+        shard_id="",
+        epoch=0,
+        position=None,
+        known=None,
+        safe_at=None,
+        found_at=row["now"],
+        gap_accepted_at=None,
+        owed=True,
+        mode="lambda",
+        skip_before=row["skip_before"] or at_first,
+        snapshot_id=row["snapshot_id"],
+        open_letters=True,  # another invocation may write some meanwhile
+    )

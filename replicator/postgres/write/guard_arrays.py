@@ -1,0 +1,120 @@
+"""What the guard's statement is given of a plan, and what it answers."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import asyncpg
+
+from replicator.core.planning.plan import Row, TargetWrites, WritePlan
+from replicator.core.planning.row_guard import GuardRejection, OtherOrder, Overtaken, Versioning
+from replicator.core.records import StreamRecord
+from replicator.postgres.write.guard_statement import VersionShape
+
+
+def version_shape(plan: WritePlan, versioning: Versioning) -> VersionShape:
+    """Which statement a plan needs."""
+    written = _written_places(plan)
+    softly = any(plan.writes[place].target.table.soft for place in written)
+    return VersionShape(
+        versioning.guard, written, kept_places(plan), softly and versioning.guard == "stream"
+    )
+
+
+def version_arrays(plan: WritePlan) -> list[list[Any]]:
+    """Its arrays: for each target with changes, then for each with rejected ones."""
+    arrays: list[list[Any]] = []
+    for place in _written_places(plan):
+        writes = plan.writes[place]
+        width = len(writes.target.table.key)
+        arrays += transposed(
+            [
+                (*row[:width], str(record.sequence_number), record.created_at, deleted)
+                for row, record, deleted in _changes(writes)
+            ]
+        )
+        if writes.target.table.soft:
+            arrays.append(_values(writes))
+    return arrays + kept_arrays(plan)
+
+
+def kept_places(plan: WritePlan) -> tuple[int, ...]:
+    """The targets with rejected changes, by their places."""
+    return tuple(place for place, writes in enumerate(plan.writes) if writes.kept)
+
+
+def kept_arrays(plan: WritePlan) -> list[list[Any]]:
+    """The arrays of the rejected changes."""
+    arrays: list[list[Any]] = []
+    for place in kept_places(plan):
+        writes = plan.writes[place]
+        arrays += transposed(
+            [
+                (*key, str(record.sequence_number), record.created_at, False)
+                for key, record in zip(writes.kept, writes.rejected, strict=True)
+            ]
+        )
+    return arrays
+
+
+def rejections_in(plan: WritePlan, row: asyncpg.Record) -> tuple[GuardRejection, ...]:
+    """What the statement says was turned away."""
+    away = [row[name] or () for name in ("away_targets", "away_places", "away_reasons")]
+    changes = {target: list(_changes(plan.writes[target])) for target in set(away[0])}
+    return tuple(
+        GuardRejection(
+            plan.writes[target].target.name, place - 1, changes[target][place - 1][1], reason
+        )
+        for target, place, reason in zip(*away, strict=True)
+    )
+
+
+def overtaken_in(plan: WritePlan, row: asyncpg.Record) -> Overtaken:
+    """Which rejected items of a scan the statement says are older than their rows."""
+    if "behind_targets" not in row:
+        return frozenset()
+    behind = zip(row["behind_targets"] or (), row["behind_numbers"] or (), strict=True)
+    return frozenset((plan.writes[target].target.name, number) for target, number in behind)
+
+
+def other_orders_in(plan: WritePlan, row: asyncpg.Record) -> tuple[OtherOrder, ...]:
+    """Which upserts it found to have met a soft deletion in another order."""
+    if "other_targets" not in row:
+        return ()
+    found = [row[name] or () for name in ("other_targets", "other_places", "other_times")]
+    return tuple(
+        OtherOrder(plan.writes[target].target.name, place - 1, at)
+        for target, place, at in zip(*found, strict=True)
+        if place <= len(plan.writes[target].upserts)
+    )
+
+
+def transposed(rows: Sequence[tuple[Any, ...]]) -> list[list[Any]]:
+    """Rows as columns; none of none."""
+    return [list(column) for column in zip(*rows, strict=True)]
+
+
+def _written_places(plan: WritePlan) -> tuple[int, ...]:
+    return tuple(
+        place
+        for place, writes in enumerate(plan.writes)
+        if writes.upserts or writes.deletes or writes.soft_deletes
+    )
+
+
+def _changes(writes: TargetWrites) -> Iterator[tuple[Row, StreamRecord, bool]]:
+    """Row or key, the change behind it, and whether the row goes."""
+    for place, (row, record) in enumerate(zip(writes.upserts, writes.upserted, strict=True)):
+        yield row, record, place in writes.beneath
+    for rows, records in (
+        (writes.deletes, writes.deleted),
+        (writes.soft_deletes, writes.softly_deleted),
+    ):
+        for row, record in zip(rows, records, strict=True):
+            yield row, record, True
+
+
+def _values(writes: TargetWrites) -> list[str]:
+    """For each change the one that decides the row's values: a soft deletion leaves them alone."""
+    upserts = [writes.beneath.get(place, record) for place, record in enumerate(writes.upserted)]
+    numbers = [str(record.sequence_number) for record in [*upserts, *writes.deleted]]
+    return numbers + ["0"] * len(writes.soft_deletes)

@@ -1,0 +1,308 @@
+"""Writes a plan behind a fence: one statement, one transaction, versions first if guarded."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import asyncpg
+
+from replicator.core.mapping.compile import TableMapping
+from replicator.core.observations import Operation
+from replicator.core.planning.batch import DeadLetter
+from replicator.core.planning.plan import Refused, TargetWrites, WritePlan
+from replicator.core.planning.row_guard import Applied, Versioning, accepted, letters_overtaken
+from replicator.core.values.attributes import item_key_json
+from replicator.errors import Disposition
+from replicator.postgres.connection.database import Database, Session
+from replicator.postgres.connection.failures import refusal, translate
+from replicator.postgres.write.batch_statement import BatchShape, BatchStatements
+from replicator.postgres.write.fence import PASSED, Fence
+from replicator.postgres.write.guard_arrays import (
+    kept_arrays,
+    kept_places,
+    other_orders_in,
+    overtaken_in,
+    rejections_in,
+    transposed,
+    version_arrays,
+    version_shape,
+)
+from replicator.postgres.write.guard_statement import VersionStatements
+from replicator.postgres.write.parameters import join_texts
+from replicator.postgres.write.row_statements import TargetShape
+
+_NOTHING = TargetShape(upserts=False, deletes=False, soft_deletes=False, appends=False)
+
+
+class PlanWriter:
+    """Writes the plans of one table mapping behind one kind of fence."""
+
+    def __init__(self, database: Database, mapping: TableMapping, fence: Fence) -> None:
+        self._database = database
+        self._mapping = mapping
+        schema, targets = database.control_schema, mapping.targets
+        self._statements = BatchStatements(schema, targets, fence)
+        self._versions = VersionStatements(schema, targets, fence)
+        self._behind_versions = BatchStatements(schema, targets, PASSED)
+        self._mapped_columns = frozenset(
+            column.name
+            for target in targets
+            for table in target.row_tables
+            for column in table.columns
+        )
+        self._places = {target.name: place for place, target in enumerate(targets)}
+
+    async def write(
+        self, plan: WritePlan, fence_values: Sequence[object], *, supersede: bool
+    ) -> Applied | None:
+        """Commit all of a plan in one statement, or nothing; None when the fence was shut.
+
+        `supersede`: open dead letters of the plan's items are looked for. RowRejected,
+        SchemaMismatch, SinkBusy, BatchTooSlow; SinkUnavailable when the outcome is not known.
+        """
+        text, *values = self._statement(plan, fence_values, supersede=supersede)
+        async with self._database.connection(
+            "applying a batch", mapped_columns=self._mapped_columns
+        ) as connection:
+            row = await self._database.fetch_one(connection, text, *values)
+        return Applied(_rows_written(plan, row)) if row["fenced"] == 1 else None
+
+    async def write_within(
+        self, connection: Session, plan: WritePlan, fence_values: Sequence[object]
+    ) -> None:
+        """The same within a transaction of the caller's, who sees to fence and dead letters."""
+        await connection.fetchrow(*self._statement(plan, fence_values, supersede=False))
+
+    def _statement(
+        self, plan: WritePlan, fence_values: Sequence[object], *, supersede: bool
+    ) -> list[Any]:
+        """The one statement and its parameters."""
+        shape = BatchShape(
+            tuple(_shape(writes) for writes in plan.writes),
+            dead_letters=bool(plan.dead_letters),
+            supersede=supersede and bool(plan.item_keys),
+        )
+        arrays: list[Sequence[Any]] = list(self._item_keys(plan, shape))
+        arrays += [array for writes in plan.writes for array in _arrays(writes)]
+        arrays += self._letter_arrays(plan.dead_letters)
+        text, kinds = self._statements.joined(shape)
+        texts = join_texts(arrays, kinds)
+        if texts is None:
+            return [self._statements.text(shape), *fence_values, *arrays]
+        return [text, *fence_values, *texts]
+
+    async def write_guarded(
+        self,
+        plan: WritePlan,
+        fence_values: Sequence[object],
+        *,
+        supersede: bool,
+        versioning: Versioning,
+    ) -> Applied | None:
+        """Commit a plan's versions and what of it was newer, or nothing; otherwise as `write`.
+
+        Two statements: the versions may have waited for another writer of their keys, and only a
+        statement that begins afterwards sees the rows and dead letters that it left.
+        """
+        async with self._database.transaction(
+            "applying a batch", mapped_columns=self._mapped_columns
+        ) as connection:
+            return await self.write_guarded_within(
+                connection, plan, fence_values, supersede=supersede, versioning=versioning
+            )
+
+    async def write_guarded_within(
+        self,
+        connection: Session,
+        plan: WritePlan,
+        fence_values: Sequence[object],
+        *,
+        supersede: bool,
+        versioning: Versioning,
+    ) -> Applied | None:
+        """The same within a transaction of the caller's."""
+        guarded = await connection.fetchrow(
+            self._versions.text(version_shape(plan, versioning)),
+            *fence_values,
+            versioning.generation,
+            versioning.snapshot_id,
+            *version_arrays(plan),
+        )
+        if guarded is None or guarded["fenced"] != 1:
+            return None
+        rejections = rejections_in(plan, guarded)
+        left = accepted(plan, rejections, other_orders_in(plan, guarded))
+        left = letters_overtaken(left, overtaken_in(plan, guarded))
+        row = await connection.fetchrow(
+            *self._behind(left, fence_values, versioning, supersede=supersede)
+        )
+        return Applied({} if row is None else _rows_written(left, row), rejections)
+
+    def _behind(
+        self,
+        plan: WritePlan,
+        fence_values: Sequence[object],
+        versioning: Versioning,
+        *,
+        supersede: bool,
+    ) -> list[Any]:
+        """The second statement and its parameters."""
+        shape = BatchShape(
+            tuple(_shape(writes) for writes in plan.writes),
+            dead_letters=bool(plan.dead_letters),
+            supersede=supersede and bool(plan.item_keys),
+            guard=versioning.guard,
+            kept=kept_places(plan) if plan.dead_letters else (),
+        )
+        scan = [versioning.snapshot_id] if versioning.guard == "scan" else []
+        values: list[Any] = [*fence_values[: PASSED.parameters]]
+        if shape.supersede:
+            values += [*scan, *self._item_keys(plan, shape)]
+        values += [array for writes in plan.writes for array in _arrays(writes)]
+        if shape.dead_letters:
+            values += scan or [versioning.generation, *kept_arrays(plan)]
+            values += self._letter_arrays(plan.dead_letters)
+        return [self._behind_versions.text(shape), *values]
+
+    def _item_keys(self, plan: WritePlan, shape: BatchShape) -> list[list[str]]:
+        if not shape.supersede:
+            return []
+        key = self._mapping.source_key
+        keys = [item_key_json(keys, key) for keys in plan.item_keys]
+        if shape.guard is None:
+            return [keys]
+        if shape.guard == "scan":
+            rejected = {item_key_json(each.record.keys, key) for each in plan.dead_letters}
+            return [keys, ["true" if each in rejected else "false" for each in keys]]
+        return [keys, [str(number) for number in plan.item_numbers]]
+
+    async def refusals(self, plan: WritePlan) -> Refused:
+        """Which targets and histories refuse the rows of a plan of one record, and why.
+
+        Writes nothing.
+        """
+        found: dict[str, tuple[str, str | None]] = {}
+        for number, writes in enumerate(plan.writes):
+            for name, part in _parts(writes):
+                targets = [_NOTHING] * len(plan.writes)
+                targets[number] = _shape(part)
+                shape = BatchShape(tuple(targets), dead_letters=False, supersede=False)
+                refused = await self._try(self._statements.unfenced_text(shape), _arrays(part))
+                if refused is not None:
+                    found[name] = refused
+        return found
+
+    async def _try(self, text: str, values: list[Any]) -> tuple[str, str | None] | None:
+        async with self._database.connection(
+            "trying a record", mapped_columns=self._mapped_columns
+        ) as connection:
+            transaction = connection.transaction()
+            await transaction.start()
+            try:
+                await connection.fetchrow(text, *values)
+                await connection.execute("set constraints all immediate")
+            except asyncpg.PostgresError as error:
+                failure = translate(error, mapped_columns=self._mapped_columns)
+                if failure.disposition is not Disposition.REJECT:
+                    raise
+                return refusal(error), error.sqlstate
+            finally:
+                await transaction.rollback()
+        return None
+
+    def _letter_arrays(self, letters: Sequence[DeadLetter]) -> list[list[Any]]:
+        key = self._mapping.source_key
+        rows = [
+            (
+                letter.target,
+                item_key_json(letter.record.keys, key),
+                letter.record.event,
+                str(letter.record.sequence_number),
+                letter.reason,
+                letter.sqlstate,
+                letter.record.created_at,
+                _text(letter.record.new_image),
+                _text(letter.record.old_image),
+                "superseded" if letter.superseded else "open",
+                "true" if letter.of_history else "false",
+                "true" if letter.record.expired else "false",
+                self._places.get(letter.target, -1),
+            )
+            for letter in letters
+        ]
+        return transposed(rows)
+
+
+def _shape(writes: TargetWrites) -> TargetShape:
+    return TargetShape(
+        bool(writes.upserts),
+        bool(writes.deletes),
+        bool(writes.soft_deletes),
+        bool(writes.appends),
+        children=bool(writes.target.children and (writes.upserts or writes.deletes)),
+        orphans=_sweeps_orphans(writes),
+    )
+
+
+def _sweeps_orphans(writes: TargetWrites) -> bool:
+    return bool(writes.sweep and writes.soft_deletes and writes.target.children)
+
+
+def _parts(writes: TargetWrites) -> Iterator[tuple[str, TargetWrites]]:
+    """What can be refused by itself, with the name under which it is."""
+    yield writes.target.name, replace(writes, appends=[])
+    if writes.target.history is not None:
+        yield writes.target.history, TargetWrites(writes.target, appends=writes.appends)
+
+
+def _arrays(writes: TargetWrites) -> list[list[Any]]:
+    upserts, deletes = transposed(writes.upserts), transposed(writes.deletes)
+    softly, appends = transposed(writes.soft_deletes), transposed(writes.appends)
+    return upserts + deletes + softly + _child_arrays(writes) + appends
+
+
+def _child_arrays(writes: TargetWrites) -> list[list[Any]]:
+    """For each child table the keys of the parents that are written, and its rows."""
+    if _sweeps_orphans(writes):
+        keys = transposed([row[: len(writes.target.table.key)] for row in writes.soft_deletes])
+        return keys * len(writes.target.children)
+    if not (writes.target.children and (writes.upserts or writes.deletes)):
+        return []
+    width = len(writes.target.table.key)
+    parents = transposed([*(row[:width] for row in writes.upserts), *writes.deletes])
+    arrays: list[list[Any]] = []
+    for place, child in enumerate(writes.target.children):
+        rows = [row for children in writes.children for row in children[place]]
+        arrays += parents
+        arrays += transposed(rows) if rows else [[] for _ in child.table.columns]
+    return arrays
+
+
+def _text(image: memoryview | None) -> str | None:
+    return None if image is None else bytes(image).decode()
+
+
+def _rows_written(plan: WritePlan, row: asyncpg.Record) -> dict[tuple[str, Operation], int]:
+    rows: dict[tuple[str, Operation], int] = {}
+    for number, writes in enumerate(plan.writes):
+        deleted = row[f"delete_{number}"] if writes.deletes else 0
+        if writes.upserts:
+            rows[writes.target.name, "upsert"] = len(writes.upserts)
+        if deleted or writes.soft_deletes:
+            rows[writes.target.name, "delete"] = deleted + len(writes.soft_deletes)
+        if writes.upserts or writes.deletes:
+            rows.update(_child_rows_written(writes, number, row))
+        if writes.target.history is not None and writes.appends:
+            rows[writes.target.history, "append"] = row[f"history_{number}"]
+    return rows
+
+
+def _child_rows_written(
+    writes: TargetWrites, number: int, row: asyncpg.Record
+) -> Iterator[tuple[tuple[str, Operation], int]]:
+    for place, child in enumerate(writes.target.children):
+        name = child.table.qualified
+        if kept := sum(len(children[place]) for children in writes.children):
+            yield (name, "upsert"), kept
+        if gone := row[f"child_delete_{number}_{place}"]:
+            yield (name, "delete"), gone

@@ -1,0 +1,109 @@
+"""A call that is made again and again: prepared by the SDK once, then sent with what differs."""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from aiobotocore.httpsession import AIOHTTPSession
+from aiobotocore.parsers import AioResponseParserFactory
+from botocore.awsrequest import AWSRequest
+from botocore.exceptions import ClientError
+
+from replicator.sources.call import keep_raw_body
+
+_HEADERS = ("X-Amz-Target", "Content-Type", "User-Agent")
+"""Those that are the same in every call."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """What the SDK made of the first call, and what it signs with."""
+
+    model: Any
+    signer: Any
+    url: str
+    headers: Mapping[str, str]
+    region: str
+    service: str
+
+
+class ShortCalls:
+    """One operation of one client, whose first call goes the SDK's way and shows what it does.
+
+    Those that follow have the same endpoint, connections, proxy, timeouts, signer and credentials,
+    which the SDK renews; what the SDK would do anew for each, at most of its cost, is left out:
+    validation, endpoint rules, user agent, events, and the parser of answers without an error.
+    Nothing is retried: that is for operations whose retries are the caller's.
+    """
+
+    def __init__(self, operation: str) -> None:
+        self._operation = operation
+        self._connections: Any = None
+        self._prepared: _Prepared | None = None
+        self._parsers = AioResponseParserFactory()
+
+    def connections(self, *arguments: Any, **named: Any) -> AIOHTTPSession:  # noqa: ANN401 (the SDK's own)
+        """What the client is to send by: the `http_session_cls` of its configuration."""
+        opened = AIOHTTPSession(*arguments, **named)
+        self._connections = opened
+        return opened
+
+    def listen(self, events: Any, service: str) -> None:  # noqa: ANN401 (the SDK has no types)
+        """Hear of the operation's first call from a client's events."""
+        events.register(f"before-call.{service}.{self._operation}", self._note)
+        events.register(f"before-parse.{service}.{self._operation}", keep_raw_body)
+
+    async def make(self, method: Callable[..., Any], **arguments: object) -> dict[str, Any]:
+        """What `keep_raw_body` leaves of the answer; `method` is the client's own.
+
+        Failures are those of the SDK.
+        """
+        if self._prepared is None:
+            answer: dict[str, Any] = await method(**arguments)
+            return answer
+        return await self._send(self._prepared, json.dumps(arguments).encode())
+
+    def _note(
+        self,
+        *,
+        model: Any,  # noqa: ANN401
+        params: dict[str, Any],
+        request_signer: Any,  # noqa: ANN401
+        **_: object,
+    ) -> None:
+        signing = params["context"].get("signing", {})
+        url = urlsplit(params["url"])
+        at_the_root = params["url"] == f"{url.scheme}://{url.netloc}/"
+        if not at_the_root or request_signer.signature_version != "v4":
+            return  # an endpoint of another kind: the SDK goes on making every call
+        self._prepared = _Prepared(
+            model=model,
+            signer=request_signer,
+            url=params["url"],
+            headers={name: params["headers"][name] for name in _HEADERS},
+            region=signing.get("region", request_signer.region_name),
+            service=signing.get("signing_name", request_signer.signing_name),
+        )
+
+    async def _send(self, prepared: _Prepared, payload: bytes) -> dict[str, Any]:
+        request = AWSRequest("POST", prepared.url, headers=prepared.headers, data=payload)
+        signer = await prepared.signer.get_auth_instance(  # its credentials are renewed in time
+            signing_name=prepared.service, region_name=prepared.region, signature_version="v4"
+        )
+        signer.add_auth(request)
+        answer = await self._connections.send(request.prepare())
+        told = {
+            "status_code": answer.status_code,
+            "headers": answer.headers,
+            "body": await answer.content,
+            "context": {"operation_name": self._operation},
+        }
+        kept: dict[str, Any] = {}
+        keep_raw_body(told, kept)
+        if kept:
+            return kept | {"ResponseMetadata": {"HTTPHeaders": answer.headers}}
+        protocol = prepared.model.service_model.resolved_protocol
+        parser = self._parsers.create_parser(protocol)
+        raise ClientError(await parser.parse(told, prepared.model.output_shape), self._operation)

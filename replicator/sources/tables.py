@@ -1,0 +1,103 @@
+"""What a DynamoDB table is: its key, its stream and what that stream carries."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from replicator.core.spec import KeyType, SourceKey
+from replicator.errors import ReplicatorError, StreamUnfit, StreamVanished
+from replicator.sources.failures import FAILURES, translate
+
+if TYPE_CHECKING:
+    from types_aiobotocore_dynamodb import DynamoDBClient
+
+ViewType = Literal["KEYS_ONLY", "NEW_IMAGE", "OLD_IMAGE", "NEW_AND_OLD_IMAGES"]
+FIT_VIEW_TYPES = ("NEW_IMAGE", "NEW_AND_OLD_IMAGES")
+
+
+@dataclass(frozen=True, slots=True)
+class TableDescription:
+    """A table as DescribeTable tells it.
+
+    `stream_arn` is the newest stream, which may be off; None when there never was one.
+    """
+
+    table_arn: str
+    name: str
+    status: str
+    key: SourceKey
+    stream_arn: str | None
+    stream_enabled: bool
+    view_type: ViewType | None
+    billing_mode: str
+    item_count: int
+    size_bytes: int
+    """Both as of up to six hours ago on AWS."""
+
+
+async def describe_table(client: "DynamoDBClient", name: str) -> TableDescription:
+    """The table of that name or ARN; StreamVanished when there is none."""
+    try:
+        answer = await client.describe_table(TableName=name)
+    except FAILURES as error:
+        raise named(translate(error), name) from error
+    return _description(dict(answer["Table"]))
+
+
+def require_fit_stream(description: TableDescription) -> str:
+    """The ARN of a stream that can be replicated; StreamUnfit with the remedy otherwise."""
+    if not description.stream_enabled or description.stream_arn is None:
+        message = f"the table {description.name!r} has no stream"
+        raise StreamUnfit(message, remedy=_enable(description.name))
+    if description.view_type not in FIT_VIEW_TYPES:
+        message = (
+            f"the stream of {description.name!r} carries {description.view_type}: "
+            "rows cannot be made without new images"
+        )
+        raise StreamUnfit(
+            message,
+            remedy="disable the stream, then enable it anew (the view type of a stream cannot be "
+            f"changed): {_enable(description.name)}",
+        )
+    return description.stream_arn
+
+
+def _description(table: dict[str, Any]) -> TableDescription:
+    types: dict[str, KeyType] = {
+        attribute["AttributeName"]: attribute["AttributeType"]
+        for attribute in table["AttributeDefinitions"]
+    }
+    # HASH comes before RANGE
+    schema = sorted(table["KeySchema"], key=lambda element: str(element["KeyType"]))
+    stream = table.get("StreamSpecification") or {}
+    billing = table.get("BillingModeSummary") or {}
+    return TableDescription(
+        table_arn=table["TableArn"],
+        name=table["TableName"],
+        status=table["TableStatus"],
+        key=SourceKey(
+            tuple((element["AttributeName"], types[element["AttributeName"]]) for element in schema)
+        ),
+        stream_arn=table.get("LatestStreamArn"),
+        stream_enabled=bool(stream.get("StreamEnabled")),
+        view_type=stream.get("StreamViewType"),
+        billing_mode=billing.get("BillingMode", "PROVISIONED"),
+        item_count=int(table.get("ItemCount", 0)),
+        size_bytes=int(table.get("TableSizeBytes", 0)),
+    )
+
+
+def named(failure: ReplicatorError, name: str) -> ReplicatorError:
+    """The failure, in the words of a person who named this table."""
+    if isinstance(failure, StreamVanished):
+        message = f"there is no DynamoDB table {name!r} in this account and region"
+        return StreamVanished(
+            message, remedy="create it, or correct `table`, the region, endpoint or role"
+        )
+    return failure
+
+
+def _enable(name: str) -> str:
+    return (
+        f"aws dynamodb update-table --table-name {name} "
+        "--stream-specification StreamEnabled=true,StreamViewType=NEW_AND_OLD_IMAGES"
+    )
