@@ -1,4 +1,4 @@
-"""Before a worker may start: tables described, mappings compiled, the database fit for them."""
+"""Prepares a deployment for its worker: tables described, mappings compiled, database checked."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

@@ -14,7 +14,9 @@ from replicator.cli import (
     gaps,
     init,
     migrate,
+    pause,
     plan,
+    replay,
     run,
     snapshot,
     status,
@@ -22,8 +24,6 @@ from replicator.cli import (
     version,
 )
 from replicator.cli import map as map_command
-from replicator.cli import pause as pausing
-from replicator.cli import replay as replaying
 from replicator.cli.options import ConfigFile
 from replicator.cli.output import ExitCode, abandon_stdout, exit_code_of, print_failure
 from replicator.errors import ReplicatorError
@@ -46,14 +46,14 @@ app.command(short_help="Say what is wrong first, and which command mends it")(st
 app.command(short_help="Compare source and target, repair what differs")(verify.verify)
 app.command(short_help="Show one item on both sides, and why they differ")(explain.explain)
 app.command(short_help="Load a whole table beside its running stream")(snapshot.snapshot)
-app.command(short_help="Stop writing a table until it is resumed")(pausing.pause)
-app.command(short_help="Let a paused or halted table go on")(pausing.resume)
+app.command(short_help="Stop writing a table until it is resumed")(pause.pause)
+app.command(short_help="Let a paused or halted table go on")(pause.resume)
 app.command(short_help="Drop a table's positions, gaps and dead letters")(forget.forget)
 app.command("map", short_help="Show the rows that items become, offline")(map_command.map_items)
 app.command(short_help="Watch a table replicate; needs nothing")(demo.demo)
 app.command(short_help="Say which version this is")(version.version)
-dead_letters.app.command(short_help="Try open ones again, as the mapping is now")(replaying.replay)
-dead_letters.app.command(short_help="Close open ones without applying them")(replaying.discard)
+dead_letters.app.command(short_help="Try open ones again, as the mapping is now")(replay.replay)
+dead_letters.app.command(short_help="Close open ones without applying them")(replay.discard)
 app.add_typer(
     dead_letters.app, name="dead-letters", short_help="See what was set aside, and try it again"
 )

@@ -1,4 +1,4 @@
-"""`replicator dead-letters list` and `show`: what was set aside, and why."""
+"""`replicator dead-letters list` and `show`: rejected records and the reasons."""
 
 import json
 from collections.abc import Iterator

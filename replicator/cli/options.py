@@ -1,4 +1,4 @@
-"""Options that many commands share."""
+"""Options and arguments that several commands share, and the settings they load."""
 
 import os
 from difflib import get_close_matches

@@ -1,4 +1,4 @@
-"""What a command prints: results to stdout, everything else to stderr, and how it ends."""
+"""Output of commands: results to stdout, everything else to stderr, exit codes, plural forms."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""What a column of a target may say."""
+"""Configuration of a target's columns and child tables."""
 
 from typing import Annotated, Self
 

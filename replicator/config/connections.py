@@ -1,4 +1,4 @@
-"""What the edges need to connect, from what the configuration says."""
+"""Connection parameters of source and target, from the settings."""
 
 from dataclasses import replace
 from urllib.parse import urlsplit

@@ -1,4 +1,4 @@
-"""What no key says wrong by itself: tables and targets that do not go together."""
+"""Checks across keys: tables, targets and columns that contradict each other."""
 
 import re
 from collections.abc import Iterator, Mapping

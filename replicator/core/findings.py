@@ -1,4 +1,4 @@
-"""What `check` finds: a fact, and what to do about it. Pure."""
+"""Findings of `check` and reasons of halts, each with its remedy. Pure."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Asks again what failed and may succeed a little later."""
+"""Retries what failed: waits for a server, halves a batch that is refused or too slow."""
 
 import asyncio
 import sys

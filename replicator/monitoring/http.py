@@ -1,4 +1,4 @@
-"""Metrics, health and status over HTTP, on the worker's own loop so that a hung loop is seen."""
+"""Serves metrics, health, status and the page on the worker's loop: a hung loop is seen."""
 
 import base64
 import errno

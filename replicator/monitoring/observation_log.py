@@ -1,4 +1,4 @@
-"""Which facts become lines, at which level, and how often the same one is said."""
+"""Turns observations into log lines: which ones, at which level, how often."""
 
 from collections import OrderedDict
 from collections.abc import Mapping

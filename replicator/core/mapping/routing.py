@@ -1,4 +1,4 @@
-"""Which items belong to a target: the conditions of `when`, compiled. Pure."""
+"""Routes items to targets: the conditions of `when`, compiled, and catch-all targets. Pure."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace

@@ -1,4 +1,4 @@
-"""The parts of composite strings, as values that columns are made of. Pure."""
+"""Splits composite strings by a pattern into the parts that columns are made of. Pure."""
 
 import re
 from collections.abc import Callable, Mapping

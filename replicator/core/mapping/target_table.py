@@ -1,4 +1,4 @@
-"""What a target table looks like: its names, columns and types."""
+"""Names, columns and types of a target table, and the rules for identifiers. Pure."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

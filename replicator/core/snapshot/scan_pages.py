@@ -1,4 +1,4 @@
-"""The items of a table as Scan and BatchGetItem answer; images stay raw JSON until needed."""
+"""Pages of Scan and BatchGetItem with raw JSON images, and the read units they cost. Pure."""
 
 import json
 from collections.abc import Iterable

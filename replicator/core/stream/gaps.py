@@ -1,4 +1,4 @@
-"""Whether records may have left the stream before we read them. Pure."""
+"""Proves that no owed record was trimmed before it was read, or tells the gap. Pure."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Values as PostgreSQL takes them, and the functions that make them. Pure."""
+"""Cells: values as PostgreSQL takes them, and the functions that make them. Pure."""
 
 from collections.abc import Callable
 from typing import Any

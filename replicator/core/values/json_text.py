@@ -1,4 +1,4 @@
-"""DynamoDB's typed values as plain JSON text for jsonb, all digits kept."""
+"""Plain JSON text for jsonb from DynamoDB's typed values, all digits kept. Pure."""
 
 import re
 from collections.abc import Callable, Iterator, Sequence

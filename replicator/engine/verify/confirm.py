@@ -1,4 +1,4 @@
-"""Looks again at what differed, until it is equal, proved to differ, or known to be in flight."""
+"""Confirms differences: compares again until equal, proved to differ, or known to be in flight."""
 
 import asyncio
 from collections import Counter

@@ -1,4 +1,4 @@
-"""One source table of a worker: what it needs, and what this worker believes of it."""
+"""One source table of a worker: its parts and settings, and the worker's knowledge of its state."""
 
 import asyncio
 from dataclasses import dataclass

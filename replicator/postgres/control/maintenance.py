@@ -1,4 +1,4 @@
-"""Removes versions that nothing is compared with any more, a few pages at a time."""
+"""Removes row versions and control rows that nothing refers to any more, a few pages at a time."""
 
 import asyncio
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Who keeps the order of a table's changes: fence, row guard or Lambda; switched in one step."""
+"""Switches a table's mode (fence, row guard, Lambda) and hands it between daemon and Lambda."""
 
 from collections.abc import Collection
 

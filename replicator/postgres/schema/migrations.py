@@ -1,4 +1,4 @@
-"""The control schema's revisions: which one is there, which one is due, the SQL between them."""
+"""Revisions of the control schema: the installed one, the newest one, the SQL between them."""
 
 import io
 import re

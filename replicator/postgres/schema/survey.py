@@ -1,4 +1,4 @@
-"""What is there, what must be done before a deployment runs, and what a changed mapping asks."""
+"""Surveys a database: tables there, statements due, work that a changed mapping asks for."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace

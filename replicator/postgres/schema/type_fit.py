@@ -1,4 +1,4 @@
-"""Which existing column types hold every value of a declared type unchanged. Pure."""
+"""Tells which existing column types hold every value of a declared type unchanged."""
 
 from collections.abc import Iterable
 

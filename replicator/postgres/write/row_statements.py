@@ -1,4 +1,4 @@
-"""The parts of a batch's statement that write one target."""
+"""SQL parts of a batch's statement for one target and its child tables."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

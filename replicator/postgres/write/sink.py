@@ -1,4 +1,4 @@
-"""Applies a plan of a shard: fence, rows, dead letters and position in one transaction."""
+"""Applies plans of shards and snapshot segments, each in one fenced transaction."""
 
 from typing import Any
 
