@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from alembic.config import Config
 
 VERSION_TABLE = "alembic_version"
-_PACKAGE = Path(__file__).parents[1]
+_PACKAGE = Path(__file__).parents[2]
 _IN_WHEEL = _PACKAGE / "_migrations"
 _IN_CHECKOUT = _PACKAGE.parent / "migrations"
 _NAMED = re.compile(r'^revision = "([^"]+)"$', re.MULTILINE)
