@@ -5,59 +5,43 @@ from typing import NoReturn
 
 import typer
 
-from replicator.cli import (
-    check,
-    dead_letters,
-    demo,
-    explain,
-    forget,
-    gaps,
-    init,
-    migrate,
-    pause,
-    plan,
-    replay,
-    run,
-    snapshot,
-    status,
-    verify,
-    version,
-)
-from replicator.cli import map as map_command
+from replicator.cli.lazy import CommandEntry, lazy_group
 from replicator.cli.options import ConfigFile
 from replicator.cli.output import ExitCode, abandon_stdout, exit_code_of, print_failure
 from replicator.errors import ReplicatorError
 
+# in the order in which a person meets them; each line fits a terminal as it is
+COMMANDS = {
+    name: CommandEntry(f"replicator.cli.{place}", short_help)
+    for name, place, short_help in (
+        ("init", "init:init", "Propose a configuration for DynamoDB tables"),
+        ("check", "check:check", "Find what keeps the configuration from working"),
+        ("plan", "plan:plan", "Print the SQL that `migrate` would run"),
+        ("migrate", "migrate:migrate", "Create or extend control schema and target tables"),
+        ("run", "run:run", "Replicate until SIGTERM, or until caught up"),
+        ("status", "status:status", "Say what is wrong first, and which command mends it"),
+        ("verify", "verify:verify", "Compare source and target, repair what differs"),
+        ("explain", "explain:explain", "Show one item on both sides, and why they differ"),
+        ("snapshot", "snapshot:snapshot", "Load a whole table beside its running stream"),
+        ("pause", "pause:pause", "Stop writing a table until it is resumed"),
+        ("resume", "pause:resume", "Let a paused or halted table go on"),
+        ("forget", "forget:forget", "Drop a table's positions, gaps and dead letters"),
+        ("map", "map:map_items", "Show the rows that items become, offline"),
+        ("demo", "demo:demo", "Watch a table replicate; needs nothing"),
+        ("version", "version:version", "Say which version this is"),
+        ("dead-letters", "dead_letters:app", "See what was set aside, and try it again"),
+        ("gaps", "gaps:app", "See where changes may be lost, and accept it"),
+    )
+}
+
 app = typer.Typer(
     name="replicator",
+    cls=lazy_group(COMMANDS),
     no_args_is_help=True,
     rich_markup_mode=None,  # drawing frames would cost half a second
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-# in the order in which a person meets them; each line fits a terminal as it is
-app.command(short_help="Propose a configuration for DynamoDB tables")(init.init)
-app.command(short_help="Find what keeps the configuration from working")(check.check)
-app.command(short_help="Print the SQL that `migrate` would run")(plan.plan)
-app.command(short_help="Create or extend control schema and target tables")(migrate.migrate)
-app.command(short_help="Replicate until SIGTERM, or until caught up")(run.run)
-app.command(short_help="Say what is wrong first, and which command mends it")(status.status)
-app.command(short_help="Compare source and target, repair what differs")(verify.verify)
-app.command(short_help="Show one item on both sides, and why they differ")(explain.explain)
-app.command(short_help="Load a whole table beside its running stream")(snapshot.snapshot)
-app.command(short_help="Stop writing a table until it is resumed")(pause.pause)
-app.command(short_help="Let a paused or halted table go on")(pause.resume)
-app.command(short_help="Drop a table's positions, gaps and dead letters")(forget.forget)
-app.command("map", short_help="Show the rows that items become, offline")(map_command.map_items)
-app.command(short_help="Watch a table replicate; needs nothing")(demo.demo)
-app.command(short_help="Say which version this is")(version.version)
-dead_letters.app.command(short_help="Try open ones again, as the mapping is now")(replay.replay)
-dead_letters.app.command(short_help="Close open ones without applying them")(replay.discard)
-app.add_typer(
-    dead_letters.app, name="dead-letters", short_help="See what was set aside, and try it again"
-)
-app.add_typer(gaps.app, name="gaps", short_help="See where changes may be lost, and accept it")
 
 
 @app.callback()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from replicator.cli.durations import in_utc, in_words
+from replicator.cli.lazy import CommandEntry, lazy_group
 from replicator.cli.options import AsJson, ConfigFile, load_settings, storable
 from replicator.cli.output import print_document, print_line, print_note, print_table, printable
 from replicator.errors import ConfigurationError
@@ -19,7 +20,19 @@ if TYPE_CHECKING:
 
 LIMIT_MAX = 100_000
 
-app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+COMMANDS = {
+    name: CommandEntry(f"replicator.cli.{place}", short_help)
+    for name, place, short_help in (
+        ("list", "dead_letters:list_letters", "Show the records that could not be applied"),
+        ("show", "dead_letters:show", "Show one with its images, and what to do about it"),
+        ("replay", "replay:replay", "Try open ones again, as the mapping is now"),
+        ("discard", "replay:discard", "Close open ones without applying them"),
+    )
+}
+
+app = typer.Typer(
+    cls=lazy_group(COMMANDS), no_args_is_help=True, rich_markup_mode=None, add_completion=False
+)
 
 
 State = Literal["open", "superseded", "replayed", "discarded", "all"]
@@ -74,7 +87,6 @@ def dead_letters() -> None:
     """
 
 
-@app.command("list")
 def list_letters(
     *,
     table: AnyTable = None,
@@ -111,7 +123,6 @@ def list_letters(
         print_note(f"{total - len(letters)} more match: --limit {total} shows all")
 
 
-@app.command(short_help="Show one with its images, and what to do about it")
 def show(
     number: Annotated[int, typer.Argument(metavar="ID", min=1, help="As `list` shows it.")],
     *,

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from replicator.config.settings import Settings
     from replicator.core.stream.shards import GapFacts, Mode, TableFacts
 
-app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, add_completion=False)
 
 AnyTable = Annotated[
     str | None,

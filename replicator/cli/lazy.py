@@ -1,0 +1,85 @@
+"""Loads the module of a command only when that command is called, so that `--help` is quick.
+
+A group of the command line knows its commands by name, module and one line of help. `--help`,
+completion and "did you mean" need no more; whoever looks a command up by its name imports the
+module. So the modules of commands import at their top whatever they need.
+"""
+
+from collections.abc import Iterator, Mapping, MutableMapping
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any, ClassVar, cast
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+Command = TyperCommand | TyperGroup
+
+
+@dataclass(frozen=True, slots=True)
+class CommandEntry:
+    """One command: `module:attribute` of its function or of its group, and its line of help."""
+
+    place: str
+    short_help: str
+
+    def load(self, name: str) -> Command:
+        """Import the command's module and return the command under its name."""
+        module, _, attribute = self.place.partition(":")
+        found = getattr(import_module(module), attribute)
+        if not isinstance(found, typer.Typer):
+            single = typer.Typer(rich_markup_mode=None, add_completion=False)
+            single.command(name, short_help=self.short_help)(found)
+            found = single
+        command = typer.main.get_command(found)
+        command.name = name
+        return cast(Command, command)
+
+
+class _Commands(MutableMapping[str, Command]):
+    """Commands of a group by name; a value is imported when it is asked for."""
+
+    def __init__(self, entries: Mapping[str, CommandEntry]) -> None:
+        self._entries = entries
+        self._loaded: dict[str, Command] = {}
+
+    def __getitem__(self, name: str) -> Command:
+        if name not in self._loaded:
+            self._loaded[name] = self._entries[name].load(name)
+        return self._loaded[name]
+
+    def __setitem__(self, name: str, command: Command) -> None:
+        self._loaded[name] = command
+
+    def __delitem__(self, name: str) -> None:
+        del self._loaded[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter({**self._entries, **self._loaded})
+
+    def __len__(self) -> int:
+        return len({**self._entries, **self._loaded})
+
+
+class LazyGroup(TyperGroup):
+    """A group whose commands are listed in `entries`, in the order in which help shows them."""
+
+    entries: ClassVar[Mapping[str, CommandEntry]] = {}
+
+    def __init__(self, **settings: Any) -> None:  # noqa: ANN401 - Typer's own settings, passed on
+        super().__init__(**settings)
+        self.commands = cast(Any, _Commands(self.entries))
+
+    def list_commands(self, ctx: object) -> list[str]:  # noqa: ARG002 - the signature is Typer's
+        """The names of the commands, in order."""
+        return list(self.commands)
+
+    def format_commands(self, ctx: object, formatter: Any) -> None:  # noqa: ANN401, ARG002
+        """Write the commands' lines of help without importing a command."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, entry.short_help) for name, entry in self.entries.items()])
+
+
+def lazy_group(entries: Mapping[str, CommandEntry]) -> type[LazyGroup]:
+    """The class of a group that has these commands."""
+    return type("Group", (LazyGroup,), {"entries": entries})
