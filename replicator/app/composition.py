@@ -20,7 +20,7 @@ from replicator.engine.stream.discovery import Discovery
 from replicator.engine.stream.page_slots import Room
 from replicator.engine.stream.pipeline import Pipeline
 from replicator.engine.worker.table import Table
-from replicator.errors import ReplicatorError
+from replicator.errors import ReplicatorError, SourceUnavailable
 from replicator.monitoring.tracing import Tracing
 from replicator.postgres.connection.database import Database
 from replicator.postgres.control.incidents import Incidents
@@ -128,7 +128,11 @@ async def _describe_stream(
     clients: Clients, place: SourceConnection, table: str
 ) -> tuple[str, datetime]:
     arn = require_fit_stream(await describe_table(await clients.tables(place), table))
-    return arn, label_time(arn)
+    try:
+        return arn, label_time(arn)
+    except ValueError as error:
+        message = f"the label of the stream {arn} is not a time, which orders a table's streams"
+        raise SourceUnavailable(message, remedy="check endpoint_url") from error
 
 
 async def _count_items(clients: Clients, place: SourceConnection, table: str) -> int | None:

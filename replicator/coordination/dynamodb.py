@@ -2,10 +2,11 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import structlog
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.parsers import ResponseParserError
 
 from replicator.core.observations import Observe, SourceAnswered
 from replicator.core.stream.leases import Lease
@@ -22,6 +23,20 @@ _KEY = "leaseKey"
 _CONDITION_FAILED = "ConditionalCheckFailedException"
 _MISSING = "ResourceNotFoundException"
 _log = structlog.get_logger(__name__)
+T = TypeVar("T")
+
+
+def _nothing(_: Any) -> Any:  # noqa: ANN401 (for calls whose answer says nothing)
+    return None
+
+
+def _remedy(code: str) -> str | None:
+    """What a person does about a refusal; None for what passes by itself."""
+    if "AccessDenied" in code or code in ("NotAuthorized", "UnauthorizedOperation"):
+        return "grant the action on coordination.table to the identity, as docs/operations say"
+    if "Signature" in code or "Token" in code or code in ("RequestExpired", "NoCredentialsError"):
+        return "look at the credentials of the process, and at this machine's clock"
+    return None
 
 
 class DynamoDBLeases:
@@ -54,7 +69,9 @@ class DynamoDBLeases:
         if not await self.exists():
             await self._create_table()
         while True:
-            table = (await self._call("DescribeTable", self._client.describe_table))["Table"]
+            table = await self._call(
+                "DescribeTable", self._client.describe_table, read=lambda answer: answer["Table"]
+            )
             if table["TableStatus"] in ("ACTIVE", "UPDATING"):
                 break
             await asyncio.sleep(0.2)
@@ -101,15 +118,20 @@ class DynamoDBLeases:
             "ExpressionAttributeValues": {":prefix": {"S": self._prefix}},
         }
         while True:
-            page = await self._call("Scan", self._client.scan, **arguments)
-            for item in page["Items"]:
+            items, last = await self._call(
+                "Scan",
+                self._client.scan,
+                read=lambda page: (list(page["Items"]), page.get("LastEvaluatedKey")),
+                **arguments,
+            )
+            for item in items:
                 try:
                     leases.append(_lease(item))
-                except (KeyError, ValueError, TypeError):
+                except (KeyError, ValueError, TypeError, AttributeError):
                     _log.error("lease row not understood", lease_key=item.get(_KEY))
-            if "LastEvaluatedKey" not in page:
+            if last is None:
                 return leases
-            arguments["ExclusiveStartKey"] = page["LastEvaluatedKey"]
+            arguments["ExclusiveStartKey"] = last
 
     async def create(self, key: str, *, checkpoint: str, parent_id: str | None) -> None:
         """Add a free lease; nothing changes when it is there already."""
@@ -186,9 +208,10 @@ class DynamoDBLeases:
 
     async def _update(self, key: str, update: str, condition: str, values: dict[str, Any]) -> Lease:
         try:
-            answer = await self._call(
+            return await self._call(
                 "UpdateItem",
                 self._client.update_item,
+                read=lambda answer: _lease(answer["Attributes"]),
                 Key={_KEY: {"S": key}},
                 UpdateExpression=update,
                 ConditionExpression=condition,
@@ -198,12 +221,19 @@ class DynamoDBLeases:
         except _ConditionFailed as error:
             message = f"the lease {key} is another worker's"
             raise LeaseLost(message) from error
-        return _lease(answer["Attributes"])
 
-    async def _call(self, operation: str, method: Callable[..., Any], **arguments: object) -> Any:  # noqa: ANN401 (an answer as the SDK gives it)
+    async def _call(
+        self,
+        operation: str,
+        method: Callable[..., Any],
+        *,
+        read: Callable[[Any], T] = _nothing,
+        **arguments: object,
+    ) -> T:
+        """What `read` makes of the answer; CoordinationUnavailable where it is of another shape."""
         try:
-            answer = await method(TableName=self._table, **arguments)
-        except (BotoCoreError, ClientError) as error:
+            found = read(await method(TableName=self._table, **arguments))
+        except (BotoCoreError, ClientError, ResponseParserError, OSError) as error:
             code = (
                 error.response["Error"]["Code"]
                 if isinstance(error, ClientError)
@@ -215,9 +245,13 @@ class DynamoDBLeases:
             message = f"lease table {self._table!r}: {operation}: {error}"
             if code == _MISSING:
                 raise _TableMissing(message) from error
-            raise CoordinationUnavailable(message) from error
+            raise CoordinationUnavailable(message, remedy=_remedy(code)) from error
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
+            self._observe(SourceAnswered(operation, "InvalidAnswer"))
+            message = f"lease table {self._table!r}: {operation}: the answer is not as documented"
+            raise CoordinationUnavailable(message, remedy="check endpoint_url") from error
         self._observe(SourceAnswered(operation, "ok"))
-        return answer
+        return found
 
 
 class _ConditionFailed(Exception):

@@ -66,7 +66,9 @@ class _Record(msgspec.Struct, gc=False):
 
 
 class _Page(msgspec.Struct):
-    Records: list[_Record] = []
+    """`Records` is there even in an empty page: without it the answer is something else."""
+
+    Records: list[_Record]
     NextShardIterator: str | None = None
 
 
@@ -75,7 +77,10 @@ _decode_records = msgspec.json.Decoder(list[_Record]).decode
 
 
 def decode_page(body: bytes) -> Page:
-    """The records of one GetRecords answer; UnknownRecord where a meaning is not known."""
+    """The records of one GetRecords answer; UnknownRecord where a meaning is not known.
+
+    ValueError for what is no such answer: taken for one, it would end the shard.
+    """
     try:
         wire = _decode_page(body)
     except (msgspec.DecodeError, UnicodeDecodeError):
@@ -98,8 +103,13 @@ def _decode_tolerantly(body: bytes) -> _Page:
     Images are written again as ASCII JSON, so that only the images concerned fail to decode later.
     """
     page = json.loads(body)
-    for record in page.get("Records", ()):
-        change = record["dynamodb"]
+    if not isinstance(page, dict) or not isinstance(page.get("Records"), list):
+        message = "the answer has no list of records"
+        raise ValueError(message)  # noqa: TRY004 (a value of the wire, not an argument)
+    for record in page["Records"]:
+        change = record.get("dynamodb") if isinstance(record, dict) else None
+        if not isinstance(change, dict):
+            continue
         for name in ("NewImage", "OldImage"):
             if change.get(name) is not None:
                 change[name] = msgspec.Raw(json.dumps(change[name]).encode())

@@ -1,6 +1,6 @@
 """DynamoDB Streams as a source: list shards, obtain iterators, read pages as raw bytes."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import datetime
 from functools import partial
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from replicator.core.observations import Observe
 from replicator.core.records import Page, decode_page
 from replicator.core.stream.shards import ListedShard
-from replicator.sources.call import Calls, decoded, nobody_listens
+from replicator.sources.call import Calls, nobody_listens, raw
 from replicator.sources.clients import SourceConnection, open_client
 from replicator.sources.fast_call import ShortCalls
 
@@ -52,24 +52,22 @@ class DynamoDBStreams:
             arguments: dict[str, Any] = {"StreamArn": stream_arn, "Limit": SHARDS_PER_PAGE}
             if start is not None:
                 arguments["ExclusiveStartShardId"] = start
-            answer = await self._calls.make(
-                "DescribeStream", self._client.describe_stream, **arguments
+            page, start = await self._calls.make(
+                "DescribeStream", self._client.describe_stream, _listing, **arguments
             )
-            description = answer["StreamDescription"]
-            yield [_listed(shard) for shard in description.get("Shards", [])]
-            start = description.get("LastEvaluatedShardId")
+            yield page
             if start is None:
                 return
 
     async def children(self, stream_arn: str, shard_id: str) -> list[ListedShard]:
         """The children of an ended shard, as far as the source tells: it may not yet."""
-        answer = await self._calls.make(
+        shards, _ = await self._calls.make(
             "DescribeStream",
             self._client.describe_stream,
+            _listing,
             StreamArn=stream_arn,
             ShardFilter={"Type": "CHILD_SHARDS", "ShardId": shard_id},
         )
-        shards = [_listed(shard) for shard in answer["StreamDescription"].get("Shards", [])]
         return [shard for shard in shards if shard.parent_id == shard_id]
 
     async def iterator(self, stream_arn: str, shard_id: str, *, after: int | None) -> str:
@@ -80,20 +78,19 @@ class DynamoDBStreams:
         else:
             arguments["ShardIteratorType"] = "AFTER_SEQUENCE_NUMBER"
             arguments["SequenceNumber"] = sequence_text(after)
-        answer = await self._calls.make(
-            "GetShardIterator", self._client.get_shard_iterator, **arguments
+        return await self._calls.make(
+            "GetShardIterator", self._client.get_shard_iterator, _iterator, **arguments
         )
-        return str(answer["ShardIterator"])
 
     async def read(self, iterator: str) -> Page:
         """The next page of a shard. UnknownRecord when a record's meaning is not known."""
-        answer = await self._calls.make(
+        return await self._calls.make(
             "GetRecords",
             self._get_records,
+            raw(decode_page),
             ShardIterator=iterator,
             Limit=RECORDS_PER_PAGE,
         )
-        return decoded("GetRecords", answer, decode_page)
 
 
 @asynccontextmanager
@@ -114,6 +111,17 @@ async def open_streams(
 def sequence_text(sequence_number: int) -> str:
     """A sequence number as the API takes it."""
     return str(sequence_number).zfill(SEQUENCE_NUMBER_DIGITS_MIN)
+
+
+def _listing(answer: Mapping[str, Any]) -> tuple[list[ListedShard], str | None]:
+    """A page of a listing, and where the next one begins."""
+    description = answer["StreamDescription"]
+    shards = [_listed(shard) for shard in description.get("Shards", [])]
+    return shards, description.get("LastEvaluatedShardId")
+
+
+def _iterator(answer: Mapping[str, Any]) -> str:
+    return str(answer["ShardIterator"])
 
 
 def _listed(shard: "ShardTypeDef") -> ListedShard:

@@ -37,6 +37,10 @@ CREDENTIALS_REMEDY = (
     "give the process a role, AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
 )
 RIGHTS_REMEDY = "grant the action to the identity, or set role_arn to a role that has it"
+CLOCK_REMEDY = (
+    "correct this machine's clock, by NTP for instance: AWS takes no signature that is off by more "
+    "than five minutes; the credentials are not what is wrong"
+)
 REGION_REMEDY = "set source.region, or AWS_REGION"
 UNAUTHENTICATED = {
     "UnrecognizedClientException",
@@ -50,6 +54,7 @@ UNAUTHENTICATED = {
     "ExpiredToken",
     "ExpiredTokenException",
     "RequestExpired",
+    "RequestTimeTooSkewed",
 }
 DENIED = {
     "AccessDeniedException",
@@ -131,12 +136,22 @@ def _answered(error: ClientError) -> ReplicatorError:
             return StreamVanished(message)
         case _ if code in THROTTLED:
             return SourceThrottled(message)
+        case _ if _is_of_the_clock(code, text):
+            return SourceDenied(message, remedy=CLOCK_REMEDY)
         case _ if code in UNAUTHENTICATED:
             return SourceDenied(message, remedy=CREDENTIALS_REMEDY)
         case _ if code in DENIED:
             return SourceDenied(message, remedy=RIGHTS_REMEDY)
         case _:
             return SourceUnavailable(message)
+
+
+def _is_of_the_clock(code: str, text: str) -> bool:
+    """Whether a signature was refused for its time: AWS says so in the message, not in the code."""
+    told = ("signature expired", "signature not yet current", "request has expired")
+    return code == "RequestTimeTooSkewed" or (
+        code in UNAUTHENTICATED and any(words in text.lower() for words in told)
+    )
 
 
 def _sentence(error: Failure) -> str:

@@ -5,7 +5,7 @@ from base64 import b64decode
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from replicator.core.observations import Observe
 from replicator.core.records import Image
@@ -17,13 +17,14 @@ from replicator.core.snapshot.scan_pages import (
     decode_scan,
 )
 from replicator.errors import StreamVanished
-from replicator.sources.call import Calls, decoded, keep_raw_body, nobody_listens
+from replicator.sources.call import Calls, keep_raw_body, nobody_listens, raw
 from replicator.sources.clients import SourceConnection, open_client
 from replicator.sources.tables import named
 
 if TYPE_CHECKING:
     from types_aiobotocore_dynamodb import DynamoDBClient
 
+T = TypeVar("T")
 KEYS_PER_GET_MAX = 100
 """Of one BatchGetItem, as AWS limits it."""
 
@@ -65,30 +66,36 @@ class TableItems:
             arguments |= {"Segment": segment.number, "TotalSegments": segment.of}
         if after is not None:
             arguments["ExclusiveStartKey"] = _for_sdk(json.loads(after))
-        answer = await self._ask(
+        return await self._ask(
             "Scan",
             self._client.scan,
+            raw(decode_scan),
             TableName=self._table,
             ConsistentRead=True,
             ReturnConsumedCapacity="TOTAL",
             **arguments,
         )
-        return decoded("Scan", answer, decode_scan)
 
     async def get(self, keys: Sequence[Image]) -> FoundItems:
         """The items that exist of at most KEYS_PER_GET_MAX different keys; errors as of `scan`."""
         wanted = {"Keys": [_for_sdk(key) for key in keys], "ConsistentRead": True}
-        answer = await self._ask(
+        return await self._ask(
             "BatchGetItem",
             self._client.batch_get_item,
+            raw(decode_found),
             RequestItems={self._table: wanted},
             ReturnConsumedCapacity="TOTAL",
         )
-        return decoded("BatchGetItem", answer, decode_found)
 
-    async def _ask(self, operation: str, method: Callable[..., Any], **arguments: object) -> Any:  # noqa: ANN401 (an answer as the SDK gives it)
+    async def _ask(
+        self,
+        operation: str,
+        method: Callable[..., Any],
+        read: Callable[[Any], T],
+        **arguments: object,
+    ) -> T:
         try:
-            return await self._calls.make(operation, method, **arguments)
+            return await self._calls.make(operation, method, read, **arguments)
         except StreamVanished as error:
             raise named(error, self._table) from error
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from replicator.core.spec import KeyType, SourceKey
-from replicator.errors import ReplicatorError, StreamUnfit, StreamVanished
+from replicator.errors import ReplicatorError, SourceUnavailable, StreamUnfit, StreamVanished
 from replicator.sources.failures import FAILURES, translate
 
 if TYPE_CHECKING:
@@ -38,9 +38,12 @@ async def describe_table(client: "DynamoDBClient", name: str) -> TableDescriptio
     """The table of that name or ARN; StreamVanished when there is none."""
     try:
         answer = await client.describe_table(TableName=name)
+        return _description(dict(answer["Table"]))
     except FAILURES as error:
         raise named(translate(error), name) from error
-    return _description(dict(answer["Table"]))
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        message = f"DescribeTable of {name!r}: the answer is not of the shape that AWS documents"
+        raise SourceUnavailable(message, remedy="check endpoint_url") from error
 
 
 def require_fit_stream(description: TableDescription) -> str:

@@ -57,7 +57,9 @@ class _Capacity(msgspec.Struct):
 
 
 class _ScanAnswer(msgspec.Struct):
-    Items: list[msgspec.Raw] = []
+    """`Items` is there even where there are none: an answer without it would empty the target."""
+
+    Items: list[msgspec.Raw]
     LastEvaluatedKey: msgspec.Raw = msgspec.Raw()
     ConsumedCapacity: _Capacity | None = None
 
@@ -67,7 +69,9 @@ class _Unprocessed(msgspec.Struct):
 
 
 class _GetAnswer(msgspec.Struct):
-    Responses: dict[str, list[msgspec.Raw]] = {}
+    """`Responses` is there even where nothing was found, for the same reason."""
+
+    Responses: dict[str, list[msgspec.Raw]]
     UnprocessedKeys: dict[str, _Unprocessed] = {}
     ConsumedCapacity: list[_Capacity] | None = None
 
