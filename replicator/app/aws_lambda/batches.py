@@ -1,4 +1,35 @@
-"""One table's batches from AWS Lambda: applied as far as time and PostgreSQL allow."""
+"""Applies one table's batches from AWS Lambda, as far as time and PostgreSQL allow.
+
+Theory of operation
+-------------------
+The problem: behind an event source mapping Lambda is the poller. It keeps the position, decides
+on batches, repeats them after failures, splits them, and may deliver one twice or two of a stream
+at the same time. An event names no shard, so there is no position to compare and nothing to
+claim. The environment may be frozen between two invocations for hours, with its connections.
+
+The idea: PostgreSQL keeps the order per row instead of per shard. A table that Lambda writes is
+in mode `lambda`: every transaction takes the table's state FOR SHARE, checks mode and mapping,
+and writes through the row guard (`core/planning/row_guard`), so that any repetition and any order
+of batches that contain each record at least once end in the same rows.
+
+The answer to Lambda: records are applied in order, in parts as the pipeline makes them, each part
+one transaction. When a part fails, everything before it is committed; `deliver` returns the
+identifiers from the first record that is not, and Lambda delivers from there
+(`ReportBatchItemFailures`). A record that can never be applied becomes a dead letter and counts
+as applied. When nothing was applied the failure is raised, and the whole batch comes again.
+
+The bounds: an invocation stops when its time is nearly over, as if PostgreSQL were away. A
+connection that died while the environment was frozen is thrown away, and a new one is tried once.
+
+The invariants: no identifier is left out of the answer that is not committed; a table that must
+stop (schema, dead letters, an unknown stream) is halted in the control schema, and Lambda keeps
+the records for its retries; a stream that is seen for the first time is applied and reported as a
+possible gap, as nobody can tell what happened between two streams.
+
+Broken without it: guarding by sequence number alone loses deletions (a late older upsert finds no
+row and inserts it), hence tombstones; answering "all failed" after a partial commit is correct
+but repeats forever where time is short.
+"""
 
 import asyncio
 from collections.abc import Callable, Sequence

@@ -1,4 +1,43 @@
-"""What the row guard turned away, and where its records ended then. Pure."""
+"""Rejections of the row guard, and what they make of a plan and of its records' outcomes. Pure.
+
+Theory of operation
+-------------------
+The problem: the shard's fence proves the order of the changes of one shard, read by one worker.
+Two writers have no such proof: AWS Lambda, which may deliver batches again, in parallel and
+without naming the shard, and a scan, whose pages were read at some moment between two changes of
+the stream. Written as they come, an older image could overwrite a newer one, or bring back an
+item that was deleted meanwhile.
+
+The idea: PostgreSQL remembers for each row the newest change that any writer has brought, in
+`row_version`: generation (which stream, in order of their labels; 0 is a scan) and sequence
+number, whether the row is gone, and which snapshot has seen the key. Every guarded transaction
+writes versions first, with `on conflict do update … where older`, and applies rows only for the
+keys that the statement returns. Two writers of one key meet at its version: the second waits for
+the first to commit, compares again, and writes nothing if the first was newer.
+`postgres/write/guard_statement` has the SQL; this module says what follows from what the
+statement rejected.
+
+The four guards (`Guard`):
+  * `stream`: a change must be newer than the row's version.
+  * `scan`: a page's row must be the first that its snapshot sees of the key. What the stream
+    wrote since the snapshot began carries the snapshot's id and stays; older rows are repaired.
+    The version stays what it was, so that a late older change of the stream is still rejected.
+  * `sweep`: a key that nothing has seen since the snapshot began is claimed by a version before
+    its row is deleted.
+  * `letter`: a dead letter of a scan that is replayed; anything newer has closed the letter.
+
+The invariants: a deletion leaves a version behind (a tombstone) as long as an older change may
+come; a rejected change becomes a dead letter and does not move the version, so that an older
+change that converts still applies; the version is written before the row, in the same
+transaction.
+
+A record that no target needed counts as `duplicate` where every target had this very change, else
+as `superseded` (`outcomes_after_guard`).
+
+Broken without it: a page read before a REMOVE resurrects the item; a batch delivered twice undoes
+the batch between; a version that is looked at instead of written lets two writers both pass.
+`tests/model` and `tests/postgres/test_row_guard.py` explore the interleavings.
+"""
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,37 @@
-"""Loads of a whole table beside its stream: what is known of them, and what may be done. Pure."""
+"""Snapshots: loads of a whole table beside its running stream, and the state of their parts. Pure.
+
+Theory of operation
+-------------------
+The problem: a table of a terabyte is scanned for hours while it changes. A page of the scan is
+old the moment it is read; an item may be deleted after its page was read, or move ahead of the
+scan; rows of items that no longer exist must go, and rows that the stream has just written must
+stay.
+
+The idea: scan and stream write at the same time, and the row guard keeps the order.
+
+1. A snapshot is asked for (`asked`): by `initial_load`, a gap, a changed mapping, a person.
+2. `begin` sets the table's mode to `guard` and raises the epochs of all its shards in one
+   transaction: from its COMMIT on every writer writes versions with this snapshot's id. Only then
+   does the first Scan call leave. So a change that is older than the scan's pages is in the
+   pages, and a newer one carries a version.
+3. The scan's segments are units of work like shards: leased, claimed by epoch, moved by
+   compare-and-set in the transaction that writes their page. A page's row is written only if
+   nothing has been seen of its key since the snapshot began (`row_guard`).
+4. When the scan is complete, sweeps go through each target in the order of its key and delete
+   rows that neither scan nor stream has seen: stale rows. A sweep writes a version for the key
+   first, and deletes only where that version was new (`postgres/read/unseen_rows`, guard
+   `sweep`).
+5. `finish` leaves `guard` in one transaction when every part is done.
+
+The invariants: no Scan call before the COMMIT of `guard`; no tombstone is removed while a
+snapshot runs; an item that was rejected marks its key as seen, so that its old row is not swept;
+rows kept by `on_delete: ignore` are never swept; a sweep that would delete nearly everything
+waits for a person (`is_suspicious`), since it is likelier that the scan read another table.
+
+Broken without it: `delete … where not exists (version)` waits on a row lock and then deletes the
+row that was written meanwhile; a writer that still believes in mode `fence` deletes a row without
+a tombstone, and the page that was read before brings the item back.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,36 @@
-"""Proves that no owed record was trimmed before it was read, or tells the gap. Pure."""
+"""Proves that no owed record was trimmed before it was read, or tells the gap. Pure.
+
+Theory of operation
+-------------------
+The problem: DynamoDB Streams drops a record 24 hours after its creation, and drops it silently.
+An iterator after a sequence number that is gone may return the next surviving record without an
+error. So a worker that was away for a day can read on as if nothing had happened, and lose
+changes that nobody ever hears of.
+
+The idea: completeness is proved from times, not from errors. For each shard PostgreSQL holds
+`safe_at`: every change that was created before it is applied, or was never owed. `safe_at` moves
+with the newest creation time of a committed batch and, at the head of the shard, with the time of
+the first of five empty answers. A child shard inherits its parent's `safe_at`. An unread record
+is therefore younger than `safe_at`, and cannot have been trimmed before `safe_at` + 24 h. An
+answer that was there earlier than that, less a margin, skips nothing: `is_proved_complete`.
+
+The rules:
+  * The time that counts is the time at which the answer was there, by the source's clock (its
+    `Date` header): a process that sleeps between looking at a clock and sending its request would
+    prove too much with the earlier time.
+  * The proof is made after the answer and before its records are applied.
+  * `found_at`: records that were within an hour of being trimmed when the shard was first listed
+    are read if they are there, and not owed. Otherwise every table would begin with a gap.
+  * `accepted_at`: a person (or `on_gap`) accepted that everything before may be lost.
+  * `MARGIN` absorbs clocks that differ and creation times that are rounded.
+  * A gap is `certain` only if unread records were known to exist; an idle shard's gap is
+    `possible`.
+
+The invariant: no record is skipped that is not applied, accepted as lost, or was never owed.
+
+Broken without it: checking before the request passes, the worker pauses for twenty minutes, and
+the read after it skips records; trusting an error "trimmed" misses every loss that raises none.
+"""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

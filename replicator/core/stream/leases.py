@@ -1,4 +1,36 @@
-"""Who reads which shard: a decision made from a snapshot of the lease table. Pure."""
+"""Decides which worker reads which shard, from one look at the lease table. Pure.
+
+Theory of operation
+-------------------
+The problem: some workers, many shards, no leader. Each shard should be read by one worker at a
+time, the load should be even, the shards of a dead worker should be taken over soon, and no two
+workers may pass a shard back and forth.
+
+The idea: every worker looks at the lease table every few seconds, decides by itself with
+`plan_leases`, and acts by conditional writes that at most one worker can win. Leases save work;
+they do not protect data. If two workers read one shard, the fence in PostgreSQL lets one of them
+write.
+
+Expiry: an owner renews its lease by raising `leaseCounter`. A lease has expired when an observer
+has seen the counter stand still for `lease_seconds` by the observer's own monotonic clock
+(`Sighting`); clocks of two machines are never compared. An owner stops by itself when its own
+renewal is older than that.
+
+Shares: with n wanted leases and w living workers each worker takes free and expired leases up to
+n // w, and one more where no other worker needs the lease for its own share. Whatever is still
+expired one look later is taken whatever the share, since its owner is dead and a worker that has
+just begun cannot know yet what is expired. When nothing is free, a worker with at least two
+leases fewer than the one with the most asks for one (`wanted_by`); the owner finishes its batch,
+gives the lease back, and the asker takes it.
+
+The invariants: a plan never takes a lease whose owner lives; floor shares and the distance of two
+make every hand-over reduce the imbalance, so that hand-overs end (`tests/core/test_leases.py`
+simulates workers that come, go and ask until nothing moves); `_spread` gives every worker an
+order of its own, so that they do not all reach for the same lease.
+
+Broken without it: a distance of one lets two workers exchange a lease for ever; taking by ceiling
+shares lets the first worker keep what the last one needs.
+"""
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping

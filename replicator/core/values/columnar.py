@@ -1,9 +1,39 @@
-"""Rows of usual images, column by column; the others it leaves alone. Pure.
+"""Rows of usual images, made column by column; images of another shape make no row here. Pure.
 
-The steps of a row say what every value becomes. Here only the attributes that they use are
-decoded, each as the type that its column usually takes, and a column's values are looked at all
-together: most of them are cells as they are. Whatever is not as usual makes no row here: then
-`row_by_steps` decides.
+Theory of operation
+-------------------
+The problem: a batch has thousands of records of a dozen attributes each. Decoding every image
+into Python objects and converting every value by a call costs more than PostgreSQL needs to write
+the row. The interpreter is fast only where one call in C does the work of many values.
+
+The idea: most values of one column look alike. A column that is fed by numbers receives `{"N":
+"…"}` nearly always, and a number's text is the cell as it is. So the rows of a batch are made in
+two steps, each of which treats all records at once.
+
+1. Decode. `_Decoder` compiles one msgspec struct for the mapping. The struct has a field for
+   every attribute that a column uses, typed as the column usually receives it (`Usual.tag`);
+   attributes that no column uses are skipped by the decoder in C. An image that does not fit the
+   struct is decoded to None.
+2. Convert. Every column turns the list of its raw values into the list of its cells. `together`
+   (see `columnar_checks`) checks a whole list with one regular expression; where no such check
+   exists, `conversion` is mapped over the list. Rows are the columns, zipped.
+
+The invariant: a row that is made here is equal, cell by cell, to the row that `row.row_by_steps`
+makes of the same image. Nothing is decided here: an image that is rejected, a value of another
+type, a number that needs rounding, a name that jsonb cannot hold, all make no row (None), and the
+planner walks those records one by one with `row_by_steps`, which alone may reject. The property
+tests in `tests/core/test_usual_rows.py` hold both ways equal.
+
+A column that fails as a whole is made again record by record (`_one_by_one`), so that one unusual
+value costs its own row the fast path and no other row's; places without a row are collected in
+`_Batch.odd`.
+
+Which attributes no column takes is found by a second struct that forbids unknown fields: usual
+images pass it at no extra cost, and only where one does not are names looked up (`_names`).
+
+Broken without it: were an unusual value converted here "as well as possible", two code paths
+would decide on a row, and they would drift apart. Were a failure not confined to its record, one
+number set would send its whole batch down the slow path.
 """
 
 from collections import Counter

@@ -1,4 +1,36 @@
-"""Fences: what a transaction does first, and what decides whether it may write anything."""
+"""Fences: the first part of a statement, which decides whether the rest may write anything.
+
+Theory of operation
+-------------------
+The problem: a lease in DynamoDB says who should work on a shard, and stops nobody. A worker may
+pause between any two lines, for minutes, while another worker takes the lease, applies newer
+batches, and moves on. When the paused worker wakes, its next write must not touch a single row.
+
+The idea: PostgreSQL decides who may write, in the transaction that writes. A worker first claims
+the shard: `postgres/control/claims` raises `shard.epoch`, and returns the epoch together with the
+position up to which the shard is applied. Every batch then begins with a compare-and-set on the
+shard's row: set the new position where the row still has this claim and this expected position.
+The compare-and-set is a common table expression named `fence`, and every other part of the
+statement reads from `fence`: if it returns no row, nothing is written, deleted, superseded or
+appended, and the statement says `fenced = 0`.
+
+The invariants:
+  * Position, rows and dead letters commit together, or not at all.
+  * A claim is never granted while an older claim's transaction may still commit: the claimer's
+    update waits for the row lock, or ends the session that holds it (`connection/blockers`).
+  * The epoch is raised whenever mode, mapping or state of the table changes, so a worker that
+    believes in an older mode cannot write under the new one.
+  * The lock on the shard's row is taken and released within one message, since a frozen process
+    that holds it would block the next claim: rows travel as arrays in the same statement.
+  * An answer that was lost is no problem: the connection is thrown away, the next claim returns
+    the position that PostgreSQL really has.
+
+Broken without it: rows written before the compare-and-set (a COPY outside the transaction, say)
+stay although the batch was fenced; a compare-and-set on the position alone lets a worker of an
+older mapping through, as the position has not moved.
+
+`PASSED` is the fence of a second statement in a transaction whose first one has passed its fence.
+"""
 
 from dataclasses import dataclass
 
