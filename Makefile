@@ -7,6 +7,9 @@ MAKEFLAGS += --no-print-directory --no-builtin-rules
 
 BIN := .venv/bin
 UV := $(BIN)/uv
+# servers of other versions than the wheel's: the oldest that is supported, and one that is refused
+SERVERS := .emulators/.installed-postgres
+MEETS_POSTGRES := tests/postgres tests/end_to_end tests/contract tests/test_embedded_parts.py
 MINISTACK := .emulators/ministack/bin/ministack
 TOOLS := .emulators/tools
 SBOM := .emulators/sbom
@@ -23,7 +26,7 @@ PYTEST := $(BIN)/pytest --numprocesses $(PYTEST_WORKERS) --maxprocesses 4 --dist
 # says something only when it fails
 quietly = report=$$($(1) 2>&1) || { echo "$$report"; exit 1; }
 
-.PHONY: lambda-zip help demo docs test test-long check-long test-compose sbom soak mutants panels lint fmt types imports validators check lock up down bench clean
+.PHONY: lambda-zip help demo docs test test-postgres test-long check-long test-compose sbom soak mutants panels lint fmt types imports validators check lock up down bench clean
 
 help: ## what there is to do
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-12s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,8 +34,12 @@ help: ## what there is to do
 demo: .venv/.installed-demo $(MINISTACK) ## watch a table replicate: nothing to set up, about a minute
 	@$(BIN)/replicator demo $(ARGS)
 
-test: .venv/.installed-dev $(MINISTACK) ## all tests but the long ones, on real parts started for them
+test: .venv/.installed-dev $(MINISTACK) $(SERVERS) ## all tests but the long ones, on real parts started for them
 	@$(PYTEST) -m "not long" $(ARGS)
+
+test-postgres: .venv/.installed-dev $(MINISTACK) ## what meets PostgreSQL, on another version of it; VERSION=14
+	@$(BIN)/python -m tests.support.postgres_versions $(or $(VERSION),14)
+	@REPLICATOR_TEST_POSTGRES_VERSION=$(or $(VERSION),14) $(PYTEST) -m "not long" $(or $(ARGS),$(MEETS_POSTGRES))
 
 test-long: .venv/.installed-dev $(MINISTACK) ## the tests that take minutes
 	@$(PYTEST) -m long $(ARGS)
@@ -159,6 +166,10 @@ $(MINISTACK): requirements/ministack.txt $(UV)
 	@echo "installing ministack, an emulator of DynamoDB, into .emulators/ministack"
 	@$(BIN)/python -m venv .emulators/ministack
 	@$(call install,.emulators/ministack/bin/python,$<)
+	@touch $@
+
+$(SERVERS): tests/support/postgres_versions.py .venv/.installed-dev
+	@$(BIN)/python -m tests.support.postgres_versions 13 14
 	@touch $@
 
 # a Helm that is there already will do

@@ -8,10 +8,11 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 from hypothesis import settings
 
-from replicator.demo.embedded import EmbeddedPostgres, embedded_postgres
+from replicator.demo.embedded import EmbeddedPostgres
 from tests.support import endpoints
 from tests.support.dynamodb_local import DynamoDBLocalMissing
 from tests.support.postgres import fresh_database
+from tests.support.postgres_versions import asked_for, postgres_of
 
 settings.register_profile("any machine", deadline=None)  # a busy one is no failure
 # a change is judged by itself, by the same examples every time; runs by hand look for new ones
@@ -58,7 +59,7 @@ def postgres_server() -> Iterator[str]:
     if given:
         yield given
         return
-    with embedded_postgres() as server:
+    with postgres_of(asked_for()) as server:
         yield server.dsn
 
 
@@ -72,7 +73,7 @@ async def database(postgres_server: str) -> AsyncIterator[str]:
 @pytest.fixture
 def own_postgres() -> Iterator[EmbeddedPostgres]:
     """A server of one's own, to stop and start."""
-    with embedded_postgres() as server:
+    with postgres_of(asked_for()) as server:
         yield server
 
 

