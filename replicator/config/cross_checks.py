@@ -10,10 +10,10 @@ from replicator.config.mistakes import Path
 from replicator.config.tables import TABLE_ARN, TABLE_NAME, TableSettings, TargetSettings
 from replicator.core.mapping.children import compile_child
 from replicator.core.mapping.columns import compile_column
-from replicator.core.mapping.compile import DOCUMENT
 from replicator.core.mapping.routing import with_catch_all
 from replicator.core.mapping.split import Part, compile_parts, require_part
 from replicator.core.mapping.target_table import (
+    DOCUMENT,
     Column,
     TargetTable,
     check_columns,

@@ -128,6 +128,48 @@ async def test_a_changed_mapping_fences_the_workers_that_have_the_old_one(
     assert (await state(connection))["mapping_fingerprint"] == MORE.fingerprint
 
 
+async def test_a_history_that_is_added_fences_the_workers_without_it_and_makes_no_row_anew(
+    settings: ConnectionSettings, connection: asyncpg.Connection
+):
+    await run(settings, mapping(initial_load="snapshot"))
+    await add_shard(connection)
+    written_by = (await state(connection))["mapping_xid"]
+    with_history = mapping(target(history="public.h"), initial_load="snapshot")
+
+    survey = await look(settings, SCHEMA, "test", [with_history])
+    await run(settings, with_history)
+
+    assert [need.kind for need in survey.needs] == ["register"]
+    assert await epoch(connection) == 8
+    assert (await state(connection))["mapping_fingerprint"] == with_history.fingerprint
+    assert (await state(connection))["mapping_xid"] == written_by
+    assert await connection.fetchval("select count(*) from replicator.snapshot") == 0
+
+
+async def test_what_an_earlier_version_registered_asks_for_no_load(
+    settings: ConnectionSettings, connection: asyncpg.Connection
+):
+    hidden = mapping(target(nul="strip"), initial_load="snapshot")
+    [made] = hidden.targets
+    await run(settings, hidden)
+    written_by = (await state(connection))["mapping_xid"]
+    await connection.execute(
+        "update replicator.target_claim set fingerprint = $1", made.former_fingerprint
+    )
+    await connection.execute("update replicator.table_state set mapping_fingerprint = 'earlier'")
+
+    survey = await look(settings, SCHEMA, "test", [hidden])
+    await run(settings, hidden)
+
+    assert made.former_fingerprint != made.fingerprint
+    assert [need.kind for need in survey.needs] == ["register"]
+    assert (await state(connection))["mapping_xid"] == written_by
+    assert await connection.fetchval("select count(*) from replicator.snapshot") == 0
+    assert await connection.fetchval("select fingerprint from replicator.target_claim") == (
+        made.fingerprint
+    )
+
+
 async def test_how_a_table_is_loaded_is_asked_while_nothing_was_read(
     settings: ConnectionSettings, connection: asyncpg.Connection
 ):

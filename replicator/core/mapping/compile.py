@@ -1,15 +1,13 @@
 """How an item becomes a row: a target's specification, checked and compiled once. Pure."""
 
-import hashlib
-import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from replicator.core.mapping.children import ChildTable, compile_child
 from replicator.core.mapping.columns import MappedColumn, compile_column
+from replicator.core.mapping.fingerprint import former_rows_digest, rows_digest, table_digest
 from replicator.core.mapping.keys import KeyColumn, compile_key
-from replicator.core.mapping.masking import Protection, compile_protection, salt_digest
-from replicator.core.mapping.paths import parse_path
+from replicator.core.mapping.masking import Protection, compile_protection
 from replicator.core.mapping.rest import Strays, no_strays, rest_in, strays_of, untaken_by
 from replicator.core.mapping.routing import (
     UNMATCHED_POLICIES,
@@ -20,6 +18,7 @@ from replicator.core.mapping.routing import (
 from replicator.core.mapping.split import compile_parts
 from replicator.core.mapping.target_table import (
     DELETED_AT,
+    DOCUMENT,
     Column,
     TargetTable,
     check_columns,
@@ -41,15 +40,11 @@ from replicator.core.values.row import (
 )
 from replicator.errors import ConfigurationError, Rejected
 
-DOCUMENT = "data"
-"""The jsonb column of document mode."""
-
-_FINGERPRINT_VERSION = 1  # raise it when the same configuration comes to mean other rows
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TargetMapping:
-    """A target, compiled. `fingerprint` changes exactly when its rows could.
+    """A target, compiled. `fingerprint` changes exactly when its rows could; `former_fingerprint`
+    is what an earlier version called the same.
 
     Rows and keys hold cells in the order of `table.columns`; `transports` tells for each column
     whether its cells are text or bytes.
@@ -58,6 +53,7 @@ class TargetMapping:
     spec: TargetSpec
     table: TargetTable
     fingerprint: str
+    former_fingerprint: str
     _condition: Condition
     _key: tuple[KeyColumn, ...]
     _row: RowOf
@@ -163,6 +159,7 @@ class TableMapping:
     source_key: SourceKey
     targets: tuple[TargetMapping, ...]
     fingerprint: str
+    """Changes with everything that can change what is written."""
     protection: Protection | None = None
     """What hides personal data: every image goes through it before anything else sees it."""
 
@@ -176,11 +173,9 @@ class TableMapping:
 
 def compile_table(spec: TableSpec, source_key: SourceKey) -> TableMapping:
     """Compile all targets of a source table; ConfigurationError says what to change."""
-    hidden: list[object] = [spec.personal, salt_digest(spec.salt)] if spec.personal else []
     protection = compile_protection(spec, source_key)
     targets = tuple(
-        _with_fingerprint(compile_target(target, source_key, protection), hidden)
-        for target in with_catch_all(spec)
+        compile_target(target, source_key, protection, spec) for target in with_catch_all(spec)
     )
     seen: set[tuple[str, str]] = set()
     for target in targets:
@@ -191,33 +186,33 @@ def compile_table(spec: TableSpec, source_key: SourceKey) -> TableMapping:
                     remedy="one target table has one entry: use `any` in its `when`",
                 )
             seen.add(table)
-    fingerprint = _digest(sorted([target.name, target.fingerprint] for target in targets))
+    made = {target.name: (target.fingerprint, target.spec) for target in targets}
+    fingerprint = table_digest(spec, made)
     return TableMapping(spec, source_key, targets, fingerprint, protection)
 
 
-def _with_fingerprint(target: TargetMapping, hidden: list[object]) -> TargetMapping:
-    """What is hidden of an item decides on its rows, too."""
-    if not hidden:
-        return target
-    return replace(target, fingerprint=_digest([target.fingerprint, hidden]))
-
-
 def compile_target(
-    spec: TargetSpec, source_key: SourceKey, protection: Protection | None = None
+    spec: TargetSpec,
+    source_key: SourceKey,
+    protection: Protection | None = None,
+    entry: TableSpec | None = None,
 ) -> TargetMapping:
-    """Compile one target; ConfigurationError says what to change.
+    """Compile one target of an entry; ConfigurationError says what to change.
 
     `protection` is what its `usual_rows` hide; all others are given images that hide it already.
     """
     try:
-        return _compile_target(spec, source_key, protection)
+        return _compile_target(spec, source_key, protection, entry)
     except ConfigurationError as error:
         message = f"target {spec.target}: {error}"
         raise ConfigurationError(message, remedy=error.remedy) from error
 
 
 def _compile_target(
-    spec: TargetSpec, source_key: SourceKey, protection: Protection | None
+    spec: TargetSpec,
+    source_key: SourceKey,
+    protection: Protection | None,
+    entry: TableSpec | None,
 ) -> TargetMapping:
     parts = compile_parts(spec.split)
     key = compile_key(spec, source_key, parts)
@@ -245,7 +240,8 @@ def _compile_target(
     return TargetMapping(
         spec=spec,
         table=table,
-        fingerprint=_fingerprint(spec, source_key, key, columns, remainder),
+        fingerprint=rows_digest(spec, source_key, key, entry),
+        former_fingerprint=former_rows_digest(spec, source_key, key, entry),
         _condition=compile_condition(spec.when, key_attributes),
         _key=key,
         _row=row_by_steps(steps, rest_of=rest_of, tail=tail),
@@ -284,54 +280,3 @@ def _table(
     if soft:
         written.append(Column(DELETED_AT, TIMESTAMPTZ))
     return TargetTable(schema, name, tuple(column.name for column in key), tuple(written), soft)
-
-
-def _fingerprint(
-    spec: TargetSpec,
-    source_key: SourceKey,
-    key: tuple[KeyColumn, ...],
-    columns: list[MappedColumn],
-    remainder: str | None,
-) -> str:
-    """What decides which rows there are and what they hold; not the order of columns."""
-    return _digest(
-        [
-            _FINGERPRINT_VERSION,
-            parse_table_name(spec.target),
-            source_key.attributes,
-            sorted(_key_facts(column) for column in key),
-            sorted(_column_facts(column) for column in columns),
-            [remainder, spec.columns is None],
-            spec.when,
-            [spec.on_delete, spec.on_expire],
-            *([["auto"]] if spec.auto else []),
-            *([["split", sorted(spec.split)]] if spec.split else []),
-            *([["nul", spec.nul]] if spec.nul != "reject" else []),
-            *([["children", sorted(map(repr, spec.children))]] if spec.children else []),
-        ]
-    )
-
-
-def _key_facts(column: KeyColumn) -> list[str]:
-    part = [] if column.part is None else [column.part.name]
-    return [column.name, column.attribute, column.type.sql, *part]
-
-
-def _column_facts(column: MappedColumn) -> list[object]:
-    """What is not said is left out, so that a new option changes no fingerprint."""
-    spec = column.spec
-    path = parse_path(spec.path)
-    facts = [spec.name, path, column.type.sql, spec.format or "", spec.on_invalid, spec.nul]
-    more = {
-        "constant": spec.constant,
-        "default": spec.default,
-        "transform": spec.transform or None,
-        "part": spec.part,
-    }
-    said = {name: value for name, value in more.items() if value is not None}
-    return [*facts, said] if said else list(facts)
-
-
-def _digest(facts: object) -> str:
-    text = json.dumps(facts, sort_keys=True, separators=(",", ":"), default=str)
-    return hashlib.sha256(text.encode()).hexdigest()

@@ -38,6 +38,8 @@ class TargetTable:
 BYTES_MAX = 63
 COLUMNS_MAX = 500  # a wide row can outgrow PostgreSQL's page
 DELETED_AT = "_deleted_at"
+DOCUMENT = "data"
+"""The jsonb column of document mode."""
 
 _SYSTEM_COLUMNS = {"ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"}
 

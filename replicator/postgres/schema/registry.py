@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import asyncpg
 
-from replicator.core.mapping.compile import TableMapping
+from replicator.core.mapping.compile import TableMapping, TargetMapping
 from replicator.core.spec import Poller
 from replicator.errors import ConfigurationError
 from replicator.postgres.connection.quoting import quote_identifier
@@ -71,7 +71,7 @@ values ($1, $2, $3, $4, $5, $6, $7)
                            and s.last_sequence_number is not null)
            then t.initial_load
            else excluded.initial_load end,
-       mapping_xid = case when t.mapping_fingerprint <> excluded.mapping_fingerprint
+       mapping_xid = case when $8
                           then pg_current_xact_id()::text::bigint else t.mapping_xid end,
        changed_at = case when t.mapping_fingerprint <> excluded.mapping_fingerprint
                          then now() else t.changed_at end
@@ -94,6 +94,13 @@ class TargetClaim:
     deployment: str
     source: str
     fingerprint: str
+
+    def makes_rows_of(self, target: TargetMapping) -> bool:
+        """Whether the rows that were written under it are those that the target makes now.
+
+        What an earlier version called the same mapping asks for no rows to be made anew.
+        """
+        return self.fingerprint in {target.fingerprint, target.former_fingerprint}
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,6 +260,7 @@ async def _register(
         spec.initial_load,
         "lambda" if spec.poller == "lambda" else "fence",
         json.dumps(mapping.source_key.attributes),
+        bool(_changed_targets(mapping, registry)),
     )
     written = [(target, name) for target in mapping.targets for name in target.tables]
     for target, name in written:
@@ -303,7 +311,7 @@ def _changed_targets(mapping: TableMapping, registry: Registry) -> list[str]:
         target.name
         for target in mapping.targets
         if (claim := claims.get((target.table.schema, target.table.name))) is None
-        or claim.fingerprint != target.fingerprint
+        or not claim.makes_rows_of(target)
     ]
 
 

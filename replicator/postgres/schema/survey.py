@@ -75,6 +75,12 @@ select not has_schema_privilege(o.role, n.oid, 'USAGE')
 """
 
 
+NO_ROW_ANEW = (
+    "its mapping names fewer targets than before, or writes a history or sets records aside "
+    "differently from now on: no row is made anew"
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Need:
     """What one table asks for besides SQL. `kind`: "register", "snapshot" or "backfill".
@@ -200,7 +206,7 @@ def _changes(
         if claim is None:
             what = f"{target.name} is new: only a snapshot brings the items that are there already"
             kind = "snapshot"
-        elif claim.fingerprint == target.fingerprint:
+        elif claim.makes_rows_of(target):
             continue
         elif target.name in altered:
             what = (
@@ -215,7 +221,7 @@ def _changes(
             )
             kind = "snapshot"
         found.append(Need(source, kind if known.whole else "ask", what))
-    return found or [Need(source, "register", "its mapping names fewer targets than before")]
+    return found or [Need(source, "register", NO_ROW_ANEW)]
 
 
 def _grants(
