@@ -44,7 +44,7 @@ TABLE = TableSpec(
     "orders", "orders", (ORDERS,), personal=(("email", "hash"),), salt=b"sixteen bytes or more"
 )
 
-COLUMN = {
+COLUMN: dict[str, list[Any]] = {
     "name": ["other"],
     "path": ["other"],
     "type": ["jsonb"],

@@ -35,7 +35,7 @@ IDENTITY_MUTANTS = [
         FINGERPRINT,
         "more = _said(spec, but={*_FACTS_OF_A_TARGET, *POLICIES})",
         "more = _said(spec, but=_FACTS_OF_A_TARGET)",
-        MIGRATING,
+        FINGERPRINTS,
     ),
     Mutant(
         "an upgrade loads tables anew",
