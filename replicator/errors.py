@@ -1,5 +1,6 @@
 """Every named failure, with what is to be done about it."""
 
+from collections.abc import Sequence
 from enum import Enum
 from typing import ClassVar
 
@@ -148,12 +149,31 @@ class CoordinationUnavailable(ReplicatorError):
 
 
 class Rejected(ReplicatorError):
-    """One attribute does not convert exactly to its column; the record becomes a dead letter."""
+    """One attribute does not convert exactly to its column; the record becomes a dead letter.
+
+    `others` are what the item's further columns reject, told in the message too.
+    """
 
     disposition = Disposition.REJECT
+    told_max = 10
 
-    def __init__(self, reason: str, *, attribute: str, column: str | None) -> None:
+    def __init__(
+        self,
+        reason: str,
+        *,
+        attribute: str,
+        column: str | None,
+        others: Sequence["Rejected"] = (),
+    ) -> None:
         where = f"attribute {attribute!r}" + (f", column {column!r}" if column else "")
-        super().__init__(f"{where}: {reason}")
+        told = [f"{where}: {reason}", *map(str, others[: self.told_max - 1])]
+        if len(others) >= self.told_max:
+            told.append(f"and {len(others) + 1 - self.told_max} more")
+        super().__init__("; ".join(told))
+        self.reason = reason
         self.attribute = attribute
         self.column = column
+
+    def with_others(self, others: Sequence["Rejected"]) -> "Rejected":
+        """The rejection of an item of which other columns reject a value too."""
+        return Rejected(self.reason, attribute=self.attribute, column=self.column, others=others)

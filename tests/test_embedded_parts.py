@@ -114,4 +114,4 @@ def test_a_missing_emulator_is_one_message_with_the_remedy(monkeypatch: pytest.M
         pass
 
     assert caught.value.remedy is not None
-    assert "make .emulators/ministack" in caught.value.remedy
+    assert "REPLICATOR_MINISTACK" in caught.value.remedy

@@ -8,6 +8,7 @@ import typer
 from replicator.cli.lazy import CommandEntry, lazy_group
 from replicator.cli.options import ConfigFile
 from replicator.cli.output import ExitCode, abandon_stdout, exit_code_of, print_failure
+from replicator.cli.version import AsVersion
 from replicator.errors import ReplicatorError
 
 # in the order in which a person meets them; each line fits a terminal as it is
@@ -27,7 +28,7 @@ COMMANDS = {
         ("resume", "pause:resume", "Let a paused or halted table go on"),
         ("forget", "forget:forget", "Drop a table's positions, gaps and dead letters"),
         ("map", "map:map_items", "Show the rows that items become, offline"),
-        ("demo", "demo:demo", "Watch a table replicate; needs nothing"),
+        ("demo", "demo:demo", "Watch a table replicate, with servers of its own"),
         ("version", "version:version", "Say which version this is"),
         ("dead-letters", "dead_letters:app", "See what was set aside, and try it again"),
         ("gaps", "gaps:app", "See where changes may be lost, and accept it"),
@@ -45,7 +46,7 @@ app = typer.Typer(
 
 
 @app.callback()
-def replicator(config: ConfigFile = None) -> None:
+def replicator(config: ConfigFile = None, *, as_version: AsVersion = False) -> None:
     """Keep PostgreSQL tables equal to DynamoDB tables.
 
     Exit codes: 0 fine, 1 findings, 2 wrong usage or configuration, 3 a table was stopped,

@@ -1,7 +1,8 @@
 """`replicator dead-letters list` and `show`: rejected records and the reasons."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -16,14 +17,20 @@ from replicator.postgres.control.dead_letters import Evidence, Letter
 
 if TYPE_CHECKING:
     from replicator.config.settings import Settings
-    from replicator.postgres.control.dead_letters import Evidence, Letter, Wanted
+    from replicator.postgres.control.dead_letters import (
+        DeadLetters,
+        Evidence,
+        Letter,
+        LetterGroup,
+        Wanted,
+    )
 
 LIMIT_MAX = 100_000
 
 COMMANDS = {
     name: CommandEntry(f"replicator.cli.{place}", short_help)
     for name, place, short_help in (
-        ("list", "dead_letters:list_letters", "Show the records that could not be applied"),
+        ("list", "dead_letters:list_letters", "Show what was set aside, by reason or one by one"),
         ("show", "dead_letters:show", "Show one with its images, and what to do about it"),
         ("replay", "replay:replay", "Try open ones again, as the mapping is now"),
         ("discard", "replay:discard", "Close open ones without applying them"),
@@ -77,6 +84,7 @@ OlderThan = Annotated[
 Limit = Annotated[
     int, typer.Option("--limit", metavar="N", min=1, max=LIMIT_MAX, help="Show at most so many.")
 ]
+Each = Annotated[bool, typer.Option("--each", help="A line for each, not for each reason.")]
 
 
 @app.callback()
@@ -94,33 +102,70 @@ def list_letters(
     reason: Reason = None,
     older_than: OlderThan = None,
     limit: Limit = 100,
+    each: Each = False,
     as_json: AsJson = False,
     config: ConfigFile = None,
 ) -> None:
-    """Show the records that could not be applied, oldest first.
+    """Show what could not be applied and why: by reason, the most frequent first.
 
-    A dead letter is superseded when a newer change of its item was handled.
+    With `--each` and in JSON each is shown by itself, oldest first. A dead letter is superseded
+    when a newer change of its item was handled.
 
     Example: replicator dead-letters list --table orders --older-than 2h
     """
     import asyncio
 
+    wanted = _wanted(table, state, reason, older_than)
+    settings = load_settings(config)
+    if not each and not as_json:
+        groups, reasons = asyncio.run(_groups(settings, wanted, limit))
+        _print_groups(groups, wanted)
+        _note_more(reasons - len(groups), "reasons match", reasons)
+        return
+    letters, total = asyncio.run(_list(settings, wanted, limit))
+    _print_letters(letters, total, wanted, as_json=as_json)
+    _note_more(total - len(letters), "match", total)
+
+
+def _wanted(
+    table: str | None, state: State, reason: str | None, older_than: str | None
+) -> "Wanted":
     from replicator.postgres.control.dead_letters import Wanted
 
-    wanted = Wanted(table, None if state == "all" else state, reason, duration(older_than))
-    letters, total = asyncio.run(_list(load_settings(config), wanted, limit))
+    return Wanted(table, None if state == "all" else state, reason, duration(older_than))
+
+
+def _print_groups(groups: "Sequence[LetterGroup]", wanted: "Wanted") -> None:
+    if not groups:
+        _print_none(wanted)
+        return
+    print_table(("LETTERS", "OLDEST", "TARGET", "STATE", "ID", "REASON"), map(group_row, groups))
+    print_line("")
+    print_line("`replicator dead-letters show ID` shows one with its images, `list --each` all.")
+
+
+def _print_letters(
+    letters: "Sequence[Letter]", total: int, wanted: "Wanted", *, as_json: bool
+) -> None:
     if as_json:
         found = [letter_document(letter) for letter in letters]
         print_document({"dead_letters": found, "total": total})
     elif not letters:
-        which = "no" if state == "all" else f"no {state}"
-        print_line(f"{which} dead letters" + (f" of {table}" if table else ""))
+        _print_none(wanted)
     else:
         print_table(("ID", "AGE", "TARGET", "STATE", "KEY", "REASON"), map(letter_row, letters))
         print_line("")
         print_line("`replicator dead-letters show ID` shows one with its images.")
-    if total > len(letters):
-        print_note(f"{total - len(letters)} more match: --limit {total} shows all")
+
+
+def _print_none(wanted: "Wanted") -> None:
+    which = "no" if wanted.state is None else f"no {wanted.state}"
+    print_line(f"{which} dead letters" + (f" of {wanted.source}" if wanted.source else ""))
+
+
+def _note_more(more: int, what: str, total: int) -> None:
+    if more > 0:
+        print_note(f"{more} more {what}: --limit {total} shows all")
 
 
 def show(
@@ -148,13 +193,27 @@ def show(
 async def _list(
     settings: "Settings", wanted: "Wanted", letters_max: int
 ) -> "tuple[list[Letter], int]":
+    async with _dead_letters(settings, wanted.source) as letters:
+        return await letters.list(wanted, letters_max=letters_max)
+
+
+async def _groups(
+    settings: "Settings", wanted: "Wanted", groups_max: int
+) -> "tuple[list[LetterGroup], int]":
+    async with _dead_letters(settings, wanted.source) as letters:
+        return await letters.groups(wanted, groups_max=groups_max)
+
+
+@asynccontextmanager
+async def _dead_letters(settings: "Settings", table: str | None) -> "AsyncIterator[DeadLetters]":
+    """Those of a deployment, if it knows the table."""
     from replicator.app.control_database import control_database, registered_tables, require_known
     from replicator.postgres.control.dead_letters import DeadLetters
 
     async with control_database(settings) as database:
-        if wanted.source is not None:
-            require_known(wanted.source, settings, await registered_tables(database))
-        return await DeadLetters(database).list(wanted, letters_max=letters_max)
+        if table is not None:
+            require_known(table, settings, await registered_tables(database))
+        yield DeadLetters(database)
 
 
 async def _show(settings: "Settings", number: int) -> "tuple[Letter, Evidence]":
@@ -210,6 +269,19 @@ def letter_row(letter: Letter) -> list[str]:
         letter.state,
         _short(key_text(letter.item_key)),
         letter.reason,
+    ]
+
+
+def group_row(group: "LetterGroup") -> list[str]:
+    """How many, the oldest one's age, target, state, some IDs and the reason."""
+    more = ", …" if group.letters > len(group.numbers) else ""
+    return [
+        str(group.letters),
+        in_words(group.age_seconds),
+        group.target,
+        group.state,
+        ", ".join(map(str, group.numbers)) + more,
+        group.reason,
     ]
 
 

@@ -101,7 +101,10 @@ _REMEDIES = {
 _SCANS = ("backfill", "snapshot", "ask")
 """What reads the whole table."""
 
-
+All = Annotated[
+    bool,
+    typer.Option("--all", help="Print the control schema's statements too; `--json` has them."),
+]
 Sample = Annotated[
     int,
     typer.Option(
@@ -119,10 +122,12 @@ def plan(
     as_json: AsJson = False,
     exit_code: WithExitCode = False,
     sample: Sample = 0,
+    everything: All = False,
     config: ConfigFile = None,
 ) -> None:
     """Print the SQL that `migrate` would run and its locks, and what else is asked for.
 
+    The control schema's own statements are counted; `--all` prints them.
     With `--sample` it says for each column how many values of a sample would convert, be NULL or
     be rejected. Changes nothing. Ends with 2 when `migrate` would refuse.
 
@@ -138,7 +143,8 @@ def plan(
         extra = {"samples": sample_document(found)} if sample else {}
         print_document(_document(survey, costs, changes=changes) | extra)
     else:
-        for line in (*_lines(survey, costs, changes=changes), *sample_lines(found)):
+        said = _lines(survey, costs, changes=changes, everything=everything)
+        for line in (*said, *sample_lines(found)):
             print_line(line)
     for conflict in survey.conflicts:
         print_failure(conflict)
@@ -175,14 +181,13 @@ async def _look(settings: "Settings") -> tuple["Survey", dict[str, "ScanCost"]]:
     return survey, costs
 
 
-def _lines(survey: "Survey", costs: Mapping[str, "ScanCost"], *, changes: bool) -> Iterator[str]:
+def _lines(
+    survey: "Survey", costs: Mapping[str, "ScanCost"], *, changes: bool, everything: bool
+) -> Iterator[str]:
     if not changes:
         yield "nothing to do"
     if survey.control_sql:
-        locks = "none: it is new" if survey.revision is None else "brief ones on its tables"
-        yield f"-- the control schema; locks: {locks}"
-        yield survey.control_sql
-        yield ""
+        yield from _control_schema(survey.control_sql, survey.revision, everything=everything)
     for statement in (*survey.statements, *survey.grants):
         yield f"-- {statement.table}; locks: {statement.locks}"
         yield f"{statement.sql};"
@@ -195,6 +200,17 @@ def _lines(survey: "Survey", costs: Mapping[str, "ScanCost"], *, changes: bool) 
     for finding in (*survey.creation, *survey.lasting):
         yield f"-- {finding.severity}: {finding.where}: {finding.message}"
         yield f"--   {finding.remedy}"
+
+
+def _control_schema(sql: str, revision: str | None, *, everything: bool) -> Iterator[str]:
+    does = "is made" if revision is None else "is brought up to date"
+    locks = "none: it is new" if revision is None else "brief ones on its tables"
+    yield f"-- the control schema {does}; locks: {locks}"
+    if everything:
+        yield sql
+    else:
+        yield f"--   {len(sql.splitlines())} lines of SQL: `replicator plan --all` prints them"
+    yield ""
 
 
 def _document(

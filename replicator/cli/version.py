@@ -1,4 +1,8 @@
-"""`replicator version`."""
+"""`replicator version` and `--version`."""
+
+from typing import Annotated
+
+import typer
 
 from replicator import __version__
 from replicator.cli.options import AsJson
@@ -15,4 +19,22 @@ def version(*, as_json: AsJson = False) -> None:
     if as_json:
         print_document({"version": __version__, "python": platform.python_version()})
     else:
-        print_line(f"replicator {__version__} (Python {platform.python_version()})")
+        print_line(_text())
+
+
+def _text() -> str:
+    import platform
+
+    return f"replicator {__version__} (Python {platform.python_version()})"
+
+
+def _answer(asked: bool) -> None:
+    if asked:
+        print_line(_text())
+        raise typer.Exit
+
+
+AsVersion = Annotated[
+    bool,
+    typer.Option("--version", callback=_answer, is_eager=True, help="Say which version this is."),
+]

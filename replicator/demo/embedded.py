@@ -6,6 +6,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import urllib.error
 import urllib.request
@@ -158,7 +159,7 @@ def embedded_dynamodb() -> Iterator[str]:
         log = directory / "ministack.log"
         url = f"http://127.0.0.1:{port}"
         server = Leashed(
-            [ministack],
+            ministack,
             log=log,
             environment=_environment()
             | {
@@ -244,21 +245,29 @@ def _copy(binaries: Path, to: Path) -> Path:
     return copied / binaries.name
 
 
-def _ministack() -> Path:
+def _ministack() -> list[str | Path]:
+    """How to start ministack: the one that is named, a checkout's, the extra's, else the PATH's."""
     named = os.environ.get("REPLICATOR_MINISTACK")
-    above = (Path.cwd(), *Path.cwd().parents)
-    found = (folder / ".emulators/ministack/bin/ministack" for folder in above)
-    candidates = [Path(named).absolute()] if named else list(found)
-    on_path = None if named else shutil.which("ministack")
-    for path in candidates + ([Path(on_path)] if on_path else []):
-        if os.access(path, os.X_OK):
-            return path
+    if named and os.access(Path(named).absolute(), os.X_OK):
+        return [Path(named).absolute()]
+    if named:
+        raise EmbeddedPartUnavailable(
+            f"no DynamoDB emulator to start: {named} cannot be run",
+            remedy="name an executable ministack in REPLICATOR_MINISTACK, or nothing",
+        )
+    for folder in (Path.cwd(), *Path.cwd().parents):
+        program = folder / ".emulators/ministack/bin/ministack"
+        if os.access(program, os.X_OK):
+            return [program]
+    if importlib.util.find_spec("ministack") is not None:
+        return [sys.executable, "-m", "ministack"]
+    on_path = shutil.which("ministack")
+    if on_path is not None:
+        return [on_path]
     raise EmbeddedPartUnavailable(
-        f"no DynamoDB emulator to start: {named} cannot be run"
-        if named
-        else "no DynamoDB emulator to start: no ministack in .emulators or on the PATH",
-        remedy="in a checkout `make .emulators/ministack/bin/ministack`; elsewhere install it in an"
-        " environment of its own and name the program in REPLICATOR_MINISTACK",
+        "no DynamoDB emulator to start: no extra `demo` is installed and no ministack is on the "
+        "PATH",
+        remedy="pip install 'replicator[demo]'",
     )
 
 

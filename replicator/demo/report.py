@@ -88,8 +88,8 @@ def say_what_is_next(console: Console, configuration: Path) -> None:
     """Where to go from here."""
     near = configuration.is_relative_to(Path.cwd())
     shown = configuration.relative_to(Path.cwd()) if near else configuration
-    say(console, f"The daemon ran with {shown}; README.md shows how to write your own.")
-    say(console, "docs/configuration.md has all that it can say, `replicator --help` the commands.")
+    say(console, f"The daemon ran with {shown}.")
+    say(console, "`replicator init --table NAME` writes one for a table of yours.")
 
 
 def richest(items: Sequence[Item]) -> Item:

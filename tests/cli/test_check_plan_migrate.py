@@ -94,6 +94,24 @@ async def test_plan_changes_nothing(configured: Write, database: str):
     assert made == 0
 
 
+async def test_plan_counts_the_control_schemas_statements_and_prints_them_when_asked(
+    configured: Write,
+):
+    config = configured()
+
+    short = await replicator("plan", config=config)
+    whole = await replicator("plan", "--all", config=config)
+    document = (await replicator("plan", "--json", config=config)).document
+
+    sql = document["control_schema"]["sql"]
+    assert f"{len(sql.splitlines())} lines of SQL: `replicator plan --all` prints them" in short.out
+    assert "create table" in sql.lower()
+    assert "replicator.dead_letter" not in short.out
+    assert len(short.out.splitlines()) < 20
+    assert sql in whole.out
+    assert "public.orders; locks:" in short.out
+
+
 async def test_plan_says_what_else_a_changed_mapping_asks_for(configured: Write):
     await replicator("migrate", config=configured())
 

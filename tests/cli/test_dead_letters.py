@@ -79,7 +79,7 @@ async def test_for_a_person_a_letter_is_one_line(orders, configure):
         """update replicator.dead_letter set item_key = '{"pk":{"S":"k \\u001b[31m"}}'"""
     )
 
-    ended = await replicator("dead-letters", "list", config=configure("orders"))
+    ended = await replicator("dead-letters", "list", "--each", config=configure("orders"))
 
     row = ended.out.splitlines()[1]
     assert row.split()[0] == str(number)
@@ -89,9 +89,32 @@ async def test_for_a_person_a_letter_is_one_line(orders, configure):
     assert "dead-letters show ID" in ended.out
 
 
+async def test_for_a_person_letters_with_one_reason_are_one_line(orders, configure):
+    config = configure("orders", "parts")
+    rare = await orders.letter("orders", "z", reason="attribute 'n', column 'n': is not an integer")
+    old = datetime.now(UTC) - timedelta(hours=3)
+    many = [await orders.letter("orders", key, first_seen=old) for key in "abcd"]
+    await orders.letter("orders", "e", state="superseded")
+    other = await orders.letter("parts", "a")
+
+    ended = await replicator("dead-letters", "list", config=config)
+    limited = await replicator("dead-letters", "list", "--limit", "1", config=config)
+
+    _, first, second, third, _, hint = ended.out.splitlines()
+    assert first.split()[:2] == ["4", "3"]
+    assert f"{many[0]}, {many[1]}, {many[2]}, …" in first
+    assert first.endswith("1.005 has more than 2 decimals")
+    assert second.endswith("is not an integer")
+    assert f" {rare} " in second
+    assert ("public.parts" in third, f" {other} " in third) == (True, True)
+    assert "list --each" in hint
+    assert "2 more reasons match: --limit 3 shows all" in limited.err
+
+
 @pytest.mark.usefixtures("orders")
-async def test_without_letters_it_says_so(configure):
-    ended = await replicator("dead-letters", "list", config=configure("orders"))
+@pytest.mark.parametrize("words", [(), ("--each",)])
+async def test_without_letters_it_says_so(configure, words):
+    ended = await replicator("dead-letters", "list", *words, config=configure("orders"))
 
     assert (ended.code, ended.out) == (0, "no open dead letters\n")
 

@@ -60,8 +60,9 @@ def test_the_list_of_commands_cuts_nothing_off(path: list[str]):
     assert "..." not in listed
 
 
-def test_version_says_which():
-    ended = run("version")
+@pytest.mark.parametrize("word", ["version", "--version"])
+def test_version_says_which(word: str):
+    ended = run(word)
 
     assert ended.returncode == 0
     assert ended.stdout.startswith(f"replicator {__version__} ")

@@ -163,6 +163,24 @@ def test_a_rejection_names_attribute_and_column(attributes, place):
     assert place in str(rejection.value)
 
 
+def test_a_rejection_names_every_attribute_that_does_not_fit():
+    columns = tuple(ColumnSpec(f"c{n:02}", f"c{n:02}", "bigint") for n in range(13))
+    wide = TargetSpec("public.t", columns=columns)
+
+    def reason(*names: str) -> str:
+        with pytest.raises(Rejected) as rejection:
+            row(wide, {name: {"S": "x"} for name in names})
+        return str(rejection.value)
+
+    assert reason("c01") == ("attribute 'c01', column 'c01': a string does not convert to bigint")
+    assert reason("c01", "c02") == (
+        "attribute 'c01', column 'c01': a string does not convert to bigint; "
+        "attribute 'c02', column 'c02': a string does not convert to bigint"
+    )
+    assert reason(*(f"c{n:02}" for n in range(13))).count("column 'c") == 10
+    assert reason(*(f"c{n:02}" for n in range(13))).endswith("; and 3 more")
+
+
 def test_a_rejection_stays_short_when_a_name_has_64_kilobytes():
     with pytest.raises(Rejected) as rejection:
         row(ORDERS, {"n" * 65_535: {}})

@@ -159,7 +159,7 @@ def test_a_missing_part_is_one_message_with_its_remedy(place: Path):
 
     assert demo.returncode == 2
     assert "no DynamoDB emulator to start: /nowhere/ministack cannot be run" in err
-    assert "make .emulators/ministack/bin/ministack" in err
+    assert "name an executable ministack in REPLICATOR_MINISTACK" in err
     assert "Traceback" not in err
     assert list(place.iterdir()) == []
     assert running(place) == []

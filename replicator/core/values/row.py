@@ -59,18 +59,32 @@ class Step:
 def row_by_steps(steps: Sequence[Step], *, rest_of: RestOf | None, tail: Row) -> RowOf:
     """A function that makes rows: the cells of the steps, of the rest where there is one, the tail.
 
-    It makes every row, and says of every image that makes none why.
+    It makes every row, and says of every image that makes none why: all columns that reject.
     """
+    tried = tried_by_steps(steps, rest_of=rest_of)
 
     def row(keys: Image, image: Image) -> Row:
-        cells = [
-            step.convert((keys if step.of_key else image).get(step.attribute)) for step in steps
-        ]
-        if rest_of is not None:
-            cells.append(rest_of(image))
+        try:
+            cells = [
+                step.convert((keys if step.of_key else image).get(step.attribute)) for step in steps
+            ]
+            if rest_of is not None:
+                cells.append(rest_of(image))
+        except Rejected as error:
+            rejected = [cell for cell in tried(keys, image) if isinstance(cell, Rejected)]
+            first, *others = _one_of_each_attribute(rejected)
+            raise (first.with_others(others) if others else first) from error
         return (*cells, *tail)
 
     return row
+
+
+def _one_of_each_attribute(rejected: Sequence[Rejected]) -> list[Rejected]:
+    """The first rejection of each attribute: several columns may take parts of one."""
+    found: dict[str, Rejected] = {}
+    for each in rejected:
+        found.setdefault(each.attribute, each)
+    return list(found.values())
 
 
 def tried_by_steps(steps: Sequence[Step], *, rest_of: RestOf | None) -> TriedRow:

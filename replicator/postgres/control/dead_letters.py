@@ -36,6 +36,20 @@ select id, source, target, item_key, event, sequence_number::text as sequence_nu
 """
 )
 
+GROUPS = (
+    """
+-- what has the same reason, the most frequent first
+select source, target, state, reason, count(*) as letters, count(*) over () as groups,
+       (array_agg(id order by id))[1:3] as numbers,
+       extract(epoch from now() - min(first_seen))::float8 as age_seconds"""
+    + MATCHING
+    + """
+ group by source, target, state, reason
+ order by count(*) desc, min(id)
+ limit $7
+"""
+)
+
 SHOW = """
 select id, source, target, item_key, event, sequence_number::text as sequence_number, reason,
        first_seen, state, extract(epoch from now() - first_seen)::float8 as age_seconds,
@@ -74,6 +88,20 @@ class Letter:
 
 
 @dataclass(frozen=True, slots=True)
+class LetterGroup:
+    """The dead letters of one target with one reason; `numbers` are those of the oldest three."""
+
+    source: str
+    target: str
+    state: LetterState
+    reason: str
+    letters: int
+    numbers: list[int]
+    age_seconds: float
+    """Of the oldest."""
+
+
+@dataclass(frozen=True, slots=True)
 class Evidence:
     """What else is known of a dead letter; images are DynamoDB JSON as received."""
 
@@ -93,16 +121,16 @@ class DeadLetters:
         self._database = database
         self._schema = quote_identifier(database.control_schema)
 
+    async def groups(self, wanted: Wanted, *, groups_max: int) -> tuple[list[LetterGroup], int]:
+        """Those that match, by target and reason, the largest groups first; how many there are."""
+        async with self._database.connection("reading the dead letters") as connection:
+            rows = await connection.fetch(self._sql(GROUPS), *self._values(wanted), groups_max)
+        found = [LetterGroup(**_picked(row, LetterGroup)) for row in rows]
+        return found, rows[0]["groups"] if rows else 0
+
     async def list(self, wanted: Wanted, *, letters_max: int) -> tuple[list[Letter], int]:
         """The oldest that match, and how many do."""
-        values = (
-            self._database.deployment,
-            wanted.source,
-            wanted.state,
-            wanted.reason,
-            wanted.older_than_seconds,
-            None if wanted.numbers is None else [n for n in wanted.numbers if n <= BIGINT_MAX],
-        )
+        values = self._values(wanted)
         async with self._database.connection("reading the dead letters") as connection:
             total: int = await connection.fetchval(self._sql(COUNT), *values)
             rows = await connection.fetch(self._sql(LIST), *values, letters_max)
@@ -116,6 +144,16 @@ class DeadLetters:
             row = await connection.fetchrow(self._sql(SHOW), self._database.deployment, number)
         return None if row is None else (_letter(row), _evidence(row))
 
+    def _values(self, wanted: Wanted) -> tuple[object, ...]:
+        return (
+            self._database.deployment,
+            wanted.source,
+            wanted.state,
+            wanted.reason,
+            wanted.older_than_seconds,
+            None if wanted.numbers is None else [n for n in wanted.numbers if n <= BIGINT_MAX],
+        )
+
     def _sql(self, text: str) -> str:
         return text.format(schema=self._schema)
 
@@ -128,5 +166,7 @@ def _evidence(row: asyncpg.Record) -> Evidence:
     return Evidence(**_picked(row, Evidence))
 
 
-def _picked(row: asyncpg.Record, kind: type[Letter] | type[Evidence]) -> dict[str, Any]:
+def _picked(
+    row: asyncpg.Record, kind: type[Letter] | type[Evidence] | type[LetterGroup]
+) -> dict[str, Any]:
     return {name: row[name] for name in kind.__dataclass_fields__}
