@@ -61,8 +61,9 @@ check-long: .venv/.installed-dev $(MINISTACK) ## short forms of what takes minut
 	@$(BIN)/pytest --numprocesses 2 --quiet -m long tests/engine tests/faults/test_must_be_seen.py
 	@$(MAKE) mutants
 
-lint: .venv/.installed-dev ## ruff: rules and format
+lint: .venv/.installed-dev ## ruff: rules and format; vulture: code that nothing uses
 	@$(BIN)/ruff check --quiet .
+	@$(BIN)/vulture
 	@$(BIN)/ruff format --check --quiet . || { echo "not formatted; run: make fmt"; exit 1; }
 
 fmt: .venv/.installed-dev ## let ruff format and mend

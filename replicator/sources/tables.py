@@ -28,7 +28,6 @@ class TableDescription:
     stream_arn: str | None
     stream_enabled: bool
     view_type: ViewType | None
-    billing_mode: str
     item_count: int
     size_bytes: int
     """Both as of up to six hours ago on AWS."""
@@ -72,7 +71,6 @@ def _description(table: dict[str, Any]) -> TableDescription:
     # HASH comes before RANGE
     schema = sorted(table["KeySchema"], key=lambda element: str(element["KeyType"]))
     stream = table.get("StreamSpecification") or {}
-    billing = table.get("BillingModeSummary") or {}
     return TableDescription(
         table_arn=table["TableArn"],
         name=table["TableName"],
@@ -83,7 +81,6 @@ def _description(table: dict[str, Any]) -> TableDescription:
         stream_arn=table.get("LatestStreamArn"),
         stream_enabled=bool(stream.get("StreamEnabled")),
         view_type=stream.get("StreamViewType"),
-        billing_mode=billing.get("BillingMode", "PROVISIONED"),
         item_count=int(table.get("ItemCount", 0)),
         size_bytes=int(table.get("TableSizeBytes", 0)),
     )

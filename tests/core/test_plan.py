@@ -169,7 +169,8 @@ def test_an_item_whose_key_never_belonged_here_costs_no_delete():
 
     plan = planned(record(1, n=n(1)), mapping=mapping)
 
-    assert plan.writes_nothing
+    assert plan.rows == 0
+    assert plan.dead_letters == ()
     assert outcomes(plan) == {"filtered": 1}
 
 

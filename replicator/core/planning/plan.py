@@ -85,14 +85,6 @@ class WritePlan:
             for writes in self.writes
         )
 
-    @property
-    def writes_nothing(self) -> bool:
-        """True when only the position would move."""
-        return not self.dead_letters and not any(
-            writes.upserts or writes.deletes or writes.soft_deletes or writes.appends
-            for writes in self.writes
-        )
-
 
 Refused = Mapping[str, tuple[str, str | None]]
 """Why PostgreSQL refused a row: reason and SQLSTATE by the name of a target or history."""

@@ -64,8 +64,6 @@ class ColumnType:
 
 TEXT = ColumnType("text")
 INTEGER = ColumnType("integer")
-NUMERIC = ColumnType("numeric")
-BYTEA = ColumnType("bytea")
 JSONB = ColumnType("jsonb")
 TIMESTAMPTZ = ColumnType("timestamptz")
 

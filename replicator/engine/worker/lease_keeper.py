@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from replicator.clock import Clock
 from replicator.core.observations import LeaseLost as LeaseLostFact
 from replicator.core.observations import LeaseReleased, LeaseTaken, Observe
-from replicator.core.stream.leases import SHARD_END, Lease
+from replicator.core.stream.leases import SHARD_END, TRIM_HORIZON, Lease
 from replicator.engine.ports import Leases
 from replicator.errors import CoordinationUnavailable, LeaseLost
 
@@ -23,7 +23,6 @@ class Held:
     position: int | None = None
     saved: int | None = None
     saved_at: float = 0.0
-    wanted: bool = False
 
 
 class Holding:
@@ -127,7 +126,7 @@ class Holding:
 
 def checkpoint_text(position: int | None) -> str:
     """A position as the lease row holds it."""
-    return "TRIM_HORIZON" if position is None else str(position).zfill(21)
+    return TRIM_HORIZON if position is None else str(position).zfill(21)
 
 
 def checkpointed_position(checkpoint: str) -> int | None:
