@@ -63,10 +63,6 @@ class Holding:
         if held is not None:
             held.position = position
 
-    def wanted(self) -> list[str]:
-        """Leases that another worker asks for."""
-        return [held.key for held in self.held.values() if held.wanted]
-
     def too_old(self) -> list[str]:
         """Leases that we could not renew for so long that they may be another worker's."""
         now = self._clock.monotonic()
@@ -111,17 +107,16 @@ class Holding:
         position = held.position
         try:
             if save:
-                lease = await self._leases.save(held.key, checkpoint_text(position))
+                await self._leases.save(held.key, checkpoint_text(position))
                 held.saved, held.saved_at = position, now
             else:
-                lease = await self._leases.renew(held.key)
+                await self._leases.renew(held.key)
         except LeaseLost:
             self.drop(held.key)
         except CoordinationUnavailable:
             return  # `too_old` ends it in time
         else:
             held.renewed_at = now
-            held.wanted = lease.wanted_by is not None
 
 
 def checkpoint_text(position: int | None) -> str:
