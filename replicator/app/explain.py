@@ -15,7 +15,7 @@ from replicator.core.mapping.compile import TargetMapping
 from replicator.core.observations import Observation
 from replicator.core.records import Image
 from replicator.core.spec import SourceKey
-from replicator.core.values.attributes import item_key_json
+from replicator.core.values.item_keys import item_key_json
 from replicator.core.verify.diff import Difference, Expectation
 from replicator.core.verify.explanation import Circumstances, KnownVersion, Pending
 from replicator.engine.snapshot.rate_limit import ReadPacing

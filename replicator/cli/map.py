@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -10,7 +10,6 @@ import typer
 from replicator.cli.options import AsJson, ConfigFile, TableName, load_settings
 from replicator.cli.output import ExitCode, encode, print_document, print_line, print_note
 from replicator.core.spec import KeyType, SourceKey, TableSpec
-from replicator.core.values.column_types import parse_type
 from replicator.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -105,12 +104,6 @@ def _row(target: "TargetMapping", keys: "Image", image: "Image") -> Result:
 
 Item = dict[str, Any]
 
-_KINDS: Mapping[str, KeyType] = {
-    **dict.fromkeys(("numeric", "bigint", "integer", "smallint"), "N"),
-    **dict.fromkeys(("uuid", "date"), "S"),
-    "bytea": "B",
-}
-"""The key attribute's type that a column type leaves no doubt about."""
 _KEY_TYPES: tuple[KeyType, ...] = ("S", "N", "B")
 _KEYS_REMEDY = "write the table's key attributes with their types, such as --keys pk:S,sk:N"
 
@@ -163,9 +156,9 @@ def key_types(spec: TableSpec, names: Sequence[str], items: Sequence[Item]) -> S
 def _kind(spec: TableSpec, name: str, items: Sequence[Item]) -> KeyType:
     for column in (column for target in spec.targets for column in target.key or ()):
         if column.attribute == name and column.type is not None:
-            kind = _KINDS.get(parse_type(column.type).name)
-            if kind is not None:
-                return kind
+            kinds = [kind for kind in _KEY_TYPES if kind in column.type.row.keys]
+            if len(kinds) == 1:
+                return kinds[0]
     tags = (tag for item in items for tag in item.get(name, ()))
     return next((kind for tag in tags for kind in _KEY_TYPES if kind == tag), "S")
 

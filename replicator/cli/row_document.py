@@ -11,16 +11,6 @@ from replicator.core.mapping.target_table import TargetTable
 from replicator.core.values.cells import Cell
 from replicator.core.values.column_types import ColumnType
 
-_AS_THEY_ARE = {
-    "bigint",
-    "boolean",
-    "double precision",
-    "integer",
-    "jsonb",
-    "numeric",
-    "smallint",
-}
-"""Types whose input syntax is JSON already."""
 _ELEMENT = re.compile(r'"((?:[^"\\]|\\.)*)"|(NULL)', re.DOTALL)
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 
@@ -43,7 +33,7 @@ def _value(column_type: ColumnType, cell: Cell) -> object:
             None if null else _value(column_type.element, _element(column_type, text))
             for text, null in _ELEMENT.findall(cell)
         ]
-    return msgspec.Raw(cell.encode()) if column_type.name in _AS_THEY_ARE else cell
+    return msgspec.Raw(cell.encode()) if column_type.row.json else cell
 
 
 def _element(column_type: ColumnType, quoted: str) -> Cell:

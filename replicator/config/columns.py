@@ -4,24 +4,22 @@ from typing import Annotated, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from replicator.config.group import Group, accepted_by, refuse
-from replicator.core.mapping.paths import parse_path
+from replicator.config.group import Group, accepted_by, parsed_by, refuse
+from replicator.core.mapping.paths import parse_path, written
 from replicator.core.mapping.target_table import parse_table_name
 from replicator.core.spec import (
     ChildSpec,
     ColumnSpec,
     KeyColumnSpec,
-    OnInvalid,
-    OnNul,
+    Path,
     Scalar,
-    TimeFormat,
-    Transform,
 )
-from replicator.core.values.column_types import parse_type
-from replicator.core.values.timestamps import TIME_TYPES
+from replicator.core.values.column_types import ColumnType, parse_type
+from replicator.core.values.policies import OnInvalid, OnNul, TimeFormat, Transform
+from replicator.core.values.type_table import TIMED
 
-ColumnTypeName = Annotated[str, accepted_by(parse_type)]
-SourcePath = Annotated[str, accepted_by(parse_path)]
+DeclaredType = Annotated[ColumnType, parsed_by(parse_type)]
+SourcePath = Annotated[Path, parsed_by(parse_path)]
 TargetName = Annotated[str, accepted_by(parse_table_name)]
 _Transforms = Transform | list[Transform]
 
@@ -45,23 +43,24 @@ class KeyColumnSettings(Group):
 
     from_: SourcePath | None = Field(default=None, alias="from")
     """A key attribute of the item; default: the one with the column's name."""
-    type: ColumnTypeName | None = None
+    type: DeclaredType | None = None
     """Default: the attribute's own, `text` for S, `numeric` for N, `bytea` for B."""
     part: str | None = Field(default=None, examples=["year"])
     """A part of a key attribute, by its name in `split`; the key must have all parts of it."""
 
     def spec(self, name: str) -> KeyColumnSpec:
         """The column as a fact."""
-        attribute = name if self.from_ is None else str(parse_path(self.from_)[0])
+        attribute = name if self.from_ is None else str(self.from_[0])
         return KeyColumnSpec(name, attribute, self.type, self.part)
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
         if self.from_ is not None and self.part is not None:
             raise refuse("`from` and `part` contradict each other", "keep one of them")
-        if self.from_ is not None and len(parse_path(self.from_)) > 1:
+        if self.from_ is not None and len(self.from_) > 1:
             raise refuse(
-                f"`from: {self.from_}` leads into an attribute, and a key column takes a whole one",
+                f"`from: {written(self.from_)}` leads into an attribute, and a key column takes a "
+                "whole one",
                 "name one key attribute; a name with dots stands in double quotes: '\"a.b\"'",
             )
         return self
@@ -73,7 +72,7 @@ class ColumnSettings(Group):
     from_: SourcePath | None = Field(default=None, alias="from", examples=["customer.name"])
     """A path to the value, such as `customer.name`, `lines[0].sku` or `"a.b".c`.
     Default: the attribute with the column's name."""
-    type: ColumnTypeName = Field(examples=["numeric(12,2)"])
+    type: DeclaredType = Field(examples=["numeric(12,2)"])
     """The column's PostgreSQL type. Values convert exactly or not at all."""
     format: TimeFormat | None = None
     """How a time is written; `iso8601` is the default for strings, numbers need one."""
@@ -95,7 +94,7 @@ class ColumnSettings(Group):
 
     def spec(self, name: str) -> ColumnSpec:
         """The column as a fact."""
-        path = f'"{name.replace(chr(34), chr(34) * 2)}"' if self.from_ is None else self.from_
+        path = (name,) if self.from_ is None else self.from_
         return ColumnSpec(
             name,
             path,
@@ -129,10 +128,10 @@ class ColumnSettings(Group):
 
     @model_validator(mode="after")
     def _timely(self) -> Self:
-        if self.format is not None and parse_type(self.type).name not in TIME_TYPES:
+        if self.format is not None and not self.type.row.timed:
             raise refuse(
-                f"a column of type {self.type} has no `format`",
-                f"drop it: formats belong to {', '.join(TIME_TYPES)}",
+                f"a column of type {self.type.sql} has no `format`",
+                f"drop it: formats belong to {', '.join(TIMED)}",
             )
         return self
 

@@ -1,9 +1,10 @@
 """What every group of settings has in common: frozen, closed, and empty when nothing is said."""
 
 from collections.abc import Callable
+from typing import Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import AfterValidator, BaseModel, ConfigDict, PlainValidator, model_validator
+from pydantic_core import PydanticCustomError, PydanticKnownError
 
 from replicator.errors import ConfigurationError
 
@@ -28,6 +29,20 @@ class Group(BaseModel):
 def refuse(message: str, remedy: str | None) -> PydanticCustomError:
     """A fault that a validator found, in words for a person; neither may hold a secret."""
     return PydanticCustomError("replicator", "{message}", {"message": message, "remedy": remedy})
+
+
+def parsed_by(parse: Callable[[str], Any]) -> PlainValidator:
+    """Text that a function of the core parses, once: its ConfigurationError becomes a finding."""
+
+    def validate(text: object) -> Any:  # noqa: ANN401 (whatever the function makes of it)
+        if not isinstance(text, str):
+            raise PydanticKnownError("string_type")
+        try:
+            return parse(text)
+        except ConfigurationError as error:
+            raise refuse(str(error), error.remedy) from error
+
+    return PlainValidator(validate, json_schema_input_type=str)
 
 
 def accepted_by(check: Callable[[str], object]) -> AfterValidator:

@@ -4,9 +4,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, ValidatorFunctionWrapHandler, WrapValidator
 
-from replicator.config.columns import ChildSettings, Columns, KeyColumns, SourcePath, TargetName
+from replicator.config.columns import ChildSettings, Columns, KeyColumns, TargetName
 from replicator.config.group import Group, accepted_by, refuse
 from replicator.config.source import SourceSettings
+from replicator.core.mapping.paths import parse_path
 from replicator.core.mapping.routing import compile_condition
 from replicator.core.mapping.split import parse_pattern
 from replicator.core.spec import (
@@ -14,17 +15,18 @@ from replicator.core.spec import (
     OnDelete,
     OnError,
     OnGap,
-    OnNul,
     Poller,
     TableSpec,
     TargetSpec,
     Treatment,
 )
+from replicator.core.values.policies import OnNul
 from replicator.errors import ConfigurationError
 
 TABLE_NAME = r"[A-Za-z0-9_.-]{3,255}"
 TABLE_ARN = rf"arn:aws[a-z-]*:dynamodb:(?P<region>[a-z0-9-]+):[0-9]{{12}}:table/{TABLE_NAME}"
 
+_PathText = Annotated[str, accepted_by(parse_path)]
 Unmatched = Literal["ignore", "dead_letter"] | TargetName
 
 
@@ -73,7 +75,7 @@ class TargetSettings(Group):
     """What becomes of a record that does not fit: set aside, or the table stops."""
     history: TargetName | None = None
     """A table to which every change is appended, exactly once."""
-    split: dict[SourcePath, Annotated[str, accepted_by(parse_pattern)]] = Field(
+    split: dict[_PathText, Annotated[str, accepted_by(parse_pattern)]] = Field(
         default={}, examples=[{"sk": "ORDER#{year}#{number}"}]
     )
     """Strings that are made of parts: paths and their patterns. Key columns and columns take a
@@ -146,7 +148,7 @@ class TableSettings(Group):
     """The attribute of DynamoDB's time to live, for replicas of global tables: their streams do not
     say which deletions are by it. A deletion counts as one when this attribute of the old image is
     a time that had passed; needs old images."""
-    personal: dict[SourcePath, Treatment] = Field(
+    personal: dict[_PathText, Treatment] = Field(
         default={}, examples=[{"email": "hash", "address.street": "mask"}]
     )
     """Personal data: paths, and what becomes of the values there before anything else sees them,

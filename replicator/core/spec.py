@@ -4,18 +4,19 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Literal
 
+from replicator.core.values.column_types import ColumnType
+from replicator.core.values.policies import OnInvalid, OnNul, TimeFormat, Transform
+
 KeyType = Literal["S", "N", "B"]
 OnDelete = Literal["delete", "soft", "ignore"]
 OnError = Literal["dead_letter", "halt"]
-OnInvalid = Literal["reject", "null"]
-OnNul = Literal["reject", "strip", "replace"]
 OnGap = Literal["stop", "resnapshot", "continue"]
 Poller = Literal["daemon", "lambda"]
 InitialLoad = Literal["snapshot", "stream", "none"]
-Transform = Literal["lower", "upper", "trim", "number", "json"]
 Treatment = Literal["hash", "mask", "drop"]
 Scalar = str | int | float | Decimal | bool
-TimeFormat = Literal["iso8601", "epoch_s", "epoch_ms", "epoch_us"]
+Path = tuple[str | int, ...]
+"""Names and list positions; the first is the name of a top-level attribute."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,20 +35,20 @@ class KeyColumnSpec:
 
     name: str
     attribute: str
-    type: str | None = None
+    type: ColumnType | None = None
     part: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ColumnSpec:
-    """A mapped column: `path` leads to a value in the item (see `paths.parse_path`).
+    """A mapped column: `path` leads to a value in the item.
 
     Or it is a `constant`, or a `part` of a pattern. `default` stands in for what is absent or NULL.
     """
 
     name: str
-    path: str
-    type: str
+    path: Path
+    type: ColumnType
     format: TimeFormat | None = None
     on_invalid: OnInvalid = "reject"
     nul: OnNul = "reject"
@@ -68,7 +69,7 @@ class ChildSpec:
     """
 
     target: str
-    path: str
+    path: Path
     columns: tuple[ColumnSpec, ...] = ()
     position: str = "position"
     map_key: str | None = None

@@ -12,10 +12,11 @@ from botocore.session import get_session
 from replicator.core.mapping.compile import TableMapping, compile_table
 from replicator.core.planning.plan import plan_batch
 from replicator.core.records import decode_page
-from replicator.core.spec import ColumnSpec, SourceKey, TableSpec, TargetSpec
+from replicator.core.spec import SourceKey, TableSpec, TargetSpec
 from tests.benchmarks.forms import TARGET, Form
 from tests.benchmarks.orders import COLUMNS
 from tests.benchmarks.samples import Sample
+from tests.support.specs import column_spec
 
 Step = Callable[[], object]
 READ_AT = 1_760_000_000.0
@@ -26,7 +27,7 @@ def mapping_of(form: Form) -> TableMapping:
     """The form, compiled."""
     columns = None
     if form.columns is not None:
-        columns = tuple(ColumnSpec(name, name, COLUMNS[name]) for name in form.columns)
+        columns = tuple(column_spec(name, name, COLUMNS[name]) for name in form.columns)
     target = TargetSpec(TARGET, columns=columns, rest=form.rest)
     return compile_table(TableSpec("orders", "orders", (target,)), SOURCE_KEY)
 

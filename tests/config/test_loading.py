@@ -6,8 +6,9 @@ import pytest
 
 from replicator.config.loading import load
 from replicator.config.mistakes import WrongConfiguration
-from replicator.core.spec import ColumnSpec, KeyColumnSpec, TableSpec, TargetSpec
+from replicator.core.spec import TableSpec, TargetSpec
 from replicator.errors import ConfigurationError
+from tests.support.specs import column_spec, key_column_spec
 
 MINIMAL = """\
 deployment: payments-test
@@ -93,11 +94,11 @@ tables:
             TargetSpec(
                 "public.orders",
                 when={"sk": {"begins_with": "ORDER#"}},
-                key=(KeyColumnSpec("order_id", "pk"), KeyColumnSpec("line", "s.k", "bigint")),
+                key=(key_column_spec("order_id", "pk"), key_column_spec("line", "s.k", "bigint")),
                 columns=(
-                    ColumnSpec("customer", "customer.name", "text", None, "null", "strip"),
-                    ColumnSpec("total", '"total"', "numeric(12,2)"),
-                    ColumnSpec("a.b", '"a.b"', "timestamptz", "epoch_ms"),
+                    column_spec("customer", "customer.name", "text", None, "null", "strip"),
+                    column_spec("total", '"total"', "numeric(12,2)"),
+                    column_spec("a.b", '"a.b"', "timestamptz", "epoch_ms"),
                 ),
                 rest="extra",
                 on_delete="ignore",
@@ -154,7 +155,7 @@ tables:
 """)
 
     target = settings.table_specs()["users"].targets[0]
-    assert (target.columns, target.on_delete) == ((ColumnSpec("a", '"a"', "text"),), "ignore")
+    assert (target.columns, target.on_delete) == ((column_spec("a", '"a"', "text"),), "ignore")
 
 
 def test_a_table_is_where_it_says_itself_then_where_its_arn_and_then_where_all_are(configured):

@@ -7,20 +7,21 @@ import pytest
 from replicator.core.mapping.compile import TableMapping
 from replicator.core.planning.plan import WritePlan, plan_batch
 from replicator.core.planning.row_guard import GuardRejection, accepted
-from replicator.core.spec import ChildSpec, ColumnSpec
+from replicator.core.spec import ChildSpec
 from replicator.errors import ConfigurationError
 from tests.support.builders import record, table_mapping, target
+from tests.support.specs import child_spec, column_spec
 
-LINES = ChildSpec(
+LINES = child_spec(
     "public.lines",
     "lines",
-    (ColumnSpec("sku", "sku", "text"), ColumnSpec("qty", "quantity", "integer")),
+    (column_spec("sku", "sku", "text"), column_spec("qty", "quantity", "integer")),
     position="line",
     rest="more",
 )
-TAGS = ChildSpec("public.tags", "tags", value=ColumnSpec("tag", "tag", "text"))
-OPTIONS = ChildSpec(
-    "public.options", "options", (ColumnSpec("price", "price", "numeric"),), map_key="option"
+TAGS = child_spec("public.tags", "tags", value=column_spec("tag", "tag", "text"))
+OPTIONS = child_spec(
+    "public.options", "options", (column_spec("price", "price", "numeric"),), map_key="option"
 )
 
 
@@ -135,10 +136,10 @@ def test_a_changed_child_changes_the_fingerprint():
     ("children", "fault"),
     [
         ((LINES, LINES), "writes the target public.lines twice"),
-        ((ChildSpec("public.t", "lines"),), "writes the target public.t twice"),
-        ((ChildSpec("public.x", "lines", position="pk"),), "are one name"),
+        ((child_spec("public.t", "lines"),), "writes the target public.t twice"),
+        ((child_spec("public.x", "lines", position="pk"),), "are one name"),
         (
-            (ChildSpec("public.x", "a", (ColumnSpec("b", "b", "text"),), value=TAGS.value),),
+            (child_spec("public.x", "a", (column_spec("b", "b", "text"),), value=TAGS.value),),
             "has `value` beside `columns`",
         ),
     ],

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from replicator.core.mapping.compile import compile_target
 from replicator.core.records import Image
 from replicator.core.snapshot.scan_pages import may_exist
-from replicator.core.spec import KeyColumnSpec, KeyType, SourceKey, TargetSpec
+from replicator.core.spec import KeyType, SourceKey, TargetSpec
 from replicator.core.verify.diff import (
     Difference,
     FoundRow,
@@ -21,6 +21,7 @@ from replicator.core.verify.diff import (
 )
 from replicator.core.verify.key_sketch import BITS_MIN, KeyBuckets, KeySketch
 from tests.support.builders import target
+from tests.support.specs import key_column_spec
 
 KEY = SourceKey((("pk", "S"),))
 KEYS: Image = {"pk": {"S": "a"}}
@@ -66,7 +67,7 @@ def test_nothing_is_said_of_the_row_of_an_item_that_does_not_fit():
 def test_an_item_whose_key_does_not_fit_can_have_no_row():
     found = expectation(
         compile_target(
-            TargetSpec("public.t", key=(KeyColumnSpec("id", "pk", "uuid"),), columns=()), KEY
+            TargetSpec("public.t", key=(key_column_spec("id", "pk", "uuid"),), columns=()), KEY
         ),
         KEYS,
         item(),
@@ -156,7 +157,7 @@ def test_the_key_of_a_row_leads_back_to_the_key_of_its_item(
     kind: KeyType, attribute: dict[str, str], column: str, cell: str | bytes
 ):
     key = SourceKey((("pk", kind),))
-    spec = TargetSpec("public.t", key=(KeyColumnSpec("id", "pk", column),))
+    spec = TargetSpec("public.t", key=(key_column_spec("id", "pk", column),))
 
     assert compile_target(spec, key).item_keys((cell,)) == {"pk": attribute}
 

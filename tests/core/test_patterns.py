@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 from replicator.core.mapping.compile import compile_table
 from replicator.core.mapping.split import parse_pattern
 from replicator.core.spec import (
-    ColumnSpec,
     KeyColumnSpec,
     SourceKey,
     TableSpec,
@@ -15,6 +14,7 @@ from replicator.core.spec import (
 )
 from replicator.core.values.cells import Unfit
 from replicator.errors import ConfigurationError, Rejected
+from tests.support.specs import column_spec, key_column_spec
 
 SOURCE = SourceKey((("pk", "S"), ("sk", "S")))
 PATTERN = "ORDER#{year}#{number}"
@@ -67,9 +67,9 @@ def compiled(*key: KeyColumnSpec, split=(("sk", PATTERN),), columns=()):
     return compile_table(TableSpec("t", "t", (target,)), SOURCE).targets[0]
 
 
-WHOLE = KeyColumnSpec("pk", "pk")
-YEAR = KeyColumnSpec("year", "year", "integer", part="year")
-NUMBER = KeyColumnSpec("number", "number", "bigint", part="number")
+WHOLE = key_column_spec("pk", "pk")
+YEAR = key_column_spec("year", "year", "integer", part="year")
+NUMBER = key_column_spec("number", "number", "bigint", part="number")
 
 
 def test_the_way_back_from_a_row_finds_the_item():
@@ -88,7 +88,7 @@ def test_a_number_that_is_written_in_another_way_is_no_key(number):
 
 
 def test_the_same_parts_beside_the_whole_are_fine():
-    whole = KeyColumnSpec("sk", "sk")
+    whole = key_column_spec("sk", "sk")
     assert compiled(WHOLE, whole, YEAR).table.key == ("pk", "sk", "year")
 
 
@@ -100,7 +100,7 @@ def test_the_same_parts_beside_the_whole_are_fine():
         ((WHOLE, YEAR, NUMBER), (), "takes the part 'year', which no pattern"),
         ((WHOLE, YEAR, NUMBER), (("other", PATTERN),), "not a string of the item's key"),
         (
-            (WHOLE, YEAR, KeyColumnSpec("number", "", "jsonb", part="number")),
+            (WHOLE, YEAR, key_column_spec("number", "", "jsonb", part="number")),
             (("sk", PATTERN),),
             "could become one",
         ),
@@ -113,10 +113,10 @@ def test_a_key_that_could_join_two_items_is_refused(key, split, fault):
 
 
 def test_a_part_of_another_attribute_is_a_column_that_may_be_null():
-    strict = ColumnSpec("year", "year", "integer", part="year")
-    lenient = ColumnSpec("number", "number", "integer", part="number", on_invalid="null")
+    strict = column_spec("year", "year", "integer", part="year")
+    lenient = column_spec("number", "number", "integer", part="number", on_invalid="null")
     target = compiled(
-        WHOLE, KeyColumnSpec("sk", "sk"), split=(("ref", PATTERN),), columns=(strict, lenient)
+        WHOLE, key_column_spec("sk", "sk"), split=(("ref", PATTERN),), columns=(strict, lenient)
     )
     keys = {"pk": {"S": "a"}, "sk": {"S": "b"}}
 
@@ -130,13 +130,13 @@ def test_a_part_of_another_attribute_is_a_column_that_may_be_null():
 @pytest.mark.parametrize(
     "column",
     [
-        ColumnSpec("n", "n", "bigint", constant="many"),
-        ColumnSpec("n", "n", "bigint", default=1.5),
-        ColumnSpec("n", "n", "bigint", transform=("lower",)),
-        ColumnSpec("n", "n", "text", transform=("json",)),
-        ColumnSpec("n", "n", "boolean", transform=("number",)),
+        column_spec("n", "n", "bigint", constant="many"),
+        column_spec("n", "n", "bigint", default=1.5),
+        column_spec("n", "n", "bigint", transform=("lower",)),
+        column_spec("n", "n", "text", transform=("json",)),
+        column_spec("n", "n", "boolean", transform=("number",)),
     ],
 )
 def test_a_column_whose_options_do_not_fit_its_type_is_refused(column):
     with pytest.raises(ConfigurationError, match="column 'n'"):
-        compiled(WHOLE, KeyColumnSpec("sk", "sk"), columns=(column,))
+        compiled(WHOLE, key_column_spec("sk", "sk"), columns=(column,))

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from replicator.core.mapping.compile import compile_table
 from replicator.core.planning.plan import NO_IMAGE, WritePlan, plan_batch
 from replicator.core.records import StreamRecord
-from replicator.core.spec import ColumnSpec, SourceKey, TableSpec, TargetSpec
+from replicator.core.spec import SourceKey, TableSpec, TargetSpec
 from replicator.errors import RowRefused
 from tests.support.builders import NOON, record, table_mapping, target
+from tests.support.specs import column_spec
 
 READ_AT = NOON.timestamp()
 
@@ -87,7 +88,7 @@ def test_an_older_rejected_change_of_the_same_key_is_superseded_at_once():
 def test_one_target_that_rejects_does_not_keep_the_others_from_applying():
     mapping = table_mapping(
         target("public.strict"),
-        TargetSpec("public.loose", columns=(ColumnSpec("n", "n", "numeric"),)),
+        TargetSpec("public.loose", columns=(column_spec("n", "n", "numeric"),)),
     )
 
     plan = planned(record(1, n=n("1.5")), mapping=mapping)

@@ -9,9 +9,9 @@ from replicator.core.mapping.compile import TableMapping
 from replicator.core.planning.batch import DeadLetter
 from replicator.core.planning.plan import WritePlan, plan_batch
 from replicator.core.records import Image, StreamRecord
-from replicator.core.spec import ColumnSpec
 from replicator.errors import ConfigurationError
 from tests.support.builders import record, table_mapping, target
+from tests.support.specs import column_spec
 
 SECRET = "ada@example.org"
 SALT = b"0123456789abcdef"
@@ -82,7 +82,7 @@ def test_an_image_that_cannot_be_read_leaves_nothing_in_its_dead_letter():
 
 def test_equal_values_have_equal_hashes_under_one_salt_and_others_under_another():
     def cells(salt: bytes) -> list[Any]:
-        columns = (ColumnSpec("email", "email", "text"),)
+        columns = (column_spec("email", "email", "text"),)
         one = target("public.t")
         mapping = table_mapping(
             type(one)("public.t", columns=columns), personal=(("email", "hash"),), salt=salt
@@ -135,7 +135,7 @@ def test_a_dead_letter_is_what_it_was_when_nothing_is_personal():
 
 @pytest.mark.parametrize("treatment", ["hash", "mask", "drop"])
 def test_a_column_of_its_own_does_not_show_it_either(treatment: str):
-    one = type(target())("public.t", columns=(ColumnSpec("email", "email", "text"),))
+    one = type(target())("public.t", columns=(column_spec("email", "email", "text"),))
     mapping = table_mapping(one, personal=(("email", treatment),), salt=SALT)
 
     plan = plan_batch([record(1, email={"S": SECRET})], mapping, read_at=0)

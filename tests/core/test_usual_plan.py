@@ -12,16 +12,17 @@ from replicator.core.mapping.compile import TableMapping, compile_table
 from replicator.core.planning.batch import DeadLetter
 from replicator.core.planning.plan import WritePlan, plan_batch
 from replicator.core.records import Event, StreamRecord
-from replicator.core.spec import ColumnSpec, SourceKey, TableSpec, TargetSpec, Treatment
-from replicator.core.values.attributes import item_key_json
+from replicator.core.spec import SourceKey, TableSpec, TargetSpec, Treatment
+from replicator.core.values.item_keys import item_key_json
 from tests.core.test_usual_rows import wire
+from tests.support.specs import column_spec
 
 KEY = SourceKey((("pk", "S"),))
 COLUMNS = (
-    ColumnSpec("n", "n", "integer"),
-    ColumnSpec("t", "t", "text"),
-    ColumnSpec("j", "j", "jsonb"),
-    ColumnSpec("inner_name", "j.name", "text"),
+    column_spec("n", "n", "integer"),
+    column_spec("t", "t", "text"),
+    column_spec("j", "j", "jsonb"),
+    column_spec("inner_name", "j.name", "text"),
 )
 OPEN = {"t": "open"}
 TARGETS: dict[str, list[TargetSpec]] = {

@@ -17,6 +17,7 @@ from replicator.core.values.columnar import MadeRows
 from replicator.core.values.json_text import json_text, plain_texts
 from replicator.errors import Rejected
 from tests.support.random_items import NUMBERS, STRINGS
+from tests.support.specs import column_spec
 
 KEY = SourceKey((("pk", "S"), ("sk", "N")))
 COLUMNS = (
@@ -30,7 +31,7 @@ NAMES = [name for name, _ in COLUMNS]
 
 
 def target(*more: ColumnSpec, soft: bool = False, rest: str | None = None) -> TargetMapping:
-    columns = (*(ColumnSpec(name, name, kind) for name, kind in COLUMNS), *more)
+    columns = (*(column_spec(name, name, kind) for name, kind in COLUMNS), *more)
     policy: OnDelete = "soft" if soft else "delete"
     return compile_target(TargetSpec("public.t", columns=columns, on_delete=policy, rest=rest), KEY)
 
@@ -38,16 +39,16 @@ def target(*more: ColumnSpec, soft: bool = False, rest: str | None = None) -> Ta
 TARGETS = [
     target(),
     target(
-        ColumnSpec("e", "n2", "timestamptz", format="epoch_ms"),
-        ColumnSpec("inner_name", "j.name", "text"),
-        ColumnSpec("first", "li[0]", "jsonb"),
-        ColumnSpec("again", "t", "varchar(2)", on_invalid="null"),
-        ColumnSpec("stripped", "t2", "text", nul="strip"),
-        ColumnSpec("replaced", "j2", "jsonb", nul="replace"),
-        ColumnSpec("of_key", "pk", "text"),
+        column_spec("e", "n2", "timestamptz", format="epoch_ms"),
+        column_spec("inner_name", "j.name", "text"),
+        column_spec("first", "li[0]", "jsonb"),
+        column_spec("again", "t", "varchar(2)", on_invalid="null"),
+        column_spec("stripped", "t2", "text", nul="strip"),
+        column_spec("replaced", "j2", "jsonb", nul="replace"),
+        column_spec("of_key", "pk", "text"),
         soft=True,
     ),
-    target(ColumnSpec("inner_name", "j.name", "text"), rest="others"),
+    target(column_spec("inner_name", "j.name", "text"), rest="others"),
     compile_target(TargetSpec("public.t", columns=None, nul="strip"), KEY),
 ]
 
@@ -183,7 +184,7 @@ def test_a_usual_image_makes_its_row_beside_others_that_make_none(mapping, other
 
 
 def test_a_name_that_the_decoder_cannot_be_told_leaves_all_images_to_the_converters():
-    mapping = target(ColumnSpec("odd", '"a""b"', "text"))
+    mapping = target(column_spec("odd", '"a""b"', "text"))
 
     assert mapping.usual_rows is None
 

@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 
 from replicator.core.mapping.compile import TableMapping, compile_table
 from replicator.core.observations import Observation, TableHalted, TaskFailed
-from replicator.core.spec import ColumnSpec, OnGap, SourceKey, TableSpec, TargetSpec
+from replicator.core.spec import OnGap, SourceKey, TableSpec, TargetSpec
 from replicator.engine.snapshot.rate_limit import ReadPacing
 from replicator.engine.stream.discovery import Discovery
 from replicator.engine.stream.page_slots import Room
@@ -34,6 +34,7 @@ from tests.support.fakes import FakeClaims, FakeIncidents, FakePositions, FakeSi
 from tests.support.faults import at_once
 from tests.support.no_snapshots import NoPruning, NoSnapshots, without_snapshots
 from tests.support.scripted_streams.model import TrimmedShards, World
+from tests.support.specs import column_spec
 from tests.support.virtual_time import VirtualClock, VirtualLoop
 
 SOURCE = "orders"
@@ -51,7 +52,7 @@ Result = TypeVar("Result")
 
 def mapping(on_gap: OnGap = "stop") -> TableMapping:
     """Everything into one target, and what is big into another."""
-    column = (ColumnSpec("n", "n", "bigint"),)
+    column = (column_spec("n", "n", "bigint"),)
     targets = (
         TargetSpec(ALL, columns=column),
         TargetSpec(BIG, columns=column, when={"kind": {"equals": "big"}}),

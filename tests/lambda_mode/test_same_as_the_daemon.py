@@ -9,11 +9,12 @@ import pytest
 
 from replicator.core.planning.plan import plan_batch
 from replicator.core.records import decode_page
-from replicator.core.spec import ColumnSpec, TargetSpec
+from replicator.core.spec import TargetSpec
 from replicator.sources.lambda_event import batches_of
 from replicator.sources.signed_calls import Credentials, rds_token
 from tests.support.builders import NOON, table_mapping
 from tests.support.lambda_events import change, event
+from tests.support.specs import column_spec
 
 EXPIRED = {"type": "Service", "principalId": "dynamodb.amazonaws.com"}
 RECORDS = [
@@ -28,7 +29,7 @@ AWS_SDK = ("aioboto3", "aiobotocore", "botocore", "boto3", "aiohttp", "alembic",
 
 def test_both_forms_of_a_record_make_the_same_plan():
     mapping = table_mapping(
-        TargetSpec("public.t", rest="rest", columns=(ColumnSpec("n", "n", "numeric"),))
+        TargetSpec("public.t", rest="rest", columns=(column_spec("n", "n", "numeric"),))
     )
     page = json.dumps({"Records": RECORDS}).encode()
     [batch] = batches_of(event(*RECORDS))

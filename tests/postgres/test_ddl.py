@@ -6,13 +6,13 @@ import asyncpg
 import pytest
 
 from replicator.core.mapping.compile import TableMapping
-from replicator.core.spec import KeyColumnSpec
 from replicator.postgres.connection.connect import ConnectionSettings, connect
 from replicator.postgres.schema.catalog import read_catalog
 from replicator.postgres.schema.ddl import statements
 from replicator.postgres.schema.fitness import fitness, history_fitness
 from replicator.postgres.schema.survey import survey
 from tests.support.mappings import mapping, target
+from tests.support.specs import key_column_spec
 
 EVERY_TYPE = {
     f"c{number}": name
@@ -139,7 +139,7 @@ async def test_a_partitioned_table_fits(connection: asyncpg.Connection):
 
 async def test_names_are_taken_as_they_are_written(connection: asyncpg.Connection):
     odd = 'sel"ect Ünï; drop table x --'
-    wanted = mapping(target('Mixed."Case.d"', key=(KeyColumnSpec(odd, "pk"),)))
+    wanted = mapping(target('Mixed."Case.d"', key=(key_column_spec(odd, "pk"),)))
 
     await create(connection, wanted)
 

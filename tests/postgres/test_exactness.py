@@ -3,10 +3,10 @@
 import pytest
 
 from replicator.app.prepare import require_exact
-from replicator.core.spec import ChildSpec, ColumnSpec
 from replicator.errors import ConfigurationError
 from tests.postgres.loaded import registered
 from tests.support.builders import table_mapping, target
+from tests.support.specs import child_spec, column_spec
 
 
 @pytest.mark.parametrize(
@@ -15,7 +15,7 @@ from tests.support.builders import table_mapping, target
 async def test_a_column_of_a_target_or_of_its_children_that_rounds_is_refused(
     database: str, column: str, kind: str
 ):
-    prices = ChildSpec("public.prices", "prices", value=ColumnSpec("price", "price", "numeric"))
+    prices = child_spec("public.prices", "prices", value=column_spec("price", "price", "numeric"))
     loaded = await registered(database, table_mapping(target(children=(prices,))))
     await require_exact(loaded.database, [loaded.mapping])
     table, name = column.split()

@@ -8,7 +8,7 @@ import pytest
 
 from replicator.core.planning.plan import plan_batch
 from replicator.core.snapshot.state import SnapshotFacts
-from replicator.core.spec import ColumnSpec, TargetSpec
+from replicator.core.spec import TargetSpec
 from replicator.core.stream.shards import Advance, Claim
 from replicator.postgres.control.claims import Claims
 from replicator.postgres.control.repairs import begin_repair
@@ -16,13 +16,14 @@ from replicator.postgres.write.replay import Replay, Tried
 from replicator.postgres.write.sink import PostgresSink
 from tests.postgres.loaded import SHARD, Loaded, registered
 from tests.support.builders import NOON, STREAM, record, table_mapping
+from tests.support.specs import column_spec
 
 HISTORY = "public.t_history"
 STRICT = table_mapping(
-    TargetSpec("public.t", columns=(ColumnSpec("n", "n", "bigint"),), history=HISTORY)
+    TargetSpec("public.t", columns=(column_spec("n", "n", "bigint"),), history=HISTORY)
 )
 MENDED = table_mapping(
-    TargetSpec("public.t", columns=(ColumnSpec("n", "n", "numeric"),), history=HISTORY)
+    TargetSpec("public.t", columns=(column_spec("n", "n", "numeric"),), history=HISTORY)
 )
 
 

@@ -1,16 +1,17 @@
 """A row says under which mapping it was written, as long as transaction numbers tell."""
 
 from replicator.core.mapping.compile import TableMapping
-from replicator.core.spec import ColumnSpec, TargetSpec
+from replicator.core.spec import TargetSpec
 from replicator.core.verify.diff import MustBe
 from replicator.postgres.connection.connect import ConnectionSettings
 from replicator.postgres.read.rows import TargetRows
 from replicator.postgres.schema.migrate import migrate
 from tests.postgres.loaded import registered
 from tests.support.builders import table_mapping
+from tests.support.specs import column_spec
 
 CHANGED = table_mapping(
-    TargetSpec("public.t", columns=(ColumnSpec("n", "n", "bigint"), ColumnSpec("s", "s", "text")))
+    TargetSpec("public.t", columns=(column_spec("n", "n", "bigint"), column_spec("s", "s", "text")))
 )
 
 

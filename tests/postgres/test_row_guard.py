@@ -11,13 +11,14 @@ import pytest
 
 from replicator.core.planning.row_guard import Applied, Guard
 from replicator.core.records import StreamRecord
-from replicator.core.spec import ColumnSpec, KeyColumnSpec, TargetSpec
-from replicator.core.values.attributes import item_key_json
+from replicator.core.spec import TargetSpec
+from replicator.core.values.item_keys import item_key_json
 from replicator.postgres.connection.database import Session
 from replicator.postgres.control.maintenance import Pruning
 from replicator.postgres.write.guard_statement import version_key
 from tests.support.builders import KEY, NOON, STREAM, record, table_mapping, target
 from tests.support.guarded import GuardedTable, guarded_table
+from tests.support.specs import column_spec, key_column_spec
 
 WAITING = (
     "select 1 from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()"
@@ -326,7 +327,7 @@ async def test_a_rejected_change_that_waited_for_a_newer_one_leaves_no_open_dead
 
 async def test_each_target_of_an_item_has_its_own_versions(database: str):
     strict = target("public.strict")
-    loose = TargetSpec("public.t", columns=(ColumnSpec("n", "n", "text"),))
+    loose = TargetSpec("public.t", columns=(column_spec("n", "n", "text"),))
     async with guarded_table(database, table_mapping(strict, loose)) as table:
         await table.apply(record(5, n={"S": "text"}))
         applied = await table.apply(put(4))
@@ -338,7 +339,7 @@ async def test_each_target_of_an_item_has_its_own_versions(database: str):
 
 async def test_the_key_of_a_version_is_an_expression_over_the_row(database: str):
     key = tuple(
-        KeyColumnSpec(name, "pk", kind) for name, kind in (("a", "text"), ("b", "varchar(20)"))
+        key_column_spec(name, "pk", kind) for name, kind in (("a", "text"), ("b", "varchar(20)"))
     )
     mapping = table_mapping(TargetSpec("public.t", key=key))
     async with guarded_table(database, mapping) as table:

@@ -6,12 +6,13 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 
-from replicator.core.spec import ChildSpec, ColumnSpec, KeyColumnSpec, TargetSpec
+from replicator.core.spec import TargetSpec
 from replicator.errors import Fenced, NotClaimable
 from replicator.postgres.control.incidents import Incidents
 from replicator.postgres.read.unseen_rows import Ghosts
 from tests.postgres.loaded import Loaded, registered
 from tests.support.builders import record, table_mapping
+from tests.support.specs import child_spec, column_spec, key_column_spec
 
 
 @pytest.fixture
@@ -178,7 +179,7 @@ async def test_an_item_that_comes_back_while_the_sweep_looks_keeps_its_row(table
 
 
 async def test_a_soft_delete_sweeps_by_marking_and_an_ignored_one_not_at_all(database: str):
-    soft = TargetSpec("public.t", columns=(ColumnSpec("n", "n", "bigint"),), on_delete="soft")
+    soft = TargetSpec("public.t", columns=(column_spec("n", "n", "bigint"),), on_delete="soft")
     loaded = await registered(database, table_mapping(soft))
     await loaded.sql("insert into public.t (pk, n) values ('ghost', 0)")
     await loaded.sql("insert into public.t values ('marked', 0, '2020-01-01Z')")
@@ -199,7 +200,7 @@ async def test_a_soft_delete_sweeps_by_marking_and_an_ignored_one_not_at_all(dat
 
 
 async def test_a_soft_sweep_takes_child_rows_of_no_parent_and_leaves_those_of_a_row(database: str):
-    tags = ChildSpec("public.tags", "tags", value=ColumnSpec("tag", "tag", "text"))
+    tags = child_spec("public.tags", "tags", value=column_spec("tag", "tag", "text"))
     soft = TargetSpec("public.t", columns=(), children=(tags,), on_delete="soft")
     loaded = await registered(database, table_mapping(soft))
     await loaded.sql("insert into public.t (pk) values ('ghost')")
@@ -218,7 +219,7 @@ async def test_a_soft_sweep_takes_child_rows_of_no_parent_and_leaves_those_of_a_
 async def test_ghosts_are_found_behind_any_key(database: str):
     target = TargetSpec(
         "public.t",
-        key=(KeyColumnSpec("b", "b"), KeyColumnSpec("n", "n")),
+        key=(key_column_spec("b", "b"), key_column_spec("n", "n")),
         columns=(),
     )
     mapping = table_mapping(target, key=(("b", "B"), ("n", "N")))

@@ -12,7 +12,7 @@ from replicator.core.planning.plan import plan_batch
 from replicator.core.planning.scan_plan import plan_page, plan_sweep
 from replicator.core.records import StreamRecord
 from replicator.core.snapshot.state import SegmentAdvance, SegmentClaim, SnapshotFacts
-from replicator.core.spec import ColumnSpec, TargetSpec
+from replicator.core.spec import TargetSpec
 from replicator.core.stream.shards import Advance, Claim, ListedShard
 from replicator.errors import Fenced, NotClaimable
 from replicator.postgres.connection.connect import ConnectionSettings
@@ -28,8 +28,9 @@ from replicator.postgres.schema.migrate import migrate
 from replicator.postgres.write.replay import Replay
 from replicator.postgres.write.sink import PostgresSink, SegmentSink
 from tests.support.builders import NOON, STREAM, record, table_mapping
+from tests.support.specs import column_spec
 
-MENDED = table_mapping(TargetSpec("public.t", columns=(ColumnSpec("n", "n", "numeric"),)))
+MENDED = table_mapping(TargetSpec("public.t", columns=(column_spec("n", "n", "numeric"),)))
 REGISTER = "update replicator.table_state set mapping_fingerprint = '{}'"
 KEYS = "abcdef"
 SHARD = "shard-0"

@@ -6,8 +6,9 @@ from typing import Any
 
 from replicator.core.mapping.compile import TableMapping, compile_table
 from replicator.core.records import Event, StreamRecord
-from replicator.core.spec import ColumnSpec, KeyType, SourceKey, TableSpec, TargetSpec
+from replicator.core.spec import KeyType, SourceKey, TableSpec, TargetSpec
 from replicator.core.stream.shards import Claim, ListedShard, ShardFacts
+from tests.support.specs import column_spec
 
 NOON = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 KEY = SourceKey((("pk", "S"),))
@@ -48,7 +49,7 @@ def table_mapping(
 
 def target(name: str = "public.t", **options: Any) -> TargetSpec:
     """A target with one column: n bigint."""
-    return TargetSpec(name, columns=(ColumnSpec("n", "n", "bigint"),), **options)
+    return TargetSpec(name, columns=(column_spec("n", "n", "bigint"),), **options)
 
 
 def shards(tree: dict[int, int | list[int]], *, roots: tuple[int, ...] = ()) -> list[ListedShard]:

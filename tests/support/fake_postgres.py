@@ -14,7 +14,7 @@ from replicator.core.planning.row_guard import Applied, GuardRejection
 from replicator.core.spec import InitialLoad
 from replicator.core.stream.generations import generation
 from replicator.core.stream.shards import Advance, Claim, GapFacts, Mode, ShardFacts, ShardRowState
-from replicator.core.values.attributes import item_key_json
+from replicator.core.values.item_keys import item_key_json
 from replicator.errors import BatchTooSlow, Fenced, NotClaimable, PositionLost, RowRejected
 
 if TYPE_CHECKING:

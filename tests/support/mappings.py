@@ -4,14 +4,13 @@ from typing import Any
 
 from replicator.core.mapping.compile import TableMapping, compile_table
 from replicator.core.spec import (
-    ColumnSpec,
     InitialLoad,
-    KeyColumnSpec,
     KeyType,
     SourceKey,
     TableSpec,
     TargetSpec,
 )
+from tests.support.specs import column_spec, key_column_spec
 
 
 def target(name: str = "public.orders", **facts: Any) -> TargetSpec:
@@ -19,8 +18,8 @@ def target(name: str = "public.orders", **facts: Any) -> TargetSpec:
     columns = facts.pop("columns", {"total": "numeric(12,2)"})
     return TargetSpec(
         name,
-        key=facts.pop("key", (KeyColumnSpec("order_id", "pk"),)),
-        columns=tuple(ColumnSpec(column, column, kind) for column, kind in columns.items()),
+        key=facts.pop("key", (key_column_spec("order_id", "pk"),)),
+        columns=tuple(column_spec(column, column, kind) for column, kind in columns.items()),
         **{"rest": "extra", **facts},
     )
 

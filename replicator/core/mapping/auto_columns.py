@@ -7,6 +7,7 @@ from replicator.core.mapping.compile import TargetMapping
 from replicator.core.mapping.target_table import DELETED_AT, check_columns, parse_table_name
 from replicator.core.spec import ColumnSpec, TableSpec
 from replicator.core.values.attributes import label
+from replicator.core.values.column_types import parse_type
 from replicator.errors import ConfigurationError
 
 COLUMNS_MAX = 200
@@ -36,8 +37,7 @@ class AutoColumn:
     @property
     def spec(self) -> ColumnSpec:
         """As a mapped column; values of another type stay in the rest."""
-        path = f'"{self.name.replace(chr(34), chr(34) * 2)}"'
-        return ColumnSpec(self.name, path, self.type, other_types="rest")
+        return ColumnSpec(self.name, (self.name,), parse_type(self.type), other_types="rest")
 
 
 @dataclass(frozen=True, slots=True)

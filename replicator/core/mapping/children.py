@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from replicator.core.mapping.columns import MappedColumn, compile_column
-from replicator.core.mapping.paths import Descent, compile_descent, parse_path
+from replicator.core.mapping.paths import Descent, compile_descent, written
 from replicator.core.mapping.target_table import (
     Column,
     TargetTable,
@@ -65,7 +65,7 @@ class ChildTable:
 
     @property
     def _label(self) -> str:
-        return label(self.spec.path)
+        return label(written(self.spec.path))
 
     def _rejected(self, inside: str, rejection: Rejected) -> Rejected:
         reason = str(rejection).partition(": ")[2]
@@ -114,7 +114,7 @@ class ChildTable:
 
 def compile_child(spec: ChildSpec, parent: TargetTable) -> ChildTable:
     """Compile a child table; ConfigurationError says what to change."""
-    path = parse_path(spec.path)
+    path = spec.path
     columns = tuple(compile_column(column, {}) for column in spec.columns)
     by_position = spec.map_key is None
     name = spec.position if spec.map_key is None else spec.map_key

@@ -3,13 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from replicator.core.mapping.paths import Path, compile_descent, parse_path
+from replicator.core.mapping.paths import compile_descent, written
 from replicator.core.mapping.split import Extract, Part, require_part
 from replicator.core.records import AttributeValue
 from replicator.core.spec import ColumnSpec, Scalar
 from replicator.core.values.attributes import label
 from replicator.core.values.cells import Cell
-from replicator.core.values.column_types import ColumnType, parse_type
+from replicator.core.values.column_types import ColumnType
 from replicator.core.values.converters import Converter, compile_converter
 from replicator.core.values.row import Step, usual_value
 from replicator.errors import ConfigurationError, Rejected
@@ -32,10 +32,14 @@ class MappedColumn:
     """A column, compiled. `attribute` is the top-level attribute whose value `convert` takes."""
 
     spec: ColumnSpec
-    type: ColumnType
     attribute: str
     convert: Converter
     takes_whole: bool
+
+    @property
+    def type(self) -> ColumnType:
+        """The column's type."""
+        return self.spec.type
 
     @property
     def tags(self) -> frozenset[str] | None:
@@ -54,31 +58,29 @@ class MappedColumn:
 
 def compile_column(spec: ColumnSpec, parts: Mapping[str, Part]) -> MappedColumn:
     """Compile a column; ConfigurationError says what to change."""
-    column_type = parse_type(spec.type, column=spec.name)
     if spec.constant is not None:
-        cell = _fixed(spec, column_type, spec.constant, "constant")
-        return MappedColumn(spec, column_type, "", lambda _: cell, takes_whole=False)
+        cell = _fixed(spec, spec.constant, "constant")
+        return MappedColumn(spec, "", lambda _: cell, takes_whole=False)
     if spec.part is not None:
         part = require_part(parts, spec.part, spec.name)
-        convert = _part_converter(spec, column_type, part)
-        column = MappedColumn(spec, column_type, part.attribute, convert, takes_whole=False)
+        convert = _part_converter(spec, part)
+        column = MappedColumn(spec, part.attribute, convert, takes_whole=False)
     else:
-        path = parse_path(spec.path)
-        convert = _path_converter(spec, column_type, path)
-        whole = len(path) == 1
-        column = MappedColumn(spec, column_type, str(path[0]), convert, takes_whole=whole)
+        name, *inside = spec.path
+        column = MappedColumn(spec, str(name), _path_converter(spec), takes_whole=not inside)
     if column.tags is not None:
         column = replace(column, convert=_only(column.tags, column.convert))
     if spec.default is None:
         return column
-    default = _fixed(spec, column_type, spec.default, "default")
+    default = _fixed(spec, spec.default, "default")
     return replace(column, convert=_or_default(column.convert, default))
 
 
-def _path_converter(spec: ColumnSpec, column_type: ColumnType, path: Path) -> Converter:
+def _path_converter(spec: ColumnSpec) -> Converter:
+    path = spec.path
     convert = compile_converter(
-        column_type,
-        attribute=label(spec.path if len(path) > 1 else str(path[0])),
+        spec.type,
+        attribute=label(written(path) if len(path) > 1 else str(path[0])),
         column=spec.name,
         time_format=spec.format,
         on_invalid=spec.on_invalid,
@@ -88,12 +90,11 @@ def _path_converter(spec: ColumnSpec, column_type: ColumnType, path: Path) -> Co
     return convert if len(path) == 1 else _after(compile_descent(path), convert)
 
 
-def _part_converter(spec: ColumnSpec, column_type: ColumnType, part: Part) -> Converter:
+def _part_converter(spec: ColumnSpec, part: Part) -> Converter:
     """A part is text; number types read it as a number."""
-    numeric = column_type.name in {"numeric", "bigint", "integer", "smallint", "double precision"}
-    transform = spec.transform or (("number",) if numeric else ())
+    transform = spec.transform or (("number",) if spec.type.row.number else ())
     convert = compile_converter(
-        column_type,
+        spec.type,
         attribute=label(part.attribute),
         column=spec.name,
         time_format=spec.format,
@@ -136,7 +137,7 @@ def _or_default(convert: Converter, default: Cell) -> Converter:
     return convert_or_default
 
 
-def _fixed(spec: ColumnSpec, column_type: ColumnType, scalar: Scalar, what: str) -> Cell:
+def _fixed(spec: ColumnSpec, scalar: Scalar, what: str) -> Cell:
     """The cell of a configured value, which must fit its column."""
     value: AttributeValue
     match scalar:
@@ -147,11 +148,11 @@ def _fixed(spec: ColumnSpec, column_type: ColumnType, scalar: Scalar, what: str)
         case _:
             value = {"N": str(scalar)}
     convert = compile_converter(
-        column_type, attribute=what, column=spec.name, time_format=spec.format
+        spec.type, attribute=what, column=spec.name, time_format=spec.format
     )
     try:
         return convert(value)
     except Rejected as rejection:
         message = f"the {what} of column {spec.name!r} does not fit it: {rejection}"
-        remedy = f"write a value of the type {column_type.sql}"
+        remedy = f"write a value of the type {spec.type.sql}"
         raise ConfigurationError(message, remedy=remedy) from rejection

@@ -20,10 +20,9 @@ from typing import Any
 
 from replicator.core.mapping.keys import KeyColumn
 from replicator.core.mapping.masking import salt_digest
-from replicator.core.mapping.paths import parse_path
+from replicator.core.mapping.paths import written
 from replicator.core.mapping.target_table import DOCUMENT, parse_table_name
 from replicator.core.spec import ChildSpec, ColumnSpec, SourceKey, TableSpec, TargetSpec
-from replicator.core.values.column_types import parse_type
 
 _VERSION = 1  # raise it when the same configuration comes to mean other rows
 
@@ -96,8 +95,7 @@ def _key_facts(column: KeyColumn) -> list[str]:
 
 
 def _column_facts(spec: ColumnSpec) -> list[Any]:
-    path, column_type = parse_path(spec.path), parse_type(spec.type, column=spec.name)
-    facts = [spec.name, path, column_type.sql, spec.format or "", spec.on_invalid, spec.nul]
+    facts = [spec.name, spec.path, spec.type.sql, spec.format or "", spec.on_invalid, spec.nul]
     more = _said(spec, but=_FACTS_OF_A_COLUMN)
     return [*facts, more] if more else facts
 
@@ -106,7 +104,7 @@ def _child_facts(spec: ChildSpec) -> list[Any]:
     columns = _sorted(_column_facts(column) for column in spec.columns)
     value = None if spec.value is None else _column_facts(spec.value)
     more = _said(spec, but=("target", "path", "columns", "value"))
-    return [parse_table_name(spec.target), parse_path(spec.path), columns, value, more]
+    return [parse_table_name(spec.target), spec.path, columns, value, more]
 
 
 def _said(
@@ -181,7 +179,7 @@ def former_rows_digest(
             *([["auto"]] if spec.auto else []),
             *([["split", sorted(spec.split)]] if spec.split else []),
             *([["nul", spec.nul]] if spec.nul != "reject" else []),
-            *([["children", sorted(map(repr, spec.children))]] if spec.children else []),
+            *([["children", sorted(map(_former_child, spec.children))]] if spec.children else []),
         ]
     )
     return _with_hidden(digest, table)
@@ -195,6 +193,28 @@ def _former_column_facts(spec: ColumnSpec) -> list[Any]:
         "part": spec.part,
     }
     said = {name: value for name, value in more.items() if value is not None}
-    path, column_type = parse_path(spec.path), parse_type(spec.type, column=spec.name)
-    facts = [spec.name, path, column_type.sql, spec.format or "", spec.on_invalid, spec.nul]
+    facts = [spec.name, spec.path, spec.type.sql, spec.format or "", spec.on_invalid, spec.nul]
     return [*facts, said] if said else facts
+
+
+def _former_child(spec: ChildSpec) -> str:
+    """A child table as its specification printed itself when it held paths and types as text."""
+    columns = ", ".join(_former_column(column) for column in spec.columns)
+    comma = "," if len(spec.columns) == 1 else ""
+    value = None if spec.value is None else _former_column(spec.value)
+    return (
+        f"ChildSpec(target={spec.target!r}, path={written(spec.path)!r}, "
+        f"columns=({columns}{comma}), position={spec.position!r}, map_key={spec.map_key!r}, "
+        f"value={value}, rest={spec.rest!r})"
+    )
+
+
+def _former_column(spec: ColumnSpec) -> str:
+    own = spec.path == (spec.name,)  # without `from` its name stood in quotes
+    path = '"' + spec.name.replace('"', '""') + '"' if own else written(spec.path)
+    return (
+        f"ColumnSpec(name={spec.name!r}, path={path!r}, type={spec.type.sql!r}, "
+        f"format={spec.format!r}, on_invalid={spec.on_invalid!r}, nul={spec.nul!r}, "
+        f"constant={spec.constant!r}, default={spec.default!r}, transform={spec.transform!r}, "
+        f"part={spec.part!r}, other_types={spec.other_types!r})"
+    )

@@ -9,20 +9,17 @@ from replicator.core.records import AttributeValue
 from replicator.core.spec import KeyColumnSpec, KeyType, SourceKey, TargetSpec
 from replicator.core.values.attributes import label
 from replicator.core.values.cells import Cell, Unfit
-from replicator.core.values.column_types import ColumnType, parse_type
+from replicator.core.values.column_types import BYTEA, NUMERIC, TEXT, ColumnType
 from replicator.core.values.converters import Converter, compile_converter
 from replicator.core.values.numbers import canonical_number
 from replicator.core.values.row import Step, usual_value
+from replicator.core.values.type_table import key_types
 from replicator.errors import ConfigurationError, Rejected
 
-_DEFAULT_TYPES: dict[KeyType, str] = {"S": "text", "N": "numeric", "B": "bytea"}
-_INJECTIVE_TYPES: dict[KeyType, tuple[str, ...]] = {
-    "S": ("text", "varchar", "uuid", "date"),
-    "N": ("numeric", "bigint", "integer", "smallint", "text", "varchar"),
-    "B": ("bytea",),
-}
-_PART_TYPES = (*_INJECTIVE_TYPES["S"], "bigint", "integer", "smallint", "numeric")
+_DEFAULT_TYPES: dict[KeyType, ColumnType] = {"S": TEXT, "N": NUMERIC, "B": BYTEA}
+_INJECTIVE_TYPES = {kind: key_types(kind) for kind in _DEFAULT_TYPES}
 """Types in which two different key values never become one, given exact conversion."""
+_PART_TYPES = tuple(dict.fromkeys([*_INJECTIVE_TYPES["S"], *_INJECTIVE_TYPES["N"]]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +98,7 @@ def _compile_part(column: KeyColumnSpec, part: Part, types: dict[str, KeyType]) 
             "the item's key: it can change, and its row would be left behind",
             remedy="split a key attribute of type S; other parts belong into `columns`",
         )
-    column_type = parse_type(column.type or "text", column=column.name)
+    column_type = column.type or TEXT
     if column_type.array or column_type.name not in _PART_TYPES:
         raise ConfigurationError(
             f"key column {column.name!r} has the type {column_type.sql}: "
@@ -146,7 +143,7 @@ def _compile(column: KeyColumnSpec, types: dict[str, KeyType]) -> KeyColumn:
             "the item's key: it can change, and its row would be left behind",
             remedy=f"take it from {' or '.join(types)}; other attributes belong into `columns`",
         )
-    column_type = parse_type(column.type or _DEFAULT_TYPES[kind], column=column.name)
+    column_type = column.type or _DEFAULT_TYPES[kind]
     if column_type.array or column_type.name not in _INJECTIVE_TYPES[kind]:
         raise ConfigurationError(
             f"key column {column.name!r} has the type {column_type.sql}: "

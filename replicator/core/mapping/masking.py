@@ -6,9 +6,9 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from replicator.core.mapping.paths import Path, parse_path
+from replicator.core.mapping.paths import parse_path
 from replicator.core.records import AttributeValue, Image, StreamRecord
-from replicator.core.spec import SourceKey, TableSpec, Treatment
+from replicator.core.spec import Path, SourceKey, TableSpec, Treatment
 from replicator.core.values.attributes import decode_image, label
 from replicator.core.values.cells import Unfit
 from replicator.core.values.numbers import canonical_number

@@ -4,11 +4,10 @@ import re
 from collections.abc import Callable
 
 from replicator.core.records import AttributeValue
+from replicator.core.spec import Path
 from replicator.core.values.attributes import TYPES
 from replicator.errors import ConfigurationError
 
-Path = tuple[str | int, ...]
-"""Names and list positions; the first is the name of a top-level attribute."""
 Descent = Callable[[AttributeValue | None], AttributeValue | None]
 
 _STEP = re.compile(
@@ -44,6 +43,17 @@ def path_text(name: str) -> str:
     if _is_plain(name) and name not in ("all", "any", "none"):
         return name
     return '"' + name.replace('"', '""') + '"'
+
+
+def written(path: Path) -> str:
+    """The path as a person writes it."""
+    steps = [f"[{step}]" if isinstance(step, int) else f".{_quoted(step)}" for step in path]
+    return "".join(steps).removeprefix(".")
+
+
+def _quoted(name: str) -> str:
+    odd = not name or any(character in name for character in '."[]')
+    return '"' + name.replace('"', '""') + '"' if odd else name
 
 
 def compile_descent(path: Path) -> Descent:

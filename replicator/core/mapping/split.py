@@ -4,8 +4,9 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from replicator.core.mapping.paths import Path, compile_descent, parse_path
+from replicator.core.mapping.paths import compile_descent, parse_path
 from replicator.core.records import AttributeValue
+from replicator.core.spec import Path
 from replicator.core.values.attributes import label
 from replicator.core.values.cells import Unfit
 from replicator.errors import ConfigurationError, Rejected

@@ -11,7 +11,8 @@ from replicator.core.mapping.masking import Protection
 from replicator.core.observations import Outcome, RecordOutcome
 from replicator.core.records import Image, StreamRecord
 from replicator.core.spec import OnError, SourceKey
-from replicator.core.values.attributes import decode_image, item_keys
+from replicator.core.values.attributes import decode_image
+from replicator.core.values.item_keys import item_keys
 from replicator.errors import Rejected, RowRefused
 
 ItemKey = tuple[str, ...]

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from replicator.core.mapping.compile import TargetMapping
 from replicator.core.planning.batch import DeadLetter, Ledger, Rank
 from replicator.core.records import Image, StreamRecord
-from replicator.core.spec import OnNul
 from replicator.core.values.cells import Cell, Unfit
 from replicator.core.values.json_text import json_object, plain_texts
+from replicator.core.values.policies import OnNul
 from replicator.errors import Rejected
 
 HistoryRow = tuple[Cell, ...]

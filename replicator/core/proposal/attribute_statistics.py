@@ -8,9 +8,9 @@ from decimal import Decimal
 from typing import Any
 
 from replicator.core.records import Image
-from replicator.core.spec import TimeFormat
 from replicator.core.values.cells import Unfit
 from replicator.core.values.numbers import canonical_number
+from replicator.core.values.policies import TimeFormat
 from replicator.core.values.timestamps import time_conversions
 
 _EARLIEST = datetime(2000, 1, 1, tzinfo=UTC).timestamp()

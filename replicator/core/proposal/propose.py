@@ -13,8 +13,9 @@ from replicator.core.proposal.attribute_statistics import (
 )
 from replicator.core.proposal.entities import Entity, detect_entities
 from replicator.core.records import Image
-from replicator.core.spec import SourceKey, TimeFormat
+from replicator.core.spec import SourceKey
 from replicator.core.values.attributes import label
+from replicator.core.values.policies import TimeFormat
 
 COLUMNS_MAX = 200
 RARE = 0.02

@@ -5,27 +5,9 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Literal
 
+from replicator.core.values.type_table import NAMES, ROWS, Arguments, ColumnTypeRow
 from replicator.errors import ConfigurationError
 
-PRECISION_MAX = 1000  # of numeric
-CHARACTERS_MAX = 10_485_760  # of varchar
-_NAMES = {
-    "bigint": ("int8",),
-    "boolean": ("bool",),
-    "bytea": (),
-    "date": (),
-    "double precision": ("float8", "float"),
-    "integer": ("int", "int4"),
-    "jsonb": (),
-    "numeric": ("decimal", "dec"),
-    "smallint": ("int2",),
-    "text": (),
-    "timestamp": ("timestamp without time zone",),
-    "timestamptz": ("timestamp with time zone",),
-    "uuid": (),
-    "varchar": ("character varying",),
-}
-_KNOWN = {alias: name for name, aliases in _NAMES.items() for alias in (name, *aliases)}
 _TYPE = re.compile(
     r"(?P<name>[a-z][a-z0-9 ]*?)"
     r"(?: ?\( ?(?P<arguments>\d{1,9}(?: ?, ?\d{1,9})?) ?\))?"
@@ -46,6 +28,11 @@ class ColumnType:
     array: bool = False
 
     @property
+    def row(self) -> ColumnTypeRow:
+        """All that there is to know of the type, of an array's elements."""
+        return ROWS[self.name]
+
+    @property
     def sql(self) -> str:
         """The type as it is written in SQL, `numeric(12,2)` or `text[]`."""
         arguments = f"({','.join(map(str, self.arguments))})" if self.arguments else ""
@@ -55,6 +42,14 @@ class ColumnType:
     def transport(self) -> Literal["text", "bytea"]:
         """How values are handed over: bytes for bytea, else text in PostgreSQL's input syntax."""
         return "bytea" if self.name == "bytea" and not self.array else "text"
+
+    def compared(self, expression: str) -> str:
+        """SQL over a value: equal exactly when the values are, whatever their type calls equal."""
+        return self.row.compared.format(expression)
+
+    def digest(self, expression: str) -> str:
+        """SQL over a key's value: one text for equal values, whatever the session is set to."""
+        return self.row.digest.format(expression)
 
     @property
     def element(self) -> "ColumnType":
@@ -68,53 +63,29 @@ JSONB = ColumnType("jsonb")
 TIMESTAMPTZ = ColumnType("timestamptz")
 
 
-def parse_type(text: str, *, column: str | None = None) -> ColumnType:
-    """The type written as SQL, aliases included; ConfigurationError names the nearest known one.
-
-    `column` is named in the message.
-    """
+def parse_type(text: str) -> ColumnType:
+    """The type written as SQL, aliases included; ConfigurationError names the nearest known one."""
     match = _TYPE.fullmatch(" ".join(text.lower().split()))
-    name = _KNOWN.get(match["name"]) if match else None
+    name = NAMES.get(match["name"]) if match else None
     if match is None or name is None:
-        raise _unknown(text, column)
+        raise _unknown(text)
     numbers = tuple(int(number) for number in (match["arguments"] or "").split(",") if number)
-    return ColumnType(
-        name, _arguments(name, numbers, text, column), array=match["array"] is not None
-    )
+    return ColumnType(name, _arguments(name, numbers, text), array=match["array"] is not None)
 
 
-def _arguments(
-    name: str, numbers: tuple[int, ...], text: str, column: str | None
-) -> tuple[int, ...]:
-    match name, numbers:
-        case _, ():
-            return ()
-        case "varchar", (length,) if 1 <= length <= CHARACTERS_MAX:
-            return (length,)
-        case "numeric", (precision,) if 1 <= precision <= PRECISION_MAX:
-            return (precision, 0)
-        case "numeric", (precision, scale) if 1 <= precision <= PRECISION_MAX:
-            if scale <= precision:
-                return (precision, scale)
-    if name == "varchar":
-        remedy = f"write varchar(n) with n from 1 to {CHARACTERS_MAX}, or text"
-    elif name == "numeric":
-        remedy = f"write numeric, or numeric(p,s) with s <= p <= {PRECISION_MAX}"
-    else:
-        remedy = f"write {name} alone"
-    raise ConfigurationError(
-        f"{_subject(column)} {text!r} has arguments that do not fit", remedy=remedy
-    )
+def _arguments(name: str, numbers: Arguments, text: str) -> Arguments:
+    bounds = ROWS[name].bounds
+    arguments = bounds.read(numbers) if bounds is not None else None if numbers else ()
+    if arguments is None:
+        raise ConfigurationError(
+            f"the type {text!r} has arguments that do not fit",
+            remedy=bounds.remedy if bounds is not None else f"write {name} alone",
+        )
+    return arguments
 
 
-def _subject(column: str | None) -> str:
-    return "the type" if column is None else f"the type of column {column!r},"
-
-
-def _unknown(text: str, column: str | None) -> ConfigurationError:
+def _unknown(text: str) -> ConfigurationError:
     bare = re.sub(r"[(\[].*", "", " ".join(text.lower().split())).strip()
-    near = get_close_matches(bare, _KNOWN, n=1)
-    remedy = (
-        f"did you mean {_KNOWN[near[0]]}?" if near else f"use one of {', '.join(sorted(_NAMES))}"
-    )
-    return ConfigurationError(f"{_subject(column)} {text!r} is not known", remedy=remedy)
+    near = get_close_matches(bare, NAMES, n=1)
+    remedy = f"did you mean {NAMES[near[0]]}?" if near else f"use one of {', '.join(sorted(ROWS))}"
+    return ConfigurationError(f"the type {text!r} is not known", remedy=remedy)

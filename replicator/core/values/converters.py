@@ -1,25 +1,19 @@
 """Values into columns: compiled once, exact or Rejected."""
 
-import re
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
 
 from replicator.core.records import AttributeValue
-from replicator.core.spec import OnInvalid, OnNul, TimeFormat, Transform
-from replicator.core.values.attributes import TYPES, decode_binary, sorted_members, storable_text
+from replicator.core.values.attributes import TYPES, sorted_members
 from replicator.core.values.cells import Cell, Conversions, Unfit
 from replicator.core.values.column_types import ColumnType
-from replicator.core.values.json_text import json_text, shape_fault
-from replicator.core.values.numbers import canonical_number, fits_double
-from replicator.core.values.timestamps import TIME_TYPES, time_conversions
+from replicator.core.values.json_text import shape_fault
+from replicator.core.values.policies import OnInvalid, OnNul, TimeFormat, Transform
 from replicator.core.values.transforms import transformed
+from replicator.core.values.type_table import TIMED, Reading
 from replicator.errors import ConfigurationError, Rejected
 
 Converter = Callable[[AttributeValue | None], Cell]
-_INTEGER_BITS = {"smallint": 16, "integer": 32, "bigint": 64}
-_SAFE_DIGITS = {"smallint": 4, "integer": 9, "bigint": 18}  # so few always fit
-_is_uuid = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}").fullmatch
 _SETS = ("SS", "NS", "BS")
 _MALFORMED = (AttributeError, KeyError, TypeError, ValueError)
 
@@ -73,7 +67,7 @@ def compile_conversions(
     key: bool = False,
 ) -> Conversions:
     """What a column takes; a conversion raises Unfit, or whatever a malformed value makes it."""
-    conversions = _conversions(column_type.element, time_format, nul, key=key)
+    conversions = column_type.row.convert(Reading(column_type.arguments, time_format, nul, key))
     for name in reversed(transform):
         conversions["S"] = transformed(name, conversions, column_type, column=column, nul=nul)
     if column_type.array:
@@ -83,9 +77,9 @@ def compile_conversions(
 
 
 def _check_format(column_type: ColumnType, column: str, time_format: TimeFormat | None) -> None:
-    if time_format is not None and column_type.name not in TIME_TYPES:
+    if time_format is not None and not column_type.row.timed:
         message = f"column {column!r} of type {column_type.sql} has the format {time_format!r}"
-        remedy = f"drop it: formats belong to {', '.join(TIME_TYPES)}"
+        remedy = f"drop it: formats belong to {', '.join(TIMED)}"
         raise ConfigurationError(message, remedy=remedy)
 
 
@@ -99,115 +93,9 @@ def _unfit(
         case dict() if len(value) == 1:
             (tag,) = value
             if tag in TYPES and tag not in conversions:
-                hint = " without a format" if tag == "N" and column_type.name in TIME_TYPES else ""
+                hint = " without a format" if tag == "N" and column_type.row.timed else ""
                 return Unfit(f"{TYPES[tag]} does not convert to {column_type.sql}{hint}")
     return Unfit(shape_fault(value))
-
-
-def _conversions(
-    column_type: ColumnType, time_format: TimeFormat | None, nul: OnNul, *, key: bool
-) -> Conversions:
-    match column_type.name:
-        case "text":
-            return {
-                "S": storable_text if nul == "reject" else partial(storable_text, nul=nul),
-                "N": canonical_number,
-                "BOOL": _boolean,
-            }
-        case "varchar":
-            text = _conversions(ColumnType("text"), None, nul, key=key)
-            return {tag: _at_most(column_type, convert) for tag, convert in text.items()}
-        case "numeric":
-            return {"N": _numeric(*column_type.arguments)}
-        case "bigint" | "integer" | "smallint":
-            return {"N": _integer(column_type.name)}
-        case "double precision":
-            return {"N": _double}
-        case "boolean":
-            return {"BOOL": _boolean}
-        case "bytea":
-            return {"B": decode_binary}
-        case "uuid":
-            return {"S": _key_uuid if key else _uuid}
-        case "jsonb":
-            return {tag: partial(_json, tag, nul) for tag in TYPES}
-        case _:
-            return {**time_conversions(column_type.name, time_format)}
-
-
-def _at_most(column_type: ColumnType, convert: Callable[[Any], Cell]) -> Callable[[Any], Cell]:
-    if not column_type.arguments:
-        return convert
-    (length_max,) = column_type.arguments
-
-    def convert_short(raw: str) -> Cell:
-        text = convert(raw)
-        if text is not None and len(text) > length_max:
-            raise Unfit(f"has more than {length_max} characters")
-        return text
-
-    return convert_short
-
-
-def _numeric(precision: int | None = None, scale: int = 0) -> Callable[[str], str]:
-    if precision is None:
-        return canonical_number
-    whole_max = precision - scale
-
-    def convert(raw: str) -> str:
-        text = canonical_number(raw)
-        whole, _, fraction = text.partition(".")
-        if len(fraction) > scale:
-            raise Unfit(f"has more than {scale} fraction digits")
-        if len(whole) > whole_max and len(whole.lstrip("-0")) > whole_max:
-            raise Unfit(f"has more than {whole_max} digits before the point")
-        return text
-
-    return convert
-
-
-def _integer(name: str) -> Callable[[str], str]:
-    safe = _SAFE_DIGITS[name]
-    limit = 1 << (_INTEGER_BITS[name] - 1)
-
-    def convert(raw: str) -> str:
-        text = canonical_number(raw)
-        if "." in text:
-            raise Unfit("is not an integer")
-        if len(text) > safe and (len(text) > safe + 2 or not -limit <= int(text) < limit):
-            raise Unfit(f"is outside the range of {name}")
-        return text
-
-    return convert
-
-
-def _double(raw: str) -> str:
-    text = canonical_number(raw)
-    if not fits_double(text):
-        raise Unfit("has more digits than double precision keeps")
-    return text
-
-
-def _boolean(raw: bool) -> str:
-    if type(raw) is not bool:
-        raise TypeError
-    return "true" if raw else "false"
-
-
-def _uuid(raw: str) -> str:
-    if not _is_uuid(raw):
-        raise Unfit("is not a UUID of 32 hexadecimal digits with four hyphens")
-    return raw.lower()
-
-
-def _key_uuid(raw: str) -> str:
-    if _uuid(raw) != raw:
-        raise Unfit("is a UUID with capitals; as a key they could make two items one row")
-    return raw
-
-
-def _json(tag: str, nul: OnNul, raw: object) -> str:
-    return json_text({tag: raw}, nul)
 
 
 def _null(_: object) -> None:

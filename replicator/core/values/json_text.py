@@ -6,7 +6,6 @@ from json.encoder import encode_basestring as quote
 from typing import Any
 
 from replicator.core.records import AttributeValue, Image
-from replicator.core.spec import OnNul
 from replicator.core.values.attributes import (
     TYPES,
     decode_binary,
@@ -16,6 +15,7 @@ from replicator.core.values.attributes import (
 )
 from replicator.core.values.cells import Unfit
 from replicator.core.values.numbers import canonical_number
+from replicator.core.values.policies import OnNul
 
 _MALFORMED = (AttributeError, KeyError, TypeError, ValueError, RecursionError)
 

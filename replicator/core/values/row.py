@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from replicator.core.records import Image
-from replicator.core.spec import OnNul, TimeFormat
 from replicator.core.values.cells import Cell
 from replicator.core.values.column_types import ColumnType
-from replicator.core.values.columnar_checks import Together, cells_together
+from replicator.core.values.columnar_checks import ColumnarCheck
 from replicator.core.values.converters import Converter, compile_conversions
+from replicator.core.values.policies import OnNul, TimeFormat
 from replicator.errors import Rejected
 
 Untaken = Callable[[Iterable[str]], list[str]]
@@ -26,8 +26,6 @@ TriedRow = Callable[[Image, Image], list[Cell | Rejected]]
 RestOf = Callable[[Image], str]
 """From an image to the cell of what no column takes; Rejected."""
 
-_ARRAY_TAGS = {"text": "SS", "numeric": "NS", "bytea": "BS"}
-
 
 @dataclass(frozen=True, slots=True)
 class Usual:
@@ -39,7 +37,7 @@ class Usual:
 
     tag: str
     conversion: Callable[[Any], Cell]
-    together: Together | None = None
+    together: ColumnarCheck | None = None
     alone: bool = False
 
 
@@ -118,12 +116,14 @@ def usual_value(
     key: bool = False,
 ) -> Usual:
     """The usual value of a column that `compile_converter` converts with the same arguments."""
-    name = column_type.name
+    row = column_type.row
     conversions = compile_conversions(
         column_type, column=column, time_format=time_format, nul=nul, key=key
     )
     if column_type.array:
-        tag = _ARRAY_TAGS.get(name, "L")
-    else:
-        tag = "M" if name == "jsonb" else next(iter(conversions))
-    return Usual(tag, conversions[tag], cells_together(column_type, tag))
+        return Usual(row.set_tag, conversions[row.set_tag], row.set_check)
+    if row.tag not in conversions:  # a format may ask for another one
+        (tag, *_) = conversions
+        return Usual(tag, conversions[tag])
+    check = None if row.check is None else row.check(column_type.arguments)
+    return Usual(row.tag, conversions[row.tag], check)

@@ -4,11 +4,9 @@ import re
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 
-from replicator.core.spec import TimeFormat
 from replicator.core.values.cells import Unfit
 from replicator.core.values.numbers import canonical_number
-
-TIME_TYPES = ("timestamptz", "timestamp", "date")
+from replicator.core.values.policies import TimeFormat
 
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 (the zone is appended as text)
 _DAY_MICROSECONDS = 86_400_000_000

@@ -6,10 +6,10 @@ from functools import partial
 from typing import Any
 
 from replicator.core.records import AttributeValue
-from replicator.core.spec import OnNul, Transform
 from replicator.core.values.cells import Cell, Conversions, Unfit
 from replicator.core.values.column_types import ColumnType
 from replicator.core.values.json_text import json_text
+from replicator.core.values.policies import OnNul, Transform
 from replicator.errors import ConfigurationError
 
 _TEXTS: dict[Transform, Callable[[str], str]] = {
@@ -30,7 +30,9 @@ def transformed(
 ) -> Callable[[str], Cell]:
     """How a column takes a string that is transformed first; ConfigurationError."""
     source = {"number": "N", "json": "S"}.get(name, "S")
-    fits = source in conversions and (name != "json" or column_type.name == "jsonb")
+    fits = source in conversions and (
+        name != "json" or (column_type.row.json and column_type.row.tag == "M")
+    )
     if not fits:
         wants = {"number": "a number type", "json": "the type jsonb"}.get(name, "strings")
         raise ConfigurationError(

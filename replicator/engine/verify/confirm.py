@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from replicator.core.mapping.compile import TableMapping, TargetMapping
 from replicator.core.records import Image
 from replicator.core.snapshot.scan_pages import may_exist
-from replicator.core.values.attributes import decode_image, item_key_json
+from replicator.core.values.attributes import decode_image
+from replicator.core.values.item_keys import item_key_json
 from replicator.core.values.row import Row
 from replicator.core.verify.diff import (
     Difference,

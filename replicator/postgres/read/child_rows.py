@@ -90,7 +90,8 @@ def look_statement(child: ChildTable, key_width: int) -> str:
         ),
         place=f"c{key_width}",
         differing="".join(
-            f" or a.c{number}{_exactly(column)} is distinct from w.c{number}"
+            f" or {column.type.compared(f'a.c{number}')} is distinct from "
+            f"{column.type.compared(f'w.c{number}')}"
             for number, column in enumerate(columns)
             if number > key_width
         ),
@@ -117,7 +118,3 @@ def child_values(
 
 def _typed(number: int, column: Column) -> str:
     return f"c{number}::{column.type.sql} as c{number}"
-
-
-def _exactly(column: Column) -> str:
-    return ' collate "C"' if column.type.name in ("text", "varchar") else ""

@@ -197,13 +197,13 @@ class _TargetSql:
         return LOOK.format(
             a_key=quote_identifier(self._key[0].name),
             key_hash=_key_hash(
-                _exactly(f"v.c{number}::{column.type.sql}", column)
+                column.type.compared(f"v.c{number}::{column.type.sql}")
                 for number, column in enumerate(self._key)
             ),
             deleted="t._deleted_at is not null" if self._table.soft else "false",
             differing=", ".join(
-                f"case when {_exactly(_in_table(column), column)} is distinct from "
-                f"v.c{number}::{column.type.sql} then {number} end"
+                f"case when {column.type.compared(_in_table(column))} is distinct from "
+                f"{column.type.compared(f'v.c{number}::{column.type.sql}')} then {number} end"
                 for number, column in enumerate(self._columns)
             ),
             mapping_age=self._mapping_age,
@@ -244,7 +244,8 @@ class _TargetSql:
                 for number, column in enumerate(self._key)
             ),
             key_hash=_key_hash(
-                _exactly(f"{_in_table(column)}::{column.type.sql}", column) for column in self._key
+                column.type.compared(f"{_in_table(column)}::{column.type.sql}")
+                for column in self._key
             ),
             table=self._name,
             wanted=" and ".join(wanted) or "true",
@@ -259,8 +260,3 @@ def _in_table(column: Column) -> str:
 def _key_hash(cells: Iterable[str]) -> str:
     """The same number for equal keys, whichever side they come from."""
     return f"hash_record_extended(row({', '.join(cells)}), 0)"
-
-
-def _exactly(expression: str, column: Column) -> str:
-    """A collation may take two texts for equal; the comparison must not."""
-    return expression + (' collate "C"' if column.type.name in ("text", "varchar") else "")

@@ -7,7 +7,6 @@ import asyncpg
 from replicator.core.mapping.auto_columns import AutoColumn
 from replicator.core.mapping.compile import TableMapping
 from replicator.core.mapping.target_table import TargetTable
-from replicator.core.values.column_types import parse_type
 from replicator.postgres.connection.quoting import quote_identifier, quote_table
 from replicator.postgres.schema.migrate import LOCK_WAIT_MILLISECONDS, ONE_AT_A_TIME, looking
 from replicator.postgres.schema.registry import register
@@ -90,7 +89,7 @@ async def add_columns(
 async def _fits(connection: asyncpg.Connection, table: TargetTable, column: AutoColumn) -> bool:
     """Whether there is no column of the name yet, or one that holds the values."""
     existing = await connection.fetchval(EXISTING, table.schema, table.name, column.name)
-    return existing is None or accepts(existing, parse_type(column.type))
+    return existing is None or accepts(existing, column.spec.type)
 
 
 def _alter(table: TargetTable, columns: Sequence[AutoColumn]) -> str:

@@ -107,7 +107,7 @@ def create_history(name: tuple[str, str]) -> tuple[Statement, ...]:
 
 def _definition(column: Column, *, key: bool) -> str:
     text = f"{quote_identifier(column.name)} {column.type.sql}"
-    if key and column.type.name in {"text", "varchar"}:
+    if key and column.type.row.collated:
         # by code point: no two keys are ever equal, and no upgrade of the system reorders them
         text += ' collate "C"'
     return text + (" not null" if key else "")

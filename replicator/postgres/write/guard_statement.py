@@ -309,18 +309,6 @@ def _digest(columns: tuple[Column, ...], cells: list[str]) -> str:
 
     The same for equal keys, whatever the session's settings and the digits of a number are.
     """
-    texts = [_text(column, cell) for column, cell in zip(columns, cells, strict=True)]
+    texts = [column.type.digest(cell) for column, cell in zip(columns, cells, strict=True)]
     text = texts[0] if len(texts) == 1 else f"row({', '.join(texts)})::text"
     return f"substr(sha256(convert_to({text}, 'UTF8')), 1, 16)"
-
-
-def _text(column: Column, cell: str) -> str:
-    match column.type.name:
-        case "bytea":
-            return f"encode({cell}, 'hex')"
-        case "numeric":
-            return f"trim_scale({cell})::text"
-        case "date":
-            return f"({cell} - date '2000-01-01')::text"
-        case _:
-            return f"({cell})::text"

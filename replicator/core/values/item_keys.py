@@ -1,0 +1,53 @@
+"""An item's identity: equal exactly where DynamoDB's keys are. Pure."""
+
+import json
+from collections.abc import Sequence
+
+from replicator.core.records import Image
+from replicator.core.spec import SourceKey
+from replicator.core.values.cells import Unfit
+from replicator.core.values.numbers import canonical_number
+
+_encode_key = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
+
+
+def item_key(keys: Image, source_key: SourceKey) -> tuple[str, ...]:
+    """The item's identity: equal exactly where DynamoDB's keys are. Never fails.
+
+    What is no valid key stands for itself; converting it to a row is what refuses it.
+    """
+    try:
+        return tuple(
+            [
+                keys[name][tag] if tag != "N" else canonical_number(keys[name][tag])
+                for name, tag in source_key.attributes
+            ]
+        )
+    except (KeyError, Unfit):
+        return tuple([json.dumps(keys.get(name)) for name, _ in source_key.attributes])
+
+
+def item_keys(images: Sequence[Image], source_key: SourceKey) -> list[tuple[str, ...]]:
+    """The same of many."""
+    try:
+        values = [
+            [keys[name][tag] for keys in images]
+            if tag != "N"
+            else [canonical_number(keys[name][tag]) for keys in images]
+            for name, tag in source_key.attributes
+        ]
+    except (KeyError, Unfit):
+        return [item_key(keys, source_key) for keys in images]
+    return list(zip(*values, strict=True))
+
+
+def item_key_json(keys: Image, source_key: SourceKey) -> str:
+    """The item's identity as compact DynamoDB JSON in ASCII, names sorted, numbers canonical."""
+    canonical = {name: dict(value) for name, value in keys.items()}
+    for name, tag in source_key.attributes:
+        if tag == "N":
+            try:
+                canonical[name] = {"N": canonical_number(keys[name]["N"])}
+            except (KeyError, Unfit):
+                continue
+    return _encode_key(canonical)

@@ -1,0 +1,238 @@
+"""The column types: a row says all that there is to know of one. Pure.
+
+How a row is read: `convert` makes the cells of single values, and says by its tags which types of
+DynamoDB the column takes; `check` makes the cells of many values at once, where one look is enough;
+`keys` are the types of key attributes of which two different ones never become one value;
+`compared` and `digest` are SQL over an expression `{}`: what is equal exactly when the value is.
+A new type is a row and its converter.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+
+from replicator.core.values import columnar_checks as checks
+from replicator.core.values import scalars
+from replicator.core.values.attributes import decode_binary
+from replicator.core.values.cells import Conversions
+from replicator.core.values.columnar_checks import ColumnarCheck
+from replicator.core.values.policies import OnNul, TimeFormat
+from replicator.core.values.timestamps import time_conversions
+
+Arguments = tuple[int, ...]
+"""What stands in brackets behind a type's name, in canonical form; empty for no bound."""
+
+PRECISION_MAX = 1000  # of numeric
+CHARACTERS_MAX = 10_485_760  # of varchar
+TEXT = "({})::text"
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How a column reads its values: `key` forbids two texts for one value."""
+
+    arguments: Arguments = ()
+    time_format: TimeFormat | None = None
+    nul: OnNul = "reject"
+    key: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """The arguments of a type: `read` makes them canonical, None where they do not fit.
+
+    `cover` tells whether a column with the first ones holds every value of one with the second.
+    """
+
+    read: Callable[[Arguments], Arguments | None]
+    remedy: str
+    cover: Callable[[Arguments, Arguments], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnTypeRow:
+    """One type under PostgreSQL's short name, and its other names.
+
+    `tag` is the type that most of its values have, `set_tag` that of most of its arrays. `wider`
+    are types that hold all of its values, given bounds that cover: for an integer type, `digits`.
+    `number` types read a part of a string as a number, `timed` ones have a `format`, and cells of
+    `json` ones are JSON. `collated` texts are compared by code point wherever they are a key.
+    """
+
+    name: str
+    convert: Callable[[Reading], Conversions]
+    aliases: tuple[str, ...] = ()
+    tag: str = "S"
+    set_tag: str = "L"
+    check: Callable[[Arguments], ColumnarCheck] | None = None
+    set_check: ColumnarCheck | None = None
+    bounds: Bounds | None = None
+    keys: frozenset[str] = frozenset()
+    wider: tuple[str, ...] = ()
+    digits: int | None = None
+    number: bool = False
+    timed: bool = False
+    json: bool = False
+    collated: bool = False
+    compared: str = "{}"
+    digest: str = TEXT
+
+
+def _length(numbers: Arguments) -> Arguments | None:
+    match numbers:
+        case () | (int(),) if all(1 <= number <= CHARACTERS_MAX for number in numbers):
+            return numbers
+        case _:
+            return None
+
+
+def _precision_and_scale(numbers: Arguments) -> Arguments | None:
+    match numbers:
+        case ():
+            return ()
+        case (precision,) if 1 <= precision <= PRECISION_MAX:
+            return (precision, 0)
+        case (precision, scale) if 1 <= precision <= PRECISION_MAX and scale <= precision:
+            return (precision, scale)
+        case _:
+            return None
+
+
+def _at_least_as_many(outer: Arguments, inner: Arguments) -> bool:
+    return not outer or bool(inner and inner <= outer)
+
+
+def _digits_on_both_sides(outer: Arguments, inner: Arguments) -> bool:
+    """Whether numeric(outer) has the digits of numeric(inner), before and after the point."""
+    if not outer or not inner:
+        return not outer
+    return outer[1] >= inner[1] and outer[0] - outer[1] >= inner[0] - inner[1]
+
+
+_LENGTH = Bounds(
+    _length, f"write varchar(n) with n from 1 to {CHARACTERS_MAX}, or text", _at_least_as_many
+)
+_NUMERIC = Bounds(
+    _precision_and_scale,
+    f"write numeric, or numeric(p,s) with s <= p <= {PRECISION_MAX}",
+    _digits_on_both_sides,
+)
+
+
+def _integer(name: str, alias: str, bits: int, *, wider: tuple[str, ...]) -> ColumnTypeRow:
+    digits = len(str(1 << (bits - 1)))
+    aliases = ("int", alias) if name == "integer" else (alias,)
+    return ColumnTypeRow(
+        name,
+        lambda _: {"N": scalars.integer(name, bits)},
+        aliases,
+        tag="N",
+        check=lambda _: checks.matching(checks.number(digits - 1, 0)),
+        keys=frozenset("N"),
+        wider=(*wider, "numeric"),
+        digits=digits,
+        number=True,
+        json=True,
+    )
+
+
+def _time(
+    name: str, alias: tuple[str, ...], pattern: str | None, digest: str = TEXT
+) -> ColumnTypeRow:
+    return ColumnTypeRow(
+        name,
+        lambda reading: {**time_conversions(name, reading.time_format)},
+        alias,
+        check=None if pattern is None else lambda _: checks.matching(pattern),
+        keys=frozenset("S" if name == "date" else ""),
+        timed=True,
+        digest=digest,
+    )
+
+
+_ROWS = (
+    _integer("bigint", "int8", 64, wider=()),
+    _integer("integer", "int4", 32, wider=("bigint",)),
+    _integer("smallint", "int2", 16, wider=("integer", "bigint")),
+    ColumnTypeRow(
+        "boolean",
+        lambda _: {"BOOL": scalars.boolean},
+        ("bool",),
+        tag="BOOL",
+        check=lambda _: checks.booleans,
+        json=True,
+    ),
+    ColumnTypeRow(
+        "bytea",
+        lambda _: {"B": decode_binary},
+        tag="B",
+        set_tag="BS",
+        keys=frozenset("B"),
+        digest="encode({}, 'hex')",
+    ),
+    _time("date", (), None, digest="({} - date '2000-01-01')::text"),
+    ColumnTypeRow(
+        "double precision",
+        lambda _: {"N": scalars.double},
+        ("float8", "float"),
+        tag="N",
+        number=True,
+        json=True,
+    ),
+    ColumnTypeRow(
+        "jsonb", lambda reading: scalars.json_conversions(reading.nul), tag="M", json=True
+    ),
+    ColumnTypeRow(
+        "numeric",
+        lambda reading: {"N": scalars.numeric(*reading.arguments)},
+        ("decimal", "dec"),
+        tag="N",
+        set_tag="NS",
+        check=lambda arguments: checks.matching(checks.numeric(*arguments)),
+        bounds=_NUMERIC,
+        keys=frozenset("N"),
+        number=True,
+        json=True,
+        digest="trim_scale({})::text",
+    ),
+    ColumnTypeRow(
+        "text",
+        lambda reading: scalars.text_conversions(reading.nul),
+        set_tag="SS",
+        check=lambda _: checks.texts(),
+        set_check=checks.string_sets,
+        keys=frozenset("SN"),
+        wider=("varchar",),
+        collated=True,
+        compared='{} collate "C"',
+    ),
+    _time("timestamp", ("timestamp without time zone",), checks.DAY + checks.CLOCK),
+    _time("timestamptz", ("timestamp with time zone",), checks.DAY + checks.CLOCK + "Z"),
+    ColumnTypeRow(
+        "uuid",
+        lambda reading: {"S": partial(scalars.uuid, key=reading.key)},
+        keys=frozenset("S"),
+    ),
+    ColumnTypeRow(
+        "varchar",
+        lambda reading: scalars.text_conversions(reading.nul, *reading.arguments),
+        ("character varying",),
+        check=lambda arguments: checks.texts(*arguments),
+        bounds=_LENGTH,
+        keys=frozenset("SN"),
+        wider=("text",),
+        collated=True,
+        compared='{} collate "C"',
+    ),
+)
+ROWS: Mapping[str, ColumnTypeRow] = {row.name: row for row in _ROWS}
+"""Every type by its name."""
+NAMES = {name: row.name for row in _ROWS for name in (row.name, *row.aliases)}
+"""The name of every type by each of its names."""
+TIMED = tuple(row.name for row in _ROWS if row.timed)
+"""The types that have a `format`."""
+
+
+def key_types(tag: str) -> tuple[str, ...]:
+    """The types that keep all key attributes of a type apart."""
+    return tuple(row.name for row in _ROWS if tag in row.keys)
