@@ -12,10 +12,10 @@ from replicator.clock import Clock, SourceClock, SystemClock
 from replicator.config.connections import source_connection, target_connection
 from replicator.config.settings import Settings
 from replicator.core.mapping.compile import TargetMapping
+from replicator.core.mapping.item_keys import item_key_json
 from replicator.core.observations import Observation
 from replicator.core.records import Image
 from replicator.core.spec import SourceKey
-from replicator.core.values.item_keys import item_key_json
 from replicator.core.verify.diff import Difference, Expectation
 from replicator.core.verify.explanation import Circumstances, KnownVersion, Pending
 from replicator.engine.snapshot.rate_limit import ReadPacing

@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 
 from replicator.core.mapping.auto_columns import AutoColumn, with_auto_columns
 from replicator.core.mapping.compile import TableMapping, compile_table
+from replicator.core.mapping.item_keys import item_key_json
 from replicator.core.planning.batch import DeadLetter
 from replicator.core.planning.plan import WritePlan, plan_batch
 from replicator.core.records import Event, StreamRecord
 from replicator.core.spec import SourceKey, TableSpec, TargetSpec, Treatment
-from replicator.core.values.item_keys import item_key_json
 from tests.core.test_usual_rows import wire
 from tests.support.specs import column_spec
 

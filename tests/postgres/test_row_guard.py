@@ -9,10 +9,10 @@ from itertools import permutations
 
 import pytest
 
+from replicator.core.mapping.item_keys import item_key_json
 from replicator.core.planning.row_guard import Applied, Guard
 from replicator.core.records import StreamRecord
 from replicator.core.spec import TargetSpec
-from replicator.core.values.item_keys import item_key_json
 from replicator.postgres.connection.database import Session
 from replicator.postgres.control.maintenance import Pruning
 from replicator.postgres.write.guard_statement import version_key

@@ -9,12 +9,12 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Protocol
 
 from replicator.core.mapping.compile import TableMapping
+from replicator.core.mapping.item_keys import item_key_json
 from replicator.core.planning.plan import TargetWrites, WritePlan
 from replicator.core.planning.row_guard import Applied, GuardRejection
 from replicator.core.spec import InitialLoad
 from replicator.core.stream.generations import generation
 from replicator.core.stream.shards import Advance, Claim, GapFacts, Mode, ShardFacts, ShardRowState
-from replicator.core.values.item_keys import item_key_json
 from replicator.errors import BatchTooSlow, Fenced, NotClaimable, PositionLost, RowRejected
 
 if TYPE_CHECKING:

@@ -7,12 +7,12 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from enum import IntEnum
 
+from replicator.core.mapping.item_keys import item_keys
 from replicator.core.mapping.masking import Protection
 from replicator.core.observations import Outcome, RecordOutcome
 from replicator.core.records import Image, StreamRecord
 from replicator.core.spec import OnError, SourceKey
 from replicator.core.values.attributes import decode_image
-from replicator.core.values.item_keys import item_keys
 from replicator.errors import Rejected, RowRefused
 
 ItemKey = tuple[str, ...]

@@ -8,10 +8,10 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from replicator.core.mapping.item_keys import item_key_json
 from replicator.core.records import Image
 from replicator.core.spec import KeyType, SourceKey
 from replicator.core.values.attributes import decode_binary
-from replicator.core.values.item_keys import item_key_json
 
 BYTES_PER_READ_UNIT = 4096  # of a consistent read
 KEY_BYTES_MAX = (2048, 1024)  # of a partition key, of a sort key

@@ -5,9 +5,9 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from replicator.clock import Clock
+from replicator.core.mapping.item_keys import item_key_json
 from replicator.core.records import StreamRecord
 from replicator.core.spec import SourceKey
-from replicator.core.values.item_keys import item_key_json
 from replicator.engine.ports import Positions, Source
 from replicator.engine.stream.reader import ShardReader
 from replicator.engine.tasks import one_failure

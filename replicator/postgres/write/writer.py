@@ -7,11 +7,11 @@ from typing import Any
 import asyncpg
 
 from replicator.core.mapping.compile import TableMapping
+from replicator.core.mapping.item_keys import item_key_json
 from replicator.core.observations import Operation
 from replicator.core.planning.batch import DeadLetter
 from replicator.core.planning.plan import Refused, TargetWrites, WritePlan
 from replicator.core.planning.row_guard import Applied, Versioning, accepted, letters_overtaken
-from replicator.core.values.item_keys import item_key_json
 from replicator.errors import Disposition
 from replicator.postgres.connection.database import Database, Session
 from replicator.postgres.connection.failures import refusal, translate
