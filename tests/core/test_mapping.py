@@ -165,7 +165,7 @@ def test_a_rejection_names_attribute_and_column(attributes, place):
 
 
 def test_a_rejection_names_every_attribute_that_does_not_fit():
-    columns = tuple(ColumnSpec(f"c{n:02}", f"c{n:02}", "bigint") for n in range(13))
+    columns = tuple(column_spec(f"c{n:02}", f"c{n:02}", "bigint") for n in range(13))
     wide = TargetSpec("public.t", columns=columns)
 
     def reason(*names: str) -> str:

@@ -224,7 +224,7 @@ COMPARISON_MUTANTS = [
     Mutant(
         "a column of another type is taken for one that appeared",
         ADDING,
-        "existing is None or accepts(existing, parse_type(column.type))",
+        "existing is None or accepts(existing, column.spec.type)",
         "True",
         f"{COLUMNS}::test_a_column_of_somebody_else_is_left_alone",
     ),
