@@ -59,6 +59,8 @@ class ColumnType:
 
 TEXT = ColumnType("text")
 INTEGER = ColumnType("integer")
+NUMERIC = ColumnType("numeric")
+BYTEA = ColumnType("bytea")
 JSONB = ColumnType("jsonb")
 TIMESTAMPTZ = ColumnType("timestamptz")
 
