@@ -1,0 +1,1 @@
+"""Figures of the house: rooms, docstrings, and the ways of a record and of a column."""

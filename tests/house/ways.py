@@ -1,0 +1,63 @@
+"""Follows a call through the package: which modules it enters, and how often it comes back."""
+
+import inspect
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import replicator
+
+PACKAGE = Path(replicator.__file__).parent
+
+
+@dataclass
+class Way:
+    """The modules of one way in the order in which they are entered, repetitions folded."""
+
+    stays: list[str] = field(default_factory=list)
+    calls: dict[str, int] = field(default_factory=dict)
+    """Calls of each function that was asked for by name."""
+
+    @property
+    def modules(self) -> list[str]:
+        """The modules, each once, in the order of the first visit."""
+        return list(dict.fromkeys(self.stays))
+
+    @property
+    def returns(self) -> int:
+        """Visits of a module that had been left before."""
+        return len(self.stays) - len(self.modules)
+
+
+@contextmanager
+def followed(*names: str) -> Iterator[Way]:
+    """Note every module of the package that is entered; `names` are functions to count."""
+    way = Way()
+    root = f"{PACKAGE}/"
+    waiting: list[FrameType] = []
+    """Frames that were entered already: a coroutine that goes on is no new visit."""
+
+    def note(frame: FrameType, event: str, _: Any) -> None:
+        file = frame.f_code.co_filename
+        if event != "call" or not file.startswith(root):
+            return
+        if frame.f_code.co_flags & (inspect.CO_COROUTINE | inspect.CO_GENERATOR):
+            if any(frame is entered for entered in waiting):
+                return
+            waiting.append(frame)
+        module = file.removeprefix(root)
+        if not way.stays or way.stays[-1] != module:
+            way.stays.append(module)
+        if frame.f_code.co_name in names:
+            way.calls[frame.f_code.co_name] = way.calls.get(frame.f_code.co_name, 0) + 1
+
+    before = sys.getprofile()
+    sys.setprofile(note)
+    try:
+        yield way
+    finally:
+        sys.setprofile(before)
