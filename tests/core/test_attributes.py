@@ -2,6 +2,7 @@
 
 import json
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -14,6 +15,7 @@ from replicator.core.values.cells import Unfit
 from replicator.errors import Rejected, UnknownRecord
 
 NUMBER_KEY = SourceKey((("id", "N"),))
+EMPTY: dict[str, Any] = {"M": {}}
 PAIR = SourceKey((("pk", "S"), ("sk", "B")))
 
 
@@ -38,6 +40,33 @@ def test_a_lone_surrogate_does_not_spoil_the_other_attributes():
 @pytest.mark.parametrize("raw", [b'{"odd":5}', b'{"odd":null}', b'{"odd":"text"}'])
 def test_an_attribute_that_is_no_typed_value_is_rejected_by_name(raw):
     with pytest.raises(Rejected, match="'odd'"):
+        decode_image(raw)
+
+
+@pytest.mark.parametrize(
+    ("raw", "image"),
+    [
+        (b'{"a":{}}', {"a": {"M": {}}}),
+        (b'{"M":{}}', {"M": {"M": {}}}),
+        (b'{"M":{"M":{}}}', {"M": {"M": {}}}),
+        (b'{"M":{"M":{"M":{}}}}', {"M": {"M": {"M": {"M": {}}}}}),
+        (b'{"a":{"M":{"M":{}}}}', {"a": {"M": {"M": {"M": {}}}}}),
+        (b'{"a":{"M":{"L":{}}}}', {"a": {"M": {"L": {"M": {}}}}}),
+        (b'{"a":{"L":[{},{"M":{}},{"L":[{}]}]}}', {"a": {"L": [EMPTY, EMPTY, {"L": [EMPTY]}]}}),
+        (b'{"a":{"M":{"b":{},"c":{"M":{}}}}}', {"a": {"M": {"b": EMPTY, "c": EMPTY}}}),
+        (b'{"a":{"S":"{}"},"b":{"M":{}}}', {"a": {"S": "{}"}, "b": EMPTY}),
+        (b'{"a": {"M": {}}, "b": {"M": {"c": {}}}}', {"a": EMPTY, "b": {"M": {"c": EMPTY}}}),
+        (b'{"a":{"S":"\\ud83d"},"b":{}}', {"a": {"S": "\ud83d"}, "b": EMPTY}),
+    ],
+)
+def test_an_empty_map_without_its_tag_is_an_empty_map(raw, image):
+    assert decode_image(raw) == image
+
+
+def test_nesting_that_no_item_has_is_rejected():
+    raw = b'{"a":' + b'{"L":[' * 50_000 + b"]}" * 50_000 + b"}"
+
+    with pytest.raises(Rejected, match="nested too deeply"):
         decode_image(raw)
 
 

@@ -126,6 +126,7 @@ class Traffic:
 
     def _item(self, key: Item, random: RandomItems) -> Item:
         others = random.named_values(random.random.randint(0, 4))
+        others.pop("M", None)  # ministack refuses to update an item with an attribute of this name
         return {**others, **self._mapped(random), **key}
 
     async def _update(self, index: int, random: RandomItems) -> None:

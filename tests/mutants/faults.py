@@ -3,6 +3,7 @@
 from tests.mutants.comparison_faults import COMPARISON_MUTANTS
 from tests.mutants.guard_faults import GUARD_MUTANTS
 from tests.mutants.identity_faults import IDENTITY_MUTANTS
+from tests.mutants.input_faults import INPUT_MUTANTS
 from tests.mutants.mutant import Mutant
 from tests.mutants.procedure_faults import PROCEDURE_MUTANTS
 
@@ -398,6 +399,7 @@ MUTANTS = [
         LEASES,
     ),
     *GUARD_MUTANTS,
+    *INPUT_MUTANTS,
     *PROCEDURE_MUTANTS,
     *IDENTITY_MUTANTS,
     *COMPARISON_MUTANTS,

@@ -64,10 +64,7 @@ DEEPEST = 31
 
 
 class RandomItems:
-    """Values drawn from one seed. Every string is storable and every name free of NUL.
-
-    There is no empty map: in DynamoDB Local's stream it loses its type.
-    """
+    """Values drawn from one seed. Every string is storable and every name free of NUL."""
 
     def __init__(self, seed: int) -> None:
         self.random = Random(seed)
@@ -122,7 +119,7 @@ class RandomItems:
         if self.random.random() < 0.4 / (depth + 1):
             makers = [
                 lambda: {"L": [self.value(depth + 1) for _ in range(self.random.randint(0, 4))]},
-                lambda: {"M": self.named_values(self.random.randint(1, 4), depth + 1)},
+                lambda: {"M": self.named_values(self.random.randint(0, 4), depth + 1)},
             ]
         return self.random.choice(makers)()
 

@@ -83,7 +83,7 @@ class ChildTable:
                     yield str(place), element
             case {"M": dict(members)}, str():
                 yield from members.items()
-            case _, None if (tag := next(iter(value))) in _SETS:
+            case _, None if (tag := next(iter(value), "")) in _SETS:
                 for place, member in enumerate(self._members(tag, value[tag])):
                     yield str(place), {_SETS[tag]: member}
             case _:

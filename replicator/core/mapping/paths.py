@@ -59,8 +59,9 @@ def _quoted(name: str) -> str:
 def compile_descent(path: Path) -> Descent:
     """From the value of the path's top-level attribute to the value at its end.
 
-    None where the way ends early: an absent name, a short list, another type. A value that is
-    not typed at all is handed on, so that whoever converts it can refuse it.
+    None where the way ends early: an absent name, a short list, another type, an empty map (with
+    its tag or without). A value that is not typed at all is handed on, so that whoever converts it
+    can refuse it.
     """
     steps = [("L" if isinstance(step, int) else "M", step) for step in path[1:]]
 
@@ -69,7 +70,7 @@ def compile_descent(path: Path) -> Descent:
             if not isinstance(value, dict):
                 return value
             if len(value) != 1 or tag not in value:
-                return None if len(value) == 1 and value.keys() <= TYPES.keys() else value
+                return None if len(value) <= 1 and value.keys() <= TYPES.keys() else value
             inside = value[tag]
             if isinstance(step, str) and isinstance(inside, dict):
                 value = inside.get(step)

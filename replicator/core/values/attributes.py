@@ -28,6 +28,9 @@ TYPES = {
 }
 """DynamoDB's type tags, with words for messages."""
 
+_EMPTY = b"{}"  # in an image the empty map, with its tag or without, or part of a string
+_TAGGED = (b':{"M":{}}', b'[{"M":{}}', b',{"M":{}}')  # as member or element of something
+_MAP_IN_MAP = b'"M":{"M":{}'  # or a member named M whose empty map has no tag
 _LABEL_LENGTH_MAX = 100  # attribute names may have 64 KB
 _decode = msgspec.json.Decoder(dict[str, dict[str, Any]]).decode
 
@@ -35,13 +38,42 @@ _decode = msgspec.json.Decoder(dict[str, dict[str, Any]]).decode
 def decode_image(raw: bytes | memoryview) -> Image:
     """The attributes of an image given as DynamoDB JSON, values as they are on the wire.
 
-    Lone surrogates pass: only the columns that meet one refuse it. Rejected for an attribute
-    that is no typed value at all.
+    An empty map without its tag, at any depth, is an empty map: DynamoDB Local writes `{}` for
+    `{"M":{}}` into its streams. Lone surrogates pass: only the columns that meet one refuse it.
+    Rejected for an attribute that is no typed value at all, and for nesting that no item has.
     """
+    text = bytes(raw)
     try:
-        return _decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return _decode_tolerantly(bytes(raw))
+        try:
+            image = _decode(text)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            image = _decode_tolerantly(text)
+        if may_lack_tags(text):
+            return {name: _with_tag(value) for name, value in image.items()}
+    except RecursionError as error:
+        raise Rejected("is nested too deeply", attribute="(the image)", column=None) from error
+    return image
+
+
+def may_lack_tags(text: bytes) -> bool:
+    """True if an image, or several joined by what JSON does not hold, may have an untagged `{}`.
+
+    A decoder that does not go through `decode_image` leaves such an image alone.
+    """
+    empty = text.count(_EMPTY)
+    return empty > 0 and (empty > sum(map(text.count, _TAGGED)) or _MAP_IN_MAP in text)
+
+
+def _with_tag(value: Any) -> Any:  # noqa: ANN401 (inside an image anything may stand)
+    match value:
+        case dict() if not value:
+            return {"M": {}}
+        case {"M": dict(members)} if len(value) == 1:
+            return {"M": {name: _with_tag(member) for name, member in members.items()}}
+        case {"L": list(elements)} if len(value) == 1:
+            return {"L": [_with_tag(element) for element in elements]}
+        case _:
+            return value
 
 
 def _decode_tolerantly(raw: bytes) -> Image:

@@ -49,6 +49,7 @@ import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
 from replicator.core.records import AttributeValue, Image, StreamRecord
+from replicator.core.values.attributes import may_lack_tags
 from replicator.core.values.cells import Cell
 from replicator.core.values.json_text import plain_texts
 from replicator.core.values.row import Row, Step, Untaken, Usual
@@ -96,6 +97,7 @@ _RAW_TYPES: dict[str, Any] = {
     "BOOL": bool,
     "L": list[dict[str, Any]],
 }
+_BETWEEN = b"\x1f"  # no valid JSON holds it
 _NULL = b'{"NULL":true}'
 _NESTED_OR_NULL = (b'{"M":{', b'{"L":[', _NULL)
 _decode_values = msgspec.json.Decoder(dict[str, Raw]).decode
@@ -132,6 +134,9 @@ def compile_usual_rows(
     def rows_of(records: Sequence[StreamRecord]) -> MadeRows:
         raws = [record.new_image or memoryview(b"") for record in records]
         images, names = decode(raws)
+        if may_lack_tags(_BETWEEN.join(raws)):
+            pairs = zip(images, raws, strict=True)
+            images = [None if may_lack_tags(bytes(raw)) else image for image, raw in pairs]
         batch = _Batch([record.keys for record in records], raws, images)
         rows: list[Row | None]
         if None not in images:

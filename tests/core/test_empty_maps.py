@@ -1,0 +1,147 @@
+"""An empty map whose tag the stream dropped becomes, wherever it stands, what it is with its tag.
+
+DynamoDB Local writes `{}` for `{"M":{}}` into a stream's images.
+"""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from replicator.core.mapping.compile import TableMapping
+from replicator.core.planning.plan import WritePlan, plan_batch
+from replicator.core.records import Image, StreamRecord
+from replicator.core.spec import ChildSpec, ColumnSpec, TargetSpec
+from tests.support.builders import table_mapping
+from tests.support.random_items import RandomItems
+
+EMPTY: dict[str, Any] = {"M": {}}
+LINES = ChildSpec("public.lines", "doc", (ColumnSpec("n", "n", "bigint"),), rest="more")
+TAGS = ChildSpec("public.tags", "doc", value=ColumnSpec("tag", "tag", "jsonb"), position="place")
+OPTIONS = ChildSpec("public.options", "doc", (ColumnSpec("n", "n", "text"),), map_key="option")
+
+
+def target(name: str = "public.t", **options: Any) -> TargetSpec:
+    return TargetSpec(name, **{"columns": (ColumnSpec("n", "n", "bigint"),), **options})
+
+
+def columns(*more: ColumnSpec) -> tuple[ColumnSpec, ...]:
+    return (ColumnSpec("n", "n", "bigint"), ColumnSpec("doc", "doc", "jsonb"), *more)
+
+
+MAPPINGS = {
+    "columns": table_mapping(target(columns=columns(), rest="extra")),
+    "dropped": table_mapping(target(columns=columns())),
+    "document": table_mapping(target(columns=None, rest=None)),
+    "paths": table_mapping(
+        target(
+            columns=columns(
+                ColumnSpec("inner", "doc.a", "text"),
+                ColumnSpec("json", "doc.a", "jsonb", on_invalid="null"),
+                ColumnSpec("first", "doc[0]", "jsonb", on_invalid="null"),
+                ColumnSpec("own", "own", "text", on_invalid="null"),
+            )
+        )
+    ),
+    "nullable": table_mapping(
+        target(columns=(ColumnSpec("doc", "doc", "jsonb", on_invalid="null"),))
+    ),
+    "a path alone": table_mapping(
+        target(columns=(ColumnSpec("inner", "doc.a", "jsonb", on_invalid="null"),))
+    ),
+    "other types": table_mapping(
+        target(columns=(ColumnSpec("doc", "doc", "jsonb", other_types="rest"),), rest="extra")
+    ),
+    "when": table_mapping(
+        target("public.there", when={"doc": {"exists": True}}),
+        target("public.inside", when={"doc.a": {"exists": True}}),
+        target("public.not_inside", when={"doc.a.b": {"exists": False}}),
+        target("public.not_text", when={"doc": {"not": "x"}}),
+    ),
+    "history": table_mapping(target(columns=columns(), history="public.t_history")),
+    "lines": table_mapping(target(children=(LINES,))),
+    "tags": table_mapping(target(children=(TAGS,))),
+    "options": table_mapping(target(children=(OPTIONS,))),
+    "personal": table_mapping(
+        target(columns=columns(), rest="extra"), personal=(("doc.a", "mask"), ("own", "drop"))
+    ),
+    "unmatched": table_mapping(target(when={"doc.a": 1}), unmatched="dead_letter"),
+}
+DOCS: list[Any] = [
+    EMPTY,
+    {"M": {"a": EMPTY}},
+    {"M": {"M": EMPTY}},
+    {"M": {"a": {"M": {"b": EMPTY}}}},
+    {"L": [EMPTY]},
+    {"L": [{"M": {"n": EMPTY}}, {"M": {"other": EMPTY}}, EMPTY]},
+    {"L": [{"L": [EMPTY]}, {"S": "{}"}]},
+]
+
+
+def untagged(value: Any) -> Any:
+    """The value as DynamoDB Local's stream has it."""
+    match value:
+        case {"M": dict(members)}:
+            named = {name: untagged(member) for name, member in members.items()}
+            return {"M": named} if named else {}
+        case {"L": list(elements)}:
+            return {"L": [untagged(element) for element in elements]}
+        case _:
+            return value
+
+
+def change(image: Image, old: Image) -> StreamRecord:
+    raw, raw_old = (
+        memoryview(json.dumps({**each, "pk": {"S": "a"}}, separators=(",", ":")).encode())
+        for each in (image, old)
+    )
+    return StreamRecord(7, "modify", {"pk": {"S": "a"}}, raw, raw_old, None)
+
+
+def same(image: Image, mapping: TableMapping) -> None:
+    """The plans of the image with tags and without are one, as are those of it as the old image."""
+    plain: Image = {name: untagged(value) for name, value in image.items()}
+    for tagged, bare in (
+        (change(image, {}), change(plain, {})),
+        (change({"n": {"N": "1"}}, image), change({"n": {"N": "1"}}, plain)),
+    ):
+        assert comparable(plan(bare, mapping)) == comparable(plan(tagged, mapping))
+
+
+def plan(record: StreamRecord, mapping: TableMapping) -> WritePlan:
+    return plan_batch([record], mapping, read_at=0)
+
+
+def comparable(found: WritePlan) -> Any:
+    """What is planned, without the records behind it."""
+    letters = [(letter.target, letter.reason) for letter in found.dead_letters]
+    writes = [(w.upserts, w.deletes, w.appends, w.kept, w.children) for w in found.writes]
+    return writes, letters, found.outcomes, found.unmapped, found.unmapped_types
+
+
+@pytest.mark.parametrize("name", MAPPINGS)
+@pytest.mark.parametrize("doc", DOCS, ids=json.dumps)
+def test_every_place_that_looks_sees_the_empty_map(name: str, doc: Any):
+    same({"n": {"N": "1"}, "doc": doc, "own": EMPTY, "other": doc}, MAPPINGS[name])
+
+
+@pytest.mark.parametrize("name", MAPPINGS)
+@given(seed=st.integers(0, 10**9))
+@settings(max_examples=60, deadline=None)
+def test_random_items_become_what_they_become_with_tags(name: str, seed: int):
+    random = RandomItems(seed)
+    image = {"doc": random.value(), **random.named_values(3)}
+    readable = json.loads(json.dumps(image, default=lambda raw: raw.hex()))
+
+    same({"n": {"N": "1"}, **readable}, MAPPINGS[name])
+
+
+def test_an_item_of_empty_maps_makes_no_dead_letter():
+    image: Image = {"doc": {}, "own": {"L": [{}, {"M": {"a": {}}}]}}
+
+    found = plan(change(image, {}), MAPPINGS["columns"])
+
+    assert not found.dead_letters
+    assert found.writes[0].upserts == [("a", None, "{}", '{"own":[{},{"a":{}}]}')]
