@@ -151,7 +151,7 @@ def test_names_that_differ_only_in_case_or_quotes_stay_apart_in_rest():
     [
         ({"total": {"N": "1.005"}}, "attribute 'total', column 'total'"),
         ({"customer": {"M": {"name": {"L": []}}}}, "attribute 'customer.name', column 'customer'"),
-        ({"customer": {}}, "attribute 'customer.name', column 'customer': has no type tag"),
+        ({"customer": {"X": {}}}, "attribute 'customer.name', column 'customer': has an unknown"),
         ({"other": {"S": "\0"}}, "attribute 'other', column 'extra': holds a NUL"),
         ({"other": {"M": {"a": {}}}}, "attribute 'other.a', column 'extra': has no type tag"),
         ({"bad\0": {"S": ""}}, "column 'extra': the name holds a NUL"),
