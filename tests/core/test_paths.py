@@ -50,7 +50,14 @@ def test_any_name_can_be_written_in_quotes(names):
     assert parse_path(text) == tuple(names)
 
 
-ITEM = {"M": {"name": {"S": "Ann"}, "lines": {"L": [{"M": {"sku": {"S": "x"}}}]}, "n": {"N": "1"}}}
+ITEM = {
+    "M": {
+        "name": {"S": "Ann"},
+        "lines": {"L": [{"M": {"sku": {"S": "x"}}}]},
+        "n": {"N": "1"},
+        "untagged": {},
+    }
+}
 
 
 @pytest.mark.parametrize(
@@ -65,6 +72,7 @@ ITEM = {"M": {"name": {"S": "Ann"}, "lines": {"L": [{"M": {"sku": {"S": "x"}}}]}
         ("item.lines.name", None),
         ("item[0]", None),
         ("item.n.deeper", None),
+        ("item.untagged.deeper", None),
     ],
 )
 def test_a_path_leads_to_a_value_or_to_nothing(path, value):
@@ -72,7 +80,7 @@ def test_a_path_leads_to_a_value_or_to_nothing(path, value):
 
 
 @pytest.mark.parametrize(
-    "broken", [{}, {"X": 1}, {"S": "a", "N": "1"}, {"M": "x"}, {"M": {}, "S": "a"}, 5]
+    "broken", [{"X": 1}, {"S": "a", "N": "1"}, {"M": "x"}, {"M": {}, "S": "a"}, 5]
 )
 def test_a_value_without_a_type_is_handed_on_to_be_refused(broken):
     descend = compile_descent(parse_path("a.b.c"))
