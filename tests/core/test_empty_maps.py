@@ -13,22 +13,23 @@ from hypothesis import strategies as st
 from replicator.core.mapping.compile import TableMapping
 from replicator.core.planning.plan import WritePlan, plan_batch
 from replicator.core.records import Image, StreamRecord
-from replicator.core.spec import ChildSpec, ColumnSpec, TargetSpec
+from replicator.core.spec import ColumnSpec, TargetSpec
 from tests.support.builders import table_mapping
 from tests.support.random_items import RandomItems
+from tests.support.specs import child_spec, column_spec
 
 EMPTY: dict[str, Any] = {"M": {}}
-LINES = ChildSpec("public.lines", "doc", (ColumnSpec("n", "n", "bigint"),), rest="more")
-TAGS = ChildSpec("public.tags", "doc", value=ColumnSpec("tag", "tag", "jsonb"), position="place")
-OPTIONS = ChildSpec("public.options", "doc", (ColumnSpec("n", "n", "text"),), map_key="option")
+LINES = child_spec("public.lines", "doc", (column_spec("n", "n", "bigint"),), rest="more")
+TAGS = child_spec("public.tags", "doc", value=column_spec("tag", "tag", "jsonb"), position="place")
+OPTIONS = child_spec("public.options", "doc", (column_spec("n", "n", "text"),), map_key="option")
 
 
 def target(name: str = "public.t", **options: Any) -> TargetSpec:
-    return TargetSpec(name, **{"columns": (ColumnSpec("n", "n", "bigint"),), **options})
+    return TargetSpec(name, **{"columns": (column_spec("n", "n", "bigint"),), **options})
 
 
 def columns(*more: ColumnSpec) -> tuple[ColumnSpec, ...]:
-    return (ColumnSpec("n", "n", "bigint"), ColumnSpec("doc", "doc", "jsonb"), *more)
+    return (column_spec("n", "n", "bigint"), column_spec("doc", "doc", "jsonb"), *more)
 
 
 MAPPINGS = {
@@ -38,21 +39,21 @@ MAPPINGS = {
     "paths": table_mapping(
         target(
             columns=columns(
-                ColumnSpec("inner", "doc.a", "text"),
-                ColumnSpec("json", "doc.a", "jsonb", on_invalid="null"),
-                ColumnSpec("first", "doc[0]", "jsonb", on_invalid="null"),
-                ColumnSpec("own", "own", "text", on_invalid="null"),
+                column_spec("inner", "doc.a", "text"),
+                column_spec("json", "doc.a", "jsonb", on_invalid="null"),
+                column_spec("first", "doc[0]", "jsonb", on_invalid="null"),
+                column_spec("own", "own", "text", on_invalid="null"),
             )
         )
     ),
     "nullable": table_mapping(
-        target(columns=(ColumnSpec("doc", "doc", "jsonb", on_invalid="null"),))
+        target(columns=(column_spec("doc", "doc", "jsonb", on_invalid="null"),))
     ),
     "a path alone": table_mapping(
-        target(columns=(ColumnSpec("inner", "doc.a", "jsonb", on_invalid="null"),))
+        target(columns=(column_spec("inner", "doc.a", "jsonb", on_invalid="null"),))
     ),
     "other types": table_mapping(
-        target(columns=(ColumnSpec("doc", "doc", "jsonb", other_types="rest"),), rest="extra")
+        target(columns=(column_spec("doc", "doc", "jsonb", other_types="rest"),), rest="extra")
     ),
     "when": table_mapping(
         target("public.there", when={"doc": {"exists": True}}),
