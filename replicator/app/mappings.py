@@ -1,6 +1,6 @@
 """The mappings of a configuration, compiled against its tables as they are."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from replicator.config.connections import source_connection, target_connection
@@ -9,11 +9,11 @@ from replicator.core.findings import Finding, finding_of
 from replicator.core.mapping.auto_columns import with_auto_columns
 from replicator.core.mapping.compile import TableMapping, compile_table
 from replicator.core.spec import TableSpec
-from replicator.errors import ConfigurationError, ReplicatorError, SourceUnavailable
+from replicator.errors import ConfigurationError, ReplicatorError, SourceUnavailable, StreamUnfit
 from replicator.postgres.schema.auto_columns import known_columns
 from replicator.postgres.schema.migrate import looking, opened
 from replicator.sources.check import SourceTable, check_sources
-from replicator.sources.tables import TableDescription
+from replicator.sources.tables import TableDescription, require_new_images
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +86,17 @@ class RequiredTable:
 async def require_mappings(settings: Settings) -> list[TableMapping]:
     """The mappings of all tables; as `require_tables`."""
     return [table.mapping for table in await require_tables(settings)]
+
+
+def refuse_unfit_streams(tables: Iterable[RequiredTable]) -> None:
+    """ConfigurationError for a stream without new images; one that is off may come later."""
+    for table in tables:
+        try:
+            if table.description.stream_enabled:
+                require_new_images(table.description.name, table.description.view_type)
+        except StreamUnfit as error:
+            message = f"table {table.mapping.spec.name}: {error}"
+            raise ConfigurationError(message, remedy=error.remedy) from error
 
 
 async def require_tables(

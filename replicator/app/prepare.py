@@ -21,7 +21,7 @@ from replicator.postgres.schema.auto_columns import known_columns
 from replicator.postgres.schema.catalog import read_catalog
 from replicator.postgres.schema.survey import Survey, survey
 from replicator.postgres.schema.type_fit import inexact
-from replicator.sources.tables import describe_table, require_fit_stream
+from replicator.sources.tables import describe_table, require_fit_stream, require_new_images
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +46,8 @@ async def describe_all(settings: Settings, clients: Clients, database: Database)
             description = await describe_table(client, spec.table)
             if spec.poller == "daemon":
                 require_fit_stream(description)
+            elif description.stream_enabled:
+                require_new_images(description.name, description.view_type)
         except (StreamUnfit, StreamVanished) as error:
             unfit[name] = error
             continue

@@ -36,14 +36,16 @@ def migrate(*, config: ConfigFile = None) -> None:
 
 
 async def _migrate(settings: "Settings") -> "Migrated":
-    from replicator.app.mappings import require_mappings
+    from replicator.app.mappings import refuse_unfit_streams, require_tables
     from replicator.config.connections import migrate_connection, target_connection
     from replicator.postgres.schema.migrate import migrate
 
+    tables = await require_tables(settings)
+    refuse_unfit_streams(tables)
     return await migrate(
         migrate_connection(settings.target),
         settings.target.control_schema,
         settings.deployment,
-        await require_mappings(settings),
+        [table.mapping for table in tables],
         runner=target_connection(settings.target),
     )

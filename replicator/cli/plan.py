@@ -156,12 +156,13 @@ def plan(
 
 async def _look(settings: "Settings") -> tuple["Survey", dict[str, "ScanCost"]]:
     """What there is to do, and what scanning each table would cost."""
-    from replicator.app.mappings import require_tables
+    from replicator.app.mappings import refuse_unfit_streams, require_tables
     from replicator.config.connections import migrate_connection, target_connection
     from replicator.core.snapshot.scan_pages import scan_cost
     from replicator.postgres.schema.migrate import look
 
     tables = await require_tables(settings)
+    refuse_unfit_streams(tables)
     rate = settings.snapshot.read_units_per_second
     costs = {
         table.mapping.spec.name: scan_cost(

@@ -30,7 +30,14 @@ def connection_settings(
 
 def source_connection(place: SourceSettings) -> SourceConnection:
     """How a table, its stream or the lease table is reached."""
-    return SourceConnection(place.region, place.endpoint_url, place.role_arn, place.external_id)
+    return SourceConnection(
+        place.region,
+        place.endpoint_url,
+        place.role_arn,
+        place.external_id,
+        streams_endpoint_url=place.streams_endpoint_url,
+        sts_endpoint_url=place.sts_endpoint_url,
+    )
 
 
 def target_connection(target: PostgresSettings) -> ConnectionSettings:
@@ -44,9 +51,9 @@ def target_connection(target: PostgresSettings) -> ConnectionSettings:
 
 def _password(target: PostgresSettings) -> Password | None:
     if target.password_parameter is not None:
-        return parameter_password(target.password_parameter)
+        return parameter_password(target.password_parameter, target.secrets_endpoint_url)
     if target.password_secret is not None:
-        return secret_password(target.password_secret)
+        return secret_password(target.password_secret, target.secrets_endpoint_url)
     return None
 
 

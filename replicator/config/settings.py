@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from replicator.config.dsn import Dsn
 from replicator.config.group import Group, accepted_by, refuse
-from replicator.config.source import SourceSettings
+from replicator.config.source import ENDPOINT, SourceSettings
 from replicator.config.tables import TABLE_ARN, TABLE_NAME, TableSettings, TargetSettings
 from replicator.core.mapping.target_table import check_identifier
 from replicator.core.spec import TableSpec
@@ -57,6 +57,12 @@ class PostgresSettings(Group):
         examples=["arn:aws:ssm:eu-west-1:123456789012:parameter/replicator/password"],
     )
     """The ARN of a parameter in AWS Systems Manager that holds it; read on each connect."""
+    secrets_endpoint_url: str | None = Field(
+        default=None,
+        pattern=ENDPOINT,
+        examples=["https://vpce-0a1b.secretsmanager.eu-west-1.vpce.amazonaws.com"],
+    )
+    """Another endpoint for whichever of the two keeps the password, such as PrivateLink's."""
     iam_auth: bool = False
     """Connect with tokens of RDS IAM instead of a password."""
     pooler: Literal["none", "transaction"] = "none"

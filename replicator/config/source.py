@@ -4,6 +4,7 @@ from pydantic import Field
 
 from replicator.config.group import Group
 
+ENDPOINT = r"^https?://\S+$"
 ROLE_ARN = r"^arn:aws[a-z-]*:iam::[0-9]{12}:role/.+$"
 
 
@@ -13,9 +14,22 @@ class SourceSettings(Group):
     region: str | None = Field(default=None, pattern=r"^[a-z0-9-]+$", examples=["eu-west-1"])
     """The AWS region."""
     endpoint_url: str | None = Field(
-        default=None, pattern=r"^https?://\S+$", examples=["http://127.0.0.1:8000"]
+        default=None, pattern=ENDPOINT, examples=["http://127.0.0.1:8000"]
     )
-    """Another endpoint, for DynamoDB Local and its like; `AWS_ENDPOINT_URL_DYNAMODB` works too."""
+    """Another endpoint, for DynamoDB Local and its like, which serve tables and streams at one
+    address, or of PrivateLink for tables; `AWS_ENDPOINT_URL_DYNAMODB` works too."""
+    streams_endpoint_url: str | None = Field(
+        default=None,
+        pattern=ENDPOINT,
+        examples=["https://vpce-0a1b.streams.dynamodb.eu-west-1.vpce.amazonaws.com"],
+    )
+    """Another endpoint for streams alone; default: `endpoint_url` where it is not one of AWS's."""
+    sts_endpoint_url: str | None = Field(
+        default=None,
+        pattern=ENDPOINT,
+        examples=["https://vpce-0a1b.sts.eu-west-1.vpce.amazonaws.com"],
+    )
+    """Another endpoint for assuming `role_arn`."""
     role_arn: str | None = Field(
         default=None, pattern=ROLE_ARN, examples=["arn:aws:iam::123456789012:role/replicator"]
     )

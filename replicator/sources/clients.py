@@ -5,7 +5,7 @@ import os
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any, Literal, overload
 from urllib.parse import urlsplit
 
@@ -51,12 +51,19 @@ _ENDPOINT_VARIABLES = (
 
 @dataclass(frozen=True, slots=True)
 class SourceConnection:
-    """Where and as whom: what is None is left to the AWS SDK's own chain."""
+    """Where and as whom: what is None is left to the AWS SDK's own chain.
+
+    `endpoint_url` is for tables, and for streams where it is not one of AWS's own; the others are
+    each for the service that they name.
+    """
 
     region: str | None = None
     endpoint_url: str | None = None
     role_arn: str | None = None
     external_id: str | None = None
+    streams_endpoint_url: str | None = None
+    sts_endpoint_url: str | None = None
+    secrets_endpoint_url: str | None = None
 
 
 def connection_for(table: str, connection: SourceConnection) -> SourceConnection:
@@ -139,6 +146,10 @@ def endpoint_of(
     An emulator serves tables and streams at one address, AWS does not: an address of AWS's own
     for one of the two is never used for the other.
     """
+    if service in ("secretsmanager", "ssm"):
+        return connection.secrets_endpoint_url
+    if service == "dynamodbstreams" and connection.streams_endpoint_url is not None:
+        return connection.streams_endpoint_url
     if service not in _DATABASE_ONLY:
         return None
     own = {"dynamodb": "AWS_ENDPOINT_URL_DYNAMODB"}.get(
@@ -152,7 +163,7 @@ def endpoint_of(
         url = environment.get("AWS_ENDPOINT_URL_DYNAMODB")
     host = urlsplit(url).hostname or "" if url else ""
     if _is_aws_host(host):
-        streams = host.startswith("streams")
+        streams = "streams" in host.split(".")
         return url if streams == (service == "dynamodbstreams") else None
     return url or None
 
@@ -177,7 +188,13 @@ def _not_opened(error: Exception, connection: SourceConnection) -> Exception:
     if isinstance(error, FAILURES):
         return translate(error)
     # botocore's word for an endpoint it cannot read
-    message = f"the endpoint {connection.endpoint_url!r} or the region is not a valid one"
+    named = (
+        connection.streams_endpoint_url,
+        connection.secrets_endpoint_url,
+        connection.endpoint_url,
+    )
+    endpoints = "".join(f" {url!r}" for url in named if url is not None)
+    message = f"the endpoint{endpoints} or the region is not a valid one"
     return ConfigurationError(message, remedy="write endpoint_url as http://host:port, or null")
 
 
@@ -217,8 +234,11 @@ class _AssumedRole(CredentialProvider):
         arguments = {"RoleSessionName": "replicator"}
         if self._connection.external_id is not None:
             arguments["ExternalId"] = self._connection.external_id
+        create_client: Any = own.create_client  # the stubs want the blocking one
+        if self._connection.sts_endpoint_url is not None:
+            create_client = partial(create_client, endpoint_url=self._connection.sts_endpoint_url)
         fetcher = AioAssumeRoleCredentialFetcher(
-            own.create_client,  # type: ignore[arg-type]  # the stubs want the blocking one
+            create_client,
             credentials,
             self._role_arn,
             extra_args=arguments,

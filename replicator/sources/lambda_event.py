@@ -21,6 +21,8 @@ class StreamBatch:
     records: Sequence[StreamRecord]
     identifiers: Sequence[str]
     """The sequence numbers as they were delivered, which is how Lambda wants them back."""
+    view_type: str | None = None
+    """What the stream's records carry, where they say it."""
 
     @property
     def table(self) -> str:
@@ -52,8 +54,12 @@ def batches_of(event: object) -> list[StreamBatch]:
 
 def _batch(stream_arn: str, records: list[dict[str, Any]]) -> StreamBatch:
     decoded = decode_event(_encoded(records))
+    changes = [record["dynamodb"] for record in records]
     return StreamBatch(
-        stream_arn, decoded, [record["dynamodb"]["SequenceNumber"] for record in records]
+        stream_arn,
+        decoded,
+        [change["SequenceNumber"] for change in changes],
+        next((change.get("StreamViewType") for change in changes), None),
     )
 
 

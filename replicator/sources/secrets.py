@@ -10,11 +10,11 @@ from replicator.sources.password_text import password_in
 _REGION_OF_HOST = re.compile(r"\.([a-z]{2}(?:-[a-z]+)+-\d)\.rds\.amazonaws\.com")
 
 
-def secret_password(arn: str) -> Callable[[], Awaitable[str]]:
+def secret_password(arn: str, endpoint_url: str | None) -> Callable[[], Awaitable[str]]:
     """Reads the password in a secret: its text, or `password` of the JSON object that RDS keeps."""
 
     async def read() -> str:
-        place = SourceConnection(region=arn.split(":")[3])
+        place = SourceConnection(region=arn.split(":")[3], secrets_endpoint_url=endpoint_url)
         async with open_client("secretsmanager", place) as client:
             try:
                 answer = await client.get_secret_value(SecretId=arn)
@@ -25,11 +25,11 @@ def secret_password(arn: str) -> Callable[[], Awaitable[str]]:
     return read
 
 
-def parameter_password(arn: str) -> Callable[[], Awaitable[str]]:
+def parameter_password(arn: str, endpoint_url: str | None) -> Callable[[], Awaitable[str]]:
     """Reads the password in a parameter of Systems Manager."""
 
     async def read() -> str:
-        place = SourceConnection(region=arn.split(":")[3])
+        place = SourceConnection(region=arn.split(":")[3], secrets_endpoint_url=endpoint_url)
         async with open_client("ssm", place) as client:
             try:
                 answer = await client.get_parameter(Name=arn, WithDecryption=True)

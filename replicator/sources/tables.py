@@ -50,17 +50,20 @@ def require_fit_stream(description: TableDescription) -> str:
     if not description.stream_enabled or description.stream_arn is None:
         message = f"the table {description.name!r} has no stream"
         raise StreamUnfit(message, remedy=_enable(description.name))
-    if description.view_type not in FIT_VIEW_TYPES:
-        message = (
-            f"the stream of {description.name!r} carries {description.view_type}: "
-            "rows cannot be made without new images"
-        )
-        raise StreamUnfit(
-            message,
-            remedy="disable the stream, then enable it anew (the view type of a stream cannot be "
-            f"changed): {_enable(description.name)}",
-        )
+    require_new_images(description.name, description.view_type)
     return description.stream_arn
+
+
+def require_new_images(table: str, view_type: str | None) -> None:
+    """StreamUnfit, with the remedy, for a stream of the table that carries no new images."""
+    if view_type in FIT_VIEW_TYPES:
+        return
+    message = f"the stream of {table!r} carries {view_type}: rows cannot be made without new images"
+    raise StreamUnfit(
+        message,
+        remedy="disable the stream, then enable it anew (the view type of a stream cannot be "
+        f"changed): {_enable(table)}",
+    )
 
 
 def _description(table: dict[str, Any]) -> TableDescription:

@@ -125,6 +125,33 @@ async def test_plan_says_what_else_a_changed_mapping_asks_for(configured: Write)
     assert changed.document["statements"] == []
 
 
+@pytest.mark.parametrize("view", ["KEYS_ONLY", "OLD_IMAGE"])
+@pytest.mark.parametrize("command", ["plan", "migrate"])
+async def test_a_stream_without_new_images_is_refused_before_anything_is_made(
+    configured: Write,
+    database: str,
+    dynamodb_endpoint: str,
+    table_name: str,
+    view: Any,
+    command: str,
+):
+    config = configured()
+    async with dynamodb_client(dynamodb_endpoint) as client:
+        await create_table(client, f"{table_name}-{view}", view=view)
+    document = yaml.safe_load(config.read_text())
+    document["tables"]["orders"]["table"] = f"{table_name}-{view}"
+    config.write_text(yaml.safe_dump(document))
+
+    refused = await replicator(command, config=config)
+
+    assert refused.code == 2
+    assert f"carries {view}" in refused.err
+    assert "disable the stream, then enable it anew" in refused.err
+    connection = await asyncpg.connect(database)
+    assert await connection.fetchval("select to_regnamespace('replicator')") is None
+    await connection.close()
+
+
 async def test_every_finding_comes_in_one_run(
     configured: Write, database: str, dynamodb_endpoint: str, table_name: str
 ):

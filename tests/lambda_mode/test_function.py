@@ -12,6 +12,7 @@ from replicator.errors import (
     MigrationDue,
     NotClaimable,
     SinkUnavailable,
+    StreamUnfit,
     UnknownRecord,
 )
 from tests.support.builders import NOON, STREAM
@@ -229,6 +230,24 @@ def test_nothing_is_applied_to_a_target_that_would_round(table: LambdaTable):
     table.fetch("alter table t alter column n type bigint")
     assert table.apply(event(put(16777217))) == ALL_APPLIED
     assert table.rows() == {"a": 16777217}
+
+
+@pytest.mark.parametrize("view_type", ["KEYS_ONLY", "OLD_IMAGE"])
+def test_a_stream_without_new_images_halts_the_table_at_the_first_event(
+    table: LambdaTable, view_type: str
+):
+    record = put(1)
+    record["dynamodb"] |= {"StreamViewType": view_type}
+    del record["dynamodb"]["NewImage"]
+
+    with pytest.raises(StreamUnfit, match=f"carries {view_type}"):
+        table.apply(event(record, change(2, "b", removed=True)))
+
+    assert table.rows() == {}
+    assert table.fetch("select count(*) as n from replicator.dead_letter")[0]["n"] == 0
+    [state] = table.fetch("select halted, reason, remedy from replicator.table_state")
+    assert (state["halted"], view_type in state["reason"]) == (True, True)
+    assert "enable it anew" in state["remedy"]
 
 
 def test_a_table_with_too_many_dead_letters_is_halted(table: LambdaTable):

@@ -55,6 +55,7 @@ from replicator.postgres.connection.database import Database
 from replicator.postgres.control.incidents import Incidents
 from replicator.postgres.write.deliveries import Deliveries
 from replicator.sources.lambda_event import StreamBatch
+from replicator.sources.tables import require_new_images
 
 ATTEMPTS = 2
 """A connection may have died while the environment was frozen: once, a new one is tried."""
@@ -110,6 +111,8 @@ class Delivering:
         records = batch.records[done:]
         if not records:
             return
+        if batch.view_type is not None:
+            require_new_images(batch.table, batch.view_type)
         delivery = await self._sink.deliveries.look(batch.stream_arn)
         if not delivery.known:
             await self._start_stream(batch.stream_arn)

@@ -47,21 +47,26 @@ def function_of(environ: Mapping[str, str], write: Callable[[str], None]) -> Fun
 def _password(
     target: PostgresSettings, environ: Mapping[str, str], clock: Clock
 ) -> Password | None:
+    at = target.secrets_endpoint_url
     if target.password_secret is not None:
         arn = target.password_secret
-        return partial(_stored, environ, clock, arn, {"SecretId": arn})
+        return partial(_stored, environ, clock, arn, {"SecretId": arn}, at)
     if target.password_parameter is not None:
         arn = target.password_parameter
-        return partial(_stored, environ, clock, arn, {"Name": arn, "WithDecryption": True})
+        return partial(_stored, environ, clock, arn, {"Name": arn, "WithDecryption": True}, at)
     return None
 
 
 async def _stored(
-    environ: Mapping[str, str], clock: Clock, arn: str, body: Mapping[str, object]
+    environ: Mapping[str, str],
+    clock: Clock,
+    arn: str,
+    body: Mapping[str, object],
+    endpoint_url: str | None,
 ) -> str:
     _, partition, service, region = arn.split(":")[:4]
     answer: Any = await call(
-        _endpoint(environ, service, region, partition),
+        endpoint_url or _endpoint(environ, service, region, partition),
         _JSON_SERVICES[service],
         body,
         service=service,
