@@ -6,6 +6,7 @@ is left out, so that the tests can show that the schedules would notice.
 """
 
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 from dataclasses import dataclass, field
 from random import Random
 from typing import Literal, TypeVar
@@ -32,6 +33,8 @@ FLAWS = (
     "gap during a snapshot does not start it anew",
     "snapshot started anew under its old number",
     "lambda reads the snapshot without locking it",
+    "claims of the shard told apart by their epochs alone",
+    "claims of segments told apart by their epochs alone",
 )
 """Rules left out, one at a time."""
 
@@ -42,6 +45,8 @@ BAD = -1
 Mode = Literal["fence", "guard", "lambda"]
 Key = int
 Lock = tuple[str, int]
+Token = tuple[int, int]
+"""Epoch and number of a claim."""
 Steps = Iterator[None]
 T = TypeVar("T")
 
@@ -63,6 +68,7 @@ class Segment:
 
     keys: list[Key]
     epoch: int = 0
+    claim: int = 0
     at: int = 0
     done: bool = False
 
@@ -78,9 +84,12 @@ class Postgres:
     """The number of the snapshot under way; 0: none is."""
     begun: int = 0
     epoch: int = 0
+    claim: int = 0
     position: int = 0
     segments: list[Segment] = field(default_factory=list)
     swept: bool = True
+    wanted: bool = True
+    """A snapshot is asked for; at first, the initial one."""
 
 
 @dataclass(eq=False, slots=True)
@@ -94,10 +103,21 @@ class Transaction:
 
 
 class World:
-    """Source, stream, workers and PostgreSQL, driven by one source of chance."""
+    """Source, stream, workers and PostgreSQL, driven by one source of chance.
 
-    def __init__(self, random: Random, *, flaw: str | None = None, home: Mode = "fence") -> None:
+    `fails_over`: not where Lambda is at home, which delivers nothing again that it has confirmed.
+    """
+
+    def __init__(
+        self,
+        random: Random,
+        *,
+        flaw: str | None = None,
+        home: Mode = "fence",
+        fails_over: bool = False,
+    ) -> None:
         self._random = random
+        self._fails_over = fails_over
         self._flaw = flaw
         self._home: Mode = home
         self._keys = list(range(4))
@@ -109,11 +129,12 @@ class World:
         self.pg.rows = {key: 0 for key in self._keys if random.random() < 0.5}  # of long ago
         self._held: dict[Lock, Transaction] = {}
         self._flying: list[Transaction] = []
-        self._pages: list[tuple[int, int, int, int, list[tuple[Key, int | None]]]] = []
-        self._batches: list[tuple[int, Mode, int, int, int]] = []
-        self._claims: list[tuple[int, Mode, int]] = []
+        self._standby = deepcopy(self.pg)
+        self._pages: list[tuple[int, Token, int, int, list[tuple[Key, int | None]]]] = []
+        self._batches: list[tuple[Token, Mode, int, int, int]] = []
+        self._claims: list[tuple[Token, Mode, int]] = []
+        self._claims_made = 0
         self._early: dict[Key, int] | None = None
-        self._wanted = True  # the initial snapshot
         self.kept: set[Key] = set()
         """Keys that had a row when the snapshot began and that the source never lacked since."""
         self.late_versions = False
@@ -141,7 +162,7 @@ class World:
         )
         return (
             read
-            and not self._wanted
+            and not self.pg.wanted
             and not self._flying
             and not self._pages
             and pg.snapshot == 0
@@ -172,6 +193,8 @@ class World:
             actions = [self._fly]
         if faults and self._random.random() < 0.1:
             actions = [self._trim, self._crash, *[self._deliver_again] * 3, self._prune]
+            if self._fails_over:
+                actions = [self._trim, self._replicate, *[self._fail_over] * 3]
         action = self._random.choice(actions)
         action()
         return action == self._write
@@ -180,6 +203,34 @@ class World:
         """What was read is forgotten; what was sent is still under way."""
         self._pages.clear()
         self._batches.clear()
+
+    def _replicate(self) -> None:
+        """The standby is now as the server is."""
+        self._standby = deepcopy(self.pg)
+
+    def _fail_over(self) -> None:
+        """An asynchronous standby takes over: what it has not received is gone.
+
+        Workers keep what they read and believe, and send it to the new server.
+        """
+        self._flying.clear()
+        self._held.clear()
+        self.pg = deepcopy(self._standby)
+        self.kept.clear()
+        if self.pg.position < self.horizon:
+            self._lose(range(self.pg.position, self.horizon))
+
+    def _claimed(self, of: Postgres | Segment) -> Token:
+        """Fence off older claims; what tells this one from all others."""
+        self._claims_made += 1
+        of.epoch += 1
+        of.claim = self._claims_made
+        return of.epoch, of.claim
+
+    def _is_over(self, token: Token, of: Postgres | Segment) -> bool:
+        shared = isinstance(of, Postgres)
+        flaw = f"claims of {'the shard' if shared else 'segments'} told apart by their epochs alone"
+        return token[0] != of.epoch or (token[1] != of.claim and self._flaw != flaw)
 
     def _deliver_again(self) -> None:
         """Also what has left the stream since: somebody may have kept it."""
@@ -218,16 +269,18 @@ class World:
             lost = [n for n in range(self.horizon, horizon) if n not in self.delivered]
             if self._flying:
                 return
+            self.pg.wanted |= bool(lost)
             self._batches = [b for b in self._batches if b[3] >= horizon or b[3] in self.delivered]
             self.horizon = horizon
-        else:
-            lost = list(range(self.pg.position, horizon))
-            if not lost or ("shard", 0) in self._held:
-                return
-            self.pg.position = horizon
-            self.pg.epoch += 1
-        if lost:
-            self._wanted = True
+        elif self.pg.position < horizon and ("shard", 0) not in self._held:
+            self._lose(range(self.pg.position, horizon))
+            self.horizon = horizon
+
+    def _lose(self, lost: range) -> None:
+        """A gap that is accepted, and that a snapshot is to heal."""
+        self.pg.position = lost.stop
+        self.pg.epoch += 1
+        self.pg.wanted = True
 
     # Transactions
 
@@ -279,8 +332,7 @@ class World:
             return  # a claim waits for the transaction in flight
         pg = self.pg
         if not self._claims or self._random.random() < 0.5:
-            pg.epoch += 1
-            self._claims.append((pg.epoch, pg.mode, pg.snapshot))
+            self._claims.append((self._claimed(pg), pg.mode, pg.snapshot))
         end = min(len(self.stream), pg.position + self._random.randint(1, 3))
         if end > pg.position:
             self._batches.append((*self._random.choice(self._claims[-2:]), pg.position, end))
@@ -289,10 +341,10 @@ class World:
         """Lambda hands over any record, in any order."""
         if numbers:
             number = self._random.choice(numbers)
-            self._batches.append((0, "lambda", self.pg.snapshot, number, number + 1))
+            self._batches.append(((0, 0), "lambda", self.pg.snapshot, number, number + 1))
 
     def _apply(
-        self, tx: Transaction, epoch: int, mode: Mode, snapshot: int, start: int, end: int
+        self, tx: Transaction, token: Token, mode: Mode, snapshot: int, start: int, end: int
     ) -> Steps:
         pg = self.pg
         if mode == "lambda":
@@ -301,7 +353,7 @@ class World:
                 snapshot = pg.snapshot
         else:
             yield from self._lock(tx, ("shard", 0))
-            if (pg.epoch, pg.position) != (epoch, start):
+            if self._is_over(token, pg) or pg.position != start:
                 raise _RolledBack
         newest, rejected = self._coalesced(start, end)
         for key in sorted({*newest, *rejected}):
@@ -361,7 +413,7 @@ class World:
         pg = self.pg
         if any(kind in ("shard", "state", "segment", "sweep") for kind, _ in self._held):
             return
-        if self._wanted and (pg.snapshot == 0 or self._may_start_anew()):
+        if pg.wanted and (pg.snapshot == 0 or self._may_start_anew()):
             self._enter()
         elif pg.snapshot and (pg.swept or self._flaw == "guard left before the last page"):
             self._leave()
@@ -382,19 +434,18 @@ class World:
         pg.mode = "lambda" if self._home == "lambda" else "guard"
         if self._flaw != "guard entered without raising epochs":
             pg.epoch += 1
-        before = max((segment.epoch for segment in pg.segments), default=0)
         half = len(self._keys) // 2
         parts = (self._keys[:half], self._keys[half:])
-        pg.segments = [Segment(list(part), epoch=before + 1) for part in parts]
+        pg.segments = [Segment(list(part)) for part in parts]
         pg.swept = False
-        self._wanted = False
+        pg.wanted = False
         removed = {key for key, value in self.stream if value is None}
         self.kept = {key for key in pg.rows if key in self.source and key not in removed}
 
     def _leave(self) -> None:
         pg = self.pg
         if self._flaw == "gap during a snapshot does not start it anew":
-            self._wanted = False
+            pg.wanted = False
         pg.mode = self._home
         pg.snapshot = 0
         self._early = None
@@ -414,11 +465,11 @@ class World:
         segment = pg.segments[number]
         if ("segment", number) in self._held:
             return
-        segment.epoch += 1
+        token = self._claimed(segment)
         keys = segment.keys[segment.at : segment.at + self._random.randint(1, 2)]
         found = self.source if self._early is None else self._early
         self._pages.append(
-            (number, segment.epoch, pg.snapshot, segment.at, [(k, found.get(k)) for k in keys])
+            (number, token, pg.snapshot, segment.at, [(k, found.get(k)) for k in keys])
         )
         if self._flaw == "page position saved before its rows":
             segment.at += len(keys)
@@ -428,15 +479,17 @@ class World:
         self,
         tx: Transaction,
         number: int,
-        epoch: int,
+        token: Token,
         snapshot: int,
         at: int,
         items: list[tuple[Key, int | None]],
     ) -> Steps:
         flaw = self._flaw
+        if not self.pg.segments:  # a failover has lost them
+            raise _RolledBack
         segment = self.pg.segments[number]
         yield from self._lock(tx, ("segment", number))
-        fits = (segment.epoch, segment.at, segment.done) == (epoch, at, False)
+        fits = not self._is_over(token, segment) and (segment.at, segment.done) == (at, False)
         current = self.pg.segments[number] is segment and self.pg.snapshot == snapshot
         fenced = flaw not in ("page unfenced", "page position saved before its rows")
         if fenced and not (fits and current):

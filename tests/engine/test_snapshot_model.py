@@ -4,14 +4,15 @@ from random import Random
 
 import pytest
 
-from tests.engine.snapshot_model import FLAWS, World
+from tests.engine.snapshot_model import FLAWS, Mode, World
 
 SCHEDULES = 1500
 SCHEDULES_TO_FIND_A_FLAW = 4000
 
 
 def is_wrong(seed: int, flaw: str | None) -> bool:
-    world = World(Random(seed), flaw=flaw, home="lambda" if seed % 3 == 0 else "fence")
+    home: Mode = "lambda" if seed % 3 == 0 else "fence"
+    world = World(Random(seed), flaw=flaw, home=home, fails_over=seed % 3 == 1)
     world.run()
     return not world.is_equal()
 

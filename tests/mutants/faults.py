@@ -213,8 +213,9 @@ MUTANTS = [
     Mutant(
         "whoever slept closes a shard",
         INCIDENTS,
-        "and epoch = $4\n   and state = 'active'\n   and gap_accepted_at is not null",
-        "and $4 > 0\n   and gap_accepted_at is not null",
+        "and (epoch, claim_id) = ($4, $5)\n   and state = 'active'\n"
+        "   and gap_accepted_at is not null",
+        "and $4 > 0 and $5::uuid is not null\n   and gap_accepted_at is not null",
         FENCE,
     ),
     Mutant(

@@ -98,8 +98,8 @@ GUARD_MUTANTS = [
     Mutant(
         "a page that was read under an older claim is written",
         PAGES,
-        "and epoch = $7\n       and steps = $8\n",
-        "and $7 > 0 and $8 >= 0\n",
+        "and (epoch, claim_id) = ($7, $14::uuid)\n       and steps = $8\n",
+        "and $7 > 0 and $8 >= 0 and $14::uuid is not null\n",
         SEGMENTS,
     ),
     Mutant(

@@ -3,6 +3,7 @@
 from tests.mutants.mutant import Mutant
 
 FINGERPRINTS = "tests/core/test_fingerprint.py"
+LOST_CLAIMS = "tests/postgres/test_lost_claims.py"
 MIGRATING = "tests/postgres/test_migrate.py"
 
 FINGERPRINT = "replicator/core/mapping/fingerprint.py"
@@ -43,5 +44,19 @@ IDENTITY_MUTANTS = [
         "return self.fingerprint in {target.fingerprint, target.former_fingerprint}",
         "return self.fingerprint == target.fingerprint",
         MIGRATING,
+    ),
+    Mutant(
+        "claims of a shard are told apart by their epochs alone",
+        "replicator/postgres/write/fence.py",
+        "and claim_id = $11::uuid\n",
+        "and $11::uuid is not null\n",
+        LOST_CLAIMS,
+    ),
+    Mutant(
+        "claims of a snapshot's parts are told apart by their epochs alone",
+        "replicator/postgres/write/sink.py",
+        "and (epoch, claim_id) = ($7, $14::uuid)\n",
+        "and epoch = $7 and $14::uuid is not null\n",
+        LOST_CLAIMS,
     ),
 ]

@@ -263,8 +263,8 @@ PROCEDURE_MUTANTS = [
     Mutant(
         "a claim that another worker ended is taken for a switch of the table",
         "replicator/postgres/control/claims.py",
-        "select claimed_epoch = $4 and epoch > $4 from",
-        "select epoch > $4 from",
+        "select claimed_epoch = $4 and epoch > $4 and claim_id = $5 from",
+        "select epoch > $4 and $5::uuid is not null from",
         SWITCHED,
     ),
 ]

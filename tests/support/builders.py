@@ -3,6 +3,7 @@
 import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 from replicator.core.mapping.compile import TableMapping, compile_table
 from replicator.core.records import Event, StreamRecord
@@ -106,6 +107,7 @@ def claim(number: int = 0, **facts: Any) -> Claim:
             "stream_arn": STREAM,
             "shard_id": shard_name(number),
             "epoch": 1,
+            "claim_id": UUID(int=1),
             "position": None,
             "known": None,
             "safe_at": None,

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Protocol
+from uuid import UUID
 
 from replicator.core.mapping.compile import TableMapping
 from replicator.core.mapping.item_keys import item_key_json
@@ -44,6 +45,7 @@ class ShardRow:
     state: ShardRowState = "waiting"
     epoch: int = 0
     claimed_epoch: int | None = None
+    claim_id: UUID | None = None
     owner: str | None = None
     position: int | None = None
     known: int | None = None
@@ -144,7 +146,8 @@ class FakePostgres:
         self.clock = clock
         self.refuses: Callable[[str, Row], str | None] = lambda _target, _row: None
         self.batch_rows_max = 10_000
-        self.fence = frozenset(("epoch", "position", "parents"))
+        self.fence = frozenset(("epoch", "claim", "position", "parents"))
+        self._claims = 0
         self.on_commit: Callable[[Committed], None] = lambda _: None
         self.on_claim: Callable[[Claim], None] = lambda _: None
         self.on_forget: Callable[[ShardRow], None] = lambda _: None
@@ -204,6 +207,8 @@ class FakePostgres:
             raise NotClaimable(message)
         shard.epoch += 1
         shard.claimed_epoch = shard.epoch
+        self._claims += 1
+        shard.claim_id = UUID(int=self._claims)
         shard.owner = worker_id
         shard.state = "active"
         found_at = shard.found_at
@@ -215,6 +220,7 @@ class FakePostgres:
             stream_arn=shard.stream_arn,
             shard_id=shard.shard_id,
             epoch=shard.epoch,
+            claim_id=shard.claim_id,
             position=shard.position,
             known=shard.known,
             safe_at=shard.safe_at,
@@ -240,11 +246,15 @@ class FakePostgres:
     def held_by(self, claim: Claim) -> ShardRow:
         """The shard's row; Fenced when the claim is over."""
         shard = self.data.shards.get((claim.stream_arn, claim.shard_id))
-        current = "epoch" not in self.fence or (shard is not None and shard.epoch == claim.epoch)
-        if shard is None or shard.state != "active" or not current:
+        if shard is None or shard.state != "active" or self._is_over(claim, shard):
             message = f"shard {claim.shard_id} was claimed by another worker"
             raise Fenced(message)
         return shard
+
+    def _is_over(self, claim: Claim, shard: ShardRow) -> bool:
+        return ("epoch" in self.fence and shard.epoch != claim.epoch) or (
+            "claim" in self.fence and shard.claim_id != claim.claim_id
+        )
 
     def _parent(self, shard: ShardRow) -> ShardRow | None:
         if shard.parent_id is None:

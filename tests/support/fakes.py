@@ -81,13 +81,16 @@ class FakeClaims:
     async def switched(self, claim: Claim) -> bool:
         shard = self._server.data.shards.get((claim.stream_arn, claim.shard_id))
         return (
-            shard is not None and shard.claimed_epoch == claim.epoch and shard.epoch > claim.epoch
+            shard is not None
+            and shard.claim_id == claim.claim_id
+            and shard.claimed_epoch == claim.epoch
+            and shard.epoch > claim.epoch
         )
 
     async def leave(self, claim: Claim) -> None:
         def work() -> None:
             shard = self._server.data.shards.get((claim.stream_arn, claim.shard_id))
-            if shard is not None and shard.epoch == claim.epoch:
+            if shard is not None and (shard.epoch, shard.claim_id) == (claim.epoch, claim.claim_id):
                 shard.owner = None
 
         await self._send("leave", work)

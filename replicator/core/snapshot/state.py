@@ -14,7 +14,7 @@ The idea: scan and stream write at the same time, and the row guard keeps the or
    transaction: from its COMMIT on every writer writes versions with this snapshot's id. Only then
    does the first Scan call leave. So a change that is older than the scan's pages is in the
    pages, and a newer one carries a version.
-3. The scan's segments are units of work like shards: leased, claimed by epoch, moved by
+3. The scan's segments are units of work like shards: leased, claimed, moved by
    compare-and-set in the transaction that writes their page. A page's row is written only if
    nothing has been seen of its key since the snapshot began (`row_guard`).
 4. When the scan is complete, sweeps go through each target in the order of its key and delete
@@ -37,6 +37,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
+from uuid import UUID
 
 from replicator.core.stream.shards import TableFacts
 
@@ -140,6 +141,7 @@ class SegmentClaim:
     parts: int
     target: str | None
     epoch: int
+    claim_id: UUID
     steps: int
     position: str | None
     forced: bool

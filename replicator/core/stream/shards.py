@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
+from uuid import UUID
 
 from replicator.core.spec import InitialLoad
 
@@ -122,6 +123,8 @@ class Claim:
     stream_arn: str
     shard_id: str
     epoch: int
+    claim_id: UUID
+    """Never used twice, as an epoch is after a failover that lost a claim."""
     position: int | None
     known: int | None
     safe_at: datetime | None

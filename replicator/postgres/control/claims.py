@@ -25,6 +25,7 @@ CLAIM = """
 update {schema}.shard as s
    set epoch = s.epoch + 1,
        claimed_epoch = s.epoch + 1,
+       claim_id = gen_random_uuid(),
        owner = $4,
        state = 'active',
        claimed_at = now(),
@@ -40,8 +41,9 @@ update {schema}.shard as s
    and s.state in ('waiting', 'active')
    and (p.shard_id is null or p.state = 'done'
         or p.state = 'gap' and p.gap_accepted_at is not null)
-returning s.epoch, s.last_sequence_number::text as position, s.known_sequence_number::text as known,
-          s.safe_at, least(s.found_at, p.found_at) as found_at, s.gap_accepted_at, s.listed
+returning s.epoch, s.claim_id, s.last_sequence_number::text as position,
+          s.known_sequence_number::text as known, s.safe_at,
+          least(s.found_at, p.found_at) as found_at, s.gap_accepted_at, s.listed
 """
 
 OWNER = """
@@ -53,13 +55,13 @@ LOOKED = """
 -- An answer without records: the source was read, and perhaps there is no more. It says so behind
 -- our position: where the shard stands elsewhere, a failover has lost what we committed.
 update {schema}.shard
-   set polled_at = greatest(polled_at, $5),
-       head_at = case when $6 then greatest(head_at, $5) else head_at end,
-       safe_at = case when $6 then greatest(safe_at, $5) else safe_at end
+   set polled_at = greatest(polled_at, $6),
+       head_at = case when $7 then greatest(head_at, $6) else head_at end,
+       safe_at = case when $7 then greatest(safe_at, $6) else safe_at end
  where (deployment, stream_arn, shard_id) = ($1, $2, $3)
-   and epoch = $4
+   and (epoch, claim_id) = ($4, $5)
    and state = 'active'
-   and last_sequence_number is not distinct from $7::text::numeric
+   and last_sequence_number is not distinct from $8::text::numeric
 returning 1
 """
 
@@ -68,9 +70,9 @@ FINISH = """
 update {schema}.shard
    set state = 'done', done_at = now(), owner = null
  where (deployment, stream_arn, shard_id) = ($1, $2, $3)
-   and epoch = $4
+   and (epoch, claim_id) = ($4, $5)
    and state = 'active'
-   and last_sequence_number is not distinct from $5::text::numeric
+   and last_sequence_number is not distinct from $6::text::numeric
 returning 1
 """
 
@@ -78,12 +80,12 @@ LEAVE = """
 update {schema}.shard
    set owner = null
  where (deployment, stream_arn, shard_id) = ($1, $2, $3)
-   and epoch = $4
+   and (epoch, claim_id) = ($4, $5)
 """
 
 SWITCHED = """
 -- The epoch was raised, and not by another claim.
-select claimed_epoch = $4 and epoch > $4 from {schema}.shard
+select claimed_epoch = $4 and epoch > $4 and claim_id = $5 from {schema}.shard
  where (deployment, stream_arn, shard_id) = ($1, $2, $3)
 """
 
@@ -159,6 +161,7 @@ class Claims:
             stream_arn=stream_arn,
             shard_id=shard_id,
             epoch=row["epoch"],
+            claim_id=row["claim_id"],
             position=_integer(row["position"]),
             known=_integer(row["known"]),
             safe_at=row["safe_at"],
@@ -197,32 +200,25 @@ class Claims:
     async def leave(self, claim: Claim) -> None:
         """Say that nobody works on the shard; no harm when the claim is over."""
         async with self._database.connection("leaving a shard") as connection:
-            await connection.execute(
-                self._leave, self._deployment, claim.stream_arn, claim.shard_id, claim.epoch
-            )
+            await connection.execute(self._leave, *self._held(claim))
 
     async def switched(self, claim: Claim) -> bool:
         """Whether the table was switched, stopped or mapped anew, which alone ended the claim."""
         async with self._database.connection("looking why a claim is over") as connection:
-            found = await connection.fetchval(
-                self._switched, self._deployment, claim.stream_arn, claim.shard_id, claim.epoch
-            )
+            found = await connection.fetchval(self._switched, *self._held(claim))
         return found is True
 
     async def _guarded(self, text: str, claim: Claim, *values: object) -> None:
         async with self._database.connection("noting a position") as connection:
-            row = await self._database.fetch_one(
-                connection,
-                text,
-                self._deployment,
-                claim.stream_arn,
-                claim.shard_id,
-                claim.epoch,
-                *values,
-            )
+            row = await self._database.fetch_one(connection, text, *self._held(claim), *values)
         if row is None:
             message = f"shard {claim.shard_id} was claimed by another worker, or has moved"
             raise Fenced(message)
+
+    def _held(self, claim: Claim) -> tuple[object, ...]:
+        """A shard and the claim of it, as the statements have them."""
+        shard = (self._deployment, claim.stream_arn, claim.shard_id)
+        return (*shard, claim.epoch, claim.claim_id)
 
 
 def _text(number: int | None) -> str | None:

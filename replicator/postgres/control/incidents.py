@@ -60,7 +60,7 @@ STOP_SHARD = """
 update {schema}.shard
    set state = 'gap', gap_accepted_at = null, epoch = epoch + 1, owner = null
  where (deployment, stream_arn, shard_id) = ($1, $2, $3)
-   and epoch = $4
+   and (epoch, claim_id) = ($4, $5)
    and state = 'active'
 returning 1
 """
@@ -106,7 +106,7 @@ CLOSE_GONE_SHARD = """
 update {schema}.shard
    set state = 'gap', done_at = now(), epoch = epoch + 1, owner = null
  where (deployment, stream_arn, shard_id) = ($1, $2, $3)
-   and epoch = $4
+   and (epoch, claim_id) = ($4, $5)
    and state = 'active'
    and gap_accepted_at is not null
 returning 1
@@ -117,7 +117,7 @@ NEVER_OWED = """
 update {schema}.shard
    set state = 'done', done_at = now(), epoch = epoch + 1, owner = null
  where (deployment, stream_arn, shard_id) = ($1, $2, $3)
-   and epoch = $4
+   and (epoch, claim_id) = ($4, $5)
    and state = 'active'
    and last_sequence_number is null
    and not listed
@@ -251,7 +251,8 @@ class Incidents:
     async def _end(self, connection: Session, text: str, claim: Claim) -> None:
         """Only who may write a shard says that nothing of it can be read."""
         ended = await connection.fetchval(
-            self._sql(text), self._deployment, claim.stream_arn, claim.shard_id, claim.epoch
+            self._sql(text),
+            *(self._deployment, claim.stream_arn, claim.shard_id, claim.epoch, claim.claim_id),
         )
         if ended is None:
             message = f"shard {claim.shard_id} was claimed by another worker"

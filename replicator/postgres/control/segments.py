@@ -22,7 +22,8 @@ select stream_arn, mapping_fingerprint, snapshot_id,
 CLAIM = """
 -- From here on no older claim can write. A sweep begins when the whole scan is committed.
 update {schema}.segment as g
-   set epoch = g.epoch + 1, claimed_epoch = g.epoch + 1, owner = $3, state = 'active'
+   set epoch = g.epoch + 1, claimed_epoch = g.epoch + 1, claim_id = gen_random_uuid(),
+       owner = $3, state = 'active'
   from {schema}.snapshot as s
  where s.id = g.snapshot_id
    and s.state = 'running'
@@ -32,18 +33,18 @@ update {schema}.segment as g
    and (g.target is null
         or not exists (select from {schema}.segment o
                         where o.snapshot_id = $1 and o.target is null and o.state <> 'done'))
-returning g.epoch, g.steps, g.position, g.parts, g.target, s.forced
+returning g.epoch, g.claim_id, g.steps, g.position, g.parts, g.target, s.forced
 """
 
 OWNER = "select owner from {schema}.segment where snapshot_id = $1 and number = $2"
 
 LEAVE = """
 update {schema}.segment set owner = null
- where snapshot_id = $1 and number = $2 and epoch = $3
+ where snapshot_id = $1 and number = $2 and (epoch, claim_id) = ($3, $4)
 """
 
 SWITCHED = """
-select claimed_epoch = $3 and epoch > $3 from {schema}.segment
+select claimed_epoch = $3 and epoch > $3 and claim_id = $4 from {schema}.segment
  where snapshot_id = $1 and number = $2
 """
 
@@ -79,14 +80,12 @@ class Segments:
     async def leave(self, claim: SegmentClaim) -> None:
         """Say that nobody works on the part; no harm when the claim is over."""
         async with self._database.connection("leaving a part of a snapshot") as connection:
-            await connection.execute(self._sql(LEAVE), claim.snapshot_id, claim.number, claim.epoch)
+            await connection.execute(self._sql(LEAVE), *_held(claim))
 
     async def switched(self, claim: SegmentClaim) -> bool:
         """Whether the table was stopped or its snapshot is over, which alone ended the claim."""
         async with self._database.connection("looking why a claim is over") as connection:
-            found = await connection.fetchval(
-                self._sql(SWITCHED), claim.snapshot_id, claim.number, claim.epoch
-            )
+            found = await connection.fetchval(self._sql(SWITCHED), *_held(claim))
         return found is True
 
     async def _claim(
@@ -114,6 +113,7 @@ class Segments:
             parts=row["parts"],
             target=row["target"],
             epoch=row["epoch"],
+            claim_id=row["claim_id"],
             steps=row["steps"],
             position=row["position"],
             forced=row["forced"],
@@ -122,3 +122,8 @@ class Segments:
 
     def _sql(self, text: str) -> str:
         return text.format(schema=self._schema)
+
+
+def _held(claim: SegmentClaim) -> tuple[object, ...]:
+    """A part and the claim of it, as the statements have them."""
+    return claim.snapshot_id, claim.number, claim.epoch, claim.claim_id

@@ -4,6 +4,7 @@ import json
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from replicator.core.mapping.compile import TableMapping
 from replicator.core.planning.plan import Refused, WritePlan
@@ -16,6 +17,9 @@ from replicator.postgres.connection.database import Database
 from replicator.postgres.connection.quoting import quote_identifier
 from replicator.postgres.write.fence import Fence
 from replicator.postgres.write.writer import PlanWriter
+
+NOT_CLAIMED = UUID(int=0)
+"""Lambda claims no shard: another fence decides."""
 
 TABLE = """
 select t.mode, t.mapping_fingerprint, t.paused, t.halted, t.snapshot_id, t.skip_before,
@@ -140,6 +144,7 @@ def _claim(row: Any, source: str, stream_arn: str) -> Claim:  # noqa: ANN401 (a 
         stream_arn=stream_arn,
         shard_id="",
         epoch=0,
+        claim_id=NOT_CLAIMED,
         position=None,
         known=None,
         safe_at=None,

@@ -7,9 +7,10 @@ pause between any two lines, for minutes, while another worker takes the lease, 
 batches, and moves on. When the paused worker wakes, its next write must not touch a single row.
 
 The idea: PostgreSQL decides who may write, in the transaction that writes. A worker first claims
-the shard: `postgres/control/claims` raises `shard.epoch`, and returns the epoch together with the
-position up to which the shard is applied. Every batch then begins with a compare-and-set on the
-shard's row: set the new position where the row still has this claim and this expected position.
+the shard: `postgres/control/claims` raises `shard.epoch`, gives the claim a random id, and returns
+both together with the position up to which the shard is applied. Every batch then begins with a
+compare-and-set on the shard's row: set the new position where the row still has this claim (epoch
+and id) and this expected position.
 The compare-and-set is a common table expression named `fence`, and every other part of the
 statement reads from `fence`: if it returns no row, nothing is written, deleted, superseded or
 appended, and the statement says `fenced = 0`.
@@ -20,6 +21,7 @@ The invariants:
     update waits for the row lock, or ends the session that holds it (`connection/blockers`).
   * The epoch is raised whenever mode, mapping or state of the table changes, so a worker that
     believes in an older mode cannot write under the new one.
+  * A claim's id is never used twice, so that a claim that a failover has lost stays lost.
   * The lock on the shard's row is taken and released within one message, since a frozen process
     that holds it would block the next claim: rows travel as arrays in the same statement.
   * An answer that was lost is no problem: the connection is thrown away, the next claim returns
@@ -27,7 +29,9 @@ The invariants:
 
 Broken without it: rows written before the compare-and-set (a COPY outside the transaction, say)
 stay although the batch was fenced; a compare-and-set on the position alone lets a worker of an
-older mapping through, as the position has not moved.
+older mapping through, as the position has not moved. A compare-and-set without the claim's id lets
+a lost claim through: a failover loses claim A of epoch 2, a snapshot raises 1 to 2, and A's removal
+passes in mode `fence`, leaves no tombstone, and the page that was read before brings the row back.
 
 `PASSED` is the fence of a second statement in a transaction whose first one has passed its fence.
 """
@@ -69,10 +73,11 @@ fence as (
        and shard_id = $4
        and source = $2
        and epoch = $5
+       and claim_id = $11::uuid
        and state = 'active'
        and last_sequence_number is not distinct from $10::text::numeric
  returning 1)""",
-    parameters=10,
+    parameters=11,
 )
 
 PASSED = Fence(

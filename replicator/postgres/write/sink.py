@@ -58,6 +58,7 @@ class PostgresSink:
             advance.created_at,
             advance.polled_at,
             None if advance.expected is None else str(advance.expected),
+            claim.claim_id,
         ]
 
 
@@ -80,11 +81,11 @@ fence as (
        and ($3::text, $4::text) is not null
        and snapshot_id = $5
        and number = $6
-       and epoch = $7
+       and (epoch, claim_id) = ($7, $14::uuid)
        and steps = $8
        and state = 'active'
  returning 1)""",
-    parameters=13,
+    parameters=14,
 )
 
 
@@ -133,4 +134,5 @@ class SegmentSink:
             advance.rows,
             advance.read_units,
             advance.ended,
+            claim.claim_id,
         ]
