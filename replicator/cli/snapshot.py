@@ -98,7 +98,8 @@ def snapshot(
     The workers do it; this command only asks, and shows how far they are. Ctrl-C leaves them at
     it. Rows whose items are gone are deleted at the end, as `on_delete` says; where that would be
     suspiciously many, a person must decide (`--force` or `--cancel`). Open gaps of the table are
-    accepted, and healed when it is done. Who asked and why is recorded.
+    accepted, and healed when it is done; `--cancel` opens them again. Who asked and why is
+    recorded.
 
     Ends with 0 when it is done, with 3 when the sweep waits for a person or it was cancelled.
 
@@ -108,7 +109,7 @@ def snapshot(
 
     settings, who = load_settings(config), who or this_user()
     if cancel:
-        _print_cancelled(table, asyncio.run(_cancel(settings, table, who, why)))
+        _print_cancelled(table, *asyncio.run(_cancel(settings, table, who, why)))
         return
     number, living = asyncio.run(_ask(settings, table, who, why, force))
     print_line(f"snapshot {number} of {table} is asked for")
@@ -129,7 +130,10 @@ def snapshot(
     _print_end(table, ended)
 
 
-async def _cancel(settings: "Settings", table: str, who: str, why: str | None) -> list[int]:
+async def _cancel(
+    settings: "Settings", table: str, who: str, why: str | None
+) -> tuple[list[int], int]:
+    """The numbers of the snapshots that were ended, and how many gaps of the table are open now."""
     from replicator.app.control_database import (
         control_database,
         registered_tables,
@@ -139,7 +143,8 @@ async def _cancel(settings: "Settings", table: str, who: str, why: str | None) -
 
     async with control_database(settings) as database:
         require_registered(table, settings, await registered_tables(database))
-        return await Snapshots(database).cancel(table, who=who, why=why)
+        numbers = await Snapshots(database).cancel(table, who=who, why=why)
+        return numbers, len((await registered_tables(database))[table].gaps)
 
 
 async def _ask(
@@ -191,12 +196,15 @@ async def _status(database: "Database", table: str, number: int) -> "SnapshotSta
     return snapshot_status(found, now=now)
 
 
-def _print_cancelled(table: str, numbers: list[int]) -> None:
+def _print_cancelled(table: str, numbers: list[int], gaps: int) -> None:
     if not numbers:
         print_line(f"no snapshot of {table} is asked for or under way")
         return
     print_line(f"cancelled of {table}: snapshot {', '.join(map(str, numbers))}")
     print_line("What it has written stays; nothing was swept that it did not sweep before.")
+    if gaps:
+        print_line("What it was to heal is open again, and the table is stopped until you decide:")
+        print_line(f"  replicator gaps list --table {table}")
 
 
 def _print_end(table: str, ended: "SnapshotStatus") -> None:

@@ -6,12 +6,15 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 
+from replicator.core.snapshot.state import SnapshotFacts
 from replicator.core.spec import TargetSpec
 from replicator.errors import Fenced, NotClaimable
+from replicator.postgres.control.claims import Claims
 from replicator.postgres.control.incidents import Incidents
+from replicator.postgres.control.positions import Positions
 from replicator.postgres.read.unseen_rows import Ghosts
-from tests.postgres.loaded import Loaded, registered
-from tests.support.builders import record, table_mapping
+from tests.postgres.loaded import SHARD, Loaded, registered
+from tests.support.builders import NOON, STREAM, record, table_mapping
 from tests.support.specs import child_spec, column_spec, key_column_spec
 
 
@@ -46,6 +49,96 @@ async def test_a_page_that_was_read_under_an_older_claim_writes_nothing(table: L
 
     with pytest.raises(Fenced):
         await table.load(first, "a")
+
+
+async def gapped(table: Loaded) -> SnapshotFacts:
+    """A shard with a gap, and the snapshot that is asked for to heal it."""
+    claims = Claims(table.database, "worker")
+    claim = await claims.claim(
+        table.name, STREAM, SHARD, mapping_fingerprint=table.mapping.fingerprint
+    )
+    await Incidents(table.database).add_gap(claim, kind="certain", detail="it was away")
+    await table.snapshots.ask(table.name, "asked", who="Ada", why="it was away")
+    assert await gaps(table) == [("accepted", "Ada")]
+    [asked] = await table.known()
+    return asked
+
+
+async def gaps(table: Loaded) -> list[tuple[object, ...]]:
+    return await table.sql("select state, closed_by from replicator.gap order by id")
+
+
+async def is_stopped(table: Loaded) -> bool:
+    """Whether a gap keeps everybody from writing the table."""
+    [facts] = (await Positions(table.database).tables()).values()
+    return facts.stopped
+
+
+@pytest.mark.parametrize("begun", [False, True])
+async def test_a_gap_is_open_again_when_what_was_to_heal_it_is_cancelled(
+    table: Loaded, begun: bool
+):
+    snapshot = await gapped(table)
+    claims = Claims(table.database, "worker")
+    shard = table.name, STREAM, SHARD
+    if begun:
+        await table.snapshots.begin(snapshot, table.mapping.targets, parts=1, items_estimated=None)
+    claim = await claims.claim(*shard, mapping_fingerprint=table.mapping.fingerprint)
+
+    await table.snapshots.cancel(table.name, who="Bob", why=None)
+
+    assert await gaps(table) == [("open", None)]
+    assert await is_stopped(table)
+    with pytest.raises(Fenced):
+        await claims.looked(claim, at=NOON, head=True)
+    with pytest.raises(NotClaimable):
+        await claims.claim(*shard, mapping_fingerprint=table.mapping.fingerprint)
+
+    await Incidents(table.database).accept_gaps(table.name, who="Bob", why="enough")
+    assert await gaps(table) == [("accepted", "Bob")]
+    await claims.claim(*shard, mapping_fingerprint=table.mapping.fingerprint)
+
+
+async def test_a_gap_is_open_again_when_the_refused_load_that_was_to_heal_it_is_given_up(
+    table: Loaded,
+):
+    asked = await gapped(table)
+    await table.snapshots.begin(asked, table.mapping.targets, parts=1, items_estimated=None)
+    await table.snapshots.refuse_sweep(asked.id, "all rows")
+    assert await gaps(table) == [("accepted", "Ada")]
+
+    await table.snapshots.cancel(table.name, who="Bob", why=None)
+
+    assert await gaps(table) == [("open", None)]
+
+
+async def test_a_snapshot_that_takes_anothers_place_heals_its_gaps_and_not_before_it_is_done(
+    table: Loaded,
+):
+    first = await gapped(table)
+    await table.snapshots.begin(first, table.mapping.targets, parts=1, items_estimated=None)
+    second = await table.begin()
+    assert await gaps(table) == [("accepted", "Ada")]
+
+    await table.load(await table.claim(second), "a")
+    [complete] = [each for each in await table.known() if each.id == second.id]
+    assert await gaps(table) == [("accepted", "Ada")]
+    assert await table.snapshots.finish(complete)
+
+    assert await gaps(table) == [("healed", "Ada")]
+    assert not await is_stopped(table)
+
+
+async def test_one_open_gap_tells_of_a_place_however_many_loads_were_given_up(table: Loaded):
+    await gapped(table)
+    await table.sql(
+        "insert into replicator.gap (deployment, source, stream_arn, shard_id, kind, detail)"
+        " select deployment, source, stream_arn, shard_id, kind, 'again' from replicator.gap"
+    )
+
+    await table.snapshots.cancel(table.name, who="Bob", why=None)
+
+    assert await gaps(table) == [("accepted", "Ada"), ("open", None)]
 
 
 async def test_pausing_a_table_fences_its_pages_off(table: Loaded):

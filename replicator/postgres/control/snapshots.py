@@ -9,7 +9,7 @@ from replicator.core.snapshot.state import SnapshotFacts, SnapshotReason
 from replicator.errors import ConfigurationError
 from replicator.postgres.connection.database import Database, Session
 from replicator.postgres.connection.quoting import quote_identifier, quote_table
-from replicator.postgres.control.incidents import ACTION, accept_gaps
+from replicator.postgres.control.incidents import ACTION, accept_gaps, raise_epochs
 from replicator.postgres.control.modes import switch_mode
 from replicator.postgres.control.snapshot_reads import read_snapshots
 
@@ -69,6 +69,21 @@ HAS_ROWS = "select exists (select from {table})"
 MOVE_GAPS = """
 -- What a snapshot was to heal, the one that takes its place heals.
 update {schema}.gap set snapshot_id = $2 where snapshot_id = $1 and state = 'accepted'
+"""
+
+REOPEN_GAPS = """
+-- Accepting by loading is done when the loading is: what it was to heal is as lost as before. One
+-- gap for a place is enough: where another one is open there, or newer, that one tells of it.
+update {schema}.gap as g
+   set state = 'open', closed_at = null, closed_by = null, closed_why = null, snapshot_id = null
+ where g.snapshot_id = $1
+   and g.state = 'accepted'
+   and not exists (
+       select from {schema}.gap as o
+        where (o.deployment, o.stream_arn) = (g.deployment, g.stream_arn)
+          and o.shard_id is not distinct from g.shard_id
+          and (o.state = 'open' or o.snapshot_id = $1 and o.state = 'accepted' and o.id > g.id))
+returning g.source
 """
 
 HEAL_GAPS = """
@@ -132,6 +147,7 @@ class Snapshots:
     ) -> int:
         """Ask the workers to load a table; open gaps of it are accepted, and healed at the end.
 
+        A snapshot that ends without having loaded the table opens them again.
         Returns the number of the snapshot; one that was asked for and has not begun is joined.
         ConfigurationError for a table that is not registered.
         """
@@ -228,7 +244,10 @@ class Snapshots:
         return True
 
     async def cancel(self, source: str, *, who: str, why: str | None) -> list[int]:
-        """End every snapshot of a table that is not over; what it has written stays."""
+        """End every snapshot of a table that is not over; what it has written stays.
+
+        The gaps that it was to heal are open again, so the table stops until a person decides.
+        """
         async with self._database.transaction("cancelling a snapshot") as connection:
             table = await self._lock(connection, source)
             rows = await connection.fetch(self._sql(UNDER_WAY), self._deployment, source)
@@ -289,6 +308,9 @@ class Snapshots:
             self._sql(END), snapshot_id, ["asked", "running", "refused"], state, detail
         )
         await connection.execute(self._sql(FENCE_SEGMENTS_OFF), snapshot_id)
+        if state == "cancelled":
+            for row in await connection.fetch(self._sql(REOPEN_GAPS), snapshot_id):
+                await raise_epochs(connection, self._schema, self._deployment, row["source"])
 
     async def _leave(self, connection: Session, source: str, mode: str) -> None:
         await switch_mode(
