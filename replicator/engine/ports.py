@@ -162,8 +162,11 @@ class Incidents(Protocol):
         label_at: datetime,
         detail: str,
         after: StreamOver | None = None,
-    ) -> bool:
-        """Note a stream, end older ones and record the gap; Fenced where `after` is not current."""
+    ) -> str | None:
+        """Note a stream, end older ones and record the gap; its detail, where it is a new one.
+
+        Fenced where `after` is not current.
+        """
         ...
 
     async def accept_gaps(

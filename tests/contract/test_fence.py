@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import asyncpg
@@ -420,7 +420,7 @@ async def test_a_new_stream_is_a_gap_that_stops_the_table_until_it_is_accepted(e
 async def test_a_stream_is_not_left_that_was_seen_read_and_is_not(end: End):
     """Whoever slept saw another one end; after a failover shards are unread, or unknown, again."""
 
-    async def start(after: StreamOver) -> bool:
+    async def start(after: StreamOver) -> str | None:
         return await end.incidents.start_stream(
             SOURCE, NEW, label_at=NOON + timedelta(days=31), detail="created anew", after=after
         )
@@ -440,6 +440,54 @@ async def test_a_stream_is_not_left_that_was_seen_read_and_is_not(end: End):
     assert await start(read)
     assert not await start(read)  # somebody else was quicker
     assert (await end.positions.tables())[SOURCE].stream_arn == NEW
+
+
+async def test_an_older_stream_that_follows_one_that_is_over_is_a_gap_and_current_once_accepted(
+    end: End,
+):
+    """A failover to a replica region, whose stream has the older label, and later back again."""
+
+    async def follow(arn: str, label_at: datetime, before: str) -> str | None:
+        return await end.incidents.start_stream(
+            SOURCE, arn, label_at=label_at, detail="newer", after=StreamOver(before)
+        )
+
+    claim = await end.claim()
+    await end.apply(claim, n(5), expected=None)
+
+    told = await follow(OLD, NOON - timedelta(days=31), STREAM)
+
+    assert told is not None
+    assert OLD in told
+    assert STREAM in told
+    assert await follow(OLD, NOON - timedelta(days=31), STREAM) is None  # it is on record
+    [gap] = (await end.positions.tables())[SOURCE].gaps
+    assert (gap.stream_arn, gap.shard_id, gap.kind) == (OLD, None, "possible")
+    assert (await end.positions.tables())[SOURCE].stream_arn == STREAM
+    await end.list_shards((0, None), stream=OLD)
+    with pytest.raises(NotClaimable):
+        await end.claim(stream=OLD)
+
+    assert await end.incidents.accept_gaps(SOURCE, who="a test", why="a failover") == 1
+
+    assert (await end.positions.tables())[SOURCE].stream_arn == OLD
+    with pytest.raises(Fenced):
+        await end.apply(claim, n(6), expected=5)
+    with pytest.raises(NotClaimable):
+        await end.claim()
+    await end.list_shards((0, None), stream=OLD)
+    replica = await end.claim(stream=OLD)
+    await end.apply(replica, n(1, value="7"), expected=None)
+    assert await end.rows() == {"a": "7"}
+
+    assert await follow(STREAM, NOON, OLD) is not None
+    await end.incidents.accept_gaps(SOURCE, who="a test", why="back again")
+    with pytest.raises(Fenced):
+        await end.apply(replica, n(2), expected=1)
+    back = await end.claim()
+    assert back.position == 5  # what it has read stays read
+    await end.apply(back, n(6, value="8"), expected=5)
+    assert await end.rows() == {"a": "8"}
 
 
 async def test_a_stream_that_the_source_has_dropped_is_left_with_what_is_unread(end: End):

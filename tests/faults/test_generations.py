@@ -5,6 +5,7 @@ import pytest
 
 from tests.faults.conftest import NewReplica
 from tests.faults.test_gaps import accept, differing, gap_found
+from tests.support.load import Load
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(300)]
 
@@ -135,6 +136,46 @@ async def test_a_disabled_stream_is_drained_and_then_halts_its_table_only(
         it.loads["others"].write(20)
         await it.equal(worker, name="others")
         assert await worker.stop() == 3
+
+
+@pytest.mark.parametrize("heals", [True, False])
+async def test_a_source_that_moves_to_an_older_stream_says_so_and_follows_once_it_is_accepted(
+    new_replica: NewReplica, heals: bool
+):
+    """A failover to a replica region: the table there had its stream before the one here."""
+    async with new_replica(tables=("replica", "orders")) as it:
+        older = it.tables["replica"]
+        entry = it.deployment.settings["tables"]
+        del entry["replica"]
+        worker = await it.deployment.start_ready()
+        it.load.write(20)
+        await it.equal(worker)
+        for item in it.table.all_items():
+            older.put(item)
+        assert await worker.stop() == 0
+        it.table.drop()
+        it.streams.world.tables["orders"] = it.streams.world.tables.pop("replica")
+        older.name, older.stream.label = "orders", "2020-01-01T00:00:00.000"
+        older.stream.arn = f"{older.arn}/stream/{older.stream.label}"
+        it.tables["orders"], it.loads["orders"] = older, Load(older)
+        worker = await it.deployment.start_ready()
+
+        async def told() -> bool:
+            return any(
+                (gap["stream_arn"], gap["shard_id"]) == (older.stream_arn, None)
+                for gap in await it.gaps()
+            )
+
+        await worker.until(told, what="the gap before the older stream is on record")
+        it.load.put("of the replica")
+        command = ("snapshot", "--detach") if heals else ("gaps", "accept")
+        done = await it.deployment.command(*command, "--table", "orders", "--why", "a failover")
+        assert done.code == 0, done.text
+        await it.applied(worker, "of the replica")
+        it.load.write(20)
+        await it.equal(worker)
+        assert await worker.stop() == 0
+        (await it.log()).parents_first()
 
 
 async def test_an_unknown_event_halts_its_table_only_and_is_not_skipped(new_replica: NewReplica):

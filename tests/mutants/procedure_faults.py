@@ -43,7 +43,54 @@ INCIDENTS = "replicator/postgres/control/incidents.py"
 REGISTRY = "replicator/postgres/schema/registry.py"
 WORKER = "replicator/engine/worker/worker.py"
 
+STREAMS = "replicator/postgres/control/streams.py"
+REOPENED = (
+    "tests/postgres/test_segments.py"
+    "::test_a_gap_is_open_again_when_what_was_to_heal_it_is_cancelled"
+)
+OLDER_STREAM = (
+    f"{FENCE}"
+    "::test_an_older_stream_that_follows_one_that_is_over_is_a_gap_and_current_once_accepted"
+)
+
 PROCEDURE_MUTANTS = [
+    # gaps that a load was to heal, and streams that are older than the one before
+    Mutant(
+        "a gap stays closed though its load was cancelled",
+        SNAPSHOTS,
+        'if state == "cancelled":',
+        "if False:",
+        REOPENED,
+    ),
+    Mutant(
+        "a worker goes on writing when a gap opens again",
+        SNAPSHOTS,
+        'await raise_epochs(connection, self._schema, self._deployment, row["source"])',
+        "pass",
+        REOPENED,
+    ),
+    Mutant(
+        "an older stream is ignored",
+        STREAMS,
+        'return None if after is None or current is None else ("older", current)',
+        "return None",
+        OLDER_STREAM,
+    ),
+    Mutant(
+        "a worker of the stream before goes on writing once an older one is current",
+        STREAMS,
+        "    await connection.execute(CLOSE_OLDER_STREAMS.format(schema=schema), *name, arn)\n"
+        "    await _begin_snapshot_anew",
+        "    await _begin_snapshot_anew",
+        OLDER_STREAM,
+    ),
+    Mutant(
+        "any gap between streams makes its stream the current one",
+        INCIDENTS,
+        'if gap["makes_current"] and await make_current(',
+        "if await make_current(",
+        BETWEEN_STREAMS,
+    ),
     # snapshots
     Mutant(
         "who begins a snapshot second ends it",

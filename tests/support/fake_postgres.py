@@ -95,6 +95,7 @@ class GapRow:
 
     facts: GapFacts
     state: str = "open"
+    makes_current: bool = False
 
 
 @dataclass(slots=True)

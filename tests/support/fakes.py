@@ -2,13 +2,14 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from replicator.core.mapping.compile import TableMapping
 from replicator.core.observations import GapKind
 from replicator.core.planning.plan import Refused, WritePlan
 from replicator.core.planning.row_guard import Applied
 from replicator.core.spec import InitialLoad
+from replicator.core.stream.gaps import older_stream
 from replicator.core.stream.shards import (
     Advance,
     Belief,
@@ -245,8 +246,8 @@ class FakeIncidents:
         label_at: datetime,
         detail: str,
         after: StreamOver | None = None,
-    ) -> bool:
-        def work() -> bool:
+    ) -> str | None:
+        def work() -> str | None:
             data = self._server.data
             current = data.tables[source].stream_arn
             if after is not None and current != stream_arn:
@@ -259,13 +260,22 @@ class FakeIncidents:
                 if shard.source == source and shard.stream_arn != newest and shard.open:
                     shard.state, shard.owner = "gap", None
                     shard.epoch += 1
-            if not new or newest != stream_arn or len(known) == 1:
-                return False
+            older = newest != stream_arn
+            if after is None if older else not new or len(known) == 1:
+                return None
+            if any(
+                (gap.facts.stream_arn, gap.facts.shard_id) == (stream_arn, None)
+                for gap in self._server.open_gaps(source)
+            ):
+                return None
+            told = older_stream(stream_arn, newest) if older else detail
+            for gap in self._server.open_gaps(source):
+                gap.makes_current = False
             facts = GapFacts(
-                len(data.gaps) + 1, source, stream_arn, None, "possible", detail, label_at
+                len(data.gaps) + 1, source, stream_arn, None, "possible", told, label_at
             )
-            data.gaps.append(GapRow(facts))
-            return True
+            data.gaps.append(GapRow(facts, makes_current=older))
+            return told
 
         return await self._send("start_stream", work)
 
@@ -293,12 +303,33 @@ class FakeIncidents:
             for gap in accepted:
                 gap.state = "accepted"
                 if gap.facts.shard_id is None:
+                    if gap.makes_current:
+                        self._make_current(source, gap.facts.stream_arn)
                     self._accept_older_streams(source, gap.facts.stream_arn)
                 else:
                     self._reopen((gap.facts.stream_arn, gap.facts.shard_id))
             return len(accepted)
 
         return await self._send("accept_gaps", work)
+
+    def _make_current(self, source: str, stream_arn: str) -> None:
+        data = self._server.data
+        table = data.tables[source]
+        if table.stream_arn == stream_arn:
+            return
+        newest = max(at for (name, _), at in data.generations.items() if name == source)
+        at = max(self._server.clock.now(), newest + timedelta(microseconds=1))
+        data.generations[source, stream_arn] = at
+        table.stream_arn = stream_arn
+        for shard in data.shards.values():
+            if shard.source != source:
+                continue
+            if shard.stream_arn == stream_arn and shard.state == "gap":
+                shard.state, shard.gap_accepted_at = "waiting", self._server.clock.now()
+                shard.done_at = None
+            elif shard.stream_arn != stream_arn and shard.open:
+                shard.state = "gap"
+        self._server.raise_epochs(source)
 
     def _reopen(self, name: ShardName) -> None:
         shard = self._server.data.shards.get(name)

@@ -77,6 +77,16 @@ def kind_of_gap(*, position: int | None, known: int | None) -> GapKind:
     return "certain" if unread_seen else "possible"
 
 
+def older_stream(stream_arn: str, current: str) -> str:
+    """The detail of the gap before a stream that is older than the one it follows."""
+    return (
+        f"the source has the stream {stream_arn} now; the one on record, {current}, is over and "
+        "has the newer label. That is so after a failover to a replica, or where the region, the "
+        "account or the table of the configuration was changed: what changed between the two may "
+        "be in neither. Accepting it makes that stream the current one"
+    )
+
+
 def headroom_seconds(*, now: datetime, safe_at: datetime) -> float:
     """Seconds until the oldest unread record may be trimmed; 0 when it may be already."""
     return max(0.0, (RETENTION - (now - safe_at)).total_seconds())

@@ -182,14 +182,18 @@ class Discovery:
         return StreamOver(stream_arn, frozenset(shards)) if finished else None
 
     async def _start_stream(self, arn: str, created_at: datetime, *, after: StreamOver) -> None:
-        """Start a generation; changes made between it and the one before are a gap."""
+        """Start a generation; changes made between it and the one before are a gap.
+
+        A stream that is older than the one before it stays aside until that gap is accepted.
+        """
         name = self._spec.name
         detail = (
             f"the table has a new stream ({arn}): changes made while it had none, or before "
             "the table was created anew, are in neither stream"
         )
-        if await self._incidents.start_stream(
+        told = await self._incidents.start_stream(
             name, arn, label_at=created_at, detail=detail, after=after
-        ):
+        )
+        if told is not None:
             remedy = how_to_mend(name, "fence")
-            self._observe(GapFound(name, None, "possible", detail, remedy))
+            self._observe(GapFound(name, None, "possible", told, remedy))

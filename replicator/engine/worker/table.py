@@ -151,6 +151,16 @@ class Table:
         return (self.facts.stream_arn if self.facts is not None else None) or ""
 
     @property
+    def awaits_listing(self) -> bool:
+        """True while no shard of the current stream is on record: it has just become that one."""
+        return (
+            self.working
+            and self.polled
+            and self.stream_arn != ""
+            and not any(shard.stream_arn == self.stream_arn for shard in self.shards)
+        )
+
+    @property
     def over(self) -> bool:
         """Whether every shard on record has ended."""
         return all(shard.finished for shard in self.shards)

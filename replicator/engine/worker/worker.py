@@ -121,21 +121,27 @@ class Worker:
         """One look at the source, and the wait for the next: each is an attempt of its own."""
         await self._upkeep.refresh([table])
         known = table.known()
-        if known is not None and not known.table.halted:
+        skipped = known is None or known.table.halted
+        if known is not None and not skipped:
             over = table.over
             listed = await table.discovery.discover(known)
             await table.discovery.forget_finished(known, listed)
             table.discovered, table.discovered_over = True, over
             self._look_now.set()
         self._beat(f"discover {table.name}")
-        await self._wait_for_next_discovery(table, stopping)
+        await self._wait_for_next_discovery(table, stopping, skipped=skipped)
         return stopping.is_set()
 
-    async def _wait_for_next_discovery(self, table: Table, stopping: asyncio.Event) -> None:
+    async def _wait_for_next_discovery(
+        self, table: Table, stopping: asyncio.Event, *, skipped: bool
+    ) -> None:
+        """`skipped`: the table was halted, and is looked at as soon as it is not any more."""
         due = self._clock.monotonic() + self._settings.discover_seconds
         while not await stopped_within(stopping, CHILDREN_SECONDS):
             late = self._clock.monotonic() >= due
             if late or awaits_children(table.shards, self._clock.now()):
+                return
+            if table.awaits_listing or (skipped and table.working):
                 return
 
     # Leases: who works

@@ -3,12 +3,13 @@
 from datetime import datetime
 
 from replicator.core.observations import GapKind
+from replicator.core.stream.gaps import older_stream
 from replicator.core.stream.shards import Belief, Claim, DeadLetterCounts, GapFacts, StreamOver
 from replicator.errors import ConfigurationError, Fenced
 from replicator.postgres.connection.database import Database, Session
 from replicator.postgres.connection.quoting import quote_identifier
 from replicator.postgres.control.positions import OPEN_GAPS
-from replicator.postgres.control.streams import Stream, start_stream
+from replicator.postgres.control.streams import Stream, make_current, start_stream
 
 RAISE_EPOCHS = """
 update {schema}.shard
@@ -55,6 +56,14 @@ values ($1, $2, $3, $4, $5, $6)
 returning id
 """
 
+LEADS_ON = """
+-- Only the stream that the source showed last is one to go on with.
+update {schema}.gap
+   set makes_current = (stream_arn = $3)
+ where deployment = $1 and source = $2 and state = 'open' and shard_id is null
+   and makes_current <> (stream_arn = $3)
+"""
+
 STOP_SHARD = """
 -- An earlier gap that was accepted says nothing about this one.
 update {schema}.shard
@@ -70,7 +79,7 @@ update {schema}.gap
    set state = 'accepted', closed_at = now(), closed_by = $3, closed_why = $4, snapshot_id = $6
  where deployment = $1 and source = $2 and state = 'open'
    and ($5::bigint is null or id = $5)
-returning id, stream_arn, shard_id
+returning id, stream_arn, shard_id, makes_current
 """
 
 REOPEN_SHARD = """
@@ -203,12 +212,13 @@ class Incidents:
         label_at: datetime,
         detail: str,
         after: StreamOver | None = None,
-    ) -> bool:
+    ) -> str | None:
         """Note a stream of the table; the newest by label becomes the current one.
 
         The same transaction ends what is left of older streams and records the gap before this one,
-        if there were any; True then. Fenced when the current one is another than the caller saw the
-        end of, or not over any more.
+        if there were any; returns its detail then. A stream that is older than the current one,
+        which is over, becomes current when its gap is accepted, and not before. Fenced when the
+        current one is another than the caller saw the end of, or not over any more.
         """
         async with self._database.transaction("starting a stream") as connection:
             started = await start_stream(
@@ -217,17 +227,16 @@ class Incidents:
                 Stream(self._deployment, source, stream_arn, label_at),
                 after=after,
             )
-            if started:
-                await connection.execute(
-                    self._sql(ADD_GAP),
-                    self._deployment,
-                    source,
-                    stream_arn,
-                    None,
-                    "possible",
-                    detail,
-                )
-        return started
+            if started is None:
+                return None
+            order, current = started
+            told = detail if order == "newer" else older_stream(stream_arn, current)
+            gap = await connection.fetchval(
+                self._sql(ADD_GAP), self._deployment, source, stream_arn, None, "possible", told
+            )
+            aside = stream_arn if order == "older" else ""
+            await connection.execute(self._sql(LEADS_ON), self._deployment, source, aside)
+        return None if gap is None else told
 
     async def accept_gaps(
         self, source: str, *, who: str, why: str, gap_id: int | None = None
@@ -320,6 +329,10 @@ async def accept_gaps(
     for gap in gaps:
         stream_arn, shard_id = gap["stream_arn"], gap["shard_id"]
         if shard_id is None:
+            if gap["makes_current"] and await make_current(
+                connection, schema, deployment, source, stream_arn
+            ):
+                await raise_epochs(connection, schema, deployment, source)
             await connection.execute(
                 ACCEPT_OLDER_STREAMS.format(schema=schema), deployment, source, stream_arn
             )

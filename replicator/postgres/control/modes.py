@@ -10,6 +10,7 @@ from replicator.errors import ConfigurationError
 from replicator.postgres.connection.database import Database, Session
 from replicator.postgres.connection.quoting import quote_identifier
 from replicator.postgres.control.incidents import raise_epochs
+from replicator.postgres.control.streams import BEGIN_ANEW
 
 SWITCH = """
 -- Every Lambda transaction holds this row shared, so that a switch waits for those in flight; every
@@ -23,12 +24,6 @@ update {schema}.table_state as t
   from before
  where t.deployment = $1 and t.source = $2
 returning before.mode
-"""
-
-BEGIN_ANEW = """
--- Behind the fence alone, rows are written without versions: those of before say nothing of them.
--- Under new numbers the targets have none, and the old ones are pruned as nobody's.
-update {schema}.target_claim set id = default where deployment = $1 and source = $2
 """
 
 

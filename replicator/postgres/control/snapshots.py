@@ -12,6 +12,7 @@ from replicator.postgres.connection.quoting import quote_identifier, quote_table
 from replicator.postgres.control.incidents import ACTION, accept_gaps, raise_epochs
 from replicator.postgres.control.modes import switch_mode
 from replicator.postgres.control.snapshot_reads import read_snapshots
+from replicator.postgres.control.streams import MOVE_GAPS
 
 LOCK_TABLE = """
 select mode, snapshot_id, paused or halted as stopped
@@ -65,11 +66,6 @@ values ($1, $2, $3, $4, $5, $6)
 """
 
 HAS_ROWS = "select exists (select from {table})"
-
-MOVE_GAPS = """
--- What a snapshot was to heal, the one that takes its place heals.
-update {schema}.gap set snapshot_id = $2 where snapshot_id = $1 and state = 'accepted'
-"""
 
 REOPEN_GAPS = """
 -- Accepting by loading is done when the loading is: what it was to heal is as lost as before. One

@@ -1,7 +1,14 @@
-"""The streams of a table, one after the other: the newest is current, older ones are closed."""
+"""The streams of a table, one after the other: the newest is current, older ones are closed.
+
+Their order is that of their labels' times, so that a worker that slept cannot bring an old one
+back. A source can move to a stream with an older label all the same: after a failover to a
+replica, say. Then nothing is done by itself; a gap tells it, and whoever accepts that gap makes
+this stream the newest, from then on, whatever its label says.
+"""
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Literal
 
 from replicator.core.stream.shards import StreamOver
 from replicator.errors import Fenced, PositionLost
@@ -48,6 +55,67 @@ update {schema}.shard
 """
 
 
+MAKE_NEWEST = """
+-- It is the newest from now on, because a person said so, or the configuration.
+update {schema}.generation as g
+   set label_at = greatest(now(), newest.label_at + interval '1 microsecond')
+  from (select max(label_at) as label_at from {schema}.generation
+         where deployment = $1 and source = $2) as newest
+ where g.deployment = $1 and g.source = $2 and g.stream_arn = $3
+returning 1
+"""
+
+REOPEN_STREAM = """
+-- The table had this stream before: its shards were closed when another followed, and grew since.
+update {schema}.shard
+   set state = 'waiting', gap_accepted_at = now(), done_at = null, epoch = epoch + 1, owner = null
+ where deployment = $1 and source = $2 and stream_arn = $3 and state = 'gap'
+"""
+
+UNDER_WAY = """
+select s.id, s.reason,
+       (select a.id from {schema}.snapshot a
+         where (a.deployment, a.source, a.state) = ($1, $2, 'asked')) as asked
+  from {schema}.table_state t
+  join {schema}.snapshot s on s.id = t.snapshot_id
+ where t.deployment = $1 and t.source = $2
+"""
+
+ASK_AGAIN = """
+update {schema}.snapshot
+   set state = 'asked', started_at = null, items_estimated = null, detail = null
+ where id = $1
+"""
+
+GIVE_UP = """
+update {schema}.snapshot
+   set state = 'cancelled', ended_at = now(), detail = 'the table moved to another stream'
+ where id = $1
+"""
+
+MOVE_GAPS = """
+-- What a snapshot was to heal, the one that takes its place heals.
+update {schema}.gap set snapshot_id = $2 where snapshot_id = $1 and state = 'accepted'
+"""
+
+DROP_SEGMENTS = """
+-- No page that was read for it can be written any more.
+delete from {schema}.segment where snapshot_id = $1
+"""
+
+LEAVE_SNAPSHOT = """
+update {schema}.table_state
+   set mode = case mode when 'guard' then 'fence' else mode end, snapshot_id = null
+ where deployment = $1 and source = $2
+"""
+
+BEGIN_ANEW = """
+-- Behind the fence alone, rows are written without versions: those of before say nothing of them.
+-- Under new numbers the targets have none, and the old ones are pruned as nobody's.
+update {schema}.target_claim set id = default where deployment = $1 and source = $2
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Stream:
     """A stream of a table, as its ARN and label say."""
@@ -60,11 +128,12 @@ class Stream:
 
 async def start_stream(
     connection: Session, schema: str, stream: Stream, *, after: StreamOver | None
-) -> bool:
+) -> tuple[Literal["newer", "older"], str] | None:
     """Note a stream; the newest by label becomes the current one, and older ones are closed.
 
-    True when it is a new one behind another. Fenced when the current one is not over, as far as
-    `after` says what was seen of it. `schema` is quoted.
+    "newer" when it is a new one behind another, "older" when it is the source's now and the one on
+    record, which is over, is newer: with that other one. Fenced when the current one is not over,
+    as far as `after` says what was seen of it. `schema` is quoted.
     """
     name = (stream.deployment, stream.source)
     table = await connection.fetchrow(LOCK_TABLE.format(schema=schema), *name)
@@ -80,7 +149,47 @@ async def start_stream(
     newest = await connection.fetchrow(NEWEST_GENERATION.format(schema=schema), *name)
     arn, streams = (None, 0) if newest is None else (newest["stream_arn"], newest["streams"])
     await connection.execute(CLOSE_OLDER_STREAMS.format(schema=schema), *name, arn)
-    return new is not None and arn == stream.arn and streams > 1
+    if arn != stream.arn:
+        return None if after is None or current is None else ("older", current)
+    return ("newer", current or "") if new is not None and streams > 1 else None
+
+
+async def make_current(
+    connection: Session, schema: str, deployment: str, source: str, arn: str
+) -> bool:
+    """Make a stream the newest of its table, though another is by its label; `schema` is quoted.
+
+    False when it is the current one already. The versions of rows, which are ordered by labels,
+    say nothing of this stream: they begin anew, and so does a snapshot under way, whose marks are
+    among them. The caller raises the table's epochs.
+    """
+    name = (deployment, source)
+    table = await connection.fetchrow(LOCK_TABLE.format(schema=schema), *name)
+    if table is None or table["stream_arn"] == arn:
+        return False
+    if await connection.fetchval(MAKE_NEWEST.format(schema=schema), *name, arn) is None:
+        return False
+    await connection.execute(REOPEN_STREAM.format(schema=schema), *name, arn)
+    await connection.fetchrow(NEWEST_GENERATION.format(schema=schema), *name)
+    await connection.execute(CLOSE_OLDER_STREAMS.format(schema=schema), *name, arn)
+    await _begin_snapshot_anew(connection, schema, deployment, source)
+    await connection.execute(BEGIN_ANEW.format(schema=schema), *name)
+    return True
+
+
+async def _begin_snapshot_anew(
+    connection: Session, schema: str, deployment: str, source: str
+) -> None:
+    """Ask again for the snapshot under way; a repair, and one that has a successor, is given up."""
+    row = await connection.fetchrow(UNDER_WAY.format(schema=schema), deployment, source)
+    if row is None:
+        return
+    if row["asked"] is not None:
+        await connection.execute(MOVE_GAPS.format(schema=schema), row["id"], row["asked"])
+    replaced = row["asked"] is not None or row["reason"] == "repair"
+    await connection.execute((GIVE_UP if replaced else ASK_AGAIN).format(schema=schema), row["id"])
+    await connection.execute(DROP_SEGMENTS.format(schema=schema), row["id"])
+    await connection.execute(LEAVE_SNAPSHOT.format(schema=schema), deployment, source)
 
 
 async def _check_over(

@@ -1,0 +1,11 @@
+"""A gap may lead on to a stream that is older by its label."""
+
+from replicator.postgres.schema.migrations import execute_file
+
+revision = "0018_in_0_1"
+down_revision = "0017_in_0_1"
+
+
+def upgrade() -> None:
+    """Add it."""
+    execute_file(__file__)
