@@ -1,5 +1,7 @@
 """Values into columns: exact, or rejected by name."""
 
+import re
+import struct
 from decimal import Context, Decimal, localcontext
 
 import pytest
@@ -8,6 +10,7 @@ from hypothesis import strategies as st
 
 from replicator.core.values.column_types import parse_type
 from replicator.core.values.converters import array_literal, compile_converter
+from replicator.core.values.type_table import ROWS
 from replicator.errors import ConfigurationError, Rejected
 
 DIGITS_38 = "12345678901234567890123456789012345678"
@@ -21,20 +24,21 @@ def converted(written, value, time_format=None, **options):
     return convert(value)
 
 
+SAMPLES = {"char": "char(3)"}
 TYPES = [
-    *("text", "varchar(3)", "varchar", "numeric", "numeric(5,2)", "bigint", "integer", "smallint"),
-    *("boolean", "bytea", "jsonb", "timestamptz", "timestamp", "date", "uuid"),
-    *("text[]", "numeric[]", "bigint[]", "bytea[]"),
+    *(SAMPLES.get(name, name) for name in ROWS),
+    *(f"{SAMPLES.get(name, name)}[]" for name in ROWS),
+    *("varchar(3)", "numeric(5,2)", "timestamp(3)", "interval(0)"),
 ]
 
 
-@pytest.mark.parametrize("written", [*TYPES, "double precision"])
+@pytest.mark.parametrize("written", TYPES)
 def test_absent_and_null_attributes_are_sql_null(written):
     assert converted(written, None) is None
     assert converted(written, {"NULL": True}) is None
 
 
-@pytest.mark.parametrize("written", [*TYPES, "double precision"])
+@pytest.mark.parametrize("written", TYPES)
 @pytest.mark.parametrize(
     ("value", "reason"),
     [
@@ -89,6 +93,35 @@ def test_what_has_no_single_known_type_is_rejected(written, value, reason):
             {"S": "A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11"},
             "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11",
         ),
+        ("char(3)", {"S": "ab"}, "ab"),
+        ("json", {"M": {"a": {"N": "1E2"}}}, '{"a":100}'),
+        ("real", {"N": "0.1"}, "0.1"),
+        ("real", {"N": "16777216"}, "16777216"),
+        ("real", {"N": "-0.006929283495992422"}, "-0.006929283495992422"),
+        ("real", {"N": "3.4028235E38"}, "34028235" + "0" * 31),
+        ("time", {"S": "23:59:59.5"}, "23:59:59.5"),
+        ("time", {"S": "08:30"}, "08:30"),
+        ("time", {"S": "08:30:00.123456000"}, "08:30:00.123456"),
+        ("time(2)", {"S": "08:30:00.1200"}, "08:30:00.1200"),
+        ("timetz", {"S": "08:30:00Z"}, "08:30:00Z"),
+        ("timetz", {"S": "08:30:00-15:59"}, "08:30:00-15:59"),
+        ("timestamp(0)", {"S": "2024-02-29T00:00:00.000"}, "2024-02-29T00:00:00.000"),
+        ("timestamptz(3)", {"S": "2024-02-29T00:00:00.123Z"}, "2024-02-29T00:00:00.123Z"),
+        ("interval", {"S": "P1Y2M3W4DT5H6M7.089S"}, "P1Y2M25DT5H6M7.089S"),
+        ("interval", {"S": "PT0S"}, "PT0S"),
+        ("interval", {"S": "PT-0.5S"}, "PT-0.5S"),
+        ("interval", {"S": "-P1DT-2H"}, "P-1DT2H"),
+        ("interval", {"S": "PT36H"}, "PT36H"),
+        ("interval", {"S": "P18M"}, "P1Y6M"),
+        ("interval(1)", {"S": "PT90.50S"}, "PT1M30.5S"),
+        ("inet", {"S": "10.0.0.7"}, "10.0.0.7"),
+        ("inet", {"S": "10.0.0.7/8"}, "10.0.0.7/8"),
+        ("inet", {"S": "2001:DB8::1/64"}, "2001:DB8::1/64"),
+        ("cidr", {"S": "10.0.0.0/8"}, "10.0.0.0/8"),
+        ("macaddr", {"S": "08-00-2B-01-02-03"}, "08-00-2B-01-02-03"),
+        ("macaddr8", {"S": "08:00:2b:01:02:03:04:05"}, "08:00:2b:01:02:03:04:05"),
+        ("varchar[]", {"SS": ["b", "a"]}, '{"a","b"}'),
+        ("inet[]", {"L": [{"S": "::1"}]}, '{"::1"}'),
         ("text[]", {"SS": ["b", "a", "é"]}, '{"a","b","é"}'),
         ("text[]", {"SS": ['a"b']}, '{"a\\"b"}'),
         ("text[]", {"SS": ['a"b', "c\\d"]}, '{"a\\"b","c\\\\d"}'),
@@ -140,6 +173,42 @@ def test_a_value_that_fits_converts_exactly(written, value, cell):
         ("bytea", {"B": "é"}, "base64"),
         ("uuid", {"S": "a0eebc999c0b4ef8bb6d6bb9bd380a11"}, "not a UUID"),
         ("uuid", {"S": "{a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11}"}, "not a UUID"),
+        ("char(3)", {"S": "abcd"}, "more than 3 characters"),
+        ("char(3)", {"S": "ab "}, "ends in a space"),
+        ("char(3)", {"S": "   "}, "ends in a space"),
+        ("json", {"S": "a\0"}, "NUL"),
+        ("real", {"N": "0.123456789"}, "more digits than real"),
+        ("real", {"N": "16777217"}, "more digits than real"),
+        ("real", {"N": "1E39"}, "more digits than real"),
+        ("real", {"N": "1E-40"}, "more digits than real"),
+        ("time", {"S": "24:00:00"}, "not an ISO 8601 time of day"),
+        ("time", {"S": "08:30:00Z"}, "has a zone"),
+        ("time", {"S": "08:30:00.1234567"}, "more than 6 fraction"),
+        ("time(2)", {"S": "08:30:00.123"}, "more than 2 fraction"),
+        ("time", {"S": "allballs"}, "not an ISO 8601 time of day"),
+        ("timetz", {"S": "08:30:00"}, "has no zone"),
+        ("timetz", {"S": "08:30:00+16:00"}, "not an ISO 8601 time of day"),
+        ("timestamp(3)", {"S": "2024-02-29T00:00:00.1234"}, "more than 3 fraction"),
+        ("timestamptz(0)", {"S": "2024-02-29T00:00:00.5Z"}, "more than 0 fraction"),
+        ("interval", {"S": "1 day"}, "not an ISO 8601 duration"),
+        ("interval", {"S": "P"}, "not an ISO 8601 duration"),
+        ("interval", {"S": "PT"}, "not an ISO 8601 duration"),
+        ("interval", {"S": "P1DT"}, "not an ISO 8601 duration"),
+        ("interval", {"S": "P0.5D"}, "not an ISO 8601 duration"),
+        ("interval", {"S": "PT0.1234567S"}, "more than 6 fraction"),
+        ("interval(0)", {"S": "PT0.5S"}, "more than 0 fraction"),
+        ("interval", {"S": "P200000000Y"}, "outside the range of interval"),
+        ("interval", {"S": "P2147483648D"}, "outside the range of interval"),
+        ("interval", {"S": "PT9999999999H"}, "outside the range of interval"),
+        ("inet", {"S": "10.0.0"}, "not an address"),
+        ("inet", {"S": "10.0.0.07"}, "not an address"),
+        ("inet", {"S": "10.0.0.7/33"}, "not an address"),
+        ("inet", {"S": "10.0.0.7/255.0.0.0"}, "not an address"),
+        ("inet", {"S": "fe80::1%eth0"}, "not an address"),
+        ("cidr", {"S": "10.0.0.1/8"}, "zeros beyond its prefix"),
+        ("macaddr", {"S": "08002b010203"}, "six pairs"),
+        ("macaddr", {"S": "08:00-2b:01:02:03"}, "six pairs"),
+        ("macaddr8", {"S": "08:00:2b:01:02:03"}, "eight pairs"),
         ("text[]", {"S": "a"}, "a string does not convert to text"),
         ("text[]", {"BS": ["AA=="]}, "a set of binaries does not convert"),
         ("text[]", {"SS": "ab"}, "not of the shape"),
@@ -322,6 +391,44 @@ def test_bigint_takes_exactly_the_integers_of_64_bits(number):
 @given(st.floats(allow_nan=False, allow_infinity=False, min_value=-1e125, max_value=1e125))
 def test_double_precision_takes_the_shortest_text_of_every_double(number):
     assert float(converted("double precision", {"N": repr(number)})) == number
+
+
+@given(st.floats(width=32, allow_nan=False, allow_infinity=False, allow_subnormal=False))
+def test_real_takes_every_single_as_its_shortest_text_and_as_its_double(number):
+    shortest = next(
+        text for digits in range(6, 10) if single(text := f"{number:.{digits}g}") == number
+    )
+
+    assert single(converted("real", {"N": shortest})) == number
+    assert float(converted("real", {"N": repr(number)})) == number
+
+
+@given(st.decimals(allow_nan=False, allow_infinity=False, places=7, min_value=-100, max_value=100))
+def test_real_takes_nothing_that_it_would_print_differently(number):
+    cell = converted("real", {"N": str(number)}, on_invalid="null")
+
+    if cell is not None:
+        printed = {f"{single(cell):.{digits}g}" for digits in range(6, 10)} | {repr(single(cell))}
+        assert number in {Decimal(text) for text in printed}
+
+
+def single(text):
+    return struct.unpack("f", struct.pack("f", float(text)))[0]
+
+
+@given(st.timedeltas())
+def test_an_interval_keeps_days_and_microseconds_apart(duration):
+    text = f"P{duration.days}DT{duration.seconds}.{duration.microseconds:06}S"
+
+    cell = converted("interval", {"S": text})
+
+    assert converted("interval", {"S": cell}) == cell
+    days = re.search(r"P(-?\d+)D", cell)
+    assert int(days[1] if days else 0) == duration.days
+    parts = {name: re.search(rf"T.*?([0-9.]+){name}", cell) for name in "HMS"}
+    hours, minutes, seconds = (Decimal(part[1]) if part else 0 for part in parts.values())
+    of_day = 3600 * hours + 60 * minutes + seconds
+    assert of_day * 1_000_000 == duration.seconds * 1_000_000 + duration.microseconds
 
 
 @given(st.lists(st.one_of(st.none(), st.binary(), st.text())))

@@ -13,25 +13,32 @@ from replicator.core.mapping.compile import TargetMapping, compile_target
 from replicator.core.records import StreamRecord
 from replicator.core.spec import ColumnSpec, OnDelete, SourceKey, TargetSpec
 from replicator.core.values.attributes import decode_image
+from replicator.core.values.column_types import parse_type
 from replicator.core.values.columnar import MadeRows
 from replicator.core.values.json_text import json_text, plain_texts
+from replicator.core.values.type_table import ROWS
 from replicator.errors import Rejected
 from tests.support.random_items import NUMBERS, STRINGS
 from tests.support.specs import column_spec
+from tests.support.type_samples import arrays_of, samples_of
 
 KEY = SourceKey((("pk", "S"), ("sk", "N")))
+SAMPLED = {"char": "char(3)"}
 COLUMNS = (
     *(("t", "text"), ("v", "varchar(3)"), ("n", "numeric"), ("m", "numeric(5,2)")),
     *(("q", "numeric(2,2)"), ("i", "integer"), ("s", "smallint"), ("l", "bigint")),
     *(("d", "double precision"), ("b", "boolean"), ("y", "bytea"), ("j", "jsonb"), ("u", "uuid")),
     *(("z", "timestamptz"), ("p", "timestamp"), ("a", "date"), ("ta", "text[]")),
     *(("na", "numeric[]"), ("ya", "bytea[]"), ("ia", "bigint[]")),
+    *((f"a {name}", SAMPLED.get(name, name)) for name in ROWS),
+    *((f"many {name}", f"{SAMPLED.get(name, name)}[]") for name in ROWS),
+    *(("p3", "timestamp(3)"), ("z0", "timestamptz(0)"), ("i1", "interval(1)"), ("k2", "time(2)")),
 )
 NAMES = [name for name, _ in COLUMNS]
 
 
 def target(*more: ColumnSpec, soft: bool = False, rest: str | None = None) -> TargetMapping:
-    columns = (*(column_spec(name, name, kind) for name, kind in COLUMNS), *more)
+    columns = (*(ColumnSpec(name, (name,), parse_type(kind)) for name, kind in COLUMNS), *more)
     policy: OnDelete = "soft" if soft else "delete"
     return compile_target(TargetSpec("public.t", columns=columns, on_delete=policy, rest=rest), KEY)
 
@@ -93,11 +100,20 @@ malformed = st.one_of(
         max_size=2,
     ),
 )
-attributes = st.dictionaries(
-    st.sampled_from([*NAMES, "n2", "li", "t2", "j2", "other", "aws:rep:deleting", 'a"b']),
-    values | malformed,
-    max_size=8,
-)
+TYPES = {name: parse_type(kind) for name, kind in COLUMNS}
+
+
+def values_near(name: str) -> st.SearchStrategy[tuple[str, Any]]:
+    """An attribute of this name; where a column takes it, often a value that is near its type."""
+    near = TYPES.get(name)
+    if near is None:
+        return st.tuples(st.just(name), values | malformed)
+    samples = st.sampled_from((arrays_of if near.array else samples_of)(near.name))
+    return st.tuples(st.just(name), samples | samples | values | malformed)
+
+
+OTHERS = ["n2", "li", "t2", "j2", "other", "aws:rep:deleting", 'a"b']
+attributes = st.lists(st.sampled_from([*NAMES, *OTHERS]).flatmap(values_near), max_size=8).map(dict)
 keys = st.fixed_dictionaries(
     {"pk": st.just({"S": "a"}) | st.fixed_dictionaries({"S": texts}), "sk": st.just({"N": "1"})}
 ) | st.just({"pk": {"S": "a"}})
@@ -237,3 +253,22 @@ def test_usual_typed_json_needs_no_decoding(value):
 )
 def test_other_typed_json_is_left_to_be_decoded(value):
     assert plain_texts([wire(value)]) == [None]
+
+
+@pytest.mark.parametrize("near", [arrays_of, samples_of], ids=["arrays", "single values"])
+@pytest.mark.parametrize("name", ROWS)
+def test_every_type_makes_usual_rows_of_most_of_its_values(name: str, near: Any):
+    """A type whose values all were left to the converters would be right, and slow."""
+    kind = SAMPLED.get(name, name) + ("[]" if near is arrays_of else "")
+    columns = (ColumnSpec("c", ("c",), parse_type(kind)),)
+    mapping = compile_target(TargetSpec("public.t", columns=columns), KEY)
+    its_keys = {"pk": {"S": "a"}, "sk": {"N": "1"}}
+
+    made = 0
+    for value in near(name):
+        raw = wire({**its_keys, "c": value})
+        expected = by_steps(mapping, its_keys, raw)
+        [row] = rows_of(mapping, [as_record(its_keys, raw)]).rows
+        assert row is None or row == expected[0]
+        made += row is not None and expected is not None
+    assert made

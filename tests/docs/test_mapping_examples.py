@@ -1,6 +1,7 @@
 """Every example of docs/mapping.md, run through the loader, the mapping and the planner."""
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
@@ -18,6 +19,7 @@ from replicator.core.planning.plan import TargetWrites, WritePlan, plan_batch
 from replicator.core.records import Event, StreamRecord
 from replicator.core.spec import KeyType, SourceKey
 from replicator.core.values.attributes import decode_image
+from replicator.core.values.type_table import ROWS
 from replicator.errors import ConfigurationError, Rejected
 from tests.docs.blocks import ROOT, blocks
 
@@ -194,3 +196,13 @@ def test_every_block_of_the_page_is_understood():
 
     assert not unknown
     assert len(list(examples())) > 20
+
+
+def test_the_page_tells_of_every_type_and_of_none_that_there_is_not():
+    page = PAGE.read_text()
+    [table] = re.findall(r"\| declared type \|.*?\n\n", page, re.DOTALL)
+    told = re.findall(
+        r"`([a-z0-9 ]+)(?:\([a-z,]+\))?`", "".join(re.findall(r"\n\| ([^|]*) \|", table))
+    )
+
+    assert sorted(set(told)) == sorted(ROWS)

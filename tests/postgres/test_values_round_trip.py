@@ -12,6 +12,7 @@ from replicator.core.values.column_types import parse_type
 from replicator.core.values.converters import array_literal, compile_converter
 from replicator.core.values.json_text import json_text
 from replicator.core.values.policies import TimeFormat
+from replicator.core.values.type_table import ROWS
 
 DIGITS_38 = "12345678901234567890123456789012345678"
 DOCUMENT = f'{{"a": null, "b": {DIGITS_38}}}'
@@ -63,13 +64,60 @@ CASES: list[tuple[str, TimeFormat | None, AttributeValue, str]] = [
     ("bytea[]", None, {"L": [{"B": ""}, {"NULL": True}]}, '{"\\\\x",NULL}'),
     ("boolean[]", None, {"L": [{"BOOL": True}]}, "{t}"),
     ("jsonb[]", None, {"L": [{"M": {"a": {"S": '"\\'}}}]}, DOCUMENTS),
+    ("json", None, {"M": {"b": {"N": "1E2"}, "a": {"S": "é"}}}, '{"b":100,"a":"é"}'),
+    ("json[]", None, {"L": [{"M": {"a": {"N": "1"}}}]}, '{"{\\"a\\":1}"}'),
+    ("char(3)", None, {"S": "ab"}, "ab"),
+    ("char(3)[]", None, {"SS": ["ab", "c"]}, '{"ab ","c  "}'),
+    ("varchar(3)[]", None, {"SS": ["abc", "é"]}, "{abc,é}"),
+    ("real", None, {"N": "0.1"}, "0.1"),
+    ("real", None, {"N": "16777216"}, "1.6777216e+07"),
+    ("real", None, {"N": "-0.006929283495992422"}, "-0.0069292835"),
+    ("real[]", None, {"NS": ["1.5", "2"]}, "{1.5,2}"),
+    ("double precision[]", None, {"NS": ["0.1"]}, "{0.1}"),
+    ("integer[]", None, {"NS": ["2", "-1"]}, "{-1,2}"),
+    ("smallint[]", None, {"NS": ["2"]}, "{2}"),
+    ("uuid[]", None, {"SS": [UUID]}, f"{{{UUID}}}"),
+    ("timestamp(3)", None, {"S": "2024-02-29T23:59:59.123"}, "2024-02-29 23:59:59.123"),
+    ("timestamp(3)", "epoch_ms", {"N": "1700000000123"}, "2023-11-14 22:13:20.123"),
+    ("timestamptz(0)", None, {"S": "2024-02-29T23:59:59.0Z"}, "2024-02-29 23:59:59+00"),
+    ("timestamp[]", None, {"SS": ["2024-02-29T23:59:59"]}, '{"2024-02-29 23:59:59"}'),
+    ("timestamptz[]", None, {"SS": ["2024-02-29T23:59:59Z"]}, '{"2024-02-29 23:59:59+00"}'),
+    ("date[]", None, {"SS": ["2024-02-29"]}, "{2024-02-29}"),
+    ("time", None, {"S": "23:59:59.999999"}, "23:59:59.999999"),
+    ("time(2)", None, {"S": "08:30:00.12"}, "08:30:00.12"),
+    ("time[]", None, {"SS": ["08:30"]}, "{08:30:00}"),
+    ("timetz", None, {"S": "08:30:00.5Z"}, "08:30:00.5+00"),
+    ("timetz", None, {"S": "08:30:00-15:59"}, "08:30:00-15:59"),
+    ("timetz", None, {"S": "08:30+0530"}, "08:30:00+05:30"),
+    ("timetz[]", None, {"SS": ["08:30:00+02"]}, "{08:30:00+02}"),
+    ("interval", None, {"S": "P1Y2M3W4DT5H6M7.089S"}, "1 year 2 mons 25 days 05:06:07.089"),
+    ("interval", None, {"S": "P-1Y"}, "-1 years"),
+    ("interval", None, {"S": "-P1DT-2H"}, "-1 days +02:00:00"),
+    ("interval", None, {"S": "P1MT-0.000001S"}, "1 mon -00:00:00.000001"),
+    ("interval", None, {"S": "PT2147483647H59M59.999999S"}, "2147483647:59:59.999999"),
+    ("interval", None, {"S": "P-178956970Y-7M"}, "-178956970 years -7 mons"),
+    ("interval", None, {"S": "P2147483647D"}, "2147483647 days"),
+    ("interval", None, {"S": "PT0S"}, "00:00:00"),
+    ("interval(1)", None, {"S": "PT90.5S"}, "00:01:30.5"),
+    ("interval[]", None, {"SS": ["P1D", "PT-1H"]}, '{"1 day",-01:00:00}'),
+    ("inet", None, {"S": "10.0.0.7/8"}, "10.0.0.7/8"),
+    ("inet", None, {"S": "2001:DB8::1"}, "2001:db8::1/128"),
+    ("inet", None, {"S": "::ffff:1.2.3.4"}, "::ffff:1.2.3.4/128"),
+    ("inet[]", None, {"SS": ["::1"]}, "{::1}"),
+    ("cidr", None, {"S": "10.0.0.0/8"}, "10.0.0.0/8"),
+    ("cidr", None, {"S": "2001:db8::/32"}, "2001:db8::/32"),
+    ("cidr[]", None, {"SS": ["10.0.0.1"]}, "{10.0.0.1/32}"),
+    ("macaddr", None, {"S": "08-00-2B-01-02-03"}, "08:00:2b:01:02:03"),
+    ("macaddr[]", None, {"SS": ["08:00:2b:01:02:03"]}, "{08:00:2b:01:02:03}"),
+    ("macaddr8", None, {"S": "08:00:2b:01:02:03:04:05"}, "08:00:2b:01:02:03:04:05"),
+    ("macaddr8[]", None, {"SS": ["08:00:2b:01:02:03:04:05"]}, "{08:00:2b:01:02:03:04:05}"),
 ]
 
 
 @pytest.fixture
 async def connection(database):
     connected = await asyncpg.connect(database, server_settings={"timezone": "Asia/Kolkata"})
-    await connected.execute("set datestyle = 'SQL, DMY'")
+    await connected.execute("set datestyle = 'SQL, DMY'; set intervalstyle = sql_standard")
     yield connected
     await connected.close()
 
@@ -82,9 +130,12 @@ async def through(connection, column_type, cell):
     )
     await connection.execute(f"create temporary table seen (value {column_type.sql})")
     await connection.execute(f"insert into seen {statement}", [cell])
-    await connection.execute("set datestyle = 'ISO'; set timezone = 'UTC'")
+    await connection.execute("set datestyle = 'ISO'; set timezone = 'UTC'; reset intervalstyle")
     text = await connection.fetchval("select value::text from seen")
-    await connection.execute("drop table seen; set datestyle = 'SQL, DMY'; reset timezone")
+    await connection.execute(
+        "drop table seen; set datestyle = 'SQL, DMY'; reset timezone;"
+        " set intervalstyle = sql_standard"
+    )
     return text
 
 
@@ -96,6 +147,12 @@ async def test_every_type_reads_back_exactly_whatever_the_session_is_set_to(conn
         text = await through(connection, column_type, convert(value))
 
         assert text == expected, written
+
+
+def test_every_type_and_its_arrays_are_tried():
+    tried = {(parsed.name, parsed.array) for parsed in (parse_type(case[0]) for case in CASES)}
+
+    assert {(name, array) for name in ROWS for array in (False, True)} == tried
 
 
 storable = st.text(st.characters(codec="utf-8", exclude_characters="\0"))

@@ -52,7 +52,7 @@ class MappedColumn:
         spec, usual = self.spec, None
         if self.takes_whole and not spec.transform and spec.default is None:
             usual = usual_value(self.type, column=spec.name, time_format=spec.format, nul=spec.nul)
-            usual = replace(usual, alone=self.tags is not None)
+            usual = usual and replace(usual, alone=self.tags is not None)
         return Step(self.attribute, self.convert, usual)
 
 

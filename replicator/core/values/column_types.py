@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Literal
 
-from replicator.core.values.type_table import NAMES, ROWS, Arguments, ColumnTypeRow
+from replicator.core.values.type_table import NAMES, REFUSED, ROWS, Arguments, ColumnTypeRow
 from replicator.errors import ConfigurationError
 
 _TYPE = re.compile(
     r"(?P<name>[a-z][a-z0-9 ]*?)"
-    r"(?: ?\( ?(?P<arguments>\d{1,9}(?: ?, ?\d{1,9})?) ?\))?"
+    r"(?: ?\( ?(?P<arguments>\d{1,9}(?: ?, ?\d{1,9})?) ?\))?(?P<zone> with(?:out)? time zone)?"
     r"(?: ?(?P<array>\[ ?\]))?"
 )
 
@@ -68,7 +68,7 @@ TIMESTAMPTZ = ColumnType("timestamptz")
 def parse_type(text: str) -> ColumnType:
     """The type written as SQL, aliases included; ConfigurationError names the nearest known one."""
     match = _TYPE.fullmatch(" ".join(text.lower().split()))
-    name = NAMES.get(match["name"]) if match else None
+    name = NAMES.get(match["name"] + (match["zone"] or "")) if match else None
     if match is None or name is None:
         raise _unknown(text)
     numbers = tuple(int(number) for number in (match["arguments"] or "").split(",") if number)
@@ -88,6 +88,9 @@ def _arguments(name: str, numbers: Arguments, text: str) -> Arguments:
 
 def _unknown(text: str) -> ConfigurationError:
     bare = re.sub(r"[(\[].*", "", " ".join(text.lower().split())).strip()
+    if bare in REFUSED:
+        reason, remedy = REFUSED[bare]
+        return ConfigurationError(f"the type {text!r} is not taken: {reason}", remedy=remedy)
     near = get_close_matches(bare, NAMES, n=1)
     remedy = f"did you mean {NAMES[near[0]]}?" if near else f"use one of {', '.join(sorted(ROWS))}"
     return ConfigurationError(f"the type {text!r} is not known", remedy=remedy)

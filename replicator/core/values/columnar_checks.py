@@ -14,7 +14,17 @@ DAY = (  # the 29th of February is left to the calendar
     r"(?!0000)[0-9]{4}-(?:(?:0[1-9]|1[0-2])-(?:0[1-9]|1[0-9]|2[0-8])"
     r"|(?:0[13-9]|1[0-2])-(?:29|30)|(?:0[13578]|1[02])-31)"
 )
-CLOCK = r"T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\.[0-9]{1,6})?"
+_HOST_BYTE = "(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
+IPV4 = rf"(?:{_HOST_BYTE}\.){{3}}{_HOST_BYTE}"
+MAC = "[0-9a-f]{2}(?::[0-9a-f]{2}){5}"
+UUID = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+OFFSET = "(?:Z|[+-](?:0[0-9]|1[0-5]):[0-5][0-9])"
+
+
+def clock(digits: int = 6) -> str:
+    """The pattern of times of day with so many digits of a second at most."""
+    fraction = f"(?:\\.[0-9]{{1,{digits}}})?" if digits else ""
+    return f"(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]{fraction}"
 
 
 def texts(length_max: int | None = None) -> ColumnarCheck:
@@ -28,6 +38,16 @@ def texts(length_max: int | None = None) -> ColumnarCheck:
             return raws if whole.isascii() or whole.encode() else None
         except UnicodeEncodeError:
             return None
+
+    return cells
+
+
+def unpadded(length_max: int) -> ColumnarCheck:
+    """The same, none of which ends in a space."""
+    plain = texts(length_max)
+
+    def cells(raws: Sequence[str]) -> Sequence[Cell] | None:
+        return None if any(raw[-1:] == " " for raw in raws) else plain(raws)
 
     return cells
 

@@ -2,12 +2,17 @@
 
 import re
 from decimal import Decimal
+from struct import Struct
 
 from replicator.core.values.cells import Unfit
 
 WHOLE_DIGITS_MAX = 131_072  # of PostgreSQL's numeric, before the point
 FRACTION_DIGITS_MAX = 16_383  # and after it
 
+_SINGLE, _DOUBLE, _DOUBLE_BITS = Struct("<f"), Struct("<d"), Struct("<q")
+_SINGLE_DIGITS, _SINGLE_DIGITS_MAX = 6, 9  # so many come back always, and so many are enough
+_SMALLEST_SINGLE = 2.0**-126  # below it digits are lost
+_BELOW_SINGLE, _BETWEEN_SINGLES = (1 << 29) - 1, 1 << 28  # bits of a double that a real lacks
 _LENGTH_USUAL_MAX = 40  # 38 digits, sign and point
 _is_canonical = re.compile(r"-?(?:[1-9][0-9]*(?:\.[0-9]*[1-9])?|0\.[0-9]*[1-9])|0").fullmatch
 _is_number = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,9})?").fullmatch
@@ -29,6 +34,30 @@ def fits_double(canonical: str) -> bool:
     """Whether the shortest text that round-trips a double is this very number."""
     shortest = repr(float(canonical))
     return shortest not in {"inf", "-inf"} and canonical_number(shortest) == canonical
+
+
+def fits_real(canonical: str) -> bool:
+    """Whether `real` keeps this number: as its own shortest text, or as that of its double.
+
+    0.1 is the first; -0.006929283495992422, as JSON prints a real that became a double, the second.
+    """
+    number = float(canonical)
+    try:
+        single: float = _SINGLE.unpack(_SINGLE.pack(number))[0]
+    except OverflowError:
+        return False
+    if number and abs(number) < _SMALLEST_SINGLE:
+        return False
+    if single == number and fits_double(canonical):
+        return True
+    if _DOUBLE_BITS.unpack(_DOUBLE.pack(number))[0] & _BELOW_SINGLE == _BETWEEN_SINGLES:
+        return False  # nobody knows to which side it was rounded before
+    shortest = next(
+        text
+        for digits in range(_SINGLE_DIGITS, _SINGLE_DIGITS_MAX + 1)
+        if _SINGLE.pack(float(text := f"{single:.{digits}g}")) == _SINGLE.pack(single)
+    )
+    return canonical_number(shortest) == canonical
 
 
 def _rewritten(text: str) -> str:

@@ -114,9 +114,14 @@ def usual_value(
     time_format: TimeFormat | None = None,
     nul: OnNul = "reject",
     key: bool = False,
-) -> Usual:
-    """The usual value of a column that `compile_converter` converts with the same arguments."""
+) -> Usual | None:
+    """The usual value of a column that `compile_converter` converts with the same arguments.
+
+    None where the converter must make every cell.
+    """
     row = column_type.row
+    if row.one_text:
+        return None
     conversions = compile_conversions(
         column_type, column=column, time_format=time_format, nul=nul, key=key
     )

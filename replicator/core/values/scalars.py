@@ -8,7 +8,7 @@ from typing import Any
 from replicator.core.values.attributes import TYPES, storable_text
 from replicator.core.values.cells import Cell, Conversions, Unfit
 from replicator.core.values.json_text import json_text
-from replicator.core.values.numbers import canonical_number, fits_double
+from replicator.core.values.numbers import canonical_number, fits_double, fits_real
 from replicator.core.values.policies import OnNul
 
 _is_uuid = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}").fullmatch
@@ -24,6 +24,12 @@ def text_conversions(nul: OnNul, length_max: int | None = None) -> Conversions:
     if length_max is None:
         return conversions
     return {tag: _at_most(length_max, convert) for tag, convert in conversions.items()}
+
+
+def padded_text_conversions(nul: OnNul, length: int) -> Conversions:
+    """Texts of so many characters at most, none of which ends in what the type pads with."""
+    conversions = text_conversions(nul, length)
+    return {tag: _unpadded(convert) for tag, convert in conversions.items()}
 
 
 def json_conversions(nul: OnNul) -> Conversions:
@@ -73,6 +79,14 @@ def double(raw: str) -> str:
     return text
 
 
+def real(raw: str) -> str:
+    """A number that real gives back digit by digit, or as the double that the source had."""
+    text = canonical_number(raw)
+    if not fits_real(text):
+        raise Unfit("has more digits than real keeps")
+    return text
+
+
 def boolean(raw: bool) -> str:
     """`true` or `false`."""
     if type(raw) is not bool:
@@ -97,6 +111,16 @@ def _at_most(length_max: int, convert: Callable[[Any], Cell]) -> Callable[[Any],
         return text
 
     return convert_short
+
+
+def _unpadded(convert: Callable[[Any], Cell]) -> Callable[[Any], Cell]:
+    def convert_unpadded(raw: Any) -> Cell:  # noqa: ANN401 (a wire value)
+        text = convert(raw)
+        if isinstance(text, str) and text.endswith(" "):
+            raise Unfit("ends in a space, which char(n) cannot tell from its padding")
+        return text
+
+    return convert_unpadded
 
 
 def _json(tag: str, nul: OnNul, raw: object) -> str:

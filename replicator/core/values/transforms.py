@@ -34,7 +34,7 @@ def transformed(
         name != "json" or (column_type.row.json and column_type.row.tag == "M")
     )
     if not fits:
-        wants = {"number": "a number type", "json": "the type jsonb"}.get(name, "strings")
+        wants = {"number": "a number type", "json": "the type jsonb or json"}.get(name, "strings")
         raise ConfigurationError(
             f"column {column!r} of type {column_type.sql} has the transform {name!r}",
             remedy=f"drop it, or give the column a type that goes with it: it needs {wants}",

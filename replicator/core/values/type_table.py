@@ -11,11 +11,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
+from replicator.core.values import clock_times, scalars
 from replicator.core.values import columnar_checks as checks
-from replicator.core.values import scalars
+from replicator.core.values import network_addresses as addresses
 from replicator.core.values.attributes import decode_binary
 from replicator.core.values.cells import Conversions
+from replicator.core.values.clock_times import at_most_digits
 from replicator.core.values.columnar_checks import ColumnarCheck
+from replicator.core.values.durations import interval
 from replicator.core.values.policies import OnNul, TimeFormat
 from replicator.core.values.timestamps import time_conversions
 
@@ -24,7 +27,9 @@ Arguments = tuple[int, ...]
 
 PRECISION_MAX = 1000  # of numeric
 CHARACTERS_MAX = 10_485_760  # of varchar
+FRACTION_DIGITS_MAX = 6  # of a second
 TEXT = "({})::text"
+AS_TEXT = '({})::text collate "C"'
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +61,8 @@ class ColumnTypeRow:
     `tag` is the type that most of its values have, `set_tag` that of most of its arrays. `wider`
     are types that hold all of its values, given bounds that cover: for an integer type, `digits`.
     `number` types read a part of a string as a number, `timed` ones have a `format`, and cells of
-    `json` ones are JSON. `collated` texts are compared by code point wherever they are a key.
+    `json` ones are JSON, of which `one_text` has one text for one value.
+    `collated` texts are compared by code point wherever they are a key.
     """
 
     name: str
@@ -76,6 +82,7 @@ class ColumnTypeRow:
     collated: bool = False
     compared: str = "{}"
     digest: str = TEXT
+    one_text: bool = False
 
 
 def _length(numbers: Arguments) -> Arguments | None:
@@ -109,6 +116,29 @@ def _digits_on_both_sides(outer: Arguments, inner: Arguments) -> bool:
     return outer[1] >= inner[1] and outer[0] - outer[1] >= inner[0] - inner[1]
 
 
+def _char_length(numbers: Arguments) -> Arguments | None:
+    """Without a length it is one character."""
+    return _length(numbers or (1,))
+
+
+def _fraction_digits(name: str) -> Bounds:
+    """Digits of a second, of which PostgreSQL keeps six at most."""
+
+    def read(numbers: Arguments) -> Arguments | None:
+        match numbers:
+            case () | (6,):
+                return ()
+            case (digits,) if digits < FRACTION_DIGITS_MAX:
+                return (digits,)
+            case _:
+                return None
+
+    return Bounds(read, f"write {name}, or {name}(p) with p from 0 to 6", _at_least_as_many)
+
+
+_CHAR = Bounds(
+    _char_length, f"write char(n) with n from 1 to {CHARACTERS_MAX}, or text", _at_least_as_many
+)
 _LENGTH = Bounds(
     _length, f"write varchar(n) with n from 1 to {CHARACTERS_MAX}, or text", _at_least_as_many
 )
@@ -136,17 +166,43 @@ def _integer(name: str, alias: str, bits: int, *, wider: tuple[str, ...]) -> Col
     )
 
 
-def _time(
-    name: str, alias: tuple[str, ...], pattern: str | None, digest: str = TEXT
-) -> ColumnTypeRow:
+def _instant(name: str, alias: str, pattern: Callable[[int], str]) -> ColumnTypeRow:
+    """A type of points in time, which have formats."""
     return ColumnTypeRow(
         name,
-        lambda reading: {**time_conversions(name, reading.time_format)},
-        alias,
-        check=None if pattern is None else lambda _: checks.matching(pattern),
-        keys=frozenset("S" if name == "date" else ""),
+        lambda reading: _bounded(
+            {**time_conversions(name, reading.time_format)}, reading.arguments
+        ),
+        (alias,),
+        check=lambda arguments: checks.matching(pattern(*(arguments or (6,)))),
+        bounds=_fraction_digits(name),
         timed=True,
-        digest=digest,
+    )
+
+
+def _clock(name: str, alias: str, convert: Callable[[str], str], offset: str) -> ColumnTypeRow:
+    """A type of times of day."""
+    return ColumnTypeRow(
+        name,
+        lambda reading: _bounded({"S": convert}, reading.arguments),
+        (alias,),
+        check=lambda arguments: checks.matching(checks.clock(*arguments) + offset),
+        bounds=_fraction_digits(name),
+    )
+
+
+def _bounded(conversions: Conversions, arguments: Arguments) -> Conversions:
+    if not arguments:
+        return conversions
+    return {tag: at_most_digits(convert, *arguments) for tag, convert in conversions.items()}
+
+
+def _address(name: str, convert: Callable[[str], str], pattern: str | None = None) -> ColumnTypeRow:
+    """A type of addresses, of which several texts may be one."""
+    return ColumnTypeRow(
+        name,
+        lambda _: {"S": convert},
+        check=None if pattern is None else lambda _: checks.matching(pattern),
     )
 
 
@@ -170,18 +226,55 @@ _ROWS = (
         keys=frozenset("B"),
         digest="encode({}, 'hex')",
     ),
-    _time("date", (), None, digest="({} - date '2000-01-01')::text"),
+    ColumnTypeRow(
+        "char",
+        lambda reading: scalars.padded_text_conversions(reading.nul, *reading.arguments),
+        ("character",),
+        set_tag="SS",
+        check=lambda arguments: checks.unpadded(*arguments),
+        bounds=_CHAR,
+        keys=frozenset("SN"),
+        collated=True,
+        compared='{} collate "C"',
+    ),
+    _address("cidr", addresses.cidr),
+    ColumnTypeRow(
+        "date",
+        lambda reading: {**time_conversions("date", reading.time_format)},
+        check=lambda _: checks.matching(checks.DAY),
+        keys=frozenset("S"),
+        timed=True,
+        digest="({} - date '2000-01-01')::text",
+    ),
     ColumnTypeRow(
         "double precision",
         lambda _: {"N": scalars.double},
         ("float8", "float"),
         tag="N",
+        check=lambda _: checks.matching(checks.number(7, 8)),
         number=True,
         json=True,
+    ),
+    _address("inet", addresses.inet, checks.IPV4),
+    ColumnTypeRow(
+        "interval",
+        lambda reading: _bounded({"S": interval}, reading.arguments),
+        bounds=_fraction_digits("interval"),
+        compared=AS_TEXT,  # a month and thirty days are equal
+    ),
+    ColumnTypeRow(
+        "json",
+        lambda reading: scalars.json_conversions(reading.nul),
+        tag="M",
+        json=True,
+        one_text=True,
+        compared=AS_TEXT,  # the type has no equality
     ),
     ColumnTypeRow(
         "jsonb", lambda reading: scalars.json_conversions(reading.nul), tag="M", json=True
     ),
+    _address("macaddr", addresses.macaddr, checks.MAC),
+    _address("macaddr8", addresses.macaddr8),
     ColumnTypeRow(
         "numeric",
         lambda reading: {"N": scalars.numeric(*reading.arguments)},
@@ -196,6 +289,15 @@ _ROWS = (
         digest="trim_scale({})::text",
     ),
     ColumnTypeRow(
+        "real",
+        lambda _: {"N": scalars.real},
+        ("float4",),
+        tag="N",
+        check=lambda _: checks.matching(checks.number(3, 3)),
+        number=True,
+        json=True,
+    ),
+    ColumnTypeRow(
         "text",
         lambda reading: scalars.text_conversions(reading.nul),
         set_tag="SS",
@@ -206,17 +308,29 @@ _ROWS = (
         collated=True,
         compared='{} collate "C"',
     ),
-    _time("timestamp", ("timestamp without time zone",), checks.DAY + checks.CLOCK),
-    _time("timestamptz", ("timestamp with time zone",), checks.DAY + checks.CLOCK + "Z"),
+    _clock("time", "time without time zone", clock_times.time, ""),
+    _clock("timetz", "time with time zone", clock_times.timetz, checks.OFFSET),
+    _instant(
+        "timestamp",
+        "timestamp without time zone",
+        lambda digits: f"{checks.DAY}T{checks.clock(digits)}",
+    ),
+    _instant(
+        "timestamptz",
+        "timestamp with time zone",
+        lambda digits: f"{checks.DAY}T{checks.clock(digits)}Z",
+    ),
     ColumnTypeRow(
         "uuid",
         lambda reading: {"S": partial(scalars.uuid, key=reading.key)},
+        check=lambda _: checks.matching(checks.UUID),
         keys=frozenset("S"),
     ),
     ColumnTypeRow(
         "varchar",
         lambda reading: scalars.text_conversions(reading.nul, *reading.arguments),
         ("character varying",),
+        set_tag="SS",
         check=lambda arguments: checks.texts(*arguments),
         bounds=_LENGTH,
         keys=frozenset("SN"),
@@ -227,6 +341,30 @@ _ROWS = (
 )
 ROWS: Mapping[str, ColumnTypeRow] = {row.name: row for row in _ROWS}
 """Every type by its name."""
+REFUSED: Mapping[str, tuple[str, str]] = {
+    "money": (
+        "its digits and its notation depend on the database's lc_monetary",
+        "write numeric(p,2), which keeps every amount as it is",
+    ),
+    "smallserial": ("it is an integer that counts by itself", "write smallint"),
+    "serial": ("it is an integer that counts by itself", "write integer"),
+    "bigserial": ("it is an integer that counts by itself", "write bigint"),
+    **dict.fromkeys(
+        ("geometry", "geography"),
+        (
+            "it is made by a function of PostGIS, which loses digits",
+            "write jsonb, and let a column of yours be `generated always as "
+            "(st_geomfromgeojson(…)) stored`",
+        ),
+    ),
+    "tsvector": (
+        "it is made of a text",
+        "write text, and let a column of yours be `generated always as (to_tsvector(…)) stored`",
+    ),
+    "xml": ("PostgreSQL does not say when two of them are equal", "write text"),
+    **dict.fromkeys(("bit", "bit varying", "varbit"), ("DynamoDB has no bits", "write text")),
+}
+"""Types that no column can be declared with: why, and what to write instead."""
 NAMES = {name: row.name for row in _ROWS for name in (row.name, *row.aliases)}
 """The name of every type by each of its names."""
 TIMED = tuple(row.name for row in _ROWS if row.timed)
