@@ -28,6 +28,7 @@ COMMANDS = {
         ("resume", "pause:resume", "Let a paused or halted table go on"),
         ("forget", "forget:forget", "Drop a table's positions, gaps and dead letters"),
         ("map", "map:map_items", "Show the rows that items become, offline"),
+        ("selftest", "selftest:selftest", "Try the engine in your own account, and measure it"),
         ("demo", "demo:demo", "Watch a table replicate, with servers of its own"),
         ("version", "version:version", "Say which version this is"),
         ("dead-letters", "dead_letters:app", "See what was set aside, and try it again"),

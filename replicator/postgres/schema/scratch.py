@@ -1,0 +1,20 @@
+"""Scratch schemas of a self-test: listed, looked into, dropped."""
+
+from replicator.postgres.connection.connect import ConnectionSettings
+from replicator.postgres.connection.quoting import quote_identifier
+from replicator.postgres.schema.migrate import looking, opened
+
+SCHEMAS = "select nspname from pg_catalog.pg_namespace where starts_with(nspname, $1) order by 1"
+
+
+async def schemas_with_prefix(settings: ConnectionSettings, prefix: str) -> list[str]:
+    """The names of schemas that begin so; SinkUnavailable, ConfigurationError."""
+    async with opened(settings) as connection, looking("listing schemas"):
+        return [row["nspname"] for row in await connection.fetch(SCHEMAS, prefix)]
+
+
+async def drop_schemas(settings: ConnectionSettings, names: list[str]) -> None:
+    """Drop schemas with all that is in them; nothing happens for one that is not there."""
+    async with opened(settings) as connection, looking("dropping scratch schemas"):
+        for name in names:
+            await connection.execute(f"drop schema if exists {quote_identifier(name)} cascade")

@@ -1,0 +1,1 @@
+"""`replicator selftest`: replicates a scratch table in one's own account, measures the service."""
