@@ -18,10 +18,9 @@ COMPOSE := docker compose --file deploy/compose/compose.yaml
 COMPILE := $(UV) pip compile --no-config --quiet --universal --python-version 3.11 --generate-hashes \
            --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
 
-# tests wait more than they compute, and more than a few servers at once help nobody;
-# PYTEST_WORKERS=0 shows one test after another
-PYTEST_WORKERS ?= 4
-PYTEST := $(BIN)/pytest --numprocesses $(PYTEST_WORKERS) --maxprocesses 4 --dist worksteal --quiet
+# as many as the cores carry, see tests/conftest.py; PYTEST_WORKERS=0 shows one test after another
+PYTEST_WORKERS ?= auto
+PYTEST := $(BIN)/pytest --numprocesses $(PYTEST_WORKERS) --dist worksteal --quiet
 
 # says something only when it fails
 quietly = report=$$($(1) 2>&1) || { echo "$$report"; exit 1; }

@@ -3,13 +3,13 @@
 import os
 import secrets
 import signal
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 
 import pytest
 from hypothesis import settings
 
 from replicator.demo.embedded import EmbeddedPostgres
-from tests.support import endpoints
+from tests.support import bounds, endpoints
 from tests.support.dynamodb_local import DynamoDBLocalMissing
 from tests.support.postgres import fresh_database
 from tests.support.postgres_versions import asked_for, postgres_of
@@ -23,6 +23,8 @@ settings.load_profile("CI" if os.environ.get("CI") == "true" else "any machine")
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+WORKERS_MAX = 4
+"""Each has servers of its own, and more than a few at once help nobody."""
 CREDENTIALS = {
     "AWS_ACCESS_KEY_ID": "local",
     "AWS_SECRET_ACCESS_KEY": "local",
@@ -31,13 +33,37 @@ CREDENTIALS = {
 }
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what needs a server by the fixtures it asks for."""
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark what needs a server by the fixtures it asks for, and bound every test."""
     servers = {"postgres_server": "postgres", "dynamodb_endpoint": "dynamodb"}
     for item in items:
         for fixture in getattr(item, "fixturenames", ()):
             if fixture in servers:
                 item.add_marker(servers[fixture])
+        if config.getoption("timeout") is None and item.get_closest_marker("timeout") is None:
+            is_long = item.get_closest_marker("long") is not None
+            seconds = bounds.LONG_TEST_SECONDS if is_long else bounds.TEST_SECONDS
+            item.add_marker(pytest.mark.timeout(seconds))
+
+
+def pytest_report_header() -> str:
+    """The measure of all bounds, before anything fails."""
+    return bounds.machine()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A failure shows how slow the machine is: a bound may be what failed."""
+    report = yield
+    if report.failed:
+        report.sections.append(("machine", bounds.machine()))
+    return report
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """One for each core and one that waits meanwhile: more only make each other late."""
+    return min(bounds.cores() + 1, WORKERS_MAX)
 
 
 @pytest.fixture(autouse=True)

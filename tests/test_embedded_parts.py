@@ -10,6 +10,7 @@ import asyncpg
 import pytest
 
 from replicator.demo.embedded import EmbeddedPartUnavailable, EmbeddedPostgres, embedded_dynamodb
+from tests.support.bounds import USUAL_SECONDS
 from tests.support.endpoints import create_table, dynamodb_client, streams_client
 from tests.support.postgres import fresh_database
 
@@ -98,7 +99,7 @@ def test_a_server_ends_and_leaves_nothing_when_its_owner_is_killed():
 
 
 def becomes_true(condition: Callable[[], bool]) -> bool:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + USUAL_SECONDS
     while not condition() and time.monotonic() < deadline:
         time.sleep(0.05)
     return condition()

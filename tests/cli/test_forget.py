@@ -10,6 +10,7 @@ import pytest
 import structlog
 
 from replicator.coordination.dynamodb import DynamoDBLeases
+from tests.support.bounds import USUAL_SECONDS
 from tests.support.command import replicator
 from tests.support.control import DEPLOYMENT, stream_arn
 from tests.support.endpoints import NAMES, dynamodb_client
@@ -156,7 +157,7 @@ async def test_at_a_terminal_it_asks(answer, code, left, known, config):
         env=environment(),
     )
     try:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(USUAL_SECONDS):
             _, err = await process.communicate()
     finally:
         if process.returncode is None:

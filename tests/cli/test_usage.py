@@ -23,6 +23,7 @@ from replicator.errors import (
     SinkUnavailable,
     SourceUnavailable,
 )
+from tests.support.bounds import USUAL_SECONDS
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = [sys.executable, "-m", "replicator"]
@@ -47,7 +48,7 @@ def run(*arguments: str, directory: Path = ROOT, text: str = "", **environ: str)
         text=True,
         cwd=directory,
         env=os.environ | {"PYTHONPATH": str(ROOT), **environ},
-        timeout=30,
+        timeout=USUAL_SECONDS,
         check=False,
     )
 
@@ -195,7 +196,7 @@ def test_an_interrupt_is_quiet(tmp_path: Path):
         cwd=tmp_path,
         env=os.environ | {"PYTHONPATH": str(ROOT)},
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-        timeout=30,
+        timeout=USUAL_SECONDS,
         check=False,
     )
 

@@ -14,11 +14,14 @@ from aiobotocore.config import AioConfig
 from botocore.exceptions import ClientError, HTTPClientError
 
 from replicator.demo.embedded import free_port
+from tests.support.bounds import USUAL_SECONDS, scaled
 from tests.support.scripted_streams import ScriptedStreams, Table, scripted_streams
 from tests.support.stream_builders import item, record_pages
 
 # what the server answers is what the test sees: no retries that hide it
-ONCE = AioConfig(connect_timeout=5, read_timeout=5, retries={"total_max_attempts": 1})
+ONCE = AioConfig(
+    connect_timeout=scaled(20), read_timeout=scaled(20), retries={"total_max_attempts": 1}
+)
 DAY_AND_HOUR = 25
 
 
@@ -725,7 +728,7 @@ async def test_a_call_is_held_until_it_is_released(streams: ScriptedStreams, cli
 
     async with asyncio.TaskGroup() as tasks:
         held = tasks.create_task(client.get_records(ShardIterator=iterator))
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(USUAL_SECONDS):
             while streams.pending_faults():  # noqa: ASYNC110 (a condition is polled)
                 await asyncio.sleep(0.01)
         orders.put(item("a"))

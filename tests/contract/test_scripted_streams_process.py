@@ -8,6 +8,7 @@ import orjson
 import pytest
 
 from tests.support import endpoints
+from tests.support.bounds import USUAL_SECONDS
 from tests.support.scripted_streams import AsyncRemoteStreams, RemoteStreams, start_process
 from tests.support.scripted_streams.client import ControlError
 from tests.support.scripted_streams.process import command
@@ -97,4 +98,4 @@ def test_a_server_ends_with_the_one_who_started_it():
         assert "endpoint_url" in server.stdout.readline()
         server.stdin.close()
 
-        assert server.wait(10) == 0
+        assert server.wait(USUAL_SECONDS) == 0

@@ -15,10 +15,10 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+from tests.support.bounds import USUAL_SECONDS
 from tests.support.warm_start import environment
 
-pytestmark = pytest.mark.timeout(240)
-SECONDS_MAX = 120.0
+SECONDS_MAX = USUAL_SECONDS
 
 LOSE_SOME = """
 -- a person, a trigger or a bug that takes rows away where the daemon cannot see it

@@ -15,13 +15,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tests.deploy.tools import ROOT, run
+from tests.support.bounds import scaled
 
 BASE = "docker.io/library/python:3.12-slim"
 Target = Literal["daemon", "lambda"]
 PROGRAM: Mapping[Target, str] = {"daemon": "app", "lambda": "var/task"}
 """Where a target has what it adds to its base."""
 AUTHORITIES = Path("/etc/ssl/certs/ca-certificates.crt")
-SECONDS_MAX = 900.0
+SECONDS_MAX = scaled(900.0)
 FINISH = """
 set -e
 ldconfig

@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 
 from tests.deploy.tools import ROOT
+from tests.support.bounds import scaled
 
 PLUGINS = "REPLICATOR_TEST_TERRAFORM_PLUGINS"
 """Names a folder with providers, for where Terraform's registry is out of reach."""
-SECONDS_MAX = 300.0
+SECONDS_MAX = scaled(300.0)
 
 
 class Terraform:

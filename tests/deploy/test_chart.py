@@ -14,6 +14,7 @@ from replicator.engine.worker.worker import DRAIN_SECONDS_MAX, RELEASE_SECONDS_M
 from replicator.monitoring.metric_families import FAMILIES
 from tests.deploy.tools import ROOT, run, tool
 from tests.docs.blocks import blocks
+from tests.support.bounds import USUAL_SECONDS
 
 CHART = ROOT / "deploy/helm/replicator"
 VALUES = sorted((CHART / "ci").glob("*-values.yaml"))
@@ -190,7 +191,7 @@ def test_values_that_would_fail_later_are_refused(words: tuple[str, ...], compla
         capture_output=True,
         text=True,
         check=False,
-        timeout=50,
+        timeout=USUAL_SECONDS,
     )
 
     assert ended.returncode != 0

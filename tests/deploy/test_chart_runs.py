@@ -21,7 +21,7 @@ from tests.support.comparison import read_rows
 from tests.support.daemon import Worker, cold_start
 from tests.support.endpoints import create_table, dynamodb_client
 
-pytestmark = [one_emulator, pytest.mark.timeout(180)]
+pytestmark = one_emulator
 PAGE = ROOT / "docs/operations/kubernetes.md"
 GIVEN = {"replicator-database": {"password": "not asked for\n"}, "rds-ca": {"ca.pem": "none\n"}}
 """What the page keeps in a Secret and a ConfigMap before it installs."""

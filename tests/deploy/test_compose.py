@@ -17,10 +17,9 @@ from replicator.demo.orders import TABLE
 from replicator.postgres.connection.address import resolve
 from tests.deploy.tools import ROOT
 from tests.end_to_end.conftest import one_emulator
+from tests.support.bounds import scaled
 from tests.support.daemon import Deployment, eventually
 from tests.support.endpoints import dynamodb_client
-
-pytestmark = pytest.mark.timeout(180)  # processes, on a machine that may be busy
 
 FOLDER = ROOT / "deploy/compose"
 RUNNING = pytest.mark.skipif(
@@ -125,7 +124,7 @@ async def rows(dsn: str) -> list[str]:
 async def answer(variable: str, port: int, path: str) -> Any:
     """What a container's published port answers."""
     url = f"http://127.0.0.1:{os.environ.get(variable, port)}{path}"
-    timeout = aiohttp.ClientTimeout(total=5)
+    timeout = aiohttp.ClientTimeout(total=scaled(20))
     async with aiohttp.ClientSession(timeout=timeout) as session, session.get(url) as found:
         assert found.status == 200, await found.text()
         return json.loads(await found.text())

@@ -22,8 +22,6 @@ from tests.deploy.tools import ROOT
 from tests.docs.blocks import blocks
 from tests.support.endpoints import CONFIG
 
-pytestmark = pytest.mark.timeout(300)
-
 ACCOUNT = "000000000000"
 SECRET = f"arn:aws:secretsmanager:eu-west-1:{ACCOUNT}:secret:owner-a1b2c3"
 SALT = f"arn:aws:secretsmanager:eu-west-1:{ACCOUNT}:secret:salt-a1b2c3"

@@ -24,11 +24,10 @@ from replicator.sources.secrets import rds_token
 from tests.deploy.aws_calls import ACCOUNT, REGION, Call, Recorder, recorded
 from tests.deploy.tools import ROOT, tool
 from tests.end_to_end.conftest import one_emulator
+from tests.support.bounds import USUAL_SECONDS
 from tests.support.command import replicator
 from tests.support.daemon import Deployment, configuration
 from tests.support.endpoints import CONFIG, create_table, dynamodb_client
-
-pytestmark = pytest.mark.timeout(180)  # processes, on a machine that may be busy
 
 POLICIES = sorted((ROOT / "deploy/iam").glob("*.json"))
 SECRET = f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:replicator-a1b2c3"
@@ -100,7 +99,7 @@ def test_every_action_exists_and_fits_its_resource():
         capture_output=True,
         text=True,
         check=False,
-        timeout=50,
+        timeout=USUAL_SECONDS,
     )
 
     assert (found.returncode, found.stdout) == (0, ""), found.stderr

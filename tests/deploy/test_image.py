@@ -14,6 +14,7 @@ from replicator.demo.embedded import free_port
 from tests.deploy.image import Image, ImageToolMissing, base
 from tests.end_to_end.conftest import one_emulator
 from tests.lambda_mode.conftest import own_database
+from tests.support.bounds import scaled
 from tests.support.comparison import read_rows
 from tests.support.daemon import Deployment, Worker, cold_start, configuration
 from tests.support.endpoints import create_table, dynamodb_client
@@ -26,7 +27,7 @@ __all__ = ["own_database"]  # a fixture
 INSTALLERS = {"pip", "pip3", "uv", "hatchling"}
 UNCHECKED = (1).to_bytes(4, "little")
 """In a compiled file: made from a hash of its source, which nobody is to check."""
-pytestmark = [pytest.mark.long, pytest.mark.timeout(1500)]
+pytestmark = pytest.mark.long
 
 
 @pytest.fixture(scope="module")
@@ -131,7 +132,7 @@ async def test_it_migrates_and_replicates_on_a_read_only_root(
         async def replicated() -> bool:
             return bool(await read_rows(database, "public.orders", key=("pk",)))
 
-        await worker.until(started, what="it serves its pages", seconds=180)
+        await worker.until(started, what="it serves its pages", seconds=scaled(180))
         await worker.until(alive, what="it answers")
         seconds = time.monotonic() - asked
         assert healthy() == 0

@@ -17,8 +17,6 @@ from tests.deploy.tools import ROOT
 from tests.docs.blocks import blocks
 from tests.support.endpoints import CONFIG, create_table
 
-pytestmark = pytest.mark.timeout(300)
-
 PAGE = ROOT / "docs/operations/lambda.md"
 STREAM = "arn:aws:dynamodb:eu-west-1:000000000000:table/orders/stream/2026-03-01T00:00:00.000"
 
@@ -116,7 +114,6 @@ def test_the_module_gives_no_record_up_and_lets_the_function_do_little(
 
 
 @pytest.mark.long
-@pytest.mark.timeout(900)
 async def test_an_emulator_of_aws_takes_the_module_and_gives_all_of_it_back(
     terraform: Terraform, emulator: str, tmp_path: Path
 ):

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.bounds import USUAL_SECONDS
+
 ROOT = Path(__file__).parents[2]
 INSTALLED = ROOT / ".emulators" / "tools" / "bin"
 
@@ -22,7 +24,7 @@ def tool(name: str, *, remedy: str) -> str:
     return found
 
 
-def run(*words: str | Path, cwd: Path = ROOT, seconds: float = 50.0) -> str:
+def run(*words: str | Path, cwd: Path = ROOT, seconds: float = USUAL_SECONDS) -> str:
     """What a program prints; its failure is the test's."""
     ended = subprocess.run(
         [str(word) for word in words],

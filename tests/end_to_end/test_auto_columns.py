@@ -68,7 +68,7 @@ async def test_columns_appear_while_two_workers_write(stage: Stage):
         async def first() -> bool:
             return await columns() == {"n", "color"}
 
-        await workers[0].until(first, what="two columns appear", seconds=50)
+        await workers[0].until(first, what="two columns appear")
         await write(list(ATTRIBUTES), 60)
 
         async def equal() -> bool:
@@ -80,7 +80,7 @@ async def test_columns_appear_while_two_workers_write(stage: Stage):
             }
             return there == wanted and await columns() == set(ATTRIBUTES)
 
-        await eventually(equal, what="all columns are there", seconds=60, show=workers[0].tail)
+        await eventually(equal, what="all columns are there", show=workers[0].tail)
         for worker in workers:
             assert await worker.stop() == 0
         assert await (await deployment.run_until_caught_up()).ended() == 0

@@ -9,11 +9,12 @@ import pytest
 from tests.end_to_end import witness
 from tests.end_to_end.conftest import Stage, one_emulator
 from tests.end_to_end.watched import Watched, watched
+from tests.support.bounds import scaled
 from tests.support.scripted_streams import scripted_streams
 
 pytestmark = pytest.mark.faults
 
-LEASE_SECONDS = 60.0
+LEASE_SECONDS = scaled(60.0)
 """Longer than the test may wait: who starts sooner did not wait for an expiry."""
 
 
@@ -40,7 +41,7 @@ async def test_sigterm_under_load_leaves_nothing_to_wait_for(stage: Stage):
         async with it.under_load():
             await it.writes_more(worker)
 
-            assert await worker.stop(seconds=10) == 0
+            assert await worker.stop() == 0
 
             rows = {
                 row["leaseKey"]["S"].rpartition(":")[2]: row for row in await lease_rows(stage, it)
@@ -54,12 +55,12 @@ async def test_sigterm_under_load_leaves_nothing_to_wait_for(stage: Stage):
             heir = it.deployment.start()
             await it.writes_more(heir, seconds=LEASE_SECONDS / 2)
         await it.equal(heir)
-        assert await heir.stop(seconds=10) == 0
+        assert await heir.stop() == 0
         await witness.assert_nothing_twice(it.dsn)
 
 
 async def test_a_worker_frozen_beyond_its_lease_writes_nothing_when_it_wakes(stage: Stage):
-    async with watched(stage, seed=6, lease_seconds=1.0) as it:
+    async with watched(stage, seed=6, lease_seconds=scaled(1.0)) as it:
         frozen = await it.deployment.start_ready()
         async with it.under_load():
             await it.writes_more(frozen)

@@ -46,7 +46,6 @@ async def delivered(stage: Stage) -> list[dict[str, Any]]:
 
 
 @pytest.mark.long
-@pytest.mark.timeout(300)
 @one_emulator
 async def test_a_table_changes_hands_and_back_without_a_gap(stage: Stage):
     table = await stage.create_table("orders", {"pk": "S"})

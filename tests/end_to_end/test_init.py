@@ -48,7 +48,6 @@ def items() -> list[dict[str, Any]]:
     return [{name: value for name, value in item.items() if name} for item in found]
 
 
-@pytest.mark.timeout(120)
 async def test_what_init_prints_plans_migrates_and_runs(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ):

@@ -72,7 +72,7 @@ async def test_the_others_go_on_and_resume_catches_up(stage: Stage):
         assert (await worker.table("sound"))["state"] == "streaming"
         assert (await worker.get("/healthz"))[0] == 200
         assert (await worker.get("/readyz"))[0] == 200
-        await worker.until(lambda: sound(worker), what="the other table is ready", seconds=10)
+        await worker.until(lambda: sound(worker), what="the other table is ready")
         assert (await worker.get("/readyz?table=broken"))[0] == 503
         assert await worker.total("replicator_table_state", table="broken", state="halted") == 1
         await arrives(stage, worker, "broken", "a")

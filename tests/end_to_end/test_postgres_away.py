@@ -14,12 +14,11 @@ pytestmark = pytest.mark.faults
 AWAY = [
     pytest.param(False, 2.0, id="stopped"),
     pytest.param(True, 2.0, id="crashed"),
-    pytest.param(True, 30.0, id="crashed-for-long", marks=[pytest.mark.long]),
+    pytest.param(True, 30.0, id="crashed-for-long", marks=pytest.mark.long),
 ]
 
 
 @one_emulator
-@pytest.mark.timeout(150)
 @pytest.mark.parametrize(("immediate", "seconds"), AWAY)
 async def test_a_server_that_comes_back_is_caught_up_with(
     stage: Stage, own_postgres: EmbeddedPostgres, immediate: bool, seconds: float

@@ -16,6 +16,7 @@ import pytest
 
 from tests.docs.blocks import ROOT, blocks
 from tests.end_to_end.conftest import Stage, one_emulator
+from tests.support.bounds import USUAL_SECONDS
 from tests.support.comparison import read_rows
 from tests.support.daemon import Deployment, Worker, eventually
 from tests.support.postgres import fresh_database
@@ -28,7 +29,7 @@ update replicator.shard
        found_at = found_at - interval '30 hours', polled_at = polled_at - interval '30 hours',
        last_record_at = last_record_at - interval '30 hours'
 """
-pytestmark = [one_emulator, pytest.mark.timeout(180)]
+pytestmark = one_emulator
 
 
 def lines_of(heading: str) -> Iterator[str]:
@@ -80,7 +81,7 @@ class Operator:
             capture_output=True,
             text=True,
             check=False,
-            timeout=90,
+            timeout=USUAL_SECONDS,
         )
 
     async def _environment(self) -> dict[str, str]:

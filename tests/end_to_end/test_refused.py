@@ -120,7 +120,7 @@ async def waiting(worker: Worker, *words: str) -> None:
 
     await worker.until(said, what=f"it is not ready because of {words}")
     assert (await worker.get("/healthz"))[0] == 200
-    assert await worker.stop(seconds=10) == 0
+    assert await worker.stop() == 0
     assert "Traceback" not in worker.text()
 
 

@@ -9,6 +9,7 @@ import asyncpg
 import pytest
 
 from tests.end_to_end.conftest import Stage, one_emulator
+from tests.support.bounds import scaled
 from tests.support.comparison import assert_equal, read_rows
 from tests.support.daemon import Worker
 from tests.support.shop import SALT, Change, Shop, into
@@ -26,8 +27,8 @@ KEYS = {
     "public.others": ("pk", "sk"),
 }
 SIZES = [
-    pytest.param(800, 2, marks=[pytest.mark.timeout(180)]),
-    pytest.param(50_000, 5, marks=[pytest.mark.long, pytest.mark.timeout(1800)]),
+    (800, 2),
+    pytest.param(50_000, 5, marks=pytest.mark.long),
 ]
 
 
@@ -112,7 +113,7 @@ async def test_six_kinds_of_items_in_one_table_are_equal_after_kills(
             worker = await deployment.start_ready()
             await write(stage, table, changes[start : start + size])
             worker.kill()
-        last = await deployment.run_until_caught_up(seconds=900)
+        last = await deployment.run_until_caught_up(seconds=scaled(900))
         assert last.code == 0
 
     for name, key in KEYS.items():

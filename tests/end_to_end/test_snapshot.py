@@ -8,15 +8,15 @@ from random import Random
 from typing import Any
 
 import asyncpg
-import pytest
 
 from tests.end_to_end.conftest import Stage, one_emulator
+from tests.support.bounds import USUAL_SECONDS, scaled
 from tests.support.comparison import read_rows
 from tests.support.daemon import Deployment, Worker
 
 SWITCHED = "the table was switched; the shard is claimed anew, nothing was written"
 
-pytestmark = [one_emulator, pytest.mark.timeout(180)]
+pytestmark = one_emulator
 
 
 def item(number: int, total: int) -> dict[str, Any]:
@@ -65,7 +65,7 @@ async def items(stage: Stage, table: str) -> dict[str, int]:
 async def test_a_full_table_is_loaded_when_it_is_run_until_caught_up(stage: Stage):
     table = await stage.create_table("orders", {"pk": "S"})
     await put_all(stage, table, range(700))
-    async with stage.deployment(configured(table), lease_seconds=2.0) as deployment:
+    async with stage.deployment(configured(table), lease_seconds=scaled(2.0)) as deployment:
         await deployment.migrate()
         worker = await deployment.run_until_caught_up()
 
@@ -113,10 +113,12 @@ async def scanned(worker: Worker, items_min: int) -> None:
     async def enough() -> bool:
         return (await snapshot_of(worker)).get("items", 0) >= items_min
 
-    await worker.until(enough, what=f"{items_min} items are read", seconds=40)
+    await worker.until(enough, what=f"{items_min} items are read")
 
 
-async def loaded(worker: Worker, *, reason: str = "initial", seconds: float = 45) -> None:
+async def loaded(
+    worker: Worker, *, reason: str = "initial", seconds: float = USUAL_SECONDS
+) -> None:
     """Wait until the newest snapshot is done and the table streams."""
 
     async def done() -> bool:
@@ -136,7 +138,9 @@ async def sql(stage: Stage, statement: str) -> list[tuple[Any, ...]]:
         await connection.close()
 
 
-async def equal(stage: Stage, table: str, worker: Worker, *, seconds: float = 30) -> None:
+async def equal(
+    stage: Stage, table: str, worker: Worker, *, seconds: float = USUAL_SECONDS
+) -> None:
     """Wait until the target holds what the source holds."""
 
     async def same() -> bool:
@@ -153,7 +157,9 @@ def slowly(deployment: Deployment, units: int) -> Deployment:
 async def test_killed_while_it_scans_it_goes_on_where_it_stopped(stage: Stage):
     table = await stage.create_table("orders", {"pk": "S"})
     await put_all(stage, table, range(1500))
-    async with slowly(stage.deployment(configured(table), lease_seconds=1.0), 2) as deployment:
+    async with slowly(
+        stage.deployment(configured(table), lease_seconds=scaled(1.0)), 2
+    ) as deployment:
         await deployment.migrate()
         async with under_changes(stage, table, range(1600), seed=1):
             for items_min in (50, 300):
@@ -170,7 +176,9 @@ async def test_killed_while_it_scans_it_goes_on_where_it_stopped(stage: Stage):
 async def test_a_worker_that_is_frozen_while_it_scans_writes_nothing_when_it_wakes(stage: Stage):
     table = await stage.create_table("orders", {"pk": "S"})
     await put_all(stage, table, range(800))
-    async with slowly(stage.deployment(configured(table), lease_seconds=1.0), 2) as deployment:
+    async with slowly(
+        stage.deployment(configured(table), lease_seconds=scaled(1.0)), 2
+    ) as deployment:
         await deployment.migrate()
         async with under_changes(stage, table, range(900), seed=2):
             frozen = deployment.start()
@@ -188,7 +196,7 @@ async def test_a_stream_that_was_off_heals_with_the_rows_of_items_deleted_meanwh
     table = await stage.create_table("orders", {"pk": "S"})
     await put_all(stage, table, range(60))
     entry = configured(table, on_gap="resnapshot")
-    async with stage.deployment(entry, lease_seconds=2.0) as deployment:
+    async with stage.deployment(entry, lease_seconds=scaled(2.0)) as deployment:
         await deployment.migrate()
         worker = deployment.start()
         await loaded(worker)
@@ -210,7 +218,7 @@ async def test_a_snapshot_is_asked_for_watched_and_left_alone(stage: Stage):
     table = await stage.create_table("orders", {"pk": "S"})
     await put_all(stage, table, range(30))
     entry = configured(table, initial_load="stream")
-    async with stage.deployment(entry, lease_seconds=2.0) as deployment:
+    async with stage.deployment(entry, lease_seconds=scaled(2.0)) as deployment:
         await deployment.migrate()
         asked = await deployment.command("snapshot", "--table", "orders", "--detach", "--why", "x")
         assert "is asked for" in asked.stdout
@@ -238,7 +246,7 @@ async def test_a_snapshot_is_asked_for_watched_and_left_alone(stage: Stage):
 async def test_a_sweep_that_would_delete_suspiciously_much_waits_for_a_person(stage: Stage):
     table = await stage.create_table("orders", {"pk": "S"})
     entry = configured(table, initial_load="stream")
-    async with stage.deployment(entry, lease_seconds=2.0) as deployment:
+    async with stage.deployment(entry, lease_seconds=scaled(2.0)) as deployment:
         await deployment.migrate()
         await sql(
             stage, "insert into public.orders select 'g' || n, n from generate_series(1, 9) n"
@@ -261,7 +269,7 @@ async def test_a_changed_mapping_is_backfilled_by_the_workers(stage: Stage):
     table = await stage.create_table("orders", {"pk": "S"})
     await put_all(stage, table, range(40), total=3)
     entry = configured(table)
-    async with stage.deployment(entry, lease_seconds=2.0) as deployment:
+    async with stage.deployment(entry, lease_seconds=scaled(2.0)) as deployment:
         await deployment.migrate()
         loaded_first = await deployment.run_until_caught_up()
         columns = entry["orders"]["into"]["public.orders"]["columns"]
@@ -282,7 +290,7 @@ async def test_a_table_created_anew_replaces_the_rows_of_the_old_one(stage: Stag
     table = await stage.create_table("orders", {"pk": "S"})
     await put_all(stage, table, range(30))
     entry = configured(table, on_gap="resnapshot")
-    async with stage.deployment(entry, lease_seconds=2.0) as deployment:
+    async with stage.deployment(entry, lease_seconds=scaled(2.0)) as deployment:
         await deployment.migrate()
         first = await deployment.run_until_caught_up()
         await stage.client.delete_table(TableName=table)

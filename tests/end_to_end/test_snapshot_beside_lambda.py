@@ -20,11 +20,12 @@ from tests.end_to_end.test_snapshot import (
     under_changes,
 )
 from tests.support import endpoints
+from tests.support.bounds import scaled
 from tests.support.daemon import Deployment
 from tests.support.lambda_mapping import EventSourceMapping
 from tests.support.lambda_runtime import Environment
 
-pytestmark = [one_emulator, pytest.mark.timeout(240)]
+pytestmark = one_emulator
 
 
 class Deliverer:
@@ -111,7 +112,7 @@ async def loaded_beside_lambda(stage: Stage, count: int, *, kills: int) -> None:
     table = await stage.create_table("orders", {"pk": "S"})
     await put_all(stage, table, range(count))
     entry = configured(table, poller="lambda", initial_load="stream")
-    async with slowly(stage.deployment(entry, lease_seconds=1.0), 2) as deployment:
+    async with slowly(stage.deployment(entry, lease_seconds=scaled(1.0)), 2) as deployment:
         await deployment.migrate()
         await sql(stage, "insert into public.orders values ('ghost', 1), ('k00001', 99)")
         async with (
@@ -144,7 +145,7 @@ async def begun(stage: Stage, worker: Any) -> None:
     async def further() -> bool:
         return bool((await sql(stage, query))[0][0] > steps)
 
-    await worker.until(further, what="a page is written", seconds=40)
+    await worker.until(further, what="a page is written")
 
 
 async def test_a_table_that_lambda_writes_is_loaded_by_a_worker_that_leaves_its_stream_alone(

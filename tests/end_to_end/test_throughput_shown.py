@@ -9,7 +9,6 @@ ITEMS = 12
 
 @one_emulator
 @pytest.mark.long
-@pytest.mark.timeout(120)
 async def test_every_worker_shows_what_all_of_them_handle(stage: Stage):
     table = await stage.create_table("orders", {"pk": "S"})
     entry = {"table": table, "initial_load": "stream", "into": {"public.orders": {}}}

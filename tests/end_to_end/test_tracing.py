@@ -75,7 +75,7 @@ async def test_a_worker_sends_spans_of_reads_transactions_and_checkpoints(
             return ("read", "apply", "checkpoint") in collector.ways()
 
         await eventually(all_there, what="the spans of a batch arrive", show=worker.tail)
-        assert await worker.stop(seconds=10) == 0
+        assert await worker.stop() == 0
 
     assert SECRET not in str(collector.requests)
     assert "A-1" not in str(collector.requests)
@@ -89,4 +89,4 @@ async def test_a_collector_that_is_away_delays_no_end(stage: Stage):
         await deployment.migrate()
         worker = await deployment.start_ready()
 
-        assert await worker.stop(seconds=10) == 0
+        assert await worker.stop() == 0

@@ -7,7 +7,6 @@ from random import Random
 from typing import Any
 
 import asyncpg
-import pytest
 
 from replicator.postgres.connection.connect import ConnectionSettings
 from replicator.postgres.connection.database import Database
@@ -209,7 +208,6 @@ async def outlives_a_dead_repair(deployment: Deployment, stage: Stage) -> None:
 
 
 @one_emulator
-@pytest.mark.timeout(180)
 async def test_every_kind_of_difference_is_found_and_nothing_else(stage: Stage):
     table = await stage.create_table("single", KEY)
     await seed(stage, table)
@@ -310,7 +308,6 @@ async def is_equal(stage: Stage, table: str) -> bool:
 
 
 @one_emulator
-@pytest.mark.timeout(180)
 async def test_what_is_only_in_flight_is_no_difference(stage: Stage):
     table = await stage.create_table("busy", {"pk": "S"})
     for key in range(300):
@@ -371,7 +368,6 @@ async def test_what_is_only_in_flight_is_no_difference(stage: Stage):
 
 
 @one_emulator
-@pytest.mark.timeout(180)
 async def test_rows_of_child_tables_are_compared_and_repaired(stage: Stage):
     table = await stage.create_table("parents", {"pk": "S"})
     for number in range(6):

@@ -15,6 +15,7 @@ import asyncpg
 import pytest
 
 from tests.end_to_end.conftest import one_emulator
+from tests.support.bounds import scaled
 from tests.support.comparison import read_rows
 from tests.support.daemon import Deployment, configuration
 from tests.support.scripted_streams import Table, scripted_streams
@@ -85,7 +86,7 @@ async def verify(deployment: Deployment, *words: str) -> tuple[int, dict[str, An
         capture_output=True,
         text=True,
         check=False,
-        timeout=1500,
+        timeout=scaled(1500),
     )
     assert done.stdout, done.stderr
     document = json.loads(done.stdout)
@@ -110,7 +111,6 @@ def planted() -> dict[tuple[str, tuple[str, ...]], int]:
 
 @one_emulator
 @pytest.mark.long
-@pytest.mark.timeout(3600)
 async def test_a_thousand_differences_are_found_and_repaired_while_changes_go_on(
     dynamodb_endpoint: str, database: str, tmp_path: Path
 ):
@@ -123,7 +123,7 @@ async def test_a_thousand_differences_are_found_and_repaired_while_changes_go_on
             dsn=database,
             tables={"big": {"table": "big", "initial_load": "stream", "into": into}},
             deployment=f"large-{tmp_path.name[-6:]}",
-            lease_seconds=20.0,
+            lease_seconds=scaled(20.0),
         )
         async with Deployment(tmp_path, settings) as deployment:
             await deployment.migrate()
@@ -160,7 +160,7 @@ async def test_a_thousand_differences_are_found_and_repaired_while_changes_go_on
 
 async def equal(table: Table, dsn: str, deployment: Deployment) -> None:
     """Everything is applied, and compared without anything of ours."""
-    await deployment.run_until_caught_up(seconds=300)
+    await deployment.run_until_caught_up(seconds=scaled(300))
     rows = await read_rows(dsn, "public.big", key=("pk",))
     items = {each["pk"]["S"]: Decimal(each["n"]["N"]) for each in table.all_items()}
     assert {key: row["n"] for (key,), row in rows.items()} == items

@@ -20,7 +20,6 @@ def entry(table: str, **target: Any) -> dict[str, Any]:
 
 
 @one_emulator
-@pytest.mark.timeout(120)
 @pytest.mark.parametrize("on_delete", ["delete", "soft"])
 async def test_child_rows_without_a_parent_are_found_and_repaired(stage: Stage, on_delete: str):
     table = await stage.create_table("parents", {"pk": "S"})
@@ -57,7 +56,6 @@ async def test_child_rows_without_a_parent_are_found_and_repaired(stage: Stage, 
 
 
 @one_emulator
-@pytest.mark.timeout(120)
 async def test_rows_that_an_older_mapping_wrote_are_named(stage: Stage):
     table = await stage.create_table("parents", {"pk": "S"})
     await items(stage, table)

@@ -9,6 +9,7 @@ from typing import Any
 from tests.end_to_end import witness
 from tests.end_to_end.conftest import Stage
 from tests.end_to_end.traffic import COLUMNS, CONFIGURED, Traffic
+from tests.support.bounds import USUAL_SECONDS
 from tests.support.comparison import Rows, assert_equal, differences, read_rows
 from tests.support.daemon import Deployment, Worker
 from tests.support.oracle import Target
@@ -29,7 +30,7 @@ class Watched:
     async def rows(self) -> Rows:
         return await read_rows(self.dsn, TARGET, key=tuple(KEY))
 
-    async def equal(self, worker: Worker, *, seconds: float = 30.0) -> None:
+    async def equal(self, worker: Worker, *, seconds: float = USUAL_SECONDS) -> None:
         """Wait until the target is as the oracle says; fail with what differs."""
         [target] = self.traffic.targets
 
@@ -42,7 +43,7 @@ class Watched:
             assert_equal(target.rows, await self.rows())
             raise
 
-    async def writes_more(self, worker: Worker, *, seconds: float = 30.0) -> None:
+    async def writes_more(self, worker: Worker, *, seconds: float = USUAL_SECONDS) -> None:
         """Wait until something more is written to the target."""
         before = await witness.count(self.dsn)
 

@@ -10,6 +10,7 @@ from typing import Any
 import asyncpg
 
 from tests.support import checker
+from tests.support.bounds import USUAL_SECONDS, scaled
 from tests.support.comparison import Rows, assert_equal, differences, read_rows
 from tests.support.daemon import Deployment, Worker, configuration, eventually
 from tests.support.load import Load
@@ -78,7 +79,9 @@ class Replica:
     async def rows(self, name: str = "orders") -> Rows:
         return await read_rows(self.dsn, f"public.{name}", key=("pk",))
 
-    async def equal(self, *workers: Worker, seconds: float = 90.0, name: str = "orders") -> None:
+    async def equal(
+        self, *workers: Worker, seconds: float = USUAL_SECONDS, name: str = "orders"
+    ) -> None:
         """Wait until the target is as the scripted table says; fail with what differs."""
 
         def expected() -> Rows:
@@ -139,12 +142,14 @@ class Replica:
     async def gaps(self, state: str = "open") -> list[asyncpg.Record]:
         return await self.sql("select * from replicator.gap where state = $1 order by id", state)
 
-    async def until(self, worker: Worker, what: str, condition: Any, seconds: float = 60.0) -> Any:
+    async def until(
+        self, worker: Worker, what: str, condition: Any, seconds: float = USUAL_SECONDS
+    ) -> Any:
         """Wait until an awaited condition is true."""
         return await worker.until(condition, what=what, seconds=seconds)
 
     async def claimed_by_another(
-        self, worker: Worker, number: int, before: Shard, *, seconds: float = 45.0
+        self, worker: Worker, number: int, before: Shard, *, seconds: float = USUAL_SECONDS
     ) -> None:
         """Wait until the shard has a newer epoch and another owner than `before`."""
 
@@ -158,7 +163,7 @@ class Replica:
 
         await worker.until(claimed, what="the heir claims the shard", seconds=seconds)
 
-    async def applied(self, worker: Worker, key: str, *, seconds: float = 60.0) -> None:
+    async def applied(self, worker: Worker, key: str, *, seconds: float = USUAL_SECONDS) -> None:
         """Wait until an item has a row."""
 
         async def there() -> bool:
@@ -233,7 +238,7 @@ async def replica(
     worker_dsn: str | None = None,
     hours_behind: float = 0,
     options: Mapping[str, Any] | None = None,
-    lease_seconds: float = 1.0,
+    lease_seconds: float = scaled(1.0),
 ) -> AsyncIterator[Replica]:
     """Scripted tables, a migrated database with triggers, no worker yet."""
     async with await scripted_streams(forward=lease_endpoint, hours_behind=hours_behind) as streams:

@@ -6,7 +6,7 @@ from tests.faults.conftest import NewReplica
 from tests.faults.replica import FINISHING, STATEMENT
 from tests.support.proxy import proxy
 
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.faults
 
 BREAKS = [
     pytest.param("server", "2", "cut", id="committed, the whole answer lost"),
@@ -59,7 +59,6 @@ async def test_the_lost_answer_to_the_end_of_a_shard_starts_its_children_once(
 
 
 @pytest.mark.long
-@pytest.mark.timeout(180)
 async def test_a_server_that_falls_silent_is_left_within_the_statements_limit(
     new_replica: NewReplica, database: str
 ):
@@ -73,6 +72,6 @@ async def test_a_server_that_falls_silent_is_left_within_the_statements_limit(
         await it.equal(worker)
         it.load.put("after")
 
-        await it.equal(worker, seconds=60)
+        await it.equal(worker)
         assert await worker.stop() == 0
         (await it.log()).obeys()

@@ -7,12 +7,13 @@ import pytest
 
 from tests.faults.conftest import NewReplica
 from tests.faults.replica import Replica
+from tests.support.bounds import USUAL_SECONDS, scaled
 from tests.support.checker import expected_rows
 from tests.support.comparison import differences
 from tests.support.daemon import Worker
 from tests.support.stream_builders import item
 
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.faults
 
 DOWN_HOURS = 30
 
@@ -29,7 +30,7 @@ async def applied_then_stopped(it: Replica) -> None:
     assert await worker.stop() == 0
 
 
-async def gap_found(it: Replica, worker: Worker, *, seconds: float = 90.0) -> Any:
+async def gap_found(it: Replica, worker: Worker, *, seconds: float = USUAL_SECONDS) -> Any:
     async def found() -> Any:
         return await it.gaps()
 
@@ -180,7 +181,7 @@ async def test_continue_goes_on_by_itself_and_keeps_the_gap_on_record(new_replic
         assert await worker.stop() == 0
 
 
-TRIMMED = pytest.param("trimmed", marks=[pytest.mark.long, pytest.mark.timeout(240)])
+TRIMMED = pytest.param("trimmed", marks=pytest.mark.long)
 """Emulators say so of fresh shards, so that it takes a minute to be believed."""
 
 
@@ -196,12 +197,12 @@ async def test_a_shard_that_left_before_it_was_read_to_its_end_is_a_gap(
         it.table.forget(0, answer)
 
         worker = it.deployment.start()
-        gap = await gap_found(it, worker, seconds=150)
+        gap = await gap_found(it, worker, seconds=scaled(150))
 
         assert gap["shard_id"] == it.table.shard_id(0)
         assert ("kept",) not in await it.rows()
         await accept(it)
-        await it.applied(worker, "kept", seconds=100)
+        await it.applied(worker, "kept")
         assert await differing(it) == {"lost"}
         assert await worker.stop() == 0
         (await it.log()).obeys()

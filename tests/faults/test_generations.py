@@ -7,7 +7,7 @@ from tests.faults.conftest import NewReplica
 from tests.faults.test_gaps import accept, differing, gap_found
 from tests.support.load import Load
 
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.faults
 
 
 async def test_a_stream_enabled_anew_is_read_after_the_old_one_and_an_accepted_gap(
@@ -131,7 +131,7 @@ async def test_a_disabled_stream_is_drained_and_then_halts_its_table_only(
         async def halted() -> bool:
             return (await worker.table("orders")).get("state") == "halted"
 
-        await worker.until(halted, what="the table is halted", seconds=45)
+        await worker.until(halted, what="the table is halted")
         await it.equal(worker)
         it.loads["others"].write(20)
         await it.equal(worker, name="others")

@@ -7,7 +7,7 @@ from tests.faults.replica import FINISHING, STATEMENT, Replica
 from tests.support.daemon import Worker
 from tests.support.proxy import proxy
 
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.faults
 
 
 async def heir_finishes(it: Replica, heir: Worker, *, more: str = "afterwards") -> None:

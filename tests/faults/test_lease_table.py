@@ -11,9 +11,10 @@ from botocore.exceptions import ClientError
 from tests.faults.conftest import NewReplica
 from tests.faults.replica import Replica
 from tests.support import endpoints
+from tests.support.bounds import USUAL_SECONDS
 from tests.support.daemon import Worker, plain_start
 
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.faults
 
 THROTTLED = "ProvisionedThroughputExceededException"
 SKEWED = """
@@ -31,7 +32,7 @@ async def lease_rows(it: Replica, lease_endpoint: str) -> list[dict[str, Any]]:
     return list(answer["Items"])
 
 
-async def writes_more(it: Replica, *workers: Worker, seconds: float = 90.0) -> None:
+async def writes_more(it: Replica, *workers: Worker, seconds: float = USUAL_SECONDS) -> None:
     """A change written now arrives."""
     it.load.write(10)
     await it.equal(*workers, seconds=seconds)
@@ -78,7 +79,7 @@ async def test_a_lease_table_deleted_while_running_is_made_again_from_positions_
             except ClientError:  # it is not there yet
                 return False
 
-        await worker.until(rows_again, what="the lease table is there again", seconds=45)
+        await worker.until(rows_again, what="the lease table is there again")
         await writes_more(it, worker)
         assert await worker.stop() == 0
         (await it.log()).obeys()

@@ -8,9 +8,10 @@ import pytest
 
 from tests.faults.conftest import NewReplica
 from tests.faults.replica import Replica
+from tests.support.bounds import scaled
 from tests.support.stream_builders import item
 
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.faults
 
 
 def parents_of(it: Replica) -> dict[str, str]:
@@ -161,7 +162,6 @@ async def test_the_last_page_is_applied_however_the_shard_ends(new_replica: NewR
 
 
 @pytest.mark.long
-@pytest.mark.timeout(240)
 async def test_more_shards_than_a_page_lists_are_all_found_although_page_two_fails_at_first(
     new_replica: NewReplica,
 ):
@@ -173,7 +173,7 @@ async def test_more_shards_than_a_page_lists_are_all_found_although_page_two_fai
         it.load.write_everywhere([f"key {number}" for number in range(1000)])
         worker = it.deployment.start()
 
-        await it.equal(worker, seconds=150)
+        await it.equal(worker, seconds=scaled(150))
         assert len(await it.shards()) == 130
         assert await worker.stop() == 0
         await obeys(it)

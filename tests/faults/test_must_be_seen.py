@@ -12,11 +12,12 @@ from tests.faults.conftest import NewReplica
 from tests.faults.replica import Replica
 from tests.faults.takeovers import Death, death, report
 from tests.faults.test_lineage import obeys
+from tests.support.bounds import scaled
 from tests.support.daemon import Worker, eventually
 
 pytestmark = [pytest.mark.faults, pytest.mark.long]
 
-LEASE_SECONDS = 1.0
+LEASE_SECONDS = scaled(1.0)
 KILLS = int(os.environ.get("REPLICATOR_TEST_KILLS", "100"))
 FREEZES = int(os.environ.get("REPLICATOR_TEST_FREEZES", "20"))
 
@@ -29,7 +30,7 @@ async def taken_over(it: Replica, victim: str) -> None:
             shard.owner for shard in (await it.shards()).values() if shard.state == "active"
         }
 
-    await eventually(gone, what="everything of the victim is taken over", seconds=180)
+    await eventually(gone, what="everything of the victim is taken over", seconds=scaled(180))
 
 
 async def worker_id(worker: Worker) -> str:
@@ -43,7 +44,7 @@ async def all_have_work(it: Replica, workers: Sequence[Worker]) -> None:
     async def own() -> bool:
         return names <= {shard.owner for shard in (await it.shards()).values()}
 
-    await eventually(own, what="every worker owns a shard", seconds=180)
+    await eventually(own, what="every worker owns a shard", seconds=scaled(180))
 
 
 def started(workers: Sequence[Worker], *, but: Worker | None = None) -> list[str]:
@@ -56,7 +57,6 @@ def started(workers: Sequence[Worker], *, but: Worker | None = None) -> list[str
     ]
 
 
-@pytest.mark.timeout(3600)
 async def test_a_hundred_kills_among_three_workers_under_load(new_replica: NewReplica):
     chance = Random(100)
     async with new_replica(shards=6, lease_seconds=LEASE_SECONDS) as it:
@@ -76,7 +76,7 @@ async def test_a_hundred_kills_among_three_workers_under_load(new_replica: NewRe
                 deaths += [] if left is None else [left]
                 if number % 5 == 0:
                     it.table.roll_over(chance.choice(it.table.open_shards()))
-        await it.equal(*workers, seconds=90)
+        await it.equal(*workers)
         await report(it, "kill -9", deaths)
         for worker in workers:  # a process that is only starting ends as the signal says
             await worker.url()
@@ -85,7 +85,6 @@ async def test_a_hundred_kills_among_three_workers_under_load(new_replica: NewRe
         assert it.load.written > 5_000
 
 
-@pytest.mark.timeout(1800)
 async def test_twenty_freezes_longer_than_the_lease_write_nothing(new_replica: NewReplica):
     chance = Random(20)
     async with new_replica(shards=6, lease_seconds=LEASE_SECONDS) as it:
@@ -107,7 +106,9 @@ async def test_twenty_freezes_longer_than_the_lease_write_nothing(new_replica: N
                 async def back(name: str = name) -> bool:
                     return name in {shard.owner for shard in (await it.shards()).values()}
 
-                await victim.until(back, what="the frozen worker has work again", seconds=180)
+                await victim.until(
+                    back, what="the frozen worker has work again", seconds=scaled(180)
+                )
                 log = await it.log()
                 epochs = {(c.shard, c.epoch) for c in log.shards if c.id <= claimed}
                 late = [
@@ -119,35 +120,34 @@ async def test_twenty_freezes_longer_than_the_lease_write_nothing(new_replica: N
                     and (c.shard, c.epoch) in epochs
                 ]
                 assert late == []
-        await it.equal(*workers, seconds=90)
+        await it.equal(*workers)
         await report(it, "SIGSTOP", deaths)
         assert [await worker.stop() for worker in workers] == [0, 0, 0]
         await obeys(it)
 
 
-@pytest.mark.timeout(400)
 async def test_sigterm_under_load_ends_in_ten_seconds_and_the_next_starts_at_once(
     new_replica: NewReplica,
 ):
-    async with new_replica(shards=6, lease_seconds=600.0) as it:  # nobody waits for one to expire
+    lease_seconds = scaled(60)  # nobody waits for one to expire
+    async with new_replica(shards=6, lease_seconds=lease_seconds) as it:
         worker = await it.deployment.start_ready()
         async with it.load.going_on(a_second=1000):
             await it.applied(worker, "key-000001")
 
-            assert await worker.stop(seconds=10) == 0
+            assert await worker.stop(seconds=scaled(10)) == 0
 
             heir = it.deployment.start()
             it.load.put("for the heir")
-            await it.applied(heir, "for the heir", seconds=120)
+            await it.applied(heir, "for the heir", seconds=lease_seconds / 2)
         await it.equal(heir)
-        assert await heir.stop(seconds=10) == 0
+        assert await heir.stop(seconds=scaled(10)) == 0
         await obeys(it)
 
 
-@pytest.mark.timeout(2400)
 async def test_two_hundred_shards_over_four_generations(new_replica: NewReplica):
     changes, generations = 200_000, 4
-    async with new_replica(shards=14, lease_seconds=5.0) as it:
+    async with new_replica(shards=14, lease_seconds=scaled(5.0)) as it:
         it.deployment.settings["poll"]["idle_seconds_max"] = 2.0
         workers = [await it.deployment.start_ready() for _ in range(3)]
         for generation in range(generations):
@@ -157,7 +157,7 @@ async def test_two_hundred_shards_over_four_generations(new_replica: NewReplica)
             if generation < generations - 1:
                 for shard in it.table.open_shards():
                     it.table.split(shard)
-        await it.equal(*workers, seconds=1200)
+        await it.equal(*workers, seconds=scaled(1200))
 
         assert len(it.table.shard_ids()) >= 200
         assert len(await it.shards()) == len(it.table.shard_ids())

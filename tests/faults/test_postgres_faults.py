@@ -13,7 +13,7 @@ from tests.support.daemon import Worker
 from tests.support.small_disk import small_disk, why_not
 from tests.support.stream_builders import item
 
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.faults
 
 
 async def end_sessions(it: Replica) -> None:
@@ -151,7 +151,7 @@ async def test_a_lock_held_longer_than_the_limit_holds_up_nothing_else(new_repli
             it.load.write(20)
             for _ in range(12):
                 it.loads["others"].write(10)
-                await it.equal(worker, name="others", seconds=10)
+                await it.equal(worker, name="others")
                 await asyncio.sleep(1)  # longer than lock_timeout, twice
         finally:
             await holder.close()
@@ -189,7 +189,6 @@ async def test_shards_that_wait_for_a_lock_hold_no_more_pages_than_there_is_room
 
 
 @pytest.mark.long
-@pytest.mark.timeout(240)
 async def test_a_batch_that_takes_too_long_is_halved(new_replica: NewReplica):
     async with new_replica() as it:
         await it.execute(
@@ -208,7 +207,7 @@ async def test_a_batch_that_takes_too_long_is_halved(new_replica: NewReplica):
         it.load.write_everywhere([f"key {number}" for number in range(20)])
         worker = it.deployment.start()
 
-        await it.equal(worker, seconds=120)
+        await it.equal(worker)
         assert await it.sql("select from replicator.dead_letter") == []
         assert await worker.stop() == 0
         (await it.log()).obeys()

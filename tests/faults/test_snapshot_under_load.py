@@ -13,12 +13,13 @@ import pytest
 from tests.benchmarks.processes import peak_megabytes
 from tests.faults.conftest import NewReplica
 from tests.faults.replica import Replica
+from tests.support.bounds import scaled
 from tests.support.checker import expected_rows
 from tests.support.daemon import Worker
 from tests.support.scripted_streams.items import canonical, hash_of
 from tests.support.stream_builders import item
 
-pytestmark = [pytest.mark.faults, pytest.mark.long, pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.faults, pytest.mark.long]
 
 ITEMS = int(os.environ.get("SNAPSHOT_ITEMS", "200000"))
 UNITS_PER_SECOND = max(1, ITEMS * 80 // 4096 // 60)
@@ -69,7 +70,7 @@ async def test_a_big_table_is_loaded_while_it_changes_and_its_workers_die(
     new_replica: NewReplica,
 ):
     options = {"initial_load": "snapshot"}
-    async with new_replica(options=options, lease_seconds=2.0) as it:
+    async with new_replica(options=options, lease_seconds=scaled(2.0)) as it:
         it.deployment.settings["snapshot"] = {"read_units_per_second": UNITS_PER_SECOND}
         await it.execute("drop trigger watch on public.orders")
         fill(it, ITEMS)
@@ -107,14 +108,14 @@ async def read_more(worker: Worker, items_min: int) -> None:
     async def enough() -> bool:
         return (await snapshot_of(worker)).get("items", 0) >= items_min
 
-    await worker.until(enough, what=f"{items_min} items are read", seconds=400)
+    await worker.until(enough, what=f"{items_min} items are read", seconds=scaled(400))
 
 
 async def ended(worker: Worker) -> None:
     async def done() -> bool:
         return (await worker.table("orders")).get("state") == "streaming"
 
-    await worker.until(done, what="the snapshot is over", seconds=600)
+    await worker.until(done, what="the snapshot is over", seconds=scaled(600))
 
 
 async def equal(it: Replica, worker: Worker) -> None:
@@ -127,4 +128,4 @@ async def equal(it: Replica, worker: Worker) -> None:
         [row] = await it.sql("select count(*) as rows, sum(n) as n from public.orders")
         return (row["rows"], row["n"]) == sums and await pairs(it) == expected
 
-    await worker.until(same, what="source and target are equal", seconds=120)
+    await worker.until(same, what="source and target are equal")

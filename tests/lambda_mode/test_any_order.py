@@ -69,7 +69,6 @@ def test_any_order_and_repetition_of_batches_ends_in_the_rows_of_the_oracle(
 
 
 @pytest.mark.long
-@pytest.mark.timeout(3000)
 def test_ten_thousand_orders_of_batches_end_in_the_rows_of_the_oracle(
     function: Function, looking: Looking
 ):

@@ -45,7 +45,6 @@ async def deployed(url: str, archive: bytes) -> None:
 
 
 @pytest.mark.long
-@pytest.mark.timeout(300)
 @pytest.mark.filterwarnings("ignore:Sending a large body directly:ResourceWarning")
 def test_items_that_are_written_appear_as_rows(
     table: LambdaTable, package: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -65,7 +64,7 @@ def test_items_that_are_written_appear_as_rows(
             rows = await asyncio.to_thread(table.rows)
             return rows == {"k1": 15, "k2": 16, "k3": 17, "k4": 18, "k5": 19, "k6": 13}
 
-        await eventually(equal, what="the rows equal the items", seconds=120)
+        await eventually(equal, what="the rows equal the items")
 
     with embedded_dynamodb() as url:
         asyncio.run(write_and_wait(url))

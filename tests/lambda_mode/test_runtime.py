@@ -10,6 +10,7 @@ import pytest
 
 from tests.lambda_mode.looking import Looking
 from tests.lambda_mode.oracle import Expected, Gone, Put, record_of
+from tests.support.bounds import USUAL_SECONDS
 from tests.support.lambda_events import Record, change, event, put
 from tests.support.lambda_function import LambdaTable
 from tests.support.lambda_mapping import EventSourceMapping
@@ -133,7 +134,7 @@ def waits(table: LambdaTable) -> None:
         "select 1 from pg_stat_activity"
         " where wait_event_type = 'Lock' and datname = current_database()"
     )
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + USUAL_SECONDS
     while not table.fetch(query):
         assert time.monotonic() < deadline, "nobody waits"
 
@@ -189,7 +190,6 @@ def run_schedules(
     assert failures > count / 4
 
 
-@pytest.mark.timeout(180)
 def test_schedules_of_lanes_halves_kills_and_late_copies_end_in_the_rows_of_the_oracle(
     of_all_kinds: LambdaTable, looking: Looking, tmp_path: Path
 ):
@@ -197,7 +197,6 @@ def test_schedules_of_lanes_halves_kills_and_late_copies_end_in_the_rows_of_the_
 
 
 @pytest.mark.long
-@pytest.mark.timeout(5400)
 def test_two_hundred_schedules_of_repetitions_and_kills_end_in_the_rows_of_the_oracle(
     of_all_kinds: LambdaTable, looking: Looking, tmp_path: Path
 ):

@@ -17,6 +17,8 @@ from typing import Any
 import pytest
 from aiohttp import ClientSession, ClientWebSocketResponse, WSMsgType
 
+from tests.support.bounds import USUAL_SECONDS
+
 _FLAGS = (
     "--headless",
     "--no-sandbox",
@@ -81,7 +83,7 @@ class Tab:
         assert "exceptionDetails" not in answer, answer["exceptionDetails"]
         return answer["result"].get("value")
 
-    async def until(self, expression: str, *, seconds: float = 15) -> None:
+    async def until(self, expression: str, *, seconds: float = USUAL_SECONDS) -> None:
         """Wait until the expression is true in the page."""
         try:
             async with asyncio.timeout(seconds):
@@ -120,11 +122,11 @@ def browser(program: str, profile: Path) -> Iterator[int]:
         yield _port(process, profile / "DevToolsActivePort")
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(USUAL_SECONDS)
 
 
 def _port(process: subprocess.Popen[bytes], written: Path) -> int:
-    deadline = time.monotonic() + 45
+    deadline = time.monotonic() + USUAL_SECONDS
     while not (written.exists() and written.read_text().strip()):
         assert process.poll() is None, f"chromium ended with {process.returncode}"
         assert time.monotonic() < deadline, "chromium does not say where it listens"

@@ -15,6 +15,7 @@ import yaml
 from replicator.monitoring.metric_families import FAMILIES
 from tests.docs.blocks import ROOT, blocks
 from tests.docs.test_pages import anchors
+from tests.support.bounds import USUAL_SECONDS
 from tests.support.prometheus import RULES, program, rules
 
 ALERTS = {rule["alert"]: rule for rule in rules("alerts.yml")}
@@ -325,7 +326,7 @@ def test_an_alert_fires_when_it_should_and_only_then(case: Case, tmp_path: Path)
         [program("promtool"), "test", "rules", str(path)],
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=USUAL_SECONDS,
         check=False,
     )
 

@@ -16,6 +16,7 @@ from replicator.errors import ConfigurationError
 from replicator.monitoring.http import serve
 from tests.monitoring.conftest import Monitored, TurnedClock
 from tests.monitoring.facts import batch, shard, status, table, worker
+from tests.support.bounds import USUAL_SECONDS, scaled
 from tests.support.builders import NOON
 
 
@@ -83,7 +84,7 @@ async def test_a_blocked_loop_does_not_answer(monitored: Monitored):
         blocking = socket.create_connection((host, int(port)))
         with blocking:
             blocking.sendall(b"GET /healthz HTTP/1.0\r\n\r\n")
-            blocking.settimeout(0.3)
+            blocking.settimeout(scaled(0.3))
             try:
                 blocking.recv(1)
             except TimeoutError:
@@ -251,8 +252,8 @@ async def test_the_port_is_free_again_at_the_end(monitored: Monitored):
 
 
 async def test_an_idle_connection_does_not_hold_up_the_end(monitored: Monitored):
-    shown = serve(monitored.pages, host="127.0.0.1", port=0, shutdown_seconds=20)
+    shown = serve(monitored.pages, host="127.0.0.1", port=0, shutdown_seconds=scaled(20))
 
-    async with asyncio.timeout(5), ClientSession() as client, shown as port:
+    async with asyncio.timeout(USUAL_SECONDS), ClientSession() as client, shown as port:
         answer = await client.get(f"http://127.0.0.1:{port}/healthz")
         await answer.read()

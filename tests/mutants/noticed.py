@@ -15,6 +15,7 @@ import pytest
 
 from tests.mutants.faults import MUTANTS
 from tests.mutants.mutant import Mutant
+from tests.support.bounds import scaled
 from tests.support.warm_start import ROOT
 
 COPIED = ("replicator", "tests", "migrations", "docs", "deploy")
@@ -22,7 +23,7 @@ MINUTES_MAX = 5
 FAILED = 1
 """Pytest's exit code for tests that failed; anything else says that they could not be run."""
 
-pytestmark = pytest.mark.timeout(MINUTES_MAX * 60 + 60)
+pytestmark = pytest.mark.timeout(scaled(MINUTES_MAX * 60 + 60))
 
 
 @pytest.fixture(scope="session")
@@ -44,7 +45,7 @@ def ended(source: Path, tests: list[str], dsn: str) -> subprocess.CompletedProce
         env=os.environ | {"PYTHONDONTWRITEBYTECODE": "", "REPLICATOR_TEST_POSTGRES_DSN": dsn},
         capture_output=True,
         text=True,
-        timeout=MINUTES_MAX * 60,
+        timeout=scaled(MINUTES_MAX * 60),
         check=False,
     )
 

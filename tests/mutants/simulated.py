@@ -3,11 +3,8 @@
 Not collected by itself: `make mutants` names it.
 """
 
-import pytest
-
 from tests.engine.test_state_machine import run
 
 
-@pytest.mark.timeout(240)
 def test_the_simulation_is_quiet():
     run(examples=120, steps=40, shrink=False)

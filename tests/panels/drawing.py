@@ -67,7 +67,7 @@ async def draw(prometheus: Prometheus, page: Path, *, began: float, ended: float
                 await tab.look(width=WIDTH, dark=True)
                 await tab.open(f"{url}/index.html")
                 await tab.evaluate(f"void draw({json.dumps(given)})")
-                await tab.until("window.drawn", seconds=30)
+                await tab.until("window.drawn")
                 # each panel has a description, whose icon is fetched
                 await tab.until("document.querySelectorAll('svg').length >= drawn.length")
                 panels: list[dict[str, Any]] = await tab.evaluate("drawn")

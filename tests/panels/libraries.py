@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.bounds import USUAL_SECONDS, scaled
 from tests.support.warm_start import ROOT
 
 HOME = ROOT / ".emulators/panels"
 ICONS = HOME / "node_modules/@grafana/ui/dist/public"
 PAGE = Path(__file__).with_name("page")
-FETCH_SECONDS = 240
+FETCH_SECONDS = scaled(240)
 FLAGS = (
     "--bundle",
     "--minify",
@@ -33,7 +34,7 @@ def bundle(directory: Path) -> None:
         [HOME / "node_modules/.bin/esbuild", PAGE / "page.jsx", *FLAGS, f"--outdir={directory}"],
         env=os.environ | {"NODE_PATH": str(HOME / "node_modules")},
         check=True,
-        timeout=60,
+        timeout=USUAL_SECONDS,
     )
     shutil.copy(PAGE / "index.html", directory)
 

@@ -13,7 +13,7 @@ from tests.panels.trouble import troubled
 from tests.support.prometheus import prometheus
 from tests.support.warm_start import ROOT
 
-pytestmark = [pytest.mark.long, pytest.mark.timeout(360)]
+pytestmark = pytest.mark.long
 PICTURE = ROOT / "build/dashboard.png"
 GREEN = "rgb(115, 191, 105)"
 

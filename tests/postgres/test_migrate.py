@@ -13,6 +13,7 @@ from replicator.postgres.connection.connect import ConnectionSettings, connect
 from replicator.postgres.schema import migrate as migrating
 from replicator.postgres.schema.migrate import Migrated, due, look, migrate
 from replicator.postgres.schema.migrations import head_revision
+from tests.support.bounds import USUAL_SECONDS
 from tests.support.mappings import mapping, target
 
 SCHEMA = "replicator"
@@ -257,7 +258,7 @@ async def test_a_lock_that_does_not_come_is_given_up_and_tried_again(
     monkeypatch.setattr(migrating, "ATTEMPTS", 1000)
     async with asyncio.TaskGroup() as tasks:
         waiting = tasks.create_task(run(settings, MORE))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(USUAL_SECONDS):
             while not await connection.fetchval(WAITING):  # noqa: ASYNC110 (another session)
                 await asyncio.sleep(0.01)
         await holder.rollback()

@@ -16,6 +16,7 @@ from replicator.core.spec import TargetSpec
 from replicator.postgres.connection.database import Session
 from replicator.postgres.control.maintenance import Pruning
 from replicator.postgres.write.guard_statement import version_key
+from tests.support.bounds import USUAL_SECONDS
 from tests.support.builders import KEY, NOON, STREAM, record, table_mapping, target
 from tests.support.guarded import GuardedTable, guarded_table
 from tests.support.specs import column_spec, key_column_spec
@@ -284,7 +285,7 @@ async def somebody_writes(table: GuardedTable, number: int, key: str) -> AsyncIt
             number,
         )
         yield other
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(USUAL_SECONDS):
             while not await table.fetch(WAITING):  # noqa: ASYNC110 (another session)
                 await asyncio.sleep(0.01)
 

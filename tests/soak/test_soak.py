@@ -12,6 +12,7 @@ import pytest
 
 from tests.faults.replica import Replica, replica
 from tests.faults.test_lineage import obeys
+from tests.support.bounds import scaled
 from tests.support.daemon import Worker
 from tests.support.proxy import Proxy, proxy
 
@@ -19,7 +20,7 @@ MINUTES = float(os.environ.get("SOAK_MINUTES", "0"))
 GROWTH_MAX = 1.3
 """What a worker that lived through the second half may have grown by, at the end."""
 
-pytestmark = [pytest.mark.faults, pytest.mark.long, pytest.mark.timeout(MINUTES * 60 + 600)]
+pytestmark = [pytest.mark.faults, pytest.mark.long, pytest.mark.timeout(scaled(MINUTES * 60 + 600))]
 
 
 class Nemesis:
@@ -118,7 +119,7 @@ async def test_after_hours_of_harm_both_sides_are_equal_and_nothing_has_grown(
             name=f"soak{seed}",
             shards=4,
             worker_dsn=between.dsn,
-            lease_seconds=3.0,
+            lease_seconds=scaled(3.0),
         ) as it,
     ):
         workers = [await it.deployment.start_ready() for _ in range(3)]
@@ -138,7 +139,7 @@ async def test_after_hours_of_harm_both_sides_are_equal_and_nothing_has_grown(
         middle = middle or (resident_bytes(workers[0]), descriptors(workers[0]))
         between.heal()
         it.streams.heal()
-        await it.equal(*workers, seconds=300)
+        await it.equal(*workers, seconds=scaled(300))
 
         last = (resident_bytes(workers[0]), descriptors(workers[0]))
         say(f"{MINUTES:g} min: {it.load.written} changes in {len(it.table.shard_ids())} shards")

@@ -12,6 +12,7 @@ import yaml
 
 from replicator.postgres.connection.connect import ConnectionSettings
 from replicator.postgres.schema.migrate import migrate
+from tests.support.bounds import scaled
 from tests.support.mappings import mapping, target
 
 DEPLOYMENT = "test"
@@ -130,7 +131,7 @@ class Control:
 @asynccontextmanager
 async def control_schema(dsn: str) -> AsyncIterator[Control]:
     """A connection to a database that `register` makes a control schema in."""
-    connection = await asyncpg.connect(dsn, timeout=20)
+    connection = await asyncpg.connect(dsn, timeout=scaled(60))
     try:
         yield Control(dsn, connection)
     finally:

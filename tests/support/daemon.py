@@ -18,9 +18,10 @@ from typing import IO, Any, Protocol, TypeVar
 import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.support.bounds import USUAL_SECONDS, scaled
 from tests.support.warm_start import ROOT, environment, warm_start
 
-COMMAND_SECONDS = 90.0
+COMMAND_SECONDS = USUAL_SECONDS
 POLL_SECONDS = 0.05
 LOG_LINES_SHOWN = 40
 
@@ -29,18 +30,22 @@ Labels = frozenset[tuple[str, str]]
 _PORT = re.compile(r'"http":\s*"127\.0\.0\.1:(\d+)"')
 
 
+class NotInTime(AssertionError):
+    """What was waited for did not happen within its bound."""
+
+
 async def eventually(
     condition: Callable[[], Awaitable[Found]],
     *,
     what: str,
-    seconds: float = 60.0,
+    seconds: float = USUAL_SECONDS,
     show: Callable[[], str] = lambda: "",
 ) -> Found:
-    """The first answer that is true; AssertionError with `what` and `show()` at the deadline."""
+    """The first answer that is true; NotInTime with `what` and `show()` at the deadline."""
     deadline = time.monotonic() + seconds
     while not (answer := await condition()):
         if time.monotonic() > deadline:
-            raise AssertionError(f"not within {seconds:g} s: {what}\n{show()}")
+            raise NotInTime(f"not within {seconds:g} s: {what}\n{show()}")
         await asyncio.sleep(POLL_SECONDS)
     return answer
 
@@ -128,9 +133,9 @@ class Worker:
     def kill(self) -> None:
         """End it as the kernel does: nothing is drained, nothing released."""
         self.signal(signal.SIGKILL)
-        self._process.wait(10)
+        self._process.wait(USUAL_SECONDS)
 
-    async def stop(self, *, seconds: float = 20.0) -> int:
+    async def stop(self, *, seconds: float = USUAL_SECONDS) -> int:
         """SIGTERM; the exit code."""
         self.signal(signal.SIGTERM)
         return await self.ended(seconds=seconds)
@@ -144,10 +149,22 @@ class Worker:
         return self.code is not None
 
     async def until(
-        self, condition: Callable[[], Awaitable[Found]], *, what: str, seconds: float = 60.0
+        self,
+        condition: Callable[[], Awaitable[Found]],
+        *,
+        what: str,
+        seconds: float = USUAL_SECONDS,
     ) -> Found:
-        """`eventually`, with the log in what a failure shows."""
-        return await eventually(condition, what=what, seconds=seconds, show=self.tail)
+        """`eventually`, with the log and the status in what a failure shows."""
+        try:
+            return await eventually(condition, what=what, seconds=seconds, show=self.tail)
+        except NotInTime as late:
+            raise NotInTime(f"{late}\n{await self._last_status()}") from None
+
+    async def _last_status(self) -> str:
+        """The status that it shows now, for a failure: what still moves."""
+        served = self.code is None and _PORT.search(self.text())
+        return f"--- status.json\n{(await self.get('/status.json'))[1]}" if served else ""
 
     # what it shows over HTTP
 
@@ -165,7 +182,7 @@ class Worker:
     async def get(self, path: str) -> tuple[int, str]:
         """Status and body of a page; status 0 where nobody answers."""
         url = await self.url() + path
-        timeout = aiohttp.ClientTimeout(total=5)
+        timeout = aiohttp.ClientTimeout(total=scaled(20))
         try:
             async with (
                 aiohttp.ClientSession(timeout=timeout) as session,
@@ -271,17 +288,26 @@ class Deployment:
             process = self.launch(self._words(*words), stdout=stdout, stderr=stderr)
             try:
                 code = await asyncio.to_thread(process.wait, seconds)
+            except subprocess.TimeoutExpired:
+                said = "\n".join(_texts(stdout, stderr))
+                message = f"not within {seconds:g} s: `{' '.join(words)}` ends; it said\n{said}"
+                raise NotInTime(message) from None
             finally:
                 process.send_signal(signal.SIGKILL)
-            texts = []
-            for file in (stdout, stderr):
-                file.seek(0)
-                texts.append(file.read().decode())
-        return Finished(code, *texts)
+            return Finished(code, *_texts(stdout, stderr))
 
     def _words(self, *words: str) -> list[str]:
         self.path.write_text(json.dumps(self.settings, indent=1))  # JSON is YAML
         return ["--config", str(self.path), *words]
+
+
+def _texts(*files: IO[bytes]) -> list[str]:
+    """All that a process wrote there."""
+    texts = []
+    for file in files:
+        file.seek(0)
+        texts.append(file.read().decode(errors="replace"))
+    return texts
 
 
 def configuration(
@@ -290,7 +316,7 @@ def configuration(
     dsn: str,
     tables: Mapping[str, Any],
     deployment: str,
-    lease_seconds: float = 2.0,
+    lease_seconds: float = scaled(2.0),
     control_schema: str = "replicator",
     pooler: str = "none",
 ) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import aioboto3
 from aiobotocore.config import AioConfig
 
 from replicator.demo.embedded import embedded_dynamodb
+from tests.support.bounds import scaled
 from tests.support.dynamodb_local import dynamodb_local
 
 if TYPE_CHECKING:
@@ -18,7 +19,9 @@ if TYPE_CHECKING:
 
 GIVEN = os.environ.get("REPLICATOR_TEST_DYNAMODB_URL")
 NAMES = ("given",) if GIVEN else ("ministack", "dynamodb-local")
-CONFIG = AioConfig(connect_timeout=5, read_timeout=20, retries={"total_max_attempts": 3})
+CONFIG = AioConfig(
+    connect_timeout=scaled(20), read_timeout=scaled(60), retries={"total_max_attempts": 3}
+)
 
 
 @contextmanager

@@ -18,8 +18,10 @@ from queue import Queue
 from types import TracebackType
 from typing import Any
 
+from tests.support.bounds import USUAL_SECONDS, scaled
+
 ROOT = Path(__file__).parents[2]
-STARTED_SECONDS_MAX = 60.0
+STARTED_SECONDS_MAX = USUAL_SECONDS
 FUNCTION_ARN = "arn:aws:lambda:eu-west-1:111122223333:function:orders"
 
 
@@ -82,7 +84,7 @@ class Environment:
     def pid(self) -> int:
         return self._process.pid
 
-    def invoke(self, event: Any, *, seconds: float = 30.0) -> Invocation:
+    def invoke(self, event: Any, *, seconds: float = scaled(30.0)) -> Invocation:
         """Deliver an event and wait for its answer; too slow an environment is killed."""
         invocation = Invocation(event, seconds)
         self._waiting.put(invocation)
@@ -92,7 +94,7 @@ class Environment:
 
     def invoke_and_kill(self, event: Any, until: Callable[[Invocation], object]) -> None:
         """Deliver an event, and kill the environment when `until` returns, answered or not."""
-        invocation = Invocation(event, seconds=30.0)
+        invocation = Invocation(event, seconds=scaled(30.0))
         self._waiting.put(invocation)
         invocation.taken.wait(STARTED_SECONDS_MAX)
         until(invocation)
@@ -100,7 +102,7 @@ class Environment:
 
     def kill(self) -> None:
         self._process.kill()
-        self._process.wait(10)
+        self._process.wait(USUAL_SECONDS)
 
     def restart(self) -> None:
         """What Lambda does after a timeout: the next event meets a new environment."""

@@ -7,7 +7,9 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-FETCH_SECONDS = 300
+from tests.support.bounds import scaled
+
+FETCH_SECONDS = scaled(300)
 
 
 class PackageMissing(Exception):

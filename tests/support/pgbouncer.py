@@ -11,6 +11,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from replicator.demo.child_process import Leashed
 from replicator.demo.embedded import NOBODY, await_ready, free_port
+from tests.support.bounds import scaled
 
 CONFIGURATION = """
 [databases]
@@ -71,7 +72,7 @@ def pgbouncer(dsn: str, *, sessions: int) -> Iterator[str]:
 
 def _listens(port: int) -> bool:
     try:
-        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        socket.create_connection(("127.0.0.1", port), timeout=scaled(5)).close()
     except OSError:
         return False
     return True

@@ -7,6 +7,8 @@ from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 
+from tests.support.bounds import scaled
+
 
 @asynccontextmanager
 async def fresh_database(server_dsn: str, *, template: str) -> AsyncIterator[str]:
@@ -20,7 +22,7 @@ async def fresh_database(server_dsn: str, *, template: str) -> AsyncIterator[str
 
 
 async def _create(dsn: str, statement: str) -> None:
-    connection = await asyncpg.connect(dsn, timeout=20)
+    connection = await asyncpg.connect(dsn, timeout=scaled(60))
     try:
         # cheap for a template this small, and it writes next to no WAL; before 15 there is no other
         copied = " strategy file_copy" if connection.get_server_version().major >= 15 else ""
@@ -30,7 +32,7 @@ async def _create(dsn: str, statement: str) -> None:
 
 
 async def _execute(dsn: str, statement: str) -> None:
-    connection = await asyncpg.connect(dsn, timeout=20)
+    connection = await asyncpg.connect(dsn, timeout=scaled(60))
     try:
         await connection.execute(statement)
     finally:

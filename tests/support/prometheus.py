@@ -13,6 +13,7 @@ import aiohttp
 import pytest
 import yaml
 
+from tests.support.bounds import USUAL_SECONDS
 from tests.support.daemon import eventually
 from tests.support.warm_start import ROOT
 
@@ -42,7 +43,7 @@ def complaints(metrics: str) -> tuple[int, str]:
         input=metrics,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=USUAL_SECONDS,
         check=False,
     )
     return said.returncode, said.stdout + said.stderr
@@ -112,4 +113,4 @@ async def prometheus(
         yield server
     finally:
         process.terminate()
-        await asyncio.wait_for(process.wait(), 20)
+        await asyncio.wait_for(process.wait(), USUAL_SECONDS)

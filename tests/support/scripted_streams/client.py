@@ -10,7 +10,9 @@ from urllib.parse import quote, urlsplit
 import aiohttp
 import orjson
 
-CONTROL_SECONDS = 30
+from tests.support.bounds import scaled
+
+CONTROL_SECONDS = scaled(60)
 _ARN_VERBS = frozenset({"arn", "stream_arn"})
 
 

@@ -6,10 +6,12 @@ from dataclasses import dataclass
 import aiohttp
 from aiohttp import web
 
+from tests.support.bounds import scaled
+
 _HOP_BY_HOP = frozenset(
     {"connection", "keep-alive", "transfer-encoding", "content-length", "host", "upgrade", "te"}
 )
-FORWARD_SECONDS = 60
+FORWARD_SECONDS = scaled(60)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import orjson
 
+from tests.support.bounds import scaled
 from tests.support.scripted_streams.client import RemoteStreams
 
 ROOT = Path(__file__).parents[3]
-STOP_SECONDS = 10
+STOP_SECONDS = scaled(60)
 
 
 @contextmanager

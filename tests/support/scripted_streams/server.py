@@ -9,6 +9,7 @@ import aiohttp
 import orjson
 from aiohttp import web
 
+from tests.support.bounds import scaled
 from tests.support.scripted_streams import stream_answers, table_answers
 from tests.support.scripted_streams.control import ScriptedStreams
 from tests.support.scripted_streams.errors import UNAVAILABLE, Refusal, invalid
@@ -47,7 +48,7 @@ async def scripted_streams(
     application.router.add_post("/", edge.serve)
     application.router.add_post("/_control", edge.control)
     application.router.add_post("/_control/pages", edge.load_page)
-    runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.5)
+    runner = web.AppRunner(application, access_log=None, shutdown_timeout=scaled(0.5))
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", port)
     await site.start()

@@ -1,0 +1,98 @@
+"""How long tests wait before they call it a hang: every bound, on the machine that runs them.
+
+A bound is written as the seconds that suffice, many times over, on the machine of
+docs/benchmarks.md, and passes through `scaled`, which multiplies it by how much slower this
+machine is. That is measured once, when a session of tests first imports this module: as many
+processes as there are cores import the product and compute a fixed amount, all at once, so that
+slow cores, a quota and other work on the machine all show. An environment variable hands the
+result to xdist's workers and to every pytest that a test starts, and sets it by hand:
+`REPLICATOR_TEST_SLOWNESS=3 make test`.
+
+A bound catches a hang, it measures no speed: other work may begin after the measurement, so each
+is a multiple of what is usual, and most waits have no bound of their own but `USUAL_SECONDS`.
+"""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+from tests.support.warm_start import BYTECODE, ROOT
+
+VARIABLE = "REPLICATOR_TEST_SLOWNESS"
+SLOWNESS_MAX = 10.0
+UNIT_SECONDS = 1.2
+"""How long the unit takes on the machine of docs/benchmarks.md, with nothing beside it."""
+UNIT = """
+import hashlib, replicator.app.daemon
+number, digest = 0, b""
+for step in range(4_000_000):
+    number += step * step % 7
+for _ in range(5_000):
+    digest = hashlib.sha256(digest + bytes(4_000)).digest()
+"""
+
+
+def cores() -> int:
+    """How many CPUs this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def measured() -> float:
+    """How many times longer than there the unit takes here and now."""
+    if not BYTECODE.exists():
+        _wait_for([_started("import replicator.app.daemon")])  # compiles all that it imports
+    began = time.monotonic()
+    _wait_for([_started(UNIT) for _ in range(cores())])
+    return (time.monotonic() - began) / UNIT_SECONDS
+
+
+def _started(program: str) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-c", program],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPYCACHEPREFIX": str(BYTECODE)},
+    )
+
+
+def _wait_for(processes: list[subprocess.Popen[bytes]]) -> None:
+    codes = [process.wait() for process in processes]
+    assert not any(codes), f"the unit of work ended with {codes}"
+
+
+def settled(given: str | None, measure: Callable[[], float] = measured) -> float:
+    """The slowness that was given, else what is measured; at least 1, at most SLOWNESS_MAX."""
+    found = float(given) if given else measure()
+    return round(min(max(found, 1.0), SLOWNESS_MAX), 2)
+
+
+SLOWNESS = settled(os.environ.get(VARIABLE))
+os.environ[VARIABLE] = str(SLOWNESS)
+
+
+def scaled(seconds: float) -> float:
+    """Seconds on the machine of docs/benchmarks.md, as seconds on this one."""
+    return seconds * SLOWNESS
+
+
+def amount(count: int, *, least: int) -> int:
+    """So much generated work there, as work that takes about as long here; never below `least`."""
+    return max(least, round(count / SLOWNESS))
+
+
+def machine() -> str:
+    """One line about the machine, for a failure to show."""
+    load = ", ".join(f"{each:.1f}" for each in os.getloadavg())
+    return (
+        f"this machine is taken for {SLOWNESS:g} times slower than that of docs/benchmarks.md"
+        f" ({VARIABLE}); load average now {load} on {cores()} cores"
+    )
+
+
+USUAL_SECONDS = scaled(120)
+"""For whatever a process, a server or a command does in the course of a test."""
+TEST_SECONDS = scaled(600)
+"""For a test: some waits, one after another."""
+LONG_TEST_SECONDS = scaled(5400)
+"""For a test that is marked `long`."""

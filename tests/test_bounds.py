@@ -1,0 +1,209 @@
+"""Every bound of a wait in the tests is scaled with the machine, by tests/support/bounds.py.
+
+What counts as a bound is told from the source alone: the argument of a timeout, `seconds=` of
+something awaited, the default of a parameter with such a name, and what a clock is added to. Files
+that run in virtual time, and those of the core, wait for nobody and are left out; so are the
+benchmarks, which measure.
+"""
+
+import ast
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support import bounds
+
+TESTS = Path(__file__).parent
+BOUNDS = Path(bounds.__file__)
+VIRTUAL = ("tests.support.virtual_time", "tests.engine.simulation")
+KEYWORDS = {"timeout", "lease_seconds", "shutdown_seconds"}
+FIRST_ARGUMENT = {"timeout", "settimeout", "wait"}
+SECOND_ARGUMENT = {"wait_for"}
+CLOCKS = {"monotonic", "time"}
+
+
+def virtual(tree: ast.Module, path: Path) -> bool:
+    """It runs in virtual time, or is what makes that."""
+    imported = {
+        node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module
+    }
+    return bool(imported & set(VIRTUAL)) or path.name == "virtual_time.py"
+
+
+FILES = [
+    path
+    for path in sorted(TESTS.rglob("*.py"))
+    if path != BOUNDS and not {"benchmarks", "core"} & set(path.relative_to(TESTS).parts)
+]
+
+
+def called(node: ast.Call) -> str:
+    """The last part of what is called."""
+    match node.func:
+        case ast.Attribute(attr=name) | ast.Name(id=name):
+            return name
+    return ""
+
+
+def is_bound(keyword: str) -> bool:
+    return keyword in KEYWORDS or keyword.endswith("_timeout")
+
+
+def bounds_of(tree: ast.Module) -> Iterator[ast.expr]:
+    """Every expression that bounds a wait."""
+    awaited = {
+        node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Await) and isinstance(node.value, ast.Call)
+    }
+    for node in ast.walk(tree):
+        match node:
+            case ast.Call():
+                yield from _of_call(node, is_awaited=node in awaited)
+            case ast.BinOp(left=ast.Call() as clock, op=ast.Add(), right=bound):
+                if called(clock) in CLOCKS and not clock.args:
+                    yield bound
+            case ast.FunctionDef() | ast.AsyncFunctionDef():
+                yield from _defaults(node.args)
+
+
+def _of_call(node: ast.Call, *, is_awaited: bool) -> Iterator[ast.expr]:
+    name = called(node)
+    if name in FIRST_ARGUMENT and node.args:
+        yield node.args[0]
+    if name in SECOND_ARGUMENT and len(node.args) > 1:
+        yield node.args[1]
+    for keyword in node.keywords:
+        if keyword.arg and (
+            is_bound(keyword.arg)
+            or (keyword.arg == "seconds" and is_awaited)
+            or (keyword.arg == "total" and name == "ClientTimeout")
+        ):
+            yield keyword.value
+
+
+def _defaults(arguments: ast.arguments) -> Iterator[ast.expr]:
+    named = [*arguments.posonlyargs, *arguments.args]
+    for argument, default in (
+        *zip(named[len(named) - len(arguments.defaults) :], arguments.defaults, strict=True),
+        *zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True),
+    ):
+        if default is not None and (argument.arg == "seconds" or is_bound(argument.arg)):
+            yield default
+
+
+def is_scaled(expression: ast.expr, constants: dict[str, ast.expr]) -> bool:
+    """Nothing in it is a number of seconds of one machine.
+
+    A name that the file does not define was checked where it was, and 0 is 0 everywhere.
+    """
+    match expression:
+        case ast.Constant(value=value):
+            return value is None or value == 0 or not isinstance(value, int | float)
+        case ast.Call():
+            return called(expression) == "scaled" or not any(
+                isinstance(part, ast.Constant) and isinstance(part.value, int | float)
+                for part in ast.walk(expression)
+            )
+        case ast.Name(id=name):
+            return name not in constants or is_scaled(constants[name], constants)
+        case ast.BinOp(left=left, op=ast.Mult() | ast.Div(), right=right):
+            return is_scaled(left, constants) or is_scaled(right, constants)
+        case ast.BinOp(left=left, right=right):
+            return is_scaled(left, constants) and is_scaled(right, constants)
+        case ast.IfExp(body=body, orelse=other):
+            return is_scaled(body, constants) and is_scaled(other, constants)
+    return True
+
+
+def literal_bounds(source: str, path: Path = TESTS / "of_a_test.py") -> list[str]:
+    """The bounds of one file that are of one machine, with their lines."""
+    tree = ast.parse(source)
+    if virtual(tree, path):
+        return []
+    constants = {
+        target.id: node.value
+        for node in tree.body
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
+    return [
+        f"{bound.lineno}: {ast.unparse(bound)}"
+        for bound in bounds_of(tree)
+        if not is_scaled(bound, constants)
+    ]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(TESTS)))
+def test_no_wait_has_a_bound_of_one_machine(path: Path):
+    found = literal_bounds(path.read_text("utf-8"), path)
+
+    assert found == [], "write scaled(…), or leave the usual bound: see tests/support/bounds.py"
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "async with asyncio.timeout(5): pass",
+        "asyncio.wait_for(process.wait(), 20)",
+        "process.wait(10)",
+        "process.wait(timeout=10)",
+        "done.wait(seconds + 60)",
+        "subprocess.run(words, timeout=50)",
+        "blocking.settimeout(0.3)",
+        "pytest.mark.timeout(180)",
+        "pytest.mark.timeout(60 * MINUTES)",
+        "AioConfig(connect_timeout=5)",
+        "aiohttp.ClientTimeout(total=5)",
+        "deadline = time.monotonic() + 45",
+        "def run(*words, seconds: float = 50.0): pass",
+        "async def equal(worker, *, seconds=30): pass",
+        "SECONDS_MAX = 120.0\nprocess.communicate(timeout=SECONDS_MAX)",
+        "A = 1.0\nB = A\nprocess.wait(B)",
+        "async def test():\n    await worker.stop(seconds=10)",
+        "configuration(lease_seconds=2.0)",
+        "process.wait(scaled(3) + 3)",
+    ],
+)
+def test_a_bound_of_one_machine_is_found(source: str):
+    if "MINUTES" in source:
+        source = f"MINUTES = 5\n{source}"
+
+    assert len(literal_bounds(source)) == 1
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "async with asyncio.timeout(scaled(5)): pass",
+        "process.wait(0)",
+        "LEASE = scaled(60)\nasync def test():\n    await it.more(seconds=LEASE / 2)",
+        "async def test():\n    await it.equal(seconds=scaled(30 + changes / 100))",
+        "deadline = time.monotonic() + USUAL_SECONDS",
+        "timedelta(seconds=25)",
+        "async def test():\n    await process.wait()",
+        "from tests.support.virtual_time import until\nasync with asyncio.timeout(5): pass",
+    ],
+)
+def test_what_is_scaled_or_waits_for_nobody_passes(source: str):
+    assert literal_bounds(source) == []
+
+
+def test_the_slowness_is_given_or_measured_and_never_below_one():
+    assert bounds.settled("2.5") == 2.5
+    assert bounds.settled(None, lambda: 3.14159) == 3.14
+    assert bounds.settled(None, lambda: 0.4) == 1.0
+    assert bounds.settled("", lambda: 1000.0) == bounds.SLOWNESS_MAX
+
+
+def test_a_session_measures_once_and_hands_the_result_on():
+    assert float(os.environ[bounds.VARIABLE]) == bounds.SLOWNESS
+    assert bounds.scaled(10) == 10 * bounds.SLOWNESS
+
+
+def test_generated_work_shrinks_as_bounds_grow():
+    assert bounds.amount(2_000, least=100) == max(100, round(2_000 / bounds.SLOWNESS))
+    assert bounds.amount(3, least=3) == 3
