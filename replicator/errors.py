@@ -4,6 +4,9 @@ from collections.abc import Sequence
 from enum import Enum
 from typing import ClassVar
 
+OWN_LIMIT = "statement_timeout"
+"""The time limit that every session and transaction of ours sets itself."""
+
 
 class Disposition(Enum):
     """What the supervisor does with a failure."""
@@ -93,7 +96,22 @@ class SinkBusy(ReplicatorError):
 
 
 class BatchTooSlow(SinkBusy):
-    """The statement timeout ended the batch: half of it is tried."""
+    """A time limit of the server, or of a pooler, ended the batch: half of it is tried.
+
+    `limit` is the setting's name.
+    """
+
+    def __init__(self, message: str, *, limit: str = OWN_LIMIT) -> None:
+        super().__init__(
+            message, remedy=f"raise {limit}, or look at triggers and indexes of the target"
+        )
+        self.limit = limit
+
+
+class RecordTooSlow(ReplicatorError):
+    """A time limit that somebody else set ends the transaction of a single record each time."""
+
+    disposition = Disposition.HALT
 
 
 class SchemaMismatch(ReplicatorError):

@@ -1,6 +1,6 @@
 """What the engine needs of the world: each port is kept by a real part and by a fake."""
 
-from collections.abc import AsyncIterator, Sequence, Set
+from collections.abc import AsyncIterator, Iterable, Sequence, Set
 from datetime import datetime
 from typing import Protocol
 
@@ -74,8 +74,8 @@ class Sink(Protocol):
         """Commit a plan and the new position, or nothing."""
         ...
 
-    async def refusals(self, plan: WritePlan) -> Refused:
-        """Which targets refuse a plan of one record."""
+    async def refusals(self, plan: WritePlan, others: Iterable[WritePlan] = (), /) -> Refused:
+        """Which targets refuse a plan of one record; `others` of its batch may pass."""
         ...
 
 
@@ -271,8 +271,8 @@ class SegmentSink(Protocol):
         """Commit what is still wanted of a plan and move the part, or nothing."""
         ...
 
-    async def refusals(self, plan: WritePlan) -> Refused:
-        """Which targets refuse a plan of one item."""
+    async def refusals(self, plan: WritePlan, others: Iterable[WritePlan] = (), /) -> Refused:
+        """Which targets refuse a plan of one item; `others` of its page may pass."""
         ...
 
 

@@ -8,8 +8,10 @@ from typing import TypeVar
 from replicator.core.records import StreamRecord
 from replicator.engine.tasks import Backoff, stopped_within
 from replicator.errors import (
+    OWN_LIMIT,
     BatchTooSlow,
     Disposition,
+    RecordTooSlow,
     ReplicatorError,
     RowRejected,
     SinkBusy,
@@ -18,6 +20,7 @@ from replicator.errors import (
 
 T = TypeVar("T")
 ATTEMPTS_MAX = 8
+SINGLE_ATTEMPTS_MAX = 10
 _WORTH_IT = (Disposition.RETRY, Disposition.RELEASE)
 
 
@@ -39,18 +42,26 @@ async def until_taken(
     stopping: asyncio.Event,
     *,
     attempting: Callable[[], None],
+    single: bool = False,
 ) -> T:
     """Apply until a busy server takes it; SinkBusy once asked to stop, BatchTooSlow at once.
 
-    `attempting` hears of every attempt.
+    What cannot be halved (`single`) and meets a time limit that is not our own is tried
+    SINGLE_ATTEMPTS_MAX times: RecordTooSlow then. `attempting` hears of every attempt.
     """
     backoff = Backoff(base=0.05, cap=5.0)
     while True:
         attempting()
         try:
             return await apply()
-        except BatchTooSlow:
-            raise
+        except BatchTooSlow as error:
+            if not single or error.limit == OWN_LIMIT:
+                raise
+            if backoff.attempts + 1 >= SINGLE_ATTEMPTS_MAX:
+                message = f"a single record takes longer than {error.limit} allows: {error}"
+                raise RecordTooSlow(message, remedy=error.remedy) from error
+            if await stopped_within(stopping, backoff.next_seconds()):
+                raise
         except SinkBusy:
             if await stopped_within(stopping, backoff.next_seconds()):
                 raise

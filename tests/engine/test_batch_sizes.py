@@ -1,6 +1,7 @@
 """Batches are as large as a slow server lets them be, and not tried larger again and again."""
 
 import asyncio
+from collections.abc import Iterable
 from datetime import datetime
 
 from replicator.core.planning.plan import Refused, WritePlan
@@ -39,7 +40,7 @@ class SlowServer:
         self.position = advance.position
         return Applied({})
 
-    async def refusals(self, plan: WritePlan) -> Refused:
+    async def refusals(self, plan: WritePlan, _others: Iterable[WritePlan] = (), /) -> Refused:
         raise NotImplementedError
 
     def now(self) -> datetime:

@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import cast
 
@@ -32,7 +32,7 @@ class BrokenSink:
     async def apply(self, plan: WritePlan, *, claim: Claim, advance: Advance) -> Applied:
         raise SinkUnavailable("the connection was lost") from ValueError(SECRET)
 
-    async def refusals(self, plan: WritePlan) -> Refused:
+    async def refusals(self, plan: WritePlan, _others: Iterable[WritePlan] = (), /) -> Refused:
         return {}
 
 

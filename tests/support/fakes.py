@@ -1,6 +1,6 @@
 """The ports of one worker on servers in memory."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -39,7 +39,7 @@ class FakeSink:
             "apply", lambda: self._server.apply(plan, claim, advance, self._mapping)
         )
 
-    async def refusals(self, plan: WritePlan) -> Refused:
+    async def refusals(self, plan: WritePlan, _others: Iterable[WritePlan] = (), /) -> Refused:
         return await self._send("refusals", lambda: self._server.refusals(plan))
 
 

@@ -32,7 +32,7 @@ but repeats forever where time is short.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from replicator.clock import Clock
 from replicator.core.findings import how_to_go_on
@@ -175,5 +175,5 @@ class _Sink:
         self.records_applied += len(plan.ranks)
         return applied
 
-    async def refusals(self, plan: WritePlan) -> Refused:
-        return await self.deliveries.refusals(plan)
+    async def refusals(self, plan: WritePlan, others: Iterable[WritePlan] = (), /) -> Refused:
+        return await self.deliveries.refusals(plan, others)

@@ -82,7 +82,12 @@ class PagePipeline:
             part: Sequence[StreamRecord], claim: SegmentClaim, error: RowRejected
         ) -> SegmentClaim:
             plan = plan_page(part, self._mapping, read_at=self._clock.now().timestamp())
-            refused = await self._sink.refusals(plan)
+            others = (
+                plan_page([other], self._mapping, read_at=self._clock.now().timestamp())
+                for other in records
+                if other is not part[0]
+            )
+            refused = await self._sink.refusals(plan, others)
             if not refused:
                 message = f"PostgreSQL refuses a transaction, but none of its rows: {error}"
                 raise SchemaMismatch(message, remedy="run `replicator check`") from error
@@ -114,6 +119,7 @@ class PagePipeline:
             lambda: self._sink.apply(step.plan, claim=claim, advance=step.advance),
             stopping,
             attempting=attempting,
+            single=len(step.records) <= 1,
         )
         self._report(step, claim, applied, apply_seconds=self._clock.monotonic() - started)
         position = step.advance.position

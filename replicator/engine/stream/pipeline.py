@@ -2,7 +2,8 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
@@ -26,6 +27,7 @@ from replicator.errors import (
     RowRejected,
     SchemaMismatch,
     SinkBusy,
+    SinkUnavailable,
 )
 
 START_MARGIN = timedelta(minutes=2)
@@ -101,7 +103,8 @@ class Pipeline:
         async def set_aside(
             part: Sequence[StreamRecord], claim: Claim, error: RowRejected
         ) -> Claim:
-            return await self._set_aside(replace(batch, records=part), claim, stopping, error)
+            own, others = replace(batch, records=part), self._others(batch, part, claim)
+            return await self._set_aside(own, others, claim, stopping, error)
 
         return await in_parts(
             batch.records,
@@ -112,10 +115,15 @@ class Pipeline:
         )
 
     async def _set_aside(
-        self, batch: Batch, claim: Claim, stopping: asyncio.Event, error: RowRejected
+        self,
+        batch: Batch,
+        others: Iterator[WritePlan],
+        claim: Claim,
+        stopping: asyncio.Event,
+        error: RowRejected,
     ) -> Claim:
         plan = self._plan(batch, claim)
-        refused = await self._sink.refusals(plan)
+        refused = await self._sink.refusals(plan, others)
         if not refused:
             message = f"PostgreSQL refuses a transaction, but none of its rows: {error}"
             raise SchemaMismatch(message, remedy="run `replicator check`") from error
@@ -127,6 +135,15 @@ class Pipeline:
             refused=refused,
         )
         return await self._commit(plan, batch, claim, stopping)
+
+    def _others(
+        self, batch: Batch, part: Sequence[StreamRecord], claim: Claim
+    ) -> Iterator[WritePlan]:
+        """Plans of the batch's other records, one by one."""
+        for other in batch.records:
+            if other is not part[0]:
+                with suppress(ReplicatorError):  # shown in its own turn
+                    yield self._plan(replace(batch, records=[other]), claim)
 
     async def _apply(self, batch: Batch, claim: Claim, stopping: asyncio.Event) -> Claim:
         return await self._commit(batch.plan or self._plan(batch, claim), batch, claim, stopping)
@@ -155,6 +172,7 @@ class Pipeline:
             lambda: self._try(plan, claim, advance, len(batch.records)),
             stopping,
             attempting=batch.attempting,
+            single=len(batch.records) == 1,
         )
         self._report(
             plan, batch, claim, applied=applied, apply_seconds=seconds, created_at=created_at
@@ -175,7 +193,7 @@ class Pipeline:
         started = self._clock.monotonic()
         try:
             applied = await self._sink.apply(plan, claim=claim, advance=advance)
-        except SinkBusy:
+        except (SinkBusy, SinkUnavailable):  # a time limit may end the session without a word
             self.size = self.size.refused(records)
             raise
         seconds = self._clock.monotonic() - started

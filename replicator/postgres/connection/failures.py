@@ -1,6 +1,11 @@
-"""What PostgreSQL's and asyncpg's errors mean: each is translated once, here."""
+"""Translates failures of asyncpg, sockets and timeouts into ReplicatorErrors, once.
 
-from collections.abc import Collection
+A row is blamed only by SQLSTATEs that a value of it can cause (`ROW_SQLSTATES`); the engine then
+looks for other rows that pass. Everything unknown is the table's fault and halts it with
+PostgreSQL's own words: an unknown error that was taken for a row's would set aside every change.
+"""
+
+from collections.abc import Collection, Iterator
 
 import asyncpg
 
@@ -16,15 +21,73 @@ from replicator.errors import (
 
 FENCED_SQLSTATE = "RF001"
 """Raised by the control schema's own function when a compare-and-set touches no row."""
+RAISED_SQLSTATE = "P0001"
+"""`raise exception` in a trigger: may mean the row, or every row."""
+ROW_SQLSTATES = frozenset(
+    (
+        "22000",  # data exception: what extensions raise, such as a vector's wrong dimension
+        "22001",  # string too long
+        "22003",  # number out of range
+        "22007",  # no date or time
+        "22008",  # date or time out of range
+        "22009",  # no time zone
+        "22012",  # division by zero, in a generated column or a check
+        "22015",  # interval out of range
+        "22021",  # NUL, or a byte that the encoding does not know
+        "22023",  # value that a function does not take
+        "22026",  # bit string of another length
+        "2202E",  # array of the wrong shape
+        "2201E",  # logarithm of what has none
+        "2201F",  # power of what has none
+        "22030",  # JSON with a key twice
+        "22031",  # JSON that a path does not fit
+        "22032",  # no JSON
+        "22P02",  # text that is none of the type
+        "22P03",  # bytes that are none of the type
+        "22P05",  # character that the database's encoding lacks
+        "23001",  # foreign key, restrict (since 18)
+        "23502",  # NULL in a mapped column
+        "23503",  # foreign key
+        "23505",  # unique index that is not the key's
+        "23514",  # check constraint
+        "23P01",  # exclusion constraint
+        "54000",  # value too large for an index
+        RAISED_SQLSTATE,
+    )
+)
 
 _BUSY = {"40P01", "40001", "55P03"}
-_TOO_SLOW = "57014"
+_LIMITS = {
+    "57014": "statement_timeout",
+    "25P03": "idle_in_transaction_session_timeout",
+    "25P04": "transaction_timeout",
+}
+_POOLER_LIMITS = {
+    "query timeout": "query_timeout",
+    "query_timeout": "query_timeout",
+    "transaction timeout": "transaction_timeout",
+    "transaction_timeout": "transaction_timeout",
+    "idle transaction timeout": "idle_transaction_timeout",
+    "idle_transaction_timeout": "idle_transaction_timeout",
+}
+"""What PgBouncer says when one of its limits ends a client, and the setting."""
+_LOST_PREPARED = {"26000", "42P05"}
 _READ_ONLY = "25006"
 _UNAVAILABLE_CLASSES = {"08", "53", "57", "58", "F0", "XX"}
+_CORRUPTED = {"XX001", "XX002"}
 _NOT_NULL = "23502"
-_PROGRAM_LIMIT_CLASS = "54"
-_SPEAKING_CLASSES = {"23", _PROGRAM_LIMIT_CLASS}
+_EXHAUSTED = "2200H"
+"""A sequence at its end: of class 22, but no value's fault."""
+_CHECK = "23514"
+_TELLING_CLASSES = {"23", "54"}
 """Classes whose messages name constraints and sizes, never a value."""
+_VALUES_IN_MESSAGE = {"22", "P0"}
+_VALUES_IN_DETAIL = {"22", "23", "P0", "21"}
+POOLER_REMEDY = (
+    "say `pooler: transaction` under `target`, or connect to the server itself; "
+    "then restart the workers"
+)
+CHECK_REMEDY = "run `replicator check`, then `replicator migrate` or correct the table"
 
 
 def translate(
@@ -35,37 +98,137 @@ def translate(
     `mapped_columns` tells a NOT NULL violation that is the record's fault (a mapped column)
     from one that is the table's (a column nobody fills).
     """
-    if not isinstance(error, asyncpg.PostgresError):
-        return SinkUnavailable(f"PostgreSQL was lost while {doing}: {_first_line(error)}")
+    told = _server_said(error)
+    if not isinstance(told, asyncpg.PostgresError):
+        return SinkUnavailable(f"PostgreSQL was lost while {doing}: {_first_line(told)}")
+    return _passing(told) or _lasting(told, mapped_columns)
+
+
+def _passing(error: asyncpg.PostgresError) -> ReplicatorError | None:
+    """A failure after which the same, or less of it, may be tried again."""
     sqlstate = error.sqlstate or ""
+    said = f"({sqlstate}): {_first_line(error)}"
     if sqlstate == FENCED_SQLSTATE:
         return Fenced("another worker claimed the shard")
     if sqlstate in _BUSY:
-        return SinkBusy(f"PostgreSQL is busy ({sqlstate}): {_first_line(error)}")
-    if sqlstate == _TOO_SLOW:
-        return BatchTooSlow(f"PostgreSQL cancelled the statement: {_first_line(error)}")
-    if sqlstate == _READ_ONLY or sqlstate[:2] in _UNAVAILABLE_CLASSES:
-        return SinkUnavailable(f"PostgreSQL cannot work now ({sqlstate}): {_first_line(error)}")
-    if sqlstate[:2] in {"42", "3F", "0A"}:
-        return SchemaMismatch(
-            f"the target does not fit ({sqlstate}): {_first_line(error)}",
-            remedy="run `replicator check`, then `replicator migrate` or correct the table",
+        return SinkBusy(f"PostgreSQL is busy {said}")
+    if (limit := _LIMITS.get(sqlstate)) is not None:
+        return BatchTooSlow(f"{limit} of PostgreSQL ended the transaction {said}", limit=limit)
+    if sqlstate == "08P01" and (limit := _POOLER_LIMITS.get(_first_line(error))) is not None:
+        limit = f"the pooler's {limit}"
+        return BatchTooSlow(f"{limit} ended the transaction {said}", limit=limit)
+    if sqlstate in _LOST_PREPARED:
+        return SinkUnavailable(
+            "a pooler stands between this process and PostgreSQL, and hands every transaction to "
+            f"another session {said}",
+            remedy=POOLER_REMEDY,
         )
-    if sqlstate == _NOT_NULL and error.column_name not in mapped_columns:
+    if sqlstate == _READ_ONLY or (
+        sqlstate[:2] in _UNAVAILABLE_CLASSES and sqlstate not in _CORRUPTED
+    ):
+        return SinkUnavailable(f"PostgreSQL cannot work now {said}")
+    return None
+
+
+def _lasting(
+    error: asyncpg.PostgresError, mapped_columns: Collection[str]
+) -> RowRejected | SchemaMismatch:
+    """The row's fault or the table's."""
+    sqlstate = error.sqlstate or ""
+    if sqlstate[:2] in {"42", "3F", "0A"}:
+        return SchemaMismatch(f"the target does not fit {_words(error)}", remedy=CHECK_REMEDY)
+    if sqlstate == _NOT_NULL and error.column_name and error.column_name not in mapped_columns:
         return SchemaMismatch(
             f"column {error.column_name!r} of {error.table_name!r} must not be null, "
             "but no mapping fills it",
             remedy=f"give {error.column_name!r} a default, drop its NOT NULL, or map it",
         )
-    return RowRejected(refusal(error))
+    if sqlstate == _CHECK and error.constraint_name is None:
+        return _no_partition(error)
+    if sqlstate in ROW_SQLSTATES:
+        return RowRejected(refusal(error))
+    return SchemaMismatch(f"PostgreSQL refuses to write {_words(error)}", remedy=_remedy(error))
 
 
 def refusal(error: asyncpg.PostgresError) -> str:
     """Why PostgreSQL refused a row, in words that hold no value of it."""
     sqlstate = error.sqlstate or "unknown"
-    if sqlstate[:2] in _SPEAKING_CLASSES:
+    if sqlstate[:2] in _TELLING_CLASSES:
         return f"PostgreSQL refused the row ({sqlstate}): {_first_line(error)}"
-    where = [
+    where = _names(error)
+    return f"PostgreSQL refused the row ({sqlstate} {type(error).__name__})" + (
+        f": {where}" if where else ""
+    )
+
+
+def _server_said(error: BaseException) -> BaseException:
+    """What the server said before it closed the connection, if that is beneath a lost one.
+
+    asyncpg reports the loss, or a `rollback` that met it, with the server's error as the cause.
+    """
+    lost = isinstance(error, (asyncpg.PostgresConnectionError, asyncpg.InterfaceError))
+    if not lost:
+        return error
+    for cause in _causes(error):
+        if (
+            isinstance(cause, asyncpg.PostgresError)
+            and getattr(cause, "severity", None) in {"FATAL", "PANIC"}
+            and cause.sqlstate
+        ):
+            return cause
+    return error
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _no_partition(error: asyncpg.PostgresError) -> SchemaMismatch:
+    table = error.table_name or "the target"
+    return SchemaMismatch(
+        f"{table!r} has no partition for a row {_words(error)}",
+        remedy=f"create the partition, or a default one of {table!r}",
+    )
+
+
+def _words(error: asyncpg.PostgresError) -> str:
+    """PostgreSQL's message, detail and hint, but none that may quote a value."""
+    sqlstate = error.sqlstate or "unknown"
+    kind = sqlstate[:2]
+    if kind in _VALUES_IN_MESSAGE and sqlstate != _EXHAUSTED:
+        place = (getattr(error, "context", None) or "").strip().splitlines()
+        names = ", ".join(filter(None, (_names(error), place[0] if place else "")))
+        told = f"({sqlstate} {type(error).__name__})" + (f": {names}" if names else "")
+        return f"{told}; PostgreSQL's log has its words"
+    told = f"({sqlstate}): {_first_line(error)}"
+    if error.detail and kind not in _VALUES_IN_DETAIL:
+        told += f"; detail: {_first_line_of(error.detail)}"
+    if error.hint:
+        told += f"; hint: {_first_line_of(error.hint)}"
+    return told
+
+
+def _remedy(error: asyncpg.PostgresError) -> str:
+    match error.sqlstate:
+        case "55000" if "replica identity" in str(error):
+            return (
+                "`alter table … replica identity using index …`, or `replica identity full`, as "
+                "`replicator check` says it for this table"
+            )
+        case "2200H":
+            return "let the sequence go further: `replicator check` has the statement"
+        case "XX001" | "XX002":
+            return "the table or an index is damaged: `reindex` it, or restore it"
+        case _:
+            return error.hint or "mend what PostgreSQL names; `replicator check` may say more"
+
+
+def _names(error: asyncpg.PostgresError) -> str:
+    return ", ".join(
         f"{what} {name!r}"
         for what, name in (
             ("constraint", error.constraint_name),
@@ -73,12 +236,13 @@ def refusal(error: asyncpg.PostgresError) -> str:
             ("table", error.table_name),
         )
         if name
-    ]
-    return f"PostgreSQL refused the row ({sqlstate} {type(error).__name__})" + (
-        f": {', '.join(where)}" if where else ""
     )
 
 
 def _first_line(error: BaseException) -> str:
-    text = str(error).strip()
-    return text.splitlines()[0] if text else type(error).__name__
+    return _first_line_of(str(error)) or type(error).__name__
+
+
+def _first_line_of(text: str) -> str:
+    lines = text.strip().splitlines()
+    return lines[0] if lines else ""

@@ -1,6 +1,7 @@
 """Applies what AWS Lambda delivers of one table: any order, any repetition, no shard."""
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -132,9 +133,9 @@ class Deliveries:
             raise Fenced(message)
         return applied
 
-    async def refusals(self, plan: WritePlan) -> Refused:
+    async def refusals(self, plan: WritePlan, others: Iterable[WritePlan] = (), /) -> Refused:
         """Which targets and histories refuse the rows of a plan of one record, and why."""
-        return await self._writer.refusals(plan)
+        return await self._writer.refusals(plan, others)
 
 
 def _claim(row: Any, source: str, stream_arn: str) -> Claim:  # noqa: ANN401 (a row as asyncpg gives it)

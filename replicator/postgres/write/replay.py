@@ -155,7 +155,10 @@ class Replay:
         except _Overtaken:
             return Tried(number, "closed")
         except asyncpg.PostgresError as error:
-            if translate(error).disposition is not Disposition.REJECT:
+            if (
+                translate(error, mapped_columns=writer.mapped_columns).disposition
+                is not Disposition.REJECT
+            ):
                 raise
             return Tried(number, "refused", refusal(error))
         return Tried(number, "replayed" if newest else "closed")

@@ -80,6 +80,30 @@ def upsert_sql(name: str, table: TargetTable, arrays: Sequence[str]) -> str:
     )
 
 
+ANY_ROW = "select exists (select from {table})"
+
+OWN_ROWS = """
+-- some rows that the table holds, offered anew: constraints judge them, and nothing is changed
+insert into {table} ({columns})
+select {columns} from {table} limit 5
+    on conflict ({key}) do nothing
+"""
+
+
+def any_row_sql(table: TargetTable) -> str:
+    """A query that tells whether a table holds a row."""
+    return ANY_ROW.format(table=quote_table(table.schema, table.name))
+
+
+def own_rows_sql(table: TargetTable) -> str:
+    """A statement that fails where a table refuses rows that it holds."""
+    return OWN_ROWS.format(
+        table=quote_table(table.schema, table.name),
+        columns=", ".join(quote_identifier(column.name) for column in table.columns),
+        key=", ".join(quote_identifier(key) for key in table.key),
+    )
+
+
 class TargetSql:
     """The parts of a statement that write one target."""
 

@@ -1,5 +1,6 @@
 """Applies plans of shards and snapshot segments, each in one fenced transaction."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from replicator.core.mapping.compile import TableMapping
@@ -42,9 +43,9 @@ class PostgresSink:
             raise Fenced(message)
         return applied
 
-    async def refusals(self, plan: WritePlan) -> Refused:
+    async def refusals(self, plan: WritePlan, others: Iterable[WritePlan] = (), /) -> Refused:
         """Which targets and histories refuse the rows of a plan of one record, and why."""
-        return await self._writer.refusals(plan)
+        return await self._writer.refusals(plan, others)
 
     def _fence_values(self, claim: Claim, advance: Advance) -> list[Any]:
         return [
@@ -115,9 +116,9 @@ class SegmentSink:
             raise Fenced(message)
         return applied
 
-    async def refusals(self, plan: WritePlan) -> Refused:
+    async def refusals(self, plan: WritePlan, others: Iterable[WritePlan] = (), /) -> Refused:
         """Which targets refuse the row of a plan of one item, and why."""
-        return await self._writer.refusals(plan)
+        return await self._writer.refusals(plan, others)
 
     def _fence_values(self, claim: SegmentClaim, advance: SegmentAdvance) -> list[Any]:
         return [

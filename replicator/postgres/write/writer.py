@@ -1,20 +1,26 @@
 """Writes a plan behind a fence: one statement, one transaction, versions first if guarded."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import islice
 from typing import Any
 
 import asyncpg
 
-from replicator.core.mapping.compile import TableMapping
+from replicator.core.mapping.compile import TableMapping, TargetMapping
 from replicator.core.mapping.item_keys import item_key_json
 from replicator.core.observations import Operation
 from replicator.core.planning.batch import DeadLetter
 from replicator.core.planning.plan import Refused, TargetWrites, WritePlan
 from replicator.core.planning.row_guard import Applied, Versioning, accepted, letters_overtaken
-from replicator.errors import Disposition
+from replicator.errors import Disposition, SchemaMismatch
 from replicator.postgres.connection.database import Database, Session
-from replicator.postgres.connection.failures import refusal, translate
+from replicator.postgres.connection.failures import (
+    CHECK_REMEDY,
+    RAISED_SQLSTATE,
+    refusal,
+    translate,
+)
 from replicator.postgres.write.batch_statement import BatchShape, BatchStatements
 from replicator.postgres.write.fence import PASSED, Fence
 from replicator.postgres.write.guard_arrays import (
@@ -29,8 +35,10 @@ from replicator.postgres.write.guard_arrays import (
 )
 from replicator.postgres.write.guard_statement import VersionStatements
 from replicator.postgres.write.parameters import join_texts
-from replicator.postgres.write.row_statements import TargetShape
+from replicator.postgres.write.row_statements import TargetShape, any_row_sql, own_rows_sql
 
+WITNESSES_MAX = 4
+"""Other rows of a batch that are tried before a table is blamed."""
 _NOTHING = TargetShape(upserts=False, deletes=False, soft_deletes=False, appends=False)
 
 
@@ -44,7 +52,7 @@ class PlanWriter:
         self._statements = BatchStatements(schema, targets, fence)
         self._versions = VersionStatements(schema, targets, fence)
         self._behind_versions = BatchStatements(schema, targets, PASSED)
-        self._mapped_columns = frozenset(
+        self.mapped_columns = frozenset(
             column.name
             for target in targets
             for table in target.row_tables
@@ -62,7 +70,7 @@ class PlanWriter:
         """
         text, *values = self._statement(plan, fence_values, supersede=supersede)
         async with self._database.connection(
-            "applying a batch", mapped_columns=self._mapped_columns
+            "applying a batch", mapped_columns=self.mapped_columns
         ) as connection:
             row = await self._database.fetch_one(connection, text, *values)
         return Applied(_rows_written(plan, row)) if row["fenced"] == 1 else None
@@ -105,7 +113,7 @@ class PlanWriter:
         statement that begins afterwards sees the rows and dead letters that it left.
         """
         async with self._database.transaction(
-            "applying a batch", mapped_columns=self._mapped_columns
+            "applying a batch", mapped_columns=self.mapped_columns
         ) as connection:
             return await self.write_guarded_within(
                 connection, plan, fence_values, supersede=supersede, versioning=versioning
@@ -176,25 +184,71 @@ class PlanWriter:
             return [keys, ["true" if each in rejected else "false" for each in keys]]
         return [keys, [str(number) for number in plan.item_numbers]]
 
-    async def refusals(self, plan: WritePlan) -> Refused:
+    async def refusals(self, plan: WritePlan, others: Iterable[WritePlan] = ()) -> Refused:
         """Which targets and histories refuse the rows of a plan of one record, and why.
 
-        Writes nothing.
+        SchemaMismatch where nothing tells that the row is to blame, and not the table: neither a
+        row of `others`, the batch's, nor one that the target holds already can be written. Writes
+        nothing.
         """
         found: dict[str, tuple[str, str | None]] = {}
         for number, writes in enumerate(plan.writes):
             for name, part in _parts(writes):
-                targets = [_NOTHING] * len(plan.writes)
-                targets[number] = _shape(part)
-                shape = BatchShape(tuple(targets), dead_letters=False, supersede=False)
-                refused = await self._try(self._statements.unfenced_text(shape), _arrays(part))
+                refused = await self._try_part(number, part)
                 if refused is not None:
+                    if name == writes.target.name:
+                        await self._require_blame(number, writes.target, refused, others)
                     found[name] = refused
         return found
 
+    async def _try_part(self, number: int, part: TargetWrites) -> tuple[str, str | None] | None:
+        targets = [_NOTHING] * len(self._mapping.targets)
+        targets[number] = _shape(part)
+        shape = BatchShape(tuple(targets), dead_letters=False, supersede=False)
+        return await self._try(self._statements.unfenced_text(shape), _arrays(part))
+
+    async def _require_blame(
+        self,
+        number: int,
+        target: TargetMapping,
+        refused: tuple[str, str | None],
+        others: Iterable[WritePlan],
+    ) -> None:
+        """SchemaMismatch if the target refuses every row, as far as can be seen.
+
+        An empty table without another row in the batch tells nothing: the SQLSTATE decides then,
+        but a trigger's `raise exception` blames a row only where another one passes.
+        """
+        reason, sqlstate = refused
+        held = None
+        if sqlstate != RAISED_SQLSTATE:
+            held = await self._takes_its_own(target)
+            if held:
+                return
+        for other in islice(others, WITNESSES_MAX):
+            [part, *_] = [part for _, part in _parts(other.writes[number])]
+            if part.upserts and await self._try_part(number, part) is None:
+                return
+        if held is None and sqlstate != RAISED_SQLSTATE:
+            return
+        message = f"{target.name} refuses every row that was tried, not a single one: {reason}"
+        raise SchemaMismatch(message, remedy=CHECK_REMEDY)
+
+    async def _takes_its_own(self, target: TargetMapping) -> bool | None:
+        """True if the target's tables take rows that they hold already; None if they are empty."""
+        empty = True
+        for table in target.row_tables:
+            async with self._database.connection("trying the target's own rows") as connection:
+                there = await connection.fetchval(any_row_sql(table))
+            if there:
+                empty = False
+                if await self._try(own_rows_sql(table), []) is not None:
+                    return False
+        return None if empty else True
+
     async def _try(self, text: str, values: list[Any]) -> tuple[str, str | None] | None:
         async with self._database.connection(
-            "trying a record", mapped_columns=self._mapped_columns
+            "trying a record", mapped_columns=self.mapped_columns
         ) as connection:
             transaction = connection.transaction()
             await transaction.start()
@@ -202,7 +256,7 @@ class PlanWriter:
                 await connection.fetchrow(text, *values)
                 await connection.execute("set constraints all immediate")
             except asyncpg.PostgresError as error:
-                failure = translate(error, mapped_columns=self._mapped_columns)
+                failure = translate(error, mapped_columns=self.mapped_columns)
                 if failure.disposition is not Disposition.REJECT:
                     raise
                 return refusal(error), error.sqlstate

@@ -1,0 +1,131 @@
+"""What is the target's fault halts its table with PostgreSQL's words; no change is set aside."""
+
+import pytest
+
+from tests.faults.conftest import NewReplica
+from tests.faults.replica import Replica
+from tests.support.daemon import Worker
+
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(300)]
+
+FAULTS = {
+    "no replica identity": (
+        "create publication everything for table public.orders;"
+        "alter table public.orders replica identity nothing",
+        ("55000", "does not have a replica identity", "hint: To enable updating the table"),
+        "alter table public.orders replica identity default",
+    ),
+    "an exhausted sequence": (
+        "alter table public.orders add id bigserial;"
+        "alter sequence orders_id_seq maxvalue 1000000000 restart 1000000000 no cycle;"
+        "select nextval('orders_id_seq')",
+        ("2200H", "reached maximum value of sequence", "orders_id_seq"),
+        "alter table public.orders drop id",
+    ),
+    "a trigger that refuses everything": (
+        """
+        create function closed() returns trigger language plpgsql as $$
+        begin
+            raise exception 'closed for %', new.pk;
+        end $$;
+        create trigger closed after insert or update on public.orders
+            for each row execute function closed()
+        """,
+        ("P0001", "refuses every row"),
+        "drop trigger closed on public.orders",
+    ),
+    "a check that nothing passes": (
+        "alter table public.orders add constraint never check (pk is null) not valid",
+        ("23514", "never", "refuses every row"),
+        "alter table public.orders drop constraint never",
+    ),
+}
+
+
+async def is_halted(worker: Worker) -> str:
+    async def halted() -> bool:
+        return (await worker.table("orders")).get("state") == "halted"
+
+    await worker.until(halted, what="the table is halted", seconds=60)
+    reason: str = (await worker.table("orders"))["reason"]
+    return reason
+
+
+@pytest.mark.parametrize(("fault", "words", "mended"), FAULTS.values(), ids=FAULTS.keys())
+async def test_a_fault_of_the_table_halts_it_and_sets_nothing_aside(
+    new_replica: NewReplica, fault: str, words: tuple[str, ...], mended: str
+):
+    async with new_replica() as it:
+        worker = await it.deployment.start_ready()
+        it.load.write(20)
+        await it.equal(worker)
+        await it.execute(fault)
+
+        it.load.write(20)
+        reason = await is_halted(worker)
+
+        assert [word for word in words if word not in reason] == []
+        assert await it.sql("select from replicator.dead_letter") == []
+        await it.execute(mended)
+        resumed = await it.deployment.command("resume", "--table", "orders", "--why", "mended")
+        assert resumed.code == 0, resumed.stderr
+        await it.equal(worker)
+        assert await worker.stop() == 0
+
+
+async def test_a_limit_on_transactions_makes_batches_smaller(new_replica: NewReplica):
+    """The server ends the session; the batch is halved until it fits into the time."""
+    async with new_replica() as it:
+        if await too_old(it):
+            pytest.skip("transaction_timeout came with PostgreSQL 17")
+        await slow_rows(it, seconds_for_each=0.05)
+        it.load.write_everywhere([f"key {number}" for number in range(60)])
+        worker = it.deployment.start()
+
+        await it.equal(worker, seconds=120)
+
+        assert await it.sql("select from replicator.dead_letter") == []
+        assert await worker.stop() == 0
+
+
+async def test_a_limit_that_not_one_record_keeps_halts_with_its_name(new_replica: NewReplica):
+    async with new_replica() as it:
+        if await too_old(it):
+            pytest.skip("transaction_timeout came with PostgreSQL 17")
+        worker = await it.deployment.start_ready()
+        it.load.put("before")
+        await it.equal(worker)
+        await slow_rows(it, seconds_for_each=5)
+        await it.execute(
+            "select pg_terminate_backend(pid) from pg_stat_activity"
+            " where datname = current_database() and application_name like 'replicator%'"
+        )
+        it.load.write(3)
+
+        reason = await is_halted(worker)
+
+        assert "a single record takes longer than transaction_timeout allows" in reason
+        assert await it.sql("select from replicator.dead_letter") == []
+        assert await worker.stop() == 3
+
+
+async def too_old(it: Replica) -> bool:
+    [[version]] = await it.sql("select current_setting('server_version_num')::int")
+    return bool(version < 170000)
+
+
+async def slow_rows(it: Replica, *, seconds_for_each: float) -> None:
+    """Each row takes its time, and a transaction may take a second and a half."""
+    [[name]] = await it.sql("select current_database()")
+    await it.execute(
+        f"""
+        create function watch.slow() returns trigger language plpgsql as $$
+        begin
+            perform pg_sleep({seconds_for_each});
+            return null;
+        end $$;
+        create trigger slow after insert or update on public.orders
+            for each row execute function watch.slow();
+        alter database {name} set transaction_timeout = '1500ms';
+        """
+    )
