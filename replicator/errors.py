@@ -79,6 +79,12 @@ class StreamUnfit(ReplicatorError):
     disposition = Disposition.HALT
 
 
+class KeyChanged(ReplicatorError):
+    """The DynamoDB table has another key than the mapping: it was created anew."""
+
+    disposition = Disposition.HALT
+
+
 class UnknownRecord(ReplicatorError):
     """The stream holds a record whose meaning we do not know; skipping it could lose data."""
 

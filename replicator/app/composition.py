@@ -9,6 +9,7 @@ from replicator.config.connections import source_connection
 from replicator.config.settings import Settings
 from replicator.coordination.dynamodb import DynamoDBLeases
 from replicator.core.mapping.compile import TableMapping
+from replicator.core.mapping.item_keys import require_key
 from replicator.core.observations import Observe
 from replicator.core.stream.batch_size import BatchSize
 from replicator.core.stream.generations import label_time
@@ -30,7 +31,7 @@ from replicator.postgres.control.snapshots import Snapshots
 from replicator.postgres.read.unseen_rows import Ghosts
 from replicator.postgres.write.sink import PostgresSink, SegmentSink
 from replicator.sources.clients import SourceConnection
-from replicator.sources.tables import describe_table, require_fit_stream
+from replicator.sources.tables import TableDescription, describe_table, require_fit_stream
 
 PAGES_OF_A_CONNECTION = 2
 """One that is written, and one that is ready when it is."""
@@ -75,7 +76,7 @@ class TableParts:
             source,
             Discovery(
                 spec,
-                describe_stream=partial(_describe_stream, self._clients, place, spec.table),
+                describe_stream=partial(_describe_stream, self._clients, place, mapping),
                 source=source,
                 positions=Positions(self._database),
                 incidents=Incidents(self._database),
@@ -119,15 +120,25 @@ class TableParts:
             items=self._pacing.reader(items),
             pages=PagePipeline(spec.name, mapping, sink, self._observe, self._clock),
             ghosts=Ghosts(self._database, mapping),
+            look_at_table=partial(_described, self._clients, place, mapping),
             observe=self._observe,
             clock=self._clock,
         )
 
 
+async def _described(
+    clients: Clients, place: SourceConnection, mapping: TableMapping
+) -> TableDescription:
+    """The table as it is now, which has the mapping's key; KeyChanged."""
+    description = await describe_table(await clients.tables(place), mapping.spec.table)
+    require_key(mapping.spec.name, description.key, mapping.source_key)
+    return description
+
+
 async def _describe_stream(
-    clients: Clients, place: SourceConnection, table: str
+    clients: Clients, place: SourceConnection, mapping: TableMapping
 ) -> tuple[str, datetime]:
-    arn = require_fit_stream(await describe_table(await clients.tables(place), table))
+    arn = require_fit_stream(await _described(clients, place, mapping))
     try:
         return arn, label_time(arn)
     except ValueError as error:

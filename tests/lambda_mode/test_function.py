@@ -9,6 +9,7 @@ import pytest
 from replicator.errors import (
     BatchTooSlow,
     ConfigurationError,
+    KeyChanged,
     MigrationDue,
     NotClaimable,
     SinkUnavailable,
@@ -230,6 +231,20 @@ def test_nothing_is_applied_to_a_target_that_would_round(table: LambdaTable):
     table.fetch("alter table t alter column n type bigint")
     assert table.apply(event(put(16777217))) == ALL_APPLIED
     assert table.rows() == {"a": 16777217}
+
+
+def test_events_of_a_table_with_another_key_halt_the_table_at_the_first_one(table: LambdaTable):
+    assert table.apply(event(put(1))) == ALL_APPLIED
+    other = put(2, stream_arn=LATER)
+    other["dynamodb"]["Keys"]["sk"] = {"S": "1"}
+
+    with pytest.raises(KeyChanged, match="has the key"):
+        table.apply(event(other))
+
+    [state] = table.fetch("select halted, reason, remedy from replicator.table_state")
+    assert (state["halted"], "has the key" in state["reason"]) == (True, True)
+    assert "migrate" in state["remedy"]
+    assert table.rows() == {"a": 1}
 
 
 @pytest.mark.parametrize("view_type", ["KEYS_ONLY", "OLD_IMAGE"])

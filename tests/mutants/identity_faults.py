@@ -3,6 +3,8 @@
 from tests.mutants.mutant import Mutant
 
 FINGERPRINTS = "tests/core/test_fingerprint.py"
+FUNCTION = "tests/lambda_mode/test_function.py"
+KEY_CHANGED = "tests/end_to_end/test_key_changed.py"
 LOST_CLAIMS = "tests/postgres/test_lost_claims.py"
 MIGRATING = "tests/postgres/test_migrate.py"
 
@@ -58,5 +60,26 @@ IDENTITY_MUTANTS = [
         "and (epoch, claim_id) = ($7, $14::uuid)\n",
         "and epoch = $7 and $14::uuid is not null\n",
         LOST_CLAIMS,
+    ),
+    Mutant(
+        "nobody looks at the key of the table that is read",
+        "replicator/app/composition.py",
+        "    require_key(mapping.spec.name, description.key, mapping.source_key)\n",
+        "    _ = require_key\n",
+        f"{KEY_CHANGED}::test_a_snapshot_that_is_asked_for_reads_no_table_with_another_key",
+    ),
+    Mutant(
+        "a part of a snapshot is read without a look at its table",
+        "replicator/engine/snapshot/segment.py",
+        "            await parts.look_at_table()\n",
+        "",
+        f"{KEY_CHANGED}::test_a_snapshot_that_is_asked_for_reads_no_table_with_another_key",
+    ),
+    Mutant(
+        "records of a table with another key are applied",
+        "replicator/core/planning/plan.py",
+        "require_keys_alike(mapping.spec.name, record.keys, mapping.source_key)",
+        "_ = require_keys_alike, record",
+        f"{FUNCTION}::test_events_of_a_table_with_another_key_halt_the_table_at_the_first_one",
     ),
 ]

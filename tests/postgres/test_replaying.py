@@ -288,3 +288,17 @@ async def test_an_expired_removal_is_replayed_as_one(stage: Stage):
 
     [(deleted_at,)] = await stage.control.rows("select _deleted_at from public.orders")
     assert deleted_at is not None
+
+
+async def test_a_letter_of_a_table_with_another_key_is_not_replayed(stage: Stage):
+    await stage.batch(record(1, n={"N": "2.5"}))
+    await stage.use(MENDED)
+    await stage.control.connection.execute(
+        """update replicator.dead_letter set item_key = '{"pk":{"S":"a"},"sk":{"S":"1"}}'"""
+    )
+
+    [(outcome, reason)] = await stage.replay()
+
+    assert outcome == "refused"
+    assert "has the key (pk, sk) now" in str(reason)
+    assert await stage.rows() == []

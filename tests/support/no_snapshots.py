@@ -54,6 +54,7 @@ def without_snapshots(
         items=PacedItems(nothing, ReadPacing(1.0, clock)),
         pages=PagePipeline(name, mapping, nothing, observe, clock),
         ghosts=nothing,
+        look_at_table=nothing,
         observe=observe,
         clock=clock,
     )

@@ -5,8 +5,10 @@ from collections.abc import Sequence
 
 from replicator.core.records import Image
 from replicator.core.spec import SourceKey
+from replicator.core.values.attributes import label
 from replicator.core.values.cells import Unfit
 from replicator.core.values.numbers import canonical_number
+from replicator.errors import KeyChanged
 
 _encode_key = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
 
@@ -25,6 +27,31 @@ def item_key(keys: Image, source_key: SourceKey) -> tuple[str, ...]:
         )
     except (KeyError, Unfit):
         return tuple([json.dumps(keys.get(name)) for name, _ in source_key.attributes])
+
+
+def require_key(table: str, found: SourceKey, expected: SourceKey) -> None:
+    """KeyChanged where a table that is read has another key than the mapping was made for."""
+    if found.attributes != expected.attributes:
+        raise _changed(table, ", ".join(map(" ".join, found.attributes)), expected)
+
+
+def require_keys_alike(table: str, keys: Image, expected: SourceKey) -> None:
+    """KeyChanged where the key of an item has more attributes than the mapping knows.
+
+    Several items would share a row. What an item lacks of its key is for its conversion to refuse.
+    """
+    if len(keys) > len(expected.attributes):
+        raise _changed(table, ", ".join(map(label, keys)), expected)
+
+
+def _changed(table: str, found: str, expected: SourceKey) -> KeyChanged:
+    made_for = ", ".join(map(" ".join, expected.attributes))
+    message = f"table {table!r} has the key ({found}) now, and its mapping is for ({made_for})"
+    return KeyChanged(
+        message,
+        remedy="run `replicator check`, which says what mapping and targets must be for this key, "
+        "then `replicator migrate`, and restart the workers",
+    )
 
 
 def item_keys(images: Sequence[Image], source_key: SourceKey) -> list[tuple[str, ...]]:

@@ -6,6 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from replicator.core.mapping.compile import TableMapping, TargetMapping
+from replicator.core.mapping.item_keys import require_keys_alike
 from replicator.core.observations import RecordOutcome
 from replicator.core.planning.batch import DeadLetter, ItemKey, Ledger, Rank
 from replicator.core.planning.fast_path import plan_usual
@@ -104,9 +105,12 @@ def plan_batch(
     `read_at` (epoch seconds) stands in where a record has no creation time. `skip_before` (epoch
     seconds) filters records of an `initial_load: none`. `refused` holds, for a batch of one
     record, the targets and histories whose row PostgreSQL would not take.
-    RowRefused where a target says `on_error: halt`.
+    RowRefused where a target says `on_error: halt`; KeyChanged where the records are those of
+    another table.
     """
     refused = refused or {}
+    for record in records[:1]:  # a stream is of one table, and a table's key does not change
+        require_keys_alike(mapping.spec.name, record.keys, mapping.source_key)
     ledger = Ledger(
         records,
         mapping.source_key,

@@ -1,6 +1,7 @@
 """One part of a snapshot from claim to end: pages are read ahead, written, and moved past."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from replicator.clock import Clock
@@ -35,6 +36,8 @@ class SnapshotParts:
     items: PacedItems
     pages: PagePipeline
     ghosts: GhostFinder
+    look_at_table: Callable[[], Awaitable[object]]
+    """Before a part is worked on; KeyChanged where its table was created anew with another key."""
     observe: Observe
     clock: Clock
 
@@ -62,6 +65,7 @@ class SegmentRunner:
             mapping_fingerprint=parts.mapping.fingerprint,
         )
         try:
+            await parts.look_at_table()
             if claim.target is None:
                 return await self._scan(claim, stopping)
             return await self._sweep(claim, claim.target, stopping)
