@@ -60,3 +60,16 @@ def test_no_file_knows_a_registry_or_the_machine_it_was_written_on():
     ]
 
     assert found == []
+
+
+def test_every_revision_of_the_control_schema_follows_the_one_before():
+    """Two that were made beside each other would both be the newest, and no database migrates."""
+    files = sorted((ROOT / "migrations/versions").glob("*.py"))
+    texts = [path.read_text() for path in files]
+    numbers = [path.name.partition("_")[0] for path in files]
+    own = [re.search(r'^revision = "(\d+)_', text, re.M) for text in texts]
+    before = [re.search(r'^down_revision = "(\d+)_', text, re.M) for text in texts]
+
+    assert numbers == [f"{number:04}" for number in range(1, len(files) + 1)]
+    assert [found and found[1] for found in own] == numbers
+    assert [found and found[1] for found in before] == [None, *numbers[:-1]]

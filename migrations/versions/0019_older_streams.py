@@ -2,8 +2,8 @@
 
 from replicator.postgres.schema.migrations import execute_file
 
-revision = "0018_in_0_1"
-down_revision = "0017_in_0_1"
+revision = "0019_in_0_1"
+down_revision = "0018_in_0_1"
 
 
 def upgrade() -> None:
