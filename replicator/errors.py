@@ -9,7 +9,7 @@ OWN_LIMIT = "statement_timeout"
 
 
 class Disposition(Enum):
-    """What the supervisor does with a failure."""
+    """Reaction of the supervisor to a failure."""
 
     RETRY = "retry"  # wait and do the same again
     RELEASE = "release"  # forget what we believe, claim again

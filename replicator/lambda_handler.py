@@ -11,7 +11,7 @@ from replicator.app.aws_lambda.handler import Answer, Function
 
 
 class Context(Protocol):
-    """What Lambda tells of an invocation."""
+    """Context of an invocation, as Lambda passes it."""
 
     def get_remaining_time_in_millis(self) -> int:
         """The time until the environment is killed."""
@@ -30,6 +30,6 @@ def _function() -> Function:
 
 
 def _line(text: str) -> None:
-    """Where CloudWatch looks for metrics; our log lines go to stderr."""
+    """Write a line to stdout, where CloudWatch looks for metrics; log lines go to stderr."""
     sys.stdout.write(text + "\n")
     sys.stdout.flush()

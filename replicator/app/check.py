@@ -90,7 +90,9 @@ async def _target(settings: Settings, mappings: list[TableMapping]) -> list[Find
 async def _migrator(
     settings: Settings, runner: ConnectionSettings, mine: Survey, mappings: list[TableMapping]
 ) -> list[Finding]:
-    """Whether whoever migrates reaches the database, and may create what is missing."""
+    """Findings about the role that migrates: reaching the database, rights to create what is
+    missing.
+    """
     migrator = migrate_connection(settings.target)
     if migrator == runner:
         return [*mine.creation]

@@ -1,4 +1,4 @@
-"""What a worker needs of one source table, put together."""
+"""Composes the parts that a worker needs for one source table."""
 
 from datetime import datetime
 from functools import partial
@@ -64,7 +64,7 @@ class TableParts:
         self._tracing = tracing
 
     async def table(self, mapping: TableMapping) -> Table:
-        """All of one table."""
+        """Compose all parts of one table."""
         spec = mapping.spec
         place = source_connection(self._settings.source_of(spec.name))
         source = self._tracing.source(await self._clients.streams(place), table=spec.name)
@@ -147,7 +147,9 @@ async def _describe_stream(
 
 
 async def _count_items(clients: Clients, place: SourceConnection, table: str) -> int | None:
-    """What the source says; an estimate, as AWS counts every six hours."""
+    """The item count that DynamoDB reports, an estimate of up to six hours ago; None while it
+    fails.
+    """
     try:
         return (await describe_table(await clients.tables(place), table)).item_count
     except ReplicatorError:

@@ -1,4 +1,4 @@
-"""What every command needs that reads or changes the control schema by hand."""
+"""Opens the control schema for commands that read or change it by hand."""
 
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
@@ -56,7 +56,7 @@ def require_known(name: str, settings: Settings, registered: Mapping[str, TableF
 def require_registered(
     name: str, settings: Settings, registered: Mapping[str, TableFacts]
 ) -> TableFacts:
-    """What is known of a table; MigrationDue's advice for one that was never registered."""
+    """The facts of a registered table; ConfigurationError with MigrationDue's advice otherwise."""
     require_known(name, settings, registered)
     if name not in registered:
         message = f"table {name!r} is in the configuration, but not registered yet"

@@ -48,7 +48,7 @@ BATCH_MODE_IDLE_SECONDS = 0.2
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How a run ended. `stopped`: tables that a gap, a halt or a person stopped."""
+    """The end of a run. `stopped`: tables that a gap, a halt or a person has stopped."""
 
     stopped: tuple[str, ...]
     new_dead_letters: int
@@ -90,7 +90,7 @@ class Daemon:
         )
         self._auto_columns = AutoColumns(settings, self._database)
         self._begun = False
-        """Whether it has worked already, and begins anew with another mapping."""
+        """True after the first round of work, also while work restarts with another mapping."""
 
     async def run(self, stopping: asyncio.Event) -> Ended:
         """Serve pages from the first moment, work when everything is there."""
@@ -155,7 +155,7 @@ class Daemon:
         return ended, anew.is_set() and not stopping.is_set()
 
     async def _prepare(self, clients: Clients, stopping: asyncio.Event) -> Prepared | None:
-        """What `run` needs; waits for servers that are away. None when asked to stop."""
+        """Prepare for work, waiting for servers that are away; None when asked to stop."""
         backoff = Backoff(base=0.5, cap=10.0)
         while not stopping.is_set():
             try:
@@ -303,7 +303,7 @@ class Daemon:
                 stopping.set()
 
     async def _ended(self, prepared: Prepared) -> Ended:
-        """Which tables are stopped now, as far as PostgreSQL still tells."""
+        """The tables that are stopped at the end, as far as PostgreSQL still answers."""
         try:
             async with asyncio.timeout(LAST_LOOK_SECONDS_MAX):
                 facts = await Positions(self._database).tables()

@@ -45,7 +45,7 @@ class TargetExplanation:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """All that is known of an item."""
+    """Everything known about one item, on both sides."""
 
     identity: str
     circumstances: Circumstances

@@ -16,7 +16,7 @@ from replicator.postgres.control.forgetting import Forgetting, Record, Streams
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """All that is known of one table, and that forgetting it drops."""
+    """Everything known about one table that `forget` would drop."""
 
     record: Record
     leases: tuple[str, ...]
@@ -24,7 +24,7 @@ class Known:
 
     @property
     def nothing(self) -> bool:
-        """Whether there is nothing to forget but the registration itself."""
+        """True when only the registration itself is left to forget."""
         record = self.record
         return not (
             self.leases or record.positions or record.gaps or record.dead_letters or record.targets
@@ -34,7 +34,7 @@ class Known:
 async def look(
     settings: Settings, database: Database, leases: DynamoDBLeases, source: str
 ) -> Known:
-    """What forgetting would drop; ConfigurationError while the table is being worked on.
+    """List what `forget` would drop; ConfigurationError while workers hold the table.
 
     CoordinationUnavailable when its leases cannot be read.
     """
@@ -127,4 +127,4 @@ async def lease_table(settings: Settings) -> AsyncIterator[DynamoDBLeases]:
 
 
 def _unobserved(_: Observation) -> None:
-    """Nobody counts what a command asks."""
+    """Ignore an observation: a command has no metrics."""

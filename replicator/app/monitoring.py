@@ -1,4 +1,4 @@
-"""What a running worker shows: observations spread, status published, readiness judged."""
+"""Presents a running worker: spreads observations, publishes its status, judges its readiness."""
 
 import asyncio
 from collections.abc import Mapping

@@ -112,6 +112,6 @@ async def require_exact(database: Database, mappings: Sequence[TableMapping]) ->
 
 
 def refuse_inexact(found: Iterable[Finding]) -> None:
-    """The same, where the catalog was read already."""
+    """Refuse tables whose columns would round values, from a catalog that was read already."""
     for finding in found:
         raise ConfigurationError(f"{finding.where}: {finding.message}", remedy=finding.remedy)

@@ -24,7 +24,7 @@ from replicator.postgres.write.sink import SegmentSink
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """Who wants a repair, and why: for the record."""
+    """The person who asks for a repair, and the reason, for the record."""
 
     who: str
     why: str | None

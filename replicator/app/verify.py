@@ -26,7 +26,7 @@ from replicator.postgres.read.rows import TargetRows
 
 
 class Watcher(Protocol):
-    """Whoever shows how far a comparison is."""
+    """Shows the progress of a comparison."""
 
     def begins(self, table: str, items_expected: int) -> None:
         """A table is next; the source counts its items every few hours only."""
@@ -39,7 +39,7 @@ class Watcher(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What to compare. `tables` None: all of them. `sample`: a share, None for everything.
+    """Scope of a comparison. `tables` None: all of them. `sample`: a share, None for everything.
 
     `repair`: who wants what differs to be repaired.
     """
@@ -52,7 +52,7 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What was found, and what it cost."""
+    """Results of a comparison, and the read units it used."""
 
     results: tuple[TargetResult, ...]
     read_units: float

@@ -59,7 +59,7 @@ def _findings(config: Path | None) -> list["Finding"]:
 
 
 def _exit_code(findings: list["Finding"]) -> ExitCode:
-    """What is known to be wrong counts for more than what could not be looked at."""
+    """The exit code: a finding known to be wrong outranks one that could not be examined."""
     errors = [finding for finding in findings if finding.severity == "error"]
     if any(not finding.unreachable for finding in errors):
         return ExitCode.FINDINGS

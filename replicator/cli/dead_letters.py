@@ -206,7 +206,7 @@ async def _groups(
 
 @asynccontextmanager
 async def _dead_letters(settings: "Settings", table: str | None) -> "AsyncIterator[DeadLetters]":
-    """Those of a deployment, if it knows the table."""
+    """The dead letters of a deployment that knows the table."""
     from replicator.app.control_database import control_database, registered_tables, require_known
     from replicator.postgres.control.dead_letters import DeadLetters
 
@@ -273,7 +273,7 @@ def letter_row(letter: Letter) -> list[str]:
 
 
 def group_row(group: "LetterGroup") -> list[str]:
-    """How many, the oldest one's age, target, state, some IDs and the reason."""
+    """One row of the list: count, age of the oldest, target, state, some ids, reason."""
     more = ", …" if group.letters > len(group.numbers) else ""
     return [
         str(group.letters),

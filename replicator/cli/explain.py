@@ -160,7 +160,7 @@ def _values(text: str, kinds: dict[str, KeyType]) -> dict[str, Any]:
 
 
 def _raw(name: str, kind: KeyType, value: object) -> str:
-    """What stands on the wire under the type's tag."""
+    """The wire text under the type's tag."""
     if isinstance(value, dict) and list(value) == [kind]:
         value = value[kind]
     if not isinstance(value, str):

@@ -70,7 +70,7 @@ def init(
 
 
 def _proposed(sampled: list["SampledTable"]) -> list[tuple[str, "ProposedTable"]]:
-    """What was asked for, and what is proposed for it."""
+    """Pair each requested table with the table proposed for it."""
     from replicator.core.proposal.propose import propose_table
 
     taken: set[str] = set()
@@ -97,7 +97,7 @@ def _note(sampled: list["SampledTable"]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where the tables are, as far as it was said."""
+    """Place of the tables, as far as the command line says."""
 
     region: str | None
     endpoint_url: str | None

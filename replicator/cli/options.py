@@ -56,7 +56,7 @@ def this_user() -> str:
 
 
 def storable(text: str | None) -> str | None:
-    """What the shell gave, as text that PostgreSQL takes."""
+    """Text from the shell in a form that PostgreSQL stores."""
     if text is None:
         return None
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace").strip()

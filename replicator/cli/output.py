@@ -15,7 +15,7 @@ SCHEMA_VERSION = 1
 
 
 class ExitCode(IntEnum):
-    """How a command ends; part of the contract."""
+    """Exit codes of commands; part of the contract."""
 
     FINE = 0
     FINDINGS = 1
@@ -27,7 +27,7 @@ class ExitCode(IntEnum):
 
 
 def exit_code_of(error: ReplicatorError) -> ExitCode:
-    """How a command ends that a named failure ended."""
+    """The exit code of a command that a named failure ended."""
     match error.disposition:
         case Disposition.REFUSE:
             return ExitCode.WRONG_USAGE
@@ -68,7 +68,7 @@ def print_note(text: str) -> None:
 
 
 def print_failure(error: ReplicatorError) -> None:
-    """What went wrong and what mends it, on stderr."""
+    """Print a failure and its remedy to stderr."""
     print_note(f"replicator: {error}")
     if error.remedy:
         print_note(f"  {error.remedy}")
@@ -106,7 +106,7 @@ def _draw(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
 
 
 def abandon_stdout() -> None:
-    """Whoever read stdout is gone: what is still buffered goes nowhere, without a word."""
+    """Drop buffered output after the reader of stdout has gone."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from replicator.core.proposal.sample_fit import TargetFit
 
 Sampled = dict[str, tuple[int, list["TargetFit"]]]
-"""How many items were sampled of each table, and how they fit."""
+"""Number of sampled items by table, and their fit."""
 
 
 async def sampled(settings: "Settings", count: int) -> Sampled:
@@ -55,7 +55,7 @@ def sample_lines(found: Sampled) -> Iterator[str]:
 
 
 def sample_document(found: Sampled) -> list[dict[str, Any]]:
-    """The same as JSON."""
+    """The sample's fit as JSON."""
     return [
         {
             "table": source,
@@ -99,7 +99,7 @@ _REMEDIES = {
     "ask": "after `replicator migrate`: `replicator snapshot --table {table}`, if you want that",
 }
 _SCANS = ("backfill", "snapshot", "ask")
-"""What reads the whole table."""
+"""Needs that read the whole table."""
 
 All = Annotated[
     bool,
@@ -155,7 +155,7 @@ def plan(
 
 
 async def _look(settings: "Settings") -> tuple["Survey", dict[str, "ScanCost"]]:
-    """What there is to do, and what scanning each table would cost."""
+    """Survey the database, and estimate the cost of scanning each table."""
     from replicator.app.mappings import refuse_unfit_streams, require_tables
     from replicator.config.connections import migrate_connection, target_connection
     from replicator.core.snapshot.scan_pages import scan_cost

@@ -201,10 +201,10 @@ def _watching() -> Iterator["Watcher"]:
 
 class _Nobody:
     def begins(self, table: str, items_expected: int) -> None:
-        """Nobody looks."""
+        """Ignore the table: nothing is drawn."""
 
     def moved(self, items: int) -> None:
-        """Nobody looks."""
+        """Ignore the progress: nothing is drawn."""
 
 
 class _Bar:

@@ -75,20 +75,23 @@ class ColumnSettings(Group):
     type: DeclaredType = Field(examples=["numeric(12,2)"])
     """The column's PostgreSQL type. Values convert exactly or not at all."""
     format: TimeFormat | None = None
-    """How a time is written; `iso8601` is the default for strings, numbers need one."""
+    """Format of a time; strings default to `iso8601`, numbers need one."""
     on_invalid: Annotated[OnInvalid, BeforeValidator(_null_by_name)] = "reject"
-    """What a value that does not convert makes: its record a dead letter, or the column NULL."""
+    """Effect of a value that does not convert: a dead letter for its record, or NULL in the
+    column.
+    """
     nul: OnNul = "reject"
-    """What becomes of NUL characters, which PostgreSQL cannot store in text."""
+    """Treatment of NUL characters, which PostgreSQL cannot store in text."""
     transform: Annotated[
         tuple[Transform, ...], BeforeValidator(_one_or_many, json_schema_input_type=_Transforms)
     ] = Field(default=(), examples=[["trim", "lower"]])
-    """What is done to a string before it is converted, in this order: `trim`, `lower`, `upper`,
-    `number` (its text is a number) or `json` (its text is JSON, for jsonb)."""
+    """Changes to a string before conversion, in this order: `trim`, `lower`, `upper`, `number`
+    (its text is a number) or `json` (its text is JSON, for jsonb).
+    """
     default: Scalar | None = Field(default=None, examples=["unknown"])
-    """What the column holds where the value is absent or NULL."""
+    """Value of the column where the attribute is absent or NULL."""
     constant: Scalar | None = Field(default=None, examples=["web"])
-    """What the column always holds."""
+    """Constant value of the column."""
     part: str | None = Field(default=None, examples=["year"])
     """A part of a string, by its name in `split`."""
 

@@ -13,7 +13,7 @@ from replicator.sources.secrets import parameter_password, rds_token, secret_pas
 def connection_settings(
     target: PostgresSettings, *, password: Password | None, iam_token: Token | None
 ) -> ConnectionSettings:
-    """What the configuration says of the target, with what asks for password or token."""
+    """Connection settings of the target, with the functions that fetch a password or a token."""
     return ConnectionSettings(
         dsn=target.dsn.reveal() if target.dsn is not None else None,
         dsn_file=target.dsn_file,
@@ -29,7 +29,7 @@ def connection_settings(
 
 
 def source_connection(place: SourceSettings) -> SourceConnection:
-    """How a table, its stream or the lease table is reached."""
+    """The connection to a table, its stream or the lease table."""
     return SourceConnection(
         place.region,
         place.endpoint_url,
@@ -41,7 +41,7 @@ def source_connection(place: SourceSettings) -> SourceConnection:
 
 
 def target_connection(target: PostgresSettings) -> ConnectionSettings:
-    """How whoever runs connects to PostgreSQL."""
+    """Connection settings of processes that run."""
     return connection_settings(
         target,
         password=_password(target),
@@ -58,7 +58,7 @@ def _password(target: PostgresSettings) -> Password | None:
 
 
 def migrate_connection(target: PostgresSettings) -> ConnectionSettings:
-    """How whoever migrates connects: as `run` does, where `migrate_dsn` says nothing else.
+    """Connection settings of whoever migrates: those of `run` unless `migrate_dsn` says otherwise.
 
     A `migrate_dsn` with a password of its own needs no other, nor a token of IAM; a
     `migrate_dsn_file` is a secret, and has one.

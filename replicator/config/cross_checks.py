@@ -28,7 +28,7 @@ _ANY_KEY = "the key of the source table"
 
 
 def column_faults(path: Path, spec: TargetSpec) -> Iterator[Fault]:
-    """What is wrong with the columns of a target, as far as it can be told without its source."""
+    """Faults in the columns of a target, as far as the configuration alone shows them."""
     try:
         parts = compile_parts(spec.split)
     except ConfigurationError as error:

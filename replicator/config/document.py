@@ -1,4 +1,4 @@
-"""What users read and validators check, written from the settings themselves.
+"""Writes the reference page and the JSON Schema of the configuration from the settings themselves.
 
 `python -m replicator.config.document` writes `deploy/config.schema.json` and
 `docs/configuration.md` below the current directory.

@@ -1,4 +1,4 @@
-"""What the environment says over a file: `REPLICATOR_` and the key, joined by `__`."""
+"""Reads overrides from the environment: `REPLICATOR_` and the key, joined by `__`."""
 
 import types
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""What every group of settings has in common: frozen, closed, and empty when nothing is said."""
+"""Base of every group of settings: frozen, closed to unknown keys, empty when nothing is said."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""Which keys a configuration can have: its groups, walked."""
+"""Walks the groups of the settings for the keys that a configuration can have."""
 
 from collections.abc import Iterator
 from typing import get_args, get_origin
@@ -10,7 +10,7 @@ from replicator.config.mistakes import Path
 from replicator.config.settings import Settings
 
 FILE_ONLY = "tables"
-"""What the environment cannot say."""
+"""The key that environment variables cannot override."""
 
 
 def fields_of(group: type[Group]) -> dict[str, FieldInfo]:
@@ -26,7 +26,7 @@ def group_in(annotation: object) -> type[Group] | None:
 
 
 def holds_entries(annotation: object) -> bool:
-    """Whether a key holds entries under names of the user's choice."""
+    """True for a key whose entries have names of the user's choice."""
     return get_origin(annotation) is dict or any(
         holds_entries(part) for part in get_args(annotation)
     )

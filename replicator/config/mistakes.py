@@ -1,4 +1,4 @@
-"""What is wrong with a configuration, all of it as one error."""
+"""Collects the mistakes of a configuration into one error."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -161,7 +161,7 @@ def _members(node: yaml.MappingNode, depth: int = 0) -> Iterator[tuple[yaml.Node
 
 
 def _unreadable(name: str, error: yaml.YAMLError) -> Mistake:
-    """Where YAML ends to make sense; the text itself is not quoted, it may hold a secret."""
+    """The place of a YAML syntax error; the text itself may hold a secret and is not quoted."""
     if not isinstance(error, yaml.MarkedYAMLError) or error.problem_mark is None:
         return Mistake(name, (), "is not YAML: it holds characters that are not text", None)
     mark = error.problem_mark

@@ -1,4 +1,4 @@
-"""All that a configuration can say, with bounds and defaults."""
+"""All settings of a configuration, with bounds and defaults."""
 
 import re
 from pathlib import Path
@@ -29,14 +29,14 @@ class CoordinationSettings(SourceSettings):
     table: str = Field(default="replicator-leases", pattern=f"^{TABLE_NAME}$")
     """The lease table; created when it is missing."""
     lease_seconds: float = Field(default=20.0, ge=0.5, le=600)
-    """How long a lease may stand still before another worker takes it."""
+    """Time that a lease may stand still before another worker takes it."""
 
 
 class PostgresSettings(Group):
     """The PostgreSQL database with the target tables and the control schema."""
 
     dsn: Dsn | None = Field(default=None, examples=["postgresql://replicator@localhost:5432/app"])
-    """Where to connect; null: the `PG*` variables say it."""
+    """Connection string; null: the `PG*` variables say where to connect."""
     dsn_file: Path | None = None
     """A file that holds the DSN, read anew on each connect."""
     migrate_dsn: Dsn | None = None
@@ -70,15 +70,15 @@ class PostgresSettings(Group):
     control_schema: SchemaName = "replicator"
     """The schema of positions, dead letters and all else that is ours."""
     application_name: str = Field(default="replicator", min_length=1, max_length=40)
-    """How our connections are called in `pg_stat_activity`."""
+    """Name of the connections in `pg_stat_activity`."""
     pool_size: int = Field(default=4, ge=1, le=100)
     """The connections of one process."""
     connect_timeout_seconds: float = Field(default=10.0, ge=0.1, le=300)
-    """How long a connect may take."""
+    """Longest time that a connect may take."""
     statement_timeout_seconds: float = Field(default=30.0, ge=0.1, le=3600)
-    """How long one statement may take."""
+    """Longest time that one statement may take."""
     lock_timeout_seconds: float = Field(default=5.0, ge=0.1, le=600)
-    """How long one statement may wait for a lock."""
+    """Longest time that one statement may wait for a lock."""
 
     @model_validator(mode="after")
     def _one_way_in(self) -> Self:
@@ -117,20 +117,20 @@ class TracingSettings(Group):
     endpoint: str | None = Field(
         default=None, pattern=r"^https?://\S+$", examples=["http://127.0.0.1:4318"]
     )
-    """Where spans are sent, as OTLP over HTTP; without it nothing is traced."""
+    """Endpoint for spans, as OTLP over HTTP; without one, nothing is traced."""
     sample_ratio: float = Field(default=1.0, ge=0, le=1)
-    """Which part of the spans is kept, chosen at random."""
+    """Share of the spans that is kept, chosen at random."""
 
 
 class PollSettings(Group):
-    """How streams are read."""
+    """Reading of streams."""
 
     idle_seconds_max: float = Field(default=1.0, ge=0.01, le=60)
     """The longest wait between two reads of a shard that has nothing new."""
 
 
 class SnapshotSettings(Group):
-    """How tables are loaded."""
+    """Loading of tables."""
 
     read_units_per_second: int = Field(default=500, ge=1, le=1_000_000)
     """Read capacity that snapshots may use, of all workers together; one unit a second reads
@@ -141,24 +141,25 @@ class SnapshotSettings(Group):
 
 
 class BatchSettings(Group):
-    """What goes into one transaction."""
+    """Size of one transaction."""
 
     records_max: int = Field(default=1000, ge=1, le=10_000)
     """The most records of one batch."""
     transaction_seconds: float = Field(default=1.0, ge=0.05, le=30)
-    """How long a batch should take: where it takes longer, or PostgreSQL ends it or a wait in it,
-    the next ones are smaller, until they are quick again."""
+    """Time that a batch should take: after a slower one, or one that PostgreSQL ended, the
+    following batches are smaller until they are quick again.
+    """
 
 
 class GuardSettings(Group):
     """Versions of rows, kept where the order of records is not proved by a shard."""
 
     retention_hours: float = Field(default=48.0, ge=24, le=8760)
-    """How long versions are kept; a stream holds its records for 24 hours."""
+    """Time for which versions are kept; a stream holds its records for 24 hours."""
 
 
 class HashingSettings(Group):
-    """How personal data is hashed."""
+    """Hashing of personal data."""
 
     salt_file: Path | None = None
     """A file that holds the secret of the HMAC, at least 16 bytes. Who has it can tell by trial
@@ -188,7 +189,7 @@ class Settings(Group):
     """Names this replica everywhere: leases, positions, metrics.
     A target that another deployment claimed is refused."""
     source: SourceSettings = SourceSettings()
-    """Where the tables are; a table may say otherwise."""
+    """Place of the tables; a table may say otherwise."""
     coordination: CoordinationSettings = CoordinationSettings()
     """Leases and checkpoints in DynamoDB."""
     target: PostgresSettings = PostgresSettings()
@@ -200,28 +201,30 @@ class Settings(Group):
     tracing: TracingSettings = TracingSettings()
     """Spans of OpenTelemetry."""
     poll: PollSettings = PollSettings()
-    """How streams are read."""
+    """Reading of streams."""
     batch: BatchSettings = BatchSettings()
-    """What goes into one transaction."""
+    """Size of one transaction."""
     snapshot: SnapshotSettings = SnapshotSettings()
-    """How tables are loaded."""
+    """Loading of tables."""
     guard: GuardSettings = GuardSettings()
     """Versions of rows."""
     hashing: HashingSettings = HashingSettings()
-    """How personal data is hashed."""
+    """Hashing of personal data."""
     defaults: TargetSettings = TargetSettings()
     """Anything a target may say, for those that do not say it."""
     tables: dict[Annotated[str, Field(pattern=ENTRY)], TableSettings] = Field(min_length=1)
     """The source tables, under names of yours."""
 
     def table_specs(self) -> dict[str, TableSpec]:
-        """What the tables say, as facts, by the names of their entries."""
+        """The tables as plain facts, by the names of their entries."""
         hashed = any("hash" in table.personal.values() for table in self.tables.values())
         salt = self.hashing.salt() if hashed else None
         return {name: table.spec(name, self.defaults, salt) for name, table in self.tables.items()}
 
     def source_of(self, name: str) -> SourceSettings:
-        """Where an entry's table is: as it says itself, else as all do; an ARN has its region."""
+        """The place of an entry's table: its own settings over those of all tables; an ARN has
+        its region.
+        """
         table = self.tables[name]
         place = table.source.below(self.source)
         arn = re.fullmatch(TABLE_ARN, table.table or "")
@@ -230,5 +233,5 @@ class Settings(Group):
         return place.model_copy(update={"region": arn["region"]})
 
     def coordination_source(self) -> SourceSettings:
-        """Where the lease table is."""
+        """The place of the lease table."""
         return self.coordination.below(self.source)

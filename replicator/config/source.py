@@ -1,4 +1,4 @@
-"""Where in AWS something is, and who we are there."""
+"""A place in AWS, and the identity that is used there."""
 
 from pydantic import Field
 

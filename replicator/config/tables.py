@@ -48,7 +48,9 @@ class TargetSettings(Group):
     when: Annotated[Any, BeforeValidator(_readable)] = Field(
         default=None, examples=[{"sk": {"begins_with": "ORDER#"}}]
     )
-    """Which items belong here: paths and what their values must be. Default: all."""
+    """Condition for items of this target: paths and the values they must have. Default: all
+    items.
+    """
     key: (
         Annotated[
             KeyColumns,
@@ -68,11 +70,11 @@ class TargetSettings(Group):
     """A jsonb column for all attributes that no column takes whole; document mode has none.
     Without it they are dropped, and counted as drift."""
     on_delete: OnDelete = "delete"
-    """What an item's deletion does to its row; `soft` sets `_deleted_at`."""
+    """Effect of an item's deletion on its row; `soft` sets `_deleted_at`."""
     on_expire: OnDelete = "delete"
-    """The same for deletions by DynamoDB's time to live."""
+    """Effect of a deletion by DynamoDB's time to live on the row."""
     on_error: OnError = "dead_letter"
-    """What becomes of a record that does not fit: set aside, or the table stops."""
+    """Effect of a record that does not fit: a dead letter, or a halt of the table."""
     history: TargetName | None = None
     """A table to which every change is appended, exactly once."""
     split: dict[_PathText, Annotated[str, accepted_by(parse_pattern)]] = Field(
@@ -81,13 +83,13 @@ class TargetSettings(Group):
     """Strings that are made of parts: paths and their patterns. Key columns and columns take a
     part by its name."""
     nul: OnNul = "reject"
-    """What becomes of NUL characters in `rest`, `data` and the history."""
+    """Treatment of NUL characters in `rest`, `data` and the history."""
     children: dict[TargetName, ChildSettings] = Field(default={})
     """Child tables: the elements of a list, set or map as rows, replaced with their parent."""
 
     @property
     def auto(self) -> bool:
-        """Whether columns appear with the attributes."""
+        """True where columns appear with the attributes."""
         columns: object = self.columns
         return columns == "auto"
 
@@ -128,22 +130,24 @@ class TableSettings(Group):
     )
     """The DynamoDB table, by name or ARN. Default: the name of this entry."""
     source: SourceSettings = SourceSettings()
-    """Where this table is, as far as it differs from the `source` of all tables."""
+    """Place of this table, as far as it differs from the `source` of all tables."""
     poller: Poller = "daemon"
-    """Who reads the stream: `replicator run`, or AWS Lambda (see operations/lambda.md).
-    The other one leaves the table alone; `replicator migrate` makes a change take effect."""
+    """The reader of the stream: `replicator run`, or AWS Lambda (see operations/lambda.md). The
+    other one leaves the table alone; `replicator migrate` makes a change take effect.
+    """
     initial_load: InitialLoad = "snapshot"
-    """Where to begin when there is no position yet: with a `snapshot`, with all that the `stream`
-    still holds, or (`none`) with the changes from now on."""
+    """Start of a table without a position: a `snapshot`, all that the `stream` still holds, or
+    (`none`) the changes from now on.
+    """
     on_gap: OnGap = "stop"
-    """What to do when changes left the stream before they were read."""
+    """Reaction to changes that left the stream before they were read."""
     max_dead_letters: int = Field(default=1000, ge=0, le=1_000_000)
     """Open dead letters; more halt the table."""
     max_dead_letters_per_hour: int | None = Field(default=None, ge=0, le=1_000_000)
     """Dead letters that an hour may bring, whatever becomes of them; more halt the table.
     Null: only the open ones count."""
     dead_letter_retention_days: int = Field(default=30, ge=1, le=3650)
-    """How long dead letters are kept that are not open any more."""
+    """Days for which closed dead letters are kept."""
     expire_attribute: str | None = Field(default=None, min_length=1, examples=["expiresAt"])
     """The attribute of DynamoDB's time to live, for replicas of global tables: their streams do not
     say which deletions are by it. A deletion counts as one when this attribute of the old image is
@@ -155,8 +159,10 @@ class TableSettings(Group):
     targets, histories and dead letters included. `hash` makes an HMAC-SHA256 with the salt of
     `hashing.salt_file`, `mask` makes `***`, `drop` leaves nothing."""
     unmatched: Unmatched = "ignore"
-    """What becomes of items that no `when` takes: `ignore` counts them, `dead_letter` sets them
-    aside, and the name of a target below `into` that has no `when` sends them there."""
+    """Treatment of items that no `when` takes: `ignore` counts them, `dead_letter` keeps them
+    as dead letters, and the name of a target below `into` that has no `when` sends them
+    there.
+    """
     into: dict[TargetName, TargetSettings] = Field(min_length=1)
     """The target tables, as `schema.table`; nothing below one means document mode."""
 

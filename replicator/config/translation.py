@@ -1,4 +1,4 @@
-"""What pydantic finds wrong, in words for a person."""
+"""Puts pydantic's errors into words for a person."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -17,7 +17,7 @@ _KEY = "[key]"  # pydantic's word for "not the value, its key"
 _SHOWN_LENGTH_MAX = 60
 
 Fault = tuple[str, str | None]
-"""What is wrong, and what to do about it."""
+"""A fault and its remedy."""
 Context = Mapping[str, Any]
 
 
@@ -27,7 +27,7 @@ def path_of(error: ErrorDetails) -> Path:
 
 
 def fault_of(error: ErrorDetails) -> Fault:
-    """What is wrong with the key of an error, without any secret."""
+    """The fault behind a validation error, without any secret."""
     path, context = path_of(error), error.get("ctx", {})
     if error["type"] == "replicator":
         return str(context.get("message", error["msg"])), context.get("remedy")

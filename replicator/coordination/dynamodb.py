@@ -31,7 +31,7 @@ def _nothing(_: Any) -> Any:  # noqa: ANN401 (for calls whose answer says nothin
 
 
 def _remedy(code: str) -> str | None:
-    """What a person does about a refusal; None for what passes by itself."""
+    """The remedy for a refusal of the lease table; None for a failure that passes by itself."""
     if "AccessDenied" in code or code in ("NotAuthorized", "UnauthorizedOperation"):
         return "grant the action on coordination.table to the identity, as docs/operations say"
     if "Signature" in code or "Token" in code or code in ("RequestExpired", "NoCredentialsError"):
@@ -92,7 +92,7 @@ class DynamoDBLeases:
             return  # another worker creates it at this moment
 
     async def exists(self) -> bool:
-        """Whether the lease table is there; it is created by `ensure_table`."""
+        """True when the lease table exists; `ensure_table` creates it."""
         try:
             await self._call("DescribeTable", self._client.describe_table)
         except _TableMissing:
@@ -230,7 +230,7 @@ class DynamoDBLeases:
         read: Callable[[Any], T] = _nothing,
         **arguments: object,
     ) -> T:
-        """What `read` makes of the answer; CoordinationUnavailable where it is of another shape."""
+        """Call and read the answer; CoordinationUnavailable for an answer of another shape."""
         try:
             found = read(await method(TableName=self._table, **arguments))
         except (BotoCoreError, ClientError, ResponseParserError, OSError) as error:

@@ -37,7 +37,7 @@ def finding_of(where: str, error: ReplicatorError) -> Finding:
 
 
 def errors(findings: Iterable[Finding]) -> list[Finding]:
-    """Those that must be mended."""
+    """The findings that must be fixed."""
     return [finding for finding in findings if finding.severity == "error"]
 
 

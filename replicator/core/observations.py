@@ -1,4 +1,4 @@
-"""What happened, once, as facts: the engine reports, monitoring decides on numbers and lines."""
+"""Observations: facts that the engine reports once, for monitoring to count, log and show."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -188,7 +188,7 @@ class SnapshotBegun:
 
 @dataclass(frozen=True, slots=True)
 class SnapshotProgressed:
-    """How far the scan is; `items_estimated` None: the source does not say how many there are."""
+    """Progress of a scan; `items_estimated` None: the source reports no count."""
 
     table: str
     snapshot_id: int

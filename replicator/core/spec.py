@@ -1,4 +1,4 @@
-"""What a configuration says about one source table and its targets, as plain facts."""
+"""Specification of one source table and its targets: the configuration as plain facts."""
 
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -57,7 +57,7 @@ class ColumnSpec:
     transform: tuple[Transform, ...] = ()
     part: str | None = None
     other_types: Literal["reject", "rest"] = "reject"
-    """What becomes of values whose type is not the column's."""
+    """Treatment of values whose type is not the column's."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,11 +48,11 @@ class DaemonNotReady(ReplicatorError):
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """How the writing went."""
+    """Progress of the writing."""
 
     last: Reading
     in_time: bool
-    """Whether everything was applied before the deadline."""
+    """True when everything was applied before the deadline."""
 
 
 def demonstrate(

@@ -41,7 +41,7 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """What a look at all items and all rows found."""
+    """Result of comparing all items with all rows."""
 
     items: int
     rows: int
@@ -49,7 +49,7 @@ class Comparison:
 
     @property
     def equal(self) -> bool:
-        """Whether every item has its row, no row is without an item, and all values agree."""
+        """True when every item has its row, no row is without an item, and all values agree."""
         return not self.differences
 
 

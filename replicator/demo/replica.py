@@ -36,12 +36,12 @@ class DaemonEnded(ReplicatorError):
 
 
 class PortTaken(DaemonEnded):
-    """It could not have its HTTP port: somebody was quicker."""
+    """The HTTP port was taken by another process first."""
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where the parts of one demonstration are."""
+    """Places of the parts of one demonstration."""
 
     directory: Path
     dynamodb: str
@@ -60,23 +60,23 @@ class Place:
 
     @property
     def log(self) -> Path:
-        """What the daemon says."""
+        """File with the daemon's output."""
         return self.directory / "replicator.log"
 
     @property
     def pages(self) -> str:
-        """Its status page."""
+        """Address of the status page."""
         return f"http://127.0.0.1:{self.port}/"
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """What the daemon's pages say."""
+    """Progress as the daemon's pages report it."""
 
     finished: int
     """Changes that have their outcome."""
     reading: bool
-    """Whether it has read the stream at least once."""
+    """True when the daemon has read the stream at least once."""
 
 
 def start_daemon(place: Place, environment: Mapping[str, str]) -> Leashed:
@@ -144,12 +144,14 @@ class Replica:
         self.connection = connection
 
     async def is_ready(self) -> bool:
-        """Whether it has begun to read the stream; DaemonEnded."""
+        """True when the daemon has begun to read the stream; DaemonEnded."""
         progress = await self.progress()
         return progress is not None and progress.reading
 
     async def progress(self) -> Progress | None:
-        """What its pages say, None while they do not answer; DaemonEnded, PortTaken."""
+        """Progress from the daemon's pages, None while they do not answer; DaemonEnded,
+        PortTaken.
+        """
         if self._daemon.ended_within(0):
             said = self._place.log.read_text(errors="replace")
             ended = PortTaken if "the port is in use" in said else DaemonEnded
@@ -163,7 +165,7 @@ class Replica:
         return Progress(_finished(metrics), reading)
 
     async def rows(self) -> int:
-        """How many rows the target has; SinkUnavailable."""
+        """Number of rows in the target; SinkUnavailable."""
         try:
             return int(await self.connection.fetchval(COUNT))
         except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:

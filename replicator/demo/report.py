@@ -1,4 +1,4 @@
-"""What is said at the end: whether both sides are equal, one order on both, what to read next."""
+"""Text at the end of the demonstration: the verdict, one order on both sides, where to read on."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -39,7 +39,7 @@ def say(console: Console, text: str, style: str = "") -> None:
 
 
 def say_verdict(console: Console, found: Comparison) -> None:
-    """Whether both sides are equal; if not, which orders and what of them."""
+    """Print the verdict; if the sides differ, which orders and in which columns."""
     if found.equal:
         sentence = (
             f"Equal: {found.items} items in DynamoDB, {found.rows} rows in PostgreSQL, "
@@ -85,7 +85,7 @@ def draw_order(console: Console, item: Item, row: Row) -> None:
 
 
 def say_what_is_next(console: Console, configuration: Path) -> None:
-    """Where to go from here."""
+    """Print where to go from here."""
     near = configuration.is_relative_to(Path.cwd())
     shown = configuration.relative_to(Path.cwd()) if near else configuration
     say(console, f"The daemon ran with {shown}.")

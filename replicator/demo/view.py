@@ -1,4 +1,4 @@
-"""What a person sees meanwhile: a calm picture, or lines where there is no terminal."""
+"""View of the running demonstration: a calm picture, or lines where there is no terminal."""
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -26,7 +26,7 @@ class Reading:
 
     elapsed_seconds: float
     write_seconds: float
-    """How long writing goes on in total."""
+    """Total time of writing."""
     written: int
     applied: int
     items: int
@@ -36,7 +36,7 @@ class Reading:
 
     @property
     def writing(self) -> bool:
-        """Whether more is to come."""
+        """True while more changes are to come."""
         return self.elapsed_seconds < self.write_seconds
 
 
@@ -44,7 +44,7 @@ class View(Protocol):
     """Shows readings as they come."""
 
     latest: int
-    """How many of the latest rows there is room for."""
+    """Number of latest rows that fit on the screen."""
 
     def opened(self) -> AbstractContextManager[object]:
         """Shown while this is entered."""

@@ -28,7 +28,7 @@ class Writer:
 
     @property
     def items(self) -> int:
-        """How many orders DynamoDB holds, give or take the one that is being written."""
+        """Number of orders in DynamoDB, give or take the one that is being written."""
         return self._shop.orders
 
     def lag_seconds(self, finished: int) -> float:

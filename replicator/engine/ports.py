@@ -1,4 +1,4 @@
-"""What the engine needs of the world: each port is kept by a real part and by a fake."""
+"""Ports: interfaces of the engine to the world, each kept by a real part and by a fake."""
 
 from collections.abc import AsyncIterator, Iterable, Sequence, Set
 from datetime import datetime
@@ -63,7 +63,7 @@ class Items(Protocol):
         ...
 
     async def get(self, keys: Sequence[Image]) -> FoundItems:
-        """What exists of these items, a hundred at most."""
+        """The items that exist of these keys, a hundred at most."""
         ...
 
 
@@ -93,20 +93,22 @@ class Claims(Protocol):
         ...
 
     async def finish(self, claim: Claim, *, position: int | None) -> None:
-        """All of the shard is committed."""
+        """Mark the shard as done: all of its records are committed."""
         ...
 
     async def leave(self, claim: Claim) -> None:
-        """Nobody works on the shard now."""
+        """Give the shard up: no worker holds it from now on."""
         ...
 
     async def switched(self, claim: Claim) -> bool:
-        """Whether a switch of its table ended the claim, and no other worker."""
+        """True when a change of the table's mode, mapping or state ended the claim, and no
+        other worker.
+        """
         ...
 
 
 class Positions(Protocol):
-    """What the control schema knows."""
+    """Facts of the control schema, read and added to."""
 
     async def tables(self) -> dict[str, TableFacts]:
         """Every registered table."""
@@ -184,7 +186,7 @@ class Incidents(Protocol):
         ...
 
     async def dead_letters(self, source: str) -> DeadLetterCounts:
-        """How many there are."""
+        """Number of a table's dead letters."""
         ...
 
     async def forget_dead_letters(self, source: str, *, retention_days: int) -> None:
@@ -193,7 +195,7 @@ class Incidents(Protocol):
 
 
 class Snapshots(Protocol):
-    """What is known of snapshots, and their steps."""
+    """Facts of snapshots, and the steps of one."""
 
     async def facts(self) -> dict[str, list[SnapshotFacts]]:
         """By table: those that are not over, and the newest."""
@@ -228,11 +230,11 @@ class Snapshots(Protocol):
 
 
 class Pruned(Protocol):
-    """What one step of pruning did."""
+    """Result of one step of pruning."""
 
     @property
     def next_page(self) -> int:
-        """Where the next step begins; 0: this was the last one."""
+        """First page of the next step; 0: this was the last one."""
         ...
 
 
@@ -254,11 +256,13 @@ class SegmentClaims(Protocol):
         ...
 
     async def leave(self, claim: SegmentClaim) -> None:
-        """Nobody works on the part now."""
+        """Give the segment up: no worker holds it from now on."""
         ...
 
     async def switched(self, claim: SegmentClaim) -> bool:
-        """Whether a switch of its table ended the claim, and no other worker."""
+        """True when a change of the table's mode, mapping or state ended the claim, and no
+        other worker.
+        """
         ...
 
 
@@ -287,7 +291,7 @@ class GhostFinder(Protocol):
 
 
 class Leases(Protocol):
-    """Who should work: the lease table."""
+    """The lease table, which says which worker should read which shard."""
 
     def key(self, stream_arn: str, shard_id: str) -> str:
         """The lease key of a shard."""
@@ -332,7 +336,7 @@ class Rows(Protocol):
     async def look(
         self, target: TargetMapping, expected: Sequence[Expectation]
     ) -> list[FoundRow | None]:
-        """What there is for each expectation, in order; keys must differ."""
+        """The row for each expectation, in order; keys must differ."""
         ...
 
     async def key_hashes(self, target: TargetMapping, *, after: Row | None) -> KeyPage:
@@ -342,7 +346,7 @@ class Rows(Protocol):
     async def keys_in(
         self, target: TargetMapping, buckets: KeyBuckets, *, after: Row | None
     ) -> KeyPage:
-        """The same, and the keys of those that are in the buckets."""
+        """`key_hashes`, with the keys of rows that fall into the buckets."""
         ...
 
     async def orphans(

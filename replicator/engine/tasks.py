@@ -48,7 +48,7 @@ class Backoff:
     attempts: int = 0
 
     def next_seconds(self) -> float:
-        """How long to wait before the next attempt."""
+        """Seconds to wait before the next attempt."""
         self.attempts += 1
         chance = random.uniform(0.5, 1.0)  # noqa: S311 (spreads load, protects nothing)
         return delay_seconds(self.attempts, base=self.base, cap=self.cap, chance=chance)

@@ -46,11 +46,11 @@ class EmbeddedMetrics:
                 pass  # a line in the log
 
     def invocation(self, table: str, seconds: float) -> None:
-        """How long all of it took for a table."""
+        """Record the duration of an invocation for a table."""
         self._most("replicator_invocation_seconds", seconds, table=table)
 
     def dead_letters(self, table: str, still_open: int) -> None:
-        """How many are open."""
+        """Record the number of open dead letters."""
         self._most("replicator_dead_letters", still_open, table=table)
 
     def lines(self) -> Iterator[str]:

@@ -30,7 +30,9 @@ def one_line(error: BaseException, *, messages: bool = False) -> str:
 
 
 def fingerprint(error: BaseException) -> str:
-    """The same for failures that differ in numbers and request ids only."""
+    """Text of a failure without its numbers and request ids, equal for repetitions of the
+    failure.
+    """
     return _CHANGING.sub("#", one_line(error))
 
 

@@ -1,4 +1,4 @@
-"""Whether the process lives and is ready, and whether one table is; decided for a given now."""
+"""Judges liveness and readiness of the process and of one table, for a given now. Pure."""
 
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -31,7 +31,7 @@ class _Watched:
 
 
 class Health:
-    """What the process knows of itself; times are monotonic seconds.
+    """State of the process; times are monotonic seconds.
 
     Liveness asks one thing: would a restart of the process help? So a task that fails and is tried
     again is alive, however often; one that makes no progress for its limit, or cannot be ended, is
@@ -97,7 +97,7 @@ class Health:
 
 
 def table_readiness(table: TableStatus, *, caught_up_seconds: float) -> tuple[Check, ...]:
-    """Whether an application may rely on this one table."""
+    """Checks that an application may rely on this one table."""
     return (
         Check("running", _stopped(table)),
         Check("retention", _outside_retention(table)),

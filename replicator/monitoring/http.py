@@ -63,7 +63,7 @@ _HEADERS: Mapping[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Pages:
-    """All that is shown: read only, and no data of items."""
+    """The pages: read only, without data of items."""
 
     metrics: Metrics
     health: Health

@@ -32,7 +32,7 @@ class LatestStatus:
 
 
 def aged(status: Status, seconds: float, *, stale_seconds: float) -> Status:
-    """What a status that is `seconds` old still proves.
+    """The status, reduced to what one that is `seconds` old still proves.
 
     A table that was at the head counts as there until the status is `stale_seconds` old; from then
     on it may have changes as old as the status itself.

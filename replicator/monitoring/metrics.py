@@ -216,7 +216,9 @@ class Metrics(Collector):
         return gauges
 
     def _newest_applied(self, table: TableStatus) -> float | None:
-        """What the control schema knows, or what we know better."""
+        """Creation time of the newest applied change: the control schema's, or a newer one of
+        this worker.
+        """
         own = self._last_applied.get(table.source)
         if table.last_applied_at is None:
             return own

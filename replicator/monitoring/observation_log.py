@@ -271,7 +271,7 @@ def _stuck(stuck: TaskStuck) -> Line:
 
 
 def _failure(failed: TaskFailed) -> Line:
-    """What was foreseen is one line; only what nobody expected shows where it came from."""
+    """The line for a failure; only an unforeseen one shows its origin."""
     error = failed.error
     fields: dict[str, object] = {
         "task": failed.task,

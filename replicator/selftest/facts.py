@@ -35,7 +35,7 @@ class SeenRecord:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """All that was read of the scratch table's stream.
+    """Records and answers read from the scratch table's stream.
 
     `pages`: records of each answer in order; `bytes_max`: the largest answer; `calls`,
     `throttled`: GetRecords that were made without a pause and those that were refused.

@@ -85,7 +85,7 @@ class SelfTest:
         self._settings = _scratch_settings(settings, self)
 
     async def leftovers(self) -> Leftovers:
-        """What earlier self-tests have left behind."""
+        """Scratch tables and schemas of earlier self-tests."""
         async with open_account(self._place, self._clock) as account:
             tables = await account.leftovers()
         schemas = await schemas_with_prefix(migrate_connection(self._target), SCHEMA_PREFIX)

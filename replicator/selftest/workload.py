@@ -75,5 +75,5 @@ def changes(items: int) -> Iterator[Change]:
 
 
 def changed_items(items: int) -> int:
-    """How many changes `changes(items)` makes."""
+    """Number of changes that `changes(items)` makes."""
     return sum(1 for _ in changes(items))

@@ -1,1 +1,1 @@
-"""Where records come from. Siblings that never import each other."""
+"""Sources of records. Siblings that never import each other."""

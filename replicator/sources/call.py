@@ -14,7 +14,7 @@ from replicator.sources.failures import FAILURES, code_of, translate
 
 T = TypeVar("T")
 _MISREAD = (msgspec.MsgspecError, LookupError, TypeError, ValueError, AttributeError)
-"""What reading an answer raises where it is not of the shape that AWS documents."""
+"""Errors of reading an answer that is not of the shape that AWS documents."""
 _SHAPELESS = "is not complete JSON of the shape that AWS documents"
 WRONG_CHECKSUM = "WrongChecksum"
 MISREAD = "InvalidAnswer"
@@ -44,7 +44,7 @@ class Calls:
         read: Callable[[Any], T],
         **arguments: object,
     ) -> T:
-        """What `read` makes of the answer, or the ReplicatorError that the failure means.
+        """Make the call and read its answer, or raise the ReplicatorError that the failure means.
 
         A call counts as `ok` only after its answer was read: one that did not arrive whole, or is
         of another shape, is a failure of the source like any other (SourceUnavailable).

@@ -1,4 +1,4 @@
-"""What keeps a source table from being replicated, or the lease table from being used."""
+"""Checks of a source table and of the lease table, each finding with its remedy."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -51,7 +51,7 @@ _ENDPOINT_VARIABLES = (
 
 @dataclass(frozen=True, slots=True)
 class SourceConnection:
-    """Where and as whom: what is None is left to the AWS SDK's own chain.
+    """Place and identity in AWS: None leaves a choice to the AWS SDK's own chain.
 
     `endpoint_url` is for tables, and for streams where it is not one of AWS's own; the others are
     each for the service that they name.
@@ -133,7 +133,7 @@ def region_of(connection: SourceConnection, environment: Mapping[str, str]) -> s
 
 
 def is_aws(connection: SourceConnection, environment: Mapping[str, str]) -> bool:
-    """Whether AWS itself is spoken to, and not an emulator of one of its services."""
+    """True when AWS itself is spoken to, and no emulator of one of its services."""
     named = (connection.endpoint_url, *map(environment.get, _ENDPOINT_VARIABLES))
     return all(_is_aws_host(urlsplit(url).hostname or "") for url in named if url)
 

@@ -1,4 +1,4 @@
-"""What botocore's errors mean: each is translated once, here."""
+"""Translates the errors of botocore, each once."""
 
 from botocore.exceptions import (
     BotoCoreError,
@@ -31,7 +31,7 @@ from replicator.errors import (
 
 Failure = BotoCoreError | ClientError | ResponseParserError | OSError
 FAILURES = (BotoCoreError, ClientError, ResponseParserError, OSError)
-"""What a call may raise: whoever calls catches these and raises `translate(error)`."""
+"""Errors that a call may raise: callers catch them and raise `translate(error)`."""
 
 CREDENTIALS_REMEDY = (
     "give the process a role, AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
@@ -147,7 +147,9 @@ def _answered(error: ClientError) -> ReplicatorError:
 
 
 def _is_of_the_clock(code: str, text: str) -> bool:
-    """Whether a signature was refused for its time: AWS says so in the message, not in the code."""
+    """True when a signature was refused for its time, which AWS says in the message, not in the
+    code.
+    """
     told = ("signature expired", "signature not yet current", "request has expired")
     return code == "RequestTimeTooSkewed" or (
         code in UNAUTHENTICATED and any(words in text.lower() for words in told)

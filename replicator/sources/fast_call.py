@@ -14,12 +14,12 @@ from botocore.exceptions import ClientError
 from replicator.sources.call import keep_raw_body
 
 _HEADERS = ("X-Amz-Target", "Content-Type", "User-Agent")
-"""Those that are the same in every call."""
+"""Headers that are equal in every call."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Prepared:
-    """What the SDK made of the first call, and what it signs with."""
+    """The first call as the SDK prepared it, and its signer."""
 
     model: Any
     signer: Any
@@ -45,7 +45,7 @@ class ShortCalls:
         self._parsers = AioResponseParserFactory()
 
     def connections(self, *arguments: Any, **named: Any) -> AIOHTTPSession:  # noqa: ANN401 (the SDK's own)
-        """What the client is to send by: the `http_session_cls` of its configuration."""
+        """The HTTP session class for the client's configuration (`http_session_cls`)."""
         opened = AIOHTTPSession(*arguments, **named)
         self._connections = opened
         return opened
@@ -56,7 +56,7 @@ class ShortCalls:
         events.register(f"before-parse.{service}.{self._operation}", keep_raw_body)
 
     async def make(self, method: Callable[..., Any], **arguments: object) -> dict[str, Any]:
-        """What `keep_raw_body` leaves of the answer; `method` is the client's own.
+        """Make a call; the answer as `keep_raw_body` leaves it. `method` is the client's own.
 
         Failures are those of the SDK.
         """

@@ -22,7 +22,7 @@ class StreamBatch:
     identifiers: Sequence[str]
     """The sequence numbers as they were delivered, which is how Lambda wants them back."""
     view_type: str | None = None
-    """What the stream's records carry, where they say it."""
+    """View type of the stream's records, where they say it."""
 
     @property
     def table(self) -> str:

@@ -1,4 +1,4 @@
-"""What a DynamoDB table is: its key, its stream and what that stream carries."""
+"""Descriptions of DynamoDB tables: key, stream, and the images that the stream carries."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal

@@ -126,7 +126,7 @@ class Delivering:
             await self._refuse_too_many_dead_letters()
 
     async def _failed(self, error: ReplicatorError | TimeoutError) -> ReplicatorError:
-        """What the failure means; a table that must stop is stopped."""
+        """Classifies a failure, and halts the table where the failure asks for it."""
         name = self._mapping.spec.name
         if isinstance(error, TimeoutError):
             failure: ReplicatorError = SinkUnavailable("the time of the invocation is over")

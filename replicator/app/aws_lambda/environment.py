@@ -1,4 +1,4 @@
-"""What a Lambda function runs, from its package, its variables and the secrets of AWS."""
+"""Builds a Lambda function from its package, its environment variables and secrets of AWS."""
 
 from collections.abc import Callable, Mapping
 from functools import partial

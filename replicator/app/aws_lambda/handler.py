@@ -23,9 +23,11 @@ ANSWER_SECONDS = 0.5
 """Kept back from the time that Lambda gives, so that the answer leaves before the environment is
 killed."""
 SHARE_OF_ONE_ATTEMPT = 0.4
-"""How much of the time left one statement may take: then half of the batch is tried."""
+"""Share of the remaining time that one statement may take; beyond it half of the batch is tried."""
 IDLE_MAX = timedelta(minutes=4)
-"""What lies between may have forgotten a connection that was idle longer, and nobody says so."""
+"""Idle time after which connections are replaced: network devices drop idle connections
+silently.
+"""
 PRUNE_SECONDS = 60.0
 PRUNE_SECONDS_LEFT_MIN = 5.0
 

@@ -70,7 +70,7 @@ def with_auto_columns(spec: TableSpec, known: Iterable[AutoColumn]) -> TableSpec
 def wanted(
     target: TargetMapping, candidates: Mapping[str, str]
 ) -> tuple[list[AutoColumn], list[NoColumn]]:
-    """What these attributes, given with their types, ask of a target, and what they do not get."""
+    """Columns that attributes of these types ask of a target, and attributes that get none."""
     new: list[AutoColumn] = []
     refused: list[NoColumn] = []
     taken = [column.name for column in target.table.columns]

@@ -44,7 +44,7 @@ class ChildTable:
 
     @property
     def transports(self) -> tuple[str, ...]:
-        """How the cells of each column are handed over."""
+        """Transport of each column's cells: "text" or "bytea"."""
         return tuple(column.type.transport for column in self.table.columns)
 
     def rows_of(self, parent: Row, image: Image) -> list[Row]:

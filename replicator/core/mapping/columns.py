@@ -24,7 +24,7 @@ _TAGS = {
     "numeric[]": frozenset(["NS"]),
     "bytea[]": frozenset(["BS"]),
 }
-"""What the columns take that appear with the attributes."""
+"""Type tags that a column which appeared with its attribute takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class MappedColumn:
 
     @property
     def step(self) -> Step:
-        """Its cell of a row."""
+        """The step that makes the column's cell of a row."""
         spec, usual = self.spec, None
         if self.takes_whole and not spec.transform and spec.default is None:
             usual = usual_value(self.type, column=spec.name, time_format=spec.format, nul=spec.nul)

@@ -1,4 +1,4 @@
-"""How an item becomes a row: a target's specification, checked and compiled once. Pure."""
+"""Compiles a target's specification, checked once, into functions that make rows of items. Pure."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -89,16 +89,16 @@ class TargetMapping:
 
     @property
     def transports(self) -> tuple[str, ...]:
-        """How the cells of each column are handed over: "text" or "bytea"."""
+        """Transport of each column's cells: "text" or "bytea"."""
         return tuple(column.type.transport for column in self.table.columns)
 
     @property
     def routes_on_keys_only(self) -> bool:
-        """Whether the item's key alone decides if it belongs here."""
+        """True when the item's key alone decides on the route."""
         return self._condition.on_keys_only
 
     def matches(self, keys: Image, image: Image | None) -> bool:
-        """Whether the item belongs here."""
+        """True when the item belongs to this target."""
         return self._condition.matches(keys, image)
 
     def key_of(self, keys: Image) -> Row:
@@ -161,11 +161,11 @@ class TableMapping:
     fingerprint: str
     """Changes with everything that can change what is written."""
     protection: Protection | None = None
-    """What hides personal data: every image goes through it before anything else sees it."""
+    """Hides personal data: every image passes through it before anything else sees the image."""
 
     @property
     def takes_everything(self) -> bool:
-        """Whether no item can belong to none of the targets."""
+        """True when every item belongs to at least one target."""
         return self.spec.unmatched not in UNMATCHED_POLICIES or any(
             target.spec.when is None for target in self.targets
         )
@@ -255,7 +255,7 @@ def _compile_target(
 
 
 def _protected(step: Step, protection: Protection | None) -> Step:
-    """The same of a value as received."""
+    """The step with personal data hidden in its value."""
     name, convert = step.attribute, step.convert
     if protection is None or name not in protection.attributes:
         return step

@@ -51,7 +51,7 @@ LEFT_OUT: Mapping[str, str] = {
 def rows_digest(
     spec: TargetSpec, source_key: SourceKey, key: Iterable[KeyColumn], table: TableSpec | None
 ) -> str:
-    """What decides which rows of a target there are and what they hold.
+    """Digest of everything that decides which rows a target has and what they hold.
 
     The order of columns is not in it, nor how types, paths and names are spelled. `table`: the
     entry, whose personal data is hidden in every target.
@@ -148,7 +148,7 @@ def _sorted(facts: Iterable[Any]) -> list[Any]:
 
 
 def _with_hidden(digest: str, table: TableSpec | None) -> str:
-    """What is hidden of an item decides on its rows, too."""
+    """The digest with the rules for personal data, which decide on rows as well."""
     if table is None or not table.personal:
         return digest
     return _digest([digest, [table.personal, salt_digest(table.salt)]])

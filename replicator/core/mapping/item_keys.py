@@ -55,7 +55,7 @@ def _changed(table: str, found: str, expected: SourceKey) -> KeyChanged:
 
 
 def item_keys(images: Sequence[Image], source_key: SourceKey) -> list[tuple[str, ...]]:
-    """The same of many."""
+    """`item_key` for a sequence of key images."""
     try:
         values = [
             [keys[name][tag] for keys in images]

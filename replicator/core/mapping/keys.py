@@ -36,7 +36,7 @@ class KeyColumn:
 
     @property
     def step(self) -> Step:
-        """Its cell of a row."""
+        """The step that makes the column's cell of a row."""
         usual = None if self.part else usual_value(self.type, column=self.name, key=True)
         return Step(self.attribute, self.cell, usual, of_key=True)
 

@@ -19,7 +19,7 @@ _Treat = Callable[[Any], AttributeValue | None]
 
 
 class Protection:
-    """What becomes of the values at some paths; NULL and what is absent stay as they are."""
+    """Treatment of the values at some paths; NULL and absent values stay as they are."""
 
     def __init__(self, rules: tuple[tuple[Path, _Treat], ...]) -> None:
         self._rules = rules

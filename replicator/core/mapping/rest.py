@@ -1,4 +1,4 @@
-"""What of an item no column takes. Pure."""
+"""Attributes of an item that no column takes whole, as one jsonb cell. Pure."""
 
 from collections.abc import Callable, Iterable, Sequence
 
@@ -17,12 +17,12 @@ Strays = Callable[[Image], list[str]]
 
 
 def no_strays(_: Image) -> list[str]:
-    """Where every column takes or rejects all values."""
+    """No strays, for targets whose columns take or reject all values."""
     return []
 
 
 def untaken_by(taken: list[str]) -> Untaken:
-    """What tells them, given the names that are taken."""
+    """A function that finds the names that no column takes, given the names that are taken."""
     whole = frozenset(taken)
 
     def untaken(names: Iterable[str]) -> list[str]:
@@ -32,7 +32,7 @@ def untaken_by(taken: list[str]) -> Untaken:
 
 
 def strays_of(columns: Sequence[MappedColumn]) -> Strays:
-    """What tells them, given the columns."""
+    """A function that finds values which the columns of their names do not take."""
     tags = {column.attribute: column.tags | {"NULL"} for column in columns if column.tags}
     if not tags:
         return no_strays
@@ -42,7 +42,7 @@ def strays_of(columns: Sequence[MappedColumn]) -> Strays:
 
 
 def rest_in(column: str, untaken: Untaken, strays: Strays, nul: OnNul) -> RestOf:
-    """What makes the cell of the column that takes the rest."""
+    """A function that makes the cell of the `rest` column."""
 
     def rest_of(image: Image) -> str:
         names = [*untaken(image), *strays(image)]

@@ -53,11 +53,12 @@ class Condition:
     _look: _Look | None = None
 
     def matches(self, keys: Image, image: Image | None) -> bool:
-        """Whether the item belongs here. Key attributes are looked up in `keys`."""
+        """True when the item belongs to the target. Key attributes are looked up in `keys`."""
         return self._check(keys, image or {})
 
     def matches_raw(self, keys: Image, raw: memoryview) -> bool | None:
-        """The same of an image as received, of which only what it asks for is decoded.
+        """`matches` for an image as received, of which only the attributes of the condition are
+        decoded.
 
         None where that cannot be: then the image must be decoded.
         """
@@ -215,7 +216,7 @@ def _compares(name: str, bound: Decimal) -> _Test:
 
 
 def _raw(value: AttributeValue | None, tag: str, kind: type[_Raw]) -> _Raw | None:
-    """What stands under the tag; None for another type, for none, and for an absent attribute."""
+    """The raw value under the tag; None for another type, for none, and for an absent attribute."""
     raw = value.get(tag) if isinstance(value, dict) else None
     return raw if isinstance(raw, kind) else None
 

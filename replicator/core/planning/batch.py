@@ -19,7 +19,7 @@ ItemKey = tuple[str, ...]
 
 
 class Rank(IntEnum):
-    """Where a record ended; of several targets the highest counts."""
+    """Outcome of a record; the highest of several targets counts."""
 
     FILTERED = 0
     SUPERSEDED = 1
@@ -114,7 +114,7 @@ class Ledger:
 
     @property
     def shows_images(self) -> bool:
-        """Whether images may be seen as they were received."""
+        """True when images may be read as they were received."""
         return self._protection is None
 
     @property
@@ -125,7 +125,9 @@ class Ledger:
         return [(index, key) for index, key in self.keys.items() if self.newest[key] != index]
 
     def expired(self, record: StreamRecord) -> bool:
-        """Whether a deletion is by time to live: it says so, or the attribute's time had passed."""
+        """True for a deletion by time to live: the record says so, or the attribute's time had
+        passed.
+        """
         attribute = self._expire_attribute
         if record.expired or attribute is None or record.old_image is None:
             return record.expired
@@ -140,7 +142,7 @@ class Ledger:
         self.ranks[index] = max(self.ranks[index], rank)
 
     def rank_all(self, indexes: Iterable[int], rank: Rank) -> None:
-        """The same for many."""
+        """Rank several records."""
         ranks, value = self.ranks, int(rank)
         for index in indexes:
             ranks[index] = max(ranks[index], value)
@@ -161,7 +163,9 @@ class Ledger:
         self.rank(index, Rank.DEAD)
 
     def created_at(self, record: StreamRecord) -> str:
-        """When the change was made, or read where that is not known; ISO 8601."""
+        """Creation time of the change, or the time of reading where no creation time is known;
+        ISO 8601.
+        """
         at = self._at(record)
         text = self._instants.get(at)
         if text is None:

@@ -44,7 +44,7 @@ _Items = list[tuple[ItemKey, int]]
 
 @dataclass(frozen=True, slots=True)
 class UsualChanges:
-    """What the newest changes of most items write. Records stand beside their rows and keys.
+    """Writes of the newest changes of most items; records stand beside their rows and keys.
 
     `left` are the items that must be looked at change by change: nothing is said of them here.
     """

@@ -45,7 +45,7 @@ def plan_history(
 
 
 def _concerns(target: TargetMapping, ledger: Ledger, record: StreamRecord) -> bool:
-    """Whether the item belonged to the target before or after the change, as far as one can tell.
+    """True when the item belonged to the target before or after the change, as far as images tell.
 
     A stream without old images does not say what an item was: then every change counts of an item
     that may have belonged.

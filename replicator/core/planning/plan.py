@@ -28,7 +28,7 @@ NO_IMAGE = (
 
 @dataclass(frozen=True, slots=True)
 class TargetWrites:
-    """What one transaction writes to one target; no key occurs twice.
+    """Writes of one transaction to one target; no key occurs twice.
 
     Rows and keys hold values in PostgreSQL's input syntax, in the order of the target's columns.
     A soft delete is the key followed by the time of deletion. `appends` are changes for its
@@ -53,12 +53,12 @@ class TargetWrites:
     """For upserts of rows that are softly deleted, by their places, the changes before the deletion
     that their values are of."""
     sweep: bool = False
-    """Whether child rows of soft deletes go where there is no row: a row keeps its children."""
+    """True to remove child rows of soft deletes that have no row; a row keeps its children."""
 
 
 @dataclass(frozen=True, slots=True)
 class WritePlan:
-    """All that one transaction writes, and where each record of the batch ended."""
+    """Writes of one transaction, and the outcome of each record of the batch."""
 
     writes: tuple[TargetWrites, ...]
     dead_letters: tuple[DeadLetter, ...]
@@ -80,7 +80,7 @@ class WritePlan:
 
     @property
     def rows(self) -> int:
-        """How many rows would be written."""
+        """Number of rows to write."""
         return sum(
             len(writes.upserts) + len(writes.deletes) + len(writes.soft_deletes)
             for writes in self.writes

@@ -51,14 +51,16 @@ from replicator.core.planning.plan import TargetWrites, WritePlan
 from replicator.core.records import StreamRecord
 
 Guard = Literal["stream", "scan", "sweep", "letter"]
-"""How versions are compared: a change of a stream must be newer than the row's version; a row of a
-scan must be the first that its snapshot sees of the key, a sweep the first that sees it at all. An
-open dead letter of a scan is the newest that is known of its item, whatever the version is."""
+"""Comparison of versions: a change of a stream must be newer than the row's version; a row of a
+scan must be the first that its snapshot sees of the key, a sweep the first that sees the key
+at all. An open dead letter of a scan is the newest that is known of its item, whatever the
+version is.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Versioning:
-    """How the versions of a plan's rows are written and compared."""
+    """Comparison and marking of the versions of a plan's rows."""
 
     guard: Guard
     generation: int
@@ -94,7 +96,7 @@ class OtherOrder:
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """What one transaction wrote, and what the guard turned away in it."""
+    """Rows that one transaction wrote, and changes that the guard rejected in it."""
 
     rows: Mapping[tuple[str, Operation], int]
     rejections: tuple[GuardRejection, ...] = ()
@@ -118,7 +120,7 @@ def letters_overtaken(plan: WritePlan, overtaken: Overtaken) -> WritePlan:
 
 
 def reasons(rejections: Sequence[GuardRejection]) -> Mapping[GuardReason, int]:
-    """How many rejections there were for each reason."""
+    """Number of rejections by reason."""
     return Counter(rejection.reason for rejection in rejections)
 
 

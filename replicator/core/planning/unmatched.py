@@ -10,7 +10,7 @@ NO_TARGET = "the item belongs to no target: no `when` of the table takes it"
 
 
 def plan_unmatched(ledger: Ledger, mapping: TableMapping) -> int:
-    """How many items of the batch no target takes, as they are after their newest change.
+    """Count the batch's items that no target takes after their newest change.
 
     With `unmatched: dead_letter` that change becomes a dead letter; what the item was before
     leaves its old targets all the same.
@@ -35,7 +35,7 @@ def plan_unmatched(ledger: Ledger, mapping: TableMapping) -> int:
 
 
 def _takes(target: TargetMapping, ledger: Ledger, index: int) -> bool:
-    """Whether the item belongs to the target after this change; Rejected."""
+    """True when the item belongs to the target after this change; Rejected."""
     record = ledger.records[index]
     if target.routes_on_keys_only or record.new_image is None:
         return target.matches(record.keys, None)

@@ -1,4 +1,4 @@
-"""What sampled items tell of their attributes: how often, of which types, which times. Pure."""
+"""Statistics of sampled attributes: how often, of which types, at which times. Pure."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -42,7 +42,7 @@ class AttributeStatistics:
     name: str
     present: int
     tags: Mapping[str, int]
-    """How many values of each DynamoDB type."""
+    """Number of values by DynamoDB type."""
     longest: int
     """Characters of the longest string, digits of the longest number."""
     whole: bool

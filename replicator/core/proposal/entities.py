@@ -1,4 +1,4 @@
-"""Which kinds of items share a table: told apart by an attribute, or by how keys begin. Pure."""
+"""Tells kinds of items in one table apart, by an attribute or by the beginnings of keys. Pure."""
 
 import re
 from collections import Counter

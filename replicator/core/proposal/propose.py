@@ -90,7 +90,7 @@ def _of_entity(entity: Entity, base: str, source_key: SourceKey, taken: set[str]
 
 
 def _plural(name: str) -> str:
-    """What a table of such things is called; `order` and `user` would be words of SQL's own."""
+    """The plural for a table's name, so that `order` and `user` do not meet SQL's own words."""
     if name.endswith("s"):
         return name
     return f"{name[:-1]}ies" if name.endswith("y") else f"{name}s"

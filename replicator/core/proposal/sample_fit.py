@@ -1,4 +1,4 @@
-"""How a mapping takes sampled items: per column what converts, is NULL, or is rejected. Pure."""
+"""Fit of a mapping to sampled items: values that convert, are NULL, or are rejected. Pure."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -36,7 +36,7 @@ class TargetFit:
 
 
 def sample_fit(mapping: TableMapping, images: Sequence[Image]) -> list[TargetFit]:
-    """What would become of these items, target by target."""
+    """Fit of these items, target by target."""
     if mapping.protection is not None:
         images = [mapping.protection.image(image) for image in images]
     return [_target_fit(target, mapping, images) for target in mapping.targets]

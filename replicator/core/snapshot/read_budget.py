@@ -1,4 +1,4 @@
-"""How many read units may be used now: a token bucket that slows when throttled. Pure."""
+"""Budget of read units: a token bucket that slows down when the source throttles. Pure."""
 
 from dataclasses import dataclass, replace
 from typing import Self
@@ -6,7 +6,7 @@ from typing import Self
 ITEMS_MAX = 1000
 """Of one page: so many rows are one transaction, and one look at the target."""
 PAGE_SECONDS_MAX = 0.5
-"""How much of the rate one page may use at once."""
+"""Seconds of the rate that one page may use at once."""
 RATE_MIN = 1.0
 RECOVERY_SECONDS = 60.0
 """From nothing back to the full rate, when nothing is throttled any more."""
@@ -16,7 +16,7 @@ CUT_SECONDS_MIN = 1.0
 
 @dataclass(frozen=True, slots=True)
 class ReadBudget:
-    """What may be read, as of `at` (monotonic seconds).
+    """Read units available as of `at` (monotonic seconds).
 
     A request takes what it will probably cost before it is made, and settles when it is known;
     the balance may go below zero, and then nothing is read until time has paid for it.
@@ -45,7 +45,7 @@ class ReadBudget:
 
     @property
     def wait_seconds(self) -> float:
-        """How long until the next request may be made."""
+        """Seconds until the next request may be made."""
         return max(0.0, -self.balance_units / self.units_per_second)
 
     def spent(self, units: float) -> "ReadBudget":
@@ -69,6 +69,6 @@ class ReadBudget:
         return replace(self, units_per_second=rate, balance_units=balance, cut_at=self.at)
 
     def items_max(self, units_per_item: float) -> int:
-        """How many items a page should ask for, so that it costs no more than its share."""
+        """Number of items that a page should ask for, so that it costs no more than its share."""
         affordable = self.units_per_second * PAGE_SECONDS_MAX / units_per_item
         return max(1, min(ITEMS_MAX, int(affordable)))

@@ -99,7 +99,9 @@ def decode_found(body: bytes) -> FoundItems:
 
 
 def may_exist(keys: Image, source_key: SourceKey) -> bool:
-    """Whether DynamoDB could hold an item with this key, or would refuse even the question."""
+    """True when DynamoDB could hold an item with this key; other keys make it refuse the
+    request.
+    """
     return all(
         _is_key_value(keys[name][tag], tag, limit)
         for (name, tag), limit in zip(source_key.attributes, KEY_BYTES_MAX, strict=False)
@@ -138,7 +140,7 @@ def _decode(body: bytes, shape: type[Wire]) -> Wire:
 
 
 def _read_units(told: Iterable[_Capacity | None], body: bytes) -> float:
-    """What the answer cost; where it is not told, no less than it can have cost."""
+    """Read units of an answer; where they are not told, a lower bound from the size of its body."""
     units = sum(capacity.CapacityUnits for capacity in told if capacity is not None)
     return units or float(-(-len(body) // BYTES_PER_READ_UNIT))
 

@@ -66,7 +66,7 @@ class SegmentFacts:
 
     @property
     def name(self) -> str:
-        """What stands for a shard id in leases and logs."""
+        """Name of the segment in leases and logs, in place of a shard id."""
         return segment_name(self.snapshot_id, self.number)
 
 
@@ -90,7 +90,7 @@ class SnapshotFacts:
 
     @property
     def unfinished(self) -> bool:
-        """Whether something of it is still to be done."""
+        """True while some step of the snapshot is still to be done."""
         return self.state in ("asked", "running", "refused")
 
     @property
@@ -100,22 +100,22 @@ class SnapshotFacts:
 
     @property
     def items(self) -> int:
-        """How many items the scan has read."""
+        """Number of items that the scan has read."""
         return sum(segment.items for segment in self.scan)
 
     @property
     def read_units(self) -> float:
-        """What that cost."""
+        """Read units that the scan has used."""
         return sum(segment.read_units for segment in self.scan)
 
     @property
     def swept(self) -> int:
-        """How many rows were deleted because nothing of them was seen."""
+        """Number of stale rows deleted."""
         return sum(segment.rows for segment in self.segments if segment.target is not None)
 
     @property
     def complete(self) -> bool:
-        """Whether every part is done, so that the table may leave it."""
+        """True when every segment is done, so that the table may leave `guard`."""
         return bool(self.segments) and all(s.state == "done" for s in self.segments)
 
     def ready(self) -> list[SegmentFacts]:
@@ -149,13 +149,13 @@ class SegmentClaim:
 
     @property
     def name(self) -> str:
-        """What stands for a shard id in dead letters and logs."""
+        """Name of the segment in dead letters and logs, in place of a shard id."""
         return segment_name(self.snapshot_id, self.number)
 
 
 @dataclass(frozen=True, slots=True)
 class SegmentAdvance:
-    """How a transaction moves a part of a snapshot; `ended`: this was the last one."""
+    """Progress of a segment in one transaction; `ended`: the last one."""
 
     position: str | None
     items: int
@@ -179,18 +179,18 @@ def segment_name(snapshot_id: int, number: int) -> str:
 
 
 def is_segment_name(name: str) -> bool:
-    """Whether a lease is that of a part of a snapshot; shard ids begin otherwise."""
+    """True for the lease of a snapshot segment; shard ids begin otherwise."""
     return name.startswith("snapshot-")
 
 
 def is_initial_due(table: TableFacts, snapshots: Sequence[SnapshotFacts]) -> bool:
-    """Whether a table waits for its first load: it begins with one, and none was ever asked for."""
+    """True for a table that begins with a snapshot and was never loaded."""
     begun = table.start_at is not None or table.mode == "lambda"
     return table.initial_load == "snapshot" and begun and not snapshots
 
 
 def is_suspicious(*, rows: int, unseen: int) -> bool:
-    """Whether a sweep would delete so much that the scan may have read the wrong table."""
+    """True when a sweep would delete so many rows that the scan may have read the wrong table."""
     if not unseen:
         return False
     return unseen == rows or (unseen > SWEPT_AT_ONCE_MAX and unseen > rows * SWEPT_SHARE_MAX)

@@ -1,4 +1,4 @@
-"""How far a snapshot is, as people and machines are told. Pure."""
+"""Progress of a snapshot for people and machines. Pure."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,7 +17,7 @@ class SnapshotStatus:
     who: str
     items: int
     items_estimated: int | None
-    """What the source said when it began; AWS counts a table's items every six hours."""
+    """The source's item count when the snapshot began; AWS updates it every six hours."""
     swept: int
     read_units: float
     parts: int
@@ -27,12 +27,12 @@ class SnapshotStatus:
 
     @property
     def unfinished(self) -> bool:
-        """Whether something of it is still to be done."""
+        """True while some step of the snapshot is still to be done."""
         return self.state in ("asked", "running", "refused")
 
     @property
     def done_share(self) -> float:
-        """How much of it is done, from 0 to 1: parts that ended, or items, whichever is more."""
+        """Share that is done, from 0 to 1: ended segments or items, whichever is more."""
         if self.state == "done":
             return 1.0
         if not self.parts:
@@ -44,7 +44,7 @@ class SnapshotStatus:
 
 
 def snapshot_status(facts: SnapshotFacts, *, now: datetime) -> SnapshotStatus:
-    """What is to be told of a snapshot."""
+    """Progress of a snapshot, from its facts."""
     return SnapshotStatus(
         id=facts.id,
         reason=facts.reason,

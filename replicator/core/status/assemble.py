@@ -1,4 +1,4 @@
-"""How a deployment stands: what the control schema holds and what a worker knows. Pure."""
+"""Assembles the status of a deployment from the control schema and from a worker. Pure."""
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -25,7 +25,7 @@ from replicator.core.stream.shards import GapFacts, Mode, ShardFacts, TableFacts
 from replicator.core.verify.results import Verified
 
 HEAD_PROOF = timedelta(seconds=90)
-"""How long a shard counts as at its head after an answer that said so.
+"""Time for which a shard counts as at its head after an answer that proved it.
 
 A shard of another worker is noted every 30 s; our own may pause for 60 s between two reads. When
 the source does not answer any more, nobody knows whether there is more, and lag begins to grow.
@@ -34,7 +34,7 @@ the source does not answer any more, nobody knows whether there is more, and lag
 
 @dataclass(frozen=True, slots=True)
 class Knowledge:
-    """What one look at the control schema shows, and what only this process knows.
+    """Facts from one reading of the control schema, and facts that only this process has.
 
     `progress` holds this worker's own shards, by stream ARN and shard id.
     """

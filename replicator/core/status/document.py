@@ -66,7 +66,7 @@ class TableStatus:
     drift: Mapping[str, Drifted] = field(default_factory=dict)
     """Attributes that nothing takes, by target and attribute, within a day."""
     records_per_minute: int = 0
-    """What all living workers handled within a minute."""
+    """Records that all living workers handled within the last minute."""
     reason: str | None = None
     remedy: str | None = None
     gaps: tuple[GapStatus, ...] = ()
@@ -78,10 +78,12 @@ class TableStatus:
     lineage: tuple[ShardStatus, ...] = ()
     """Every shard on record; the document of all tables leaves it out."""
     verified: Verified | None = None
-    """What the last `verify` found; None before the first."""
+    """Result of the last `verify`; None before the first."""
     verified_seconds_ago: float | None = None
     needs_workers: bool = True
-    """Whether workers read its stream: not where AWS Lambda does, or nothing does yet."""
+    """True when workers read the table's stream: not where AWS Lambda does, or before there is
+    one.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +98,7 @@ class WorkerStatus:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """All of one deployment, tables in trouble first."""
+    """Status of a deployment, tables with problems first."""
 
     deployment: str
     tables: tuple[TableStatus, ...]

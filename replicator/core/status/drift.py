@@ -12,7 +12,7 @@ NAMES_MAX = 1000
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """How often an attribute was met, and DynamoDB's letters for the type that it had."""
+    """Number of sightings of an attribute, and DynamoDB's letters for its types."""
 
     met: int
     type: str
@@ -20,7 +20,7 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Drifted:
-    """What is known of an attribute that nothing takes; it may come with several types."""
+    """An attribute that no column takes; it may have several types."""
 
     met: int
     types: tuple[str, ...]
@@ -46,12 +46,12 @@ class Drift:
                 self._add((source, target, attribute), Seen(count, types[target][attribute]))
 
     def take(self) -> Mapping[Met, Seen]:
-        """What was counted since, which is forgotten here."""
+        """The sightings since the last call, which are removed here."""
         met, self._met = self._met, Counter()
         return {name: Seen(count, self._types.pop(name)) for name, count in met.items()}
 
     def put_back(self, met: Mapping[Met, Seen]) -> None:
-        """It could not be written down."""
+        """Return sightings that could not be stored."""
         for name, seen in met.items():
             self._add(name, seen)
 

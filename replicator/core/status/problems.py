@@ -1,4 +1,4 @@
-"""What is wrong with a deployment, the worst first, and which command mends it. Pure."""
+"""Problems of a deployment, the worst first, each with the command that fixes it. Pure."""
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
@@ -15,7 +15,7 @@ VERIFIED_SECONDS_MAX = 8 * 86400.0
 
 
 class Severity(IntEnum):
-    """How soon somebody must act; the lowest number first."""
+    """Urgency of a problem; the lowest number first."""
 
     STOPPED = 1
     LOSING = 2

@@ -1,4 +1,4 @@
-"""How many records go into one transaction: as many as it takes in the time it should. Pure."""
+"""Number of records in one transaction: as many as fit into the time it should take. Pure."""
 
 from dataclasses import dataclass, replace
 
@@ -16,7 +16,7 @@ class BatchSize:
     target_seconds: float
 
     def after(self, records: int, seconds: float) -> "BatchSize":
-        """What a transaction of so many records that took so long leads to.
+        """The size after a transaction of so many records that took so long.
 
         A slow one shrinks the next, a quick one that was as large as allowed lets it grow. The way
         to PostgreSQL costs a large batch no more than a small one, so a slow network makes batches
@@ -30,7 +30,7 @@ class BatchSize:
         return self._of(self.records * min(GROWTH_MAX, factor))
 
     def refused(self, records: int) -> "BatchSize":
-        """What follows when PostgreSQL ended a transaction of so many records, or a wait in it."""
+        """The size after PostgreSQL ended a transaction of so many records, or a wait in it."""
         return self._of(min(self.records, records * SHRINK_MAX))
 
     def _of(self, records: float) -> "BatchSize":

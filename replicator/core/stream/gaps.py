@@ -47,7 +47,7 @@ MARGIN = timedelta(minutes=15)
 
 
 NOT_OWED = timedelta(hours=1)
-"""What is so near to being trimmed when a shard is found is read if it is there, not promised."""
+"""Records nearer to being trimmed than this when a shard is found are read if present, not owed."""
 
 
 def is_proved_complete(
@@ -112,7 +112,7 @@ class Unread:
 
 
 def unread(shards: Iterable[ShardFacts]) -> Unread | None:
-    """How old the oldest change is that may be unread; None when nothing is left to read.
+    """Creation time of the oldest change that may be unread; None when nothing is left to read.
 
     A child that was never read holds nothing older than what its parent still owes, or owed.
     """
@@ -132,5 +132,5 @@ def unread(shards: Iterable[ShardFacts]) -> Unread | None:
 
 
 def lost_from(since: datetime) -> datetime:
-    """When the stream may drop a change of that time."""
+    """The time from which the stream may drop a change of that creation time."""
     return since + RETENTION

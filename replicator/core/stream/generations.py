@@ -9,7 +9,7 @@ SCAN = 0
 
 
 def label_time(stream_arn: str) -> datetime:
-    """When the stream was created: its label, the last part of its ARN, is that time in UTC."""
+    """Creation time of a stream: its label, the last part of its ARN, in UTC."""
     return datetime.fromisoformat(stream_arn.rpartition("/")[2]).replace(tzinfo=UTC)
 
 

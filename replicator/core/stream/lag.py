@@ -1,4 +1,4 @@
-"""How far a shard is behind, and for how long that is still harmless. Pure."""
+"""Lag of shards and tables, and the headroom before records may be trimmed. Pure."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from replicator.core.stream.gaps import headroom_seconds
 
 @dataclass(frozen=True, slots=True)
 class ShardProgress:
-    """Where one unfinished shard stands, as far as the observer knows.
+    """Progress of one unfinished shard, as far as the observer knows.
 
     `at_head`: the source lately answered that there is no more.
     """

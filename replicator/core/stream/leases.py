@@ -68,7 +68,7 @@ Sightings = Mapping[str, Sighting]
 
 @dataclass(frozen=True, slots=True)
 class LeasePlan:
-    """What to do with leases now."""
+    """Leases to take, to ask for and to release."""
 
     take: tuple[Lease, ...] = ()
     ask: tuple[Lease, ...] = ()
@@ -141,7 +141,9 @@ def plan_leases(
 
 
 def _room(wanted: int, mine: int, others: Iterable[int], *, free: int) -> int:
-    """How many free leases are ours: a fair share, and one more if nobody needs it for theirs."""
+    """Number of free leases for this worker: a fair share, and one more where no other worker
+    needs it.
+    """
     counts = list(others)
     share, remainder = divmod(wanted, len(counts) + 1)
     room = max(0, share - mine)

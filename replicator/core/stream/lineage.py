@@ -1,4 +1,4 @@
-"""Which shards may be read: parents before children, and nothing twice. Pure."""
+"""Order of shards: parents before children, and no shard twice. Pure."""
 
 from collections.abc import Collection, Container, Iterable, Mapping
 from datetime import datetime, timedelta
@@ -39,7 +39,7 @@ def ready_shards(shards: Iterable[ShardFacts]) -> list[ShardFacts]:
 def unknown_shards(
     listed: Iterable[ListedShard], known: Mapping[str, ShardFacts]
 ) -> list[ListedShard]:
-    """What a listing adds: shards not on record, or on record only because a child named them."""
+    """Shards that a listing adds: not on record, or on record only because a child named them."""
     return [
         shard for shard in listed if shard.shard_id not in known or not known[shard.shard_id].listed
     ]

@@ -1,4 +1,4 @@
-"""What is known of shards and tables: the source's listing and the control schema's rows."""
+"""Facts of shards and tables: the source's listing and the control schema's rows."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -109,7 +109,7 @@ class TableFacts:
 
 @dataclass(frozen=True, slots=True)
 class Belief:
-    """What a worker goes by when it stops a table: it may have slept since it was so."""
+    """State of a table as a worker knew it when it decided to halt the table."""
 
     stream_arn: str | None
     mapping_fingerprint: str
@@ -143,7 +143,9 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Advance:
-    """How a batch moves a shard's position; `expected` is where it must stand before."""
+    """Movement of a shard's position by a batch; `expected` is where the position must stand
+    before.
+    """
 
     expected: int | None
     position: int

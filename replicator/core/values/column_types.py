@@ -29,7 +29,7 @@ class ColumnType:
 
     @property
     def row(self) -> ColumnTypeRow:
-        """All that there is to know of the type, of an array's elements."""
+        """The row of the type table for this type, or for an array's elements."""
         return ROWS[self.name]
 
     @property
@@ -40,7 +40,7 @@ class ColumnType:
 
     @property
     def transport(self) -> Literal["text", "bytea"]:
-        """How values are handed over: bytes for bytea, else text in PostgreSQL's input syntax."""
+        """Transport of values: bytes for bytea, else text in PostgreSQL's input syntax."""
         return "bytea" if self.name == "bytea" and not self.array else "text"
 
     def compared(self, expression: str) -> str:

@@ -178,7 +178,7 @@ def _rows(columns: Sequence[_Cells], batch: _Batch, tail: Row) -> list[Row | Non
 
 
 def _one_by_one(cells_of: _Cells, batch: _Batch) -> Sequence[Cell]:
-    """What is unusual spoils its own row only."""
+    """Make cells one by one, so that an unusual value costs only its own row the fast path."""
     cells: list[Cell] = [None] * len(batch.keys)
     for place in range(len(cells)):
         alone = _at(batch, (place,))
@@ -260,7 +260,7 @@ class _Decoder:
 
 
 def _value_of(users: list[Step]) -> tuple[Any, Any]:
-    """What an attribute is decoded as, and what stands for one that is not there."""
+    """The decoded type of an attribute, and the value for an absent one."""
     if not users:
         return Raw, Raw()
     usual = users[0].usual
@@ -324,7 +324,7 @@ def _column(step: Step, told: str, users: dict[str, list[Step]]) -> _Cells:
 
 
 def _conversion(usual: Usual) -> Callable[[Sequence[Any]], Sequence[Cell]]:
-    """What makes the cells of raw values, none of which is None."""
+    """A function that makes cells of raw values, none of which is None."""
     together, convert = usual.together, usual.conversion
 
     def cells(raws: Sequence[Any]) -> Sequence[Cell]:
@@ -379,5 +379,5 @@ def _rest_column(untaken: Untaken) -> _Cells:
 
 
 def _label(name: str) -> str | None:
-    """What stands in an object before a member's value; None for names that jsonb cannot hold."""
+    """The text before a member's value in a JSON object; None for names that jsonb cannot hold."""
     return None if "\0" in name else quote(name) + ":"

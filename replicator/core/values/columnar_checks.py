@@ -43,7 +43,7 @@ def texts(length_max: int | None = None) -> ColumnarCheck:
 
 
 def unpadded(length_max: int) -> ColumnarCheck:
-    """The same, none of which ends in a space."""
+    """A check of lengths that also rejects a trailing space."""
     plain = texts(length_max)
 
     def cells(raws: Sequence[str]) -> Sequence[Cell] | None:
@@ -81,7 +81,7 @@ def number(whole: int, scale: int) -> str:
 
 
 def booleans(raws: Sequence[bool]) -> Sequence[Cell]:
-    """All of them."""
+    """Cells of boolean values."""
     return ["true" if raw else "false" for raw in raws]
 
 

@@ -66,7 +66,7 @@ def compile_conversions(
     transform: Sequence[Transform] = (),
     key: bool = False,
 ) -> Conversions:
-    """What a column takes; a conversion raises Unfit, or whatever a malformed value makes it."""
+    """Conversions of a column by type tag; each raises Unfit, or any error on a malformed value."""
     conversions = column_type.row.convert(Reading(column_type.arguments, time_format, nul, key))
     for name in reversed(transform):
         conversions["S"] = transformed(name, conversions, column_type, column=column, nul=nul)
@@ -86,7 +86,7 @@ def _check_format(column_type: ColumnType, column: str, time_format: TimeFormat 
 def _unfit(
     error: Exception, value: object, column_type: ColumnType, conversions: Conversions
 ) -> Unfit:
-    """What is wrong with a value whose conversion failed."""
+    """The reason why a value did not convert."""
     if isinstance(error, Unfit):
         return error
     match value:

@@ -96,7 +96,7 @@ def _write_with_care(value: AttributeValue, nul: OnNul) -> str:
 
 
 def _without_nul(value: AttributeValue, nul: OnNul) -> AttributeValue:
-    """The same value with the NUL characters handled, in names too."""
+    """The value with NUL characters handled, in names too."""
     [(tag, raw)] = value.items()
     match tag:
         case "S":
@@ -159,7 +159,7 @@ _WRITERS: dict[str, Callable[[Any], str]] = {
 
 
 VALUES_AT_ONCE = 64
-"""What is not as usual spoils the others of its piece: they are tried again one by one."""
+"""Values joined in one piece; an unusual value sends the others of its piece through one by one."""
 
 _BETWEEN, _SCALAR = b"\x1f", b"\x1e"  # no valid JSON holds them
 _STRING = rb'"[^"\\\x00-\x1f]*+(?:\\["\\/bfnrt][^"\\\x00-\x1f]*+)*+"'
@@ -203,7 +203,7 @@ def plain_texts(typed: Sequence[bytes | memoryview]) -> list[str | None]:
 
 
 def _plain(typed: Sequence[bytes | memoryview], plain_of: dict[bytes, bytes]) -> list[str] | None:
-    """The same; None where one of them must be decoded.
+    """Plain texts of typed values; None where one of them must be decoded.
 
     `plain_of` holds what is around scalars, typed and plain: items of a table are much alike.
     """

@@ -31,13 +31,13 @@ def canonical_number(text: str) -> str:
 
 
 def fits_double(canonical: str) -> bool:
-    """Whether the shortest text that round-trips a double is this very number."""
+    """True when the shortest text that round-trips the double is this very number."""
     shortest = repr(float(canonical))
     return shortest not in {"inf", "-inf"} and canonical_number(shortest) == canonical
 
 
 def fits_real(canonical: str) -> bool:
-    """Whether `real` keeps this number: as its own shortest text, or as that of its double.
+    """True when `real` keeps this number: as its own shortest text, or as that of its double.
 
     0.1 is the first; -0.006929283495992422, as JSON prints a real that became a double, the second.
     """

@@ -1,4 +1,4 @@
-"""How a column's values are read, as a configuration says it."""
+"""Policies for reading a column's values, as a configuration says them."""
 
 from typing import Literal
 

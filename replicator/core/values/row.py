@@ -15,21 +15,21 @@ from replicator.errors import Rejected
 Untaken = Callable[[Iterable[str]], list[str]]
 
 
-"""Those of the names that no column takes whole."""
+"""The names that no column takes whole."""
 
 
 Row = tuple[Cell, ...]
 RowOf = Callable[[Image, Image], Row]
 """From an item's keys and image to the cells of a row; Rejected."""
 TriedRow = Callable[[Image, Image], list[Cell | Rejected]]
-"""The same, each cell for itself: what does not convert stands as its reason."""
+"""Cells of a row, each tried for itself: a cell that does not convert stands as its reason."""
 RestOf = Callable[[Image], str]
 """From an image to the cell of what no column takes; Rejected."""
 
 
 @dataclass(frozen=True, slots=True)
 class Usual:
-    """What most values of a column look like: the type tag, and how the cell is made of the rest.
+    """Usual shape of a column's values: the type tag, and the conversion of the raw value.
 
     `conversion` makes the cell, or raises. `together` makes the same of many, or None. `alone`:
     values of other types are not the column's.

@@ -23,7 +23,7 @@ Conversion = Callable[[str], str]
 
 
 def time_conversions(type_name: str, time_format: TimeFormat | None) -> dict[str, Conversion]:
-    """How a time type takes each DynamoDB type, under the declared format; text comes out.
+    """Conversions of a time type by DynamoDB type, under the declared format; they return text.
 
     S is read as ISO 8601 (extended form), N as time since 1970 in the unit that the format names.
     An instant goes into timestamp and date by its UTC clock, into date only if it is midnight.

@@ -28,7 +28,7 @@ class _Number(str):
 def transformed(
     name: Transform, conversions: Conversions, column_type: ColumnType, *, column: str, nul: OnNul
 ) -> Callable[[str], Cell]:
-    """How a column takes a string that is transformed first; ConfigurationError."""
+    """A conversion that transforms a string first; ConfigurationError."""
     source = {"number": "N", "json": "S"}.get(name, "S")
     fits = source in conversions and (
         name != "json" or (column_type.row.json and column_type.row.tag == "M")

@@ -23,7 +23,7 @@ from replicator.core.values.policies import OnNul, TimeFormat
 from replicator.core.values.timestamps import time_conversions
 
 Arguments = tuple[int, ...]
-"""What stands in brackets behind a type's name, in canonical form; empty for no bound."""
+"""Arguments in brackets behind a type's name, in canonical form; empty for no bound."""
 
 PRECISION_MAX = 1000  # of numeric
 CHARACTERS_MAX = 10_485_760  # of varchar
@@ -34,7 +34,7 @@ AS_TEXT = '({})::text collate "C"'
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """How a column reads its values: `key` forbids two texts for one value."""
+    """Reading of a column's values: `key` forbids two texts for one value."""
 
     arguments: Arguments = ()
     time_format: TimeFormat | None = None
@@ -110,7 +110,7 @@ def _at_least_as_many(outer: Arguments, inner: Arguments) -> bool:
 
 
 def _digits_on_both_sides(outer: Arguments, inner: Arguments) -> bool:
-    """Whether numeric(outer) has the digits of numeric(inner), before and after the point."""
+    """True when numeric(outer) has the digits of numeric(inner), before and after the point."""
     if not outer or not inner:
         return not outer
     return outer[1] >= inner[1] and outer[0] - outer[1] >= inner[0] - inner[1]

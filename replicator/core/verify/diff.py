@@ -43,7 +43,7 @@ Expectation = MustBe | MustNotBe | MayBe
 
 @dataclass(frozen=True, slots=True)
 class FoundRow:
-    """What the target has under a key.
+    """A target's row under a key.
 
     `key_hash` is the same for equal keys; None: there is no row, but rows of child tables.
     `differing` names the columns that are not as they must, and child tables whose rows of it are
@@ -69,7 +69,7 @@ class Difference:
 
 
 def expectation(target: TargetMapping, keys: Image, image: Image | None) -> Expectation:
-    """What must be true of a target, given the item as it is; `image` None: there is none."""
+    """Expected rows of a target, given the item as it is; `image` None: there is no item."""
     try:
         key = target.key_of(keys)
     except Rejected as rejection:
@@ -84,7 +84,7 @@ def expectation(target: TargetMapping, keys: Image, image: Image | None) -> Expe
 
 
 def shows_extra(target: TargetMapping) -> bool:
-    """Whether a row without its item is a fault: never where some deletions are ignored."""
+    """True when a row without its item is a fault: never where some deletions are ignored."""
     return "ignore" not in (target.spec.on_delete, target.spec.on_expire)
 
 

@@ -11,7 +11,7 @@ from replicator.core.verify.diff import Difference, Expectation, MayBe, MustBe, 
 
 @dataclass(frozen=True, slots=True)
 class KnownVersion:
-    """What the row guard keeps of a key; only where a guard was ever needed."""
+    """Version that the row guard keeps of a key; only where a guard was ever needed."""
 
     generation: int
     sequence_number: str
@@ -38,7 +38,7 @@ class Pending:
 
 @dataclass(frozen=True, slots=True)
 class Circumstances:
-    """What else may explain a difference. `table` None: it was never registered.
+    """Circumstances that may explain a difference. `table` None: the table was never registered.
 
     `pending` None: the stream could not be read to its end.
     """

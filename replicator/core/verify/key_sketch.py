@@ -1,4 +1,4 @@
-"""Which keys were seen on one side only, told in memory that does not grow with the table. Pure."""
+"""Finds keys seen on one side only, in memory that does not grow with the table. Pure."""
 
 from array import array
 from collections.abc import Iterable
@@ -18,7 +18,7 @@ class KeyBuckets:
 
     bitmap: bytes
     mask: int
-    """What of a key's hash is the number of its bucket."""
+    """Bits of a key's hash that are the number of its bucket."""
 
     @classmethod
     def sampled(cls, share: float, random: Random) -> "KeyBuckets":

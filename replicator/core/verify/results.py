@@ -1,4 +1,4 @@
-"""What a comparison of source and target found. Pure."""
+"""Results of comparing source and target. Pure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -17,7 +17,7 @@ class Example:
 
 @dataclass(frozen=True, slots=True)
 class TargetResult:
-    """What was found of one target.
+    """Result of comparing one target.
 
     `compared`: rows that must be there. `in_flight`: keys that differ and have changes in the
     stream that nobody applied yet, so that nothing can be said. `rejected`: items that do not fit,
@@ -71,5 +71,5 @@ class Verified:
 
 
 def is_equal(results: Sequence[TargetResult]) -> bool:
-    """Whether everything is as it must be, as far as can be told, and all of it can."""
+    """True when every row was compared and is as it must be."""
     return not any(result.unequal or result.in_flight for result in results)

@@ -10,17 +10,17 @@ from replicator.core.stream.shards import TableFacts
 from replicator.engine.ports import Snapshots
 
 PROGRESS_SECONDS = 30.0
-"""How often the log says how far a snapshot is."""
+"""Seconds between two lines of progress in the log."""
 
 REPAIR_SECONDS_MAX = 1800.0
 """After so long a repair whose process died is ended, and its table leaves `guard`."""
 
 CountItems = Callable[[], Awaitable[int | None]]
-"""How many items the source says its table holds; None when it does not say now."""
+"""Item count that the source reports for its table; None while it does not answer."""
 
 
 class Loading:
-    """What must be done for a table's snapshots besides working on their parts.
+    """Life cycle of a table's snapshots, beside the work on their segments.
 
     Every worker does it at every look: each step is one transaction that only the first one makes.
     """
@@ -70,7 +70,7 @@ class Loading:
         return False
 
     def _is_left_over(self, snapshot: SnapshotFacts) -> bool:
-        """Whether somebody began a repair and has not ended it in any time it could take."""
+        """True for a repair that began and did not end in any time it could take."""
         if snapshot.reason != "repair" or snapshot.started_at is None:
             return False
         return (self._clock.now() - snapshot.started_at).total_seconds() > REPAIR_SECONDS_MAX

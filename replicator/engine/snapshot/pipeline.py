@@ -25,7 +25,7 @@ from replicator.errors import RowRejected, SchemaMismatch
 
 @dataclass(frozen=True, slots=True)
 class _Step:
-    """What one transaction does."""
+    """Write of one transaction."""
 
     records: Sequence[StreamRecord]
     plan: WritePlan

@@ -37,14 +37,14 @@ class ReadPacing:
         self._settled = asyncio.Event()
         self._units_per_item = UNITS_PER_ITEM_AT_FIRST
         self.read_units = 0.0
-        """All that was used."""
+        """Read units used so far."""
 
     def share(self, readers: int) -> None:
         """Divide what was configured among so many processes that read at once."""
         self._budget = self._now().limited(self._units_per_second / max(1, readers))
 
     def reader(self, items: Items) -> "PacedItems":
-        """The same items, within the budget."""
+        """A reader of the items within the budget."""
         return PacedItems(items, self)
 
     async def begin(self, items_max: int | None = None) -> tuple[int, float]:
@@ -99,7 +99,9 @@ class PacedItems:
         return await self._paced(ask, items_max)
 
     async def get(self, keys: Sequence[Image]) -> list[memoryview]:
-        """What exists of these items, whatever the source puts off."""
+        """The items that exist of these keys, with keys that the source puts off asked for
+        again.
+        """
         images: list[memoryview] = []
         left = list(keys)
         while left:

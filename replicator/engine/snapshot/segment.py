@@ -26,7 +26,7 @@ ROWS_LOOKED_AT_MAX = 5000
 
 @dataclass(frozen=True, slots=True)
 class SnapshotParts:
-    """What works on the parts of one table's snapshots needs."""
+    """Parts for working on the segments of one table's snapshots."""
 
     table: str
     mapping: TableMapping
@@ -53,7 +53,7 @@ class SegmentRunner:
         self._segment = segment
         self._rejected = parts.pages.rejected
         self.alive_at = parts.clock.monotonic()
-        """When it last did something: a request, a transaction."""
+        """Monotonic time of the last request or transaction."""
 
     async def run(self, stopping: asyncio.Event) -> Ending:
         """Claim the part and work until it ends or we are asked to stop."""

@@ -1,4 +1,4 @@
-"""What a table's stream looks like now, added to what is known; nothing known is ever dropped."""
+"""Lists a table's streams and shards, and adds them to the record; no known shard is dropped."""
 
 from collections.abc import Awaitable, Callable, Container
 from dataclasses import dataclass
@@ -30,13 +30,13 @@ DescribeStream = Callable[[], Awaitable[tuple[str, datetime]]]
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What the control schema knows of one table."""
+    """Facts of one table in the control schema."""
 
     table: TableFacts
     shards: dict[str, ShardFacts]
-    """Those of the newest stream, by id."""
+    """Shards of the newest stream, by id."""
     older: tuple[ShardFacts, ...]
-    """Those of earlier streams."""
+    """Shards of earlier streams."""
 
 
 class Discovery:

@@ -8,7 +8,7 @@ from typing import Any
 from replicator.engine.tasks import one_failure
 
 TOLD_SECONDS = 30.0
-"""How often who waits for room says that it lives."""
+"""Seconds between two signs of life of a shard that waits for a page slot."""
 
 
 class Room:
@@ -56,7 +56,9 @@ class Room:
             self._waiting.popleft().set_result(None)
 
     def _forget(self, place: asyncio.Future[None]) -> None:
-        """Nobody waits for it any more, who may have got it at this very moment."""
+        """Give a slot up that is no longer waited for, and that may have been granted at this
+        very moment.
+        """
         if place.done():
             self.give_back()
         else:

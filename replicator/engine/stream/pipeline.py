@@ -53,7 +53,7 @@ class Batch:
     attempting: Callable[[], None] = _nobody_watches
     """Hears of every transaction that is tried."""
     plan: WritePlan | None = None
-    """What is to be written, where that was planned before its turn."""
+    """The plan, where one was made before the batch's turn."""
 
 
 class Pipeline:
@@ -75,7 +75,7 @@ class Pipeline:
         self._observe = observe
         self._clock = clock
         self.size = size
-        """How many records a batch should have now."""
+        """Number of records that a batch should have now."""
         self.rejected = 0
         """Dead letters written since the start."""
 
@@ -189,7 +189,7 @@ class Pipeline:
     async def _try(
         self, plan: WritePlan, claim: Claim, advance: Advance, records: int
     ) -> tuple[Applied, float]:
-        """What one transaction wrote, and its time; batches learn from it."""
+        """Try one transaction: what it wrote, and its time, from which batch sizes learn."""
         started = self._clock.monotonic()
         try:
             applied = await self._sink.apply(plan, claim=claim, advance=advance)

@@ -28,7 +28,7 @@ BEHIND_SECONDS = 2.0
 FULL_PAGE_RECORDS = 900
 """An answer holds 1000 records, or fewer where they are large."""
 FULL_PAGE_BYTES = 1_000_000
-"""What an answer holds; the JSON of its records is longer than what the service counts."""
+"""Size of a full answer in bytes; the JSON of records is longer than what the service counts."""
 SPURIOUS_TRIMS_MAX = 20
 """Emulators answer Trimmed for a fresh shard; one that goes on saying so is believed."""
 
@@ -92,7 +92,9 @@ class ShardReader:
 
     @property
     def expects_more(self) -> bool:
-        """Whether the next answer is likely to hold a page: it is asked for without a pause."""
+        """True when the next answer is likely to hold records, so that it is asked for without
+        a pause.
+        """
         return self._pause_seconds == 0.0
 
     async def next(
@@ -174,6 +176,6 @@ class ShardReader:
 
 
 def _is_full(page: Page) -> bool:
-    """Whether another record like these would not have fit: there is likely more."""
+    """True when another record like these would not have fit, so that more are likely."""
     records = len(page.records)
     return records >= FULL_PAGE_RECORDS or page.size_bytes * (1 + 1 / records) > FULL_PAGE_BYTES

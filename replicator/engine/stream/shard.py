@@ -35,7 +35,7 @@ from replicator.errors import (
 )
 
 LOOKED_EVERY = timedelta(seconds=30)
-"""How often an idle shard's position in time is written down."""
+"""Interval at which an idle shard's position in time is stored."""
 
 
 class Ending(Enum):
@@ -49,7 +49,7 @@ class Ending(Enum):
 
 @dataclass(frozen=True, slots=True)
 class ShardTask:
-    """What a worker needs to know to work on one shard."""
+    """Facts for working on one shard."""
 
     table: str
     stream_arn: str
@@ -63,7 +63,7 @@ class ShardTask:
 
 @dataclass(frozen=True, slots=True)
 class _Page:
-    """What was read, and what is to be done about it."""
+    """Records that were read, and their plan."""
 
     answer: Answer
     batches: list[Batch]
@@ -72,7 +72,7 @@ class _Page:
 
 
 async def was_switched(asking: Awaitable[bool]) -> bool:
-    """Whether a claim ended as its table was switched; where nobody can tell, it did not."""
+    """True when a claim ended because its table changed; False when nobody can tell."""
     try:
         return await asking
     except ReplicatorError:
@@ -118,7 +118,7 @@ class ShardReplicator:
         self._known: int | None = None
         self._rejected = 0
         self.alive_at = clock.monotonic()
-        """When it last did something: a request, a transaction."""
+        """Monotonic time of the last request or transaction."""
         self.progress = ShardProgress(safe_at=None, at_head=False, polled_at=None)
 
     async def run(self, stopping: asyncio.Event) -> Ending:
@@ -271,7 +271,9 @@ class ShardReplicator:
         return claim
 
     def _may_read_around(self, claim: Claim) -> Callable[[datetime], bool]:
-        """Whether a trimmed position loses nothing that we owe, for the time of an answer."""
+        """A function that tells, for the time of an answer, whether a trimmed position loses
+        nothing owed.
+        """
 
         def judge(answered_at: datetime) -> bool:
             return claim.owed and self._is_complete(claim, answered_at)
@@ -279,7 +281,7 @@ class ShardReplicator:
         return judge
 
     def _is_complete(self, claim: Claim, answered_at: datetime) -> bool:
-        """Whether an answer of that time skips nothing that we owe."""
+        """True if no owed record can have been trimmed before `answered_at` (source clock)."""
         return is_proved_complete(
             answered_at=answered_at,
             safe_at=self.progress.safe_at,

@@ -39,7 +39,7 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What one look at an item and its row in one target found."""
+    """Result of comparing an item with its row in one target once."""
 
     item: Item
     width: int
@@ -67,7 +67,7 @@ class Look:
 
     @property
     def rejected(self) -> bool:
-        """Whether the item does not fit the target."""
+        """True when the item does not fit the target."""
         return isinstance(self.expected, MayBe) and self.expected.rejected is not None
 
 
@@ -130,7 +130,7 @@ class Tally:
             self.examples.append(Example(item.identity, difference))
 
     def result(self, source: str, target: str) -> TargetResult:
-        """All that was counted, examples in the order of their keys."""
+        """The counts, with examples in the order of their keys."""
         examples = sorted(self.examples, key=lambda example: example.item_key)
         return TargetResult(
             source,

@@ -1,4 +1,4 @@
-"""Which items have changes in the stream that the target may not hold yet; reads, moves nothing."""
+"""Finds items with changes in the stream that the target may not hold yet; moves no position."""
 
 import asyncio
 from collections.abc import Callable, Collection, Sequence
@@ -22,7 +22,7 @@ Note = Callable[[StreamRecord], None]
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """Where a shard stood: everything up to `after` is in the target. None: nothing is."""
+    """Place in a shard: everything up to `after` is in the target. None: nothing is."""
 
     stream_arn: str
     shard_id: str
@@ -31,7 +31,7 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Marks:
-    """Where all shards stood that were not finished; `known` are all that were on record."""
+    """Places in all unfinished shards; `known` are all shards on record."""
 
     shards: tuple[Mark, ...]
     known: frozenset[tuple[str, str]]
@@ -58,7 +58,7 @@ class Unapplied:
         self._clock = clock
 
     async def marks(self) -> Marks:
-        """Where the table stands now."""
+        """The places where the table's shards stand now."""
         shards = await self._positions.shards([self._table])
         known = {(shard.stream_arn, shard.shard_id) for shard in shards}
         unfinished = [
@@ -72,7 +72,7 @@ class Unapplied:
     async def touched(
         self, items: Collection[str], marks: Marks, *, seconds_max: float
     ) -> set[str]:
-        """Those of the items that have changes behind the marks, read up to now.
+        """The items that have changes behind the marks, read up to now.
 
         All of them when the end is not reached in time: nothing is known of any.
         """

@@ -45,7 +45,7 @@ def _nobody_watches(_: int) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """How much of a table is compared. `sample`: a share of it, None for all.
+    """Extent of a comparison. `sample`: a share of the table, None for all.
 
     `items_expected`: about how many there are; it decides how much memory is used.
     """
@@ -105,7 +105,7 @@ class Verification:
 
     @property
     def proved(self) -> list[Faulty]:
-        """What a repair has to look at, by target; at most PROVED_MAX keys of each."""
+        """Keys that a repair has to look at, by target; at most PROVED_MAX keys of each."""
         targets = [(target, self._tallies[target.name].proved) for target in self._mapping.targets]
         return [Faulty(target, keys) for target, keys in targets if keys]
 

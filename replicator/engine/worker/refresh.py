@@ -1,4 +1,4 @@
-"""What every look begins with: what is known of the tables, and the steps that need no lease."""
+"""Refreshes a worker's knowledge of its tables, and takes the steps that need no lease."""
 
 import asyncio
 from collections.abc import Iterable, Sequence

@@ -24,11 +24,11 @@ class Runner(Protocol):
     """Works on one thing that is leased: a shard, or a part of a snapshot."""
 
     alive_at: float
-    """When it last did something, by the monotonic clock."""
+    """Monotonic time of the last sign of life."""
 
     @property
     def progress(self) -> ShardProgress | None:
-        """How far it is in time; None where time does not measure it."""
+        """Progress in time; None for work that time does not measure."""
         ...
 
     async def run(self, stopping: asyncio.Event) -> Ending:
@@ -59,7 +59,7 @@ class WorkerSettings:
 
     @property
     def plan_seconds(self) -> float:
-        """How often leases are looked at."""
+        """Seconds between two plans of leases."""
         return min(5.0, self.lease_seconds / 4)
 
 
@@ -88,13 +88,15 @@ class Table:
     shards: tuple[ShardFacts, ...] = ()
     snapshots: tuple[SnapshotFacts, ...] = ()
     discovered: bool = False
-    """Whether the source was listed since this worker started."""
+    """True when the source was listed since this worker started."""
     discovered_over: bool = False
-    """Whether it was listed since every shard on record had ended: a new stream may follow."""
+    """True when the source was listed since every shard on record had ended: a new stream may
+    follow.
+    """
 
     @property
     def working(self) -> bool:
-        """Whether its shards may be worked on by this worker now."""
+        """True when this worker may work on the table's shards now."""
         return (
             self.facts is not None
             and not self.facts.stopped
@@ -103,12 +105,14 @@ class Table:
 
     @property
     def polled(self) -> bool:
-        """Whether its stream is read by workers; where AWS Lambda does, they make its snapshots."""
+        """True when workers read the table's stream; tables of AWS Lambda only have their
+        snapshots here.
+        """
         return self.mapping.spec.poller == "daemon"
 
     @property
     def may_load(self) -> bool:
-        """Whether the steps of its snapshots may be taken now."""
+        """True when the steps of the table's snapshots may be taken now."""
         return self.working and (self.discovered or not self.polled)
 
     def ready(self) -> list[ShardFacts]:
@@ -162,12 +166,12 @@ class Table:
 
     @property
     def over(self) -> bool:
-        """Whether every shard on record has ended."""
+        """True when every shard on record has ended."""
         return all(shard.finished for shard in self.shards)
 
     @property
     def _heals(self) -> bool:
-        """Whether the configuration says what becomes of the gap that stops it."""
+        """True when the configuration says how the gap that stops the table is healed."""
         facts = self.facts
         if facts is None or facts.paused or facts.halted:
             return False
@@ -175,13 +179,13 @@ class Table:
 
     @property
     def loads(self) -> bool:
-        """Whether a snapshot is due or under way, and no person must decide first."""
+        """True when a snapshot is due or running, and no person must decide first."""
         if self.facts is None or is_initial_due(self.facts, self.snapshots):
             return True
         return any(snapshot.state in ("asked", "running") for snapshot in self.snapshots)
 
     def is_caught_up(self, at: datetime) -> bool:
-        """Whether every change created before `at` is applied, as far as it can be by workers."""
+        """True when every change created before `at` is applied, as far as workers can apply it."""
         if self.facts is None or (self.polled and not (self.discovered and self.shards)):
             return False
         if not self.working:
@@ -197,12 +201,14 @@ class Table:
 
     @property
     def belief(self) -> Belief:
-        """What a failure of its work is about."""
+        """State of the table as this worker knows it, for a halt that must not outlive that
+        state.
+        """
         stream_arn = None if self.facts is None else self.facts.stream_arn
         return Belief(stream_arn, self.mapping.fingerprint)
 
     def known(self) -> Known | None:
-        """What discovery starts from; None while the table is not registered."""
+        """Start of discovery; None while the table is not registered."""
         if self.facts is None:
             return None
         newest = self.facts.stream_arn

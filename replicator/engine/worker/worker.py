@@ -23,7 +23,7 @@ from replicator.engine.worker.table import Runner, Running, Table, Unit, WorkerS
 from replicator.errors import NotClaimable, ReplicatorError
 
 CHILDREN_SECONDS = 1.0
-"""How often a stream is listed while a shard has ended and its children are not known yet."""
+"""Seconds between two listings of a stream while a shard has ended without known children."""
 STUCK_SECONDS = 120.0
 """Longer than any bounded call of a shard task may take."""
 DRAIN_SECONDS_MAX = 6.0
@@ -83,7 +83,7 @@ class Worker:
         await self._leave()
 
     async def is_caught_up(self, at: datetime) -> bool:
-        """Whether every change created before `at` is applied, whoever applied it."""
+        """True when every change created before `at` is applied, whichever worker applied it."""
         try:
             await self._upkeep.refresh(list(self.tables.values()))
         except ReplicatorError:
@@ -237,7 +237,7 @@ class Worker:
             self.running[held.key] = Running(runner, task, own_stopping)
 
     def _runner(self, table: Table, held: Held) -> Runner | None:
-        """What works on a lease of ours; None for a part that has gone from the list meanwhile."""
+        """Runner for a held lease; None for a segment that is no longer listed."""
         if is_segment_name(held.shard_id):
             part = table.ready_parts().get(held.shard_id)
             return None if part is None else SegmentRunner(table.parts, part)
@@ -286,7 +286,9 @@ class Worker:
             self.running.pop(held.key, None)
 
     def _halting(self, table: Table) -> Halt:
-        """What stops the table as it is now; it does nothing once it has another stream, say."""
+        """A function that halts the table as it is now, and does nothing once its stream is
+        another.
+        """
         seen = table.belief
 
         async def halt(error: ReplicatorError) -> bool:

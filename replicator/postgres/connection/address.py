@@ -1,4 +1,4 @@
-"""Where a DSN and the `PG*` variables lead, told without any secret."""
+"""Addresses that a DSN and the `PG*` variables lead to, without any secret."""
 
 import configparser
 import getpass

@@ -19,7 +19,7 @@ select pg_terminate_backend(a.pid)
 """
 
 PATIENCE_MILLISECONDS = 2000
-"""How long a claim waits for a transaction in flight before it looks for a frozen one."""
+"""Milliseconds that a claim waits for a transaction in flight before it looks for a frozen one."""
 _LOOKS_FOR_BLOCKERS = 20
 _SECONDS_BETWEEN_LOOKS = 0.1
 

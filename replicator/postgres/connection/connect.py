@@ -45,7 +45,7 @@ _REMEDIES = {
 
 @dataclass(frozen=True, slots=True)
 class ConnectionSettings:
-    """All that opening a connection takes. `dsn` None: the `PG*` variables.
+    """Settings of a connection. `dsn` None: the `PG*` variables.
 
     `dsn_file` and `password_file` are read, `password` and `iam_token` are asked, on every connect.
     Behind a pooler no timeout can be set for a session: set them for the role.
@@ -93,7 +93,7 @@ async def create_pool(settings: ConnectionSettings, size: int) -> asyncpg.Pool:
 
 
 def address_of(settings: ConnectionSettings) -> Address:
-    """Where the settings lead now; ConfigurationError when they cannot be read."""
+    """The address that the settings lead to now; ConfigurationError when they cannot be read."""
     return resolve(_dsn(settings), os.environ)
 
 
@@ -139,7 +139,7 @@ async def _arguments(settings: ConnectionSettings, address: Address) -> dict[str
 
 
 def _server_settings(settings: ConnectionSettings) -> dict[str, str]:
-    """What a session starts with, so that the server ends what hangs, whatever becomes of us."""
+    """Session settings, so that the server ends what hangs even if this process cannot."""
     return {
         "application_name": settings.application_name,
         "statement_timeout": _milliseconds(settings.statement_timeout_seconds),

@@ -15,7 +15,7 @@ from replicator.postgres.connection.failures import translate
 SESSION_NAME_BYTES_MAX = 63
 Session: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 _LOST = (OSError, TimeoutError, asyncpg.InterfaceError, asyncpg.InternalClientError)
-"""What asyncpg and the socket raise when a connection ends at any moment of a call."""
+"""Errors of asyncpg and the socket when a connection ends at any moment of a call."""
 
 
 class Database:
@@ -61,7 +61,7 @@ class Database:
         return longest if self._seconds_left is None else min(longest, self._seconds_left())
 
     def session_name(self, worker_id: str) -> str:
-        """What a worker's sessions are called, so that the one that holds a lock is told apart."""
+        """Name of a worker's sessions, by which the session that holds a lock is recognised."""
         return f"{self._name} {worker_id}"[:SESSION_NAME_BYTES_MAX]
 
     @asynccontextmanager

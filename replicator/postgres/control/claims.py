@@ -203,7 +203,9 @@ class Claims:
             await connection.execute(self._leave, *self._held(claim))
 
     async def switched(self, claim: Claim) -> bool:
-        """Whether the table was switched, stopped or mapped anew, which alone ended the claim."""
+        """True when a change of the table's mode, mapping or state ended the claim, and nothing
+        else.
+        """
         async with self._database.connection("looking why a claim is over") as connection:
             found = await connection.fetchval(self._switched, *self._held(claim))
         return found is True

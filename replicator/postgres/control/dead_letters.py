@@ -61,7 +61,7 @@ select id, source, target, item_key, event, sequence_number::text as sequence_nu
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which dead letters are asked for; None: any. `reason` is a part of it, in any case."""
+    """Filter of dead letters; None: any. `reason` matches a part of it, in any case."""
 
     source: str | None = None
     state: LetterState | None = "open"
@@ -103,7 +103,7 @@ class LetterGroup:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What else is known of a dead letter; images are DynamoDB JSON as received."""
+    """Further facts of a dead letter; images are DynamoDB JSON as received."""
 
     stream_arn: str
     shard_id: str | None
@@ -122,7 +122,9 @@ class DeadLetters:
         self._schema = quote_identifier(database.control_schema)
 
     async def groups(self, wanted: Wanted, *, groups_max: int) -> tuple[list[LetterGroup], int]:
-        """Those that match, by target and reason, the largest groups first; how many there are."""
+        """Matching dead letters by target and reason, the largest groups first, and the number
+        of groups.
+        """
         async with self._database.connection("reading the dead letters") as connection:
             rows = await connection.fetch(self._sql(GROUPS), *self._values(wanted), groups_max)
         found = [LetterGroup(**_picked(row, LetterGroup)) for row in rows]

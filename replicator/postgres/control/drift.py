@@ -9,7 +9,7 @@ from replicator.postgres.connection.database import Database
 from replicator.postgres.connection.quoting import quote_identifier
 
 ATTRIBUTES_MAX = 100
-"""What is kept of one target: whoever makes up names of attributes does not fill the database."""
+"""Attributes kept of one target, so that invented names do not fill the database."""
 
 WRITE = """
 -- In the order of the key, so that two workers never wait for each other in a circle.
@@ -63,7 +63,7 @@ async def write_drift(database: Database, met: Mapping[Met, Seen]) -> None:
 async def read_drift(
     database: Database, connection: asyncpg.Connection
 ) -> dict[str, dict[str, Drifted]]:
-    """What was met within a day: by source, then by target and attribute."""
+    """Attributes met within a day: by source, then by target and attribute."""
     schema = quote_identifier(database.control_schema)
     found: dict[str, dict[str, Drifted]] = {}
     for row in await connection.fetch(READ.format(schema=schema), database.deployment):

@@ -69,7 +69,7 @@ DROP = tuple(
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """How much the control schema knows of a table."""
+    """Amounts that the control schema holds of a table."""
 
     positions: int
     gaps: int
@@ -95,7 +95,7 @@ class Forgetting:
         self._schema = quote_identifier(database.control_schema)
 
     async def record_of(self, source: str) -> Record:
-        """What would be dropped."""
+        """Amounts that would be dropped."""
         async with self._database.connection("counting what is known") as connection:
             return await self._count(connection, source)
 

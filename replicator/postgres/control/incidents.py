@@ -268,7 +268,7 @@ class Incidents:
             raise Fenced(message)
 
     async def dead_letters(self, source: str) -> DeadLetterCounts:
-        """How many dead letters of a table are open, and how many the last hour brought."""
+        """Number of open dead letters of a table, and of those that the last hour brought."""
         async with self._database.connection("counting dead letters") as connection:
             row = await connection.fetchrow(self._sql(DEAD_LETTERS), self._deployment, source)
         return DeadLetterCounts(row["open"], row["last_hour"]) if row else DeadLetterCounts(0, 0)

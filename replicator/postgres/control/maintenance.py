@@ -42,7 +42,7 @@ PAGES_AT_A_TIME = 64
 
 @dataclass(frozen=True, slots=True)
 class Pruned:
-    """What one step removed; `next_page` 0: it was the last one of the table."""
+    """Result of one step; `next_page` 0: the last one of the table."""
 
     versions: int
     next_page: int
@@ -57,7 +57,7 @@ class Pruning:
         self._retention_seconds = retention_hours * 3600
 
     async def pages(self) -> int:
-        """How many pages the table of versions has."""
+        """Number of pages of the table of versions."""
         async with self._database.connection("looking at the versions") as connection:
             return int(await connection.fetchval(self._sql(PAGES)))
 

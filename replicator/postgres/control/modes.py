@@ -99,7 +99,7 @@ select t.source from {schema}.table_state as t
 
 GUARD: tuple[Mode, ...] = ("guard",)
 POLLERS: dict[Mode, Poller] = {"fence": "daemon", "guard": "daemon", "lambda": "lambda"}
-"""Who polls a table of a mode."""
+"""The poller of a table, by mode."""
 
 
 async def hand_over(

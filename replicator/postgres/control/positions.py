@@ -1,4 +1,4 @@
-"""What the control schema knows of tables, generations and shards, read and added to."""
+"""Facts of tables, generations and shards in the control schema, read and added to."""
 
 from collections.abc import Collection, Sequence
 from datetime import datetime

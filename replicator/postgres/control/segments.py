@@ -83,7 +83,7 @@ class Segments:
             await connection.execute(self._sql(LEAVE), *_held(claim))
 
     async def switched(self, claim: SegmentClaim) -> bool:
-        """Whether the table was stopped or its snapshot is over, which alone ended the claim."""
+        """True when the table was stopped or its snapshot is over, which alone ended the claim."""
         async with self._database.connection("looking why a claim is over") as connection:
             found = await connection.fetchval(self._sql(SWITCHED), *_held(claim))
         return found is True

@@ -1,4 +1,4 @@
-"""What the control schema knows of snapshots and their parts."""
+"""Facts of snapshots and their segments in the control schema."""
 
 from datetime import datetime
 

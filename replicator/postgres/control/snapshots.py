@@ -319,7 +319,9 @@ class Snapshots:
         )
 
     async def _may_sweep(self, connection: Session, target: TargetMapping) -> bool:
-        """Whether rows may be left over: what `on_delete: ignore` keeps is no ghost."""
+        """True when stale rows may be deleted: rows that `on_delete: ignore` keeps are never
+        stale.
+        """
         if target.spec.on_delete == "ignore":
             return False
         table = quote_table(target.table.schema, target.table.name)

@@ -54,7 +54,7 @@ LIVING_SECONDS = 60.0
 async def read_knowledge(
     database: Database, *, living_seconds: float = LIVING_SECONDS
 ) -> tuple[Knowledge, datetime]:
-    """What the control schema knows, and PostgreSQL's own time of the reading."""
+    """Facts of the control schema, with PostgreSQL's own time of the reading."""
     positions = Positions(database)
     schema = quote_identifier(database.control_schema)
     tables = await positions.tables()

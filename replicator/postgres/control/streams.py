@@ -195,7 +195,7 @@ async def _begin_snapshot_anew(
 async def _check_over(
     connection: Session, schema: str, deployment: str, current: str | None, after: StreamOver
 ) -> None:
-    """Whoever slept has seen the end of an older stream than the current one."""
+    """Refuse the end of a stream that is not the current one: a worker that slept may bring it."""
     if current != after.stream_arn:
         message = f"the current stream is {current}, not {after.stream_arn}"
         raise Fenced(message)

@@ -1,4 +1,4 @@
-"""How much every worker handles, written down by each, so that any of them can tell the sum."""
+"""Throughput of every worker, stored by each, so that any of them can tell the sum."""
 
 import json
 from collections.abc import Mapping

@@ -55,7 +55,7 @@ async def keep_results(
 
 
 async def last_verified(database: Database, connection: Session) -> dict[str, Verified]:
-    """What the last comparison of every table found, by source."""
+    """Result of the last comparison of every table, by source."""
     text = LAST.format(schema=quote_identifier(database.control_schema))
     rows = await connection.fetch(text, database.deployment)
     return {

@@ -1,4 +1,4 @@
-"""All that the database holds of one item: its row, its version, its dead letters."""
+"""Facts of one item in the database: its row, its version, its dead letters."""
 
 import json
 from decimal import Decimal
@@ -50,7 +50,7 @@ async def row_of(database: Database, target: TargetMapping, key: Row) -> dict[st
 
 
 async def version_of(database: Database, target: TargetMapping, key: Row) -> KnownVersion | None:
-    """What the row guard knows of the key."""
+    """Version that the row guard holds of the key."""
     table = target.table
     cells = ", ".join(
         f"{_parameter(number, column)} as {quote_identifier(column.name)}"

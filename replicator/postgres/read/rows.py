@@ -73,7 +73,7 @@ class TargetRows:
     async def look(
         self, target: TargetMapping, expected: Sequence[Expectation]
     ) -> list[FoundRow | None]:
-        """What there is for each expectation, in order; None without a row."""
+        """The row for each expectation, in order; None without a row."""
         rows = {number: _cells(target, each) for number, each in enumerate(expected)}
         asked = [number for number, row in rows.items() if row is not None]
         compare = [isinstance(expected[number], MustBe) for number in asked]
@@ -140,7 +140,7 @@ class TargetRows:
     async def keys_in(
         self, target: TargetMapping, buckets: KeyBuckets, *, after: Row | None
     ) -> KeyPage:
-        """The same, and the keys of those that are in the buckets."""
+        """`key_hashes`, with the keys of rows that fall into the buckets."""
         sql = self._of(target)
         async with self._database.connection("reading keys") as connection:
             answers = await connection.fetch(
@@ -258,5 +258,5 @@ def _in_table(column: Column) -> str:
 
 
 def _key_hash(cells: Iterable[str]) -> str:
-    """The same number for equal keys, whichever side they come from."""
+    """Hash of a key, equal on both sides for equal keys."""
     return f"hash_record_extended(row({', '.join(cells)}), 0)"

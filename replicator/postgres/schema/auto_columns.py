@@ -87,7 +87,7 @@ async def add_columns(
 
 
 async def _fits(connection: asyncpg.Connection, table: TargetTable, column: AutoColumn) -> bool:
-    """Whether there is no column of the name yet, or one that holds the values."""
+    """True when no column of the name exists yet, or an existing one holds the values."""
     existing = await connection.fetchval(EXISTING, table.schema, table.name, column.name)
     return existing is None or accepts(existing, column.spec.type)
 

@@ -1,4 +1,4 @@
-"""What exists in the database under the names of the targets, read from PostgreSQL's catalog."""
+"""Tables, columns and constraints under the names of the targets, from PostgreSQL's catalog."""
 
 from collections.abc import Iterable, Mapping
 from typing import Literal
@@ -174,7 +174,7 @@ class ExistingSchema(msgspec.Struct, frozen=True):
 
 
 class Catalog(msgspec.Struct, frozen=True):
-    """What was found of the tables and schemas asked for; what is absent does not exist.
+    """Tables and schemas that were asked for; an absent one does not exist.
 
     `may_create_schemas`: the role may make schemas in this database. `role` is who is connected.
     """

@@ -38,7 +38,7 @@ class Statement:
 
 
 def statements(targets: Iterable[TargetMapping], catalog: Catalog) -> tuple[Statement, ...]:
-    """What is to be executed, in this order, so that every target and history table exists."""
+    """Statements, in this order, after which every target and history table exists."""
     found: list[Statement] = []
     schemas: list[str] = []
     for target in targets:
@@ -71,7 +71,7 @@ def create_table(table: TargetTable) -> str:
 
 
 def changes(table: TargetTable, existing: ExistingTable | None) -> tuple[Statement, ...]:
-    """What an existing table, or none, lacks; what does not fit otherwise stays as it is."""
+    """Statements for what an existing table, or none, lacks; other misfits stay as they are."""
     if existing is None:
         return (Statement(table.qualified, create_table(table), _NO_LOCK),)
     if existing.kind not in TABLE_KINDS:

@@ -1,4 +1,4 @@
-"""Whether an existing table can hold a target's rows: each reason why not, and its remedy. Pure."""
+"""Fitness of an existing table for a target's rows: reasons against it, with remedies. Pure."""
 
 from collections.abc import Iterable, Iterator
 
@@ -20,7 +20,7 @@ from replicator.postgres.schema.type_fit import accepts, altered, of_another_typ
 def fitness(
     table: TargetTable, existing: ExistingTable, *, role: str = "the role"
 ) -> list[Finding]:
-    """All that keeps a table from holding the rows of `table`; empty when it fits."""
+    """Findings that keep a table from holding the rows of `table`; empty when it fits."""
     where = table.qualified
     if existing.kind not in TABLE_KINDS:
         kind = OTHER_KINDS.get(existing.kind, "relation of another kind")
@@ -39,7 +39,7 @@ def fitness(
 def history_fitness(
     name: tuple[str, str], existing: ExistingTable, *, role: str = "the role"
 ) -> list[Finding]:
-    """All that keeps a table from holding a history."""
+    """Findings that keep a table from holding a history."""
     table = TargetTable(*name, key=HISTORY_NOT_NULL, columns=HISTORY_COLUMNS)
     if existing.kind not in TABLE_KINDS:
         return fitness(table, existing, role=role)

@@ -24,7 +24,7 @@ from replicator.postgres.schema.survey import Survey, survey
 THINKS_LONGER = "set local idle_in_transaction_session_timeout = '60 s'"
 """Loading the tool for migrations takes long on a slow machine, and happens in between."""
 LOCK_WAIT_MILLISECONDS = 2000
-"""How long a statement queues for a lock: for so long, others queue behind it."""
+"""Milliseconds for which a statement queues for a lock, since others queue behind it."""
 PAUSE_SECONDS = 1.0
 ATTEMPTS = 30
 STATEMENT_SECONDS_MAX = 600.0
@@ -38,7 +38,7 @@ select pg_advisory_xact_lock(hashtextextended('replicator migrate', 0))
 
 @dataclass(frozen=True, slots=True)
 class Migrated:
-    """What was done, a line each, and what still does not fit."""
+    """Steps that were done, a line each, and findings that remain."""
 
     done: tuple[str, ...]
     findings: tuple[Finding, ...]
@@ -79,7 +79,7 @@ async def look(
     *,
     runner: ConnectionSettings | None = None,
 ) -> Survey:
-    """What `migrate` would do; changes nothing. Errors as those of `migrate`."""
+    """Survey the work of `migrate`; changes nothing. Errors as those of `migrate`."""
     async with opened(settings) as connection, looking("reading the catalog"):
         grantee = await grantee_of(connection, settings, runner)
         async with connection.transaction(readonly=True):

@@ -46,7 +46,7 @@ def head_revision() -> str:
 
 
 def is_due(current: str | None, head: str) -> bool:
-    """Whether the control schema is older than the code; ConfigurationError when it is too new.
+    """True when the control schema is older than the code; ConfigurationError when it is too new.
 
     One minor version newer is fine: a revision only adds what an older worker does not need.
     """

@@ -1,4 +1,4 @@
-"""Which tables a deployment replicates under which mapping, and which targets are its own."""
+"""Registry of tables: their mappings, and the targets that a deployment owns."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -96,7 +96,7 @@ class TargetClaim:
     fingerprint: str
 
     def makes_rows_of(self, target: TargetMapping) -> bool:
-        """Whether the rows that were written under it are those that the target makes now.
+        """True when rows written under the claim are those that the target makes now.
 
         What an earlier version called the same mapping asks for no rows to be made anew.
         """
@@ -111,12 +111,12 @@ class Registered:
     fingerprint: str
     poller: Poller
     whole: bool
-    """Whether it began with a snapshot, so that its targets hold every item."""
+    """True when the table began with a snapshot, so that its targets hold every item."""
 
 
 @dataclass(frozen=True, slots=True)
 class Registry:
-    """What the control schema knows; `elsewhere` are targets claimed from other schemas."""
+    """Registrations in the control schema; `elsewhere` are targets claimed from other schemas."""
 
     tables: dict[str, Registered]
     claims: dict[TableName, TargetClaim]
@@ -154,7 +154,7 @@ async def read_registry(
 async def claimed_elsewhere(
     connection: asyncpg.Connection, schema: str, targets: Iterable[TableName]
 ) -> dict[TableName, tuple[str, str]]:
-    """Which of the targets other control schemas of this database claim."""
+    """Targets that other control schemas of this database claim."""
     names = sorted(set(targets))
     found: dict[TableName, tuple[str, str]] = {}
     for row in await connection.fetch(OTHER_CONTROL_SCHEMAS, schema):
@@ -316,7 +316,7 @@ def _changed_targets(mapping: TableMapping, registry: Registry) -> list[str]:
 
 
 def _same_table(known: str, configured: str) -> bool:
-    """Whether both mean one DynamoDB table: one may be the ARN that ends in the other's name."""
+    """True when both mean one DynamoDB table: one may be the ARN that ends in the other's name."""
     if known.startswith("arn:") == configured.startswith("arn:"):
         return known == configured
     return known.rpartition("/")[2] == configured.rpartition("/")[2]

@@ -83,7 +83,7 @@ NO_ROW_ANEW = (
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """What one table asks for besides SQL. `kind`: "register", "snapshot" or "backfill".
+    """Need of one table besides SQL. `kind`: "register", "snapshot" or "backfill".
 
     "ask": a snapshot would bring more than the change, as the table did not begin with one.
     """
@@ -107,9 +107,9 @@ class Survey:
     needs: tuple[Need, ...]
     conflicts: tuple[ConfigurationError, ...]
     findings: tuple[Finding, ...]
-    """What does not fit of the tables that exist, as they are now."""
+    """Findings about the tables that exist, as they are now."""
     lasting: tuple[Finding, ...]
-    """What of it will not fit after the statements above either."""
+    """Findings that the statements above do not fix either."""
     inexact: Mapping[str, Finding]
     """Tables, by source, that have a target which would change values, and how."""
     creation: tuple[Finding, ...]
@@ -195,7 +195,7 @@ def _needs(mapping: TableMapping, registry: Registry, wanted: Sequence[Statement
 def _changes(
     mapping: TableMapping, known: Registered, registry: Registry, wanted: Sequence[Statement]
 ) -> list[Need]:
-    """What a changed mapping asks for."""
+    """Needs of a changed mapping."""
     source = mapping.spec.name
     if known.fingerprint == mapping.fingerprint:
         return []

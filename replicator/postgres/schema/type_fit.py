@@ -12,7 +12,7 @@ from replicator.postgres.schema.catalog import Catalog, ExistingColumn
 
 
 def accepts(existing: str, declared: ColumnType) -> bool:
-    """Whether every value of the declared type is unchanged in a column of the existing type."""
+    """True when every value of the declared type is unchanged in a column of the existing type."""
     try:
         found = parse_type(existing)
     except ConfigurationError:

@@ -111,7 +111,7 @@ DEAD_LETTER_TYPES = (*("text",) * 6, "float8", *("text",) * 5, "integer")
 
 @dataclass(frozen=True, slots=True)
 class BatchShape:
-    """What decides the text of a batch's statement; few differ, so prepared ones are reused.
+    """Facts that decide the text of a batch's statement; few differ, so prepared ones are reused.
 
     `guard`: it follows that guard's statement. `kept` are the targets with rejected changes then,
     by their places.
@@ -162,7 +162,7 @@ class BatchStatements:
         return text
 
     def joined(self, shape: BatchShape) -> tuple[str, list[str]]:
-        """The same for texts that come joined (`join_texts`), and the types of the arrays."""
+        """`text` for texts that come joined (`join_texts`), and the types of the arrays."""
         found = self._joined.get(shape)
         if found is None:
             fence = self._fence.of(self._control_schema)
@@ -172,7 +172,7 @@ class BatchStatements:
         return found
 
     def unfenced_text(self, shape: BatchShape) -> str:
-        """The same writes without a fence, for a transaction that is rolled back."""
+        """`text` without a fence, for a transaction that is rolled back."""
         return self._build(shape, "fence as (select 1)", Parameters(), stream_arn="'-'")
 
     def _build(

@@ -58,7 +58,7 @@ fence as (
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """How a stream's changes may be applied now. `known`: the stream was seen before."""
+    """Conditions for applying a stream's changes now. `known`: the stream was seen before."""
 
     claim: Claim
     known: bool
@@ -88,7 +88,7 @@ class Deliveries:
         self._writer = PlanWriter(database, mapping, DELIVERY_FENCE)
 
     async def look(self, stream_arn: str) -> Delivery:
-        """Whether Lambda may write the table, and with what beside it.
+        """Conditions under which Lambda may write the table; raises where it may not.
 
         MigrationDue or NotClaimable, after which the batch is to be delivered again.
         """
@@ -134,7 +134,9 @@ class Deliveries:
         return applied
 
     async def refusals(self, plan: WritePlan, others: Iterable[WritePlan] = (), /) -> Refused:
-        """Which targets and histories refuse the rows of a plan of one record, and why."""
+        """Targets and histories that refuse the rows of a plan of one record, with their
+        reasons.
+        """
         return await self._writer.refusals(plan, others)
 
 

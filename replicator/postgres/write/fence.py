@@ -53,7 +53,7 @@ class Fence:
     parameters: int
 
     def of(self, control_schema: str) -> str:
-        """Its text."""
+        """Text of the fence for a control schema."""
         return self.sql.format(schema=quote_identifier(control_schema))
 
 

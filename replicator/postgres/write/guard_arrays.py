@@ -1,4 +1,4 @@
-"""What the guard's statement is given of a plan, and what it answers."""
+"""Arrays for the guard's statement from a plan, and its answer."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -12,7 +12,7 @@ from replicator.postgres.write.guard_statement import VersionShape
 
 
 def version_shape(plan: WritePlan, versioning: Versioning) -> VersionShape:
-    """Which statement a plan needs."""
+    """Shape of the statement that a plan needs."""
     written = _written_places(plan)
     softly = any(plan.writes[place].target.table.soft for place in written)
     return VersionShape(
@@ -21,7 +21,7 @@ def version_shape(plan: WritePlan, versioning: Versioning) -> VersionShape:
 
 
 def version_arrays(plan: WritePlan) -> list[list[Any]]:
-    """Its arrays: for each target with changes, then for each with rejected ones."""
+    """Arrays of the plan: for each target with changes, then for each with rejected ones."""
     arrays: list[list[Any]] = []
     for place in _written_places(plan):
         writes = plan.writes[place]
@@ -57,7 +57,7 @@ def kept_arrays(plan: WritePlan) -> list[list[Any]]:
 
 
 def rejections_in(plan: WritePlan, row: asyncpg.Record) -> tuple[GuardRejection, ...]:
-    """What the statement says was turned away."""
+    """Changes that the statement rejected."""
     away = [row[name] or () for name in ("away_targets", "away_places", "away_reasons")]
     changes = {target: list(_changes(plan.writes[target])) for target in set(away[0])}
     return tuple(
@@ -69,7 +69,7 @@ def rejections_in(plan: WritePlan, row: asyncpg.Record) -> tuple[GuardRejection,
 
 
 def overtaken_in(plan: WritePlan, row: asyncpg.Record) -> Overtaken:
-    """Which rejected items of a scan the statement says are older than their rows."""
+    """Rejected items of a scan that are older than their rows."""
     if "behind_targets" not in row:
         return frozenset()
     behind = zip(row["behind_targets"] or (), row["behind_numbers"] or (), strict=True)
@@ -77,7 +77,7 @@ def overtaken_in(plan: WritePlan, row: asyncpg.Record) -> Overtaken:
 
 
 def other_orders_in(plan: WritePlan, row: asyncpg.Record) -> tuple[OtherOrder, ...]:
-    """Which upserts it found to have met a soft deletion in another order."""
+    """Upserts that met a soft deletion in another order."""
     if "other_targets" not in row:
         return ()
     found = [row[name] or () for name in ("other_targets", "other_places", "other_times")]

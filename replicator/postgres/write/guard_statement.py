@@ -182,13 +182,15 @@ overtaken as (
 
 @dataclass(frozen=True, slots=True)
 class VersionShape:
-    """What decides the text: which targets have changes, which have rejected ones, in order."""
+    """Facts that decide the statement's text: targets with changes, with rejected ones, in
+    order.
+    """
 
     guard: Guard
     written: tuple[int, ...]
     kept: tuple[int, ...]
     softly: bool
-    """Whether changes of a stream meet soft deletions."""
+    """True when changes of a stream meet soft deletions."""
 
 
 class VersionStatements:
@@ -255,7 +257,7 @@ class VersionStatements:
 
 
 class VersionKeys:
-    """How the keys of one target's rows become keys of versions; `place` is the target's."""
+    """Expressions that make keys of versions of one target's rows; `place` is the target's."""
 
     def __init__(self, control_schema: str, place: int, target: TargetMapping) -> None:
         self._place = place

@@ -70,7 +70,7 @@ class _Overtaken(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """What became of one. `closed`: it was not open any more. `reason`: why it is refused."""
+    """Result for one letter. `closed`: no longer open. `reason`: why it is refused."""
 
     id: int
     outcome: Literal["replayed", "refused", "closed"]
@@ -175,7 +175,7 @@ class Replay:
         letter: asyncpg.Record,
         table: asyncpg.Record,
     ) -> bool:
-        """Whether the change was still wanted."""
+        """Write the change; True when it was still wanted."""
         shard_id = letter["shard_id"] or ""
         place = (self._database.deployment, table["source"], letter["stream_arn"], shard_id)
         if table["mode"] == "fence":
@@ -279,7 +279,7 @@ def _of_target(plan: WritePlan, letter: asyncpg.Record) -> WritePlan | str:
 
 
 def _part(writes: TargetWrites, name: str, *, scanned: bool) -> TargetWrites:
-    """What a letter of this name asks of one target; items of a scan are not history."""
+    """Writes that a letter of this name asks of one target; items of a scan are not history."""
     if name == UNMATCHED:
         return replace(writes, appends=[]) if scanned else writes
     if name == writes.target.name:

@@ -48,7 +48,7 @@ HISTORY_GIVEN = ("sequence_number", "operation", "created_at", "keys", "new_imag
 
 @dataclass(frozen=True, slots=True)
 class TargetShape:
-    """Which kinds of writes a plan holds for one target."""
+    """Kinds of writes that a plan holds for one target."""
 
     upserts: bool
     deletes: bool

@@ -44,7 +44,9 @@ class PostgresSink:
         return applied
 
     async def refusals(self, plan: WritePlan, others: Iterable[WritePlan] = (), /) -> Refused:
-        """Which targets and histories refuse the rows of a plan of one record, and why."""
+        """Targets and histories that refuse the rows of a plan of one record, with their
+        reasons.
+        """
         return await self._writer.refusals(plan, others)
 
     def _fence_values(self, claim: Claim, advance: Advance) -> list[Any]:
@@ -117,7 +119,7 @@ class SegmentSink:
         return applied
 
     async def refusals(self, plan: WritePlan, others: Iterable[WritePlan] = (), /) -> Refused:
-        """Which targets refuse the row of a plan of one item, and why."""
+        """Targets that refuse the row of a plan of one item, with their reasons."""
         return await self._writer.refusals(plan, others)
 
     def _fence_values(self, claim: SegmentClaim, advance: SegmentAdvance) -> list[Any]:

@@ -78,7 +78,7 @@ class PlanWriter:
     async def write_within(
         self, connection: Session, plan: WritePlan, fence_values: Sequence[object]
     ) -> None:
-        """The same within a transaction of the caller's, who sees to fence and dead letters."""
+        """`write` within a transaction of the caller, who sees to fence and dead letters."""
         await connection.fetchrow(*self._statement(plan, fence_values, supersede=False))
 
     def _statement(
@@ -128,7 +128,7 @@ class PlanWriter:
         supersede: bool,
         versioning: Versioning,
     ) -> Applied | None:
-        """The same within a transaction of the caller's."""
+        """`write_guarded` within a transaction of the caller."""
         guarded = await connection.fetchrow(
             self._versions.text(version_shape(plan, versioning)),
             *fence_values,
@@ -303,7 +303,7 @@ def _sweeps_orphans(writes: TargetWrites) -> bool:
 
 
 def _parts(writes: TargetWrites) -> Iterator[tuple[str, TargetWrites]]:
-    """What can be refused by itself, with the name under which it is."""
+    """Parts of a plan that can be refused by themselves, with their names."""
     yield writes.target.name, replace(writes, appends=[])
     if writes.target.history is not None:
         yield writes.target.history, TargetWrites(writes.target, appends=writes.appends)
