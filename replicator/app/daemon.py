@@ -73,7 +73,7 @@ class Daemon:
         self._until_caught_up = until_caught_up
         self._clock = SourceClock(SystemClock())
         self._worker_id = f"{socket.gethostname()[:20]}-{uuid.uuid4().hex[:12]}"
-        self._monitoring = Monitoring(self._clock, self._worker_id)
+        self._monitoring = Monitoring(self._clock, self._worker_id, settings.tables)
         self._tracing = tracing(
             settings.tracing.endpoint,
             sample_ratio=settings.tracing.sample_ratio,

@@ -1,16 +1,17 @@
 """Presents a running worker: spreads observations, publishes its status, judges its readiness."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Collection
 from contextlib import AbstractAsyncContextManager, suppress
-from dataclasses import replace
 
+from replicator import __version__
 from replicator.clock import Clock
 from replicator.core.observations import BatchApplied, Observation, RecordRejected, TaskFailed
 from replicator.core.status.assemble import overview
 from replicator.core.status.drift import Drift
-from replicator.core.stream.lag import ShardProgress
+from replicator.core.status.problems import with_configured
 from replicator.engine.tasks import stopped_within
+from replicator.engine.worker.evidence import EvidenceKeeper
 from replicator.engine.worker.worker import Worker
 from replicator.errors import CoordinationUnavailable, ReplicatorError
 from replicator.monitoring.health import Health
@@ -21,12 +22,14 @@ from replicator.monitoring.metrics import Metrics
 from replicator.monitoring.observation_log import ObservationLog
 from replicator.postgres.connection.database import Database
 from replicator.postgres.control.drift import write_drift
+from replicator.postgres.control.evidence import tell_evidence
 from replicator.postgres.control.status_reads import read_knowledge
-from replicator.postgres.control.throughput import write_throughput
 
 TURN_SECONDS = 1.0
 PUBLISH_SECONDS = 2.0
 """A dozen small statements of every worker: what they tell is aged until the next ones."""
+TELL_SECONDS = 4.0
+"""How often a worker says what it has to show, and at once when that changes for the worse."""
 AGAIN_SECONDS = 1.0
 """While PostgreSQL does not answer, and the process is not ready."""
 WATCHED_SECONDS_MAX = 300.0
@@ -36,10 +39,13 @@ WATCHED_SECONDS_MAX = 300.0
 class Monitoring:
     """One process's numbers, lines and pages."""
 
-    def __init__(self, clock: Clock, worker_id: str) -> None:
+    def __init__(self, clock: Clock, worker_id: str, configured: Collection[str]) -> None:
         self._clock = clock
         self._worker_id = worker_id
-        self._told: Mapping[str, int] = {}
+        self._configured = configured
+        self._told_at = -TELL_SECONDS
+        self._told_late: frozenset[tuple[str, str]] = frozenset()
+        self.evidence = EvidenceKeeper(clock)
         self.worker: Worker | None = None
         self.dead_letters = 0
         self.status = LatestStatus(clock)
@@ -55,6 +61,7 @@ class Monitoring:
         self.history.observe(observation)
         self.health.observe(observation)
         self._log.observe(observation)
+        self.evidence.observe(observation)
         if isinstance(observation, BatchApplied):
             self._drift.add(observation.table, observation.unmapped, observation.unmapped_types)
         if isinstance(observation, RecordRejected):
@@ -89,18 +96,17 @@ class Monitoring:
         """Read the control schema every other second and show it with what only we know."""
         while not stopping.is_set():
             pause = AGAIN_SECONDS
+            await self._tell(database)
             try:
-                knowledge, _ = await read_knowledge(database)
+                knowledge, now = await read_knowledge(database)
             except ReplicatorError as error:
                 self.health.set_ready("target", ok=False, why=str(error))
             else:
                 self.health.set_ready("target", ok=True)
-                knowledge = replace(knowledge, progress=self._progress())
-                status = overview(knowledge, now=self._clock.now())
+                status = with_configured(overview(knowledge, now=now), self._configured)
                 self.status.publish(status)
                 self.history.record(status)
                 await self.write_drift(database)
-                await self._tell_throughput(database)
                 pause = PUBLISH_SECONDS
             await stopped_within(stopping, pause)
 
@@ -119,14 +125,28 @@ class Monitoring:
             if not written:
                 self._drift.put_back(met)
 
-    async def _tell_throughput(self, database: Database) -> None:
-        """Write down how much this worker handles, where that has changed."""
-        records = self.history.last_minute()
-        if records == self._told:
+    async def _tell(self, database: Database) -> None:
+        """Write down what this worker has to show, when that is due or something came to stand."""
+        if self.worker is not None and self.worker.left:
             return
+        now, evidence = self._clock.monotonic(), self.evidence.evidence(self.worker)
+        late = frozenset(
+            (shard.stream_arn, shard.shard_id)
+            for table in evidence.tables.values()
+            for shard in table.late
+        )
+        if late <= self._told_late and now - self._told_at < TELL_SECONDS:
+            return
+        first = self.worker is None or self.worker.looked_at is None
         with suppress(ReplicatorError):
-            await write_throughput(database, self._worker_id, records)
-            self._told = records
+            await tell_evidence(
+                database,
+                self._worker_id,
+                evidence,
+                self.history.last_minute(),
+                first_of_version=__version__ if first else None,
+            )
+            self._told_at, self._told_late = now, late
 
     def close(self) -> None:
         """Write what was counted and not yet said."""
@@ -134,13 +154,3 @@ class Monitoring:
 
     def _leases_held(self) -> int:
         return 0 if self.worker is None else len(self.worker.holding.held)
-
-    def _progress(self) -> Mapping[tuple[str, str], ShardProgress]:
-        if self.worker is None:
-            return {}
-        return {
-            (held.stream_arn, held.shard_id): progress
-            for key, held in self.worker.holding.held.items()
-            if key in self.worker.running
-            and (progress := self.worker.running[key].runner.progress) is not None
-        }

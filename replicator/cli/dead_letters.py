@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from replicator.cli.durations import in_utc, in_words
+from replicator.cli.durations import in_utc
 from replicator.cli.lazy import CommandEntry, lazy_group
 from replicator.cli.options import AsJson, ConfigFile, load_settings, storable
 from replicator.cli.output import print_document, print_line, print_note, print_table, printable
+from replicator.core.status.durations import in_words
 from replicator.errors import ConfigurationError
 from replicator.postgres.control.dead_letters import Evidence, Letter
 

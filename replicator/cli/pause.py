@@ -104,7 +104,8 @@ def _print_deadline(table: str, left: "Unread | None", now: "datetime") -> None:
 
 
 def _print_instants(since: "datetime", now: "datetime") -> None:
-    from replicator.cli.durations import in_utc, in_words
+    from replicator.cli.durations import in_utc
+    from replicator.core.status.durations import in_words
     from replicator.core.stream.gaps import lost_from
 
     end = lost_from(since)

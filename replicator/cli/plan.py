@@ -249,7 +249,7 @@ def _remedy(need: "Need") -> str:
 
 
 def _cost(cost: "ScanCost") -> str:
-    from replicator.cli.durations import in_words
+    from replicator.core.status.durations import in_words
 
     return (
         f"that reads about {cost.items} items: {cost.read_units} read units, "

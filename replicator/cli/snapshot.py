@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from replicator.cli.durations import in_words
 from replicator.cli.options import ConfigFile, TableName, Who, Why, load_settings, this_user
 from replicator.cli.output import ExitCode, print_line, print_note, print_prose
 from replicator.clock import SystemClock
+from replicator.core.status.durations import in_words
 
 if TYPE_CHECKING:
     from replicator.core.snapshot.status import SnapshotStatus

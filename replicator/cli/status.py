@@ -8,9 +8,16 @@ from replicator.cli.output import print_document, print_line, print_prose, print
 
 if TYPE_CHECKING:
     from replicator.config.settings import Settings
+    from replicator.core.status.diagnosis import Problem, Verdict
     from replicator.core.status.document import Status, TableStatus
+    from replicator.core.status.problems import Diagnosis
 
-_COLUMNS = ("TABLE", "STATE", "LAG", "HEADROOM", "SHARDS", "DEAD LETTERS")
+_VERDICTS: dict["Verdict", str] = {
+    "stopped": "{} stopped",
+    "behind": "{} behind",
+    "unknown": "{} not proved to be well",
+}
+_COLUMNS = ("TABLE", "VERDICT", "STATE", "LAG", "HEADROOM", "SHARDS", "DEAD LETTERS")
 
 
 def status(*, as_json: AsJson = False, config: ConfigFile = None) -> None:
@@ -25,14 +32,14 @@ def status(*, as_json: AsJson = False, config: ConfigFile = None) -> None:
     """
     import asyncio
 
-    from replicator.core.status.document import document
+    from replicator.core.status.as_json import document
 
     settings = load_settings(config)
     found = asyncio.run(_status(settings))
     if as_json:
         print_document(document(found))
         return
-    _print_troubles(found)
+    _print_problems(found)
     _print_tables(found)
     _print_workers(found)
 
@@ -48,37 +55,63 @@ async def _status(settings: "Settings") -> "Status":
     return with_configured(overview(knowledge, now=now), settings.tables)
 
 
-def _print_troubles(found: "Status") -> None:
-    from replicator.core.status.problems import troubles
+def _print_problems(found: "Status") -> None:
+    from replicator.core.status.problems import diagnose
 
-    wrong = troubles(found)
-    count = f"{len(wrong)} things need" if len(wrong) > 1 else "1 thing needs"
-    print_line(f"deployment {found.deployment}: {f'{count} a look' if wrong else 'all is well'}")
-    for trouble in wrong:
+    diagnosis = diagnose(found)
+    print_line(f"deployment {found.deployment}: {_in_short(diagnosis)}")
+    for problem in diagnosis.problems:
         print_line("")
-        print_prose(f"{trouble.where}: {trouble.what}", indent="  ")
-        if trouble.remedy:
-            print_prose(f"-> {trouble.remedy}", indent="    ")
+        print_prose(f"{_subject(problem)}: {problem.what}", indent="  ")
+        if problem.remedy:
+            print_prose(f"-> {problem.remedy}", indent="    ")
     print_line("")
 
 
+def _in_short(diagnosis: "Diagnosis") -> str:
+    """How many tables are not well, and how many things need a look."""
+    of = len(diagnosis.verdicts)
+    counts = [(word, list(diagnosis.verdicts.values()).count(word)) for word in _VERDICTS]
+    parts = [_VERDICTS[word].format(f"{count} of {of}") for word, count in counts if count]
+    if diagnosis.problems:
+        more = len(diagnosis.problems)
+        parts.append(f"{more} things need a look" if more > 1 else "1 thing needs a look")
+    return "; ".join(parts) or "all is well"
+
+
+def _subject(problem: "Problem") -> str:
+    return problem.table or ("workers" if problem.kind != "target" else "target")
+
+
 def _print_tables(found: "Status") -> None:
-    print_table(_COLUMNS, [_row(table) for table in found.tables])
+    from replicator.core.status.problems import diagnose
+
+    verdicts = diagnose(found).verdicts
+    print_table(_COLUMNS, [_row(table, verdicts[table.source]) for table in found.tables])
 
 
-def _row(table: "TableStatus") -> list[str]:
-    from replicator.cli.durations import in_words
+def _row(table: "TableStatus", verdict: "Verdict") -> list[str]:
+    from replicator.core.status.durations import in_words
 
     letters = sum(table.dead_letters.values())
     known = table.stream_arn is not None
     return [
         table.source,
-        table.state if known or table.remedy != "replicator migrate" else "unregistered",
+        verdict,
+        _state(table),
         in_words(table.lag_seconds),
         in_words(table.retention_headroom_seconds),
         _shards(table) if known else "-",
         str(letters) if letters else "-",
     ]
+
+
+def _state(table: "TableStatus") -> str:
+    if table.configured == "not registered":
+        return "unregistered"
+    if table.stream_arn is None and table.state == "snapshot":
+        return "not begun"
+    return table.state
 
 
 def _shards(table: "TableStatus") -> str:
@@ -91,7 +124,7 @@ def _shards(table: "TableStatus") -> str:
 
 
 def _print_workers(found: "Status") -> None:
-    from replicator.cli.durations import in_words
+    from replicator.core.status.durations import in_words
 
     if not found.workers:
         return

@@ -37,17 +37,23 @@ async def patiently(ask: Callable[[], Awaitable[T]], *, attempts_max: int = ATTE
         await asyncio.sleep(backoff.next_seconds())
 
 
+def unheard(_: ReplicatorError) -> None:
+    """Take note of nothing: for a caller that need not hear of failures."""
+
+
 async def until_taken(
     apply: Callable[[], Awaitable[T]],
     stopping: asyncio.Event,
     *,
     attempting: Callable[[], None],
+    failed: Callable[[ReplicatorError], None] = unheard,
     single: bool = False,
 ) -> T:
     """Apply until a busy server takes it; SinkBusy once asked to stop, BatchTooSlow at once.
 
     What cannot be halved (`single`) and meets a time limit that is not our own is tried
-    SINGLE_ATTEMPTS_MAX times: RecordTooSlow then. `attempting` hears of every attempt.
+    SINGLE_ATTEMPTS_MAX times: RecordTooSlow then. `attempting` hears of every attempt, `failed` of
+    every one that will be repeated.
     """
     backoff = Backoff(base=0.05, cap=5.0)
     while True:
@@ -60,9 +66,11 @@ async def until_taken(
             if backoff.attempts + 1 >= SINGLE_ATTEMPTS_MAX:
                 message = f"a single record takes longer than {error.limit} allows: {error}"
                 raise RecordTooSlow(message, remedy=error.remedy) from error
+            failed(error)
             if await stopped_within(stopping, backoff.next_seconds()):
                 raise
-        except SinkBusy:
+        except SinkBusy as error:
+            failed(error)
             if await stopped_within(stopping, backoff.next_seconds()):
                 raise
 

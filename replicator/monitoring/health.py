@@ -5,6 +5,7 @@ from typing import Literal, get_args
 
 from replicator.core.observations import Observation, TaskStuck
 from replicator.core.status.document import Status, TableStatus
+from replicator.core.status.problems import Diagnosis
 
 Condition = Literal["configuration", "target", "coordination"]
 CONDITIONS: tuple[Condition, ...] = get_args(Condition)
@@ -96,12 +97,14 @@ class Health:
         return tuple(Check(name, reason) for name, reason in self._conditions.items())
 
 
-def table_readiness(table: TableStatus, *, caught_up_seconds: float) -> tuple[Check, ...]:
-    """Checks that an application may rely on this one table."""
+def table_readiness(table: TableStatus, diagnosis: Diagnosis) -> tuple[Check, ...]:
+    """Whether an application may rely on this one table: it is well, and inside retention."""
+    verdict, broken = diagnosis.verdicts[table.source], diagnosis.broken.get(table.source)
+    reason = None if broken is None else f"{broken.kind}: {broken.what}"
     return (
-        Check("running", _stopped(table)),
+        Check("running", reason if verdict == "stopped" else None),
         Check("retention", _outside_retention(table)),
-        Check("caught_up", _behind(table, caught_up_seconds)),
+        Check("caught_up", reason if verdict in ("behind", "unknown") else None),
     )
 
 
@@ -116,24 +119,8 @@ def _silence(silent_seconds: float, limit_seconds: float) -> str | None:
     return f"no progress for {silent_seconds:.0f} s, limit {limit_seconds:.0f} s"
 
 
-def _stopped(table: TableStatus) -> str | None:
-    if table.state in {"snapshot", "streaming"}:
-        return None
-    return f"{table.state}: {table.reason}" if table.reason else table.state
-
-
 def _outside_retention(table: TableStatus) -> str | None:
     headroom = table.retention_headroom_seconds
     if headroom is None or headroom > 0:
         return None
     return "the oldest unread record may have left the stream"
-
-
-def _behind(table: TableStatus, caught_up_seconds: float) -> str | None:
-    if table.state == "snapshot":
-        return "the snapshot is not complete"
-    if table.lag_seconds is None:
-        return "the lag is not known yet"
-    if table.lag_seconds > caught_up_seconds:
-        return f"{table.lag_seconds:.0f} s behind, limit {caught_up_seconds:.0f} s"
-    return None

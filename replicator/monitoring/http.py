@@ -17,7 +17,9 @@ from aiohttp import web
 from prometheus_client.exposition import choose_encoder
 
 from replicator.clock import Clock
-from replicator.core.status.document import SCHEMA_VERSION, Status, document, lineage_document
+from replicator.core.status.as_json import document
+from replicator.core.status.document import SCHEMA_VERSION, Status, lineage_document
+from replicator.core.status.problems import diagnose
 from replicator.errors import ConfigurationError
 from replicator.monitoring.health import Check, Health, find_table, table_readiness
 from replicator.monitoring.history import History
@@ -70,8 +72,6 @@ class Pages:
     history: History
     status: Callable[[], Status | None]
     clock: Clock
-    caught_up_seconds: float = 60.0
-    """A table further behind is not ready."""
 
 
 _PAGES = web.AppKey("pages", Pages)
@@ -158,7 +158,7 @@ async def _readyz(request: web.Request) -> web.Response:
     table = find_table(status, source)
     if table is None:
         return _no_such_table()
-    return _checked(table_readiness(table, caught_up_seconds=pages.caught_up_seconds))
+    return _checked(table_readiness(table, diagnose(status)))
 
 
 async def _status(request: web.Request) -> web.Response:

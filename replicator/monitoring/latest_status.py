@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from replicator.clock import Clock
 from replicator.core.status.document import Status, TableStatus
+from replicator.core.status.proof import aged as aged_proof
 
 
 class LatestStatus:
@@ -44,6 +45,7 @@ def aged(status: Status, seconds: float, *, stale_seconds: float) -> Status:
             replace(worker, seen_seconds_ago=worker.seen_seconds_ago + seconds)
             for worker in status.workers
         ),
+        read_seconds_ago=status.read_seconds_ago + seconds,
     )
 
 
@@ -57,4 +59,5 @@ def _aged_table(table: TableStatus, seconds: float, stale_seconds: float) -> Tab
         lag_seconds=lag + seconds if lag is not None and grows else lag,
         retention_headroom_seconds=headroom - seconds if headroom is not None else None,
         poll_age_seconds=poll_age + seconds if poll_age is not None else None,
+        proof=aged_proof(table.proof, seconds),
     )

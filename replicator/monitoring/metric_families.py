@@ -95,6 +95,21 @@ FAMILIES: tuple[Family, ...] = (
         values=(("state", "snapshot, streaming, paused, gap, halted"),),
     ),
     Family(
+        "replicator_table_verdict",
+        "gauge",
+        ("table", "verdict"),
+        "1 for the verdict on the table, 0 for the others: `well` only while every link of its "
+        "chain is proved.",
+        values=(("verdict", "well, behind, stopped, unknown"),),
+    ),
+    Family(
+        "replicator_workers_with_another_mapping",
+        "gauge",
+        ("table",),
+        "Living workers that hold another mapping of the table than the registered one: they do "
+        "not work on it until they are restarted.",
+    ),
+    Family(
         "replicator_snapshot_done_ratio",
         "gauge",
         ("table",),

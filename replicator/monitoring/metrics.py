@@ -42,7 +42,9 @@ from replicator.core.observations import (
     TaskStuck,
 )
 from replicator.core.records import Event
+from replicator.core.status.diagnosis import VERDICTS
 from replicator.core.status.document import SHARD_STATES, TABLE_STATES, Status, TableStatus
+from replicator.core.status.problems import diagnose
 from replicator.monitoring.metric_families import FAMILIES, Family
 
 Labels = tuple[str, ...]
@@ -184,12 +186,18 @@ class Metrics(Collector):
         gauges["replicator_build_info"].append((version, 1))
         if status is None:
             return gauges
+        gauges["replicator_table_verdict"] = [
+            ((source, verdict), verdict == given)
+            for source, given in diagnose(status).verdicts.items()
+            for verdict in VERDICTS
+        ]
         for table in status.tables:
             known = {
                 "replicator_lag_seconds": table.lag_seconds,
                 "replicator_retention_headroom_seconds": table.retention_headroom_seconds,
                 "replicator_poll_age_seconds": table.poll_age_seconds,
                 "replicator_last_applied_timestamp_seconds": self._newest_applied(table),
+                "replicator_workers_with_another_mapping": float(len(table.proof.strangers)),
             }
             for name, value in known.items():
                 if value is not None:

@@ -5,6 +5,7 @@ from datetime import timedelta
 import asyncpg
 import pytest
 
+from replicator.core.status.evidence import LateShard
 from replicator.demo.embedded import free_port
 from tests.support.command import replicator
 from tests.support.control import stream_arn
@@ -26,13 +27,14 @@ async def test_nothing_wrong_is_said_in_the_first_line(control, configure):
     await control.register("orders")
     await control.generation("orders")
     await control.shard("orders", owner="one")
+    await control.head("orders")
     await control.worker("one", leases=3)
 
     ended = await replicator("status", config=configure("orders"))
 
     assert ended.code == 0
     assert ended.out.splitlines()[0] == "deployment test: all is well"
-    assert "orders  streaming" in ended.out
+    assert "orders  well     streaming" in ended.out
     assert "1 active" in ended.out
     assert ended.err == ""
 
@@ -43,6 +45,7 @@ async def test_what_is_wrong_comes_first_with_what_mends_it(control, configure):
     for table in tables:
         await control.generation(table)
         await control.shard(table, owner="one", ago=timedelta(hours=1))
+        await control.head(table)
     await control.worker("one")
     await control.letter("orders")
     await control.gap("parts")
@@ -57,12 +60,13 @@ async def test_what_is_wrong_comes_first_with_what_mends_it(control, configure):
     ended = await replicator("status", config=configure(*tables))
 
     wrong, _, table = ended.out.partition("TABLE")
-    assert [line.split(":")[0].strip() for line in wrong.splitlines() if ": " in line] == [
-        "deployment test",
-        "parts",
+    first = "deployment test: 3 of 4 stopped; 4 things need a look"
+    assert wrong.splitlines()[0] == first
+    assert [line.split(":")[0].strip() for line in wrong.splitlines()[1:] if ": " in line] == [
         "stops",
-        "waits",
+        "parts",
         "orders",
+        "waits",
     ]
     for remedy in (
         '`replicator snapshot --table parts --why "..."` loads it anew, `replicator gaps accept '
@@ -72,11 +76,11 @@ async def test_what_is_wrong_comes_first_with_what_mends_it(control, configure):
         "replicator dead-letters list --table orders",
     ):
         assert f"    -> {remedy}\n" in wrong
-    assert [line.split()[0] for line in table.splitlines()[1:5]] == [
-        "stops",
-        "parts",
-        "waits",
-        "orders",
+    assert [line.split()[:3] for line in table.splitlines()[1:5]] == [
+        ["stops", "stopped", "halted"],
+        ["parts", "stopped", "gap"],
+        ["waits", "stopped", "paused"],
+        ["orders", "well", "streaming"],
     ]
     assert ended.code == 0
 
@@ -93,8 +97,26 @@ async def test_the_document_has_the_promised_shape(control, configure):
 
     document = ended.document
     [table], [worker] = document["tables"], document["workers"]
-    assert set(document) == {"schema_version", "deployment", "tables", "workers"}
+    assert set(document) == {
+        "schema_version",
+        "deployment",
+        "verdict",
+        "problems",
+        "tables",
+        "workers",
+    }
     assert (document["schema_version"], document["deployment"]) == (1, "test")
+    assert document["verdict"] == "behind"
+    late, letters = document["problems"]
+    assert 3600 <= late.pop("since_seconds") < 3660
+    assert late == {
+        "severity": "warning",
+        "kind": "lag",
+        "table": "orders",
+        "what": "changes of 1 h ago are not applied, or may not be",
+        "remedy": "see docs/runbook.md#replicatorlaghigh if it does not shrink",
+    }
+    assert (letters["kind"], letters["since_seconds"]) == ("dead_letters", None)
     assert 3600 <= table.pop("lag_seconds") < 3660
     assert 82740 < table.pop("retention_headroom_seconds") <= 82800
     assert 0 <= table.pop("poll_age_seconds") < 60
@@ -102,6 +124,7 @@ async def test_the_document_has_the_promised_shape(control, configure):
     assert {"id", "target", "reason", "first_seen"} == set(letter)
     assert table == {
         "source": "orders",
+        "verdict": "behind",
         "stream_arn": stream_arn("orders"),
         "state": "streaming",
         "shards": {"waiting": 1, "active": 1, "unowned": 0, "done": 0, "gap": 0},
@@ -120,13 +143,75 @@ async def test_the_document_has_the_promised_shape(control, configure):
     assert 0 <= worker["seen_seconds_ago"] < 60
 
 
+async def test_before_the_first_run_nothing_streams(control, configure):
+    await control.register("orders")
+
+    text = (await replicator("status", config=configure("orders"))).out
+    document = (await replicator("status", "--json", config=configure("orders"))).document
+
+    [table] = document["tables"]
+    assert (table["state"], table["verdict"], table["lag_seconds"]) == ("snapshot", "stopped", None)
+    assert "orders  stopped  not begun" in text
+    assert "workers: none was seen within the last 60 s\n    -> replicator run\n" in text
+
+
+async def test_a_shard_without_an_owner_is_named_though_a_worker_lives(control, configure):
+    await control.register("orders")
+    await control.generation("orders")
+    then = await control.connection.fetchval("select now() - interval '5 minutes'")
+    await control.shard("orders", polled_at=then, found_at=then, ago=timedelta(seconds=1))
+    await control.worker("one")
+
+    ended = await replicator("status", config=configure("orders"))
+
+    assert ended.out.startswith("deployment test: 1 of 1 behind; 1 thing needs a look")
+    assert "shard shard-0 may be read and nobody does, for 5 min" in ended.out
+
+
+async def test_a_locked_target_is_named_as_its_worker_tells(control, configure):
+    await control.register("orders")
+    arn = await control.generation("orders")
+    await control.shard("orders", owner="one")
+    await control.head("orders")
+    locked = "public.orders is locked by process 7"
+    await control.worker("one", LateShard(arn, "shard-0", 1.0, 30.0, None, locked, "end it"))
+
+    ended = await replicator("status", config=configure("orders"))
+
+    assert "cannot be committed, for 30 s: public.orders is locked by" in ended.out
+    assert "-> end it" in ended.out
+    assert "1 of 1 behind" in ended.out
+
+
+async def test_a_halted_table_promises_no_end_of_its_snapshot(control, configure):
+    await control.register("orders")
+    await control.generation("orders")
+    await control.connection.execute(
+        "insert into replicator.snapshot (deployment, source, reason, state, who, items_estimated,"
+        " started_at) values ('test', 'orders', 'asked', 'running', 'me', 100,"
+        " now() - interval '1 minute')"
+    )
+    await control.connection.execute(
+        "insert into replicator.segment (deployment, source, snapshot_id, number, parts,"
+        " items) select 'test', 'orders', id, 0, 1, 50 from replicator.snapshot"
+    )
+    config = configure("orders")
+    before = (await replicator("status", "--json", config=config)).document["tables"][0]
+    await control.connection.execute("update replicator.table_state set halted = true")
+
+    after = (await replicator("status", "--json", config=config)).document["tables"][0]
+
+    assert before["snapshot"]["seconds_left"] > 0
+    assert after["snapshot"]["seconds_left"] is None
+
+
 async def test_a_table_that_is_only_configured_asks_for_migrate(control, configure):
     await control.register("orders")
 
     text = await replicator("status", config=configure("orders", "parts"))
     document = (await replicator("status", "--json", config=configure("parts"))).document
 
-    assert "parts   unregistered" in text.out
+    assert "parts   stopped  unregistered" in text.out
     [parts] = [table for table in document["tables"] if table["source"] == "parts"]
     assert (parts["state"], parts["remedy"]) == ("halted", "replicator migrate")
     assert "not registered yet" in parts["reason"]

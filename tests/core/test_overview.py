@@ -4,9 +4,10 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from replicator.core.status.assemble import HEAD_PROOF, Knowledge, overview
+from replicator.core.status.assemble import Knowledge, overview
 from replicator.core.status.document import TableStatus, WorkerStatus, lineage_document
-from replicator.core.stream.lag import ShardProgress
+from replicator.core.status.evidence import LateShard, TableEvidence, WorkerEvidence
+from replicator.core.status.proof import HEAD_PROOF
 from replicator.core.stream.shards import GapFacts, ShardFacts, TableFacts
 from tests.support.builders import NOON, STREAM, shard_facts, shard_name
 
@@ -21,10 +22,24 @@ HEAL_OR_ACCEPT = (
 )
 
 
+def tells(
+    name: str,
+    *late: LateShard,
+    ago: float = 1.0,
+    fingerprint: str = "f",
+    listed: float | None = 5.0,
+    **facts: Any,
+) -> WorkerStatus:
+    """A worker that lives and told a second ago that all it works on is read."""
+    table = TableEvidence(fingerprint, 1, listed, read_seconds=0.5, late=late, **facts)
+    evidence = WorkerEvidence(NOON, looked_seconds=1.0, tables={"orders": table})
+    return WorkerStatus(name, 1, ago, evidence=evidence, told_seconds_ago=ago)
+
+
 def known(*shards: ShardFacts, **facts: Any) -> Knowledge:
-    return replace(
-        Knowledge("shop", {"orders": ORDERS}, shards, {}, (), frozenset({"other"})), **facts
-    )
+    workers = facts.pop("workers", (tells("other"),))
+    living = frozenset(worker.id for worker in workers if worker.seen_seconds_ago < 60)
+    return replace(Knowledge("shop", {"orders": ORDERS}, shards, {}, workers, living), **facts)
 
 
 def seen(knowledge: Knowledge, *, at: datetime = NOON) -> TableStatus:
@@ -32,17 +47,16 @@ def seen(knowledge: Knowledge, *, at: datetime = NOON) -> TableStatus:
     return table
 
 
-def own(*, behind: float, at_head: bool, silent: float = 0) -> dict[tuple[str, str], ShardProgress]:
-    progress = ShardProgress(
-        NOON - timedelta(seconds=behind), at_head, NOON - timedelta(seconds=silent)
-    )
-    return {(STREAM, shard_name(1)): progress}
+def late(number: int = 1, *, read: float = 0.5, **facts: Any) -> LateShard:
+    return LateShard(STREAM, shard_name(number), read, **facts)
 
 
-def idle(owner: str | None) -> ShardFacts:
+def idle(owner: str | None, **facts: Any) -> ShardFacts:
     """A shard that was seen at its head ten seconds ago."""
     then = NOON - timedelta(seconds=10)
-    return shard_facts(1, state="active", owner=owner, safe_at=then, head_at=then, polled_at=then)
+    return shard_facts(
+        1, state="active", owner=owner, safe_at=then, head_at=then, polled_at=then, **facts
+    )
 
 
 def test_a_shard_that_nobody_owns_is_behind_by_the_age_of_its_position():
@@ -67,27 +81,69 @@ def test_a_shard_of_another_worker_counts_as_at_its_head_for_a_while_only():
     assert seen(known(idle("other")), at=later).lag_seconds == HEAD_PROOF.total_seconds() + 10
 
 
-def test_an_idle_table_of_ours_is_not_behind():
-    shard = shard_facts(1, state="active", owner="me", safe_at=NOON - timedelta(hours=9))
-
-    table = seen(known(shard, progress=own(behind=5, at_head=True)))
+def test_an_idle_table_is_not_behind_however_old_its_last_change():
+    table = seen(known(idle("other")))
 
     assert (table.lag_seconds, table.retention_headroom_seconds) == (0, 24 * 3600)
+    assert table.poll_age_seconds == 1.5
 
 
-def test_a_source_that_does_not_answer_makes_lag_grow_though_we_were_at_the_head():
-    silent = own(behind=305, at_head=True, silent=300)
+def test_a_source_that_does_not_answer_makes_lag_grow_at_once_though_the_shard_was_at_its_head():
+    table = seen(known(idle("other"), workers=(tells("other", late(read=8.0)),)))
 
-    table = seen(known(shard_facts(1, state="active", owner="me"), progress=silent))
-
-    assert (table.lag_seconds, table.poll_age_seconds) == (305, 300)
+    assert (table.lag_seconds, table.poll_age_seconds) == (10, 9.0)
 
 
-def test_a_shard_of_ours_that_is_not_claimed_yet_is_behind_as_the_control_schema_says():
-    unclaimed = {(STREAM, shard_name(1)): ShardProgress(None, at_head=False, polled_at=None)}
-    shard = shard_facts(1, safe_at=NOON - timedelta(minutes=7))
+def test_what_was_read_and_is_not_committed_is_behind_by_its_own_age():
+    then = NOON - timedelta(seconds=4)
+    waits = late(pending_seconds=3.0, pending_at=then)
 
-    assert seen(known(shard, progress=unclaimed)).lag_seconds == 420
+    assert seen(known(idle("other"), workers=(tells("other", waits),))).lag_seconds == 4
+    undated = late(pending_seconds=3.0)
+    assert seen(known(idle("other"), workers=(tells("other", undated),))).lag_seconds == 10
+
+
+def test_a_worker_that_tells_no_more_or_has_another_mapping_proves_no_head():
+    assert seen(known(idle("other"), workers=(tells("other", ago=16.0),))).lag_seconds == 10
+    stranger = tells("other", fingerprint="older")
+    assert seen(known(idle("other"), workers=(stranger,))).lag_seconds == 10
+    assert seen(known(idle("other"), workers=(WorkerStatus("other", 1, 1.0),))).lag_seconds == 10
+
+
+def test_a_shard_that_ended_and_has_no_child_yet_may_hide_changes():
+    ended = idle("other", done_at=NOON - timedelta(seconds=5))
+    ended = replace(ended, state="done", owner=None)
+
+    table = seen(known(ended))
+
+    assert table.lag_seconds == 10
+    assert table.proof.ends is not None
+
+
+def test_a_listing_a_minute_after_the_end_proves_that_a_shard_has_no_child_beside_others():
+    hour = NOON - timedelta(hours=1)
+    ended = shard_facts(2, state="done", done_at=hour, safe_at=hour)
+
+    assert seen(known(idle("other"), ended)).lag_seconds == 0
+    silent = (tells("other", listed=None),)
+    assert seen(known(idle("other"), ended, workers=silent)).lag_seconds == 3600
+
+
+def test_where_every_shard_has_ended_the_stream_has_one_that_is_not_known():
+    hour = NOON - timedelta(hours=1)
+    ended = shard_facts(1, state="done", done_at=hour, safe_at=hour)
+
+    assert seen(known(ended)).lag_seconds == 3600
+
+
+def test_a_shard_whose_owner_has_forgotten_it_is_not_read():
+    then = NOON - timedelta(minutes=5)
+    hour = NOON - timedelta(hours=1)
+    forgotten = replace(idle("other"), polled_at=then, found_at=hour)
+
+    unread = seen(known(forgotten)).proof.unread
+    assert unread is not None
+    assert unread.seconds == 300
 
 
 def test_a_table_that_was_never_listed_has_no_known_lag():
@@ -99,7 +155,7 @@ def test_a_clock_that_is_behind_makes_nothing_negative():
 
 
 def test_workers_hold_the_shards_they_have_claimed():
-    workers = (WorkerStatus("other", 2, 1.0), WorkerStatus("dead", 0, 900.0))
+    workers = (tells("other"), WorkerStatus("dead", 0, 900.0))
     shards = (idle("other"), shard_facts(2, state="active", owner="dead", safe_at=NOON))
 
     status = overview(known(*shards, workers=workers), now=NOON)

@@ -5,6 +5,7 @@ from typing import Any
 
 from replicator.core.observations import BatchApplied
 from replicator.core.status.document import ShardStatus, Status, TableStatus, WorkerStatus
+from replicator.core.status.proof import Proof
 
 _BATCH = BatchApplied(
     table="orders",
@@ -25,6 +26,7 @@ _TABLE = TableStatus(
     poll_age_seconds=0.4,
     shards={"active": 2, "done": 5},
     dead_letters={},
+    proof=Proof(told_seconds=1.0, looked_seconds=1.0, listed_seconds=9.0, open_shards=2),
 )
 
 
@@ -41,8 +43,9 @@ def shard(shard_id: str, **changed: Any) -> ShardStatus:
     return replace(whole, **changed)
 
 
-def status(*tables: TableStatus, workers: tuple[WorkerStatus, ...] = ()) -> Status:
-    return Status("payments-prod", tables, workers)
+def status(*tables: TableStatus, workers: tuple[WorkerStatus, ...] | None = None) -> Status:
+    """Of tables that one worker works on, unless others are said."""
+    return Status("payments-prod", tables, (worker(),) if workers is None else workers)
 
 
 def worker(name: str = "worker-1", *, leases: int = 2, seen: float = 1.0) -> WorkerStatus:

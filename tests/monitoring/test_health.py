@@ -4,9 +4,11 @@ import pytest
 
 from replicator.core.observations import TaskFailed, TaskStuck
 from replicator.core.status.document import TableStatus
+from replicator.core.status.problems import diagnose
+from replicator.core.status.proof import Proof
 from replicator.errors import SinkUnavailable
 from replicator.monitoring.health import Health, table_readiness
-from tests.monitoring.facts import table
+from tests.monitoring.facts import status, table
 
 
 def dead(health: Health, now: float) -> dict[str, str | None]:
@@ -106,10 +108,20 @@ def test_a_condition_that_fails_says_why():
     [
         (table(), {}),
         (table(lag_seconds=60.0), {}),
-        (table(lag_seconds=61.0), {"caught_up": "61 s behind, limit 60 s"}),
-        (table(lag_seconds=None), {"caught_up": "the lag is not known yet"}),
-        (table(state="snapshot"), {"caught_up": "the snapshot is not complete"}),
-        (table(state="paused"), {"running": "paused"}),
+        (
+            table(lag_seconds=61.0),
+            {"caught_up": "lag: changes of 61 s ago are not applied, or may not be"},
+        ),
+        (
+            table(lag_seconds=None),
+            {"caught_up": "listing: no shard of its stream is known yet"},
+        ),
+        (
+            table(state="snapshot"),
+            {"caught_up": "snapshot: a snapshot is due and has not begun"},
+        ),
+        (table(proof=Proof()), {"caught_up": "silent: nothing was heard of its workers at all"}),
+        (table(state="paused", reason="paused by hand"), {"running": "paused: paused by hand"}),
         (table(state="gap", reason="trimmed"), {"running": "gap: trimmed"}),
         (table(state="halted", reason="no column"), {"running": "halted: no column"}),
         (
@@ -122,6 +134,6 @@ def test_a_condition_that_fails_says_why():
 def test_a_table_is_ready_when_an_application_may_rely_on_it(
     case: TableStatus, unready: dict[str, str]
 ):
-    checks = table_readiness(case, caught_up_seconds=60)
+    checks = table_readiness(case, diagnose(status(case)))
 
     assert {check.name: check.reason for check in checks if not check.ok} == unready

@@ -10,7 +10,7 @@ from aiohttp import ClientConnectionError, ClientSession
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 
 from replicator.core.observations import TaskStuck
-from replicator.core.status.document import document
+from replicator.core.status.as_json import document
 from replicator.core.status.drift import Drifted
 from replicator.errors import ConfigurationError
 from replicator.monitoring.http import serve
@@ -132,7 +132,7 @@ async def test_one_table_is_asked_by_name(
 
     assert (unknown_yet[0], ready[0], halted[0], missing[0]) == (503, 200, 503, 404)
     assert "halted: no column" in str(halted[1])
-    assert "300 s behind" in str(forgotten[1])
+    assert "PostgreSQL has not answered for 5 min" in str(forgotten[1])
 
 
 async def test_the_status_is_the_one_document(monitored: Monitored, client: ClientSession):

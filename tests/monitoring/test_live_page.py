@@ -43,7 +43,7 @@ async def test_a_gap_is_accepted_by_the_command_that_the_page_shows(
             async with new_tab(port) as tab:
                 await tab.look(width=1280)
                 await tab.open(await worker.url())
-                await tab.until("document.body.innerText.includes('orders is stopped.')")
+                await tab.until("document.querySelector('#attention').innerText.includes('gap')")
                 await tab.evaluate("document.querySelector('#shards summary').click()")
                 await tab.until("document.querySelector('.tree .shard-gap')")
                 heal, command = await tab.evaluate(

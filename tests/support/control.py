@@ -1,5 +1,6 @@
 """A control schema with facts in it, written as workers would, and the configuration beside it."""
 
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -10,6 +11,12 @@ from typing import Any
 import asyncpg
 import yaml
 
+from replicator.core.status.evidence import (
+    LateShard,
+    TableEvidence,
+    WorkerEvidence,
+    evidence_document,
+)
 from replicator.postgres.connection.connect import ConnectionSettings
 from replicator.postgres.schema.migrate import migrate
 from tests.support.bounds import scaled
@@ -69,12 +76,40 @@ class Control:
             },
         )
 
-    async def worker(self, name: str, *, seen_seconds_ago: float = 0.0, leases: int = 1) -> None:
-        """Say that a worker was seen."""
+    async def worker(
+        self, name: str, *late: LateShard, seen_seconds_ago: float = 0.0, leases: int = 1
+    ) -> None:
+        """Say that a worker was seen, and that it works on every registered table."""
         seen_at = await self.connection.fetchval(
             "select now() - make_interval(secs => $1)", seen_seconds_ago
         )
-        await self._insert("worker", id=name, version="0", leases=leases, seen_at=seen_at)
+        rows = await self.rows("select source, mapping_fingerprint from replicator.table_state")
+        evidence = WorkerEvidence(
+            seen_at,
+            looked_seconds=0.0,
+            tables={
+                source: TableEvidence(fingerprint, 1, 0.0, 0.0, late)
+                for source, fingerprint in rows
+            },
+        )
+        await self._insert(
+            "worker",
+            id=name,
+            version="0",
+            leases=leases,
+            seen_at=seen_at,
+            told_at=seen_at,
+            evidence=json.dumps(evidence_document(evidence)),
+        )
+
+    async def head(self, table: str, shard_id: str = "shard-0") -> None:
+        """Say that a shard was seen at its head just now."""
+        await self.connection.execute(
+            "update replicator.shard set head_at = now(), safe_at = now(), polled_at = now()"
+            " where source = $1 and shard_id = $2",
+            table,
+            shard_id,
+        )
 
     async def gap(self, table: str, shard_id: str | None = "shard-0", **facts: Any) -> int:
         """Record an open gap; its number."""

@@ -87,6 +87,7 @@ class TableRow:
     reason: str | None = None
     remedy: str | None = None
     snapshot_id: int | None = None
+    mapping_revision: int = 1
 
 
 @dataclass(slots=True)
@@ -159,6 +160,7 @@ class FakePostgres:
         table = self.data.tables.setdefault(source, TableRow(source, mapping.fingerprint))
         if table.mapping_fingerprint != mapping.fingerprint:
             table.mapping_fingerprint = mapping.fingerprint
+            table.mapping_revision += 1
             self.raise_epochs(source)
         for target in mapping.targets:
             self.data.rows.setdefault(target.name, {})

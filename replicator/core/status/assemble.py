@@ -3,9 +3,10 @@
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import datetime
+from shlex import quote
 
-from replicator.core.snapshot.state import SnapshotFacts
+from replicator.core.snapshot.state import SnapshotFacts, is_initial_due
 from replicator.core.snapshot.status import SnapshotStatus, snapshot_status
 from replicator.core.status.document import (
     GapStatus,
@@ -18,26 +19,17 @@ from replicator.core.status.document import (
     WorkerStatus,
 )
 from replicator.core.status.drift import Drifted
+from replicator.core.status.proof import Proof, TableWitness, Told
 from replicator.core.stream.gaps import how_to_mend
 from replicator.core.stream.lag import ShardProgress, table_lag
 from replicator.core.stream.lineage import by_name, is_ready
 from replicator.core.stream.shards import GapFacts, Mode, ShardFacts, TableFacts
 from replicator.core.verify.results import Verified
 
-HEAD_PROOF = timedelta(seconds=90)
-"""Time for which a shard counts as at its head after an answer that proved it.
-
-A shard of another worker is noted every 30 s; our own may pause for 60 s between two reads. When
-the source does not answer any more, nobody knows whether there is more, and lag begins to grow.
-"""
-
 
 @dataclass(frozen=True, slots=True)
 class Knowledge:
-    """Facts from one reading of the control schema, and facts that only this process has.
-
-    `progress` holds this worker's own shards, by stream ARN and shard id.
-    """
+    """What one look at the control schema shows."""
 
     deployment: str
     tables: Mapping[str, TableFacts]
@@ -48,7 +40,6 @@ class Knowledge:
     snapshots: Mapping[str, Sequence[SnapshotFacts]] = field(default_factory=dict)
     newest_letters: Mapping[str, LetterStatus] = field(default_factory=dict)
     applied: Mapping[str, datetime] = field(default_factory=dict)
-    progress: Mapping[tuple[str, str], ShardProgress] = field(default_factory=dict)
     drift: Mapping[str, Mapping[str, Drifted]] = field(default_factory=dict)
     throughput: Mapping[str, int] = field(default_factory=dict)
     verified: Mapping[str, Verified] = field(default_factory=dict)
@@ -83,19 +74,24 @@ def _table(
 ) -> TableStatus:
     if facts.mode == "lambda":  # which keeps the position: what the daemon knew is history
         shards = []
-    lineage = _lineage(shards, knowledge, now)
-    lag = table_lag(
-        [_progress(shard, knowledge, now) for shard in shards if not shard.finished], now=now
-    )
-    snapshot = _snapshot(knowledge.snapshots.get(facts.source, ()), now)
+    witness = _witness(facts, shards, knowledge, now)
+    lineage = _lineage(shards, witness, knowledge, now)
+    ends = [ShardProgress(end.safe_at or end.found_at, False, None) for end in witness.open_ends()]
+    unfinished = [witness.progress(shard) for shard in shards if not shard.finished]
+    lag = table_lag([*unfinished, *ends], now=now)
+    proof = witness.proof()
+    snapshots = knowledge.snapshots.get(facts.source, ())
+    snapshot = _snapshot(snapshots, now)
+    if snapshot is not None and facts.stopped:
+        snapshot = replace(snapshot, seconds_left=None)  # it does not go on
     reason, remedy = _reason(facts, snapshot)
     return TableStatus(
         source=facts.source,
         stream_arn=facts.stream_arn,
-        state=_table_state(facts, snapshot),
+        state=_table_state(facts, snapshots),
         lag_seconds=lag.lag_seconds if shards else None,  # not listed yet: nothing is known
         retention_headroom_seconds=lag.headroom_seconds,
-        poll_age_seconds=lag.poll_age_seconds,
+        poll_age_seconds=_poll_age(lag.poll_age_seconds, proof),
         shards=Counter(shard.state for shard in lineage),
         dead_letters=knowledge.dead_letters.get(facts.source, {}),
         drift=knowledge.drift.get(facts.source, {}),
@@ -109,12 +105,33 @@ def _table(
         lineage=lineage,
         verified=knowledge.verified.get(facts.source),
         needs_workers=facts.mode != "lambda",
+        stopped_seconds=_gap_seconds(facts, now),
+        proof=proof,
         verified_seconds_ago=_seconds_since(knowledge.verified.get(facts.source), now),
     )
 
 
+def _witness(
+    facts: TableFacts, shards: Iterable[ShardFacts], knowledge: Knowledge, now: datetime
+) -> TableWitness:
+    living = [worker for worker in knowledge.workers if worker.id in knowledge.living]
+    told = [
+        Told(worker.id, worker.evidence, worker.told_seconds_ago)
+        for worker in living
+        if worker.evidence is not None and worker.told_seconds_ago is not None
+    ]
+    silent = tuple(worker.id for worker in living if worker.evidence is None)
+    return TableWitness(facts, shards, told, silent, now=now)
+
+
+def _poll_age(by_rows: float | None, proof: Proof) -> float | None:
+    """Since the last read of the worst shard; workers tell sooner than rows do."""
+    standing = [each.seconds for each in (proof.unread, proof.unowned) if each is not None]
+    return max(standing, default=by_rows) if by_rows is not None else None
+
+
 def _lineage(
-    shards: Iterable[ShardFacts], knowledge: Knowledge, now: datetime
+    shards: Iterable[ShardFacts], witness: TableWitness, knowledge: Knowledge, now: datetime
 ) -> tuple[ShardStatus, ...]:
     known = by_name(shards)
     return tuple(
@@ -126,7 +143,7 @@ def _lineage(
             owner=shard.owner,
             lag_seconds=None
             if shard.finished
-            else table_lag([_progress(shard, knowledge, now)], now=now).lag_seconds,
+            else table_lag([witness.progress(shard)], now=now).lag_seconds,
         )
         for shard in known.values()
     )
@@ -135,6 +152,11 @@ def _lineage(
 def _gap(gap: GapFacts, mode: Mode) -> GapStatus:
     remedy = how_to_mend(gap.source, mode)
     return GapStatus(gap.id, gap.kind, gap.shard_id, gap.detail, gap.found_at, remedy)
+
+
+def _gap_seconds(facts: TableFacts, now: datetime) -> float | None:
+    found = min((gap.found_at for gap in facts.gaps), default=None)
+    return None if found is None else max(0.0, (now - found).total_seconds())
 
 
 def _seconds_since(verified: Verified | None, now: datetime) -> float | None:
@@ -148,15 +170,17 @@ def _snapshot(known: Sequence[SnapshotFacts], now: datetime) -> SnapshotStatus |
     return None if chosen is None else snapshot_status(chosen, now=now)
 
 
-def _table_state(facts: TableFacts, snapshot: SnapshotStatus | None) -> TableState:
+def _table_state(facts: TableFacts, snapshots: Sequence[SnapshotFacts]) -> TableState:
     if facts.halted:
         return "halted"
     if facts.gaps:
         return "gap"
     if facts.paused:
         return "paused"
-    loads = facts.snapshot_id is not None or (snapshot is not None and snapshot.unfinished)
-    return "snapshot" if loads else "streaming"
+    if facts.stream_arn is None and facts.mode != "lambda":
+        return "snapshot"  # nothing of it was ever read
+    loads = facts.snapshot_id is not None or any(each.unfinished for each in snapshots)
+    return "snapshot" if loads or is_initial_due(facts, snapshots) else "streaming"
 
 
 def _state(shard: ShardFacts, ready: bool, living: Collection[str]) -> ShardState:
@@ -167,20 +191,6 @@ def _state(shard: ShardFacts, ready: bool, living: Collection[str]) -> ShardStat
     if shard.owner in living:
         return "active"
     return "unowned" if ready else "waiting"
-
-
-def _progress(shard: ShardFacts, knowledge: Knowledge, now: datetime) -> ShardProgress:
-    own = knowledge.progress.get((shard.stream_arn, shard.shard_id))
-    if own is not None and own.safe_at is not None:  # else it is not claimed yet
-        answered = own.polled_at is not None and now - own.polled_at < HEAD_PROOF
-        return replace(own, at_head=own.at_head and answered)
-    at_head = (
-        shard.owner in knowledge.living
-        and shard.head_at is not None
-        and shard.head_at == shard.safe_at
-        and now - shard.head_at < HEAD_PROOF
-    )
-    return ShardProgress(shard.safe_at or shard.found_at, at_head, shard.polled_at)
 
 
 def _reason(facts: TableFacts, snapshot: SnapshotStatus | None) -> tuple[str | None, str | None]:
@@ -194,10 +204,10 @@ def _reason(facts: TableFacts, snapshot: SnapshotStatus | None) -> tuple[str | N
             how_to_mend(gap.source, facts.mode),
         )
     if facts.paused:
-        return "paused by hand", f"replicator resume --table {facts.source}"
+        return "paused by hand", f"replicator resume --table {quote(facts.source)}"
     if snapshot is not None and snapshot.state == "refused":
         return f"the sweep waits for a person: {snapshot.detail}", (
-            f"replicator snapshot --table {facts.source} --force (deletes those rows), or "
+            f"replicator snapshot --table {quote(facts.source)} --force (deletes those rows), or "
             f"--cancel (keeps them)"
         )
     return None, None

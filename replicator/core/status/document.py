@@ -1,12 +1,14 @@
-"""The state of a deployment as one fact, and the document that `status --json` prints from it."""
+"""The state of a deployment as one fact, and the shards of a table as JSON."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
-from replicator.core.snapshot.status import SnapshotStatus, snapshot_document
+from replicator.core.snapshot.status import SnapshotStatus
 from replicator.core.status.drift import Drifted
+from replicator.core.status.evidence import WorkerEvidence
+from replicator.core.status.proof import Proof
 from replicator.core.verify.results import Verified
 
 SCHEMA_VERSION = 1
@@ -81,9 +83,13 @@ class TableStatus:
     """Result of the last `verify`; None before the first."""
     verified_seconds_ago: float | None = None
     needs_workers: bool = True
-    """True when workers read the table's stream: not where AWS Lambda does, or before there is
-    one.
-    """
+    """Whether workers read its stream: not where AWS Lambda does, or nothing does yet."""
+    stopped_seconds: float | None = None
+    """Since when a gap stops it."""
+    proof: Proof = field(default_factory=Proof)
+    """What its workers have to show."""
+    configured: Literal["yes", "not registered", "not configured"] = "yes"
+    """Whether the configuration and the control schema both have it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +100,9 @@ class WorkerStatus:
     leases: int
     seen_seconds_ago: float
     holds: Mapping[str, int] = field(default_factory=dict)
+    evidence: WorkerEvidence | None = None
+    """What it has to show; None: it does not tell, or not what is understood here."""
+    told_seconds_ago: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,24 +112,8 @@ class Status:
     deployment: str
     tables: tuple[TableStatus, ...]
     workers: tuple[WorkerStatus, ...]
-
-
-def document(status: Status) -> dict[str, Any]:
-    """The promised JSON shape (contract section 9)."""
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "deployment": status.deployment,
-        "tables": [_table(table) for table in status.tables],
-        "workers": [
-            {
-                "id": worker.id,
-                "leases": worker.leases,
-                "seen_seconds_ago": worker.seen_seconds_ago,
-                "holds": dict(worker.holds),
-            }
-            for worker in status.workers
-        ],
-    }
+    read_seconds_ago: float = 0.0
+    """How old it is: since the control schema answered."""
 
 
 def lineage_document(table: TableStatus) -> dict[str, Any]:
@@ -153,64 +146,4 @@ def _shard(shard: ShardStatus) -> dict[str, Any]:
         "state": shard.state,
         "owner": shard.owner,
         "lag_seconds": shard.lag_seconds,
-    }
-
-
-def _gap(gap: GapStatus) -> dict[str, Any]:
-    return {
-        "id": gap.id,
-        "kind": gap.kind,
-        "shard_id": gap.shard_id,
-        "detail": gap.detail,
-        "found_at": gap.found_at.isoformat(),
-        "remedy": gap.remedy,
-    }
-
-
-def _letter(letter: LetterStatus) -> dict[str, Any]:
-    return {
-        "id": letter.id,
-        "target": letter.target,
-        "reason": letter.reason,
-        "first_seen": letter.first_seen.isoformat(),
-    }
-
-
-def _table(table: TableStatus) -> dict[str, Any]:
-    return {
-        "source": table.source,
-        "stream_arn": table.stream_arn,
-        "state": table.state,
-        "lag_seconds": table.lag_seconds,
-        "retention_headroom_seconds": table.retention_headroom_seconds,
-        "poll_age_seconds": table.poll_age_seconds,
-        "shards": {state: table.shards.get(state, 0) for state in SHARD_STATES},
-        "dead_letters": sum(table.dead_letters.values()),
-        "records_per_minute": table.records_per_minute,
-        "drift": {name: drifted.met for name, drifted in table.drift.items()},
-        "drift_seen": {name: _drifted(drifted) for name, drifted in table.drift.items()},
-        "snapshot": None if table.snapshot is None else snapshot_document(table.snapshot),
-        "reason": table.reason,
-        "remedy": table.remedy,
-        "gaps": [_gap(gap) for gap in table.gaps],
-        "newest_dead_letter": _letter(table.newest_dead_letter)
-        if table.newest_dead_letter
-        else None,
-        "last_applied_at": table.last_applied_at.isoformat() if table.last_applied_at else None,
-        "verified": _verified(table),
-    }
-
-
-def _drifted(drifted: Drifted) -> dict[str, Any]:
-    return {"types": list(drifted.types), "first_seen": drifted.first_seen.isoformat()}
-
-
-def _verified(table: TableStatus) -> dict[str, Any] | None:
-    if table.verified is None:
-        return None
-    return {
-        "seconds_ago": table.verified_seconds_ago,
-        "unequal": table.verified.unequal,
-        "in_flight": table.verified.in_flight,
-        "sample": table.verified.sample,
     }

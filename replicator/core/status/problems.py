@@ -1,37 +1,57 @@
-"""Problems of a deployment, the worst first, each with the command that fixes it. Pure."""
+"""What is wrong with a deployment, the worst first, and which command mends it. Pure.
 
-from collections.abc import Collection, Iterable
+Each table has at most one problem of its chain, the first link that is not proved, and beside it
+what a person should know anyway: data that is soon lost, dead letters, drift, unequal rows.
+"""
+
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
-from enum import IntEnum
+from shlex import quote
 
+from replicator.core.status.diagnosis import (
+    Problem,
+    Severity,
+    Verdict,
+    broken_link,
+    strangers,
+    verdict_of,
+)
 from replicator.core.status.document import Status, TableStatus
 from replicator.core.status.drift import Drifted
+from replicator.core.status.durations import in_words
 
-LIVING_SECONDS = 60.0
 HEADROOM_SECONDS_MIN = 6 * 3600.0
 """With less than this left, a person should look at it today."""
+HEADROOM_SECONDS_CRITICAL = 2 * 3600.0
 VERIFIED_SECONDS_MAX = 8 * 86400.0
 """A comparison that is older than this says little: one a week is usual."""
 
-
-class Severity(IntEnum):
-    """Urgency of a problem; the lowest number first."""
-
-    STOPPED = 1
-    LOSING = 2
-    IDLE = 3
-    ASIDE = 4
-    NOTE = 5
+_SEVERITIES: Mapping[Severity, int] = {"critical": 0, "warning": 1, "note": 2}
+_KINDS = ("halted", "gap", "unregistered", "left_out", "mapping", "headroom", "workers", "paused")
+"""Of one severity these come first, in this order."""
 
 
 @dataclass(frozen=True, slots=True)
-class Trouble:
-    """`where`: a table, or `workers`. `remedy`: a command, or what to do in words."""
+class Diagnosis:
+    """What there is to say of a deployment. `broken`: the first broken link of each table."""
 
-    severity: Severity
-    where: str
-    what: str
-    remedy: str
+    verdict: Verdict
+    problems: tuple[Problem, ...]
+    verdicts: Mapping[str, Verdict]
+    broken: Mapping[str, Problem]
+
+
+def diagnose(status: Status) -> Diagnosis:
+    """The verdicts of all tables, and everything a person should know of, the worst first."""
+    links = {table.source: broken_link(table, status) for table in status.tables}
+    verdicts: dict[str, Verdict] = {
+        source: "well" if link is None else link.verdict for source, link in links.items()
+    }
+    broken = {source: link.problem for source, link in links.items() if link is not None}
+    found = list(dict.fromkeys(broken.values()))
+    for table in status.tables:
+        found += [*_beside(table), *strangers(table)]
+    return Diagnosis(verdict_of(verdicts.values()), tuple(_in_order(found)), verdicts, broken)
 
 
 def with_configured(status: Status, configured: Iterable[str]) -> Status:
@@ -46,63 +66,53 @@ def with_configured(status: Status, configured: Iterable[str]) -> Status:
     return replace(status, tables=(*map(_unregistered, sorted(names - registered)), *tables))
 
 
-def troubles(status: Status) -> list[Trouble]:
-    """Everything a person should know of, the worst first."""
-    found = [*_workers(status)]
-    for table in status.tables:
-        found += _table(table)
-    return sorted(found, key=lambda trouble: (trouble.severity, trouble.where))
+def _in_order(problems: Iterable[Problem]) -> list[Problem]:
+    rank = {kind: number for number, kind in enumerate(_KINDS)}
+    return sorted(
+        problems,
+        key=lambda problem: (
+            _SEVERITIES[problem.severity],
+            rank.get(problem.kind, len(rank)),
+            problem.table or "",
+        ),
+    )
 
 
-def _table(table: TableStatus) -> Iterable[Trouble]:
-    if table.reason is not None:
-        stopped = table.state in ("halted", "gap", "paused")
-        severity = Severity.STOPPED if stopped else Severity.NOTE
-        yield Trouble(severity, table.source, table.reason, table.remedy or "")
-    headroom = table.retention_headroom_seconds
+def _beside(table: TableStatus) -> Iterable[Problem]:
+    """What is worth a word, whether the table is well or not."""
+    name, headroom = table.source, table.retention_headroom_seconds
     if headroom is not None and headroom < HEADROOM_SECONDS_MIN and table.state != "gap":
-        left = f"in {headroom / 3600:.1f} h" if headroom else "now"
+        severity: Severity = "critical" if headroom < HEADROOM_SECONDS_CRITICAL else "warning"
+        left = f"in {in_words(headroom)}" if headroom else "now"
         what = f"the oldest change that may be unread leaves the stream {left}"
-        yield Trouble(Severity.LOSING, table.source, what, "let it be read before that")
+        yield Problem(severity, "headroom", name, what, "let it be read before that")
     letters = sum(table.dead_letters.values())
     if letters:
         what = f"{letters} dead letter{'s' * (letters > 1)}"
-        remedy = f"replicator dead-letters list --table {table.source}"
-        yield Trouble(Severity.ASIDE, table.source, what, remedy)
+        if table.newest_dead_letter is not None:
+            newest = table.newest_dead_letter
+            what += f", the newest of {newest.target}: {newest.reason}"
+        remedy = f"replicator dead-letters list --table {quote(name)}"
+        yield Problem("warning", "dead_letters", name, what, remedy)
     yield from _verified(table)
     if table.drift:
         named = _named([_drifted(name, drifted) for name, drifted in table.drift.items()])
         what = f"attributes that no column and no `rest` takes: {named}"
-        yield Trouble(Severity.NOTE, table.source, what, "map them, or say `rest`")
+        yield Problem("note", "drift", name, what, "map them, or say `rest`")
 
 
-def _verified(table: TableStatus) -> Iterable[Trouble]:
+def _verified(table: TableStatus) -> Iterable[Problem]:
     verified, ago = table.verified, table.verified_seconds_ago
     if verified is None or ago is None:
         return
-    again = f"replicator verify --table {table.source}"
+    again = f"replicator verify --table {quote(table.source)}"
     if verified.unequal:
         rows = f"{verified.unequal} row{'s' * (verified.unequal > 1)}"
-        what = f"the last verify found {rows} unequal, {_ago(ago)}"
-        yield Trouble(Severity.ASIDE, table.source, what, f"{again} --repair")
+        what = f"the last verify found {rows} unequal, {in_words(ago)} ago"
+        yield Problem("warning", "verify", table.source, what, f"{again} --repair", ago)
     elif ago > VERIFIED_SECONDS_MAX:
-        what = f"source and target were last compared {_ago(ago)}"
-        yield Trouble(Severity.NOTE, table.source, what, again)
-
-
-def _ago(seconds: float) -> str:
-    if seconds < 3600:
-        return f"{seconds / 60:.0f} min ago"
-    if seconds < 86400:
-        return f"{seconds / 3600:.1f} h ago"
-    return f"{seconds / 86400:.1f} days ago"
-
-
-def _workers(status: Status) -> Iterable[Trouble]:
-    living = [worker for worker in status.workers if worker.seen_seconds_ago < LIVING_SECONDS]
-    if not living and any(table.needs_workers for table in status.tables):
-        what = f"none was seen within the last {LIVING_SECONDS:g} s"
-        yield Trouble(Severity.IDLE, "workers", what, "replicator run")
+        what = f"source and target were last compared {in_words(ago)} ago"
+        yield Problem("note", "verify", table.source, what, again, ago)
 
 
 def _drifted(name: str, drifted: Drifted) -> str:
@@ -129,6 +139,7 @@ def _unregistered(source: str) -> TableStatus:
         needs_workers=False,
         reason="in the configuration, but not registered yet: nothing of it is replicated",
         remedy="replicator migrate",
+        configured="not registered",
     )
 
 
@@ -137,5 +148,6 @@ def _left_behind(table: TableStatus) -> TableStatus:
     return replace(
         table,
         reason=reason if table.reason is None else f"{table.reason}; {reason}",
-        remedy=table.remedy or f"replicator forget --table {table.source}",
+        remedy=table.remedy or f"replicator forget --table {quote(table.source)}",
+        configured="not configured",
     )

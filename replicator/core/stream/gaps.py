@@ -35,6 +35,7 @@ the read after it skips records; trusting an error "trimmed" misses every loss t
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from shlex import quote
 
 from replicator.core.observations import GapKind
 from replicator.core.stream.lineage import by_name
@@ -97,10 +98,10 @@ def how_to_mend(source: str, mode: Mode) -> str:
 
     What AWS Lambda writes no worker can load.
     """
-    accept = f'replicator gaps accept --table {source} --why "..."'
+    accept = f'replicator gaps accept --table {quote(source)} --why "..."'
     if mode == "lambda":
         return accept
-    load = f'replicator snapshot --table {source} --why "..."'
+    load = f'replicator snapshot --table {quote(source)} --why "..."'
     return f"`{load}` loads it anew, `{accept}` leaves what is lost as it is"
 
 

@@ -100,6 +100,8 @@ class TableFacts:
     reason: str | None
     remedy: str | None
     gaps: tuple[GapFacts, ...]
+    mapping_revision: int = 1
+    """How often the mapping was registered or changed."""
 
     @property
     def stopped(self) -> bool:

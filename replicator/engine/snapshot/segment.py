@@ -45,7 +45,7 @@ class SnapshotParts:
 class SegmentRunner:
     """Works on one part: a part of the scan, or the sweep of one target."""
 
-    progress = None
+    proof = None
     """A part of a snapshot has no lag of its own."""
 
     def __init__(self, parts: SnapshotParts, segment: SegmentFacts) -> None:

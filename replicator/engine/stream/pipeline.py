@@ -21,7 +21,7 @@ from replicator.core.records import StreamRecord
 from replicator.core.stream.batch_size import BatchSize
 from replicator.core.stream.shards import Advance, Claim
 from replicator.engine.ports import Sink
-from replicator.engine.retry import in_parts, until_taken
+from replicator.engine.retry import in_parts, unheard, until_taken
 from replicator.errors import (
     ReplicatorError,
     RowRejected,
@@ -52,6 +52,8 @@ class Batch:
     requested_at: datetime
     attempting: Callable[[], None] = _nobody_watches
     """Hears of every transaction that is tried."""
+    failed: Callable[[ReplicatorError], None] = unheard
+    """Hears of every transaction that a busy server did not take."""
     plan: WritePlan | None = None
     """The plan, where one was made before the batch's turn."""
 
@@ -172,6 +174,7 @@ class Pipeline:
             lambda: self._try(plan, claim, advance, len(batch.records)),
             stopping,
             attempting=batch.attempting,
+            failed=batch.failed,
             single=len(batch.records) == 1,
         )
         self._report(

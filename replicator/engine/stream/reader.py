@@ -9,10 +9,12 @@ from datetime import datetime
 from replicator.clock import Clock
 from replicator.core.records import Page, StreamRecord
 from replicator.engine.ports import Source
+from replicator.engine.retry import unheard
 from replicator.engine.tasks import Backoff, stopped_within
 from replicator.errors import (
     IteratorExpired,
     PositionTrimmed,
+    ReplicatorError,
     SourceDenied,
     SourceUnavailable,
 )
@@ -98,7 +100,7 @@ class ShardReader:
         return self._pause_seconds == 0.0
 
     async def next(
-        self, stopping: asyncio.Event, *, failed: Callable[[], None] = _nobody_watches
+        self, stopping: asyncio.Event, *, failed: Callable[[ReplicatorError], None] = unheard
     ) -> Answer | None:
         """The next answer, after the pause that politeness asks for; None when asked to stop.
 
@@ -110,20 +112,24 @@ class ShardReader:
             self._attempting()
             try:
                 answer = await self._read(requested_at)
-            except IteratorExpired:
+            except IteratorExpired as error:
+                failure: ReplicatorError = error
                 self._iterator = None
                 self._pause_seconds = 0.0
-            except SourceDenied:
+            except SourceDenied as error:
+                failure = error
                 self._iterator = None
                 self._pause_seconds = max(2.0, self._backoff.next_seconds())
-            except SourceUnavailable:
+            except SourceUnavailable as error:
+                failure = error
                 self._pause_seconds = self._backoff.next_seconds()
             except PositionTrimmed as error:
+                failure = error
                 self._read_from_oldest_or_raise(error)
             else:
                 self._backoff.succeeded()
                 return answer
-            failed()
+            failed(failure)
         return None
 
     async def _read(self, requested_at: datetime) -> Answer:

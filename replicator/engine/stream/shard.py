@@ -25,6 +25,7 @@ from replicator.engine.dead_letter_limit import check_dead_letters
 from replicator.engine.ports import Claims, Incidents, Source
 from replicator.engine.stream.page_slots import Room
 from replicator.engine.stream.pipeline import Batch, Pipeline
+from replicator.engine.stream.proof import ShardProof
 from replicator.engine.stream.reader import Answer, ShardReader
 from replicator.engine.tasks import one_failure
 from replicator.errors import (
@@ -120,10 +121,12 @@ class ShardReplicator:
         self.alive_at = clock.monotonic()
         """Monotonic time of the last request or transaction."""
         self.progress = ShardProgress(safe_at=None, at_head=False, polled_at=None)
+        self.proof = ShardProof(self.alive_at)
 
     async def run(self, stopping: asyncio.Event) -> Ending:
         """Claim the shard and work until it ends or we are asked to stop."""
         task = self._task
+        self.proof.begins()
         claim = await self._claims.claim(
             task.table,
             task.stream_arn,
@@ -206,7 +209,13 @@ class ShardReplicator:
             self._leave_room(places)
             places = 0
 
-        answer = await reader.next(stopping, failed=leave)
+        def failed(error: ReplicatorError) -> None:
+            self.proof.read_failed(error)
+            leave()
+
+        answer = await reader.next(stopping, failed=failed)
+        if answer is not None:
+            self.proof.was_read(answer.records, now=self._clock.monotonic())
         if answer is None or not answer.records:
             leave()
             return answer, 0
@@ -227,7 +236,14 @@ class ShardReplicator:
         parts = [answer.records[at : at + size] for at in range(0, len(answer.records), size)]
         return [
             self._pipeline.planned(
-                Batch(part, part[-1].sequence_number, answer.requested_at, self._live), claim
+                Batch(
+                    part,
+                    part[-1].sequence_number,
+                    answer.requested_at,
+                    attempting=self._live,
+                    failed=self.proof.apply_failed,
+                ),
+                claim,
             )
             for part in parts
         ]
@@ -251,9 +267,11 @@ class ShardReplicator:
                 self._observe(RecordsRepeated(claim.source, claim.shard_id, events))
             if answer.records:
                 claim = await self._apply(claim, page.batches, stopping)
+                self.proof.committed()
                 self._leave_room(page.places)
                 self._note(claim, answer, at_head=False)
             elif not answer.ended:
+                self.proof.nothing_more()
                 claim = await self._look(claim, answer)
             self._live()
             if answer.ended:
@@ -267,6 +285,7 @@ class ShardReplicator:
         for batch in batches:
             claim = await self._pipeline.process(replace(batch, known=known), claim, stopping)
             self._moved(claim.position or 0)
+            self.proof.moved(now=self._clock.monotonic())
         await self._check_dead_letters()
         return claim
 

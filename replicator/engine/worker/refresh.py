@@ -35,6 +35,8 @@ class Upkeep:
         snapshots = await self._snapshots.facts()
         for table in tables:
             table.facts = facts.get(table.name)
+            if table.facts and table.facts.mapping_fingerprint == table.mapping.fingerprint:
+                table.revision = table.facts.mapping_revision
             table.shards = tuple(shards[table.name])
             table.snapshots = tuple(snapshots.get(table.name, ()))
 

@@ -7,7 +7,6 @@ from typing import Protocol
 
 from replicator.core.mapping.compile import TableMapping
 from replicator.core.snapshot.state import SegmentFacts, SnapshotFacts, is_initial_due
-from replicator.core.stream.lag import ShardProgress
 from replicator.core.stream.lineage import ready_shards
 from replicator.core.stream.shards import Belief, ShardFacts, TableFacts
 from replicator.engine.ports import Source
@@ -16,6 +15,7 @@ from replicator.engine.snapshot.segment import SnapshotParts
 from replicator.engine.stream.discovery import Discovery, Known
 from replicator.engine.stream.page_slots import Room
 from replicator.engine.stream.pipeline import Pipeline
+from replicator.engine.stream.proof import ShardProof
 from replicator.engine.stream.shard import Ending
 from replicator.engine.worker.lease_keeper import checkpoint_text
 
@@ -27,8 +27,8 @@ class Runner(Protocol):
     """Monotonic time of the last sign of life."""
 
     @property
-    def progress(self) -> ShardProgress | None:
-        """Progress in time; None for work that time does not measure."""
+    def proof(self) -> ShardProof | None:
+        """What it has to show for a shard; None for a part of a snapshot."""
         ...
 
     async def run(self, stopping: asyncio.Event) -> Ending:
@@ -90,9 +90,11 @@ class Table:
     discovered: bool = False
     """True when the source was listed since this worker started."""
     discovered_over: bool = False
-    """True when the source was listed since every shard on record had ended: a new stream may
-    follow.
-    """
+    """Whether it was listed since every shard on record had ended: a new stream may follow."""
+    listed_at: float | None = None
+    """When the last successful look at the source began, by the monotonic clock."""
+    revision: int | None = None
+    """The registered mapping's number when it was last this worker's; None: it never was."""
 
     @property
     def working(self) -> bool:

@@ -50,7 +50,7 @@ class Worker:
         beat: Callable[[str], None],
         unrecoverable: Callable[[str, str], None],
     ) -> None:
-        self._settings = settings
+        self.settings = settings
         self.tables = {table.name: table for table in tables}
         self._claims = claims
         self._positions = positions
@@ -65,6 +65,10 @@ class Worker:
         self._sightings: dict[str, Sighting] = {}
         self.holding = Holding(leases, observe, clock, lease_seconds=settings.lease_seconds)
         self.running: dict[str, Running] = {}
+        self.looked_at: float | None = None
+        """When the last look was complete, by the monotonic clock."""
+        self.left = False
+        """Whether it has given everything back, or is about to."""
         self._look_now = asyncio.Event()
 
     async def run(self, stopping: asyncio.Event) -> None:
@@ -123,10 +127,11 @@ class Worker:
         known = table.known()
         skipped = known is None or known.table.halted
         if known is not None and not skipped:
-            over = table.over
+            over, begun_at = table.over, self._clock.monotonic()
             listed = await table.discovery.discover(known)
             await table.discovery.forget_finished(known, listed)
             table.discovered, table.discovered_over = True, over
+            table.listed_at = begun_at
             self._look_now.set()
         self._beat(f"discover {table.name}")
         await self._wait_for_next_discovery(table, stopping, skipped=skipped)
@@ -136,7 +141,7 @@ class Worker:
         self, table: Table, stopping: asyncio.Event, *, skipped: bool
     ) -> None:
         """`skipped`: the table was halted, and is looked at as soon as it is not any more."""
-        due = self._clock.monotonic() + self._settings.discover_seconds
+        due = self._clock.monotonic() + self.settings.discover_seconds
         while not await stopped_within(stopping, CHILDREN_SECONDS):
             late = self._clock.monotonic() >= due
             if late or awaits_children(table.shards, self._clock.now()):
@@ -148,7 +153,7 @@ class Worker:
 
     async def _look(self, tasks: asyncio.TaskGroup, stopping: asyncio.Event) -> bool:
         """Observe, plan, act: once a moment, and at once when something ended."""
-        settings = self._settings
+        settings = self.settings
         while not stopping.is_set():
             self._look_now.clear()
             await self._upkeep.refresh(list(self.tables.values()))
@@ -158,19 +163,20 @@ class Worker:
             await self._positions.seen(
                 settings.worker_id, version=settings.version, leases=len(self.holding.held)
             )
+            self.looked_at = self._clock.monotonic()
             self._beat("look")
             await self._wait_for_next_look()
         return True
 
     async def _wait_for_next_look(self) -> None:
         try:
-            async with asyncio.timeout(self._settings.plan_seconds):
+            async with asyncio.timeout(self.settings.plan_seconds):
                 await self._look_now.wait()
         except TimeoutError:
             return
 
     async def _plan(self, tasks: asyncio.TaskGroup, stopping: asyncio.Event) -> None:
-        settings = self._settings
+        settings = self.settings
         rows = await self._leases.all()
         now = self._clock.monotonic()
         self._sightings = observed(self._sightings, rows, now=now)
@@ -247,7 +253,7 @@ class Worker:
                 stream_arn=held.stream_arn,
                 shard_id=held.shard_id,
                 mapping_fingerprint=table.mapping.fingerprint,
-                idle_seconds_max=self._settings.idle_seconds_max,
+                idle_seconds_max=self.settings.idle_seconds_max,
                 spec=table.mapping.spec,
                 checkpointed=checkpointed_position(held.checkpoint),
             ),
@@ -333,7 +339,7 @@ class Worker:
                     self._unrecoverable(name, f"no progress for {silent:.0f} s")
 
     async def _renew(self, stopping: asyncio.Event) -> bool:
-        while not await stopped_within(stopping, min(1.0, self._settings.lease_seconds / 8)):
+        while not await stopped_within(stopping, min(1.0, self.settings.lease_seconds / 8)):
             await self.holding.renew_all()
             await self._stop_lost()
             self._beat("renew")
@@ -341,10 +347,11 @@ class Worker:
 
     async def _leave(self) -> None:
         """Give everything back, so that the next worker starts at once."""
+        self.left = True
         try:
             async with asyncio.timeout(RELEASE_SECONDS_MAX), one_failure() as tasks:
                 for key in list(self.holding.held):
                     tasks.create_task(self.holding.release(key), name=f"release {key}")
-                tasks.create_task(self._positions.gone(self._settings.worker_id), name="goodbye")
+                tasks.create_task(self._positions.gone(self.settings.worker_id), name="goodbye")
         except (TimeoutError, ReplicatorError):
             return  # leases expire by themselves, and PostgreSQL is the authority

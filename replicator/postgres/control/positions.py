@@ -13,7 +13,7 @@ from replicator.postgres.connection.quoting import quote_identifier
 
 TABLES = """
 select source, stream_arn, mode, snapshot_id, mapping_fingerprint, initial_load, start_at, paused,
-       halted, reason, remedy
+       halted, reason, remedy, mapping_revision
   from {schema}.table_state
  where deployment = $1
  order by source
@@ -78,7 +78,8 @@ values ($1, $2, $3, $4)
 
 GONE = """
 delete from {schema}.worker
- where deployment = $1 and (id = $2 or seen_at < now() - interval '1 hour')
+ where deployment = $1
+   and (id = $2 or greatest(seen_at, told_at) < now() - interval '1 hour')
 """
 
 OWNERS = """

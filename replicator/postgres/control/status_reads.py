@@ -1,15 +1,20 @@
 """Reads from the control schema what a status is made of."""
 
-from datetime import datetime
+import json
+from collections.abc import Collection, Iterable
+from datetime import datetime, timedelta
+
+import asyncpg
 
 from replicator.core.status.assemble import Knowledge
 from replicator.core.status.document import LetterStatus, WorkerStatus
+from replicator.core.status.evidence import evidence_of
 from replicator.postgres.connection.database import Database
 from replicator.postgres.connection.quoting import quote_identifier
 from replicator.postgres.control.drift import read_drift
+from replicator.postgres.control.evidence import read_throughput
 from replicator.postgres.control.positions import Positions
 from replicator.postgres.control.snapshots import Snapshots
-from replicator.postgres.control.throughput import read_throughput
 from replicator.postgres.control.verifications import last_verified
 
 DEAD_LETTERS = """
@@ -41,7 +46,9 @@ select source, max(last_record_at) as at
 """
 
 WORKERS = """
-select id, leases, extract(epoch from now() - seen_at)::float8 as seen_seconds_ago
+select id, leases, evidence::text as evidence,
+       extract(epoch from now() - greatest(seen_at, told_at))::float8 as seen_seconds_ago,
+       extract(epoch from now() - told_at)::float8 as told_seconds_ago
   from {schema}.worker
  where deployment = $1
  order by id
@@ -54,7 +61,10 @@ LIVING_SECONDS = 60.0
 async def read_knowledge(
     database: Database, *, living_seconds: float = LIVING_SECONDS
 ) -> tuple[Knowledge, datetime]:
-    """Facts of the control schema, with PostgreSQL's own time of the reading."""
+    """What the control schema knows, and the time of the reading.
+
+    It is the source's time, as the workers know it; PostgreSQL's where none has told it lately.
+    """
     positions = Positions(database)
     schema = quote_identifier(database.control_schema)
     tables = await positions.tables()
@@ -77,7 +87,7 @@ async def read_knowledge(
     dead_letters: dict[str, dict[str, int]] = {}
     for row in letters:
         dead_letters.setdefault(row["source"], {})[row["target"]] = row["open"]
-    workers = tuple(WorkerStatus(row["id"], row["leases"], row["seen_seconds_ago"]) for row in rows)
+    workers = tuple(_worker(row) for row in rows)
     living = frozenset(worker.id for worker in workers if worker.seen_seconds_ago < living_seconds)
     return (
         Knowledge(
@@ -99,5 +109,29 @@ async def read_knowledge(
             drift=drift,
             throughput=throughput,
         ),
-        now,
+        _source_time(workers, living) or now,
     )
+
+
+def _worker(row: asyncpg.Record) -> WorkerStatus:
+    return WorkerStatus(
+        row["id"],
+        row["leases"],
+        row["seen_seconds_ago"],
+        evidence=evidence_of(json.loads(row["evidence"])),
+        told_seconds_ago=row["told_seconds_ago"],
+    )
+
+
+def _source_time(workers: Iterable[WorkerStatus], living: Collection[str]) -> datetime | None:
+    told = [
+        (worker.told_seconds_ago, worker.evidence.now)
+        for worker in workers
+        if worker.id in living
+        and worker.evidence is not None
+        and worker.told_seconds_ago is not None
+    ]
+    if not told:
+        return None
+    seconds, at = min(told)
+    return at + timedelta(seconds=seconds)

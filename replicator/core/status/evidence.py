@@ -1,0 +1,118 @@
+"""What each worker has to show for its work, and the document it is kept as. Pure.
+
+Everything is told as an age in seconds at the moment of telling: whoever reads it adds the time
+since, by the clock of the server that keeps it, and no clock of two machines is ever compared.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from typing import Any
+
+FORM = 1
+"""Of the document; another one is of a version of replicator that tells other things."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """An attempt that failed, so long ago."""
+
+    what: str
+    seconds: float
+    remedy: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LateShard:
+    """A shard that was not read lately, or of which something read waits for its COMMIT.
+
+    `read_seconds`: since the last answer of the source, or since the work on it began.
+    `pending_seconds`: since the oldest record that is not committed was read; `pending_at`: when
+    it was created, where the source said so.
+    """
+
+    stream_arn: str
+    shard_id: str
+    read_seconds: float
+    pending_seconds: float | None = None
+    pending_at: datetime | None = None
+    failure: str | None = None
+    remedy: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TableEvidence:
+    """A worker's work on one table. `late` holds the shards that are not as they should be.
+
+    `revision`: the registered mapping's number when it was last the worker's; None: it never was.
+    `listed_seconds`: since its last successful look at the source; None: there was none.
+    `read_seconds`: since the last answer for the worst of its shards; None: it works on none.
+    """
+
+    fingerprint: str
+    revision: int | None = None
+    listed_seconds: float | None = None
+    read_seconds: float | None = None
+    late: tuple[LateShard, ...] = ()
+    failures: Mapping[str, Failure] = field(default_factory=dict)
+    """The last one of each task that serves the table."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerEvidence:
+    """One worker. `looked_seconds`: since it last saw tables, leases and workers; None: never.
+
+    `now`: its clock, which follows the source's. `idle_seconds_max`: its longest pause between two
+    reads. `failures`: the last one of each task that serves all tables.
+    """
+
+    now: datetime
+    looked_seconds: float | None = None
+    idle_seconds_max: float = 1.0
+    tables: Mapping[str, TableEvidence] = field(default_factory=dict)
+    failures: Mapping[str, Failure] = field(default_factory=dict)
+
+
+def evidence_document(evidence: WorkerEvidence) -> dict[str, Any]:
+    """The evidence as JSON."""
+    document = asdict(evidence)
+    document["form"] = FORM
+    document["now"] = evidence.now.isoformat()
+    for table in document["tables"].values():
+        for shard in table["late"]:
+            at = shard["pending_at"]
+            shard["pending_at"] = None if at is None else at.isoformat()
+    return document
+
+
+def evidence_of(document: Mapping[str, Any]) -> WorkerEvidence | None:
+    """The evidence that a document holds; None for one that holds none, or tells other things."""
+    if document.get("form") != FORM:
+        return None
+    return WorkerEvidence(
+        now=datetime.fromisoformat(document["now"]),
+        looked_seconds=document["looked_seconds"],
+        idle_seconds_max=document["idle_seconds_max"],
+        tables={name: _table(told) for name, told in document["tables"].items()},
+        failures=_failures(document["failures"]),
+    )
+
+
+def _table(told: Mapping[str, Any]) -> TableEvidence:
+    return TableEvidence(
+        fingerprint=told["fingerprint"],
+        revision=told["revision"],
+        listed_seconds=told["listed_seconds"],
+        read_seconds=told["read_seconds"],
+        late=tuple(_late(shard) for shard in told["late"]),
+        failures=_failures(told["failures"]),
+    )
+
+
+def _late(told: Mapping[str, Any]) -> LateShard:
+    at = told["pending_at"]
+    return LateShard(**{**told, "pending_at": None if at is None else datetime.fromisoformat(at)})
+
+
+def _failures(told: Mapping[str, Any]) -> dict[str, Failure]:
+    return {task: Failure(**failure) for task, failure in told.items()}

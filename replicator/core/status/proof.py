@@ -1,0 +1,314 @@
+"""What proves that a table's changes arrive, put together from what all workers have told. Pure."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from replicator.core.status.evidence import LateShard, TableEvidence, WorkerEvidence
+from replicator.core.stream.lag import ShardProgress
+from replicator.core.stream.lineage import (
+    CHILDREN_APPEAR_WITHIN,
+    ShardName,
+    by_name,
+    is_ready,
+)
+from replicator.core.stream.shards import ShardFacts, TableFacts
+
+HEAD_PROOF = timedelta(seconds=90)
+"""How long a shard counts as at its head after an answer that said so, while reads succeed.
+
+The control schema is told of a head every 30 s, and a pause between two reads may last 60 s.
+"""
+TOLD_SECONDS = 15.0
+"""How long a worker's word counts for its shards' heads: it is given every few seconds."""
+NOTED_SECONDS = 30.0
+"""How late a shard's row may tell of a read."""
+READ_SECONDS = 20.0
+READ_POLLS = 3
+"""A shard is read if the last answer is no older than so many seconds and pauses between polls."""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """The evidence of a worker that lives, and how long ago it was told."""
+
+    worker_id: str
+    evidence: WorkerEvidence
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Shards that do not move: how many, and of the worst which, for how long, and why."""
+
+    count: int
+    seconds: float
+    shard_id: str
+    owner: str | None = None
+    failure: str | None = None
+    remedy: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """The links of the chain from the source to the target, as ages in seconds; None: no proof.
+
+    `told_seconds`, `looked_seconds`, `listed_seconds`: since the newest word, look at the leases
+    and look at the source of a worker that lives, has the table and its registered mapping.
+    """
+
+    revision: int = 1
+    told_seconds: float | None = None
+    looked_seconds: float | None = None
+    look_failure: str | None = None
+    look_remedy: str | None = None
+    listed_seconds: float | None = None
+    listing_failure: str | None = None
+    listing_remedy: str | None = None
+    strangers: tuple[tuple[str, int | None], ...] = ()
+    """Living workers with another mapping of the table, and the number it had."""
+    elsewhere: tuple[str, ...] = ()
+    """Living workers that work and do not have the table."""
+    starting: tuple[str, ...] = ()
+    """Living workers that have not had a look yet."""
+    silent: tuple[str, ...] = ()
+    """Living workers that do not tell, or not what is understood here."""
+    read_seconds_max: float = READ_SECONDS + READ_POLLS
+    open_shards: int = 0
+    """Shards of the current stream that are not finished."""
+    unowned: Standing | None = None
+    unread: Standing | None = None
+    uncommitted: Standing | None = None
+    ends: Standing | None = None
+    """Shards that ended, and of which no child is known."""
+
+
+def aged(proof: Proof, seconds: float) -> Proof:
+    """The proof so much later, when nothing more was heard."""
+
+    def older(age: float | None) -> float | None:
+        return None if age is None else age + seconds
+
+    def standing(each: Standing | None) -> Standing | None:
+        return None if each is None else replace(each, seconds=each.seconds + seconds)
+
+    return replace(
+        proof,
+        told_seconds=older(proof.told_seconds),
+        looked_seconds=older(proof.looked_seconds),
+        listed_seconds=older(proof.listed_seconds),
+        unowned=standing(proof.unowned),
+        unread=standing(proof.unread),
+        uncommitted=standing(proof.uncommitted),
+        ends=standing(proof.ends),
+    )
+
+
+class TableWitness:
+    """What the living workers' evidence says of one table and each of its shards."""
+
+    def __init__(
+        self,
+        facts: TableFacts,
+        shards: Iterable[ShardFacts],
+        told: Iterable[Told],
+        silent: tuple[str, ...],
+        *,
+        now: datetime,
+    ) -> None:
+        self._facts = facts
+        self._known = by_name(shards)
+        self._told = list(told)
+        self._silent = silent
+        self._now = now
+        self._ours: dict[str, tuple[Told, TableEvidence]] = {
+            each.worker_id: (each, table)
+            for each in self._told
+            if (table := each.evidence.tables.get(facts.source)) is not None
+            and table.fingerprint == facts.mapping_fingerprint
+        }
+        self._late: dict[str, dict[ShardName, LateShard]] = {
+            worker: {(late.stream_arn, late.shard_id): late for late in table.late}
+            for worker, (_, table) in self._ours.items()
+        }
+
+    def progress(self, shard: ShardFacts) -> ShardProgress:
+        """How far an unfinished shard is, and whether that is still proved."""
+        base = shard.safe_at or shard.found_at
+        late = self._late.get(shard.owner or "", {}).get((shard.stream_arn, shard.shard_id))
+        if late is not None and late.pending_seconds is not None and late.pending_at is not None:
+            base = max(base, late.pending_at)
+        at_head = (
+            late is None
+            and self._vouched(shard.owner)
+            and shard.head_at is not None
+            and shard.head_at == shard.safe_at
+            and self._now - shard.head_at < HEAD_PROOF
+        )
+        return ShardProgress(base, at_head, shard.polled_at)
+
+    def open_ends(self) -> list[ShardFacts]:
+        """Shards of the current stream that ended, and of which a child may not be known.
+
+        A look at the source a minute later shows every child; where no shard is unfinished at
+        all, the stream has one that is not known, whatever was looked at.
+        """
+        current = [s for s in self._known.values() if s.stream_arn == self._facts.stream_arn]
+        parents = {shard.parent_id for shard in current}
+        childless = [s for s in current if s.finished and s.shard_id not in parents]
+        if current and all(shard.finished for shard in current):
+            return childless
+        seconds = self._listed()[0]
+        listed_at = None if seconds is None else self._now - timedelta(seconds=seconds)
+        return [
+            shard
+            for shard in childless
+            if shard.done_at is not None
+            and (listed_at is None or listed_at < shard.done_at + CHILDREN_APPEAR_WITHIN)
+        ]
+
+    def proof(self) -> Proof:
+        """Every link of the chain."""
+        facts = self._facts
+        listed_seconds, listing_failure, listing_remedy = self._listed()
+        looked_seconds, look_failure, look_remedy = self._looked()
+        unfinished = [shard for shard in self._known.values() if not shard.finished]
+        ready = [shard for shard in unfinished if is_ready(shard, self._known)]
+        return Proof(
+            revision=facts.mapping_revision,
+            told_seconds=min((told.seconds for told, _ in self._ours.values()), default=None),
+            looked_seconds=looked_seconds,
+            look_failure=look_failure,
+            look_remedy=look_remedy,
+            listed_seconds=listed_seconds,
+            listing_failure=listing_failure,
+            listing_remedy=listing_remedy,
+            strangers=tuple(
+                (told.worker_id, table.revision)
+                for told in self._told
+                if (table := told.evidence.tables.get(facts.source)) is not None
+                and told.worker_id not in self._ours
+            ),
+            elsewhere=tuple(
+                told.worker_id
+                for told in self._told
+                if facts.source not in told.evidence.tables
+                and told.evidence.looked_seconds is not None
+            ),
+            starting=tuple(
+                told.worker_id for told in self._told if told.evidence.looked_seconds is None
+            ),
+            silent=self._silent,
+            read_seconds_max=READ_SECONDS + READ_POLLS * self._idle_seconds_max(),
+            open_shards=sum(shard.stream_arn == facts.stream_arn for shard in unfinished),
+            unowned=_worst(
+                (self._ready_seconds(shard), shard, None)
+                for shard in ready
+                if shard.owner not in self._ours
+            ),
+            unread=_worst(
+                self._read(shard, self._ours[shard.owner])
+                for shard in ready
+                if shard.owner in self._ours
+            ),
+            uncommitted=_worst(self._pending(ready)),
+            ends=_worst(
+                (max(0.0, (self._now - (shard.done_at or self._now)).total_seconds()), shard, None)
+                for shard in self.open_ends()
+            ),
+        )
+
+    def _vouched(self, owner: str | None) -> bool:
+        ours = self._ours.get(owner or "")
+        return ours is not None and ours[0].seconds < TOLD_SECONDS
+
+    def _idle_seconds_max(self) -> float:
+        return max((told.evidence.idle_seconds_max for told, _ in self._ours.values()), default=1.0)
+
+    def _listed(self) -> tuple[float | None, str | None, str | None]:
+        seconds = [
+            table.listed_seconds + told.seconds
+            for told, table in self._ours.values()
+            if table.listed_seconds is not None
+        ]
+        failures = [
+            failure
+            for _, table in self._ours.values()
+            for task, failure in table.failures.items()
+            if task.startswith("discover")
+        ]
+        last = min(failures, key=lambda failure: failure.seconds, default=None)
+        return (
+            min(seconds, default=None),
+            None if last is None else last.what,
+            None if last is None else last.remedy,
+        )
+
+    def _looked(self) -> tuple[float | None, str | None, str | None]:
+        seconds = [
+            told.evidence.looked_seconds + told.seconds
+            for told, _ in self._ours.values()
+            if told.evidence.looked_seconds is not None
+        ]
+        failures = [f for told in self._told for f in told.evidence.failures.values()]
+        last = min(failures, key=lambda failure: failure.seconds, default=None)
+        return (
+            min(seconds, default=None),
+            None if last is None else last.what,
+            None if last is None else last.remedy,
+        )
+
+    def _ready_seconds(self, shard: ShardFacts) -> float:
+        """Since when a worker could have read a shard that nobody reads."""
+        parent = self._known.get((shard.stream_arn, shard.parent_id or ""))
+        instants = (
+            shard.found_at,
+            shard.polled_at,
+            shard.gap_accepted_at,
+            None if parent is None else parent.done_at,
+        )
+        since = max(instant for instant in instants if instant is not None)
+        return max(0.0, (self._now - since).total_seconds())
+
+    def _read(
+        self, shard: ShardFacts, owner: tuple[Told, TableEvidence]
+    ) -> tuple[float, ShardFacts, LateShard | None]:
+        """The age of the last read, as the owner tells it; as the row does, where that is older.
+
+        A row tells late, but of a shard that its owner has forgotten it tells alone.
+        """
+        told, table = owner
+        late = self._late[told.worker_id].get((shard.stream_arn, shard.shard_id))
+        by_row = self._ready_seconds(shard)
+        noted_within = NOTED_SECONDS + READ_SECONDS + READ_POLLS * told.evidence.idle_seconds_max
+        by_owner = late.read_seconds if late is not None else table.read_seconds
+        if by_owner is None or by_row > noted_within:
+            return by_row, shard, late
+        return by_owner + told.seconds, shard, late
+
+    def _pending(
+        self, ready: Iterable[ShardFacts]
+    ) -> Iterable[tuple[float, ShardFacts, LateShard | None]]:
+        for shard in ready:
+            if shard.owner not in self._ours:
+                continue
+            late = self._late[shard.owner].get((shard.stream_arn, shard.shard_id))
+            if late is not None and late.pending_seconds is not None:
+                yield late.pending_seconds + self._ours[shard.owner][0].seconds, shard, late
+
+
+def _worst(
+    each: Iterable[tuple[float, ShardFacts, LateShard | None]],
+) -> Standing | None:
+    found = sorted(each, key=lambda one: one[0], reverse=True)
+    if not found:
+        return None
+    seconds, shard, late = found[0]
+    return Standing(
+        count=len(found),
+        seconds=seconds,
+        shard_id=shard.shard_id,
+        owner=shard.owner,
+        failure=None if late is None else late.failure,
+        remedy=None if late is None else late.remedy,
+    )

@@ -1,0 +1,95 @@
+"""What one shard's reader and writer have to show for themselves: reads, commits, failures."""
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from replicator.core.records import StreamRecord
+from replicator.errors import ReplicatorError
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A failure in words, without the value of an item, and what mends it."""
+
+    what: str
+    remedy: str | None = None
+
+    @classmethod
+    def of(cls, error: BaseException) -> "Said":
+        """The message of a failure that has a name here, of any other its type alone."""
+        if isinstance(error, ReplicatorError):
+            return cls(str(error), error.remedy)
+        return cls(f"{type(error).__name__}, which nobody foresaw: the log has it")
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """Records that were read and are not committed. `created_at` None: the source did not say."""
+
+    since: float
+    created_at: datetime | None
+
+
+@dataclass(slots=True)
+class ShardProof:
+    """When a shard was last read, and since when something read waits for its COMMIT.
+
+    Times are monotonic seconds. A failed attempt to work on the shard leaves what it had read
+    pending: only a COMMIT, or an answer that there is nothing more, proves the contrary.
+    """
+
+    begun_at: float
+    read_at: float | None = None
+    read_failure: Said | None = None
+    """How the last read failed; None once one succeeded."""
+    apply_failure: Said | None = None
+    """How the last transaction failed; None once one was committed."""
+    _pages: deque[Pending] = field(default_factory=deque)
+    _carried: Pending | None = None
+
+    @property
+    def pending(self) -> Pending | None:
+        """The oldest records that wait for their COMMIT."""
+        if self._carried is not None:
+            return self._carried
+        return self._pages[0] if self._pages else None
+
+    def begins(self) -> None:
+        """Another attempt: what the one before had read will be read again."""
+        self._carried = self.pending
+        self._pages.clear()
+
+    def was_read(self, records: Sequence[StreamRecord], *, now: float) -> None:
+        """The source answered, with these records."""
+        self.read_at, self.read_failure = now, None
+        if records:
+            created = records[0].created_at
+            instant = None if created is None else datetime.fromtimestamp(created, UTC)
+            self._pages.append(Pending(now, instant))
+
+    def moved(self, *, now: float) -> None:
+        """Part of the oldest page is committed: work goes on."""
+        self.apply_failure = None
+        pending = self.pending
+        if pending is not None:
+            self._carried = Pending(now, pending.created_at)
+
+    def committed(self) -> None:
+        """The oldest page is committed, all of it."""
+        self._carried, self.apply_failure = None, None
+        if self._pages:
+            self._pages.popleft()
+
+    def nothing_more(self) -> None:
+        """The source has nothing behind the position: what an attempt before had read is in."""
+        self._carried = None
+
+    def read_failed(self, error: Exception) -> None:
+        """A read failed; it is tried again."""
+        self.read_failure = Said.of(error)
+
+    def apply_failed(self, error: Exception) -> None:
+        """A transaction failed; it is tried again."""
+        self.apply_failure = Said.of(error)
