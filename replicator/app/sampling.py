@@ -10,7 +10,7 @@ from replicator.clock import SystemClock
 from replicator.core.observations import Observation
 from replicator.core.records import Image
 from replicator.engine.snapshot.rate_limit import ReadPacing
-from replicator.engine.verify.sampling import sample_items
+from replicator.engine.verify.sampling import Sample, sample_items
 from replicator.sources.clients import SourceConnection, connection_for
 from replicator.sources.tables import TableDescription, describe_table
 
@@ -24,7 +24,12 @@ class SampledTable:
 
     table: str
     description: TableDescription
-    images: list[Image]
+    sample: Sample
+
+    @property
+    def images(self) -> list[Image]:
+        """The items."""
+        return self.sample.images
 
 
 async def sample_tables(
@@ -42,8 +47,8 @@ async def sample_tables(
             connection = connection_for(table, place)
             description = await describe_table(await clients.tables(connection), table)
             items = pacing.reader(await clients.items(connection, table))
-            images = await sample_items(items, count, SystemRandom())
-            found.append(SampledTable(table, description, images))
+            sample = await sample_items(items, count, SystemRandom(), description.key)
+            found.append(SampledTable(table, description, sample))
     return found
 
 

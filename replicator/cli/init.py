@@ -1,6 +1,7 @@
 """`replicator init`: a configuration for tables that nobody described, on stdout."""
 
 import json
+import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -8,12 +9,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from replicator.cli.options import ConfigFile
 from replicator.cli.output import print_line, print_note
+from replicator.config.connections import source_connection
 from replicator.core.proposal.propose import ProposedColumn, ProposedTable, ProposedTarget
 from replicator.errors import ConfigurationError, StreamVanished
 
 if TYPE_CHECKING:
     from replicator.app.sampling import SampledTable
+    from replicator.config.settings import Settings
+    from replicator.config.source import SourceSettings
     from replicator.core.proposal.propose import ProposedTable
 
 Tables = Annotated[
@@ -45,37 +50,57 @@ def init(
     region: Region = None,
     endpoint_url: EndpointUrl = None,
     deployment: Deployment = None,
+    config: ConfigFile = None,
 ) -> None:
     """Look at tables and some of their items, and print a configuration that replicates them.
 
-    What it proposes is what the sample shows, and says why: look it over. Writes nothing.
+    What it proposes is what the sample shows, and says why: look it over. Writes nothing. With
+    `--config` source and deployment are those of that file, and a table may have its name there.
 
     Example: replicator init --table orders >replicator.yaml
     """
     import asyncio
 
     from replicator.app.sampling import sample_tables
-    from replicator.sources.clients import SourceConnection
+    from replicator.config.loading import load_for_new_tables
 
-    place = SourceConnection(region=region, endpoint_url=endpoint_url)
+    settings = load_for_new_tables(config, os.environ)
+    said = {"region": region, "endpoint_url": endpoint_url}
+    options = {name: value for name, value in said.items() if value is not None}
+    wanted = [_place(settings, name, options) for name in table]
     try:
-        sampled = asyncio.run(sample_tables([(name, place) for name in table], items))
+        sampled = asyncio.run(
+            sample_tables([(name, source_connection(source)) for name, source in wanted], items)
+        )
     except StreamVanished as error:
         raise ConfigurationError(str(error), remedy=error.remedy) from error
-    proposed = _proposed(sampled)
+    if deployment is None and "deployment" in settings.model_fields_set:
+        deployment = settings.deployment
+    proposed = [
+        Described(each, source, proposal)
+        for each, (_, source), proposal in zip(sampled, wanted, _proposed(sampled), strict=True)
+    ]
     name = deployment or re.sub(r"^[^A-Za-z0-9]+", "", sampled[0].description.name)[:63] or "main"
-    for line in lines(name, Place(region, endpoint_url), proposed):
+    for line in lines(name, settings.source.model_copy(update=options), proposed):
         print_line(line)
     _note(sampled)
 
 
-def _proposed(sampled: list["SampledTable"]) -> list[tuple[str, "ProposedTable"]]:
-    """Pair each requested table with the table proposed for it."""
+def _place(
+    settings: "Settings", table: str, options: dict[str, str]
+) -> tuple[str, "SourceSettings"]:
+    """The table's name or ARN and where it is; `table` may be an entry of the configuration."""
+    entry = settings.table_specs().get(table)
+    source = settings.source if entry is None else settings.source_of(table)
+    return (table if entry is None else entry.table), source.model_copy(update=options)
+
+
+def _proposed(sampled: list["SampledTable"]) -> list["ProposedTable"]:
     from replicator.core.proposal.propose import propose_table
 
     taken: set[str] = set()
     return [
-        (each.table, propose_table(each.description.name, each.description.key, each.images, taken))
+        propose_table(each.description.name, each.description.key, each.images, taken)
         for each in sampled
     ]
 
@@ -96,53 +121,75 @@ def _note(sampled: list["SampledTable"]) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Place of the tables, as far as the command line says."""
+class Described:
+    """A sampled table, where it is, and what is proposed for it."""
 
-    region: str | None
-    endpoint_url: str | None
+    sampled: "SampledTable"
+    source: "SourceSettings"
+    proposed: ProposedTable
 
 
-def lines(
-    deployment: str, place: Place, tables: Sequence[tuple[str, ProposedTable]]
-) -> Iterator[str]:
-    """The document, line by line; each table with the name or ARN that it was asked for by."""
+def lines(deployment: str, source: "SourceSettings", tables: Sequence[Described]) -> Iterator[str]:
+    """The document, line by line."""
     yield "# proposed by `replicator init` from a sample of the items: look it over"
     yield "version: 1"
     yield f"deployment: {_scalar(deployment)}  # names this replica everywhere; never change it"
     yield ""
-    yield from _source(place)
+    said = _said(source)
+    if said:
+        yield "source:"
+        yield from (f"  {key}: {_scalar(value)}" for key, value in said.items())
+        yield ""
     yield "# target:  # without it the PG* variables say where PostgreSQL is"
     yield "#   dsn: postgresql://replicator@localhost:5432/app"
     yield ""
     yield "tables:"
-    for name, table in tables:
-        yield from _table(name, table)
+    for table in tables:
+        yield from _table(table, said)
 
 
-def _source(place: Place) -> Iterator[str]:
-    said = {"region": place.region, "endpoint_url": place.endpoint_url}
-    if not any(said.values()):
-        return
-    yield "source:"
-    for key, value in said.items():
-        if value is not None:
-            yield f"  {key}: {_scalar(value)}"
-    yield ""
+def _said(source: "SourceSettings") -> dict[str, str]:
+    """What a place says, by the names of the configuration."""
+    return {
+        name: str(value)
+        for name, value in source.model_dump(exclude_none=True).items()
+        if name in type(source).model_fields
+    }
 
 
-def _table(asked: str, table: ProposedTable) -> Iterator[str]:
-    yield f"  {_scalar(table.name)}:  # {table.sampled} items were sampled"
-    if asked != table.name:
-        yield f"    table: {_scalar(asked)}"
+def _table(table: Described, default: dict[str, str]) -> Iterator[str]:
+    proposed = table.proposed
+    yield f"  {_scalar(proposed.name)}:"
+    yield from (f"    # {line}" for line in _method(table.sampled))
+    if table.sampled.table != proposed.name:
+        yield f"    table: {_scalar(table.sampled.table)}"
+    own = {name: value for name, value in _said(table.source).items() if default.get(name) != value}
+    if own:
+        yield f"    source: {_flow(own)}"
     yield "    initial_load: snapshot  # the items that are there, beside the stream"
-    if table.unmatched is not None:
-        yield f"    unmatched: {_scalar(table.unmatched)}  # takes the items of other kinds"
+    if proposed.unmatched is not None:
+        yield f"    unmatched: {_scalar(proposed.unmatched)}  # takes the items of other kinds"
     yield "    into:"
-    for target in table.targets:
+    for target in proposed.targets:
         yield from _target(target)
-    if table.unmatched is not None:
-        yield f"      {_scalar(table.unmatched)}: {{}}  # whole items, in the column data"
+    if proposed.unmatched is not None:
+        yield f"      {_scalar(proposed.unmatched)}: {{}}  # whole items, in the column data"
+
+
+def _method(sampled: "SampledTable") -> Iterator[str]:
+    """Which share of the items was looked at, and how they were chosen."""
+    sample, about = sampled.sample, sampled.description.item_count
+    seen = len(sample.images)
+    if sample.whole:
+        yield f"all {seen} items were looked at"
+        return
+    share = f", {100 * seen // about} %" if about >= seen else ""
+    yield f"{seen} items were sampled of about {about} (as of up to six hours ago){share}:"
+    yield f"at the beginnings of {sample.segments} segments of the table" + (
+        f", and at {sample.skips} places further on, behind sort keys of the same beginning"
+        if sample.skips
+        else ""
+    )
 
 
 def _target(target: ProposedTarget) -> Iterator[str]:
@@ -169,12 +216,16 @@ def _entry(column: ProposedColumn) -> str:
     said["type"] = column.type
     if column.format is not None:
         said["format"] = column.format
+    if column.transform:
+        said["transform"] = list(column.transform)
     if column.nul and column.type == "text":
         said["nul"] = "replace"
     return _scalar(column.type) if list(said) == ["type"] else _flow(said)
 
 
 def _flow(value: object) -> str:
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_flow, value)) + "]"
     if isinstance(value, dict):
         inner = ", ".join(f"{_scalar(key)}: {_flow(member)}" for key, member in value.items())
         return "{" + inner + "}"

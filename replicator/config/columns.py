@@ -86,7 +86,8 @@ class ColumnSettings(Group):
         tuple[Transform, ...], BeforeValidator(_one_or_many, json_schema_input_type=_Transforms)
     ] = Field(default=(), examples=[["trim", "lower"]])
     """Changes to a string before conversion, in this order: `trim`, `lower`, `upper`, `number`
-    (its text is a number) or `json` (its text is JSON, for jsonb).
+    (its text is a number), `json` (its text is JSON, for jsonb) or `empty_null` (an empty string
+    is NULL).
     """
     default: Scalar | None = Field(default=None, examples=["unknown"])
     """Value of the column where the attribute is absent or NULL."""

@@ -12,6 +12,7 @@ from replicator.config.mistakes import Mistake, WrongConfiguration
 from replicator.config.reading import Document, read_file
 from replicator.config.settings import Settings
 from replicator.config.translation import fault_of, path_of
+from replicator.errors import ConfigurationError
 
 DEFAULT_PATH = FilePath("replicator.yaml")
 
@@ -23,6 +24,30 @@ def load(path: FilePath | None, environ: Mapping[str, str]) -> Settings:
     """
     document = read_file(path or FilePath(environ.get(CONFIG) or DEFAULT_PATH))
     return settings_from(document, Environment(environ))
+
+
+def load_for_new_tables(path: FilePath | None, environ: Mapping[str, str]) -> Settings:
+    """Settings of which tables are not asked: of the file, where one is named, and the environment.
+
+    REPLICATOR_CONFIG names one only if something stands in it: it may be what is about to be
+    written. ConfigurationError as of `load`, and for a named file that is empty.
+    """
+    named = environ.get(CONFIG)
+    if path is None and named and FilePath(named).is_file() and FilePath(named).stat().st_size:
+        path = FilePath(named)
+    document = Document("the configuration", "") if path is None else read_file(path)
+    if path is not None and document.values == {}:
+        message = f"the configuration {path} is empty"
+        raise ConfigurationError(
+            message, remedy="print into another file than the one that `--config` reads"
+        )
+    if isinstance(document.values, dict):
+        document.values = {"deployment": _NO_DEPLOYMENT, "tables": _NO_TABLES, **document.values}
+    return settings_from(document, Environment(environ))
+
+
+_NO_DEPLOYMENT = "unnamed"
+_NO_TABLES: dict[str, Any] = {"none": {"into": {"public.none": {}}}}
 
 
 def settings_from(document: Document, environment: Environment) -> Settings:

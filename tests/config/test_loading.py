@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from replicator.config.loading import load
+from replicator.config.loading import load, load_for_new_tables
 from replicator.config.mistakes import WrongConfiguration
 from replicator.core.spec import TableSpec, TargetSpec
 from replicator.errors import ConfigurationError
@@ -449,3 +449,32 @@ tables:
         ("20", "('public.tags',)"),
         ("25", "('split',)"),
     ]
+
+
+def test_a_configuration_without_tables_says_where_new_ones_are(tmp_path: Path):
+    file = tmp_path / "place.yaml"
+    file.write_text("deployment: shop\nsource: {region: eu-west-1}\n")
+    environ = {"REPLICATOR_SOURCE__ENDPOINT_URL": "http://127.0.0.1:8000"}
+
+    settings = load_for_new_tables(file, environ)
+    of_environment = load_for_new_tables(None, environ)
+
+    assert (settings.deployment, settings.source.region) == ("shop", "eu-west-1")
+    assert settings.source.endpoint_url == of_environment.source.endpoint_url
+    assert of_environment.source.region is None
+
+
+def test_a_file_that_the_shell_has_emptied_is_named_unless_only_the_environment_names_it(
+    tmp_path: Path,
+):
+    file = tmp_path / "replicator.yaml"
+    file.write_text("")
+
+    with pytest.raises(ConfigurationError, match="is empty") as refused:
+        load_for_new_tables(file, {})
+
+    assert refused.value.remedy == "print into another file than the one that `--config` reads"
+    assert load_for_new_tables(None, {"REPLICATOR_CONFIG": str(file)}).source.region is None
+    file.write_text("source: {regio: eu-west-1}")
+    with pytest.raises(ConfigurationError, match="regio"):
+        load_for_new_tables(None, {"REPLICATOR_CONFIG": str(file)})

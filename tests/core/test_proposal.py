@@ -2,8 +2,9 @@ from typing import Any
 
 import pytest
 
+from replicator.core.mapping.paths import parse_path
 from replicator.core.proposal.attribute_statistics import (
-    TimeGuess,
+    Guess,
     attribute_statistics,
     snake_case,
 )
@@ -11,14 +12,15 @@ from replicator.core.proposal.entities import detect_entities
 from replicator.core.proposal.propose import propose_table
 from replicator.core.proposal.sample_fit import sample_fit
 from replicator.core.records import Image
-from replicator.core.spec import SourceKey
+from replicator.core.spec import ColumnSpec, SourceKey, TargetSpec
+from replicator.core.values.column_types import parse_type
 from tests.support.builders import table_mapping, target
 
 ONE = SourceKey((("pk", "S"),))
 TWO = SourceKey((("pk", "S"), ("sk", "S")))
 
 
-def item(pk: str, sk: str | None = None, **attributes: Any) -> Image:
+def item(pk: str, sk: Any = None, **attributes: Any) -> Image:
     keys = {"pk": {"S": pk}} | ({} if sk is None else {"sk": {"S": sk}})
     return {**keys, **attributes}
 
@@ -31,7 +33,10 @@ def item(pk: str, sk: str | None = None, **attributes: Any) -> Image:
         ("a.b", "a_b"),
         ("__typename", "typename"),
         ("orderID2", "order_id2"),
-        ("日本", ""),
+        ("日本", "日本"),
+        ("Größe", "größe"),
+        ("हिन्दी", "हिन्दी"),
+        ("+/-", ""),
     ],
 )
 def test_names_become_those_of_sql(name: str, found: str):
@@ -41,17 +46,19 @@ def test_names_become_those_of_sql(name: str, found: str):
 @pytest.mark.parametrize(
     ("name", "values", "guess"),
     [
-        ("x", ["2024-02-29T10:00:00Z", "2024-02-29T10:00:00+01:00"], TimeGuess("timestamptz")),
-        ("x", ["2024-02-29T10:00:00", "2024-03-01 10:00"], TimeGuess("timestamp")),
-        ("x", ["2024-02-29"], TimeGuess("date")),
+        ("x", ["2024-02-29T10:00:00Z", "2024-02-29T10:00:00+01:00"], Guess("timestamptz")),
+        ("x", ["2024-02-29T10:00:00", "2024-03-01 10:00"], Guess("timestamp")),
+        ("x", ["2024-02-29"], Guess("date")),
         ("x", ["2024-02-29", "soon"], None),
         ("x", ["2024-02-30"], None),
+        ("x", ["2024-02-29", ""], Guess("date", transform=("empty_null",))),
+        ("x", [""], None),
     ],
 )
-def test_texts_that_are_all_times_are_found(name: str, values: list[str], guess: TimeGuess | None):
+def test_texts_that_are_all_times_are_found(name: str, values: list[str], guess: Guess | None):
     [found] = attribute_statistics([{name: {"S": value}} for value in values])[:1]
 
-    assert found.time == guess
+    assert found.guess == guess
 
 
 @pytest.mark.parametrize(
@@ -71,7 +78,7 @@ def test_numbers_are_times_only_where_their_name_says_so(
 ):
     [found] = attribute_statistics([{name: {"N": number}}])
 
-    assert (found.time.format if found.time else None) == time_format
+    assert (found.guess.format if found.guess else None) == time_format
 
 
 def test_kinds_are_told_apart_by_an_attribute_that_is_called_so():
@@ -98,6 +105,101 @@ def test_keys_that_tell_nothing_make_one_kind():
     assert detect_entities([], ONE) == []
 
 
+@pytest.mark.parametrize(
+    ("values", "guess"),
+    [
+        ([{"N": "1"}, {"S": "2.50"}, {"S": "-3"}], Guess("numeric", transform=("number",))),
+        (
+            [{"N": "1"}, {"S": ""}, {"S": "7"}],
+            Guess("numeric", transform=("empty_null", "number")),
+        ),
+        ([{"N": "1"}, {"S": "007"}], None),
+        ([{"N": "1"}, {"S": "1e3"}], None),
+        ([{"N": "1"}, {"BOOL": True}], None),
+    ],
+)
+def test_numbers_that_some_writer_made_strings_are_numbers(values: Any, guess: Guess | None):
+    [found] = attribute_statistics([{"x": value} for value in values])
+
+    assert found.guess == guess
+
+
+def test_what_is_proposed_takes_every_sampled_value():
+    images = [
+        item("a", n={"N": "1"}, at={"S": "2024-02-29T10:00:00Z"}),
+        item("b", n={"S": "2.5"}, at={"S": ""}),
+        item("c", n={"S": ""}),
+    ]
+
+    [proposed] = propose_table("t", ONE, images, set()).targets
+
+    columns = tuple(
+        ColumnSpec(
+            column.name,
+            parse_path(column.path),
+            parse_type(column.type),
+            column.format,
+            transform=column.transform,
+        )
+        for column in proposed.columns
+    )
+    [fit] = sample_fit(table_mapping(TargetSpec("public.t", columns=columns)), images)
+    assert (fit.items, fit.fits) == (3, 3)
+    assert {column.name: column.null for column in fit.columns} == {"pk": 0, "n": 1, "at": 2}
+
+
+def test_a_property_called_type_makes_no_kinds_of_items_with_one_shape():
+    shared = {"amount": {"N": "1"}, "at": {"N": "2"}, "by": {"S": "x"}}
+    images = [item(str(n), type={"S": "credit" if n % 2 else "debit"}, **shared) for n in range(9)]
+    refunds = [{**image, "type": {"S": "refund"}, "of": {"S": "y"}} for image in images]
+    parcels = [item(f"p{n}", type={"S": "parcel"}, weight={"N": "1"}) for n in range(9)]
+    users = [item(f"u{n}", _type={"S": "user" if n % 2 else "team"}, **shared) for n in range(9)]
+
+    assert detect_entities(images, ONE) == []
+    assert detect_entities([*images, *refunds], ONE) == []
+    assert [kind.name for kind in detect_entities([*images, *parcels], ONE)] == [
+        "parcel",
+        "debit",
+        "credit",
+    ]
+    assert len(detect_entities(users, ONE)) == 2
+    [proposed] = propose_table("t", ONE, images, set()).targets
+    assert "type" in [column.name for column in proposed.columns]
+
+
+def test_a_name_that_is_one_already_wins_over_one_that_becomes_it():
+    images = [item("a", Price={"S": "a"}) for _ in range(9)] + [item("b", price={"N": "1"})]
+
+    [proposed] = propose_table("t", ONE, images, set()).targets
+
+    assert {column.path: column.name for column in proposed.columns} == {
+        "Price": "price_2",
+        "price": "price",
+    }
+
+
+def test_key_columns_have_one_name_in_all_targets():
+    two = SourceKey((("PK", "S"), ("SK", "S")))
+    users = [{"PK": {"S": f"USER#{n}"}, "SK": {"S": "PROFILE"}} for n in range(5)]
+    orders = [
+        {"PK": {"S": f"USER#{n}"}, "SK": {"S": f"ORDER#{n}"}, "pk": {"S": "a"}} for n in range(6)
+    ]
+
+    targets = propose_table("t", two, [*users, *orders], set()).targets
+
+    assert {tuple(column.name for column in target.key) for target in targets} == {("pk_2", "sk")}
+    assert [column.name for column in targets[0].columns] == ["pk"]
+
+
+def test_a_long_name_is_cut_between_characters():
+    images = [item("a", **{"ü" * 40: {"S": "a"}, "ü" * 41: {"S": "b"}})]
+
+    [proposed] = propose_table("t", ONE, images, set()).targets
+
+    names = [column.name for column in proposed.columns]
+    assert names == ["ü" * 31, "ü" * 29 + "_2"]
+
+
 def test_what_stays_in_rest_is_named_with_its_reason():
     images = [item(str(n), often={"N": "1"}) for n in range(99)]
     images.append(item("last", often={"S": "x"}, rare={"S": "x"}, nothing={"NULL": True}))
@@ -106,7 +208,8 @@ def test_what_stays_in_rest_is_named_with_its_reason():
 
     assert proposed.columns == ()
     assert set(proposed.left) == {
-        "often: of several types (N or S)",
+        "often: of several types (N in 99, S in 1 of the sampled items); 0 of the strings are "
+        "numbers: `transform: number` into numeric would reject the others, text takes all",
         "rare: rare (1 of 100)",
         "nothing: NULL",
     }

@@ -76,7 +76,7 @@ async def test_what_init_prints_plans_migrates_and_runs(
     assert "created_at: {from: createdAt, type: timestamptz}" in text
     assert 'date_of_birth: {from: "\\"date of birth\\"", type: date}' in text
     assert "quantity: numeric  # N, in 100 % of the items; whole, up to 1 digits" in text
-    assert "mixed: of several types (N or S)" in text
+    assert "mixed: of several types (N in 4, S in 4 of the sampled items)" in text
     fits = await replicator("plan", "--sample", "500", "--json", config=file)
     assert fits.code == 0, fits.err
     [first, _] = fits.document["samples"]

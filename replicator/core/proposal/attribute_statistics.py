@@ -1,16 +1,18 @@
 """Statistics of sampled attributes: how often, of which types, at which times. Pure."""
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
+from unicodedata import category
 
 from replicator.core.records import Image
 from replicator.core.values.cells import Unfit
 from replicator.core.values.numbers import canonical_number
-from replicator.core.values.policies import TimeFormat
+from replicator.core.values.policies import TimeFormat, Transform
 from replicator.core.values.timestamps import time_conversions
 
 _EARLIEST = datetime(2000, 1, 1, tzinfo=UTC).timestamp()
@@ -27,12 +29,16 @@ _TIME_WORDS = (
 _WHOLE_WORDS_LENGTH = 2  # `at`, `ts` and `on` count as the last word of a name only
 
 
+_PLAIN_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?")
+
+
 @dataclass(frozen=True, slots=True)
-class TimeGuess:
-    """All sampled values are times: the column type that takes them, and how they are written."""
+class Guess:
+    """How a column takes all sampled values of an attribute whose types alone do not tell."""
 
     column_type: str
     format: TimeFormat | None = None
+    transform: tuple[Transform, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +55,11 @@ class AttributeStatistics:
     """No number has a fraction."""
     nul: bool
     """Some string holds a NUL character."""
-    time: TimeGuess | None
+    empty: int
+    """How many strings are empty."""
+    numeric: int
+    """How many strings are written as numbers are."""
+    guess: Guess | None
 
     @property
     def tag(self) -> str | None:
@@ -70,31 +80,41 @@ def attribute_statistics(images: Sequence[Image]) -> list[AttributeStatistics]:
 
 def _statistics(name: str, typed: list[tuple[str, Any]]) -> AttributeStatistics:
     tags = Counter(tag for tag, _ in typed)
-    texts = [raw for tag, raw in typed if tag in "SN"]
+    strings = [raw for tag, raw in typed if tag == "S"]
     numbers = [raw for tag, raw in typed if tag == "N"]
     return AttributeStatistics(
         name,
         present=len(typed),
         tags=tags,
-        longest=max(map(len, texts), default=0),
+        longest=max(map(len, (*strings, *numbers)), default=0),
         whole=all("." not in _canonical(raw) for raw in numbers),
-        nul=any("\0" in raw for tag, raw in typed if tag == "S"),
-        time=_time(name, tags, texts),
+        nul=any("\0" in raw for raw in strings),
+        empty=strings.count(""),
+        numeric=sum(_PLAIN_NUMBER.fullmatch(raw) is not None for raw in strings),
+        guess=_guess(name, tags, strings, numbers),
     )
 
 
-def _time(name: str, tags: Mapping[str, int], texts: Sequence[str]) -> TimeGuess | None:
-    kinds = set(tags) - {"NULL"}
-    if kinds == {"S"}:
-        for column_type in ("timestamptz", "timestamp", "date"):
-            if _all_convert(time_conversions(column_type, None)["S"], texts):
-                return TimeGuess(column_type)
-    if kinds == {"N"} and _sounds_like_time(name):
-        for time_format, unit in _UNITS:
-            low, high = Decimal(_EARLIEST) * unit, Decimal(_LATEST) * unit
-            fits = time_conversions("timestamptz", time_format)["N"]
-            if all(low <= Decimal(text) < high for text in texts) and _all_convert(fits, texts):
-                return TimeGuess("timestamptz", time_format)
+def _guess(
+    name: str, tags: Mapping[str, int], strings: Sequence[str], numbers: Sequence[str]
+) -> Guess | None:
+    """What fits every value; an empty string says nothing of the others, and becomes NULL."""
+    told = [text for text in strings if text]
+    blank: tuple[Transform, ...] = ("empty_null",) if len(told) < len(strings) else ()
+    match frozenset(tags) - {"NULL"}:
+        case kinds if kinds == {"S"} and told:
+            for column_type in ("timestamptz", "timestamp", "date"):
+                if _all_convert(time_conversions(column_type, None)["S"], told):
+                    return Guess(column_type, transform=blank)
+        case kinds if kinds == {"N"} and _sounds_like_time(name):
+            for time_format, unit in _UNITS:
+                low, high = Decimal(_EARLIEST) * unit, Decimal(_LATEST) * unit
+                fits = time_conversions("timestamptz", time_format)["N"]
+                in_time = all(low <= Decimal(text) < high for text in numbers)
+                if in_time and _all_convert(fits, numbers):
+                    return Guess("timestamptz", time_format)
+        case kinds if kinds == {"N", "S"} and all(map(_PLAIN_NUMBER.fullmatch, told)):
+            return Guess("numeric", transform=(*blank, "number"))
     return None
 
 
@@ -108,13 +128,17 @@ def _sounds_like_time(name: str) -> bool:
 
 
 def snake_case(name: str) -> str:
-    """`customerName` and `Customer-Name` as `customer_name`; "" where nothing is left."""
+    """`customerName` and `Customer-Name` as `customer_name`; "" where nothing is left.
+
+    Letters of any script stay what they are.
+    """
     out: list[str] = []
     for index, character in enumerate(name):
         after_lower = index > 0 and (name[index - 1].islower() or name[index - 1].isdigit())
         if character.isupper() and after_lower:
             out.append("_")
-        usable = character.isascii() and (character.isalnum() or character == "_")
+        mark = category(character).startswith("M")  # a vowel sign belongs to its letter
+        usable = character.isalnum() or character == "_" or mark
         out.append(character.lower() if usable else "_")
     return "_".join(filter(None, "".join(out).split("_")))
 

@@ -19,6 +19,10 @@ _NAMES = (
     *("type", "entity", "entity_type", "kind", "record_type", "item_type", "model", "et"),
     *("typename", "edb_e", "doc_type", "object_type"),
 )
+_WEAK_NAMES = {"type", "kind", "model"}
+"""So may be called what is a property of one kind of items, too, unless `_` stands before it."""
+_SHARED_MIN = 0.75
+"""Kinds have one shape when they share so many of their attributes."""
 _PREFIX = re.compile(r"[A-Za-z][A-Za-z0-9_-]*[#:|/]")
 _LITERAL = re.compile(r"[A-Z][A-Z0-9_]*")
 
@@ -37,7 +41,7 @@ def detect_entities(images: Sequence[Image], source_key: SourceKey) -> list[Enti
     keys = [name for name, _ in source_key.attributes]
     for name in _discriminators(images, keys):
         found = _grouped(images, partial(_text, name=name))
-        if found:
+        if found and not (_is_weak(name) and _one_shape(found.values(), {name, *keys})):
             when = {value: {path_text(name): value} for value in found}
             return [Entity(_name(value), when[value], members) for value, members in found.items()]
     return _by_key(images, [name for name, tag in source_key.attributes if tag == "S"])
@@ -47,6 +51,20 @@ def _discriminators(images: Iterable[Image], keys: Sequence[str]) -> list[str]:
     names = dict.fromkeys(name for image in images for name in image if name not in keys)
     by_word = {snake_case(name): name for name in names}
     return [by_word[word] for word in _NAMES if word in by_word]
+
+
+def _is_weak(name: str) -> bool:
+    return snake_case(name) in _WEAK_NAMES and not name.startswith("_")
+
+
+def _one_shape(groups: Iterable[Sequence[Image]], aside: set[str]) -> bool:
+    """True if the groups have the same attributes, nearly: a property tells them apart, no kind."""
+    shapes = []
+    for members in groups:
+        counts = Counter(name for image in members for name in image if name not in aside)
+        shapes.append({name for name, count in counts.items() if count >= 0.1 * len(members)})
+    every = set().union(*shapes)
+    return len(set.intersection(*shapes)) >= _SHARED_MIN * len(every)
 
 
 def _by_key(images: Sequence[Image], names: Sequence[str]) -> list[Entity]:

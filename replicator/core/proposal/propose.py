@@ -15,7 +15,7 @@ from replicator.core.proposal.entities import Entity, detect_entities
 from replicator.core.records import Image
 from replicator.core.spec import SourceKey
 from replicator.core.values.attributes import label
-from replicator.core.values.policies import TimeFormat
+from replicator.core.values.policies import TimeFormat, Transform
 
 COLUMNS_MAX = 200
 RARE = 0.02
@@ -45,6 +45,7 @@ class ProposedColumn:
     why: str
     format: TimeFormat | None = None
     nul: bool = False
+    transform: tuple[Transform, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,18 +76,32 @@ def propose_table(
 ) -> ProposedTable:
     """Targets for a table of this name; names of `taken` targets are avoided, ours are added."""
     base = snake_case(name) or "items"
+    key = _key_columns(source_key, images)
     entities = detect_entities(images, source_key)
     if not entities:
-        target = _target(_free(base, taken), None, source_key, images)
+        target = _target(_free(base, taken), None, key, images)
         return ProposedTable(name, (target,), None, len(images))
-    targets = tuple(_of_entity(entity, base, source_key, taken) for entity in entities)
+    targets = tuple(_of_entity(entity, base, key, taken) for entity in entities)
     return ProposedTable(name, targets, f"public.{_free(f'{base}_other', taken)}", len(images))
 
 
-def _of_entity(entity: Entity, base: str, source_key: SourceKey, taken: set[str]) -> ProposedTarget:
+def _key_columns(source_key: SourceKey, images: Sequence[Image]) -> dict[str, ProposedColumn]:
+    """The key columns by their attributes: named one way in all targets of the table."""
+    kinds: dict[str, str] = dict(source_key.attributes)
+    others = {name for image in images for name in image} - kinds.keys()
+    names = _column_names(list(kinds), {name for name in others if _is_column_name(name)})
+    return {
+        attribute: ProposedColumn(names[attribute], path_text(attribute), _TYPES[kind], kind)
+        for attribute, kind in kinds.items()
+    }
+
+
+def _of_entity(
+    entity: Entity, base: str, key: dict[str, ProposedColumn], taken: set[str]
+) -> ProposedTarget:
     name = _plural(entity.name)
     free = _free(f"{base}_{name}" if name in taken else name, taken)
-    return _target(free, entity.when, source_key, entity.images)
+    return _target(free, entity.when, key, entity.images)
 
 
 def _plural(name: str) -> str:
@@ -97,35 +112,33 @@ def _plural(name: str) -> str:
 
 
 def _target(
-    name: str, when: dict[str, Any] | None, source_key: SourceKey, images: Sequence[Image]
+    name: str,
+    when: dict[str, Any] | None,
+    key: dict[str, ProposedColumn],
+    images: Sequence[Image],
 ) -> ProposedTarget:
-    taken: set[str] = set()
-    key = tuple(
-        ProposedColumn(_column_name(attribute, taken), path_text(attribute), _TYPES[kind], kind)
-        for attribute, kind in source_key.attributes
-    )
-    of_key = {attribute for attribute, _ in source_key.attributes}
-    attributes = attribute_statistics(images)
-    named = {snake_case(statistics.name) for statistics in attributes}
-    rest = _free(next((name for name in _RESTS if name not in named), _RESTS[0]), taken)
-    columns: list[ProposedColumn] = []
+    mapped: list[AttributeStatistics] = []
     left: list[str] = []
+    attributes = [each for each in attribute_statistics(images) if each.name not in key]
     for statistics in attributes:
-        if statistics.name in of_key:
-            continue
-        reason = _stays_in_rest(statistics, len(images), len(columns))
+        reason = _stays_in_rest(statistics, len(images), len(mapped))
         if reason is not None:
             left.append(f"{label(statistics.name)}: {reason}")
         else:
-            columns.append(_column(statistics, len(images), taken))
+            mapped.append(statistics)
+    taken = {column.name for column in key.values()}
+    named = taken | {snake_case(each.name) for each in attributes}
+    rest = _free(next((each for each in _RESTS if each not in named), _RESTS[0]), taken)
+    names = _column_names([each.name for each in mapped], taken)
+    columns = tuple(_column(each, len(images), names[each.name]) for each in mapped)
     return ProposedTarget(
-        f"public.{name}", when, len(images), key, tuple(columns), rest, tuple(left)
+        f"public.{name}", when, len(images), tuple(key.values()), columns, rest, tuple(left)
     )
 
 
 def _stays_in_rest(statistics: AttributeStatistics, items: int, columns: int) -> str | None:
-    if statistics.tag is None:
-        return f"of several types ({_tags(statistics)})" if len(statistics.tags) > 1 else "NULL"
+    if statistics.tag is None and statistics.guess is None:
+        return _undecided(statistics) if len(statistics.tags) > 1 else "NULL"
     if not _is_text(statistics.name):
         return "its name is not Unicode text"
     if statistics.present < RARE * items:
@@ -135,27 +148,45 @@ def _stays_in_rest(statistics: AttributeStatistics, items: int, columns: int) ->
     return None
 
 
-def _column(statistics: AttributeStatistics, items: int, taken: set[str]) -> ProposedColumn:
-    guess, tag = statistics.time, statistics.tag or "S"
+def _undecided(statistics: AttributeStatistics) -> str:
+    """Of which types an attribute is, and in how many items each."""
+    counts = ", ".join(f"{tag} in {count}" for tag, count in sorted(statistics.tags.items()))
+    found = f"of several types ({counts} of the sampled items)"
+    if statistics.tags.keys() - {"NULL"} == {"N", "S"}:
+        found += (
+            f"; {statistics.numeric} of the strings are numbers: `transform: number` into numeric "
+            "would reject the others, text takes all"
+        )
+    return found
+
+
+def _column(statistics: AttributeStatistics, items: int, name: str) -> ProposedColumn:
+    guess, tag = statistics.guess, statistics.tag or "S"
     return ProposedColumn(
-        _column_name(statistics.name, taken),
+        name,
         path_text(statistics.name),
         guess.column_type if guess else _TYPES[tag],
         "; ".join(_facts(statistics, items)),
         format=guess.format if guess else None,
         nul=statistics.nul,
+        transform=guess.transform if guess else (),
     )
 
 
 def _facts(statistics: AttributeStatistics, items: int) -> Iterator[str]:
     share = 100 * statistics.present // max(1, items)
     yield f"{_tags(statistics)}, in {share} % of the items"
-    if statistics.tag == "S" and statistics.time is None:
+    guess = statistics.guess
+    if guess is None and statistics.tag == "S":
         yield f"up to {statistics.longest} characters"
-    if statistics.tag == "N" and statistics.time is None and statistics.whole:
+    if guess is None and statistics.tag == "N" and statistics.whole:
         yield f"whole, up to {statistics.longest} digits" + (
             ": bigint would do" if statistics.longest <= 18 else ""
         )
+    if guess is not None and "number" in guess.transform:
+        yield f"{statistics.numeric} strings, all numbers"
+    if guess is not None and "empty_null" in guess.transform:
+        yield f"{statistics.empty} are empty strings, which become NULL"
     if statistics.nul:
         yield "NUL characters, which PostgreSQL cannot store, are replaced"
 
@@ -171,18 +202,34 @@ def _tags(statistics: AttributeStatistics) -> str:
     return " or ".join(sorted(statistics.tags))
 
 
-def _column_name(attribute: str, taken: set[str]) -> str:
+def _column_names(attributes: Sequence[str], taken: set[str]) -> dict[str, str]:
+    """A column's name for each attribute; one that is a name as it is keeps it."""
+    names = {name: name for name in attributes if _is_column_name(name) and name not in taken}
+    taken |= names.keys()
+    for attribute in attributes:
+        if attribute not in names:
+            names[attribute] = _free(_sanitised(attribute), taken)
+    return names
+
+
+def _is_column_name(name: str) -> bool:
+    return bool(name) and _is_text(name) and _sanitised(name) == name == _cut(name, BYTES_MAX)
+
+
+def _sanitised(attribute: str) -> str:
     name = snake_case(attribute) or "attribute"
-    if name[0].isdigit() or name in _OWN_NAMES:
-        name = f"a_{name}"
-    return _free(name, taken)
+    return f"a_{name}" if name[0].isdigit() or name in _OWN_NAMES else name
 
 
 def _free(name: str, taken: set[str]) -> str:
     """The name, cut to what PostgreSQL keeps and numbered where it is taken; it is taken now."""
-    found, number = name[:BYTES_MAX], 1
+    found, number = _cut(name, BYTES_MAX), 1
     while found in taken:
         number += 1
-        found = f"{name[: BYTES_MAX - 4]}_{number}"
+        found = f"{_cut(name, BYTES_MAX - 4)}_{number}"
     taken.add(found)
     return found
+
+
+def _cut(name: str, bytes_max: int) -> str:
+    return name.encode(errors="ignore")[:bytes_max].decode(errors="ignore")

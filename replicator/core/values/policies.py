@@ -4,5 +4,5 @@ from typing import Literal
 
 OnInvalid = Literal["reject", "null"]
 OnNul = Literal["reject", "strip", "replace"]
-Transform = Literal["lower", "upper", "trim", "number", "json"]
+Transform = Literal["lower", "upper", "trim", "number", "json", "empty_null"]
 TimeFormat = Literal["iso8601", "epoch_s", "epoch_ms", "epoch_us"]

@@ -44,6 +44,8 @@ def transformed(
         return partial(_from_json, nul)
     if name == "number":
         return convert
+    if name == "empty_null":
+        return lambda text: None if _text(text) == "" else convert(text)
     change = _TEXTS[name]
     return lambda text: convert(change(_text(text)))
 
