@@ -134,7 +134,7 @@ class ColumnSettings(Group):
     def _timely(self) -> Self:
         if self.format is not None and not self.type.row.timed:
             raise refuse(
-                f"a column of type {self.type.sql} has no `format`",
+                f"a column of type {self.type.label} has no `format`",
                 f"drop it: formats belong to {', '.join(TIMED)}",
             )
         return self

@@ -48,6 +48,13 @@ from replicator.errors import ConfigurationError
         ("char", "char(1)"),
         ("float4", "real"),
         ("json", "json"),
+        ("citext", '"public"."citext"'),
+        ("Extensions.CITEXT[]", '"extensions"."citext"[]'),
+        ("vector(3)", '"public"."vector"(3)'),
+        ('"odd ""schema"."Mood"', '"odd ""schema"."Mood"'),
+        ("public.mood[]", '"public"."mood"[]'),
+        ("pg_catalog.int8", "bigint"),
+        ("pg_catalog.varchar(3)[]", "varchar(3)[]"),
         ("inet", "inet"),
         ("cidr[]", "cidr[]"),
         ("macaddr8", "macaddr8"),
@@ -75,6 +82,12 @@ def test_a_type_is_known_by_all_its_names(written, sql):
         ("char(0)", "write char(n) with n from 1"),
         ("date with time zone", "did you mean"),
         ("money[]", "write numeric(p,2)"),
+        ("public.geometry", "write jsonb"),
+        ("public.mood(3)", "write public.mood alone"),
+        ("vector(0)", "write the number of dimensions"),
+        ("order_status", "or an enum type with its schema: public.order_status"),
+        ("a.b.c", "use one of"),
+        ('public.mood"; drop table x', "use one of"),
         ("", "use one of"),
         ("varchar(0)", "write varchar(n) with n from 1"),
         ("numeric(2,3)", "write numeric, or numeric(p,s) with s <= p"),
@@ -89,6 +102,12 @@ def test_an_unknown_type_is_refused_with_the_nearest_known_one(written, remedy):
 
     assert remedy in str(refusal.value.remedy)
     assert repr(written) in str(refusal.value)
+
+
+def test_a_type_is_told_as_a_person_writes_it():
+    labels = ["citext", "extensions.citext", "public.mood", "vector(3)[]", "numeric(12,2)"]
+
+    assert [parse_type(label).label for label in labels] == labels
 
 
 def test_only_bytea_itself_travels_as_bytes():

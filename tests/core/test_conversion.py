@@ -121,6 +121,12 @@ def test_what_has_no_single_known_type_is_rejected(written, value, reason):
         ("macaddr", {"S": "08-00-2B-01-02-03"}, "08-00-2B-01-02-03"),
         ("macaddr8", {"S": "08:00:2b:01:02:03:04:05"}, "08:00:2b:01:02:03:04:05"),
         ("varchar[]", {"SS": ["b", "a"]}, '{"a","b"}'),
+        ("public.mood", {"S": "so so"}, "so so"),
+        ("citext", {"S": "Ada"}, "Ada"),
+        ("ltree", {"S": "top.b_1"}, "top.b_1"),
+        ("hstore", {"M": {"b": {"S": 'x"'}, "a": {"NULL": True}}}, '"a"=>NULL,"b"=>"x\\""'),
+        ("vector(2)", {"L": [{"N": "1.50"}, {"N": "0.1"}]}, "[1.5,0.1]"),
+        ("halfvec", {"L": [{"N": "0.5"}]}, "[0.5]"),
         ("inet[]", {"L": [{"S": "::1"}]}, '{"::1"}'),
         ("text[]", {"SS": ["b", "a", "é"]}, '{"a","b","é"}'),
         ("text[]", {"SS": ['a"b']}, '{"a\\"b"}'),
@@ -174,6 +180,14 @@ def test_a_value_that_fits_converts_exactly(written, value, cell):
         ("uuid", {"S": "a0eebc999c0b4ef8bb6d6bb9bd380a11"}, "not a UUID"),
         ("uuid", {"S": "{a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11}"}, "not a UUID"),
         ("char(3)", {"S": "abcd"}, "more than 3 characters"),
+        ("public.mood", {"N": "1"}, r"a number does not convert to public\.mood"),
+        ("citext", {"S": "a\0"}, "NUL"),
+        ("ltree", {"S": "a..b"}, "not a path of labels"),
+        ("ltree", {"S": "x" * 256}, "not a path of labels"),
+        ("hstore", {"S": "a=>1"}, "a string does not convert to hstore"),
+        ("vector(2)", {"L": [{"N": "1"}]}, "has 1 numbers, and the vector 2"),
+        ("vector", {"L": []}, "has 0 numbers"),
+        ("vector", {"NS": ["1"]}, "a set of numbers does not convert to vector"),
         ("char(3)", {"S": "ab "}, "ends in a space"),
         ("char(3)", {"S": "   "}, "ends in a space"),
         ("json", {"S": "a\0"}, "NUL"),
@@ -229,6 +243,24 @@ def test_a_list_element_that_does_not_fit_is_named_by_its_position():
         converted("text[]", {"L": [{"S": "x"}, {"L": []}]})
     with pytest.raises(Rejected, match=r"attribute 'a\.b\[0\]', column 'c'"):
         converted("jsonb", {"M": {"b": {"L": [{"N": "x"}]}}})
+
+
+@pytest.mark.parametrize(
+    ("written", "value", "place", "reason"),
+    [
+        ("vector", {"L": [{"N": "1"}, {"S": "x"}]}, "a[1]", "is not a number"),
+        ("vector", {"L": [{"N": "x"}]}, "a[0]", "is not a number"),
+        ("vector", {"L": [{"N": "0.123456789"}]}, "a[0]", "more digits than an element of vector"),
+        ("halfvec", {"L": [{"N": "0.1"}]}, "a[0]", "more digits than an element of halfvec"),
+        ("hstore", {"M": {"k": {"N": "1"}}}, "a.k", "is not a string, and hstore holds strings"),
+        ("hstore[]", {"L": [{"M": {"k": {"L": []}}}]}, "a[0].k", "is not a string"),
+    ],
+)
+def test_a_member_that_does_not_fit_is_named_by_its_place(written, value, place, reason):
+    with pytest.raises(Rejected, match=reason) as rejection:
+        converted(written, value)
+
+    assert rejection.value.attribute == place
 
 
 @pytest.mark.parametrize("value", [{"S": "x"}, {}, {"N": "1.5"}, {"L": [{"S": "x"}]}])

@@ -149,10 +149,11 @@ async def test_every_type_reads_back_exactly_whatever_the_session_is_set_to(conn
         assert text == expected, written
 
 
-def test_every_type_and_its_arrays_are_tried():
+def test_every_type_of_postgresql_s_own_and_its_arrays_are_tried():
     tried = {(parsed.name, parsed.array) for parsed in (parse_type(case[0]) for case in CASES)}
 
-    assert {(name, array) for name in ROWS for array in (False, True)} == tried
+    own = [name for name, row in ROWS.items() if row.extension is None]
+    assert {(name, array) for name in own for array in (False, True)} == tried
 
 
 storable = st.text(st.characters(codec="utf-8", exclude_characters="\0"))

@@ -14,6 +14,8 @@ _MACS = ["08:00:2b:01:02:03", "08-00-2B-01-02-03", "08:00:2b:01:02:03:04:05", "0
 _OF: dict[str, list[str]] = {
     "char": _TEXTS,
     "varchar": _TEXTS,
+    "citext": _TEXTS,
+    "ltree": ["", "top", "top.b_1", "a..b", "a-b", "a b", "a,b"],
     "text": _TEXTS,
     "uuid": ["0" * 8 + "-aaaa-AAAA-0000-" + "0" * 12, "0" * 8 + "-aaaa-aaaa-0000-" + "0" * 12],
     "date": _DAYS,
@@ -38,6 +40,12 @@ def samples_of(name: str) -> list[dict[str, Any]]:
         return [{"B": text} for text in ("", "AA==", "/w==", "A")]
     if row.tag == "N":
         return [{"N": text} for text in _NUMBERS]
+    if name == "hstore":
+        members = ({"S": 'a"\\,'}, {"NULL": True}, {"N": "1"})
+        return [{"M": {}}, *({"M": {"b": {"S": ""}, "a": member}} for member in members)]
+    if row.tag == "L":
+        numbers = [[], ["1", "0.1"], ["-2.5"], ["0.123456789"], ["x"]]
+        return [{"L": [{"N": text} for text in texts]} for texts in numbers]
     if row.tag == "M":
         return [{"M": {"a": {"N": "1E2"}}}, {"M": {"é": {"S": "\\"}}}, {"L": []}, {"S": "x"}]
     return [{"S": text} for text in _OF[name]]

@@ -154,5 +154,5 @@ def _fixed(spec: ColumnSpec, scalar: Scalar, what: str) -> Cell:
         return convert(value)
     except Rejected as rejection:
         message = f"the {what} of column {spec.name!r} does not fit it: {rejection}"
-        remedy = f"write a value of the type {spec.type.sql}"
+        remedy = f"write a value of the type {spec.type.label}"
         raise ConfigurationError(message, remedy=remedy) from rejection

@@ -101,7 +101,7 @@ def _compile_part(column: KeyColumnSpec, part: Part, types: dict[str, KeyType]) 
     column_type = column.type or TEXT
     if column_type.array or column_type.name not in _PART_TYPES:
         raise ConfigurationError(
-            f"key column {column.name!r} has the type {column_type.sql}: "
+            f"key column {column.name!r} has the type {column_type.label}: "
             f"two values of the part {part.name!r} could become one",
             remedy=f"use one of {', '.join(_PART_TYPES)}",
         )
@@ -146,7 +146,7 @@ def _compile(column: KeyColumnSpec, types: dict[str, KeyType]) -> KeyColumn:
     column_type = column.type or _DEFAULT_TYPES[kind]
     if column_type.array or column_type.name not in _INJECTIVE_TYPES[kind]:
         raise ConfigurationError(
-            f"key column {column.name!r} has the type {column_type.sql}: "
+            f"key column {column.name!r} has the type {column_type.label}: "
             f"two values of the {kind} attribute {column.attribute!r} could become one",
             remedy=f"use one of {', '.join(_INJECTIVE_TYPES[kind])}",
         )

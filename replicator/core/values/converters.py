@@ -78,7 +78,7 @@ def compile_conversions(
 
 def _check_format(column_type: ColumnType, column: str, time_format: TimeFormat | None) -> None:
     if time_format is not None and not column_type.row.timed:
-        message = f"column {column!r} of type {column_type.sql} has the format {time_format!r}"
+        message = f"column {column!r} of type {column_type.label} has the format {time_format!r}"
         remedy = f"drop it: formats belong to {', '.join(TIMED)}"
         raise ConfigurationError(message, remedy=remedy)
 
@@ -94,7 +94,7 @@ def _unfit(
             (tag,) = value
             if tag in TYPES and tag not in conversions:
                 hint = " without a format" if tag == "N" and column_type.row.timed else ""
-                return Unfit(f"{TYPES[tag]} does not convert to {column_type.sql}{hint}")
+                return Unfit(f"{TYPES[tag]} does not convert to {column_type.label}{hint}")
     return Unfit(shape_fault(value))
 
 

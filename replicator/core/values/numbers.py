@@ -9,9 +9,11 @@ from replicator.core.values.cells import Unfit
 WHOLE_DIGITS_MAX = 131_072  # of PostgreSQL's numeric, before the point
 FRACTION_DIGITS_MAX = 16_383  # and after it
 
+_HALF = Struct("<e")
 _SINGLE, _DOUBLE, _DOUBLE_BITS = Struct("<f"), Struct("<d"), Struct("<q")
 _SINGLE_DIGITS, _SINGLE_DIGITS_MAX = 6, 9  # so many come back always, and so many are enough
-_SMALLEST_SINGLE = 2.0**-126  # below it digits are lost
+_SMALLEST_HALF = 2.0**-14  # below them digits are lost
+_SMALLEST_SINGLE = 2.0**-126
 _BELOW_SINGLE, _BETWEEN_SINGLES = (1 << 29) - 1, 1 << 28  # bits of a double that a real lacks
 _LENGTH_USUAL_MAX = 40  # 38 digits, sign and point
 _is_canonical = re.compile(r"-?(?:[1-9][0-9]*(?:\.[0-9]*[1-9])?|0\.[0-9]*[1-9])|0").fullmatch
@@ -34,6 +36,22 @@ def fits_double(canonical: str) -> bool:
     """True when the shortest text that round-trips the double is this very number."""
     shortest = repr(float(canonical))
     return shortest not in {"inf", "-inf"} and canonical_number(shortest) == canonical
+
+
+def fits_half(canonical: str) -> bool:
+    """Whether half precision keeps this number: as the text of the double or real that equals it.
+
+    PostgreSQL prints a half as the real that it equals.
+    """
+    number = float(canonical)
+    try:
+        half: float = _HALF.unpack(_HALF.pack(number))[0]
+        exact = half == number or half == _SINGLE.unpack(_SINGLE.pack(number))[0]
+    except OverflowError:
+        return False
+    if number and abs(number) < _SMALLEST_HALF:
+        return False
+    return exact and fits_real(canonical)
 
 
 def fits_real(canonical: str) -> bool:

@@ -31,12 +31,12 @@ def transformed(
     """A conversion that transforms a string first; ConfigurationError."""
     source = {"number": "N", "json": "S"}.get(name, "S")
     fits = source in conversions and (
-        name != "json" or (column_type.row.json and column_type.row.tag == "M")
+        name != "json" or (column_type.row.json and column_type.row.json)
     )
     if not fits:
         wants = {"number": "a number type", "json": "the type jsonb or json"}.get(name, "strings")
         raise ConfigurationError(
-            f"column {column!r} of type {column_type.sql} has the transform {name!r}",
+            f"column {column!r} of type {column_type.label} has the transform {name!r}",
             remedy=f"drop it, or give the column a type that goes with it: it needs {wants}",
         )
     convert = conversions[source]

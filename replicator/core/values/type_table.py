@@ -8,10 +8,10 @@ A new type is a row and its converter.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
-from replicator.core.values import clock_times, scalars
+from replicator.core.values import clock_times, extension_values, scalars
 from replicator.core.values import columnar_checks as checks
 from replicator.core.values import network_addresses as addresses
 from replicator.core.values.attributes import decode_binary
@@ -19,6 +19,7 @@ from replicator.core.values.cells import Conversions
 from replicator.core.values.clock_times import at_most_digits
 from replicator.core.values.columnar_checks import ColumnarCheck
 from replicator.core.values.durations import interval
+from replicator.core.values.extension_values import DIMENSIONS_MAX
 from replicator.core.values.policies import OnNul, TimeFormat
 from replicator.core.values.timestamps import time_conversions
 
@@ -62,7 +63,9 @@ class ColumnTypeRow:
     are types that hold all of its values, given bounds that cover: for an integer type, `digits`.
     `number` types read a part of a string as a number, `timed` ones have a `format`, and cells of
     `json` ones are JSON, of which `one_text` has one text for one value.
-    `collated` texts are compared by code point wherever they are a key.
+    `extension` is the one that brings it. `asked_as` is the type of given cells in a comparison,
+    where it is not the type itself. `collated` texts are compared by code point wherever they are
+    a key.
     """
 
     name: str
@@ -83,6 +86,8 @@ class ColumnTypeRow:
     compared: str = "{}"
     digest: str = TEXT
     one_text: bool = False
+    extension: str | None = None
+    asked_as: str | None = None
 
 
 def _length(numbers: Arguments) -> Arguments | None:
@@ -138,6 +143,21 @@ def _fraction_digits(name: str) -> Bounds:
 
 _CHAR = Bounds(
     _char_length, f"write char(n) with n from 1 to {CHARACTERS_MAX}, or text", _at_least_as_many
+)
+
+
+def _dimensions(numbers: Arguments) -> Arguments | None:
+    match numbers:
+        case () | (int(),) if all(1 <= number <= DIMENSIONS_MAX for number in numbers):
+            return numbers
+        case _:
+            return None
+
+
+_DIMENSIONS = Bounds(
+    _dimensions,
+    f"write the number of dimensions, from 1 to {DIMENSIONS_MAX}, or nothing",
+    lambda outer, inner: outer in ((), inner),
 )
 _LENGTH = Bounds(
     _length, f"write varchar(n) with n from 1 to {CHARACTERS_MAX}, or text", _at_least_as_many
@@ -206,7 +226,66 @@ def _address(name: str, convert: Callable[[str], str], pattern: str | None = Non
     )
 
 
+_CHARACTERS = ColumnTypeRow(
+    "text",
+    lambda reading: scalars.text_conversions(reading.nul),
+    set_tag="SS",
+    check=lambda _: checks.texts(),
+)
+ENUM = replace(
+    _CHARACTERS,
+    name="enum",
+    convert=lambda reading: {"S": scalars.text_conversions(reading.nul)["S"]},
+    set_tag="L",
+    compared=AS_TEXT,
+    asked_as="text",  # a text that is no label is no error when rows are compared
+)
+"""Every enum type: which labels it has is asked of PostgreSQL whenever a row is written."""
+
+
+def _extended(extension: str, row: ColumnTypeRow) -> ColumnTypeRow:
+    """A type that an extension brings, whose operators no search path has to find."""
+    return replace(row, extension=extension, compared=AS_TEXT)
+
+
 _ROWS = (
+    _extended("citext", replace(_CHARACTERS, name="citext", asked_as="text")),
+    _extended(
+        "hstore",
+        ColumnTypeRow(
+            "hstore",
+            lambda reading: extension_values.string_map(reading.nul),
+            tag="M",
+            one_text=True,
+        ),
+    ),
+    _extended(
+        "ltree",
+        ColumnTypeRow(
+            "ltree",
+            lambda _: {"S": extension_values.label_path},
+            check=lambda _: checks.matching(extension_values.LABEL_PATH),
+            asked_as="text",
+        ),
+    ),
+    _extended(
+        "vector",
+        ColumnTypeRow(
+            "vector",
+            lambda reading: {"L": extension_values.real_vector(*reading.arguments)},
+            tag="L",
+            bounds=_DIMENSIONS,
+        ),
+    ),
+    _extended(
+        "vector",
+        ColumnTypeRow(
+            "halfvec",
+            lambda reading: {"L": extension_values.half_vector(*reading.arguments)},
+            tag="L",
+            bounds=_DIMENSIONS,
+        ),
+    ),
     _integer("bigint", "int8", 64, wider=()),
     _integer("integer", "int4", 32, wider=("bigint",)),
     _integer("smallint", "int2", 16, wider=("integer", "bigint")),
@@ -297,11 +376,8 @@ _ROWS = (
         number=True,
         json=True,
     ),
-    ColumnTypeRow(
-        "text",
-        lambda reading: scalars.text_conversions(reading.nul),
-        set_tag="SS",
-        check=lambda _: checks.texts(),
+    replace(
+        _CHARACTERS,
         set_check=checks.string_sets,
         keys=frozenset("SN"),
         wider=("varchar",),

@@ -5,6 +5,7 @@ looks for other rows that pass. Everything unknown is the table's fault and halt
 PostgreSQL's own words: an unknown error that was taken for a row's would set aside every change.
 """
 
+import re
 from collections.abc import Collection, Iterator
 
 import asyncpg
@@ -89,6 +90,8 @@ POOLER_REMEDY = (
 )
 CHECK_REMEDY = "run `replicator check`, then `replicator migrate` or correct the table"
 
+_is_no_label = re.compile(r'invalid input value for enum ("(?:[^"]|"")+"|[^:"]+): ').match
+
 
 def translate(
     error: Exception, *, mapped_columns: Collection[str] = (), doing: str = "working"
@@ -155,6 +158,9 @@ def refusal(error: asyncpg.PostgresError) -> str:
     sqlstate = error.sqlstate or "unknown"
     if sqlstate[:2] in _TELLING_CLASSES:
         return f"PostgreSQL refused the row ({sqlstate}): {_first_line(error)}"
+    enum = _is_no_label(str(error))
+    if enum is not None:
+        return f"PostgreSQL refused the row ({sqlstate}): no label of the enum type {enum[1]}"
     where = _names(error)
     return f"PostgreSQL refused the row ({sqlstate} {type(error).__name__})" + (
         f": {where}" if where else ""

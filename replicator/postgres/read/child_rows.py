@@ -117,4 +117,4 @@ def child_values(
 
 
 def _typed(number: int, column: Column) -> str:
-    return f"c{number}::{column.type.sql} as c{number}"
+    return f"c{number}::{column.type.asked} as c{number}"

@@ -203,7 +203,7 @@ class _TargetSql:
             deleted="t._deleted_at is not null" if self._table.soft else "false",
             differing=", ".join(
                 f"case when {column.type.compared(_in_table(column))} is distinct from "
-                f"{column.type.compared(f'v.c{number}::{column.type.sql}')} then {number} end"
+                f"{column.type.compared(f'v.c{number}::{column.type.asked}')} then {number} end"
                 for number, column in enumerate(self._columns)
             ),
             mapping_age=self._mapping_age,

@@ -20,7 +20,7 @@ OTHER_KINDS = {
     "I": "partitioned index",
 }
 
-TABLES = """
+TABLES = r"""
 -- everything about each asked table that decides whether rows can be written; one round trip
 select t.schema_name,
        t.table_name,
@@ -38,6 +38,8 @@ select t.schema_name,
                select coalesce(json_agg(json_build_object(
                           'name', a.attname,
                           'type', format_type(a.atttypid, a.atttypmod),
+                          'base', b.written,
+                          'enum', b.enum,
                           'not_null', a.attnotnull,
                           'has_default', a.atthasdef,
                           'generated', a.attgenerated <> '',
@@ -50,6 +52,27 @@ select t.schema_name,
                       ) order by a.attnum), '[]')
                  from pg_attribute a
                  left join pg_collation l on l.oid = a.attcollation
+                cross join lateral (
+                    -- what a domain is made of; types of others with their schema
+                    with recursive made_of(step, oid, typmod) as (
+                        select 1, a.atttypid, a.atttypmod
+                        union all
+                        select m.step + 1, d.typbasetype, d.typtypmod
+                          from made_of m join pg_type d on d.oid = m.oid and d.typtype = 'd')
+                    select case when s.nspname = 'pg_catalog' then format_type(m.oid, m.typmod)
+                                else quote_ident(s.nspname) || '.' || quote_ident(e.typname)
+                                     || coalesce(substring(format_type(m.oid, m.typmod)
+                                                           from '\([0-9,]+\)'), '')
+                                     || case when e.oid <> m.oid then '[]' else '' end
+                           end as written,
+                           e.typtype = 'e' as enum
+                      from made_of m
+                      join pg_type o on o.oid = m.oid
+                      join pg_type e on e.oid = case when o.typcategory = 'A' and o.typelem <> 0
+                                                     then o.typelem else o.oid end
+                      join pg_namespace s on s.oid = e.typnamespace
+                     order by m.step desc
+                     limit 1) as b
                 where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped),
            'indexes', (
                select coalesce(json_agg(json_build_object(
@@ -101,10 +124,15 @@ select n.nspname,
 
 
 class ExistingColumn(msgspec.Struct, frozen=True):
-    """A column. `deterministic` tells of its collation; `identity` is '' or a kind of it."""
+    """A column. `deterministic` tells of its collation; `identity` is '' or a kind of it.
+
+    `base` is what a domain is made of, and else the type; `enum`: it is an enum type.
+    """
 
     name: str
     type: str
+    base: str
+    enum: bool
     not_null: bool
     has_default: bool
     generated: bool

@@ -73,7 +73,7 @@ def _columns(table: TargetTable, existing: ExistingTable) -> Iterator[Finding]:
 
 
 def _missing(table: TargetTable, column: Column) -> Finding:
-    message = f"the column {column.name!r} ({column.type.sql}) is missing"
+    message = f"the column {column.name!r} ({column.type.label}) is missing"
     if column.name in table.key:
         remedy = "add it to the table, or name another table"
     else:
@@ -85,7 +85,7 @@ def _column(table: TargetTable, column: Column, found: ExistingColumn) -> Iterat
     where = table.qualified
     named = f"the column {column.name!r}"
     alter = altered(table, column)
-    if not accepts(found.type, column.type):
+    if not accepts(found.base, column.type, enum=found.enum):
         yield of_another_type(table, column, found)
     if found.generated:
         yield Finding(

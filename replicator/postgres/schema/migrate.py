@@ -177,7 +177,10 @@ async def _step(
         found = await survey(connection, schema, deployment, mappings, grantee=grantee)
         for conflict in found.conflicts:
             raise conflict
-        for lacking in found.creation:  # before anything is done, and in words that help
+        for lacking in (
+            *found.types,
+            *found.creation,
+        ):  # before anything is done, and in words that help
             raise ConfigurationError(f"{lacking.where}: {lacking.message}", remedy=lacking.remedy)
         if found.control_sql:
             await connection.execute(found.control_sql)

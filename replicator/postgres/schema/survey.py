@@ -19,6 +19,7 @@ from replicator.postgres.schema.migrations import (
     is_due,
     upgrade_sql,
 )
+from replicator.postgres.schema.named_types import read_named_types, type_findings
 from replicator.postgres.schema.registry import (
     Registered,
     Registry,
@@ -112,6 +113,8 @@ class Survey:
     """Findings that the statements above do not fix either."""
     inexact: Mapping[str, Finding]
     """Tables, by source, that have a target which would change values, and how."""
+    types: tuple[Finding, ...]
+    """Types that are named and missing, or not what they are taken for; in the findings, too."""
     creation: tuple[Finding, ...]
     """Rights to create what is missing that whoever is connected lacks."""
     control_rights_lacking: bool
@@ -150,6 +153,7 @@ async def survey(
     control_sql = upgrade_sql(schema, revision) if is_due(revision, head_revision()) else ""
     targets = [target for mapping in mappings for target in mapping.targets]
     catalog = await read_catalog(connection, _names(targets), schemas=[schema], role=grantee)
+    unfit_types = [*type_findings(targets, await read_named_types(connection, targets))]
     names = [name for mapping in mappings for name in target_names(mapping)]
     if revision is None:
         registry = Registry({}, {}, await claimed_elsewhere(connection, schema, names))
@@ -166,9 +170,10 @@ async def survey(
         _grants(schema, targets, catalog, grantee, control=lacking is not False),
         tuple(need for mapping in mappings for need in _needs(mapping, registry, wanted)),
         tuple(conflicts(registry, deployment, mappings)),
-        tuple(_findings(targets, catalog, grantee)),
-        tuple(_findings(targets, catalog, grantee, but_missing=True)),
+        (*unfit_types, *_findings(targets, catalog, grantee)),
+        (*unfit_types, *_findings(targets, catalog, grantee, but_missing=True)),
         inexact(mappings, catalog),
+        tuple(unfit_types),
         tuple(
             creation(catalog, _names(targets), control_schema=schema if revision is None else None)
         ),

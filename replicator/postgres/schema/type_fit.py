@@ -6,16 +6,22 @@ from replicator.core.findings import Finding
 from replicator.core.mapping.compile import TableMapping
 from replicator.core.mapping.target_table import Column, TargetTable
 from replicator.core.values.column_types import ColumnType, parse_type
+from replicator.core.values.type_table import ENUM
 from replicator.errors import ConfigurationError
 from replicator.postgres.connection.quoting import quote_identifier, quote_table
 from replicator.postgres.schema.catalog import Catalog, ExistingColumn
 
 
-def accepts(existing: str, declared: ColumnType) -> bool:
-    """True when every value of the declared type is unchanged in a column of the existing type."""
+def accepts(existing: str, declared: ColumnType, *, enum: bool = False) -> bool:
+    """True when every value of the declared type is unchanged in a column of the existing type.
+
+    `enum` tells that the existing type is an enum type; PostgreSQL refuses texts that are no label.
+    """
     try:
         found = parse_type(existing)
     except ConfigurationError:
+        return False
+    if enum != (declared.row is ENUM) or found.schema != declared.schema:
         return False
     return found.array == declared.array and _holds(found, declared)
 
@@ -43,7 +49,7 @@ def inexact(mappings: Iterable[TableMapping], catalog: Catalog) -> dict[str, Fin
         if (existing := catalog.tables.get((table.schema, table.name))) is not None
         for column in table.columns
         if (found := existing.column(column.name)) is not None
-        and not accepts(found.type, column.type)
+        and not accepts(found.base, column.type, enum=found.enum)
     }
 
 
@@ -53,10 +59,17 @@ def of_another_type(table: TargetTable, column: Column, found: ExistingColumn) -
         "error",
         table.qualified,
         f"the column {column.name!r} has the type {found.type}, which does not hold every "
-        f"{column.type.sql} unchanged",
-        f"{altered(table, column)} type {column.type.sql}, or declare the type {found.type} if it "
-        "is one that can be declared",
+        f"{column.type.label} unchanged",
+        f"{altered(table, column)} type {column.type.sql}, or declare the type {_declared(found)}",
     )
+
+
+def _declared(found: ExistingColumn) -> str:
+    """The type to write for a column that is there."""
+    try:
+        return parse_type(found.base).label
+    except ConfigurationError:
+        return f"{found.type} if it is one that can be declared"
 
 
 def altered(table: TargetTable, column: Column) -> str:
