@@ -25,7 +25,7 @@ PYTEST := $(BIN)/pytest --numprocesses $(PYTEST_WORKERS) --dist worksteal --quie
 # says something only when it fails
 quietly = report=$$($(1) 2>&1) || { echo "$$report"; exit 1; }
 
-.PHONY: lambda-zip help demo docs test test-postgres test-long check-long test-compose sbom soak mutants panels lint fmt types imports validators check lock up down bench clean
+.PHONY: dist release-files lambda-zip help demo docs test test-postgres test-long check-long test-compose sbom soak mutants panels lint fmt types imports validators check lock up down bench clean
 
 help: ## what there is to do
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-12s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -80,6 +80,10 @@ validators: $(TOOLS)/.installed $(TOOLS)/.installed-helm ## what is not Python: 
 	@$(TOOLS)/bin/check-jsonschema --quiet --builtin-schema vendor.compose-spec deploy/compose/compose.yaml
 	@$(TOOLS)/bin/yamllint --strict .
 	@$(TOOLS)/bin/shellcheck .ci/run
+	@$(TOOLS)/bin/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	@$(TOOLS)/bin/check-jsonschema --quiet --builtin-schema vendor.github-issue-forms .github/ISSUE_TEMPLATE/bug.yml .github/ISSUE_TEMPLATE/feature.yml
+	@$(TOOLS)/bin/check-jsonschema --quiet --builtin-schema vendor.dependabot .github/dependabot.yml
+	@$(call quietly,$(TOOLS)/bin/zizmor --offline --quiet .github)
 	@if command -v promtool >/dev/null; then \
 	  promtool check config deploy/compose/prometheus.yml >/dev/null; promtool check rules deploy/prometheus/*.yml >/dev/null; fi
 	@rm -rf build/chart && mkdir -p build/chart
@@ -119,6 +123,23 @@ test-compose: .venv/.installed-dev $(MINISTACK) ## end-to-end tests on the serve
 
 lambda-zip: $(UV) ## the Lambda function as build/lambda/replicator-<architecture>.zip; CONFIG=replicator.yaml adds it
 	@$(BIN)/python deploy/lambda/package.py $(if $(CONFIG),--config $(CONFIG)) $(ARGS)
+
+dist: .venv/.installed-dev $(TOOLS)/.installed ## sdist and wheel in build/dist, checked as a package index would
+	@rm -rf build/dist
+	@$(UV) build --quiet --no-build-isolation --offline --python $(BIN)/python --out-dir build/dist
+	@$(call quietly,$(TOOLS)/bin/twine check --strict build/dist/*)
+	@ls build/dist
+
+# what a tag publishes; each step runs here as it runs there
+release-files: dist sbom lambda-zip $(TOOLS)/.installed-helm ## all files of a release in build/release; VERSION=x.y.z
+	@test "$$($(BIN)/python -c 'import replicator; print(replicator.__version__)')" = "$(VERSION)" \
+	  || { echo "VERSION=$(VERSION) is not the package's" >&2; exit 1; }
+	@rm -rf build/release && mkdir -p build/release/python build/release/files
+	@cp build/dist/* build/release/python/
+	@$(TOOLS)/bin/helm package $(CHART) --version $(VERSION) --app-version $(VERSION) --destination build/release/files >/dev/null
+	@cp build/lambda/*.zip build/sbom.cdx.json build/release/files/
+	@$(BIN)/python deploy/release/notes.py $(VERSION) >build/release/files/notes.md
+	@ls build/release/python build/release/files
 
 sbom: $(SBOM)/.installed $(UV) ## bill of materials of what the image runs, as CycloneDX: build/sbom.cdx.json
 	@rm -rf build/runtime && $(BIN)/python -m venv --without-pip build/runtime
