@@ -18,7 +18,7 @@ from replicator.app.clients import Clients
 from replicator.app.composition import TableParts
 from replicator.app.gc_tuning import settle
 from replicator.app.monitoring import Monitoring
-from replicator.app.prepare import Prepared, describe_all, exact_ones
+from replicator.app.prepare import Prepared, describe_all, fit_ones
 from replicator.clock import SourceClock, SystemClock
 from replicator.config.connections import source_connection, target_connection
 from replicator.config.settings import Settings
@@ -172,7 +172,7 @@ class Daemon:
 
     async def _prepare_once(self, clients: Clients) -> Prepared:
         described = await describe_all(self._settings, clients, self._database)
-        prepared = await exact_ones(self._database, self._settings, described)
+        prepared = await fit_ones(self._database, self._settings, described)
         tables = await Positions(self._database).tables()
         incidents = Incidents(self._database)
         for name, error in prepared.unfit.items():

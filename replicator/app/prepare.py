@@ -1,12 +1,11 @@
 """Prepares a deployment for its worker: tables described, mappings compiled, database checked."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from replicator.app.clients import Clients
 from replicator.config.connections import source_connection
 from replicator.config.settings import Settings
-from replicator.core.findings import Finding
 from replicator.core.mapping.auto_columns import with_auto_columns
 from replicator.core.mapping.compile import TableMapping, compile_table
 from replicator.errors import (
@@ -18,9 +17,7 @@ from replicator.errors import (
 )
 from replicator.postgres.connection.database import Database
 from replicator.postgres.schema.auto_columns import known_columns
-from replicator.postgres.schema.catalog import read_catalog
 from replicator.postgres.schema.survey import Survey, survey
-from replicator.postgres.schema.type_fit import inexact
 from replicator.sources.tables import describe_table, require_fit_stream, require_new_images
 
 
@@ -61,14 +58,14 @@ async def describe_all(settings: Settings, clients: Clients, database: Database)
     return _some(Prepared(tuple(mappings), unfit))
 
 
-async def exact_ones(database: Database, settings: Settings, described: Prepared) -> Prepared:
-    """Without the tables that have a target which would change values; errors as below."""
+async def fit_ones(database: Database, settings: Settings, described: Prepared) -> Prepared:
+    """Without the tables that `check` has an error about; errors as below."""
     found = await refuse_if_due(database, settings, described.mappings)
     misfits = {
         source: SchemaMismatch(
             f"{finding.where}: {finding.message}", remedy=f"{finding.remedy}; restart the workers"
         )
-        for source, finding in found.inexact.items()
+        for source, finding in found.unfit.items()
     }
     fit = [mapping for mapping in described.mappings if mapping.spec.name not in misfits]
     return _some(Prepared(tuple(fit), {**described.unfit, **misfits}))
@@ -103,15 +100,14 @@ async def refuse_if_due(
     return found
 
 
-async def require_exact(database: Database, mappings: Sequence[TableMapping]) -> None:
-    """ConfigurationError where a column has a type that PostgreSQL rounds to; SinkUnavailable."""
-    names = [name for mapping in mappings for target in mapping.targets for name in target.tables]
-    async with database.connection("reading the catalog") as connection:
-        catalog = await read_catalog(connection, names)
-    refuse_inexact(inexact(mappings, catalog).values())
+async def require_fit(database: Database, mappings: Sequence[TableMapping]) -> None:
+    """ConfigurationError where `check` has an error about a target of these; SinkUnavailable."""
+    async with database.connection("looking at the target") as connection:
+        found = await survey(connection, database.control_schema, database.deployment, mappings)
+    refuse_unfit(found)
 
 
-def refuse_inexact(found: Iterable[Finding]) -> None:
-    """Refuse tables whose columns would round values, from a catalog that was read already."""
-    for finding in found:
+def refuse_unfit(found: Survey) -> None:
+    """Refuse tables that must not be written, from a survey that was made already."""
+    for finding in found.unfit.values():
         raise ConfigurationError(f"{finding.where}: {finding.message}", remedy=finding.remedy)

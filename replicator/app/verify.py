@@ -8,7 +8,7 @@ from typing import Protocol
 
 from replicator.app.clients import Clients
 from replicator.app.mappings import RequiredTable, require_tables
-from replicator.app.prepare import refuse_if_due, refuse_inexact
+from replicator.app.prepare import refuse_if_due, refuse_unfit
 from replicator.app.repair import Asked, repair
 from replicator.clock import Clock, SourceClock, SystemClock
 from replicator.config.connections import source_connection, target_connection
@@ -77,7 +77,7 @@ async def verify(settings: Settings, wanted: Wanted, watcher: Watcher) -> Outcom
     try:
         found = await refuse_if_due(database, settings, [table.mapping for table in tables])
         if wanted.repair is not None:
-            refuse_inexact(found.inexact.values())
+            refuse_unfit(found)
         async with AsyncExitStack() as stack:
             clients = Clients(stack, _nobody_counts, heard=clock.heard)
             verifier = _Verifier(settings, wanted, database, clients, clock, pacing)

@@ -106,7 +106,7 @@ async def _replay(
 ) -> "list[Tried]":
     from replicator.app.control_database import control_database
     from replicator.app.mappings import require_mappings
-    from replicator.app.prepare import require_exact
+    from replicator.app.prepare import require_fit
     from replicator.postgres.write.replay import Replay
 
     async with control_database(settings) as database:
@@ -119,7 +119,7 @@ async def _replay(
         if left:
             message = f"{', '.join(left)}: not in the configuration any more"
             raise ConfigurationError(message, remedy="discard their dead letters")
-        await require_exact(database, [mappings[source] for source in by_source])
+        await require_fit(database, [mappings[source] for source in by_source])
         tried: list[Tried] = []
         for source, numbers in by_source.items():
             tried += await Replay(database).replay(mappings[source], numbers, who=who, why=why)

@@ -11,6 +11,7 @@ from replicator.core.mapping.paths import parse_path
 from replicator.core.mapping.routing import compile_condition
 from replicator.core.mapping.split import parse_pattern
 from replicator.core.spec import (
+    ExistingRows,
     InitialLoad,
     OnDelete,
     OnError,
@@ -75,6 +76,10 @@ class TargetSettings(Group):
     """Effect of a deletion by DynamoDB's time to live on the row."""
     on_error: OnError = "dead_letter"
     """Effect of a record that does not fit: a dead letter, or a halt of the table."""
+    existing_rows: ExistingRows | None = None
+    """Fate of rows that were in the table before `migrate` first claimed it, where no item
+    makes them: `keep` leaves them for ever, `delete` lets snapshots and repairs remove them.
+    Required where there are such rows: until it is said, the table does not start."""
     history: TargetName | None = None
     """A table to which every change is appended, exactly once."""
     split: dict[_PathText, Annotated[str, accepted_by(parse_pattern)]] = Field(
@@ -112,6 +117,7 @@ class TargetSettings(Group):
             on_delete=self.on_delete,
             on_expire=self.on_expire,
             on_error=self.on_error,
+            existing_rows=self.existing_rows,
             history=self.history,
             split=tuple(self.split.items()),
             nul=self.nul,

@@ -9,6 +9,7 @@ from replicator.core.values.policies import OnInvalid, OnNul, TimeFormat, Transf
 
 KeyType = Literal["S", "N", "B"]
 OnDelete = Literal["delete", "soft", "ignore"]
+ExistingRows = Literal["keep", "delete"]
 OnError = Literal["dead_letter", "halt"]
 OnGap = Literal["stop", "resnapshot", "continue"]
 Poller = Literal["daemon", "lambda"]
@@ -85,7 +86,8 @@ class TargetSpec:
     document mode (key columns and `data jsonb`). `rest` names the jsonb column of everything
     unmapped, None drops it. `when` is the condition as configured: paths and their operators.
     `split` are paths to strings and their patterns. `nul` is for what goes into `rest`, `data` and
-    the history.
+    the history. `existing_rows` says what becomes of rows that were in the table before it was
+    first claimed and that no item makes; None: nobody has decided.
     """
 
     target: str
@@ -102,6 +104,7 @@ class TargetSpec:
     children: tuple[ChildSpec, ...] = ()
     auto: bool = False
     """Columns appear with the attributes; `columns` are those that did."""
+    existing_rows: ExistingRows | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,6 +88,7 @@ OTHERS: dict[object, dict[str, list[Any]]] = {
         "rest": [None, "other"],
         "on_delete": ["soft", "ignore"],
         "on_expire": ["soft", "ignore"],
+        "existing_rows": ["keep", "delete"],
         "on_error": ["halt"],
         "history": ["public.h"],
         "split": [(("sk", "{area}/{number}"),)],

@@ -1,5 +1,6 @@
 """Somebody changes the database below a running worker: the table stops or waits, whole."""
 
+import re
 from typing import Any
 
 import asyncpg
@@ -11,6 +12,7 @@ from tests.end_to_end.watched import watched
 from tests.support.bounds import scaled
 from tests.support.comparison import read_rows
 from tests.support.daemon import Worker
+from tests.support.harms import HARMS
 
 pytestmark = pytest.mark.faults
 
@@ -209,3 +211,26 @@ async def test_a_target_that_would_round_is_halted_at_the_start_and_nothing_is_r
         rows = await read_rows(stage.dsn, "public.rounding", key=("pk",))
         assert rows["a",]["n"] == 16777217
         assert await worker.stop() == 0
+
+
+@pytest.mark.parametrize("harm", HARMS.values(), ids=HARMS)
+async def test_what_check_calls_an_error_keeps_run_repair_and_replay_from_writing(
+    stage: Stage, harm: tuple[str, str]
+):
+    statements, words = harm
+    names = ("harmed", "untouched")
+    tables = {name: await stage.create_table(name, KEY) for name in names}
+    async with stage.deployment({n: entry(t, n) for n, t in tables.items()}) as deployment:
+        await deployment.migrate()
+        for statement in statements.format(table="public.harmed").split(";;"):
+            await execute(stage, statement)
+        for table in tables.values():
+            await stage.client.put_item(TableName=table, Item=item("a"))
+        check = await deployment.command("check")
+        run = await deployment.run_until_caught_up()
+        repair = await deployment.command("verify", "--table", "harmed", "--repair")
+
+    assert (check.code, run.code, repair.code) == (1, 3, 2), run.tail()
+    for said in (check.text, repair.text, run.text()):
+        assert re.search(words, said), said
+    assert (await keys(stage, "harmed"), await keys(stage, "untouched")) == (set(), {"a"})

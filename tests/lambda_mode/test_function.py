@@ -17,6 +17,7 @@ from replicator.errors import (
     UnknownRecord,
 )
 from tests.support.builders import NOON, STREAM
+from tests.support.harms import HARMS
 from tests.support.lambda_events import change, event, put
 from tests.support.lambda_function import LambdaTable
 from tests.support.pgbouncer import PgBouncerMissing, pgbouncer
@@ -245,6 +246,19 @@ def test_events_of_a_table_with_another_key_halt_the_table_at_the_first_one(tabl
     assert (state["halted"], "has the key" in state["reason"]) == (True, True)
     assert "migrate" in state["remedy"]
     assert table.rows() == {"a": 1}
+
+
+@pytest.mark.parametrize("harm", HARMS.values(), ids=HARMS)
+def test_nothing_is_applied_to_a_target_that_check_calls_unfit(
+    table: LambdaTable, harm: tuple[str, str]
+):
+    statements, words = harm
+    for statement in statements.format(table="t").split(";;"):
+        table.fetch(statement)
+
+    with pytest.raises(ConfigurationError, match=words):
+        table.apply(event(put(1)))
+    assert table.rows() == {}
 
 
 @pytest.mark.parametrize("view_type", ["KEYS_ONLY", "OLD_IMAGE"])

@@ -49,46 +49,46 @@ COMPARISON_MUTANTS = [
     # targets that would round
     Mutant(
         "a column that rounds is as good as any",
-        "replicator/postgres/schema/type_fit.py",
-        "and not accepts(found.type, column.type)",
-        "and False",
+        "replicator/postgres/schema/fitness.py",
+        "if not accepts(found.type, column.type):",
+        "if not column:",
         ROUNDS_IN_LAMBDA,
     ),
     Mutant(
         "Lambda writes a target that rounds",
         "replicator/app/aws_lambda/handler.py",
-        "        await require_exact(self._database, [mapping])\n",
+        "        await require_fit(self._database, [mapping])\n",
         "        pass\n",
         ROUNDS_IN_LAMBDA,
     ),
     Mutant(
         "a worker writes a target that rounds",
         "replicator/app/prepare.py",
-        "for source, finding in found.inexact.items()",
-        "for source, finding in found.inexact.items()\n        if not source",
+        "for source, finding in found.unfit.items()",
+        "for source, finding in found.unfit.items()\n        if not source",
         ROUNDS,
     ),
     Mutant(
         "a repair writes a target that rounds",
         "replicator/app/verify.py",
-        "            refuse_inexact(found.inexact.values())\n",
+        "            refuse_unfit(found)\n",
         "            pass\n",
         ROUNDS,
     ),
     Mutant(
         "a replay writes a target that rounds",
         "replicator/cli/replay.py",
-        "        await require_exact(database, [mappings[source] for source in by_source])\n",
+        "        await require_fit(database, [mappings[source] for source in by_source])\n",
         "",
         "tests/end_to_end/test_dead_letters_by_hand.py"
         "::test_a_wrong_mapping_is_mended_replayed_and_what_is_left_discarded",
     ),
     Mutant(
         "a child table may round",
-        "replicator/postgres/schema/type_fit.py",
-        "for table in target.row_tables",
-        "for table in (target.table,)",
-        "tests/postgres/test_exactness.py",
+        "replicator/postgres/schema/survey.py",
+        "for written in target.row_tables:",
+        "for written in (target.table,):",
+        "tests/postgres/test_unfit_targets.py",
     ),
     # what is compared
     Mutant(

@@ -3,6 +3,7 @@
 from tests.mutants.mutant import Mutant
 
 EMPTY_MAPS = "tests/core/test_empty_maps.py"
+EXISTING_ROWS = "tests/end_to_end/test_existing_rows.py"
 
 INPUT_MUTANTS = [
     Mutant(
@@ -32,5 +33,48 @@ INPUT_MUTANTS = [
         " or _MAP_IN_MAP in text)",
         ")",
         "tests/core/test_attributes.py",
+    ),
+    # rows that were there before, and targets that do not fit
+    Mutant(
+        "rows that were there before are swept",
+        "replicator/postgres/control/snapshots.py",
+        'kept = target.spec.existing_rows != "delete"',
+        "kept = not target",
+        f"{EXISTING_ROWS}::test_kept_rows_outlive_snapshots_and_repairs",
+    ),
+    Mutant(
+        "a repair takes rows that were there before for extra",
+        "replicator/core/verify/diff.py",
+        ' and spec.existing_rows != "keep"',
+        "",
+        f"{EXISTING_ROWS}::test_kept_rows_outlive_snapshots_and_repairs",
+    ),
+    Mutant(
+        "nobody has to decide about rows that were there before",
+        "replicator/postgres/schema/existing_rows.py",
+        "        if not rows:\n",
+        "        if rows:\n",
+        f"{EXISTING_ROWS}::test_until_it_is_said_what_becomes_of_them_nothing_is_written",
+    ),
+    Mutant(
+        "rows that the mapping moved count as lost",
+        "replicator/engine/snapshot/segment.py",
+        "return 1 - found / len(asked)",
+        "return 1.0",
+        f"{EXISTING_ROWS}::test_rows_that_the_mapping_moved_are_no_reason_to_ask_a_person",
+    ),
+    Mutant(
+        "a sweep looks at numbers and at no share",
+        "replicator/core/snapshot/state.py",
+        "((100, 0.5), (1000, 0.25), (10_000, 0.1))",
+        "((1000, 0.5),)",
+        "tests/core/test_sweep.py",
+    ),
+    Mutant(
+        "only types keep a worker from an unfit target",
+        "replicator/postgres/schema/survey.py",
+        "for first in errors(found)[:1]}",
+        'for first in errors(found)[:1] if "has the type" in first.message}',
+        "tests/postgres/test_unfit_targets.py",
     ),
 ]

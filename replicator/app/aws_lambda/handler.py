@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 
 from replicator.app.aws_lambda.batches import Delivering
-from replicator.app.prepare import require_exact
+from replicator.app.prepare import require_fit
 from replicator.clock import Clock
 from replicator.config.settings import Settings
 from replicator.core.mapping.compile import TableMapping, compile_table
@@ -124,7 +124,7 @@ class Function:
             message = f"table {name!r} is not registered in the control schema"
             raise MigrationDue(message, remedy="run `replicator migrate`")
         mapping = compile_table(self._settings.table_specs()[name], keys[name])
-        await require_exact(self._database, [mapping])
+        await require_fit(self._database, [mapping])
         return mapping
 
     def _entry_of(self, batch: StreamBatch) -> str:

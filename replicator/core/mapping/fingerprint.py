@@ -28,6 +28,7 @@ _VERSION = 1  # raise it when the same configuration comes to mean other rows
 
 POLICIES: Mapping[str, str] = {
     "history": "rows are the same with and without it; what happened before cannot be had again",
+    "existing_rows": "it decides whether rows that no item makes are removed; no row is another",
     "on_error": "it decides whether a record that does not fit stops the table; no row is another",
 }
 """Fields of a target that are in the fingerprint of the table only, and why."""

@@ -45,9 +45,8 @@ SnapshotReason = Literal["initial", "gap", "asked", "mapping", "repair"]
 SnapshotState = Literal["asked", "running", "refused", "done", "cancelled"]
 SegmentState = Literal["waiting", "active", "done"]
 
-SWEPT_AT_ONCE_MAX = 1000
-"""So many rows are swept without asking how many are left."""
-SWEPT_SHARE_MAX = 0.5
+SWEPT_MAX = ((100, 0.5), (1000, 0.25), (10_000, 0.1))
+"""A sweep of more rows than the number waits for a person where they are more than the share."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,4 +192,6 @@ def is_suspicious(*, rows: int, unseen: int) -> bool:
     """True when a sweep would delete so many rows that the scan may have read the wrong table."""
     if not unseen:
         return False
-    return unseen == rows or (unseen > SWEPT_AT_ONCE_MAX and unseen > rows * SWEPT_SHARE_MAX)
+    return unseen == rows or any(
+        unseen > number and unseen > rows * share for number, share in SWEPT_MAX
+    )

@@ -84,8 +84,12 @@ def expectation(target: TargetMapping, keys: Image, image: Image | None) -> Expe
 
 
 def shows_extra(target: TargetMapping) -> bool:
-    """True when a row without its item is a fault: never where some deletions are ignored."""
-    return "ignore" not in (target.spec.on_delete, target.spec.on_expire)
+    """True when a row without its item is a fault.
+
+    Such a row is none where some deletions are ignored, or rows may be older than the replica.
+    """
+    spec = target.spec
+    return "ignore" not in (spec.on_delete, spec.on_expire) and spec.existing_rows != "keep"
 
 
 def judge(expected: Expectation, found: FoundRow | None) -> Difference | None:

@@ -1,7 +1,7 @@
 """One part of a snapshot from claim to end: pages are read ahead, written, and moved past."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from replicator.clock import Clock
@@ -9,8 +9,10 @@ from replicator.core.mapping.compile import TableMapping
 from replicator.core.observations import ClaimSwitched, Observe, SegmentEnded, SweepRefused
 from replicator.core.observations import Fenced as FencedFact
 from replicator.core.planning.scan_plan import plan_sweep
-from replicator.core.snapshot.scan_pages import ScanPage, Segment
+from replicator.core.snapshot.sample import Sample
+from replicator.core.snapshot.scan_pages import ScanPage, Segment, may_exist
 from replicator.core.snapshot.state import SegmentAdvance, SegmentClaim, SegmentFacts, is_suspicious
+from replicator.core.values.row import Row
 from replicator.engine.dead_letter_limit import check_dead_letters
 from replicator.engine.ports import GhostFinder, Incidents, SegmentClaims, Snapshots
 from replicator.engine.snapshot.pipeline import PagePipeline
@@ -22,6 +24,9 @@ from replicator.errors import Fenced, ReplicatorError
 _Pages = asyncio.Queue[ScanPage | ReplicatorError]
 ROWS_LOOKED_AT_MAX = 5000
 """Of a sweep's target at a time."""
+GHOSTS_ASKED_FOR = 500
+"""So many rows without an item, from all over the target, tell whether the mapping moved them."""
+KEYS_PER_GET = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +166,7 @@ class SegmentRunner:
         """Count before anything is deleted; a person decides where it looks like a mistake."""
         parts = self._parts
         rows = unseen = 0
+        some = Sample[Row](GHOSTS_ASKED_FOR)
         position: str | None = None
         while True:
             found = await parts.ghosts.look(
@@ -169,16 +175,36 @@ class SegmentRunner:
             self._live()
             if found.last is None:
                 break
+            some.add(found.ghosts)
             rows, unseen, position = rows + found.rows, unseen + len(found.ghosts), found.last
         if not is_suspicious(rows=rows, unseen=unseen):
             return True
+        lost = round(unseen * await self._share_gone(target, some.members))
+        if not is_suspicious(rows=rows, unseen=lost):
+            return True
         detail = (
-            f"the scan did not find the items of {unseen} of the {rows} rows of {target}: is this "
+            f"the scan did not find the items of {lost} of the {rows} rows of {target}: is this "
             "the right table?"
         )
         await parts.snapshots.refuse_sweep(claim.snapshot_id, detail)
         parts.observe(SweepRefused(parts.table, claim.snapshot_id, detail))
         return False
+
+    async def _share_gone(self, target: str, keys: Sequence[Row]) -> float:
+        """How many of these rows have no item any more; those of the others belong elsewhere now.
+
+        The mapping moved them: the same scan saw their items, and wrote them into other targets.
+        """
+        parts = self._parts
+        [mapping] = [each for each in parts.mapping.targets if each.name == target]
+        source_key = parts.mapping.source_key
+        asked = [mapping.item_keys(key) for key in keys]
+        may_be = [keys for keys in asked if may_exist(keys, source_key)]
+        found = 0
+        for start in range(0, len(may_be), KEYS_PER_GET):
+            found += len(await parts.items.get(may_be[start : start + KEYS_PER_GET]))
+            self._live()
+        return 1 - found / len(asked)
 
 
 async def _next(pages: _Pages, waiting: "asyncio.Task[bool]") -> ScanPage | ReplicatorError | None:

@@ -65,6 +65,14 @@ insert into {schema}.segment (deployment, source, snapshot_id, number, target, p
 values ($1, $2, $3, $4, $5, $6)
 """
 
+CAME_BEFORE = """
+-- whether one of these tables held rows when it was first claimed
+select exists (select from {schema}.target_claim
+                where rows_found > 0
+                  and (target_schema, target_table)
+                      in (select * from unnest($1::text[], $2::text[])))
+"""
+
 HAS_ROWS = "select exists (select from {table})"
 
 REOPEN_GAPS = """
@@ -319,10 +327,17 @@ class Snapshots:
         )
 
     async def _may_sweep(self, connection: Session, target: TargetMapping) -> bool:
-        """True when stale rows may be deleted: rows that `on_delete: ignore` keeps are never
-        stale.
+        """True when stale rows may be deleted.
+
+        Rows that `on_delete: ignore` keeps are never stale, nor are those that were there before
+        the first claim, unless the configuration gives them away.
         """
         if target.spec.on_delete == "ignore":
+            return False
+        tables = target.row_tables
+        names = [each.schema for each in tables], [each.name for each in tables]
+        kept = target.spec.existing_rows != "delete"
+        if kept and await connection.fetchval(self._sql(CAME_BEFORE), *names):
             return False
         table = quote_table(target.table.schema, target.table.name)
         return bool(await connection.fetchval(HAS_ROWS.format(table=table)))

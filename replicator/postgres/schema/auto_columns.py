@@ -82,7 +82,7 @@ async def add_columns(
         )
         if added:
             whole = compiled([*known, *added])
-            await register(connection, schema, deployment, [whole], backfill=False)
+            await register(connection, schema, deployment, [whole], held={}, backfill=False)
     return added
 
 

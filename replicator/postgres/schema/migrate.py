@@ -194,7 +194,7 @@ async def _step(
             granted = [statement.sql for statement in found.grants]
             await connection.execute(";\n".join(granted))
             return granted
-        return await register(connection, schema, deployment, mappings)
+        return await register(connection, schema, deployment, mappings, held=found.held)
 
 
 def _translated(error: Exception, doing: str) -> ReplicatorError:

@@ -1,7 +1,7 @@
 """Registry of tables: their mappings, and the targets that a deployment owns."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import asyncpg
@@ -22,7 +22,10 @@ select source, source_table, mapping_fingerprint, mode, initial_load = 'snapshot
 """
 
 CLAIMED = """
-select target_schema, target_table, deployment, source, fingerprint from {schema}.target_claim
+-- works before the control schema is brought up to date, too
+select target_schema, target_table, deployment, source, fingerprint,
+       (to_jsonb(c) ->> 'rows_found')::bigint as rows_found
+  from {schema}.target_claim c
 """
 
 OTHER_CONTROL_SCHEMAS = """
@@ -79,8 +82,8 @@ values ($1, $2, $3, $4, $5, $6, $7)
 
 CLAIM_TARGET = """
 insert into {schema}.target_claim as c
-       (target_schema, target_table, deployment, source, fingerprint)
-values ($1, $2, $3, $4, $5)
+       (target_schema, target_table, deployment, source, fingerprint, rows_found)
+values ($1, $2, $3, $4, $5, $6)
     on conflict (target_schema, target_table) do update set fingerprint = excluded.fingerprint
  where (c.deployment, c.source) = (excluded.deployment, excluded.source)
 returning 1
@@ -94,6 +97,8 @@ class TargetClaim:
     deployment: str
     source: str
     fingerprint: str
+    rows_found: int = 0
+    """How many rows it held when it was first claimed."""
 
     def makes_rows_of(self, target: TargetMapping) -> bool:
         """True when rows written under the claim are those that the target makes now.
@@ -143,7 +148,7 @@ async def read_registry(
         },
         {
             (row["target_schema"], row["target_table"]): TargetClaim(
-                row["deployment"], row["source"], row["fingerprint"]
+                row["deployment"], row["source"], row["fingerprint"], row["rows_found"] or 0
             )
             for row in claims
         },
@@ -203,12 +208,14 @@ async def register(
     deployment: str,
     mappings: Sequence[TableMapping],
     *,
+    held: Mapping[TableName, int],
     backfill: bool = True,
 ) -> list[str]:
     """Record the mappings and claim their targets, in one transaction; return what changed.
 
     A changed mapping raises the epochs of all the table's shards, so that no worker that still has
     the old one writes any more; `backfill`: and asks for the snapshot that makes the rows anew.
+    `held`: how many rows targets hold that nobody has claimed.
     ConfigurationError where a target is another's.
     """
     quoted = quote_identifier(schema)
@@ -231,7 +238,7 @@ async def register(
             line
             for mapping in mappings
             for line in await _register(
-                connection, schema, deployment, mapping, registry, backfill=backfill
+                connection, schema, deployment, mapping, registry, held=held, backfill=backfill
             )
         ]
 
@@ -248,6 +255,7 @@ async def _register(
     mapping: TableMapping,
     registry: Registry,
     *,
+    held: Mapping[TableName, int],
     backfill: bool,
 ) -> list[str]:
     spec, quoted = mapping.spec, quote_identifier(schema)
@@ -264,8 +272,14 @@ async def _register(
     )
     written = [(target, name) for target in mapping.targets for name in target.tables]
     for target, name in written:
+        known_claim = registry.claims.get(name)
         claimed = await connection.fetchval(
-            CLAIM_TARGET.format(schema=quoted), *name, deployment, spec.name, target.fingerprint
+            CLAIM_TARGET.format(schema=quoted),
+            *name,
+            deployment,
+            spec.name,
+            target.fingerprint,
+            held.get(name, 0) if known_claim is None else known_claim.rows_found,
         )
         if claimed is None:  # somebody was quicker
             raise _claimed(name, "another deployment")

@@ -5,13 +5,14 @@ from dataclasses import dataclass, replace
 
 import asyncpg
 
-from replicator.core.findings import Finding
+from replicator.core.findings import Finding, errors
 from replicator.core.mapping.compile import TableMapping, TargetMapping
 from replicator.core.mapping.target_table import TargetTable, parse_table_name
 from replicator.errors import ConfigurationError
 from replicator.postgres.connection.quoting import quote_identifier, quote_table
 from replicator.postgres.schema.catalog import Catalog, ExistingTable, TableName, read_catalog
 from replicator.postgres.schema.ddl import Statement, statements
+from replicator.postgres.schema.existing_rows import existing_rows, rows_held
 from replicator.postgres.schema.fitness import fitness, history_fitness
 from replicator.postgres.schema.migrations import (
     current_revision,
@@ -28,7 +29,6 @@ from replicator.postgres.schema.registry import (
     read_registry,
     target_names,
 )
-from replicator.postgres.schema.type_fit import inexact
 
 
 def creation(
@@ -111,8 +111,10 @@ class Survey:
     """Findings about the tables that exist, as they are now."""
     lasting: tuple[Finding, ...]
     """Findings that the statements above do not fix either."""
-    inexact: Mapping[str, Finding]
-    """Tables, by source, that have a target which would change values, and how."""
+    unfit: Mapping[str, Finding]
+    """Tables, by source, that must not be written, with the first error found of them."""
+    held: Mapping[TableName, int]
+    """How many rows targets hold that nobody has claimed yet."""
     types: tuple[Finding, ...]
     """Types that are named and missing, or not what they are taken for; in the findings, too."""
     creation: tuple[Finding, ...]
@@ -153,13 +155,25 @@ async def survey(
     control_sql = upgrade_sql(schema, revision) if is_due(revision, head_revision()) else ""
     targets = [target for mapping in mappings for target in mapping.targets]
     catalog = await read_catalog(connection, _names(targets), schemas=[schema], role=grantee)
-    unfit_types = [*type_findings(targets, await read_named_types(connection, targets))]
+    named_types = await read_named_types(connection, targets)
+    unfit_types = [*type_findings(targets, named_types)]
     names = [name for mapping in mappings for name in target_names(mapping)]
     if revision is None:
         registry = Registry({}, {}, await claimed_elsewhere(connection, schema, names))
     else:
         registry = await read_registry(connection, schema, deployment, names)
     wanted = statements(targets, catalog)
+    unclaimed = [name for name in _row_tables(targets) if name not in registry.claims]
+    held = await rows_held(connection, unclaimed, catalog)
+    by_source = {
+        mapping.spec.name: [
+            *type_findings(mapping.targets, named_types),
+            *_findings(mapping.targets, catalog, grantee),
+            *_from_before(mapping.targets, registry, held),
+        ]
+        for mapping in mappings
+    }
+    undecided = _from_before(targets, registry, held)
     lacking = await connection.fetchval(CONTROL_RIGHTS_LACKING, schema, grantee)
     if control_sql and schema not in catalog.schemas:
         control_sql = f"create schema if not exists {quote_identifier(schema)};\n\n{control_sql}"
@@ -170,9 +184,10 @@ async def survey(
         _grants(schema, targets, catalog, grantee, control=lacking is not False),
         tuple(need for mapping in mappings for need in _needs(mapping, registry, wanted)),
         tuple(conflicts(registry, deployment, mappings)),
-        (*unfit_types, *_findings(targets, catalog, grantee)),
-        (*unfit_types, *_findings(targets, catalog, grantee, but_missing=True)),
-        inexact(mappings, catalog),
+        tuple(finding for found in by_source.values() for finding in found),
+        (*unfit_types, *_findings(targets, catalog, grantee, but_missing=True), *undecided),
+        {source: first for source, found in by_source.items() for first in errors(found)[:1]},
+        held,
         tuple(unfit_types),
         tuple(
             creation(catalog, _names(targets), control_schema=schema if revision is None else None)
@@ -180,6 +195,11 @@ async def survey(
         lacking is True,
         catalog,
     )
+
+
+def _row_tables(targets: Sequence[TargetMapping]) -> list[TableName]:
+    """Where rows are; to a history they are only added."""
+    return [(table.schema, table.name) for target in targets for table in target.row_tables]
 
 
 def _names(targets: Sequence[TargetMapping]) -> list[TableName]:
@@ -283,6 +303,12 @@ def _findings(
             if name in catalog.tables:
                 found += history_fitness(name, catalog.tables[name], role=role)
     return found
+
+
+def _from_before(
+    targets: Sequence[TargetMapping], registry: Registry, held: Mapping[TableName, int]
+) -> list[Finding]:
+    return [found for target in targets for found in existing_rows(target, registry, held)]
 
 
 def _without_missing(table: TargetTable, existing: ExistingTable) -> TargetTable:

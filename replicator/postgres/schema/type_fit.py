@@ -1,15 +1,12 @@
 """Tells which existing column types hold every value of a declared type unchanged."""
 
-from collections.abc import Iterable
-
 from replicator.core.findings import Finding
-from replicator.core.mapping.compile import TableMapping
 from replicator.core.mapping.target_table import Column, TargetTable
 from replicator.core.values.column_types import ColumnType, parse_type
 from replicator.core.values.type_table import ENUM
 from replicator.errors import ConfigurationError
 from replicator.postgres.connection.quoting import quote_identifier, quote_table
-from replicator.postgres.schema.catalog import Catalog, ExistingColumn
+from replicator.postgres.schema.catalog import ExistingColumn
 
 
 def accepts(existing: str, declared: ColumnType, *, enum: bool = False) -> bool:
@@ -37,20 +34,6 @@ def _holds(outer: ColumnType, inner: ColumnType) -> bool:
         return True
     digits = inner.row.digits
     return bounds.cover(outer.arguments, inner.arguments if digits is None else (digits, 0))
-
-
-def inexact(mappings: Iterable[TableMapping], catalog: Catalog) -> dict[str, Finding]:
-    """Tables, by source, that have a target which would change values; and how to mend it."""
-    return {
-        mapping.spec.name: of_another_type(table, column, found)
-        for mapping in mappings
-        for target in mapping.targets
-        for table in target.row_tables
-        if (existing := catalog.tables.get((table.schema, table.name))) is not None
-        for column in table.columns
-        if (found := existing.column(column.name)) is not None
-        and not accepts(found.base, column.type, enum=found.enum)
-    }
 
 
 def of_another_type(table: TargetTable, column: Column, found: ExistingColumn) -> Finding:

@@ -1,0 +1,11 @@
+"""A claim knows how many rows its table held before."""
+
+from replicator.postgres.schema.migrations import execute_file
+
+revision = "0021_in_0_1"
+down_revision = "0020_in_0_1"
+
+
+def upgrade() -> None:
+    """Add it."""
+    execute_file(__file__)

@@ -1,0 +1,26 @@
+"""An even sample of a sequence whose length is not known before it ends. Pure."""
+
+from collections.abc import Iterable
+from typing import Generic, TypeVar
+
+Member = TypeVar("Member")
+
+
+class Sample(Generic[Member]):
+    """Every n-th member of what was added, between `size` and half of it once there are so many."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._every = 1
+        self._added = 0
+        self.members: list[Member] = []
+
+    def add(self, members: Iterable[Member]) -> None:
+        """Go on with these."""
+        for member in members:
+            if self._added % self._every == 0:
+                self.members.append(member)
+                if len(self.members) > self._size:
+                    self.members = self.members[::2]
+                    self._every *= 2
+            self._added += 1
