@@ -195,3 +195,28 @@ def test_any_number_of_workers_ends_balanced_within_one_and_rests(shards, sizes)
         assert moves <= 2 * shards
         _, more = simulate(rows, workers, rounds=10)
         assert more == 0
+
+
+class Counted(Lease):
+    """A lease that counts how often leases are compared."""
+
+    compared = 0
+
+    def __eq__(self, other: object) -> bool:
+        Counted.compared += 1
+        return super().__eq__(other)
+
+    __hash__ = Lease.__hash__
+
+
+def test_the_work_of_a_plan_grows_with_the_leases_and_not_with_their_square():
+    Counted.compared = 0
+    leases = [
+        Counted(f"shard-{n}", f"worker-{n % 10}" if n % 2 else None, 0, "TRIM_HORIZON")
+        for n in range(2000)
+    ]
+
+    decided = plan(*leases, workers=tuple(f"worker-{n}" for n in range(10)))
+
+    assert decided.take
+    assert Counted.compared <= 10 * len(leases)

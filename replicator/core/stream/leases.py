@@ -35,6 +35,7 @@ shares lets the first worker keep what the last one needs.
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from hashlib import blake2b
 
 TRIM_HORIZON = "TRIM_HORIZON"
 SHARD_END = "SHARD_END"
@@ -112,8 +113,9 @@ def plan_leases(
     has at least two more.
     """
     rows = {lease.key: lease for lease in leases}
-    release = tuple(sorted(key for key in held if key not in wanted or _is_asked(rows.get(key))))
-    mine = [key for key in held if key not in release]
+    given_up = {key for key in held if key not in wanted or _is_asked(rows.get(key))}
+    release = tuple(sorted(given_up))
+    mine = [key for key in held if key not in given_up]
     others = [rows[key] for key in wanted if key in rows and key not in held]
     expired = [
         lease
@@ -125,7 +127,8 @@ def plan_leases(
         [lease for lease in others if lease.owner is None or lease.owner == worker_id] + expired,
         key=lambda lease: _spread(lease.key, worker_id),
     )
-    taken = [lease for lease in others if lease not in free]
+    available = {lease.key for lease in free}
+    taken = [lease for lease in others if lease.key not in available]
     dead = {lease.owner for lease in expired}  # though its last sign of life is not old enough yet
     counts = Counter({worker: 0 for worker in workers if worker not in (worker_id, *dead)})
     counts.update(lease.owner for lease in taken if lease.owner)
@@ -170,9 +173,6 @@ def _ask(taken: list[Lease], *, mine: int, worker_id: str) -> tuple[Lease, ...]:
     return () if lease is None else (lease,)
 
 
-def _spread(key: str, worker_id: str) -> int:
+def _spread(key: str, worker_id: str) -> bytes:
     """An order that differs between workers, so that they do not all reach for the same lease."""
-    number = 2166136261
-    for byte in f"{key} {worker_id}".encode():
-        number = (number ^ byte) * 16777619 % 2**32
-    return number
+    return blake2b(f"{key} {worker_id}".encode(), digest_size=8).digest()
