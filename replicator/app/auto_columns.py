@@ -121,4 +121,5 @@ def _auto(mappings: Sequence[TableMapping]) -> list[TableMapping]:
 
 
 def _compiled(mapping: TableMapping, known: Sequence[AutoColumn]) -> TableMapping:
-    return compile_table(with_auto_columns(mapping.spec, known), mapping.source_key)
+    spec = with_auto_columns(mapping.spec, known)
+    return compile_table(spec, mapping.source_key, table_arn=mapping.table_arn)

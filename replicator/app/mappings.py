@@ -54,7 +54,9 @@ async def compile_tables(
         if source.description is not None:
             try:
                 whole = await _with_auto_columns(settings, spec)
-                mapping = compile_table(whole, source.description.key)
+                mapping = compile_table(
+                    whole, source.description.key, table_arn=source.description.table_arn
+                )
             except ReplicatorError as error:
                 findings = (*findings, finding_of(f"table {name}", error))
         found.append(CompiledTable(name, source.description, mapping, findings))

@@ -54,7 +54,7 @@ async def describe_all(settings: Settings, clients: Clients, database: Database)
                     connection, database.control_schema, database.deployment, name
                 )
             spec = with_auto_columns(spec, known)  # noqa: PLW2901 (the same table, as it is now)
-        mappings.append(compile_table(spec, description.key))
+        mappings.append(compile_table(spec, description.key, table_arn=description.table_arn))
     return _some(Prepared(tuple(mappings), unfit))
 
 

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from replicator.config.mistakes import Path
+from replicator.config.source import SourceSettings
 from replicator.config.tables import TABLE_ARN, TABLE_NAME, TableSettings, TargetSettings
 from replicator.core.mapping.children import compile_child
 from replicator.core.mapping.columns import compile_column
@@ -73,7 +74,7 @@ def _children(path: Path, spec: TargetSpec) -> Iterator[Fault]:
 Contradiction = tuple[Path, str, str | None]
 """A key, what is wrong with it, and what to do about it."""
 _Tables = dict[str, TableSettings]
-_Kind = TypeVar("_Kind", TableSettings, TargetSettings)
+_Kind = TypeVar("_Kind", TableSettings, TargetSettings, SourceSettings)
 
 
 def contradictions(values: dict[str, Any]) -> list[Contradiction]:
@@ -88,6 +89,7 @@ def contradictions(values: dict[str, Any]) -> list[Contradiction]:
     return [
         *_shared_targets(sound, defaults),
         *_tables(sound),
+        *_read_twice(sound, _sound(SourceSettings, values.get("source")) or SourceSettings()),
         *_unmatched(sound, defaults),
         *_personal(sound, values.get("hashing")),
         *_targets(sound, defaults),
@@ -125,6 +127,20 @@ def _tables(tables: _Tables) -> Iterator[Contradiction]:
         if arn is not None and region is not None and region != arn["region"]:
             fault = f"is {region}, and the table's ARN says {arn['region']}"
             yield ("tables", name, "source", "region"), fault, "leave the region out"
+
+
+def _read_twice(tables: _Tables, default: SourceSettings) -> Iterator[Contradiction]:
+    """A table is read once, as far as its name tells; `migrate` and `run` compare the ARNs."""
+    seen: dict[object, str] = {}
+    for name, table in tables.items():
+        called = table.table or name
+        place = None if called.startswith("arn:") else table.source.below(default)
+        key = (called, None if place is None else place.model_dump_json())
+        if key in seen:
+            fault = f"is the DynamoDB table {called!r}, which tables.{seen[key]} reads already"
+            remedy = "write one entry with several targets below `into`, each with a `when`"
+            yield ("tables", name), fault, remedy
+        seen.setdefault(key, name)
 
 
 def _personal(tables: _Tables, hashing: object) -> Iterator[Contradiction]:

@@ -157,6 +157,7 @@ async def test_every_finding_comes_in_one_run(
 ):
     async with dynamodb_client(dynamodb_endpoint) as client:
         await create_table(client, f"{table_name}-keys", view="KEYS_ONLY")
+        await create_table(client, f"{table_name}-wrong")
     connection = await asyncpg.connect(database)
     await connection.execute("create table orders (pk integer primary key, must text not null)")
     await connection.close()
@@ -168,6 +169,7 @@ async def test_every_finding_comes_in_one_run(
         "keys": {**entry, "table": f"{table_name}-keys", "into": {"public.keys": {}}},
         "wrong": {
             **entry,
+            "table": f"{table_name}-wrong",
             "into": {"public.wrong": {"key": {"k": {"from": "other"}}, "columns": {}}},
         },
     }

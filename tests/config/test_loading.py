@@ -10,6 +10,8 @@ from replicator.core.spec import TableSpec, TargetSpec
 from replicator.errors import ConfigurationError
 from tests.support.specs import column_spec, key_column_spec
 
+ARN = "arn:aws:dynamodb:eu-west-1:123456789012:table/app"
+ROLE = "arn:aws:iam::123456789012:role/reader"
 MINIMAL = """\
 deployment: payments-test
 tables:
@@ -293,6 +295,41 @@ tables:
 """)
 
     assert found == [("4", "('orders',) writes public.orders, which tables.orders writes already")]
+
+
+@pytest.mark.parametrize(
+    ("orders", "customers"),
+    [
+        ("table: app", "table: app"),
+        ("table: app", "table: app, source: {region: eu-west-1}"),
+        (f"table: '{ARN}'", f"table: '{ARN}', source: {{role_arn: '{ROLE}'}}"),
+    ],
+)
+def test_a_table_is_read_by_one_entry(mistakes_of, orders: str, customers: str):
+    found = mistakes_of(f"""\
+deployment: payments-test
+source: {{region: eu-west-1}}
+tables:
+  orders: {{{orders}, into: {{orders: {{}}}}}}
+  customers: {{{customers}, into: {{customers: {{}}}}}}
+""")
+
+    [(line, message)] = found
+    assert line == "5"
+    assert "which tables.orders reads already" in message
+
+
+def test_tables_of_one_name_may_be_in_two_places(configured):
+    settings = configured(f"""\
+deployment: payments-test
+source: {{region: eu-west-1}}
+tables:
+  orders: {{table: app, into: {{orders: {{}}}}}}
+  others: {{table: app, source: {{region: us-east-1}}, into: {{others: {{}}}}}}
+  third: {{table: '{ARN}', into: {{third: {{}}}}}}
+""")
+
+    assert len(settings.tables) == 3
 
 
 def test_tables_that_contradict_each_other_are_found_beside_other_mistakes(mistakes_of):

@@ -1,11 +1,15 @@
 """The function on a real server: what it applies, what it answers, and when it refuses."""
 
+import asyncio
 import json
+from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from replicator.core.mapping.compile import compile_table
 from replicator.errors import (
     BatchTooSlow,
     ConfigurationError,
@@ -16,10 +20,12 @@ from replicator.errors import (
     StreamUnfit,
     UnknownRecord,
 )
-from tests.support.builders import NOON, STREAM
+from replicator.postgres.connection.connect import ConnectionSettings
+from replicator.postgres.schema.migrate import migrate
+from tests.support.builders import KEY, NOON, STREAM
 from tests.support.harms import HARMS
 from tests.support.lambda_events import change, event, put
-from tests.support.lambda_function import LambdaTable
+from tests.support.lambda_function import CONFIGURATION, LambdaTable
 from tests.support.pgbouncer import PgBouncerMissing, pgbouncer
 
 LATER = STREAM.replace("2026-03-01", "2026-03-02")
@@ -232,6 +238,44 @@ def test_nothing_is_applied_to_a_target_that_would_round(table: LambdaTable):
     table.fetch("alter table t alter column n type bigint")
     assert table.apply(event(put(16777217))) == ALL_APPLIED
     assert table.rows() == {"a": 16777217}
+
+
+TWO_PLACES = (
+    CONFIGURATION
+    + """
+  elsewhere:
+    table: orders
+    source: {{region: us-east-1}}
+    poller: lambda
+    initial_load: stream
+    into:
+      public.u: {{columns: {{n: bigint}}}}
+"""
+)
+
+
+def test_of_two_tables_of_one_name_the_one_that_was_registered_for_the_arn_is_written(
+    own_database: str, tmp_path: Path
+):
+    table = LambdaTable(own_database, tmp_path, text=TWO_PLACES)
+    table.configure()
+    with pytest.raises(ConfigurationError, match="the entries orders and elsewhere"):
+        table.apply(event(put(1)))
+
+    arn = STREAM.partition("/stream/")[0]
+    elsewhere = compile_table(
+        table.settings().table_specs()["elsewhere"], KEY, table_arn=arn.replace("eu-", "us-")
+    )
+    here = replace(table.mapping(), table_arn=arn)
+    settings = ConnectionSettings(dsn=own_database)
+    asyncio.run(migrate(settings, "replicator", "test", [here, elsewhere]))
+
+    assert table.apply(event(put(1))) == ALL_APPLIED
+    assert table.rows() == {"a": 1}
+    other = STREAM.replace("eu-", "us-")
+    assert table.apply(event(put(2, stream_arn=other))) == ALL_APPLIED
+    assert table.rows() == {"a": 1}
+    assert table.fetch("select n from public.u") == [{"n": 2}]
 
 
 def test_events_of_a_table_with_another_key_halt_the_table_at_the_first_one(table: LambdaTable):

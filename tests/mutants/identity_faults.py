@@ -76,6 +76,27 @@ IDENTITY_MUTANTS = [
         f"{KEY_CHANGED}::test_a_snapshot_that_is_asked_for_reads_no_table_with_another_key",
     ),
     Mutant(
+        "two entries read one table",
+        REGISTRY,
+        "twins = [other for other, same in configured.items() if same == arn and other > name]",
+        "twins = [other for other, same in configured.items() if same == arn and not name]",
+        MIGRATING,
+    ),
+    Mutant(
+        "an entry reads a table beside its own old name",
+        REGISTRY,
+        "if known.table_arn == arn and other not in configured",
+        "if known.table_arn == arn and other == name and other not in configured",
+        MIGRATING,
+    ),
+    Mutant(
+        "two entries of one place and name are accepted",
+        "replicator/config/cross_checks.py",
+        "        if key in seen:\n",
+        "        if False:\n",
+        "tests/config/test_loading.py",
+    ),
+    Mutant(
         "records of a table with another key are applied",
         "replicator/core/planning/plan.py",
         "require_keys_alike(mapping.spec.name, record.keys, mapping.source_key)",

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import asyncpg
@@ -238,6 +239,47 @@ async def test_a_name_does_not_change_its_dynamodb_table_behind_its_positions(
         await run(settings, mapping(table="orders-2"))
 
     assert "forget --table orders" in str(failure.value.remedy)
+
+
+ARN = "arn:aws:dynamodb:eu-west-1:123456789012:table/app"
+
+
+def at(name: str, arn: str | None = ARN, **facts: Any) -> TableMapping:
+    return replace(mapping(target(f"public.{name}"), name=name, **facts), table_arn=arn)
+
+
+async def test_a_dynamodb_table_is_read_by_one_entry_whatever_it_is_called(
+    settings: ConnectionSettings, connection: asyncpg.Connection
+):
+    """By its ARN and by its name, or by a name in two regions of which one is the other."""
+    entries = [at("customers", table="app"), at("orders", table=ARN)]
+
+    [conflict] = (await look(settings, SCHEMA, "test", entries)).conflicts
+    with pytest.raises(ConfigurationError, match="are one DynamoDB table") as failure:
+        await run(settings, *entries)
+
+    assert str(failure.value) == str(conflict)
+    assert "one entry with several targets" in str(failure.value.remedy)
+    assert await connection.fetchval("select count(*) from pg_class where relname = 'orders'") == 0
+
+
+async def test_an_entry_that_was_renamed_does_not_read_the_table_beside_its_old_name(
+    settings: ConnectionSettings, connection: asyncpg.Connection
+):
+    await run(settings, at("orders"))
+    with pytest.raises(ConfigurationError, match="which is registered as 'orders'") as failure:
+        await run(settings, at("customers"))
+    assert "forget --table orders" in str(failure.value.remedy)
+
+    # one that was registered before ARNs were noted is known by its stream
+    await connection.execute("update replicator.table_state set table_arn = null")
+    await run(settings, at("customers", f"{ARN}2"))
+    await connection.execute(
+        "update replicator.table_state set stream_arn = $1 where source = 'orders'",
+        f"{ARN}/stream/2026-03-01T00:00:00.000",
+    )
+    with pytest.raises(ConfigurationError, match="which is registered as 'orders'"):
+        await run(settings, at("others"))
 
 
 async def test_a_lock_that_does_not_come_is_given_up_and_tried_again(

@@ -16,7 +16,7 @@ from replicator.monitoring.emf import EmbeddedMetrics
 from replicator.monitoring.observation_log import ObservationLog
 from replicator.postgres.connection.database import Database
 from replicator.postgres.control.maintenance import Pruning
-from replicator.postgres.write.deliveries import source_keys
+from replicator.postgres.write.deliveries import SourceTable, source_tables
 from replicator.sources.lambda_event import StreamBatch, batches_of
 
 ANSWER_SECONDS = 0.5
@@ -53,6 +53,7 @@ class Function:
         self._log = ObservationLog(clock)
         self._loop = asyncio.new_event_loop()
         self._tables: dict[str, Delivering] = {}
+        self._entries: dict[str, str] = {}
         self._pruning = Pruning(database, retention_hours=settings.guard.retention_hours)
         self._page = 0
         self._pruned_at = clock.monotonic()
@@ -92,7 +93,7 @@ class Function:
                     message = "a part of an event of several streams could not be applied"
                     raise ReplicatorError(message)
                 failures.append({"itemIdentifier": left[0]})
-            name = self._entry_of(batch)
+            name = await self._entry_of(batch)
             self._metrics.invocation(name, self._clock.monotonic() - started)
         await self._prune_at_times()
         return {"batchItemFailures": failures}
@@ -103,7 +104,7 @@ class Function:
         return await delivering.deliver(batch, seconds_left=self._seconds_left)
 
     async def _delivering(self, batch: StreamBatch) -> Delivering:
-        name = self._entry_of(batch)
+        name = await self._entry_of(batch)
         if name not in self._tables:
             self._tables[name] = Delivering(
                 await self._mapping(name),
@@ -115,23 +116,47 @@ class Function:
         return self._tables[name]
 
     async def _mapping(self, name: str) -> TableMapping:
-        try:
-            keys = await source_keys(self._database)
-        except ReplicatorError:
-            await self._database.discard()
-            keys = await source_keys(self._database)
-        if name not in keys:
+        tables = await self._registered()
+        if name not in tables:
             message = f"table {name!r} is not registered in the control schema"
             raise MigrationDue(message, remedy="run `replicator migrate`")
-        mapping = compile_table(self._settings.table_specs()[name], keys[name])
+        spec, table = self._settings.table_specs()[name], tables[name]
+        mapping = compile_table(spec, table.key, table_arn=table.arn)
         await require_fit(self._database, [mapping])
         return mapping
 
-    def _entry_of(self, batch: StreamBatch) -> str:
-        """The entry of the configuration that the stream's table is."""
-        for name, spec in self._settings.table_specs().items():
-            if spec.table in (batch.table, batch.table_arn) and spec.poller == "lambda":
-                return name
+    async def _registered(self) -> dict[str, SourceTable]:
+        try:
+            return await source_tables(self._database)
+        except ReplicatorError:
+            await self._database.discard()
+            return await source_tables(self._database)
+
+    async def _entry_of(self, batch: StreamBatch) -> str:
+        """The entry of the configuration that the stream's table is.
+
+        Of several entries whose tables have one name, in other accounts and regions, the one that
+        was registered for this ARN.
+        """
+        arn = batch.table_arn
+        if arn in self._entries:
+            return self._entries[arn]
+        names = [
+            name
+            for name, spec in self._settings.table_specs().items()
+            if spec.table in (batch.table, arn) and spec.poller == "lambda"
+        ]
+        if len(names) > 1:
+            tables = await self._registered()
+            found = [name for name in names if name in tables and tables[name].arn == arn]
+            if len(found) != 1:
+                message = f"the entries {' and '.join(names)} may each be the table of {arn}"
+                raise ConfigurationError(
+                    message, remedy="name their tables by their ARNs, then run `replicator migrate`"
+                )
+            names = found
+        if names:
+            return self._entries.setdefault(arn, names[0])
         message = f"no entry with `poller: lambda` is the table of {batch.stream_arn}"
         raise ConfigurationError(
             message, remedy="add it, or remove the event source mapping from the function"

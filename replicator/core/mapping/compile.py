@@ -162,6 +162,8 @@ class TableMapping:
     """Changes with everything that can change what is written."""
     protection: Protection | None = None
     """Hides personal data: every image passes through it before anything else sees the image."""
+    table_arn: str | None = None
+    """The DynamoDB table's name in all of AWS; None: nobody has looked at it."""
 
     @property
     def takes_everything(self) -> bool:
@@ -171,7 +173,9 @@ class TableMapping:
         )
 
 
-def compile_table(spec: TableSpec, source_key: SourceKey) -> TableMapping:
+def compile_table(
+    spec: TableSpec, source_key: SourceKey, *, table_arn: str | None = None
+) -> TableMapping:
     """Compile all targets of a source table; ConfigurationError says what to change."""
     protection = compile_protection(spec, source_key)
     targets = tuple(
@@ -188,7 +192,7 @@ def compile_table(spec: TableSpec, source_key: SourceKey) -> TableMapping:
             seen.add(table)
     made = {target.name: (target.fingerprint, target.spec) for target in targets}
     fingerprint = table_digest(spec, made)
-    return TableMapping(spec, source_key, targets, fingerprint, protection)
+    return TableMapping(spec, source_key, targets, fingerprint, protection, table_arn)
 
 
 def compile_target(

@@ -16,10 +16,18 @@ from replicator.postgres.control.snapshots import ask_within
 from replicator.postgres.schema.catalog import TableName
 
 REGISTERED = """
-select source, source_table, mapping_fingerprint, mode, initial_load = 'snapshot' as whole
-  from {schema}.table_state
+-- where it was not noted, a stream tells its table; a control schema may be older than this column
+select source, source_table, mapping_fingerprint, mode, initial_load = 'snapshot' as whole,
+       coalesce(to_jsonb(t) ->> 'table_arn', nullif(split_part(stream_arn, '/stream/', 1), ''))
+           as table_arn
+  from {schema}.table_state as t
  where deployment = $1
 """
+
+ONE_ENTRY = (
+    "a table is read once in a deployment: write one entry with several targets below `into`, each "
+    "with a `when`"
+)
 
 CLAIMED = """
 -- works before the control schema is brought up to date, too
@@ -59,10 +67,12 @@ delete from {schema}.target_claim
 REGISTER = """
 -- how it is loaded is asked only while nothing of it was ever read
 insert into {schema}.table_state as t
-       (deployment, source, source_table, mapping_fingerprint, initial_load, mode, source_key)
-values ($1, $2, $3, $4, $5, $6, $7)
+       (deployment, source, source_table, mapping_fingerprint, initial_load, mode, source_key,
+        table_arn)
+values ($1, $2, $3, $4, $5, $6, $7, $9)
     on conflict (deployment, source) do update
    set source_table = excluded.source_table,
+       table_arn = coalesce(excluded.table_arn, t.table_arn),
        source_key = excluded.source_key,
        mapping_fingerprint = excluded.mapping_fingerprint,
        mapping_revision = t.mapping_revision
@@ -117,6 +127,8 @@ class Registered:
     poller: Poller
     whole: bool
     """True when the table began with a snapshot, so that its targets hold every item."""
+    table_arn: str | None
+    """The DynamoDB table, as far as anybody has looked at it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +155,7 @@ async def read_registry(
                 row["mapping_fingerprint"],
                 POLLERS[row["mode"]],
                 row["whole"] is True,
+                row["table_arn"],
             )
             for row in tables
         },
@@ -185,6 +198,8 @@ def conflicts(
         known = registry.tables.get(mapping.spec.name)
         if known is not None and not _same_table(known.source_table, mapping.spec.table):
             found.append(_another_source(mapping, known))
+        if (twice := _read_twice(mapping, mappings, registry)) is not None:
+            found.append(twice)
         for name in target_names(mapping):
             claim = registry.claims.get(name)
             if name in registry.elsewhere:
@@ -269,6 +284,7 @@ async def _register(
         "lambda" if spec.poller == "lambda" else "fence",
         json.dumps(mapping.source_key.attributes),
         bool(_changed_targets(mapping, registry)),
+        mapping.table_arn,
     )
     written = [(target, name) for target in mapping.targets for name in target.tables]
     for target, name in written:
@@ -334,6 +350,35 @@ def _same_table(known: str, configured: str) -> bool:
     if known.startswith("arn:") == configured.startswith("arn:"):
         return known == configured
     return known.rpartition("/")[2] == configured.rpartition("/")[2]
+
+
+def _read_twice(
+    mapping: TableMapping, mappings: Sequence[TableMapping], registry: Registry
+) -> ConfigurationError | None:
+    """Why an entry may not read its table: another one does, whatever either calls it.
+
+    Leases, shards and positions belong to a stream. Each pair is told once.
+    """
+    arn, name = mapping.table_arn, mapping.spec.name
+    if arn is None:
+        return None
+    configured = {other.spec.name: other.table_arn for other in mappings}
+    twins = [other for other, same in configured.items() if same == arn and other > name]
+    if twins:
+        message = f"tables {name!r} and {twins[0]!r} are one DynamoDB table, {arn}"
+        return ConfigurationError(message, remedy=ONE_ENTRY)
+    left = [
+        other
+        for other, known in registry.tables.items()
+        if known.table_arn == arn and other not in configured
+    ]
+    if left:
+        message = f"table {name!r} is {arn}, which is registered as {left[0]!r}"
+        return ConfigurationError(
+            message,
+            remedy=f"call the entry {left[0]!r}, or run `replicator forget --table {left[0]}`",
+        )
+    return None
 
 
 def _another_source(mapping: TableMapping, known: Registered) -> ConfigurationError:

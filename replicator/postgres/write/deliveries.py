@@ -33,7 +33,8 @@ select t.mode, t.mapping_fingerprint, t.paused, t.halted, t.snapshot_id, t.skip_
 """
 
 SOURCE_KEYS = """
-select source, source_key::text as source_key from {schema}.table_state where deployment = $1
+select source, source_key::text as source_key, table_arn
+  from {schema}.table_state where deployment = $1
 """
 
 DELIVERY_FENCE = Fence(
@@ -64,14 +65,23 @@ class Delivery:
     known: bool
 
 
-async def source_keys(database: Database) -> dict[str, SourceKey]:
-    """The keys of the DynamoDB tables that are registered, by the names of their entries."""
+@dataclass(frozen=True, slots=True)
+class SourceTable:
+    """A DynamoDB table as it is registered; `arn` None: nobody has noted it."""
+
+    key: SourceKey
+    arn: str | None
+
+
+async def source_tables(database: Database) -> dict[str, SourceTable]:
+    """The DynamoDB tables that are registered, by the names of their entries."""
     schema = quote_identifier(database.control_schema)
     async with database.connection("reading the tables") as connection:
         rows = await connection.fetch(SOURCE_KEYS.format(schema=schema), database.deployment)
     return {
-        row["source"]: SourceKey(
-            tuple((name, kind) for name, kind in json.loads(row["source_key"]))
+        row["source"]: SourceTable(
+            SourceKey(tuple((name, kind) for name, kind in json.loads(row["source_key"]))),
+            row["table_arn"],
         )
         for row in rows
         if row["source_key"] is not None
