@@ -4,7 +4,7 @@ import asyncio
 import signal
 import socket
 import uuid
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine, Set
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,14 +17,16 @@ from replicator.app.auto_columns import AutoColumns
 from replicator.app.clients import Clients
 from replicator.app.composition import TableParts
 from replicator.app.gc_tuning import settle
+from replicator.app.left_out import LOOK_SECONDS as LEFT_OUT_SECONDS
+from replicator.app.left_out import LeftOut
 from replicator.app.monitoring import Monitoring
-from replicator.app.prepare import Prepared, describe_all, fit_ones
+from replicator.app.persistent_failures import PersistentFailures
+from replicator.app.prepare import Prepared, describe_all, fit_ones, require_some
 from replicator.clock import SourceClock, SystemClock
 from replicator.config.connections import source_connection, target_connection
 from replicator.config.settings import Settings
 from replicator.coordination.dynamodb import DynamoDBLeases
-from replicator.core.findings import how_to_go_on
-from replicator.core.observations import Observation, TableHalted, TaskFailed
+from replicator.core.observations import Observation, TaskFailed
 from replicator.engine.snapshot.rate_limit import ReadPacing
 from replicator.engine.tasks import Backoff, one_failure, stopped_within, unless_stopped
 from replicator.engine.worker.refresh import Upkeep
@@ -44,11 +46,13 @@ from replicator.postgres.control.snapshots import Snapshots
 LAST_LOOK_SECONDS_MAX = 1.0
 CAUGHT_UP_LOOK_SECONDS = 0.2
 BATCH_MODE_IDLE_SECONDS = 0.2
+GIVEN_UP_SECONDS = 20.0
+"""A run that is to end waits so long for a table that nothing but failures is heard of."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """The end of a run. `stopped`: tables that a gap, a halt or a person has stopped."""
+    """The end of a run. `stopped`: tables that are stopped, or whose source does not answer."""
 
     stopped: tuple[str, ...]
     new_dead_letters: int
@@ -89,8 +93,11 @@ class Daemon:
             worker_id=self._worker_id,
         )
         self._auto_columns = AutoColumns(settings, self._database)
+        self._failures = PersistentFailures(self._clock)
         self._begun = False
         """True after the first round of work, also while work restarts with another mapping."""
+        self._given_up: Set[str] = frozenset()
+        """Tables that were not waited for any longer when everything else was applied."""
 
     async def run(self, stopping: asyncio.Event) -> Ended:
         """Serve pages from the first moment, work when everything is there."""
@@ -111,6 +118,7 @@ class Daemon:
             self._log.info("ended")
 
     def _observe(self, observation: Observation) -> None:
+        self._failures.observe(observation)
         self._monitoring.observe(observation)
         self._auto_columns.observe(observation)
 
@@ -135,7 +143,8 @@ class Daemon:
         self, clients: Clients, stopping: asyncio.Event, started_at: datetime
     ) -> tuple[Ended, bool] | None:
         """Work with the mappings as they are; True: they are others now. None: asked to stop."""
-        prepared = await unless_stopped(stopping, self._prepare(clients, stopping))
+        left_out = LeftOut(self._settings, clients, self._database, self._observe)
+        prepared = await unless_stopped(stopping, self._prepare(clients, left_out, stopping))
         if prepared is None:
             return None
         self._begun = True
@@ -147,19 +156,23 @@ class Daemon:
                     self._auto_columns.follow(prepared.mappings, anew, over), name="auto columns"
                 ),
             ]
-            ended = await self._work(prepared, clients, over, started_at)
+            ended = await self._work(
+                prepared, left_out, clients, stopping=over, anew=anew, started_at=started_at
+            )
             for task in watching:
                 task.cancel()
         if self._until_caught_up:
             await self._auto_columns.settle(prepared.mappings)
         return ended, anew.is_set() and not stopping.is_set()
 
-    async def _prepare(self, clients: Clients, stopping: asyncio.Event) -> Prepared | None:
+    async def _prepare(
+        self, clients: Clients, left_out: LeftOut, stopping: asyncio.Event
+    ) -> Prepared | None:
         """Prepare for work, waiting for servers that are away; None when asked to stop."""
         backoff = Backoff(base=0.5, cap=10.0)
         while not stopping.is_set():
             try:
-                return await self._prepare_once(clients)
+                return await self._prepare_once(clients, left_out)
             except ReplicatorError as error:
                 racing = self._begun and isinstance(error, MigrationDue)  # columns are being added
                 if error.disposition is Disposition.REFUSE and not racing:
@@ -170,24 +183,21 @@ class Daemon:
                 await stopped_within(stopping, seconds)
         return None
 
-    async def _prepare_once(self, clients: Clients) -> Prepared:
-        described = await describe_all(self._settings, clients, self._database)
-        prepared = await fit_ones(self._database, self._settings, described)
-        tables = await Positions(self._database).tables()
-        incidents = Incidents(self._database)
-        for name, error in prepared.unfit.items():
-            remedy = how_to_go_on(error, name)
-            self._observe(TableHalted(name, str(error), remedy))
-            if name in tables:
-                await incidents.halt(name, reason=str(error), remedy=remedy)
+    async def _prepare_once(self, clients: Clients, left_out: LeftOut) -> Prepared:
+        described = require_some(await describe_all(self._settings, clients, self._database))
+        prepared = require_some(await fit_ones(self._database, self._settings, described))
+        await left_out.begin(prepared)
         self._monitoring.health.set_ready("configuration", ok=True)
         return prepared
 
     async def _work(
         self,
         prepared: Prepared,
+        left_out: LeftOut,
         clients: Clients,
+        *,
         stopping: asyncio.Event,
+        anew: asyncio.Event,
         started_at: datetime,
     ) -> Ended:
         leases = await self._leases(clients)
@@ -211,20 +221,37 @@ class Daemon:
         async with one_failure() as tasks:
             if self._until_caught_up:
                 tasks.create_task(
-                    self._stop_when_caught_up(worker, started_at, stopping), name="catch up"
+                    self._stop_when_caught_up(worker, left_out, started_at, stopping),
+                    name="catch up",
                 )
-            self._keep_house(tasks, stopping)
+
+            async def take_up() -> bool:
+                for mapping in await left_out.look():
+                    worker.take_up(await parts.table(mapping))
+                    if any(target.spec.auto for target in mapping.targets):
+                        anew.set()  # who follows the columns of tables begins with all of them
+                        stopping.set()
+                return await stopped_within(stopping, LEFT_OUT_SECONDS) or not left_out.reasons
+
+            self._keep_house(tasks, stopping, take_up if left_out.reasons else None)
             await unless_stopped(stopping, self._ensure_lease_table(leases, stopping))
             await worker.run(stopping)
-        return await self._ended(prepared)
+        return await self._ended(worker, left_out)
 
-    def _keep_house(self, tasks: asyncio.TaskGroup, stopping: asyncio.Event) -> None:
+    def _keep_house(
+        self,
+        tasks: asyncio.TaskGroup,
+        stopping: asyncio.Event,
+        take_up: Callable[[], Coroutine[Any, Any, bool]] | None,
+    ) -> None:
         hours = self._settings.guard.retention_hours
         house = Housekeeping(self._database, retention_hours=hours)
         jobs = [
             Job("leave guard", None, partial(house.leave, stopping)),
             Job("prune versions", None, partial(house.prune, stopping)),
         ]
+        if take_up is not None:
+            jobs.append(Job("take up", None, take_up))
         for job in jobs:
             supervised = supervise(
                 job,
@@ -296,13 +323,16 @@ class Daemon:
         )
 
     async def _stop_when_caught_up(
-        self, worker: Worker, started_at: datetime, stopping: asyncio.Event
+        self, worker: Worker, left_out: LeftOut, started_at: datetime, stopping: asyncio.Event
     ) -> None:
+        """Stop when nothing more is to come of any table: it is applied, stopped, or given up."""
         while not await stopped_within(stopping, CAUGHT_UP_LOOK_SECONDS):
-            if await worker.is_caught_up(started_at):
+            awaited = await worker.behind(started_at) | left_out.reasons.keys()
+            if not awaited - left_out.stopped - self._failures.longer_than(GIVEN_UP_SECONDS):
+                self._given_up = awaited
                 stopping.set()
 
-    async def _ended(self, prepared: Prepared) -> Ended:
+    async def _ended(self, worker: Worker, left_out: LeftOut) -> Ended:
         """The tables that are stopped at the end, as far as PostgreSQL still answers."""
         try:
             async with asyncio.timeout(LAST_LOOK_SECONDS_MAX):
@@ -310,17 +340,22 @@ class Daemon:
                 snapshots = await Snapshots(self._database).facts()
                 await self._monitoring.write_drift(self._database)
         except (ReplicatorError, TimeoutError):
-            return Ended(tuple(prepared.unfit), 0)
-        names = {mapping.spec.name for mapping in prepared.mappings}
+            return Ended(tuple(sorted(left_out.stopped | self._given_up)), 0)
         waiting = {
             name for name, known in snapshots.items() if any(s.state == "refused" for s in known)
         }
-        stopped = [
+        stopped = {
             name
-            for name, table in facts.items()
-            if name in names and (table.halted or table.gaps or name in waiting)
-        ]
-        return Ended((*stopped, *prepared.unfit), self._monitoring.dead_letters)
+            for name, table in worker.tables.items()
+            if (known := facts.get(name)) is None
+            or known.halted
+            or known.gaps
+            or (known.paused and self._until_caught_up)
+            or known.mapping_fingerprint != table.mapping.fingerprint
+            or name in waiting
+        }
+        stopped |= left_out.stopped | self._given_up
+        return Ended(tuple(sorted(stopped)), self._monitoring.dead_letters)
 
 
 async def _set_after(waiting: Coroutine[Any, Any, Any], event: asyncio.Event) -> None:

@@ -91,6 +91,7 @@ class Monitoring:
         """Show that the loop turns, whatever PostgreSQL and AWS do."""
         while not await stopped_within(stopping, TURN_SECONDS):
             self.health.beat(self._clock.monotonic())
+            self._log.tick()
 
     async def publish(self, database: Database, stopping: asyncio.Event) -> None:
         """Read the control schema every other second and show it with what only we know."""

@@ -1,82 +1,142 @@
 """Prepares a deployment for its worker: tables described, mappings compiled, database checked."""
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from replicator.app.clients import Clients
 from replicator.config.connections import source_connection
 from replicator.config.settings import Settings
 from replicator.core.mapping.auto_columns import with_auto_columns
 from replicator.core.mapping.compile import TableMapping, compile_table
+from replicator.core.spec import TableSpec
+from replicator.engine.tasks import one_failure
 from replicator.errors import (
     ConfigurationError,
+    Disposition,
     MigrationDue,
+    ReplicatorError,
     SchemaMismatch,
+    SourceUnavailable,
     StreamUnfit,
     StreamVanished,
 )
 from replicator.postgres.connection.database import Database
 from replicator.postgres.schema.auto_columns import known_columns
 from replicator.postgres.schema.survey import Survey, survey
-from replicator.sources.tables import describe_table, require_fit_stream, require_new_images
+from replicator.sources.tables import (
+    TableDescription,
+    describe_table,
+    require_fit_stream,
+    require_new_images,
+)
+
+if TYPE_CHECKING:
+    from types_aiobotocore_dynamodb import DynamoDBClient
+
+DESCRIBE_SECONDS_MAX = 10.0
+"""So long the other tables wait for a source that does not answer, and no longer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """Tables that can run, and why the others cannot."""
+    """Tables that can run, and why the others cannot: they are unfit, or their source is away."""
 
     mappings: tuple[TableMapping, ...]
-    unfit: dict[str, StreamUnfit | StreamVanished | SchemaMismatch]
+    left_out: dict[str, ReplicatorError]
 
 
-async def describe_all(settings: Settings, clients: Clients, database: Database) -> Prepared:
-    """Compile the mapping of every table that exists; one that does not stops no other.
+async def describe_all(
+    settings: Settings,
+    clients: Clients,
+    database: Database,
+    *,
+    names: Collection[str] | None = None,
+) -> Prepared:
+    """Compile the mapping of every table that exists and can be seen; no table waits for another.
 
-    ConfigurationError for a mapping that cannot be; SourceUnavailable when DynamoDB is away;
-    SinkUnavailable when PostgreSQL is, and columns appear by themselves.
+    `names`: of these tables alone. ConfigurationError for a mapping that cannot be; SinkUnavailable
+    when PostgreSQL is away, and columns appear by themselves.
     """
-    mappings: list[TableMapping] = []
-    unfit: dict[str, StreamUnfit | StreamVanished | SchemaMismatch] = {}
-    for name, spec in settings.table_specs().items():
-        client = await clients.tables(source_connection(settings.source_of(name)))
+    specs = {
+        name: spec
+        for name, spec in settings.table_specs().items()
+        if names is None or name in names
+    }
+    described: dict[str, TableDescription | ReplicatorError] = {}
+
+    async def describe(name: str, spec: TableSpec, client: "DynamoDBClient") -> None:
         try:
-            description = await describe_table(client, spec.table)
-            if spec.poller == "daemon":
-                require_fit_stream(description)
-            elif description.stream_enabled:
-                require_new_images(description.name, description.view_type)
-        except (StreamUnfit, StreamVanished) as error:
-            unfit[name] = error
-            continue
-        if any(target.auto for target in spec.targets):
-            async with database.connection("reading the columns that appeared") as connection:
-                known = await known_columns(
-                    connection, database.control_schema, database.deployment, name
-                )
-            spec = with_auto_columns(spec, known)  # noqa: PLW2901 (the same table, as it is now)
-        mappings.append(compile_table(spec, description.key, table_arn=description.table_arn))
-    return _some(Prepared(tuple(mappings), unfit))
+            async with asyncio.timeout(DESCRIBE_SECONDS_MAX):
+                described[name] = _fit(await describe_table(client, spec.table), spec)
+        except TimeoutError:
+            message = f"{name}: the source did not answer in {DESCRIBE_SECONDS_MAX:g} s"
+            remedy = "check region and endpoint_url, network and firewall"
+            described[name] = SourceUnavailable(message, remedy=remedy)
+        except (StreamUnfit, StreamVanished, SourceUnavailable) as error:
+            described[name] = error
+
+    async with one_failure() as tasks:
+        for name, spec in specs.items():
+            try:
+                client = await clients.tables(source_connection(settings.source_of(name)))
+            except SourceUnavailable as error:
+                described[name] = error
+            else:
+                tasks.create_task(describe(name, spec, client), name=f"describe {name}")
+    mappings: list[TableMapping] = []
+    left_out: dict[str, ReplicatorError] = {}
+    for name, spec in specs.items():
+        found = described[name]
+        if isinstance(found, ReplicatorError):
+            left_out[name] = found
+        else:
+            whole = await _with_known_columns(spec, database)
+            mappings.append(compile_table(whole, found.key, table_arn=found.table_arn))
+    return Prepared(tuple(mappings), left_out)
+
+
+def _fit(description: TableDescription, spec: TableSpec) -> TableDescription:
+    """The description of a table whose stream can be replicated; StreamUnfit."""
+    if spec.poller == "daemon":
+        require_fit_stream(description)
+    elif description.stream_enabled:
+        require_new_images(description.name, description.view_type)
+    return description
+
+
+async def _with_known_columns(spec: TableSpec, database: Database) -> TableSpec:
+    """The specification with the columns that appeared by themselves."""
+    if not any(target.auto for target in spec.targets):
+        return spec
+    async with database.connection("reading the columns that appeared") as connection:
+        known = await known_columns(
+            connection, database.control_schema, database.deployment, spec.name
+        )
+    return with_auto_columns(spec, known)
 
 
 async def fit_ones(database: Database, settings: Settings, described: Prepared) -> Prepared:
     """Without the tables that `check` has an error about; errors as below."""
     found = await refuse_if_due(database, settings, described.mappings)
     misfits = {
-        source: SchemaMismatch(
-            f"{finding.where}: {finding.message}", remedy=f"{finding.remedy}; restart the workers"
-        )
+        source: SchemaMismatch(f"{finding.where}: {finding.message}", remedy=finding.remedy)
         for source, finding in found.unfit.items()
     }
     fit = [mapping for mapping in described.mappings if mapping.spec.name not in misfits]
-    return _some(Prepared(tuple(fit), {**described.unfit, **misfits}))
+    return Prepared(tuple(fit), {**described.left_out, **misfits})
 
 
-def _some(prepared: Prepared) -> Prepared:
-    """ConfigurationError where nothing is left to work on."""
-    if not prepared.mappings:
-        first = next(iter(prepared.unfit.values()))
-        raise ConfigurationError(str(first), remedy=first.remedy) from first
-    return prepared
+def require_some(prepared: Prepared) -> Prepared:
+    """The tables to work on; with none, the reason: ConfigurationError, or a source is away."""
+    if prepared.mappings:
+        return prepared
+    for error in prepared.left_out.values():
+        if error.disposition is not Disposition.HALT:
+            raise error
+    first = next(iter(prepared.left_out.values()))
+    raise ConfigurationError(str(first), remedy=first.remedy) from first
 
 
 async def refuse_if_due(

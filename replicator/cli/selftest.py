@@ -36,7 +36,7 @@ def selftest(
     Example: replicator selftest --yes --json
     """
     settings = load_settings(config)
-    configure_logs(level="warning", format="console" if sys.stderr.isatty() else "json")
+    configure_logs(level="warning")
     test = SelfTest(settings)
     left = asyncio.run(test.leftovers())
     _tell_of(left)

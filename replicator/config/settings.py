@@ -107,8 +107,8 @@ class LogSettings(Group):
 
     level: Annotated[Literal["debug", "info", "warning", "error"], LowerCase] = "info"
     """The least level that is written."""
-    format: Literal["json", "console"] = "json"
-    """For machines or for a person."""
+    format: Literal["json", "console"] | None = None
+    """For machines or for a person; unset: `console` on a terminal, `json` elsewhere."""
 
 
 class TracingSettings(Group):

@@ -168,6 +168,46 @@ class TaskFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class TaskRecovered:
+    """A supervised task succeeded that had failed when it was last tried."""
+
+    task: str
+    table: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ReadFailed:
+    """The source refused to have a shard read, or failed; `attempts`: how often, in a row."""
+
+    table: str
+    shard_id: str
+    error: BaseException
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReadRecovered:
+    """The source answers for a shard again."""
+
+    table: str
+    shard_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class MappingSuperseded:
+    """The registered mapping of a table is another than this worker's, which leaves it alone."""
+
+    table: str
+
+
+@dataclass(frozen=True, slots=True)
+class TableTakenUp:
+    """A table that was left out when this worker started is fit now, and worked on."""
+
+    table: str
+
+
+@dataclass(frozen=True, slots=True)
 class TaskStuck:
     """A supervised task made no progress for too long. `cancelled` False: it cannot be ended."""
 
@@ -240,6 +280,11 @@ Observation = (
     | TableHalted
     | SourceAnswered
     | TaskFailed
+    | TaskRecovered
+    | ReadFailed
+    | ReadRecovered
+    | MappingSuperseded
+    | TableTakenUp
     | TaskStuck
     | SnapshotBegun
     | SnapshotProgressed

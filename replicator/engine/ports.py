@@ -25,6 +25,7 @@ from replicator.core.stream.shards import (
     Belief,
     Claim,
     DeadLetterCounts,
+    Halting,
     ListedShard,
     ShardFacts,
     StreamOver,
@@ -148,8 +149,8 @@ class Positions(Protocol):
 class Incidents(Protocol):
     """Stops tables and shards."""
 
-    async def halt(self, source: str, *, reason: str, remedy: str, seen: Belief | None) -> bool:
-        """Stop a table until a person resumes it; False where it is not as it was `seen` now."""
+    async def halt(self, source: str, *, reason: str, remedy: str, seen: Belief | None) -> Halting:
+        """Stop a table until a person resumes it; "stale" where it is not as it was `seen` now."""
         ...
 
     async def add_gap(self, claim: Claim, *, kind: GapKind, detail: str) -> None:

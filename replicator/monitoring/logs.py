@@ -18,9 +18,15 @@ _NAME = "replicator"
 _Line = MutableMapping[str, Any]
 
 
-def configure_logs(*, level: Level, format: Format, stream: TextIO | None = None) -> None:  # noqa: A002 (the setting's name)
+def configure_logs(
+    *,
+    level: Level,
+    format: Format | None = None,  # noqa: A002 (the setting's name)
+    stream: TextIO | None = None,
+) -> None:
     """Send all lines to `stream` (stderr); nothing of ours ever goes to stdout.
 
+    `format` None: `console` where `stream` is a terminal, else `json`.
     `level` is for our lines; libraries speak from warning on. Messages of exceptions that are not
     ours may quote an item, so only debug shows them. May be called again, the last call counts.
     """
@@ -35,7 +41,9 @@ def configure_logs(*, level: Level, format: Format, stream: TextIO | None = None
             foreign_pre_chain=[structlog.stdlib.add_logger_name, *shared],
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                _renderer(format, handler.stream),
+                _renderer(
+                    format or ("console" if handler.stream.isatty() else "json"), handler.stream
+                ),
             ],
         )
     )

@@ -25,8 +25,11 @@ from replicator.core.observations import (
     LeaseLost,
     LeaseReleased,
     LeaseTaken,
+    MappingSuperseded,
     Observation,
     Outcome,
+    ReadFailed,
+    ReadRecovered,
     RecordRejected,
     RecordsRepeated,
     SegmentEnded,
@@ -38,7 +41,9 @@ from replicator.core.observations import (
     SourceAnswered,
     SweepRefused,
     TableHalted,
+    TableTakenUp,
     TaskFailed,
+    TaskRecovered,
     TaskStuck,
 )
 from replicator.core.records import Event
@@ -126,6 +131,11 @@ class Metrics(Collector):
                 | LeaseTaken()
                 | LeaseReleased()
                 | TableHalted()
+                | TaskRecovered()
+                | ReadFailed()
+                | ReadRecovered()
+                | MappingSuperseded()
+                | TableTakenUp()
             ):
                 pass  # counted with their batch, or seen in the status
             case _:

@@ -2,7 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, assert_never
 
 import structlog
@@ -17,7 +17,10 @@ from replicator.core.observations import (
     LeaseLost,
     LeaseReleased,
     LeaseTaken,
+    MappingSuperseded,
     Observation,
+    ReadFailed,
+    ReadRecovered,
     RecordRejected,
     RecordsRepeated,
     SegmentEnded,
@@ -29,10 +32,12 @@ from replicator.core.observations import (
     SourceAnswered,
     SweepRefused,
     TableHalted,
+    TableTakenUp,
     TaskFailed,
+    TaskRecovered,
     TaskStuck,
 )
-from replicator.errors import Disposition, ReplicatorError
+from replicator.errors import Disposition, ReplicatorError, SourceDenied
 from replicator.monitoring.failure_text import fingerprint, one_line
 from replicator.monitoring.logs import logger
 
@@ -65,6 +70,11 @@ def snapshot_line(
             assert_never(step)
 
 
+TICK_SECONDS = 1.0
+SOURCE_REMEDY = "it is tried again; if it lasts, see docs/runbook.md#dynamodb-does-not-answer"
+FAILED_READS_SAID = 3
+"""So many failures in a row are no hiccup: AWS answers one call of many with a fault of its own."""
+
 _Level = Literal["debug", "info", "warning", "error"]
 _OfShard = (
     BatchApplied
@@ -78,6 +88,7 @@ _OfShard = (
     | LeaseLost
     | LeaseReleased
     | GapFound
+    | ReadFailed
 )
 
 
@@ -89,15 +100,20 @@ class Line:
     event: str
     fields: Mapping[str, object]
     repeats: tuple[str, ...] | None = None
+    who: str = ""
+    """What has this trouble: a task, a shard. It is over when none of them has it any more."""
     error: BaseException | None = None
     """Written with its traceback."""
 
 
 @dataclass(slots=True)
 class _Trouble:
+    began_at: float
     said_at: float
+    table: object
     unsaid: int = 0
     newest: Line | None = None
+    who: set[str] = field(default_factory=set)
 
 
 class ObservationLog:
@@ -105,6 +121,8 @@ class ObservationLog:
 
     What repeats itself is written at once and then once a minute, with `repeated` for the lines
     left out, however many shards report it: an outage of ten minutes is ten lines for a table.
+    When the last shard or task that reported it works again, `recovered` says so.
+    `tick` is to be called again and again: what was counted is not said long afterwards.
     """
 
     def __init__(
@@ -120,8 +138,14 @@ class ObservationLog:
     def observe(self, observation: Observation) -> None:
         """Write the fact, count it for later, or say nothing."""
         now = self._clock.monotonic()
-        if now >= self._look_again_at:
-            self._say_what_is_due(now)
+        self.tick()
+        match observation:
+            case TaskRecovered(table=table, task=who) | ReadRecovered(table=table, shard_id=who):
+                self._recover(table, who, now)
+            case BatchApplied(table=table, shard_id=shard_id) if self._troubles:
+                self._recover(table, f"shard {shard_id}", now)
+            case _:
+                pass
         line = line_of(observation)
         if line is None:
             return
@@ -130,29 +154,12 @@ class ObservationLog:
         else:
             self._write_or_count(line, line.repeats, now)
 
-    def close(self) -> None:
-        """Write what was counted and not yet said."""
-        for trouble in self._troubles.values():
-            self._say(trouble)
-        self._troubles.clear()
-
-    def _write_or_count(self, line: Line, key: tuple[str, ...], now: float) -> None:
-        trouble = self._troubles.get(key)
-        if trouble is None:
-            while len(self._troubles) >= self._troubles_max:
-                self._say(self._troubles.popitem(last=False)[1])
-            self._troubles[key] = _Trouble(now)
-            self._write(line)
+    def tick(self) -> None:
+        """Say what was counted a minute ago; forget what nobody reported since."""
+        now = self._clock.monotonic()
+        if now < self._look_again_at:
             return
-        trouble.unsaid += 1
-        trouble.newest = line
-        if now - trouble.said_at >= self._repeat_seconds:
-            self._say(trouble)
-            trouble.said_at = now
-
-    def _say_what_is_due(self, now: float) -> None:
-        """Also a trouble that stopped within its minute is counted to the end, then forgotten."""
-        self._look_again_at = now + self._repeat_seconds
+        self._look_again_at = now + TICK_SECONDS
         due = [
             key
             for key, trouble in self._troubles.items()
@@ -165,6 +172,46 @@ class ObservationLog:
                 trouble.said_at = now
             else:
                 del self._troubles[key]
+
+    def close(self) -> None:
+        """Write what was counted and not yet said."""
+        for trouble in self._troubles.values():
+            self._say(trouble)
+        self._troubles.clear()
+
+    def _write_or_count(self, line: Line, key: tuple[str, ...], now: float) -> None:
+        trouble = self._troubles.get(key)
+        if trouble is None:
+            while len(self._troubles) >= self._troubles_max:
+                self._say(self._troubles.popitem(last=False)[1])
+            trouble = self._troubles[key] = _Trouble(now, now, line.fields.get("table"))
+            trouble.who.update({line.who} - {""})
+            self._write(line)
+            return
+        trouble.who.update({line.who} - {""})
+        trouble.unsaid += 1
+        trouble.newest = line
+        if now - trouble.said_at >= self._repeat_seconds:
+            self._say(trouble)
+            trouble.said_at = now
+
+    def _recover(self, table: str | None, who: str, now: float) -> None:
+        """End the troubles of a task or shard; say so where it was the last one to have them."""
+        for key, trouble in list(self._troubles.items()):
+            if trouble.table != table or who not in trouble.who:
+                continue
+            trouble.who.discard(who)
+            if not trouble.who:
+                self._say(trouble)
+                del self._troubles[key]
+                after = round(now - trouble.began_at, 1)
+                self._write(
+                    Line(
+                        "info",
+                        "recovered",
+                        {"table": table, "task": who, "from": key[-1], "after_seconds": after},
+                    )
+                )
 
     def _say(self, trouble: _Trouble) -> None:
         if trouble.newest is not None:
@@ -220,6 +267,16 @@ def line_of(observation: Observation) -> Line | None:  # noqa: C901, PLR0912 (on
         case TableHalted(table=table, reason=reason, remedy=remedy):
             halt = {"table": table, "reason": reason, "remedy": remedy}
             return Line("error", "table halted", halt)
+        case ReadFailed() as unread:
+            return _unread(unread)
+        case MappingSuperseded(table=table):
+            remedy = "restart this worker with the configuration that was migrated last"
+            text = "the registered mapping is another than this worker's, which leaves the table"
+            return Line("warning", text, {"table": table, "remedy": remedy})
+        case TableTakenUp(table=table):
+            return Line("info", "table taken up", {"table": table})
+        case TaskRecovered() | ReadRecovered():
+            return None  # said where the trouble was
         case SourceAnswered(operation=operation, outcome=outcome):
             if outcome == "ok":
                 return None
@@ -280,9 +337,22 @@ def _failure(failed: TaskFailed) -> Line:
         "retry_seconds": round(failed.retry_seconds, 1),
     }
     same = ("failed", failed.table or "", fingerprint(error))
+    who = failed.task
     if not isinstance(error, ReplicatorError):
-        return Line("error", "task failed unexpectedly", fields, repeats=same, error=error)
+        text = "task failed unexpectedly"
+        return Line("error", text, fields, repeats=same, who=who, error=error)
     if error.remedy:
         fields["remedy"] = error.remedy
     expected = error.disposition in {Disposition.RETRY, Disposition.RELEASE}
-    return Line("warning" if expected else "error", "task failed", fields, repeats=same)
+    return Line("warning" if expected else "error", "task failed", fields, repeats=same, who=who)
+
+
+def _unread(unread: ReadFailed) -> Line:
+    """A refusal is said at once, a fault that the next attempt may mend when it goes on."""
+    error = unread.error
+    fields = _of(unread, error=one_line(error))
+    fields["remedy"] = getattr(error, "remedy", None) or SOURCE_REMEDY
+    if unread.attempts < FAILED_READS_SAID and not isinstance(error, SourceDenied):
+        return Line("debug", "read failed", fields)
+    same = ("unread", unread.table, fingerprint(error))
+    return Line("warning", "the source cannot be read", fields, repeats=same, who=unread.shard_id)

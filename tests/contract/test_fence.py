@@ -585,14 +585,15 @@ async def test_halting_and_pausing_fence_off_whoever_writes(end: End):
 async def test_who_believes_what_was_so_once_stops_no_table(end: End, stale: Belief):
     claim = await end.claim()
 
-    assert not await end.incidents.halt(SOURCE, reason="a", remedy="b", seen=stale)
+    halt = end.incidents.halt
+    assert await halt(SOURCE, reason="a", remedy="b", seen=stale) == "stale"
 
     await end.apply(claim, n(5), expected=None)
     [table] = (await end.positions.tables()).values()
     assert not table.halted
     now = Belief(STREAM, MAPPING.fingerprint)
-    assert await end.incidents.halt(SOURCE, reason="c", remedy="d", seen=now)
-    assert await end.incidents.halt(SOURCE, reason="e", remedy="f", seen=None)
+    assert await halt(SOURCE, reason="c", remedy="d", seen=now) == "halted"
+    assert await halt(SOURCE, reason="e", remedy="f", seen=None) == "already"
     [table] = (await end.positions.tables()).values()
     assert (table.halted, table.reason) == (True, "c")
     with pytest.raises(Fenced):

@@ -19,15 +19,18 @@ from replicator.core.observations import (
     LeaseReleased,
     LeaseTaken,
     Observation,
+    ReadFailed,
+    ReadRecovered,
     RecordRejected,
     ShardClaimed,
     ShardEnded,
     SourceAnswered,
     TableHalted,
     TaskFailed,
+    TaskRecovered,
     TaskStuck,
 )
-from replicator.errors import SchemaMismatch, SinkUnavailable
+from replicator.errors import SchemaMismatch, SinkUnavailable, SourceDenied, SourceUnavailable
 from replicator.monitoring.logs import configure_logs, logger
 from replicator.monitoring.observation_log import ObservationLog
 from tests.monitoring.conftest import TurnedClock
@@ -95,6 +98,24 @@ def test_the_console_format_is_for_reading(clock: TurnedClock):
     assert "another worker claimed the shard" in stream.getvalue()
     assert "table=orders" in stream.getvalue()
     assert "\x1b" not in stream.getvalue()
+
+
+class Terminal(io.StringIO):
+    """A stream that a person looks at."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_unset_the_format_is_for_reading_on_a_terminal_and_json_elsewhere(clock: TurnedClock):
+    terminal, file = Terminal(), io.StringIO()
+    for stream in (terminal, file):
+        configure_logs(level="info", stream=stream)
+        ObservationLog(clock).observe(LeaseTaken("orders", "shard-1", None))
+
+    assert "lease taken" in terminal.getvalue()
+    assert not terminal.getvalue().startswith("{")
+    assert json.loads(file.getvalue())["event"] == "lease taken"
 
 
 def test_libraries_speak_from_warning_on(stream: io.StringIO):
@@ -290,3 +311,68 @@ def test_the_memory_for_troubles_is_bounded_and_nothing_goes_uncounted(
     log.close()
 
     assert len(lines(stream)) == 16
+
+
+DENIED = SourceDenied(
+    "GetRecords: AccessDeniedException: user 1 is not authorized", remedy="grant the action"
+)
+
+
+def test_a_refused_read_is_a_warning_with_its_remedy_then_by_rate_and_says_when_it_is_over(
+    stream: io.StringIO, log: ObservationLog, clock: TurnedClock
+):
+    for attempt in range(1, 61):
+        for shard in ("shard-1", "shard-2"):
+            log.observe(ReadFailed("orders", shard, DENIED, attempt))
+        clock.seconds += 2
+        log.tick()
+    log.observe(ReadRecovered("orders", "shard-1"))
+    log.observe(ReadRecovered("orders", "shard-2"))
+    log.observe(ReadRecovered("orders", "shard-2"))
+
+    *said, over = lines(stream)
+    assert [line["event"] for line in said] == ["the source cannot be read"] * 3
+    assert {line["level"] for line in said} == {"warning"}
+    assert {line["remedy"] for line in said} == {"grant the action"}
+    assert sum(line.get("repeated", 1) for line in said) == 120
+    assert (over["event"], over["level"], over["table"]) == ("recovered", "info", "orders")
+    assert over["after_seconds"] == 120.0
+
+
+def test_a_fault_that_the_next_read_does_not_meet_is_no_warning(
+    stream: io.StringIO, log: ObservationLog
+):
+    error = SourceUnavailable("GetRecords: InternalServerError")
+    log.observe(ReadFailed("orders", "shard-1", error, 1))
+    log.observe(ReadRecovered("orders", "shard-1"))
+    assert lines(stream) == []
+
+    for attempt in (1, 2, 3):
+        log.observe(ReadFailed("orders", "shard-1", error, attempt))
+    [said] = lines(stream)
+    assert (said["level"], said["table"]) == ("warning", "orders")
+    assert "docs/runbook.md#dynamodb-does-not-answer" in said["remedy"]
+
+
+def test_what_was_counted_is_said_within_a_minute_though_nothing_else_happens(
+    stream: io.StringIO, log: ObservationLog, clock: TurnedClock
+):
+    for _ in range(5):
+        log.observe(TaskFailed("discover orders", "orders", DENIED, 1.0))
+    clock.seconds += 59
+    log.tick()
+    assert len(lines(stream)) == 1
+
+    clock.seconds += 2
+    log.tick()
+
+    assert lines(stream)[-1]["repeated"] == 4
+
+
+def test_a_task_that_works_again_says_so_once(stream: io.StringIO, log: ObservationLog):
+    log.observe(TaskFailed("discover orders", "orders", DENIED, 1.0))
+    log.observe(TaskRecovered("discover parts", "parts"))
+    log.observe(TaskRecovered("discover orders", "orders"))
+    log.observe(TaskRecovered("discover orders", "orders"))
+
+    assert [line["event"] for line in lines(stream)] == ["task failed", "recovered"]

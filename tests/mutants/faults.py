@@ -178,8 +178,9 @@ MUTANTS = [
     Mutant(
         "a halt stops nobody who writes",
         INCIDENTS,
-        "            if halted is not None:\n                await raise_epochs(",
-        "            if halted is not None:\n                lambda *_: (",
+        "            await raise_epochs(connection, self._schema, self._deployment, source)\n"
+        '        return "already"',
+        '        return "already"',
         FENCE,
     ),
     Mutant(

@@ -53,7 +53,26 @@ OLDER_STREAM = (
     "::test_an_older_stream_that_follows_one_that_is_over_is_a_gap_and_current_once_accepted"
 )
 
+ENDS = "tests/faults/test_ends.py::test_a_run_until_caught_up_finishes_the_others_and_ends"
+TAKEN_UP = "tests/faults/test_taken_up.py"
+
 PROCEDURE_MUTANTS = [
+    # tables that were left out, and how a run ends with them
+    Mutant(
+        "a run ends with 0 though it gave a table up",
+        "replicator/app/daemon.py",
+        "stopped |= left_out.stopped | self._given_up",
+        "stopped |= left_out.stopped",
+        ENDS,
+    ),
+    Mutant(
+        "a table that was left out is not halted again when it is resumed too early",
+        "replicator/app/left_out.py",
+        "resumed = name in tables and not tables[name].halted",
+        "resumed = False",
+        f"{TAKEN_UP}"
+        "::test_a_table_whose_stream_was_off_at_the_start_goes_on_with_the_command_that_is_printed",
+    ),
     # gaps that a load was to heal, and streams that are older than the one before
     Mutant(
         "a gap stays closed though its load was cancelled",
@@ -202,8 +221,8 @@ PROCEDURE_MUTANTS = [
     Mutant(
         "a failure halts the table as it is by then",
         WORKER,
-        "remedy=remedy, seen=seen):",
-        "remedy=remedy, seen=table.belief):",
+        "table.name, reason=reason, remedy=remedy, seen=seen",
+        "table.name, reason=reason, remedy=remedy, seen=table.belief",
         STALE_HALT,
     ),
     Mutant(

@@ -16,6 +16,7 @@ from replicator.core.stream.shards import (
     Claim,
     DeadLetterCounts,
     GapFacts,
+    Halting,
     ListedShard,
     ShardFacts,
     StreamOver,
@@ -202,16 +203,17 @@ class FakeIncidents:
 
     async def halt(
         self, source: str, *, reason: str, remedy: str, seen: Belief | None = None
-    ) -> bool:
-        def work() -> bool:
+    ) -> Halting:
+        def work() -> Halting:
             table = self._server.data.tables[source]
+            before = table.halted
             now = Belief(table.stream_arn, table.mapping_fingerprint)
             if seen not in (None, now):
-                return False
+                return "stale"
             if not table.halted:
                 table.halted, table.reason, table.remedy = True, reason, remedy
             self._server.raise_epochs(source)
-            return True
+            return "already" if before else "halted"
 
         return await self._send("halt", work)
 

@@ -137,8 +137,9 @@ class Delivering:
             await self._database.discard()
         if failure.disposition is Disposition.HALT:
             remedy = how_to_go_on(failure, name)
-            await self._incidents.halt(name, reason=str(failure), remedy=remedy)
-            self._observe(TableHalted(name, str(failure), remedy))
+            halted = await self._incidents.halt(name, reason=str(failure), remedy=remedy)
+            if halted == "halted":
+                self._observe(TableHalted(name, str(failure), remedy))
         return failure
 
     async def _start_stream(self, stream_arn: str) -> None:

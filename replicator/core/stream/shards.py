@@ -117,6 +117,11 @@ class Belief:
     mapping_fingerprint: str
 
 
+Halting = Literal["halted", "already", "stale"]
+"""What became of an attempt to halt a table: it is halted now, or was before, or it is not as the
+caller believed, and nothing was done."""
+
+
 @dataclass(frozen=True, slots=True)
 class Claim:
     """The right to write one shard's changes, until somebody claims it again."""

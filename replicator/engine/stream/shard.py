@@ -12,6 +12,8 @@ from replicator.core.observations import (
     ClaimSwitched,
     GapFound,
     Observe,
+    ReadFailed,
+    ReadRecovered,
     RecordsRepeated,
     ShardClaimed,
     ShardEnded,
@@ -30,6 +32,7 @@ from replicator.engine.stream.reader import Answer, ShardReader
 from replicator.engine.tasks import one_failure
 from replicator.errors import (
     Fenced,
+    IteratorExpired,
     PositionTrimmed,
     ReplicatorError,
     ShardVanished,
@@ -118,6 +121,8 @@ class ShardReplicator:
         self._looked_at: datetime | None = None
         self._known: int | None = None
         self._rejected = 0
+        self._failed_reads = 0
+        """How often reading failed since it last succeeded."""
         self.alive_at = clock.monotonic()
         """Monotonic time of the last request or transaction."""
         self.progress = ShardProgress(safe_at=None, at_head=False, polled_at=None)
@@ -212,10 +217,17 @@ class ShardReplicator:
         def failed(error: ReplicatorError) -> None:
             self.proof.read_failed(error)
             leave()
+            if not isinstance(error, IteratorExpired):
+                self._failed_reads += 1
+                task = self._task
+                self._observe(ReadFailed(task.table, task.shard_id, error, self._failed_reads))
 
         answer = await reader.next(stopping, failed=failed)
         if answer is not None:
             self.proof.was_read(answer.records, now=self._clock.monotonic())
+        if answer is not None and self._failed_reads:
+            self._failed_reads = 0
+            self._observe(ReadRecovered(self._task.table, self._task.shard_id))
         if answer is None or not answer.records:
             leave()
             return answer, 0

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from replicator.clock import Clock
-from replicator.core.observations import Observe, TaskFailed, TaskStuck
+from replicator.core.observations import Observe, TaskFailed, TaskRecovered, TaskStuck
 from replicator.engine.tasks import Backoff, stopped_within
 from replicator.errors import Disposition, ReplicatorError
 
@@ -44,22 +44,27 @@ async def supervise(
     attempt. This is the only place that catches what nobody foresaw.
     """
     backoff = Backoff(base=0.2, cap=job.cap_seconds)
+    failing = False
     while not stopping.is_set():
         started = clock.monotonic()
         beat(job.name)
         halt = None if job.halting is None else job.halting()
+        over, failure = False, None
         try:
-            if await job.run():
-                return
-            failure: Exception | None = None
+            over = await job.run()
         except Exception as error:  # noqa: BLE001 (the supervisor)
             failure = error
+        if failure is None and failing:
+            failing = False
+            observe(TaskRecovered(job.name, job.table))
+        if over:
+            return
         if clock.monotonic() - started > 2 * job.cap_seconds:
             backoff.succeeded()
         if failure is None:
             backoff.succeeded()
             continue
-        seconds = backoff.next_seconds()
+        failing, seconds = True, backoff.next_seconds()
         if not await _halted(job, halt, failure, observe):
             observe(TaskFailed(job.name, job.table, failure, seconds))
         await stopped_within(stopping, seconds)

@@ -99,11 +99,12 @@ class Table:
     @property
     def working(self) -> bool:
         """True when this worker may work on the table's shards now."""
-        return (
-            self.facts is not None
-            and not self.facts.stopped
-            and self.facts.mapping_fingerprint == self.mapping.fingerprint
-        )
+        return self.facts is not None and not self.facts.stopped and not self.superseded
+
+    @property
+    def superseded(self) -> bool:
+        """True when the registered mapping is another one: this worker must begin anew with it."""
+        return self.facts is not None and self.facts.mapping_fingerprint != self.mapping.fingerprint
 
     @property
     def polled(self) -> bool:
@@ -188,10 +189,12 @@ class Table:
 
     def is_caught_up(self, at: datetime) -> bool:
         """True when every change created before `at` is applied, as far as workers can apply it."""
-        if self.facts is None or (self.polled and not (self.discovered and self.shards)):
-            return False
+        if self.facts is None:
+            return True  # somebody has forgotten it: nothing can be done for it
         if not self.working:
             return not self._heals
+        if self.polled and not (self.discovered and self.shards):
+            return False
         if not self.polled:
             return not self.loads
         if self.loads or (self.over and not self.discovered_over):

@@ -7,7 +7,7 @@ from functools import partial
 
 from replicator.clock import Clock
 from replicator.core.findings import how_to_go_on
-from replicator.core.observations import Observe, TableHalted
+from replicator.core.observations import MappingSuperseded, Observe, TableHalted
 from replicator.core.snapshot.state import is_segment_name
 from replicator.core.stream.leases import Sighting, observed, plan_leases
 from replicator.core.stream.lineage import awaits_children
@@ -70,6 +70,8 @@ class Worker:
         self.left = False
         """Whether it has given everything back, or is about to."""
         self._look_now = asyncio.Event()
+        self._discovering = set[str]()
+        self._superseded = set[str]()
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Work until asked to stop; then drain, checkpoint and give every lease back."""
@@ -86,31 +88,43 @@ class Worker:
             pass  # what did not end was cancelled: its batch is committed or is not
         await self._leave()
 
-    async def is_caught_up(self, at: datetime) -> bool:
-        """True when every change created before `at` is applied, whichever worker applied it."""
+    async def behind(self, at: datetime) -> frozenset[str]:
+        """The tables of which a change created before `at` may not be applied yet, by anybody.
+
+        Those that nothing can be done for, such as a halted one, are not among them.
+        """
         try:
             await self._upkeep.refresh(list(self.tables.values()))
         except ReplicatorError:
-            return False
-        return all(table.is_caught_up(at) for table in self.tables.values())
+            return frozenset(self.tables)
+        return frozenset(n for n, table in self.tables.items() if not table.is_caught_up(at))
 
     def _jobs(self, tasks: asyncio.TaskGroup, stopping: asyncio.Event) -> list[Job]:
-        jobs = [
+        return [
             Job("look", None, lambda: self._look(tasks, stopping)),
             Job("renew", None, lambda: self._renew(stopping)),
             Job("prune", None, lambda: self._prune(stopping)),
         ]
-        return jobs + [
-            Job(
+
+    def take_up(self, table: Table) -> None:
+        """Work on one more table, from the next look on, which is now."""
+        self.tables[table.name] = table
+        self._look_now.set()
+
+    def _start_discovering(self, tasks: asyncio.TaskGroup, stopping: asyncio.Event) -> None:
+        """Let every table have its discovery, those too that were taken up since the last look."""
+        for table in self.tables.values():
+            if table.name in self._discovering or not table.polled:
+                continue
+            self._discovering.add(table.name)
+            job = Job(
                 f"discover {table.name}",
                 table.name,
                 partial(self._discover, table, stopping),
                 halting=partial(self._halting, table),
                 cap_seconds=30.0,
             )
-            for table in self.tables.values()
-            if table.polled
-        ]
+            tasks.create_task(self._supervise(job, stopping), name=job.name)
 
     async def _prune(self, stopping: asyncio.Event) -> bool:
         await self._upkeep.prune(stopping)
@@ -156,7 +170,9 @@ class Worker:
         settings = self.settings
         while not stopping.is_set():
             self._look_now.clear()
+            self._start_discovering(tasks, stopping)
             await self._upkeep.refresh(list(self.tables.values()))
+            self._tell_superseded()
             await self._upkeep.accept_gaps(self.tables.values())
             await self._upkeep.advance_snapshots(self.tables.values())
             await self._plan(tasks, stopping)
@@ -167,6 +183,13 @@ class Worker:
             self._beat("look")
             await self._wait_for_next_look()
         return True
+
+    def _tell_superseded(self) -> None:
+        """Say once of each table that its mapping here is not the registered one any more."""
+        superseded = {name for name, table in self.tables.items() if table.superseded}
+        for name in sorted(superseded - self._superseded):
+            self._observe(MappingSuperseded(name))
+        self._superseded = superseded
 
     async def _wait_for_next_look(self) -> None:
         try:
@@ -300,10 +323,10 @@ class Worker:
         async def halt(error: ReplicatorError) -> bool:
             remedy, reason = how_to_go_on(error, table.name), str(error)
             self._look_now.set()
-            if not await self._incidents.halt(table.name, reason=reason, remedy=remedy, seen=seen):
-                return False
-            self._observe(TableHalted(table.name, reason, remedy))
-            return True
+            halted = await self._incidents.halt(table.name, reason=reason, remedy=remedy, seen=seen)
+            if halted == "halted":
+                self._observe(TableHalted(table.name, reason, remedy))
+            return halted != "stale"
 
         return halt
 

@@ -4,7 +4,14 @@ from datetime import datetime
 
 from replicator.core.observations import GapKind
 from replicator.core.stream.gaps import older_stream
-from replicator.core.stream.shards import Belief, Claim, DeadLetterCounts, GapFacts, StreamOver
+from replicator.core.stream.shards import (
+    Belief,
+    Claim,
+    DeadLetterCounts,
+    GapFacts,
+    Halting,
+    StreamOver,
+)
 from replicator.errors import ConfigurationError, Fenced
 from replicator.postgres.connection.database import Database, Session
 from replicator.postgres.connection.quoting import quote_identifier
@@ -25,15 +32,20 @@ update {schema}.segment
 """
 
 HALT = """
-update {schema}.table_state
+with before as (
+    select halted from {schema}.table_state
+     where deployment = $1
+       and source = $2
+       and ($6::text is null or (stream_arn, mapping_fingerprint) is not distinct from ($5, $6))
+       for update)
+update {schema}.table_state as t
    set halted = true,
-       reason = case when halted then reason else $3 end,
-       remedy = case when halted then remedy else $4 end,
-       changed_at = case when halted then changed_at else now() end
- where deployment = $1
-   and source = $2
-   and ($6::text is null or (stream_arn, mapping_fingerprint) is not distinct from ($5, $6))
-returning 1
+       reason = case when t.halted then t.reason else $3 end,
+       remedy = case when t.halted then t.remedy else $4 end,
+       changed_at = case when t.halted then t.changed_at else now() end
+  from before
+ where t.deployment = $1 and t.source = $2
+returning before.halted
 """
 
 PAUSE = """
@@ -173,22 +185,24 @@ class Incidents:
 
     async def halt(
         self, source: str, *, reason: str, remedy: str, seen: Belief | None = None
-    ) -> bool:
+    ) -> Halting:
         """Stop a table until `resume`; no worker's batch in flight can commit after.
 
-        False, and nothing happened, where it is not as the caller believes any more.
+        "stale", and nothing happened, where it is not as the caller believes any more; "already"
+        where it was halted before, whose reason stays.
         """
         stream_arn, fingerprint = (
             (seen.stream_arn, seen.mapping_fingerprint) if seen else (None, None)
         )
         async with self._database.transaction("halting a table") as connection:
-            halted: int | None = await connection.fetchval(
+            before: bool | None = await connection.fetchval(
                 self._sql(HALT),
                 *(self._deployment, source, reason, remedy, stream_arn, fingerprint),
             )
-            if halted is not None:
-                await raise_epochs(connection, self._schema, self._deployment, source)
-        return halted is not None
+            if before is None:
+                return "stale"
+            await raise_epochs(connection, self._schema, self._deployment, source)
+        return "already" if before else "halted"
 
     async def add_gap(self, claim: Claim, *, kind: GapKind, detail: str) -> None:
         """Record a gap of a shard and stop it until the gap is accepted; Fenced."""

@@ -1,0 +1,46 @@
+"""Failures of one table that go on and on, so that a run which is to end does not wait for them."""
+
+from replicator.clock import Clock
+from replicator.core.observations import (
+    BatchApplied,
+    Observation,
+    ReadFailed,
+    ReadRecovered,
+    ShardEnded,
+    TaskFailed,
+    TaskRecovered,
+)
+
+
+class PersistentFailures:
+    """Remembers since when each shard and task of each table fails, from what is observed."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._since: dict[tuple[str, str], float] = {}
+
+    def observe(self, observation: Observation) -> None:
+        """Take note of a failure, or that something goes on again."""
+        match observation:
+            case TaskFailed(table=str() as table, task=task):
+                self._since.setdefault((table, task), self._clock.monotonic())
+            case TaskRecovered(table=str() as table, task=task):
+                self._since.pop((table, task), None)
+            case ReadFailed(table=table, shard_id=shard_id):
+                self._since.setdefault((table, f"read {shard_id}"), self._clock.monotonic())
+            case ReadRecovered(table=table, shard_id=shard_id):
+                self._since.pop((table, f"read {shard_id}"), None)
+            case (
+                BatchApplied(table=table, shard_id=shard_id)
+                | ShardEnded(table=table, shard_id=shard_id)
+            ):
+                self._since.pop((table, f"shard {shard_id}"), None)
+            case _:
+                pass
+
+    def longer_than(self, seconds: float) -> frozenset[str]:
+        """The tables of which something has failed for so long."""
+        now = self._clock.monotonic()
+        return frozenset(
+            table for (table, _), since in self._since.items() if now - since >= seconds
+        )
