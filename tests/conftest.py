@@ -61,6 +61,7 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
     return report
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
     """One for each core and one that waits meanwhile: more only make each other late."""
     return min(bounds.cores() + 1, WORKERS_MAX)

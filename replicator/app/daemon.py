@@ -9,7 +9,6 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from math import ceil
 from typing import Any
 
 from replicator import __version__
@@ -39,7 +38,7 @@ from replicator.monitoring.tracing import tracing
 from replicator.postgres.connection.database import Database
 from replicator.postgres.control.claims import Claims
 from replicator.postgres.control.incidents import Incidents
-from replicator.postgres.control.maintenance import Housekeeping, Pruning
+from replicator.postgres.control.maintenance import Housekeeping
 from replicator.postgres.control.positions import Positions
 from replicator.postgres.control.snapshots import Snapshots
 
@@ -314,12 +313,10 @@ class Daemon:
         )
 
     def _upkeep(self) -> Upkeep:
-        hours = ceil(self._settings.guard.retention_hours)
         return Upkeep(
             Positions(self._database),
             Incidents(self._database),
             Snapshots(self._database),
-            Pruning(self._database, retention_hours=hours),
         )
 
     async def _stop_when_caught_up(

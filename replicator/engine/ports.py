@@ -230,23 +230,6 @@ class Snapshots(Protocol):
         ...
 
 
-class Pruned(Protocol):
-    """Result of one step of pruning."""
-
-    @property
-    def next_page(self) -> int:
-        """First page of the next step; 0: this was the last one."""
-        ...
-
-
-class Pruning(Protocol):
-    """Removes versions of rows that nothing is compared with any more."""
-
-    async def step(self, page: int) -> Pruned:
-        """Prune some pages from this one on."""
-        ...
-
-
 class SegmentClaims(Protocol):
     """The fence of the parts of snapshots."""
 

@@ -10,13 +10,20 @@ import pytest
 import structlog
 
 from replicator.coordination.dynamodb import DynamoDBLeases
+from replicator.postgres.control.forgetting import BELONGING
 from tests.support.bounds import USUAL_SECONDS
 from tests.support.command import replicator
 from tests.support.control import DEPLOYMENT, stream_arn
 from tests.support.endpoints import NAMES, dynamodb_client
 from tests.support.warm_start import environment
 
-KEPT = ("shard", "gap", "generation", "target_claim", "dead_letter", "table_state")
+KEPT = {
+    "action": "says who did what, this too",
+    "worker": "belongs to a process",
+    "row_version": "belongs to the number of a target's claim: pruned when that is gone",
+    "alembic_version": "belongs to the schema",
+}
+"""All other tables of the control schema, and why nothing of them is dropped."""
 OLD = "2026-01-01T00:00:00.000"
 FORGET = ("forget", "--table", "orders", "--yes")
 # one emulator is enough: what leases are on each of them is tested elsewhere
@@ -77,7 +84,7 @@ async def test_everything_of_the_table_goes_and_nothing_of_another(known, leases
     ended = await replicator(*FORGET, "--who", "Ada", "--why", "anew", config=config)
 
     assert ended.code == 0, ended.err
-    for table in KEPT:
+    for table in ("shard", "gap", "generation", "target_claim", "dead_letter", "table_state"):
         assert await sources(known, table) == ["parts"], table
     assert {lease.key for lease in await leases.all()} == {
         leases.key(stream_arn("parts", label), "shard-0")
@@ -85,6 +92,34 @@ async def test_everything_of_the_table_goes_and_nothing_of_another(known, leases
     }
     assert await known.rows("select count(*) from public.orders") == [(1,)]
     assert await known.actions() == [("orders", "forget", "Ada", "anew")]
+
+
+async def test_every_table_of_the_control_schema_is_forgotten_or_kept_for_a_reason(known):
+    """Whoever adds a table says what becomes of it."""
+    tables = await known.rows(
+        "select tablename from pg_tables where schemaname = 'replicator' order by 1"
+    )
+    of_a_source = await known.rows(
+        "select c.table_name from information_schema.columns c"
+        " join pg_tables t on (t.schemaname, t.tablename) = (c.table_schema, c.table_name)"
+        " where c.table_schema = 'replicator' and c.column_name in ('deployment', 'source')"
+        " group by 1 having count(*) = 2 order by 1"
+    )
+
+    assert [table for (table,) in tables] == sorted([*BELONGING, *KEPT])
+    assert [table for (table,) in of_a_source] == sorted([*BELONGING, "action"])
+
+
+async def test_a_table_that_was_forgotten_leaves_no_column_to_the_next_one(known, config):
+    await known.connection.execute(
+        "insert into replicator.auto_column (deployment, source, target, attribute, type)"
+        f" select '{DEPLOYMENT}', name, 'public.' || name, 'color', 'text'"
+        " from unnest(array['orders', 'parts']) as name"
+    )
+
+    assert (await replicator(*FORGET, config=config)).code == 0
+
+    assert await sources(known, "auto_column") == ["parts"]
 
 
 async def test_it_says_what_was_dropped_and_what_happens_next(known, config):
@@ -128,7 +163,7 @@ async def test_without_dynamodb_nothing_is_dropped(known, configure):
 
     assert (ended.code, ended.out) == (4, "")
     assert "nothing was dropped" in ended.err
-    for table in KEPT:
+    for table in ("shard", "gap", "generation", "target_claim", "dead_letter", "table_state"):
         assert await sources(known, table) == ["orders", "parts"], table
 
 

@@ -228,21 +228,43 @@ def _apply(rows: dict[str, tuple[Any, ...]], plan: WritePlan) -> None:
             rows[str(name)] = (*rows[str(name)][:-1], at)
 
 
+def _set_aside(letters: set[tuple[str, int, str]], plan: WritePlan) -> None:
+    """The open letters after a batch: those of its items are superseded first."""
+    items = {key["pk"]["S"] for key in plan.item_keys}
+    letters -= {letter for letter in letters if letter[0] in items}
+    letters |= {
+        (letter.record.keys["pk"]["S"], letter.record.sequence_number, letter.target)
+        for letter in plan.dead_letters
+        if not letter.superseded
+    }
+
+
 @pytest.mark.parametrize("on_delete", ["delete", "soft", "ignore"])
 @pytest.mark.parametrize("on_expire", ["delete", "soft", "ignore"])
+@pytest.mark.parametrize("when", [None, {"n": {"gt": 1}}])
 @given(changes=CHANGES, cuts=st.sets(st.integers(1, 11)))
-def test_batch_borders_change_neither_rows_nor_open_letters(on_delete, on_expire, changes, cuts):
-    mapping = table_mapping(target(on_delete=on_delete, on_expire=on_expire))
+def test_batch_borders_change_neither_rows_nor_open_letters(
+    on_delete, on_expire, when, changes, cuts
+):
+    own = target(on_delete=on_delete, on_expire=on_expire, when=when)
+    mapping = table_mapping(own, unmatched="ignore" if when is None else "dead_letter")
     records = _records(changes)
     borders = [0, *sorted(cut for cut in cuts if cut < len(records)), len(records)]
     whole: dict[str, tuple[Any, ...]] = {}
     pieces: dict[str, tuple[Any, ...]] = {}
+    open_then: set[tuple[str, int, str]] = set()
+    open_now: set[tuple[str, int, str]] = set()
 
-    _apply(whole, plan_batch(records, mapping, read_at=READ_AT))
+    plan = plan_batch(records, mapping, read_at=READ_AT)
+    _apply(whole, plan)
+    _set_aside(open_then, plan)
     for start, end in pairwise(borders):
-        _apply(pieces, plan_batch(records[start:end], mapping, read_at=READ_AT))
+        plan = plan_batch(records[start:end], mapping, read_at=READ_AT)
+        _apply(pieces, plan)
+        _set_aside(open_now, plan)
 
     assert whole == pieces
+    assert open_then == open_now
 
 
 @given(changes=CHANGES)

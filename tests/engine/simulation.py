@@ -32,7 +32,7 @@ from tests.support.fake_postgres import Data, FakePostgres, Row, ShardRow
 from tests.support.fake_source import describe_stream, fake_source
 from tests.support.fakes import FakeClaims, FakeIncidents, FakePositions, FakeSink
 from tests.support.faults import at_once
-from tests.support.no_snapshots import NoPruning, NoSnapshots, without_snapshots
+from tests.support.no_snapshots import NoSnapshots, without_snapshots
 from tests.support.scripted_streams.model import TrimmedShards, World
 from tests.support.specs import column_spec
 from tests.support.virtual_time import VirtualClock, VirtualLoop
@@ -219,7 +219,7 @@ class Simulation:
             claims=FakeClaims(self.postgres, postgres, name),
             positions=positions,
             incidents=incidents,
-            upkeep=Upkeep(positions, incidents, NoSnapshots(), NoPruning()),
+            upkeep=Upkeep(positions, incidents, NoSnapshots()),
             pacing=ReadPacing(1.0, self.clock),
             leases=lease_rows,
             observe=self._observe,

@@ -164,15 +164,15 @@ MUTANTS = [
     Mutant(
         "a look does not compare the position",
         CLAIMS,
-        "and last_sequence_number is not distinct from $7::text::numeric",
-        "and $7::text is not distinct from $7",
+        "and last_sequence_number is not distinct from $8::text::numeric",
+        "and $8::text is not distinct from $8",
         FENCE,
     ),
     Mutant(
         "a shard ends wherever it stands",
         CLAIMS,
-        "and last_sequence_number is not distinct from $5::text::numeric",
-        "and $5::text is not distinct from $5",
+        "and last_sequence_number is not distinct from $6::text::numeric",
+        "and $6::text is not distinct from $6",
         FENCE,
     ),
     Mutant(

@@ -76,6 +76,20 @@ IDENTITY_MUTANTS = [
         f"{KEY_CHANGED}::test_a_snapshot_that_is_asked_for_reads_no_table_with_another_key",
     ),
     Mutant(
+        "a deletion that is ignored supersedes no letter of its own batch",
+        "replicator/core/planning/plan.py",
+        "superseded = self._ledger.newest[key] != index",
+        "superseded = key in self._rejected or key in self._softly",
+        "tests/core/test_plan.py::test_batch_borders_change_neither_rows_nor_open_letters",
+    ),
+    Mutant(
+        "columns that appeared outlive the table that is forgotten",
+        "replicator/postgres/control/forgetting.py",
+        '    "auto_column",\n',
+        "",
+        "tests/cli/test_forget.py",
+    ),
+    Mutant(
         "two entries read one table",
         REGISTRY,
         "twins = [other for other, same in configured.items() if same == arn and other > name]",

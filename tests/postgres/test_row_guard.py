@@ -6,9 +6,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from itertools import permutations
+from pathlib import Path
 
 import pytest
 
+import replicator
 from replicator.core.mapping.item_keys import item_key_json
 from replicator.core.planning.row_guard import Applied, Guard
 from replicator.core.records import StreamRecord
@@ -372,6 +374,14 @@ async def test_old_versions_are_pruned_but_not_while_a_snapshot_runs(table: Guar
     assert (await pruning.step(0)).versions == 1
     await table.switch(mode="fence", when=["lambda"])
     assert (await pruning.step(0)).versions == 1
+
+
+def test_versions_are_pruned_by_one_job_of_a_worker_and_by_the_function():
+    """Two jobs with two roundings of the retention kept it at neither."""
+    package = Path(replicator.__file__).parent
+    made = [path.name for path in package.rglob("*.py") if " = Pruning(" in path.read_text()]
+
+    assert sorted(made) == ["handler.py", "maintenance.py"]
 
 
 async def test_versions_of_a_target_that_is_nobodys_are_pruned(table: GuardedTable):

@@ -23,15 +23,6 @@ class NoSnapshots:
         raise AssertionError(message)
 
 
-class NoPruning:
-    """Has nothing to prune."""
-
-    next_page = 0
-
-    async def step(self, page: int) -> "NoPruning":
-        return self
-
-
 def without_snapshots(
     mapping: TableMapping, observe: Observe, clock: Clock
 ) -> tuple[Loading, SnapshotParts]:

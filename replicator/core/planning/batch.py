@@ -54,6 +54,7 @@ class Ledger:
     """The records of one batch by their place in it; `keys` has those that are not skipped."""
 
     __slots__ = (
+        "_aside",
         "_expire_attribute",
         "_images",
         "_instants",
@@ -94,6 +95,7 @@ class Ledger:
         """Items that belong to some target after their newest change, as far as it is known."""
         self.letters: list[DeadLetter] = []
         self.ranks = bytearray(len(records))
+        self._aside: set[tuple[str, ItemKey, int]] = set()
         self._images: dict[int, Image] = {}
         self._instants: dict[float, str] = {}
         self._read_at = read_at
@@ -159,7 +161,10 @@ class Ledger:
             )
         if self._protection is not None:
             letter = replace(letter, record=self._protection.record(letter.record))
-        self.letters.append(letter)
+        same = letter.target, self.keys[index], letter.record.sequence_number
+        if same not in self._aside:  # AWS Lambda may deliver a record twice in one batch
+            self._aside.add(same)
+            self.letters.append(letter)
         self.rank(index, Rank.DEAD)
 
     def created_at(self, record: StreamRecord) -> str:

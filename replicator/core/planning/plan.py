@@ -306,7 +306,8 @@ class _TargetPlanner:
         self._ledger.rank(index, rank)
 
     def _reject(self, index: int, key: ItemKey, reason: str, sqlstate: str | None) -> None:
-        superseded = key in self._rejected or key in self._softly
+        # a newer change supersedes it, also one that this target ignores: so does the next batch's
+        superseded = self._ledger.newest[key] != index
         record = self._ledger.records[index]
         letter = DeadLetter(self._target.name, record, reason, sqlstate, superseded)
         self._ledger.set_aside(index, letter, self._target.spec.on_error)

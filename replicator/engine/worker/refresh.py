@@ -1,14 +1,10 @@
 """Refreshes a worker's knowledge of its tables, and takes the steps that need no lease."""
 
-import asyncio
 from collections.abc import Iterable, Sequence
 
 from replicator.core.stream.shards import ShardFacts
-from replicator.engine.ports import Incidents, Positions, Pruning, Snapshots
-from replicator.engine.tasks import stopped_within
+from replicator.engine.ports import Incidents, Positions, Snapshots
 from replicator.engine.worker.table import Table
-
-PRUNE_SECONDS = 60.0
 
 
 class Upkeep:
@@ -19,12 +15,10 @@ class Upkeep:
         positions: Positions,
         incidents: Incidents,
         snapshots: Snapshots,
-        pruning: Pruning,
     ) -> None:
         self._positions = positions
         self._incidents = incidents
         self._snapshots = snapshots
-        self._pruning = pruning
 
     async def refresh(self, tables: Sequence[Table]) -> None:
         """Read what the control schema knows of these tables."""
@@ -62,9 +56,3 @@ class Upkeep:
                 if not await table.loading.advance(table.facts, table.snapshots):
                     break
                 await self.refresh([table])
-
-    async def prune(self, stopping: asyncio.Event) -> None:
-        """Remove what snapshots leave behind, and what is older than anything can come late."""
-        page = 0
-        while not await stopped_within(stopping, 0.0 if page else PRUNE_SECONDS):
-            page = (await self._pruning.step(page)).next_page

@@ -103,7 +103,6 @@ class Worker:
         return [
             Job("look", None, lambda: self._look(tasks, stopping)),
             Job("renew", None, lambda: self._renew(stopping)),
-            Job("prune", None, lambda: self._prune(stopping)),
         ]
 
     def take_up(self, table: Table) -> None:
@@ -125,10 +124,6 @@ class Worker:
                 cap_seconds=30.0,
             )
             tasks.create_task(self._supervise(job, stopping), name=job.name)
-
-    async def _prune(self, stopping: asyncio.Event) -> bool:
-        await self._upkeep.prune(stopping)
-        return True
 
     async def _supervise(self, job: Job, stopping: asyncio.Event) -> None:
         await supervise(job, stopping, observe=self._observe, clock=self._clock, beat=self._beat)

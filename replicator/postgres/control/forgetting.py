@@ -50,20 +50,24 @@ select distinct w.id
  order by w.id
 """
 
+BELONGING = (
+    "shard",
+    "segment",
+    "snapshot",
+    "gap",
+    "generation",
+    "target_claim",
+    "dead_letter",
+    "verification",
+    "drift",
+    "auto_column",
+    "table_state",
+)
+"""Tables whose rows belong to a table of a deployment, in the order in which they are dropped."""
+
 DROP = tuple(
     f"delete from {{schema}}.{table} where deployment = $1 and source = $2"  # noqa: S608 (ours)
-    for table in (
-        "shard",
-        "segment",
-        "snapshot",
-        "gap",
-        "generation",
-        "target_claim",
-        "dead_letter",
-        "verification",
-        "drift",
-        "table_state",
-    )
+    for table in BELONGING
 )
 
 

@@ -78,6 +78,13 @@ letters as (
       from unnest({arrays})
            as v(target, item_key, event, sequence_number, reason, sqlstate, created_at,
                 new_image, old_image, state, of_history, expired, place), ready
+     -- one that comes again may just have been superseded above: a statement writes a row once
+     where not exists (
+               select from {dead_letter} as k
+                where (k.deployment, k.stream_arn, k.target) = ($1, $3, v.target)
+                  and md5(k.item_key) = md5(v.item_key)
+                  and k.item_key = v.item_key
+                  and k.sequence_number = v.sequence_number::numeric)
         -- a record is set aside once; what a scan finds unfit again is open again, as it is now
         on conflict (deployment, stream_arn, md5(item_key), coalesce(sequence_number, -1), target)
         do update set state = 'open', closed_at = null, first_seen = now(),
