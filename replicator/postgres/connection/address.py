@@ -1,21 +1,21 @@
 """Addresses that a DSN and the `PG*` variables lead to, without any secret."""
 
-import configparser
 import getpass
 import ipaddress
 from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
-from urllib.parse import parse_qsl, unquote, urlsplit
+from dataclasses import dataclass, field
+from urllib.parse import unquote
 
 from replicator.errors import ConfigurationError
+from replicator.postgres.connection.parameters import ENCODING_REMEDY, SHAPE, given_parameters
 
 DEFAULT_PORT = 5432
 SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
-SHAPE = "postgresql://user@host:5432/database"
-_ENCODING_REMEDY = (
-    f"write it as {SHAPE}, with the characters @ : / ? # % of user and password percent-encoded; "
-    "a password is better kept in target.password_file"
+SYSTEM = "system"
+"""Instead of a file of authorities: those that the machine trusts."""
+_OF_THE_DRIVER = (
+    *("sslcert", "sslkey", "sslpassword", "sslcrl", "sslnegotiation", "krbsrvname", "gsslib"),
+    *("ssl_min_protocol_version", "ssl_max_protocol_version"),
 )
 
 
@@ -28,14 +28,22 @@ class Address:
     """
 
     hosts: tuple[str, ...]
+    """Where to connect to."""
+    names: tuple[str, ...]
+    """The hosts as they are named, which is something else where `hostaddr` says where they are."""
     ports: tuple[int, ...]
     user: str
     database: str
     named: bool
-    service: str | None
     sslmode: str | None
     sslrootcert: str | None
     session_attributes: str | None
+    connect_timeout_seconds: float | None
+    password: str | None = field(repr=False)
+    passfile: str | None
+    options: str | None
+    driver: Mapping[str, str] = field(repr=False)
+    """Parameters that asyncpg understands by themselves."""
 
     def __str__(self) -> str:
         places = ",".join(
@@ -51,60 +59,76 @@ class Address:
 
 
 def resolve(dsn: str | None, environment: Mapping[str, str]) -> Address:
-    """The address asyncpg is to take; ConfigurationError for a DSN that cannot be read.
+    """The address asyncpg is to take; ConfigurationError for what cannot be read or honoured."""
+    given = given_parameters(dsn, environment)
+    sslmode, sslrootcert = _security(given)
+    addresses = given.get("hostaddr")
+    host_list = given.get("host") or addresses
+    names, ports = _places(host_list or "localhost", given.get("port") or str(DEFAULT_PORT))
+    hosts = names
+    if addresses:
+        hosts = tuple(addresses.split(","))
+        if len(hosts) != len(ports):
+            raise ConfigurationError(
+                "hostaddr (or PGHOSTADDR) has not as many addresses as there are hosts",
+                remedy="give one for every host",
+            )
+    if addresses and sslmode == "verify-full":
+        raise ConfigurationError(
+            "hostaddr (or PGHOSTADDR) does not go with sslmode=verify-full: the certificate names "
+            "the host, and the driver checks what it connects to",
+            remedy="name the host alone",
+        )
+    user = given.get("user") or _system_user()
+    return Address(
+        hosts,
+        names,
+        ports,
+        user,
+        given.get("dbname") or user,
+        named=host_list is not None,
+        sslmode=sslmode,
+        sslrootcert=sslrootcert,
+        session_attributes=given.get("target_session_attrs"),
+        connect_timeout_seconds=_seconds(given.get("connect_timeout")),
+        password=given.get("password"),
+        passfile=given.get("passfile"),
+        options=given.get("options"),
+        driver={name: given[name] for name in _OF_THE_DRIVER if name in given},
+    )
 
-    The DSN wins over the service file, and that over the environment, as with libpq.
-    """
-    given = _from_dsn(dsn) if dsn else {}
-    service = given.get("service") or environment.get("PGSERVICE")
-    if service:
-        given = {**_from_service(service, environment), **given}
-    host_list = given.get("host") or environment.get("PGHOST")
-    port_list = given.get("port") or environment.get("PGPORT") or str(DEFAULT_PORT)
-    hosts, ports = _places(host_list or "localhost", port_list)
-    user = given.get("user") or environment.get("PGUSER") or _system_user()
-    sslmode = given.get("sslmode") or environment.get("PGSSLMODE")
+
+def _security(given: Mapping[str, str]) -> tuple[str | None, str | None]:
+    """The sslmode and the authority that are asked for."""
+    sslmode, sslrootcert = given.get("sslmode"), given.get("sslrootcert")
     if sslmode is not None and sslmode not in SSL_MODES:
         raise ConfigurationError(
             "the sslmode of the target's DSN, or PGSSLMODE, is not a known one",
             remedy=f"use one of {', '.join(SSL_MODES)}",
         )
-    return Address(
-        hosts,
-        ports,
-        user,
-        given.get("dbname") or given.get("database") or environment.get("PGDATABASE") or user,
-        named=host_list is not None,
-        service=service,
-        sslmode=sslmode,
-        sslrootcert=given.get("sslrootcert") or environment.get("PGSSLROOTCERT"),
-        session_attributes=given.get("target_session_attrs")
-        or environment.get("PGTARGETSESSIONATTRS"),
-    )
+    if given.get("channel_binding") == "require":
+        return "verify-full", sslrootcert or SYSTEM
+    if sslrootcert == SYSTEM and sslmode not in (None, "verify-full"):
+        raise ConfigurationError(
+            f"sslrootcert=system does not go with sslmode={sslmode}: everybody can have a "
+            "certificate of these authorities, so that only the name tells who answers",
+            remedy="say sslmode=verify-full",
+        )
+    return "verify-full" if sslrootcert == SYSTEM else sslmode, sslrootcert
 
 
-def _from_dsn(dsn: str) -> dict[str, str]:
-    # no message quotes any of it: a password with a special character may be in every part
+def _seconds(text: str | None) -> float | None:
+    """The limit for connecting; None where none is said, which 0 means too."""
+    if text is None:
+        return None
     try:
-        parts = urlsplit(dsn.strip())
-        query = dict(parse_qsl(parts.query, strict_parsing=True)) if parts.query else {}
+        seconds = int(text)
     except ValueError:
         raise ConfigurationError(
-            "the target's DSN cannot be read", remedy=_ENCODING_REMEDY
+            "connect_timeout of the target's DSN, or PGCONNECT_TIMEOUT, is no whole number",
+            remedy="give seconds, such as connect_timeout=10",
         ) from None
-    if parts.scheme not in {"postgresql", "postgres"} or parts.fragment:
-        raise ConfigurationError(
-            "the target's DSN is not of the form postgresql://…", remedy=_ENCODING_REMEDY
-        )
-    credentials, at, places = parts.netloc.rpartition("@")
-    if "@" in credentials or "@" in parts.path:
-        raise ConfigurationError("the target's DSN has an @ too many", remedy=_ENCODING_REMEDY)
-    found = {
-        "user": unquote(credentials.partition(":")[0]) if at else "",
-        "host": places,
-        "dbname": unquote(parts.path.removeprefix("/")),
-    }
-    return {**query, **{name: value for name, value in found.items() if value}}
+    return float(max(seconds, 2)) if seconds > 0 else None
 
 
 def _places(host_list: str, port_list: str) -> tuple[tuple[str, ...], tuple[int, ...]]:
@@ -122,7 +146,7 @@ def _places(host_list: str, port_list: str) -> tuple[tuple[str, ...], tuple[int,
     if not all(text.isascii() and text.isdigit() and 0 < int(text) < 65536 for text in texts):
         raise ConfigurationError(
             "the port of the target's DSN, or PGPORT, is not a number from 1 to 65535",
-            remedy=_ENCODING_REMEDY,
+            remedy=ENCODING_REMEDY,
         )
     return tuple(unquote(host) for host, _ in places), tuple(int(text) for text in texts)
 
@@ -135,20 +159,6 @@ def _split_port(place: str) -> tuple[str, str | None]:
         return place, None
     host, _, port = place.partition(":")
     return host or "localhost", port or None
-
-
-def _from_service(service: str, environment: Mapping[str, str]) -> dict[str, str]:
-    file = Path(environment.get("PGSERVICEFILE") or Path.home() / ".pg_service.conf")
-    parser = configparser.ConfigParser(interpolation=None)
-    try:
-        parser.read(file, encoding="utf-8")
-    except (configparser.Error, UnicodeDecodeError):
-        message = f"the service file {file} cannot be read"
-        raise ConfigurationError(message, remedy="correct it, or unset PGSERVICE") from None
-    if service not in parser:
-        message = f"the service {service!r} is not in {file}"
-        raise ConfigurationError(message, remedy="correct PGSERVICE or PGSERVICEFILE")
-    return dict(parser[service])
 
 
 def _is_local(host: str) -> bool:

@@ -12,6 +12,8 @@ import asyncpg
 
 from replicator.errors import ConfigurationError, ReplicatorError, SinkUnavailable
 from replicator.postgres.connection.address import Address, resolve
+from replicator.postgres.connection.password_file import password_for
+from replicator.postgres.connection.tls import tls_arguments
 
 Password = Callable[[], Awaitable[str]]
 """Fetches a password from somewhere else, for every connection anew."""
@@ -70,12 +72,13 @@ async def connect(settings: ConnectionSettings) -> asyncpg.Connection:
     something. Neither message holds a secret.
     """
     address = address_of(settings)
-    arguments = await _arguments(settings, address)
+    seconds = address.connect_timeout_seconds or settings.connect_timeout_seconds
+    arguments = {**await _arguments(settings, address), "timeout": seconds}
     try:
-        async with asyncio.timeout(settings.connect_timeout_seconds):
+        async with asyncio.timeout(seconds):
             return await asyncpg.connect(**arguments)
     except TimeoutError as error:
-        message = f"{address} did not answer in {settings.connect_timeout_seconds:g} s"
+        message = f"{address} did not answer in {seconds:g} s"
         raise SinkUnavailable(message, remedy="check host, port and firewall") from error
     except FAILURES as error:
         raise _translate(error, address) from error
@@ -109,18 +112,14 @@ def _dsn(settings: ConnectionSettings) -> str | None:
 
 async def _arguments(settings: ConnectionSettings, address: Address) -> dict[str, Any]:
     arguments: dict[str, Any] = {
-        "dsn": _dsn(settings) or "postgresql://",
-        "service": address.service,
         "host": list(address.hosts) if address.named else None,
         "port": list(address.ports) if address.named else address.ports[0],
         "user": address.user,
         "database": address.database,
-        "timeout": settings.connect_timeout_seconds,
+        "target_session_attrs": address.session_attributes
+        or ("read-write" if len(address.hosts) > 1 else None),
+        **tls_arguments(address, encrypted=settings.iam_token is not None),
     }
-    if address.sslmode is None and (settings.iam_token or not address.local):
-        arguments["ssl"] = "require"
-    if len(address.hosts) > 1 and address.session_attributes is None:
-        arguments["target_session_attrs"] = "read-write"
     if settings.iam_token is not None:
         arguments["password"] = await settings.iam_token(
             address.hosts[0], address.ports[0], address.user
@@ -129,12 +128,15 @@ async def _arguments(settings: ConnectionSettings, address: Address) -> dict[str
         arguments["password"] = await settings.password()
     elif settings.password_file is not None:
         arguments["password"] = _secret(settings.password_file, "target.password_file")
+    else:  # never None: asyncpg would read the password file in its own way
+        arguments["password"] = address.password or password_for(address) or ""
+    options = {} if address.options is None else {"options": address.options}
     if settings.pooler == "transaction":
-        return {**arguments, "statement_cache_size": 0}
+        return {**arguments, "statement_cache_size": 0, "server_settings": options}
     return {
         **arguments,
         "max_cacheable_statement_size": STATEMENT_BYTES_MAX,
-        "server_settings": _server_settings(settings),
+        "server_settings": {**options, **_server_settings(settings)},
     }
 
 
@@ -187,7 +189,8 @@ def _translate(error: Exception, address: Address) -> ReplicatorError:
             return ConfigurationError(
                 message,
                 remedy="give the server's certificate authority as sslrootcert in target.dsn "
-                "(or PGSSLROOTCERT), and connect to the name in its certificate",
+                "(or PGSSLROOTCERT), and connect to the name in its certificate; "
+                "sslrootcert=system means the authorities that this machine trusts",
             )
         case ConnectionError() if "rejected SSL upgrade" in str(error):
             return _no_tls(address)
@@ -230,5 +233,6 @@ def _no_tls(address: Address) -> ConfigurationError:
         )
     return ConfigurationError(
         f"{address} offers no TLS, but sslmode is {address.sslmode}",
-        remedy="enable TLS on the server, or change sslmode",
+        remedy="enable TLS on the server, or change sslmode (channel_binding=require and "
+        "sslrootcert=system mean verify-full)",
     )
