@@ -14,7 +14,8 @@ class Finding:
     """One thing that is not as it should be.
 
     An error loses or stops changes; a warning is something to know. `where` names a table, target
-    or part of the configuration. `unreachable`: a server did not answer, so nothing is known.
+    or part of the configuration. `unreachable`: a server did not answer, so nothing is known. `sql`
+    are the statements of the remedy, where statements alone are one.
     """
 
     severity: Severity
@@ -22,6 +23,7 @@ class Finding:
     message: str
     remedy: str
     unreachable: bool = False
+    sql: str = ""
 
 
 def finding_of(where: str, error: ReplicatorError) -> Finding:
@@ -49,6 +51,7 @@ def document(finding: Finding) -> dict[str, Any]:
         "message": finding.message,
         "remedy": finding.remedy,
         "unreachable": finding.unreachable,
+        "sql": finding.sql,
     }
 
 

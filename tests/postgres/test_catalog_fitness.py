@@ -86,6 +86,56 @@ UNFIT = {
         "error",
         "unique index 'one' (total) is not the key",
     ),
+    "a unique index that confuses letters": (
+        "alter table orders drop constraint orders_pkey, alter order_id set not null;"
+        "create collation loose (provider = icu, locale = 'und-u-ks-level2',"
+        " deterministic = false);"
+        "create unique index one on orders (order_id collate loose)",
+        "error",
+        "the unique index 'one' of the key takes different values for equal",
+    ),
+    "no key beside another primary key": (
+        "alter table orders drop constraint orders_pkey, add id bigserial primary key",
+        "error",
+        "exactly the key",
+    ),
+    "a key of another application that nothing fills": (
+        "alter table orders drop constraint orders_pkey, add id bigint primary key,"
+        " add unique (order_id)",
+        "error",
+        "'id' must not be null, has no default and is not mapped",
+    ),
+    "a domain that must not be null": (
+        "create domain filled as text not null; alter table orders add must filled",
+        "error",
+        "'must' must not be null, has no default and is not mapped",
+    ),
+    "no replica identity": (
+        "alter table orders drop constraint orders_pkey; create unique index on orders (order_id);"
+        "create publication everything for all tables",
+        "error",
+        "is published, and has no replica identity",
+    ),
+    "no replica identity where there is a primary key": (
+        "alter table orders replica identity nothing; create publication one for table orders",
+        "error",
+        "is published, and has no replica identity",
+    ),
+    "a sequence that changes use up": (
+        "alter table orders add id serial",
+        "warning",
+        "of the column 'id' loses a value with every change, also of a row that is there; 2147",
+    ),
+    "a sequence that is used up": (
+        "alter table orders add id smallserial; select setval('orders_id_seq', 32767)",
+        "error",
+        "of the column 'id' has no values left",
+    ),
+    "tables that inherit": (
+        "create table more (at date) inherits (orders)",
+        "error",
+        "has tables that inherit from it (more)",
+    ),
     "a unique index over a part": (
         "create unique index one on orders (order_id) where total > 0",
         "error",
@@ -111,6 +161,11 @@ UNFIT = {
         "alter table orders add constraint positive check (total > 0)",
         "warning",
         "check constraint 'positive'",
+    ),
+    "a column that is generated when it is read": (
+        "alter table orders drop total, add total numeric(12,2) generated always as (1) virtual",
+        "error",
+        "'total' is generated",
     ),
     "a generated column": (
         "alter table orders drop total, add total numeric(12,2) generated always as (1) stored",
@@ -144,21 +199,169 @@ UNFIT = {
 }
 
 
-@pytest.mark.parametrize(("change", "severity", "message"), UNFIT.values(), ids=UNFIT.keys())
-async def test_what_does_not_fit_is_found(
-    connection: asyncpg.Connection, change: str, severity: str, message: str
+LEAF = """
+create table orders (order_id text not null, total numeric(12,2), extra jsonb,
+                     primary key (order_id)) partition by hash (order_id);
+create table leaf partition of orders for values with (modulus 1, remainder 0)
+"""
+UNFIT_LEAVES = {
+    "a trigger of a leaf": (
+        "create function nothing() returns trigger language plpgsql as 'begin return null; end';"
+        "create trigger eats before insert on leaf for each row execute function nothing()",
+        "error",
+        "the trigger 'eats' of the partition public.leaf runs before each row",
+    ),
+    "a leaf that a crash empties": (
+        "alter table leaf set unlogged",
+        "error",
+        "is not logged of the partition public.leaf",
+    ),
+    "a unique index of a leaf": (
+        "create unique index one on leaf (total)",
+        "error",
+        "the unique index 'one' (total) of the partition public.leaf is not the key",
+    ),
+    "a check of a leaf": (
+        "alter table leaf add constraint positive check (total > 0)",
+        "warning",
+        "the check constraint 'positive' of the partition public.leaf",
+    ),
+    "a foreign key of a leaf": (
+        "create table other (id text primary key);"
+        "alter table leaf add foreign key (order_id) references other",
+        "error",
+        "the foreign key 'leaf_order_id_fkey' of the partition public.leaf refers",
+    ),
+    "a column that only a leaf wants filled": (
+        "alter table leaf alter total set not null",
+        "warning",
+        "the column 'total' of the partition public.leaf must not be null",
+    ),
+    "a leaf without replica identity": (
+        "alter table leaf replica identity nothing; create publication one for table orders",
+        "error",
+        "has no replica identity of the partition public.leaf",
+    ),
+}
+UNFIT_ALL = {name: (FIT, *case) for name, case in UNFIT.items()} | {
+    name: (LEAF, *case) for name, case in UNFIT_LEAVES.items()
+}
+CANNOT_BE = (asyncpg.FeatureNotSupportedError, asyncpg.PostgresSyntaxError)
+"""What a version, or a build, of PostgreSQL says of what it does not know."""
+
+
+@pytest.mark.parametrize(
+    ("made", "change", "severity", "message"), UNFIT_ALL.values(), ids=UNFIT_ALL.keys()
+)
+async def test_what_does_not_fit_is_found_and_its_remedy_mends_it(
+    connection: asyncpg.Connection, made: str, change: str, severity: str, message: str
 ):
-    await connection.execute(FIT)
+    await connection.execute(made)
     try:
         await connection.execute(change)
-    except asyncpg.FeatureNotSupportedError as lacking:
+    except CANNOT_BE as lacking:
         pytest.skip(str(lacking))
 
     matching = [finding for finding in await findings(connection) if message in finding.message]
 
     assert [finding.severity for finding in matching] == [severity]
     assert matching[0].where == "public.orders"
-    assert matching[0].remedy
+    assert matching[0].remedy.startswith(matching[0].sql)
+    if matching[0].sql:
+        await connection.execute(matching[0].sql)
+        assert [f.message for f in await findings(connection) if message in f.message] == []
+
+
+async def test_a_table_with_leaves_fits(connection: asyncpg.Connection):
+    await connection.execute(
+        LEAF + ";create publication one for all tables;"
+        "create function nothing() returns trigger language plpgsql as 'begin return null; end'"
+    )
+
+    assert await findings(connection) == []
+
+
+async def test_rows_that_no_partition_takes_are_told_before(connection: asyncpg.Connection):
+    await connection.execute(
+        "create table orders (order_id text primary key, total numeric(12,2), extra jsonb)"
+        " partition by list (order_id)"
+    )
+
+    [finding] = await findings(connection)
+
+    assert finding.severity == "warning"
+    assert "has no default partition" in finding.message
+    await connection.execute(finding.sql)
+    assert await findings(connection) == []
+
+
+async def test_rights_and_row_security_of_a_leaf_do_not_count_where_rows_come_through_the_table(
+    connection: asyncpg.Connection,
+):
+    await connection.execute(LEAF)
+    role = await connection.fetchval("select 'r' || pg_backend_pid()")
+    await connection.execute(
+        f"create role {role}; grant select, insert, update, delete on orders to {role};"
+        f"alter table leaf enable row level security; revoke all on leaf from {role};"
+        f"set role {role}"
+    )
+
+    assert await findings(connection) == []
+    await connection.execute(
+        "insert into orders values ('a') on conflict (order_id) do update set total = 1"
+    )
+    assert await connection.fetchval("select count(*) from orders") == 1
+    await connection.execute(f"reset role; drop owned by {role}; drop role {role}")
+
+
+SURROGATES = (
+    "id bigserial primary key",
+    "id bigint generated always as identity primary key",
+    "id uuid default gen_random_uuid() primary key",
+)
+
+
+@pytest.mark.parametrize("surrogate", SURROGATES)
+async def test_a_key_of_the_tables_own_beside_ours_is_no_fault(
+    connection: asyncpg.Connection, surrogate: str
+):
+    await connection.execute(
+        f"create table orders ({surrogate}, order_id text not null unique,"
+        " total numeric(12,2), extra jsonb, created_at timestamptz not null default now())"
+    )
+
+    assert await findings(connection) == []
+
+
+async def test_what_is_not_enforced_is_no_fault(connection: asyncpg.Connection):
+    await connection.execute(FIT)
+    try:
+        await connection.execute("alter table orders add check (total > 0) not enforced")
+    except CANNOT_BE as lacking:
+        pytest.skip(str(lacking))
+
+    assert await findings(connection) == []
+
+
+async def test_rights_on_the_sequence_of_an_unmapped_column_are_needed(
+    connection: asyncpg.Connection,
+):
+    await connection.execute(FIT + ";alter table orders add id bigserial")
+    role = await connection.fetchval("select 'r' || pg_backend_pid()")
+    await connection.execute(
+        f"create role {role}; grant select, insert, update, delete on orders to {role}"
+    )
+    wanted = ("public", "orders")
+
+    async def found() -> list[Finding]:
+        catalog = await read_catalog(connection, [wanted], role=role)
+        return fitness(WANTED, catalog.tables[wanted], role=role)
+
+    [finding] = await found()
+    assert "may not take values from the sequence public.orders_id_seq" in finding.message
+    await connection.execute(finding.sql)
+    assert await found() == []
+    await connection.execute(f"drop owned by {role}; drop role {role}")
 
 
 @pytest.mark.parametrize(

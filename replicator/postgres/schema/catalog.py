@@ -21,13 +21,56 @@ OTHER_KINDS = {
 }
 
 TABLES = r"""
--- everything about each asked table that decides whether rows can be written; one round trip
-select t.schema_name,
-       t.table_name,
+-- everything about each asked table, and each leaf of a partitioned one, that decides whether rows
+-- can be written; one round trip
+with asked as (
+    select c.oid, t.schema_name, t.table_name
+      from unnest($1::text[], $2::text[]) as t(schema_name, table_name)
+      join pg_namespace s on s.nspname = t.schema_name
+      join pg_class c on c.relnamespace = s.oid and c.relname = t.table_name),
+wanted as (
+    select oid, schema_name, table_name, false as leaf from asked
+     union all
+    select p.relid, a.schema_name, a.table_name, true
+      from asked as a
+     cross join pg_partition_tree(a.oid) as p
+     where p.isleaf and p.relid <> a.oid),
+published as (
+    select t.schemaname, t.tablename
+      from pg_publication_tables as t
+      join pg_publication as p on p.pubname = t.pubname
+     where p.pubupdate or p.pubdelete)
+select w.schema_name,
+       w.table_name,
+       w.leaf,
        json_build_object(
+           'name', s.nspname || '.' || c.relname,
+           'sql', quote_ident(s.nspname) || '.' || quote_ident(c.relname),
            'kind', c.relkind,
            'unlogged', c.relpersistence <> 'p',
-           'rules', c.relhasrules,
+           'rules', (
+               select coalesce(json_agg(quote_ident(r.rulename) order by r.rulename), '[]')
+                 from pg_rewrite r
+                where r.ev_class = c.oid and r.rulename <> '_RETURN'),
+           'heirs', (
+               select coalesce(json_agg(h.inhrelid::regclass::text order by 1), '[]')
+                 from (select inhrelid from pg_inherits
+                        where inhparent = c.oid and c.relkind = 'r') as h),
+           'lacks_partitions', exists (
+               select from pg_partitioned_table p
+                where p.partrelid = c.oid and p.partstrat <> 'h' and p.partdefid = 0),
+           'lacks_identity', c.relkind = 'r' and c.relreplident <> 'f'
+               and not exists (
+                   select from pg_index i
+                    where i.indrelid = c.oid and i.indisvalid
+                      and (c.relreplident = 'd' and i.indisprimary
+                           or c.relreplident = 'i' and i.indisreplident))
+               and exists (
+                   select from published as p
+                     join pg_namespace n on n.nspname = p.schemaname
+                     join pg_class k on k.relnamespace = n.oid and k.relname = p.tablename
+                    where k.oid = c.oid
+                       or k.oid in (select relid from pg_partition_ancestors(c.oid) as a(relid))),
            'row_security', row_security_active(c.oid),
            'rights', (
                select coalesce(json_agg(r), '[]')
@@ -40,9 +83,40 @@ select t.schema_name,
                           'type', format_type(a.atttypid, a.atttypmod),
                           'base', b.written,
                           'enum', b.enum,
-                          'not_null', a.attnotnull,
-                          'has_default', a.atthasdef,
-                          'generated', a.attgenerated <> '',
+                          'not_null', a.attnotnull or d.not_null,
+                          'has_default', a.atthasdef or d.has_default,
+                          'domain', d.name,
+                          'unique_by_default', coalesce(
+                              pg_get_expr(e.adbin, e.adrelid)
+                              ~ '(gen_random_uuid|uuid_generate_v[14]|uuidv[47])\(', false),
+                          'sequence', (
+                              select json_build_object(
+                                         'sql', format('%I.%I', n.nspname, q.relname),
+                                         'usable', a.attidentity <> ''
+                                             or has_sequence_privilege(o.role, q.oid, 'USAGE')
+                                             or has_sequence_privilege(o.role, q.oid, 'UPDATE'),
+                                         'endless', p.seqmax > 1000000000000,
+                                         'cycles', p.seqcycle,
+                                         'left', case
+                                             when has_sequence_privilege(q.oid, 'USAGE')
+                                               or has_sequence_privilege(q.oid, 'SELECT')
+                                             then (p.seqmax - coalesce(
+                                                       pg_sequence_last_value(q.oid),
+                                                       p.seqstart - 1)) / p.seqincrement end)
+                                from pg_depend as u
+                                join pg_class q
+                                  on q.relkind = 'S'
+                                 and q.oid = case when u.classid = 'pg_attrdef'::regclass
+                                                  then u.refobjid else u.objid end
+                                join pg_namespace n on n.oid = q.relnamespace
+                                join pg_sequence p on p.seqrelid = q.oid
+                               where (u.classid = 'pg_attrdef'::regclass and u.objid = e.oid
+                                      and u.refclassid = 'pg_class'::regclass)
+                                  or (u.classid = 'pg_class'::regclass and u.deptype = 'i'
+                                      and u.refclassid = 'pg_class'::regclass
+                                      and (u.refobjid, u.refobjsubid) = (c.oid, a.attnum))
+                               limit 1),
+                          'generated', a.attgenerated,
                           'identity', a.attidentity,
                           'deterministic', coalesce(l.collisdeterministic, true),
                           'rights', (
@@ -52,6 +126,20 @@ select t.schema_name,
                       ) order by a.attnum), '[]')
                  from pg_attribute a
                  left join pg_collation l on l.oid = a.attcollation
+                 left join pg_attrdef e on (e.adrelid, e.adnum) = (c.oid, a.attnum)
+                cross join lateral (
+                    -- a domain, and the domains that it is made of, have constraints of their own
+                    with recursive made_of as (
+                        select t.* from pg_type t where t.oid = a.atttypid
+                         union all
+                        select t.* from made_of m
+                          join pg_type t on m.typtype = 'd' and t.oid = m.typbasetype)
+                    select coalesce(bool_or(typtype = 'd' and typnotnull), false) as not_null,
+                           coalesce(bool_or(typtype = 'd' and typdefault is not null), false)
+                               as has_default,
+                           min(case when typtype = 'd' and typnotnull
+                                    then oid::regtype::text end) as name
+                      from made_of) as d
                 cross join lateral (
                     -- what a domain is made of; types of others with their schema
                     with recursive made_of(step, oid, typmod) as (
@@ -79,7 +167,20 @@ select t.schema_name,
                           'name', k.relname,
                           'primary', i.indisprimary,
                           'whole', i.indpred is null and i.indexprs is null,
-                          'usable', i.indisvalid and i.indimmediate,
+                          'usable', i.indisvalid and i.indimmediate and not i.indisexclusion,
+                          'sql', quote_ident(s.nspname) || '.' || quote_ident(k.relname),
+                          'constraint', (
+                              select quote_ident(n.conname) from pg_constraint n
+                               where n.conindid = k.oid and n.conrelid = c.oid
+                                 and n.contype in ('p', 'u')),
+                          'inherited', exists (
+                              select from pg_inherits h where h.inhrelid = k.oid),
+                          'exact', (
+                              select bool_and(coalesce(l.collisdeterministic, true)
+                                              and (p.opcdefault or p.opcname ~ '_pattern_ops$'))
+                                from generate_series(0, i.indnkeyatts - 1) as n
+                                join pg_opclass p on p.oid = i.indclass[n]
+                                left join pg_collation l on l.oid = i.indcollation[n]),
                           'columns', (
                               select coalesce(json_agg(a.attname order by n), '[]')
                                 from generate_series(0, i.indnkeyatts - 1) as n
@@ -94,23 +195,31 @@ select t.schema_name,
                           'name', n.conname,
                           'type', n.contype,
                           'incoming', n.conrelid <> c.oid,
+                          'sql', quote_ident(n.conname),
+                          'table', n.conrelid::regclass::text,
+                          'inherited', n.coninhcount > 0 or n.conparentid <> 0,
                           'definition', pg_get_constraintdef(n.oid)
                       ) order by n.conname), '[]')
                  from pg_constraint n
-                where (n.conrelid = c.oid and n.contype in ('f', 'c', 'x'))
-                   or (n.confrelid = c.oid and n.contype = 'f' and n.conrelid <> c.oid)),
+                where ((n.conrelid = c.oid and n.contype in ('f', 'c', 'x'))
+                       or (n.confrelid = c.oid and n.contype = 'f' and n.conrelid <> c.oid))
+                  -- since 18 a constraint may be there and not be enforced
+                  and coalesce((to_jsonb(n) ->> 'conenforced')::boolean, true)),
            'triggers', (
                select coalesce(json_agg(json_build_object(
                           'name', g.tgname,
+                          'sql', quote_ident(g.tgname),
+                          'inherited', g.tgparentid <> 0,
                           'before_row', (g.tgtype & 1) <> 0 and (g.tgtype & 66) <> 0
                       ) order by g.tgname), '[]')
                  from pg_trigger g
                 where g.tgrelid = c.oid and not g.tgisinternal and g.tgenabled in ('O', 'A'))
        )::text as facts
-  from unnest($1::text[], $2::text[]) as t(schema_name, table_name)
+  from wanted as w
  cross join (select coalesce($3, current_user)::name as role) as o
-  join pg_namespace s on s.nspname = t.schema_name
-  join pg_class c on c.relnamespace = s.oid and c.relname = t.table_name
+  join pg_class c on c.oid = w.oid
+  join pg_namespace s on s.oid = c.relnamespace
+ order by w.leaf, c.relname
 """
 
 SCHEMAS = """
@@ -123,10 +232,26 @@ select n.nspname,
 """
 
 
+class Sequence(msgspec.Struct, frozen=True):
+    """A sequence that fills a column. `usable`: the role may take values from it.
+
+    `left` is how many values it still has, None if that may not be seen; `endless`: more than
+    upserts will ever take.
+    """
+
+    sql: str
+    usable: bool
+    endless: bool
+    cycles: bool
+    left: int | None
+
+
 class ExistingColumn(msgspec.Struct, frozen=True):
     """A column. `deterministic` tells of its collation; `identity` is '' or a kind of it.
 
     `base` is what a domain is made of, and else the type; `enum`: it is an enum type.
+    `generated` is '', 's' (stored) or 'v' (virtual). `domain` names the one that forbids NULL.
+    `unique_by_default`: its default is another UUID every time.
     """
 
     name: str
@@ -135,7 +260,10 @@ class ExistingColumn(msgspec.Struct, frozen=True):
     enum: bool
     not_null: bool
     has_default: bool
-    generated: bool
+    domain: str | None
+    unique_by_default: bool
+    sequence: Sequence | None
+    generated: str
     identity: str
     deterministic: bool
     rights: tuple[Right, ...]
@@ -145,24 +273,42 @@ class ExistingColumn(msgspec.Struct, frozen=True):
         """A row that does not mention it gets a value, or NULL, all the same."""
         return not self.not_null or self.has_default or self.identity != ""
 
+    @property
+    def fills_uniquely(self) -> bool:
+        """A row that does not mention it gets a value that no other row has."""
+        counts = self.sequence is not None and not self.sequence.cycles
+        return counts or self.unique_by_default
+
 
 class UniqueIndex(msgspec.Struct, frozen=True):
     """An index that refuses rows. `whole`: over columns only, and over all rows.
 
-    `usable`: valid and checked at once, as `on conflict` needs it.
+    `usable`: valid and checked at once, as `on conflict` needs it. `exact`: only equal values are
+    equal to it, whatever its collations and operator classes. `constraint` names the constraint
+    that it belongs to; `inherited`: it is a part of a partitioned table's.
     """
 
     name: str
+    sql: str
+    constraint: str | None
+    inherited: bool
     primary: bool
     whole: bool
     usable: bool
+    exact: bool
     columns: tuple[str, ...]
 
 
 class Constraint(msgspec.Struct, frozen=True):
-    """A foreign key ("f"; `incoming`: another table's), check ("c") or exclusion ("x")."""
+    """A foreign key ("f"; `incoming`: another table's), check ("c") or exclusion ("x").
+
+    `table` is where it stands, `inherited`: it comes from the partitioned table.
+    """
 
     name: str
+    sql: str
+    table: str
+    inherited: bool
     type: Literal["f", "c", "x"]
     incoming: bool
     definition: str
@@ -172,15 +318,27 @@ class Trigger(msgspec.Struct, frozen=True):
     """An enabled trigger. `before_row`: it can change or drop the rows that are written."""
 
     name: str
+    sql: str
+    inherited: bool
     before_row: bool
 
 
 class ExistingTable(msgspec.Struct, frozen=True):
-    """A relation under a target's name, a table or not. `row_security`: active for our role."""
+    """A relation under a target's name, a table or not. `row_security`: active for our role.
 
+    `sql` is its quoted name. `heirs` are tables that inherit from it. `lacks_partitions`: rows can
+    come that no partition takes. `lacks_identity`: it is published, and PostgreSQL would refuse
+    updates and deletes. `leaves` are the partitions that hold its rows.
+    """
+
+    name: str
+    sql: str
     kind: str
     unlogged: bool
-    rules: bool
+    rules: tuple[str, ...]
+    heirs: tuple[str, ...]
+    lacks_partitions: bool
+    lacks_identity: bool
     row_security: bool
     rights: tuple[Right, ...]
     owner: bool
@@ -188,6 +346,7 @@ class ExistingTable(msgspec.Struct, frozen=True):
     indexes: tuple[UniqueIndex, ...]
     constraints: tuple[Constraint, ...]
     triggers: tuple[Trigger, ...]
+    leaves: tuple["ExistingTable", ...] = ()
 
     def column(self, name: str) -> ExistingColumn | None:
         """The column of that name."""
@@ -245,7 +404,7 @@ async def read_catalog(
         " current_user::text as role, current_database()::text as database"
     )
     return Catalog(
-        {(row["schema_name"], row["table_name"]): _decode(row["facts"]) for row in found},
+        _with_leaves(found),
         {
             row["nspname"]: ExistingSchema(row["usage"], row["may_create"])
             for row in await connection.fetch(SCHEMAS, asked, role)
@@ -256,3 +415,17 @@ async def read_catalog(
         server["role"],
         server["database"],
     )
+
+
+def _with_leaves(found: Iterable[asyncpg.Record]) -> dict[TableName, ExistingTable]:
+    tables: dict[TableName, ExistingTable] = {}
+    leaves: dict[TableName, list[ExistingTable]] = {}
+    for row in found:
+        name = row["schema_name"], row["table_name"]
+        if row["leaf"]:
+            leaves.setdefault(name, []).append(_decode(row["facts"]))
+        else:
+            tables[name] = _decode(row["facts"])
+    for name, of_table in leaves.items():
+        tables[name] = msgspec.structs.replace(tables[name], leaves=tuple(of_table))
+    return tables

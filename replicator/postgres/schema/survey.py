@@ -289,7 +289,7 @@ def _findings(
     but_missing: bool = False,
 ) -> list[Finding]:
     """Findings about the targets and histories that exist; `but_missing`: columns may be added."""
-    role = grantee or "the role"
+    role = quote_identifier(grantee or catalog.role)
     found: list[Finding] = []
     for target in targets:
         for written in target.row_tables:
