@@ -216,14 +216,20 @@ def _entry(column: ProposedColumn) -> str:
     said["type"] = column.type
     if column.format is not None:
         said["format"] = column.format
+    if column.fraction != "reject":
+        said["fraction"] = column.fraction
     if column.transform:
         said["transform"] = list(column.transform)
+    if column.words:
+        said["words"] = dict(column.words)
     if column.nul and column.type == "text":
         said["nul"] = "replace"
     return _scalar(column.type) if list(said) == ["type"] else _flow(said)
 
 
 def _flow(value: object) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
     if isinstance(value, list):
         return "[" + ", ".join(map(_flow, value)) + "]"
     if isinstance(value, dict):

@@ -15,7 +15,7 @@ from replicator.core.spec import (
     Scalar,
 )
 from replicator.core.values.column_types import ColumnType, parse_type
-from replicator.core.values.policies import OnInvalid, OnNul, TimeFormat, Transform
+from replicator.core.values.policies import Fraction, OnInvalid, OnNul, TimeFormat, Transform
 from replicator.core.values.type_table import TIMED
 
 DeclaredType = Annotated[ColumnType, parsed_by(parse_type)]
@@ -76,6 +76,10 @@ class ColumnSettings(Group):
     """The column's PostgreSQL type. Values convert exactly or not at all."""
     format: TimeFormat | None = None
     """Format of a time; strings default to `iso8601`, numbers need one."""
+    fraction: Fraction = "reject"
+    """Treatment of a time that is finer than the column keeps, a microsecond at most: its record
+    becomes a dead letter, or it is cut towards the past.
+    """
     on_invalid: Annotated[OnInvalid, BeforeValidator(_null_by_name)] = "reject"
     """Effect of a value that does not convert: a dead letter for its record, or NULL in the
     column.
@@ -86,9 +90,13 @@ class ColumnSettings(Group):
         tuple[Transform, ...], BeforeValidator(_one_or_many, json_schema_input_type=_Transforms)
     ] = Field(default=(), examples=[["trim", "lower"]])
     """Changes to a string before conversion, in this order: `trim`, `lower`, `upper`, `number`
-    (its text is a number), `json` (its text is JSON, for jsonb) or `empty_null` (an empty string
-    is NULL).
+    (its text is a number), `json` (its text is JSON, for jsonb), `empty_null` (an empty string
+    is NULL) or `boolean` (it is one of `words`, as a number may be).
     """
+    words: Annotated[dict[str, bool], Field(min_length=2)] | None = Field(
+        default=None, examples=[{"Y": True, "N": False}]
+    )
+    """Words for true and for false, of `transform: boolean`; numbers as they are in JSON."""
     default: Scalar | None = Field(default=None, examples=["unknown"])
     """Value of the column where the attribute is absent or NULL."""
     constant: Scalar | None = Field(default=None, examples=["web"])
@@ -110,6 +118,8 @@ class ColumnSettings(Group):
             self.default,
             self.transform,
             self.part,
+            fraction=self.fraction,
+            words=tuple(sorted((self.words or {}).items())),
         )
 
     @model_validator(mode="after")
@@ -131,7 +141,26 @@ class ColumnSettings(Group):
         return self
 
     @model_validator(mode="after")
+    def _worded(self) -> Self:
+        if (self.words is not None) != ("boolean" in self.transform):
+            raise refuse(
+                "`words` and `transform: boolean` need each other",
+                "write both, such as {type: boolean, transform: boolean, words: {Y: true, N: "
+                "false}}, or neither",
+            )
+        if self.words is not None and set(self.words.values()) != {True, False}:
+            raise refuse(
+                "`words` needs a word for true and one for false", "add the one that is missing"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _timely(self) -> Self:
+        if self.fraction != "reject" and not self.type.row.timed:
+            raise refuse(
+                f"a column of type {self.type.sql} has no `fraction`",
+                f"drop it: it belongs to {', '.join(TIMED)}",
+            )
         if self.format is not None and not self.type.row.timed:
             raise refuse(
                 f"a column of type {self.type.label} has no `format`",

@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import Any, Literal
 
 from replicator.core.values.column_types import ColumnType
-from replicator.core.values.policies import OnInvalid, OnNul, TimeFormat, Transform
+from replicator.core.values.policies import Fraction, OnInvalid, OnNul, TimeFormat, Transform, Words
 
 KeyType = Literal["S", "N", "B"]
 OnDelete = Literal["delete", "soft", "ignore"]
@@ -59,6 +59,10 @@ class ColumnSpec:
     part: str | None = None
     other_types: Literal["reject", "rest"] = "reject"
     """Treatment of values whose type is not the column's."""
+    fraction: Fraction = "reject"
+    """Treatment of a time that is finer than the column keeps."""
+    words: Words = ()
+    """Words for true and false, of the transform `boolean`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -331,6 +331,30 @@ def test_a_uuid_key_must_be_written_as_postgresql_prints_it():
         ("date", None, {"S": "2024-02-29"}, "2024-02-29"),
         ("date", "epoch_s", {"N": "1699920000"}, "2023-11-14"),
         ("timestamptz[]", "epoch_s", {"NS": ["1", "0"]}, None),
+        ("timestamptz", None, {"S": "2024-01-01T00:00:00.1234560Z"}, "2024-01-01T00:00:00.123456Z"),
+        ("timestamp", None, {"S": "2024-01-01T00:00:00.500000000"}, "2024-01-01T00:00:00.500000"),
+        (
+            "timestamptz",
+            None,
+            {"S": "2024-01-01T00:30:00.123456000+02:00"},
+            "2023-12-31T22:30:00.123456+00:00",
+        ),
+        (
+            "timestamptz(3)",
+            None,
+            {"S": "2024-01-01T00:00:00.123000000Z"},
+            "2024-01-01T00:00:00.123000Z",
+        ),
+        (
+            "timestamptz",
+            "epoch_ns",
+            {"N": "1700000000123456000"},
+            "2023-11-14T22:13:20.123456+00:00",
+        ),
+        ("timestamptz", "epoch_ns", {"N": "-1000"}, "1969-12-31T23:59:59.999999+00:00"),
+        ("date", "epoch_days", {"N": "-1"}, "1969-12-31"),
+        ("date", "epoch_days", {"N": "2932896"}, "9999-12-31"),
+        ("timestamptz", "epoch_days", {"N": "1E1"}, "1970-01-11T00:00:00+00:00"),
     ],
 )
 def test_a_time_in_the_declared_format_converts_exactly(written, time_format, value, cell):
@@ -347,7 +371,12 @@ def test_a_time_in_the_declared_format_converts_exactly(written, time_format, va
         ("timestamp", None, {"S": "2024-01-01T00:00:00Z"}, "has a zone"),
         ("timestamp", None, {"S": "2024-01-01T00:00:00+02:00"}, "has a zone"),
         ("timestamptz", None, {"S": "2024-01-01T00:00:00.1234567Z"}, "more than 6 fraction"),
-        ("timestamptz", None, {"S": "2024-01-01T00:00:00.1234560Z"}, "more than 6 fraction"),
+        ("timestamptz", None, {"S": "2024-01-01T00:00:00.123456001Z"}, "more than 6 fraction"),
+        ("timestamptz", None, {"S": "2024-01-01T00:00:00.1234560000Z"}, "more than 6 fraction"),
+        ("timestamptz", "epoch_ns", {"N": "1700000000123456789"}, "more precise"),
+        ("timestamptz", "epoch_days", {"N": "0.5"}, "not a whole number of days"),
+        ("timestamptz", "epoch_days", {"N": "1E38"}, "outside the years"),
+        ("date", "epoch_days", {"N": "2932897"}, "outside the years"),
         ("timestamptz", None, {"S": "now"}, "not an ISO 8601 time"),
         ("timestamptz", None, {"S": "infinity"}, "not an ISO 8601 time"),
         ("timestamptz", None, {"S": "tomorrow"}, "not an ISO 8601 time"),
@@ -381,6 +410,73 @@ def test_a_time_in_the_declared_format_converts_exactly(written, time_format, va
 def test_a_time_in_any_other_form_is_rejected(written, time_format, value, reason):
     with pytest.raises(Rejected, match=reason):
         converted(written, value, time_format)
+
+
+@pytest.mark.parametrize(
+    ("written", "time_format", "value", "cell"),
+    [
+        ("timestamptz", None, {"S": "2024-01-01T00:00:00.1234569Z"}, "2024-01-01T00:00:00.123456Z"),
+        (
+            "timestamptz",
+            None,
+            {"S": "1969-12-31T23:59:59.999999999+00:00"},
+            "1969-12-31T23:59:59.999999+00:00",
+        ),
+        ("timestamptz(3)", None, {"S": "2024-01-01T00:00:00.9996Z"}, "2024-01-01T00:00:00.999Z"),
+        ("timestamptz(0)", None, {"S": "2024-01-01T00:00:00.9Z"}, "2024-01-01T00:00:00Z"),
+        ("timestamp", "epoch_ns", {"N": "1700000000123456789"}, "2023-11-14T22:13:20.123456"),
+        ("timestamp", "epoch_ns", {"N": "-1"}, "1969-12-31T23:59:59.999999"),
+        ("timestamptz", "epoch_s", {"N": "1.1234567"}, "1970-01-01T00:00:01.123456+00:00"),
+        ("timestamptz", "epoch_s", {"N": "-0.0000001"}, "1969-12-31T23:59:59.999999+00:00"),
+        ("timestamptz(3)", "epoch_s", {"N": "-0.0001"}, "1969-12-31T23:59:59.999000+00:00"),
+        ("timestamptz(0)", "epoch_ms", {"N": "1999"}, "1970-01-01T00:00:01+00:00"),
+    ],
+)
+def test_what_is_finer_is_cut_towards_the_past_where_that_is_declared(
+    written, time_format, value, cell
+):
+    assert converted(written, value, time_format, fraction="truncate") == cell
+    with pytest.raises(Rejected):
+        converted(written, value, time_format)
+
+
+def test_more_digits_than_anybody_prints_are_no_time_even_where_cutting_is_declared():
+    with pytest.raises(Rejected, match="more than 6 fraction"):
+        converted("timestamptz", {"S": "2024-01-01T00:00:00.1234567891Z"}, fraction="truncate")
+
+
+@pytest.mark.parametrize(
+    ("value", "cell"),
+    [
+        ({"S": "Y"}, "true"),
+        ({"S": "N"}, "false"),
+        ({"S": "1"}, "true"),
+        ({"N": "0"}, "false"),
+        ({"N": "1.0"}, "true"),
+        ({"BOOL": False}, "false"),
+        ({"NULL": True}, None),
+    ],
+)
+def test_declared_words_and_numbers_are_booleans(value, cell):
+    words = (("Y", True), ("N", False), ("1", True), ("0", False))
+
+    assert converted("boolean", value, transform=("boolean",), words=words) == cell
+
+
+@pytest.mark.parametrize("value", [{"S": "y"}, {"S": " Y"}, {"S": ""}, {"N": "2"}, {"N": "x"}])
+def test_a_word_that_is_not_declared_is_no_boolean(value):
+    words = (("Y", True), ("N", False), ("1", True), ("0", False))
+
+    with pytest.raises(Rejected, match=r"words for true and false|not a number"):
+        converted("boolean", value, transform=("boolean",), words=words)
+
+
+def test_words_are_looked_up_after_the_transforms_before_them():
+    words = (("t", True), ("f", False))
+    transform = ("trim", "lower", "empty_null", "boolean")
+
+    assert converted("boolean", {"S": " T"}, transform=transform, words=words) == "true"
+    assert converted("boolean", {"S": " "}, transform=transform, words=words) is None
 
 
 numbers = st.builds(

@@ -57,6 +57,8 @@ COLUMN: dict[str, list[Any]] = {
     "constant": [1, "1", Decimal(1), "", False],
     "default": [1, "1", Decimal(1), "", False],
     "transform": [("trim",), ("lower", "trim"), ("trim", "lower")],
+    "fraction": ["truncate"],
+    "words": [(("Y", True),), (("Y", False),)],
     "part": ["area"],
     "other_types": ["rest"],
 }

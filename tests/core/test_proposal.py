@@ -20,6 +20,13 @@ ONE = SourceKey((("pk", "S"),))
 TWO = SourceKey((("pk", "S"), ("sk", "S")))
 
 
+CUT = Guess("timestamptz", fraction="truncate")
+
+
+def words(no: str, yes: str, *before: Any) -> Guess:
+    return Guess("boolean", transform=(*before, "boolean"), words=((no, False), (yes, True)))
+
+
 def item(pk: str, sk: Any = None, **attributes: Any) -> Image:
     keys = {"pk": {"S": pk}} | ({} if sk is None else {"sk": {"S": sk}})
     return {**keys, **attributes}
@@ -53,6 +60,16 @@ def test_names_become_those_of_sql(name: str, found: str):
         ("x", ["2024-02-30"], None),
         ("x", ["2024-02-29", ""], Guess("date", transform=("empty_null",))),
         ("x", [""], None),
+        ("x", ["2024-02-29T10:00:00.123Z"], Guess("timestamptz")),
+        ("x", ["2024-02-29T10:00:00Z", "2024-02-29T10:00:00.123456Z"], CUT),
+        ("x", ["2024-02-29T10:00:00.1234567+02:00"], CUT),
+        ("x", ["2024-02-29T10:00:00.123456789Z"], CUT),
+        ("x", ["Y", "N", "Y", "Y"], words("N", "Y")),
+        ("x", ["False", "True"] * 2, words("False", "True")),
+        ("x", ["t", "f", "", "t", "f"], words("f", "t", "empty_null")),
+        ("x", ["Y", "N"], None),
+        ("x", ["Y", "y", "n", "N"], None),
+        ("x", ["Y"] * 9, None),
     ],
 )
 def test_texts_that_are_all_times_are_found(name: str, values: list[str], guess: Guess | None):
@@ -68,6 +85,8 @@ def test_texts_that_are_all_times_are_found(name: str, values: list[str], guess:
         ("ttl", "1700000000", "epoch_s"),
         ("ts", "1700000000123", "epoch_ms"),
         ("updated_at", "1700000000123456", "epoch_us"),
+        ("updated_at", "1700000000123456789", "epoch_ns"),
+        ("updated_at", "1700000000.25", "epoch_s"),
         ("createdAt", "17", None),
         ("amount", "1700000000", None),
         ("status", "1700000000", None),
@@ -124,9 +143,27 @@ def test_numbers_that_some_writer_made_strings_are_numbers(values: Any, guess: G
     assert found.guess == guess
 
 
+@pytest.mark.parametrize(
+    ("name", "numbers", "found"),
+    [
+        ("isActive", ["0", "1"], True),
+        ("active", ["1"], True),
+        ("email_verified", ["0"], True),
+        ("quantity", ["0", "1"], False),
+        ("isActive", ["0", "2"], False),
+    ],
+)
+def test_zero_and_one_are_booleans_only_where_the_name_says_so(
+    name: str, numbers: list[str], found: bool
+):
+    [statistics] = attribute_statistics([{name: {"N": number}} for number in numbers])
+
+    assert statistics.guess == (words("0", "1") if found else None)
+
+
 def test_what_is_proposed_takes_every_sampled_value():
     images = [
-        item("a", n={"N": "1"}, at={"S": "2024-02-29T10:00:00Z"}),
+        item("a", n={"N": "1"}, at={"S": "2024-02-29T10:00:00.123456789Z"}, paid={"N": "1"}),
         item("b", n={"S": "2.5"}, at={"S": ""}),
         item("c", n={"S": ""}),
     ]
@@ -140,12 +177,19 @@ def test_what_is_proposed_takes_every_sampled_value():
             parse_type(column.type),
             column.format,
             transform=column.transform,
+            fraction=column.fraction,
+            words=column.words,
         )
         for column in proposed.columns
     )
     [fit] = sample_fit(table_mapping(TargetSpec("public.t", columns=columns)), images)
     assert (fit.items, fit.fits) == (3, 3)
-    assert {column.name: column.null for column in fit.columns} == {"pk": 0, "n": 1, "at": 2}
+    assert {column.name: column.null for column in fit.columns} == {
+        "pk": 0,
+        "n": 1,
+        "at": 2,
+        "paid": 2,
+    }
 
 
 def test_a_property_called_type_makes_no_kinds_of_items_with_one_shape():

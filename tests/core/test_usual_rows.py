@@ -55,6 +55,21 @@ TARGETS = [
         column_spec("of_key", "pk", "text"),
         soft=True,
     ),
+    compile_target(
+        TargetSpec(
+            "public.t",
+            columns=(
+                column_spec("z", "z", "timestamptz", fraction="truncate"),
+                column_spec("p", "p", "timestamp", fraction="truncate"),
+                column_spec("z0", "z0", "timestamptz(0)", fraction="truncate"),
+                column_spec("p3", "p3", "timestamp(3)", fraction="truncate"),
+                column_spec("i", "i", "timestamptz", format="epoch_ns", fraction="truncate"),
+                column_spec("l", "l", "date", format="epoch_days"),
+                column_spec("j", "j", "jsonb"),
+            ),
+        ),
+        KEY,
+    ),
     target(column_spec("inner_name", "j.name", "text"), rest="others"),
     compile_target(TargetSpec("public.t", columns=None, nul="strip"), KEY),
 ]
@@ -142,7 +157,9 @@ def as_record(keys: Any, raw: bytes) -> StreamRecord:
     return StreamRecord(1, "modify", keys, memoryview(raw), None, None)
 
 
-@pytest.mark.parametrize("mapping", TARGETS, ids=["plain", "with paths", "rest", "document"])
+@pytest.mark.parametrize(
+    "mapping", TARGETS, ids=["plain", "with paths", "cut times", "rest", "document"]
+)
 @given(data=st.data())
 @settings(max_examples=200, deadline=None)
 def test_a_row_of_a_usual_image_is_the_one_its_converters_make(mapping, data):
@@ -184,7 +201,9 @@ USUAL: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("other", [{}, {"other": {"S": "x"}}], ids=["mapped", "drift"])
-@pytest.mark.parametrize("mapping", TARGETS, ids=["plain", "with paths", "rest", "document"])
+@pytest.mark.parametrize(
+    "mapping", TARGETS, ids=["plain", "with paths", "cut times", "rest", "document"]
+)
 def test_a_usual_image_makes_its_row_beside_others_that_make_none(mapping, other):
     raw = wire(USUAL | other)
     its_keys = {name: USUAL[name] for name in ("pk", "sk")}

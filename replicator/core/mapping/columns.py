@@ -51,7 +51,13 @@ class MappedColumn:
         """The step that makes the column's cell of a row."""
         spec, usual = self.spec, None
         if self.takes_whole and not spec.transform and spec.default is None:
-            usual = usual_value(self.type, column=spec.name, time_format=spec.format, nul=spec.nul)
+            usual = usual_value(
+                self.type,
+                column=spec.name,
+                time_format=spec.format,
+                nul=spec.nul,
+                fraction=spec.fraction,
+            )
             usual = usual and replace(usual, alone=self.tags is not None)
         return Step(self.attribute, self.convert, usual)
 
@@ -86,6 +92,8 @@ def _path_converter(spec: ColumnSpec) -> Converter:
         on_invalid=spec.on_invalid,
         nul=spec.nul,
         transform=spec.transform,
+        words=spec.words,
+        fraction=spec.fraction,
     )
     return convert if len(path) == 1 else _after(compile_descent(path), convert)
 
@@ -101,6 +109,8 @@ def _part_converter(spec: ColumnSpec, part: Part) -> Converter:
         on_invalid=spec.on_invalid,
         nul=spec.nul,
         transform=transform,
+        words=spec.words,
+        fraction=spec.fraction,
     )
     extract = part.extract(spec.name)
     if spec.on_invalid == "null":
@@ -148,7 +158,11 @@ def _fixed(spec: ColumnSpec, scalar: Scalar, what: str) -> Cell:
         case _:
             value = {"N": str(scalar)}
     convert = compile_converter(
-        spec.type, attribute=what, column=spec.name, time_format=spec.format
+        spec.type,
+        attribute=what,
+        column=spec.name,
+        time_format=spec.format,
+        fraction=spec.fraction,
     )
     try:
         return convert(value)

@@ -12,7 +12,7 @@ from unicodedata import category
 from replicator.core.records import Image
 from replicator.core.values.cells import Unfit
 from replicator.core.values.numbers import canonical_number
-from replicator.core.values.policies import TimeFormat, Transform
+from replicator.core.values.policies import Fraction, TimeFormat, Transform, Words
 from replicator.core.values.timestamps import time_conversions
 
 _EARLIEST = datetime(2000, 1, 1, tzinfo=UTC).timestamp()
@@ -21,7 +21,11 @@ _UNITS: tuple[tuple[TimeFormat, int], ...] = (
     ("epoch_s", 1),
     ("epoch_ms", 1000),
     ("epoch_us", 1_000_000),
+    ("epoch_ns", 1_000_000_000),
 )
+_BOOLEAN_WORDS = (("true", "false"), ("t", "f"), ("y", "n"), ("yes", "no"))
+_BOOLEAN_VALUES_MIN = 4
+"""So few values may be one of two words by chance."""
 _TIME_WORDS = (
     *("time", "date", "created", "updated", "modified", "changed", "expire", "ttl", "_at", "_ts"),
     *("timestamp", "placed", "deleted", "since", "until", "at", "ts", "on"),
@@ -29,6 +33,12 @@ _TIME_WORDS = (
 _WHOLE_WORDS_LENGTH = 2  # `at`, `ts` and `on` count as the last word of a name only
 
 
+_FLAG_WORDS = {
+    *("is", "has", "can", "should", "was", "are", "flag", "enabled", "disabled", "active"),
+    *("deleted", "verified", "visible", "hidden", "public", "private", "admin", "paid", "done"),
+}
+_FLAG_ENDS = ("enabled", "disabled", "flag")
+_FINER_THAN_MILLISECONDS = re.compile(r"\.[0-9]{4}")
 _PLAIN_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?")
 
 
@@ -39,6 +49,8 @@ class Guess:
     column_type: str
     format: TimeFormat | None = None
     transform: tuple[Transform, ...] = ()
+    fraction: Fraction = "reject"
+    words: Words = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,21 +113,62 @@ def _guess(
     """What fits every value; an empty string says nothing of the others, and becomes NULL."""
     told = [text for text in strings if text]
     blank: tuple[Transform, ...] = ("empty_null",) if len(told) < len(strings) else ()
-    match frozenset(tags) - {"NULL"}:
-        case kinds if kinds == {"S"} and told:
-            for column_type in ("timestamptz", "timestamp", "date"):
-                if _all_convert(time_conversions(column_type, None)["S"], told):
-                    return Guess(column_type, transform=blank)
-        case kinds if kinds == {"N"} and _sounds_like_time(name):
-            for time_format, unit in _UNITS:
-                low, high = Decimal(_EARLIEST) * unit, Decimal(_LATEST) * unit
-                fits = time_conversions("timestamptz", time_format)["N"]
-                in_time = all(low <= Decimal(text) < high for text in numbers)
-                if in_time and _all_convert(fits, numbers):
-                    return Guess("timestamptz", time_format)
-        case kinds if kinds == {"N", "S"} and all(map(_PLAIN_NUMBER.fullmatch, told)):
-            return Guess("numeric", transform=(*blank, "number"))
+    kinds = frozenset(tags) - {"NULL"}
+    if kinds == {"S"} and told:
+        return _time_of_texts(told, blank) or _boolean(told, blank)
+    if kinds == {"N"} and _sounds_like_time(name):
+        return _time_of_numbers(numbers)
+    if (
+        kinds == {"N"}
+        and _sounds_like_boolean(name)
+        and set(map(_canonical, numbers)) <= {"0", "1"}
+    ):
+        return Guess("boolean", transform=("boolean",), words=(("0", False), ("1", True)))
+    if kinds == {"N", "S"} and all(map(_PLAIN_NUMBER.fullmatch, told)):
+        return Guess("numeric", transform=(*blank, "number"))
     return None
+
+
+def _time_of_texts(texts: Sequence[str], blank: tuple[Transform, ...]) -> Guess | None:
+    """A time type that takes all texts.
+
+    Whoever prints more than milliseconds may print nine digits the next time: a JVM prints three,
+    six or nine, as many as are not zero.
+    """
+    for column_type in ("timestamptz", "timestamp", "date"):
+        if _all_convert(time_conversions(column_type, None, "truncate")["S"], texts):
+            finer = column_type != "date" and any(map(_FINER_THAN_MILLISECONDS.search, texts))
+            return Guess(column_type, transform=blank, fraction="truncate" if finer else "reject")
+    return None
+
+
+def _time_of_numbers(numbers: Sequence[str]) -> Guess | None:
+    for time_format, unit in _UNITS:
+        low, high = Decimal(_EARLIEST) * unit, Decimal(_LATEST) * unit
+        fits = time_conversions("timestamptz", time_format, "truncate")["N"]
+        in_time = all(low <= Decimal(text) < high for text in numbers)
+        if in_time and _all_convert(fits, numbers):
+            fraction = any("." in _canonical(text) for text in numbers)
+            finer = time_format == "epoch_ns" or fraction
+            return Guess("timestamptz", time_format, fraction="truncate" if finer else "reject")
+    return None
+
+
+def _boolean(texts: Sequence[str], blank: tuple[Transform, ...]) -> Guess | None:
+    """Words for true and false, as all texts write them."""
+    found = set(texts)
+    for yes, no in _BOOLEAN_WORDS:
+        for write in (str.lower, str.upper, str.capitalize):
+            if found == {write(yes), write(no)} and len(texts) >= _BOOLEAN_VALUES_MIN:
+                words = ((write(no), False), (write(yes), True))
+                return Guess("boolean", transform=(*blank, "boolean"), words=words)
+    return None
+
+
+def _sounds_like_boolean(name: str) -> bool:
+    """A number that is 0 or 1 may be a count: its name tells that it is a flag."""
+    words = snake_case(name).split("_")
+    return words[0] in _FLAG_WORDS or words[-1] in _FLAG_WORDS or words[-1].endswith(_FLAG_ENDS)
 
 
 def _sounds_like_time(name: str) -> bool:

@@ -15,7 +15,7 @@ from replicator.core.proposal.entities import Entity, detect_entities
 from replicator.core.records import Image
 from replicator.core.spec import SourceKey
 from replicator.core.values.attributes import label
-from replicator.core.values.policies import TimeFormat, Transform
+from replicator.core.values.policies import Fraction, TimeFormat, Transform, Words
 
 COLUMNS_MAX = 200
 RARE = 0.02
@@ -46,6 +46,8 @@ class ProposedColumn:
     format: TimeFormat | None = None
     nul: bool = False
     transform: tuple[Transform, ...] = ()
+    fraction: Fraction = "reject"
+    words: Words = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +172,8 @@ def _column(statistics: AttributeStatistics, items: int, name: str) -> ProposedC
         format=guess.format if guess else None,
         nul=statistics.nul,
         transform=guess.transform if guess else (),
+        fraction=guess.fraction if guess else "reject",
+        words=guess.words if guess else (),
     )
 
 
@@ -187,6 +191,8 @@ def _facts(statistics: AttributeStatistics, items: int) -> Iterator[str]:
         yield f"{statistics.numeric} strings, all numbers"
     if guess is not None and "empty_null" in guess.transform:
         yield f"{statistics.empty} are empty strings, which become NULL"
+    if guess is not None and guess.fraction == "truncate":
+        yield "what is finer than a microsecond is cut"
     if statistics.nul:
         yield "NUL characters, which PostgreSQL cannot store, are replaced"
 

@@ -52,13 +52,21 @@ def unpadded(length_max: int) -> ColumnarCheck:
     return cells
 
 
-def matching(pattern: str) -> ColumnarCheck:
-    """Texts that are cells as they are; the pattern must not match a comma."""
+def matching(pattern: str, cut: re.Pattern[str] | None = None) -> ColumnarCheck:
+    """Texts that are cells as they are, or without what matches `cut`.
+
+    Neither pattern may match a comma.
+    """
     are_cells = re.compile(f"(?:(?:{pattern}),)*+").fullmatch
 
     def cells(raws: Sequence[str]) -> Sequence[Cell] | None:
         whole = ",".join(raws) + ","
-        return raws if whole.count(",") == len(raws) and are_cells(whole) else None
+        if whole.count(",") != len(raws):
+            return None
+        if are_cells(whole):
+            return raws
+        shorter = whole if cut is None else cut.sub("", whole)
+        return shorter.split(",")[:-1] if shorter != whole and are_cells(shorter) else None
 
     return cells
 

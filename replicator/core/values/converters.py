@@ -8,8 +8,15 @@ from replicator.core.values.attributes import TYPES, sorted_members
 from replicator.core.values.cells import Cell, Conversions, Unfit
 from replicator.core.values.column_types import ColumnType
 from replicator.core.values.json_text import shape_fault
-from replicator.core.values.policies import OnInvalid, OnNul, TimeFormat, Transform
-from replicator.core.values.transforms import transformed
+from replicator.core.values.policies import (
+    Fraction,
+    OnInvalid,
+    OnNul,
+    TimeFormat,
+    Transform,
+    Words,
+)
+from replicator.core.values.transforms import transformed, word_conversions
 from replicator.core.values.type_table import TIMED, Reading
 from replicator.errors import ConfigurationError, Rejected
 
@@ -27,18 +34,27 @@ def compile_converter(
     on_invalid: OnInvalid = "reject",
     nul: OnNul = "reject",
     transform: Sequence[Transform] = (),
+    words: Words = (),
+    fraction: Fraction = "reject",
     key: bool = False,
 ) -> Converter:
     """A function from an attribute's value (None: absent) to the column's cell.
 
     It raises Rejected, naming attribute and column, for what does not convert exactly, or answers
-    None when `on_invalid` is "null". `transform` changes strings first, in this order. `key`
-    forbids two texts for one value.
+    None when `on_invalid` is "null". `transform` changes strings first, in this order; `words`
+    are for its `boolean`, and `fraction` for times. `key` forbids two texts for one value.
     ConfigurationError where a format or transform does not belong to the type.
     """
     _check_format(column_type, column, time_format)
     conversions = compile_conversions(
-        column_type, column=column, time_format=time_format, nul=nul, transform=transform, key=key
+        column_type,
+        column=column,
+        time_format=time_format,
+        nul=nul,
+        transform=transform,
+        words=words,
+        fraction=fraction,
+        key=key,
     )
 
     def convert(value: AttributeValue | None) -> Cell:
@@ -64,12 +80,19 @@ def compile_conversions(
     time_format: TimeFormat | None = None,
     nul: OnNul = "reject",
     transform: Sequence[Transform] = (),
+    words: Words = (),
+    fraction: Fraction = "reject",
     key: bool = False,
 ) -> Conversions:
     """Conversions of a column by type tag; each raises Unfit, or any error on a malformed value."""
-    conversions = column_type.row.convert(Reading(column_type.arguments, time_format, nul, key))
+    conversions = column_type.row.convert(
+        Reading(column_type.arguments, time_format, nul, key, fraction)
+    )
     for name in reversed(transform):
-        conversions["S"] = transformed(name, conversions, column_type, column=column, nul=nul)
+        if name == "boolean":
+            conversions |= word_conversions(words, column_type, column=column)
+        else:
+            conversions["S"] = transformed(name, conversions, column_type, column=column, nul=nul)
     if column_type.array:
         conversions = _array_conversions(column_type.element, conversions, plain=not transform)
     conversions["NULL"] = _null

@@ -4,5 +4,8 @@ from typing import Literal
 
 OnInvalid = Literal["reject", "null"]
 OnNul = Literal["reject", "strip", "replace"]
-Transform = Literal["lower", "upper", "trim", "number", "json", "empty_null"]
-TimeFormat = Literal["iso8601", "epoch_s", "epoch_ms", "epoch_us"]
+Transform = Literal["lower", "upper", "trim", "number", "json", "empty_null", "boolean"]
+TimeFormat = Literal["iso8601", "epoch_s", "epoch_ms", "epoch_us", "epoch_ns", "epoch_days"]
+Fraction = Literal["reject", "truncate"]
+Words = tuple[tuple[str, bool], ...]
+"""What stands for true and for false."""

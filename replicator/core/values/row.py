@@ -9,7 +9,8 @@ from replicator.core.values.cells import Cell
 from replicator.core.values.column_types import ColumnType
 from replicator.core.values.columnar_checks import ColumnarCheck
 from replicator.core.values.converters import Converter, compile_conversions
-from replicator.core.values.policies import OnNul, TimeFormat
+from replicator.core.values.policies import Fraction, OnNul, TimeFormat
+from replicator.core.values.type_table import Reading
 from replicator.errors import Rejected
 
 Untaken = Callable[[Iterable[str]], list[str]]
@@ -114,6 +115,7 @@ def usual_value(
     time_format: TimeFormat | None = None,
     nul: OnNul = "reject",
     key: bool = False,
+    fraction: Fraction = "reject",
 ) -> Usual | None:
     """The usual value of a column that `compile_converter` converts with the same arguments.
 
@@ -123,12 +125,13 @@ def usual_value(
     if row.one_text:
         return None
     conversions = compile_conversions(
-        column_type, column=column, time_format=time_format, nul=nul, key=key
+        column_type, column=column, time_format=time_format, nul=nul, key=key, fraction=fraction
     )
     if column_type.array:
         return Usual(row.set_tag, conversions[row.set_tag], row.set_check)
     if row.tag not in conversions:  # a format may ask for another one
         (tag, *_) = conversions
         return Usual(tag, conversions[tag])
-    check = None if row.check is None else row.check(column_type.arguments)
+    reading = Reading(column_type.arguments, fraction=fraction)
+    check = None if row.check is None else row.check(reading)
     return Usual(row.tag, conversions[row.tag], check)

@@ -9,7 +9,8 @@ from replicator.core.records import AttributeValue
 from replicator.core.values.cells import Cell, Conversions, Unfit
 from replicator.core.values.column_types import ColumnType
 from replicator.core.values.json_text import json_text
-from replicator.core.values.policies import OnNul, Transform
+from replicator.core.values.numbers import canonical_number
+from replicator.core.values.policies import OnNul, Transform, Words
 from replicator.errors import ConfigurationError
 
 _TEXTS: dict[Transform, Callable[[str], str]] = {
@@ -48,6 +49,25 @@ def transformed(
         return lambda text: None if _text(text) == "" else convert(text)
     change = _TEXTS[name]
     return lambda text: convert(change(_text(text)))
+
+
+def word_conversions(words: Words, column_type: ColumnType, *, column: str) -> Conversions:
+    """Conversions of the strings and numbers that stand for true and false; ConfigurationError."""
+    said = {value for _, value in words}
+    if column_type.row.tag != "BOOL" or said != {True, False}:
+        raise ConfigurationError(
+            f"column {column!r} of type {column_type.sql} has the transform 'boolean'"
+            + (" without words for true and for false" if len(said) < 2 else ""),
+            remedy="it needs the type boolean and words such as `words: {Y: true, N: false}`",
+        )
+    cells: dict[str, Cell] = {word: "true" if value else "false" for word, value in words}
+
+    def of_text(text: str) -> Cell:
+        if _text(text) not in cells:
+            raise Unfit("is none of the words for true and false")
+        return cells[text]
+
+    return {"S": of_text, "N": lambda raw: of_text(canonical_number(raw))}
 
 
 def _text(raw: Any) -> str:  # noqa: ANN401 (what a wire value is must be seen first)

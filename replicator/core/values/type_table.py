@@ -20,8 +20,8 @@ from replicator.core.values.clock_times import at_most_digits
 from replicator.core.values.columnar_checks import ColumnarCheck
 from replicator.core.values.durations import interval
 from replicator.core.values.extension_values import DIMENSIONS_MAX
-from replicator.core.values.policies import OnNul, TimeFormat
-from replicator.core.values.timestamps import time_conversions
+from replicator.core.values.policies import Fraction, OnNul, TimeFormat
+from replicator.core.values.timestamps import beyond, time_conversions
 
 Arguments = tuple[int, ...]
 """Arguments in brackets behind a type's name, in canonical form; empty for no bound."""
@@ -41,6 +41,7 @@ class Reading:
     time_format: TimeFormat | None = None
     nul: OnNul = "reject"
     key: bool = False
+    fraction: Fraction = "reject"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,7 @@ class ColumnTypeRow:
     aliases: tuple[str, ...] = ()
     tag: str = "S"
     set_tag: str = "L"
-    check: Callable[[Arguments], ColumnarCheck] | None = None
+    check: Callable[[Reading], ColumnarCheck] | None = None
     set_check: ColumnarCheck | None = None
     bounds: Bounds | None = None
     keys: frozenset[str] = frozenset()
@@ -190,14 +191,24 @@ def _instant(name: str, alias: str, pattern: Callable[[int], str]) -> ColumnType
     """A type of points in time, which have formats."""
     return ColumnTypeRow(
         name,
-        lambda reading: _bounded(
-            {**time_conversions(name, reading.time_format)}, reading.arguments
-        ),
+        _instant_conversions(name),
         (alias,),
-        check=lambda arguments: checks.matching(pattern(*(arguments or (6,)))),
+        check=lambda reading: checks.matching(
+            pattern(*(reading.arguments or (6,))),
+            beyond(reading.fraction, *reading.arguments),
+        ),
         bounds=_fraction_digits(name),
         timed=True,
     )
+
+
+def _instant_conversions(name: str) -> Callable[[Reading], Conversions]:
+    def conversions(reading: Reading) -> Conversions:
+        (digits,) = reading.arguments or (6,)
+        of_time = time_conversions(name, reading.time_format, reading.fraction, digits=digits)
+        return _bounded({**of_time}, reading.arguments)
+
+    return conversions
 
 
 def _clock(name: str, alias: str, convert: Callable[[str], str], offset: str) -> ColumnTypeRow:
@@ -206,7 +217,7 @@ def _clock(name: str, alias: str, convert: Callable[[str], str], offset: str) ->
         name,
         lambda reading: _bounded({"S": convert}, reading.arguments),
         (alias,),
-        check=lambda arguments: checks.matching(checks.clock(*arguments) + offset),
+        check=lambda reading: checks.matching(checks.clock(*reading.arguments) + offset),
         bounds=_fraction_digits(name),
     )
 
@@ -310,7 +321,7 @@ _ROWS = (
         lambda reading: scalars.padded_text_conversions(reading.nul, *reading.arguments),
         ("character",),
         set_tag="SS",
-        check=lambda arguments: checks.unpadded(*arguments),
+        check=lambda reading: checks.unpadded(*reading.arguments),
         bounds=_CHAR,
         keys=frozenset("SN"),
         collated=True,
@@ -360,7 +371,7 @@ _ROWS = (
         ("decimal", "dec"),
         tag="N",
         set_tag="NS",
-        check=lambda arguments: checks.matching(checks.numeric(*arguments)),
+        check=lambda reading: checks.matching(checks.numeric(*reading.arguments)),
         bounds=_NUMERIC,
         keys=frozenset("N"),
         number=True,
@@ -407,7 +418,7 @@ _ROWS = (
         lambda reading: scalars.text_conversions(reading.nul, *reading.arguments),
         ("character varying",),
         set_tag="SS",
-        check=lambda arguments: checks.texts(*arguments),
+        check=lambda reading: checks.texts(*reading.arguments),
         bounds=_LENGTH,
         keys=frozenset("SN"),
         wider=("text",),
