@@ -48,22 +48,25 @@ class ShardProof:
     """How the last transaction failed; None once one was committed."""
     _pages: deque[Pending] = field(default_factory=deque)
     _carried: Pending | None = None
+    _end: Pending | None = None
 
     @property
     def pending(self) -> Pending | None:
         """The oldest records that wait for their COMMIT."""
         if self._carried is not None:
             return self._carried
-        return self._pages[0] if self._pages else None
+        return self._pages[0] if self._pages else self._end
 
     def begins(self) -> None:
         """Another attempt: what the one before had read will be read again."""
-        self._carried = self.pending
+        self._carried, self._end = self.pending, None
         self._pages.clear()
 
-    def was_read(self, records: Sequence[StreamRecord], *, now: float) -> None:
-        """The source answered, with these records."""
+    def was_read(self, records: Sequence[StreamRecord], *, ended: bool, now: float) -> None:
+        """Take note of an answer of the source; an end waits for being committed, too."""
         self.read_at, self.read_failure = now, None
+        if ended:
+            self._end = Pending(now, None)
         if records:
             created = records[0].created_at
             instant = None if created is None else datetime.fromtimestamp(created, UTC)

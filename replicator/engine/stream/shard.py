@@ -224,7 +224,8 @@ class ShardReplicator:
 
         answer = await reader.next(stopping, failed=failed)
         if answer is not None:
-            self.proof.was_read(answer.records, now=self._clock.monotonic())
+            now = self._clock.monotonic()
+            self.proof.was_read(answer.records, ended=answer.ended, now=now)
         if answer is not None and self._failed_reads:
             self._failed_reads = 0
             self._observe(ReadRecovered(self._task.table, self._task.shard_id))

@@ -33,6 +33,7 @@ class Upkeep:
                 table.revision = table.facts.mapping_revision
             table.shards = tuple(shards[table.name])
             table.snapshots = tuple(snapshots.get(table.name, ()))
+            table.prove_listing()
 
     async def accept_gaps(self, tables: Iterable[Table]) -> None:
         """`on_gap` was chosen in the configuration: it is recorded as who accepted."""

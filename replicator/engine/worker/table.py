@@ -7,7 +7,7 @@ from typing import Protocol
 
 from replicator.core.mapping.compile import TableMapping
 from replicator.core.snapshot.state import SegmentFacts, SnapshotFacts, is_initial_due
-from replicator.core.stream.lineage import ready_shards
+from replicator.core.stream.lineage import ShardName, ready_shards
 from replicator.core.stream.shards import Belief, ShardFacts, TableFacts
 from replicator.engine.ports import Source
 from replicator.engine.snapshot.lifecycle import Loading
@@ -92,7 +92,9 @@ class Table:
     discovered_over: bool = False
     """Whether it was listed since every shard on record had ended: a new stream may follow."""
     listed_at: float | None = None
-    """When the last successful look at the source began, by the monotonic clock."""
+    """Monotonic time at which the last look at the source began that is proved to be complete."""
+    to_be_proved: tuple[frozenset[ShardName], float] | None = None
+    """The shards of the last look at the source, and when it began."""
     revision: int | None = None
     """The registered mapping's number when it was last this worker's; None: it never was."""
 
@@ -117,6 +119,14 @@ class Table:
     def may_load(self) -> bool:
         """True when the steps of the table's snapshots may be taken now."""
         return self.working and (self.discovered or not self.polled)
+
+    def prove_listing(self) -> None:
+        """Take a look at the source for proved as soon as all that it listed is on record."""
+        if self.to_be_proved is None:
+            return
+        listed, begun_at = self.to_be_proved
+        if listed <= {(shard.stream_arn, shard.shard_id) for shard in self.shards}:
+            self.listed_at, self.to_be_proved = begun_at, None
 
     def ready(self) -> list[ShardFacts]:
         """The shards that may be claimed now."""

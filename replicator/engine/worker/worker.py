@@ -72,6 +72,7 @@ class Worker:
         self._look_now = asyncio.Event()
         self._discovering = set[str]()
         self._superseded = set[str]()
+        self._created: set[str] = set()
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Work until asked to stop; then drain, checkpoint and give every lease back."""
@@ -140,7 +141,7 @@ class Worker:
             listed = await table.discovery.discover(known)
             await table.discovery.forget_finished(known, listed)
             table.discovered, table.discovered_over = True, over
-            table.listed_at = begun_at
+            table.to_be_proved = listed, begun_at
             self._look_now.set()
         self._beat(f"discover {table.name}")
         await self._wait_for_next_discovery(table, stopping, skipped=skipped)
@@ -233,9 +234,13 @@ class Worker:
 
     async def _add_leases(self, units: dict[str, Unit], existing: set[str]) -> None:
         for key, unit in units.items():
-            if key not in existing:
-                await self._leases.create(key, checkpoint=unit.checkpoint, parent_id=unit.parent_id)
+            if key in existing:
+                continue
+            await self._leases.create(key, checkpoint=unit.checkpoint, parent_id=unit.parent_id)
+            if key not in self._created:  # one that does not stay is no reason to hurry
+                self._created.add(key)
                 self._look_now.set()
+        self._created -= existing
 
     async def _delete_over(self, existing: set[str]) -> None:
         """Leases of the parts of snapshots that are over."""

@@ -1,0 +1,248 @@
+"""Every call of every port is broken in every way: what stands is never called well.
+
+The real engine runs in virtual time on servers in memory. One call is broken by an exception that
+nobody has invented yet, by never answering, or by an answer that is none; then the test looks only
+at the status that anybody else would see, at its lag and at the readiness of the table. It knows
+from the ledger what is not applied, and no component tells it that something went wrong.
+"""
+
+import asyncio
+import json
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Literal, TypeVar
+
+import pytest
+
+from replicator.core.observations import Observation
+from replicator.core.status.assemble import Knowledge, overview
+from replicator.core.status.document import Status, WorkerStatus
+from replicator.core.status.evidence import WorkerEvidence, evidence_document, evidence_of
+from replicator.core.status.problems import diagnose
+from replicator.engine.worker.evidence import EvidenceKeeper
+from replicator.monitoring.health import table_readiness
+from tests.engine.simulation import SOURCE, Server, Simulation
+from tests.support.fakes import FakePositions
+from tests.support.faults import at_once
+from tests.support.virtual_time import VirtualLoop
+
+BOUND_SECONDS = 150.0
+"""What stands for longer is not called well, whatever broke; most is named far sooner."""
+LIVING_SECONDS = 60.0
+TELL_SECONDS = 4.0
+STEP_SECONDS = 5.0
+CALLS: tuple[tuple[Server, str], ...] = (
+    ("streams", "describe"),
+    ("streams", "listing"),
+    ("streams", "iterator"),
+    ("streams", "read"),
+    ("postgres", "tables"),
+    ("postgres", "shards"),
+    ("postgres", "start"),
+    ("postgres", "add_shards"),
+    ("postgres", "start_stream"),
+    ("postgres", "claim"),
+    ("postgres", "looked"),
+    ("postgres", "apply"),
+    ("postgres", "finish"),
+    ("postgres", "leave"),
+    ("postgres", "seen"),
+    ("postgres", "living"),
+    ("postgres", "forget_dead_letters"),
+    ("postgres", "tell"),
+    ("leases", "all"),
+    ("leases", "create"),
+    ("leases", "take"),
+    ("leases", "renew"),
+    ("leases", "save"),
+    ("leases", "release"),
+)
+Fault = Literal["exception", "hang", "wrong answer"]
+FAULTS: tuple[Fault, ...] = ("exception", "hang", "wrong answer")
+Result = TypeVar("Result")
+
+
+class Invented(Exception):
+    """Nobody has thought of it."""
+
+
+@dataclass(slots=True)
+class World(Simulation):
+    """One worker; every call is answered at once, except for the broken one."""
+
+    broken: tuple[Server, str] | None = None
+    fault: Fault = "exception"
+    seen: set[tuple[Server, str]] = field(default_factory=set)
+    keepers: dict[str, EvidenceKeeper] = field(default_factory=dict)
+    told: dict[str, tuple[WorkerEvidence, float]] = field(default_factory=dict)
+    written: int = 0
+
+    async def _send(
+        self, worker: str, server: Server, name: str, work: Callable[[], Result]
+    ) -> Result:
+        await asyncio.sleep(0)
+        self.seen.add((server, name))
+        if (server, name) != self.broken:
+            return work()
+        match self.fault:
+            case "exception":
+                raise Invented
+            case "hang":
+                await asyncio.Event().wait()
+            case "wrong answer":
+                pass
+        return None  # type: ignore[return-value]
+
+    def _observe(self, fact: Observation) -> None:
+        for keeper in self.keepers.values():
+            keeper.observe(fact)
+
+    def begin(self) -> None:
+        """Start a worker that tells what it has to show."""
+        self.start()
+        name = list(self.processes)[-1]
+        self.keepers[name] = EvidenceKeeper(self.clock)
+        self.loop.create_task(self._tell(name))
+
+    async def _tell(self, name: str) -> None:
+        def work() -> None:
+            whole = self.keepers[name].evidence(self.processes[name].worker)
+            told = evidence_of(json.loads(json.dumps(evidence_document(whole))))
+            assert told is not None
+            self.told[name] = told, self.loop.time()
+
+        while True:
+            with suppress(Invented):
+                await self._send(name, "postgres", "tell", work)
+            await asyncio.sleep(TELL_SECONDS)
+
+    def pass_by(self, seconds: float, *, look: Callable[[Status], None]) -> None:
+        """Let time pass, with a change now and then, and look as somebody else would."""
+        until = self.loop.time() + seconds
+        while self.loop.time() < until:
+            self.written += 1
+            self.write("abcdef"[self.written % 6], self.written % 4)
+            self.loop.advance(STEP_SECONDS)
+            self.reap()
+            look(self.status())
+
+    def status(self) -> Status:
+        """What anybody reads from PostgreSQL."""
+        positions = FakePositions(self.postgres, at_once)
+        tables = _now(positions.tables())
+        seen = self.postgres.data.workers
+        now = self.clock.now()
+        workers = []
+        for name in {*seen, *self.told}:
+            evidence, at = self.told.get(name, (None, 0.0))
+            told = None if evidence is None else self.loop.time() - at
+            look = (now - seen[name]).total_seconds() if name in seen else 1e9
+            last = look if told is None else min(look, told)
+            workers.append(WorkerStatus(name, 0, last, evidence=evidence, told_seconds_ago=told))
+        living = {worker.id for worker in workers if worker.seen_seconds_ago < LIVING_SECONDS}
+        shards = _now(positions.shards(list(tables)))
+        knowledge = Knowledge("test", tables, shards, {}, tuple(workers), living)
+        return overview(knowledge, now=now)
+
+    def standing_seconds(self) -> float:
+        """How old the oldest change is that is not applied; the ledger alone knows."""
+        unread = self.ledger.unread(self.postgres.data)
+        return max((self.clock.timestamp() - entry.at for entry in unread), default=0.0)
+
+
+def _now(coroutine):
+    try:
+        coroutine.send(None)
+    except StopIteration as stop:
+        return stop.value
+    raise AssertionError
+
+
+def called_well(status: Status) -> list[str]:
+    """Which of the three ways to ask call the table well."""
+    [table] = status.tables
+    diagnosis = diagnose(status)
+    found = []
+    if diagnosis.verdict == "well" or diagnosis.verdicts[SOURCE] == "well":
+        found.append("status")
+    if all(check.ok for check in table_readiness(table, diagnosis)):
+        found.append("readyz")
+    if table.lag_seconds is not None and table.lag_seconds < BOUND_SECONDS / 10:
+        found.append(f"lag {table.lag_seconds:g}")
+    return found
+
+
+def split(world: World) -> None:
+    """A shard ends and has two children, as in every stream now and then."""
+    world.ledger.table.split(0)
+
+
+@pytest.fixture
+def world():
+    world = World(VirtualLoop())
+    yield world
+    world.end()
+
+
+def test_nothing_is_named_while_nothing_is_broken(world: World):
+    world.begin()
+    found: list[str] = []
+
+    def look(status: Status) -> None:
+        if world.loop.time() > 40:
+            found.extend(problem.what for problem in diagnose(status).problems)
+
+    world.pass_by(120, look=look)
+    split(world)
+    world.pass_by(120, look=look)
+    world.begin()
+    world.pass_by(120, look=look)
+
+    assert found == []
+    assert {call for call in world.seen if call[1] != "ask"} <= set(CALLS)
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize(("server", "name"), CALLS, ids=[f"{s} {n}" for s, n in CALLS])
+@pytest.mark.parametrize("when", ["at the start", "while it works"])
+def test_what_stands_is_not_called_well_whatever_breaks(
+    world: World, server: Server, name: str, fault: Fault, when: str
+):
+    lies: list[tuple[float, float, list[str]]] = []
+
+    def look(status: Status) -> None:
+        standing = world.standing_seconds()
+        if standing > BOUND_SECONDS and (well := called_well(status)):
+            lies.append((world.loop.time(), standing, well))
+
+    world.fault = fault
+    if when == "at the start":
+        world.broken = server, name
+    world.begin()
+    world.pass_by(60, look=look)
+    world.broken = server, name
+    world.pass_by(30, look=look)
+    split(world)
+    world.pass_by(400, look=look)
+
+    assert lies == []
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("name", ["listing", "iterator", "read", "apply"])
+def test_lag_grows_within_seconds_where_reads_or_commits_fail(
+    world: World, name: str, fault: Fault
+):
+    world.begin()
+    world.pass_by(60, look=lambda _: None)
+    assert world.status().tables[0].lag_seconds is not None
+    server: Server = "postgres" if name == "apply" else "streams"
+    world.broken, world.fault = (server, name), fault
+    split(world)
+    world.pass_by(40, look=lambda _: None)
+
+    [table] = world.status().tables
+    standing = world.standing_seconds()
+    assert table.lag_seconds is not None
+    assert standing == 0 or table.lag_seconds >= standing - 15
