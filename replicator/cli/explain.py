@@ -33,7 +33,7 @@ def explain(
 ) -> None:
     """Show one item as it is now, the way it takes, its rows, and why they differ if they do.
 
-    Ends with 0 when they agree, with 1 when they do not, with 4 when a server is away. It prints
+    Ends with 0 when they agree, with 1 when they do not or the item does not fit, with 4 when a server is away. It prints
     the item's values.
 
     Example: replicator explain --table orders --key pk=ORDER#17,sk=1
@@ -51,8 +51,14 @@ def explain(
     else:
         for line in _lines(name, found):
             print_line(printable(line))
-    if any(target.difference is not None for target in found.targets):
+    if any(target.difference is not None or _is_dead_letter(target) for target in found.targets):
         raise typer.Exit(ExitCode.FINDINGS)
+
+
+def _is_dead_letter(found: "TargetExplanation") -> bool:
+    from replicator.core.verify.diff import MayBe
+
+    return isinstance(found.expected, MayBe) and found.expected.rejected is not None
 
 
 def _document(table: str, found: "Explanation") -> dict[str, Any]:
@@ -99,6 +105,7 @@ def _target(found: "TargetExplanation", around: "Circumstances") -> dict[str, An
         else {"sequence_number": version.sequence_number, "deleted": version.deleted},
         "difference": None if difference is None else difference.kind,
         "columns": [] if difference is None else list(difference.columns),
+        "dead_letter": _is_dead_letter(found),
         "reasons": list(reasons(found.target, difference, around)),
     }
 
@@ -127,7 +134,8 @@ def _target_lines(target: dict[str, Any]) -> Iterator[str]:
         gone = ", deleted" if target["version"]["deleted"] else ""
         yield f"  version:  {target['version']['sequence_number']}{gone}"
     columns = f" in {', '.join(target['columns'])}" if target["columns"] else ""
-    yield f"  verdict:  {target['difference'] or 'as it must be'}{columns}"
+    agreed = "a dead letter: absent, or older than the item" if target["dead_letter"] else None
+    yield f"  verdict:  {target['difference'] or agreed or 'as it must be'}{columns}"
     for reason in target["reasons"]:
         yield f"  because:  {reason}"
 

@@ -72,7 +72,8 @@ def verify(
     What differs is looked at again, and reported when no change of it is on its way in the stream.
     With `--repair` it is then written through the row guard, beside running workers, and looked
     at once more; who did so and why is recorded. Ends with 0 when all is equal, 1 when something
-    is not, 4 when a server is away or when keys stayed in flight, because no worker applies them.
+    is not or is a dead letter, 4 when a server is away or when keys stayed in flight, because no
+    worker applies them.
 
     Example: replicator verify --table orders --json
     """
@@ -96,20 +97,27 @@ def verify(
 
 
 def _exit_code(outcome: "Outcome") -> ExitCode:
+    from replicator.core.verify.results import dead_letters
+
     if any(result.unequal for result in outcome.results):
         return ExitCode.FINDINGS
     if any(result.in_flight for result in outcome.results):
         return ExitCode.COULD_NOT_TELL
-    return ExitCode.FINE
+    return ExitCode.FINDINGS if dead_letters(outcome.results) else ExitCode.FINE
 
 
 def _print(outcome: "Outcome", *, as_json: bool) -> None:
-    from replicator.core.verify.results import is_equal
+    from replicator.core.verify.results import (
+        dead_letters,
+        is_equal,
+        is_equal_except_dead_letters,
+    )
 
     if as_json:
         print_document(
             {
                 "equal": is_equal(outcome.results),
+                "dead_letters": dead_letters(outcome.results),
                 "tables": [_document(result) for result in outcome.results],
                 "read_units": outcome.read_units,
             }
@@ -119,8 +127,13 @@ def _print(outcome: "Outcome", *, as_json: bool) -> None:
     for result in outcome.results:
         for line in _lines(result):
             print_line(line)
-    if is_equal(outcome.results):
-        print_line("source and target are equal")
+    if is_equal_except_dead_letters(outcome.results):
+        letters = dead_letters(outcome.results)
+        items = "1 item that is a dead letter"
+        if letters != 1:
+            items = f"{letters} items that are dead letters"
+        but = f", except {items}" if letters else ""
+        print_line(f"source and target are equal{but}")
 
 
 def _document(result: "TargetResult") -> dict[str, Any]:

@@ -54,7 +54,7 @@ class Report:
     @property
     def equal(self) -> bool:
         """True when all items have their rows, and no row is without an item."""
-        return is_equal(self.results) and not any(result.rejected for result in self.results)
+        return is_equal(self.results)
 
     @property
     def well(self) -> bool:

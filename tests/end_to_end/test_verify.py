@@ -92,6 +92,7 @@ async def verified(
         for name, table in targets.items()
     }
     assert document["equal"] is (code == 0)
+    assert document["dead_letters"] == sum(table["rejected"] for table in targets.values())
     return targets, examples
 
 
@@ -176,7 +177,7 @@ async def seed(stage: Stage, table: str) -> None:
 
 async def repairs(deployment: Deployment, stage: Stage) -> None:
     """Everything is as it must be then, by a look that has nothing of ours."""
-    targets, examples = await verified(deployment, "--repair", "--why", "a test", code=0)
+    targets, examples = await verified(deployment, "--repair", "--why", "a test", code=1)
     assert [target["repaired"] for target in targets.values()] == [12, 3, 1]
     assert not any(examples.values())
     rows = await read_rows(stage.dsn, "public.orders", key=("id", "line"))
@@ -203,7 +204,7 @@ async def outlives_a_dead_repair(deployment: Deployment, stage: Stage) -> None:
     assert refused.code == 2
     assert "a snapshot or another repair of table 'single' is under way" in refused.err
     await replicator("snapshot", "--table", "single", "--cancel", config=deployment.path)
-    await verified(deployment, "--repair", code=0)
+    await verified(deployment, "--repair", code=1)
     assert await modes(stage.dsn) == [("fence", None)]
 
 
@@ -215,8 +216,10 @@ async def test_every_kind_of_difference_is_found_and_nothing_else(stage: Stage):
         await deployment.migrate()
         await deployment.run_until_caught_up()
 
-        targets, examples = await verified(deployment, code=0)
+        targets, examples = await verified(deployment, code=1)
 
+        said = await replicator("verify", config=deployment.path)
+        assert "source and target are equal, except 1 item that is a dead letter" in said.out
         assert counts(targets["public.orders"]) == (ORDERS - 1, 0, 0, 0, 0, 1)
         assert counts(targets["public.everything"]) == (ORDERS + CUSTOMERS - 1, 0, 0, 0, 0, 0)
         assert counts(targets["public.kept"]) == (CUSTOMERS - 1, 0, 0, 0, 0, 0)

@@ -71,5 +71,15 @@ class Verified:
 
 
 def is_equal(results: Sequence[TargetResult]) -> bool:
-    """True when every row was compared and is as it must be."""
+    """True when every row was compared and is as its item, and no item is a dead letter."""
+    return is_equal_except_dead_letters(results) and not dead_letters(results)
+
+
+def is_equal_except_dead_letters(results: Sequence[TargetResult]) -> bool:
+    """True when every row was compared and is as it must be, those of dead letters left out."""
     return not any(result.unequal or result.in_flight for result in results)
+
+
+def dead_letters(results: Sequence[TargetResult]) -> int:
+    """Items whose rows are absent, or old, because they do not fit; once for each target."""
+    return sum(result.rejected for result in results)
