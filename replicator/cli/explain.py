@@ -33,8 +33,8 @@ def explain(
 ) -> None:
     """Show one item as it is now, the way it takes, its rows, and why they differ if they do.
 
-    Ends with 0 when they agree, with 1 when they do not or the item does not fit, with 4 when a server is away. It prints
-    the item's values.
+    Ends with 0 when they agree, with 1 when they do not or the item does not fit, with 4 when a
+    server is away. It prints the item's values.
 
     Example: replicator explain --table orders --key pk=ORDER#17,sk=1
     """
