@@ -132,8 +132,9 @@ async def explains(deployment: Deployment, table: str, stage: Stage) -> None:
     assert targets["public.orders"]["difference"] == "extra"
 
     document, targets = await explained(
-        deployment, f'{{"pk": {{"S": "order {ORDERS} ä"}}, "sk": {{"N": "{ORDERS}"}}}}', code=0
+        deployment, f'{{"pk": {{"S": "order {ORDERS} ä"}}, "sk": {{"N": "{ORDERS}"}}}}', code=1
     )
+    assert targets["public.orders"]["dead_letter"] is True
     assert targets["public.orders"]["route"].startswith("does not fit: attribute 'total'")
     [letter] = document["dead_letters"]
     assert letter["target"] == "public.orders"
@@ -393,7 +394,7 @@ async def test_rows_of_child_tables_are_compared_and_repaired(stage: Stage):
     async with stage.deployment(tables) as deployment:
         await deployment.migrate()
         await deployment.run_until_caught_up()
-        targets, _ = await verified(deployment, code=0)
+        targets, _ = await verified(deployment, code=1)
         assert counts(targets["public.parents"]) == (6, 0, 0, 0, 0, 1)
 
         await execute(
@@ -412,7 +413,7 @@ async def test_rows_of_child_tables_are_compared_and_repaired(stage: Stage):
             ("different", "p3", ["public.lines", "public.tags"]),
             ("different", "p4", ["public.tags"]),
         ]
-        await verified(deployment, "--repair", code=0)
+        await verified(deployment, "--repair", code=1)
         found = await read_rows(stage.dsn, "public.lines", key=("pk", "line"))
         assert {key: row["qty"] for key, row in found.items()} == {
             (f"p{number}", n): n for number in range(6) for n in range(number)

@@ -32,6 +32,8 @@ BOUND_SECONDS = 150.0
 LIVING_SECONDS = 60.0
 TELL_SECONDS = 4.0
 STEP_SECONDS = 5.0
+ANSWER_SECONDS = 0.02
+"""No server answers at once: work that is done again and again takes time."""
 CALLS: tuple[tuple[Server, str], ...] = (
     ("streams", "describe"),
     ("streams", "listing"),
@@ -81,7 +83,7 @@ class World(Simulation):
     async def _send(
         self, worker: str, server: Server, name: str, work: Callable[[], Result]
     ) -> Result:
-        await asyncio.sleep(0)
+        await asyncio.sleep(ANSWER_SECONDS)
         self.seen.add((server, name))
         if (server, name) != self.broken:
             return work()
