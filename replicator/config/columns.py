@@ -16,7 +16,7 @@ from replicator.core.spec import (
 )
 from replicator.core.values.column_types import ColumnType, parse_type
 from replicator.core.values.policies import Fraction, OnInvalid, OnNul, TimeFormat, Transform
-from replicator.core.values.type_table import TIMED
+from replicator.core.values.type_table import ROWS, TIMED
 
 DeclaredType = Annotated[ColumnType, parsed_by(parse_type)]
 SourcePath = Annotated[Path, parsed_by(parse_path)]
@@ -72,7 +72,7 @@ class ColumnSettings(Group):
     from_: SourcePath | None = Field(default=None, alias="from", examples=["customer.name"])
     """A path to the value, such as `customer.name`, `lines[0].sku` or `"a.b".c`.
     Default: the attribute with the column's name."""
-    type: DeclaredType = Field(examples=["numeric(12,2)"])
+    type: DeclaredType = Field(examples=["numeric(12,2)", *sorted(ROWS), "text[]", "public.mood"])
     """The column's PostgreSQL type. Values convert exactly or not at all."""
     format: TimeFormat | None = None
     """Format of a time; strings default to `iso8601`, numbers need one."""

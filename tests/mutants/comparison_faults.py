@@ -50,7 +50,7 @@ COMPARISON_MUTANTS = [
     Mutant(
         "a column that rounds is as good as any",
         "replicator/postgres/schema/fitness.py",
-        "if not accepts(found.type, column.type):",
+        "if not accepts(found.base, column.type, enum=found.enum):",
         "if not column:",
         ROUNDS_IN_LAMBDA,
     ),
