@@ -14,12 +14,12 @@ from replicator.core.mapping.compile import TableMapping
 from replicator.errors import ReplicatorError
 from replicator.postgres.connection.address import Address
 from replicator.postgres.connection.connect import ConnectionSettings, address_of
+from replicator.postgres.connection.failures import POOLER_REMEDY
 from replicator.postgres.schema.migrate import look
+from replicator.postgres.schema.server_fit import server_fitness
 from replicator.postgres.schema.survey import Survey
 from replicator.sources.check import check_coordination, lambda_readers
 from replicator.sources.clients import is_aws
-
-OLDEST_SERVER = 14
 
 
 async def check(settings: Settings) -> list[Finding]:
@@ -79,7 +79,7 @@ async def _target(settings: Settings, mappings: list[TableMapping]) -> list[Find
         return [finding_of("target", error)]
     return [
         *_transport(address),
-        *_server(survey),
+        *_server(survey, runner.pooler),
         *_control_schema(settings, survey),
         *(finding_of("target", conflict) for conflict in survey.conflicts),
         *survey.findings,
@@ -128,7 +128,7 @@ def _transport(address: Address) -> list[Finding]:
     ]
 
 
-def _server(survey: Survey) -> list[Finding]:
+def _server(survey: Survey, pooler: str) -> list[Finding]:
     found: list[Finding] = []
     if survey.catalog.read_only:
         found.append(
@@ -139,17 +139,17 @@ def _server(survey: Survey) -> list[Finding]:
                 "connect to the primary",
             )
         )
-    version = survey.catalog.server_version // 10000
-    if version < OLDEST_SERVER:
+    if pooler == "none" and not survey.catalog.limited:
         found.append(
             Finding(
                 "error",
                 "target",
-                f"the server is PostgreSQL {version}; {OLDEST_SERVER} is the oldest that is tested",
-                "upgrade the server",
+                "a pooler stands between this process and PostgreSQL: the session lacks the "
+                "limits that it began with",
+                POOLER_REMEDY,
             )
         )
-    return found
+    return [*found, *server_fitness(survey.catalog)]
 
 
 def _control_schema(settings: Settings, survey: Survey) -> list[Finding]:

@@ -24,6 +24,7 @@ from replicator.errors import (
 )
 from replicator.postgres.connection.database import Database
 from replicator.postgres.schema.auto_columns import known_columns
+from replicator.postgres.schema.server_fit import require_fit_server
 from replicator.postgres.schema.survey import Survey, survey
 from replicator.sources.tables import (
     TableDescription,
@@ -150,6 +151,7 @@ async def refuse_if_due(
             settings.deployment,
             mappings,
         )
+    require_fit_server(found.catalog)
     for conflict in found.conflicts:
         raise conflict
     if found.due:
@@ -164,6 +166,7 @@ async def require_fit(database: Database, mappings: Sequence[TableMapping]) -> N
     """ConfigurationError where `check` has an error about a target of these; SinkUnavailable."""
     async with database.connection("looking at the target") as connection:
         found = await survey(connection, database.control_schema, database.deployment, mappings)
+    require_fit_server(found.catalog)
     refuse_unfit(found)
 
 

@@ -26,6 +26,7 @@ pool_mode = transaction
 default_pool_size = {sessions}
 ; whoever relies on meeting the same session again meets another one
 server_round_robin = 1
+ignore_startup_parameters = {ignored}
 """
 
 
@@ -34,8 +35,11 @@ class PgBouncerMissing(Exception):
 
 
 @contextmanager
-def pgbouncer(dsn: str, *, sessions: int) -> Iterator[str]:
-    """The DSN of the same database behind a pooler that keeps this many sessions of it."""
+def pgbouncer(dsn: str, *, sessions: int, ignored: str = "") -> Iterator[str]:
+    """The DSN of the same database behind a pooler that keeps this many sessions of it.
+
+    `ignored` are parameters of a session that it leaves out without a word.
+    """
     program = shutil.which("pgbouncer", path=f"{os.environ['PATH']}:/usr/sbin")
     if program is None:
         raise PgBouncerMissing("pgbouncer is not on the PATH; Debian's package has its name")
@@ -53,6 +57,7 @@ def pgbouncer(dsn: str, *, sessions: int) -> Iterator[str]:
                 user=server.username,
                 port=port,
                 sessions=sessions,
+                ignored=ignored,
             )
         )
         log = directory / "pgbouncer.log"

@@ -28,6 +28,22 @@ FAILURES = (
     asyncpg.InternalClientError,
 )
 IDLE_IN_TRANSACTION_SECONDS = 10.0
+VALUE_SETTINGS = {
+    "client_encoding": "UTF8",
+    "timezone": "UTC",
+    "datestyle": "ISO, YMD",
+    "intervalstyle": "postgres",
+    "extra_float_digits": "1",
+    "bytea_output": "hex",
+    "standard_conforming_strings": "on",
+    "array_nulls": "on",
+    "xmlbinary": "base64",
+    "xmloption": "content",
+    "transform_null_equals": "off",
+    "quote_all_identifiers": "off",
+    "default_transaction_isolation": "read committed",
+}
+"""Settings that change values or what a statement means: a role or database may have others."""
 STATEMENT_BYTES_MAX = 1024 * 1024  # a cached statement; wide tables have long ones
 _WRONG = {
     "28P01": "the password is wrong",
@@ -136,11 +152,11 @@ async def _arguments(settings: ConnectionSettings, address: Address) -> dict[str
     return {
         **arguments,
         "max_cacheable_statement_size": STATEMENT_BYTES_MAX,
-        "server_settings": {**options, **_server_settings(settings)},
+        "server_settings": {**options, **session_parameters(settings)},
     }
 
 
-def _server_settings(settings: ConnectionSettings) -> dict[str, str]:
+def session_parameters(settings: ConnectionSettings) -> dict[str, str]:
     """Session settings, so that the server ends what hangs even if this process cannot."""
     return {
         "application_name": settings.application_name,
@@ -150,8 +166,7 @@ def _server_settings(settings: ConnectionSettings) -> dict[str, str]:
         "tcp_keepalives_idle": "30",
         "tcp_keepalives_interval": "10",
         "tcp_keepalives_count": "3",
-        "timezone": "UTC",
-        "datestyle": "ISO, YMD",
+        **VALUE_SETTINGS,
         # arrays of every length are parameters: a plan for all of them would be a plan for none
         "plan_cache_mode": "force_custom_plan",
         "jit": "off",

@@ -9,10 +9,15 @@ from typing import Any, TypeAlias, cast
 import asyncpg
 
 from replicator.errors import ReplicatorError, SinkUnavailable
-from replicator.postgres.connection.connect import ConnectionSettings, create_pool
+from replicator.postgres.connection.connect import VALUE_SETTINGS, ConnectionSettings, create_pool
 from replicator.postgres.connection.failures import translate
 
 SESSION_NAME_BYTES_MAX = 63
+_VALUE_SETTINGS = "".join(
+    f"; set local {name} = '{value}'"
+    for name, value in VALUE_SETTINGS.items()
+    if name != "client_encoding"  # a session's, which every pooler keeps
+)
 Session: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 _LOST = (OSError, TimeoutError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 """Errors of asyncpg and the socket when a connection ends at any moment of a call."""
@@ -106,7 +111,7 @@ class Database:
         """A transaction of several statements, with the limits set for it where a pooler is."""
         async with (
             self.connection(doing, mapped_columns=mapped_columns) as connection,
-            connection.transaction(),
+            connection.transaction(isolation="read_committed"),
         ):
             await self._limit(connection)
             yield connection
@@ -115,7 +120,7 @@ class Database:
         """One statement that commits by itself; its only row."""
         if self.settings.pooler == "none":
             return await connection.fetchrow(text, *values)
-        async with connection.transaction():
+        async with connection.transaction(isolation="read_committed"):
             await self._limit(connection)
             return await connection.fetchrow(text, *values)
 
@@ -143,4 +148,5 @@ class Database:
             f"set local statement_timeout = {max(1, int(seconds * 1000))};"
             f"set local lock_timeout = {int(self.settings.lock_timeout_seconds * 1000)};"
             "set local plan_cache_mode = force_custom_plan"
+            + ("" if self.settings.pooler == "none" else _VALUE_SETTINGS)
         )

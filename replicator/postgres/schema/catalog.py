@@ -374,6 +374,9 @@ class Catalog(msgspec.Struct, frozen=True):
     """As `server_version_num`: 150004 is 15.4."""
     role: str = ""
     database: str = ""
+    encoding: str = "UTF8"
+    limited: bool = True
+    """The session has the time limit that it began with: no pooler has left it out."""
 
 
 _decode = msgspec.json.Decoder(ExistingTable).decode
@@ -401,7 +404,9 @@ async def read_catalog(
         " pg_is_in_recovery() or current_setting('default_transaction_read_only')::boolean"
         " as read_only,"
         " current_setting('server_version_num')::integer as version,"
-        " current_user::text as role, current_database()::text as database"
+        " current_user::text as role, current_database()::text as database,"
+        " current_setting('server_encoding') as encoding,"
+        " current_setting('statement_timeout') <> '0' as limited"
     )
     return Catalog(
         _with_leaves(found),
@@ -414,6 +419,8 @@ async def read_catalog(
         server["version"],
         server["role"],
         server["database"],
+        server["encoding"],
+        server["limited"],
     )
 
 
