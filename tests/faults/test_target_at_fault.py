@@ -109,6 +109,24 @@ async def test_a_limit_that_not_one_record_keeps_halts_with_its_name(new_replica
         assert await worker.stop() == 3
 
 
+async def test_a_partitioned_target_is_written_and_verified(new_replica: NewReplica):
+    async with new_replica() as it:
+        await it.execute(
+            "create table parts (like public.orders including all) partition by hash (pk);"
+            "create table leaf partition of parts for values with (modulus 1, remainder 0);"
+            "drop table public.orders; alter table parts rename to orders"
+        )
+        worker = await it.deployment.start_ready()
+        it.load.write(40)
+        await it.equal(worker)
+
+        verified = await it.deployment.command("verify", "--json")
+
+        assert "Traceback" not in verified.stderr
+        assert verified.code == 0, verified.stdout + verified.stderr
+        assert await worker.stop() == 0
+
+
 async def too_old(it: Replica) -> bool:
     [[version]] = await it.sql("select current_setting('server_version_num')::int")
     return bool(version < 170000)
