@@ -6,6 +6,7 @@ from tests.mutants.identity_faults import IDENTITY_MUTANTS
 from tests.mutants.input_faults import INPUT_MUTANTS
 from tests.mutants.mutant import Mutant
 from tests.mutants.procedure_faults import PROCEDURE_MUTANTS
+from tests.mutants.proof_faults import PROOF_MUTANTS
 from tests.mutants.type_faults import TYPE_MUTANTS
 
 SIMULATION = "tests/mutants/simulated.py"
@@ -407,4 +408,5 @@ MUTANTS = [
     *PROCEDURE_MUTANTS,
     *IDENTITY_MUTANTS,
     *COMPARISON_MUTANTS,
+    *PROOF_MUTANTS,
 ]

@@ -1,0 +1,73 @@
+"""Faults in what is called well: each link of the chain left out, and evidence that is believed."""
+
+from tests.mutants.mutant import Mutant
+
+DIAGNOSED = "tests/core/test_diagnosis.py"
+OVERVIEW = "tests/core/test_overview.py"
+
+DIAGNOSIS = "replicator/core/status/diagnosis.py"
+PROOF = "replicator/core/status/proof.py"
+LINKS = "(_registered, _not_stopped, _read_by_workers, _worked_on, _moving)"
+
+PROOF_MUTANTS = [
+    *(
+        Mutant(
+            f"the links of {link} are not asked for",
+            DIAGNOSIS,
+            LINKS,
+            LINKS.replace(f"{link}, ", "").replace(f", {link}", ""),
+            DIAGNOSED,
+        )
+        for link in ("_registered", "_not_stopped", "_read_by_workers", "_worked_on", "_moving")
+    ),
+    *(
+        Mutant(
+            f"no bound for {bound}", DIAGNOSIS, f"{bound} = {value}", f"{bound} = 1e9", DIAGNOSED
+        )
+        for bound, value in (
+            ("WORKER_SECONDS", "60.0"),
+            ("LOOK_SECONDS", "60.0"),
+            ("LISTING_SECONDS", "120.0"),
+            ("UNOWNED_SECONDS", "60.0"),
+            ("COMMIT_SECONDS", "10.0"),
+            ("END_SECONDS", "90.0"),
+            ("LAG_SECONDS", "60.0"),
+            ("STATUS_SECONDS", "30.0"),
+        )
+    ),
+    Mutant(
+        "a worker with another mapping vouches for a table",
+        PROOF,
+        "            and table.fingerprint == facts.mapping_fingerprint\n",
+        "",
+        OVERVIEW,
+    ),
+    Mutant(
+        "a shard that its owner calls late is at its head",
+        PROOF,
+        "            late is None\n            and self._vouched",
+        "            self._vouched",
+        OVERVIEW,
+    ),
+    Mutant(
+        "a head needs nobody who vouches for it",
+        PROOF,
+        "            and self._vouched(shard.owner)\n",
+        "",
+        OVERVIEW,
+    ),
+    Mutant(
+        "a stream of which every shard has ended is read to its end",
+        PROOF,
+        "        if current and all(shard.finished for shard in current):\n",
+        "        if not current:\n",
+        OVERVIEW,
+    ),
+    Mutant(
+        "an owner that has forgotten a shard is believed",
+        PROOF,
+        "if by_owner is None or by_row > noted_within:",
+        "if by_owner is None:",
+        OVERVIEW,
+    ),
+]
