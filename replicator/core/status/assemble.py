@@ -29,7 +29,7 @@ from replicator.core.verify.results import Verified
 
 @dataclass(frozen=True, slots=True)
 class Knowledge:
-    """What one look at the control schema shows."""
+    """Facts from one reading of the control schema."""
 
     deployment: str
     tables: Mapping[str, TableFacts]

@@ -1,4 +1,4 @@
-"""Whether each table is well, and the first link of its chain that is not proved. Pure.
+"""Diagnosis of a table: it is well, or one link of its chain is the first not proved. Pure.
 
 A table is well only while fresh evidence proves every link: it is configured and registered;
 nothing stops it; a worker that lives has it, with the registered mapping; that worker looks at the

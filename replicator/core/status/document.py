@@ -83,13 +83,13 @@ class TableStatus:
     """Result of the last `verify`; None before the first."""
     verified_seconds_ago: float | None = None
     needs_workers: bool = True
-    """Whether workers read its stream: not where AWS Lambda does, or nothing does yet."""
+    """True when workers read its stream: not where AWS Lambda does, or nothing does yet."""
     stopped_seconds: float | None = None
     """Since when a gap stops it."""
     proof: Proof = field(default_factory=Proof)
-    """What its workers have to show."""
+    """Proof that its workers have to show."""
     configured: Literal["yes", "not registered", "not configured"] = "yes"
-    """Whether the configuration and the control schema both have it."""
+    """Which of the configuration and the control schema lacks the table, if one does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +101,7 @@ class WorkerStatus:
     seen_seconds_ago: float
     holds: Mapping[str, int] = field(default_factory=dict)
     evidence: WorkerEvidence | None = None
-    """What it has to show; None: it does not tell, or not what is understood here."""
+    """Its evidence; None: it tells none, or in a form that is not understood here."""
     told_seconds_ago: float | None = None
 
 

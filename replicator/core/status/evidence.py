@@ -1,4 +1,4 @@
-"""What each worker has to show for its work, and the document it is kept as. Pure.
+"""Evidence that a worker has to show for its work, and the document it is kept as. Pure.
 
 Everything is told as an age in seconds at the moment of telling: whoever reads it adds the time
 since, by the clock of the server that keeps it, and no clock of two machines is ever compared.

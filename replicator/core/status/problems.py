@@ -1,4 +1,4 @@
-"""What is wrong with a deployment, the worst first, and which command mends it. Pure.
+"""Problems of a deployment, the worst first, each with the command that mends it. Pure.
 
 Each table has at most one problem of its chain, the first link that is not proved, and beside it
 what a person should know anyway: data that is soon lost, dead letters, drift, unequal rows.
@@ -33,7 +33,7 @@ _KINDS = ("halted", "gap", "unregistered", "left_out", "mapping", "headroom", "w
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """What there is to say of a deployment. `broken`: the first broken link of each table."""
+    """Verdicts and problems of a deployment. `broken`: the first broken link of each table."""
 
     verdict: Verdict
     problems: tuple[Problem, ...]

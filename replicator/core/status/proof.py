@@ -1,4 +1,4 @@
-"""What proves that a table's changes arrive, put together from what all workers have told. Pure."""
+"""Proof that a table's changes arrive, put together from the evidence of all workers. Pure."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -105,7 +105,7 @@ def aged(proof: Proof, seconds: float) -> Proof:
 
 
 class TableWitness:
-    """What the living workers' evidence says of one table and each of its shards."""
+    """Living workers' evidence on one table and each of its shards."""
 
     def __init__(
         self,

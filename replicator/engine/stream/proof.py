@@ -1,4 +1,4 @@
-"""What one shard's reader and writer have to show for themselves: reads, commits, failures."""
+"""Proof of work on one shard: its last read, what waits for a COMMIT, its last failures."""
 
 from collections import deque
 from collections.abc import Sequence

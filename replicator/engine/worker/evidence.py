@@ -1,4 +1,4 @@
-"""What this worker has to show for its work, gathered from its tables, its shards and facts."""
+"""Evidence of this worker's work, gathered from its tables, its shards and reported facts."""
 
 from collections import OrderedDict
 from collections.abc import Iterable

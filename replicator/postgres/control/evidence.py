@@ -1,4 +1,4 @@
-"""What workers have to show for their work, written down by each, so that anybody can judge it."""
+"""Evidence of the workers' work, written down by each, so that anybody can judge it."""
 
 import json
 from collections.abc import Mapping
