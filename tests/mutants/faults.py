@@ -1,5 +1,6 @@
 """Faults in the engine and in the fence: what is read, written, believed and given away."""
 
+from tests.mutants.blame_faults import BLAME_MUTANTS
 from tests.mutants.comparison_faults import COMPARISON_MUTANTS
 from tests.mutants.guard_faults import GUARD_MUTANTS
 from tests.mutants.identity_faults import IDENTITY_MUTANTS
@@ -407,6 +408,7 @@ MUTANTS = [
     *TYPE_MUTANTS,
     *PROCEDURE_MUTANTS,
     *IDENTITY_MUTANTS,
+    *BLAME_MUTANTS,
     *COMPARISON_MUTANTS,
     *PROOF_MUTANTS,
 ]

@@ -66,6 +66,7 @@ async def test_no_setting_of_a_role_or_database_changes_a_value(database: str, p
     await ours.close()
 
     assert shown == VALUE_SETTINGS
+    assert (shown["array_nulls"], shown["standard_conforming_strings"]) == ("on", "on")
     assert isolation == "read committed"
 
 

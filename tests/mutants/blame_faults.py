@@ -1,0 +1,37 @@
+"""Faults in who is to blame: a row, its table, the server."""
+
+from tests.mutants.mutant import Mutant
+
+BLAME_MUTANTS = [
+    Mutant(
+        "an error that nobody foresaw blames the row",
+        "replicator/postgres/connection/failures.py",
+        "    if sqlstate in ROW_SQLSTATES:",
+        '    if sqlstate != "":',
+        "tests/postgres/test_failures.py"
+        "::test_only_a_short_list_blames_a_row_and_what_nobody_foresaw_halts",
+    ),
+    Mutant(
+        "a row is blamed although the table refuses every row",
+        "replicator/postgres/write/writer.py",
+        "                    if name == writes.target.name:",
+        "                    if not name:",
+        "tests/faults/test_target_at_fault.py"
+        "::test_a_fault_of_the_table_halts_it_and_sets_nothing_aside",
+    ),
+    Mutant(
+        "triggers and persistence of partitions are not looked at",
+        "replicator/postgres/schema/catalog.py",
+        "where p.isleaf and p.relid <> a.oid",
+        "where p.isleaf and p.relid = a.oid and false",
+        "tests/postgres/test_catalog_fitness.py"
+        "::test_what_does_not_fit_is_found_and_its_remedy_mends_it",
+    ),
+    Mutant(
+        "a setting of the database changes values",
+        "replicator/postgres/connection/connect.py",
+        '    "array_nulls": "on",\n',
+        '    "array_nulls": "off",\n',
+        "tests/postgres/test_server_fit.py::test_no_setting_of_a_role_or_database_changes_a_value",
+    ),
+]
