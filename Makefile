@@ -20,7 +20,7 @@ COMPILE := $(UV) pip compile --no-config --quiet --universal --python-version 3.
 
 # as many as the cores carry, see tests/conftest.py; PYTEST_WORKERS=0 shows one test after another
 PYTEST_WORKERS ?= auto
-PYTEST := $(BIN)/pytest --numprocesses $(PYTEST_WORKERS) --dist worksteal --quiet
+PYTEST := $(BIN)/pytest --numprocesses $(PYTEST_WORKERS) --dist loadgroup --quiet
 
 # says something only when it fails
 quietly = report=$$($(1) 2>&1) || { echo "$$report"; exit 1; }

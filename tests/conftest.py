@@ -3,6 +3,7 @@
 import os
 import secrets
 import signal
+from collections import Counter
 from collections.abc import AsyncIterator, Generator, Iterator
 
 import pytest
@@ -35,7 +36,7 @@ CREDENTIALS = {
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark what needs a server by the fixtures it asks for, and bound every test."""
+    """Mark what needs a server by the fixtures it asks for, bound and group every test."""
     servers = {"postgres_server": "postgres", "dynamodb_endpoint": "dynamodb"}
     for item in items:
         for fixture in getattr(item, "fixturenames", ()):
@@ -45,6 +46,21 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             is_long = item.get_closest_marker("long") is not None
             seconds = bounds.LONG_TEST_SECONDS if is_long else bounds.TEST_SECONDS
             item.add_marker(pytest.mark.timeout(seconds))
+        if group := _group(item):
+            item.add_marker(pytest.mark.xdist_group(group))
+
+
+def _group(item: pytest.Item) -> str | None:
+    """Tests of one group run in one worker of xdist, one after another; None: anywhere.
+
+    What a module makes once for its tests would else be made once in every worker.
+    """
+    if item.get_closest_marker("crowd"):
+        return "crowd"
+    fixtures = item._fixtureinfo.name2fixturedefs if isinstance(item, pytest.Function) else {}
+    if any(each.scope == "module" for found in fixtures.values() for each in found):
+        return item.path.stem
+    return None
 
 
 def pytest_report_header() -> str:
@@ -59,6 +75,17 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
     if report.failed:
         report.sections.append(("machine", bounds.machine()))
     return report
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What was skipped, one line for each reason: mostly a tool that is not there."""
+    reasons = Counter(
+        report.longrepr[2].removeprefix("Skipped: ")
+        for report in terminalreporter.stats.get("skipped", ())
+    )
+    for reason, count in reasons.most_common():
+        tests = "1 test was" if count == 1 else f"{count} tests were"
+        terminalreporter.write_line(f"{tests} skipped: {reason}")
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -21,6 +21,12 @@ VIRTUAL = ("tests.support.virtual_time", "tests.engine.simulation")
 KEYWORDS = {"timeout", "lease_seconds", "shutdown_seconds"}
 FIRST_ARGUMENT = {"timeout", "settimeout", "wait"}
 SECOND_ARGUMENT = {"wait_for"}
+MAY_SLEEP = {
+    "support/waiting.py",
+    # the delay is the fault that was asked for
+    *("support/proxy.py", "support/scripted_streams/sending.py"),
+    "support/scripted_streams/server.py",
+}
 CLOCKS = {"monotonic", "time"}
 
 
@@ -103,7 +109,7 @@ def is_scaled(expression: ast.expr, constants: dict[str, ast.expr]) -> bool:
         case ast.Constant(value=value):
             return value is None or value == 0 or not isinstance(value, int | float)
         case ast.Call():
-            return called(expression) == "scaled" or not any(
+            return called(expression) in {"scaled", "lease"} or not any(
                 isinstance(part, ast.Constant) and isinstance(part.value, int | float)
                 for part in ast.walk(expression)
             )
@@ -116,6 +122,20 @@ def is_scaled(expression: ast.expr, constants: dict[str, ast.expr]) -> bool:
         case ast.IfExp(body=body, orelse=other):
             return is_scaled(body, constants) and is_scaled(other, constants)
     return True
+
+
+def sleeps(source: str, path: Path = TESTS / "of_a_test.py") -> list[str]:
+    """Where time passes by itself: `sleep(0)` lets others run, which is another thing."""
+    tree = ast.parse(source)
+    if virtual(tree, path):
+        return []
+    return [
+        f"{node.lineno}: {ast.unparse(node)}"
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+        and called(node) == "sleep"
+        and ast.unparse(node.args[0]) != "0"
+    ]
 
 
 def literal_bounds(source: str, path: Path = TESTS / "of_a_test.py") -> list[str]:
@@ -142,6 +162,23 @@ def test_no_wait_has_a_bound_of_one_machine(path: Path):
     found = literal_bounds(path.read_text("utf-8"), path)
 
     assert found == [], "write scaled(…), or leave the usual bound: see tests/support/bounds.py"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [path for path in FILES if str(path.relative_to(TESTS)) not in MAY_SLEEP],
+    ids=lambda path: str(path.relative_to(TESTS)),
+)
+def test_nobody_sleeps_until_something_may_be_so(path: Path):
+    assert sleeps(path.read_text("utf-8"), path) == [], "see tests/support/waiting.py"
+
+
+def test_a_sleep_is_found():
+    assert sleeps("import asyncio\nasync def wait():\n    await asyncio.sleep(3)\n") == [
+        "3: asyncio.sleep(3)"
+    ]
+    assert sleeps("time.sleep(seconds)") == ["1: time.sleep(seconds)"]
+    assert sleeps("async def turn():\n    await asyncio.sleep(0)\n") == []
 
 
 @pytest.mark.parametrize(

@@ -2,17 +2,15 @@
 
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import asyncpg
 import pytest
 
 from replicator.demo.embedded import EmbeddedPartUnavailable, EmbeddedPostgres, embedded_dynamodb
-from tests.support.bounds import USUAL_SECONDS
 from tests.support.endpoints import create_table, dynamodb_client, streams_client
 from tests.support.postgres import fresh_database
+from tests.support.waiting import becomes_true
 
 
 async def test_a_put_appears_in_the_stream(dynamodb_endpoint: str, table_name: str):
@@ -96,13 +94,6 @@ def test_a_server_ends_and_leaves_nothing_when_its_owner_is_killed():
     assert present_while_running
     # the directory goes last, when the server has ended
     assert becomes_true(lambda: not directory.exists())
-
-
-def becomes_true(condition: Callable[[], bool]) -> bool:
-    deadline = time.monotonic() + USUAL_SECONDS
-    while not condition() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    return condition()
 
 
 def test_a_missing_emulator_is_one_message_with_the_remedy(monkeypatch: pytest.MonkeyPatch):

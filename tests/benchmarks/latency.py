@@ -11,8 +11,9 @@ from tests.benchmarks.forms import Form, settings_for
 from tests.benchmarks.load import Changed, wire
 from tests.benchmarks.machine import Machine
 from tests.benchmarks.orders import KEY, new_order
-from tests.support.daemon import Deployment, eventually, plain_start
+from tests.support.daemon import Deployment, plain_start
 from tests.support.scripted_streams import AsyncRemoteStreams
+from tests.support.waiting import eventually
 
 TICK_SECONDS = 0.01
 FIRST_NUMBER = 10_000_000

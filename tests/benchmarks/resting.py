@@ -12,7 +12,8 @@ from tests.benchmarks.machine import Machine
 from tests.benchmarks.orders import KEY
 from tests.benchmarks.processes import cpu_seconds, resident_megabytes
 from tests.benchmarks.worker import OWNERS
-from tests.support.daemon import Deployment, eventually, plain_start
+from tests.support.daemon import Deployment, plain_start
+from tests.support.waiting import eventually
 
 SETTLING_SECONDS = 8.0
 

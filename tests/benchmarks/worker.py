@@ -14,7 +14,8 @@ from tests.benchmarks.processes import (
     tree_cpu_seconds,
 )
 from tests.benchmarks.samples import Sample
-from tests.support.daemon import Deployment, Worker, eventually, plain_start
+from tests.support.daemon import Deployment, Worker, plain_start
+from tests.support.waiting import eventually
 
 LOOK_SECONDS = 0.05
 RUN_SECONDS_MAX = 300.0

@@ -14,9 +14,10 @@ from aiobotocore.config import AioConfig
 from botocore.exceptions import ClientError, HTTPClientError
 
 from replicator.demo.embedded import free_port
-from tests.support.bounds import USUAL_SECONDS, scaled
+from tests.support.bounds import scaled
 from tests.support.scripted_streams import ScriptedStreams, Table, scripted_streams
 from tests.support.stream_builders import item, record_pages
+from tests.support.waiting import eventually
 
 # what the server answers is what the test sees: no retries that hide it
 ONCE = AioConfig(
@@ -728,9 +729,11 @@ async def test_a_call_is_held_until_it_is_released(streams: ScriptedStreams, cli
 
     async with asyncio.TaskGroup() as tasks:
         held = tasks.create_task(client.get_records(ShardIterator=iterator))
-        async with asyncio.timeout(USUAL_SECONDS):
-            while streams.pending_faults():  # noqa: ASYNC110 (a condition is polled)
-                await asyncio.sleep(0.01)
+
+        async def is_held() -> bool:
+            return not streams.pending_faults()
+
+        await eventually(is_held, what="the call is held")
         orders.put(item("a"))
         streams.release()
 

@@ -8,14 +8,14 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import asyncpg
 import pytest
 
 from tests.support.bounds import USUAL_SECONDS
+from tests.support.waiting import becomes_true
 from tests.support.warm_start import environment
 
 SECONDS_MAX = USUAL_SECONDS
@@ -55,13 +55,6 @@ def running(place: Path) -> list[tuple[int, str]]:
     )
     rows = (line.strip().partition(" ") for line in listed.stdout.splitlines())
     return [(int(pid), command) for pid, _, command in rows if str(place) in command]
-
-
-def becomes_true(condition: Callable[[], bool]) -> bool:
-    deadline = time.monotonic() + SECONDS_MAX
-    while not condition() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    return condition()
 
 
 def line_with(process: subprocess.Popen[str], beginning: str) -> str:

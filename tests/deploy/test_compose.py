@@ -18,8 +18,9 @@ from replicator.postgres.connection.address import resolve
 from tests.deploy.tools import ROOT
 from tests.end_to_end.conftest import one_emulator
 from tests.support.bounds import scaled
-from tests.support.daemon import Deployment, eventually
+from tests.support.daemon import Deployment
 from tests.support.endpoints import dynamodb_client
+from tests.support.waiting import eventually
 
 FOLDER = ROOT / "deploy/compose"
 RUNNING = pytest.mark.skipif(

@@ -12,7 +12,8 @@ import yaml
 
 from tests.docs.blocks import ROOT, blocks
 from tests.end_to_end.conftest import Stage, one_emulator
-from tests.support.daemon import Worker, eventually
+from tests.support.daemon import Worker
+from tests.support.waiting import eventually
 
 PAGE = ROOT / "docs/applications.md"
 FRESHNESS = "How fresh a table is"

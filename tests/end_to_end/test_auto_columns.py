@@ -8,7 +8,7 @@ import asyncpg
 
 from tests.end_to_end.conftest import Stage, one_emulator
 from tests.support.comparison import read_rows
-from tests.support.daemon import eventually
+from tests.support.waiting import eventually
 
 ATTRIBUTES = {
     "n": lambda chance: {"N": str(chance.randrange(99))},

@@ -12,7 +12,7 @@ from replicator.postgres.connection.database import Database
 from tests.end_to_end import witness
 from tests.end_to_end.conftest import Stage, one_emulator
 from tests.end_to_end.watched import watched
-from tests.support.bounds import scaled
+from tests.support.bounds import lease, scaled
 from tests.support.command import replicator
 from tests.support.pgbouncer import PgBouncerMissing, pgbouncer
 
@@ -36,7 +36,7 @@ def pooled(database: str) -> Iterator[str]:
 @pytest.mark.faults
 async def test_workers_that_share_two_sessions_apply_every_change_once(stage: Stage, pooled: str):
     async with watched(
-        stage, seed=3, through=pooled, pooler="transaction", lease_seconds=scaled(1.0)
+        stage, seed=3, through=pooled, pooler="transaction", lease_seconds=lease(1.0)
     ) as it:
         first = it.deployment.start()
         async with it.under_load():

@@ -6,7 +6,7 @@ from typing import Any
 from tests.end_to_end.conftest import Stage, one_emulator
 from tests.end_to_end.test_poison import execute, letters
 from tests.support.comparison import read_rows
-from tests.support.daemon import eventually
+from tests.support.waiting import eventually
 
 KEY = {"pk": "S"}
 ITEMS = 9

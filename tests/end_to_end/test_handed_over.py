@@ -9,12 +9,12 @@ import pytest
 from tests.end_to_end import witness
 from tests.end_to_end.conftest import Stage, one_emulator
 from tests.end_to_end.watched import Watched, watched
-from tests.support.bounds import scaled
+from tests.support.bounds import lease
 from tests.support.scripted_streams import scripted_streams
 
 pytestmark = pytest.mark.faults
 
-LEASE_SECONDS = scaled(60.0)
+LEASE_SECONDS = lease(60.0)
 """Longer than the test may wait: who starts sooner did not wait for an expiry."""
 
 
@@ -60,7 +60,7 @@ async def test_sigterm_under_load_leaves_nothing_to_wait_for(stage: Stage):
 
 
 async def test_a_worker_frozen_beyond_its_lease_writes_nothing_when_it_wakes(stage: Stage):
-    async with watched(stage, seed=6, lease_seconds=scaled(1.0)) as it:
+    async with watched(stage, seed=6, lease_seconds=lease(1.0)) as it:
         frozen = await it.deployment.start_ready()
         async with it.under_load():
             await it.writes_more(frozen)

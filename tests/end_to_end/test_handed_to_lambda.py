@@ -10,7 +10,7 @@ from replicator.app.aws_lambda.environment import function_of
 from replicator.app.aws_lambda.handler import Answer
 from tests.end_to_end.conftest import Stage, one_emulator
 from tests.support import endpoints
-from tests.support.daemon import eventually
+from tests.support.waiting import eventually
 
 WAITING = (
     "select count(*) from pg_stat_activity"

@@ -1,6 +1,5 @@
 """Killed again and again under load, the target still ends equal and nothing is applied twice."""
 
-import asyncio
 from random import Random
 
 import pytest
@@ -8,12 +7,12 @@ import pytest
 from tests.end_to_end import witness
 from tests.end_to_end.conftest import Stage
 from tests.end_to_end.watched import watched
-from tests.support.bounds import scaled
+from tests.support.bounds import lease, scaled
 
-pytestmark = pytest.mark.faults
+pytestmark = [pytest.mark.faults, pytest.mark.crowd]
 
 CASES = [
-    (6, 0),
+    (3, 0),
     pytest.param(20, 20_000, marks=pytest.mark.long),
 ]
 
@@ -23,14 +22,14 @@ async def test_killed_at_any_moment_it_applies_every_change_once(
     stage: Stage, kills: int, changes: int
 ):
     chance = Random(kills)
-    async with watched(stage, seed=kills, lease_seconds=scaled(1.0)) as it:
+    async with watched(stage, seed=kills, lease_seconds=lease(1.0)) as it:
         async with it.under_load():
             worker = it.deployment.start()
             for _ in range(kills):
                 await it.writes_more(worker)
                 heir = it.deployment.start()
                 await heir.url()
-                await asyncio.sleep(chance.uniform(0, 0.5))
+                await it.writes_more(heir, writes=chance.randint(1, 30))
                 worker.kill()
                 worker = heir
             await it.writes_more(worker)

@@ -10,9 +10,10 @@ from typing import Any
 import asyncpg
 
 from tests.end_to_end.conftest import Stage, one_emulator
-from tests.support.bounds import USUAL_SECONDS, scaled
+from tests.support.bounds import USUAL_SECONDS, lease
 from tests.support.comparison import read_rows
 from tests.support.daemon import Deployment, Worker
+from tests.support.waiting import pace
 
 SWITCHED = "the table was switched; the shard is claimed anew, nothing was written"
 
@@ -65,7 +66,7 @@ async def items(stage: Stage, table: str) -> dict[str, int]:
 async def test_a_full_table_is_loaded_when_it_is_run_until_caught_up(stage: Stage):
     table = await stage.create_table("orders", {"pk": "S"})
     await put_all(stage, table, range(700))
-    async with stage.deployment(configured(table), lease_seconds=scaled(2.0)) as deployment:
+    async with stage.deployment(configured(table), lease_seconds=lease(2.0)) as deployment:
         await deployment.migrate()
         worker = await deployment.run_until_caught_up()
 
@@ -93,7 +94,7 @@ async def under_changes(stage: Stage, table: str, numbers: range, seed: int) -> 
     async def go_on() -> None:
         while not stopping.is_set():
             await change_all_the_while(stage, table, numbers, chance)
-            await asyncio.sleep(0.01)
+            await pace(0.01)
 
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(go_on())
@@ -158,7 +159,7 @@ async def test_killed_while_it_scans_it_goes_on_where_it_stopped(stage: Stage):
     table = await stage.create_table("orders", {"pk": "S"})
     await put_all(stage, table, range(1500))
     async with slowly(
-        stage.deployment(configured(table), lease_seconds=scaled(1.0)), 2
+        stage.deployment(configured(table), lease_seconds=lease(1.0)), 2
     ) as deployment:
         await deployment.migrate()
         async with under_changes(stage, table, range(1600), seed=1):
@@ -177,7 +178,7 @@ async def test_a_worker_that_is_frozen_while_it_scans_writes_nothing_when_it_wak
     table = await stage.create_table("orders", {"pk": "S"})
     await put_all(stage, table, range(800))
     async with slowly(
-        stage.deployment(configured(table), lease_seconds=scaled(1.0)), 2
+        stage.deployment(configured(table), lease_seconds=lease(1.0)), 2
     ) as deployment:
         await deployment.migrate()
         async with under_changes(stage, table, range(900), seed=2):
@@ -196,7 +197,7 @@ async def test_a_stream_that_was_off_heals_with_the_rows_of_items_deleted_meanwh
     table = await stage.create_table("orders", {"pk": "S"})
     await put_all(stage, table, range(60))
     entry = configured(table, on_gap="resnapshot")
-    async with stage.deployment(entry, lease_seconds=scaled(2.0)) as deployment:
+    async with stage.deployment(entry, lease_seconds=lease(2.0)) as deployment:
         await deployment.migrate()
         worker = deployment.start()
         await loaded(worker)
@@ -218,7 +219,7 @@ async def test_a_snapshot_is_asked_for_watched_and_left_alone(stage: Stage):
     table = await stage.create_table("orders", {"pk": "S"})
     await put_all(stage, table, range(30))
     entry = configured(table, initial_load="stream")
-    async with stage.deployment(entry, lease_seconds=scaled(2.0)) as deployment:
+    async with stage.deployment(entry, lease_seconds=lease(2.0)) as deployment:
         await deployment.migrate()
         asked = await deployment.command("snapshot", "--table", "orders", "--detach", "--why", "x")
         assert "is asked for" in asked.stdout
@@ -246,7 +247,7 @@ async def test_a_snapshot_is_asked_for_watched_and_left_alone(stage: Stage):
 async def test_a_sweep_that_would_delete_suspiciously_much_waits_for_a_person(stage: Stage):
     table = await stage.create_table("orders", {"pk": "S"})
     entry = configured(table, initial_load="stream")
-    async with stage.deployment(entry, lease_seconds=scaled(2.0)) as deployment:
+    async with stage.deployment(entry, lease_seconds=lease(2.0)) as deployment:
         await deployment.migrate()
         await sql(
             stage, "insert into public.orders select 'g' || n, n from generate_series(1, 9) n"
@@ -269,7 +270,7 @@ async def test_a_changed_mapping_is_backfilled_by_the_workers(stage: Stage):
     table = await stage.create_table("orders", {"pk": "S"})
     await put_all(stage, table, range(40), total=3)
     entry = configured(table)
-    async with stage.deployment(entry, lease_seconds=scaled(2.0)) as deployment:
+    async with stage.deployment(entry, lease_seconds=lease(2.0)) as deployment:
         await deployment.migrate()
         loaded_first = await deployment.run_until_caught_up()
         columns = entry["orders"]["into"]["public.orders"]["columns"]
@@ -290,7 +291,7 @@ async def test_a_table_created_anew_replaces_the_rows_of_the_old_one(stage: Stag
     table = await stage.create_table("orders", {"pk": "S"})
     await put_all(stage, table, range(30))
     entry = configured(table, on_gap="resnapshot")
-    async with stage.deployment(entry, lease_seconds=scaled(2.0)) as deployment:
+    async with stage.deployment(entry, lease_seconds=lease(2.0)) as deployment:
         await deployment.migrate()
         first = await deployment.run_until_caught_up()
         await stage.client.delete_table(TableName=table)

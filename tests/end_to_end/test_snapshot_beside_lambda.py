@@ -20,10 +20,11 @@ from tests.end_to_end.test_snapshot import (
     under_changes,
 )
 from tests.support import endpoints
-from tests.support.bounds import scaled
+from tests.support.bounds import lease
 from tests.support.daemon import Deployment
 from tests.support.lambda_mapping import EventSourceMapping
 from tests.support.lambda_runtime import Environment
+from tests.support.waiting import pace
 
 pytestmark = one_emulator
 
@@ -71,7 +72,7 @@ class Deliverer:
                 elif last:
                     return
                 else:
-                    await asyncio.sleep(0.05)
+                    await pace()
 
     async def _next(self, client: Any) -> list[dict[str, Any]]:
         page = await client.get_records(ShardIterator=self._iterator)
@@ -112,7 +113,7 @@ async def loaded_beside_lambda(stage: Stage, count: int, *, kills: int) -> None:
     table = await stage.create_table("orders", {"pk": "S"})
     await put_all(stage, table, range(count))
     entry = configured(table, poller="lambda", initial_load="stream")
-    async with slowly(stage.deployment(entry, lease_seconds=scaled(1.0)), 2) as deployment:
+    async with slowly(stage.deployment(entry, lease_seconds=lease(1.0)), 2) as deployment:
         await deployment.migrate()
         await sql(stage, "insert into public.orders values ('ghost', 1), ('k00001', 99)")
         async with (

@@ -9,7 +9,7 @@ import pytest
 from tests.end_to_end import witness
 from tests.end_to_end.conftest import Stage, one_emulator
 from tests.end_to_end.watched import watched
-from tests.support.bounds import scaled
+from tests.support.bounds import lease
 from tests.support.comparison import read_rows
 from tests.support.daemon import Worker
 from tests.support.harms import HARMS
@@ -143,7 +143,7 @@ async def test_dead_letters_that_cannot_be_kept_halt_the_table(stage: Stage):
 
 @one_emulator
 async def test_a_position_that_was_deleted_halts_the_table_and_nothing_is_read_again(stage: Stage):
-    async with watched(stage, seed=8, lease_seconds=scaled(1.0)) as it:
+    async with watched(stage, seed=8, lease_seconds=lease(1.0)) as it:
         await it.traffic.write(40)
         worker = await it.deployment.start_ready()
         await it.equal(worker)

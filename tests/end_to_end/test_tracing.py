@@ -9,7 +9,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from tests.end_to_end.conftest import Stage, one_emulator
-from tests.support.daemon import eventually
+from tests.support.waiting import eventually
 
 SECRET = "anna@example.org"
 pytestmark = one_emulator

@@ -15,10 +15,11 @@ import asyncpg
 import pytest
 
 from tests.end_to_end.conftest import one_emulator
-from tests.support.bounds import scaled
+from tests.support.bounds import lease, scaled
 from tests.support.comparison import read_rows
 from tests.support.daemon import Deployment, configuration
 from tests.support.scripted_streams import Table, scripted_streams
+from tests.support.waiting import pace
 from tests.support.warm_start import environment
 
 ITEMS = int(os.environ.get("REPLICATOR_TEST_VERIFY_ITEMS", "200000"))
@@ -71,7 +72,7 @@ async def change(table: Table, done: asyncio.Event) -> int:
         else:
             table.put(item(number, random.randrange(10**9)))
         changes += 1
-        await asyncio.sleep(1 / CHANGES_PER_SECOND)
+        await pace(1 / CHANGES_PER_SECOND)
     return changes
 
 
@@ -123,7 +124,7 @@ async def test_a_thousand_differences_are_found_and_repaired_while_changes_go_on
             dsn=database,
             tables={"big": {"table": "big", "initial_load": "stream", "into": into}},
             deployment=f"large-{tmp_path.name[-6:]}",
-            lease_seconds=scaled(20.0),
+            lease_seconds=lease(20.0),
         )
         async with Deployment(tmp_path, settings) as deployment:
             await deployment.migrate()

@@ -8,6 +8,7 @@ from typing import Any
 
 from tests.support.oracle import Column, Item, Target
 from tests.support.random_items import RandomItems, Value, keys
+from tests.support.waiting import pace
 
 LANES = 4
 ROUND_MAX = 20
@@ -84,7 +85,7 @@ class Traffic:
         """Write on and on, gently."""
         while not stopping.is_set():
             await self.write(LANES)
-            await asyncio.sleep(pause_seconds)
+            await pace(pause_seconds)
 
     async def _lane(self, lane: int, random: RandomItems, goal: int) -> None:
         indexes = range(lane, len(self._keys), LANES)

@@ -43,12 +43,14 @@ class Watched:
             assert_equal(target.rows, await self.rows())
             raise
 
-    async def writes_more(self, worker: Worker, *, seconds: float = USUAL_SECONDS) -> None:
-        """Wait until something more is written to the target."""
-        before = await witness.count(self.dsn)
+    async def writes_more(
+        self, worker: Worker, *, writes: int = 1, seconds: float = USUAL_SECONDS
+    ) -> None:
+        """Wait until so many rows more are written to the target."""
+        goal = await witness.count(self.dsn) + writes
 
         async def more() -> bool:
-            return await witness.count(self.dsn) > before
+            return await witness.count(self.dsn) >= goal
 
         await worker.until(more, what="the worker writes", seconds=seconds)
 

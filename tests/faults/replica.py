@@ -1,6 +1,5 @@
 """One scripted table and its target, watched by triggers: what every fault is tried on."""
 
-import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -10,12 +9,13 @@ from typing import Any
 import asyncpg
 
 from tests.support import checker
-from tests.support.bounds import USUAL_SECONDS, scaled
+from tests.support.bounds import USUAL_SECONDS, lease
 from tests.support.comparison import Rows, assert_equal, differences, read_rows
-from tests.support.daemon import Deployment, Worker, configuration, eventually
+from tests.support.daemon import Deployment, Worker, configuration
 from tests.support.load import Load
 from tests.support.scripted_streams import ScriptedStreams, Table, scripted_streams
 from tests.support.stream_builders import item
+from tests.support.waiting import eventually
 
 STATEMENT = "fence as"
 """A part of the statement that applies a batch."""
@@ -163,6 +163,22 @@ class Replica:
 
         await worker.until(claimed, what="the heir claims the shard", seconds=seconds)
 
+    async def looks(self, worker: Worker, count: int) -> None:
+        """Wait until the lease table was read so many times more; four are a lease long."""
+        await self.asked(worker, "Scan", count, table=self.lease_table)
+
+    async def asked(
+        self, worker: Worker, operation: str, count: int, *, table: str | None = None
+    ) -> None:
+        """Wait until the scripted server has got so many more calls of it."""
+        made = self.streams.calls(operation, table=table)
+        since = made[-1].number if made else 0
+
+        async def enough() -> bool:
+            return len(self.streams.calls(operation, table=table, since=since)) >= count
+
+        await worker.until(enough, what=f"{count} more calls of {operation}")
+
     async def applied(self, worker: Worker, key: str, *, seconds: float = USUAL_SECONDS) -> None:
         """Wait until an item has a row."""
 
@@ -238,7 +254,7 @@ async def replica(
     worker_dsn: str | None = None,
     hours_behind: float = 0,
     options: Mapping[str, Any] | None = None,
-    lease_seconds: float = scaled(1.0),
+    lease_seconds: float = lease(1.0),
 ) -> AsyncIterator[Replica]:
     """Scripted tables, a migrated database with triggers, no worker yet."""
     async with await scripted_streams(forward=lease_endpoint, hours_behind=hours_behind) as streams:
@@ -270,8 +286,3 @@ async def replica(
                 streams.heal()
                 for worker in deployment.workers:
                     worker.kill()
-
-
-async def settle() -> None:
-    """Let what is on its way in this process arrive."""
-    await asyncio.sleep(0.05)

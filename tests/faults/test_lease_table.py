@@ -1,6 +1,5 @@
 """The lease table decides who works, never what is written: it may fail, vanish or lie."""
 
-import asyncio
 import signal
 from pathlib import Path
 from typing import Any
@@ -52,7 +51,7 @@ async def test_throttled_for_many_leases_it_stops_writing_and_then_goes_on(
 
         await workers[0].until(lost, what="both leases are believed lost")
         it.load.write(50)
-        await asyncio.sleep(3)  # three leases long nobody may work
+        await it.looks(workers[0], 12)  # nobody may work meanwhile
         assert all(worker.code is None for worker in workers)
         it.streams.heal()
 
@@ -135,7 +134,7 @@ async def test_clocks_twenty_minutes_apart_change_neither_expiry_nor_rows(
         epochs = {name: shard.epoch for name, shard in (await it.shards()).items()}
         for _ in range(3):
             await writes_more(it, *workers)
-            await asyncio.sleep(1.0)  # a lease long
+            await it.looks(workers[0], 8)  # of two workers: a lease long
         assert {name: shard.epoch for name, shard in (await it.shards()).items()} == epochs
 
         workers[0].kill()
@@ -177,7 +176,7 @@ async def test_a_worker_cut_off_from_the_lease_table_alone_gives_way(new_replica
         await it.claimed_by_another(heir, 0, before)
         worker.signal(signal.SIGCONT)
         async with it.load.going_on():
-            await asyncio.sleep(3)  # three leases long both live
+            await it.looks(heir, 24)  # of both workers: three leases long
 
         await it.equal(worker, heir)
         owner = await it.shard(0)

@@ -1,6 +1,5 @@
 """Shards divide and end under load, and listings err: parents before children all the same."""
 
-import asyncio
 from random import Random
 from typing import Any
 
@@ -37,7 +36,7 @@ async def test_two_workers_keep_the_order_while_shards_split_and_roll_over(
         workers = [await it.deployment.start_ready(), await it.deployment.start_ready()]
         async with it.load.going_on():
             for _ in range(12):
-                await asyncio.sleep(0.4)  # time for some changes in between
+                await it.load.grows(60)
                 shard = chance.choice(it.table.open_shards())
                 if len(it.table.open_shards()) < 4 and chance.random() < 0.5:
                     it.table.split(shard)

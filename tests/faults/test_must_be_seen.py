@@ -12,12 +12,13 @@ from tests.faults.conftest import NewReplica
 from tests.faults.replica import Replica
 from tests.faults.takeovers import Death, death, report
 from tests.faults.test_lineage import obeys
-from tests.support.bounds import scaled
-from tests.support.daemon import Worker, eventually
+from tests.support.bounds import lease, scaled
+from tests.support.daemon import Worker
+from tests.support.waiting import eventually
 
-pytestmark = [pytest.mark.faults, pytest.mark.long]
+pytestmark = [pytest.mark.faults, pytest.mark.long, pytest.mark.crowd]
 
-LEASE_SECONDS = scaled(1.0)
+LEASE_SECONDS = lease(1.0)
 KILLS = int(os.environ.get("REPLICATOR_TEST_KILLS", "100"))
 FREEZES = int(os.environ.get("REPLICATOR_TEST_FREEZES", "20"))
 
@@ -68,7 +69,7 @@ async def test_a_hundred_kills_among_three_workers_under_load(new_replica: NewRe
                     await all_have_work(it, workers)
                 victim = workers.pop(chance.randrange(3))
                 name = await worker_id(victim)
-                await asyncio.sleep(chance.uniform(0, 0.5))
+                await it.load.grows(chance.uniform(0, 75))
                 victim.kill()
                 left = await death(it, name, started(workers))
                 workers.append(it.deployment.start())
@@ -94,13 +95,13 @@ async def test_twenty_freezes_longer_than_the_lease_write_nothing(new_replica: N
             for _ in range(FREEZES):
                 victim = chance.choice(workers)
                 name = await worker_id(victim)
-                await asyncio.sleep(chance.uniform(0, 1.0))
+                await it.load.grows(chance.uniform(0, 150))
                 victim.signal(signal.SIGSTOP)
                 left = await death(it, name, started(workers, but=victim))
                 await taken_over(it, name)
                 deaths += [] if left is None else [left]
                 claimed = (await it.log()).shards[-1].id
-                await asyncio.sleep(chance.uniform(0, 1.0))
+                await it.load.grows(chance.uniform(0, 150))
                 victim.signal(signal.SIGCONT)
 
                 async def back(name: str = name) -> bool:
@@ -129,7 +130,7 @@ async def test_twenty_freezes_longer_than_the_lease_write_nothing(new_replica: N
 async def test_sigterm_under_load_ends_in_ten_seconds_and_the_next_starts_at_once(
     new_replica: NewReplica,
 ):
-    lease_seconds = scaled(60)  # nobody waits for one to expire
+    lease_seconds = lease(60)  # nobody waits for one to expire
     async with new_replica(shards=6, lease_seconds=lease_seconds) as it:
         worker = await it.deployment.start_ready()
         async with it.load.going_on(a_second=1000):
@@ -147,7 +148,7 @@ async def test_sigterm_under_load_ends_in_ten_seconds_and_the_next_starts_at_onc
 
 async def test_two_hundred_shards_over_four_generations(new_replica: NewReplica):
     changes, generations = 200_000, 4
-    async with new_replica(shards=14, lease_seconds=scaled(5.0)) as it:
+    async with new_replica(shards=14, lease_seconds=lease(5.0)) as it:
         it.deployment.settings["poll"]["idle_seconds_max"] = 2.0
         workers = [await it.deployment.start_ready() for _ in range(3)]
         for generation in range(generations):

@@ -13,11 +13,12 @@ import pytest
 from tests.benchmarks.processes import peak_megabytes
 from tests.faults.conftest import NewReplica
 from tests.faults.replica import Replica
-from tests.support.bounds import scaled
+from tests.support.bounds import lease, scaled
 from tests.support.checker import expected_rows
 from tests.support.daemon import Worker
 from tests.support.scripted_streams.items import canonical, hash_of
 from tests.support.stream_builders import item
+from tests.support.waiting import pace
 
 pytestmark = [pytest.mark.faults, pytest.mark.long]
 
@@ -55,7 +56,7 @@ async def change(it: Replica, names: list[str], stopping: asyncio.Event) -> None
                 it.table.delete(item(name))
             else:
                 it.table.put(item(name, n=number, payload=f"{name} {number}"))
-        await asyncio.sleep(0.05)
+        await pace(0.05)
 
 
 async def pairs(it: Replica) -> dict[str, int]:
@@ -70,7 +71,7 @@ async def test_a_big_table_is_loaded_while_it_changes_and_its_workers_die(
     new_replica: NewReplica,
 ):
     options = {"initial_load": "snapshot"}
-    async with new_replica(options=options, lease_seconds=scaled(2.0)) as it:
+    async with new_replica(options=options, lease_seconds=lease(2.0)) as it:
         it.deployment.settings["snapshot"] = {"read_units_per_second": UNITS_PER_SECOND}
         await it.execute("drop trigger watch on public.orders")
         fill(it, ITEMS)

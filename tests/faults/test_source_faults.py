@@ -1,12 +1,11 @@
 """DynamoDB throttles, fails, cuts, lies and expires: reading goes on at the same place."""
 
-import asyncio
 from typing import Any
 
 import pytest
 
 from tests.faults.conftest import NewReplica
-from tests.support.bounds import scaled
+from tests.support.bounds import lease
 
 pytestmark = pytest.mark.faults
 
@@ -39,7 +38,7 @@ async def test_a_storm_of_everything_at_once_loses_and_repeats_nothing(new_repli
         for _ in range(10):
             it.load.write(60)
             it.table.roll_over(it.table.open_shards()[0])
-            await asyncio.sleep(0.3)
+            await it.asked(worker, "GetRecords", 10)
             it.streams.expire_iterators()
 
         await it.equal(worker)
@@ -70,7 +69,7 @@ async def test_shards_that_get_no_answer_keep_no_other_from_being_read(new_repli
 async def test_nine_calls_of_ten_fail_and_no_lease_is_lost(
     new_replica: NewReplica, verb: str, details: Any
 ):
-    async with new_replica(shards=2, lease_seconds=scaled(4.0)) as it:
+    async with new_replica(shards=2, lease_seconds=lease(4.0)) as it:
         worker = await it.deployment.start_ready()
         it.load.put("before")
         await it.equal(worker)
@@ -80,7 +79,7 @@ async def test_nine_calls_of_ten_fail_and_no_lease_is_lost(
         else:
             getattr(it.streams, verb)("GetRecords", **details, **aim)
         async with it.load.going_on():
-            await asyncio.sleep(8)  # the storm lasts
+            await it.looks(worker, 8)  # the storm lasts two leases long
 
         it.streams.heal()
         await it.equal(worker)

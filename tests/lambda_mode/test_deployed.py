@@ -9,9 +9,9 @@ import pytest
 
 from replicator.demo.embedded import embedded_dynamodb
 from tests.deploy.test_lambda import package
-from tests.support.daemon import eventually
 from tests.support.endpoints import create_table, dynamodb_client
 from tests.support.lambda_function import LambdaTable
+from tests.support.waiting import eventually
 
 __all__ = ["package"]  # a fixture
 

@@ -1,14 +1,10 @@
 """A headless Chromium, spoken to over its DevTools protocol."""
 
-# ruff: noqa: ASYNC110 (a foreign process is waited for, beside nothing else)
-
-import asyncio
 import base64
 import itertools
 import os
 import shutil
 import subprocess
-import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -18,6 +14,7 @@ import pytest
 from aiohttp import ClientSession, ClientWebSocketResponse, WSMsgType
 
 from tests.support.bounds import USUAL_SECONDS
+from tests.support.waiting import NotInTime, becomes_true, eventually
 
 _FLAGS = (
     "--headless",
@@ -83,16 +80,17 @@ class Tab:
         assert "exceptionDetails" not in answer, answer["exceptionDetails"]
         return answer["result"].get("value")
 
-    async def until(self, expression: str, *, seconds: float = USUAL_SECONDS) -> None:
+    async def until(self, expression: str) -> None:
         """Wait until the expression is true in the page."""
+
+        async def true() -> bool:
+            return bool(await self.evaluate(f"Boolean({expression})"))
+
         try:
-            async with asyncio.timeout(seconds):
-                while not await self.evaluate(f"Boolean({expression})"):
-                    await asyncio.sleep(0.1)
-        except TimeoutError:
+            await eventually(true, what=expression)
+        except NotInTime as late:
             text = await self.evaluate("document.body.innerText")
-            message = f"never true: {expression}; the page says:\n{text}"
-            raise AssertionError(message) from None
+            raise AssertionError(f"{late}the page says:\n{text}") from None
 
     async def look(self, *, width: int, height: int = 900, dark: bool = False) -> None:
         scheme = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
@@ -126,11 +124,11 @@ def browser(program: str, profile: Path) -> Iterator[int]:
 
 
 def _port(process: subprocess.Popen[bytes], written: Path) -> int:
-    deadline = time.monotonic() + USUAL_SECONDS
-    while not (written.exists() and written.read_text().strip()):
+    def said() -> bool:
         assert process.poll() is None, f"chromium ended with {process.returncode}"
-        assert time.monotonic() < deadline, "chromium does not say where it listens"
-        time.sleep(0.05)
+        return written.exists() and bool(written.read_text().strip())
+
+    assert becomes_true(said), "chromium does not say where it listens"
     return int(written.read_text().splitlines()[0])
 
 

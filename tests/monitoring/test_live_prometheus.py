@@ -12,8 +12,9 @@ from replicator.demo.embedded import free_port
 from tests.faults.replica import Replica, replica
 from tests.monitoring.dashboard import expressions
 from tests.support import endpoints
-from tests.support.daemon import Worker, eventually
+from tests.support.daemon import Worker
 from tests.support.prometheus import RULES, Prometheus, complaints, prometheus
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.long
 NEVER_HERE = ("_snapshot_", "_unmatched_", "_verify_", 'outcome!="ok"')

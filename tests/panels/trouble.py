@@ -1,6 +1,5 @@
 """A minute of a deployment in trouble, scraped by a real Prometheus: what a dashboard is for."""
 
-import asyncio
 import signal
 import time
 from collections.abc import AsyncIterator
@@ -15,6 +14,7 @@ from tests.support.daemon import Worker
 from tests.support.prometheus import Prometheus, prometheus
 from tests.support.scripted_streams.items import canonical
 from tests.support.stream_builders import item
+from tests.support.waiting import pace
 
 LOADS = {"orders": 90, "customers": 25, "payments": 10, "archive": 2}
 """The tables, and how many changes a second each of them gets."""
@@ -107,4 +107,4 @@ async def _done(it: Replica, *words: str) -> None:
 
 async def _passes(seconds: float) -> None:
     """A stretch of the picture is filled; nothing is waited for."""
-    await asyncio.sleep(seconds)
+    await pace(seconds)

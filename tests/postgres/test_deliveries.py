@@ -10,8 +10,8 @@ from replicator.core.stream.shards import Advance
 from replicator.errors import Fenced
 from replicator.postgres.write.deliveries import Deliveries, Delivery
 from tests.support.builders import NOON, STREAM, record, table_mapping
-from tests.support.daemon import eventually
 from tests.support.guarded import GuardedTable, guarded_table
+from tests.support.waiting import eventually
 
 WAITING = (
     "select 1 from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()"

@@ -17,6 +17,7 @@ from replicator.postgres.write.sink import PostgresSink
 from tests.postgres.loaded import SHARD, Loaded, registered
 from tests.support.builders import NOON, STREAM, record, table_mapping
 from tests.support.specs import column_spec
+from tests.support.waiting import eventually
 
 HISTORY = "public.t_history"
 STRICT = table_mapping(
@@ -239,8 +240,9 @@ async def test_a_replay_beside_a_snapshot_waits_for_the_batch_that_writes_its_ro
 async def waiting(table: Loaded, sessions: int) -> None:
     """Until so many sessions wait for a lock."""
     query = "select count(*) from pg_stat_activity where wait_event_type = 'Lock'"
-    while True:
+
+    async def wait() -> bool:
         [(found,)] = await table.sql(f"{query} and datname = current_database()")
-        if int(str(found)) >= sessions:
-            return
-        await asyncio.sleep(0.01)
+        return int(str(found)) >= sessions
+
+    await eventually(wait, what=f"{sessions} sessions wait for a lock")

@@ -14,8 +14,8 @@ from replicator.postgres.connection.connect import ConnectionSettings, connect
 from replicator.postgres.schema import migrate as migrating
 from replicator.postgres.schema.migrate import Migrated, due, look, migrate
 from replicator.postgres.schema.migrations import head_revision
-from tests.support.bounds import USUAL_SECONDS
 from tests.support.mappings import mapping, target
+from tests.support.waiting import eventually
 
 SCHEMA = "replicator"
 WAITING = "select exists (select from pg_locks where relation = 'orders'::regclass and not granted)"
@@ -300,9 +300,7 @@ async def test_a_lock_that_does_not_come_is_given_up_and_tried_again(
     monkeypatch.setattr(migrating, "ATTEMPTS", 1000)
     async with asyncio.TaskGroup() as tasks:
         waiting = tasks.create_task(run(settings, MORE))
-        async with asyncio.timeout(USUAL_SECONDS):
-            while not await connection.fetchval(WAITING):  # noqa: ASYNC110 (another session)
-                await asyncio.sleep(0.01)
+        await eventually(lambda: connection.fetchval(WAITING), what="the other session waits")
         await holder.rollback()
 
     assert "registered the changed mapping of table orders" in waiting.result().done

@@ -23,6 +23,7 @@ from replicator.postgres.write.sink import PostgresSink
 from tests.support.builders import record
 from tests.support.control import DEPLOYMENT, Control, control_schema, stream_arn
 from tests.support.mappings import mapping, target
+from tests.support.waiting import eventually
 
 HISTORY = "public.orders_history"
 STREAM = stream_arn("orders")
@@ -181,11 +182,12 @@ async def test_a_replay_that_waited_for_a_batch_finds_its_letter_superseded(stag
 async def waiting(stage: Stage, sessions: int) -> None:
     """Until so many sessions wait for a lock."""
     query = "select count(*) from pg_stat_activity where wait_event_type = 'Lock'"
-    while True:
+
+    async def wait() -> bool:
         [(found,)] = await stage.control.rows(f"{query} and datname = current_database()")
-        if found >= sessions:
-            return
-        await asyncio.sleep(0.01)
+        return found >= sessions
+
+    await eventually(wait, what=f"{sessions} sessions wait for a lock")
 
 
 async def test_what_postgresql_refuses_again_stays_open_and_the_others_are_replayed(stage: Stage):

@@ -18,10 +18,10 @@ from replicator.core.spec import TargetSpec
 from replicator.postgres.connection.database import Session
 from replicator.postgres.control.maintenance import Pruning
 from replicator.postgres.write.guard_statement import version_key
-from tests.support.bounds import USUAL_SECONDS
 from tests.support.builders import KEY, NOON, STREAM, record, table_mapping, target
 from tests.support.guarded import GuardedTable, guarded_table
 from tests.support.specs import column_spec, key_column_spec
+from tests.support.waiting import eventually
 
 WAITING = (
     "select 1 from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()"
@@ -287,9 +287,7 @@ async def somebody_writes(table: GuardedTable, number: int, key: str) -> AsyncIt
             number,
         )
         yield other
-        async with asyncio.timeout(USUAL_SECONDS):
-            while not await table.fetch(WAITING):  # noqa: ASYNC110 (another session)
-                await asyncio.sleep(0.01)
+        await eventually(lambda: table.fetch(WAITING), what="the other session waits")
 
 
 async def test_a_removal_that_waited_for_the_writer_of_its_key_takes_the_row_away(

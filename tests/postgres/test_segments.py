@@ -16,6 +16,7 @@ from replicator.postgres.read.unseen_rows import Ghosts
 from tests.postgres.loaded import SHARD, Loaded, registered
 from tests.support.builders import NOON, STREAM, record, table_mapping
 from tests.support.specs import child_spec, column_spec, key_column_spec
+from tests.support.waiting import eventually
 
 
 @pytest.fixture
@@ -213,11 +214,12 @@ async def test_of_two_workers_that_begin_a_snapshot_at_once_one_waits(table: Loa
 async def waiting(table: Loaded, sessions: int) -> None:
     """Until so many sessions wait for a lock."""
     query = "select count(*) from pg_stat_activity where wait_event_type = 'Lock'"
-    while True:
+
+    async def wait() -> bool:
         [(found,)] = await table.sql(f"{query} and datname = current_database()")
-        if found == sessions:
-            return
-        await asyncio.sleep(0.01)
+        return found == sessions
+
+    await eventually(wait, what=f"{sessions} sessions wait for a lock")
 
 
 async def test_a_table_stays_guarded_until_the_last_part_is_done(table: Loaded):

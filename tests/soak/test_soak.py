@@ -12,7 +12,7 @@ import pytest
 
 from tests.faults.replica import Replica, replica
 from tests.faults.test_lineage import obeys
-from tests.support.bounds import scaled
+from tests.support.bounds import lease, scaled
 from tests.support.daemon import Worker
 from tests.support.proxy import Proxy, proxy
 
@@ -20,7 +20,12 @@ MINUTES = float(os.environ.get("SOAK_MINUTES", "0"))
 GROWTH_MAX = 1.3
 """What a worker that lived through the second half may have grown by, at the end."""
 
-pytestmark = [pytest.mark.faults, pytest.mark.long, pytest.mark.timeout(scaled(MINUTES * 60 + 600))]
+pytestmark = [
+    pytest.mark.faults,
+    pytest.mark.long,
+    pytest.mark.crowd,
+    pytest.mark.timeout(scaled(MINUTES * 60 + 600)),
+]
 
 
 class Nemesis:
@@ -44,7 +49,7 @@ class Nemesis:
                 self._workers[number] = self._it.deployment.start()
             case "freeze":
                 victim.signal(signal.SIGSTOP)
-                await asyncio.sleep(self._chance.uniform(0.5, 4.0))
+                await self._it.load.grows(self._chance.uniform(75, scaled(600)))
                 victim.signal(signal.SIGCONT)
             case "restart":
                 await victim.url()
@@ -81,7 +86,7 @@ def say(text: str) -> None:
 async def roll_over(it: Replica, stopping: asyncio.Event, seed: int) -> None:
     chance = Random(seed)
     while not stopping.is_set():
-        await asyncio.sleep(chance.uniform(1, 4))
+        await it.load.grows(chance.uniform(150, 600))
         shard = chance.choice(it.table.open_shards())
         if len(it.table.open_shards()) < 6:
             it.table.split(shard)
@@ -119,7 +124,7 @@ async def test_after_hours_of_harm_both_sides_are_equal_and_nothing_has_grown(
             name=f"soak{seed}",
             shards=4,
             worker_dsn=between.dsn,
-            lease_seconds=scaled(3.0),
+            lease_seconds=lease(3.0),
         ) as it,
     ):
         workers = [await it.deployment.start_ready() for _ in range(3)]
@@ -131,7 +136,7 @@ async def test_after_hours_of_harm_both_sides_are_equal_and_nothing_has_grown(
             tasks.create_task(roll_over(it, stopping, seed))
             while (now := time.monotonic()) < ending:
                 await nemesis.harm()
-                await asyncio.sleep(Random(now).uniform(0.5, 3.0))
+                await it.load.grows(Random(now).uniform(75, 450))
                 assert all(worker.code is None for worker in workers)
                 if middle is None and ending - now < MINUTES * 30:
                     middle = (resident_bytes(workers[0]), descriptors(workers[0]))

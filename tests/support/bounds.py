@@ -22,6 +22,8 @@ from tests.support.warm_start import BYTECODE, ROOT
 
 VARIABLE = "REPLICATOR_TEST_SLOWNESS"
 SLOWNESS_MAX = 10.0
+LEASE_SLOWNESS_MAX = 3.0
+"""A lease is renewed four times within its length: with even more, tests only take longer."""
 UNIT_SECONDS = 1.2
 """How long the unit takes on the machine of docs/benchmarks.md, with nothing beside it."""
 UNIT = """
@@ -74,6 +76,11 @@ os.environ[VARIABLE] = str(SLOWNESS)
 def scaled(seconds: float) -> float:
     """Seconds on the machine of docs/benchmarks.md, as seconds on this one."""
     return seconds * SLOWNESS
+
+
+def lease(seconds: float) -> float:
+    """A lease length there, as one that is renewed in time here; takeovers take as much longer."""
+    return seconds * min(SLOWNESS, LEASE_SLOWNESS_MAX)
 
 
 def amount(count: int, *, least: int) -> int:

@@ -6,7 +6,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -18,36 +17,16 @@ from typing import IO, Any, Protocol, TypeVar
 import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.support.bounds import USUAL_SECONDS, scaled
+from tests.support.bounds import USUAL_SECONDS, lease, scaled
+from tests.support.waiting import NotInTime, eventually
 from tests.support.warm_start import ROOT, environment, warm_start
 
 COMMAND_SECONDS = USUAL_SECONDS
-POLL_SECONDS = 0.05
 LOG_LINES_SHOWN = 40
 
 Found = TypeVar("Found")
 Labels = frozenset[tuple[str, str]]
 _PORT = re.compile(r'"http":\s*"127\.0\.0\.1:(\d+)"')
-
-
-class NotInTime(AssertionError):
-    """What was waited for did not happen within its bound."""
-
-
-async def eventually(
-    condition: Callable[[], Awaitable[Found]],
-    *,
-    what: str,
-    seconds: float = USUAL_SECONDS,
-    show: Callable[[], str] = lambda: "",
-) -> Found:
-    """The first answer that is true; NotInTime with `what` and `show()` at the deadline."""
-    deadline = time.monotonic() + seconds
-    while not (answer := await condition()):
-        if time.monotonic() > deadline:
-            raise NotInTime(f"not within {seconds:g} s: {what}\n{show()}")
-        await asyncio.sleep(POLL_SECONDS)
-    return answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -316,7 +295,7 @@ def configuration(
     dsn: str,
     tables: Mapping[str, Any],
     deployment: str,
-    lease_seconds: float = scaled(2.0),
+    lease_seconds: float = lease(2.0),
     control_schema: str = "replicator",
     pooler: str = "none",
 ) -> dict[str, Any]:

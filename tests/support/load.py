@@ -8,6 +8,7 @@ from random import Random
 
 from tests.support.scripted_streams import Table
 from tests.support.stream_builders import item
+from tests.support.waiting import eventually, pace
 
 
 class Load:
@@ -53,7 +54,16 @@ class Load:
         pause = 0.05
         while not stopping.is_set():
             self.write(max(1, int(a_second * pause)))
-            await asyncio.sleep(pause)
+            await pace(pause)
+
+    async def grows(self, changes: float) -> None:
+        """Wait until so much more is written: a moment that the load tells, not a clock."""
+        goal = self.written + changes
+
+        async def enough() -> bool:
+            return self.written >= goal
+
+        await eventually(enough, what=f"{changes:.0f} more changes are written")
 
     @asynccontextmanager
     async def going_on(self, *, a_second: int = 200) -> AsyncIterator[None]:

@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from tests.support.bounds import USUAL_SECONDS
-from tests.support.daemon import eventually
+from tests.support.waiting import eventually
 from tests.support.warm_start import ROOT
 
 RULES = ROOT / "deploy/prometheus"
