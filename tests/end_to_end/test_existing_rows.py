@@ -7,6 +7,7 @@ import asyncpg
 import pytest
 
 from tests.end_to_end.conftest import Stage
+from tests.support.bounds import lease
 from tests.support.comparison import read_rows
 from tests.support.daemon import Deployment
 
@@ -35,7 +36,7 @@ async def taken_over(stage: Stage, **said: Any) -> tuple[str, Deployment]:
     await sql(stage, "insert into orders select 'old' || n, n from generate_series(0, 29) n")
     into = {"public.orders": {"columns": {"n": "bigint"}, "rest": None, **said}}
     return table, stage.deployment(
-        {"orders": {"table": table, "on_gap": "resnapshot", "into": into}}, lease_seconds=2.0
+        {"orders": {"table": table, "on_gap": "resnapshot", "into": into}}, lease_seconds=lease(2.0)
     )
 
 
@@ -112,7 +113,7 @@ async def test_rows_that_the_mapping_moved_are_no_reason_to_ask_a_person(stage: 
     own: dict[str, Any] = {"columns": {"n": "bigint"}, "rest": None, "when": {"n": {"gte": 0}}}
     into = {"public.orders": own}
     entry = {"orders": {"table": table, "into": into}}
-    async with stage.deployment(entry, lease_seconds=2.0) as deployment:
+    async with stage.deployment(entry, lease_seconds=lease(2.0)) as deployment:
         await deployment.migrate()
         first = await deployment.run_until_caught_up()
         own["when"] = {"n": {"gte": 2}}

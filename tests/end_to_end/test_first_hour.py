@@ -51,7 +51,6 @@ def items() -> Iterator[dict[str, Any]]:
         yield key("SETTINGS", f"{number}") | {"entityType": {"S": "setting"}, "v": {"N": "1"}}
 
 
-@pytest.mark.timeout(600)
 async def test_a_single_table_design_of_5000_items_answers_an_analyst_s_questions(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ):

@@ -6,9 +6,11 @@ import pytest
 
 from tests.end_to_end.conftest import Stage, one_emulator
 from tests.end_to_end.test_snapshot import configured, put_all, rows, sql
-from tests.support.daemon import Worker, eventually
+from tests.support.bounds import lease
+from tests.support.daemon import Worker
+from tests.support.waiting import eventually
 
-pytestmark = [one_emulator, pytest.mark.timeout(180)]
+pytestmark = one_emulator
 OLD = {f"k{number:05}": 5 for number in range(5)}
 
 
@@ -44,7 +46,7 @@ async def test_a_table_created_anew_with_another_key_halts_and_is_not_written(
     table = await stage.create_table("orders", {"pk": "S"})
     await put_all(stage, table, range(5), total=5)
     entry = configured(table, on_gap=on_gap)
-    async with stage.deployment(entry, lease_seconds=1.0) as deployment:
+    async with stage.deployment(entry, lease_seconds=lease(1.0)) as deployment:
         await deployment.migrate()
         worker = await deployment.start_ready()
         await loaded(stage, worker)
@@ -62,7 +64,7 @@ async def test_a_snapshot_that_is_asked_for_reads_no_table_with_another_key(stag
     """AWS Lambda reads the stream: workers do not discover it, and make the snapshots alone."""
     table = await stage.create_table("orders", {"pk": "S"})
     await put_all(stage, table, range(5), total=5)
-    async with stage.deployment(configured(table, poller="lambda"), lease_seconds=1.0) as it:
+    async with stage.deployment(configured(table, poller="lambda"), lease_seconds=lease(1.0)) as it:
         await it.migrate()
         worker = await it.start_ready()
         await loaded(stage, worker)

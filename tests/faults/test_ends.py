@@ -9,7 +9,7 @@ from replicator.demo.embedded import free_port
 from tests.faults.conftest import NewReplica
 from tests.faults.replica import Replica
 
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.faults
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ async def test_a_run_until_caught_up_finishes_the_others_and_ends(
         it.load.write(20)
         it.loads["others"].write(20)
 
-        worker = await it.deployment.run_until_caught_up(seconds=120)
+        worker = await it.deployment.run_until_caught_up()
 
         assert worker.code == case.until_caught_up, worker.tail()
         await it.equal(worker, name="others")

@@ -8,7 +8,7 @@ from tests.support.daemon import Worker
 from tests.support.load import Load
 from tests.support.scripted_streams import scripted_streams
 
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.faults
 
 
 async def test_a_table_whose_stream_was_off_at_the_start_goes_on_with_the_command_that_is_printed(

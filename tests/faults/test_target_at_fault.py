@@ -6,7 +6,7 @@ from tests.faults.conftest import NewReplica
 from tests.faults.replica import Replica
 from tests.support.daemon import Worker
 
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.faults
 
 FAULTS = {
     "no replica identity": (
@@ -46,7 +46,7 @@ async def is_halted(worker: Worker) -> str:
     async def halted() -> bool:
         return (await worker.table("orders")).get("state") == "halted"
 
-    await worker.until(halted, what="the table is halted", seconds=60)
+    await worker.until(halted, what="the table is halted")
     reason: str = (await worker.table("orders"))["reason"]
     return reason
 
@@ -82,7 +82,7 @@ async def test_a_limit_on_transactions_makes_batches_smaller(new_replica: NewRep
         it.load.write_everywhere([f"key {number}" for number in range(60)])
         worker = it.deployment.start()
 
-        await it.equal(worker, seconds=120)
+        await it.equal(worker)
 
         assert await it.sql("select from replicator.dead_letter") == []
         assert await worker.stop() == 0
