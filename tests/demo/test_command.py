@@ -133,7 +133,7 @@ def test_a_daemon_that_dies_is_reported_with_its_log(place: Path):
         [daemon] = [
             pid
             for pid, command in running(place)
-            if "replicator run" in command and "leash.py" not in command
+            if "replicator run" in command and "child_process.py" not in command
         ]
         os.kill(daemon, signal.SIGKILL)
         out, err = demo.communicate(timeout=SECONDS_MAX)
