@@ -126,13 +126,13 @@ class SchemaMismatch(ReplicatorError):
     disposition = Disposition.HALT
 
 
-class RowRefused(ReplicatorError):
+class RejectionHalts(ReplicatorError):
     """A record does not fit a target that says `on_error: halt`."""
 
     disposition = Disposition.HALT
 
 
-class RowRejected(ReplicatorError):
+class BatchRejected(ReplicatorError):
     """PostgreSQL refuses the values of at least one row of the batch."""
 
     disposition = Disposition.REJECT
@@ -172,7 +172,7 @@ class CoordinationUnavailable(ReplicatorError):
     """The lease table cannot be read or written now."""
 
 
-class Rejected(ReplicatorError):
+class ValueRejected(ReplicatorError):
     """One attribute does not convert exactly to its column; the record becomes a dead letter.
 
     `others` are what the item's further columns reject, told in the message too.
@@ -187,7 +187,7 @@ class Rejected(ReplicatorError):
         *,
         attribute: str,
         column: str | None,
-        others: Sequence["Rejected"] = (),
+        others: Sequence["ValueRejected"] = (),
     ) -> None:
         where = f"attribute {attribute!r}" + (f", column {column!r}" if column else "")
         told = [f"{where}: {reason}", *map(str, others[: self.told_max - 1])]
@@ -198,6 +198,8 @@ class Rejected(ReplicatorError):
         self.attribute = attribute
         self.column = column
 
-    def with_others(self, others: Sequence["Rejected"]) -> "Rejected":
+    def with_others(self, others: Sequence["ValueRejected"]) -> "ValueRejected":
         """The rejection of an item of which other columns reject a value too."""
-        return Rejected(self.reason, attribute=self.attribute, column=self.column, others=others)
+        return ValueRejected(
+            self.reason, attribute=self.attribute, column=self.column, others=others
+        )

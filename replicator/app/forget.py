@@ -15,7 +15,7 @@ from replicator.postgres.control.forgetting import Forgetting, Record, Streams
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class Forgettable:
     """Everything known about one table that `forget` would drop."""
 
     record: Record
@@ -33,7 +33,7 @@ class Known:
 
 async def look(
     settings: Settings, database: Database, leases: DynamoDBLeases, source: str
-) -> Known:
+) -> Forgettable:
     """List what `forget` would drop; ConfigurationError while workers hold the table.
 
     CoordinationUnavailable when its leases cannot be read.
@@ -50,7 +50,7 @@ async def look(
             str(error), remedy="nothing was dropped: try again when the lease table can be read"
         ) from error
     own = leases_of(source, keys, deployment=database.deployment, streams=streams)
-    return Known(await forgetting.record_of(source), own)
+    return Forgettable(await forgetting.record_of(source), own)
 
 
 async def forget(
@@ -61,7 +61,7 @@ async def forget(
     *,
     who: str,
     why: str | None,
-) -> Known:
+) -> Forgettable:
     """Drop the leases, then everything else in one transaction; returns what it dropped.
 
     Leases first: a lease that outlived its position would look like a lost database.
@@ -77,7 +77,7 @@ async def forget(
             remedy="no position was dropped, and the next worker adds leases anew: forget again "
             "when the lease table can be written",
         ) from error
-    return Known(await Forgetting(database).forget(source, who=who, why=why), known.leases)
+    return Forgettable(await Forgetting(database).forget(source, who=who, why=why), known.leases)
 
 
 def leases_of(

@@ -38,7 +38,7 @@ class Watcher(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class Request:
     """Scope of a comparison. `tables` None: all of them. `sample`: a share, None for everything.
 
     `repair`: who wants what differs to be repaired.
@@ -58,7 +58,7 @@ class Outcome:
     read_units: float
 
 
-async def verify(settings: Settings, wanted: Wanted, watcher: Watcher) -> Outcome:
+async def verify(settings: Settings, wanted: Request, watcher: Watcher) -> Outcome:
     """Compare tables with their targets.
 
     SourceUnavailable or SinkUnavailable when a server is away; ConfigurationError when `migrate` is
@@ -92,7 +92,7 @@ async def verify(settings: Settings, wanted: Wanted, watcher: Watcher) -> Outcom
 @dataclass(frozen=True, slots=True)
 class _Verifier:
     settings: Settings
-    wanted: Wanted
+    wanted: Request
     database: Database
     clients: Clients
     clock: Clock

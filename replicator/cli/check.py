@@ -1,15 +1,14 @@
 """`replicator check`: every finding with its remedy, in one run."""
 
+import asyncio
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import typer
 
 from replicator.cli.options import AsJson, ConfigFile, load_settings
 from replicator.cli.output import ExitCode, print_document, print_line
-
-if TYPE_CHECKING:
-    from replicator.core.findings import Finding
+from replicator.config.mistakes import WrongConfiguration, dotted
+from replicator.core.findings import Finding, document
 
 
 def check(*, as_json: AsJson = False, config: ConfigFile = None) -> None:
@@ -19,7 +18,6 @@ def check(*, as_json: AsJson = False, config: ConfigFile = None) -> None:
 
     Example: replicator check --json
     """
-    from replicator.core.findings import document
 
     findings = _findings(config)
     code = _exit_code(findings)
@@ -37,11 +35,8 @@ def check(*, as_json: AsJson = False, config: ConfigFile = None) -> None:
 
 
 def _findings(config: Path | None) -> list["Finding"]:
-    import asyncio
 
     from replicator.app.check import check
-    from replicator.config.mistakes import WrongConfiguration, dotted
-    from replicator.core.findings import Finding
 
     try:
         settings = load_settings(config)

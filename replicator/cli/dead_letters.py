@@ -1,30 +1,29 @@
 """`replicator dead-letters list` and `show`: rejected records and the reasons."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
-from replicator.cli.durations import in_utc
+from replicator.app.control_database import control_database, registered_tables, require_known
+from replicator.cli.durations import in_utc, parse_duration
 from replicator.cli.lazy import CommandEntry, lazy_group
 from replicator.cli.options import AsJson, ConfigFile, load_settings, storable
 from replicator.cli.output import print_document, print_line, print_note, print_table, printable
+from replicator.config.settings import Settings
 from replicator.core.status.durations import in_words
 from replicator.errors import ConfigurationError
-from replicator.postgres.control.dead_letters import Evidence, Letter
-
-if TYPE_CHECKING:
-    from replicator.config.settings import Settings
-    from replicator.postgres.control.dead_letters import (
-        DeadLetters,
-        Evidence,
-        Letter,
-        LetterGroup,
-        Wanted,
-    )
+from replicator.postgres.control.dead_letters import (
+    DeadLetters,
+    Evidence,
+    Letter,
+    LetterFilter,
+    LetterGroup,
+)
 
 LIMIT_MAX = 100_000
 
@@ -48,7 +47,6 @@ State = Literal["open", "superseded", "replayed", "discarded", "all"]
 
 def duration(text: str | None) -> float | None:
     """The seconds of `--older-than`."""
-    from replicator.cli.durations import parse_duration
 
     if text is None:
         return None
@@ -114,7 +112,6 @@ def list_letters(
 
     Example: replicator dead-letters list --table orders --older-than 2h
     """
-    import asyncio
 
     wanted = _wanted(table, state, reason, older_than)
     settings = load_settings(config)
@@ -130,13 +127,12 @@ def list_letters(
 
 def _wanted(
     table: str | None, state: State, reason: str | None, older_than: str | None
-) -> "Wanted":
-    from replicator.postgres.control.dead_letters import Wanted
+) -> "LetterFilter":
 
-    return Wanted(table, None if state == "all" else state, reason, duration(older_than))
+    return LetterFilter(table, None if state == "all" else state, reason, duration(older_than))
 
 
-def _print_groups(groups: "Sequence[LetterGroup]", wanted: "Wanted") -> None:
+def _print_groups(groups: "Sequence[LetterGroup]", wanted: "LetterFilter") -> None:
     if not groups:
         _print_none(wanted)
         return
@@ -146,7 +142,7 @@ def _print_groups(groups: "Sequence[LetterGroup]", wanted: "Wanted") -> None:
 
 
 def _print_letters(
-    letters: "Sequence[Letter]", total: int, wanted: "Wanted", *, as_json: bool
+    letters: "Sequence[Letter]", total: int, wanted: "LetterFilter", *, as_json: bool
 ) -> None:
     if as_json:
         found = [letter_document(letter) for letter in letters]
@@ -159,7 +155,7 @@ def _print_letters(
         print_line("`replicator dead-letters show ID` shows one with its images.")
 
 
-def _print_none(wanted: "Wanted") -> None:
+def _print_none(wanted: "LetterFilter") -> None:
     which = "no" if wanted.state is None else f"no {wanted.state}"
     print_line(f"{which} dead letters" + (f" of {wanted.source}" if wanted.source else ""))
 
@@ -179,7 +175,6 @@ def show(
 
     Example: replicator dead-letters show 7
     """
-    import asyncio
 
     letter, evidence = asyncio.run(_show(load_settings(config), number))
     if as_json:
@@ -192,14 +187,14 @@ def show(
 
 
 async def _list(
-    settings: "Settings", wanted: "Wanted", letters_max: int
+    settings: "Settings", wanted: "LetterFilter", letters_max: int
 ) -> "tuple[list[Letter], int]":
     async with _dead_letters(settings, wanted.source) as letters:
         return await letters.list(wanted, letters_max=letters_max)
 
 
 async def _groups(
-    settings: "Settings", wanted: "Wanted", groups_max: int
+    settings: "Settings", wanted: "LetterFilter", groups_max: int
 ) -> "tuple[list[LetterGroup], int]":
     async with _dead_letters(settings, wanted.source) as letters:
         return await letters.groups(wanted, groups_max=groups_max)
@@ -208,8 +203,6 @@ async def _groups(
 @asynccontextmanager
 async def _dead_letters(settings: "Settings", table: str | None) -> "AsyncIterator[DeadLetters]":
     """The dead letters of a deployment that knows the table."""
-    from replicator.app.control_database import control_database, registered_tables, require_known
-    from replicator.postgres.control.dead_letters import DeadLetters
 
     async with control_database(settings) as database:
         if table is not None:
@@ -218,8 +211,6 @@ async def _dead_letters(settings: "Settings", table: str | None) -> "AsyncIterat
 
 
 async def _show(settings: "Settings", number: int) -> "tuple[Letter, Evidence]":
-    from replicator.app.control_database import control_database
-    from replicator.postgres.control.dead_letters import DeadLetters
 
     async with control_database(settings) as database:
         found = await DeadLetters(database).show(number)

@@ -7,6 +7,8 @@ from typing import Annotated
 import typer
 
 from replicator.cli.output import ExitCode, print_note
+from replicator.demo.command import demonstrate
+from replicator.demo.replica import isolated
 
 
 def demo(
@@ -25,9 +27,6 @@ def demo(
     Example: replicator demo --seconds 60 --rate 100
     """
     from rich.console import Console
-
-    from replicator.demo.command import demonstrate
-    from replicator.demo.replica import isolated
 
     environment = isolated(os.environ)
     os.environ.clear()  # our own clients read it too

@@ -1,22 +1,25 @@
 """`replicator explain`: one item on both sides, and why they differ if they do."""
 
+import asyncio
 import json
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from replicator.cli.options import AsJson, ConfigFile, TableName, load_settings
+from replicator.app.explain import Explanation, TargetExplanation
+from replicator.app.explain import explain as look
+from replicator.cli.dead_letters import key_text
+from replicator.cli.options import AsJson, ConfigFile, TableName, load_settings, spec_of
 from replicator.cli.output import ExitCode, encode, print_document, print_line, printable
+from replicator.cli.row_document import row_document
 from replicator.core.records import Image
 from replicator.core.spec import KeyType, SourceKey
 from replicator.core.values.cells import Unfit
 from replicator.core.values.numbers import canonical_number
+from replicator.core.verify.diff import MayBe, MustBe
+from replicator.core.verify.explanation import Circumstances, reasons, route
 from replicator.errors import ConfigurationError
-
-if TYPE_CHECKING:
-    from replicator.app.explain import Explanation, TargetExplanation
-    from replicator.core.verify.explanation import Circumstances
 
 Key = Annotated[
     str,
@@ -38,10 +41,6 @@ def explain(
 
     Example: replicator explain --table orders --key pk=ORDER#17,sk=1
     """
-    import asyncio
-
-    from replicator.app.explain import explain as look
-    from replicator.cli.options import spec_of
 
     settings = load_settings(config)
     name = spec_of(settings, table).name
@@ -56,7 +55,6 @@ def explain(
 
 
 def _is_dead_letter(found: "TargetExplanation") -> bool:
-    from replicator.core.verify.diff import MayBe
 
     return isinstance(found.expected, MayBe) and found.expected.rejected is not None
 
@@ -87,9 +85,6 @@ def _document(table: str, found: "Explanation") -> dict[str, Any]:
 
 
 def _target(found: "TargetExplanation", around: "Circumstances") -> dict[str, Any]:
-    from replicator.cli.row_document import row_document
-    from replicator.core.verify.diff import MustBe
-    from replicator.core.verify.explanation import reasons, route
 
     expected = found.expected
     difference, version = found.difference, found.version
@@ -111,7 +106,6 @@ def _target(found: "TargetExplanation", around: "Circumstances") -> dict[str, An
 
 
 def _lines(table: str, found: "Explanation") -> Iterator[str]:
-    from replicator.cli.dead_letters import key_text
 
     around = found.circumstances
     yield f"{table}: {key_text(found.identity)}"

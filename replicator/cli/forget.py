@@ -1,17 +1,18 @@
 """`replicator forget`: drop all that is known of a table, so that it can start anew."""
 
+import asyncio
 import sys
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from replicator.app.control_database import control_database, registered_tables, require_known
+from replicator.app.forget import Forgettable, lease_table, look
 from replicator.cli.options import ConfigFile, TableName, Who, Why, load_settings, this_user
 from replicator.cli.output import ExitCode, print_line, print_note
+from replicator.config.settings import Settings
 from replicator.errors import ConfigurationError
-
-if TYPE_CHECKING:
-    from replicator.app.forget import Known
-    from replicator.config.settings import Settings
+from replicator.monitoring.logs import configure_logs
 
 Yes = Annotated[
     bool, typer.Option("--yes", help="Do not ask; needed where nobody is at a terminal.")
@@ -35,9 +36,6 @@ def forget(
 
     Example: replicator forget --table orders --why "starts anew in another database"
     """
-    import asyncio
-
-    from replicator.monitoring.logs import configure_logs
 
     if not yes and not sys.stdin.isatty():
         message = "nobody is at a terminal to confirm this; nothing was dropped"
@@ -58,9 +56,7 @@ def forget(
     _print_next(settings, table)
 
 
-async def _look(settings: "Settings", table: str) -> "Known | None":
-    from replicator.app.control_database import control_database, registered_tables, require_known
-    from replicator.app.forget import lease_table, look
+async def _look(settings: "Settings", table: str) -> "Forgettable | None":
 
     async with control_database(settings) as database, lease_table(settings) as leases:
         registered = await registered_tables(database)
@@ -69,15 +65,14 @@ async def _look(settings: "Settings", table: str) -> "Known | None":
     return None if table not in registered and known.nothing else known
 
 
-async def _forget(settings: "Settings", table: str, who: str, why: str | None) -> "Known":
-    from replicator.app.control_database import control_database
+async def _forget(settings: "Settings", table: str, who: str, why: str | None) -> "Forgettable":
     from replicator.app.forget import forget, lease_table
 
     async with control_database(settings) as database, lease_table(settings) as leases:
         return await forget(settings, database, leases, table, who=who, why=why)
 
 
-def _confirmed(table: str, known: "Known") -> bool:
+def _confirmed(table: str, known: "Forgettable") -> bool:
     print_note(f"This drops of {table}: {_amounts(known)}.")
     print_note("It cannot be taken back: where the table was is not known any more.")
     try:
@@ -87,7 +82,7 @@ def _confirmed(table: str, known: "Known") -> bool:
         return False
 
 
-def _amounts(known: "Known") -> str:
+def _amounts(known: "Forgettable") -> str:
     record = known.record
     return ", ".join(
         [

@@ -1,10 +1,18 @@
 """`replicator gaps`: places where changes may be lost, and the word that lets the table go on."""
 
+import asyncio
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
+from replicator.app.control_database import (
+    control_database,
+    registered_tables,
+    require_known,
+    require_registered,
+)
+from replicator.cli.durations import in_utc
 from replicator.cli.options import (
     AsJson,
     ConfigFile,
@@ -15,11 +23,11 @@ from replicator.cli.options import (
     this_user,
 )
 from replicator.cli.output import print_document, print_line, print_prose, print_table
+from replicator.config.settings import Settings
+from replicator.core.stream.gaps import how_to_mend
+from replicator.core.stream.shards import GapFacts, Mode, TableFacts
 from replicator.errors import ConfigurationError
-
-if TYPE_CHECKING:
-    from replicator.config.settings import Settings
-    from replicator.core.stream.shards import GapFacts, Mode, TableFacts
+from replicator.postgres.control.incidents import Incidents
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, add_completion=False)
 
@@ -52,7 +60,6 @@ def list_gaps(
 
     Example: replicator gaps list --table orders
     """
-    import asyncio
 
     found, modes = asyncio.run(_list(load_settings(config), table))
     if as_json:
@@ -80,7 +87,6 @@ def accept(
 
     Example: replicator gaps accept --table orders --why "only test data was written that day"
     """
-    import asyncio
 
     settings = load_settings(config)
     accepted, after = asyncio.run(_accept(settings, table, who or this_user(), why, gap_id))
@@ -98,8 +104,6 @@ def accept(
 async def _list(
     settings: "Settings", table: str | None
 ) -> "tuple[list[GapFacts], dict[str, Mode]]":
-    from replicator.app.control_database import control_database, registered_tables, require_known
-    from replicator.postgres.control.incidents import Incidents
 
     async with control_database(settings) as database:
         known = await registered_tables(database)
@@ -113,12 +117,6 @@ async def _list(
 async def _accept(
     settings: "Settings", table: str, who: str, why: str, gap_id: int | None
 ) -> "tuple[list[GapFacts], TableFacts]":
-    from replicator.app.control_database import (
-        control_database,
-        registered_tables,
-        require_registered,
-    )
-    from replicator.postgres.control.incidents import Incidents
 
     async with control_database(settings) as database:
         before = require_registered(table, settings, await registered_tables(database))
@@ -134,8 +132,6 @@ async def _accept(
 
 
 def _print(found: "list[GapFacts]", modes: "Mapping[str, Mode]") -> None:
-    from replicator.cli.durations import in_utc
-    from replicator.core.stream.gaps import how_to_mend
 
     print_table(
         ("ID", "TABLE", "KIND", "FOUND"),
@@ -169,7 +165,6 @@ def _where(gap: "GapFacts") -> str:
 
 
 def _document(gap: "GapFacts", mode: "Mode") -> dict[str, Any]:
-    from replicator.core.stream.gaps import how_to_mend
 
     return {
         "id": gap.id,

@@ -1,25 +1,30 @@
 """`replicator init`: a configuration for tables that nobody described, on stdout."""
 
+import asyncio
 import json
 import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
+from replicator.app.sampling import SampledTable, sample_tables
 from replicator.cli.options import ConfigFile
 from replicator.cli.output import print_line, print_note
 from replicator.config.connections import source_connection
-from replicator.core.proposal.propose import ProposedColumn, ProposedTable, ProposedTarget
-from replicator.errors import ConfigurationError, StreamVanished
-
-if TYPE_CHECKING:
-    from replicator.app.sampling import SampledTable
-    from replicator.config.settings import Settings
-    from replicator.config.source import SourceSettings
-    from replicator.core.proposal.propose import ProposedTable
+from replicator.config.loading import load_for_new_tables
+from replicator.config.settings import Settings
+from replicator.config.source import SourceSettings
+from replicator.core.proposal.propose import (
+    ProposedColumn,
+    ProposedTable,
+    ProposedTarget,
+    propose_table,
+)
+from replicator.errors import ConfigurationError, StreamUnfit, StreamVanished
+from replicator.sources.tables import require_fit_stream
 
 Tables = Annotated[
     list[str],
@@ -59,10 +64,6 @@ def init(
 
     Example: replicator init --table orders >replicator.yaml
     """
-    import asyncio
-
-    from replicator.app.sampling import sample_tables
-    from replicator.config.loading import load_for_new_tables
 
     settings = load_for_new_tables(config, os.environ)
     said = {"region": region, "endpoint_url": endpoint_url}
@@ -96,7 +97,6 @@ def _place(
 
 
 def _proposed(sampled: list["SampledTable"]) -> list["ProposedTable"]:
-    from replicator.core.proposal.propose import propose_table
 
     taken: set[str] = set()
     return [
@@ -106,8 +106,6 @@ def _proposed(sampled: list["SampledTable"]) -> list["ProposedTable"]:
 
 
 def _note(sampled: list["SampledTable"]) -> None:
-    from replicator.errors import StreamUnfit
-    from replicator.sources.tables import require_fit_stream
 
     for each in sampled:
         try:

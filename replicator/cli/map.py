@@ -3,19 +3,19 @@
 import json
 import sys
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from replicator.cli.options import AsJson, ConfigFile, TableName, load_settings
+from replicator.cli.options import AsJson, ConfigFile, TableName, load_settings, spec_of
 from replicator.cli.output import ExitCode, encode, print_document, print_line, print_note
+from replicator.cli.row_document import row_document
+from replicator.core.mapping.compile import TableMapping, TargetMapping, compile_table
+from replicator.core.planning.unmatched import NO_TARGET, UNMATCHED
+from replicator.core.records import Image
 from replicator.core.spec import KeyType, SourceKey, TableSpec
-from replicator.errors import ConfigurationError
-
-if TYPE_CHECKING:
-    from replicator.core.mapping.compile import TableMapping, TargetMapping
-    from replicator.core.records import Image
-    from replicator.core.spec import TableSpec
+from replicator.core.values.attributes import decode_image
+from replicator.errors import ConfigurationError, ValueRejected
 
 Keys = Annotated[
     str | None,
@@ -39,7 +39,6 @@ def map_items(
 
     Example: aws dynamodb scan --table-name orders | replicator map --table orders --keys pk:S
     """
-    from replicator.cli.options import spec_of
 
     spec = spec_of(load_settings(config), table)
     mapping, items = _read(spec, keys)
@@ -55,7 +54,6 @@ def map_items(
 
 
 def _read(spec: "TableSpec", keys: str | None) -> tuple["TableMapping", list["Item"]]:
-    from replicator.core.mapping.compile import compile_table
 
     given = parse_keys(keys) if keys is not None else None
     names = [name for name, _ in given.attributes] if given else configured_key(spec)
@@ -66,7 +64,6 @@ def _read(spec: "TableSpec", keys: str | None) -> tuple["TableMapping", list["It
 
 
 def _results(mapping: "TableMapping", item: "Item") -> list[Result]:
-    from replicator.core.planning.unmatched import NO_TARGET, UNMATCHED
 
     found = [{"target": target.name} | _result(mapping, target, item) for target in mapping.targets]
     if mapping.spec.unmatched == "dead_letter" and all("filtered" in result for result in found):
@@ -75,8 +72,6 @@ def _results(mapping: "TableMapping", item: "Item") -> list[Result]:
 
 
 def _result(mapping: "TableMapping", target: "TargetMapping", item: "Item") -> Result:
-    from replicator.core.values.attributes import decode_image
-    from replicator.errors import Rejected
 
     try:
         image = decode_image(encode(item).encode())
@@ -86,13 +81,12 @@ def _result(mapping: "TableMapping", target: "TargetMapping", item: "Item") -> R
         if len(keys) == len(mapping.source_key.attributes) and not target.matches(keys, image):
             return {"filtered": True}
         return _row(target, keys, image)
-    except Rejected as rejection:
+    except ValueRejected as rejection:
         return {"rejected": str(rejection)}
 
 
 def _row(target: "TargetMapping", keys: "Image", image: "Image") -> Result:
-    """The row and those of child tables; Rejected."""
-    from replicator.cli.row_document import row_document
+    """The row and those of child tables; ValueRejected."""
 
     row = target.row_of(keys, image)
     found: Result = {"row": row_document(target.table, row)}

@@ -1,15 +1,15 @@
 """`replicator migrate`: control schema, target tables and registrations, brought up to date."""
 
-from typing import TYPE_CHECKING
+import asyncio
 
 import typer
 
+from replicator.app.mappings import refuse_unfit_streams, require_tables
 from replicator.cli.options import ConfigFile, load_settings
 from replicator.cli.output import ExitCode, print_line, print_note
-
-if TYPE_CHECKING:
-    from replicator.config.settings import Settings
-    from replicator.postgres.schema.migrate import Migrated
+from replicator.config.connections import migrate_connection, target_connection
+from replicator.config.settings import Settings
+from replicator.postgres.schema.migrate import Migrated
 
 
 def migrate(*, config: ConfigFile = None) -> None:
@@ -20,7 +20,6 @@ def migrate(*, config: ConfigFile = None) -> None:
 
     Example: replicator migrate
     """
-    import asyncio
 
     done = asyncio.run(_migrate(load_settings(config)))
     for line in done.done:
@@ -36,8 +35,6 @@ def migrate(*, config: ConfigFile = None) -> None:
 
 
 async def _migrate(settings: "Settings") -> "Migrated":
-    from replicator.app.mappings import refuse_unfit_streams, require_tables
-    from replicator.config.connections import migrate_connection, target_connection
     from replicator.postgres.schema.migrate import migrate
 
     tables = await require_tables(settings)

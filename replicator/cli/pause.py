@@ -1,16 +1,19 @@
 """`replicator pause` and `replicator resume`: stop one table by hand, and let it go on."""
 
-from typing import TYPE_CHECKING
+import asyncio
+from datetime import datetime
 
+from replicator.app.control_database import control_database, registered_tables, require_registered
+from replicator.cli.durations import in_utc
 from replicator.cli.options import ConfigFile, TableName, Who, Why, load_settings, this_user
 from replicator.cli.output import print_line, print_note, print_prose
-
-if TYPE_CHECKING:
-    from datetime import datetime
-
-    from replicator.config.settings import Settings
-    from replicator.core.stream.gaps import Unread
-    from replicator.core.stream.shards import TableFacts
+from replicator.config.settings import Settings
+from replicator.core.status.durations import in_words
+from replicator.core.stream.gaps import Unread, lost_from, unread
+from replicator.core.stream.shards import TableFacts
+from replicator.postgres.control.incidents import Incidents
+from replicator.postgres.control.positions import Positions
+from replicator.postgres.control.status_reads import read_knowledge
 
 
 def pause(*, table: TableName, why: Why = None, who: Who = None, config: ConfigFile = None) -> None:
@@ -22,7 +25,6 @@ def pause(*, table: TableName, why: Why = None, who: Who = None, config: ConfigF
 
     Example: replicator pause --table orders --why "the target is being rebuilt"
     """
-    import asyncio
 
     settings = load_settings(config)
     before, left, now = asyncio.run(_pause(settings, table, who or this_user(), why))
@@ -40,7 +42,6 @@ def resume(
 
     Example: replicator resume --table orders
     """
-    import asyncio
 
     settings = load_settings(config)
     before, living = asyncio.run(_resume(settings, table, who or this_user(), why))
@@ -58,14 +59,6 @@ def resume(
 async def _pause(
     settings: "Settings", table: str, who: str, why: str | None
 ) -> tuple["TableFacts", "Unread | None", "datetime"]:
-    from replicator.app.control_database import (
-        control_database,
-        registered_tables,
-        require_registered,
-    )
-    from replicator.core.stream.gaps import unread
-    from replicator.postgres.control.incidents import Incidents
-    from replicator.postgres.control.status_reads import read_knowledge
 
     async with control_database(settings) as database:
         before = require_registered(table, settings, await registered_tables(database))
@@ -78,13 +71,6 @@ async def _pause(
 async def _resume(
     settings: "Settings", table: str, who: str, why: str | None
 ) -> tuple["TableFacts", bool]:
-    from replicator.app.control_database import (
-        control_database,
-        registered_tables,
-        require_registered,
-    )
-    from replicator.postgres.control.incidents import Incidents
-    from replicator.postgres.control.positions import Positions
 
     async with control_database(settings) as database:
         before = require_registered(table, settings, await registered_tables(database))
@@ -104,9 +90,6 @@ def _print_deadline(table: str, left: "Unread | None", now: "datetime") -> None:
 
 
 def _print_instants(since: "datetime", now: "datetime") -> None:
-    from replicator.cli.durations import in_utc
-    from replicator.core.status.durations import in_words
-    from replicator.core.stream.gaps import lost_from
 
     end = lost_from(since)
     print_line(f"The oldest change that may be unread is of {in_utc(since)}; a stream keeps 24 h.")

@@ -1,16 +1,24 @@
 """`replicator plan`: what `migrate` would do, and what a changed mapping asks for besides."""
 
+import asyncio
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
+from replicator.app.mappings import refuse_unfit_streams, require_tables
+from replicator.app.sampling import sample_tables
 from replicator.cli.options import AsJson, ConfigFile, load_settings
 from replicator.cli.output import ExitCode, print_document, print_failure, print_line
-
-if TYPE_CHECKING:
-    from replicator.config.settings import Settings
-    from replicator.core.proposal.sample_fit import TargetFit
+from replicator.config.connections import migrate_connection, source_connection, target_connection
+from replicator.config.settings import Settings
+from replicator.core.findings import document
+from replicator.core.mapping.compile import compile_table
+from replicator.core.proposal.sample_fit import TargetFit, sample_fit
+from replicator.core.snapshot.scan_pages import ScanCost, scan_cost
+from replicator.core.status.durations import in_words
+from replicator.postgres.schema.migrate import look
+from replicator.postgres.schema.survey import Need, Survey
 
 Sampled = dict[str, tuple[int, list["TargetFit"]]]
 """Number of sampled items by table, and their fit."""
@@ -18,10 +26,6 @@ Sampled = dict[str, tuple[int, list["TargetFit"]]]
 
 async def sampled(settings: "Settings", count: int) -> Sampled:
     """Look at about `count` items of every table."""
-    from replicator.app.sampling import sample_tables
-    from replicator.config.connections import source_connection
-    from replicator.core.mapping.compile import compile_table
-    from replicator.core.proposal.sample_fit import sample_fit
 
     specs = settings.table_specs()
     tables = await sample_tables(
@@ -84,11 +88,6 @@ def sample_document(found: Sampled) -> list[dict[str, Any]]:
     ]
 
 
-if TYPE_CHECKING:
-    from replicator.config.settings import Settings
-    from replicator.core.snapshot.scan_pages import ScanCost
-    from replicator.postgres.schema.survey import Need, Survey
-
 WithExitCode = Annotated[
     bool, typer.Option("--exit-code", help="End with 1 when there is something to do.")
 ]
@@ -133,7 +132,6 @@ def plan(
 
     Example: replicator plan --sample 1000
     """
-    import asyncio
 
     settings = load_settings(config)
     survey, costs = asyncio.run(_look(settings))
@@ -156,10 +154,6 @@ def plan(
 
 async def _look(settings: "Settings") -> tuple["Survey", dict[str, "ScanCost"]]:
     """Survey the database, and estimate the cost of scanning each table."""
-    from replicator.app.mappings import refuse_unfit_streams, require_tables
-    from replicator.config.connections import migrate_connection, target_connection
-    from replicator.core.snapshot.scan_pages import scan_cost
-    from replicator.postgres.schema.migrate import look
 
     tables = await require_tables(settings)
     refuse_unfit_streams(tables)
@@ -217,7 +211,6 @@ def _control_schema(sql: str, revision: str | None, *, everything: bool) -> Iter
 def _document(
     survey: "Survey", costs: Mapping[str, "ScanCost"], *, changes: bool
 ) -> dict[str, Any]:
-    from replicator.core.findings import document
 
     return {
         "changes": changes,
@@ -249,7 +242,6 @@ def _remedy(need: "Need") -> str:
 
 
 def _cost(cost: "ScanCost") -> str:
-    from replicator.core.status.durations import in_words
 
     return (
         f"that reads about {cost.items} items: {cost.read_units} read units, "

@@ -1,9 +1,13 @@
 """`replicator dead-letters replay` and `discard`: another try, or none, by hand."""
 
-from typing import TYPE_CHECKING, Annotated, Any
+import asyncio
+from typing import Annotated, Any
 
 import typer
 
+from replicator.app.control_database import control_database, registered_tables, require_known
+from replicator.app.mappings import require_mappings
+from replicator.app.prepare import require_fit
 from replicator.cli.dead_letters import AnyTable, OlderThan, Reason, duration
 from replicator.cli.options import (
     AsJson,
@@ -15,12 +19,10 @@ from replicator.cli.options import (
     this_user,
 )
 from replicator.cli.output import ExitCode, print_document, print_line, print_note, print_table
+from replicator.config.settings import Settings
 from replicator.errors import ConfigurationError
-
-if TYPE_CHECKING:
-    from replicator.config.settings import Settings
-    from replicator.postgres.control.dead_letters import Letter, Wanted
-    from replicator.postgres.write.replay import Tried
+from replicator.postgres.control.dead_letters import DeadLetters, Letter, LetterFilter
+from replicator.postgres.write.replay import Replay, Tried
 
 LETTERS_MAX = 10_000
 
@@ -49,7 +51,6 @@ def replay(
 
     Example: replicator dead-letters replay --table orders --why "total is numeric now"
     """
-    import asyncio
 
     wanted = _wanted(numbers, table, reason, older_than)
     tried = asyncio.run(_replay(load_settings(config), wanted, who or this_user(), why))
@@ -79,7 +80,6 @@ def discard(
 
     Example: replicator dead-letters discard 7 8 --why "test data"
     """
-    import asyncio
 
     wanted = _wanted(numbers, table, reason, older_than)
     closed = asyncio.run(_discard(load_settings(config), wanted, who or this_user(), why))
@@ -91,23 +91,18 @@ def discard(
 
 def _wanted(
     numbers: list[int] | None, table: str | None, reason: str | None, older_than: str | None
-) -> "Wanted":
-    from replicator.postgres.control.dead_letters import Wanted
+) -> "LetterFilter":
 
     if not numbers and table is None and reason is None and older_than is None:
         message = "say which: their IDs, or --table, --reason or --older-than"
         raise typer.BadParameter(message)
     chosen = tuple(numbers) if numbers else None
-    return Wanted(table, "open", reason, duration(older_than), chosen)
+    return LetterFilter(table, "open", reason, duration(older_than), chosen)
 
 
 async def _replay(
-    settings: "Settings", wanted: "Wanted", who: str, why: str | None
+    settings: "Settings", wanted: "LetterFilter", who: str, why: str | None
 ) -> "list[Tried]":
-    from replicator.app.control_database import control_database
-    from replicator.app.mappings import require_mappings
-    from replicator.app.prepare import require_fit
-    from replicator.postgres.write.replay import Replay
 
     async with control_database(settings) as database:
         letters = await _chosen(settings, database, wanted)
@@ -126,9 +121,7 @@ async def _replay(
     return tried
 
 
-async def _discard(settings: "Settings", wanted: "Wanted", who: str, why: str) -> list[int]:
-    from replicator.app.control_database import control_database
-    from replicator.postgres.write.replay import Replay
+async def _discard(settings: "Settings", wanted: "LetterFilter", who: str, why: str) -> list[int]:
 
     async with control_database(settings) as database:
         letters = await _chosen(settings, database, wanted)
@@ -136,9 +129,7 @@ async def _discard(settings: "Settings", wanted: "Wanted", who: str, why: str) -
         return await Replay(database).discard(numbers, who=who, why=why)
 
 
-async def _chosen(settings: "Settings", database: Any, wanted: "Wanted") -> "list[Letter]":  # noqa: ANN401 (its type loads the driver)
-    from replicator.app.control_database import registered_tables, require_known
-    from replicator.postgres.control.dead_letters import DeadLetters
+async def _chosen(settings: "Settings", database: Any, wanted: "LetterFilter") -> "list[Letter]":  # noqa: ANN401 (its type loads the driver)
 
     if wanted.source is not None:
         require_known(wanted.source, settings, await registered_tables(database))

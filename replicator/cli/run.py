@@ -1,11 +1,14 @@
 """`replicator run`: the daemon, or one catch-up for cron, CI and tests."""
 
+import asyncio
 from typing import Annotated
 
 import typer
 
+from replicator.app.daemon import run as run_daemon
 from replicator.cli.options import ConfigFile, load_settings
 from replicator.cli.output import ExitCode, print_note
+from replicator.monitoring.logs import configure_logs
 
 
 def run(
@@ -25,10 +28,6 @@ def run(
 
     Example: replicator run --config replicator.yaml
     """
-    import asyncio
-
-    from replicator.app.daemon import run as run_daemon
-    from replicator.monitoring.logs import configure_logs
 
     settings = load_settings(config)
     configure_logs(level=settings.log.level, format=settings.log.format)

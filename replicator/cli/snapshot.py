@@ -1,17 +1,22 @@
 """`replicator snapshot`: ask the workers to load a table beside its stream, and watch them."""
 
+import asyncio
 import sys
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from replicator.app.control_database import control_database, registered_tables, require_registered
 from replicator.cli.options import ConfigFile, TableName, Who, Why, load_settings, this_user
 from replicator.cli.output import ExitCode, print_line, print_note, print_prose
 from replicator.clock import SystemClock
+from replicator.config.settings import Settings
+from replicator.core.snapshot.status import SnapshotStatus, snapshot_status
 from replicator.core.status.durations import in_words
-
-if TYPE_CHECKING:
-    from replicator.core.snapshot.status import SnapshotStatus
+from replicator.postgres.connection.database import Database
+from replicator.postgres.control.positions import Positions
+from replicator.postgres.control.snapshot_reads import read_snapshot
+from replicator.postgres.control.snapshots import Snapshots
 
 BAR_WIDTH = 24
 LINE_SECONDS = 10.0
@@ -61,11 +66,6 @@ def progress_text(status: "SnapshotStatus") -> str:
     return text
 
 
-if TYPE_CHECKING:
-    from replicator.config.settings import Settings
-    from replicator.core.snapshot.status import SnapshotStatus
-    from replicator.postgres.connection.database import Database
-
 LOOK_SECONDS = 0.5
 
 Detach = Annotated[
@@ -105,7 +105,6 @@ def snapshot(
 
     Example: replicator snapshot --table orders --why "rows were changed by hand"
     """
-    import asyncio
 
     settings, who = load_settings(config), who or this_user()
     if cancel:
@@ -134,12 +133,6 @@ async def _cancel(
     settings: "Settings", table: str, who: str, why: str | None
 ) -> tuple[list[int], int]:
     """The numbers of the snapshots that were ended, and how many gaps of the table are open now."""
-    from replicator.app.control_database import (
-        control_database,
-        registered_tables,
-        require_registered,
-    )
-    from replicator.postgres.control.snapshots import Snapshots
 
     async with control_database(settings) as database:
         require_registered(table, settings, await registered_tables(database))
@@ -151,13 +144,6 @@ async def _ask(
     settings: "Settings", table: str, who: str, why: str | None, force: bool
 ) -> tuple[int, bool]:
     """The number of the snapshot that is to be watched, and whether there are workers for it."""
-    from replicator.app.control_database import (
-        control_database,
-        registered_tables,
-        require_registered,
-    )
-    from replicator.postgres.control.positions import Positions
-    from replicator.postgres.control.snapshots import Snapshots
 
     async with control_database(settings) as database:
         facts = require_registered(table, settings, await registered_tables(database))
@@ -173,9 +159,6 @@ async def _ask(
 
 async def _watch(settings: "Settings", table: str, number: int) -> "SnapshotStatus":
     """Show the progress until it is over or waits for a person."""
-    import asyncio
-
-    from replicator.app.control_database import control_database
 
     progress = Progress()
     async with control_database(settings) as database:
@@ -189,8 +172,6 @@ async def _watch(settings: "Settings", table: str, number: int) -> "SnapshotStat
 
 
 async def _status(database: "Database", table: str, number: int) -> "SnapshotStatus":
-    from replicator.core.snapshot.status import snapshot_status
-    from replicator.postgres.control.snapshot_reads import read_snapshot
 
     found, now = await read_snapshot(database, table, number)
     return snapshot_status(found, now=now)

@@ -1,16 +1,19 @@
 """`replicator status`: what is wrong first, then tables and workers; from PostgreSQL alone."""
 
+import asyncio
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
+from replicator.app.control_database import control_database
 from replicator.cli.options import AsJson, ConfigFile, load_settings
 from replicator.cli.output import print_document, print_line, print_prose, print_table
-
-if TYPE_CHECKING:
-    from replicator.config.settings import Settings
-    from replicator.core.status.diagnosis import Problem, Verdict
-    from replicator.core.status.document import Status, TableStatus
-    from replicator.core.status.problems import Diagnosis
+from replicator.config.settings import Settings
+from replicator.core.status.as_json import document
+from replicator.core.status.assemble import overview
+from replicator.core.status.diagnosis import Problem, Verdict
+from replicator.core.status.document import SHARD_STATES, Status, TableStatus
+from replicator.core.status.durations import in_words
+from replicator.core.status.problems import Diagnosis, diagnose, with_configured
+from replicator.postgres.control.status_reads import read_knowledge
 
 _VERDICTS: dict["Verdict", str] = {
     "stopped": "{} stopped",
@@ -30,9 +33,6 @@ def status(*, as_json: AsJson = False, config: ConfigFile = None) -> None:
 
     Example: replicator status --json
     """
-    import asyncio
-
-    from replicator.core.status.as_json import document
 
     settings = load_settings(config)
     found = asyncio.run(_status(settings))
@@ -45,10 +45,6 @@ def status(*, as_json: AsJson = False, config: ConfigFile = None) -> None:
 
 
 async def _status(settings: "Settings") -> "Status":
-    from replicator.app.control_database import control_database
-    from replicator.core.status.assemble import overview
-    from replicator.core.status.problems import with_configured
-    from replicator.postgres.control.status_reads import read_knowledge
 
     async with control_database(settings) as database:
         knowledge, now = await read_knowledge(database)
@@ -56,7 +52,6 @@ async def _status(settings: "Settings") -> "Status":
 
 
 def _print_problems(found: "Status") -> None:
-    from replicator.core.status.problems import diagnose
 
     diagnosis = diagnose(found)
     print_line(f"deployment {found.deployment}: {_in_short(diagnosis)}")
@@ -84,14 +79,12 @@ def _subject(problem: "Problem") -> str:
 
 
 def _print_tables(found: "Status") -> None:
-    from replicator.core.status.problems import diagnose
 
     verdicts = diagnose(found).verdicts
     print_table(_COLUMNS, [_row(table, verdicts[table.source]) for table in found.tables])
 
 
 def _row(table: "TableStatus", verdict: "Verdict") -> list[str]:
-    from replicator.core.status.durations import in_words
 
     letters = sum(table.dead_letters.values())
     known = table.stream_arn is not None
@@ -115,7 +108,6 @@ def _state(table: "TableStatus") -> str:
 
 
 def _shards(table: "TableStatus") -> str:
-    from replicator.core.status.document import SHARD_STATES
 
     counts: Iterable[tuple[str, int]] = (
         (state, table.shards.get(state, 0)) for state in SHARD_STATES
@@ -124,7 +116,6 @@ def _shards(table: "TableStatus") -> str:
 
 
 def _print_workers(found: "Status") -> None:
-    from replicator.core.status.durations import in_words
 
     if not found.workers:
         return

@@ -1,14 +1,19 @@
 """`replicator verify`: source and target compared, key by key."""
 
+import asyncio
 import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from replicator.cli.options import AsJson, ConfigFile, Who, Why, load_settings, this_user
+from replicator.app.repair import Asked
+from replicator.app.verify import Outcome, Request, Watcher
+from replicator.app.verify import verify as compare
+from replicator.cli.dead_letters import key_text
+from replicator.cli.options import AsJson, ConfigFile, Who, Why, load_settings, spec_of, this_user
 from replicator.cli.output import (
     ExitCode,
     print_document,
@@ -16,10 +21,13 @@ from replicator.cli.output import (
     print_table,
     printable,
 )
-
-if TYPE_CHECKING:
-    from replicator.app.verify import Outcome, Watcher
-    from replicator.core.verify.results import Example, TargetResult
+from replicator.core.verify.results import (
+    Example,
+    TargetResult,
+    dead_letters,
+    is_equal,
+    is_equal_except_dead_letters,
+)
 
 _COLUMNS = ("TARGET", "COMPARED", "MISSING", "EXTRA", "DIFFERENT", "IN FLIGHT", "REJECTED")
 
@@ -77,17 +85,11 @@ def verify(
 
     Example: replicator verify --table orders --json
     """
-    import asyncio
-
-    from replicator.app.repair import Asked
-    from replicator.app.verify import Wanted
-    from replicator.app.verify import verify as compare
-    from replicator.cli.options import spec_of
 
     settings = load_settings(config)
     names = None if table is None else [spec_of(settings, name).name for name in table]
     asked = Asked(who or this_user(), why) if repair else None
-    wanted = Wanted(names, None if sample is None else sample / 100, read_units, asked)
+    wanted = Request(names, None if sample is None else sample / 100, read_units, asked)
     with _watching() as watcher:
         outcome = asyncio.run(compare(settings, wanted, watcher))
     _print(outcome, as_json=as_json)
@@ -97,7 +99,6 @@ def verify(
 
 
 def _exit_code(outcome: "Outcome") -> ExitCode:
-    from replicator.core.verify.results import dead_letters
 
     if any(result.unequal for result in outcome.results):
         return ExitCode.FINDINGS
@@ -107,11 +108,6 @@ def _exit_code(outcome: "Outcome") -> ExitCode:
 
 
 def _print(outcome: "Outcome", *, as_json: bool) -> None:
-    from replicator.core.verify.results import (
-        dead_letters,
-        is_equal,
-        is_equal_except_dead_letters,
-    )
 
     if as_json:
         print_document(
@@ -167,7 +163,6 @@ def _row(result: "TargetResult") -> list[str]:
 
 
 def _lines(result: "TargetResult") -> Iterator[str]:
-    from replicator.cli.dead_letters import key_text
 
     for example in result.examples:
         columns = ", ".join(example.difference.columns)

@@ -1,5 +1,6 @@
 """`replicator version` and `--version`."""
 
+import platform
 from typing import Annotated
 
 import typer
@@ -14,7 +15,6 @@ def version(*, as_json: AsJson = False) -> None:
 
     Example: replicator version --json
     """
-    import platform
 
     if as_json:
         print_document({"version": __version__, "python": platform.python_version()})
@@ -23,7 +23,6 @@ def version(*, as_json: AsJson = False) -> None:
 
 
 def _text() -> str:
-    import platform
 
     return f"replicator {__version__} (Python {platform.python_version()})"
 

@@ -78,21 +78,32 @@ _Kind = TypeVar("_Kind", TableSettings, TargetSettings, SourceSettings)
 
 
 def contradictions(values: dict[str, Any]) -> list[Contradiction]:
-    """Look at the tables that are sound by themselves, whatever the others are."""
+    """Contradictions among the tables that are sound by themselves, whatever the others are."""
     tables = values.get("tables")
     sound: _Tables = {}
     for name, raw in tables.items() if isinstance(tables, dict) else ():
         table = _sound(TableSettings, raw)
         if table is not None:
             sound[name] = table
-    defaults = _sound(TargetSettings, values.get("defaults")) or TargetSettings()
+    return contradictions_of(
+        sound,
+        _sound(TargetSettings, values.get("defaults")) or TargetSettings(),
+        _sound(SourceSettings, values.get("source")) or SourceSettings(),
+        values.get("hashing"),
+    )
+
+
+def contradictions_of(
+    tables: _Tables, defaults: TargetSettings, source: SourceSettings, hashing: object
+) -> list[Contradiction]:
+    """Contradictions among tables that are sound; `hashing` is as the document has it."""
     return [
-        *_shared_targets(sound, defaults),
-        *_tables(sound),
-        *_read_twice(sound, _sound(SourceSettings, values.get("source")) or SourceSettings()),
-        *_unmatched(sound, defaults),
-        *_personal(sound, values.get("hashing")),
-        *_targets(sound, defaults),
+        *_shared_targets(tables, defaults),
+        *_tables(tables),
+        *_read_twice(tables, source),
+        *_unmatched(tables, defaults),
+        *_personal(tables, hashing),
+        *_targets(tables, defaults),
     ]
 
 

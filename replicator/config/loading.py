@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from replicator.config.cross_checks import Contradiction, contradictions
+from replicator.config.cross_checks import Contradiction, contradictions, contradictions_of
 from replicator.config.environment import CONFIG, Environment
 from replicator.config.mistakes import Mistake, WrongConfiguration
 from replicator.config.reading import Document, read_file
@@ -60,12 +60,19 @@ def settings_from(document: Document, environment: Environment) -> Settings:
         )
     values = environment.over(values)
     settings, faults = _validate(values)
+    found = (
+        contradictions(values)
+        if settings is None
+        else contradictions_of(
+            settings.tables, settings.defaults, settings.source, values.get("hashing")
+        )
+    )
     mistakes = [
         *environment.mistakes,
         *document.mistakes,
         *(
             Mistake(environment.where(path) or document.where(path), path, fault, remedy)
-            for path, fault, remedy in (*faults, *contradictions(values))
+            for path, fault, remedy in (*faults, *found)
         ),
     ]
     if settings is None or mistakes:

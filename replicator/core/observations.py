@@ -89,7 +89,7 @@ class ShardEnded:
 
 
 @dataclass(frozen=True, slots=True)
-class Fenced:
+class WriteFenced:
     """PostgreSQL refused a batch because another worker claimed the shard; nothing was written."""
 
     table: str
@@ -114,7 +114,7 @@ class LeaseTaken:
 
 
 @dataclass(frozen=True, slots=True)
-class LeaseLost:
+class LeaseLapsed:
     """Another worker has the lease, or it is too old to be trusted."""
 
     table: str
@@ -271,10 +271,10 @@ Observation = (
     | RecordRejected
     | ShardClaimed
     | ShardEnded
-    | Fenced
+    | WriteFenced
     | ClaimSwitched
     | LeaseTaken
-    | LeaseLost
+    | LeaseLapsed
     | LeaseReleased
     | GapFound
     | TableHalted

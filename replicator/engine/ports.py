@@ -7,7 +7,7 @@ from typing import Protocol
 from replicator.core.mapping.children import ChildTable
 from replicator.core.mapping.compile import TargetMapping
 from replicator.core.observations import GapKind
-from replicator.core.planning.plan import Refused, WritePlan
+from replicator.core.planning.plan import Refusals, WritePlan
 from replicator.core.planning.row_guard import Applied
 from replicator.core.records import Image, Page
 from replicator.core.snapshot.scan_pages import FoundItems, ScanPage, Segment
@@ -75,7 +75,7 @@ class Sink(Protocol):
         """Commit a plan and the new position, or nothing."""
         ...
 
-    async def refusals(self, plan: WritePlan, others: Iterable[WritePlan] = (), /) -> Refused:
+    async def refusals(self, plan: WritePlan, others: Iterable[WritePlan] = (), /) -> Refusals:
         """Which targets refuse a plan of one record; `others` of its batch may pass."""
         ...
 
@@ -259,7 +259,7 @@ class SegmentSink(Protocol):
         """Commit what is still wanted of a plan and move the part, or nothing."""
         ...
 
-    async def refusals(self, plan: WritePlan, others: Iterable[WritePlan] = (), /) -> Refused:
+    async def refusals(self, plan: WritePlan, others: Iterable[WritePlan] = (), /) -> Refusals:
         """Which targets refuse a plan of one item; `others` of its page may pass."""
         ...
 

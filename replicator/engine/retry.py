@@ -9,11 +9,11 @@ from replicator.core.records import StreamRecord
 from replicator.engine.tasks import Backoff, stopped_within
 from replicator.errors import (
     OWN_LIMIT,
+    BatchRejected,
     BatchTooSlow,
     Disposition,
     RecordTooSlow,
     ReplicatorError,
-    RowRejected,
     SinkBusy,
     SourceDenied,
 )
@@ -88,7 +88,7 @@ async def in_parts(
     claim: Claim,
     *,
     apply: Callable[[Records, Claim], Awaitable[Claim]],
-    set_aside: Callable[[Records, Claim, RowRejected], Awaitable[Claim]],
+    set_aside: Callable[[Records, Claim, BatchRejected], Awaitable[Claim]],
     most: Callable[[], int] = _unbounded,
 ) -> Claim:
     """Apply records in order, as many at once as will go; returns the claim after the last.
@@ -102,7 +102,7 @@ async def in_parts(
         except BatchTooSlow:
             if len(records) <= 1:
                 raise
-        except RowRejected as error:
+        except BatchRejected as error:
             if len(records) <= 1:
                 return await set_aside(records, claim, error)
     middle = len(records) // 2

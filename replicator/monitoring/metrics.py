@@ -18,11 +18,10 @@ from replicator.core.observations import (
     BatchApplied,
     ChangesTurnedAway,
     ClaimSwitched,
-    Fenced,
     GapFound,
     GapKind,
     GuardReason,
-    LeaseLost,
+    LeaseLapsed,
     LeaseReleased,
     LeaseTaken,
     MappingSuperseded,
@@ -45,6 +44,7 @@ from replicator.core.observations import (
     TaskFailed,
     TaskRecovered,
     TaskStuck,
+    WriteFenced,
 )
 from replicator.core.records import Event
 from replicator.core.status.diagnosis import VERDICTS
@@ -98,9 +98,9 @@ class Metrics(Collector):
             case RecordsRepeated(table=table, events=events):
                 for event, count in events.items():
                     self._count("replicator_records_total", table, event, "duplicate", by=count)
-            case Fenced():
+            case WriteFenced():
                 self._count("replicator_fenced_total")
-            case LeaseLost():
+            case LeaseLapsed():
                 self._count("replicator_leases_lost_total")
             case ChangesTurnedAway(table=table, reasons=reasons):
                 for reason, count in reasons.items():

@@ -12,9 +12,8 @@ from replicator.core.observations import (
     BatchApplied,
     ChangesTurnedAway,
     ClaimSwitched,
-    Fenced,
     GapFound,
-    LeaseLost,
+    LeaseLapsed,
     LeaseReleased,
     LeaseTaken,
     MappingSuperseded,
@@ -36,6 +35,7 @@ from replicator.core.observations import (
     TaskFailed,
     TaskRecovered,
     TaskStuck,
+    WriteFenced,
 )
 from replicator.errors import Disposition, ReplicatorError, SourceDenied
 from replicator.monitoring.failure_text import fingerprint, one_line
@@ -82,10 +82,10 @@ _OfShard = (
     | RecordRejected
     | ShardClaimed
     | ShardEnded
-    | Fenced
+    | WriteFenced
     | ClaimSwitched
     | LeaseTaken
-    | LeaseLost
+    | LeaseLapsed
     | LeaseReleased
     | GapFound
     | ReadFailed
@@ -250,7 +250,7 @@ def line_of(observation: Observation) -> Line | None:  # noqa: C901, PLR0912 (on
             return Line("info", "shard claimed", fields)
         case ShardEnded(children=children) as end:
             return Line("info", "shard ended", _of(end, children=list(children)))
-        case Fenced() as fenced:
+        case WriteFenced() as fenced:
             text = "batch refused, another worker claimed the shard; nothing was written"
             return Line("warning", text, _of(fenced))
         case ClaimSwitched() as switched:
@@ -258,7 +258,7 @@ def line_of(observation: Observation) -> Line | None:  # noqa: C901, PLR0912 (on
             return Line("info", text, _of(switched))
         case LeaseTaken(previous_owner=owner) as taken:
             return Line("info", "lease taken", _of(taken, previous_owner=owner))
-        case LeaseLost() as lost:
+        case LeaseLapsed() as lost:
             return Line("info", "lease lost", _of(lost))
         case LeaseReleased() as released:
             return Line("info", "lease released", _of(released))

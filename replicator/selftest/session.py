@@ -9,7 +9,7 @@ from functools import partial
 
 from replicator.app.daemon import Daemon
 from replicator.app.mappings import require_mappings
-from replicator.app.verify import Wanted, verify
+from replicator.app.verify import Request, verify
 from replicator.clock import Clock, SystemClock
 from replicator.config.connections import (
     migrate_connection,
@@ -177,7 +177,7 @@ class SelfTest:
         return bool(found)
 
     async def _compared(self) -> tuple[TargetResult, ...]:
-        outcome = await verify(self._settings, Wanted(), _Silent())
+        outcome = await verify(self._settings, Request(), _Silent())
         return outcome.results
 
 

@@ -21,7 +21,7 @@ from replicator.core.stream.shards import (
     StreamOver,
 )
 from replicator.engine.ports import Claims, Incidents, Positions, Sink
-from replicator.errors import Fenced, NotClaimable, RowRejected, SinkBusy
+from replicator.errors import BatchRejected, Fenced, NotClaimable, SinkBusy
 from replicator.postgres.connection.connect import ConnectionSettings
 from replicator.postgres.connection.database import Database
 from replicator.postgres.control.claims import Claims as PostgresClaims
@@ -230,7 +230,7 @@ async def test_a_batch_that_is_refused_leaves_the_position_where_it_was(end: End
     await end.apply(claim, n(5), expected=None)
     await end.refuse(7)
 
-    with pytest.raises(RowRejected):
+    with pytest.raises(BatchRejected):
         await end.apply(claim, n(6, "b"), n(7, "c", "7"), unfit(8, "d"), expected=5)
 
     assert (await end.shard()).position == 5

@@ -12,7 +12,7 @@ from replicator.core.mapping.item_keys import item_key, item_key_json
 from replicator.core.spec import SourceKey
 from replicator.core.values.attributes import decode_image, sorted_members, storable_text
 from replicator.core.values.cells import Unfit
-from replicator.errors import Rejected, UnknownRecord
+from replicator.errors import UnknownRecord, ValueRejected
 
 NUMBER_KEY = SourceKey((("id", "N"),))
 EMPTY: dict[str, Any] = {"M": {}}
@@ -39,7 +39,7 @@ def test_a_lone_surrogate_does_not_spoil_the_other_attributes():
 
 @pytest.mark.parametrize("raw", [b'{"odd":5}', b'{"odd":null}', b'{"odd":"text"}'])
 def test_an_attribute_that_is_no_typed_value_is_rejected_by_name(raw):
-    with pytest.raises(Rejected, match="'odd'"):
+    with pytest.raises(ValueRejected, match="'odd'"):
         decode_image(raw)
 
 
@@ -66,7 +66,7 @@ def test_an_empty_map_without_its_tag_is_an_empty_map(raw, image):
 def test_nesting_that_no_item_has_is_rejected():
     raw = b'{"a":' + b'{"L":[' * 50_000 + b"]}" * 50_000 + b"}"
 
-    with pytest.raises(Rejected, match="nested too deeply"):
+    with pytest.raises(ValueRejected, match="nested too deeply"):
         decode_image(raw)
 
 

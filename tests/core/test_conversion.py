@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from replicator.core.values.column_types import parse_type
 from replicator.core.values.converters import array_literal, compile_converter
 from replicator.core.values.type_table import ROWS
-from replicator.errors import ConfigurationError, Rejected
+from replicator.errors import ConfigurationError, ValueRejected
 
 DIGITS_38 = "12345678901234567890123456789012345678"
 SMALLEST = "0." + "0" * 129 + "1"
@@ -48,7 +48,7 @@ def test_absent_and_null_attributes_are_sql_null(written):
     ],
 )
 def test_what_has_no_single_known_type_is_rejected(written, value, reason):
-    with pytest.raises(Rejected, match=f"attribute 'a', column 'c': .*{reason}"):
+    with pytest.raises(ValueRejected, match=f"attribute 'a', column 'c': .*{reason}"):
         converted(written, value)
 
 
@@ -232,16 +232,16 @@ def test_a_value_that_fits_converts_exactly(written, value, cell):
     ],
 )
 def test_a_value_that_does_not_fit_is_rejected(written, value, reason):
-    with pytest.raises(Rejected, match=reason) as rejection:
+    with pytest.raises(ValueRejected, match=reason) as rejection:
         converted(written, value)
 
     assert (rejection.value.attribute, rejection.value.column) == ("a", "c")
 
 
 def test_a_list_element_that_does_not_fit_is_named_by_its_position():
-    with pytest.raises(Rejected, match=r"attribute 'a\[1\]', column 'c'"):
+    with pytest.raises(ValueRejected, match=r"attribute 'a\[1\]', column 'c'"):
         converted("text[]", {"L": [{"S": "x"}, {"L": []}]})
-    with pytest.raises(Rejected, match=r"attribute 'a\.b\[0\]', column 'c'"):
+    with pytest.raises(ValueRejected, match=r"attribute 'a\.b\[0\]', column 'c'"):
         converted("jsonb", {"M": {"b": {"L": [{"N": "x"}]}}})
 
 
@@ -257,7 +257,7 @@ def test_a_list_element_that_does_not_fit_is_named_by_its_position():
     ],
 )
 def test_a_member_that_does_not_fit_is_named_by_its_place(written, value, place, reason):
-    with pytest.raises(Rejected, match=reason) as rejection:
+    with pytest.raises(ValueRejected, match=reason) as rejection:
         converted(written, value)
 
     assert rejection.value.attribute == place
@@ -275,13 +275,13 @@ def test_the_nul_policy_reaches_sets_lists_and_documents():
     assert converted("text[]", {"SS": ["a\0b"]}, nul="replace") == '{"a\ufffdb"}'
     assert converted("text[]", {"L": [{"S": "\0"}]}, nul="strip") == '{""}'
     assert converted("jsonb", {"M": {"k": {"S": "a\0b"}}}, nul="strip") == '{"k":"ab"}'
-    with pytest.raises(Rejected, match="NUL"):
+    with pytest.raises(ValueRejected, match="NUL"):
         converted("text[]", {"SS": ["a\0"]})
 
 
 def test_no_value_is_quoted_in_a_rejection():
     for written in TYPES:
-        with pytest.raises(Rejected) as rejection:
+        with pytest.raises(ValueRejected) as rejection:
             converted(written, {"N": "secret"})
         assert "secret" not in str(rejection.value)
 
@@ -293,7 +293,7 @@ def test_a_format_on_a_type_without_time_is_refused():
 
 def test_a_uuid_key_must_be_written_as_postgresql_prints_it():
     assert converted("uuid", {"S": "a" * 8 + "-aaaa-aaaa-aaaa-" + "a" * 12}, key=True)
-    with pytest.raises(Rejected, match="capitals"):
+    with pytest.raises(ValueRejected, match="capitals"):
         converted("uuid", {"S": "A" * 8 + "-aaaa-aaaa-aaaa-" + "a" * 12}, key=True)
 
 
@@ -408,7 +408,7 @@ def test_a_time_in_the_declared_format_converts_exactly(written, time_format, va
     ],
 )
 def test_a_time_in_any_other_form_is_rejected(written, time_format, value, reason):
-    with pytest.raises(Rejected, match=reason):
+    with pytest.raises(ValueRejected, match=reason):
         converted(written, value, time_format)
 
 
@@ -436,12 +436,12 @@ def test_what_is_finer_is_cut_towards_the_past_where_that_is_declared(
     written, time_format, value, cell
 ):
     assert converted(written, value, time_format, fraction="truncate") == cell
-    with pytest.raises(Rejected):
+    with pytest.raises(ValueRejected):
         converted(written, value, time_format)
 
 
 def test_more_digits_than_anybody_prints_are_no_time_even_where_cutting_is_declared():
-    with pytest.raises(Rejected, match="more than 6 fraction"):
+    with pytest.raises(ValueRejected, match="more than 6 fraction"):
         converted("timestamptz", {"S": "2024-01-01T00:00:00.1234567891Z"}, fraction="truncate")
 
 
@@ -467,7 +467,7 @@ def test_declared_words_and_numbers_are_booleans(value, cell):
 def test_a_word_that_is_not_declared_is_no_boolean(value):
     words = (("Y", True), ("N", False), ("1", True), ("0", False))
 
-    with pytest.raises(Rejected, match=r"words for true and false|not a number"):
+    with pytest.raises(ValueRejected, match=r"words for true and false|not a number"):
         converted("boolean", value, transform=("boolean",), words=words)
 
 

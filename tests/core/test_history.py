@@ -7,7 +7,7 @@ import pytest
 
 from replicator.core.planning.plan import WritePlan, plan_batch
 from replicator.core.records import StreamRecord
-from replicator.errors import RowRefused
+from replicator.errors import RejectionHalts
 from tests.support.builders import NOON, record, table_mapping, target
 
 HISTORY = "public.t_history"
@@ -76,7 +76,7 @@ def test_what_postgresql_refuses_of_a_history_is_set_aside_for_it_alone():
 
 
 def test_a_history_that_halts_stops_the_table():
-    with pytest.raises(RowRefused, match=r"record 1 does not fit public\.t_history"):
+    with pytest.raises(RejectionHalts, match=r"record 1 does not fit public\.t_history"):
         plan(record(1, note={"S": "\0"}), on_error="halt")
 
 

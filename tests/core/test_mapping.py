@@ -13,7 +13,7 @@ from replicator.core.spec import (
     TargetSpec,
 )
 from replicator.core.values.column_types import parse_type
-from replicator.errors import ConfigurationError, Rejected
+from replicator.errors import ConfigurationError, ValueRejected
 from tests.support.specs import column_spec, key_column_spec
 
 SOURCE = SourceKey((("pk", "S"), ("sk", "S")))
@@ -158,7 +158,7 @@ def test_names_that_differ_only_in_case_or_quotes_stay_apart_in_rest():
     ],
 )
 def test_a_rejection_names_attribute_and_column(attributes, place):
-    with pytest.raises(Rejected) as rejection:
+    with pytest.raises(ValueRejected) as rejection:
         row(ORDERS, attributes)
 
     assert place in str(rejection.value)
@@ -169,7 +169,7 @@ def test_a_rejection_names_every_attribute_that_does_not_fit():
     wide = TargetSpec("public.t", columns=columns)
 
     def reason(*names: str) -> str:
-        with pytest.raises(Rejected) as rejection:
+        with pytest.raises(ValueRejected) as rejection:
             row(wide, {name: {"S": "x"} for name in names})
         return str(rejection.value)
 
@@ -183,7 +183,7 @@ def test_a_rejection_names_every_attribute_that_does_not_fit():
 
 
 def test_a_rejection_stays_short_when_a_name_has_64_kilobytes():
-    with pytest.raises(Rejected) as rejection:
+    with pytest.raises(ValueRejected) as rejection:
         row(ORDERS, {"n" * 65_535: {}})
 
     assert len(str(rejection.value)) < 300
@@ -193,9 +193,9 @@ def test_a_rejection_stays_short_when_a_name_has_64_kilobytes():
 def test_a_key_that_is_missing_or_does_not_convert_is_rejected(keys):
     target = compile_target(ORDERS, SOURCE)
 
-    with pytest.raises(Rejected, match="attribute 'pk', column 'order_id'"):
+    with pytest.raises(ValueRejected, match="attribute 'pk', column 'order_id'"):
         target.key_of(keys)
-    with pytest.raises(Rejected, match="attribute 'pk', column 'order_id'"):
+    with pytest.raises(ValueRejected, match="attribute 'pk', column 'order_id'"):
         target.row_of(keys, image())
 
 

@@ -13,7 +13,7 @@ from replicator.core.spec import (
     TargetSpec,
 )
 from replicator.core.values.cells import Unfit
-from replicator.errors import ConfigurationError, Rejected
+from replicator.errors import ConfigurationError, ValueRejected
 from tests.support.specs import column_spec, key_column_spec
 
 SOURCE = SourceKey((("pk", "S"), ("sk", "S")))
@@ -83,7 +83,7 @@ def test_the_way_back_from_a_row_finds_the_item():
 @pytest.mark.parametrize("number", ["017", "+17", "1e1", "17.0", "many"])
 def test_a_number_that_is_written_in_another_way_is_no_key(number):
     keys = {"pk": {"S": "a"}, "sk": {"S": f"ORDER#2024#{number}"}}
-    with pytest.raises(Rejected, match="attribute 'sk', column 'number'"):
+    with pytest.raises(ValueRejected, match="attribute 'sk', column 'number'"):
         compiled(WHOLE, YEAR, NUMBER).key_of(keys)
 
 
@@ -123,7 +123,7 @@ def test_a_part_of_another_attribute_is_a_column_that_may_be_null():
     assert target.row_of(keys, {"ref": {"S": "ORDER#2024#007"}}) == ("a", "b", "2024", "7")
     assert target.row_of(keys, {}) == ("a", "b", None, None)
     assert target.row_of(keys, {"ref": {"S": "ORDER#2024#x"}}) == ("a", "b", "2024", None)
-    with pytest.raises(Rejected, match="column 'year': does not follow"):
+    with pytest.raises(ValueRejected, match="column 'year': does not follow"):
         target.row_of(keys, {"ref": {"S": "no"}})
 
 

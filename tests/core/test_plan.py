@@ -12,7 +12,7 @@ from replicator.core.mapping.compile import compile_table
 from replicator.core.planning.plan import NO_IMAGE, WritePlan, plan_batch
 from replicator.core.records import StreamRecord
 from replicator.core.spec import SourceKey, TableSpec, TargetSpec
-from replicator.errors import RowRefused
+from replicator.errors import RejectionHalts
 from tests.support.builders import NOON, record, table_mapping, target
 from tests.support.specs import column_spec
 
@@ -99,7 +99,7 @@ def test_one_target_that_rejects_does_not_keep_the_others_from_applying():
 
 
 def test_on_error_halt_refuses_the_batch():
-    with pytest.raises(RowRefused, match="record 1"):
+    with pytest.raises(RejectionHalts, match="record 1"):
         planned(record(1, n=n("1.5")), mapping=table_mapping(target(on_error="halt")))
 
 

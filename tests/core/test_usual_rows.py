@@ -17,7 +17,7 @@ from replicator.core.values.column_types import parse_type
 from replicator.core.values.columnar import MadeRows
 from replicator.core.values.json_text import json_text, plain_texts
 from replicator.core.values.type_table import ROWS
-from replicator.errors import Rejected
+from replicator.errors import ValueRejected
 from tests.support.random_items import NUMBERS, STRINGS
 from tests.support.specs import column_spec
 from tests.support.type_samples import arrays_of, samples_of
@@ -144,7 +144,7 @@ def by_steps(mapping: TargetMapping, keys: Any, raw: bytes) -> Any:
     try:
         image = decode_image(raw)
         return mapping.row_of(keys, image), sorted(mapping.unmapped(image))
-    except Rejected:
+    except ValueRejected:
         return None
 
 

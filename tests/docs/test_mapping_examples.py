@@ -20,7 +20,7 @@ from replicator.core.records import Event, StreamRecord
 from replicator.core.spec import KeyType, SourceKey
 from replicator.core.values.attributes import decode_image
 from replicator.core.values.type_table import ROWS
-from replicator.errors import ConfigurationError, Rejected
+from replicator.errors import ConfigurationError, ValueRejected
 from tests.docs.blocks import ROOT, blocks
 
 PAGE = ROOT / "docs/mapping.md"
@@ -173,7 +173,7 @@ def test_an_example_is_true(example: Example, tmp_path: Path):
             assert exactly(encode(found)) == exactly(example.says)
         case "text rejected":
             item = json.loads(example.given)
-            with pytest.raises(Rejected) as rejection:
+            with pytest.raises(ValueRejected) as rejection:
                 rows(compiled(example.mapping, tmp_path, key_types([item])), item)
             assert str(rejection.value) == example.says.strip()
         case "json writes":

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Iterable
 from datetime import datetime
 
-from replicator.core.planning.plan import Refused, WritePlan
+from replicator.core.planning.plan import Refusals, WritePlan
 from replicator.core.planning.row_guard import Applied
 from replicator.core.stream.batch_size import BatchSize
 from replicator.core.stream.shards import Advance, Claim
@@ -40,7 +40,7 @@ class SlowServer:
         self.position = advance.position
         return Applied({})
 
-    async def refusals(self, plan: WritePlan, _others: Iterable[WritePlan] = (), /) -> Refused:
+    async def refusals(self, plan: WritePlan, _others: Iterable[WritePlan] = (), /) -> Refusals:
         raise NotImplementedError
 
     def now(self) -> datetime:

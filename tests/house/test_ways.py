@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 
 from replicator.clock import SystemClock
+from replicator.config.loading import load
+from replicator.core.mapping.compile import compile_table
 from replicator.core.records import decode_page
-from replicator.core.spec import TargetSpec
+from replicator.core.spec import SourceKey, TargetSpec
 from replicator.engine.stream.pipeline import Batch, Pipeline
 from replicator.postgres.control.claims import Claims
 from replicator.postgres.write.sink import PostgresSink
@@ -78,3 +80,29 @@ async def test_the_page_names_every_file_that_a_usual_record_passes(loaded: Load
     told = re.findall(r"^\| `([\w/]+\.py)` \|", PAGE.read_text(), re.MULTILINE)
 
     assert told == way.modules
+
+
+CONFIGURATION = """
+version: 1
+deployment: ways
+tables:
+  orders:
+    into:
+      public.orders:
+        key: {id: {from: pk, type: text}}
+        columns:
+          total: {from: total, type: "numeric(12,2)"}
+"""
+
+
+def test_a_column_of_the_configuration_is_parsed_once(tmp_path: Path):
+    path = tmp_path / "replicator.yaml"
+    path.write_text(CONFIGURATION)
+    load(path, {})  # what is made once for all configurations is made
+
+    with followed("parse_type", "parse_path") as way:
+        [spec] = load(path, {}).table_specs().values()
+        compile_table(spec, SourceKey((("pk", "S"),)))
+
+    assert way.calls["parse_type", "numeric(12,2)"] == 1
+    assert way.calls["parse_path", "total"] == 1

@@ -2,6 +2,7 @@
 
 import inspect
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,8 +20,8 @@ class Way:
     """The modules of one way in the order in which they are entered, repetitions folded."""
 
     stays: list[str] = field(default_factory=list)
-    calls: dict[str, int] = field(default_factory=dict)
-    """Calls of each function that was asked for by name."""
+    calls: Counter[tuple[str, object]] = field(default_factory=Counter)
+    """Calls of each function that was asked for by name, with its first argument."""
 
     @property
     def modules(self) -> list[str]:
@@ -53,7 +54,8 @@ def followed(*names: str) -> Iterator[Way]:
         if not way.stays or way.stays[-1] != module:
             way.stays.append(module)
         if frame.f_code.co_name in names:
-            way.calls[frame.f_code.co_name] = way.calls.get(frame.f_code.co_name, 0) + 1
+            first = frame.f_locals.get(frame.f_code.co_varnames[0])
+            way.calls[frame.f_code.co_name, first] += 1
 
     before = sys.getprofile()
     sys.setprofile(note)

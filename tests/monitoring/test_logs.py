@@ -13,9 +13,8 @@ import structlog
 
 from replicator.core.observations import (
     ClaimSwitched,
-    Fenced,
     GapFound,
-    LeaseLost,
+    LeaseLapsed,
     LeaseReleased,
     LeaseTaken,
     Observation,
@@ -29,6 +28,7 @@ from replicator.core.observations import (
     TaskFailed,
     TaskRecovered,
     TaskStuck,
+    WriteFenced,
 )
 from replicator.errors import SchemaMismatch, SinkUnavailable, SourceDenied, SourceUnavailable
 from replicator.monitoring.logs import configure_logs, logger
@@ -93,7 +93,7 @@ def test_the_console_format_is_for_reading(clock: TurnedClock):
     stream = io.StringIO()
     configure_logs(level="info", format="console", stream=stream)
 
-    ObservationLog(clock).observe(Fenced("orders", "shardId-1"))
+    ObservationLog(clock).observe(WriteFenced("orders", "shardId-1"))
 
     assert "another worker claimed the shard" in stream.getvalue()
     assert "table=orders" in stream.getvalue()
@@ -194,9 +194,9 @@ def test_every_member_of_an_exception_group_is_shown(stream: io.StringIO, log: O
         (ShardClaimed("orders", "s", 2, None, rewound=True), "warning"),
         (ShardEnded("orders", "s", ("t",)), "info"),
         (LeaseTaken("orders", "s", None), "info"),
-        (LeaseLost("orders", "s"), "info"),
+        (LeaseLapsed("orders", "s"), "info"),
         (LeaseReleased("orders", "s"), "info"),
-        (Fenced("orders", "s"), "warning"),
+        (WriteFenced("orders", "s"), "warning"),
         (ClaimSwitched("orders", "s"), "info"),
         (RecordRejected("orders", "public.orders", "s", 5, "attribute 'a': no number"), "warning"),
         (TaskStuck("shard s", "orders", 40.0, cancelled=True), "warning"),

@@ -10,9 +10,8 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from docs.generate_metrics import PAGE, markdown
 from replicator.core.observations import (
     ClaimSwitched,
-    Fenced,
     GapFound,
-    LeaseLost,
+    LeaseLapsed,
     LeaseTaken,
     RecordRejected,
     ShardClaimed,
@@ -21,6 +20,7 @@ from replicator.core.observations import (
     TableHalted,
     TaskFailed,
     TaskStuck,
+    WriteFenced,
 )
 from replicator.errors import SinkUnavailable
 from replicator.monitoring.latest_status import LatestStatus
@@ -61,10 +61,10 @@ def every_fact(metrics: Metrics) -> None:
         RecordRejected("orders", "public.orders", "shardId-0001", 5, "attribute 'a': no number"),
         ShardClaimed("orders", "shardId-0001", 2, 7, rewound=True),
         ShardEnded("orders", "shardId-0001", ("shardId-0002",)),
-        Fenced("orders", "shardId-0001"),
+        WriteFenced("orders", "shardId-0001"),
         ClaimSwitched("orders", "shardId-0001"),
         LeaseTaken("orders", "shardId-0001", None),
-        LeaseLost("orders", "shardId-0001"),
+        LeaseLapsed("orders", "shardId-0001"),
         GapFound("orders", "shardId-0001", "certain", "trimmed", "replicator gaps list"),
         TableHalted("orders", "no column", "replicator migrate"),
         SourceAnswered("GetRecords", "ok"),

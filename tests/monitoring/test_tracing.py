@@ -11,7 +11,7 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from replicator.core.planning.plan import Refused, WritePlan, plan_batch
+from replicator.core.planning.plan import Refusals, WritePlan, plan_batch
 from replicator.core.planning.row_guard import Applied
 from replicator.core.records import Page
 from replicator.core.stream.shards import Advance, Claim
@@ -32,7 +32,7 @@ class BrokenSink:
     async def apply(self, plan: WritePlan, *, claim: Claim, advance: Advance) -> Applied:
         raise SinkUnavailable("the connection was lost") from ValueError(SECRET)
 
-    async def refusals(self, plan: WritePlan, _others: Iterable[WritePlan] = (), /) -> Refused:
+    async def refusals(self, plan: WritePlan, _others: Iterable[WritePlan] = (), /) -> Refusals:
         return {}
 
 

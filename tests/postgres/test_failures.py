@@ -4,9 +4,9 @@ import asyncpg
 import pytest
 
 from replicator.errors import (
+    BatchRejected,
     BatchTooSlow,
     Disposition,
-    RowRejected,
     SchemaMismatch,
     SinkUnavailable,
 )
@@ -48,7 +48,7 @@ def test_only_a_short_list_blames_a_row_and_what_nobody_foresaw_halts():
         for sqlstate in [*KNOWN, "RZ999", "2200Z", "55999"]
         if isinstance(
             translate(failure(sqlstate, constraint="c", column="x"), mapped_columns=["x"]),
-            RowRejected,
+            BatchRejected,
         )
     }
 
@@ -81,10 +81,10 @@ def test_no_value_is_told(sqlstate: str):
 def test_a_null_in_a_mapped_column_is_the_rows_fault_and_in_another_the_tables():
     null = failure("23502", column="x", table="t")
 
-    assert isinstance(translate(null, mapped_columns=["x"]), RowRejected)
+    assert isinstance(translate(null, mapped_columns=["x"]), BatchRejected)
     assert isinstance(translate(null, mapped_columns=["y"]), SchemaMismatch)
     # a domain that must not be null names no column
-    assert isinstance(translate(failure("23502")), RowRejected)
+    assert isinstance(translate(failure("23502")), BatchRejected)
 
 
 def test_a_missing_partition_is_the_tables_fault():

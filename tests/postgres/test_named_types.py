@@ -14,7 +14,7 @@ from replicator.core.values.column_types import ColumnType, parse_type
 from replicator.core.values.converters import compile_converter
 from replicator.core.values.type_table import ROWS
 from replicator.core.verify.diff import Difference, expectation, judge
-from replicator.errors import ConfigurationError, RowRejected
+from replicator.errors import BatchRejected, ConfigurationError
 from replicator.postgres.connection.connect import ConnectionSettings
 from replicator.postgres.read.rows import TargetRows
 from replicator.postgres.schema.catalog import read_catalog
@@ -187,7 +187,7 @@ async def test_labels_are_those_that_the_enum_type_has_when_a_row_is_written(
     connection: asyncpg.Connection, moods: Loaded
 ):
     await write(moods, 1, "a", S="so so")
-    with pytest.raises(RowRejected, match=r"no label of the enum type lab\.mood"):
+    with pytest.raises(BatchRejected, match=r"no label of the enum type lab\.mood"):
         await write(moods, 2, "b", S="secret")
     await connection.execute("alter type lab.mood add value 'sad'")
     await write(moods, 2, "b", S="sad")
@@ -269,7 +269,7 @@ async def test_what_the_check_of_a_domain_refuses_is_the_row_s_fault(
     )
     async with registering(server, mapping("numeric(12,2)")) as loaded:
         await write(loaded, 1, "a", N="99.99")
-        with pytest.raises(RowRejected, match=r"for domain lab\.amount violates"):
+        with pytest.raises(BatchRejected, match=r"for domain lab\.amount violates"):
             await write(loaded, 2, "b", N="100")
 
         assert await connection.fetchval("select c from t where pk = 'a'") == Decimal("99.99")

@@ -16,7 +16,7 @@ from replicator.core.planning.row_guard import Applied, GuardRejection
 from replicator.core.spec import InitialLoad
 from replicator.core.stream.generations import generation
 from replicator.core.stream.shards import Advance, Claim, GapFacts, Mode, ShardFacts, ShardRowState
-from replicator.errors import BatchTooSlow, Fenced, NotClaimable, PositionLost, RowRejected
+from replicator.errors import BatchRejected, BatchTooSlow, Fenced, NotClaimable, PositionLost
 
 if TYPE_CHECKING:
     from replicator.core.observations import GuardReason, Operation
@@ -324,7 +324,7 @@ class FakePostgres:
         for target, row in rows:
             reason = self.refuses(target, row)
             if reason is not None:
-                raise RowRejected(reason)
+                raise BatchRejected(reason)
 
     def _newer(
         self, writes: TargetWrites, claim: Claim, away: list[GuardRejection]

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from replicator.core.mapping.compile import TableMapping
 from replicator.core.observations import GapKind
-from replicator.core.planning.plan import Refused, WritePlan
+from replicator.core.planning.plan import Refusals, WritePlan
 from replicator.core.planning.row_guard import Applied
 from replicator.core.spec import InitialLoad
 from replicator.core.stream.gaps import older_stream
@@ -40,7 +40,7 @@ class FakeSink:
             "apply", lambda: self._server.apply(plan, claim, advance, self._mapping)
         )
 
-    async def refusals(self, plan: WritePlan, _others: Iterable[WritePlan] = (), /) -> Refused:
+    async def refusals(self, plan: WritePlan, _others: Iterable[WritePlan] = (), /) -> Refusals:
         return await self._send("refusals", lambda: self._server.refusals(plan))
 
 

@@ -38,7 +38,7 @@ from replicator.clock import Clock
 from replicator.core.findings import how_to_go_on
 from replicator.core.mapping.compile import TableMapping
 from replicator.core.observations import GapFound, Observe, TableHalted, TaskFailed
-from replicator.core.planning.plan import Refused, WritePlan
+from replicator.core.planning.plan import Refusals, WritePlan
 from replicator.core.planning.row_guard import Applied
 from replicator.core.stream.gaps import how_to_mend
 from replicator.core.stream.generations import label_time
@@ -176,5 +176,5 @@ class _Sink:
         self.records_applied += len(plan.ranks)
         return applied
 
-    async def refusals(self, plan: WritePlan, others: Iterable[WritePlan] = (), /) -> Refused:
+    async def refusals(self, plan: WritePlan, others: Iterable[WritePlan] = (), /) -> Refusals:
         return await self.deliveries.refusals(plan, others)

@@ -19,9 +19,9 @@ from replicator.core.values.cells import Cell, Unfit
 from replicator.core.values.column_types import INTEGER, JSONB, TEXT
 from replicator.core.values.converters import Converter, compile_converter
 from replicator.core.values.json_text import json_object
-from replicator.errors import ConfigurationError, Rejected
+from replicator.core.values.row import Row
+from replicator.errors import ConfigurationError, ValueRejected
 
-Row = tuple[Cell, ...]
 _SETS = {"SS": "S", "NS": "N", "BS": "B"}
 
 
@@ -48,17 +48,17 @@ class ChildTable:
         return tuple(column.type.transport for column in self.table.columns)
 
     def rows_of(self, parent: Row, image: Image) -> list[Row]:
-        """The rows of an item whose row has this key; Rejected, naming the element."""
+        """The rows of an item whose row has this key; ValueRejected, naming the element."""
         rows: list[Row] = []
         for place, element in self._elements(self._descend(image.get(self.attribute))):
             inside = f"[{place}]" if self.spec.map_key is None else f".{label(place)}"
             try:
                 rows.append((*parent, self._place({"S": place}), *self._cells(element)))
-            except Rejected as rejection:
+            except ValueRejected as rejection:
                 raise self._rejected(inside, rejection) from rejection
             except Unfit as unfit:
                 attribute = self._label + inside + unfit.inside
-                raise Rejected(
+                raise ValueRejected(
                     unfit.reason, attribute=attribute, column=f"{self.table.qualified}"
                 ) from unfit
         return rows
@@ -67,12 +67,12 @@ class ChildTable:
     def _label(self) -> str:
         return label(written(self.spec.path))
 
-    def _rejected(self, inside: str, rejection: Rejected) -> Rejected:
+    def _rejected(self, inside: str, rejection: ValueRejected) -> ValueRejected:
         reason = str(rejection).partition(": ")[2]
         own = rejection.attribute if self._value is None else ""
         attribute = self._label + inside + (f".{own}" if own else "")
         column = f"{self.table.qualified}.{rejection.column}"
-        return Rejected(reason, attribute=attribute, column=column)
+        return ValueRejected(reason, attribute=attribute, column=column)
 
     def _elements(self, value: AttributeValue | None) -> Iterator[tuple[str, AttributeValue]]:
         if value is None or "NULL" in value:
@@ -90,14 +90,14 @@ class ChildTable:
                 kind = TYPES.get(next(iter(value), ""), "a value of no known type")
                 wanted = "a list or a set" if self.spec.map_key is None else "a map"
                 reason = f"is {kind}, and the rows of {self.table.qualified} come from {wanted}"
-                raise Rejected(reason, attribute=self._label, column=None)
+                raise ValueRejected(reason, attribute=self._label, column=None)
 
     def _members(self, tag: str, raw: Any) -> Sequence[str]:  # noqa: ANN401 (a wire value)
         try:
             return sorted_members(tag, raw)
         except (Unfit, TypeError) as error:
             reason = error.reason if isinstance(error, Unfit) else "is not of the shape of its type"
-            raise Rejected(reason, attribute=self._label, column=None) from error
+            raise ValueRejected(reason, attribute=self._label, column=None) from error
 
     def _cells(self, element: AttributeValue) -> list[Cell]:
         if self._value is not None:

@@ -12,7 +12,7 @@ from replicator.core.values.cells import Cell
 from replicator.core.values.column_types import ColumnType
 from replicator.core.values.converters import Converter, compile_converter
 from replicator.core.values.row import Step, usual_value
-from replicator.errors import ConfigurationError, Rejected
+from replicator.errors import ConfigurationError, ValueRejected
 
 _TAGS = {
     "text": frozenset(["S"]),
@@ -122,7 +122,7 @@ def _or_none(extract: Extract) -> Extract:
     def extract_or_none(value: AttributeValue | None) -> AttributeValue | None:
         try:
             return extract(value)
-        except Rejected:
+        except ValueRejected:
             return None
 
     return extract_or_none
@@ -166,7 +166,7 @@ def _fixed(spec: ColumnSpec, scalar: Scalar, what: str) -> Cell:
     )
     try:
         return convert(value)
-    except Rejected as rejection:
+    except ValueRejected as rejection:
         message = f"the {what} of column {spec.name!r} does not fit it: {rejection}"
         remedy = f"write a value of the type {spec.type.label}"
         raise ConfigurationError(message, remedy=remedy) from rejection

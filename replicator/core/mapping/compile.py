@@ -38,7 +38,7 @@ from replicator.core.values.row import (
     row_by_steps,
     tried_by_steps,
 )
-from replicator.errors import ConfigurationError, Rejected
+from replicator.errors import ConfigurationError, ValueRejected
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -102,7 +102,7 @@ class TargetMapping:
         return self._condition.matches(keys, image)
 
     def key_of(self, keys: Image) -> Row:
-        """The cells of the key columns, none of them None; Rejected."""
+        """The cells of the key columns, none of them None; ValueRejected."""
         return tuple([column.cell(keys.get(column.attribute)) for column in self._key])
 
     def item_keys(self, key: Row) -> Image:
@@ -120,20 +120,20 @@ class TargetMapping:
         return keys
 
     def row_of(self, keys: Image, image: Image) -> Row:
-        """The cells of all columns; Rejected, naming attribute and column."""
+        """The cells of all columns; ValueRejected, naming attribute and column."""
         return self._row(keys, image)
 
     def matches_raw(self, keys: Image, raw: memoryview) -> bool | None:
         """`matches` of a raw image in less time; None where that must be asked."""
         return self._condition.matches_raw(keys, raw)
 
-    def try_columns(self, keys: Image, image: Image) -> Iterator[tuple[str, Cell | Rejected]]:
+    def try_columns(self, keys: Image, image: Image) -> Iterator[tuple[str, Cell | ValueRejected]]:
         """Every column that an item fills, with its cell or the reason why it has none."""
         tried = self._tried(keys, image)
         yield from zip((column.name for column in self.table.columns), tried, strict=False)
 
     def children_of(self, row: Row, image: Image) -> tuple[list[Row], ...]:
-        """For each child table the rows of the item that has this row; Rejected."""
+        """For each child table the rows of the item that has this row; ValueRejected."""
         if not self.children:
             return ()
         key = row[: len(self.table.key)]

@@ -14,7 +14,7 @@ from replicator.core.values.converters import Converter, compile_converter
 from replicator.core.values.numbers import canonical_number
 from replicator.core.values.row import Step, usual_value
 from replicator.core.values.type_table import key_types
-from replicator.errors import ConfigurationError, Rejected
+from replicator.errors import ConfigurationError, ValueRejected
 
 _DEFAULT_TYPES: dict[KeyType, ColumnType] = {"S": TEXT, "N": NUMERIC, "B": BYTEA}
 _INJECTIVE_TYPES = {kind: key_types(kind) for kind in _DEFAULT_TYPES}
@@ -31,7 +31,7 @@ class KeyColumn:
     kind: KeyType
     type: ColumnType
     cell: Converter
-    """From the attribute's value; Rejected when it does not convert or is missing."""
+    """From the attribute's value; ValueRejected when it does not convert or is missing."""
     part: Part | None = None
 
     @property
@@ -118,7 +118,7 @@ def _compile_part(column: KeyColumnSpec, part: Part, types: dict[str, KeyType]) 
         converted = convert(cut)
         if converted is None:
             reason = "is missing from the key"
-            raise Rejected(reason, attribute=label(part.attribute), column=column.name)
+            raise ValueRejected(reason, attribute=label(part.attribute), column=column.name)
         return converted
 
     return KeyColumn(column.name, part.attribute, "S", column_type, cell, part)
@@ -132,7 +132,7 @@ def _canonical(text: str, attribute: str, column: str) -> str:
         reason = "has a part that could be written shorter; as a key two items could be one row"
     except Unfit:
         reason = "has a part that is not a number"
-    raise Rejected(reason, attribute=label(attribute), column=column)
+    raise ValueRejected(reason, attribute=label(attribute), column=column)
 
 
 def _compile(column: KeyColumnSpec, types: dict[str, KeyType]) -> KeyColumn:
@@ -158,7 +158,7 @@ def _compile(column: KeyColumnSpec, types: dict[str, KeyType]) -> KeyColumn:
         converted = convert(value)
         if converted is None:
             reason = "is missing from the key"
-            raise Rejected(reason, attribute=label(column.attribute), column=column.name)
+            raise ValueRejected(reason, attribute=label(column.attribute), column=column.name)
         return converted
 
     return KeyColumn(column.name, column.attribute, kind, column_type, cell)

@@ -12,7 +12,7 @@ from replicator.core.spec import Path, SourceKey, TableSpec, Treatment
 from replicator.core.values.attributes import decode_image, label
 from replicator.core.values.cells import Unfit
 from replicator.core.values.numbers import canonical_number
-from replicator.errors import ConfigurationError, Rejected, UnknownRecord
+from replicator.errors import ConfigurationError, UnknownRecord, ValueRejected
 
 MASK = "***"
 _Treat = Callable[[Any], AttributeValue | None]
@@ -62,7 +62,7 @@ class Protection:
             return None
         try:
             image = decode_image(raw)
-        except (Rejected, UnknownRecord):  # nobody can tell what is where
+        except (ValueRejected, UnknownRecord):  # nobody can tell what is where
             return memoryview(b"{}")
         return memoryview(json.dumps(self.image(image)).encode())
 

@@ -8,7 +8,7 @@ from replicator.core.values.cells import Unfit
 from replicator.core.values.json_text import json_object
 from replicator.core.values.policies import OnNul
 from replicator.core.values.row import RestOf, Untaken
-from replicator.errors import Rejected
+from replicator.errors import ValueRejected
 
 _LEGACY_PREFIX = "aws:rep:"  # what global tables of 2017 add to every item
 
@@ -50,6 +50,6 @@ def rest_in(column: str, untaken: Untaken, strays: Strays, nul: OnNul) -> RestOf
             return json_object({name: image[name] for name in names}, nul)
         except Unfit as unfit:
             attribute = unfit.inside.removeprefix(".")
-            raise Rejected(unfit.reason, attribute=attribute, column=column) from unfit
+            raise ValueRejected(unfit.reason, attribute=attribute, column=column) from unfit
 
     return rest_of

@@ -9,7 +9,7 @@ from replicator.core.records import AttributeValue
 from replicator.core.spec import Path
 from replicator.core.values.attributes import label
 from replicator.core.values.cells import Unfit
-from replicator.errors import ConfigurationError, Rejected
+from replicator.errors import ConfigurationError, ValueRejected
 
 _PART = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _REMEDY = "write it like ORDER#{year}#{number}: names in braces, and text between any two of them"
@@ -88,7 +88,7 @@ class Part:
         return str(self.path[0])
 
     def extract(self, column: str) -> Extract:
-        """From the attribute's value to the part, a string again; Rejected."""
+        """From the attribute's value to the part, a string again; ValueRejected."""
         descend, name, split = compile_descent(self.path), self.name, self.pattern.split
         place = label(".".join(map(str, self.path)))
 
@@ -99,11 +99,11 @@ class Part:
             text = found.get("S")
             if type(text) is not str:
                 reason = "is not a string, its pattern cannot split it"
-                raise Rejected(reason, attribute=place, column=column)
+                raise ValueRejected(reason, attribute=place, column=column)
             try:
                 return {"S": split(text)[name]}
             except Unfit as unfit:
-                raise Rejected(unfit.reason, attribute=place, column=column) from unfit
+                raise ValueRejected(unfit.reason, attribute=place, column=column) from unfit
 
         return cut
 

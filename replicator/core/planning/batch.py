@@ -13,7 +13,7 @@ from replicator.core.observations import Outcome, RecordOutcome
 from replicator.core.records import Image, StreamRecord
 from replicator.core.spec import OnError, SourceKey
 from replicator.core.values.attributes import decode_image
-from replicator.errors import Rejected, RowRefused
+from replicator.errors import RejectionHalts, ValueRejected
 
 ItemKey = tuple[str, ...]
 
@@ -103,14 +103,14 @@ class Ledger:
         self._expire_attribute = expire_attribute
 
     def image(self, index: int, raw: memoryview) -> Image:
-        """The record's new image, decoded once; Rejected."""
+        """The record's new image, decoded once; ValueRejected."""
         image = self._images.get(index)
         if image is None:
             image = self._images[index] = self.decoded(raw)
         return image
 
     def decoded(self, raw: memoryview) -> Image:
-        """An image, decoded; Rejected."""
+        """An image, decoded; ValueRejected."""
         image = decode_image(raw)
         return image if self._protection is None else self._protection.image(image)
 
@@ -136,7 +136,7 @@ class Ledger:
         try:
             at = Decimal(self.decoded(record.old_image)[attribute]["N"])
             return at <= Decimal(self._at(record))
-        except (Rejected, KeyError, TypeError, ArithmeticError):
+        except (ValueRejected, KeyError, TypeError, ArithmeticError):
             return False
 
     def rank(self, index: int, rank: Rank) -> None:
@@ -150,11 +150,11 @@ class Ledger:
             ranks[index] = max(ranks[index], value)
 
     def set_aside(self, index: int, letter: DeadLetter, on_error: OnError) -> None:
-        """Keep a dead letter; RowRefused where the target stops the table instead."""
+        """Keep a dead letter; RejectionHalts where the target stops the table instead."""
         if on_error == "halt":
             number = letter.record.sequence_number
             message = f"record {number} does not fit {letter.target}: {letter.reason}"
-            raise RowRefused(
+            raise RejectionHalts(
                 message,
                 remedy="correct the mapping, or say `on_error: dead_letter`; run `replicator "
                 "migrate` and restart the workers",

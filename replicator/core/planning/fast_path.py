@@ -36,7 +36,7 @@ from replicator.core.planning.batch import ItemKey, Ledger, Rank
 from replicator.core.records import StreamRecord
 from replicator.core.values.columnar import UsualRows
 from replicator.core.values.row import Row
-from replicator.errors import Rejected
+from replicator.errors import ValueRejected
 
 _Items = list[tuple[ItemKey, int]]
 """Items by their keys, with the places of their newest changes."""
@@ -156,7 +156,7 @@ def _delete(
         try:
             changes.deletes.append(target.key_of(record.keys))
             changes.deleted.append(record)
-        except Rejected:  # no row can have this key, so none needs to go
+        except ValueRejected:  # no row can have this key, so none needs to go
             continue
     ledger.rank_all([place for _, place in items], rank)
     return {key for key, _ in items}

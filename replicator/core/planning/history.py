@@ -8,7 +8,7 @@ from replicator.core.records import Image, StreamRecord
 from replicator.core.values.cells import Cell, Unfit
 from replicator.core.values.json_text import json_object, plain_texts
 from replicator.core.values.policies import OnNul
-from replicator.errors import Rejected
+from replicator.errors import ValueRejected
 
 HistoryRow = tuple[Cell, ...]
 """Sequence number, operation, creation time, keys, new image, old image: as text."""
@@ -37,7 +37,7 @@ def plan_history(
                 rows.append(_row(ledger, record, target.spec.nul, texts))
                 ledger.rank(index, Rank.APPLIED)
                 continue
-        except Rejected as rejection:
+        except ValueRejected as rejection:
             reason = str(rejection)
         letter = DeadLetter(target.history, record, str(reason), sqlstate, of_history=True)
         ledger.set_aside(index, letter, target.spec.on_error)
@@ -106,4 +106,4 @@ def _json(image: Image, column: str, nul: OnNul) -> str:
         return json_object(image, nul)
     except Unfit as unfit:
         attribute = unfit.inside.removeprefix(".")
-        raise Rejected(unfit.reason, attribute=attribute, column=column) from unfit
+        raise ValueRejected(unfit.reason, attribute=attribute, column=column) from unfit

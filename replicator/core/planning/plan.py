@@ -14,10 +14,9 @@ from replicator.core.planning.history import HistoryRow, plan_history
 from replicator.core.planning.unmatched import plan_unmatched
 from replicator.core.records import Image, StreamRecord
 from replicator.core.spec import OnDelete
-from replicator.errors import Rejected
+from replicator.core.values.row import Row
+from replicator.errors import ValueRejected
 
-Value = str | bytes | None
-Row = tuple[Value, ...]
 Children = tuple[list[Row], ...]
 """For each child table of a target, the rows of one item."""
 
@@ -87,7 +86,7 @@ class WritePlan:
         )
 
 
-Refused = Mapping[str, tuple[str, str | None]]
+Refusals = Mapping[str, tuple[str, str | None]]
 """Why PostgreSQL refused a row: reason and SQLSTATE by the name of a target or history."""
 
 
@@ -97,7 +96,7 @@ def plan_batch(
     *,
     read_at: float,
     skip_before: float | None = None,
-    refused: Refused | None = None,
+    refused: Refusals | None = None,
     scanned: bool = False,
 ) -> WritePlan:
     """Plan one batch of a shard, in order; or, `scanned`, items as a scan found them.
@@ -105,7 +104,7 @@ def plan_batch(
     `read_at` (epoch seconds) stands in where a record has no creation time. `skip_before` (epoch
     seconds) filters records of an `initial_load: none`. `refused` holds, for a batch of one
     record, the targets and histories whose row PostgreSQL would not take.
-    RowRefused where a target says `on_error: halt`; KeyChanged where the records are those of
+    RejectionHalts where a target says `on_error: halt`; KeyChanged where the records are those of
     another table.
     """
     refused = refused or {}
@@ -166,7 +165,7 @@ class _TargetPlanner:
     )
 
     def __init__(
-        self, target: TargetMapping, ledger: Ledger, refused: Refused, *, scanned: bool
+        self, target: TargetMapping, ledger: Ledger, refused: Refusals, *, scanned: bool
     ) -> None:
         self._target = target
         self._scanned = scanned
@@ -191,7 +190,7 @@ class _TargetPlanner:
                 continue
             try:
                 self._change(index, key, ledger.records[index])
-            except Rejected as rejection:
+            except ValueRejected as rejection:
                 self._reject(index, key, str(rejection), None)
         for record in self._softly.values():
             self._writes.soft_deletes.append(
@@ -268,7 +267,7 @@ class _TargetPlanner:
             return
         try:
             image = self._ledger.image(index, record.new_image)
-        except Rejected:  # something else in it, which nothing takes either, is malformed
+        except ValueRejected:  # something else in it, which nothing takes either, is malformed
             image = {}
         for name in new:
             self.unmapped_types[name] = next(iter(image.get(name, ())), "")
@@ -289,7 +288,7 @@ class _TargetPlanner:
             return
         try:
             target_key = self._target.key_of(record.keys)
-        except Rejected:  # no row can have this key, so none needs to go
+        except ValueRejected:  # no row can have this key, so none needs to go
             self._settle(index, key, rank)
             return
         if policy == "soft":
@@ -314,6 +313,6 @@ class _TargetPlanner:
         self._rejected.setdefault(key, record)
 
     def _keep(self, record: StreamRecord) -> None:
-        with suppress(Rejected):  # no row can have this key
+        with suppress(ValueRejected):  # no row can have this key
             self._writes.kept.append(self._target.key_of(record.keys))
             self._writes.rejected.append(record)

@@ -6,12 +6,13 @@ from datetime import datetime
 
 from replicator.core.mapping.compile import TableMapping
 from replicator.core.observations import RecordOutcome
-from replicator.core.planning.plan import Refused, Row, TargetWrites, WritePlan, plan_batch
+from replicator.core.planning.plan import Refusals, TargetWrites, WritePlan, plan_batch
 from replicator.core.planning.row_guard import GuardRejection, outcomes_after_guard
 from replicator.core.records import StreamRecord
 from replicator.core.snapshot.scan_pages import keys_of
 from replicator.core.spec import SourceKey
 from replicator.core.values.attributes import decode_image
+from replicator.core.values.row import Row
 
 _GHOST = StreamRecord(0, "remove", {}, None, None, None)
 
@@ -32,7 +33,7 @@ def plan_page(
     mapping: TableMapping,
     *,
     read_at: float,
-    refused: Refused | None = None,
+    refused: Refusals | None = None,
 ) -> WritePlan:
     """Plan items of a page: rows of those that belong somewhere, dead letters of what does not fit.
 

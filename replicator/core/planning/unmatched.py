@@ -2,7 +2,7 @@
 
 from replicator.core.mapping.compile import TableMapping, TargetMapping
 from replicator.core.planning.batch import DeadLetter, Ledger
-from replicator.errors import Rejected
+from replicator.errors import ValueRejected
 
 UNMATCHED = "(unmatched)"
 """Stands where a dead letter names its target."""
@@ -25,7 +25,7 @@ def plan_unmatched(ledger: Ledger, mapping: TableMapping) -> int:
         try:
             if any(_takes(target, ledger, index) for target in mapping.targets):
                 continue
-        except Rejected:  # a target has refused it already
+        except ValueRejected:  # a target has refused it already
             continue
         unmatched += 1
         if mapping.spec.unmatched == "dead_letter":
@@ -35,7 +35,7 @@ def plan_unmatched(ledger: Ledger, mapping: TableMapping) -> int:
 
 
 def _takes(target: TargetMapping, ledger: Ledger, index: int) -> bool:
-    """True when the item belongs to the target after this change; Rejected."""
+    """True when the item belongs to the target after this change; ValueRejected."""
     record = ledger.records[index]
     if target.routes_on_keys_only or record.new_image is None:
         return target.matches(record.keys, None)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from replicator.core.mapping.compile import TableMapping, TargetMapping
 from replicator.core.records import Image
 from replicator.core.snapshot.scan_pages import keys_of
-from replicator.errors import Rejected
+from replicator.errors import ValueRejected
 
 REASONS_MAX = 3
 
@@ -54,7 +54,7 @@ def _target_fit(target: TargetMapping, mapping: TableMapping, images: Sequence[I
         rejected = False
         for name, cell in target.try_columns(keys, image):
             match cell:
-                case Rejected():
+                case ValueRejected():
                     rejected = True
                     outcomes[name]["rejected"] += 1
                     reasons[name][str(cell)] += 1

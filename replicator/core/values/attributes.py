@@ -12,7 +12,7 @@ from replicator.core.records import Image
 from replicator.core.values.cells import Unfit
 from replicator.core.values.numbers import canonical_number
 from replicator.core.values.policies import OnNul
-from replicator.errors import Rejected, UnknownRecord
+from replicator.errors import UnknownRecord, ValueRejected
 
 TYPES = {
     "S": "a string",
@@ -40,7 +40,7 @@ def decode_image(raw: bytes | memoryview) -> Image:
 
     An empty map without its tag, at any depth, is an empty map: DynamoDB Local writes `{}` for
     `{"M":{}}` into its streams. Lone surrogates pass: only the columns that meet one refuse it.
-    Rejected for an attribute that is no typed value at all, and for nesting that no item has.
+    ValueRejected for an attribute that is no typed value at all, and for nesting that no item has.
     """
     text = bytes(raw)
     try:
@@ -51,7 +51,7 @@ def decode_image(raw: bytes | memoryview) -> Image:
         if may_lack_tags(text):
             return {name: _with_tag(value) for name, value in image.items()}
     except RecursionError as error:
-        raise Rejected("is nested too deeply", attribute="(the image)", column=None) from error
+        raise ValueRejected("is nested too deeply", attribute="(the image)", column=None) from error
     return image
 
 
@@ -85,7 +85,7 @@ def _decode_tolerantly(raw: bytes) -> Image:
         raise UnknownRecord("an image of the stream is not a JSON object")
     for name, value in image.items():
         if not isinstance(value, dict):
-            raise Rejected("is not a typed value", attribute=label(name), column=None)
+            raise ValueRejected("is not a typed value", attribute=label(name), column=None)
     return image
 
 

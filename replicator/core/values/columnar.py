@@ -53,7 +53,7 @@ from replicator.core.values.attributes import may_lack_tags
 from replicator.core.values.cells import Cell
 from replicator.core.values.json_text import plain_texts
 from replicator.core.values.row import Row, Step, Untaken, Usual
-from replicator.errors import Rejected
+from replicator.errors import ValueRejected
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ class _Batch:
 _Cells = Callable[[_Batch], Sequence[Cell]]
 """The cells of one column; it raises where one is unusual, or marks that as odd."""
 
-_UNUSUAL = (AttributeError, KeyError, TypeError, ValueError, Rejected)
+_UNUSUAL = (AttributeError, KeyError, TypeError, ValueError, ValueRejected)
 _RAW_TYPES: dict[str, Any] = {
     **dict.fromkeys(("S", "N", "B"), str),
     **dict.fromkeys(("SS", "NS", "BS"), list[str]),

@@ -1,4 +1,4 @@
-"""Values into columns: compiled once, exact or Rejected."""
+"""Values into columns: compiled once, exact or ValueRejected."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -18,7 +18,7 @@ from replicator.core.values.policies import (
 )
 from replicator.core.values.transforms import transformed, word_conversions
 from replicator.core.values.type_table import TIMED, Reading
-from replicator.errors import ConfigurationError, Rejected
+from replicator.errors import ConfigurationError, ValueRejected
 
 Converter = Callable[[AttributeValue | None], Cell]
 _SETS = ("SS", "NS", "BS")
@@ -40,9 +40,9 @@ def compile_converter(
 ) -> Converter:
     """A function from an attribute's value (None: absent) to the column's cell.
 
-    It raises Rejected, naming attribute and column, for what does not convert exactly, or answers
-    None when `on_invalid` is "null". `transform` changes strings first, in this order; `words`
-    are for its `boolean`, and `fraction` for times. `key` forbids two texts for one value.
+    It raises ValueRejected, naming attribute and column, for a value that does not convert exactly,
+    or answers None when `on_invalid` is "null". `transform` changes strings first, in this order;
+    `words` are for its `boolean`, and `fraction` for times. `key` forbids two texts for one value.
     ConfigurationError where a format or transform does not belong to the type.
     """
     _check_format(column_type, column, time_format)
@@ -68,7 +68,7 @@ def compile_converter(
                 return None
             unfit = _unfit(error, value, column_type, conversions)
             place = attribute + unfit.inside
-            raise Rejected(unfit.reason, attribute=place, column=column) from error
+            raise ValueRejected(unfit.reason, attribute=place, column=column) from error
 
     return convert
 

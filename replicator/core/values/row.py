@@ -11,7 +11,7 @@ from replicator.core.values.columnar_checks import ColumnarCheck
 from replicator.core.values.converters import Converter, compile_conversions
 from replicator.core.values.policies import Fraction, OnNul, TimeFormat
 from replicator.core.values.type_table import Reading
-from replicator.errors import Rejected
+from replicator.errors import ValueRejected
 
 Untaken = Callable[[Iterable[str]], list[str]]
 
@@ -21,11 +21,11 @@ Untaken = Callable[[Iterable[str]], list[str]]
 
 Row = tuple[Cell, ...]
 RowOf = Callable[[Image, Image], Row]
-"""From an item's keys and image to the cells of a row; Rejected."""
-TriedRow = Callable[[Image, Image], list[Cell | Rejected]]
+"""From an item's keys and image to the cells of a row; ValueRejected."""
+TriedRow = Callable[[Image, Image], list[Cell | ValueRejected]]
 """Cells of a row, each tried for itself: a cell that does not convert stands as its reason."""
 RestOf = Callable[[Image], str]
-"""From an image to the cell of what no column takes; Rejected."""
+"""From an image to the cell of what no column takes; ValueRejected."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +69,8 @@ def row_by_steps(steps: Sequence[Step], *, rest_of: RestOf | None, tail: Row) ->
             ]
             if rest_of is not None:
                 cells.append(rest_of(image))
-        except Rejected as error:
-            rejected = [cell for cell in tried(keys, image) if isinstance(cell, Rejected)]
+        except ValueRejected as error:
+            rejected = [cell for cell in tried(keys, image) if isinstance(cell, ValueRejected)]
             first, *others = _one_of_each_attribute(rejected)
             raise (first.with_others(others) if others else first) from error
         return (*cells, *tail)
@@ -78,9 +78,9 @@ def row_by_steps(steps: Sequence[Step], *, rest_of: RestOf | None, tail: Row) ->
     return row
 
 
-def _one_of_each_attribute(rejected: Sequence[Rejected]) -> list[Rejected]:
+def _one_of_each_attribute(rejected: Sequence[ValueRejected]) -> list[ValueRejected]:
     """The first rejection of each attribute: several columns may take parts of one."""
-    found: dict[str, Rejected] = {}
+    found: dict[str, ValueRejected] = {}
     for each in rejected:
         found.setdefault(each.attribute, each)
     return list(found.values())
@@ -89,7 +89,7 @@ def _one_of_each_attribute(rejected: Sequence[Rejected]) -> list[Rejected]:
 def tried_by_steps(steps: Sequence[Step], *, rest_of: RestOf | None) -> TriedRow:
     """A function that tries every cell of a row."""
 
-    def tried(keys: Image, image: Image) -> list[Cell | Rejected]:
+    def tried(keys: Image, image: Image) -> list[Cell | ValueRejected]:
         cells = [
             _tried(step.convert, (keys if step.of_key else image).get(step.attribute))
             for step in steps
@@ -101,10 +101,10 @@ def tried_by_steps(steps: Sequence[Step], *, rest_of: RestOf | None) -> TriedRow
     return tried
 
 
-def _tried(make: Callable[[Any], Cell], value: object) -> Cell | Rejected:
+def _tried(make: Callable[[Any], Cell], value: object) -> Cell | ValueRejected:
     try:
         return make(value)
-    except Rejected as rejection:
+    except ValueRejected as rejection:
         return rejection
 
 

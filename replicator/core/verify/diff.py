@@ -6,7 +6,7 @@ from typing import Literal, assert_never
 from replicator.core.mapping.compile import TargetMapping
 from replicator.core.records import Image
 from replicator.core.values.row import Row
-from replicator.errors import Rejected
+from replicator.errors import ValueRejected
 
 Kind = Literal["missing", "extra", "different"]
 
@@ -72,14 +72,14 @@ def expectation(target: TargetMapping, keys: Image, image: Image | None) -> Expe
     """Expected rows of a target, given the item as it is; `image` None: there is no item."""
     try:
         key = target.key_of(keys)
-    except Rejected as rejection:
+    except ValueRejected as rejection:
         return MayBe(None, str(rejection) if image is not None else None)
     if image is None or not target.matches(keys, image):
         return MustNotBe(key) if shows_extra(target) else MayBe(key)
     try:
         row = target.row_of(keys, image)
         return MustBe(row, target.children_of(row, image))
-    except Rejected as rejection:
+    except ValueRejected as rejection:
         return MayBe(key, str(rejection))
 
 

@@ -12,7 +12,7 @@ from replicator.core.observations import (
     Observe,
     RecordRejected,
 )
-from replicator.core.planning.plan import Refused, WritePlan
+from replicator.core.planning.plan import Refusals, WritePlan
 from replicator.core.planning.row_guard import Applied, reasons
 from replicator.core.planning.scan_plan import outcomes_of_page, plan_page, records_of_page
 from replicator.core.records import StreamRecord
@@ -20,7 +20,7 @@ from replicator.core.snapshot.scan_pages import ScanPage
 from replicator.core.snapshot.state import SegmentAdvance, SegmentClaim
 from replicator.engine.ports import SegmentSink
 from replicator.engine.retry import in_parts, until_taken
-from replicator.errors import RowRejected, SchemaMismatch
+from replicator.errors import BatchRejected, SchemaMismatch
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ class PagePipeline:
         records = records_of_page(page.images, self._mapping.source_key)
 
         async def commit(
-            part: Sequence[StreamRecord], claim: SegmentClaim, refused: Refused | None = None
+            part: Sequence[StreamRecord], claim: SegmentClaim, refused: Refusals | None = None
         ) -> SegmentClaim:
             last = not part or part[-1] is records[-1]
             advance = SegmentAdvance(
@@ -79,7 +79,7 @@ class PagePipeline:
             return await self._commit(step, claim, stopping, attempting)
 
         async def set_aside(
-            part: Sequence[StreamRecord], claim: SegmentClaim, error: RowRejected
+            part: Sequence[StreamRecord], claim: SegmentClaim, error: BatchRejected
         ) -> SegmentClaim:
             plan = plan_page(part, self._mapping, read_at=self._clock.now().timestamp())
             others = (

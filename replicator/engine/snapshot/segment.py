@@ -6,8 +6,13 @@ from dataclasses import dataclass
 
 from replicator.clock import Clock
 from replicator.core.mapping.compile import TableMapping
-from replicator.core.observations import ClaimSwitched, Observe, SegmentEnded, SweepRefused
-from replicator.core.observations import Fenced as FencedFact
+from replicator.core.observations import (
+    ClaimSwitched,
+    Observe,
+    SegmentEnded,
+    SweepRefused,
+    WriteFenced,
+)
 from replicator.core.planning.scan_plan import plan_sweep
 from replicator.core.snapshot.sample import Sample
 from replicator.core.snapshot.scan_pages import ScanPage, Segment, may_exist
@@ -78,7 +83,7 @@ class SegmentRunner:
             if await was_switched(parts.claims.switched(claim)):
                 parts.observe(ClaimSwitched(parts.table, claim.name))
                 return Ending.SWITCHED
-            parts.observe(FencedFact(parts.table, claim.name))
+            parts.observe(WriteFenced(parts.table, claim.name))
             raise
 
     def _live(self) -> None:

@@ -29,7 +29,7 @@ DescribeStream = Callable[[], Awaitable[tuple[str, datetime]]]
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class KnownStream:
     """Facts of one table in the control schema."""
 
     table: TableFacts
@@ -63,7 +63,7 @@ class Discovery:
         self._observe = observe
         self._clock = clock
 
-    async def discover(self, known: Known) -> frozenset[ShardName]:
+    async def discover(self, known: KnownStream) -> frozenset[ShardName]:
         """Add what the source shows now, a start instant, a new stream, new shards; what it lists.
 
         StreamUnfit and StreamVanished only when nothing of the old stream is left to read;
@@ -86,7 +86,7 @@ class Discovery:
             raise SourceUnavailable(message) from error
         return frozenset(listed)
 
-    async def forget_finished(self, known: Known, listed: Container[ShardName]) -> None:
+    async def forget_finished(self, known: KnownStream, listed: Container[ShardName]) -> None:
         """Drop rows and leases of unlisted shards that ended long ago and whose children went on.
 
         Dead letters that were closed longer ago than they are kept go, too.

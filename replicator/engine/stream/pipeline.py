@@ -23,8 +23,8 @@ from replicator.core.stream.shards import Advance, Claim
 from replicator.engine.ports import Sink
 from replicator.engine.retry import in_parts, unheard, until_taken
 from replicator.errors import (
+    BatchRejected,
     ReplicatorError,
-    RowRejected,
     SchemaMismatch,
     SinkBusy,
     SinkUnavailable,
@@ -103,7 +103,7 @@ class Pipeline:
             return await self._apply(own, claim, stopping)
 
         async def set_aside(
-            part: Sequence[StreamRecord], claim: Claim, error: RowRejected
+            part: Sequence[StreamRecord], claim: Claim, error: BatchRejected
         ) -> Claim:
             own, others = replace(batch, records=part), self._others(batch, part, claim)
             return await self._set_aside(own, others, claim, stopping, error)
@@ -122,7 +122,7 @@ class Pipeline:
         others: Iterator[WritePlan],
         claim: Claim,
         stopping: asyncio.Event,
-        error: RowRejected,
+        error: BatchRejected,
     ) -> Claim:
         plan = self._plan(batch, claim)
         refused = await self._sink.refusals(plan, others)

@@ -17,8 +17,8 @@ from replicator.core.observations import (
     RecordsRepeated,
     ShardClaimed,
     ShardEnded,
+    WriteFenced,
 )
-from replicator.core.observations import Fenced as FencedFact
 from replicator.core.spec import TableSpec
 from replicator.core.stream.gaps import how_to_mend, is_proved_complete, kind_of_gap
 from replicator.core.stream.lag import ShardProgress
@@ -148,7 +148,7 @@ class ShardReplicator:
             if await was_switched(self._claims.switched(claim)):
                 self._observe(ClaimSwitched(task.table, task.shard_id))
                 return Ending.SWITCHED
-            self._observe(FencedFact(task.table, task.shard_id))
+            self._observe(WriteFenced(task.table, task.shard_id))
             raise
         finally:
             self._leave_room(self._places)

@@ -3,8 +3,7 @@
 from dataclasses import dataclass
 
 from replicator.clock import Clock
-from replicator.core.observations import LeaseLost as LeaseLostFact
-from replicator.core.observations import LeaseReleased, LeaseTaken, Observe
+from replicator.core.observations import LeaseLapsed, LeaseReleased, LeaseTaken, Observe
 from replicator.core.stream.leases import SHARD_END, TRIM_HORIZON, Lease
 from replicator.engine.ports import Leases
 from replicator.errors import CoordinationUnavailable, LeaseLost
@@ -90,7 +89,7 @@ class Holding:
                 await self._leases.save(key, checkpoint_text(held.position))
             await self._leases.release(key)
         except LeaseLost:
-            self._observe(LeaseLostFact(held.table, held.shard_id))
+            self._observe(LeaseLapsed(held.table, held.shard_id))
         except CoordinationUnavailable:
             return  # it expires by itself
         else:
@@ -100,7 +99,7 @@ class Holding:
         """Believe that a lease is lost."""
         held = self.held.pop(key, None)
         if held is not None:
-            self._observe(LeaseLostFact(held.table, held.shard_id))
+            self._observe(LeaseLapsed(held.table, held.shard_id))
 
     async def _renew(self, held: Held, *, save: bool) -> None:
         now = self._clock.monotonic()

@@ -12,7 +12,7 @@ from replicator.core.stream.shards import Belief, ShardFacts, TableFacts
 from replicator.engine.ports import Source
 from replicator.engine.snapshot.lifecycle import Loading
 from replicator.engine.snapshot.segment import SnapshotParts
-from replicator.engine.stream.discovery import Discovery, Known
+from replicator.engine.stream.discovery import Discovery, KnownStream
 from replicator.engine.stream.page_slots import Room
 from replicator.engine.stream.pipeline import Pipeline
 from replicator.engine.stream.proof import ShardProof
@@ -222,12 +222,12 @@ class Table:
         stream_arn = None if self.facts is None else self.facts.stream_arn
         return Belief(stream_arn, self.mapping.fingerprint)
 
-    def known(self) -> Known | None:
+    def known(self) -> KnownStream | None:
         """Start of discovery; None while the table is not registered."""
         if self.facts is None:
             return None
         newest = self.facts.stream_arn
-        return Known(
+        return KnownStream(
             self.facts,
             {shard.shard_id: shard for shard in self.shards if shard.stream_arn == newest},
             tuple(shard for shard in self.shards if shard.stream_arn != newest),

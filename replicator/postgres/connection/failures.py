@@ -11,10 +11,10 @@ from collections.abc import Collection, Iterator
 import asyncpg
 
 from replicator.errors import (
+    BatchRejected,
     BatchTooSlow,
     Fenced,
     ReplicatorError,
-    RowRejected,
     SchemaMismatch,
     SinkBusy,
     SinkUnavailable,
@@ -135,7 +135,7 @@ def _passing(error: asyncpg.PostgresError) -> ReplicatorError | None:
 
 def _lasting(
     error: asyncpg.PostgresError, mapped_columns: Collection[str]
-) -> RowRejected | SchemaMismatch:
+) -> BatchRejected | SchemaMismatch:
     """The row's fault or the table's."""
     sqlstate = error.sqlstate or ""
     if sqlstate[:2] in {"42", "3F", "0A"}:
@@ -149,7 +149,7 @@ def _lasting(
     if sqlstate == _CHECK and error.constraint_name is None:
         return _no_partition(error)
     if sqlstate in ROW_SQLSTATES:
-        return RowRejected(refusal(error))
+        return BatchRejected(refusal(error))
     return SchemaMismatch(f"PostgreSQL refuses to write {_words(error)}", remedy=_remedy(error))
 
 

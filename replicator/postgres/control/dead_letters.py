@@ -60,7 +60,7 @@ select id, source, target, item_key, event, sequence_number::text as sequence_nu
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class LetterFilter:
     """Filter of dead letters; None: any. `reason` matches a part of it, in any case."""
 
     source: str | None = None
@@ -121,7 +121,9 @@ class DeadLetters:
         self._database = database
         self._schema = quote_identifier(database.control_schema)
 
-    async def groups(self, wanted: Wanted, *, groups_max: int) -> tuple[list[LetterGroup], int]:
+    async def groups(
+        self, wanted: LetterFilter, *, groups_max: int
+    ) -> tuple[list[LetterGroup], int]:
         """Matching dead letters by target and reason, the largest groups first, and the number
         of groups.
         """
@@ -130,7 +132,7 @@ class DeadLetters:
         found = [LetterGroup(**_picked(row, LetterGroup)) for row in rows]
         return found, rows[0]["groups"] if rows else 0
 
-    async def list(self, wanted: Wanted, *, letters_max: int) -> tuple[list[Letter], int]:
+    async def list(self, wanted: LetterFilter, *, letters_max: int) -> tuple[list[Letter], int]:
         """The oldest that match, and how many do."""
         values = self._values(wanted)
         async with self._database.connection("reading the dead letters") as connection:
@@ -146,7 +148,7 @@ class DeadLetters:
             row = await connection.fetchrow(self._sql(SHOW), self._database.deployment, number)
         return None if row is None else (_letter(row), _evidence(row))
 
-    def _values(self, wanted: Wanted) -> tuple[object, ...]:
+    def _values(self, wanted: LetterFilter) -> tuple[object, ...]:
         return (
             self._database.deployment,
             wanted.source,

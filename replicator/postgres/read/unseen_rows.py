@@ -6,8 +6,8 @@ from typing import Any
 
 from replicator.core.mapping.compile import TableMapping, TargetMapping
 from replicator.core.mapping.target_table import Column
-from replicator.core.planning.plan import Row
 from replicator.core.snapshot.state import LookedAt
+from replicator.core.values.row import Row
 from replicator.postgres.connection.database import Database
 from replicator.postgres.connection.quoting import quote_identifier, quote_table
 from replicator.postgres.write.guard_statement import version_key

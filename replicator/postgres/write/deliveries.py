@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from replicator.core.mapping.compile import TableMapping
-from replicator.core.planning.plan import Refused, WritePlan
+from replicator.core.planning.plan import Refusals, WritePlan
 from replicator.core.planning.row_guard import Applied, Versioning
 from replicator.core.spec import SourceKey
 from replicator.core.stream.generations import generation
@@ -143,7 +143,7 @@ class Deliveries:
             raise Fenced(message)
         return applied
 
-    async def refusals(self, plan: WritePlan, others: Iterable[WritePlan] = (), /) -> Refused:
+    async def refusals(self, plan: WritePlan, others: Iterable[WritePlan] = (), /) -> Refusals:
         """Targets and histories that refuse the rows of a plan of one record, with their
         reasons.
         """

@@ -5,9 +5,10 @@ from typing import Any
 
 import asyncpg
 
-from replicator.core.planning.plan import Row, TargetWrites, WritePlan
+from replicator.core.planning.plan import TargetWrites, WritePlan
 from replicator.core.planning.row_guard import GuardRejection, OtherOrder, Overtaken, Versioning
 from replicator.core.records import StreamRecord
+from replicator.core.values.row import Row
 from replicator.postgres.write.guard_statement import VersionShape
 
 

@@ -21,7 +21,7 @@ from replicator.core.planning.row_guard import Versioning
 from replicator.core.planning.unmatched import UNMATCHED
 from replicator.core.records import StreamRecord
 from replicator.core.stream.generations import SCAN, generation
-from replicator.errors import ConfigurationError, Disposition, KeyChanged, RowRefused
+from replicator.errors import ConfigurationError, Disposition, KeyChanged, RejectionHalts
 from replicator.postgres.connection.database import Database, Session
 from replicator.postgres.connection.failures import refusal, translate
 from replicator.postgres.connection.quoting import quote_identifier
@@ -142,7 +142,7 @@ class Replay:
             return Tried(number, "refused", reason)
         try:
             plan = plan_batch([record_of(letter)], mapping, read_at=letter["created_at"] or 0.0)
-        except (RowRefused, KeyChanged) as error:
+        except (RejectionHalts, KeyChanged) as error:
             return Tried(number, "refused", str(error))
         asked = _of_target(plan, letter)
         if isinstance(asked, str):

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from replicator.core.mapping.compile import TableMapping
-from replicator.core.planning.plan import Refused, WritePlan
+from replicator.core.planning.plan import Refusals, WritePlan
 from replicator.core.planning.row_guard import Applied, Guard, Versioning
 from replicator.core.snapshot.state import SegmentAdvance, SegmentClaim
 from replicator.core.stream.generations import SCAN, generation
@@ -26,7 +26,7 @@ class PostgresSink:
         """Commit all of a plan and the new position, or nothing; returns what was written.
 
         Where the claim says that the table is guarded, versions are written first. Fenced when
-        another worker claimed the shard or the position is not where we believe it; RowRejected,
+        another worker claimed the shard or the position is not where we believe it; BatchRejected,
         SchemaMismatch, SinkBusy, BatchTooSlow; SinkUnavailable when the outcome is not known,
         after which the shard must be claimed anew.
         """
@@ -43,7 +43,7 @@ class PostgresSink:
             raise Fenced(message)
         return applied
 
-    async def refusals(self, plan: WritePlan, others: Iterable[WritePlan] = (), /) -> Refused:
+    async def refusals(self, plan: WritePlan, others: Iterable[WritePlan] = (), /) -> Refusals:
         """Targets and histories that refuse the rows of a plan of one record, with their
         reasons.
         """
@@ -118,7 +118,7 @@ class SegmentSink:
             raise Fenced(message)
         return applied
 
-    async def refusals(self, plan: WritePlan, others: Iterable[WritePlan] = (), /) -> Refused:
+    async def refusals(self, plan: WritePlan, others: Iterable[WritePlan] = (), /) -> Refusals:
         """Targets that refuse the row of a plan of one item, with their reasons."""
         return await self._writer.refusals(plan, others)
 

@@ -11,7 +11,7 @@ from replicator.core.mapping.compile import TableMapping, TargetMapping
 from replicator.core.mapping.item_keys import item_key_json
 from replicator.core.observations import Operation
 from replicator.core.planning.batch import DeadLetter
-from replicator.core.planning.plan import Refused, TargetWrites, WritePlan
+from replicator.core.planning.plan import Refusals, TargetWrites, WritePlan
 from replicator.core.planning.row_guard import Applied, Versioning, accepted, letters_overtaken
 from replicator.errors import Disposition, SchemaMismatch
 from replicator.postgres.connection.database import Database, Session
@@ -65,7 +65,7 @@ class PlanWriter:
     ) -> Applied | None:
         """Commit all of a plan in one statement, or nothing; None when the fence was shut.
 
-        `supersede`: open dead letters of the plan's items are looked for. RowRejected,
+        `supersede`: open dead letters of the plan's items are looked for. BatchRejected,
         SchemaMismatch, SinkBusy, BatchTooSlow; SinkUnavailable when the outcome is not known.
         """
         text, *values = self._statement(plan, fence_values, supersede=supersede)
@@ -184,7 +184,7 @@ class PlanWriter:
             return [keys, ["true" if each in rejected else "false" for each in keys]]
         return [keys, [str(number) for number in plan.item_numbers]]
 
-    async def refusals(self, plan: WritePlan, others: Iterable[WritePlan] = ()) -> Refused:
+    async def refusals(self, plan: WritePlan, others: Iterable[WritePlan] = ()) -> Refusals:
         """Which targets and histories refuse the rows of a plan of one record, and why.
 
         SchemaMismatch where nothing tells that the row is to blame, and not the table: neither a
