@@ -152,8 +152,8 @@ async def refuse_if_due(
             mappings,
         )
     require_fit_server(found.catalog)
-    for conflict in found.conflicts:
-        raise conflict
+    for error in (*found.conflicts, *found.outdated):
+        raise error
     if found.due:
         message = "the database is not ready: " + "; ".join(found.due)
         raise MigrationDue(

@@ -11,6 +11,11 @@ from replicator.config.connections import migrate_connection, target_connection
 from replicator.config.settings import Settings
 from replicator.postgres.schema.migrate import Migrated
 
+RESTART = (
+    "Restart every worker that still has the former configuration: it leaves those tables alone "
+    "until then, and `replicator status` names it."
+)
+
 
 def migrate(*, config: ConfigFile = None) -> None:
     """Create or extend the control schema and the target tables; safe beside running workers.
@@ -20,10 +25,17 @@ def migrate(*, config: ConfigFile = None) -> None:
 
     Example: replicator migrate
     """
+    migrate_with(load_settings(config))
 
-    done = asyncio.run(_migrate(load_settings(config)))
+
+def migrate_with(settings: "Settings", *, forwards_only: bool = False) -> None:
+    """Migrate and print what was done; `forwards_only`: refuse to go back to an older mapping."""
+
+    done = asyncio.run(_migrate(settings, forwards_only=forwards_only))
     for line in done.done:
         print_line(line)
+    if any(" mapping " in line and line.startswith("registered ") for line in done.done):
+        print_note(RESTART)
     if not done.done:
         print_line("nothing to do")
     failed = False
@@ -34,7 +46,7 @@ def migrate(*, config: ConfigFile = None) -> None:
         raise typer.Exit(ExitCode.FINDINGS)
 
 
-async def _migrate(settings: "Settings") -> "Migrated":
+async def _migrate(settings: "Settings", *, forwards_only: bool) -> "Migrated":
     from replicator.postgres.schema.migrate import migrate
 
     tables = await require_tables(settings)
@@ -45,4 +57,5 @@ async def _migrate(settings: "Settings") -> "Migrated":
         settings.deployment,
         [table.mapping for table in tables],
         runner=target_connection(settings.target),
+        forwards_only=forwards_only,
     )

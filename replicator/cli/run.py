@@ -32,9 +32,9 @@ def run(
     settings = load_settings(config)
     configure_logs(level=settings.log.level, format=settings.log.format)
     if migrate:
-        from replicator.cli.migrate import migrate as migrate_first
+        from replicator.cli.migrate import migrate_with
 
-        migrate_first(config=config)
+        migrate_with(settings, forwards_only=True)
     ended = asyncio.run(run_daemon(settings, until_caught_up=until_caught_up))
     if ended.new_dead_letters:
         print_note(

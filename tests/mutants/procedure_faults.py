@@ -56,7 +56,19 @@ OLDER_STREAM = (
 ENDS = "tests/faults/test_ends.py::test_a_run_until_caught_up_finishes_the_others_and_ends"
 TAKEN_UP = "tests/faults/test_taken_up.py"
 
+OLDER_MAPPING = (
+    "tests/postgres/test_migrate.py"
+    "::test_an_older_mapping_is_told_from_a_newer_one_and_taken_back_to_on_purpose_alone"
+)
+
 PROCEDURE_MUTANTS = [
+    Mutant(
+        "a process that migrates at its start goes back to its older mapping",
+        "replicator/postgres/schema/migrate.py",
+        "        if forwards_only:\n",
+        "        if not settings:\n",
+        OLDER_MAPPING,
+    ),
     # tables that were left out, and how a run ends with them
     Mutant(
         "a run ends with 0 though it gave a table up",

@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 
 from replicator.core.mapping.compile import TableMapping
-from replicator.errors import ConfigurationError, SinkBusy
+from replicator.errors import ConfigurationError, MigrationDue, SinkBusy
 from replicator.postgres.connection.connect import ConnectionSettings, connect
 from replicator.postgres.schema import migrate as migrating
 from replicator.postgres.schema.migrate import Migrated, due, look, migrate
@@ -128,6 +128,27 @@ async def test_a_changed_mapping_fences_the_workers_that_have_the_old_one(
     assert await epoch(connection) == 8
     assert (await state(connection))["mapping_revision"] == 2
     assert (await state(connection))["mapping_fingerprint"] == MORE.fingerprint
+
+
+async def test_an_older_mapping_is_told_from_a_newer_one_and_taken_back_to_on_purpose_alone(
+    settings: ConnectionSettings, connection: asyncpg.Connection
+):
+    old = mapping()
+    await run(settings, old)
+    assert (await look(settings, SCHEMA, "test", [MORE])).outdated == ()
+    await run(settings, MORE, forwards_only=True)
+
+    [told] = (await look(settings, SCHEMA, "test", [old])).outdated
+    assert "newer" in str(told)
+    assert (told.remedy or "").startswith("update this configuration")
+    with pytest.raises(MigrationDue, match="newer"):
+        await run(settings, old, forwards_only=True)
+    assert (await state(connection))["mapping_fingerprint"] == MORE.fingerprint
+
+    done = await run(settings, old)
+    assert "registered an older mapping again of table orders" in done.done
+    assert (await look(settings, SCHEMA, "test", [old])).outdated == ()
+    assert (await look(settings, SCHEMA, "test", [MORE])).outdated != ()
 
 
 async def test_a_history_that_is_added_fences_the_workers_without_it_and_makes_no_row_anew(

@@ -51,15 +51,23 @@ async def migrate(
     mappings: Sequence[TableMapping],
     *,
     runner: ConnectionSettings | None = None,
+    forwards_only: bool = False,
 ) -> Migrated:
     """Do all that `plan` shows; a second call does nothing. `runner`: who runs, if it is another.
 
+    `forwards_only`: MigrationDue for a mapping that is older than the registered one, as a process
+    that migrates at its start must not take back what another one was updated to.
     Takes one step a transaction, and gives up a lock that does not come at once, so that nobody
     waits long behind it. ConfigurationError when a target is another's or a right is missing;
     SinkBusy when a lock never came; SinkUnavailable.
     """
     async with opened(settings) as connection:
         grantee = await grantee_of(connection, settings, runner)
+        if forwards_only:
+            async with looking("reading the catalog"):
+                found = await survey(connection, schema, deployment, mappings, grantee=grantee)
+            for error in found.outdated:
+                raise error
         done: list[str] = []
         for _ in range(STEPS_MAX):
             step = await _patiently(connection, schema, deployment, mappings, grantee)

@@ -8,7 +8,7 @@ import asyncpg
 
 from replicator.core.mapping.compile import TableMapping, TargetMapping
 from replicator.core.spec import Poller
-from replicator.errors import ConfigurationError
+from replicator.errors import ConfigurationError, MigrationDue
 from replicator.postgres.connection.quoting import quote_identifier
 from replicator.postgres.control.incidents import raise_epochs
 from replicator.postgres.control.modes import POLLERS, hand_over
@@ -19,7 +19,8 @@ REGISTERED = """
 -- where it was not noted, a stream tells its table; a control schema may be older than this column
 select source, source_table, mapping_fingerprint, mode, initial_load = 'snapshot' as whole,
        coalesce(to_jsonb(t) ->> 'table_arn', nullif(split_part(stream_arn, '/stream/', 1), ''))
-           as table_arn
+           as table_arn,
+       array(select jsonb_array_elements_text(to_jsonb(t) -> 'older_mappings')) as older_mappings
   from {schema}.table_state as t
  where deployment = $1
 """
@@ -74,6 +75,10 @@ values ($1, $2, $3, $4, $5, $6, $7, $9)
    set source_table = excluded.source_table,
        table_arn = coalesce(excluded.table_arn, t.table_arn),
        source_key = excluded.source_key,
+       older_mappings = case when t.mapping_fingerprint <> excluded.mapping_fingerprint
+           then array_append(array_remove(t.older_mappings, excluded.mapping_fingerprint),
+                             t.mapping_fingerprint)
+           else t.older_mappings end,
        mapping_fingerprint = excluded.mapping_fingerprint,
        mapping_revision = t.mapping_revision
            + (t.mapping_fingerprint <> excluded.mapping_fingerprint)::integer,
@@ -129,6 +134,8 @@ class Registered:
     """True when the table began with a snapshot, so that its targets hold every item."""
     table_arn: str | None
     """The DynamoDB table, as far as anybody has looked at it."""
+    older_mappings: tuple[str, ...] = ()
+    """Fingerprints that were registered before this one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +163,7 @@ async def read_registry(
                 POLLERS[row["mode"]],
                 row["whole"] is True,
                 row["table_arn"],
+                tuple(row["older_mappings"]),
             )
             for row in tables
         },
@@ -258,6 +266,20 @@ async def register(
         ]
 
 
+def outdated(registry: Registry, mappings: Iterable[TableMapping]) -> list[MigrationDue]:
+    """An error for each mapping that was registered once and followed by another one since."""
+    return [
+        MigrationDue(
+            f"the registered mapping of table {mapping.spec.name!r} is newer than the one here",
+            remedy="update this configuration and start it again; to go back to the older mapping "
+            "on purpose, look at `replicator plan` and run `replicator migrate`",
+        )
+        for mapping in mappings
+        if (known := registry.tables.get(mapping.spec.name)) is not None
+        and mapping.fingerprint in known.older_mappings
+    ]
+
+
 def target_names(mapping: TableMapping) -> list[TableName]:
     """Every table that is written for a mapping, as the catalog names them."""
     return [name for target in mapping.targets for name in target.tables]
@@ -310,7 +332,9 @@ async def _register(
         await raise_epochs(connection, quoted, deployment, spec.name)
         if known.whole and backfill:
             await _backfill(connection, quoted, deployment, mapping, registry)
-        changed.append(f"registered the changed mapping of table {spec.name}")
+        back = mapping.fingerprint in known.older_mappings
+        what = "an older mapping again" if back else "the changed mapping"
+        changed.append(f"registered {what} of table {spec.name}")
     return changed
 
 

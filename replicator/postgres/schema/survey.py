@@ -8,7 +8,7 @@ import asyncpg
 from replicator.core.findings import Finding, errors
 from replicator.core.mapping.compile import TableMapping, TargetMapping
 from replicator.core.mapping.target_table import TargetTable, parse_table_name
-from replicator.errors import ConfigurationError
+from replicator.errors import ConfigurationError, MigrationDue
 from replicator.postgres.connection.quoting import quote_identifier, quote_table
 from replicator.postgres.schema.catalog import Catalog, ExistingTable, TableName, read_catalog
 from replicator.postgres.schema.ddl import Statement, statements
@@ -26,6 +26,7 @@ from replicator.postgres.schema.registry import (
     Registry,
     claimed_elsewhere,
     conflicts,
+    outdated,
     read_registry,
     target_names,
 )
@@ -107,6 +108,8 @@ class Survey:
     """Rights for the role that runs, where another one migrates."""
     needs: tuple[Need, ...]
     conflicts: tuple[ConfigurationError, ...]
+    outdated: tuple[MigrationDue, ...]
+    """Mappings here that are older than the registered ones."""
     findings: tuple[Finding, ...]
     """Findings about the tables that exist, as they are now."""
     lasting: tuple[Finding, ...]
@@ -184,6 +187,7 @@ async def survey(
         _grants(schema, targets, catalog, grantee, control=lacking is not False),
         tuple(need for mapping in mappings for need in _needs(mapping, registry, wanted)),
         tuple(conflicts(registry, deployment, mappings)),
+        tuple(outdated(registry, mappings)),
         tuple(finding for found in by_source.values() for finding in found),
         (*unfit_types, *_findings(targets, catalog, grantee, but_missing=True), *undecided),
         {source: first for source, found in by_source.items() for first in errors(found)[:1]},
