@@ -30,7 +30,6 @@ def migrate(*, config: ConfigFile = None) -> None:
 
 def migrate_with(settings: "Settings", *, forwards_only: bool = False) -> None:
     """Migrate and print what was done; `forwards_only`: refuse to go back to an older mapping."""
-
     done = asyncio.run(_migrate(settings, forwards_only=forwards_only))
     for line in done.done:
         print_line(line)
