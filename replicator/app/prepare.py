@@ -30,8 +30,8 @@ from replicator.sources.tables import (
     TableDescription,
     describe_table,
     require_fit_stream,
-    require_new_images,
 )
+from replicator.sources.view_type import require_new_images
 
 if TYPE_CHECKING:
     from types_aiobotocore_dynamodb import DynamoDBClient
@@ -160,17 +160,3 @@ async def refuse_if_due(
             message, remedy="look at `replicator plan`, then run `replicator migrate`"
         )
     return found
-
-
-async def require_fit(database: Database, mappings: Sequence[TableMapping]) -> None:
-    """ConfigurationError where `check` has an error about a target of these; SinkUnavailable."""
-    async with database.connection("looking at the target") as connection:
-        found = await survey(connection, database.control_schema, database.deployment, mappings)
-    require_fit_server(found.catalog)
-    refuse_unfit(found)
-
-
-def refuse_unfit(found: Survey) -> None:
-    """Refuse tables that must not be written, from a survey that was made already."""
-    for finding in found.unfit.values():
-        raise ConfigurationError(f"{finding.where}: {finding.message}", remedy=finding.remedy)

@@ -6,8 +6,8 @@ from typing import Annotated, Any
 import typer
 
 from replicator.app.control_database import control_database, registered_tables, require_known
+from replicator.app.fit import require_fit
 from replicator.app.mappings import require_mappings
-from replicator.app.prepare import require_fit
 from replicator.cli.dead_letters import AnyTable, OlderThan, Reason, duration
 from replicator.cli.options import (
     AsJson,

@@ -1,17 +1,15 @@
 """Descriptions of DynamoDB tables: key, stream, and the images that the stream carries."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from replicator.core.spec import KeyType, SourceKey
 from replicator.errors import ReplicatorError, SourceUnavailable, StreamUnfit, StreamVanished
 from replicator.sources.failures import FAILURES, translate
+from replicator.sources.view_type import ViewType, how_to_enable, require_new_images
 
 if TYPE_CHECKING:
     from types_aiobotocore_dynamodb import DynamoDBClient
-
-ViewType = Literal["KEYS_ONLY", "NEW_IMAGE", "OLD_IMAGE", "NEW_AND_OLD_IMAGES"]
-FIT_VIEW_TYPES = ("NEW_IMAGE", "NEW_AND_OLD_IMAGES")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,21 +47,9 @@ def require_fit_stream(description: TableDescription) -> str:
     """The ARN of a stream that can be replicated; StreamUnfit with the remedy otherwise."""
     if not description.stream_enabled or description.stream_arn is None:
         message = f"the table {description.name!r} has no stream"
-        raise StreamUnfit(message, remedy=_enable(description.name))
+        raise StreamUnfit(message, remedy=how_to_enable(description.name))
     require_new_images(description.name, description.view_type)
     return description.stream_arn
-
-
-def require_new_images(table: str, view_type: str | None) -> None:
-    """StreamUnfit, with the remedy, for a stream of the table that carries no new images."""
-    if view_type in FIT_VIEW_TYPES:
-        return
-    message = f"the stream of {table!r} carries {view_type}: rows cannot be made without new images"
-    raise StreamUnfit(
-        message,
-        remedy="disable the stream, then enable it anew (the view type of a stream cannot be "
-        f"changed): {_enable(table)}",
-    )
 
 
 def _description(table: dict[str, Any]) -> TableDescription:
@@ -97,10 +83,3 @@ def named(failure: ReplicatorError, name: str) -> ReplicatorError:
             message, remedy="create it, or correct `table`, the region, endpoint or role"
         )
     return failure
-
-
-def _enable(name: str) -> str:
-    return (
-        f"aws dynamodb update-table --table-name {name} "
-        "--stream-specification StreamEnabled=true,StreamViewType=NEW_AND_OLD_IMAGES"
-    )

@@ -55,7 +55,7 @@ from replicator.postgres.connection.database import Database
 from replicator.postgres.control.incidents import Incidents
 from replicator.postgres.write.deliveries import Deliveries
 from replicator.sources.lambda_event import StreamBatch
-from replicator.sources.tables import require_new_images
+from replicator.sources.view_type import require_new_images
 
 ATTEMPTS = 2
 """A connection may have died while the environment was frozen: once, a new one is tried."""

@@ -6,9 +6,9 @@ from typing import Any
 
 from replicator.app.aws_lambda.handler import Function
 from replicator.clock import Clock, SystemClock
-from replicator.config.connections import connection_settings
 from replicator.config.loading import load
 from replicator.config.settings import PostgresSettings
+from replicator.config.target_connection import connection_settings
 from replicator.errors import ConfigurationError
 from replicator.monitoring.logs import configure_logs
 from replicator.postgres.connection.connect import Password

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 
 from replicator.app.aws_lambda.batches import Delivering
-from replicator.app.prepare import require_fit
+from replicator.app.fit import require_fit
 from replicator.clock import Clock
 from replicator.config.settings import Settings
 from replicator.core.mapping.compile import TableMapping, compile_table
