@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from replicator.clock import Clock, SourceClock
 from replicator.core.records import Page, StreamRecord
 from replicator.engine.stream.reader import Answer, ShardReader
 from replicator.errors import IteratorExpired, PositionTrimmed, SourceDenied, SourceUnavailable
@@ -53,11 +54,15 @@ class ScriptedSource:
 
 
 def reader(
-    source: ScriptedSource, *, after: int | None = None, around: bool = False
+    source: ScriptedSource,
+    *,
+    after: int | None = None,
+    around: bool = False,
+    clock: Clock | None = None,
 ) -> ShardReader:
     return ShardReader(
         source,
-        running_clock(),
+        clock or running_clock(),
         stream_arn=STREAM,
         shard_id=shard_name(0),
         after=after,
@@ -92,6 +97,37 @@ async def test_the_head_is_not_before_its_five_pages_were_asked_for():
 
     assert answers[4].head_at == answers[0].requested_at
     assert answers[5].head_at == answers[1].requested_at
+
+
+@dataclass
+class CorrectingSource(ScriptedSource):
+    """A source whose answer comes after two seconds and sets a clock right."""
+
+    clock: SourceClock | None = None
+
+    async def read(self, iterator: str) -> Page:
+        await asyncio.sleep(2)
+        assert self.clock is not None
+        self.clock.heard(running_clock().now())
+        return await super().read(iterator)
+
+
+@pytest.mark.parametrize("off", [timedelta(hours=5), timedelta(hours=-5)])
+@in_virtual_time
+async def test_a_request_is_never_dated_later_than_the_answer_that_corrects_the_clock_says(
+    off: timedelta,
+):
+    """A machine's clock that has stepped forward is no proof that all until then was read."""
+    own = running_clock()
+    own.skew = off
+    clock = SourceClock(own)
+    source = CorrectingSource([EMPTY] * 5, clock=clock)
+    asked_at = running_clock().now()
+
+    answers = await read(reader(source, clock=clock), 5)
+
+    assert answers[0].requested_at == min(asked_at, asked_at + off)
+    assert answers[4].head_at == answers[0].requested_at
 
 
 @in_virtual_time

@@ -117,4 +117,11 @@ IDENTITY_MUTANTS = [
         "_ = require_keys_alike, record",
         f"{FUNCTION}::test_events_of_a_table_with_another_key_halt_the_table_at_the_first_one",
     ),
+    Mutant(
+        "a request is dated by a clock that its answer corrects",
+        "replicator/engine/stream/reader.py",
+        "        requested_at = min(requested_at, answered_at - elapsed)\n",
+        "        _ = elapsed\n",
+        "tests/engine/test_reader.py",
+    ),
 ]

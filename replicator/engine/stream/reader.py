@@ -4,7 +4,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from replicator.clock import Clock
 from replicator.core.records import Page, StreamRecord
@@ -43,7 +43,8 @@ def _nobody_watches() -> None:
 class Answer:
     """One page. `repeated`: records read before.
 
-    `requested_at`: the clock before the request; everything created until then was to be had.
+    `requested_at`: the time of the request; everything created until then was to be had. The
+    answer may set the source's clock right, so it is the earlier one of both ways to tell it.
     `answered_at`: the clock when the answer was there; nothing was trimmed later than that.
     """
 
@@ -133,6 +134,7 @@ class ShardReader:
         return None
 
     async def _read(self, requested_at: datetime) -> Answer:
+        began = self._clock.monotonic()
         if self._iterator is None or self._clock.monotonic() > self._iterator_until:
             after = None if self._from_oldest else self._position
             self._iterator = await self._source.iterator(
@@ -141,6 +143,8 @@ class ShardReader:
             self._iterator_until = self._clock.monotonic() + ITERATOR_SECONDS_MAX
         page = await self._source.read(self._iterator)
         answered_at = self._clock.now()
+        elapsed = timedelta(seconds=self._clock.monotonic() - began)
+        requested_at = min(requested_at, answered_at - elapsed)
         self._iterator = page.next_iterator
         self._iterator_until = self._clock.monotonic() + ITERATOR_SECONDS_MAX
         position = self._position
