@@ -6,6 +6,7 @@ from contextlib import AbstractAsyncContextManager, suppress
 
 from replicator import __version__
 from replicator.clock import Clock
+from replicator.config.settings import HttpSettings
 from replicator.core.observations import BatchApplied, Observation, RecordRejected, TaskFailed
 from replicator.core.status.assemble import overview
 from replicator.core.status.drift import Drift
@@ -71,10 +72,10 @@ class Monitoring:
         ):
             self.health.set_ready("coordination", ok=False, why=str(observation.error))
 
-    def pages(self, *, host: str, port: int) -> AbstractAsyncContextManager[int]:
+    def pages(self, http: HttpSettings) -> AbstractAsyncContextManager[int]:
         """The HTTP server; yields its port."""
         pages = Pages(self.metrics, self.health, self.history, self.status, self._clock)
-        return serve(pages, host=host, port=port)
+        return serve(pages, host=http.host, port=http.port, allowed_hosts=http.allowed_hosts)
 
     def beat(self, task: str) -> None:
         """A job of the worker turned."""

@@ -17,9 +17,12 @@ from replicator.errors import ConfigurationError
 DEPLOYMENT = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"
 ENTRY = r"^[A-Za-z0-9_.-]{1,255}$"  # as DynamoDB's names, which it stands for unless it says more
 
+HOST_NAME = r"^(\*\.)?[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$"
+
 SALT_BYTES_MIN = 16
 
 LowerCase = BeforeValidator(lambda value: value.lower() if isinstance(value, str) else value)
+HostName = Annotated[str, Field(pattern=HOST_NAME, max_length=253)]
 SchemaName = Annotated[str, accepted_by(lambda name: check_identifier(name, "the control schema"))]
 
 
@@ -100,6 +103,8 @@ class HttpSettings(Group):
     """The address to listen on; the container image sets 0.0.0.0."""
     port: int = Field(default=8080, ge=0, le=65535)
     """The port to listen on; 0 takes a free one."""
+    allowed_hosts: tuple[HostName, ...] = Field(default=(), examples=["*.example.com"])
+    """Further names in `Host` that the pages answer to, beside addresses and internal names."""
 
 
 class LogSettings(Group):

@@ -1,17 +1,18 @@
 """Serves metrics, health, status and the page on the worker's loop: a hung loop is seen."""
 
+import asyncio
 import base64
 import errno
 import hashlib
 import json
 import re
 import socket
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
 from importlib import resources
-from typing import Any
+from typing import Any, cast
 
 from aiohttp import web
 from prometheus_client.exposition import choose_encoder
@@ -21,8 +22,10 @@ from replicator.core.status.as_json import document
 from replicator.core.status.document import SCHEMA_VERSION, Status, lineage_document
 from replicator.core.status.problems import diagnose
 from replicator.errors import ConfigurationError
+from replicator.monitoring.expected_hosts import expected
 from replicator.monitoring.health import Check, Health, find_table, table_readiness
 from replicator.monitoring.history import History
+from replicator.monitoring.http_connection import Connections, HttpBounds
 from replicator.monitoring.metrics import Metrics
 
 PAGE = resources.files("replicator.monitoring").joinpath("page.html").read_bytes()
@@ -75,37 +78,55 @@ class Pages:
 
 
 _PAGES = web.AppKey("pages", Pages)
+_HOSTS = web.AppKey("hosts", frozenset[str])
+_BOUNDS = HttpBounds()
 
 
 @asynccontextmanager
 async def serve(
-    pages: Pages, *, host: str, port: int, shutdown_seconds: float = 1.0
+    pages: Pages,
+    *,
+    host: str,
+    port: int,
+    allowed_hosts: Collection[str] = (),
+    bounds: HttpBounds = _BOUNDS,
+    shutdown_seconds: float = 1.0,
 ) -> AsyncIterator[int]:
     """Serve while the block runs; yields the port, which is a free one for `port` 0.
 
-    ConfigurationError when the address cannot be had. Leaving the block gives requests under way
-    `shutdown_seconds` to end.
+    `allowed_hosts` are names that a request may be for, beside those of `expected_hosts`, `host`
+    and this machine's own. ConfigurationError when the address cannot be had. Leaving the block
+    gives requests under way `shutdown_seconds` to end.
     """
+    names = frozenset({*allowed_hosts, host, socket.gethostname()})
     runner = web.AppRunner(
-        _application(pages),
-        access_log=None,
-        handle_signals=False,
-        shutdown_timeout=shutdown_seconds,
+        _application(pages, names), handle_signals=False, shutdown_timeout=shutdown_seconds
     )
     await runner.setup()
     try:
+        listening = await _listening(cast("web.Server", runner.server), host, port, bounds)
         try:
-            await web.TCPSite(runner, host, port).start()
-        except OSError as error:
-            raise _refused(error, host, port) from error
-        yield int(runner.addresses[0][1])
+            yield int(listening.sockets[0].getsockname()[1])
+        finally:
+            listening.close()
     finally:
         await runner.cleanup()
 
 
-def _application(pages: Pages) -> web.Application:
-    app = web.Application()
+async def _listening(
+    server: web.Server, host: str, port: int, bounds: HttpBounds
+) -> asyncio.Server:
+    loop = asyncio.get_running_loop()
+    try:
+        return await loop.create_server(Connections(server, loop, bounds), host, port)
+    except OSError as error:
+        raise _refused(error, host, port) from error
+
+
+def _application(pages: Pages, hosts: frozenset[str]) -> web.Application:
+    app = web.Application(middlewares=[_only_what_is_served])
     app[_PAGES] = pages
+    app[_HOSTS] = hosts
     app.on_response_prepare.append(_add_headers)
     app.add_routes(
         [
@@ -119,6 +140,30 @@ def _application(pages: Pages) -> web.Application:
         ]
     )
     return app
+
+
+@web.middleware
+async def _only_what_is_served(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    """Refuse a body, and a name that is not expected; no name keeps liveness from answering."""
+    if request.path != "/healthz":
+        hosts = request.app[_HOSTS]
+        if not all(expected(each, hosts) for each in request.headers.getall("Host", [])):
+            return _another_host()
+    if request.body_exists:
+        reason = "a request has no body here"
+        return _json(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, {"ok": False, "reason": reason})
+    return await handler(request)
+
+
+def _another_host() -> web.Response:
+    body = {
+        "ok": False,
+        "reason": "this server is not asked by that name in Host",
+        "remedy": "add the name to http.allowed_hosts, or use the address",
+    }
+    return _json(HTTPStatus.MISDIRECTED_REQUEST, body)
 
 
 async def _add_headers(_: web.Request, response: web.StreamResponse) -> None:

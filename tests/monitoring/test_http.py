@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+import logging
 import socket
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,7 +15,9 @@ from replicator.core.observations import TaskStuck
 from replicator.core.status.as_json import document
 from replicator.core.status.drift import Drifted
 from replicator.errors import ConfigurationError
+from replicator.monitoring.expected_hosts import expected
 from replicator.monitoring.http import serve
+from replicator.monitoring.http_connection import HttpBounds
 from tests.monitoring.conftest import Monitored, TurnedClock
 from tests.monitoring.facts import batch, shard, status, table, worker
 from tests.support.bounds import USUAL_SECONDS, scaled
@@ -257,3 +261,127 @@ async def test_an_idle_connection_does_not_hold_up_the_end(monitored: Monitored)
     async with asyncio.timeout(USUAL_SECONDS), ClientSession() as client, shown as port:
         answer = await client.get(f"http://127.0.0.1:{port}/healthz")
         await answer.read()
+
+
+async def said(port: int, sent: bytes) -> bytes:
+    """All that the server answers to these bytes until it ends the connection."""
+    async with asyncio.timeout(USUAL_SECONDS):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        try:
+            writer.write(sent)
+            return await reader.read()
+        finally:
+            writer.close()
+
+
+def port_of(monitored: Monitored) -> int:
+    return int(monitored.url.rsplit(":", 1)[1])
+
+
+async def test_headers_that_do_not_end_end_the_connection(monitored: Monitored):
+    bounds = replace(HttpBounds(), idle_seconds=0.2)
+
+    async with serve(monitored.pages, host="127.0.0.1", port=0, bounds=bounds) as port:
+        assert await said(port, b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n") == b""
+
+
+async def test_a_connection_too_many_ends_the_oldest_and_is_served(monitored: Monitored):
+    port = port_of(monitored)
+    async with asyncio.timeout(USUAL_SECONDS):
+        held = [
+            await asyncio.open_connection("127.0.0.1", port)
+            for _ in range(HttpBounds().connections)
+        ]
+        try:
+            answer = await said(port, b"GET /healthz HTTP/1.0\r\n\r\n")
+            oldest, second = held[0][0], held[1]
+            ended = await oldest.read()
+            second[1].write(b"GET /healthz HTTP/1.0\r\n\r\n")
+            kept = await second[0].read()
+        finally:
+            for _, writer in held:
+                writer.close()
+
+    assert answer.startswith(b"HTTP/1.0 200")
+    assert ended == b""
+    assert kept.startswith(b"HTTP/1.0 200")
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        pytest.param(b"garbage\r\n\r\n", id="garbage"),
+        pytest.param(b"GET / HTTP/1.1\r\nno colon\r\n\r\n", id="no header"),
+        pytest.param(b"GET / HTTP/1.1\r\nX: " + b"x" * 20_000 + b"\r\n\r\n", id="long header"),
+        pytest.param(b"GET / HTTP/1.1\r\n" + b"X: x\r\n" * 100 + b"\r\n", id="many headers"),
+    ],
+)
+async def test_a_malformed_request_is_refused_and_is_no_error_in_the_log(
+    monitored: Monitored, caplog: pytest.LogCaptureFixture, sent: bytes
+):
+    with caplog.at_level(logging.DEBUG):
+        answer = await said(port_of(monitored), sent)
+
+    assert answer.split(b" ")[1] == b"400"
+    assert [each for each in caplog.records if each.levelno > logging.DEBUG] == []
+
+
+@pytest.mark.parametrize("body", [b"Content-Length: 4\r\n\r\nbody", b"Content-Length: 9\r\n\r\n"])
+async def test_a_body_is_refused(
+    monitored: Monitored, caplog: pytest.LogCaptureFixture, body: bytes
+):
+    bounds = replace(HttpBounds(), idle_seconds=0.2, discarding_seconds=0.2)
+    with caplog.at_level(logging.DEBUG):
+        async with serve(monitored.pages, host="127.0.0.1", port=0, bounds=bounds) as port:
+            answer = await said(port, b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n" + body)
+
+    assert answer.split(b" ")[1] == b"413"
+    assert [each for each in caplog.records if each.levelno > logging.DEBUG] == []
+
+
+async def test_a_name_that_anybody_can_register_is_refused_but_for_liveness(client: ClientSession):
+    rebound = {"Host": "rebound.example.com"}
+    answers = {}
+    for path in ("/", "/metrics", "/readyz", "/status.json", "/nothing", "/healthz"):
+        async with client.get(path, headers=rebound) as answer:
+            answers[path] = answer.status
+            if path == "/":
+                assert "http.allowed_hosts" in await answer.text()
+
+    assert answers.pop("/healthz") == 200
+    assert set(answers.values()) == {421}
+
+
+async def test_a_name_of_the_configuration_is_served(monitored: Monitored):
+    named = serve(monitored.pages, host="127.0.0.1", port=0, allowed_hosts=["status.example.com"])
+    async with named as port, ClientSession() as session:
+        host = {"Host": f"Status.example.com:{port}"}
+        async with session.get(f"http://127.0.0.1:{port}/", headers=host) as answer:
+            assert answer.status == 200
+
+
+@pytest.mark.parametrize(
+    ("host", "served"),
+    [
+        ("127.0.0.1:8080", True),
+        ("10.1.2.3", True),
+        ("[::1]:8080", True),
+        ("localhost:8080", True),
+        ("LOCALHOST.", True),
+        ("replicator", True),
+        ("replicator.data.svc:8080", True),
+        ("replicator.data.svc.cluster.local", True),
+        ("10-1-2-3.data.pod.cluster.local", True),
+        ("ip-10-1-2-3.eu-west-1.compute.internal", True),
+        ("a.example.com", True),
+        ("example.com", False),
+        ("notexample.com", False),
+        ("127.0.0.1.attacker.test", False),
+        ("localhost.attacker.test", False),
+        ("attacker.test/localhost", False),
+        ("[attacker.test]", False),
+        ("", False),
+    ],
+)
+def test_addresses_and_names_that_nobody_can_register_are_expected(host: str, served: bool):
+    assert expected(host, ["*.example.com"]) == served
