@@ -33,6 +33,7 @@ COMMANDS = {
         ("version", "version:version", "Say which version this is"),
         ("dead-letters", "dead_letters:app", "See what was set aside, and try it again"),
         ("gaps", "gaps:app", "See where changes may be lost, and accept it"),
+        ("lambda", "aws_lambda:app", "Give batches that AWS Lambda gave up back"),
     )
 }
 

@@ -82,6 +82,18 @@ class DynamoDBStreams:
             "GetShardIterator", self._client.get_shard_iterator, _iterator, **arguments
         )
 
+    async def iterator_at(self, stream_arn: str, shard_id: str, sequence_number: str) -> str:
+        """An iterator at a record, by its number as it was delivered; PositionTrimmed without."""
+        return await self._calls.make(
+            "GetShardIterator",
+            self._client.get_shard_iterator,
+            _iterator,
+            StreamArn=stream_arn,
+            ShardId=shard_id,
+            ShardIteratorType="AT_SEQUENCE_NUMBER",
+            SequenceNumber=sequence_number,
+        )
+
     async def read(self, iterator: str) -> Page:
         """The next page of a shard. UnknownRecord when a record's meaning is not known."""
         return await self._calls.make(

@@ -53,7 +53,7 @@ def run(*arguments: str, directory: Path = ROOT, text: str = "", **environ: str)
     )
 
 
-@pytest.mark.parametrize("path", [[], ["gaps"], ["dead-letters"]], ids=str)
+@pytest.mark.parametrize("path", [[], ["gaps"], ["dead-letters"], ["lambda"]], ids=str)
 def test_the_list_of_commands_cuts_nothing_off(path: list[str]):
     listed = run(*path, "--help", COLUMNS="80").stdout.partition("Commands:")[2]
 

@@ -309,6 +309,13 @@ class Incidents:
                 self._sql(ACTION), self._deployment, source, verb, who, why, None
             )
 
+    async def note(self, source: str, verb: str, *, who: str, why: str | None, detail: str) -> None:
+        """Record what a person did to a table by hand."""
+        async with self._database.connection("recording an action") as connection:
+            await connection.execute(
+                self._sql(ACTION), self._deployment, source, verb, who, why, detail
+            )
+
     async def gaps(self) -> list[GapFacts]:
         """Every open gap of the deployment, oldest first."""
         async with self._database.connection("reading the gaps") as connection:

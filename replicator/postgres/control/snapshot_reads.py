@@ -24,6 +24,13 @@ select id, source, reason, state, forced, who, why, detail, items_estimated,
  where deployment = $1 and source = $2 and id = $3
 """
 
+LOADED = """
+-- those that read every item and ended; a repair or a backfill replaces no change
+select max(started_at) from {schema}.snapshot
+ where deployment = $1 and source = $2 and state = 'done'
+   and reason in ('initial', 'gap', 'asked')
+"""
+
 SEGMENTS = """
 select g.snapshot_id, g.number, g.target, g.parts, g.state, g.owner, g.items, g.rows, g.read_units
   from {schema}.segment as g
@@ -65,3 +72,13 @@ async def read_snapshot(
     fields = dict(row)
     now: datetime = fields.pop("now")
     return SnapshotFacts(**fields, segments=tuple(SegmentFacts(**p) for p in parts)), now
+
+
+async def loaded_since(database: Database, source: str) -> datetime | None:
+    """Start of the newest finished snapshot of a whole table; None when there is none."""
+    schema = quote_identifier(database.control_schema)
+    async with database.connection("reading the snapshots") as connection:
+        found: datetime | None = await connection.fetchval(
+            LOADED.format(schema=schema), database.deployment, source
+        )
+    return found

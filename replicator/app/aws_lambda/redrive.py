@@ -1,0 +1,296 @@
+"""Applies batches that AWS Lambda gave up, from its failure destination.
+
+A batch may come late, again, and in any order: it is written through the row guard, as Lambda's
+own, so that nothing older goes over a newer row. Three things the guard cannot know are refused or
+left out here. Versions are pruned after `guard.retention_hours`, so older records are refused.
+Records that a finished snapshot has read are left out: the scan has no sequence numbers, so that
+the guard would write them over newer values. While a snapshot runs nothing is given back.
+
+Of a batch that is only a place in its shard every record is read before one is written: one that
+the stream has dropped is a gap, and tells it.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from functools import partial
+
+from replicator.app.aws_lambda.batches import Delivering
+from replicator.app.clients import Clients
+from replicator.app.control_database import control_database
+from replicator.app.fit import require_fit
+from replicator.clock import Clock, SystemClock
+from replicator.config.connections import source_connection
+from replicator.config.settings import Settings
+from replicator.core.mapping.compile import TableMapping, compile_table
+from replicator.core.observations import BatchApplied, Observation
+from replicator.core.records import StreamRecord
+from replicator.core.stream.generations import generation
+from replicator.engine.retry import patiently
+from replicator.engine.stream.pipeline import START_MARGIN
+from replicator.errors import (
+    ConfigurationError,
+    Disposition,
+    MigrationDue,
+    NotClaimable,
+    PositionTrimmed,
+    ReplicatorError,
+    ShardVanished,
+    StreamVanished,
+)
+from replicator.postgres.connection.database import Database
+from replicator.postgres.control.incidents import Incidents
+from replicator.postgres.control.positions import Positions
+from replicator.postgres.control.snapshot_reads import loaded_since
+from replicator.postgres.write.deliveries import Deliveries, SourceTable, source_tables
+from replicator.sources.dynamodb_streams import DynamoDBStreams, sequence_text
+from replicator.sources.failed_batches import BatchPlace, FailedBatch
+from replicator.sources.lambda_event import StreamBatch
+
+DELIVERY_SECONDS = 600.0
+EMPTY_PAGES_MAX = 50
+"""Pages without a record in a row, after which the record is held to be gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Redriven:
+    """Outcome of one batch; `loaded`: records that a snapshot had read before."""
+
+    where: str
+    table: str
+    records: int
+    applied: int
+    superseded: int
+    filtered: int
+    dead_letters: int
+    loaded: int
+
+
+async def redrive(
+    settings: Settings,
+    batches: Sequence[FailedBatch],
+    *,
+    who: str,
+    why: str | None,
+    done: Callable[[Redriven], None],
+) -> None:
+    """Apply batches in their order; `done` hears of each that is committed.
+
+    ConfigurationError before anything is done for a table that Lambda does not write;
+    NotClaimable for one that is stopped; PositionTrimmed for what nobody can read any more.
+    """
+    clock = SystemClock()
+    async with control_database(settings) as database, AsyncExitStack() as stack:
+        clients = Clients(stack, _nobody_counts)
+        tables = await source_tables(database)
+        entries = [_entry(settings, tables, batch) for batch in batches]
+        works: dict[str, _Work] = {}
+        for name in dict.fromkeys(entries):
+            mapping = _mapping(settings, tables, name)
+            await require_fit(database, [mapping])
+            works[name] = _Work(settings, database, clients, mapping, clock)
+        for name, batch in zip(entries, batches, strict=True):
+            redriven = await works[name].redrive(batch)
+            detail = f"{redriven.records} records of {batch.where}"
+            await Incidents(database).note(name, "redrive", who=who, why=why, detail=detail)
+            done(redriven)
+
+
+class _Work:
+    """Gives batches of one table back."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        database: Database,
+        clients: Clients,
+        mapping: TableMapping,
+        clock: Clock,
+    ) -> None:
+        self._name = mapping.spec.name
+        self._place = source_connection(settings.source_of(self._name))
+        self._retention = timedelta(hours=settings.guard.retention_hours)
+        self._database = database
+        self._clients = clients
+        self._deliveries = Deliveries(database, mapping)
+        self._outcomes: Counter[str] = Counter()
+        self._delivering = Delivering(
+            mapping,
+            database,
+            observe=self._observe,
+            count_dead_letters=lambda _name, _count: None,
+            clock=clock,
+        )
+
+    async def redrive(self, failed: FailedBatch) -> Redriven:
+        """Apply a batch, all of it or an error that says where it stands."""
+        content, where = failed.content, failed.where
+        now = await self._require_open(content.stream_arn, where)
+        since = await loaded_since(self._database, self._name)
+        loaded_before = None if since is None else since - START_MARGIN
+        if isinstance(content, BatchPlace):
+            if loaded_before is not None and content.newest_at < loaded_before:
+                return self._result(where, content.records, loaded=content.records)
+            streams = await self._clients.streams(self._place)
+            records = await self._read(streams, content, where)
+            batch = StreamBatch(
+                content.stream_arn, records, [sequence_text(r.sequence_number) for r in records]
+            )
+        else:
+            batch = content
+        left = _younger(batch, loaded_before)
+        self._require_versions(left, now, where)
+        self._outcomes.clear()
+        await self._deliver(left, where)
+        loaded = len(batch.records) - len(left.records)
+        return self._result(where, len(batch.records), loaded=loaded)
+
+    def _result(self, where: str, records: int, *, loaded: int) -> Redriven:
+        found = self._outcomes if loaded < records else Counter[str]()
+        return Redriven(
+            where,
+            self._name,
+            records,
+            applied=found["applied"],
+            superseded=found["superseded"] + found["duplicate"],
+            filtered=found["filtered"],
+            dead_letters=found["dead_letter"],
+            loaded=loaded,
+        )
+
+    async def _require_open(self, stream_arn: str, where: str) -> datetime:
+        """The database's time, where the table may be written; an error otherwise."""
+        delivery = await self._deliveries.look(stream_arn)
+        if delivery.claim.snapshot_id is not None:
+            message = f"{where}: a snapshot of table {self._name!r} is under way"
+            raise ConfigurationError(
+                message, remedy="try again when `replicator status` shows none"
+            )
+        current = (await Positions(self._database).tables())[self._name].stream_arn
+        try:
+            older = current is not None and generation(stream_arn) < generation(current)
+        except ValueError as error:
+            message = f"{where}: the label of the stream {stream_arn} is not a time"
+            raise ConfigurationError(message) from error
+        if older:
+            what = f"the batch is of the stream {stream_arn}, and the table has {current} now"
+            raise self._gap(where, what)
+        return delivery.claim.found_at
+
+    def _require_versions(self, batch: StreamBatch, now: datetime, where: str) -> None:
+        oldest = (now - self._retention + START_MARGIN).timestamp()
+        if any(r.created_at is None or r.created_at < oldest for r in batch.records):
+            hours = self._retention / timedelta(hours=1)
+            what = f"a record is older than guard.retention_hours ({hours:g}), or has no time"
+            raise self._gap(where, f"{what}: nobody knows any more whether its row is newer")
+
+    async def _read(
+        self, streams: DynamoDBStreams, place: BatchPlace, where: str
+    ) -> list[StreamRecord]:
+        """The records of a place, all of them; PositionTrimmed when some are gone."""
+        try:
+            records = await self._read_between(streams, place)
+        except (PositionTrimmed, ShardVanished, StreamVanished) as error:
+            raise self._gap(
+                where, f"the stream does not hold the batch any more: {error}"
+            ) from error
+        whole = (
+            len(records) >= max(1, place.records)
+            and records[0].sequence_number == place.first
+            and records[-1].sequence_number == place.last
+        )
+        if not whole:
+            what = f"the stream holds {len(records)} of the {place.records} records"
+            raise self._gap(where, what)
+        return records
+
+    async def _read_between(
+        self, streams: DynamoDBStreams, place: BatchPlace
+    ) -> list[StreamRecord]:
+        at: str | None = await patiently(
+            partial(streams.iterator_at, place.stream_arn, place.shard_id, place.start)
+        )
+        records: list[StreamRecord] = []
+        empty = 0
+        while at is not None and empty < EMPTY_PAGES_MAX:
+            page = await patiently(partial(streams.read, at))
+            at, empty = page.next_iterator, 0 if page.records else empty + 1
+            records += [r for r in page.records if r.sequence_number <= place.last]
+            if page.records and page.records[-1].sequence_number >= place.last:
+                break
+        return records
+
+    async def _deliver(self, batch: StreamBatch, where: str) -> None:
+        """Apply all of a batch; a halt is NotClaimable, as the table is stopped then."""
+        while batch.records:
+            try:
+                left = await self._delivering.deliver(batch, seconds_left=lambda: DELIVERY_SECONDS)
+            except ReplicatorError as error:
+                if error.disposition is not Disposition.HALT:
+                    raise
+                message = f"{where}: table {self._name!r} is halted: {error}"
+                remedy = f"mend it, then `replicator resume --table {self._name}`"
+                raise NotClaimable(message, remedy=error.remedy or remedy) from error
+            place = len(batch.records) - len(left)
+            batch = replace(batch, records=batch.records[place:], identifiers=left)
+
+    def _gap(self, where: str, what: str) -> PositionTrimmed:
+        message = f"{where}: this is a gap of table {self._name!r}: {what}; nothing was applied"
+        remedy = (
+            f"`replicator snapshot --table {self._name}` loads what was lost; "
+            "`replicator gaps list` shows the gaps that are on record"
+        )
+        return PositionTrimmed(message, remedy=remedy)
+
+    def _observe(self, observation: Observation) -> None:
+        if isinstance(observation, BatchApplied):
+            for (_, outcome), count in observation.records.items():
+                self._outcomes[outcome] += count
+
+
+def _entry(settings: Settings, tables: dict[str, SourceTable], failed: FailedBatch) -> str:
+    """The entry of the configuration that a batch belongs to."""
+    stream_arn = failed.content.stream_arn
+    arn = stream_arn.partition("/stream/")[0]
+    specs = settings.table_specs()
+    names = [n for n, spec in specs.items() if spec.table in (arn, arn.rpartition("/")[2])]
+    names = [n for n in names if n not in tables or tables[n].arn in (None, arn)]
+    if len(names) != 1:
+        which = " and ".join(names)
+        message = f"{failed.where}: " + (
+            f"the entries {which} may each be the table of {stream_arn}"
+            if names
+            else f"no entry is the table of {stream_arn}"
+        )
+        raise ConfigurationError(message, remedy="name the tables by their ARNs, then `migrate`")
+    [name] = names
+    if specs[name].poller != "lambda":
+        message = f"{failed.where}: table {name!r} is polled by the daemon, which owes no batch"
+        raise ConfigurationError(message, remedy="say `poller: lambda` if Lambda is to write it")
+    return name
+
+
+def _mapping(settings: Settings, tables: dict[str, SourceTable], name: str) -> TableMapping:
+    if name not in tables:
+        message = f"table {name!r} is not registered in the control schema"
+        raise MigrationDue(message, remedy="run `replicator migrate`")
+    return compile_table(settings.table_specs()[name], tables[name].key, table_arn=tables[name].arn)
+
+
+def _younger(batch: StreamBatch, than: datetime | None) -> StreamBatch:
+    """The batch without the records that were created before."""
+    if than is None:
+        return batch
+    at = than.timestamp()
+    kept = [
+        (record, identifier)
+        for record, identifier in zip(batch.records, batch.identifiers, strict=True)
+        if record.created_at is None or record.created_at >= at
+    ]
+    return replace(batch, records=[r for r, _ in kept], identifiers=[i for _, i in kept])
+
+
+def _nobody_counts(_: Observation) -> None:
+    """A command has no metrics."""
