@@ -124,4 +124,12 @@ IDENTITY_MUTANTS = [
         "        _ = elapsed\n",
         "tests/engine/test_reader.py",
     ),
+    Mutant(
+        "numbers of keys are told apart by their digits behind the point",
+        "replicator/core/values/type_table.py",
+        'AS_NUMBER = "trim_scale(({})::numeric)::text"',
+        'AS_NUMBER = "({})::text"',
+        "tests/postgres/test_segments.py"
+        "::test_a_sweep_over_an_existing_key_of_a_wider_number_type_ends_and_takes_ghosts_alone",
+    ),
 ]

@@ -334,6 +334,37 @@ async def test_ghosts_are_found_behind_any_key(database: str):
     await loaded.database.close()
 
 
+async def test_a_sweep_over_an_existing_key_of_a_wider_number_type_ends_and_takes_ghosts_alone(
+    database: str,
+):
+    """1.00 is the row of item 1; 2.50 can be no item's."""
+    key = (key_column_spec("n", "n", "integer"),)
+    target = TargetSpec("public.t", key=key, columns=(), existing_rows="delete")
+    mapping = table_mapping(target, key=(("n", "N"),))
+    connection = await asyncpg.connect(database)
+    await connection.execute("create table public.t (n numeric(12,2) primary key)")
+    await connection.execute("insert into public.t values (1), (2.5), (3), (4), (9999999999), (10)")
+    await connection.close()
+    loaded = await registered(database, mapping)
+    snapshot = await loaded.begin()
+    images = ['{"n":{"N":"1"}}', '{"n":{"N":"3"}}', '{"n":{"N":"10"}}']
+    await loaded.load_images(await loaded.claim(snapshot), *images)
+    finder = Ghosts(loaded.database, mapping)
+    found: list[object] = []
+    position: str | None = None
+    while (looked := await finder.look("public.t", snapshot.id, position, rows_max=1)).last:
+        found += looked.ghosts
+        position = looked.last
+    assert found == [("4",)]
+
+    await loaded.sweep(await loaded.claim(snapshot, 1), "4")
+
+    assert await loaded.ghosts(snapshot) == []
+    left = [str(n) for (n,) in await loaded.sql("select n::text from public.t order by t.n")]
+    assert left == ["1.00", "2.50", "3.00", "10.00", "9999999999.00"]
+    await loaded.database.close()
+
+
 async def test_an_item_that_does_not_fit_is_set_aside_unless_the_stream_knows_better(table: Loaded):
     images = [
         '{"pk":{"S":"bad"},"n":{"N":"1.5"}}',

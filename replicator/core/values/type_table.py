@@ -31,6 +31,8 @@ CHARACTERS_MAX = 10_485_760  # of varchar
 FRACTION_DIGITS_MAX = 6  # of a second
 TEXT = "({})::text"
 AS_TEXT = '({})::text collate "C"'
+AS_NUMBER = "trim_scale(({})::numeric)::text"
+"""One text for one number: an existing column may be of a wider type than the declared one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +186,7 @@ def _integer(name: str, alias: str, bits: int, *, wider: tuple[str, ...]) -> Col
         digits=digits,
         number=True,
         json=True,
+        digest=AS_NUMBER,
     )
 
 
@@ -376,7 +379,7 @@ _ROWS = (
         keys=frozenset("N"),
         number=True,
         json=True,
-        digest="trim_scale({})::text",
+        digest=AS_NUMBER,
     ),
     ColumnTypeRow(
         "real",

@@ -7,7 +7,9 @@ from typing import Any
 from replicator.core.mapping.compile import TableMapping, TargetMapping
 from replicator.core.mapping.target_table import Column
 from replicator.core.snapshot.state import LookedAt
+from replicator.core.values.cells import Cell, Unfit
 from replicator.core.values.row import Row
+from replicator.core.values.type_table import Reading
 from replicator.postgres.connection.database import Database
 from replicator.postgres.connection.quoting import quote_identifier, quote_table
 from replicator.postgres.write.guard_statement import version_key
@@ -31,6 +33,17 @@ select {cells},
  order by {names}
 """
 
+COLUMN_TYPES = """
+select a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod) as type
+  from pg_catalog.pg_attribute as a
+ where a.attrelid = (select c.oid
+                       from pg_catalog.pg_class as c
+                       join pg_catalog.pg_namespace as n on n.oid = c.relnamespace
+                      where (n.nspname, c.relname) = ($1, $2))
+   and a.attnum > 0 and not a.attisdropped
+"""
+"""The types that the columns have, which may be wider than those of the mapping."""
+
 
 class Ghosts:
     """Looks through the targets of one mapping."""
@@ -43,7 +56,8 @@ class Ghosts:
     ) -> LookedAt:
         """The next rows behind a position, and which of them the snapshot has not seen.
 
-        What is deleted softly already is no ghost.
+        What is deleted softly already is no ghost, nor is a row with a key that the mapping's type
+        does not hold: it can be no item's.
         """
         return await self._targets[target].look(snapshot_id, after, rows_max)
 
@@ -60,15 +74,23 @@ class _Target:
         if after is not None:
             values += json.loads(after)
         async with self._database.connection("looking for rows to sweep") as connection:
-            rows = await connection.fetch(self._text(after is not None), *values)
+            found = await connection.fetch(COLUMN_TYPES, self._table.schema, self._table.name)
+            types = {row["attname"]: row["type"] for row in found}
+            existing = [types[column.name] for column in self._columns]
+            rows = await connection.fetch(self._text(existing, after is not None), *values)
         keys = [tuple(row.values())[:-1] for row in rows]
-        ghosts = [self._cells(key) for key, row in zip(keys, rows, strict=True) if row["ghost"]]
+        unseen = [key for key, row in zip(keys, rows, strict=True) if row["ghost"]]
+        cells = [self._cells(key, existing) for key in unseen]
+        ghosts = [each for each in cells if each is not None]
         return LookedAt(len(rows), ghosts, json.dumps(keys[-1]) if keys else None)
 
-    def _text(self, behind: bool) -> str:
+    def _text(self, existing: list[str], behind: bool) -> str:
         names = [f"k{place}" for place in range(len(self._columns))]
         keys = [f"t.{quote_identifier(column.name)}" for column in self._columns]
-        values = [_value(column, 5 + place) for place, column in enumerate(self._columns)]
+        values = [
+            _value(column, type_, 5 + place)
+            for place, (column, type_) in enumerate(zip(self._columns, existing, strict=True))
+        ]
         schema = self._database.control_schema
         return LOOK.format(
             keys=", ".join(f"{key} as {name}" for key, name in zip(keys, names, strict=True)),
@@ -85,13 +107,23 @@ class _Target:
             target_claim=quote_table(schema, "target_claim"),
         )
 
-    def _cells(self, key: tuple[str, ...]) -> Row:
-        return tuple(
-            [
-                b64decode(cell) if column.type.transport == "bytea" else cell
-                for column, cell in zip(self._columns, key, strict=True)
-            ]
-        )
+    def _cells(self, key: tuple[str, ...], existing: list[str]) -> Row | None:
+        """A row's key as the mapping writes it; None where the mapping's types do not hold it."""
+        try:
+            return tuple(map(_declared, self._columns, existing, key))
+        except Unfit:
+            return None
+
+
+def _declared(column: Column, existing: str, cell: str) -> Cell:
+    """A key's cell as one of the declared type; Unfit where that would be another value."""
+    declared = column.type
+    if declared.transport == "bytea":
+        return b64decode(cell)
+    if existing == declared.sql or not (declared.row.number or declared.row.collated):
+        return cell
+    reading = Reading(declared.arguments, key=True)
+    return declared.row.convert(reading)[declared.row.tag](cell)
 
 
 def _cell(column: Column, name: str) -> str:
@@ -101,7 +133,8 @@ def _cell(column: Column, name: str) -> str:
     return f"p.{name}::text as c_{name}"
 
 
-def _value(column: Column, number: int) -> str:
+def _value(column: Column, existing: str, number: int) -> str:
+    """A position's cell in the column's own type, so that nothing is rounded or cut off."""
     if column.type.transport == "bytea":
         return f"decode(${number}::text, 'base64')"
-    return f"${number}::text::{column.type.sql}"
+    return f"${number}::text::{existing}"
