@@ -29,8 +29,33 @@ _WORDS = {
 }
 
 
+class _TooMuch(Exception):
+    """A document is nested more deeply, or holds more nodes, than a configuration can."""
+
+    def __init__(self, line: int) -> None:
+        super().__init__(line)
+        self.line = line
+
+
 class _Loader(yaml.SafeLoader):
-    """YAML 1.2's few plain words: `no`, `on` and `12:30` are text, as whoever wrote them meant."""
+    """YAML 1.2's few plain words: `no`, `on` and `12:30` are text, as whoever wrote them meant.
+
+    Nodes are counted while they are read, so that a document that is no configuration costs
+    neither the stack nor a minute.
+    """
+
+    def __init__(self, stream: str) -> None:
+        super().__init__(stream)
+        self._depth = self._nodes = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:  # noqa: ANN401 (as in its base)
+        self._depth += 1
+        self._nodes += 1
+        if self._depth > DEPTH_MAX or self._nodes > VALUES_MAX:
+            raise _TooMuch(self.line + 1)
+        node = super().compose_node(parent, index)
+        self._depth -= 1
+        return node
 
 
 _Loader.yaml_implicit_resolvers = {
@@ -57,6 +82,9 @@ class Document:
             self._root = yaml.compose(text, Loader=_Loader)
         except yaml.YAMLError as error:
             raise WrongConfiguration([_unreadable(name, error)]) from error
+        except _TooMuch as error:
+            mistake = Mistake(f"{name}:{error.line}", (), "holds too much", "flatten it")
+            raise WrongConfiguration([mistake]) from error
         self.values: Any = {} if self._root is None else self._value(self._root, ())
 
     def where(self, path: Path) -> str:
@@ -92,7 +120,7 @@ class Document:
     def _mapping(self, node: yaml.MappingNode, path: Path) -> dict[str, Any]:
         values: dict[str, Any] = {}
         for key, value in _members(node):
-            name = str(key.value) if isinstance(key, yaml.ScalarNode) else "?"
+            name = self._text(key, path) if isinstance(key, yaml.ScalarNode) else "?"
             if name in values and (key, value) in node.value:
                 self.mistakes.append(
                     self._mistake(key, (*path, name), "is there twice", "keep one of them")
@@ -101,7 +129,7 @@ class Document:
         return values
 
     def _scalar(self, node: yaml.Node, path: Path) -> object:
-        text = str(node.value)
+        text = self._text(node, path)
         match node.tag.removeprefix(_TAG):
             case "null":
                 return None
@@ -116,6 +144,16 @@ class Document:
             case _:
                 mistake = self._mistake(node, path, "has a YAML tag", "remove the tag")
                 raise WrongConfiguration([mistake])
+
+    def _text(self, node: yaml.Node, path: Path) -> str:
+        text = str(node.value)
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            fault = "is not text: it holds a lone surrogate"
+            mistake = self._mistake(node, path, fault, "write the character itself")
+            raise WrongConfiguration([mistake]) from error
+        return text
 
     def _mistake(self, node: yaml.Node, path: Path, fault: str, remedy: str) -> Mistake:
         return Mistake(f"{self.name}:{node.start_mark.line + 1}", path, fault, remedy)
