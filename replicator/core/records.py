@@ -14,6 +14,10 @@ Image = dict[str, AttributeValue]
 
 _EVENTS: dict[str, Event] = {event.upper(): event for event in get_args(Event)}
 _NULL = b"null"
+_DIGITS_MAX = 64
+"""Of a sequence number: DynamoDB's have 40 at most."""
+_SECONDS_MAX = 1e11
+"""Of a creation time, in the year 5138: above it is another unit."""
 _TTL_PRINCIPAL = "dynamodb.amazonaws.com"
 
 
@@ -22,7 +26,8 @@ class StreamRecord(msgspec.Struct, frozen=True, gc=False):
 
     Images are JSON bytes for `attributes.decode_image`; `new_image` is None for a removal, and for
     any event when the stream's view type does not carry it. `created_at` is epoch seconds, has a
-    resolution of a second or worse, may go back between records, and may be absent.
+    resolution of a second or worse, may go back between records, and may be absent; in another form
+    or unit than seconds it counts as absent.
     `expired` tells a TTL deletion.
     """
 
@@ -49,7 +54,7 @@ class _Change(msgspec.Struct, gc=False):
     SequenceNumber: str
     NewImage: msgspec.Raw = msgspec.Raw()
     OldImage: msgspec.Raw = msgspec.Raw()
-    ApproximateCreationDateTime: float | None = None
+    ApproximateCreationDateTime: float | str | None = None
 
 
 class _Identity(msgspec.Struct, gc=False):
@@ -62,6 +67,7 @@ class _Identity(msgspec.Struct, gc=False):
 class _Record(msgspec.Struct, gc=False):
     eventName: str  # noqa: N815 (the wire's name)
     dynamodb: _Change
+    eventID: str | None = None  # noqa: N815 (the wire's name)
     userIdentity: _Identity | None = None  # noqa: N815 (the wire's name)
 
 
@@ -113,15 +119,46 @@ def _decode_tolerantly(body: bytes) -> _Page:
         for name in ("NewImage", "OldImage"):
             if change.get(name) is not None:
                 change[name] = msgspec.Raw(json.dumps(change[name]).encode())
-    try:
-        return msgspec.convert(page, _Page)
-    except msgspec.ValidationError as error:
-        message = f"a record of the stream is not of the known shape: {error}"
-        raise UnknownRecord(message) from error
+    for number, record in enumerate(page["Records"]):
+        try:
+            msgspec.convert(record, _Record)
+        except msgspec.ValidationError as error:
+            named = _name(record, number)
+            message = f"{named} is not of the known shape: {error}"
+            raise UnknownRecord(message) from error
+    return msgspec.convert(page, _Page)
+
+
+def _name(record: object, number: int) -> str:
+    """The record as an operator finds it: by its sequence number or identifier, or its place."""
+    if isinstance(record, dict):
+        change = record.get("dynamodb")
+        sequence_number = change.get("SequenceNumber") if isinstance(change, dict) else None
+        if isinstance(sequence_number, str) and _is_sequence_number(sequence_number):
+            return f"record {sequence_number}"
+        if isinstance(identifier := record.get("eventID"), str):
+            return f"the record with eventID {identifier[:_DIGITS_MAX]!r}"
+    return f"record {number + 1} of the page"
+
+
+def _is_sequence_number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= _DIGITS_MAX
 
 
 def _record(wire: _Record) -> StreamRecord:
     change = wire.dynamodb
+    if not _is_sequence_number(change.SequenceNumber):
+        event_id = "none" if wire.eventID is None else repr(wire.eventID[:_DIGITS_MAX])
+        message = (
+            f"the record with eventID {event_id} has no sequence number of at most "
+            f"{_DIGITS_MAX} digits; without it nobody knows its place"
+        )
+        raise UnknownRecord(message)
+    created_at = change.ApproximateCreationDateTime
+    if isinstance(created_at, str) or (
+        created_at is not None and not 0 <= created_at < _SECONDS_MAX
+    ):
+        created_at = None  # of another form or unit: as if it were not there
     event = _EVENTS.get(wire.eventName)
     if event is None:
         message = (
@@ -136,7 +173,7 @@ def _record(wire: _Record) -> StreamRecord:
         change.Keys,
         _image(change.NewImage) if event != "remove" else None,
         _image(change.OldImage),
-        change.ApproximateCreationDateTime,
+        created_at,
         identity is not None and _TTL_PRINCIPAL in (identity.PrincipalId, identity.principalId),
     )
 

@@ -77,4 +77,12 @@ INPUT_MUTANTS = [
         'for first in errors(found)[:1] if "has the type" in first.message}',
         "tests/postgres/test_unfit_targets.py",
     ),
+    Mutant(
+        "a number is looked for in quadratic time",
+        "replicator/core/values/numbers.py",
+        r"[0-9]++(?:\.[0-9]*+)?|",
+        r"[0-9]+\.?[0-9]*|",
+        "tests/core/test_expressions.py"
+        "::test_every_expression_ends_soon_with_every_adversarial_input",
+    ),
 ]

@@ -17,7 +17,9 @@ _SMALLEST_SINGLE = 2.0**-126
 _BELOW_SINGLE, _BETWEEN_SINGLES = (1 << 29) - 1, 1 << 28  # bits of a double that a real lacks
 _LENGTH_USUAL_MAX = 40  # 38 digits, sign and point
 _is_canonical = re.compile(r"-?(?:[1-9][0-9]*(?:\.[0-9]*[1-9])?|0\.[0-9]*[1-9])|0").fullmatch
-_is_number = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,9})?").fullmatch
+_is_number = re.compile(
+    r"[+-]?(?:[0-9]++(?:\.[0-9]*+)?|\.[0-9]++)(?:[eE][+-]?[0-9]{1,9})?"
+).fullmatch
 
 
 def canonical_number(text: str) -> str:

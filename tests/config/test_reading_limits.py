@@ -1,0 +1,30 @@
+"""Documents that are no configuration cost neither the stack nor a minute."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.support.command import replicator
+
+TABLES = "".join(f"  t{number}: {{key: {{a: text}}}}\n" for number in range(60_000))
+DOCUMENTS = {
+    "nested in brackets": "a: " + "[" * 10_000,
+    "nested in mappings": "{a: " * 10_000,
+    "nested and closed": "a: " + "[" * 10_000 + "]" * 10_000,
+    "a surrogate in a value": 'version: 1\ndeployment: "\\ud800"\n',
+    "a surrogate in a key": 'version: 1\n"\\ud800": 1\n',
+    "too many tables": "tables:\n" + TABLES,
+}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS.values(), ids=DOCUMENTS)
+async def test_a_document_that_is_no_configuration_is_refused_with_its_line(
+    document: str, tmp_path: Path
+):
+    config = tmp_path / "replicator.yaml"
+    config.write_text(document)
+
+    ended = await replicator("plan", config=config)
+
+    assert ended.code == 2
+    assert f"{config.name}:" in ended.err
