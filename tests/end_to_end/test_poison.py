@@ -22,7 +22,7 @@ RULES = {
             if new.n = 13 then raise exception 'not thirteen'; end if;
             return new;
         end $$;
-        create trigger picky before insert or update on {table}
+        create trigger picky after insert or update on {table}
             for each row execute function {function}()""",
 }
 REASONS = {
