@@ -33,7 +33,7 @@ begin
     end if;
     return new;
 end $$;
-create trigger stop before insert or update on {table} for each row execute function watch.stop();
+create trigger stop after insert or update on {table} for each row execute function watch.stop();
 """
 
 
