@@ -25,6 +25,7 @@ from replicator.clock import SourceClock, SystemClock
 from replicator.config.connections import source_connection, target_connection
 from replicator.config.settings import Settings
 from replicator.coordination.dynamodb import DynamoDBLeases
+from replicator.core.mapping.compile import TableMapping
 from replicator.core.observations import Observation, TaskFailed
 from replicator.engine.snapshot.rate_limit import ReadPacing
 from replicator.engine.tasks import Backoff, one_failure, stopped_within, unless_stopped
@@ -348,11 +349,19 @@ class Daemon:
             or known.halted
             or known.gaps
             or (known.paused and self._until_caught_up)
-            or known.mapping_fingerprint != table.mapping.fingerprint
+            or (
+                known.mapping_fingerprint != table.mapping.fingerprint
+                and not _follows_columns(table.mapping)
+            )
             or name in waiting
         }
         stopped |= left_out.stopped | self._given_up
         return Ended(tuple(sorted(stopped)), self._monitoring.dead_letters)
+
+
+def _follows_columns(mapping: TableMapping) -> bool:
+    """True where another worker may have added a column a moment ago: no person must act."""
+    return any(target.spec.auto for target in mapping.targets)
 
 
 async def _set_after(waiting: Coroutine[Any, Any, Any], event: asyncio.Event) -> None:
