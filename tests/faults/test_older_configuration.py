@@ -6,7 +6,7 @@ import pytest
 
 from tests.faults.conftest import NewReplica
 
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.faults
 
 
 async def test_a_worker_with_the_former_mapping_says_so_and_none_starts_with_it(
