@@ -147,7 +147,7 @@ def lines(deployment: str, source: "SourceSettings", tables: Sequence[Described]
 
 
 def _said(source: "SourceSettings") -> dict[str, str]:
-    """What a place says, by the names of the configuration."""
+    """Settings of a place, by the names of the configuration."""
     return {
         name: str(value)
         for name, value in source.model_dump(exclude_none=True).items()

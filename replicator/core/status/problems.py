@@ -79,7 +79,7 @@ def _in_order(problems: Iterable[Problem]) -> list[Problem]:
 
 
 def _beside(table: TableStatus) -> Iterable[Problem]:
-    """What is worth a word, whether the table is well or not."""
+    """Problems worth telling, whether the table is well or not."""
     name, headroom = table.source, table.retention_headroom_seconds
     if headroom is not None and headroom < HEADROOM_SECONDS_MIN and table.state != "gap":
         severity: Severity = "critical" if headroom < HEADROOM_SECONDS_CRITICAL else "warning"

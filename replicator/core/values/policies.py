@@ -8,4 +8,4 @@ Transform = Literal["lower", "upper", "trim", "number", "json", "empty_null", "b
 TimeFormat = Literal["iso8601", "epoch_s", "epoch_ms", "epoch_us", "epoch_ns", "epoch_days"]
 Fraction = Literal["reject", "truncate"]
 Words = tuple[tuple[str, bool], ...]
-"""What stands for true and for false."""
+"""Words for true and for false."""

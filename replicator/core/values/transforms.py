@@ -31,9 +31,7 @@ def transformed(
 ) -> Callable[[str], Cell]:
     """A conversion that transforms a string first; ConfigurationError."""
     source = {"number": "N", "json": "S"}.get(name, "S")
-    fits = source in conversions and (
-        name != "json" or (column_type.row.json and column_type.row.json)
-    )
+    fits = source in conversions and (name != "json" or column_type.row.json)
     if not fits:
         wants = {"number": "a number type", "json": "the type jsonb or json"}.get(name, "strings")
         raise ConfigurationError(

@@ -28,7 +28,7 @@ class Runner(Protocol):
 
     @property
     def proof(self) -> ShardProof | None:
-        """What it has to show for a shard; None for a part of a snapshot."""
+        """Proof of work on a shard; None for a part of a snapshot."""
         ...
 
     async def run(self, stopping: asyncio.Event) -> Ending:
@@ -90,7 +90,7 @@ class Table:
     discovered: bool = False
     """True when the source was listed since this worker started."""
     discovered_over: bool = False
-    """Whether it was listed since every shard on record had ended: a new stream may follow."""
+    """True when the source was listed since all shards had ended: a new stream may follow."""
     listed_at: float | None = None
     """Monotonic time at which the last look at the source began that is proved to be complete."""
     to_be_proved: tuple[frozenset[ShardName], float] | None = None

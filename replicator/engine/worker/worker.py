@@ -68,7 +68,7 @@ class Worker:
         self.looked_at: float | None = None
         """When the last look was complete, by the monotonic clock."""
         self.left = False
-        """Whether it has given everything back, or is about to."""
+        """True when the worker has given everything back, or is about to."""
         self._look_now = asyncio.Event()
         self._discovering = set[str]()
         self._superseded = set[str]()
