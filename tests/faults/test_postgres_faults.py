@@ -120,6 +120,8 @@ async def test_refusals_by_foreign_keys_and_unique_indexes_set_aside_their_recor
     new_replica: NewReplica,
 ):
     async with new_replica() as it:
+        worker = await it.deployment.start_ready()
+        # A worker that finds either of them when it starts does not write the table at all.
         await it.execute(
             "create table parents (name text primary key);"
             "insert into parents values ('yes');"
@@ -128,7 +130,6 @@ async def test_refusals_by_foreign_keys_and_unique_indexes_set_aside_their_recor
         )
         for key, n, payload in [("a", 1, "yes"), ("b", 2, "no"), ("c", 1, "yes"), ("d", 3, "yes")]:
             it.table.put(item(key, n=n, payload=payload))
-        worker = it.deployment.start()
 
         await it.applied(worker, "d")
 
