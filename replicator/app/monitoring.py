@@ -75,7 +75,13 @@ class Monitoring:
     def pages(self, http: HttpSettings) -> AbstractAsyncContextManager[int]:
         """The HTTP server; yields its port."""
         pages = Pages(self.metrics, self.health, self.history, self.status, self._clock)
-        return serve(pages, host=http.host, port=http.port, allowed_hosts=http.allowed_hosts)
+        return serve(
+            pages,
+            host=http.host,
+            port=http.port,
+            allowed_hosts=http.allowed_hosts,
+            runbook_url=http.runbook_url,
+        )
 
     def beat(self, task: str) -> None:
         """A job of the worker turned."""

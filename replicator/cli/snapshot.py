@@ -197,8 +197,8 @@ def _print_end(table: str, ended: "SnapshotStatus") -> None:
     if ended.state == "refused":
         print_line(f"snapshot {ended.id} of {table} waits for you:")
         print_prose(ended.detail or "", indent="  ")
-        print_line(f"  replicator snapshot --table {table} --force    deletes those rows")
-        print_line(f"  replicator snapshot --table {table} --cancel   keeps them")
+        print_line(f"  replicator snapshot --table {table} --cancel   keeps those rows")
+        print_line(f"  replicator snapshot --table {table} --force    deletes them")
     else:
         print_line(f"snapshot {ended.id} of {table} was cancelled: {ended.detail or 'by hand'}")
     raise typer.Exit(ExitCode.STOPPED)

@@ -105,6 +105,10 @@ class HttpSettings(Group):
     """The port to listen on; 0 takes a free one."""
     allowed_hosts: tuple[HostName, ...] = Field(default=(), examples=["*.example.com"])
     """Further names in `Host` that the pages answer to, beside addresses and internal names."""
+    runbook_url: str | None = Field(
+        default=None, pattern=r"^https?://\S+$", examples=["https://wiki.example.com/runbook"]
+    )
+    """Address of the runbook; the status page links the section of each problem there."""
 
 
 class LogSettings(Group):

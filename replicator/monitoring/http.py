@@ -4,6 +4,7 @@ import asyncio
 import base64
 import errno
 import hashlib
+import html
 import json
 import re
 import socket
@@ -17,6 +18,7 @@ from typing import Any, cast
 from aiohttp import web
 from prometheus_client.exposition import choose_encoder
 
+from replicator import __version__
 from replicator.clock import Clock
 from replicator.core.status.as_json import document
 from replicator.core.status.document import SCHEMA_VERSION, Status, lineage_document
@@ -55,6 +57,15 @@ def _digest(page: bytes, element: bytes) -> str:
 CONTENT_SECURITY_POLICY = _policy(PAGE)
 
 
+def _filled(runbook_url: str | None) -> bytes:
+    """The page with this version, and with the address that its links to the runbook begin with."""
+    values = {b"{version}": __version__, b"{runbook}": runbook_url or ""}
+    page = PAGE
+    for mark, value in values.items():
+        page = page.replace(mark, html.escape(value).encode())
+    return page
+
+
 _NO_CONTENT_POLICY = "default-src 'none'; frame-ancestors 'none'"
 _HEADERS: Mapping[str, str] = {
     "Cache-Control": "no-store",
@@ -78,6 +89,7 @@ class Pages:
 
 
 _PAGES = web.AppKey("pages", Pages)
+_PAGE = web.AppKey("page", bytes)
 _HOSTS = web.AppKey("hosts", frozenset[str])
 _BOUNDS = HttpBounds()
 
@@ -89,18 +101,22 @@ async def serve(
     host: str,
     port: int,
     allowed_hosts: Collection[str] = (),
+    runbook_url: str | None = None,
     bounds: HttpBounds = _BOUNDS,
     shutdown_seconds: float = 1.0,
 ) -> AsyncIterator[int]:
     """Serve while the block runs; yields the port, which is a free one for `port` 0.
 
     `allowed_hosts` are names that a request may be for, beside those of `expected_hosts`, `host`
-    and this machine's own. ConfigurationError when the address cannot be had. Leaving the block
-    gives requests under way `shutdown_seconds` to end.
+    and this machine's own; `runbook_url` is where the page finds the runbook.
+    ConfigurationError when the address cannot be had. Leaving the block gives requests under way
+    `shutdown_seconds` to end.
     """
     names = frozenset({*allowed_hosts, host, socket.gethostname()})
     runner = web.AppRunner(
-        _application(pages, names), handle_signals=False, shutdown_timeout=shutdown_seconds
+        _application(pages, _filled(runbook_url), names),
+        handle_signals=False,
+        shutdown_timeout=shutdown_seconds,
     )
     await runner.setup()
     try:
@@ -123,9 +139,10 @@ async def _listening(
         raise _refused(error, host, port) from error
 
 
-def _application(pages: Pages, hosts: frozenset[str]) -> web.Application:
+def _application(pages: Pages, page: bytes, hosts: frozenset[str]) -> web.Application:
     app = web.Application(middlewares=[_only_what_is_served])
     app[_PAGES] = pages
+    app[_PAGE] = page
     app[_HOSTS] = hosts
     app.on_response_prepare.append(_add_headers)
     app.add_routes(
@@ -171,8 +188,8 @@ async def _add_headers(_: web.Request, response: web.StreamResponse) -> None:
     response.headers.setdefault("Content-Security-Policy", _NO_CONTENT_POLICY)
 
 
-async def _page(_: web.Request) -> web.Response:
-    response = web.Response(body=PAGE, content_type="text/html", charset="utf-8")
+async def _page(request: web.Request) -> web.Response:
+    response = web.Response(body=request.app[_PAGE], content_type="text/html", charset="utf-8")
     response.headers["Content-Security-Policy"] = CONTENT_SECURITY_POLICY
     return response
 

@@ -61,7 +61,7 @@ def snapshot_line(
             return "info", "target swept", fields | {"target": target}
         case SweepRefused(table=table, snapshot_id=number, detail=detail):
             fields = {"table": table, "snapshot": number, "detail": detail}
-            remedy = f"replicator snapshot --table {table} --force, or --cancel"
+            remedy = f"replicator snapshot --table {table} --cancel, or --force"
             return "error", "sweep refused until a person decides", fields | {"remedy": remedy}
         case SnapshotEnded(table=table, snapshot_id=number, items=items, swept=swept):
             fields = {"table": table, "snapshot": number, "items": items, "swept": swept}

@@ -1,18 +1,23 @@
 """The status page as a person sees it, in a real browser."""
 
+import re
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 
+from replicator import __version__
 from replicator.core.snapshot.status import SnapshotStatus
 from replicator.core.status.document import GapStatus, LetterStatus
 from replicator.core.status.drift import Drifted
 from replicator.core.verify.results import Verified
+from replicator.monitoring.http import PAGE
 from tests.monitoring.browser import Tab, browser, chromium_or_skip, new_tab
 from tests.monitoring.conftest import Monitored, TurnedClock
 from tests.monitoring.facts import shard, status, table, worker
+from tests.monitoring.pictures import fleet
+from tests.support.warm_start import ROOT
 
 HOSTILE = "<img src=x onerror=\"document.title='taken'\">';</script><b>\u202ex"
 HEALTHY = status(
@@ -157,7 +162,7 @@ async def test_a_snapshot_and_the_last_comparison_are_told(monitored: Monitored,
     )
     refused = replace(running, state="refused", detail="9,000 rows would be deleted")
     reason = "the sweep waits for a person: 9,000 rows would be deleted"
-    remedy = "`replicator snapshot --force` (deletes those rows), or `--cancel` (keeps them)"
+    remedy = "`replicator snapshot --cancel` (keeps those rows), or `--force` (deletes them)"
     monitored.publish(
         status(
             table("loads", state="snapshot", snapshot=running),
@@ -170,7 +175,7 @@ async def test_a_snapshot_and_the_last_comparison_are_told(monitored: Monitored,
     attention = await text(tab, "#attention")
     assert "read 1,234 of about 5,000 items, 25 %, about 90 s left." in attention
     assert "waits for a person: 9,000 rows would be deleted." in attention
-    assert "replicator snapshot --force (deletes those rows), or --cancel (keeps" in attention
+    assert "replicator snapshot --cancel (keeps those rows), or --force (deletes" in attention
     assert "The last verify found 2 rows unequal, 1 h ago." in attention
 
 
@@ -238,7 +243,7 @@ async def test_a_server_cut_off_from_its_target_says_so(
     clock.seconds += 120
     monitored.health.beat(clock.seconds)
 
-    await tab.until(says("h1", "target needs you"))
+    await tab.until(says("h1", "PostgreSQL needs you"))
 
     attention = await text(tab, "#attention")
     assert "PostgreSQL cannot be reached" in attention
@@ -301,6 +306,95 @@ async def test_the_last_hour_is_drawn_and_told(monitored: Monitored, tab: Tab, c
     label = await tab.evaluate("document.querySelector('.spark').getAttribute('aria-label')")
     assert label == "lag in the last hour, at most 6 s"
     assert "120" in await text(tab, "#tables")
+
+
+async def test_many_tables_with_one_kind_of_problem_are_one_entry(monitored: Monitored, tab: Tab):
+    monitored.publish(status(*fleet(30)))
+    await tab.until(says("h1", "3 of 30 tables are stopped."))
+
+    subjects = await tab.evaluate(
+        "[...document.querySelectorAll('#attention > li > b')].map(b => b.textContent)"
+    )
+    assert subjects == ["events-0", "events-1", "20 tables are behind", "audit"]
+    await tab.evaluate("document.querySelector('#attention summary').click()")
+    attention = await text(tab, "#attention")
+    assert "tenant-007 Changes of 6 min ago are not applied" in attention
+
+
+async def test_well_tables_are_folded_below_many_that_are_not(monitored: Monitored, tab: Tab):
+    monitored.publish(status(*fleet(30)))
+    await tab.until(says("#fold", "7 tables are up to date"))
+    assert await tab.evaluate("document.querySelectorAll('#tables tr').length") == 23
+    assert await tab.evaluate("document.getElementById('well').hidden")
+
+    await tab.evaluate("document.getElementById('fold').click()")
+
+    assert "well-06" in await text(tab, "#well")
+    monitored.publish(status(*[table(f"well-{n}") for n in range(30)]))
+    await tab.until(says("h1", "All 30 tables are up to date."))
+    assert await tab.evaluate("document.querySelectorAll('#tables tr').length") == 30
+    assert await tab.evaluate("document.getElementById('folding').hidden")
+
+
+async def test_each_table_has_a_view_of_its_own_with_its_shards(monitored: Monitored, tab: Tab):
+    others = (worker("w", leases=9), replace(worker("its"), holds={"well-03": 1}))
+    drawn = [replace(each, lineage=FAMILY) for each in fleet(30)]
+    monitored.publish(status(*drawn, workers=others))
+    await tab.until(says("h1", "stopped"))
+    assert await tab.evaluate("document.getElementById('shards-part').hidden")
+
+    await tab.evaluate("[...document.links].find(a => a.text === 'well-03').click()")
+
+    await tab.until(says("h1", "well-03 is up to date."))
+    await tab.until("document.querySelector('#shards .tree')")
+    assert await tab.evaluate("document.querySelectorAll('#table tbody th').length") == 1
+    assert await tab.evaluate("document.getElementById('attention-part').hidden")
+    assert "its" in await text(tab, "#workers")
+    await tab.evaluate("document.querySelector('#all-tables a').click()")
+    await tab.until(says("h1", "3 of 30 tables are stopped."))
+
+
+@pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.parametrize("width", [360, 1280, 1920])
+async def test_thirty_tables_fit_every_width(
+    monitored: Monitored, tab: Tab, width: int, *, dark: bool
+):
+    monitored.publish(status(*fleet(30)))
+    await tab.look(width=width, height=800, dark=dark)
+    await tab.until(says("h1", "3 of 30 tables are stopped."))
+    await tab.evaluate("document.querySelector('#attention summary').click()")
+    await tab.evaluate("document.getElementById('fold').click()")
+
+    assert await tab.evaluate("document.documentElement.scrollWidth") <= width
+    assert await tab.evaluate(_FAINT_TEXTS) == []
+
+
+async def test_the_page_says_its_version_and_links_the_runbook(monitored: Monitored, tab: Tab):
+    monitored.publish(status(table("orders", dead_letters={"public.orders": 3})))
+    await tab.until(says("#attention", "3 dead letters"))
+    assert f"replicator {__version__}" in await text(tab, "footer")
+    assert await tab.evaluate("document.querySelector('.runbook')") is None
+
+    await tab.evaluate("document.getElementById('version').dataset.runbook = 'http://x.test/r'")
+    monitored.publish(status(table("orders", dead_letters={"public.orders": 4})))
+    await tab.until(says("#attention", "4 dead letters"))
+
+    link = await tab.evaluate("document.querySelector('.runbook').href")
+    assert link == "http://x.test/r#replicatordeadletters"
+
+
+def test_every_section_that_the_page_links_is_in_the_runbook():
+    (linked,) = re.findall(rb"const RUNBOOK = \{(.*?)\};", PAGE, re.DOTALL)
+    runbook = (ROOT / "docs" / "runbook.md").read_text()
+    sections = {
+        re.sub(r"\s+", "-", heading.lower())
+        for heading in re.findall(r"^#+ (.+)$", runbook, re.MULTILINE)
+    }
+
+    anchors = {anchor.decode() for anchor in re.findall(rb'"(.*?)"', linked)}
+
+    assert len(anchors) > 10
+    assert anchors <= sections
 
 
 @pytest.mark.parametrize("width", [320, 390, 768, 1040, 1140, 1280])

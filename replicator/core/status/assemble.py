@@ -207,7 +207,7 @@ def _reason(facts: TableFacts, snapshot: SnapshotStatus | None) -> tuple[str | N
         return "paused by hand", f"replicator resume --table {quote(facts.source)}"
     if snapshot is not None and snapshot.state == "refused":
         return f"the sweep waits for a person: {snapshot.detail}", (
-            f"replicator snapshot --table {quote(facts.source)} --force (deletes those rows), or "
-            f"--cancel (keeps them)"
+            f"replicator snapshot --table {quote(facts.source)} --cancel (keeps those rows), or "
+            f"--force (deletes them)"
         )
     return None, None

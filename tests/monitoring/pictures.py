@@ -1,0 +1,130 @@
+"""The status page as pictures, for docs/operations/status-page.md.
+
+`python -m tests.monitoring.pictures FOLDER` draws the page of every situation below in a real
+browser, as it is on a wide screen, on a phone and in the dark.
+"""
+
+import asyncio
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from replicator.core.snapshot.status import SnapshotStatus
+from replicator.core.status.document import GapStatus, LetterStatus, Status, TableStatus
+from replicator.monitoring.http import serve
+from tests.monitoring.browser import Tab, browser, chromium_or_skip, new_tab
+from tests.monitoring.conftest import Monitored, TurnedClock
+from tests.monitoring.facts import status, table, worker
+
+SCREENS: Mapping[str, tuple[int, bool]] = {
+    "wide": (1280, False),
+    "dark": (1280, True),
+    "phone": (390, False),
+}
+HEIGHT_MAX = 1050
+_THEN = datetime(2026, 1, 1, 0, 10, tzinfo=UTC)
+_WORKERS = tuple(
+    replace(worker(f"replicator-7d9f-{name}"), holds={"orders": 2, "carts": 1, "customers": 1})
+    for name in ("abcde", "fghij")
+)
+_USUAL = (
+    table("orders", lag_seconds=0.8, shards={"active": 4, "done": 31}, records_per_minute=5_210),
+    table("customers", shards={"active": 1, "waiting": 1, "done": 12}, records_per_minute=64),
+    table("carts", lag_seconds=0.3, shards={"active": 2, "done": 7}, records_per_minute=902),
+)
+
+
+def situations() -> Mapping[str, Status]:
+    """A status for each picture, by its name."""
+    orders, customers, carts = _USUAL
+    lagging = replace(
+        carts, lag_seconds=440.0, dead_letters={"public.carts": 3}, newest_dead_letter=_LETTER
+    )
+    gap = replace(
+        carts,
+        state="gap",
+        gaps=(_GAP,),
+        reason=f"certain gap, shard shardId-9: {_GAP.detail}",
+        remedy=_GAP.remedy,
+        shards={"gap": 1, "active": 1},
+    )
+    halted = replace(
+        carts,
+        state="halted",
+        reason="public.carts has no column placed_at",
+        remedy="add it with `replicator migrate`, then `replicator resume --table carts`",
+    )
+    loading = replace(carts, state="snapshot", snapshot=_SNAPSHOT)
+    return {
+        "healthy": status(*_USUAL, workers=_WORKERS),
+        "behind": status(orders, customers, lagging, workers=_WORKERS),
+        "gap": status(orders, customers, gap, workers=_WORKERS),
+        "halted": status(orders, customers, halted, workers=_WORKERS),
+        "unreachable": replace(status(*_USUAL, workers=_WORKERS), read_seconds_ago=130.0),
+        "snapshot": status(orders, customers, loading, workers=_WORKERS),
+        "thirty": status(*fleet(30), workers=_WORKERS),
+        "two-hundred": status(*fleet(200), workers=_WORKERS),
+    }
+
+
+def fleet(tables: int) -> tuple[TableStatus, ...]:
+    """Two thirds of them are behind, two halted, one is paused, the others are well."""
+    late = [table(f"tenant-{n:03}", lag_seconds=400.0 + n) for n in range(tables * 2 // 3)]
+    halted = [
+        table(
+            f"events-{n}",
+            state="halted",
+            reason=f"public.events_{n} has no column placed_at",
+            remedy="replicator migrate --config /etc/replicator/" + "a-long-name-of-a-folder/" * 5,
+        )
+        for n in range(2)
+    ]
+    paused = table("audit", state="paused", reason="paused by hand", remedy="replicator resume")
+    rest = tables - len(late) - len(halted) - 1
+    well = [table(f"well-{n:02}", shards={"active": 200, "done": 900}) for n in range(rest)]
+    return (*well, *late, *halted, paused)
+
+
+_LETTER = LetterStatus(17, "public.carts", "attribute 'total', column 'total': no number", _THEN)
+_GAP = GapStatus(
+    4,
+    "certain",
+    "shardId-9",
+    "its records were dropped before they were read",
+    _THEN,
+    "`replicator snapshot --table carts` or `replicator gaps accept --table carts`",
+)
+_SNAPSHOT = SnapshotStatus(
+    *(1, "initial", "running", "worker", 1234567, 5_000_000, 0, 10.0, 4, 1, 900.0, None)
+)
+
+
+async def draw(folder: Path) -> None:
+    """Write a picture of every situation on every screen into the folder."""
+    monitored = Monitored(TurnedClock())
+    monitored.everything_ready()
+    profile = Path(tempfile.mkdtemp()) / "profile"
+    with browser(chromium_or_skip(), profile) as chromium:
+        served = serve(monitored.pages, host="127.0.0.1", port=0)
+        async with served as port, new_tab(chromium) as tab:
+            for name, shown in situations().items():
+                monitored.publish(shown)
+                for screen in SCREENS:
+                    picture = await _drawn(tab, f"http://127.0.0.1:{port}/", screen)
+                    (folder / f"{name}-{screen}.png").write_bytes(picture)
+
+
+async def _drawn(tab: Tab, url: str, screen: str) -> bytes:
+    width, dark = SCREENS[screen]
+    await tab.look(width=width, dark=dark, height=640)
+    await tab.open(url)
+    await tab.until("document.querySelector('#table tbody th')")
+    height = int(await tab.evaluate("document.documentElement.scrollHeight"))
+    return await tab.photograph(height=min(height, HEIGHT_MAX))
+
+
+if __name__ == "__main__":
+    asyncio.run(draw(Path(sys.argv[1])))
