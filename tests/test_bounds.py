@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import bounds
+from tests.support import bounds, warm_start
 
 TESTS = Path(__file__).parent
 BOUNDS = Path(bounds.__file__)
@@ -138,6 +138,17 @@ def sleeps(source: str, path: Path = TESTS / "of_a_test.py") -> list[str]:
     ]
 
 
+def deaf_waits(source: str) -> list[str]:
+    """Waits that have a process at hand, whose log they would show, and do not end with it."""
+    return [
+        f"{node.lineno}: {ast.unparse(node)}"
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.Call) and called(node) == "eventually"
+        for keyword in node.keywords
+        if keyword.arg == "show" and ".tail" in ast.unparse(keyword.value)
+    ]
+
+
 def literal_bounds(source: str, path: Path = TESTS / "of_a_test.py") -> list[str]:
     """The bounds of one file that are of one machine, with their lines."""
     tree = ast.parse(source)
@@ -171,6 +182,18 @@ def test_no_wait_has_a_bound_of_one_machine(path: Path):
 )
 def test_nobody_sleeps_until_something_may_be_so(path: Path):
     assert sleeps(path.read_text("utf-8"), path) == [], "see tests/support/waiting.py"
+
+
+def test_nobody_waits_for_a_process_that_has_ended():
+    found = {str(path): deaf for path in FILES if (deaf := deaf_waits(path.read_text("utf-8")))}
+
+    assert found == {}, "write worker.until, or brought_about"
+
+
+def test_a_wait_that_does_not_see_the_end_of_its_process_is_found():
+    assert len(deaf_waits('eventually(equal, what="both are equal", show=worker.tail)')) == 1
+    assert len(deaf_waits('eventually(equal, show=lambda: "".join(w.tail() for w in all))')) == 1
+    assert deaf_waits('eventually(equal, what="both are equal")') == []
 
 
 def test_a_sleep_is_found():
@@ -239,6 +262,19 @@ def test_the_slowness_is_given_or_measured_and_never_below_one():
 def test_a_session_measures_once_and_hands_the_result_on():
     assert float(os.environ[bounds.VARIABLE]) == bounds.SLOWNESS
     assert bounds.scaled(10) == 10 * bounds.SLOWNESS
+
+
+def test_the_measurement_compiles_nothing_whatever_the_environment_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    monkeypatch.setattr(warm_start, "BYTECODE", tmp_path)
+    monkeypatch.setattr(bounds, "IMPORT", "import replicator.errors")
+    unit = f"""import pathlib
+assert list(pathlib.Path({str(tmp_path)!r}).rglob('errors.*.pyc'))"""
+    monkeypatch.setattr(bounds, "UNIT", unit)
+
+    assert bounds.measured() > 0
 
 
 def test_generated_work_shrinks_as_bounds_grow():

@@ -14,8 +14,7 @@ from tests.benchmarks.processes import (
     tree_cpu_seconds,
 )
 from tests.benchmarks.samples import Sample
-from tests.support.daemon import Deployment, Worker, plain_start
-from tests.support.waiting import eventually
+from tests.support.daemon import Deployment, Worker, brought_about, plain_start
 
 LOOK_SECONDS = 0.05
 RUN_SECONDS_MAX = 300.0
@@ -107,7 +106,7 @@ async def _shared_out(
         fewest = await connection.fetchval(FEWEST, len(workers))
         return owned == len(served.lasts) and (fewest or 0) >= share
 
-    await eventually(shared, what="every worker has its shards", seconds=90, show=workers[0].tail)
+    await brought_about(shared, what="every worker has its shards", by=workers, seconds=90)
 
 
 async def _applied(

@@ -13,7 +13,6 @@ import yaml
 from tests.docs.blocks import ROOT, blocks
 from tests.end_to_end.conftest import Stage, one_emulator
 from tests.support.daemon import Worker
-from tests.support.waiting import eventually
 
 PAGE = ROOT / "docs/applications.md"
 FRESHNESS = "How fresh a table is"
@@ -108,7 +107,7 @@ async def test_each_new_customer_with_an_address_is_welcomed_once(stage: Stage):
                 count = await postgres.fetchval("select count(*) from customers_history")
                 return bool(count == changes)
 
-            await eventually(there, what=f"{changes} changes", show=worker.tail)
+            await worker.until(there, what=f"{changes} changes")
 
         await put("1", name="Ada", email="ada@example.com")
         await put("2", name="Bob")

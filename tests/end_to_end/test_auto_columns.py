@@ -8,7 +8,7 @@ import asyncpg
 
 from tests.end_to_end.conftest import Stage, one_emulator
 from tests.support.comparison import read_rows
-from tests.support.waiting import eventually
+from tests.support.daemon import brought_about
 
 ATTRIBUTES = {
     "n": lambda chance: {"N": str(chance.randrange(99))},
@@ -80,7 +80,7 @@ async def test_columns_appear_while_two_workers_write(stage: Stage):
             }
             return there == wanted and await columns() == set(ATTRIBUTES)
 
-        await eventually(equal, what="all columns are there", show=workers[0].tail)
+        await brought_about(equal, what="all columns are there", by=workers)
         for worker in workers:
             assert await worker.stop() == 0
         assert await (await deployment.run_until_caught_up()).ended() == 0

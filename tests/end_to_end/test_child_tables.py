@@ -6,7 +6,6 @@ from typing import Any
 from tests.end_to_end.conftest import Stage, one_emulator
 from tests.end_to_end.test_poison import execute, letters
 from tests.support.comparison import read_rows
-from tests.support.waiting import eventually
 
 KEY = {"pk": "S"}
 ITEMS = 9
@@ -81,7 +80,7 @@ async def test_children_are_replaced_and_go_with_their_parent_through_kills(stag
             wanted = {key: item["n"]["N"] for key, item in items.items()}
             return there == wanted and await found(stage) == children_of(items)
 
-        await eventually(equal, what="parents and children are equal", show=worker.tail)
+        await worker.until(equal, what="parents and children are equal")
         assert await worker.total("replicator_rows_total", target="public.lines") > 0
         assert await worker.stop() == 0
 

@@ -7,7 +7,6 @@ import asyncpg
 
 from tests.end_to_end.conftest import Stage, one_emulator
 from tests.support.comparison import read_rows
-from tests.support.waiting import eventually
 
 KEY = {"pk": "S"}
 CHANGES = 300
@@ -75,7 +74,7 @@ async def test_every_change_is_appended_once_though_workers_are_killed(stage: St
         async def complete() -> bool:
             return len(await history(stage)) >= len(made)
 
-        await eventually(complete, what="the history is complete", show=worker.tail)
+        await worker.until(complete, what="the history is complete")
         assert await worker.stop() == 0
 
     assert sorted(await history(stage), key=str) == sorted(made, key=str)

@@ -8,7 +8,6 @@ from tests.end_to_end.conftest import Stage, one_emulator
 from tests.end_to_end.test_snapshot import configured, put_all, rows, sql
 from tests.support.bounds import lease
 from tests.support.daemon import Worker
-from tests.support.waiting import eventually
 
 pytestmark = one_emulator
 OLD = {f"k{number:05}": 5 for number in range(5)}
@@ -28,7 +27,7 @@ async def loaded(stage: Stage, worker: Worker) -> None:
     async def equal() -> bool:
         return await rows(stage) == OLD
 
-    await eventually(equal, what="the table is loaded", show=worker.tail)
+    await worker.until(equal, what="the table is loaded")
 
 
 async def halted(stage: Stage, worker: Worker) -> str:
@@ -36,7 +35,7 @@ async def halted(stage: Stage, worker: Worker) -> str:
         [(found,)] = await sql(stage, "select reason from replicator.table_state")
         return found
 
-    return await eventually(reason, what="the table halts", show=worker.tail) or ""
+    return await worker.until(reason, what="the table halts") or ""
 
 
 @pytest.mark.parametrize("on_gap", ["resnapshot", "continue"])

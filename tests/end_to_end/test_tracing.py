@@ -9,7 +9,6 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from tests.end_to_end.conftest import Stage, one_emulator
-from tests.support.waiting import eventually
 
 SECRET = "anna@example.org"
 pytestmark = one_emulator
@@ -74,7 +73,7 @@ async def test_a_worker_sends_spans_of_reads_transactions_and_checkpoints(
         async def all_there() -> bool:
             return ("read", "apply", "checkpoint") in collector.ways()
 
-        await eventually(all_there, what="the spans of a batch arrive", show=worker.tail)
+        await worker.until(all_there, what="the spans of a batch arrive")
         assert await worker.stop() == 0
 
     assert SECRET not in str(collector.requests)

@@ -11,7 +11,7 @@ import asyncpg
 from tests.support import checker
 from tests.support.bounds import USUAL_SECONDS, lease
 from tests.support.comparison import Rows, assert_equal, differences, read_rows
-from tests.support.daemon import Deployment, Worker, configuration
+from tests.support.daemon import Deployment, Worker, brought_about, configuration
 from tests.support.load import Load
 from tests.support.scripted_streams import ScriptedStreams, Table, scripted_streams
 from tests.support.stream_builders import item
@@ -91,11 +91,8 @@ class Replica:
             return not differences(expected(), await self.rows(name))
 
         try:
-            await eventually(
-                same,
-                what="source and target are equal",
-                seconds=seconds,
-                show=lambda: "\n".join(worker.tail() for worker in workers),
+            await brought_about(
+                same, what="source and target are equal", by=workers, seconds=seconds
             )
         except AssertionError as error:
             try:

@@ -13,8 +13,7 @@ from tests.faults.replica import Replica
 from tests.faults.takeovers import Death, death, report
 from tests.faults.test_lineage import obeys
 from tests.support.bounds import lease, scaled
-from tests.support.daemon import Worker
-from tests.support.waiting import eventually
+from tests.support.daemon import Worker, brought_about
 
 pytestmark = [pytest.mark.faults, pytest.mark.long, pytest.mark.crowd]
 
@@ -23,7 +22,7 @@ KILLS = int(os.environ.get("REPLICATOR_TEST_KILLS", "100"))
 FREEZES = int(os.environ.get("REPLICATOR_TEST_FREEZES", "20"))
 
 
-async def taken_over(it: Replica, victim: str) -> None:
+async def taken_over(it: Replica, victim: str, heirs: Sequence[Worker]) -> None:
     """Wait until nothing is owned by the victim."""
 
     async def gone() -> bool:
@@ -31,7 +30,8 @@ async def taken_over(it: Replica, victim: str) -> None:
             shard.owner for shard in (await it.shards()).values() if shard.state == "active"
         }
 
-    await eventually(gone, what="everything of the victim is taken over", seconds=scaled(180))
+    what = "everything of the victim is taken over"
+    await brought_about(gone, what=what, by=heirs, seconds=scaled(180))
 
 
 async def worker_id(worker: Worker) -> str:
@@ -45,7 +45,8 @@ async def all_have_work(it: Replica, workers: Sequence[Worker]) -> None:
     async def own() -> bool:
         return names <= {shard.owner for shard in (await it.shards()).values()}
 
-    await eventually(own, what="every worker owns a shard", seconds=scaled(180))
+    what = "every worker owns a shard"
+    await brought_about(own, what=what, by=workers, seconds=scaled(180))
 
 
 def started(workers: Sequence[Worker], *, but: Worker | None = None) -> list[str]:
@@ -73,7 +74,7 @@ async def test_a_hundred_kills_among_three_workers_under_load(new_replica: NewRe
                 victim.kill()
                 left = await death(it, name, started(workers))
                 workers.append(it.deployment.start())
-                await taken_over(it, name)
+                await taken_over(it, name, workers)
                 deaths += [] if left is None else [left]
                 if number % 5 == 0:
                     it.table.roll_over(chance.choice(it.table.open_shards()))
@@ -98,7 +99,7 @@ async def test_twenty_freezes_longer_than_the_lease_write_nothing(new_replica: N
                 await it.load.grows(chance.uniform(0, 150))
                 victim.signal(signal.SIGSTOP)
                 left = await death(it, name, started(workers, but=victim))
-                await taken_over(it, name)
+                await taken_over(it, name, workers)
                 deaths += [] if left is None else [left]
                 claimed = (await it.log()).shards[-1].id
                 await it.load.grows(chance.uniform(0, 150))

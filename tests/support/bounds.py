@@ -18,7 +18,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from tests.support.warm_start import BYTECODE, ROOT
+from tests.support.warm_start import ROOT, environment
 
 VARIABLE = "REPLICATOR_TEST_SLOWNESS"
 SLOWNESS_MAX = 10.0
@@ -26,8 +26,10 @@ LEASE_SLOWNESS_MAX = 3.0
 """A lease is renewed four times within its length: with even more, tests only take longer."""
 UNIT_SECONDS = 1.2
 """How long the unit takes on the machine of docs/benchmarks.md, with nothing beside it."""
-UNIT = """
-import hashlib, replicator.app.daemon
+IMPORT = "import replicator.app.daemon"
+UNIT = f"""
+import hashlib
+{IMPORT}
 number, digest = 0, b""
 for step in range(4_000_000):
     number += step * step % 7
@@ -43,19 +45,14 @@ def cores() -> int:
 
 def measured() -> float:
     """How many times longer than there the unit takes here and now."""
-    if not BYTECODE.exists():
-        _wait_for([_started("import replicator.app.daemon")])  # compiles all that it imports
+    _wait_for([_started(IMPORT)])  # compiles what is not compiled yet
     began = time.monotonic()
     _wait_for([_started(UNIT) for _ in range(cores())])
     return (time.monotonic() - began) / UNIT_SECONDS
 
 
 def _started(program: str) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        [sys.executable, "-c", program],
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPYCACHEPREFIX": str(BYTECODE)},
-    )
+    return subprocess.Popen([sys.executable, "-c", program], cwd=ROOT, env=environment())
 
 
 def _wait_for(processes: list[subprocess.Popen[bytes]]) -> None:

@@ -72,6 +72,32 @@ def plain_start(words: Sequence[str], *, stdout: IO[bytes], stderr: IO[bytes]) -
     )
 
 
+class ProcessEnded(AssertionError):
+    """All that could bring about what is waited for have ended without it."""
+
+
+async def brought_about(
+    condition: Callable[[], Awaitable[Found]],
+    *,
+    what: str,
+    by: Sequence["Worker"],
+    seconds: float = USUAL_SECONDS,
+) -> Found:
+    """`eventually`, by at least one of these processes: ProcessEnded once none of them runs."""
+
+    def logs() -> str:
+        return "\n".join(worker.tail() for worker in by)
+
+    async def found() -> Found:
+        had_ended = all(worker.code is not None for worker in by)  # what they did last counts
+        answer = await condition()
+        if had_ended and not answer:
+            raise ProcessEnded(f"nothing runs any more, and it is not so: {what}\n{logs()}")
+        return answer
+
+    return await eventually(found, what=what, seconds=seconds, show=logs)
+
+
 class Worker:
     """A `replicator run` of its own process; its log goes to a file."""
 
@@ -134,9 +160,9 @@ class Worker:
         what: str,
         seconds: float = USUAL_SECONDS,
     ) -> Found:
-        """`eventually`, with the log and the status in what a failure shows."""
+        """`brought_about` by this process, with its status in what a failure shows."""
         try:
-            return await eventually(condition, what=what, seconds=seconds, show=self.tail)
+            return await brought_about(condition, what=what, by=[self], seconds=seconds)
         except NotInTime as late:
             raise NotInTime(f"{late}\n{await self._last_status()}") from None
 
@@ -152,8 +178,6 @@ class Worker:
 
         async def port() -> str | None:
             found = _PORT.search(self.text())
-            if found is None and self.code is not None:
-                raise AssertionError(f"it ended before it served its pages\n{self.tail()}")
             return found[1] if found else None
 
         return f"http://127.0.0.1:{await self.until(port, what='the HTTP port is in the log')}"

@@ -1,0 +1,57 @@
+"""A wait for what processes do ends with them: nobody waits for those that are gone."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.support.bounds import scaled
+from tests.support.daemon import ProcessEnded, Worker, brought_about, cold_start
+
+
+async def never() -> bool:
+    return False
+
+
+def program(directory: Path, text: str) -> Worker:
+    return Worker(["sh", "-c", text], directory / "program.log", start=cold_start)
+
+
+async def test_a_wait_for_a_process_that_has_ended_fails_at_once_and_shows_its_log(tmp_path: Path):
+    worker = program(tmp_path, "echo 'the table is not there'; exit 2")
+
+    with pytest.raises(ProcessEnded, match=r"the row is there(.|\n)*exit code 2\nthe table is not"):
+        await worker.until(never, what="the row is there", seconds=scaled(20))
+
+
+async def test_what_a_process_did_last_is_seen_although_it_has_ended(tmp_path: Path):
+    done = tmp_path / "done"
+    worker = program(tmp_path, f"touch {done}")
+    assert await worker.ended() == 0
+
+    async def there() -> bool:
+        return done.exists()
+
+    assert await worker.until(there, what="the file is there")
+
+
+async def test_one_that_still_runs_may_bring_it_about(tmp_path: Path):
+    done, told = tmp_path / "done", tmp_path / "told"
+    os.mkfifo(told)
+    gone = program(tmp_path, "exit 2")
+    await gone.ended()
+    other = program(tmp_path, f"cat {told}; touch {done}")
+
+    looked = 0
+
+    async def there() -> bool:
+        nonlocal looked
+        looked += 1
+        if looked == 2:
+            told.write_text("now")
+        return done.exists()
+
+    assert await brought_about(there, what="the file is there", by=[gone, other])
+    await other.ended()
+    with pytest.raises(ProcessEnded):
+        await brought_about(never, what="it rains", by=[gone, other])
