@@ -101,6 +101,10 @@ class SinkBusy(ReplicatorError):
     """A lock, deadlock or serialisation failure: the same batch may succeed at once."""
 
 
+class TargetLocked(SinkBusy):
+    """Somebody's lock holds a batch up; the message names the session that has it, if known."""
+
+
 class BatchTooSlow(SinkBusy):
     """A time limit of the server, or of a pooler, ended the batch: half of it is tried.
 

@@ -194,6 +194,15 @@ class ReadRecovered:
 
 
 @dataclass(frozen=True, slots=True)
+class WriteBlocked:
+    """A transaction waited in vain for somebody's lock, which the error names; tried again."""
+
+    table: str
+    shard_id: str
+    error: BaseException
+
+
+@dataclass(frozen=True, slots=True)
 class MappingSuperseded:
     """The registered mapping of a table is another than this worker's, which leaves it alone."""
 
@@ -283,6 +292,7 @@ Observation = (
     | TaskRecovered
     | ReadFailed
     | ReadRecovered
+    | WriteBlocked
     | MappingSuperseded
     | TableTakenUp
     | TaskStuck

@@ -44,6 +44,7 @@ from replicator.core.observations import (
     TaskFailed,
     TaskRecovered,
     TaskStuck,
+    WriteBlocked,
     WriteFenced,
 )
 from replicator.core.records import Event
@@ -134,6 +135,7 @@ class Metrics(Collector):
                 | TaskRecovered()
                 | ReadFailed()
                 | ReadRecovered()
+                | WriteBlocked()
                 | MappingSuperseded()
                 | TableTakenUp()
             ):

@@ -35,6 +35,7 @@ from replicator.core.observations import (
     TaskFailed,
     TaskRecovered,
     TaskStuck,
+    WriteBlocked,
     WriteFenced,
 )
 from replicator.errors import Disposition, ReplicatorError, SourceDenied
@@ -89,6 +90,7 @@ _OfShard = (
     | LeaseReleased
     | GapFound
     | ReadFailed
+    | WriteBlocked
 )
 
 
@@ -269,6 +271,8 @@ def line_of(observation: Observation) -> Line | None:  # noqa: C901, PLR0912 (on
             return Line("error", "table halted", halt)
         case ReadFailed() as unread:
             return _unread(unread)
+        case WriteBlocked() as blocked:
+            return _blocked(blocked)
         case MappingSuperseded(table=table):
             remedy = "restart this worker with the configuration that was migrated last"
             text = "the registered mapping is another than this worker's, which leaves the table"
@@ -356,3 +360,11 @@ def _unread(unread: ReadFailed) -> Line:
         return Line("debug", "read failed", fields)
     same = ("unread", unread.table, fingerprint(error))
     return Line("warning", "the source cannot be read", fields, repeats=same, who=unread.shard_id)
+
+
+def _blocked(blocked: WriteBlocked) -> Line:
+    """Over with the shard's next batch."""
+    error = blocked.error
+    fields = _of(blocked, error=one_line(error), remedy=getattr(error, "remedy", None))
+    same, who = ("blocked", blocked.table, fingerprint(error)), f"shard {blocked.shard_id}"
+    return Line("warning", "the target is locked", fields, repeats=same, who=who)

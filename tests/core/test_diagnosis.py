@@ -77,6 +77,11 @@ BROKEN: dict[str, tuple[TableStatus, Verdict, str]] = {
     "unowned": (table(unowned=standing(61.0)), "behind", "unowned"),
     "unread": (table(unread=standing(24.0)), "behind", "unread"),
     "uncommitted": (table(uncommitted=standing(11.0)), "behind", "uncommitted"),
+    "refused": (
+        table(uncommitted=Standing(1, 4.0, "shard-1", failure="locked")),
+        "behind",
+        "uncommitted",
+    ),
     "no shard": (table(open_shards=0), "unknown", "listing"),
     "no lag": (replace(GOOD, lag_seconds=None), "unknown", "listing"),
     "lag": (replace(GOOD, lag_seconds=61.0), "behind", "lag"),
@@ -117,6 +122,7 @@ def test_each_link_that_is_not_proved_makes_a_table_not_well(name: str):
         table(unread=standing(22.0)),
         table(unread=standing(60.0), read_seconds_max=80.0),
         table(uncommitted=standing(9.0)),
+        table(uncommitted=Standing(1, 2.0, "shard-1", failure="deadlock")),
         replace(GOOD, lag_seconds=60.0),
     ],
 )

@@ -39,10 +39,13 @@ async def replaced_and_harmless(it: Replica, frozen: Worker, before: Shard) -> N
     assert all(row.session == claimed.session for row in late)
 
 
+@pytest.mark.parametrize("pool_size", [4, 1])
 async def test_frozen_inside_its_transaction_it_is_ended_and_writes_nothing(
-    new_replica: NewReplica,
+    new_replica: NewReplica, pool_size: int
 ):
+    """With a pool of one the claim that waits has all of it."""
     async with new_replica() as it:
+        it.deployment.settings["target"]["pool_size"] = pool_size
         worker = await it.deployment.start_ready()
         async with it.stuck_inside(worker) as before:
             worker.signal(signal.SIGSTOP)

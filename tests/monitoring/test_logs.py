@@ -28,9 +28,16 @@ from replicator.core.observations import (
     TaskFailed,
     TaskRecovered,
     TaskStuck,
+    WriteBlocked,
     WriteFenced,
 )
-from replicator.errors import SchemaMismatch, SinkUnavailable, SourceDenied, SourceUnavailable
+from replicator.errors import (
+    SchemaMismatch,
+    SinkUnavailable,
+    SourceDenied,
+    SourceUnavailable,
+    TargetLocked,
+)
 from replicator.monitoring.logs import configure_logs, logger
 from replicator.monitoring.observation_log import ObservationLog
 from tests.monitoring.conftest import TurnedClock
@@ -337,6 +344,22 @@ def test_a_refused_read_is_a_warning_with_its_remedy_then_by_rate_and_says_when_
     assert sum(line.get("repeated", 1) for line in said) == 120
     assert (over["event"], over["level"], over["table"]) == ("recovered", "info", "orders")
     assert over["after_seconds"] == 120.0
+
+
+def test_a_locked_target_is_said_once_and_over_with_the_next_batch_of_the_shard(
+    stream: io.StringIO, log: ObservationLog, clock: TurnedClock
+):
+    locked = TargetLocked("public.orders is locked by nightly (pid 7)", remedy="end it")
+    for _ in range(30):
+        log.observe(WriteBlocked("orders", "shard-1", locked))
+    clock.seconds += 5
+    log.observe(batch(shard_id="shard-1"))
+
+    said, again, over = lines(stream)
+    assert (said["event"], said["level"]) == ("the target is locked", "warning")
+    assert (said["error"], said["remedy"]) == (f"TargetLocked: {locked}", "end it")
+    assert (again["event"], again["repeated"]) == ("the target is locked", 29)
+    assert (over["event"], over["table"]) == ("recovered", "orders")
 
 
 def test_a_fault_that_the_next_read_does_not_meet_is_no_warning(

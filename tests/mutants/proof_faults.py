@@ -3,6 +3,10 @@
 from tests.mutants.mutant import Mutant
 
 DIAGNOSED = "tests/core/test_diagnosis.py"
+LOCKED = "tests/faults/test_locked_targets.py"
+FROZEN = (
+    "tests/faults/test_frozen.py::test_frozen_inside_its_transaction_it_is_ended_and_writes_nothing"
+)
 OVERVIEW = "tests/core/test_overview.py"
 
 DIAGNOSIS = "replicator/core/status/diagnosis.py"
@@ -30,6 +34,7 @@ PROOF_MUTANTS = [
             ("LISTING_SECONDS", "120.0"),
             ("UNOWNED_SECONDS", "60.0"),
             ("COMMIT_SECONDS", "10.0"),
+            ("REFUSED_SECONDS", "3.0"),
             ("END_SECONDS", "90.0"),
             ("LAG_SECONDS", "60.0"),
             ("STATUS_SECONDS", "30.0"),
@@ -69,5 +74,26 @@ PROOF_MUTANTS = [
         "if by_owner is None or by_row > noted_within:",
         "if by_owner is None:",
         OVERVIEW,
+    ),
+    Mutant(
+        "whoever waits for a lock waits in the pool",
+        "replicator/postgres/connection/lock_waits.py",
+        "            if blocked is None:\n",
+        "            if blocked is None or blocked:\n",
+        f"{LOCKED}::test_eight_locked_tables_of_nine_keep_no_connection_from_the_ninth",
+    ),
+    Mutant(
+        "nobody looks for whom a transaction waits",
+        "replicator/postgres/connection/lock_waits.py",
+        '    if database.settings.pooler != "none":\n',
+        "    if patience_seconds:\n",
+        f"{LOCKED}::test_a_locked_target_is_named_with_the_session_that_has_the_lock",
+    ),
+    Mutant(
+        "a frozen owner is ended by a connection of the pool alone",
+        "replicator/postgres/connection/blockers.py",
+        'self._database.helper("ending a blocker")',
+        'self._database.connection("ending a blocker")',
+        FROZEN,
     ),
 ]

@@ -29,6 +29,8 @@ LISTING_SECONDS = 120.0
 UNOWNED_SECONDS = 60.0
 """A shard finds another owner within the lease's 20 seconds and two looks."""
 COMMIT_SECONDS = 10.0
+REFUSED_SECONDS = 3.0
+"""The same where an attempt has failed, and is known with its reason."""
 END_SECONDS = 90.0
 """A child appears in a listing within a minute."""
 LAG_SECONDS = 60.0
@@ -224,7 +226,9 @@ def _standings(proof: Proof) -> Iterable[tuple[Standing | None, float, str, str,
     check = "replicator check"
     yield proof.unread, proof.read_seconds_max, "unread", "got no answer of the source for", check
     held = "read and cannot be committed, for"
-    yield proof.uncommitted, COMMIT_SECONDS, "uncommitted", held, runbook
+    refused = proof.uncommitted is not None and proof.uncommitted.failure is not None
+    bound = REFUSED_SECONDS if refused else COMMIT_SECONDS
+    yield proof.uncommitted, bound, "uncommitted", held, runbook
 
 
 def _loading(table: TableStatus) -> Broken:

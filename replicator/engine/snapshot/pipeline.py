@@ -11,6 +11,7 @@ from replicator.core.observations import (
     ChangesTurnedAway,
     Observe,
     RecordRejected,
+    WriteBlocked,
 )
 from replicator.core.planning.plan import Refusals, WritePlan
 from replicator.core.planning.row_guard import Applied, reasons
@@ -20,7 +21,7 @@ from replicator.core.snapshot.scan_pages import ScanPage
 from replicator.core.snapshot.state import SegmentAdvance, SegmentClaim
 from replicator.engine.ports import SegmentSink
 from replicator.engine.retry import in_parts, until_taken
-from replicator.errors import BatchRejected, SchemaMismatch
+from replicator.errors import BatchRejected, ReplicatorError, SchemaMismatch, TargetLocked
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,11 +115,16 @@ class PagePipeline:
         stopping: asyncio.Event,
         attempting: Callable[[], None],
     ) -> SegmentClaim:
+        def failed(error: ReplicatorError) -> None:
+            if isinstance(error, TargetLocked):
+                self._observe(WriteBlocked(self._table, claim.name, error))
+
         started = self._clock.monotonic()
         applied = await until_taken(
             lambda: self._sink.apply(step.plan, claim=claim, advance=step.advance),
             stopping,
             attempting=attempting,
+            failed=failed,
             single=len(step.records) <= 1,
         )
         self._report(step, claim, applied, apply_seconds=self._clock.monotonic() - started)

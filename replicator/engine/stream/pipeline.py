@@ -14,6 +14,7 @@ from replicator.core.observations import (
     ChangesTurnedAway,
     Observe,
     RecordRejected,
+    WriteBlocked,
 )
 from replicator.core.planning.plan import WritePlan, plan_batch
 from replicator.core.planning.row_guard import Applied, outcomes_after_guard, reasons
@@ -28,6 +29,7 @@ from replicator.errors import (
     SchemaMismatch,
     SinkBusy,
     SinkUnavailable,
+    TargetLocked,
 )
 
 START_MARGIN = timedelta(minutes=2)
@@ -196,6 +198,9 @@ class Pipeline:
         started = self._clock.monotonic()
         try:
             applied = await self._sink.apply(plan, claim=claim, advance=advance)
+        except TargetLocked as error:
+            self._observe(WriteBlocked(self._table, claim.shard_id, error))
+            raise
         except (SinkBusy, SinkUnavailable):  # a time limit may end the session without a word
             self.size = self.size.refused(records)
             raise

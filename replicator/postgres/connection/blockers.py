@@ -68,7 +68,7 @@ class Claiming:
 
     async def _end_blockers(self, blocked: int, owner: Within[str | None]) -> None:
         try:
-            async with self._database.connection("ending a blocker") as connection:
+            async with self._database.helper("ending a blocker") as connection:
                 worker_id = await owner(connection)
                 if worker_id is None:
                     return

@@ -100,14 +100,20 @@ async def connect(settings: ConnectionSettings) -> asyncpg.Connection:
         raise _translate(error, address) from error
 
 
-async def create_pool(settings: ConnectionSettings, size: int) -> asyncpg.Pool:
-    """A pool of at most `size` connections; none is opened before it is needed."""
+async def create_pool(
+    settings: ConnectionSettings, size: int, *, idle_seconds_max: float = 300.0
+) -> asyncpg.Pool:
+    """A pool of at most `size` connections, opened when needed, closed when idle for so long."""
 
     async def open_one(*_: object, **__: object) -> asyncpg.Connection:
         return await connect(settings)
 
     return await asyncpg.create_pool(
-        min_size=0, max_size=size, connect=open_one, reset=_nothing_to_reset
+        min_size=0,
+        max_size=size,
+        max_inactive_connection_lifetime=idle_seconds_max,
+        connect=open_one,
+        reset=_nothing_to_reset,
     )
 
 

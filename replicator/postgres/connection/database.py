@@ -1,7 +1,7 @@
 """The pool of one process, and every failure of it translated."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from typing import Any, TypeAlias, cast
@@ -13,12 +13,15 @@ from replicator.postgres.connection.connect import VALUE_SETTINGS, ConnectionSet
 from replicator.postgres.connection.failures import translate
 
 SESSION_NAME_BYTES_MAX = 63
+BESIDE_MAX = 2
+"""Connections beside the pool, opened when needed: one to help with, one for the lane."""
 _VALUE_SETTINGS = "".join(
     f"; set local {name} = '{value}'"
     for name, value in VALUE_SETTINGS.items()
     if name != "client_encoding"  # a session's, which every pooler keeps
 )
 Session: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+Opened: TypeAlias = "Callable[[], Awaitable[asyncpg.Pool[asyncpg.Record]]]"
 _LOST = (OSError, TimeoutError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 """Errors of asyncpg and the socket when a connection ends at any moment of a call."""
 
@@ -41,13 +44,17 @@ class Database:
     ) -> None:
         self.deployment = deployment
         self.control_schema = control_schema
-        self._name = settings.application_name
+        self.name = settings.application_name
+        """Begin of the names of all sessions of replicator."""
         if worker_id is not None:
             settings = replace(settings, application_name=self.session_name(worker_id))
         self.settings = settings
         self._pool_size = pool_size
         self._pool: asyncpg.Pool[asyncpg.Record] | None = None
+        self._beside: asyncpg.Pool[asyncpg.Record] | None = None
         self._opening = asyncio.Lock()
+        self._helping, self._lane = asyncio.Lock(), asyncio.Lock()
+        self._in_lane = 0
         self._seconds_left: Callable[[], float] | None = None
 
     def bound(self, seconds_left: Callable[[], float]) -> None:
@@ -56,9 +63,11 @@ class Database:
 
     async def discard(self) -> None:
         """Throw all connections away; the next call opens new ones."""
-        pool, self._pool = self._pool, None
-        if pool is not None:
-            pool.terminate()
+        pools = self._pool, self._beside
+        self._pool = self._beside = None
+        for pool in pools:
+            if pool is not None:
+                pool.terminate()
 
     @property
     def _statement_seconds_max(self) -> float:
@@ -67,7 +76,7 @@ class Database:
 
     def session_name(self, worker_id: str) -> str:
         """Name of a worker's sessions, by which the session that holds a lock is recognised."""
-        return f"{self._name} {worker_id}"[:SESSION_NAME_BYTES_MAX]
+        return f"{self.name} {worker_id}"[:SESSION_NAME_BYTES_MAX]
 
     @asynccontextmanager
     async def connection(
@@ -78,8 +87,39 @@ class Database:
         A connection whose statement did not end is terminated, so that nothing of it is reused; so
         is one whose server cannot work now: it may have become a standby, and another is asked.
         """
+        async with self._connection_of(self._opened, doing, mapped_columns) as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def helper(self, doing: str) -> AsyncIterator[Session]:
+        """A connection beside the pool, for a short statement that helps those who wait in it."""
+        async with self._helping, self._connection_of(self._opened_beside, doing) as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def lane(
+        self, doing: str, *, mapped_columns: Collection[str] = ()
+    ) -> AsyncIterator[tuple[Session, float]]:
+        """The one connection beside the pool for what waits for a lock, to one after the other.
+
+        It comes with the seconds that a turn may last: the lock timeout, shared by all who wait.
+        """
+        self._in_lane += 1
         try:
-            pool = await self._opened()
+            async with (
+                self._lane,
+                self._connection_of(self._opened_beside, doing, mapped_columns) as connection,
+            ):
+                yield connection, self.settings.lock_timeout_seconds / self._in_lane
+        finally:
+            self._in_lane -= 1
+
+    @asynccontextmanager
+    async def _connection_of(
+        self, opened: Opened, doing: str, mapped_columns: Collection[str] = ()
+    ) -> AsyncIterator[Session]:
+        try:
+            pool = await opened()
             connection = await pool.acquire(timeout=self._statement_seconds_max)
         except (asyncpg.PostgresError, *_LOST) as error:
             raise translate(error, doing="connecting") from error
@@ -111,10 +151,16 @@ class Database:
         """A transaction of several statements, with the limits set for it where a pooler is."""
         async with (
             self.connection(doing, mapped_columns=mapped_columns) as connection,
-            connection.transaction(isolation="read_committed"),
+            self.transaction_on(connection),
         ):
-            await self._limit(connection)
             yield connection
+
+    @asynccontextmanager
+    async def transaction_on(self, connection: Session) -> AsyncIterator[None]:
+        """The same on a connection that one has."""
+        async with connection.transaction(isolation="read_committed"):
+            await self._limit(connection)
+            yield
 
     async def fetch_one(self, connection: Session, text: str, *values: object) -> Any:  # noqa: ANN401 (a row as asyncpg gives it)
         """One statement that commits by itself; its only row."""
@@ -126,19 +172,26 @@ class Database:
 
     async def close(self) -> None:
         """Close all connections, at once where they do not end by themselves."""
-        if self._pool is None:
-            return
-        try:
-            async with asyncio.timeout(2.0):
-                await self._pool.close()
-        except TimeoutError:
-            self._pool.terminate()
+        for pool in (self._pool, self._beside):
+            if pool is None:
+                continue
+            try:
+                async with asyncio.timeout(1.0):
+                    await pool.close()
+            except TimeoutError:
+                pool.terminate()
 
     async def _opened(self) -> "asyncpg.Pool[asyncpg.Record]":
         async with self._opening:
             if self._pool is None:
                 self._pool = await create_pool(self.settings, self._pool_size)
             return self._pool
+
+    async def _opened_beside(self) -> "asyncpg.Pool[asyncpg.Record]":
+        async with self._opening:
+            if self._beside is None:
+                self._beside = await create_pool(self.settings, BESIDE_MAX, idle_seconds_max=30.0)
+            return self._beside
 
     async def _limit(self, connection: asyncpg.Connection) -> None:
         if self.settings.pooler == "none" and self._seconds_left is None:

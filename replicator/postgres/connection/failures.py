@@ -18,6 +18,7 @@ from replicator.errors import (
     SchemaMismatch,
     SinkBusy,
     SinkUnavailable,
+    TargetLocked,
 )
 
 FENCED_SQLSTATE = "RF001"
@@ -57,7 +58,8 @@ ROW_SQLSTATES = frozenset(
     )
 )
 
-_BUSY = {"40P01", "40001", "55P03"}
+_BUSY = {"40P01", "40001"}
+_LOCKED = "55P03"
 _LIMITS = {
     "57014": "statement_timeout",
     "25P03": "idle_in_transaction_session_timeout",
@@ -88,6 +90,7 @@ POOLER_REMEDY = (
     "say `pooler: transaction` under `target`, or connect to the server itself; "
     "then restart the workers"
 )
+LOCKED_REMEDY = "see docs/runbook.md#targetlocked for the query that finds who has the lock"
 CHECK_REMEDY = "run `replicator check`, then `replicator migrate` or correct the table"
 
 _is_no_label = re.compile(r'invalid input value for enum ("(?:[^"]|"")+"|[^:"]+): ').match
@@ -113,6 +116,8 @@ def _passing(error: asyncpg.PostgresError) -> ReplicatorError | None:
     said = f"({sqlstate}): {_first_line(error)}"
     if sqlstate == FENCED_SQLSTATE:
         return Fenced("another worker claimed the shard")
+    if sqlstate == _LOCKED:
+        return TargetLocked(f"PostgreSQL is busy {said}", remedy=LOCKED_REMEDY)
     if sqlstate in _BUSY:
         return SinkBusy(f"PostgreSQL is busy {said}")
     if (limit := _LIMITS.get(sqlstate)) is not None:

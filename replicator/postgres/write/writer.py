@@ -21,6 +21,7 @@ from replicator.postgres.connection.failures import (
     refusal,
     translate,
 )
+from replicator.postgres.connection.lock_waits import LockWaits
 from replicator.postgres.write.batch_statement import BatchShape, BatchStatements
 from replicator.postgres.write.fence import PASSED, Fence
 from replicator.postgres.write.guard_arrays import (
@@ -47,6 +48,7 @@ class PlanWriter:
 
     def __init__(self, database: Database, mapping: TableMapping, fence: Fence) -> None:
         self._database = database
+        self._waits = LockWaits(database, "applying a batch")
         self._mapping = mapping
         schema, targets = database.control_schema, mapping.targets
         self._statements = BatchStatements(schema, targets, fence)
@@ -69,10 +71,11 @@ class PlanWriter:
         SchemaMismatch, SinkBusy, BatchTooSlow; SinkUnavailable when the outcome is not known.
         """
         text, *values = self._statement(plan, fence_values, supersede=supersede)
-        async with self._database.connection(
-            "applying a batch", mapped_columns=self.mapped_columns
-        ) as connection:
-            row = await self._database.fetch_one(connection, text, *values)
+
+        async def statement(connection: Session) -> Any:  # noqa: ANN401 (a row as asyncpg gives it)
+            return await self._database.fetch_one(connection, text, *values)
+
+        row = await self._waits.run(_who(fence_values), statement, self.mapped_columns)
         return Applied(_rows_written(plan, row)) if row["fenced"] == 1 else None
 
     async def write_within(
@@ -112,12 +115,14 @@ class PlanWriter:
         Two statements: the versions may have waited for another writer of their keys, and only a
         statement that begins afterwards sees the rows and dead letters that it left.
         """
-        async with self._database.transaction(
-            "applying a batch", mapped_columns=self.mapped_columns
-        ) as connection:
-            return await self.write_guarded_within(
-                connection, plan, fence_values, supersede=supersede, versioning=versioning
-            )
+
+        async def statements(connection: Session) -> Applied | None:
+            async with self._database.transaction_on(connection):
+                return await self.write_guarded_within(
+                    connection, plan, fence_values, supersede=supersede, versioning=versioning
+                )
+
+        return await self._waits.run(_who(fence_values), statements, self.mapped_columns)
 
     async def write_guarded_within(
         self,
@@ -334,6 +339,11 @@ def _child_arrays(writes: TargetWrites) -> list[list[Any]]:
 
 def _text(image: memoryview | None) -> str | None:
     return None if image is None else bytes(image).decode()
+
+
+def _who(fence_values: Sequence[object]) -> tuple[object, ...]:
+    """The shard or segment, as every fence has it."""
+    return tuple(fence_values[2:4])
 
 
 def _rows_written(plan: WritePlan, row: asyncpg.Record) -> dict[tuple[str, Operation], int]:
