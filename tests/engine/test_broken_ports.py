@@ -20,6 +20,7 @@ from replicator.core.status.assemble import Knowledge, overview
 from replicator.core.status.document import Status, WorkerStatus
 from replicator.core.status.evidence import WorkerEvidence, evidence_document, evidence_of
 from replicator.core.status.problems import diagnose
+from replicator.engine.stream import pipeline
 from replicator.engine.worker.evidence import EvidenceKeeper
 from replicator.monitoring.health import table_readiness
 from tests.engine.simulation import SOURCE, Server, Simulation
@@ -29,6 +30,8 @@ from tests.support.virtual_time import VirtualLoop
 
 BOUND_SECONDS = 150.0
 """What stands for longer is not called well, whatever broke; most is named far sooner."""
+NAMED_SECONDS = 20.0
+"""A shard whose own work fails is named so soon: what was read waits for its COMMIT."""
 LIVING_SECONDS = 60.0
 TELL_SECONDS = 4.0
 STEP_SECONDS = 5.0
@@ -229,6 +232,35 @@ def test_what_stands_is_not_called_well_whatever_breaks(
     world.pass_by(400, look=look)
 
     assert lies == []
+
+
+@pytest.mark.parametrize("error", [StopIteration(), Invented(), RecursionError()])
+def test_a_shard_that_fails_again_and_again_within_is_named_with_its_failure(
+    world: World, error: Exception, monkeypatch: pytest.MonkeyPatch
+):
+    """No call fails: the engine does, at each attempt, over what it has read."""
+    world.begin()
+    world.pass_by(60, look=lambda _: None)
+    assert diagnose(world.status()).verdict == "well"
+
+    def fails(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(pipeline, "plan_batch", fails)
+    named: list[str] = []
+
+    def look(status: Status) -> None:
+        standing = world.standing_seconds()
+        diagnosis = diagnose(status)
+        if standing > NAMED_SECONDS:
+            named.append(diagnosis.broken[SOURCE].what if diagnosis.broken else "well")
+
+    world.pass_by(300, look=look)
+
+    assert len(named) > 50
+    assert [what for what in named if not what.startswith("shard ")] == []
+    kind = "RuntimeError" if isinstance(error, StopIteration) else type(error).__name__
+    assert [what for what in named if kind not in what] == []
 
 
 @pytest.mark.parametrize("fault", FAULTS)

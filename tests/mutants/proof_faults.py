@@ -96,4 +96,12 @@ PROOF_MUTANTS = [
         'self._database.connection("ending a blocker")',
         FROZEN,
     ),
+    Mutant(
+        "a shard that fails again and again does not say why",
+        "replicator/engine/worker/evidence.py",
+        'why = said or failures.get(f"shard {shard_id}")',
+        "why = said",
+        "tests/engine/test_broken_ports.py"
+        "::test_a_shard_that_fails_again_and_again_within_is_named_with_its_failure",
+    ),
 ]

@@ -1,7 +1,7 @@
 """Evidence of this worker's work, gathered from its tables, its shards and reported facts."""
 
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from replicator.clock import Clock
 from replicator.core.observations import Observation, TaskFailed
@@ -60,10 +60,11 @@ class EvidenceKeeper:
     def _table(
         self, table: Table, running: Iterable[tuple[str, str, Running]], now: float, idle: float
     ) -> TableEvidence:
+        failures = self._recent(table.name)
         shards = [
             shown
             for stream_arn, shard_id, each in running
-            if (shown := _shard(stream_arn, shard_id, each, now)) is not None
+            if (shown := _shard(stream_arn, shard_id, each, failures, now)) is not None
         ]
         late = [shard for shard in shards if _is_late(shard, idle)]
         late.sort(key=lambda shard: (-(shard.pending_seconds or 0.0), -shard.read_seconds))
@@ -73,7 +74,7 @@ class EvidenceKeeper:
             listed_seconds=None if table.listed_at is None else now - table.listed_at,
             read_seconds=max((shard.read_seconds for shard in shards), default=None),
             late=tuple(late[:LATE_MAX]),
-            failures=self._recent(table.name),
+            failures=failures,
         )
 
     def _recent(self, table: str | None) -> dict[str, Failure]:
@@ -85,21 +86,29 @@ class EvidenceKeeper:
         }
 
 
-def _shard(stream_arn: str, shard_id: str, running: Running, now: float) -> LateShard | None:
+def _shard(
+    stream_arn: str,
+    shard_id: str,
+    running: Running,
+    failures: Mapping[str, Failure],
+    now: float,
+) -> LateShard | None:
+    """What a shard has to show; why it stands, where a call says it, or else its whole task."""
     proof = running.runner.proof
     if proof is None:
         return None
     pending = proof.pending
     read_at = proof.begun_at if proof.read_at is None else proof.read_at
     said = proof.read_failure if pending is None else proof.apply_failure
+    why = said or failures.get(f"shard {shard_id}")
     return LateShard(
         stream_arn,
         shard_id,
         read_seconds=now - read_at,
         pending_seconds=None if pending is None else now - pending.since,
         pending_at=None if pending is None else pending.created_at,
-        failure=None if said is None else said.what,
-        remedy=None if said is None else said.remedy,
+        failure=None if why is None else why.what,
+        remedy=None if why is None else why.remedy,
     )
 
 

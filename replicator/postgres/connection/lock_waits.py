@@ -132,25 +132,38 @@ async def naming_holder(
     """
     if database.settings.pooler != "none":
         return await statements(connection)
-    look = _Look(database, connection.get_server_pid(), patience_seconds)
+    async with asyncio.TaskGroup() as tasks:
+        look = _Look(tasks, database, connection.get_server_pid(), patience_seconds)
+        result = await _outcome(statements(connection), look)
+    if isinstance(result, Exception):
+        raise result
+    return result
+
+
+async def _outcome(statements: Awaitable[T], look: "_Look") -> T | Exception:
+    """The result or the failure, once nobody will end a wait of the session any more."""
     try:
-        return await statements(connection)
+        result: T | Exception = await statements
     except (asyncpg.QueryCanceledError, asyncpg.LockNotAvailableError) as error:
-        locked = await look.found()
-        if locked is None:
-            raise
-        raise locked from error
+        return await look.found() or error
+    except Exception as error:  # noqa: BLE001 (raised by the caller, as it is and not in a group)
+        result = error
     finally:
-        await look.over()
+        look.ends()
+    await look.found()
+    return result
 
 
 class _Look:
     """Asks for whom a session waits, again and again, once it has waited for a while.
 
-    The session is not used for anything else while its wait may be ended: see `over`.
+    The session is not used for anything else while its wait may be ended: see `found`.
     """
 
-    def __init__(self, database: Database, pid: int, every_seconds: float) -> None:
+    def __init__(
+        self, tasks: asyncio.TaskGroup, database: Database, pid: int, every_seconds: float
+    ) -> None:
+        self._tasks = tasks
         self._database = database
         self._pid = pid
         self._every_seconds = every_seconds
@@ -159,22 +172,17 @@ class _Look:
         self._ended = asyncio.Event()
 
     def _begin(self) -> None:
-        self._task = asyncio.create_task(self._look(), name="look who has a lock")
+        self._task = self._tasks.create_task(self._look(), name="look who has a lock")
 
-    async def found(self) -> TargetLocked | None:
-        """The lock for which the wait was ended, if it was."""
+    def ends(self) -> None:
+        """The statements came to an end: nothing more is asked."""
         self._later.cancel()
         self._ended.set()
-        return None if self._task is None else await self._task
 
-    async def over(self) -> None:
-        """Stop asking; a question that is asked already is waited for."""
-        try:
-            await self.found()
-        except asyncio.CancelledError:
-            if self._task is not None:
-                self._task.cancel()
-            raise
+    async def found(self) -> TargetLocked | None:
+        """The lock for which the wait was ended, if it was; a question on its way is awaited."""
+        self.ends()
+        return None if self._task is None else await self._task
 
     async def _look(self) -> TargetLocked | None:
         while not self._ended.is_set():
