@@ -18,6 +18,7 @@ from replicator.core.proposal.sample_fit import TargetFit, sample_fit
 from replicator.core.snapshot.scan_pages import ScanCost, scan_cost
 from replicator.core.status.durations import in_words
 from replicator.postgres.schema.migrate import look
+from replicator.postgres.schema.server_fit import require_fit_server
 from replicator.postgres.schema.survey import Need, Survey
 
 Sampled = dict[str, tuple[int, list["TargetFit"]]]
@@ -173,6 +174,7 @@ async def _look(settings: "Settings") -> tuple["Survey", dict[str, "ScanCost"]]:
         [table.mapping for table in tables],
         runner=target_connection(settings.target),
     )
+    require_fit_server(survey.catalog)
     return survey, costs
 
 

@@ -11,6 +11,7 @@ import yaml
 from replicator.demo.embedded import free_port
 from tests.support.command import Ended, replicator
 from tests.support.endpoints import create_table, dynamodb_client, streams_client
+from tests.support.postgres_versions import TOO_OLD, VersionMissing, binaries, postgres_of
 
 Write = Callable[..., Path]
 
@@ -236,6 +237,51 @@ async def test_a_lease_table_that_is_none_and_other_readers_are_found(
     warnings = [finding["message"] for finding in ended.document["findings"]]
     assert any("is read by 'elsewhere' too" in warning for warning in warnings)
     assert ended.code == 0
+
+
+async def test_a_server_that_is_too_old_is_refused_with_one_sentence_and_nothing_is_made(
+    configured: Write,
+):
+    try:
+        binaries(TOO_OLD)
+    except VersionMissing as missing:
+        pytest.skip(str(missing))
+    with postgres_of(TOO_OLD) as server:
+        config = configured(target={"dsn": server.dsn})
+        checked = await replicator("check", "--json", config=config)
+        refused = [
+            await replicator(*words, config=config)
+            for words in (["plan"], ["migrate"], ["run", "--migrate"])
+        ]
+        connection = await asyncpg.connect(server.dsn)
+        made = await connection.fetchval("select to_regnamespace('replicator')")
+        await connection.close()
+
+    sentence = "the server is PostgreSQL 13; 14 is the oldest that is tested"
+    assert (checked.code, errors(checked)) == (1, [f"target: {sentence}"])
+    for ended in refused:
+        assert (ended.code, ended.out) == (2, "")
+        assert sentence in ended.err
+        assert "upgrade the server" in ended.err
+    assert made is None
+
+
+async def test_a_database_that_is_not_utf8_is_left_as_it_is(configured: Write, database: str):
+    name = f"{database.rpartition('/')[2]}_latin1"
+    admin = await asyncpg.connect(database)
+    await admin.execute(
+        f"create database {name} encoding 'LATIN1' lc_collate 'C' lc_ctype 'C' template template0"
+    )
+    try:
+        config = configured(target={"dsn": f"{database.rpartition('/')[0]}/{name}"})
+        refused = [await replicator(command, config=config) for command in ("plan", "migrate")]
+    finally:
+        await admin.execute(f"drop database {name} with (force)")
+        await admin.close()
+
+    for ended in refused:
+        assert (ended.code, ended.out) == (2, "")
+        assert "has the encoding LATIN1" in ended.err
 
 
 @pytest.mark.parametrize("command", ["check", "plan", "migrate"])

@@ -12,7 +12,7 @@ from replicator.core.mapping.compile import TableMapping
 from replicator.errors import ConfigurationError, MigrationDue, SinkBusy
 from replicator.postgres.connection.connect import ConnectionSettings, connect
 from replicator.postgres.schema import migrate as migrating
-from replicator.postgres.schema.migrate import Migrated, due, look, migrate
+from replicator.postgres.schema.migrate import Migrated, look, migrate
 from replicator.postgres.schema.migrations import head_revision
 from tests.support.mappings import mapping, target
 from tests.support.waiting import eventually
@@ -107,8 +107,8 @@ async def test_nothing_is_due_after_a_migration_until_the_mapping_changes(
 ):
     await run(settings)
 
-    assert await due(settings, SCHEMA, "test", [mapping()]) == []
-    assert await due(settings, SCHEMA, "test", [MORE]) == [
+    assert (await look(settings, SCHEMA, "test", [mapping()])).due == []
+    assert (await look(settings, SCHEMA, "test", [MORE])).due == [
         "a column of public.orders is missing",
         "table orders: public.orders gets columns: rows that no change touches hold NULL in them "
         "until a backfill",

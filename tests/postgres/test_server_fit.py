@@ -14,7 +14,6 @@ from replicator.postgres.connection.database import Database
 from replicator.postgres.schema.catalog import Catalog, read_catalog
 from replicator.postgres.schema.server_fit import require_fit_server
 from tests.support.pgbouncer import PgBouncerMissing, pgbouncer
-from tests.support.postgres_versions import TOO_OLD, VersionMissing, binaries, postgres_of
 
 HOSTILE = {
     "client_encoding": "LATIN1",
@@ -84,20 +83,6 @@ async def test_a_database_that_is_not_utf8_is_refused(database: str, encoding: s
     finally:
         await admin.execute(f"drop database {name} with (force)")
         await admin.close()
-
-
-async def test_a_server_that_is_too_old_is_refused_with_one_sentence():
-    try:
-        binaries(TOO_OLD)
-    except VersionMissing as missing:
-        pytest.skip(str(missing))
-    with postgres_of(TOO_OLD) as server:
-        found = await catalog_of(server.dsn)
-
-    with pytest.raises(ConfigurationError) as refused:
-        require_fit_server(found)
-
-    assert str(refused.value) == "the server is PostgreSQL 13; 14 is the oldest that is tested"
 
 
 async def test_a_pooler_that_leaves_out_what_a_session_begins_with_is_seen(database: str):

@@ -19,6 +19,7 @@ from replicator.errors import (
 from replicator.postgres.connection.connect import ConnectionSettings, address_of, connect
 from replicator.postgres.connection.failures import translate
 from replicator.postgres.schema.registry import register
+from replicator.postgres.schema.server_fit import require_fit_server
 from replicator.postgres.schema.survey import Survey, survey
 
 THINKS_LONGER = "set local idle_in_transaction_session_timeout = '60 s'"
@@ -58,8 +59,8 @@ async def migrate(
     `forwards_only`: MigrationDue for a mapping that is older than the registered one, as a process
     that migrates at its start must not take back what another one was updated to.
     Takes one step a transaction, and gives up a lock that does not come at once, so that nobody
-    waits long behind it. ConfigurationError when a target is another's or a right is missing;
-    SinkBusy when a lock never came; SinkUnavailable.
+    waits long behind it. ConfigurationError when a target is another's, a right is missing or the
+    server is too old; SinkBusy when a lock never came; SinkUnavailable.
     """
     async with opened(settings) as connection:
         grantee = await grantee_of(connection, settings, runner)
@@ -93,19 +94,6 @@ async def look(
         async with connection.transaction(readonly=True):
             await connection.execute(THINKS_LONGER)
             return await survey(connection, schema, deployment, mappings, grantee=grantee)
-
-
-async def due(
-    settings: ConnectionSettings, schema: str, deployment: str, mappings: Sequence[TableMapping]
-) -> list[str]:
-    """Why `migrate` must run before `run` may; [] when it need not.
-
-    ConfigurationError when a target is another's; errors as those of `look`.
-    """
-    found = await look(settings, schema, deployment, mappings)
-    for conflict in found.conflicts:
-        raise conflict
-    return found.due
 
 
 @asynccontextmanager
@@ -183,6 +171,7 @@ async def _step(
         )
         await connection.execute(ONE_AT_A_TIME)
         found = await survey(connection, schema, deployment, mappings, grantee=grantee)
+        require_fit_server(found.catalog)
         for conflict in found.conflicts:
             raise conflict
         for lacking in (
