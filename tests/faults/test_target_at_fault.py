@@ -4,6 +4,7 @@ import pytest
 
 from tests.faults.conftest import NewReplica
 from tests.faults.replica import Replica
+from tests.support.bounds import lease
 from tests.support.daemon import Worker
 
 pytestmark = pytest.mark.faults
@@ -79,6 +80,7 @@ async def test_a_limit_on_transactions_makes_batches_smaller(new_replica: NewRep
         if await too_old(it):
             pytest.skip("transaction_timeout came with PostgreSQL 17")
         await slow_rows(it, seconds_for_each=0.05)
+        await limit_sessions(it, transaction_timeout=lease(1.5))
         it.load.write_everywhere([f"key {number}" for number in range(60)])
         worker = it.deployment.start()
 
@@ -96,6 +98,7 @@ async def test_a_limit_that_not_one_record_keeps_halts_with_its_name(new_replica
         it.load.put("before")
         await it.equal(worker)
         await slow_rows(it, seconds_for_each=5)
+        await limit_sessions(it, transaction_timeout=lease(1.5))
         await it.execute(
             "select pg_terminate_backend(pid) from pg_stat_activity"
             " where datname = current_database() and application_name like 'replicator%'"
@@ -133,8 +136,7 @@ async def too_old(it: Replica) -> bool:
 
 
 async def slow_rows(it: Replica, *, seconds_for_each: float) -> None:
-    """Each row takes its time, and a transaction may take a second and a half."""
-    [[name]] = await it.sql("select current_database()")
+    """Each row takes its time."""
     await it.execute(
         f"""
         create function watch.slow() returns trigger language plpgsql as $$
@@ -143,7 +145,13 @@ async def slow_rows(it: Replica, *, seconds_for_each: float) -> None:
             return null;
         end $$;
         create trigger slow after insert or update on public.orders
-            for each row execute function watch.slow();
-        alter database {name} set transaction_timeout = '1500ms';
+            for each row execute function watch.slow()
         """
     )
+
+
+async def limit_sessions(it: Replica, **limits: float) -> None:
+    """Time limits, in seconds, of the sessions that begin from now on."""
+    [[name]] = await it.sql("select current_database()")
+    for limit, seconds in limits.items():
+        await it.execute(f"alter database {name} set {limit} = '{seconds}s'")

@@ -4,6 +4,22 @@ from tests.mutants.mutant import Mutant
 
 BLAME_MUTANTS = [
     Mutant(
+        "a table that cannot be halted at once is tried again as if it could go on",
+        "replicator/engine/worker/supervisor.py",
+        "            if backoff.attempts >= HALT_ATTEMPTS_MAX:",
+        "            if backoff.attempts >= 1:",
+        "tests/engine/test_supervised.py"
+        "::test_a_halt_that_waits_for_what_was_cut_off_is_tried_before_the_job_is",
+    ),
+    Mutant(
+        "a limit of the pooler is taken for a lost server",
+        "replicator/postgres/connection/failures.py",
+        '    "query timeout": "query_timeout",',
+        '    "query time out": "query_timeout",',
+        "tests/postgres/test_failures.py"
+        "::test_a_time_limit_is_known_by_its_name_also_beneath_a_lost_connection",
+    ),
+    Mutant(
         "an error that nobody foresaw blames the row",
         "replicator/postgres/connection/failures.py",
         "    if sqlstate in ROW_SQLSTATES:",

@@ -240,8 +240,8 @@ PROCEDURE_MUTANTS = [
     Mutant(
         "a failure halts the table as it is once the attempt has failed",
         "replicator/engine/worker/supervisor.py",
-        "await _halted(job, halt, failure, observe)",
-        "await _halted(job, job.halting and job.halting(), failure, observe)",
+        "await _halted(job, halt, failure, stopping",
+        "await _halted(job, job.halting and job.halting(), failure, stopping",
         STALE_HALT,
     ),
     # what was lost, and what is over

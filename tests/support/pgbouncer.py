@@ -27,6 +27,7 @@ default_pool_size = {sessions}
 ; whoever relies on meeting the same session again meets another one
 server_round_robin = 1
 ignore_startup_parameters = {ignored}
+query_timeout = {query_timeout}
 """
 
 
@@ -35,10 +36,13 @@ class PgBouncerMissing(Exception):
 
 
 @contextmanager
-def pgbouncer(dsn: str, *, sessions: int, ignored: str = "") -> Iterator[str]:
+def pgbouncer(
+    dsn: str, *, sessions: int, ignored: str = "", query_timeout: float = 0
+) -> Iterator[str]:
     """The DSN of the same database behind a pooler that keeps this many sessions of it.
 
-    `ignored` are parameters of a session that it leaves out without a word.
+    `ignored` are parameters of a session that it leaves out without a word; `query_timeout` is in
+    seconds, 0 is none.
     """
     program = shutil.which("pgbouncer", path=f"{os.environ['PATH']}:/usr/sbin")
     if program is None:
@@ -58,6 +62,7 @@ def pgbouncer(dsn: str, *, sessions: int, ignored: str = "") -> Iterator[str]:
                 port=port,
                 sessions=sessions,
                 ignored=ignored,
+                query_timeout=query_timeout,
             )
         )
         log = directory / "pgbouncer.log"

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from math import inf
 from typing import Literal
 from urllib.parse import urlsplit, urlunsplit
 
@@ -19,7 +20,8 @@ class Rule:
     `kind` is the message's letter: B (Bind), E (Execute), S (Sync), Q (Query) of the client; 2
     (BindComplete), C (CommandComplete), Z (ReadyForQuery) of the server. "hold" waits for
     `released`, "cut" drops it and the connection, "cut after" delivers it first, "silence" drops
-    it and whatever follows on that connection in that direction, "delay" waits `seconds`.
+    it and whatever follows on that connection in that direction, "delay" waits `seconds`, and as
+    long as a link of `bytes_a_second` needs for it.
     """
 
     sender: Sender
@@ -28,6 +30,7 @@ class Rule:
     action: Action
     times: int = 1
     seconds: float = 0.0
+    bytes_a_second: float = inf
     met: asyncio.Event = field(default_factory=asyncio.Event)
     released: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -69,8 +72,9 @@ class Proxy:
         statement: str,
         times: int = 1,
         seconds: float = 0.0,
+        bytes_a_second: float = inf,
     ) -> Rule:
-        rule = Rule(sender, kind, statement, action, times, seconds)
+        rule = Rule(sender, kind, statement, action, times, seconds, bytes_a_second)
         self._rules.append(rule)
         return rule
 
@@ -92,7 +96,7 @@ class Proxy:
             connection.cancel()
         await asyncio.gather(*self._connections, return_exceptions=True)
 
-    async def meet(self, sender: Sender, kind: str, statement: str) -> Action | None:
+    async def meet(self, sender: Sender, kind: str, statement: str, size: int) -> Action | None:
         """Wait as a rule says; what else it asks for."""
         rule = next((rule for rule in self._rules if rule.fits(sender, kind, statement)), None)
         if rule is None:
@@ -103,7 +107,7 @@ class Proxy:
             await rule.released.wait()
             return None
         if rule.action == "delay":
-            await asyncio.sleep(rule.seconds)
+            await asyncio.sleep(rule.seconds + size / rule.bytes_a_second)
             return None
         return rule.action
 
@@ -185,7 +189,7 @@ class _Connection:
             kind = chr(head[0])
             if sender == "client":
                 self._note(kind, body)
-            action = await self._proxy.meet(sender, kind, self._running)
+            action = await self._proxy.meet(sender, kind, self._running, len(body))
             silent = silent or action == "silence"
             if action == "cut":
                 return

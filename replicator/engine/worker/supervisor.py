@@ -10,7 +10,10 @@ from replicator.engine.tasks import Backoff, stopped_within
 from replicator.errors import Disposition, ReplicatorError
 
 CANCEL_SECONDS_MAX = 10.0
-
+HALT_ATTEMPTS_MAX = 8
+"""Attempts to stop a table: a transaction of ours that a time limit cut off may still run in the
+server, and hold the rows that the stop writes.
+"""
 
 Halt = Callable[[ReplicatorError], Awaitable[bool]]
 """Stops a table; False where it is not what it was when the attempt began: the next one tells."""
@@ -65,21 +68,37 @@ async def supervise(
             backoff.succeeded()
             continue
         failing, seconds = True, backoff.next_seconds()
-        if not await _halted(job, halt, failure, observe):
+        if not await _halted(job, halt, failure, stopping, observe=observe, beat=beat):
             observe(TaskFailed(job.name, job.table, failure, seconds))
         await stopped_within(stopping, seconds)
 
 
-async def _halted(job: Job, halt: Halt | None, failure: Exception | None, observe: Observe) -> bool:
+async def _halted(
+    job: Job,
+    halt: Halt | None,
+    failure: Exception | None,
+    stopping: asyncio.Event,
+    *,
+    observe: Observe,
+    beat: Callable[[str], None],
+) -> bool:
+    """Stop the table for a failure that no retry can mend; False where it goes on."""
     if halt is None or not isinstance(failure, ReplicatorError):
         return False
     if failure.disposition is not Disposition.HALT:
         return False
-    try:
-        return await halt(failure)
-    except ReplicatorError as error:  # the next attempt fails the same way and halts again
-        observe(TaskFailed(job.name, job.table, error, 0.0))
-        return False
+    backoff = Backoff(base=0.2, cap=job.cap_seconds)
+    while True:
+        try:
+            return await halt(failure)
+        except ReplicatorError as error:
+            seconds = backoff.next_seconds()
+            observe(TaskFailed(job.name, job.table, error, seconds))
+            if backoff.attempts >= HALT_ATTEMPTS_MAX:  # the next attempt of the job tells
+                return False
+            if await stopped_within(stopping, seconds):
+                return False
+            beat(job.name)
 
 
 async def end_silent_task(

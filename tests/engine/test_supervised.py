@@ -1,0 +1,75 @@
+"""A failure that no retry can mend stops the table, also where the stop itself fails at first."""
+
+import asyncio
+
+from replicator.core.observations import Observation, TaskFailed
+from replicator.engine.worker.supervisor import HALT_ATTEMPTS_MAX, Halt, Job, supervise
+from replicator.errors import BatchTooSlow, RecordTooSlow, ReplicatorError
+from tests.support.virtual_time import in_virtual_time, running_clock
+
+
+class Table:
+    """Fails each attempt, and cannot be halted at first."""
+
+    def __init__(self, *, refusals: int) -> None:
+        self.said: list[str] = []
+        self.refusals = refusals
+        self.stopping = asyncio.Event()
+
+    async def run(self) -> bool:
+        self.said.append("run")
+        message = "a single record is too slow"
+        raise RecordTooSlow(message)
+
+    def halting(self) -> Halt:
+        return self.halt
+
+    async def halt(self, error: ReplicatorError) -> bool:
+        self.said.append("halt")
+        assert isinstance(error, RecordTooSlow)
+        if self.refusals:
+            self.refusals -= 1
+            message = "what was cut off holds the rows"
+            raise BatchTooSlow(message)
+        self.stopping.set()
+        return True
+
+    def observe(self, observation: Observation) -> None:
+        if isinstance(observation, TaskFailed):
+            self.said.append(type(observation.error).__name__)
+
+    async def supervised(self) -> list[str]:
+        job = Job("shard", "t", self.run, self.halting)
+        await supervise(
+            job,
+            self.stopping,
+            observe=self.observe,
+            clock=running_clock(),
+            beat=lambda _: None,
+        )
+        return self.said
+
+
+@in_virtual_time
+async def test_a_halt_that_waits_for_what_was_cut_off_is_tried_before_the_job_is():
+    said = await Table(refusals=2).supervised()
+
+    assert said == ["run", "halt", "BatchTooSlow", "halt", "BatchTooSlow", "halt"]
+
+
+@in_virtual_time
+async def test_a_halt_that_never_comes_through_lets_the_job_tell_what_is_so_now():
+    said = await Table(refusals=HALT_ATTEMPTS_MAX).supervised()
+
+    told = ["halt", "BatchTooSlow"] * HALT_ATTEMPTS_MAX
+    assert said == ["run", *told, "RecordTooSlow", "run", "halt"]
+
+
+@in_virtual_time
+async def test_who_is_asked_to_stop_gives_up_a_halt_that_does_not_come_through():
+    table = Table(refusals=HALT_ATTEMPTS_MAX)
+    supervised = asyncio.create_task(table.supervised())
+    await asyncio.sleep(0)
+    table.stopping.set()
+
+    assert await supervised == ["run", "halt", "BatchTooSlow", "RecordTooSlow"]
