@@ -7,7 +7,7 @@ import sys
 
 import asyncpg
 
-from tests.benchmarks import features, growth, report, snapshot, stages, throughput
+from tests.benchmarks import cliffs, features, growth, report, snapshot, stages, throughput
 from tests.benchmarks.forms import TYPED
 from tests.benchmarks.latency import run_latency
 from tests.benchmarks.load import Mix, base_orders, make_load
@@ -26,7 +26,7 @@ GROWTH = {
     "sizes": growth.by_item_size,
 }
 PACES = {5: 20.0, 100: 15.0, 1000: 15.0}
-PARTS = ("stages", "features", *MIXES, "snapshot", "latency", "idle", *GROWTH)
+PARTS = ("stages", "cliffs", "features", *MIXES, "snapshot", "latency", "idle", *GROWTH)
 PAGE = ROOT / "docs/benchmarks.md"
 USUAL = "botocore and TypeDeserializer"
 
@@ -74,6 +74,11 @@ async def _part(part: str, stand: Stand, options: argparse.Namespace) -> list[st
     match part:
         case "stages":
             return _stages(options)
+        case "cliffs":
+            found = cliffs.run_cliffs(
+                stand.machine.directory, options.records, options.rounds, options.only
+            )
+            return report.table(cliffs.cliff_rows(found))
         case "features":
             costs = await features.run_features(stand.machine, options.records, options.rounds)
             return report.feature_table(costs, plain=features.PLAIN)

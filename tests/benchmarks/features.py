@@ -46,6 +46,8 @@ class Feature:
 
     into: dict[str, Any]
     table: dict[str, Any] = field(default_factory=dict)
+    appeared: bool = True
+    """With `columns: auto`: all columns are there."""
 
 
 def _route(number: int) -> dict[str, Any]:
@@ -98,7 +100,7 @@ async def run_features(machine: Machine, records: int, rounds: int) -> dict[str,
     records = min(records, RECORDS_MAX)
     pages = make_load("mixed", records, base_orders(records)).pages()[0]
     decoded = [decode_page(b'{"Records":' + page + b"}").records for page in pages]
-    mappings = {name: _mapping(machine.directory, feature) for name, feature in FEATURES.items()}
+    mappings = {name: compiled(machine.directory, feature) for name, feature in FEATURES.items()}
     gc.freeze()
     found = {name: Costs() for name in mappings}
     for _ in range(rounds):
@@ -110,8 +112,8 @@ async def run_features(machine: Machine, records: int, rounds: int) -> dict[str,
     return found
 
 
-def _mapping(directory: Path, feature: Feature) -> TableMapping:
-    """As the configuration says it; with `columns: auto` all columns have appeared."""
+def compiled(directory: Path, feature: Feature) -> TableMapping:
+    """The feature's mapping, as the configuration says it."""
     (directory / "salt.txt").write_text("a salt of more than sixteen bytes")
     settings = configuration(
         endpoint_url="http://127.0.0.1:1",
@@ -124,7 +126,7 @@ def _mapping(directory: Path, feature: Feature) -> TableMapping:
     path = directory / "features.yaml"
     path.write_text(json.dumps(settings))
     spec = load(path, {}).table_specs()["orders"]
-    if spec.targets[0].auto:
+    if spec.targets[0].auto and feature.appeared:
         columns = [AutoColumn(TARGET, name, TYPES[tag]) for name, tag in _ATTRIBUTES.items()]
         spec = with_auto_columns(spec, columns)
     return compile_table(spec, SOURCE_KEY)

@@ -2,13 +2,14 @@
 
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import accumulate
 from random import Random
 from typing import Literal
 
 from tests.benchmarks.orders import Order, new_order, updated
+from tests.support.scripted_streams.items import Item
 from tests.support.scripted_streams.records import Change, wire_record
 from tests.support.scripted_streams.shards import NUMBER_BASE, sequence_number
 
@@ -111,6 +112,13 @@ def repeated(pages: list[bytes], times: int) -> Iterator[bytes]:
             yield pattern.sub(numbered, page)
 
 
+def changed_pages(load: Load, change: Callable[[Item, int], None] | None) -> list[bytes]:
+    """The pages of one shard, with items that the function changes by their numbers in place."""
+    told = [wire(each, 0, counter + 2, 0.0, change) for counter, each in enumerate(load.changes)]
+    starts = range(0, len(told), PAGE_RECORDS)
+    return [b"[" + b",".join(told[start : start + PAGE_RECORDS]) + b"]" for start in starts]
+
+
 def last_number(pages: list[bytes]) -> int:
     """The sequence number of the last record."""
     return int(re.findall(rb'"SequenceNumber":"([0-9]+)"', pages[-1])[-1])
@@ -132,15 +140,25 @@ def _next(mix: Mix, number: int, old: Order | None, chance: Random) -> Order | N
     return updated(old, chance) if drawn < 0.9 else None
 
 
-def wire(change: Changed, shard: int, counter: int, created_at: float | None = None) -> bytes:
+def wire(
+    change: Changed,
+    shard: int,
+    counter: int,
+    created_at: float | None = None,
+    altered: Callable[[Item, int], None] | None = None,
+) -> bytes:
     """The JSON of one record; created now unless said otherwise."""
     known = change.new or change.old
     assert known is not None
+    old, new = (None if order is None else order.item() for order in (change.old, change.new))
+    for image in (old, new):
+        if image is not None and altered is not None:
+            altered(image, change.number)
     return wire_record(
         Change(
             {"pk": {"S": known.pk}, "sk": {"S": known.sk}},
-            None if change.old is None else change.old.item(),
-            None if change.new is None else change.new.item(),
+            old,
+            new,
             time.time() if created_at is None else created_at,
         ),
         sequence_number=sequence_number(shard, counter),

@@ -120,7 +120,8 @@ def test_a_list_that_a_child_takes_is_not_in_the_rest():
 
 def test_what_the_guard_turns_away_takes_its_children_along():
     found = plan(record(1, lines={"L": [line("mug")]}), record(2, "b", lines={"L": [line("cup")]}))
-    away = GuardRejection("public.t", 0, record(2, "b"), "older")
+    place = [row[0] for row in found.writes[0].upserts].index("b")
+    away = GuardRejection("public.t", place, record(2, "b"), "older")
 
     [writes] = accepted(found, [away]).writes
 

@@ -13,7 +13,7 @@ from replicator.core.mapping.item_keys import item_key_json
 from replicator.core.planning.batch import DeadLetter
 from replicator.core.planning.plan import WritePlan, plan_batch
 from replicator.core.records import Event, StreamRecord
-from replicator.core.spec import SourceKey, TableSpec, TargetSpec, Treatment
+from replicator.core.spec import ChildSpec, SourceKey, TableSpec, TargetSpec, Treatment
 from tests.core.test_usual_rows import wire
 from tests.support.specs import column_spec
 
@@ -37,18 +37,36 @@ TARGETS: dict[str, list[TargetSpec]] = {
     "history": [TargetSpec("public.t", columns=COLUMNS, when=OPEN, history="public.h")],
     "soft": [TargetSpec("public.t", columns=COLUMNS, when=OPEN, on_delete="soft")],
     "auto": [TargetSpec("public.t", columns=COLUMNS[3:], auto=True, rest="others")],
+    "automatic": [TargetSpec("public.s", columns=(), auto=True, rest="others")],
+    "children": [
+        TargetSpec(
+            "public.t",
+            columns=COLUMNS[:1],
+            children=(
+                ChildSpec("public.c", ("l",), value=column_spec("v", "v", "text"), position="p"),
+                ChildSpec("public.m", ("j", "inner"), columns=COLUMNS[:1], map_key="k", rest="r"),
+            ),
+        )
+    ],
     "ignored": [TargetSpec("public.t", columns=COLUMNS, on_delete="ignore", on_expire="delete")],
 }
 
 PERSONAL: dict[str, tuple[tuple[str, Treatment], ...]] = {
     "mapped": (("t", "hash"), ("j.name", "mask"), ("j.gone", "drop")),
     "left": (("other", "drop"), ("t", "hash")),
+    "inside": (("other.name", "drop"), ("l[0]", "mask"), ("j", "drop")),
 }
 AUTO = [AutoColumn("public.t", name, kind) for name, kind in (("t", "text"), ("j", "jsonb"))]
 
 numbers = st.sampled_from(["1", "2", "1.5", "x"]).map(lambda number: {"N": number})
 texts = st.sampled_from(["open", "shut", "a\0b", "ü"]).map(lambda text: {"S": text})
-maps = st.sampled_from([{"M": {"name": {"S": "x"}}}, {"M": {}}, {"M": 1}, {"L": [{"NS": ["1"]}]}])
+maps = st.sampled_from(
+    [
+        *({"M": {"name": {"S": "x"}}}, {"M": {}}, {"M": 1}, {"L": [{"NS": ["1"]}]}, {"NULL": True}),
+        *({"M": {"inner": {"M": {"a": {"M": {"n": {"N": number}}}}}}} for number in ("1", "x")),
+    ]
+)
+lists = st.sampled_from([{"L": [{"S": "x"}, {"N": "1"}]}, {"SS": ["b", "a"]}, {"L": [{"L": []}]}])
 items = st.fixed_dictionaries(
     {},
     optional={
@@ -56,6 +74,7 @@ items = st.fixed_dictionaries(
         "t": texts | st.just({}) | numbers,
         "j": maps,
         "other": texts | maps,
+        "l": lists | texts,
     },
 )
 images = st.none() | items.map(wire)
@@ -105,6 +124,9 @@ def facts(plan: WritePlan) -> list[Any]:
         ):
             numbers = [record.sequence_number for record in records]
             said.append(sorted(map(repr, zip(rows, numbers, strict=True))))
+        keys = [row[0] for row in writes.upserts]
+        if writes.children:
+            said.append(sorted(map(repr, zip(keys, writes.children, strict=True))))
         said.append(writes.appends)
     return said
 
@@ -132,13 +154,15 @@ def test_what_is_planned_together_is_what_single_changes_make(targets, unmatched
 
 
 @pytest.mark.parametrize("personal", PERSONAL.values(), ids=PERSONAL)
-@pytest.mark.parametrize("name", ["plain", "rest", "routed", "history"])
+@pytest.mark.parametrize(
+    "name", ["plain", "rest", "document", "routed", "history", "children", "automatic", "auto"]
+)
 @given(drawn=changes)
 @settings(max_examples=40, deadline=None)
 def test_personal_data_is_hidden_both_ways(name, personal, drawn):
     targets = tuple(TARGETS[name])
     spec = TableSpec("orders", "orders", targets, personal=personal, salt=b"0123456789abcdef")
-    mapping, records = compile_table(spec, KEY), records_of(drawn)
+    mapping, records = compile_table(with_auto_columns(spec, AUTO), KEY), records_of(drawn)
 
     together = plan_batch(records, mapping, read_at=0)
     alone = plan_batch(records, one_by_one(mapping), read_at=0)

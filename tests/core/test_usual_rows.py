@@ -90,7 +90,7 @@ scalars = st.one_of(
     st.fixed_dictionaries({"NS": st.lists(numbers, max_size=3)}),
     st.fixed_dictionaries({"BS": st.lists(binaries, max_size=3)}),
 )
-names_inside = st.sampled_from(["M", "L", "S", "N", "NULL", "name", "}}", "]}"]) | texts
+names_inside = st.sampled_from(["M", "NS", "S", "N", "NULL", "name", "}}", "]}", "a[0]}"]) | texts
 values: st.SearchStrategy[Any] = st.recursive(
     scalars,
     lambda inner: st.one_of(
@@ -244,6 +244,11 @@ def test_plain_text_of_typed_json_is_what_its_decoded_value_becomes(drawn):
         {"M": {}},
         {"L": []},
         {"SS": ["b", "a", "c,d"]},
+        {"SS": ['"', "b\\", "a\n", "\x01", "ü"]},
+        {"NS": ["10", "9", "-2.5", "0"]},
+        {"BS": ["AQI=", "AAE=", ""]},
+        {"M": {"a[0]": {"S": "}]"}, "{b}": {"NS": ["2", "1"]}}},
+        {"S": "\x01\x1f"},
         {"M": {"M": {"S": "a"}, "L": {"M": {"L": {"L": [{"M": {}}, {"L": []}]}}}}},
         {"L": [{"N": "-1.5"}, {"BOOL": True}, {"NULL": True}, {"B": "AA=="}, {"S": "]}"}]},
     ],
@@ -257,9 +262,11 @@ def test_usual_typed_json_needs_no_decoding(value):
     [
         {"M": {"}}": {"S": "a"}}},
         {"M": {'"': {"S": "a"}}},
-        {"S": "\x01"},
-        {"SS": ['"']},
-        {"NS": ["1"]},
+        {"S": "\0"},
+        {"NS": ["1", "01"]},
+        {"NS": ["1", 2]},
+        {"NS": []},
+        {"BS": ["A"]},
         {"N": "1E3"},
         {"N": "01"},
         {"B": "A"},
@@ -272,6 +279,16 @@ def test_usual_typed_json_needs_no_decoding(value):
 )
 def test_other_typed_json_is_left_to_be_decoded(value):
     assert plain_texts([wire(value)]) == [None]
+
+
+def test_an_unusual_value_leaves_those_beside_it_usual():
+    values: list[Any] = [{"M": {"a": {"N": str(number)}}} for number in range(100)]
+    values[40] = {"M": {"a": {"N": "1E3"}}}
+    typed = [*map(wire, values), b'{"S":"\xff"}']
+
+    found = plain_texts(typed)
+
+    assert [place for place, text in enumerate(found) if text is None] == [40, 100]
 
 
 @pytest.mark.parametrize("near", [arrays_of, samples_of], ids=["arrays", "single values"])

@@ -122,9 +122,16 @@ MUTANTS = [
     Mutant(
         "a value that is not as usual spoils no row",
         "replicator/core/values/columnar.py",
-        "            batch.odd.add(place)\n        else:",
-        "            pass\n        else:",
+        "cells.append(convert(value))\n        except _UNUSUAL:\n            odd.add(place)",
+        "cells.append(convert(value))\n        except _UNUSUAL:\n            pass",
         "tests/core/test_usual_rows.py",
+    ),
+    Mutant(
+        "a value that is not of its automatic column's type is in no rest",
+        "replicator/core/values/columnar.py",
+        "names = [*names, *found]",
+        "names = [*names]",
+        "tests/core/test_usual_plan.py",
     ),
     Mutant(
         "half of a batch that is halved is dropped",

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from replicator.core.mapping.children import ChildTable, compile_child
 from replicator.core.mapping.columns import MappedColumn, compile_column
@@ -28,7 +29,14 @@ from replicator.core.records import Image
 from replicator.core.spec import SourceKey, TableSpec, TargetSpec
 from replicator.core.values.cells import Cell
 from replicator.core.values.column_types import JSONB, TIMESTAMPTZ
-from replicator.core.values.columnar import UsualRows, compile_usual_rows
+from replicator.core.values.columnar import (
+    Children,
+    Hiding,
+    Remainder,
+    Rest,
+    UsualRows,
+    compile_usual_rows,
+)
 from replicator.core.values.row import (
     Row,
     RowOf,
@@ -97,6 +105,11 @@ class TargetMapping:
         """True when the item's key alone decides on the route."""
         return self._condition.on_keys_only
 
+    @property
+    def routes_on(self) -> frozenset[str]:
+        """The attributes that decide on the route, beside those of the key."""
+        return self._condition.attributes
+
     def matches(self, keys: Image, image: Image | None) -> bool:
         """True when the item belongs to this target."""
         return self._condition.matches(keys, image)
@@ -132,7 +145,7 @@ class TargetMapping:
         tried = self._tried(keys, image)
         yield from zip((column.name for column in self.table.columns), tried, strict=False)
 
-    def children_of(self, row: Row, image: Image) -> tuple[list[Row], ...]:
+    def children_of(self, row: Row, image: Image) -> Children:
         """For each child table the rows of the item that has this row; ValueRejected."""
         if not self.children:
             return ()
@@ -232,15 +245,17 @@ def _compile_target(
     tail = (None,) if table.soft else ()
     strays = strays_of(columns)
     rest_of = None if remainder is None else rest_in(remainder, untaken, strays, spec.nul)
-    usual = None
-    if not children and (protection is None or protection.attributes <= set(whole)):
-        usual = compile_usual_rows(
-            [_protected(step, protection) for step in steps],
-            keys=key_attributes,
-            rest="dropped" if remainder is None else "exceptional" if spec.auto else "kept",
-            tail=tail,
-            untaken=untaken,
-        )
+    rest: Rest = "dropped" if remainder is None else "exceptional" if spec.auto else "kept"
+    stray = tuple(column.attribute for column in columns if column.tags is not None)
+    usual = compile_usual_rows(
+        [_protected(step, protection) for step in steps],
+        keys=key_attributes,
+        remainder=Remainder(rest, untaken, strays, stray, spec.nul),
+        tail=tail,
+        hiding=None if protection is None else Hiding(protection.attributes, protection.value),
+        children=[(child.attribute, child.rows_of) for child in children],
+        key_width=len(table.key),
+    )
     return TargetMapping(
         spec=spec,
         table=table,
@@ -263,8 +278,14 @@ def _protected(step: Step, protection: Protection | None) -> Step:
     name, convert = step.attribute, step.convert
     if protection is None or name not in protection.attributes:
         return step
-    hide = protection.value
-    return Step(name, lambda value: convert(None if value is None else hide(name, value)))
+    hide = partial(protection.value, name)
+    as_json = step.usual is not None and step.usual.tag == "M"
+    return Step(
+        name,
+        lambda value: convert(None if value is None else hide(value)),
+        step.usual if as_json else None,
+        hide=hide if as_json else None,
+    )
 
 
 def _table(

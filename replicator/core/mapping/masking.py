@@ -6,15 +6,19 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
+
 from replicator.core.mapping.paths import parse_path
 from replicator.core.records import AttributeValue, Image, StreamRecord
 from replicator.core.spec import Path, SourceKey, TableSpec, Treatment
-from replicator.core.values.attributes import decode_image, label
+from replicator.core.values.attributes import decode_image, label, may_lack_tags
 from replicator.core.values.cells import Unfit
 from replicator.core.values.numbers import canonical_number
 from replicator.errors import ConfigurationError, UnknownRecord, ValueRejected
 
 MASK = "***"
+_decode_values = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_decode_value = msgspec.json.Decoder(AttributeValue).decode
 _Treat = Callable[[Any], AttributeValue | None]
 
 
@@ -36,6 +40,22 @@ class Protection:
             else:
                 treated[name] = value
         return treated
+
+    def raw(self, raw: memoryview) -> bytes | None:
+        """The JSON of an image without what must not be seen; None where it must be decoded."""
+        if may_lack_tags(bytes(raw)):
+            return None
+        try:
+            members: dict[str, Any] = _decode_values(raw)
+            for name in self.attributes & members.keys():
+                value = self.value(name, _decode_value(members[name]))
+                if value is None:
+                    del members[name]
+                else:
+                    members[name] = value
+            return msgspec.json.encode(members)
+        except ValueError:
+            return None
 
     def value(self, attribute: str, value: AttributeValue) -> AttributeValue | None:
         """An attribute's value without what must not be seen; None: it goes."""

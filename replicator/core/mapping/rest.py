@@ -37,7 +37,7 @@ def strays_of(columns: Sequence[MappedColumn]) -> Strays:
     if not tags:
         return no_strays
     return lambda image: [
-        name for name in tags.keys() & image.keys() if not tags[name] >= image[name].keys()
+        name for name, own in tags.items() if name in image and not own >= image[name].keys()
     ]
 
 

@@ -46,9 +46,13 @@ _GROUPS: dict[str, Callable[[list[bool]], bool]] = {
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Condition:
-    """A compiled `when`; `on_keys_only` tells that the key alone decides, in every image."""
+    """A compiled `when`; `on_keys_only` tells that the key alone decides, in every image.
+
+    `attributes` are those that it looks at, beside those of the key.
+    """
 
     on_keys_only: bool
+    attributes: frozenset[str]
     _check: _Check
     _look: _Look | None = None
 
@@ -77,11 +81,14 @@ def compile_condition(when: object, key_attributes: Collection[str]) -> Conditio
     attribute equals nothing. ConfigurationError names the nearest known operator.
     """
     if when is None:
-        return Condition(on_keys_only=True, _check=lambda _keys, _image: True)
+        return Condition(
+            on_keys_only=True, attributes=frozenset(), _check=lambda _keys, _image: True
+        )
     used: set[str] = set()
     check = _condition(when, frozenset(key_attributes), used)
     used -= set(key_attributes)
-    return Condition(on_keys_only=not used, _check=check, _look=_compile_look(sorted(used)))
+    look = _compile_look(sorted(used))
+    return Condition(not used, frozenset(used), check, look)
 
 
 def _compile_look(names: Sequence[str]) -> _Look | None:

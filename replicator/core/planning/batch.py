@@ -114,10 +114,13 @@ class Ledger:
         image = decode_image(raw)
         return image if self._protection is None else self._protection.image(image)
 
-    @property
-    def shows_images(self) -> bool:
-        """True when images may be read as they were received."""
-        return self._protection is None
+    def shows(self, attributes: frozenset[str]) -> bool:
+        """True when these attributes may be read in images as they were received."""
+        return self._protection is None or self._protection.attributes.isdisjoint(attributes)
+
+    def shown(self, raw: memoryview) -> bytes | memoryview | None:
+        """An image as it was received, but for personal data; None where it must be decoded."""
+        return raw if self._protection is None else self._protection.raw(raw)
 
     @property
     def older(self) -> Iterable[tuple[int, ItemKey]]:

@@ -18,7 +18,7 @@ here when its newest change
 Every other item is put into `UsualChanges.left`, and `plan` walks exactly those: items with an
 image that makes no row, whose routing cannot be told from raw bytes, with soft or ignored
 deletions, with a missing image. Targets with histories or conditions on old images are left as a
-whole where the ledger does not show images.
+whole where the condition looks at personal data.
 
 The invariant: fast path and walk give the same writes, outcomes and dead letters, whatever is
 settled here. `tests/core/test_usual_plan.py` plans random batches both ways. So this module may
@@ -30,11 +30,12 @@ decide which of two changes the row shows, as an older change in the same batch 
 
 from collections import Counter
 from dataclasses import dataclass, field
+from operator import itemgetter
 
 from replicator.core.mapping.compile import TargetMapping
 from replicator.core.planning.batch import ItemKey, Ledger, Rank
 from replicator.core.records import StreamRecord
-from replicator.core.values.columnar import UsualRows
+from replicator.core.values.columnar import Children, UsualRows
 from replicator.core.values.row import Row
 from replicator.errors import ValueRejected
 
@@ -56,6 +57,10 @@ class UsualChanges:
     unmapped: Counter[str] = field(default_factory=Counter)
     carriers: dict[str, int] = field(default_factory=dict)
     """For each of these attributes the place of a record that has it."""
+    candidates: dict[str, int] = field(default_factory=dict)
+    """For each attribute that could be a column, the first place of a record that has it."""
+    children: list[Children] = field(default_factory=list)
+    """Beside `upserts`, for targets that have child tables."""
     left: set[ItemKey] = field(default_factory=set)
 
 
@@ -66,7 +71,7 @@ def plan_usual(target: TargetMapping, ledger: Ledger, *, scanned: bool) -> Usual
     """
     changes = UsualChanges()
     looks = not target.routes_on_keys_only
-    if target.usual_rows is None or (looks and not ledger.shows_images):
+    if target.usual_rows is None or (looks and not ledger.shows(target.routes_on)):
         changes.left.update(ledger.newest)
         return changes
     present: _Items = []
@@ -81,7 +86,7 @@ def plan_usual(target: TargetMapping, ledger: Ledger, *, scanned: bool) -> Usual
             present.append(item)
     belonging, strangers = _routed(target, ledger, present, changes)
     ledger.taken.update(key for key, _ in belonging)
-    spec, settled = target.spec, _upsert(target.usual_rows, ledger, belonging, changes)
+    spec, settled = target.spec, _upsert(target, target.usual_rows, ledger, belonging, changes)
     plainly = spec.on_delete == "delete"
     if target.routes_on_keys_only or scanned:  # never belonged, or the sweep finds what it left
         changes.left.update({key for key, _ in strangers} & {key for _, key in ledger.older})
@@ -119,12 +124,19 @@ def _routed(
 
 
 def _upsert(
-    rows_of: UsualRows, ledger: Ledger, items: _Items, changes: UsualChanges
+    target: TargetMapping,
+    rows_of: UsualRows,
+    ledger: Ledger,
+    items: _Items,
+    changes: UsualChanges,
 ) -> set[ItemKey]:
     """Make the rows of the items; returns those that have one."""
+    if target.spec.auto:  # the first of the batch says which column an attribute gets
+        items = sorted(items, key=itemgetter(1))
     records = [ledger.records[place] for _, place in items]
     made = rows_of(records)
     changes.unmapped.update(made.untaken)
+    changes.candidates.update({name: items[place][1] for name, place in made.candidates.items()})
     changes.carriers.update({name: items[place][1] for name, place in made.carriers.items()})
     if None in made.rows:
         odd = [place for place, row in enumerate(made.rows) if row is None]
@@ -133,6 +145,9 @@ def _upsert(
         items = [items[place] for place in usual]
         records = [records[place] for place in usual]
     changes.upserts.extend([row for row in made.rows if row is not None])
+    changes.children.extend(
+        [its for its, row in zip(made.children, made.rows, strict=False) if row is not None]
+    )
     changes.upserted.extend(records)
     ledger.rank_all([place for _, place in items], Rank.APPLIED)
     return {key for key, _ in items}

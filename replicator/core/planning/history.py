@@ -60,19 +60,17 @@ def _concerns(target: TargetMapping, ledger: Ledger, record: StreamRecord) -> bo
 
 
 def _matches(target: TargetMapping, ledger: Ledger, keys: Image, raw: memoryview) -> bool:
-    matches = target.matches_raw(keys, raw) if ledger.shows_images else None
+    matches = target.matches_raw(keys, raw) if ledger.shows(target.routes_on) else None
     return target.matches(keys, ledger.decoded(raw)) if matches is None else matches
 
 
 def _texts_of(ledger: Ledger) -> dict[int, str | None]:
     """The JSON of all images of the batch that are as usual, by the identity of the image."""
-    if not ledger.shows_images:
-        return {}
     records = [ledger.records[index] for index in ledger.keys]
     images = [image for record in records for image in (record.new_image, record.old_image)]
-    raws = [image for image in images if image is not None]
-    texts = plain_texts([b'{"M":%s}' % raw for raw in raws])
-    return dict(zip(map(id, raws), texts, strict=True))
+    shown = [(id(image), ledger.shown(image)) for image in images if image is not None]
+    whole = [(of, b'{"M":%s}' % raw) for of, raw in shown if raw is not None]
+    return dict(zip([of for of, _ in whole], plain_texts([raw for _, raw in whole]), strict=True))
 
 
 def _row(

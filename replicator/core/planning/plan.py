@@ -14,11 +14,9 @@ from replicator.core.planning.history import HistoryRow, plan_history
 from replicator.core.planning.unmatched import plan_unmatched
 from replicator.core.records import Image, StreamRecord
 from replicator.core.spec import OnDelete
+from replicator.core.values.columnar import Children
 from replicator.core.values.row import Row
 from replicator.errors import ValueRejected
-
-Children = tuple[list[Row], ...]
-"""For each child table of a target, the rows of one item."""
 
 NO_IMAGE = (
     "the record has no new image: the stream's view type must be NEW_IMAGE or NEW_AND_OLD_IMAGES"
@@ -151,6 +149,7 @@ class _TargetPlanner:
     """Walks a batch backwards for one target: the first change of a key that settles it wins."""
 
     __slots__ = (
+        "_candidates_at",
         "_ledger",
         "_refused",
         "_rejected",
@@ -167,6 +166,7 @@ class _TargetPlanner:
     def __init__(
         self, target: TargetMapping, ledger: Ledger, refused: Refusals, *, scanned: bool
     ) -> None:
+        self._candidates_at: dict[str, int] = {}
         self._target = target
         self._scanned = scanned
         self._ledger = ledger
@@ -210,7 +210,10 @@ class _TargetPlanner:
         self._writes.upserted.extend(usual.upserted)
         self._writes.deletes.extend(usual.deletes)
         self._writes.deleted.extend(usual.deleted)
+        self._writes.children.extend(usual.children)
         self.unmapped.update(usual.unmapped)
+        for name, index in usual.candidates.items():
+            self._note_candidate(index, self._ledger.records[index], name)
         for name, index in usual.carriers.items():
             self._note_types(index, self._ledger.records[index], [name])
         return usual.left
@@ -233,7 +236,8 @@ class _TargetPlanner:
         image = self._ledger.image(index, record.new_image)
         if target.matches(record.keys, image):
             made = target.row_of(record.keys, image), target.unmapped(image)
-            self.candidates.update(target.candidates(image))
+            for name in target.candidates(image):
+                self._note_candidate(index, record, name)
             self._upsert(index, key, record, made, target.children_of(made[0], image))
         elif not self._scanned:
             # an older image may have matched; after a scan, the sweep finds what it left
@@ -260,6 +264,15 @@ class _TargetPlanner:
             self.unmapped.update(unmapped)
             self._note_types(index, record, unmapped)
         self._settle(index, key, Rank.APPLIED)
+
+    def _note_candidate(self, index: int, record: StreamRecord, name: str) -> None:
+        """The first change of the batch that has an attribute says which type it has."""
+        if index >= self._candidates_at.get(name, len(self._ledger.records)):
+            return
+        if record.new_image is not None:
+            image = self._ledger.image(index, record.new_image)
+            self.candidates[name] = next(iter(image[name]), "")
+            self._candidates_at[name] = index
 
     def _note_types(self, index: int, record: StreamRecord, unmapped: Sequence[str]) -> None:
         new = [name for name in unmapped if name not in self.unmapped_types]

@@ -10,26 +10,30 @@ The idea: most values of one column look alike. A column that is fed by numbers 
 "…"}` nearly always, and a number's text is the cell as it is. So the rows of a batch are made in
 two steps, each of which treats all records at once.
 
-1. Decode. `_Decoder` compiles one msgspec struct for the mapping. The struct has a field for
+1. Decode. `_decoder` compiles one msgspec struct for the mapping. The struct has a field for
    every attribute that a column uses, typed as the column usually receives it (`Usual.tag`);
    attributes that no column uses are skipped by the decoder in C. An image that does not fit the
-   struct is decoded to None.
+   struct is refused.
 2. Convert. Every column turns the list of its raw values into the list of its cells. `together`
    (see `columnar_checks`) checks a whole list with one regular expression; where no such check
    exists, `conversion` is mapped over the list. Rows are the columns, zipped.
 
+There are two such ways. The narrow one knows for each column the one type that it usually receives,
+and for a mapping that leaves attributes out it knows their names. What it refuses takes the wide
+one: its struct has every type that a column converts, its images are decoded without a word about
+other attributes, and what no column takes is looked up by name. The wide way is for mappings and
+items that are usual for somebody (a number in a text column, a list for an array, an attribute
+that appeared last week), and costs less than twice the narrow one.
+
 The invariant: a row that is made here is equal, cell by cell, to the row that `row.row_by_steps`
-makes of the same image. Nothing is decided here: an image that is rejected, a value of another
-type, a number that needs rounding, a name that jsonb cannot hold, all make no row (None), and the
-planner walks those records one by one with `row_by_steps`, which alone may reject. The property
-tests in `tests/core/test_usual_rows.py` hold both ways equal.
+makes of the same image. Nothing is decided here: what the converters reject, and a name that jsonb
+cannot hold, makes no row (None), and the planner walks those records one by one with
+`row_by_steps`, which alone may reject. The property tests in `tests/core/test_usual_rows.py` hold
+both ways equal, and `tests/core/test_slow_records.py` counts what is left to the walk.
 
-A column that fails as a whole is made again record by record (`_one_by_one`), so that one unusual
-value costs its own row the fast path and no other row's; places without a row are collected in
-`_Batch.odd`.
-
-Which attributes no column takes is found by a second struct that forbids unknown fields: usual
-images pass it at no extra cost, and only where one does not are names looked up (`_names`).
+A column that fails as a whole is made again value by value with the column's own converter, so
+that one unusual value costs its own row the fast path and no other row's; places without a row are
+collected in `_Batch.odd`.
 
 Broken without it: were an unusual value converted here "as well as possible", two code paths
 would decide on a row, and they would drift apart. Were a failure not confined to its record, one
@@ -37,9 +41,9 @@ number set would send its whole batch down the slow path.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from itertools import chain, islice
 from json.encoder import encode_basestring as quote
 from operator import add, attrgetter
@@ -51,9 +55,16 @@ from msgspec import UNSET, Raw, UnsetType
 from replicator.core.records import AttributeValue, Image, StreamRecord
 from replicator.core.values.attributes import may_lack_tags
 from replicator.core.values.cells import Cell
-from replicator.core.values.json_text import plain_texts
+from replicator.core.values.json_text import json_text, plain_texts
+from replicator.core.values.policies import OnNul
 from replicator.core.values.row import Row, Step, Untaken, Usual
 from replicator.errors import ValueRejected
+
+Children = tuple[list[Row], ...]
+"""For each child table of a target, the rows of one item."""
+ChildrenOf = tuple[str, Callable[[Row, Image], list[Row]]]
+"""An attribute, and a function from a parent's key and an image with that attribute to the rows of
+a child table; ValueRejected."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +72,16 @@ class MadeRows:
     """A row for each record, in order, None where its new image is not a usual one.
 
     `untaken` are the attributes of the usual ones that nothing takes; by their names, `carriers`
-    tells the place of a record that has one.
+    tells the place of a record that has one. `candidates` are attributes of a rest that could be
+    columns, with the first place of each. `children` stand beside the rows of targets that have
+    child tables.
     """
 
     rows: Sequence[Row | None]
     untaken: Counter[str]
     carriers: dict[str, int]
+    candidates: dict[str, int]
+    children: Sequence[Children] = ()
 
 
 UsualRows = Callable[[Sequence[StreamRecord]], MadeRows]
@@ -74,252 +89,451 @@ UsualRows = Callable[[Sequence[StreamRecord]], MadeRows]
 Rest = Literal["dropped", "kept", "exceptional"]
 
 
+@dataclass(frozen=True, slots=True)
+class Remainder:
+    """The attributes that no column takes: dropped, kept as a cell, or that cell in exceptional
+    images only, and an empty one in usual images.
+
+    `strays` finds values that are not of their column's type, which are in an exceptional rest too;
+    `stray` are the attributes that may have some.
+    """
+
+    rest: Rest
+    untaken: Untaken
+    strays: Callable[[Image], list[str]]
+    stray: Sequence[str] = ()
+    nul: OnNul = "reject"
+
+
+@dataclass(frozen=True, slots=True)
+class Hiding:
+    """Personal data: `value` hides it in an attribute's value, or answers None for one to drop."""
+
+    attributes: frozenset[str]
+    value: Callable[[str, AttributeValue], AttributeValue | None]
+
+
 @dataclass(slots=True)
 class _Batch:
     """Images side by side: the items' keys, as received, and decoded.
 
-    `odd` are the places of those that make no row.
+    `odd` are the places of those that make no row; `names` has by place the attributes that no
+    column takes, where there are any.
     """
 
     keys: Sequence[Image]
     raws: Sequence[memoryview]
     images: Sequence[Any]
     odd: set[int] = field(default_factory=set)
+    names: dict[int, Sequence[str]] = field(default_factory=dict)
 
 
 _Cells = Callable[[_Batch], Sequence[Cell]]
-"""The cells of one column; it raises where one is unusual, or marks that as odd."""
+"""The cells of one column; places whose value makes none are marked as odd."""
+_Decode = Callable[[memoryview], Any]
 
-_UNUSUAL = (AttributeError, KeyError, TypeError, ValueError, ValueRejected)
+_UNUSUAL = (AttributeError, KeyError, TypeError, ValueError, RecursionError, ValueRejected)
 _RAW_TYPES: dict[str, Any] = {
     **dict.fromkeys(("S", "N", "B"), str),
     **dict.fromkeys(("SS", "NS", "BS"), list[str]),
     "BOOL": bool,
     "L": list[dict[str, Any]],
+    "M": dict[str, Any],
 }
 _BETWEEN = b"\x1f"  # no valid JSON holds it
 _NULL = b'{"NULL":true}'
 _NESTED_OR_NULL = (b'{"M":{', b'{"L":[', _NULL)
+_REFUSED_AT_LEAST = 16  # so few of a batch are refused one by one, whatever their part is
 _decode_values = msgspec.json.Decoder(dict[str, Raw]).decode
 _decode_value = msgspec.json.Decoder(AttributeValue).decode
 
 
 def compile_usual_rows(
-    steps: Sequence[Step], *, keys: Iterable[str], rest: Rest, tail: Row, untaken: Untaken
+    steps: Sequence[Step],
+    *,
+    keys: Iterable[str],
+    remainder: Remainder,
+    tail: Row,
+    hiding: Hiding | None = None,
+    children: Sequence[ChildrenOf] = (),
+    key_width: int = 0,
 ) -> UsualRows | None:
     """A function that makes the rows of usual images.
 
-    `keys` are the names of the key attributes; `rest` says whether what nothing takes is a cell,
-    an empty one in usual images if it is exceptional; `tail` is how the row ends. None where an
-    attribute has a name that the decoder cannot be told.
+    `keys` are the names of the key attributes; `tail` is how the row ends; a row begins with
+    `key_width` cells of its key. None where an attribute has a name that the decoder cannot be
+    told.
     """
-    users: dict[str, list[Step]] = {name: [] for name in keys}
-    for step in steps:
-        if not step.of_key:
-            users.setdefault(step.attribute, []).append(step)
-    fields = {name: f"a{number}" for number, name in enumerate(users)}
+    fields = _fields(steps, keys, remainder, hiding, children)
     try:
-        decode = _Decoder(users, fields, untaken, rest)
+        ways = _ways(steps, fields, remainder, hiding)
     except ValueError:
         return None
-    columns = [
-        _key_column(step) if step.of_key else _column(step, fields[step.attribute], users)
-        for step in steps
-    ]
-    if rest == "kept":
-        columns.append(_rest_column(untaken))
-    elif rest == "exceptional":
-        columns.append(lambda batch: ["{}"] * len(batch.keys))
+    of_children = [(fields.told[name], name, of_item) for name, of_item in children]
+    ends = _Ends(tail, of_children, key_width, hiding)
 
     def rows_of(records: Sequence[StreamRecord]) -> MadeRows:
         raws = [record.new_image or memoryview(b"") for record in records]
-        images, names = decode(raws)
+        batch = _Batch([record.keys for record in records], raws, ())
+        places = list(range(len(raws)))
         if may_lack_tags(_BETWEEN.join(raws)):
-            pairs = zip(images, raws, strict=True)
-            images = [None if may_lack_tags(bytes(raw)) else image for image, raw in pairs]
-        batch = _Batch([record.keys for record in records], raws, images)
-        rows: list[Row | None]
-        if None not in images:
-            rows = _rows(columns, batch, tail)
-        else:
-            places = [place for place, image in enumerate(images) if image is not None]
-            rows = [None] * len(records)
-            for place, row in zip(places, _rows(columns, _at(batch, places), tail), strict=True):
-                rows[place] = row
-        usual = {place: found for place, found in names.items() if rows[place] is not None}
-        carriers = {name: place for place, found in usual.items() for name in found}
-        return MadeRows(rows, Counter(chain.from_iterable(usual.values())), carriers)
+            places = [place for place in places if not may_lack_tags(bytes(raws[place]))]
+        found = _Found([None] * len(raws), [()] * len(raws) if children else [])
+        for way in ways:
+            if places:
+                places = _take(way, ends, batch, places, found)
+        return found.made()
 
     return rows_of
 
 
-def _at(batch: _Batch, places: Sequence[int]) -> _Batch:
-    """Some of a batch."""
-    return _Batch(
-        [batch.keys[place] for place in places],
-        [batch.raws[place] for place in places],
-        [batch.images[place] for place in places],
-    )
+def _fields(
+    steps: Sequence[Step],
+    keys: Iterable[str],
+    remainder: Remainder,
+    hiding: Hiding | None,
+    children: Sequence[ChildrenOf],
+) -> "_Fields":
+    users: dict[str, list[Step]] = {name: [] for name in keys}
+    for step in steps:
+        if not step.of_key:
+            users.setdefault(step.attribute, []).append(step)
+    shared = {attribute for attribute, _ in children}
+    if remainder.rest == "dropped" and hiding is not None:
+        shared |= set(remainder.untaken(hiding.attributes))
+    for name in sorted(shared):
+        users.setdefault(name, [])
+    return _Fields(users, shared, {name: f"a{number}" for number, name in enumerate(users)})
 
 
-def _rows(columns: Sequence[_Cells], batch: _Batch, tail: Row) -> list[Row | None]:
-    """The cells of all columns, put together."""
-    of_columns = []
-    for cells_of in columns:
-        try:
-            of_columns.append(cells_of(batch))
-        except _UNUSUAL:
-            of_columns.append(_one_by_one(cells_of, batch))
-    of_columns += [[cell] * len(batch.keys) for cell in tail]
-    rows: list[Row | None] = list(zip(*of_columns, strict=True))
-    for place in batch.odd:
-        rows[place] = None
-    return rows
+def _ways(
+    steps: Sequence[Step], fields: "_Fields", remainder: Remainder, hiding: Hiding | None
+) -> Sequence["_Way"]:
+    """The ways to take one after the other, each for what the one before it leaves."""
+    wide = _wide(steps, fields, remainder, hiding)
+    if remainder.rest == "exceptional" and hiding is not None:
+        return (wide,)  # what is hidden may become a stray, of which the narrow way knows nothing
+    return _narrow(steps, fields, remainder, hiding), wide
 
 
-def _one_by_one(cells_of: _Cells, batch: _Batch) -> Sequence[Cell]:
-    """Make cells one by one, so that an unusual value costs only its own row the fast path."""
-    cells: list[Cell] = [None] * len(batch.keys)
-    for place in range(len(cells)):
-        alone = _at(batch, (place,))
-        try:
-            [cells[place]] = cells_of(alone)
-        except _UNUSUAL:
-            batch.odd.add(place)
-        else:
-            batch.odd.update([place] * len(alone.odd))
-    return cells
+@dataclass(slots=True)
+class _Found:
+    """Rows by their places, while they are made."""
+
+    rows: list[Row | None]
+    children: list[Children]
+    names: dict[int, Sequence[str]] = field(default_factory=dict)
+    candidates: dict[str, int] = field(default_factory=dict)
+
+    def take(
+        self,
+        places: Sequence[int],
+        rows: Sequence[Row],
+        children: Sequence[Children],
+        batch: _Batch,
+        *,
+        candidates: bool,
+    ) -> None:
+        """Add the rows of a batch that were made; `candidates`: its names could be columns."""
+        for place, row in zip(places, rows, strict=True):
+            self.rows[place] = row
+        for place, its in zip(places, children, strict=False):
+            self.children[place] = its
+        for number in batch.odd:
+            self.rows[places[number]] = None
+            batch.names.pop(number, None)
+        for number, names in batch.names.items():
+            if candidates:
+                for name in names:
+                    self.candidates.setdefault(name, places[number])
+            else:
+                self.names[places[number]] = names
+
+    def made(self) -> MadeRows:
+        """All of them together."""
+        carriers = {name: place for place, names in self.names.items() for name in names}
+        untaken = Counter(chain.from_iterable(self.names.values()))
+        return MadeRows(self.rows, untaken, carriers, self.candidates, self.children)
 
 
-class _Decoder:
-    """Decodes the attributes that are used; None for an image where one is of another type.
+@dataclass(frozen=True, slots=True)
+class _Ends:
+    """The end of every row, and the child rows that belong to it."""
 
-    Where a rest is exceptional, images with other attributes are not decoded either.
+    tail: Row
+    children: Sequence[tuple[str, str, Callable[[Row, Image], list[Row]]]]
+    key_width: int
+    hiding: Hiding | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Fields:
+    """The fields of the struct: by attribute the steps that use it, and its name in the struct.
+
+    `shared` attributes are used by others than columns too.
     """
 
-    def __init__(
-        self, users: dict[str, list[Step]], fields: dict[str, str], untaken: Untaken, rest: Rest
-    ) -> None:
-        members = [(fields[name], *_value_of(its)) for name, its in users.items()]
-        self._untaken = untaken
-        self._partly_taken = [(name, fields[name]) for name in untaken(users)]
-        self._rest = rest
-        self._strict, self._loose = (
-            msgspec.json.Decoder(
-                msgspec.defstruct(
-                    "Image",
-                    members,
-                    rename={name: told for told, name in fields.items()},
-                    forbid_unknown_fields=strict,
-                    gc=False,
-                )
-            ).decode
-            for strict in (True, rest == "exceptional")
-        )
+    users: Mapping[str, Sequence[Step]]
+    shared: set[str]
+    told: Mapping[str, str]
 
-    def __call__(self, raws: Sequence[memoryview]) -> tuple[list[Any], dict[int, Sequence[str]]]:
-        """The images; by their places the names of their attributes that nothing takes."""
-        if self._rest != "dropped":
-            images = self._loosely(raws)
-            return images if self._rest == "kept" else list(map(self._without_rest, images)), {}
+    def alone(self, step: Step) -> Usual | None:
+        """The usual value of a column that has its attribute for itself."""
+        name = step.attribute
+        return step.usual if len(self.users[name]) == 1 and name not in self.shared else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """A decoder of images, and the columns of what it decodes.
+
+    `names_of` finds the attributes of a batch that no column takes, where they are told; a rest
+    that is a cell has `candidates` where such attributes can be columns.
+    """
+
+    decode: _Decode
+    columns: Sequence[_Cells]
+    names_of: Callable[[_Batch], dict[int, Sequence[str]]] | None
+    candidates: bool = False
+
+
+def _narrow(
+    steps: Sequence[Step], fields: _Fields, remainder: Remainder, hiding: Hiding | None
+) -> _Way:
+    columns = [_column(step, fields, every_type=False) for step in steps]
+    strict = remainder.rest != "kept"
+    if remainder.rest == "kept":
+        columns.append(_rest_column(remainder, fields, hiding))
+    elif remainder.rest == "exceptional":
+        columns.append(_no_rest_column(remainder, fields))
+    names_of = _partly_taken(remainder, fields, hiding) if remainder.rest == "dropped" else None
+    return _Way(_decoder(fields, every_type=False, strict=strict), columns, names_of)
+
+
+def _wide(
+    steps: Sequence[Step], fields: _Fields, remainder: Remainder, hiding: Hiding | None
+) -> _Way:
+    columns = [_column(step, fields, every_type=True) for step in steps]
+    names_of = None
+    if remainder.rest == "dropped":
+        names_of = _looked_up(remainder, hiding)
+    else:
+        columns.append(_rest_column(remainder, fields, hiding))
+    decode = _decoder(fields, every_type=True, strict=False)
+    return _Way(decode, columns, names_of, candidates=remainder.rest == "exceptional")
+
+
+def _take(way: _Way, ends: _Ends, whole: _Batch, places: Sequence[int], found: _Found) -> list[int]:
+    """Make the rows of some places in this way; returns the places that it leaves."""
+    images = _decoded(way.decode, [whole.raws[place] for place in places])
+    left = [place for place, image in zip(places, images, strict=True) if image is None]
+    if left:
+        taken = [place for place, image in zip(places, images, strict=True) if image is not None]
+        images = [image for image in images if image is not None]
+    else:
+        taken = list(places)
+    if not taken:
+        return left
+    batch = _Batch(
+        [whole.keys[place] for place in taken], [whole.raws[place] for place in taken], images
+    )
+    columns = [cells_of(batch) for cells_of in way.columns]
+    columns += [[cell] * len(taken) for cell in ends.tail]
+    rows = list(zip(*columns, strict=True))
+    children = _children(ends, rows, batch) if ends.children else []
+    if way.names_of is not None:
+        batch.names = way.names_of(batch)
+    found.take(taken, rows, children, batch, candidates=way.candidates)
+    return [*left, *(taken[number] for number in batch.odd)]
+
+
+def _children(ends: _Ends, rows: Sequence[Row], batch: _Batch) -> list[Children]:
+    """The child rows of every row."""
+    values = [list(map(attrgetter(told), batch.images)) for told, _, _ in ends.children]
+    made: list[Children] = []
+    for number, (row, its) in enumerate(zip(rows, zip(*values, strict=True), strict=True)):
+        key = row[: ends.key_width]
         try:
-            images = list(map(self._strict, raws))
-        except ValueError:
-            return self._loosely(raws), dict(enumerate(map(self._names, raws)))
-        names: dict[int, Sequence[str]] = {}
-        for name, told in self._partly_taken:
-            for place, value in enumerate(map(attrgetter(told), images)):
-                if value is not UNSET:
-                    names[place] = (*names.get(place, ()), name)
-        return images, names
+            of_tables = []
+            for (_, name, rows_of), value in zip(ends.children, its, strict=True):
+                if value is not UNSET and ends.hiding is not None:
+                    value = _hidden(ends.hiding, name, value)  # noqa: PLW2901
+                of_tables.append(rows_of(key, {} if value in (None, UNSET) else {name: value}))
+            made.append(tuple(of_tables))
+        except _UNUSUAL:
+            batch.odd.add(number)
+            made.append(())
+    return made
 
-    def _loosely(self, raws: Sequence[memoryview]) -> list[Any]:
+
+def _hidden(hiding: Hiding, name: str, value: AttributeValue) -> AttributeValue | None:
+    return hiding.value(name, value) if name in hiding.attributes else value
+
+
+def _decoded(decode: _Decode, raws: Sequence[memoryview]) -> list[Any]:
+    """The images, None for those that the decoder refuses; and for all others where those are many,
+    as every refusal costs as much as several images.
+    """
+    images: list[Any] = []
+    refused, each = 0, map(decode, raws)
+    while len(images) < len(raws):
         try:
-            return list(map(self._loose, raws))
+            images.extend(each)  # what was decoded before a refusal stays
         except ValueError:
-            return [self._image(raw) for raw in raws]
-
-    def _without_rest(self, image: Any) -> Any:  # noqa: ANN401 (as below)
-        """None for an image of which something would be left."""
-        left = image is None or any(
-            getattr(image, told) is not UNSET for _, told in self._partly_taken
-        )
-        return None if left else image
-
-    def _image(self, raw: memoryview) -> Any:  # noqa: ANN401 (a struct made above)
-        try:
-            return self._loose(raw)
-        except ValueError:
-            return None
-
-    def _names(self, raw: memoryview) -> Sequence[str]:
-        try:
-            return self._untaken(_decode_values(raw))
-        except ValueError:
-            return ()
+            images.append(None)
+            refused += 1
+            if refused >= _REFUSED_AT_LEAST and refused * 4 > len(images):
+                images += [None] * (len(raws) - len(images))
+    return images
 
 
-def _value_of(users: list[Step]) -> tuple[Any, Any]:
+def _decoder(fields: _Fields, *, every_type: bool, strict: bool) -> _Decode:
+    """Decodes the attributes that are used; `strict` refuses images with others."""
+    members = [
+        (told, *_value_of(name, fields, every_type=every_type))
+        for name, told in fields.told.items()
+    ]
+    struct = msgspec.defstruct(
+        "Image",
+        members,
+        rename={told: name for name, told in fields.told.items()},
+        forbid_unknown_fields=strict,
+        gc=False,
+    )
+    return msgspec.json.Decoder(struct).decode
+
+
+def _value_of(name: str, fields: _Fields, *, every_type: bool) -> tuple[Any, Any]:
     """The decoded type of an attribute, and the value for an absent one."""
-    if not users:
+    users = fields.users[name]
+    if not users and name not in fields.shared:
         return Raw, Raw()
-    usual = users[0].usual
-    if len(users) > 1 or usual is None:
+    usual = fields.alone(users[0]) if users else None
+    if usual is None or (every_type and usual.alone):
         return AttributeValue | UnsetType, UNSET
     if usual.tag == "M":
         return Raw, Raw(_NULL)
-    value = _value_type(usual.tag)
-    return value, value(null=True)
+    value = _value_type(usual.tags if every_type else usual.tags[:1])
+    return value, value(NULL=True)
 
 
 @cache
-def _value_type(tag: str) -> type[msgspec.Struct]:
-    """A value of this type, or NULL."""
+def _value_type(tags: tuple[str, ...]) -> type[msgspec.Struct]:
+    """A value of one of these types, or NULL."""
     return msgspec.defstruct(
         "Value",
-        [("raw", _RAW_TYPES[tag] | None, None), ("null", bool | None, None)],
-        rename={"raw": tag, "null": "NULL"},
+        [*((tag, _RAW_TYPES[tag] | None, None) for tag in tags), ("NULL", bool | None, None)],
         forbid_unknown_fields=True,
         frozen=True,
         gc=False,
     )
 
 
+def _column(step: Step, fields: _Fields, *, every_type: bool) -> _Cells:
+    if step.of_key:
+        return _key_column(step)
+    convert, usual = step.convert, fields.alone(step)
+    value_of = attrgetter(fields.told[step.attribute])
+    if usual is None or (every_type and usual.alone):
+
+        def cells(batch: _Batch) -> Sequence[Cell]:
+            values = [None if value is UNSET else value for value in map(value_of, batch.images)]
+            try:
+                return list(map(convert, values))
+            except _UNUSUAL:
+                return _one_by_one(convert, values, batch.odd)
+
+        return cells
+    if usual.tag == "M":
+        return lambda batch: _json_cells(list(map(value_of, batch.images)), step, batch.odd)
+    return _value_column(step, usual, value_of, every_type=every_type)
+
+
 def _key_column(step: Step) -> _Cells:
     name, convert, usual = step.attribute, step.convert, step.usual
     if usual is None:
-        return lambda batch: [convert(keys[name]) for keys in batch.keys]
+        return lambda batch: _one_by_one(convert, [its.get(name) for its in batch.keys], batch.odd)
     tag, cells_of = usual.tag, _conversion(usual)
 
     def cells(batch: _Batch) -> Sequence[Cell]:
-        values = [keys[name] for keys in batch.keys]
-        if sum(map(len, values)) > len(values):
-            raise ValueError
-        return cells_of([value[tag] for value in values])
+        try:
+            values = [its[name] for its in batch.keys]
+            if sum(map(len, values)) > len(values):
+                raise ValueError
+            return cells_of([value[tag] for value in values])
+        except _UNUSUAL:
+            return _one_by_one(convert, [its.get(name) for its in batch.keys], batch.odd)
 
     return cells
 
 
-def _column(step: Step, told: str, users: dict[str, list[Step]]) -> _Cells:
-    convert, usual, value_of = step.convert, step.usual, attrgetter(told)
-    if usual is None or len(users[step.attribute]) > 1:
-        return lambda batch: [
-            convert(None if value is UNSET else value) for value in map(value_of, batch.images)
-        ]
-    if usual.tag == "M":
-        return lambda batch: _json_cells(list(map(value_of, batch.images)), step, batch.odd)
-    cells_of = _conversion(usual)
+def _one_by_one(
+    convert: Callable[[AttributeValue | None], Cell],
+    values: Sequence[AttributeValue | None],
+    odd: set[int],
+) -> Sequence[Cell]:
+    """Make cells one by one, so that an unusual value costs only its own row the fast path."""
+    cells: list[Cell] = []
+    for place, value in enumerate(values):
+        try:
+            cells.append(convert(value))
+        except _UNUSUAL:
+            odd.add(place)
+            cells.append(None)
+    return cells
+
+
+def _value_column(
+    step: Step, usual: Usual, value_of: Callable[[Any], Any], *, every_type: bool
+) -> _Cells:
+    """A column whose values are decoded by their types."""
+    tags = usual.tags if every_type else usual.tags[:1]
+    conversions = [_conversion(each) for each in (usual, *usual.others)][: len(tags)]
+    raw_of = [attrgetter(tag) for tag in tags]
+    null_of = attrgetter("NULL")
+
+    def of_one_type(values: Sequence[Any]) -> Sequence[Cell]:
+        raws, nulls = list(map(raw_of[0], values)), list(map(null_of, values))
+        if None not in raws and nulls.count(None) == len(nulls):
+            return conversions[0](raws)
+        if [raw is None for raw in raws] != [null is not None for null in nulls]:
+            raise ValueError
+        there = iter(conversions[0]([raw for raw in raws if raw is not None]))
+        return [None if raw is None else next(there) for raw in raws]
+
+    together = of_one_type
+    if len(tags) > 1:
+        together = partial(_of_any_type, list(zip(raw_of, conversions, strict=True)))
+
+    def typed(value: Any) -> AttributeValue:  # noqa: ANN401 (a struct made above)
+        pairs = [(tag, getattr(value, tag)) for tag in (*tags, "NULL")]
+        return {tag: raw for tag, raw in pairs if raw is not None}
 
     def cells(batch: _Batch) -> Sequence[Cell]:
         values = list(map(value_of, batch.images))
-        raws, nulls = [value.raw for value in values], [value.null for value in values]
-        if None not in raws and nulls.count(None) == len(nulls):
-            return cells_of(raws)
-        if [raw is None for raw in raws] != [null is not None for null in nulls]:
-            raise ValueError
-        there = iter(cells_of([raw for raw in raws if raw is not None]))
-        return [None if raw is None else next(there) for raw in raws]
+        try:
+            return together(values)
+        except _UNUSUAL:
+            return _one_by_one(step.convert, list(map(typed, values)), batch.odd)
 
+    return cells
+
+
+def _of_any_type(
+    types: Sequence[tuple[Callable[[Any], Any], Callable[[Sequence[Any]], Sequence[Cell]]]],
+    values: Sequence[Any],
+) -> Sequence[Cell]:
+    """The cells of values, each of which has one of these types or is NULL."""
+    cells: list[Cell] = [None] * len(values)
+    places = [place for place, value in enumerate(values) if value.NULL is not None]
+    for raw_of, cells_of in types:
+        raws = list(map(raw_of, values))
+        its = [place for place, raw in enumerate(raws) if raw is not None]
+        for place, cell in zip(its, cells_of([raws[place] for place in its]), strict=True):
+            cells[place] = cell
+        places += its
+    if sorted(places) != list(range(len(values))):
+        raise ValueError
     return cells
 
 
@@ -337,6 +551,8 @@ def _conversion(usual: Usual) -> Callable[[Sequence[Any]], Sequence[Cell]]:
 def _json_cells(raws: list[Raw], step: Step, odd: set[int]) -> list[Cell]:
     """The cells of a jsonb column, decoded only where they must be."""
     values = list(map(bytes, raws))
+    if step.hide is not None:
+        return _hidden_json_cells(values, step, step.hide, odd)
     if step.usual is not None and step.usual.alone:
         odd.update(n for n, value in enumerate(values) if not value.startswith(_NESTED_OR_NULL))
     cells: list[Cell] = [*plain_texts(values)]
@@ -350,32 +566,183 @@ def _json_cells(raws: list[Raw], step: Step, odd: set[int]) -> list[Cell]:
     return cells
 
 
-def _rest_column(untaken: Untaken) -> _Cells:
+def _hidden_json_cells(
+    values: Sequence[bytes],
+    step: Step,
+    hide: Callable[[AttributeValue], AttributeValue | None],
+    odd: set[int],
+) -> list[Cell]:
+    """The cells of a jsonb column whose values hold something that must not be seen."""
+    hidden: list[bytes] = []
+    for place, value in enumerate(values):
+        try:
+            left = None if value == _NULL else hide(_decode_value(value))
+            hidden.append(_NULL if left is None else msgspec.json.encode(left))
+        except _UNUSUAL:
+            odd.add(place)
+            hidden.append(_NULL)
+    cells: list[Cell] = []
+    for place, text in enumerate(plain_texts(hidden)):
+        try:
+            null = hidden[place] == _NULL
+            usual = text is not None or null
+            cells.append(
+                (None if null else text) if usual else step.convert(_decode_value(values[place]))
+            )
+        except _UNUSUAL:
+            odd.add(place)
+            cells.append(None)
+    return cells
+
+
+def _partly_taken(
+    remainder: Remainder, fields: _Fields, hiding: Hiding | None
+) -> Callable[[_Batch], dict[int, Sequence[str]]]:
+    """Finds the attributes that are decoded, and that no column takes whole."""
+    partly = [(name, attrgetter(fields.told[name])) for name in remainder.untaken(fields.users)]
+
+    def names_of(batch: _Batch) -> dict[int, Sequence[str]]:
+        names: dict[int, Sequence[str]] = {}
+        for name, value_of in partly:
+            for place, value in enumerate(map(value_of, batch.images)):
+                if value is UNSET or (hiding and _hidden(hiding, name, value) is None):
+                    continue
+                names[place] = (*names.get(place, ()), name)
+        return names
+
+    return names_of
+
+
+def _looked_up(
+    remainder: Remainder, hiding: Hiding | None
+) -> Callable[[_Batch], dict[int, Sequence[str]]]:
+    """Finds the attributes that no column takes by the names of all that an image has."""
+
+    def names_of(batch: _Batch) -> dict[int, Sequence[str]]:
+        names: dict[int, Sequence[str]] = {}
+        for place, raw in enumerate(batch.raws):
+            try:
+                values = _decode_values(raw)
+                its = remainder.untaken(values)
+                if hiding is not None:
+                    its = [
+                        name
+                        for name in its
+                        if name not in hiding.attributes
+                        or hiding.value(name, _decode_value(values[name])) is not None
+                    ]
+            except _UNUSUAL:
+                batch.odd.add(place)
+                continue
+            if its:
+                names[place] = its
+        return names
+
+    return names_of
+
+
+def _no_rest_column(remainder: Remainder, fields: _Fields) -> _Cells:
+    """The empty rest of images of which nothing is left; others make no row."""
+    partly = [attrgetter(fields.told[name]) for name in remainder.untaken(fields.users)]
+
+    def cells(batch: _Batch) -> Sequence[Cell]:
+        for value_of in partly:
+            values = enumerate(map(value_of, batch.images))
+            batch.odd.update(place for place, value in values if value is not UNSET)
+        return ["{}"] * len(batch.keys)
+
+    return cells
+
+
+def _rest_column(remainder: Remainder, fields: _Fields, hiding: Hiding | None) -> _Cells:
     """The object of all that no column takes."""
+    untaken, nul = remainder.untaken, remainder.nul
+    tells_names = remainder.rest == "exceptional"
+    strays_of = _strays(remainder, fields, hiding) if remainder.stray else None
 
     def cells(batch: _Batch) -> Sequence[Cell]:
         wanted: dict[tuple[str, ...], tuple[list[str], list[str | None]]] = {}
-        values, shapes = list(map(_decode_values, batch.raws)), []
-        for names in map(tuple, values):
-            if names not in wanted:
-                taken = untaken(names)
-                wanted[names] = taken, list(map(_label, taken))
-            shapes.append(wanted[names])
-        members = [
-            image[name] for image, (its, _) in zip(values, shapes, strict=True) for name in its
-        ]
-        texts = iter(plain_texts(members))
+        members: list[bytes | memoryview] = []
+        shapes: list[list[str | None]] = []
+        for place, values in enumerate(map(_decode_values, batch.raws)):
+            every = tuple(values)
+            if every not in wanted:
+                taken = untaken(every)
+                wanted[every] = taken, list(map(_label, taken))
+            names, labels = wanted[every]
+            try:
+                if hiding is not None and not hiding.attributes.isdisjoint(names):
+                    names = _hide_members(hiding, names, values)
+                    labels = list(map(_label, names))
+                if strays_of is not None and (found := strays_of(batch.images[place], values)):
+                    names = [*names, *found]
+                    labels = list(map(_label, names))
+            except _UNUSUAL:
+                batch.odd.add(place)
+                names, labels = [], []
+            members += [values[name] for name in names]
+            shapes.append(labels)
+            if tells_names and names:
+                batch.names[place] = names
+        texts = iter(_member_texts(members, nul))
         objects: list[Cell] = []
-        for place, (_, labels) in enumerate(shapes):
+        for place, labels in enumerate(shapes):
             its = list(islice(texts, len(labels)))
             try:
                 objects.append("{" + ",".join(map(add, labels, its)) + "}")
-            except TypeError:  # one of them must be decoded
+            except TypeError:  # a name or a value that jsonb cannot hold
                 batch.odd.add(place)
                 objects.append(None)
         return objects
 
     return cells
+
+
+def _strays(
+    remainder: Remainder, fields: _Fields, hiding: Hiding | None
+) -> Callable[[Any, dict[str, Any]], list[str]]:
+    """Finds the values of an image that are not of their column's type, and puts them into
+    `values` as JSON.
+    """
+    own = [(name, attrgetter(fields.told[name])) for name in remainder.stray]
+
+    def strays_of(decoded: Any, values: dict[str, Any]) -> list[str]:  # noqa: ANN401 (a struct)
+        image: Image = {}
+        for name, value_of in own:
+            value = value_of(decoded)
+            if value is not UNSET and hiding is not None:
+                value = _hidden(hiding, name, value)
+            if value is not None and value is not UNSET:
+                image[name] = value
+        found = remainder.strays(image)
+        values.update((name, msgspec.json.encode(image[name])) for name in found)
+        return found
+
+    return strays_of
+
+
+def _hide_members(hiding: Hiding, names: Sequence[str], values: dict[str, Any]) -> list[str]:
+    """The names without those that are dropped; what is hidden is put into `values` as JSON."""
+    left = []
+    for name in names:
+        if name in hiding.attributes:
+            value = hiding.value(name, _decode_value(values[name]))
+            if value is None:
+                continue
+            values[name] = msgspec.json.encode(value)
+        left.append(name)
+    return left
+
+
+def _member_texts(members: Sequence[bytes | memoryview], nul: OnNul) -> list[str | None]:
+    """The plain JSON of values, None where there is none."""
+    texts = plain_texts(members)
+    for place in [place for place, text in enumerate(texts) if text is None]:
+        try:
+            texts[place] = json_text(_decode_value(members[place]), nul)
+        except _UNUSUAL:
+            continue
+    return texts
 
 
 def _label(name: str) -> str | None:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Sequence
+from itertools import chain, islice
 from typing import Any
 
 from replicator.core.values.cells import Cell
@@ -102,3 +103,28 @@ def string_sets(sets: Sequence[list[str]]) -> Sequence[Cell] | None:
     if whole.count('"') != 2 * (sum(map(len, sets)) - len(sets)):
         return None
     return [f'{{"{members}"}}' for members in inside]
+
+
+def lists(tag: str, check: ColumnarCheck) -> ColumnarCheck:
+    """Lists of values of one type, as arrays, in which nothing must be escaped."""
+    kind = bool if tag == "BOOL" else str
+
+    def cells(raws: Sequence[list[dict[str, Any]]]) -> Sequence[Cell] | None:
+        elements = list(chain.from_iterable(raws))
+        try:
+            members = [element[tag] for element in elements]
+        except KeyError:
+            return None
+        if sum(map(len, elements)) > len(members) or set(map(type, members)) - {kind}:
+            return None
+        made = check(members) if members else []
+        if made is None:
+            return None
+        texts = [cell for cell in made if isinstance(cell, str)]
+        whole = "".join(texts)
+        if len(texts) < len(members) or '"' in whole or "\\" in whole:
+            return None
+        each = iter(texts)
+        return ['{"' + '","'.join(islice(each, len(raw))) + '"}' if raw else "{}" for raw in raws]
+
+    return cells

@@ -1,9 +1,10 @@
 """Plain JSON text for jsonb from DynamoDB's typed values, all digits kept. Pure."""
 
+import json
 import re
 from collections.abc import Callable, Iterator, Sequence
 from json.encoder import encode_basestring as quote
-from typing import Any
+from typing import Any, cast
 
 from replicator.core.records import AttributeValue, Image
 from replicator.core.values.attributes import (
@@ -159,23 +160,26 @@ _WRITERS: dict[str, Callable[[Any], str]] = {
 
 
 VALUES_AT_ONCE = 64
-"""Values joined in one piece; an unusual value sends the others of its piece through one by one."""
+"""Values joined in one piece."""
 
 _BETWEEN, _SCALAR = b"\x1f", b"\x1e"  # no valid JSON holds them
-_STRING = rb'"[^"\\\x00-\x1f]*+(?:\\["\\/bfnrt][^"\\\x00-\x1f]*+)*+"'
-_NAME = rb'"[^"\\{}\[\]\x00-\x1f]*+"'
-_NUMBER = rb"-?(?:[1-9][0-9]{0,37}+(?:\.[0-9]{0,37}[1-9])?|0\.[0-9]{0,37}[1-9])|0"
+_ESCAPE = rb'\\(?:["\\/bfnrt]|u00(?:0[1-7bef]|1[0-9a-f]))'
+_STRING = rb'"[^"\\\x00-\x1f]*+(?:%(escape)s[^"\\\x00-\x1f]*+)*+"' % {b"escape": _ESCAPE}
+_NAME = rb'"[^"\\}\]\x00-\x1f]*+(?:[}\]](?!\})[^"\\}\]\x00-\x1f]*+)*+"'
+_NUMBER = rb"(?:-?(?:[1-9][0-9]{0,37}+(?:\.[0-9]{0,37}[1-9])?|0\.[0-9]{0,37}[1-9])|0)"
 _SIXTH = rb"[A-Za-z0-9+/]"
 _BINARY = rb"(?:%(b)s{64})*+(?:%(b)s{4})*+(?:%(b)s{2}==|%(b)s{3}=)?" % {b"b": _SIXTH}
 _at_scalars = re.compile(
-    rb"""\{"(?:S":(?=")|N":"(?=[-0-9])|BOOL":(?=[tf])|SS":(?=\[)|B":(?="%(binary)s"\}))"""
-    rb"""(%(string)s|%(number)s|true|false|\[%(string)s(?:,%(string)s)*+\])"?\}"""  # what is kept
+    rb"""\{"(?:S":(?=")|N":"(?=[-0-9])|BOOL":(?=[tf])|SS":(?=\[)|B":(?="%(binary)s"\})|(?=[NB]S":\[))"""
+    rb"""(%(string)s|%(number)s|true|false|\[%(string)s(?:,%(string)s)*+\]"""  # what is kept
+    rb"""|NS":\["%(number)s"(?:,"%(number)s")*+\]|BS":\["%(binary)s"(?:,"%(binary)s")*+\])"?\}"""
     % {b"number": _NUMBER, b"binary": _BINARY, b"string": _STRING}
 ).split
 _is_usual = re.compile(
     rb"""(?:\x1e|,|%s:|\{"M":\{|\}\}|\{"L":\[|\]\}|\{"NULL":true\})*+""" % _NAME
 ).fullmatch
-_BRACKET = ord("[")
+_MEMBERS, _BINARIES, _NUMBERS = b"[BN"  # how sets begin among the scalars that are kept
+_IN_SET = len('NS":["')
 _PLAIN = (
     *((b'{"NULL":true}', b"null"), (b'{"L":[', b"["), (b"]}", b"]")),
     *((b'{"M":{', b"{"), (b"}}", b"}")),
@@ -185,43 +189,48 @@ _PLAIN = (
 def plain_texts(typed: Sequence[bytes | memoryview]) -> list[str | None]:
     """The plain JSON of typed values, each given as valid JSON; None where it must be decoded.
 
-    That is so for what is not of the shape DynamoDB sends, for most escapes, for sets of numbers
-    and binaries, for numbers that are not in canonical form, and for names with brackets.
+    That is so for what is not of the shape DynamoDB sends, for most escapes of Unicode, for numbers
+    that are not in canonical form, and for names with escapes or brackets that end as maps do.
 
     A quote inside a string would be escaped, so that what begins with `{"` is never inside one.
     """
     texts: list[str | None] = []
-    plain_of: dict[bytes, bytes] = {}
+    plain_of: dict[bytes, bytes | None] = {}
     for start in range(0, len(typed), VALUES_AT_ONCE):
-        piece = typed[start : start + VALUES_AT_ONCE]
-        found = _plain(piece, plain_of)
-        if found is None:
-            texts += [(_plain((value,), plain_of) or (None,))[0] for value in piece]
-        else:
-            texts += found
+        texts += _plain(typed[start : start + VALUES_AT_ONCE], plain_of)
     return texts
 
 
-def _plain(typed: Sequence[bytes | memoryview], plain_of: dict[bytes, bytes]) -> list[str] | None:
-    """Plain texts of typed values; None where one of them must be decoded.
+def _plain(
+    typed: Sequence[bytes | memoryview], plain_of: dict[bytes, bytes | None]
+) -> list[str | None]:
+    """Plain texts of typed values; None where one must be decoded.
 
-    `plain_of` holds what is around scalars, typed and plain: items of a table are much alike.
+    `plain_of` holds what is around scalars, typed and plain: items of a table are much alike. What
+    is around those of an unusual value stays as it is, and its text is left out in the end.
     """
-    whole = _BETWEEN.join(typed)
-    parts = _at_scalars(whole)
+    parts = _at_scalars(_BETWEEN.join(typed))
     structures = _SCALAR.join(parts[::2]).split(_BETWEEN)
     for structure in set(structures) - plain_of.keys():
-        if not _is_usual(structure):
-            return None
-        plain_of[structure] = _without_types(structure)
-    if b'{"SS":' in whole and not _sort_sets(parts):
-        return None
-    parts[::2] = _BETWEEN.join([plain_of[each] for each in structures]).split(_SCALAR)
+        plain_of[structure] = _without_types(structure) if _is_usual(structure) else None
+    plain = [plain_of[each] for each in structures]
+    odd = [place for place, each in enumerate(plain) if each is None] if None in plain else ()
+    parts[::2] = _BETWEEN.join(
+        [structures[place] if each is None else each for place, each in enumerate(plain)]
+        if odd
+        else cast("list[bytes]", plain)
+    ).split(_SCALAR)
     try:
-        texts = b"".join(parts).decode().split("\x1f")
+        _sort_sets(parts)
+        texts: list[str | None] = [*b"".join(parts).decode().split("\x1f")]
     except UnicodeDecodeError:
-        return None
-    return texts if len(texts) == len(typed) else None
+        if len(typed) == 1:
+            return [None]
+        half = len(typed) // 2
+        return [*_plain(typed[:half], plain_of), *_plain(typed[half:], plain_of)]
+    for place in odd:
+        texts[place] = None
+    return texts
 
 
 def _without_types(structure: bytes) -> bytes:
@@ -230,12 +239,20 @@ def _without_types(structure: bytes) -> bytes:
     return structure
 
 
-def _sort_sets(parts: list[bytes]) -> bool:
-    """Put the members of sets into their order; False where that needs decoding."""
+def _sort_sets(parts: list[bytes]) -> None:
+    """Put the members of sets into their order."""
     for place, scalar in enumerate(parts[1::2]):
-        if scalar[0] == _BRACKET:
+        first = scalar[0]
+        if first == _MEMBERS:
             if b"\\" in scalar:
-                return False
-            members = scalar[2:-2].split(b'","')
-            parts[2 * place + 1] = b'["' + b'","'.join(sorted(members)) + b'"]'
-    return True
+                members = sorted(json.loads(scalar))
+                parts[2 * place + 1] = f"[{','.join(map(quote, members))}]".encode()
+            else:
+                parts[2 * place + 1] = (
+                    b'["' + b'","'.join(sorted(scalar[2:-2].split(b'","'))) + b'"]'
+                )
+        elif first in (_NUMBERS, _BINARIES):
+            tag = scalar[:2].decode()
+            found = sorted_members(tag, scalar[_IN_SET:-2].decode().split('","'))
+            between, quoted = (",", "") if first == _NUMBERS else ('","', '"')
+            parts[2 * place + 1] = f"[{quoted}{between.join(found)}{quoted}]".encode()

@@ -4,11 +4,12 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from replicator.core.records import Image
+from replicator.core.records import AttributeValue, Image
 from replicator.core.values.cells import Cell
 from replicator.core.values.column_types import ColumnType
-from replicator.core.values.columnar_checks import ColumnarCheck
+from replicator.core.values.columnar_checks import ColumnarCheck, lists, matching, numeric
 from replicator.core.values.converters import Converter, compile_conversions
+from replicator.core.values.numbers import canonical_number
 from replicator.core.values.policies import Fraction, OnNul, TimeFormat
 from replicator.core.values.type_table import Reading
 from replicator.errors import ValueRejected
@@ -33,26 +34,34 @@ class Usual:
     """Usual shape of a column's values: the type tag, and the conversion of the raw value.
 
     `conversion` makes the cell, or raises. `together` makes the same of many, or None. `alone`:
-    values of other types are not the column's.
+    values of other types are not the column's. `others` are the other shapes that it converts.
     """
 
     tag: str
     conversion: Callable[[Any], Cell]
     together: ColumnarCheck | None = None
     alone: bool = False
+    others: tuple["Usual", ...] = ()
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """The type tags of all shapes, the usual one first."""
+        return (self.tag, *(other.tag for other in self.others))
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
     """One cell of a row: where its value is, and who converts it.
 
-    `usual` None: nothing is known of what the converter does.
+    `usual` None: nothing is known of what the converter does. `hide`, of which only the usual value
+    knows nothing, takes personal data out of a value.
     """
 
     attribute: str
     convert: Converter
     usual: Usual | None = None
     of_key: bool = False
+    hide: Callable[[AttributeValue], AttributeValue | None] | None = None
 
 
 def row_by_steps(steps: Sequence[Step], *, rest_of: RestOf | None, tail: Row) -> RowOf:
@@ -127,11 +136,25 @@ def usual_value(
     conversions = compile_conversions(
         column_type, column=column, time_format=time_format, nul=nul, key=key, fraction=fraction
     )
-    if column_type.array:
-        return Usual(row.set_tag, conversions[row.set_tag], row.set_check)
-    if row.tag not in conversions:  # a format may ask for another one
-        (tag, *_) = conversions
-        return Usual(tag, conversions[tag])
     reading = Reading(column_type.arguments, fraction=fraction)
     check = None if row.check is None else row.check(reading)
-    return Usual(row.tag, conversions[row.tag], check)
+    checks: dict[str, ColumnarCheck | None] = {}
+    if column_type.array:
+        usual = row.set_tag
+        checks[usual] = row.set_check
+        if check is not None:
+            checks["L"] = lists(row.tag, check)
+    else:
+        usual = row.tag if row.tag in conversions else next(iter(conversions))
+        if usual == row.tag:  # a format may ask for another one
+            checks[usual] = check
+        if usual != "N" and conversions.get("N") is canonical_number:
+            checks["N"] = matching(numeric())
+    if row.tag == "M":  # any type, as JSON
+        return Usual(usual, conversions[usual], checks.get(usual))
+    others = tuple(
+        Usual(tag, conversion, checks.get(tag))
+        for tag, conversion in conversions.items()
+        if tag not in (usual, "NULL")
+    )
+    return Usual(usual, conversions[usual], checks.get(usual), others=others)
