@@ -25,7 +25,7 @@ PYTEST := $(BIN)/pytest --numprocesses $(PYTEST_WORKERS) --dist loadgroup --quie
 # says something only when it fails
 quietly = report=$$($(1) 2>&1) || { echo "$$report"; exit 1; }
 
-.PHONY: dist release-files lambda-zip help demo docs test test-postgres test-long check-long test-compose sbom soak mutants panels lint fmt types imports validators check lock up down bench clean
+.PHONY: dist release-files lambda-zip help demo docs test test-postgres test-long check-long test-compose sbom soak mutants panels lint fmt types imports validators check lock up down bench simulate clean
 
 help: ## what there is to do
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-12s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -105,6 +105,9 @@ check: lint types imports validators docs test ## all that a change must pass
 
 bench: .venv/.installed-dev $(MINISTACK) ## measure, side by side with what others do; ARGS="--help"
 	@$(BIN)/python -m tests.benchmarks $(ARGS)
+
+simulate: .venv/.installed-dev ## a fleet of workers in virtual time; ARGS="--shards 1000 --workers 10 --minutes 5"
+	@$(BIN)/python -m tests.scale $(ARGS)
 
 up: ## DynamoDB Local, PostgreSQL, a writer, replicator, Prometheus and Grafana in containers
 	@$(COMPOSE) up --build --detach --wait

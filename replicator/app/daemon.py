@@ -216,7 +216,7 @@ class Daemon:
         tables = [await parts.table(mapping) for mapping in prepared.mappings]
         worker = self._worker(tables, leases, pacing)
         self._monitoring.worker = worker
-        self._monitoring.watch(["look", "renew"])
+        self._monitoring.watch(["look", "renew", "tell"])
         settle()
         async with one_failure() as tasks:
             if self._until_caught_up:

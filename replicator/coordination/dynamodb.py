@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _KEY = "leaseKey"
 _CONDITION_FAILED = "ConditionalCheckFailedException"
 _MISSING = "ResourceNotFoundException"
+_SAVED = "set checkpoint = :checkpoint, ownerSwitchesSinceCheckpoint = :zero"
 _log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
@@ -173,16 +174,18 @@ class DynamoDBLeases:
 
     async def save(self, key: str, checkpoint: str) -> Lease:
         """Move the checkpoint; LeaseLost when the lease is not ours any more."""
-        return await self._update_own(
-            key,
-            "set checkpoint = :checkpoint, ownerSwitchesSinceCheckpoint = :zero "
-            "add leaseCounter :one",
-            {":checkpoint": {"S": checkpoint}, ":zero": {"N": "0"}},
-        )
+        return await self._update_own(key, f"{_SAVED} add leaseCounter :one", _saved(checkpoint))
 
-    async def release(self, key: str) -> None:
-        """Give the lease back, so that nobody waits for its expiry; LeaseLost if it is not ours."""
-        await self._update_own(key, "remove leaseOwner, wantedBy add leaseCounter :one")
+    async def release(self, key: str, *, checkpoint: str | None = None) -> None:
+        """Give the lease back, so that nobody waits for its expiry; LeaseLost if it is not ours.
+
+        A checkpoint that is given is saved with it.
+        """
+        free = "remove leaseOwner, wantedBy add leaseCounter :one"
+        if checkpoint is None:
+            await self._update_own(key, free)
+        else:
+            await self._update_own(key, f"{_SAVED} {free}", _saved(checkpoint))
 
     async def ask(self, lease: Lease) -> None:
         """Ask the owner to hand the lease over to us; the first who asks is heard."""
@@ -260,6 +263,10 @@ class _ConditionFailed(Exception):
 
 class _TableMissing(CoordinationUnavailable):
     """The lease table does not exist."""
+
+
+def _saved(checkpoint: str) -> dict[str, Any]:
+    return {":checkpoint": {"S": checkpoint}, ":zero": {"N": "0"}}
 
 
 def _lease(item: dict[str, Any]) -> Lease:

@@ -301,8 +301,8 @@ class Leases(Protocol):
         """Move the checkpoint."""
         ...
 
-    async def release(self, key: str) -> None:
-        """Give it back."""
+    async def release(self, key: str, *, checkpoint: str | None = None) -> None:
+        """Give it back, with the last checkpoint where one is given."""
         ...
 
     async def ask(self, lease: Lease) -> None:

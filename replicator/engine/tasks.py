@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -21,6 +21,21 @@ async def stopped_within(stopping: asyncio.Event, seconds: float) -> bool:
     except TimeoutError:
         return False
     return True
+
+
+async def for_each(
+    things: Collection[T], act: Callable[[T], Awaitable[object]], *, at_once: int
+) -> None:
+    """Act on each thing, on so many at a time; the first failure ends it all."""
+    left = iter(things)
+
+    async def work() -> None:
+        for thing in left:
+            await act(thing)
+
+    async with one_failure() as tasks:
+        for number in range(min(at_once, len(things))):
+            tasks.create_task(work(), name=f"act {number}")
 
 
 async def unless_stopped(stopping: asyncio.Event, work: Coroutine[Any, Any, T]) -> T | None:

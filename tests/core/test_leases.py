@@ -1,5 +1,6 @@
 """Who reads which shard."""
 
+from collections import Counter
 from typing import Any
 
 from hypothesis import given, settings
@@ -117,10 +118,26 @@ def test_a_lease_that_another_worker_asks_for_is_given_back():
     assert plan(*rows, held=(0, 1), workers=("other",)).release == ("shard-00",)
 
 
-def test_one_lease_at_a_time_is_asked_from_the_worker_with_the_most():
+def test_a_lease_is_asked_from_the_worker_with_the_most():
     rows = [*(lease(n, "rich") for n in range(4)), *(lease(n, "middle") for n in range(4, 6))]
 
     (asked,) = plan(*rows).ask
+
+    assert asked.owner == "rich"
+
+
+def test_half_of_what_is_missing_is_asked_for_at_once_and_nobody_is_left_with_less():
+    rows = [*(lease(n, "a") for n in range(20)), *(lease(n, "b") for n in range(20, 40))]
+
+    asked = plan(*rows).ask
+
+    assert sorted(Counter(each.owner for each in asked).items()) == [("a", 4), ("b", 3)]
+
+
+def test_the_asked_and_the_asker_end_no_further_apart_than_one():
+    rows = [*(lease(n, "rich") for n in range(3)), *(lease(n, "poor") for n in range(3, 5))]
+
+    (asked,) = plan(*rows, lease(5, "me"), held=(5,)).ask
 
     assert asked.owner == "rich"
 
@@ -130,8 +147,22 @@ def test_nothing_is_asked_for_when_the_difference_is_one():
     assert plan(lease(0, "other"), lease(1, "me"), lease(2, "other"), held=(1,)).ask == ()
 
 
-def test_nothing_is_asked_for_while_a_lease_is_free():
-    assert plan(*(lease(n, "rich") for n in range(4)), lease(4)).ask == ()
+def test_what_is_free_is_taken_before_anything_is_asked_for():
+    """Shards end and begin at every look of a large deployment: something is always free."""
+    filled = plan(*(lease(n, "rich") for n in range(3)), lease(3), lease(4))
+    missing = plan(*(lease(n, "rich") for n in range(6)), lease(6))
+
+    assert (len(filled.take), filled.ask) == (2, ())
+    assert (len(missing.take), len(missing.ask)) == (1, 1)
+
+
+def test_who_begins_with_many_free_leases_reaches_for_others_than_the_next():
+    rows = [lease(n) for n in range(99)]
+    everyone = ("a", "b", "c")
+
+    taken = [keys(plan(*rows, me=me, workers=everyone).take) for me in everyone]
+
+    assert len(set.union(*taken)) > 90
 
 
 def test_nothing_more_is_asked_for_while_an_answer_is_due():

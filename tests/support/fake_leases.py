@@ -62,10 +62,12 @@ class FakeLeases:
             "save", key, self._is_ours, lambda row: replace(row, checkpoint=checkpoint, switches=0)
         )
 
-    async def release(self, key: str) -> None:
-        await self._update(
-            "release", key, self._is_ours, lambda row: replace(row, owner=None, wanted_by=None)
-        )
+    async def release(self, key: str, *, checkpoint: str | None = None) -> None:
+        def given_back(row: Lease) -> Lease:
+            saved = row if checkpoint is None else replace(row, checkpoint=checkpoint, switches=0)
+            return replace(saved, owner=None, wanted_by=None)
+
+        await self._update("release", key, self._is_ours, given_back)
 
     async def ask(self, lease: Lease) -> None:
         def work() -> None:

@@ -1,7 +1,7 @@
 """The worker looks at tables, leases and shards every few seconds, decides, acts, looks again."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from datetime import datetime
 from functools import partial
 
@@ -9,14 +9,26 @@ from replicator.clock import Clock
 from replicator.core.findings import how_to_go_on
 from replicator.core.observations import MappingSuperseded, Observe, TableHalted
 from replicator.core.snapshot.state import is_segment_name
-from replicator.core.stream.leases import Sighting, observed, plan_leases
+from replicator.core.stream.leases import (
+    Lease,
+    LeasePlan,
+    Sighting,
+    home_share,
+    observed,
+    plan_leases,
+)
 from replicator.core.stream.lineage import awaits_children
 from replicator.engine.ports import Claims, Incidents, Leases, Positions
 from replicator.engine.snapshot.rate_limit import ReadPacing
 from replicator.engine.snapshot.segment import SegmentRunner
 from replicator.engine.stream.shard import Ending, ShardReplicator, ShardTask
-from replicator.engine.tasks import one_failure, stopped_within
-from replicator.engine.worker.lease_keeper import Held, Holding, checkpointed_position
+from replicator.engine.tasks import for_each, one_failure, stopped_within
+from replicator.engine.worker.lease_keeper import (
+    CALLS_AT_ONCE,
+    Held,
+    Holding,
+    checkpointed_position,
+)
 from replicator.engine.worker.refresh import Upkeep
 from replicator.engine.worker.supervisor import Halt, Job, end_silent_task, supervise
 from replicator.engine.worker.table import Runner, Running, Table, Unit, WorkerSettings
@@ -26,6 +38,10 @@ CHILDREN_SECONDS = 1.0
 """Seconds between two listings of a stream while a shard has ended without known children."""
 STUCK_SECONDS = 120.0
 """Longer than any bounded call of a shard task may take."""
+AWAITING_SECONDS = 1.0
+"""Seconds between two looks while a lease is to be handed over: nobody reads its shard then."""
+TAKING_SECONDS_MAX = 10.0
+"""Of one look: what is still free then is planned anew."""
 DRAIN_SECONDS_MAX = 6.0
 RELEASE_SECONDS_MAX = 2.5
 """Together they keep the promise that SIGTERM ends the process in less than ten seconds."""
@@ -73,6 +89,10 @@ class Worker:
         self._discovering = set[str]()
         self._superseded = set[str]()
         self._created: set[str] = set()
+        self._missing: Set[str] = frozenset()
+        """Keys that had no lease at the last look."""
+        self._turned_at = clock.monotonic()
+        """When a look last made progress."""
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Work until asked to stop; then drain, checkpoint and give every lease back."""
@@ -104,6 +124,7 @@ class Worker:
         return [
             Job("look", None, lambda: self._look(tasks, stopping)),
             Job("renew", None, lambda: self._renew(stopping)),
+            Job("tell", None, lambda: self._tell(stopping)),
         ]
 
     def take_up(self, table: Table) -> None:
@@ -163,21 +184,18 @@ class Worker:
 
     async def _look(self, tasks: asyncio.TaskGroup, stopping: asyncio.Event) -> bool:
         """Observe, plan, act: once a moment, and at once when something ended."""
-        settings = self.settings
         while not stopping.is_set():
+            self._turned_at = self._clock.monotonic()
             self._look_now.clear()
             self._start_discovering(tasks, stopping)
             await self._upkeep.refresh(list(self.tables.values()))
             self._tell_superseded()
             await self._upkeep.accept_gaps(self.tables.values())
             await self._upkeep.advance_snapshots(self.tables.values())
-            await self._plan(tasks, stopping)
-            await self._positions.seen(
-                settings.worker_id, version=settings.version, leases=len(self.holding.held)
-            )
+            plan = await self._plan(tasks, stopping)
             self.looked_at = self._clock.monotonic()
             self._beat("look")
-            await self._wait_for_next_look()
+            await self._wait_for_next_look(soon=plan.awaits)
         return True
 
     def _tell_superseded(self) -> None:
@@ -187,14 +205,15 @@ class Worker:
             self._observe(MappingSuperseded(name))
         self._superseded = superseded
 
-    async def _wait_for_next_look(self) -> None:
+    async def _wait_for_next_look(self, *, soon: bool) -> None:
+        seconds = self.settings.plan_seconds
         try:
-            async with asyncio.timeout(self.settings.plan_seconds):
+            async with asyncio.timeout(min(seconds, AWAITING_SECONDS) if soon else seconds):
                 await self._look_now.wait()
         except TimeoutError:
             return
 
-    async def _plan(self, tasks: asyncio.TaskGroup, stopping: asyncio.Event) -> None:
+    async def _plan(self, tasks: asyncio.TaskGroup, stopping: asyncio.Event) -> LeasePlan:
         settings = self.settings
         rows = await self._leases.all()
         now = self._clock.monotonic()
@@ -202,7 +221,8 @@ class Worker:
         living = await self._positions.living(within_seconds=settings.lease_seconds)
         self._pacing.share(len(living | {settings.worker_id}))
         units = self._ready_units()
-        await self._add_leases(units, {row.key for row in rows})
+        until = now + TAKING_SECONDS_MAX
+        await self._add_leases(units, {row.key for row in rows}, living, until)
         plan = plan_leases(
             rows,
             self._sightings,
@@ -214,56 +234,82 @@ class Worker:
             lease_seconds=settings.lease_seconds,
             plan_seconds=settings.plan_seconds,
         )
-        for key in plan.release:
-            await self._give_back(key)
-        for lease in plan.take:
+        await for_each(plan.release, self._give_back, at_once=CALLS_AT_ONCE)
+        await self._stop_lost()
+        for held in self.holding.held.values():
+            self._start(held, tasks, stopping)
+
+        async def take(lease: Lease) -> None:
+            self._turned_at = self._clock.monotonic()
+            if stopping.is_set() or self._turned_at > until:
+                return
             unit = units[lease.key]
-            await self.holding.take(
+            held = await self.holding.take(
                 lease, table=unit.table, stream_arn=unit.stream_arn, shard_id=unit.name
             )
-        for lease in plan.ask:
-            await self._leases.ask(lease)
+            if held is not None:
+                self._start(held, tasks, stopping)
+
+        await for_each(plan.take, take, at_once=CALLS_AT_ONCE)
+        await for_each(plan.ask, self._leases.ask, at_once=CALLS_AT_ONCE)
         await self._delete_over({row.key for row in rows})
-        await self._stop_lost()
-        self._start_held(tasks, stopping)
         await self._end_silent()
+        return plan
 
     def _ready_units(self) -> dict[str, Unit]:
         units = [unit for table in self.tables.values() for unit in table.ready_units()]
         return {self._leases.key(unit.stream_arn, unit.name): unit for unit in units}
 
-    async def _add_leases(self, units: dict[str, Unit], existing: set[str]) -> None:
-        for key, unit in units.items():
-            if key in existing:
-                continue
+    async def _add_leases(
+        self, units: dict[str, Unit], existing: set[str], living: Set[str], until: float
+    ) -> None:
+        """Add the leases that are missing; of many, those that are ours to add, and those that
+        nobody has added since the last look.
+        """
+        missing = units.keys() - existing
+        due: Set[str] = missing
+        if len(missing) > CALLS_AT_ONCE:
+            share = home_share(missing, worker_id=self.settings.worker_id, workers=living)
+            due = share | (missing & self._missing)
+        self._missing = missing
+
+        async def create(key: str) -> None:
+            self._turned_at = self._clock.monotonic()
+            if self._turned_at > until:
+                return
+            unit = units[key]
             await self._leases.create(key, checkpoint=unit.checkpoint, parent_id=unit.parent_id)
             if key not in self._created:  # one that does not stay is no reason to hurry
                 self._created.add(key)
                 self._look_now.set()
+
+        await for_each(due, create, at_once=CALLS_AT_ONCE)
         self._created -= existing
 
     async def _delete_over(self, existing: set[str]) -> None:
         """Leases of the parts of snapshots that are over."""
-        for table in self.tables.values():
-            for name in table.parts_over():
-                key = self._leases.key(table.stream_arn, name)
-                if key in existing and key not in self.holding.held:
-                    await self._leases.delete(key)
+        over = {
+            self._leases.key(table.stream_arn, name)
+            for table in self.tables.values()
+            for name in table.parts_over()
+        }
+        due = over & existing - self.holding.held.keys()
+        await for_each(due, self._leases.delete, at_once=CALLS_AT_ONCE)
 
     # Shards: the work
 
-    def _start_held(self, tasks: asyncio.TaskGroup, stopping: asyncio.Event) -> None:
-        for held in self.holding.held.values():
-            if held.key in self.running or stopping.is_set():
-                continue
-            runner = self._runner(self.tables[held.table], held)
-            if runner is None:
-                continue
-            own_stopping = asyncio.Event()
-            task = tasks.create_task(
-                self._work(held, runner, own_stopping), name=f"shard {held.shard_id}"
-            )
-            self.running[held.key] = Running(runner, task, own_stopping)
+    def _start(self, held: Held, tasks: asyncio.TaskGroup, stopping: asyncio.Event) -> None:
+        """Work on what is held, unless that is done already."""
+        if held.key in self.running or stopping.is_set():
+            return
+        runner = self._runner(self.tables[held.table], held)
+        if runner is None:
+            return
+        own_stopping = asyncio.Event()
+        task = tasks.create_task(
+            self._work(held, runner, own_stopping), name=f"shard {held.shard_id}"
+        )
+        self.running[held.key] = Running(runner, task, own_stopping)
 
     def _runner(self, table: Table, held: Held) -> Runner | None:
         """Runner for a held lease; None for a segment that is no longer listed."""
@@ -313,6 +359,8 @@ class Worker:
             await self._supervise(job, stopping)
         finally:
             self.running.pop(held.key, None)
+        if stopping.is_set() and self.holding.held.get(held.key) is held:
+            await self.holding.release(held.key)  # whoever waits for it need not wait for a look
 
     def _halting(self, table: Table) -> Halt:
         """A function that halts the table as it is now, and does nothing once its stream is
@@ -368,13 +416,25 @@ class Worker:
             self._beat("renew")
         return True
 
+    async def _tell(self, stopping: asyncio.Event) -> bool:
+        """Say that we live, while looks make progress: one that hangs takes no lease."""
+        settings = self.settings
+        while True:
+            if self._clock.monotonic() - self._turned_at < settings.lease_seconds:
+                await self._positions.seen(
+                    settings.worker_id, version=settings.version, leases=len(self.holding.held)
+                )
+            self._beat("tell")
+            if await stopped_within(stopping, settings.plan_seconds):
+                return True
+
     async def _leave(self) -> None:
         """Give everything back, so that the next worker starts at once."""
         self.left = True
+        held = list(self.holding.held)
         try:
             async with asyncio.timeout(RELEASE_SECONDS_MAX), one_failure() as tasks:
-                for key in list(self.holding.held):
-                    tasks.create_task(self.holding.release(key), name=f"release {key}")
                 tasks.create_task(self._positions.gone(self.settings.worker_id), name="goodbye")
+                await for_each(held, self.holding.release, at_once=CALLS_AT_ONCE)
         except (TimeoutError, ReplicatorError):
             return  # leases expire by themselves, and PostgreSQL is the authority

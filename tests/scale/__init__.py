@@ -1,0 +1,1 @@
+"""A fleet of workers in virtual time: real coordination, modelled servers."""

@@ -1,0 +1,246 @@
+"""Many real workers on one large stream, in virtual time: only the work on a shard is modelled."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime
+from random import Random
+from typing import Any
+
+from replicator.core.observations import Observation, TaskFailed
+from replicator.core.stream.shards import ListedShard
+from replicator.engine.snapshot.rate_limit import ReadPacing
+from replicator.engine.stream.discovery import Discovery
+from replicator.engine.stream.page_slots import Room
+from replicator.engine.stream.shard import Ending
+from replicator.engine.worker.lease_keeper import Held
+from replicator.engine.worker.refresh import Upkeep
+from replicator.engine.worker.table import Runner, Table, WorkerSettings
+from replicator.engine.worker.worker import Worker
+from tests.scale.servers import Servers
+from tests.support.builders import STREAM
+from tests.support.fake_leases import FakeLeases, LeaseTable
+from tests.support.fake_postgres import FakePostgres
+from tests.support.fakes import FakeClaims, FakeIncidents, FakePositions
+from tests.support.mappings import mapping
+from tests.support.no_snapshots import NoSnapshots, without_snapshots
+from tests.support.virtual_time import START, running_clock
+
+LEASE_SECONDS = 20.0
+BUSY = 0.2
+"""Part of the shards whose position moves each second."""
+
+
+@dataclass(slots=True)
+class Process:
+    """A worker process of the fleet."""
+
+    worker: Worker
+    task: "asyncio.Task[None]"
+    stopping: asyncio.Event
+
+
+@dataclass(slots=True)
+class Reading:
+    """Which worker reads each shard, how often that changed, and how long nobody did."""
+
+    readers: dict[str, str] = field(default_factory=dict)
+    moves: int = 0
+    unread_since: dict[str, float] = field(default_factory=dict)
+    unread_seconds_max: float = 0.0
+
+    def begins(self, shard_id: str, worker_id: str, now: float) -> None:
+        self.readers[shard_id] = worker_id
+        self.moves += 1
+        since = self.unread_since.pop(shard_id, None)
+        if since is not None:
+            self.unread_seconds_max = max(self.unread_seconds_max, now - since)
+
+    def ends(self, shard_id: str, worker_id: str, now: float) -> None:
+        if self.readers.get(shard_id) == worker_id:
+            del self.readers[shard_id]
+            self.unread_since.setdefault(shard_id, now)
+
+
+class SimulatedShard:
+    """Claims a shard and holds it until it is asked to stop: pages would be read here."""
+
+    proof = None
+
+    def __init__(self, fleet: "Fleet", worker: "FleetWorker", held: Held) -> None:
+        self._fleet, self._worker, self._held = fleet, worker, held
+
+    @property
+    def alive_at(self) -> float:
+        return asyncio.get_running_loop().time()
+
+    @alive_at.setter
+    def alive_at(self, _: float) -> None:
+        """It is alive whatever is said."""
+
+    async def run(self, stopping: asyncio.Event) -> Ending:
+        worker, shard_id = self._worker, self._held.shard_id
+        fingerprint = worker.tables[self._held.table].mapping.fingerprint
+        claim = await worker.claims.claim(
+            self._held.table, STREAM, shard_id, mapping_fingerprint=fingerprint
+        )
+        me, reading = worker.settings.worker_id, self._fleet.reading
+        reading.begins(shard_id, me, self.alive_at)
+        try:
+            await stopping.wait()
+        finally:
+            reading.ends(shard_id, me, self.alive_at)
+        await worker.claims.leave(claim)
+        return Ending.STOPPED
+
+
+class FleetWorker(Worker):
+    """The real worker; its shards are read by nobody."""
+
+    fleet: "Fleet"
+    claims: FakeClaims
+
+    def _runner(self, table: Table, held: Held) -> Runner | None:
+        del table
+        return SimulatedShard(self.fleet, self, held)
+
+
+class Fleet:
+    """One stream of many shards, one PostgreSQL, one lease table, and workers that come and go."""
+
+    def __init__(self, shards: int, *, seed: int = 1) -> None:
+        self.clock = running_clock()
+        self.random = Random(seed)
+        self.mapping = mapping()
+        self.postgres = FakePostgres(self.clock)
+        self.postgres.register(self.mapping)
+        self.leases = LeaseTable()
+        self.servers = Servers(self.leases, self.random)
+        self.reading = Reading()
+        self.failures: Counter[str] = Counter()
+        self.observed: Counter[type[Observation]] = Counter()
+        self.processes: dict[str, Process] = {}
+        for number in range(shards):
+            name = f"shardId-{number:020}-{number:08x}"
+            self.servers.open[name] = ListedShard(name, None, closed=False)
+
+    def start(self) -> str:
+        """Start one more worker."""
+        name = f"worker-{len(self.processes):03}-{self.random.randrange(10**9):09}"
+        worker = self._worker(name)
+        stopping = asyncio.Event()
+        task = asyncio.get_running_loop().create_task(worker.run(stopping), name=name)
+        self.processes[name] = Process(worker, task, stopping)
+        return name
+
+    def kill(self, name: str) -> None:
+        """kill -9."""
+        self.processes.pop(name).task.cancel()
+
+    async def stop(self, name: str) -> float:
+        """SIGTERM; the seconds until it ended."""
+        process = self.processes.pop(name)
+        began = self.clock.monotonic()
+        process.stopping.set()
+        await process.task
+        return self.clock.monotonic() - began
+
+    async def end(self) -> None:
+        """Leave nothing behind."""
+        tasks = [process.task for process in self.processes.values()]
+        for name in list(self.processes):
+            self.kill(name)
+        for task in tasks:
+            with suppress(asyncio.CancelledError):
+                await task
+
+    def counts(self) -> Counter[str]:
+        """How many shards each living worker reads."""
+        counts = Counter(dict.fromkeys(self.processes, 0))
+        counts.update(self.reading.readers.values())
+        return counts
+
+    @property
+    def all_read(self) -> bool:
+        return len(self.reading.readers) == len(self.servers.open)
+
+    @property
+    def balanced(self) -> bool:
+        """Every worker has its share within a tenth, or within one."""
+        counts = self.counts()
+        share = len(self.servers.open) / len(counts)
+        return self.all_read and all(
+            abs(n - share) <= max(1.0, share / 10) for n in counts.values()
+        )
+
+    async def seconds_until(self, condition: Callable[[], bool], *, at_most: float) -> float:
+        """Seconds until the condition holds; infinite where it does not in time."""
+        began = self.clock.monotonic()
+        while not condition():
+            if self.clock.monotonic() - began > at_most:
+                return float("inf")
+            await asyncio.sleep(0.1)
+        return self.clock.monotonic() - began
+
+    async def move_positions(self) -> None:
+        """Commit on the busy shards, once a second."""
+        while True:
+            await asyncio.sleep(1.0)
+            for process in self.processes.values():
+                for number, key in enumerate(list(process.worker.holding.held)):
+                    if number % round(1 / BUSY) == 0:
+                        process.worker.holding.moved(key, int(self.clock.monotonic()) + 1)
+
+    def _worker(self, name: str) -> FleetWorker:
+        servers, observe = self.servers, self._observe
+        source: Any = servers
+        leases = FakeLeases(self.leases, servers.lease_call, name)
+        positions = FakePositions(self.postgres, servers.postgres_call)
+        incidents = FakeIncidents(self.postgres, servers.postgres_call)
+        nothing: Any = None
+        table = Table(
+            self.mapping.spec.name,
+            self.mapping,
+            source,
+            Discovery(
+                self.mapping.spec,
+                describe_stream=_describe_table,
+                source=source,
+                positions=positions,
+                incidents=incidents,
+                leases=leases,
+                observe=observe,
+                clock=self.clock,
+            ),
+            nothing,
+            *without_snapshots(self.mapping, observe, self.clock),
+            Room(8),
+        )
+        claims = FakeClaims(self.postgres, servers.postgres_call, name)
+        worker = FleetWorker(
+            WorkerSettings(name, "1", LEASE_SECONDS, idle_seconds_max=1.0),
+            [table],
+            claims=claims,
+            positions=positions,
+            incidents=incidents,
+            upkeep=Upkeep(positions, incidents, NoSnapshots()),
+            pacing=ReadPacing(1.0, self.clock),
+            leases=leases,
+            observe=observe,
+            clock=self.clock,
+            beat=lambda _: None,
+            unrecoverable=lambda _name, _why: None,
+        )
+        worker.fleet, worker.claims = self, claims
+        return worker
+
+    def _observe(self, fact: Observation) -> None:
+        self.observed[type(fact)] += 1
+        if isinstance(fact, TaskFailed):
+            self.failures[f"{fact.task.split()[0]}: {fact.error!r}"[:160]] += 1
+
+
+async def _describe_table() -> tuple[str, datetime]:
+    return STREAM, START

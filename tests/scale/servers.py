@@ -1,0 +1,98 @@
+"""The servers of a simulated fleet: their latencies, their limits, and the bill of their calls."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from functools import partial
+from math import ceil
+from random import Random
+from typing import TypeVar
+
+from replicator.core.stream.shards import ListedShard
+from replicator.errors import SourceUnavailable
+from tests.support.fake_leases import LeaseTable
+
+Result = TypeVar("Result")
+LATENCY_SECONDS = {"leases": 0.015, "postgres": 0.003, "streams": 0.02}
+LEASE_BYTES = 350
+"""A row of the lease table: its names, an ARN, a shard id, a sequence number."""
+READ_BYTES = 4096
+"""What one consistent read request unit reads."""
+PAGE_BYTES = 1_000_000
+"""What one Scan answers at most: as many calls follow each other."""
+DESCRIBES_A_SECOND = 10
+"""What AWS allows an account."""
+WRITES = ("create", "take", "renew", "save", "release", "ask", "delete")
+WRITE_USD, READ_USD = 0.625e-6, 0.125e-6
+SECONDS_A_MONTH = 30 * 86_400
+
+
+@dataclass(slots=True)
+class Bill:
+    """Calls by name, and the request units of the lease table."""
+
+    calls: Counter[str] = field(default_factory=Counter)
+    write_units: float = 0.0
+    read_units: float = 0.0
+    described: Counter[int] = field(default_factory=Counter)
+    """DescribeStream calls of each second."""
+
+    def usd_a_month(self, seconds: float) -> float:
+        """The lease table's bill, if it went on as in these seconds."""
+        usd = self.write_units * WRITE_USD + self.read_units * READ_USD
+        return usd * SECONDS_A_MONTH / seconds
+
+
+class Servers:
+    """What is between the workers and the rows."""
+
+    def __init__(self, leases: LeaseTable, random: Random) -> None:
+        self.leases = leases
+        self.bill = Bill()
+        self._random = random
+        self.open: dict[str, ListedShard] = {}
+        """The shards of the stream, by id."""
+
+    async def lease_call(self, name: str, work: Callable[[], Result]) -> Result:
+        pages = 1
+        if name == "all":
+            size = len(self.leases.rows) * LEASE_BYTES
+            pages = max(1, ceil(size / PAGE_BYTES))
+            self.bill.read_units += max(1, ceil(size / READ_BYTES))
+        elif name in WRITES:
+            self.bill.write_units += 1
+        return await self._call(f"leases {name}", "leases", work, calls=pages)
+
+    async def postgres_call(self, name: str, work: Callable[[], Result]) -> Result:
+        return await self._call(f"postgres {name}", "postgres", work)
+
+    async def _call(
+        self, name: str, server: str, work: Callable[[], Result], *, calls: int = 1
+    ) -> Result:
+        self.bill.calls[name] += calls
+        typical = LATENCY_SECONDS[server] * calls
+        await asyncio.sleep(typical * self._random.uniform(0.6, 1.6))
+        return work()
+
+    # the stream, as `Source` has it
+
+    async def listed_shards(self, stream_arn: str) -> AsyncIterator[list[ListedShard]]:
+        shards = list(self.open.values())
+        pages = [shards[at : at + 100] for at in range(0, len(shards), 100)] or [[]]
+        for page in pages:
+            yield await self._describe(stream_arn, partial(list, page))
+
+    async def children(self, stream_arn: str, shard_id: str) -> list[ListedShard]:
+        return await self._describe(
+            stream_arn, lambda: [s for s in self.open.values() if s.parent_id == shard_id]
+        )
+
+    async def _describe(self, _: str, work: Callable[[], Result]) -> Result:
+        second = int(asyncio.get_running_loop().time())
+        self.bill.described[second] += 1
+        if self.bill.described[second] > DESCRIBES_A_SECOND:
+            self.bill.calls["streams throttled"] += 1
+            message = "DescribeStream: LimitExceededException"
+            raise SourceUnavailable(message)
+        return await self._call("streams describe", "streams", work)

@@ -1,0 +1,58 @@
+"""What a fleet of workers promises, at a size that every run of the tests affords."""
+
+import asyncio
+
+import pytest
+
+from replicator.core.observations import LeaseLapsed
+from tests.scale.__main__ import Result, run
+from tests.scale.fleet import LEASE_SECONDS, Fleet
+from tests.support.virtual_time import in_virtual_time
+
+LOOK_SECONDS = 5.0
+SHARDS, WORKERS = 120, 6
+
+
+@pytest.fixture(scope="module")
+def result() -> Result:
+    """Virtual time: the same on every machine."""
+    return run(SHARDS, WORKERS, steady_seconds=60.0)
+
+
+def test_a_fleet_that_starts_reads_every_shard_and_shares_them(result: Result):
+    assert result.owned_seconds <= 3 * LOOK_SECONDS
+    assert result.balanced_seconds <= 60
+
+
+def test_one_more_worker_has_its_share_within_a_minute_and_little_else_moves(result: Result):
+    assert result.join_seconds <= 60
+    assert result.join_moves_per_share <= 1.2
+
+
+def test_the_shards_of_dead_workers_are_read_again_and_spread(result: Result):
+    assert result.take_over_seconds <= LEASE_SECONDS + 2 * LOOK_SECONDS + 10
+    assert result.most_after_take_over <= 1.5
+
+
+def test_a_rolling_deploy_moves_each_shard_about_once_and_leaves_none_unread(result: Result):
+    assert result.deploy_moves <= 1.5
+    assert result.deploy_unread_seconds <= 10
+    assert result.stop_seconds <= 10
+
+
+@in_virtual_time
+async def test_one_worker_takes_keeps_and_gives_back_a_thousand_shards():
+    """One lease after another, a server at 15 ms: 30 s to begin, 15 to end, some lost for ever."""
+    fleet = Fleet(1_000)
+    name = fleet.start()
+
+    begun = await fleet.seconds_until(lambda: len(fleet.reading.readers) >= 100, at_most=60)
+    owned = await fleet.seconds_until(lambda: fleet.all_read, at_most=60)
+    await asyncio.sleep(2 * LEASE_SECONDS)
+
+    assert begun <= LOOK_SECONDS
+    assert owned <= LOOK_SECONDS
+    assert fleet.observed[LeaseLapsed] == 0
+    assert fleet.reading.moves == 1_000
+    assert await fleet.stop(name) <= 2
+    assert {row.owner for row in fleet.leases.rows.values()} == {None}
