@@ -2,8 +2,8 @@
 
 What counts as a bound is told from the source alone: the argument of a timeout, `seconds=` of
 something awaited, the default of a parameter with such a name, and what a clock is added to. Files
-that run in virtual time, and those of the core, wait for nobody and are left out; so are the
-benchmarks, which measure.
+that run in virtual time, and those of the core, wait for nobody: there it is only what bounds a
+test as a whole. The benchmarks, which measure, are left out.
 """
 
 import ast
@@ -30,20 +30,21 @@ MAY_SLEEP = {
     "scale/servers.py",
 }
 CLOCKS = {"monotonic", "time"}
+CORE = TESTS / "core"
 
 
 def virtual(tree: ast.Module, path: Path) -> bool:
-    """It runs in virtual time, or is what makes that."""
+    """It runs in virtual time, or is what makes that, or tests what knows no time."""
     imported = {
         node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module
     }
-    return bool(imported & set(VIRTUAL)) or path.name == "virtual_time.py"
+    return bool(imported & set(VIRTUAL)) or path.name == "virtual_time.py" or CORE in path.parents
 
 
 FILES = [
     path
     for path in sorted(TESTS.rglob("*.py"))
-    if path != BOUNDS and not {"benchmarks", "core"} & set(path.relative_to(TESTS).parts)
+    if path != BOUNDS and "benchmarks" not in path.relative_to(TESTS).parts
 ]
 
 
@@ -75,6 +76,13 @@ def bounds_of(tree: ast.Module) -> Iterator[ast.expr]:
                     yield bound
             case ast.FunctionDef() | ast.AsyncFunctionDef():
                 yield from _defaults(node.args)
+
+
+def bounds_of_tests(tree: ast.Module) -> Iterator[ast.expr]:
+    """What pytest-timeout is given."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "pytest.mark.timeout":
+            yield from node.args
 
 
 def _of_call(node: ast.Call, *, is_awaited: bool) -> Iterator[ast.expr]:
@@ -154,8 +162,7 @@ def deaf_waits(source: str) -> list[str]:
 def literal_bounds(source: str, path: Path = TESTS / "of_a_test.py") -> list[str]:
     """The bounds of one file that are of one machine, with their lines."""
     tree = ast.parse(source)
-    if virtual(tree, path):
-        return []
+    found = bounds_of_tests(tree) if virtual(tree, path) else bounds_of(tree)
     constants = {
         target.id: node.value
         for node in tree.body
@@ -165,7 +172,7 @@ def literal_bounds(source: str, path: Path = TESTS / "of_a_test.py") -> list[str
     }
     return [
         f"{bound.lineno}: {ast.unparse(bound)}"
-        for bound in bounds_of(tree)
+        for bound in found
         if not is_scaled(bound, constants)
     ]
 
@@ -235,6 +242,14 @@ def test_a_bound_of_one_machine_is_found(source: str):
         source = f"MINUTES = 5\n{source}"
 
     assert len(literal_bounds(source)) == 1
+
+
+def test_a_test_in_virtual_time_ends_by_the_real_clock():
+    source = (
+        "from tests.support.virtual_time import until\n@pytest.mark.timeout(240)\ndef test(): 0"
+    )
+
+    assert literal_bounds(source) == ["2: 240"]
 
 
 @pytest.mark.parametrize(

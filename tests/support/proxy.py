@@ -19,9 +19,9 @@ class Rule:
 
     `kind` is the message's letter: B (Bind), E (Execute), S (Sync), Q (Query) of the client; 2
     (BindComplete), C (CommandComplete), Z (ReadyForQuery) of the server. "hold" waits for
-    `released`, "cut" drops it and the connection, "cut after" delivers it first, "silence" drops
-    it and whatever follows on that connection in that direction, "delay" waits `seconds`, and as
-    long as a link of `bytes_a_second` needs for it.
+    `released`, "cut" drops it and the connection, "cut after" delivers it and drops the
+    connection before any answer, "silence" drops it and whatever follows on that connection in that
+    direction, "delay" waits `seconds`, and as long as a link of `bytes_a_second` needs for it.
     """
 
     sender: Sender
@@ -198,7 +198,9 @@ class _Connection:
                 with suppress(OSError):
                     await writer.drain()
             if action == "cut after":
-                await asyncio.sleep(0.05)  # the other end reads it before the end of the stream
+                writer.close()  # once what was written is sent; from here on nothing is read
+                with suppress(OSError):
+                    await writer.wait_closed()
                 return
 
     def _note(self, kind: str, body: bytes) -> None:
