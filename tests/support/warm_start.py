@@ -4,6 +4,7 @@ Importing takes most of a start. What a test sees is the same otherwise: another
 environment, its own files, real signals.
 """
 
+import gc
 import json
 import os
 import pkgutil
@@ -25,6 +26,8 @@ import replicator
 ROOT = Path(__file__).parents[2]
 BYTECODE = ROOT / ".pytest_cache" / "bytecode"
 """Kept for all processes of all tests: compiling takes longer than most of what they do."""
+LATER = ("alembic.command",)
+"""Imported by the product only where it is needed, which tests need all the time."""
 REQUEST_BYTES_MAX = 1_000_000
 PYTHONPATH = os.environ.get("PYTHONPATH")
 
@@ -168,12 +171,16 @@ def _import_all() -> None:
         if not module.name.startswith(("replicator.lambda_handler", "replicator.__main__")):
             with suppress(ImportError):  # an extra that is not installed
                 import_module(module.name)
+    for name in LATER:
+        import_module(name)
 
 
 if __name__ == "__main__":
     from replicator.cli import main
 
     _import_all()
+    gc.collect()
+    gc.freeze()  # else each fork looks through all of it when it ends, and copies it for that
     with socket.socket(fileno=int(sys.argv[1])) as socket_of_starter:
         _serve(socket_of_starter)
     main()
