@@ -176,6 +176,10 @@ class CoordinationUnavailable(ReplicatorError):
     """The lease table cannot be read or written now."""
 
 
+class NoticeUndelivered(ReplicatorError):
+    """A receiver of notices does not take one; it is sent again, and no work waits for it."""
+
+
 class ValueRejected(ReplicatorError):
     """One attribute does not convert exactly to its column; the record becomes a dead letter.
 

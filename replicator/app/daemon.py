@@ -19,6 +19,7 @@ from replicator.app.gc_tuning import settle
 from replicator.app.left_out import LOOK_SECONDS as LEFT_OUT_SECONDS
 from replicator.app.left_out import LeftOut
 from replicator.app.monitoring import Monitoring
+from replicator.app.notifications import Notifications
 from replicator.app.persistent_failures import PersistentFailures
 from replicator.app.prepare import Prepared, describe_all, fit_ones, require_some
 from replicator.clock import SourceClock, SystemClock
@@ -250,6 +251,8 @@ class Daemon:
             Job("leave guard", None, partial(house.leave, stopping)),
             Job("prune versions", None, partial(house.prune, stopping)),
         ]
+        if self._settings.notifications.wanted:
+            jobs.append(Job("notify", None, partial(self._notifications().tell, stopping)))
         if take_up is not None:
             jobs.append(Job("take up", None, take_up))
         for job in jobs:
@@ -261,6 +264,11 @@ class Daemon:
                 beat=self._monitoring.beat,
             )
             tasks.create_task(unless_stopped(stopping, supervised), name=job.name)
+
+    def _notifications(self) -> Notifications:
+        return Notifications(
+            self._settings.notifications, self._database, self._monitoring.status, self._clock
+        )
 
     async def _leases(self, clients: Clients) -> DynamoDBLeases:
         coordination = self._settings.coordination

@@ -17,6 +17,7 @@ from replicator.errors import ConfigurationError
 DEPLOYMENT = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"
 ENTRY = r"^[A-Za-z0-9_.-]{1,255}$"  # as DynamoDB's names, which it stands for unless it says more
 
+URL = r"^https?://\S+$"
 HOST_NAME = r"^(\*\.)?[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$"
 
 SALT_BYTES_MIN = 16
@@ -106,9 +107,78 @@ class HttpSettings(Group):
     allowed_hosts: tuple[HostName, ...] = Field(default=(), examples=["*.example.com"])
     """Further names in `Host` that the pages answer to, beside addresses and internal names."""
     runbook_url: str | None = Field(
-        default=None, pattern=r"^https?://\S+$", examples=["https://wiki.example.com/runbook"]
+        default=None, pattern=URL, examples=["https://wiki.example.com/runbook"]
     )
     """Address of the runbook; the status page links the section of each problem there."""
+
+
+class NotificationSettings(Group):
+    """Notices of gaps, stopped tables and many dead letters, to a webhook or a topic of SNS."""
+
+    webhook_url: str | None = Field(
+        default=None, pattern=URL, examples=["https://hooks.example.com/replicator"]
+    )
+    """An address that each notice is posted to, as JSON."""
+    webhook_url_file: Path | None = None
+    """A file that holds the address, where that is a secret; read for each notice."""
+    secret_file: Path | None = None
+    """A file that holds the secret that posts are signed with; read for each notice."""
+    sns_topic: str | None = Field(
+        default=None,
+        pattern=r"^arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]{1,256}$",
+        examples=["arn:aws:sns:eu-west-1:123456789012:replicator"],
+    )
+    """A topic of Amazon SNS that each notice is published to."""
+    sns_endpoint_url: str | None = Field(
+        default=None,
+        pattern=URL,
+        examples=["https://vpce-0a1b.sns.eu-west-1.vpce.amazonaws.com"],
+    )
+    """Endpoint of SNS, as PrivateLink has one; null: that of the topic's region."""
+    dead_letters_max: int = Field(default=100, ge=0)
+    """With more open dead letters than this, a table is worth a notice."""
+
+    @model_validator(mode="after")
+    def _one_address(self) -> Self:
+        if self.webhook_url and self.webhook_url_file:
+            raise refuse(
+                "webhook_url and webhook_url_file contradict each other", "keep one of them"
+            )
+        return self
+
+    @property
+    def wanted(self) -> bool:
+        """True when there is somebody to tell."""
+        return any((self.webhook_url, self.webhook_url_file, self.sns_topic))
+
+    def webhook(self) -> str | None:
+        """The address of the webhook; ConfigurationError when it cannot be read."""
+        if self.webhook_url_file is None:
+            return self.webhook_url
+        url = _read("notifications.webhook_url_file", self.webhook_url_file).decode(
+            errors="replace"
+        )
+        if re.match(URL, url) is None:
+            message = f"notifications.webhook_url_file {self.webhook_url_file} holds no address"
+            raise ConfigurationError(message, remedy="write one that begins with https://")
+        return url
+
+    def secret(self) -> bytes | None:
+        """The secret of signatures; ConfigurationError when it cannot be read."""
+        if self.secret_file is None:
+            return None
+        return _read("notifications.secret_file", self.secret_file)
+
+
+def _read(name: str, path: Path) -> bytes:
+    try:
+        content = path.read_bytes().strip()
+    except OSError as error:
+        message = f"{name} {path} cannot be read: {error.strerror}"
+        raise ConfigurationError(message, remedy="check path and permissions") from error
+    if not content:
+        raise ConfigurationError(f"{name} {path} is empty", remedy="write it, or leave it out")
+    return content
 
 
 class LogSettings(Group):
@@ -178,11 +248,7 @@ class HashingSettings(Group):
         """The secret; ConfigurationError when it cannot be read."""
         if self.salt_file is None:
             return None
-        try:
-            salt = self.salt_file.read_bytes().strip()
-        except OSError as error:
-            message = f"hashing.salt_file {self.salt_file} cannot be read: {error.strerror}"
-            raise ConfigurationError(message, remedy="check path and permissions") from error
+        salt = _read("hashing.salt_file", self.salt_file)
         if len(salt) < SALT_BYTES_MIN:
             message = f"hashing.salt_file {self.salt_file} holds less than {SALT_BYTES_MIN} bytes"
             raise ConfigurationError(message, remedy="write one with `openssl rand -hex 32`")
@@ -205,6 +271,8 @@ class Settings(Group):
     """The PostgreSQL database."""
     http: HttpSettings = HttpSettings()
     """The status page, metrics and health checks."""
+    notifications: NotificationSettings = NotificationSettings()
+    """Notices to a webhook or a topic of SNS."""
     log: LogSettings = LogSettings()
     """Logs."""
     tracing: TracingSettings = TracingSettings()

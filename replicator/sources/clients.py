@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from types_aiobotocore_dynamodbstreams import DynamoDBStreamsClient
 
 Connections = Callable[..., AIOHTTPSession]
-Service = Literal["dynamodb", "dynamodbstreams", "lambda", "secretsmanager", "ssm", "rds"]
+Service = Literal["dynamodb", "dynamodbstreams", "lambda", "secretsmanager", "ssm", "rds", "sns"]
 CONNECT_SECONDS = 5.0
 READ_SECONDS = 20.0
 CONNECTIONS_MAX = 64  # of one client: one for every shard that is read at a moment
@@ -64,6 +64,7 @@ class SourceConnection:
     streams_endpoint_url: str | None = None
     sts_endpoint_url: str | None = None
     secrets_endpoint_url: str | None = None
+    topic_endpoint_url: str | None = None
 
 
 def connection_for(table: str, connection: SourceConnection) -> SourceConnection:
@@ -91,7 +92,7 @@ def open_client(
 @overload
 @asynccontextmanager
 def open_client(
-    service: Literal["lambda", "secretsmanager", "ssm", "rds"],
+    service: Literal["lambda", "secretsmanager", "ssm", "rds", "sns"],
     connection: SourceConnection,
     *,
     attempts: int | None = None,
@@ -148,6 +149,8 @@ def endpoint_of(
     """
     if service in ("secretsmanager", "ssm"):
         return connection.secrets_endpoint_url
+    if service == "sns":
+        return connection.topic_endpoint_url
     if service == "dynamodbstreams" and connection.streams_endpoint_url is not None:
         return connection.streams_endpoint_url
     if service not in _DATABASE_ONLY:

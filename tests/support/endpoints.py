@@ -4,7 +4,7 @@ import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import aioboto3
 from aiobotocore.config import AioConfig
@@ -50,6 +50,13 @@ async def dynamodb_client(url: str) -> "AsyncIterator[DynamoDBClient]":
 async def streams_client(url: str) -> "AsyncIterator[DynamoDBStreamsClient]":
     """A client for streams."""
     async with _session().client("dynamodbstreams", endpoint_url=url, config=CONFIG) as client:
+        yield client
+
+
+@asynccontextmanager
+async def sns_client(url: str) -> AsyncIterator[Any]:
+    """A client for topics of SNS."""
+    async with _session().client("sns", endpoint_url=url, config=CONFIG) as client:
         yield client
 
 

@@ -1,0 +1,109 @@
+"""Notices that are open, and what of them is delivered: each is sent by one worker at a time."""
+
+from collections.abc import Sequence
+from dataclasses import astuple, fields
+
+from replicator.core.status.notices import Due, Notice
+from replicator.postgres.connection.database import Database
+from replicator.postgres.connection.quoting import quote_identifier
+
+AGAIN_SECONDS = 30.0
+"""After this a notice that was not delivered is tried again, then after twice as long, and on."""
+AGAIN_SECONDS_MAX = 3600.0
+BATCH = 10
+
+OPEN = """
+-- A problem that lasts keeps its number and the time it began, whatever its words are by now.
+insert into {schema}.notice as n (deployment, source, kind, severity, what, remedy)
+select $1, u.* from unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::text[])
+                    as u (source, kind, severity, what, remedy)
+ where exists (select from {schema}.table_state t
+                where (t.deployment, t.source) = ($1, u.source))
+ order by source, kind
+    on conflict (deployment, source, kind) do update
+   set event = 'opened', number = n.number + 1, since = now(), delivered = null,
+       severity = excluded.severity, what = excluded.what, remedy = excluded.remedy,
+       attempts = 0, tried_at = null
+ where n.event = 'resolved'
+"""
+
+RESOLVE = """
+-- What nobody was told of needs no word of its end.
+update {schema}.notice n
+   set event = 'resolved', attempts = 0, tried_at = null,
+       delivered = case when delivered is null then 'resolved' else delivered end
+ where deployment = $1 and event = 'opened'
+   and not exists (select from unnest($2::text[], $3::text[]) as u (source, kind)
+                    where (u.source, u.kind) = (n.source, n.kind))
+"""
+
+TAKE = """
+update {schema}.notice n
+   set attempts = attempts + 1, tried_at = now()
+ where (deployment, source, kind) in (
+       select deployment, source, kind from {schema}.notice
+        where deployment = $1 and delivered is distinct from event
+          and (tried_at is null
+               or tried_at < now() - least($2 * 2 ^ least(attempts - 1, 20), $3)
+                                     * interval '1 second')
+        order by since limit $4 for update skip locked)
+returning source, kind, severity, what, remedy, event, number, since
+"""
+
+DELIVERED = """
+update {schema}.notice set delivered = $4
+ where (deployment, source, kind, event, number) = ($1, $2, $3, $4, $5)
+"""
+
+
+class Notices:
+    """The notices of a deployment."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._schema = quote_identifier(database.control_schema)
+
+    async def record(self, current: Sequence[Notice]) -> None:
+        """Open what is new, and resolve what is not among `current` any more."""
+        columns = [list(column) for column in zip(*map(astuple, current), strict=True)]
+        columns = columns or [[] for _ in fields(Notice)]
+        source, kind, *_ = columns
+        async with self._database.transaction("noting what is to be told") as connection:
+            await connection.execute(
+                OPEN.format(schema=self._schema), self._database.deployment, *columns
+            )
+            await connection.execute(
+                RESOLVE.format(schema=self._schema), self._database.deployment, source, kind
+            )
+
+    async def take(self) -> list[Due]:
+        """Notices to deliver now; nobody else is given them until their time to be tried again."""
+        async with self._database.connection("taking notices to deliver") as connection:
+            rows = await connection.fetch(
+                TAKE.format(schema=self._schema),
+                self._database.deployment,
+                AGAIN_SECONDS,
+                AGAIN_SECONDS_MAX,
+                BATCH,
+            )
+        return [
+            Due(
+                Notice(row["source"], row["kind"], row["severity"], row["what"], row["remedy"]),
+                "opened" if row["event"] == "opened" else "resolved",
+                row["number"],
+                row["since"],
+            )
+            for row in rows
+        ]
+
+    async def delivered(self, due: Due) -> None:
+        """Every receiver has it; without effect when the problem ended or opened since."""
+        async with self._database.connection("noting a delivered notice") as connection:
+            await connection.execute(
+                DELIVERED.format(schema=self._schema),
+                self._database.deployment,
+                due.notice.table,
+                due.notice.kind,
+                due.event,
+                due.number,
+            )

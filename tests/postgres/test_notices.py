@@ -1,0 +1,102 @@
+"""A notice is taken by one worker at a time, until it is delivered, and ends with its problem."""
+
+import asyncio
+
+from replicator.core.status.notices import Due, Notice
+from replicator.postgres.control.notices import Notices
+from tests.postgres.test_evidence import a_pool
+from tests.support.control import control_schema
+
+GAP = Notice("orders", "gap", "critical", "a gap", "replicator gaps accept")
+HALTED = Notice("orders", "halted", "critical", "no column", "replicator migrate")
+
+
+def said(taken: list[Due]) -> list[tuple[str, str, int]]:
+    return sorted((due.notice.kind, due.event, due.number) for due in taken)
+
+
+async def test_an_opened_notice_is_delivered_once_and_resolved_once(database: str):
+    async with control_schema(database) as control, a_pool(database) as pool:
+        await control.register("orders")
+        notices = Notices(pool)
+        await notices.record([GAP, HALTED])
+        first = await notices.take()
+        for due in first:
+            await notices.delivered(due)
+        await notices.record([GAP])
+        second = await notices.take()
+        for due in second:
+            await notices.delivered(due)
+        await notices.record([GAP])
+
+        assert said(first) == [("gap", "opened", 1), ("halted", "opened", 1)]
+        assert said(second) == [("halted", "resolved", 1)]
+        assert await notices.take() == []
+
+
+async def test_what_comes_back_is_told_again_with_another_number(database: str):
+    async with control_schema(database) as control, a_pool(database) as pool:
+        await control.register("orders")
+        notices = Notices(pool)
+        await notices.record([GAP])
+        [due] = await notices.take()
+        await notices.delivered(due)
+        await notices.record([])
+        await notices.record([GAP])
+
+        assert said(await notices.take()) == [("gap", "opened", 2)]
+
+
+async def test_the_end_of_a_problem_that_nobody_was_told_of_is_not_told(database: str):
+    async with control_schema(database) as control, a_pool(database) as pool:
+        await control.register("orders")
+        notices = Notices(pool)
+        await notices.record([GAP])
+        await notices.record([])
+
+        assert await notices.take() == []
+
+
+async def test_of_many_workers_one_takes_a_notice_and_after_a_failure_it_is_due_again(
+    database: str,
+):
+    async with control_schema(database) as control, a_pool(database) as pool:
+        await control.register("orders")
+        notices = Notices(pool)
+        await asyncio.gather(*[notices.record([GAP]) for _ in range(8)])
+
+        taken = await asyncio.gather(*[notices.take() for _ in range(8)])
+
+        assert sum(len(each) for each in taken) == 1
+        assert await notices.take() == []
+        async with pool.connection("a test") as connection:
+            await connection.execute(
+                "update replicator.notice set tried_at = tried_at - interval '31 seconds'"
+            )
+        assert said(await notices.take()) == [("gap", "opened", 1)]
+        async with pool.connection("a test") as connection:
+            await connection.execute(
+                "update replicator.notice set tried_at = tried_at - interval '31 seconds'"
+            )
+        assert await notices.take() == []
+
+
+async def test_a_delivery_of_the_opening_does_not_count_for_the_end(database: str):
+    async with control_schema(database) as control, a_pool(database) as pool:
+        await control.register("orders")
+        notices = Notices(pool)
+        await notices.record([GAP])
+        [opened] = await notices.take()
+        await notices.delivered(opened)
+        await notices.record([])
+        await notices.delivered(opened)
+
+        assert said(await notices.take()) == [("gap", "resolved", 1)]
+
+
+async def test_notices_of_a_table_that_is_not_registered_are_not_kept(database: str):
+    async with control_schema(database) as control, a_pool(database) as pool:
+        await control.register("others")
+        await Notices(pool).record([GAP])
+
+        assert await Notices(pool).take() == []
