@@ -20,6 +20,10 @@ Files = Annotated[
     list[str], typer.Argument(metavar="FILE…", help="Of the failure destination; - is stdin.")
 ]
 
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Read and check all of it, and write nothing.")
+]
+
 
 @app.callback()
 def aws_lambda() -> None:
@@ -33,6 +37,7 @@ def aws_lambda() -> None:
 def redrive(
     files: Files,
     *,
+    dry_run: DryRun = False,
     why: Why = None,
     who: Who = None,
     as_json: AsJson = False,
@@ -41,8 +46,9 @@ def redrive(
     """Apply batches that Lambda's failure destination holds, in any order and as often as you like.
 
     Takes objects of S3, messages of SQS (as the AWS CLI prints them) and SNS, and events. Of SQS
-    and SNS the records are read from the stream; those that it has dropped are a gap, and the
-    command ends with 3. Rows that are newer stay. Who did it and why is recorded.
+    and SNS the records are read from the stream; those that it has dropped are a gap, which
+    `replicator gaps list` shows from then on, and the command ends with 3. Rows that are newer
+    stay. Who did it and why is recorded.
 
     Example: replicator lambda redrive batch.json --why "the database was away"
     """
@@ -61,7 +67,16 @@ def redrive(
             print_prose(_sentence(redriven))
 
     try:
-        asyncio.run(redrive_batches(settings, batches, who=who or this_user(), why=why, done=done))
+        asyncio.run(
+            redrive_batches(
+                settings,
+                batches,
+                who=who or this_user(),
+                why=why,
+                done=done,
+                dry_run=dry_run,
+            )
+        )
     except NotClaimable as error:
         print_failure(error)
         raise typer.Exit(ExitCode.STOPPED) from error
@@ -81,7 +96,10 @@ def _read(name: str) -> bytes:
 
 
 def _sentence(redriven: "Redriven") -> str:
-    parts = [f"{redriven.applied} applied"]
+    if redriven.pending:
+        parts = [f"{redriven.pending} would be tried"]
+    else:
+        parts = [f"{redriven.applied} applied"]
     parts += [
         f"{count} {words}"
         for count, words in (

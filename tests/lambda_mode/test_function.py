@@ -278,6 +278,16 @@ def test_of_two_tables_of_one_name_the_one_that_was_registered_for_the_arn_is_wr
     assert table.fetch("select n from public.u") == [{"n": 2}]
 
 
+def test_a_table_of_the_same_name_that_was_not_registered_is_not_applied(table: LambdaTable):
+    arn = STREAM.partition("/stream/")[0].replace("eu-", "us-")
+    table.fetch("update replicator.table_state set table_arn = $1", arn)
+
+    with pytest.raises(ConfigurationError, match="no entry with `poller: lambda` is the table of"):
+        table.apply(event(put(1)))
+
+    assert table.rows() == {}
+
+
 def test_events_of_a_table_with_another_key_halt_the_table_at_the_first_one(table: LambdaTable):
     assert table.apply(event(put(1))) == ALL_APPLIED
     other = put(2, stream_arn=LATER)

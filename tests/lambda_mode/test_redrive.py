@@ -29,11 +29,11 @@ INFO = {
 }
 
 
-def redrive(table: LambdaTable, folder: Path, *documents: object) -> Ended:
+def redrive(table: LambdaTable, folder: Path, *documents: object, options: Any = ()) -> Ended:
     """The command's end with a file of these documents."""
     file = folder / "failed.json"
     file.write_text("\n".join(map(json.dumps, documents)))
-    command = replicator("lambda", "redrive", str(file), "--json", config=table.file)
+    command = replicator("lambda", "redrive", str(file), "--json", *options, config=table.file)
     return asyncio.run(command)
 
 
@@ -86,6 +86,40 @@ def test_records_whose_versions_may_be_pruned_are_refused_as_a_gap(
     assert "this is a gap" in ended.err
     assert "replicator snapshot" in ended.err
     assert table.rows() == {}
+    [gap] = table.fetch("select kind, state, shard_id, detail from replicator.gap")
+    assert (gap["kind"], gap["state"], gap["shard_id"]) == ("possible", "open", None)
+    assert "guard.retention_hours" in gap["detail"]
+
+
+def test_what_comes_after_a_gap_on_record_is_written_and_the_gap_is_accepted(
+    table: LambdaTable, tmp_path: Path
+):
+    redrive(table, tmp_path, payload(put(1, at=OLD)))
+    redrive(table, tmp_path, payload(put(1, at=OLD)))
+
+    after = redrive(table, tmp_path, payload(put(2, "b", at=NOW)))
+    accepted = asyncio.run(
+        replicator("gaps", "accept", "--table", "orders", "--why", "old", config=table.file)
+    )
+
+    assert (after.code, accepted.code) == (0, 0), after.err + accepted.err
+    assert table.rows() == {"b": 2}
+    assert [gap["state"] for gap in table.fetch("select state from replicator.gap")] == ["accepted"]
+
+
+@pytest.mark.parametrize(
+    ("records", "code", "pending"), [([put(1, at=NOW)], 0, [1]), ([put(1, at=OLD)], 3, [])]
+)
+def test_a_dry_run_tells_what_would_be_done_and_writes_nothing(
+    table: LambdaTable, tmp_path: Path, records: list[Any], code: int, pending: list[int]
+):
+    ended = redrive(table, tmp_path, payload(*records), options=["--dry-run"])
+
+    assert ended.code == code, ended.err
+    assert [each["pending"] for each in ended.document["batches"]] == pending
+    assert table.rows() == {}
+    assert table.fetch("select from replicator.action where verb = 'redrive'") == []
+    assert table.fetch("select from replicator.gap") == []
 
 
 def test_what_a_snapshot_has_loaded_since_is_left_out(table: LambdaTable, tmp_path: Path):
@@ -137,7 +171,7 @@ def test_a_table_that_may_not_be_written_is_refused(
         (json.dumps({"KinesisBatchInfo": {}}), "neither `DDBStreamBatchInfo`"),
         (
             json.dumps(event(put(1, at=NOW, stream_arn=STREAM.replace("/orders", "/parts")))),
-            "no entry is the table of",
+            "is the table of",
         ),
     ],
 )
@@ -189,10 +223,12 @@ async def test_a_place_in_the_stream_is_read_there_and_applied_or_told_as_a_gap(
             file = stage.directory / f"{number}.json"
             file.write_text(json.dumps(document))
             found.append(await deployment.command("lambda", "redrive", str(file), "--json"))
+        gaps = await deployment.command("gaps", "list", "--json")
 
     for refused in found[:2]:
         assert (refused.code, "this is a gap" in refused.stderr) == (3, True), refused.text
         assert json.loads(refused.stdout)["batches"] == []
+    assert {gap["kind"] for gap in json.loads(gaps.stdout)["gaps"]} == {"certain"}
     for applied, count in zip(found[2:], (3, 0), strict=True):
         assert applied.code == 0, applied.text
         assert json.loads(applied.stdout)["batches"][0]["applied"] == count

@@ -43,6 +43,8 @@ INCIDENTS = "replicator/postgres/control/incidents.py"
 REGISTRY = "replicator/postgres/schema/registry.py"
 WORKER = "replicator/engine/worker/worker.py"
 
+REDRIVE = "replicator/app/aws_lambda/redrive.py"
+REDRIVEN = "tests/lambda_mode/test_redrive.py"
 STREAMS = "replicator/postgres/control/streams.py"
 REOPENED = (
     "tests/postgres/test_segments.py"
@@ -62,6 +64,66 @@ OLDER_MAPPING = (
 )
 
 PROCEDURE_MUTANTS = [
+    # batches that Lambda gave up
+    Mutant(
+        "a batch that cannot be given back any more leaves no gap on record",
+        REDRIVE,
+        "                if not dry_run:\n                    await incidents.note_gap",
+        "                if dry_run:\n                    await incidents.note_gap",
+        f"{REDRIVEN}::test_records_whose_versions_may_be_pruned_are_refused_as_a_gap",
+    ),
+    Mutant(
+        "records that are too old to be compared are given back",
+        REDRIVE,
+        "oldest = (now - self._retention + START_MARGIN).timestamp()",
+        "oldest = 0.0",
+        f"{REDRIVEN}::test_records_whose_versions_may_be_pruned_are_refused_as_a_gap",
+    ),
+    Mutant(
+        "a dry run writes",
+        REDRIVE,
+        "        if not self._dry_run:",
+        "        if left.records:",
+        f"{REDRIVEN}::test_a_dry_run_tells_what_would_be_done_and_writes_nothing",
+    ),
+    Mutant(
+        "what a snapshot has read is given back over its newer rows",
+        REDRIVE,
+        "if record.created_at is None or record.created_at >= at",
+        "if record.created_at is None or record.created_at >= 0 * at",
+        f"{REDRIVEN}::test_what_a_snapshot_has_loaded_since_is_left_out",
+    ),
+    Mutant(
+        "a batch of the table before the current one is given back",
+        REDRIVE,
+        "generation(stream_arn) < generation(current)",
+        "generation(stream_arn) > generation(current)",
+        f"{REDRIVEN}::test_a_table_that_may_not_be_written_is_refused",
+    ),
+    Mutant(
+        "an entry is taken for the table of its name in another account",
+        "replicator/app/aws_lambda/entries.py",
+        "tables[name].arn in (None, arn)]",
+        "tables[name].arn != name]",
+        "tests/lambda_mode/test_function.py"
+        "::test_a_table_of_the_same_name_that_was_not_registered_is_not_applied",
+    ),
+    Mutant(
+        "the first event of a stream without new images is applied",
+        "replicator/app/aws_lambda/batches.py",
+        "            require_new_images(batch.table, batch.view_type)",
+        "            pass",
+        "tests/lambda_mode/test_function.py"
+        "::test_a_stream_without_new_images_halts_the_table_at_the_first_event",
+    ),
+    Mutant(
+        "a stream without new images is migrated for",
+        "replicator/app/mappings.py",
+        "                require_new_images(table.description.name, table.description.view_type)",
+        "                pass",
+        "tests/cli/test_check_plan_migrate.py"
+        "::test_a_stream_without_new_images_is_refused_before_anything_is_made",
+    ),
     Mutant(
         "a process that migrates at its start goes back to its older mapping",
         "replicator/postgres/schema/migrate.py",

@@ -9,6 +9,34 @@ PARAMETERS = "tests/postgres/test_connection_parameters.py"
 
 TYPE_MUTANTS = [
     Mutant(
+        "a number finer than a microsecond is cut though nobody declared it",
+        "replicator/core/values/timestamps.py",
+        'if rest and fraction == "reject":',
+        'if not cut and fraction == "reject":',
+        CONVERSION,
+    ),
+    Mutant(
+        "a time is cut to microseconds where its column has fewer digits",
+        "replicator/core/values/timestamps.py",
+        'coarser = 6 - digits if fraction == "truncate" else 0',
+        "coarser = 0",
+        CONVERSION,
+    ),
+    Mutant(
+        "digits beyond the microsecond that are no zeros are cut though nobody declared it",
+        "replicator/core/values/timestamps.py",
+        'return re.compile(r"(?<=\\.[0-9]{6})0{1,3}(?![0-9])")',
+        'return re.compile(r"(?<=\\.[0-9]{6})[0-9]{1,3}(?![0-9])")',
+        CONVERSION,
+    ),
+    Mutant(
+        "a time before 1970 is cut towards the future",
+        "replicator/core/values/timestamps.py",
+        "    cut, rest = divmod(found, int(10**finer))",
+        "    cut, rest = int(found / 10**finer), found % 10**finer",
+        CONVERSION,
+    ),
+    Mutant(
         "digits of a second beyond those of the type are left to PostgreSQL, which rounds",
         "replicator/core/values/clock_times.py",
         "len(found[1]) > digits",

@@ -6,12 +6,13 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 
 from replicator.app.aws_lambda.batches import Delivering
+from replicator.app.aws_lambda.entries import entry_of, mapping_of
 from replicator.app.fit import require_fit
 from replicator.clock import Clock
 from replicator.config.settings import Settings
-from replicator.core.mapping.compile import TableMapping, compile_table
+from replicator.core.mapping.compile import TableMapping
 from replicator.core.observations import Observation
-from replicator.errors import ConfigurationError, MigrationDue, ReplicatorError
+from replicator.errors import ReplicatorError
 from replicator.monitoring.emf import EmbeddedMetrics
 from replicator.monitoring.observation_log import ObservationLog
 from replicator.postgres.connection.database import Database
@@ -116,12 +117,7 @@ class Function:
         return self._tables[name]
 
     async def _mapping(self, name: str) -> TableMapping:
-        tables = await self._registered()
-        if name not in tables:
-            message = f"table {name!r} is not registered in the control schema"
-            raise MigrationDue(message, remedy="run `replicator migrate`")
-        spec, table = self._settings.table_specs()[name], tables[name]
-        mapping = compile_table(spec, table.key, table_arn=table.arn)
+        mapping = mapping_of(self._settings, await self._registered(), name)
         await require_fit(self._database, [mapping])
         return mapping
 
@@ -133,34 +129,11 @@ class Function:
             return await source_tables(self._database)
 
     async def _entry_of(self, batch: StreamBatch) -> str:
-        """The entry of the configuration that the stream's table is.
-
-        Of several entries whose tables have one name, in other accounts and regions, the one that
-        was registered for this ARN.
-        """
         arn = batch.table_arn
-        if arn in self._entries:
-            return self._entries[arn]
-        names = [
-            name
-            for name, spec in self._settings.table_specs().items()
-            if spec.table in (batch.table, arn) and spec.poller == "lambda"
-        ]
-        if len(names) > 1:
+        if arn not in self._entries:
             tables = await self._registered()
-            found = [name for name in names if name in tables and tables[name].arn == arn]
-            if len(found) != 1:
-                message = f"the entries {' and '.join(names)} may each be the table of {arn}"
-                raise ConfigurationError(
-                    message, remedy="name their tables by their ARNs, then run `replicator migrate`"
-                )
-            names = found
-        if names:
-            return self._entries.setdefault(arn, names[0])
-        message = f"no entry with `poller: lambda` is the table of {batch.stream_arn}"
-        raise ConfigurationError(
-            message, remedy="add it, or remove the event source mapping from the function"
-        )
+            self._entries[arn] = entry_of(self._settings, tables, batch.stream_arn)
+        return self._entries[arn]
 
     async def _prune_at_times(self) -> None:
         """A few pages of old versions, when there is time; its failure is nobody's."""

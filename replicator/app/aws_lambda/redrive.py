@@ -6,8 +6,9 @@ left out here. Versions are pruned after `guard.retention_hours`, so older recor
 Records that a finished snapshot has read are left out: the scan has no sequence numbers, so that
 the guard would write them over newer values. While a snapshot runs nothing is given back.
 
-Of a batch that is only a place in its shard every record is read before one is written: one that
-the stream has dropped is a gap, and tells it.
+Of a batch that is only a place in its shard every record is read before one is written. What
+cannot be given back any more is a gap of the table and is put on record as one: `certain` where
+the stream has dropped records, `possible` where nobody knows whether their rows are newer.
 """
 
 from collections import Counter
@@ -18,14 +19,15 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from replicator.app.aws_lambda.batches import Delivering
+from replicator.app.aws_lambda.entries import entry_of, mapping_of
 from replicator.app.clients import Clients
 from replicator.app.control_database import control_database
 from replicator.app.fit import require_fit
 from replicator.clock import Clock, SystemClock
 from replicator.config.connections import source_connection
 from replicator.config.settings import Settings
-from replicator.core.mapping.compile import TableMapping, compile_table
-from replicator.core.observations import BatchApplied, Observation
+from replicator.core.mapping.compile import TableMapping
+from replicator.core.observations import BatchApplied, GapKind, Observation
 from replicator.core.records import StreamRecord
 from replicator.core.stream.generations import generation
 from replicator.engine.retry import patiently
@@ -33,7 +35,6 @@ from replicator.engine.stream.pipeline import START_MARGIN
 from replicator.errors import (
     ConfigurationError,
     Disposition,
-    MigrationDue,
     NotClaimable,
     PositionTrimmed,
     ReplicatorError,
@@ -41,7 +42,7 @@ from replicator.errors import (
     StreamVanished,
 )
 from replicator.postgres.connection.database import Database
-from replicator.postgres.control.incidents import Incidents
+from replicator.postgres.control.incidents import GapPlace, Incidents
 from replicator.postgres.control.positions import Positions
 from replicator.postgres.control.snapshot_reads import loaded_since
 from replicator.postgres.write.deliveries import Deliveries, SourceTable, source_tables
@@ -56,7 +57,9 @@ EMPTY_PAGES_MAX = 50
 
 @dataclass(frozen=True, slots=True)
 class Redriven:
-    """Outcome of one batch; `loaded`: records that a snapshot had read before."""
+    """Outcome of one batch. `loaded`: records that a snapshot had read before; `pending`: those
+    that a dry run left.
+    """
 
     where: str
     table: str
@@ -66,6 +69,7 @@ class Redriven:
     filtered: int
     dead_letters: int
     loaded: int
+    pending: int
 
 
 async def redrive(
@@ -75,9 +79,11 @@ async def redrive(
     who: str,
     why: str | None,
     done: Callable[[Redriven], None],
+    dry_run: bool = False,
 ) -> None:
     """Apply batches in their order; `done` hears of each that is committed.
 
+    `dry_run`: all is read and refused as it would be, and nothing is written.
     ConfigurationError before anything is done for a table that Lambda does not write;
     NotClaimable for one that is stopped; PositionTrimmed for what nobody can read any more.
     """
@@ -88,14 +94,30 @@ async def redrive(
         entries = [_entry(settings, tables, batch) for batch in batches]
         works: dict[str, _Work] = {}
         for name in dict.fromkeys(entries):
-            mapping = _mapping(settings, tables, name)
+            mapping = mapping_of(settings, tables, name)
             await require_fit(database, [mapping])
-            works[name] = _Work(settings, database, clients, mapping, clock)
+            works[name] = _Work(settings, database, clients, mapping, clock, dry_run=dry_run)
+        incidents = Incidents(database)
         for name, batch in zip(entries, batches, strict=True):
-            redriven = await works[name].redrive(batch)
-            detail = f"{redriven.records} records of {batch.where}"
-            await Incidents(database).note(name, "redrive", who=who, why=why, detail=detail)
+            try:
+                redriven = await works[name].redrive(batch)
+            except _Gap as gap:
+                if not dry_run:
+                    await incidents.note_gap(name, gap.place, kind=gap.kind, detail=str(gap))
+                raise
+            if not dry_run:
+                detail = f"{redriven.records} records of {batch.where}"
+                await incidents.note(name, "redrive", who=who, why=why, detail=detail)
             done(redriven)
+
+
+class _Gap(PositionTrimmed):
+    """A batch that cannot be given back: changes of the table may be lost."""
+
+    def __init__(self, message: str, remedy: str, place: GapPlace, kind: GapKind) -> None:
+        super().__init__(message, remedy=remedy)
+        self.place = place
+        self.kind = kind
 
 
 class _Work:
@@ -108,7 +130,10 @@ class _Work:
         clients: Clients,
         mapping: TableMapping,
         clock: Clock,
+        *,
+        dry_run: bool,
     ) -> None:
+        self._dry_run = dry_run
         self._name = mapping.spec.name
         self._place = source_connection(settings.source_of(self._name))
         self._retention = timedelta(hours=settings.guard.retention_hours)
@@ -133,22 +158,27 @@ class _Work:
         if isinstance(content, BatchPlace):
             if loaded_before is not None and content.newest_at < loaded_before:
                 return self._result(where, content.records, loaded=content.records)
+            await self._require_current(failed)
             streams = await self._clients.streams(self._place)
-            records = await self._read(streams, content, where)
+            records = await self._read(streams, content, failed)
             batch = StreamBatch(
                 content.stream_arn, records, [sequence_text(r.sequence_number) for r in records]
             )
         else:
             batch = content
         left = _younger(batch, loaded_before)
-        self._require_versions(left, now, where)
+        if left.records:
+            await self._require_current(failed)
+        self._require_versions(left, now, failed)
         self._outcomes.clear()
-        await self._deliver(left, where)
+        if not self._dry_run:
+            await self._deliver(left, where)
+        pending = len(left.records) if self._dry_run else 0
         loaded = len(batch.records) - len(left.records)
-        return self._result(where, len(batch.records), loaded=loaded)
+        return self._result(where, len(batch.records), loaded=loaded, pending=pending)
 
-    def _result(self, where: str, records: int, *, loaded: int) -> Redriven:
-        found = self._outcomes if loaded < records else Counter[str]()
+    def _result(self, where: str, records: int, *, loaded: int, pending: int = 0) -> Redriven:
+        found = self._outcomes if loaded + pending < records else Counter[str]()
         return Redriven(
             where,
             self._name,
@@ -158,6 +188,7 @@ class _Work:
             filtered=found["filtered"],
             dead_letters=found["dead_letter"],
             loaded=loaded,
+            pending=pending,
         )
 
     async def _require_open(self, stream_arn: str, where: str) -> datetime:
@@ -168,34 +199,38 @@ class _Work:
             raise ConfigurationError(
                 message, remedy="try again when `replicator status` shows none"
             )
+        return delivery.claim.found_at
+
+    async def _require_current(self, failed: FailedBatch) -> None:
+        """A batch of an older stream than the table has now is a gap."""
+        stream_arn = failed.content.stream_arn
         current = (await Positions(self._database).tables())[self._name].stream_arn
         try:
             older = current is not None and generation(stream_arn) < generation(current)
         except ValueError as error:
-            message = f"{where}: the label of the stream {stream_arn} is not a time"
+            message = f"{failed.where}: the label of the stream {stream_arn} is not a time"
             raise ConfigurationError(message) from error
         if older:
             what = f"the batch is of the stream {stream_arn}, and the table has {current} now"
-            raise self._gap(where, what)
-        return delivery.claim.found_at
+            raise self._gap(failed, what, kind="possible")
 
-    def _require_versions(self, batch: StreamBatch, now: datetime, where: str) -> None:
+    def _require_versions(self, batch: StreamBatch, now: datetime, failed: FailedBatch) -> None:
         oldest = (now - self._retention + START_MARGIN).timestamp()
         if any(r.created_at is None or r.created_at < oldest for r in batch.records):
             hours = self._retention / timedelta(hours=1)
             what = f"a record is older than guard.retention_hours ({hours:g}), or has no time"
-            raise self._gap(where, f"{what}: nobody knows any more whether its row is newer")
+            what += ": nobody knows any more whether its row is newer"
+            raise self._gap(failed, what, kind="possible")
 
     async def _read(
-        self, streams: DynamoDBStreams, place: BatchPlace, where: str
+        self, streams: DynamoDBStreams, place: BatchPlace, failed: FailedBatch
     ) -> list[StreamRecord]:
         """The records of a place, all of them; PositionTrimmed when some are gone."""
         try:
             records = await self._read_between(streams, place)
         except (PositionTrimmed, ShardVanished, StreamVanished) as error:
-            raise self._gap(
-                where, f"the stream does not hold the batch any more: {error}"
-            ) from error
+            what = f"the stream does not hold the batch any more: {error}"
+            raise self._gap(failed, what, kind="certain") from error
         whole = (
             len(records) >= max(1, place.records)
             and records[0].sequence_number == place.first
@@ -203,7 +238,7 @@ class _Work:
         )
         if not whole:
             what = f"the stream holds {len(records)} of the {place.records} records"
-            raise self._gap(where, what)
+            raise self._gap(failed, what, kind="certain")
         return records
 
     async def _read_between(
@@ -236,13 +271,15 @@ class _Work:
             place = len(batch.records) - len(left)
             batch = replace(batch, records=batch.records[place:], identifiers=left)
 
-    def _gap(self, where: str, what: str) -> PositionTrimmed:
-        message = f"{where}: this is a gap of table {self._name!r}: {what}; nothing was applied"
+    def _gap(self, failed: FailedBatch, what: str, *, kind: GapKind) -> _Gap:
+        content, name = failed.content, self._name
+        shard_id = content.shard_id if isinstance(content, BatchPlace) else None
+        message = f"{failed.where}: this is a gap of table {name!r}: {what}; nothing was applied"
         remedy = (
-            f"`replicator snapshot --table {self._name}` loads what was lost; "
-            "`replicator gaps list` shows the gaps that are on record"
+            f"`replicator snapshot --table {name}` loads what was lost; "
+            f"`replicator gaps accept --table {name}` closes the gap on record"
         )
-        return PositionTrimmed(message, remedy=remedy)
+        return _Gap(message, remedy, GapPlace(content.stream_arn, shard_id), kind)
 
     def _observe(self, observation: Observation) -> None:
         if isinstance(observation, BatchApplied):
@@ -251,32 +288,10 @@ class _Work:
 
 
 def _entry(settings: Settings, tables: dict[str, SourceTable], failed: FailedBatch) -> str:
-    """The entry of the configuration that a batch belongs to."""
-    stream_arn = failed.content.stream_arn
-    arn = stream_arn.partition("/stream/")[0]
-    specs = settings.table_specs()
-    names = [n for n, spec in specs.items() if spec.table in (arn, arn.rpartition("/")[2])]
-    names = [n for n in names if n not in tables or tables[n].arn in (None, arn)]
-    if len(names) != 1:
-        which = " and ".join(names)
-        message = f"{failed.where}: " + (
-            f"the entries {which} may each be the table of {stream_arn}"
-            if names
-            else f"no entry is the table of {stream_arn}"
-        )
-        raise ConfigurationError(message, remedy="name the tables by their ARNs, then `migrate`")
-    [name] = names
-    if specs[name].poller != "lambda":
-        message = f"{failed.where}: table {name!r} is polled by the daemon, which owes no batch"
-        raise ConfigurationError(message, remedy="say `poller: lambda` if Lambda is to write it")
-    return name
-
-
-def _mapping(settings: Settings, tables: dict[str, SourceTable], name: str) -> TableMapping:
-    if name not in tables:
-        message = f"table {name!r} is not registered in the control schema"
-        raise MigrationDue(message, remedy="run `replicator migrate`")
-    return compile_table(settings.table_specs()[name], tables[name].key, table_arn=tables[name].arn)
+    try:
+        return entry_of(settings, tables, failed.content.stream_arn)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{failed.where}: {error}", remedy=error.remedy) from error
 
 
 def _younger(batch: StreamBatch, than: datetime | None) -> StreamBatch:

@@ -1,5 +1,6 @@
 """Gaps, halts and the verbs of a person: each in one transaction that fences every worker off."""
 
+from dataclasses import dataclass
 from datetime import datetime
 
 from replicator.core.observations import GapKind
@@ -175,6 +176,14 @@ delete from {schema}.dead_letter
 """
 
 
+@dataclass(frozen=True, slots=True)
+class GapPlace:
+    """The stream, and the shard where it is known, of which records may be lost."""
+
+    stream_arn: str
+    shard_id: str | None
+
+
 class Incidents:
     """Stops tables and shards, and lets them go on."""
 
@@ -216,6 +225,14 @@ class Incidents:
                 claim.shard_id,
                 kind,
                 detail,
+            )
+
+    async def note_gap(self, source: str, place: GapPlace, *, kind: GapKind, detail: str) -> None:
+        """Record a gap that stops nobody: of records that no shard of ours was to read."""
+        async with self._database.connection("recording a gap") as connection:
+            await connection.execute(
+                self._sql(ADD_GAP),
+                *(self._deployment, source, place.stream_arn, place.shard_id, kind, detail),
             )
 
     async def start_stream(
