@@ -1,0 +1,108 @@
+"""Every command as a person mistypes, narrows, pipes and completes it."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from replicator.cli.output import ExitCode
+from tests.cli.test_usage import command_names
+from tests.support.bounds import USUAL_SECONDS
+from tests.support.command import replicator
+
+GROUPS = [["dead-letters"], ["gaps"], ["lambda"]]
+COMMANDS = [path for path in command_names() if path not in GROUPS]
+REQUIRED = {
+    "map": ["--table", "orders"],
+    "explain": ["--table", "orders", "--key", "{}"],
+    "snapshot": ["--table", "orders"],
+    "pause": ["--table", "orders"],
+    "resume": ["--table", "orders"],
+    "forget": ["--table", "orders", "--yes"],
+    "gaps accept": ["--table", "orders", "--why", "a test"],
+    "dead-letters show": ["1"],
+    "dead-letters replay": ["--table", "orders"],
+    "dead-letters discard": ["1", "--why", "a test"],
+    "lambda redrive": ["events.json"],
+}
+WITHOUT_CONFIGURATION = ("version", "demo", "init", "selftest")
+
+
+@pytest.mark.parametrize("columns", [80, 200])
+@pytest.mark.parametrize("path", [[], *COMMANDS, *GROUPS], ids=" ".join)
+async def test_help_fits_the_terminal(
+    path: list[str], columns: int, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("COLUMNS", str(columns))
+
+    ended = await replicator(*path, "--help", config=None)
+
+    assert ended.code == 0
+    assert max(map(len, ended.out.splitlines())) <= columns
+
+
+@pytest.mark.parametrize("path", [*COMMANDS, *GROUPS], ids=" ".join)
+async def test_a_wrong_word_is_named_and_ends_with_2(path: list[str]):
+    wrong = await replicator(*path, "--no-such-option", config=None)
+
+    assert wrong.code == ExitCode.WRONG_USAGE
+    assert wrong.out == ""
+    assert "--no-such-option" in wrong.err
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in COMMANDS if path[0] not in WITHOUT_CONFIGURATION], ids=" ".join
+)
+async def test_without_a_configuration_it_says_where_one_is_expected(
+    path: list[str], tmp_path: Path
+):
+    absent = tmp_path / "absent.yaml"
+
+    ended = await replicator(*path, *REQUIRED.get(" ".join(path), []), config=absent)
+
+    assert ended.code == ExitCode.WRONG_USAGE, ended.err
+    assert ended.out == ""
+    assert ended.err == (
+        f"replicator: there is no configuration at {absent}\n"
+        "  write one there, or name another with --config or REPLICATOR_CONFIG\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        (["replicator", "sta"], ["status"]),
+        (["replicator", "dead-letters", "re"], ["replay"]),
+        (["replicator", "gaps", ""], ["list", "accept"]),
+        (["replicator", "verify", "--rep"], ["--repair"]),
+    ],
+)
+def test_a_shell_completes_commands_and_options(
+    typed: list[str], offered: list[str], tmp_path: Path
+):
+    program = tmp_path / "replicator"
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m replicator "$@"\n')
+    program.chmod(0o755)
+    words = " ".join(f"'{word}'" for word in typed)
+    script = (
+        f'PATH="{tmp_path}:$PATH"\n'
+        'eval "$(replicator --show-completion bash)"\n'
+        f"COMP_WORDS=({words}); COMP_CWORD={len(typed) - 1}\n"
+        "_replicator_completion replicator\n"
+        'printf "%s\\n" "${COMPREPLY[@]}"\n'
+    )
+    bash = shutil.which("bash")
+    assert bash is not None
+
+    ended = subprocess.run(
+        [bash, "--norc", "-c", script],
+        capture_output=True,
+        text=True,
+        timeout=USUAL_SECONDS,
+        check=False,
+    )
+
+    assert ended.stderr == ""
+    assert [word for word in ended.stdout.split() if word in offered] == offered
