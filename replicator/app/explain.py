@@ -115,7 +115,7 @@ class _Explainer:
             tuple(await open_letters(self.database, mapping.spec.name, identity)),
             None
             if changes is None
-            else tuple(Pending(record.sequence_number, record.event) for record in changes),
+            else tuple(Pending(record.version, record.event) for record in changes),
         )
         return Explanation(identity, around, tuple(targets))
 

@@ -68,7 +68,7 @@ def _document(table: str, found: "Explanation") -> dict[str, Any]:
         "pending": None
         if around.pending is None
         else [
-            {"sequence_number": str(change.sequence_number), "event": change.event}
+            {"sequence_number": str(change.version), "event": change.event}
             for change in around.pending
         ],
         "dead_letters": [
@@ -111,7 +111,7 @@ def _lines(table: str, found: "Explanation") -> Iterator[str]:
     yield f"{table}: {key_text(found.identity)}"
     yield f"  item now: {encode(around.image) if around.image is not None else 'there is none'}"
     for change in around.pending or ():
-        yield f"  on its way: {change.event} {change.sequence_number}"
+        yield f"  on its way: {change.event} {change.version}"
     for letter in around.letters:
         number = letter.sequence_number or "a snapshot"
         yield f"  dead letter {letter.id}: {letter.target}, from {number}: {letter.reason}"

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from replicator.core.records import Event
+from replicator.core.records import Event, LetterId, Position
 
 Outcome = Literal["applied", "superseded", "filtered", "dead_letter", "duplicate"]
 Operation = Literal["upsert", "delete", "append"]
@@ -64,7 +64,7 @@ class RecordRejected:
     table: str
     target: str
     shard_id: str
-    sequence_number: int
+    letter_id: LetterId
     reason: str
 
 
@@ -75,7 +75,7 @@ class ShardClaimed:
     table: str
     shard_id: str
     epoch: int
-    position: int | None
+    position: Position | None
     rewound: bool = False
 
 

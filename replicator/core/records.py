@@ -1,7 +1,7 @@
 """The entries of a stream, addressed and dated; images stay raw JSON until they are needed."""
 
 import json
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NewType, get_args
 
 import msgspec
 
@@ -11,6 +11,21 @@ Event = Literal["insert", "modify", "remove"]
 AttributeValue = dict[str, Any]
 """One typed value as on the wire: {"S": …}, {"N": …}, {"B": base64}, {"M": …}, …"""
 Image = dict[str, AttributeValue]
+
+Position = NewType("Position", int)
+"""Place of a record in its shard, where reading stands. Positions of one shard grow as it is read;
+those of two shards are not comparable. Up to 56 digits."""
+Version = NewType("Version", int)
+"""Orders the changes of one item within one stream: the higher one is the newer. Up to 40 digits.
+"""
+LetterId = NewType("LetterId", int)
+"""Tells the dead letters of one item and target apart, and orders them as the versions of their
+changes: a stream's change has its version; an item of a scan has 0 or less, and no other order."""
+
+NOWHERE = Position(0)
+"""The position of what was not read from a shard."""
+SCANNED = Version(0)
+"""The version of an item that a scan read: older than every change of a stream."""
 
 _EVENTS: dict[str, Event] = {event.upper(): event for event in get_args(Event)}
 _NULL = b"null"
@@ -31,7 +46,9 @@ class StreamRecord(msgspec.Struct, frozen=True, gc=False):
     `expired` tells a TTL deletion.
     """
 
-    sequence_number: int
+    position: Position
+    version: Version
+    letter_id: LetterId
     event: Event
     keys: Image
     new_image: memoryview | None
@@ -167,8 +184,11 @@ def _record(wire: _Record) -> StreamRecord:
         )
         raise UnknownRecord(message)
     identity = wire.userIdentity
+    position, version, letter_id = numbers_of(int(change.SequenceNumber))
     return StreamRecord(
-        int(change.SequenceNumber),
+        position,
+        version,
+        letter_id,
         event,
         change.Keys,
         _image(change.NewImage) if event != "remove" else None,
@@ -176,6 +196,13 @@ def _record(wire: _Record) -> StreamRecord:
         created_at,
         identity is not None and _TTL_PRINCIPAL in (identity.PrincipalId, identity.principalId),
     )
+
+
+def numbers_of(sequence_number: int) -> tuple[Position, Version, LetterId]:
+    """Position, version and letter id of a record of DynamoDB Streams: its sequence number is all
+    three.
+    """
+    return Position(sequence_number), Version(sequence_number), LetterId(sequence_number)
 
 
 def _image(raw: msgspec.Raw) -> memoryview | None:

@@ -9,7 +9,7 @@ from replicator.core.mapping.compile import TargetMapping
 from replicator.core.observations import GapKind
 from replicator.core.planning.plan import Refusals, WritePlan
 from replicator.core.planning.row_guard import Applied
-from replicator.core.records import Image, Page
+from replicator.core.records import Image, Page, Position
 from replicator.core.snapshot.scan_pages import FoundItems, ScanPage, Segment
 from replicator.core.snapshot.state import (
     LookedAt,
@@ -47,8 +47,8 @@ class Source(Protocol):
         """The children of an ended shard, as far as they are known."""
         ...
 
-    async def iterator(self, stream_arn: str, shard_id: str, *, after: int | None) -> str:
-        """An iterator after a sequence number, or at the oldest record left."""
+    async def iterator(self, stream_arn: str, shard_id: str, *, after: Position | None) -> str:
+        """An iterator after a position, or at the oldest record left."""
         ...
 
     async def read(self, iterator: str) -> Page:
@@ -93,7 +93,7 @@ class Claims(Protocol):
         """Note an answer without records behind the claim's position."""
         ...
 
-    async def finish(self, claim: Claim, *, position: int | None) -> None:
+    async def finish(self, claim: Claim, *, position: Position | None) -> None:
         """Mark the shard as done: all of its records are committed."""
         ...
 

@@ -306,7 +306,7 @@ def _of(observation: _OfShard, **fields: object) -> dict[str, object]:
 
 
 def _rejection(rejected: RecordRejected) -> Line:
-    number = str(rejected.sequence_number)  # longer than what JSON readers keep exact
+    number = str(rejected.letter_id)  # longer than what JSON readers keep exact
     fields = _of(rejected, target=rejected.target, sequence_number=number, reason=rejected.reason)
     same = ("rejected", rejected.table, rejected.target, rejected.reason)
     return Line("warning", "record rejected, kept as a dead letter", fields, repeats=same)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar, cast
 from replicator import __version__
 from replicator.core.planning.plan import WritePlan
 from replicator.core.planning.row_guard import Applied
-from replicator.core.records import Page
+from replicator.core.records import Page, Position
 from replicator.core.stream.leases import Lease
 from replicator.core.stream.shards import Advance, Claim
 from replicator.engine.ports import Leases, Sink, Source
@@ -41,8 +41,8 @@ Attributes = Mapping[str, str | int | bool]
 class _Trail:
     """The spans that the next ones of a batch belong beneath: of its read, of its transaction."""
 
-    reads: dict[str, "deque[tuple[frozenset[int], Span]]"] = field(default_factory=dict)
-    """By table the sequence numbers of the last pages."""
+    reads: dict[str, "deque[tuple[frozenset[Position], Span]]"] = field(default_factory=dict)
+    """By table the positions in the last pages."""
     applied: dict[str, "tuple[str, Span]"] = field(default_factory=dict)
     """By shard the position of the last transaction."""
 
@@ -50,9 +50,9 @@ class _Trail:
         """A page with records will be applied."""
         if page.records:
             pages = self.reads.setdefault(table, deque(maxlen=PAGES_REMEMBERED))
-            pages.appendleft((frozenset(each.sequence_number for each in page.records), span))
+            pages.appendleft((frozenset(each.position for each in page.records), span))
 
-    def read_of(self, table: str, position: int) -> "Span | None":
+    def read_of(self, table: str, position: Position) -> "Span | None":
         """The span of the page in which a batch ends."""
         pages = self.reads.get(table, ())
         return next((span for numbers, span in pages if position in numbers), None)

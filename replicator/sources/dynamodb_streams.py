@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from replicator.core.observations import Observe
-from replicator.core.records import Page, decode_page
+from replicator.core.records import Page, Position, decode_page
 from replicator.core.stream.shards import ListedShard
 from replicator.sources.call import Calls, nobody_listens, raw
 from replicator.sources.clients import SourceConnection, open_client
@@ -70,8 +70,8 @@ class DynamoDBStreams:
         )
         return [shard for shard in shards if shard.parent_id == shard_id]
 
-    async def iterator(self, stream_arn: str, shard_id: str, *, after: int | None) -> str:
-        """An iterator after a sequence number, or at the oldest record that is left (None)."""
+    async def iterator(self, stream_arn: str, shard_id: str, *, after: Position | None) -> str:
+        """An iterator after a position, or at the oldest record that is left (None)."""
         arguments: dict[str, Any] = {"StreamArn": stream_arn, "ShardId": shard_id}
         if after is None:
             arguments["ShardIteratorType"] = "TRIM_HORIZON"
@@ -120,9 +120,9 @@ async def open_streams(
         yield DynamoDBStreams(client, observe, heard=heard, get_records=get_records)
 
 
-def sequence_text(sequence_number: int) -> str:
-    """A sequence number as the API takes it."""
-    return str(sequence_number).zfill(SEQUENCE_NUMBER_DIGITS_MIN)
+def sequence_text(position: Position) -> str:
+    """A position as the API takes it: the sequence number, padded."""
+    return str(position).zfill(SEQUENCE_NUMBER_DIGITS_MIN)
 
 
 def _listing(answer: Mapping[str, Any]) -> tuple[list[ListedShard], str | None]:

@@ -11,7 +11,7 @@ import pytest
 
 from replicator.core.mapping.compile import TableMapping
 from replicator.core.planning.plan import plan_batch
-from replicator.core.records import StreamRecord
+from replicator.core.records import Position, StreamRecord
 from replicator.core.stream.shards import (
     Advance,
     Belief,
@@ -94,11 +94,13 @@ class End:
 
     async def apply(self, claim: Claim, *records: StreamRecord, expected: int | None) -> None:
         """Commit records behind `expected`, whatever the shard's position is."""
-        last = records[-1].sequence_number
+        last = records[-1].position
         await self.sink.apply(
             plan_batch(records, MAPPING, read_at=NOON.timestamp()),
             claim=claim,
-            advance=Advance(expected, last, last, NOON, NOON),
+            advance=Advance(
+                None if expected is None else Position(expected), last, last, NOON, NOON
+            ),
         )
 
 
@@ -299,7 +301,7 @@ async def test_a_child_that_is_listed_before_its_parent_waits_for_it(end: End):
     with pytest.raises(NotClaimable):
         await end.claim(2)
 
-    await end.claims.finish(parent, position=5)
+    await end.claims.finish(parent, position=Position(5))
     assert (await end.claim(2)).safe_at == NOON
 
 
@@ -353,7 +355,7 @@ async def test_the_end_of_a_shard_is_not_before_its_records(end: End):
 
     with pytest.raises(Fenced):
         await end.claims.finish(claim, position=None)
-    await end.claims.finish(claim, position=5)
+    await end.claims.finish(claim, position=Position(5))
 
     with pytest.raises(Fenced):
         await end.apply(claim, n(6), expected=5)
@@ -527,7 +529,7 @@ async def test_only_a_shard_that_is_finished_is_forgotten(end: End):
     await end.positions.forget_shard(STREAM, claim.shard_id)
     await end.apply(claim, n(5), expected=None)
 
-    await end.claims.finish(await end.claim(), position=5)
+    await end.claims.finish(await end.claim(), position=Position(5))
     await end.positions.forget_shard(STREAM, claim.shard_id)
 
     assert await end.positions.shards([SOURCE]) == []

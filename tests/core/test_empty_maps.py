@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from replicator.core.mapping.compile import TableMapping
 from replicator.core.planning.plan import WritePlan, plan_batch
-from replicator.core.records import Image, StreamRecord
+from replicator.core.records import Image, StreamRecord, numbers_of
 from replicator.core.spec import ColumnSpec, TargetSpec
 from tests.support.builders import table_mapping
 from tests.support.random_items import RandomItems
@@ -98,7 +98,7 @@ def change(image: Image, old: Image) -> StreamRecord:
         memoryview(json.dumps({**each, "pk": {"S": "a"}}, separators=(",", ":")).encode())
         for each in (image, old)
     )
-    return StreamRecord(7, "modify", {"pk": {"S": "a"}}, raw, raw_old, None)
+    return StreamRecord(*numbers_of(7), "modify", {"pk": {"S": "a"}}, raw, raw_old, None)
 
 
 def same(image: Image, mapping: TableMapping) -> None:

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from replicator.core.planning.plan import plan_batch
-from replicator.core.records import StreamRecord
+from replicator.core.records import StreamRecord, numbers_of
 from tests.support.builders import NOON, table_mapping, target
 
 NOW = int(NOON.timestamp())
@@ -13,7 +13,9 @@ NOW = int(NOON.timestamp())
 
 def removal(old: dict[str, object] | None, *, expired: bool = False) -> StreamRecord:
     image = None if old is None else memoryview(json.dumps(old).encode())
-    return StreamRecord(1, "remove", {"pk": {"S": "a"}}, None, image, float(NOW), expired)
+    return StreamRecord(
+        *numbers_of(1), "remove", {"pk": {"S": "a"}}, None, image, float(NOW), expired
+    )
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from replicator.core.planning.plan import WritePlan, plan_batch
-from replicator.core.records import StreamRecord
+from replicator.core.records import StreamRecord, numbers_of
 from replicator.errors import RejectionHalts
 from tests.support.builders import NOON, record, table_mapping, target
 
@@ -27,7 +27,7 @@ def after(old: dict[str, Any], made: StreamRecord) -> StreamRecord:
     """The record with an old image."""
     image = json.dumps({**made.keys, **old}).encode()
     return StreamRecord(
-        made.sequence_number,
+        *numbers_of(made.version),
         made.event,
         made.keys,
         made.new_image,

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from replicator.core.mapping.compile import compile_table
 from replicator.core.planning.plan import NO_IMAGE, WritePlan, plan_batch
-from replicator.core.records import StreamRecord
+from replicator.core.records import StreamRecord, numbers_of
 from replicator.core.spec import SourceKey, TableSpec, TargetSpec
 from replicator.errors import RejectionHalts
 from tests.support.builders import NOON, record, table_mapping, target
@@ -60,7 +60,7 @@ def test_the_newest_convertible_change_applies_when_the_last_is_rejected():
     plan = planned(record(1, n=n(1)), record(2, n=n(2)), record(3, n=n("1.5")))
 
     assert plan.writes[0].upserts == [("a", "2")]
-    assert [letter.record.sequence_number for letter in plan.dead_letters] == [3]
+    assert [letter.record.letter_id for letter in plan.dead_letters] == [3]
     assert outcomes(plan) == {"dead_letter": 1, "applied": 1, "superseded": 1}
 
 
@@ -81,7 +81,7 @@ def test_a_rejection_names_attribute_and_column_and_holds_no_value():
 def test_an_older_rejected_change_of_the_same_key_is_superseded_at_once():
     plan = planned(record(1, n=n("1.5")), record(2, n=n("2.5")))
 
-    newest_first = [(x.record.sequence_number, x.superseded) for x in plan.dead_letters]
+    newest_first = [(x.record.letter_id, x.superseded) for x in plan.dead_letters]
     assert newest_first == [(2, False), (1, True)]
 
 
@@ -104,7 +104,7 @@ def test_on_error_halt_refuses_the_batch():
 
 
 def test_a_change_without_a_new_image_is_never_taken_for_a_removal():
-    change = StreamRecord(1, "modify", {"pk": {"S": "a"}}, None, None, READ_AT)
+    change = StreamRecord(*numbers_of(1), "modify", {"pk": {"S": "a"}}, None, None, READ_AT)
 
     plan = planned(change)
 
@@ -195,7 +195,14 @@ def test_what_postgresql_refused_becomes_a_dead_letter_with_its_sqlstate():
 def test_equal_number_keys_in_other_spellings_are_one_item():
     mapping = compile_table(TableSpec("t", "t", (target("public.t"),)), SourceKey((("id", "N"),)))
     changes = [
-        StreamRecord(i, "modify", {"id": {"N": text}}, memoryview(b'{"n":{"N":"%d"}}' % i), None, 0)
+        StreamRecord(
+            *numbers_of(i),
+            "modify",
+            {"id": {"N": text}},
+            memoryview(b'{"n":{"N":"%d"}}' % i),
+            None,
+            0,
+        )
         for i, text in enumerate(["1", "1.0", "1e0"])
     ]
 
@@ -233,7 +240,7 @@ def _set_aside(letters: set[tuple[str, int, str]], plan: WritePlan) -> None:
     items = {key["pk"]["S"] for key in plan.item_keys}
     letters -= {letter for letter in letters if letter[0] in items}
     letters |= {
-        (letter.record.keys["pk"]["S"], letter.record.sequence_number, letter.target)
+        (letter.record.keys["pk"]["S"], letter.record.letter_id, letter.target)
         for letter in plan.dead_letters
         if not letter.superseded
     }

@@ -8,7 +8,7 @@ import pytest
 from replicator.core.mapping.compile import TableMapping
 from replicator.core.planning.batch import DeadLetter
 from replicator.core.planning.plan import WritePlan, plan_batch
-from replicator.core.records import Image, StreamRecord
+from replicator.core.records import Image, StreamRecord, numbers_of
 from replicator.errors import ConfigurationError
 from tests.support.builders import record, table_mapping, target
 from tests.support.specs import column_spec
@@ -40,7 +40,7 @@ def everything(plan: WritePlan) -> str:
 
 def with_old(made: StreamRecord) -> StreamRecord:
     return StreamRecord(
-        made.sequence_number,
+        *numbers_of(made.version),
         made.event,
         made.keys,
         made.new_image,
@@ -72,7 +72,7 @@ def test_nothing_of_it_is_handed_on(path: str, value: Any, n: str, treatment: st
 
 def test_an_image_that_cannot_be_read_leaves_nothing_in_its_dead_letter():
     image = memoryview(json.dumps({"pk": {"S": "a"}, "x": SECRET, "email": SECRET}).encode())
-    made = StreamRecord(1, "modify", {"pk": {"S": "a"}}, image, None, None)
+    made = StreamRecord(*numbers_of(1), "modify", {"pk": {"S": "a"}}, image, None, None)
 
     plan = plan_batch([made], hidden(("email", "mask")), read_at=0)
 

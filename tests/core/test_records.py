@@ -83,4 +83,4 @@ def test_a_creation_time_in_another_unit_or_form_counts_as_absent(
 def test_a_sequence_number_of_56_digits_is_kept(decode: Callable[[list[Any]], Any]):
     (found,) = decode([record(SequenceNumber="9" * 56)])
 
-    assert found.sequence_number == int("9" * 56)
+    assert found.position == int("9" * 56)

@@ -43,7 +43,7 @@ def test_a_change_that_no_target_takes_is_set_aside_and_the_item_leaves_its_old_
     )
 
     [letter] = found.dead_letters
-    assert (letter.target, letter.record.sequence_number) == (UNMATCHED, 2)
+    assert (letter.target, letter.record.letter_id) == (UNMATCHED, 2)
     assert letter.reason == NO_TARGET
     assert sorted(found.writes[0].deletes) == [("a",), ("b",)]
     assert found.outcomes["modify", "dead_letter"] == 1

@@ -12,7 +12,7 @@ from replicator.core.mapping.compile import TableMapping, compile_table
 from replicator.core.mapping.item_keys import item_key_json
 from replicator.core.planning.batch import DeadLetter
 from replicator.core.planning.plan import WritePlan, plan_batch
-from replicator.core.records import Event, StreamRecord
+from replicator.core.records import Event, StreamRecord, numbers_of
 from replicator.core.spec import ChildSpec, SourceKey, TableSpec, TargetSpec, Treatment
 from tests.core.test_usual_rows import wire
 from tests.support.specs import column_spec
@@ -86,7 +86,7 @@ changes = st.lists(
 def records_of(drawn: list[Any]) -> list[StreamRecord]:
     return [
         StreamRecord(
-            number,
+            *numbers_of(number),
             event_of(new, removed=removed),
             {"pk": {"S": key}},
             None if new is None or removed else memoryview(new),
@@ -122,7 +122,7 @@ def facts(plan: WritePlan) -> list[Any]:
             (writes.soft_deletes, writes.softly_deleted),
             (writes.kept, writes.rejected),
         ):
-            numbers = [record.sequence_number for record in records]
+            numbers = [record.version for record in records]
             said.append(sorted(map(repr, zip(rows, numbers, strict=True))))
         keys = [row[0] for row in writes.upserts]
         if writes.children:
@@ -136,7 +136,7 @@ def told(letter: DeadLetter) -> list[Any]:
     record = letter.record
     images = [None if raw is None else bytes(raw) for raw in (record.new_image, record.old_image)]
     flags = [letter.superseded, letter.of_history]
-    return [letter.target, record.sequence_number, letter.reason, *flags, *images]
+    return [letter.target, record.version, letter.reason, *flags, *images]
 
 
 @pytest.mark.parametrize("unmatched", ["ignore", "dead_letter"])

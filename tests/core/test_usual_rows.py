@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from replicator.core.mapping.compile import TargetMapping, compile_target
-from replicator.core.records import StreamRecord
+from replicator.core.records import StreamRecord, numbers_of
 from replicator.core.spec import ColumnSpec, OnDelete, SourceKey, TargetSpec
 from replicator.core.values.attributes import decode_image
 from replicator.core.values.column_types import parse_type
@@ -154,7 +154,7 @@ def rows_of(mapping: TargetMapping, records: list[StreamRecord]) -> MadeRows:
 
 
 def as_record(keys: Any, raw: bytes) -> StreamRecord:
-    return StreamRecord(1, "modify", keys, memoryview(raw), None, None)
+    return StreamRecord(*numbers_of(1), "modify", keys, memoryview(raw), None, None)
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from replicator.config.loading import load
 from replicator.core.mapping.compile import TableMapping, compile_table
 from replicator.core.planning.history import HistoryRow
 from replicator.core.planning.plan import TargetWrites, WritePlan, plan_batch
-from replicator.core.records import Event, StreamRecord
+from replicator.core.records import Event, StreamRecord, numbers_of
 from replicator.core.spec import KeyType, SourceKey
 from replicator.core.values.attributes import decode_image
 from replicator.core.values.type_table import ROWS
@@ -121,7 +121,7 @@ def record_of(number: int, change: dict[str, Any]) -> StreamRecord:
     event: Event = "modify" if verb == "put" else "remove"
     image = memoryview(json.dumps(item).encode()) if verb == "put" else None
     return StreamRecord(
-        number,
+        *numbers_of(number),
         event,
         key_of(item),
         image,

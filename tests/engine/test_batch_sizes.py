@@ -63,7 +63,7 @@ class Shard:
         first = (self.claim.position or 0) + 1
         numbers = range(first, first + records)
         changes = [record(number, f"{number}", n={"N": "1"}) for number in numbers]
-        batch = self.pipeline.planned(Batch(changes, numbers[-1], NOON), self.claim)
+        batch = self.pipeline.planned(Batch(changes, changes[-1].position, NOON), self.claim)
         self.claim = await self.pipeline.process(batch, self.claim, asyncio.Event())
 
 

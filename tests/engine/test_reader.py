@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from replicator.clock import Clock, SourceClock
-from replicator.core.records import Page, StreamRecord
+from replicator.core.records import Page, Position, StreamRecord
 from replicator.engine.stream.reader import Answer, ShardReader
 from replicator.errors import IteratorExpired, PositionTrimmed, SourceDenied, SourceUnavailable
 from tests.support.builders import STREAM, record, shard_name
@@ -65,7 +65,7 @@ def reader(
         clock or running_clock(),
         stream_arn=STREAM,
         shard_id=shard_name(0),
-        after=after,
+        after=None if after is None else Position(after),
         idle_seconds_max=10.0,
         may_read_around=lambda _: around,
     )
@@ -145,7 +145,7 @@ async def test_an_expired_iterator_is_asked_for_again_behind_the_last_record_rea
     answers = await read(reader(source), 3)
 
     assert source.asked_after == [None, None, 2]
-    assert [r.sequence_number for a in answers for r in a.records] == [1, 2, 3]
+    assert [r.position for a in answers for r in a.records] == [1, 2, 3]
 
 
 @in_virtual_time
@@ -166,8 +166,8 @@ async def test_records_at_or_before_the_position_are_dropped_and_told():
 
     [answer] = await read(reader(source, after=10), 1)
 
-    assert [r.sequence_number for r in answer.records] == [100]
-    assert [r.sequence_number for r in answer.repeated] == [9, 10]
+    assert [r.position for r in answer.records] == [100]
+    assert [r.position for r in answer.repeated] == [9, 10]
 
 
 @in_virtual_time
@@ -177,7 +177,7 @@ async def test_throttling_faults_and_refusals_are_answered_by_longer_and_longer_
 
     [answer] = await read(reader(source, after=None), 1)
 
-    assert [r.sequence_number for r in answer.records] == [1]
+    assert [r.position for r in answer.records] == [1]
     pauses = [b - a for a, b in zip(source.times, source.times[1:], strict=False)]
     assert pauses[0] < 0.3
     assert max(pauses) <= 5.0
@@ -190,7 +190,7 @@ async def test_a_trimmed_position_is_read_around_only_where_that_loses_nothing()
     source = ScriptedSource([trimmed, [at_start(9), at_start(11)]])
     [answer] = await read(reader(source, after=10, around=True), 1)
     assert source.asked_after == [10, None]
-    assert [r.sequence_number for r in answer.records] == [11]
+    assert [r.position for r in answer.records] == [11]
 
     with pytest.raises(PositionTrimmed):
         await read(reader(ScriptedSource([trimmed]), after=10, around=False), 1)

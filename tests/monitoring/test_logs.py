@@ -31,6 +31,7 @@ from replicator.core.observations import (
     WriteBlocked,
     WriteFenced,
 )
+from replicator.core.records import LetterId, Position
 from replicator.errors import (
     SchemaMismatch,
     SinkUnavailable,
@@ -197,7 +198,7 @@ def test_every_member_of_an_exception_group_is_shown(stream: io.StringIO, log: O
     [
         (batch(), None),
         (SourceAnswered("GetRecords", "ThrottlingException"), None),
-        (ShardClaimed("orders", "s", 2, 7), "info"),
+        (ShardClaimed("orders", "s", 2, Position(7)), "info"),
         (ShardClaimed("orders", "s", 2, None, rewound=True), "warning"),
         (ShardEnded("orders", "s", ("t",)), "info"),
         (LeaseTaken("orders", "s", None), "info"),
@@ -205,7 +206,10 @@ def test_every_member_of_an_exception_group_is_shown(stream: io.StringIO, log: O
         (LeaseReleased("orders", "s"), "info"),
         (WriteFenced("orders", "s"), "warning"),
         (ClaimSwitched("orders", "s"), "info"),
-        (RecordRejected("orders", "public.orders", "s", 5, "attribute 'a': no number"), "warning"),
+        (
+            RecordRejected("orders", "public.orders", "s", LetterId(5), "attribute 'a': no number"),
+            "warning",
+        ),
         (TaskStuck("shard s", "orders", 40.0, cancelled=True), "warning"),
         (TaskStuck("shard s", "orders", 40.0, cancelled=False), "error"),
         (GapFound("orders", None, "certain", "trimmed", "replicator gaps list"), "error"),
@@ -287,7 +291,9 @@ def test_rejects_are_counted_and_the_last_ones_are_said_later(
     stream: io.StringIO, log: ObservationLog, clock: TurnedClock
 ):
     for number in range(500):
-        log.observe(RecordRejected("orders", "public.orders", "s", number, "attribute 'a'"))
+        log.observe(
+            RecordRejected("orders", "public.orders", "s", LetterId(number), "attribute 'a'")
+        )
     at_once = len(lines(stream))
     clock.seconds += 61
     log.observe(batch())
@@ -314,7 +320,7 @@ def test_the_memory_for_troubles_is_bounded_and_nothing_goes_uncounted(
 
     for reason in "abcdefgh":
         for number in range(2):
-            log.observe(RecordRejected("orders", "public.orders", "s", number, reason))
+            log.observe(RecordRejected("orders", "public.orders", "s", LetterId(number), reason))
     log.close()
 
     assert len(lines(stream)) == 16

@@ -22,6 +22,7 @@ from replicator.core.observations import (
     TaskStuck,
     WriteFenced,
 )
+from replicator.core.records import LetterId, Position
 from replicator.errors import SinkUnavailable
 from replicator.monitoring.latest_status import LatestStatus
 from replicator.monitoring.metric_families import FAMILIES
@@ -58,8 +59,10 @@ CONTRACT = {
 def every_fact(metrics: Metrics) -> None:
     for observation in (
         batch(unmapped={"public.orders": {"hue": 3}}),
-        RecordRejected("orders", "public.orders", "shardId-0001", 5, "attribute 'a': no number"),
-        ShardClaimed("orders", "shardId-0001", 2, 7, rewound=True),
+        RecordRejected(
+            "orders", "public.orders", "shardId-0001", LetterId(5), "attribute 'a': no number"
+        ),
+        ShardClaimed("orders", "shardId-0001", 2, Position(7), rewound=True),
         ShardEnded("orders", "shardId-0001", ("shardId-0002",)),
         WriteFenced("orders", "shardId-0001"),
         ClaimSwitched("orders", "shardId-0001"),

@@ -13,7 +13,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from replicator.core.planning.plan import Refusals, WritePlan, plan_batch
 from replicator.core.planning.row_guard import Applied
-from replicator.core.records import Page
+from replicator.core.records import Page, Position
 from replicator.core.stream.shards import Advance, Claim
 from replicator.engine.ports import Leases, Sink, Source
 from replicator.errors import ConfigurationError, SinkUnavailable
@@ -23,7 +23,9 @@ from tests.support.builders import NOON, claim, record, table_mapping
 
 SECRET = "anna@example.org"
 PLAN = plan_batch([record(5, n={"N": "1"})], table_mapping(), read_at=0)
-ADVANCE = Advance(expected=None, position=5, known=5, created_at=None, polled_at=NOON)
+ADVANCE = Advance(
+    expected=None, position=Position(5), known=Position(5), created_at=None, polled_at=NOON
+)
 
 
 class BrokenSink:
@@ -115,7 +117,7 @@ async def test_read_transaction_and_checkpoint_of_a_batch_are_one_trace(
     for _ in range(3):
         await source.read("iterator")
     for position in (2, 3, 5):  # the first page in two batches
-        await sink.apply(PLAN, claim=held, advance=replace(ADVANCE, position=position))
+        await sink.apply(PLAN, claim=held, advance=replace(ADVANCE, position=Position(position)))
     await leases.save(f"shop:{held.stream_arn}:{held.shard_id}", "5")
     await leases.save(f"shop:{held.stream_arn}:{held.shard_id}", "SHARD_END")
 

@@ -260,7 +260,7 @@ MUTANTS = [
         "the checkpoint moves before the commit",
         SHARD,
         "claim = await self._pipeline.process(replace(batch, known=known), claim, stopping)\n",
-        "self._moved(batch.records[-1].sequence_number)\n"
+        "self._moved(batch.records[-1].position)\n"
         "            claim = await self._pipeline.process(replace(batch, known=known), claim,"
         " stopping)\n",
         SCHEDULES,
@@ -283,14 +283,14 @@ MUTANTS = [
     Mutant(
         "after an expired iterator it reads from the first position",
         PAGES,
-        "self._position = fresh[-1].sequence_number\n",
+        "self._position = fresh[-1].position\n",
         "pass\n",
         READER,
     ),
     Mutant(
         "repeated records are applied again",
         PAGES,
-        "fresh = [record for record in fresh if record.sequence_number > position]",
+        "fresh = [record for record in fresh if record.position > position]",
         "fresh = list(fresh)",
         READER,
     ),

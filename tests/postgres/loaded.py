@@ -69,11 +69,11 @@ class Loaded:
         claim = await Claims(self.database, "worker").claim(
             self.name, STREAM, SHARD, mapping_fingerprint=self.mapping.fingerprint
         )
-        number = change.sequence_number
+        position = change.position
         await PostgresSink(self.database, self.mapping).apply(
             plan_batch([change], self.mapping, read_at=0.0),
             claim=claim,
-            advance=Advance(claim.position, number, number, NOON, NOON),
+            advance=Advance(claim.position, position, position, NOON, NOON),
         )
 
     async def ghosts(self, snapshot: SnapshotFacts, after: str | None = None) -> list[object]:

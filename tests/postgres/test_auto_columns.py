@@ -8,6 +8,7 @@ import pytest
 from replicator.core.mapping.auto_columns import AutoColumn, with_auto_columns
 from replicator.core.mapping.compile import TableMapping, compile_table
 from replicator.core.planning.plan import plan_batch
+from replicator.core.records import Position
 from replicator.core.spec import SourceKey, TableSpec, TargetSpec
 from replicator.core.stream.shards import Advance
 from replicator.errors import Fenced, NotClaimable, SinkBusy
@@ -57,7 +58,7 @@ async def test_who_does_not_know_a_column_writes_no_more(database: str):
 
         now = datetime.now(UTC)
         plan = plan_batch([record(1, n={"N": "1"})], before, read_at=0)
-        advance = Advance(None, 1, 1, now, now)
+        advance = Advance(None, Position(1), Position(1), now, now)
         with pytest.raises(Fenced):
             await PostgresSink(pool, before).apply(plan, claim=claim, advance=advance)
         with pytest.raises(NotClaimable):

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from replicator.core.planning.plan import plan_batch
+from replicator.core.records import Position
 from replicator.core.stream.shards import Advance
 from replicator.errors import Fenced
 from replicator.postgres.write.deliveries import Deliveries, Delivery
@@ -16,7 +17,9 @@ from tests.support.waiting import eventually
 WAITING = (
     "select 1 from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()"
 )
-MOVED = Advance(expected=None, position=5, known=5, created_at=NOON, polled_at=NOON)
+MOVED = Advance(
+    expected=None, position=Position(5), known=Position(5), created_at=NOON, polled_at=NOON
+)
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from replicator.core.planning.plan import plan_batch
+from replicator.core.records import Position
 from replicator.core.snapshot.state import SnapshotFacts
 from replicator.core.spec import TargetSpec
 from replicator.core.stream.shards import Advance, Claim
@@ -118,7 +119,7 @@ async def aside(table: Loaded, number: int, target: str) -> None:
         refused={target: ("refused", "23514")},
     )
     claim = await claimed(table)
-    advance = Advance(claim.position, number, number, NOON, NOON)
+    advance = Advance(claim.position, Position(number), Position(number), NOON, NOON)
     await PostgresSink(table.database, STRICT).apply(plan, claim=claim, advance=advance)
 
 
@@ -224,7 +225,7 @@ async def test_a_replay_beside_a_snapshot_waits_for_the_batch_that_writes_its_ro
     sink = PostgresSink(table.database, STRICT)
     async with table.database.transaction("holding the row") as held:
         await held.execute("insert into public.t (pk, n) values ('a', 0)")
-        advance = Advance(None, 5, 5, datetime.now(UTC), datetime.now(UTC))
+        advance = Advance(None, Position(5), Position(5), datetime.now(UTC), datetime.now(UTC))
         applying = asyncio.create_task(sink.apply(plan, claim=claim, advance=advance))
         await waiting(table, 1)
         replaying = asyncio.create_task(replay(table))

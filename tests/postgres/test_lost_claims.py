@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from replicator.core.planning.plan import plan_batch
+from replicator.core.records import Position
 from replicator.core.stream.shards import Advance, Claim
 from replicator.errors import Fenced
 from replicator.postgres.control.claims import Claims
@@ -52,7 +53,7 @@ async def test_a_removal_under_a_claim_that_a_failover_lost_does_not_pass_beside
         await PostgresSink(table.database, table.mapping).apply(
             plan_batch([record(1, "a")], table.mapping, read_at=0.0),
             claim=lost,
-            advance=Advance(None, 1, 1, NOON, NOON),
+            advance=Advance(None, Position(1), Position(1), NOON, NOON),
         )
 
     assert await table.sql("select pk from public.t") == [("a",)]

@@ -11,7 +11,7 @@ import pytest
 
 from replicator.core.mapping.compile import TableMapping
 from replicator.core.planning.plan import plan_batch
-from replicator.core.records import StreamRecord
+from replicator.core.records import Position, StreamRecord
 from replicator.core.stream.shards import Advance, Claim
 from replicator.errors import ConfigurationError, Fenced
 from replicator.postgres.connection.connect import ConnectionSettings
@@ -38,7 +38,7 @@ class Stage:
         self.control = control
         self.database = database
         self.mapping = STRICT
-        self.position: int | None = None
+        self.position: Position | None = None
         self.claims = Claims(database, "worker")
 
     async def use(self, mapped: TableMapping) -> None:
@@ -51,7 +51,7 @@ class Stage:
         )
 
     async def apply(self, claim: Claim, *records: StreamRecord) -> None:
-        last = records[-1].sequence_number
+        last = records[-1].position
         plan = plan_batch(records, self.mapping, read_at=0)
         now = datetime.now(UTC)
         advance = Advance(self.position, last, last, now, now)
@@ -216,8 +216,8 @@ async def test_a_letter_of_a_history_is_appended_once_though_newer_changes_are_t
     )
     now = datetime.now(UTC)
     sink = PostgresSink(stage.database, STRICT)
-    await sink.apply(plan, claim=claim, advance=Advance(None, 1, 1, now, now))
-    stage.position = 1
+    await sink.apply(plan, claim=claim, advance=Advance(None, Position(1), Position(1), now, now))
+    stage.position = Position(1)
     await stage.batch(record(2))
     await stage.control.connection.execute(f"alter table {HISTORY} drop constraint picky")
 
@@ -284,7 +284,9 @@ async def test_an_expired_removal_is_replayed_as_one(stage: Stage):
     )
     now = datetime.now(UTC)
     sink = PostgresSink(stage.database, stage_mapping)
-    await sink.apply(plan, claim=claim, advance=Advance(1, 2, 2, now, now))
+    await sink.apply(
+        plan, claim=claim, advance=Advance(Position(1), Position(2), Position(2), now, now)
+    )
 
     assert await stage.replay() == [("replayed", None)]
 

@@ -40,7 +40,7 @@ def put(number: int, key: str = "a", at: datetime = NOON) -> StreamRecord:
 
 
 def turned_away(applied: Applied) -> dict[int, str]:
-    return {rejection.record.sequence_number: rejection.reason for rejection in applied.rejections}
+    return {rejection.record.letter_id: rejection.reason for rejection in applied.rejections}
 
 
 async def test_an_older_change_and_a_repeated_one_are_turned_away(table: GuardedTable):
@@ -213,7 +213,7 @@ async def test_soft_deletions_and_the_changes_before_them_may_come_in_any_order(
     soft_table: GuardedTable, history: str
 ):
     batches = SOFTLY[history]
-    newest = max(change.sequence_number for batch in batches for change in batch)
+    newest = max(change.version for batch in batches for change in batch)
     expected = {
         "insert": (1, 2),
         "back": (5, None),
@@ -267,7 +267,7 @@ async def test_two_writers_of_one_key_end_at_the_newer_change_whoever_comes_firs
         for batch in schedule.sample(batches, len(batches)):
             tasks.create_task(table.apply(*batch))
 
-    newest = {change.keys["pk"]["S"]: change.sequence_number for b in batches for change in b}
+    newest = {change.keys["pk"]["S"]: change.version for b in batches for change in b}
     assert await table.rows() == newest
 
 

@@ -97,7 +97,7 @@ class World:
     async def apply_batch(self) -> None:
         claim, records = self.batches.pop(self.random.randrange(len(self.batches)))
         plan = plan_batch(records, self.mapping, read_at=0.0)
-        last = records[-1].sequence_number
+        last = records[-1].position
         advance = Advance(claim.position, last, last, NOON, NOON)
         await self.sink.apply(plan, claim=claim, advance=advance)
         self.held = replace(claim, position=last)

@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from replicator.core.mapping.compile import TableMapping, compile_table
-from replicator.core.records import Event, StreamRecord
+from replicator.core.records import Event, StreamRecord, numbers_of
 from replicator.core.spec import KeyType, SourceKey, TableSpec, TargetSpec
 from replicator.core.stream.shards import Claim, ListedShard, ShardFacts
 from tests.support.specs import column_spec
@@ -30,7 +30,7 @@ def record(
     kind: Event = event or ("modify" if attributes else "remove")
     image = json.dumps({**keys, **attributes}).encode() if kind != "remove" else None
     return StreamRecord(
-        sequence_number=number,
+        *numbers_of(number),
         event=kind,
         keys=keys,
         new_image=memoryview(image) if image is not None else None,

@@ -13,6 +13,7 @@ from replicator.core.mapping.compile import TableMapping
 from replicator.core.mapping.item_keys import item_key_json
 from replicator.core.planning.plan import TargetWrites, WritePlan
 from replicator.core.planning.row_guard import Applied, GuardRejection
+from replicator.core.records import Position
 from replicator.core.spec import InitialLoad
 from replicator.core.stream.generations import generation
 from replicator.core.stream.shards import Advance, Claim, GapFacts, Mode, ShardFacts, ShardRowState
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 ShardName = tuple[str, str]
 Row = tuple[Any, ...]
 Rows = dict[str, dict[Row, Row]]
-LetterId = tuple[str, str, int, str]
+LetterKey = tuple[str, str, int, str]
 """Stream ARN, item key, sequence number, target."""
 
 
@@ -47,8 +48,8 @@ class ShardRow:
     claimed_epoch: int | None = None
     claim_id: UUID | None = None
     owner: str | None = None
-    position: int | None = None
-    known: int | None = None
+    position: Position | None = None
+    known: Position | None = None
     safe_at: datetime | None = None
     head_at: datetime | None = None
     polled_at: datetime | None = None
@@ -120,7 +121,7 @@ class Data:
     shards: dict[ShardName, ShardRow] = field(default_factory=dict)
     generations: dict[tuple[str, str], datetime] = field(default_factory=dict)
     gaps: list[GapRow] = field(default_factory=list)
-    letters: dict[LetterId, LetterRow] = field(default_factory=dict)
+    letters: dict[LetterKey, LetterRow] = field(default_factory=dict)
     workers: dict[str, datetime] = field(default_factory=dict)
     rows: Rows = field(default_factory=dict)
     versions: dict[tuple[str, Row], tuple[int, int]] = field(default_factory=dict)
@@ -238,7 +239,7 @@ class FakePostgres:
         self.on_claim(claim)
         return claim
 
-    def held_at(self, claim: Claim, position: int | None) -> ShardRow:
+    def held_at(self, claim: Claim, position: Position | None) -> ShardRow:
         """The shard's row; Fenced when the claim is over or the shard stands elsewhere."""
         shard = self.held_by(claim)
         if "position" in self.fence and shard.position != position:
@@ -286,7 +287,7 @@ class FakePostgres:
             self._write(self._newer(writes, claim, away) if guarded else writes, counts)
             self._append(writes, claim.stream_arn, counts)
         for dead in plan.dead_letters:
-            number = dead.record.sequence_number
+            number = dead.record.letter_id
             key = item_key_json(dead.record.keys, mapping.source_key)
             self.data.letters.setdefault(
                 (claim.stream_arn, key, number, dead.target),
@@ -301,7 +302,7 @@ class FakePostgres:
                 ),
             )
         shard.position = advance.position
-        shard.known = max(advance.known, shard.known or 0)
+        shard.known = max(advance.known, shard.known or advance.known)
         shard.safe_at = latest(shard.safe_at, advance.created_at)
         shard.polled_at = latest(shard.polled_at, advance.polled_at)
         self.on_commit(Committed(claim, advance, plan))
@@ -341,7 +342,7 @@ class FakePostgres:
         )
         for rows, records, kept in groups:
             for row, record in zip(rows, records, strict=True):
-                key, version = (name, row[:width]), (number, record.sequence_number)
+                key, version = (name, row[:width]), (number, record.version)
                 known = self.data.versions.get(key, (0, 0))
                 if known < version:
                     self.data.versions[key] = version

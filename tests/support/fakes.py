@@ -8,6 +8,7 @@ from replicator.core.mapping.compile import TableMapping
 from replicator.core.observations import GapKind
 from replicator.core.planning.plan import Refusals, WritePlan
 from replicator.core.planning.row_guard import Applied
+from replicator.core.records import Position
 from replicator.core.spec import InitialLoad
 from replicator.core.stream.gaps import older_stream
 from replicator.core.stream.shards import (
@@ -72,7 +73,7 @@ class FakeClaims:
 
         await self._send("looked", work)
 
-    async def finish(self, claim: Claim, *, position: int | None) -> None:
+    async def finish(self, claim: Claim, *, position: Position | None) -> None:
         def work() -> None:
             shard = self._server.held_at(claim, position)
             shard.state, shard.owner = "done", None

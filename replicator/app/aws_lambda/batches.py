@@ -118,7 +118,7 @@ class Delivering:
             await self._start_stream(batch.stream_arn)
         letters_before = self._pipeline.rejected
         await self._pipeline.process(
-            Batch(records, records[-1].sequence_number, self._clock.now()),
+            Batch(records, records[-1].position, self._clock.now()),
             delivery.claim,
             asyncio.Event(),
         )

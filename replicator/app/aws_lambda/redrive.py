@@ -162,7 +162,7 @@ class _Work:
             streams = await self._clients.streams(self._place)
             records = await self._read(streams, content, failed)
             batch = StreamBatch(
-                content.stream_arn, records, [sequence_text(r.sequence_number) for r in records]
+                content.stream_arn, records, [sequence_text(r.position) for r in records]
             )
         else:
             batch = content
@@ -233,8 +233,8 @@ class _Work:
             raise self._gap(failed, what, kind="certain") from error
         whole = (
             len(records) >= max(1, place.records)
-            and records[0].sequence_number == place.first
-            and records[-1].sequence_number == place.last
+            and records[0].position == place.first
+            and records[-1].position == place.last
         )
         if not whole:
             what = f"the stream holds {len(records)} of the {place.records} records"
@@ -252,8 +252,8 @@ class _Work:
         while at is not None and empty < EMPTY_PAGES_MAX:
             page = await patiently(partial(streams.read, at))
             at, empty = page.next_iterator, 0 if page.records else empty + 1
-            records += [r for r in page.records if r.sequence_number <= place.last]
-            if page.records and page.records[-1].sequence_number >= place.last:
+            records += [r for r in page.records if r.position <= place.last]
+            if page.records and page.records[-1].position >= place.last:
                 break
         return records
 

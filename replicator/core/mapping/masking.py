@@ -68,7 +68,9 @@ class Protection:
     def record(self, record: StreamRecord) -> StreamRecord:
         """The record without what must not be seen."""
         return StreamRecord(
-            record.sequence_number,
+            record.position,
+            record.version,
+            record.letter_id,
             record.event,
             record.keys,
             self._raw(record.new_image),

@@ -10,7 +10,7 @@ from enum import IntEnum
 from replicator.core.mapping.item_keys import item_keys
 from replicator.core.mapping.masking import Protection
 from replicator.core.observations import Outcome, RecordOutcome
-from replicator.core.records import Image, StreamRecord
+from replicator.core.records import Image, LetterId, StreamRecord, Version
 from replicator.core.spec import OnError, SourceKey
 from replicator.core.values.attributes import decode_image
 from replicator.errors import RejectionHalts, ValueRejected
@@ -95,7 +95,7 @@ class Ledger:
         """Items that belong to some target after their newest change, as far as it is known."""
         self.letters: list[DeadLetter] = []
         self.ranks = bytearray(len(records))
-        self._aside: set[tuple[str, ItemKey, int]] = set()
+        self._aside: set[tuple[str, ItemKey, LetterId]] = set()
         self._images: dict[int, Image] = {}
         self._instants: dict[float, str] = {}
         self._read_at = read_at
@@ -155,7 +155,7 @@ class Ledger:
     def set_aside(self, index: int, letter: DeadLetter, on_error: OnError) -> None:
         """Keep a dead letter; RejectionHalts where the target stops the table instead."""
         if on_error == "halt":
-            number = letter.record.sequence_number
+            number = letter.record.letter_id
             message = f"record {number} does not fit {letter.target}: {letter.reason}"
             raise RejectionHalts(
                 message,
@@ -164,7 +164,7 @@ class Ledger:
             )
         if self._protection is not None:
             letter = replace(letter, record=self._protection.record(letter.record))
-        same = letter.target, self.keys[index], letter.record.sequence_number
+        same = letter.target, self.keys[index], letter.record.letter_id
         if same not in self._aside:  # AWS Lambda may deliver a record twice in one batch
             self._aside.add(same)
             self.letters.append(letter)
@@ -192,6 +192,6 @@ class Ledger:
         """The key of every item of the batch."""
         return tuple([self.records[index].keys for index in self.newest.values()])
 
-    def newest_numbers(self) -> tuple[int, ...]:
-        """The sequence number of the newest change of each of these items."""
-        return tuple([self.records[index].sequence_number for index in self.newest.values()])
+    def newest_versions(self) -> tuple[Version, ...]:
+        """The version of the newest change of each of these items."""
+        return tuple([self.records[index].version for index in self.newest.values()])

@@ -11,7 +11,7 @@ from replicator.core.values.policies import OnNul
 from replicator.errors import ValueRejected
 
 HistoryRow = tuple[Cell, ...]
-"""Sequence number, operation, creation time, keys, new image, old image: as text."""
+"""Version, operation, creation time, keys, new image, old image: as text."""
 HISTORY_TRANSPORTS = ("text",) * 6
 
 
@@ -77,7 +77,7 @@ def _row(
     ledger: Ledger, record: StreamRecord, nul: OnNul, texts: Mapping[int, str | None]
 ) -> HistoryRow:
     return (
-        str(record.sequence_number),
+        str(record.version),
         record.event,
         None if record.created_at is None else ledger.created_at(record),
         _json(record.keys, "keys", nul),

@@ -12,7 +12,7 @@ from replicator.core.planning.batch import DeadLetter, ItemKey, Ledger, Rank
 from replicator.core.planning.fast_path import plan_usual
 from replicator.core.planning.history import HistoryRow, plan_history
 from replicator.core.planning.unmatched import plan_unmatched
-from replicator.core.records import Image, StreamRecord
+from replicator.core.records import Image, StreamRecord, Version
 from replicator.core.spec import OnDelete
 from replicator.core.values.columnar import Children
 from replicator.core.values.row import Row
@@ -66,7 +66,7 @@ class WritePlan:
     """Attributes that nothing takes, by target."""
     unmatched: int = 0
     """Items that no target takes."""
-    item_numbers: tuple[int, ...] = ()
+    item_versions: tuple[Version, ...] = ()
     """The sequence number of the newest change of each item of `item_keys`."""
     ranks: bytes = b""
     """The Rank of each record of the batch, in order."""
@@ -138,7 +138,7 @@ def plan_batch(
         ledger.outcomes(),
         unmapped,
         unmatched,
-        ledger.newest_numbers(),
+        ledger.newest_versions(),
         bytes(ledger.ranks),
         unmapped_types,
         candidates,

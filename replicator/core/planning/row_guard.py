@@ -48,7 +48,7 @@ from typing import Literal
 from replicator.core.observations import GuardReason, Operation, Outcome, RecordOutcome
 from replicator.core.planning.batch import OUTCOMES
 from replicator.core.planning.plan import TargetWrites, WritePlan
-from replicator.core.records import StreamRecord
+from replicator.core.records import LetterId, StreamRecord
 
 Guard = Literal["stream", "scan", "sweep", "letter"]
 """Comparison of versions: a change of a stream must be newer than the row's version; a row of a
@@ -102,8 +102,9 @@ class Applied:
     rejections: tuple[GuardRejection, ...] = ()
 
 
-Overtaken = frozenset[tuple[str, int]]
-"""Rejected items of a scan whose rows the stream wrote since the snapshot began: target, number."""
+Overtaken = frozenset[tuple[str, LetterId]]
+"""Rejected items of a scan whose rows the stream wrote since the snapshot began: target and
+letter id."""
 
 
 def letters_overtaken(plan: WritePlan, overtaken: Overtaken) -> WritePlan:
@@ -112,7 +113,7 @@ def letters_overtaken(plan: WritePlan, overtaken: Overtaken) -> WritePlan:
         return plan
     letters = tuple(
         replace(letter, superseded=True)
-        if (letter.target, letter.record.sequence_number) in overtaken
+        if (letter.target, letter.record.letter_id) in overtaken
         else letter
         for letter in plan.dead_letters
     )

@@ -8,22 +8,31 @@ from replicator.core.mapping.compile import TableMapping
 from replicator.core.observations import RecordOutcome
 from replicator.core.planning.plan import Refusals, TargetWrites, WritePlan, plan_batch
 from replicator.core.planning.row_guard import GuardRejection, outcomes_after_guard
-from replicator.core.records import StreamRecord
+from replicator.core.records import NOWHERE, SCANNED, LetterId, StreamRecord
 from replicator.core.snapshot.scan_pages import keys_of
 from replicator.core.spec import SourceKey
 from replicator.core.values.attributes import decode_image
 from replicator.core.values.row import Row
 
-_GHOST = StreamRecord(0, "remove", {}, None, None, None)
+_GHOST = StreamRecord(NOWHERE, SCANNED, LetterId(0), "remove", {}, None, None, None)
 
 
 def records_of_page(images: Sequence[memoryview], source_key: SourceKey) -> list[StreamRecord]:
     """Items as if each of them had just been put into the table.
 
-    They have no place in a stream; numbers below 0 tell them apart.
+    Items of a scan have no place in a stream; letter ids below 0 tell them apart.
     """
     return [
-        StreamRecord(-place, "insert", keys_of(decode_image(image), source_key), image, None, None)
+        StreamRecord(
+            NOWHERE,
+            SCANNED,
+            LetterId(-place),
+            "insert",
+            keys_of(decode_image(image), source_key),
+            image,
+            None,
+            None,
+        )
         for place, image in enumerate(images, 1)
     ]
 

@@ -38,6 +38,7 @@ from datetime import datetime, timedelta
 from shlex import quote
 
 from replicator.core.observations import GapKind
+from replicator.core.records import Position
 from replicator.core.stream.lineage import by_name
 from replicator.core.stream.shards import Mode, ShardFacts
 
@@ -72,7 +73,7 @@ def is_proved_complete(
     return answered_at - base < RETENTION - MARGIN
 
 
-def kind_of_gap(*, position: int | None, known: int | None) -> GapKind:
+def kind_of_gap(*, position: Position | None, known: Position | None) -> GapKind:
     """Certain only when unread records were seen; an idle shard's gap is at most possible."""
     unread_seen = known is not None and (position is None or known > position)
     return "certain" if unread_seen else "possible"

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
+from replicator.core.records import Position
 from replicator.core.spec import InitialLoad
 
 ShardRowState = Literal["waiting", "active", "done", "gap"]
@@ -33,7 +34,7 @@ class ShardFacts:
     """A shard as the control schema knows it.
 
     `safe_at`: every change created before it is applied, or was never owed.
-    `known`: the newest sequence number ever seen in a page, applied or not.
+    `known`: the newest position ever seen in a page, applied or not.
     `listed` False: only a child has named it.
     """
 
@@ -44,8 +45,8 @@ class ShardFacts:
     state: ShardRowState
     listed: bool
     owner: str | None
-    position: int | None
-    known: int | None
+    position: Position | None
+    known: Position | None
     safe_at: datetime | None
     head_at: datetime | None
     polled_at: datetime | None
@@ -132,8 +133,8 @@ class Claim:
     epoch: int
     claim_id: UUID
     """Never used twice, as an epoch is after a failover that lost a claim."""
-    position: int | None
-    known: int | None
+    position: Position | None
+    known: Position | None
     safe_at: datetime | None
     found_at: datetime
     gap_accepted_at: datetime | None
@@ -154,8 +155,8 @@ class Advance:
     before.
     """
 
-    expected: int | None
-    position: int
-    known: int
+    expected: Position | None
+    position: Position
+    known: Position
     created_at: datetime | None
     polled_at: datetime

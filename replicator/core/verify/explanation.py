@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from replicator.core.mapping.compile import TargetMapping
-from replicator.core.records import Image
+from replicator.core.records import Image, Version
 from replicator.core.stream.shards import TableFacts
 from replicator.core.verify.diff import Difference, Expectation, MayBe, MustBe, MustNotBe
 
@@ -32,7 +32,7 @@ class OpenLetter:
 class Pending:
     """A change of the item that the stream holds and no worker has applied."""
 
-    sequence_number: int
+    version: Version
     event: str
 
 
@@ -83,7 +83,7 @@ def _of_item(target: TargetMapping, around: Circumstances) -> Iterator[str]:
     if around.pending is None:
         yield "the stream could not be read to its end, so a change may be on its way"
     elif around.pending:
-        last = around.pending[-1].sequence_number
+        last = around.pending[-1].version
         yield f"{len(around.pending)} changes are on their way in the stream, up to {last}"
     for letter in around.letters:
         if letter.target == target.name:

@@ -16,7 +16,7 @@ from replicator.core.observations import (
 from replicator.core.planning.plan import Refusals, WritePlan
 from replicator.core.planning.row_guard import Applied, reasons
 from replicator.core.planning.scan_plan import outcomes_of_page, plan_page, records_of_page
-from replicator.core.records import StreamRecord
+from replicator.core.records import LetterId, StreamRecord
 from replicator.core.snapshot.scan_pages import ScanPage
 from replicator.core.snapshot.state import SegmentAdvance, SegmentClaim
 from replicator.engine.ports import SegmentSink
@@ -159,4 +159,6 @@ class PagePipeline:
             self._observe(ChangesTurnedAway(self._table, reasons(applied.rejections)))
         self.rejected += len(plan.dead_letters)
         for letter in plan.dead_letters:
-            self._observe(RecordRejected(self._table, letter.target, claim.name, 0, letter.reason))
+            self._observe(
+                RecordRejected(self._table, letter.target, claim.name, LetterId(0), letter.reason)
+            )

@@ -18,7 +18,7 @@ from replicator.core.observations import (
 )
 from replicator.core.planning.plan import WritePlan, plan_batch
 from replicator.core.planning.row_guard import Applied, outcomes_after_guard, reasons
-from replicator.core.records import StreamRecord
+from replicator.core.records import NOWHERE, Position, StreamRecord
 from replicator.core.stream.batch_size import BatchSize
 from replicator.core.stream.shards import Advance, Claim
 from replicator.engine.ports import Sink
@@ -46,11 +46,11 @@ def _nobody_watches() -> None:
 class Batch:
     """Records of one shard, in order, that follow the shard's position without a hole.
 
-    `known` is the newest sequence number seen so far, in this batch or already read beyond it.
+    `known` is the newest position seen so far, in this batch or already read beyond it.
     """
 
     records: Sequence[StreamRecord]
-    known: int
+    known: Position
     requested_at: datetime
     attempting: Callable[[], None] = _nobody_watches
     """Hears of every transaction that is tried."""
@@ -167,7 +167,7 @@ class Pipeline:
         created_at = _newest(batch.records)
         advance = Advance(
             expected=claim.position,
-            position=last.sequence_number,
+            position=last.position,
             known=batch.known,
             created_at=None if created_at is None else datetime.fromtimestamp(created_at, UTC),
             polled_at=batch.requested_at,
@@ -185,7 +185,7 @@ class Pipeline:
         return replace(
             claim,
             position=advance.position,
-            known=max(advance.known, claim.known or 0),
+            known=max(advance.known, claim.known or NOWHERE),
             safe_at=_later(claim.safe_at, advance.created_at),
             owed=True,
             open_letters=claim.open_letters or bool(plan.dead_letters),
@@ -248,7 +248,7 @@ class Pipeline:
                     self._table,
                     letter.target,
                     claim.shard_id,
-                    letter.record.sequence_number,
+                    letter.record.letter_id,
                     letter.reason,
                 )
             )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from replicator.clock import Clock
-from replicator.core.records import Page, StreamRecord
+from replicator.core.records import Page, Position, StreamRecord
 from replicator.engine.ports import Source
 from replicator.engine.retry import unheard
 from replicator.engine.tasks import Backoff, stopped_within
@@ -60,7 +60,7 @@ class Answer:
 class ShardReader:
     """A position in one shard that moves forward with every page.
 
-    `after` is the last sequence number that is applied; None reads from the oldest record.
+    `after` is the position of the last record that is applied; None reads from the oldest record.
     `may_read_around` decides, for the time of an answer, whether a trimmed position may be passed
     by reading from the oldest record. `attempting` hears of every request.
     """
@@ -72,7 +72,7 @@ class ShardReader:
         *,
         stream_arn: str,
         shard_id: str,
-        after: int | None,
+        after: Position | None,
         idle_seconds_max: float,
         may_read_around: Callable[[datetime], bool],
         attempting: Callable[[], None] = _nobody_watches,
@@ -149,11 +149,11 @@ class ShardReader:
         self._iterator_until = self._clock.monotonic() + ITERATOR_SECONDS_MAX
         position = self._position
         fresh, repeated = page.records, list[StreamRecord]()
-        if position is not None and fresh and fresh[0].sequence_number <= position:
-            repeated = [record for record in fresh if record.sequence_number <= position]
-            fresh = [record for record in fresh if record.sequence_number > position]
+        if position is not None and fresh and fresh[0].position <= position:
+            repeated = [record for record in fresh if record.position <= position]
+            fresh = [record for record in fresh if record.position > position]
         if fresh:
-            self._position = fresh[-1].sequence_number
+            self._position = fresh[-1].position
             self._from_oldest = False
             self._trims = 0
         head_at = self._note(page, requested_at)

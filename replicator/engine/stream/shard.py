@@ -19,6 +19,7 @@ from replicator.core.observations import (
     ShardEnded,
     WriteFenced,
 )
+from replicator.core.records import NOWHERE, Position
 from replicator.core.spec import TableSpec
 from replicator.core.stream.gaps import how_to_mend, is_proved_complete, kind_of_gap
 from replicator.core.stream.lag import ShardProgress
@@ -61,7 +62,7 @@ class ShardTask:
     mapping_fingerprint: str
     idle_seconds_max: float
     spec: TableSpec
-    checkpointed: int | None
+    checkpointed: Position | None
     """The lease row's checkpoint: a hint, only compared."""
 
 
@@ -86,7 +87,7 @@ async def was_switched(asking: Awaitable[bool]) -> bool:
 _Answers = asyncio.Queue[_Page | ReplicatorError | None]
 AddChildren = Callable[[str, str], Awaitable[tuple[str, ...]]]
 """Makes the children of a shard known, before it is marked done; returns their ids."""
-Moved = Callable[[int], None]
+Moved = Callable[[Position], None]
 """Told every new position after its COMMIT."""
 
 
@@ -119,7 +120,7 @@ class ShardReplicator:
         self._add_children = add_children
         self._moved = moved
         self._looked_at: datetime | None = None
-        self._known: int | None = None
+        self._known: Position | None = None
         self._rejected = 0
         self._failed_reads = 0
         """How often reading failed since it last succeeded."""
@@ -138,7 +139,7 @@ class ShardReplicator:
             task.shard_id,
             mapping_fingerprint=task.mapping_fingerprint,
         )
-        rewound = task.checkpointed is not None and task.checkpointed > (claim.position or 0)
+        rewound = task.checkpointed is not None and task.checkpointed > (claim.position or NOWHERE)
         self._observe(ShardClaimed(task.table, task.shard_id, claim.epoch, claim.position, rewound))
         self._known = claim.known
         self.progress = ShardProgress(claim.safe_at, at_head=False, polled_at=None)
@@ -196,7 +197,7 @@ class ShardReplicator:
                 await answers.put(None)
                 return
             if answer.records:
-                self._known = answer.records[-1].sequence_number
+                self._known = answer.records[-1].position
             await answers.put(_Page(answer, self._batches(answer, claim), places))
 
     async def _next(
@@ -251,7 +252,7 @@ class ShardReplicator:
             self._pipeline.planned(
                 Batch(
                     part,
-                    part[-1].sequence_number,
+                    part[-1].position,
                     answer.requested_at,
                     attempting=self._live,
                     failed=self.proof.apply_failed,
@@ -297,7 +298,7 @@ class ShardReplicator:
         known = self._known or batches[-1].known
         for batch in batches:
             claim = await self._pipeline.process(replace(batch, known=known), claim, stopping)
-            self._moved(claim.position or 0)
+            self._moved(claim.position or NOWHERE)
             self.proof.moved(now=self._clock.monotonic())
         await self._check_dead_letters()
         return claim

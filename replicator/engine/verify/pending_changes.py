@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from replicator.clock import Clock
 from replicator.core.mapping.item_keys import item_key_json
-from replicator.core.records import StreamRecord
+from replicator.core.records import Position, StreamRecord
 from replicator.core.spec import SourceKey
 from replicator.engine.ports import Positions, Source
 from replicator.engine.stream.reader import ShardReader
@@ -26,7 +26,7 @@ class Mark:
 
     stream_arn: str
     shard_id: str
-    after: int | None
+    after: Position | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from replicator.clock import Clock
 from replicator.core.observations import LeaseLapsed, LeaseReleased, LeaseTaken, Observe
+from replicator.core.records import Position
 from replicator.core.stream.leases import SHARD_END, TRIM_HORIZON, Lease
 from replicator.engine.ports import Leases
 from replicator.engine.tasks import for_each
@@ -23,8 +24,8 @@ class Held:
     shard_id: str
     checkpoint: str
     renewed_at: float
-    position: int | None = None
-    saved: int | None = None
+    position: Position | None = None
+    saved: Position | None = None
     saved_at: float = 0.0
 
 
@@ -62,7 +63,7 @@ class Holding:
         self._observe(LeaseTaken(table, shard_id, lease.owner))
         return held
 
-    def moved(self, key: str, position: int) -> None:
+    def moved(self, key: str, position: Position) -> None:
         """Note a committed position; it is saved soon."""
         held = self.held.get(key)
         if held is not None:
@@ -130,11 +131,11 @@ class Holding:
             held.renewed_at = now
 
 
-def checkpoint_text(position: int | None) -> str:
+def checkpoint_text(position: Position | None) -> str:
     """A position as the lease row holds it."""
     return TRIM_HORIZON if position is None else str(position).zfill(21)
 
 
-def checkpointed_position(checkpoint: str) -> int | None:
-    """The sequence number of a checkpoint, None for KCL's special ones."""
-    return int(checkpoint) if checkpoint.isdigit() else None
+def checkpointed_position(checkpoint: str) -> Position | None:
+    """The position of a checkpoint, None for KCL's special ones."""
+    return Position(int(checkpoint)) if checkpoint.isdigit() else None

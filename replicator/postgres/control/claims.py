@@ -2,11 +2,13 @@
 
 from datetime import datetime
 
+from replicator.core.records import Position
 from replicator.core.stream.shards import Claim
 from replicator.errors import Fenced, NotClaimable, PositionLost
 from replicator.postgres.connection.blockers import Claiming
 from replicator.postgres.connection.database import Database, Session
 from replicator.postgres.connection.quoting import quote_identifier
+from replicator.postgres.control.positions import position_of, position_text
 
 LOCK_TABLE_STATE = """
 -- A changed mapping or mode waits for this lock and then raises the epoch, or is seen here.
@@ -162,8 +164,8 @@ class Claims:
             shard_id=shard_id,
             epoch=row["epoch"],
             claim_id=row["claim_id"],
-            position=_integer(row["position"]),
-            known=_integer(row["known"]),
+            position=position_of(row["position"]),
+            known=position_of(row["known"]),
             safe_at=row["safe_at"],
             found_at=row["found_at"],
             gap_accepted_at=row["gap_accepted_at"],
@@ -191,11 +193,11 @@ class Claims:
 
         Fenced if the claim is over, or if the shard has another position than the claim.
         """
-        await self._guarded(self._looked, claim, at, head, _text(claim.position))
+        await self._guarded(self._looked, claim, at, head, position_text(claim.position))
 
-    async def finish(self, claim: Claim, *, position: int | None) -> None:
+    async def finish(self, claim: Claim, *, position: Position | None) -> None:
         """The shard has ended and all of it is committed; Fenced if the claim is over."""
-        await self._guarded(self._finish, claim, _text(position))
+        await self._guarded(self._finish, claim, position_text(position))
 
     async def leave(self, claim: Claim) -> None:
         """Say that nobody works on the shard; no harm when the claim is over."""
@@ -221,11 +223,3 @@ class Claims:
         """A shard and the claim of it, as the statements have them."""
         shard = (self._deployment, claim.stream_arn, claim.shard_id)
         return (*shard, claim.epoch, claim.claim_id)
-
-
-def _text(number: int | None) -> str | None:
-    return None if number is None else str(number)
-
-
-def _integer(text: str | None) -> int | None:
-    return None if text is None else int(text)

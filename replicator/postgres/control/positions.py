@@ -5,6 +5,7 @@ from datetime import datetime
 
 import asyncpg
 
+from replicator.core.records import Position
 from replicator.core.spec import InitialLoad
 from replicator.core.stream.shards import GapFacts, ListedShard, ShardFacts, TableFacts
 from replicator.errors import Fenced
@@ -181,5 +182,15 @@ class Positions:
 def _shard(row: asyncpg.Record) -> ShardFacts:
     facts = dict(row)
     for name in ("position", "known"):
-        facts[name] = None if facts[name] is None else int(facts[name])
+        facts[name] = position_of(facts[name])
     return ShardFacts(**facts)
+
+
+def position_of(text: str | None) -> Position | None:
+    """A position as a statement returns it: a numeric's text, since it may have 60 digits."""
+    return None if text is None else Position(int(text))
+
+
+def position_text(position: Position | None) -> str | None:
+    """A position as a statement takes it."""
+    return None if position is None else str(position)

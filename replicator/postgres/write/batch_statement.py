@@ -72,19 +72,19 @@ letters as (
             reason, sqlstate, record_created_at, new_image, old_image, state, of_history,
             expired)
     select $1, $2, $3, nullif($4, ''), v.target, v.item_key, v.event,
-           nullif(greatest(v.sequence_number::numeric, 0), 0), v.reason, v.sqlstate,
+           nullif(greatest(v.letter_id::numeric, 0), 0), v.reason, v.sqlstate,
            to_timestamp(v.created_at), v.new_image, v.old_image, {state},
            v.of_history::boolean, v.expired::boolean
       from unnest({arrays})
-           as v(target, item_key, event, sequence_number, reason, sqlstate, created_at,
-                new_image, old_image, state, of_history, expired, place), ready
+           as v(target, item_key, event, letter_id, reason, sqlstate, created_at, new_image,
+                old_image, state, of_history, expired, place), ready
      -- one that comes again may just have been superseded above: a statement writes a row once
      where not exists (
                select from {dead_letter} as k
                 where (k.deployment, k.stream_arn, k.target) = ($1, $3, v.target)
                   and md5(k.item_key) = md5(v.item_key)
                   and k.item_key = v.item_key
-                  and k.sequence_number = v.sequence_number::numeric)
+                  and k.sequence_number = v.letter_id::numeric)
         -- a record is set aside once; what a scan finds unfit again is open again, as it is now
         on conflict (deployment, stream_arn, md5(item_key), coalesce(sequence_number, -1), target)
         do update set state = 'open', closed_at = null, first_seen = now(),
@@ -93,14 +93,14 @@ letters as (
          where l.sequence_number is null and excluded.state = 'open')"""
 STATE_IF_OVERTAKEN = """
            case when exists (select from overtaken as o
-                              where (o.target, o.number) = (v.place, v.sequence_number::numeric))
+                              where (o.target, o.letter_id) = (v.place, v.letter_id::numeric))
                   or not v.of_history::boolean and exists (
                      select from {dead_letter} as l
                       where (l.deployment, l.stream_arn) = ($1, $3)
                         and md5(l.item_key) = md5(v.item_key)
                         and l.item_key = v.item_key
                         and not l.of_history
-                        and l.sequence_number > v.sequence_number::numeric)
+                        and l.sequence_number > v.letter_id::numeric)
            then 'superseded' else v.state end"""
 STATE_IF_SET_ASIDE = """
            case when exists (
@@ -155,7 +155,7 @@ class BatchStatements:
         """The statement. It returns `fenced` (1: applied, 0: superseded), `delete_<n>`,
         `child_delete_<n>_<child>` and `history_<n>`: how many rows were written.
 
-        Parameters: the fence's; when superseding the item keys, when guarded with their numbers,
+        Parameters: the fence's; when superseding the item keys, when guarded with their versions,
         for a scan the snapshot's number and whether they were rejected; for each target the arrays
         of its upserts, deletes, soft deletes, children and appends; when there are dead letters and
         it is guarded, the generation and the kept keys, for a scan the snapshot's number; the dead

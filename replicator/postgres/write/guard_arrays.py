@@ -7,7 +7,7 @@ import asyncpg
 
 from replicator.core.planning.plan import TargetWrites, WritePlan
 from replicator.core.planning.row_guard import GuardRejection, OtherOrder, Overtaken, Versioning
-from replicator.core.records import StreamRecord
+from replicator.core.records import LetterId, StreamRecord
 from replicator.core.values.row import Row
 from replicator.postgres.write.guard_statement import VersionShape
 
@@ -29,7 +29,7 @@ def version_arrays(plan: WritePlan) -> list[list[Any]]:
         width = len(writes.target.table.key)
         arrays += transposed(
             [
-                (*row[:width], str(record.sequence_number), record.created_at, deleted)
+                (*row[:width], str(record.version), record.created_at, deleted)
                 for row, record, deleted in _changes(writes)
             ]
         )
@@ -50,7 +50,7 @@ def kept_arrays(plan: WritePlan) -> list[list[Any]]:
         writes = plan.writes[place]
         arrays += transposed(
             [
-                (*key, str(record.sequence_number), record.created_at, False)
+                (*key, str(record.version), record.created_at, False, str(record.letter_id))
                 for key, record in zip(writes.kept, writes.rejected, strict=True)
             ]
         )
@@ -73,8 +73,8 @@ def overtaken_in(plan: WritePlan, row: asyncpg.Record) -> Overtaken:
     """Rejected items of a scan that are older than their rows."""
     if "behind_targets" not in row:
         return frozenset()
-    behind = zip(row["behind_targets"] or (), row["behind_numbers"] or (), strict=True)
-    return frozenset((plan.writes[target].target.name, number) for target, number in behind)
+    behind = zip(row["behind_targets"] or (), row["behind_letters"] or (), strict=True)
+    return frozenset((plan.writes[target].target.name, LetterId(id_)) for target, id_ in behind)
 
 
 def other_orders_in(plan: WritePlan, row: asyncpg.Record) -> tuple[OtherOrder, ...]:
@@ -117,5 +117,5 @@ def _changes(writes: TargetWrites) -> Iterator[tuple[Row, StreamRecord, bool]]:
 def _values(writes: TargetWrites) -> list[str]:
     """For each change the one that decides the row's values: a soft deletion leaves them alone."""
     upserts = [writes.beneath.get(place, record) for place, record in enumerate(writes.upserted)]
-    numbers = [str(record.sequence_number) for record in [*upserts, *writes.deleted]]
+    numbers = [str(record.version) for record in [*upserts, *writes.deleted]]
     return numbers + ["0"] * len(writes.soft_deletes)

@@ -17,17 +17,19 @@ TARGET_ID = """(
 CHANGES = """
     select {place} as target, {target_id} as target_id,
            {version_key} as version_key,
-           v.number::numeric as given, greatest(v.number::numeric, 0) as number,
-           {values} as values_number,
+           {letter_id}::numeric as letter_id, v.number::numeric as number,
+           v.{values}::numeric as values_number,
            to_timestamp(v.at) as at, v.deleted, v.place
       from unnest({arrays}) with ordinality as v({columns}, place), fence"""
 CHANGE_TYPES = {"number": "text", "at": "float8", "deleted": "boolean"}
-"""The arrays behind those of the keys: sequence numbers, creation times, whether the row goes."""
+"""The arrays behind those of the keys: versions, creation times, whether the row goes."""
 VALUES_TYPE = {"values_number": "text"}
-"""One more where rows are deleted softly: the number of the change that their values are of."""
+"""One more where rows are deleted softly: the version of the change that their values are of."""
+LETTER_TYPE = {"letter_id": "text"}
+"""One more for rejected changes."""
 
 NO_CHANGES = """
-    select 0 as target, 0 as target_id, ''::bytea as version_key, 0::numeric as given,
+    select 0 as target, 0 as target_id, ''::bytea as version_key, 0::numeric as letter_id,
            0::numeric as number, 0::numeric as values_number,
            null::timestamptz as at, false as deleted, 0::bigint as place
      where false"""
@@ -127,13 +129,13 @@ OVERTAKES_SCAN = """o.snapshot_id is not distinct from excluded.snapshot_id
 KEPT_BEHIND = """
 -- What the stream wrote since the snapshot began is newer than the item that the scan rejects.
 kept_behind as (
-    select k.target, k.given
+    select k.target, k.letter_id
       from kept as k
      where not exists (select from marked as m
                         where (m.target_id, m.key) = (k.target_id, k.version_key)))"""
 KEPT_BEHIND_COLUMNS = """,
-       (select array_agg(target order by target, given) from kept_behind) as behind_targets,
-       (select array_agg(given::bigint order by target, given) from kept_behind) as behind_numbers
+       (select array_agg(target order by target, letter_id) from kept_behind) as behind_targets,
+       (select array_agg(letter_id::bigint order by target, letter_id) from kept_behind) as behind_letters
 """
 
 TURNED_AWAY = """
@@ -174,7 +176,7 @@ OTHER_ORDERS_COLUMNS = """,
 
 OVERTAKEN = """
 overtaken as (
-    select k.target, k.given as number
+    select k.target, k.letter_id
       from ({kept}) as k
       join {row_version} as o on (o.target_id, o.key) = (k.target_id, k.version_key)
      where (o.generation, o.sequence_number) > ({generation}, k.number))"""
@@ -212,7 +214,7 @@ class VersionStatements:
         a scan with rejected items, as two arrays, which of them the stream has overtaken.
 
         Parameters: the fence's, generation, snapshot id; for each target with changes, then for
-        each with rejected ones, the arrays of its key followed by CHANGE_TYPES.
+        each with rejected ones, the arrays of its key followed by CHANGE_TYPES, and its kind's one more.
         """
         text = self._texts.get(shape)
         if text is None:
@@ -274,12 +276,13 @@ class VersionKeys:
         columns = self._table.columns[: len(self._table.key)]
         cells = [f"v.c{index}::{column.type.sql}" for index, column in enumerate(columns)]
         values = self._table.soft and not kept
-        others = CHANGE_TYPES | VALUES_TYPE if values else CHANGE_TYPES
+        others = CHANGE_TYPES | (LETTER_TYPE if kept else {}) | (VALUES_TYPE if values else {})
         return CHANGES.format(
             place=self._place,
             target_id=self._target_id,
             version_key=_digest(columns, cells),
-            values=f"greatest(v.{'values_number' if values else 'number'}::numeric, 0)",
+            values="values_number" if values else "number",
+            letter_id="v.letter_id" if kept else "0",
             arrays=parameters.arrays((*self._key_types, *others.values())),
             columns=", ".join([*(f"c{index}" for index in range(len(columns))), *others]),
         )
@@ -288,7 +291,7 @@ class VersionKeys:
 def overtaken(
     control_schema: str, keys: list[VersionKeys], parameters: Parameters, *, generation: str
 ) -> str:
-    """The part that finds rejected changes whose rows have newer versions, by target and number."""
+    """The part that finds rejected changes whose rows have newer versions, by target and letter id."""
     return OVERTAKEN.format(
         kept=" union all".join(key.changes(parameters, kept=True) for key in keys) or NO_CHANGES,
         row_version=quote_table(control_schema, "row_version"),

@@ -19,7 +19,7 @@ from replicator.core.mapping.compile import TableMapping
 from replicator.core.planning.plan import TargetWrites, WritePlan, plan_batch
 from replicator.core.planning.row_guard import Versioning
 from replicator.core.planning.unmatched import UNMATCHED
-from replicator.core.records import StreamRecord
+from replicator.core.records import NOWHERE, LetterId, StreamRecord, Version
 from replicator.core.stream.generations import SCAN, generation
 from replicator.errors import ConfigurationError, Disposition, KeyChanged, RejectionHalts
 from replicator.postgres.connection.database import Database, Session
@@ -220,8 +220,11 @@ class Replay:
 
 def record_of(letter: asyncpg.Record) -> StreamRecord:
     """The record as it was when it was set aside."""
+    letter_id = LetterId(int(letter["sequence_number"] or 0))
     return StreamRecord(
-        int(letter["sequence_number"] or 0),
+        NOWHERE,
+        Version(letter_id),
+        letter_id,
         letter["event"],
         json.loads(letter["item_key"]),
         _image(letter["new_image"]),
@@ -275,7 +278,7 @@ def _of_target(plan: WritePlan, letter: asyncpg.Record) -> WritePlan | str:
         name in (each.target.name, each.target.history) for each in plan.writes
     ):
         return f"the mapping has no target {name} any more: discard it"
-    return replace(plan, writes=tuple(writes), dead_letters=(), item_keys=(), item_numbers=())
+    return replace(plan, writes=tuple(writes), dead_letters=(), item_keys=(), item_versions=())
 
 
 def _part(writes: TargetWrites, name: str, *, scanned: bool) -> TargetWrites:

@@ -187,7 +187,7 @@ class PlanWriter:
         if shape.guard == "scan":
             rejected = {item_key_json(each.record.keys, key) for each in plan.dead_letters}
             return [keys, ["true" if each in rejected else "false" for each in keys]]
-        return [keys, [str(number) for number in plan.item_numbers]]
+        return [keys, [str(version) for version in plan.item_versions]]
 
     async def refusals(self, plan: WritePlan, others: Iterable[WritePlan] = ()) -> Refusals:
         """Which targets and histories refuse the rows of a plan of one record, and why.
@@ -276,7 +276,7 @@ class PlanWriter:
                 letter.target,
                 item_key_json(letter.record.keys, key),
                 letter.record.event,
-                str(letter.record.sequence_number),
+                str(letter.record.letter_id),
                 letter.reason,
                 letter.sqlstate,
                 letter.record.created_at,

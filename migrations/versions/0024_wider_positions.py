@@ -1,0 +1,11 @@
+"""A shard's position has room for 60 digits."""
+
+from replicator.postgres.schema.migrations import execute_file
+
+revision = "0024_in_0_1"
+down_revision = "0023_in_0_1"
+
+
+def upgrade() -> None:
+    """Widen it."""
+    execute_file(__file__)
