@@ -135,7 +135,8 @@ kept_behind as (
                         where (m.target_id, m.key) = (k.target_id, k.version_key)))"""
 KEPT_BEHIND_COLUMNS = """,
        (select array_agg(target order by target, letter_id) from kept_behind) as behind_targets,
-       (select array_agg(letter_id::bigint order by target, letter_id) from kept_behind) as behind_letters
+       (select array_agg(letter_id::bigint order by target, letter_id) from kept_behind)
+           as behind_letters
 """
 
 TURNED_AWAY = """
@@ -214,7 +215,7 @@ class VersionStatements:
         a scan with rejected items, as two arrays, which of them the stream has overtaken.
 
         Parameters: the fence's, generation, snapshot id; for each target with changes, then for
-        each with rejected ones, the arrays of its key followed by CHANGE_TYPES, and its kind's one more.
+        each with rejected ones, the arrays of its key followed by CHANGE_TYPES and its own type.
         """
         text = self._texts.get(shape)
         if text is None:
@@ -291,7 +292,7 @@ class VersionKeys:
 def overtaken(
     control_schema: str, keys: list[VersionKeys], parameters: Parameters, *, generation: str
 ) -> str:
-    """The part that finds rejected changes whose rows have newer versions, by target and letter id."""
+    """The part that finds the letter ids of rejected changes whose rows have newer versions."""
     return OVERTAKEN.format(
         kept=" union all".join(key.changes(parameters, kept=True) for key in keys) or NO_CHANGES,
         row_version=quote_table(control_schema, "row_version"),
