@@ -10,6 +10,7 @@ from random import Random
 from typing import Any
 
 from replicator.core.observations import Observation, TaskFailed
+from replicator.core.records import Position
 from replicator.core.stream.shards import ListedShard
 from replicator.engine.snapshot.rate_limit import ReadPacing
 from replicator.engine.stream.discovery import Discovery
@@ -191,7 +192,8 @@ class Fleet:
             for process in self.processes.values():
                 for number, key in enumerate(list(process.worker.holding.held)):
                     if number % round(1 / BUSY) == 0:
-                        process.worker.holding.moved(key, int(self.clock.monotonic()) + 1)
+                        at = Position(int(self.clock.monotonic()) + 1)
+                        process.worker.holding.moved(key, at)
 
     def _worker(self, name: str) -> FleetWorker:
         servers, observe = self.servers, self._observe
