@@ -76,8 +76,8 @@ letters as (
            to_timestamp(v.created_at), v.new_image, v.old_image, {state},
            v.of_history::boolean, v.expired::boolean
       from unnest({arrays})
-           as v(target, item_key, event, letter_id, reason, sqlstate, created_at, new_image,
-                old_image, state, of_history, expired, place), ready
+           as v(target, item_key, event, letter_id, reason, sqlstate, created_at,
+                new_image, old_image, state, of_history, expired, place), ready
      -- one that comes again may just have been superseded above: a statement writes a row once
      where not exists (
                select from {dead_letter} as k
