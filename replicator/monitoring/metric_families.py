@@ -63,7 +63,7 @@ FAMILIES: tuple[Family, ...] = (
         "replicator_rows_total",
         "counter",
         ("target", "operation"),
-        "Rows written.",
+        "Rows written; one that holds the values of its change already is not written again.",
         values=(("operation", "upsert, delete, append"),),
     ),
     Family(

@@ -140,6 +140,20 @@ MUTANTS = [
         "(records[middle:],)",
         SIMULATION,
     ),
+    Mutant(
+        "rows that do not change are written again",
+        "replicator/postgres/write/row_statements.py",
+        "pg_catalog.record_image_ne(row({held}), row({given}))",
+        "true",
+        "tests/postgres/test_unchanged_rows.py",
+    ),
+    Mutant(
+        "a value that is equal and reads differently is left as it is",
+        "replicator/postgres/write/row_statements.py",
+        "pg_catalog.record_image_ne(row({held}), row({given}))",
+        "({held}) is distinct from ({given})",
+        "tests/postgres/test_unchanged_rows.py",
+    ),
     # who may write
     Mutant(
         "a lease is believed to be a fence",

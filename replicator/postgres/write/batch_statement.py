@@ -152,8 +152,9 @@ class BatchStatements:
         self._joined: dict[BatchShape, tuple[str, list[str]]] = {}
 
     def text(self, shape: BatchShape) -> str:
-        """The statement. It returns `fenced` (1: applied, 0: superseded), `delete_<n>`,
-        `child_delete_<n>_<child>` and `history_<n>`: how many rows were written.
+        """The statement. It returns `fenced` (1: applied, 0: superseded), `upsert_<n>`,
+        `delete_<n>`, `soft_delete_<n>`, `child_upsert_<n>_<child>`, `child_delete_<n>_<child>` and
+        `history_<n>`: how many rows were written.
 
         Parameters: the fence's; when superseding the item keys, when guarded with their versions,
         for a scan the snapshot's number and whether they were rejected; for each target the arrays
@@ -194,32 +195,33 @@ class BatchStatements:
         for number, target in enumerate(shape.targets):
             for name, part in self._target(number, target, parameters, stream_arn):
                 parts.append(part)
-                if name is not None:
-                    columns.append(WRITTEN.format(name=name))
+                columns.append(WRITTEN.format(name=name))
         if shape.dead_letters:
             parts += self._letters(shape, parameters)
         return "with " + ",".join(parts) + "\nselect " + ", ".join(columns)
 
     def _target(
         self, number: int, target: TargetShape, parameters: Parameters, stream_arn: str
-    ) -> Iterator[tuple[str | None, str]]:
-        """The parts that write one target, with the names of those that are counted."""
+    ) -> Iterator[tuple[str, str]]:
+        """The parts that write one target, with their names."""
         sql = self._targets[number]
         if target.upserts:
-            yield None, sql.upsert(f"upsert_{number}", parameters)
+            name = f"upsert_{number}"
+            yield name, sql.upsert(name, parameters)
         if target.deletes:
             name = f"delete_{number}"
             yield name, sql.delete(name, parameters)
         if target.soft_deletes:
-            yield None, sql.soft_delete(f"soft_delete_{number}", parameters)
+            name = f"soft_delete_{number}"
+            yield name, sql.soft_delete(name, parameters)
         for place, child in enumerate(self._children[number]):
             gone, kept = (f"child_{kind}_{number}_{place}" for kind in ("delete", "upsert"))
             if target.children:
                 delete, upsert = child.replace(gone, kept, parameters)
                 yield gone, delete
-                yield None, upsert
+                yield kept, upsert
             elif target.orphans:
-                yield None, child.orphans(gone, parameters)
+                yield gone, child.orphans(gone, parameters)
         if target.appends:
             name = f"history_{number}"
             yield name, sql.append(name, parameters, stream_arn=stream_arn)

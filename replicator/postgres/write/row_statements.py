@@ -24,6 +24,7 @@ SOFT_DELETE = """
        set _deleted_at = v._deleted_at::timestamptz
       from unnest({arrays}) as v({columns}), ready
      where {key_matches}
+       and t._deleted_at is distinct from v._deleted_at::timestamptz
  returning 1)"""
 
 UPSERT = """
@@ -31,7 +32,14 @@ UPSERT = """
     insert into {table} as t ({columns})
     select {values}
       from ({rows}) as v, ready
-        on conflict ({key}) do {on_conflict})"""
+        on conflict ({key}) do {on_conflict}
+ returning 1)"""
+
+UPDATE_IF_CHANGED = """update set ({others}) = row({given})
+     where pg_catalog.record_image_ne(row({held}), row({given}))"""
+"""A row that holds these very values is locked, and not written again. Byte by byte, as values that
+are equal may read differently (1.0 and 1.00, texts of a collation or of citext, an interval), and
+as not every type has an equality."""
 
 HISTORY = """
 -- Each change once: a repeated one meets the unique index.
@@ -65,8 +73,11 @@ def upsert_sql(name: str, table: TargetTable, arrays: Sequence[str]) -> str:
     others = [quote_identifier(column.name) for column in table.columns if column.name not in keys]
     on_conflict = "nothing"
     if others:
-        values = ", ".join(f"excluded.{other}" for other in others)
-        on_conflict = f"update set ({', '.join(others)}) = row({values})"
+        on_conflict = UPDATE_IF_CHANGED.format(
+            others=", ".join(others),
+            given=", ".join(f"excluded.{other}" for other in others),
+            held=", ".join(f"t.{other}" for other in others),
+        )
     return UPSERT.format(
         name=name,
         table=quote_table(table.schema, table.name),

@@ -347,26 +347,18 @@ def _who(fence_values: Sequence[object]) -> tuple[object, ...]:
 
 
 def _rows_written(plan: WritePlan, row: asyncpg.Record) -> dict[tuple[str, Operation], int]:
+    """Rows that were written: one that had these values already was not."""
     rows: dict[tuple[str, Operation], int] = {}
     for number, writes in enumerate(plan.writes):
-        deleted = row[f"delete_{number}"] if writes.deletes else 0
-        if writes.upserts:
-            rows[writes.target.name, "upsert"] = len(writes.upserts)
-        if deleted or writes.soft_deletes:
-            rows[writes.target.name, "delete"] = deleted + len(writes.soft_deletes)
+        name = writes.target.name
+        rows[name, "upsert"] = row[f"upsert_{number}"] if writes.upserts else 0
+        rows[name, "delete"] = row[f"delete_{number}"] if writes.deletes else 0
+        rows[name, "delete"] += row[f"soft_delete_{number}"] if writes.soft_deletes else 0
         if writes.upserts or writes.deletes:
-            rows.update(_child_rows_written(writes, number, row))
+            for place, child in enumerate(writes.target.children):
+                name = child.table.qualified
+                rows[name, "upsert"] = row[f"child_upsert_{number}_{place}"]
+                rows[name, "delete"] = row[f"child_delete_{number}_{place}"]
         if writes.target.history is not None and writes.appends:
             rows[writes.target.history, "append"] = row[f"history_{number}"]
-    return rows
-
-
-def _child_rows_written(
-    writes: TargetWrites, number: int, row: asyncpg.Record
-) -> Iterator[tuple[tuple[str, Operation], int]]:
-    for place, child in enumerate(writes.target.children):
-        name = child.table.qualified
-        if kept := sum(len(children[place]) for children in writes.children):
-            yield (name, "upsert"), kept
-        if gone := row[f"child_delete_{number}_{place}"]:
-            yield (name, "delete"), gone
+    return {written: count for written, count in rows.items() if count}
