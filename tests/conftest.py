@@ -3,6 +3,7 @@
 import os
 import secrets
 import signal
+import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Generator, Iterator
 
@@ -14,6 +15,11 @@ from tests.support import bounds, endpoints
 from tests.support.dynamodb_local import DynamoDBLocalMissing
 from tests.support.postgres import fresh_database
 from tests.support.postgres_versions import asked_for, postgres_of
+from tests.support.warm_start import BYTECODE, keeps_bytecode
+
+# for the workers of xdist, whatever tests start, and what this process has yet to import
+os.environ.update(keeps_bytecode())
+sys.pycache_prefix, sys.dont_write_bytecode = str(BYTECODE), False
 
 settings.register_profile("any machine", deadline=None)  # a busy one is no failure
 # a change is judged by itself, by the same examples every time; runs by hand look for new ones

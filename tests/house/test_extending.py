@@ -76,7 +76,7 @@ def python(copy: Path, *words: str) -> str:
     ended = subprocess.run(
         [sys.executable, *words],
         cwd=copy,
-        env=os.environ | {"PYTHONPATH": str(copy)},
+        env=os.environ | {"PYTHONPATH": str(copy), "PYTHONPYCACHEPREFIX": ""},  # goes with it
         capture_output=True,
         text=True,
         check=False,

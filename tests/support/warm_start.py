@@ -32,6 +32,11 @@ REQUEST_BYTES_MAX = 1_000_000
 PYTHONPATH = os.environ.get("PYTHONPATH")
 
 
+def keeps_bytecode() -> dict[str, str]:
+    """What tells an interpreter that starts to read compiled modules there, and to add to them."""
+    return {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(BYTECODE)}
+
+
 class Process:
     """A forked process; its exit code comes through a pipe, since its parent is the launcher."""
 
@@ -112,11 +117,7 @@ def _launcher() -> _Launcher:
 
 def environment() -> dict[str, str]:
     """Ours, as a test's fixtures made it, with a place for compiled modules."""
-    return {
-        **os.environ,
-        "PYTHONDONTWRITEBYTECODE": "",
-        "PYTHONPYCACHEPREFIX": str(BYTECODE),
-    }
+    return os.environ | keeps_bytecode()
 
 
 # The launcher's side
