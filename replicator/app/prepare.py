@@ -144,7 +144,7 @@ async def refuse_if_due(
     database: Database, settings: Settings, mappings: Sequence[TableMapping]
 ) -> Survey:
     """MigrationDue, with every reason, unless `migrate` has done all that these mappings need."""
-    async with database.connection("looking at the target") as connection:
+    async with database.transaction("looking at the target") as connection:
         found = await survey(
             connection,
             settings.target.control_schema,

@@ -179,6 +179,14 @@ def session_parameters(settings: ConnectionSettings) -> dict[str, str]:
     }
 
 
+VALUES_WITHIN = "; ".join(
+    f"set local {name} = '{value}'"
+    for name, value in VALUE_SETTINGS.items()
+    if name != "client_encoding"  # a session's, which every pooler keeps
+)
+"""Statements that pin them for a transaction, where a pooler hands it to a session of its own."""
+
+
 def _milliseconds(seconds: float) -> str:
     return str(max(1, int(seconds * 1000)))
 

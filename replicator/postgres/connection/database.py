@@ -9,17 +9,12 @@ from typing import Any, TypeAlias, cast
 import asyncpg
 
 from replicator.errors import ReplicatorError, SinkUnavailable
-from replicator.postgres.connection.connect import VALUE_SETTINGS, ConnectionSettings, create_pool
+from replicator.postgres.connection.connect import VALUES_WITHIN, ConnectionSettings, create_pool
 from replicator.postgres.connection.failures import translate
 
 SESSION_NAME_BYTES_MAX = 63
 BESIDE_MAX = 2
 """Connections beside the pool, opened when needed: one to help with, one for the lane."""
-_VALUE_SETTINGS = "".join(
-    f"; set local {name} = '{value}'"
-    for name, value in VALUE_SETTINGS.items()
-    if name != "client_encoding"  # a session's, which every pooler keeps
-)
 Session: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 Opened: TypeAlias = "Callable[[], Awaitable[asyncpg.Pool[asyncpg.Record]]]"
 _LOST = (OSError, TimeoutError, asyncpg.InterfaceError, asyncpg.InternalClientError)
@@ -201,5 +196,5 @@ class Database:
             f"set local statement_timeout = {max(1, int(seconds * 1000))};"
             f"set local lock_timeout = {int(self.settings.lock_timeout_seconds * 1000)};"
             "set local plan_cache_mode = force_custom_plan"
-            + ("" if self.settings.pooler == "none" else _VALUE_SETTINGS)
+            + ("" if self.settings.pooler == "none" else f"; {VALUES_WITHIN}")
         )

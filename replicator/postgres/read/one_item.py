@@ -44,7 +44,7 @@ async def row_of(database: Database, target: TargetMapping, key: Row) -> dict[st
             for number, column in enumerate(columns[: len(key)], 1)
         ),
     )
-    async with database.connection("reading a row") as connection:
+    async with database.transaction("reading a row") as connection:
         found: str | None = await connection.fetchval(text, *key)
     return None if found is None else json.loads(found, parse_float=Decimal)
 
@@ -64,7 +64,7 @@ async def version_of(database: Database, target: TargetMapping, key: Row) -> Kno
         name=f"${len(key) + 2}",
         version_key=version_key(table, "v"),
     )
-    async with database.connection("reading a version") as connection:
+    async with database.transaction("reading a version") as connection:
         row = await connection.fetchrow(text, *key, table.schema, table.name)
     return None if row is None else KnownVersion(**dict(row))
 
@@ -72,7 +72,7 @@ async def version_of(database: Database, target: TargetMapping, key: Row) -> Kno
 async def open_letters(database: Database, source: str, item_key: str) -> list[OpenLetter]:
     """The open dead letters of an item, oldest first."""
     text = LETTERS.format(schema=quote_identifier(database.control_schema))
-    async with database.connection("reading dead letters") as connection:
+    async with database.transaction("reading dead letters") as connection:
         rows = await connection.fetch(text, database.deployment, source, item_key)
     return [OpenLetter(**dict(row)) for row in rows]
 

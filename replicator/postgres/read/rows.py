@@ -81,7 +81,7 @@ class TargetRows:
         found: list[FoundRow | None] = [None] * len(expected)
         if not asked:
             return found
-        async with self._database.connection("comparing rows") as connection:
+        async with self._database.transaction("comparing rows") as connection:
             answers = await connection.fetch(self._of(target).look, compare, *self._place, *arrays)
             there = {
                 number
@@ -131,7 +131,7 @@ class TargetRows:
     async def key_hashes(self, target: TargetMapping, *, after: Row | None) -> KeyPage:
         """The next rows in the order of their keys, soft deleted ones left out."""
         sql = self._of(target)
-        async with self._database.connection("reading keys") as connection:
+        async with self._database.transaction("reading keys") as connection:
             answer = await connection.fetchrow(sql.hashes(after), *(after or ()))
         if answer is None:
             return KeyPage([], [], None)
@@ -142,7 +142,7 @@ class TargetRows:
     ) -> KeyPage:
         """`key_hashes`, with the keys of rows that fall into the buckets."""
         sql = self._of(target)
-        async with self._database.connection("reading keys") as connection:
+        async with self._database.transaction("reading keys") as connection:
             answers = await connection.fetch(
                 sql.keys(after), buckets.bitmap, buckets.mask, *(after or ())
             )
@@ -155,7 +155,7 @@ class TargetRows:
     ) -> KeyPage:
         """The next keys of parents of child rows, and those that have no row."""
         sql = orphans_statement(target, child, behind=after is not None, limit=ROWS_PER_PAGE)
-        async with self._database.connection("looking for orphans") as connection:
+        async with self._database.transaction("looking for orphans") as connection:
             answers = await connection.fetch(sql, *(after or ()))
         key_in = self._of(target).key_in
         keys = [key_in(answer) for answer in answers if answer["wanted"]]

@@ -7,6 +7,7 @@ import asyncpg
 from replicator.core.mapping.auto_columns import AutoColumn
 from replicator.core.mapping.compile import TableMapping
 from replicator.core.mapping.target_table import TargetTable
+from replicator.postgres.connection.connect import VALUES_WITHIN
 from replicator.postgres.connection.quoting import quote_identifier, quote_table
 from replicator.postgres.schema.migrate import LOCK_WAIT_MILLISECONDS, ONE_AT_A_TIME, looking
 from replicator.postgres.schema.registry import register
@@ -60,8 +61,10 @@ async def add_columns(
     Registering fences off every worker with the mapping before, so that none of them writes the
     value to the rest and leaves what is in the column.
     """
-    async with looking("adding columns"), connection.transaction():
-        await connection.execute(f"set local lock_timeout = {LOCK_WAIT_MILLISECONDS}")
+    async with looking("adding columns"), connection.transaction(isolation="read_committed"):
+        await connection.execute(
+            f"{VALUES_WITHIN}; set local lock_timeout = {LOCK_WAIT_MILLISECONDS}"
+        )
         await connection.execute(ONE_AT_A_TIME)
         source = mapping.spec.name
         tables = {target.name: target.table for target in mapping.targets}

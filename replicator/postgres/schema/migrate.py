@@ -16,7 +16,12 @@ from replicator.errors import (
     SinkBusy,
     SinkUnavailable,
 )
-from replicator.postgres.connection.connect import ConnectionSettings, address_of, connect
+from replicator.postgres.connection.connect import (
+    VALUES_WITHIN,
+    ConnectionSettings,
+    address_of,
+    connect,
+)
 from replicator.postgres.connection.failures import translate
 from replicator.postgres.schema.registry import register
 from replicator.postgres.schema.server_fit import require_fit_server
@@ -65,7 +70,7 @@ async def migrate(
     async with opened(settings) as connection:
         grantee = await grantee_of(connection, settings, runner)
         if forwards_only:
-            async with looking("reading the catalog"):
+            async with reading(connection, "reading the catalog"):
                 found = await survey(connection, schema, deployment, mappings, grantee=grantee)
             for error in found.outdated:
                 raise error
@@ -75,7 +80,7 @@ async def migrate(
             if not step or step == done[-len(step) :]:  # nothing, or nothing that helped
                 break
             done += step
-        async with looking("reading the catalog"):
+        async with reading(connection, "reading the catalog"):
             left = await survey(connection, schema, deployment, mappings, grantee=grantee)
     return Migrated(tuple(done), left.findings)
 
@@ -89,10 +94,9 @@ async def look(
     runner: ConnectionSettings | None = None,
 ) -> Survey:
     """Survey the work of `migrate`; changes nothing. Errors as those of `migrate`."""
-    async with opened(settings) as connection, looking("reading the catalog"):
+    async with opened(settings) as connection:
         grantee = await grantee_of(connection, settings, runner)
-        async with connection.transaction(readonly=True):
-            await connection.execute(THINKS_LONGER)
+        async with reading(connection, "reading the catalog"):
             return await survey(connection, schema, deployment, mappings, grantee=grantee)
 
 
@@ -117,6 +121,19 @@ async def looking(doing: str) -> AsyncIterator[None]:
         yield
     except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         raise _translated(error, doing) from error
+
+
+@asynccontextmanager
+async def reading(connection: asyncpg.Connection, doing: str) -> AsyncIterator[None]:
+    """A transaction that changes nothing, with what its statements rely on also behind a pooler;
+    `looking` at what fails inside.
+    """
+    async with (
+        looking(doing),
+        connection.transaction(isolation="read_committed", readonly=True),
+    ):
+        await connection.execute(f"{VALUES_WITHIN}; {THINKS_LONGER}")
+        yield
 
 
 async def grantee_of(
@@ -165,9 +182,9 @@ async def _step(
     grantee: str | None,
 ) -> list[str]:
     """The next thing that is to be done, in a transaction of its own; [] when nothing is."""
-    async with connection.transaction():
+    async with connection.transaction(isolation="read_committed"):
         await connection.execute(
-            f"set local lock_timeout = {LOCK_WAIT_MILLISECONDS}; {THINKS_LONGER}"
+            f"{VALUES_WITHIN}; set local lock_timeout = {LOCK_WAIT_MILLISECONDS}; {THINKS_LONGER}"
         )
         await connection.execute(ONE_AT_A_TIME)
         found = await survey(connection, schema, deployment, mappings, grantee=grantee)

@@ -243,7 +243,7 @@ class PlanWriter:
         """True if the target's tables take rows that they hold already; None if they are empty."""
         empty = True
         for table in target.row_tables:
-            async with self._database.connection("trying the target's own rows") as connection:
+            async with self._database.transaction("trying the target's own rows") as connection:
                 there = await connection.fetchval(any_row_sql(table))
             if there:
                 empty = False
@@ -252,7 +252,7 @@ class PlanWriter:
         return None if empty else True
 
     async def _try(self, text: str, values: list[Any]) -> tuple[str, str | None] | None:
-        async with self._database.connection(
+        async with self._database.transaction(
             "trying a record", mapped_columns=self.mapped_columns
         ) as connection:
             transaction = connection.transaction()
