@@ -21,6 +21,7 @@ from replicator.monitoring.http import Pages, serve
 from replicator.monitoring.latest_status import LatestStatus
 from replicator.monitoring.metrics import Metrics
 from replicator.monitoring.observation_log import ObservationLog
+from replicator.monitoring.verdict_log import VerdictLog
 from replicator.postgres.connection.database import Database
 from replicator.postgres.control.drift import write_drift
 from replicator.postgres.control.evidence import tell_evidence
@@ -55,6 +56,7 @@ class Monitoring:
         self.metrics = Metrics(self.status, leases_held=self._leases_held)
         self._drift = Drift()
         self._log = ObservationLog(clock)
+        self._verdicts = VerdictLog(clock)
 
     def observe(self, observation: Observation) -> None:
         """Take note of a fact."""
@@ -114,6 +116,7 @@ class Monitoring:
                 status = with_configured(overview(knowledge, now=now), self._configured)
                 self.status.publish(status)
                 self.history.record(status)
+                self._verdicts.tell(status)
                 await self.write_drift(database)
                 pause = PUBLISH_SECONDS
             await stopped_within(stopping, pause)

@@ -8,6 +8,8 @@ from replicator.cli.durations import in_utc
 from replicator.cli.options import ConfigFile, TableName, Who, Why, load_settings, this_user
 from replicator.cli.output import print_line, print_note, print_prose
 from replicator.config.settings import Settings
+from replicator.core.status.assemble import overview
+from replicator.core.status.diagnosis import Problem, strangers
 from replicator.core.status.durations import in_words
 from replicator.core.stream.gaps import Unread, lost_from, unread
 from replicator.core.stream.shards import TableFacts
@@ -44,8 +46,10 @@ def resume(
     """
 
     settings = load_settings(config)
-    before, living = asyncio.run(_resume(settings, table, who or this_user(), why))
+    before, living, restarts = asyncio.run(_resume(settings, table, who or this_user(), why))
     _print_resumed(before)
+    for restart in restarts:
+        print_note(f"{restart.what}\n  {restart.remedy}")
     if before.gaps:
         count = f"{len(before.gaps)} gaps" if len(before.gaps) > 1 else "a gap"
         print_line(f"It stays stopped, because {count} must be accepted first:")
@@ -70,12 +74,18 @@ async def _pause(
 
 async def _resume(
     settings: "Settings", table: str, who: str, why: str | None
-) -> tuple["TableFacts", bool]:
+) -> tuple["TableFacts", bool, list["Problem"]]:
 
     async with control_database(settings) as database:
         before = require_registered(table, settings, await registered_tables(database))
         await Incidents(database).set_paused(table, paused=False, who=who, why=why)
-        return before, bool(await Positions(database).living(within_seconds=60.0))
+        living = bool(await Positions(database).living(within_seconds=60.0))
+        knowledge, now = await read_knowledge(database)
+    status = overview(knowledge, now=now)
+    restarts = [
+        problem for each in status.tables if each.source == table for problem in strangers(each)
+    ]
+    return before, living, restarts
 
 
 def _print_deadline(table: str, left: "Unread | None", now: "datetime") -> None:

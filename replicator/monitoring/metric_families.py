@@ -99,7 +99,7 @@ FAMILIES: tuple[Family, ...] = (
         "gauge",
         ("table", "verdict"),
         "1 for the verdict on the table, 0 for the others: `well` only while every link of its "
-        "chain is proved.",
+        "chain is proved; absent where AWS Lambda reads, and of tables that are not configured.",
         values=(("verdict", "well, behind, stopped, unknown"),),
     ),
     Family(

@@ -198,9 +198,12 @@ class Metrics(Collector):
         gauges["replicator_build_info"].append((version, 1))
         if status is None:
             return gauges
+        diagnosis = diagnose(status)
         gauges["replicator_table_verdict"] = [
             ((source, verdict), verdict == given)
-            for source, given in diagnose(status).verdicts.items()
+            for source, given in diagnosis.verdicts.items()
+            if source not in diagnosis.broken
+            or diagnosis.broken[source].kind not in ("lambda", "unconfigured")
             for verdict in VERDICTS
         ]
         for table in status.tables:

@@ -51,6 +51,10 @@ def state(name: str, values: str = "1x60") -> dict[str, str]:
     return {f'replicator_table_state{{job="r", table="orders", state="{name}"}}': values}
 
 
+def verdict(name: str, values: str = "1x60") -> dict[str, str]:
+    return {f'replicator_table_verdict{{job="r", table="orders", verdict="{name}"}}': values}
+
+
 def total(name: str, values: str, **labels: str) -> dict[str, str]:
     given = {"job": "r", "instance": "a"} | labels
     inside = ", ".join(f'{key}="{text}"' for key, text in given.items())
@@ -125,6 +129,35 @@ CASES = [
         "ReplicatorNoProgress",
         "a person halted it",
         lag("1200x60") | records("7x60") | state("streaming", "0x60") | state("halted"),
+    ),
+    Case(
+        "ReplicatorNotWell",
+        "a link is not proved",
+        verdict("well", "0x60") | verdict("unknown") | state("streaming"),
+        fires=ORDERS,
+        summary="orders is not proved to be well",
+    ),
+    Case(
+        "ReplicatorNotWell",
+        "all is proved",
+        verdict("well") | verdict("unknown", "0x60") | state("streaming"),
+    ),
+    Case(
+        "ReplicatorNotWell",
+        "somebody paused it",
+        verdict("well", "0x60") | verdict("stopped") | state("paused"),
+    ),
+    Case(
+        "ReplicatorAnotherMapping",
+        "two workers were not restarted",
+        total("replicator_workers_with_another_mapping", "2x60", table="orders"),
+        fires=ORDERS,
+        summary="2 workers of orders run another mapping than the registered one",
+    ),
+    Case(
+        "ReplicatorAnotherMapping",
+        "they are restarted one after the other",
+        total("replicator_workers_with_another_mapping", "0x20 2x4 1x4 0x60", table="orders"),
     ),
     Case(
         "ReplicatorGap",

@@ -104,4 +104,11 @@ PROOF_MUTANTS = [
         "tests/engine/test_broken_ports.py"
         "::test_a_shard_that_fails_again_and_again_within_is_named_with_its_failure",
     ),
+    Mutant(
+        "the log repeats that a table is not well",
+        "replicator/monitoring/verdict_log.py",
+        "if trouble.problem is None and now - trouble.since >= SAID_AFTER_SECONDS:",
+        "if now - trouble.since >= SAID_AFTER_SECONDS:",
+        "tests/monitoring/test_verdict_log.py",
+    ),
 ]
