@@ -9,7 +9,7 @@ from replicator.cli.options import ConfigFile, TableName, Who, Why, load_setting
 from replicator.cli.output import print_line, print_note, print_prose
 from replicator.config.settings import Settings
 from replicator.core.status.assemble import overview
-from replicator.core.status.diagnosis import Problem, strangers
+from replicator.core.status.diagnosis import Problem, to_restart
 from replicator.core.status.durations import in_words
 from replicator.core.stream.gaps import Unread, lost_from, unread
 from replicator.core.stream.shards import TableFacts
@@ -83,7 +83,7 @@ async def _resume(
         knowledge, now = await read_knowledge(database)
     status = overview(knowledge, now=now)
     restarts = [
-        problem for each in status.tables if each.source == table for problem in strangers(each)
+        problem for each in status.tables if each.source == table for problem in to_restart(each)
     ]
     return before, living, restarts
 

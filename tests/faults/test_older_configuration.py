@@ -30,8 +30,12 @@ async def test_a_worker_with_the_former_mapping_says_so_and_none_starts_with_it(
         [line] = [each for each in worker.entries() if "another than this" in each["event"]]
         assert (line["level"], line["table"]) == ("warning", "orders")
         assert "restart this worker" in line["remedy"]
-        resumed = await it.deployment.command("resume", "--table", "orders")
-        assert "restart worker" in resumed.stderr, resumed.text
+
+        async def told() -> bool:
+            resumed = await it.deployment.command("resume", "--table", "orders")
+            return "restart worker" in resumed.stderr
+
+        await worker.until(told, what="`resume` names the worker, once it has told what it runs")
         changed = deepcopy(it.settings)
         it.deployment.settings["tables"]["orders"] = former
         for words in (["run"], ["run", "--migrate"], ["run", "--until-caught-up"]):

@@ -105,7 +105,7 @@ def _table(
         lineage=lineage,
         verified=knowledge.verified.get(facts.source),
         needs_workers=facts.mode != "lambda",
-        stopped_seconds=_gap_seconds(facts, now),
+        stopped_seconds=_stopped_seconds(facts, now),
         proof=proof,
         verified_seconds_ago=_seconds_since(knowledge.verified.get(facts.source), now),
     )
@@ -154,9 +154,12 @@ def _gap(gap: GapFacts, mode: Mode) -> GapStatus:
     return GapStatus(gap.id, gap.kind, gap.shard_id, gap.detail, gap.found_at, remedy)
 
 
-def _gap_seconds(facts: TableFacts, now: datetime) -> float | None:
-    found = min((gap.found_at for gap in facts.gaps), default=None)
-    return None if found is None else max(0.0, (now - found).total_seconds())
+def _stopped_seconds(facts: TableFacts, now: datetime) -> float | None:
+    """Since when what the state tells stops the table: a halt, else a gap, else a pause."""
+    since = facts.stopped_at
+    if not facts.halted:
+        since = min((gap.found_at for gap in facts.gaps), default=since)
+    return None if since is None else max(0.0, (now - since).total_seconds())
 
 
 def _seconds_since(verified: Verified | None, now: datetime) -> float | None:

@@ -78,9 +78,14 @@ def verdict_of(verdicts: Iterable[Verdict]) -> Verdict:
 
 def strangers(table: TableStatus) -> Iterable[Problem]:
     """Workers that hold another mapping of the table, beside those that have the registered one."""
-    if table.proof.told_seconds is not None:
-        for worker, revision in table.proof.strangers:
-            yield _stranger(table, worker, revision, "warning")
+    return () if table.proof.told_seconds is None else to_restart(table)
+
+
+def to_restart(table: TableStatus) -> list[Problem]:
+    """Each living worker that holds another mapping of the table, and what is to be done."""
+    return [
+        _stranger(table, worker, revision, "warning") for worker, revision in table.proof.strangers
+    ]
 
 
 # The links, in the order of the chain

@@ -85,7 +85,7 @@ class TableStatus:
     needs_workers: bool = True
     """True when workers read its stream: not where AWS Lambda does, or nothing does yet."""
     stopped_seconds: float | None = None
-    """Since when a gap stops it."""
+    """Since when a halt, a gap or a pause stops it."""
     proof: Proof = field(default_factory=Proof)
     """Proof that its workers have to show."""
     configured: Literal["yes", "not registered", "not configured"] = "yes"

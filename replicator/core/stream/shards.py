@@ -103,6 +103,8 @@ class TableFacts:
     gaps: tuple[GapFacts, ...]
     mapping_revision: int = 1
     """How often the mapping was registered or changed."""
+    stopped_at: datetime | None = None
+    """Since when it is halted or paused."""
 
     @property
     def stopped(self) -> bool:

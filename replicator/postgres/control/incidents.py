@@ -43,7 +43,8 @@ update {schema}.table_state as t
    set halted = true,
        reason = case when t.halted then t.reason else $3 end,
        remedy = case when t.halted then t.remedy else $4 end,
-       changed_at = case when t.halted then t.changed_at else now() end
+       changed_at = case when t.halted then t.changed_at else now() end,
+       stopped_at = coalesce(t.stopped_at, now())
   from before
  where t.deployment = $1 and t.source = $2
 returning before.halted
@@ -51,7 +52,9 @@ returning before.halted
 
 PAUSE = """
 update {schema}.table_state
-   set paused = $3, changed_at = now()
+   set paused = $3,
+       changed_at = now(),
+       stopped_at = case when $3 then coalesce(stopped_at, now()) end
  where deployment = $1 and source = $2
 returning halted
 """

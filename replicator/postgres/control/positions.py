@@ -14,7 +14,7 @@ from replicator.postgres.connection.quoting import quote_identifier
 
 TABLES = """
 select source, stream_arn, mode, snapshot_id, mapping_fingerprint, initial_load, start_at, paused,
-       halted, reason, remedy, mapping_revision
+       halted, reason, remedy, mapping_revision, stopped_at
   from {schema}.table_state
  where deployment = $1
  order by source

@@ -1,0 +1,11 @@
+"""A table remembers since when it is stopped; `freshness` shows the lag that `status` shows."""
+
+from replicator.postgres.schema.migrations import execute_file
+
+revision = "0024_in_0_1"
+down_revision = "0023_in_0_1"
+
+
+def upgrade() -> None:
+    """Add it."""
+    execute_file(__file__)
