@@ -54,7 +54,8 @@ async def test_freshness_follows_what_is_known_of_a_table(control: Control):
 
 
 AGES = {
-    "a head that nobody vouches for": "update replicator.worker set told_at = now() - interval '1h',"
+    "a head that nobody vouches for": "update replicator.worker"
+    " set told_at = now() - interval '1h',"
     " evidence = jsonb_set(evidence, '{now}', to_jsonb(now() - interval '1h'))",
     "a worker with another mapping": "update replicator.table_state set mapping_fingerprint = 'x'",
     "a head of long ago": "update replicator.shard set head_at = head_at - interval '5 min',"
