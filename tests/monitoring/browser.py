@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -109,23 +110,31 @@ class Tab:
 
 @contextmanager
 def browser(program: str, profile: Path) -> Iterator[int]:
-    """Start one with a new profile, and end it; yields the port of its DevTools."""
-    process = subprocess.Popen(
-        [program, *_FLAGS, f"--user-data-dir={profile}"],
-        env=os.environ | {"TMPDIR": str(profile.parent)},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        yield _port(process, profile / "DevToolsActivePort")
-    finally:
-        process.terminate()
-        process.wait(USUAL_SECONDS)
+    """Start one with a new profile, and end it; yields the port of its DevTools.
+
+    Its sockets are in a directory with a short name: one whose path has more than 107 bytes, as in
+    a test's own directory, aborts it.
+    """
+    with TemporaryDirectory(prefix="chromium-", dir="/tmp") as sockets:
+        log = profile.with_suffix(".log")
+        with log.open("wb") as said:
+            process = subprocess.Popen(
+                [program, *_FLAGS, f"--user-data-dir={profile}"],
+                env=os.environ | {"TMPDIR": sockets},
+                stdout=subprocess.DEVNULL,
+                stderr=said,
+            )
+        try:
+            yield _port(process, profile / "DevToolsActivePort", log)
+        finally:
+            process.terminate()
+            process.wait(USUAL_SECONDS)
 
 
-def _port(process: subprocess.Popen[bytes], written: Path) -> int:
+def _port(process: subprocess.Popen[bytes], written: Path, log: Path) -> int:
     def said() -> bool:
-        assert process.poll() is None, f"chromium ended with {process.returncode}"
+        if process.poll() is not None:
+            raise AssertionError(f"chromium ended with {process.returncode}: {log.read_text()}")
         return written.exists() and bool(written.read_text().strip())
 
     assert becomes_true(said), "chromium does not say where it listens"

@@ -24,8 +24,8 @@ def stream() -> io.StringIO:
     return stream
 
 
-def at(clock: TurnedClock, log: VerdictLog, told: Status, *, seconds: float = 2.0) -> None:
-    clock.seconds += seconds
+def at(clock: TurnedClock, log: VerdictLog, told: Status) -> None:
+    clock.seconds += 2
     log.tell(told)
 
 

@@ -7,6 +7,7 @@ import sys
 import time
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 
@@ -15,10 +16,15 @@ from tests.faults.test_lineage import obeys
 from tests.support.bounds import lease, scaled
 from tests.support.daemon import Worker
 from tests.support.proxy import Proxy, proxy
+from tests.support.stream_builders import item
 
 MINUTES = float(os.environ.get("SOAK_MINUTES", "0"))
 GROWTH_MAX = 1.3
 """What a worker that lived through the second half may have grown by, at the end."""
+
+LIE_SECONDS = 150.0
+"""What was written and is not there for so long stands: nobody may call its table well."""
+CALM_LOOKS = 20
 
 pytestmark = [
     pytest.mark.faults,
@@ -67,6 +73,56 @@ class Nemesis:
                     " where application_name like 'replicator %'"
                     " and datname = current_database()"
                 )
+
+
+class Witness:
+    """Compares what the spared worker says of the table with what is not in it, all the while."""
+
+    def __init__(self, it: Replica, worker: Worker) -> None:
+        self._it = it
+        self._worker = worker
+        self._written: dict[str, float] = {}
+        self.looks = 0
+        self.named: dict[str, int] = {}
+        """How often each kind of problem was told."""
+        self.longest_seconds = 0.0
+        """For how long a change was seen to be missing."""
+
+    async def look(self) -> list[dict[str, Any]]:
+        """One look: no table is called well that has stood beyond the bound; its problems."""
+        self.looks += 1
+        key = f"witness {self.looks}"
+        self._it.table.put(item(key, n=self.looks))
+        self._written[key] = time.monotonic()
+        asked = time.monotonic()
+        status = await self._worker.status()
+        there = {row for (row,) in await self._it.rows()}
+        for key in there & self._written.keys():
+            del self._written[key]
+        standing = max((asked - at for at in self._written.values()), default=0.0)
+        self.longest_seconds = max(self.longest_seconds, standing)
+        assert status.get("verdict") != "well" or standing <= LIE_SECONDS, (standing, status)
+        problems: list[dict[str, Any]] = status.get("problems", [])
+        for problem in problems:
+            assert problem["what"], problem
+            self.named[problem["kind"]] = self.named.get(problem["kind"], 0) + 1
+        return problems
+
+    async def watch(self, stopping: asyncio.Event) -> None:
+        """Look again and again, until told to stop."""
+        while not stopping.is_set():
+            await self.look()
+            await self._it.load.grows(150)  # about a second: more looks would show no more
+
+    async def sees_all_well(self) -> None:
+        """When no harm is done any more, nothing is named, and that stays so."""
+
+        async def well() -> bool:
+            return not await self.look()
+
+        await self._worker.until(well, what="nothing is named any more", seconds=scaled(300))
+        for _ in range(CALM_LOOKS):
+            assert await self.look() == []
 
 
 def resident_bytes(worker: Worker) -> int:
@@ -129,11 +185,13 @@ async def test_after_hours_of_harm_both_sides_are_equal_and_nothing_has_grown(
     ):
         workers = [await it.deployment.start_ready() for _ in range(3)]
         nemesis = Nemesis(it, between, workers, seed)
+        witness = Witness(it, workers[0])
         stopping = asyncio.Event()
         ending = time.monotonic() + MINUTES * 60
         middle: tuple[int, int] | None = None
         async with it.load.going_on(a_second=150), asyncio.TaskGroup() as tasks:
             tasks.create_task(roll_over(it, stopping, seed))
+            tasks.create_task(witness.watch(stopping))
             while (now := time.monotonic()) < ending:
                 await nemesis.harm()
                 await it.load.grows(Random(now).uniform(75, 450))
@@ -145,10 +203,15 @@ async def test_after_hours_of_harm_both_sides_are_equal_and_nothing_has_grown(
         between.heal()
         it.streams.heal()
         await it.equal(*workers, seconds=scaled(300))
+        await witness.sees_all_well()
 
         last = (resident_bytes(workers[0]), descriptors(workers[0]))
         say(f"{MINUTES:g} min: {it.load.written} changes in {len(it.table.shard_ids())} shards")
         say("harm: " + ", ".join(f"{name} {times}" for name, times in sorted(nemesis.done.items())))
+        say(
+            f"witness: {witness.looks} looks, longest wait {witness.longest_seconds:.0f} s; named: "
+            + ", ".join(f"{kind} {times}" for kind, times in sorted(witness.named.items()))
+        )
         say("memory {:.0f} -> {:.0f} MB".format(*(size[0] / 1e6 for size in (middle, last))))
         say(f"descriptors {middle[1]} -> {last[1]}")
         assert last[0] < middle[0] * GROWTH_MAX

@@ -2,8 +2,8 @@
 
 from replicator.postgres.schema.migrations import execute_file
 
-revision = "0025_in_0_1"
-down_revision = "0024_in_0_1"
+revision = "0026_in_0_1"
+down_revision = "0025_in_0_1"
 
 
 def upgrade() -> None:
