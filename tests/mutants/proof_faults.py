@@ -4,9 +4,6 @@ from tests.mutants.mutant import Mutant
 
 DIAGNOSED = "tests/core/test_diagnosis.py"
 LOCKED = "tests/faults/test_locked_targets.py"
-FROZEN = (
-    "tests/faults/test_frozen.py::test_frozen_inside_its_transaction_it_is_ended_and_writes_nothing"
-)
 OVERVIEW = "tests/core/test_overview.py"
 
 DIAGNOSIS = "replicator/core/status/diagnosis.py"
@@ -88,13 +85,6 @@ PROOF_MUTANTS = [
         '    if database.settings.pooler != "none":\n',
         "    if patience_seconds:\n",
         f"{LOCKED}::test_a_locked_target_is_named_with_the_session_that_has_the_lock",
-    ),
-    Mutant(
-        "a frozen owner is ended by a connection of the pool alone",
-        "replicator/postgres/connection/blockers.py",
-        'self._database.helper("ending a blocker")',
-        'self._database.connection("ending a blocker")',
-        FROZEN,
     ),
     Mutant(
         "a shard that fails again and again does not say why",
