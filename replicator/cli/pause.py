@@ -13,6 +13,7 @@ from replicator.core.status.diagnosis import Problem, to_restart
 from replicator.core.status.durations import in_words
 from replicator.core.stream.gaps import Unread, lost_from, unread
 from replicator.core.stream.shards import TableFacts
+from replicator.core.stream.source_kind import DYNAMODB_STREAMS
 from replicator.postgres.control.incidents import Incidents
 from replicator.postgres.control.positions import Positions
 from replicator.postgres.control.status_reads import read_knowledge
@@ -101,7 +102,7 @@ def _print_deadline(table: str, left: "Unread | None", now: "datetime") -> None:
 
 def _print_instants(since: "datetime", now: "datetime") -> None:
 
-    end = lost_from(since)
+    end = lost_from(since, retention=DYNAMODB_STREAMS.retention)
     print_line(f"The oldest change that may be unread is of {in_utc(since)}; a stream keeps 24 h.")
     if end <= now:
         print_line(f"Data may be lost already: since {in_utc(end)}.")

@@ -227,6 +227,16 @@ async def test_a_batch_that_is_sent_again_writes_nothing(end: End):
     assert (await end.shard()).position == 6
 
 
+async def test_a_position_of_56_digits_is_kept_whole(end: End):
+    first, second = 10**55 + 1, 10**55 + 2
+    await end.apply(await end.claim(), n(first, value="1"), expected=None)
+
+    again = await end.claim(by=end.other_claims)
+    await end.apply(again, n(second, value="2"), expected=first)
+
+    assert (again.position, (await end.shard()).position) == (first, second)
+
+
 async def test_a_batch_that_is_refused_leaves_the_position_where_it_was(end: End):
     claim = await end.claim()
     await end.apply(claim, n(5), expected=None)

@@ -3,8 +3,10 @@
 from datetime import timedelta
 
 from replicator.core.stream.gaps import Unread, lost_from, unread
+from replicator.core.stream.source_kind import DYNAMODB_STREAMS
 from tests.support.builders import NOON, shard_facts
 
+DAY = DYNAMODB_STREAMS.retention
 EARLIER = NOON - timedelta(hours=5)
 
 
@@ -16,7 +18,7 @@ def test_the_oldest_unfinished_shard_decides():
     ]
 
     assert unread(shards) == Unread(EARLIER)
-    assert lost_from(EARLIER) == NOON + timedelta(hours=19)
+    assert lost_from(EARLIER, retention=DAY) == NOON + timedelta(hours=19)
 
 
 def test_where_everything_is_read_nothing_can_be_lost():

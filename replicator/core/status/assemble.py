@@ -24,6 +24,7 @@ from replicator.core.stream.gaps import how_to_mend
 from replicator.core.stream.lag import ShardProgress, table_lag
 from replicator.core.stream.lineage import by_name, is_ready
 from replicator.core.stream.shards import GapFacts, Mode, ShardFacts, TableFacts
+from replicator.core.stream.source_kind import kind_of
 from replicator.core.verify.results import Verified
 
 
@@ -78,7 +79,7 @@ def _table(
     lineage = _lineage(shards, witness, knowledge, now)
     ends = [ShardProgress(end.safe_at or end.found_at, False, None) for end in witness.open_ends()]
     unfinished = [witness.progress(shard) for shard in shards if not shard.finished]
-    lag = table_lag([*unfinished, *ends], now=now)
+    lag = table_lag([*unfinished, *ends], now=now, retention=kind_of(facts.stream_arn).retention)
     proof = witness.proof()
     snapshots = knowledge.snapshots.get(facts.source, ())
     snapshot = _snapshot(snapshots, now)
@@ -143,7 +144,9 @@ def _lineage(
             owner=shard.owner,
             lag_seconds=None
             if shard.finished
-            else table_lag([witness.progress(shard)], now=now).lag_seconds,
+            else table_lag(
+                [witness.progress(shard)], now=now, retention=kind_of(shard.stream_arn).retention
+            ).lag_seconds,
         )
         for shard in known.values()
     )

@@ -9,6 +9,7 @@ from replicator.core.snapshot.status import SnapshotStatus
 from replicator.core.status.drift import Drifted
 from replicator.core.status.evidence import WorkerEvidence
 from replicator.core.status.proof import Proof
+from replicator.core.stream.source_kind import kind_of
 from replicator.core.verify.results import Verified
 
 SCHEMA_VERSION = 1
@@ -122,7 +123,9 @@ def lineage_document(table: TableStatus) -> dict[str, Any]:
     for shard in table.lineage:
         generations.setdefault(shard.stream_arn, []).append(shard)
     newest_first = sorted(
-        generations.items(), key=lambda generation: stream_label(generation[0]), reverse=True
+        generations.items(),
+        key=lambda generation: kind_of(generation[0]).label(generation[0]),
+        reverse=True,
     )
     return {
         "schema_version": SCHEMA_VERSION,
@@ -132,11 +135,6 @@ def lineage_document(table: TableStatus) -> dict[str, Any]:
             for arn, found in newest_first
         ],
     }
-
-
-def stream_label(stream_arn: str) -> str:
-    """The last part of a stream's ARN: the time at which it was enabled."""
-    return stream_arn.rpartition("/")[2]
 
 
 def _shard(shard: ShardStatus) -> dict[str, Any]:

@@ -42,8 +42,6 @@ from replicator.core.records import Position
 from replicator.core.stream.lineage import by_name
 from replicator.core.stream.shards import Mode, ShardFacts
 
-RETENTION = timedelta(hours=24)
-"""DynamoDB Streams keeps a record for 24 hours (Developer Guide, Streams.html)."""
 MARGIN = timedelta(minutes=15)
 """For clocks that differ and creation times that are rounded down or go back."""
 
@@ -57,6 +55,7 @@ def is_proved_complete(
     answered_at: datetime,
     safe_at: datetime | None,
     found_at: datetime,
+    retention: timedelta,
     accepted_at: datetime | None = None,
 ) -> bool:
     """True when an answer that was there at that time cannot have skipped a record we owe.
@@ -66,11 +65,11 @@ def is_proved_complete(
     has passed. The time of the request would prove too much: whoever sleeps for a day between
     looking at the clock and sending gets an answer of a day later.
     """
-    base = found_at - RETENTION + NOT_OWED
+    base = found_at - retention + NOT_OWED
     for instant in (safe_at, accepted_at):
         if instant is not None and instant > base:
             base = instant
-    return answered_at - base < RETENTION - MARGIN
+    return answered_at - base < retention - MARGIN
 
 
 def kind_of_gap(*, position: Position | None, known: Position | None) -> GapKind:
@@ -89,9 +88,9 @@ def older_stream(stream_arn: str, current: str) -> str:
     )
 
 
-def headroom_seconds(*, now: datetime, safe_at: datetime) -> float:
+def headroom_seconds(*, now: datetime, safe_at: datetime, retention: timedelta) -> float:
     """Seconds until the oldest unread record may be trimmed; 0 when it may be already."""
-    return max(0.0, (RETENTION - (now - safe_at)).total_seconds())
+    return max(0.0, (retention - (now - safe_at)).total_seconds())
 
 
 def how_to_mend(source: str, mode: Mode) -> str:
@@ -133,6 +132,6 @@ def unread(shards: Iterable[ShardFacts]) -> Unread | None:
     return Unread(min(bases, default=None))
 
 
-def lost_from(since: datetime) -> datetime:
+def lost_from(since: datetime, *, retention: timedelta) -> datetime:
     """The time from which the stream may drop a change of that creation time."""
-    return since + RETENTION
+    return since + retention

@@ -2,6 +2,8 @@
 
 from datetime import UTC, datetime, timedelta
 
+from replicator.core.stream.source_kind import kind_of
+
 _BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 
 SCAN = 0
@@ -9,8 +11,8 @@ SCAN = 0
 
 
 def label_time(stream_arn: str) -> datetime:
-    """Creation time of a stream: its label, the last part of its ARN, in UTC."""
-    return datetime.fromisoformat(stream_arn.rpartition("/")[2]).replace(tzinfo=UTC)
+    """Creation time of a stream: its label, in UTC."""
+    return datetime.fromisoformat(kind_of(stream_arn).label(stream_arn)).replace(tzinfo=UTC)
 
 
 def generation(stream_arn: str) -> int:

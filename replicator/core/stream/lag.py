@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from replicator.core.stream.gaps import headroom_seconds
 
@@ -28,7 +28,7 @@ class Lag:
     poll_age_seconds: float | None
 
 
-def table_lag(shards: Iterable[ShardProgress], *, now: datetime) -> Lag:
+def table_lag(shards: Iterable[ShardProgress], *, now: datetime, retention: timedelta) -> Lag:
     """The age of the oldest change that is known or possibly not applied; 0 at the head.
 
     A clock that is behind the source's never makes it negative.
@@ -36,7 +36,7 @@ def table_lag(shards: Iterable[ShardProgress], *, now: datetime) -> Lag:
     progress = list(shards)
     lags = [_lag(shard, now) for shard in progress]
     headrooms = [
-        headroom_seconds(now=now, safe_at=safe_at)
+        headroom_seconds(now=now, safe_at=safe_at, retention=retention)
         for shard in progress
         if (safe_at := now if shard.at_head else shard.safe_at) is not None
     ]
