@@ -2,14 +2,18 @@
 
 import asyncio
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Annotated
 
 import typer
+from rich.console import Console
 
 from replicator.app.control_database import control_database, registered_tables, require_registered
 from replicator.cli.options import ConfigFile, TableName, Who, Why, load_settings, this_user
-from replicator.cli.output import ExitCode, print_line, print_note, print_prose
-from replicator.clock import SystemClock
+from replicator.cli.output import ExitCode, print_line, print_note, print_prose, printable
+from replicator.cli.progress import progress_lines
+from replicator.clock import Clock, SystemClock
 from replicator.config.settings import Settings
 from replicator.core.snapshot.status import SnapshotStatus, snapshot_status
 from replicator.core.status.durations import in_words
@@ -18,49 +22,43 @@ from replicator.postgres.control.positions import Positions
 from replicator.postgres.control.snapshot_reads import read_snapshot
 from replicator.postgres.control.snapshots import Snapshots
 
-BAR_WIDTH = 24
 LINE_SECONDS = 10.0
 
 
-class Progress:
-    """Shows one status after the other."""
+@contextmanager
+def _watching(table: str) -> Iterator[Callable[[SnapshotStatus], None]]:
+    """Shows one status after the other: as a bar on a terminal, elsewhere as a line at times."""
+    if not sys.stderr.isatty():
+        yield Lines(SystemClock()).show
+        return
+    with progress_lines(Console(stderr=True)) as lines:
+        yield lambda status: lines.show(
+            printable(table), done=status.done_share, total=1, words=progress_text(status)
+        )
 
-    def __init__(self) -> None:
-        self._clock = SystemClock()
-        self._terminal = sys.stderr.isatty()
+
+class Lines:
+    """Says a status that changed, at most once in LINE_SECONDS."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
         self._said_at = float("-inf")
         self._said = ""
 
-    def show(self, status: "SnapshotStatus") -> None:
-        """Show where it is now."""
-        text = progress_text(status)
-        if self._terminal:
-            sys.stderr.write(f"\r\033[K{bar(status.done_share)} {text}")
-            sys.stderr.flush()
-            return
-        now = self._clock.monotonic()
+    def show(self, status: SnapshotStatus) -> None:
+        """Say it, if it is time."""
+        text, now = progress_text(status), self._clock.monotonic()
         if text != self._said and now - self._said_at >= LINE_SECONDS:
             self._said, self._said_at = text, now
             print_note(text)
 
-    def close(self) -> None:
-        """Leave the line."""
-        if self._terminal:
-            sys.stderr.write("\n")
-
-
-def bar(share: float) -> str:
-    """A bar that is full at 1."""
-    full = int(share * BAR_WIDTH)
-    return f"[{'#' * full}{'.' * (BAR_WIDTH - full)}] {share:4.0%}"
-
 
 def progress_text(status: "SnapshotStatus") -> str:
-    """Items, parts, and how long it may take."""
+    """Items, and how long it may take."""
     if status.state == "asked":
         return "waiting for a worker"
-    of = f" of about {status.items_estimated}" if status.items_estimated else ""
-    text = f"{status.items}{of} items, {status.parts_done} of {status.parts} parts"
+    of = f" of about {status.items_estimated:,}" if status.items_estimated else ""
+    text = f"{status.items:,}{of} items"
     if status.seconds_left is not None:
         text += f", about {in_words(status.seconds_left)} left"
     return text
@@ -160,15 +158,14 @@ async def _ask(
 async def _watch(settings: "Settings", table: str, number: int) -> "SnapshotStatus":
     """Show the progress until it is over or waits for a person."""
 
-    progress = Progress()
     async with control_database(settings) as database:
-        while True:
-            status = await _status(database, table, number)
-            progress.show(status)
-            if status.state not in ("asked", "running"):
-                progress.close()
-                return status
-            await asyncio.sleep(LOOK_SECONDS)
+        with _watching(table) as show:
+            while True:
+                status = await _status(database, table, number)
+                show(status)
+                if status.state not in ("asked", "running"):
+                    return status
+                await asyncio.sleep(LOOK_SECONDS)
 
 
 async def _status(database: "Database", table: str, number: int) -> "SnapshotStatus":

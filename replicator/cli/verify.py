@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Annotated, Any
 
 import typer
+from rich.console import Console
 
 from replicator.app.repair import Asked
 from replicator.app.verify import Outcome, Request, Watcher
@@ -21,6 +22,7 @@ from replicator.cli.output import (
     print_table,
     printable,
 )
+from replicator.cli.progress import ProgressLines, progress_lines
 from replicator.core.verify.results import (
     Example,
     TargetResult,
@@ -199,12 +201,8 @@ def _watching() -> Iterator["Watcher"]:
     if not sys.stderr.isatty():
         yield _Nobody()
         return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, TimeElapsedColumn(), console=Console(stderr=True)) as progress:
-        yield _Bar(progress)
+    with progress_lines(Console(stderr=True)) as lines:
+        yield _Bar(lines)
 
 
 class _Nobody:
@@ -216,12 +214,19 @@ class _Nobody:
 
 
 class _Bar:
-    def __init__(self, progress: Any) -> None:  # noqa: ANN401 (rich is imported for a terminal only)
-        self._progress = progress
-        self._task: Any = None
+    def __init__(self, lines: ProgressLines) -> None:
+        self._lines = lines
+        self._table, self._compared, self._expected = "", 0, 0
 
     def begins(self, table: str, items_expected: int) -> None:
-        self._task = self._progress.add_task(table, total=max(1, items_expected))
+        self._table, self._compared, self._expected = table, 0, items_expected
+        self.moved(0)
 
     def moved(self, items: int) -> None:
-        self._progress.advance(self._task, items)
+        self._compared += items
+        self._lines.show(
+            printable(self._table),
+            done=self._compared,
+            total=self._expected,
+            words=f"{self._compared:,} of about {self._expected:,} items",
+        )
