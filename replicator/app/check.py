@@ -19,7 +19,7 @@ from replicator.postgres.schema.migrate import look
 from replicator.postgres.schema.server_fit import server_fitness
 from replicator.postgres.schema.survey import Survey
 from replicator.sources.check import check_coordination, lambda_readers
-from replicator.sources.clients import is_aws
+from replicator.sources.place import is_aws
 
 
 async def check(settings: Settings) -> list[Finding]:

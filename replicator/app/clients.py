@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from replicator.core.observations import Observe
 from replicator.sources.call import nobody_listens
-from replicator.sources.clients import SourceConnection, open_client
+from replicator.sources.clients import open_client
 from replicator.sources.dynamodb_streams import DynamoDBStreams, open_streams
+from replicator.sources.place import SourceConnection
 from replicator.sources.scan import TableItems, open_items_client
 
 if TYPE_CHECKING:

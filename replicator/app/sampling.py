@@ -11,7 +11,7 @@ from replicator.core.observations import Observation
 from replicator.core.records import Image
 from replicator.engine.snapshot.rate_limit import ReadPacing
 from replicator.engine.verify.sampling import Sample, sample_items
-from replicator.sources.clients import SourceConnection, connection_for
+from replicator.sources.place import SourceConnection, connection_for
 from replicator.sources.tables import TableDescription, describe_table
 
 READ_UNITS_PER_SECOND = 100.0

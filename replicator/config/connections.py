@@ -7,8 +7,7 @@ from replicator.config.settings import PostgresSettings
 from replicator.config.source import SourceSettings
 from replicator.config.target_connection import connection_settings
 from replicator.postgres.connection.connect import ConnectionSettings, Password
-from replicator.sources.clients import SourceConnection
-from replicator.sources.secrets import parameter_password, rds_token, secret_password
+from replicator.sources.place import SourceConnection
 
 
 def source_connection(place: SourceSettings) -> SourceConnection:
@@ -25,19 +24,23 @@ def source_connection(place: SourceSettings) -> SourceConnection:
 
 def target_connection(target: PostgresSettings) -> ConnectionSettings:
     """Connection settings of processes that run."""
-    return connection_settings(
-        target,
-        password=_password(target),
-        iam_token=rds_token(None) if target.iam_auth else None,
-    )
+    if target.iam_auth or target.password_parameter or target.password_secret:
+        return _connection_by_aws(target)
+    return connection_settings(target, password=None, iam_token=None)
 
 
-def _password(target: PostgresSettings) -> Password | None:
+def _connection_by_aws(target: PostgresSettings) -> ConnectionSettings:
+    """Connection settings with a password or token that AWS keeps or makes."""
+    from replicator.sources import secrets  # noqa: PLC0415 (the SDK: a second that others save)
+
+    password: Password | None = None
+    endpoint_url = target.secrets_endpoint_url
     if target.password_parameter is not None:
-        return parameter_password(target.password_parameter, target.secrets_endpoint_url)
-    if target.password_secret is not None:
-        return secret_password(target.password_secret, target.secrets_endpoint_url)
-    return None
+        password = secrets.parameter_password(target.password_parameter, endpoint_url)
+    elif target.password_secret is not None:
+        password = secrets.secret_password(target.password_secret, endpoint_url)
+    token = secrets.rds_token(None) if target.iam_auth else None
+    return connection_settings(target, password=password, iam_token=token)
 
 
 def migrate_connection(target: PostgresSettings) -> ConnectionSettings:

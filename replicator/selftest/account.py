@@ -14,8 +14,9 @@ from replicator.errors import SourceUnavailable
 from replicator.selftest.facts import Reading, SeenRecord
 from replicator.selftest.workload import KEY, SORT, Change, Put
 from replicator.sources.call import date_of
-from replicator.sources.clients import SourceConnection, open_client
+from replicator.sources.clients import open_client
 from replicator.sources.failures import FAILURES, code_of, translate
+from replicator.sources.place import SourceConnection
 
 if TYPE_CHECKING:
     from types_aiobotocore_dynamodb import DynamoDBClient

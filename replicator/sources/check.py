@@ -11,8 +11,9 @@ from replicator.errors import (
     StreamUnfit,
     StreamVanished,
 )
-from replicator.sources.clients import SourceConnection, open_client
+from replicator.sources.clients import open_client
 from replicator.sources.failures import FAILURES, translate
+from replicator.sources.place import SourceConnection
 from replicator.sources.tables import TableDescription, describe_table, require_fit_stream
 
 if TYPE_CHECKING:

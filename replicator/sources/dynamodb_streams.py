@@ -10,8 +10,9 @@ from replicator.core.observations import Observe
 from replicator.core.records import Page, Position, decode_page
 from replicator.core.stream.shards import ListedShard
 from replicator.sources.call import Calls, nobody_listens, raw
-from replicator.sources.clients import SourceConnection, open_client
+from replicator.sources.clients import open_client
 from replicator.sources.fast_call import ShortCalls
+from replicator.sources.place import SourceConnection
 
 if TYPE_CHECKING:
     from types_aiobotocore_dynamodbstreams import DynamoDBStreamsClient

@@ -18,7 +18,8 @@ from replicator.core.snapshot.scan_pages import (
 )
 from replicator.errors import StreamVanished
 from replicator.sources.call import Calls, keep_raw_body, nobody_listens, raw
-from replicator.sources.clients import SourceConnection, open_client
+from replicator.sources.clients import open_client
+from replicator.sources.place import SourceConnection
 from replicator.sources.tables import named
 
 if TYPE_CHECKING:

@@ -15,9 +15,10 @@ from replicator.core.observations import SourceAnswered
 from replicator.core.snapshot.scan_pages import Segment
 from replicator.errors import SourceDenied, SourceUnavailable
 from replicator.sources.call import MISREAD, WRONG_CHECKSUM
-from replicator.sources.clients import SourceConnection, open_client
+from replicator.sources.clients import open_client
 from replicator.sources.dynamodb_streams import DynamoDBStreams, open_streams
 from replicator.sources.failures import CLOCK_REMEDY, CREDENTIALS_REMEDY
+from replicator.sources.place import SourceConnection
 from replicator.sources.scan import TableItems, open_items_client
 from replicator.sources.tables import describe_table
 

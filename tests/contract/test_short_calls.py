@@ -15,8 +15,8 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
 from replicator.errors import IteratorExpired, SourceThrottled, SourceUnavailable
-from replicator.sources.clients import SourceConnection
 from replicator.sources.dynamodb_streams import DynamoDBStreams, open_streams
+from replicator.sources.place import SourceConnection
 
 PAGE = b'{"Records":[],"NextShardIterator":"next"}'
 OF_ONE_CALL = {"amz-sdk-invocation-id", "amz-sdk-request", "authorization", "x-amz-date"}

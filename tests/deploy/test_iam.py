@@ -18,7 +18,7 @@ from botocore import xform_name
 
 from replicator.core.snapshot.scan_pages import Segment
 from replicator.sources.check import lambda_readers
-from replicator.sources.clients import SourceConnection
+from replicator.sources.place import SourceConnection
 from replicator.sources.scan import TableItems, open_items_client
 from replicator.sources.secrets import rds_token
 from tests.deploy.aws_calls import ACCOUNT, REGION, Call, Recorder, recorded
