@@ -101,4 +101,11 @@ PROOF_MUTANTS = [
         "if now - trouble.since >= SAID_AFTER_SECONDS:",
         "tests/monitoring/test_verdict_log.py",
     ),
+    Mutant(
+        "a frozen owner is ended by a connection of the pool alone",
+        "replicator/postgres/connection/blockers.py",
+        'self._database.helper("ending a blocker")',
+        'self._database.connection("ending a blocker")',
+        "tests/postgres/test_claims_that_wait.py",
+    ),
 ]
