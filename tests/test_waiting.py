@@ -7,6 +7,7 @@ import pytest
 
 from tests.support.bounds import scaled
 from tests.support.daemon import ProcessEnded, Worker, brought_about, cold_start
+from tests.support.waiting import until_next_look
 
 
 async def never() -> bool:
@@ -15,6 +16,10 @@ async def never() -> bool:
 
 def program(directory: Path, text: str) -> Worker:
     return Worker(["sh", "-c", text], directory / "program.log", start=cold_start)
+
+
+def test_one_looks_the_less_often_the_longer_one_has_waited():
+    assert [until_next_look(waited) for waited in (0, 0.3, 2, 60)] == [0.05, 0.05, 0.2, 0.5]
 
 
 async def test_a_wait_for_a_process_that_has_ended_fails_at_once_and_shows_its_log(tmp_path: Path):

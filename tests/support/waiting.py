@@ -12,6 +12,9 @@ from typing import TypeVar
 from tests.support.bounds import USUAL_SECONDS
 
 POLL_SECONDS = 0.05
+POLL_SECONDS_MAX = 0.5
+POLL_PART = 0.1
+"""Of what was waited so far: each look costs CPU time, which those need who are waited for."""
 
 Found = TypeVar("Found")
 
@@ -28,22 +31,29 @@ async def eventually(
     show: Callable[[], str] = lambda: "",
 ) -> Found:
     """The first answer that is true; NotInTime with `what` and `show()` at the deadline."""
-    deadline = time.monotonic() + seconds
+    began = time.monotonic()
     while not (answer := await condition()):
-        if time.monotonic() > deadline:
+        waited = time.monotonic() - began
+        if waited > seconds:
             raise NotInTime(f"not within {seconds:g} s: {what}\n{show()}")
-        await asyncio.sleep(POLL_SECONDS)
+        await asyncio.sleep(until_next_look(waited))
     return answer
 
 
 def becomes_true(condition: Callable[[], object]) -> bool:
     """Wait, with nothing beside it; False at the deadline."""
-    deadline = time.monotonic() + USUAL_SECONDS
+    began = time.monotonic()
     while not condition():
-        if time.monotonic() > deadline:
+        waited = time.monotonic() - began
+        if waited > USUAL_SECONDS:
             return False
-        time.sleep(POLL_SECONDS)
+        time.sleep(until_next_look(waited))
     return True
+
+
+def until_next_look(waited_seconds: float) -> float:
+    """How much later a thing may be found: a tenth of the wait, or next to nothing."""
+    return min(max(POLL_SECONDS, waited_seconds * POLL_PART), POLL_SECONDS_MAX)
 
 
 async def pace(pause_seconds: float = POLL_SECONDS) -> None:
