@@ -25,7 +25,7 @@ PYTEST := $(BIN)/pytest --numprocesses $(PYTEST_WORKERS) --dist loadgroup --quie
 # says something only when it fails
 quietly = report=$$($(1) 2>&1) || { echo "$$report"; exit 1; }
 
-.PHONY: dist release-files lambda-zip help demo docs test test-postgres test-long check-long test-compose sbom soak mutants panels lint fmt types imports validators check lock up down bench simulate clean
+.PHONY: dist release-files lambda-zip help demo docs test test-wide test-postgres test-long check-long test-compose sbom soak mutants panels lint fmt types imports validators check lock up down bench simulate clean
 
 help: ## what there is to do
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-12s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,8 +33,11 @@ help: ## what there is to do
 demo: .venv/.installed-demo $(MINISTACK) ## watch a table replicate: nothing to set up, about a minute
 	@$(BIN)/replicator demo $(ARGS)
 
-test: .venv/.installed-dev $(MINISTACK) $(SERVERS) ## all tests but the long ones, on real parts started for them
-	@$(PYTEST) -m "not long" $(ARGS)
+test: .venv/.installed-dev $(MINISTACK) $(SERVERS) ## all tests but the long and wide ones, on real parts started for them
+	@$(PYTEST) -m "not long and not wide" $(ARGS)
+
+test-wide: .venv/.installed-dev $(MINISTACK) ## what differs from a test of `make test` in one value, such as the emulator
+	@$(PYTEST) -m "wide and not long" $(ARGS)
 
 test-postgres: .venv/.installed-dev $(MINISTACK) ## what meets PostgreSQL, on another version of it; VERSION=14
 	@$(BIN)/python -m tests.support.postgres_versions $(or $(VERSION),14)
@@ -55,7 +58,8 @@ panels: .venv/.installed-dev $(MINISTACK) ## the panels of the Grafana dashboard
 # one after another, so that each has the machine; the longest forms are `make test-long`, `soak` and `mutants`
 check-long: export REPLICATOR_TEST_KILLS := 20
 check-long: export REPLICATOR_TEST_FREEZES := 5
-check-long: .venv/.installed-dev $(MINISTACK) ## short forms of what takes minutes: soak, kills and freezes, mutants
+check-long: .venv/.installed-dev $(MINISTACK) ## wide tests, and short forms of what takes minutes: soak, kills and freezes, mutants
+	@$(MAKE) test-wide
 	@$(MAKE) soak MINUTES=2
 	@$(BIN)/pytest --numprocesses 2 --quiet -m long tests/engine tests/faults/test_must_be_seen.py
 	@$(MAKE) mutants

@@ -52,8 +52,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             is_long = item.get_closest_marker("long") is not None
             seconds = bounds.LONG_TEST_SECONDS if is_long else bounds.TEST_SECONDS
             item.add_marker(pytest.mark.timeout(seconds))
+        if _is_on_another_emulator(item) and item.get_closest_marker("both_emulators") is None:
+            item.add_marker("wide")
         if group := _group(item):
             item.add_marker(pytest.mark.xdist_group(group))
+
+
+def _is_on_another_emulator(item: pytest.Item) -> bool:
+    """Its DynamoDB is not the first one; the tests of contracts hold that they behave alike."""
+    given = item.callspec.params if hasattr(item, "callspec") else {}
+    return given.get("dynamodb_endpoint") in endpoints.NAMES[1:]
 
 
 def _group(item: pytest.Item) -> str | None:

@@ -12,6 +12,8 @@ from tests.support.endpoints import create_table, dynamodb_client, streams_clien
 from tests.support.postgres import fresh_database
 from tests.support.waiting import becomes_true
 
+pytestmark = pytest.mark.both_emulators
+
 
 async def test_a_put_appears_in_the_stream(dynamodb_endpoint: str, table_name: str):
     async with (

@@ -15,6 +15,8 @@ from tests.support.builders import STREAM, shard_name
 from tests.support.fake_leases import FakeLeases, LeaseTable
 from tests.support.faults import at_once
 
+pytestmark = pytest.mark.both_emulators
+
 ROWS, PADDING = 1000, "x" * 1200
 """Together more than the megabyte that a Scan answers at once."""
 

@@ -19,6 +19,8 @@ from tests.support.scripted_streams import ScriptedStreams, Table, scripted_stre
 from tests.support.stream_builders import item, record_pages
 from tests.support.waiting import eventually
 
+pytestmark = pytest.mark.both_emulators
+
 # what the server answers is what the test sees: no retries that hide it
 ONCE = AioConfig(
     connect_timeout=scaled(20), read_timeout=scaled(20), retries={"total_max_attempts": 1}

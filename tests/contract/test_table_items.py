@@ -22,6 +22,8 @@ from tests.support.random_items import RandomItems
 from tests.support.scripted_streams import ScriptedStreams, scripted_streams
 from tests.support.stream_builders import item
 
+pytestmark = pytest.mark.both_emulators
+
 KEY = SourceKey((("pk", "S"), ("sk", "B")))
 ITEMS = 260
 PLENTY = 1_000_000

@@ -8,12 +8,13 @@ from tests.support.proxy import proxy
 
 pytestmark = pytest.mark.faults
 
+WIDE = pytest.mark.wide
 BREAKS = [
     pytest.param("server", "2", "cut", id="committed, the whole answer lost"),
-    pytest.param("server", "Z", "cut", id="committed, the last message lost"),
+    pytest.param("server", "Z", "cut", id="committed, the last message lost", marks=WIDE),
     pytest.param("client", "S", "cut", id="executed, never committed"),
-    pytest.param("client", "E", "cut", id="bound, never executed"),
-    pytest.param("client", "B", "cut", id="never sent"),
+    pytest.param("client", "E", "cut", id="bound, never executed", marks=WIDE),
+    pytest.param("client", "B", "cut", id="never sent", marks=WIDE),
     pytest.param("client", "S", "cut after", id="cut while it commits"),
 ]
 

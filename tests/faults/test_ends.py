@@ -96,7 +96,17 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+GIVEN_UP = (unreachable, description_denied, reading_denied, pages_damaged)
+"""Like `listing_denied`: a run waits for them, and gives up after twenty seconds."""
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        pytest.param(case, id=name, marks=[pytest.mark.wide] if case.harm in GIVEN_UP else [])
+        for name, case in CASES.items()
+    ],
+)
 async def test_a_run_until_caught_up_finishes_the_others_and_ends(
     new_replica: NewReplica, case: Case
 ):

@@ -16,6 +16,8 @@ from tests.support.command import Ended, replicator
 from tests.support.lambda_events import event, put
 from tests.support.lambda_function import LambdaTable
 
+pytestmark = pytest.mark.both_emulators
+
 NOW = datetime.now(UTC)
 OLD = NOW - timedelta(hours=49)
 INFO = {
