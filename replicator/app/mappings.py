@@ -11,7 +11,7 @@ from replicator.core.mapping.compile import TableMapping, compile_table
 from replicator.core.spec import TableSpec
 from replicator.errors import ConfigurationError, ReplicatorError, SourceUnavailable, StreamUnfit
 from replicator.postgres.schema.auto_columns import known_columns
-from replicator.postgres.schema.migrate import looking, opened
+from replicator.postgres.schema.migrate import opened, reading
 from replicator.sources.check import SourceTable, check_sources
 from replicator.sources.tables import TableDescription
 from replicator.sources.view_type import require_new_images
@@ -70,7 +70,7 @@ async def _with_auto_columns(settings: Settings, spec: TableSpec) -> TableSpec:
         return spec
     async with (
         opened(target_connection(settings.target)) as connection,
-        looking("reading the columns that appeared"),
+        reading(connection, "reading the columns that appeared"),
     ):
         known = await known_columns(
             connection, settings.target.control_schema, settings.deployment, spec.name

@@ -47,7 +47,7 @@ def test_each_element_is_a_row_under_its_parents_key():
         )
     )
 
-    [children] = found.writes[0].children
+    [children] = found.writes[0].upserted.children
     assert children == (
         [("a", "0", "mug", "1", '{"gift":true}'), ("a", "1", "cup", "2", "{}")],
         [("a", "0", "a"), ("a", "1", "b")],
@@ -59,7 +59,7 @@ def test_each_element_is_a_row_under_its_parents_key():
 def test_an_item_without_elements_has_no_rows(absent):
     found = plan(record(1, n={"N": "1"}, **absent))
 
-    assert found.writes[0].children == [([], [], [])]
+    assert found.writes[0].upserted.children == [([], [], [])]
 
 
 def test_only_the_last_change_of_a_batch_has_children():
@@ -70,7 +70,7 @@ def test_only_the_last_change_of_a_batch_has_children():
         record(4, "b"),
     )
 
-    [(lines, _, _)] = found.writes[0].children
+    [(lines, _, _)] = found.writes[0].upserted.children
     assert lines == [("a", "0", "cup", "1", "{}")]
     assert found.writes[0].deletes == [("b",)]
 
@@ -126,7 +126,7 @@ def test_what_the_guard_turns_away_takes_its_children_along():
     [writes] = accepted(found, [away]).writes
 
     assert [row[0] for row in writes.upserts] == ["a"]
-    assert [children[0][0][0] for children in writes.children] == ["a"]
+    assert [children[0][0][0] for children in writes.upserted.children] == ["a"]
 
 
 def test_a_changed_child_changes_the_fingerprint():

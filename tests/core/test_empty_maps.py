@@ -118,7 +118,9 @@ def plan(record: StreamRecord, mapping: TableMapping) -> WritePlan:
 def comparable(found: WritePlan) -> Any:
     """What is planned, without the records behind it."""
     letters = [(letter.target, letter.reason) for letter in found.dead_letters]
-    writes = [(w.upserts, w.deletes, w.appends, w.kept, w.children) for w in found.writes]
+    writes = [
+        (w.upserts, w.deletes, w.appends, w.kept.rows, w.upserted.children) for w in found.writes
+    ]
     return writes, letters, found.outcomes, found.unmapped, found.unmapped_types
 
 

@@ -26,7 +26,7 @@ def test_what_converts_is_planned_together(name: str, tmp_path: Path):
     for target in mapping.targets:
         ledger = Ledger(records, mapping.source_key, read_at=READ_AT, protection=mapping.protection)
         changes = plan_usual(target, ledger, scanned=False)
-        planned += len(changes.upserts)
+        planned += len(changes.upserted.rows)
         newest = [records[ledger.newest[key]] for key in changes.left]
         left += sum(
             record.event != "remove"

@@ -116,17 +116,12 @@ def facts(plan: WritePlan) -> list[Any]:
     said.append(sorted(item_key_json(key, KEY) for key in plan.item_keys))
     said.append(sorted(repr(told(each)) for each in plan.dead_letters))
     for writes in plan.writes:
-        for rows, records in (
-            (writes.upserts, writes.upserted),
-            (writes.deletes, writes.deleted),
-            (writes.soft_deletes, writes.softly_deleted),
-            (writes.kept, writes.rejected),
-        ):
-            numbers = [record.version for record in records]
-            said.append(sorted(map(repr, zip(rows, numbers, strict=True))))
+        for each in (writes.upserted, writes.deleted, writes.softly_deleted, writes.kept):
+            numbers = [record.version for record in each.records]
+            said.append(sorted(map(repr, zip(each.rows, numbers, strict=True))))
         keys = [row[0] for row in writes.upserts]
-        if writes.children:
-            said.append(sorted(map(repr, zip(keys, writes.children, strict=True))))
+        if children := writes.upserted.children:
+            said.append(sorted(map(repr, zip(keys, children, strict=True))))
         said.append(writes.appends)
     return said
 

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -136,7 +136,7 @@ def written(writes: TargetWrites) -> dict[str, Any]:
     key = table.columns[: len(table.key)]
     soft = (*key, table.columns[-1])
 
-    def documents(columns: Any, found: list[Any]) -> list[dict[str, Any]]:
+    def documents(columns: Any, found: Sequence[Any]) -> list[dict[str, Any]]:
         return [
             {column.name: cell for column, cell in zip(columns, row, strict=True)} for row in found
         ]

@@ -69,12 +69,12 @@ MUTANTS = [
     Mutant(
         "the position moves in a transaction of its own",
         WRITER,
-        "            return await self._database.fetch_one(connection, text, *values)\n",
+        "            return await connection.fetchrow(text, *values)\n",
         "            await connection.execute(\n"
         "                'update replicator.shard set last_sequence_number = $1::text::numeric'\n"
         "                ' where shard_id = $2 and epoch = $3', values[5], values[3], values[4])\n"
         "            values[9] = values[5]\n"
-        "            return await self._database.fetch_one(connection, text, *values)\n",
+        "            return await connection.fetchrow(text, *values)\n",
         FENCE,
     ),
     Mutant(

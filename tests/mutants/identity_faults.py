@@ -11,7 +11,30 @@ MIGRATING = "tests/postgres/test_migrate.py"
 FINGERPRINT = "replicator/core/mapping/fingerprint.py"
 REGISTRY = "replicator/postgres/schema/registry.py"
 
+SEARCH_PATH = "tests/postgres/test_search_path.py"
+
 IDENTITY_MUTANTS = [
+    Mutant(
+        "the search path of a session is not pinned",
+        "replicator/postgres/connection/connect.py",
+        'if settings.pooler == "none":\n                await connection.execute(PIN)',
+        'if settings.pooler == "always":\n                await connection.execute(PIN)',
+        SEARCH_PATH,
+    ),
+    Mutant(
+        "the search path behind a pooler is not pinned",
+        "replicator/postgres/connection/connect.py",
+        'VALUES_WITHIN = f"{PIN_WITHIN}; " + ',
+        'VALUES_WITHIN = "" + ',
+        SEARCH_PATH,
+    ),
+    Mutant(
+        "triggers see the path of the statements",
+        "replicator/postgres/connection/connect.py",
+        "pg_catalog.set_config('search_path', null, true)",
+        "pg_catalog.current_setting('search_path')",
+        SEARCH_PATH,
+    ),
     Mutant(
         "a field of a column is left out of the fingerprint",
         FINGERPRINT,

@@ -21,6 +21,7 @@ FIT = "create table orders (order_id text primary key, total numeric(12,2), extr
 @pytest.fixture
 async def connection(database: str) -> AsyncIterator[asyncpg.Connection]:
     connection = await connect(ConnectionSettings(dsn=database))
+    await connection.execute("set search_path = public")  # for the test's own tables
     yield connection
     await connection.close()
 

@@ -29,6 +29,7 @@ EVERY_TYPE = {
 @pytest.fixture
 async def connection(database: str) -> AsyncIterator[asyncpg.Connection]:
     connection = await connect(ConnectionSettings(dsn=database))
+    await connection.execute("set search_path = public")  # for the test's own tables
     yield connection
     await connection.close()
 

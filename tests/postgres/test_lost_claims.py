@@ -14,8 +14,8 @@ from replicator.postgres.write.sink import PostgresSink
 from tests.postgres.loaded import SHARD, Loaded, registered
 from tests.support.builders import NOON, STREAM, record, table_mapping
 
-KEEP = "create table standby as select * from replicator.{0}"
-LOSE = "delete from replicator.{0}; insert into replicator.{0} select * from standby"
+KEEP = "create table public.standby as select * from replicator.{0}"
+LOSE = "delete from replicator.{0}; insert into replicator.{0} select * from public.standby"
 
 
 @pytest.fixture

@@ -25,6 +25,7 @@ MORE = mapping(target(columns={"total": "numeric(12,2)", "placed": "timestamptz"
 @pytest.fixture
 async def connection(database: str) -> AsyncIterator[asyncpg.Connection]:
     connection = await connect(ConnectionSettings(dsn=database))
+    await connection.execute("set search_path = public")  # for the test's own tables
     yield connection
     await connection.close()
 

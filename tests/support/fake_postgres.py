@@ -336,17 +336,17 @@ class FakePostgres:
         accepted = TargetWrites(writes.target)
         place = 0
         groups = (
-            (writes.upserts, writes.upserted, accepted.upserts),
-            (writes.deletes, writes.deleted, accepted.deletes),
-            (writes.soft_deletes, writes.softly_deleted, accepted.soft_deletes),
+            (writes.upserted, accepted.upserted),
+            (writes.deleted, accepted.deleted),
+            (writes.softly_deleted, accepted.softly_deleted),
         )
-        for rows, records, kept in groups:
-            for row, record in zip(rows, records, strict=True):
+        for given, kept in groups:
+            for row, record in zip(given.rows, given.records, strict=True):
                 key, version = (name, row[:width]), (number, record.version)
                 known = self.data.versions.get(key, (0, 0))
                 if known < version:
                     self.data.versions[key] = version
-                    kept.append(row)
+                    kept.add(row, record)
                 else:
                     reason: GuardReason = "duplicate" if known == version else "older"
                     away.append(GuardRejection(name, place, record, reason))

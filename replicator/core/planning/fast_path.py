@@ -34,9 +34,8 @@ from operator import itemgetter
 
 from replicator.core.mapping.compile import TargetMapping
 from replicator.core.planning.batch import ItemKey, Ledger, Rank
-from replicator.core.records import StreamRecord
-from replicator.core.values.columnar import Children, UsualRows
-from replicator.core.values.row import Row
+from replicator.core.planning.changes import Changes, Upserts
+from replicator.core.values.columnar import UsualRows
 from replicator.errors import ValueRejected
 
 _Items = list[tuple[ItemKey, int]]
@@ -45,22 +44,18 @@ _Items = list[tuple[ItemKey, int]]
 
 @dataclass(frozen=True, slots=True)
 class UsualChanges:
-    """Writes of the newest changes of most items; records stand beside their rows and keys.
+    """Writes of the newest changes of most items.
 
     `left` are the items that must be looked at change by change: nothing is said of them here.
     """
 
-    upserts: list[Row] = field(default_factory=list)
-    upserted: list[StreamRecord] = field(default_factory=list)
-    deletes: list[Row] = field(default_factory=list)
-    deleted: list[StreamRecord] = field(default_factory=list)
+    upserted: Upserts = field(default_factory=Upserts)
+    deleted: Changes = field(default_factory=Changes)
     unmapped: Counter[str] = field(default_factory=Counter)
     carriers: dict[str, int] = field(default_factory=dict)
     """For each of these attributes the place of a record that has it."""
     candidates: dict[str, int] = field(default_factory=dict)
     """For each attribute that could be a column, the first place of a record that has it."""
-    children: list[Children] = field(default_factory=list)
-    """Beside `upserts`, for targets that have child tables."""
     left: set[ItemKey] = field(default_factory=set)
 
 
@@ -144,11 +139,11 @@ def _upsert(
         usual = [place for place, row in enumerate(made.rows) if row is not None]
         items = [items[place] for place in usual]
         records = [records[place] for place in usual]
-    changes.upserts.extend([row for row in made.rows if row is not None])
-    changes.children.extend(
-        [its for its, row in zip(made.children, made.rows, strict=False) if row is not None]
+    changes.upserted.extend_whole(
+        [row for row in made.rows if row is not None],
+        records,
+        [its for its, row in zip(made.children, made.rows, strict=False) if row is not None],
     )
-    changes.upserted.extend(records)
     ledger.rank_all([place for _, place in items], Rank.APPLIED)
     return {key for key, _ in items}
 
@@ -169,8 +164,7 @@ def _delete(
     for _, place in items:
         record = ledger.records[place]
         try:
-            changes.deletes.append(target.key_of(record.keys))
-            changes.deleted.append(record)
+            changes.deleted.add(target.key_of(record.keys), record)
         except ValueRejected:  # no row can have this key, so none needs to go
             continue
     ledger.rank_all([place for _, place in items], rank)

@@ -9,6 +9,7 @@ from replicator.core.mapping.compile import TableMapping, TargetMapping
 from replicator.core.mapping.item_keys import require_keys_alike
 from replicator.core.observations import RecordOutcome
 from replicator.core.planning.batch import DeadLetter, ItemKey, Ledger, Rank
+from replicator.core.planning.changes import Changes, Upserts
 from replicator.core.planning.fast_path import plan_usual
 from replicator.core.planning.history import HistoryRow, plan_history
 from replicator.core.planning.unmatched import plan_unmatched
@@ -29,28 +30,34 @@ class TargetWrites:
 
     Rows and keys hold values in PostgreSQL's input syntax, in the order of the target's columns.
     A soft delete is the key followed by the time of deletion. `appends` are changes for its
-    history, all of them, in their order. Beside the other lists stand the changes behind them, in
-    the same order: they are the versions of the rows. `kept` are the keys of items whose newest
-    change was rejected: their rows are still wanted.
+    history, all of them, in their order. Each row or key has the change behind it, which is the
+    version of the row. `kept` are the keys of items whose newest change was rejected, with that
+    change: their rows are still wanted.
     """
 
     target: TargetMapping
-    upserts: list[Row] = field(default_factory=list)
-    deletes: list[Row] = field(default_factory=list)
-    soft_deletes: list[Row] = field(default_factory=list)
+    upserted: Upserts = field(default_factory=Upserts)
+    deleted: Changes = field(default_factory=Changes)
+    softly_deleted: Changes = field(default_factory=Changes)
     appends: list[HistoryRow] = field(default_factory=list)
-    kept: list[Row] = field(default_factory=list)
-    upserted: list[StreamRecord] = field(default_factory=list)
-    deleted: list[StreamRecord] = field(default_factory=list)
-    softly_deleted: list[StreamRecord] = field(default_factory=list)
-    rejected: list[StreamRecord] = field(default_factory=list)
-    children: list[Children] = field(default_factory=list)
-    """For each upsert and each child table, the rows that it has then."""
-    beneath: dict[int, StreamRecord] = field(default_factory=dict)
-    """For upserts of rows that are softly deleted, by their places, the changes before the deletion
-    that their values are of."""
+    kept: Changes = field(default_factory=Changes)
     sweep: bool = False
     """True to remove child rows of soft deletes that have no row; a row keeps its children."""
+
+    @property
+    def upserts(self) -> Sequence[Row]:
+        """The rows to write."""
+        return self.upserted.rows
+
+    @property
+    def deletes(self) -> Sequence[Row]:
+        """The keys of rows to delete."""
+        return self.deleted.rows
+
+    @property
+    def soft_deletes(self) -> Sequence[Row]:
+        """The keys of rows to delete softly, each with the time of deletion."""
+        return self.softly_deleted.rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,10 +200,8 @@ class _TargetPlanner:
             except ValueRejected as rejection:
                 self._reject(index, key, str(rejection), None)
         for record in self._softly.values():
-            self._writes.soft_deletes.append(
-                (*self._target.key_of(record.keys), ledger.created_at(record))
-            )
-            self._writes.softly_deleted.append(record)
+            key_and_time = (*self._target.key_of(record.keys), ledger.created_at(record))
+            self._writes.softly_deleted.add(key_and_time, record)
         for record in self._rejected.values():
             self._keep(record)
         return self._writes
@@ -206,11 +211,9 @@ class _TargetPlanner:
         if self._refused is not None:
             return self._ledger.newest
         usual = plan_usual(self._target, self._ledger, scanned=self._scanned)
-        self._writes.upserts.extend(usual.upserts)
-        self._writes.upserted.extend(usual.upserted)
-        self._writes.deletes.extend(usual.deletes)
-        self._writes.deleted.extend(usual.deleted)
-        self._writes.children.extend(usual.children)
+        upserted = usual.upserted
+        self._writes.upserted.extend_whole(upserted.rows, upserted.records, upserted.children)
+        self._writes.deleted.take(usual.deleted)
         self.unmapped.update(usual.unmapped)
         for name, index in usual.candidates.items():
             self._note_candidate(index, self._ledger.records[index], name)
@@ -253,13 +256,11 @@ class _TargetPlanner:
     ) -> None:
         row, unmapped = made
         deleted = self._softly.pop(key, None)
-        if deleted is not None:
+        if deleted is None:
+            self._writes.upserted.add_whole(row, record, children)
+        else:
             row = (*row[:-1], self._ledger.created_at(deleted))
-            self._writes.beneath[len(self._writes.upserts)] = record
-        self._writes.upserts.append(row)
-        if children:
-            self._writes.children.append(children)
-        self._writes.upserted.append(deleted or record)
+            self._writes.upserted.add_whole(row, deleted, children, beneath=record)
         if unmapped:
             self.unmapped.update(unmapped)
             self._note_types(index, record, unmapped)
@@ -309,8 +310,7 @@ class _TargetPlanner:
             self._ledger.rank(index, rank)
             return
         self._softly.pop(key, None)
-        self._writes.deletes.append(target_key)
-        self._writes.deleted.append(record)
+        self._writes.deleted.add(target_key, record)
         self._settle(index, key, rank)
 
     def _settle(self, index: int, key: ItemKey, rank: Rank) -> None:
@@ -327,5 +327,4 @@ class _TargetPlanner:
 
     def _keep(self, record: StreamRecord) -> None:
         with suppress(ValueRejected):  # no row can have this key
-            self._writes.kept.append(self._target.key_of(record.keys))
-            self._writes.rejected.append(record)
+            self._writes.kept.add(self._target.key_of(record.keys), record)

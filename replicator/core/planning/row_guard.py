@@ -47,6 +47,7 @@ from typing import Literal
 
 from replicator.core.observations import GuardReason, Operation, Outcome, RecordOutcome
 from replicator.core.planning.batch import OUTCOMES
+from replicator.core.planning.changes import Changes, Upserts
 from replicator.core.planning.plan import TargetWrites, WritePlan
 from replicator.core.records import LetterId, StreamRecord
 
@@ -147,24 +148,29 @@ def _accepted(
     deleted: Mapping[tuple[str, int], datetime | None],
 ) -> TargetWrites:
     name, width = writes.target.name, len(writes.target.table.key)
-    left = replace(writes, upserts=[], deletes=[], soft_deletes=[], children=[])
-    first = len(writes.upserts)
-    for rows, taken in (
-        (writes.deletes, left.deletes),
-        (writes.soft_deletes, left.soft_deletes),
+    upserts = writes.upserted
+    left = replace(writes, upserted=Upserts(), deleted=Changes(), softly_deleted=Changes())
+    first = len(upserts)
+    for given, taken in (
+        (writes.deleted, left.deleted),
+        (writes.softly_deleted, left.softly_deleted),
     ):
-        taken += [row for place, row in enumerate(rows, first) if (name, place) not in away]
-        first += len(rows)
-    for place, row in enumerate(writes.upserts):
+        places = range(len(given))
+        taken.take_only(given, [each for each in places if (name, first + each) not in away])
+        first += len(given)
+    for place, (row, record) in enumerate(zip(upserts.rows, upserts.records, strict=True)):
         if (name, place) in away:
             continue
         at = deleted.get((name, place))
         if (name, place) in deleted and at is None:
-            left.soft_deletes.append((*row[:width], row[-1]))
+            left.softly_deleted.add((*row[:width], row[-1]), record)
             continue
-        left.upserts.append(row if at is None else (*row[:-1], at.isoformat()))
-        if writes.children:
-            left.children.append(writes.children[place])
+        left.upserted.add_whole(
+            row if at is None else (*row[:-1], at.isoformat()),
+            record,
+            upserts.children[place] if upserts.children else (),
+            beneath=upserts.beneath.get(place),
+        )
     return left
 
 
@@ -185,7 +191,7 @@ def outcomes_after_guard(
         id(record)  # a scan's records have no numbers of their own
         for writes in plan.writes
         for group in (writes.upserted, writes.deleted, writes.softly_deleted)
-        for record in group
+        for record in group.records
     )
     outcomes = Counter(plan.outcomes)
     for record, rank in zip(records, plan.ranks, strict=True):

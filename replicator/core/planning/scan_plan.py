@@ -70,11 +70,10 @@ def _sweep_of(
     if own.name != target:
         return writes
     if own.spec.on_delete == "soft":
-        writes.soft_deletes.extend((*key, at.isoformat()) for key in ghosts)
-        writes.softly_deleted.extend([_GHOST] * len(ghosts))
+        rows = [(*key, at.isoformat()) for key in ghosts]
+        writes.softly_deleted.extend(rows, [_GHOST] * len(ghosts))
     else:
-        writes.deletes.extend(ghosts)
-        writes.deleted.extend([_GHOST] * len(ghosts))
+        writes.deleted.extend(ghosts, [_GHOST] * len(ghosts))
     return writes
 
 

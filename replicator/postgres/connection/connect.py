@@ -44,6 +44,18 @@ VALUE_SETTINGS = {
     "default_transaction_isolation": "read committed",
 }
 """Settings that change values or what a statement means: a role or database may have others."""
+SEARCH_PATH = "pg_catalog, pg_temp"
+"""Where the names of all statements are looked up, so that nobody who may create functions,
+operators or types anywhere else decides what one means; tables are named with their schemas."""
+PIN = f"set search_path = {SEARCH_PATH}"
+"""For a session. It is no parameter of its start: `default` stays the role's or the database's,
+which is what triggers see (`THEIR_PATH`)."""
+PIN_WITHIN = f"set local search_path = {SEARCH_PATH}"
+"""For a transaction."""
+THEIR_PATH = "pg_catalog.set_config('search_path', null, true)"
+"""An expression: from now on, and up to the end of the transaction, functions that look up names
+while they run do so where the role's or the database's setting says. The statement that evaluates
+it is resolved already."""
 STATEMENT_BYTES_MAX = 1024 * 1024  # a cached statement; wide tables have long ones
 _WRONG = {
     "28P01": "the password is wrong",
@@ -92,7 +104,10 @@ async def connect(settings: ConnectionSettings) -> asyncpg.Connection:
     arguments = {**await _arguments(settings, address), "timeout": seconds}
     try:
         async with asyncio.timeout(seconds):
-            return await asyncpg.connect(**arguments)
+            connection: asyncpg.Connection = await asyncpg.connect(**arguments)
+            if settings.pooler == "none":
+                await connection.execute(PIN)
+            return connection
     except TimeoutError as error:
         message = f"{address} did not answer in {seconds:g} s"
         raise SinkUnavailable(message, remedy="check host, port and firewall") from error
@@ -179,12 +194,12 @@ def session_parameters(settings: ConnectionSettings) -> dict[str, str]:
     }
 
 
-VALUES_WITHIN = "; ".join(
+VALUES_WITHIN = f"{PIN_WITHIN}; " + "; ".join(
     f"set local {name} = '{value}'"
     for name, value in VALUE_SETTINGS.items()
     if name != "client_encoding"  # a session's, which every pooler keeps
 )
-"""Statements that pin them for a transaction, where a pooler hands it to a session of its own."""
+"""Statements that pin them, and the search path, for a transaction, where a pooler hands it to a session of its own."""
 
 
 def _milliseconds(seconds: float) -> str:

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
-from typing import Any, TypeAlias, cast
+from typing import TypeAlias, cast
 
 import asyncpg
 
@@ -79,16 +79,23 @@ class Database:
     ) -> AsyncIterator[Session]:
         """A connection; what fails inside is raised as a ReplicatorError.
 
-        A connection whose statement did not end is terminated, so that nothing of it is reused; so
-        is one whose server cannot work now: it may have become a standby, and another is asked.
+        Its statements commit one by one; where a pooler is all together, since what a statement
+        relies on can be set for a transaction only.
         """
-        async with self._connection_of(self._opened, doing, mapped_columns) as connection:
+        async with (
+            self._connection_of(self._opened, doing, mapped_columns) as connection,
+            self._settled(connection),
+        ):
             yield connection
 
     @asynccontextmanager
     async def helper(self, doing: str) -> AsyncIterator[Session]:
         """A connection beside the pool, for a short statement that helps those who wait in it."""
-        async with self._helping, self._connection_of(self._opened_beside, doing) as connection:
+        async with (
+            self._helping,
+            self._connection_of(self._opened_beside, doing) as connection,
+            self._settled(connection),
+        ):
             yield connection
 
     @asynccontextmanager
@@ -104,6 +111,7 @@ class Database:
             async with (
                 self._lane,
                 self._connection_of(self._opened_beside, doing, mapped_columns) as connection,
+                self._settled(connection),
             ):
                 yield connection, self.settings.lock_timeout_seconds / self._in_lane
         finally:
@@ -113,6 +121,11 @@ class Database:
     async def _connection_of(
         self, opened: Opened, doing: str, mapped_columns: Collection[str] = ()
     ) -> AsyncIterator[Session]:
+        """A connection of a pool, back in it afterwards.
+
+        A connection whose statement did not end is terminated, so that nothing of it is reused; so
+        is one whose server cannot work now: it may have become a standby, and another is asked.
+        """
         try:
             pool = await opened()
             connection = await pool.acquire(timeout=self._statement_seconds_max)
@@ -145,25 +158,29 @@ class Database:
     ) -> AsyncIterator[Session]:
         """A transaction of several statements, with the limits set for it where a pooler is."""
         async with (
-            self.connection(doing, mapped_columns=mapped_columns) as connection,
+            self._connection_of(self._opened, doing, mapped_columns) as connection,
             self.transaction_on(connection),
         ):
             yield connection
 
     @asynccontextmanager
     async def transaction_on(self, connection: Session) -> AsyncIterator[None]:
-        """The same on a connection that one has."""
+        """The same on a connection that one has, unless it is in one already."""
+        if connection.is_in_transaction():
+            yield
+            return
         async with connection.transaction(isolation="read_committed"):
             await self._limit(connection)
             yield
 
-    async def fetch_one(self, connection: Session, text: str, *values: object) -> Any:  # noqa: ANN401 (a row as asyncpg gives it)
-        """One statement that commits by itself; its only row."""
+    @asynccontextmanager
+    async def _settled(self, connection: Session) -> AsyncIterator[None]:
+        """What statements rely on: the session has it, or behind a pooler the transaction."""
         if self.settings.pooler == "none":
-            return await connection.fetchrow(text, *values)
-        async with connection.transaction(isolation="read_committed"):
-            await self._limit(connection)
-            return await connection.fetchrow(text, *values)
+            yield
+            return
+        async with self.transaction_on(connection):
+            yield
 
     async def close(self) -> None:
         """Close all connections, at once where they do not end by themselves."""

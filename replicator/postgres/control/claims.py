@@ -214,7 +214,7 @@ class Claims:
 
     async def _guarded(self, text: str, claim: Claim, *values: object) -> None:
         async with self._database.connection("noting a position") as connection:
-            row = await self._database.fetch_one(connection, text, *self._held(claim), *values)
+            row = await connection.fetchrow(text, *self._held(claim), *values)
         if row is None:
             message = f"shard {claim.shard_id} was claimed by another worker, or has moved"
             raise Fenced(message)

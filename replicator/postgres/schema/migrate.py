@@ -145,7 +145,7 @@ async def grantee_of(
     if runner is None or address_of(runner).user == address_of(settings).user:
         return None
     user = address_of(runner).user
-    async with looking("looking for the role"):
+    async with reading(connection, "looking for the role"):
         if await connection.fetchval("select true from pg_roles where rolname = $1", user) is None:
             message = f"the role {user!r} of target.dsn does not exist"
             raise ConfigurationError(message, remedy="create it, or correct target.dsn")

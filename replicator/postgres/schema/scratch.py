@@ -2,14 +2,14 @@
 
 from replicator.postgres.connection.connect import ConnectionSettings
 from replicator.postgres.connection.quoting import quote_identifier
-from replicator.postgres.schema.migrate import looking, opened
+from replicator.postgres.schema.migrate import looking, opened, reading
 
 SCHEMAS = "select nspname from pg_catalog.pg_namespace where starts_with(nspname, $1) order by 1"
 
 
 async def schemas_with_prefix(settings: ConnectionSettings, prefix: str) -> list[str]:
     """The names of schemas that begin so; SinkUnavailable, ConfigurationError."""
-    async with opened(settings) as connection, looking("listing schemas"):
+    async with opened(settings) as connection, reading(connection, "listing schemas"):
         return [row["nspname"] for row in await connection.fetch(SCHEMAS, prefix)]
 
 

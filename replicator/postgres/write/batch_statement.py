@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from replicator.core.mapping.compile import TargetMapping
 from replicator.core.planning.row_guard import Guard
+from replicator.postgres.connection.connect import THEIR_PATH
 from replicator.postgres.connection.quoting import quote_table
 from replicator.postgres.write.fence import Fence
 from replicator.postgres.write.guard_statement import VersionKeys, overtaken
@@ -61,7 +62,9 @@ superseded as (
  returning 1)"""
 
 READY = """
-ready as (select 1 from fence{after_superseding})"""
+-- Before the first row, and before a trigger of a whole statement: triggers look up names where the
+-- role's setting says. This statement's own names are resolved already, in pg_catalog.
+ready as materialized (select {their_path} from fence{after_superseding})"""
 
 WRITTEN = "(select count(*) from {name}) as {name}"
 
@@ -190,8 +193,8 @@ class BatchStatements:
         if shape.supersede:
             parts.append(self._supersede(parameters, shape.guard))
         after = ", (select count(*) from superseded) as s" if shape.supersede else ""
-        parts.append(READY.format(after_superseding=after))
-        columns = ["(select count(*) from fence) as fenced"]
+        parts.append(READY.format(their_path=THEIR_PATH, after_superseding=after))
+        columns = ["(select count(*) from ready) as fenced"]  # first, and so it is done first
         for number, target in enumerate(shape.targets):
             for name, part in self._target(number, target, parameters, stream_arn):
                 parts.append(part)

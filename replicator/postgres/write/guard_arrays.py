@@ -51,7 +51,7 @@ def kept_arrays(plan: WritePlan) -> list[list[Any]]:
         arrays += transposed(
             [
                 (*key, str(record.version), record.created_at, False, str(record.letter_id))
-                for key, record in zip(writes.kept, writes.rejected, strict=True)
+                for key, record in zip(writes.kept.rows, writes.kept.records, strict=True)
             ]
         )
     return arrays
@@ -104,18 +104,17 @@ def _written_places(plan: WritePlan) -> tuple[int, ...]:
 
 def _changes(writes: TargetWrites) -> Iterator[tuple[Row, StreamRecord, bool]]:
     """Row or key, the change behind it, and whether the row goes."""
-    for place, (row, record) in enumerate(zip(writes.upserts, writes.upserted, strict=True)):
-        yield row, record, place in writes.beneath
-    for rows, records in (
-        (writes.deletes, writes.deleted),
-        (writes.soft_deletes, writes.softly_deleted),
-    ):
-        for row, record in zip(rows, records, strict=True):
+    upserts = writes.upserted
+    for place, (row, record) in enumerate(zip(upserts.rows, upserts.records, strict=True)):
+        yield row, record, place in upserts.beneath
+    for gone in (writes.deleted, writes.softly_deleted):
+        for row, record in zip(gone.rows, gone.records, strict=True):
             yield row, record, True
 
 
 def _values(writes: TargetWrites) -> list[str]:
     """For each change the one that decides the row's values: a soft deletion leaves them alone."""
-    upserts = [writes.beneath.get(place, record) for place, record in enumerate(writes.upserted)]
-    numbers = [str(record.version) for record in [*upserts, *writes.deleted]]
-    return numbers + ["0"] * len(writes.soft_deletes)
+    beneath = writes.upserted.beneath
+    upserts = [beneath.get(place, each) for place, each in enumerate(writes.upserted.records)]
+    numbers = [str(record.version) for record in [*upserts, *writes.deleted.records]]
+    return numbers + ["0"] * len(writes.softly_deleted)

@@ -22,6 +22,7 @@ from replicator.core.planning.unmatched import UNMATCHED
 from replicator.core.records import NOWHERE, LetterId, StreamRecord, Version
 from replicator.core.stream.generations import SCAN, generation
 from replicator.errors import ConfigurationError, Disposition, KeyChanged, RejectionHalts
+from replicator.postgres.connection.connect import PIN_WITHIN
 from replicator.postgres.connection.database import Database, Session
 from replicator.postgres.connection.failures import refusal, translate
 from replicator.postgres.connection.quoting import quote_identifier
@@ -150,7 +151,8 @@ class Replay:
         try:
             async with connection.transaction():
                 newest = await self._write(connection, writer, asked, letter, table)
-                await connection.execute("set constraints all immediate")
+                # deferred triggers run here, with the path that the write left; the rest without
+                await connection.execute(f"set constraints all immediate; {PIN_WITHIN}")
                 await self._require_open(connection, number)
         except _Overtaken:
             return Tried(number, "closed")

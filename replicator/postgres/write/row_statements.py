@@ -8,6 +8,7 @@ from replicator.core.mapping.children import ChildTable
 from replicator.core.mapping.compile import TargetMapping
 from replicator.core.mapping.target_table import Column, TargetTable, parse_table_name
 from replicator.core.planning.history import HISTORY_TRANSPORTS
+from replicator.postgres.connection.connect import THEIR_PATH
 from replicator.postgres.connection.quoting import quote_identifier, quote_table
 from replicator.postgres.write.parameters import Parameters, rows_of
 
@@ -95,9 +96,12 @@ ANY_ROW = "select exists (select from {table})"
 
 OWN_ROWS = """
 -- some rows that the table holds, offered anew: constraints judge them, and nothing is changed
-insert into {table} ({columns})
-select {columns} from {table} limit 5
-    on conflict ({key}) do nothing
+with ready as materialized (select {their_path}),
+offered as (
+    insert into {table} ({columns})
+    select {cells} from {table} as t, ready limit 5
+        on conflict ({key}) do nothing)
+select count(*) from ready
 """
 
 
@@ -111,7 +115,9 @@ def own_rows_sql(table: TargetTable) -> str:
     return OWN_ROWS.format(
         table=quote_table(table.schema, table.name),
         columns=", ".join(quote_identifier(column.name) for column in table.columns),
+        cells=", ".join(f"t.{quote_identifier(column.name)}" for column in table.columns),
         key=", ".join(quote_identifier(key) for key in table.key),
+        their_path=THEIR_PATH,
     )
 
 

@@ -72,11 +72,13 @@ class PlanWriter:
         """
         text, *values = self._statement(plan, fence_values, supersede=supersede)
 
-        async def statement(connection: Session) -> Any:  # noqa: ANN401 (a row as asyncpg gives it)
-            return await self._database.fetch_one(connection, text, *values)
+        async def statement(connection: Session) -> asyncpg.Record | None:
+            return await connection.fetchrow(text, *values)
 
         row = await self._waits.run(_who(fence_values), statement, self.mapped_columns)
-        return Applied(_rows_written(plan, row)) if row["fenced"] == 1 else None
+        if row is None or row["fenced"] != 1:
+            return None
+        return Applied(_rows_written(plan, row))
 
     async def write_within(
         self, connection: Session, plan: WritePlan, fence_values: Sequence[object]
@@ -331,7 +333,7 @@ def _child_arrays(writes: TargetWrites) -> list[list[Any]]:
     parents = transposed([*(row[:width] for row in writes.upserts), *writes.deletes])
     arrays: list[list[Any]] = []
     for place, child in enumerate(writes.target.children):
-        rows = [row for children in writes.children for row in children[place]]
+        rows = [row for children in writes.upserted.children for row in children[place]]
         arrays += parents
         arrays += transposed(rows) if rows else [[] for _ in child.table.columns]
     return arrays
