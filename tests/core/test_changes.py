@@ -54,16 +54,16 @@ def test_what_the_guard_leaves_has_the_changes_children_and_places_that_it_had()
 
     upserted = left.upserted
     behind = {
-        row[0]: (each.sequence_number, children[0][0][-1])
+        row[0]: (each.version, children[0][0][-1])
         for row, each, children in zip(
             upserted.rows, upserted.records, upserted.children, strict=True
         )
     }
     assert behind == {"b": (3, "of b"), "c": (4, "of c")}
     [beneath] = upserted.beneath.items()
-    assert (upserted.rows[beneath[0]][0], beneath[1].sequence_number) == ("b", 2)
+    assert (upserted.rows[beneath[0]][0], beneath[1].version) == ("b", 2)
     softly = {
-        row[0]: each.sequence_number
+        row[0]: each.version
         for row, each in zip(left.softly_deleted.rows, left.softly_deleted.records, strict=True)
     }
     assert softly == {"d": 5, "e": 6}
