@@ -26,7 +26,7 @@ create trigger witness after insert or update or delete on {table}
 
 create function witness_position() returns trigger language plpgsql as $$
 begin
-    insert into witness_positions (shard, old, new, old_epoch, new_epoch)
+    insert into public.witness_positions (shard, old, new, old_epoch, new_epoch)
     values (new.stream_arn || new.shard_id, old.last_sequence_number, new.last_sequence_number,
             old.epoch, new.epoch);
     return null;
