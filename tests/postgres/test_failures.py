@@ -35,6 +35,7 @@ def failure(sqlstate: str, **fields: str) -> asyncpg.PostgresError:
         "table": "t",
         "context": "W",
         "severity": "S",
+        "source": "F",
     }
     given = {"C": sqlstate, "S": "ERROR", "M": "it failed"}
     error = asyncpg.PostgresError.new(given | {letters[name]: v for name, v in fields.items()})
@@ -85,6 +86,18 @@ def test_a_null_in_a_mapped_column_is_the_rows_fault_and_in_another_the_tables()
     assert isinstance(translate(null, mapped_columns=["y"]), SchemaMismatch)
     # a domain that must not be null names no column
     assert isinstance(translate(failure("23502")), BatchRejected)
+
+
+@pytest.mark.parametrize("sqlstate", ["42601", "42622"])
+def test_a_text_that_an_extension_calls_a_syntax_error_is_the_rows_fault(sqlstate: str):
+    said = failure(sqlstate, message=SECRET, source="ltree_io.c")
+    of_the_statement = failure(sqlstate, message="ltree syntax error", source="scan.l")
+
+    told = translate(said)
+
+    assert isinstance(told, BatchRejected)
+    assert str(told).endswith("a text that this version's ltree refuses")
+    assert isinstance(translate(of_the_statement), SchemaMismatch)
 
 
 def test_a_missing_partition_is_the_tables_fault():

@@ -9,6 +9,7 @@ import asyncpg
 import pytest
 
 from replicator.core.mapping.compile import TableMapping
+from replicator.core.planning.plan import plan_batch
 from replicator.core.spec import TargetSpec
 from replicator.core.values.column_types import ColumnType, parse_type
 from replicator.core.values.converters import compile_converter
@@ -21,6 +22,7 @@ from replicator.postgres.schema.catalog import read_catalog
 from replicator.postgres.schema.fitness import fitness
 from replicator.postgres.schema.migrate import migrate
 from replicator.postgres.schema.survey import survey
+from replicator.postgres.write.sink import PostgresSink
 from tests.postgres.loaded import Loaded, registered
 from tests.support.builders import record, table_mapping
 from tests.support.postgres_versions import VersionMissing, postgres_of
@@ -297,3 +299,26 @@ async def test_texts_that_citext_calls_equal_are_different_values(
         await write(loaded, 1, "a", S="Ada")
 
         assert await difference(loaded, "a", S="ada") == Difference("different", ("c",))
+
+
+async def test_a_label_path_that_only_newer_versions_take_is_the_row_s_fault_on_older_ones(
+    server: str, connection: asyncpg.Connection
+):
+    """A hyphen is in a label since PostgreSQL 16; before, it is called a syntax error (42601)."""
+    await extended(connection, parse_type("ltree"))
+    async with registering(server, mapping("ltree")) as loaded:
+        await write(loaded, 1, "a", S="top.plain")
+        if connection.get_server_version().major >= 16:
+            await write(loaded, 2, "b", S="top.with-hyphen")
+            assert await difference(loaded, "b", S="top.with-hyphen") is None
+            return
+        with pytest.raises(BatchRejected, match="a text that this version's ltree refuses"):
+            await write(loaded, 2, "b", S="top.with-hyphen")
+
+        assert await difference(loaded, "b", S="top.with-hyphen") == Difference("missing")
+        bad, good = (
+            plan_batch([record(2, key, event="insert", c={"S": path})], loaded.mapping, read_at=0.0)
+            for key, path in (("b", "top.with-hyphen"), ("c", "top"))
+        )
+        refused = await PostgresSink(loaded.database, loaded.mapping).refusals(bad, [good])
+        assert set(refused) == {"public.t"}

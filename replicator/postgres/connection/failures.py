@@ -25,6 +25,10 @@ FENCED_SQLSTATE = "RF001"
 """Raised by the control schema's own function when a compare-and-set touches no row."""
 RAISED_SQLSTATE = "P0001"
 """`raise exception` in a trigger: may mean the row, or every row."""
+_INPUT_SQLSTATES = {"42601", "42622"}
+_INPUT_SOURCES = {"ltree_io.c", "hstore_io.c"}
+"""Where extensions read a value's text and call what they do not take a syntax error: the names of
+PostgreSQL's source files, which come with each error in every language."""
 ROW_SQLSTATES = frozenset(
     (
         "22000",  # data exception: what extensions raise, such as a vector's wrong dimension
@@ -143,6 +147,8 @@ def _lasting(
 ) -> BatchRejected | SchemaMismatch:
     """The row's fault or the table's."""
     sqlstate = error.sqlstate or ""
+    if _is_of_input(error):
+        return BatchRejected(refusal(error))
     if sqlstate[:2] in {"42", "3F", "0A"}:
         return SchemaMismatch(f"the target does not fit {_words(error)}", remedy=CHECK_REMEDY)
     if sqlstate == _NOT_NULL and error.column_name and error.column_name not in mapped_columns:
@@ -163,6 +169,9 @@ def refusal(error: asyncpg.PostgresError) -> str:
     sqlstate = error.sqlstate or "unknown"
     if sqlstate[:2] in _TELLING_CLASSES:
         return f"PostgreSQL refused the row ({sqlstate}): {_first_line(error)}"
+    if _is_of_input(error):
+        of = str(error.server_source_filename).removesuffix("_io.c")
+        return f"PostgreSQL refused the row ({sqlstate}): a text that this version's {of} refuses"
     enum = _is_no_label(str(error))
     if enum is not None:
         return f"PostgreSQL refused the row ({sqlstate}): no label of the enum type {enum[1]}"
@@ -170,6 +179,12 @@ def refusal(error: asyncpg.PostgresError) -> str:
     return f"PostgreSQL refused the row ({sqlstate} {type(error).__name__})" + (
         f": {where}" if where else ""
     )
+
+
+def _is_of_input(error: asyncpg.PostgresError) -> bool:
+    """A value's text that an extension does not take, and no fault of the statement."""
+    source = getattr(error, "server_source_filename", None)
+    return error.sqlstate in _INPUT_SQLSTATES and source in _INPUT_SOURCES
 
 
 def _server_said(error: BaseException) -> BaseException:
