@@ -30,7 +30,7 @@ settings.load_profile("CI" if os.environ.get("CI") == "true" else "any machine")
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-WORKERS_MAX = 4
+WORKERS_MAX = 6
 """Each has servers of its own, and more than a few at once help nobody."""
 CREDENTIALS = {
     "AWS_ACCESS_KEY_ID": "local",
@@ -104,8 +104,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """One for each core and one that waits meanwhile: more only make each other late."""
-    return min(bounds.cores() + 1, WORKERS_MAX)
+    """Two for each core: a test with processes waits for half of its time, for a lease mostly."""
+    return min(2 * bounds.cores(), WORKERS_MAX)
 
 
 @pytest.fixture(autouse=True)

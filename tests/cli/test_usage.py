@@ -24,6 +24,7 @@ from replicator.errors import (
     SourceUnavailable,
 )
 from tests.support.bounds import USUAL_SECONDS
+from tests.support.command import replicator
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = [sys.executable, "-m", "replicator"]
@@ -77,12 +78,12 @@ def test_version_as_json_is_one_document_and_nothing_else():
 
 
 @pytest.mark.parametrize("arguments", [[], *command_names()], ids=" ".join)
-def test_every_command_has_help_with_an_example(arguments: list[str]):
-    ended = run(*arguments, "--help")
+async def test_every_command_has_help_with_an_example(arguments: list[str]):
+    ended = await replicator(*arguments, "--help", config=None)
 
-    assert ended.returncode == 0
-    assert ended.stderr == ""
-    assert re.search(r"Example: .*replicator", ended.stdout, re.DOTALL), ended.stdout
+    assert ended.code == 0
+    assert ended.err == ""
+    assert re.search(r"Example: .*replicator", ended.out, re.DOTALL), ended.out
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["version"]])
