@@ -85,6 +85,12 @@ class KeyChanged(ReplicatorError):
     disposition = Disposition.HALT
 
 
+class ExportUnfit(ReplicatorError):
+    """An export to S3 cannot be loaded: it is damaged, too old, of another table, or failed."""
+
+    disposition = Disposition.HALT
+
+
 class UnknownRecord(ReplicatorError):
     """The stream holds a record whose meaning we do not know; skipping it could lose data."""
 

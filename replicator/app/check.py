@@ -4,6 +4,7 @@ import os
 
 from replicator.app.mappings import CompiledTable, compile_tables
 from replicator.config.connections import (
+    export_connection,
     migrate_connection,
     source_connection,
     target_connection,
@@ -18,7 +19,7 @@ from replicator.postgres.connection.failures import POOLER_REMEDY
 from replicator.postgres.schema.migrate import look
 from replicator.postgres.schema.server_fit import server_fitness
 from replicator.postgres.schema.survey import Survey
-from replicator.sources.check import check_coordination, lambda_readers
+from replicator.sources.check import check_coordination, check_recovery, lambda_readers
 from replicator.sources.place import is_aws
 
 
@@ -30,6 +31,7 @@ async def check(settings: Settings) -> list[Finding]:
         *(finding for table in tables for finding in table.findings),
         *await _coordination(settings, tables),
         *await _lambdas(settings, tables),
+        *await _exports(settings, tables),
         *await _target(settings, mappings),
     ]
 
@@ -67,6 +69,20 @@ async def _lambdas(settings: Settings, tables: list[CompiledTable]) -> list[Find
                     "remove the event source mappings that are not needed, or expect throttling",
                 )
             )
+    return found
+
+
+async def _exports(settings: Settings, tables: list[CompiledTable]) -> list[Finding]:
+    """Findings about tables that are to be loaded or healed from exports."""
+    found: list[Finding] = []
+    for table in tables:
+        own = settings.tables[table.name]
+        if table.description is None or "export" not in (own.initial_load, own.on_gap):
+            continue
+        place = export_connection(settings, table.name)
+        found += await check_recovery(
+            table.name, table.description.name, table.description.size_bytes, place
+        )
     return found
 
 

@@ -3,13 +3,14 @@
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from replicator.core.observations import Observe
 from replicator.sources.call import nobody_listens
 from replicator.sources.clients import open_client
 from replicator.sources.dynamodb_streams import DynamoDBStreams, open_streams
-from replicator.sources.place import SourceConnection
+from replicator.sources.exports import TableExports
+from replicator.sources.place import ExportDestination, SourceConnection
 from replicator.sources.scan import TableItems, open_items_client
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ class Clients:
         self._tables: dict[SourceConnection, DynamoDBClient] = {}
         self._items: dict[SourceConnection, DynamoDBClient] = {}
         self._streams: dict[SourceConnection, DynamoDBStreams] = {}
+        self._buckets: dict[SourceConnection, Any] = {}
 
     async def tables(self, connection: SourceConnection) -> "DynamoDBClient":
         """A client for tables."""
@@ -46,6 +48,19 @@ class Clients:
             client = await self._stack.enter_async_context(open_items_client(connection))
             self._items[connection] = client
         return TableItems(self._items[connection], self._observe, table=table, heard=self._heard)
+
+    async def exports(
+        self, connection: SourceConnection, destination: ExportDestination, table: str
+    ) -> TableExports:
+        """The exports of a table."""
+        if connection not in self._buckets:
+            self._buckets[connection] = await self._stack.enter_async_context(
+                open_client("s3", connection)
+            )
+        client = await self.tables(connection)
+        return TableExports(
+            client, self._buckets[connection], destination, self._observe, table=table
+        )
 
     async def streams(self, connection: SourceConnection) -> DynamoDBStreams:
         """The streams of one place."""

@@ -1,16 +1,23 @@
 """Composes the parts that a worker needs for one source table."""
 
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 from functools import partial
 
 from replicator.app.clients import Clients
 from replicator.clock import Clock
-from replicator.config.connections import source_connection
+from replicator.config.connections import (
+    export_connection,
+    export_destination,
+    source_connection,
+)
 from replicator.config.settings import Settings
 from replicator.coordination.dynamodb import DynamoDBLeases
 from replicator.core.mapping.compile import TableMapping
 from replicator.core.mapping.item_keys import require_key
 from replicator.core.observations import Observe
+from replicator.core.snapshot.export_windows import Recovery
+from replicator.core.spec import TableSpec
 from replicator.core.stream.batch_size import BatchSize
 from replicator.core.stream.generations import label_time
 from replicator.engine.snapshot.lifecycle import Loading
@@ -24,12 +31,14 @@ from replicator.engine.worker.table import Table
 from replicator.errors import ReplicatorError, SourceUnavailable
 from replicator.monitoring.tracing import Tracing
 from replicator.postgres.connection.database import Database
+from replicator.postgres.control.exports import ExportRecords
 from replicator.postgres.control.incidents import Incidents
 from replicator.postgres.control.positions import Positions
 from replicator.postgres.control.segments import Segments
 from replicator.postgres.control.snapshots import Snapshots
 from replicator.postgres.read.unseen_rows import Ghosts
 from replicator.postgres.write.sink import PostgresSink, SegmentSink
+from replicator.sources.exports import TableExports
 from replicator.sources.place import SourceConnection
 from replicator.sources.tables import TableDescription, describe_table, require_fit_stream
 
@@ -90,12 +99,17 @@ class TableParts:
                 Snapshots(self._database),
                 parts=self._settings.snapshot.segments,
                 count_items=partial(_count_items, self._clients, place, spec.table),
+                recovery=partial(_recovery, self._exports(spec)),
                 observe=observe,
                 clock=clock,
             ),
             await self._snapshot_parts(mapping, place),
             Room(PAGES_OF_A_CONNECTION * self._settings.target.pool_size),
         )
+
+    def _exports(self, spec: TableSpec) -> Callable[[], Awaitable[TableExports]]:
+        place = export_connection(self._settings, spec.name)
+        return partial(self._clients.exports, place, export_destination(self._settings), spec.table)
 
     def _batch_size(self) -> BatchSize:
         batch = self._settings.batch
@@ -119,6 +133,8 @@ class TableParts:
             incidents=Incidents(self._database),
             items=self._pacing.reader(items),
             pages=PagePipeline(spec.name, mapping, sink, self._observe, self._clock),
+            exports=self._exports(spec),
+            export_records=ExportRecords(self._database),
             ghosts=Ghosts(self._database, mapping),
             look_at_table=partial(_described, self._clients, place, mapping),
             observe=self._observe,
@@ -144,6 +160,11 @@ async def _describe_stream(
     except ValueError as error:
         message = f"the label of the stream {arn} is not a time, which orders a table's streams"
         raise SourceUnavailable(message, remedy="check endpoint_url") from error
+
+
+async def _recovery(exports: Callable[[], Awaitable[TableExports]]) -> Recovery | None:
+    """Times that the table can be exported of; None: point-in-time recovery is off."""
+    return await (await exports()).recovery()
 
 
 async def _count_items(clients: Clients, place: SourceConnection, table: str) -> int | None:

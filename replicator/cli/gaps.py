@@ -1,7 +1,9 @@
 """`replicator gaps`: places where changes may be lost, and the word that lets the table go on."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from shlex import quote
 from typing import Annotated, Any
 
 import typer
@@ -19,15 +21,28 @@ from replicator.cli.options import (
     RequiredWhy,
     TableName,
     Who,
+    Why,
     load_settings,
     this_user,
 )
-from replicator.cli.output import print_document, print_line, print_prose, print_table
+from replicator.cli.output import (
+    ExitCode,
+    print_document,
+    print_line,
+    print_note,
+    print_prose,
+    print_table,
+)
+from replicator.cli.snapshot import print_end, watch
+from replicator.clock import SystemClock
 from replicator.config.settings import Settings
+from replicator.core.snapshot.export_cost import EXPORT_PER_GIGABYTE, changes_cost_min
+from replicator.core.snapshot.export_windows import windows
 from replicator.core.stream.gaps import how_to_mend
 from replicator.core.stream.shards import GapFacts, Mode, TableFacts
 from replicator.errors import ConfigurationError
 from replicator.postgres.control.incidents import Incidents
+from replicator.postgres.control.snapshots import Snapshots
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, add_completion=False)
 
@@ -67,7 +82,7 @@ def list_gaps(
     elif not found:
         print_line("no open gaps")
     else:
-        _print(found, modes)
+        _print(found, modes, SystemClock().now())
 
 
 @app.command(short_help="Accept what fell into them, and let the table go on")
@@ -101,6 +116,76 @@ def accept(
     _print_next(after)
 
 
+Detach = Annotated[
+    bool, typer.Option("--detach", help="Ask for it and return; `replicator status` shows it.")
+]
+
+
+@app.command(short_help="Load what changed in them from incremental exports")
+def heal(
+    *,
+    table: TableName,
+    detach: Detach = False,
+    why: Why = None,
+    who: Who = None,
+    config: ConfigFile = None,
+) -> None:
+    """Load what changed in a table's gaps from incremental exports to S3, beside the stream.
+
+    The workers ask for an export of each day since the gaps began, and write what the stream has
+    not written since. Nothing is scanned or swept; deletions are known. Where that cannot be, for
+    want of point-in-time recovery or because a gap is too old, the whole table is loaded instead,
+    and the snapshot's detail says why. The gaps are closed when that is done; `replicator snapshot
+    --cancel` opens them again. See docs/operations/exports.md.
+
+    Ends as `replicator snapshot` does.
+
+    Example: replicator gaps heal --table orders --why "the workers were down for three days"
+    """
+
+    settings, who = load_settings(config), who or this_user()
+    if settings.export.bucket is None:
+        message = "there is no bucket that exports could be written to"
+        raise ConfigurationError(message, remedy="set export.bucket")
+    number, cost = asyncio.run(_heal(settings, table, who, why))
+    print_line(f"snapshot {number} of {table} is asked for: {cost}")
+    if detach:
+        print_line("  replicator status")
+        return
+    try:
+        ended = asyncio.run(watch(settings, table, number))
+    except KeyboardInterrupt:
+        print_note("\nThe workers go on with it. To end it:")
+        print_note(f"  replicator snapshot --table {table} --cancel")
+        raise typer.Exit(ExitCode.INTERRUPTED) from None
+    print_end(table, ended)
+
+
+async def _heal(settings: "Settings", table: str, who: str, why: str | None) -> "tuple[int, str]":
+    """The number of the snapshot that heals the gaps, and its cost in words."""
+
+    async with control_database(settings) as database:
+        facts = require_registered(table, settings, await registered_tables(database))
+        if not facts.gaps:
+            message = f"table {table!r} has no open gap"
+            raise ConfigurationError(message, remedy="`replicator gaps list` shows them")
+        number = await Snapshots(database).ask(table, "gap", who=who, why=why, origin="changes")
+    since = [gap.since for gap in facts.gaps]
+    return number, _cost(since, SystemClock().now())
+
+
+def _cost(since: "Sequence[datetime | None]", now: "datetime") -> str:
+    """Number of exports that heal gaps that began then, and their price."""
+    known = [each for each in since if each is not None]
+    if len(known) < len(since):
+        return "nobody knows when its gap began: the whole table is scanned"
+    exports = len(windows(min(known), now))
+    return (
+        f"{exports} incremental exports, {EXPORT_PER_GIGABYTE:.2f} USD in us-east-1 for each GB "
+        f"that changed, {changes_cost_min(exports):.2f} USD at least"
+    )
+
+
 async def _list(
     settings: "Settings", table: str | None
 ) -> "tuple[list[GapFacts], dict[str, Mode]]":
@@ -131,7 +216,7 @@ async def _accept(
     return chosen, after
 
 
-def _print(found: "list[GapFacts]", modes: "Mapping[str, Mode]") -> None:
+def _print(found: "list[GapFacts]", modes: "Mapping[str, Mode]", now: "datetime") -> None:
 
     print_table(
         ("ID", "TABLE", "KIND", "FOUND"),
@@ -140,6 +225,9 @@ def _print(found: "list[GapFacts]", modes: "Mapping[str, Mode]") -> None:
     print_line("")
     for gap in found:
         print_prose(f"gap {gap.id}, {_where(gap)}: {gap.detail}")
+        if modes[gap.source] != "lambda":
+            heal = f"replicator gaps heal --table {quote(gap.source)}"
+            print_prose(f"`{heal}`: {_cost([gap.since], now)}", indent="  ")
     print_line("")
     print_line("A table goes on when it is loaded anew, or its gaps are accepted:")
     for source in sorted({gap.source for gap in found}):
@@ -174,5 +262,6 @@ def _document(gap: "GapFacts", mode: "Mode") -> dict[str, Any]:
         "kind": gap.kind,
         "detail": gap.detail,
         "found_at": gap.found_at,
+        "since": gap.since,
         "remedy": how_to_mend(gap.source, mode),
     }

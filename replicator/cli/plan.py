@@ -1,7 +1,7 @@
 """`replicator plan`: what `migrate` would do, and what a changed mapping asks for besides."""
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Annotated, Any
 
 import typer
@@ -15,6 +15,7 @@ from replicator.config.settings import Settings
 from replicator.core.findings import document
 from replicator.core.mapping.compile import compile_table
 from replicator.core.proposal.sample_fit import TargetFit, sample_fit
+from replicator.core.snapshot.export_cost import export_cost, scan_price
 from replicator.core.snapshot.scan_pages import ScanCost, scan_cost
 from replicator.core.status.durations import in_words
 from replicator.postgres.schema.migrate import look
@@ -142,7 +143,8 @@ def plan(
         extra = {"samples": sample_document(found)} if sample else {}
         print_document(_document(survey, costs, changes=changes) | extra)
     else:
-        said = _lines(survey, costs, changes=changes, everything=everything)
+        exported = {name for name, one in settings.tables.items() if one.initial_load == "export"}
+        said = _lines(survey, costs, exported, changes=changes, everything=everything)
         for line in (*said, *sample_lines(found)):
             print_line(line)
     for conflict in survey.conflicts:
@@ -179,7 +181,12 @@ async def _look(settings: "Settings") -> tuple["Survey", dict[str, "ScanCost"]]:
 
 
 def _lines(
-    survey: "Survey", costs: Mapping[str, "ScanCost"], *, changes: bool, everything: bool
+    survey: "Survey",
+    costs: Mapping[str, "ScanCost"],
+    exported: Collection[str],
+    *,
+    changes: bool,
+    everything: bool,
 ) -> Iterator[str]:
     if not changes:
         yield "nothing to do"
@@ -194,6 +201,8 @@ def _lines(
         yield f"--   {_remedy(need)}"
         if need.kind in _SCANS:
             yield f"--   {_cost(costs[need.source])}"
+        if need.kind in _SCANS or need.source in exported:
+            yield f"--   {_export_cost(costs[need.source])}"
     for finding in (*survey.creation, *survey.lasting):
         yield f"-- {finding.severity}: {finding.where}: {finding.message}"
         yield f"--   {finding.remedy}"
@@ -229,6 +238,8 @@ def _document(
                 "remedy": _remedy(need),
                 "items": costs[need.source].items if need.kind in _SCANS else 0,
                 "read_units": costs[need.source].read_units if need.kind in _SCANS else 0,
+                "scan_usd": round(scan_price(costs[need.source].read_units), 2),
+                "export_usd": round(export_cost(costs[need.source].size_bytes), 2),
             }
             for need in survey.needs
         ],
@@ -247,5 +258,14 @@ def _cost(cost: "ScanCost") -> str:
 
     return (
         f"that reads about {cost.items} items: {cost.read_units} read units, "
-        f"{in_words(cost.seconds)} at the configured rate"
+        f"{in_words(cost.seconds)} at the configured rate, about "
+        f"{scan_price(cost.read_units):.2f} USD on demand"
+    )
+
+
+def _export_cost(cost: "ScanCost") -> str:
+
+    return (
+        f"an export to S3 uses no read unit, and is about {export_cost(cost.size_bytes):.2f} USD "
+        "in us-east-1"
     )

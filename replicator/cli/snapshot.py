@@ -4,6 +4,7 @@ import asyncio
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Annotated
 
 import typer
@@ -15,8 +16,10 @@ from replicator.cli.output import ExitCode, print_line, print_note, print_prose,
 from replicator.cli.progress import progress_lines
 from replicator.clock import Clock, SystemClock
 from replicator.config.settings import Settings
+from replicator.core.snapshot.state import SnapshotOrigin
 from replicator.core.snapshot.status import SnapshotStatus, snapshot_status
 from replicator.core.status.durations import in_words
+from replicator.errors import ConfigurationError
 from replicator.postgres.connection.database import Database
 from replicator.postgres.control.positions import Positions
 from replicator.postgres.control.snapshot_reads import read_snapshot
@@ -61,7 +64,7 @@ def progress_text(status: "SnapshotStatus") -> str:
     text = f"{status.items:,}{of} items"
     if status.seconds_left is not None:
         text += f", about {in_words(status.seconds_left)} left"
-    return text
+    return text if status.detail is None else f"{text}: {status.detail}"
 
 
 LOOK_SECONDS = 0.5
@@ -80,6 +83,22 @@ Force = Annotated[
     ),
 ]
 
+FromExport = Annotated[
+    bool,
+    typer.Option(
+        "--from-export", help="Load an export to S3 instead of scanning: no read unit is used."
+    ),
+]
+ExportArn = Annotated[
+    str | None,
+    typer.Option(
+        "--export-arn",
+        metavar="ARN",
+        help="With --from-export: this one, made after the snapshot began, instead of asking.",
+        show_default=False,
+    ),
+]
+
 
 def snapshot(
     *,
@@ -87,6 +106,8 @@ def snapshot(
     detach: Detach = False,
     cancel: Cancel = False,
     force: Force = False,
+    from_export: FromExport = False,
+    export_arn: ExportArn = None,
     why: Why = None,
     who: Who = None,
     config: ConfigFile = None,
@@ -99,7 +120,11 @@ def snapshot(
     accepted, and healed when it is done; `--cancel` opens them again. Who asked and why is
     recorded.
 
-    Ends with 0 when it is done, with 3 when the sweep waits for a person or it was cancelled.
+    With `--from-export` the items come from an export to S3, which the workers ask for and which
+    takes no read units; see docs/operations/exports.md.
+
+    Ends with 0 when it is done, with 3 when the sweep or an export waits for a person, or it was
+    cancelled.
 
     Example: replicator snapshot --table orders --why "rows were changed by hand"
     """
@@ -108,7 +133,15 @@ def snapshot(
     if cancel:
         _print_cancelled(table, *asyncio.run(_cancel(settings, table, who, why)))
         return
-    number, living = asyncio.run(_ask(settings, table, who, why, force))
+    if export_arn is not None and not from_export:
+        message = "--export-arn says which export is loaded, and nothing says that one is"
+        raise ConfigurationError(message, remedy="add --from-export")
+    if from_export and export_arn is None and settings.export.bucket is None:
+        message = "there is no bucket that an export could be written to"
+        raise ConfigurationError(message, remedy="set export.bucket, or give --export-arn")
+    origin: SnapshotOrigin = "export" if from_export else "scan"
+    wish = _Wish(table, who, why, force, origin, export_arn)
+    number, living = asyncio.run(_ask(settings, wish))
     print_line(f"snapshot {number} of {table} is asked for")
     if not living:
         print_note(
@@ -119,12 +152,12 @@ def snapshot(
         print_line("  replicator status")
         return
     try:
-        ended = asyncio.run(_watch(settings, table, number))
+        ended = asyncio.run(watch(settings, table, number))
     except KeyboardInterrupt:
         print_note("\nThe workers go on with it. To see it again, or to end it:")
         print_note(f"  replicator snapshot --table {table} [--cancel]")
         raise typer.Exit(ExitCode.INTERRUPTED) from None
-    _print_end(table, ended)
+    print_end(table, ended)
 
 
 async def _cancel(
@@ -138,25 +171,48 @@ async def _cancel(
         return numbers, len((await registered_tables(database))[table].gaps)
 
 
-async def _ask(
-    settings: "Settings", table: str, who: str, why: str | None, force: bool
-) -> tuple[int, bool]:
+@dataclass(frozen=True, slots=True)
+class _Wish:
+    """Everything that a person says of the snapshot to be made."""
+
+    table: str
+    who: str
+    why: str | None
+    force: bool
+    origin: SnapshotOrigin
+    export_arn: str | None
+
+
+async def _ask(settings: "Settings", wish: _Wish) -> tuple[int, bool]:
     """The number of the snapshot that is to be watched, and whether there are workers for it."""
 
+    table, who, why = wish.table, wish.who, wish.why
     async with control_database(settings) as database:
         facts = require_registered(table, settings, await registered_tables(database))
         snapshots = Snapshots(database)
-        number = await snapshots.force(table, who=who, why=why) if force else None
+        number = await snapshots.force(table, who=who, why=why) if wish.force else None
+        if number is None and wish.export_arn is not None:
+            number = await snapshots.give_export(table, wish.export_arn, who=who, why=why)
         if number is None and not facts.gaps:
             known = (await snapshots.facts()).get(table, [])
-            number = next((each.id for each in known if each.unfinished), None)
+            open_ = [each for each in known if each.unfinished]
+            same = [each.id for each in open_ if wish.origin in ("scan", each.origin)]
+            number = next(iter(same), None)  # without a word of an export, whatever is under way
         if number is None:
-            number = await snapshots.ask(table, "asked", who=who, why=why, forced=force)
+            number = await snapshots.ask(
+                table,
+                "asked",
+                who=who,
+                why=why,
+                forced=wish.force,
+                origin=wish.origin,
+                given_export=wish.export_arn,
+            )
         return number, bool(await Positions(database).living(within_seconds=60.0))
 
 
-async def _watch(settings: "Settings", table: str, number: int) -> "SnapshotStatus":
-    """Show the progress until it is over or waits for a person."""
+async def watch(settings: "Settings", table: str, number: int) -> "SnapshotStatus":
+    """Show the progress of a snapshot until it is over or waits for a person."""
 
     async with control_database(settings) as database:
         with _watching(table) as show:
@@ -185,7 +241,7 @@ def _print_cancelled(table: str, numbers: list[int], gaps: int) -> None:
         print_line(f"  replicator gaps list --table {table}")
 
 
-def _print_end(table: str, ended: "SnapshotStatus") -> None:
+def print_end(table: str, ended: "SnapshotStatus") -> None:
     if ended.state == "done":
         counts = f"{ended.items} items read, {ended.swept} rows swept"
         units = f"{ended.read_units:.0f} read units"
@@ -194,6 +250,9 @@ def _print_end(table: str, ended: "SnapshotStatus") -> None:
     if ended.state == "refused":
         print_line(f"snapshot {ended.id} of {table} waits for you:")
         print_prose(ended.detail or "", indent="  ")
+        if not ended.loaded:
+            print_line(f"  replicator snapshot --table {table} --cancel   ends it")
+            raise typer.Exit(ExitCode.STOPPED)
         print_line(f"  replicator snapshot --table {table} --cancel   keeps those rows")
         print_line(f"  replicator snapshot --table {table} --force    deletes them")
     else:

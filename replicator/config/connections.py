@@ -3,11 +3,11 @@
 from dataclasses import replace
 from urllib.parse import urlsplit
 
-from replicator.config.settings import PostgresSettings
+from replicator.config.settings import PostgresSettings, Settings
 from replicator.config.source import SourceSettings
 from replicator.config.target_connection import connection_settings
 from replicator.postgres.connection.connect import ConnectionSettings, Password
-from replicator.sources.place import SourceConnection
+from replicator.sources.place import ExportDestination, SourceConnection
 
 
 def source_connection(place: SourceSettings) -> SourceConnection:
@@ -20,6 +20,18 @@ def source_connection(place: SourceSettings) -> SourceConnection:
         streams_endpoint_url=place.streams_endpoint_url,
         sts_endpoint_url=place.sts_endpoint_url,
     )
+
+
+def export_connection(settings: Settings, table: str) -> SourceConnection:
+    """The connection to a table's exports, and to their bucket."""
+    place = source_connection(settings.source_of(table))
+    return replace(place, s3_endpoint_url=settings.export.endpoint_url)
+
+
+def export_destination(settings: Settings) -> ExportDestination:
+    """Where exports are written."""
+    export = settings.export
+    return ExportDestination(export.bucket, export.prefix, export.bucket_owner, export.kms_key)
 
 
 def target_connection(target: PostgresSettings) -> ConnectionSettings:

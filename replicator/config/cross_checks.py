@@ -90,19 +90,25 @@ def contradictions(values: dict[str, Any]) -> list[Contradiction]:
         _sound(TargetSettings, values.get("defaults")) or TargetSettings(),
         _sound(SourceSettings, values.get("source")) or SourceSettings(),
         values.get("hashing"),
+        values.get("export"),
     )
 
 
 def contradictions_of(
-    tables: _Tables, defaults: TargetSettings, source: SourceSettings, hashing: object
+    tables: _Tables,
+    defaults: TargetSettings,
+    source: SourceSettings,
+    hashing: object,
+    export: object,
 ) -> list[Contradiction]:
-    """Contradictions among tables that are sound; `hashing` is as the document has it."""
+    """Contradictions among tables that are sound; the last two are as the document has them."""
     return [
         *_shared_targets(tables, defaults),
         *_tables(tables),
         *_read_twice(tables, source),
         *_unmatched(tables, defaults),
         *_personal(tables, hashing),
+        *_exports(tables, export),
         *_targets(tables, defaults),
     ]
 
@@ -160,6 +166,15 @@ def _personal(tables: _Tables, hashing: object) -> Iterator[Contradiction]:
         if "hash" in table.personal.values() and not salted:
             fault = "hashes, and there is no secret to do it with"
             yield ("tables", name, "personal"), fault, "name a file in `hashing.salt_file`"
+
+
+def _exports(tables: _Tables, export: object) -> Iterator[Contradiction]:
+    has_bucket = isinstance(export, dict) and bool(export.get("bucket"))
+    for name, table in tables.items():
+        for key, value in (("initial_load", table.initial_load), ("on_gap", table.on_gap)):
+            if value == "export" and not has_bucket:
+                fault = "is `export`, and there is no bucket for exports"
+                yield ("tables", name, key), fault, "name one in `export.bucket`"
 
 
 def _unmatched(tables: _Tables, defaults: TargetSettings) -> Iterator[Contradiction]:

@@ -64,7 +64,11 @@ def settings_from(document: Document, environment: Environment) -> Settings:
         contradictions(values)
         if settings is None
         else contradictions_of(
-            settings.tables, settings.defaults, settings.source, values.get("hashing")
+            settings.tables,
+            settings.defaults,
+            settings.source,
+            values.get("hashing"),
+            values.get("export"),
         )
     )
     mistakes = [

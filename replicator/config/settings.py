@@ -219,6 +219,34 @@ class SnapshotSettings(Group):
     """Into how many parts a table's scan is divided; so many workers can share one snapshot."""
 
 
+class ExportSettings(Group):
+    """Exports of tables to S3, for `export` in `initial_load` and `on_gap` (see
+    operations/exports.md). They are asked for and read with the identity of the table's source."""
+
+    bucket: str | None = Field(
+        default=None, pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$", examples=["orders-exports"]
+    )
+    """The bucket that exports are written to."""
+    prefix: str | None = Field(
+        default=None, pattern=r"^[^/].*[^/]$|^[^/]$", max_length=512, examples=["replicator"]
+    )
+    """The folder within the bucket."""
+    bucket_owner: str | None = Field(default=None, pattern=r"^[0-9]{12}$")
+    """The account that the bucket belongs to, where that is another one."""
+    kms_key: str | None = Field(
+        default=None,
+        pattern=r"^arn:aws[a-z-]*:kms:\S+$",
+        examples=["arn:aws:kms:eu-west-1:123456789012:key/1234abcd"],
+    )
+    """A key of KMS that the files are encrypted with; without one S3 encrypts them."""
+    endpoint_url: str | None = Field(
+        default=None,
+        pattern=ENDPOINT,
+        examples=["https://bucket.vpce-0a1b.s3.eu-west-1.vpce.amazonaws.com"],
+    )
+    """Another endpoint of S3, such as PrivateLink's."""
+
+
 class BatchSettings(Group):
     """Size of one transaction."""
 
@@ -279,6 +307,8 @@ class Settings(Group):
     """Spans of OpenTelemetry."""
     poll: PollSettings = PollSettings()
     """Reading of streams."""
+    export: ExportSettings = ExportSettings()
+    """Exports of tables to S3."""
     batch: BatchSettings = BatchSettings()
     """Size of one transaction."""
     snapshot: SnapshotSettings = SnapshotSettings()

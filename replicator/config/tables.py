@@ -142,11 +142,12 @@ class TableSettings(Group):
     other one leaves the table alone; `replicator migrate` makes a change take effect.
     """
     initial_load: InitialLoad = "snapshot"
-    """Start of a table without a position: a `snapshot`, all that the `stream` still holds, or
-    (`none`) the changes from now on.
+    """Start of a table without a position: a `snapshot`, an `export` to S3 that is loaded in its
+    place, all that the `stream` still holds, or (`none`) the changes from now on.
     """
     on_gap: OnGap = "stop"
-    """Reaction to changes that left the stream before they were read."""
+    """Reaction to changes that left the stream before they were read. `export` loads what changed
+    meanwhile from incremental exports to S3, `resnapshot` the whole table."""
     max_dead_letters: int = Field(default=1000, ge=0, le=1_000_000)
     """Open dead letters; more halt the table."""
     max_dead_letters_per_hour: int | None = Field(default=None, ge=0, le=1_000_000)

@@ -264,6 +264,15 @@ class SweepRefused:
 
 
 @dataclass(frozen=True, slots=True)
+class ExportRefused:
+    """An export cannot be loaded, and a person must decide."""
+
+    table: str
+    snapshot_id: int
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
 class SnapshotEnded:
     """The whole table is loaded; `swept` rows had no item any more."""
 
@@ -300,6 +309,7 @@ Observation = (
     | SnapshotProgressed
     | SegmentEnded
     | SweepRefused
+    | ExportRefused
     | SnapshotEnded
 )
 Observe = Callable[[Observation], None]

@@ -1,6 +1,6 @@
 """Ports: interfaces of the engine to the world, each kept by a real part and by a fake."""
 
-from collections.abc import AsyncIterator, Iterable, Sequence, Set
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence, Set
 from datetime import datetime
 from typing import Protocol
 
@@ -10,13 +10,17 @@ from replicator.core.observations import GapKind
 from replicator.core.planning.plan import Refusals, WritePlan
 from replicator.core.planning.row_guard import Applied
 from replicator.core.records import Image, Page, Position
+from replicator.core.snapshot.export_manifest import DataFile, ExportSummary
+from replicator.core.snapshot.export_windows import Recovery, Window
 from replicator.core.snapshot.scan_pages import FoundItems, ScanPage, Segment
 from replicator.core.snapshot.state import (
     LookedAt,
     SegmentAdvance,
     SegmentClaim,
     SnapshotFacts,
+    SnapshotOrigin,
     SnapshotReason,
+    WantedExports,
 )
 from replicator.core.spec import InitialLoad
 from replicator.core.stream.leases import Lease
@@ -202,7 +206,15 @@ class Snapshots(Protocol):
         """By table: those that are not over, and the newest."""
         ...
 
-    async def ask(self, source: str, reason: SnapshotReason, *, who: str, why: str | None) -> int:
+    async def ask(
+        self,
+        source: str,
+        reason: SnapshotReason,
+        *,
+        who: str,
+        why: str | None,
+        origin: SnapshotOrigin = "scan",
+    ) -> int:
         """Ask for one; open gaps are accepted, and healed at its end."""
         ...
 
@@ -213,6 +225,7 @@ class Snapshots(Protocol):
         *,
         parts: int,
         items_estimated: int | None,
+        instead: str | None = None,
     ) -> bool:
         """Tell every writer of the table, then lay out the parts."""
         ...
@@ -261,6 +274,86 @@ class SegmentSink(Protocol):
 
     async def refusals(self, plan: WritePlan, others: Iterable[WritePlan] = (), /) -> Refusals:
         """Which targets refuse a plan of one item; `others` of its page may pass."""
+        ...
+
+
+class Exports(Protocol):
+    """Exports of one table to S3: SourceUnavailable, SourceDenied; ExportUnfit."""
+
+    async def recovery(self) -> Recovery | None:
+        """Times that the table can be exported of; None: point-in-time recovery is off."""
+        ...
+
+    async def now(self) -> datetime:
+        """The source's time."""
+        ...
+
+    async def table_arn(self) -> str:
+        """The table's ARN."""
+        ...
+
+    async def ask(self, wanted: datetime | Window, *, token: str) -> str:
+        """Ask for an export of the table at a time, or of a window's changes; its ARN."""
+        ...
+
+    async def complete(self, arn: str) -> tuple[str, str] | None:
+        """Bucket and key of a complete export's summary; None while it is being made."""
+        ...
+
+    async def summary(self, bucket: str, key: str) -> ExportSummary:
+        """What an export is, verified."""
+        ...
+
+    async def files(self, summary: ExportSummary) -> list[DataFile]:
+        """The data files of an export, verified."""
+        ...
+
+    async def verify(self, bucket: str, file: DataFile, *, live: Callable[[], None]) -> None:
+        """Read a file to its end, and compare checksum and number of lines."""
+        ...
+
+    def lines(self, bucket: str, file: DataFile) -> AsyncGenerator[list[bytes]]:
+        """The lines of a file, some at a time."""
+        ...
+
+
+class ExportRecords(Protocol):
+    """Facts of the exports of snapshots; Fenced where another worker has them made."""
+
+    async def wanted(self, snapshot_id: int) -> WantedExports:
+        """Everything on record of a snapshot's exports."""
+        ...
+
+    async def guarded(self, claim: SegmentClaim, at: datetime) -> None:
+        """Keep the source's time of a moment after the COMMIT of the guard."""
+        ...
+
+    async def want(
+        self, claim: SegmentClaim, windows: Sequence[Window | datetime | None], arn: str | None
+    ) -> None:
+        """Put the exports on record before any is asked for."""
+        ...
+
+    async def asked(self, claim: SegmentClaim, phase: int, arn: str) -> None:
+        """Keep the ARN of an export that was asked for."""
+        ...
+
+    async def complete(
+        self, claim: SegmentClaim, phase: int, summary: ExportSummary, key: str
+    ) -> None:
+        """Keep where the verified manifest of an export is."""
+        ...
+
+    async def tell(self, claim: SegmentClaim, detail: str) -> None:
+        """Say what the snapshot waits for."""
+        ...
+
+    async def lay_out(self, claim: SegmentClaim) -> None:
+        """End the part that had the exports made, and add those that load their files."""
+        ...
+
+    async def refuse(self, snapshot_id: int, detail: str) -> None:
+        """Wait for a person: the export cannot be loaded."""
         ...
 
 

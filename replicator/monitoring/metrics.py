@@ -18,6 +18,7 @@ from replicator.core.observations import (
     BatchApplied,
     ChangesTurnedAway,
     ClaimSwitched,
+    ExportRefused,
     GapFound,
     GapKind,
     GuardReason,
@@ -119,7 +120,7 @@ class Metrics(Collector):
             case SnapshotEnded(table=table, swept=swept):
                 self._count("replicator_snapshots_total", table, "done")
                 self._count("replicator_swept_rows_total", table, by=swept)
-            case SweepRefused(table=table):
+            case SweepRefused(table=table) | ExportRefused(table=table):
                 self._count("replicator_snapshots_total", table, "refused")
             case (
                 RecordRejected()

@@ -12,6 +12,7 @@ from replicator.core.observations import (
     BatchApplied,
     ChangesTurnedAway,
     ClaimSwitched,
+    ExportRefused,
     GapFound,
     LeaseLapsed,
     LeaseReleased,
@@ -42,7 +43,9 @@ from replicator.errors import Disposition, ReplicatorError, SourceDenied
 from replicator.monitoring.failure_text import fingerprint, one_line
 from replicator.monitoring.logs import logger
 
-SnapshotStep = SnapshotBegun | SnapshotProgressed | SegmentEnded | SweepRefused | SnapshotEnded
+SnapshotStep = (
+    SnapshotBegun | SnapshotProgressed | SegmentEnded | SweepRefused | ExportRefused | SnapshotEnded
+)
 
 
 def snapshot_line(
@@ -64,6 +67,10 @@ def snapshot_line(
             fields = {"table": table, "snapshot": number, "detail": detail}
             remedy = f"replicator snapshot --table {table} --cancel, or --force"
             return "error", "sweep refused until a person decides", fields | {"remedy": remedy}
+        case ExportRefused(table=table, snapshot_id=number, detail=detail):
+            fields = {"table": table, "snapshot": number, "detail": detail}
+            remedy = f"replicator snapshot --table {table} --cancel, or give another export"
+            return "error", "export refused until a person decides", fields | {"remedy": remedy}
         case SnapshotEnded(table=table, snapshot_id=number, items=items, swept=swept):
             fields = {"table": table, "snapshot": number, "items": items, "swept": swept}
             return "info", "snapshot ended", fields
@@ -292,6 +299,7 @@ def line_of(observation: Observation) -> Line | None:  # noqa: C901, PLR0912 (on
             | SnapshotProgressed()
             | SegmentEnded()
             | SweepRefused()
+            | ExportRefused()
             | SnapshotEnded()
         ):
             return Line(*snapshot_line(observation))

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from replicator.core.findings import Finding, finding_of
+from replicator.core.snapshot.export_cost import recovery_cost
 from replicator.errors import (
     ReplicatorError,
     SourceDenied,
@@ -12,6 +13,7 @@ from replicator.errors import (
     StreamVanished,
 )
 from replicator.sources.clients import open_client
+from replicator.sources.exports import recovery_of
 from replicator.sources.failures import FAILURES, translate
 from replicator.sources.place import SourceConnection
 from replicator.sources.tables import TableDescription, describe_table, require_fit_stream
@@ -89,6 +91,32 @@ async def lambda_readers(stream_arn: str, connection: SourceConnection) -> list[
         str(mapping.get("FunctionArn", "")).rpartition(":")[2]
         for mapping in answer.get("EventSourceMappings", [])
         if mapping.get("State") not in {"Disabled", "Deleting"}
+    ]
+
+
+async def check_recovery(
+    name: str, table: str, size_bytes: int, connection: SourceConnection
+) -> list[Finding]:
+    """Point-in-time recovery of a table that is to be exported; its absence is a finding."""
+    where = f"table {name}"
+    try:
+        async with open_client("dynamodb", connection, attempts=1) as client:
+            answer = await client.describe_continuous_backups(TableName=table)
+            recovery = recovery_of(dict(answer))
+    except FAILURES as error:
+        return [finding_of(where, translate(error))]
+    except ReplicatorError as error:
+        return [finding_of(where, error)]
+    if recovery is not None:
+        return []
+    return [
+        Finding(
+            "warning",
+            where,
+            "point-in-time recovery is off, which exports to S3 need",
+            "turn it on, with `aws dynamodb update-continuous-backups`; its price in us-east-1 is "
+            f"about {recovery_cost(size_bytes):.2f} USD a month for this table",
+        )
     ]
 
 

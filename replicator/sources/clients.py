@@ -30,7 +30,9 @@ if TYPE_CHECKING:
     from types_aiobotocore_dynamodbstreams import DynamoDBStreamsClient
 
 Connections = Callable[..., AIOHTTPSession]
-Service = Literal["dynamodb", "dynamodbstreams", "lambda", "secretsmanager", "ssm", "rds", "sns"]
+Service = Literal[
+    "dynamodb", "dynamodbstreams", "lambda", "s3", "secretsmanager", "ssm", "rds", "sns"
+]
 CONNECT_SECONDS = 5.0
 READ_SECONDS = 20.0
 CONNECTIONS_MAX = 64  # of one client: one for every shard that is read at a moment
@@ -58,7 +60,7 @@ def open_client(
 @overload
 @asynccontextmanager
 def open_client(
-    service: Literal["lambda", "secretsmanager", "ssm", "rds", "sns"],
+    service: Literal["lambda", "s3", "secretsmanager", "ssm", "rds", "sns"],
     connection: SourceConnection,
     *,
     attempts: int | None = None,
@@ -113,6 +115,7 @@ def _not_opened(error: Exception, connection: SourceConnection) -> Exception:
     named = (
         connection.streams_endpoint_url,
         connection.secrets_endpoint_url,
+        connection.s3_endpoint_url,
         connection.endpoint_url,
     )
     endpoints = "".join(f" {url!r}" for url in named if url is not None)

@@ -28,6 +28,17 @@ class SourceConnection:
     sts_endpoint_url: str | None = None
     secrets_endpoint_url: str | None = None
     topic_endpoint_url: str | None = None
+    s3_endpoint_url: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ExportDestination:
+    """Where exports are written that we ask for; `bucket` None: none can be asked for."""
+
+    bucket: str | None
+    prefix: str | None = None
+    bucket_owner: str | None = None
+    kms_key: str | None = None
 
 
 def connection_for(table: str, connection: SourceConnection) -> SourceConnection:
@@ -61,6 +72,8 @@ def endpoint_of(
         return connection.secrets_endpoint_url
     if service == "sns":
         return connection.topic_endpoint_url
+    if service == "s3":
+        return connection.s3_endpoint_url
     if service == "dynamodbstreams" and connection.streams_endpoint_url is not None:
         return connection.streams_endpoint_url
     if service not in _DATABASE_ONLY:

@@ -37,6 +37,7 @@ async def test_open_gaps_are_listed(orders, configure):
     assert text.code == 0
     assert f"gap {first}, shard shard-0: the position is older" in text.out
     assert "between two streams: a new stream" in text.out
+    assert "`replicator gaps heal --table orders`: nobody knows when its gap began" in text.out
     assert "healed" not in text.out
     [gap] = document["gaps"]
     assert gap.pop("found_at").endswith("Z")
@@ -46,6 +47,7 @@ async def test_open_gaps_are_listed(orders, configure):
         "stream_arn": stream_arn("orders"),
         "shard_id": "shard-0",
         "kind": "certain",
+        "since": None,
         "detail": "the position is older than what the shard still holds",
         "remedy": '`replicator snapshot --table orders --why "..."` loads it anew, `replicator '
         'gaps accept --table orders --why "..."` leaves what is lost as it is',

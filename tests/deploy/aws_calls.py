@@ -40,6 +40,8 @@ class Recorder:
             wanted = json.loads(body or b"{}")
             for resource in self._resources(wanted):
                 self.calls.add(Call(f"{_SERVICES[service]}:{operation}", resource))
+        elif request.method == "GET" and "/s3/" in request.headers.get("Authorization", ""):
+            self.calls.add(Call("s3:GetObject", f"arn:aws:s3:::{request.path[1:]}"))
         elif request.path.rstrip("/") == _LISTS_OF_READERS:
             self.calls.add(Call("lambda:ListEventSourceMappings", "*"))
         else:
@@ -58,7 +60,9 @@ class Recorder:
 
     def _resources(self, wanted: dict[str, Any]) -> list[str]:
         match wanted:
-            case {"StreamArn": str(arn)} | {"SecretId": str(arn)}:
+            case {"StreamArn": str(arn)} | {"SecretId": str(arn)} | {"ExportArn": str(arn)}:
+                return [arn]
+            case {"TableArn": str(arn)}:
                 return [arn]
             case {"ShardIterator": str(iterator)}:
                 return [self._streams[iterator]]

@@ -5,6 +5,7 @@ import json
 import re
 import subprocess
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -16,15 +17,20 @@ import aioboto3
 import pytest
 from botocore import xform_name
 
+from replicator.core.snapshot.export_manifest import DataFile
 from replicator.core.snapshot.scan_pages import Segment
+from replicator.errors import ExportUnfit, ReplicatorError
 from replicator.sources.check import lambda_readers
-from replicator.sources.place import SourceConnection
+from replicator.sources.clients import open_client
+from replicator.sources.exports import TableExports
+from replicator.sources.place import ExportDestination, SourceConnection
 from replicator.sources.scan import TableItems, open_items_client
 from replicator.sources.secrets import rds_token
 from tests.deploy.aws_calls import ACCOUNT, REGION, Call, Recorder, recorded
 from tests.deploy.tools import ROOT, tool
 from tests.end_to_end.conftest import one_emulator
 from tests.support.bounds import USUAL_SECONDS
+from tests.support.builders import NOON
 from tests.support.command import replicator
 from tests.support.daemon import Deployment, configuration
 from tests.support.endpoints import CONFIG, create_table, dynamodb_client
@@ -33,6 +39,7 @@ POLICIES = sorted((ROOT / "deploy/iam").glob("*.json"))
 SECRET = f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:replicator-a1b2c3"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/replicator"
 NOT_OUR_CALLS = {"lambda": "what the service does to feed a function", "encrypted-table": "KMS"}
+NOT_OUR_CALLS |= {"export-bucket": "DynamoDB writes in our name", "encrypted-export": "KMS"}
 """Policies for what others do on our behalf."""
 TOKENS = {"rds-iam": "a token is signed without a call"}
 
@@ -61,6 +68,8 @@ def names(table: str, lease_table: str, secret: str) -> dict[str, str]:
         "database_resource": "db-ABC",
         "database_user": "replicator",
         "function": "replicator",
+        "bucket": "exports",
+        "prefix": "some/where",
         "key": f"arn:aws:kms:{REGION}:{ACCOUNT}:key/1",
     }
 
@@ -81,7 +90,7 @@ def test_no_policy_allows_a_whole_service_or_every_table(policy: Path):
     for allowed in allowed_by(policy, names("orders", "leases", SECRET)):
         assert "*" not in allowed.action
         if allowed.action.startswith("dynamodb:") and allowed.action != "dynamodb:ListStreams":
-            assert re.search(r"table/(orders|leases)(/stream/\*)?$", allowed.pattern)
+            assert re.search(r"table/(orders|leases)(/(stream|export)/\*)?$", allowed.pattern)
 
 
 def test_every_action_exists_and_fits_its_resource():
@@ -129,6 +138,7 @@ async def test_what_the_code_calls_is_what_the_policies_allow(
             Deployment(tmp_path, settings(url, database, table_name, secret)), dynamodb_endpoint
         )
         await read_items(url, table_name)
+        await read_exports(url, table_name)
 
     lease_table = deployment.settings["coordination"]["table"]
     values = names(table_name, lease_table, secret)
@@ -208,6 +218,24 @@ async def read_items(url: str, table: str) -> None:
     assert await lambda_readers(described["Table"]["LatestStreamArn"], connection) == []
 
 
+async def read_exports(url: str, table: str) -> None:
+    """What loading from exports takes; the emulator says that it made one, and writes nothing."""
+    connection = SourceConnection(region=REGION, endpoint_url=url)
+    destination = ExportDestination("exports", "some/where")
+    file = DataFile("some/where/AWSDynamoDB/0169/data/0.json.gz", 1, "")
+    async with (
+        open_client("dynamodb", connection) as client,
+        open_client("s3", connection) as s3,
+    ):
+        exports = TableExports(client, s3, destination, lambda _: None, table=table)
+        await exports.recovery()
+        arn = await exports.ask(NOON, token="1")
+        with suppress(ReplicatorError):
+            await exports.complete(arn)
+        with pytest.raises(ExportUnfit):
+            await exports.verify("exports", file, live=lambda: None)
+
+
 def actions_in_the_code() -> set[str]:
     """Every method of an AWS client that the code names, as the action of IAM that it needs."""
     known = set(methods_of_clients())
@@ -229,6 +257,7 @@ def methods_of_clients() -> Iterator[tuple[str, str]]:
         ("dynamodb", "dynamodb"),
         ("dynamodbstreams", "dynamodb"),
         ("lambda", "lambda"),
+        ("s3", "s3"),
         ("secretsmanager", "secretsmanager"),
     ):
         for operation in loader.load_service_model(service, "service-2")["operations"]:

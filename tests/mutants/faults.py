@@ -2,6 +2,7 @@
 
 from tests.mutants.blame_faults import BLAME_MUTANTS
 from tests.mutants.comparison_faults import COMPARISON_MUTANTS
+from tests.mutants.export_faults import EXPORT_MUTANTS
 from tests.mutants.guard_faults import GUARD_MUTANTS
 from tests.mutants.identity_faults import IDENTITY_MUTANTS
 from tests.mutants.input_faults import INPUT_MUTANTS
@@ -422,6 +423,7 @@ MUTANTS = [
         "lease_seconds=3 * lease_seconds",
         LEASES,
     ),
+    *EXPORT_MUTANTS,
     *GUARD_MUTANTS,
     *INPUT_MUTANTS,
     *TYPE_MUTANTS,

@@ -77,8 +77,8 @@ GUARD_MUTANTS = [
     Mutant(
         "a sweep takes what was written since it looked",
         VERSIONS,
-        '"newer": "o.snapshot_id is distinct from excluded.snapshot_id",',
-        '"newer": "true",',
+        'distinct from excluded.snapshot_id",\n    },\n    # Whatever is newer has closed',
+        'distinct from -1",\n    },\n    # Whatever is newer has closed',
         SEGMENTS,
     ),
     Mutant(

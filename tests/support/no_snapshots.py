@@ -34,7 +34,13 @@ def without_snapshots(
         return None
 
     loading = Loading(
-        mapping, nothing, parts=1, count_items=count_items, observe=observe, clock=clock
+        mapping,
+        nothing,
+        parts=1,
+        count_items=count_items,
+        recovery=nothing,
+        observe=observe,
+        clock=clock,
     )
     parts = SnapshotParts(
         name,
@@ -44,6 +50,8 @@ def without_snapshots(
         incidents=nothing,
         items=PacedItems(nothing, ReadPacing(1.0, clock)),
         pages=PagePipeline(name, mapping, nothing, observe, clock),
+        exports=nothing,
+        export_records=nothing,
         ghosts=nothing,
         look_at_table=nothing,
         observe=observe,

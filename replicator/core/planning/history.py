@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from replicator.core.mapping.compile import TargetMapping
 from replicator.core.planning.batch import DeadLetter, Ledger, Rank
 from replicator.core.records import Image, StreamRecord
+from replicator.core.snapshot.export_lines import MICROSECONDS
 from replicator.core.values.cells import Cell, Unfit
 from replicator.core.values.json_text import json_object, plain_texts
 from replicator.core.values.policies import OnNul
@@ -13,17 +14,25 @@ from replicator.errors import ValueRejected
 HistoryRow = tuple[Cell, ...]
 """Version, operation, creation time, keys, new image, old image: as text."""
 HISTORY_TRANSPORTS = ("text",) * 6
+STATE_AFTER_GAP = "state_after_gap"
+"""Operation of the entry that stands for all that a gap has lost of an item: its state then."""
 
 
 def plan_history(
-    target: TargetMapping, ledger: Ledger, refused: tuple[str, str | None] | None
-) -> list[HistoryRow]:
-    """Every change of the batch that concerns the target, oldest first.
+    target: TargetMapping,
+    ledger: Ledger,
+    refused: tuple[str, str | None] | None,
+    *,
+    healing: bool = False,
+) -> list[tuple[HistoryRow, StreamRecord]]:
+    """Every change of the batch that concerns the target, oldest first, with its record.
+
+    `healing`: each stands for all that a gap has lost of its item, and is marked so.
 
     `refused`: why PostgreSQL would not take the one change of this batch. A change that cannot be
     written becomes a dead letter of the history, which no later change supersedes.
     """
-    rows: list[HistoryRow] = []
+    rows: list[tuple[HistoryRow, StreamRecord]] = []
     if target.history is None:
         return rows
     texts = _texts_of(ledger)
@@ -34,7 +43,8 @@ def plan_history(
             if not _concerns(target, ledger, record):
                 continue
             if refused is None:
-                rows.append(_row(ledger, record, target.spec.nul, texts))
+                row = _row(ledger, record, target.spec.nul, texts)
+                rows.append((_state_after_gap(row, record) if healing else row, record))
                 ledger.rank(index, Rank.APPLIED)
                 continue
         except ValueRejected as rejection:
@@ -84,6 +94,12 @@ def _row(
         _image(ledger, record.new_image, "new_image", nul, texts),
         _image(ledger, record.old_image, "old_image", nul, texts),
     )
+
+
+def _state_after_gap(row: HistoryRow, record: StreamRecord) -> HistoryRow:
+    """The entry of a change that has a time and no place in a stream."""
+    micros = round((record.created_at or 0.0) * MICROSECONDS)
+    return (str(micros), STATE_AFTER_GAP, *row[2:])
 
 
 def _image(

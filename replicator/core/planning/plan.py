@@ -40,6 +40,8 @@ class TargetWrites:
     deleted: Changes = field(default_factory=Changes)
     softly_deleted: Changes = field(default_factory=Changes)
     appends: list[HistoryRow] = field(default_factory=list)
+    appended: list[StreamRecord] = field(default_factory=list)
+    """The changes behind the appends, where those that the guard turns away are not appended."""
     kept: Changes = field(default_factory=Changes)
     sweep: bool = False
     """True to remove child rows of soft deletes that have no row; a row keeps its children."""
@@ -103,8 +105,11 @@ def plan_batch(
     skip_before: float | None = None,
     refused: Refusals | None = None,
     scanned: bool = False,
+    healing: bool = False,
 ) -> WritePlan:
     """Plan one batch of a shard, in order; or, `scanned`, items as a scan found them.
+
+    Or, `healing`, the last changes of items in a gap, each with all that the gap has lost of it.
 
     `read_at` (epoch seconds) stands in where a record has no creation time. `skip_before` (epoch
     seconds) filters records of an `initial_load: none`. `refused` holds, for a batch of one
@@ -131,7 +136,11 @@ def plan_batch(
         planner = _TargetPlanner(target, ledger, refused, scanned=scanned)
         writes.append(planner.plan())
         if target.history is not None and not scanned:
-            writes[-1].appends.extend(plan_history(target, ledger, refused.get(target.history)))
+            reason = refused.get(target.history)
+            entries = plan_history(target, ledger, reason, healing=healing)
+            writes[-1].appends.extend([row for row, _ in entries])
+            if healing:
+                writes[-1].appended.extend([record for _, record in entries])
         if planner.candidates:
             candidates[target.name] = planner.candidates
         if planner.unmapped:

@@ -17,11 +17,13 @@ the first to commit, compares again, and writes nothing if the first was newer.
 `postgres/write/guard_statement` has the SQL; this module says what follows from what the
 statement rejected.
 
-The four guards (`Guard`):
+The five guards (`Guard`):
   * `stream`: a change must be newer than the row's version.
   * `scan`: a page's row must be the first that its snapshot sees of the key. What the stream
     wrote since the snapshot began carries the snapshot's id and stays; older rows are repaired.
     The version stays what it was, so that a late older change of the stream is still rejected.
+  * `heal`: the last change of an item in a gap, or its deletion, must be the first that the
+    snapshot sees of the key: incremental exports are loaded newest first.
   * `sweep`: a key that nothing has seen since the snapshot began is claimed by a version before
     its row is deleted.
   * `letter`: a dead letter of a scan that is replayed; anything newer has closed the letter.
@@ -51,12 +53,14 @@ from replicator.core.planning.changes import Changes, Upserts
 from replicator.core.planning.plan import TargetWrites, WritePlan
 from replicator.core.records import LetterId, StreamRecord
 
-Guard = Literal["stream", "scan", "sweep", "letter"]
+Guard = Literal["stream", "scan", "heal", "sweep", "letter"]
 """Comparison of versions: a change of a stream must be newer than the row's version; a row of a
 scan must be the first that its snapshot sees of the key, a sweep the first that sees the key
-at all. An open dead letter of a scan is the newest that is known of its item, whatever the
-version is.
+at all, and so must a change in a gap, of which newer ones come first. An open dead letter of a scan
+is the newest that is known of its item, whatever the version is.
 """
+LOADS: tuple[Guard, ...] = ("scan", "heal")
+"""Guards of what a snapshot loads: no place in a stream stands behind it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,23 +137,29 @@ def accepted(
 ) -> WritePlan:
     """The plan without what was turned away; dead letters and appends to a history stay.
 
+    Entries for what a gap has lost go with what they tell of.
+
     An upsert that met a soft deletion in another order has the row's time of deletion.
     """
     if not rejections and not other_orders:
         return plan
-    away = {(rejection.target, rejection.place) for rejection in rejections}
+    away = {(rejection.target, rejection.place): rejection.record for rejection in rejections}
     deleted = {(other.target, other.place): other.deleted_at for other in other_orders}
     return replace(plan, writes=tuple(_accepted(writes, away, deleted) for writes in plan.writes))
 
 
 def _accepted(
     writes: TargetWrites,
-    away: set[tuple[str, int]],
+    away: Mapping[tuple[str, int], StreamRecord],
     deleted: Mapping[tuple[str, int], datetime | None],
 ) -> TargetWrites:
     name, width = writes.target.name, len(writes.target.table.key)
     upserts = writes.upserted
     left = replace(writes, upserted=Upserts(), deleted=Changes(), softly_deleted=Changes())
+    if writes.appended:
+        older = {id(record) for (target, _), record in away.items() if target == name}
+        entries = zip(writes.appends, writes.appended, strict=True)
+        left = replace(left, appends=[row for row, record in entries if id(record) not in older])
     first = len(upserts)
     for given, taken in (
         (writes.deleted, left.deleted),

@@ -1,4 +1,4 @@
-"""Pages of a scan and ghosts of a sweep become plans, like batches of a stream. Pure."""
+"""Pages of a scan or an export and ghosts of a sweep become plans, like batches. Pure."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -50,6 +50,21 @@ def plan_page(
     left of it. Nothing of a scan is history.
     """
     return plan_batch(records, mapping, read_at=read_at, refused=refused, scanned=True)
+
+
+def plan_changes(
+    records: Sequence[StreamRecord],
+    mapping: TableMapping,
+    *,
+    read_at: float,
+    refused: Refusals | None = None,
+) -> WritePlan:
+    """Plan the last changes of items in a gap, as incremental exports tell them.
+
+    Nothing is swept behind them, so that an item that belongs to a target no more, or is gone, is
+    deleted there.
+    """
+    return plan_batch(records, mapping, read_at=read_at, refused=refused, healing=True)
 
 
 def plan_sweep(

@@ -152,9 +152,10 @@ class ScanCost:
     items: int
     read_units: int
     seconds: float
+    size_bytes: int = 0
 
 
 def scan_cost(*, items: int, size_bytes: int, units_per_second: float) -> ScanCost:
     """Of a consistent scan at a rate."""
     units = -(-size_bytes // BYTES_PER_READ_UNIT)
-    return ScanCost(items, units, units / units_per_second)
+    return ScanCost(items, units, units / units_per_second, size_bytes)

@@ -23,10 +23,17 @@ The idea: scan and stream write at the same time, and the row guard keeps the or
    `sweep`).
 5. `finish` leaves `guard` in one transaction when every part is done.
 
-The invariants: no Scan call before the COMMIT of `guard`; no tombstone is removed while a
-snapshot runs; an item that was rejected marks its key as seen, so that its old row is not swept;
-rows kept by `on_delete: ignore` are never swept; a sweep that would delete nearly everything
-waits for a person (`is_suspicious`), since it is likelier that the scan read another table.
+An export to S3 may take the place of the scan (`origin`): it is asked for behind the same COMMIT,
+of a time that lies `export_windows.MARGIN` behind it, so that it holds all that carries no version.
+Its files are divided among parts. Incremental exports load what changed in a gap: each item's last
+change in each window, newest window first, and the first that is written wins (guard `heal`).
+They know deletions, so that nothing is swept; what they do not name has not changed.
+
+The invariants: no Scan call before the COMMIT of `guard`, and no export that is older than it; no
+tombstone is removed while a snapshot runs; an item that was rejected marks its key as seen, so that
+its old row is not swept; rows kept by `on_delete: ignore` are never swept; a sweep that would
+delete nearly everything waits for a person (`is_suspicious`), since it is likelier that the scan
+read another table.
 
 Broken without it: `delete … where not exists (version)` waits on a row lock and then deletes the
 row that was written meanwhile; a writer that still believes in mode `fence` deletes a row without
@@ -44,6 +51,11 @@ from replicator.core.stream.shards import TableFacts
 SnapshotReason = Literal["initial", "gap", "asked", "mapping", "repair"]
 SnapshotState = Literal["asked", "running", "refused", "done", "cancelled"]
 SegmentState = Literal["waiting", "active", "done"]
+SnapshotOrigin = Literal["scan", "export", "changes"]
+"""Where the items come from: a scan, an export of the whole table to S3, or incremental exports of
+what changed in a gap."""
+SWEEP_PHASE = 1_000_000
+"""Sweeps come after all that is loaded."""
 
 SWEPT_MAX = ((100, 0.5), (1000, 0.25), (10_000, 0.1))
 """A sweep of more rows than the number waits for a person where they are more than the share."""
@@ -51,7 +63,11 @@ SWEPT_MAX = ((100, 0.5), (1000, 0.25), (10_000, 0.1))
 
 @dataclass(frozen=True, slots=True)
 class SegmentFacts:
-    """A part of a snapshot; `target` None: of its scan, else the sweep of that target."""
+    """A part of a snapshot; `target` None: of what it loads, else the sweep of that target.
+
+    The parts of a phase begin when those of all earlier phases are done. Of an export the first
+    phase is to have it made, and each following one loads the files of one export.
+    """
 
     snapshot_id: int
     number: int
@@ -62,6 +78,7 @@ class SegmentFacts:
     items: int
     rows: int
     read_units: float
+    phase: int = 0
 
     @property
     def name(self) -> str:
@@ -86,6 +103,9 @@ class SnapshotFacts:
     started_at: datetime | None
     ended_at: datetime | None
     segments: tuple[SegmentFacts, ...] = ()
+    origin: SnapshotOrigin = "scan"
+    lost_since: datetime | None = None
+    """Every change created before is applied, whatever its gaps have lost; None: not known."""
 
     @property
     def unfinished(self) -> bool:
@@ -122,10 +142,12 @@ class SnapshotFacts:
         if self.state != "running" or self.reason == "repair":
             return []  # a repair is made by whoever began it
         scanned = all(segment.state == "done" for segment in self.scan)
+        left = [segment for segment in self.segments if segment.state != "done"]
+        phase = min((segment.phase for segment in left), default=0)
         return [
             segment
-            for segment in self.segments
-            if segment.state != "done" and (segment.target is None or scanned)
+            for segment in left
+            if segment.phase == phase and (segment.target is None or scanned)
         ]
 
 
@@ -145,6 +167,10 @@ class SegmentClaim:
     position: str | None
     forced: bool
     open_letters: bool
+    origin: SnapshotOrigin = "scan"
+    phase: int = 0
+    share: int = 0
+    """Place of the part among those of its phase, where files are divided among them."""
 
     @property
     def name(self) -> str:
@@ -161,6 +187,38 @@ class SegmentAdvance:
     rows: int
     read_units: float
     ended: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ExportRecord:
+    """One export of a snapshot as the control schema has it.
+
+    `since` None: of the whole table, `until` is the time then. `until` None too: somebody else made
+    it. `arn` None: not asked for yet; `bucket` None: not complete and verified yet.
+    """
+
+    phase: int
+    since: datetime | None
+    until: datetime | None
+    client_token: str
+    arn: str | None
+    bucket: str | None
+    summary_key: str | None
+    items: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class WantedExports:
+    """The exports of a snapshot, and what they depend on.
+
+    `guarded_at`: a moment after the COMMIT of `guard` by the source's clock; None: not known yet.
+    """
+
+    guarded_at: datetime | None
+    given_export: str | None
+    origin: SnapshotOrigin
+    lost_since: datetime | None
+    exports: tuple[ExportRecord, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,9 +241,9 @@ def is_segment_name(name: str) -> bool:
 
 
 def is_initial_due(table: TableFacts, snapshots: Sequence[SnapshotFacts]) -> bool:
-    """True for a table that begins with a snapshot and was never loaded."""
+    """True for a table that begins with a snapshot or an export and was never loaded."""
     begun = table.start_at is not None or table.mode == "lambda"
-    return table.initial_load == "snapshot" and begun and not snapshots
+    return table.initial_load in ("snapshot", "export") and begun and not snapshots
 
 
 def is_suspicious(*, rows: int, unseen: int) -> bool:

@@ -4,7 +4,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from replicator.core.snapshot.state import SnapshotFacts, SnapshotReason, SnapshotState
+from replicator.core.snapshot.state import (
+    SnapshotFacts,
+    SnapshotOrigin,
+    SnapshotReason,
+    SnapshotState,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +29,9 @@ class SnapshotStatus:
     parts_done: int
     seconds_left: float | None
     detail: str | None
+    origin: SnapshotOrigin = "scan"
+    loaded: bool = False
+    """True when only sweeps are left."""
 
     @property
     def unfinished(self) -> bool:
@@ -58,6 +66,8 @@ def snapshot_status(facts: SnapshotFacts, *, now: datetime) -> SnapshotStatus:
         parts_done=sum(segment.state == "done" for segment in facts.segments),
         seconds_left=_seconds_left(facts, now),
         detail=facts.detail,
+        origin=facts.origin,
+        loaded=all(segment.state == "done" for segment in facts.scan),
     )
 
 
@@ -66,6 +76,7 @@ def snapshot_document(status: SnapshotStatus) -> dict[str, Any]:
     return {
         "id": status.id,
         "reason": status.reason,
+        "origin": status.origin,
         "state": status.state,
         "who": status.who,
         "items": status.items,

@@ -212,6 +212,10 @@ def _reason(facts: TableFacts, snapshot: SnapshotStatus | None) -> tuple[str | N
     if facts.paused:
         return "paused by hand", f"replicator resume --table {quote(facts.source)}"
     if snapshot is not None and snapshot.state == "refused":
+        if not snapshot.loaded:
+            return f"the export cannot be loaded: {snapshot.detail}", (
+                f"replicator snapshot --table {quote(facts.source)} --cancel"
+            )
         return f"the sweep waits for a person: {snapshot.detail}", (
             f"replicator snapshot --table {quote(facts.source)} --cancel (keeps those rows), or "
             f"--force (deletes them)"

@@ -249,6 +249,8 @@ def _loading(table: TableStatus) -> Broken:
         soon = "" if left is None else f", about {in_words(left)} left"
         share = f"{int(snapshot.done_share * 100)} %"
         what = f"the snapshot has read {snapshot.items:,}{of} items, {share}{soon}"
+        if snapshot.detail is not None:
+            what += f": {snapshot.detail}"
     return Broken("behind", Problem("note", "snapshot", table.source, what, ""))
 
 

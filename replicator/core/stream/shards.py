@@ -82,6 +82,8 @@ class GapFacts:
     kind: str
     detail: str
     found_at: datetime
+    since: datetime | None = None
+    """Every change created before is applied; None: nobody knows when it began."""
 
 
 @dataclass(frozen=True, slots=True)

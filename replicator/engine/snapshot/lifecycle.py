@@ -5,9 +5,11 @@ from collections.abc import Awaitable, Callable, Sequence
 from replicator.clock import Clock
 from replicator.core.mapping.compile import TableMapping
 from replicator.core.observations import Observe, SnapshotBegun, SnapshotEnded, SnapshotProgressed
-from replicator.core.snapshot.state import SnapshotFacts, is_initial_due
+from replicator.core.snapshot.export_windows import Recovery, why_not
+from replicator.core.snapshot.state import SnapshotFacts, SnapshotOrigin, is_initial_due
 from replicator.core.stream.shards import TableFacts
 from replicator.engine.ports import Snapshots
+from replicator.errors import ReplicatorError, SourceDenied
 
 PROGRESS_SECONDS = 30.0
 """Seconds between two lines of progress in the log."""
@@ -17,6 +19,9 @@ REPAIR_SECONDS_MAX = 1800.0
 
 CountItems = Callable[[], Awaitable[int | None]]
 """Item count that the source reports for its table; None while it does not answer."""
+
+LookAtRecovery = Callable[[], Awaitable[Recovery | None]]
+"""Times that the table can be exported of; None: point-in-time recovery is off."""
 
 
 class Loading:
@@ -32,6 +37,7 @@ class Loading:
         *,
         parts: int,
         count_items: CountItems,
+        recovery: LookAtRecovery,
         observe: Observe,
         clock: Clock,
     ) -> None:
@@ -40,6 +46,7 @@ class Loading:
         self._snapshots = snapshots
         self._parts = parts
         self._count_items = count_items
+        self._recovery = recovery
         self._observe = observe
         self._clock = clock
         self._told_at = clock.monotonic()
@@ -52,7 +59,11 @@ class Loading:
         """
         if is_initial_due(table, known):
             await self._snapshots.ask(
-                self._name, "initial", who="configuration", why="initial_load: snapshot"
+                self._name,
+                "initial",
+                who="configuration",
+                why=f"initial_load: {table.initial_load}",
+                origin="export" if table.initial_load == "export" else "scan",
             )
             return True
         for snapshot in known:
@@ -75,20 +86,37 @@ class Loading:
             return False
         return (self._clock.now() - snapshot.started_at).total_seconds() > REPAIR_SECONDS_MAX
 
-    async def heal(self, why: str) -> None:
+    async def heal(self, why: str, *, origin: SnapshotOrigin) -> None:
         """Accept the open gaps, and ask for the snapshot that heals them."""
-        await self._snapshots.ask(self._name, "gap", who="configuration", why=why)
+        await self._snapshots.ask(self._name, "gap", who="configuration", why=why, origin=origin)
 
     async def _begin(self, snapshot: SnapshotFacts) -> bool:
+        instead, items = None, None
+        if snapshot.origin == "changes":
+            try:
+                reason = await self._why_not(snapshot)
+            except ReplicatorError:
+                return False  # asked again at the next look; other tables do not wait for it
+            instead = None if reason is None else f"a scan instead of exports: {reason}"
+        if snapshot.origin != "changes" or instead is not None:
+            items = await self._count_items()
         begun = await self._snapshots.begin(
             snapshot,
             self._mapping.targets,
             parts=self._parts,
-            items_estimated=await self._count_items(),
+            items_estimated=items,
+            instead=instead,
         )
         if begun:
             self._observe(SnapshotBegun(self._name, snapshot.id, snapshot.reason))
         return begun
+
+    async def _why_not(self, snapshot: SnapshotFacts) -> str | None:
+        """Why the gaps cannot be healed from exports; None where they can."""
+        try:
+            return why_not(snapshot.lost_since, await self._recovery())
+        except SourceDenied as error:
+            return str(error)
 
     async def _finish(self, snapshot: SnapshotFacts) -> bool:
         finished = await self._snapshots.finish(snapshot)

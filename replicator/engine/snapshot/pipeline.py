@@ -15,8 +15,14 @@ from replicator.core.observations import (
 )
 from replicator.core.planning.plan import Refusals, WritePlan
 from replicator.core.planning.row_guard import Applied, reasons
-from replicator.core.planning.scan_plan import outcomes_of_page, plan_page, records_of_page
+from replicator.core.planning.scan_plan import (
+    outcomes_of_page,
+    plan_changes,
+    plan_page,
+    records_of_page,
+)
 from replicator.core.records import LetterId, StreamRecord
+from replicator.core.snapshot.export_lines import ChangesPage
 from replicator.core.snapshot.scan_pages import ScanPage
 from replicator.core.snapshot.state import SegmentAdvance, SegmentClaim
 from replicator.engine.ports import SegmentSink
@@ -34,7 +40,7 @@ class _Step:
 
 
 class PagePipeline:
-    """Applies pages of one table's scans."""
+    """Applies pages of one table's scans and exports."""
 
     def __init__(
         self, table: str, mapping: TableMapping, sink: SegmentSink, observe: Observe, clock: Clock
@@ -49,7 +55,7 @@ class PagePipeline:
 
     async def process(
         self,
-        page: ScanPage,
+        page: ScanPage | ChangesPage,
         claim: SegmentClaim,
         stopping: asyncio.Event,
         *,
@@ -60,7 +66,12 @@ class PagePipeline:
         A page that is too slow, or holds an item that PostgreSQL refuses, is written in parts; the
         segment moves with the last of them, so that a crash in between writes the page once more.
         """
-        records = records_of_page(page.images, self._mapping.source_key)
+        records: Sequence[StreamRecord]
+        if isinstance(page, ChangesPage):
+            records, make_plan = page.records, plan_changes
+        else:
+            records = records_of_page(page.images, self._mapping.source_key)
+            make_plan = plan_page
 
         async def commit(
             part: Sequence[StreamRecord], claim: SegmentClaim, refused: Refusals | None = None
@@ -73,7 +84,7 @@ class PagePipeline:
                 read_units=page.read_units if last else 0.0,
                 ended=last and page.last_key is None,
             )
-            plan = plan_page(
+            plan = make_plan(
                 part, self._mapping, read_at=self._clock.now().timestamp(), refused=refused
             )
             step = _Step(part, plan, replace(advance, rows=plan.rows))
@@ -82,9 +93,9 @@ class PagePipeline:
         async def set_aside(
             part: Sequence[StreamRecord], claim: SegmentClaim, error: BatchRejected
         ) -> SegmentClaim:
-            plan = plan_page(part, self._mapping, read_at=self._clock.now().timestamp())
+            plan = make_plan(part, self._mapping, read_at=self._clock.now().timestamp())
             others = (
-                plan_page([other], self._mapping, read_at=self._clock.now().timestamp())
+                make_plan([other], self._mapping, read_at=self._clock.now().timestamp())
                 for other in records
                 if other is not part[0]
             )

@@ -1,32 +1,44 @@
 """One part of a snapshot from claim to end: pages are read ahead, written, and moved past."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 
 from replicator.clock import Clock
 from replicator.core.mapping.compile import TableMapping
 from replicator.core.observations import (
     ClaimSwitched,
+    ExportRefused,
     Observe,
     SegmentEnded,
     SweepRefused,
     WriteFenced,
 )
 from replicator.core.planning.scan_plan import plan_sweep
+from replicator.core.snapshot.export_lines import ChangesPage
 from replicator.core.snapshot.sample import Sample
 from replicator.core.snapshot.scan_pages import ScanPage, Segment, may_exist
 from replicator.core.snapshot.state import SegmentAdvance, SegmentClaim, SegmentFacts, is_suspicious
 from replicator.core.values.row import Row
 from replicator.engine.dead_letter_limit import check_dead_letters
-from replicator.engine.ports import GhostFinder, Incidents, SegmentClaims, Snapshots
+from replicator.engine.ports import (
+    ExportRecords,
+    Exports,
+    GhostFinder,
+    Incidents,
+    SegmentClaims,
+    Snapshots,
+)
+from replicator.engine.snapshot.export import ExportFiles, ExportMaking
 from replicator.engine.snapshot.pipeline import PagePipeline
 from replicator.engine.snapshot.rate_limit import PacedItems
 from replicator.engine.stream.shard import Ending, was_switched
 from replicator.engine.tasks import one_failure
-from replicator.errors import Fenced, ReplicatorError
+from replicator.errors import ExportUnfit, Fenced, ReplicatorError
 
-_Pages = asyncio.Queue[ScanPage | ReplicatorError]
+_Page = ScanPage | ChangesPage
+_Pages = asyncio.Queue[_Page | ReplicatorError]
 ROWS_LOOKED_AT_MAX = 5000
 """Of a sweep's target at a time."""
 GHOSTS_ASKED_FOR = 500
@@ -45,6 +57,9 @@ class SnapshotParts:
     incidents: Incidents
     items: PacedItems
     pages: PagePipeline
+    exports: Callable[[], Awaitable[Exports]]
+    """Opens what few tables ever need."""
+    export_records: ExportRecords
     ghosts: GhostFinder
     look_at_table: Callable[[], Awaitable[object]]
     """Before a part is worked on; KeyChanged where its table was created anew with another key."""
@@ -53,7 +68,7 @@ class SnapshotParts:
 
 
 class SegmentRunner:
-    """Works on one part: a part of the scan, or the sweep of one target."""
+    """Works on one part: of a scan, the making of exports, files of one, the sweep of a target."""
 
     proof = None
     """A part of a snapshot has no lag of its own."""
@@ -76,9 +91,11 @@ class SegmentRunner:
         )
         try:
             await parts.look_at_table()
-            if claim.target is None:
-                return await self._scan(claim, stopping)
-            return await self._sweep(claim, claim.target, stopping)
+            if claim.target is not None:
+                return await self._sweep(claim, claim.target, stopping)
+            if claim.origin == "scan":
+                return await self._load(claim, self._scanned(claim), stopping)
+            return await self._export(claim, stopping)
         except Fenced:
             if await was_switched(parts.claims.switched(claim)):
                 parts.observe(ClaimSwitched(parts.table, claim.name))
@@ -89,10 +106,31 @@ class SegmentRunner:
     def _live(self) -> None:
         self.alive_at = self._parts.clock.monotonic()
 
-    async def _scan(self, claim: SegmentClaim, stopping: asyncio.Event) -> Ending:
+    async def _export(self, claim: SegmentClaim, stopping: asyncio.Event) -> Ending:
+        """Have the exports made, or load files of one; a person decides where one is unfit."""
+        parts = self._parts
+        exports, records = await parts.exports(), parts.export_records
+        try:
+            if claim.phase > 0:
+                files = ExportFiles(exports, records, claim, self._live)
+                return await self._load(claim, files.pages(), stopping)
+            if await ExportMaking(exports, records, claim, self._live).run(stopping):
+                parts.observe(SegmentEnded(parts.table, claim.name, None))
+                return Ending.DONE
+        except ExportUnfit as error:
+            detail = f"{error}; {error.remedy}" if error.remedy else str(error)
+            await records.refuse(claim.snapshot_id, detail)
+            parts.observe(ExportRefused(parts.table, claim.snapshot_id, detail))
+            return Ending.STOPPED
+        await parts.claims.leave(claim)
+        return Ending.STOPPED
+
+    async def _load(
+        self, claim: SegmentClaim, read: AsyncGenerator[_Page], stopping: asyncio.Event
+    ) -> Ending:
         pages: _Pages = asyncio.Queue(maxsize=1)
         async with one_failure() as tasks:
-            reading = tasks.create_task(self._read(claim, pages), name=f"scan {claim.name}")
+            reading = tasks.create_task(self._read(read, pages), name=f"read {claim.name}")
             waiting = tasks.create_task(stopping.wait(), name="wait for stop")
             try:
                 return await self._write(claim, pages, waiting, stopping)
@@ -100,18 +138,22 @@ class SegmentRunner:
                 reading.cancel()
                 waiting.cancel()
 
-    async def _read(self, claim: SegmentClaim, pages: _Pages) -> None:
+    async def _read(self, read: AsyncGenerator[_Page], pages: _Pages) -> None:
         """One page ahead of what is written; a failure waits behind the pages before it."""
+        try:
+            async with aclosing(read):
+                async for page in read:
+                    self._live()
+                    await pages.put(page)
+        except ReplicatorError as error:
+            await pages.put(error)
+
+    async def _scanned(self, claim: SegmentClaim) -> AsyncGenerator[_Page]:
         segment = Segment(claim.number, claim.parts)
         after = claim.position
         while True:
-            try:
-                page = await self._parts.items.scan(segment, after=after)
-            except ReplicatorError as error:
-                await pages.put(error)
-                return
-            self._live()
-            await pages.put(page)
+            page = await self._parts.items.scan(segment, after=after)
+            yield page
             after = page.last_key
             if after is None:
                 return
@@ -212,7 +254,7 @@ class SegmentRunner:
         return 1 - found / len(asked)
 
 
-async def _next(pages: _Pages, waiting: "asyncio.Task[bool]") -> ScanPage | ReplicatorError | None:
+async def _next(pages: _Pages, waiting: "asyncio.Task[bool]") -> _Page | ReplicatorError | None:
     """The next page; None when we are asked to stop first."""
     async with one_failure() as tasks:
         getting = tasks.create_task(pages.get(), name="next page")

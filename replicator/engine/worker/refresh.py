@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
+from replicator.core.snapshot.state import SnapshotOrigin
 from replicator.core.stream.shards import ShardFacts
 from replicator.engine.ports import Incidents, Positions, Snapshots
 from replicator.engine.worker.table import Table
@@ -42,8 +43,9 @@ class Upkeep:
             on_gap = table.mapping.spec.on_gap
             if not gaps or on_gap == "stop":
                 continue
-            if on_gap == "resnapshot":
-                await table.loading.heal(why="on_gap: resnapshot")
+            if on_gap != "continue":
+                origin: SnapshotOrigin = "changes" if on_gap == "export" else "scan"
+                await table.loading.heal(why=f"on_gap: {on_gap}", origin=origin)
             else:
                 await self._incidents.accept_gaps(
                     table.name, who="configuration", why="on_gap: continue"

@@ -66,8 +66,20 @@ update {schema}.table_state
 """
 
 ADD_GAP = """
-insert into {schema}.gap (deployment, source, stream_arn, shard_id, kind, detail)
-values ($1, $2, $3, $4, $5, $6)
+-- `since`: all that is older is applied. Of a shard that was to be read the shard tells it; between
+-- two streams the shards do with which the one before ended; else nobody knows.
+insert into {schema}.gap (deployment, source, stream_arn, shard_id, kind, detail, since)
+values ($1, $2, $3, $4, $5, $6,
+       case when $7::text = 'shard' then (
+            select safe_at from {schema}.shard
+             where (deployment, stream_arn, shard_id) = ($1, $3, $4))
+       else (
+            select case when count(*) = count(s.safe_at) then min(s.safe_at) end
+              from {schema}.shard as s
+             where (s.deployment, s.source, s.stream_arn) = ($1, $2, $7)
+               and not exists (select from {schema}.shard as child
+                                where (child.deployment, child.stream_arn, child.parent_id)
+                                    = (s.deployment, s.stream_arn, s.shard_id))) end)
     on conflict do nothing
 returning id
 """
@@ -228,6 +240,7 @@ class Incidents:
                 claim.shard_id,
                 kind,
                 detail,
+                "shard",
             )
 
     async def note_gap(self, source: str, place: GapPlace, *, kind: GapKind, detail: str) -> None:
@@ -235,7 +248,7 @@ class Incidents:
         async with self._database.connection("recording a gap") as connection:
             await connection.execute(
                 self._sql(ADD_GAP),
-                *(self._deployment, source, place.stream_arn, place.shard_id, kind, detail),
+                *(self._deployment, source, place.stream_arn, place.shard_id, kind, detail, None),
             )
 
     async def start_stream(
@@ -266,7 +279,8 @@ class Incidents:
             order, current = started
             told = detail if order == "newer" else older_stream(stream_arn, current)
             gap = await connection.fetchval(
-                self._sql(ADD_GAP), self._deployment, source, stream_arn, None, "possible", told
+                self._sql(ADD_GAP),
+                *(self._deployment, source, stream_arn, None, "possible", told, current or None),
             )
             aside = stream_arn if order == "older" else ""
             await connection.execute(self._sql(LEADS_ON), self._deployment, source, aside)

@@ -21,7 +21,7 @@ select source, stream_arn, mode, snapshot_id, mapping_fingerprint, initial_load,
 """
 
 OPEN_GAPS = """
-select id, source, stream_arn, shard_id, kind, detail, found_at
+select id, source, stream_arn, shard_id, kind, detail, found_at, since
   from {schema}.gap
  where deployment = $1 and state = 'open'
  order by id

@@ -47,7 +47,7 @@ async def begin_repair(
         )
         for place, target in enumerate([None, *targets]):
             await connection.execute(
-                ADD_SEGMENT.format(schema=schema), deployment, source, number, place, target, 1
+                ADD_SEGMENT.format(schema=schema), deployment, source, number, place, target, 1, 0
             )
         await connection.execute(
             ACTION.format(schema=schema), deployment, source, "repair", who, why, str(number)

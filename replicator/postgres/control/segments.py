@@ -20,7 +20,8 @@ select stream_arn, mapping_fingerprint, snapshot_id,
 """
 
 CLAIM = """
--- From here on no older claim can write. A sweep begins when the whole scan is committed.
+-- From here on no older claim can write. A sweep begins when the whole scan is committed, and each
+-- phase when the ones before it are.
 update {schema}.segment as g
    set epoch = g.epoch + 1, claimed_epoch = g.epoch + 1, claim_id = gen_random_uuid(),
        owner = $3, state = 'active'
@@ -33,7 +34,10 @@ update {schema}.segment as g
    and (g.target is null
         or not exists (select from {schema}.segment o
                         where o.snapshot_id = $1 and o.target is null and o.state <> 'done'))
-returning g.epoch, g.claim_id, g.steps, g.position, g.parts, g.target, s.forced
+   and not exists (select from {schema}.segment o
+                    where o.snapshot_id = $1 and o.phase < g.phase and o.state <> 'done')
+returning g.epoch, g.claim_id, g.steps, g.position, g.parts, g.target, s.forced, s.origin, g.phase,
+          g.share
 """
 
 OWNER = "select owner from {schema}.segment where snapshot_id = $1 and number = $2"
@@ -118,6 +122,9 @@ class Segments:
             position=row["position"],
             forced=row["forced"],
             open_letters=table["open_letters"],
+            origin=row["origin"],
+            phase=row["phase"],
+            share=row["share"],
         )
 
     def _sql(self, text: str) -> str:

@@ -9,7 +9,9 @@ from replicator.postgres.connection.quoting import quote_identifier
 
 SNAPSHOTS = """
 select id, source, reason, state, forced, who, why, detail, items_estimated,
-       asked_at, started_at, ended_at
+       asked_at, started_at, ended_at, origin,
+       (select case when count(*) = count(g.since) then min(g.since) end
+          from {schema}.gap as g where g.snapshot_id = snapshot.id) as lost_since
   from {schema}.snapshot
  where deployment = $1
    and (state in ('asked', 'running', 'refused')
@@ -19,20 +21,23 @@ select id, source, reason, state, forced, who, why, detail, items_estimated,
 
 ONE = """
 select id, source, reason, state, forced, who, why, detail, items_estimated,
-       asked_at, started_at, ended_at, now() as now
+       asked_at, started_at, ended_at, now() as now, origin,
+       (select case when count(*) = count(g.since) then min(g.since) end
+          from {schema}.gap as g where g.snapshot_id = snapshot.id) as lost_since
   from {schema}.snapshot
  where deployment = $1 and source = $2 and id = $3
 """
 
 LOADED = """
--- those that read every item and ended; a repair or a backfill replaces no change
+-- those that read every item and ended; a repair, a backfill or a heal replaces no change
 select max(started_at) from {schema}.snapshot
  where deployment = $1 and source = $2 and state = 'done'
-   and reason in ('initial', 'gap', 'asked')
+   and reason in ('initial', 'gap', 'asked') and origin <> 'changes'
 """
 
 SEGMENTS = """
-select g.snapshot_id, g.number, g.target, g.parts, g.state, g.owner, g.items, g.rows, g.read_units
+select g.snapshot_id, g.number, g.target, g.parts, g.state, g.owner, g.items, g.rows, g.read_units,
+       g.phase
   from {schema}.segment as g
  where g.snapshot_id = any($1::bigint[])
  order by g.snapshot_id, g.number

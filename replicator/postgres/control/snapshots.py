@@ -5,7 +5,12 @@ from collections.abc import Sequence
 import asyncpg
 
 from replicator.core.mapping.compile import TargetMapping
-from replicator.core.snapshot.state import SnapshotFacts, SnapshotReason
+from replicator.core.snapshot.state import (
+    SWEEP_PHASE,
+    SnapshotFacts,
+    SnapshotOrigin,
+    SnapshotReason,
+)
 from replicator.errors import ConfigurationError
 from replicator.postgres.connection.database import Database, Session
 from replicator.postgres.connection.quoting import quote_identifier, quote_table
@@ -23,10 +28,14 @@ select mode, snapshot_id, paused or halted as stopped
 
 ASK = """
 -- One that was asked for and has not begun serves everybody who asks.
-insert into {schema}.snapshot as s (deployment, source, reason, who, why, forced)
-values ($1, $2, $3, $4, $5, $6)
+insert into {schema}.snapshot as s
+       (deployment, source, reason, who, why, forced, origin, given_export)
+values ($1, $2, $3, $4, $5, $6, $7, $8)
     on conflict (deployment, source) where state = 'asked'
-    do update set forced = s.forced or excluded.forced
+    do update set forced = s.forced or excluded.forced,
+                  -- what loads the whole table heals its gaps too
+                  origin = case s.origin when 'changes' then excluded.origin else s.origin end,
+                  given_export = coalesce(excluded.given_export, s.given_export)
 returning id
 """
 
@@ -56,13 +65,42 @@ select exists (select from {schema}.snapshot where id = $1 and state = 'asked')
 
 BEGIN = """
 update {schema}.snapshot
-   set state = 'running', started_at = now(), items_estimated = $2
+   set state = 'running', started_at = now(), items_estimated = $2, origin = $3, detail = $4,
+       guarded_at = null
  where id = $1
 """
 
+ORIGIN = """
+-- Who takes the place of a load of the whole table loads the whole table.
+select case when s.origin = 'changes' and p.origin in ('scan', 'export')
+            then p.origin else s.origin end
+  from {schema}.snapshot as s
+  left join {schema}.snapshot as p on p.id = $2 and p.reason <> 'repair'
+ where s.id = $1
+"""
+
+FORGET_EXPORTS = """
+-- Where it began before, its exports are older than the guard that begins now.
+delete from {schema}.export where snapshot_id = $1
+"""
+
 ADD_SEGMENT = """
-insert into {schema}.segment (deployment, source, snapshot_id, number, target, parts)
-values ($1, $2, $3, $4, $5, $6)
+insert into {schema}.segment (deployment, source, snapshot_id, number, target, parts, phase)
+values ($1, $2, $3, $4, $5, $6, $7)
+"""
+
+GIVE_EXPORT = """
+-- What was on record of another export is of no use any more.
+with given as (
+    update {schema}.snapshot
+       set given_export = $3, state = 'running', detail = null
+     where deployment = $1 and source = $2 and origin = 'export'
+       and state in ('running', 'refused')
+       and exists (select from {schema}.segment as g
+                    where g.snapshot_id = snapshot.id and g.number = 0 and g.state <> 'done')
+ returning id), forgotten as (
+    delete from {schema}.export as e using given where e.snapshot_id = given.id)
+select id from given
 """
 
 CAME_BEFORE = """
@@ -99,12 +137,13 @@ returning id
 
 CLOSE_LETTERS = """
 -- Every item was read after what was set aside before: it was written, or it is set aside anew, or
--- it is gone. A repair reads some items only.
+-- it is gone. A repair reads some items only, and so do exports of changes.
 update {schema}.dead_letter as l
    set state = 'superseded', closed_at = now()
   from {schema}.snapshot as s
  where s.id = $1
    and s.reason <> 'repair'
+   and s.origin <> 'changes'
    and (l.deployment, l.source) = (s.deployment, s.source)
    and l.state = 'open'
    and not l.of_history
@@ -148,6 +187,8 @@ class Snapshots:
         who: str,
         why: str | None,
         forced: bool = False,
+        origin: SnapshotOrigin = "scan",
+        given_export: str | None = None,
     ) -> int:
         """Ask the workers to load a table; open gaps of it are accepted, and healed at the end.
 
@@ -168,6 +209,8 @@ class Snapshots:
                 who=who,
                 why=why,
                 forced=forced,
+                origin=origin,
+                given_export=given_export,
             )
             await accept_gaps(
                 connection, self._database, source, who=who, why=why or reason, snapshot_id=number
@@ -181,9 +224,11 @@ class Snapshots:
         *,
         parts: int,
         items_estimated: int | None,
+        instead: str | None = None,
     ) -> bool:
         """Enter `guard` and lay the parts out; False when somebody else did, or it is over.
 
+        `instead`: why a gap is healed by a scan of the whole table after all, and by no exports.
         From the COMMIT on every writer of the table knows the snapshot, so that whoever sees its
         segments may scan. One that is still under way is ended, and this one takes its place.
         """
@@ -196,7 +241,15 @@ class Snapshots:
                 return False
             if table["snapshot_id"] is not None:
                 await self._end(connection, table["snapshot_id"], "cancelled", snapshot.id)
-            await connection.execute(self._sql(BEGIN), snapshot.id, items_estimated)
+            origin: SnapshotOrigin = await connection.fetchval(
+                self._sql(ORIGIN), snapshot.id, table["snapshot_id"]
+            )
+            if origin == "changes" and instead is not None:
+                origin = "scan"
+            await connection.execute(
+                self._sql(BEGIN), snapshot.id, items_estimated, origin, instead
+            )
+            await connection.execute(self._sql(FORGET_EXPORTS), snapshot.id)
             mode = table["mode"]
             await switch_mode(
                 connection,
@@ -207,8 +260,13 @@ class Snapshots:
                 snapshot_id=snapshot.id,
                 when=("fence", "guard", "lambda"),
             )
-            swept = [target.name for target in targets if await self._may_sweep(connection, target)]
-            for number, target in enumerate([*[None] * parts, *swept]):
+            loads = [None] * (parts if origin == "scan" else 1)  # those of files come later
+            swept = [
+                target.name
+                for target in (targets if origin != "changes" else ())
+                if await self._may_sweep(connection, target)
+            ]
+            for number, target in enumerate([*loads, *swept]):
                 await connection.execute(
                     self._sql(ADD_SEGMENT),
                     self._deployment,
@@ -217,6 +275,7 @@ class Snapshots:
                     number,
                     target,
                     parts,
+                    0 if target is None else SWEEP_PHASE,
                 )
         return True
 
@@ -271,6 +330,20 @@ class Snapshots:
                     numbers,
                 )
         return [row["id"] for row in rows]
+
+    async def give_export(self, source: str, arn: str, *, who: str, why: str | None) -> int | None:
+        """Let the snapshot that waits for an export load this one; None where none waits."""
+        async with self._database.transaction("giving an export") as connection:
+            await self._lock(connection, source)
+            number = await connection.fetchval(
+                self._sql(GIVE_EXPORT), self._deployment, source, arn
+            )
+            if number is not None:
+                await raise_epochs(connection, self._schema, self._deployment, source)
+                await connection.execute(
+                    self._sql(ACTION), self._deployment, source, "give export", who, why, arn
+                )
+        return number if number is None else int(number)
 
     async def refuse_sweep(self, snapshot_id: int, detail: str) -> None:
         """Wait for a person before rows are swept."""
@@ -356,13 +429,23 @@ async def ask_within(
     who: str,
     why: str | None,
     forced: bool = False,
+    origin: SnapshotOrigin = "scan",
+    given_export: str | None = None,
 ) -> int:
     """Ask for a snapshot within the caller's transaction, and record who did.
 
     `schema` is quoted.
     """
     number: int = await connection.fetchval(
-        ASK.format(schema=schema), deployment, source, reason, who, why, forced
+        ASK.format(schema=schema),
+        deployment,
+        source,
+        reason,
+        who,
+        why,
+        forced,
+        origin,
+        given_export,
     )
     await connection.execute(
         ACTION.format(schema=schema),

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from replicator.core.mapping.compile import TargetMapping
-from replicator.core.planning.row_guard import Guard
+from replicator.core.planning.row_guard import LOADS, Guard
 from replicator.postgres.connection.connect import THEIR_PATH
 from replicator.postgres.connection.quoting import quote_table
 from replicator.postgres.write.fence import Fence
@@ -233,14 +233,14 @@ class BatchStatements:
         names = dict(self._tables)
         types: tuple[str, ...] = ("text",) if guard is None else ("text", "text")
         template = SUPERSEDE if guard is None else SUPERSEDE_OLDER
-        if guard == "scan":
+        if guard in LOADS:
             template = SUPERSEDE_SCANNED
             names["snapshot_id"] = parameters.one("bigint")
         return template.format(**names, item_keys=parameters.arrays(types))
 
     def _letters(self, shape: BatchShape, parameters: Parameters) -> list[str]:
         parts, state = [], "v.state"
-        if shape.guard == "scan":
+        if shape.guard in LOADS:
             snapshot_id = parameters.one("bigint")
             state = STATE_IF_SET_ASIDE.format(**self._tables, snapshot_id=snapshot_id)
         elif shape.guard is not None:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from replicator.core.mapping.compile import TargetMapping
 from replicator.core.mapping.target_table import Column, TargetTable
-from replicator.core.planning.row_guard import Guard
+from replicator.core.planning.row_guard import LOADS, Guard
 from replicator.postgres.connection.quoting import quote_identifier, quote_literal, quote_table
 from replicator.postgres.write.fence import Fence
 from replicator.postgres.write.parameters import Parameters
@@ -73,6 +73,13 @@ ON_CONFLICT: dict[Guard, dict[str, str]] = {
         "newer": """o.snapshot_id is distinct from excluded.snapshot_id
             or (o.generation, o.sequence_number) = (0, 0)""",
     },
+    # Of an item's last changes in several windows the newest comes first. The version stays, as for
+    # a scan; a deletion leaves a tombstone, so that a window before it does not bring the row back.
+    "heal": {
+        "set": """deleted = excluded.deleted, snapshot_id = excluded.snapshot_id, at = now(),
+           values_generation = null, values_number = null""",
+        "newer": "o.snapshot_id is distinct from excluded.snapshot_id",
+    },
     # What was seen after all since the row was looked at is no ghost.
     "sweep": {
         "set": "deleted = true, snapshot_id = excluded.snapshot_id, at = now()",
@@ -124,8 +131,12 @@ marked as (
        set snapshot_id = coalesce(excluded.snapshot_id, o.snapshot_id), at = now()
      where {unseen}
  returning target_id, key)"""
-OVERTAKES_SCAN = """o.snapshot_id is not distinct from excluded.snapshot_id
-       and (o.generation, o.sequence_number) <> (0, 0)"""
+UNSEEN: dict[Guard, str] = {
+    "scan": """not (o.snapshot_id is not distinct from excluded.snapshot_id
+       and (o.generation, o.sequence_number) <> (0, 0))""",
+    "heal": "o.snapshot_id is distinct from excluded.snapshot_id",
+}
+"""Conditions for what a load rejects: nothing newer of the key is written since it began."""
 KEPT_BEHIND = """
 -- What the stream wrote since the snapshot began is newer than the item that the scan rejects.
 kept_behind as (
@@ -243,14 +254,13 @@ class VersionStatements:
         ]
         columns = TURNED_AWAY_COLUMNS
         if kept:
-            scan = shape.guard == "scan"
             seen_by = "null::bigint" if shape.guard == "stream" else names["snapshot_id"]
-            unseen = f"not ({OVERTAKES_SCAN})" if scan else "true"
+            unseen = UNSEEN.get(shape.guard, "true")
             parts += [
                 _union("kept", kept),
                 MARKED.format(**names, seen_by=seen_by, unseen=unseen),
             ]
-            if scan:
+            if shape.guard in LOADS:
                 parts.append(KEPT_BEHIND)
                 columns += KEPT_BEHIND_COLUMNS
         if shape.softly:

@@ -93,7 +93,7 @@ fence as (
 
 
 class SegmentSink:
-    """Writes pages of a scan, and sweeps, for the parts that are claimed."""
+    """Writes pages of a scan or an export, and sweeps, for the parts that are claimed."""
 
     def __init__(self, database: Database, mapping: TableMapping) -> None:
         self._deployment = database.deployment
@@ -106,7 +106,8 @@ class SegmentSink:
 
         Fenced when another worker claimed the part, or its snapshot is over.
         """
-        guard: Guard = "scan" if claim.target is None else "sweep"
+        loads: Guard = "heal" if claim.origin == "changes" else "scan"
+        guard: Guard = loads if claim.target is None else "sweep"
         applied = await self._writer.write_guarded(
             plan,
             self._fence_values(claim, advance),

@@ -12,7 +12,13 @@ from replicator.core.mapping.item_keys import item_key_json
 from replicator.core.observations import Operation
 from replicator.core.planning.batch import DeadLetter
 from replicator.core.planning.plan import Refusals, TargetWrites, WritePlan
-from replicator.core.planning.row_guard import Applied, Versioning, accepted, letters_overtaken
+from replicator.core.planning.row_guard import (
+    LOADS,
+    Applied,
+    Versioning,
+    accepted,
+    letters_overtaken,
+)
 from replicator.errors import Disposition, SchemaMismatch
 from replicator.postgres.connection.database import Database, Session
 from replicator.postgres.connection.failures import (
@@ -169,7 +175,7 @@ class PlanWriter:
             guard=versioning.guard,
             kept=kept_places(plan) if plan.dead_letters else (),
         )
-        scan = [versioning.snapshot_id] if versioning.guard == "scan" else []
+        scan = [versioning.snapshot_id] if versioning.guard in LOADS else []
         values: list[Any] = [*fence_values[: PASSED.parameters]]
         if shape.supersede:
             values += [*scan, *self._item_keys(plan, shape)]
@@ -186,7 +192,7 @@ class PlanWriter:
         keys = [item_key_json(keys, key) for keys in plan.item_keys]
         if shape.guard is None:
             return [keys]
-        if shape.guard == "scan":
+        if shape.guard in LOADS:
             rejected = {item_key_json(each.record.keys, key) for each in plan.dead_letters}
             return [keys, ["true" if each in rejected else "false" for each in keys]]
         return [keys, [str(version) for version in plan.item_versions]]

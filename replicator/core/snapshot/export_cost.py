@@ -1,0 +1,33 @@
+"""Prices of exports to S3 against those of a scan, in us-east-1 and US dollars. Pure.
+
+AWS bills by the region, and changes prices: what is said is an estimate, for deciding.
+"""
+
+GIGABYTE = 1024**3
+EXPORT_PER_GIGABYTE = 0.10
+"""Of the table's size; of an incremental export, of the data that changed (10 MB at least)."""
+INCREMENTAL_BYTES_MIN = 10 * 1024**2
+RECOVERY_PER_GIGABYTE = 0.20
+"""A month of point-in-time recovery."""
+READ_UNITS_PER_MILLION = 0.125
+"""On demand, each of 4 KB read consistently."""
+
+
+def export_cost(size_bytes: int) -> float:
+    """Price of an export of a whole table."""
+    return size_bytes / GIGABYTE * EXPORT_PER_GIGABYTE
+
+
+def changes_cost_min(exports: int) -> float:
+    """Least price of so many incremental exports; the data that changed decides the rest."""
+    return export_cost(exports * INCREMENTAL_BYTES_MIN)
+
+
+def recovery_cost(size_bytes: int) -> float:
+    """Price of a month of point-in-time recovery."""
+    return size_bytes / GIGABYTE * RECOVERY_PER_GIGABYTE
+
+
+def scan_price(read_units: int) -> float:
+    """Price of the read units of a scan, on demand."""
+    return read_units / 1_000_000 * READ_UNITS_PER_MILLION

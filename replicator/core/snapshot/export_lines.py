@@ -1,0 +1,97 @@
+"""Lines of an export's data files become records, with their images as raw JSON. Pure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import msgspec
+
+from replicator.core.records import NOWHERE, SCANNED, Image, LetterId, StreamRecord
+from replicator.errors import ExportUnfit
+
+MICROSECONDS = 1_000_000
+
+
+class _ItemLine(msgspec.Struct):
+    Item: msgspec.Raw
+
+
+class _Micros(msgspec.Struct):
+    N: str
+
+
+class _Metadata(msgspec.Struct):
+    WriteTimestampMicros: _Micros
+
+
+class _ChangeLine(msgspec.Struct):
+    Metadata: _Metadata
+    Keys: Image
+    NewImage: msgspec.Raw = msgspec.Raw()
+    OldImage: msgspec.Raw = msgspec.Raw()
+
+
+Line = TypeVar("Line", bound=msgspec.Struct)
+_ITEMS = msgspec.json.Decoder(_ItemLine)
+_CHANGES = msgspec.json.Decoder(_ChangeLine)
+
+
+@dataclass(frozen=True, slots=True)
+class ChangesPage:
+    """Some lines of an incremental export; `last_key` resumes behind them, None at the end."""
+
+    records: list[StreamRecord]
+    last_key: str | None
+    read_units: float = 0.0
+
+
+def items_of_lines(lines: Sequence[bytes]) -> list[memoryview]:
+    """Images of a full export as a scan finds them; ExportUnfit where a line is something else."""
+    return [memoryview(line.Item) for line in _decoded(lines, _ITEMS)]
+
+
+def changes_of_lines(lines: Sequence[bytes]) -> list[StreamRecord]:
+    """The last change of each item in the window of an incremental export.
+
+    A line without a new image is a deletion. These records have no place in a stream, and the
+    version of what a scan read.
+    """
+    found = _decoded(lines, _CHANGES)
+    records = []
+    for place, line in enumerate(found, 1):
+        new_image, old_image = _image(line.NewImage), _image(line.OldImage)
+        records.append(
+            StreamRecord(
+                NOWHERE,
+                SCANNED,
+                LetterId(-place),
+                "remove" if new_image is None else "modify",
+                line.Keys,
+                new_image,
+                old_image,
+                _micros(line) / MICROSECONDS,
+            )
+        )
+    return records
+
+
+def _micros(line: _ChangeLine) -> int:
+    text = line.Metadata.WriteTimestampMicros.N
+    if not (text.isascii() and text.isdigit()):
+        message = "a line of the export has no time of writing"
+        raise ExportUnfit(message, remedy="ask for a new export")
+    return int(text)
+
+
+def _decoded(lines: Sequence[bytes], decoder: "msgspec.json.Decoder[Line]") -> list[Line]:
+    """All lines together."""
+    try:
+        return decoder.decode_lines(b"\n".join(lines))
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        message = "a line of the export is not of the shape that AWS documents"
+        raise ExportUnfit(message, remedy="ask for a new export") from error
+
+
+def _image(raw: msgspec.Raw) -> memoryview | None:
+    view = memoryview(raw)
+    return None if bytes(view[:4]) in (b"", b"null") else view

@@ -1,0 +1,73 @@
+"""How a table's snapshots begin."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import pytest
+
+from replicator.clock import SystemClock
+from replicator.core.snapshot.export_windows import Recovery
+from replicator.core.snapshot.state import SnapshotFacts
+from replicator.core.stream.shards import TableFacts
+from replicator.engine.ports import Snapshots
+from replicator.engine.snapshot.lifecycle import Loading
+from replicator.errors import SourceDenied, SourceUnavailable
+from tests.support.builders import NOON, STREAM, table_mapping
+
+TABLE = TableFacts(
+    "orders", STREAM, "fence", None, "f", "stream", NOON, False, False, None, None, ()
+)
+HEAL = SnapshotFacts(
+    1, "orders", "gap", "asked", False, "x", None, None, None, NOON, None, None, origin="changes"
+)
+
+
+@dataclass
+class Begun:
+    """Keeps why each snapshot that was begun is no heal."""
+
+    instead: list[str | None] = field(default_factory=list)
+
+    async def begin(self, *_: Any, instead: str | None, **__: Any) -> bool:
+        self.instead.append(instead)
+        return True
+
+
+def answering(error: Exception | None) -> Callable[[], Awaitable[Recovery | None]]:
+    async def recovery() -> Recovery | None:
+        if error is not None:
+            raise error
+        return None
+
+    return recovery
+
+
+@pytest.mark.parametrize(
+    ("error", "begins"),
+    [
+        (None, ["a scan instead of exports: point-in-time recovery is off, which exports need"]),
+        (SourceDenied("no right"), ["a scan instead of exports: no right"]),
+        (SourceUnavailable("away"), []),
+    ],
+)
+async def test_a_heal_waits_for_dynamodb_and_scans_where_it_may_not_ask(
+    error: Exception | None, begins: list[str]
+):
+    begun = Begun()
+
+    async def count() -> int | None:
+        return None
+
+    loading = Loading(
+        table_mapping(),
+        cast(Snapshots, begun),
+        parts=1,
+        count_items=count,
+        recovery=answering(error),
+        observe=lambda _: None,
+        clock=SystemClock(),
+    )
+
+    assert await loading.advance(TABLE, [HEAL]) == bool(begins)
+    assert begun.instead == begins

@@ -1,0 +1,106 @@
+"""Faults in what is loaded from exports: which are new enough, complete, and of which order."""
+
+from tests.mutants.mutant import Mutant
+
+EXPORTS = "tests/core/test_exports.py"
+LOADS = "tests/postgres/test_exports.py"
+
+WINDOWS = "replicator/core/snapshot/export_windows.py"
+MANIFEST = "replicator/core/snapshot/export_manifest.py"
+SNAPSHOTS = "replicator/postgres/control/snapshots.py"
+VERSIONS = "replicator/postgres/write/guard_statement.py"
+SEGMENTS = "replicator/postgres/control/segments.py"
+
+EXPORT_MUTANTS = [
+    Mutant(
+        "the windows of a gap begin where it began, without a margin",
+        WINDOWS,
+        "begin = min(_floor(since - SINCE_MARGIN), until - WINDOW_MIN)",
+        "begin = min(_floor(since), until - WINDOW_MIN)",
+        EXPORTS,
+    ),
+    Mutant(
+        "a second is missing between two windows",
+        WINDOWS,
+        "return [Window(*edges[place : place + 2])",
+        "return [Window(edges[place] + _SECOND * bool(place), edges[place + 1])",
+        EXPORTS,
+    ),
+    Mutant(
+        "the newest window ends at the guard",
+        WINDOWS,
+        "    until = export_time(guarded_at)\n",
+        "    until = _ceil(guarded_at)\n",
+        EXPORTS,
+    ),
+    Mutant(
+        "an export that is older than the guard is loaded",
+        MANIFEST,
+        "if summary.at < guarded_at + MARGIN:",
+        "if summary.at + MARGIN * 2 < guarded_at:",
+        EXPORTS,
+    ),
+    Mutant(
+        "an export of another table is loaded",
+        MANIFEST,
+        "if summary.table_arn != table_arn:",
+        "if not summary.table_arn:",
+        EXPORTS,
+    ),
+    Mutant(
+        "a file that is missing from the list is not missed",
+        MANIFEST,
+        "if total != summary.items:",
+        "if total > summary.items:",
+        EXPORTS,
+    ),
+    Mutant(
+        "a file that does not match its checksum is loaded",
+        MANIFEST,
+        "if digest != expected:",
+        "if not digest:",
+        EXPORTS,
+    ),
+    Mutant(
+        "rows are swept after a heal",
+        SNAPSHOTS,
+        'for target in (targets if origin != "changes" else ())',
+        "for target in targets",
+        LOADS,
+    ),
+    Mutant(
+        "a heal takes the place of a load of the whole table",
+        SNAPSHOTS,
+        "            then p.origin else s.origin end\n",
+        "            then s.origin else s.origin end\n",
+        LOADS,
+    ),
+    Mutant(
+        "a heal closes the dead letters of items that it does not name",
+        SNAPSHOTS,
+        "   and s.origin <> 'changes'\n",
+        "",
+        LOADS,
+    ),
+    Mutant(
+        "an older window is written over a newer one",
+        VERSIONS,
+        'distinct from excluded.snapshot_id",\n    },\n    # What was seen',
+        'distinct from -1",\n    },\n    # What was seen',
+        LOADS,
+    ),
+    Mutant(
+        "a phase begins before the one before it is done",
+        SEGMENTS,
+        "o.phase < g.phase and o.state <> 'done')",
+        "o.phase < 0 and o.state <> 'done')",
+        LOADS,
+    ),
+    Mutant(
+        "exports of an older guard are kept",
+        SNAPSHOTS,
+        "delete from {schema}.export where snapshot_id = $1",
+        "delete from {schema}.export where snapshot_id = -$1",
+        LOADS,
+    ),
+]
