@@ -29,7 +29,8 @@ from tests.support.postgres_versions import VersionMissing, postgres_of
 from tests.support.specs import column_spec
 
 EXTENSIONS = sorted({row.extension for row in ROWS.values() if row.extension is not None})
-SERVERS = [None, 17, 14]  # the first has no contrib modules, the others have no pgvector
+# the first has no contrib modules, the others have no pgvector
+SERVERS = [None, pytest.param(17, marks=pytest.mark.wide), 14]
 VECTOR = [{"N": "1"}, {"N": "0.1"}, {"N": "-2.5"}]
 CASES: list[tuple[str, Any, str]] = [
     ("citext", {"S": "Ada"}, "Ada"),
