@@ -132,6 +132,24 @@ UNFIT = {
         "error",
         "of the column 'id' has no values left",
     ),
+    "a column that is narrower than its sequence": (
+        "create sequence numbers; alter table orders add id integer not null"
+        " default nextval('numbers')",
+        "warning",
+        "of the column 'id' loses a value with every change, also of a row that is there; 2147",
+    ),
+    "a sequence within an expression": (
+        "create sequence numbers maxvalue 9; alter table orders add id text not null"
+        " default 'x' || nextval('numbers')",
+        "warning",
+        "of the column 'id' loses a value with every change, also of a row that is there; 9 are",
+    ),
+    "a sequence that counts down": (
+        "create sequence numbers increment -1 minvalue -9; alter table orders add id bigint"
+        " not null default nextval('numbers')",
+        "warning",
+        "of the column 'id' loses a value with every change, also of a row that is there; 9 are",
+    ),
     "tables that inherit": (
         "create table more (at date) inherits (orders)",
         "error",
@@ -293,6 +311,32 @@ async def test_rows_that_no_partition_takes_are_told_before(connection: asyncpg.
     assert finding.severity == "warning"
     assert "has no default partition" in finding.message
     await connection.execute(finding.sql)
+    assert await findings(connection) == []
+
+
+async def test_rows_that_no_partition_of_a_partition_takes_are_told_before(
+    connection: asyncpg.Connection,
+):
+    await connection.execute(
+        "create table orders (order_id text primary key, total numeric(12,2), extra jsonb)"
+        " partition by list (order_id);"
+        "create table rest partition of orders default partition by list (order_id)"
+    )
+
+    [finding] = await findings(connection)
+
+    assert "has no default partition of the partition public.rest" in finding.message
+    await connection.execute(finding.sql)
+    assert await findings(connection) == []
+
+
+async def test_a_sequence_that_counts_down_without_end_is_no_fault(connection: asyncpg.Connection):
+    await connection.execute(FIT)
+    await connection.execute(
+        "create sequence numbers increment -1;"
+        "alter table orders add id bigint not null default nextval('numbers')"
+    )
+
     assert await findings(connection) == []
 
 

@@ -56,9 +56,15 @@ select w.schema_name,
                select coalesce(json_agg(h.inhrelid::regclass::text order by 1), '[]')
                  from (select inhrelid from pg_inherits
                         where inhparent = c.oid and c.relkind = 'r') as h),
-           'lacks_partitions', exists (
-               select from pg_partitioned_table p
-                where p.partrelid = c.oid and p.partstrat <> 'h' and p.partdefid = 0),
+           'lacks_partitions', (
+               select coalesce(json_agg(json_build_object(
+                          'table', k.relname,
+                          'schema', n.nspname) order by k.relname), '[]')
+                 from pg_partitioned_table p
+                 join pg_class k on k.oid = p.partrelid
+                 join pg_namespace n on n.oid = k.relnamespace
+                where p.partstrat <> 'h' and p.partdefid = 0 and c.relkind = 'p'
+                  and p.partrelid in (select relid from pg_partition_tree(c.oid))),
            'lacks_identity', c.relkind = 'r' and c.relreplident <> 'f'
                and not exists (
                    select from pg_index i
@@ -95,14 +101,15 @@ select w.schema_name,
                                          'usable', a.attidentity <> ''
                                              or has_sequence_privilege(o.role, q.oid, 'USAGE')
                                              or has_sequence_privilege(o.role, q.oid, 'UPDATE'),
-                                         'endless', p.seqmax > 1000000000000,
+                                         'endless', abs(g.ends) > 1000000000000,
                                          'cycles', p.seqcycle,
                                          'left', case
                                              when has_sequence_privilege(q.oid, 'USAGE')
                                                or has_sequence_privilege(q.oid, 'SELECT')
-                                             then (p.seqmax - coalesce(
-                                                       pg_sequence_last_value(q.oid),
-                                                       p.seqstart - 1)) / p.seqincrement end)
+                                             then greatest(0, (g.ends - coalesce(
+                                                       pg_sequence_last_value(q.oid)::numeric,
+                                                       p.seqstart - p.seqincrement))
+                                                  / p.seqincrement)::bigint end)
                                 from pg_depend as u
                                 join pg_class q
                                   on q.relkind = 'S'
@@ -110,6 +117,16 @@ select w.schema_name,
                                                   then u.refobjid else u.objid end
                                 join pg_namespace n on n.oid = q.relnamespace
                                 join pg_sequence p on p.seqrelid = q.oid
+                               cross join lateral (
+                                   -- where it, or the column if that is narrower, has no more values
+                                   select case when p.seqincrement > 0
+                                               then least(p.seqmax, t.widest)
+                                               else greatest(p.seqmin, -t.widest) end as ends
+                                     from (select case a.atttypid
+                                                  when 'int2'::regtype then 32767
+                                                  when 'int4'::regtype then 2147483647
+                                                  else 9223372036854775807 end as widest) as t
+                                   ) as g
                                where (u.classid = 'pg_attrdef'::regclass and u.objid = e.oid
                                       and u.refclassid = 'pg_class'::regclass)
                                   or (u.classid = 'pg_class'::regclass and u.deptype = 'i'
@@ -323,11 +340,18 @@ class Trigger(msgspec.Struct, frozen=True):
     before_row: bool
 
 
+class Partitioned(msgspec.Struct, frozen=True):
+    """A partitioned table, or a partition that is one."""
+
+    schema: str
+    table: str
+
+
 class ExistingTable(msgspec.Struct, frozen=True):
     """A relation under a target's name, a table or not. `row_security`: active for our role.
 
-    `sql` is its quoted name. `heirs` are tables that inherit from it. `lacks_partitions`: rows can
-    come that no partition takes. `lacks_identity`: it is published, and PostgreSQL would refuse
+    `sql` is its quoted name. `heirs` are tables that inherit from it. `lacks_partitions`: what of
+    it, at any level, has no partition for every row. `lacks_identity`: it is published, and PostgreSQL would refuse
     updates and deletes. `leaves` are the partitions that hold its rows.
     """
 
@@ -337,7 +361,7 @@ class ExistingTable(msgspec.Struct, frozen=True):
     unlogged: bool
     rules: tuple[str, ...]
     heirs: tuple[str, ...]
-    lacks_partitions: bool
+    lacks_partitions: tuple[Partitioned, ...]
     lacks_identity: bool
     row_security: bool
     rights: tuple[Right, ...]

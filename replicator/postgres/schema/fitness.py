@@ -184,8 +184,10 @@ def _sequences(table: TargetTable, existing: ExistingTable, role: str) -> Iterat
             )
         if sequence.endless or sequence.cycles:
             continue
-        alter = f"alter table {existing.sql} alter column {quote_identifier(column.name)}"
-        wider = f"{alter} type bigint; alter sequence {sequence.sql} as bigint no maxvalue"
+        wider = f"alter sequence {sequence.sql} as bigint no minvalue no maxvalue"
+        if column.type in _INTEGERS:
+            name = quote_identifier(column.name)
+            wider = f"alter table {existing.sql} alter column {name} type bigint; {wider}"
         if sequence.left is not None and sequence.left < 1:
             yield _mended("error", where, f"{named} has no values left", wider)
         else:
@@ -401,13 +403,16 @@ def _with_identity(table: TargetTable, existing: ExistingTable) -> str:
 def _partitions(table: TargetTable, existing: ExistingTable) -> Iterator[Finding]:
     where = table.qualified
     mapped = {column.name for column in table.columns}
-    if existing.lacks_partitions:
-        name = f"{table.name}_default"
+    for lacking in existing.lacks_partitions:
+        itself = (lacking.schema, lacking.table) == (table.schema, table.name)
+        of_leaf = "" if itself else f" of the partition {lacking.schema}.{lacking.table}"
+        default = quote_table(lacking.schema, f"{lacking.table}_default")
+        parent = quote_table(lacking.schema, lacking.table)
         yield _mended(
             "warning",
             where,
-            "has no default partition: a row that fits none of its partitions halts it",
-            f"create table {quote_table(table.schema, name)} partition of {existing.sql} default",
+            f"has no default partition{of_leaf}: a row that fits none of its partitions halts it",
+            f"create table {default} partition of {parent} default",
             "or see to it that partitions are there in time",
         )
     for leaf in existing.leaves:
