@@ -208,6 +208,20 @@ async def test_an_item_with_a_text_that_is_no_label_can_be_compared(moods: Loade
     assert await difference(moods, "b", S="unknown") == Difference("missing")
 
 
+async def test_an_enum_type_with_capitals_is_named_as_it_must_be_written(
+    connection: asyncpg.Connection,
+):
+    """Prisma makes types with capitals; SQL folds names that nobody quotes."""
+    await connection.execute("create type lab.\"Mood\" as enum ('glad')")
+
+    [found] = (await survey(connection, "replicator", "test", [mapping("lab.Mood")])).types
+
+    assert "the type lab.mood of the column 'c' does not exist" in found.message
+    written = found.remedy.split("'")[1]
+    assert written == '"lab"."Mood"'
+    assert (await survey(connection, "replicator", "test", [mapping(written)])).types == ()
+
+
 async def test_an_enum_type_that_is_missing_or_none_is_found(connection: asyncpg.Connection):
     await connection.execute("create domain lab.amount as numeric(12,2)")
     await connection.execute(MOOD)

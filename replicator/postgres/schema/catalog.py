@@ -118,7 +118,7 @@ select w.schema_name,
                                 join pg_namespace n on n.oid = q.relnamespace
                                 join pg_sequence p on p.seqrelid = q.oid
                                cross join lateral (
-                                   -- where it, or the column if that is narrower, has no more values
+                                   -- where it, or a narrower column, has no more values
                                    select case when p.seqincrement > 0
                                                then least(p.seqmax, t.widest)
                                                else greatest(p.seqmin, -t.widest) end as ends
@@ -351,8 +351,8 @@ class ExistingTable(msgspec.Struct, frozen=True):
     """A relation under a target's name, a table or not. `row_security`: active for our role.
 
     `sql` is its quoted name. `heirs` are tables that inherit from it. `lacks_partitions`: what of
-    it, at any level, has no partition for every row. `lacks_identity`: it is published, and PostgreSQL would refuse
-    updates and deletes. `leaves` are the partitions that hold its rows.
+    it, at any level, has no partition for every row. `lacks_identity`: it is published, and
+    PostgreSQL would refuse updates and deletes. `leaves` are the partitions that hold its rows.
     """
 
     name: str

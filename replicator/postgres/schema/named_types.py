@@ -31,7 +31,12 @@ select a.schema_name,
            'elsewhere', (
                select coalesce(json_agg(n.nspname order by n.nspname), '[]')
                  from pg_type t join pg_namespace n on n.oid = t.typnamespace
-                where t.typname = a.type_name and n.nspname <> a.schema_name)
+                where t.typname = a.type_name and n.nspname <> a.schema_name),
+           'alike', (
+               select coalesce(json_agg(quote_ident(t.typname) order by t.typname), '[]')
+                 from pg_type t join pg_namespace n on n.oid = t.typnamespace
+                where n.nspname = a.schema_name and t.typtype = 'e'
+                  and lower(t.typname) = lower(a.type_name) and t.typname <> a.type_name)
        )::text as facts
   from unnest($1::text[], $2::text[]) as a(schema_name, type_name)
 """
@@ -40,12 +45,14 @@ select a.schema_name,
 class NamedType(msgspec.Struct, frozen=True):
     """A type under an asked name: `kind` None where there is none, "e" for an enum type.
 
-    `elsewhere` are other schemas that have a type of that name.
+    `elsewhere` are other schemas that have a type of that name; `alike` are enum types of the
+    schema, quoted, whose names differ in capitals only.
     """
 
     kind: str | None
     labels: tuple[str, ...]
     elsewhere: tuple[str, ...]
+    alike: tuple[str, ...]
 
 
 _decode = msgspec.json.Decoder(NamedType).decode
@@ -108,6 +115,9 @@ def _fault(column_type: ColumnType, found: NamedType) -> tuple[str, str] | None:
         create = f"create extension {quote_identifier(extension or name)} with schema " + (
             quote_identifier(schema)
         )
+    if found.alike:
+        written = f"{quote_identifier(schema)}.{found.alike[0]}"
+        return "does not exist", f"write '{written}': a name without double quotes has no capitals"
     if found.elsewhere:
         return "does not exist", f"write {found.elsewhere[0]}.{name}: it is in that schema"
     return "does not exist", f"{create}, or correct its name"

@@ -1,0 +1,40 @@
+"""Tables of nineteen object mappers: what `init` prints of each fits and runs, unedited."""
+
+import pytest
+
+from tests.core.test_mapper_shapes import ITEMS, SHAPES
+from tests.end_to_end.conftest import Stage, one_emulator
+from tests.support.command import replicator
+from tests.support.daemon import Worker
+
+
+@one_emulator
+async def test_what_init_prints_of_every_mappers_table_passes_check_and_runs(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+):
+    tables = []
+    for number, (shape, _) in enumerate(SHAPES.values()):
+        table = await stage.create_table(f"mapper{number}", {"pk": "S", "sk": "S"})
+        for item in range(ITEMS):
+            keys = {"pk": {"S": f"key#{item}"}, "sk": {"S": f"part#{item}"}}
+            await stage.client.put_item(TableName=table, Item={**keys, **shape(item)})
+        tables += ["--table", table]
+    monkeypatch.setenv("REPLICATOR_TARGET__DSN", stage.dsn)
+    monkeypatch.setenv("REPLICATOR_HTTP__PORT", "0")
+    file = stage.directory / "replicator.yaml"
+
+    printed = await replicator("init", *tables, "--endpoint-url", stage.url, config=None)
+
+    assert printed.code == 0, printed.err
+    file.write_text(printed.out)
+    for command in ("migrate", "check"):
+        done = await replicator(command, config=file)
+        assert done.code == 0, f"{command}: {done.out}{done.err}"
+    words = ["--config", str(file), "run", "--until-caught-up"]
+    worker = Worker(words, stage.directory / "run.log")
+    assert await worker.ended() == 0, worker.tail()
+    verified = await replicator("verify", "--json", config=file)
+    assert verified.code == 0, verified.out
+    assert verified.document["dead_letters"] == 0
+    compared = [table["compared"] for table in verified.document["tables"]]
+    assert sum(compared) == ITEMS * len(SHAPES)
