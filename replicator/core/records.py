@@ -14,9 +14,9 @@ Image = dict[str, AttributeValue]
 
 Position = NewType("Position", int)
 """Place of a record in its shard, where reading stands. Positions of one shard grow as it is read;
-those of two shards are not comparable. Up to 56 digits."""
+those of two shards are not comparable. Up to 60 digits."""
 Version = NewType("Version", int)
-"""Orders the changes of one item within one stream: the higher one is the newer. Up to 40 digits.
+"""Orders the changes of one item within one stream: the higher one is the newer. Up to 60 digits.
 """
 LetterId = NewType("LetterId", int)
 """Tells the dead letters of one item and target apart, and orders them as the versions of their
@@ -29,8 +29,11 @@ SCANNED = Version(0)
 
 _EVENTS: dict[str, Event] = {event.upper(): event for event in get_args(Event)}
 _NULL = b"null"
-_DIGITS_MAX = 64
-"""Of a sequence number: DynamoDB's have 40 at most."""
+_OBJECT = ord("{")
+_DIGITS_MAX = 60
+"""Of a sequence number, as many as the control schema has room for: DynamoDB's have 40 at most."""
+_SHOWN_MAX = 64
+"""Characters of a name that a record says of itself."""
 _SECONDS_MAX = 1e11
 """Of a creation time, in the year 5138: above it is another unit."""
 _TTL_PRINCIPAL = "dynamodb.amazonaws.com"
@@ -139,7 +142,7 @@ def _decode_tolerantly(body: bytes) -> _Page:
     for number, record in enumerate(page["Records"]):
         try:
             msgspec.convert(record, _Record)
-        except msgspec.ValidationError as error:
+        except (msgspec.ValidationError, UnicodeEncodeError) as error:  # a lone surrogate
             named = _name(record, number)
             message = f"{named} is not of the known shape: {error}"
             raise UnknownRecord(message) from error
@@ -154,7 +157,7 @@ def _name(record: object, number: int) -> str:
         if isinstance(sequence_number, str) and _is_sequence_number(sequence_number):
             return f"record {sequence_number}"
         if isinstance(identifier := record.get("eventID"), str):
-            return f"the record with eventID {identifier[:_DIGITS_MAX]!r}"
+            return f"the record with eventID {identifier[:_SHOWN_MAX]!r}"
     return f"record {number + 1} of the page"
 
 
@@ -165,7 +168,7 @@ def _is_sequence_number(text: str) -> bool:
 def _record(wire: _Record) -> StreamRecord:
     change = wire.dynamodb
     if not _is_sequence_number(change.SequenceNumber):
-        event_id = "none" if wire.eventID is None else repr(wire.eventID[:_DIGITS_MAX])
+        event_id = "none" if wire.eventID is None else repr(wire.eventID[:_SHOWN_MAX])
         message = (
             f"the record with eventID {event_id} has no sequence number of at most "
             f"{_DIGITS_MAX} digits; without it nobody knows its place"
@@ -179,8 +182,8 @@ def _record(wire: _Record) -> StreamRecord:
     event = _EVENTS.get(wire.eventName)
     if event is None:
         message = (
-            f"record {change.SequenceNumber} has the unknown event name {wire.eventName!r}; "
-            "skipping it could lose a change"
+            f"record {change.SequenceNumber} has the unknown event name "
+            f"{wire.eventName[:_SHOWN_MAX]!r}; skipping it could lose a change"
         )
         raise UnknownRecord(message)
     identity = wire.userIdentity
@@ -191,8 +194,8 @@ def _record(wire: _Record) -> StreamRecord:
         letter_id,
         event,
         change.Keys,
-        _image(change.NewImage) if event != "remove" else None,
-        _image(change.OldImage),
+        _image(change.NewImage, change) if event != "remove" else None,
+        _image(change.OldImage, change),
         created_at,
         identity is not None and _TTL_PRINCIPAL in (identity.PrincipalId, identity.principalId),
     )
@@ -205,7 +208,13 @@ def numbers_of(sequence_number: int) -> tuple[Position, Version, LetterId]:
     return Position(sequence_number), Version(sequence_number), LetterId(sequence_number)
 
 
-def _image(raw: msgspec.Raw) -> memoryview | None:
+def _image(raw: msgspec.Raw, change: _Change) -> memoryview | None:
     view = memoryview(raw)
-    # every record has two: only what may be `null` is looked at
-    return view if len(view) > len(_NULL) or (view and view != _NULL) else None
+    if not view:
+        return None
+    if view[0] == _OBJECT:
+        return view
+    if view == _NULL:
+        return None
+    message = f"record {change.SequenceNumber} has an image that is not a JSON object"
+    raise UnknownRecord(message)

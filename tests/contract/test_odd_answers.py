@@ -13,7 +13,7 @@ from aiohttp import web
 from replicator.clock import SourceClock, SystemClock
 from replicator.core.observations import SourceAnswered
 from replicator.core.snapshot.scan_pages import Segment
-from replicator.errors import SourceDenied, SourceUnavailable
+from replicator.errors import Disposition, SourceDenied, SourceUnavailable, UnknownRecord
 from replicator.sources.call import MISREAD, WRONG_CHECKSUM
 from replicator.sources.clients import open_client
 from replicator.sources.dynamodb_streams import DynamoDBStreams, open_streams
@@ -158,6 +158,29 @@ async def test_a_body_of_another_kind_is_a_failure_of_the_source_that_counts_as_
                 await CALLS[operation](streams, items)
 
         assert server.outcomes(operation) == ["ok", MISREAD, MISREAD]
+
+
+@pytest.mark.parametrize(
+    "odd_record",
+    [
+        {},
+        {"eventName": "INSERT"},
+        {"eventName": "INSERT", "dynamodb": {"SequenceNumber": "1" * 21}},
+        {"eventName": "INSERT", "dynamodb": {"SequenceNumber": "1" * 21, "Keys": None}},
+        {"eventName": "INSERT", "dynamodb": {"SequenceNumber": "", "Keys": {"pk": {"S": "a"}}}},
+        {"dynamodb": {"SequenceNumber": "1" * 21, "Keys": {"pk": {"S": "a"}}}},
+    ],
+)
+async def test_a_page_whose_record_lacks_a_member_names_it_and_is_not_asked_for_again(
+    odd_record: dict[str, Any],
+):
+    async with odd() as (server, streams, _):
+        server.body = json.dumps({"Records": [odd_record], "NextShardIterator": "next"}).encode()
+
+        for _again in range(2):  # the second call goes another way
+            with pytest.raises(UnknownRecord, match=r"1{21}|record 1 of the page|eventID") as named:
+                await streams.read("iterator")
+            assert named.value.disposition is Disposition.HALT
 
 
 @pytest.mark.parametrize("operation", KEPT_RAW)

@@ -54,6 +54,12 @@ def test_a_record_without_a_usable_sequence_number_is_named_by_its_event(
         (without(record(), "dynamodb"), "event-7"),
         (record() | {"dynamodb": without(record()["dynamodb"], "Keys")}, NUMBER),
         (record() | {"dynamodb": without(record()["dynamodb"], "SequenceNumber")}, "event-7"),
+        (record(Keys="\ud800"), NUMBER),
+        (record(Keys={"pk": {"S": ["\ud800"]}}), NUMBER),
+        (record() | {"userIdentity": "\ud800"}, NUMBER),
+        (record() | {"eventName": "x" * 5000}, NUMBER),
+        (record(NewImage=["secret"]), NUMBER),
+        (record(OldImage="secret"), NUMBER),
         ({}, "record 2 of the page"),
         (None, "record 2 of the page"),
     ],
@@ -80,7 +86,11 @@ def test_a_creation_time_in_another_unit_or_form_counts_as_absent(
 
 
 @every_decoder
-def test_a_sequence_number_of_56_digits_is_kept(decode: Callable[[list[Any]], Any]):
-    (found,) = decode([record(SequenceNumber="9" * 56)])
+def test_a_sequence_number_of_60_digits_is_kept_and_no_longer_one(
+    decode: Callable[[list[Any]], Any],
+):
+    (found,) = decode([record(SequenceNumber="9" * 60)])
 
-    assert found.position == int("9" * 56)
+    assert found.position == int("9" * 60)
+    with pytest.raises(UnknownRecord, match="event-7"):
+        decode([record(SequenceNumber="9" * 61)])

@@ -3,6 +3,7 @@
 from tests.mutants.mutant import Mutant
 
 EMPTY_MAPS = "tests/core/test_empty_maps.py"
+HTTP = "tests/monitoring/test_http.py"
 EXISTING_ROWS = "tests/end_to_end/test_existing_rows.py"
 
 INPUT_MUTANTS = [
@@ -84,5 +85,56 @@ INPUT_MUTANTS = [
         r"[0-9]+\.?[0-9]*|",
         "tests/core/test_expressions.py"
         "::test_every_expression_ends_soon_with_every_adversarial_input",
+    ),
+    # records of a stream
+    Mutant(
+        "a sequence number for which the control schema has no room is taken",
+        "replicator/core/records.py",
+        "_DIGITS_MAX = 60",
+        "_DIGITS_MAX = 64",
+        "tests/core/test_records.py::test_a_sequence_number_of_60_digits_is_kept_and_no_longer_one",
+    ),
+    Mutant(
+        "an image that is no object is found later, and its record not named",
+        "replicator/core/records.py",
+        "if view[0] == _OBJECT:",
+        "if view != _NULL:",
+        "tests/core/test_records.py::test_a_record_that_lacks_a_member_is_named",
+    ),
+    # peers of the server of the pages
+    Mutant(
+        "headers may take for ever",
+        "replicator/monitoring/http_connection.py",
+        "keepalive_timeout=bounds.idle_seconds",
+        "keepalive_timeout=86400.0",
+        f"{HTTP}::test_headers_that_do_not_end_end_the_connection",
+    ),
+    Mutant(
+        "connections are not counted",
+        "replicator/monitoring/http_connection.py",
+        "len(self._open) > self._bounds.connections",
+        "len(self._open) > 10**9",
+        f"{HTTP}::test_a_connection_too_many_ends_the_oldest_and_is_served",
+    ),
+    Mutant(
+        "a malformed request is an error of the server",
+        "replicator/monitoring/http_connection.py",
+        "self.logger.debug(*args, **kw)",
+        "super().log_exception(*args, **kw)",
+        f"{HTTP}::test_a_malformed_request_is_refused_and_is_no_error_in_the_log",
+    ),
+    Mutant(
+        "a body is accepted",
+        "replicator/monitoring/http.py",
+        "if request.body_exists:",
+        "if not request.path:",
+        f"{HTTP}::test_a_body_is_refused",
+    ),
+    Mutant(
+        "a page is served by any name",
+        "replicator/monitoring/http.py",
+        'if request.path != "/healthz":',
+        "if not request.path:",
+        f"{HTTP}::test_a_name_that_anybody_can_register_is_refused_but_for_liveness",
     ),
 ]
