@@ -118,6 +118,7 @@ async def test_a_frameworks_table_is_mended_by_what_check_prints_and_is_equal_th
         found = json.loads(checked.stdout)["findings"]
         errors = [each for each in found if each["severity"] == "error"]
         assert (checked.code, len(errors)) == (1, faults), errors
+        assert "must not be null: items" not in checked.text  # what has a `default:`, and `rest`
         for each in errors:
             statement = each["remedy"].partition(", or ")[0]
             assert statement.startswith("alter table"), each

@@ -1,6 +1,7 @@
 """Existing tables as PostgreSQL has them, and every reason why one cannot be replicated into."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import asyncpg
 import pytest
@@ -12,7 +13,8 @@ from replicator.postgres.connection.connect import ConnectionSettings, connect
 from replicator.postgres.schema.catalog import read_catalog
 from replicator.postgres.schema.fitness import fitness
 from replicator.postgres.schema.type_fit import accepts
-from tests.support.mappings import mapping
+from tests.support.mappings import mapping, target
+from tests.support.specs import column_spec
 
 WANTED: TargetTable = mapping().targets[0].table
 FIT = "create table orders (order_id text primary key, total numeric(12,2), extra jsonb)"
@@ -298,6 +300,23 @@ async def test_a_table_with_leaves_fits(connection: asyncpg.Connection):
     )
 
     assert await findings(connection) == []
+
+
+async def test_what_is_filled_in_every_row_may_be_a_column_that_must_be(
+    connection: asyncpg.Connection,
+):
+    """A column with a `default:` or a `constant:`, and `rest`, are never NULL."""
+    await connection.execute(FIT)
+    await connection.execute(
+        "alter table orders alter extra set not null, alter total set not null"
+    )
+    columns = (column_spec("total", "total", "numeric(12,2)", default=0),)
+    wanted = mapping(replace(target(), columns=columns)).targets[0].table
+    catalog = await read_catalog(connection, [("public", "orders")])
+
+    found = fitness(wanted, catalog.tables["public", "orders"])
+
+    assert found == []
 
 
 async def test_rows_that_no_partition_takes_are_told_before(connection: asyncpg.Connection):

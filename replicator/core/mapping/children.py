@@ -122,7 +122,7 @@ def compile_child(spec: ChildSpec, parent: TargetTable) -> ChildTable:
     written = [
         *parent.columns[: len(parent.key)],
         place,
-        *(Column(column.spec.name, column.type) for column in columns),
+        *(column.written for column in columns),
     ]
     value = None
     if spec.value is not None:
@@ -132,10 +132,10 @@ def compile_child(spec: ChildSpec, parent: TargetTable) -> ChildTable:
                 remedy="`value` is for elements that are no maps: keep one of them",
             )
         column = compile_column(spec.value, {})
-        written.append(Column(column.spec.name, column.type))
+        written.append(column.written)
         value = column.convert
     elif spec.rest is not None:
-        written.append(Column(spec.rest, JSONB))
+        written.append(Column(spec.rest, JSONB, filled=True))
     check_columns([column.name for column in written], soft=False)
     schema, table = parse_table_name(spec.target)
     key = (*parent.key, name)

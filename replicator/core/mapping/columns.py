@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from replicator.core.mapping.paths import compile_descent, written
 from replicator.core.mapping.split import Extract, Part, require_part
+from replicator.core.mapping.target_table import Column
 from replicator.core.records import AttributeValue
 from replicator.core.spec import ColumnSpec, Scalar
 from replicator.core.values.attributes import label
@@ -40,6 +41,12 @@ class MappedColumn:
     def type(self) -> ColumnType:
         """The column's type."""
         return self.spec.type
+
+    @property
+    def written(self) -> Column:
+        """The column as a part of its table."""
+        filled = self.spec.default is not None or self.spec.constant is not None
+        return Column(self.spec.name, self.type, filled)
 
     @property
     def tags(self) -> frozenset[str] | None:

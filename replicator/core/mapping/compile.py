@@ -298,8 +298,8 @@ def _table(
     soft = "soft" in (spec.on_delete, spec.on_expire)
     written = [
         *(Column(column.name, column.type) for column in key),
-        *(Column(column.spec.name, column.type) for column in columns),
-        *([Column(remainder, JSONB)] if remainder is not None else []),
+        *(column.written for column in columns),
+        *([Column(remainder, JSONB, filled=True)] if remainder is not None else []),
     ]
     check_columns([column.name for column in written], soft=soft)
     if soft:

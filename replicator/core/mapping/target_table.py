@@ -10,10 +10,11 @@ from replicator.errors import ConfigurationError
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column that the replicator writes."""
+    """A column that the replicator writes. `filled`: with something in every row."""
 
     name: str
     type: ColumnType
+    filled: bool = False
 
 
 @dataclass(frozen=True, slots=True)

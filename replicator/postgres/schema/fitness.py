@@ -130,7 +130,7 @@ def _column(
             "share a row",
             f'{alter} type {found.type} collate "C"',
         )
-    if column.name not in table.key and found.not_null:
+    if column.name not in table.key and found.not_null and not column.filled:
         yield _mended(
             "warning",
             where,
