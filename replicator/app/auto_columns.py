@@ -1,7 +1,7 @@
 """`columns: auto` at work: what batches meet becomes columns, and workers begin anew with them."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from replicator.config.connections import migrate_connection
 from replicator.config.settings import Settings
@@ -19,6 +19,12 @@ from replicator.postgres.schema.migrate import opened
 LOOK_SECONDS = 2.0
 """Between two looks: attributes that appear together are added together."""
 RETRY_SECONDS = 30.0
+NAMES_MAX = 1000
+"""Remembered of one target, since items choose the names: what waits, and what the log has told."""
+NAME_LENGTH_MAX = 100
+"""Remembered of one name: a name of PostgreSQL is shorter, one of DynamoDB may have 64 KB."""
+NAMES_SHOWN = 5
+"""In one line of the log."""
 
 
 class AutoColumns:
@@ -28,15 +34,14 @@ class AutoColumns:
         self._settings = settings
         self._database = database
         self._met: dict[str, dict[str, dict[str, str]]] = {}
-        self._told: set[NoColumn] = set()
+        self._told: dict[tuple[str, str], set[NoColumn]] = {}
         self._log = logger(deployment=settings.deployment)
 
     def observe(self, observation: Observation) -> None:
         """Take note of what a batch has met."""
         if isinstance(observation, BatchApplied):
             for target, attributes in observation.candidates.items():
-                met = self._met.setdefault(observation.table, {}).setdefault(target, {})
-                met.update(attributes)
+                self._note(observation.table, target, attributes)
 
     async def follow(
         self, mappings: Sequence[TableMapping], anew: asyncio.Event, over: asyncio.Event
@@ -81,7 +86,7 @@ class AutoColumns:
         for target in mapping.targets:
             columns, refused = wanted(target, met.get(target.name, {}))
             new += columns
-            self._tell(mapping.spec.name, refused)
+            self._tell(mapping.spec.name, target.name, refused)
         if not new:
             return
         try:
@@ -94,26 +99,44 @@ class AutoColumns:
                     new=new,
                     compiled=lambda known: _compiled(mapping, known),
                 )
-        except ReplicatorError:
-            self._met.setdefault(mapping.spec.name, met)  # met again with the next change else
+        except BaseException:  # also where this is cancelled, because the run ends
+            for target_name, attributes in met.items():
+                self._note(mapping.spec.name, target_name, attributes)
             raise
-        for column in added:
-            self._log.info(
-                "column added", table=mapping.spec.name, target=column.target, column=column.name
-            )
-
-    def _tell(self, table: str, refused: Sequence[NoColumn]) -> None:
-        """Each once: values that stay in the rest do so again and again."""
-        for each in refused:
-            if each not in self._told:
-                self._told.add(each)
-                self._log.warning(
-                    "no column for an attribute",
-                    table=table,
-                    target=each.target,
-                    attribute=each.attribute,
-                    reason=each.reason,
+        for target in mapping.targets:
+            if names := [column.name for column in added if column.target == target.name]:
+                self._log.info(
+                    "columns added",
+                    table=mapping.spec.name,
+                    target=target.name,
+                    count=len(names),
+                    columns=names[:NAMES_SHOWN],
                 )
+
+    def _note(self, table: str, target: str, attributes: Mapping[str, str]) -> None:
+        """Remember attributes for the next look; one too many is met again when it is written."""
+        met = self._met.setdefault(table, {}).setdefault(target, {})
+        for attribute, tag in attributes.items():
+            name = attribute[:NAME_LENGTH_MAX]
+            if name in met or len(met) < NAMES_MAX:
+                met[name] = tag
+
+    def _tell(self, table: str, target: str, refused: Sequence[NoColumn]) -> None:
+        """Each attribute once, and all of a look in one line: their values stay in the rest."""
+        told = self._told.setdefault((table, target), set())
+        new = [each for each in refused if each not in told][: NAMES_MAX - len(told)]
+        if not new:
+            return
+        told.update(new)
+        self._log.warning(
+            "no columns for attributes",
+            table=table,
+            target=target,
+            count=len(new),
+            attributes=[each.attribute for each in new[:NAMES_SHOWN]],
+            reasons=list(dict.fromkeys(each.reason for each in new))[:NAMES_SHOWN],
+            last=len(told) == NAMES_MAX,
+        )
 
 
 def _auto(mappings: Sequence[TableMapping]) -> list[TableMapping]:

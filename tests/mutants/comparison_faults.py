@@ -14,6 +14,7 @@ ROUNDS_IN_LAMBDA = (
 AUTO = "tests/core/test_auto_columns.py"
 DRIFT = "tests/core/test_drift.py"
 COLUMNS = "tests/postgres/test_auto_columns.py"
+MET = "tests/postgres/test_columns_met.py"
 SETTLING = "tests/engine/test_settling.py"
 RUNBOOK = "tests/docs/test_runbook.py"
 
@@ -22,6 +23,7 @@ SNAPSHOTS = "replicator/postgres/control/snapshots.py"
 REPAIRING = "replicator/postgres/control/repairs.py"
 REGISTRY = "replicator/postgres/schema/registry.py"
 ADDING = "replicator/postgres/schema/auto_columns.py"
+MEETING = "replicator/app/auto_columns.py"
 
 COMPARISON_MUTANTS = [
     # which rows an older mapping wrote
@@ -215,6 +217,42 @@ COMPARISON_MUTANTS = [
         AUTO,
     ),
     Mutant(
+        "each column is added by a statement of its own",
+        ADDING,
+        "                await connection.execute(_alter(target.table, columns))\n",
+        "                for column in columns:\n"
+        "                    await connection.execute(_alter(target.table, [column]))\n",
+        f"{COLUMNS}::test_one_statement_adds_all_columns_of_a_target",
+    ),
+    Mutant(
+        "columns of another worker take no places of a target",
+        ADDING,
+        "in compiled(known).targets:",
+        "in mapping.targets:",
+        f"{COLUMNS}::test_what_another_worker_added_meanwhile_takes_names_and_places",
+    ),
+    Mutant(
+        "names that items choose are remembered without a bound",
+        MEETING,
+        "if name in met or len(met) < NAMES_MAX:",
+        "if True:",
+        f"{MET}::test_names_are_remembered_and_told_with_a_bound",
+    ),
+    Mutant(
+        "each look tells of attributes without a column, however many were told",
+        MEETING,
+        "[: NAMES_MAX - len(told)]",
+        "",
+        f"{MET}::test_names_are_remembered_and_told_with_a_bound",
+    ),
+    Mutant(
+        "columns whose addition is cancelled are forgotten",
+        MEETING,
+        "        except BaseException:",
+        "        except Exception:",
+        f"{MET}::test_an_addition_that_is_cancelled_is_made_by_the_next",
+    ),
+    Mutant(
         "who does not know of a new column goes on writing",
         ADDING,
         "        if added:\n",
@@ -224,7 +262,7 @@ COMPARISON_MUTANTS = [
     Mutant(
         "a column of another type is taken for one that appeared",
         ADDING,
-        "existing is None or accepts(existing, column.spec.type)",
+        "column.name not in existing or accepts(existing[column.name], column.spec.type)",
         "True",
         f"{COLUMNS}::test_a_column_of_somebody_else_is_left_alone",
     ),

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import asyncpg
 import pytest
 
-from replicator.core.mapping.auto_columns import AutoColumn, with_auto_columns
+from replicator.core.mapping.auto_columns import COLUMNS_MAX, AutoColumn, with_auto_columns
 from replicator.core.mapping.compile import TableMapping, compile_table
 from replicator.core.planning.plan import plan_batch
 from replicator.core.records import Position
@@ -23,16 +23,27 @@ from tests.support.control import DEPLOYMENT, control_schema, stream_arn
 
 SPEC = TableSpec("orders", "orders", (TargetSpec("public.o", columns=(), rest="x", auto=True),))
 NEW = AutoColumn("public.o", "n", "numeric")
+NOTED_ALTERS = """
+create table public.alters (tag text);
+create function public.note() returns event_trigger language plpgsql as
+    $$ begin insert into public.alters values (tg_tag); end $$;
+create event trigger noted on ddl_command_end when tag in ('ALTER TABLE')
+    execute function public.note()
+"""
 
 
 def compiled(known) -> TableMapping:
     return compile_table(with_auto_columns(SPEC, known), SourceKey((("pk", "S"),)))
 
 
-async def add(connection, mapping: TableMapping) -> list[AutoColumn]:
+async def add(connection, mapping: TableMapping, new=(NEW,)) -> list[AutoColumn]:
     return await add_columns(
-        connection, "replicator", DEPLOYMENT, mapping, new=[NEW], compiled=compiled
+        connection, "replicator", DEPLOYMENT, mapping, new=new, compiled=compiled
     )
+
+
+def texts(*names: str) -> list[AutoColumn]:
+    return [AutoColumn("public.o", name, "text") for name in names]
 
 
 async def test_who_does_not_know_a_column_writes_no_more(database: str):
@@ -97,3 +108,28 @@ async def test_a_column_of_somebody_else_is_left_alone(database: str):
         await control.connection.execute("alter table public.o add column n boolean")
 
         assert await add(control.connection, before) == []
+
+
+async def test_what_another_worker_added_meanwhile_takes_names_and_places(database: str):
+    before = compiled([])
+    first = texts("Color", *(f"a{number}" for number in range(150)))
+    second = texts("color", *(f"b{number}" for number in range(150)))
+    async with control_schema(database) as control:
+        await migrate(ConnectionSettings(dsn=database), "replicator", DEPLOYMENT, [before])
+
+        assert await add(control.connection, before, first) == first
+        added = await add(control.connection, before, second)
+
+        room = COLUMNS_MAX - len(compiled(first).targets[0].table.columns)
+        assert added == second[1 : 1 + room]
+
+
+async def test_one_statement_adds_all_columns_of_a_target(database: str):
+    before = compiled([])
+    async with control_schema(database) as control:
+        await migrate(ConnectionSettings(dsn=database), "replicator", DEPLOYMENT, [before])
+        await control.connection.execute(NOTED_ALTERS)
+
+        await add(control.connection, before, texts(*(f"a{number}" for number in range(150))))
+
+        assert await control.rows("select count(*) from public.alters") == [(1,)]

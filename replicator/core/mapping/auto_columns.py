@@ -85,6 +85,16 @@ def wanted(
     return new, refused
 
 
+def with_room(target: TargetMapping, columns: Iterable[AutoColumn]) -> list[AutoColumn]:
+    """Those of the columns that the target still has a place and a name for."""
+    chosen: list[AutoColumn] = []
+    taken = [column.name for column in target.table.columns]
+    for column in columns:
+        if _reason([*taken, *(other.name for other in chosen)], column.name) is None:
+            chosen.append(column)
+    return chosen
+
+
 def _reason(taken: Sequence[str], attribute: str) -> str | None:
     if attribute in taken:
         return "it holds values of another type than its column"

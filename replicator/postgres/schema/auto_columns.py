@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 import asyncpg
 
-from replicator.core.mapping.auto_columns import AutoColumn
+from replicator.core.mapping.auto_columns import AutoColumn, with_room
 from replicator.core.mapping.compile import TableMapping
 from replicator.core.mapping.target_table import TargetTable
 from replicator.postgres.connection.connect import VALUES_WITHIN
@@ -25,11 +25,11 @@ values ($1, $2, $3, $4, $5)
 """
 
 EXISTING = """
-select format_type(a.atttypid, a.atttypmod)
+select a.attname, format_type(a.atttypid, a.atttypmod) as type
   from pg_attribute a
   join pg_class c on c.oid = a.attrelid
   join pg_namespace n on n.oid = c.relnamespace
- where (n.nspname, c.relname, a.attname) = ($1, $2, $3) and a.attnum > 0 and not a.attisdropped
+ where (n.nspname, c.relname) = ($1, $2) and a.attnum > 0 and not a.attisdropped
 """
 
 
@@ -57,6 +57,8 @@ async def add_columns(
 ) -> list[AutoColumn]:
     """Add columns and register the mapping that has them, or nothing; those that were added.
 
+    One statement alters a target, however many columns it gets. Columns that another worker has
+    added meanwhile take names and places away: the columns that are left without are not added.
     The lock on the target is short: it is given up when it does not come at once (SinkBusy).
     Registering fences off every worker with the mapping before, so that none of them writes the
     value to the rest and leaves what is in the column.
@@ -67,18 +69,14 @@ async def add_columns(
         )
         await connection.execute(ONE_AT_A_TIME)
         source = mapping.spec.name
-        tables = {target.name: target.table for target in mapping.targets}
         known = await known_columns(connection, schema, deployment, source)
-        names = {(column.target, column.name) for column in known}
-        added = [
-            column
-            for column in new
-            if (column.target, column.name) not in names
-            and await _fits(connection, tables[column.target], column)
-        ]
-        for target in sorted({column.target for column in added}):
-            columns = [column for column in added if column.target == target]
-            await connection.execute(_alter(tables[target], columns))
+        added: list[AutoColumn] = []
+        for target in compiled(known).targets:
+            asked = [column for column in new if column.target == target.name]
+            columns = await _fitting(connection, target.table, with_room(target, asked))
+            if columns:
+                await connection.execute(_alter(target.table, columns))
+                added += columns
         await connection.executemany(
             ADD.format(schema=quote_identifier(schema)),
             [(deployment, source, column.target, column.name, column.type) for column in added],
@@ -89,10 +87,17 @@ async def add_columns(
     return added
 
 
-async def _fits(connection: asyncpg.Connection, table: TargetTable, column: AutoColumn) -> bool:
-    """True when no column of the name exists yet, or an existing one holds the values."""
-    existing = await connection.fetchval(EXISTING, table.schema, table.name, column.name)
-    return existing is None or accepts(existing, column.spec.type)
+async def _fitting(
+    connection: asyncpg.Connection, table: TargetTable, columns: Sequence[AutoColumn]
+) -> list[AutoColumn]:
+    """Columns whose name is free in the table, or has a column that holds the values."""
+    rows = await connection.fetch(EXISTING, table.schema, table.name) if columns else []
+    existing = {row["attname"]: row["type"] for row in rows}
+    return [
+        column
+        for column in columns
+        if column.name not in existing or accepts(existing[column.name], column.spec.type)
+    ]
 
 
 def _alter(table: TargetTable, columns: Sequence[AutoColumn]) -> str:
