@@ -8,12 +8,10 @@ from dataclasses import dataclass
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from replicator.app.control_database import control_database, registered_tables, require_registered
 from replicator.cli.options import ConfigFile, TableName, Who, Why, load_settings, this_user
 from replicator.cli.output import ExitCode, print_line, print_note, print_prose, printable
-from replicator.cli.progress import progress_lines
 from replicator.clock import Clock, SystemClock
 from replicator.config.settings import Settings
 from replicator.core.snapshot.state import SnapshotOrigin
@@ -34,6 +32,11 @@ def _watching(table: str) -> Iterator[Callable[[SnapshotStatus], None]]:
     if not sys.stderr.isatty():
         yield Lines(SystemClock()).show
         return
+    # who asks for less, such as `gaps list`, does not draw
+    from rich.console import Console
+
+    from replicator.cli.progress import progress_lines
+
     with progress_lines(Console(stderr=True)) as lines:
         yield lambda status: lines.show(
             printable(table), done=status.done_share, total=1, words=progress_text(status)

@@ -21,6 +21,7 @@ REQUIRED = {
     "pause": ["--table", "orders"],
     "resume": ["--table", "orders"],
     "forget": ["--table", "orders", "--yes"],
+    "gaps heal": ["--table", "orders"],
     "gaps accept": ["--table", "orders", "--why", "a test"],
     "dead-letters show": ["1"],
     "dead-letters replay": ["--table", "orders"],
@@ -75,7 +76,7 @@ async def test_without_a_configuration_it_says_where_one_is_expected(
     [
         (["replicator", "sta"], ["status"]),
         (["replicator", "dead-letters", "re"], ["replay"]),
-        (["replicator", "gaps", ""], ["list", "accept"]),
+        (["replicator", "gaps", ""], ["list", "accept", "heal"]),
         (["replicator", "verify", "--rep"], ["--repair"]),
     ],
 )

@@ -61,6 +61,7 @@ BELONGING = (
     "verification",
     "drift",
     "auto_column",
+    "notice",
     "table_state",
 )
 """Tables whose rows belong to a table of a deployment, in the order in which they are dropped."""
