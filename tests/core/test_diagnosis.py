@@ -153,6 +153,38 @@ def test_a_status_that_is_not_renewed_proves_nothing():
     assert diagnose(stale).problems[0].kind == "target"
 
 
+PARTS = {
+    "uncommitted": (
+        {"uncommitted_part": Standing(2, 4.0, "snapshot-1-0", "one", failure="locked by nightly")},
+        "snapshot-1-0 of the snapshot is read and cannot be committed, for 4 s: locked by nightly",
+    ),
+    "unread": (
+        {"unread_part": Standing(1, 95.0, "snapshot-1-0", "one")},
+        "snapshot-1-0 of the snapshot got no answer of the source for 95 s",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", PARTS)
+def test_a_part_of_a_snapshot_that_stands_is_named_although_the_stream_is_idle(kind: str):
+    proof, what = PARTS[kind]
+    loading = replace(table(**proof), state="snapshot", snapshot=LOADING)
+
+    [problem] = told(loading)
+
+    assert (problem.severity, problem.kind, problem.what) == ("warning", kind, what)
+    assert problem.remedy
+    assert aged(loading.proof, 10.0) != loading.proof
+
+
+def test_a_part_of_a_snapshot_that_waits_for_its_turn_is_progress():
+    waits = table(unread_part=Standing(1, 60.0, "snapshot-1-0", "one"))
+
+    [problem] = told(replace(waits, state="snapshot", snapshot=LOADING))
+
+    assert problem.kind == "snapshot"
+
+
 def test_all_evidence_grows_old():
     whole = Proof(
         told_seconds=1.0,

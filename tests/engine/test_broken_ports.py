@@ -234,6 +234,23 @@ def test_what_stands_is_not_called_well_whatever_breaks(
     assert lies == []
 
 
+@pytest.mark.parametrize("fault", FAULTS)
+def test_what_cannot_be_committed_is_not_laid_to_the_source(world: World, fault: Fault):
+    """Reads wait for a COMMIT that does not come; the source has not failed to answer."""
+    world.begin()
+    world.pass_by(60, look=lambda _: None)
+    world.broken, world.fault = ("postgres", "apply"), fault
+    named: set[str] = set()
+
+    def look(status: Status) -> None:
+        if world.standing_seconds() > NAMED_SECONDS:
+            named.update(problem.kind for problem in diagnose(status).broken.values())
+
+    world.pass_by(80, look=look)
+
+    assert named == {"uncommitted"}
+
+
 @pytest.mark.parametrize("error", [StopIteration(), Invented(), RecursionError()])
 def test_a_shard_that_fails_again_and_again_within_is_named_with_its_failure(
     world: World, error: Exception, monkeypatch: pytest.MonkeyPatch

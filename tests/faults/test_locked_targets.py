@@ -10,6 +10,8 @@ import pytest
 from tests.faults.conftest import NewReplica
 from tests.faults.replica import Replica
 from tests.support.daemon import Worker
+from tests.support.scripted_streams.items import canonical
+from tests.support.stream_builders import item
 
 pytestmark = pytest.mark.faults
 
@@ -118,3 +120,28 @@ async def test_eight_locked_tables_of_nine_keep_no_connection_from_the_ninth(
         assert await worker.total("replicator_leases_lost_total") == 0
         assert await worker.stop() == 0
         (await it.log()).obeys()
+
+
+async def test_a_locked_target_is_named_during_a_load_of_an_idle_stream(new_replica: NewReplica):
+    """Nothing of the stream waits: the load alone does, and it is not only on its way."""
+    async with new_replica(options={"initial_load": "snapshot"}) as it:
+        it.table.items.fold(item("old"), canonical(item("old", n=1)))
+        async with held(it, "lock table public.orders in share mode") as pid:
+            worker = it.deployment.start()
+            who = f"orders is locked by nightly (pid {pid}) since "
+
+            async def named() -> bool:
+                return all(
+                    any(
+                        who in problem["what"]
+                        and "of the snapshot is read and cannot be committed" in problem["what"]
+                        and f"pg_terminate_backend({pid})" in problem["remedy"]
+                        for problem in shown
+                    )
+                    for shown in await problems(it, worker)
+                )
+
+            await worker.until(named, what="the command and the page's status name the session")
+
+        await it.equal(worker)
+        assert await worker.stop() == 0

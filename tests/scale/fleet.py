@@ -15,6 +15,7 @@ from replicator.core.stream.shards import ListedShard
 from replicator.engine.snapshot.rate_limit import ReadPacing
 from replicator.engine.stream.discovery import Discovery
 from replicator.engine.stream.page_slots import Room
+from replicator.engine.stream.proof import ShardProof
 from replicator.engine.stream.shard import Ending
 from replicator.engine.worker.lease_keeper import Held
 from replicator.engine.worker.refresh import Upkeep
@@ -68,10 +69,13 @@ class Reading:
 class SimulatedShard:
     """Claims a shard and holds it until it is asked to stop: pages would be read here."""
 
-    proof = None
-
     def __init__(self, fleet: "Fleet", worker: "FleetWorker", held: Held) -> None:
         self._fleet, self._worker, self._held = fleet, worker, held
+
+    @property
+    def proof(self) -> ShardProof:
+        """It was read just now, whenever somebody asks."""
+        return ShardProof(self.alive_at)
 
     @property
     def alive_at(self) -> float:

@@ -33,6 +33,8 @@ REFUSED_SECONDS = 3.0
 """The same where an attempt has failed, and is known with its reason."""
 END_SECONDS = 90.0
 """A child appears in a listing within a minute."""
+PART_SECONDS = 90.0
+"""A part of a snapshot waits for its turn at the source, which its read budget may delay."""
 LAG_SECONDS = 60.0
 STATUS_SECONDS = 30.0
 """A status that is older proves nothing: PostgreSQL does not answer whoever shows it."""
@@ -206,11 +208,7 @@ def _moving(table: TableStatus, _: Status) -> Broken | None:
     proof, name = table.proof, table.source
     for standing, bound, kind, verb, remedy in _standings(proof):
         if standing is not None and standing.seconds > bound:
-            what = (
-                f"{_shards(standing)} {verb} {in_words(standing.seconds)}{_why(standing.failure)}"
-            )
-            advice = standing.remedy or remedy
-            return Broken("behind", Problem("warning", kind, name, what, advice, standing.seconds))
+            return _stands(name, standing, kind, f"{_shards(standing)} {verb}", remedy)
     if table.lag_seconds is None or not (proof.open_shards or proof.ends):
         what = "no shard of its stream is known yet"
         return Broken("unknown", Problem("note", "listing", name, what, ""))
@@ -219,8 +217,32 @@ def _moving(table: TableStatus, _: Status) -> Broken | None:
         remedy = "see docs/runbook.md#replicatorlaghigh if it does not shrink"
         return Broken("behind", Problem("warning", "lag", name, what, remedy, table.lag_seconds))
     if table.state == "snapshot":
-        return _loading(table)
+        return _standing_part(table) or _loading(table)
     return None
+
+
+def _stands(name: str, standing: Standing, kind: str, what: str, remedy: str) -> Broken:
+    what = f"{what} {in_words(standing.seconds)}{_why(standing.failure)}"
+    advice = standing.remedy or remedy
+    return Broken("behind", Problem("warning", kind, name, what, advice, standing.seconds))
+
+
+def _standing_part(table: TableStatus) -> Broken | None:
+    """The part of the snapshot under way that does not move, and why."""
+    proof, name = table.proof, table.source
+    part = proof.uncommitted_part
+    if part is not None and part.seconds > _commit_bound(part):
+        what = f"{part.shard_id} of the snapshot is read and cannot be committed, for"
+        return _stands(name, part, "uncommitted", what, "see docs/runbook.md#replicatornoprogress")
+    part = proof.unread_part
+    if part is not None and part.seconds > PART_SECONDS:
+        what = f"{part.shard_id} of the snapshot got no answer of the source for"
+        return _stands(name, part, "unread", what, "replicator check")
+    return None
+
+
+def _commit_bound(standing: Standing) -> float:
+    return COMMIT_SECONDS if standing.failure is None else REFUSED_SECONDS
 
 
 def _standings(proof: Proof) -> Iterable[tuple[Standing | None, float, str, str, str]]:
@@ -231,8 +253,7 @@ def _standings(proof: Proof) -> Iterable[tuple[Standing | None, float, str, str,
     check = "replicator check"
     yield proof.unread, proof.read_seconds_max, "unread", "got no answer of the source for", check
     held = "read and cannot be committed, for"
-    refused = proof.uncommitted is not None and proof.uncommitted.failure is not None
-    bound = REFUSED_SECONDS if refused else COMMIT_SECONDS
+    bound = COMMIT_SECONDS if proof.uncommitted is None else _commit_bound(proof.uncommitted)
     yield proof.uncommitted, bound, "uncommitted", held, runbook
 
 

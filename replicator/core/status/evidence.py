@@ -24,11 +24,12 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class LateShard:
-    """A shard that was not read lately, or of which something read waits for its COMMIT.
+    """A shard, or part of a snapshot, not read lately, or of which a page waits for its COMMIT.
 
     `read_seconds`: since the last answer of the source, or since the work on it began.
     `pending_seconds`: since the oldest record that is not committed was read; `pending_at`: when
-    it was created, where the source said so.
+    it was created, where the source said so. `read_failed`: the last read did; reads that wait for
+    a COMMIT do not fail.
     """
 
     stream_arn: str
@@ -38,6 +39,7 @@ class LateShard:
     pending_at: datetime | None = None
     failure: str | None = None
     remedy: str | None = None
+    read_failed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,8 @@ class TableEvidence:
     late: tuple[LateShard, ...] = ()
     failures: Mapping[str, Failure] = field(default_factory=dict)
     """The last one of each task that serves the table."""
+    late_parts: tuple[LateShard, ...] = ()
+    """Parts of its snapshot that are not as they should be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +83,7 @@ def evidence_document(evidence: WorkerEvidence) -> dict[str, Any]:
     document["form"] = FORM
     document["now"] = evidence.now.isoformat()
     for table in document["tables"].values():
-        for shard in table["late"]:
+        for shard in (*table["late"], *table["late_parts"]):
             at = shard["pending_at"]
             shard["pending_at"] = None if at is None else at.isoformat()
     return document
@@ -106,6 +110,7 @@ def _table(told: Mapping[str, Any]) -> TableEvidence:
         read_seconds=told["read_seconds"],
         late=tuple(_late(shard) for shard in told["late"]),
         failures=_failures(told["failures"]),
+        late_parts=tuple(_late(part) for part in told.get("late_parts", ())),
     )
 
 

@@ -27,6 +27,9 @@ READ_SECONDS = 20.0
 READ_POLLS = 3
 """A shard is read if the last answer is no older than so many seconds and pauses between polls."""
 
+Aged = tuple[float, str, str | None, LateShard | None]
+"""For how long a shard or part stands, its name, its owner, and what the owner tells of it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Told:
@@ -81,6 +84,9 @@ class Proof:
     uncommitted: Standing | None = None
     ends: Standing | None = None
     """Shards that ended, and of which no child is known."""
+    unread_part: Standing | None = None
+    uncommitted_part: Standing | None = None
+    """Parts of the snapshot under way that do not move, as their workers tell."""
 
 
 def aged(proof: Proof, seconds: float) -> Proof:
@@ -101,6 +107,8 @@ def aged(proof: Proof, seconds: float) -> Proof:
         unread=standing(proof.unread),
         uncommitted=standing(proof.uncommitted),
         ends=standing(proof.ends),
+        unread_part=standing(proof.unread_part),
+        uncommitted_part=standing(proof.uncommitted_part),
     )
 
 
@@ -202,18 +210,28 @@ class TableWitness:
             read_seconds_max=READ_SECONDS + READ_POLLS * self._idle_seconds_max(),
             open_shards=sum(shard.stream_arn == facts.stream_arn for shard in unfinished),
             unowned=_worst(
-                (self._ready_seconds(shard), shard, None)
+                (self._ready_seconds(shard), shard.shard_id, shard.owner, None)
                 for shard in ready
                 if shard.owner not in self._ours
             ),
             unread=_worst(
                 self._read(shard, self._ours[shard.owner])
                 for shard in ready
-                if shard.owner in self._ours
+                if shard.owner in self._ours and not self._waits_for_commit(shard)
             ),
             uncommitted=_worst(self._pending(ready)),
+            unread_part=_worst(
+                (part.read_seconds + told.seconds, part.shard_id, told.worker_id, part)
+                for told, part in self._late_parts()
+                if part.pending_seconds is None
+            ),
+            uncommitted_part=_worst(
+                (part.pending_seconds + told.seconds, part.shard_id, told.worker_id, part)
+                for told, part in self._late_parts()
+                if part.pending_seconds is not None
+            ),
             ends=_worst(
-                (max(0.0, (self._now - (shard.done_at or self._now)).total_seconds()), shard, None)
+                (self._ended_seconds(shard), shard.shard_id, shard.owner, None)
                 for shard in self.open_ends()
             ),
         )
@@ -270,9 +288,15 @@ class TableWitness:
         since = max(instant for instant in instants if instant is not None)
         return max(0.0, (self._now - since).total_seconds())
 
-    def _read(
-        self, shard: ShardFacts, owner: tuple[Told, TableEvidence]
-    ) -> tuple[float, ShardFacts, LateShard | None]:
+    def _waits_for_commit(self, shard: ShardFacts) -> bool:
+        """Whether the next read waits for what was read: the source is not what is slow."""
+        late = self._late[shard.owner or ""].get((shard.stream_arn, shard.shard_id))
+        return late is not None and late.pending_seconds is not None and not late.read_failed
+
+    def _ended_seconds(self, shard: ShardFacts) -> float:
+        return max(0.0, (self._now - (shard.done_at or self._now)).total_seconds())
+
+    def _read(self, shard: ShardFacts, owner: tuple[Told, TableEvidence]) -> Aged:
         """The age of the last read, as the owner tells it; as the row does, where that is older.
 
         A row tells late, but of a shard that its owner has forgotten it tells alone.
@@ -283,32 +307,34 @@ class TableWitness:
         noted_within = NOTED_SECONDS + READ_SECONDS + READ_POLLS * told.evidence.idle_seconds_max
         by_owner = late.read_seconds if late is not None else table.read_seconds
         if by_owner is None or by_row > noted_within:
-            return by_row, shard, late
-        return by_owner + told.seconds, shard, late
+            return by_row, shard.shard_id, shard.owner, late
+        return by_owner + told.seconds, shard.shard_id, shard.owner, late
 
-    def _pending(
-        self, ready: Iterable[ShardFacts]
-    ) -> Iterable[tuple[float, ShardFacts, LateShard | None]]:
+    def _late_parts(self) -> Iterable[tuple[Told, LateShard]]:
+        for told, table in self._ours.values():
+            for part in table.late_parts:
+                yield told, part
+
+    def _pending(self, ready: Iterable[ShardFacts]) -> Iterable[Aged]:
         for shard in ready:
             if shard.owner not in self._ours:
                 continue
             late = self._late[shard.owner].get((shard.stream_arn, shard.shard_id))
             if late is not None and late.pending_seconds is not None:
-                yield late.pending_seconds + self._ours[shard.owner][0].seconds, shard, late
+                seconds = late.pending_seconds + self._ours[shard.owner][0].seconds
+                yield seconds, shard.shard_id, shard.owner, late
 
 
-def _worst(
-    each: Iterable[tuple[float, ShardFacts, LateShard | None]],
-) -> Standing | None:
+def _worst(each: Iterable[Aged]) -> Standing | None:
     found = sorted(each, key=lambda one: one[0], reverse=True)
     if not found:
         return None
-    seconds, shard, late = found[0]
+    seconds, shard_id, owner, late = found[0]
     return Standing(
         count=len(found),
         seconds=seconds,
-        shard_id=shard.shard_id,
-        owner=shard.owner,
+        shard_id=shard_id,
+        owner=owner,
         failure=None if late is None else late.failure,
         remedy=None if late is None else late.remedy,
     )

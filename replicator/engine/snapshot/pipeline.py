@@ -27,6 +27,7 @@ from replicator.core.snapshot.scan_pages import ScanPage
 from replicator.core.snapshot.state import SegmentAdvance, SegmentClaim
 from replicator.engine.ports import SegmentSink
 from replicator.engine.retry import in_parts, until_taken
+from replicator.engine.stream.proof import ShardProof
 from replicator.errors import BatchRejected, ReplicatorError, SchemaMismatch, TargetLocked
 
 
@@ -60,6 +61,7 @@ class PagePipeline:
         stopping: asyncio.Event,
         *,
         attempting: Callable[[], None],
+        proof: ShardProof,
     ) -> SegmentClaim:
         """Commit a page, and return the claim behind it.
 
@@ -88,7 +90,7 @@ class PagePipeline:
                 part, self._mapping, read_at=self._clock.now().timestamp(), refused=refused
             )
             step = _Step(part, plan, replace(advance, rows=plan.rows))
-            return await self._commit(step, claim, stopping, attempting)
+            return await self._commit(step, claim, stopping, attempting, proof)
 
         async def set_aside(
             part: Sequence[StreamRecord], claim: SegmentClaim, error: BatchRejected
@@ -105,7 +107,10 @@ class PagePipeline:
                 raise SchemaMismatch(message, remedy="run `replicator check`") from error
             return await commit(part, claim, refused)
 
-        return await in_parts(records, claim, apply=commit, set_aside=set_aside)
+        proof.holds(now=self._clock.monotonic())
+        claim = await in_parts(records, claim, apply=commit, set_aside=set_aside)
+        proof.committed()
+        return claim
 
     async def sweep(
         self,
@@ -115,9 +120,13 @@ class PagePipeline:
         stopping: asyncio.Event,
         *,
         attempting: Callable[[], None],
+        proof: ShardProof,
     ) -> SegmentClaim:
         """Commit the deletion of ghosts."""
-        return await self._commit(_Step((), plan, advance), claim, stopping, attempting)
+        proof.holds(now=self._clock.monotonic())
+        claim = await self._commit(_Step((), plan, advance), claim, stopping, attempting, proof)
+        proof.committed()
+        return claim
 
     async def _commit(
         self,
@@ -125,8 +134,10 @@ class PagePipeline:
         claim: SegmentClaim,
         stopping: asyncio.Event,
         attempting: Callable[[], None],
+        proof: ShardProof,
     ) -> SegmentClaim:
         def failed(error: ReplicatorError) -> None:
+            proof.apply_failed(error)
             if isinstance(error, TargetLocked):
                 self._observe(WriteBlocked(self._table, claim.name, error))
 
@@ -138,6 +149,7 @@ class PagePipeline:
             failed=failed,
             single=len(step.records) <= 1,
         )
+        proof.moved(now=self._clock.monotonic())
         self._report(step, claim, applied, apply_seconds=self._clock.monotonic() - started)
         position = step.advance.position
         return replace(

@@ -16,6 +16,7 @@ from replicator.core.verify.diff import MustNotBe, expectation
 from replicator.engine.ports import SegmentClaims
 from replicator.engine.snapshot.pipeline import PagePipeline
 from replicator.engine.snapshot.rate_limit import PacedItems
+from replicator.engine.stream.proof import ShardProof
 
 KEYS_PER_STEP = 100
 
@@ -52,6 +53,7 @@ class Repair:
         self._pages = pages
         self._clock = clock
         self._never = asyncio.Event()
+        self._proof = ShardProof(clock.monotonic())
 
     async def run(self, faulty: Sequence[Faulty]) -> None:
         """Write what is there, then remove what is not; Fenced when the snapshot is over."""
@@ -87,7 +89,9 @@ class Repair:
                 if isinstance(must, MustNotBe):
                     gone[each.target.name].append(must.key)
         page = ScanPage(raw, None if last else f'"{len(asked)}"', 0.0)
-        return await self._pages.process(page, claim, self._never, attempting=_nobody_watches)
+        return await self._pages.process(
+            page, claim, self._never, attempting=_nobody_watches, proof=self._proof
+        )
 
     async def _remove(self, claim: SegmentClaim, target: TargetMapping, keys: list[Row]) -> None:
         """Rows without an item, as `on_delete` says."""
@@ -102,7 +106,12 @@ class Repair:
                 ended=number == len(steps),
             )
             claim = await self._pages.sweep(
-                plan, claim, advance, self._never, attempting=_nobody_watches
+                plan,
+                claim,
+                advance,
+                self._never,
+                attempting=_nobody_watches,
+                proof=self._proof,
             )
 
     async def _claim(self, number: int) -> SegmentClaim:

@@ -33,6 +33,7 @@ from replicator.engine.ports import (
 from replicator.engine.snapshot.export import ExportFiles, ExportMaking
 from replicator.engine.snapshot.pipeline import PagePipeline
 from replicator.engine.snapshot.rate_limit import PacedItems
+from replicator.engine.stream.proof import ShardProof
 from replicator.engine.stream.shard import Ending, was_switched
 from replicator.engine.tasks import one_failure
 from replicator.errors import ExportUnfit, Fenced, ReplicatorError
@@ -70,19 +71,18 @@ class SnapshotParts:
 class SegmentRunner:
     """Works on one part: of a scan, the making of exports, files of one, the sweep of a target."""
 
-    proof = None
-    """A part of a snapshot has no lag of its own."""
-
     def __init__(self, parts: SnapshotParts, segment: SegmentFacts) -> None:
         self._parts = parts
         self._segment = segment
         self._rejected = parts.pages.rejected
         self.alive_at = parts.clock.monotonic()
         """Monotonic time of the last request or transaction."""
+        self.proof = ShardProof(self.alive_at)
 
     async def run(self, stopping: asyncio.Event) -> Ending:
         """Claim the part and work until it ends or we are asked to stop."""
         parts = self._parts
+        self.proof.begins()
         claim = await parts.claims.claim(
             parts.table,
             self._segment.snapshot_id,
@@ -104,7 +104,7 @@ class SegmentRunner:
             raise
 
     def _live(self) -> None:
-        self.alive_at = self._parts.clock.monotonic()
+        self.alive_at = self.proof.read_at = self._parts.clock.monotonic()
 
     async def _export(self, claim: SegmentClaim, stopping: asyncio.Event) -> Ending:
         """Have the exports made, or load files of one; a person decides where one is unfit."""
@@ -169,7 +169,9 @@ class SegmentRunner:
         while (page := await _next(pages, waiting)) is not None:
             if isinstance(page, ReplicatorError):
                 raise page
-            claim = await parts.pages.process(page, claim, stopping, attempting=self._live)
+            claim = await parts.pages.process(
+                page, claim, stopping, attempting=self._live, proof=self.proof
+            )
             await self._check_dead_letters()
             self._live()
             if page.last_key is None:
@@ -201,7 +203,9 @@ class SegmentRunner:
                 read_units=0.0,
                 ended=found.last is None,
             )
-            claim = await parts.pages.sweep(plan, claim, advance, stopping, attempting=self._live)
+            claim = await parts.pages.sweep(
+                plan, claim, advance, stopping, attempting=self._live, proof=self.proof
+            )
             self._live()
             if found.last is None:
                 parts.observe(SegmentEnded(parts.table, claim.name, target))

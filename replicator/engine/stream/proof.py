@@ -1,4 +1,4 @@
-"""Proof of work on one shard: its last read, what waits for a COMMIT, its last failures."""
+"""Proof of work on one shard, or part of a snapshot: its last read, what waits, its failures."""
 
 from collections import deque
 from collections.abc import Sequence
@@ -36,6 +36,8 @@ class Pending:
 class ShardProof:
     """When a shard was last read, and since when something read waits for its COMMIT.
 
+    A part of a snapshot has the same proof, of pages of items.
+
     Times are monotonic seconds. A failed attempt to work on the shard leaves what it had read
     pending: only a COMMIT, or an answer that there is nothing more, proves the contrary.
     """
@@ -71,6 +73,10 @@ class ShardProof:
             created = records[0].created_at
             instant = None if created is None else datetime.fromtimestamp(created, UTC)
             self._pages.append(Pending(now, instant))
+
+    def holds(self, *, now: float) -> None:
+        """Take note of a page of items that is written from now on; they have no time."""
+        self._pages.append(Pending(now, None))
 
     def moved(self, *, now: float) -> None:
         """Part of the oldest page is committed: work goes on."""

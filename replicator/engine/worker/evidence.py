@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 
 from replicator.clock import Clock
 from replicator.core.observations import Observation, TaskFailed
+from replicator.core.snapshot.state import is_segment_name
 from replicator.core.status.evidence import Failure, LateShard, TableEvidence, WorkerEvidence
 from replicator.engine.stream.proof import Said
 from replicator.engine.worker.table import Running, Table
@@ -61,20 +62,19 @@ class EvidenceKeeper:
         self, table: Table, running: Iterable[tuple[str, str, Running]], now: float, idle: float
     ) -> TableEvidence:
         failures = self._recent(table.name)
-        shards = [
-            shown
-            for stream_arn, shard_id, each in running
-            if (shown := _shard(stream_arn, shard_id, each, failures, now)) is not None
-        ]
-        late = [shard for shard in shards if _is_late(shard, idle)]
-        late.sort(key=lambda shard: (-(shard.pending_seconds or 0.0), -shard.read_seconds))
+        shards: list[LateShard] = []
+        parts: list[LateShard] = []
+        for stream_arn, shard_id, each in running:
+            shown = _shard(stream_arn, shard_id, each, failures, now)
+            (parts if is_segment_name(shard_id) else shards).append(shown)
         return TableEvidence(
             fingerprint=table.mapping.fingerprint,
             revision=table.revision,
             listed_seconds=None if table.listed_at is None else now - table.listed_at,
             read_seconds=max((shard.read_seconds for shard in shards), default=None),
-            late=tuple(late[:LATE_MAX]),
+            late=_late(shards, idle),
             failures=failures,
+            late_parts=_late(parts, idle),
         )
 
     def _recent(self, table: str | None) -> dict[str, Failure]:
@@ -92,11 +92,9 @@ def _shard(
     running: Running,
     failures: Mapping[str, Failure],
     now: float,
-) -> LateShard | None:
+) -> LateShard:
     """What a shard has to show; why it stands, where a call says it, or else its whole task."""
     proof = running.runner.proof
-    if proof is None:
-        return None
     pending = proof.pending
     read_at = proof.begun_at if proof.read_at is None else proof.read_at
     said = proof.read_failure if pending is None else proof.apply_failure
@@ -109,7 +107,14 @@ def _shard(
         pending_at=None if pending is None else pending.created_at,
         failure=None if why is None else why.what,
         remedy=None if why is None else why.remedy,
+        read_failed=proof.read_failure is not None,
     )
+
+
+def _late(shards: Iterable[LateShard], idle_seconds_max: float) -> tuple[LateShard, ...]:
+    late = [shard for shard in shards if _is_late(shard, idle_seconds_max)]
+    late.sort(key=lambda shard: (-(shard.pending_seconds or 0.0), -shard.read_seconds))
+    return tuple(late[:LATE_MAX])
 
 
 def _is_late(shard: LateShard, idle_seconds_max: float) -> bool:

@@ -27,8 +27,8 @@ class Runner(Protocol):
     """Monotonic time of the last sign of life."""
 
     @property
-    def proof(self) -> ShardProof | None:
-        """Proof of work on a shard; None for a part of a snapshot."""
+    def proof(self) -> ShardProof:
+        """Proof of work on it."""
         ...
 
     async def run(self, stopping: asyncio.Event) -> Ending:
