@@ -37,6 +37,8 @@ def _remedy(code: str) -> str | None:
         return "grant the action on coordination.table to the identity, as docs/operations say"
     if "Signature" in code or "Token" in code or code in ("RequestExpired", "NoCredentialsError"):
         return "look at the credentials of the process, and at this machine's clock"
+    if "Throughput" in code or "Throttling" in code or code == "RequestLimitExceeded":
+        return "raise the capacity of coordination.table, or make it on-demand, if this lasts"
     return None
 
 

@@ -166,3 +166,22 @@ async def test_a_stream_that_is_not_described_any_more_is_named_when_a_shard_end
         it.streams.heal()
         await all_is_well(it, worker)
         assert await worker.stop() == 0
+
+
+async def test_a_lease_table_that_is_throttled_is_told_with_what_mends_it(
+    new_replica: NewReplica,
+):
+    async with new_replica() as it:
+        worker = await it.deployment.start_ready()
+        it.load.put("before")
+        await it.equal(worker)
+        error = "ProvisionedThroughputExceededException"
+        for operation in ("Scan", "UpdateItem", "PutItem"):
+            it.streams.fail(operation, error, times=None)
+        problem = await problem_of(it, worker, lambda each: each["kind"] == "look")
+        assert error in problem["what"]
+        assert "capacity" in problem["remedy"]
+        it.streams.heal()  # which stands for the capacity that is raised
+
+        await all_is_well(it, worker)
+        assert await worker.stop() == 0
