@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from replicator.core.observations import Observe
 from replicator.sources.call import nobody_listens
 from replicator.sources.clients import open_client
+from replicator.sources.describe_pace import DescribePace
 from replicator.sources.dynamodb_streams import DynamoDBStreams, open_streams
 from replicator.sources.exports import TableExports
 from replicator.sources.place import ExportDestination, SourceConnection
@@ -30,6 +31,7 @@ class Clients:
         self._stack = stack
         self._observe = observe
         self._heard = heard
+        self._describe_pace = DescribePace()
         self._tables: dict[SourceConnection, DynamoDBClient] = {}
         self._items: dict[SourceConnection, DynamoDBClient] = {}
         self._streams: dict[SourceConnection, DynamoDBStreams] = {}
@@ -66,6 +68,6 @@ class Clients:
         """The streams of one place."""
         if connection not in self._streams:
             self._streams[connection] = await self._stack.enter_async_context(
-                open_streams(connection, self._observe, heard=self._heard)
+                open_streams(connection, self._observe, heard=self._heard, pace=self._describe_pace)
             )
         return self._streams[connection]

@@ -33,6 +33,7 @@ from replicator.monitoring.tracing import Tracing
 from replicator.postgres.connection.database import Database
 from replicator.postgres.control.exports import ExportRecords
 from replicator.postgres.control.incidents import Incidents
+from replicator.postgres.control.listings import Listings
 from replicator.postgres.control.positions import Positions
 from replicator.postgres.control.segments import Segments
 from replicator.postgres.control.snapshots import Snapshots
@@ -90,6 +91,7 @@ class TableParts:
                 positions=Positions(self._database),
                 incidents=Incidents(self._database),
                 leases=self._leases,
+                listings=Listings(self._database, self._worker_id),
                 observe=observe,
                 clock=clock,
             ),

@@ -40,6 +40,7 @@ from replicator.monitoring.tracing import tracing
 from replicator.postgres.connection.database import Database
 from replicator.postgres.control.claims import Claims
 from replicator.postgres.control.incidents import Incidents
+from replicator.postgres.control.listings import Listings
 from replicator.postgres.control.maintenance import Housekeeping
 from replicator.postgres.control.positions import Positions
 from replicator.postgres.control.snapshots import Snapshots
@@ -307,10 +308,12 @@ class Daemon:
                 idle_seconds_max=min(idle, BATCH_MODE_IDLE_SECONDS)
                 if self._until_caught_up
                 else idle,
+                discover_seconds=settings.poll.discover_seconds,
             ),
             tables,
             claims=Claims(self._database, self._worker_id),
             positions=Positions(self._database),
+            listings=Listings(self._database, self._worker_id),
             incidents=Incidents(self._database),
             upkeep=self._upkeep(),
             pacing=pacing,
@@ -326,6 +329,7 @@ class Daemon:
             Positions(self._database),
             Incidents(self._database),
             Snapshots(self._database),
+            self._clock,
         )
 
     async def _stop_when_caught_up(

@@ -207,6 +207,10 @@ class PollSettings(Group):
     idle_seconds_max: float = Field(default=1.0, ge=0.01, le=60)
     """The longest wait between two reads of a shard that has nothing new."""
 
+    discover_seconds: float = Field(default=30.0, ge=1, le=40)
+    """Seconds between two looks at a stream for new shards, by one worker for all. The children of
+    a shard that ends are found at once."""
+
 
 class SnapshotSettings(Group):
     """Loading of tables."""

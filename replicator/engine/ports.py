@@ -150,6 +150,22 @@ class Positions(Protocol):
         ...
 
 
+class Listings(Protocol):
+    """Which worker lists the stream of a table."""
+
+    async def begin(self, source: str, *, every_seconds: float) -> bool:
+        """True when this worker is to list it now."""
+        ...
+
+    async def keep(self, source: str) -> None:
+        """Say that the listing goes on."""
+        ...
+
+    async def end(self, source: str, *, proved: bool) -> None:
+        """End it. `proved`: every shard that it showed is on record."""
+        ...
+
+
 class Incidents(Protocol):
     """Stops tables and shards."""
 

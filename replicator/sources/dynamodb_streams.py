@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 from replicator.core.observations import Observe
 from replicator.core.records import Page, Position, decode_page
 from replicator.core.stream.shards import ListedShard
+from replicator.errors import SourceThrottled
 from replicator.sources.call import Calls, nobody_listens, raw
 from replicator.sources.clients import open_client
+from replicator.sources.describe_pace import DescribePace
 from replicator.sources.fast_call import ShortCalls
 from replicator.sources.place import SourceConnection
 
@@ -22,13 +24,15 @@ SEQUENCE_NUMBER_DIGITS_MIN = 21
 """The API model's minimum length; shorter numbers are filled with zeros."""
 SHARDS_PER_PAGE = 100
 RECORDS_PER_PAGE = 1000
+DESCRIBE_ATTEMPTS = 5
+"""Of one page of a listing; then the listing has failed, and begins anew a while later."""
 
 
 class DynamoDBStreams:
-    """The stream calls for one connection. It waits for nothing: retries are the caller's.
+    """The stream calls for one connection. Retries are the caller's, but those of DescribeStream.
 
     `heard` is told the source's time with every answer; `get_records` is the client's own, or what
-    answers in its place.
+    answers in its place; `pace` spaces DescribeStream, which AWS limits for the account.
     """
 
     def __init__(
@@ -38,8 +42,10 @@ class DynamoDBStreams:
         *,
         heard: Callable[[datetime], None] = nobody_listens,
         get_records: Callable[..., Any] | None = None,
+        pace: DescribePace | None = None,
     ) -> None:
         self._client = client
+        self._pace = pace
         self._get_records = get_records or client.get_records
         self._calls = Calls(observe, heard=heard)
 
@@ -53,23 +59,36 @@ class DynamoDBStreams:
             arguments: dict[str, Any] = {"StreamArn": stream_arn, "Limit": SHARDS_PER_PAGE}
             if start is not None:
                 arguments["ExclusiveStartShardId"] = start
-            page, start = await self._calls.make(
-                "DescribeStream", self._client.describe_stream, _listing, **arguments
-            )
+            page, start = await self._describe(**arguments)
             yield page
             if start is None:
                 return
 
     async def children(self, stream_arn: str, shard_id: str) -> list[ListedShard]:
         """The children of an ended shard, as far as the source tells: it may not yet."""
-        shards, _ = await self._calls.make(
-            "DescribeStream",
-            self._client.describe_stream,
-            _listing,
-            StreamArn=stream_arn,
-            ShardFilter={"Type": "CHILD_SHARDS", "ShardId": shard_id},
+        shards, _ = await self._describe(
+            StreamArn=stream_arn, ShardFilter={"Type": "CHILD_SHARDS", "ShardId": shard_id}
         )
         return [shard for shard in shards if shard.parent_id == shard_id]
+
+    async def _describe(self, **arguments: object) -> tuple[list[ListedShard], str | None]:
+        """One page, once it is its turn; asked for again where AWS says that it is too much."""
+        ask = partial(
+            self._calls.make, "DescribeStream", self._client.describe_stream, _listing, **arguments
+        )
+        if self._pace is None:
+            return await ask()
+        for _ in range(DESCRIBE_ATTEMPTS - 1):
+            await self._pace.turn(first="ExclusiveStartShardId" not in arguments)
+            try:
+                answer = await ask()
+            except SourceThrottled:
+                self._pace.refused()
+            else:
+                self._pace.answered()
+                return answer
+        await self._pace.turn(first=False)
+        return await ask()
 
     async def iterator(self, stream_arn: str, shard_id: str, *, after: Position | None) -> str:
         """An iterator after a position, or at the oldest record that is left (None)."""
@@ -112,13 +131,14 @@ async def open_streams(
     observe: Observe,
     *,
     heard: Callable[[datetime], None] = nobody_listens,
+    pace: DescribePace | None = None,
 ) -> AsyncIterator[DynamoDBStreams]:
     """The streams of one place; what keeps them from being asked is a ReplicatorError."""
     short = ShortCalls("GetRecords")
     async with open_client("dynamodbstreams", connection, connections=short.connections) as client:
         short.listen(client.meta.events, "dynamodb-streams")
         get_records = partial(short.make, client.get_records)
-        yield DynamoDBStreams(client, observe, heard=heard, get_records=get_records)
+        yield DynamoDBStreams(client, observe, heard=heard, get_records=get_records, pace=pace)
 
 
 def sequence_text(position: Position) -> str:

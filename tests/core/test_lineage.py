@@ -1,5 +1,6 @@
 """Parents before children, and nothing twice."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -7,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from replicator.core.stream.lineage import (
+    followed_shards,
     forgettable_shards,
     in_order,
     ready_shards,
@@ -119,3 +121,17 @@ def test_a_shard_that_the_source_still_lists_is_kept_however_old():
 
     assert forgettable_shards([old], NOON, {(old.stream_arn, old.shard_id)}) == []
     assert forgettable_shards([old], NOON, {(old.stream_arn, shard_name(1))}) == [old]
+
+
+def followed(*known: ShardFacts) -> list[str]:
+    return [shard.shard_id for shard in followed_shards(known)]
+
+
+def test_a_finished_shard_is_followed_once_all_its_children_were_begun():
+    parent = shard_facts(0, state="done")
+    first, second = shard_facts(1, parent=0, state="active"), shard_facts(2, parent=0)
+
+    assert followed(parent) == []
+    assert followed(parent, first, second) == []
+    assert followed(parent, first, replace(second, state="done")) == [shard_name(0)]
+    assert followed(replace(parent, state="active"), first) == []

@@ -30,7 +30,7 @@ from tests.engine.ledger import ALL, BIG, REFUSED, Ledger, Value
 from tests.support.fake_leases import FakeLeases, LeaseTable
 from tests.support.fake_postgres import Data, FakePostgres, Row, ShardRow
 from tests.support.fake_source import describe_stream, fake_source
-from tests.support.fakes import FakeClaims, FakeIncidents, FakePositions, FakeSink
+from tests.support.fakes import FakeClaims, FakeIncidents, FakeListings, FakePositions, FakeSink
 from tests.support.faults import at_once
 from tests.support.no_snapshots import NoSnapshots, without_snapshots
 from tests.support.scripted_streams.model import TrimmedShards, World
@@ -190,6 +190,7 @@ class Simulation:
         source = fake_source(self.streams, streams, page_records_max=lambda: self.page_records_max)
         lease_rows = FakeLeases(self.leases, leases, name)
         positions = FakePositions(self.postgres, postgres)
+        listings = FakeListings(self.postgres, postgres, name)
         incidents = FakeIncidents(self.postgres, postgres)
         discovery = Discovery(
             compiled.spec,
@@ -198,6 +199,7 @@ class Simulation:
             positions=positions,
             incidents=incidents,
             leases=lease_rows,
+            listings=listings,
             observe=self._observe,
             clock=self.clock,
         )
@@ -218,8 +220,9 @@ class Simulation:
             ],
             claims=FakeClaims(self.postgres, postgres, name),
             positions=positions,
+            listings=listings,
             incidents=incidents,
-            upkeep=Upkeep(positions, incidents, NoSnapshots()),
+            upkeep=Upkeep(positions, incidents, NoSnapshots(), self.clock),
             pacing=ReadPacing(1.0, self.clock),
             leases=lease_rows,
             observe=self._observe,

@@ -54,6 +54,8 @@ CALLS: tuple[tuple[Server, str], ...] = (
     ("postgres", "leave"),
     ("postgres", "seen"),
     ("postgres", "living"),
+    ("postgres", "begin_listing"),
+    ("postgres", "end_listing"),
     ("postgres", "forget_dead_letters"),
     ("postgres", "tell"),
     ("leases", "all"),
@@ -62,6 +64,7 @@ CALLS: tuple[tuple[Server, str], ...] = (
     ("leases", "renew"),
     ("leases", "save"),
     ("leases", "release"),
+    ("leases", "delete"),
 )
 Fault = Literal["exception", "hang", "wrong answer"]
 FAULTS: tuple[Fault, ...] = ("exception", "hang", "wrong answer")

@@ -370,7 +370,7 @@ def test_a_failure_is_about_the_table_as_it_was_when_the_attempt_began(sim: Simu
 
     sim.deliver(late)
 
-    assert waiting(sim, "halt", name) is not None
+    until(sim, lambda: waiting(sim, "halt", name) is not None)
     settled(sim)
     assert not any(row.halted for row in sim.postgres.data.tables.values())
 

@@ -21,11 +21,13 @@ from replicator.engine.worker.lease_keeper import Held
 from replicator.engine.worker.refresh import Upkeep
 from replicator.engine.worker.table import Runner, Table, WorkerSettings
 from replicator.engine.worker.worker import Worker
+from replicator.sources.describe_pace import DescribePace
+from replicator.sources.dynamodb_streams import DynamoDBStreams
 from tests.scale.servers import Servers
 from tests.support.builders import STREAM
 from tests.support.fake_leases import FakeLeases, LeaseTable
 from tests.support.fake_postgres import FakePostgres
-from tests.support.fakes import FakeClaims, FakeIncidents, FakePositions
+from tests.support.fakes import FakeClaims, FakeIncidents, FakeListings, FakePositions
 from tests.support.mappings import mapping
 from tests.support.no_snapshots import NoSnapshots, without_snapshots
 from tests.support.virtual_time import START, running_clock
@@ -201,9 +203,11 @@ class Fleet:
 
     def _worker(self, name: str) -> FleetWorker:
         servers, observe = self.servers, self._observe
-        source: Any = servers
+        client: Any = servers
+        source = DynamoDBStreams(client, lambda _: None, get_records=_unread, pace=DescribePace())
         leases = FakeLeases(self.leases, servers.lease_call, name)
         positions = FakePositions(self.postgres, servers.postgres_call)
+        listings = FakeListings(self.postgres, servers.postgres_call, name)
         incidents = FakeIncidents(self.postgres, servers.postgres_call)
         nothing: Any = None
         table = Table(
@@ -217,6 +221,7 @@ class Fleet:
                 positions=positions,
                 incidents=incidents,
                 leases=leases,
+                listings=listings,
                 observe=observe,
                 clock=self.clock,
             ),
@@ -230,8 +235,9 @@ class Fleet:
             [table],
             claims=claims,
             positions=positions,
+            listings=listings,
             incidents=incidents,
-            upkeep=Upkeep(positions, incidents, NoSnapshots()),
+            upkeep=Upkeep(positions, incidents, NoSnapshots(), self.clock),
             pacing=ReadPacing(1.0, self.clock),
             leases=leases,
             observe=observe,
@@ -246,6 +252,10 @@ class Fleet:
         self.observed[type(fact)] += 1
         if isinstance(fact, TaskFailed):
             self.failures[f"{fact.task.split()[0]}: {fact.error!r}"[:160]] += 1
+
+
+def _unread() -> None:
+    """Nobody reads the shards."""
 
 
 async def _describe_table() -> tuple[str, datetime]:

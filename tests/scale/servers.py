@@ -2,15 +2,17 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from math import ceil
 from random import Random
-from typing import TypeVar
+from typing import Any, TypeVar
+
+from botocore.exceptions import ClientError
 
 from replicator.core.stream.shards import ListedShard
-from replicator.errors import SourceUnavailable
+from replicator.sources.dynamodb_streams import SHARDS_PER_PAGE
 from tests.support.fake_leases import LeaseTable
 
 Result = TypeVar("Result")
@@ -75,24 +77,27 @@ class Servers:
         await asyncio.sleep(typical * self._random.uniform(0.6, 1.6))
         return work()
 
-    # the stream, as `Source` has it
+    # the stream, as botocore's client has it
 
-    async def listed_shards(self, stream_arn: str) -> AsyncIterator[list[ListedShard]]:
-        shards = list(self.open.values())
-        pages = [shards[at : at + 100] for at in range(0, len(shards), 100)] or [[]]
-        for page in pages:
-            yield await self._describe(stream_arn, partial(list, page))
-
-    async def children(self, stream_arn: str, shard_id: str) -> list[ListedShard]:
-        return await self._describe(
-            stream_arn, lambda: [s for s in self.open.values() if s.parent_id == shard_id]
-        )
-
-    async def _describe(self, _: str, work: Callable[[], Result]) -> Result:
+    async def describe_stream(self, **request: Any) -> Any:
+        """A page of the stream's shards, or a refusal of what is more than AWS allows."""
         second = int(asyncio.get_running_loop().time())
         self.bill.described[second] += 1
         if self.bill.described[second] > DESCRIBES_A_SECOND:
             self.bill.calls["streams throttled"] += 1
-            message = "DescribeStream: LimitExceededException"
-            raise SourceUnavailable(message)
-        return await self._call("streams describe", "streams", work)
+            error = {"Error": {"Code": "LimitExceededException"}}
+            raise ClientError(error, "DescribeStream")  # type: ignore[arg-type]
+        return await self._call("streams describe", "streams", partial(self._page, request))
+
+    def _page(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        parent = request.get("ShardFilter", {}).get("ShardId")
+        shards = [s for s in self.open.values() if parent in (None, s.parent_id)]
+        start = request.get("ExclusiveStartShardId")
+        begin = 0 if start is None else 1 + [shard.shard_id for shard in shards].index(start)
+        page = shards[begin : begin + SHARDS_PER_PAGE]
+        more = begin + len(page) < len(shards)
+        described = [
+            {"ShardId": shard.shard_id, "ParentShardId": shard.parent_id} for shard in page
+        ]
+        last = {"LastEvaluatedShardId": page[-1].shard_id} if more else {}
+        return {"StreamDescription": {"Shards": described, **last}}

@@ -1,6 +1,7 @@
 """What a fleet of workers promises, at a size that every run of the tests affords."""
 
 import asyncio
+from datetime import datetime
 
 import pytest
 
@@ -38,6 +39,36 @@ def test_a_rolling_deploy_moves_each_shard_about_once_and_leaves_none_unread(res
     assert result.deploy_moves <= 1.5
     assert result.deploy_unread_seconds <= 10
     assert result.stop_seconds <= 10
+
+
+def test_a_stream_is_listed_by_one_worker_for_all(result: Result):
+    """Every half minute, by whichever worker: not once for each of them."""
+    assert result.steady.calls["streams describe"] <= 2 * 3
+    assert result.steady.calls["streams throttled"] == 0
+
+
+@in_virtual_time
+async def test_who_lists_dies_and_another_lists_instead():
+    fleet = Fleet(500)
+    for _ in range(3):
+        fleet.start()
+    await fleet.seconds_until(lambda: fleet.all_read, at_most=60)
+    await fleet.seconds_until(lambda: lister(fleet) is not None, at_most=120)
+    before = fleet.postgres.data.listings["orders"].listed_at
+
+    fleet.kill(str(lister(fleet)))
+
+    seconds = await fleet.seconds_until(lambda: listed_since(fleet, before), at_most=200)
+    assert seconds <= 90
+
+
+def lister(fleet: Fleet) -> str | None:
+    return fleet.postgres.data.listings["orders"].by
+
+
+def listed_since(fleet: Fleet, before: datetime | None) -> bool:
+    at = fleet.postgres.data.listings["orders"].listed_at
+    return at is not None and at != before
 
 
 @in_virtual_time

@@ -114,6 +114,16 @@ class LetterRow:
 
 
 @dataclass(slots=True)
+class ListingRow:
+    """A row of the listing table."""
+
+    by: str | None
+    begun_at: datetime
+    heard_at: datetime
+    listed_at: datetime | None = None
+
+
+@dataclass(slots=True)
 class Data:
     """All that the server has on disk: what a failover brings back as it was."""
 
@@ -123,6 +133,7 @@ class Data:
     gaps: list[GapRow] = field(default_factory=list)
     letters: dict[LetterKey, LetterRow] = field(default_factory=dict)
     workers: dict[str, datetime] = field(default_factory=dict)
+    listings: dict[str, ListingRow] = field(default_factory=dict)
     rows: Rows = field(default_factory=dict)
     versions: dict[tuple[str, Row], tuple[int, int]] = field(default_factory=dict)
     forgotten: set[ShardName] = field(default_factory=set)

@@ -24,7 +24,15 @@ from replicator.core.stream.shards import (
     TableFacts,
 )
 from replicator.errors import Fenced
-from tests.support.fake_postgres import FakePostgres, GapRow, ShardName, ShardRow, latest
+from replicator.postgres.control.listings import ABANDONED_SECONDS
+from tests.support.fake_postgres import (
+    FakePostgres,
+    GapRow,
+    ListingRow,
+    ShardName,
+    ShardRow,
+    latest,
+)
 from tests.support.faults import Send
 
 
@@ -112,11 +120,18 @@ class FakePositions:
                 source: TableFacts(
                     **{name: getattr(row, name) for name in type(row).__dataclass_fields__},
                     gaps=tuple(gap.facts for gap in self._server.open_gaps(source)),
+                    listed_seconds=self._listed_seconds(source),
                 )
                 for source, row in self._server.data.tables.items()
             }
 
         return await self._send("tables", work)
+
+    def _listed_seconds(self, source: str) -> float | None:
+        row = self._server.data.listings.get(source)
+        if row is None or row.listed_at is None:
+            return None
+        return (self._server.clock.now() - row.listed_at).total_seconds()
 
     async def shards(self, sources: Sequence[str]) -> list[ShardFacts]:
         return await self._send(
@@ -193,6 +208,49 @@ class FakePositions:
 
     async def living(self, *, within_seconds: float) -> frozenset[str]:
         return await self._send("living", lambda: self._server.living(within_seconds))
+
+
+class FakeListings:
+    """Which worker lists a stream."""
+
+    def __init__(self, server: FakePostgres, send: Send, worker_id: str) -> None:
+        self._server = server
+        self._send = send
+        self._worker_id = worker_id
+
+    async def begin(self, source: str, *, every_seconds: float) -> bool:
+        def work() -> bool:
+            now, rows = self._server.clock.now(), self._server.data.listings
+            row = rows.get(source)
+            if row is not None:
+                due = row.by is None and row.begun_at <= now - timedelta(seconds=every_seconds)
+                silent = row.heard_at < now - timedelta(seconds=ABANDONED_SECONDS)
+                if not due and not (row.by is not None and silent):
+                    return False
+            listed_at = None if row is None else row.listed_at
+            rows[source] = ListingRow(self._worker_id, now, now, listed_at)
+            return True
+
+        return await self._send("begin_listing", work)
+
+    async def keep(self, source: str) -> None:
+        def work() -> None:
+            row = self._server.data.listings.get(source)
+            if row is not None and row.by == self._worker_id:
+                row.heard_at = self._server.clock.now()
+
+        await self._send("keep_listing", work)
+
+    async def end(self, source: str, *, proved: bool) -> None:
+        def work() -> None:
+            row = self._server.data.listings.get(source)
+            if row is None or row.by != self._worker_id:
+                return
+            row.by = None
+            if proved:
+                row.listed_at = row.begun_at
+
+        await self._send("end_listing", work)
 
 
 class FakeIncidents:

@@ -93,6 +93,20 @@ def awaits_children(shards: Iterable[ShardFacts], now: datetime) -> bool:
     )
 
 
+def followed_shards(shards: Iterable[ShardFacts]) -> list[ShardFacts]:
+    """Finished shards of which a child is known, and every known child was begun: nobody will work
+    on them again, and nobody asks how far they are.
+    """
+    known = list(shards)
+    begun: dict[ShardName, bool] = {}
+    for child in known:
+        if child.parent_id is not None:
+            parent = (child.stream_arn, child.parent_id)
+            is_begun = child.finished or child.state == "active"
+            begun[parent] = begun.get(parent, True) and is_begun
+    return [s for s in known if s.finished and begun.get((s.stream_arn, s.shard_id), False)]
+
+
 def forgettable_shards(
     shards: Iterable[ShardFacts], now: datetime, listed: Container[ShardName]
 ) -> list[ShardFacts]:

@@ -107,6 +107,8 @@ class TableFacts:
     """How often the mapping was registered or changed."""
     stopped_at: datetime | None = None
     """Since when it is halted or paused."""
+    listed_seconds: float | None = None
+    """Age of the last look at the stream of which every shard is on record, whoever looked."""
 
     @property
     def stopped(self) -> bool:

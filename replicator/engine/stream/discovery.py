@@ -16,7 +16,7 @@ from replicator.core.stream.lineage import (
     unknown_shards,
 )
 from replicator.core.stream.shards import ListedShard, ShardFacts, StreamOver, TableFacts
-from replicator.engine.ports import Incidents, Leases, Positions, Source
+from replicator.engine.ports import Incidents, Leases, Listings, Positions, Source
 from replicator.errors import (
     PositionLost,
     SourceUnavailable,
@@ -26,6 +26,9 @@ from replicator.errors import (
 
 DescribeStream = Callable[[], Awaitable[tuple[str, datetime]]]
 """The ARN and the creation time of the table's newest stream; StreamUnfit, StreamVanished."""
+
+KEEP_SECONDS = 5.0
+"""A long listing says so often that it goes on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +54,7 @@ class Discovery:
         positions: Positions,
         incidents: Incidents,
         leases: Leases,
+        listings: Listings,
         observe: Observe,
         clock: Clock,
     ) -> None:
@@ -60,6 +64,7 @@ class Discovery:
         self._positions = positions
         self._incidents = incidents
         self._leases = leases
+        self._listings = listings
         self._observe = observe
         self._clock = clock
 
@@ -75,12 +80,19 @@ class Discovery:
                 self._spec.name, initial_load=self._spec.initial_load, at=self._clock.now()
             )
         shards = known.shards if arn == known.table.stream_arn else {}
-        begun = {lease.key for lease in await self._leases.all() if lease.checkpoint.isdigit()}
+        begun: set[str] | None = None
         listed: set[ShardName] = set()
+        kept_at = self._clock.monotonic()
         try:
             async for page in self._source.listed_shards(arn):
                 listed.update((arn, shard.shard_id) for shard in page)
-                await self._add(arn, page, shards, begun, listed)
+                if begun is None and unknown_shards(page, shards):
+                    rows = await self._leases.all()
+                    begun = {lease.key for lease in rows if lease.checkpoint.isdigit()}
+                await self._add(arn, page, shards, begun or set(), listed)
+                if self._clock.monotonic() - kept_at > KEEP_SECONDS:
+                    kept_at = self._clock.monotonic()
+                    await self._listings.keep(self._spec.name)
         except StreamVanished as error:
             message = "the stream has gone since the table was described"
             raise SourceUnavailable(message) from error

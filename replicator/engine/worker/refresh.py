@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
+from replicator.clock import Clock
 from replicator.core.snapshot.state import SnapshotOrigin
 from replicator.core.stream.shards import ShardFacts
 from replicator.engine.ports import Incidents, Positions, Snapshots
@@ -16,13 +17,16 @@ class Upkeep:
         positions: Positions,
         incidents: Incidents,
         snapshots: Snapshots,
+        clock: Clock,
     ) -> None:
         self._positions = positions
         self._incidents = incidents
         self._snapshots = snapshots
+        self._clock = clock
 
     async def refresh(self, tables: Sequence[Table]) -> None:
         """Read what the control schema knows of these tables."""
+        read_at = self._clock.monotonic()
         facts = await self._positions.tables()
         shards: dict[str, list[ShardFacts]] = {table.name: [] for table in tables}
         for shard in await self._positions.shards(list(shards)):
@@ -34,7 +38,7 @@ class Upkeep:
                 table.revision = table.facts.mapping_revision
             table.shards = tuple(shards[table.name])
             table.snapshots = tuple(snapshots.get(table.name, ()))
-            table.prove_listing()
+            table.refreshed(read_at)
 
     async def accept_gaps(self, tables: Iterable[Table]) -> None:
         """`on_gap` was chosen in the configuration: it is recorded as who accepted."""

@@ -1,6 +1,7 @@
 """One source table of a worker: its parts and settings, and the worker's knowledge of its state."""
 
 import asyncio
+from collections.abc import Set
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -87,14 +88,13 @@ class Table:
     facts: TableFacts | None = None
     shards: tuple[ShardFacts, ...] = ()
     snapshots: tuple[SnapshotFacts, ...] = ()
-    discovered: bool = False
-    """True when the source was listed since this worker started."""
-    discovered_over: bool = False
-    """True when the source was listed since all shards had ended: a new stream may follow."""
+    begun_at: float | None = None
+    """Monotonic time at which this worker first knew of the table's state."""
+    over_since: float | None = None
+    """Monotonic time at which all its shards were first seen to have ended; None: some have not."""
     listed_at: float | None = None
-    """Monotonic time at which the last look at the source began that is proved to be complete."""
-    to_be_proved: tuple[frozenset[ShardName], float] | None = None
-    """The shards of the last look at the source, and when it began."""
+    """Monotonic time at which the last look at the source began, whoever looked, of which every
+    shard is on record."""
     revision: int | None = None
     """The registered mapping's number when it was last this worker's; None: it never was."""
 
@@ -120,13 +120,30 @@ class Table:
         """True when the steps of the table's snapshots may be taken now."""
         return self.working and (self.discovered or not self.polled)
 
-    def prove_listing(self) -> None:
-        """Take a look at the source for proved as soon as all that it listed is on record."""
-        if self.to_be_proved is None:
-            return
-        listed, begun_at = self.to_be_proved
-        if listed <= {(shard.stream_arn, shard.shard_id) for shard in self.shards}:
-            self.listed_at, self.to_be_proved = begun_at, None
+    @property
+    def discovered(self) -> bool:
+        """True when the source was listed since this worker knows the table."""
+        return _is_before(self.begun_at, self.listed_at)
+
+    @property
+    def discovered_over(self) -> bool:
+        """True when the source was listed since all shards had ended: a new stream may follow."""
+        return _is_before(self.over_since, self.listed_at)
+
+    def refreshed(self, now: float) -> None:
+        """Take note, at a monotonic time, of what was just read."""
+        if self.begun_at is None:
+            self.begun_at = now
+        seconds = None if self.facts is None else self.facts.listed_seconds
+        self.listed_at = None if seconds is None else now - seconds
+        if not self.over:
+            self.over_since = None
+        elif self.over_since is None:
+            self.over_since = now
+
+    def has_on_record(self, listed: Set[ShardName]) -> bool:
+        """True when all that a look at the source has shown is known to the control schema."""
+        return listed <= {(shard.stream_arn, shard.shard_id) for shard in self.shards}
 
     def ready(self) -> list[ShardFacts]:
         """The shards that may be claimed now."""
@@ -232,3 +249,7 @@ class Table:
             {shard.shard_id: shard for shard in self.shards if shard.stream_arn == newest},
             tuple(shard for shard in self.shards if shard.stream_arn != newest),
         )
+
+
+def _is_before(earlier: float | None, later: float | None) -> bool:
+    return earlier is not None and later is not None and earlier <= later

@@ -1,7 +1,9 @@
 """The worker looks at tables, leases and shards every few seconds, decides, acts, looks again."""
 
 import asyncio
-from collections.abc import Callable, Sequence, Set
+import random
+from collections.abc import Callable, Iterable, Sequence, Set
+from contextlib import suppress
 from datetime import datetime
 from functools import partial
 
@@ -11,16 +13,16 @@ from replicator.core.observations import MappingSuperseded, Observe, TableHalted
 from replicator.core.snapshot.state import is_segment_name
 from replicator.core.stream.leases import (
     Lease,
-    LeasePlan,
     Sighting,
     home_share,
     observed,
     plan_leases,
 )
-from replicator.core.stream.lineage import awaits_children
-from replicator.engine.ports import Claims, Incidents, Leases, Positions
+from replicator.core.stream.lineage import awaits_children, followed_shards
+from replicator.engine.ports import Claims, Incidents, Leases, Listings, Positions
 from replicator.engine.snapshot.rate_limit import ReadPacing
 from replicator.engine.snapshot.segment import SegmentRunner
+from replicator.engine.stream.discovery import KnownStream
 from replicator.engine.stream.shard import Ending, ShardReplicator, ShardTask
 from replicator.engine.tasks import for_each, one_failure, stopped_within
 from replicator.engine.worker.lease_keeper import (
@@ -39,7 +41,8 @@ CHILDREN_SECONDS = 1.0
 STUCK_SECONDS = 120.0
 """Longer than any bounded call of a shard task may take."""
 AWAITING_SECONDS = 1.0
-"""Seconds between two looks while a lease is to be handed over: nobody reads its shard then."""
+"""Seconds between two looks while a lease is to be handed over, or another worker was quicker to
+take one: nobody may read a shard then."""
 TAKING_SECONDS_MAX = 10.0
 """Of one look: what is still free then is planned anew."""
 DRAIN_SECONDS_MAX = 6.0
@@ -57,6 +60,7 @@ class Worker:
         *,
         claims: Claims,
         positions: Positions,
+        listings: Listings,
         incidents: Incidents,
         upkeep: Upkeep,
         pacing: ReadPacing,
@@ -70,6 +74,7 @@ class Worker:
         self.tables = {table.name: table for table in tables}
         self._claims = claims
         self._positions = positions
+        self._listings = listings
         self._incidents = incidents
         self._upkeep = upkeep
         self._pacing = pacing
@@ -153,29 +158,50 @@ class Worker:
     # Discovery: what there is
 
     async def _discover(self, table: Table, stopping: asyncio.Event) -> bool:
-        """One look at the source, and the wait for the next: each is an attempt of its own."""
+        """One look at the source, where it is this worker's to look, and the wait for the next."""
         await self._upkeep.refresh([table])
         known = table.known()
-        skipped = known is None or known.table.halted
+        skipped = known is None or known.table.halted or table.superseded
         if known is not None and not skipped:
-            over, begun_at = table.over, self._clock.monotonic()
-            listed = await table.discovery.discover(known)
-            await table.discovery.forget_finished(known, listed)
-            table.discovered, table.discovered_over = True, over
-            table.to_be_proved = listed, begun_at
-            self._look_now.set()
+            every = 0.0 if table.awaits_listing else self._listing_seconds(table)
+            if await self._listings.begin(table.name, every_seconds=every):
+                await self._list(table, known)
         self._beat(f"discover {table.name}")
         await self._wait_for_next_discovery(table, stopping, skipped=skipped)
         return stopping.is_set()
+
+    async def _list(self, table: Table, known: KnownStream) -> None:
+        """List the source for all workers; it counts once every shard of it is on record."""
+        try:
+            listed = await table.discovery.discover(known)
+            await table.discovery.forget_finished(known, listed)
+            await self._upkeep.refresh([table])
+        except ReplicatorError:
+            with suppress(ReplicatorError):  # nobody waits for who has failed
+                await self._listings.end(table.name, proved=False)
+            raise
+        await self._listings.end(table.name, proved=table.has_on_record(listed))
+        await self._upkeep.refresh([table])
+        self._look_now.set()
+
+    def _listing_seconds(self, table: Table) -> float:
+        """Seconds between two listings of a table's stream, by whichever worker."""
+        if not table.discovered or awaits_children(table.shards, self._clock.now()):
+            return CHILDREN_SECONDS
+        return self.settings.discover_seconds
 
     async def _wait_for_next_discovery(
         self, table: Table, stopping: asyncio.Event, *, skipped: bool
     ) -> None:
         """`skipped`: the table was halted, and is looked at as soon as it is not any more."""
-        due = self._clock.monotonic() + self.settings.discover_seconds
+        jitter = random.uniform(1.0, 1.2)  # noqa: S311 (spreads load, protects nothing)
+        began = self._clock.monotonic()
         while not await stopped_within(stopping, CHILDREN_SECONDS):
-            late = self._clock.monotonic() >= due
-            if late or awaits_children(table.shards, self._clock.now()):
+            last = (
+                began if table.listed_at is None else max(table.listed_at, began - CHILDREN_SECONDS)
+            )
+            seconds = self._listing_seconds(table)
+            if self._clock.monotonic() - last >= seconds * jitter:
                 return
             if table.awaits_listing or (skipped and table.working):
                 return
@@ -192,10 +218,10 @@ class Worker:
             self._tell_superseded()
             await self._upkeep.accept_gaps(self.tables.values())
             await self._upkeep.advance_snapshots(self.tables.values())
-            plan = await self._plan(tasks, stopping)
+            soon = await self._plan(tasks, stopping)
             self.looked_at = self._clock.monotonic()
             self._beat("look")
-            await self._wait_for_next_look(soon=plan.awaits)
+            await self._wait_for_next_look(soon=soon)
         return True
 
     def _tell_superseded(self) -> None:
@@ -213,7 +239,8 @@ class Worker:
         except TimeoutError:
             return
 
-    async def _plan(self, tasks: asyncio.TaskGroup, stopping: asyncio.Event) -> LeasePlan:
+    async def _plan(self, tasks: asyncio.TaskGroup, stopping: asyncio.Event) -> bool:
+        """Look at the leases and act; True when the next look is worth making soon."""
         settings = self.settings
         rows = await self._leases.all()
         now = self._clock.monotonic()
@@ -239,7 +266,10 @@ class Worker:
         for held in self.holding.held.values():
             self._start(held, tasks, stopping)
 
+        outrun = False
+
         async def take(lease: Lease) -> None:
+            nonlocal outrun
             self._turned_at = self._clock.monotonic()
             if stopping.is_set() or self._turned_at > until:
                 return
@@ -247,14 +277,16 @@ class Worker:
             held = await self.holding.take(
                 lease, table=unit.table, stream_arn=unit.stream_arn, shard_id=unit.name
             )
-            if held is not None:
+            if held is None:
+                outrun = True
+            else:
                 self._start(held, tasks, stopping)
 
         await for_each(plan.take, take, at_once=CALLS_AT_ONCE)
         await for_each(plan.ask, self._leases.ask, at_once=CALLS_AT_ONCE)
-        await self._delete_over({row.key for row in rows})
+        await self._delete_over(rows)
         await self._end_silent()
-        return plan
+        return plan.awaits or outrun
 
     def _ready_units(self) -> dict[str, Unit]:
         units = [unit for table in self.tables.values() for unit in table.ready_units()]
@@ -286,14 +318,21 @@ class Worker:
         await for_each(due, create, at_once=CALLS_AT_ONCE)
         self._created -= existing
 
-    async def _delete_over(self, existing: set[str]) -> None:
-        """Leases of the parts of snapshots that are over."""
-        over = {
-            self._leases.key(table.stream_arn, name)
-            for table in self.tables.values()
-            for name in table.parts_over()
+    async def _delete_over(self, rows: Iterable[Lease]) -> None:
+        """Leases of the parts of snapshots that are over, and of shards whose children go on."""
+        key, tables = self._leases.key, self.tables.values()
+        over = {key(table.stream_arn, name) for table in tables for name in table.parts_over()}
+        followed = {
+            key(shard.stream_arn, shard.shard_id)
+            for table in tables
+            for shard in followed_shards(table.shards)
         }
-        due = over & existing - self.holding.held.keys()
+        due = [
+            row.key
+            for row in rows
+            if row.key in over or (row.key in followed and row.owner is None)
+            if row.key not in self.holding.held
+        ]
         await for_each(due, self._leases.delete, at_once=CALLS_AT_ONCE)
 
     # Shards: the work

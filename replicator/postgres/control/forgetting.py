@@ -56,6 +56,7 @@ BELONGING = (
     "snapshot",
     "gap",
     "generation",
+    "listing",
     "target_claim",
     "dead_letter",
     "verification",

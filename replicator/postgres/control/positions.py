@@ -14,8 +14,10 @@ from replicator.postgres.connection.quoting import quote_identifier
 
 TABLES = """
 select source, stream_arn, mode, snapshot_id, mapping_fingerprint, initial_load, start_at, paused,
-       halted, reason, remedy, mapping_revision, stopped_at
+       halted, reason, remedy, mapping_revision, stopped_at,
+       extract(epoch from now() - l.listed_at)::float8 as listed_seconds
   from {schema}.table_state
+  left join {schema}.listing as l using (deployment, source)
  where deployment = $1
  order by source
 """

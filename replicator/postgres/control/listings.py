@@ -1,0 +1,64 @@
+"""Which worker lists the stream of a table, and when that was done last, by PostgreSQL's clock."""
+
+from replicator.postgres.connection.database import Database
+from replicator.postgres.connection.quoting import quote_identifier
+
+ABANDONED_SECONDS = 30.0
+"""A listing that nothing was heard of for so long is another worker's to begin anew."""
+
+BEGIN = """
+-- One at a time: not while another lists, and not before the last one was begun so long ago.
+insert into {schema}.listing as l (deployment, source, by, begun_at, heard_at)
+values ($1, $2, $3, now(), now())
+    on conflict (deployment, source)
+    do update set by = excluded.by, begun_at = now(), heard_at = now()
+ where (l.by is null and l.begun_at <= now() - make_interval(secs => $4))
+    or (l.by is not null and l.heard_at < now() - make_interval(secs => $5))
+returning 1
+"""
+
+KEEP = """
+update {schema}.listing
+   set heard_at = now()
+ where deployment = $1 and source = $2 and by = $3
+"""
+
+END = """
+-- A failed one leaves the last good one as it was; a good one counts from its beginning.
+update {schema}.listing
+   set by = null, listed_at = case when $4 then begun_at else listed_at end
+ where deployment = $1 and source = $2 and by = $3
+"""
+
+
+class Listings:
+    """The right of one worker to list a stream, and the record of what was listed."""
+
+    def __init__(self, database: Database, worker_id: str) -> None:
+        self._database = database
+        self._worker_id = worker_id
+        self._schema = quote_identifier(database.control_schema)
+
+    async def begin(self, source: str, *, every_seconds: float) -> bool:
+        """True when this worker is to list the stream now; ended by `end`, kept by `keep`."""
+        async with self._database.connection("beginning a listing") as connection:
+            found = await connection.fetchval(
+                self._sql(BEGIN), *self._own(source), every_seconds, ABANDONED_SECONDS
+            )
+        return found is not None
+
+    async def keep(self, source: str) -> None:
+        """Say that the listing goes on."""
+        async with self._database.connection("keeping a listing") as connection:
+            await connection.execute(self._sql(KEEP), *self._own(source))
+
+    async def end(self, source: str, *, proved: bool) -> None:
+        """End the listing. `proved`: every shard that it showed is on record."""
+        async with self._database.connection("ending a listing") as connection:
+            await connection.execute(self._sql(END), *self._own(source), proved)
+
+    def _own(self, source: str) -> tuple[str, str, str]:
+        return self._database.deployment, source, self._worker_id
+
+    def _sql(self, text: str) -> str:
+        return text.format(schema=self._schema)
