@@ -28,6 +28,8 @@ REQUIRED = {
     "dead-letters discard": ["1", "--why", "a test"],
     "lambda redrive": ["events.json"],
 }
+NO_CONFIGURATION = [b"", b"# nothing", b"null", b"- a", b"[]", b"text", b"5", b"~", b"---\n---\n"]
+NO_CONFIGURATION += [b"\x00\x01\xff", b"\x89PNG\r\n\x1a\n", b"\xff\xfea\x00", b"{", b"? [a]\n: 1"]
 WITHOUT_CONFIGURATION = ("version", "demo", "init", "selftest")
 
 
@@ -69,6 +71,27 @@ async def test_without_a_configuration_it_says_where_one_is_expected(
         f"replicator: there is no configuration at {absent}\n"
         "  write one there, or name another with --config or REPLICATOR_CONFIG\n"
     )
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in COMMANDS if path[0] not in WITHOUT_CONFIGURATION], ids=" ".join
+)
+async def test_a_document_that_is_no_configuration_is_named_and_ends_every_command(
+    path: list[str], tmp_path: Path
+):
+    config = tmp_path / "replicator.yaml"
+    for document in NO_CONFIGURATION:
+        config.write_bytes(document)
+
+        ended = await replicator(*path, *REQUIRED.get(" ".join(path), []), config=config)
+
+        found, said = ended.code, ended.err
+        if path == ["check"] and found == ExitCode.FINDINGS:
+            found, said = ExitCode.WRONG_USAGE, ended.out  # its answer is the list of mistakes
+        else:
+            assert ended.out == "", document
+        assert found == ExitCode.WRONG_USAGE, (document, ended.err)
+        assert config.name in said, document
 
 
 @pytest.mark.parametrize(

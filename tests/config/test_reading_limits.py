@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from replicator.config.mistakes import WrongConfiguration
+from replicator.config.reading import VALUES_MAX, Document
 from tests.support.command import replicator
 
 TABLES = "".join(f"  t{number}: {{key: {{a: text}}}}\n" for number in range(60_000))
@@ -28,3 +30,14 @@ async def test_a_document_that_is_no_configuration_is_refused_with_its_line(
 
     assert ended.code == 2
     assert f"{config.name}:" in ended.err
+
+
+def test_no_more_of_a_document_is_read_than_a_configuration_can_hold():
+    nodes_of_a_table = 6
+
+    with pytest.raises(WrongConfiguration) as refused:
+        Document("c.yaml", "tables:\n" + TABLES)
+
+    [mistake] = refused.value.mistakes
+    line = int(mistake.where.removeprefix("c.yaml:"))
+    assert line <= VALUES_MAX // nodes_of_a_table + 3

@@ -2,9 +2,11 @@
 
 A program of its own, so that an expression that never ends can be ended: a search holds the
 interpreter, and no signal reaches it. Expressions are collected as they are compiled, with the
-ways in which their module uses them.
+ways in which their module uses them, and from the calls of `re.sub` and its like, which a walk over
+the source finds. The walk also says which calls, of `re.compile` too, nothing was fed from.
 """
 
+import ast
 import importlib
 import inspect
 import pkgutil
@@ -20,8 +22,12 @@ ENDS = ["", "!"]
 WAYS = ("fullmatch", "match", "search", "sub", "split", "findall")
 GUARDED = {r"(\d+(?:\.\d+)?)([smhd])"}
 """Searched only in a text that another expression has matched as a whole."""
+NOT_FED = {("replicator.monitoring.http", "_digest"): "searches the page of the package"}
+"""Functions whose expressions meet no text of a stranger's, with the reason."""
 
 compiled: dict[tuple[str, str | bytes], re.Pattern[Any]] = {}
+visited: set[tuple[str, int]] = set()
+"""Modules and lines whose `re.compile` was called."""
 _compile = re.compile
 
 
@@ -31,7 +37,57 @@ def recorded(pattern: Any, flags: Any = 0) -> re.Pattern[Any]:
     module = frame.f_back.f_globals.get("__name__", "") if frame and frame.f_back else ""
     if module.startswith("replicator."):
         compiled[module, found.pattern] = found
+        visited.add((module, frame.f_back.f_lineno))
     return found
+
+
+def calls(module: str, tree: ast.AST) -> Iterator[tuple[str, ast.Call]]:
+    """The calls of `re` in a module, with the function that each stands in."""
+
+    def within(node: ast.AST, function: str) -> Iterator[tuple[str, ast.Call]]:
+        for child in ast.iter_child_nodes(node):
+            named = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef)
+            inner = child.name if named else function
+            match child:
+                case ast.Call(func=ast.Attribute(value=ast.Name(id="re"), attr=attr)):
+                    if attr in {*WAYS, "compile", "subn", "finditer"}:
+                        yield inner, child
+                case (
+                    ast.ImportFrom(module="re")
+                    | ast.Import(names=[ast.alias(name="re", asname=str())])
+                ):
+                    message = f"{module}: import `re` by its name, so that its calls are found"
+                    raise SystemExit(message)
+            yield from within(child, inner)
+
+    yield from within(tree, "")
+
+
+def inline(module: str) -> Iterator[tuple[re.Pattern[Any], str]]:
+    """The expressions of the module's own calls, which `re` compiles out of sight; those that
+    cannot be told, and what was to be compiled and was not, end the program.
+    """
+    source = sys.modules[module]
+    for function, call in calls(module, ast.parse(inspect.getsource(source))):
+        assert isinstance(call.func, ast.Attribute)
+        way, place = call.func.attr, f"{module}:{call.lineno} in {function or 'the module'}"
+        if (module, function) in NOT_FED:
+            continue
+        if way == "compile":
+            lines = range(call.lineno, (call.end_lineno or call.lineno) + 1)
+            if not any((module, line) in visited for line in lines):
+                raise SystemExit(f"{place}: nothing was fed to what this call compiles")
+            continue
+        try:
+            text = eval(ast.unparse(call.args[0]), dict(vars(source)))  # noqa: S307 (own source)
+        except NameError as error:
+            message = f"{place}: {error}; make the expression a constant, or say why in NOT_FED"
+            raise SystemExit(message) from error
+        fed = {"subn": "sub", "finditer": "findall"}.get(way, way)
+        if isinstance(text, re.Pattern):
+            yield text, fed
+        else:
+            yield _compile(text), fed
 
 
 def ways(module: str, pattern: re.Pattern[Any]) -> Iterator[str]:
@@ -69,8 +125,9 @@ def main() -> None:
     for pattern in patterns:
         checks.matching(pattern)
     beyond = sys.modules["replicator.core.values.timestamps"].beyond
+    beyond("reject")
     for digits in range(7):
-        compiled["replicator.core.values.timestamps", str(digits)] = beyond("truncate", digits)
+        beyond("truncate", digits)
     for (module, _), pattern in compiled.items():
         if pattern.pattern in GUARDED:
             continue
@@ -78,7 +135,13 @@ def main() -> None:
             # of a hang, its place and expression
             sys.stderr.write(f"{module} {way} {pattern.pattern!r}\n")
             try_all(pattern, way)
-    sys.stdout.write("\n".join(sorted({module for module, _ in compiled})))
+    fed = {module for module, _ in compiled}
+    for module in sorted(name for name in sys.modules if name.startswith("replicator.")):
+        for pattern, way in inline(module):
+            sys.stderr.write(f"{module} {way} {pattern.pattern!r}\n")
+            try_all(pattern, way)
+            fed.add(module)
+    sys.stdout.write("\n".join(sorted(fed)))
 
 
 def try_all(pattern: re.Pattern[Any], way: str) -> None:

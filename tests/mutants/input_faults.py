@@ -137,4 +137,12 @@ INPUT_MUTANTS = [
         "if not request.path:",
         f"{HTTP}::test_a_name_that_anybody_can_register_is_refused_but_for_liveness",
     ),
+    Mutant(
+        "all of a document is read before it is found too large",
+        "replicator/config/reading.py",
+        " or self._nodes > VALUES_MAX:",
+        ":",
+        "tests/config/test_reading_limits.py"
+        "::test_no_more_of_a_document_is_read_than_a_configuration_can_hold",
+    ),
 ]
