@@ -34,10 +34,11 @@ _compile = re.compile
 def recorded(pattern: Any, flags: Any = 0) -> re.Pattern[Any]:
     found = _compile(pattern, flags)
     frame = inspect.currentframe()
-    module = frame.f_back.f_globals.get("__name__", "") if frame and frame.f_back else ""
-    if module.startswith("replicator."):
+    caller = frame.f_back if frame else None
+    module = caller.f_globals.get("__name__", "") if caller else ""
+    if caller and module.startswith("replicator."):
         compiled[module, found.pattern] = found
-        visited.add((module, frame.f_back.f_lineno))
+        visited.add((module, caller.f_lineno))
     return found
 
 
@@ -46,8 +47,9 @@ def calls(module: str, tree: ast.AST) -> Iterator[tuple[str, ast.Call]]:
 
     def within(node: ast.AST, function: str) -> Iterator[tuple[str, ast.Call]]:
         for child in ast.iter_child_nodes(node):
-            named = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef)
-            inner = child.name if named else function
+            inner = function
+            if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef):
+                inner = child.name
             match child:
                 case ast.Call(func=ast.Attribute(value=ast.Name(id="re"), attr=attr)):
                     if attr in {*WAYS, "compile", "subn", "finditer"}:
