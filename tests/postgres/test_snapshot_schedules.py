@@ -250,7 +250,7 @@ async def begun(database: Database, seed: int) -> World:
         await connection.execute(
             "truncate public.t, replicator.table_state, replicator.shard, replicator.gap,"
             " replicator.generation, replicator.snapshot, replicator.segment,"
-            " replicator.row_version, replicator.dead_letter"
+            " replicator.row_version, replicator.dead_letter cascade"
         )
         # a table of one's own may hold more than the mapping says
         await connection.execute("alter table public.t alter n type numeric")
