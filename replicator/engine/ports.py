@@ -317,7 +317,7 @@ class Exports(Protocol):
         ...
 
     async def summary(self, bucket: str, key: str) -> ExportSummary:
-        """What an export is, verified."""
+        """The verified summary of an export; ExportUnfit."""
         ...
 
     async def files(self, summary: ExportSummary) -> list[DataFile]:

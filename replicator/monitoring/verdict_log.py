@@ -9,7 +9,7 @@ from replicator.core.status.problems import diagnose
 from replicator.monitoring.logs import logger
 
 SAID_AFTER_SECONDS = 5.0
-"""What is over sooner, such as the start of a process, is not worth a line."""
+"""A problem that ends sooner, as those of a starting process do, gets no line in the log."""
 
 
 @dataclass(slots=True)

@@ -145,7 +145,7 @@ class TableExports:
         raise ExportUnfit(message, remedy=_FILE_REMEDY)
 
     async def summary(self, bucket: str, key: str) -> ExportSummary:
-        """What an export is, its checksum verified where there is one."""
+        """The summary of an export, its checksum verified where there is one; ExportUnfit."""
         return read_summary(await self._manifest(bucket, key))
 
     async def files(self, summary: ExportSummary) -> list[DataFile]:

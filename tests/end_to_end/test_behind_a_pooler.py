@@ -1,7 +1,6 @@
 """A real PgBouncer in transaction mode between the workers and PostgreSQL."""
 
 import asyncio
-import os
 from collections.abc import Iterator
 
 import asyncpg
@@ -14,7 +13,7 @@ from tests.end_to_end.conftest import Stage, one_emulator
 from tests.end_to_end.watched import watched
 from tests.support.bounds import lease, scaled
 from tests.support.command import replicator
-from tests.support.pgbouncer import PgBouncerMissing, pgbouncer
+from tests.support.pgbouncer import pgbouncer
 
 SESSIONS = 2
 """Fewer than one worker has connections: they all share."""
@@ -23,13 +22,8 @@ SESSIONS = 2
 @pytest.fixture
 def pooled(database: str) -> Iterator[str]:
     """The test's database behind a pooler."""
-    try:
-        with pgbouncer(database, sessions=SESSIONS) as dsn:
-            yield dsn
-    except PgBouncerMissing as missing:
-        if os.environ.get("CI") == "true":
-            pytest.fail(f"required in CI: {missing}")
-        pytest.skip(str(missing))
+    with pgbouncer(database, sessions=SESSIONS) as dsn:
+        yield dsn
 
 
 @one_emulator

@@ -1,7 +1,6 @@
 """What a role and a database set changes no value: both ways to PostgreSQL, all types at once."""
 
 import asyncio
-import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
@@ -14,7 +13,7 @@ from replicator.postgres.connection.connect import VALUE_SETTINGS, ConnectionSet
 from tests.end_to_end.conftest import Stage, one_emulator
 from tests.end_to_end.test_column_types import KEY, WRITTEN, items
 from tests.support.daemon import Deployment
-from tests.support.pgbouncer import PgBouncerMissing, pgbouncer
+from tests.support.pgbouncer import pgbouncer
 from tests.support.postgres import fresh_database
 
 ROLE = "hostile"
@@ -116,17 +115,6 @@ async def hostile_database(dsn: str, settings: dict[str, str]) -> AsyncIterator[
             await admin.close()
 
 
-@contextmanager
-def pooled(dsn: str) -> Iterator[str]:
-    try:
-        with pgbouncer(dsn, sessions=4) as behind:
-            yield behind
-    except PgBouncerMissing as missing:
-        if os.environ.get("CI") == "true":
-            pytest.fail(f"required in CI: {missing}")
-        pytest.skip(str(missing))
-
-
 async def types_there(dsn: str) -> list[str]:
     """Names of all types that the server has or can get, and takes the samples of.
 
@@ -197,7 +185,7 @@ async def test_all_types_are_written_as_under_defaults_whatever_role_and_databas
 
     settings = HOSTILE | (DIRECTLY if pooler == "none" else {})
     async with hostile_database(database, settings) as hostile:
-        with pooled(hostile) if pooler == "transaction" else direct(hostile) as way:
+        with pgbouncer(hostile, sessions=4) if pooler == "transaction" else direct(hostile) as way:
             usual = stage.deployment(tables, name="usual")
             strange = stage.deployment(tables, name="strange", dsn=way, pooler=pooler)
             async with usual, strange:

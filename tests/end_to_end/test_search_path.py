@@ -1,6 +1,5 @@
 """A whole deployment in a database whose `public` is full of hostile names: none is looked up."""
 
-import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,7 +8,7 @@ import pytest
 from tests.end_to_end.conftest import Stage, one_emulator
 from tests.end_to_end.test_poison import put
 from tests.support.daemon import Finished
-from tests.support.pgbouncer import PgBouncerMissing, pgbouncer
+from tests.support.pgbouncer import pgbouncer
 from tests.support.traps import lay_traps, own_session, sprung
 
 KEY = {"pk": "S"}
@@ -64,13 +63,8 @@ def through(request: pytest.FixtureRequest, database: str) -> Iterator[dict[str,
     if request.param == "directly":
         yield {"dsn": database}
         return
-    try:
-        with pgbouncer(database, sessions=4) as dsn:
-            yield {"dsn": dsn, "pooler": "transaction"}
-    except PgBouncerMissing as missing:
-        if os.environ.get("CI") == "true":
-            pytest.fail(f"required in CI: {missing}")
-        pytest.skip(str(missing))
+    with pgbouncer(database, sessions=4) as dsn:
+        yield {"dsn": dsn, "pooler": "transaction"}
 
 
 async def sql(stage: Stage, text: str) -> Any:

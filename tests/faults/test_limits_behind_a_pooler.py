@@ -1,8 +1,7 @@
 """Time limits that a pooler or a role sets, met by workers behind a real PgBouncer."""
 
-import os
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
 
@@ -10,7 +9,7 @@ from tests.faults.conftest import NewReplica
 from tests.faults.replica import STATEMENT, Replica
 from tests.faults.test_target_at_fault import is_halted, limit_sessions, slow_rows, too_old
 from tests.support.bounds import lease
-from tests.support.pgbouncer import PgBouncerMissing, pgbouncer
+from tests.support.pgbouncer import pgbouncer
 from tests.support.proxy import Proxy, proxy
 
 pytestmark = pytest.mark.faults
@@ -20,24 +19,12 @@ LIMIT_SECONDS = lease(1.0)
 ALWAYS = 1_000_000
 
 
-@contextmanager
-def pooled(dsn: str, *, query_timeout: float = 0) -> Iterator[str]:
-    """The same database behind a pooler; skips where there is none."""
-    try:
-        with pgbouncer(dsn, sessions=4, query_timeout=query_timeout) as behind:
-            yield behind
-    except PgBouncerMissing as missing:
-        if os.environ.get("CI") == "true":
-            pytest.fail(f"required in CI: {missing}")
-        pytest.skip(str(missing))
-
-
 @asynccontextmanager
 async def behind_a_pooler(
     new_replica: NewReplica, database: str, *, query_timeout: float = 0
 ) -> AsyncIterator[tuple[Replica, Proxy]]:
     """A replica whose workers reach PostgreSQL through a link and a pooler."""
-    with pooled(database, query_timeout=query_timeout) as dsn:
+    with pgbouncer(database, sessions=4, query_timeout=query_timeout) as dsn:
         async with proxy(dsn) as link, new_replica(worker_dsn=link.dsn) as it:
             it.deployment.settings["target"]["pooler"] = "transaction"
             yield it, link

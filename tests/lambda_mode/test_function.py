@@ -26,7 +26,7 @@ from tests.support.builders import KEY, NOON, STREAM
 from tests.support.harms import HARMS
 from tests.support.lambda_events import change, event, put
 from tests.support.lambda_function import CONFIGURATION, LambdaTable
-from tests.support.pgbouncer import PgBouncerMissing, pgbouncer
+from tests.support.pgbouncer import pgbouncer
 
 LATER = STREAM.replace("2026-03-01", "2026-03-02")
 DELIVERED = ([put(5), put(6, "b")], [put(3)], [change(7, "b", removed=True)], [put(6, "b")])
@@ -355,14 +355,11 @@ def test_applications_are_told_no_lag_of_a_table_that_lambda_writes(table: Lambd
 
 
 def test_behind_a_pooler_in_transaction_mode_nothing_of_a_session_is_used(table: LambdaTable):
-    try:
-        with pgbouncer(table.dsn, sessions=1) as pooled:
-            table.configure(pooler="transaction", dsn=pooled)
-            with table.function() as one, table.function() as other:
-                for number, function in enumerate((one, other, one), 1):
-                    answer = function.handle(event(put(number)), seconds_left=30)
-                    assert answer == ALL_APPLIED
-    except PgBouncerMissing as missing:
-        pytest.skip(str(missing))
+    with pgbouncer(table.dsn, sessions=1) as pooled:
+        table.configure(pooler="transaction", dsn=pooled)
+        with table.function() as one, table.function() as other:
+            for number, function in enumerate((one, other, one), 1):
+                answer = function.handle(event(put(number)), seconds_left=30)
+                assert answer == ALL_APPLIED
 
     assert table.rows() == {"a": 3}

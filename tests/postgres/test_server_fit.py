@@ -13,7 +13,7 @@ from replicator.postgres.connection.connect import (
 from replicator.postgres.connection.database import Database
 from replicator.postgres.schema.catalog import Catalog, read_catalog
 from replicator.postgres.schema.server_fit import require_fit_server
-from tests.support.pgbouncer import PgBouncerMissing, pgbouncer
+from tests.support.pgbouncer import pgbouncer
 
 HOSTILE = {
     "client_encoding": "LATIN1",
@@ -88,11 +88,8 @@ async def test_a_database_that_is_not_utf8_is_refused(database: str, encoding: s
 async def test_a_pooler_that_leaves_out_what_a_session_begins_with_is_seen(database: str):
     asked = ConnectionSettings(dsn=database)
     parameters = ",".join(name.lower() for name in session_parameters(asked))
-    try:
-        with pgbouncer(database, sessions=2, ignored=parameters) as pooled:
-            behind = await catalog_of(pooled)
-    except PgBouncerMissing as missing:
-        pytest.skip(str(missing))
+    with pgbouncer(database, sessions=2, ignored=parameters) as pooled:
+        behind = await catalog_of(pooled)
 
     assert not behind.limited
     assert (await catalog_of(database)).limited

@@ -29,8 +29,9 @@ LISTING_SECONDS = 120.0
 UNOWNED_SECONDS = 60.0
 """A shard finds another owner within the lease's 20 seconds and two looks."""
 COMMIT_SECONDS = 10.0
+"""Bound on the wait for the commit of what was read."""
 REFUSED_SECONDS = 3.0
-"""The same where an attempt has failed, and is known with its reason."""
+"""Bound on the wait for a commit after a failed attempt, whose reason is known already."""
 END_SECONDS = 90.0
 """A child appears in a listing within a minute."""
 PART_SECONDS = 90.0

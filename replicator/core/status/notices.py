@@ -42,7 +42,7 @@ class Due:
 
 
 def notices(status: Status, *, dead_letters_max: int) -> tuple[Notice, ...]:
-    """What is to be told of a status, once for each table and kind."""
+    """The notices of a status, one for each table and kind of problem."""
     return tuple(
         {(each.table, each.kind): each for each in _found(status, dead_letters_max)}.values()
     )

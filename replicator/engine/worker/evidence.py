@@ -93,7 +93,7 @@ def _shard(
     failures: Mapping[str, Failure],
     now: float,
 ) -> LateShard:
-    """What a shard has to show; why it stands, where a call says it, or else its whole task."""
+    """Evidence of a shard, in seconds, with the failure of its call, or else of its whole task."""
     proof = running.runner.proof
     pending = proof.pending
     read_at = proof.begun_at if proof.read_at is None else proof.read_at

@@ -165,7 +165,7 @@ class Database:
 
     @asynccontextmanager
     async def transaction_on(self, connection: Session) -> AsyncIterator[None]:
-        """The same on a connection that one has, unless it is in one already."""
+        """A transaction as of `transaction`, on a connection; the one it is in, if it is in one."""
         if connection.is_in_transaction():
             yield
             return
@@ -175,7 +175,7 @@ class Database:
 
     @asynccontextmanager
     async def _settled(self, connection: Session) -> AsyncIterator[None]:
-        """What statements rely on: the session has it, or behind a pooler the transaction."""
+        """The block's settings: of the session, or behind a pooler of a transaction around it."""
         if self.settings.pooler == "none":
             yield
             return

@@ -23,7 +23,7 @@ T = TypeVar("T")
 PATIENCE_SECONDS = 1.0
 """Seconds that a transaction may last in the pool before somebody looks what it waits for."""
 IMPATIENCE_SECONDS = 0.1
-"""The same while another of the same table is known to wait for a lock."""
+"""PATIENCE_SECONDS of a transaction while another one is known to wait for its table's lock."""
 TURN_SECONDS_MIN = 0.5
 LANE_SECONDS_MAX = 15.0
 """Seconds that one waits for a turn in the lane before the caller hears of it."""

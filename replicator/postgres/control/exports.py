@@ -90,7 +90,7 @@ update {schema}.snapshot set state = 'refused', detail = $2 where id = $1 and st
 
 
 class ExportRecords:
-    """What is known of the exports of snapshots. Fenced where another worker holds the part."""
+    """Records of the exports of snapshots; Fenced where another worker holds the part."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
