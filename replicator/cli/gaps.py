@@ -26,14 +26,12 @@ from replicator.cli.options import (
     this_user,
 )
 from replicator.cli.output import (
-    ExitCode,
     print_document,
     print_line,
-    print_note,
     print_prose,
     print_table,
 )
-from replicator.cli.snapshot import print_end, watch
+from replicator.cli.snapshot import follow
 from replicator.clock import SystemClock
 from replicator.config.settings import Settings
 from replicator.core.snapshot.export_cost import EXPORT_PER_GIGABYTE, changes_cost_min
@@ -152,13 +150,7 @@ def heal(
     if detach:
         print_line("  replicator status")
         return
-    try:
-        ended = asyncio.run(watch(settings, table, number))
-    except KeyboardInterrupt:
-        print_note("\nThe workers go on with it. To end it:")
-        print_note(f"  replicator snapshot --table {table} --cancel")
-        raise typer.Exit(ExitCode.INTERRUPTED) from None
-    print_end(table, ended)
+    follow(settings, table, number, again=("To end it:", "--cancel"))
 
 
 async def _heal(settings: "Settings", table: str, who: str, why: str | None) -> "tuple[int, str]":

@@ -154,13 +154,22 @@ def snapshot(
     if detach:
         print_line("  replicator status")
         return
+    follow(settings, table, number, again=("To see it again, or to end it:", "[--cancel]"))
+
+
+def follow(settings: Settings, table: str, number: int, *, again: tuple[str, str]) -> None:
+    """Show a snapshot until it ends, and say how; typer.Exit unless it is done.
+
+    `again`: for whoever leaves it to the workers, what the command with this option is for.
+    """
     try:
-        ended = asyncio.run(watch(settings, table, number))
+        ended = asyncio.run(_watch(settings, table, number))
     except KeyboardInterrupt:
-        print_note("\nThe workers go on with it. To see it again, or to end it:")
-        print_note(f"  replicator snapshot --table {table} [--cancel]")
+        purpose, option = again
+        print_note(f"\nThe workers go on with it. {purpose}")
+        print_note(f"  replicator snapshot --table {table} {option}")
         raise typer.Exit(ExitCode.INTERRUPTED) from None
-    print_end(table, ended)
+    _print_end(table, ended)
 
 
 async def _cancel(
@@ -214,7 +223,7 @@ async def _ask(settings: "Settings", wish: _Wish) -> tuple[int, bool]:
         return number, bool(await Positions(database).living(within_seconds=60.0))
 
 
-async def watch(settings: "Settings", table: str, number: int) -> "SnapshotStatus":
+async def _watch(settings: "Settings", table: str, number: int) -> "SnapshotStatus":
     """Show the progress of a snapshot until it is over or waits for a person."""
 
     async with control_database(settings) as database:
@@ -244,7 +253,7 @@ def _print_cancelled(table: str, numbers: list[int], gaps: int) -> None:
         print_line(f"  replicator gaps list --table {table}")
 
 
-def print_end(table: str, ended: "SnapshotStatus") -> None:
+def _print_end(table: str, ended: "SnapshotStatus") -> None:
     if ended.state == "done":
         counts = f"{ended.items} items read, {ended.swept} rows swept"
         units = f"{ended.read_units:.0f} read units"

@@ -21,6 +21,7 @@ from replicator.sources.failures import CLOCK_REMEDY, CREDENTIALS_REMEDY
 from replicator.sources.place import SourceConnection
 from replicator.sources.scan import TableItems, open_items_client
 from replicator.sources.tables import describe_table
+from tests.support.http_server import served
 
 ARN = "arn:aws:dynamodb:eu-west-1:000000000000:table/orders/stream/2026-01-01T00:00:00.000"
 SHARD = "shardId-00000000000000000000-00000000"
@@ -95,21 +96,14 @@ async def odd() -> AsyncIterator[tuple[Odd, DynamoDBStreams, TableItems]]:
     application = web.Application()
     application.router.add_post("/", server.serve)
     application.on_response_prepare.append(server.mark)
-    runner = web.AppRunner(application)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    host, port = runner.addresses[0][:2]
-    server.url = f"http://{host}:{port}"
-    place = SourceConnection(region="eu-west-1", endpoint_url=server.url)
     heard = SourceClock(SystemClock()).heard
-    try:
+    async with served(application) as server.url:
+        place = SourceConnection(region="eu-west-1", endpoint_url=server.url)
         async with (
             open_streams(place, server.observe, heard=heard) as streams,
             open_items_client(place) as items,
         ):
             yield server, streams, TableItems(items, server.observe, table="orders", heard=heard)
-    finally:
-        await runner.cleanup()
 
 
 async def list_shards(streams: DynamoDBStreams, _: TableItems) -> None:

@@ -17,6 +17,7 @@ from botocore.credentials import Credentials
 from replicator.errors import IteratorExpired, SourceThrottled, SourceUnavailable
 from replicator.sources.dynamodb_streams import DynamoDBStreams, open_streams
 from replicator.sources.place import SourceConnection
+from tests.support.http_server import served
 
 PAGE = b'{"Records":[],"NextShardIterator":"next"}'
 OF_ONE_CALL = {"amz-sdk-invocation-id", "amz-sdk-request", "authorization", "x-amz-date"}
@@ -42,17 +43,10 @@ async def asked() -> AsyncIterator[tuple[Asked, DynamoDBStreams]]:
     server = Asked()
     application = web.Application()
     application.router.add_post("/", server.serve)
-    runner = web.AppRunner(application)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    host, port = runner.addresses[0][:2]
-    server.url = f"http://{host}:{port}"
-    place = SourceConnection(region="eu-west-1", endpoint_url=server.url)
-    try:
+    async with served(application) as server.url:
+        place = SourceConnection(region="eu-west-1", endpoint_url=server.url)
         async with open_streams(place, lambda _: None) as streams:
             yield server, streams
-    finally:
-        await runner.cleanup()
 
 
 def signed_by_the_sdk(server: Asked, request: dict[str, Any], credentials: Credentials) -> str:

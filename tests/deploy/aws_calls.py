@@ -10,6 +10,8 @@ from urllib.parse import parse_qs, unquote
 import aiohttp
 from aiohttp import web
 
+from tests.support.http_server import served
+
 ACCOUNT = "000000000000"
 REGION = "us-east-1"
 _SERVICES = {"DynamoDB_20120810": "dynamodb", "DynamoDBStreams_20120810": "dynamodb"}
@@ -96,14 +98,8 @@ async def recorded(url: str) -> AsyncIterator[tuple[str, Recorder]]:
 
     app = web.Application(client_max_size=64 * 1024 * 1024)
     app.router.add_route("*", "/{path:.*}", forward)
-    runner = web.AppRunner(app, access_log=None)
-    async with aiohttp.ClientSession() as session:
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        try:
-            yield f"http://127.0.0.1:{runner.addresses[0][1]}", recorder
-        finally:
-            await runner.cleanup()
+    async with aiohttp.ClientSession() as session, served(app) as proxy:
+        yield proxy, recorder
 
 
 def _table_arn(name: str) -> str:

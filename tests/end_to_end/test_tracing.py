@@ -9,6 +9,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from tests.end_to_end.conftest import Stage, one_emulator
+from tests.support.http_server import served
 
 SECRET = "anna@example.org"
 pytestmark = one_emulator
@@ -49,12 +50,8 @@ class Collector:
 async def collector() -> AsyncIterator[Collector]:
     collector, app = Collector(), web.Application()
     app.router.add_post("/v1/traces", collector.take)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    collector.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    yield collector
-    await runner.cleanup()
+    async with served(app) as collector.url:
+        yield collector
 
 
 async def test_a_worker_sends_spans_of_reads_transactions_and_checkpoints(

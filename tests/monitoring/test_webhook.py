@@ -2,14 +2,13 @@
 
 import hashlib
 import hmac
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 import pytest
 from aiohttp import web
 
 from replicator.errors import NoticeUndelivered
 from replicator.monitoring.webhook import post
+from tests.support.http_server import served
 from tests.support.receiver import receiver
 
 SECRET = b"a secret"
@@ -50,13 +49,7 @@ async def test_a_receiver_that_is_away_or_breaks_off_is_a_failure():
         url = got.url
     with pytest.raises(NoticeUndelivered, match="cannot be reached"):
         await post(url, BODY, secret=None, timestamp="1")
-    async with _breaking_off() as breaking:
-        with pytest.raises(NoticeUndelivered, match="cannot be reached"):
-            await post(breaking, BODY, secret=None, timestamp="1")
 
-
-@asynccontextmanager
-async def _breaking_off() -> AsyncIterator[str]:
     async def break_off(request: web.Request) -> web.Response:
         assert request.transport is not None
         request.transport.abort()
@@ -64,11 +57,6 @@ async def _breaking_off() -> AsyncIterator[str]:
 
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", break_off)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    try:
-        site = web.TCPSite(runner, "127.0.0.1", 0)
-        await site.start()
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}/"
-    finally:
-        await runner.cleanup()
+    async with served(app) as breaking:
+        with pytest.raises(NoticeUndelivered, match="cannot be reached"):
+            await post(breaking, BODY, secret=None, timestamp="1")

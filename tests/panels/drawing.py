@@ -12,6 +12,7 @@ from aiohttp import web
 from tests.monitoring.browser import browser, chromium_or_skip, new_tab
 from tests.monitoring.dashboard import DASHBOARD
 from tests.panels.libraries import ICONS
+from tests.support.http_server import served
 from tests.support.prometheus import SCRAPE_SECONDS, Prometheus
 
 WIDTH = 1440
@@ -81,11 +82,5 @@ async def _served(page: Path) -> AsyncIterator[str]:
     app = web.Application()
     app.router.add_static("/public/build", ICONS)
     app.router.add_static("/", page)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    try:
-        site = web.TCPSite(runner, "127.0.0.1", 0)
-        await site.start()
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
-    finally:
-        await runner.cleanup()
+    async with served(app) as url:
+        yield url

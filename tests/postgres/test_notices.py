@@ -3,6 +3,7 @@
 import asyncio
 
 from replicator.core.status.notices import Due, Notice
+from replicator.postgres.connection.database import Database
 from replicator.postgres.control.notices import Notices
 from tests.postgres.test_evidence import a_pool
 from tests.support.control import control_schema
@@ -13,6 +14,13 @@ HALTED = Notice("orders", "halted", "critical", "no column", "replicator migrate
 
 def said(taken: list[Due]) -> list[tuple[str, str, int]]:
     return sorted((due.notice.kind, due.event, due.number) for due in taken)
+
+
+async def half_a_minute_passes(pool: Database) -> None:
+    async with pool.connection("a test") as connection:
+        await connection.execute(
+            "update replicator.notice set tried_at = tried_at - interval '31 seconds'"
+        )
 
 
 async def test_an_opened_notice_is_delivered_once_and_resolved_once(database: str):
@@ -69,15 +77,9 @@ async def test_of_many_workers_one_takes_a_notice_and_after_a_failure_it_is_due_
 
         assert sum(len(each) for each in taken) == 1
         assert await notices.take() == []
-        async with pool.connection("a test") as connection:
-            await connection.execute(
-                "update replicator.notice set tried_at = tried_at - interval '31 seconds'"
-            )
+        await half_a_minute_passes(pool)
         assert said(await notices.take()) == [("gap", "opened", 1)]
-        async with pool.connection("a test") as connection:
-            await connection.execute(
-                "update replicator.notice set tried_at = tried_at - interval '31 seconds'"
-            )
+        await half_a_minute_passes(pool)
         assert await notices.take() == []
 
 

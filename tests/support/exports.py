@@ -21,6 +21,7 @@ import aiohttp
 from aiohttp import web
 
 from tests.support.endpoints import CONFIG
+from tests.support.http_server import served
 
 Item = dict[str, Any]
 Damage = Literal["checksum", "count", "missing", "truncated", "manifest"]
@@ -304,14 +305,8 @@ async def export_service(url: str, service: Callable[[], ExportService]) -> Asyn
 
     app = web.Application(client_max_size=64 * 1024 * 1024)
     app.router.add_route("*", "/{path:.*}", forward)
-    runner = web.AppRunner(app, access_log=None)
-    async with aiohttp.ClientSession(auto_decompress=False) as session:
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        try:
-            yield f"http://127.0.0.1:{runner.addresses[0][1]}"
-        finally:
-            await runner.cleanup()
+    async with aiohttp.ClientSession(auto_decompress=False) as session, served(app) as proxy:
+        yield proxy
 
 
 def _kept(headers: Any) -> dict[str, str]:

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 
 from aiohttp import web
 
+from tests.support.http_server import served
+
 
 @dataclass(frozen=True, slots=True)
 class Received:
@@ -38,12 +40,5 @@ async def receiver(
 
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", answer)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    try:
-        site = web.TCPSite(runner, "127.0.0.1", 0)
-        await site.start()
-        got.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    async with served(app) as got.url:
         yield got
-    finally:
-        await runner.cleanup()
