@@ -5,9 +5,9 @@ from typing import NoReturn
 
 import typer
 
-from replicator.cli.lazy import CommandEntry, lazy_group
-from replicator.cli.options import ConfigFile
-from replicator.cli.output import ExitCode, abandon_stdout, exit_code_of, print_failure
+from replicator.cli.terminal.lazy import CommandEntry, lazy_group
+from replicator.cli.terminal.options import ConfigFile
+from replicator.cli.terminal.output import ExitCode, abandon_stdout, exit_code_of, print_failure
 from replicator.cli.version import AsVersion
 from replicator.errors import ReplicatorError
 

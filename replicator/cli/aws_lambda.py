@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from replicator.cli.options import AsJson, ConfigFile, Who, Why, load_settings, this_user
-from replicator.cli.output import ExitCode, print_document, print_failure, print_prose
+from replicator.cli.terminal.options import AsJson, ConfigFile, Who, Why, load_settings, this_user
+from replicator.cli.terminal.output import ExitCode, print_document, print_failure, print_prose
 from replicator.errors import ConfigurationError, NotClaimable
 
 if TYPE_CHECKING:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import typer
 
-from replicator.cli.options import AsJson, ConfigFile, load_settings
-from replicator.cli.output import ExitCode, print_document, print_line
+from replicator.cli.terminal.options import AsJson, ConfigFile, load_settings
+from replicator.cli.terminal.output import ExitCode, print_document, print_line
 from replicator.config.mistakes import WrongConfiguration, dotted
 from replicator.core.findings import Finding, document
 

@@ -10,10 +10,16 @@ from typing import Annotated, Any, Literal
 import typer
 
 from replicator.app.control_database import control_database, registered_tables, require_known
-from replicator.cli.durations import in_utc, parse_duration
-from replicator.cli.lazy import CommandEntry, lazy_group
-from replicator.cli.options import AsJson, ConfigFile, load_settings, storable
-from replicator.cli.output import print_document, print_line, print_note, print_table, printable
+from replicator.cli.terminal.durations import in_utc, parse_duration
+from replicator.cli.terminal.lazy import CommandEntry, lazy_group
+from replicator.cli.terminal.options import AsJson, ConfigFile, load_settings, storable
+from replicator.cli.terminal.output import (
+    print_document,
+    print_line,
+    print_note,
+    print_table,
+    printable,
+)
 from replicator.config.settings import Settings
 from replicator.core.status.durations import in_words
 from replicator.errors import ConfigurationError

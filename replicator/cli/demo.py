@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from replicator.cli.output import ExitCode, print_note
+from replicator.cli.terminal.output import ExitCode, print_note
 from replicator.demo.command import demonstrate
 from replicator.demo.replica import isolated
 

@@ -10,9 +10,9 @@ import typer
 from replicator.app.explain import Explanation, TargetExplanation
 from replicator.app.explain import explain as look
 from replicator.cli.dead_letters import key_text
-from replicator.cli.options import AsJson, ConfigFile, TableName, load_settings, spec_of
-from replicator.cli.output import ExitCode, encode, print_document, print_line, printable
-from replicator.cli.row_document import row_document
+from replicator.cli.terminal.options import AsJson, ConfigFile, TableName, load_settings, spec_of
+from replicator.cli.terminal.output import ExitCode, encode, print_document, print_line, printable
+from replicator.cli.terminal.row_document import row_document
 from replicator.core.records import Image
 from replicator.core.spec import KeyType, SourceKey
 from replicator.core.values.cells import Unfit

@@ -8,8 +8,15 @@ import typer
 
 from replicator.app.control_database import control_database, registered_tables, require_known
 from replicator.app.forget import Forgettable, lease_table, look
-from replicator.cli.options import ConfigFile, TableName, Who, Why, load_settings, this_user
-from replicator.cli.output import ExitCode, print_line, print_note
+from replicator.cli.terminal.options import (
+    ConfigFile,
+    TableName,
+    Who,
+    Why,
+    load_settings,
+    this_user,
+)
+from replicator.cli.terminal.output import ExitCode, print_line, print_note
 from replicator.config.settings import Settings
 from replicator.errors import ConfigurationError
 from replicator.monitoring.logs import configure_logs

@@ -14,8 +14,9 @@ from replicator.app.control_database import (
     require_known,
     require_registered,
 )
-from replicator.cli.durations import in_utc
-from replicator.cli.options import (
+from replicator.cli.snapshot import follow
+from replicator.cli.terminal.durations import in_utc
+from replicator.cli.terminal.options import (
     AsJson,
     ConfigFile,
     RequiredWhy,
@@ -25,13 +26,12 @@ from replicator.cli.options import (
     load_settings,
     this_user,
 )
-from replicator.cli.output import (
+from replicator.cli.terminal.output import (
     print_document,
     print_line,
     print_prose,
     print_table,
 )
-from replicator.cli.snapshot import follow
 from replicator.clock import SystemClock
 from replicator.config.settings import Settings
 from replicator.core.snapshot.export_cost import EXPORT_PER_GIGABYTE, changes_cost_min

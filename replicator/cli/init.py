@@ -11,8 +11,8 @@ from typing import Annotated, Any
 import typer
 
 from replicator.app.sampling import SampledTable, sample_tables
-from replicator.cli.options import ConfigFile
-from replicator.cli.output import print_line, print_note
+from replicator.cli.terminal.options import ConfigFile
+from replicator.cli.terminal.output import print_line, print_note
 from replicator.config.connections import source_connection
 from replicator.config.loading import load_for_new_tables
 from replicator.config.settings import Settings

@@ -7,9 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
-from replicator.cli.options import AsJson, ConfigFile, TableName, load_settings, spec_of
-from replicator.cli.output import ExitCode, encode, print_document, print_line, print_note
-from replicator.cli.row_document import row_document
+from replicator.cli.terminal.options import AsJson, ConfigFile, TableName, load_settings, spec_of
+from replicator.cli.terminal.output import ExitCode, encode, print_document, print_line, print_note
+from replicator.cli.terminal.row_document import row_document
 from replicator.core.mapping.compile import TableMapping, TargetMapping, compile_table
 from replicator.core.planning.unmatched import NO_TARGET, UNMATCHED
 from replicator.core.records import Image

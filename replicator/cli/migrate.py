@@ -5,8 +5,8 @@ import asyncio
 import typer
 
 from replicator.app.mappings import refuse_unfit_streams, require_tables
-from replicator.cli.options import ConfigFile, load_settings
-from replicator.cli.output import ExitCode, print_line, print_note
+from replicator.cli.terminal.options import ConfigFile, load_settings
+from replicator.cli.terminal.output import ExitCode, print_line, print_note
 from replicator.config.connections import migrate_connection, target_connection
 from replicator.config.settings import Settings
 from replicator.postgres.schema.migrate import Migrated

@@ -4,9 +4,16 @@ import asyncio
 from datetime import datetime
 
 from replicator.app.control_database import control_database, registered_tables, require_registered
-from replicator.cli.durations import in_utc
-from replicator.cli.options import ConfigFile, TableName, Who, Why, load_settings, this_user
-from replicator.cli.output import print_line, print_note, print_prose
+from replicator.cli.terminal.durations import in_utc
+from replicator.cli.terminal.options import (
+    ConfigFile,
+    TableName,
+    Who,
+    Why,
+    load_settings,
+    this_user,
+)
+from replicator.cli.terminal.output import print_line, print_note, print_prose
 from replicator.config.settings import Settings
 from replicator.core.status.assemble import overview
 from replicator.core.status.diagnosis import Problem, to_restart

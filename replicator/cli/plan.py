@@ -8,8 +8,8 @@ import typer
 
 from replicator.app.mappings import refuse_unfit_streams, require_tables
 from replicator.app.sampling import sample_tables
-from replicator.cli.options import AsJson, ConfigFile, load_settings
-from replicator.cli.output import ExitCode, print_document, print_failure, print_line
+from replicator.cli.terminal.options import AsJson, ConfigFile, load_settings
+from replicator.cli.terminal.output import ExitCode, print_document, print_failure, print_line
 from replicator.config.connections import migrate_connection, source_connection, target_connection
 from replicator.config.settings import Settings
 from replicator.core.findings import document

@@ -9,7 +9,7 @@ from replicator.app.control_database import control_database, registered_tables,
 from replicator.app.fit import require_fit
 from replicator.app.mappings import require_mappings
 from replicator.cli.dead_letters import AnyTable, OlderThan, Reason, duration
-from replicator.cli.options import (
+from replicator.cli.terminal.options import (
     AsJson,
     ConfigFile,
     RequiredWhy,
@@ -18,7 +18,13 @@ from replicator.cli.options import (
     load_settings,
     this_user,
 )
-from replicator.cli.output import ExitCode, print_document, print_line, print_note, print_table
+from replicator.cli.terminal.output import (
+    ExitCode,
+    print_document,
+    print_line,
+    print_note,
+    print_table,
+)
 from replicator.config.settings import Settings
 from replicator.errors import ConfigurationError
 from replicator.postgres.control.dead_letters import DeadLetters, Letter, LetterFilter

@@ -6,8 +6,14 @@ from typing import Annotated
 
 import typer
 
-from replicator.cli.options import AsJson, ConfigFile, load_settings
-from replicator.cli.output import ExitCode, print_document, print_line, print_note, print_table
+from replicator.cli.terminal.options import AsJson, ConfigFile, load_settings
+from replicator.cli.terminal.output import (
+    ExitCode,
+    print_document,
+    print_line,
+    print_note,
+    print_table,
+)
 from replicator.errors import ConfigurationError
 from replicator.monitoring.logs import configure_logs
 from replicator.selftest.facts import document

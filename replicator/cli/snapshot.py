@@ -10,8 +10,15 @@ from typing import Annotated
 import typer
 
 from replicator.app.control_database import control_database, registered_tables, require_registered
-from replicator.cli.options import ConfigFile, TableName, Who, Why, load_settings, this_user
-from replicator.cli.output import ExitCode, print_line, print_note, print_prose, printable
+from replicator.cli.terminal.options import (
+    ConfigFile,
+    TableName,
+    Who,
+    Why,
+    load_settings,
+    this_user,
+)
+from replicator.cli.terminal.output import ExitCode, print_line, print_note, print_prose, printable
 from replicator.clock import Clock, SystemClock
 from replicator.config.settings import Settings
 from replicator.core.snapshot.state import SnapshotOrigin
@@ -35,7 +42,7 @@ def _watching(table: str) -> Iterator[Callable[[SnapshotStatus], None]]:
     # who asks for less, such as `gaps list`, does not draw
     from rich.console import Console
 
-    from replicator.cli.progress import progress_lines
+    from replicator.cli.terminal.progress import progress_lines
 
     with progress_lines(Console(stderr=True)) as lines:
         yield lambda status: lines.show(

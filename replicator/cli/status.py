@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Iterable
 
 from replicator.app.control_database import control_database
-from replicator.cli.options import AsJson, ConfigFile, load_settings
-from replicator.cli.output import print_document, print_line, print_prose, print_table
+from replicator.cli.terminal.options import AsJson, ConfigFile, load_settings
+from replicator.cli.terminal.output import print_document, print_line, print_prose, print_table
 from replicator.config.settings import Settings
 from replicator.core.status.as_json import document
 from replicator.core.status.assemble import overview

@@ -14,15 +14,23 @@ from replicator.app.repair import Asked
 from replicator.app.verify import Outcome, Request, Watcher
 from replicator.app.verify import verify as compare
 from replicator.cli.dead_letters import key_text
-from replicator.cli.options import AsJson, ConfigFile, Who, Why, load_settings, spec_of, this_user
-from replicator.cli.output import (
+from replicator.cli.terminal.options import (
+    AsJson,
+    ConfigFile,
+    Who,
+    Why,
+    load_settings,
+    spec_of,
+    this_user,
+)
+from replicator.cli.terminal.output import (
     ExitCode,
     print_document,
     print_line,
     print_table,
     printable,
 )
-from replicator.cli.progress import ProgressLines, progress_lines
+from replicator.cli.terminal.progress import ProgressLines, progress_lines
 from replicator.core.verify.results import (
     Example,
     TargetResult,

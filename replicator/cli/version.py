@@ -6,8 +6,8 @@ from typing import Annotated
 import typer
 
 from replicator import __version__
-from replicator.cli.options import AsJson
-from replicator.cli.output import print_document, print_line
+from replicator.cli.terminal.options import AsJson
+from replicator.cli.terminal.output import print_document, print_line
 
 
 def version(*, as_json: AsJson = False) -> None:

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from replicator.cli.durations import in_utc, parse_duration
+from replicator.cli.terminal.durations import in_utc, parse_duration
 from replicator.core.status.durations import in_words
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from replicator.cli.output import ExitCode
+from replicator.cli.terminal.output import ExitCode
 from tests.cli.test_usage import command_names
 from tests.support.bounds import USUAL_SECONDS
 from tests.support.command import replicator

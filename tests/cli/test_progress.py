@@ -6,7 +6,7 @@ import re
 import pytest
 from rich.console import Console
 
-from replicator.cli.progress import progress_lines
+from replicator.cli.terminal.progress import progress_lines
 
 
 def drawn(width: int, name: str, words: str) -> list[str]:

@@ -14,7 +14,13 @@ import typer
 
 from replicator import __version__
 from replicator.cli import app
-from replicator.cli.output import ExitCode, exit_code_of, print_document, print_table, printable
+from replicator.cli.terminal.output import (
+    ExitCode,
+    exit_code_of,
+    print_document,
+    print_table,
+    printable,
+)
 from replicator.errors import (
     ConfigurationError,
     MigrationDue,

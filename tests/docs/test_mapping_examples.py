@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from replicator.cli.output import encode
-from replicator.cli.row_document import row_document
+from replicator.cli.terminal.output import encode
+from replicator.cli.terminal.row_document import row_document
 from replicator.config.loading import load
 from replicator.core.mapping.compile import TableMapping, compile_table
 from replicator.core.planning.history import HistoryRow
