@@ -50,7 +50,8 @@ class Notifications:
         status = self._status()
         if status is not None and status.read_seconds_ago <= STATUS_SECONDS_MAX:
             limit = self._settings.dead_letters_max
-            await self._notices.record(notices(status, dead_letters_max=limit))
+            current = notices(status, dead_letters_max=limit)
+            await self._notices.record(current, seconds_old=status.read_seconds_ago)
         failure = None
         for due in await self._notices.take():
             try:

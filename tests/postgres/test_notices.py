@@ -27,15 +27,15 @@ async def test_an_opened_notice_is_delivered_once_and_resolved_once(database: st
     async with control_schema(database) as control, a_pool(database) as pool:
         await control.register("orders")
         notices = Notices(pool)
-        await notices.record([GAP, HALTED])
+        await notices.record([GAP, HALTED], seconds_old=0)
         first = await notices.take()
         for due in first:
             await notices.delivered(due)
-        await notices.record([GAP])
+        await notices.record([GAP], seconds_old=0)
         second = await notices.take()
         for due in second:
             await notices.delivered(due)
-        await notices.record([GAP])
+        await notices.record([GAP], seconds_old=0)
 
         assert said(first) == [("gap", "opened", 1), ("halted", "opened", 1)]
         assert said(second) == [("halted", "resolved", 1)]
@@ -46,11 +46,11 @@ async def test_what_comes_back_is_told_again_with_another_number(database: str):
     async with control_schema(database) as control, a_pool(database) as pool:
         await control.register("orders")
         notices = Notices(pool)
-        await notices.record([GAP])
+        await notices.record([GAP], seconds_old=0)
         [due] = await notices.take()
         await notices.delivered(due)
-        await notices.record([])
-        await notices.record([GAP])
+        await notices.record([], seconds_old=0)
+        await notices.record([GAP], seconds_old=0)
 
         assert said(await notices.take()) == [("gap", "opened", 2)]
 
@@ -59,8 +59,8 @@ async def test_the_end_of_a_problem_that_nobody_was_told_of_is_not_told(database
     async with control_schema(database) as control, a_pool(database) as pool:
         await control.register("orders")
         notices = Notices(pool)
-        await notices.record([GAP])
-        await notices.record([])
+        await notices.record([GAP], seconds_old=0)
+        await notices.record([], seconds_old=0)
 
         assert await notices.take() == []
 
@@ -71,7 +71,7 @@ async def test_of_many_workers_one_takes_a_notice_and_after_a_failure_it_is_due_
     async with control_schema(database) as control, a_pool(database) as pool:
         await control.register("orders")
         notices = Notices(pool)
-        await asyncio.gather(*[notices.record([GAP]) for _ in range(8)])
+        await asyncio.gather(*[notices.record([GAP], seconds_old=0) for _ in range(8)])
 
         taken = await asyncio.gather(*[notices.take() for _ in range(8)])
 
@@ -83,14 +83,33 @@ async def test_of_many_workers_one_takes_a_notice_and_after_a_failure_it_is_due_
         assert await notices.take() == []
 
 
+async def test_a_worker_whose_status_is_older_than_a_notice_neither_ends_nor_opens_it(
+    database: str,
+):
+    """One worker's status is two seconds older than another's: it knows less, and says nothing."""
+    async with control_schema(database) as control, a_pool(database) as pool:
+        await control.register("orders")
+        notices = Notices(pool)
+        await notices.record([GAP], seconds_old=0)
+        await notices.record([], seconds_old=60)
+        opened = await notices.take()
+        for due in opened:
+            await notices.delivered(due)
+        await notices.record([], seconds_old=0)
+        await notices.record([GAP], seconds_old=60)
+
+        assert said(opened) == [("gap", "opened", 1)]
+        assert said(await notices.take()) == [("gap", "resolved", 1)]
+
+
 async def test_a_delivery_of_the_opening_does_not_count_for_the_end(database: str):
     async with control_schema(database) as control, a_pool(database) as pool:
         await control.register("orders")
         notices = Notices(pool)
-        await notices.record([GAP])
+        await notices.record([GAP], seconds_old=0)
         [opened] = await notices.take()
         await notices.delivered(opened)
-        await notices.record([])
+        await notices.record([], seconds_old=0)
         await notices.delivered(opened)
 
         assert said(await notices.take()) == [("gap", "resolved", 1)]
@@ -99,6 +118,6 @@ async def test_a_delivery_of_the_opening_does_not_count_for_the_end(database: st
 async def test_notices_of_a_table_that_is_not_registered_are_not_kept(database: str):
     async with control_schema(database) as control, a_pool(database) as pool:
         await control.register("others")
-        await Notices(pool).record([GAP])
+        await Notices(pool).record([GAP], seconds_old=0)
 
         assert await Notices(pool).take() == []

@@ -33,7 +33,9 @@ class Notice:
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """A notice that is to be delivered. `number` counts the times that the problem opened."""
+    """A notice that is to be delivered. `number` counts the times that the problem opened, `since`
+    is when the event was seen.
+    """
 
     notice: Notice
     event: Event

@@ -24,15 +24,15 @@ select $1, u.* from unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::t
    set event = 'opened', number = n.number + 1, since = now(), delivered = null,
        severity = excluded.severity, what = excluded.what, remedy = excluded.remedy,
        attempts = 0, tried_at = null
- where n.event = 'resolved'
+ where n.event = 'resolved' and n.since < now() - make_interval(secs => $7)
 """
 
 RESOLVE = """
 -- What nobody was told of needs no word of its end.
 update {schema}.notice n
-   set event = 'resolved', attempts = 0, tried_at = null,
+   set event = 'resolved', since = now(), attempts = 0, tried_at = null,
        delivered = case when delivered is null then 'resolved' else delivered end
- where deployment = $1 and event = 'opened'
+ where deployment = $1 and event = 'opened' and since < now() - make_interval(secs => $4)
    and not exists (select from unnest($2::text[], $3::text[]) as u (source, kind)
                     where (u.source, u.kind) = (n.source, n.kind))
 """
@@ -63,17 +63,25 @@ class Notices:
         self._database = database
         self._schema = quote_identifier(database.control_schema)
 
-    async def record(self, current: Sequence[Notice]) -> None:
-        """Open what is new, and resolve what is not among `current` any more."""
+    async def record(self, current: Sequence[Notice], *, seconds_old: float) -> None:
+        """Open what is new, and resolve what is not among `current` any more.
+
+        `seconds_old`: the age of the status that `current` is of. What changed since then is left
+        to whoever has a newer one, or two workers would open and end one notice in turns.
+        """
         columns = [list(column) for column in zip(*map(astuple, current), strict=True)]
         columns = columns or [[] for _ in fields(Notice)]
         source, kind, *_ = columns
         async with self._database.transaction("noting what is to be told") as connection:
             await connection.execute(
-                OPEN.format(schema=self._schema), self._database.deployment, *columns
+                OPEN.format(schema=self._schema), self._database.deployment, *columns, seconds_old
             )
             await connection.execute(
-                RESOLVE.format(schema=self._schema), self._database.deployment, source, kind
+                RESOLVE.format(schema=self._schema),
+                self._database.deployment,
+                source,
+                kind,
+                seconds_old,
             )
 
     async def take(self) -> list[Due]:
