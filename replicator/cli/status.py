@@ -1,7 +1,7 @@
 """`replicator status`: what is wrong first, then tables and workers; from PostgreSQL alone."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from replicator.app.control_database import control_database
 from replicator.cli.terminal.options import AsJson, ConfigFile, load_settings
@@ -39,8 +39,9 @@ def status(*, as_json: AsJson = False, config: ConfigFile = None) -> None:
     if as_json:
         print_document(document(found))
         return
-    _print_problems(found)
-    _print_tables(found)
+    diagnosis = diagnose(found)
+    _print_problems(found.deployment, diagnosis)
+    _print_tables(found.tables, diagnosis.verdicts)
     _print_workers(found)
 
 
@@ -51,10 +52,8 @@ async def _status(settings: "Settings") -> "Status":
     return with_configured(overview(knowledge, now=now), settings.tables)
 
 
-def _print_problems(found: "Status") -> None:
-
-    diagnosis = diagnose(found)
-    print_line(f"deployment {found.deployment}: {_in_short(diagnosis)}")
+def _print_problems(deployment: str, diagnosis: "Diagnosis") -> None:
+    print_line(f"deployment {deployment}: {_in_short(diagnosis)}")
     for problem in diagnosis.problems:
         print_line("")
         print_prose(f"{_subject(problem)}: {problem.what}", indent="  ")
@@ -78,10 +77,8 @@ def _subject(problem: "Problem") -> str:
     return problem.table or ("workers" if problem.kind != "target" else "target")
 
 
-def _print_tables(found: "Status") -> None:
-
-    verdicts = diagnose(found).verdicts
-    print_table(_COLUMNS, [_row(table, verdicts[table.source]) for table in found.tables])
+def _print_tables(tables: Iterable["TableStatus"], verdicts: Mapping[str, "Verdict"]) -> None:
+    print_table(_COLUMNS, [_row(table, verdicts[table.source]) for table in tables])
 
 
 def _row(table: "TableStatus", verdict: "Verdict") -> list[str]:
