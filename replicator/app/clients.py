@@ -5,8 +5,7 @@ from contextlib import AsyncExitStack
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from replicator.core.observations import Observe
-from replicator.sources.call import nobody_listens
+from replicator.core.observations import Observe, unobserved
 from replicator.sources.clients import open_client
 from replicator.sources.describe_pace import DescribePace
 from replicator.sources.dynamodb_streams import DynamoDBStreams, open_streams
@@ -26,7 +25,7 @@ class Clients:
         stack: AsyncExitStack,
         observe: Observe,
         *,
-        heard: Callable[[datetime], None] = nobody_listens,
+        heard: Callable[[datetime], None] = unobserved,
     ) -> None:
         self._stack = stack
         self._observe = observe

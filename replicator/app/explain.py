@@ -13,7 +13,7 @@ from replicator.config.connections import source_connection, target_connection
 from replicator.config.settings import Settings
 from replicator.core.mapping.compile import TargetMapping
 from replicator.core.mapping.item_keys import item_key_json
-from replicator.core.observations import Observation
+from replicator.core.observations import unobserved
 from replicator.core.records import Image
 from replicator.core.spec import SourceKey
 from replicator.core.verify.diff import Difference, Expectation
@@ -71,7 +71,7 @@ async def explain(
     try:
         await refuse_if_due(database, settings, [table.mapping])
         async with AsyncExitStack() as stack:
-            clients = Clients(stack, _nobody_counts, heard=clock.heard)
+            clients = Clients(stack, unobserved, heard=clock.heard)
             return await _Explainer(settings, database, clients, clock).explain(table, keys)
     finally:
         await database.close()
@@ -127,7 +127,3 @@ class _Explainer:
         row = None if key is None else await row_of(self.database, target, key)
         version = None if key is None else await version_of(self.database, target, key)
         return TargetExplanation(target, look.expected, look.difference, row, version)
-
-
-def _nobody_counts(_: Observation) -> None:
-    """A command has no metrics."""

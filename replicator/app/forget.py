@@ -8,7 +8,7 @@ from replicator.app.clients import Clients
 from replicator.config.connections import source_connection
 from replicator.config.settings import Settings
 from replicator.coordination.dynamodb import DynamoDBLeases
-from replicator.core.observations import Observation
+from replicator.core.observations import unobserved
 from replicator.errors import CoordinationUnavailable
 from replicator.postgres.connection.database import Database
 from replicator.postgres.control.forgetting import Forgetting, Record, Streams
@@ -115,16 +115,12 @@ def _table_arn(stream_arn: str) -> str:
 async def lease_table(settings: Settings) -> AsyncIterator[DynamoDBLeases]:
     """The deployment's lease table, for a person and not for a worker."""
     async with AsyncExitStack() as stack:
-        clients = Clients(stack, _unobserved)
+        clients = Clients(stack, unobserved)
         place = source_connection(settings.coordination_source())
         yield DynamoDBLeases(
             await clients.tables(place),
-            _unobserved,
+            unobserved,
             table=settings.coordination.table,
             deployment=settings.deployment,
             worker_id="by hand",
         )
-
-
-def _unobserved(_: Observation) -> None:
-    """Ignore an observation: a command has no metrics."""

@@ -7,7 +7,7 @@ from random import SystemRandom
 
 from replicator.app.clients import Clients
 from replicator.clock import SystemClock
-from replicator.core.observations import Observation
+from replicator.core.observations import unobserved
 from replicator.core.records import Image
 from replicator.engine.snapshot.rate_limit import ReadPacing
 from replicator.engine.verify.sampling import Sample, sample_items
@@ -42,7 +42,7 @@ async def sample_tables(
     pacing = ReadPacing(READ_UNITS_PER_SECOND, SystemClock())
     found = []
     async with AsyncExitStack() as stack:
-        clients = Clients(stack, _nobody_counts)
+        clients = Clients(stack, unobserved)
         for table, place in tables:
             connection = connection_for(table, place)
             description = await describe_table(await clients.tables(connection), table)
@@ -50,7 +50,3 @@ async def sample_tables(
             sample = await sample_items(items, count, SystemRandom(), description.key)
             found.append(SampledTable(table, description, sample))
     return found
-
-
-def _nobody_counts(_: Observation) -> None:
-    """A command has no metrics."""

@@ -14,7 +14,7 @@ from replicator.app.repair import Asked, repair
 from replicator.clock import Clock, SourceClock, SystemClock
 from replicator.config.connections import source_connection, target_connection
 from replicator.config.settings import Settings
-from replicator.core.observations import Observation
+from replicator.core.observations import unobserved
 from replicator.core.verify.results import TargetResult
 from replicator.engine.snapshot.rate_limit import PacedItems, ReadPacing
 from replicator.engine.verify.confirm import Settling
@@ -80,7 +80,7 @@ async def verify(settings: Settings, wanted: Request, watcher: Watcher) -> Outco
         if wanted.repair is not None:
             refuse_unfit(found)
         async with AsyncExitStack() as stack:
-            clients = Clients(stack, _nobody_counts, heard=clock.heard)
+            clients = Clients(stack, unobserved, heard=clock.heard)
             verifier = _Verifier(settings, wanted, database, clients, clock, pacing)
             results: list[TargetResult] = []
             for table in tables:
@@ -118,7 +118,7 @@ class _Verifier:
                 items,
                 faulty,
                 self.wanted.repair,
-                observe=_nobody_counts,
+                observe=unobserved,
                 clock=self.clock,
             )
             results = await comparison.look_again(faulty)
@@ -155,7 +155,3 @@ class _Verifier:
             random=SystemRandom(),
             progress=progress,
         )
-
-
-def _nobody_counts(_: Observation) -> None:
-    """A command has no metrics."""

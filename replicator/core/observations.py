@@ -313,3 +313,7 @@ Observation = (
     | SnapshotEnded
 )
 Observe = Callable[[Observation], None]
+
+
+def unobserved(*_: object) -> None:
+    """Observe nothing: the default of callers that need no news."""

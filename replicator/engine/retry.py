@@ -5,6 +5,7 @@ import sys
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
+from replicator.core.observations import unobserved
 from replicator.core.records import StreamRecord
 from replicator.engine.tasks import Backoff, stopped_within
 from replicator.errors import (
@@ -37,16 +38,12 @@ async def patiently(ask: Callable[[], Awaitable[T]], *, attempts_max: int = ATTE
         await asyncio.sleep(backoff.next_seconds())
 
 
-def unheard(_: ReplicatorError) -> None:
-    """Take note of nothing: for a caller that need not hear of failures."""
-
-
 async def until_taken(
     apply: Callable[[], Awaitable[T]],
     stopping: asyncio.Event,
     *,
     attempting: Callable[[], None],
-    failed: Callable[[ReplicatorError], None] = unheard,
+    failed: Callable[[ReplicatorError], None] = unobserved,
     single: bool = False,
 ) -> T:
     """Apply until a busy server takes it; SinkBusy once asked to stop, BatchTooSlow at once.

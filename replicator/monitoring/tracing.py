@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar, cast
 
 from replicator import __version__
+from replicator.core.observations import unobserved
 from replicator.core.planning.plan import WritePlan
 from replicator.core.planning.row_guard import Applied
 from replicator.core.records import Page, Position
@@ -89,7 +90,7 @@ class Tracing:
             self._trail.note_read(table, page, span)
             return {"records": len(page.records), "ended": page.next_iterator is None}
 
-        read = _in_span(self.provider, "read", port.read, before, after, beneath=_nothing)
+        read = _in_span(self.provider, "read", port.read, before, after, beneath=unobserved)
         return cast("AnySource", _Traced(port, read=read))
 
     def sink(self, port: AnySink, *, table: str) -> AnySink:
@@ -136,10 +137,6 @@ class Tracing:
         """Send what waits, for as long as the bounds above allow."""
         if self.provider is not None:
             await asyncio.to_thread(self.provider.shutdown)
-
-
-def _nothing(_: str) -> None:
-    """A page begins a trace of its own."""
 
 
 class _Traced:

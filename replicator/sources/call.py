@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from replicator.core.observations import Observe, SourceAnswered
+from replicator.core.observations import Observe, SourceAnswered, unobserved
 from replicator.errors import SourceUnavailable
 from replicator.sources.failures import FAILURES, code_of, translate
 
@@ -21,19 +21,13 @@ MISREAD = "InvalidAnswer"
 """Outcomes of calls whose answer came and is no answer, beside the codes that AWS gives."""
 
 
-def nobody_listens(_: datetime) -> None:
-    """For who does not need the source's time."""
-
-
 class Calls:
     """Makes calls for one source. It waits for nothing: retries are the caller's.
 
     `heard` is told the source's time with every answer that has one.
     """
 
-    def __init__(
-        self, observe: Observe, *, heard: Callable[[datetime], None] = nobody_listens
-    ) -> None:
+    def __init__(self, observe: Observe, *, heard: Callable[[datetime], None] = unobserved) -> None:
         self._observe = observe
         self._heard = heard
 

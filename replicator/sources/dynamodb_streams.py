@@ -6,11 +6,11 @@ from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from replicator.core.observations import Observe
+from replicator.core.observations import Observe, unobserved
 from replicator.core.records import Page, Position, decode_page
 from replicator.core.stream.shards import ListedShard
 from replicator.errors import SourceThrottled
-from replicator.sources.call import Calls, nobody_listens, raw
+from replicator.sources.call import Calls, raw
 from replicator.sources.clients import open_client
 from replicator.sources.describe_pace import DescribePace
 from replicator.sources.fast_call import ShortCalls
@@ -40,7 +40,7 @@ class DynamoDBStreams:
         client: "DynamoDBStreamsClient",
         observe: Observe,
         *,
-        heard: Callable[[datetime], None] = nobody_listens,
+        heard: Callable[[datetime], None] = unobserved,
         get_records: Callable[..., Any] | None = None,
         pace: DescribePace | None = None,
     ) -> None:
@@ -130,7 +130,7 @@ async def open_streams(
     connection: SourceConnection,
     observe: Observe,
     *,
-    heard: Callable[[datetime], None] = nobody_listens,
+    heard: Callable[[datetime], None] = unobserved,
     pace: DescribePace | None = None,
 ) -> AsyncIterator[DynamoDBStreams]:
     """The streams of one place; what keeps them from being asked is a ReplicatorError."""

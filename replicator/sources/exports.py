@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from botocore.exceptions import ClientError
 
-from replicator.core.observations import Observe, SourceAnswered
+from replicator.core.observations import Observe, SourceAnswered, unobserved
 from replicator.core.snapshot.export_manifest import (
     FORMAT,
     INCREMENTAL,
@@ -164,7 +164,7 @@ class TableExports:
 
     def lines(self, bucket: str, file: DataFile) -> AsyncGenerator[list[bytes]]:
         """The lines of a file, some at a time."""
-        return self._lines(bucket, file, _nobody)
+        return self._lines(bucket, file, unobserved)
 
     async def _lines(
         self, bucket: str, file: DataFile, read: Callable[[bytes], object]
@@ -300,7 +300,3 @@ def _description(answer: Mapping[str, Any]) -> Mapping[str, Any]:
         message = f"a complete export without a manifest: {json.dumps(str(told.get('ExportArn')))}"
         raise ValueError(message)
     return told
-
-
-def _nobody(_: bytes) -> None:
-    """For who needs no checksum."""

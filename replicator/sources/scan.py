@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from replicator.core.observations import Observe
+from replicator.core.observations import Observe, unobserved
 from replicator.core.records import Image
 from replicator.core.snapshot.scan_pages import (
     FoundItems,
@@ -17,7 +17,7 @@ from replicator.core.snapshot.scan_pages import (
     decode_scan,
 )
 from replicator.errors import StreamVanished
-from replicator.sources.call import Calls, keep_raw_body, nobody_listens, raw
+from replicator.sources.call import Calls, keep_raw_body, raw
 from replicator.sources.clients import open_client
 from replicator.sources.place import SourceConnection
 from replicator.sources.tables import named
@@ -51,7 +51,7 @@ class TableItems:
         observe: Observe,
         *,
         table: str,
-        heard: Callable[[datetime], None] = nobody_listens,
+        heard: Callable[[datetime], None] = unobserved,
     ) -> None:
         self._client = client
         self._table = table

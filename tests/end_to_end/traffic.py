@@ -138,7 +138,7 @@ class Traffic:
             UpdateExpression="set #change = :change, #some = :some remove #label, #doc",
             ExpressionAttributeNames={
                 "#change": "change",
-                "#some": random.random.choice(("amount", "names", "flag", "unheard of")),
+                "#some": random.random.choice(("amount", "names", "flag", "unobserved of")),
                 "#label": "label",
                 "#doc": "doc",
             },

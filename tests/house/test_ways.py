@@ -68,7 +68,9 @@ async def way_of(loaded: Loaded) -> Way:
     for number in (1, 2):
         with followed() as way:
             page = decode_page(wire(number))
-            batch = Batch(page.records, page.records[-1].position, clock.now())
+            batch = Batch(
+                page.records, page.records[-1].position, clock.now(), attempting=lambda: None
+            )
             claim = await pipeline.process(batch, claim, asyncio.Event())
     assert await loaded.sql("select count(*) from public.orders") == [(2,)]
     return way

@@ -27,7 +27,7 @@ from replicator.clock import Clock, SystemClock
 from replicator.config.connections import source_connection
 from replicator.config.settings import Settings
 from replicator.core.mapping.compile import TableMapping
-from replicator.core.observations import BatchApplied, GapKind, Observation
+from replicator.core.observations import BatchApplied, GapKind, Observation, unobserved
 from replicator.core.records import StreamRecord
 from replicator.core.stream.generations import generation
 from replicator.engine.retry import patiently
@@ -89,7 +89,7 @@ async def redrive(
     """
     clock = SystemClock()
     async with control_database(settings) as database, AsyncExitStack() as stack:
-        clients = Clients(stack, _nobody_counts)
+        clients = Clients(stack, unobserved)
         tables = await source_tables(database)
         entries = [_entry(settings, tables, batch) for batch in batches]
         works: dict[str, _Work] = {}
@@ -305,7 +305,3 @@ def _younger(batch: StreamBatch, than: datetime | None) -> StreamBatch:
         if record.created_at is None or record.created_at >= at
     ]
     return replace(batch, records=[r for r, _ in kept], identifiers=[i for _, i in kept])
-
-
-def _nobody_counts(_: Observation) -> None:
-    """A command has no metrics."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from replicator.clock import Clock
 from replicator.core.mapping.compile import TableMapping, TargetMapping
+from replicator.core.observations import unobserved
 from replicator.core.planning.scan_plan import plan_sweep
 from replicator.core.records import Image
 from replicator.core.snapshot.scan_pages import ScanPage, item_identity, may_exist
@@ -90,7 +91,7 @@ class Repair:
                     gone[each.target.name].append(must.key)
         page = ScanPage(raw, None if last else f'"{len(asked)}"', 0.0)
         return await self._pages.process(
-            page, claim, self._never, attempting=_nobody_watches, proof=self._proof
+            page, claim, self._never, attempting=unobserved, proof=self._proof
         )
 
     async def _remove(self, claim: SegmentClaim, target: TargetMapping, keys: list[Row]) -> None:
@@ -110,7 +111,7 @@ class Repair:
                 claim,
                 advance,
                 self._never,
-                attempting=_nobody_watches,
+                attempting=unobserved,
                 proof=self._proof,
             )
 
@@ -125,7 +126,3 @@ class Repair:
     def _unique(self, keys: Iterable[Image]) -> list[Image]:
         source_key = self._mapping.source_key
         return list({item_identity(key, source_key): key for key in keys}.values())
-
-
-def _nobody_watches() -> None:
-    pass

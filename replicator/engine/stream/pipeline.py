@@ -15,6 +15,7 @@ from replicator.core.observations import (
     Observe,
     RecordRejected,
     WriteBlocked,
+    unobserved,
 )
 from replicator.core.planning.plan import WritePlan, plan_batch
 from replicator.core.planning.row_guard import Applied, outcomes_after_guard, reasons
@@ -22,7 +23,7 @@ from replicator.core.records import NOWHERE, Position, StreamRecord
 from replicator.core.stream.batch_size import BatchSize
 from replicator.core.stream.shards import Advance, Claim
 from replicator.engine.ports import Sink
-from replicator.engine.retry import in_parts, unheard, until_taken
+from replicator.engine.retry import in_parts, until_taken
 from replicator.errors import (
     BatchRejected,
     ReplicatorError,
@@ -38,10 +39,6 @@ WHOLE = BatchSize(10_000, records_max=10_000, target_seconds=1.0)
 """For what comes in batches anyway: AWS Lambda delivers no more at once."""
 
 
-def _nobody_watches() -> None:
-    pass
-
-
 @dataclass(frozen=True, slots=True)
 class Batch:
     """Records of one shard, in order, that follow the shard's position without a hole.
@@ -52,9 +49,9 @@ class Batch:
     records: Sequence[StreamRecord]
     known: Position
     requested_at: datetime
-    attempting: Callable[[], None] = _nobody_watches
+    attempting: Callable[[], None] = unobserved
     """Hears of every transaction that is tried."""
-    failed: Callable[[ReplicatorError], None] = unheard
+    failed: Callable[[ReplicatorError], None] = unobserved
     """Hears of every transaction that a busy server did not take."""
     plan: WritePlan | None = None
     """The plan, where one was made before the batch's turn."""

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from replicator.clock import Clock
+from replicator.core.observations import unobserved
 from replicator.core.records import Page, Position, StreamRecord
 from replicator.engine.ports import Source
-from replicator.engine.retry import unheard
 from replicator.engine.tasks import Backoff, stopped_within
 from replicator.errors import (
     IteratorExpired,
@@ -33,10 +33,6 @@ FULL_PAGE_BYTES = 1_000_000
 """Size of a full answer in bytes; the JSON of records is longer than what the service counts."""
 SPURIOUS_TRIMS_MAX = 20
 """Emulators answer Trimmed for a fresh shard; one that goes on saying so is believed."""
-
-
-def _nobody_watches() -> None:
-    pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +71,7 @@ class ShardReader:
         after: Position | None,
         idle_seconds_max: float,
         may_read_around: Callable[[datetime], bool],
-        attempting: Callable[[], None] = _nobody_watches,
+        attempting: Callable[[], None] = unobserved,
     ) -> None:
         self._source = source
         self._clock = clock
@@ -101,7 +97,7 @@ class ShardReader:
         return self._pause_seconds == 0.0
 
     async def next(
-        self, stopping: asyncio.Event, *, failed: Callable[[ReplicatorError], None] = unheard
+        self, stopping: asyncio.Event, *, failed: Callable[[ReplicatorError], None] = unobserved
     ) -> Answer | None:
         """The next answer, after the pause that politeness asks for; None when asked to stop.
 

@@ -7,6 +7,7 @@ from functools import partial
 from random import Random
 
 from replicator.core.mapping.compile import TableMapping, TargetMapping
+from replicator.core.observations import unobserved
 from replicator.core.snapshot.scan_pages import Segment
 from replicator.core.values.attributes import decode_image
 from replicator.core.values.row import Row
@@ -39,10 +40,6 @@ Progress = Callable[[int], None]
 """Told how many more items, or rows without a known item, were looked at."""
 
 
-def _nobody_watches(_: int) -> None:
-    pass
-
-
 @dataclass(frozen=True, slots=True)
 class Extent:
     """Extent of a comparison. `sample`: a share of the table, None for all.
@@ -70,7 +67,7 @@ class Verification:
         rows: Rows,
         settling: Settling,
         random: Random,
-        progress: Progress = _nobody_watches,
+        progress: Progress = unobserved,
     ) -> None:
         self._mapping = mapping
         self._extent = extent
