@@ -7,7 +7,7 @@ from functools import cache
 from typing import Any, Protocol
 
 from replicator.app.aws_lambda.environment import function_of
-from replicator.app.aws_lambda.handler import Answer, Function
+from replicator.app.aws_lambda.handler import BatchResponse, Function
 
 
 class Context(Protocol):
@@ -18,7 +18,7 @@ class Context(Protocol):
         ...
 
 
-def handler(event: Mapping[str, Any], context: Context) -> Answer:
+def handler(event: Mapping[str, Any], context: Context) -> BatchResponse:
     """Apply the records of an event; those that are to be delivered again are in the answer."""
     milliseconds = context.get_remaining_time_in_millis()
     return _function().handle(event, seconds_left=milliseconds / 1000)

@@ -17,9 +17,9 @@ from replicator.core.observations import unobserved
 from replicator.core.records import Image
 from replicator.core.spec import SourceKey
 from replicator.core.verify.diff import Difference, Expectation
-from replicator.core.verify.explanation import Circumstances, KnownVersion, Pending
+from replicator.core.verify.explanation import Circumstances, KnownVersion, PendingChange
 from replicator.engine.snapshot.rate_limit import ReadPacing
-from replicator.engine.verify.confirm import Item, compare, item_of
+from replicator.engine.verify.confirm import CurrentItem, compare, item_of
 from replicator.engine.verify.pending_changes import Unapplied
 from replicator.engine.verify.sampling import read_item
 from replicator.postgres.connection.database import Database
@@ -102,7 +102,7 @@ class _Explainer:
         image = await read_item(
             pacing.reader(await self.clients.items(place, mapping.spec.table)), keys
         )
-        item = Item(identity, keys, None) if image is None else item_of(image, mapping)
+        item = CurrentItem(identity, keys, None) if image is None else item_of(image, mapping)
         rows = TargetRows(self.database, mapping.spec.name)
         targets = [await self._target(rows, target, item) for target in mapping.targets]
         changes = await unapplied.changes(identity, marks, seconds_max=STREAM_SECONDS_MAX)
@@ -115,12 +115,12 @@ class _Explainer:
             tuple(await open_letters(self.database, mapping.spec.name, identity)),
             None
             if changes is None
-            else tuple(Pending(record.version, record.event) for record in changes),
+            else tuple(PendingChange(record.version, record.event) for record in changes),
         )
         return Explanation(identity, around, tuple(targets))
 
     async def _target(
-        self, rows: TargetRows, target: TargetMapping, item: Item
+        self, rows: TargetRows, target: TargetMapping, item: CurrentItem
     ) -> TargetExplanation:
         [look] = await compare(rows, target, [item])
         key = look.key

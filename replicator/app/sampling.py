@@ -10,7 +10,7 @@ from replicator.clock import SystemClock
 from replicator.core.observations import unobserved
 from replicator.core.records import Image
 from replicator.engine.snapshot.rate_limit import ReadPacing
-from replicator.engine.verify.sampling import Sample, sample_items
+from replicator.engine.verify.sampling import SampledItems, sample_items
 from replicator.sources.place import SourceConnection, connection_for
 from replicator.sources.tables import TableDescription, describe_table
 
@@ -24,7 +24,7 @@ class SampledTable:
 
     table: str
     description: TableDescription
-    sample: Sample
+    sample: SampledItems
 
     @property
     def images(self) -> list[Image]:

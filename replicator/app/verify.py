@@ -52,14 +52,14 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class VerifyResults:
     """Results of a comparison, and the read units it used."""
 
     results: tuple[TargetResult, ...]
     read_units: float
 
 
-async def verify(settings: Settings, wanted: Request, watcher: Watcher) -> Outcome:
+async def verify(settings: Settings, wanted: Request, watcher: Watcher) -> VerifyResults:
     """Compare tables with their targets.
 
     SourceUnavailable or SinkUnavailable when a server is away; ConfigurationError when `migrate` is
@@ -87,7 +87,7 @@ async def verify(settings: Settings, wanted: Request, watcher: Watcher) -> Outco
                 results += await verifier.verify(table, watcher)
     finally:
         await database.close()
-    return Outcome(tuple(results), pacing.read_units)
+    return VerifyResults(tuple(results), pacing.read_units)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ import typer
 from replicator.app.control_database import control_database, registered_tables, require_known
 from replicator.cli.terminal.durations import in_utc, parse_duration
 from replicator.cli.terminal.lazy import CommandEntry, lazy_group
-from replicator.cli.terminal.options import AsJson, ConfigFile, load_settings, storable
+from replicator.cli.terminal.options import AsJson, ConfigFile, OnlyTable, load_settings, storable
 from replicator.cli.terminal.output import (
     print_document,
     print_line,
@@ -62,10 +62,6 @@ def duration(text: str | None) -> float | None:
         raise typer.BadParameter(str(error), param_hint="'--older-than'") from error
 
 
-AnyTable = Annotated[
-    str | None,
-    typer.Option("--table", metavar="NAME", help="Only this table.", show_default=False),
-]
 OfState = Annotated[State, typer.Option("--state", help="Only these.")]
 Reason = Annotated[
     str | None,
@@ -102,7 +98,7 @@ def dead_letters() -> None:
 
 def list_letters(
     *,
-    table: AnyTable = None,
+    table: OnlyTable = None,
     state: OfState = "open",
     reason: Reason = None,
     older_than: OlderThan = None,

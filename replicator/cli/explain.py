@@ -10,7 +10,7 @@ import typer
 from replicator.app.explain import Explanation, TargetExplanation
 from replicator.app.explain import explain as look
 from replicator.cli.dead_letters import key_text
-from replicator.cli.terminal.options import AsJson, ConfigFile, TableName, load_settings, spec_of
+from replicator.cli.terminal.options import AsJson, ConfigFile, TableOption, load_settings, spec_of
 from replicator.cli.terminal.output import ExitCode, encode, print_document, print_line, printable
 from replicator.cli.terminal.row_document import row_document
 from replicator.core.records import Image
@@ -32,7 +32,7 @@ Key = Annotated[
 
 
 def explain(
-    *, table: TableName, key: Key, as_json: AsJson = False, config: ConfigFile = None
+    *, table: TableOption, key: Key, as_json: AsJson = False, config: ConfigFile = None
 ) -> None:
     """Show one item as it is now, the way it takes, its rows, and why they differ if they do.
 

@@ -10,7 +10,7 @@ from replicator.app.control_database import control_database, registered_tables,
 from replicator.app.forget import Forgettable, lease_table, look
 from replicator.cli.terminal.options import (
     ConfigFile,
-    TableName,
+    TableOption,
     Who,
     Why,
     load_settings,
@@ -28,7 +28,7 @@ Yes = Annotated[
 
 def forget(
     *,
-    table: TableName,
+    table: TableOption,
     yes: Yes = False,
     why: Why = None,
     who: Who = None,

@@ -19,8 +19,10 @@ from replicator.cli.terminal.durations import in_utc
 from replicator.cli.terminal.options import (
     AsJson,
     ConfigFile,
+    Detach,
+    OnlyTable,
     RequiredWhy,
-    TableName,
+    TableOption,
     Who,
     Why,
     load_settings,
@@ -44,10 +46,6 @@ from replicator.postgres.control.snapshots import Snapshots
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, add_completion=False)
 
-AnyTable = Annotated[
-    str | None,
-    typer.Option("--table", metavar="NAME", help="Only this table.", show_default=False),
-]
 GapId = Annotated[
     int | None,
     typer.Option("--id", metavar="N", min=1, help="Only this gap. Default: all of the table."),
@@ -64,7 +62,7 @@ def gaps() -> None:
 
 @app.command("list")
 def list_gaps(
-    *, table: AnyTable = None, as_json: AsJson = False, config: ConfigFile = None
+    *, table: OnlyTable = None, as_json: AsJson = False, config: ConfigFile = None
 ) -> None:
     """Show the open gaps, oldest first.
 
@@ -86,7 +84,7 @@ def list_gaps(
 @app.command(short_help="Accept what fell into them, and let the table go on")
 def accept(
     *,
-    table: TableName,
+    table: TableOption,
     why: RequiredWhy,
     gap_id: GapId = None,
     who: Who = None,
@@ -114,15 +112,10 @@ def accept(
     _print_next(after)
 
 
-Detach = Annotated[
-    bool, typer.Option("--detach", help="Ask for it and return; `replicator status` shows it.")
-]
-
-
 @app.command(short_help="Load what changed in them from incremental exports")
 def heal(
     *,
-    table: TableName,
+    table: TableOption,
     detach: Detach = False,
     why: Why = None,
     who: Who = None,

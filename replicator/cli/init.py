@@ -26,7 +26,7 @@ from replicator.core.proposal.propose import (
 from replicator.errors import ConfigurationError, StreamUnfit, StreamVanished
 from replicator.sources.tables import require_fit_stream
 
-Tables = Annotated[
+SourceTables = Annotated[
     list[str],
     typer.Option("--table", metavar="NAME", help="A DynamoDB table, by name or ARN; repeatable."),
 ]
@@ -38,7 +38,7 @@ EndpointUrl = Annotated[
     str | None,
     typer.Option("--endpoint-url", metavar="URL", help="DynamoDB Local and friends."),
 ]
-Items = Annotated[
+ItemCount = Annotated[
     int,
     typer.Option("--items", metavar="N", min=1, max=100_000, help="Sample about so many items."),
 ]
@@ -50,8 +50,8 @@ Deployment = Annotated[
 
 def init(
     *,
-    table: Tables,
-    items: Items = 1000,
+    table: SourceTables,
+    items: ItemCount = 1000,
     region: Region = None,
     endpoint_url: EndpointUrl = None,
     deployment: Deployment = None,

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from replicator.cli.terminal.options import AsJson, ConfigFile, TableName, load_settings, spec_of
+from replicator.cli.terminal.options import AsJson, ConfigFile, TableOption, load_settings, spec_of
 from replicator.cli.terminal.output import ExitCode, encode, print_document, print_line, print_note
 from replicator.cli.terminal.row_document import row_document
 from replicator.core.mapping.compile import TableMapping, TargetMapping, compile_table
@@ -25,11 +25,11 @@ Keys = Annotated[
         help="The table's key attributes with their types (S, N, B), where no target names them.",
     ),
 ]
-Result = dict[str, Any]
+MappedItem = dict[str, Any]
 
 
 def map_items(
-    *, table: TableName, keys: Keys = None, as_json: AsJson = False, config: ConfigFile = None
+    *, table: TableOption, keys: Keys = None, as_json: AsJson = False, config: ConfigFile = None
 ) -> None:
     """Show the rows that items become, or why they are rejected; offline.
 
@@ -53,7 +53,7 @@ def map_items(
         raise typer.Exit(ExitCode.FINDINGS)
 
 
-def _read(spec: "TableSpec", keys: str | None) -> tuple["TableMapping", list["Item"]]:
+def _read(spec: "TableSpec", keys: str | None) -> tuple["TableMapping", list["TypedItem"]]:
 
     given = parse_keys(keys) if keys is not None else None
     names = [name for name, _ in given.attributes] if given else configured_key(spec)
@@ -63,7 +63,7 @@ def _read(spec: "TableSpec", keys: str | None) -> tuple["TableMapping", list["It
     return compile_table(spec, given or key_types(spec, names, items)), items
 
 
-def _results(mapping: "TableMapping", item: "Item") -> list[Result]:
+def _results(mapping: "TableMapping", item: "TypedItem") -> list[MappedItem]:
 
     found = [{"target": target.name} | _result(mapping, target, item) for target in mapping.targets]
     if mapping.spec.unmatched == "dead_letter" and all("filtered" in result for result in found):
@@ -71,7 +71,7 @@ def _results(mapping: "TableMapping", item: "Item") -> list[Result]:
     return found
 
 
-def _result(mapping: "TableMapping", target: "TargetMapping", item: "Item") -> Result:
+def _result(mapping: "TableMapping", target: "TargetMapping", item: "TypedItem") -> MappedItem:
 
     try:
         image = decode_image(encode(item).encode())
@@ -85,24 +85,24 @@ def _result(mapping: "TableMapping", target: "TargetMapping", item: "Item") -> R
         return {"rejected": str(rejection)}
 
 
-def _row(target: "TargetMapping", keys: "Image", image: "Image") -> Result:
+def _row(target: "TargetMapping", keys: "Image", image: "Image") -> MappedItem:
     """The row and those of child tables; ValueRejected."""
 
     row = target.row_of(keys, image)
-    found: Result = {"row": row_document(target.table, row)}
+    found: MappedItem = {"row": row_document(target.table, row)}
     for child, rows in zip(target.children, target.children_of(row, image), strict=True):
         documents = [row_document(child.table, its_row) for its_row in rows]
         found.setdefault("children", {})[child.table.qualified] = documents
     return found
 
 
-Item = dict[str, Any]
+TypedItem = dict[str, Any]
 
 _KEY_TYPES: tuple[KeyType, ...] = ("S", "N", "B")
 _KEYS_REMEDY = "write the table's key attributes with their types, such as --keys pk:S,sk:N"
 
 
-def parse_items(text: str, partition_key: str) -> list[Item]:
+def parse_items(text: str, partition_key: str) -> list[TypedItem]:
     """The items of a text; what has no partition key of its own is looked into for `Items`, `Item`.
 
     ConfigurationError where it is no JSON, or JSON without types.
@@ -142,12 +142,12 @@ def configured_key(spec: TableSpec) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
-def key_types(spec: TableSpec, names: Sequence[str], items: Sequence[Item]) -> SourceKey:
+def key_types(spec: TableSpec, names: Sequence[str], items: Sequence[TypedItem]) -> SourceKey:
     """The key with its types: declared beyond doubt, else as the items have them, else S."""
     return SourceKey(tuple((name, _kind(spec, name, items)) for name in names))
 
 
-def _kind(spec: TableSpec, name: str, items: Sequence[Item]) -> KeyType:
+def _kind(spec: TableSpec, name: str, items: Sequence[TypedItem]) -> KeyType:
     for column in (column for target in spec.targets for column in target.key or ()):
         if column.attribute == name and column.type is not None:
             kinds = [kind for kind in _KEY_TYPES if kind in column.type.row.keys]

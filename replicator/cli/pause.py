@@ -7,7 +7,7 @@ from replicator.app.control_database import control_database, registered_tables,
 from replicator.cli.terminal.durations import in_utc
 from replicator.cli.terminal.options import (
     ConfigFile,
-    TableName,
+    TableOption,
     Who,
     Why,
     load_settings,
@@ -26,7 +26,9 @@ from replicator.postgres.control.positions import Positions
 from replicator.postgres.control.status_reads import read_knowledge
 
 
-def pause(*, table: TableName, why: Why = None, who: Who = None, config: ConfigFile = None) -> None:
+def pause(
+    *, table: TableOption, why: Why = None, who: Who = None, config: ConfigFile = None
+) -> None:
     """Stop writing a table until it is resumed, and say when data starts to be lost.
 
     Nothing more of the table is written from the moment this returns; the other tables go on.
@@ -43,7 +45,7 @@ def pause(*, table: TableName, why: Why = None, who: Who = None, config: ConfigF
 
 
 def resume(
-    *, table: TableName, why: Why = None, who: Who = None, config: ConfigFile = None
+    *, table: TableOption, why: Why = None, who: Who = None, config: ConfigFile = None
 ) -> None:
     """Let a table go on that was paused by hand or halted by a failure.
 

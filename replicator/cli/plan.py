@@ -106,7 +106,7 @@ All = Annotated[
     bool,
     typer.Option("--all", help="Print the control schema's statements too; `--json` has them."),
 ]
-Sample = Annotated[
+SampleSize = Annotated[
     int,
     typer.Option(
         "--sample",
@@ -122,7 +122,7 @@ def plan(
     *,
     as_json: AsJson = False,
     exit_code: WithExitCode = False,
-    sample: Sample = 0,
+    sample: SampleSize = 0,
     everything: All = False,
     config: ConfigFile = None,
 ) -> None:

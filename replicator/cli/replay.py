@@ -8,10 +8,11 @@ import typer
 from replicator.app.control_database import control_database, registered_tables, require_known
 from replicator.app.fit import require_fit
 from replicator.app.mappings import require_mappings
-from replicator.cli.dead_letters import AnyTable, OlderThan, Reason, duration
+from replicator.cli.dead_letters import OlderThan, Reason, duration
 from replicator.cli.terminal.options import (
     AsJson,
     ConfigFile,
+    OnlyTable,
     RequiredWhy,
     Who,
     Why,
@@ -41,7 +42,7 @@ Numbers = Annotated[
 def replay(
     numbers: Numbers = None,
     *,
-    table: AnyTable = None,
+    table: OnlyTable = None,
     reason: Reason = None,
     older_than: OlderThan = None,
     why: Why = None,
@@ -73,7 +74,7 @@ def discard(
     numbers: Numbers = None,
     *,
     why: RequiredWhy,
-    table: AnyTable = None,
+    table: OnlyTable = None,
     reason: Reason = None,
     older_than: OlderThan = None,
     who: Who = None,

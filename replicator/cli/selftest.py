@@ -23,14 +23,18 @@ COST = (
     "It makes a DynamoDB table and a lease table on demand (a few hundred writes and reads: less "
     "than one US cent), and two schemas in PostgreSQL, for about a minute, and deletes all of them."
 )
-Yes = Annotated[bool, typer.Option("--yes", help="Begin without asking.")]
+WithoutAsking = Annotated[bool, typer.Option("--yes", help="Begin without asking.")]
 Clean = Annotated[
     bool, typer.Option("--clean", help="Only delete what earlier self-tests have left behind.")
 ]
 
 
 def selftest(
-    *, yes: Yes = False, clean: Clean = False, as_json: AsJson = False, config: ConfigFile = None
+    *,
+    yes: WithoutAsking = False,
+    clean: Clean = False,
+    as_json: AsJson = False,
+    config: ConfigFile = None,
 ) -> None:
     """Replicate a scratch table with the real engine, compare, and measure the service.
 

@@ -12,7 +12,8 @@ import typer
 from replicator.app.control_database import control_database, registered_tables, require_registered
 from replicator.cli.terminal.options import (
     ConfigFile,
-    TableName,
+    Detach,
+    TableOption,
     Who,
     Why,
     load_settings,
@@ -37,7 +38,7 @@ LINE_SECONDS = 10.0
 def _watching(table: str) -> Iterator[Callable[[SnapshotStatus], None]]:
     """Shows one status after the other: as a bar on a terminal, elsewhere as a line at times."""
     if not sys.stderr.isatty():
-        yield Lines(SystemClock()).show
+        yield StatusLines(SystemClock()).show
         return
     # who asks for less, such as `gaps list`, does not draw
     from rich.console import Console
@@ -50,7 +51,7 @@ def _watching(table: str) -> Iterator[Callable[[SnapshotStatus], None]]:
         )
 
 
-class Lines:
+class StatusLines:
     """Says a status that changed, at most once in LINE_SECONDS."""
 
     def __init__(self, clock: Clock) -> None:
@@ -79,9 +80,6 @@ def progress_text(status: "SnapshotStatus") -> str:
 
 LOOK_SECONDS = 0.5
 
-Detach = Annotated[
-    bool, typer.Option("--detach", help="Ask for it and return; `replicator status` shows it.")
-]
 Cancel = Annotated[
     bool,
     typer.Option("--cancel", help="End the snapshot that is asked for or under way."),
@@ -112,7 +110,7 @@ ExportArn = Annotated[
 
 def snapshot(
     *,
-    table: TableName,
+    table: TableOption,
     detach: Detach = False,
     cancel: Cancel = False,
     force: Force = False,

@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 
 from replicator.app.repair import Asked
-from replicator.app.verify import Outcome, Request, Watcher
+from replicator.app.verify import Request, VerifyResults, Watcher
 from replicator.app.verify import verify as compare
 from replicator.cli.dead_letters import key_text
 from replicator.cli.terminal.options import (
@@ -41,11 +41,11 @@ from replicator.core.verify.results import (
 
 _COLUMNS = ("TARGET", "COMPARED", "MISSING", "EXTRA", "DIFFERENT", "IN FLIGHT", "REJECTED")
 
-Tables = Annotated[
+OnlyTables = Annotated[
     list[str] | None,
     typer.Option("--table", metavar="NAME", help="Only this table; may be said again."),
 ]
-Sample = Annotated[
+SamplePercent = Annotated[
     float | None,
     typer.Option(
         "--sample",
@@ -68,7 +68,7 @@ ReadUnits = Annotated[
 ]
 
 
-Repair = Annotated[
+WithRepair = Annotated[
     bool,
     typer.Option("--repair", help="Write what is true of the keys that differ, then look again."),
 ]
@@ -76,9 +76,9 @@ Repair = Annotated[
 
 def verify(
     *,
-    table: Tables = None,
-    repair: Repair = False,
-    sample: Sample = None,
+    table: OnlyTables = None,
+    repair: WithRepair = False,
+    sample: SamplePercent = None,
     read_units: ReadUnits = None,
     as_json: AsJson = False,
     why: Why = None,
@@ -108,7 +108,7 @@ def verify(
         raise typer.Exit(code)
 
 
-def _exit_code(outcome: "Outcome") -> ExitCode:
+def _exit_code(outcome: "VerifyResults") -> ExitCode:
 
     if any(result.unequal for result in outcome.results):
         return ExitCode.FINDINGS
@@ -117,7 +117,7 @@ def _exit_code(outcome: "Outcome") -> ExitCode:
     return ExitCode.FINDINGS if dead_letters(outcome.results) else ExitCode.FINE
 
 
-def _print(outcome: "Outcome", *, as_json: bool) -> None:
+def _print(outcome: "VerifyResults", *, as_json: bool) -> None:
 
     if as_json:
         print_document(

@@ -8,10 +8,10 @@ from replicator.config.group import Group, accepted_by, parsed_by, refuse
 from replicator.core.mapping.paths import parse_path, written
 from replicator.core.mapping.target_table import parse_table_name
 from replicator.core.spec import (
+    AttributePath,
     ChildSpec,
     ColumnSpec,
     KeyColumnSpec,
-    Path,
     Scalar,
 )
 from replicator.core.values.column_types import ColumnType, parse_type
@@ -19,7 +19,7 @@ from replicator.core.values.policies import Fraction, OnInvalid, OnNul, TimeForm
 from replicator.core.values.type_table import ROWS, TIMED
 
 DeclaredType = Annotated[ColumnType, parsed_by(parse_type)]
-SourcePath = Annotated[Path, parsed_by(parse_path)]
+SourcePath = Annotated[AttributePath, parsed_by(parse_path)]
 TargetName = Annotated[str, accepted_by(parse_table_name)]
 _Transforms = Transform | list[Transform]
 

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from replicator.config.mistakes import Path
+from replicator.config.mistakes import KeyPath
 from replicator.config.source import SourceSettings
 from replicator.config.tables import TABLE_ARN, TABLE_NAME, TableSettings, TargetSettings
 from replicator.core.mapping.children import compile_child
@@ -24,11 +24,11 @@ from replicator.core.spec import ColumnSpec, TargetSpec
 from replicator.core.values.column_types import TEXT
 from replicator.errors import ConfigurationError
 
-Fault = tuple[Path, ConfigurationError]
+ColumnFault = tuple[KeyPath, ConfigurationError]
 _ANY_KEY = "the key of the source table"
 
 
-def column_faults(path: Path, spec: TargetSpec) -> Iterator[Fault]:
+def column_faults(path: KeyPath, spec: TargetSpec) -> Iterator[ColumnFault]:
     """Faults in the columns of a target, as far as the configuration alone shows them."""
     try:
         parts = compile_parts(spec.split)
@@ -46,8 +46,8 @@ def column_faults(path: Path, spec: TargetSpec) -> Iterator[Fault]:
 
 
 def _columns(
-    path: Path, columns: tuple[ColumnSpec, ...], parts: Mapping[str, Part]
-) -> Iterator[Fault]:
+    path: KeyPath, columns: tuple[ColumnSpec, ...], parts: Mapping[str, Part]
+) -> Iterator[ColumnFault]:
     for column in columns:
         try:
             compile_column(column, parts)
@@ -55,7 +55,7 @@ def _columns(
             yield (*path, column.name), error
 
 
-def _children(path: Path, spec: TargetSpec) -> Iterator[Fault]:
+def _children(path: KeyPath, spec: TargetSpec) -> Iterator[ColumnFault]:
     names = tuple(column.name for column in spec.key or ()) or (_ANY_KEY,)
     parent = TargetTable("public", "parent", names, tuple(Column(name, TEXT) for name in names))
     for child in spec.children:
@@ -71,7 +71,7 @@ def _children(path: Path, spec: TargetSpec) -> Iterator[Fault]:
                 yield place, error
 
 
-Contradiction = tuple[Path, str, str | None]
+Contradiction = tuple[KeyPath, str, str | None]
 """A key, what is wrong with it, and what to do about it."""
 _Tables = dict[str, TableSettings]
 _Kind = TypeVar("_Kind", TableSettings, TargetSettings, SourceSettings)
@@ -213,7 +213,7 @@ def _targets(tables: _Tables, defaults: TargetSettings) -> Iterator[Contradictio
 
 def _all_targets(
     tables: _Tables, defaults: TargetSettings
-) -> Iterator[tuple[Path, str, TargetSettings]]:
+) -> Iterator[tuple[KeyPath, str, TargetSettings]]:
     """Every target with its path, the defaults taken in."""
     for name, table in tables.items():
         for target, settings in table.into.items():

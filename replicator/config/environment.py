@@ -3,12 +3,12 @@
 import types
 from collections.abc import Mapping
 from difflib import get_close_matches
-from pathlib import Path as FilePath
+from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from replicator.config.dsn import Dsn
 from replicator.config.keys import FILE_ONLY, keys_outside_tables
-from replicator.config.mistakes import Mistake, Path, WrongConfiguration
+from replicator.config.mistakes import KeyPath, Mistake, WrongConfiguration
 from replicator.config.reading import Document
 
 PREFIX = "REPLICATOR_"
@@ -21,7 +21,7 @@ _KUBERNETES_MARKS = ("_SERVICE_HOST", "_SERVICE_PORT", "_PORT_")
 _NEAR = 0.75
 
 
-def variable(path: Path) -> str:
+def variable(path: KeyPath) -> str:
     """The variable of a key."""
     return PREFIX + "__".join(str(step).upper() for step in path)
 
@@ -38,12 +38,12 @@ class Environment:
             for name, text in sorted(environ.items(), key=lambda pair: pair[0].count("__"))
             if name.startswith(PREFIX) and not _is_foreign(name)
         }
-        self._said: dict[Path, str] = {}
+        self._said: dict[KeyPath, str] = {}
         self.mistakes = [
             _unknown(name, self._known) for name in self._given if name not in self._known
         ]
 
-    def where(self, path: Path) -> str | None:
+    def where(self, path: KeyPath) -> str | None:
         """The variable that said what is at the path, or None."""
         for length in range(len(path), 0, -1):
             if path[:length] in self._said:
@@ -72,7 +72,7 @@ def _parse(name: str, text: str, kind: object) -> object:
     return Document(f"environment {name}", text).values
 
 
-def _set(values: dict[str, Any], path: Path, value: object) -> None:
+def _set(values: dict[str, Any], path: KeyPath, value: object) -> None:
     *groups, last = (str(step) for step in path)
     for group in groups:
         inner = values.get(group)
@@ -86,7 +86,7 @@ def _set(values: dict[str, Any], path: Path, value: object) -> None:
 def _is_text(kind: object) -> bool:
     match get_origin(kind):
         case None:
-            return kind in (str, Dsn, FilePath, type(None))
+            return kind in (str, Dsn, Path, type(None))
         case origin if origin is Literal:
             return all(isinstance(word, str) for word in get_args(kind))
         case origin if origin is Annotated:

@@ -6,7 +6,7 @@ from typing import get_args, get_origin
 from pydantic.fields import FieldInfo
 
 from replicator.config.group import Group
-from replicator.config.mistakes import Path
+from replicator.config.mistakes import KeyPath
 from replicator.config.settings import Settings
 
 FILE_ONLY = "tables"
@@ -32,7 +32,7 @@ def holds_entries(annotation: object) -> bool:
     )
 
 
-def group_at(path: Path) -> type[Group] | None:
+def group_at(path: KeyPath) -> type[Group] | None:
     """The group at a path; None where there is none."""
     group: type[Group] | None = Settings
     name_follows = False
@@ -47,20 +47,20 @@ def group_at(path: Path) -> type[Group] | None:
     return None if name_follows else group
 
 
-def field_at(path: Path) -> FieldInfo | None:
+def field_at(path: KeyPath) -> FieldInfo | None:
     """The field at a path; None for the entries of a mapping and for what is unknown."""
     group = group_at(path[:-1])
     return fields_of(group).get(str(path[-1])) if group else None
 
 
-def keys_outside_tables() -> Iterator[tuple[Path, FieldInfo]]:
+def keys_outside_tables() -> Iterator[tuple[KeyPath, FieldInfo]]:
     """Every key that a variable can say, groups before what they hold."""
     for name, field in fields_of(Settings).items():
         if name != FILE_ONLY:
             yield from _walk((name,), field)
 
 
-def _walk(path: Path, field: FieldInfo) -> Iterator[tuple[Path, FieldInfo]]:
+def _walk(path: KeyPath, field: FieldInfo) -> Iterator[tuple[KeyPath, FieldInfo]]:
     yield path, field
     group = group_in(field.annotation)
     if group is not None and not holds_entries(field.annotation):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from replicator.errors import ConfigurationError
 
-Path = tuple[str | int, ...]
+KeyPath = tuple[str | int, ...]
 """A key: the names that lead to it, and positions in lists."""
 
 
@@ -14,7 +14,7 @@ class Mistake:
     """`where` is a file and line, or a variable; `fault` what is wrong with the key."""
 
     where: str
-    path: Path
+    path: KeyPath
     fault: str
     remedy: str | None
 
@@ -35,7 +35,7 @@ class WrongConfiguration(ConfigurationError):
                 super().__init__("\n".join(_lines(self.mistakes)))
 
 
-def dotted(path: Path) -> str:
+def dotted(path: KeyPath) -> str:
     """The key as a person writes it; names with dots stand in quotes."""
     text = ""
     for step in path:

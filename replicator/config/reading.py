@@ -3,12 +3,12 @@
 import re
 from collections.abc import Iterator
 from decimal import Decimal
-from pathlib import Path as FilePath
+from pathlib import Path
 from typing import Any
 
 import yaml
 
-from replicator.config.mistakes import Mistake, Path, WrongConfiguration
+from replicator.config.mistakes import KeyPath, Mistake, WrongConfiguration
 from replicator.errors import ConfigurationError
 
 BYTES_MAX = 4 * 1024 * 1024
@@ -87,7 +87,7 @@ class Document:
             raise WrongConfiguration([mistake]) from error
         self.values: Any = {} if self._root is None else self._value(self._root, ())
 
-    def where(self, path: Path) -> str:
+    def where(self, path: KeyPath) -> str:
         """The document and line of a key, or of the nearest one above it."""
         line, node = 1, self._root
         for step in path:
@@ -103,7 +103,7 @@ class Document:
             line, node = found[0].start_mark.line + 1, found[1]
         return f"{self.name}:{line}"
 
-    def _value(self, node: yaml.Node, path: Path) -> object:
+    def _value(self, node: yaml.Node, path: KeyPath) -> object:
         self._read += 1
         if len(path) > DEPTH_MAX or self._read > VALUES_MAX:
             raise WrongConfiguration(
@@ -117,7 +117,7 @@ class Document:
             case _:
                 return self._scalar(node, path)
 
-    def _mapping(self, node: yaml.MappingNode, path: Path) -> dict[str, Any]:
+    def _mapping(self, node: yaml.MappingNode, path: KeyPath) -> dict[str, Any]:
         values: dict[str, Any] = {}
         for key, value in _members(node):
             name = self._text(key, path) if isinstance(key, yaml.ScalarNode) else "?"
@@ -128,7 +128,7 @@ class Document:
             values.setdefault(name, self._value(value, (*path, name)))
         return values
 
-    def _scalar(self, node: yaml.Node, path: Path) -> object:
+    def _scalar(self, node: yaml.Node, path: KeyPath) -> object:
         text = self._text(node, path)
         match node.tag.removeprefix(_TAG):
             case "null":
@@ -145,7 +145,7 @@ class Document:
                 mistake = self._mistake(node, path, "has a YAML tag", "remove the tag")
                 raise WrongConfiguration([mistake])
 
-    def _text(self, node: yaml.Node, path: Path) -> str:
+    def _text(self, node: yaml.Node, path: KeyPath) -> str:
         text = str(node.value)
         try:
             text.encode()
@@ -155,11 +155,11 @@ class Document:
             raise WrongConfiguration([mistake]) from error
         return text
 
-    def _mistake(self, node: yaml.Node, path: Path, fault: str, remedy: str) -> Mistake:
+    def _mistake(self, node: yaml.Node, path: KeyPath, fault: str, remedy: str) -> Mistake:
         return Mistake(f"{self.name}:{node.start_mark.line + 1}", path, fault, remedy)
 
 
-def read_file(path: FilePath) -> Document:
+def read_file(path: Path) -> Document:
     """Read a configuration file; ConfigurationError when it cannot be."""
     try:
         with path.open("rb") as file:

@@ -13,13 +13,13 @@ from replicator.core.mapping.split import parse_pattern
 from replicator.core.spec import (
     ExistingRows,
     InitialLoad,
+    Masking,
     OnDelete,
     OnError,
     OnGap,
     Poller,
     TableSpec,
     TargetSpec,
-    Treatment,
 )
 from replicator.core.values.policies import OnNul
 from replicator.errors import ConfigurationError
@@ -159,7 +159,7 @@ class TableSettings(Group):
     """The attribute of DynamoDB's time to live, for replicas of global tables: their streams do not
     say which deletions are by it. A deletion counts as one when this attribute of the old image is
     a time that had passed; needs old images."""
-    personal: dict[_PathText, Treatment] = Field(
+    personal: dict[_PathText, Masking] = Field(
         default={}, examples=[{"email": "hash", "address.street": "mask"}]
     )
     """Personal data: paths, and what becomes of the values there before anything else sees them,

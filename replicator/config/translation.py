@@ -10,7 +10,7 @@ from pydantic_core import ErrorDetails
 
 from replicator.config.dsn import mask_dsn
 from replicator.config.keys import field_at, fields_of, group_at, keys_outside_tables
-from replicator.config.mistakes import Path, dotted
+from replicator.config.mistakes import KeyPath, dotted
 
 _SECRET = ("dsn", "password", "secret")
 _KEY = "[key]"  # pydantic's word for "not the value, its key"
@@ -18,10 +18,10 @@ _SHOWN_LENGTH_MAX = 60
 
 Fault = tuple[str, str | None]
 """A fault and its remedy."""
-Context = Mapping[str, Any]
+ErrorContext = Mapping[str, Any]
 
 
-def path_of(error: ErrorDetails) -> Path:
+def path_of(error: ErrorDetails) -> KeyPath:
     """The key that an error is about."""
     return tuple(step for step in error["loc"] if step != _KEY)
 
@@ -40,13 +40,13 @@ def fault_of(error: ErrorDetails) -> Fault:
     return fault, remedy
 
 
-def _missing(path: Path, _: Context) -> Fault:
+def _missing(path: KeyPath, _: ErrorContext) -> Fault:
     field = field_at(path)
     example = field.examples[0] if field is not None and field.examples else "…"
     return "is missing", f"add `{path[-1]}: {example}`"
 
 
-def _unknown(path: Path, _: Context) -> Fault:
+def _unknown(path: KeyPath, _: ErrorContext) -> Fault:
     name, group = str(path[-1]), group_at(path[:-1])
     siblings = list(fields_of(group)) if group else []
     near = get_close_matches(name.lower(), siblings, n=1)
@@ -58,20 +58,20 @@ def _unknown(path: Path, _: Context) -> Fault:
     return "is not a known key", f"known here: {', '.join(siblings)}"
 
 
-def _word(_: Path, context: Context) -> Fault:
+def _word(_: KeyPath, context: ErrorContext) -> Fault:
     words = re.findall(r"'([^']*)'", context["expected"]) or [context["expected"]]
     choice = f"{', '.join(words[:-1])} or {words[-1]}" if len(words) > 1 else words[0]
     return f"must be {choice}", None
 
 
-def _form(path: Path, _: Context) -> Fault:
+def _form(path: KeyPath, _: ErrorContext) -> Fault:
     field = field_at(path)
     if field is not None and field.examples:
         return "is not of the right form", f"write it like `{field.examples[0]}`"
     return "is not of the right form", "use letters, digits, dots, dashes and underscores"
 
 
-def _found(path: Path, value: object) -> str:
+def _found(path: KeyPath, value: object) -> str:
     if any(word in dotted(path) for word in _SECRET):
         return ""
     match value:
@@ -91,7 +91,7 @@ def _found(path: Path, value: object) -> str:
             return ""
 
 
-def _says(fault: str, remedy: str | None = None) -> Callable[[Path, Context], Fault]:
+def _says(fault: str, remedy: str | None = None) -> Callable[[KeyPath, ErrorContext], Fault]:
     return lambda _path, context: (fault.format_map(context), remedy)
 
 
@@ -100,7 +100,7 @@ _TEXT = _says("must be text", "put it in quotes")
 _WHOLE = _says("must be a whole number")
 _NUMBER = _says("must be a number")
 _BOOLEAN = _says("must be true or false")
-_WORDS: dict[str, Callable[[Path, Context], Fault]] = {
+_WORDS: dict[str, Callable[[KeyPath, ErrorContext], Fault]] = {
     "missing": _missing,
     "extra_forbidden": _unknown,
     "literal_error": _word,

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from replicator.errors import Disposition, ReplicatorError, SourceDenied
 
-Severity = Literal["error", "warning"]
+FindingSeverity = Literal["error", "warning"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +18,7 @@ class Finding:
     are the statements of the remedy, where statements alone are one.
     """
 
-    severity: Severity
+    severity: FindingSeverity
     where: str
     message: str
     remedy: str

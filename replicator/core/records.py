@@ -91,14 +91,14 @@ class _Record(msgspec.Struct, gc=False):
     userIdentity: _Identity | None = None  # noqa: N815 (the wire's name)
 
 
-class _Page(msgspec.Struct):
+class _RecordsPage(msgspec.Struct):
     """`Records` is there even in an empty page: without it the answer is something else."""
 
     Records: list[_Record]
     NextShardIterator: str | None = None
 
 
-_decode_page = msgspec.json.Decoder(_Page).decode
+_decode_page = msgspec.json.Decoder(_RecordsPage).decode
 _decode_records = msgspec.json.Decoder(list[_Record]).decode
 
 
@@ -123,7 +123,7 @@ def decode_event(records: bytes) -> list[StreamRecord]:
     return [_record(record) for record in wire]
 
 
-def _decode_tolerantly(body: bytes) -> _Page:
+def _decode_tolerantly(body: bytes) -> _RecordsPage:
     """Decode a page with lone surrogates: a strict parser refuses the whole page for one string.
 
     Images are written again as ASCII JSON, so that only the images concerned fail to decode later.
@@ -146,7 +146,7 @@ def _decode_tolerantly(body: bytes) -> _Page:
             named = _name(record, number)
             message = f"{named} is not of the known shape: {error}"
             raise UnknownRecord(message) from error
-    return msgspec.convert(page, _Page)
+    return msgspec.convert(page, _RecordsPage)
 
 
 def _name(record: object, number: int) -> str:

@@ -14,9 +14,9 @@ OnError = Literal["dead_letter", "halt"]
 OnGap = Literal["stop", "export", "resnapshot", "continue"]
 Poller = Literal["daemon", "lambda"]
 InitialLoad = Literal["snapshot", "export", "stream", "none"]
-Treatment = Literal["hash", "mask", "drop"]
+Masking = Literal["hash", "mask", "drop"]
 Scalar = str | int | float | Decimal | bool
-Path = tuple[str | int, ...]
+AttributePath = tuple[str | int, ...]
 """Names and list positions; the first is the name of a top-level attribute."""
 
 
@@ -48,7 +48,7 @@ class ColumnSpec:
     """
 
     name: str
-    path: Path
+    path: AttributePath
     type: ColumnType
     format: TimeFormat | None = None
     on_invalid: OnInvalid = "reject"
@@ -74,7 +74,7 @@ class ChildSpec:
     """
 
     target: str
-    path: Path
+    path: AttributePath
     columns: tuple[ColumnSpec, ...] = ()
     position: str = "position"
     map_key: str | None = None
@@ -132,5 +132,5 @@ class TableSpec:
     poller: Poller = "daemon"
     unmatched: str = "ignore"
     expire_attribute: str | None = None
-    personal: tuple[tuple[str, Treatment], ...] = ()
+    personal: tuple[tuple[str, Masking], ...] = ()
     salt: bytes | None = field(default=None, repr=False)

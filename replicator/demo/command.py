@@ -20,15 +20,15 @@ from replicator.demo.orders import KEY, Delete, Put, Update, table_definition
 from replicator.demo.replica import (
     ANSWER_SECONDS,
     CONFIGURATION,
+    DaemonProgress,
     Place,
     PortTaken,
-    Progress,
     Replica,
     start_daemon,
     usual_port,
 )
 from replicator.demo.report import draw_order, richest, say, say_verdict, say_what_is_next
-from replicator.demo.view import Reading, View, view_for
+from replicator.demo.view import BothSides, View, view_for
 from replicator.demo.writer import Writer
 from replicator.engine.tasks import one_failure
 from replicator.errors import ReplicatorError, SinkUnavailable
@@ -51,7 +51,7 @@ class DaemonNotReady(ReplicatorError):
 class Watched:
     """Progress of the writing."""
 
-    last: Reading
+    last: BothSides
     in_time: bool
     """True when everything was applied before the deadline."""
 
@@ -179,7 +179,7 @@ class _Story:
     async def _watch(self, writer: Writer, replica: Replica, view: View, seconds: float) -> Watched:
         """Write for so long, then wait until everything has arrived."""
         started = self._clock.monotonic()
-        progress = Progress(finished=0, reading=True)
+        progress = DaemonProgress(finished=0, reading=True)
         stopping = asyncio.Event()
         async with one_failure() as tasks:
             writing = tasks.create_task(writer.write(stopping), name="writer")
@@ -189,7 +189,7 @@ class _Story:
                     stopping.set()
                 ended = writing.done()  # before counting, or the last one would not be counted
                 progress = await replica.progress() or progress
-                reading = Reading(
+                reading = BothSides(
                     elapsed_seconds=elapsed,
                     write_seconds=seconds,
                     written=writer.written.total(),

@@ -25,13 +25,13 @@ TAKEN = (
     KEY, "status", "placed_at", "changed_at", "total", "gift", "tags", "signature", "note", "lines",
 )  # fmt: skip
 
-Item = Mapping[str, Mapping[str, Any]]
+StoredItem = Mapping[str, Mapping[str, Any]]
 """DynamoDB's typed attributes, as its client gives them."""
-Row = Mapping[str, Any]
+StoredRow = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
+class OrderDifference:
     """An order that is not the same on both sides; `columns` when both have it."""
 
     key: str
@@ -45,7 +45,7 @@ class Comparison:
 
     items: int
     rows: int
-    differences: tuple[Difference, ...]
+    differences: tuple[OrderDifference, ...]
 
     @property
     def equal(self) -> bool:
@@ -53,24 +53,24 @@ class Comparison:
         return not self.differences
 
 
-def compare(items: Iterable[Item], rows: Iterable[Row]) -> Comparison:
+def compare(items: Iterable[StoredItem], rows: Iterable[StoredRow]) -> Comparison:
     """Find every order that is missing in PostgreSQL, extra there, or different."""
     expected = {row[KEY]: row for row in map(expected_row, items)}
     actual = {row[KEY]: read_row(row) for row in rows}
-    differences: list[Difference] = []
+    differences: list[OrderDifference] = []
     for key in sorted(expected.keys() | actual.keys()):
         if key not in actual:
-            differences.append(Difference(key, "missing"))
+            differences.append(OrderDifference(key, "missing"))
         elif key not in expected:
-            differences.append(Difference(key, "extra"))
+            differences.append(OrderDifference(key, "extra"))
         elif columns := _differing(expected[key], actual[key]):
-            differences.append(Difference(key, "different", columns))
+            differences.append(OrderDifference(key, "different", columns))
     return Comparison(len(expected), len(actual), tuple(differences))
 
 
-async def read_items(client: "DynamoDBClient") -> list[Item]:
+async def read_items(client: "DynamoDBClient") -> list[StoredItem]:
     """All items, by a consistent Scan; SourceUnavailable."""
-    items: list[Item] = []
+    items: list[StoredItem] = []
     try:
         pages = client.get_paginator("scan").paginate(TableName=TABLE, ConsistentRead=True)
         async for page in pages:
@@ -80,7 +80,7 @@ async def read_items(client: "DynamoDBClient") -> list[Item]:
     return items
 
 
-async def read_rows(connection: "asyncpg.Connection[asyncpg.Record]") -> list[Row]:
+async def read_rows(connection: "asyncpg.Connection[asyncpg.Record]") -> list[StoredRow]:
     """All rows; SinkUnavailable."""
     try:
         return [dict(row) for row in await connection.fetch(ROWS)]
@@ -88,7 +88,7 @@ async def read_rows(connection: "asyncpg.Connection[asyncpg.Record]") -> list[Ro
         raise SinkUnavailable(f"the rows cannot be read: {error}") from error
 
 
-def expected_row(item: Item) -> dict[str, Any]:
+def expected_row(item: StoredItem) -> dict[str, Any]:
     """The row that an item must have become, column by column."""
     read = {name: read_value(value) for name, value in item.items()}
     customer = read["customer"]
@@ -128,7 +128,7 @@ def read_value(value: Mapping[str, Any]) -> Any:  # noqa: ANN401 (an attribute i
             raise ValueError(f"DynamoDB has no type {kind}")
 
 
-def read_row(row: Row) -> dict[str, Any]:
+def read_row(row: StoredRow) -> dict[str, Any]:
     """A row as asyncpg gives it, with its JSON read: numbers with all digits there too."""
     return {
         column: json.loads(value, parse_int=Decimal, parse_float=Decimal)
@@ -147,7 +147,7 @@ def same(one: object, other: object) -> bool:
     return type(one) is type(other) and one == other
 
 
-def _differing(expected: Row, actual: Row) -> tuple[str, ...]:
+def _differing(expected: StoredRow, actual: StoredRow) -> tuple[str, ...]:
     """The columns whose values differ, or that only one side has."""
     both = dict.fromkeys([*expected, *actual])
     return tuple(

@@ -70,7 +70,7 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class DaemonProgress:
     """Progress as the daemon's pages report it."""
 
     finished: int
@@ -148,7 +148,7 @@ class Replica:
         progress = await self.progress()
         return progress is not None and progress.reading
 
-    async def progress(self) -> Progress | None:
+    async def progress(self) -> DaemonProgress | None:
         """Progress from the daemon's pages, None while they do not answer; DaemonEnded,
         PortTaken.
         """
@@ -162,7 +162,7 @@ class Replica:
         if status is None or metrics is None or status["deployment"] != self._place.deployment:
             return None  # another's, when somebody took the port before our daemon could
         reading = any(table["lag_seconds"] is not None for table in status["tables"])
-        return Progress(_finished(metrics), reading)
+        return DaemonProgress(_finished(metrics), reading)
 
     async def rows(self) -> int:
         """Number of rows in the target; SinkUnavailable."""

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from replicator.demo.comparison import Comparison, Difference, Item, Row
+from replicator.demo.comparison import Comparison, OrderDifference, StoredItem, StoredRow
 from replicator.demo.orders import KEY
 
 NAMED_MAX = 20
@@ -58,7 +58,7 @@ def say_verdict(console: Console, found: Comparison) -> None:
         say(console, f"  and {len(found.differences) - NAMED_MAX} more")
 
 
-def draw_order(console: Console, item: Item, row: Row) -> None:
+def draw_order(console: Console, item: StoredItem, row: StoredRow) -> None:
     """One order as an item and as the row it became."""
     table = Table(
         box=None,
@@ -92,12 +92,12 @@ def say_what_is_next(console: Console, configuration: Path) -> None:
     say(console, "`replicator init --table NAME` writes one for a table of yours.")
 
 
-def richest(items: Sequence[Item]) -> Item:
+def richest(items: Sequence[StoredItem]) -> StoredItem:
     """The item with most to show."""
     return max(items, key=lambda item: (len(item), "NULL" not in item["note"]))
 
 
-def _said(difference: Difference) -> str:
+def _said(difference: OrderDifference) -> str:
     match difference.kind:
         case "missing":
             return "missing in PostgreSQL"

@@ -21,7 +21,7 @@ WIDTH_MAX = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class BothSides:
     """Both sides at one moment."""
 
     elapsed_seconds: float
@@ -50,7 +50,7 @@ class View(Protocol):
         """Shown while this is entered."""
         ...
 
-    def show(self, reading: Reading) -> None:
+    def show(self, reading: BothSides) -> None:
         """Show the state of things."""
         ...
 
@@ -77,7 +77,7 @@ class Lines:
         """Nothing to open."""
         return nullcontext()
 
-    def show(self, reading: Reading) -> None:
+    def show(self, reading: BothSides) -> None:
         """One line, if it is time for one."""
         if reading.elapsed_seconds < self._next_seconds:
             return
@@ -103,11 +103,11 @@ class Picture:
         """On the screen while this is entered."""
         return self._live
 
-    def show(self, reading: Reading) -> None:
+    def show(self, reading: BothSides) -> None:
         """Draw it anew."""
         self._live.update(self._draw(reading), refresh=True)
 
-    def _draw(self, reading: Reading) -> RenderableType:
+    def _draw(self, reading: BothSides) -> RenderableType:
         parts: list[RenderableType] = [
             Text.assemble(("replicator", "bold"), ": a DynamoDB table and its replica"),
             Text(),
@@ -125,7 +125,7 @@ class Picture:
         parts.append(addresses)
         return Group(*parts)
 
-    def _bar(self, reading: Reading) -> RenderableType:
+    def _bar(self, reading: BothSides) -> RenderableType:
         left = max(0.0, reading.write_seconds - reading.elapsed_seconds)
         said = f"{left:3.0f} s more" if reading.writing else "the last changes are on their way"
         row = Table.grid(padding=(0, 2))
@@ -138,7 +138,7 @@ class Picture:
         return row
 
 
-def _sides(reading: Reading) -> RenderableType:
+def _sides(reading: BothSides) -> RenderableType:
     table = Table(box=None, padding=(0, 4, 0, 0), header_style="bold")
     table.add_column("", style="dim")
     table.add_column("DynamoDB", min_width=16)

@@ -72,7 +72,7 @@ async def until_taken(
                 raise
 
 
-Claim = TypeVar("Claim")
+AnyClaim = TypeVar("AnyClaim")
 Records = Sequence[StreamRecord]
 
 
@@ -82,12 +82,12 @@ def _unbounded() -> int:
 
 async def in_parts(
     records: Records,
-    claim: Claim,
+    claim: AnyClaim,
     *,
-    apply: Callable[[Records, Claim], Awaitable[Claim]],
-    set_aside: Callable[[Records, Claim, BatchRejected], Awaitable[Claim]],
+    apply: Callable[[Records, AnyClaim], Awaitable[AnyClaim]],
+    set_aside: Callable[[Records, AnyClaim, BatchRejected], Awaitable[AnyClaim]],
     most: Callable[[], int] = _unbounded,
-) -> Claim:
+) -> AnyClaim:
     """Apply records in order, as many at once as will go; returns the claim after the last.
 
     More than `most` says at that moment are not tried. A single record that PostgreSQL refuses is

@@ -7,8 +7,8 @@ from replicator.core.observations import Observation, TaskStuck
 from replicator.core.status.document import Status, TableStatus
 from replicator.core.status.problems import Diagnosis
 
-Condition = Literal["configuration", "target", "coordination"]
-CONDITIONS: tuple[Condition, ...] = get_args(Condition)
+Requirement = Literal["configuration", "target", "coordination"]
+CONDITIONS: tuple[Requirement, ...] = get_args(Requirement)
 _LOOP = "loop"
 
 
@@ -42,7 +42,7 @@ class Health:
     def __init__(self, now: float, *, loop_seconds_max: float = 30.0) -> None:
         self._watched = {_LOOP: _Watched(now, loop_seconds_max)}
         self._unrecoverable: dict[str, str] = {}
-        self._conditions: dict[Condition, str | None] = dict.fromkeys(CONDITIONS, "not known yet")
+        self._conditions: dict[Requirement, str | None] = dict.fromkeys(CONDITIONS, "not known yet")
 
     def beat(self, now: float) -> None:
         """The worker's loop has turned."""
@@ -78,7 +78,7 @@ class Health:
             case _:
                 pass
 
-    def set_ready(self, name: Condition, ok: bool, why: str | None = None) -> None:
+    def set_ready(self, name: Requirement, ok: bool, why: str | None = None) -> None:
         """One condition of readiness; `why` says for a person what is missing, without secrets."""
         self._conditions[name] = None if ok else why or "not ready"
 

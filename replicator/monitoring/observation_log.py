@@ -116,7 +116,7 @@ class Line:
 
 
 @dataclass(slots=True)
-class _Trouble:
+class _RepeatedLine:
     began_at: float
     said_at: float
     table: object
@@ -141,7 +141,7 @@ class ObservationLog:
         self._log: structlog.stdlib.BoundLogger = logger()
         self._repeat_seconds = repeat_seconds
         self._troubles_max = troubles_max
-        self._troubles: OrderedDict[tuple[str, ...], _Trouble] = OrderedDict()
+        self._troubles: OrderedDict[tuple[str, ...], _RepeatedLine] = OrderedDict()
         self._look_again_at = 0.0
 
     def observe(self, observation: Observation) -> None:
@@ -193,7 +193,7 @@ class ObservationLog:
         if trouble is None:
             while len(self._troubles) >= self._troubles_max:
                 self._say(self._troubles.popitem(last=False)[1])
-            trouble = self._troubles[key] = _Trouble(now, now, line.fields.get("table"))
+            trouble = self._troubles[key] = _RepeatedLine(now, now, line.fields.get("table"))
             trouble.who.update({line.who} - {""})
             self._write(line)
             return
@@ -222,7 +222,7 @@ class ObservationLog:
                     )
                 )
 
-    def _say(self, trouble: _Trouble) -> None:
+    def _say(self, trouble: _RepeatedLine) -> None:
         if trouble.newest is not None:
             self._write(trouble.newest, repeated=trouble.unsaid)
         trouble.unsaid, trouble.newest = 0, None

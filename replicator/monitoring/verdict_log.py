@@ -13,7 +13,7 @@ SAID_AFTER_SECONDS = 5.0
 
 
 @dataclass(slots=True)
-class _Trouble:
+class _OpenProblem:
     since: float
     problem: Problem | None = None
     """As it was said; None while nothing was said."""
@@ -25,7 +25,7 @@ class VerdictLog:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._log = logger()
-        self._troubles: dict[str, _Trouble] = {}
+        self._troubles: dict[str, _OpenProblem] = {}
 
     def tell(self, status: Status) -> None:
         """Say which tables are not well any more, and which are well again.
@@ -40,7 +40,7 @@ class VerdictLog:
             if problem is None:
                 self._over(table, now)
             elif problem.severity != "note":
-                trouble = self._troubles.setdefault(table, _Trouble(now))
+                trouble = self._troubles.setdefault(table, _OpenProblem(now))
                 if trouble.problem is None and now - trouble.since >= SAID_AFTER_SECONDS:
                     trouble.problem = problem
                     newly.setdefault(problem, []).append(table)

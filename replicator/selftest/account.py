@@ -11,8 +11,8 @@ from botocore.exceptions import ClientError
 
 from replicator.clock import Clock
 from replicator.errors import SourceUnavailable
-from replicator.selftest.facts import Reading, SeenRecord
-from replicator.selftest.workload import KEY, SORT, Change, Put
+from replicator.selftest.facts import SeenRecord, StreamReading
+from replicator.selftest.workload import KEY, SORT, PutItem, WorkloadChange
 from replicator.sources.call import date_of
 from replicator.sources.clients import open_client
 from replicator.sources.failures import FAILURES, code_of, translate
@@ -87,10 +87,10 @@ class Account:
                 raise SourceUnavailable(message, remedy="run `replicator selftest` again")
             await asyncio.sleep(PAUSE_SECONDS)
 
-    async def write(self, table: str, changes: Iterable[Change]) -> None:
+    async def write(self, table: str, changes: Iterable[WorkloadChange]) -> None:
         """Make the changes, one after the other."""
         for change in changes:
-            if isinstance(change, Put):
+            if isinstance(change, PutItem):
                 await self._call(self._tables.put_item, TableName=table, Item=dict(change.item))
             else:
                 await self._call(self._tables.delete_item, TableName=table, Key=dict(change.key))
@@ -103,7 +103,7 @@ class Account:
             if code_of(error) != "ResourceNotFoundException":
                 raise translate(error) from error
 
-    async def read(self, stream_arn: str, enough: Callable[[int], bool]) -> Reading:
+    async def read(self, stream_arn: str, enough: Callable[[int], bool]) -> StreamReading:
         """Read the whole stream beside the engine until `enough` records were seen.
 
         Every shard is asked in turn from its oldest record, four times a second.
@@ -133,7 +133,7 @@ class Account:
                     shards[shard_id] = _Shard(iterator, parent)
             await asyncio.sleep(PAUSE_SECONDS)
         burst_seconds, throttled = await self._burst(shards)
-        return Reading(
+        return StreamReading(
             shards={shard_id: shard.parent for shard_id, shard in shards.items()},
             records=records,
             pages=pages,

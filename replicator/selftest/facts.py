@@ -34,7 +34,7 @@ class SeenRecord:
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class StreamReading:
     """Records and answers read from the scratch table's stream.
 
     `pages`: records of each answer in order; `bytes_max`: the largest answer; `calls`,
@@ -54,7 +54,11 @@ class Reading:
 
 
 def facts_of(
-    reading: Reading, *, changes: int, seconds_to_rows: Sequence[float], clock_skew: float | None
+    reading: StreamReading,
+    *,
+    changes: int,
+    seconds_to_rows: Sequence[float],
+    clock_skew: float | None,
 ) -> list[Fact]:
     """The facts of one self-test.
 
@@ -124,7 +128,7 @@ def facts_of(
     ]
 
 
-def _complete(reading: Reading, changes: int) -> Fact:
+def _complete(reading: StreamReading, changes: int) -> Fact:
     read = len(reading.records)
     return Fact(
         "every change once",
@@ -143,7 +147,7 @@ def _ordered(name: str, belief: str, pairs: Iterable[tuple[str, int]]) -> Fact:
     return Fact(name, belief, f"{len(last)} looked at, {wrong} out of order", not wrong)
 
 
-def _digits(reading: Reading) -> Fact:
+def _digits(reading: StreamReading) -> Fact:
     digits = [len(str(record.sequence_number)) for record in reading.records]
     measured = f"{min(digits, default=0)} to {max(digits, default=0)} digits"
     return Fact(
@@ -151,7 +155,7 @@ def _digits(reading: Reading) -> Fact:
     )
 
 
-def _resolution(reading: Reading) -> Fact:
+def _resolution(reading: StreamReading) -> Fact:
     times = [record.created_at for record in reading.records if record.created_at is not None]
     fractions = any(time % 1 for time in times)
     minutes = bool(times) and all(time % 60 == 0 for time in times)
@@ -164,7 +168,7 @@ def _resolution(reading: Reading) -> Fact:
     )
 
 
-def _not_ahead(reading: Reading) -> Fact:
+def _not_ahead(reading: StreamReading) -> Fact:
     ahead = [r.created_at - r.seen_at for r in reading.records if r.created_at is not None]
     most = max(ahead, default=0.0)
     return Fact(
@@ -182,7 +186,7 @@ def _latency(name: str, seconds: Sequence[float]) -> Fact:
     return Fact(name, "about a second", measured, None)
 
 
-def _empties(reading: Reading) -> Fact:
+def _empties(reading: StreamReading) -> Fact:
     longest = run = 0
     for number, records in enumerate(reading.pages):
         run = 0 if records else run + 1

@@ -26,7 +26,7 @@ from replicator.postgres.schema.migrate import migrate
 from replicator.postgres.schema.scratch import drop_schemas, schemas_with_prefix
 from replicator.selftest.account import PREFIX, Account, open_account
 from replicator.selftest.facts import Fact, facts_of
-from replicator.selftest.workload import VALUES, Put, changed_items, changes, key_of
+from replicator.selftest.workload import VALUES, PutItem, changed_items, changes, key_of
 
 SCHEMA_PREFIX = "replicator_selftest_"
 """Names of all schemas that a self-test makes begin with it."""
@@ -154,7 +154,7 @@ class SelfTest:
             for number in range(PROBES):
                 key = key_of(100, number)
                 began = self._clock.monotonic()
-                await account.write(self.table, [Put({**key, **VALUES})])
+                await account.write(self.table, [PutItem({**key, **VALUES})])
                 if not await self._until(partial(self._has_row, database, number)):
                     break
                 seconds.append(self._clock.monotonic() - began)

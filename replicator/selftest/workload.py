@@ -6,7 +6,7 @@ from typing import Any
 
 KEY = "pk"
 SORT = "sk"
-Item = Mapping[str, Any]
+WorkloadItem = Mapping[str, Any]
 
 VALUES: Mapping[str, Any] = {
     "text": {"S": 'Zoë 𝄞 "quoted" \\ line\nbreak'},
@@ -29,20 +29,20 @@ VALUES: Mapping[str, Any] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Put:
+class PutItem:
     """An item is written whole."""
 
-    item: Item
+    item: WorkloadItem
 
 
 @dataclass(frozen=True, slots=True)
-class Remove:
+class DeleteItem:
     """An item is deleted."""
 
-    key: Item
+    key: WorkloadItem
 
 
-Change = Put | Remove
+WorkloadChange = PutItem | DeleteItem
 
 
 def key_of(partition: int, number: int) -> dict[str, Any]:
@@ -50,7 +50,7 @@ def key_of(partition: int, number: int) -> dict[str, Any]:
     return {KEY: {"S": f"partition-{partition}"}, SORT: {"N": str(number)}}
 
 
-def changes(items: int) -> Iterator[Change]:
+def changes(items: int) -> Iterator[WorkloadChange]:
     """Changes of so many items, in the order in which they are made.
 
     Every item is inserted. Of three in a row the first then changes twice, the second is removed,
@@ -58,20 +58,20 @@ def changes(items: int) -> Iterator[Change]:
     kind. Ends with items that hold one type each.
     """
     for number in range(items):
-        yield Put({**key_of(number % 5, number), **VALUES, "revision": {"N": "1"}})
+        yield PutItem({**key_of(number % 5, number), **VALUES, "revision": {"N": "1"}})
     for number in range(items):
         key = key_of(number % 5, number)
         match number % 3:
             case 0:
-                yield Put({**key, **VALUES, "revision": {"N": "2"}})
-                yield Put({**key, "text": {"S": "shorter"}, "revision": {"N": "3"}})
+                yield PutItem({**key, **VALUES, "revision": {"N": "2"}})
+                yield PutItem({**key, "text": {"S": "shorter"}, "revision": {"N": "3"}})
             case 1:
-                yield Remove(key)
+                yield DeleteItem(key)
             case _:
-                yield Remove(key)
-                yield Put({**key, **VALUES, "revision": {"N": "2"}})
+                yield DeleteItem(key)
+                yield PutItem({**key, **VALUES, "revision": {"N": "2"}})
     for number, (name, value) in enumerate(VALUES.items()):
-        yield Put({**key_of(9, number), name: value})
+        yield PutItem({**key_of(9, number), name: value})
 
 
 def changed_items(items: int) -> int:

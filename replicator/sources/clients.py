@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from types_aiobotocore_dynamodb import DynamoDBClient
     from types_aiobotocore_dynamodbstreams import DynamoDBStreamsClient
 
-Connections = Callable[..., AIOHTTPSession]
+SessionFactory = Callable[..., AIOHTTPSession]
 Service = Literal[
     "dynamodb", "dynamodbstreams", "lambda", "s3", "secretsmanager", "ssm", "rds", "sns"
 ]
@@ -55,7 +55,7 @@ def open_client(
     connection: SourceConnection,
     *,
     attempts: int | None = None,
-    connections: Connections = AIOHTTPSession,
+    connections: SessionFactory = AIOHTTPSession,
 ) -> AsyncIterator["DynamoDBStreamsClient"]: ...
 @overload
 @asynccontextmanager
@@ -71,7 +71,7 @@ async def open_client(
     connection: SourceConnection,
     *,
     attempts: int | None = None,
-    connections: Connections = AIOHTTPSession,
+    connections: SessionFactory = AIOHTTPSession,
 ) -> AsyncIterator[Any]:
     """A client, closed at the end; what keeps it from existing is raised as a ReplicatorError.
 
@@ -96,7 +96,7 @@ async def open_client(
         await client.__aexit__(None, None, None)
 
 
-def _config(attempts: int, *, connections: Connections) -> AioConfig:
+def _config(attempts: int, *, connections: SessionFactory) -> AioConfig:
     return AioConfig(
         http_session_cls=connections,  # type: ignore[arg-type]  # whatever makes one
         connect_timeout=CONNECT_SECONDS,

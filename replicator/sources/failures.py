@@ -29,7 +29,7 @@ from replicator.errors import (
     StreamVanished,
 )
 
-Failure = BotoCoreError | ClientError | ResponseParserError | OSError
+SdkError = BotoCoreError | ClientError | ResponseParserError | OSError
 FAILURES = (BotoCoreError, ClientError, ResponseParserError, OSError)
 """Errors that a call may raise: callers catch them and raise `translate(error)`."""
 
@@ -74,7 +74,7 @@ THROTTLED = {
 _SHARD_OPERATIONS = {"GetShardIterator", "GetRecords"}
 
 
-def translate(error: Failure) -> ReplicatorError:
+def translate(error: SdkError) -> ReplicatorError:
     """The ReplicatorError for a failed call, or for a client that cannot be made.
 
     An answer that is not known means "try again later": no error of the source's own may stop us.
@@ -111,7 +111,7 @@ def translate(error: Failure) -> ReplicatorError:
             return SourceUnavailable(f"AWS did not answer: {_sentence(error)}")
 
 
-def code_of(error: Failure) -> str:
+def code_of(error: SdkError) -> str:
     """The error's short name: the code AWS gave, or the class of what went wrong before."""
     if isinstance(error, ClientError):
         return str(error.response.get("Error", {}).get("Code") or "Unknown")
@@ -156,6 +156,6 @@ def _is_of_the_clock(code: str, text: str) -> bool:
     )
 
 
-def _sentence(error: Failure) -> str:
+def _sentence(error: SdkError) -> str:
     text = str(error).strip().splitlines()
     return text[0].rstrip(".") if text else type(error).__name__

@@ -13,7 +13,7 @@ from replicator.core.mapping.item_keys import item_key_json
 from replicator.core.planning.batch import DeadLetter
 from replicator.core.planning.plan import WritePlan, plan_batch
 from replicator.core.records import Event, StreamRecord, numbers_of
-from replicator.core.spec import ChildSpec, SourceKey, TableSpec, TargetSpec, Treatment
+from replicator.core.spec import ChildSpec, Masking, SourceKey, TableSpec, TargetSpec
 from tests.core.test_usual_rows import wire
 from tests.support.specs import column_spec
 
@@ -51,7 +51,7 @@ TARGETS: dict[str, list[TargetSpec]] = {
     "ignored": [TargetSpec("public.t", columns=COLUMNS, on_delete="ignore", on_expire="delete")],
 }
 
-PERSONAL: dict[str, tuple[tuple[str, Treatment], ...]] = {
+PERSONAL: dict[str, tuple[tuple[str, Masking], ...]] = {
     "mapped": (("t", "hash"), ("j.name", "mask"), ("j.gone", "drop")),
     "left": (("other", "drop"), ("t", "hash")),
     "inside": (("other.name", "drop"), ("l[0]", "mask"), ("j", "drop")),

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from replicator.demo.comparison import Difference, Item, compare, same
+from replicator.demo.comparison import OrderDifference, StoredItem, compare, same
 
-ITEM: Item = {
+ITEM: StoredItem = {
     "order_id": {"S": "A-1"},
     "status": {"S": "paid"},
     "placed_at": {"S": "2026-01-02T03:04:05.678Z"},
@@ -60,14 +60,14 @@ def test_two_empty_sides_are_equal():
 def test_an_item_without_a_row_is_missing():
     found = compare([ITEM], [])
 
-    assert found.differences == (Difference("A-1", "missing"),)
+    assert found.differences == (OrderDifference("A-1", "missing"),)
     assert not found.equal
 
 
 def test_a_row_without_an_item_is_extra():
     found = compare([ITEM], [row(), row(order_id="A-2")])
 
-    assert found.differences == (Difference("A-2", "extra"),)
+    assert found.differences == (OrderDifference("A-2", "extra"),)
 
 
 @pytest.mark.parametrize(
@@ -92,14 +92,16 @@ def test_a_row_without_an_item_is_extra():
 def test_a_value_that_differs_names_its_column(column: str, value: object):
     found = compare([ITEM], [row(**{column: value})])
 
-    assert found.differences == (Difference("A-1", "different", (column,)),)
+    assert found.differences == (OrderDifference("A-1", "different", (column,)),)
 
 
 def test_a_column_that_is_not_there_differs():
     without = row()
     del without["city"]
 
-    assert compare([ITEM], [without]).differences == (Difference("A-1", "different", ("city",)),)
+    assert compare([ITEM], [without]).differences == (
+        OrderDifference("A-1", "different", ("city",)),
+    )
 
 
 def test_a_number_is_the_same_with_other_zeros_behind_it():

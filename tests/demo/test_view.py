@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from replicator.demo.replica import Place
-from replicator.demo.view import Lines, Picture, Reading, view_for
+from replicator.demo.view import BothSides, Lines, Picture, view_for
 
 PLACE = Place(
     Path("/tmp/replicator-abcdefgh"),  # noqa: S108 (nothing is written there)
@@ -25,8 +25,8 @@ LATEST = {
 }
 
 
-def reading(*, elapsed: float, latest: int = 0) -> Reading:
-    return Reading(
+def reading(*, elapsed: float, latest: int = 0) -> BothSides:
+    return BothSides(
         elapsed_seconds=elapsed,
         write_seconds=20,
         written=1234,
@@ -44,7 +44,7 @@ def terminal(width: int, height: int) -> Console:
     )
 
 
-def drawn(console: Console, picture: Picture, now: Reading) -> list[str]:
+def drawn(console: Console, picture: Picture, now: BothSides) -> list[str]:
     lines = console.render_lines(picture._draw(now))
     return ["".join(segment.text for segment in line) for line in lines]
 

@@ -7,7 +7,7 @@ import asyncpg
 import pytest
 
 from replicator.app.aws_lambda.environment import function_of
-from replicator.app.aws_lambda.handler import Answer
+from replicator.app.aws_lambda.handler import BatchResponse
 from tests.end_to_end.conftest import Stage, one_emulator
 from tests.support import endpoints
 from tests.support.waiting import eventually
@@ -67,7 +67,7 @@ async def test_a_table_changes_hands_and_back_without_a_gap(stage: Stage):
 
     async with stage.deployment({"orders": entry}) as deployment:
 
-        def invoke(records: list[dict[str, Any]]) -> Answer:
+        def invoke(records: list[dict[str, Any]]) -> BatchResponse:
             function = function_of({"REPLICATOR_CONFIG": str(deployment.path)}, lambda _: None)
             try:
                 return function.handle({"Records": records}, seconds_left=60)

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from replicator.selftest.facts import Fact, Reading, SeenRecord, facts_of
-from replicator.selftest.workload import VALUES, Put, Remove, changed_items, changes
+from replicator.selftest.facts import Fact, SeenRecord, StreamReading, facts_of
+from replicator.selftest.workload import VALUES, DeleteItem, PutItem, changed_items, changes
 
 NOW = 1_700_000_000.0
 
@@ -14,7 +14,7 @@ def seen(number: int, *, shard: str = "s", item: str = "a", at: float = NOW) -> 
     return SeenRecord(shard, item, number, at, at + 0.5)
 
 
-READING = Reading(
+READING = StreamReading(
     shards={"s": None},
     records=(seen(1), seen(2)),
     pages=(0, 2, 0),
@@ -27,7 +27,7 @@ READING = Reading(
 )
 
 
-def facts(reading: Reading, number_of_changes: int = 2) -> dict[str, Fact]:
+def facts(reading: StreamReading, number_of_changes: int = 2) -> dict[str, Fact]:
     found = facts_of(reading, changes=number_of_changes, seconds_to_rows=[0.2], clock_skew=0.0)
     return {fact.name: fact for fact in found}
 
@@ -63,9 +63,9 @@ def test_the_workload_has_every_type_and_every_kind_of_newest_change():
     assert tags == {"S", "N", "B", "BOOL", "NULL", "M", "L", "SS", "NS", "BS"}
     newest = {
         str(c.item["pk"]) + str(c.item["sk"])
-        if isinstance(c, Put)
+        if isinstance(c, PutItem)
         else str(c.key["pk"]) + str(c.key["sk"]): type(c)
         for c in made
     }
-    assert set(newest.values()) == {Put, Remove}
+    assert set(newest.values()) == {PutItem, DeleteItem}
     assert changed_items(6) == len(made)

@@ -9,7 +9,7 @@ from typing import Any
 import asyncpg
 
 from replicator.app.aws_lambda.environment import function_of
-from replicator.app.aws_lambda.handler import Answer, Function
+from replicator.app.aws_lambda.handler import BatchResponse, Function
 from replicator.config.loading import load
 from replicator.config.settings import Settings
 from replicator.core.mapping.compile import TableMapping, compile_table
@@ -65,7 +65,7 @@ class LambdaTable:
         finally:
             function.close()
 
-    def apply(self, event: object, *, seconds_left: float = 30) -> Answer:
+    def apply(self, event: object, *, seconds_left: float = 30) -> BatchResponse:
         """One event in an environment of its own."""
         with self.function() as function:
             return function.handle(event, seconds_left=seconds_left)

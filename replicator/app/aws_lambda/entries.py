@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from replicator.config.settings import Settings
 from replicator.core.mapping.compile import TableMapping, compile_table
 from replicator.errors import ConfigurationError, MigrationDue
-from replicator.postgres.write.deliveries import SourceTable
+from replicator.postgres.write.deliveries import RegisteredTable
 
 
-def entry_of(settings: Settings, tables: Mapping[str, SourceTable], stream_arn: str) -> str:
+def entry_of(settings: Settings, tables: Mapping[str, RegisteredTable], stream_arn: str) -> str:
     """The entry with `poller: lambda` whose table a stream is of; ConfigurationError.
 
     Of several entries whose tables have one name, in other accounts and regions, the one that was
@@ -39,7 +39,9 @@ def entry_of(settings: Settings, tables: Mapping[str, SourceTable], stream_arn: 
     )
 
 
-def mapping_of(settings: Settings, tables: Mapping[str, SourceTable], name: str) -> TableMapping:
+def mapping_of(
+    settings: Settings, tables: Mapping[str, RegisteredTable], name: str
+) -> TableMapping:
     """The mapping of an entry, with the key of its registered table; MigrationDue."""
     if name not in tables:
         message = f"table {name!r} is not registered in the control schema"

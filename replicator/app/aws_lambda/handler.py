@@ -17,7 +17,7 @@ from replicator.monitoring.emf import EmbeddedMetrics
 from replicator.monitoring.observation_log import ObservationLog
 from replicator.postgres.connection.database import Database
 from replicator.postgres.control.maintenance import Pruning
-from replicator.postgres.write.deliveries import SourceTable, source_tables
+from replicator.postgres.write.deliveries import RegisteredTable, source_tables
 from replicator.sources.lambda_event import StreamBatch, batches_of
 
 ANSWER_SECONDS = 0.5
@@ -32,7 +32,7 @@ silently.
 PRUNE_SECONDS = 60.0
 PRUNE_SECONDS_LEFT_MIN = 5.0
 
-Answer = dict[str, list[dict[str, str]]]
+BatchResponse = dict[str, list[dict[str, str]]]
 
 
 class Function:
@@ -62,7 +62,7 @@ class Function:
         self._used_at = clock.now()
         database.bound(self._seconds_for_a_statement)
 
-    def handle(self, event: object, *, seconds_left: float) -> Answer:
+    def handle(self, event: object, *, seconds_left: float) -> BatchResponse:
         """Apply an event and say which records are to be delivered again, if any.
 
         Raises when nothing was applied: all of it is delivered again then.
@@ -80,7 +80,7 @@ class Function:
         self._loop.run_until_complete(self._database.close())
         self._loop.close()
 
-    async def _handle(self, batches: Sequence[StreamBatch]) -> Answer:
+    async def _handle(self, batches: Sequence[StreamBatch]) -> BatchResponse:
         now = self._clock.now()
         if now - self._used_at > IDLE_MAX:
             await self._database.discard()
@@ -121,7 +121,7 @@ class Function:
         await require_fit(self._database, [mapping])
         return mapping
 
-    async def _registered(self) -> dict[str, SourceTable]:
+    async def _registered(self) -> dict[str, RegisteredTable]:
         try:
             return await source_tables(self._database)
         except ReplicatorError:

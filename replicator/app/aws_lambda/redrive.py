@@ -45,7 +45,7 @@ from replicator.postgres.connection.database import Database
 from replicator.postgres.control.incidents import GapPlace, Incidents
 from replicator.postgres.control.positions import Positions
 from replicator.postgres.control.snapshot_reads import loaded_since
-from replicator.postgres.write.deliveries import Deliveries, SourceTable, source_tables
+from replicator.postgres.write.deliveries import Deliveries, RegisteredTable, source_tables
 from replicator.sources.dynamodb_streams import DynamoDBStreams, sequence_text
 from replicator.sources.failed_batches import BatchPlace, FailedBatch
 from replicator.sources.lambda_event import StreamBatch
@@ -287,7 +287,7 @@ class _Work:
                 self._outcomes[outcome] += count
 
 
-def _entry(settings: Settings, tables: dict[str, SourceTable], failed: FailedBatch) -> str:
+def _entry(settings: Settings, tables: dict[str, RegisteredTable], failed: FailedBatch) -> str:
     try:
         return entry_of(settings, tables, failed.content.stream_arn)
     except ConfigurationError as error:

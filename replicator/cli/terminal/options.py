@@ -30,8 +30,15 @@ ConfigFile = Annotated[
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
-TableName = Annotated[
+TableOption = Annotated[
     str, typer.Option("--table", metavar="NAME", help="A table, as `tables` names it.")
+]
+OnlyTable = Annotated[
+    str | None,
+    typer.Option("--table", metavar="NAME", help="Only this table.", show_default=False),
+]
+Detach = Annotated[
+    bool, typer.Option("--detach", help="Ask for it and return; `replicator status` shows it.")
 ]
 
 

@@ -10,7 +10,7 @@ import msgspec
 
 from replicator.core.mapping.paths import parse_path
 from replicator.core.records import AttributeValue, Image, StreamRecord
-from replicator.core.spec import Path, SourceKey, TableSpec, Treatment
+from replicator.core.spec import AttributePath, Masking, SourceKey, TableSpec
 from replicator.core.values.attributes import decode_image, label, may_lack_tags
 from replicator.core.values.cells import Unfit
 from replicator.core.values.numbers import canonical_number
@@ -25,7 +25,7 @@ _Treat = Callable[[Any], AttributeValue | None]
 class Protection:
     """Treatment of the values at some paths; NULL and absent values stay as they are."""
 
-    def __init__(self, rules: tuple[tuple[Path, _Treat], ...]) -> None:
+    def __init__(self, rules: tuple[tuple[AttributePath, _Treat], ...]) -> None:
         self._rules = rules
         self.attributes = frozenset(str(path[0]) for path, _ in rules)
         """The attributes that hold something."""
@@ -94,7 +94,7 @@ def compile_protection(spec: TableSpec, source_key: SourceKey) -> Protection | N
     if not spec.personal:
         return None
     keys = {name for name, _ in source_key.attributes}
-    rules: list[tuple[Path, _Treat]] = []
+    rules: list[tuple[AttributePath, _Treat]] = []
     for text, treatment in spec.personal:
         path = parse_path(text)
         if path[0] in keys:
@@ -112,7 +112,7 @@ def salt_digest(salt: bytes | None) -> str:
     return "" if salt is None else hmac.new(salt, b"replicator", hashlib.sha256).hexdigest()
 
 
-def _treatment(treatment: Treatment, salt: bytes | None) -> _Treat:
+def _treatment(treatment: Masking, salt: bytes | None) -> _Treat:
     match treatment:
         case "mask":
             return lambda _: {"S": MASK}

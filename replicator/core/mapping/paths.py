@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 
 from replicator.core.records import AttributeValue
-from replicator.core.spec import Path
+from replicator.core.spec import AttributePath
 from replicator.core.values.attributes import TYPES
 from replicator.errors import ConfigurationError
 
@@ -17,7 +17,7 @@ _is_plain = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*").fullmatch
 _REMEDY = 'write it as customer.name, lines[0].sku, or "a.b".c where a name holds . [ ] or "'
 
 
-def parse_path(text: str) -> Path:
+def parse_path(text: str) -> AttributePath:
     """The steps of a path; in quotes a name holds anything, a doubled quote is one quote."""
     steps: list[str | int] = []
     position = 0
@@ -45,7 +45,7 @@ def path_text(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def written(path: Path) -> str:
+def written(path: AttributePath) -> str:
     """The path as a person writes it."""
     steps = [f"[{step}]" if isinstance(step, int) else f".{_quoted(step)}" for step in path]
     return "".join(steps).removeprefix(".")
@@ -56,7 +56,7 @@ def _quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"' if odd else name
 
 
-def compile_descent(path: Path) -> Descent:
+def compile_descent(path: AttributePath) -> Descent:
     """From the value of the path's top-level attribute to the value at its end.
 
     None where the way ends early: an absent name, a short list, another type, an empty map (with

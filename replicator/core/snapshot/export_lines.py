@@ -31,7 +31,7 @@ class _ChangeLine(msgspec.Struct):
     OldImage: msgspec.Raw = msgspec.Raw()
 
 
-Line = TypeVar("Line", bound=msgspec.Struct)
+ExportLine = TypeVar("ExportLine", bound=msgspec.Struct)
 _ITEMS = msgspec.json.Decoder(_ItemLine)
 _CHANGES = msgspec.json.Decoder(_ChangeLine)
 
@@ -83,7 +83,9 @@ def _micros(line: _ChangeLine) -> int:
     return int(text)
 
 
-def _decoded(lines: Sequence[bytes], decoder: "msgspec.json.Decoder[Line]") -> list[Line]:
+def _decoded(
+    lines: Sequence[bytes], decoder: "msgspec.json.Decoder[ExportLine]"
+) -> list[ExportLine]:
     """All lines together."""
     try:
         return decoder.decode_lines(b"\n".join(lines))

@@ -18,7 +18,7 @@ from replicator.core.status.proof import Proof, Standing
 
 Verdict = Literal["well", "behind", "stopped", "unknown"]
 VERDICTS: tuple[Verdict, ...] = ("well", "behind", "stopped", "unknown")
-Severity = Literal["critical", "warning", "note"]
+ProblemSeverity = Literal["critical", "warning", "note"]
 
 WORKER_SECONDS = 60.0
 """A worker that was not heard of for so long counts as none."""
@@ -48,7 +48,7 @@ class Problem:
     `remedy`: a command, or what to do in words. `since_seconds` None: nobody noted when it began.
     """
 
-    severity: Severity
+    severity: ProblemSeverity
     kind: str
     table: str | None
     what: str
@@ -111,7 +111,7 @@ def _registered(table: TableStatus, _: Status) -> Broken | None:
 def _not_stopped(table: TableStatus, _: Status) -> Broken | None:
     if table.state not in ("halted", "gap", "paused"):
         return None
-    severity: Severity = "note" if table.state == "paused" else "critical"
+    severity: ProblemSeverity = "note" if table.state == "paused" else "critical"
     what, remedy = table.reason or table.state, table.remedy or "replicator status"
     if len(table.gaps) > 1 and table.state == "gap":
         what += f", and {len(table.gaps) - 1} more: see `replicator gaps list`"
@@ -191,7 +191,9 @@ def _starting(proof: Proof, name: str) -> Broken:
     return Broken("stopped", Problem("critical", "starting", name, what, remedy))
 
 
-def _stranger(table: TableStatus, worker: str, revision: int | None, severity: Severity) -> Problem:
+def _stranger(
+    table: TableStatus, worker: str, revision: int | None, severity: ProblemSeverity
+) -> Problem:
     registered = table.proof.revision
     if revision is None:
         what = f"worker {worker} runs a mapping that is not registered; registered is {registered}"

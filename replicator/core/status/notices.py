@@ -17,7 +17,7 @@ SCHEMA_VERSION = 1
 TOLD_KINDS = ("gap", "halted", "snapshot")
 """Kinds of problems that are told where they are critical, beside dead letters."""
 
-Event = Literal["opened", "resolved"]
+NoticeEvent = Literal["opened", "resolved"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class Due:
     """
 
     notice: Notice
-    event: Event
+    event: NoticeEvent
     number: int
     since: datetime
 

@@ -10,7 +10,7 @@ from shlex import quote
 
 from replicator.core.status.diagnosis import (
     Problem,
-    Severity,
+    ProblemSeverity,
     Verdict,
     broken_link,
     strangers,
@@ -26,7 +26,7 @@ HEADROOM_SECONDS_CRITICAL = 2 * 3600.0
 VERIFIED_SECONDS_MAX = 8 * 86400.0
 """A comparison that is older than this says little: one a week is usual."""
 
-_SEVERITIES: Mapping[Severity, int] = {"critical": 0, "warning": 1, "note": 2}
+_SEVERITIES: Mapping[ProblemSeverity, int] = {"critical": 0, "warning": 1, "note": 2}
 _KINDS = ("halted", "gap", "unregistered", "left_out", "mapping", "headroom", "workers", "paused")
 """Of one severity these come first, in this order."""
 
@@ -82,7 +82,9 @@ def _beside(table: TableStatus) -> Iterable[Problem]:
     """Problems worth telling, whether the table is well or not."""
     name, headroom = table.source, table.retention_headroom_seconds
     if headroom is not None and headroom < HEADROOM_SECONDS_MIN and table.state != "gap":
-        severity: Severity = "critical" if headroom < HEADROOM_SECONDS_CRITICAL else "warning"
+        severity: ProblemSeverity = (
+            "critical" if headroom < HEADROOM_SECONDS_CRITICAL else "warning"
+        )
         left = f"in {in_words(headroom)}" if headroom else "now"
         what = f"the oldest change that may be unread leaves the stream {left}"
         yield Problem(severity, "headroom", name, what, "let it be read before that")

@@ -29,7 +29,7 @@ class OpenLetter:
 
 
 @dataclass(frozen=True, slots=True)
-class Pending:
+class PendingChange:
     """A change of the item that the stream holds and no worker has applied."""
 
     version: Version
@@ -48,7 +48,7 @@ class Circumstances:
     mapping_fingerprint: str
     workers: int
     letters: tuple[OpenLetter, ...]
-    pending: tuple[Pending, ...] | None
+    pending: tuple[PendingChange, ...] | None
 
 
 def route(target: TargetMapping, expected: Expectation, image: Image | None) -> str:

@@ -13,7 +13,7 @@ from replicator.engine.retry import patiently
 from replicator.engine.tasks import stopped_within
 from replicator.errors import SourceThrottled
 
-Answer = TypeVar("Answer", ScanPage, FoundItems)
+MeteredAnswer = TypeVar("MeteredAnswer", ScanPage, FoundItems)
 UNITS_PER_ITEM_AT_FIRST = 1.0
 WEIGHT_OF_NEWEST = 0.2
 """In the moving average of what an item costs."""
@@ -117,9 +117,9 @@ class PacedItems:
         return images
 
     async def _paced(
-        self, ask: Callable[[int], Awaitable[Answer]], items_max: int | None
-    ) -> Answer:
-        async def once() -> Answer:
+        self, ask: Callable[[int], Awaitable[MeteredAnswer]], items_max: int | None
+    ) -> MeteredAnswer:
+        async def once() -> MeteredAnswer:
             wanted, aside = await self._pacing.begin(items_max)
             try:
                 answer = await ask(wanted)

@@ -38,8 +38,8 @@ from replicator.engine.stream.shard import Ending, was_switched
 from replicator.engine.tasks import one_failure
 from replicator.errors import ExportUnfit, Fenced, ReplicatorError
 
-_Page = ScanPage | ChangesPage
-_Pages = asyncio.Queue[_Page | ReplicatorError]
+_AnyPage = ScanPage | ChangesPage
+_Pages = asyncio.Queue[_AnyPage | ReplicatorError]
 ROWS_LOOKED_AT_MAX = 5000
 """Of a sweep's target at a time."""
 GHOSTS_ASKED_FOR = 500
@@ -126,7 +126,7 @@ class SegmentRunner:
         return Ending.STOPPED
 
     async def _load(
-        self, claim: SegmentClaim, read: AsyncGenerator[_Page], stopping: asyncio.Event
+        self, claim: SegmentClaim, read: AsyncGenerator[_AnyPage], stopping: asyncio.Event
     ) -> Ending:
         pages: _Pages = asyncio.Queue(maxsize=1)
         async with one_failure() as tasks:
@@ -138,7 +138,7 @@ class SegmentRunner:
                 reading.cancel()
                 waiting.cancel()
 
-    async def _read(self, read: AsyncGenerator[_Page], pages: _Pages) -> None:
+    async def _read(self, read: AsyncGenerator[_AnyPage], pages: _Pages) -> None:
         """One page ahead of what is written; a failure waits behind the pages before it."""
         try:
             async with aclosing(read):
@@ -148,7 +148,7 @@ class SegmentRunner:
         except ReplicatorError as error:
             await pages.put(error)
 
-    async def _scanned(self, claim: SegmentClaim) -> AsyncGenerator[_Page]:
+    async def _scanned(self, claim: SegmentClaim) -> AsyncGenerator[_AnyPage]:
         segment = Segment(claim.number, claim.parts)
         after = claim.position
         while True:
@@ -258,7 +258,7 @@ class SegmentRunner:
         return 1 - found / len(asked)
 
 
-async def _next(pages: _Pages, waiting: "asyncio.Task[bool]") -> _Page | ReplicatorError | None:
+async def _next(pages: _Pages, waiting: "asyncio.Task[bool]") -> _AnyPage | ReplicatorError | None:
     """The next page; None when we are asked to stop first."""
     async with one_failure() as tasks:
         getting = tasks.create_task(pages.get(), name="next page")

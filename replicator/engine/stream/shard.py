@@ -68,7 +68,7 @@ class ShardTask:
 
 
 @dataclass(frozen=True, slots=True)
-class _Page:
+class _PlannedPage:
     """Records that were read, and their plan."""
 
     answer: Answer
@@ -85,7 +85,7 @@ async def was_switched(asking: Awaitable[bool]) -> bool:
         return False
 
 
-_Answers = asyncio.Queue[_Page | ReplicatorError | None]
+_Answers = asyncio.Queue[_PlannedPage | ReplicatorError | None]
 AddChildren = Callable[[str, str], Awaitable[tuple[str, ...]]]
 """Makes the children of a shard known, before it is marked done; returns their ids."""
 Moved = Callable[[Position], None]
@@ -199,7 +199,7 @@ class ShardReplicator:
                 return
             if answer.records:
                 self._known = answer.records[-1].position
-            await answers.put(_Page(answer, self._batches(answer, claim), places))
+            await answers.put(_PlannedPage(answer, self._batches(answer, claim), places))
 
     async def _next(
         self, reader: ShardReader, stopping: asyncio.Event

@@ -29,7 +29,7 @@ from replicator.engine.verify.pending_changes import Marks, Unapplied
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
+class CurrentItem:
     """An item as it is; `image` None: there is none with these keys."""
 
     identity: str
@@ -41,7 +41,7 @@ class Item:
 class Look:
     """Result of comparing an item with its row in one target once."""
 
-    item: Item
+    item: CurrentItem
     width: int
     """Columns of the key."""
     expected: Expectation
@@ -71,15 +71,15 @@ class Look:
         return isinstance(self.expected, MayBe) and self.expected.rejected is not None
 
 
-def item_of(image: Image, mapping: TableMapping) -> Item:
+def item_of(image: Image, mapping: TableMapping) -> CurrentItem:
     """An item that was read."""
     if mapping.protection is not None:
         image = mapping.protection.image(image)
     keys = {name: image[name] for name, _ in mapping.source_key.attributes if name in image}
-    return Item(item_key_json(keys, mapping.source_key), keys, image)
+    return CurrentItem(item_key_json(keys, mapping.source_key), keys, image)
 
 
-async def compare(rows: Rows, target: TargetMapping, items: Sequence[Item]) -> list[Look]:
+async def compare(rows: Rows, target: TargetMapping, items: Sequence[CurrentItem]) -> list[Look]:
     """Look at the rows of these items, after the items were read."""
     expected = [expectation(target, item.keys, item.image) for item in items]
     found = await patiently(lambda: rows.look(target, expected))
@@ -120,7 +120,7 @@ class Tally:
         self.compared += isinstance(look.expected, MustBe)
         self.rejected += look.rejected
 
-    def differs(self, item: Item, difference: Difference) -> None:
+    def differs(self, item: CurrentItem, difference: Difference) -> None:
         """A difference was proved."""
         self.kinds[difference.kind] += 1
         self.older_mapping += difference.older_mapping
@@ -152,7 +152,7 @@ class Candidate:
 
     target: TargetMapping
     tally: Tally
-    item: Item
+    item: CurrentItem
     confirmed: int = 0
 
 
@@ -197,7 +197,7 @@ class Settling:
             for candidate in left:
                 candidate.tally.in_flight += 1
 
-    async def read(self, keys: Sequence[Image]) -> list[Item]:
+    async def read(self, keys: Sequence[Image]) -> list[CurrentItem]:
         """These items as they are now, at most a hundred."""
         source_key = self._mapping.source_key
         asked = [key for key in keys if may_exist(key, source_key)]
@@ -205,7 +205,7 @@ class Settling:
         found = {item.identity: item for item in (item_of(i, self._mapping) for i in images)}
         identities = [item_key_json(key, source_key) for key in keys]
         return [
-            found.get(identity) or Item(identity, key, None)
+            found.get(identity) or CurrentItem(identity, key, None)
             for identity, key in zip(identities, keys, strict=True)
         ]
 

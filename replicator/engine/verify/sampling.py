@@ -33,7 +33,7 @@ _BEGINNING = re.compile(r"[A-Za-z_$][A-Za-z0-9_$-]*[#:|/@.~]|[A-Z][A-Z0-9_]*\Z")
 
 
 @dataclass(slots=True)
-class Sample:
+class SampledItems:
     """Items of a table, read in `segments` and behind `skips` places in them; `whole`: all."""
 
     images: list[Image] = field(default_factory=list)
@@ -44,10 +44,10 @@ class Sample:
 
 async def sample_items(
     items: PacedItems, count: int, random: Random, source_key: SourceKey
-) -> Sample:
+) -> SampledItems:
     """About `count` items, more where they cost no more, or all where there are fewer."""
     segments = min(SEGMENTS_MAX, max(SEGMENTS_MIN, count // ITEMS_OF_A_SEGMENT))
-    reading = _Reading(items, Sample(segments=segments))
+    reading = _Reading(items, SampledItems(segments=segments))
     places: list[_Place] = [
         (Segment(number, segments), None) for number in random.sample(range(segments), segments)
     ]
@@ -69,7 +69,7 @@ _Place = tuple[Segment, str | None]
 class _Reading:
     """Pages into a sample."""
 
-    def __init__(self, items: PacedItems, sample: Sample) -> None:
+    def __init__(self, items: PacedItems, sample: SampledItems) -> None:
         self.sample = sample
         self._items = items
         self._bytes = 0

@@ -21,7 +21,7 @@ from replicator.engine.snapshot.repair import Faulty
 from replicator.engine.tasks import one_failure
 from replicator.engine.verify.confirm import (
     Candidate,
-    Item,
+    CurrentItem,
     Look,
     Settling,
     Tally,
@@ -146,7 +146,7 @@ class Verification:
             if after is None:
                 return
 
-    async def _compare(self, items: list[Item]) -> None:
+    async def _compare(self, items: list[CurrentItem]) -> None:
         if not items:
             return
         for target in self._mapping.targets:

@@ -21,7 +21,7 @@ ENCODING_REMEDY = (
     f"write it as {SHAPE}, with the characters @ : / ? # % of user and password percent-encoded; "
     "a password is better kept in target.password_file"
 )
-Treatment = Literal["honoured", "not used", "refused"]
+ParameterUse = Literal["honoured", "not used", "refused"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class Parameter:
 
     name: str
     variable: str | None
-    treatment: Treatment
+    treatment: ParameterUse
     why: str
     harmless: tuple[str, ...] = ()
 

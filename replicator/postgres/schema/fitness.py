@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from replicator.core.findings import Finding, Severity
+from replicator.core.findings import Finding, FindingSeverity
 from replicator.core.mapping.target_table import Column, TargetTable
 from replicator.postgres.connection.quoting import quote_identifier, quote_table
 from replicator.postgres.schema.catalog import (
@@ -72,7 +72,9 @@ def history_fitness(
     return found
 
 
-def _mended(severity: Severity, where: str, message: str, sql: str, otherwise: str = "") -> Finding:
+def _mended(
+    severity: FindingSeverity, where: str, message: str, sql: str, otherwise: str = ""
+) -> Finding:
     """A finding whose remedy is a statement, with what else may be done."""
     return Finding(severity, where, message, sql + (f", {otherwise}" if otherwise else ""), sql=sql)
 

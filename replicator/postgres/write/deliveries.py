@@ -66,20 +66,20 @@ class Delivery:
 
 
 @dataclass(frozen=True, slots=True)
-class SourceTable:
+class RegisteredTable:
     """A DynamoDB table as it is registered; `arn` None: nobody has noted it."""
 
     key: SourceKey
     arn: str | None
 
 
-async def source_tables(database: Database) -> dict[str, SourceTable]:
+async def source_tables(database: Database) -> dict[str, RegisteredTable]:
     """The DynamoDB tables that are registered, by the names of their entries."""
     schema = quote_identifier(database.control_schema)
     async with database.connection("reading the tables") as connection:
         rows = await connection.fetch(SOURCE_KEYS.format(schema=schema), database.deployment)
     return {
-        row["source"]: SourceTable(
+        row["source"]: RegisteredTable(
             SourceKey(tuple((name, kind) for name, kind in json.loads(row["source_key"]))),
             row["table_arn"],
         )
