@@ -2,14 +2,17 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
 import typer
 
-from replicator.app.control_database import control_database, registered_tables, require_known
+from replicator.app.administration.dead_letters import (
+    grouped_letters,
+    matching_letters,
+    one_letter,
+)
 from replicator.cli.terminal.durations import in_utc, parse_duration
 from replicator.cli.terminal.lazy import CommandEntry, lazy_group
 from replicator.cli.terminal.options import AsJson, ConfigFile, OnlyTable, load_settings, storable
@@ -20,11 +23,8 @@ from replicator.cli.terminal.output import (
     print_table,
     printable,
 )
-from replicator.config.settings import Settings
 from replicator.core.status.durations import in_words
-from replicator.errors import ConfigurationError
 from replicator.postgres.control.dead_letters import (
-    DeadLetters,
     Evidence,
     Letter,
     LetterFilter,
@@ -118,11 +118,11 @@ def list_letters(
     wanted = _wanted(table, state, reason, older_than)
     settings = load_settings(config)
     if not each and not as_json:
-        groups, reasons = asyncio.run(_groups(settings, wanted, limit))
+        groups, reasons = asyncio.run(grouped_letters(settings, wanted, limit))
         _print_groups(groups, wanted)
         _note_more(reasons - len(groups), "reasons match", reasons)
         return
-    letters, total = asyncio.run(_list(settings, wanted, limit))
+    letters, total = asyncio.run(matching_letters(settings, wanted, limit))
     _print_letters(letters, total, wanted, as_json=as_json)
     _note_more(total - len(letters), "match", total)
 
@@ -178,7 +178,7 @@ def show(
     Example: replicator dead-letters show 7
     """
 
-    letter, evidence = asyncio.run(_show(load_settings(config), number))
+    letter, evidence = asyncio.run(one_letter(load_settings(config), number))
     if as_json:
         print_document(
             {"dead_letter": letter_document(letter) | evidence_document(letter, evidence)}
@@ -186,40 +186,6 @@ def show(
         return
     for line in letter_lines(letter, evidence):
         print_line(line)
-
-
-async def _list(
-    settings: "Settings", wanted: "LetterFilter", letters_max: int
-) -> "tuple[list[Letter], int]":
-    async with _dead_letters(settings, wanted.source) as letters:
-        return await letters.list(wanted, letters_max=letters_max)
-
-
-async def _groups(
-    settings: "Settings", wanted: "LetterFilter", groups_max: int
-) -> "tuple[list[LetterGroup], int]":
-    async with _dead_letters(settings, wanted.source) as letters:
-        return await letters.groups(wanted, groups_max=groups_max)
-
-
-@asynccontextmanager
-async def _dead_letters(settings: "Settings", table: str | None) -> "AsyncIterator[DeadLetters]":
-    """The dead letters of a deployment that knows the table."""
-
-    async with control_database(settings) as database:
-        if table is not None:
-            require_known(table, settings, await registered_tables(database))
-        yield DeadLetters(database)
-
-
-async def _show(settings: "Settings", number: int) -> "tuple[Letter, Evidence]":
-
-    async with control_database(settings) as database:
-        found = await DeadLetters(database).show(number)
-    if found is None:
-        message = f"deployment {settings.deployment!r} has no dead letter {number}"
-        raise ConfigurationError(message, remedy="run `replicator dead-letters list --state all`")
-    return found
 
 
 KEY_LENGTH_MAX = 60

@@ -6,8 +6,7 @@ from typing import Annotated
 
 import typer
 
-from replicator.app.control_database import control_database, registered_tables, require_known
-from replicator.app.forget import Forgettable, lease_table, look
+from replicator.app.administration.forget import Forgettable, forget_table, forgettable
 from replicator.cli.terminal.options import (
     ConfigFile,
     TableOption,
@@ -49,34 +48,18 @@ def forget(
         raise ConfigurationError(message, remedy="say --yes")
     settings = load_settings(config)
     configure_logs(level=settings.log.level, format=settings.log.format)
-    known = asyncio.run(_look(settings, table))
+    known = asyncio.run(forgettable(settings, table))
     if known is None:
         print_line(f"nothing of {table} is on record: there is nothing to forget")
         return
     if not yes and not _confirmed(table, known):  # outside of the loop: Ctrl-C ends it at once
         print_note("nothing was dropped")
         raise typer.Exit(ExitCode.WRONG_USAGE)
-    forgotten = asyncio.run(_forget(settings, table, who or this_user(), why))
+    forgotten = asyncio.run(forget_table(settings, table, who=who or this_user(), why=why))
     print_line(f"forgot {table}: {_amounts(forgotten)}")
     for target in forgotten.record.targets:
         print_line(f"  the rows in {target} stay as they are")
     _print_next(settings, table)
-
-
-async def _look(settings: "Settings", table: str) -> "Forgettable | None":
-
-    async with control_database(settings) as database, lease_table(settings) as leases:
-        registered = await registered_tables(database)
-        require_known(table, settings, registered)
-        known = await look(settings, database, leases, table)
-    return None if table not in registered and known.nothing else known
-
-
-async def _forget(settings: "Settings", table: str, who: str, why: str | None) -> "Forgettable":
-    from replicator.app.forget import forget, lease_table
-
-    async with control_database(settings) as database, lease_table(settings) as leases:
-        return await forget(settings, database, leases, table, who=who, why=why)
 
 
 def _confirmed(table: str, known: "Forgettable") -> bool:

@@ -8,12 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from replicator.app.control_database import (
-    control_database,
-    registered_tables,
-    require_known,
-    require_registered,
-)
+from replicator.app.administration.gaps import accept_gaps, heal_gaps, open_gaps
 from replicator.cli.snapshot import follow
 from replicator.cli.terminal.durations import in_utc
 from replicator.cli.terminal.options import (
@@ -35,14 +30,10 @@ from replicator.cli.terminal.output import (
     print_table,
 )
 from replicator.clock import SystemClock
-from replicator.config.settings import Settings
 from replicator.core.snapshot.export_cost import EXPORT_PER_GIGABYTE, changes_cost_min
 from replicator.core.snapshot.export_windows import windows
 from replicator.core.stream.gaps import how_to_mend
 from replicator.core.stream.shards import GapFacts, Mode, TableFacts
-from replicator.errors import ConfigurationError
-from replicator.postgres.control.incidents import Incidents
-from replicator.postgres.control.snapshots import Snapshots
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, add_completion=False)
 
@@ -72,13 +63,13 @@ def list_gaps(
     Example: replicator gaps list --table orders
     """
 
-    found, modes = asyncio.run(_list(load_settings(config), table))
+    found = asyncio.run(open_gaps(load_settings(config), table))
     if as_json:
-        print_document({"gaps": [_document(gap, modes[gap.source]) for gap in found]})
-    elif not found:
+        print_document({"gaps": [_document(gap, found.modes[gap.source]) for gap in found.gaps]})
+    elif not found.gaps:
         print_line("no open gaps")
     else:
-        _print(found, modes, SystemClock().now())
+        _print(found.gaps, found.modes, SystemClock().now())
 
 
 @app.command(short_help="Accept what fell into them, and let the table go on")
@@ -100,16 +91,16 @@ def accept(
     """
 
     settings = load_settings(config)
-    accepted, after = asyncio.run(_accept(settings, table, who or this_user(), why, gap_id))
-    if not accepted:
+    done = asyncio.run(accept_gaps(settings, table, gap_id, who=who or this_user(), why=why))
+    if not done.accepted:
         print_line(f"{table} has no open gap")
         return
-    for gap in accepted:
+    for gap in done.accepted:
         print_line(f"accepted gap {gap.id} of {table} ({gap.kind}, {_where(gap)})")
         print_prose(gap.detail, indent="  ")
     print_line("Rows of items that changed in it differ from the source until the items change")
     print_line("again, or the table is loaded anew.")
-    _print_next(after)
+    _print_next(done.after)
 
 
 @app.command(short_help="Load what changed in them from incremental exports")
@@ -135,28 +126,13 @@ def heal(
     """
 
     settings, who = load_settings(config), who or this_user()
-    if settings.export.bucket is None:
-        message = "there is no bucket that exports could be written to"
-        raise ConfigurationError(message, remedy="set export.bucket")
-    number, cost = asyncio.run(_heal(settings, table, who, why))
+    number, gaps = asyncio.run(heal_gaps(settings, table, who=who, why=why))
+    cost = _cost([gap.since for gap in gaps], SystemClock().now())
     print_line(f"snapshot {number} of {table} is asked for: {cost}")
     if detach:
         print_line("  replicator status")
         return
     follow(settings, table, number, again=("To end it:", "--cancel"))
-
-
-async def _heal(settings: "Settings", table: str, who: str, why: str | None) -> "tuple[int, str]":
-    """The number of the snapshot that heals the gaps, and its cost in words."""
-
-    async with control_database(settings) as database:
-        facts = require_registered(table, settings, await registered_tables(database))
-        if not facts.gaps:
-            message = f"table {table!r} has no open gap"
-            raise ConfigurationError(message, remedy="`replicator gaps list` shows them")
-        number = await Snapshots(database).ask(table, "gap", who=who, why=why, origin="changes")
-    since = [gap.since for gap in facts.gaps]
-    return number, _cost(since, SystemClock().now())
 
 
 def _cost(since: "Sequence[datetime | None]", now: "datetime") -> str:
@@ -171,37 +147,7 @@ def _cost(since: "Sequence[datetime | None]", now: "datetime") -> str:
     )
 
 
-async def _list(
-    settings: "Settings", table: str | None
-) -> "tuple[list[GapFacts], dict[str, Mode]]":
-
-    async with control_database(settings) as database:
-        known = await registered_tables(database)
-        if table is not None:
-            require_known(table, settings, known)
-        found = await Incidents(database).gaps()
-    modes = {name: facts.mode for name, facts in known.items()}
-    return [gap for gap in found if table in (None, gap.source) and gap.source in modes], modes
-
-
-async def _accept(
-    settings: "Settings", table: str, who: str, why: str, gap_id: int | None
-) -> "tuple[list[GapFacts], TableFacts]":
-
-    async with control_database(settings) as database:
-        before = require_registered(table, settings, await registered_tables(database))
-        chosen = [gap for gap in before.gaps if gap_id in (None, gap.id)]
-        if gap_id is not None and not chosen:
-            message = f"table {table!r} has no open gap {gap_id}"
-            there = ", ".join(str(gap.id) for gap in before.gaps) or "none"
-            raise ConfigurationError(message, remedy=f"its open gaps: {there}")
-        for gap in chosen:  # each by its number: one that appears meanwhile was not seen
-            await Incidents(database).accept_gaps(table, who=who, why=why, gap_id=gap.id)
-        after = (await registered_tables(database))[table]
-    return chosen, after
-
-
-def _print(found: "list[GapFacts]", modes: "Mapping[str, Mode]", now: "datetime") -> None:
+def _print(found: "Sequence[GapFacts]", modes: "Mapping[str, Mode]", now: "datetime") -> None:
 
     print_table(
         ("ID", "TABLE", "KIND", "FOUND"),

@@ -4,12 +4,10 @@ import asyncio
 
 import typer
 
-from replicator.app.mappings import refuse_unfit_streams, require_tables
+from replicator.app.migrate import migrate_tables
 from replicator.cli.terminal.options import ConfigFile, load_settings
 from replicator.cli.terminal.output import ExitCode, print_line, print_note
-from replicator.config.connections import migrate_connection, target_connection
 from replicator.config.settings import Settings
-from replicator.postgres.schema.migrate import Migrated
 
 RESTART = (
     "Restart every worker that still has the former configuration: it leaves those tables alone "
@@ -30,7 +28,7 @@ def migrate(*, config: ConfigFile = None) -> None:
 
 def migrate_with(settings: "Settings", *, forwards_only: bool = False) -> None:
     """Migrate and print what was done; `forwards_only`: refuse to go back to an older mapping."""
-    done = asyncio.run(_migrate(settings, forwards_only=forwards_only))
+    done = asyncio.run(migrate_tables(settings, forwards_only=forwards_only))
     for line in done.done:
         print_line(line)
     if any(" mapping " in line and line.startswith("registered ") for line in done.done):
@@ -43,18 +41,3 @@ def migrate_with(settings: "Settings", *, forwards_only: bool = False) -> None:
         failed = failed or finding.severity == "error"
     if failed:
         raise typer.Exit(ExitCode.FINDINGS)
-
-
-async def _migrate(settings: "Settings", *, forwards_only: bool) -> "Migrated":
-    from replicator.postgres.schema.migrate import migrate
-
-    tables = await require_tables(settings)
-    refuse_unfit_streams(tables)
-    return await migrate(
-        migrate_connection(settings.target),
-        settings.target.control_schema,
-        settings.deployment,
-        [table.mapping for table in tables],
-        runner=target_connection(settings.target),
-        forwards_only=forwards_only,
-    )

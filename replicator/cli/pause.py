@@ -3,7 +3,7 @@
 import asyncio
 from datetime import datetime
 
-from replicator.app.control_database import control_database, registered_tables, require_registered
+from replicator.app.administration.pause import Paused, pause_table, resume_table
 from replicator.cli.terminal.durations import in_utc
 from replicator.cli.terminal.options import (
     ConfigFile,
@@ -14,16 +14,9 @@ from replicator.cli.terminal.options import (
     this_user,
 )
 from replicator.cli.terminal.output import print_line, print_note, print_prose
-from replicator.config.settings import Settings
-from replicator.core.status.assemble import overview
-from replicator.core.status.diagnosis import Problem, to_restart
 from replicator.core.status.durations import in_words
-from replicator.core.stream.gaps import Unread, lost_from, unread
+from replicator.core.stream.gaps import lost_from
 from replicator.core.stream.shards import TableFacts
-from replicator.core.stream.source_kind import DYNAMODB_STREAMS
-from replicator.postgres.control.incidents import Incidents
-from replicator.postgres.control.positions import Positions
-from replicator.postgres.control.status_reads import read_knowledge
 
 
 def pause(
@@ -39,9 +32,9 @@ def pause(
     """
 
     settings = load_settings(config)
-    before, left, now = asyncio.run(_pause(settings, table, who or this_user(), why))
-    print_line(f"{table} was paused already" if before.paused else f"{table} is paused")
-    _print_deadline(table, left, now)
+    paused = asyncio.run(pause_table(settings, table, who=who or this_user(), why=why))
+    print_line(f"{table} was paused already" if paused.already else f"{table} is paused")
+    _print_deadline(table, paused)
 
 
 def resume(
@@ -56,72 +49,47 @@ def resume(
     """
 
     settings = load_settings(config)
-    before, living, restarts = asyncio.run(_resume(settings, table, who or this_user(), why))
+    resumed = asyncio.run(resume_table(settings, table, who=who or this_user(), why=why))
+    before = resumed.before
     _print_resumed(before)
-    for restart in restarts:
+    for restart in resumed.restarts:
         print_note(f"{restart.what}\n  {restart.remedy}")
     if before.gaps:
         count = f"{len(before.gaps)} gaps" if len(before.gaps) > 1 else "a gap"
         print_line(f"It stays stopped, because {count} must be accepted first:")
         print_line(f"  replicator gaps list --table {table}")
-    elif not living:
+    elif not resumed.workers:
         print_note("no worker was seen within the last minute: start one with `replicator run`")
     elif before.paused or before.halted:
         print_line("Workers go on where it stopped, within a few seconds.")
 
 
-async def _pause(
-    settings: "Settings", table: str, who: str, why: str | None
-) -> tuple["TableFacts", "Unread | None", "datetime"]:
-
-    async with control_database(settings) as database:
-        before = require_registered(table, settings, await registered_tables(database))
-        await Incidents(database).set_paused(table, paused=True, who=who, why=why)
-        knowledge, now = await read_knowledge(database)
-    shards = [shard for shard in knowledge.shards if shard.source == table]
-    return before, unread(shards), now
-
-
-async def _resume(
-    settings: "Settings", table: str, who: str, why: str | None
-) -> tuple["TableFacts", bool, list["Problem"]]:
-
-    async with control_database(settings) as database:
-        before = require_registered(table, settings, await registered_tables(database))
-        await Incidents(database).set_paused(table, paused=False, who=who, why=why)
-        living = bool(await Positions(database).living(within_seconds=60.0))
-        knowledge, now = await read_knowledge(database)
-    status = overview(knowledge, now=now)
-    restarts = [
-        problem for each in status.tables if each.source == table for problem in to_restart(each)
-    ]
-    return before, living, restarts
-
-
-def _print_deadline(table: str, left: "Unread | None", now: "datetime") -> None:
+def _print_deadline(table: str, paused: Paused) -> None:
+    left, kept = paused.unread, in_words(paused.retention.total_seconds())
     if left is None:
         print_line("Its stream has nothing on record that is unread.")
     elif left.since is None:
         print_line("Data may be lost at any time: some of its stream was never read, and what it")
-        print_line("holds may be up to 24 hours old, which is as long as a stream keeps it.")
+        print_line(f"holds may be up to {kept} old, which is as long as a stream keeps it.")
     else:
-        _print_instants(left.since, now)
+        _print_instants(left.since, paused, kept)
     print_line(f"  replicator resume --table {table}")
 
 
-def _print_instants(since: "datetime", now: "datetime") -> None:
-
-    end = lost_from(since, retention=DYNAMODB_STREAMS.retention)
-    print_line(f"The oldest change that may be unread is of {in_utc(since)}; a stream keeps 24 h.")
-    if end <= now:
+def _print_instants(since: datetime, paused: Paused, kept: str) -> None:
+    end = lost_from(since, retention=paused.retention)
+    print_line(
+        f"The oldest change that may be unread is of {in_utc(since)}; a stream keeps {kept}."
+    )
+    if end <= paused.now:
         print_line(f"Data may be lost already: since {in_utc(end)}.")
         return
-    left = in_words((end - now).total_seconds())
+    left = in_words((end - paused.now).total_seconds())
     print_line(f"Data starts to be lost at {in_utc(end)}, in {left}.")
-    print_line("Let it go on half an hour before that, or a gap will be reported:")
+    print_line("Resume it half an hour before that, or a gap will be reported:")
 
 
-def _print_resumed(before: "TableFacts") -> None:
+def _print_resumed(before: TableFacts) -> None:
     if before.halted:
         print_line(f"{before.source} is not halted any more; it was because")
         print_prose(before.reason or "no reason is on record", indent="  ")

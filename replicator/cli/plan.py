@@ -6,44 +6,17 @@ from typing import Annotated, Any
 
 import typer
 
-from replicator.app.mappings import refuse_unfit_streams, require_tables
-from replicator.app.sampling import sample_tables
+from replicator.app.plan import SampledFit, sampled_fit, survey_changes
 from replicator.cli.terminal.options import AsJson, ConfigFile, load_settings
 from replicator.cli.terminal.output import ExitCode, print_document, print_failure, print_line
-from replicator.config.connections import migrate_connection, source_connection, target_connection
-from replicator.config.settings import Settings
 from replicator.core.findings import document
-from replicator.core.mapping.compile import compile_table
-from replicator.core.proposal.sample_fit import TargetFit, sample_fit
 from replicator.core.snapshot.export_cost import export_cost, scan_price
-from replicator.core.snapshot.scan_pages import ScanCost, scan_cost
+from replicator.core.snapshot.scan_pages import ScanCost
 from replicator.core.status.durations import in_words
-from replicator.postgres.schema.migrate import look
-from replicator.postgres.schema.server_fit import require_fit_server
 from replicator.postgres.schema.survey import Need, Survey
 
-Sampled = dict[str, tuple[int, list["TargetFit"]]]
-"""Number of sampled items by table, and their fit."""
 
-
-async def sampled(settings: "Settings", count: int) -> Sampled:
-    """Look at about `count` items of every table."""
-
-    specs = settings.table_specs()
-    tables = await sample_tables(
-        [(spec.table, source_connection(settings.source_of(name))) for name, spec in specs.items()],
-        count,
-    )
-    return {
-        name: (
-            len(table.images),
-            sample_fit(compile_table(spec, table.description.key), table.images),
-        )
-        for (name, spec), table in zip(specs.items(), tables, strict=True)
-    }
-
-
-def sample_lines(found: Sampled) -> Iterator[str]:
+def sample_lines(found: SampledFit) -> Iterator[str]:
     """Comments below the SQL: what is rejected stands out."""
     for source, (items, targets) in found.items():
         yield f"-- table {source}: {items} items were sampled"
@@ -60,7 +33,7 @@ def sample_lines(found: Sampled) -> Iterator[str]:
                 yield from (f"--       {reason}" for reason in column.reasons)
 
 
-def sample_document(found: Sampled) -> list[dict[str, Any]]:
+def sample_document(found: SampledFit) -> list[dict[str, Any]]:
     """The sample's fit as JSON."""
     return [
         {
@@ -136,8 +109,8 @@ def plan(
     """
 
     settings = load_settings(config)
-    survey, costs = asyncio.run(_look(settings))
-    found = asyncio.run(sampled(settings, sample)) if sample else {}
+    survey, costs = asyncio.run(survey_changes(settings))
+    found = asyncio.run(sampled_fit(settings, sample)) if sample else {}
     changes = bool(survey.control_sql or survey.statements or survey.grants or survey.needs)
     if as_json:
         extra = {"samples": sample_document(found)} if sample else {}
@@ -153,31 +126,6 @@ def plan(
         raise typer.Exit(ExitCode.WRONG_USAGE)
     if changes and exit_code:
         raise typer.Exit(ExitCode.FINDINGS)
-
-
-async def _look(settings: "Settings") -> tuple["Survey", dict[str, "ScanCost"]]:
-    """Survey the database, and estimate the cost of scanning each table."""
-
-    tables = await require_tables(settings)
-    refuse_unfit_streams(tables)
-    rate = settings.snapshot.read_units_per_second
-    costs = {
-        table.mapping.spec.name: scan_cost(
-            items=table.description.item_count,
-            size_bytes=table.description.size_bytes,
-            units_per_second=rate,
-        )
-        for table in tables
-    }
-    survey = await look(
-        migrate_connection(settings.target),
-        settings.target.control_schema,
-        settings.deployment,
-        [table.mapping for table in tables],
-        runner=target_connection(settings.target),
-    )
-    require_fit_server(survey.catalog)
-    return survey, costs
 
 
 def _lines(

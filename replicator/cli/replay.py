@@ -5,9 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from replicator.app.control_database import control_database, registered_tables, require_known
-from replicator.app.fit import require_fit
-from replicator.app.mappings import require_mappings
+from replicator.app.administration.replay import discard_letters, replay_letters
 from replicator.cli.dead_letters import OlderThan, Reason, duration
 from replicator.cli.terminal.options import (
     AsJson,
@@ -26,12 +24,8 @@ from replicator.cli.terminal.output import (
     print_note,
     print_table,
 )
-from replicator.config.settings import Settings
-from replicator.errors import ConfigurationError
-from replicator.postgres.control.dead_letters import DeadLetters, Letter, LetterFilter
-from replicator.postgres.write.replay import Replay, Tried
-
-LETTERS_MAX = 10_000
+from replicator.postgres.control.dead_letters import LetterFilter
+from replicator.postgres.write.replay import Tried
 
 Numbers = Annotated[
     list[int] | None,
@@ -60,7 +54,9 @@ def replay(
     """
 
     wanted = _wanted(numbers, table, reason, older_than)
-    tried = asyncio.run(_replay(load_settings(config), wanted, who or this_user(), why))
+    settings = load_settings(config)
+    tried, more = asyncio.run(replay_letters(settings, wanted, who=who or this_user(), why=why))
+    _note_more(more)
     refused = [each for each in tried if each.outcome == "refused"]
     if as_json:
         print_document({"dead_letters": [_document(each) for each in tried]})
@@ -89,7 +85,9 @@ def discard(
     """
 
     wanted = _wanted(numbers, table, reason, older_than)
-    closed = asyncio.run(_discard(load_settings(config), wanted, who or this_user(), why))
+    settings = load_settings(config)
+    closed, more = asyncio.run(discard_letters(settings, wanted, who=who or this_user(), why=why))
+    _note_more(more)
     if as_json:
         print_document({"discarded": closed})
     else:
@@ -107,48 +105,9 @@ def _wanted(
     return LetterFilter(table, "open", reason, duration(older_than), chosen)
 
 
-async def _replay(
-    settings: "Settings", wanted: "LetterFilter", who: str, why: str | None
-) -> "list[Tried]":
-
-    async with control_database(settings) as database:
-        letters = await _chosen(settings, database, wanted)
-        by_source: dict[str, list[int]] = {}
-        for letter in letters:
-            by_source.setdefault(letter.source, []).append(letter.id)
-        mappings = {m.spec.name: m for m in await require_mappings(settings)} if letters else {}
-        left = sorted(by_source.keys() - mappings.keys())
-        if left:
-            message = f"{', '.join(left)}: not in the configuration any more"
-            raise ConfigurationError(message, remedy="discard their dead letters")
-        await require_fit(database, [mappings[source] for source in by_source])
-        tried: list[Tried] = []
-        for source, numbers in by_source.items():
-            tried += await Replay(database).replay(mappings[source], numbers, who=who, why=why)
-    return tried
-
-
-async def _discard(settings: "Settings", wanted: "LetterFilter", who: str, why: str) -> list[int]:
-
-    async with control_database(settings) as database:
-        letters = await _chosen(settings, database, wanted)
-        numbers = [letter.id for letter in letters]
-        return await Replay(database).discard(numbers, who=who, why=why)
-
-
-async def _chosen(settings: "Settings", database: Any, wanted: "LetterFilter") -> "list[Letter]":  # noqa: ANN401 (its type loads the driver)
-
-    if wanted.source is not None:
-        require_known(wanted.source, settings, await registered_tables(database))
-    letters, total = await DeadLetters(database).list(wanted, letters_max=LETTERS_MAX)
-    missing = set(wanted.numbers or ()) - {letter.id for letter in letters}
-    if missing:
-        numbers = ", ".join(map(str, sorted(missing)))
-        message = f"there is no open dead letter {numbers}"
-        raise ConfigurationError(message, remedy="run `replicator dead-letters list`")
-    if total > len(letters):
-        print_note(f"{total - len(letters)} more match: run the command again for them")
-    return letters
+def _note_more(more: int) -> None:
+    if more:
+        print_note(f"{more} more match: run the command again for them")
 
 
 def _print(tried: "list[Tried]") -> None:

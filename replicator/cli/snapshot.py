@@ -4,12 +4,16 @@ import asyncio
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Annotated
 
 import typer
 
-from replicator.app.control_database import control_database, registered_tables, require_registered
+from replicator.app.administration.snapshot import (
+    SnapshotRequest,
+    ask_for_snapshot,
+    cancel_snapshots,
+    watch_snapshot,
+)
 from replicator.cli.terminal.options import (
     ConfigFile,
     Detach,
@@ -23,13 +27,9 @@ from replicator.cli.terminal.output import ExitCode, print_line, print_note, pri
 from replicator.clock import Clock, SystemClock
 from replicator.config.settings import Settings
 from replicator.core.snapshot.state import SnapshotOrigin
-from replicator.core.snapshot.status import SnapshotStatus, snapshot_status
+from replicator.core.snapshot.status import SnapshotStatus
 from replicator.core.status.durations import in_words
 from replicator.errors import ConfigurationError
-from replicator.postgres.connection.database import Database
-from replicator.postgres.control.positions import Positions
-from replicator.postgres.control.snapshot_reads import read_snapshot
-from replicator.postgres.control.snapshots import Snapshots
 
 LINE_SECONDS = 10.0
 
@@ -77,8 +77,6 @@ def progress_text(status: "SnapshotStatus") -> str:
         text += f", about {in_words(status.seconds_left)} left"
     return text if status.detail is None else f"{text}: {status.detail}"
 
-
-LOOK_SECONDS = 0.5
 
 Cancel = Annotated[
     bool,
@@ -139,17 +137,14 @@ def snapshot(
 
     settings, who = load_settings(config), who or this_user()
     if cancel:
-        _print_cancelled(table, *asyncio.run(_cancel(settings, table, who, why)))
+        _print_cancelled(table, *asyncio.run(cancel_snapshots(settings, table, who=who, why=why)))
         return
     if export_arn is not None and not from_export:
         message = "--export-arn says which export is loaded, and nothing says that one is"
         raise ConfigurationError(message, remedy="add --from-export")
-    if from_export and export_arn is None and settings.export.bucket is None:
-        message = "there is no bucket that an export could be written to"
-        raise ConfigurationError(message, remedy="set export.bucket, or give --export-arn")
     origin: SnapshotOrigin = "export" if from_export else "scan"
-    wish = _Wish(table, who, why, force, origin, export_arn)
-    number, living = asyncio.run(_ask(settings, wish))
+    request = SnapshotRequest(table, who, why, force, origin, export_arn)
+    number, living = asyncio.run(ask_for_snapshot(settings, request))
     print_line(f"snapshot {number} of {table} is asked for")
     if not living:
         print_note(
@@ -168,83 +163,14 @@ def follow(settings: Settings, table: str, number: int, *, again: tuple[str, str
     `again`: for whoever leaves it to the workers, what the command with this option is for.
     """
     try:
-        ended = asyncio.run(_watch(settings, table, number))
+        with _watching(table) as show:
+            ended = asyncio.run(watch_snapshot(settings, table, number, show))
     except KeyboardInterrupt:
         purpose, option = again
         print_note(f"\nThe workers go on with it. {purpose}")
         print_note(f"  replicator snapshot --table {table} {option}")
         raise typer.Exit(ExitCode.INTERRUPTED) from None
     _print_end(table, ended)
-
-
-async def _cancel(
-    settings: "Settings", table: str, who: str, why: str | None
-) -> tuple[list[int], int]:
-    """The numbers of the snapshots that were ended, and how many gaps of the table are open now."""
-
-    async with control_database(settings) as database:
-        require_registered(table, settings, await registered_tables(database))
-        numbers = await Snapshots(database).cancel(table, who=who, why=why)
-        return numbers, len((await registered_tables(database))[table].gaps)
-
-
-@dataclass(frozen=True, slots=True)
-class _Wish:
-    """Everything that a person says of the snapshot to be made."""
-
-    table: str
-    who: str
-    why: str | None
-    force: bool
-    origin: SnapshotOrigin
-    export_arn: str | None
-
-
-async def _ask(settings: "Settings", wish: _Wish) -> tuple[int, bool]:
-    """The number of the snapshot that is to be watched, and whether there are workers for it."""
-
-    table, who, why = wish.table, wish.who, wish.why
-    async with control_database(settings) as database:
-        facts = require_registered(table, settings, await registered_tables(database))
-        snapshots = Snapshots(database)
-        number = await snapshots.force(table, who=who, why=why) if wish.force else None
-        if number is None and wish.export_arn is not None:
-            number = await snapshots.give_export(table, wish.export_arn, who=who, why=why)
-        if number is None and not facts.gaps:
-            known = (await snapshots.facts()).get(table, [])
-            open_ = [each for each in known if each.unfinished]
-            same = [each.id for each in open_ if wish.origin in ("scan", each.origin)]
-            number = next(iter(same), None)  # without a word of an export, whatever is under way
-        if number is None:
-            number = await snapshots.ask(
-                table,
-                "asked",
-                who=who,
-                why=why,
-                forced=wish.force,
-                origin=wish.origin,
-                given_export=wish.export_arn,
-            )
-        return number, bool(await Positions(database).living(within_seconds=60.0))
-
-
-async def _watch(settings: "Settings", table: str, number: int) -> "SnapshotStatus":
-    """Show the progress of a snapshot until it is over or waits for a person."""
-
-    async with control_database(settings) as database:
-        with _watching(table) as show:
-            while True:
-                status = await _status(database, table, number)
-                show(status)
-                if status.state not in ("asked", "running"):
-                    return status
-                await asyncio.sleep(LOOK_SECONDS)
-
-
-async def _status(database: "Database", table: str, number: int) -> "SnapshotStatus":
-
-    found, now = await read_snapshot(database, table, number)
-    return snapshot_status(found, now=now)
 
 
 def _print_cancelled(table: str, numbers: list[int], gaps: int) -> None:

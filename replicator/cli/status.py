@@ -3,17 +3,14 @@
 import asyncio
 from collections.abc import Iterable, Mapping
 
-from replicator.app.control_database import control_database
+from replicator.app.administration.status import read_status
 from replicator.cli.terminal.options import AsJson, ConfigFile, load_settings
 from replicator.cli.terminal.output import print_document, print_line, print_prose, print_table
-from replicator.config.settings import Settings
 from replicator.core.status.as_json import document
-from replicator.core.status.assemble import overview
 from replicator.core.status.diagnosis import Problem, Verdict
 from replicator.core.status.document import SHARD_STATES, Status, TableStatus
 from replicator.core.status.durations import in_words
-from replicator.core.status.problems import Diagnosis, diagnose, with_configured
-from replicator.postgres.control.status_reads import read_knowledge
+from replicator.core.status.problems import Diagnosis, diagnose
 
 _VERDICTS: dict["Verdict", str] = {
     "stopped": "{} stopped",
@@ -35,7 +32,7 @@ def status(*, as_json: AsJson = False, config: ConfigFile = None) -> None:
     """
 
     settings = load_settings(config)
-    found = asyncio.run(_status(settings))
+    found = asyncio.run(read_status(settings))
     if as_json:
         print_document(document(found))
         return
@@ -43,13 +40,6 @@ def status(*, as_json: AsJson = False, config: ConfigFile = None) -> None:
     _print_problems(found.deployment, diagnosis)
     _print_tables(found.tables, diagnosis.verdicts)
     _print_workers(found)
-
-
-async def _status(settings: "Settings") -> "Status":
-
-    async with control_database(settings) as database:
-        knowledge, now = await read_knowledge(database)
-    return with_configured(overview(knowledge, now=now), settings.tables)
 
 
 def _print_problems(deployment: str, diagnosis: "Diagnosis") -> None:

@@ -1,6 +1,6 @@
 """Which leases are one table's: told by ARNs where they are known, else by the table's name."""
 
-from replicator.app.forget import leases_of
+from replicator.app.administration.forget import leases_of
 from replicator.postgres.control.forgetting import Streams
 
 OTHER_REGION = "arn:aws:dynamodb:eu-west-1:1:table/orders"

@@ -79,7 +79,7 @@ COMPARISON_MUTANTS = [
     ),
     Mutant(
         "a replay writes a target that rounds",
-        "replicator/cli/replay.py",
+        "replicator/app/administration/replay.py",
         "        await require_fit(database, [mappings[source] for source in by_source])\n",
         "",
         "tests/end_to_end/test_dead_letters_by_hand.py"

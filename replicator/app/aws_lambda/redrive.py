@@ -18,10 +18,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 
+from replicator.app.administration.control_database import control_database
 from replicator.app.aws_lambda.batches import Delivering
 from replicator.app.aws_lambda.entries import entry_of, mapping_of
 from replicator.app.clients import Clients
-from replicator.app.control_database import control_database
 from replicator.app.fit import require_fit
 from replicator.clock import Clock, SystemClock
 from replicator.config.connections import source_connection

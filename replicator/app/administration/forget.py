@@ -4,6 +4,11 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
+from replicator.app.administration.control_database import (
+    control_database,
+    registered_tables,
+    require_known,
+)
 from replicator.app.clients import Clients
 from replicator.config.connections import source_connection
 from replicator.config.settings import Settings
@@ -29,6 +34,24 @@ class Forgettable:
         return not (
             self.leases or record.positions or record.gaps or record.dead_letters or record.targets
         )
+
+
+async def forgettable(settings: Settings, table: str) -> Forgettable | None:
+    """Everything that `forget` would drop of a table; None when nothing is on record.
+
+    ConfigurationError for a name that nobody knows, and while workers hold the table.
+    """
+    async with control_database(settings) as database, lease_table(settings) as leases:
+        registered = await registered_tables(database)
+        require_known(table, settings, registered)
+        known = await look(settings, database, leases, table)
+    return None if table not in registered and known.nothing else known
+
+
+async def forget_table(settings: Settings, table: str, *, who: str, why: str | None) -> Forgettable:
+    """Drop everything that is known of a table; returns what was dropped."""
+    async with control_database(settings) as database, lease_table(settings) as leases:
+        return await forget(settings, database, leases, table, who=who, why=why)
 
 
 async def look(

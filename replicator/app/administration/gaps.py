@@ -1,0 +1,80 @@
+"""Gaps of tables: the open ones, their acceptance, and a snapshot that heals them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from replicator.app.administration.control_database import (
+    control_database,
+    registered_tables,
+    require_known,
+    require_registered,
+)
+from replicator.config.settings import Settings
+from replicator.core.stream.shards import GapFacts, Mode, TableFacts
+from replicator.errors import ConfigurationError
+from replicator.postgres.control.incidents import Incidents
+from replicator.postgres.control.snapshots import Snapshots
+
+
+@dataclass(frozen=True, slots=True)
+class OpenGaps:
+    """Gaps that nobody has accepted, and the mode of every registered table."""
+
+    gaps: tuple[GapFacts, ...]
+    modes: Mapping[str, Mode]
+
+
+@dataclass(frozen=True, slots=True)
+class Acceptance:
+    """Gaps that were accepted, and the table's facts afterwards."""
+
+    accepted: tuple[GapFacts, ...]
+    after: TableFacts
+
+
+async def open_gaps(settings: Settings, table: str | None) -> OpenGaps:
+    """The open gaps of one table, or of every registered table, oldest first."""
+    async with control_database(settings) as database:
+        known = await registered_tables(database)
+        if table is not None:
+            require_known(table, settings, known)
+        found = await Incidents(database).gaps()
+    modes = {name: facts.mode for name, facts in known.items()}
+    chosen = (gap for gap in found if table in (None, gap.source) and gap.source in modes)
+    return OpenGaps(tuple(chosen), modes)
+
+
+async def accept_gaps(
+    settings: Settings, table: str, gap_id: int | None, *, who: str, why: str
+) -> Acceptance:
+    """Accept one gap of a table, or all that are open; ConfigurationError for an unknown one."""
+    async with control_database(settings) as database:
+        before = require_registered(table, settings, await registered_tables(database))
+        chosen = tuple(gap for gap in before.gaps if gap_id in (None, gap.id))
+        if gap_id is not None and not chosen:
+            message = f"table {table!r} has no open gap {gap_id}"
+            there = ", ".join(str(gap.id) for gap in before.gaps) or "none"
+            raise ConfigurationError(message, remedy=f"its open gaps: {there}")
+        for gap in chosen:  # each by its number: one that appears meanwhile was not seen
+            await Incidents(database).accept_gaps(table, who=who, why=why, gap_id=gap.id)
+        after = (await registered_tables(database))[table]
+    return Acceptance(chosen, after)
+
+
+async def heal_gaps(
+    settings: Settings, table: str, *, who: str, why: str | None
+) -> tuple[int, tuple[GapFacts, ...]]:
+    """Ask for a snapshot from incremental exports; returns its number and the gaps it heals.
+
+    ConfigurationError when no bucket is configured, or the table has no open gap.
+    """
+    if settings.export.bucket is None:
+        message = "there is no bucket that exports could be written to"
+        raise ConfigurationError(message, remedy="set export.bucket")
+    async with control_database(settings) as database:
+        facts = require_registered(table, settings, await registered_tables(database))
+        if not facts.gaps:
+            message = f"table {table!r} has no open gap"
+            raise ConfigurationError(message, remedy="`replicator gaps list` shows them")
+        number = await Snapshots(database).ask(table, "gap", who=who, why=why, origin="changes")
+    return number, facts.gaps

@@ -1,0 +1,95 @@
+"""Snapshots of tables: asked for, watched until they end, and cancelled."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from replicator.app.administration.control_database import (
+    control_database,
+    registered_tables,
+    require_registered,
+)
+from replicator.config.settings import Settings
+from replicator.core.snapshot.state import SnapshotOrigin
+from replicator.core.snapshot.status import SnapshotStatus, snapshot_status
+from replicator.errors import ConfigurationError
+from replicator.postgres.control.positions import Positions
+from replicator.postgres.control.snapshot_reads import read_snapshot
+from replicator.postgres.control.snapshots import Snapshots
+
+POLL_SECONDS = 0.5
+"""Pause between two readings of a snapshot that is watched."""
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotRequest:
+    """A snapshot as a person asks for it.
+
+    `force`: delete stale rows however many there are. `export_arn`: the export to load, where
+    `origin` is `export`; None: the workers ask for one.
+    """
+
+    table: str
+    who: str
+    why: str | None
+    force: bool
+    origin: SnapshotOrigin
+    export_arn: str | None
+
+
+async def ask_for_snapshot(settings: Settings, request: SnapshotRequest) -> tuple[int, bool]:
+    """The number of the snapshot to be watched, and True when workers are there for it.
+
+    A snapshot that is asked for or under way already is the answer, unless the table has open
+    gaps. ConfigurationError when an export has no bucket to go to.
+    """
+    if request.origin == "export" and not (request.export_arn or settings.export.bucket):
+        message = "there is no bucket that an export could be written to"
+        raise ConfigurationError(message, remedy="set export.bucket, or give --export-arn")
+    table, who, why = request.table, request.who, request.why
+    async with control_database(settings) as database:
+        facts = require_registered(table, settings, await registered_tables(database))
+        snapshots = Snapshots(database)
+        number = await snapshots.force(table, who=who, why=why) if request.force else None
+        if number is None and request.export_arn is not None:
+            number = await snapshots.give_export(table, request.export_arn, who=who, why=why)
+        if number is None and not facts.gaps:
+            known = (await snapshots.facts()).get(table, [])
+            open_ = [each for each in known if each.unfinished]
+            same = [each.id for each in open_ if request.origin in ("scan", each.origin)]
+            number = next(iter(same), None)  # without a word of an export, whatever is under way
+        if number is None:
+            number = await snapshots.ask(
+                table,
+                "asked",
+                who=who,
+                why=why,
+                forced=request.force,
+                origin=request.origin,
+                given_export=request.export_arn,
+            )
+        return number, bool(await Positions(database).living(within_seconds=60.0))
+
+
+async def watch_snapshot(
+    settings: Settings, table: str, number: int, show: Callable[[SnapshotStatus], None]
+) -> SnapshotStatus:
+    """Show the progress of a snapshot until it is over or waits for a person."""
+    async with control_database(settings) as database:
+        while True:
+            found, now = await read_snapshot(database, table, number)
+            status = snapshot_status(found, now=now)
+            show(status)
+            if status.state not in ("asked", "running"):
+                return status
+            await asyncio.sleep(POLL_SECONDS)
+
+
+async def cancel_snapshots(
+    settings: Settings, table: str, *, who: str, why: str | None
+) -> tuple[list[int], int]:
+    """Numbers of the snapshots of a table that were ended, and of its gaps that are open now."""
+    async with control_database(settings) as database:
+        require_registered(table, settings, await registered_tables(database))
+        numbers = await Snapshots(database).cancel(table, who=who, why=why)
+        return numbers, len((await registered_tables(database))[table].gaps)
