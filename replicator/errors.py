@@ -20,7 +20,7 @@ class Disposition(Enum):
 
 
 class ReplicatorError(Exception):
-    """Base of all; `remedy` is the command or change that mends it, in words for a person."""
+    """Base of all; `remedy` is the command or change that fixes it, in words for a person."""
 
     disposition: ClassVar[Disposition] = Disposition.RETRY
 
@@ -80,7 +80,7 @@ class StreamUnfit(ReplicatorError):
 
 
 class KeyChanged(ReplicatorError):
-    """The DynamoDB table has another key than the mapping: it was created anew."""
+    """The DynamoDB table has another key than the mapping: it was created again."""
 
     disposition = Disposition.HALT
 
@@ -119,7 +119,7 @@ class BatchTooSlow(SinkBusy):
 
     def __init__(self, message: str, *, limit: str = OWN_LIMIT) -> None:
         super().__init__(
-            message, remedy=f"raise {limit}, or look at triggers and indexes of the target"
+            message, remedy=f"raise {limit}, or check triggers and indexes of the target"
         )
         self.limit = limit
 

@@ -1,4 +1,4 @@
-"""`columns: auto` at work: what batches meet becomes columns, and workers begin anew with them."""
+"""`columns: auto` at work: what batches meet becomes columns, and workers begin again with them."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -48,7 +48,7 @@ class AutoColumns:
     ) -> None:
         """Add columns until a mapping of ours is not the registered one; then say so and end.
 
-        Whoever added them: all workers begin anew with the mapping that has them.
+        Whoever added them: all workers begin again with the mapping that has them.
         """
         own = _auto(mappings)
         seconds = LOOK_SECONDS

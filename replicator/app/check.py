@@ -24,7 +24,7 @@ from replicator.sources.place import is_aws
 
 
 async def check(settings: Settings) -> list[Finding]:
-    """Look at sources, streams, leases, target and control schema; change nothing."""
+    """Read sources, streams, leases, target and control schema; change nothing."""
     tables = await compile_tables(settings)
     mappings = [table.mapping for table in tables if table.mapping is not None]
     return [

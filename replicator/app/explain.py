@@ -1,4 +1,4 @@
-"""`explain`: one item looked at on both sides, and all that may stand between them."""
+"""`explain`: one item read on both sides, and all that may stand between them."""
 
 from collections.abc import Callable
 from contextlib import AsyncExitStack
@@ -55,7 +55,7 @@ class Explanation:
 async def explain(
     settings: Settings, name: str, keys_for: Callable[[SourceKey], Image]
 ) -> Explanation:
-    """Look at an item of this table, whose key is told once the table's is known.
+    """Read an item of this table, whose key is told once the table's is known.
 
     SourceUnavailable, SinkUnavailable, ConfigurationError.
     """

@@ -9,7 +9,7 @@ YOUNG_OBJECTS = 50_000
 def settle() -> None:
     """Exempt all that exists from further looks; call it when everything long-lived is there.
 
-    Libraries, service models and compiled mappings are half a million objects: looking at them
+    Libraries, service models and compiled mappings are half a million objects: examining them
     again and again took half of the time of a worker under load.
     """
     gc.collect()

@@ -1,4 +1,4 @@
-"""Tables that could not be worked on when a worker started: looked at again until they can be."""
+"""Tables that could not be worked on when a worker started: checked again until they can be."""
 
 from collections.abc import Mapping
 
@@ -20,7 +20,7 @@ from replicator.postgres.control.incidents import Incidents
 from replicator.postgres.control.positions import Positions
 
 LOOK_SECONDS = 5.0
-"""How often they are looked at."""
+"""How often they are checked."""
 
 
 class LeftOut:
@@ -43,7 +43,7 @@ class LeftOut:
 
     @property
     def stopped(self) -> frozenset[str]:
-        """Those that a person must mend; the others' source may answer a moment later."""
+        """Those that a person must fix; the others' source may answer a moment later."""
         return frozenset(
             name
             for name, error in self._reasons.items()

@@ -21,7 +21,7 @@ from replicator.sources.view_type import require_new_images
 class CompiledTable:
     """A table of the configuration; `mapping` None: it could not be compiled.
 
-    `description` None: the table could not be looked at.
+    `description` None: the table could not be read.
     """
 
     name: str
@@ -33,7 +33,7 @@ class CompiledTable:
 async def compile_tables(
     settings: Settings, names: Collection[str] | None = None
 ) -> list[CompiledTable]:
-    """Look at every table, or those of these names, and compile its mapping.
+    """Read every table, or those of these names, and compile its mapping.
 
     What is wrong is a finding.
     """
@@ -80,7 +80,7 @@ async def _with_auto_columns(settings: Settings, spec: TableSpec) -> TableSpec:
 
 @dataclass(frozen=True, slots=True)
 class RequiredTable:
-    """A table that was looked at, and its mapping."""
+    """A table that was checked, and its mapping."""
 
     mapping: TableMapping
     description: TableDescription
@@ -107,7 +107,7 @@ async def require_tables(
 ) -> list[RequiredTable]:
     """All tables, or those of these names.
 
-    SourceUnavailable when some table could not be looked at, ConfigurationError when one is
+    SourceUnavailable when some table could not be read, ConfigurationError when one is
     missing or its mapping wrong; a stream that is off is no reason, nothing is read here.
     """
     compiled = await compile_tables(settings, names)

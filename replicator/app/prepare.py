@@ -144,7 +144,7 @@ async def refuse_if_due(
     database: Database, settings: Settings, mappings: Sequence[TableMapping]
 ) -> Survey:
     """MigrationDue, with every reason, unless `migrate` has done all that these mappings need."""
-    async with database.transaction("looking at the target") as connection:
+    async with database.transaction("reading the target") as connection:
         found = await survey(
             connection,
             settings.target.control_schema,
@@ -156,7 +156,5 @@ async def refuse_if_due(
         raise error
     if found.due:
         message = "the database is not ready: " + "; ".join(found.due)
-        raise MigrationDue(
-            message, remedy="look at `replicator plan`, then run `replicator migrate`"
-        )
+        raise MigrationDue(message, remedy="see `replicator plan`, then run `replicator migrate`")
     return found

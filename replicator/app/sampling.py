@@ -35,7 +35,7 @@ class SampledTable:
 async def sample_tables(
     tables: Sequence[tuple[str, SourceConnection]], count: int
 ) -> list[SampledTable]:
-    """Look at these tables (name or ARN, and where) and at about `count` items of each.
+    """Read these tables (name or ARN, and where) and at about `count` items of each.
 
     StreamVanished for one that does not exist; SourceUnavailable, SourceDenied.
     """

@@ -34,7 +34,7 @@ class Watcher(Protocol):
         ...
 
     def moved(self, items: int) -> None:
-        """So many more were looked at."""
+        """So many more were checked."""
         ...
 
 
@@ -63,7 +63,7 @@ async def verify(settings: Settings, wanted: Request, watcher: Watcher) -> Verif
     """Compare tables with their targets.
 
     SourceUnavailable or SinkUnavailable when a server is away; ConfigurationError when `migrate` is
-    due, or a table cannot be looked at.
+    due, or a table cannot be read.
     """
     tables = await require_tables(settings, wanted.tables)
     database = Database(

@@ -20,7 +20,7 @@ COMMANDS = {
         ("plan", "plan:plan", "Print the SQL that `migrate` would run"),
         ("migrate", "migrate:migrate", "Create or extend control schema and target tables"),
         ("run", "run:run", "Replicate until SIGTERM, or until caught up"),
-        ("status", "status:status", "Say what is wrong first, and which command mends it"),
+        ("status", "status:status", "Say what is wrong first, and which command fixes it"),
         ("verify", "verify:verify", "Compare source and target, repair what differs"),
         ("explain", "explain:explain", "Show one item on both sides, and why they differ"),
         ("snapshot", "snapshot:snapshot", "Load a whole table beside its running stream"),
@@ -31,7 +31,11 @@ COMMANDS = {
         ("selftest", "selftest:selftest", "Try the engine in your own account, and measure it"),
         ("demo", "demo:demo", "Watch a table replicate, with servers of its own"),
         ("version", "version:version", "Say which version this is"),
-        ("dead-letters", "dead_letters:app", "See what was set aside, and try it again"),
+        (
+            "dead-letters",
+            "dead_letters:app",
+            "See records that could not be applied, and replay them",
+        ),
         ("gaps", "gaps:app", "See where changes may be lost, and accept it"),
         ("lambda", "aws_lambda:app", "Give batches that AWS Lambda gave up back"),
     )
@@ -59,7 +63,7 @@ def replicator(config: ConfigFile = None, *, as_version: AsVersion = False) -> N
 
 
 def main() -> NoReturn:
-    """The console script: never a traceback for what a person can mend."""
+    """The console script: never a traceback for what a person can fix."""
     try:
         code = _run()
         sys.stdout.flush()

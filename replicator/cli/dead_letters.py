@@ -36,7 +36,7 @@ LIMIT_MAX = 100_000
 COMMANDS = {
     name: CommandEntry(f"replicator.cli.{place}", short_help)
     for name, place, short_help in (
-        ("list", "dead_letters:list_letters", "Show what was set aside, by reason or one by one"),
+        ("list", "dead_letters:list_letters", "Show dead letters, by reason or one by one"),
         ("show", "dead_letters:show", "Show one with its images, and what to do about it"),
         ("replay", "replay:replay", "Try open ones again, as the mapping is now"),
         ("discard", "replay:discard", "Close open ones without applying them"),
@@ -78,7 +78,7 @@ OlderThan = Annotated[
     typer.Option(
         "--older-than",
         metavar="2h",
-        help="Only those set aside before that (s, m, h, d).",
+        help="Only those dead-lettered before that (s, m, h, d).",
         show_default=False,
     ),
 ]
@@ -90,7 +90,7 @@ Each = Annotated[bool, typer.Option("--each", help="A line for each, not for eac
 
 @app.callback()
 def dead_letters() -> None:
-    """Show the records that were set aside, and why; try them again, or let them go.
+    """Show the records that could not be applied, and why; replay or discard them.
 
     Example: replicator dead-letters list
     """
@@ -138,7 +138,9 @@ def _print_groups(groups: "Sequence[LetterGroup]", wanted: "LetterFilter") -> No
     if not groups:
         _print_none(wanted)
         return
-    print_table(("LETTERS", "OLDEST", "TARGET", "STATE", "ID", "REASON"), map(group_row, groups))
+    print_table(
+        ("DEAD LETTERS", "OLDEST", "TARGET", "STATE", "ID", "REASON"), map(group_row, groups)
+    )
     print_line("")
     print_line("`replicator dead-letters show ID` shows one with its images, `list --each` all.")
 
@@ -257,7 +259,7 @@ def letter_lines(letter: Letter, evidence: Evidence) -> Iterator[str]:
         "event": letter.event + (f", made {in_utc(created)}" if created is not None else ""),
         "reason": letter.reason,
         "SQLSTATE": evidence.sqlstate or "-",
-        "set aside": f"{in_utc(letter.first_seen)}, {age} ago",
+        "dead-lettered": f"{in_utc(letter.first_seen)}, {age} ago",
         "sequence no.": letter.sequence_number or "none: it is from a snapshot",
         "shard": evidence.shard_id or "-",
         "stream": evidence.stream_arn,

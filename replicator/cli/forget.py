@@ -1,4 +1,4 @@
-"""`replicator forget`: drop all that is known of a table, so that it can start anew."""
+"""`replicator forget`: drop all that is known of a table, so that it can start again."""
 
 import asyncio
 import sys
@@ -36,11 +36,11 @@ def forget(
     """Drop a table's positions, gaps, dead letters, claims of targets and leases.
 
     The only command that drops positions. Target tables and their rows stay. Refused while
-    workers work on the table: pause it first. After `migrate`, the table starts anew as its
+    workers work on the table: pause it first. After `migrate`, the table starts again as its
     `initial_load` says: changes that are in the stream no more are not applied again. Nothing is
     dropped when DynamoDB cannot be reached. Who did it and why is recorded.
 
-    Example: replicator forget --table orders --why "starts anew in another database"
+    Example: replicator forget --table orders --why "starts again in another database"
     """
 
     if not yes and not sys.stdin.isatty():
@@ -94,7 +94,7 @@ def _print_next(settings: "Settings", table: str) -> None:
         print_line("It is not in the configuration, so nothing more happens.")
         return
     load = settings.table_specs()[table].initial_load
-    print_line("To start it anew:")
+    print_line("To start it again:")
     print_line("  replicator migrate    registers it again")
     print_line(f"  replicator run        loads it as `initial_load: {load}` says;")
     print_line("                        workers that run already begin by themselves")

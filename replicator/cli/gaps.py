@@ -1,4 +1,4 @@
-"""`replicator gaps`: places where changes may be lost, and the word that lets the table go on."""
+"""`replicator gaps`: places where changes may be lost, and the command that resumes the table."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -72,7 +72,7 @@ def list_gaps(
         _print(found.gaps, found.modes, SystemClock().now())
 
 
-@app.command(short_help="Accept what fell into them, and let the table go on")
+@app.command(short_help="Accept what fell into them, and resume the table")
 def accept(
     *,
     table: TableOption,
@@ -81,10 +81,10 @@ def accept(
     who: Who = None,
     config: ConfigFile = None,
 ) -> None:
-    """Accept that what fell into a table's gaps is lost, and let the table go on.
+    """Accept that what fell into a table's gaps is lost, and resume the table.
 
     Whatever the stream still holds is then read. Rows of items that changed in the gap differ
-    from the source until the items change again, or the table is loaded anew. Who accepted it
+    from the source until the items change again, or the table is loaded again. Who accepted it
     and why is recorded.
 
     Example: replicator gaps accept --table orders --why "only test data was written that day"
@@ -99,7 +99,7 @@ def accept(
         print_line(f"accepted gap {gap.id} of {table} ({gap.kind}, {_where(gap)})")
         print_prose(gap.detail, indent="  ")
     print_line("Rows of items that changed in it differ from the source until the items change")
-    print_line("again, or the table is loaded anew.")
+    print_line("again, or the table is loaded again.")
     _print_next(done.after)
 
 
@@ -115,7 +115,7 @@ def heal(
     """Load what changed in a table's gaps from incremental exports to S3, beside the stream.
 
     The workers ask for an export of each day since the gaps began, and write what the stream has
-    not written since. Nothing is scanned or swept; deletions are known. Where that cannot be, for
+    not written since. Nothing is scanned; deletions are known. Where that cannot be, for
     want of point-in-time recovery or because a gap is too old, the whole table is loaded instead,
     and the snapshot's detail says why. The gaps are closed when that is done; `replicator snapshot
     --cancel` opens them again. See docs/operations/exports.md.
@@ -160,7 +160,7 @@ def _print(found: "Sequence[GapFacts]", modes: "Mapping[str, Mode]", now: "datet
             heal = f"replicator gaps heal --table {quote(gap.source)}"
             print_prose(f"`{heal}`: {_cost([gap.since], now)}", indent="  ")
     print_line("")
-    print_line("A table goes on when it is loaded anew, or its gaps are accepted:")
+    print_line("A table is resumed when it is loaded again, or its gaps are accepted:")
     for source in sorted({gap.source for gap in found}):
         print_line(f"  {how_to_mend(source, modes[source])}")
 

@@ -57,7 +57,7 @@ def init(
     deployment: Deployment = None,
     config: ConfigFile = None,
 ) -> None:
-    """Look at tables and some of their items, and print a configuration that replicates them.
+    """Read tables and some of their items, and print a configuration that replicates them.
 
     What it proposes is what the sample shows, and says why: look it over. Writes nothing. With
     `--config` source and deployment are those of that file, and a table may have its name there.
@@ -175,11 +175,11 @@ def _table(table: Described, default: dict[str, str]) -> Iterator[str]:
 
 
 def _method(sampled: "SampledTable") -> Iterator[str]:
-    """Which share of the items was looked at, and how they were chosen."""
+    """The share of the items that was sampled, and how they were chosen."""
     sample, about = sampled.sample, sampled.description.item_count
     seen = len(sample.images)
     if sample.whole:
-        yield f"all {seen} items were looked at"
+        yield f"all {seen} items were sampled"
         return
     share = f", {100 * seen // about} %" if about >= seen else ""
     yield f"{seen} items were sampled of about {about} (as of up to six hours ago){share}:"

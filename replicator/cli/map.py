@@ -103,7 +103,7 @@ _KEYS_REMEDY = "write the table's key attributes with their types, such as --key
 
 
 def parse_items(text: str, partition_key: str) -> list[TypedItem]:
-    """The items of a text; what has no partition key of its own is looked into for `Items`, `Item`.
+    """The items of a text; what has no partition key of its own is searched for `Items`, `Item`.
 
     ConfigurationError where it is no JSON, or JSON without types.
     """

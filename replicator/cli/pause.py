@@ -1,4 +1,4 @@
-"""`replicator pause` and `replicator resume`: stop one table by hand, and let it go on."""
+"""`replicator pause` and `replicator resume`: stop one table by hand, and resume it."""
 
 import asyncio
 from datetime import datetime
@@ -40,7 +40,7 @@ def pause(
 def resume(
     *, table: TableOption, why: Why = None, who: Who = None, config: ConfigFile = None
 ) -> None:
-    """Let a table go on that was paused by hand or halted by a failure.
+    """Resume a table that was paused by hand or halted by a failure.
 
     A halt whose cause is still there comes back at once. A gap is not lifted: `gaps accept` does
     that. Who did it and why is recorded.

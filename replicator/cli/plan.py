@@ -86,7 +86,7 @@ SampleSize = Annotated[
         metavar="N",
         min=0,
         max=100_000,
-        help="Look at about so many items of each table, and say how they fit the mapping.",
+        help="Sample about so many items of each table, and say how they fit the mapping.",
     ),
 ]
 

@@ -44,6 +44,6 @@ def run(
     if ended.stopped:
         print_note(
             f"replicator: stopped: {', '.join(ended.stopped)}; "
-            "`replicator status` shows why and what mends it"
+            "`replicator status` shows why and what fixes it"
         )
         raise typer.Exit(ExitCode.STOPPED)

@@ -85,7 +85,8 @@ Cancel = Annotated[
 Force = Annotated[
     bool,
     typer.Option(
-        "--force", help="Sweep rows without an item however many there are, also where it waits."
+        "--force",
+        help="Delete the rows of items that are gone however many there are, also where it waits.",
     ),
 ]
 
@@ -129,8 +130,8 @@ def snapshot(
     With `--from-export` the items come from an export to S3, which the workers ask for and which
     takes no read units; see docs/operations/exports.md.
 
-    Ends with 0 when it is done, with 3 when the sweep or an export waits for a person, or it was
-    cancelled.
+    Ends with 0 when it is done, with 3 when the deletion of stale rows or an export waits for a
+    person, or it was cancelled.
 
     Example: replicator snapshot --table orders --why "rows were changed by hand"
     """
@@ -178,7 +179,7 @@ def _print_cancelled(table: str, numbers: list[int], gaps: int) -> None:
         print_line(f"no snapshot of {table} is asked for or under way")
         return
     print_line(f"cancelled of {table}: snapshot {', '.join(map(str, numbers))}")
-    print_line("What it has written stays; nothing was swept that it did not sweep before.")
+    print_line("What it has written stays, and so do stale rows that it has not deleted yet.")
     if gaps:
         print_line("What it was to heal is open again, and the table is stopped until you decide:")
         print_line(f"  replicator gaps list --table {table}")
@@ -186,7 +187,7 @@ def _print_cancelled(table: str, numbers: list[int], gaps: int) -> None:
 
 def _print_end(table: str, ended: "SnapshotStatus") -> None:
     if ended.state == "done":
-        counts = f"{ended.items} items read, {ended.swept} rows swept"
+        counts = f"{ended.items} items read, {ended.swept} stale rows deleted"
         units = f"{ended.read_units:.0f} read units"
         print_line(f"snapshot {ended.id} of {table} is done: {counts}, {units}")
         return

@@ -21,7 +21,7 @@ _COLUMNS = ("TABLE", "VERDICT", "STATE", "LAG", "HEADROOM", "SHARDS", "DEAD LETT
 
 
 def status(*, as_json: AsJson = False, config: ConfigFile = None) -> None:
-    """Say how everything stands: what is wrong first, and which command mends it.
+    """Say how everything stands: what is wrong first, and which command fixes it.
 
     Asks PostgreSQL alone, so it works while DynamoDB is away. Lag is the age of the oldest change
     that may not be applied yet, headroom the time until the stream may drop it. Ends with 0

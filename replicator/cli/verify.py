@@ -70,7 +70,7 @@ ReadUnits = Annotated[
 
 WithRepair = Annotated[
     bool,
-    typer.Option("--repair", help="Write what is true of the keys that differ, then look again."),
+    typer.Option("--repair", help="Write what is true of the keys that differ, then check again."),
 ]
 
 
@@ -87,9 +87,9 @@ def verify(
 ) -> None:
     """Compare every item with its rows, while changes go on; prints keys that differ.
 
-    What differs is looked at again, and reported when no change of it is on its way in the stream.
-    With `--repair` it is then written through the row guard, beside running workers, and looked
-    at once more; who did so and why is recorded. Ends with 0 when all is equal, 1 when something
+    What differs is checked again, and reported when no change of it is on its way in the stream.
+    With `--repair` it is then written through the row guard, beside running workers, and checked
+    once more; who did so and why is recorded. Ends with 0 when all is equal, 1 when something
     is not or is a dead letter, 4 when a server is away or when keys stayed in flight, because no
     worker applies them.
 
@@ -187,14 +187,14 @@ def _lines(result: "TargetResult") -> Iterator[str]:
         yield (
             f"{result.target}: {result.older_mapping} rows were written before the mapping was "
             f"changed: if `replicator status` shows no backfill of them, "
-            f"`replicator snapshot --table {result.source}` loads them anew"
+            f"`replicator snapshot --table {result.source}` loads them again"
         )
     if result.repaired:
         yield f"{result.target}: {result.repaired} keys were repaired"
     if result.in_flight:
         yield (
             f"{result.target}: {result.in_flight} keys differ and have changes in the stream that "
-            f"nobody applied meanwhile: run a worker, or look at `replicator status`"
+            f"nobody applied meanwhile: run a worker, or see `replicator status`"
         )
     if result.rejected:
         yield (

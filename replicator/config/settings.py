@@ -42,13 +42,13 @@ class PostgresSettings(Group):
     dsn: Dsn | None = Field(default=None, examples=["postgresql://replicator@localhost:5432/app"])
     """Connection string; null: the `PG*` variables say where to connect."""
     dsn_file: Path | None = None
-    """A file that holds the DSN, read anew on each connect."""
+    """A file that holds the DSN, read again on each connect."""
     migrate_dsn: Dsn | None = None
     """A role that may run DDL; default: `dsn`."""
     migrate_dsn_file: Path | None = None
     """A file that holds `migrate_dsn`."""
     password_file: Path | None = None
-    """A file that holds the password, read anew on each connect."""
+    """A file that holds the password, read again on each connect."""
     password_secret: str | None = Field(
         default=None,
         pattern=r"^arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:\S+$",
@@ -208,7 +208,7 @@ class PollSettings(Group):
     """The longest wait between two reads of a shard that has nothing new."""
 
     discover_seconds: float = Field(default=30.0, ge=1, le=40)
-    """Seconds between two looks at a stream for new shards, by one worker for all. The children of
+    """Seconds between two polls of a stream for new shards, by one worker for all. The children of
     a shard that ends are found at once."""
 
 

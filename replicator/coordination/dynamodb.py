@@ -36,7 +36,7 @@ def _remedy(code: str) -> str | None:
     if "AccessDenied" in code or code in ("NotAuthorized", "UnauthorizedOperation"):
         return "grant the action on coordination.table to the identity, as docs/operations say"
     if "Signature" in code or "Token" in code or code in ("RequestExpired", "NoCredentialsError"):
-        return "look at the credentials of the process, and at this machine's clock"
+        return "check the credentials of the process, and this machine's clock"
     if "Throughput" in code or "Throttling" in code or code == "RequestLimitExceeded":
         return "raise the capacity of coordination.table, or make it on-demand, if this lasts"
     return None
@@ -156,7 +156,7 @@ class DynamoDBLeases:
             return
 
     async def take(self, lease: Lease) -> Lease:
-        """Make it ours if nobody has touched it since we looked; LeaseLost otherwise."""
+        """Make it ours if nobody has touched it since it was read; LeaseLost otherwise."""
         values = {
             ":me": {"S": self._worker_id},
             ":seen": {"N": str(lease.counter)},

@@ -56,7 +56,7 @@ def document(finding: Finding) -> dict[str, Any]:
 
 
 def how_to_go_on(error: ReplicatorError, source: str) -> str:
-    """The remedy of what halted it, and the command that lets it go on."""
+    """The remedy of what halted it, and the command that resumes it."""
     command = f"replicator resume --table {source}"
     remedy = error.remedy or "correct it"
     return remedy if command in remedy else f"{remedy}; then run `{command}`"

@@ -247,7 +247,7 @@ class SnapshotProgressed:
 
 @dataclass(frozen=True, slots=True)
 class SegmentEnded:
-    """A part of a snapshot is committed; `target` None: of the scan, else that target is swept."""
+    """A segment of a snapshot is committed; `target`: whose stale rows it deletes; None: a load."""
 
     table: str
     part: str
@@ -256,7 +256,7 @@ class SegmentEnded:
 
 @dataclass(frozen=True, slots=True)
 class SweepRefused:
-    """So many rows would be swept that a person must decide."""
+    """So many rows would be deleted as stale that a person must decide."""
 
     table: str
     snapshot_id: int
@@ -274,7 +274,7 @@ class ExportRefused:
 
 @dataclass(frozen=True, slots=True)
 class SnapshotEnded:
-    """The whole table is loaded; `swept` rows had no item any more."""
+    """The whole table is loaded; `swept` is the number of stale rows that were deleted."""
 
     table: str
     snapshot_id: int

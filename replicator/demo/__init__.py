@@ -1,1 +1,1 @@
-"""A newcomer's first minute: everything started, looked at and compared by one command."""
+"""A newcomer's first minute: everything started, shown and compared by one command."""

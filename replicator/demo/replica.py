@@ -129,7 +129,7 @@ def isolated(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 class Replica:
-    """Looks at the daemon and at its target from outside, as a person would."""
+    """Reads the pages of the daemon and its target from outside, as a person would."""
 
     def __init__(
         self,

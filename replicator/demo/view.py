@@ -104,7 +104,7 @@ class Picture:
         return self._live
 
     def show(self, reading: BothSides) -> None:
-        """Draw it anew."""
+        """Draw it again."""
         self._live.update(self._draw(reading), refresh=True)
 
     def _draw(self, reading: BothSides) -> RenderableType:

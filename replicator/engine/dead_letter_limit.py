@@ -1,4 +1,4 @@
-"""A table that sets aside more records than its configuration allows is stopped."""
+"""A table that dead-letters more records than its configuration allows is stopped."""
 
 from replicator.core.spec import TableSpec
 from replicator.engine.ports import Incidents
@@ -23,6 +23,6 @@ async def check_dead_letters(incidents: Incidents, spec: TableSpec) -> None:
         return
     raise TooManyDeadLetters(
         message,
-        remedy="look at `replicator dead-letters list`, correct the mapping, then run "
+        remedy="see `replicator dead-letters list`, correct the mapping, then run "
         f"`replicator resume --table {spec.name}`",
     )

@@ -255,7 +255,7 @@ class Snapshots(Protocol):
         ...
 
     async def refuse_sweep(self, snapshot_id: int, detail: str) -> None:
-        """Wait for a person before rows are swept."""
+        """Wait for a person before stale rows are deleted."""
         ...
 
 

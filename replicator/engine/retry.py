@@ -91,7 +91,7 @@ async def in_parts(
     """Apply records in order, as many at once as will go; returns the claim after the last.
 
     More than `most` says at that moment are not tried. A single record that PostgreSQL refuses is
-    set aside; BatchTooSlow when even one is too slow.
+    dead-lettered; BatchTooSlow when even one is too slow.
     """
     if len(records) <= max(1, most()):
         try:

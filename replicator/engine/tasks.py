@@ -69,7 +69,7 @@ class Backoff:
         return delay_seconds(self.attempts, base=self.base, cap=self.cap, chance=chance)
 
     def succeeded(self) -> None:
-        """Start anew at the shortest delay."""
+        """Start again at the shortest delay."""
         self.attempts = 0
 
 

@@ -14,7 +14,7 @@ _LOOP = "loop"
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing that was looked at; `reason` is None when it is as it should be."""
+    """One check; `reason` is None when it is as it should be."""
 
     name: str
     reason: str | None

@@ -126,7 +126,7 @@ FAMILIES: tuple[Family, ...] = (
         "replicator_snapshots_total",
         "counter",
         ("table", "outcome"),
-        "Snapshots that ended, and sweeps that wait for a person.",
+        "Snapshots that ended, and deletions of stale rows that wait for a person.",
         values=(("outcome", "done, refused"),),
     ),
     Family(
@@ -139,8 +139,8 @@ FAMILIES: tuple[Family, ...] = (
         "replicator_guard_rejections_total",
         "counter",
         ("table", "reason"),
-        "Changes that the row guard turned away, once for each target. `duplicate`: the row has "
-        "this change; `older`: it has a newer one; `older_generation`: one of a newer stream; "
+        "Changes that were superseded at the row guard, once for each target. `duplicate`: the row "
+        "has this change; `older`: it has a newer one; `older_generation`: one of a newer stream; "
         "`snapshot`: a stream was quicker than a scan; `suspicious`: the row has a change that "
         "counts as newer, but was created more than a minute earlier.",
         values=(("reason", "duplicate, older, older_generation, snapshot, suspicious"),),

@@ -61,12 +61,12 @@ def snapshot_line(
         case SegmentEnded(table=table, part=part, target=target):
             fields = {"table": table, "part": part}
             if target is None:
-                return "info", "part of a snapshot scanned", fields
-            return "info", "target swept", fields | {"target": target}
+                return "info", "segment of a snapshot scanned", fields
+            return "info", "stale rows of a target deleted", fields | {"target": target}
         case SweepRefused(table=table, snapshot_id=number, detail=detail):
             fields = {"table": table, "snapshot": number, "detail": detail}
             remedy = f"replicator snapshot --table {table} --cancel, or --force"
-            return "error", "sweep refused until a person decides", fields | {"remedy": remedy}
+            return "error", "deletion of stale rows waits for a person", fields | {"remedy": remedy}
         case ExportRefused(table=table, snapshot_id=number, detail=detail):
             fields = {"table": table, "snapshot": number, "detail": detail}
             remedy = f"replicator snapshot --table {table} --cancel, or give another export"
@@ -103,14 +103,14 @@ _OfShard = (
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line to be written. Lines with the same `repeats` are one trouble that goes on."""
+    """One line to be written. Lines with the same `repeats` are one problem that goes on."""
 
     level: _Level
     event: str
     fields: Mapping[str, object]
     repeats: tuple[str, ...] | None = None
     who: str = ""
-    """What has this trouble: a task, a shard. It is over when none of them has it any more."""
+    """Tasks and shards with this problem. It is over when none of them has it any more."""
     error: BaseException | None = None
     """Written with its traceback."""
 
@@ -205,7 +205,7 @@ class ObservationLog:
             trouble.said_at = now
 
     def _recover(self, table: str | None, who: str, now: float) -> None:
-        """End the troubles of a task or shard; say so where it was the last one to have them."""
+        """End the problems of a task or shard; say so where it was the last one to have them."""
         for key, trouble in list(self._troubles.items()):
             if trouble.table != table or who not in trouble.who:
                 continue
@@ -263,7 +263,7 @@ def line_of(observation: Observation) -> Line | None:  # noqa: C901, PLR0912 (on
             text = "batch refused, another worker claimed the shard; nothing was written"
             return Line("warning", text, _of(fenced))
         case ClaimSwitched() as switched:
-            text = "the table was switched; the shard is claimed anew, nothing was written"
+            text = "the table was reconfigured; its shard is claimed again, nothing was written"
             return Line("info", text, _of(switched))
         case LeaseTaken(previous_owner=owner) as taken:
             return Line("info", "lease taken", _of(taken, previous_owner=owner))
@@ -287,7 +287,7 @@ def line_of(observation: Observation) -> Line | None:  # noqa: C901, PLR0912 (on
         case TableTakenUp(table=table):
             return Line("info", "table taken up", {"table": table})
         case TaskRecovered() | ReadRecovered():
-            return None  # said where the trouble was
+            return None  # said where the problem was
         case SourceAnswered(operation=operation, outcome=outcome):
             if outcome == "ok":
                 return None
@@ -321,12 +321,12 @@ def _rejection(rejected: RecordRejected) -> Line:
 
 
 def _turned_away(away: ChangesTurnedAway) -> Line:
-    """Older and repeated changes are what the guard is for; a newer one turned away is not."""
+    """Older and repeated changes are what the guard is for; a newer one is not."""
     fields: dict[str, object] = {"table": away.table}
     fields.update(away.reasons.items())
     if not away.reasons.get("suspicious"):
-        return Line("debug", "changes turned away by the row guard", fields)
-    text = "the row guard turned away changes that look newer than what their rows hold"
+        return Line("debug", "changes superseded at the row guard", fields)
+    text = "changes were superseded at the row guard that look newer than what their rows hold"
     fields["remedy"] = "see docs/runbook.md#replicatorguardrejections"
     return Line("error", text, fields, repeats=("suspicious", away.table))
 
@@ -360,7 +360,7 @@ def _failure(failed: TaskFailed) -> Line:
 
 
 def _unread(unread: ReadFailed) -> Line:
-    """A refusal is said at once, a fault that the next attempt may mend when it goes on."""
+    """A refusal is said at once, a fault that the next attempt may fix when it goes on."""
     error = unread.error
     fields = _of(unread, error=one_line(error))
     fields["remedy"] = getattr(error, "remedy", None) or SOURCE_REMEDY

@@ -144,7 +144,7 @@ def _ordered(name: str, belief: str, pairs: Iterable[tuple[str, int]]) -> Fact:
     for group, number in pairs:
         wrong += number <= last[group]
         last[group] = number
-    return Fact(name, belief, f"{len(last)} looked at, {wrong} out of order", not wrong)
+    return Fact(name, belief, f"{len(last)} checked, {wrong} out of order", not wrong)
 
 
 def _digits(reading: StreamReading) -> Fact:

@@ -65,7 +65,7 @@ class Calls:
         self._observe(SourceAnswered(operation, outcome))
         return SourceUnavailable(
             f"{operation}: the answer {what}",
-            remedy="look at what stands between, such as a proxy, and at endpoint_url",
+            remedy="check what stands between, such as a proxy, and endpoint_url",
         )
 
 

@@ -38,14 +38,14 @@ class SourceTable:
 
 @dataclass(frozen=True, slots=True)
 class CheckedSource:
-    """A table that was looked at; `description` None: it could not be seen."""
+    """A table that was checked; `description` None: it could not be seen."""
 
     description: TableDescription | None
     findings: tuple[Finding, ...]
 
 
 async def check_sources(tables: list[SourceTable]) -> dict[str, CheckedSource]:
-    """Look at every table and its stream; what fails is a finding, and the next one follows."""
+    """Read every table and its stream; what fails is a finding, and the next one follows."""
     checked: dict[str, CheckedSource] = {}
     for connection in dict.fromkeys(table.connection for table in tables):
         here = [table for table in tables if table.connection == connection]
@@ -65,7 +65,7 @@ async def check_sources(tables: list[SourceTable]) -> dict[str, CheckedSource]:
 async def check_coordination(
     name: str, connection: SourceConnection, deployment: str, streams: Mapping[str, str]
 ) -> list[Finding]:
-    """Look at the lease table, and in it for other readers of `streams` (ARN to table)."""
+    """Read the lease table, and in it for other readers of `streams` (ARN to table)."""
     where = f"coordination table {name}"
     try:
         async with open_client("dynamodb", connection, attempts=1) as client:

@@ -25,7 +25,7 @@ SEQUENCE_NUMBER_DIGITS_MIN = 21
 SHARDS_PER_PAGE = 100
 RECORDS_PER_PAGE = 1000
 DESCRIBE_ATTEMPTS = 5
-"""Of one page of a listing; then the listing has failed, and begins anew a while later."""
+"""Of one page of a listing; then the listing has failed, and begins again a while later."""
 
 
 class DynamoDBStreams:

@@ -53,7 +53,7 @@ _FILE_REMEDY = "ask for a new export"
 class TableExports:
     """Exports of one table, `table` being its name or ARN. It waits for nothing.
 
-    SourceUnavailable, SourceDenied, SourceThrottled; ExportUnfit for what no retry mends.
+    SourceUnavailable, SourceDenied, SourceThrottled; ExportUnfit for what no retry fixes.
     """
 
     def __init__(
@@ -134,7 +134,7 @@ class TableExports:
         if status != "COMPLETED":
             why = f"{told.get('FailureCode')}: {told.get('FailureMessage')}"
             message = f"DynamoDB could not make the export {arn}: {why}"
-            raise ExportUnfit(message, remedy="mend that, cancel, and ask again")
+            raise ExportUnfit(message, remedy="fix that, cancel, and ask again")
         bucket, manifest = told["S3Bucket"], told["ExportManifest"]
         folder = f"{told['S3Prefix']}/" if told.get("S3Prefix") else ""
         inside = manifest if manifest.startswith(folder) else folder + manifest

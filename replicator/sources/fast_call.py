@@ -33,7 +33,7 @@ class ShortCalls:
     """One operation of one client, whose first call goes the SDK's way and shows what it does.
 
     Those that follow have the same endpoint, connections, proxy, timeouts, signer and credentials,
-    which the SDK renews; what the SDK would do anew for each, at most of its cost, is left out:
+    which the SDK renews; what the SDK would do again for each, at most of its cost, is left out:
     validation, endpoint rules, user agent, events, and the parser of answers without an error.
     Nothing is retried: that is for operations whose retries are the caller's.
     """

@@ -15,7 +15,7 @@ def require_new_images(table: str, view_type: str | None) -> None:
     message = f"the stream of {table!r} carries {view_type}: rows cannot be made without new images"
     raise StreamUnfit(
         message,
-        remedy="disable the stream, then enable it anew (the view type of a stream cannot be "
+        remedy="disable the stream, then enable it again (the view type of a stream cannot be "
         f"changed): {how_to_enable(table)}",
     )
 

@@ -147,7 +147,7 @@ async def test_a_stream_without_new_images_is_refused_before_anything_is_made(
 
     assert refused.code == 2
     assert f"carries {view}" in refused.err
-    assert "disable the stream, then enable it anew" in refused.err
+    assert "disable the stream, then enable it again" in refused.err
     connection = await asyncpg.connect(database)
     assert await connection.fetchval("select to_regnamespace('replicator')") is None
     await connection.close()

@@ -49,7 +49,7 @@ async def test_open_gaps_are_listed(orders, configure):
         "kind": "certain",
         "since": None,
         "detail": "the position is older than what the shard still holds",
-        "remedy": '`replicator snapshot --table orders --why "..."` loads it anew, `replicator '
+        "remedy": '`replicator snapshot --table orders --why "..."` loads it again, `replicator '
         'gaps accept --table orders --why "..."` leaves what is lost as it is',
     }
 

@@ -69,7 +69,7 @@ async def test_what_is_wrong_comes_first_with_what_mends_it(control, configure):
         "waits",
     ]
     for remedy in (
-        '`replicator snapshot --table parts --why "..."` loads it anew, `replicator gaps accept '
+        '`replicator snapshot --table parts --why "..."` loads it again, `replicator gaps accept '
         '--table parts --why "..."` leaves what is lost as it is',
         "add it",
         "replicator resume --table waits",

@@ -392,7 +392,7 @@ async def test_a_worker_of_an_older_stream_cannot_write_once_a_newer_one_is_know
     await end.apply(old, n(5), expected=None)
 
     await end.incidents.start_stream(
-        SOURCE, NEW, label_at=NOON + timedelta(days=31), detail="created anew"
+        SOURCE, NEW, label_at=NOON + timedelta(days=31), detail="created again"
     )
     await end.incidents.accept_gaps(SOURCE, who="a test", why="a test")
     await end.list_shards((0, None), stream=NEW)
@@ -417,7 +417,7 @@ async def test_streams_are_ordered_by_their_labels_not_by_who_saw_them_first(end
 
 async def test_a_new_stream_is_a_gap_that_stops_the_table_until_it_is_accepted(end: End):
     started = await end.incidents.start_stream(
-        SOURCE, NEW, label_at=NOON + timedelta(days=31), detail="created anew"
+        SOURCE, NEW, label_at=NOON + timedelta(days=31), detail="created again"
     )
 
     assert started
@@ -434,7 +434,7 @@ async def test_a_stream_is_not_left_that_was_seen_read_and_is_not(end: End):
 
     async def start(after: StreamOver) -> str | None:
         return await end.incidents.start_stream(
-            SOURCE, NEW, label_at=NOON + timedelta(days=31), detail="created anew", after=after
+            SOURCE, NEW, label_at=NOON + timedelta(days=31), detail="created again", after=after
         )
 
     claim = await end.claim()
@@ -509,7 +509,7 @@ async def test_a_stream_that_the_source_has_dropped_is_left_with_what_is_unread(
         SOURCE,
         NEW,
         label_at=NOON + timedelta(days=31),
-        detail="created anew",
+        detail="created again",
         after=StreamOver(STREAM),
     )
 

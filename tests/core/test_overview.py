@@ -17,7 +17,7 @@ ORDERS = TableFacts(
 
 ACCEPT = 'replicator gaps accept --table orders --why "..."'
 HEAL_OR_ACCEPT = (
-    '`replicator snapshot --table orders --why "..."` loads it anew, '
+    '`replicator snapshot --table orders --why "..."` loads it again, '
     f"`{ACCEPT}` leaves what is lost as it is"
 )
 

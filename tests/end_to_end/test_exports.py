@@ -158,7 +158,7 @@ async def test_stale_rows_are_swept_as_after_a_scan(exported: Exported):
         done = await deployment.command("snapshot", "--table", "orders", "--from-export")
 
         assert done.code == 0, done.text
-        assert "1 rows swept, 0 read units" in done.stdout
+        assert "1 stale rows deleted, 0 read units" in done.stdout
         assert await rows(exported.stage) == await items(exported.stage, exported.table)
 
 

@@ -15,7 +15,7 @@ from tests.support.comparison import read_rows
 from tests.support.daemon import Deployment, Worker
 from tests.support.waiting import pace
 
-SWITCHED = "the table was switched; the shard is claimed anew, nothing was written"
+SWITCHED = "the table was reconfigured; its shard is claimed again, nothing was written"
 
 pytestmark = one_emulator
 
@@ -232,7 +232,7 @@ async def test_a_snapshot_is_asked_for_watched_and_left_alone(stage: Stage):
         done = await deployment.command("snapshot", "--table", "orders")
 
         assert done.code == 0, done.text
-        assert "1 rows swept" in done.stdout
+        assert "1 stale rows deleted" in done.stdout
         assert await rows(stage) == await items(stage, table)
         actions = await sql(stage, "select verb, why from replicator.action order by id")
         assert ("snapshot", "x") in actions

@@ -330,7 +330,7 @@ def test_a_stream_without_new_images_halts_the_table_at_the_first_event(
     assert table.fetch("select count(*) as n from replicator.dead_letter")[0]["n"] == 0
     [state] = table.fetch("select halted, reason, remedy from replicator.table_state")
     assert (state["halted"], view_type in state["reason"]) == (True, True)
-    assert "enable it anew" in state["remedy"]
+    assert "enable it again" in state["remedy"]
 
 
 def test_a_table_with_too_many_dead_letters_is_halted(table: LambdaTable):

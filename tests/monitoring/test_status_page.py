@@ -161,7 +161,7 @@ async def test_a_snapshot_and_the_last_comparison_are_told(monitored: Monitored,
         *(1, "initial", "running", "worker", 1234, 5000, 0, 10.0, 4, 1, 90.0, None)
     )
     refused = replace(running, state="refused", detail="9,000 rows would be deleted")
-    reason = "the sweep waits for a person: 9,000 rows would be deleted"
+    reason = "the deletion of stale rows waits for a person: 9,000 rows would be deleted"
     remedy = "`replicator snapshot --cancel` (keeps those rows), or `--force` (deletes them)"
     monitored.publish(
         status(

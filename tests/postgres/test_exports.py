@@ -127,7 +127,7 @@ async def test_newer_windows_are_loaded_before_older_ones_and_win(table: Loaded)
 
     assert await rows(table) == {"kept": 3, "untouched": 1, "a": 1}
     [complete] = await table.known()
-    assert complete.complete, "nothing is swept"
+    assert complete.complete, "no row is deleted as stale"
     found = await table.sql("select keys->>'pk', operation, new_image->>'n' from public.h")
     assert sorted(map(str, found)) == sorted(
         str((key, "state_after_gap", n)) for key, n in (("gone", None), ("kept", "3"), ("a", "1"))

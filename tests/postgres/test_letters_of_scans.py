@@ -138,7 +138,7 @@ async def test_when_a_snapshot_ends_older_letters_of_items_that_are_gone_are_clo
 
     [gone, since] = await replay(table)
     assert (gone.outcome, since.outcome) == ("refused", "replayed")
-    assert "reads its item anew" in str(gone.reason)
+    assert "reads its item again" in str(gone.reason)
     assert await table.snapshots.finish((await table.known())[0])
 
     assert await letters(table) == [("gone", 1, "superseded"), ("since", 2, "replayed")]

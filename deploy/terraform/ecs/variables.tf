@@ -76,7 +76,7 @@ variable "database_ca_pem" {
 }
 
 variable "password_secret_arn" {
-  description = "A secret with the password (target.password_secret), read anew on each connect."
+  description = "A secret with the password (target.password_secret), read again on each connect."
   type        = string
   default     = null
 }

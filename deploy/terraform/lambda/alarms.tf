@@ -31,7 +31,7 @@ resource "aws_cloudwatch_metric_alarm" "failing" {
 resource "aws_cloudwatch_metric_alarm" "dead_letters" {
   for_each            = var.streams
   alarm_name          = "${var.name}-${each.key}-dead-letters"
-  alarm_description   = "Records were set aside; look at replicator dead-letters list."
+  alarm_description   = "Records were dead-lettered; see replicator dead-letters list."
   namespace           = "replicator"
   metric_name         = "replicator_dead_letters"
   dimensions          = { deployment = var.deployment, table = each.key }
@@ -47,7 +47,7 @@ resource "aws_cloudwatch_metric_alarm" "dead_letters" {
 resource "aws_cloudwatch_metric_alarm" "suspicious" {
   for_each            = var.streams
   alarm_name          = "${var.name}-${each.key}-suspicious"
-  alarm_description   = "The row guard turns away changes that look newer; see the runbook."
+  alarm_description   = "Changes are superseded at the row guard that look newer; see the runbook."
   namespace           = "replicator"
   metric_name         = "replicator_guard_rejections_total"
   dimensions          = { deployment = var.deployment, table = each.key, reason = "suspicious" }

@@ -64,7 +64,7 @@ resource "aws_cloudwatch_log_group" "this" {
 resource "aws_s3_bucket" "failures" {
   # checkov:skip=CKV_AWS_18: nothing arrives unless Lambda gives a batch up, which it is told not to
   # checkov:skip=CKV_AWS_144: what arrives is evidence, the records are in the stream
-  # checkov:skip=CKV2_AWS_61: evidence is kept until somebody has looked at it
+  # checkov:skip=CKV2_AWS_61: evidence is kept until somebody has checked it
   # checkov:skip=CKV2_AWS_62: the alarms tell
   bucket_prefix = "${var.name}-failures-"
 }

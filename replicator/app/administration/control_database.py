@@ -34,7 +34,7 @@ async def control_database(settings: Settings) -> AsyncIterator[Database]:
         remedy = "run `replicator migrate`, as a role that may use and change that schema"
         raise ConfigurationError(message, remedy=remedy) from error
     except SinkBusy as error:
-        remedy = "nothing of this step was done: look into pg_stat_activity, then try again"
+        remedy = "nothing of this step was done: see pg_stat_activity, then try again"
         raise SinkBusy(str(error), remedy=remedy) from error
     finally:
         await database.close()

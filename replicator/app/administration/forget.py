@@ -97,8 +97,8 @@ async def forget(
     except CoordinationUnavailable as error:
         raise CoordinationUnavailable(
             str(error),
-            remedy="no position was dropped, and the next worker adds leases anew: forget again "
-            "when the lease table can be written",
+            remedy="no position was dropped, and the next worker adds the leases: run `forget` "
+            "again when the lease table can be written",
         ) from error
     return Forgettable(await Forgetting(database).forget(source, who=who, why=why), known.leases)
 

@@ -147,7 +147,7 @@ class Delivering:
         name = self._mapping.spec.name
         detail = (
             f"the table has a new stream ({stream_arn}): changes made while it had none, or before "
-            "the table was created anew, are in neither stream"
+            "the table was created again, are in neither stream"
         )
         gap = await self._incidents.start_stream(
             name, stream_arn, label_at=label_time(stream_arn), detail=detail

@@ -266,7 +266,7 @@ class _Work:
                 if error.disposition is not Disposition.HALT:
                     raise
                 message = f"{where}: table {self._name!r} is halted: {error}"
-                remedy = f"mend it, then `replicator resume --table {self._name}`"
+                remedy = f"fix it, then `replicator resume --table {self._name}`"
                 raise NotClaimable(message, remedy=error.remedy or remedy) from error
             place = len(batch.records) - len(left)
             batch = replace(batch, records=batch.records[place:], identifiers=left)

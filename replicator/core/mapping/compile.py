@@ -176,7 +176,7 @@ class TableMapping:
     protection: Protection | None = None
     """Hides personal data: every image passes through it before anything else sees the image."""
     table_arn: str | None = None
-    """The DynamoDB table's name in all of AWS; None: nobody has looked at it."""
+    """The DynamoDB table's name in all of AWS; None: nobody has described it."""
 
     @property
     def takes_everything(self) -> bool:

@@ -8,7 +8,7 @@ Every field of a specification is in them, also one that is added later: the fie
 left out are only those named here, each with its reason. What is not said (a default) is left out,
 so that a new option changes no fingerprint of those who do not use it. Where this file itself
 changes what a fingerprint is made of, `former_rows_digest` keeps the form before for one minor
-version, so that no table is loaded anew because of an upgrade.
+version, so that no table is loaded again because of an upgrade.
 """
 
 import hashlib

@@ -48,7 +48,7 @@ _GROUPS: dict[str, Callable[[list[bool]], bool]] = {
 class Condition:
     """A compiled `when`; `on_keys_only` tells that the key alone decides, in every image.
 
-    `attributes` are those that it looks at, beside those of the key.
+    `attributes` are those that it reads, beside those of the key.
     """
 
     on_keys_only: bool
@@ -57,7 +57,7 @@ class Condition:
     _look: _Look | None = None
 
     def matches(self, keys: Image, image: Image | None) -> bool:
-        """True when the item belongs to the target. Key attributes are looked up in `keys`."""
+        """True when the item belongs to the target. Key attributes are read from `keys`."""
         return self._check(keys, image or {})
 
     def matches_raw(self, keys: Image, raw: memoryview) -> bool | None:

@@ -18,7 +18,7 @@ here when its newest change
 Every other item is put into `UsualChanges.left`, and `plan` walks exactly those: items with an
 image that makes no row, whose routing cannot be told from raw bytes, with soft or ignored
 deletions, with a missing image. Targets with histories or conditions on old images are left as a
-whole where the condition looks at personal data.
+whole where the condition reads personal data.
 
 The invariant: fast path and walk give the same writes, outcomes and dead letters, whatever is
 settled here. `tests/core/test_usual_plan.py` plans random batches both ways. So this module may
@@ -46,7 +46,7 @@ _Items = list[tuple[ItemKey, int]]
 class UsualChanges:
     """Writes of the newest changes of most items.
 
-    `left` are the items that must be looked at change by change: nothing is said of them here.
+    `left` are the items that must be planned change by change: nothing is said of them here.
     """
 
     upserted: Upserts = field(default_factory=Upserts)
@@ -62,7 +62,7 @@ class UsualChanges:
 def plan_usual(target: TargetMapping, ledger: Ledger, *, scanned: bool) -> UsualChanges:
     """Plan items by their newest changes, where these are rows at once, or plain removals.
 
-    Whatever may be rejected, and whatever looks at older changes too, is left.
+    Whatever may be rejected, and whatever reads older changes too, is left.
     """
     changes = UsualChanges()
     looks = not target.routes_on_keys_only

@@ -1,4 +1,4 @@
-"""A batch becomes a plan: the last change of a key wins, what does not fit is set aside. Pure."""
+"""A batch becomes a plan: the last change of a key wins, an unfit one is dead-lettered. Pure."""
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
@@ -41,7 +41,7 @@ class TargetWrites:
     softly_deleted: Changes = field(default_factory=Changes)
     appends: list[HistoryRow] = field(default_factory=list)
     appended: list[StreamRecord] = field(default_factory=list)
-    """The changes behind the appends, where those that the guard turns away are not appended."""
+    """The changes behind the appends, where superseded changes are not appended."""
     kept: Changes = field(default_factory=Changes)
     sweep: bool = False
     """True to remove child rows of soft deletes that have no row; a row keeps its children."""

@@ -37,7 +37,7 @@ A record that no target needed counts as `duplicate` where every target had this
 as `superseded` (`outcomes_after_guard`).
 
 Broken without it: a page read before a REMOVE resurrects the item; a batch delivered twice undoes
-the batch between; a version that is looked at instead of written lets two writers both pass.
+the batch between; a version that is read instead of written lets two writers both pass.
 `tests/model` and `tests/postgres/test_row_guard.py` explore the interleavings.
 """
 
@@ -135,7 +135,7 @@ def accepted(
     rejections: Sequence[GuardRejection],
     other_orders: Sequence[OtherOrder] = (),
 ) -> WritePlan:
-    """The plan without what was turned away; dead letters and appends to a history stay.
+    """The plan without superseded changes; dead letters and appends to a history stay.
 
     Entries for what a gap has lost go with what they tell of.
 

@@ -61,8 +61,8 @@ def plan_changes(
 ) -> WritePlan:
     """Plan the last changes of items in a gap, as incremental exports tell them.
 
-    Nothing is swept behind them, so that an item that belongs to a target no more, or is gone, is
-    deleted there.
+    Stale rows are not deleted behind them, so that an item that belongs to a target no more, or is
+    gone, is deleted there.
     """
     return plan_batch(records, mapping, read_at=read_at, refused=refused, healing=True)
 

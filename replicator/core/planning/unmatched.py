@@ -1,4 +1,4 @@
-"""Items that no target takes: counted, and set aside where the table says so. Pure."""
+"""Items that no target takes: counted, and dead-lettered where the table says so. Pure."""
 
 from replicator.core.mapping.compile import TableMapping, TargetMapping
 from replicator.core.planning.batch import DeadLetter, Ledger

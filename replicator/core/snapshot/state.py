@@ -27,13 +27,13 @@ An export to S3 may take the place of the scan (`origin`): it is asked for behin
 of a time that lies `export_windows.MARGIN` behind it, so that it holds all that carries no version.
 Its files are divided among parts. Incremental exports load what changed in a gap: each item's last
 change in each window, newest window first, and the first that is written wins (guard `heal`).
-They know deletions, so that nothing is swept; what they do not name has not changed.
+They know deletions, so that no row is deleted as stale; what they do not name has not changed.
 
 The invariants: no Scan call before the COMMIT of `guard`, and no export that is older than it; no
 tombstone is removed while a snapshot runs; an item that was rejected marks its key as seen, so that
-its old row is not swept; rows kept by `on_delete: ignore` are never swept; a sweep that would
-delete nearly everything waits for a person (`is_suspicious`), since it is likelier that the scan
-read another table.
+its old row is not deleted as stale; rows kept by `on_delete: ignore` are never deleted as stale; a
+sweep that would delete nearly everything waits for a person (`is_suspicious`), since it is likelier
+that the scan read another table.
 
 Broken without it: `delete … where not exists (version)` waits on a row lock and then deletes the
 row that was written meanwhile; a writer that still believes in mode `fence` deletes a row without
@@ -223,7 +223,7 @@ class WantedExports:
 
 @dataclass(frozen=True, slots=True)
 class LookedAt:
-    """Some rows of a swept target: how many, the keys of those that are to go, and the last key."""
+    """Some rows of a target: how many, the keys of the stale ones, and the last key."""
 
     rows: int
     ghosts: list[tuple[str | bytes | None, ...]]

@@ -47,7 +47,7 @@ class Knowledge:
 
 
 def overview(knowledge: Knowledge, *, now: datetime) -> Status:
-    """The status of a deployment, tables in trouble first."""
+    """The status of a deployment, tables with problems first."""
     shards: dict[str, list[ShardFacts]] = {source: [] for source in knowledge.tables}
     for shard in knowledge.shards:
         shards.setdefault(shard.source, []).append(shard)
@@ -216,7 +216,7 @@ def _reason(facts: TableFacts, snapshot: SnapshotStatus | None) -> tuple[str | N
             return f"the export cannot be loaded: {snapshot.detail}", (
                 f"replicator snapshot --table {quote(facts.source)} --cancel"
             )
-        return f"the sweep waits for a person: {snapshot.detail}", (
+        return f"the deletion of stale rows waits for a person: {snapshot.detail}", (
             f"replicator snapshot --table {quote(facts.source)} --cancel (keeps those rows), or "
             f"--force (deletes them)"
         )

@@ -1,7 +1,7 @@
 """Diagnosis of a table: it is well, or one link of its chain is the first not proved. Pure.
 
 A table is well only while fresh evidence proves every link: it is configured and registered;
-nothing stops it; a worker that lives has it, with the registered mapping; that worker looks at the
+nothing stops it; a worker that lives has it, with the registered mapping; that worker polls the
 leases and lists the source; every unfinished shard has an owner that reads it; what was read is
 committed; every shard that ended has children; nothing older than a minute is unapplied. Nothing
 here asks what went wrong: a fault that nobody has thought of takes away the evidence, too.
@@ -23,7 +23,7 @@ ProblemSeverity = Literal["critical", "warning", "note"]
 WORKER_SECONDS = 60.0
 """A worker that was not heard of for so long counts as none."""
 LOOK_SECONDS = 60.0
-"""Workers look at leases and tables every five seconds or oftener."""
+"""Workers poll leases and tables every five seconds or oftener."""
 LISTING_SECONDS = 120.0
 """Each source is listed every half minute: so many looks may fail, or take long."""
 UNOWNED_SECONDS = 60.0
@@ -130,7 +130,7 @@ def _read_by_workers(table: TableStatus, status: Status) -> Broken | None:
         )
     if not table.needs_workers:
         what = "AWS Lambda reads its stream: how far it is, its event source mapping knows alone"
-        remedy = "look at IteratorAge in CloudWatch, and at docs/operations/lambda.md"
+        remedy = "see IteratorAge in CloudWatch, and docs/operations/lambda.md"
         return Broken("unknown", Problem("note", "lambda", table.source, what, remedy))
     return None
 
@@ -144,7 +144,7 @@ def _worked_on(table: TableStatus, status: Status) -> Broken | None:
         return _nobody(table)
     if proof.looked_seconds is None or proof.looked_seconds > LOOK_SECONDS:
         since = _for(proof.looked_seconds, "yet")
-        what = f"leases and tables were not looked at{since}{_why(proof.look_failure)}"
+        what = f"leases and tables were not polled{since}{_why(proof.look_failure)}"
         remedy = proof.look_remedy or "see the workers' log, and `replicator check`"
         return Broken(
             "unknown", Problem("warning", "look", None, what, remedy, proof.looked_seconds)
@@ -168,7 +168,7 @@ def _nobody(table: TableStatus) -> Broken:
     if proof.elsewhere:
         why = _why(proof.look_failure)
         what = f"worker {proof.elsewhere[0]} does not work on it, and no other does{why}"
-        remedy = proof.look_remedy or "look at `replicator check`, then restart the workers"
+        remedy = proof.look_remedy or "see `replicator check`, then restart the workers"
         return Broken("stopped", Problem("critical", "left_out", name, what, remedy))
     if proof.starting:
         return _starting(proof, name)
@@ -265,7 +265,10 @@ def _loading(table: TableStatus) -> Broken:
     if snapshot is None or snapshot.state == "asked":
         what = "a snapshot is due and has not begun"
     elif snapshot.state == "refused":
-        what, remedy = table.reason or "the sweep waits for a person", table.remedy or ""
+        what, remedy = (
+            table.reason or "the deletion of stale rows waits for a person",
+            table.remedy or "",
+        )
         return Broken("stopped", Problem("critical", "snapshot", table.source, what, remedy))
     else:
         of = "" if snapshot.items_estimated is None else f" of about {snapshot.items_estimated:,}"

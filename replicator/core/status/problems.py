@@ -1,4 +1,4 @@
-"""Problems of a deployment, the worst first, each with the command that mends it. Pure.
+"""Problems of a deployment, the worst first, each with the command that fixes it. Pure.
 
 Each table has at most one problem of its chain, the first link that is not proved, and beside it
 what a person should know anyway: data that is soon lost, dead letters, drift, unequal rows.

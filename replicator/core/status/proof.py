@@ -159,7 +159,7 @@ class TableWitness:
         """Shards of the current stream that ended, and of which a child may not be known.
 
         A look at the source a minute later shows every child; where no shard is unfinished at
-        all, the stream has one that is not known, whatever was looked at.
+        all, the stream has one that is not known, whatever was checked.
         """
         current = [s for s in self._known.values() if s.stream_arn == self._facts.stream_arn]
         parents = {shard.parent_id for shard in current}

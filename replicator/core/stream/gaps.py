@@ -63,7 +63,7 @@ def is_proved_complete(
     Every unread record is younger than `safe_at`, or its loss was accepted, or it was about to be
     trimmed when the shard was found; so none can have been trimmed while less than the retention
     has passed. The time of the request would prove too much: whoever sleeps for a day between
-    looking at the clock and sending gets an answer of a day later.
+    reading the clock and sending gets an answer of a day later.
     """
     base = found_at - retention + NOT_OWED
     for instant in (safe_at, accepted_at):
@@ -94,7 +94,7 @@ def headroom_seconds(*, now: datetime, safe_at: datetime, retention: timedelta) 
 
 
 def how_to_mend(source: str, mode: Mode) -> str:
-    """The commands that load a table anew or accept its gaps; who copies one says why.
+    """The commands that load a table again or accept its gaps; who copies one says why.
 
     What AWS Lambda writes no worker can load.
     """
@@ -102,7 +102,7 @@ def how_to_mend(source: str, mode: Mode) -> str:
     if mode == "lambda":
         return accept
     load = f'replicator snapshot --table {quote(source)} --why "..."'
-    return f"`{load}` loads it anew, `{accept}` leaves what is lost as it is"
+    return f"`{load}` loads it again, `{accept}` leaves what is lost as it is"
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ The problem: some workers, many shards, no leader. Each shard should be read by 
 time, the load should be even, the shards of a dead worker should be taken over soon, and no two
 workers may pass a shard back and forth.
 
-The idea: every worker looks at the lease table every few seconds, decides by itself with
+The idea: every worker polls the lease table every few seconds, decides by itself with
 `plan_leases`, and acts by conditional writes that at most one worker can win. Leases save work;
 they do not protect data. If two workers read one shard, the fence in PostgreSQL lets one of them
 write.

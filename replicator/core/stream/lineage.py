@@ -51,7 +51,7 @@ def lost_shards(
     """Shards that were begun, as their leases say, and that are not on record any more.
 
     A child whose parent is unfinished is none: where it was begun all the same, PostgreSQL was
-    taken back to a moment before, and the parent is read to its end anew. `new` has parents first.
+    taken back to a moment before, and the parent is read to its end again. `new` has parents first.
     """
     unfinished = {name for name, shard in known.items() if not shard.finished}
     lost = []
@@ -112,7 +112,7 @@ def forgettable_shards(
 ) -> list[ShardFacts]:
     """Finished shards whose children have all progressed and that are older than 48 hours.
 
-    One that the source still lists would be found anew and read again, so it stays.
+    One that the source still lists would be found again and read again, so it stays.
     """
     known = by_name(shards)
     children: dict[ShardName, list[ShardFacts]] = {}

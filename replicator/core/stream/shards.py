@@ -14,7 +14,7 @@ Mode = Literal["fence", "guard", "lambda"]
 
 @dataclass(frozen=True, slots=True)
 class DeadLetterCounts:
-    """Of one table. `last_hour`: those set aside since, whatever became of them."""
+    """Of one table. `last_hour`: those added since, whatever became of them."""
 
     open: int
     last_hour: int
@@ -108,7 +108,7 @@ class TableFacts:
     stopped_at: datetime | None = None
     """Since when it is halted or paused."""
     listed_seconds: float | None = None
-    """Age of the last look at the stream of which every shard is on record, whoever looked."""
+    """Age of the last look at the stream of which every shard is on record, by any worker."""
 
     @property
     def stopped(self) -> bool:

@@ -72,7 +72,9 @@ def reasons(
         return
     found = [*_of_table(around), *_of_item(target, around)]
     if difference.older_mapping:
-        found.append("the row was written before the mapping was changed: a snapshot loads it anew")
+        found.append(
+            "the row was written before the mapping was changed: a snapshot loads it again"
+        )
     yield from found or [
         "nothing explains it: the item was not written since the replication of this table began, "
         "or the row was changed by hand"

@@ -44,7 +44,7 @@ class TargetResult:
 
 
 def after_repair(before: TargetResult, after: TargetResult) -> TargetResult:
-    """The result of a target whose differing keys were repaired and looked at again."""
+    """The result of a target whose differing keys were repaired and checked again."""
     return replace(
         before,
         missing=after.missing,
@@ -61,7 +61,7 @@ def after_repair(before: TargetResult, after: TargetResult) -> TargetResult:
 class Verified:
     """The last verification of a table, all its targets together.
 
-    `sample`: the share of it that was looked at, None for all of it.
+    `sample`: the share of it that was read, None for all of it.
     """
 
     at: datetime

@@ -33,7 +33,7 @@ LINES_PER_PAGE = 1000
 BYTES_PER_PAGE = 1024 * 1024
 """As of a scan: big items make small pages."""
 WAIT_SECONDS_MAX = 30.0
-"""Between two looks at an export that is being made: minutes at least, hours for a big table."""
+"""Between two polls of an export that is being made: minutes at least, hours for a big table."""
 
 
 class ExportMaking:

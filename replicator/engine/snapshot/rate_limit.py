@@ -48,7 +48,7 @@ class ReadPacing:
         return PacedItems(items, self)
 
     async def begin(self, items_max: int | None = None) -> tuple[int, float]:
-        """Wait for the turn; how many items to ask for, and the units that were set aside."""
+        """Wait for the turn; how many items to ask for, and the units that were reserved."""
         async with self._turn:
             while (seconds := self._now().wait_seconds) > 0:
                 self._settled.clear()  # an answer that cost less may end the wait

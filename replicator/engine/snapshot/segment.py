@@ -63,7 +63,7 @@ class SnapshotParts:
     export_records: ExportRecords
     ghosts: GhostFinder
     look_at_table: Callable[[], Awaitable[object]]
-    """Before a part is worked on; KeyChanged where its table was created anew with another key."""
+    """Before a part is worked on; KeyChanged where its table was created again with another key."""
     observe: Observe
     clock: Clock
 

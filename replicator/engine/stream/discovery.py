@@ -153,7 +153,7 @@ class Discovery:
             raise PositionLost(
                 message,
                 remedy=f"connect the right database, or run `replicator forget --table "
-                f"{self._spec.name}` and `replicator migrate` to start anew",
+                f"{self._spec.name}` and `replicator migrate` to start again",
             )
         if new:
             parents = {shard.parent_id or "" for shard in new} - {shard.shard_id for shard in new}
@@ -201,7 +201,7 @@ class Discovery:
         name = self._spec.name
         detail = (
             f"the table has a new stream ({arn}): changes made while it had none, or before "
-            "the table was created anew, are in neither stream"
+            "the table was created again, are in neither stream"
         )
         told = await self._incidents.start_stream(
             name, arn, label_at=created_at, detail=detail, after=after

@@ -1,4 +1,4 @@
-"""A batch becomes a plan; a plan becomes one transaction; refused rows are found and set aside."""
+"""A batch becomes a plan, a plan one transaction; refused rows are found and dead-lettered."""
 
 import asyncio
 from collections import Counter

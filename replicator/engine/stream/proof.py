@@ -11,7 +11,7 @@ from replicator.errors import ReplicatorError
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """A failure in words, without the value of an item, and what mends it."""
+    """A failure in words, without the value of an item, and what fixes it."""
 
     what: str
     remedy: str | None = None

@@ -50,7 +50,7 @@ class Ending(Enum):
     STOPPED = "stopped"  # asked to
     DONE = "done"  # read to its end, and so committed
     GAP = "gap"  # its table's on_gap decides
-    SWITCHED = "switched"  # its table changed mode, mapping or state: to be claimed anew
+    SWITCHED = "switched"  # its table changed mode, mapping or state: to be claimed again
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,7 +80,7 @@ def item_of(image: Image, mapping: TableMapping) -> CurrentItem:
 
 
 async def compare(rows: Rows, target: TargetMapping, items: Sequence[CurrentItem]) -> list[Look]:
-    """Look at the rows of these items, after the items were read."""
+    """Read the rows of these items, after the items were read."""
     expected = [expectation(target, item.keys, item.image) for item in items]
     found = await patiently(lambda: rows.look(target, expected))
     width = len(target.table.key)
@@ -90,7 +90,7 @@ async def compare(rows: Rows, target: TargetMapping, items: Sequence[CurrentItem
 
 
 CANDIDATES_MAX = 5000
-"""Differences that are kept until they are looked at again."""
+"""Differences that are kept until they are checked again."""
 CONFIRMATIONS = 2
 """Looks in a row, each at rest, that a difference must outlive: a stream shows changes late."""
 ROUNDS_MAX = 6
@@ -116,7 +116,7 @@ class Tally:
     """The keys of the first of them, for a repair."""
 
     def count(self, look: Look) -> None:
-        """An item of the scan was looked at."""
+        """An item of the scan was checked."""
         self.compared += isinstance(look.expected, MustBe)
         self.rejected += look.rejected
 
@@ -148,7 +148,7 @@ class Tally:
 
 @dataclass(slots=True)
 class Candidate:
-    """An item that differed in a target. `confirmed`: so many looks at rest it outlived."""
+    """An item that differed in a target. `confirmed`: so many checks at rest that it outlived."""
 
     target: TargetMapping
     tally: Tally

@@ -134,7 +134,7 @@ class Unapplied:
 
         async with one_failure() as tasks:
             for mark in marks:
-                tasks.create_task(read(mark), name=f"look into {mark.shard_id}")
+                tasks.create_task(read(mark), name=f"read {mark.shard_id}")
 
     async def _read(self, mark: Mark, note: Note) -> None:
         until = self._clock.now().timestamp()

@@ -34,10 +34,10 @@ SEGMENTS_AT_ONCE = 4
 SEGMENTS_SAMPLED_FROM_MAX = 1000
 ITEMS_PER_SAMPLED_SEGMENT = 100
 KEYS_PER_LOOK = 100
-"""Of items looked up by their keys: as many as one request may ask for."""
+"""Of items read by their keys: as many as one request may ask for."""
 
 Progress = Callable[[int], None]
-"""Told how many more items, or rows without a known item, were looked at."""
+"""Told how many more items, or rows without a known item, were checked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,7 +212,7 @@ class Verification:
                     break
 
     async def _doubt(self, target: TargetMapping, looks: Iterable[Look]) -> None:
-        """Whatever differs is looked at again later."""
+        """Whatever differs is checked again later."""
         tally = self._tallies[target.name]
         await self._settling.add(
             Candidate(target, tally, look.item) for look in looks if look.difference is not None

@@ -28,7 +28,7 @@ class Job:
     run: Callable[[], Awaitable[bool]]
     """Works until done; True ends the job, False starts it again."""
     halting: Callable[[], Halt] | None = None
-    """Asked before each attempt; None: a failure that no retry can mend is retried."""
+    """Asked before each attempt; None: a failure that no retry can fix is retried."""
     cap_seconds: float = 10.0
 
 
@@ -82,7 +82,7 @@ async def _halted(
     observe: Observe,
     beat: Callable[[str], None],
 ) -> bool:
-    """Stop the table for a failure that no retry can mend; False where it goes on."""
+    """Stop the table for a failure that no retry can fix; False where it goes on."""
     if halt is None or not isinstance(failure, ReplicatorError):
         return False
     if failure.disposition is not Disposition.HALT:

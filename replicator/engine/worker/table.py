@@ -93,7 +93,7 @@ class Table:
     over_since: float | None = None
     """Monotonic time at which all its shards were first seen to have ended; None: some have not."""
     listed_at: float | None = None
-    """Monotonic time at which the last look at the source began, whoever looked, of which every
+    """Monotonic time at which the last look at the source began, of any worker, of which every
     shard is on record."""
     revision: int | None = None
     """The registered mapping's number when it was last this worker's; None: it never was."""
@@ -105,7 +105,7 @@ class Table:
 
     @property
     def superseded(self) -> bool:
-        """True when the registered mapping is another one: this worker must begin anew with it."""
+        """True when the registered mapping is another one: this worker must begin again with it."""
         return self.facts is not None and self.facts.mapping_fingerprint != self.mapping.fingerprint
 
     @property

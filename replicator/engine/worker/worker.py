@@ -1,4 +1,4 @@
-"""The worker looks at tables, leases and shards every few seconds, decides, acts, looks again."""
+"""The worker polls tables, leases and shards every few seconds, decides, acts, polls again."""
 
 import asyncio
 import random
@@ -44,7 +44,7 @@ AWAITING_SECONDS = 1.0
 """Seconds between two looks while a lease is to be handed over, or another worker was quicker to
 take one: nobody may read a shard then."""
 TAKING_SECONDS_MAX = 10.0
-"""Of one look: what is still free then is planned anew."""
+"""Of one look: what is still free then is planned again."""
 DRAIN_SECONDS_MAX = 6.0
 RELEASE_SECONDS_MAX = 2.5
 """Together they keep the promise that SIGTERM ends the process in less than ten seconds."""
@@ -193,7 +193,7 @@ class Worker:
     async def _wait_for_next_discovery(
         self, table: Table, stopping: asyncio.Event, *, skipped: bool
     ) -> None:
-        """`skipped`: the table was halted, and is looked at as soon as it is not any more."""
+        """`skipped`: the table was halted, and is checked as soon as it is not any more."""
         jitter = random.uniform(1.0, 1.2)  # noqa: S311 (spreads load, protects nothing)
         began = self._clock.monotonic()
         while not await stopped_within(stopping, CHILDREN_SECONDS):
@@ -240,7 +240,7 @@ class Worker:
             return
 
     async def _plan(self, tasks: asyncio.TaskGroup, stopping: asyncio.Event) -> bool:
-        """Look at the leases and act; True when the next look is worth making soon."""
+        """Read the leases and act; True when the next look is worth making soon."""
         settings = self.settings
         rows = await self._leases.all()
         now = self._clock.monotonic()

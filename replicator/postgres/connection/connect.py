@@ -16,7 +16,7 @@ from replicator.postgres.connection.password_file import password_for
 from replicator.postgres.connection.tls import tls_arguments
 
 Password = Callable[[], Awaitable[str]]
-"""Fetches a password from somewhere else, for every connection anew."""
+"""Fetches a password from somewhere else, for every connection again."""
 Token = Callable[[str, int, str], Awaitable[str]]
 """Makes a token of RDS IAM for a host, a port and a role."""
 
@@ -45,7 +45,7 @@ VALUE_SETTINGS = {
 }
 """Settings that change values or what a statement means: a role or database may have others."""
 SEARCH_PATH = "pg_catalog, pg_temp"
-"""Where the names of all statements are looked up, so that nobody who may create functions,
+"""Where the names of all statements are resolved, so that nobody who may create functions,
 operators or types anywhere else decides what one means; tables are named with their schemas."""
 PIN = f"set search_path = {SEARCH_PATH}"
 """For a session. It is no parameter of its start: `default` stays the role's or the database's,

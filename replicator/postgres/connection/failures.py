@@ -2,7 +2,7 @@
 
 A row is blamed only by SQLSTATEs that a value of it can cause (`ROW_SQLSTATES`); the engine then
 looks for other rows that pass. Everything unknown is the table's fault and halts it with
-PostgreSQL's own words: an unknown error that was taken for a row's would set aside every change.
+PostgreSQL's own words: an unknown error that was taken for a row's would dead-letter every change.
 """
 
 import re
@@ -250,7 +250,7 @@ def _remedy(error: asyncpg.PostgresError) -> str:
         case "XX001" | "XX002":
             return "the table or an index is damaged: `reindex` it, or restore it"
         case _:
-            return error.hint or "mend what PostgreSQL names; `replicator check` may say more"
+            return error.hint or "fix what PostgreSQL names; `replicator check` may say more"
 
 
 def _names(error: asyncpg.PostgresError) -> str:

@@ -210,7 +210,7 @@ def _locked(row: asyncpg.Record) -> TargetLocked:
     if not pid:
         return TargetLocked(
             f"{what} is locked by a prepared transaction",
-            remedy="look at pg_prepared_xacts, and end it with `commit prepared` or "
+            remedy="see pg_prepared_xacts, and end it with `commit prepared` or "
             "`rollback prepared`",
         )
     name = row["name"] or "a session"

@@ -1,4 +1,4 @@
-"""TLS of a connection: the files it needs, looked at first, and what asyncpg is told."""
+"""TLS of a connection: the files it needs, checked first, and what asyncpg is told."""
 
 import ssl
 from collections.abc import Mapping

@@ -184,7 +184,7 @@ class Claims:
             return PositionLost(
                 f"the control schema has lost shard {shard_id}",
                 remedy=f"run `replicator forget --table {source}` and `replicator migrate` "
-                "to start anew",
+                "to start again",
             )
         return NotClaimable(f"shard {shard_id} is {known['state']} or waits for its parent")
 

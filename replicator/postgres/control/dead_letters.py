@@ -1,4 +1,4 @@
-"""Reads dead letters: what was set aside, why, and what became of it."""
+"""Reads dead letters: what was dead-lettered, why, and what became of it."""
 
 from dataclasses import dataclass
 from datetime import datetime

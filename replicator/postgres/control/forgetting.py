@@ -34,7 +34,7 @@ select source, source_table,
 """
 
 LOCKED = """
--- until the end nobody claims a shard of it, resumes it or registers it anew
+-- until the end nobody claims a shard of it, resumes it or registers it again
 select paused or halted as stopped
   from {schema}.table_state
  where deployment = $1 and source = $2

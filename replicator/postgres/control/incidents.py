@@ -200,7 +200,7 @@ class GapPlace:
 
 
 class Incidents:
-    """Stops tables and shards, and lets them go on."""
+    """Stops tables and shards, and resumes them."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -329,7 +329,7 @@ class Incidents:
             )
 
     async def set_paused(self, source: str, *, paused: bool, who: str, why: str | None) -> None:
-        """Pause a table, or let it go on; resuming also lifts a halt."""
+        """Pause or resume a table; resuming also lifts a halt."""
         verb = "pause" if paused else "resume"
         async with self._database.transaction(f"{verb} of a table") as connection:
             known = await connection.fetchrow(self._sql(PAUSE), self._deployment, source, paused)

@@ -4,7 +4,7 @@ from replicator.postgres.connection.database import Database
 from replicator.postgres.connection.quoting import quote_identifier
 
 ABANDONED_SECONDS = 30.0
-"""A listing that nothing was heard of for so long is another worker's to begin anew."""
+"""A listing that nothing was heard of for so long is another worker's to begin again."""
 
 BEGIN = """
 -- One at a time: not while another lists, and not before the last one was begun so long ago.

@@ -58,7 +58,7 @@ class Pruning:
 
     async def pages(self) -> int:
         """Number of pages of the table of versions."""
-        async with self._database.connection("looking at the versions") as connection:
+        async with self._database.connection("reading the versions") as connection:
             return int(await connection.fetchval(self._sql(PAGES)))
 
     async def step(self, page: int) -> Pruned:

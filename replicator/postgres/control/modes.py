@@ -73,7 +73,7 @@ update {schema}.table_state as t
 
 RESTART_SHARDS = """
 -- Nobody knows which shards Lambda has read to their ends: all that the stream still holds is read
--- again, and the row guard turns away what is applied. Only what is listed then is owed.
+-- again; what is applied is superseded at the row guard. Only what is listed then is owed.
 update {schema}.shard
    set state = 'waiting', listed = false, epoch = epoch + 1, owner = null,
        last_sequence_number = null, known_sequence_number = null, last_record_at = null,
@@ -108,7 +108,7 @@ async def hand_over(
     """Let another poller write the table from the COMMIT on, and nobody else.
 
     Waits for Lambda's transactions in flight. Lambda's versions stay, so that the daemon, which
-    begins anew, works in the mode `guard` until it has caught up. ConfigurationError while a
+    begins again, works in the mode `guard` until it has caught up. ConfigurationError while a
     snapshot runs.
     """
     schema = quote_identifier(control_schema)

@@ -63,5 +63,5 @@ def _not_now(source: str, *, under_way: bool) -> ConfigurationError:
         )
     return ConfigurationError(
         f"table {source!r} is stopped or not registered: nothing of it is written",
-        remedy="`replicator status` names what mends it; then verify again",
+        remedy="`replicator status` names what fixes it; then verify again",
     )

@@ -136,8 +136,8 @@ returning id
 """
 
 CLOSE_LETTERS = """
--- Every item was read after what was set aside before: it was written, or it is set aside anew, or
--- it is gone. A repair reads some items only, and so do exports of changes.
+-- Every item was read after what was dead-lettered before: it was written, or it is dead-lettered
+-- again, or it is gone. A repair reads some items only, and so do exports of changes.
 update {schema}.dead_letter as l
    set state = 'superseded', closed_at = now()
   from {schema}.snapshot as s
@@ -236,7 +236,7 @@ class Snapshots:
             table = await self._lock(connection, snapshot.source)
             if table is None or table["stopped"]:
                 return False
-            # looked at first: whoever comes second would end the very one that has just begun
+            # checked first: whoever comes second would end the very one that has just begun
             if not await connection.fetchval(self._sql(STILL_ASKED), snapshot.id):
                 return False
             if table["snapshot_id"] is not None:
@@ -346,13 +346,15 @@ class Snapshots:
         return number if number is None else int(number)
 
     async def refuse_sweep(self, snapshot_id: int, detail: str) -> None:
-        """Wait for a person before rows are swept."""
-        async with self._database.connection("refusing a sweep") as connection:
+        """Wait for a person before stale rows are deleted."""
+        async with self._database.connection(
+            "waiting with the deletion of stale rows"
+        ) as connection:
             await connection.execute(self._sql(REFUSE_SWEEP), snapshot_id, detail)
 
     async def force(self, source: str, *, who: str, why: str | None) -> int | None:
         """Let the snapshot of a table sweep whatever its scan did not see; None without one."""
-        async with self._database.transaction("forcing a sweep") as connection:
+        async with self._database.transaction("forcing the deletion of stale rows") as connection:
             number = await connection.fetchval(self._sql(FORCE), self._deployment, source)
             if number is not None:
                 await connection.execute(

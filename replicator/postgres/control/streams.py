@@ -160,7 +160,7 @@ async def make_current(
     """Make a stream the newest of its table, though another is by its label; `schema` is quoted.
 
     False when it is the current one already. The versions of rows, which are ordered by labels,
-    say nothing of this stream: they begin anew, and so does a snapshot under way, whose marks are
+    say nothing of this stream: they begin again, and so does a snapshot under way, whose marks are
     among them. The caller raises the table's epochs.
     """
     name = (deployment, source)

@@ -1,4 +1,4 @@
-"""Looks at the rows of targets in PostgreSQL's own types, so that 1.0 is 1 and jsonb is jsonb."""
+"""Reads the rows of targets in PostgreSQL's own types, so that 1.0 is 1 and jsonb is jsonb."""
 
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any

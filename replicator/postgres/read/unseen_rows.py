@@ -1,4 +1,4 @@
-"""Rows of a target that no snapshot has seen: looked for in the order of the key, never written."""
+"""Rows of a target that no snapshot has seen: read in the order of the key, never written."""
 
 import json
 from base64 import b64decode
@@ -73,7 +73,7 @@ class _Target:
         values: list[Any] = [rows_max, snapshot_id, self._table.schema, self._table.name]
         if after is not None:
             values += json.loads(after)
-        async with self._database.transaction("looking for rows to sweep") as connection:
+        async with self._database.transaction("finding stale rows") as connection:
             found = await connection.fetch(COLUMN_TYPES, self._table.schema, self._table.name)
             types = {row["attname"]: row["type"] for row in found}
             existing = [types[column.name] for column in self._columns]

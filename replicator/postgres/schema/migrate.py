@@ -169,7 +169,7 @@ async def _patiently(
             await asyncio.sleep(PAUSE_SECONDS)
     raise SinkBusy(
         f"a lock was not to be had in {ATTEMPTS} attempts: {last}",
-        remedy="look into pg_stat_activity for who holds it, then run `replicator migrate` again: "
+        remedy="see pg_stat_activity for who holds it, then run `replicator migrate` again: "
         "what was done stays done",
     ) from last
 

@@ -120,7 +120,7 @@ def _revisions() -> tuple[str, ...]:
     names = tuple(match[1] for match in found if match is not None)
     if not names:
         message = f"no revisions of the control schema in {_directory()}"
-        raise ConfigurationError(message, remedy="install replicator anew")
+        raise ConfigurationError(message, remedy="install replicator again")
     return names
 
 

@@ -38,7 +38,7 @@ select target_schema, target_table, deployment, source, fingerprint,
 """
 
 OTHER_CONTROL_SCHEMAS = """
--- other replicas in this database, as far as we may look into them
+-- other replicas in this database, as far as we may read them
 select n.nspname
   from pg_class c
   join pg_namespace n on n.oid = c.relnamespace
@@ -118,7 +118,7 @@ class TargetClaim:
     def makes_rows_of(self, target: TargetMapping) -> bool:
         """True when rows written under the claim are those that the target makes now.
 
-        What an earlier version called the same mapping asks for no rows to be made anew.
+        What an earlier version called the same mapping asks for no rows to be made again.
         """
         return self.fingerprint in {target.fingerprint, target.former_fingerprint}
 
@@ -133,7 +133,7 @@ class Registered:
     whole: bool
     """True when the table began with a snapshot, so that its targets hold every item."""
     table_arn: str | None
-    """The DynamoDB table, as far as anybody has looked at it."""
+    """The DynamoDB table, as far as it is described."""
     older_mappings: tuple[str, ...] = ()
     """Fingerprints that were registered before this one."""
 
@@ -237,7 +237,7 @@ async def register(
     """Record the mappings and claim their targets, in one transaction; return what changed.
 
     A changed mapping raises the epochs of all the table's shards, so that no worker that still has
-    the old one writes any more; `backfill`: and asks for the snapshot that makes the rows anew.
+    the old one writes any more; `backfill`: and asks for the snapshot that makes the rows again.
     `held`: how many rows targets hold that nobody has claimed.
     ConfigurationError where a target is another's.
     """
@@ -272,7 +272,7 @@ def outdated(registry: Registry, mappings: Iterable[TableMapping]) -> list[Migra
         MigrationDue(
             f"the registered mapping of table {mapping.spec.name!r} is newer than the one here",
             remedy="update this configuration and start it again; to go back to the older mapping "
-            "on purpose, look at `replicator plan` and run `replicator migrate`",
+            "on purpose, see `replicator plan` and run `replicator migrate`",
         )
         for mapping in mappings
         if (known := registry.tables.get(mapping.spec.name)) is not None
@@ -421,5 +421,5 @@ def _claimed(name: TableName, owner: str, source: str | None = None) -> Configur
     table = f" --table {source}" if source else ""
     return ConfigurationError(
         f"the target {'.'.join(name)} is claimed by {owner}",
-        remedy=f"name another target, or let it go there with `replicator forget{table}`",
+        remedy=f"name another target, or release it there with `replicator forget{table}`",
     )

@@ -1,4 +1,4 @@
-"""Scratch schemas of a self-test: listed, looked into, dropped."""
+"""Scratch schemas of a self-test: listed, read, dropped."""
 
 from replicator.postgres.connection.connect import ConnectionSettings
 from replicator.postgres.connection.quoting import quote_identifier

@@ -79,7 +79,7 @@ select not has_schema_privilege(o.role, n.oid, 'USAGE')
 
 NO_ROW_ANEW = (
     "its mapping names fewer targets than before, or writes a history or sets records aside "
-    "differently from now on: no row is made anew"
+    "differently from now on: no row is made again"
 )
 
 
@@ -150,7 +150,7 @@ async def survey(
     *,
     grantee: str | None = None,
 ) -> Survey:
-    """Look at everything and change nothing; works before the control schema exists.
+    """Read everything and change nothing; works before the control schema exists.
 
     `grantee` is the role that runs where another one is connected here; None: it is the same.
     """

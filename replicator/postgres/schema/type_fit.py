@@ -56,7 +56,7 @@ def _declared(found: ExistingColumn) -> str:
 
 
 def altered(table: TargetTable, column: Column) -> str:
-    """The beginning of a statement that mends a column."""
+    """The beginning of a statement that fixes a column."""
     return (
         f"alter table {quote_table(table.schema, table.name)} "
         f"alter column {quote_identifier(column.name)}"

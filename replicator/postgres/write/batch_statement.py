@@ -44,8 +44,8 @@ superseded as (
  returning 1)"""
 
 SUPERSEDE_SCANNED = """
--- What was set aside before the snapshot began is older than what the scan has read since. An item
--- that a scan rejects again keeps the letter that it has from an earlier one.
+-- What was dead-lettered before the snapshot began is older than what the scan has read since. An
+-- item that a scan rejects again keeps the letter that it has from an earlier one.
 superseded as (
     update {dead_letter} as l
        set state = 'superseded', closed_at = now()
@@ -88,7 +88,7 @@ letters as (
                   and md5(k.item_key) = md5(v.item_key)
                   and k.item_key = v.item_key
                   and k.sequence_number = v.letter_id::numeric)
-        -- a record is set aside once; what a scan finds unfit again is open again, as it is now
+        -- a record is dead-lettered once; what a scan finds unfit again is open again, as it is now
         on conflict (deployment, stream_arn, md5(item_key), coalesce(sequence_number, -1), target)
         do update set state = 'open', closed_at = null, first_seen = now(),
                       reason = excluded.reason, new_image = excluded.new_image,

@@ -103,7 +103,7 @@ class Deliveries:
         MigrationDue or NotClaimable, after which the batch is to be delivered again.
         """
         source = self._mapping.spec.name
-        async with self._database.connection("looking at the table") as connection:
+        async with self._database.connection("reading the table") as connection:
             row = await connection.fetchrow(
                 self._table, self._database.deployment, source, stream_arn
             )

@@ -60,7 +60,7 @@ class Fence:
 SHARD_FENCE = Fence(
     """
 -- The compare-and-set comes first: every write below reads from it, so that a worker that was
--- superseded writes nothing. It takes the row lock and lets it go in one message.
+-- superseded writes nothing. It takes the row lock and releases it in one message.
 fence as (
     update {schema}.shard
        set last_sequence_number = $6::text::numeric,

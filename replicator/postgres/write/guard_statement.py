@@ -35,7 +35,7 @@ NO_CHANGES = """
      where false"""
 
 VERSIONS = """
--- Whoever writes a key's version first writes its row; the other waits here, and looks again. In
+-- Whoever writes a key's version first writes its row; the other waits here, and checks again. In
 -- the order of the keys, so that two transactions do not wait for each other.
 versions as (
     insert into {row_version} as o
@@ -80,7 +80,7 @@ ON_CONFLICT: dict[Guard, dict[str, str]] = {
            values_generation = null, values_number = null""",
         "newer": "o.snapshot_id is distinct from excluded.snapshot_id",
     },
-    # What was seen after all since the row was looked at is no ghost.
+    # What was seen after all since the row was checked is no ghost.
     "sweep": {
         "set": "deleted = true, snapshot_id = excluded.snapshot_id, at = now()",
         "newer": "o.snapshot_id is distinct from excluded.snapshot_id",
@@ -117,8 +117,8 @@ SOFT_STREAM = {
 MARKED = """
 -- A rejected change locks its key like a good one, so that a newer change of it waits, and finds
 -- the dead letter. Its version does not move, as an older change that fits may still come. A scan
--- that finds an item which does not fit has seen its key, so that the row is not swept away. A
--- change of the stream has not: the item may be another by now, and its page must be written.
+-- that finds an item which does not fit has seen its key, so that the row is not deleted as stale.
+-- A change of the stream has not: the item may be another by now, and its page must be written.
 marked as (
     insert into {row_version} as o
            (target_id, key, generation, sequence_number, deleted, snapshot_id)

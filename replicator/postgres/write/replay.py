@@ -3,7 +3,7 @@
 A batch supersedes the dead letters of its items in the statement that writes their rows, and that
 statement sees the rows as they were when it began. So a replay first raises the epochs of the
 table's shards: a batch that began before is either committed, and has closed the letter, or is
-fenced off and begins anew behind the replay. Then the letter is locked, and what is still open is
+fenced off and begins again behind the replay. Then the letter is locked, and what is still open is
 written. Where rows are guarded one by one, the version is written first, as every writer does; a
 letter that is still open behind it has not been overtaken.
 """
@@ -221,7 +221,7 @@ class Replay:
 
 
 def record_of(letter: asyncpg.Record) -> StreamRecord:
-    """The record as it was when it was set aside."""
+    """The record as it was when it was dead-lettered."""
     letter_id = LetterId(int(letter["sequence_number"] or 0))
     return StreamRecord(
         NOWHERE,
@@ -243,7 +243,7 @@ def _versioning(letter: asyncpg.Record, table: asyncpg.Record) -> Versioning:
 
 
 def _unsafe_now(letter: asyncpg.Record, table: asyncpg.Record) -> str | None:
-    """Why a letter has to wait for the snapshot under way, which reads all that is older anew.
+    """Why a letter has to wait for the snapshot under way, which reads all that is older again.
 
     Its row would count as seen and newer than what the scan reads, and stay behind the source.
     """
@@ -251,7 +251,7 @@ def _unsafe_now(letter: asyncpg.Record, table: asyncpg.Record) -> str | None:
     if started is None or letter["of_history"] or letter["first_seen"] >= started:
         return None
     number = table["snapshot_id"]
-    return f"snapshot {number} reads its item anew: what is open when it has ended can be replayed"
+    return f"snapshot {number} reads its item again: what is open when it has ended can be replayed"
 
 
 def _image(text: str | None) -> memoryview | None:

@@ -95,7 +95,7 @@ def upsert_sql(name: str, table: TargetTable, arrays: Sequence[str]) -> str:
 ANY_ROW = "select exists (select from {table})"
 
 OWN_ROWS = """
--- some rows that the table holds, offered anew: constraints judge them, and nothing is changed
+-- some rows that the table holds, offered again: constraints judge them, and nothing is changed
 with ready as materialized (select {their_path}),
 offered as (
     insert into {table} ({columns})

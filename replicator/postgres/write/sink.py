@@ -28,7 +28,7 @@ class PostgresSink:
         Where the claim says that the table is guarded, versions are written first. Fenced when
         another worker claimed the shard or the position is not where we believe it; BatchRejected,
         SchemaMismatch, SinkBusy, BatchTooSlow; SinkUnavailable when the outcome is not known,
-        after which the shard must be claimed anew.
+        after which the shard must be claimed again.
         """
         values = self._fence_values(claim, advance)
         if claim.mode == "fence":

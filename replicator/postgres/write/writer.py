@@ -73,7 +73,7 @@ class PlanWriter:
     ) -> Applied | None:
         """Commit all of a plan in one statement, or nothing; None when the fence was shut.
 
-        `supersede`: open dead letters of the plan's items are looked for. BatchRejected,
+        `supersede`: open dead letters of the plan's items are superseded. BatchRejected,
         SchemaMismatch, SinkBusy, BatchTooSlow; SinkUnavailable when the outcome is not known.
         """
         text, *values = self._statement(plan, fence_values, supersede=supersede)
