@@ -30,10 +30,10 @@ class SystemClock:
 
 
 class SourceClock:
-    """The source's wall clock, as far as its answers tell it; our own before the first one.
+    """The source's wall clock, as far as the answers tell it; our own before the first one.
 
     Creation times are the source's, so ages and the proof that nothing was trimmed must not depend
-    on a machine whose clock is off. Answers are dated to the second and take a while to arrive, so
+    on a machine with a wrong clock. Answers are dated to the second and take a while to arrive, so
     a difference of a few seconds counts as none.
     """
 
@@ -44,7 +44,7 @@ class SourceClock:
         self._offset = timedelta(0)
 
     def heard(self, date: datetime) -> None:
-        """The source said that it is `date` now."""
+        """Learn the source's time from an answer that is dated `date`."""
         offset = date - self._own.now()
         self._offset = offset if abs(offset) > self.NEGLIGIBLE else timedelta(0)
 

@@ -36,7 +36,7 @@ class ConfigurationError(ReplicatorError):
 
 
 class MigrationDue(ConfigurationError):
-    """The control schema or a target table is older than this code or configuration."""
+    """The control schema or a target table is older than the code or configuration."""
 
 
 class SourceUnavailable(ReplicatorError):
@@ -68,7 +68,7 @@ class ShardVanished(ReplicatorError):
 
 
 class StreamVanished(ReplicatorError):
-    """The stream, or its table, does not exist."""
+    """The stream, or the table, does not exist."""
 
     disposition = Disposition.HALT
 
@@ -155,7 +155,7 @@ class Fenced(ReplicatorError):
 
 
 class NotClaimable(ReplicatorError):
-    """The shard may not be worked on now: its parent is unfinished, or its table stopped."""
+    """The shard may not be worked on now: the parent is unfinished, or the table stopped."""
 
     disposition = Disposition.RELEASE
 
@@ -167,7 +167,7 @@ class PositionLost(ReplicatorError):
 
 
 class TooManyDeadLetters(ReplicatorError):
-    """A table has more open dead letters than its configuration allows."""
+    """A table has more open dead letters than the configuration allows."""
 
     disposition = Disposition.HALT
 
@@ -187,7 +187,7 @@ class NoticeUndelivered(ReplicatorError):
 
 
 class ValueRejected(ReplicatorError):
-    """One attribute does not convert exactly to its column; the record becomes a dead letter.
+    """One attribute does not convert exactly to the column; the record becomes a dead letter.
 
     `others` are what the item's further columns reject, told in the message too.
     """

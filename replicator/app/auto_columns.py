@@ -1,4 +1,4 @@
-"""`columns: auto` at work: what batches meet becomes columns, and workers begin again with them."""
+"""`columns: auto` at work: attributes become columns, and workers restart with the new mapping."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -28,7 +28,8 @@ NAMES_SHOWN = 5
 
 
 class AutoColumns:
-    """Collects what could be columns, adds them, and tells when the mapping is another one."""
+    """Collects attributes that could be columns, adds the columns, and tells when the mapping is
+    another one."""
 
     def __init__(self, settings: Settings, database: Database) -> None:
         self._settings = settings
@@ -48,7 +49,7 @@ class AutoColumns:
     ) -> None:
         """Add columns until a mapping of ours is not the registered one; then say so and end.
 
-        Whoever added them: all workers begin again with the mapping that has them.
+        Every worker begins again with a mapping that has the columns, whichever added the columns.
         """
         own = _auto(mappings)
         seconds = LOOK_SECONDS
@@ -114,7 +115,7 @@ class AutoColumns:
                 )
 
     def _note(self, table: str, target: str, attributes: Mapping[str, str]) -> None:
-        """Remember attributes for the next look; one too many is met again when it is written."""
+        """Remember attributes for the next look; one too many is met again at the next write."""
         met = self._met.setdefault(table, {}).setdefault(target, {})
         for attribute, tag in attributes.items():
             name = attribute[:NAME_LENGTH_MAX]
@@ -122,7 +123,7 @@ class AutoColumns:
                 met[name] = tag
 
     def _tell(self, table: str, target: str, refused: Sequence[NoColumn]) -> None:
-        """Each attribute once, and all of a look in one line: their values stay in the rest."""
+        """Each attribute once, and all of a look in one line: the values stay in the rest."""
         told = self._told.setdefault((table, target), set())
         new = [each for each in refused if each not in told][: NAMES_MAX - len(told)]
         if not new:

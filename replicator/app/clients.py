@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Clients:
-    """Opens what is asked for once, and closes it with the stack."""
+    """Opens each client once, and closes all with the stack."""
 
     def __init__(
         self,

@@ -44,7 +44,7 @@ from replicator.sources.place import SourceConnection
 from replicator.sources.tables import TableDescription, describe_table, require_fit_stream
 
 PAGES_OF_A_CONNECTION = 2
-"""One that is written, and one that is ready when it is."""
+"""The batch that is written, and the next one, planned meanwhile."""
 
 
 class TableParts:
@@ -147,7 +147,7 @@ class TableParts:
 async def _described(
     clients: Clients, place: SourceConnection, mapping: TableMapping
 ) -> TableDescription:
-    """The table as it is now, which has the mapping's key; KeyChanged."""
+    """The table as described now, with the mapping's key; KeyChanged."""
     description = await describe_table(await clients.tables(place), mapping.spec.table)
     require_key(mapping.spec.name, description.key, mapping.source_key)
     return description
@@ -170,8 +170,8 @@ async def _recovery(exports: Callable[[], Awaitable[TableExports]]) -> Recovery 
 
 
 async def _count_items(clients: Clients, place: SourceConnection, table: str) -> int | None:
-    """The item count that DynamoDB reports, an estimate of up to six hours ago; None while it
-    fails.
+    """The item count that DynamoDB reports, an estimate of up to six hours ago; None while the
+    call fails.
     """
     try:
         return (await describe_table(await clients.tables(place), table)).item_count

@@ -1,4 +1,4 @@
-"""`run`: prepares, works until asked to stop or caught up, drains, and says how it ended."""
+"""`run`: prepares, works until asked to stop or caught up, drains, and returns the end."""
 
 import asyncio
 import signal
@@ -54,7 +54,8 @@ GIVEN_UP_SECONDS = 20.0
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """The end of a run. `stopped`: tables that are stopped, or whose source does not answer."""
+    """The end of a run. `stopped`: tables that are stopped or have a source that does not
+    answer."""
 
     stopped: tuple[str, ...]
     new_dead_letters: int
@@ -72,7 +73,7 @@ async def run(settings: Settings, *, until_caught_up: bool = False) -> Ended:
 
 
 class Daemon:
-    """One process: its monitoring, its clients, its worker."""
+    """One process: the monitoring, the clients, the worker."""
 
     def __init__(self, settings: Settings, *, until_caught_up: bool) -> None:
         self._settings = settings
@@ -144,7 +145,7 @@ class Daemon:
     async def _turn(
         self, clients: Clients, stopping: asyncio.Event, started_at: datetime
     ) -> tuple[Ended, bool] | None:
-        """Work with the mappings as they are; True: they are others now. None: asked to stop."""
+        """Work with the current mappings; True: the mappings have changed. None: asked to stop."""
         left_out = LeftOut(self._settings, clients, self._database, self._observe)
         prepared = await unless_stopped(stopping, self._prepare(clients, left_out, stopping))
         if prepared is None:
@@ -335,7 +336,7 @@ class Daemon:
     async def _stop_when_caught_up(
         self, worker: Worker, left_out: LeftOut, started_at: datetime, stopping: asyncio.Event
     ) -> None:
-        """Stop when nothing more is to come of any table: it is applied, stopped, or given up."""
+        """Stop when nothing more is to come of any table: each is applied, stopped, or given up."""
         while not await stopped_within(stopping, CAUGHT_UP_LOOK_SECONDS):
             awaited = await worker.behind(started_at) | left_out.reasons.keys()
             if not awaited - left_out.stopped - self._failures.longer_than(GIVEN_UP_SECONDS):

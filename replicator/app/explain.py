@@ -1,4 +1,4 @@
-"""`explain`: one item read on both sides, and all that may stand between them."""
+"""`explain`: one item read on both sides, and everything that may stand between both."""
 
 from collections.abc import Callable
 from contextlib import AsyncExitStack
@@ -55,7 +55,7 @@ class Explanation:
 async def explain(
     settings: Settings, name: str, keys_for: Callable[[SourceKey], Image]
 ) -> Explanation:
-    """Read an item of this table, whose key is told once the table's is known.
+    """Read an item of the table by a key that is parsed with the table's key schema.
 
     SourceUnavailable, SinkUnavailable, ConfigurationError.
     """
@@ -85,7 +85,7 @@ class _Explainer:
     clock: Clock
 
     async def explain(self, table: RequiredTable, keys: Image) -> Explanation:
-        """Positions first, then the item, its rows, and the stream, so that the order tells."""
+        """Positions first, then the item, the rows, and the stream, so that the order tells."""
         mapping = table.mapping
         place = source_connection(self.settings.source_of(mapping.spec.name))
         unapplied = Unapplied(

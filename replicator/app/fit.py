@@ -10,7 +10,8 @@ from replicator.postgres.schema.survey import Survey, survey
 
 
 async def require_fit(database: Database, mappings: Sequence[TableMapping]) -> None:
-    """ConfigurationError where `check` has an error about a target of these; SinkUnavailable."""
+    """ConfigurationError where `check` has an error about a target of the given tables;
+    SinkUnavailable."""
     async with database.transaction("reading the target") as connection:
         found = await survey(connection, database.control_schema, database.deployment, mappings)
     require_fit_server(found.catalog)

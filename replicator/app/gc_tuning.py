@@ -7,10 +7,10 @@ YOUNG_OBJECTS = 50_000
 
 
 def settle() -> None:
-    """Exempt all that exists from further looks; call it when everything long-lived is there.
+    """Exempt all existing objects from collection; to be called once everything long-lived exists.
 
-    Libraries, service models and compiled mappings are half a million objects: examining them
-    again and again took half of the time of a worker under load.
+    Libraries, service models and compiled mappings are half a million objects: examining all
+    of that again and again took half of the time of a worker under load.
     """
     gc.collect()
     gc.freeze()

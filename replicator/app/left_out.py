@@ -1,4 +1,4 @@
-"""Tables that could not be worked on when a worker started: checked again until they can be."""
+"""Tables that could not be worked on when a worker started: checked again until fit."""
 
 from collections.abc import Mapping
 
@@ -20,11 +20,12 @@ from replicator.postgres.control.incidents import Incidents
 from replicator.postgres.control.positions import Positions
 
 LOOK_SECONDS = 5.0
-"""How often they are checked."""
+"""Pause between two checks of the tables."""
 
 
 class LeftOut:
-    """Knows why each table is left out, and says so: once where it is halted, else by rate."""
+    """Knows why each table is left out, and logs the reason: once for a halted table, else by
+    rate."""
 
     def __init__(
         self, settings: Settings, clients: Clients, database: Database, observe: Observe
@@ -43,7 +44,7 @@ class LeftOut:
 
     @property
     def stopped(self) -> frozenset[str]:
-        """Those that a person must fix; the others' source may answer a moment later."""
+        """Tables that a person must fix; for the others the source may answer a moment later."""
         return frozenset(
             name
             for name, error in self._reasons.items()
@@ -51,12 +52,12 @@ class LeftOut:
         )
 
     async def begin(self, prepared: Prepared) -> None:
-        """Take note of the tables that a start leaves out, and halt those that are unfit."""
+        """Take note of the tables that a start leaves out, and halt the unfit ones."""
         self._reasons = dict(prepared.left_out)
         await self._tell()
 
     async def look(self) -> list[TableMapping]:
-        """The mappings of those that can be worked on now; they are not left out any more."""
+        """The mappings of tables that are fit by now and no longer left out."""
         described = await describe_all(
             self._settings, self._clients, self._database, names=self._reasons
         )
@@ -85,7 +86,7 @@ class LeftOut:
         self._observe(TableTakenUp(name))
 
     async def _tell(self) -> None:
-        """Halt what is unfit, also where somebody resumed it meanwhile, and say what fails."""
+        """Halt unfit tables, also tables that were resumed meanwhile, and log the failures."""
         if not self._reasons:
             return
         tables = await Positions(self._database).tables()

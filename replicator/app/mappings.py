@@ -1,4 +1,4 @@
-"""The mappings of a configuration, compiled against its tables as they are."""
+"""The mappings of a configuration, compiled against the described tables."""
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from replicator.sources.view_type import require_new_images
 
 @dataclass(frozen=True, slots=True)
 class CompiledTable:
-    """A table of the configuration; `mapping` None: it could not be compiled.
+    """A table of the configuration; `mapping` None: not compiled because of a mistake.
 
     `description` None: the table could not be read.
     """
@@ -33,7 +33,7 @@ class CompiledTable:
 async def compile_tables(
     settings: Settings, names: Collection[str] | None = None
 ) -> list[CompiledTable]:
-    """Read every table, or those of these names, and compile its mapping.
+    """Read every table, or those of the given names, and compile its mapping.
 
     What is wrong is a finding.
     """
@@ -65,7 +65,7 @@ async def compile_tables(
 
 
 async def _with_auto_columns(settings: Settings, spec: TableSpec) -> TableSpec:
-    """With the columns that appeared; SinkUnavailable when nobody can tell which."""
+    """With the columns that appeared; SinkUnavailable when PostgreSQL does not answer."""
     if not any(target.auto for target in spec.targets):
         return spec
     async with (
@@ -80,7 +80,7 @@ async def _with_auto_columns(settings: Settings, spec: TableSpec) -> TableSpec:
 
 @dataclass(frozen=True, slots=True)
 class RequiredTable:
-    """A table that was checked, and its mapping."""
+    """A table that was checked, and the mapping."""
 
     mapping: TableMapping
     description: TableDescription
@@ -105,10 +105,10 @@ def refuse_unfit_streams(tables: Iterable[RequiredTable]) -> None:
 async def require_tables(
     settings: Settings, names: Collection[str] | None = None
 ) -> list[RequiredTable]:
-    """All tables, or those of these names.
+    """All tables, or those of the given names.
 
     SourceUnavailable when some table could not be read, ConfigurationError when one is
-    missing or its mapping wrong; a stream that is off is no reason, nothing is read here.
+    missing or the mapping wrong; a stream that is off is no reason, nothing is read here.
     """
     compiled = await compile_tables(settings, names)
     lacking = [finding for table in compiled if table.mapping is None for finding in table.findings]

@@ -1,4 +1,4 @@
-"""Presents a running worker: spreads observations, publishes its status, judges its readiness."""
+"""Presents a running worker: spreads observations, publishes the status, judges the readiness."""
 
 import asyncio
 from collections.abc import Collection
@@ -29,9 +29,9 @@ from replicator.postgres.control.status_reads import read_knowledge
 
 TURN_SECONDS = 1.0
 PUBLISH_SECONDS = 2.0
-"""A dozen small statements of every worker: what they tell is aged until the next ones."""
+"""A dozen small statements of every worker: the answers are aged until the next ones."""
 TELL_SECONDS = 4.0
-"""How often a worker says what it has to show, and at once when that changes for the worse."""
+"""Pause between two writes of a worker's evidence; a change for the worse is written at once."""
 AGAIN_SECONDS = 1.0
 """While PostgreSQL does not answer, and the process is not ready."""
 WATCHED_SECONDS_MAX = 300.0
@@ -75,7 +75,7 @@ class Monitoring:
             self.health.set_ready("coordination", ok=False, why=str(observation.error))
 
     def pages(self, http: HttpSettings) -> AbstractAsyncContextManager[int]:
-        """The HTTP server; yields its port."""
+        """The HTTP server; yields the port."""
         pages = Pages(self.metrics, self.health, self.history, self.status, self._clock)
         return serve(
             pages,
@@ -92,7 +92,7 @@ class Monitoring:
             self.health.set_ready("coordination", ok=True)
 
     def watch(self, tasks: list[str]) -> None:
-        """These jobs must turn, or the process is not alive."""
+        """Jobs that must turn, or the process is not alive."""
         for task in tasks:
             self.health.watch(task, limit_seconds=WATCHED_SECONDS_MAX, now=self._clock.monotonic())
 
@@ -103,7 +103,8 @@ class Monitoring:
             self._log.tick()
 
     async def publish(self, database: Database, stopping: asyncio.Event) -> None:
-        """Read the control schema every other second and show it with what only we know."""
+        """Read the control schema every other second and show the result with facts of the
+        process."""
         while not stopping.is_set():
             pause = AGAIN_SECONDS
             await self._tell(database)
@@ -122,7 +123,7 @@ class Monitoring:
             await stopped_within(stopping, pause)
 
     async def write_drift(self, database: Database) -> None:
-        """Write down which attributes nothing takes, or keep them for the next time."""
+        """Write down which attributes nothing takes, or keep the names for the next attempt."""
         met = self._drift.take()
         if not met:
             return
@@ -137,7 +138,7 @@ class Monitoring:
                 self._drift.put_back(met)
 
     async def _tell(self, database: Database) -> None:
-        """Write down what this worker has to show, when that is due or something came to stand."""
+        """Write down what the worker has to show, when that is due or something came to stand."""
         if self.worker is not None and self.worker.left:
             return
         now, evidence = self._clock.monotonic(), self.evidence.evidence(self.worker)

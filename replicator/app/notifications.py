@@ -1,9 +1,10 @@
 """Tells receivers of gaps, stopped tables and many dead letters, without holding up any work.
 
-Every worker compares the status with the notices in the control schema: a problem that is not
-among them is opened, one that ended is resolved. Whoever takes a notice delivers it, and nobody
-else does within the time after which it is tried again. A worker that dies in between leaves it to
-the next one, so that a notice arrives at least once; its `id` tells a repetition.
+Every worker compares the status with the notices in the control schema: a problem without a notice
+is opened, one that ended is resolved. The worker that takes a notice delivers the notice; no other
+worker does within the time after which delivery is tried again. A worker that dies in between
+leaves delivery to the next one, so that a notice arrives at least once; the `id` tells a
+repetition.
 """
 
 import asyncio

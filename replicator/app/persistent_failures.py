@@ -1,4 +1,4 @@
-"""Failures of one table that go on and on, so that a run which is to end does not wait for them."""
+"""Failures of one table that go on and on: a run which is to end does not wait for the table."""
 
 from replicator.clock import Clock
 from replicator.core.observations import (

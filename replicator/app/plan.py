@@ -1,4 +1,4 @@
-"""Everything that a changed configuration asks for, and how a sample of items fits its mapping."""
+"""Everything that a changed configuration asks for, and how a sample of items fits the mapping."""
 
 from replicator.app.mappings import refuse_unfit_streams, require_tables
 from replicator.app.sampling import sample_tables

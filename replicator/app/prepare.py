@@ -1,4 +1,4 @@
-"""Prepares a deployment for its worker: tables described, mappings compiled, database checked."""
+"""Prepares a deployment for the worker: tables described, mappings compiled, database checked."""
 
 import asyncio
 from collections.abc import Collection, Sequence
@@ -42,7 +42,7 @@ DESCRIBE_SECONDS_MAX = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """Tables that can run, and why the others cannot: they are unfit, or their source is away."""
+    """Tables that can run, and why the others cannot: an unfit table, or a source that is away."""
 
     mappings: tuple[TableMapping, ...]
     left_out: dict[str, ReplicatorError]
@@ -57,8 +57,8 @@ async def describe_all(
 ) -> Prepared:
     """Compile the mapping of every table that exists and can be seen; no table waits for another.
 
-    `names`: of these tables alone. ConfigurationError for a mapping that cannot be; SinkUnavailable
-    when PostgreSQL is away, and columns appear by themselves.
+    `names`: of the given tables alone. ConfigurationError for a mapping that cannot be;
+    SinkUnavailable when PostgreSQL is away, and columns appear by themselves.
     """
     specs = {
         name: spec
@@ -99,7 +99,7 @@ async def describe_all(
 
 
 def _fit(description: TableDescription, spec: TableSpec) -> TableDescription:
-    """The description of a table whose stream can be replicated; StreamUnfit."""
+    """The description of a table with a stream that can be replicated; StreamUnfit."""
     if spec.poller == "daemon":
         require_fit_stream(description)
     elif description.stream_enabled:
@@ -143,7 +143,8 @@ def require_some(prepared: Prepared) -> Prepared:
 async def refuse_if_due(
     database: Database, settings: Settings, mappings: Sequence[TableMapping]
 ) -> Survey:
-    """MigrationDue, with every reason, unless `migrate` has done all that these mappings need."""
+    """MigrationDue, with every reason, unless `migrate` has done all that the given mappings
+    need."""
     async with database.transaction("reading the target") as connection:
         found = await survey(
             connection,

@@ -1,4 +1,4 @@
-"""`verify --repair`: what differs is written through the row guard, as a snapshot of its own."""
+"""`verify --repair`: differing rows are written through the row guard, as a snapshot of its own."""
 
 import asyncio
 import os
@@ -24,7 +24,7 @@ from replicator.postgres.write.sink import SegmentSink
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """The person who asks for a repair, and the reason, for the record."""
+    """Person who asks for a repair, and the reason, for the record."""
 
     who: str
     why: str | None
@@ -40,7 +40,8 @@ async def repair(
     observe: Observe,
     clock: Clock,
 ) -> None:
-    """Enter `guard`, write what is true of these keys, and leave it again, whatever happens."""
+    """Enter `guard`, write what is true of the given keys, and leave `guard` again, whatever
+    happens."""
     name = mapping.spec.name
     number = await begin_repair(
         database,

@@ -15,12 +15,12 @@ from replicator.sources.place import SourceConnection, connection_for
 from replicator.sources.tables import TableDescription, describe_table
 
 READ_UNITS_PER_SECOND = 100.0
-"""Little enough for a table that somebody else uses."""
+"""Little enough for a table in use by others."""
 
 
 @dataclass(frozen=True, slots=True)
 class SampledTable:
-    """A table, named as it was asked for, and some of its items."""
+    """A table, under the name that was asked for, and some of the items."""
 
     table: str
     description: TableDescription
@@ -35,7 +35,7 @@ class SampledTable:
 async def sample_tables(
     tables: Sequence[tuple[str, SourceConnection]], count: int
 ) -> list[SampledTable]:
-    """Read these tables (name or ARN, and where) and at about `count` items of each.
+    """Read the given tables (name or ARN, and where) and at about `count` items of each.
 
     StreamVanished for one that does not exist; SourceUnavailable, SourceDenied.
     """

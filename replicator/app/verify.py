@@ -1,4 +1,4 @@
-"""`verify`: compares tables with their targets, one after the other, and keeps what it found."""
+"""`verify`: compares tables with the targets, one after the other, and keeps the results."""
 
 from collections.abc import Callable, Collection
 from contextlib import AsyncExitStack
@@ -30,7 +30,7 @@ class Watcher(Protocol):
     """Shows the progress of a comparison."""
 
     def begins(self, table: str, items_expected: int) -> None:
-        """A table is next; the source counts its items every few hours only."""
+        """A table is next; the source counts the items every few hours only."""
         ...
 
     def moved(self, items: int) -> None:
@@ -40,9 +40,9 @@ class Watcher(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """Scope of a comparison. `tables` None: all of them. `sample`: a share, None for everything.
+    """Scope of a comparison. `tables` None: all tables. `sample`: a share, None for everything.
 
-    `repair`: who wants what differs to be repaired.
+    `repair`: the person who asks for the repair.
     """
 
     tables: Collection[str] | None = None
@@ -53,14 +53,14 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class VerifyResults:
-    """Results of a comparison, and the read units it used."""
+    """Results of a comparison, and the read units used."""
 
     results: tuple[TargetResult, ...]
     read_units: float
 
 
 async def verify(settings: Settings, wanted: Request, watcher: Watcher) -> VerifyResults:
-    """Compare tables with their targets.
+    """Compare tables with the targets.
 
     SourceUnavailable or SinkUnavailable when a server is away; ConfigurationError when `migrate` is
     due, or a table cannot be read.

@@ -1,4 +1,4 @@
-"""`replicator check`: every finding with its remedy, in one run."""
+"""`replicator check`: every finding with a remedy, in one run."""
 
 import asyncio
 from pathlib import Path

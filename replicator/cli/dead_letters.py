@@ -110,7 +110,7 @@ def list_letters(
     """Show what could not be applied and why: by reason, the most frequent first.
 
     With `--each` and in JSON each is shown by itself, oldest first. A dead letter is superseded
-    when a newer change of its item was handled.
+    when a newer change of the item was handled.
 
     Example: replicator dead-letters list --table orders --older-than 2h
     """
@@ -175,7 +175,7 @@ def show(
     as_json: AsJson = False,
     config: ConfigFile = None,
 ) -> None:
-    """Show one dead letter with its images as DynamoDB JSON, and what to do about it.
+    """Show one dead letter with the images as DynamoDB JSON, and what to do about it.
 
     Example: replicator dead-letters show 7
     """
@@ -209,7 +209,7 @@ def letter_document(letter: Letter) -> dict[str, Any]:
 
 
 def evidence_document(letter: Letter, evidence: Evidence) -> dict[str, Any]:
-    """Everything else that is known of it, and what to do."""
+    """All further facts of a dead letter, and what to do."""
     return {
         "stream_arn": evidence.stream_arn,
         "shard_id": evidence.shard_id,
@@ -278,7 +278,7 @@ def letter_lines(letter: Letter, evidence: Evidence) -> Iterator[str]:
 
 
 def key_text(item_key: str) -> str:
-    """A key without its type tags: `pk=a, sk=7`; text that could be mistaken is quoted."""
+    """A key without the type tags: `pk=a, sk=7`; text that could be mistaken is quoted."""
     attributes: dict[str, dict[str, str]] = json.loads(item_key)
     return ", ".join(
         f"{name}={_value(tag, value)}"
@@ -299,7 +299,7 @@ def _short(text: str) -> str:
 
 
 def _parsed(image: str | None) -> object:
-    """The image; it may hold lone surrogates, which only Python's own reader takes."""
+    """The image as Python objects; lone surrogates pass."""
     return None if image is None else json.loads(image)
 
 

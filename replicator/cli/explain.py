@@ -1,4 +1,4 @@
-"""`replicator explain`: one item on both sides, and why they differ if they do."""
+"""`replicator explain`: one item on both sides, and the reason for a difference."""
 
 import asyncio
 import json
@@ -34,10 +34,10 @@ Key = Annotated[
 def explain(
     *, table: TableOption, key: Key, as_json: AsJson = False, config: ConfigFile = None
 ) -> None:
-    """Show one item as it is now, the way it takes, its rows, and why they differ if they do.
+    """Show one item as it is now, the way it takes, the rows, and the reason for a difference.
 
-    Ends with 0 when they agree, with 1 when they do not or the item does not fit, with 4 when a
-    server is away. It prints the item's values.
+    Ends with 0 when both sides agree, with 1 when not or when the item does not fit, with 4 when a
+    server is away. Prints the item's values.
 
     Example: replicator explain --table orders --key pk=ORDER#17,sk=1
     """

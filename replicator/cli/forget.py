@@ -1,4 +1,4 @@
-"""`replicator forget`: drop all that is known of a table, so that it can start again."""
+"""`replicator forget`: drop all that is known of a table, which can then start again."""
 
 import asyncio
 import sys
@@ -35,7 +35,7 @@ def forget(
 ) -> None:
     """Drop a table's positions, gaps, dead letters, claims of targets and leases.
 
-    The only command that drops positions. Target tables and their rows stay. Refused while
+    The only command that drops positions. Target tables and the rows stay. Refused while
     workers work on the table: pause it first. After `migrate`, the table starts again as its
     `initial_load` says: changes that are in the stream no more are not applied again. Nothing is
     dropped when DynamoDB cannot be reached. Who did it and why is recorded.

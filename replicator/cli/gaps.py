@@ -45,7 +45,7 @@ GapId = Annotated[
 
 @app.callback()
 def gaps() -> None:
-    """Show where changes may be lost, and accept it.
+    """Show where changes may be lost, and accept the loss.
 
     Example: replicator gaps list
     """
@@ -57,7 +57,7 @@ def list_gaps(
 ) -> None:
     """Show the open gaps, oldest first.
 
-    `certain`: unread changes were seen before they were trimmed. `possible`: nobody can tell.
+    `certain`: unread changes were seen before being trimmed. `possible`: there is no proof.
     A table with an open gap is stopped.
 
     Example: replicator gaps list --table orders
@@ -136,7 +136,7 @@ def heal(
 
 
 def _cost(since: "Sequence[datetime | None]", now: "datetime") -> str:
-    """Number of exports that heal gaps that began then, and their price."""
+    """Number of exports that heal gaps that began then, and the price."""
     known = [each for each in since if each is not None]
     if len(known) < len(since):
         return "nobody knows when its gap began: the whole table is scanned"

@@ -1,4 +1,4 @@
-"""`replicator init`: a configuration for tables that nobody described, on stdout."""
+"""`replicator init`: a configuration for tables without one, on stdout."""
 
 import asyncio
 import json
@@ -57,10 +57,11 @@ def init(
     deployment: Deployment = None,
     config: ConfigFile = None,
 ) -> None:
-    """Read tables and some of their items, and print a configuration that replicates them.
+    """Read tables and some of the items, and print a configuration that replicates them.
 
-    What it proposes is what the sample shows, and says why: look it over. Writes nothing. With
-    `--config` source and deployment are those of that file, and a table may have its name there.
+    Every proposal comes with the reason that the sample shows: look the proposals over. Writes
+    nothing. With `--config` source and deployment are those of that file, and a table may have the
+    name there.
 
     Example: replicator init --table orders >replicator.yaml
     """
@@ -90,7 +91,7 @@ def init(
 def _place(
     settings: "Settings", table: str, options: dict[str, str]
 ) -> tuple[str, "SourceSettings"]:
-    """The table's name or ARN and where it is; `table` may be an entry of the configuration."""
+    """The table's name or ARN and the place; `table` may be an entry of the configuration."""
     entry = settings.table_specs().get(table)
     source = settings.source if entry is None else settings.source_of(table)
     return (table if entry is None else entry.table), source.model_copy(update=options)
@@ -120,7 +121,7 @@ def _note(sampled: list["SampledTable"]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Described:
-    """A sampled table, where it is, and what is proposed for it."""
+    """A sampled table, the place of the source, and the proposed mapping."""
 
     sampled: "SampledTable"
     source: "SourceSettings"
@@ -175,7 +176,7 @@ def _table(table: Described, default: dict[str, str]) -> Iterator[str]:
 
 
 def _method(sampled: "SampledTable") -> Iterator[str]:
-    """The share of the items that was sampled, and how they were chosen."""
+    """The share of the items that was sampled, and the way of choosing."""
     sample, about = sampled.sample, sampled.description.item_count
     seen = len(sample.images)
     if sample.whole:
@@ -237,7 +238,7 @@ def _flow(value: object) -> str:
 
 
 def _scalar(text: str) -> str:
-    """The text as YAML: bare where it is a plain word, else in double quotes."""
+    """The text as YAML: bare for a plain word, else in double quotes."""
     plain = text.isascii() and text.replace("_", "a").replace(".", "a").replace("-", "a").isalnum()
     if plain and text[0].isalpha() and text.lower() not in _WORDS:
         return text

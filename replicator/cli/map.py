@@ -1,4 +1,4 @@
-"""`replicator map`: items on stdin, the rows they become on stdout; nothing is connected to."""
+"""`replicator map`: items on stdin, the resulting rows on stdout; no connection is opened."""
 
 import json
 import sys
@@ -86,7 +86,7 @@ def _result(mapping: "TableMapping", target: "TargetMapping", item: "TypedItem")
 
 
 def _row(target: "TargetMapping", keys: "Image", image: "Image") -> MappedItem:
-    """The row and those of child tables; ValueRejected."""
+    """The row and the rows of child tables; ValueRejected."""
 
     row = target.row_of(keys, image)
     found: MappedItem = {"row": row_document(target.table, row)}
@@ -105,7 +105,7 @@ _KEYS_REMEDY = "write the table's key attributes with their types, such as --key
 def parse_items(text: str, partition_key: str) -> list[TypedItem]:
     """The items of a text; what has no partition key of its own is searched for `Items`, `Item`.
 
-    ConfigurationError where it is no JSON, or JSON without types.
+    ConfigurationError for a text that is no JSON, or JSON without types.
     """
     items = [item for value in _values(text) for item in _items_in(value, partition_key)]
     for number, item in enumerate(items, 1):
@@ -118,7 +118,7 @@ def parse_items(text: str, partition_key: str) -> list[TypedItem]:
 
 
 def parse_keys(text: str) -> SourceKey:
-    """The key attributes of `pk:S` or `pk:S,sk:N`, in this order; ConfigurationError."""
+    """The key attributes of `pk:S` or `pk:S,sk:N`, in order; ConfigurationError."""
     attributes: list[tuple[str, KeyType]] = []
     for part in text.split(","):
         name, _, tag = part.strip().rpartition(":")
@@ -143,7 +143,7 @@ def configured_key(spec: TableSpec) -> tuple[str, ...]:
 
 
 def key_types(spec: TableSpec, names: Sequence[str], items: Sequence[TypedItem]) -> SourceKey:
-    """The key with its types: declared beyond doubt, else as the items have them, else S."""
+    """The key with the types: declared beyond doubt, else as in the items, else S."""
     return SourceKey(tuple((name, _kind(spec, name, items)) for name in names))
 
 
@@ -158,7 +158,7 @@ def _kind(spec: TableSpec, name: str, items: Sequence[TypedItem]) -> KeyType:
 
 
 def _values(text: str) -> Iterator[Any]:
-    """Every JSON value of the text, whatever white space is between them."""
+    """Every JSON value of the text, separated by any white space."""
     decoder = json.JSONDecoder()
     position = 0
     while True:

@@ -1,4 +1,4 @@
-"""`replicator pause` and `replicator resume`: stop one table by hand, and resume it."""
+"""`replicator pause` and `replicator resume`: one table is stopped by hand, or resumed."""
 
 import asyncio
 from datetime import datetime
@@ -42,8 +42,8 @@ def resume(
 ) -> None:
     """Resume a table that was paused by hand or halted by a failure.
 
-    A halt whose cause is still there comes back at once. A gap is not lifted: `gaps accept` does
-    that. Who did it and why is recorded.
+    A halt with a cause that is still there comes back at once. A gap is not lifted: `gaps accept`
+    does that. Person and reason are recorded.
 
     Example: replicator resume --table orders
     """

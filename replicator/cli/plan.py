@@ -99,7 +99,7 @@ def plan(
     everything: All = False,
     config: ConfigFile = None,
 ) -> None:
-    """Print the SQL that `migrate` would run and its locks, and what else is asked for.
+    """Print the SQL that `migrate` would run and the locks, and what else is asked for.
 
     The control schema's own statements are counted; `--all` prints them.
     With `--sample` it says for each column how many values of a sample would convert, be NULL or

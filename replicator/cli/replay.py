@@ -47,7 +47,7 @@ def replay(
     """Try open dead letters again, with the mapping as it is now.
 
     First correct the mapping and run `migrate`. A letter is applied only while no newer change of
-    its item was handled; the workers of its table wait for a moment meanwhile. What is refused
+    its item was handled; the workers of the table wait for a moment meanwhile. What is refused
     again stays open. Ends with 1 when something was. Who did it and why is recorded.
 
     Example: replicator dead-letters replay --table orders --why "total is numeric now"
@@ -79,7 +79,7 @@ def discard(
 ) -> None:
     """Close open dead letters without applying them.
 
-    The rows of their items stay as they are. Who did it and why is recorded.
+    The rows of the items stay unchanged. Person and reason are recorded.
 
     Example: replicator dead-letters discard 7 8 --why "test data"
     """

@@ -1,4 +1,4 @@
-"""`replicator snapshot`: ask the workers to load a table beside its stream, and watch them."""
+"""`replicator snapshot`: ask the workers to load a table beside the stream, and watch."""
 
 import asyncio
 import sys
@@ -60,7 +60,7 @@ class StatusLines:
         self._said = ""
 
     def show(self, status: SnapshotStatus) -> None:
-        """Say it, if it is time."""
+        """Print the status, if it is time."""
         text, now = progress_text(status), self._clock.monotonic()
         if text != self._said and now - self._said_at >= LINE_SECONDS:
             self._said, self._said_at = text, now
@@ -68,7 +68,7 @@ class StatusLines:
 
 
 def progress_text(status: "SnapshotStatus") -> str:
-    """Items, and how long it may take."""
+    """Items, and the expected time."""
     if status.state == "asked":
         return "waiting for a worker"
     of = f" of about {status.items_estimated:,}" if status.items_estimated else ""
@@ -119,9 +119,9 @@ def snapshot(
     who: Who = None,
     config: ConfigFile = None,
 ) -> None:
-    """Load a whole table, again or for the first time, beside its running stream.
+    """Load a whole table, again or for the first time, beside the running stream.
 
-    The workers do it; this command only asks, and shows how far they are. Ctrl-C leaves them at
+    The workers do it; the command only asks, and shows how far they are. Ctrl-C leaves them at
     it. Rows whose items are gone are deleted at the end, as `on_delete` says; where that would be
     suspiciously many, a person must decide (`--force` or `--cancel`). Open gaps of the table are
     accepted, and healed when it is done; `--cancel` opens them again. Who asked and why is
@@ -159,9 +159,9 @@ def snapshot(
 
 
 def follow(settings: Settings, table: str, number: int, *, again: tuple[str, str]) -> None:
-    """Show a snapshot until it ends, and say how; typer.Exit unless it is done.
+    """Show a snapshot until its end, and print the outcome; typer.Exit unless the snapshot is done.
 
-    `again`: for whoever leaves it to the workers, what the command with this option is for.
+    `again`: purpose and option of the command that is named when a person presses Ctrl-C.
     """
     try:
         with _watching(table) as show:

@@ -205,7 +205,7 @@ def _lines(result: "TargetResult") -> Iterator[str]:
 
 @contextmanager
 def _watching() -> Iterator["Watcher"]:
-    """A progress bar for whoever sits at a terminal, and silence for anything else."""
+    """A progress bar on a terminal, and silence elsewhere."""
     if not sys.stderr.isatty():
         yield _Nobody()
         return

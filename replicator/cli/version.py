@@ -11,7 +11,7 @@ from replicator.cli.terminal.output import print_document, print_line
 
 
 def version(*, as_json: AsJson = False) -> None:
-    """Say which version this is.
+    """Print the version.
 
     Example: replicator version --json
     """

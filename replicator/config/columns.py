@@ -39,14 +39,14 @@ def _null_by_name(value: object) -> object:
 
 
 class KeyColumnSettings(Group):
-    """A key column; a string stands for its `type`."""
+    """A key column; a string stands for the `type`."""
 
     from_: SourcePath | None = Field(default=None, alias="from")
     """A key attribute of the item; default: the one with the column's name."""
     type: DeclaredType | None = None
     """Default: the attribute's own, `text` for S, `numeric` for N, `bytea` for B."""
     part: str | None = Field(default=None, examples=["year"])
-    """A part of a key attribute, by its name in `split`; the key must have all parts of it."""
+    """A part of a key attribute, by the name in `split`; the key must have all parts of it."""
 
     def spec(self, name: str) -> KeyColumnSpec:
         """The column as a fact."""
@@ -67,7 +67,7 @@ class KeyColumnSettings(Group):
 
 
 class ColumnSettings(Group):
-    """A mapped column; a string stands for its `type`."""
+    """A mapped column; a string stands for the `type`."""
 
     from_: SourcePath | None = Field(default=None, alias="from", examples=["customer.name"])
     """A path to the value, such as `customer.name`, `lines[0].sku` or `"a.b".c`.
@@ -77,11 +77,11 @@ class ColumnSettings(Group):
     format: TimeFormat | None = None
     """Format of a time; strings default to `iso8601`, numbers need one."""
     fraction: Fraction = "reject"
-    """Treatment of a time that is finer than the column keeps, a microsecond at most: its record
-    becomes a dead letter, or it is cut towards the past.
+    """Treatment of a time that is finer than the column keeps, a microsecond at most: the record
+    becomes a dead letter, or the time is cut towards the past.
     """
     on_invalid: Annotated[OnInvalid, BeforeValidator(_null_by_name)] = "reject"
-    """Effect of a value that does not convert: a dead letter for its record, or NULL in the
+    """Effect of a value that does not convert: a dead letter for the record, or NULL in the
     column.
     """
     nul: OnNul = "reject"
@@ -89,20 +89,20 @@ class ColumnSettings(Group):
     transform: Annotated[
         tuple[Transform, ...], BeforeValidator(_one_or_many, json_schema_input_type=_Transforms)
     ] = Field(default=(), examples=[["trim", "lower"]])
-    """Changes to a string before conversion, in this order: `trim`, `lower`, `upper`, `number`
-    (its text is a number), `json` (its text is JSON, for jsonb), `empty_null` (an empty string
-    is NULL) or `boolean` (it is one of `words`, as a number may be).
+    """Changes to a string before conversion, in order: `trim`, `lower`, `upper`, `number`
+    (the text is a number), `json` (the text is JSON, for jsonb), `empty_null` (an empty string
+    is NULL) or `boolean` (the text, or a number, is one of `words`).
     """
     words: Annotated[dict[str, bool], Field(min_length=2)] | None = Field(
         default=None, examples=[{"Y": True, "N": False}]
     )
-    """Words for true and for false, of `transform: boolean`; numbers as they are in JSON."""
+    """Words for true and for false, of `transform: boolean`; numbers as in JSON."""
     default: Scalar | None = Field(default=None, examples=["unknown"])
     """Value of the column where the attribute is absent or NULL."""
     constant: Scalar | None = Field(default=None, examples=["web"])
     """Constant value of the column."""
     part: str | None = Field(default=None, examples=["year"])
-    """A part of a string, by its name in `split`."""
+    """A part of a string, by the name in `split`."""
 
     def spec(self, name: str) -> ColumnSpec:
         """The column as a fact."""
@@ -192,7 +192,7 @@ class ChildSettings(Group):
     map_key: Annotated[str, Field(min_length=1)] | None = Field(default=None, examples=["option"])
     """The column of an element's key in a map."""
     columns: Columns = Field(default={})
-    """The columns; their paths lead into an element, which must be a map."""
+    """The columns; the paths lead into an element, which must be a map."""
     value: Columns | None = Field(
         default=None, min_length=1, max_length=1, examples=[{"tag": "text"}]
     )

@@ -11,7 +11,7 @@ from replicator.sources.place import ExportDestination, SourceConnection
 
 
 def source_connection(place: SourceSettings) -> SourceConnection:
-    """The connection to a table, its stream or the lease table."""
+    """The connection to a table, the stream or the lease table."""
     return SourceConnection(
         place.region,
         place.endpoint_url,
@@ -23,7 +23,7 @@ def source_connection(place: SourceSettings) -> SourceConnection:
 
 
 def export_connection(settings: Settings, table: str) -> SourceConnection:
-    """The connection to a table's exports, and to their bucket."""
+    """The connection to a table's exports, and to the bucket."""
     place = source_connection(settings.source_of(table))
     return replace(place, s3_endpoint_url=settings.export.endpoint_url)
 
@@ -56,9 +56,10 @@ def _connection_by_aws(target: PostgresSettings) -> ConnectionSettings:
 
 
 def migrate_connection(target: PostgresSettings) -> ConnectionSettings:
-    """Connection settings of whoever migrates: those of `run` unless `migrate_dsn` says otherwise.
+    """Connection settings for migrations: the settings of `run` unless `migrate_dsn` says
+    otherwise.
 
-    A `migrate_dsn` with a password of its own needs no other, nor a token of IAM; a
+    A `migrate_dsn` with a password needs no other, nor a token of IAM; a
     `migrate_dsn_file` is a secret, and has one.
     """
     runner = target_connection(target)

@@ -72,7 +72,7 @@ def _children(path: KeyPath, spec: TargetSpec) -> Iterator[ColumnFault]:
 
 
 Contradiction = tuple[KeyPath, str, str | None]
-"""A key, what is wrong with it, and what to do about it."""
+"""A key, the fault, and the remedy."""
 _Tables = dict[str, TableSettings]
 _Kind = TypeVar("_Kind", TableSettings, TargetSettings, SourceSettings)
 
@@ -101,7 +101,7 @@ def contradictions_of(
     hashing: object,
     export: object,
 ) -> list[Contradiction]:
-    """Contradictions among tables that are sound; the last two are as the document has them."""
+    """Contradictions among tables that are sound; the last two are the document's own."""
     return [
         *_shared_targets(tables, defaults),
         *_tables(tables),
@@ -147,7 +147,7 @@ def _tables(tables: _Tables) -> Iterator[Contradiction]:
 
 
 def _read_twice(tables: _Tables, default: SourceSettings) -> Iterator[Contradiction]:
-    """A table is read once, as far as its name tells; `migrate` and `run` compare the ARNs."""
+    """A table is read once, as far as the name tells; `migrate` and `run` compare the ARNs."""
     seen: dict[object, str] = {}
     for name, table in tables.items():
         called = table.table or name
@@ -214,7 +214,7 @@ def _targets(tables: _Tables, defaults: TargetSettings) -> Iterator[Contradictio
 def _all_targets(
     tables: _Tables, defaults: TargetSettings
 ) -> Iterator[tuple[KeyPath, str, TargetSettings]]:
-    """Every target with its path, the defaults taken in."""
+    """Every target with the path, the defaults taken in."""
     for name, table in tables.items():
         for target, settings in table.into.items():
             yield ("tables", name, "into", target), target, settings.below(defaults)

@@ -39,7 +39,7 @@ def schema() -> dict[str, Any]:
 
 
 def schema_text() -> str:
-    """The JSON Schema as it is published."""
+    """The JSON Schema as published."""
     return json.dumps(schema(), indent=2) + "\n"
 
 
@@ -89,7 +89,7 @@ def guide() -> str:
 def _section(
     title: str, group: type[Group], shape: Mapping[str, Any], path: tuple[str, ...] | None
 ) -> str:
-    """One group as a table; `path` None: the environment cannot say it."""
+    """One group as a table; `path` None: without variables of the environment."""
     lines = [f"## {title}", "", *_sentences(group.__doc__ or ""), ""]
     lines += ["| key | default | allowed | meaning |", "|---|---|---|---|"]
     for name, field in fields_of(group).items():

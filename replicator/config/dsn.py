@@ -1,4 +1,4 @@
-"""A connection string that shows no password, whoever prints it."""
+"""A connection string that shows no password, wherever printed."""
 
 import re
 from typing import Any
@@ -13,13 +13,14 @@ _QUERY = re.compile(r"(?P<before>\b(?:ssl)?password\s*=\s*)(?:'(?:[^'\\]|\\.)*'|
 
 
 def mask_dsn(text: str) -> str:
-    """The DSN without its passwords; where they may end is unclear, rather too much is hidden."""
+    """The DSN without the passwords; where the end of a password is unclear, rather too much is
+    hidden."""
     masked = _USER.sub(rf"\g<before>{MASK}@", text)
     return _QUERY.sub(rf"\g<before>{MASK}", masked)
 
 
 class Dsn:
-    """A DSN: `str` and `repr` show it masked, `reveal` gives it whole."""
+    """A DSN: `str` and `repr` are masked, `reveal` is the whole text."""
 
     __slots__ = ("_text",)
 
@@ -27,7 +28,7 @@ class Dsn:
         self._text = text
 
     def reveal(self) -> str:
-        """The DSN with its password, for whoever connects."""
+        """The DSN with the password, for a connection."""
         return self._text
 
     def __str__(self) -> str:

@@ -27,7 +27,7 @@ def variable(path: KeyPath) -> str:
 
 
 class Environment:
-    """The variables that concern us: laid over the values of a file, or found wrong."""
+    """The variables of the product: laid over the values of a file, or found wrong."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._known = {

@@ -32,7 +32,7 @@ def refuse(message: str, remedy: str | None) -> PydanticCustomError:
 
 
 def parsed_by(parse: Callable[[str], Any]) -> PlainValidator:
-    """Text that a function of the core parses, once: its ConfigurationError becomes a finding."""
+    """Text that a function of the core parses, once; ConfigurationError becomes a finding."""
 
     def validate(text: object) -> Any:  # noqa: ANN401 (whatever the function makes of it)
         if not isinstance(text, str):
@@ -46,7 +46,7 @@ def parsed_by(parse: Callable[[str], Any]) -> PlainValidator:
 
 
 def accepted_by(check: Callable[[str], object]) -> AfterValidator:
-    """Text that a function of the core accepts: its ConfigurationError becomes a finding."""
+    """Text that a function of the core accepts; ConfigurationError becomes a finding."""
 
     def validate(text: str) -> str:
         try:

@@ -14,7 +14,7 @@ FILE_ONLY = "tables"
 
 
 def fields_of(group: type[Group]) -> dict[str, FieldInfo]:
-    """The keys of a group, as they are written."""
+    """The keys of a group, as written."""
     return {field.alias or name: field for name, field in group.model_fields.items()}
 
 
@@ -26,7 +26,7 @@ def group_in(annotation: object) -> type[Group] | None:
 
 
 def holds_entries(annotation: object) -> bool:
-    """True for a key whose entries have names of the user's choice."""
+    """True for a key with entries that have names of the user's choice."""
     return get_origin(annotation) is dict or any(
         holds_entries(part) for part in get_args(annotation)
     )
@@ -54,7 +54,7 @@ def field_at(path: KeyPath) -> FieldInfo | None:
 
 
 def keys_outside_tables() -> Iterator[tuple[KeyPath, FieldInfo]]:
-    """Every key that a variable can say, groups before what they hold."""
+    """Every key that a variable can say, groups before their members."""
     for name, field in fields_of(Settings).items():
         if name != FILE_ONLY:
             yield from _walk((name,), field)

@@ -1,4 +1,4 @@
-"""From a file and the environment to Settings, or to all that is wrong with them at once."""
+"""From a file and the environment to Settings, or to all mistakes at once."""
 
 from collections.abc import Mapping
 from pathlib import Path as FilePath
@@ -20,17 +20,17 @@ DEFAULT_PATH = FilePath("replicator.yaml")
 def load(path: FilePath | None, environ: Mapping[str, str]) -> Settings:
     """Settings from a file (None: REPLICATOR_CONFIG, else ./replicator.yaml) below the environment.
 
-    ConfigurationError with every mistake, its place and its remedy, and no secret.
+    ConfigurationError with every mistake, the place and the remedy, and no secret.
     """
     document = read_file(path or FilePath(environ.get(CONFIG) or DEFAULT_PATH))
     return settings_from(document, Environment(environ))
 
 
 def load_for_new_tables(path: FilePath | None, environ: Mapping[str, str]) -> Settings:
-    """Settings of which tables are not asked: of the file, where one is named, and the environment.
+    """Settings without tables: of the file, where one is named, and the environment.
 
-    REPLICATOR_CONFIG names one only if something stands in it: it may be what is about to be
-    written. ConfigurationError as of `load`, and for a named file that is empty.
+    REPLICATOR_CONFIG names one only if the file is not empty: `init` may be about to write
+    the file. ConfigurationError as of `load`, and for a named file that is empty.
     """
     named = environ.get(CONFIG)
     if path is None and named and FilePath(named).is_file() and FilePath(named).stat().st_size:
@@ -51,7 +51,7 @@ _NO_TABLES: dict[str, Any] = {"none": {"into": {"public.none": {}}}}
 
 
 def settings_from(document: Document, environment: Environment) -> Settings:
-    """Settings from a document that is read already; errors as those of `load`."""
+    """Settings from a document that is read already; errors as from `load`."""
     values = document.values
     if not isinstance(values, dict):
         fault = "must be a mapping of keys and values"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from replicator.errors import ConfigurationError
 
 KeyPath = tuple[str | int, ...]
-"""A key: the names that lead to it, and positions in lists."""
+"""A key: the names on the way, and positions in lists."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class Mistake:
 
 
 class WrongConfiguration(ConfigurationError):
-    """The configuration says what it may not; `mistakes` has all of it, its text too."""
+    """A wrong configuration; `mistakes` has all mistakes, the text too."""
 
     def __init__(self, mistakes: Sequence[Mistake]) -> None:
         self.mistakes = tuple(mistakes)
@@ -36,7 +36,7 @@ class WrongConfiguration(ConfigurationError):
 
 
 def dotted(path: KeyPath) -> str:
-    """The key as a person writes it; names with dots stand in quotes."""
+    """The key as written; names with dots stand in quotes."""
     text = ""
     for step in path:
         if isinstance(step, int):

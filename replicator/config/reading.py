@@ -1,4 +1,4 @@
-"""YAML into plain values, with the line that each of them came from."""
+"""YAML into plain values, with the line of each value."""
 
 import re
 from collections.abc import Iterator
@@ -38,9 +38,9 @@ class _TooMuch(Exception):
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML 1.2's few plain words: `no`, `on` and `12:30` are text, as whoever wrote them meant.
+    """YAML 1.2's few plain words: `no`, `on` and `12:30` are text, as the author meant.
 
-    Nodes are counted while they are read, so that a document that is no configuration costs
+    Nodes are counted while being read, so that a document that is no configuration costs
     neither the stack nor a minute.
     """
 
@@ -69,9 +69,9 @@ _Loader.yaml_implicit_resolvers = {
 
 
 class Document:
-    """A text, read: `values` are plain, keys always text, decimals exact; `mistakes` what is not.
+    """A text, read: `values` are plain, keys always text, decimals exact; `mistakes` the rest.
 
-    `name` is how messages call it. WrongConfiguration where it cannot be read any further.
+    `name` is the name in messages. WrongConfiguration where reading cannot go on.
     """
 
     def __init__(self, name: str, text: str) -> None:
@@ -88,7 +88,7 @@ class Document:
         self.values: Any = {} if self._root is None else self._value(self._root, ())
 
     def where(self, path: KeyPath) -> str:
-        """The document and line of a key, or of the nearest one above it."""
+        """The document and line of a key, or of the nearest one above."""
         line, node = 1, self._root
         for step in path:
             match node, step:
@@ -160,7 +160,7 @@ class Document:
 
 
 def read_file(path: Path) -> Document:
-    """Read a configuration file; ConfigurationError when it cannot be."""
+    """Read a configuration file; ConfigurationError for an unreadable one."""
     try:
         with path.open("rb") as file:
             content = file.read(BYTES_MAX + 1)
@@ -187,7 +187,7 @@ def read_file(path: Path) -> Document:
 
 
 def _members(node: yaml.MappingNode, depth: int = 0) -> Iterator[tuple[yaml.Node, yaml.Node]]:
-    """Keys and values, those of merged mappings (`<<: *name`) last."""
+    """Keys and values, keys of merged mappings (`<<: *name`) last."""
     for key, value in node.value:
         if key.tag != _TAG + "merge":
             yield key, value

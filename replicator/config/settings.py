@@ -31,9 +31,9 @@ class CoordinationSettings(SourceSettings):
     """Leases and checkpoints in DynamoDB; place and role default to those of `source`."""
 
     table: str = Field(default="replicator-leases", pattern=f"^{TABLE_NAME}$")
-    """The lease table; created when it is missing."""
+    """The lease table; created when missing."""
     lease_seconds: float = Field(default=20.0, ge=0.5, le=600)
-    """Time that a lease may stand still before another worker takes it."""
+    """Time that a lease may stand still before another worker takes over."""
 
 
 class PostgresSettings(Group):
@@ -60,7 +60,7 @@ class PostgresSettings(Group):
         pattern=r"^arn:aws[a-z-]*:ssm:[a-z0-9-]+:[0-9]{12}:parameter/\S+$",
         examples=["arn:aws:ssm:eu-west-1:123456789012:parameter/replicator/password"],
     )
-    """The ARN of a parameter in AWS Systems Manager that holds it; read on each connect."""
+    """The ARN of a parameter in AWS Systems Manager that holds the value; read on each connect."""
     secrets_endpoint_url: str | None = Field(
         default=None,
         pattern=ENDPOINT,
@@ -136,7 +136,7 @@ class NotificationSettings(Group):
     )
     """Endpoint of SNS, as PrivateLink has one; null: that of the topic's region."""
     dead_letters_max: int = Field(default=100, ge=0)
-    """With more open dead letters than this, a table is worth a notice."""
+    """With more open dead letters, a table is worth a notice."""
 
     @model_validator(mode="after")
     def _one_address(self) -> Self:
@@ -148,11 +148,11 @@ class NotificationSettings(Group):
 
     @property
     def wanted(self) -> bool:
-        """True when there is somebody to tell."""
+        """True when a receiver is configured."""
         return any((self.webhook_url, self.webhook_url_file, self.sns_topic))
 
     def webhook(self) -> str | None:
-        """The address of the webhook; ConfigurationError when it cannot be read."""
+        """The address of the webhook; ConfigurationError when unreadable."""
         if self.webhook_url_file is None:
             return self.webhook_url
         url = _read("notifications.webhook_url_file", self.webhook_url_file).decode(
@@ -164,7 +164,7 @@ class NotificationSettings(Group):
         return url
 
     def secret(self) -> bytes | None:
-        """The secret of signatures; ConfigurationError when it cannot be read."""
+        """The secret of signatures; ConfigurationError when unreadable."""
         if self.secret_file is None:
             return None
         return _read("notifications.secret_file", self.secret_file)
@@ -225,7 +225,8 @@ class SnapshotSettings(Group):
 
 class ExportSettings(Group):
     """Exports of tables to S3, for `export` in `initial_load` and `on_gap` (see
-    operations/exports.md). They are asked for and read with the identity of the table's source."""
+    operations/exports.md). Exports are asked for and read with the identity of the table's
+    source."""
 
     bucket: str | None = Field(
         default=None, pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$", examples=["orders-exports"]
@@ -242,7 +243,7 @@ class ExportSettings(Group):
         pattern=r"^arn:aws[a-z-]*:kms:\S+$",
         examples=["arn:aws:kms:eu-west-1:123456789012:key/1234abcd"],
     )
-    """A key of KMS that the files are encrypted with; without one S3 encrypts them."""
+    """A key of KMS for the encryption of the files; without one S3 encrypts."""
     endpoint_url: str | None = Field(
         default=None,
         pattern=ENDPOINT,
@@ -258,7 +259,7 @@ class BatchSettings(Group):
     """The most records of one batch."""
     transaction_seconds: float = Field(default=1.0, ge=0.05, le=30)
     """Time that a batch should take: after a slower one, or one that PostgreSQL ended, the
-    following batches are smaller until they are quick again.
+    following batches are smaller until batches are quick again.
     """
 
 
@@ -266,18 +267,18 @@ class GuardSettings(Group):
     """Versions of rows, kept where the order of records is not proved by a shard."""
 
     retention_hours: float = Field(default=48.0, ge=24, le=8760)
-    """Time for which versions are kept; a stream holds its records for 24 hours."""
+    """Time for which versions are kept; a stream holds the records for 24 hours."""
 
 
 class HashingSettings(Group):
     """Hashing of personal data."""
 
     salt_file: Path | None = None
-    """A file that holds the secret of the HMAC, at least 16 bytes. Who has it can tell by trial
-    which value a hash stands for; another one changes every hash."""
+    """A file that holds the secret of the HMAC, at least 16 bytes. With the secret one can tell by
+    trial which value a hash stands for; another one changes every hash."""
 
     def salt(self) -> bytes | None:
-        """The secret; ConfigurationError when it cannot be read."""
+        """The secret; ConfigurationError when unreadable."""
         if self.salt_file is None:
             return None
         salt = _read("hashing.salt_file", self.salt_file)
@@ -288,12 +289,12 @@ class HashingSettings(Group):
 
 
 class Settings(Group):
-    """One deployment: what it reads, where it writes, and how."""
+    """One deployment: sources, targets, and the way between."""
 
     version: Literal[1] = 1
-    """The version of this format."""
+    """The version of the format."""
     deployment: str = Field(pattern=DEPLOYMENT, examples=["payments-prod"])
-    """Names this replica everywhere: leases, positions, metrics.
+    """Names the replica everywhere: leases, positions, metrics.
     A target that another deployment claimed is refused."""
     source: SourceSettings = SourceSettings()
     """Place of the tables; a table may say otherwise."""
@@ -322,19 +323,19 @@ class Settings(Group):
     hashing: HashingSettings = HashingSettings()
     """Hashing of personal data."""
     defaults: TargetSettings = TargetSettings()
-    """Anything a target may say, for those that do not say it."""
+    """Anything a target may say, as the default of all targets."""
     tables: dict[Annotated[str, Field(pattern=ENTRY)], TableSettings] = Field(min_length=1)
     """The source tables, under names of yours."""
 
     def table_specs(self) -> dict[str, TableSpec]:
-        """The tables as plain facts, by the names of their entries."""
+        """The tables as plain facts, by the names of the entries."""
         hashed = any("hash" in table.personal.values() for table in self.tables.values())
         salt = self.hashing.salt() if hashed else None
         return {name: table.spec(name, self.defaults, salt) for name, table in self.tables.items()}
 
     def source_of(self, name: str) -> SourceSettings:
-        """The place of an entry's table: its own settings over those of all tables; an ARN has
-        its region.
+        """The place of an entry's table: own settings before the settings of all tables; an ARN has
+        the region.
         """
         table = self.tables[name]
         place = table.source.below(self.source)

@@ -16,14 +16,14 @@ class SourceSettings(Group):
     endpoint_url: str | None = Field(
         default=None, pattern=ENDPOINT, examples=["http://127.0.0.1:8000"]
     )
-    """Another endpoint, for DynamoDB Local and its like, which serve tables and streams at one
+    """Another endpoint, for DynamoDB Local and the like, which serve tables and streams at one
     address, or of PrivateLink for tables; `AWS_ENDPOINT_URL_DYNAMODB` works too."""
     streams_endpoint_url: str | None = Field(
         default=None,
         pattern=ENDPOINT,
         examples=["https://vpce-0a1b.streams.dynamodb.eu-west-1.vpce.amazonaws.com"],
     )
-    """Another endpoint for streams alone; default: `endpoint_url` where it is not one of AWS's."""
+    """Another endpoint for streams alone; default: `endpoint_url` unless that is one of AWS's."""
     sts_endpoint_url: str | None = Field(
         default=None,
         pattern=ENDPOINT,
@@ -38,7 +38,7 @@ class SourceSettings(Group):
     """The external id that the role asks for."""
 
     def below(self, default: "SourceSettings") -> "SourceSettings":
-        """This place, with what is not said here taken from the default."""
+        """The place, with missing settings taken from the default."""
         said = {name: getattr(self, name) for name in SourceSettings.model_fields}
         return default.model_copy(
             update={name: value for name, value in said.items() if name in self.model_fields_set}

@@ -1,4 +1,4 @@
-"""The `tables` of a configuration, and what a target below them may say."""
+"""The `tables` of a configuration, and the settings of targets."""
 
 from typing import Annotated, Any, Literal
 
@@ -44,12 +44,12 @@ def _readable(when: object) -> object:
 
 
 class TargetSettings(Group):
-    """One target table: which items become rows of it, and how."""
+    """One target table: the items that become rows, and the way."""
 
     when: Annotated[Any, BeforeValidator(_readable)] = Field(
         default=None, examples=[{"sk": {"begins_with": "ORDER#"}}]
     )
-    """Condition for items of this target: paths and the values they must have. Default: all
+    """Condition for items of the target: paths and the required values. Default: all
     items.
     """
     key: (
@@ -59,38 +59,38 @@ class TargetSettings(Group):
         ]
         | None
     ) = None
-    """The key columns. Default: the table's own key attributes under their names and types."""
+    """The key columns. Default: the table's own key attributes under the names and types."""
     columns: Annotated[
         Columns | None,
         WrapValidator(_auto_or_columns, json_schema_input_type=Columns | Literal["auto"] | None),
     ] = None
     """The mapped columns.
-    Without them, in document mode, the table has the key columns and `data jsonb` with the rest.
+    Without columns, in document mode, the table has the key columns and `data jsonb` with the rest.
     `auto`: columns appear with the attributes, by `ALTER TABLE … ADD COLUMN`; needs `rest`."""
     rest: Annotated[str, Field(min_length=1)] | None = None
     """A jsonb column for all attributes that no column takes whole; document mode has none.
-    Without it they are dropped, and counted as drift."""
+    Without `rest` such attributes are dropped, and counted as drift."""
     on_delete: OnDelete = "delete"
-    """Effect of an item's deletion on its row; `soft` sets `_deleted_at`."""
+    """Effect of an item's deletion on the row; `soft` sets `_deleted_at`."""
     on_expire: OnDelete = "delete"
     """Effect of a deletion by DynamoDB's time to live on the row."""
     on_error: OnError = "dead_letter"
     """Effect of a record that does not fit: a dead letter, or a halt of the table."""
     existing_rows: ExistingRows | None = None
-    """Fate of rows that were in the table before `migrate` first claimed it, where no item
-    makes them: `keep` leaves them for ever, `delete` lets snapshots and repairs remove them.
-    Required where there are such rows: until it is said, the table does not start."""
+    """Fate of rows that were in the table before `migrate` first claimed it, without an
+    item: `keep` leaves such rows for ever, `delete` lets snapshots and repairs remove such rows.
+    Required where there are any: until decided, the table does not start."""
     history: TargetName | None = None
     """A table to which every change is appended, exactly once."""
     split: dict[_PathText, Annotated[str, accepted_by(parse_pattern)]] = Field(
         default={}, examples=[{"sk": "ORDER#{year}#{number}"}]
     )
-    """Strings that are made of parts: paths and their patterns. Key columns and columns take a
-    part by its name."""
+    """Strings that are made of parts: paths and the patterns. Key columns and columns take a
+    part by the name."""
     nul: OnNul = "reject"
     """Treatment of NUL characters in `rest`, `data` and the history."""
     children: dict[TargetName, ChildSettings] = Field(default={})
-    """Child tables: the elements of a list, set or map as rows, replaced with their parent."""
+    """Child tables: the elements of a list, set or map as rows, replaced with the parent."""
 
     @property
     def auto(self) -> bool:
@@ -99,7 +99,7 @@ class TargetSettings(Group):
         return columns == "auto"
 
     def below(self, defaults: "TargetSettings") -> "TargetSettings":
-        """This target, with what it does not say itself taken from the defaults."""
+        """The target, with missing settings taken from the defaults."""
         said = {name: getattr(self, name) for name in self.model_fields_set}
         return defaults.model_copy(update=said)
 
@@ -127,54 +127,55 @@ class TargetSettings(Group):
 
 
 class TableSettings(Group):
-    """One source table and the targets that its items go to."""
+    """One source table and the targets that the items go to."""
 
     table: str | None = Field(
         default=None,
         pattern=f"^({TABLE_NAME}|{TABLE_ARN.replace('?P<region>', '')})$",
         examples=["orders"],
     )
-    """The DynamoDB table, by name or ARN. Default: the name of this entry."""
+    """The DynamoDB table, by name or ARN. Default: the name of the entry."""
     source: SourceSettings = SourceSettings()
-    """Place of this table, as far as it differs from the `source` of all tables."""
+    """Place of the table, as far as different from the `source` of all tables."""
     poller: Poller = "daemon"
     """The reader of the stream: `replicator run`, or AWS Lambda (see operations/lambda.md). The
     other one leaves the table alone; `replicator migrate` makes a change take effect.
     """
     initial_load: InitialLoad = "snapshot"
-    """Start of a table without a position: a `snapshot`, an `export` to S3 that is loaded in its
-    place, all that the `stream` still holds, or (`none`) the changes from now on.
+    """Start of a table without a position: a `snapshot`, an `export` to S3 that is loaded
+    instead, all that the `stream` still holds, or (`none`) the changes from now on.
     """
     on_gap: OnGap = "stop"
-    """Reaction to changes that left the stream before they were read. `export` loads what changed
+    """Reaction to changes that left the stream unread. `export` loads what changed
     meanwhile from incremental exports to S3, `resnapshot` the whole table."""
     max_dead_letters: int = Field(default=1000, ge=0, le=1_000_000)
     """Open dead letters; more halt the table."""
     max_dead_letters_per_hour: int | None = Field(default=None, ge=0, le=1_000_000)
-    """Dead letters that an hour may bring, whatever becomes of them; more halt the table.
+    """Dead letters that an hour may bring, closed ones included; more halt the table.
     Null: only the open ones count."""
     dead_letter_retention_days: int = Field(default=30, ge=1, le=3650)
     """Days for which closed dead letters are kept."""
     expire_attribute: str | None = Field(default=None, min_length=1, examples=["expiresAt"])
-    """The attribute of DynamoDB's time to live, for replicas of global tables: their streams do not
-    say which deletions are by it. A deletion counts as one when this attribute of the old image is
+    """The attribute of DynamoDB's time to live, for replicas of global tables: the streams do not
+    say which deletions are expiries. A deletion counts as one when the attribute of the old image
+    is
     a time that had passed; needs old images."""
     personal: dict[_PathText, Masking] = Field(
         default={}, examples=[{"email": "hash", "address.street": "mask"}]
     )
-    """Personal data: paths, and what becomes of the values there before anything else sees them,
+    """Personal data: paths, and the treatment of the values before any other use,
     targets, histories and dead letters included. `hash` makes an HMAC-SHA256 with the salt of
     `hashing.salt_file`, `mask` makes `***`, `drop` leaves nothing."""
     unmatched: Unmatched = "ignore"
-    """Treatment of items that no `when` takes: `ignore` counts them, `dead_letter` keeps them
-    as dead letters, and the name of a target below `into` that has no `when` sends them
+    """Treatment of items that no `when` takes: `ignore` counts them, `dead_letter` keeps such
+    items as dead letters, and the name of a target below `into` without `when` sends such items
     there.
     """
     into: dict[TargetName, TargetSettings] = Field(min_length=1)
     """The target tables, as `schema.table`; nothing below one means document mode."""
 
     def spec(self, name: str, defaults: TargetSettings, salt: bytes | None = None) -> TableSpec:
-        """The table and its targets as facts; `salt` is for personal data that is hashed."""
+        """The table and the targets as facts; `salt` is for personal data that is hashed."""
         return TableSpec(
             name=name,
             table=self.table or name,

@@ -17,7 +17,7 @@ _KEY = "[key]"  # pydantic's word for "not the value, its key"
 _SHOWN_LENGTH_MAX = 60
 
 Fault = tuple[str, str | None]
-"""A fault and its remedy."""
+"""A fault and the remedy."""
 ErrorContext = Mapping[str, Any]
 
 

@@ -68,7 +68,7 @@ class DynamoDBLeases:
         return f"{self._prefix}{stream_arn}:{shard_id}"
 
     async def ensure_table(self) -> None:
-        """Create the table when it is missing, and wait until it is active."""
+        """Create the table when missing, and wait until the table is active."""
         if not await self.exists():
             await self._create_table()
         while True:
@@ -103,9 +103,9 @@ class DynamoDBLeases:
         return True
 
     async def all(self) -> list[Lease]:
-        """Every lease of the deployment. A row that is not understood is named and left alone.
+        """Every lease of the deployment. An unreadable row is named and left alone. A missing
 
-        A table that is gone is made again: leases say who works, and positions are elsewhere.
+        table is made again: leases only divide the work, positions are elsewhere.
         """
         try:
             return await self._scan()
@@ -137,7 +137,7 @@ class DynamoDBLeases:
             arguments["ExclusiveStartKey"] = last
 
     async def create(self, key: str, *, checkpoint: str, parent_id: str | None) -> None:
-        """Add a free lease; nothing changes when it is there already."""
+        """Add a free lease; an existing lease is left unchanged."""
         item: dict[str, Any] = {
             _KEY: {"S": key},
             "leaseCounter": {"N": "0"},
@@ -156,7 +156,7 @@ class DynamoDBLeases:
             return
 
     async def take(self, lease: Lease) -> Lease:
-        """Make it ours if nobody has touched it since it was read; LeaseLost otherwise."""
+        """Take the lease for this worker if unchanged since the reading; LeaseLost otherwise."""
         values = {
             ":me": {"S": self._worker_id},
             ":seen": {"N": str(lease.counter)},
@@ -171,7 +171,7 @@ class DynamoDBLeases:
         )
 
     async def renew(self, key: str) -> Lease:
-        """Show that we live; LeaseLost when the lease is not ours any more."""
+        """Show that the worker lives; LeaseLost when another worker has the lease."""
         return await self._update_own(key, "add leaseCounter :one")
 
     async def save(self, key: str, checkpoint: str) -> Lease:
@@ -179,9 +179,9 @@ class DynamoDBLeases:
         return await self._update_own(key, f"{_SAVED} add leaseCounter :one", _saved(checkpoint))
 
     async def release(self, key: str, *, checkpoint: str | None = None) -> None:
-        """Give the lease back, so that nobody waits for its expiry; LeaseLost if it is not ours.
+        """Give the lease back, so that no worker waits for the expiry; LeaseLost if another one
 
-        A checkpoint that is given is saved with it.
+        has the lease. A given checkpoint is saved as well.
         """
         free = "remove leaseOwner, wantedBy add leaseCounter :one"
         if checkpoint is None:
@@ -190,7 +190,7 @@ class DynamoDBLeases:
             await self._update_own(key, f"{_SAVED} {free}", _saved(checkpoint))
 
     async def ask(self, lease: Lease) -> None:
-        """Ask the owner to hand the lease over to us; the first who asks is heard."""
+        """Ask the owner to hand the lease over to this worker; the first request is heard."""
         try:
             await self._update(
                 lease.key,
@@ -202,7 +202,7 @@ class DynamoDBLeases:
             return
 
     async def delete(self, key: str) -> None:
-        """Remove a lease; no harm when it is gone."""
+        """Remove a lease; a missing lease is no error."""
         await self._call("DeleteItem", self._client.delete_item, Key={_KEY: {"S": key}})
 
     async def _update_own(

@@ -1,4 +1,4 @@
-"""Findings of `check` and reasons of halts, each with its remedy. Pure."""
+"""Findings of `check` and reasons of halts, each with a remedy. Pure."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,9 +11,9 @@ FindingSeverity = Literal["error", "warning"]
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that is not as it should be.
+    """One fault or notable fact.
 
-    An error loses or stops changes; a warning is something to know. `where` names a table, target
+    An error loses or stops changes; a warning is a fact to know. `where` names a table, target
     or part of the configuration. `unreachable`: a server did not answer, so nothing is known. `sql`
     are the statements of the remedy, where statements alone are one.
     """
@@ -56,7 +56,7 @@ def document(finding: Finding) -> dict[str, Any]:
 
 
 def how_to_go_on(error: ReplicatorError, source: str) -> str:
-    """The remedy of what halted it, and the command that resumes it."""
+    """The remedy of the halt, and the command that resumes the table."""
     command = f"replicator resume --table {source}"
     remedy = error.remedy or "correct it"
     return remedy if command in remedy else f"{remedy}; then run `{command}`"

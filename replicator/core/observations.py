@@ -11,7 +11,7 @@ Operation = Literal["upsert", "delete", "append"]
 RecordOutcome = tuple[Event | Literal["snapshot"], Outcome]
 GapKind = Literal["possible", "certain"]
 GuardReason = Literal["duplicate", "older", "older_generation", "suspicious", "snapshot"]
-"""Why the row guard turned a change away: the row has this change already; a newer one; one of a
+"""Why the row guard turned a change away: the row has the change already; a newer one; one of a
 newer stream; one that counts as newer and was created earlier; a stream was quicker than a scan."""
 
 
@@ -20,7 +20,7 @@ class BatchApplied:
     """One transaction was committed.
 
     `records` counts every record of the batch once; `replication_seconds` holds, for each second of
-    creation time in the batch, its age at COMMIT and how many records share it. `unmapped` counts
+    creation time in the batch, the age at COMMIT and the number of records. `unmapped` counts
     what nothing takes, by target and attribute.
     """
 
@@ -35,14 +35,14 @@ class BatchApplied:
     unmatched: int = 0
     """Items that no target takes."""
     unmapped_types: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    """DynamoDB's letters for the type that each of them had once."""
+    """DynamoDB's letters for the type of each."""
     candidates: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    """For targets with `columns: auto` the attributes that could be columns, with their types."""
+    """For targets with `columns: auto` the attributes that could be columns, with the types."""
 
 
 @dataclass(frozen=True, slots=True)
 class RecordsRepeated:
-    """The source delivered records again that were read before; they were dropped."""
+    """The source delivered records again that were read before, and that were dropped."""
 
     table: str
     shard_id: str
@@ -70,7 +70,8 @@ class RecordRejected:
 
 @dataclass(frozen=True, slots=True)
 class ShardClaimed:
-    """The shard's position was claimed in PostgreSQL. `rewound`: it is behind the checkpoint."""
+    """The shard's position was claimed in PostgreSQL. `rewound`: to a position behind the
+    checkpoint."""
 
     table: str
     shard_id: str
@@ -81,7 +82,7 @@ class ShardClaimed:
 
 @dataclass(frozen=True, slots=True)
 class ShardEnded:
-    """All records of the shard are committed; its children may start."""
+    """All records of the shard are committed; the children may start."""
 
     table: str
     shard_id: str
@@ -98,7 +99,7 @@ class WriteFenced:
 
 @dataclass(frozen=True, slots=True)
 class ClaimSwitched:
-    """PostgreSQL refused a batch because the table changed its mode, mapping or state meanwhile."""
+    """PostgreSQL refused a batch because the table changed the mode, mapping or state meanwhile."""
 
     table: str
     shard_id: str
@@ -106,7 +107,7 @@ class ClaimSwitched:
 
 @dataclass(frozen=True, slots=True)
 class LeaseTaken:
-    """A lease is ours now; `previous_owner` None means that nobody held it."""
+    """This worker has taken a lease; `previous_owner` None: the lease was free."""
 
     table: str
     shard_id: str
@@ -115,7 +116,7 @@ class LeaseTaken:
 
 @dataclass(frozen=True, slots=True)
 class LeaseLapsed:
-    """Another worker has the lease, or it is too old to be trusted."""
+    """Another worker has the lease, or the own renewal is too old to be trusted."""
 
     table: str
     shard_id: str
@@ -123,7 +124,7 @@ class LeaseLapsed:
 
 @dataclass(frozen=True, slots=True)
 class LeaseReleased:
-    """We gave the lease back."""
+    """The worker gave the lease back."""
 
     table: str
     shard_id: str
@@ -204,14 +205,14 @@ class WriteBlocked:
 
 @dataclass(frozen=True, slots=True)
 class MappingSuperseded:
-    """The registered mapping of a table is another than this worker's, which leaves it alone."""
+    """The registered mapping of a table is another than the worker's, which leaves it alone."""
 
     table: str
 
 
 @dataclass(frozen=True, slots=True)
 class TableTakenUp:
-    """A table that was left out when this worker started is fit now, and worked on."""
+    """A table that was left out when the worker started is fit now, and worked on."""
 
     table: str
 
@@ -228,7 +229,7 @@ class TaskStuck:
 
 @dataclass(frozen=True, slots=True)
 class SnapshotBegun:
-    """A table is being loaded beside its stream."""
+    """A table is being loaded beside the stream."""
 
     table: str
     snapshot_id: int

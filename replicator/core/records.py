@@ -13,14 +13,14 @@ AttributeValue = dict[str, Any]
 Image = dict[str, AttributeValue]
 
 Position = NewType("Position", int)
-"""Place of a record in its shard, where reading stands. Positions of one shard grow as it is read;
+"""Place of a record in the shard, where reading stands. Positions of one shard grow as it is read;
 those of two shards are not comparable. Up to 60 digits."""
 Version = NewType("Version", int)
 """Orders the changes of one item within one stream: the higher one is the newer. Up to 60 digits.
 """
 LetterId = NewType("LetterId", int)
 """Tells the dead letters of one item and target apart, and orders them as the versions of their
-changes: a stream's change has its version; an item of a scan has 0 or less, and no other order."""
+changes: a stream's change has the version; an item of a scan has 0 or less, and no other order."""
 
 NOWHERE = Position(0)
 """The position of what was not read from a shard."""
@@ -115,7 +115,7 @@ def decode_page(body: bytes) -> Page:
 
 
 def decode_event(records: bytes) -> list[StreamRecord]:
-    """The records of a Lambda event, given as the JSON text of its `Records` list."""
+    """The records of a Lambda event, given as the JSON text of the `Records` list."""
     try:
         wire = _decode_records(records)
     except (msgspec.DecodeError, UnicodeDecodeError):
@@ -150,7 +150,7 @@ def _decode_tolerantly(body: bytes) -> _RecordsPage:
 
 
 def _name(record: object, number: int) -> str:
-    """The record as an operator finds it: by its sequence number or identifier, or its place."""
+    """The record as an operator finds it: by the sequence number or identifier, or the place."""
     if isinstance(record, dict):
         change = record.get("dynamodb")
         sequence_number = change.get("SequenceNumber") if isinstance(change, dict) else None
@@ -202,7 +202,7 @@ def _record(wire: _Record) -> StreamRecord:
 
 
 def numbers_of(sequence_number: int) -> tuple[Position, Version, LetterId]:
-    """Position, version and letter id of a record of DynamoDB Streams: its sequence number is all
+    """Position, version and letter id of a record of DynamoDB Streams: the sequence number is all
     three.
     """
     return Position(sequence_number), Version(sequence_number), LetterId(sequence_number)

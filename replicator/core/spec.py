@@ -1,4 +1,4 @@
-"""Specification of one source table and its targets: the configuration as plain facts."""
+"""Specification of one source table and the targets: the configuration as plain facts."""
 
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -22,16 +22,16 @@ AttributePath = tuple[str | int, ...]
 
 @dataclass(frozen=True, slots=True)
 class SourceKey:
-    """The key attributes of a DynamoDB table, partition key first, with their types."""
+    """The key attributes of a DynamoDB table, partition key first, with the types."""
 
     attributes: tuple[tuple[str, KeyType], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class KeyColumnSpec:
-    """A key column: `attribute` is the name of a key attribute; `type` None means its default.
+    """A key column: `attribute` is the name of a key attribute; `type` None means the default.
 
-    `part` is a part of its pattern, and then `attribute` is not asked.
+    `part` is a part of the pattern, and then `attribute` is not asked.
     """
 
     name: str
@@ -67,7 +67,7 @@ class ColumnSpec:
 
 @dataclass(frozen=True, slots=True)
 class ChildSpec:
-    """A table of the elements that stand at `path`: of a list or set by their `position`, of a map
+    """A table of the elements that stand at `path`: of a list or set by the `position`, of a map
     by `map_key`, both names of the column that completes the parent's key.
 
     `columns` have paths into an element; `value` is the column of elements that are no maps.
@@ -86,10 +86,10 @@ class ChildSpec:
 class TargetSpec:
     """One entry of `into`.
 
-    `key` None: the table's own key attributes under their names and types. `columns` None:
+    `key` None: the table's own key attributes under the names and types. `columns` None:
     document mode (key columns and `data jsonb`). `rest` names the jsonb column of everything
-    unmapped, None drops it. `when` is the condition as configured: paths and their operators.
-    `split` are paths to strings and their patterns. `nul` is for what goes into `rest`, `data` and
+    unmapped, None drops it. `when` is the condition as configured: paths and the operators.
+    `split` are paths to strings and the patterns. `nul` is for what goes into `rest`, `data` and
     the history. `existing_rows` says what becomes of rows that were in the table before it was
     first claimed and that no item makes; None: nobody has decided.
     """

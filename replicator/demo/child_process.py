@@ -1,7 +1,7 @@
 """A server process that never outlives whoever started it.
 
-The server's parent is this very file, run as a program.
-It waits for our pipe to close, by whatever death, then ends the server and removes its files.
+The server's parent is the very file, run as a program.
+It waits for our pipe to close, by whatever death, then ends the server and removes the files.
 A parent-death signal would do less: only Linux has it, it follows a thread, it removes nothing.
 """
 
@@ -79,7 +79,7 @@ class Leashed:
 def keep(
     command: Sequence[str], *, stop_signal: signal.Signals, user: int | None, remove: Path | None
 ) -> int:
-    """Run a server until it ends or standard input closes; return its exit code."""
+    """Run a server until it ends or standard input closes; return the exit code."""
     server = subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,

@@ -38,7 +38,7 @@ from replicator.sources.place import SourceConnection
 
 READY_SECONDS = 60.0
 STOCK_CHANGES = 30
-"""Made before the daemon starts: its snapshot loads them."""
+"""Made before the daemon starts: the snapshot loads them."""
 APPLY_SECONDS = 30.0
 LOOK_SECONDS = 0.4
 

@@ -26,7 +26,7 @@ TAKEN = (
 )  # fmt: skip
 
 StoredItem = Mapping[str, Mapping[str, Any]]
-"""DynamoDB's typed attributes, as its client gives them."""
+"""DynamoDB's typed attributes, as the client gives them."""
 StoredRow = Mapping[str, Any]
 
 

@@ -41,7 +41,7 @@ class EmbeddedPartUnavailable(ConfigurationError):
 
 
 class EmbeddedPostgres:
-    """A PostgreSQL server on 127.0.0.1 that can be stopped and started again with its data."""
+    """A PostgreSQL server on 127.0.0.1 that can be stopped and started again with the data."""
 
     def __init__(self, directory: Path, *, binaries: Path | None = None) -> None:
         """Create an empty cluster below `directory`; nothing listens yet.
@@ -140,7 +140,7 @@ class EmbeddedPostgres:
 
 @contextmanager
 def embedded_postgres(*, binaries: Path | None = None) -> Iterator[EmbeddedPostgres]:
-    """A running PostgreSQL of one's own; at the end it and its data are gone."""
+    """A running PostgreSQL of one's own; at the end it and the data are gone."""
     with _directory_for_servers() as directory:
         postgres = EmbeddedPostgres(directory, binaries=binaries)
         postgres.start()
@@ -152,7 +152,7 @@ def embedded_postgres(*, binaries: Path | None = None) -> Iterator[EmbeddedPostg
 
 @contextmanager
 def embedded_dynamodb() -> Iterator[str]:
-    """The URL of a running emulator of DynamoDB and its streams; at the end it is gone."""
+    """The URL of a running emulator of DynamoDB and the streams; at the end it is gone."""
     ministack = _ministack()
     with _directory_for_servers() as directory:
         port = free_port()

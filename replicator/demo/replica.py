@@ -1,4 +1,4 @@
-"""The daemon of the demonstration: a process of its own, and what its pages and rows say."""
+"""The daemon of the demonstration: a process of its own, and what the pages and rows say."""
 
 import os
 import socket
@@ -74,13 +74,13 @@ class DaemonProgress:
     """Progress as the daemon's pages report it."""
 
     finished: int
-    """Changes that have their outcome."""
+    """Changes that have the outcome."""
     reading: bool
     """True when the daemon has read the stream at least once."""
 
 
 def start_daemon(place: Place, environment: Mapping[str, str]) -> Leashed:
-    """`replicator run --migrate` with a configuration for these servers; the caller closes it."""
+    """`replicator run --migrate` with a configuration for the servers; the caller closes it."""
     text = CONFIGURATION.read_text(encoding="utf-8")
     for name, value in (
         ("@DEPLOYMENT@", place.deployment),
@@ -129,7 +129,7 @@ def isolated(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 class Replica:
-    """Reads the pages of the daemon and its target from outside, as a person would."""
+    """Reads the pages of the daemon and the target from outside, as a person would."""
 
     def __init__(
         self,

@@ -91,7 +91,7 @@ class Lines:
 
 
 class Picture:
-    """A picture that keeps its place; gone when it is closed."""
+    """A picture that keeps the place; gone when it is closed."""
 
     def __init__(self, console: Console, place: Place) -> None:
         self._place = place

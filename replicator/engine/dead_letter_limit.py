@@ -1,4 +1,4 @@
-"""A table that dead-letters more records than its configuration allows is stopped."""
+"""A table that dead-letters more records than the configuration allows is stopped."""
 
 from replicator.core.spec import TableSpec
 from replicator.engine.ports import Incidents

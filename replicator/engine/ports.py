@@ -68,7 +68,7 @@ class Items(Protocol):
         ...
 
     async def get(self, keys: Sequence[Image]) -> FoundItems:
-        """The items that exist of these keys, a hundred at most."""
+        """The items that exist of the given keys, a hundred at most."""
         ...
 
 
@@ -80,7 +80,7 @@ class Sink(Protocol):
         ...
 
     async def refusals(self, plan: WritePlan, others: Iterable[WritePlan] = (), /) -> Refusals:
-        """Which targets refuse a plan of one record; `others` of its batch may pass."""
+        """Which targets refuse a plan of one record; `others` of the batch may pass."""
         ...
 
 
@@ -98,7 +98,7 @@ class Claims(Protocol):
         ...
 
     async def finish(self, claim: Claim, *, position: Position | None) -> None:
-        """Mark the shard as done: all of its records are committed."""
+        """Mark the shard as done: all of the records are committed."""
         ...
 
     async def leave(self, claim: Claim) -> None:
@@ -120,7 +120,7 @@ class Positions(Protocol):
         ...
 
     async def shards(self, sources: Sequence[str]) -> list[ShardFacts]:
-        """Every shard known of these tables."""
+        """Every shard known of the given tables."""
         ...
 
     async def start(self, source: str, *, initial_load: InitialLoad, at: datetime) -> None:
@@ -138,11 +138,11 @@ class Positions(Protocol):
         ...
 
     async def seen(self, worker_id: str, *, version: str, leases: int) -> None:
-        """Say that this worker lives."""
+        """Say that the worker lives."""
         ...
 
     async def gone(self, worker_id: str) -> None:
-        """Take this worker off the list."""
+        """Take the worker off the list."""
         ...
 
     async def living(self, *, within_seconds: float) -> frozenset[str]:
@@ -154,7 +154,7 @@ class Listings(Protocol):
     """Which worker lists the stream of a table."""
 
     async def begin(self, source: str, *, every_seconds: float) -> bool:
-        """True when this worker is to list it now."""
+        """True when the worker is to list it now."""
         ...
 
     async def keep(self, source: str) -> None:
@@ -186,7 +186,7 @@ class Incidents(Protocol):
         detail: str,
         after: StreamOver | None = None,
     ) -> str | None:
-        """Note a stream, end older ones and record the gap; its detail, where it is a new one.
+        """Note a stream, end older ones and record the gap; the detail, where it is a new one.
 
         Fenced where `after` is not current.
         """
@@ -231,7 +231,7 @@ class Snapshots(Protocol):
         why: str | None,
         origin: SnapshotOrigin = "scan",
     ) -> int:
-        """Ask for one; open gaps are accepted, and healed at its end."""
+        """Ask for one; open gaps are accepted, and healed at the end."""
         ...
 
     async def begin(
@@ -289,7 +289,7 @@ class SegmentSink(Protocol):
         ...
 
     async def refusals(self, plan: WritePlan, others: Iterable[WritePlan] = (), /) -> Refusals:
-        """Which targets refuse a plan of one item; `others` of its page may pass."""
+        """Which targets refuse a plan of one item; `others` of the page may pass."""
         ...
 
 
@@ -325,7 +325,7 @@ class Exports(Protocol):
         ...
 
     async def verify(self, bucket: str, file: DataFile, *, live: Callable[[], None]) -> None:
-        """Read a file to its end, and compare checksum and number of lines."""
+        """Read a file to the end, and compare checksum and number of lines."""
         ...
 
     def lines(self, bucket: str, file: DataFile) -> AsyncGenerator[list[bytes]]:
@@ -365,7 +365,7 @@ class ExportRecords(Protocol):
         ...
 
     async def lay_out(self, claim: SegmentClaim) -> None:
-        """End the part that had the exports made, and add those that load their files."""
+        """End the part that had the exports made, and add those that load the files."""
         ...
 
     async def refuse(self, snapshot_id: int, detail: str) -> None:
@@ -415,7 +415,7 @@ class Leases(Protocol):
         ...
 
     async def ask(self, lease: Lease) -> None:
-        """Ask its owner to hand it over."""
+        """Ask the owner to hand it over."""
         ...
 
     async def delete(self, key: str) -> None:
@@ -433,7 +433,7 @@ class Rows(Protocol):
         ...
 
     async def key_hashes(self, target: TargetMapping, *, after: Row | None) -> KeyPage:
-        """The next rows in the order of their keys, soft deleted ones left out."""
+        """The next rows in the order of the keys, soft deleted ones left out."""
         ...
 
     async def keys_in(

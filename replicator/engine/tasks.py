@@ -75,7 +75,7 @@ class Backoff:
 
 @asynccontextmanager
 async def one_failure() -> AsyncIterator[asyncio.TaskGroup]:
-    """A task group that raises its first failure itself, not a group of one."""
+    """A task group that raises the first failure itself, not a group of one."""
     try:
         async with asyncio.TaskGroup() as tasks:
             yield tasks

@@ -1,6 +1,6 @@
 """Decides for which `Host` the pages are served, so that a stranger's page cannot read them.
 
-DNS rebinding makes a browser ask this server under a name of the attacker, who points that name at
+DNS rebinding makes a browser ask the server under a name of the attacker, who points that name at
 an address inside. Names that nobody can register are therefore taken, and all others are refused
 unless the configuration lists them. An address is no name, and so is always taken.
 """

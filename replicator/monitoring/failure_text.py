@@ -30,14 +30,14 @@ def one_line(error: BaseException, *, messages: bool = False) -> str:
 
 
 def fingerprint(error: BaseException) -> str:
-    """Text of a failure without its numbers and request ids, equal for repetitions of the
+    """Text of a failure without the numbers and request ids, equal for repetitions of the
     failure.
     """
     return _CHANGING.sub("#", one_line(error))
 
 
 def trace(error: BaseException, *, messages: bool) -> str:
-    """The traceback with its causes, oldest first."""
+    """The traceback with the causes, oldest first."""
     return "".join(_trace(error, messages, _CHAIN_MAX)).rstrip()
 
 

@@ -21,7 +21,7 @@ class _Point:
 
 
 class History:
-    """One point for every 15 seconds: the highest lag seen, and the records this process handled.
+    """One point for every 15 seconds: the highest lag seen, and the records the process handled.
 
     A table that has had no point for an hour is gone.
     """

@@ -34,7 +34,7 @@ PAGE = resources.files("replicator.monitoring").joinpath("page.html").read_bytes
 
 
 def _policy(page: bytes) -> str:
-    """Only the inline style and script of this very page run, and only this server is asked."""
+    """Only the inline style and script of the very page run, and only the server is asked."""
     return "; ".join(
         [
             "default-src 'none'",
@@ -58,7 +58,7 @@ CONTENT_SECURITY_POLICY = _policy(PAGE)
 
 
 def _filled(runbook_url: str | None) -> bytes:
-    """The page with this version, and with the address that its links to the runbook begin with."""
+    """The page with the version, and with the address that the links to the runbook begin with."""
     values = {b"{version}": __version__, b"{runbook}": runbook_url or ""}
     page = PAGE
     for mark, value in values.items():
@@ -108,7 +108,7 @@ async def serve(
     """Serve while the block runs; yields the port, which is a free one for `port` 0.
 
     `allowed_hosts` are names that a request may be for, beside those of `expected_hosts`, `host`
-    and this machine's own; `runbook_url` is where the page finds the runbook.
+    and the machine's own; `runbook_url` is where the page finds the runbook.
     ConfigurationError when the address cannot be had. Leaving the block gives requests under way
     `shutdown_seconds` to end.
     """

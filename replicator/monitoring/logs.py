@@ -65,7 +65,7 @@ def configure_logs(
 
 
 def logger(**context: object) -> structlog.stdlib.BoundLogger:
-    """The logger of this program; `context` goes with every line of it."""
+    """The logger of the program; `context` goes with every line of it."""
     bound: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(_NAME, **context)
     return bound
 

@@ -12,14 +12,14 @@ REPLICATION_BUCKETS = (
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """One metric. `labels` never name a shard, a key or a value: their number must stay small."""
+    """One metric. `labels` never name a shard, a key or a value: the number must stay small."""
 
     name: str
     kind: Literal["gauge", "counter", "histogram"]
     labels: tuple[str, ...]
     help: str
     values: tuple[tuple[str, str], ...] = ()
-    """Labels whose values are fixed, with these values in words."""
+    """Labels whose values are fixed, with the given values in words."""
     buckets: tuple[float, ...] = ()
 
 

@@ -68,7 +68,7 @@ class Metrics(Collector):
 
     `status` answers with what is known now, or None while nothing is; it is asked at each scrape,
     on the scraping thread. Counters of one process start at zero and only grow. Counters whose
-    labels are known beforehand are there with 0, so that their first step is seen as an increase.
+    labels are known beforehand are there with 0, so that the first step is seen as an increase.
     """
 
     def __init__(
@@ -241,7 +241,7 @@ class Metrics(Collector):
 
     def _newest_applied(self, table: TableStatus) -> float | None:
         """Creation time of the newest applied change: the control schema's, or a newer one of
-        this worker.
+        the worker.
         """
         own = self._last_applied.get(table.source)
         if table.last_applied_at is None:

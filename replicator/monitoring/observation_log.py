@@ -110,9 +110,9 @@ class Line:
     fields: Mapping[str, object]
     repeats: tuple[str, ...] | None = None
     who: str = ""
-    """Tasks and shards with this problem. It is over when none of them has it any more."""
+    """Tasks and shards with the problem. It is over when none of them has it any more."""
     error: BaseException | None = None
-    """Written with its traceback."""
+    """Written with the traceback."""
 
 
 @dataclass(slots=True)
@@ -340,7 +340,7 @@ def _stuck(stuck: TaskStuck) -> Line:
 
 
 def _failure(failed: TaskFailed) -> Line:
-    """The line for a failure; only an unforeseen one shows its origin."""
+    """The line for a failure; only an unforeseen one shows the origin."""
     error = failed.error
     fields: dict[str, object] = {
         "task": failed.task,

@@ -40,7 +40,7 @@ Attributes = Mapping[str, str | int | bool]
 
 @dataclass(frozen=True, slots=True)
 class _Trail:
-    """The spans that the next ones of a batch belong beneath: of its read, of its transaction."""
+    """The spans that the next ones of a batch belong beneath: of the read, of the transaction."""
 
     reads: dict[str, "deque[tuple[frozenset[Position], Span]]"] = field(default_factory=dict)
     """By table the positions in the last pages."""

@@ -46,7 +46,7 @@ class Account:
         self._streams = streams
         self._clock = clock
         self.skew: float | None = None
-        """The source's clock minus this machine's, in seconds, as of the last answer."""
+        """The source's clock minus the machine's, in seconds, as of the last answer."""
 
     async def leftovers(self) -> list[str]:
         """Tables of earlier self-tests."""
@@ -167,7 +167,7 @@ class Account:
         return str(answer["ShardIterator"])
 
     async def _burst(self, shards: dict[str, _Shard]) -> tuple[float, int]:
-        """Twelve calls of one shard without a pause: their seconds, and how many were refused."""
+        """Twelve calls of one shard without a pause: the seconds, and how many were refused."""
         iterator = next((shard.iterator for shard in shards.values() if shard.iterator), None)
         began, throttled = self._clock.monotonic(), 0
         for _ in range(BURST_CALLS if iterator else 0):

@@ -24,7 +24,7 @@ class Fact:
 
 @dataclass(frozen=True, slots=True)
 class SeenRecord:
-    """A record as it was read: `seconds` is the time from its creation to its first sight."""
+    """A record as it was read: `seconds` is the time from the creation to the first sight."""
 
     shard_id: str
     item: str
@@ -62,8 +62,8 @@ def facts_of(
 ) -> list[Fact]:
     """The facts of one self-test.
 
-    `changes`: how many were made. `seconds_to_rows`: from a write to its row in PostgreSQL, of
-    some single writes. `clock_skew`: the source's clock minus this machine's, in seconds.
+    `changes`: how many were made. `seconds_to_rows`: from a write to the row in PostgreSQL, of
+    some single writes. `clock_skew`: the source's clock minus the machine's, in seconds.
     """
     return [
         _complete(reading, changes),

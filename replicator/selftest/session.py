@@ -53,7 +53,7 @@ class Report:
 
     @property
     def equal(self) -> bool:
-        """True when all items have their rows, and no row is without an item."""
+        """True when all items have the rows, and no row is without an item."""
         return is_equal(self.results)
 
     @property
@@ -64,7 +64,7 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Leftovers:
-    """Scratch tables and schemas of self-tests that did not get to their end."""
+    """Scratch tables and schemas of self-tests that did not get to the end."""
 
     tables: tuple[str, ...]
     schemas: tuple[str, ...]
@@ -142,7 +142,7 @@ class SelfTest:
         return Report(results, tuple(facts), total, self.table, self.schema)
 
     async def _probes(self, account: Account) -> list[float]:
-        """Seconds from single writes to their rows."""
+        """Seconds from single writes to the rows."""
         database = Database(
             target_connection(self._target),
             deployment=self._settings.deployment,

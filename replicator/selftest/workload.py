@@ -25,7 +25,7 @@ VALUES: Mapping[str, Any] = {
     "numbers": {"NS": ["10", "9.5", "-1"]},
     "binaries": {"BS": [b"\x02", b"\x01"]},
 }
-"""One attribute of every type, with values at their limits."""
+"""One attribute of every type, with values at the limits."""
 
 
 @dataclass(frozen=True, slots=True)

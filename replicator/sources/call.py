@@ -38,9 +38,9 @@ class Calls:
         read: Callable[[Any], T],
         **arguments: object,
     ) -> T:
-        """Make the call and read its answer, or raise the ReplicatorError that the failure means.
+        """Make the call and read the answer, or raise the ReplicatorError that the failure means.
 
-        A call counts as `ok` only after its answer was read: one that did not arrive whole, or is
+        A call counts as `ok` only after the answer was read: one that did not arrive whole, or is
         of another shape, is a failure of the source like any other (SourceUnavailable).
         """
         try:
@@ -70,7 +70,7 @@ class Calls:
 
 
 def date_of(answer: Mapping[str, Any]) -> datetime | None:
-    """The time that an answer was sent at, as its `Date` header says; None where it tells none.
+    """The time that an answer was sent at, as the `Date` header says; None where it tells none.
 
     A header is text of whoever answered, a proxy perhaps: every form is taken that names an
     instant, and any other is as good as none.
@@ -94,7 +94,7 @@ def keep_raw_body(
     """Keep an answer's body as bytes: botocore's parser costs 200 µs a record, ours three.
 
     For a client's `before-parse` event. Signing, retries and error parsing stay botocore's. It
-    never checks the checksum of these answers, so that is done here.
+    never checks the checksum of the given answers, so that is done here.
     """
     if response_dict["status_code"] != 200:
         return

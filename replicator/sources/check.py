@@ -29,7 +29,7 @@ READERS_MAX = 2  # of one shard, as AWS documents it
 
 @dataclass(frozen=True, slots=True)
 class SourceTable:
-    """A table to look at: its name in the configuration, and where it is."""
+    """A table to look at: the name in the configuration, and where it is."""
 
     name: str
     table: str
@@ -97,7 +97,7 @@ async def lambda_readers(stream_arn: str, connection: SourceConnection) -> list[
 async def check_recovery(
     name: str, table: str, size_bytes: int, connection: SourceConnection
 ) -> list[Finding]:
-    """Point-in-time recovery of a table that is to be exported; its absence is a finding."""
+    """Point-in-time recovery of a table that is to be exported; the absence is a finding."""
     where = f"table {name}"
     try:
         async with open_client("dynamodb", connection, attempts=1) as client:

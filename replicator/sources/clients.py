@@ -75,7 +75,7 @@ async def open_client(
 ) -> AsyncIterator[Any]:
     """A client, closed at the end; what keeps it from existing is raised as a ReplicatorError.
 
-    Errors of its calls are the caller's to translate (`failures.translate`).
+    Errors of the calls are the caller's to translate (`failures.translate`).
     """
     try:
         client = aioboto3.Session(

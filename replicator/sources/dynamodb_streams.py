@@ -32,7 +32,7 @@ class DynamoDBStreams:
     """The stream calls for one connection. Retries are the caller's, but those of DescribeStream.
 
     `heard` is told the source's time with every answer; `get_records` is the client's own, or what
-    answers in its place; `pace` spaces DescribeStream, which AWS limits for the account.
+    answers in the place; `pace` spaces DescribeStream, which AWS limits for the account.
     """
 
     def __init__(
@@ -103,7 +103,7 @@ class DynamoDBStreams:
         )
 
     async def iterator_at(self, stream_arn: str, shard_id: str, sequence_number: str) -> str:
-        """An iterator at a record, by its number as it was delivered; PositionTrimmed without."""
+        """An iterator at a record, by the number as it was delivered; PositionTrimmed without."""
         return await self._calls.make(
             "GetShardIterator",
             self._client.get_shard_iterator,

@@ -36,7 +36,7 @@ T = TypeVar("T")
 
 READ_BYTES = 256 * 1024
 INFLATED_BYTES_MAX = 1024 * 1024
-"""Of one step: a file of one repeated line unpacks to a thousand times its size."""
+"""Of one step: a file of one repeated line unpacks to a thousand times the size."""
 GZIP = zlib.MAX_WBITS | 16
 MANIFEST_BYTES_MAX = 256 * 1024 * 1024
 _ABSENT = ("NoSuchKey", "NoSuchBucket", "404")
@@ -51,7 +51,7 @@ _FILE_REMEDY = "ask for a new export"
 
 
 class TableExports:
-    """Exports of one table, `table` being its name or ARN. It waits for nothing.
+    """Exports of one table, `table` being the name or ARN. It waits for nothing.
 
     SourceUnavailable, SourceDenied, SourceThrottled; ExportUnfit for what no retry fixes.
     """
@@ -145,7 +145,7 @@ class TableExports:
         raise ExportUnfit(message, remedy=_FILE_REMEDY)
 
     async def summary(self, bucket: str, key: str) -> ExportSummary:
-        """The summary of an export, its checksum verified where there is one; ExportUnfit."""
+        """The summary of an export, the checksum verified where there is one; ExportUnfit."""
         return read_summary(await self._manifest(bucket, key))
 
     async def files(self, summary: ExportSummary) -> list[DataFile]:
@@ -153,7 +153,7 @@ class TableExports:
         return read_files(await self._manifest(summary.bucket, summary.files_key), summary)
 
     async def verify(self, bucket: str, file: DataFile, *, live: Callable[[], None]) -> None:
-        """Read a file to its end, and compare checksum and number of lines; ExportUnfit."""
+        """Read a file to the end, and compare checksum and number of lines; ExportUnfit."""
         digest = md5(usedforsecurity=False)
         lines = 0
         async with aclosing(self._lines(bucket, file, digest.update)) as found:

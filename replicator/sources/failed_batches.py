@@ -1,6 +1,6 @@
-"""Batches that AWS Lambda gave up, as its failure destinations hold them.
+"""Batches that AWS Lambda gave up, as the failure destinations hold them.
 
-SQS and SNS get the place of a batch in its shard alone (`DDBStreamBatchInfo`), S3 the event, too
+SQS and SNS get the place of a batch in the shard alone (`DDBStreamBatchInfo`), S3 the event, too
 (`payload`). A file may hold several of them one after another, an SQS message as the AWS CLI
 prints it, an SNS envelope, or an event as it was delivered.
 """
@@ -20,7 +20,7 @@ _WRAPPINGS_MAX = 8
 
 @dataclass(frozen=True, slots=True)
 class BatchPlace:
-    """The place of a batch in its shard; both sequence numbers are its own."""
+    """The place of a batch in the shard; both sequence numbers are its own."""
 
     stream_arn: str
     shard_id: str
@@ -54,7 +54,7 @@ def failed_batches(text: bytes, name: str) -> list[FailedBatch]:
 
 
 def _documents(text: bytes, name: str) -> Iterator[tuple[str, Any]]:
-    """The JSON documents of a file, one after another, with their places."""
+    """The JSON documents of a file, one after another, with the places."""
     try:
         decoded = text.decode("utf-8-sig")
     except UnicodeDecodeError as error:

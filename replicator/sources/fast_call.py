@@ -19,7 +19,7 @@ _HEADERS = ("X-Amz-Target", "Content-Type", "User-Agent")
 
 @dataclass(frozen=True, slots=True)
 class _Prepared:
-    """The first call as the SDK prepared it, and its signer."""
+    """The first call as the SDK prepared it, and the signer."""
 
     model: Any
     signer: Any

@@ -1,4 +1,4 @@
-"""The event that AWS Lambda's event source mapping hands over, as records of their streams."""
+"""The event that AWS Lambda's event source mapping hands over, as records of the streams."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,7 @@ EVENT_SOURCE = "aws:dynamodb"
 
 @dataclass(frozen=True, slots=True)
 class StreamBatch:
-    """The records of one stream in an event, in their order."""
+    """The records of one stream in an event, in order."""
 
     stream_arn: str
     records: Sequence[StreamRecord]

@@ -1,4 +1,4 @@
-"""A table as a source of items: consistent segmented Scan, items by their keys, as raw bytes."""
+"""A table as a source of items: consistent segmented Scan, items by the keys, as raw bytes."""
 
 import json
 from base64 import b64decode
@@ -32,7 +32,7 @@ KEYS_PER_GET_MAX = 100
 
 @asynccontextmanager
 async def open_items_client(connection: SourceConnection) -> AsyncIterator["DynamoDBClient"]:
-    """A client for `TableItems`: its scans come as raw bytes, so nothing else may scan by it.
+    """A client for `TableItems`: the scans come as raw bytes, so nothing else may scan by it.
 
     It tries once: throttling must reach the pacing, not be waited out in the SDK.
     """
@@ -43,7 +43,7 @@ async def open_items_client(connection: SourceConnection) -> AsyncIterator["Dyna
 
 
 class TableItems:
-    """The items of one table, `table` being its name or ARN. It waits for nothing."""
+    """The items of one table, `table` being the name or ARN. It waits for nothing."""
 
     def __init__(
         self,

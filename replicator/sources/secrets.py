@@ -1,4 +1,4 @@
-"""Secrets that AWS keeps or makes: passwords in its two stores, tokens of RDS IAM."""
+"""Secrets that AWS keeps or makes: passwords in the two stores, tokens of RDS IAM."""
 
 import re
 from collections.abc import Awaitable, Callable
@@ -12,7 +12,7 @@ _REGION_OF_HOST = re.compile(r"\.([a-z]{2}(?:-[a-z]+)+-\d)\.rds\.amazonaws\.com"
 
 
 def secret_password(arn: str, endpoint_url: str | None) -> Callable[[], Awaitable[str]]:
-    """Reads the password in a secret: its text, or `password` of the JSON object that RDS keeps."""
+    """Reads the password in a secret: the text, or `password` of the JSON object that RDS keeps."""
 
     async def read() -> str:
         place = SourceConnection(region=arn.split(":")[3], secrets_endpoint_url=endpoint_url)

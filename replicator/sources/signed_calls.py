@@ -45,7 +45,7 @@ def credentials_in(environ: Mapping[str, str]) -> Credentials:
 def rds_token(
     host: str, port: int, user: str, *, region: str, credentials: Credentials, now: datetime
 ) -> str:
-    """A token of RDS IAM: a presigned URL without its scheme. Makes no call."""
+    """A token of RDS IAM: a presigned URL without the scheme. Makes no call."""
     day, moment = now.strftime("%Y%m%d"), now.strftime("%Y%m%dT%H%M%SZ")
     scope = f"{day}/{region}/rds-db/aws4_request"
     query = {

@@ -76,7 +76,7 @@ def _description(table: dict[str, Any]) -> TableDescription:
 
 
 def named(failure: ReplicatorError, name: str) -> ReplicatorError:
-    """The failure, in the words of a person who named this table."""
+    """The failure, in the words of a person who named the table."""
     if isinstance(failure, StreamVanished):
         message = f"there is no DynamoDB table {name!r} in this account and region"
         return StreamVanished(

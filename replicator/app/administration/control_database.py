@@ -1,4 +1,4 @@
-"""Opens the control schema for commands that read or change it by hand."""
+"""Opens the control schema for commands that read or change by hand."""
 
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
@@ -15,10 +15,10 @@ from replicator.postgres.schema.migrations import require_control_schema
 
 @asynccontextmanager
 async def control_database(settings: Settings) -> AsyncIterator[Database]:
-    """The database with its control schema there, closed at the end.
+    """The database with the control schema there, closed at the end.
 
     SinkUnavailable when PostgreSQL is away; MigrationDue when the control schema is missing or
-    lacks what is asked of it; SinkBusy when somebody held a lock for too long.
+    too old; SinkBusy when another session held a lock for too long.
     """
     database = Database(
         target_connection(settings.target),

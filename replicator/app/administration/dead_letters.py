@@ -1,4 +1,4 @@
-"""Dead letters of a deployment: the matching ones, their groups by reason, and one of them."""
+"""Dead letters of a deployment: the matching ones, the groups by reason, and a single one."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -36,7 +36,7 @@ async def grouped_letters(
 
 
 async def one_letter(settings: Settings, number: int) -> tuple[Letter, Evidence]:
-    """A dead letter with its images; ConfigurationError when the deployment has none of the id."""
+    """A dead letter with the images; ConfigurationError when the deployment has none of the id."""
     async with control_database(settings) as database:
         found = await DeadLetters(database).show(number)
     if found is None:

@@ -1,4 +1,4 @@
-"""Forgets a table on both sides: its leases in DynamoDB, then all else in PostgreSQL."""
+"""Forgets a table on both sides: the leases in DynamoDB, then all else in PostgreSQL."""
 
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -25,7 +25,7 @@ class Forgettable:
 
     record: Record
     leases: tuple[str, ...]
-    """Keys of its rows in the lease table."""
+    """Keys of the rows in the lease table."""
 
     @property
     def nothing(self) -> bool:
@@ -39,7 +39,7 @@ class Forgettable:
 async def forgettable(settings: Settings, table: str) -> Forgettable | None:
     """Everything that `forget` would drop of a table; None when nothing is on record.
 
-    ConfigurationError for a name that nobody knows, and while workers hold the table.
+    ConfigurationError for an unknown name, and while workers hold the table.
     """
     async with control_database(settings) as database, lease_table(settings) as leases:
         registered = await registered_tables(database)
@@ -59,7 +59,7 @@ async def look(
 ) -> Forgettable:
     """List what `forget` would drop; ConfigurationError while workers hold the table.
 
-    CoordinationUnavailable when its leases cannot be read.
+    CoordinationUnavailable when the leases cannot be read.
     """
     forgetting = Forgetting(database)
     await forgetting.refuse_in_use(source)
@@ -85,9 +85,9 @@ async def forget(
     who: str,
     why: str | None,
 ) -> Forgettable:
-    """Drop the leases, then everything else in one transaction; returns what it dropped.
+    """Drop the leases, then everything else in one transaction; returns the dropped facts.
 
-    Leases first: a lease that outlived its position would look like a lost database.
+    Leases first: a lease that outlived the position would look like a lost database.
     Errors as those of `look`; when a lease could not be dropped, positions are as they were.
     """
     known = await look(settings, database, leases, source)
@@ -106,9 +106,9 @@ async def forget(
 def leases_of(
     source: str, keys: Iterable[str], *, deployment: str, streams: Mapping[str, Streams]
 ) -> tuple[str, ...]:
-    """The lease keys of a table, those of streams it had long ago too. Pure.
+    """The lease keys of a table, former streams included. Pure.
 
-    Told by the ARN of the DynamoDB table, or by its name where no ARN is on record; never one of
+    Told by the ARN of the DynamoDB table, or by the name where no ARN is on record; never one of
     another table.
     """
     own = streams[source]

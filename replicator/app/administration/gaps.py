@@ -1,4 +1,4 @@
-"""Gaps of tables: the open ones, their acceptance, and a snapshot that heals them."""
+"""Gaps of tables: listed, accepted, and healed by a snapshot."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from replicator.postgres.control.snapshots import Snapshots
 
 @dataclass(frozen=True, slots=True)
 class OpenGaps:
-    """Gaps that nobody has accepted, and the mode of every registered table."""
+    """Gaps that are not accepted, and the mode of every registered table."""
 
     gaps: tuple[GapFacts, ...]
     modes: Mapping[str, Mode]
@@ -64,7 +64,7 @@ async def accept_gaps(
 async def heal_gaps(
     settings: Settings, table: str, *, who: str, why: str | None
 ) -> tuple[int, tuple[GapFacts, ...]]:
-    """Ask for a snapshot from incremental exports; returns its number and the gaps it heals.
+    """Ask for a snapshot from incremental exports; returns the number and the gaps to heal.
 
     ConfigurationError when no bucket is configured, or the table has no open gap.
     """

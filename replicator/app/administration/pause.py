@@ -46,7 +46,7 @@ class Resumed:
 
 
 async def pause_table(settings: Settings, table: str, *, who: str, why: str | None) -> Paused:
-    """Stop writing a table until it is resumed."""
+    """Stop writing a table until `resume_table`."""
     async with control_database(settings) as database:
         before = require_registered(table, settings, await registered_tables(database))
         await Incidents(database).set_paused(table, paused=True, who=who, why=why)

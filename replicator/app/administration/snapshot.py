@@ -1,4 +1,4 @@
-"""Snapshots of tables: asked for, watched until they end, and cancelled."""
+"""Snapshots of tables: asked for, watched to the end, and cancelled."""
 
 import asyncio
 from collections.abc import Callable
@@ -25,7 +25,7 @@ POLL_SECONDS = 0.5
 class SnapshotRequest:
     """A snapshot as a person asks for it.
 
-    `force`: delete stale rows however many there are. `export_arn`: the export to load, where
+    `force`: delete stale rows in any number. `export_arn`: the export to load, where
     `origin` is `export`; None: the workers ask for one.
     """
 
@@ -38,7 +38,7 @@ class SnapshotRequest:
 
 
 async def ask_for_snapshot(settings: Settings, request: SnapshotRequest) -> tuple[int, bool]:
-    """The number of the snapshot to be watched, and True when workers are there for it.
+    """The number of the snapshot to be watched, and True when workers are alive.
 
     A snapshot that is asked for or under way already is the answer, unless the table has open
     gaps. ConfigurationError when an export has no bucket to go to.
@@ -74,7 +74,7 @@ async def ask_for_snapshot(settings: Settings, request: SnapshotRequest) -> tupl
 async def watch_snapshot(
     settings: Settings, table: str, number: int, show: Callable[[SnapshotStatus], None]
 ) -> SnapshotStatus:
-    """Show the progress of a snapshot until it is over or waits for a person."""
+    """Show the progress of a snapshot until the snapshot is over or waits for a person."""
     async with control_database(settings) as database:
         while True:
             found, now = await read_snapshot(database, table, number)
@@ -88,7 +88,7 @@ async def watch_snapshot(
 async def cancel_snapshots(
     settings: Settings, table: str, *, who: str, why: str | None
 ) -> tuple[list[int], int]:
-    """Numbers of the snapshots of a table that were ended, and of its gaps that are open now."""
+    """Numbers of the snapshots of a table that were ended, and of the gaps that are open now."""
     async with control_database(settings) as database:
         require_registered(table, settings, await registered_tables(database))
         numbers = await Snapshots(database).cancel(table, who=who, why=why)

@@ -1,1 +1,1 @@
-"""The AWS Lambda function: its environment, its handler, and batches of an event."""
+"""The AWS Lambda function: the environment, the handler, and batches of an event."""

@@ -5,7 +5,7 @@ Theory of operation
 The problem: behind an event source mapping Lambda is the poller. It keeps the position, decides
 on batches, repeats them after failures, splits them, and may deliver one twice or two of a stream
 at the same time. An event names no shard, so there is no position to compare and nothing to
-claim. The environment may be frozen between two invocations for hours, with its connections.
+claim. The environment may be frozen between two invocations for hours, with the connections.
 
 The idea: PostgreSQL keeps the order per row instead of per shard. A table that Lambda writes is
 in mode `lambda`: every transaction takes the table's state FOR SHARE, checks mode and mapping,
@@ -23,7 +23,7 @@ connection that died while the environment was frozen is thrown away, and a new 
 
 The invariants: no identifier is left out of the answer that is not committed; a table that must
 stop (schema, dead letters, an unknown stream) is halted in the control schema, and Lambda keeps
-the records for its retries; a stream that is seen for the first time is applied and reported as a
+the records for the retries; a stream that is seen for the first time is applied and reported as a
 possible gap, as nobody can tell what happened between two streams.
 
 Broken without it: guarding by sequence number alone loses deletions (a late older upsert finds no
@@ -85,9 +85,9 @@ class Delivering:
     async def deliver(
         self, batch: StreamBatch, *, seconds_left: Callable[[], float]
     ) -> Sequence[str]:
-        """Apply a batch; returns the identifiers of its records from the first one that is left.
+        """Apply a batch; returns the identifiers of the records from the first one that is left.
 
-        Raises what was wrong when nothing of it was applied.
+        Raises the failure when no record was applied.
         """
         done = 0
         for attempt in range(ATTEMPTS):
@@ -126,7 +126,7 @@ class Delivering:
             await self._refuse_too_many_dead_letters()
 
     async def _failed(self, error: ReplicatorError | TimeoutError) -> ReplicatorError:
-        """Classifies a failure, and halts the table where the failure asks for it."""
+        """Classifies a failure, and halts the table where the failure asks for that."""
         name = self._mapping.spec.name
         if isinstance(error, TimeoutError):
             failure: ReplicatorError = SinkUnavailable("the time of the invocation is over")
@@ -143,7 +143,8 @@ class Delivering:
         return failure
 
     async def _start_stream(self, stream_arn: str) -> None:
-        """Note a stream that is seen for the first time; it is applied, and a gap is reported."""
+        """Note a stream that is seen for the first time: records are applied, and a gap is
+        reported."""
         name = self._mapping.spec.name
         detail = (
             f"the table has a new stream ({stream_arn}): changes made while it had none, or before "

@@ -1,4 +1,4 @@
-"""The entry of the configuration that a stream's table is, and its mapping as it is registered."""
+"""The entry of the configuration that a stream's table is, and the mapping as it is registered."""
 
 from collections.abc import Mapping
 
@@ -12,7 +12,7 @@ def entry_of(settings: Settings, tables: Mapping[str, RegisteredTable], stream_a
     """The entry with `poller: lambda` whose table a stream is of; ConfigurationError.
 
     Of several entries whose tables have one name, in other accounts and regions, the one that was
-    registered for this ARN; an entry that was registered for another one is none of them.
+    registered for this ARN; never an entry that was registered for another ARN.
     """
     arn = stream_arn.partition("/stream/")[0]
     specs = settings.table_specs()
@@ -42,7 +42,7 @@ def entry_of(settings: Settings, tables: Mapping[str, RegisteredTable], stream_a
 def mapping_of(
     settings: Settings, tables: Mapping[str, RegisteredTable], name: str
 ) -> TableMapping:
-    """The mapping of an entry, with the key of its registered table; MigrationDue."""
+    """The mapping of an entry, with the key of the registered table; MigrationDue."""
     if name not in tables:
         message = f"table {name!r} is not registered in the control schema"
         raise MigrationDue(message, remedy="run `replicator migrate`")

@@ -1,4 +1,4 @@
-"""Builds a Lambda function from its package, its environment variables and secrets of AWS."""
+"""Builds a Lambda function from the package, the environment variables and secrets of AWS."""
 
 from collections.abc import Callable, Mapping
 from functools import partial

@@ -1,4 +1,4 @@
-"""One execution environment of AWS Lambda: a loop, a small pool, and the tables it applies."""
+"""One execution environment of AWS Lambda: a loop, a small pool, and the tables to apply."""
 
 import asyncio
 import random
@@ -24,7 +24,8 @@ ANSWER_SECONDS = 0.5
 """Kept back from the time that Lambda gives, so that the answer leaves before the environment is
 killed."""
 SHARE_OF_ONE_ATTEMPT = 0.4
-"""Share of the remaining time that one statement may take; beyond it half of the batch is tried."""
+"""Share of the remaining time that one statement may take; beyond that, half of the batch is
+tried."""
 IDLE_MAX = timedelta(minutes=4)
 """Idle time after which connections are replaced: network devices drop idle connections
 silently.
@@ -65,7 +66,7 @@ class Function:
     def handle(self, event: object, *, seconds_left: float) -> BatchResponse:
         """Apply an event and say which records are to be delivered again, if any.
 
-        Raises when nothing was applied: all of it is delivered again then.
+        Raises when nothing was applied: Lambda delivers the whole event again then.
         """
         self._deadline = self._clock.monotonic() + max(0.1, seconds_left - ANSWER_SECONDS)
         try:
@@ -100,7 +101,7 @@ class Function:
         return {"batchItemFailures": failures}
 
     async def _delivered(self, batch: StreamBatch) -> Sequence[str]:
-        """Apply a batch; the identifiers of what is left of it."""
+        """Apply a batch; the identifiers of the records that are left."""
         delivering = await self._delivering(batch)
         return await delivering.deliver(batch, seconds_left=self._seconds_left)
 
@@ -136,7 +137,7 @@ class Function:
         return self._entries[arn]
 
     async def _prune_at_times(self) -> None:
-        """A few pages of old versions, when there is time; its failure is nobody's."""
+        """A few pages of old versions, when there is time; a failure is ignored."""
         now = self._clock.monotonic()
         due = now - self._pruned_at > PRUNE_SECONDS
         if not due or self._seconds_left() < PRUNE_SECONDS_LEFT_MIN:

@@ -1,4 +1,4 @@
-"""Applies batches that AWS Lambda gave up, from its failure destination.
+"""Applies batches that AWS Lambda gave up, from the failure destination.
 
 A batch may come late, again, and in any order: it is written through the row guard, as Lambda's
 own, so that nothing older goes over a newer row. Three things the guard cannot know are refused or
@@ -6,9 +6,9 @@ left out here. Versions are pruned after `guard.retention_hours`, so older recor
 Records that a finished snapshot has read are left out: the scan has no sequence numbers, so that
 the guard would write them over newer values. While a snapshot runs nothing is given back.
 
-Of a batch that is only a place in its shard every record is read before one is written. What
+Of a batch that is only a place in the shard every record is read before one is written. What
 cannot be given back any more is a gap of the table and is put on record as one: `certain` where
-the stream has dropped records, `possible` where nobody knows whether their rows are newer.
+the stream has dropped records, `possible` where nobody knows whether the rows are newer.
 """
 
 from collections import Counter
@@ -57,7 +57,7 @@ EMPTY_PAGES_MAX = 50
 
 @dataclass(frozen=True, slots=True)
 class Redriven:
-    """Outcome of one batch. `loaded`: records that a snapshot had read before; `pending`: those
+    """Outcome of one batch. `loaded`: records that a snapshot had read before; `pending`: records
     that a dry run left.
     """
 
@@ -81,11 +81,11 @@ async def redrive(
     done: Callable[[Redriven], None],
     dry_run: bool = False,
 ) -> None:
-    """Apply batches in their order; `done` hears of each that is committed.
+    """Apply batches in order; `done` hears of each committed batch.
 
-    `dry_run`: all is read and refused as it would be, and nothing is written.
+    `dry_run`: all is read and refused as in earnest, and nothing is written.
     ConfigurationError before anything is done for a table that Lambda does not write;
-    NotClaimable for one that is stopped; PositionTrimmed for what nobody can read any more.
+    NotClaimable for a stopped table; PositionTrimmed for records that have left the stream.
     """
     clock = SystemClock()
     async with control_database(settings) as database, AsyncExitStack() as stack:
@@ -150,7 +150,7 @@ class _Work:
         )
 
     async def redrive(self, failed: FailedBatch) -> Redriven:
-        """Apply a batch, all of it or an error that says where it stands."""
+        """Apply a whole batch, or raise an error with the batch's place."""
         content, where = failed.content, failed.where
         now = await self._require_open(content.stream_arn, where)
         since = await loaded_since(self._database, self._name)
@@ -225,7 +225,7 @@ class _Work:
     async def _read(
         self, streams: DynamoDBStreams, place: BatchPlace, failed: FailedBatch
     ) -> list[StreamRecord]:
-        """The records of a place, all of them; PositionTrimmed when some are gone."""
+        """The records of a place, all or none; PositionTrimmed when some are gone."""
         try:
             records = await self._read_between(streams, place)
         except (PositionTrimmed, ShardVanished, StreamVanished) as error:

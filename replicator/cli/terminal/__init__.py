@@ -1,1 +1,1 @@
-"""The terminal of all commands: their options, their output, and how they are loaded."""
+"""The terminal of all commands: the options, the output, and the loading of modules."""

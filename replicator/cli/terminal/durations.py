@@ -15,7 +15,7 @@ def in_utc(instant: datetime) -> str:
 
 
 def parse_duration(text: str) -> timedelta:
-    """`90s`, `15m`, `2h`, `3d` or several of them, as `1h30m`; ValueError for anything else."""
+    """`90s`, `15m`, `2h`, `3d` or several units, as `1h30m`; ValueError for anything else."""
     compact = text.replace(" ", "")
     if not _DURATION.fullmatch(compact):
         message = f"{text!r} is no duration: write 90s, 15m, 2h, 3d or 1h30m"

@@ -1,8 +1,8 @@
-"""Loads the module of a command only when that command is called, so that `--help` is quick.
+"""Loads the module of a command only for a call of that command, so that `--help` is quick.
 
-A group of the command line knows its commands by name, module and one line of help. `--help`,
-completion and "did you mean" need no more; whoever looks a command up by its name imports the
-module. So the modules of commands import at their top whatever they need.
+A group of the command line knows the commands by name, module and one line of help. `--help`,
+completion and "did you mean" need no more; a look-up by name imports the
+module. So the modules of commands import everything at the top.
 """
 
 from collections.abc import Iterator, Mapping, MutableMapping
@@ -18,13 +18,13 @@ Command = TyperCommand | TyperGroup
 
 @dataclass(frozen=True, slots=True)
 class CommandEntry:
-    """One command: `module:attribute` of its function or of its group, and its line of help."""
+    """One command: `module:attribute` of the function or of the group, and the line of help."""
 
     place: str
     short_help: str
 
     def load(self, name: str) -> Command:
-        """Import the command's module and return the command under its name."""
+        """Import the command's module and return the command under the name."""
         module, _, attribute = self.place.partition(":")
         found = getattr(import_module(module), attribute)
         if not isinstance(found, typer.Typer):
@@ -37,7 +37,7 @@ class CommandEntry:
 
 
 class _Commands(MutableMapping[str, Command]):
-    """Commands of a group by name; a value is imported when it is asked for."""
+    """Commands of a group by name; a value is imported at the first access."""
 
     def __init__(self, entries: Mapping[str, CommandEntry]) -> None:
         self._entries = entries
@@ -62,7 +62,7 @@ class _Commands(MutableMapping[str, Command]):
 
 
 class LazyGroup(TyperGroup):
-    """A group whose commands are listed in `entries`, in the order in which help shows them."""
+    """A group with the commands of `entries`, in the order of help."""
 
     entries: ClassVar[Mapping[str, CommandEntry]] = {}
 
@@ -81,5 +81,5 @@ class LazyGroup(TyperGroup):
 
 
 def lazy_group(entries: Mapping[str, CommandEntry]) -> type[LazyGroup]:
-    """The class of a group that has these commands."""
+    """The class of a group that has the given commands."""
     return type("Group", (LazyGroup,), {"entries": entries})

@@ -1,4 +1,4 @@
-"""Options and arguments that several commands share, and the settings they load."""
+"""Options and arguments that several commands share, and the loading of settings."""
 
 import os
 from difflib import get_close_matches
@@ -50,7 +50,7 @@ def load_settings(config: Path | None) -> "Settings":
 
 
 def this_user() -> str:
-    """The user of the operating system at this machine, as `alice@bastion`."""
+    """The user of the operating system at the machine, as `alice@bastion`."""
     import getpass
     import os
     import socket
@@ -114,7 +114,7 @@ if TYPE_CHECKING:
 
 
 def spec_of(settings: "Settings", name: str) -> TableSpec:
-    """The table that the configuration has under this name; ConfigurationError."""
+    """The table that the configuration has under the name; ConfigurationError."""
     specs = settings.table_specs()
     if name in specs:
         return specs[name]

@@ -63,12 +63,12 @@ def print_line(text: str) -> None:
 
 
 def print_note(text: str) -> None:
-    """A line for whoever watches, on stderr."""
+    """A line for the person at the terminal, on stderr."""
     print(text, file=sys.stderr)
 
 
 def print_failure(error: ReplicatorError) -> None:
-    """Print a failure and its remedy to stderr."""
+    """Print a failure and the remedy to stderr."""
     print_note(f"replicator: {error}")
     if error.remedy:
         print_note(f"  {error.remedy}")

@@ -18,7 +18,7 @@ class ProgressLines:
         self._lines: dict[str, TaskID] = {}
 
     def show(self, name: str, *, done: float, total: float, words: str) -> None:
-        """Draw how much is done; `words` say it in numbers."""
+        """Draw how much is done; `words` has the numbers."""
         if name not in self._lines:
             self._lines[name] = self._progress.add_task(name, words="")
         self._progress.update(
@@ -28,7 +28,7 @@ class ProgressLines:
 
 @contextmanager
 def progress_lines(console: Console) -> Iterator[ProgressLines]:
-    """Lines that are redrawn in place while the block runs, and stay when it ends."""
+    """Lines that are redrawn in place while the block runs, and stay at the end."""
     name = Column(max_width=NAME_WIDTH_MAX, no_wrap=True, overflow="ellipsis")
     words = Column(no_wrap=True, overflow="ellipsis")
     columns = (

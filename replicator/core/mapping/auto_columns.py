@@ -11,7 +11,7 @@ from replicator.core.values.column_types import parse_type
 from replicator.errors import ConfigurationError
 
 COLUMNS_MAX = 200
-"""Of one target: PostgreSQL has a limit, and a table that nobody can read has none."""
+"""Of one target: PostgreSQL has a limit, and a table that cannot be read has no free place."""
 TYPES = {
     "S": "text",
     "N": "numeric",
@@ -28,7 +28,7 @@ TYPES = {
 
 @dataclass(frozen=True, slots=True)
 class AutoColumn:
-    """A column of this name for the attribute of the same name."""
+    """A column of the name for the attribute of the same name."""
 
     target: str
     name: str
@@ -42,7 +42,7 @@ class AutoColumn:
 
 @dataclass(frozen=True, slots=True)
 class NoColumn:
-    """An attribute that gets none: its values stay in the rest."""
+    """An attribute that gets none: the values stay in the rest."""
 
     target: str
     attribute: str
@@ -50,7 +50,7 @@ class NoColumn:
 
 
 def with_auto_columns(spec: TableSpec, known: Iterable[AutoColumn]) -> TableSpec:
-    """The table with the columns that its targets have by now."""
+    """The table with the columns that the targets have by now."""
     by_target: dict[str, list[ColumnSpec]] = {}
     for column in sorted(known, key=lambda column: column.name):
         by_target.setdefault(column.target, []).append(column.spec)
@@ -70,7 +70,7 @@ def with_auto_columns(spec: TableSpec, known: Iterable[AutoColumn]) -> TableSpec
 def wanted(
     target: TargetMapping, candidates: Mapping[str, str]
 ) -> tuple[list[AutoColumn], list[NoColumn]]:
-    """Columns that attributes of these types ask of a target, and attributes that get none."""
+    """Columns that attributes of the given types ask of a target, and attributes that get none."""
     new: list[AutoColumn] = []
     refused: list[NoColumn] = []
     taken = [column.name for column in target.table.columns]
@@ -86,7 +86,7 @@ def wanted(
 
 
 def with_room(target: TargetMapping, columns: Iterable[AutoColumn]) -> list[AutoColumn]:
-    """Those of the columns that the target still has a place and a name for."""
+    """Columns for which the target still has a place and a free name."""
     chosen: list[AutoColumn] = []
     taken = [column.name for column in target.table.columns]
     for column in columns:

@@ -27,7 +27,7 @@ _SETS = {"SS": "S", "NS": "N", "BS": "B"}
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ChildTable:
-    """A child table, compiled. Its key is the parent's and the element's position or map key.
+    """A child table, compiled. The key is the parent's and the element's position or map key.
 
     `attribute` is the top-level attribute, taken whole if `takes_whole`.
     """
@@ -48,7 +48,7 @@ class ChildTable:
         return tuple(column.type.transport for column in self.table.columns)
 
     def rows_of(self, parent: Row, image: Image) -> list[Row]:
-        """The rows of an item whose row has this key; ValueRejected, naming the element."""
+        """The rows of the item behind the row with the key; ValueRejected, naming the element."""
         rows: list[Row] = []
         for place, element in self._elements(self._descend(image.get(self.attribute))):
             inside = f"[{place}]" if self.spec.map_key is None else f".{label(place)}"

@@ -1,4 +1,4 @@
-"""A mapped column: where its value comes from, and how it becomes a cell. Pure."""
+"""A mapped column: where the value comes from, and the conversion to a cell. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -25,12 +25,13 @@ _TAGS = {
     "numeric[]": frozenset(["NS"]),
     "bytea[]": frozenset(["BS"]),
 }
-"""Type tags that a column which appeared with its attribute takes."""
+"""Type tags that a column which appeared with the attribute takes."""
 
 
 @dataclass(frozen=True, slots=True)
 class MappedColumn:
-    """A column, compiled. `attribute` is the top-level attribute whose value `convert` takes."""
+    """A column, compiled. `attribute` is the top-level attribute with the value that `convert`
+    takes."""
 
     spec: ColumnSpec
     attribute: str
@@ -44,13 +45,14 @@ class MappedColumn:
 
     @property
     def written(self) -> Column:
-        """The column as a part of its table."""
+        """The column as a part of the table."""
         filled = self.spec.default is not None or self.spec.constant is not None
         return Column(self.spec.name, self.type, filled)
 
     @property
     def tags(self) -> frozenset[str] | None:
-        """The types that it takes where others stay in the rest; None: it takes or rejects all."""
+        """The types that become cells where others stay in the rest; None: all are taken or
+        rejected."""
         return None if self.spec.other_types == "reject" else _TAGS[self.type.sql]
 
     @property
@@ -106,7 +108,7 @@ def _path_converter(spec: ColumnSpec) -> Converter:
 
 
 def _part_converter(spec: ColumnSpec, part: Part) -> Converter:
-    """A part is text; number types read it as a number."""
+    """A part is text; number types read a number from the text."""
     transform = spec.transform or (("number",) if spec.type.row.number else ())
     convert = compile_converter(
         spec.type,
@@ -155,7 +157,7 @@ def _or_default(convert: Converter, default: Cell) -> Converter:
 
 
 def _fixed(spec: ColumnSpec, scalar: Scalar, what: str) -> Cell:
-    """The cell of a configured value, which must fit its column."""
+    """The cell of a configured value, which must fit the column."""
     value: AttributeValue
     match scalar:
         case bool():

@@ -51,11 +51,11 @@ from replicator.errors import ConfigurationError, ValueRejected
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TargetMapping:
-    """A target, compiled. `fingerprint` changes exactly when its rows could; `former_fingerprint`
-    is what an earlier version called the same.
+    """A target, compiled. `fingerprint` changes exactly when the rows could; `former_fingerprint`
+    is the name in an earlier version.
 
     Rows and keys hold cells in the order of `table.columns`; `transports` tells for each column
-    whether its cells are text or bytes.
+    text or bytes.
     """
 
     spec: TargetSpec
@@ -67,7 +67,7 @@ class TargetMapping:
     _row: RowOf
     _tried: TriedRow
     usual_rows: UsualRows | None
-    """`row_of` and `unmapped` of many new images in less time, where it can be told."""
+    """`row_of` and `unmapped` of many new images in less time, where possible."""
     _untaken: Untaken
     _keeps_rest: bool
     children: tuple[ChildTable, ...] = ()
@@ -75,24 +75,24 @@ class TargetMapping:
 
     @property
     def name(self) -> str:
-        """The target as labels and messages call it."""
+        """The target in labels and messages."""
         return self.table.qualified
 
     @property
     def history(self) -> str | None:
-        """The table of its changes, as labels and messages call it."""
+        """The table of the changes, in labels and messages."""
         history = self.spec.history
         return None if history is None else ".".join(parse_table_name(history))
 
     @property
     def tables(self) -> tuple[tuple[str, str], ...]:
-        """Schema and name of every table that is written for it."""
+        """Schema and name of every table that the target writes."""
         rows = [(table.schema, table.name) for table in self.row_tables]
         return (*rows, *([parse_table_name(self.spec.history)] if self.spec.history else ()))
 
     @property
     def row_tables(self) -> tuple[TargetTable, ...]:
-        """The target and its child tables."""
+        """The target and the child tables."""
         return (self.table, *(child.table for child in self.children))
 
     @property
@@ -107,19 +107,19 @@ class TargetMapping:
 
     @property
     def routes_on(self) -> frozenset[str]:
-        """The attributes that decide on the route, beside those of the key."""
+        """The attributes that decide on the route, beside the key's."""
         return self._condition.attributes
 
     def matches(self, keys: Image, image: Image | None) -> bool:
-        """True when the item belongs to this target."""
+        """True when the item belongs to the target."""
         return self._condition.matches(keys, image)
 
     def key_of(self, keys: Image) -> Row:
-        """The cells of the key columns, none of them None; ValueRejected."""
+        """The cells of the key columns, without None; ValueRejected."""
         return tuple([column.cell(keys.get(column.attribute)) for column in self._key])
 
     def item_keys(self, key: Row) -> Image:
-        """The key of the item that a row with this key comes from: the way back of `key_of`."""
+        """The key of the item that a row with the key comes from: the way back of `key_of`."""
         keys: Image = {}
         parts: dict[str, dict[str, str]] = {}
         for column, cell in zip(self._key, key, strict=True):
@@ -141,19 +141,19 @@ class TargetMapping:
         return self._condition.matches_raw(keys, raw)
 
     def try_columns(self, keys: Image, image: Image) -> Iterator[tuple[str, Cell | ValueRejected]]:
-        """Every column that an item fills, with its cell or the reason why it has none."""
+        """Every column that an item fills, with the cell or the reason for a rejection."""
         tried = self._tried(keys, image)
         yield from zip((column.name for column in self.table.columns), tried, strict=False)
 
     def children_of(self, row: Row, image: Image) -> Children:
-        """For each child table the rows of the item that has this row; ValueRejected."""
+        """For each child table the rows of the item that has the row; ValueRejected."""
         if not self.children:
             return ()
         key = row[: len(self.table.key)]
         return tuple(child.rows_of(key, image) for child in self.children)
 
     def candidates(self, image: Image) -> Mapping[str, str]:
-        """The attributes of the rest that could be columns of their own, with their types."""
+        """The attributes of the rest that could be columns of their own, with the types."""
         if not self.spec.auto:
             return {}
         names = [*self._untaken(image), *self._strays(image)]
@@ -166,7 +166,7 @@ class TargetMapping:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TableMapping:
-    """One source table and all its targets, compiled."""
+    """One source table and all the targets, compiled."""
 
     spec: TableSpec
     source_key: SourceKey
@@ -174,9 +174,9 @@ class TableMapping:
     fingerprint: str
     """Changes with everything that can change what is written."""
     protection: Protection | None = None
-    """Hides personal data: every image passes through it before anything else sees the image."""
+    """Hides personal data: every image passes here before any other use."""
     table_arn: str | None = None
-    """The DynamoDB table's name in all of AWS; None: nobody has described it."""
+    """The DynamoDB table's name in all of AWS; None: not described yet."""
 
     @property
     def takes_everything(self) -> bool:
@@ -216,7 +216,7 @@ def compile_target(
 ) -> TargetMapping:
     """Compile one target of an entry; ConfigurationError says what to change.
 
-    `protection` is what its `usual_rows` hide; all others are given images that hide it already.
+    `protection` is what the `usual_rows` hide; the others get images that are treated already.
     """
     try:
         return _compile_target(spec, source_key, protection, entry)
@@ -274,7 +274,7 @@ def _compile_target(
 
 
 def _protected(step: Step, protection: Protection | None) -> Step:
-    """The step with personal data hidden in its value."""
+    """The step with personal data hidden in the value."""
     name, convert = step.attribute, step.convert
     if protection is None or name not in protection.attributes:
         return step

@@ -6,7 +6,7 @@ what is written, histories and policies included: a worker that has another one 
 
 Every field of a specification is in them, also one that is added later: the fields are walked, and
 left out are only those named here, each with its reason. What is not said (a default) is left out,
-so that a new option changes no fingerprint of those who do not use it. Where this file itself
+so that a new option changes no fingerprint of those who do not use it. Where the file itself
 changes what a fingerprint is made of, `former_rows_digest` keeps the form before for one minor
 version, so that no table is loaded again because of an upgrade.
 """
@@ -46,16 +46,16 @@ LEFT_OUT: Mapping[str, str] = {
     "personal": "in the fingerprint of each target",
     "salt": "in the fingerprint of each target, as a digest",
 }
-"""Fields of a table that are not in its fingerprint as they are, and why."""
+"""Fields of a table that are not in the fingerprint directly, and the reasons."""
 
 
 def rows_digest(
     spec: TargetSpec, source_key: SourceKey, key: Iterable[KeyColumn], table: TableSpec | None
 ) -> str:
-    """Digest of everything that decides which rows a target has and what they hold.
+    """Digest of everything that decides which rows a target has and the contents.
 
-    The order of columns is not in it, nor how types, paths and names are spelled. `table`: the
-    entry, whose personal data is hidden in every target.
+    The order of columns is left out, and so is the way in which types, paths and names are spelled.
+    `table`: the entry with the personal data that is hidden in every target.
     """
     remainder = DOCUMENT if spec.columns is None else spec.rest
     more = _said(spec, but={*_FACTS_OF_A_TARGET, *POLICIES})
@@ -114,7 +114,7 @@ def _said(
     but: Collection[str] = (),
     only: Collection[str] | None = None,
 ) -> dict[str, Any]:
-    """The fields that say something else than their defaults."""
+    """The fields that say something else than the defaults."""
     said = {
         field.name: _plain(value)
         for field in fields(spec)
@@ -130,7 +130,7 @@ def _default(field: Field[Any]) -> object:
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401 (whatever a configuration holds)
-    """As JSON that tells a number from the string that looks like it."""
+    """As JSON that tells a number from the string of the same characters."""
     match value:
         case ChildSpec():
             return _child_facts(value)
@@ -166,7 +166,7 @@ def _digest(facts: object) -> str:
 def former_rows_digest(
     spec: TargetSpec, source_key: SourceKey, key: Iterable[KeyColumn], table: TableSpec | None
 ) -> str:
-    """`rows_digest` in its first form: options that are not everybody's were in it differently."""
+    """`rows_digest` in the first form: rare options were included in another way."""
     digest = _digest(
         [
             1,
@@ -199,7 +199,7 @@ def _former_column_facts(spec: ColumnSpec) -> list[Any]:
 
 
 def _former_child(spec: ChildSpec) -> str:
-    """A child table as its specification printed itself when it held paths and types as text."""
+    """A child table as an earlier version of the specification was printed."""
     columns = ", ".join(_former_column(column) for column in spec.columns)
     comma = "," if len(spec.columns) == 1 else ""
     value = None if spec.value is None else _former_column(spec.value)

@@ -16,7 +16,7 @@ _encode_key = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
 def item_key(keys: Image, source_key: SourceKey) -> tuple[str, ...]:
     """The item's identity: equal exactly where DynamoDB's keys are. Never fails.
 
-    What is no valid key stands for itself; converting it to a row is what refuses it.
+    An invalid key stands for itself; conversion to a row refuses the key.
     """
     try:
         return tuple(
@@ -38,7 +38,7 @@ def require_key(table: str, found: SourceKey, expected: SourceKey) -> None:
 def require_keys_alike(table: str, keys: Image, expected: SourceKey) -> None:
     """KeyChanged where the key of an item has more attributes than the mapping knows.
 
-    Several items would share a row. What an item lacks of its key is for its conversion to refuse.
+    Several items would share a row. What an item lacks of the key is for the conversion to refuse.
     """
     if len(keys) > len(expected.attributes):
         raise _changed(table, ", ".join(map(label, keys)), expected)

@@ -31,7 +31,7 @@ class KeyColumn:
     kind: KeyType
     type: ColumnType
     cell: Converter
-    """From the attribute's value; ValueRejected when it does not convert or is missing."""
+    """From the attribute's value; ValueRejected when missing or not convertible."""
     part: Part | None = None
 
     @property
@@ -41,7 +41,7 @@ class KeyColumn:
         return Step(self.attribute, self.cell, usual, of_key=True)
 
     def value_of(self, cell: Cell) -> AttributeValue:
-        """The attribute's value that became this cell: the way back."""
+        """The attribute's value that became the cell: the way back."""
         match cell:
             case bytes():
                 return {"B": b64encode(cell).decode()}
@@ -78,7 +78,7 @@ def compile_key(
 
 
 def _require_whole(columns: tuple[KeyColumnSpec, ...], parts: Mapping[str, Part]) -> None:
-    """An attribute is in the key whole, or with every part of its pattern."""
+    """An attribute is in the key whole, or with every part of the pattern."""
     whole = {column.attribute for column in columns if column.part is None}
     taken = {column.part for column in columns}
     split = {parts[name].attribute for name in taken if name is not None}
@@ -125,7 +125,7 @@ def _compile_part(column: KeyColumnSpec, part: Part, types: dict[str, KeyType]) 
 
 
 def _canonical(text: str, attribute: str, column: str) -> str:
-    """The part as a number, if it is written as this number always is."""
+    """The part as a number, if written in the number's only form."""
     try:
         if canonical_number(text) == text:
             return text

@@ -23,7 +23,7 @@ _Treat = Callable[[Any], AttributeValue | None]
 
 
 class Protection:
-    """Treatment of the values at some paths; NULL and absent values stay as they are."""
+    """Treatment of the values at some paths; NULL and absent values stay unchanged."""
 
     def __init__(self, rules: tuple[tuple[AttributePath, _Treat], ...]) -> None:
         self._rules = rules
@@ -42,7 +42,7 @@ class Protection:
         return treated
 
     def raw(self, raw: memoryview) -> bytes | None:
-        """The JSON of an image without what must not be seen; None where it must be decoded."""
+        """The JSON of an image without hidden values; None where decoding is needed."""
         if may_lack_tags(bytes(raw)):
             return None
         try:
@@ -58,7 +58,7 @@ class Protection:
             return None
 
     def value(self, attribute: str, value: AttributeValue) -> AttributeValue | None:
-        """An attribute's value without what must not be seen; None: it goes."""
+        """An attribute's value without hidden values; None: dropped."""
         left: AttributeValue | None = value
         for (name, *steps), treat in self._rules:
             if name == attribute and left is not None:
@@ -90,7 +90,7 @@ class Protection:
 
 
 def compile_protection(spec: TableSpec, source_key: SourceKey) -> Protection | None:
-    """The rules of a table, None where it has none; ConfigurationError."""
+    """The rules of a table, None without rules; ConfigurationError."""
     if not spec.personal:
         return None
     keys = {name for name, _ in source_key.attributes}
@@ -108,7 +108,7 @@ def compile_protection(spec: TableSpec, source_key: SourceKey) -> Protection | N
 
 
 def salt_digest(salt: bytes | None) -> str:
-    """Tells one salt from another without giving it away."""
+    """Tells one salt from another without revealing the salt."""
     return "" if salt is None else hmac.new(salt, b"replicator", hashlib.sha256).hexdigest()
 
 
@@ -141,7 +141,7 @@ def _bytes(value: Any) -> bytes:  # noqa: ANN401 (what is at the path is not kno
 
 
 def _treated(value: Any, steps: list[str | int], treat: _Treat) -> Any:  # noqa: ANN401 (as above)
-    """The value with what is at the end of the steps treated; None: it goes."""
+    """The value with the treated end of the steps; None: dropped."""
     if isinstance(value, dict) and "NULL" in value:
         return value
     if not steps:

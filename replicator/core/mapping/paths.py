@@ -36,9 +36,9 @@ def parse_path(text: str) -> AttributePath:
 
 
 def path_text(name: str) -> str:
-    """The path that leads to a top-level attribute of this name, whatever is in it.
+    """The path that leads to a top-level attribute of the name, with any characters.
 
-    In quotes unless it is a plain word that means nothing else in `when`.
+    In quotes unless a plain word without a meaning in `when`.
     """
     if _is_plain(name) and name not in ("all", "any", "none"):
         return name
@@ -46,7 +46,7 @@ def path_text(name: str) -> str:
 
 
 def written(path: AttributePath) -> str:
-    """The path as a person writes it."""
+    """The path as written in a configuration."""
     steps = [f"[{step}]" if isinstance(step, int) else f".{_quoted(step)}" for step in path]
     return "".join(steps).removeprefix(".")
 
@@ -57,11 +57,11 @@ def _quoted(name: str) -> str:
 
 
 def compile_descent(path: AttributePath) -> Descent:
-    """From the value of the path's top-level attribute to the value at its end.
+    """From the value of the path's top-level attribute to the value at the end.
 
     None where the way ends early: an absent name, a short list, another type, an empty map (with
-    its tag or without). A value that is not typed at all is handed on, so that whoever converts it
-    can refuse it.
+    the tag or without). A value that is not typed at all is handed on for the converter to
+    refuse.
     """
     steps = [("L" if isinstance(step, int) else "M", step) for step in path[1:]]
 

@@ -13,11 +13,11 @@ from replicator.errors import ValueRejected
 _LEGACY_PREFIX = "aws:rep:"  # what global tables of 2017 add to every item
 
 Strays = Callable[[Image], list[str]]
-"""The attributes of an image that have a column, but not values of its type."""
+"""The attributes of an image that have a column, but not values of the type."""
 
 
 def no_strays(_: Image) -> list[str]:
-    """No strays, for targets whose columns take or reject all values."""
+    """No strays, for targets with columns that take or reject all values."""
     return []
 
 
@@ -32,7 +32,7 @@ def untaken_by(taken: list[str]) -> Untaken:
 
 
 def strays_of(columns: Sequence[MappedColumn]) -> Strays:
-    """A function that finds values which the columns of their names do not take."""
+    """A function that finds values which the columns of the names do not take."""
     tags = {column.attribute: column.tags | {"NULL"} for column in columns if column.tags}
     if not tags:
         return no_strays

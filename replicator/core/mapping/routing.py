@@ -48,7 +48,7 @@ _GROUPS: dict[str, Callable[[list[bool]], bool]] = {
 class Condition:
     """A compiled `when`; `on_keys_only` tells that the key alone decides, in every image.
 
-    `attributes` are those that it reads, beside those of the key.
+    `attributes` are the attributes to read, beside the key's.
     """
 
     on_keys_only: bool
@@ -76,7 +76,7 @@ def compile_condition(when: object, key_attributes: Collection[str]) -> Conditio
     """Compile the condition as configured; None matches every item.
 
     A mapping from path to operators, all of which must hold; a scalar means `equals`. `any: [...]`,
-    `all: [...]` and `none: [...]` hold conditions; attributes of these names are written in quotes.
+    `all: [...]` and `none: [...]` hold conditions; attributes of the names are written in quotes.
     Values compare by type: a string never equals a number, numbers compare exactly, an absent
     attribute equals nothing. ConfigurationError names the nearest known operator.
     """
@@ -92,7 +92,7 @@ def compile_condition(when: object, key_attributes: Collection[str]) -> Conditio
 
 
 def _compile_look(names: Sequence[str]) -> _Look | None:
-    """A function that decodes these attributes of an image, and no others.
+    """A function that decodes the given attributes of an image, and no others.
 
     None where an attribute has a name that the decoder cannot be told.
     """
@@ -237,7 +237,7 @@ def _number(value: AttributeValue | None) -> Decimal | None:
 
 
 def _decimal(operand: object) -> Decimal | None:
-    """A configured number as it was written, or None."""
+    """A configured number as written, or None."""
     if isinstance(operand, bool) or not isinstance(operand, int | float | Decimal):
         return None
     number = Decimal(repr(operand)) if isinstance(operand, float) else Decimal(operand)

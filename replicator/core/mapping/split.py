@@ -17,13 +17,13 @@ _REMEDY = "write it like ORDER#{year}#{number}: names in braces, and text betwee
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
-    """Text with parts in it; `literals` stand before, between and behind the `parts`."""
+    """Text with parts; `literals` stand before, between and behind the `parts`."""
 
     parts: tuple[str, ...]
     literals: tuple[str, ...]
 
     def split(self, text: str) -> dict[str, str]:
-        """The parts of a text; Unfit where the pattern does not describe it.
+        """The parts of a text; Unfit for a text of another pattern.
 
         A part ends where the next literal first appears, and is never empty. The text is the
         literals and parts put together again, so that no two texts have the same parts.
@@ -42,7 +42,7 @@ class Pattern:
         return found
 
     def join(self, parts: Mapping[str, str]) -> str:
-        """The text that has these parts."""
+        """The text that has the given parts."""
         first, *others = self.literals
         pairs = zip(self.parts, others, strict=True)
         return first + "".join(parts[name] + literal for name, literal in pairs)
@@ -54,7 +54,7 @@ class Pattern:
 
 
 def parse_pattern(text: str) -> Pattern:
-    """The pattern as it is written; ConfigurationError where texts could be split in two ways."""
+    """The pattern as written; ConfigurationError where texts could be split in two ways."""
     pieces = _PART.split(text)
     literals, parts = tuple(pieces[::2]), tuple(pieces[1::2])
     fault = None
@@ -76,7 +76,7 @@ Extract = Callable[[AttributeValue | None], AttributeValue | None]
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A part by its name: where its string is, and how it is cut out of it."""
+    """A part by the name: the path to the string, and the cut."""
 
     name: str
     path: AttributePath

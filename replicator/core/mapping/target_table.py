@@ -32,7 +32,7 @@ class TargetTable:
 
     @property
     def qualified(self) -> str:
-        """The name as a person writes it, unquoted; also the label of metrics."""
+        """The name as written, unquoted; also the label of metrics."""
         return f"{self.schema}.{self.name}"
 
 
@@ -84,7 +84,7 @@ def check_identifier(name: str, what: str) -> None:
 def check_columns(names: Iterable[str], *, soft: bool) -> None:
     """ConfigurationError for column names that cannot stand side by side in one table.
 
-    Names that differ only in case are refused too: without quotes they are one column in SQL.
+    Names that differ only in case are refused too: without quotes such names are one column in SQL.
     """
     seen: dict[str, str] = {}
     for name in names:

@@ -1,4 +1,4 @@
-"""One batch while it is planned: its items' keys, its images, and where each record ended."""
+"""One batch while it is planned: the items' keys, the images, and where each record ended."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -51,7 +51,7 @@ class DeadLetter:
 
 
 class Ledger:
-    """The records of one batch by their place in it; `keys` has those that are not skipped."""
+    """The records of one batch by the place in it; `keys` has those that are not skipped."""
 
     __slots__ = (
         "_aside",
@@ -92,7 +92,7 @@ class Ledger:
         self.newest: dict[ItemKey, int] = {key: index for index, key in self.keys.items()}
         """The place of the newest change of each item."""
         self.taken: set[ItemKey] = set()
-        """Items that belong to some target after their newest change, as far as it is known."""
+        """Items that belong to some target after the newest change, as far as it is known."""
         self.letters: list[DeadLetter] = []
         self.ranks = bytearray(len(records))
         self._aside: set[tuple[str, ItemKey, LetterId]] = set()
@@ -115,7 +115,7 @@ class Ledger:
         return image if self._protection is None else self._protection.image(image)
 
     def shows(self, attributes: frozenset[str]) -> bool:
-        """True when these attributes may be read in images as they were received."""
+        """True when the given attributes may be read in images as they were received."""
         return self._protection is None or self._protection.attributes.isdisjoint(attributes)
 
     def shown(self, raw: memoryview) -> bytes | memoryview | None:
@@ -124,7 +124,7 @@ class Ledger:
 
     @property
     def older(self) -> Iterable[tuple[int, ItemKey]]:
-        """The changes that are not their item's newest."""
+        """The changes that are not the item's newest."""
         if len(self.newest) == len(self.keys):
             return ()
         return [(index, key) for index, key in self.keys.items() if self.newest[key] != index]
@@ -193,5 +193,5 @@ class Ledger:
         return tuple([self.records[index].keys for index in self.newest.values()])
 
     def newest_versions(self) -> tuple[Version, ...]:
-        """The version of the newest change of each of these items."""
+        """The version of the newest change of each of the given items."""
         return tuple([self.records[index].version for index in self.newest.values()])

@@ -22,7 +22,7 @@ class Changes:
 
     @property
     def records(self) -> Sequence[StreamRecord]:
-        """The changes behind the rows, in their order."""
+        """The changes behind the rows, in order."""
         return self._records
 
     def __len__(self) -> int:
@@ -46,14 +46,14 @@ class Changes:
         self.extend(others.rows, others.records)
 
     def take_only(self, others: "Changes", places: Iterable[int]) -> None:
-        """Those of the others' at these places as well."""
+        """Those of the others' at the given places as well."""
         for place in places:
             self.add(others.rows[place], others.records[place])
 
 
 @dataclass(frozen=True, slots=True)
 class Upserts(Changes):
-    """Rows as they are now, for a target with child tables together with their rows."""
+    """Rows as they are now, for a target with child tables together with the rows."""
 
     _children: list[Children] = field(default_factory=list)
     _beneath: dict[int, StreamRecord] = field(default_factory=dict)
@@ -65,8 +65,8 @@ class Upserts(Changes):
 
     @property
     def beneath(self) -> Mapping[int, StreamRecord]:
-        """For rows that are softly deleted, by their places, the changes before the deletion that
-        their values are of.
+        """For rows that are softly deleted, by the places, the changes before the deletion that
+        the values are of.
         """
         return self._beneath
 
@@ -78,7 +78,7 @@ class Upserts(Changes):
         *,
         beneath: StreamRecord | None = None,
     ) -> None:
-        """One more, with the rows of its child tables; ValueError where others have none."""
+        """One more, with the rows of the child tables; ValueError where others have none."""
         self._require_alike(bool(children))
         if beneath is not None:
             self._beneath[len(self._rows)] = beneath

@@ -3,13 +3,13 @@
 Theory of operation
 -------------------
 The problem: `plan.plan_batch` walks a batch backwards, change by change, because the newest
-change of an item that converts decides its row (an older change applies where the newest is
+change of an item that converts decides the row (an older change applies where the newest is
 rejected). The walk is exact, and ten times as expensive as it needs to be for batches in which
 every newest change converts, which is nearly all of them.
 
 The idea: look at the newest change of every item first, all items together. An item is settled
-here when its newest change
-  * is a new image that routes to this target and makes a row (`columnar.UsualRows`): an upsert;
+here when the newest change
+  * is a new image that routes to the target and makes a row (`columnar.UsualRows`): an upsert;
   * is a new image that routes elsewhere, where leaving a target is a plain delete: a delete by
     key;
   * is a removal, where removals are plain deletes: a delete by key. Older changes of a settled
@@ -39,7 +39,7 @@ from replicator.core.values.columnar import UsualRows
 from replicator.errors import ValueRejected
 
 _Items = list[tuple[ItemKey, int]]
-"""Items by their keys, with the places of their newest changes."""
+"""Items by the keys, with the places of the newest changes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,14 +53,14 @@ class UsualChanges:
     deleted: Changes = field(default_factory=Changes)
     unmapped: Counter[str] = field(default_factory=Counter)
     carriers: dict[str, int] = field(default_factory=dict)
-    """For each of these attributes the place of a record that has it."""
+    """For each of the given attributes the place of a record that has it."""
     candidates: dict[str, int] = field(default_factory=dict)
     """For each attribute that could be a column, the first place of a record that has it."""
     left: set[ItemKey] = field(default_factory=set)
 
 
 def plan_usual(target: TargetMapping, ledger: Ledger, *, scanned: bool) -> UsualChanges:
-    """Plan items by their newest changes, where these are rows at once, or plain removals.
+    """Plan items by the newest changes, where these are rows at once, or plain removals.
 
     Whatever may be rejected, and whatever reads older changes too, is left.
     """

@@ -15,7 +15,7 @@ HistoryRow = tuple[Cell, ...]
 """Version, operation, creation time, keys, new image, old image: as text."""
 HISTORY_TRANSPORTS = ("text",) * 6
 STATE_AFTER_GAP = "state_after_gap"
-"""Operation of the entry that stands for all that a gap has lost of an item: its state then."""
+"""Operation of the entry that stands for all that a gap has lost of an item: the state then."""
 
 
 def plan_history(
@@ -29,7 +29,7 @@ def plan_history(
 
     `healing`: each stands for all that a gap has lost of its item, and is marked so.
 
-    `refused`: why PostgreSQL would not take the one change of this batch. A change that cannot be
+    `refused`: why PostgreSQL would not take the one change of the batch. A change that cannot be
     written becomes a dead letter of the history, which no later change supersedes.
     """
     rows: list[tuple[HistoryRow, StreamRecord]] = []

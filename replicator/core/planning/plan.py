@@ -30,9 +30,9 @@ class TargetWrites:
 
     Rows and keys hold values in PostgreSQL's input syntax, in the order of the target's columns.
     A soft delete is the key followed by the time of deletion. `appends` are changes for its
-    history, all of them, in their order. Each row or key has the change behind it, which is the
+    history, all of them, in order. Each row or key has the change behind it, which is the
     version of the row. `kept` are the keys of items whose newest change was rejected, with that
-    change: their rows are still wanted.
+    change: the rows are still wanted.
     """
 
     target: TargetMapping
@@ -44,7 +44,7 @@ class TargetWrites:
     """The changes behind the appends, where superseded changes are not appended."""
     kept: Changes = field(default_factory=Changes)
     sweep: bool = False
-    """True to remove child rows of soft deletes that have no row; a row keeps its children."""
+    """True to remove child rows of soft deletes that have no row; a row keeps the children."""
 
     @property
     def upserts(self) -> Sequence[Row]:
@@ -69,7 +69,7 @@ class WritePlan:
     writes: tuple[TargetWrites, ...]
     dead_letters: tuple[DeadLetter, ...]
     item_keys: tuple[Image, ...]
-    """The key of every item of the batch: their older open dead letters are superseded."""
+    """The key of every item of the batch: the older open dead letters are superseded."""
     outcomes: Mapping[RecordOutcome, int]
     unmapped: Mapping[str, Mapping[str, int]]
     """Attributes that nothing takes, by target."""
@@ -82,7 +82,7 @@ class WritePlan:
     unmapped_types: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """DynamoDB's letters for the type that each of `unmapped` had once."""
     candidates: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    """For targets with `columns: auto` the attributes that could be columns, with their types."""
+    """For targets with `columns: auto` the attributes that could be columns, with the types."""
 
     @property
     def rows(self) -> int:
@@ -303,7 +303,7 @@ class _TargetPlanner:
         policy: OnDelete,
         rank: Rank = Rank.APPLIED,
     ) -> None:
-        """The item is gone from this target.
+        """The item is gone from the target.
 
         `ignore` leaves an older change of it to be applied; `soft` needs the row as it was last.
         """

@@ -1,4 +1,4 @@
-"""Rejections of the row guard, and what they make of a plan and of its records' outcomes. Pure.
+"""Rejections of the row guard, and what they make of a plan and of the records' outcomes. Pure.
 
 Theory of operation
 -------------------
@@ -9,23 +9,23 @@ the stream. Written as they come, an older image could overwrite a newer one, or
 item that was deleted meanwhile.
 
 The idea: PostgreSQL remembers for each row the newest change that any writer has brought, in
-`row_version`: generation (which stream, in order of their labels; 0 is a scan) and sequence
+`row_version`: generation (which stream, in order of the labels; 0 is a scan) and sequence
 number, whether the row is gone, and which snapshot has seen the key. Every guarded transaction
 writes versions first, with `on conflict do update … where older`, and applies rows only for the
-keys that the statement returns. Two writers of one key meet at its version: the second waits for
+keys that the statement returns. Two writers of one key meet at the version: the second waits for
 the first to commit, compares again, and writes nothing if the first was newer.
 `postgres/write/guard_statement` has the SQL; this module says what follows from what the
 statement rejected.
 
 The five guards (`Guard`):
   * `stream`: a change must be newer than the row's version.
-  * `scan`: a page's row must be the first that its snapshot sees of the key. What the stream
+  * `scan`: a page's row must be the first that the snapshot sees of the key. What the stream
     wrote since the snapshot began carries the snapshot's id and stays; older rows are repaired.
     The version stays what it was, so that a late older change of the stream is still rejected.
-  * `heal`: the last change of an item in a gap, or its deletion, must be the first that the
+  * `heal`: the last change of an item in a gap, or the deletion, must be the first that the
     snapshot sees of the key: incremental exports are loaded newest first.
   * `sweep`: a key that nothing has seen since the snapshot began is claimed by a version before
-    its row is deleted.
+    the row is deleted.
   * `letter`: a dead letter of a scan that is replayed; anything newer has closed the letter.
 
 The invariants: a deletion leaves a version behind (a tombstone) as long as an older change may
@@ -33,7 +33,7 @@ come; a rejected change becomes a dead letter and does not move the version, so 
 change that converts still applies; the version is written before the row, in the same
 transaction.
 
-A record that no target needed counts as `duplicate` where every target had this very change, else
+A record that no target needed counts as `duplicate` where every target had the very change, else
 as `superseded` (`outcomes_after_guard`).
 
 Broken without it: a page read before a REMOVE resurrects the item; a batch delivered twice undoes
@@ -55,9 +55,9 @@ from replicator.core.records import LetterId, StreamRecord
 
 Guard = Literal["stream", "scan", "heal", "sweep", "letter"]
 """Comparison of versions: a change of a stream must be newer than the row's version; a row of a
-scan must be the first that its snapshot sees of the key, a sweep the first that sees the key
+scan must be the first that the snapshot sees of the key, a sweep the first that sees the key
 at all, and so must a change in a gap, of which newer ones come first. An open dead letter of a scan
-is the newest that is known of its item, whatever the version is.
+is the newest that is known of the item, whatever the version is.
 """
 LOADS: tuple[Guard, ...] = ("scan", "heal")
 """Guards of what a snapshot loads: no place in a stream stands behind it."""
@@ -75,9 +75,9 @@ class Versioning:
 
 @dataclass(frozen=True, slots=True)
 class GuardRejection:
-    """A change that one target did not need: its row has a newer version, or this one.
+    """A change that one target did not need: the row has a newer version, or this one.
 
-    `place` is the change's among the target's upserts, deletes and soft deletes, in this order.
+    `place` is the change's among the target's upserts, deletes and soft deletes, in order.
     """
 
     target: str
@@ -88,7 +88,7 @@ class GuardRejection:
 
 @dataclass(frozen=True, slots=True)
 class OtherOrder:
-    """An upsert and a soft deletion of its row that came in another order than they were made.
+    """An upsert and a soft deletion of the row that came in another order than they were made.
 
     `deleted_at`: the row's values are the upsert's, and it was deleted then. None: the upsert was
     deleted itself; the row is, with the values that it has, as they are newer.
@@ -189,7 +189,7 @@ def outcomes_after_guard(
 ) -> Mapping[RecordOutcome, int]:
     """The plan's outcomes with those of records that no target needed any more put right.
 
-    Such a record is a duplicate if every target had just this change, else superseded. One that
+    Such a record is a duplicate if every target had just the change, else superseded. One that
     some target still took is applied; dead letters and filtered records stay what they are.
     """
     if not rejections:

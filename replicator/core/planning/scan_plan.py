@@ -70,7 +70,7 @@ def plan_changes(
 def plan_sweep(
     mapping: TableMapping, target: str, ghosts: Sequence[Row], *, at: datetime
 ) -> WritePlan:
-    """Plan the deletion of rows by their keys, as the target's `on_delete` says."""
+    """Plan the deletion of rows by the keys, as the target's `on_delete` says."""
     writes = [
         _sweep_of(mapping, place, target, ghosts, at) for place in range(len(mapping.targets))
     ]

@@ -5,15 +5,15 @@ from replicator.core.planning.batch import DeadLetter, Ledger
 from replicator.errors import ValueRejected
 
 UNMATCHED = "(unmatched)"
-"""Stands where a dead letter names its target."""
+"""Stands where a dead letter names the target."""
 NO_TARGET = "the item belongs to no target: no `when` of the table takes it"
 
 
 def plan_unmatched(ledger: Ledger, mapping: TableMapping) -> int:
-    """Count the batch's items that no target takes after their newest change.
+    """Count the batch's items that no target takes after the newest change.
 
     With `unmatched: dead_letter` that change becomes a dead letter; what the item was before
-    leaves its old targets all the same.
+    leaves the old targets all the same.
     """
     if mapping.takes_everything:
         return 0

@@ -166,13 +166,13 @@ def _boolean(texts: Sequence[str], blank: tuple[Transform, ...]) -> Guess | None
 
 
 def _sounds_like_boolean(name: str) -> bool:
-    """A number that is 0 or 1 may be a count: its name tells that it is a flag."""
+    """A number that is 0 or 1 may be a count: the name tells that it is a flag."""
     words = snake_case(name).split("_")
     return words[0] in _FLAG_WORDS or words[-1] in _FLAG_WORDS or words[-1].endswith(_FLAG_ENDS)
 
 
 def _sounds_like_time(name: str) -> bool:
-    """A number of this size may be anything; only its name tells that it is a time."""
+    """A number of the size may be anything; only the name tells that it is a time."""
     words = snake_case(name)
     last = words.rpartition("_")[2]
     return any(

@@ -22,7 +22,7 @@ _NAMES = (
 _WEAK_NAMES = {"type", "kind", "model"}
 """So may be called what is a property of one kind of items, too, unless `_` stands before it."""
 _SHARED_MIN = 0.75
-"""Kinds have one shape when they share so many of their attributes."""
+"""Kinds have one shape when they share so many of the attributes."""
 _PREFIX = re.compile(r"[A-Za-z][A-Za-z0-9_-]*[#:|/]")
 _LITERAL = re.compile(r"[A-Z][A-Z0-9_]*")
 

@@ -1,4 +1,4 @@
-"""A first mapping for a table that nobody described: from its key and a sample of items. Pure."""
+"""A first mapping for a table that nobody described: from the key and a sample of items. Pure."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from replicator.core.values.policies import Fraction, TimeFormat, Transform, Wor
 
 COLUMNS_MAX = 200
 RARE = 0.02
-"""Attributes of fewer items than this share stay in `rest`."""
+"""Attributes of fewer items than the share stay in `rest`."""
 _RESTS = ("extra", "others", "unmapped", "rest_of_item")
 _TYPES = {
     "S": "text",
@@ -76,7 +76,7 @@ class ProposedTable:
 def propose_table(
     name: str, source_key: SourceKey, images: Sequence[Image], taken: set[str]
 ) -> ProposedTable:
-    """Targets for a table of this name; names of `taken` targets are avoided, ours are added."""
+    """Targets for a table of the name; names of `taken` targets are avoided, ours are added."""
     base = snake_case(name) or "items"
     key = _key_columns(source_key, images)
     entities = detect_entities(images, source_key)
@@ -88,7 +88,7 @@ def propose_table(
 
 
 def _key_columns(source_key: SourceKey, images: Sequence[Image]) -> dict[str, ProposedColumn]:
-    """The key columns by their attributes: named one way in all targets of the table."""
+    """The key columns by the attributes: named one way in all targets of the table."""
     kinds: dict[str, str] = dict(source_key.attributes)
     others = {name for image in images for name in image} - kinds.keys()
     names = _column_names(list(kinds), {name for name in others if _is_column_name(name)})

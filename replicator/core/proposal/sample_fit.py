@@ -32,11 +32,11 @@ class TargetFit:
     fits: int
     columns: tuple[ColumnFit, ...]
     row_bytes: int
-    """Characters of the cells of an average row: about its size."""
+    """Characters of the cells of an average row: about the size."""
 
 
 def sample_fit(mapping: TableMapping, images: Sequence[Image]) -> list[TargetFit]:
-    """Fit of these items, target by target."""
+    """Fit of the given items, target by target."""
     if mapping.protection is not None:
         images = [mapping.protection.image(image) for image in images]
     return [_target_fit(target, mapping, images) for target in mapping.targets]

@@ -1,4 +1,4 @@
-"""Lines of an export's data files become records, with their images as raw JSON. Pure."""
+"""Lines of an export's data files become records, with the images as raw JSON. Pure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

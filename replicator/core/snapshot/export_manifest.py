@@ -1,4 +1,4 @@
-"""Manifests of DynamoDB's exports to S3: which files make one up, and proof of their number. Pure.
+"""Manifests of DynamoDB's exports to S3: which files make one up, and proof of the number. Pure.
 
 An export is a folder of gzip files with a line for each item. `manifest-summary.json` says what was
 exported and how many items it has; the file that it names, `manifest-files.json`, has a line for
@@ -34,12 +34,12 @@ class DataFile:
 
 @dataclass(frozen=True, slots=True)
 class ExportSummary:
-    """Facts of an export as its manifest tells them; `window` None: of the whole table."""
+    """Facts of an export as the manifest tells them; `window` None: of the whole table."""
 
     arn: str
     table_arn: str
     at: datetime
-    """The export holds the table as it was then; of a window, its end."""
+    """The export holds the table as it was then; of a window, the end."""
     window: Window | None
     bucket: str
     files_key: str
@@ -121,10 +121,10 @@ def read_files(body: bytes, summary: ExportSummary) -> list[DataFile]:
 def require_fit(
     summary: ExportSummary, wanted: ExportRecord, guarded_at: datetime, table_arn: str
 ) -> None:
-    """ExportUnfit unless the export is what was asked for, or may be loaded in its place.
+    """ExportUnfit unless the export is what was asked for, or may be loaded in the place.
 
     What holds the table as it was before the guard may lack a change that was applied without a
-    version: its line would undo that change.
+    version: the line would undo that change.
     """
     if summary.table_arn != table_arn:
         message = f"{summary.arn} is of {summary.table_arn}, and this table is {table_arn}"
@@ -154,7 +154,7 @@ def require_checksum(name: str, body: bytes, told: str) -> None:
 
 
 def require_file(file: DataFile, *, lines: int, digest: bytes) -> None:
-    """ExportUnfit unless a data file that was read to its end is the one that its list names."""
+    """ExportUnfit unless a data file that was read to the end is the one that the list names."""
     try:
         expected = b64decode(file.md5, validate=True)
     except ValueError:

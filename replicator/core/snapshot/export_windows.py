@@ -9,7 +9,7 @@ WINDOW_MAX = timedelta(hours=24)
 BACK_MAX = timedelta(days=35)
 """Nothing older can be restored, whatever the table's recovery period is."""
 MARGIN = timedelta(minutes=2)
-"""An export may lack changes of its last minute, and hold some of the next."""
+"""An export may lack changes of the last minute, and hold some of the next."""
 SINCE_MARGIN = timedelta(minutes=15)
 """For creation times that are rounded down or go back: so much earlier a gap's window begins."""
 _SECOND = timedelta(seconds=1)

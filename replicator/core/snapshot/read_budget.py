@@ -30,7 +30,7 @@ class ReadBudget:
 
     @classmethod
     def of(cls, units_per_second: float, *, now: float) -> Self:
-        """A budget at its full rate, with nothing saved up."""
+        """A budget at the full rate, with nothing saved up."""
         return cls(units_per_second, units_per_second, 0.0, now)
 
     def at_time(self, now: float) -> "ReadBudget":

@@ -32,7 +32,7 @@ class Segment:
 class ScanPage:
     """One answer of Scan. Images are JSON bytes for `attributes.decode_image`.
 
-    `last_key` resumes behind this page: JSON text in ASCII, None when the segment has ended. A page
+    `last_key` resumes behind the page: JSON text in ASCII, None when the segment has ended. A page
     may be empty and yet not be the last one.
     """
 
@@ -99,7 +99,7 @@ def decode_found(body: bytes) -> FoundItems:
 
 
 def may_exist(keys: Image, source_key: SourceKey) -> bool:
-    """True when DynamoDB could hold an item with this key; other keys make it refuse the
+    """True when DynamoDB could hold an item with the key; other keys make it refuse the
     request.
     """
     return all(
@@ -140,7 +140,7 @@ def _decode(body: bytes, shape: type[Wire]) -> Wire:
 
 
 def _read_units(told: Iterable[_Capacity | None], body: bytes) -> float:
-    """Read units of an answer; where they are not told, a lower bound from the size of its body."""
+    """Read units of an answer; where they are not told, a lower bound from the size of the body."""
     units = sum(capacity.CapacityUnits for capacity in told if capacity is not None)
     return units or float(-(-len(body) // BYTES_PER_READ_UNIT))
 

@@ -1,22 +1,22 @@
-"""Snapshots: loads of a whole table beside its running stream, and the state of their parts. Pure.
+"""Snapshots: loads of a whole table beside the running stream, and the state of the parts. Pure.
 
 Theory of operation
 -------------------
 The problem: a table of a terabyte is scanned for hours while it changes. A page of the scan is
-old the moment it is read; an item may be deleted after its page was read, or move ahead of the
+old the moment it is read; an item may be deleted after the page was read, or move ahead of the
 scan; rows of items that no longer exist must go, and rows that the stream has just written must
 stay.
 
 The idea: scan and stream write at the same time, and the row guard keeps the order.
 
 1. A snapshot is asked for (`asked`): by `initial_load`, a gap, a changed mapping, a person.
-2. `begin` sets the table's mode to `guard` and raises the epochs of all its shards in one
-   transaction: from its COMMIT on every writer writes versions with this snapshot's id. Only then
+2. `begin` sets the table's mode to `guard` and raises the epochs of all the shards in one
+   transaction: from its COMMIT on every writer writes versions with the snapshot's id. Only then
    does the first Scan call leave. So a change that is older than the scan's pages is in the
    pages, and a newer one carries a version.
 3. The scan's segments are units of work like shards: leased, claimed, moved by
-   compare-and-set in the transaction that writes their page. A page's row is written only if
-   nothing has been seen of its key since the snapshot began (`row_guard`).
+   compare-and-set in the transaction that writes the page. A page's row is written only if
+   nothing has been seen of the key since the snapshot began (`row_guard`).
 4. When the scan is complete, sweeps go through each target in the order of its key and delete
    rows that neither scan nor stream has seen: stale rows. A sweep writes a version for the key
    first, and deletes only where that version was new (`postgres/read/unseen_rows`, guard
@@ -30,8 +30,8 @@ change in each window, newest window first, and the first that is written wins (
 They know deletions, so that no row is deleted as stale; what they do not name has not changed.
 
 The invariants: no Scan call before the COMMIT of `guard`, and no export that is older than it; no
-tombstone is removed while a snapshot runs; an item that was rejected marks its key as seen, so that
-its old row is not deleted as stale; rows kept by `on_delete: ignore` are never deleted as stale; a
+tombstone is removed while a snapshot runs; an item that was rejected marks the key as seen, so that
+the old row is not deleted as stale; rows kept by `on_delete: ignore` are never deleted as stale; a
 sweep that would delete nearly everything waits for a person (`is_suspicious`), since it is likelier
 that the scan read another table.
 
@@ -170,7 +170,7 @@ class SegmentClaim:
     origin: SnapshotOrigin = "scan"
     phase: int = 0
     share: int = 0
-    """Place of the part among those of its phase, where files are divided among them."""
+    """Place of the part among those of the phase, where files are divided among them."""
 
     @property
     def name(self) -> str:
@@ -231,7 +231,7 @@ class LookedAt:
 
 
 def segment_name(snapshot_id: int, number: int) -> str:
-    """A part of a snapshot where a shard would have its id."""
+    """A part of a snapshot where a shard would have the id."""
     return f"snapshot-{snapshot_id}-{number}"
 
 

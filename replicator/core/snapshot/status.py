@@ -52,7 +52,7 @@ class SnapshotStatus:
 
 
 def snapshot_status(facts: SnapshotFacts, *, now: datetime) -> SnapshotStatus:
-    """Progress of a snapshot, from its facts."""
+    """Progress of a snapshot, from the facts."""
     return SnapshotStatus(
         id=facts.id,
         reason=facts.reason,

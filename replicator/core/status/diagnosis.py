@@ -1,4 +1,4 @@
-"""Diagnosis of a table: it is well, or one link of its chain is the first not proved. Pure.
+"""Diagnosis of a table: it is well, or one link of the chain is the first not proved. Pure.
 
 A table is well only while fresh evidence proves every link: it is configured and registered;
 nothing stops it; a worker that lives has it, with the registered mapping; that worker polls the
@@ -35,7 +35,7 @@ REFUSED_SECONDS = 3.0
 END_SECONDS = 90.0
 """A child appears in a listing within a minute."""
 PART_SECONDS = 90.0
-"""A part of a snapshot waits for its turn at the source, which its read budget may delay."""
+"""A part of a snapshot waits for its turn at the source, which the read budget may delay."""
 LAG_SECONDS = 60.0
 STATUS_SECONDS = 30.0
 """A status that is older proves nothing: PostgreSQL does not answer whoever shows it."""
@@ -74,7 +74,7 @@ def broken_link(table: TableStatus, status: Status) -> Broken | None:
 
 
 def verdict_of(verdicts: Iterable[Verdict]) -> Verdict:
-    """The verdict of a deployment: that of its worst table."""
+    """The verdict of a deployment: that of the worst table."""
     order: Mapping[Verdict, int] = {"stopped": 3, "behind": 2, "unknown": 1, "well": 0}
     return max(verdicts, key=lambda verdict: order[verdict], default="well")
 

@@ -84,11 +84,11 @@ class TableStatus:
     """Result of the last `verify`; None before the first."""
     verified_seconds_ago: float | None = None
     needs_workers: bool = True
-    """True when workers read its stream: not where AWS Lambda does, or nothing does yet."""
+    """True when workers read the stream: not where AWS Lambda does, or nothing does yet."""
     stopped_seconds: float | None = None
     """Since when a halt, a gap or a pause stops it."""
     proof: Proof = field(default_factory=Proof)
-    """Proof that its workers have to show."""
+    """Proof that the workers have to show."""
     configured: Literal["yes", "not registered", "not configured"] = "yes"
     """Which of the configuration and the control schema lacks the table, if one does."""
 

@@ -12,7 +12,7 @@ NAMES_MAX = 1000
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """Number of sightings of an attribute, and DynamoDB's letters for its types."""
+    """Number of sightings of an attribute, and DynamoDB's letters for the types."""
 
     met: int
     type: str

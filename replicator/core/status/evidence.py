@@ -1,4 +1,4 @@
-"""Evidence that a worker has to show for its work, and the document it is kept as. Pure.
+"""Evidence that a worker has to show for the work, and the document it is kept as. Pure.
 
 Everything is told as an age in seconds at the moment of telling: whoever reads it adds the time
 since, by the clock of the server that keeps it, and no clock of two machines is ever compared.
@@ -47,8 +47,8 @@ class TableEvidence:
     """A worker's work on one table. `late` holds the shards that are not as they should be.
 
     `revision`: the registered mapping's number when it was last the worker's; None: it never was.
-    `listed_seconds`: since its last successful look at the source; None: there was none.
-    `read_seconds`: since the last answer for the worst of its shards; None: it works on none.
+    `listed_seconds`: since the last successful look at the source; None: there was none.
+    `read_seconds`: since the last answer for the worst of the shards; None: it works on none.
     """
 
     fingerprint: str
@@ -59,14 +59,14 @@ class TableEvidence:
     failures: Mapping[str, Failure] = field(default_factory=dict)
     """The last one of each task that serves the table."""
     late_parts: tuple[LateShard, ...] = ()
-    """Parts of its snapshot that are not as they should be."""
+    """Parts of the snapshot that are not as they should be."""
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerEvidence:
     """One worker. `looked_seconds`: since it last saw tables, leases and workers; None: never.
 
-    `now`: its clock, which follows the source's. `idle_seconds_max`: its longest pause between two
+    `now`: the clock, which follows the source's. `idle_seconds_max`: the longest pause between two
     reads. `failures`: the last one of each task that serves all tables.
     """
 

@@ -28,7 +28,7 @@ VERIFIED_SECONDS_MAX = 8 * 86400.0
 
 _SEVERITIES: Mapping[ProblemSeverity, int] = {"critical": 0, "warning": 1, "note": 2}
 _KINDS = ("halted", "gap", "unregistered", "left_out", "mapping", "headroom", "workers", "paused")
-"""Of one severity these come first, in this order."""
+"""Of one severity these come first, in order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ def with_configured(status: Status, configured: Iterable[str]) -> Status:
     """The status with the tables that are only in the configuration, and a word on the others.
 
     What is configured and not registered is stopped: nothing of it is replicated until somebody
-    runs `migrate`. What is registered and not configured keeps its positions until `forget`.
+    runs `migrate`. What is registered and not configured keeps the positions until `forget`.
     """
     names = set(configured)
     registered = {table.source for table in status.tables}

@@ -15,12 +15,12 @@ from replicator.core.stream.lineage import (
 from replicator.core.stream.shards import ShardFacts, TableFacts
 
 HEAD_PROOF = timedelta(seconds=90)
-"""How long a shard counts as at its head after an answer that said so, while reads succeed.
+"""How long a shard counts as at the head after an answer that said so, while reads succeed.
 
 The control schema is told of a head every 30 s, and a pause between two reads may last 60 s.
 """
 TOLD_SECONDS = 15.0
-"""How long a worker's word counts for its shards' heads: it is given every few seconds."""
+"""How long a worker's word counts for the shards' heads: it is given every few seconds."""
 NOTED_SECONDS = 30.0
 """How late a shard's row may tell of a read."""
 READ_SECONDS = 20.0
@@ -28,7 +28,7 @@ READ_POLLS = 3
 """A shard is read if the last answer is no older than so many seconds and pauses between polls."""
 
 Aged = tuple[float, str, str | None, LateShard | None]
-"""For how long a shard or part stands, its name, its owner, and what the owner tells of it."""
+"""For how long a shard or part stands, the name, the owner, and what the owner tells of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class Proof:
     """The links of the chain from the source to the target, as ages in seconds; None: no proof.
 
     `told_seconds`, `looked_seconds`, `listed_seconds`: since the newest word, look at the leases
-    and look at the source of a worker that lives, has the table and its registered mapping.
+    and look at the source of a worker that lives, has the table and the registered mapping.
     """
 
     revision: int = 1
@@ -86,7 +86,7 @@ class Proof:
     """Shards that ended, and of which no child is known."""
     unread_part: Standing | None = None
     uncommitted_part: Standing | None = None
-    """Parts of the snapshot under way that do not move, as their workers tell."""
+    """Parts of the snapshot under way that do not move, as the workers tell."""
 
 
 def aged(proof: Proof, seconds: float) -> Proof:
@@ -299,7 +299,7 @@ class TableWitness:
     def _read(self, shard: ShardFacts, owner: tuple[Told, TableEvidence]) -> Aged:
         """The age of the last read, as the owner tells it; as the row does, where that is older.
 
-        A row tells late, but of a shard that its owner has forgotten it tells alone.
+        A row tells late, but of a shard that the owner has forgotten it tells alone.
         """
         told, table = owner
         late = self._late[told.worker_id].get((shard.stream_arn, shard.shard_id))

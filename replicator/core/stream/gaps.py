@@ -2,7 +2,7 @@
 
 Theory of operation
 -------------------
-The problem: DynamoDB Streams drops a record 24 hours after its creation, and drops it silently.
+The problem: DynamoDB Streams drops a record 24 hours after the creation, and drops it silently.
 An iterator after a sequence number that is gone may return the next surviving record without an
 error. So a worker that was away for a day can read on as if nothing had happened, and lose
 changes that nobody ever hears of.
@@ -10,15 +10,15 @@ changes that nobody ever hears of.
 The idea: completeness is proved from times, not from errors. For each shard PostgreSQL holds
 `safe_at`: every change that was created before it is applied, or was never owed. `safe_at` moves
 with the newest creation time of a committed batch and, at the head of the shard, with the time of
-the first of five empty answers. A child shard inherits its parent's `safe_at`. An unread record
+the first of five empty answers. A child shard inherits the parent's `safe_at`. An unread record
 is therefore younger than `safe_at`, and cannot have been trimmed before `safe_at` + 24 h. An
 answer that was there earlier than that, less a margin, skips nothing: `is_proved_complete`.
 
 The rules:
   * The time that counts is the time at which the answer was there, by the source's clock (its
-    `Date` header): a process that sleeps between looking at a clock and sending its request would
+    `Date` header): a process that sleeps between looking at a clock and sending the request would
     prove too much with the earlier time.
-  * The proof is made after the answer and before its records are applied.
+  * The proof is made after the answer and before the records are applied.
   * `found_at`: records that were within an hour of being trimmed when the shard was first listed
     are read if they are there, and not owed. Otherwise every table would begin with a gap.
   * `accepted_at`: a person (or `on_gap`) accepted that everything before may be lost.
@@ -94,7 +94,7 @@ def headroom_seconds(*, now: datetime, safe_at: datetime, retention: timedelta) 
 
 
 def how_to_mend(source: str, mode: Mode) -> str:
-    """The commands that load a table again or accept its gaps; who copies one says why.
+    """The commands that load a table again or accept the gaps; who copies one says why.
 
     What AWS Lambda writes no worker can load.
     """
@@ -115,7 +115,7 @@ class Unread:
 def unread(shards: Iterable[ShardFacts]) -> Unread | None:
     """Creation time of the oldest change that may be unread; None when nothing is left to read.
 
-    A child that was never read holds nothing older than what its parent still owes, or owed.
+    A child that was never read holds nothing older than what the parent still owes, or owed.
     """
     known = by_name(shards)
     waiting = [shard for shard in known.values() if not shard.finished]

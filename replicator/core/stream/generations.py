@@ -1,4 +1,4 @@
-"""The order of the streams that a table has had: by the time in their labels. Pure."""
+"""The order of the streams that a table has had: by the time in the labels. Pure."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -11,12 +11,12 @@ SCAN = 0
 
 
 def label_time(stream_arn: str) -> datetime:
-    """Creation time of a stream: its label, in UTC."""
+    """Creation time of a stream: the label, in UTC."""
     return datetime.fromisoformat(kind_of(stream_arn).label(stream_arn)).replace(tzinfo=UTC)
 
 
 def generation(stream_arn: str) -> int:
-    """The stream's number among those of its table: its label's time in microseconds.
+    """The stream's number among those of the table: the label's time in microseconds.
 
     It never changes, whatever other streams are found later. Sequence numbers say nothing about
     it: they may start again with a new stream.

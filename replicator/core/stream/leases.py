@@ -11,17 +11,17 @@ The idea: every worker polls the lease table every few seconds, decides by itsel
 they do not protect data. If two workers read one shard, the fence in PostgreSQL lets one of them
 write.
 
-Expiry: an owner renews its lease by raising `leaseCounter`. A lease has expired when an observer
+Expiry: an owner renews the lease by raising `leaseCounter`. A lease has expired when an observer
 has seen the counter stand still for `lease_seconds` by the observer's own monotonic clock
 (`Sighting`); clocks of two machines are never compared. An owner stops by itself when its own
 renewal is older than that.
 
 Shares: with n wanted leases and w living workers each worker takes free and expired leases up to
 n // w, and one more where no other worker needs the lease for its own share. Whatever is still
-expired one look later is taken whatever the share, since its owner is dead and a worker that has
+expired one look later is taken whatever the share, since the owner is dead and a worker that has
 just begun cannot know yet what is expired. When nothing is left free, a worker with at least two
-leases fewer than the one with the most asks for half of what is missing to its share, and for one
-at least (`wanted_by`); the owner finishes its batch, gives the lease back, and the asker takes it.
+leases fewer than the one with the most asks for half of what is missing to the share, and for one
+at least (`wanted_by`); the owner finishes the batch, gives the lease back, and the asker takes it.
 By halves, several that have just begun do not ask one owner for more than it has to give, and a
 share of a thousand is there after ten rounds.
 
@@ -93,7 +93,7 @@ def observed(sightings: Sightings, leases: Iterable[Lease], *, now: float) -> di
 
 
 def is_expired(lease: Lease, sightings: Sightings, *, now: float, lease_seconds: float) -> bool:
-    """True when its counter stood still for `lease_seconds`; clocks of two machines never meet."""
+    """True when the counter stood still for `lease_seconds`; clocks of two machines never meet."""
     sighting = sightings.get(lease.key)
     return sighting is not None and now - sighting.at > lease_seconds
 
@@ -110,7 +110,7 @@ def plan_leases(
     lease_seconds: float,
     plan_seconds: float,
 ) -> LeasePlan:
-    """Decide what this worker takes, asks for and gives back.
+    """Decide what the worker takes, asks for and gives back.
 
     `wanted`: keys of the shards that may be read now. `workers`: all that live, whether or not
     they hold a lease. Free and expired leases are taken up to a fair share, and whatever the share
@@ -156,7 +156,7 @@ def plan_leases(
 
 
 def _room(wanted: int, mine: int, others: Iterable[int], *, free: int) -> int:
-    """Number of free leases for this worker: a fair share, and one more where no other worker
+    """Number of free leases for the worker: a fair share, and one more where no other worker
     needs it.
     """
     counts = list(others)
@@ -200,7 +200,7 @@ def _ask(
 
 
 def home_share(keys: Iterable[str], *, worker_id: str, workers: Collection[str]) -> frozenset[str]:
-    """The keys that this worker reaches for first: who sees the same workers has other ones."""
+    """The keys that the worker reaches for first: who sees the same workers has other ones."""
     everyone = sorted({*workers, worker_id})
     mine = everyone.index(worker_id)
     return frozenset(key for key in keys if crc32(key.encode()) % len(everyone) == mine)

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from replicator.core.stream.shards import ListedShard, ShardFacts
 
 FINISHED_SHARDS_KEPT = timedelta(hours=48)
-"""Twice the retention: a listing may show a shard for a while after its last record."""
+"""Twice the retention: a listing may show a shard for a while after the last record."""
 CHILDREN_APPEAR_WITHIN = timedelta(minutes=1)
 
 ShardName = tuple[str, str]
@@ -19,7 +19,7 @@ def by_name(shards: Iterable[ShardFacts]) -> dict[ShardName, ShardFacts]:
 
 
 def is_ready(shard: ShardFacts, shards: Mapping[ShardName, ShardFacts]) -> bool:
-    """True when a worker may claim the shard: unfinished, and nothing of its parent is unread.
+    """True when a worker may claim the shard: unfinished, and nothing of the parent is unread.
 
     A parent that is not on record was finished and cleaned away: one that is owed never is.
     """
@@ -48,10 +48,10 @@ def unknown_shards(
 def lost_shards(
     new: Iterable[ListedShard], known: Mapping[str, ShardFacts], begun: Collection[str]
 ) -> list[str]:
-    """Shards that were begun, as their leases say, and that are not on record any more.
+    """Shards that were begun, as the leases say, and that are not on record any more.
 
     A child whose parent is unfinished is none: where it was begun all the same, PostgreSQL was
-    taken back to a moment before, and the parent is read to its end again. `new` has parents first.
+    taken back to a moment before, and the parent is read to the end again. `new` has parents first.
     """
     unfinished = {name for name, shard in known.items() if not shard.finished}
     lost = []

@@ -56,7 +56,7 @@ class ShardFacts:
 
     @property
     def finished(self) -> bool:
-        """Nothing of it will ever be read again: its children may start."""
+        """Nothing of it will ever be read again: the children may start."""
         return self.state == "done" or (self.state == "gap" and self.gap_accepted_at is not None)
 
 
@@ -64,7 +64,7 @@ class ShardFacts:
 class StreamOver:
     """Nothing of a table's current stream is left to read, as far as the observer knows.
 
-    `stream_arn` None: the table had none. `read`: its shards; None: the source has dropped it.
+    `stream_arn` None: the table had none. `read`: the shards; None: the source has dropped it.
     """
 
     stream_arn: str | None
@@ -150,7 +150,7 @@ class Claim:
     skip_before: datetime | None
     """`initial_load: none`: older records are skipped."""
     snapshot_id: int | None
-    """The snapshot that runs beside this claim: what is written is marked as seen by it."""
+    """The snapshot that runs beside the claim: what is written is marked as seen by it."""
     open_letters: bool
     """Some dead letter of the table is open: batches must look for letters to supersede."""
 

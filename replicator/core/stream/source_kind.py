@@ -1,4 +1,4 @@
-"""Kinds of sources: for how long one keeps its records, and where its label is. Pure."""
+"""Kinds of sources: for how long one keeps the records, and where the label is. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""DynamoDB's typed values as on the wire, and their images decoded. Pure."""
+"""DynamoDB's typed values as on the wire, and the images decoded. Pure."""
 
 import json
 from binascii import a2b_base64
@@ -38,8 +38,8 @@ _decode = msgspec.json.Decoder(dict[str, dict[str, Any]]).decode
 def decode_image(raw: bytes | memoryview) -> Image:
     """The attributes of an image given as DynamoDB JSON, values as they are on the wire.
 
-    An empty map without its tag, at any depth, is an empty map: DynamoDB Local writes `{}` for
-    `{"M":{}}` into its streams. Lone surrogates pass: only the columns that meet one refuse it.
+    An empty map without the tag, at any depth, is an empty map: DynamoDB Local writes `{}` for
+    `{"M":{}}` into the streams. Lone surrogates pass: only the columns that meet one refuse it.
     ValueRejected for an attribute that is no typed value at all, and for nesting that no item has.
     """
     text = bytes(raw)
@@ -90,7 +90,7 @@ def _decode_tolerantly(raw: bytes) -> Image:
 
 
 def sorted_members(tag: str, members: list[str]) -> list[str]:
-    """The members of a set in their canonical order: code point, number, bytes."""
+    """The members of a set in the canonical order: code point, number, bytes."""
     if type(members) is not list:
         raise Unfit("is not of the shape of its type")
     if tag == "SS":

@@ -24,7 +24,7 @@ def time(text: str) -> str:
 
 
 def timetz(text: str) -> str:
-    """A time of day with its offset, which is kept."""
+    """A time of day with the offset, which is kept."""
     text = _zeros_beyond.sub("", text)
     if not _is_timetz(text):
         fault = "has no zone" if _is_time(text) else None

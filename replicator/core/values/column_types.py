@@ -28,7 +28,7 @@ USUAL_SCHEMA = "public"
 
 @dataclass(frozen=True, slots=True)
 class ColumnType:
-    """A PostgreSQL type under its short canonical name; equal exactly when PostgreSQL's are.
+    """A PostgreSQL type under the short canonical name; equal exactly when PostgreSQL's are.
 
     `arguments` are the length of varchar, or precision and scale of numeric; empty for no bound.
     `array` tells a one-dimensional array of it. `schema` None: it is PostgreSQL's own; the type of
@@ -42,7 +42,7 @@ class ColumnType:
 
     @property
     def row(self) -> ColumnTypeRow:
-        """The row of the type table for this type, or for an array's elements."""
+        """The row of the type table for the type, or for an array's elements."""
         return ROWS[self.name] if self.schema is None or self.name in _EXTENDED else ENUM
 
     @property
@@ -74,7 +74,7 @@ class ColumnType:
         return "bytea" if self.name == "bytea" and not self.array else "text"
 
     def compared(self, expression: str) -> str:
-        """SQL over a value: equal exactly when the values are, whatever their type calls equal."""
+        """SQL over a value: equal exactly when the values are, whatever the type calls equal."""
         return self.row.compared.format(expression)
 
     def digest(self, expression: str) -> str:

@@ -19,8 +19,8 @@ two steps, each of which treats all records at once.
    exists, `conversion` is mapped over the list. Rows are the columns, zipped.
 
 There are two such ways. The narrow one knows for each column the one type that it usually receives,
-and for a mapping that leaves attributes out it knows their names. What it refuses takes the wide
-one: its struct has every type that a column converts, its images are decoded without a word about
+and for a mapping that leaves attributes out it knows the names. What it refuses takes the wide
+one: the struct has every type that a column converts, its images are decoded without a word about
 other attributes, and what no column takes is looked up by name. The wide way is for mappings and
 items that are usual for somebody (a number in a text column, a list for an array, an attribute
 that appeared last week), and costs less than twice the narrow one.
@@ -36,8 +36,8 @@ that one unusual value costs its own row the fast path and no other row's; place
 collected in `_Batch.odd`.
 
 Broken without it: were an unusual value converted here "as well as possible", two code paths
-would decide on a row, and they would drift apart. Were a failure not confined to its record, one
-number set would send its whole batch down the slow path.
+would decide on a row, and they would drift apart. Were a failure not confined to the record, one
+number set would send the whole batch down the slow path.
 """
 
 from collections import Counter
@@ -71,7 +71,7 @@ a child table; ValueRejected."""
 class MadeRows:
     """A row for each record, in order, None where its new image is not a usual one.
 
-    `untaken` are the attributes of the usual ones that nothing takes; by their names, `carriers`
+    `untaken` are the attributes of the usual ones that nothing takes; by the names, `carriers`
     tells the place of a record that has one. `candidates` are attributes of a rest that could be
     columns, with the first place of each. `children` stand beside the rows of targets that have
     child tables.
@@ -85,7 +85,7 @@ class MadeRows:
 
 
 UsualRows = Callable[[Sequence[StreamRecord]], MadeRows]
-"""From records to the rows of their new images."""
+"""From records to the rows of the new images."""
 Rest = Literal["dropped", "kept", "exceptional"]
 
 
@@ -94,7 +94,7 @@ class Remainder:
     """The attributes that no column takes: dropped, kept as a cell, or that cell in exceptional
     images only, and an empty one in usual images.
 
-    `strays` finds values that are not of their column's type, which are in an exceptional rest too;
+    `strays` finds values that are not of the column's type, which are in an exceptional rest too;
     `stray` are the attributes that may have some.
     """
 
@@ -161,7 +161,7 @@ def compile_usual_rows(
     """A function that makes the rows of usual images.
 
     `keys` are the names of the key attributes; `tail` is how the row ends; a row begins with
-    `key_width` cells of its key. None where an attribute has a name that the decoder cannot be
+    `key_width` cells of the key. None where an attribute has a name that the decoder cannot be
     told.
     """
     fields = _fields(steps, keys, remainder, hiding, children)
@@ -218,7 +218,7 @@ def _ways(
 
 @dataclass(slots=True)
 class _Found:
-    """Rows by their places, while they are made."""
+    """Rows by the places, while they are made."""
 
     rows: list[Row | None]
     children: list[Children]
@@ -234,7 +234,7 @@ class _Found:
         *,
         candidates: bool,
     ) -> None:
-        """Add the rows of a batch that were made; `candidates`: its names could be columns."""
+        """Add the rows of a batch that were made; `candidates`: the names could be columns."""
         for place, row in zip(places, rows, strict=True):
             self.rows[place] = row
         for place, its in zip(places, children, strict=False):
@@ -268,7 +268,7 @@ class _Ends:
 
 @dataclass(frozen=True, slots=True)
 class _Fields:
-    """The fields of the struct: by attribute the steps that use it, and its name in the struct.
+    """The fields of the struct: by attribute the steps that use it, and the name in the struct.
 
     `shared` attributes are used by others than columns too.
     """
@@ -278,7 +278,7 @@ class _Fields:
     told: Mapping[str, str]
 
     def alone(self, step: Step) -> Usual | None:
-        """The usual value of a column that has its attribute for itself."""
+        """The usual value of a column that has the attribute for itself."""
         name = step.attribute
         return step.usual if len(self.users[name]) == 1 and name not in self.shared else None
 
@@ -419,7 +419,7 @@ def _value_of(name: str, fields: _Fields, *, every_type: bool) -> tuple[Any, Any
 
 @cache
 def _value_type(tags: tuple[str, ...]) -> type[msgspec.Struct]:
-    """A value of one of these types, or NULL."""
+    """A value of one of the given types, or NULL."""
     return msgspec.defstruct(
         "Value",
         [*((tag, _RAW_TYPES[tag] | None, None) for tag in tags), ("NULL", bool | None, None)],
@@ -486,7 +486,7 @@ def _one_by_one(
 def _value_column(
     step: Step, usual: Usual, value_of: Callable[[Any], Any], *, every_type: bool
 ) -> _Cells:
-    """A column whose values are decoded by their types."""
+    """A column whose values are decoded by the types."""
     tags = usual.tags if every_type else usual.tags[:1]
     conversions = [_conversion(each) for each in (usual, *usual.others)][: len(tags)]
     raw_of = [attrgetter(tag) for tag in tags]
@@ -523,7 +523,7 @@ def _of_any_type(
     types: Sequence[tuple[Callable[[Any], Any], Callable[[Sequence[Any]], Sequence[Cell]]]],
     values: Sequence[Any],
 ) -> Sequence[Cell]:
-    """The cells of values, each of which has one of these types or is NULL."""
+    """The cells of values, each of which has one of the given types or is NULL."""
     cells: list[Cell] = [None] * len(values)
     places = [place for place, value in enumerate(values) if value.NULL is not None]
     for raw_of, cells_of in types:
@@ -701,7 +701,7 @@ def _rest_column(remainder: Remainder, fields: _Fields, hiding: Hiding | None) -
 def _strays(
     remainder: Remainder, fields: _Fields, hiding: Hiding | None
 ) -> Callable[[Any, dict[str, Any]], list[str]]:
-    """Finds the values of an image that are not of their column's type, and puts them into
+    """Finds the values of an image that are not of the column's type, and puts them into
     `values` as JSON.
     """
     own = [(name, attrgetter(fields.told[name])) for name in remainder.stray]

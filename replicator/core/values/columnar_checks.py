@@ -8,7 +8,7 @@ from typing import Any
 from replicator.core.values.cells import Cell
 
 ColumnarCheck = Callable[[Sequence[Any]], Sequence[Cell] | None]
-"""From the raw values of one type to their cells; None where each must be converted by itself."""
+"""From the raw values of one type to the cells; None where each must be converted by itself."""
 
 _DIGITS_MAX = 19  # on each side of the point; more is possible, but not usual
 DAY = (  # the 29th of February is left to the calendar

@@ -41,8 +41,8 @@ def compile_converter(
     """A function from an attribute's value (None: absent) to the column's cell.
 
     It raises ValueRejected, naming attribute and column, for a value that does not convert exactly,
-    or answers None when `on_invalid` is "null". `transform` changes strings first, in this order;
-    `words` are for its `boolean`, and `fraction` for times. `key` forbids two texts for one value.
+    or answers None when `on_invalid` is "null". `transform` changes strings first, in order;
+    `words` are for the `boolean`, and `fraction` for times. `key` forbids two texts for one value.
     ConfigurationError where a format or transform does not belong to the type.
     """
     _check_format(column_type, column, time_format)
@@ -128,7 +128,7 @@ def _null(_: object) -> None:
 def _array_conversions(
     element_type: ColumnType, of_element: Conversions, *, plain: bool
 ) -> Conversions:
-    """An array takes the sets whose members its element type takes, and lists of what it takes."""
+    """An array takes the sets whose members the element type takes, and lists of what it takes."""
     conversions: Conversions = {
         tag: partial(_from_set, tag, of_element[tag[0]]) for tag in _SETS if tag[0] in of_element
     }

@@ -36,7 +36,7 @@ def json_text(value: AttributeValue, nul: OnNul = "reject") -> str:
 
 
 def json_object(attributes: Image, nul: OnNul = "reject") -> str:
-    """A JSON object of these attributes; `inside` of Unfit begins with the attribute's name."""
+    """A JSON object of the given attributes; `inside` of Unfit begins with the attribute's name."""
     return json_text({"M": attributes}, nul)
 
 
@@ -207,7 +207,7 @@ def _plain(
     """Plain texts of typed values; None where one must be decoded.
 
     `plain_of` holds what is around scalars, typed and plain: items of a table are much alike. What
-    is around those of an unusual value stays as it is, and its text is left out in the end.
+    is around those of an unusual value stays as it is, and the text is left out in the end.
     """
     parts = _at_scalars(_BETWEEN.join(typed))
     structures = _SCALAR.join(parts[::2]).split(_BETWEEN)
@@ -240,7 +240,7 @@ def _without_types(structure: bytes) -> bytes:
 
 
 def _sort_sets(parts: list[bytes]) -> None:
-    """Put the members of sets into their order."""
+    """Put the members of sets into the order."""
     for place, scalar in enumerate(parts[1::2]):
         first = scalar[0]
         if first == _MEMBERS:

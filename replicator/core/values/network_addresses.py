@@ -13,7 +13,7 @@ _is_mac8 = re.compile(rf"{_PAIR}([:-]){_PAIR}(?:\1{_PAIR}){{6}}").fullmatch
 
 
 def inet(text: str) -> str:
-    """An address of a host, with the length of its network's prefix where it is said."""
+    """An address of a host, with the length of the network's prefix where it is said."""
     _require_form(text)
     try:
         ipaddress.ip_interface(text)

@@ -35,13 +35,13 @@ def canonical_number(text: str) -> str:
 
 
 def fits_double(canonical: str) -> bool:
-    """True when the shortest text that round-trips the double is this very number."""
+    """True when the shortest text that round-trips the double is the very number."""
     shortest = repr(float(canonical))
     return shortest not in {"inf", "-inf"} and canonical_number(shortest) == canonical
 
 
 def fits_half(canonical: str) -> bool:
-    """Whether half precision keeps this number: as the text of the double or real that equals it.
+    """Whether half precision keeps the number: as the text of the double or real that equals it.
 
     PostgreSQL prints a half as the real that it equals.
     """
@@ -57,7 +57,7 @@ def fits_half(canonical: str) -> bool:
 
 
 def fits_real(canonical: str) -> bool:
-    """True when `real` keeps this number: as its own shortest text, or as that of its double.
+    """True when `real` keeps the number: as its own shortest text, or as that of the double.
 
     0.1 is the first; -0.006929283495992422, as JSON prints a real that became a double, the second.
     """

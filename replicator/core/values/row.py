@@ -24,7 +24,7 @@ Row = tuple[Cell, ...]
 RowOf = Callable[[Image, Image], Row]
 """From an item's keys and image to the cells of a row; ValueRejected."""
 TriedRow = Callable[[Image, Image], list[Cell | ValueRejected]]
-"""Cells of a row, each tried for itself: a cell that does not convert stands as its reason."""
+"""Cells of a row, each tried for itself: a cell that does not convert stands as the reason."""
 RestOf = Callable[[Image], str]
 """From an image to the cell of what no column takes; ValueRejected."""
 
@@ -51,7 +51,7 @@ class Usual:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One cell of a row: where its value is, and who converts it.
+    """One cell of a row: where the value is, and who converts it.
 
     `usual` None: nothing is known of what the converter does. `hide`, of which only the usual value
     knows nothing, takes personal data out of a value.

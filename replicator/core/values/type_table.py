@@ -1,10 +1,10 @@
 """The column types: a row says all that there is to know of one. Pure.
 
-How a row is read: `convert` makes the cells of single values, and says by its tags which types of
+How a row is read: `convert` makes the cells of single values, and says by the tags which types of
 DynamoDB the column takes; `check` makes the cells of many values at once, where one look is enough;
 `keys` are the types of key attributes of which two different ones never become one value;
 `compared` and `digest` are SQL over an expression `{}`: what is equal exactly when the value is.
-A new type is a row and its converter.
+A new type is a row and the converter.
 """
 
 from collections.abc import Callable, Mapping
@@ -60,10 +60,10 @@ class Bounds:
 
 @dataclass(frozen=True, slots=True)
 class ColumnTypeRow:
-    """One type under PostgreSQL's short name, and its other names.
+    """One type under PostgreSQL's short name, and the other names.
 
-    `tag` is the type that most of its values have, `set_tag` that of most of its arrays. `wider`
-    are types that hold all of its values, given bounds that cover: for an integer type, `digits`.
+    `tag` is the type that most of the values have, `set_tag` that of most of the arrays. `wider`
+    are types that hold all of the values, given bounds that cover: for an integer type, `digits`.
     `number` types read a part of a string as a number, `timed` ones have a `format`, and cells of
     `json` ones are JSON, of which `one_text` has one text for one value.
     `extension` is the one that brings it. `asked_as` is the type of given cells in a comparison,

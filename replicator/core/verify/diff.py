@@ -21,17 +21,17 @@ class MustBe:
 
 @dataclass(frozen=True, slots=True)
 class MustNotBe:
-    """No row with this key, or only one that says it was deleted."""
+    """No row with the key, or only one that says it was deleted."""
 
     key: Row
 
 
 @dataclass(frozen=True, slots=True)
 class MayBe:
-    """Nothing can be said of this key's row. `rejected`: why the item does not convert.
+    """Nothing can be said of the key's row. `rejected`: why the item does not convert.
 
     An older change of a rejected item may be the row; what `ignore` keeps may be as it was.
-    `key` None: no row can have this key.
+    `key` None: no row can have the key.
     """
 
     key: Row | None
@@ -60,7 +60,7 @@ class FoundRow:
 class Difference:
     """Why source and target are not equal; `columns` when both have the item.
 
-    Where only child rows are left of an item, `columns` names their tables.
+    Where only child rows are left of an item, `columns` names the tables.
     """
 
     kind: Kind
@@ -84,7 +84,7 @@ def expectation(target: TargetMapping, keys: Image, image: Image | None) -> Expe
 
 
 def shows_extra(target: TargetMapping) -> bool:
-    """True when a row without its item is a fault.
+    """True when a row without the item is a fault.
 
     Such a row is none where some deletions are ignored, or rows may be older than the replica.
     """

@@ -1,4 +1,4 @@
-"""One item on its way to its rows: what is, what must be, and why both differ if they do. Pure."""
+"""One item on its way to the rows: what is, what must be, and why both differ if they do. Pure."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -40,7 +40,7 @@ class PendingChange:
 class Circumstances:
     """Circumstances that may explain a difference. `table` None: the table was never registered.
 
-    `pending` None: the stream could not be read to its end.
+    `pending` None: the stream could not be read to the end.
     """
 
     image: Image | None

@@ -18,11 +18,11 @@ class KeyBuckets:
 
     bitmap: bytes
     mask: int
-    """Bits of a key's hash that are the number of its bucket."""
+    """Bits of a key's hash that are the number of the bucket."""
 
     @classmethod
     def sampled(cls, share: float, random: Random) -> "KeyBuckets":
-        """About this share of all keys, by chance."""
+        """About the share of all keys, by chance."""
         count = 1 << BITS_MIN + 4
         chosen = random.sample(range(count), max(1, round(count * min(share, 1.0))))
         return cls(_bitmap(chosen, count), count - 1)
@@ -30,7 +30,7 @@ class KeyBuckets:
 
 @dataclass(frozen=True, slots=True)
 class KeyPage:
-    """Some rows in the order of their keys; `last` is where the next page begins, None at the end.
+    """Some rows in the order of the keys; `last` is where the next page begins, None at the end.
 
     `keys` has those that were asked for, `hashes` all of them when none was.
     """

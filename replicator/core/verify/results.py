@@ -59,7 +59,7 @@ def after_repair(before: TargetResult, after: TargetResult) -> TargetResult:
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """The last verification of a table, all its targets together.
+    """The last verification of a table, all the targets together.
 
     `sample`: the share of it that was read, None for all of it.
     """

@@ -1,1 +1,1 @@
-"""Loading a table by a scan beside its stream, and repairing rows."""
+"""Loading a table by a scan beside the stream, and repairing rows."""

@@ -1,13 +1,13 @@
-"""Loads of exports to S3: has them made, verifies them, reads their files as pages.
+"""Loads of exports to S3: has them made, verifies them, reads the files as pages.
 
 The first part of such a snapshot, which one worker holds at a time, has the exports made
 (`ExportMaking`): it learns the source's time after the COMMIT of the guard, puts on record which
 exports are wanted, each with the token of its request, asks for them, and waits. Every step is on
 record before the next, so that whoever takes the part over goes on, and the token keeps a request
-that is made twice from being two exports. When all are complete and their manifests verified, it
-adds the parts that load their files.
+that is made twice from being two exports. When all are complete and the manifests verified, it
+adds the parts that load the files.
 
-A part reads its files one after the other (`ExportFiles`): each is read twice, first to verify its
+A part reads the files one after the other (`ExportFiles`): each is read twice, first to verify its
 checksum and count, so that no line of a damaged file is written, then line by line for its pages.
 """
 
@@ -37,7 +37,7 @@ WAIT_SECONDS_MAX = 30.0
 
 
 class ExportMaking:
-    """Has the exports of one snapshot made, and lays their files out."""
+    """Has the exports of one snapshot made, and lays the files out."""
 
     def __init__(
         self,
@@ -121,7 +121,7 @@ class ExportMaking:
         return None
 
     async def _look(self, export: ExportRecord, guarded_at: datetime) -> str | None:
-        """Look whether an export is complete; then verify what it is of, and its list of files."""
+        """Look whether an export is complete; then verify what it is of, and the list of files."""
         arn = export.arn or ""
         summary_place = await patiently(lambda: self._exports.complete(arn))
         if summary_place is None:

@@ -15,17 +15,17 @@ PROGRESS_SECONDS = 30.0
 """Seconds between two lines of progress in the log."""
 
 REPAIR_SECONDS_MAX = 1800.0
-"""After so long a repair whose process died is ended, and its table leaves `guard`."""
+"""After so long a repair whose process died is ended, and the table leaves `guard`."""
 
 CountItems = Callable[[], Awaitable[int | None]]
-"""Item count that the source reports for its table; None while it does not answer."""
+"""Item count that the source reports for the table; None while it does not answer."""
 
 LookAtRecovery = Callable[[], Awaitable[Recovery | None]]
 """Times that the table can be exported of; None: point-in-time recovery is off."""
 
 
 class Loading:
-    """Life cycle of a table's snapshots, beside the work on their segments.
+    """Life cycle of a table's snapshots, beside the work on the segments.
 
     Every worker does it at every look: each step is one transaction that only the first one makes.
     """
@@ -55,7 +55,7 @@ class Loading:
         """Take the steps that are due; True when something changed.
 
         The table must be fit to work on. Its stream is known first, so that no change made during
-        the scan can be missed; that of a table which AWS Lambda writes is known to its mapping.
+        the scan can be missed; that of a table which AWS Lambda writes is known to the mapping.
         """
         if is_initial_due(table, known):
             await self._snapshots.ask(

@@ -1,4 +1,4 @@
-"""A page of a scan becomes a plan; a plan becomes one transaction that moves its segment."""
+"""A page of a scan becomes a plan; a plan becomes one transaction that moves the segment."""
 
 import asyncio
 from collections.abc import Callable, Sequence

@@ -18,7 +18,7 @@ UNITS_PER_ITEM_AT_FIRST = 1.0
 WEIGHT_OF_NEWEST = 0.2
 """In the moving average of what an item costs."""
 UNITS_OF_REQUEST_MIN = 1.0
-"""A request costs a whole unit, however small its items are."""
+"""A request costs a whole unit, however small the items are."""
 ATTEMPTS_MAX = 12
 """Of one request; then the failure is the caller's to deal with."""
 
@@ -99,7 +99,7 @@ class PacedItems:
         return await self._paced(ask, items_max)
 
     async def get(self, keys: Sequence[Image]) -> list[memoryview]:
-        """The items that exist of these keys, with keys that the source puts off asked for
+        """The items that exist of the given keys, with keys that the source puts off asked for
         again.
         """
         images: list[memoryview] = []

@@ -63,7 +63,7 @@ class SnapshotParts:
     export_records: ExportRecords
     ghosts: GhostFinder
     look_at_table: Callable[[], Awaitable[object]]
-    """Before a part is worked on; KeyChanged where its table was created again with another key."""
+    """Before a part is worked on; KeyChanged where the table was created again with another key."""
     observe: Observe
     clock: Clock
 
@@ -242,9 +242,10 @@ class SegmentRunner:
         return False
 
     async def _share_gone(self, target: str, keys: Sequence[Row]) -> float:
-        """How many of these rows have no item any more; those of the others belong elsewhere now.
+        """How many of the given rows have no item any more; those of the others belong elsewhere
+        now.
 
-        The mapping moved them: the same scan saw their items, and wrote them into other targets.
+        The mapping moved them: the same scan saw the items, and wrote them into other targets.
         """
         parts = self._parts
         [mapping] = [each for each in parts.mapping.targets if each.name == target]

@@ -182,7 +182,7 @@ class Discovery:
         return arn
 
     async def _ended(self, stream_arn: str) -> StreamOver | None:
-        """A stream is over when all its shards are read, or when the source has dropped it."""
+        """A stream is over when all the shards are read, or when the source has dropped it."""
         shards = await self._known_now(stream_arn)
         try:
             async for page in self._source.listed_shards(stream_arn):

@@ -43,7 +43,7 @@ WHOLE = BatchSize(10_000, records_max=10_000, target_seconds=1.0)
 class Batch:
     """Records of one shard, in order, that follow the shard's position without a hole.
 
-    `known` is the newest position seen so far, in this batch or already read beyond it.
+    `known` is the newest position seen so far, in the batch or already read beyond it.
     """
 
     records: Sequence[StreamRecord]
@@ -81,14 +81,14 @@ class Pipeline:
         """Dead letters written since the start."""
 
     def planned(self, batch: Batch, claim: Claim) -> Batch:
-        """The batch with its plan; without where planning fails, which it shows in its turn."""
+        """The batch with the plan; without where planning fails, which it shows in its turn."""
         try:
             return replace(batch, plan=self._plan(batch, claim))
         except ReplicatorError:
             return batch
 
     async def process(self, batch: Batch, claim: Claim, stopping: asyncio.Event) -> Claim:
-        """Commit a batch and return the claim at its new position.
+        """Commit a batch and return the claim at the new position.
 
         A busy server is tried again until asked to stop (SinkBusy then; nothing is lost). A batch
         that is too slow or holds a row that PostgreSQL refuses is halved down to the record, which

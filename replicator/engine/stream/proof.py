@@ -1,4 +1,4 @@
-"""Proof of work on one shard, or part of a snapshot: its last read, what waits, its failures."""
+"""Proof of work on one shard, or part of a snapshot: the last read, what waits, the failures."""
 
 from collections import deque
 from collections.abc import Sequence

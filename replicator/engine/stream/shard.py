@@ -69,7 +69,7 @@ class ShardTask:
 
 @dataclass(frozen=True, slots=True)
 class _PlannedPage:
-    """Records that were read, and their plan."""
+    """Records that were read, and the plan."""
 
     answer: Answer
     batches: list[Batch]
@@ -78,7 +78,7 @@ class _PlannedPage:
 
 
 async def was_switched(asking: Awaitable[bool]) -> bool:
-    """True when a claim ended because its table changed; False when nobody can tell."""
+    """True when a claim ended because the table changed; False when nobody can tell."""
     try:
         return await asking
     except ReplicatorError:
@@ -87,7 +87,7 @@ async def was_switched(asking: Awaitable[bool]) -> bool:
 
 _Answers = asyncio.Queue[_PlannedPage | ReplicatorError | None]
 AddChildren = Callable[[str, str], Awaitable[tuple[str, ...]]]
-"""Makes the children of a shard known, before it is marked done; returns their ids."""
+"""Makes the children of a shard known, before it is marked done; returns the ids."""
 Moved = Callable[[Position], None]
 """Told every new position after its COMMIT."""
 

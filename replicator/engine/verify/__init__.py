@@ -1,1 +1,1 @@
-"""Comparing a source table with its target rows."""
+"""Comparing a source table with the target rows."""

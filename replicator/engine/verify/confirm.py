@@ -30,7 +30,7 @@ from replicator.engine.verify.pending_changes import Marks, Unapplied
 
 @dataclass(frozen=True, slots=True)
 class CurrentItem:
-    """An item as it is; `image` None: there is none with these keys."""
+    """An item as it is; `image` None: there is none with the given keys."""
 
     identity: str
     keys: Image
@@ -39,7 +39,7 @@ class CurrentItem:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """Result of comparing an item with its row in one target once."""
+    """Result of comparing an item with the row in one target once."""
 
     item: CurrentItem
     width: int
@@ -49,7 +49,7 @@ class Look:
 
     @property
     def difference(self) -> Difference | None:
-        """Why they are not equal, at the moment of this look."""
+        """Why they are not equal, at the moment of the look."""
         return judge(self.expected, self.found)
 
     @property
@@ -80,7 +80,7 @@ def item_of(image: Image, mapping: TableMapping) -> CurrentItem:
 
 
 async def compare(rows: Rows, target: TargetMapping, items: Sequence[CurrentItem]) -> list[Look]:
-    """Read the rows of these items, after the items were read."""
+    """Read the rows of the given items, after the items were read."""
     expected = [expectation(target, item.keys, item.image) for item in items]
     found = await patiently(lambda: rows.look(target, expected))
     width = len(target.table.key)
@@ -130,7 +130,7 @@ class Tally:
             self.examples.append(Example(item.identity, difference))
 
     def result(self, source: str, target: str) -> TargetResult:
-        """The counts, with examples in the order of their keys."""
+        """The counts, with examples in the order of the keys."""
         examples = sorted(self.examples, key=lambda example: example.item_key)
         return TargetResult(
             source,

@@ -38,7 +38,7 @@ class Marks:
 
 
 class Unapplied:
-    """The changes of one table between what is committed and the end of its stream."""
+    """The changes of one table between what is committed and the end of the stream."""
 
     def __init__(
         self,

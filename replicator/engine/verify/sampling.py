@@ -1,12 +1,12 @@
 """Reads some items of a table, from many parts of it.
 
-A table is a row of partitions in the order of their hashes, and a partition a row of items in the
-order of their sort keys. Reading on from a few places would miss what stands far from them: a kind
+A table is a row of partitions in the order of the hashes, and a partition a row of items in the
+order of the sort keys. Reading on from a few places would miss what stands far from them: a kind
 of items that fills one long partition, or that comes late in each. So a sample has two steps.
 Many small segments are as many places along the hashes, and a page of each costs one read unit,
 however many small items it holds. Then the segments that have not ended, which are those with long
 partitions, are skipped through: each page begins behind everything that begins as the last sort key
-did. Whatever is one kind by its keys is met once in each partition, however long.
+did. Whatever is one kind by the keys is met once in each partition, however long.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""Compares a source table with its targets, segment by segment, while changes go on."""
+"""Compares a source table with the targets, segment by segment, while changes go on."""
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
@@ -34,7 +34,7 @@ SEGMENTS_AT_ONCE = 4
 SEGMENTS_SAMPLED_FROM_MAX = 1000
 ITEMS_PER_SAMPLED_SEGMENT = 100
 KEYS_PER_LOOK = 100
-"""Of items read by their keys: as many as one request may ask for."""
+"""Of items read by the keys: as many as one request may ask for."""
 
 Progress = Callable[[int], None]
 """Told how many more items, or rows without a known item, were checked."""
@@ -52,7 +52,7 @@ class Extent:
 
 
 class Verification:
-    """One comparison of one table with all of its targets.
+    """One comparison of one table with all of the targets.
 
     Its memory does not grow with the table: differences are settled when there are many, and
     rows without an item are found by a sketch of keys.
@@ -107,7 +107,7 @@ class Verification:
         return [Faulty(target, keys) for target, keys in targets if keys]
 
     async def look_again(self, faulty: Sequence[Faulty]) -> list[TargetResult]:
-        """The results as they are after these keys were repaired."""
+        """The results as they are after the given keys were repaired."""
         before = {target.name: self._result(target) for target in self._mapping.targets}
         tallies = {target.name: Tally() for target in self._mapping.targets}
         for each in faulty:
@@ -187,7 +187,7 @@ class Verification:
                 return sketch.dirty()
 
     async def _look_by_key(self, target: TargetMapping, keys: list[Row]) -> None:
-        """The source is asked by key whether it has the items of these rows."""
+        """The source is asked by key whether it has the items of the given rows."""
         asked = [target.item_keys(key) for key in keys]
         items = await self._settling.read(asked)
         looks = await compare(self._rows, target, items)

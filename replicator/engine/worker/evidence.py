@@ -1,4 +1,4 @@
-"""Evidence of this worker's work, gathered from its tables, its shards and reported facts."""
+"""Evidence of the worker's work, gathered from the tables, the shards and reported facts."""
 
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
@@ -93,7 +93,7 @@ def _shard(
     failures: Mapping[str, Failure],
     now: float,
 ) -> LateShard:
-    """Evidence of a shard, in seconds, with the failure of its call, or else of its whole task."""
+    """Evidence of a shard, in seconds, with the failure of the call, or else of the whole task."""
     proof = running.runner.proof
     pending = proof.pending
     read_at = proof.begun_at if proof.read_at is None else proof.read_at

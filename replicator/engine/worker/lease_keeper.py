@@ -1,4 +1,4 @@
-"""The leases that this worker holds: renewed, checkpointed behind every COMMIT, given back."""
+"""The leases that the worker holds: renewed, checkpointed behind every COMMIT, given back."""
 
 from dataclasses import dataclass
 
@@ -30,7 +30,7 @@ class Held:
 
 
 class Holding:
-    """Keeps leases alive and their checkpoints near the truth in PostgreSQL."""
+    """Keeps leases alive and the checkpoints near the truth in PostgreSQL."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""Refreshes a worker's knowledge of its tables, and takes the steps that need no lease."""
+"""Refreshes a worker's knowledge of the tables, and takes the steps that need no lease."""
 
 from collections.abc import Iterable, Sequence
 
@@ -25,7 +25,7 @@ class Upkeep:
         self._clock = clock
 
     async def refresh(self, tables: Sequence[Table]) -> None:
-        """Read what the control schema knows of these tables."""
+        """Read what the control schema knows of the given tables."""
         read_at = self._clock.monotonic()
         facts = await self._positions.tables()
         shards: dict[str, list[ShardFacts]] = {table.name: [] for table in tables}

@@ -1,4 +1,4 @@
-"""One source table of a worker: its parts and settings, and the worker's knowledge of its state."""
+"""One source table of a worker: the parts and settings, and the worker's knowledge of the state."""
 
 import asyncio
 from collections.abc import Set
@@ -66,7 +66,7 @@ class WorkerSettings:
 
 @dataclass(slots=True)
 class Running:
-    """A task of this worker."""
+    """A task of the worker."""
 
     runner: Runner
     task: asyncio.Task[None]
@@ -89,23 +89,23 @@ class Table:
     shards: tuple[ShardFacts, ...] = ()
     snapshots: tuple[SnapshotFacts, ...] = ()
     begun_at: float | None = None
-    """Monotonic time at which this worker first knew of the table's state."""
+    """Monotonic time at which the worker first knew of the table's state."""
     over_since: float | None = None
-    """Monotonic time at which all its shards were first seen to have ended; None: some have not."""
+    """Monotonic time at which all the shards were first seen to have ended; None: some have not."""
     listed_at: float | None = None
     """Monotonic time at which the last look at the source began, of any worker, of which every
     shard is on record."""
     revision: int | None = None
-    """The registered mapping's number when it was last this worker's; None: it never was."""
+    """The registered mapping's number when it was last the worker's; None: it never was."""
 
     @property
     def working(self) -> bool:
-        """True when this worker may work on the table's shards now."""
+        """True when the worker may work on the table's shards now."""
         return self.facts is not None and not self.facts.stopped and not self.superseded
 
     @property
     def superseded(self) -> bool:
-        """True when the registered mapping is another one: this worker must begin again with it."""
+        """True when the registered mapping is another one: the worker must begin again with it."""
         return self.facts is not None and self.facts.mapping_fingerprint != self.mapping.fingerprint
 
     @property
@@ -122,7 +122,7 @@ class Table:
 
     @property
     def discovered(self) -> bool:
-        """True when the source was listed since this worker knows the table."""
+        """True when the source was listed since the worker knows the table."""
         return _is_before(self.begun_at, self.listed_at)
 
     @property
@@ -150,7 +150,7 @@ class Table:
         return ready_shards(self.shards) if self.working and self.polled else []
 
     def ready_parts(self) -> dict[str, SegmentFacts]:
-        """The parts of the snapshot under way that may be claimed now, by their names."""
+        """The parts of the snapshot under way that may be claimed now, by the names."""
         if not self.working:
             return {}
         ready = [part for snapshot in self.snapshots for part in snapshot.ready()]
@@ -181,7 +181,7 @@ class Table:
 
     @property
     def stream_arn(self) -> str:
-        """The stream beside which its snapshots run."""
+        """The stream beside which the snapshots run."""
         return (self.facts.stream_arn if self.facts is not None else None) or ""
 
     @property
@@ -233,7 +233,7 @@ class Table:
 
     @property
     def belief(self) -> Belief:
-        """State of the table as this worker knows it, for a halt that must not outlive that
+        """State of the table as the worker knows it, for a halt that must not outlive that
         state.
         """
         stream_arn = None if self.facts is None else self.facts.stream_arn

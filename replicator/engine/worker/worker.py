@@ -51,7 +51,7 @@ RELEASE_SECONDS_MAX = 2.5
 
 
 class Worker:
-    """Works on the shards of all its tables that it holds leases for."""
+    """Works on the shards of all the tables that it holds leases for."""
 
     def __init__(
         self,
@@ -158,7 +158,7 @@ class Worker:
     # Discovery: what there is
 
     async def _discover(self, table: Table, stopping: asyncio.Event) -> bool:
-        """One look at the source, where it is this worker's to look, and the wait for the next."""
+        """One look at the source, where it is the worker's to look, and the wait for the next."""
         await self._upkeep.refresh([table])
         known = table.known()
         skipped = known is None or known.table.halted or table.superseded
@@ -402,7 +402,7 @@ class Worker:
             await self.holding.release(held.key)  # whoever waits for it need not wait for a look
 
     def _halting(self, table: Table) -> Halt:
-        """A function that halts the table as it is now, and does nothing once its stream is
+        """A function that halts the table as it is now, and does nothing once the stream is
         another.
         """
         seen = table.belief
@@ -418,7 +418,7 @@ class Worker:
         return halt
 
     async def _give_back(self, key: str) -> None:
-        """Let the shard finish its batch, then release its lease."""
+        """Let the shard finish the batch, then release the lease."""
         running = self.running.get(key)
         if running is not None:
             running.stopping.set()

@@ -54,7 +54,7 @@ class Address:
 
     @property
     def local(self) -> bool:
-        """Nothing leaves this machine."""
+        """Nothing leaves the machine."""
         return all(_is_local(host) for host in self.hosts)
 
 

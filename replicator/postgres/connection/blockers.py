@@ -33,7 +33,7 @@ class Claiming:
     async def patiently(self, claim: Within[T], owner: Within[str | None]) -> T:
         """The claim, which waits for a transaction in flight.
 
-        One that does not end within two seconds is ended, if its session is the recorded owner's
+        One that does not end within two seconds is ended, if the session is the recorded owner's
         and no pooler stands between.
         """
         try:

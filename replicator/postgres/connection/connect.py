@@ -46,7 +46,7 @@ VALUE_SETTINGS = {
 """Settings that change values or what a statement means: a role or database may have others."""
 SEARCH_PATH = "pg_catalog, pg_temp"
 """Where the names of all statements are resolved, so that nobody who may create functions,
-operators or types anywhere else decides what one means; tables are named with their schemas."""
+operators or types anywhere else decides what one means; tables are named with the schemas."""
 PIN = f"set search_path = {SEARCH_PATH}"
 """For a session. It is no parameter of its start: `default` stays the role's or the database's,
 which is what triggers see (`THEIR_PATH`)."""
@@ -178,7 +178,7 @@ async def _arguments(settings: ConnectionSettings, address: Address) -> dict[str
 
 
 def session_parameters(settings: ConnectionSettings) -> dict[str, str]:
-    """Session settings, so that the server ends what hangs even if this process cannot."""
+    """Session settings, so that the server ends what hangs even if the process cannot."""
     return {
         "application_name": settings.application_name,
         "statement_timeout": _milliseconds(settings.statement_timeout_seconds),

@@ -22,10 +22,10 @@ _LOST = (OSError, TimeoutError, asyncpg.InterfaceError, asyncpg.InternalClientEr
 
 
 class Database:
-    """PostgreSQL as one deployment sees it: its pool, its control schema, its limits.
+    """PostgreSQL as one deployment sees it: the pool, the control schema, the limits.
 
-    Every statement is bounded by `statement_seconds_max` on this side too: a server that stopped
-    answering is left, and its connection thrown away.
+    Every statement is bounded by `statement_seconds_max` on the side too: a server that stopped
+    answering is left, and the connection thrown away.
     """
 
     def __init__(

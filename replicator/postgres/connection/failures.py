@@ -77,14 +77,14 @@ _POOLER_LIMITS = {
     "idle transaction timeout": "idle_transaction_timeout",
     "idle_transaction_timeout": "idle_transaction_timeout",
 }
-"""What PgBouncer says when one of its limits ends a client, and the setting."""
+"""What PgBouncer says when one of the limits ends a client, and the setting."""
 _LOST_PREPARED = {"26000", "42P05"}
 _READ_ONLY = "25006"
 _UNAVAILABLE_CLASSES = {"08", "53", "57", "58", "F0", "XX"}
 _CORRUPTED = {"XX001", "XX002"}
 _NOT_NULL = "23502"
 _EXHAUSTED = "2200H"
-"""A sequence at its end: of class 22, but no value's fault."""
+"""A sequence at the end: of class 22, but no value's fault."""
 _CHECK = "23514"
 _TELLING_CLASSES = {"23", "54"}
 """Classes whose messages name constraints and sizes, never a value."""

@@ -2,11 +2,11 @@
 
 A statement that ended at `lock_timeout` waits for nobody any more, so PostgreSQL is asked before
 that, beside the pool. Whoever is found to wait for another session's lock is cancelled, so that
-it keeps no connection of the pool: its next attempt goes into the lane, one connection beside the
+it keeps no connection of the pool: the next attempt goes into the lane, one connection beside the
 pool for all that wait, to each for a share of the lock timeout. So the pool loses a connection for
 a second to each table that is locked, and then none.
 
-What is told of the other session holds no value: its statement only up to the first literal.
+What is told of the other session holds no value: the statement only up to the first literal.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ T = TypeVar("T")
 PATIENCE_SECONDS = 1.0
 """Seconds that a transaction may last in the pool before somebody looks what it waits for."""
 IMPATIENCE_SECONDS = 0.1
-"""PATIENCE_SECONDS of a transaction while another one is known to wait for its table's lock."""
+"""PATIENCE_SECONDS of a transaction while another one is known to wait for the table's lock."""
 TURN_SECONDS_MIN = 0.5
 LANE_SECONDS_MAX = 15.0
 """Seconds that one waits for a turn in the lane before the caller hears of it."""
@@ -126,7 +126,7 @@ async def naming_holder(
     *,
     patience_seconds: float,
 ) -> T:
-    """Statements of one session: where a lock does not come, TargetLocked names its holder.
+    """Statements of one session: where a lock does not come, TargetLocked names the holder.
 
     Behind a pooler no session can be told from another, and nobody is asked.
     """
@@ -157,7 +157,7 @@ async def _outcome(statements: Awaitable[T], look: "_Look") -> T | Exception:
 class _Look:
     """Asks for whom a session waits, again and again, once it has waited for a while.
 
-    The session is not used for anything else while its wait may be ended: see `found`.
+    The session is not used for anything else while the wait may be ended: see `found`.
     """
 
     def __init__(

@@ -12,7 +12,7 @@ def quote_identifier(name: str) -> str:
 
 
 def quote_table(schema: str, name: str) -> str:
-    """A table (or function) with its schema, so that no search_path decides what it means."""
+    """A table (or function) with the schema, so that no search_path decides what it means."""
     return f"{quote_identifier(schema)}.{quote_identifier(name)}"
 
 

@@ -21,7 +21,7 @@ _VERIFYING = ("verify-ca", "verify-full")
 def tls_arguments(address: Address, *, encrypted: bool) -> dict[str, Any]:
     """The arguments of asyncpg.connect; ConfigurationError for a file that cannot be read.
 
-    `encrypted` asks for TLS where nobody said so, on this machine too.
+    `encrypted` asks for TLS where nobody said so, on the machine too.
     """
     driver = dict(address.driver)
     if address.sslmode != "disable":
@@ -70,7 +70,7 @@ def _require_readable(name: str, file: str | None) -> None:
 
 
 def _system_context(driver: Mapping[str, str]) -> ssl.SSLContext:
-    """TLS that takes servers by their names, as the machine's authorities know them."""
+    """TLS that takes servers by the names, as the machine's authorities know them."""
     context = ssl.create_default_context()
     context.minimum_version = _version(driver, "ssl_min_protocol_version", "TLSv1.2")
     context.maximum_version = _version(driver, "ssl_max_protocol_version", "TLSv1.3")

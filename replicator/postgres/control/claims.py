@@ -115,8 +115,8 @@ class Claims:
         """Fence off every other worker and learn the shard's true position.
 
         Waits for a transaction in flight, so that the answer is what it committed; one that does
-        not end within two seconds is ended, if its session is the recorded owner's.
-        NotClaimable when the parent is unfinished, the shard is done, its table is stopped, or
+        not end within two seconds is ended, if the session is the recorded owner's.
+        NotClaimable when the parent is unfinished, the shard is done, the table is stopped, or
         another mapping writes the table now; PositionLost when the row is gone.
         """
 

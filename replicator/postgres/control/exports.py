@@ -157,7 +157,7 @@ class ExportRecords:
             await connection.execute(self._sql(TELL), claim.snapshot_id, detail)
 
     async def lay_out(self, claim: SegmentClaim) -> None:
-        """End the part that had the exports made, and add those that load their files."""
+        """End the part that had the exports made, and add those that load the files."""
         async with self._database.transaction("laying out the files of exports") as connection:
             await self._require_held(connection, claim)
             await connection.execute(self._sql(LAY_OUT), claim.snapshot_id, claim.parts)

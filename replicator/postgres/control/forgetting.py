@@ -1,4 +1,4 @@
-"""Drops all that the control schema knows of one table; its target tables are not touched."""
+"""Drops all that the control schema knows of one table; the target tables are not touched."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -86,7 +86,7 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Streams:
-    """The DynamoDB table (name or ARN) of a registered table, and its streams on record."""
+    """The DynamoDB table (name or ARN) of a registered table, and the streams on record."""
 
     source_table: str
     stream_arns: frozenset[str]

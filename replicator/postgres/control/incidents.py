@@ -263,8 +263,8 @@ class Incidents:
         """Note a stream of the table; the newest by label becomes the current one.
 
         The same transaction ends what is left of older streams and records the gap before this one,
-        if there were any; returns its detail then. A stream that is older than the current one,
-        which is over, becomes current when its gap is accepted, and not before. Fenced when the
+        if there were any; returns the detail then. A stream that is older than the current one,
+        which is over, becomes current when the gap is accepted, and not before. Fenced when the
         current one is another than the caller saw the end of, or not over any more.
         """
         async with self._database.transaction("starting a stream") as connection:

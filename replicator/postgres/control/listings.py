@@ -40,7 +40,7 @@ class Listings:
         self._schema = quote_identifier(database.control_schema)
 
     async def begin(self, source: str, *, every_seconds: float) -> bool:
-        """True when this worker is to list the stream now; ended by `end`, kept by `keep`."""
+        """True when the worker is to list the stream now; ended by `end`, kept by `keep`."""
         async with self._database.connection("beginning a listing") as connection:
             found = await connection.fetchval(
                 self._sql(BEGIN), *self._own(source), every_seconds, ABANDONED_SECONDS

@@ -113,7 +113,7 @@ class Positions:
         }
 
     async def shards(self, sources: Sequence[str]) -> list[ShardFacts]:
-        """Every shard known of these tables, of all generations."""
+        """Every shard known of the given tables, of all generations."""
         async with self._database.connection("reading the shards") as connection:
             rows = await connection.fetch(self._sql(SHARDS), self._deployment, list(sources))
         return [_shard(row) for row in rows]
@@ -162,12 +162,12 @@ class Positions:
             )
 
     async def seen(self, worker_id: str, *, version: str, leases: int) -> None:
-        """Say that this worker lives."""
+        """Say that the worker lives."""
         async with self._database.connection("saying that we live") as connection:
             await connection.execute(self._sql(SEEN), self._deployment, worker_id, version, leases)
 
     async def gone(self, worker_id: str) -> None:
-        """Take this worker off the list, and those not seen for an hour."""
+        """Take the worker off the list, and those not seen for an hour."""
         async with self._database.connection("saying goodbye") as connection:
             await connection.execute(self._sql(GONE), self._deployment, worker_id)
 

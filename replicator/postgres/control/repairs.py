@@ -23,7 +23,7 @@ async def begin_repair(
     """Enter `guard` with a snapshot of one part for the items, and one for each target's rows.
 
     From the COMMIT on every writer of the table knows it, so that what is read afterwards may be
-    written through the row guard. Returns its number. ConfigurationError while the table is
+    written through the row guard. Returns the number. ConfigurationError while the table is
     stopped, or another snapshot of it is under way.
     """
     schema = quote_identifier(database.control_schema)

@@ -68,7 +68,7 @@ class Segments:
     ) -> SegmentClaim:
         """Fence off every other worker and learn where the part stands.
 
-        NotClaimable when it is done or its snapshot is over, its table is stopped, or another
+        NotClaimable when it is done or the snapshot is over, the table is stopped, or another
         mapping writes the table now.
         """
 
@@ -87,7 +87,7 @@ class Segments:
             await connection.execute(self._sql(LEAVE), *_held(claim))
 
     async def switched(self, claim: SegmentClaim) -> bool:
-        """True when the table was stopped or its snapshot is over, which alone ended the claim."""
+        """True when the table was stopped or the snapshot is over, which alone ended the claim."""
         async with self._database.connection("looking why a claim is over") as connection:
             found = await connection.fetchval(self._sql(SWITCHED), *_held(claim))
         return found is True

@@ -1,4 +1,4 @@
-"""Facts of snapshots and their segments in the control schema."""
+"""Facts of snapshots and the segments in the control schema."""
 
 from datetime import datetime
 

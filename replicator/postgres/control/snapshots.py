@@ -230,7 +230,7 @@ class Snapshots:
 
         `instead`: why a gap is healed by a scan of the whole table after all, and by no exports.
         From the COMMIT on every writer of the table knows the snapshot, so that whoever sees its
-        segments may scan. One that is still under way is ended, and this one takes its place.
+        segments may scan. One that is still under way is ended, and this one takes the place.
         """
         async with self._database.transaction("beginning a snapshot") as connection:
             table = await self._lock(connection, snapshot.source)
@@ -353,7 +353,7 @@ class Snapshots:
             await connection.execute(self._sql(REFUSE_SWEEP), snapshot_id, detail)
 
     async def force(self, source: str, *, who: str, why: str | None) -> int | None:
-        """Let the snapshot of a table sweep whatever its scan did not see; None without one."""
+        """Let the snapshot of a table sweep whatever the scan did not see; None without one."""
         async with self._database.transaction("forcing the deletion of stale rows") as connection:
             number = await connection.fetchval(self._sql(FORCE), self._deployment, source)
             if number is not None:

@@ -1,9 +1,9 @@
 """The streams of a table, one after the other: the newest is current, older ones are closed.
 
-Their order is that of their labels' times, so that a worker that slept cannot bring an old one
+Their order is that of the labels' times, so that a worker that slept cannot bring an old one
 back. A source can move to a stream with an older label all the same: after a failover to a
 replica, say. Then nothing is done by itself; a gap tells it, and whoever accepts that gap makes
-this stream the newest, from then on, whatever its label says.
+the stream the newest, from then on, whatever the label says.
 """
 
 from dataclasses import dataclass
@@ -157,10 +157,10 @@ async def start_stream(
 async def make_current(
     connection: Session, schema: str, deployment: str, source: str, arn: str
 ) -> bool:
-    """Make a stream the newest of its table, though another is by its label; `schema` is quoted.
+    """Make a stream the newest of the table, though another is by the label; `schema` is quoted.
 
     False when it is the current one already. The versions of rows, which are ordered by labels,
-    say nothing of this stream: they begin again, and so does a snapshot under way, whose marks are
+    say nothing of the stream: they begin again, and so does a snapshot under way, whose marks are
     among them. The caller raises the table's epochs.
     """
     name = (deployment, source)

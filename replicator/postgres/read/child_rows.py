@@ -42,7 +42,7 @@ select {key_cells}, number, wanted
 
 
 def orphans_statement(target: TargetMapping, child: ChildTable, *, behind: bool, limit: int) -> str:
-    """The statement for a page; its parameters are the cells of the key that it is behind."""
+    """The statement for a page; the parameters are the cells of the key that it is behind."""
     key = target.table.columns[: len(target.table.key)]
     names = [quote_identifier(column.name) for column in key]
     in_child = ", ".join(f"t.{name}" for name in names)
@@ -65,7 +65,7 @@ def orphans_statement(target: TargetMapping, child: ChildTable, *, behind: bool,
 
 
 def look_statement(child: ChildTable, key_width: int) -> str:
-    """The statement; `child_values` are its parameters."""
+    """The statement; `child_values` are the parameters."""
     columns = child.table.columns
     key = columns[:key_width]
     transports = child.transports

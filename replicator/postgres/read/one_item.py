@@ -1,4 +1,4 @@
-"""Facts of one item in the database: its row, its version, its dead letters."""
+"""Facts of one item in the database: the row, the version, the dead letters."""
 
 import json
 from decimal import Decimal

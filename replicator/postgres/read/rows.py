@@ -129,7 +129,7 @@ class TargetRows:
         return unlike
 
     async def key_hashes(self, target: TargetMapping, *, after: Row | None) -> KeyPage:
-        """The next rows in the order of their keys, soft deleted ones left out."""
+        """The next rows in the order of the keys, soft deleted ones left out."""
         sql = self._of(target)
         async with self._database.transaction("reading keys") as connection:
             answer = await connection.fetchrow(sql.hashes(after), *(after or ()))
@@ -217,7 +217,7 @@ class _TargetSql:
         )
 
     def hashes(self, after: Row | None) -> str:
-        """The statement for a page of hashes; its parameters are the cells of `after`."""
+        """The statement for a page of hashes; the parameters are the cells of `after`."""
         return HASHES.format(page=self._page(after, parameters=0))
 
     def keys(self, after: Row | None) -> str:

@@ -264,11 +264,11 @@ class Sequence(msgspec.Struct, frozen=True):
 
 
 class ExistingColumn(msgspec.Struct, frozen=True):
-    """A column. `deterministic` tells of its collation; `identity` is '' or a kind of it.
+    """A column. `deterministic` tells of the collation; `identity` is '' or a kind of it.
 
     `base` is what a domain is made of, and else the type; `enum`: it is an enum type.
     `generated` is '', 's' (stored) or 'v' (virtual). `domain` names the one that forbids NULL.
-    `unique_by_default`: its default is another UUID every time.
+    `unique_by_default`: the default is another UUID every time.
     """
 
     name: str
@@ -301,7 +301,7 @@ class UniqueIndex(msgspec.Struct, frozen=True):
     """An index that refuses rows. `whole`: over columns only, and over all rows.
 
     `usable`: valid and checked at once, as `on conflict` needs it. `exact`: only equal values are
-    equal to it, whatever its collations and operator classes. `constraint` names the constraint
+    equal to it, whatever the collations and operator classes. `constraint` names the constraint
     that it belongs to; `inherited`: it is a part of a partitioned table's.
     """
 
@@ -350,9 +350,9 @@ class Partitioned(msgspec.Struct, frozen=True):
 class ExistingTable(msgspec.Struct, frozen=True):
     """A relation under a target's name, a table or not. `row_security`: active for our role.
 
-    `sql` is its quoted name. `heirs` are tables that inherit from it. `lacks_partitions`: what of
+    `sql` is the quoted name. `heirs` are tables that inherit from it. `lacks_partitions`: what of
     it, at any level, has no partition for every row. `lacks_identity`: it is published, and
-    PostgreSQL would refuse updates and deletes. `leaves` are the partitions that hold its rows.
+    PostgreSQL would refuse updates and deletes. `leaves` are the partitions that hold the rows.
     """
 
     name: str
@@ -387,7 +387,7 @@ class ExistingSchema(msgspec.Struct, frozen=True):
 class Catalog(msgspec.Struct, frozen=True):
     """Tables and schemas that were asked for; an absent one does not exist.
 
-    `may_create_schemas`: the role may make schemas in this database. `role` is who is connected.
+    `may_create_schemas`: the role may make schemas in the database. `role` is who is connected.
     """
 
     tables: Mapping[TableName, ExistingTable]
@@ -413,7 +413,7 @@ async def read_catalog(
     schemas: Iterable[str] = (),
     role: str | None = None,
 ) -> Catalog:
-    """Read what exists under these names, and of their schemas and `schemas`; three round trips.
+    """Read what exists under the given names, and of the schemas and `schemas`; three round trips.
 
     Rights to write are those of `role` (None: whoever is connected), which must exist; rights to
     create are those of whoever is connected.

@@ -16,7 +16,7 @@ _BRIEF_LOCK = (
 )
 
 FILLFACTOR = 85
-"""Percent of a page that inserts fill: an update with room on its row's page touches no index."""
+"""Percent of a page that inserts fill: an update with room on the row's page touches no index."""
 SEQUENCE_NUMBER = ColumnType("numeric", (40, 0))
 HISTORY_COLUMNS = (
     Column("stream_arn", TEXT),
@@ -32,7 +32,7 @@ HISTORY_NOT_NULL = ("stream_arn", "sequence_number", "operation", "keys")
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """A statement, without its semicolon, and what it asks of others. `table` is unquoted."""
+    """A statement, without the semicolon, and what it asks of others. `table` is unquoted."""
 
     table: str
     sql: str
@@ -40,7 +40,7 @@ class Statement:
 
 
 def statements(targets: Iterable[TargetMapping], catalog: Catalog) -> tuple[Statement, ...]:
-    """Statements, in this order, after which every target and history table exists."""
+    """Statements, in order, after which every target and history table exists."""
     found: list[Statement] = []
     schemas: list[str] = []
     for target in targets:
@@ -64,7 +64,7 @@ def create_schema(schema: str) -> Statement:
 
 
 def create_table(table: TargetTable) -> str:
-    """A target with exactly its columns; only the key's must not be null."""
+    """A target with exactly the columns; only the key's must not be null."""
     lines = [f"    {_definition(column, key=column.name in table.key)}" for column in table.columns]
     key = ", ".join(quote_identifier(name) for name in table.key)
     lines.append(f"    primary key ({key})")

@@ -1,4 +1,4 @@
-"""Finds rows that were in a target before it was first claimed: nobody but its owner knows them."""
+"""Finds rows that were in a target before it was first claimed: nobody but the owner knows them."""
 
 from collections.abc import Iterable, Iterator, Mapping
 
@@ -27,7 +27,8 @@ COUNT = "select count(*) from (select from {table} limit {limit}) as t"
 async def rows_held(
     connection: asyncpg.Connection, names: Iterable[TableName], catalog: Catalog
 ) -> dict[TableName, int]:
-    """How many rows these tables hold, COUNTED_MAX at most; of those that exist and may be read."""
+    """How many rows the given tables hold, COUNTED_MAX at most; of those that exist and may be
+    read."""
     held: dict[TableName, int] = {}
     for name in dict.fromkeys(names):
         existing = catalog.tables.get(name)

@@ -62,7 +62,7 @@ async def migrate(
     """Do all that `plan` shows; a second call does nothing. `runner`: who runs, if it is another.
 
     `forwards_only`: MigrationDue for a mapping that is older than the registered one, as a process
-    that migrates at its start must not take back what another one was updated to.
+    that migrates at the start must not take back what another one was updated to.
     Takes one step a transaction, and gives up a lock that does not come at once, so that nobody
     waits long behind it. ConfigurationError when a target is another's, a right is missing or the
     server is too old; SinkBusy when a lock never came; SinkUnavailable.
@@ -125,7 +125,7 @@ async def looking(doing: str) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def reading(connection: asyncpg.Connection, doing: str) -> AsyncIterator[None]:
-    """A transaction that changes nothing, with what its statements rely on also behind a pooler;
+    """A transaction that changes nothing, with what the statements rely on also behind a pooler;
     `looking` at what fails inside.
     """
     async with (

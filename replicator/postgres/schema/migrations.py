@@ -41,7 +41,7 @@ async def current_revision(connection: asyncpg.Connection, schema: str) -> str |
 
 
 def head_revision() -> str:
-    """The revision that this code needs."""
+    """The revision that the code needs."""
     return _revisions()[-1]
 
 
@@ -114,7 +114,7 @@ def _config(schema: str) -> "Config":
 
 @cache
 def _revisions() -> tuple[str, ...]:
-    """All revisions, oldest first: their files are numbered, and each names its own."""
+    """All revisions, oldest first: the files are numbered, and each names its own."""
     files = sorted((_directory() / "versions").glob("[0-9]*.py"))
     found = [_NAMED.search(file.read_text(encoding="utf-8")) for file in files]
     names = tuple(match[1] for match in found if match is not None)
@@ -142,7 +142,7 @@ select has_schema_privilege(n.oid, 'USAGE') as usable, current_user as role
 
 
 async def require_control_schema(database: Database) -> None:
-    """MigrationDue when it was never created, ConfigurationError when this role may not use it."""
+    """MigrationDue when it was never created, ConfigurationError when the role may not use it."""
     async with database.connection("looking for the control schema") as connection:
         found = await connection.fetchrow(FOUND, database.control_schema)
     if found is None:

@@ -1,4 +1,4 @@
-"""Registry of tables: their mappings, and the targets that a deployment owns."""
+"""Registry of tables: the mappings, and the targets that a deployment owns."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -131,7 +131,7 @@ class Registered:
     fingerprint: str
     poller: Poller
     whole: bool
-    """True when the table began with a snapshot, so that its targets hold every item."""
+    """True when the table began with a snapshot, so that the targets hold every item."""
     table_arn: str | None
     """The DynamoDB table, as far as it is described."""
     older_mappings: tuple[str, ...] = ()
@@ -151,7 +151,7 @@ class Registry:
 async def read_registry(
     connection: asyncpg.Connection, schema: str, deployment: str, targets: Iterable[TableName]
 ) -> Registry:
-    """The tables of a deployment, all claims, and other schemas' claims of these targets."""
+    """The tables of a deployment, all claims, and other schemas' claims of the given targets."""
     quoted = quote_identifier(schema)
     tables = await connection.fetch(REGISTERED.format(schema=quoted), deployment)
     claims = await connection.fetch(CLAIMED.format(schema=quoted))
@@ -180,7 +180,7 @@ async def read_registry(
 async def claimed_elsewhere(
     connection: asyncpg.Connection, schema: str, targets: Iterable[TableName]
 ) -> dict[TableName, tuple[str, str]]:
-    """Targets that other control schemas of this database claim."""
+    """Targets that other control schemas of the database claim."""
     names = sorted(set(targets))
     found: dict[TableName, tuple[str, str]] = {}
     for row in await connection.fetch(OTHER_CONTROL_SCHEMAS, schema):
@@ -198,7 +198,7 @@ async def claimed_elsewhere(
 def conflicts(
     registry: Registry, deployment: str, mappings: Sequence[TableMapping]
 ) -> list[ConfigurationError]:
-    """Every reason why these mappings may not be registered; a claim that is let go is none."""
+    """Every reason why the given mappings may not be registered; a claim that is let go is none."""
     named = {(mapping.spec.name, name) for mapping in mappings for name in target_names(mapping)}
     sources = {mapping.spec.name for mapping in mappings}
     found: list[ConfigurationError] = []
@@ -234,7 +234,7 @@ async def register(
     held: Mapping[TableName, int],
     backfill: bool = True,
 ) -> list[str]:
-    """Record the mappings and claim their targets, in one transaction; return what changed.
+    """Record the mappings and claim the targets, in one transaction; return what changed.
 
     A changed mapping raises the epochs of all the table's shards, so that no worker that still has
     the old one writes any more; `backfill`: and asks for the snapshot that makes the rows again.
@@ -379,7 +379,7 @@ def _same_table(known: str, configured: str) -> bool:
 def _read_twice(
     mapping: TableMapping, mappings: Sequence[TableMapping], registry: Registry
 ) -> ConfigurationError | None:
-    """Why an entry may not read its table: another one does, whatever either calls it.
+    """Why an entry may not read the table: another one does, whatever either calls it.
 
     Leases, shards and positions belong to a stream. Each pair is told once.
     """

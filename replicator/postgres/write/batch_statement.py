@@ -124,7 +124,7 @@ class BatchShape:
     """Facts that decide the text of a batch's statement; few differ, so prepared ones are reused.
 
     `guard`: it follows that guard's statement. `kept` are the targets with rejected changes then,
-    by their places.
+    by the places.
     """
 
     targets: tuple[TargetShape, ...]
@@ -159,7 +159,7 @@ class BatchStatements:
         `delete_<n>`, `soft_delete_<n>`, `child_upsert_<n>_<child>`, `child_delete_<n>_<child>` and
         `history_<n>`: how many rows were written.
 
-        Parameters: the fence's; when superseding the item keys, when guarded with their versions,
+        Parameters: the fence's; when superseding the item keys, when guarded with the versions,
         for a scan the snapshot's number and whether they were rejected; for each target the arrays
         of its upserts, deletes, soft deletes, children and appends; when there are dead letters and
         it is guarded, the generation and the kept keys, for a scan the snapshot's number; the dead
@@ -206,7 +206,7 @@ class BatchStatements:
     def _target(
         self, number: int, target: TargetShape, parameters: Parameters, stream_arn: str
     ) -> Iterator[tuple[str, str]]:
-        """The parts that write one target, with their names."""
+        """The parts that write one target, with the names."""
         sql = self._targets[number]
         if target.upserts:
             name = f"upsert_{number}"

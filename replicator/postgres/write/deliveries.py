@@ -74,7 +74,7 @@ class RegisteredTable:
 
 
 async def source_tables(database: Database) -> dict[str, RegisteredTable]:
-    """The DynamoDB tables that are registered, by the names of their entries."""
+    """The DynamoDB tables that are registered, by the names of the entries."""
     schema = quote_identifier(database.control_schema)
     async with database.connection("reading the tables") as connection:
         rows = await connection.fetch(SOURCE_KEYS.format(schema=schema), database.deployment)

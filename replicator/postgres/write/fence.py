@@ -4,13 +4,13 @@ Theory of operation
 -------------------
 The problem: a lease in DynamoDB says who should work on a shard, and stops nobody. A worker may
 pause between any two lines, for minutes, while another worker takes the lease, applies newer
-batches, and moves on. When the paused worker wakes, its next write must not touch a single row.
+batches, and moves on. When the paused worker wakes, the next write must not touch a single row.
 
 The idea: PostgreSQL decides who may write, in the transaction that writes. A worker first claims
 the shard: `postgres/control/claims` raises `shard.epoch`, gives the claim a random id, and returns
 both together with the position up to which the shard is applied. Every batch then begins with a
-compare-and-set on the shard's row: set the new position where the row still has this claim (epoch
-and id) and this expected position.
+compare-and-set on the shard's row: set the new position where the row still has the claim (epoch
+and id) and the expected position.
 The compare-and-set is a common table expression named `fence`, and every other part of the
 statement reads from `fence`: if it returns no row, nothing is written, deleted, superseded or
 appended, and the statement says `fenced = 0`.
@@ -33,7 +33,7 @@ older mapping through, as the position has not moved. A compare-and-set without 
 a lost claim through: a failover loses claim A of epoch 2, a snapshot raises 1 to 2, and A's removal
 passes in mode `fence`, leaves no tombstone, and the page that was read before brings the row back.
 
-`PASSED` is the fence of a second statement in a transaction whose first one has passed its fence.
+`PASSED` is the fence of a second statement in a transaction whose first one has passed the fence.
 """
 
 from dataclasses import dataclass
@@ -45,7 +45,7 @@ from replicator.postgres.connection.quoting import quote_identifier
 class Fence:
     """The first part of a statement, `fence`: it has a row exactly where the rest may write.
 
-    `{schema}` stands for the control schema. Of its parameters the first four are deployment,
+    `{schema}` stands for the control schema. Of the parameters the first four are deployment,
     source, stream ARN and shard id, whatever it makes of them.
     """
 
@@ -84,4 +84,4 @@ PASSED = Fence(
     "fence as (select 1 where ($1::text, $2::text, $3::text, $4::text) is distinct from null)",
     parameters=4,
 )
-"""For the second statement of a transaction whose first one passed its fence."""
+"""For the second statement of a transaction whose first one passed the fence."""

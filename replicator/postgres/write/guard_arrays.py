@@ -1,4 +1,4 @@
-"""Arrays for the guard's statement from a plan, and its answer."""
+"""Arrays for the guard's statement from a plan, and the answer."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -39,7 +39,7 @@ def version_arrays(plan: WritePlan) -> list[list[Any]]:
 
 
 def kept_places(plan: WritePlan) -> tuple[int, ...]:
-    """The targets with rejected changes, by their places."""
+    """The targets with rejected changes, by the places."""
     return tuple(place for place, writes in enumerate(plan.writes) if writes.kept)
 
 
@@ -70,7 +70,7 @@ def rejections_in(plan: WritePlan, row: asyncpg.Record) -> tuple[GuardRejection,
 
 
 def overtaken_in(plan: WritePlan, row: asyncpg.Record) -> Overtaken:
-    """Rejected items of a scan that are older than their rows."""
+    """Rejected items of a scan that are older than the rows."""
     if "behind_targets" not in row:
         return frozenset()
     behind = zip(row["behind_targets"] or (), row["behind_letters"] or (), strict=True)

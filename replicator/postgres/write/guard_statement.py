@@ -24,7 +24,7 @@ CHANGES = """
 CHANGE_TYPES = {"number": "text", "at": "float8", "deleted": "boolean"}
 """The arrays behind those of the keys: versions, creation times, whether the row goes."""
 VALUES_TYPE = {"values_number": "text"}
-"""One more where rows are deleted softly: the version of the change that their values are of."""
+"""One more where rows are deleted softly: the version of the change that the values are of."""
 LETTER_TYPE = {"letter_id": "text"}
 """One more for rejected changes."""
 
@@ -221,7 +221,7 @@ class VersionStatements:
 
     def text(self, shape: VersionShape) -> str:
         """The statement. It returns `fenced` (1: it may go on), and as three arrays what was turned
-        away: the target's place among its table's, the change's among the target's, and the reason.
+        away: the target's place among the table's, the change's among the target's, and the reason.
         Where rows are deleted softly, as three more, what came in another order, and the times. For
         a scan with rejected items, as two arrays, which of them the stream has overtaken.
 
@@ -283,7 +283,7 @@ class VersionKeys:
         )
 
     def changes(self, parameters: Parameters, *, kept: bool = False) -> str:
-        """Changes that are given as arrays, with the keys of their versions; or rejected ones."""
+        """Changes that are given as arrays, with the keys of the versions; or rejected ones."""
         columns = self._table.columns[: len(self._table.key)]
         cells = [f"v.c{index}::{column.type.sql}" for index, column in enumerate(columns)]
         values = self._table.soft and not kept

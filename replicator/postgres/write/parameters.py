@@ -1,4 +1,4 @@
-"""Numbers the parameters of a statement in the order in which its parts take them."""
+"""Numbers the parameters of a statement in the order in which the parts take them."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,7 +9,7 @@ SPLIT = "string_to_array(${number}::text, E'\\x1f', E'\\x1e')"
 
 
 class Parameters:
-    """The parameters of one statement; the first `used` are its fence's.
+    """The parameters of one statement; the first `used` are the fence's.
 
     `joined`: every array of texts comes as one text, as `join_texts` makes it. `kinds` are the
     types of the arrays so far.
@@ -21,7 +21,7 @@ class Parameters:
         self.kinds: list[str] = []
 
     def one(self, kind: str) -> str:
-        """A single value of this type."""
+        """A single value of the type."""
         self._used += 1
         return f"${self._used}::{kind}"
 

@@ -1,6 +1,6 @@
-"""Another try for dead letters: applied only while no newer change of their item was.
+"""Another try for dead letters: applied only while no newer change of the item was.
 
-A batch supersedes the dead letters of its items in the statement that writes their rows, and that
+A batch supersedes the dead letters of the items in the statement that writes the rows, and that
 statement sees the rows as they were when it began. So a replay first raises the epochs of the
 table's shards: a batch that began before is either committed, and has closed the letter, or is
 fenced off and begins again behind the replay. Then the letter is locked, and what is still open is
@@ -88,7 +88,7 @@ class Replay:
     async def replay(
         self, mapping: TableMapping, numbers: Sequence[int], *, who: str, why: str | None
     ) -> list[Tried]:
-        """Try letters of one table again, with its mapping as it is now.
+        """Try letters of one table again, with the mapping as it is now.
 
         ConfigurationError when another mapping is registered.
         """
@@ -284,7 +284,7 @@ def _of_target(plan: WritePlan, letter: asyncpg.Record) -> WritePlan | str:
 
 
 def _part(writes: TargetWrites, name: str, *, scanned: bool) -> TargetWrites:
-    """Writes that a letter of this name asks of one target; items of a scan are not history."""
+    """Writes that a letter of the name asks of one target; items of a scan are not history."""
     if name == UNMATCHED:
         return replace(writes, appends=[]) if scanned else writes
     if name == writes.target.name:

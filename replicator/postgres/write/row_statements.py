@@ -1,4 +1,4 @@
-"""SQL parts of a batch's statement for one target and its child tables."""
+"""SQL parts of a batch's statement for one target and the child tables."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -38,9 +38,9 @@ UPSERT = """
 
 UPDATE_IF_CHANGED = """update set ({others}) = row({given})
      where pg_catalog.record_image_ne(row({held}), row({given}))"""
-"""A row that holds these very values is locked, and not written again. Byte by byte, as values that
-are equal may read differently (1.0 and 1.00, texts of a collation or of citext, an interval), and
-as not every type has an equality."""
+"""A row that holds the given very values is locked, and not written again. Byte by byte, as values
+that are equal may read differently (1.0 and 1.00, texts of a collation or of citext, an interval),
+and as not every type has an equality."""
 
 HISTORY = """
 -- Each change once: a repeated one meets the unique index.
@@ -214,7 +214,7 @@ class ChildSql:
         self._parent_key = self._key[:-1]
 
     def replace(self, gone: str, kept: str, parameters: Parameters) -> tuple[str, str]:
-        """Two parts of these names; their arrays are the parents' keys, then the rows."""
+        """Two parts of the given names; the arrays are the parents' keys, then the rows."""
         parents = parameters.arrays(self._transports[: len(self._parent_key)])
         rows = parameters.each(self._transports)
         delete = CHILD_DELETE.format(
@@ -230,7 +230,7 @@ class ChildSql:
         return delete, upsert_sql(kept, self._table, rows)
 
     def orphans(self, name: str, parameters: Parameters) -> str:
-        """A part of this name; its arrays are the parents' keys."""
+        """A part of the name; the arrays are the parents' keys."""
         return ORPHAN_DELETE.format(
             name=name,
             table=quote_table(self._table.schema, self._table.name),

@@ -104,7 +104,7 @@ class SegmentSink:
     ) -> Applied:
         """Commit what is still wanted of a plan and move the part, or nothing.
 
-        Fenced when another worker claimed the part, or its snapshot is over.
+        Fenced when another worker claimed the part, or the snapshot is over.
         """
         loads: Guard = "heal" if claim.origin == "changes" else "scan"
         guard: Guard = loads if claim.target is None else "sweep"
@@ -120,7 +120,7 @@ class SegmentSink:
         return applied
 
     async def refusals(self, plan: WritePlan, others: Iterable[WritePlan] = (), /) -> Refusals:
-        """Targets that refuse the row of a plan of one item, with their reasons."""
+        """Targets that refuse the row of a plan of one item, with the reasons."""
         return await self._writer.refusals(plan, others)
 
     def _fence_values(self, claim: SegmentClaim, advance: SegmentAdvance) -> list[Any]:

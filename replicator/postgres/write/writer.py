@@ -95,7 +95,7 @@ class PlanWriter:
     def _statement(
         self, plan: WritePlan, fence_values: Sequence[object], *, supersede: bool
     ) -> list[Any]:
-        """The one statement and its parameters."""
+        """The one statement and the parameters."""
         shape = BatchShape(
             tuple(_shape(writes) for writes in plan.writes),
             dead_letters=bool(plan.dead_letters),
@@ -120,7 +120,7 @@ class PlanWriter:
     ) -> Applied | None:
         """Commit a plan's versions and what of it was newer, or nothing; otherwise as `write`.
 
-        Two statements: the versions may have waited for another writer of their keys, and only a
+        Two statements: the versions may have waited for another writer of the keys, and only a
         statement that begins afterwards sees the rows and dead letters that it left.
         """
 
@@ -167,7 +167,7 @@ class PlanWriter:
         *,
         supersede: bool,
     ) -> list[Any]:
-        """The second statement and its parameters."""
+        """The second statement and the parameters."""
         shape = BatchShape(
             tuple(_shape(writes) for writes in plan.writes),
             dead_letters=bool(plan.dead_letters),
@@ -316,7 +316,7 @@ def _sweeps_orphans(writes: TargetWrites) -> bool:
 
 
 def _parts(writes: TargetWrites) -> Iterator[tuple[str, TargetWrites]]:
-    """Parts of a plan that can be refused by themselves, with their names."""
+    """Parts of a plan that can be refused by themselves, with the names."""
     yield writes.target.name, replace(writes, appends=[])
     if writes.target.history is not None:
         yield writes.target.history, TargetWrites(writes.target, appends=writes.appends)
@@ -355,7 +355,7 @@ def _who(fence_values: Sequence[object]) -> tuple[object, ...]:
 
 
 def _rows_written(plan: WritePlan, row: asyncpg.Record) -> dict[tuple[str, Operation], int]:
-    """Rows that were written: one that had these values already was not."""
+    """Rows that were written: one that had the given values already was not."""
     rows: dict[tuple[str, Operation], int] = {}
     for number, writes in enumerate(plan.writes):
         name = writes.target.name
