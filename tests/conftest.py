@@ -1,11 +1,14 @@
 """Fixtures: real servers for the session, a fresh database and table name for each test."""
 
+import asyncio
 import os
 import secrets
 import signal
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Generator, Iterator
+from contextlib import AsyncExitStack
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -13,7 +16,7 @@ from hypothesis import settings
 from replicator.demo.embedded import EmbeddedPostgres
 from tests.support import bounds, endpoints
 from tests.support.dynamodb_local import DynamoDBLocalMissing
-from tests.support.postgres import fresh_database
+from tests.support.postgres import fresh_database, migrated_database_to_copy
 from tests.support.postgres_versions import asked_for, postgres_of
 from tests.support.warm_start import BYTECODE, keeps_bytecode
 
@@ -37,7 +40,9 @@ CREDENTIALS = {
     "AWS_SECRET_ACCESS_KEY": "local",
     "AWS_DEFAULT_REGION": "us-east-1",
     "AWS_EC2_METADATA_DISABLED": "true",
+    "AWS_CA_BUNDLE": str(Path(__file__).parent / "support/one_authority.pem"),
 }
+"""No test meets a TLS server of AWS, and each client would read all authorities of the world."""
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -135,6 +140,23 @@ def postgres_server() -> Iterator[str]:
 async def database(postgres_server: str) -> AsyncIterator[str]:
     """The DSN of an empty database of one's own."""
     async with fresh_database(postgres_server, template="template0") as dsn:
+        yield dsn
+
+
+@pytest.fixture(scope="session")
+def migrated_template(postgres_server: str) -> Iterator[str]:
+    """The name of a database with a control schema and nothing in it, to be copied."""
+    with asyncio.Runner() as runner:
+        stack = AsyncExitStack()
+        made = migrated_database_to_copy(postgres_server)
+        yield runner.run(stack.enter_async_context(made))
+        runner.run(stack.aclose())
+
+
+@pytest.fixture
+async def migrated_database(postgres_server: str, migrated_template: str) -> AsyncIterator[str]:
+    """As `database`, and `migrate` finds the control schema up to date: not for tests of that."""
+    async with fresh_database(postgres_server, template=migrated_template) as dsn:
         yield dsn
 
 

@@ -104,8 +104,14 @@ def _config(attempts: int, *, connections: SessionFactory) -> AioConfig:
         retries={"total_max_attempts": attempts, "mode": "standard"},
         max_pool_connections=CONNECTIONS_MAX,
         tcp_keepalive=True,
-        user_agent=f"replicator/{__version__} {get_session().user_agent()} app/replicator",
+        user_agent=_user_agent(),
     )
+
+
+@cache
+def _user_agent() -> str:
+    """Ours and the SDK's, for which it makes a session."""
+    return f"replicator/{__version__} {get_session().user_agent()} app/replicator"
 
 
 def _not_opened(error: Exception, connection: SourceConnection) -> Exception:

@@ -4,7 +4,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -15,9 +15,9 @@ import asyncpg
 from replicator.demo.embedded import EmbeddedPostgres, embedded_dynamodb, embedded_postgres
 from tests.benchmarks.load import Load, last_number
 from tests.benchmarks.orders import KEY
+from tests.support.in_memory import new_files_in, place_in_memory
 from tests.support.scripted_streams import RemoteStreams, start_process
 
-MEMORY = Path("/dev/shm")  # noqa: S108  # a file system in memory, where there is one
 CREDENTIALS = {
     "AWS_ACCESS_KEY_ID": "benchmark",
     "AWS_SECRET_ACCESS_KEY": "benchmark",
@@ -118,30 +118,16 @@ class Machine:
 @asynccontextmanager
 async def started() -> AsyncIterator[Machine]:
     """All parts, gone at the end; their files lie in memory where the system has such a place."""
-    in_memory = _has_memory()
-    with _files_in(MEMORY if in_memory else None), embedded_postgres() as postgres:
+    place = place_in_memory()
+    os.environ |= CREDENTIALS
+    with new_files_in(place), embedded_postgres() as postgres:
         await _configure(postgres)
         with (
             embedded_dynamodb() as emulator,
             start_process(forward=emulator) as source,
             tempfile.TemporaryDirectory(prefix="bench-") as directory,
         ):
-            yield Machine(postgres, source, Path(directory), in_memory)
-
-
-def _has_memory() -> bool:
-    return MEMORY.is_dir() and os.access(MEMORY, os.W_OK)
-
-
-@contextmanager
-def _files_in(place: Path | None) -> Iterator[None]:
-    before = tempfile.tempdir
-    tempfile.tempdir = None if place is None else str(place)
-    os.environ |= CREDENTIALS
-    try:
-        yield
-    finally:
-        tempfile.tempdir = before
+            yield Machine(postgres, source, Path(directory), place is not None)
 
 
 async def _configure(postgres: EmbeddedPostgres) -> None:

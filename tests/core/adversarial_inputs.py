@@ -15,7 +15,8 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-LENGTH = 400_000
+LENGTH = 300_000
+"""A quadratic search takes most of a minute for each text."""
 UNITS = ["0", "1", "9.", ".0", " ", "a", "A", "f-", "-", ":", "1:", "[", "(", "{", '"', "\\", "'"]
 UNITS += ['""', '"a",', '{"M":{', '{"L":[', '{"S":"', "a.", "a[0]", "0,", "P1", "\x1e", "a#", "\n"]
 ENDS = ["", "!"]

@@ -15,6 +15,7 @@ import asyncpg
 import pytest
 
 from tests.support.bounds import USUAL_SECONDS
+from tests.support.in_memory import new_files_in, place_in_memory
 from tests.support.waiting import becomes_true
 from tests.support.warm_start import environment
 
@@ -31,7 +32,8 @@ create trigger lose before insert on orders
 @pytest.fixture
 def place() -> Iterator[Path]:
     """Where a demonstration puts its files: everybody may look inside, as into /tmp."""
-    directory = Path(tempfile.mkdtemp(prefix="replicator-test-", dir="/tmp"))
+    with new_files_in(place_in_memory() or Path("/tmp")):  # noqa: S108  # mkdtemp makes it safe
+        directory = Path(tempfile.mkdtemp(prefix="replicator-test-"))
     directory.chmod(0o755)
     yield directory
     shutil.rmtree(directory)

@@ -78,7 +78,11 @@ class Stage:
 
 
 @pytest.fixture
-async def stage(dynamodb_endpoint: str, database: str, tmp_path: Path) -> AsyncIterator[Stage]:
-    """Every emulator in turn, and an empty database."""
+async def stage(
+    dynamodb_endpoint: str, migrated_database: str, tmp_path: Path
+) -> AsyncIterator[Stage]:
+    """Every emulator in turn, and a database with nothing but a control schema."""
     async with endpoints.dynamodb_client(dynamodb_endpoint) as client:
-        yield Stage(dynamodb_endpoint, database, client, tmp_path, f"t{secrets.token_hex(4)}")
+        yield Stage(
+            dynamodb_endpoint, migrated_database, client, tmp_path, f"t{secrets.token_hex(4)}"
+        )

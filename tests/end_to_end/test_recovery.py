@@ -4,7 +4,6 @@ import asyncio
 import json
 import shlex
 import subprocess
-import sys
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -18,7 +17,7 @@ from tests.docs.blocks import ROOT, blocks
 from tests.end_to_end.conftest import Stage, one_emulator
 from tests.support.bounds import USUAL_SECONDS
 from tests.support.comparison import read_rows
-from tests.support.daemon import Deployment, Worker
+from tests.support.daemon import Deployment, Finished, Worker
 from tests.support.postgres import fresh_database
 from tests.support.waiting import eventually
 from tests.support.warm_start import environment
@@ -67,11 +66,22 @@ class Operator:
                 await self._update_table(options)
             case ["replicator", "gaps", "list"]:
                 await eventually(self._gap, what="a gap is found")
-                assert (await self.shell(line)).returncode == 0
+                assert (await self.command("gaps", "list")).code == 0
+            case ["replicator", *command]:
+                ended = await self.command(*command)
+                assert ended.code == 0, (line, ended.text)
             case _:
                 done = await self.shell(line)
                 assert done.returncode == 0, (line, done.stdout, done.stderr)
         return None
+
+    async def command(self, *words: str) -> Finished:
+        """A command of the page, for the deployment that it names; warm, as it is no shell's."""
+        match words:
+            case [*command, "--config", "new.yaml"]:
+                return await self._deployment_of(["--config", "new.yaml"]).command(*command)
+            case _:
+                return await self.deployment.command(*words)
 
     async def shell(self, line: str) -> "subprocess.CompletedProcess[str]":
         return await asyncio.to_thread(
@@ -87,11 +97,8 @@ class Operator:
 
     async def _environment(self) -> dict[str, str]:
         own = environment()
-        path = [str(Path(sys.executable).parent), str(await self._programs()), own["PATH"]]
-        own |= {"PATH": ":".join(path), "REPLICATOR_CONFIG": str(self.deployment.path)}
-        if self.new is None:
-            own["REPLICATOR_TARGET__DSN"] = self.stage.dsn
-        return own
+        path = [str(await self._programs()), own["PATH"]]
+        return own | {"PATH": ":".join(path), "REPLICATOR_TARGET__DSN": self.stage.dsn}
 
     async def _programs(self) -> Path:
         """pg_dump and pg_restore as old as the server."""
@@ -123,8 +130,8 @@ class Operator:
         )
 
     async def _gap(self) -> bool:
-        listed = await self.shell("replicator gaps list --json")
-        assert listed.returncode == 0, listed.stderr
+        listed = await self.command("gaps", "list", "--json")
+        assert listed.code == 0, listed.text
         return bool(json.loads(listed.stdout)["gaps"])
 
     async def put(self, *numbers: int, n: int = 0) -> None:
@@ -223,6 +230,6 @@ async def test_a_table_moves_to_another_database(operator: Operator, postgres_se
 
 
 async def loaded(operator: Operator) -> bool:
-    done = await operator.shell("replicator status --config new.yaml --json")
+    done = await operator.command("status", "--json", "--config", "new.yaml")
     [table] = json.loads(done.stdout)["tables"]
     return bool(table["state"] == "streaming")

@@ -23,13 +23,13 @@ def lease_endpoint() -> Iterator[str]:
 
 
 @pytest.fixture
-def new_replica(lease_endpoint: str, database: str, tmp_path: Path) -> NewReplica:
+def new_replica(lease_endpoint: str, migrated_database: str, tmp_path: Path) -> NewReplica:
     """Opens a replica; see replica.replica for what can be asked for."""
 
     @asynccontextmanager
     async def opened(**options: Any) -> AsyncIterator[Replica]:
         given: dict[str, Any] = {
-            "dsn": database,
+            "dsn": migrated_database,
             "directory": tmp_path,
             "name": f"t{secrets.token_hex(4)}",
         }

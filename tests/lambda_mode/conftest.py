@@ -14,11 +14,11 @@ from tests.support.postgres import fresh_database
 
 
 @pytest.fixture
-def own_database(postgres_server: str) -> Iterator[str]:
-    """The DSN of an empty database, for tests that run a loop of their own."""
+def own_database(postgres_server: str, migrated_template: str) -> Iterator[str]:
+    """An empty control schema, for tests that run a loop of their own: the database's DSN."""
     with asyncio.Runner() as runner:
         stack = AsyncExitStack()
-        made = fresh_database(postgres_server, template="template0")
+        made = fresh_database(postgres_server, template=migrated_template)
         yield runner.run(stack.enter_async_context(made))
         runner.run(stack.aclose())
 

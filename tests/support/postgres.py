@@ -7,6 +7,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 
+from replicator.postgres.schema.migrations import upgrade_sql
 from tests.support.bounds import scaled
 
 
@@ -19,6 +20,14 @@ async def fresh_database(server_dsn: str, *, template: str) -> AsyncIterator[str
         yield urlunsplit(urlsplit(server_dsn)._replace(path=f"/{name}"))
     finally:
         await _execute(server_dsn, f"drop database if exists {name} with (force)")
+
+
+@asynccontextmanager
+async def migrated_database_to_copy(server_dsn: str) -> AsyncIterator[str]:
+    """The name of a database that nobody is connected to, with an empty control schema."""
+    async with fresh_database(server_dsn, template="template0") as dsn:
+        await _execute(dsn, f"create schema replicator; {upgrade_sql('replicator', None)}")
+        yield urlsplit(dsn).path.removeprefix("/")
 
 
 async def _create(dsn: str, statement: str) -> None:

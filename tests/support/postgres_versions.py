@@ -8,11 +8,12 @@ import os
 import platform
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
 from replicator.demo.embedded import EmbeddedPostgres, embedded_postgres
+from tests.support.in_memory import new_files_in, place_in_memory
 from tests.support.npm_package import PackageMissing, npm_package
 
 OLDEST = 14
@@ -64,7 +65,10 @@ class VersionMissing(Exception):
 @contextmanager
 def postgres_of(version: int | None) -> Iterator[EmbeddedPostgres]:
     """A running server of a major version; None: the one that all tests run on."""
-    with embedded_postgres(binaries=None if version is None else binaries(version)) as server:
+    programs = None if version is None else binaries(version)
+    with ExitStack() as running:
+        with new_files_in(place_in_memory()):
+            server = running.enter_context(embedded_postgres(binaries=programs))
         yield server
 
 

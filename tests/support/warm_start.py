@@ -4,6 +4,7 @@ Importing takes most of a start. What a test sees is the same otherwise: another
 environment, its own files, real signals.
 """
 
+import asyncio
 import gc
 import json
 import os
@@ -176,10 +177,21 @@ def _import_all() -> None:
         import_module(name)
 
 
+async def _open_clients() -> None:
+    """So that every fork has the SDK's descriptions of services, read and parsed."""
+    clients = import_module("replicator.sources.clients")
+    place = import_module("replicator.sources.place")
+    nowhere = place.SourceConnection(region="us-east-1", endpoint_url="http://127.0.0.1:1")
+    for service in ("dynamodb", "dynamodbstreams"):
+        async with clients.open_client(service, nowhere):
+            pass
+
+
 if __name__ == "__main__":
     from replicator.cli import main
 
     _import_all()
+    asyncio.run(_open_clients())
     gc.collect()
     gc.freeze()  # else each fork looks through all of it when it ends, and copies it for that
     with socket.socket(fileno=int(sys.argv[1])) as socket_of_starter:
