@@ -132,7 +132,7 @@ class LeaseReleased:
 
 @dataclass(frozen=True, slots=True)
 class GapFound:
-    """Records may be lost, or are; `remedy` is the command that heals it."""
+    """Records may be lost, or are; `remedy` is the command that heals the gap."""
 
     table: str
     shard_id: str | None
@@ -170,7 +170,7 @@ class TaskFailed:
 
 @dataclass(frozen=True, slots=True)
 class TaskRecovered:
-    """A supervised task succeeded that had failed when it was last tried."""
+    """A supervised task succeeded that had failed in the attempt before."""
 
     task: str
     table: str | None
@@ -196,7 +196,8 @@ class ReadRecovered:
 
 @dataclass(frozen=True, slots=True)
 class WriteBlocked:
-    """A transaction waited in vain for somebody's lock, which the error names; tried again."""
+    """A transaction waited in vain for the lock of another session, which the error names; tried
+    again."""
 
     table: str
     shard_id: str
@@ -205,7 +206,8 @@ class WriteBlocked:
 
 @dataclass(frozen=True, slots=True)
 class MappingSuperseded:
-    """The registered mapping of a table is another than the worker's, which leaves it alone."""
+    """The registered mapping of a table is another than the worker's, which leaves the table
+    alone."""
 
     table: str
 
@@ -219,7 +221,8 @@ class TableTakenUp:
 
 @dataclass(frozen=True, slots=True)
 class TaskStuck:
-    """A supervised task made no progress for too long. `cancelled` False: it cannot be ended."""
+    """A supervised task made no progress for too long. `cancelled` False: the task cannot be
+    ended."""
 
     task: str
     table: str | None

@@ -1,4 +1,4 @@
-"""The entries of a stream, addressed and dated; images stay raw JSON until they are needed."""
+"""The entries of a stream, addressed and dated; images stay raw JSON until needed."""
 
 import json
 from typing import Any, Literal, NewType, get_args
@@ -13,14 +13,15 @@ AttributeValue = dict[str, Any]
 Image = dict[str, AttributeValue]
 
 Position = NewType("Position", int)
-"""Place of a record in the shard, where reading stands. Positions of one shard grow as it is read;
-those of two shards are not comparable. Up to 60 digits."""
+"""Place of a record in the shard, up to which reading went. Positions of one shard grow; positions
+of two shards are not comparable. Up to 60 digits."""
 Version = NewType("Version", int)
 """Orders the changes of one item within one stream: the higher one is the newer. Up to 60 digits.
 """
 LetterId = NewType("LetterId", int)
-"""Tells the dead letters of one item and target apart, and orders them as the versions of their
-changes: a stream's change has the version; an item of a scan has 0 or less, and no other order."""
+"""Tells the dead letters of one item and target apart, and orders such letters by the versions
+of changes: a stream's change has the version; an item of a scan has 0 or less, and no other
+order."""
 
 NOWHERE = Position(0)
 """The position of what was not read from a shard."""
@@ -35,7 +36,7 @@ _DIGITS_MAX = 60
 _SHOWN_MAX = 64
 """Characters of a name that a record says of itself."""
 _SECONDS_MAX = 1e11
-"""Of a creation time, in the year 5138: above it is another unit."""
+"""Of a creation time, in the year 5138: above, the unit is another."""
 _TTL_PRINCIPAL = "dynamodb.amazonaws.com"
 
 
@@ -66,7 +67,7 @@ class Page(msgspec.Struct, frozen=True):
     records: list[StreamRecord]
     next_iterator: str | None
     size_bytes: int = 0
-    """Of the answer as it came."""
+    """Of the answer as received."""
 
 
 class _Change(msgspec.Struct, gc=False):
@@ -92,7 +93,7 @@ class _Record(msgspec.Struct, gc=False):
 
 
 class _RecordsPage(msgspec.Struct):
-    """`Records` is there even in an empty page: without it the answer is something else."""
+    """Even an empty page has `Records`: an answer without is something else."""
 
     Records: list[_Record]
     NextShardIterator: str | None = None
@@ -105,7 +106,7 @@ _decode_records = msgspec.json.Decoder(list[_Record]).decode
 def decode_page(body: bytes) -> Page:
     """The records of one GetRecords answer; UnknownRecord where a meaning is not known.
 
-    ValueError for what is no such answer: taken for one, it would end the shard.
+    ValueError for another answer, which would end the shard.
     """
     try:
         wire = _decode_page(body)
@@ -150,7 +151,8 @@ def _decode_tolerantly(body: bytes) -> _RecordsPage:
 
 
 def _name(record: object, number: int) -> str:
-    """The record as an operator finds it: by the sequence number or identifier, or the place."""
+    """The record as an operator searches for one: by the sequence number or identifier, or the
+    place."""
     if isinstance(record, dict):
         change = record.get("dynamodb")
         sequence_number = change.get("SequenceNumber") if isinstance(change, dict) else None

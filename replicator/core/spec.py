@@ -44,7 +44,8 @@ class KeyColumnSpec:
 class ColumnSpec:
     """A mapped column: `path` leads to a value in the item.
 
-    Or it is a `constant`, or a `part` of a pattern. `default` stands in for what is absent or NULL.
+    Or the column has a `constant`, or a `part` of a pattern. `default` stands in for an absent
+    value or NULL.
     """
 
     name: str
@@ -58,7 +59,7 @@ class ColumnSpec:
     transform: tuple[Transform, ...] = ()
     part: str | None = None
     other_types: Literal["reject", "rest"] = "reject"
-    """Treatment of values whose type is not the column's."""
+    """Treatment of values of another type than the column's."""
     fraction: Fraction = "reject"
     """Treatment of a time that is finer than the column keeps."""
     words: Words = ()
@@ -107,18 +108,18 @@ class TargetSpec:
     nul: OnNul = "reject"
     children: tuple[ChildSpec, ...] = ()
     auto: bool = False
-    """Columns appear with the attributes; `columns` are those that did."""
+    """Columns appear with the attributes; `columns` are the ones so far."""
     existing_rows: ExistingRows | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class TableSpec:
-    """One entry of `tables`: `name` is ours, `table` is the DynamoDB table's name or ARN.
+    """One entry of `tables`: `name` is the configuration's, `table` is the DynamoDB table's name or
+    ARN.
 
-    `unmatched` is "ignore", "dead_letter", or the target that takes what no other one does.
-    `expire_attribute` is the one of DynamoDB's time to live, where deletions do not say that they
-    are by it. `personal` are paths, and what becomes of the values there; `salt` is for those that
-    are hashed.
+    `unmatched` is "ignore", "dead_letter", or the target for items that no other one takes.
+    `expire_attribute` is the attribute of DynamoDB's time to live, where deletions do not tell.
+    `personal` are paths, and the treatment of the values; `salt` is for hashes.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""One batch while it is planned: the items' keys, the images, and where each record ended."""
+"""One batch while it is planned: the items' keys, the images, and the outcome of each record."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -51,7 +51,7 @@ class DeadLetter:
 
 
 class Ledger:
-    """The records of one batch by the place in it; `keys` has those that are not skipped."""
+    """The records of one batch by place; `keys` has the keys of records that are not skipped."""
 
     __slots__ = (
         "_aside",
@@ -92,7 +92,7 @@ class Ledger:
         self.newest: dict[ItemKey, int] = {key: index for index, key in self.keys.items()}
         """The place of the newest change of each item."""
         self.taken: set[ItemKey] = set()
-        """Items that belong to some target after the newest change, as far as it is known."""
+        """Items that belong to some target after the newest change, as far as known."""
         self.letters: list[DeadLetter] = []
         self.ranks = bytearray(len(records))
         self._aside: set[tuple[str, ItemKey, LetterId]] = set()
@@ -115,11 +115,11 @@ class Ledger:
         return image if self._protection is None else self._protection.image(image)
 
     def shows(self, attributes: frozenset[str]) -> bool:
-        """True when the given attributes may be read in images as they were received."""
+        """True when the given attributes may be read in images as received."""
         return self._protection is None or self._protection.attributes.isdisjoint(attributes)
 
     def shown(self, raw: memoryview) -> bytes | memoryview | None:
-        """An image as it was received, but for personal data; None where it must be decoded."""
+        """An image as received, but for personal data; None where decoding is needed."""
         return raw if self._protection is None else self._protection.raw(raw)
 
     @property

@@ -1,4 +1,4 @@
-"""Rows of one target with the changes behind them: added together, so that they stay in step."""
+"""Rows of one target and the changes behind the rows: added together, so that both stay in step."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ from replicator.core.values.row import Row
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """Rows or keys, and beside each the change that it is of. Its lists only grow together."""
+    """Rows or keys, each beside the change behind it. The lists only grow together."""
 
     _rows: list[Row] = field(default_factory=list)
     _records: list[StreamRecord] = field(default_factory=list)
@@ -46,21 +46,21 @@ class Changes:
         self.extend(others.rows, others.records)
 
     def take_only(self, others: "Changes", places: Iterable[int]) -> None:
-        """Those of the others' at the given places as well."""
+        """Add the entries of another list at the given places."""
         for place in places:
             self.add(others.rows[place], others.records[place])
 
 
 @dataclass(frozen=True, slots=True)
 class Upserts(Changes):
-    """Rows as they are now, for a target with child tables together with the rows."""
+    """Rows in the present state, for a target with child tables together with the rows."""
 
     _children: list[Children] = field(default_factory=list)
     _beneath: dict[int, StreamRecord] = field(default_factory=dict)
 
     @property
     def children(self) -> Sequence[Children]:
-        """For each row the rows of its child tables; none where the target has no child table."""
+        """For each row the rows of child tables; none where the target has no child table."""
         return self._children
 
     @property
@@ -89,7 +89,7 @@ class Upserts(Changes):
     def extend_whole(
         self, rows: Sequence[Row], records: Sequence[StreamRecord], children: Sequence[Children]
     ) -> None:
-        """As many more; ValueError where they have not all three, or others have none."""
+        """Add as many entries; ValueError where the lists are incomplete or differ in length."""
         if rows:
             self._require_alike(bool(children))
         if children and len(children) != len(rows):

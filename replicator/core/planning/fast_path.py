@@ -46,7 +46,7 @@ _Items = list[tuple[ItemKey, int]]
 class UsualChanges:
     """Writes of the newest changes of most items.
 
-    `left` are the items that must be planned change by change: nothing is said of them here.
+    `left` are the items that must be planned change by change: without writes here.
     """
 
     upserted: Upserts = field(default_factory=Upserts)
@@ -60,9 +60,9 @@ class UsualChanges:
 
 
 def plan_usual(target: TargetMapping, ledger: Ledger, *, scanned: bool) -> UsualChanges:
-    """Plan items by the newest changes, where these are rows at once, or plain removals.
+    """Plan items by the newest changes, where such changes are rows at once, or plain
 
-    Whatever may be rejected, and whatever reads older changes too, is left.
+    removals. Items with changes that may be rejected, or that older changes decide on, are left.
     """
     changes = UsualChanges()
     looks = not target.routes_on_keys_only
@@ -98,7 +98,7 @@ def plan_usual(target: TargetMapping, ledger: Ledger, *, scanned: bool) -> Usual
 def _routed(
     target: TargetMapping, ledger: Ledger, items: _Items, changes: UsualChanges
 ) -> tuple[_Items, _Items]:
-    """The items that belong here, and those that do not and may have belonged before."""
+    """The items that belong to the target, and items that do not and may have belonged before."""
     records = ledger.records
     if target.spec.when is None:
         return items, []
@@ -125,7 +125,7 @@ def _upsert(
     items: _Items,
     changes: UsualChanges,
 ) -> set[ItemKey]:
-    """Make the rows of the items; returns those that have one."""
+    """Make the rows of the items; returns the items with one."""
     if target.spec.auto:  # the first of the batch says which column an attribute gets
         items = sorted(items, key=itemgetter(1))
     records = [ledger.records[place] for _, place in items]
@@ -157,7 +157,7 @@ def _delete(
     *,
     plainly: bool,
 ) -> set[ItemKey]:
-    """Delete the rows of the items; returns those that are settled."""
+    """Delete the rows of the items; returns the settled items."""
     if not plainly:
         changes.left.update(key for key, _ in items)
         return set()

@@ -1,4 +1,4 @@
-"""The history of a target: which changes it holds, and each of them as a row. Pure."""
+"""The history of a target: the changes in it, each as a row. Pure."""
 
 from collections.abc import Mapping
 
@@ -25,9 +25,9 @@ def plan_history(
     *,
     healing: bool = False,
 ) -> list[tuple[HistoryRow, StreamRecord]]:
-    """Every change of the batch that concerns the target, oldest first, with its record.
+    """Every change of the batch that concerns the target, oldest first, with the record.
 
-    `healing`: each stands for all that a gap has lost of its item, and is marked so.
+    `healing`: each entry stands for all changes of an item in a gap, and is marked so.
 
     `refused`: why PostgreSQL would not take the one change of the batch. A change that cannot be
     written becomes a dead letter of the history, which no later change supersedes.

@@ -162,7 +162,8 @@ def plan_batch(
 
 
 class _TargetPlanner:
-    """Walks a batch backwards for one target: the first change of a key that settles it wins."""
+    """Walks a batch backwards for one target: the first change of a key that settles the key
+    wins."""
 
     __slots__ = (
         "_candidates_at",
@@ -276,7 +277,7 @@ class _TargetPlanner:
         self._settle(index, key, Rank.APPLIED)
 
     def _note_candidate(self, index: int, record: StreamRecord, name: str) -> None:
-        """The first change of the batch that has an attribute says which type it has."""
+        """The first change of the batch that has an attribute tells the type."""
         if index >= self._candidates_at.get(name, len(self._ledger.records)):
             return
         if record.new_image is not None:
@@ -305,7 +306,7 @@ class _TargetPlanner:
     ) -> None:
         """The item is gone from the target.
 
-        `ignore` leaves an older change of it to be applied; `soft` needs the row as it was last.
+        `ignore` leaves an older change to be applied; `soft` needs the row in the last state.
         """
         if policy == "ignore":
             return

@@ -60,7 +60,7 @@ at all, and so must a change in a gap, of which newer ones come first. An open d
 is the newest that is known of the item, whatever the version is.
 """
 LOADS: tuple[Guard, ...] = ("scan", "heal")
-"""Guards of what a snapshot loads: no place in a stream stands behind it."""
+"""Guards of what a snapshot loads: such changes have no place in a stream."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +75,9 @@ class Versioning:
 
 @dataclass(frozen=True, slots=True)
 class GuardRejection:
-    """A change that one target did not need: the row has a newer version, or this one.
+    """A change that one target did not need: the row has a newer version, or the change
 
-    `place` is the change's among the target's upserts, deletes and soft deletes, in order.
+    already. `place` is the place among the target's upserts, deletes and soft deletes, in order.
     """
 
     target: str
@@ -88,10 +88,10 @@ class GuardRejection:
 
 @dataclass(frozen=True, slots=True)
 class OtherOrder:
-    """An upsert and a soft deletion of the row that came in another order than they were made.
+    """An upsert and a soft deletion of the row that came in the wrong order.
 
-    `deleted_at`: the row's values are the upsert's, and it was deleted then. None: the upsert was
-    deleted itself; the row is, with the values that it has, as they are newer.
+    `deleted_at`: the row has the upsert's values, and was deleted at that time. None: the upsert
+    itself is superseded; the deleted row keeps the present, newer values.
     """
 
     target: str
@@ -101,14 +101,14 @@ class OtherOrder:
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """Rows that one transaction wrote, and changes that the guard rejected in it."""
+    """Rows that one transaction wrote, and changes that the guard rejected meanwhile."""
 
     rows: Mapping[tuple[str, Operation], int]
     rejections: tuple[GuardRejection, ...] = ()
 
 
 Overtaken = frozenset[tuple[str, LetterId]]
-"""Rejected items of a scan whose rows the stream wrote since the snapshot began: target and
+"""Rejected items of a scan with rows that the stream wrote since the snapshot began: target and
 letter id."""
 
 
@@ -137,7 +137,7 @@ def accepted(
 ) -> WritePlan:
     """The plan without superseded changes; dead letters and appends to a history stay.
 
-    Entries for what a gap has lost go with what they tell of.
+    Entries of a history for a gap go with the superseded changes.
 
     An upsert that met a soft deletion in another order has the row's time of deletion.
     """
@@ -187,10 +187,10 @@ def _accepted(
 def outcomes_after_guard(
     records: Sequence[StreamRecord], plan: WritePlan, rejections: Sequence[GuardRejection]
 ) -> Mapping[RecordOutcome, int]:
-    """The plan's outcomes with those of records that no target needed any more put right.
+    """The plan's outcomes corrected for records that no target needed any more. Such a
 
-    Such a record is a duplicate if every target had just the change, else superseded. One that
-    some target still took is applied; dead letters and filtered records stay what they are.
+    record is a duplicate if every target had the very change, else superseded. A record that some
+    target still took is applied; dead letters and filtered records stay unchanged.
     """
     if not rejections:
         return plan.outcomes

@@ -18,9 +18,9 @@ _GHOST = StreamRecord(NOWHERE, SCANNED, LetterId(0), "remove", {}, None, None, N
 
 
 def records_of_page(images: Sequence[memoryview], source_key: SourceKey) -> list[StreamRecord]:
-    """Items as if each of them had just been put into the table.
+    """Items as if each had just been put into the table.
 
-    Items of a scan have no place in a stream; letter ids below 0 tell them apart.
+    Items of a scan have no place in a stream; letter ids below 0 identify such items.
     """
     return [
         StreamRecord(
@@ -44,10 +44,10 @@ def plan_page(
     read_at: float,
     refused: Refusals | None = None,
 ) -> WritePlan:
-    """Plan items of a page: rows of those that belong somewhere, dead letters of what does not fit.
+    """Plan items of a page: rows of items that belong to a target, dead letters of unfit items. An
 
-    An item that does not belong to a target is no reason to write there: the sweep finds what is
-    left of it. Nothing of a scan is history.
+    item that does not belong to a target causes no write there: the sweep finds a stale row.
+    Nothing of a scan is history.
     """
     return plan_batch(records, mapping, read_at=read_at, refused=refused, scanned=True)
 
@@ -59,9 +59,9 @@ def plan_changes(
     read_at: float,
     refused: Refusals | None = None,
 ) -> WritePlan:
-    """Plan the last changes of items in a gap, as incremental exports tell them.
+    """Plan the last changes of items in a gap, from incremental exports. Stale
 
-    Stale rows are not deleted behind them, so that an item that belongs to a target no more, or is
+    rows are not deleted afterwards, so that an item that belongs to a target no more, or is
     gone, is deleted there.
     """
     return plan_batch(records, mapping, read_at=read_at, refused=refused, healing=True)
@@ -95,7 +95,7 @@ def _sweep_of(
 def outcomes_of_page(
     records: Sequence[StreamRecord], plan: WritePlan, rejections: Sequence[GuardRejection]
 ) -> Mapping[RecordOutcome, int]:
-    """Every item of a page, counted once; where the stream was quicker it is superseded."""
+    """Every item of a page, counted once; superseded where the stream was quicker."""
     outcomes: Counter[RecordOutcome] = Counter()
     for (_, outcome), count in outcomes_after_guard(records, plan, rejections).items():
         outcomes["snapshot", outcome] += count

@@ -35,7 +35,7 @@ def plan_unmatched(ledger: Ledger, mapping: TableMapping) -> int:
 
 
 def _takes(target: TargetMapping, ledger: Ledger, index: int) -> bool:
-    """True when the item belongs to the target after this change; ValueRejected."""
+    """True when the item belongs to the target after the change; ValueRejected."""
     record = ledger.records[index]
     if target.routes_on_keys_only or record.new_image is None:
         return target.matches(record.keys, None)

@@ -44,7 +44,7 @@ _PLAIN_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?")
 
 @dataclass(frozen=True, slots=True)
 class Guess:
-    """How a column takes all sampled values of an attribute whose types alone do not tell."""
+    """The declaration of a column for all sampled values of an attribute of ambiguous types."""
 
     column_type: str
     format: TimeFormat | None = None
@@ -55,7 +55,7 @@ class Guess:
 
 @dataclass(frozen=True, slots=True)
 class AttributeStatistics:
-    """One top-level attribute. `present` counts items that have it, those with NULL included."""
+    """One top-level attribute. `present` counts items with the attribute, NULL included."""
 
     name: str
     present: int
@@ -132,8 +132,8 @@ def _guess(
 def _time_of_texts(texts: Sequence[str], blank: tuple[Transform, ...]) -> Guess | None:
     """A time type that takes all texts.
 
-    Whoever prints more than milliseconds may print nine digits the next time: a JVM prints three,
-    six or nine, as many as are not zero.
+    A program that prints more than milliseconds may print nine digits the next time: a JVM prints
+    three, six or nine, as many as are not zero.
     """
     for column_type in ("timestamptz", "timestamp", "date"):
         if _all_convert(time_conversions(column_type, None, "truncate")["S"], texts):
@@ -155,7 +155,7 @@ def _time_of_numbers(numbers: Sequence[str]) -> Guess | None:
 
 
 def _boolean(texts: Sequence[str], blank: tuple[Transform, ...]) -> Guess | None:
-    """Words for true and false, as all texts write them."""
+    """Words for true and false, as in all texts."""
     found = set(texts)
     for yes, no in _BOOLEAN_WORDS:
         for write in (str.lower, str.upper, str.capitalize):
@@ -166,13 +166,13 @@ def _boolean(texts: Sequence[str], blank: tuple[Transform, ...]) -> Guess | None
 
 
 def _sounds_like_boolean(name: str) -> bool:
-    """A number that is 0 or 1 may be a count: the name tells that it is a flag."""
+    """A number that is 0 or 1 may be a count: the name of a flag tells."""
     words = snake_case(name).split("_")
     return words[0] in _FLAG_WORDS or words[-1] in _FLAG_WORDS or words[-1].endswith(_FLAG_ENDS)
 
 
 def _sounds_like_time(name: str) -> bool:
-    """A number of the size may be anything; only the name tells that it is a time."""
+    """A number of the size may be anything; only the name of a time tells."""
     words = snake_case(name)
     last = words.rpartition("_")[2]
     return any(
@@ -183,7 +183,7 @@ def _sounds_like_time(name: str) -> bool:
 def snake_case(name: str) -> str:
     """`customerName` and `Customer-Name` as `customer_name`; "" where nothing is left.
 
-    Letters of any script stay what they are.
+    Letters of any script stay unchanged.
     """
     out: list[str] = []
     for index, character in enumerate(name):

@@ -14,22 +14,22 @@ from replicator.core.spec import SourceKey
 
 KINDS_MAX = 20
 COVERED_MIN = 0.9
-"""So much of the sample must be told apart, else it is one kind."""
+"""Share of the sample that must be told apart; below, the sample is one kind."""
 _NAMES = (
     *("type", "entity", "entity_type", "kind", "record_type", "item_type", "model", "et"),
     *("typename", "edb_e", "doc_type", "object_type"),
 )
 _WEAK_NAMES = {"type", "kind", "model"}
-"""So may be called what is a property of one kind of items, too, unless `_` stands before it."""
+"""Names that a property of one kind of items may have, too, unless `_` stands before."""
 _SHARED_MIN = 0.75
-"""Kinds have one shape when they share so many of the attributes."""
+"""Share of common attributes from which kinds have one shape."""
 _PREFIX = re.compile(r"[A-Za-z][A-Za-z0-9_-]*[#:|/]")
 _LITERAL = re.compile(r"[A-Z][A-Z0-9_]*")
 
 
 @dataclass(frozen=True, slots=True)
 class Entity:
-    """One kind of items: `when` tells it apart, `images` are those of the sample."""
+    """One kind of items: `when` selects the kind, `images` are from the sample."""
 
     name: str
     when: dict[str, Any]
@@ -37,7 +37,7 @@ class Entity:
 
 
 def detect_entities(images: Sequence[Image], source_key: SourceKey) -> list[Entity]:
-    """The kinds of items in a sample, the most frequent first; [] when it is one kind."""
+    """The kinds of items in a sample, the most frequent first; [] for a single kind."""
     keys = [name for name, _ in source_key.attributes]
     for name in _discriminators(images, keys):
         found = _grouped(images, partial(_text, name=name))
@@ -58,7 +58,7 @@ def _is_weak(name: str) -> bool:
 
 
 def _one_shape(groups: Iterable[Sequence[Image]], aside: set[str]) -> bool:
-    """True if the groups have the same attributes, nearly: a property tells them apart, no kind."""
+    """True if the groups have the same attributes, nearly: a property differs, not the kind."""
     shapes = []
     for members in groups:
         counts = Counter(name for image in members for name in image if name not in aside)
@@ -68,7 +68,7 @@ def _one_shape(groups: Iterable[Sequence[Image]], aside: set[str]) -> bool:
 
 
 def _by_key(images: Sequence[Image], names: Sequence[str]) -> list[Entity]:
-    """Told apart by the beginnings of key attributes, those that are not the same everywhere."""
+    """Told apart by the beginnings of key attributes, where these differ."""
     varying = [
         name for name in names if len({_beginning(_text(image, name)) for image in images}) > 1
     ]

@@ -1,4 +1,4 @@
-"""A first mapping for a table that nobody described: from the key and a sample of items. Pure."""
+"""A first mapping for a table without one: from the key and a sample of items. Pure."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -37,7 +37,7 @@ _OWN_NAMES = {"ctid", "xmin", "xmax", "cmin", "cmax", "tableoid", "_deleted_at"}
 
 @dataclass(frozen=True, slots=True)
 class ProposedColumn:
-    """A column. `path` leads to the attribute; `why` tells what the sample said of it."""
+    """A column. `path` leads to the attribute; `why` is the reason from the sample."""
 
     name: str
     path: str
@@ -209,7 +209,7 @@ def _tags(statistics: AttributeStatistics) -> str:
 
 
 def _column_names(attributes: Sequence[str], taken: set[str]) -> dict[str, str]:
-    """A column's name for each attribute; one that is a name as it is keeps it."""
+    """A column's name for each attribute; a valid name is kept."""
     names = {name: name for name in attributes if _is_column_name(name) and name not in taken}
     taken |= names.keys()
     for attribute in attributes:
@@ -228,7 +228,8 @@ def _sanitised(attribute: str) -> str:
 
 
 def _free(name: str, taken: set[str]) -> str:
-    """The name, cut to what PostgreSQL keeps and numbered where it is taken; it is taken now."""
+    """The name, cut to what PostgreSQL keeps and numbered where taken; the name is taken
+    afterwards."""
     found, number = _cut(name, BYTES_MAX), 1
     while found in taken:
         number += 1

@@ -25,7 +25,8 @@ class ColumnFit:
 
 @dataclass(frozen=True, slots=True)
 class TargetFit:
-    """One target. `items`: those of the sample that belong here; `fits`: those that become rows."""
+    """One target. `items`: items of the sample that belong to the target; `fits`: items that become
+    rows."""
 
     target: str
     items: int

@@ -1,6 +1,6 @@
-"""Prices of exports to S3 against those of a scan, in us-east-1 and US dollars. Pure.
+"""Prices of exports to S3 against the prices of a scan, in us-east-1 and US dollars. Pure.
 
-AWS bills by the region, and changes prices: what is said is an estimate, for deciding.
+AWS bills by the region, and changes prices: every figure is an estimate, for deciding.
 """
 
 GIGABYTE = 1024**3

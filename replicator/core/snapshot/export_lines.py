@@ -38,7 +38,7 @@ _CHANGES = msgspec.json.Decoder(_ChangeLine)
 
 @dataclass(frozen=True, slots=True)
 class ChangesPage:
-    """Some lines of an incremental export; `last_key` resumes behind them, None at the end."""
+    """Some lines of an incremental export; `last_key` resumes behind the lines, None at the end."""
 
     records: list[StreamRecord]
     last_key: str | None
@@ -46,14 +46,14 @@ class ChangesPage:
 
 
 def items_of_lines(lines: Sequence[bytes]) -> list[memoryview]:
-    """Images of a full export as a scan finds them; ExportUnfit where a line is something else."""
+    """Images of a full export as from a scan; ExportUnfit for another line."""
     return [memoryview(line.Item) for line in _decoded(lines, _ITEMS)]
 
 
 def changes_of_lines(lines: Sequence[bytes]) -> list[StreamRecord]:
     """The last change of each item in the window of an incremental export.
 
-    A line without a new image is a deletion. These records have no place in a stream, and the
+    A line without a new image is a deletion. Such records have no place in a stream, and the
     version of what a scan read.
     """
     found = _decoded(lines, _CHANGES)

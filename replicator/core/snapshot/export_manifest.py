@@ -1,8 +1,8 @@
-"""Manifests of DynamoDB's exports to S3: which files make one up, and proof of the number. Pure.
+"""Manifests of DynamoDB's exports to S3: the files of one, and proof of the number. Pure.
 
-An export is a folder of gzip files with a line for each item. `manifest-summary.json` says what was
-exported and how many items it has; the file that it names, `manifest-files.json`, has a line for
-each data file with its count and its checksum. The counts of the files add up to the summary's, so
+An export is a folder of gzip files with a line for each item. `manifest-summary.json` describes the
+export and has the number of items; the file named there, `manifest-files.json`, has a line for
+each data file with count and checksum. The counts of the files add up to the summary's, so
 that a file that is missing from the list cannot be overlooked.
 """
 
@@ -34,12 +34,12 @@ class DataFile:
 
 @dataclass(frozen=True, slots=True)
 class ExportSummary:
-    """Facts of an export as the manifest tells them; `window` None: of the whole table."""
+    """Facts of an export from the manifest; `window` None: of the whole table."""
 
     arn: str
     table_arn: str
     at: datetime
-    """The export holds the table as it was then; of a window, the end."""
+    """Time of the table's state in the export; the end of a window."""
     window: Window | None
     bucket: str
     files_key: str
@@ -69,7 +69,7 @@ class _File(msgspec.Struct):
 
 
 def read_summary(body: bytes) -> ExportSummary:
-    """The summary; ExportUnfit where it is none, or of an export that cannot be read."""
+    """The summary; ExportUnfit for another file, or an unreadable export."""
     try:
         wire = msgspec.json.decode(body, type=_Summary)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -102,7 +102,7 @@ def read_summary(body: bytes) -> ExportSummary:
 
 
 def read_files(body: bytes, summary: ExportSummary) -> list[DataFile]:
-    """The data files, in the order of the list; ExportUnfit where their counts do not add up."""
+    """The data files, in the order of the list; ExportUnfit where the counts do not add up."""
     try:
         lines = msgspec.json.Decoder(_File).decode_lines(body)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -121,10 +121,10 @@ def read_files(body: bytes, summary: ExportSummary) -> list[DataFile]:
 def require_fit(
     summary: ExportSummary, wanted: ExportRecord, guarded_at: datetime, table_arn: str
 ) -> None:
-    """ExportUnfit unless the export is what was asked for, or may be loaded in the place.
+    """ExportUnfit unless the export is the requested one, or may be loaded in the place.
 
-    What holds the table as it was before the guard may lack a change that was applied without a
-    version: the line would undo that change.
+    An export of the table's state before the guard may lack a change that was applied without a
+    version: the load would undo that change.
     """
     if summary.table_arn != table_arn:
         message = f"{summary.arn} is of {summary.table_arn}, and this table is {table_arn}"

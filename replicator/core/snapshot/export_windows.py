@@ -58,7 +58,7 @@ def windows(since: datetime, guarded_at: datetime) -> list[Window]:
 
 
 def why_not(since: datetime | None, recovery: Recovery | None) -> str | None:
-    """Why a gap cannot be healed by incremental exports; None where it can."""
+    """Why a gap cannot be healed by incremental exports; None where possible."""
     if recovery is None:
         return "point-in-time recovery is off, which exports need"
     if since is None:
@@ -73,7 +73,7 @@ def why_not(since: datetime | None, recovery: Recovery | None) -> str | None:
 
 
 def in_utc(at: datetime) -> str:
-    """The time as the command line of AWS takes it."""
+    """The time for the command line of AWS."""
     return f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 

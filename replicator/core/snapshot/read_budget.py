@@ -18,8 +18,8 @@ CUT_SECONDS_MIN = 1.0
 class ReadBudget:
     """Read units available as of `at` (monotonic seconds).
 
-    A request takes what it will probably cost before it is made, and settles when it is known;
-    the balance may go below zero, and then nothing is read until time has paid for it.
+    A request takes the probable cost beforehand, and settles when the cost is known;
+    the balance may go below zero, and then nothing is read until time has paid.
     """
 
     units_per_second_max: float
@@ -69,6 +69,7 @@ class ReadBudget:
         return replace(self, units_per_second=rate, balance_units=balance, cut_at=self.at)
 
     def items_max(self, units_per_item: float) -> int:
-        """Number of items that a page should ask for, so that it costs no more than its share."""
+        """Number of items that a page should ask for, so that the page costs no more than the
+        share."""
         affordable = self.units_per_second * PAGE_SECONDS_MAX / units_per_item
         return max(1, min(ITEMS_MAX, int(affordable)))

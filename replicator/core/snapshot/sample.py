@@ -1,4 +1,4 @@
-"""An even sample of a sequence whose length is not known before it ends. Pure."""
+"""An even sample of a sequence of unknown length. Pure."""
 
 from collections.abc import Iterable
 from typing import Generic, TypeVar
@@ -7,7 +7,7 @@ Member = TypeVar("Member")
 
 
 class Sample(Generic[Member]):
-    """Every n-th member of what was added, between `size` and half of it once there are so many."""
+    """Every n-th member of the added ones, between half of `size` and `size` in number."""
 
     def __init__(self, size: int) -> None:
         self._size = size
@@ -16,7 +16,7 @@ class Sample(Generic[Member]):
         self.members: list[Member] = []
 
     def add(self, members: Iterable[Member]) -> None:
-        """Go on with these."""
+        """Add members."""
         for member in members:
             if self._added % self._every == 0:
                 self.members.append(member)

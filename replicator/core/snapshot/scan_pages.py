@@ -1,4 +1,4 @@
-"""Pages of Scan and BatchGetItem with raw JSON images, and the read units they cost. Pure."""
+"""Pages of Scan and BatchGetItem with raw JSON images, and the read units used. Pure."""
 
 import json
 from collections.abc import Iterable
@@ -45,7 +45,7 @@ class ScanPage:
 class FoundItems:
     """One answer of BatchGetItem: what exists of the items asked for, in no order.
 
-    `unprocessed` holds the keys that DynamoDB put off: they must be asked for again.
+    `unprocessed` holds the keys that DynamoDB put off: which must be asked for again.
     """
 
     images: list[memoryview]
@@ -58,7 +58,7 @@ class _Capacity(msgspec.Struct):
 
 
 class _ScanAnswer(msgspec.Struct):
-    """`Items` is there even where there are none: an answer without it would empty the target."""
+    """Even an empty page has `Items`: an answer without would empty the target."""
 
     Items: list[msgspec.Raw]
     LastEvaluatedKey: msgspec.Raw = msgspec.Raw()
@@ -78,7 +78,7 @@ class _GetAnswer(msgspec.Struct):
 
 
 def decode_scan(body: bytes) -> ScanPage:
-    """A Scan's answer; ValueError where it is none."""
+    """A Scan's answer; ValueError for another."""
     answer = _decode(body, _ScanAnswer)
     last_key = bytes(answer.LastEvaluatedKey)
     return ScanPage(
@@ -89,7 +89,7 @@ def decode_scan(body: bytes) -> ScanPage:
 
 
 def decode_found(body: bytes) -> FoundItems:
-    """A BatchGetItem's answer for one table; ValueError where it is none."""
+    """A BatchGetItem's answer for one table; ValueError for another."""
     answer = _decode(body, _GetAnswer)
     return FoundItems(
         [memoryview(item) for items in answer.Responses.values() for item in items],
@@ -99,8 +99,8 @@ def decode_found(body: bytes) -> FoundItems:
 
 
 def may_exist(keys: Image, source_key: SourceKey) -> bool:
-    """True when DynamoDB could hold an item with the key; other keys make it refuse the
-    request.
+    """True when DynamoDB could hold an item with the key; DynamoDB refuses requests with
+    other keys.
     """
     return all(
         _is_key_value(keys[name][tag], tag, limit)
@@ -121,7 +121,7 @@ def _is_key_value(raw: str, tag: KeyType, bytes_max: int) -> bool:
 
 
 def item_identity(image: Image, source_key: SourceKey) -> str:
-    """The identity of the item whose image this is, as `attributes.item_key_json` writes it."""
+    """The identity of the item behind an image, in the form of `attributes.item_key_json`."""
     return item_key_json(keys_of(image, source_key), source_key)
 
 
@@ -140,7 +140,8 @@ def _decode(body: bytes, shape: type[Wire]) -> Wire:
 
 
 def _read_units(told: Iterable[_Capacity | None], body: bytes) -> float:
-    """Read units of an answer; where they are not told, a lower bound from the size of the body."""
+    """Read units of an answer; where the answer has none, a lower bound from the size of the
+    body."""
     units = sum(capacity.CapacityUnits for capacity in told if capacity is not None)
     return units or float(-(-len(body) // BYTES_PER_READ_UNIT))
 

@@ -58,15 +58,15 @@ SWEEP_PHASE = 1_000_000
 """Sweeps come after all that is loaded."""
 
 SWEPT_MAX = ((100, 0.5), (1000, 0.25), (10_000, 0.1))
-"""A sweep of more rows than the number waits for a person where they are more than the share."""
+"""A sweep of more rows than the number waits for a person where above the share, too."""
 
 
 @dataclass(frozen=True, slots=True)
 class SegmentFacts:
-    """A part of a snapshot; `target` None: of what it loads, else the sweep of that target.
+    """A part of a snapshot; `target` None: of the load, else the sweep of that target.
 
-    The parts of a phase begin when those of all earlier phases are done. Of an export the first
-    phase is to have it made, and each following one loads the files of one export.
+    The parts of a phase begin when all earlier phases are done. The first phase of an
+    export is its making, and each following one loads the files of one export.
     """
 
     snapshot_id: int
@@ -105,7 +105,7 @@ class SnapshotFacts:
     segments: tuple[SegmentFacts, ...] = ()
     origin: SnapshotOrigin = "scan"
     lost_since: datetime | None = None
-    """Every change created before is applied, whatever its gaps have lost; None: not known."""
+    """Every change created before is applied, but for losses in gaps; None: not known."""
 
     @property
     def unfinished(self) -> bool:
@@ -153,7 +153,7 @@ class SnapshotFacts:
 
 @dataclass(frozen=True, slots=True)
 class SegmentClaim:
-    """The right to write one part of a snapshot, until somebody claims it again."""
+    """The right to write one part of a snapshot, until the next claim."""
 
     source: str
     stream_arn: str
@@ -170,7 +170,7 @@ class SegmentClaim:
     origin: SnapshotOrigin = "scan"
     phase: int = 0
     share: int = 0
-    """Place of the part among those of the phase, where files are divided among them."""
+    """Place of the part among those of the phase, for the division of files."""
 
     @property
     def name(self) -> str:
@@ -193,8 +193,8 @@ class SegmentAdvance:
 class ExportRecord:
     """One export of a snapshot as the control schema has it.
 
-    `since` None: of the whole table, `until` is the time then. `until` None too: somebody else made
-    it. `arn` None: not asked for yet; `bucket` None: not complete and verified yet.
+    `since` None: of the whole table, `until` is the time then. `until` None too: made by
+    others. `arn` None: not asked for yet; `bucket` None: not complete and verified yet.
     """
 
     phase: int
@@ -209,7 +209,7 @@ class ExportRecord:
 
 @dataclass(frozen=True, slots=True)
 class WantedExports:
-    """The exports of a snapshot, and what they depend on.
+    """The exports of a snapshot, and their preconditions.
 
     `guarded_at`: a moment after the COMMIT of `guard` by the source's clock; None: not known yet.
     """

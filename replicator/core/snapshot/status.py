@@ -22,7 +22,7 @@ class SnapshotStatus:
     who: str
     items: int
     items_estimated: int | None
-    """The source's item count when the snapshot began; AWS updates it every six hours."""
+    """The source's item count when the snapshot began; AWS updates the count every six hours."""
     swept: int
     read_units: float
     parts: int
@@ -92,7 +92,7 @@ def snapshot_document(status: SnapshotStatus) -> dict[str, Any]:
 
 
 def _seconds_left(facts: SnapshotFacts, now: datetime) -> float | None:
-    """As long as it took per item so far; None before anything is known."""
+    """Expected time by the time per item so far; None before the first item."""
     if facts.state != "running" or facts.started_at is None or not facts.items_estimated:
         return None
     elapsed = (now - facts.started_at).total_seconds()

@@ -31,21 +31,21 @@ UNOWNED_SECONDS = 60.0
 COMMIT_SECONDS = 10.0
 """Bound on the wait for the commit of what was read."""
 REFUSED_SECONDS = 3.0
-"""Bound on the wait for a commit after a failed attempt, whose reason is known already."""
+"""Bound on the wait for a commit after a failed attempt for a known reason."""
 END_SECONDS = 90.0
 """A child appears in a listing within a minute."""
 PART_SECONDS = 90.0
-"""A part of a snapshot waits for its turn at the source, which the read budget may delay."""
+"""A part of a snapshot waits for the source, which the read budget may delay."""
 LAG_SECONDS = 60.0
 STATUS_SECONDS = 30.0
-"""A status that is older proves nothing: PostgreSQL does not answer whoever shows it."""
+"""A status that is older proves nothing: PostgreSQL does not answer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Something that a person should know of. `table` None: it is not of one table.
+    """A problem that a person should know of. `table` None: not of one table. `remedy`:
 
-    `remedy`: a command, or what to do in words. `since_seconds` None: nobody noted when it began.
+    a command, or advice in words. `since_seconds` None: the beginning is not known.
     """
 
     severity: ProblemSeverity
@@ -80,7 +80,7 @@ def verdict_of(verdicts: Iterable[Verdict]) -> Verdict:
 
 
 def strangers(table: TableStatus) -> Iterable[Problem]:
-    """Workers that hold another mapping of the table, beside those that have the registered one."""
+    """Workers that hold another mapping of the table, beside workers with the registered one."""
     return () if table.proof.told_seconds is None else to_restart(table)
 
 
@@ -160,7 +160,7 @@ def _worked_on(table: TableStatus, status: Status) -> Broken | None:
 
 
 def _nobody(table: TableStatus) -> Broken:
-    """Workers live, and none of them has shown that it works on the table as it is registered."""
+    """Workers live, and none has shown work on the table with the registered mapping."""
     proof, name = table.proof, table.source
     if proof.strangers:
         worker, revision = proof.strangers[0]

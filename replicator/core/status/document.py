@@ -21,7 +21,7 @@ SHARD_STATES: tuple[ShardState, ...] = ("waiting", "active", "unowned", "done", 
 
 @dataclass(frozen=True, slots=True)
 class GapStatus:
-    """A gap that nobody has accepted; `shard_id` None: the whole stream. `remedy` heals it."""
+    """An open gap; `shard_id` None: of the whole stream. `remedy`: the command that heals it."""
 
     id: int
     kind: str
@@ -43,7 +43,7 @@ class LetterStatus:
 
 @dataclass(frozen=True, slots=True)
 class ShardStatus:
-    """One shard on record. `lag_seconds` None: it is finished, or nothing is known."""
+    """One shard on record. `lag_seconds` None: finished, or not known."""
 
     stream_arn: str
     shard_id: str
@@ -79,14 +79,14 @@ class TableStatus:
     last_applied_at: datetime | None = None
     """Creation time of the newest applied change."""
     lineage: tuple[ShardStatus, ...] = ()
-    """Every shard on record; the document of all tables leaves it out."""
+    """Every shard on record; the document of all tables leaves the shards out."""
     verified: Verified | None = None
     """Result of the last `verify`; None before the first."""
     verified_seconds_ago: float | None = None
     needs_workers: bool = True
     """True when workers read the stream: not where AWS Lambda does, or nothing does yet."""
     stopped_seconds: float | None = None
-    """Since when a halt, a gap or a pause stops it."""
+    """Beginning of the halt, gap or pause."""
     proof: Proof = field(default_factory=Proof)
     """Proof that the workers have to show."""
     configured: Literal["yes", "not registered", "not configured"] = "yes"
@@ -95,14 +95,14 @@ class TableStatus:
 
 @dataclass(frozen=True, slots=True)
 class WorkerStatus:
-    """A worker seen in the control schema. `holds`: shards it has claimed, by table."""
+    """A worker seen in the control schema. `holds`: claimed shards, by table."""
 
     id: str
     leases: int
     seen_seconds_ago: float
     holds: Mapping[str, int] = field(default_factory=dict)
     evidence: WorkerEvidence | None = None
-    """Its evidence; None: it tells none, or in a form that is not understood here."""
+    """Evidence of the worker; None: missing, or in an unknown form."""
     told_seconds_ago: float | None = None
 
 
@@ -114,7 +114,7 @@ class Status:
     tables: tuple[TableStatus, ...]
     workers: tuple[WorkerStatus, ...]
     read_seconds_ago: float = 0.0
-    """How old it is: since the control schema answered."""
+    """Age of the status since the answer of the control schema."""
 
 
 def lineage_document(table: TableStatus) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Attributes that nothing takes, counted until somebody writes them down. Pure."""
+"""Attributes that nothing takes, counted until written down. Pure."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Drifted:
-    """An attribute that no column takes; it may have several types."""
+    """An attribute that no column takes; of one type or several."""
 
     met: int
     types: tuple[str, ...]
@@ -28,7 +28,7 @@ class Drifted:
 
 
 class Drift:
-    """Counts by name, up to a bound of names: what is beyond it is only in the metric."""
+    """Counts by name, up to a bound of names: further names are only in the metric."""
 
     def __init__(self) -> None:
         self._met: Counter[Met] = Counter()

@@ -1,4 +1,4 @@
-"""Durations as people read them. Pure."""
+"""Durations in words. Pure."""
 
 
 def in_words(seconds: float | None) -> str:

@@ -1,7 +1,7 @@
 """Evidence that a worker has to show for the work, and the document it is kept as. Pure.
 
-Everything is told as an age in seconds at the moment of telling: whoever reads it adds the time
-since, by the clock of the server that keeps it, and no clock of two machines is ever compared.
+Every fact is an age in seconds at the moment of writing: a reader adds the time since, by the
+clock of the server that keeps the document, and clocks of two machines are never compared.
 """
 
 from collections.abc import Mapping
@@ -26,10 +26,9 @@ class Failure:
 class LateShard:
     """A shard, or part of a snapshot, not read lately, or of which a page waits for its COMMIT.
 
-    `read_seconds`: since the last answer of the source, or since the work on it began.
-    `pending_seconds`: since the oldest record that is not committed was read; `pending_at`: when
-    it was created, where the source said so. `read_failed`: the last read did; reads that wait for
-    a COMMIT do not fail.
+    `read_seconds`: since the last answer of the source, or since the work began. `pending_seconds`:
+    since the reading of the oldest uncommitted record; `pending_at`: the time of creation, where
+    known. `read_failed`: the last read failed; reads that wait for a COMMIT do not fail.
     """
 
     stream_arn: str
@@ -44,11 +43,11 @@ class LateShard:
 
 @dataclass(frozen=True, slots=True)
 class TableEvidence:
-    """A worker's work on one table. `late` holds the shards that are not as they should be.
+    """A worker's work on one table. `late` holds the shards with a fault. `revision`: the
 
-    `revision`: the registered mapping's number when it was last the worker's; None: it never was.
-    `listed_seconds`: since the last successful look at the source; None: there was none.
-    `read_seconds`: since the last answer for the worst of the shards; None: it works on none.
+    newest registered number of the worker's mapping; None: never registered. `listed_seconds`:
+    since the last listing of the source; None: never. `read_seconds`: since the last answer for the
+    worst of the shards; None: without shards.
     """
 
     fingerprint: str
@@ -59,12 +58,12 @@ class TableEvidence:
     failures: Mapping[str, Failure] = field(default_factory=dict)
     """The last one of each task that serves the table."""
     late_parts: tuple[LateShard, ...] = ()
-    """Parts of the snapshot that are not as they should be."""
+    """Parts of the snapshot with a fault."""
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerEvidence:
-    """One worker. `looked_seconds`: since it last saw tables, leases and workers; None: never.
+    """One worker. `looked_seconds`: since the last poll of tables, leases and workers; None: never.
 
     `now`: the clock, which follows the source's. `idle_seconds_max`: the longest pause between two
     reads. `failures`: the last one of each task that serves all tables.

@@ -1,7 +1,7 @@
-"""Notices: the problems that somebody is told of, wherever that person is. Pure.
+"""Notices: problems that a person is told of, anywhere. Pure.
 
-Metrics and alerts need a Prometheus; a notice needs an address only. There are few of them, so that
-each is worth waking somebody: a gap, a table that is stopped until a person acts, and more open
+Metrics and alerts need a Prometheus; a notice needs an address only. Notices are few, so that each
+is worth waking a person: a gap, a table that is stopped until a person acts, and more open
 dead letters than a bound.
 """
 
@@ -15,14 +15,15 @@ from replicator.core.status.problems import diagnose
 
 SCHEMA_VERSION = 1
 TOLD_KINDS = ("gap", "halted", "snapshot")
-"""Kinds of problems that are told where they are critical, beside dead letters."""
+"""Kinds of problems that are told where critical, beside dead letters."""
 
 NoticeEvent = Literal["opened", "resolved"]
 
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """A problem of a table that is worth telling; `table` and `kind` identify it while it lasts."""
+    """A problem of a table that is worth telling; `table` and `kind` identify the problem while
+    open."""
 
     table: str
     kind: str

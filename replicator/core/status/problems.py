@@ -1,7 +1,7 @@
 """Problems of a deployment, the worst first, each with the command that fixes it. Pure.
 
-Each table has at most one problem of its chain, the first link that is not proved, and beside it
-what a person should know anyway: data that is soon lost, dead letters, drift, unequal rows.
+Each table has at most one problem of its chain, the first link that is not proved, and besides
+facts that a person should know anyway: data that is soon lost, dead letters, drift, unequal rows.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -21,14 +21,14 @@ from replicator.core.status.drift import Drifted
 from replicator.core.status.durations import in_words
 
 HEADROOM_SECONDS_MIN = 6 * 3600.0
-"""With less than this left, a person should look at it today."""
+"""Headroom below which a person should act today."""
 HEADROOM_SECONDS_CRITICAL = 2 * 3600.0
 VERIFIED_SECONDS_MAX = 8 * 86400.0
-"""A comparison that is older than this says little: one a week is usual."""
+"""Age from which a comparison says little: one a week is usual."""
 
 _SEVERITIES: Mapping[ProblemSeverity, int] = {"critical": 0, "warning": 1, "note": 2}
 _KINDS = ("halted", "gap", "unregistered", "left_out", "mapping", "headroom", "workers", "paused")
-"""Of one severity these come first, in order."""
+"""Kinds that come first among problems of one severity, in order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +57,8 @@ def diagnose(status: Status) -> Diagnosis:
 def with_configured(status: Status, configured: Iterable[str]) -> Status:
     """The status with the tables that are only in the configuration, and a word on the others.
 
-    What is configured and not registered is stopped: nothing of it is replicated until somebody
-    runs `migrate`. What is registered and not configured keeps the positions until `forget`.
+    A table that is configured and not registered is stopped: nothing is replicated before
+    `migrate`. A table that is registered and not configured keeps its positions until `forget`.
     """
     names = set(configured)
     registered = {table.source for table in status.tables}

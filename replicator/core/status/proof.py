@@ -20,7 +20,7 @@ HEAD_PROOF = timedelta(seconds=90)
 The control schema is told of a head every 30 s, and a pause between two reads may last 60 s.
 """
 TOLD_SECONDS = 15.0
-"""How long a worker's word counts for the shards' heads: it is given every few seconds."""
+"""Time for which a worker's word counts for the shards' heads, given every few seconds."""
 NOTED_SECONDS = 30.0
 """How late a shard's row may tell of a read."""
 READ_SECONDS = 20.0
@@ -28,12 +28,12 @@ READ_POLLS = 3
 """A shard is read if the last answer is no older than so many seconds and pauses between polls."""
 
 Aged = tuple[float, str, str | None, LateShard | None]
-"""For how long a shard or part stands, the name, the owner, and what the owner tells of it."""
+"""For how long a shard or part stands, the name, the owner, and the owner's evidence."""
 
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """The evidence of a worker that lives, and how long ago it was told."""
+    """The evidence of a worker that lives, and the age of that evidence."""
 
     worker_id: str
     evidence: WorkerEvidence
@@ -69,7 +69,7 @@ class Proof:
     listing_failure: str | None = None
     listing_remedy: str | None = None
     strangers: tuple[tuple[str, int | None], ...] = ()
-    """Living workers with another mapping of the table, and the number it had."""
+    """Living workers with another mapping of the table, and the mapping's number."""
     elsewhere: tuple[str, ...] = ()
     """Living workers that work and do not have the table."""
     starting: tuple[str, ...] = ()
@@ -113,7 +113,7 @@ def aged(proof: Proof, seconds: float) -> Proof:
 
 
 class TableWitness:
-    """Living workers' evidence on one table and each of its shards."""
+    """Living workers' evidence on one table and each shard."""
 
     def __init__(
         self,
@@ -277,7 +277,7 @@ class TableWitness:
         )
 
     def _ready_seconds(self, shard: ShardFacts) -> float:
-        """Since when a worker could have read a shard that nobody reads."""
+        """Since when a worker could have read a shard without a reader."""
         parent = self._known.get((shard.stream_arn, shard.parent_id or ""))
         instants = (
             shard.found_at,
@@ -297,9 +297,9 @@ class TableWitness:
         return max(0.0, (self._now - (shard.done_at or self._now)).total_seconds())
 
     def _read(self, shard: ShardFacts, owner: tuple[Told, TableEvidence]) -> Aged:
-        """The age of the last read, as the owner tells it; as the row does, where that is older.
+        """The age of the last read, by the owner; by the row, where that age is greater. A row
 
-        A row tells late, but of a shard that the owner has forgotten it tells alone.
+        tells late, but is the only witness of a shard that the owner has forgotten.
         """
         told, table = owner
         late = self._late[told.worker_id].get((shard.stream_arn, shard.shard_id))

@@ -1,4 +1,4 @@
-"""Number of records in one transaction: as many as fit into the time it should take. Pure."""
+"""Number of records in one transaction: as many as fit into the intended time. Pure."""
 
 from dataclasses import dataclass, replace
 
@@ -16,11 +16,11 @@ class BatchSize:
     target_seconds: float
 
     def after(self, records: int, seconds: float) -> "BatchSize":
-        """The size after a transaction of so many records that took so long.
+        """The size after a transaction of so many records of the given duration.
 
         A slow one shrinks the next, a quick one that was as large as allowed lets it grow. The way
         to PostgreSQL costs a large batch no more than a small one, so a slow network makes batches
-        grow as far as their time allows.
+        grow as far as the intended time allows.
         """
         factor = self.target_seconds / max(seconds, 0.001)
         if factor < 1:
@@ -30,7 +30,7 @@ class BatchSize:
         return self._of(self.records * min(GROWTH_MAX, factor))
 
     def refused(self, records: int) -> "BatchSize":
-        """The size after PostgreSQL ended a transaction of so many records, or a wait in it."""
+        """The size after PostgreSQL ended a transaction of so many records, or a wait within."""
         return self._of(min(self.records, records * SHRINK_MAX))
 
     def _of(self, records: float) -> "BatchSize":

@@ -47,7 +47,7 @@ MARGIN = timedelta(minutes=15)
 
 
 NOT_OWED = timedelta(hours=1)
-"""Records nearer to being trimmed than this when a shard is found are read if present, not owed."""
+"""Records nearer to being trimmed at the discovery of a shard are read if present, not owed."""
 
 
 def is_proved_complete(
@@ -58,12 +58,12 @@ def is_proved_complete(
     retention: timedelta,
     accepted_at: datetime | None = None,
 ) -> bool:
-    """True when an answer that was there at that time cannot have skipped a record we owe.
+    """True when an answer that was there at that time cannot have skipped an owed record.
 
-    Every unread record is younger than `safe_at`, or its loss was accepted, or it was about to be
-    trimmed when the shard was found; so none can have been trimmed while less than the retention
-    has passed. The time of the request would prove too much: whoever sleeps for a day between
-    reading the clock and sending gets an answer of a day later.
+    Every unread record is younger than `safe_at`, or the loss was accepted, or the record was about
+    to be trimmed when the shard was found; so no owed record can have been trimmed while less than
+    the retention has passed. The time of the request would prove too much: a process that sleeps
+    for a day between reading the clock and sending gets an answer of a day later.
     """
     base = found_at - retention + NOT_OWED
     for instant in (safe_at, accepted_at):
@@ -79,7 +79,7 @@ def kind_of_gap(*, position: Position | None, known: Position | None) -> GapKind
 
 
 def older_stream(stream_arn: str, current: str) -> str:
-    """The detail of the gap before a stream that is older than the one it follows."""
+    """The detail of the gap before a stream that is older than its predecessor."""
     return (
         f"the source has the stream {stream_arn} now; the one on record, {current}, is over and "
         "has the newer label. That is so after a failover to a replica, or where the region, the "
@@ -89,14 +89,14 @@ def older_stream(stream_arn: str, current: str) -> str:
 
 
 def headroom_seconds(*, now: datetime, safe_at: datetime, retention: timedelta) -> float:
-    """Seconds until the oldest unread record may be trimmed; 0 when it may be already."""
+    """Seconds until the oldest unread record may be trimmed; 0 when possible already."""
     return max(0.0, (retention - (now - safe_at)).total_seconds())
 
 
 def how_to_mend(source: str, mode: Mode) -> str:
-    """The commands that load a table again or accept the gaps; who copies one says why.
+    """The commands that load a table again or accept the gaps; the person adds the reason.
 
-    What AWS Lambda writes no worker can load.
+    No worker can load a table of AWS Lambda.
     """
     accept = f'replicator gaps accept --table {quote(source)} --why "..."'
     if mode == "lambda":
@@ -107,7 +107,7 @@ def how_to_mend(source: str, mode: Mode) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Unread:
-    """The creation time of the oldest change that may be unread; None: it may be of any age."""
+    """The creation time of the oldest change that may be unread; None: of any age."""
 
     since: datetime | None
 

@@ -18,7 +18,7 @@ def label_time(stream_arn: str) -> datetime:
 def generation(stream_arn: str) -> int:
     """The stream's number among those of the table: the label's time in microseconds.
 
-    It never changes, whatever other streams are found later. Sequence numbers say nothing about
-    it: they may start again with a new stream.
+    The number never changes, also when other streams are found later. Sequence numbers say nothing
+    about the order: numbers may start again with a new stream.
     """
     return (label_time(stream_arn) - _BEGINNING) // timedelta(microseconds=1)

@@ -31,7 +31,7 @@ class Lag:
 def table_lag(shards: Iterable[ShardProgress], *, now: datetime, retention: timedelta) -> Lag:
     """The age of the oldest change that is known or possibly not applied; 0 at the head.
 
-    A clock that is behind the source's never makes it negative.
+    A clock that is behind the source's never makes the age negative.
     """
     progress = list(shards)
     lags = [_lag(shard, now) for shard in progress]

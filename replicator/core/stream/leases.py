@@ -47,7 +47,7 @@ SHARD_END = "SHARD_END"
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """A row of the lease table, in KCL's words. `owner` None: nobody holds it."""
+    """A row of the lease table, in KCL's words. `owner` None: free."""
 
     key: str
     owner: str | None
@@ -56,12 +56,12 @@ class Lease:
     parents: tuple[str, ...] = ()
     switches: int = 0
     wanted_by: str | None = None
-    """A worker with fewer leases that asks the owner to hand this one over."""
+    """A worker with fewer leases that asks the owner to hand the lease over."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
-    """The last change that we saw of a lease, by our own monotonic clock."""
+    """The last change of a lease that this worker saw, by the own monotonic clock."""
 
     owner: str | None
     counter: int
@@ -157,7 +157,7 @@ def plan_leases(
 
 def _room(wanted: int, mine: int, others: Iterable[int], *, free: int) -> int:
     """Number of free leases for the worker: a fair share, and one more where no other worker
-    needs it.
+    needs one.
     """
     counts = list(others)
     share, remainder = divmod(wanted, len(counts) + 1)
@@ -173,8 +173,8 @@ def _is_asked(lease: Lease | None) -> bool:
 def _ask(
     taken: Iterable[Lease], counts: Mapping[str, int], *, mine: int, share: int, worker_id: str
 ) -> tuple[Lease, ...]:
-    """Half of what is missing to the share, from those who have most, and of each no more than
-    leaves it with as many as we shall have.
+    """Half of what is missing to the share, from the owners of most, and from each no more than
+    leaves both with equal numbers.
     """
     by_owner: dict[str, list[Lease]] = {}
     for lease in taken:
@@ -200,12 +200,12 @@ def _ask(
 
 
 def home_share(keys: Iterable[str], *, worker_id: str, workers: Collection[str]) -> frozenset[str]:
-    """The keys that the worker reaches for first: who sees the same workers has other ones."""
+    """The keys that the worker reaches for first: others for each worker of the same view."""
     everyone = sorted({*workers, worker_id})
     mine = everyone.index(worker_id)
     return frozenset(key for key in keys if crc32(key.encode()) % len(everyone) == mine)
 
 
 def _spread(key: str, worker_id: str) -> bytes:
-    """An order that differs between workers, so that they do not all reach for the same lease."""
+    """An order that differs between workers, so that not all reach for the same lease."""
     return blake2b(f"{key} {worker_id}".encode(), digest_size=8).digest()

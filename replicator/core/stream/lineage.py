@@ -39,7 +39,7 @@ def ready_shards(shards: Iterable[ShardFacts]) -> list[ShardFacts]:
 def unknown_shards(
     listed: Iterable[ListedShard], known: Mapping[str, ShardFacts]
 ) -> list[ListedShard]:
-    """Shards that a listing adds: not on record, or on record only because a child named them."""
+    """Shards that a listing adds: not on record, or on record only as the parent of a child."""
     return [
         shard for shard in listed if shard.shard_id not in known or not known[shard.shard_id].listed
     ]
@@ -50,7 +50,7 @@ def lost_shards(
 ) -> list[str]:
     """Shards that were begun, as the leases say, and that are not on record any more.
 
-    A child whose parent is unfinished is none: where it was begun all the same, PostgreSQL was
+    A child with an unfinished parent is left out: where begun all the same, PostgreSQL was
     taken back to a moment before, and the parent is read to the end again. `new` has parents first.
     """
     unfinished = {name for name, shard in known.items() if not shard.finished}
@@ -64,7 +64,7 @@ def lost_shards(
 
 
 def in_order(listed: Iterable[ListedShard]) -> list[ListedShard]:
-    """The listing with every parent before its children."""
+    """The listing with every parent before the children."""
     shards = {shard.shard_id: shard for shard in listed}
     ordered: dict[str, ListedShard] = {}
     for shard in shards.values():
@@ -78,9 +78,9 @@ def in_order(listed: Iterable[ListedShard]) -> list[ListedShard]:
 
 
 def awaits_children(shards: Iterable[ShardFacts], now: datetime) -> bool:
-    """True while a shard ended a moment ago and no child of it is known: a listing lags behind.
+    """True while a shard ended a moment ago and no child is known: a listing lags behind.
 
-    A stream that was disabled ends without children, so this does not last.
+    A stream that was disabled ends without children, so the state does not last.
     """
     known = list(shards)
     parents = {(shard.stream_arn, shard.parent_id) for shard in known}
@@ -94,8 +94,8 @@ def awaits_children(shards: Iterable[ShardFacts], now: datetime) -> bool:
 
 
 def followed_shards(shards: Iterable[ShardFacts]) -> list[ShardFacts]:
-    """Finished shards of which a child is known, and every known child was begun: nobody will work
-    on them again, and nobody asks how far they are.
+    """Finished shards with known children that have all begun: such shards are not worked on again,
+    and their positions are not asked for.
     """
     known = list(shards)
     begun: dict[ShardName, bool] = {}
@@ -110,9 +110,9 @@ def followed_shards(shards: Iterable[ShardFacts]) -> list[ShardFacts]:
 def forgettable_shards(
     shards: Iterable[ShardFacts], now: datetime, listed: Container[ShardName]
 ) -> list[ShardFacts]:
-    """Finished shards whose children have all progressed and that are older than 48 hours.
+    """Finished shards older than 48 hours with children that have all progressed. A shard
 
-    One that the source still lists would be found again and read again, so it stays.
+    that the source still lists stays, or would be found and read again.
     """
     known = by_name(shards)
     children: dict[ShardName, list[ShardFacts]] = {}

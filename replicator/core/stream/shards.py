@@ -14,7 +14,7 @@ Mode = Literal["fence", "guard", "lambda"]
 
 @dataclass(frozen=True, slots=True)
 class DeadLetterCounts:
-    """Of one table. `last_hour`: those added since, whatever became of them."""
+    """Of one table. `last_hour`: added in the last hour, closed ones included."""
 
     open: int
     last_hour: int
@@ -22,7 +22,7 @@ class DeadLetterCounts:
 
 @dataclass(frozen=True, slots=True)
 class ListedShard:
-    """A shard as DescribeStream lists it; `closed` when it has an ending sequence number."""
+    """A shard as DescribeStream lists it; `closed`: with an ending sequence number."""
 
     shard_id: str
     parent_id: str | None
@@ -33,9 +33,9 @@ class ListedShard:
 class ShardFacts:
     """A shard as the control schema knows it.
 
-    `safe_at`: every change created before it is applied, or was never owed.
+    `safe_at`: every change created before that time is applied, or was never owed.
     `known`: the newest position ever seen in a page, applied or not.
-    `listed` False: only a child has named it.
+    `listed` False: only a child has named the shard.
     """
 
     source: str
@@ -56,7 +56,7 @@ class ShardFacts:
 
     @property
     def finished(self) -> bool:
-        """Nothing of it will ever be read again: the children may start."""
+        """Nothing more of the shard will be read: the children may start."""
         return self.state == "done" or (self.state == "gap" and self.gap_accepted_at is not None)
 
 
@@ -64,7 +64,8 @@ class ShardFacts:
 class StreamOver:
     """Nothing of a table's current stream is left to read, as far as the observer knows.
 
-    `stream_arn` None: the table had none. `read`: the shards; None: the source has dropped it.
+    `stream_arn` None: the table had none. `read`: the shards; None: the source has dropped the
+    stream.
     """
 
     stream_arn: str | None
@@ -83,12 +84,12 @@ class GapFacts:
     detail: str
     found_at: datetime
     since: datetime | None = None
-    """Every change created before is applied; None: nobody knows when it began."""
+    """Every change created before is applied; None: the beginning is not known."""
 
 
 @dataclass(frozen=True, slots=True)
 class TableFacts:
-    """A source table as the control schema knows it."""
+    """A source table on record in the control schema."""
 
     source: str
     stream_arn: str | None
@@ -106,32 +107,32 @@ class TableFacts:
     mapping_revision: int = 1
     """How often the mapping was registered or changed."""
     stopped_at: datetime | None = None
-    """Since when it is halted or paused."""
+    """Beginning of the halt or pause."""
     listed_seconds: float | None = None
     """Age of the last look at the stream of which every shard is on record, by any worker."""
 
     @property
     def stopped(self) -> bool:
-        """No shard of it may be worked on until a person acts."""
+        """No shard of the table may be worked on until a person acts."""
         return self.paused or self.halted or bool(self.gaps)
 
 
 @dataclass(frozen=True, slots=True)
 class Belief:
-    """State of a table as a worker knew it when it decided to halt the table."""
+    """State of a table as known to a worker at the decision to halt the table."""
 
     stream_arn: str | None
     mapping_fingerprint: str
 
 
 Halting = Literal["halted", "already", "stale"]
-"""What became of an attempt to halt a table: it is halted now, or was before, or it is not as the
-caller believed, and nothing was done."""
+"""Outcome of an attempt to halt a table: halted now, halted before, or changed since the caller's
+belief and left alone."""
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """The right to write one shard's changes, until somebody claims it again."""
+    """The right to write one shard's changes, until the next claim."""
 
     source: str
     stream_arn: str
@@ -150,7 +151,7 @@ class Claim:
     skip_before: datetime | None
     """`initial_load: none`: older records are skipped."""
     snapshot_id: int | None
-    """The snapshot that runs beside the claim: what is written is marked as seen by it."""
+    """The snapshot that runs beside the claim: written rows are marked as seen by the snapshot."""
     open_letters: bool
     """Some dead letter of the table is open: batches must look for letters to supersede."""
 

@@ -7,13 +7,13 @@ from datetime import timedelta
 
 @dataclass(frozen=True, slots=True)
 class SourceKind:
-    """Promises of one kind of source. `retention`: time for which it keeps a record."""
+    """Promises of one kind of source. `retention`: time for which a record is kept."""
 
     name: str
     retention: timedelta
 
     def label(self, stream_arn: str) -> str:
-        """The part of a stream's ARN that tells a table's streams apart: when it was enabled."""
+        """The part of a stream's ARN that tells a table's streams apart: the time of enabling."""
         return stream_arn.rpartition("/")[2]
 
 
@@ -23,6 +23,6 @@ _BY_SERVICE: Mapping[str, SourceKind] = {"dynamodb": DYNAMODB_STREAMS}
 
 
 def kind_of(stream_arn: str | None) -> SourceKind:
-    """The kind of a stream, by the service in its ARN; of a table without one the usual kind."""
+    """The kind of a stream, by the service in its ARN; the usual kind without a stream."""
     service = (stream_arn or "").split(":")[2:3]
     return _BY_SERVICE.get("".join(service), DYNAMODB_STREAMS)

@@ -36,10 +36,10 @@ _decode = msgspec.json.Decoder(dict[str, dict[str, Any]]).decode
 
 
 def decode_image(raw: bytes | memoryview) -> Image:
-    """The attributes of an image given as DynamoDB JSON, values as they are on the wire.
+    """The attributes of an image given as DynamoDB JSON, values as on the wire.
 
     An empty map without the tag, at any depth, is an empty map: DynamoDB Local writes `{}` for
-    `{"M":{}}` into the streams. Lone surrogates pass: only the columns that meet one refuse it.
+    `{"M":{}}` into the streams. Lone surrogates pass: only columns refuse such values.
     ValueRejected for an attribute that is no typed value at all, and for nesting that no item has.
     """
     text = bytes(raw)
@@ -109,7 +109,8 @@ def decode_binary(text: str) -> bytes:
 
 
 def storable_text(text: str, nul: OnNul = "reject") -> str:
-    """The text as PostgreSQL can hold it; Unfit for lone surrogates, and for NUL as `nul` says."""
+    """The text in a form that PostgreSQL can hold; Unfit for lone surrogates, and for NUL as `nul`
+    says."""
     if not text.isascii():
         try:
             text.encode()

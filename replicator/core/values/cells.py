@@ -1,12 +1,12 @@
-"""Cells: values as PostgreSQL takes them, and the functions that make them. Pure."""
+"""Cells: values in PostgreSQL's input syntax, and the functions that make such values. Pure."""
 
 from collections.abc import Callable
 from typing import Any
 
 Cell = str | bytes | None
-"""A value as PostgreSQL takes it: text in the input syntax, bytes for bytea, None for NULL."""
+"""A value for PostgreSQL: text in the input syntax, bytes for bytea, None for NULL."""
 Conversions = dict[str, Callable[[Any], Cell]]
-"""For each DynamoDB type that a column takes, how its wire value becomes a cell."""
+"""For each DynamoDB type that a column takes, the conversion of a wire value to a cell."""
 
 
 class Unfit(ValueError):

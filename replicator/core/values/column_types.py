@@ -1,4 +1,4 @@
-"""The types a column can be declared with, as PostgreSQL names them. Pure."""
+"""The types a column can be declared with, by PostgreSQL's names. Pure."""
 
 import re
 from dataclasses import dataclass, replace
@@ -28,11 +28,11 @@ USUAL_SCHEMA = "public"
 
 @dataclass(frozen=True, slots=True)
 class ColumnType:
-    """A PostgreSQL type under the short canonical name; equal exactly when PostgreSQL's are.
+    """A PostgreSQL type under the short canonical name; equal exactly when PostgreSQL's types are.
 
     `arguments` are the length of varchar, or precision and scale of numeric; empty for no bound.
-    `array` tells a one-dimensional array of it. `schema` None: it is PostgreSQL's own; the type of
-    an extension and an enum type are in a schema, so that no search path decides what they are.
+    `array` tells a one-dimensional array. `schema` None: PostgreSQL's own type; the type of an
+    extension and an enum type are in a schema, so that no search path decides on the meaning.
     """
 
     name: str
@@ -47,20 +47,20 @@ class ColumnType:
 
     @property
     def sql(self) -> str:
-        """The type as it is written in SQL, `numeric(12,2)`, `text[]` or `"public"."mood"`."""
+        """The type in SQL, `numeric(12,2)`, `text[]` or `"public"."mood"`."""
         if self.schema is None:
             return self._written(self.name)
         return self._written(f"{_quoted(self.schema)}.{_quoted(self.name)}")
 
     @property
     def label(self) -> str:
-        """The type as a person writes it."""
+        """The type as written in a configuration."""
         usual = self.schema is None or (self.schema == USUAL_SCHEMA and self.row is not ENUM)
         return self._written(self.name if usual else f"{self.schema}.{self.name}")
 
     @property
     def asked(self) -> str:
-        """The type, in SQL, that a given cell is taken for where it is only compared."""
+        """The type, in SQL, that a given cell is taken for where only compared."""
         name = self.row.asked_as
         return self.sql if name is None else replace(self, name=name, schema=None).sql
 

@@ -69,9 +69,9 @@ a child table; ValueRejected."""
 
 @dataclass(frozen=True, slots=True)
 class MadeRows:
-    """A row for each record, in order, None where its new image is not a usual one.
+    """A row for each record, in order, None for an unusual new image. `untaken` are
 
-    `untaken` are the attributes of the usual ones that nothing takes; by the names, `carriers`
+    the attributes of usual images that nothing takes; by the names, `carriers`
     tells the place of a record that has one. `candidates` are attributes of a rest that could be
     columns, with the first place of each. `children` stand beside the rows of targets that have
     child tables.
@@ -107,7 +107,8 @@ class Remainder:
 
 @dataclass(frozen=True, slots=True)
 class Hiding:
-    """Personal data: `value` hides it in an attribute's value, or answers None for one to drop."""
+    """Personal data: `value` hides personal data in an attribute's value, or answers None for a
+    value to drop."""
 
     attributes: frozenset[str]
     value: Callable[[str, AttributeValue], AttributeValue | None]
@@ -117,7 +118,7 @@ class Hiding:
 class _Batch:
     """Images side by side: the items' keys, as received, and decoded.
 
-    `odd` are the places of those that make no row; `names` has by place the attributes that no
+    `odd` are the places of images that make no row; `names` has by place the attributes that no
     column takes, where there are any.
     """
 
@@ -129,7 +130,7 @@ class _Batch:
 
 
 _Cells = Callable[[_Batch], Sequence[Cell]]
-"""The cells of one column; places whose value makes none are marked as odd."""
+"""The cells of one column; places of values without one are marked as odd."""
 _Decode = Callable[[memoryview], Any]
 
 _UNUSUAL = (AttributeError, KeyError, TypeError, ValueError, RecursionError, ValueRejected)
@@ -209,7 +210,7 @@ def _fields(
 def _ways(
     steps: Sequence[Step], fields: "_Fields", remainder: Remainder, hiding: Hiding | None
 ) -> Sequence["_Way"]:
-    """The ways to take one after the other, each for what the one before it leaves."""
+    """The ways to take one after the other, each for the images that the one before leaves."""
     wide = _wide(steps, fields, remainder, hiding)
     if remainder.rest == "exceptional" and hiding is not None:
         return (wide,)  # what is hidden may become a stray, of which the narrow way knows nothing
@@ -218,7 +219,7 @@ def _ways(
 
 @dataclass(slots=True)
 class _Found:
-    """Rows by the places, while they are made."""
+    """Rows by the places, while being made."""
 
     rows: list[Row | None]
     children: list[Children]
@@ -250,7 +251,7 @@ class _Found:
                 self.names[places[number]] = names
 
     def made(self) -> MadeRows:
-        """All of them together."""
+        """All decoders as one."""
         carriers = {name: place for place, names in self.names.items() for name in names}
         untaken = Counter(chain.from_iterable(self.names.values()))
         return MadeRows(self.rows, untaken, carriers, self.candidates, self.children)
@@ -258,7 +259,7 @@ class _Found:
 
 @dataclass(frozen=True, slots=True)
 class _Ends:
-    """The end of every row, and the child rows that belong to it."""
+    """The end of every row, and the child rows of the row."""
 
     tail: Row
     children: Sequence[tuple[str, str, Callable[[Row, Image], list[Row]]]]
@@ -268,7 +269,7 @@ class _Ends:
 
 @dataclass(frozen=True, slots=True)
 class _Fields:
-    """The fields of the struct: by attribute the steps that use it, and the name in the struct.
+    """The fields of the struct: by attribute the steps that need it, and the name in the struct.
 
     `shared` attributes are used by others than columns too.
     """
@@ -285,9 +286,9 @@ class _Fields:
 
 @dataclass(frozen=True, slots=True)
 class _Way:
-    """A decoder of images, and the columns of what it decodes.
+    """A decoder of images, and the columns of the decoded values.
 
-    `names_of` finds the attributes of a batch that no column takes, where they are told; a rest
+    `names_of` finds the attributes of a batch that no column takes, where needed; a rest
     that is a cell has `candidates` where such attributes can be columns.
     """
 
@@ -324,7 +325,7 @@ def _wide(
 
 
 def _take(way: _Way, ends: _Ends, whole: _Batch, places: Sequence[int], found: _Found) -> list[int]:
-    """Make the rows of some places in this way; returns the places that it leaves."""
+    """Make the rows of some places in one way; returns the places that are left."""
     images = _decoded(way.decode, [whole.raws[place] for place in places])
     left = [place for place, image in zip(places, images, strict=True) if image is None]
     if left:
@@ -371,8 +372,8 @@ def _hidden(hiding: Hiding, name: str, value: AttributeValue) -> AttributeValue 
 
 
 def _decoded(decode: _Decode, raws: Sequence[memoryview]) -> list[Any]:
-    """The images, None for those that the decoder refuses; and for all others where those are many,
-    as every refusal costs as much as several images.
+    """The images, None for images that the decoder refuses; and for all others where refusals are
+    many, as every refusal costs as much as several images.
     """
     images: list[Any] = []
     refused, each = 0, map(decode, raws)
@@ -472,7 +473,7 @@ def _one_by_one(
     values: Sequence[AttributeValue | None],
     odd: set[int],
 ) -> Sequence[Cell]:
-    """Make cells one by one, so that an unusual value costs only its own row the fast path."""
+    """Make cells one by one, so that an unusual value costs only the own row the fast path."""
     cells: list[Cell] = []
     for place, value in enumerate(values):
         try:
@@ -486,7 +487,7 @@ def _one_by_one(
 def _value_column(
     step: Step, usual: Usual, value_of: Callable[[Any], Any], *, every_type: bool
 ) -> _Cells:
-    """A column whose values are decoded by the types."""
+    """A column with values that are decoded by type."""
     tags = usual.tags if every_type else usual.tags[:1]
     conversions = [_conversion(each) for each in (usual, *usual.others)][: len(tags)]
     raw_of = [attrgetter(tag) for tag in tags]
@@ -549,7 +550,7 @@ def _conversion(usual: Usual) -> Callable[[Sequence[Any]], Sequence[Cell]]:
 
 
 def _json_cells(raws: list[Raw], step: Step, odd: set[int]) -> list[Cell]:
-    """The cells of a jsonb column, decoded only where they must be."""
+    """The cells of a jsonb column, decoded only where necessary."""
     values = list(map(bytes, raws))
     if step.hide is not None:
         return _hidden_json_cells(values, step, step.hide, odd)
@@ -572,7 +573,7 @@ def _hidden_json_cells(
     hide: Callable[[AttributeValue], AttributeValue | None],
     odd: set[int],
 ) -> list[Cell]:
-    """The cells of a jsonb column whose values hold something that must not be seen."""
+    """The cells of a jsonb column with personal data in its values."""
     hidden: list[bytes] = []
     for place, value in enumerate(values):
         try:
@@ -722,7 +723,7 @@ def _strays(
 
 
 def _hide_members(hiding: Hiding, names: Sequence[str], values: dict[str, Any]) -> list[str]:
-    """The names without those that are dropped; what is hidden is put into `values` as JSON."""
+    """The names without the dropped ones; what is hidden is put into `values` as JSON."""
     left = []
     for name in names:
         if name in hiding.attributes:

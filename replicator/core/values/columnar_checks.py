@@ -1,4 +1,4 @@
-"""Many values of a column at once: what all of them become, where that takes one look. Pure."""
+"""Many values of a column at once: all converted with one check, where possible. Pure."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -54,7 +54,7 @@ def unpadded(length_max: int) -> ColumnarCheck:
 
 
 def matching(pattern: str, cut: re.Pattern[str] | None = None) -> ColumnarCheck:
-    """Texts that are cells as they are, or without what matches `cut`.
+    """Texts that are cells unchanged, or without what matches `cut`.
 
     Neither pattern may match a comma.
     """

@@ -40,8 +40,8 @@ def compile_converter(
 ) -> Converter:
     """A function from an attribute's value (None: absent) to the column's cell.
 
-    It raises ValueRejected, naming attribute and column, for a value that does not convert exactly,
-    or answers None when `on_invalid` is "null". `transform` changes strings first, in order;
+    Raises ValueRejected, naming attribute and column, for a value that does not convert exactly, or
+    answers None when `on_invalid` is "null". `transform` changes strings first, in order;
     `words` are for the `boolean`, and `fraction` for times. `key` forbids two texts for one value.
     ConfigurationError where a format or transform does not belong to the type.
     """
@@ -128,7 +128,7 @@ def _null(_: object) -> None:
 def _array_conversions(
     element_type: ColumnType, of_element: Conversions, *, plain: bool
 ) -> Conversions:
-    """An array takes the sets whose members the element type takes, and lists of what it takes."""
+    """An array takes sets of members, and lists of values, that the element type takes."""
     conversions: Conversions = {
         tag: partial(_from_set, tag, of_element[tag[0]]) for tag in _SETS if tag[0] in of_element
     }

@@ -16,10 +16,10 @@ _MICROSECONDS = 1_000_000
 
 
 def interval(text: str) -> str:
-    """The duration in one form: each of its parts has a sign of its own, zeros are left out.
+    """The duration in one form: each part has a sign of its own, zeros are left out.
 
-    A year is twelve months and a week seven days, as in PostgreSQL; nothing else is turned into
-    anything else. Unfit for fractions of other parts than seconds, which PostgreSQL would spread.
+    A year is twelve months and a week seven days, as in PostgreSQL; no other unit is
+    converted. Unfit for fractions of other parts than seconds, which PostgreSQL would spread.
     """
     found = _read(text)
     if found is None:

@@ -59,7 +59,7 @@ def fault(value: object, nul: OnNul = "reject", inside: str = "") -> Unfit | Non
 
 
 def shape_fault(value: object) -> str:
-    """Why this is no typed value."""
+    """The reason why a value is no typed value."""
     match value:
         case dict() if not value:
             return "has no type tag"
@@ -187,10 +187,10 @@ _PLAIN = (
 
 
 def plain_texts(typed: Sequence[bytes | memoryview]) -> list[str | None]:
-    """The plain JSON of typed values, each given as valid JSON; None where it must be decoded.
+    """The plain JSON of typed values, each given as valid JSON; None where decoding is needed:
 
-    That is so for what is not of the shape DynamoDB sends, for most escapes of Unicode, for numbers
-    that are not in canonical form, and for names with escapes or brackets that end as maps do.
+    for another shape than DynamoDB sends, for most escapes of Unicode, for numbers that are not in
+    canonical form, and for names with escapes or brackets that look like the end of a map.
 
     A quote inside a string would be escaped, so that what begins with `{"` is never inside one.
     """
@@ -204,10 +204,10 @@ def plain_texts(typed: Sequence[bytes | memoryview]) -> list[str | None]:
 def _plain(
     typed: Sequence[bytes | memoryview], plain_of: dict[bytes, bytes | None]
 ) -> list[str | None]:
-    """Plain texts of typed values; None where one must be decoded.
+    """Plain texts of typed values; None where one needs decoding.
 
-    `plain_of` holds what is around scalars, typed and plain: items of a table are much alike. What
-    is around those of an unusual value stays as it is, and the text is left out in the end.
+    `plain_of` holds what is around scalars, typed and plain: items of a table are much alike. The
+    surroundings of an unusual value stay unchanged, and the text is left out in the end.
     """
     parts = _at_scalars(_BETWEEN.join(typed))
     structures = _SCALAR.join(parts[::2]).split(_BETWEEN)

@@ -1,4 +1,4 @@
-"""Addresses of networks, hosts and interfaces, as PostgreSQL reads them without guessing. Pure."""
+"""Addresses of networks, hosts and interfaces, read as by PostgreSQL and without guessing. Pure."""
 
 import ipaddress
 import re
@@ -13,7 +13,7 @@ _is_mac8 = re.compile(rf"{_PAIR}([:-]){_PAIR}(?:\1{_PAIR}){{6}}").fullmatch
 
 
 def inet(text: str) -> str:
-    """An address of a host, with the length of the network's prefix where it is said."""
+    """An address of a host, with the length of the network's prefix where given."""
     _require_form(text)
     try:
         ipaddress.ip_interface(text)
@@ -23,7 +23,7 @@ def inet(text: str) -> str:
 
 
 def cidr(text: str) -> str:
-    """An address of a network, whose bits beyond the prefix are zero."""
+    """An address of a network, with zero bits beyond the prefix."""
     _require_form(text)
     try:
         ipaddress.ip_network(text)

@@ -25,7 +25,8 @@ _is_number = re.compile(
 def canonical_number(text: str) -> str:
     """The number without exponent, plus, leading or trailing zeros; equal numbers, equal text.
 
-    DynamoDB's own form passes as it is. Unfit for what is no number or too large for numeric.
+    DynamoDB's own form passes unchanged. Unfit for a text that is no number or too large for
+    numeric.
     """
     if len(text) > _LENGTH_USUAL_MAX:
         return _rewritten(text)
@@ -41,9 +42,10 @@ def fits_double(canonical: str) -> bool:
 
 
 def fits_half(canonical: str) -> bool:
-    """Whether half precision keeps the number: as the text of the double or real that equals it.
+    """True when half precision keeps the number: as the text of the equal double or real.
+    PostgreSQL
 
-    PostgreSQL prints a half as the real that it equals.
+    prints a half as the equal real.
     """
     number = float(canonical)
     try:
