@@ -53,7 +53,7 @@ def _print_problems(deployment: str, diagnosis: "Diagnosis") -> None:
 
 
 def _in_short(diagnosis: "Diagnosis") -> str:
-    """How many tables are not well, and how many things need a look."""
+    """Counts of tables that are not well, and of problems."""
     of = len(diagnosis.verdicts)
     counts = [(word, list(diagnosis.verdicts.values()).count(word)) for word in _VERDICTS]
     parts = [_VERDICTS[word].format(f"{count} of {of}") for word, count in counts if count]

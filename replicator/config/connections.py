@@ -29,7 +29,7 @@ def export_connection(settings: Settings, table: str) -> SourceConnection:
 
 
 def export_destination(settings: Settings) -> ExportDestination:
-    """Where exports are written."""
+    """Bucket and prefix of exports."""
     export = settings.export
     return ExportDestination(export.bucket, export.prefix, export.bucket_owner, export.kms_key)
 

@@ -80,7 +80,7 @@ class Sink(Protocol):
         ...
 
     async def refusals(self, plan: WritePlan, others: Iterable[WritePlan] = (), /) -> Refusals:
-        """Which targets refuse a plan of one record; `others` of the batch may pass."""
+        """Targets that refuse a plan of one record; `others` of the batch may pass."""
         ...
 
 
@@ -151,7 +151,7 @@ class Positions(Protocol):
 
 
 class Listings(Protocol):
-    """Which worker lists the stream of a table."""
+    """Choice of the worker that lists the stream of a table."""
 
     async def begin(self, source: str, *, every_seconds: float) -> bool:
         """True when the worker is to list it now."""
@@ -289,7 +289,7 @@ class SegmentSink(Protocol):
         ...
 
     async def refusals(self, plan: WritePlan, others: Iterable[WritePlan] = (), /) -> Refusals:
-        """Which targets refuse a plan of one item; `others` of the page may pass."""
+        """Targets that refuse a plan of one item; `others` of the page may pass."""
         ...
 
 

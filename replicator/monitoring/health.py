@@ -98,7 +98,7 @@ class Health:
 
 
 def table_readiness(table: TableStatus, diagnosis: Diagnosis) -> tuple[Check, ...]:
-    """Whether an application may rely on this one table: it is well, and inside retention."""
+    """True when an application may rely on the table: well, and inside retention."""
     verdict, broken = diagnosis.verdicts[table.source], diagnosis.broken.get(table.source)
     reason = None if broken is None else f"{broken.kind}: {broken.what}"
     return (

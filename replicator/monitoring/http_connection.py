@@ -20,7 +20,7 @@ class HttpBounds:
     line_bytes: int = 8190
     headers: int = 64
     discarding_seconds: float = 1.0
-    """How long a body that nobody wants is read, so that the sender can read the refusal."""
+    """Time for which an unwanted body is read, so that the sender can read the refusal."""
 
 
 class Connections:

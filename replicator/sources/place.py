@@ -33,7 +33,7 @@ class SourceConnection:
 
 @dataclass(frozen=True, slots=True)
 class ExportDestination:
-    """Where exports are written that we ask for; `bucket` None: none can be asked for."""
+    """Bucket and prefix of exports that are asked for; `bucket` None: none can be."""
 
     bucket: str | None
     prefix: str | None = None

@@ -68,9 +68,9 @@ class AttributeStatistics:
     nul: bool
     """Some string holds a NUL character."""
     empty: int
-    """How many strings are empty."""
+    """Number of empty strings."""
     numeric: int
-    """How many strings are written as numbers are."""
+    """Number of strings in the form of numbers."""
     guess: Guess | None
 
     @property
@@ -110,7 +110,8 @@ def _statistics(name: str, typed: list[tuple[str, Any]]) -> AttributeStatistics:
 def _guess(
     name: str, tags: Mapping[str, int], strings: Sequence[str], numbers: Sequence[str]
 ) -> Guess | None:
-    """What fits every value; an empty string says nothing of the others, and becomes NULL."""
+    """Declaration that fits every value; an empty string is left out of account, and becomes
+    NULL."""
     told = [text for text in strings if text]
     blank: tuple[Transform, ...] = ("empty_null",) if len(told) < len(strings) else ()
     kinds = frozenset(tags) - {"NULL"}

@@ -52,7 +52,7 @@ SnapshotReason = Literal["initial", "gap", "asked", "mapping", "repair"]
 SnapshotState = Literal["asked", "running", "refused", "done", "cancelled"]
 SegmentState = Literal["waiting", "active", "done"]
 SnapshotOrigin = Literal["scan", "export", "changes"]
-"""Where the items come from: a scan, an export of the whole table to S3, or incremental exports of
+"""Origin of the items: a scan, an export of the whole table to S3, or incremental exports of
 what changed in a gap."""
 SWEEP_PHASE = 1_000_000
 """Sweeps come after all that is loaded."""

@@ -90,7 +90,7 @@ class TableStatus:
     proof: Proof = field(default_factory=Proof)
     """Proof that the workers have to show."""
     configured: Literal["yes", "not registered", "not configured"] = "yes"
-    """Which of the configuration and the control schema lacks the table, if one does."""
+    """Side that lacks the table, configuration or control schema; None: both have one."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,14 +15,14 @@ from replicator.core.stream.lineage import (
 from replicator.core.stream.shards import ShardFacts, TableFacts
 
 HEAD_PROOF = timedelta(seconds=90)
-"""How long a shard counts as at the head after an answer that said so, while reads succeed.
+"""Time for which a shard counts as at the head after an answer that said so, while reads succeed.
 
 The control schema is told of a head every 30 s, and a pause between two reads may last 60 s.
 """
 TOLD_SECONDS = 15.0
 """Time for which a worker's word counts for the shards' heads, given every few seconds."""
 NOTED_SECONDS = 30.0
-"""How late a shard's row may tell of a read."""
+"""Delay with which a shard's row may tell of a read."""
 READ_SECONDS = 20.0
 READ_POLLS = 3
 """A shard is read if the last answer is no older than so many seconds and pauses between polls."""
@@ -141,7 +141,7 @@ class TableWitness:
         }
 
     def progress(self, shard: ShardFacts) -> ShardProgress:
-        """How far an unfinished shard is, and whether that is still proved."""
+        """Progress of an unfinished shard, and its proof."""
         base = shard.safe_at or shard.found_at
         late = self._late.get(shard.owner or "", {}).get((shard.stream_arn, shard.shard_id))
         if late is not None and late.pending_seconds is not None and late.pending_at is not None:
@@ -289,7 +289,7 @@ class TableWitness:
         return max(0.0, (self._now - since).total_seconds())
 
     def _waits_for_commit(self, shard: ShardFacts) -> bool:
-        """Whether the next read waits for what was read: the source is not what is slow."""
+        """True when the next read waits for records that were read: then the source is not slow."""
         late = self._late[shard.owner or ""].get((shard.stream_arn, shard.shard_id))
         return late is not None and late.pending_seconds is not None and not late.read_failed
 

@@ -105,7 +105,7 @@ class TableFacts:
     remedy: str | None
     gaps: tuple[GapFacts, ...]
     mapping_revision: int = 1
-    """How often the mapping was registered or changed."""
+    """Number of registrations and changes of the mapping."""
     stopped_at: datetime | None = None
     """Beginning of the halt or pause."""
     listed_seconds: float | None = None

@@ -23,7 +23,7 @@ _QUALIFIED = re.compile(
 )
 _EXTENDED = {name for name, row in ROWS.items() if row.extension is not None}
 USUAL_SCHEMA = "public"
-"""Where the types of extensions are, where nothing else is said."""
+"""Default schema of the types of extensions."""
 
 
 @dataclass(frozen=True, slots=True)

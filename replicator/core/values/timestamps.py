@@ -60,7 +60,8 @@ def time_conversions(
 
 @cache
 def beyond(fraction: Fraction, digits: int = 6) -> re.Pattern[str]:
-    """What may be cut from a time: zeros beyond the microsecond, or all beyond so many digits."""
+    """Digits that may be cut from a time: zeros beyond the microsecond, or all beyond so many
+    digits."""
     if fraction == "reject":
         return re.compile(r"(?<=\.[0-9]{6})0{1,3}(?![0-9])")
     kept = rf"(?<=\.[0-9]{{{digits}}})" if digits else r"\."

@@ -136,7 +136,7 @@ class ExportMaking:
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Where a part stands: the file among its own, and the lines of it that are written."""
+    """Place of a part: the number of its file, and the lines that are written."""
 
     file: int
     lines: int

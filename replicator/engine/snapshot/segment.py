@@ -242,10 +242,8 @@ class SegmentRunner:
         return False
 
     async def _share_gone(self, target: str, keys: Sequence[Row]) -> float:
-        """How many of the given rows have no item any more; those of the others belong elsewhere
-        now.
-
-        The mapping moved them: the same scan saw the items, and wrote them into other targets.
+        """Number of the given rows that have no item any more; the items of the others belong
+        elsewhere now. The mapping moved such items: the same scan wrote them into other targets.
         """
         parts = self._parts
         [mapping] = [each for each in parts.mapping.targets if each.name == target]

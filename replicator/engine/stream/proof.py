@@ -34,20 +34,20 @@ class Pending:
 
 @dataclass(slots=True)
 class ShardProof:
-    """When a shard was last read, and since when something read waits for its COMMIT.
+    """Time of a shard's last read, and of the oldest read that waits for a COMMIT.
 
     A part of a snapshot has the same proof, of pages of items.
 
-    Times are monotonic seconds. A failed attempt to work on the shard leaves what it had read
-    pending: only a COMMIT, or an answer that there is nothing more, proves the contrary.
+    Times are monotonic seconds. A failed attempt to work on the shard leaves its records pending:
+    only a COMMIT, or an answer that there is nothing more, proves the contrary.
     """
 
     begun_at: float
     read_at: float | None = None
     read_failure: Said | None = None
-    """How the last read failed; None once one succeeded."""
+    """Failure of the last read; None after a success."""
     apply_failure: Said | None = None
-    """How the last transaction failed; None once one was committed."""
+    """Failure of the last transaction; None after a COMMIT."""
     _pages: deque[Pending] = field(default_factory=deque)
     _carried: Pending | None = None
     _end: Pending | None = None

@@ -124,7 +124,7 @@ class ShardReplicator:
         self._known: Position | None = None
         self._rejected = 0
         self._failed_reads = 0
-        """How often reading failed since it last succeeded."""
+        """Number of failed reads since the last success."""
         self.alive_at = clock.monotonic()
         """Monotonic time of the last request or transaction."""
         self.progress = ShardProgress(safe_at=None, at_head=False, polled_at=None)

@@ -63,7 +63,7 @@ async def sample_items(
 
 
 _Place = tuple[Segment, str | None]
-"""Where reading goes on: behind a key, or at the beginning of the segment."""
+"""Place to read on from: behind a key, or at the beginning of the segment."""
 
 
 class _Reading:

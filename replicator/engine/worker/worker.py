@@ -87,7 +87,7 @@ class Worker:
         self.holding = Holding(leases, observe, clock, lease_seconds=settings.lease_seconds)
         self.running: dict[str, Running] = {}
         self.looked_at: float | None = None
-        """When the last look was complete, by the monotonic clock."""
+        """Monotonic time of the last complete poll."""
         self.left = False
         """True when the worker has given everything back, or is about to."""
         self._look_now = asyncio.Event()
@@ -97,7 +97,7 @@ class Worker:
         self._missing: Set[str] = frozenset()
         """Keys that had no lease at the last look."""
         self._turned_at = clock.monotonic()
-        """When a look last made progress."""
+        """Monotonic time of the last progress of a poll."""
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Work until asked to stop; then drain, checkpoint and give every lease back."""

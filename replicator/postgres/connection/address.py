@@ -28,7 +28,7 @@ class Address:
     """
 
     hosts: tuple[str, ...]
-    """Where to connect to."""
+    """Address and identity of a connection."""
     names: tuple[str, ...]
     """The hosts as they are named, which is something else where `hostaddr` says where they are."""
     ports: tuple[int, ...]

@@ -45,8 +45,8 @@ VALUE_SETTINGS = {
 }
 """Settings that change values or what a statement means: a role or database may have others."""
 SEARCH_PATH = "pg_catalog, pg_temp"
-"""Where the names of all statements are resolved, so that nobody who may create functions,
-operators or types anywhere else decides what one means; tables are named with the schemas."""
+"""Search path of all statements: a role that may create functions, operators or types
+elsewhere cannot change their meaning; tables are named with schemas."""
 PIN = f"set search_path = {SEARCH_PATH}"
 """For a session. It is no parameter of its start: `default` stays the role's or the database's,
 which is what triggers see (`THEIR_PATH`)."""

@@ -27,7 +27,7 @@ RAISED_SQLSTATE = "P0001"
 """`raise exception` in a trigger: may mean the row, or every row."""
 _INPUT_SQLSTATES = {"42601", "42622"}
 _INPUT_SOURCES = {"ltree_io.c", "hstore_io.c"}
-"""Where extensions read a value's text and call what they do not take a syntax error: the names of
+"""Source files in which extensions report a value's wrong text as a syntax error: names of
 PostgreSQL's source files, which come with each error in every language."""
 ROW_SQLSTATES = frozenset(
     (
@@ -77,7 +77,7 @@ _POOLER_LIMITS = {
     "idle transaction timeout": "idle_transaction_timeout",
     "idle_transaction_timeout": "idle_transaction_timeout",
 }
-"""What PgBouncer says when one of the limits ends a client, and the setting."""
+"""PgBouncer's messages when a limit ends a client, and the settings."""
 _LOST_PREPARED = {"26000", "42P05"}
 _READ_ONLY = "25006"
 _UNAVAILABLE_CLASSES = {"08", "53", "57", "58", "F0", "XX"}
@@ -188,7 +188,7 @@ def _is_of_input(error: asyncpg.PostgresError) -> bool:
 
 
 def _server_said(error: BaseException) -> BaseException:
-    """What the server said before it closed the connection, if that is beneath a lost one.
+    """The server's last error before closing the connection, if beneath a lost one.
 
     asyncpg reports the loss, or a `rollback` that met it, with the server's error as the cause.
     """

@@ -40,7 +40,7 @@ def tls_arguments(address: Address, *, encrypted: bool) -> dict[str, Any]:
 
 
 def _require_authority(address: Address) -> None:
-    """What signs the server's certificate must be known where it is to be verified."""
+    """A certificate authority must be known where the server's certificate is to be verified."""
     if address.sslrootcert is not None:
         _require_readable("sslrootcert", address.sslrootcert)
     elif address.sslmode in _VERIFYING and not _usual_authority().is_file():

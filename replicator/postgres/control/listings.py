@@ -1,4 +1,4 @@
-"""Which worker lists the stream of a table, and when that was done last, by PostgreSQL's clock."""
+"""Worker that lists the stream of a table, and time of the last listing, by PostgreSQL's clock."""
 
 from replicator.postgres.connection.database import Database
 from replicator.postgres.connection.quoting import quote_identifier

@@ -61,9 +61,9 @@ LIVING_SECONDS = 60.0
 async def read_knowledge(
     database: Database, *, living_seconds: float = LIVING_SECONDS
 ) -> tuple[Knowledge, datetime]:
-    """What the control schema knows, and the time of the reading.
+    """Facts of the control schema, and the time of the reading:
 
-    It is the source's time, as the workers know it; PostgreSQL's where none has told it lately.
+    the source's time, as told by workers; PostgreSQL's where none has told one lately.
     """
     positions = Positions(database)
     schema = quote_identifier(database.control_schema)

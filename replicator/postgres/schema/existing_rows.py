@@ -11,7 +11,7 @@ from replicator.postgres.schema.catalog import TABLE_KINDS, Catalog, TableName
 from replicator.postgres.schema.registry import Registry
 
 COUNTED_MAX = 100_000
-"""Where there are more rows, nobody needs to know how many more."""
+"""Bound on the count of rows; more rows are not counted."""
 
 MAY_BE_READ = """
 select pg_catalog.has_schema_privilege(n.oid, 'USAGE')
@@ -27,7 +27,7 @@ COUNT = "select count(*) from (select from {table} limit {limit}) as t"
 async def rows_held(
     connection: asyncpg.Connection, names: Iterable[TableName], catalog: Catalog
 ) -> dict[TableName, int]:
-    """How many rows the given tables hold, COUNTED_MAX at most; of those that exist and may be
+    """Number of rows of the given tables, COUNTED_MAX at most; of tables that exist and may be
     read."""
     held: dict[TableName, int] = {}
     for name in dict.fromkeys(names):
@@ -43,7 +43,7 @@ async def rows_held(
 def existing_rows(
     target: TargetMapping, registry: Registry, held: Mapping[TableName, int]
 ) -> Iterator[Finding]:
-    """What is to be said of rows from before, and decided: an error until it is."""
+    """Finding about rows from before: an error until `existing_rows` is decided."""
     for table in target.row_tables:
         name = (table.schema, table.name)
         claim = registry.claims.get(name)

@@ -169,7 +169,7 @@ def _unmapped(table: TargetTable, existing: ExistingTable) -> Iterator[Finding]:
 
 
 def _sequences(table: TargetTable, existing: ExistingTable, role: str) -> Iterator[Finding]:
-    """What fills unmapped columns: every upsert takes a value, also of a row that is there."""
+    """Sequences that fill unmapped columns: every upsert takes a value, also of an existing row."""
     mapped = {column.name for column in table.columns}
     where = table.qualified
     for column in existing.columns:

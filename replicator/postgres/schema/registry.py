@@ -113,7 +113,7 @@ class TargetClaim:
     source: str
     fingerprint: str
     rows_found: int = 0
-    """How many rows it held when it was first claimed."""
+    """Number of rows at the first claim."""
 
     def makes_rows_of(self, target: TargetMapping) -> bool:
         """True when rows written under the claim are those that the target makes now.

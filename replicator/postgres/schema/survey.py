@@ -117,7 +117,7 @@ class Survey:
     unfit: Mapping[str, Finding]
     """Tables, by source, that must not be written, with the first error found of them."""
     held: Mapping[TableName, int]
-    """How many rows targets hold that nobody has claimed yet."""
+    """Number of rows in targets without a claim."""
     types: tuple[Finding, ...]
     """Types that are named and missing, or not what they are taken for; in the findings, too."""
     creation: tuple[Finding, ...]
@@ -202,7 +202,7 @@ async def survey(
 
 
 def _row_tables(targets: Sequence[TargetMapping]) -> list[TableName]:
-    """Where rows are; to a history they are only added."""
+    """Targets with rows; to a history rows are only added."""
     return [(table.schema, table.name) for target in targets for table in target.row_tables]
 
 

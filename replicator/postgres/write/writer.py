@@ -198,11 +198,10 @@ class PlanWriter:
         return [keys, [str(version) for version in plan.item_versions]]
 
     async def refusals(self, plan: WritePlan, others: Iterable[WritePlan] = ()) -> Refusals:
-        """Which targets and histories refuse the rows of a plan of one record, and why.
+        """Targets and histories that refuse the rows of a plan of one record, with the
 
-        SchemaMismatch where nothing tells that the row is to blame, and not the table: neither a
-        row of `others`, the batch's, nor one that the target holds already can be written. Writes
-        nothing.
+        reasons. SchemaMismatch where the table may be to blame instead of the row: neither a row of
+        `others`, the batch's, nor one that the target holds already can be written. Writes nothing.
         """
         found: dict[str, tuple[str, str | None]] = {}
         for number, writes in enumerate(plan.writes):
