@@ -17,10 +17,10 @@ from replicator.postgres.connection.address import Address
 from replicator.postgres.connection.connect import ConnectionSettings, address_of
 from replicator.postgres.connection.failures import POOLER_REMEDY
 from replicator.postgres.schema.migrate import look
-from replicator.postgres.schema.server_fit import server_fitness
+from replicator.postgres.schema.server_fitness import server_fitness
 from replicator.postgres.schema.survey import Survey
+from replicator.sources.aws_place import is_aws
 from replicator.sources.check import check_coordination, check_recovery, lambda_readers
-from replicator.sources.place import is_aws
 
 
 async def check(settings: Settings) -> list[Finding]:

@@ -6,11 +6,11 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from replicator.core.observations import Observe, unobserved
+from replicator.sources.aws_place import ExportDestination, SourceConnection
 from replicator.sources.clients import open_client
 from replicator.sources.describe_pace import DescribePace
 from replicator.sources.dynamodb_streams import DynamoDBStreams, open_streams
 from replicator.sources.exports import TableExports
-from replicator.sources.place import ExportDestination, SourceConnection
 from replicator.sources.scan import TableItems, open_items_client
 
 if TYPE_CHECKING:

@@ -39,8 +39,8 @@ from replicator.postgres.control.segments import Segments
 from replicator.postgres.control.snapshots import Snapshots
 from replicator.postgres.read.unseen_rows import Ghosts
 from replicator.postgres.write.sink import PostgresSink, SegmentSink
+from replicator.sources.aws_place import SourceConnection
 from replicator.sources.exports import TableExports
-from replicator.sources.place import SourceConnection
 from replicator.sources.tables import TableDescription, describe_table, require_fit_stream
 
 PAGES_OF_A_CONNECTION = 2

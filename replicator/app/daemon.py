@@ -16,12 +16,12 @@ from replicator.app.auto_columns import AutoColumns
 from replicator.app.clients import Clients
 from replicator.app.composition import TableParts
 from replicator.app.gc_tuning import settle
-from replicator.app.left_out import LOOK_SECONDS as LEFT_OUT_SECONDS
-from replicator.app.left_out import LeftOut
 from replicator.app.monitoring import Monitoring
 from replicator.app.notifications import Notifications
 from replicator.app.persistent_failures import PersistentFailures
 from replicator.app.prepare import Prepared, describe_all, fit_ones, require_some
+from replicator.app.unfit_tables import LOOK_SECONDS as LEFT_OUT_SECONDS
+from replicator.app.unfit_tables import LeftOut
 from replicator.clock import SourceClock, SystemClock
 from replicator.config.connections import source_connection, target_connection
 from replicator.config.settings import Settings

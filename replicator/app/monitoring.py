@@ -16,8 +16,8 @@ from replicator.engine.worker.evidence import EvidenceKeeper
 from replicator.engine.worker.worker import Worker
 from replicator.errors import CoordinationUnavailable, ReplicatorError
 from replicator.monitoring.health import Health
-from replicator.monitoring.history import History
 from replicator.monitoring.http import Pages, serve
+from replicator.monitoring.lag_history import History
 from replicator.monitoring.latest_status import LatestStatus
 from replicator.monitoring.metrics import Metrics
 from replicator.monitoring.observation_log import ObservationLog

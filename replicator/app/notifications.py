@@ -20,7 +20,7 @@ from replicator.errors import NoticeUndelivered
 from replicator.monitoring.webhook import post
 from replicator.postgres.connection.database import Database
 from replicator.postgres.control.notices import Notices
-from replicator.sources.topic import publish
+from replicator.sources.sns_topic import publish
 
 LOOK_SECONDS = 5.0
 STATUS_SECONDS_MAX = 20.0

@@ -24,7 +24,7 @@ from replicator.errors import (
 )
 from replicator.postgres.connection.database import Database
 from replicator.postgres.schema.auto_columns import known_columns
-from replicator.postgres.schema.server_fit import require_fit_server
+from replicator.postgres.schema.server_fitness import require_fit_server
 from replicator.postgres.schema.survey import Survey, survey
 from replicator.sources.tables import (
     TableDescription,

@@ -7,10 +7,10 @@ from random import SystemRandom
 from typing import Protocol
 
 from replicator.app.clients import Clients
-from replicator.app.fit import refuse_unfit
 from replicator.app.mappings import RequiredTable, require_tables
 from replicator.app.prepare import refuse_if_due
 from replicator.app.repair import Asked, repair
+from replicator.app.target_fitness import refuse_unfit
 from replicator.clock import Clock, SourceClock, SystemClock
 from replicator.config.connections import source_connection, target_connection
 from replicator.config.settings import Settings

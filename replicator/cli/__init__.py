@@ -5,7 +5,7 @@ from typing import NoReturn
 
 import typer
 
-from replicator.cli.terminal.lazy import CommandEntry, lazy_group
+from replicator.cli.terminal.lazy_commands import CommandEntry, lazy_group
 from replicator.cli.terminal.options import ConfigFile
 from replicator.cli.terminal.output import ExitCode, abandon_stdout, exit_code_of, print_failure
 from replicator.cli.version import AsVersion

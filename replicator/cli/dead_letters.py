@@ -14,7 +14,7 @@ from replicator.app.administration.dead_letters import (
     one_letter,
 )
 from replicator.cli.terminal.durations import in_utc, parse_duration
-from replicator.cli.terminal.lazy import CommandEntry, lazy_group
+from replicator.cli.terminal.lazy_commands import CommandEntry, lazy_group
 from replicator.cli.terminal.options import AsJson, ConfigFile, OnlyTable, load_settings, storable
 from replicator.cli.terminal.output import (
     print_document,

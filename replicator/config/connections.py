@@ -7,7 +7,7 @@ from replicator.config.settings import PostgresSettings, Settings
 from replicator.config.source import SourceSettings
 from replicator.config.target_connection import connection_settings
 from replicator.postgres.connection.connect import ConnectionSettings, Password
-from replicator.sources.place import ExportDestination, SourceConnection
+from replicator.sources.aws_place import ExportDestination, SourceConnection
 
 
 def source_connection(place: SourceSettings) -> SourceConnection:

@@ -13,9 +13,9 @@ from pydantic.fields import FieldInfo
 
 from replicator.config.columns import ChildSettings, ColumnSettings, KeyColumnSettings
 from replicator.config.environment import variable
-from replicator.config.group import Group
-from replicator.config.keys import FILE_ONLY, fields_of, group_in, holds_entries
 from replicator.config.settings import Settings
+from replicator.config.settings_group import Group
+from replicator.config.settings_keys import FILE_ONLY, fields_of, group_in, holds_entries
 from replicator.config.tables import TableSettings, TargetSettings
 
 SCHEMA_PATH = Path("deploy/config.schema.json")

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from replicator.config.dsn import Dsn
-from replicator.config.keys import FILE_ONLY, keys_outside_tables
 from replicator.config.mistakes import KeyPath, Mistake, WrongConfiguration
-from replicator.config.reading import Document
+from replicator.config.settings_keys import FILE_ONLY, keys_outside_tables
+from replicator.config.yaml_values import Document
 
 PREFIX = "REPLICATOR_"
 CONFIG = "REPLICATOR_CONFIG"

@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from replicator.config.group import Group
+from replicator.config.settings_group import Group
 
 ENDPOINT = r"^https?://\S+$"
 ROLE_ARN = r"^arn:aws[a-z-]*:iam::[0-9]{12}:role/.+$"

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, ValidatorFunctionWrapHandler, WrapValidator
 
 from replicator.config.columns import ChildSettings, Columns, KeyColumns, TargetName
-from replicator.config.group import Group, accepted_by, refuse
+from replicator.config.settings_group import Group, accepted_by, refuse
 from replicator.config.source import SourceSettings
 from replicator.core.mapping.paths import parse_path
 from replicator.core.mapping.routing import compile_condition

@@ -32,9 +32,9 @@ from replicator.demo.view import BothSides, View, view_for
 from replicator.demo.writer import Writer
 from replicator.engine.tasks import one_failure
 from replicator.errors import ReplicatorError, SinkUnavailable
+from replicator.sources.aws_place import SourceConnection
 from replicator.sources.clients import open_client
 from replicator.sources.failures import FAILURES, translate
-from replicator.sources.place import SourceConnection
 
 READY_SECONDS = 60.0
 STOCK_CHANGES = 30

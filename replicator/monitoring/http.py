@@ -26,8 +26,8 @@ from replicator.core.status.problems import diagnose
 from replicator.errors import ConfigurationError
 from replicator.monitoring.expected_hosts import expected
 from replicator.monitoring.health import Check, Health, find_table, table_readiness
-from replicator.monitoring.history import History
 from replicator.monitoring.http_connection import Connections, HttpBounds
+from replicator.monitoring.lag_history import History
 from replicator.monitoring.metrics import Metrics
 
 PAGE = resources.files("replicator.monitoring").joinpath("page.html").read_bytes()

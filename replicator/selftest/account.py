@@ -13,10 +13,10 @@ from replicator.clock import Clock
 from replicator.errors import SourceUnavailable
 from replicator.selftest.facts import SeenRecord, StreamReading
 from replicator.selftest.workload import KEY, SORT, PutItem, WorkloadChange
-from replicator.sources.call import date_of
+from replicator.sources.aws_call import date_of
+from replicator.sources.aws_place import SourceConnection
 from replicator.sources.clients import open_client
 from replicator.sources.failures import FAILURES, code_of, translate
-from replicator.sources.place import SourceConnection
 
 if TYPE_CHECKING:
     from types_aiobotocore_dynamodb import DynamoDBClient

@@ -12,10 +12,10 @@ from replicator.errors import (
     StreamUnfit,
     StreamVanished,
 )
+from replicator.sources.aws_place import SourceConnection
 from replicator.sources.clients import open_client
 from replicator.sources.exports import recovery_of
 from replicator.sources.failures import FAILURES, translate
-from replicator.sources.place import SourceConnection
 from replicator.sources.tables import TableDescription, describe_table, require_fit_stream
 
 if TYPE_CHECKING:

@@ -22,8 +22,8 @@ from botocore.loaders import Loader, create_loader
 
 from replicator import __version__
 from replicator.errors import ConfigurationError
+from replicator.sources.aws_place import SourceConnection, endpoint_of, region_of
 from replicator.sources.failures import FAILURES, translate
-from replicator.sources.place import SourceConnection, endpoint_of, region_of
 
 if TYPE_CHECKING:
     from types_aiobotocore_dynamodb import DynamoDBClient

@@ -10,11 +10,11 @@ from replicator.core.observations import Observe, unobserved
 from replicator.core.records import Page, Position, decode_page
 from replicator.core.stream.shards import ListedShard
 from replicator.errors import SourceThrottled
-from replicator.sources.call import Calls, raw
+from replicator.sources.aws_call import Calls, raw
+from replicator.sources.aws_place import SourceConnection
 from replicator.sources.clients import open_client
 from replicator.sources.describe_pace import DescribePace
 from replicator.sources.fast_call import ShortCalls
-from replicator.sources.place import SourceConnection
 
 if TYPE_CHECKING:
     from types_aiobotocore_dynamodbstreams import DynamoDBStreamsClient

@@ -23,9 +23,9 @@ from replicator.core.snapshot.export_manifest import (
 )
 from replicator.core.snapshot.export_windows import Recovery, Window
 from replicator.errors import ExportUnfit, SourceUnavailable
-from replicator.sources.call import Calls, date_of
+from replicator.sources.aws_call import Calls, date_of
+from replicator.sources.aws_place import ExportDestination
 from replicator.sources.failures import FAILURES, code_of, translate
-from replicator.sources.place import ExportDestination
 from replicator.sources.tables import describe_table
 
 if TYPE_CHECKING:

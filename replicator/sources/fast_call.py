@@ -11,7 +11,7 @@ from aiobotocore.parsers import AioResponseParserFactory
 from botocore.awsrequest import AWSRequest
 from botocore.exceptions import ClientError
 
-from replicator.sources.call import keep_raw_body
+from replicator.sources.aws_call import keep_raw_body
 
 _HEADERS = ("X-Amz-Target", "Content-Type", "User-Agent")
 """Headers that are equal in every call."""

@@ -17,9 +17,9 @@ from replicator.core.snapshot.scan_pages import (
     decode_scan,
 )
 from replicator.errors import StreamVanished
-from replicator.sources.call import Calls, keep_raw_body, raw
+from replicator.sources.aws_call import Calls, keep_raw_body, raw
+from replicator.sources.aws_place import SourceConnection
 from replicator.sources.clients import open_client
-from replicator.sources.place import SourceConnection
 from replicator.sources.tables import named
 
 if TYPE_CHECKING:

@@ -3,10 +3,10 @@
 import re
 from collections.abc import Awaitable, Callable
 
+from replicator.sources.aws_place import SourceConnection
 from replicator.sources.clients import open_client
 from replicator.sources.failures import FAILURES, translate
 from replicator.sources.password_text import password_in
-from replicator.sources.place import SourceConnection
 
 _REGION_OF_HOST = re.compile(r"\.([a-z]{2}(?:-[a-z]+)+-\d)\.rds\.amazonaws\.com")
 

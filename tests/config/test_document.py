@@ -8,8 +8,8 @@ import pytest
 import yaml
 
 from replicator.config import document
-from replicator.config.keys import keys_outside_tables
 from replicator.config.loading import load
+from replicator.config.settings_keys import keys_outside_tables
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = Path(document.__file__).with_name("example.yaml")

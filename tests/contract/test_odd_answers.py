@@ -14,11 +14,11 @@ from replicator.clock import SourceClock, SystemClock
 from replicator.core.observations import SourceAnswered
 from replicator.core.snapshot.scan_pages import Segment
 from replicator.errors import Disposition, SourceDenied, SourceUnavailable, UnknownRecord
-from replicator.sources.call import MISREAD, WRONG_CHECKSUM
+from replicator.sources.aws_call import MISREAD, WRONG_CHECKSUM
+from replicator.sources.aws_place import SourceConnection
 from replicator.sources.clients import open_client
 from replicator.sources.dynamodb_streams import DynamoDBStreams, open_streams
 from replicator.sources.failures import CLOCK_REMEDY, CREDENTIALS_REMEDY
-from replicator.sources.place import SourceConnection
 from replicator.sources.scan import TableItems, open_items_client
 from replicator.sources.tables import describe_table
 from tests.support.http_server import served

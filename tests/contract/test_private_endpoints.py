@@ -7,8 +7,8 @@ import pytest
 from replicator.config.connections import source_connection
 from replicator.config.source import SourceSettings
 from replicator.errors import ReplicatorError
+from replicator.sources.aws_place import SourceConnection, endpoint_of
 from replicator.sources.clients import open_client
-from replicator.sources.place import SourceConnection, endpoint_of
 from replicator.sources.secrets import parameter_password, secret_password
 from tests.support import endpoints
 

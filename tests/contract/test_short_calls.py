@@ -15,8 +15,8 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
 from replicator.errors import IteratorExpired, SourceThrottled, SourceUnavailable
+from replicator.sources.aws_place import SourceConnection
 from replicator.sources.dynamodb_streams import DynamoDBStreams, open_streams
-from replicator.sources.place import SourceConnection
 from tests.support.http_server import served
 
 PAGE = b'{"Records":[],"NextShardIterator":"next"}'

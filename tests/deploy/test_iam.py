@@ -20,10 +20,10 @@ from botocore import xform_name
 from replicator.core.snapshot.export_manifest import DataFile
 from replicator.core.snapshot.scan_pages import Segment
 from replicator.errors import ExportUnfit, ReplicatorError
+from replicator.sources.aws_place import ExportDestination, SourceConnection
 from replicator.sources.check import lambda_readers
 from replicator.sources.clients import open_client
 from replicator.sources.exports import TableExports
-from replicator.sources.place import ExportDestination, SourceConnection
 from replicator.sources.scan import TableItems, open_items_client
 from replicator.sources.secrets import rds_token
 from tests.deploy.aws_calls import ACCOUNT, REGION, Call, Recorder, recorded

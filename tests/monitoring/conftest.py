@@ -10,8 +10,8 @@ from aiohttp import ClientSession
 from replicator.core.observations import Observation
 from replicator.core.status.document import Status
 from replicator.monitoring.health import Health
-from replicator.monitoring.history import History
 from replicator.monitoring.http import Pages, serve
+from replicator.monitoring.lag_history import History
 from replicator.monitoring.latest_status import LatestStatus
 from replicator.monitoring.metrics import Metrics
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from replicator.monitoring.history import POINTS_MAX, SECONDS_PER_POINT, History
+from replicator.monitoring.lag_history import POINTS_MAX, SECONDS_PER_POINT, History
 from tests.monitoring.conftest import TurnedClock
 from tests.monitoring.facts import batch, status, table
 

@@ -9,11 +9,11 @@ FUNCTION = "tests/lambda_mode/test_function.py"
 
 VERSIONS = "replicator/postgres/write/guard_statement.py"
 PRUNING = "replicator/postgres/control/maintenance.py"
-MODES = "replicator/postgres/control/modes.py"
+MODES = "replicator/postgres/control/table_mode.py"
 CLAIMS = "replicator/postgres/control/segments.py"
 PAGES = "replicator/postgres/write/sink.py"
 SNAPSHOTS = "replicator/postgres/control/snapshots.py"
-LAMBDA = "replicator/postgres/write/deliveries.py"
+LAMBDA = "replicator/postgres/write/lambda_deliveries.py"
 
 GUARD_MUTANTS = [
     # the newest change of each row

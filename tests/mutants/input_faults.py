@@ -139,7 +139,7 @@ INPUT_MUTANTS = [
     ),
     Mutant(
         "all of a document is read before it is found too large",
-        "replicator/config/reading.py",
+        "replicator/config/yaml_values.py",
         " or self._nodes > VALUES_MAX:",
         ":",
         "tests/config/test_reading_limits.py"

@@ -141,7 +141,7 @@ PROCEDURE_MUTANTS = [
     ),
     Mutant(
         "a table that was left out is not halted again when it is resumed too early",
-        "replicator/app/left_out.py",
+        "replicator/app/unfit_tables.py",
         "resumed = name in tables and not tables[name].halted",
         "resumed = False",
         f"{TAKEN_UP}"

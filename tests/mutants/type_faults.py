@@ -73,7 +73,7 @@ TYPE_MUTANTS = [
     ),
     Mutant(
         "any type in a schema is taken for the enum type of that name",
-        "replicator/postgres/schema/type_fit.py",
+        "replicator/postgres/schema/type_fitness.py",
         "if enum != (declared.row is ENUM) or found.schema != declared.schema:",
         "if found.schema != declared.schema:",
         NAMED,

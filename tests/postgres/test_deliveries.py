@@ -9,7 +9,7 @@ from replicator.core.planning.plan import plan_batch
 from replicator.core.records import Position
 from replicator.core.stream.shards import Advance
 from replicator.errors import Fenced
-from replicator.postgres.write.deliveries import Deliveries, Delivery
+from replicator.postgres.write.lambda_deliveries import Deliveries, Delivery
 from tests.support.builders import NOON, STREAM, record, table_mapping
 from tests.support.guarded import GuardedTable, guarded_table
 from tests.support.waiting import eventually

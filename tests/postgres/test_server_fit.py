@@ -12,7 +12,7 @@ from replicator.postgres.connection.connect import (
 )
 from replicator.postgres.connection.database import Database
 from replicator.postgres.schema.catalog import Catalog, read_catalog
-from replicator.postgres.schema.server_fit import require_fit_server
+from replicator.postgres.schema.server_fitness import require_fit_server
 from tests.support.pgbouncer import pgbouncer
 
 HOSTILE = {

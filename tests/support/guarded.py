@@ -13,7 +13,7 @@ from replicator.core.records import StreamRecord
 from replicator.core.stream.generations import SCAN, generation
 from replicator.postgres.connection.connect import ConnectionSettings
 from replicator.postgres.connection.database import Database, Session
-from replicator.postgres.control.modes import switch_mode
+from replicator.postgres.control.table_mode import switch_mode
 from replicator.postgres.schema.migrate import migrate
 from replicator.postgres.write.fence import Fence
 from replicator.postgres.write.writer import PlanWriter

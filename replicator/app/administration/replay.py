@@ -5,8 +5,8 @@ from replicator.app.administration.control_database import (
     registered_tables,
     require_known,
 )
-from replicator.app.fit import require_fit
 from replicator.app.mappings import require_mappings
+from replicator.app.target_fitness import require_fit
 from replicator.config.settings import Settings
 from replicator.errors import ConfigurationError
 from replicator.postgres.connection.database import Database

@@ -53,7 +53,7 @@ from replicator.errors import (
 )
 from replicator.postgres.connection.database import Database
 from replicator.postgres.control.incidents import Incidents
-from replicator.postgres.write.deliveries import Deliveries
+from replicator.postgres.write.lambda_deliveries import Deliveries
 from replicator.sources.lambda_event import StreamBatch
 from replicator.sources.view_type import require_new_images
 

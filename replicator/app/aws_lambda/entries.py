@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from replicator.config.settings import Settings
 from replicator.core.mapping.compile import TableMapping, compile_table
 from replicator.errors import ConfigurationError, MigrationDue
-from replicator.postgres.write.deliveries import RegisteredTable
+from replicator.postgres.write.lambda_deliveries import RegisteredTable
 
 
 def entry_of(settings: Settings, tables: Mapping[str, RegisteredTable], stream_arn: str) -> str:

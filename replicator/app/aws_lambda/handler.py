@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from replicator.app.aws_lambda.batches import Delivering
 from replicator.app.aws_lambda.entries import entry_of, mapping_of
-from replicator.app.fit import require_fit
+from replicator.app.target_fitness import require_fit
 from replicator.clock import Clock
 from replicator.config.settings import Settings
 from replicator.core.mapping.compile import TableMapping
@@ -17,7 +17,7 @@ from replicator.monitoring.emf import EmbeddedMetrics
 from replicator.monitoring.observation_log import ObservationLog
 from replicator.postgres.connection.database import Database
 from replicator.postgres.control.maintenance import Pruning
-from replicator.postgres.write.deliveries import RegisteredTable, source_tables
+from replicator.postgres.write.lambda_deliveries import RegisteredTable, source_tables
 from replicator.sources.lambda_event import StreamBatch, batches_of
 
 ANSWER_SECONDS = 0.5

@@ -22,7 +22,7 @@ from replicator.app.administration.control_database import control_database
 from replicator.app.aws_lambda.batches import Delivering
 from replicator.app.aws_lambda.entries import entry_of, mapping_of
 from replicator.app.clients import Clients
-from replicator.app.fit import require_fit
+from replicator.app.target_fitness import require_fit
 from replicator.clock import Clock, SystemClock
 from replicator.config.connections import source_connection
 from replicator.config.settings import Settings
@@ -45,7 +45,7 @@ from replicator.postgres.connection.database import Database
 from replicator.postgres.control.incidents import GapPlace, Incidents
 from replicator.postgres.control.positions import Positions
 from replicator.postgres.control.snapshot_reads import loaded_since
-from replicator.postgres.write.deliveries import Deliveries, RegisteredTable, source_tables
+from replicator.postgres.write.lambda_deliveries import Deliveries, RegisteredTable, source_tables
 from replicator.sources.dynamodb_streams import DynamoDBStreams, sequence_text
 from replicator.sources.failed_batches import BatchPlace, FailedBatch
 from replicator.sources.lambda_event import StreamBatch

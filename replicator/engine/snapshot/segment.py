@@ -16,8 +16,8 @@ from replicator.core.observations import (
     WriteFenced,
 )
 from replicator.core.planning.scan_plan import plan_sweep
+from replicator.core.snapshot.even_sample import Sample
 from replicator.core.snapshot.export_lines import ChangesPage
-from replicator.core.snapshot.sample import Sample
 from replicator.core.snapshot.scan_pages import ScanPage, Segment, may_exist
 from replicator.core.snapshot.state import SegmentAdvance, SegmentClaim, SegmentFacts, is_suspicious
 from replicator.core.values.row import Row

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from replicator.engine.tasks import stopped_within
 from replicator.postgres.connection.database import Database
 from replicator.postgres.connection.quoting import quote_identifier
-from replicator.postgres.control.modes import leave_guard
+from replicator.postgres.control.table_mode import leave_guard
 
 TARGETS = """
 -- A switch of a mode, and the start of a snapshot, wait for us or are seen here. While a snapshot

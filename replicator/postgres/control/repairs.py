@@ -6,8 +6,8 @@ from replicator.errors import ConfigurationError
 from replicator.postgres.connection.database import Database
 from replicator.postgres.connection.quoting import quote_identifier
 from replicator.postgres.control.incidents import ACTION
-from replicator.postgres.control.modes import switch_mode
 from replicator.postgres.control.snapshots import ADD_SEGMENT, LOCK_TABLE
+from replicator.postgres.control.table_mode import switch_mode
 
 BEGIN_REPAIR = """
 insert into {schema}.snapshot

@@ -15,9 +15,9 @@ from replicator.errors import ConfigurationError
 from replicator.postgres.connection.database import Database, Session
 from replicator.postgres.connection.quoting import quote_identifier, quote_table
 from replicator.postgres.control.incidents import ACTION, accept_gaps, raise_epochs
-from replicator.postgres.control.modes import switch_mode
 from replicator.postgres.control.snapshot_reads import read_snapshots
 from replicator.postgres.control.streams import MOVE_GAPS
+from replicator.postgres.control.table_mode import switch_mode
 
 LOCK_TABLE = """
 select mode, snapshot_id, paused or halted as stopped

@@ -16,7 +16,7 @@ from replicator.postgres.schema.catalog import (
     UniqueIndex,
 )
 from replicator.postgres.schema.ddl import HISTORY_COLUMNS, HISTORY_NOT_NULL
-from replicator.postgres.schema.type_fit import accepts, altered, of_another_type
+from replicator.postgres.schema.type_fitness import accepts, altered, of_another_type
 
 _INTEGERS = {"smallint", "integer", "bigint"}
 

@@ -24,7 +24,7 @@ from replicator.postgres.connection.connect import (
 )
 from replicator.postgres.connection.failures import translate
 from replicator.postgres.schema.registry import register
-from replicator.postgres.schema.server_fit import require_fit_server
+from replicator.postgres.schema.server_fitness import require_fit_server
 from replicator.postgres.schema.survey import Survey, survey
 
 THINKS_LONGER = "set local idle_in_transaction_session_timeout = '60 s'"

@@ -11,8 +11,8 @@ from replicator.core.spec import Poller
 from replicator.errors import ConfigurationError, MigrationDue
 from replicator.postgres.connection.quoting import quote_identifier
 from replicator.postgres.control.incidents import raise_epochs
-from replicator.postgres.control.modes import POLLERS, hand_over
 from replicator.postgres.control.snapshots import ask_within
+from replicator.postgres.control.table_mode import POLLERS, hand_over
 from replicator.postgres.schema.catalog import TableName
 
 REGISTERED = """

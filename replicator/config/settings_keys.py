@@ -5,9 +5,9 @@ from typing import get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
-from replicator.config.group import Group
 from replicator.config.mistakes import KeyPath
 from replicator.config.settings import Settings
+from replicator.config.settings_group import Group
 
 FILE_ONLY = "tables"
 """The key that environment variables cannot override."""

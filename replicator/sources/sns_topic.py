@@ -1,9 +1,9 @@
 """Delivers notices to a topic of Amazon SNS."""
 
 from replicator.errors import NoticeUndelivered, ReplicatorError
+from replicator.sources.aws_place import SourceConnection
 from replicator.sources.clients import open_client
 from replicator.sources.failures import FAILURES, translate
-from replicator.sources.place import SourceConnection
 
 SUBJECT_LENGTH_MAX = 100  # of SNS
 
