@@ -20,6 +20,7 @@ from replicator.app.monitoring import Monitoring
 from replicator.app.notifications import Notifications
 from replicator.app.persistent_failures import PersistentFailures
 from replicator.app.prepare import Prepared, describe_all, fit_ones, require_some
+from replicator.app.target_watch import TargetWatch
 from replicator.app.unfit_tables import LOOK_SECONDS as LEFT_OUT_SECONDS
 from replicator.app.unfit_tables import LeftOut
 from replicator.clock import SourceClock, SystemClock
@@ -236,13 +237,14 @@ class Daemon:
                         stopping.set()
                 return await stopped_within(stopping, LEFT_OUT_SECONDS) or not left_out.reasons
 
-            self._keep_house(tasks, stopping, take_up if left_out.reasons else None)
+            self._keep_house(worker, tasks, stopping, take_up if left_out.reasons else None)
             await unless_stopped(stopping, self._ensure_lease_table(leases, stopping))
             await worker.run(stopping)
         return await self._ended(worker, left_out)
 
     def _keep_house(
         self,
+        worker: Worker,
         tasks: asyncio.TaskGroup,
         stopping: asyncio.Event,
         take_up: Callable[[], Coroutine[Any, Any, bool]] | None,
@@ -252,6 +254,7 @@ class Daemon:
         jobs = [
             Job("leave guard", None, partial(house.leave, stopping)),
             Job("prune versions", None, partial(house.prune, stopping)),
+            Job("survey", None, partial(self._target_watch(worker).look, stopping)),
         ]
         if self._settings.notifications.wanted:
             jobs.append(Job("notify", None, partial(self._notifications().tell, stopping)))
@@ -266,6 +269,10 @@ class Daemon:
                 beat=self._monitoring.beat,
             )
             tasks.create_task(unless_stopped(stopping, supervised), name=job.name)
+
+    def _target_watch(self, worker: Worker) -> TargetWatch:
+        every = self._settings.poll.discover_seconds
+        return TargetWatch(worker, self._database, self._clock, every_seconds=every)
 
     def _notifications(self) -> Notifications:
         return Notifications(

@@ -17,7 +17,6 @@ from replicator.errors import (
     Disposition,
     MigrationDue,
     ReplicatorError,
-    SchemaMismatch,
     SourceUnavailable,
     StreamUnfit,
     StreamVanished,
@@ -25,7 +24,7 @@ from replicator.errors import (
 from replicator.postgres.connection.database import Database
 from replicator.postgres.schema.auto_columns import known_columns
 from replicator.postgres.schema.server_fitness import require_fit_server
-from replicator.postgres.schema.survey import Survey, survey
+from replicator.postgres.schema.survey import Survey, mismatch, survey
 from replicator.sources.tables import (
     TableDescription,
     describe_table,
@@ -121,10 +120,7 @@ async def _with_known_columns(spec: TableSpec, database: Database) -> TableSpec:
 async def fit_ones(database: Database, settings: Settings, described: Prepared) -> Prepared:
     """Without the tables that `check` has an error about; errors as below."""
     found = await refuse_if_due(database, settings, described.mappings)
-    misfits = {
-        source: SchemaMismatch(f"{finding.where}: {finding.message}", remedy=finding.remedy)
-        for source, finding in found.unfit.items()
-    }
+    misfits = {source: mismatch(finding) for source, finding in found.unfit.items()}
     fit = [mapping for mapping in described.mappings if mapping.spec.name not in misfits]
     return Prepared(tuple(fit), {**described.left_out, **misfits})
 

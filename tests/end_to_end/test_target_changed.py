@@ -18,11 +18,11 @@ pytestmark = pytest.mark.faults
 
 KEY = {"pk": "S"}
 CHANGES = {
-    "dropped": ("drop table public.dropped", "42P01"),
-    "renamed": ("alter table public.renamed rename column n to m", "42703"),
+    "dropped": ("drop table public.dropped", "42P01|is missing"),
+    "renamed": ("alter table public.renamed rename column n to m", "42703|is missing"),
     "retyped": (
         "alter table public.retyped alter column n type timestamptz using to_timestamp(n)",
-        "42804",
+        "42804|has the type timestamp",
     ),
     "demanding": (
         "alter table public.demanding add column owner text not null default '';"
@@ -30,7 +30,7 @@ CHANGES = {
         "'owner'",
     ),
 }
-"""What is done to a table, and a word of the reason for its halt."""
+"""What is done to a table, and the reason for its halt: PostgreSQL's, or that of a survey."""
 
 
 def entry(table: str, name: str) -> dict[str, Any]:
@@ -85,7 +85,7 @@ async def test_a_target_that_no_longer_fits_halts_without_dead_letters(stage: St
             await stage.client.put_item(TableName=table, Item=item("a"))
 
         for name, (_, word) in CHANGES.items():
-            assert word in await halts(worker, name)
+            assert re.search(word, await halts(worker, name))
         await arrives(stage, worker, "untouched", "a")
         assert await worker.total("replicator_records_total", outcome="dead_letter") == 0
         assert await worker.stop() == 3

@@ -116,29 +116,6 @@ async def test_a_server_out_of_connections_is_waited_for(new_replica: NewReplica
             await it.execute(f"drop owned by {name}; drop role {name}")
 
 
-async def test_refusals_by_foreign_keys_and_unique_indexes_set_aside_their_records_only(
-    new_replica: NewReplica,
-):
-    async with new_replica() as it:
-        worker = await it.deployment.start_ready()
-        # A worker that finds either of them when it starts does not write the table at all.
-        await it.execute(
-            "create table parents (name text primary key);"
-            "insert into parents values ('yes');"
-            "alter table orders add foreign key (payload) references parents;"
-            "create unique index on orders (n)"
-        )
-        for key, n, payload in [("a", 1, "yes"), ("b", 2, "no"), ("c", 1, "yes"), ("d", 3, "yes")]:
-            it.table.put(item(key, n=n, payload=payload))
-
-        await it.applied(worker, "d")
-
-        assert {key for (key,) in await it.rows()} == {"a", "d"}
-        letters = await it.sql("select item_key, sqlstate from replicator.dead_letter order by 1")
-        assert [letter["sqlstate"] for letter in letters] == ["23503", "23505"]
-        assert await worker.stop() == 0
-
-
 @pytest.mark.long
 async def test_a_lock_held_longer_than_the_limit_holds_up_nothing_else(new_replica: NewReplica):
     async with new_replica(tables=("orders", "others")) as it:

@@ -1,5 +1,7 @@
 """What is the target's fault halts its table with PostgreSQL's words; no change is set aside."""
 
+import re
+
 import pytest
 
 from tests.faults.conftest import NewReplica
@@ -13,14 +15,16 @@ FAULTS = {
     "no replica identity": (
         "create publication everything for table public.orders;"
         "alter table public.orders replica identity nothing",
-        ("55000", "does not have a replica identity", "hint: To enable updating the table"),
+        "55000.*does not have a replica identity.*hint: To enable updating the table"
+        "|is published, and has no replica identity",
         "alter table public.orders replica identity default",
     ),
     "an exhausted sequence": (
         "alter table public.orders add id bigserial;"
         "alter sequence orders_id_seq maxvalue 1000000000 restart 1000000000 no cycle;"
         "select nextval('orders_id_seq')",
-        ("2200H", "reached maximum value of sequence", "orders_id_seq"),
+        "2200H.*reached maximum value of sequence.*orders_id_seq"
+        "|the sequence public.orders_id_seq of the column 'id' has no values left",
         "alter table public.orders drop id",
     ),
     "a trigger that refuses everything": (
@@ -32,15 +36,17 @@ FAULTS = {
         create trigger closed after insert or update on public.orders
             for each row execute function closed()
         """,
-        ("P0001", "refuses every row"),
+        "refuses every row.*P0001",
         "drop trigger closed on public.orders",
     ),
     "a check that nothing passes": (
         "alter table public.orders add constraint never check (pk is null) not valid",
-        ("23514", "never", "refuses every row"),
+        "refuses every row.*23514.*never",
         "alter table public.orders drop constraint never",
     ),
 }
+"""Statements, the reason of the halt, and what mends it. The words are PostgreSQL's, or those of
+`check` where a survey came first."""
 
 
 async def is_halted(worker: Worker) -> str:
@@ -54,7 +60,7 @@ async def is_halted(worker: Worker) -> str:
 
 @pytest.mark.parametrize(("fault", "words", "mended"), FAULTS.values(), ids=FAULTS.keys())
 async def test_a_fault_of_the_table_halts_it_and_sets_nothing_aside(
-    new_replica: NewReplica, fault: str, words: tuple[str, ...], mended: str
+    new_replica: NewReplica, fault: str, words: str, mended: str
 ):
     async with new_replica() as it:
         worker = await it.deployment.start_ready()
@@ -65,7 +71,7 @@ async def test_a_fault_of_the_table_halts_it_and_sets_nothing_aside(
         it.load.write(20)
         reason = await is_halted(worker)
 
-        assert [word for word in words if word not in reason] == []
+        assert re.search(words, reason), reason
         assert await it.sql("select from replicator.dead_letter") == []
         await it.execute(mended)
         resumed = await it.deployment.command("resume", "--table", "orders", "--why", "mended")

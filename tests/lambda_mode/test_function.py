@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from replicator.app.aws_lambda import batches
 from replicator.core.mapping.compile import compile_table
 from replicator.errors import (
     BatchTooSlow,
@@ -16,6 +18,7 @@ from replicator.errors import (
     KeyChanged,
     MigrationDue,
     NotClaimable,
+    SchemaMismatch,
     SinkUnavailable,
     StreamUnfit,
     UnknownRecord,
@@ -313,6 +316,52 @@ def test_nothing_is_applied_to_a_target_that_check_calls_unfit(
     with pytest.raises(ConfigurationError, match=words):
         table.apply(event(put(1)))
     assert table.rows() == {}
+
+
+@pytest.mark.parametrize("harm", HARMS.values(), ids=HARMS)
+def test_a_warm_function_halts_a_table_that_became_unfit_and_goes_on_when_it_is_mended(
+    table: LambdaTable, harm: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+):
+    statements, words = harm
+    monkeypatch.setattr(batches, "SURVEY_SECONDS", 0.0)
+    with table.function() as function:
+        function.handle(event(put(1)), seconds_left=30)
+        table.fetch("create table kept (like t including all)")
+        for statement in statements.format(table="t").split(";;"):
+            table.fetch(statement)
+
+        with pytest.raises(SchemaMismatch, match=words):
+            function.handle(event(put(2)), seconds_left=30)
+
+        [state] = table.fetch("select halted, reason from replicator.table_state")
+        assert (state["halted"], bool(re.search(words, state["reason"]))) == (True, True)
+        assert table.rows() == {"a": 1}
+        table.fetch("drop table t")
+        table.fetch("alter table kept rename to t")
+        table.fetch("update replicator.table_state set halted = false")
+        assert function.handle(event(put(2)), seconds_left=30) == ALL_APPLIED
+        assert table.rows() == {"a": 2}
+
+
+def test_a_warm_function_sees_a_trigger_at_the_first_batch_that_it_would_change(
+    table: LambdaTable,
+):
+    with table.function() as function:
+        function.handle(event(put(1)), seconds_left=30)
+        table.fetch(
+            "create function drops() returns trigger language plpgsql as"
+            " $$ begin if new.n = 3 then return null; end if; return new; end $$"
+        )
+        table.fetch(
+            "create trigger drops before insert or update on t"
+            " for each row execute function drops()"
+        )
+
+        with pytest.raises(SchemaMismatch, match="the trigger 'drops' runs before each row"):
+            function.handle(event(put(2), put(3, "b")), seconds_left=30)
+
+        assert table.rows() == {"a": 1}
+        assert table.fetch("select halted from replicator.table_state") == [{"halted": True}]
 
 
 @pytest.mark.parametrize("view_type", ["KEYS_ONLY", "OLD_IMAGE"])

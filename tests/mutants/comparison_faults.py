@@ -24,6 +24,10 @@ REPAIRING = "replicator/postgres/control/repairs.py"
 REGISTRY = "replicator/postgres/schema/registry.py"
 ADDING = "replicator/postgres/schema/auto_columns.py"
 MEETING = "replicator/app/auto_columns.py"
+MET = (
+    "tests/postgres/test_interference.py"
+    "::test_a_batch_that_meets_it_writes_nothing_and_says_what_check_says"
+)
 
 COMPARISON_MUTANTS = [
     # which rows an older mapping wrote
@@ -67,7 +71,7 @@ COMPARISON_MUTANTS = [
         "a worker writes a target that rounds",
         "replicator/app/prepare.py",
         "for source, finding in found.unfit.items()",
-        "for source, finding in found.unfit.items()\n        if not source",
+        "for source, finding in found.unfit.items() if not source",
         ROUNDS,
     ),
     Mutant(
@@ -91,6 +95,52 @@ COMPARISON_MUTANTS = [
         "for written in target.row_tables:",
         "for written in (target.table,):",
         "tests/postgres/test_unfit_targets.py",
+    ),
+    # what somebody makes of a target while it is written
+    Mutant(
+        "a batch is written through a trigger that changes its rows",
+        "replicator/postgres/write/fence.py",
+        'condition = "" if unless is None else',
+        'condition = "" if unless else',
+        MET,
+    ),
+    Mutant(
+        "a batch that met a trigger does not say so",
+        "replicator/postgres/write/writer.py",
+        'if row is not None and row["interference"]:',
+        "if row is None:",
+        MET,
+    ),
+    Mutant(
+        "triggers of partitions are not looked for",
+        "replicator/postgres/write/interference.py",
+        "on i.inhparent = w.oid)",
+        "on i.inhparent = 0)",
+        "tests/postgres/test_interference.py::test_a_trigger_of_a_partition_alone_is_seen",
+    ),
+    Mutant(
+        "row security is not looked for",
+        "replicator/postgres/write/interference.py",
+        "(w.whole and row_security_active(c.oid))",
+        "false",
+        "tests/postgres/test_interference.py"
+        "::test_row_security_that_hides_rows_from_the_role_is_seen",
+    ),
+    Mutant(
+        "a running worker does not survey its targets",
+        "replicator/app/target_watch.py",
+        "            for name, error in unfit.items():\n",
+        "            for name, error in list(unfit.items())[:0]:\n",
+        "tests/faults/test_unfit_while_running.py"
+        "::test_a_table_that_nobody_writes_halts_with_the_words_of_check",
+    ),
+    Mutant(
+        "a warm Lambda function does not survey its targets",
+        "replicator/app/aws_lambda/batches.py",
+        "        await self._survey_at_times()\n",
+        "",
+        "tests/lambda_mode/test_function.py"
+        "::test_a_warm_function_halts_a_table_that_became_unfit_and_goes_on_when_it_is_mended",
     ),
     # what is compared
     Mutant(

@@ -53,10 +53,13 @@ from replicator.errors import (
 )
 from replicator.postgres.connection.database import Database
 from replicator.postgres.control.incidents import Incidents
+from replicator.postgres.schema.survey import unfit_targets
 from replicator.postgres.write.lambda_deliveries import Deliveries
 from replicator.sources.lambda_event import StreamBatch
 from replicator.sources.view_type import require_new_images
 
+SURVEY_SECONDS = 30.0
+"""Seconds after which a warm environment looks again whether the targets are still fit."""
 ATTEMPTS = 2
 """A connection may have died while the environment was frozen: once, a new one is tried."""
 
@@ -78,6 +81,7 @@ class Delivering:
         self._observe = observe
         self._count_dead_letters = count_dead_letters
         self._clock = clock
+        self._surveyed_at = clock.monotonic()
         self._sink = _Sink(Deliveries(database, mapping))
         self._incidents = Incidents(database)
         self._pipeline = Pipeline(mapping.spec.name, mapping, self._sink, observe, clock)
@@ -113,6 +117,7 @@ class Delivering:
             return
         if batch.view_type is not None:
             require_new_images(batch.table, batch.view_type)
+        await self._survey_at_times()
         delivery = await self._sink.deliveries.look(batch.stream_arn)
         if not delivery.known:
             await self._start_stream(batch.stream_arn)
@@ -124,6 +129,17 @@ class Delivering:
         )
         if self._pipeline.rejected > letters_before:
             await self._refuse_too_many_dead_letters()
+
+    async def _survey_at_times(self) -> None:
+        """SchemaMismatch where `check` has an error about a target by now."""
+        now = self._clock.monotonic()
+        if now - self._surveyed_at < SURVEY_SECONDS:
+            return
+        async with self._database.transaction("surveying the targets") as connection:
+            unfit = await unfit_targets(connection, [self._mapping])
+        for error in unfit.values():
+            raise error
+        self._surveyed_at = now
 
     async def _failed(self, error: ReplicatorError | TimeoutError) -> ReplicatorError:
         """Classifies a failure, and halts the table where the failure asks for that."""

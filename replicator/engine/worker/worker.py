@@ -147,7 +147,7 @@ class Worker:
                 f"discover {table.name}",
                 table.name,
                 partial(self._discover, table, stopping),
-                halting=partial(self._halting, table),
+                halting=partial(self.halting, table),
                 cap_seconds=30.0,
             )
             tasks.create_task(self._supervise(job, stopping), name=job.name)
@@ -392,7 +392,7 @@ class Worker:
             f"shard {held.shard_id}",
             held.table,
             run,
-            halting=partial(self._halting, self.tables[held.table]),
+            halting=partial(self.halting, self.tables[held.table]),
         )
         try:
             await self._supervise(job, stopping)
@@ -401,7 +401,7 @@ class Worker:
         if stopping.is_set() and self.holding.held.get(held.key) is held:
             await self.holding.release(held.key)  # whoever waits for it need not wait for a look
 
-    def _halting(self, table: Table) -> Halt:
+    def halting(self, table: Table) -> Halt:
         """A function that halts the table as it is now, and does nothing once the stream is
         another.
         """

@@ -1,6 +1,6 @@
 """Surveys a database: tables there, statements due, work that a changed mapping asks for."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import asyncpg
@@ -8,7 +8,7 @@ import asyncpg
 from replicator.core.findings import Finding, errors
 from replicator.core.mapping.compile import TableMapping, TargetMapping
 from replicator.core.mapping.target_table import TargetTable, parse_table_name
-from replicator.errors import ConfigurationError, MigrationDue
+from replicator.errors import ConfigurationError, MigrationDue, SchemaMismatch
 from replicator.postgres.connection.quoting import quote_identifier, quote_table
 from replicator.postgres.schema.catalog import Catalog, ExistingTable, TableName, read_catalog
 from replicator.postgres.schema.ddl import Statement, statements
@@ -199,6 +199,43 @@ async def survey(
         lacking is True,
         catalog,
     )
+
+
+async def unfit_targets(
+    connection: asyncpg.Connection, mappings: Sequence[TableMapping]
+) -> dict[str, SchemaMismatch]:
+    """By source, the first error of `check` about targets that are registered and should be there.
+
+    Four round trips, whatever the number of tables.
+    """
+    targets = [target for mapping in mappings for target in mapping.targets]
+    catalog = await read_catalog(connection, _names(targets))
+    named_types = await read_named_types(connection, targets)
+    found = {
+        mapping.spec.name: [
+            *_missing(mapping.targets, catalog),
+            *type_findings(mapping.targets, named_types),
+            *_findings(mapping.targets, catalog, None),
+        ]
+        for mapping in mappings
+    }
+    return {
+        source: mismatch(first)
+        for source, findings in found.items()
+        for first in errors(findings)[:1]
+    }
+
+
+def mismatch(finding: Finding) -> SchemaMismatch:
+    """An error of `check` about a target, as the failure of whoever was to write it."""
+    return SchemaMismatch(f"{finding.where}: {finding.message}", remedy=finding.remedy)
+
+
+def _missing(targets: Sequence[TargetMapping], catalog: Catalog) -> Iterator[Finding]:
+    for schema, name in _names(targets):
+        if (schema, name) not in catalog.tables:
+            remedy = "run `replicator migrate`, which creates it, or rename it back"
+            yield Finding("error", f"{schema}.{name}", "is missing", remedy)
 
 
 def _row_tables(targets: Sequence[TargetMapping]) -> list[TableName]:

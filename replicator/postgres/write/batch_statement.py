@@ -9,6 +9,7 @@ from replicator.postgres.connection.connect import THEIR_PATH
 from replicator.postgres.connection.quoting import quote_table
 from replicator.postgres.write.fence import Fence
 from replicator.postgres.write.guard_statement import VersionKeys, overtaken
+from replicator.postgres.write.interference import interference
 from replicator.postgres.write.parameters import Parameters
 from replicator.postgres.write.row_statements import ChildSql, TargetShape, TargetSql
 
@@ -150,14 +151,16 @@ class BatchStatements:
         self._children = [
             [ChildSql(child, target.table) for child in target.children] for target in targets
         ]
+        self._written = [target.tables for target in targets]
         self._keys = [VersionKeys(control_schema, *place) for place in enumerate(targets)]
         self._texts: dict[BatchShape, str] = {}
         self._joined: dict[BatchShape, tuple[str, list[str]]] = {}
 
     def text(self, shape: BatchShape) -> str:
-        """The statement. It returns `fenced` (1: applied, 0: superseded), `upsert_<n>`,
-        `delete_<n>`, `soft_delete_<n>`, `child_upsert_<n>_<child>`, `child_delete_<n>_<child>` and
-        `history_<n>`: how many rows were written.
+        """The statement. It returns `fenced` (1: applied, 0: superseded), `interference` (not 0:
+        something would change or drop rows, and nothing was done), and how many rows were written:
+        `upsert_<n>`, `delete_<n>`, `soft_delete_<n>`, `child_upsert_<n>_<child>`,
+        `child_delete_<n>_<child>` and `history_<n>`.
 
         Parameters: the fence's; when superseding the item keys, when guarded with the versions,
         for a scan the snapshot's number and whether they were rejected; for each target the arrays
@@ -167,34 +170,55 @@ class BatchStatements:
         """
         text = self._texts.get(shape)
         if text is None:
-            fence = self._fence.of(self._control_schema)
             parameters = Parameters(self._fence.parameters)
-            text = self._texts[shape] = self._build(shape, fence, parameters, stream_arn="$3")
+            text = self._texts[shape] = self._build(shape, parameters)
         return text
 
     def joined(self, shape: BatchShape) -> tuple[str, list[str]]:
         """`text` for texts that come joined (`join_texts`), and the types of the arrays."""
         found = self._joined.get(shape)
         if found is None:
-            fence = self._fence.of(self._control_schema)
             parameters = Parameters(self._fence.parameters, joined=True)
-            text = self._build(shape, fence, parameters, stream_arn="$3")
+            text = self._build(shape, parameters)
             found = self._joined[shape] = text, parameters.kinds
         return found
 
     def unfenced_text(self, shape: BatchShape) -> str:
         """`text` without a fence, for a transaction that is rolled back."""
-        return self._build(shape, "fence as (select 1)", Parameters(), stream_arn="'-'")
+        return self._behind("fence as (select 1)", [], shape, Parameters(), stream_arn="'-'")
 
-    def _build(
-        self, shape: BatchShape, fence: str, parameters: Parameters, *, stream_arn: str
+    def _build(self, shape: BatchShape, parameters: Parameters) -> str:
+        written = [
+            table
+            for tables, target in zip(self._written, shape.targets, strict=True)
+            if target.writes
+            for table in tables
+        ]
+        if not written:
+            fence = self._fence.of(self._control_schema)
+            columns = ["0 as interference"]
+        else:
+            guarded = self._fence.of(self._control_schema, unless="interference")
+            fence = f"{interference(written)},{guarded}"
+            columns = ["(select count(*) from interference) as interference"]
+        return self._behind(fence, columns, shape, parameters, stream_arn="$3")
+
+    def _behind(
+        self,
+        fence: str,
+        told: list[str],
+        shape: BatchShape,
+        parameters: Parameters,
+        *,
+        stream_arn: str,
     ) -> str:
+        """Everything behind a fence."""
         parts = [fence]
         if shape.supersede:
             parts.append(self._supersede(parameters, shape.guard))
         after = ", (select count(*) from superseded) as s" if shape.supersede else ""
         parts.append(READY.format(their_path=THEIR_PATH, after_superseding=after))
-        columns = ["(select count(*) from ready) as fenced"]  # first, and so it is done first
+        columns = ["(select count(*) from ready) as fenced", *told]  # done first, as it is first
         for number, target in enumerate(shape.targets):
             for name, part in self._target(number, target, parameters, stream_arn):
                 parts.append(part)

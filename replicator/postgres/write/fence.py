@@ -45,16 +45,18 @@ from replicator.postgres.connection.quoting import quote_identifier
 class Fence:
     """The first part of a statement, `fence`: it has a row exactly where the rest may write.
 
-    `{schema}` stands for the control schema. Of the parameters the first four are deployment,
-    source, stream ARN and shard id, whatever it makes of them.
+    `{schema}` stands for the control schema, `{unless}` for more that must be true. Of the
+    parameters the first four are deployment, source, stream ARN and shard id, whatever the fence
+    makes of them.
     """
 
     sql: str
     parameters: int
 
-    def of(self, control_schema: str) -> str:
-        """Text of the fence for a control schema."""
-        return self.sql.format(schema=quote_identifier(control_schema))
+    def of(self, control_schema: str, *, unless: str | None = None) -> str:
+        """Text of the fence for a control schema; it has no row where the part `unless` has one."""
+        condition = "" if unless is None else f"\n       and not exists (select from {unless})"
+        return self.sql.format(schema=quote_identifier(control_schema), unless=condition)
 
 
 SHARD_FENCE = Fence(
@@ -75,13 +77,14 @@ fence as (
        and epoch = $5
        and claim_id = $11::uuid
        and state = 'active'
-       and last_sequence_number is not distinct from $10::text::numeric
+       and last_sequence_number is not distinct from $10::text::numeric{unless}
  returning 1)""",
     parameters=11,
 )
 
 PASSED = Fence(
-    "fence as (select 1 where ($1::text, $2::text, $3::text, $4::text) is distinct from null)",
+    "fence as (select 1 where ($1::text, $2::text, $3::text, $4::text) is distinct from null"
+    "{unless})",
     parameters=4,
 )
 """For the second statement of a transaction whose first one passed the fence."""

@@ -51,7 +51,7 @@ fence as (
        and not paused
        and not halted
        and mapping_fingerprint = $5
-       and snapshot_id is not distinct from $6::bigint
+       and snapshot_id is not distinct from $6::bigint{unless}
        for share)""",
     parameters=6,
 )

@@ -66,6 +66,11 @@ class TargetShape:
     children: bool = False
     orphans: bool = False
 
+    @property
+    def writes(self) -> bool:
+        """True when there is something to write."""
+        return self.upserts or self.deletes or self.soft_deletes or self.appends
+
 
 def upsert_sql(name: str, table: TargetTable, arrays: Sequence[str]) -> str:
     """Rows of a table as they are now, given as arrays, a column each."""

@@ -86,7 +86,7 @@ fence as (
        and number = $6
        and (epoch, claim_id) = ($7, $14::uuid)
        and steps = $8
-       and state = 'active'
+       and state = 'active'{unless}
  returning 1)""",
     parameters=14,
 )

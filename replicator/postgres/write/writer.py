@@ -41,6 +41,7 @@ from replicator.postgres.write.guard_arrays import (
     version_shape,
 )
 from replicator.postgres.write.guard_statement import VersionStatements
+from replicator.postgres.write.interference import interference_found
 from replicator.postgres.write.parameters import join_texts
 from replicator.postgres.write.row_statements import TargetShape, any_row_sql, own_rows_sql
 
@@ -79,7 +80,7 @@ class PlanWriter:
         text, *values = self._statement(plan, fence_values, supersede=supersede)
 
         async def statement(connection: Session) -> asyncpg.Record | None:
-            return await connection.fetchrow(text, *values)
+            return await self._written(connection, text, *values)
 
         row = await self._waits.run(_who(fence_values), statement, self.mapped_columns)
         if row is None or row["fenced"] != 1:
@@ -90,7 +91,16 @@ class PlanWriter:
         self, connection: Session, plan: WritePlan, fence_values: Sequence[object]
     ) -> None:
         """`write` within a transaction of the caller, who sees to fence and dead letters."""
-        await connection.fetchrow(*self._statement(plan, fence_values, supersede=False))
+        await self._written(connection, *self._statement(plan, fence_values, supersede=False))
+
+    async def _written(
+        self, connection: Session, text: str, *values: object
+    ) -> asyncpg.Record | None:
+        """The row of a batch's statement, which has written nothing where rows would be changed."""
+        row = await connection.fetchrow(text, *values)
+        if row is not None and row["interference"]:
+            raise await interference_found(connection, self._mapping)
+        return row
 
     def _statement(
         self, plan: WritePlan, fence_values: Sequence[object], *, supersede: bool
@@ -154,8 +164,8 @@ class PlanWriter:
         rejections = rejections_in(plan, guarded)
         left = accepted(plan, rejections, other_orders_in(plan, guarded))
         left = letters_overtaken(left, overtaken_in(plan, guarded))
-        row = await connection.fetchrow(
-            *self._behind(left, fence_values, versioning, supersede=supersede)
+        row = await self._written(
+            connection, *self._behind(left, fence_values, versioning, supersede=supersede)
         )
         return Applied({} if row is None else _rows_written(left, row), rejections)
 
