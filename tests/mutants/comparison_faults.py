@@ -24,7 +24,7 @@ REPAIRING = "replicator/postgres/control/repairs.py"
 REGISTRY = "replicator/postgres/schema/registry.py"
 ADDING = "replicator/postgres/schema/auto_columns.py"
 MEETING = "replicator/app/auto_columns.py"
-MET = (
+INTERFERES = (
     "tests/postgres/test_interference.py"
     "::test_a_batch_that_meets_it_writes_nothing_and_says_what_check_says"
 )
@@ -102,14 +102,14 @@ COMPARISON_MUTANTS = [
         "replicator/postgres/write/fence.py",
         'condition = "" if unless is None else',
         'condition = "" if unless else',
-        MET,
+        INTERFERES,
     ),
     Mutant(
         "a batch that met a trigger does not say so",
         "replicator/postgres/write/writer.py",
         'if row is not None and row["interference"]:',
         "if row is None:",
-        MET,
+        INTERFERES,
     ),
     Mutant(
         "triggers of partitions are not looked for",

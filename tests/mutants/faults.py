@@ -70,12 +70,12 @@ MUTANTS = [
     Mutant(
         "the position moves in a transaction of its own",
         WRITER,
-        "            return await connection.fetchrow(text, *values)\n",
+        "            return await self._written(connection, text, *values)\n",
         "            await connection.execute(\n"
         "                'update replicator.shard set last_sequence_number = $1::text::numeric'\n"
         "                ' where shard_id = $2 and epoch = $3', values[5], values[3], values[4])\n"
         "            values[9] = values[5]\n"
-        "            return await connection.fetchrow(text, *values)\n",
+        "            return await self._written(connection, text, *values)\n",
         FENCE,
     ),
     Mutant(

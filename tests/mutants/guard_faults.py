@@ -134,15 +134,15 @@ GUARD_MUTANTS = [
     Mutant(
         "Lambda writes beside a snapshot that it does not know",
         LAMBDA,
-        "and snapshot_id is not distinct from $6::bigint\n",
-        "and $6::bigint is not distinct from $6\n",
+        "and snapshot_id is not distinct from $6::bigint{unless}\n",
+        "and $6::bigint is not distinct from $6{unless}\n",
         DELIVERIES,
     ),
     Mutant(
         "a switch does not wait for Lambda",
         LAMBDA,
-        "is not distinct from $6::bigint\n       for share)",
-        "is not distinct from $6::bigint)",
+        "is not distinct from $6::bigint{unless}\n       for share)",
+        "is not distinct from $6::bigint{unless})",
         DELIVERIES,
     ),
     Mutant(
