@@ -19,7 +19,7 @@ SHARE_MAX = 0.05
 
 
 class TargetWatch:
-    """Looks at the targets of all tables that a worker works on."""
+    """Surveys the targets of all tables that a worker works on."""
 
     def __init__(
         self, worker: Worker, database: Database, clock: Clock, *, every_seconds: float
