@@ -12,8 +12,8 @@ from replicator.core.stream.shards import Advance
 from replicator.errors import SchemaMismatch
 from replicator.postgres.connection.connect import ConnectionSettings
 from replicator.postgres.connection.database import Database
-from replicator.postgres.control.modes import switch_mode
-from replicator.postgres.write.deliveries import Deliveries
+from replicator.postgres.control.table_mode import switch_mode
+from replicator.postgres.write.lambda_deliveries import Deliveries
 from replicator.postgres.write.replay import Replay
 from tests.postgres.loaded import SHARD, Loaded, registered
 from tests.support.builders import NOON, STREAM, record, table_mapping, target
