@@ -37,6 +37,7 @@ _SHOWN_MAX = 64
 """Characters of a name that a record says of itself."""
 _SECONDS_MAX = 1e11
 """Of a creation time, in the year 5138: above, the unit is another."""
+_TOO_DEEP = "a record is nested hundreds of levels deep, and an item of DynamoDB has 32 at most"
 _TTL_PRINCIPAL = "dynamodb.amazonaws.com"
 
 
@@ -109,18 +110,24 @@ def decode_page(body: bytes) -> Page:
     ValueError for another answer, which would end the shard.
     """
     try:
-        wire = _decode_page(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        wire = _decode_tolerantly(body)
+        try:
+            wire = _decode_page(body)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            wire = _decode_tolerantly(body)
+    except RecursionError as error:
+        raise UnknownRecord(_TOO_DEEP) from error
     return Page([_record(record) for record in wire.Records], wire.NextShardIterator, len(body))
 
 
 def decode_event(records: bytes) -> list[StreamRecord]:
     """The records of a Lambda event, given as the JSON text of the `Records` list."""
     try:
-        wire = _decode_records(records)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        wire = _decode_tolerantly(b'{"Records":' + records + b"}").Records
+        try:
+            wire = _decode_records(records)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            wire = _decode_tolerantly(b'{"Records":' + records + b"}").Records
+    except RecursionError as error:
+        raise UnknownRecord(_TOO_DEEP) from error
     return [_record(record) for record in wire]
 
 

@@ -3,6 +3,7 @@
 from tests.mutants.mutant import Mutant
 
 EMPTY_MAPS = "tests/core/test_empty_maps.py"
+ITEM_WORK = "tests/core/test_item_work.py"
 HTTP = "tests/monitoring/test_http.py"
 EXISTING_ROWS = "tests/end_to_end/test_existing_rows.py"
 
@@ -136,6 +137,34 @@ INPUT_MUTANTS = [
         'if request.path != "/healthz":',
         "if not request.path:",
         f"{HTTP}::test_a_name_that_anybody_can_register_is_refused_but_for_liveness",
+    ),
+    Mutant(
+        "numbers of a list or document may grow without bound",
+        "replicator/core/values/numbers.py",
+        "if len(canonical) > len(text) + ZEROS_MAX:",
+        "if len(canonical) < 0:",
+        f"{ITEM_WORK}::test_a_number_of_many_whose_exponent_stands_for_thousands_of_zeros_is_set_aside",
+    ),
+    Mutant(
+        "numbers of an array may grow without bound",
+        "replicator/core/values/converters.py",
+        "    one_of_many(raw)\n",
+        "",
+        f"{ITEM_WORK}::test_a_number_of_many_whose_exponent_stands_for_thousands_of_zeros_is_set_aside",
+    ),
+    Mutant(
+        "the child rows of an item may be of any size",
+        "replicator/core/mapping/children.py",
+        "if size > ROWS_SIZE_MAX:",
+        "if size < 0:",
+        f"{ITEM_WORK}::test_an_item_that_becomes_child_rows_beyond_all_measure_is_set_aside",
+    ),
+    Mutant(
+        "an image that is nested too deeply fails the batch",
+        "replicator/core/values/columnar.py",
+        "except (ValueError, RecursionError):",
+        "except ValueError:",
+        f"{ITEM_WORK}::test_an_image_that_is_nested_too_deeply_for_one_step_is_set_aside_or_applied",
     ),
     Mutant(
         "all of a document is read before it is found too large",

@@ -22,6 +22,9 @@ from replicator.core.values.json_text import json_object
 from replicator.core.values.row import Row
 from replicator.errors import ConfigurationError, ValueRejected
 
+ROWS_SIZE_MAX = 32 * 1024 * 1024
+"""Characters of the rows of one item in one child table. Every row repeats the parent's key, so
+that an item of 400 KB could become hundreds of megabytes, which no worker has room for."""
 _SETS = {"SS": "S", "NS": "N", "BS": "B"}
 
 
@@ -50,10 +53,11 @@ class ChildTable:
     def rows_of(self, parent: Row, image: Image) -> list[Row]:
         """The rows of the item behind the row with the key; ValueRejected, naming the element."""
         rows: list[Row] = []
+        size, own = 0, sum(len(cell) for cell in parent if cell is not None)
         for place, element in self._elements(self._descend(image.get(self.attribute))):
             inside = f"[{place}]" if self.spec.map_key is None else f".{label(place)}"
             try:
-                rows.append((*parent, self._place({"S": place}), *self._cells(element)))
+                cells = [self._place({"S": place}), *self._cells(element)]
             except ValueRejected as rejection:
                 raise self._rejected(inside, rejection) from rejection
             except Unfit as unfit:
@@ -61,6 +65,11 @@ class ChildTable:
                 raise ValueRejected(
                     unfit.reason, attribute=attribute, column=f"{self.table.qualified}"
                 ) from unfit
+            size += own + sum(len(cell) for cell in cells if cell is not None)
+            if size > ROWS_SIZE_MAX:
+                reason = f"becomes rows of more than {ROWS_SIZE_MAX >> 20} MB, each with its key"
+                raise ValueRejected(reason, attribute=self._label, column=f"{self.table.qualified}")
+            rows.append((*parent, *cells))
         return rows
 
     @property

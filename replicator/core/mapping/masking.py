@@ -54,7 +54,7 @@ class Protection:
                 else:
                     members[name] = value
             return msgspec.json.encode(members)
-        except ValueError:
+        except (ValueError, RecursionError):
             return None
 
     def value(self, attribute: str, value: AttributeValue) -> AttributeValue | None:
@@ -84,9 +84,9 @@ class Protection:
             return None
         try:
             image = decode_image(raw)
-        except (ValueRejected, UnknownRecord):  # nobody can tell what is where
+            return memoryview(json.dumps(self.image(image)).encode())
+        except (ValueRejected, UnknownRecord, RecursionError):  # nobody can tell what is where
             return memoryview(b"{}")
-        return memoryview(json.dumps(self.image(image)).encode())
 
 
 def compile_protection(spec: TableSpec, source_key: SourceKey) -> Protection | None:

@@ -68,7 +68,7 @@ class Condition:
         """
         try:
             return None if self._look is None else self._check(keys, self._look(raw))
-        except ValueError:
+        except (ValueError, RecursionError):
             return None
 
 

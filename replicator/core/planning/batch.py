@@ -12,7 +12,7 @@ from replicator.core.mapping.masking import Protection
 from replicator.core.observations import Outcome, RecordOutcome
 from replicator.core.records import Image, LetterId, StreamRecord, Version
 from replicator.core.spec import OnError, SourceKey
-from replicator.core.values.attributes import decode_image
+from replicator.core.values.attributes import decode_image, nested_too_deeply
 from replicator.errors import RejectionHalts, ValueRejected
 
 ItemKey = tuple[str, ...]
@@ -112,7 +112,10 @@ class Ledger:
     def decoded(self, raw: memoryview) -> Image:
         """An image, decoded; ValueRejected."""
         image = decode_image(raw)
-        return image if self._protection is None else self._protection.image(image)
+        try:
+            return image if self._protection is None else self._protection.image(image)
+        except RecursionError as error:  # what is hashed as a whole may be nested as well
+            raise nested_too_deeply() from error
 
     def shows(self, attributes: frozenset[str]) -> bool:
         """True when the given attributes may be read in images as received."""

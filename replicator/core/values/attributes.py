@@ -10,7 +10,7 @@ import msgspec
 
 from replicator.core.records import Image
 from replicator.core.values.cells import Unfit
-from replicator.core.values.numbers import canonical_number
+from replicator.core.values.numbers import one_of_many
 from replicator.core.values.policies import OnNul
 from replicator.errors import UnknownRecord, ValueRejected
 
@@ -51,8 +51,13 @@ def decode_image(raw: bytes | memoryview) -> Image:
         if may_lack_tags(text):
             return {name: _with_tag(value) for name, value in image.items()}
     except RecursionError as error:
-        raise ValueRejected("is nested too deeply", attribute="(the image)", column=None) from error
+        raise nested_too_deeply() from error
     return image
+
+
+def nested_too_deeply() -> ValueRejected:
+    """The rejection of an image that is nested as no item of DynamoDB is."""
+    return ValueRejected("is nested too deeply", attribute="(the image)", column=None)
 
 
 def may_lack_tags(text: bytes) -> bool:
@@ -96,7 +101,7 @@ def sorted_members(tag: str, members: list[str]) -> list[str]:
     if tag == "SS":
         return sorted(members)
     if tag == "NS":
-        return sorted([canonical_number(member) for member in members], key=Decimal)
+        return sorted([one_of_many(member) for member in members], key=Decimal)
     return sorted(members, key=decode_binary)
 
 

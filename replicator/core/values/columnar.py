@@ -380,7 +380,7 @@ def _decoded(decode: _Decode, raws: Sequence[memoryview]) -> list[Any]:
     while len(images) < len(raws):
         try:
             images.extend(each)  # what was decoded before a refusal stays
-        except ValueError:
+        except (ValueError, RecursionError):
             images.append(None)
             refused += 1
             if refused >= _REFUSED_AT_LEAST and refused * 4 > len(images):

@@ -8,6 +8,7 @@ from replicator.core.values.attributes import TYPES, sorted_members
 from replicator.core.values.cells import Cell, Conversions, Unfit
 from replicator.core.values.column_types import ColumnType
 from replicator.core.values.json_text import shape_fault
+from replicator.core.values.numbers import one_of_many
 from replicator.core.values.policies import (
     Fraction,
     OnInvalid,
@@ -88,6 +89,8 @@ def compile_conversions(
     conversions = column_type.row.convert(
         Reading(column_type.arguments, time_format, nul, key, fraction)
     )
+    if column_type.array and "N" in conversions:
+        conversions["N"] = partial(_one_of_many, conversions["N"])
     for name in reversed(transform):
         if name == "boolean":
             conversions |= word_conversions(words, column_type, column=column)
@@ -136,6 +139,12 @@ def _array_conversions(
     if element_type.name == "text" and plain:
         conversions["SS"] = partial(_from_strings, of_element["S"])
     return conversions
+
+
+def _one_of_many(convert: Callable[[str], Cell], raw: str) -> Cell:
+    """The number as an element: an array of short numbers with huge exponents is refused."""
+    one_of_many(raw)
+    return convert(raw)
 
 
 def _from_set(tag: str, convert: Callable[[str], Cell], members: list[str]) -> str:

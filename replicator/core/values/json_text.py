@@ -15,7 +15,7 @@ from replicator.core.values.attributes import (
     storable_text,
 )
 from replicator.core.values.cells import Unfit
-from replicator.core.values.numbers import canonical_number
+from replicator.core.values.numbers import one_of_many
 from replicator.core.values.policies import OnNul
 
 _MALFORMED = (AttributeError, KeyError, TypeError, ValueError, RecursionError)
@@ -147,7 +147,7 @@ def _write_boolean(raw: bool) -> str:
 
 _WRITERS: dict[str, Callable[[Any], str]] = {
     "S": quote,
-    "N": canonical_number,
+    "N": one_of_many,
     "B": _write_binary,
     "BOOL": _write_boolean,
     "NULL": lambda _: "null",

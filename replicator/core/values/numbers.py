@@ -8,6 +8,9 @@ from replicator.core.values.cells import Unfit
 
 WHOLE_DIGITS_MAX = 131_072  # of PostgreSQL's numeric, before the point
 FRACTION_DIGITS_MAX = 16_383  # and after it
+ZEROS_MAX = 400
+"""Characters that a number of many may be longer than it is written: the zeros of a short `1e300`.
+A double has 324 at most, a number of DynamoDB 129."""
 
 _HALF = Struct("<e")
 _SINGLE, _DOUBLE, _DOUBLE_BITS = Struct("<f"), Struct("<d"), Struct("<q")
@@ -33,6 +36,18 @@ def canonical_number(text: str) -> str:
     if text.isdigit() and text.isascii() and (text[0] != "0" or text == "0"):
         return text
     return text if _is_canonical(text) else _rewritten(text)
+
+
+def one_of_many(text: str) -> str:
+    """`canonical_number` for one number of a list, a set or a document.
+
+    Unfit for one whose exponent stands for more than ZEROS_MAX zeros: thousands of them in a small
+    item would take more memory than a worker has.
+    """
+    canonical = canonical_number(text)
+    if len(canonical) > len(text) + ZEROS_MAX:
+        raise Unfit(f"is a number with more than {ZEROS_MAX} zeros, and one of many")
+    return canonical
 
 
 def fits_double(canonical: str) -> bool:
