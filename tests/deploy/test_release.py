@@ -5,13 +5,14 @@ import re
 import shutil
 import subprocess
 import tarfile
+import tomllib
 from pathlib import Path
 
 import pytest
 import yaml
 
 from deploy.release.notes import notes
-from replicator import __version__
+from replicator import DISTRIBUTION, __version__
 from tests.deploy.tools import ROOT, run, tool
 from tests.support.bounds import scaled
 from tests.support.npm_package import PackageMissing, npm_package
@@ -129,6 +130,15 @@ def test_the_chart_becomes_a_package_of_the_same_version(tmp_path: Path):
     )
 
     assert [path.name for path in tmp_path.iterdir()] == [f"replicator-{__version__}.tgz"]
+
+
+def test_the_package_has_one_name_and_no_page_installs_another():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    by_its_command = re.compile(r"pip install '?replicator\b|(?<!-)\breplicator\[\w")
+    pages = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("replicator/**/*.py")]
+
+    assert project["name"] == DISTRIBUTION
+    assert [path for path in pages if by_its_command.search(path.read_text())] == []
 
 
 def test_notes_are_the_section_of_the_version():

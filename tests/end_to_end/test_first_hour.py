@@ -1,64 +1,19 @@
 """The first hour with a single-table design: from nothing to the answers of an analyst."""
 
-from collections.abc import Iterator
-from typing import Any
-
-import asyncpg
 import pytest
 import yaml
 
 from tests.end_to_end.conftest import Stage
+from tests.support.analyst import ITEMS, put_all, questions_are_answered
 from tests.support.command import replicator
 from tests.support.daemon import Worker
-
-CUSTOMERS, ORDERS_OF_EACH, EVENTS, ALERTS = 300, 12, 1_039, 6
-ITEMS = CUSTOMERS * (1 + ORDERS_OF_EACH) + EVENTS + ALERTS + 10
-COUNTRIES = ("DE", "IT", "JP")
-
-
-def key(pk: str, sk: str) -> dict[str, Any]:
-    return {"PK": {"S": pk}, "SK": {"S": sk}}
-
-
-def items() -> Iterator[dict[str, Any]]:
-    """Customers with their orders; one long partition of events, with a few alerts at its end."""
-    for number in range(CUSTOMERS):
-        pk = f"CUSTOMER#{number:05}"
-        yield key(pk, "PROFILE") | {
-            "entityType": {"S": "customer"},
-            "fullName": {"S": f"name {number}"},
-            "country": {"S": COUNTRIES[number % 3]},
-            "createdAt": {"S": f"2026-01-{number % 28 + 1:02}T10:00:00Z"},
-        }
-        for order in range(ORDERS_OF_EACH):
-            yield key(pk, f"ORDER#{order:03}") | {
-                "entityType": {"S": "order"},
-                "total": {"N": f"{order}.25"},
-                "placedAt": {"N": str(1_760_000_000_000 + 86_400_000 * order)},
-                "shippedAt": {"S": "" if order % 4 == 0 else "2026-02-03T04:05:06Z"},
-            }
-    for number in range(EVENTS):
-        yield key("LOG", f"EVENT#{number:06}") | {
-            "entityType": {"S": "event"},
-            "level": {"N": str(number % 5)},
-        }
-    for number in range(ALERTS):
-        yield key("LOG", f"WARNING#{number}") | {
-            "entityType": {"S": "alert"},
-            "severity": {"S": "high"},
-        }
-    for number in range(10):
-        yield key("SETTINGS", f"{number}") | {"entityType": {"S": "setting"}, "v": {"N": "1"}}
 
 
 async def test_a_single_table_design_of_5000_items_answers_an_analyst_s_questions(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ):
     table = await stage.create_table("shop", {"PK": "S", "SK": "S"})
-    found = list(items())
-    for start in range(0, ITEMS, 25):
-        puts = [{"PutRequest": {"Item": item}} for item in found[start : start + 25]]
-        await stage.client.batch_write_item(RequestItems={table: puts})
+    await put_all(stage.client, table)
     place = stage.directory / "place.yaml"
     source = {"region": "us-east-1", "endpoint_url": stage.url}
     place.write_text(yaml.safe_dump({"deployment": "shop-test", "source": source}))
@@ -85,28 +40,4 @@ async def test_a_single_table_design_of_5000_items_answers_an_analyst_s_question
     worker = Worker(words, stage.directory / "run.log")
     assert await worker.ended() == 0, worker.tail()
 
-    connection = await asyncpg.connect(stage.dsn)
-    try:
-        by_country = await connection.fetch(
-            "select country, sum(total) as total from orders join customers using (pk)"
-            " group by country order by country"
-        )
-        late = await connection.fetchval(
-            "select count(*) from orders"
-            " where placed_at >= '2025-10-15' and shipped_at is null and total > 1"
-        )
-        worst = await connection.fetch(
-            "select level, count(*) as events from events group by level order by level desc"
-        )
-        alerts = await connection.fetchval("select count(*) from alerts where severity = 'high'")
-        letters = await connection.fetchval("select count(*) from replicator.dead_letter")
-    finally:
-        await connection.close()
-    assert [tuple(row.values()) for row in by_country] == [
-        (country, CUSTOMERS // 3 * sum(n + 0.25 for n in range(ORDERS_OF_EACH)))
-        for country in COUNTRIES
-    ]
-    assert late == CUSTOMERS
-    assert [row["level"] for row in worst] == [4, 3, 2, 1, 0]
-    assert sum(row["events"] for row in worst) == EVENTS
-    assert (alerts, letters) == (ALERTS, 0)
+    await questions_are_answered(stage.dsn)

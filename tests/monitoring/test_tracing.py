@@ -80,7 +80,7 @@ def test_wished_and_not_installed_is_one_clear_message(monkeypatch: pytest.Monke
         tracing("http://127.0.0.1:4318", sample_ratio=1.0, deployment="shop", worker_id="w")
 
     assert refused.value.remedy is not None
-    assert "replicator[otel]" in refused.value.remedy
+    assert "dynamodb-postgres-replicator[otel]" in refused.value.remedy
 
 
 class Streams:
