@@ -140,6 +140,21 @@ def test_every_table_is_not_well_without_a_living_worker_and_one_problem_says_so
     assert set(diagnosis.verdicts.values()) == {"stopped"}
 
 
+def test_a_worker_that_polls_and_cannot_write_its_row_is_not_called_stopped():
+    polled = table(told_seconds=None, polled_seconds=30.0)
+    gone = replace(ONE, seen_seconds_ago=61.0)
+
+    diagnosis = diagnose(Status("d", (polled,), (gone,)))
+
+    assert diagnosis.verdict == "unknown"
+    [problem] = diagnosis.problems
+    assert problem.kind == "silent"
+    assert "cannot write its row" in problem.what
+    assert "replicator run" not in problem.remedy
+    [later] = told(table(told_seconds=None, polled_seconds=61.0), workers=(gone,))
+    assert later.kind == "workers"
+
+
 def test_where_lambda_reads_nobody_misses_a_worker():
     assert [problem.kind for problem in told(replace(GOOD, needs_workers=False), workers=())] == [
         "lambda"

@@ -146,6 +146,11 @@ def test_a_shard_whose_owner_has_forgotten_it_is_not_read():
     assert unread.seconds == 300
 
 
+def test_a_poll_on_record_counts_where_the_shard_has_an_owner_however_silent():
+    assert seen(known(idle("one"))).proof.polled_seconds == 10.0
+    assert seen(known(idle(None))).proof.polled_seconds is None
+
+
 def test_a_table_that_was_never_listed_has_no_known_lag():
     assert seen(known()).lag_seconds is None
 

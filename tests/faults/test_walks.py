@@ -168,6 +168,35 @@ async def test_a_stream_that_is_not_described_any_more_is_named_when_a_shard_end
         assert await worker.stop() == 0
 
 
+async def test_a_worker_that_cannot_write_its_row_is_not_called_stopped(new_replica: NewReplica):
+    async with new_replica() as it:
+        worker = await it.deployment.start_ready()
+        it.load.put("before")
+        await it.equal(worker)
+        await it.execute(
+            "create function public.no() returns trigger language plpgsql as"
+            " $$ begin raise insufficient_privilege; end $$;"
+            "create trigger no before insert or update on replicator.worker"
+            " for each row execute function public.no();"
+            "update replicator.worker set seen_at = now() where false;"
+            "alter table replicator.worker disable trigger no;"
+            "update replicator.worker set seen_at = now() - interval '10 minutes';"
+            "alter table replicator.worker enable trigger no"
+        )
+        it.load.write(20)
+        await it.equal(worker)
+
+        problem = await problem_of(it, worker, lambda each: each["kind"] == "silent")
+
+        assert "cannot write its row" in problem["what"]
+        told = json.loads((await it.deployment.command("status", "--json")).stdout)
+        assert told["verdict"] == "unknown"
+        assert worker.entries("task failed")
+        await it.execute("drop trigger no on replicator.worker")
+        await all_is_well(it, worker)
+        assert await worker.stop() == 0
+
+
 async def test_a_lease_table_that_is_throttled_is_told_with_what_mends_it(
     new_replica: NewReplica,
 ):

@@ -4,6 +4,22 @@ from tests.mutants.mutant import Mutant
 
 BLAME_MUTANTS = [
     Mutant(
+        "what a trigger raises with a server's SQLSTATE is tried for ever",
+        "replicator/postgres/connection/failures.py",
+        "    if _is_raised(error) and sqlstate[:2] in RAISED_CLASSES:\n",
+        "    if not sqlstate:\n",
+        "tests/postgres/test_failures.py"
+        "::test_what_a_trigger_raises_is_its_own_word_about_a_row_whatever_the_sqlstate",
+    ),
+    Mutant(
+        "what a trigger raises against every row is blamed on each",
+        "replicator/postgres/write/writer.py",
+        "        raised = may_mean_every_row(sqlstate)\n",
+        "        raised = False\n",
+        "tests/postgres/test_refused_rows.py"
+        "::test_what_a_trigger_raises_against_every_row_halts_the_table",
+    ),
+    Mutant(
         "a table that cannot be halted at once is tried again as if it could go on",
         "replicator/engine/worker/supervisor.py",
         "            if backoff.attempts >= HALT_ATTEMPTS_MAX:",

@@ -38,6 +38,13 @@ PROOF_MUTANTS = [
         )
     ),
     Mutant(
+        "a worker that cannot write its row counts as none",
+        DIAGNOSIS,
+        "    if polled is None or polled > WORKER_SECONDS:\n",
+        "    if polled is None or polled > 0:\n",
+        DIAGNOSED,
+    ),
+    Mutant(
         "a worker with another mapping vouches for a table",
         PROOF,
         "            and table.fingerprint == facts.mapping_fingerprint\n",

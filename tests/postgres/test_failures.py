@@ -36,6 +36,7 @@ def failure(sqlstate: str, **fields: str) -> asyncpg.PostgresError:
         "context": "W",
         "severity": "S",
         "source": "F",
+        "function": "R",
     }
     given = {"C": sqlstate, "S": "ERROR", "M": "it failed"}
     error = asyncpg.PostgresError.new(given | {letters[name]: v for name, v in fields.items()})
@@ -77,6 +78,29 @@ def test_no_value_is_told(sqlstate: str):
     told = translate(failure(sqlstate, **quoting))
 
     assert SECRET not in str(told)
+
+
+@pytest.mark.parametrize("sqlstate", ["XX000", "53400", "57014", "57P01", "P0001", "P0004"])
+def test_what_a_trigger_raises_is_its_own_word_about_a_row_whatever_the_sqlstate(sqlstate: str):
+    place = "PL/pgSQL function picky() line 3 at RAISE"
+    raised = failure(sqlstate, message=SECRET, context=place, function="exec_stmt_raise")
+
+    told = translate(raised)
+
+    assert isinstance(told, BatchRejected)
+    assert (place in str(told), SECRET in str(told)) == (True, False)
+
+
+def test_the_same_sqlstates_without_a_trigger_tell_of_the_server():
+    assert isinstance(translate(failure("XX000")), SinkUnavailable)
+    assert isinstance(translate(failure("53400")), SinkUnavailable)
+    assert isinstance(translate(failure("57014")), BatchTooSlow)
+
+
+def test_what_a_trigger_raises_as_a_constraint_may_hold_a_value_and_is_not_told():
+    raised = failure("23514", message=SECRET, constraint="c", function="exec_stmt_raise")
+
+    assert SECRET not in str(translate(raised))
 
 
 def test_a_null_in_a_mapped_column_is_the_rows_fault_and_in_another_the_tables():

@@ -138,8 +138,7 @@ def _read_by_workers(table: TableStatus, status: Status) -> Broken | None:
 def _worked_on(table: TableStatus, status: Status) -> Broken | None:
     proof, name = table.proof, table.source
     if not any(worker.seen_seconds_ago < WORKER_SECONDS for worker in status.workers):
-        what = f"none was seen within the last {WORKER_SECONDS:g} s"
-        return Broken("stopped", Problem("critical", "workers", None, what, "replicator run"))
+        return _unseen(table)
     if proof.told_seconds is None or proof.told_seconds > WORKER_SECONDS:
         return _nobody(table)
     if proof.looked_seconds is None or proof.looked_seconds > LOOK_SECONDS:
@@ -157,6 +156,23 @@ def _worked_on(table: TableStatus, status: Status) -> Broken | None:
             "unknown", Problem("warning", "listing", name, what, remedy, proof.listed_seconds)
         )
     return None
+
+
+def _unseen(table: TableStatus) -> Broken:
+    """No worker was seen; but a shard is polled by one that cannot write its row."""
+    polled = table.proof.polled_seconds
+    if polled is None or polled > WORKER_SECONDS:
+        what = f"none was seen within the last {WORKER_SECONDS:g} s"
+        return Broken("stopped", Problem("critical", "workers", None, what, "replicator run"))
+    what = (
+        f"its shards are polled, {in_words(polled)} ago at last, by a worker that cannot write its "
+        "row in the table `worker` of the control schema: how far it is cannot be told"
+    )
+    remedy = (
+        "see `task failed` in the worker's log, and give the role of target.dsn the rights that "
+        "`replicator check` names"
+    )
+    return Broken("unknown", Problem("warning", "silent", table.source, what, remedy))
 
 
 def _nobody(table: TableStatus) -> Broken:

@@ -76,6 +76,9 @@ class Proof:
     """Living workers that have not had a look yet."""
     silent: tuple[str, ...] = ()
     """Living workers that do not tell, or not what is understood here."""
+    polled_seconds: float | None = None
+    """Since the newest poll on record of a shard that has an owner, whether the owner is known to
+    live or not."""
     read_seconds_max: float = READ_SECONDS + READ_POLLS
     open_shards: int = 0
     """Shards of the current stream that are not finished."""
@@ -103,6 +106,7 @@ def aged(proof: Proof, seconds: float) -> Proof:
         told_seconds=older(proof.told_seconds),
         looked_seconds=older(proof.looked_seconds),
         listed_seconds=older(proof.listed_seconds),
+        polled_seconds=older(proof.polled_seconds),
         unowned=standing(proof.unowned),
         unread=standing(proof.unread),
         uncommitted=standing(proof.uncommitted),
@@ -207,6 +211,14 @@ class TableWitness:
                 told.worker_id for told in self._told if told.evidence.looked_seconds is None
             ),
             silent=self._silent,
+            polled_seconds=min(
+                (
+                    max(0.0, (self._now - shard.polled_at).total_seconds())
+                    for shard in unfinished
+                    if shard.owner is not None and shard.polled_at is not None
+                ),
+                default=None,
+            ),
             read_seconds_max=READ_SECONDS + READ_POLLS * self._idle_seconds_max(),
             open_shards=sum(shard.stream_arn == facts.stream_arn for shard in unfinished),
             unowned=_worst(

@@ -23,8 +23,12 @@ from replicator.errors import (
 
 FENCED_SQLSTATE = "RF001"
 """Raised by the control schema's own function when a compare-and-set touches no row."""
-RAISED_SQLSTATE = "P0001"
-"""`raise exception` in a trigger: may mean the row, or every row."""
+RAISED_SQLSTATES = frozenset(("P0001", "P0002", "P0003", "P0004"))
+"""`raise`, `into strict` and `assert` in a trigger: may mean the row, or every row."""
+RAISED_CLASSES = frozenset(("53", "57", "58", "F0", "XX"))
+"""Of SQLSTATEs that tell a server that cannot work, unless a trigger gave one to its `raise`."""
+_RAISE = "exec_stmt_raise"
+"""PostgreSQL's own function behind `raise`, which comes with each error in every language."""
 _INPUT_SQLSTATES = {"42601", "42622"}
 _INPUT_SOURCES = {"ltree_io.c", "hstore_io.c"}
 """Source files in which extensions report a value's wrong text as a syntax error: names of
@@ -58,7 +62,7 @@ ROW_SQLSTATES = frozenset(
         "23514",  # check constraint
         "23P01",  # exclusion constraint
         "54000",  # value too large for an index
-        RAISED_SQLSTATE,
+        *RAISED_SQLSTATES,
     )
 )
 
@@ -117,6 +121,8 @@ def translate(
 def _passing(error: asyncpg.PostgresError) -> ReplicatorError | None:
     """A failure after which the same, or less of it, may be tried again."""
     sqlstate = error.sqlstate or ""
+    if _is_raised(error) and sqlstate[:2] in RAISED_CLASSES:
+        return None
     said = f"({sqlstate}): {_first_line(error)}"
     if sqlstate == FENCED_SQLSTATE:
         return Fenced("another worker claimed the shard")
@@ -147,7 +153,7 @@ def _lasting(
 ) -> BatchRejected | SchemaMismatch:
     """The row's fault or the table's."""
     sqlstate = error.sqlstate or ""
-    if _is_of_input(error):
+    if _is_of_input(error) or (_is_raised(error) and sqlstate[:2] in RAISED_CLASSES):
         return BatchRejected(refusal(error))
     if sqlstate[:2] in {"42", "3F", "0A"}:
         return SchemaMismatch(f"the target does not fit {_words(error)}", remedy=CHECK_REMEDY)
@@ -167,7 +173,7 @@ def _lasting(
 def refusal(error: asyncpg.PostgresError) -> str:
     """Why PostgreSQL refused a row, in words that hold no value of it."""
     sqlstate = error.sqlstate or "unknown"
-    if sqlstate[:2] in _TELLING_CLASSES:
+    if sqlstate[:2] in _TELLING_CLASSES and not _is_raised(error):
         return f"PostgreSQL refused the row ({sqlstate}): {_first_line(error)}"
     if _is_of_input(error):
         of = str(error.server_source_filename).removesuffix("_io.c")
@@ -176,9 +182,21 @@ def refusal(error: asyncpg.PostgresError) -> str:
     if enum is not None:
         return f"PostgreSQL refused the row ({sqlstate}): no label of the enum type {enum[1]}"
     where = _names(error)
+    if _is_raised(error):
+        where = ", ".join(filter(None, (where, _place(error))))
     return f"PostgreSQL refused the row ({sqlstate} {type(error).__name__})" + (
         f": {where}" if where else ""
     )
+
+
+def may_mean_every_row(sqlstate: str | None) -> bool:
+    """True where a trigger chose the SQLSTATE of a refused row."""
+    return sqlstate in RAISED_SQLSTATES or (sqlstate or "")[:2] in RAISED_CLASSES
+
+
+def _is_raised(error: asyncpg.PostgresError) -> bool:
+    """A `raise` of PL/pgSQL: the words are a trigger's own, and may hold a value."""
+    return getattr(error, "server_source_function", None) == _RAISE
 
 
 def _is_of_input(error: asyncpg.PostgresError) -> bool:
@@ -225,9 +243,8 @@ def _words(error: asyncpg.PostgresError) -> str:
     """PostgreSQL's message, detail and hint, but none that may quote a value."""
     sqlstate = error.sqlstate or "unknown"
     kind = sqlstate[:2]
-    if kind in _VALUES_IN_MESSAGE and sqlstate != _EXHAUSTED:
-        place = (getattr(error, "context", None) or "").strip().splitlines()
-        names = ", ".join(filter(None, (_names(error), place[0] if place else "")))
+    if (kind in _VALUES_IN_MESSAGE or _is_raised(error)) and sqlstate != _EXHAUSTED:
+        names = ", ".join(filter(None, (_names(error), _place(error))))
         told = f"({sqlstate} {type(error).__name__})" + (f": {names}" if names else "")
         return f"{told}; PostgreSQL's log has its words"
     told = f"({sqlstate}): {_first_line(error)}"
@@ -251,6 +268,11 @@ def _remedy(error: asyncpg.PostgresError) -> str:
             return "the table or an index is damaged: `reindex` it, or restore it"
         case _:
             return error.hint or "fix what PostgreSQL names; `replicator check` may say more"
+
+
+def _place(error: asyncpg.PostgresError) -> str:
+    """The function and line that failed, as PostgreSQL's context names them."""
+    return _first_line_of(getattr(error, "context", None) or "")
 
 
 def _names(error: asyncpg.PostgresError) -> str:

@@ -23,7 +23,7 @@ from replicator.errors import Disposition, SchemaMismatch
 from replicator.postgres.connection.database import Database, Session
 from replicator.postgres.connection.failures import (
     CHECK_REMEDY,
-    RAISED_SQLSTATE,
+    may_mean_every_row,
     refusal,
     translate,
 )
@@ -243,7 +243,8 @@ class PlanWriter:
         """
         reason, sqlstate = refused
         held = None
-        if sqlstate != RAISED_SQLSTATE:
+        raised = may_mean_every_row(sqlstate)
+        if not raised:
             held = await self._takes_its_own(target)
             if held:
                 return
@@ -251,7 +252,7 @@ class PlanWriter:
             [part, *_] = [part for _, part in _parts(other.writes[number])]
             if part.upserts and await self._try_part(number, part) is None:
                 return
-        if held is None and sqlstate != RAISED_SQLSTATE:
+        if held is None and not raised:
             return
         message = f"{target.name} refuses every row that was tried, not a single one: {reason}"
         raise SchemaMismatch(message, remedy=CHECK_REMEDY)
