@@ -201,7 +201,7 @@ MUTANTS = [
     Mutant(
         "a halt stops nobody who writes",
         INCIDENTS,
-        "            await raise_epochs(connection, self._schema, self._deployment, source)\n"
+        "            await raise_epochs(connection, self._control, self._deployment, source)\n"
         '        return "already"',
         '        return "already"',
         FENCE,
@@ -245,8 +245,8 @@ MUTANTS = [
     Mutant(
         "a parent that a failover has lost is named without its own",
         "replicator/postgres/control/positions.py",
-        "fetchval(self._sql(ON_RECORD), *known) < len(beside)",
-        "fetchval(self._sql(ON_RECORD), *known) < 0",
+        "fetchval(self._control.sql(ON_RECORD), *known) < len(beside)",
+        "fetchval(self._control.sql(ON_RECORD), *known) < 0",
         FENCE,
     ),
     Mutant(

@@ -48,7 +48,7 @@ GUARD_MUTANTS = [
     Mutant(
         "a switch of the mode stops nobody who writes",
         MODES,
-        "    await raise_epochs(connection, schema, deployment, source)\n",
+        "    await raise_epochs(connection, control, deployment, source)\n",
         "    _ = raise_epochs\n",
         GUARD,
     ),
@@ -105,14 +105,14 @@ GUARD_MUTANTS = [
     Mutant(
         "a snapshot ends before its last part",
         SNAPSHOTS,
-        "if await connection.fetchval(self._sql(INCOMPLETE), snapshot.id):",
+        "if await connection.fetchval(self._control.sql(INCOMPLETE), snapshot.id):",
         "if False:",
         SEGMENTS,
     ),
     Mutant(
         "pages of a snapshot that is over are written",
         SNAPSHOTS,
-        "        await connection.execute(self._sql(FENCE_SEGMENTS_OFF), snapshot_id)\n",
+        "        await connection.execute(self._control.sql(FENCE_SEGMENTS_OFF), snapshot_id)\n",
         "",
         SEGMENTS,
     ),

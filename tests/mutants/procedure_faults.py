@@ -158,7 +158,7 @@ PROCEDURE_MUTANTS = [
     Mutant(
         "a worker goes on writing when a gap opens again",
         SNAPSHOTS,
-        'await raise_epochs(connection, self._schema, self._deployment, row["source"])',
+        'await raise_epochs(connection, self._control, self._deployment, row["source"])',
         "pass",
         REOPENED,
     ),
@@ -172,7 +172,7 @@ PROCEDURE_MUTANTS = [
     Mutant(
         "a worker of the stream before goes on writing once an older one is current",
         STREAMS,
-        "    await connection.execute(CLOSE_OLDER_STREAMS.format(schema=schema), *name, arn)\n"
+        "    await connection.execute(control.sql(CLOSE_OLDER_STREAMS), *name, arn)\n"
         "    await _begin_snapshot_anew",
         "    await _begin_snapshot_anew",
         OLDER_STREAM,
@@ -188,7 +188,7 @@ PROCEDURE_MUTANTS = [
     Mutant(
         "who begins a snapshot second ends it",
         SNAPSHOTS,
-        "if not await connection.fetchval(self._sql(STILL_ASKED), snapshot.id):",
+        "if not await connection.fetchval(self._control.sql(STILL_ASKED), snapshot.id):",
         "if False:",
         TWO_BEGIN,
     ),
@@ -246,8 +246,8 @@ PROCEDURE_MUTANTS = [
     Mutant(
         "a pause stops nobody who writes",
         INCIDENTS,
-        "self._sql(UNHALT), self._deployment, source)\n            await raise_epochs(",
-        "self._sql(UNHALT), self._deployment, source)\n            lambda *_: (",
+        "self._control.sql(UNHALT), self._deployment, source)\n            await raise_epochs(",
+        "self._control.sql(UNHALT), self._deployment, source)\n            lambda *_: (",
         PAUSED,
     ),
     Mutant(
@@ -260,14 +260,14 @@ PROCEDURE_MUTANTS = [
     Mutant(
         "a replay stops no batch that began before it",
         "replicator/postgres/write/replay.py",
-        "            await connection.execute(self._sql(RAISE_EPOCHS), *name)\n",
+        "            await connection.execute(self._control.sql(RAISE_EPOCHS), *name)\n",
         "",
         REPLAYED,
     ),
     Mutant(
         "a changed mapping stops nobody who writes with the one before",
         REGISTRY,
-        "        await raise_epochs(connection, quoted, deployment, spec.name)\n",
+        "        await raise_epochs(connection, control, deployment, spec.name)\n",
         "",
         CHANGED_MAPPING,
     ),

@@ -11,6 +11,7 @@ from replicator.core.records import Position
 from replicator.core.stream.shards import Advance
 from replicator.errors import SchemaMismatch
 from replicator.postgres.connection.connect import ConnectionSettings
+from replicator.postgres.connection.control_schema import ControlSchema
 from replicator.postgres.connection.database import Database
 from replicator.postgres.control.table_mode import switch_mode
 from replicator.postgres.write.lambda_deliveries import Deliveries
@@ -69,7 +70,12 @@ async def by_the_stream_beside_a_snapshot(it: Loaded, number: int) -> None:
 async def by_lambda(it: Loaded, number: int) -> None:
     async with it.database.transaction("switching") as connection:
         await switch_mode(
-            connection, "replicator", "test", it.name, mode="lambda", when=["fence", "lambda"]
+            connection,
+            ControlSchema("replicator"),
+            "test",
+            it.name,
+            mode="lambda",
+            when=["fence", "lambda"],
         )
     deliveries = Deliveries(it.database, it.mapping)
     looked = await deliveries.look(STREAM)

@@ -12,6 +12,7 @@ from replicator.core.planning.row_guard import Applied, Guard, Versioning
 from replicator.core.records import StreamRecord
 from replicator.core.stream.generations import SCAN, generation
 from replicator.postgres.connection.connect import ConnectionSettings
+from replicator.postgres.connection.control_schema import ControlSchema
 from replicator.postgres.connection.database import Database, Session
 from replicator.postgres.control.table_mode import switch_mode
 from replicator.postgres.schema.migrate import migrate
@@ -52,7 +53,7 @@ class GuardedTable:
     async def switch(self, **how: Any) -> bool:
         async with self.database.transaction("switching") as connection:
             return await switch_mode(
-                connection, "replicator", "test", self.mapping.spec.name, **how
+                connection, ControlSchema("replicator"), "test", self.mapping.spec.name, **how
             )
 
     async def fetch(self, text: str, *values: object) -> Sequence[asyncpg.Record]:

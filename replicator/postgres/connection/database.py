@@ -10,6 +10,7 @@ import asyncpg
 
 from replicator.errors import ReplicatorError, SinkUnavailable
 from replicator.postgres.connection.connect import VALUES_WITHIN, ConnectionSettings, create_pool
+from replicator.postgres.connection.control_schema import ControlSchema
 from replicator.postgres.connection.failures import translate
 
 SESSION_NAME_BYTES_MAX = 63
@@ -39,6 +40,8 @@ class Database:
     ) -> None:
         self.deployment = deployment
         self.control_schema = control_schema
+        self.control = ControlSchema(control_schema)
+        """Fills in the statements of the control schema."""
         self.name = settings.application_name
         """Begin of the names of all sessions of replicator."""
         if worker_id is not None:

@@ -7,7 +7,6 @@ from replicator.core.stream.shards import Claim
 from replicator.errors import Fenced, NotClaimable, PositionLost
 from replicator.postgres.connection.blockers import Claiming
 from replicator.postgres.connection.database import Database, Session
-from replicator.postgres.connection.quoting import quote_identifier
 from replicator.postgres.control.positions import position_of, position_text
 
 LOCK_TABLE_STATE = """
@@ -100,14 +99,14 @@ class Claims:
         self._deployment = database.deployment
         self._worker_id = worker_id
         self._claiming = Claiming(database)
-        schema = quote_identifier(database.control_schema)
-        self._lock_table_state = LOCK_TABLE_STATE.format(schema=schema)
-        self._claim = CLAIM.format(schema=schema)
-        self._owner = OWNER.format(schema=schema)
-        self._looked = LOOKED.format(schema=schema)
-        self._finish = FINISH.format(schema=schema)
-        self._leave = LEAVE.format(schema=schema)
-        self._switched = SWITCHED.format(schema=schema)
+        control = database.control
+        self._lock_table_state = control.sql(LOCK_TABLE_STATE)
+        self._claim = control.sql(CLAIM)
+        self._owner = control.sql(OWNER)
+        self._looked = control.sql(LOOKED)
+        self._finish = control.sql(FINISH)
+        self._leave = control.sql(LEAVE)
+        self._switched = control.sql(SWITCHED)
 
     async def claim(
         self, source: str, stream_arn: str, shard_id: str, *, mapping_fingerprint: str

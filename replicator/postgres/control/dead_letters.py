@@ -7,7 +7,6 @@ from typing import Any, Literal
 import asyncpg
 
 from replicator.postgres.connection.database import Database
-from replicator.postgres.connection.quoting import quote_identifier
 
 BIGINT_MAX = 2**63 - 1
 LetterState = Literal["open", "superseded", "replayed", "discarded"]
@@ -119,7 +118,7 @@ class DeadLetters:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._schema = quote_identifier(database.control_schema)
+        self._control = database.control
 
     async def groups(
         self, wanted: LetterFilter, *, groups_max: int
@@ -128,7 +127,9 @@ class DeadLetters:
         of groups.
         """
         async with self._database.connection("reading the dead letters") as connection:
-            rows = await connection.fetch(self._sql(GROUPS), *self._values(wanted), groups_max)
+            rows = await connection.fetch(
+                self._control.sql(GROUPS), *self._values(wanted), groups_max
+            )
         found = [LetterGroup(**_picked(row, LetterGroup)) for row in rows]
         return found, rows[0]["groups"] if rows else 0
 
@@ -136,8 +137,8 @@ class DeadLetters:
         """The oldest that match, and how many do."""
         values = self._values(wanted)
         async with self._database.connection("reading the dead letters") as connection:
-            total: int = await connection.fetchval(self._sql(COUNT), *values)
-            rows = await connection.fetch(self._sql(LIST), *values, letters_max)
+            total: int = await connection.fetchval(self._control.sql(COUNT), *values)
+            rows = await connection.fetch(self._control.sql(LIST), *values, letters_max)
         return [_letter(row) for row in rows], total
 
     async def show(self, number: int) -> tuple[Letter, Evidence] | None:
@@ -145,7 +146,9 @@ class DeadLetters:
         if number > BIGINT_MAX:
             return None
         async with self._database.connection("reading a dead letter") as connection:
-            row = await connection.fetchrow(self._sql(SHOW), self._database.deployment, number)
+            row = await connection.fetchrow(
+                self._control.sql(SHOW), self._database.deployment, number
+            )
         return None if row is None else (_letter(row), _evidence(row))
 
     def _values(self, wanted: LetterFilter) -> tuple[object, ...]:
@@ -157,9 +160,6 @@ class DeadLetters:
             wanted.older_than_seconds,
             None if wanted.numbers is None else [n for n in wanted.numbers if n <= BIGINT_MAX],
         )
-
-    def _sql(self, text: str) -> str:
-        return text.format(schema=self._schema)
 
 
 def _letter(row: asyncpg.Record) -> Letter:

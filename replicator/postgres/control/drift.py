@@ -6,7 +6,6 @@ import asyncpg
 
 from replicator.core.status.drift import Drifted, Met, Seen
 from replicator.postgres.connection.database import Database
-from replicator.postgres.connection.quoting import quote_identifier
 
 ATTRIBUTES_MAX = 100
 """Attributes kept of one target, so that invented names do not fill the database."""
@@ -46,12 +45,12 @@ delete from {schema}.drift
 
 async def write_drift(database: Database, met: Mapping[Met, Seen]) -> None:
     """Add what was met to what is known."""
-    schema = quote_identifier(database.control_schema)
+    control = database.control
     columns = [list(column) for column in zip(*met, strict=True)]
     async with database.connection("writing down what nothing takes") as connection:
-        await connection.execute(CLEAN.format(schema=schema), database.deployment)
+        await connection.execute(control.sql(CLEAN), database.deployment)
         await connection.execute(
-            WRITE.format(schema=schema),
+            control.sql(WRITE),
             database.deployment,
             *columns,
             [seen.met for seen in met.values()],
@@ -64,9 +63,9 @@ async def read_drift(
     database: Database, connection: asyncpg.Connection
 ) -> dict[str, dict[str, Drifted]]:
     """Attributes met within a day: by source, then by target and attribute."""
-    schema = quote_identifier(database.control_schema)
+    control = database.control
     found: dict[str, dict[str, Drifted]] = {}
-    for row in await connection.fetch(READ.format(schema=schema), database.deployment):
+    for row in await connection.fetch(control.sql(READ), database.deployment):
         name = f"{row['target']}.{row['attribute']}"
         found.setdefault(row["source"], {})[name] = Drifted(
             row["met"], tuple(row["types"]), row["first_seen"]

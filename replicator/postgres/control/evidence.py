@@ -7,7 +7,6 @@ import asyncpg
 
 from replicator.core.status.evidence import WorkerEvidence, evidence_document
 from replicator.postgres.connection.database import Database
-from replicator.postgres.connection.quoting import quote_identifier
 
 TELL = """
 -- One that has left stays away: its row has gone.
@@ -46,7 +45,7 @@ async def tell_evidence(
 
     A worker that has had no look yet says its version: it may not be on record.
     """
-    schema = quote_identifier(database.control_schema)
+    control = database.control
     told = (
         database.deployment,
         worker_id,
@@ -55,15 +54,15 @@ async def tell_evidence(
     )
     async with database.connection("telling what was done") as connection:
         if first_of_version is None:
-            await connection.execute(TELL.format(schema=schema), *told)
+            await connection.execute(control.sql(TELL), *told)
         else:
-            await connection.execute(TELL_FIRST.format(schema=schema), *told, first_of_version)
+            await connection.execute(control.sql(TELL_FIRST), *told, first_of_version)
 
 
 async def read_throughput(
     database: Database, connection: asyncpg.Connection, *, living_seconds: float
 ) -> dict[str, int]:
     """The records that all living workers handled within a minute, by table."""
-    text = THROUGHPUT.format(schema=quote_identifier(database.control_schema))
+    text = database.control.sql(THROUGHPUT)
     rows = await connection.fetch(text, database.deployment, living_seconds)
     return {row["source"]: row["records"] for row in rows}

@@ -8,7 +8,6 @@ from replicator.core.snapshot.export_windows import Window
 from replicator.core.snapshot.state import ExportRecord, SegmentClaim, WantedExports
 from replicator.errors import Fenced
 from replicator.postgres.connection.database import Database, Session
-from replicator.postgres.connection.quoting import quote_identifier
 
 LOCK = """
 -- In the order in which whoever begins or ends it locks.
@@ -94,13 +93,13 @@ class ExportRecords:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._schema = quote_identifier(database.control_schema)
+        self._control = database.control
 
     async def wanted(self, snapshot_id: int) -> WantedExports:
         """Everything on record of a snapshot's exports."""
         async with self._database.connection("reading the exports of a snapshot") as connection:
-            row = await connection.fetchrow(self._sql(WANTED), snapshot_id)
-            found = await connection.fetch(self._sql(EXPORTS), snapshot_id)
+            row = await connection.fetchrow(self._control.sql(WANTED), snapshot_id)
+            found = await connection.fetch(self._control.sql(EXPORTS), snapshot_id)
         if row is None:
             message = f"snapshot {snapshot_id} is not on record any more"
             raise Fenced(message)
@@ -110,7 +109,7 @@ class ExportRecords:
         """Keep the source's time of a moment after the COMMIT of the guard."""
         async with self._database.transaction("noting when the guard began") as connection:
             await self._require_held(connection, claim)
-            await connection.execute(self._sql(GUARDED), claim.snapshot_id, at)
+            await connection.execute(self._control.sql(GUARDED), claim.snapshot_id, at)
 
     async def want(
         self, claim: SegmentClaim, windows: Sequence[Window | datetime | None], arn: str | None
@@ -126,14 +125,14 @@ class ExportRecords:
                     (wanted.since, wanted.until) if isinstance(wanted, Window) else (None, wanted)
                 )
                 await connection.execute(
-                    self._sql(ADD_EXPORT), claim.snapshot_id, phase, since, until, arn
+                    self._control.sql(ADD_EXPORT), claim.snapshot_id, phase, since, until, arn
                 )
 
     async def asked(self, claim: SegmentClaim, phase: int, arn: str) -> None:
         """Keep the ARN of an export that was asked for."""
         async with self._database.transaction("noting an export") as connection:
             await self._require_held(connection, claim)
-            await connection.execute(self._sql(ASKED), claim.snapshot_id, phase, arn)
+            await connection.execute(self._control.sql(ASKED), claim.snapshot_id, phase, arn)
 
     async def complete(
         self, claim: SegmentClaim, phase: int, summary: ExportSummary, key: str
@@ -142,7 +141,7 @@ class ExportRecords:
         async with self._database.transaction("noting a complete export") as connection:
             await self._require_held(connection, claim)
             await connection.execute(
-                self._sql(COMPLETE),
+                self._control.sql(COMPLETE),
                 claim.snapshot_id,
                 phase,
                 summary.bucket,
@@ -154,29 +153,26 @@ class ExportRecords:
     async def tell(self, claim: SegmentClaim, detail: str) -> None:
         """Say what the snapshot waits for."""
         async with self._database.connection("telling of an export") as connection:
-            await connection.execute(self._sql(TELL), claim.snapshot_id, detail)
+            await connection.execute(self._control.sql(TELL), claim.snapshot_id, detail)
 
     async def lay_out(self, claim: SegmentClaim) -> None:
         """End the part that had the exports made, and add those that load the files."""
         async with self._database.transaction("laying out the files of exports") as connection:
             await self._require_held(connection, claim)
-            await connection.execute(self._sql(LAY_OUT), claim.snapshot_id, claim.parts)
-            await connection.execute(self._sql(COUNT), claim.snapshot_id)
-            await connection.execute(self._sql(MADE), claim.snapshot_id, claim.number)
+            await connection.execute(self._control.sql(LAY_OUT), claim.snapshot_id, claim.parts)
+            await connection.execute(self._control.sql(COUNT), claim.snapshot_id)
+            await connection.execute(self._control.sql(MADE), claim.snapshot_id, claim.number)
 
     async def refuse(self, snapshot_id: int, detail: str) -> None:
         """Wait for a person: the export cannot be loaded."""
         async with self._database.connection("refusing an export") as connection:
-            await connection.execute(self._sql(REFUSE), snapshot_id, detail)
+            await connection.execute(self._control.sql(REFUSE), snapshot_id, detail)
 
     async def _require_held(self, connection: Session, claim: SegmentClaim) -> None:
-        await connection.execute(self._sql(LOCK), claim.snapshot_id)
+        await connection.execute(self._control.sql(LOCK), claim.snapshot_id)
         held = await connection.fetchval(
-            self._sql(HELD), claim.snapshot_id, claim.number, claim.epoch, claim.claim_id
+            self._control.sql(HELD), claim.snapshot_id, claim.number, claim.epoch, claim.claim_id
         )
         if held is None:
             message = f"{claim.name} was claimed by another worker, or its snapshot is over"
             raise Fenced(message)
-
-    def _sql(self, text: str) -> str:
-        return text.format(schema=self._schema)

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 from replicator.errors import ConfigurationError
 from replicator.postgres.connection.database import Database, Session
-from replicator.postgres.connection.quoting import quote_identifier
 from replicator.postgres.control.incidents import ACTION
 
 LIVING_SECONDS = 60.0
@@ -98,7 +97,7 @@ class Forgetting:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._deployment = database.deployment
-        self._schema = quote_identifier(database.control_schema)
+        self._control = database.control
 
     async def record_of(self, source: str) -> Record:
         """Amounts that would be dropped."""
@@ -108,7 +107,7 @@ class Forgetting:
     async def streams(self) -> Mapping[str, Streams]:
         """The streams of every registered table."""
         async with self._database.connection("reading the streams") as connection:
-            rows = await connection.fetch(self._sql(STREAMS), self._deployment)
+            rows = await connection.fetch(self._control.sql(STREAMS), self._deployment)
         return {
             row["source"]: Streams(row["source_table"], frozenset(row["stream_arns"]))
             for row in rows
@@ -128,17 +127,19 @@ class Forgetting:
             await self._refuse_in_use(connection, source)
             record = await self._count(connection, source)
             for text in DROP:
-                await connection.execute(self._sql(text), self._deployment, source)
+                await connection.execute(self._control.sql(text), self._deployment, source)
             await connection.execute(
-                self._sql(ACTION), self._deployment, source, "forget", who, why, None
+                self._control.sql(ACTION), self._deployment, source, "forget", who, why, None
             )
         return record
 
     async def _refuse_in_use(self, connection: Session, source: str) -> None:
-        stopped = await connection.fetchval(self._sql(LOCKED), self._deployment, source)
+        stopped = await connection.fetchval(self._control.sql(LOCKED), self._deployment, source)
         if stopped:
             return
-        rows = await connection.fetch(self._sql(OWNERS), self._deployment, source, LIVING_SECONDS)
+        rows = await connection.fetch(
+            self._control.sql(OWNERS), self._deployment, source, LIVING_SECONDS
+        )
         if rows:
             workers = ", ".join(row["id"] for row in rows)
             message = f"table {source!r} is being worked on by {workers}; nothing was dropped"
@@ -146,8 +147,5 @@ class Forgetting:
             raise ConfigurationError(message, remedy=remedy)
 
     async def _count(self, connection: Session, source: str) -> Record:
-        [row] = await connection.fetch(self._sql(COUNTED), self._deployment, source)
+        [row] = await connection.fetch(self._control.sql(COUNTED), self._deployment, source)
         return Record(row["positions"], row["gaps"], row["dead_letters"], tuple(row["targets"]))
-
-    def _sql(self, text: str) -> str:
-        return text.format(schema=self._schema)

@@ -14,8 +14,8 @@ from replicator.core.stream.shards import (
     StreamOver,
 )
 from replicator.errors import ConfigurationError, Fenced
+from replicator.postgres.connection.control_schema import ControlSchema
 from replicator.postgres.connection.database import Database, Session
-from replicator.postgres.connection.quoting import quote_identifier
 from replicator.postgres.control.positions import OPEN_GAPS
 from replicator.postgres.control.streams import Stream, make_current, start_stream
 
@@ -205,7 +205,7 @@ class Incidents:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._deployment = database.deployment
-        self._schema = quote_identifier(database.control_schema)
+        self._control = database.control
 
     async def halt(
         self, source: str, *, reason: str, remedy: str, seen: Belief | None = None
@@ -220,12 +220,12 @@ class Incidents:
         )
         async with self._database.transaction("halting a table") as connection:
             before: bool | None = await connection.fetchval(
-                self._sql(HALT),
+                self._control.sql(HALT),
                 *(self._deployment, source, reason, remedy, stream_arn, fingerprint),
             )
             if before is None:
                 return "stale"
-            await raise_epochs(connection, self._schema, self._deployment, source)
+            await raise_epochs(connection, self._control, self._deployment, source)
         return "already" if before else "halted"
 
     async def add_gap(self, claim: Claim, *, kind: GapKind, detail: str) -> None:
@@ -233,7 +233,7 @@ class Incidents:
         async with self._database.transaction("recording a gap") as connection:
             await self._end(connection, STOP_SHARD, claim)
             await connection.execute(
-                self._sql(ADD_GAP),
+                self._control.sql(ADD_GAP),
                 self._deployment,
                 claim.source,
                 claim.stream_arn,
@@ -247,7 +247,7 @@ class Incidents:
         """Record a gap that stops nobody: of records that no shard of ours was to read."""
         async with self._database.connection("recording a gap") as connection:
             await connection.execute(
-                self._sql(ADD_GAP),
+                self._control.sql(ADD_GAP),
                 *(self._deployment, source, place.stream_arn, place.shard_id, kind, detail, None),
             )
 
@@ -270,7 +270,7 @@ class Incidents:
         async with self._database.transaction("starting a stream") as connection:
             started = await start_stream(
                 connection,
-                self._schema,
+                self._control,
                 Stream(self._deployment, source, stream_arn, label_at),
                 after=after,
             )
@@ -279,11 +279,11 @@ class Incidents:
             order, current = started
             told = detail if order == "newer" else older_stream(stream_arn, current)
             gap = await connection.fetchval(
-                self._sql(ADD_GAP),
+                self._control.sql(ADD_GAP),
                 *(self._deployment, source, stream_arn, None, "possible", told, current or None),
             )
             aside = stream_arn if order == "older" else ""
-            await connection.execute(self._sql(LEADS_ON), self._deployment, source, aside)
+            await connection.execute(self._control.sql(LEADS_ON), self._deployment, source, aside)
         return None if gap is None else told
 
     async def accept_gaps(
@@ -308,7 +308,7 @@ class Incidents:
     async def _end(self, connection: Session, text: str, claim: Claim) -> None:
         """Only who may write a shard says that nothing of it can be read."""
         ended = await connection.fetchval(
-            self._sql(text),
+            self._control.sql(text),
             *(self._deployment, claim.stream_arn, claim.shard_id, claim.epoch, claim.claim_id),
         )
         if ended is None:
@@ -318,52 +318,55 @@ class Incidents:
     async def dead_letters(self, source: str) -> DeadLetterCounts:
         """Number of open dead letters of a table, and of those that the last hour brought."""
         async with self._database.connection("counting dead letters") as connection:
-            row = await connection.fetchrow(self._sql(DEAD_LETTERS), self._deployment, source)
+            row = await connection.fetchrow(
+                self._control.sql(DEAD_LETTERS), self._deployment, source
+            )
         return DeadLetterCounts(row["open"], row["last_hour"]) if row else DeadLetterCounts(0, 0)
 
     async def forget_dead_letters(self, source: str, *, retention_days: int) -> None:
         """Drop dead letters that were closed so long ago."""
         async with self._database.connection("forgetting dead letters") as connection:
             await connection.execute(
-                self._sql(FORGET_DEAD_LETTERS), self._deployment, source, retention_days
+                self._control.sql(FORGET_DEAD_LETTERS), self._deployment, source, retention_days
             )
 
     async def set_paused(self, source: str, *, paused: bool, who: str, why: str | None) -> None:
         """Pause or resume a table; resuming also lifts a halt."""
         verb = "pause" if paused else "resume"
         async with self._database.transaction(f"{verb} of a table") as connection:
-            known = await connection.fetchrow(self._sql(PAUSE), self._deployment, source, paused)
+            known = await connection.fetchrow(
+                self._control.sql(PAUSE), self._deployment, source, paused
+            )
             if known is None:
                 message = f"table {source!r} is not known in the control schema"
                 raise ConfigurationError(message, remedy="`replicator status` names the tables")
             if not paused:
-                await connection.execute(self._sql(UNHALT), self._deployment, source)
-            await raise_epochs(connection, self._schema, self._deployment, source)
+                await connection.execute(self._control.sql(UNHALT), self._deployment, source)
+            await raise_epochs(connection, self._control, self._deployment, source)
             await connection.execute(
-                self._sql(ACTION), self._deployment, source, verb, who, why, None
+                self._control.sql(ACTION), self._deployment, source, verb, who, why, None
             )
 
     async def note(self, source: str, verb: str, *, who: str, why: str | None, detail: str) -> None:
         """Record what a person did to a table by hand."""
         async with self._database.connection("recording an action") as connection:
             await connection.execute(
-                self._sql(ACTION), self._deployment, source, verb, who, why, detail
+                self._control.sql(ACTION), self._deployment, source, verb, who, why, detail
             )
 
     async def gaps(self) -> list[GapFacts]:
         """Every open gap of the deployment, oldest first."""
         async with self._database.connection("reading the gaps") as connection:
-            rows = await connection.fetch(self._sql(OPEN_GAPS), self._deployment)
+            rows = await connection.fetch(self._control.sql(OPEN_GAPS), self._deployment)
         return [GapFacts(**row) for row in rows]
 
-    def _sql(self, text: str) -> str:
-        return text.format(schema=self._schema)
 
-
-async def raise_epochs(connection: Session, schema: str, deployment: str, source: str) -> None:
+async def raise_epochs(
+    connection: Session, control: ControlSchema, deployment: str, source: str
+) -> None:
     """End every claim of a table's shards and of the parts of its snapshots; `schema` is quoted."""
     for text in (RAISE_EPOCHS, RAISE_SEGMENT_EPOCHS):
-        await connection.execute(text.format(schema=schema), deployment, source)
+        await connection.execute(control.sql(text), deployment, source)
 
 
 async def accept_gaps(
@@ -377,27 +380,25 @@ async def accept_gaps(
     snapshot_id: int | None = None,
 ) -> int:
     """Accept gaps within the caller's transaction; `snapshot_id` is what is to heal them."""
-    schema, deployment = quote_identifier(database.control_schema), database.deployment
+    control, deployment = database.control, database.deployment
     gaps = await connection.fetch(
-        ACCEPT_GAPS.format(schema=schema), deployment, source, who, why, gap_id, snapshot_id
+        control.sql(ACCEPT_GAPS), deployment, source, who, why, gap_id, snapshot_id
     )
     for gap in gaps:
         stream_arn, shard_id = gap["stream_arn"], gap["shard_id"]
         if shard_id is None:
             if gap["makes_current"] and await make_current(
-                connection, schema, deployment, source, stream_arn
+                connection, control, deployment, source, stream_arn
             ):
-                await raise_epochs(connection, schema, deployment, source)
+                await raise_epochs(connection, control, deployment, source)
             await connection.execute(
-                ACCEPT_OLDER_STREAMS.format(schema=schema), deployment, source, stream_arn
+                control.sql(ACCEPT_OLDER_STREAMS), deployment, source, stream_arn
             )
         else:
-            await connection.execute(
-                REOPEN_SHARD.format(schema=schema), deployment, stream_arn, shard_id
-            )
+            await connection.execute(control.sql(REOPEN_SHARD), deployment, stream_arn, shard_id)
     if gaps:
         numbers = ", ".join(str(gap["id"]) for gap in gaps)
         await connection.execute(
-            ACTION.format(schema=schema), deployment, source, "accept gap", who, why, numbers
+            control.sql(ACTION), deployment, source, "accept gap", who, why, numbers
         )
     return len(gaps)

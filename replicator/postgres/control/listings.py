@@ -1,7 +1,6 @@
 """Worker that lists the stream of a table, and time of the last listing, by PostgreSQL's clock."""
 
 from replicator.postgres.connection.database import Database
-from replicator.postgres.connection.quoting import quote_identifier
 
 ABANDONED_SECONDS = 30.0
 """A listing that nothing was heard of for so long is another worker's to begin again."""
@@ -37,28 +36,25 @@ class Listings:
     def __init__(self, database: Database, worker_id: str) -> None:
         self._database = database
         self._worker_id = worker_id
-        self._schema = quote_identifier(database.control_schema)
+        self._control = database.control
 
     async def begin(self, source: str, *, every_seconds: float) -> bool:
         """True when the worker is to list the stream now; ended by `end`, kept by `keep`."""
         async with self._database.connection("beginning a listing") as connection:
             found = await connection.fetchval(
-                self._sql(BEGIN), *self._own(source), every_seconds, ABANDONED_SECONDS
+                self._control.sql(BEGIN), *self._own(source), every_seconds, ABANDONED_SECONDS
             )
         return found is not None
 
     async def keep(self, source: str) -> None:
         """Say that the listing goes on."""
         async with self._database.connection("keeping a listing") as connection:
-            await connection.execute(self._sql(KEEP), *self._own(source))
+            await connection.execute(self._control.sql(KEEP), *self._own(source))
 
     async def end(self, source: str, *, proved: bool) -> None:
         """End the listing. `proved`: every shard that it showed is on record."""
         async with self._database.connection("ending a listing") as connection:
-            await connection.execute(self._sql(END), *self._own(source), proved)
+            await connection.execute(self._control.sql(END), *self._own(source), proved)
 
     def _own(self, source: str) -> tuple[str, str, str]:
         return self._database.deployment, source, self._worker_id
-
-    def _sql(self, text: str) -> str:
-        return text.format(schema=self._schema)

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 from replicator.engine.tasks import stopped_within
 from replicator.postgres.connection.database import Database
-from replicator.postgres.connection.quoting import quote_identifier
 from replicator.postgres.control.table_mode import leave_guard
 
 TARGETS = """
@@ -53,13 +52,13 @@ class Pruning:
 
     def __init__(self, database: Database, *, retention_hours: float) -> None:
         self._database = database
-        self._schema = quote_identifier(database.control_schema)
+        self._control = database.control
         self._retention_seconds = retention_hours * 3600
 
     async def pages(self) -> int:
         """Number of pages of the table of versions."""
         async with self._database.connection("reading the versions") as connection:
-            return int(await connection.fetchval(self._sql(PAGES)))
+            return int(await connection.fetchval(self._control.sql(PAGES)))
 
     async def step(self, page: int) -> Pruned:
         """Prune some pages from this one on.
@@ -67,18 +66,20 @@ class Pruning:
         Gone is what is older than the retention, and all of a table that the fence alone guards.
         """
         async with self._database.transaction("pruning versions") as connection:
-            rows = await connection.fetch(self._sql(TARGETS))
+            rows = await connection.fetch(self._control.sql(TARGETS))
             fenced = [row["id"] for row in rows if row["mode"] == "fence"]
             guarded = [row["id"] for row in rows if row["mode"] != "fence"]
             end = page + PAGES_AT_A_TIME
             removed = await connection.fetch(
-                self._sql(PRUNE), (page, 0), (end, 0), fenced, guarded, self._retention_seconds
+                self._control.sql(PRUNE),
+                (page, 0),
+                (end, 0),
+                fenced,
+                guarded,
+                self._retention_seconds,
             )
-            pages = int(await connection.fetchval(self._sql(PAGES)))
+            pages = int(await connection.fetchval(self._control.sql(PAGES)))
         return Pruned(len(removed), end if end < pages else 0)
-
-    def _sql(self, text: str) -> str:
-        return text.format(schema=self._schema)
 
 
 LEAVE_SECONDS = 10.0

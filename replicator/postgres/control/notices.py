@@ -5,7 +5,6 @@ from dataclasses import astuple, fields
 
 from replicator.core.status.notices import Due, Notice
 from replicator.postgres.connection.database import Database
-from replicator.postgres.connection.quoting import quote_identifier
 
 AGAIN_SECONDS = 30.0
 """After this a notice that was not delivered is tried again, then after twice as long, and on."""
@@ -61,7 +60,7 @@ class Notices:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._schema = quote_identifier(database.control_schema)
+        self._control = database.control
 
     async def record(self, current: Sequence[Notice], *, seconds_old: float) -> None:
         """Open what is new, and resolve what is not among `current` any more.
@@ -74,10 +73,10 @@ class Notices:
         source, kind, *_ = columns
         async with self._database.transaction("noting what is to be told") as connection:
             await connection.execute(
-                OPEN.format(schema=self._schema), self._database.deployment, *columns, seconds_old
+                self._control.sql(OPEN), self._database.deployment, *columns, seconds_old
             )
             await connection.execute(
-                RESOLVE.format(schema=self._schema),
+                self._control.sql(RESOLVE),
                 self._database.deployment,
                 source,
                 kind,
@@ -88,7 +87,7 @@ class Notices:
         """Notices to deliver now; nobody else is given them until their time to be tried again."""
         async with self._database.connection("taking notices to deliver") as connection:
             rows = await connection.fetch(
-                TAKE.format(schema=self._schema),
+                self._control.sql(TAKE),
                 self._database.deployment,
                 AGAIN_SECONDS,
                 AGAIN_SECONDS_MAX,
@@ -108,7 +107,7 @@ class Notices:
         """Every receiver has it; without effect when the problem ended or opened since."""
         async with self._database.connection("noting a delivered notice") as connection:
             await connection.execute(
-                DELIVERED.format(schema=self._schema),
+                self._control.sql(DELIVERED),
                 self._database.deployment,
                 due.notice.table,
                 due.notice.kind,

@@ -10,7 +10,6 @@ from replicator.core.spec import InitialLoad
 from replicator.core.stream.shards import GapFacts, ListedShard, ShardFacts, TableFacts
 from replicator.errors import Fenced
 from replicator.postgres.connection.database import Database
-from replicator.postgres.connection.quoting import quote_identifier
 
 TABLES = """
 select source, stream_arn, mode, snapshot_id, mapping_fingerprint, initial_load, start_at, paused,
@@ -97,13 +96,13 @@ class Positions:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._deployment = database.deployment
-        self._schema = quote_identifier(database.control_schema)
+        self._control = database.control
 
     async def tables(self) -> dict[str, TableFacts]:
         """Every registered table by its name, with its open gaps."""
         async with self._database.connection("reading the tables") as connection:
-            gaps = await connection.fetch(self._sql(OPEN_GAPS), self._deployment)
-            rows = await connection.fetch(self._sql(TABLES), self._deployment)
+            gaps = await connection.fetch(self._control.sql(OPEN_GAPS), self._deployment)
+            rows = await connection.fetch(self._control.sql(TABLES), self._deployment)
         by_source: dict[str, list[GapFacts]] = {}
         for gap in gaps:
             by_source.setdefault(gap["source"], []).append(GapFacts(**gap))
@@ -115,13 +114,17 @@ class Positions:
     async def shards(self, sources: Sequence[str]) -> list[ShardFacts]:
         """Every shard known of the given tables, of all generations."""
         async with self._database.connection("reading the shards") as connection:
-            rows = await connection.fetch(self._sql(SHARDS), self._deployment, list(sources))
+            rows = await connection.fetch(
+                self._control.sql(SHARDS), self._deployment, list(sources)
+            )
         return [_shard(row) for row in rows]
 
     async def start(self, source: str, *, initial_load: InitialLoad, at: datetime) -> None:
         """Keep the start instant of a table that has none yet."""
         async with self._database.connection("starting a table") as connection:
-            await connection.execute(self._sql(START), self._deployment, source, initial_load, at)
+            await connection.execute(
+                self._control.sql(START), self._deployment, source, initial_load, at
+            )
 
     async def add_shards(
         self,
@@ -146,39 +149,42 @@ class Positions:
         rows += [(shard.shard_id, shard.parent_id, True) for shard in listed]
         async with self._database.transaction("adding shards") as connection:
             current = (self._deployment, source, stream_arn)
-            if await connection.fetchrow(self._sql(CURRENT), *current) is None:
+            if await connection.fetchrow(self._control.sql(CURRENT), *current) is None:
                 return
             known = (self._deployment, stream_arn, list(beside))
-            if await connection.fetchval(self._sql(ON_RECORD), *known) < len(beside):
+            if await connection.fetchval(self._control.sql(ON_RECORD), *known) < len(beside):
                 message = f"a parent in {stream_arn} is not on record any more: a failover?"
                 raise Fenced(message)
-            await connection.executemany(self._sql(ADD_SHARD), [(*current, *row) for row in rows])
+            await connection.executemany(
+                self._control.sql(ADD_SHARD), [(*current, *row) for row in rows]
+            )
 
     async def forget_shard(self, stream_arn: str, shard_id: str) -> None:
         """Drop the row of a shard that finished long ago; an unfinished one stays."""
         async with self._database.connection("cleaning up a shard") as connection:
             await connection.execute(
-                self._sql(FORGET_SHARD), self._deployment, stream_arn, shard_id
+                self._control.sql(FORGET_SHARD), self._deployment, stream_arn, shard_id
             )
 
     async def seen(self, worker_id: str, *, version: str, leases: int) -> None:
         """Say that the worker lives."""
         async with self._database.connection("saying that we live") as connection:
-            await connection.execute(self._sql(SEEN), self._deployment, worker_id, version, leases)
+            await connection.execute(
+                self._control.sql(SEEN), self._deployment, worker_id, version, leases
+            )
 
     async def gone(self, worker_id: str) -> None:
         """Take the worker off the list, and those not seen for an hour."""
         async with self._database.connection("saying goodbye") as connection:
-            await connection.execute(self._sql(GONE), self._deployment, worker_id)
+            await connection.execute(self._control.sql(GONE), self._deployment, worker_id)
 
     async def living(self, *, within_seconds: float) -> frozenset[str]:
         """The workers seen lately."""
         async with self._database.connection("reading the workers") as connection:
-            rows = await connection.fetch(self._sql(OWNERS), self._deployment, within_seconds)
+            rows = await connection.fetch(
+                self._control.sql(OWNERS), self._deployment, within_seconds
+            )
         return frozenset(row["id"] for row in rows)
-
-    def _sql(self, text: str) -> str:
-        return text.format(schema=self._schema)
 
 
 def _shard(row: asyncpg.Record) -> ShardFacts:

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 from replicator.errors import ConfigurationError
 from replicator.postgres.connection.database import Database
-from replicator.postgres.connection.quoting import quote_identifier
 from replicator.postgres.control.incidents import ACTION
 from replicator.postgres.control.snapshots import ADD_SEGMENT, LOCK_TABLE
 from replicator.postgres.control.table_mode import switch_mode
@@ -26,19 +25,19 @@ async def begin_repair(
     written through the row guard. Returns the number. ConfigurationError while the table is
     stopped, or another snapshot of it is under way.
     """
-    schema = quote_identifier(database.control_schema)
+    control = database.control
     deployment = database.deployment
     async with database.transaction("beginning a repair") as connection:
-        table = await connection.fetchrow(LOCK_TABLE.format(schema=schema), deployment, source)
+        table = await connection.fetchrow(control.sql(LOCK_TABLE), deployment, source)
         if table is None or table["stopped"] or table["snapshot_id"] is not None:
             raise _not_now(source, under_way=table is not None and not table["stopped"])
         number: int = await connection.fetchval(
-            BEGIN_REPAIR.format(schema=schema), deployment, source, who, why, keys
+            control.sql(BEGIN_REPAIR), deployment, source, who, why, keys
         )
         mode = table["mode"]
         await switch_mode(
             connection,
-            database.control_schema,
+            control,
             deployment,
             source,
             mode="lambda" if mode == "lambda" else "guard",
@@ -47,10 +46,10 @@ async def begin_repair(
         )
         for place, target in enumerate([None, *targets]):
             await connection.execute(
-                ADD_SEGMENT.format(schema=schema), deployment, source, number, place, target, 1, 0
+                control.sql(ADD_SEGMENT), deployment, source, number, place, target, 1, 0
             )
         await connection.execute(
-            ACTION.format(schema=schema), deployment, source, "repair", who, why, str(number)
+            control.sql(ACTION), deployment, source, "repair", who, why, str(number)
         )
     return number
 

@@ -4,7 +4,6 @@ from replicator.core.snapshot.state import SegmentClaim
 from replicator.errors import NotClaimable, PositionLost
 from replicator.postgres.connection.blockers import Claiming
 from replicator.postgres.connection.database import Database, Session
-from replicator.postgres.connection.quoting import quote_identifier
 
 LOCK_TABLE_STATE = """
 -- A changed mapping, mode or snapshot waits for this lock and then raises the epoch, or is seen.
@@ -59,7 +58,7 @@ class Segments:
     def __init__(self, database: Database, worker_id: str) -> None:
         self._database = database
         self._deployment = database.deployment
-        self._schema = quote_identifier(database.control_schema)
+        self._control = database.control
         self._worker_id = worker_id
         self._claiming = Claiming(database)
 
@@ -76,7 +75,9 @@ class Segments:
             return await self._claim(connection, source, snapshot_id, number, mapping_fingerprint)
 
         async def owner(connection: Session) -> str | None:
-            found: str | None = await connection.fetchval(self._sql(OWNER), snapshot_id, number)
+            found: str | None = await connection.fetchval(
+                self._control.sql(OWNER), snapshot_id, number
+            )
             return found
 
         return await self._claiming.patiently(claim, owner)
@@ -84,18 +85,20 @@ class Segments:
     async def leave(self, claim: SegmentClaim) -> None:
         """Say that nobody works on the part; no harm when the claim is over."""
         async with self._database.connection("leaving a part of a snapshot") as connection:
-            await connection.execute(self._sql(LEAVE), *_held(claim))
+            await connection.execute(self._control.sql(LEAVE), *_held(claim))
 
     async def switched(self, claim: SegmentClaim) -> bool:
         """True when the table was stopped or the snapshot is over, which alone ended the claim."""
         async with self._database.connection("looking why a claim is over") as connection:
-            found = await connection.fetchval(self._sql(SWITCHED), *_held(claim))
+            found = await connection.fetchval(self._control.sql(SWITCHED), *_held(claim))
         return found is True
 
     async def _claim(
         self, connection: Session, source: str, snapshot_id: int, number: int, fingerprint: str
     ) -> SegmentClaim:
-        table = await connection.fetchrow(self._sql(LOCK_TABLE_STATE), self._deployment, source)
+        table = await connection.fetchrow(
+            self._control.sql(LOCK_TABLE_STATE), self._deployment, source
+        )
         if table is None:
             message = f"table {source!r} is not registered in the control schema"
             raise PositionLost(message, remedy="run `replicator migrate`")
@@ -105,7 +108,9 @@ class Segments:
         if table["mapping_fingerprint"] != fingerprint:
             message = f"table {source!r} is written with another mapping than this worker's"
             raise NotClaimable(message, remedy="run `replicator plan`, then `replicator migrate`")
-        row = await connection.fetchrow(self._sql(CLAIM), snapshot_id, number, self._worker_id)
+        row = await connection.fetchrow(
+            self._control.sql(CLAIM), snapshot_id, number, self._worker_id
+        )
         if row is None:
             message = f"part {number} of snapshot {snapshot_id} is done or waits for the scan"
             raise NotClaimable(message)
@@ -126,9 +131,6 @@ class Segments:
             phase=row["phase"],
             share=row["share"],
         )
-
-    def _sql(self, text: str) -> str:
-        return text.format(schema=self._schema)
 
 
 def _held(claim: SegmentClaim) -> tuple[object, ...]:

@@ -5,7 +5,6 @@ from datetime import datetime
 from replicator.core.snapshot.state import SegmentFacts, SnapshotFacts
 from replicator.errors import ConfigurationError
 from replicator.postgres.connection.database import Database
-from replicator.postgres.connection.quoting import quote_identifier
 
 SNAPSHOTS = """
 select id, source, reason, state, forced, who, why, detail, items_estimated,
@@ -46,11 +45,11 @@ select g.snapshot_id, g.number, g.target, g.parts, g.state, g.owner, g.items, g.
 
 async def read_snapshots(database: Database) -> dict[str, list[SnapshotFacts]]:
     """By table: those that are not over, and the newest, in the order they were asked for."""
-    schema = quote_identifier(database.control_schema)
+    control = database.control
     async with database.connection("reading the snapshots") as connection:
-        rows = await connection.fetch(SNAPSHOTS.format(schema=schema), database.deployment)
+        rows = await connection.fetch(control.sql(SNAPSHOTS), database.deployment)
         ids = [row["id"] for row in rows]
-        parts = await connection.fetch(SEGMENTS.format(schema=schema), ids) if ids else []
+        parts = await connection.fetch(control.sql(SEGMENTS), ids) if ids else []
     segments: dict[int, list[SegmentFacts]] = {}
     for part in parts:
         segments.setdefault(part["snapshot_id"], []).append(SegmentFacts(**part))
@@ -65,15 +64,13 @@ async def read_snapshot(
     database: Database, source: str, number: int
 ) -> tuple[SnapshotFacts, datetime]:
     """One snapshot, however old, and PostgreSQL's time of the reading."""
-    schema = quote_identifier(database.control_schema)
+    control = database.control
     async with database.connection("reading a snapshot") as connection:
-        row = await connection.fetchrow(
-            ONE.format(schema=schema), database.deployment, source, number
-        )
+        row = await connection.fetchrow(control.sql(ONE), database.deployment, source, number)
         if row is None:
             message = f"snapshot {number} of table {source!r} is not on record any more"
             raise ConfigurationError(message, remedy="the table was forgotten meanwhile")
-        parts = await connection.fetch(SEGMENTS.format(schema=schema), [number])
+        parts = await connection.fetch(control.sql(SEGMENTS), [number])
     fields = dict(row)
     now: datetime = fields.pop("now")
     return SnapshotFacts(**fields, segments=tuple(SegmentFacts(**p) for p in parts)), now
@@ -81,9 +78,9 @@ async def read_snapshot(
 
 async def loaded_since(database: Database, source: str) -> datetime | None:
     """Start of the newest finished snapshot of a whole table; None when there is none."""
-    schema = quote_identifier(database.control_schema)
+    control = database.control
     async with database.connection("reading the snapshots") as connection:
         found: datetime | None = await connection.fetchval(
-            LOADED.format(schema=schema), database.deployment, source
+            control.sql(LOADED), database.deployment, source
         )
     return found

@@ -12,8 +12,9 @@ from replicator.core.snapshot.state import (
     SnapshotReason,
 )
 from replicator.errors import ConfigurationError
+from replicator.postgres.connection.control_schema import ControlSchema
 from replicator.postgres.connection.database import Database, Session
-from replicator.postgres.connection.quoting import quote_identifier, quote_table
+from replicator.postgres.connection.quoting import quote_table
 from replicator.postgres.control.incidents import ACTION, accept_gaps, raise_epochs
 from replicator.postgres.control.snapshot_reads import read_snapshots
 from replicator.postgres.control.streams import MOVE_GAPS
@@ -173,7 +174,7 @@ class Snapshots:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._deployment = database.deployment
-        self._schema = quote_identifier(database.control_schema)
+        self._control = database.control
 
     async def facts(self) -> dict[str, list[SnapshotFacts]]:
         """By table: those that are not over, and the newest, in the order they were asked for."""
@@ -202,7 +203,7 @@ class Snapshots:
                 raise ConfigurationError(message, remedy="run `replicator migrate` first")
             number = await ask_within(
                 connection,
-                self._schema,
+                self._control,
                 self._deployment,
                 source,
                 reason,
@@ -237,23 +238,23 @@ class Snapshots:
             if table is None or table["stopped"]:
                 return False
             # checked first: whoever comes second would end the very one that has just begun
-            if not await connection.fetchval(self._sql(STILL_ASKED), snapshot.id):
+            if not await connection.fetchval(self._control.sql(STILL_ASKED), snapshot.id):
                 return False
             if table["snapshot_id"] is not None:
                 await self._end(connection, table["snapshot_id"], "cancelled", snapshot.id)
             origin: SnapshotOrigin = await connection.fetchval(
-                self._sql(ORIGIN), snapshot.id, table["snapshot_id"]
+                self._control.sql(ORIGIN), snapshot.id, table["snapshot_id"]
             )
             if origin == "changes" and instead is not None:
                 origin = "scan"
             await connection.execute(
-                self._sql(BEGIN), snapshot.id, items_estimated, origin, instead
+                self._control.sql(BEGIN), snapshot.id, items_estimated, origin, instead
             )
-            await connection.execute(self._sql(FORGET_EXPORTS), snapshot.id)
+            await connection.execute(self._control.sql(FORGET_EXPORTS), snapshot.id)
             mode = table["mode"]
             await switch_mode(
                 connection,
-                self._database.control_schema,
+                self._control,
                 self._deployment,
                 snapshot.source,
                 mode="lambda" if mode == "lambda" else "guard",
@@ -268,7 +269,7 @@ class Snapshots:
             ]
             for number, target in enumerate([*loads, *swept]):
                 await connection.execute(
-                    self._sql(ADD_SEGMENT),
+                    self._control.sql(ADD_SEGMENT),
                     self._deployment,
                     snapshot.source,
                     snapshot.id,
@@ -288,11 +289,11 @@ class Snapshots:
             table = await self._lock(connection, snapshot.source)
             if table is None or table["snapshot_id"] != snapshot.id:
                 return False
-            if await connection.fetchval(self._sql(INCOMPLETE), snapshot.id):
+            if await connection.fetchval(self._control.sql(INCOMPLETE), snapshot.id):
                 return False
             await self._end(connection, snapshot.id, "done")
-            await connection.fetch(self._sql(HEAL_GAPS), snapshot.id)
-            await connection.execute(self._sql(CLOSE_LETTERS), snapshot.id)
+            await connection.fetch(self._control.sql(HEAL_GAPS), snapshot.id)
+            await connection.execute(self._control.sql(CLOSE_LETTERS), snapshot.id)
             await self._leave(connection, snapshot.source, table["mode"])
         return True
 
@@ -313,7 +314,7 @@ class Snapshots:
         """
         async with self._database.transaction("cancelling a snapshot") as connection:
             table = await self._lock(connection, source)
-            rows = await connection.fetch(self._sql(UNDER_WAY), self._deployment, source)
+            rows = await connection.fetch(self._control.sql(UNDER_WAY), self._deployment, source)
             for row in rows:
                 await self._end(connection, row["id"], "cancelled", detail=f"by {who}")
             if table is not None and table["snapshot_id"] is not None:
@@ -321,7 +322,7 @@ class Snapshots:
             if rows:
                 numbers = ", ".join(str(row["id"]) for row in rows)
                 await connection.execute(
-                    self._sql(ACTION),
+                    self._control.sql(ACTION),
                     self._deployment,
                     source,
                     "cancel snapshot",
@@ -336,12 +337,18 @@ class Snapshots:
         async with self._database.transaction("giving an export") as connection:
             await self._lock(connection, source)
             number = await connection.fetchval(
-                self._sql(GIVE_EXPORT), self._deployment, source, arn
+                self._control.sql(GIVE_EXPORT), self._deployment, source, arn
             )
             if number is not None:
-                await raise_epochs(connection, self._schema, self._deployment, source)
+                await raise_epochs(connection, self._control, self._deployment, source)
                 await connection.execute(
-                    self._sql(ACTION), self._deployment, source, "give export", who, why, arn
+                    self._control.sql(ACTION),
+                    self._deployment,
+                    source,
+                    "give export",
+                    who,
+                    why,
+                    arn,
                 )
         return number if number is None else int(number)
 
@@ -350,15 +357,15 @@ class Snapshots:
         async with self._database.connection(
             "waiting with the deletion of stale rows"
         ) as connection:
-            await connection.execute(self._sql(REFUSE_SWEEP), snapshot_id, detail)
+            await connection.execute(self._control.sql(REFUSE_SWEEP), snapshot_id, detail)
 
     async def force(self, source: str, *, who: str, why: str | None) -> int | None:
         """Let the snapshot of a table sweep whatever the scan did not see; None without one."""
         async with self._database.transaction("forcing the deletion of stale rows") as connection:
-            number = await connection.fetchval(self._sql(FORCE), self._deployment, source)
+            number = await connection.fetchval(self._control.sql(FORCE), self._deployment, source)
             if number is not None:
                 await connection.execute(
-                    self._sql(ACTION),
+                    self._control.sql(ACTION),
                     self._deployment,
                     source,
                     "force sweep",
@@ -369,7 +376,7 @@ class Snapshots:
         return number if number is None else int(number)
 
     async def _lock(self, connection: Session, source: str) -> asyncpg.Record | None:
-        return await connection.fetchrow(self._sql(LOCK_TABLE), self._deployment, source)
+        return await connection.fetchrow(self._control.sql(LOCK_TABLE), self._deployment, source)
 
     async def _end(
         self,
@@ -382,19 +389,19 @@ class Snapshots:
     ) -> None:
         if successor is not None:
             detail = f"snapshot {successor} took its place"
-            await connection.execute(self._sql(MOVE_GAPS), snapshot_id, successor)
+            await connection.execute(self._control.sql(MOVE_GAPS), snapshot_id, successor)
         await connection.execute(
-            self._sql(END), snapshot_id, ["asked", "running", "refused"], state, detail
+            self._control.sql(END), snapshot_id, ["asked", "running", "refused"], state, detail
         )
-        await connection.execute(self._sql(FENCE_SEGMENTS_OFF), snapshot_id)
+        await connection.execute(self._control.sql(FENCE_SEGMENTS_OFF), snapshot_id)
         if state == "cancelled":
-            for row in await connection.fetch(self._sql(REOPEN_GAPS), snapshot_id):
-                await raise_epochs(connection, self._schema, self._deployment, row["source"])
+            for row in await connection.fetch(self._control.sql(REOPEN_GAPS), snapshot_id):
+                await raise_epochs(connection, self._control, self._deployment, row["source"])
 
     async def _leave(self, connection: Session, source: str, mode: str) -> None:
         await switch_mode(
             connection,
-            self._database.control_schema,
+            self._control,
             self._deployment,
             source,
             mode="lambda" if mode == "lambda" else "fence",
@@ -412,18 +419,15 @@ class Snapshots:
         tables = target.row_tables
         names = [each.schema for each in tables], [each.name for each in tables]
         kept = target.spec.existing_rows != "delete"
-        if kept and await connection.fetchval(self._sql(CAME_BEFORE), *names):
+        if kept and await connection.fetchval(self._control.sql(CAME_BEFORE), *names):
             return False
         table = quote_table(target.table.schema, target.table.name)
         return bool(await connection.fetchval(HAS_ROWS.format(table=table)))
 
-    def _sql(self, text: str) -> str:
-        return text.format(schema=self._schema)
-
 
 async def ask_within(
     connection: asyncpg.Connection,
-    schema: str,
+    control: ControlSchema,
     deployment: str,
     source: str,
     reason: SnapshotReason,
@@ -434,12 +438,9 @@ async def ask_within(
     origin: SnapshotOrigin = "scan",
     given_export: str | None = None,
 ) -> int:
-    """Ask for a snapshot within the caller's transaction, and record who did.
-
-    `schema` is quoted.
-    """
+    """Ask for a snapshot within the caller's transaction, and record who did."""
     number: int = await connection.fetchval(
-        ASK.format(schema=schema),
+        control.sql(ASK),
         deployment,
         source,
         reason,
@@ -450,7 +451,7 @@ async def ask_within(
         given_export,
     )
     await connection.execute(
-        ACTION.format(schema=schema),
+        control.sql(ACTION),
         deployment,
         source,
         "snapshot",

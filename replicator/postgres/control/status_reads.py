@@ -10,7 +10,6 @@ from replicator.core.status.assemble import Knowledge
 from replicator.core.status.document import LetterStatus, WorkerStatus
 from replicator.core.status.evidence import evidence_of
 from replicator.postgres.connection.database import Database
-from replicator.postgres.connection.quoting import quote_identifier
 from replicator.postgres.control.drift import read_drift
 from replicator.postgres.control.evidence import read_throughput
 from replicator.postgres.control.positions import Positions
@@ -66,17 +65,17 @@ async def read_knowledge(
     the source's time, as told by workers; PostgreSQL's where none has told one lately.
     """
     positions = Positions(database)
-    schema = quote_identifier(database.control_schema)
+    control = database.control
     tables = await positions.tables()
     shards = await positions.shards(list(tables))
     snapshots = await Snapshots(database).facts()
     async with database.connection("reading the status") as connection:
         letters, applied, rows = [
-            await connection.fetch(statement.format(schema=schema), database.deployment)
+            await connection.fetch(control.sql(statement), database.deployment)
             for statement in (DEAD_LETTERS, APPLIED, WORKERS)
         ]
         newest = (
-            await connection.fetch(NEWEST_LETTERS.format(schema=schema), database.deployment)
+            await connection.fetch(control.sql(NEWEST_LETTERS), database.deployment)
             if any(row["open"] for row in letters)
             else []
         )

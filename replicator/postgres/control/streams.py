@@ -12,6 +12,7 @@ from typing import Literal
 
 from replicator.core.stream.shards import StreamOver
 from replicator.errors import Fenced, PositionLost
+from replicator.postgres.connection.control_schema import ControlSchema
 from replicator.postgres.connection.database import Session
 
 LOCK_TABLE = """
@@ -127,7 +128,7 @@ class Stream:
 
 
 async def start_stream(
-    connection: Session, schema: str, stream: Stream, *, after: StreamOver | None
+    connection: Session, control: ControlSchema, stream: Stream, *, after: StreamOver | None
 ) -> tuple[Literal["newer", "older"], str] | None:
     """Note a stream; the newest by label becomes the current one, and older ones are closed.
 
@@ -136,26 +137,24 @@ async def start_stream(
     as far as `after` says what was seen of it. `schema` is quoted.
     """
     name = (stream.deployment, stream.source)
-    table = await connection.fetchrow(LOCK_TABLE.format(schema=schema), *name)
+    table = await connection.fetchrow(control.sql(LOCK_TABLE), *name)
     if table is None:
         message = f"table {stream.source!r} is not registered in the control schema"
         raise PositionLost(message, remedy="run `replicator migrate`")
     current = table["stream_arn"]
     if after is not None and current != stream.arn:
-        await _check_over(connection, schema, stream.deployment, current, after)
-    new = await connection.fetchval(
-        ADD_GENERATION.format(schema=schema), *name, stream.arn, stream.label_at
-    )
-    newest = await connection.fetchrow(NEWEST_GENERATION.format(schema=schema), *name)
+        await _check_over(connection, control, stream.deployment, current, after)
+    new = await connection.fetchval(control.sql(ADD_GENERATION), *name, stream.arn, stream.label_at)
+    newest = await connection.fetchrow(control.sql(NEWEST_GENERATION), *name)
     arn, streams = (None, 0) if newest is None else (newest["stream_arn"], newest["streams"])
-    await connection.execute(CLOSE_OLDER_STREAMS.format(schema=schema), *name, arn)
+    await connection.execute(control.sql(CLOSE_OLDER_STREAMS), *name, arn)
     if arn != stream.arn:
         return None if after is None or current is None else ("older", current)
     return ("newer", current or "") if new is not None and streams > 1 else None
 
 
 async def make_current(
-    connection: Session, schema: str, deployment: str, source: str, arn: str
+    connection: Session, control: ControlSchema, deployment: str, source: str, arn: str
 ) -> bool:
     """Make a stream the newest of the table, though another is by the label; `schema` is quoted.
 
@@ -164,36 +163,40 @@ async def make_current(
     among them. The caller raises the table's epochs.
     """
     name = (deployment, source)
-    table = await connection.fetchrow(LOCK_TABLE.format(schema=schema), *name)
+    table = await connection.fetchrow(control.sql(LOCK_TABLE), *name)
     if table is None or table["stream_arn"] == arn:
         return False
-    if await connection.fetchval(MAKE_NEWEST.format(schema=schema), *name, arn) is None:
+    if await connection.fetchval(control.sql(MAKE_NEWEST), *name, arn) is None:
         return False
-    await connection.execute(REOPEN_STREAM.format(schema=schema), *name, arn)
-    await connection.fetchrow(NEWEST_GENERATION.format(schema=schema), *name)
-    await connection.execute(CLOSE_OLDER_STREAMS.format(schema=schema), *name, arn)
-    await _begin_snapshot_anew(connection, schema, deployment, source)
-    await connection.execute(BEGIN_ANEW.format(schema=schema), *name)
+    await connection.execute(control.sql(REOPEN_STREAM), *name, arn)
+    await connection.fetchrow(control.sql(NEWEST_GENERATION), *name)
+    await connection.execute(control.sql(CLOSE_OLDER_STREAMS), *name, arn)
+    await _begin_snapshot_anew(connection, control, deployment, source)
+    await connection.execute(control.sql(BEGIN_ANEW), *name)
     return True
 
 
 async def _begin_snapshot_anew(
-    connection: Session, schema: str, deployment: str, source: str
+    connection: Session, control: ControlSchema, deployment: str, source: str
 ) -> None:
     """Ask again for the snapshot under way; a repair, and one that has a successor, is given up."""
-    row = await connection.fetchrow(UNDER_WAY.format(schema=schema), deployment, source)
+    row = await connection.fetchrow(control.sql(UNDER_WAY), deployment, source)
     if row is None:
         return
     if row["asked"] is not None:
-        await connection.execute(MOVE_GAPS.format(schema=schema), row["id"], row["asked"])
+        await connection.execute(control.sql(MOVE_GAPS), row["id"], row["asked"])
     replaced = row["asked"] is not None or row["reason"] == "repair"
-    await connection.execute((GIVE_UP if replaced else ASK_AGAIN).format(schema=schema), row["id"])
-    await connection.execute(DROP_SEGMENTS.format(schema=schema), row["id"])
-    await connection.execute(LEAVE_SNAPSHOT.format(schema=schema), deployment, source)
+    await connection.execute(control.sql(GIVE_UP if replaced else ASK_AGAIN), row["id"])
+    await connection.execute(control.sql(DROP_SEGMENTS), row["id"])
+    await connection.execute(control.sql(LEAVE_SNAPSHOT), deployment, source)
 
 
 async def _check_over(
-    connection: Session, schema: str, deployment: str, current: str | None, after: StreamOver
+    connection: Session,
+    control: ControlSchema,
+    deployment: str,
+    current: str | None,
+    after: StreamOver,
 ) -> None:
     """Refuse the end of a stream that is not the current one: a worker that slept may bring it."""
     if current != after.stream_arn:
@@ -202,6 +205,6 @@ async def _check_over(
     if after.read is None:
         return
     seen = (deployment, current, list(after.read))
-    if not await connection.fetchval(STILL_READ.format(schema=schema), *seen):
+    if not await connection.fetchval(control.sql(STILL_READ), *seen):
         message = f"{current} is not read to its end any more: a failover?"
         raise Fenced(message)

@@ -7,8 +7,8 @@ import asyncpg
 from replicator.core.spec import Poller
 from replicator.core.stream.shards import Mode
 from replicator.errors import ConfigurationError
+from replicator.postgres.connection.control_schema import ControlSchema
 from replicator.postgres.connection.database import Database, Session
-from replicator.postgres.connection.quoting import quote_identifier
 from replicator.postgres.control.incidents import raise_epochs
 from replicator.postgres.control.streams import BEGIN_ANEW
 
@@ -29,7 +29,7 @@ returning before.mode
 
 async def switch_mode(
     connection: Session,
-    control_schema: str,
+    control: ControlSchema,
     deployment: str,
     source: str,
     *,
@@ -42,15 +42,14 @@ async def switch_mode(
     `snapshot_id` is the snapshot that runs from now on, or None. After the COMMIT nothing that
     believes in the older mode or snapshot can write: the epochs of all shards are raised.
     """
-    schema = quote_identifier(control_schema)
     switched = await connection.fetchval(
-        SWITCH.format(schema=schema), deployment, source, mode, snapshot_id, list(when)
+        control.sql(SWITCH), deployment, source, mode, snapshot_id, list(when)
     )
     if switched is None:
         return False
     if switched == "fence":
-        await connection.execute(BEGIN_ANEW.format(schema=schema), deployment, source)
-    await raise_epochs(connection, schema, deployment, source)
+        await connection.execute(control.sql(BEGIN_ANEW), deployment, source)
+    await raise_epochs(connection, control, deployment, source)
     return True
 
 
@@ -103,7 +102,7 @@ POLLERS: dict[Mode, Poller] = {"fence": "daemon", "guard": "daemon", "lambda": "
 
 
 async def hand_over(
-    connection: asyncpg.Connection, control_schema: str, deployment: str, source: str, to: Poller
+    connection: asyncpg.Connection, control: ControlSchema, deployment: str, source: str, to: Poller
 ) -> None:
     """Let another poller write the table from the COMMIT on, and nobody else.
 
@@ -111,9 +110,8 @@ async def hand_over(
     begins again, works in the mode `guard` until it has caught up. ConfigurationError while a
     snapshot runs.
     """
-    schema = quote_identifier(control_schema)
     name = (deployment, source)
-    if await connection.fetchval(SNAPSHOT_RUNS.format(schema=schema), *name):
+    if await connection.fetchval(control.sql(SNAPSHOT_RUNS), *name):
         message = f"table {source!r} cannot change hands while a snapshot runs"
         raise ConfigurationError(
             message, remedy=f"wait for it, or run `replicator snapshot --table {source} --cancel`"
@@ -121,21 +119,21 @@ async def hand_over(
     takes_over = to == "lambda"
     mode: Mode = "lambda" if takes_over else "guard"
     when = [known for known, poller in POLLERS.items() if poller != to]
-    await switch_mode(connection, control_schema, *name, mode=mode, when=when)
-    await connection.execute(APPLIED_THROUGH.format(schema=schema), *name, takes_over)
+    await switch_mode(connection, control, *name, mode=mode, when=when)
+    await connection.execute(control.sql(APPLIED_THROUGH), *name, takes_over)
     if not takes_over:
-        await connection.execute(RESTART_SHARDS.format(schema=schema), *name)
+        await connection.execute(control.sql(RESTART_SHARDS), *name)
 
 
 async def leave_guard(database: Database) -> list[str]:
     """Let the fence alone guard the tables that the daemon took over and has caught up with."""
-    schema = quote_identifier(database.control_schema)
+    control = database.control
     async with database.transaction("leaving the row guard") as connection:
-        rows = await connection.fetch(CAUGHT_UP.format(schema=schema), database.deployment)
+        rows = await connection.fetch(control.sql(CAUGHT_UP), database.deployment)
         for row in rows:
             await switch_mode(
                 connection,
-                database.control_schema,
+                control,
                 database.deployment,
                 row["source"],
                 mode="fence",

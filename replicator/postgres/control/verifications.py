@@ -5,7 +5,6 @@ from datetime import datetime
 
 from replicator.core.verify.results import TargetResult, Verified
 from replicator.postgres.connection.database import Database, Session
-from replicator.postgres.connection.quoting import quote_identifier
 
 FORGET = """
 delete from {schema}.verification where deployment = $1 and source = $2
@@ -38,11 +37,11 @@ async def keep_results(
     read_units: float,
 ) -> None:
     """Put the results in the place of the table's older ones."""
-    schema = quote_identifier(database.control_schema)
+    control = database.control
     async with database.transaction("keeping the result") as connection:
-        await connection.execute(FORGET.format(schema=schema), database.deployment, source)
+        await connection.execute(control.sql(FORGET), database.deployment, source)
         await connection.executemany(
-            KEEP.format(schema=schema),
+            control.sql(KEEP),
             [
                 (
                     *(database.deployment, source, result.target, started_at, sample),
@@ -56,7 +55,7 @@ async def keep_results(
 
 async def last_verified(database: Database, connection: Session) -> dict[str, Verified]:
     """Result of the last comparison of every table, by source."""
-    text = LAST.format(schema=quote_identifier(database.control_schema))
+    text = database.control.sql(LAST)
     rows = await connection.fetch(text, database.deployment)
     return {
         row["source"]: Verified(row["at"], row["unequal"], row["in_flight"], row["sample"])

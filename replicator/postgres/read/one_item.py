@@ -58,8 +58,8 @@ async def version_of(database: Database, target: TargetMapping, key: Row) -> Kno
     )
     text = VERSION.format(
         cells=cells,
-        target_claim=quote_table(database.control_schema, "target_claim"),
-        row_version=quote_table(database.control_schema, "row_version"),
+        target_claim=database.control.table("target_claim"),
+        row_version=database.control.table("row_version"),
         schema=f"${len(key) + 1}",
         name=f"${len(key) + 2}",
         version_key=version_key(table, "v"),
@@ -71,7 +71,7 @@ async def version_of(database: Database, target: TargetMapping, key: Row) -> Kno
 
 async def open_letters(database: Database, source: str, item_key: str) -> list[OpenLetter]:
     """The open dead letters of an item, oldest first."""
-    text = LETTERS.format(schema=quote_identifier(database.control_schema))
+    text = database.control.sql(LETTERS)
     async with database.transaction("reading dead letters") as connection:
         rows = await connection.fetch(text, database.deployment, source, item_key)
     return [OpenLetter(**dict(row)) for row in rows]

@@ -67,7 +67,7 @@ class TargetRows:
     def __init__(self, database: Database, source: str) -> None:
         self._database = database
         self._place = (database.deployment, source)
-        self._table_state = quote_table(database.control_schema, "table_state")
+        self._table_state = database.control.table("table_state")
         self._sql: dict[str, _TargetSql] = {}
 
     async def look(

@@ -91,7 +91,7 @@ class _Target:
             _value(column, type_, 5 + place)
             for place, (column, type_) in enumerate(zip(self._columns, existing, strict=True))
         ]
-        schema = self._database.control_schema
+        control = self._database.control
         return LOOK.format(
             keys=", ".join(f"{key} as {name}" for key, name in zip(keys, names, strict=True)),
             version_key=version_key(self._table, "t"),
@@ -103,8 +103,8 @@ class _Target:
                 _cell(column, name) for column, name in zip(self._columns, names, strict=True)
             ),
             names=", ".join(f"p.{name}" for name in names),
-            row_version=quote_table(schema, "row_version"),
-            target_claim=quote_table(schema, "target_claim"),
+            row_version=control.table("row_version"),
+            target_claim=control.table("target_claim"),
         )
 
     def _cells(self, key: tuple[str, ...], existing: list[str]) -> Row | None:

@@ -8,6 +8,7 @@ from replicator.core.mapping.auto_columns import AutoColumn, with_room
 from replicator.core.mapping.compile import TableMapping
 from replicator.core.mapping.target_table import TargetTable
 from replicator.postgres.connection.connect import VALUES_WITHIN
+from replicator.postgres.connection.control_schema import ControlSchema
 from replicator.postgres.connection.quoting import quote_identifier, quote_table
 from replicator.postgres.schema.migrate import LOCK_WAIT_MILLISECONDS, ONE_AT_A_TIME, looking
 from replicator.postgres.schema.registry import register
@@ -38,11 +39,11 @@ async def known_columns(
 ) -> list[AutoColumn]:
     """The columns that a table's targets have got; none where the control schema is older."""
     exists = await connection.fetchval(
-        "select to_regclass($1) is not null", quote_table(schema, "auto_column")
+        "select to_regclass($1) is not null", ControlSchema(schema).table("auto_column")
     )
     if not exists:
         return []
-    rows = await connection.fetch(KNOWN.format(schema=quote_identifier(schema)), deployment, source)
+    rows = await connection.fetch(ControlSchema(schema).sql(KNOWN), deployment, source)
     return [AutoColumn(row["target"], row["attribute"], row["type"]) for row in rows]
 
 
@@ -78,7 +79,7 @@ async def add_columns(
                 await connection.execute(_alter(target.table, columns))
                 added += columns
         await connection.executemany(
-            ADD.format(schema=quote_identifier(schema)),
+            ControlSchema(schema).sql(ADD),
             [(deployment, source, column.target, column.name, column.type) for column in added],
         )
         if added:

@@ -9,7 +9,7 @@ import asyncpg
 from replicator.core.mapping.compile import TableMapping, TargetMapping
 from replicator.core.spec import Poller
 from replicator.errors import ConfigurationError, MigrationDue
-from replicator.postgres.connection.quoting import quote_identifier
+from replicator.postgres.connection.control_schema import ControlSchema
 from replicator.postgres.control.incidents import raise_epochs
 from replicator.postgres.control.snapshots import ask_within
 from replicator.postgres.control.table_mode import POLLERS, hand_over
@@ -152,9 +152,9 @@ async def read_registry(
     connection: asyncpg.Connection, schema: str, deployment: str, targets: Iterable[TableName]
 ) -> Registry:
     """The tables of a deployment, all claims, and other schemas' claims of the given targets."""
-    quoted = quote_identifier(schema)
-    tables = await connection.fetch(REGISTERED.format(schema=quoted), deployment)
-    claims = await connection.fetch(CLAIMED.format(schema=quoted))
+    control = ControlSchema(schema)
+    tables = await connection.fetch(control.sql(REGISTERED), deployment)
+    claims = await connection.fetch(control.sql(CLAIMED))
     return Registry(
         {
             row["source"]: Registered(
@@ -185,7 +185,7 @@ async def claimed_elsewhere(
     found: dict[TableName, tuple[str, str]] = {}
     for row in await connection.fetch(OTHER_CONTROL_SCHEMAS, schema):
         claims = await connection.fetch(
-            CLAIMED_THERE.format(schema=quote_identifier(row["nspname"])),
+            ControlSchema(row["nspname"]).sql(CLAIMED_THERE),
             [name[0] for name in names],
             [name[1] for name in names],
         )
@@ -241,7 +241,7 @@ async def register(
     `held`: how many rows targets hold that nobody has claimed.
     ConfigurationError where a target is another's.
     """
-    quoted = quote_identifier(schema)
+    control = ControlSchema(schema)
     async with connection.transaction():
         registry = await read_registry(
             connection, schema, deployment, [n for m in mappings for n in target_names(m)]
@@ -251,7 +251,7 @@ async def register(
         for mapping in mappings:
             names = target_names(mapping)
             await connection.execute(
-                LET_GO.format(schema=quoted),
+                control.sql(LET_GO),
                 deployment,
                 mapping.spec.name,
                 [name[0] for name in names],
@@ -295,9 +295,9 @@ async def _register(
     held: Mapping[TableName, int],
     backfill: bool,
 ) -> list[str]:
-    spec, quoted = mapping.spec, quote_identifier(schema)
+    spec, control = mapping.spec, ControlSchema(schema)
     await connection.execute(
-        REGISTER.format(schema=quoted),
+        control.sql(REGISTER),
         deployment,
         spec.name,
         spec.table,
@@ -312,7 +312,7 @@ async def _register(
     for target, name in written:
         known_claim = registry.claims.get(name)
         claimed = await connection.fetchval(
-            CLAIM_TARGET.format(schema=quoted),
+            control.sql(CLAIM_TARGET),
             *name,
             deployment,
             spec.name,
@@ -326,12 +326,12 @@ async def _register(
         return [f"registered table {spec.name}"]
     changed: list[str] = []
     if known.poller != spec.poller:
-        await hand_over(connection, schema, deployment, spec.name, spec.poller)
+        await hand_over(connection, control, deployment, spec.name, spec.poller)
         changed.append(f"table {spec.name} is handed over to: {spec.poller}")
     if known.fingerprint != mapping.fingerprint:
-        await raise_epochs(connection, quoted, deployment, spec.name)
+        await raise_epochs(connection, control, deployment, spec.name)
         if known.whole and backfill:
-            await _backfill(connection, quoted, deployment, mapping, registry)
+            await _backfill(connection, control, deployment, mapping, registry)
         back = mapping.fingerprint in known.older_mappings
         what = "an older mapping again" if back else "the changed mapping"
         changed.append(f"registered {what} of table {spec.name}")
@@ -340,7 +340,7 @@ async def _register(
 
 async def _backfill(
     connection: asyncpg.Connection,
-    quoted: str,
+    control: ControlSchema,
     deployment: str,
     mapping: TableMapping,
     registry: Registry,
@@ -349,7 +349,7 @@ async def _backfill(
     if changed := _changed_targets(mapping, registry):
         await ask_within(
             connection,
-            quoted,
+            control,
             deployment,
             mapping.spec.name,
             "mapping",

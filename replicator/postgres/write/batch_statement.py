@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from replicator.core.mapping.compile import TargetMapping
 from replicator.core.planning.row_guard import LOADS, Guard
 from replicator.postgres.connection.connect import THEIR_PATH
-from replicator.postgres.connection.quoting import quote_table
+from replicator.postgres.connection.control_schema import ControlSchema
 from replicator.postgres.write.fence import Fence
 from replicator.postgres.write.guard_statement import VersionKeys, overtaken
 from replicator.postgres.write.interference import interference
@@ -139,20 +139,20 @@ class BatchStatements:
     """Statement texts for one table mapping behind one kind of fence, made once per shape."""
 
     def __init__(
-        self, control_schema: str, targets: tuple[TargetMapping, ...], fence: Fence
+        self, control: ControlSchema, targets: tuple[TargetMapping, ...], fence: Fence
     ) -> None:
-        self._control_schema = control_schema
+        self._control = control
         self._fence = fence
         self._tables = {
-            "dead_letter": quote_table(control_schema, "dead_letter"),
-            "snapshot": quote_table(control_schema, "snapshot"),
+            "dead_letter": control.table("dead_letter"),
+            "snapshot": control.table("snapshot"),
         }
         self._targets = [TargetSql(target) for target in targets]
         self._children = [
             [ChildSql(child, target.table) for child in target.children] for target in targets
         ]
         self._written = [target.tables for target in targets]
-        self._keys = [VersionKeys(control_schema, *place) for place in enumerate(targets)]
+        self._keys = [VersionKeys(control, *place) for place in enumerate(targets)]
         self._texts: dict[BatchShape, str] = {}
         self._joined: dict[BatchShape, tuple[str, list[str]]] = {}
 
@@ -195,10 +195,10 @@ class BatchStatements:
             for table in tables
         ]
         if not written:
-            fence = self._fence.of(self._control_schema)
+            fence = self._fence.of(self._control)
             columns = ["0 as interference"]
         else:
-            guarded = self._fence.of(self._control_schema, unless="interference")
+            guarded = self._fence.of(self._control, unless="interference")
             fence = f"{interference(written)},{guarded}"
             columns = ["(select count(*) from interference) as interference"]
         return self._behind(fence, columns, shape, parameters, stream_arn="$3")
@@ -270,7 +270,7 @@ class BatchStatements:
         elif shape.guard is not None:
             generation = parameters.one("bigint")
             keys = [self._keys[place] for place in shape.kept]
-            parts.append(overtaken(self._control_schema, keys, parameters, generation=generation))
+            parts.append(overtaken(self._control, keys, parameters, generation=generation))
             state = STATE_IF_OVERTAKEN.format(**self._tables)
         arrays = parameters.arrays(DEAD_LETTER_TYPES)
         letters = DEAD_LETTERS.format(**self._tables, arrays=arrays, state=state)

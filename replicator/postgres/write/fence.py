@@ -38,7 +38,7 @@ passes in mode `fence`, leaves no tombstone, and the page that was read before b
 
 from dataclasses import dataclass
 
-from replicator.postgres.connection.quoting import quote_identifier
+from replicator.postgres.connection.control_schema import ControlSchema
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +53,10 @@ class Fence:
     sql: str
     parameters: int
 
-    def of(self, control_schema: str, *, unless: str | None = None) -> str:
+    def of(self, control: ControlSchema, *, unless: str | None = None) -> str:
         """Text of the fence for a control schema; it has no row where the part `unless` has one."""
         condition = "" if unless is None else f"\n       and not exists (select from {unless})"
-        return self.sql.format(schema=quote_identifier(control_schema), unless=condition)
+        return control.sql(self.sql, unless=condition)
 
 
 SHARD_FENCE = Fence(

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from replicator.core.mapping.compile import TargetMapping
 from replicator.core.mapping.target_table import Column, TargetTable
 from replicator.core.planning.row_guard import LOADS, Guard
-from replicator.postgres.connection.quoting import quote_identifier, quote_literal, quote_table
+from replicator.postgres.connection.control_schema import ControlSchema
+from replicator.postgres.connection.quoting import quote_identifier, quote_literal
 from replicator.postgres.write.fence import Fence
 from replicator.postgres.write.parameters import Parameters
 
@@ -211,12 +212,12 @@ class VersionStatements:
     """Texts of the guard's statement for one table mapping behind one kind of fence."""
 
     def __init__(
-        self, control_schema: str, targets: tuple[TargetMapping, ...], fence: Fence
+        self, control: ControlSchema, targets: tuple[TargetMapping, ...], fence: Fence
     ) -> None:
         self._fence = fence
-        self._fence_sql = fence.of(control_schema)
-        self._keys = [VersionKeys(control_schema, *place) for place in enumerate(targets)]
-        self._row_version = quote_table(control_schema, "row_version")
+        self._fence_sql = fence.of(control)
+        self._keys = [VersionKeys(control, *place) for place in enumerate(targets)]
+        self._row_version = control.table("row_version")
         self._texts: dict[VersionShape, str] = {}
 
     def text(self, shape: VersionShape) -> str:
@@ -272,12 +273,12 @@ class VersionStatements:
 class VersionKeys:
     """Expressions that make keys of versions of one target's rows; `place` is the target's."""
 
-    def __init__(self, control_schema: str, place: int, target: TargetMapping) -> None:
+    def __init__(self, control: ControlSchema, place: int, target: TargetMapping) -> None:
         self._place = place
         self._table = target.table
         self._key_types = target.transports[: len(target.table.key)]
         self._target_id = TARGET_ID.format(
-            target_claim=quote_table(control_schema, "target_claim"),
+            target_claim=control.table("target_claim"),
             schema=quote_literal(target.table.schema),
             table=quote_literal(target.table.name),
         )
@@ -300,12 +301,12 @@ class VersionKeys:
 
 
 def overtaken(
-    control_schema: str, keys: list[VersionKeys], parameters: Parameters, *, generation: str
+    control: ControlSchema, keys: list[VersionKeys], parameters: Parameters, *, generation: str
 ) -> str:
     """The part that finds the letter ids of rejected changes whose rows have newer versions."""
     return OVERTAKEN.format(
         kept=" union all".join(key.changes(parameters, kept=True) for key in keys) or NO_CHANGES,
-        row_version=quote_table(control_schema, "row_version"),
+        row_version=control.table("row_version"),
         generation=generation,
     )
 

@@ -15,7 +15,6 @@ from replicator.core.stream.generations import generation
 from replicator.core.stream.shards import Advance, Claim
 from replicator.errors import Fenced, MigrationDue, NotClaimable
 from replicator.postgres.connection.database import Database
-from replicator.postgres.connection.quoting import quote_identifier
 from replicator.postgres.write.fence import Fence
 from replicator.postgres.write.writer import PlanWriter
 
@@ -75,9 +74,9 @@ class RegisteredTable:
 
 async def source_tables(database: Database) -> dict[str, RegisteredTable]:
     """The DynamoDB tables that are registered, by the names of the entries."""
-    schema = quote_identifier(database.control_schema)
+    control = database.control
     async with database.connection("reading the tables") as connection:
-        rows = await connection.fetch(SOURCE_KEYS.format(schema=schema), database.deployment)
+        rows = await connection.fetch(control.sql(SOURCE_KEYS), database.deployment)
     return {
         row["source"]: RegisteredTable(
             SourceKey(tuple((name, kind) for name, kind in json.loads(row["source_key"]))),
@@ -94,7 +93,7 @@ class Deliveries:
     def __init__(self, database: Database, mapping: TableMapping) -> None:
         self._database = database
         self._mapping = mapping
-        self._table = TABLE.format(schema=quote_identifier(database.control_schema))
+        self._table = database.control.sql(TABLE)
         self._writer = PlanWriter(database, mapping, DELIVERY_FENCE)
 
     async def look(self, stream_arn: str) -> Delivery:

@@ -25,7 +25,6 @@ from replicator.errors import ConfigurationError, Disposition, KeyChanged, Rejec
 from replicator.postgres.connection.connect import PIN_WITHIN
 from replicator.postgres.connection.database import Database, Session
 from replicator.postgres.connection.failures import refusal, translate
-from replicator.postgres.connection.quoting import quote_identifier
 from replicator.postgres.control.incidents import ACTION, RAISE_EPOCHS
 from replicator.postgres.write.fence import PASSED
 from replicator.postgres.write.writer import PlanWriter
@@ -83,7 +82,7 @@ class Replay:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._schema = quote_identifier(database.control_schema)
+        self._control = database.control
 
     async def replay(
         self, mapping: TableMapping, numbers: Sequence[int], *, who: str, why: str | None
@@ -113,14 +112,14 @@ class Replay:
     ) -> list[Tried]:
         """The first ones of those that are left."""
         name = (self._database.deployment, mapping.spec.name)
-        table = _fit(await connection.fetchrow(self._sql(TABLE), *name), mapping)
+        table = _fit(await connection.fetchrow(self._control.sql(TABLE), *name), mapping)
         if table["mode"] == "fence":
             numbers = left[:LETTERS_MAX]
-            await connection.execute(self._sql(RAISE_EPOCHS), *name)
-            letters = await connection.fetch(self._sql(LOCK), *name, list(numbers))
+            await connection.execute(self._control.sql(RAISE_EPOCHS), *name)
+            letters = await connection.fetch(self._control.sql(LOCK), *name, list(numbers))
         else:
             numbers = left[:1]
-            letters = await connection.fetch(self._sql(OPEN), *name, list(numbers))
+            letters = await connection.fetch(self._control.sql(OPEN), *name, list(numbers))
         writer = PlanWriter(self._database, mapping, PASSED)
         tried = {number: Tried(number, "closed") for number in numbers}
         for letter in letters:
@@ -166,7 +165,7 @@ class Replay:
         return Tried(number, "replayed" if newest else "closed")
 
     async def _require_open(self, connection: Session, number: int) -> None:
-        if await connection.fetchval(self._sql(STILL_OPEN), number) is None:
+        if await connection.fetchval(self._control.sql(STILL_OPEN), number) is None:
             raise _Overtaken
 
     async def _write(
@@ -197,7 +196,7 @@ class Replay:
         why: str | None,
     ) -> list[int]:
         closed = await connection.fetch(
-            self._sql(CLOSE), self._database.deployment, list(numbers), state, who, why
+            self._control.sql(CLOSE), self._database.deployment, list(numbers), state, who, why
         )
         by_source: dict[str, list[int]] = {}
         for row in closed:
@@ -206,7 +205,7 @@ class Replay:
         for source, ids in by_source.items():
             detail = ", ".join(map(str, sorted(ids)))
             await connection.execute(
-                self._sql(ACTION),
+                self._control.sql(ACTION),
                 self._database.deployment,
                 source,
                 f"{verb} dead letters",
@@ -215,9 +214,6 @@ class Replay:
                 detail,
             )
         return [row["id"] for row in closed]
-
-    def _sql(self, text: str) -> str:
-        return text.format(schema=self._schema)
 
 
 def record_of(letter: asyncpg.Record) -> StreamRecord:

@@ -57,10 +57,10 @@ class PlanWriter:
         self._database = database
         self._waits = LockWaits(database, "applying a batch")
         self._mapping = mapping
-        schema, targets = database.control_schema, mapping.targets
-        self._statements = BatchStatements(schema, targets, fence)
-        self._versions = VersionStatements(schema, targets, fence)
-        self._behind_versions = BatchStatements(schema, targets, PASSED)
+        control, targets = database.control, mapping.targets
+        self._statements = BatchStatements(control, targets, fence)
+        self._versions = VersionStatements(control, targets, fence)
+        self._behind_versions = BatchStatements(control, targets, PASSED)
         self.mapped_columns = frozenset(
             column.name
             for target in targets
