@@ -132,7 +132,7 @@ def digest(table: TableSpec) -> str:
     for target in table.targets:
         key = compile_key(target, SOURCE, compile_parts(target.split))
         made[".".join(parse_table_name(target.target))] = (
-            rows_digest(target, SOURCE, key, table),
+            rows_digest(target, parse_table_name(target.target), SOURCE, key, table),
             target,
         )
     return table_digest(table, made)
@@ -170,7 +170,8 @@ def test_a_field_that_somebody_adds_is_in_the_fingerprint_without_being_named(
     """Fields are walked: of those that exist, one that no list names stands for the next one."""
     monkeypatch.setattr("replicator.core.mapping.fingerprint.POLICIES", {})
     rows = [
-        rows_digest(target, SOURCE, (), None) for target in (ORDERS, replace(ORDERS, history="h"))
+        rows_digest(target, ("public", "orders"), SOURCE, (), None)
+        for target in (ORDERS, replace(ORDERS, history="h"))
     ]
 
     assert len(set(rows)) == 2

@@ -72,6 +72,10 @@ class TargetMapping:
     _keeps_rest: bool
     children: tuple[ChildTable, ...] = ()
     _strays: Strays = no_strays
+    history_table: tuple[str, str] | None = None
+    """Schema and name of the table of the changes."""
+    history: str | None = None
+    """The table of the changes, in labels and messages."""
 
     @property
     def name(self) -> str:
@@ -79,16 +83,10 @@ class TargetMapping:
         return self.table.qualified
 
     @property
-    def history(self) -> str | None:
-        """The table of the changes, in labels and messages."""
-        history = self.spec.history
-        return None if history is None else ".".join(parse_table_name(history))
-
-    @property
     def tables(self) -> tuple[tuple[str, str], ...]:
         """Schema and name of every table that the target writes."""
         rows = [(table.schema, table.name) for table in self.row_tables]
-        return (*rows, *([parse_table_name(self.spec.history)] if self.spec.history else ()))
+        return (*rows, *([self.history_table] if self.history_table else ()))
 
     @property
     def row_tables(self) -> tuple[TargetTable, ...]:
@@ -237,6 +235,7 @@ def _compile_target(
     remainder = DOCUMENT if spec.columns is None else spec.rest
     key_attributes = [attribute for attribute, _ in source_key.attributes]
     table = _table(spec, key, columns, remainder)
+    history = None if spec.history is None else parse_table_name(spec.history)
     children = tuple(compile_child(child, table) for child in spec.children)
     whole = [column.attribute for column in columns if column.takes_whole]
     whole += [child.attribute for child in children if child.takes_whole]
@@ -259,8 +258,8 @@ def _compile_target(
     return TargetMapping(
         spec=spec,
         table=table,
-        fingerprint=rows_digest(spec, source_key, key, entry),
-        former_fingerprint=former_rows_digest(spec, source_key, key, entry),
+        fingerprint=rows_digest(spec, table.place, source_key, key, entry),
+        former_fingerprint=former_rows_digest(spec, table.place, source_key, key, entry),
         _condition=compile_condition(spec.when, key_attributes),
         _key=key,
         _row=row_by_steps(steps, rest_of=rest_of, tail=tail),
@@ -270,6 +269,8 @@ def _compile_target(
         _keeps_rest=remainder is not None,
         children=children,
         _strays=strays,
+        history_table=history,
+        history=None if history is None else ".".join(history),
     )
 
 

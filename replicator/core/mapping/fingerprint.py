@@ -50,7 +50,11 @@ LEFT_OUT: Mapping[str, str] = {
 
 
 def rows_digest(
-    spec: TargetSpec, source_key: SourceKey, key: Iterable[KeyColumn], table: TableSpec | None
+    spec: TargetSpec,
+    place: tuple[str, str],
+    source_key: SourceKey,
+    key: Iterable[KeyColumn],
+    table: TableSpec | None,
 ) -> str:
     """Digest of everything that decides which rows a target has and the contents.
 
@@ -62,7 +66,7 @@ def rows_digest(
     digest = _digest(
         [
             _VERSION,
-            parse_table_name(spec.target),
+            place,
             source_key.attributes,
             sorted(_key_facts(column) for column in key),
             _sorted(_column_facts(column) for column in spec.columns or ()),
@@ -164,13 +168,17 @@ def _digest(facts: object) -> str:
 
 
 def former_rows_digest(
-    spec: TargetSpec, source_key: SourceKey, key: Iterable[KeyColumn], table: TableSpec | None
+    spec: TargetSpec,
+    place: tuple[str, str],
+    source_key: SourceKey,
+    key: Iterable[KeyColumn],
+    table: TableSpec | None,
 ) -> str:
     """`rows_digest` in the first form: rare options were included in another way."""
     digest = _digest(
         [
             1,
-            parse_table_name(spec.target),
+            place,
             source_key.attributes,
             sorted(_key_facts(column) for column in key),
             sorted(_former_column_facts(column) for column in spec.columns or ()),

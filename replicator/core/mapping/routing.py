@@ -253,7 +253,7 @@ def with_catch_all(spec: TableSpec) -> tuple[TargetSpec, ...]:
         return spec.targets
     name = parse_table_name(spec.unmatched)
     named = [target for target in spec.targets if parse_table_name(target.target) == name]
-    others = [target for target in spec.targets if parse_table_name(target.target) != name]
+    others = [target for target in spec.targets if target not in named]
     if not named:
         raise ConfigurationError(
             f"`unmatched` names {spec.unmatched}, which is not below `into`",

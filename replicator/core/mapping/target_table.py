@@ -31,6 +31,11 @@ class TargetTable:
     soft: bool = False
 
     @property
+    def place(self) -> tuple[str, str]:
+        """Schema and name."""
+        return self.schema, self.name
+
+    @property
     def qualified(self) -> str:
         """The name as written, unquoted; also the label of metrics."""
         return f"{self.schema}.{self.name}"

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from replicator.core.mapping.compile import TargetMapping
-from replicator.core.mapping.target_table import Column, TargetTable, parse_table_name
+from replicator.core.mapping.target_table import Column, TargetTable
 from replicator.core.values.column_types import JSONB, TEXT, TIMESTAMPTZ, ColumnType
 from replicator.postgres.connection.quoting import quote_identifier, quote_table
 from replicator.postgres.schema.catalog import TABLE_KINDS, Catalog, ExistingTable
@@ -47,11 +47,10 @@ def statements(targets: Iterable[TargetMapping], catalog: Catalog) -> tuple[Stat
         for table in target.row_tables:
             found += changes(table, catalog.tables.get((table.schema, table.name)))
             schemas.append(table.schema)
-        if target.spec.history is not None:
-            name = parse_table_name(target.spec.history)
-            if name not in catalog.tables:
-                found += create_history(name)
-                schemas.append(name[0])
+        name = target.history_table
+        if name is not None and name not in catalog.tables:
+            found += create_history(name)
+            schemas.append(name[0])
     missing = [schema for schema in dict.fromkeys(schemas) if schema not in catalog.schemas]
     return (*(create_schema(schema) for schema in missing), *found)
 

@@ -7,7 +7,7 @@ import asyncpg
 
 from replicator.core.findings import Finding, errors
 from replicator.core.mapping.compile import TableMapping, TargetMapping
-from replicator.core.mapping.target_table import TargetTable, parse_table_name
+from replicator.core.mapping.target_table import TargetTable
 from replicator.errors import ConfigurationError, MigrationDue, SchemaMismatch
 from replicator.postgres.connection.quoting import quote_identifier, quote_table
 from replicator.postgres.schema.catalog import Catalog, ExistingTable, TableName, read_catalog
@@ -339,10 +339,9 @@ def _findings(
                 found += _usage(written.schema, catalog, role)
                 table = _without_missing(written, existing) if but_missing else written
                 found += fitness(table, existing, role=role)
-        if target.spec.history is not None:
-            name = parse_table_name(target.spec.history)
-            if name in catalog.tables:
-                found += history_fitness(name, catalog.tables[name], role=role)
+        name = target.history_table
+        if name is not None and name in catalog.tables:
+            found += history_fitness(name, catalog.tables[name], role=role)
     return found
 
 

@@ -6,7 +6,7 @@ from functools import cached_property
 
 from replicator.core.mapping.children import ChildTable
 from replicator.core.mapping.compile import TargetMapping
-from replicator.core.mapping.target_table import Column, TargetTable, parse_table_name
+from replicator.core.mapping.target_table import Column, TargetTable
 from replicator.core.planning.history import HISTORY_TRANSPORTS
 from replicator.postgres.connection.connect import THEIR_PATH
 from replicator.postgres.connection.quoting import quote_identifier, quote_table
@@ -132,7 +132,7 @@ class TargetSql:
     def __init__(self, target: TargetMapping) -> None:
         self._table: TargetTable = target.table
         self._transports = target.transports
-        self._history = target.spec.history
+        self._history = "" if target.history_table is None else quote_table(*target.history_table)
 
     def upsert(self, name: str, parameters: Parameters) -> str:
         """Rows as they are now."""
@@ -162,7 +162,7 @@ class TargetSql:
         """Changes for the target's history."""
         return HISTORY.format(
             name=name,
-            table=quote_table(*parse_table_name(self._history or "")),
+            table=self._history,
             stream_arn=stream_arn,
             rows=rows_of(parameters.each(HISTORY_TRANSPORTS), HISTORY_GIVEN),
         )
