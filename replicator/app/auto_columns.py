@@ -1,11 +1,18 @@
 """`columns: auto` at work: attributes become columns, and workers restart with the new mapping."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from replicator.config.connections import migrate_connection
 from replicator.config.settings import Settings
-from replicator.core.mapping.auto_columns import AutoColumn, NoColumn, wanted, with_auto_columns
+from replicator.core.mapping.auto_columns import (
+    PAUSE_SECONDS_MIN,
+    AutoColumn,
+    NoColumn,
+    Pace,
+    wanted,
+    with_auto_columns,
+)
 from replicator.core.mapping.compile import TableMapping, compile_table
 from replicator.core.observations import BatchApplied, Observation
 from replicator.engine.tasks import stopped_within
@@ -13,10 +20,10 @@ from replicator.errors import ReplicatorError
 from replicator.monitoring.logs import logger
 from replicator.postgres.connection.database import Database
 from replicator.postgres.control.positions import Positions
-from replicator.postgres.schema.auto_columns import add_columns
+from replicator.postgres.schema.auto_columns import add_columns, known_columns
 from replicator.postgres.schema.migrate import opened
 
-LOOK_SECONDS = 2.0
+LOOK_SECONDS = PAUSE_SECONDS_MIN
 """Between two looks: attributes that appear together are added together."""
 RETRY_SECONDS = 30.0
 NAMES_MAX = 1000
@@ -35,6 +42,7 @@ class AutoColumns:
         self._settings = settings
         self._database = database
         self._met: dict[str, dict[str, dict[str, str]]] = {}
+        self._paces: dict[str, Pace] = {}
         self._told: dict[tuple[str, str], set[NoColumn]] = {}
         self._log = logger(deployment=settings.deployment)
 
@@ -45,19 +53,19 @@ class AutoColumns:
                 self._note(observation.table, target, attributes)
 
     async def follow(
-        self, mappings: Sequence[TableMapping], anew: asyncio.Event, over: asyncio.Event
+        self,
+        mappings: Callable[[], Sequence[TableMapping]],
+        replace: Callable[[TableMapping], Awaitable[None]],
+        over: asyncio.Event,
     ) -> None:
-        """Add columns until a mapping of ours is not the registered one; then say so and end.
-
-        Every worker begins again with a mapping that has the columns, whichever added the columns.
+        """Add columns as batches meet them, and hand over every mapping that has more columns than
+        that of this worker, whichever worker has added the columns.
         """
-        own = _auto(mappings)
         seconds = LOOK_SECONDS
-        while own and not await stopped_within(over, seconds):
+        while not await stopped_within(over, seconds):
             try:
-                if await self._moved_on(own):
-                    anew.set()
-                    over.set()
+                for mapping in await self._moved_on(_auto(mappings())):
+                    await replace(mapping)
                 seconds = LOOK_SECONDS
             except ReplicatorError as error:
                 self._log.warning("columns were not added", reason=str(error))
@@ -71,17 +79,38 @@ class AutoColumns:
         except ReplicatorError as error:
             self._log.warning("columns were not added", reason=str(error))
 
-    async def _moved_on(self, own: Sequence[TableMapping]) -> bool:
+    async def _moved_on(self, own: Sequence[TableMapping]) -> list[TableMapping]:
+        """The registered mappings of the tables that have more columns now."""
+        if not own:
+            return []
         for mapping in own:
-            await self._add(mapping)
+            await self._add_in_time(mapping)
         tables = await Positions(self._database).tables()
-        return any(
-            (facts := tables.get(mapping.spec.name)) is not None
-            and facts.mapping_fingerprint != mapping.fingerprint
-            for mapping in own
-        )
+        moved: list[TableMapping] = []
+        for mapping in own:
+            facts = tables.get(mapping.spec.name)
+            if facts is not None and facts.mapping_fingerprint != mapping.fingerprint:
+                whole = _compiled(mapping, await self._known(mapping))
+                if whole.fingerprint == facts.mapping_fingerprint:  # else somebody has migrated
+                    moved.append(whole)
+        return moved
 
-    async def _add(self, mapping: TableMapping) -> None:
+    async def _known(self, mapping: TableMapping) -> list[AutoColumn]:
+        database = self._database
+        async with database.connection("reading the columns that appeared") as connection:
+            return await known_columns(
+                connection, database.control_schema, database.deployment, mapping.spec.name
+            )
+
+    async def _add_in_time(self, mapping: TableMapping) -> None:
+        """Add what was met, unless the last addition was a moment ago."""
+        name, now = mapping.spec.name, asyncio.get_running_loop().time
+        pace = self._paces.get(name, Pace())
+        if pace.may_add(now()) and await self._add(mapping):
+            self._paces[name] = pace.after_addition(now())
+
+    async def _add(self, mapping: TableMapping) -> bool:
+        """Add what was met; True where that was something."""
         met = self._met.pop(mapping.spec.name, {})
         new: list[AutoColumn] = []
         for target in mapping.targets:
@@ -89,7 +118,7 @@ class AutoColumns:
             new += columns
             self._tell(mapping.spec.name, target.name, refused)
         if not new:
-            return
+            return False
         try:
             async with opened(migrate_connection(self._settings.target)) as connection:
                 added = await add_columns(
@@ -113,6 +142,7 @@ class AutoColumns:
                     count=len(names),
                     columns=names[:NAMES_SHOWN],
                 )
+        return bool(added)
 
     def _note(self, table: str, target: str, attributes: Mapping[str, str]) -> None:
         """Remember attributes for the next look; one too many is met again at the next write."""

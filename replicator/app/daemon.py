@@ -154,17 +154,11 @@ class Daemon:
         self._begun = True
         over, anew = asyncio.Event(), asyncio.Event()
         async with one_failure() as tasks:
-            watching = [
-                tasks.create_task(_set_after(stopping.wait(), over), name="stop"),
-                tasks.create_task(
-                    self._auto_columns.follow(prepared.mappings, anew, over), name="auto columns"
-                ),
-            ]
+            watching = tasks.create_task(_set_after(stopping.wait(), over), name="stop")
             ended = await self._work(
                 prepared, left_out, clients, stopping=over, anew=anew, started_at=started_at
             )
-            for task in watching:
-                task.cancel()
+            watching.cancel()
         if self._until_caught_up:
             await self._auto_columns.settle(prepared.mappings)
         return ended, anew.is_set() and not stopping.is_set()
@@ -193,6 +187,14 @@ class Daemon:
         await left_out.begin(prepared)
         self._monitoring.health.set_ready("configuration", ok=True)
         return prepared
+
+    async def _fit(self, mapping: TableMapping) -> bool | None:
+        """True where the targets fit the mapping; None while another is being registered."""
+        try:
+            found = await fit_ones(self._database, self._settings, Prepared((mapping,), {}))
+        except MigrationDue:
+            return None
+        return bool(found.mappings)
 
     async def _work(
         self,
@@ -232,14 +234,28 @@ class Daemon:
             async def take_up() -> bool:
                 for mapping in await left_out.look():
                     worker.take_up(await parts.table(mapping))
-                    if any(target.spec.auto for target in mapping.targets):
-                        anew.set()  # who follows the columns of tables begins with all of them
-                        stopping.set()
                 return await stopped_within(stopping, LEFT_OUT_SECONDS) or not left_out.reasons
 
+            async def replace(mapping: TableMapping) -> None:
+                """Work on the table with the mapping that has its columns; all begins again where
+                the run is to end, or the target does not fit any more."""
+                fit = await self._fit(mapping)
+                if self._until_caught_up or fit is False:
+                    anew.set()
+                    stopping.set()
+                elif fit:
+                    worker.take_up(await parts.table(mapping))
+
+            following = tasks.create_task(
+                self._auto_columns.follow(
+                    lambda: [table.mapping for table in worker.tables.values()], replace, stopping
+                ),
+                name="auto columns",
+            )
             self._keep_house(worker, tasks, stopping, take_up if left_out.reasons else None)
             await unless_stopped(stopping, self._ensure_lease_table(leases, stopping))
             await worker.run(stopping)
+            following.cancel()
         return await self._ended(worker, left_out)
 
     def _keep_house(

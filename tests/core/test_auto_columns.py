@@ -2,7 +2,15 @@
 
 import json
 
-from replicator.core.mapping.auto_columns import COLUMNS_MAX, AutoColumn, wanted, with_auto_columns
+from replicator.core.mapping.auto_columns import (
+    COLUMNS_MAX,
+    PAUSE_SECONDS_MAX,
+    PAUSE_SECONDS_MIN,
+    AutoColumn,
+    Pace,
+    wanted,
+    with_auto_columns,
+)
 from replicator.core.mapping.compile import TableMapping, compile_table
 from replicator.core.planning.plan import plan_batch
 from replicator.core.spec import SourceKey, TableSpec, TargetSpec
@@ -70,3 +78,18 @@ def test_the_order_in_which_columns_appeared_is_no_part_of_the_mapping():
 
     assert one.fingerprint == known(("b", "numeric"), ("a", "text")).fingerprint
     assert one.fingerprint != known(("a", "text")).fingerprint != known().fingerprint
+
+
+def test_attributes_that_keep_appearing_are_added_less_and_less_often():
+    pace, now, additions = Pace(), 0.0, 0
+    while now < 3600:
+        if pace.may_add(now):
+            pace, additions = pace.after_addition(now), additions + 1
+        now += PAUSE_SECONDS_MIN
+
+    assert additions < 3600 / PAUSE_SECONDS_MAX + 10
+    assert not pace.may_add(now - PAUSE_SECONDS_MIN + 1)
+
+    now += 3 * PAUSE_SECONDS_MAX
+    assert pace.may_add(now)
+    assert pace.after_addition(now).may_add(now + PAUSE_SECONDS_MIN)

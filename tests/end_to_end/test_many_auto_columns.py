@@ -65,6 +65,66 @@ async def test_one_item_with_600_attributes_adds_one_group_and_warns_once(stage:
         assert len(line["attributes"]) < len(NAMES) - ADDED
 
 
+async def epochs(dsn: str, source: str) -> list[int]:
+    connection = await asyncpg.connect(dsn)
+    try:
+        found = await connection.fetch(
+            "select epoch from replicator.shard where source = $1 order by shard_id", source
+        )
+    finally:
+        await connection.close()
+    return [row["epoch"] for row in found]
+
+
+@one_emulator
+async def test_new_columns_restart_nothing_but_their_table(stage: Stage):
+    wide, tables = await wide_table(stage)
+    other = await stage.create_table("other", {"pk": "S"})
+    into = {"public.other": {"columns": {"n": "integer"}}}
+    tables["other"] = {"table": other, "initial_load": "stream", "into": into}
+    written = 0
+
+    async def write(attributes: dict[str, Any]) -> None:
+        nonlocal written
+        written += 1
+        key = {"pk": {"S": str(written)}}
+        await stage.client.put_item(TableName=wide, Item=key | attributes)
+        await stage.client.put_item(TableName=other, Item=key | {"n": {"N": str(written)}})
+
+    async with stage.deployment(tables) as deployment:
+        await deployment.migrate()
+        worker = deployment.start()
+
+        async def both_read() -> bool:
+            return bool(await epochs(stage.dsn, "other") and await epochs(stage.dsn, "wide"))
+
+        await write({"first": {"S": "x"}})
+        await worker.until(both_read, what="both tables are read")
+
+        for group in ("first", "second", "third"):
+
+            async def there(group: str = group) -> bool:
+                await write({group: {"S": group}})
+                rows = await read_rows(stage.dsn, "public.w", key=("pk",))
+                return any(row.get(group) == group for row in rows.values())
+
+            await brought_about(there, what=f"the column {group} is filled", by=[worker])
+
+        async def equal() -> bool:
+            rows = await read_rows(stage.dsn, "public.other", key=("pk",))
+            return {int(key): row["n"] for (key,), row in rows.items()} == {
+                number: number for number in range(1, written + 1)
+            }
+
+        await brought_about(equal, what="the other table is equal", by=[worker])
+        assert await epochs(stage.dsn, "other") == [1]
+        claimed = [line["table"] for line in worker.entries("shard claimed")]
+        assert claimed.count("other") == 1
+        assert claimed.count("wide") > 3
+        assert "other" not in {line["table"] for line in worker.entries("lease released")}
+        assert await worker.stop() == 0
+
+
 @one_emulator
 async def test_a_run_until_caught_up_adds_the_columns_and_ends_with_whole_rows(stage: Stage):
     table, tables = await wide_table(stage)

@@ -139,6 +139,22 @@ INPUT_MUTANTS = [
         f"{HTTP}::test_a_name_that_anybody_can_register_is_refused_but_for_liveness",
     ),
     Mutant(
+        "new columns stop the work on all tables of a worker",
+        "replicator/engine/worker/worker.py",
+        "if held.table == table.name and key in self.running:",
+        "if key in self.running:",
+        "tests/end_to_end/test_many_auto_columns.py"
+        "::test_new_columns_restart_nothing_but_their_table",
+    ),
+    Mutant(
+        "columns are added as often as attributes appear",
+        "replicator/core/mapping/auto_columns.py",
+        "PAUSE_SECONDS_MIN if quiet else",
+        "PAUSE_SECONDS_MIN if now else",
+        "tests/core/test_auto_columns.py"
+        "::test_attributes_that_keep_appearing_are_added_less_and_less_often",
+    ),
+    Mutant(
         "numbers of a list or document may grow without bound",
         "replicator/core/values/numbers.py",
         "if len(canonical) > len(text) + ZEROS_MAX:",

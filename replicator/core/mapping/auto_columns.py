@@ -26,6 +26,31 @@ TYPES = {
 """The column's type for the attribute's."""
 
 
+PAUSE_SECONDS_MIN, PAUSE_SECONDS_MAX = 2.0, 60.0
+"""Between two additions to the targets of a table."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """The pace of additions: attributes that keep appearing wait longer and longer, together.
+
+    Each addition locks a target for a moment, and restarts the work on its table.
+    """
+
+    due_at: float = 0.0
+    pause: float = PAUSE_SECONDS_MIN
+
+    def may_add(self, now: float) -> bool:
+        """True when the next addition is due, at this monotonic time."""
+        return now >= self.due_at
+
+    def after_addition(self, now: float) -> "Pace":
+        """The pace after an addition: doubled pauses, or the shortest after a quiet time."""
+        quiet = now - self.due_at > self.pause
+        pause = PAUSE_SECONDS_MIN if quiet else min(2 * self.pause, PAUSE_SECONDS_MAX)
+        return Pace(now + pause, pause)
+
+
 @dataclass(frozen=True, slots=True)
 class AutoColumn:
     """A column of the name for the attribute of the same name."""

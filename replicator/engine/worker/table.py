@@ -71,6 +71,8 @@ class Running:
     runner: Runner
     task: asyncio.Task[None]
     stopping: asyncio.Event
+    kept: bool = False
+    """True when the lease is kept as the task ends: work begins again, with another mapping."""
 
 
 @dataclass(slots=True)
@@ -97,6 +99,12 @@ class Table:
     shard is on record."""
     revision: int | None = None
     """The registered mapping's number when it was last the worker's; None: it never was."""
+
+    def continues(self, former: "Table") -> None:
+        """Take over what the worker knows of the table, which has another mapping now."""
+        self.facts, self.shards, self.snapshots = former.facts, former.shards, former.snapshots
+        self.begun_at, self.over_since = former.begun_at, former.over_since
+        self.listed_at, self.revision = former.listed_at, former.revision
 
     @property
     def working(self) -> bool:

@@ -133,7 +133,19 @@ class Worker:
         ]
 
     def take_up(self, table: Table) -> None:
-        """Work on one more table, from the next look on, which is now."""
+        """Work on one more table, from the next look on, which is now.
+
+        Or on one that has another mapping now: what runs for the former one finishes the batch and
+        begins again, with the same leases. No other table hears of it.
+        """
+        former = self.tables.get(table.name)
+        if former is not None:
+            table.continues(former)
+            for key, held in self.holding.held.items():
+                if held.table == table.name and key in self.running:
+                    running = self.running[key]
+                    running.kept = not running.stopping.is_set()
+                    running.stopping.set()
         self.tables[table.name] = table
         self._look_now.set()
 
@@ -146,8 +158,8 @@ class Worker:
             job = Job(
                 f"discover {table.name}",
                 table.name,
-                partial(self._discover, table, stopping),
-                halting=partial(self.halting, table),
+                partial(self._discover, table.name, stopping),
+                halting=partial(self._halting_by_name, table.name),
                 cap_seconds=30.0,
             )
             tasks.create_task(self._supervise(job, stopping), name=job.name)
@@ -157,8 +169,9 @@ class Worker:
 
     # Discovery: what there is
 
-    async def _discover(self, table: Table, stopping: asyncio.Event) -> bool:
+    async def _discover(self, name: str, stopping: asyncio.Event) -> bool:
         """One look at the source, where it is the worker's to look, and the wait for the next."""
+        table = self.tables[name]
         await self._upkeep.refresh([table])
         known = table.known()
         skipped = known is None or known.table.halted or table.superseded
@@ -204,6 +217,8 @@ class Worker:
             if self._clock.monotonic() - last >= seconds * jitter:
                 return
             if table.awaits_listing or (skipped and table.working):
+                return
+            if self.tables[table.name] is not table:
                 return
 
     # Leases: who works
@@ -397,9 +412,14 @@ class Worker:
         try:
             await self._supervise(job, stopping)
         finally:
-            self.running.pop(held.key, None)
-        if stopping.is_set() and self.holding.held.get(held.key) is held:
+            running = self.running.pop(held.key, None)
+        if running is not None and running.kept:
+            self._look_now.set()
+        elif stopping.is_set() and self.holding.held.get(held.key) is held:
             await self.holding.release(held.key)  # whoever waits for it need not wait for a look
+
+    def _halting_by_name(self, name: str) -> Halt:
+        return self.halting(self.tables[name])
 
     def halting(self, table: Table) -> Halt:
         """A function that halts the table as it is now, and does nothing once the stream is
