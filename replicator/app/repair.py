@@ -64,7 +64,7 @@ async def repair(
 
 
 async def _end(database: Database, source: str, number: int) -> None:
-    """Leave `guard`: as done when every part is, else as abandoned."""
+    """Leave `guard`: as done when every segment is, else as abandoned."""
     snapshots = Snapshots(database)
 
     async def end() -> None:

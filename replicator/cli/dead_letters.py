@@ -146,7 +146,7 @@ def _print_groups(groups: "Sequence[LetterGroup]", wanted: "LetterFilter") -> No
 
 
 def _print_letters(
-    letters: "Sequence[Letter]", total: int, wanted: "LetterFilter", *, as_json: bool
+    letters: Sequence[Letter], total: int, wanted: "LetterFilter", *, as_json: bool
 ) -> None:
     if as_json:
         found = [letter_document(letter) for letter in letters]

@@ -46,8 +46,8 @@ def replay(
 ) -> None:
     """Try open dead letters again, with the mapping as it is now.
 
-    First correct the mapping and run `migrate`. A letter is applied only while no newer change of
-    its item was handled; the workers of the table wait for a moment meanwhile. What is refused
+    First correct the mapping and run `migrate`. A dead letter is applied only while no newer change
+    of its item was handled; the workers of the table wait for a moment meanwhile. What is refused
     again stays open. Ends with 1 when something was. Who did it and why is recorded.
 
     Example: replicator dead-letters replay --table orders --why "total is numeric now"

@@ -19,7 +19,7 @@ Version = NewType("Version", int)
 """Orders the changes of one item within one stream: the higher one is the newer. Up to 60 digits.
 """
 LetterId = NewType("LetterId", int)
-"""Tells the dead letters of one item and target apart, and orders such letters by the versions
+"""Tells the dead letters of one item and target apart, and orders such dead letters by the versions
 of changes: a stream's change has the version; an item of a scan has 0 or less, and no other
 order."""
 
@@ -211,8 +211,8 @@ def _record(wire: _Record) -> StreamRecord:
 
 
 def numbers_of(sequence_number: int) -> tuple[Position, Version, LetterId]:
-    """Position, version and letter id of a record of DynamoDB Streams: the sequence number is all
-    three.
+    """Position, version and dead-letter id of a record of DynamoDB Streams: the sequence number is
+    all three.
     """
     return Position(sequence_number), Version(sequence_number), LetterId(sequence_number)
 

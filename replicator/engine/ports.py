@@ -243,7 +243,7 @@ class Snapshots(Protocol):
         items_estimated: int | None,
         instead: str | None = None,
     ) -> bool:
-        """Tell every writer of the table, then lay out the parts."""
+        """Tell every writer of the table, then lay out the segments."""
         ...
 
     async def abandon(self, snapshot: SnapshotFacts) -> bool:
@@ -251,7 +251,7 @@ class Snapshots(Protocol):
         ...
 
     async def finish(self, snapshot: SnapshotFacts) -> bool:
-        """Leave `guard` when every part is done."""
+        """Leave `guard` when every segment is done."""
         ...
 
     async def refuse_sweep(self, snapshot_id: int, detail: str) -> None:
@@ -260,12 +260,12 @@ class Snapshots(Protocol):
 
 
 class SegmentClaims(Protocol):
-    """The fence of the parts of snapshots."""
+    """The fence of the segments of snapshots."""
 
     async def claim(
         self, source: str, snapshot_id: int, number: int, *, mapping_fingerprint: str
     ) -> SegmentClaim:
-        """Fence off every other worker and learn where the part stands."""
+        """Fence off every other worker and learn where the segment stands."""
         ...
 
     async def leave(self, claim: SegmentClaim) -> None:
@@ -285,7 +285,7 @@ class SegmentSink(Protocol):
     async def apply(
         self, plan: WritePlan, *, claim: SegmentClaim, advance: SegmentAdvance
     ) -> Applied:
-        """Commit what is still wanted of a plan and move the part, or nothing."""
+        """Commit what is still wanted of a plan and move the segment, or nothing."""
         ...
 
     async def refusals(self, plan: WritePlan, others: Iterable[WritePlan] = (), /) -> Refusals:
@@ -365,7 +365,7 @@ class ExportRecords(Protocol):
         ...
 
     async def lay_out(self, claim: SegmentClaim) -> None:
-        """End the part that had the exports made, and add those that load the files."""
+        """End the segment that had the exports made, and add those that load the files."""
         ...
 
     async def refuse(self, snapshot_id: int, detail: str) -> None:

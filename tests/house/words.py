@@ -20,6 +20,8 @@ UNSEARCHABLE = {
     r"turn(s|ed)? away": "superseded",
     r"troubles?": "problem",
     r"switched": "reconfigured",
+    r"parts? of (a|the|its|one) (snapshot|load)": "segment",
+    r"(?<!dead )(?<!dead-)(?<!dead_)(?<!dead\n        )letters?(?! as \()": "dead letter",
 }
 """Expressions and the words to say in their place."""
 PATTERN = re.compile("|".join(rf"\b(?:{words})\b" for words in UNSEARCHABLE), re.IGNORECASE)
@@ -29,6 +31,11 @@ LEGITIMATE = (
     re.compile(r"#[\w-]+"),  # anchors
     re.compile(r"`\w+`"),  # fields
     re.compile(r"\bswitched o(ff|n)\b"),
+    re.compile(r"\bletter-spacing\b"),
+    re.compile(  # of an alphabet
+        r"DynamoDB's letters|Letters of any script"
+        r"|(labels of|use|capital|lower-case|first) letters?\b"
+    ),
 )
 """Uses that are no prose."""
 IDENTIFIER = re.compile(r"\w+")

@@ -109,7 +109,7 @@ class Applied:
 
 Overtaken = frozenset[tuple[str, LetterId]]
 """Rejected items of a scan with rows that the stream wrote since the snapshot began: target and
-letter id."""
+dead-letter id."""
 
 
 def letters_overtaken(plan: WritePlan, overtaken: Overtaken) -> WritePlan:

@@ -20,7 +20,7 @@ _GHOST = StreamRecord(NOWHERE, SCANNED, LetterId(0), "remove", {}, None, None, N
 def records_of_page(images: Sequence[memoryview], source_key: SourceKey) -> list[StreamRecord]:
     """Items as if each had just been put into the table.
 
-    Items of a scan have no place in a stream; letter ids below 0 identify such items.
+    Items of a scan have no place in a stream; dead-letter ids below 0 identify such items.
     """
     return [
         StreamRecord(

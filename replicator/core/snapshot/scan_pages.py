@@ -22,7 +22,7 @@ Wire = TypeVar("Wire", bound=msgspec.Struct)
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """One of the parts of a table that are scanned beside each other: `number` from 0."""
+    """One of the segments of a table that are scanned beside each other: `number` from 0."""
 
     number: int
     of: int

@@ -1,4 +1,4 @@
-"""Snapshots: loads of a whole table beside the running stream, and the state of the parts. Pure.
+"""Snapshots: loads of a whole table beside the running stream, and the state of the segments. Pure.
 
 Theory of operation
 -------------------
@@ -21,12 +21,12 @@ The idea: scan and stream write at the same time, and the row guard keeps the or
    rows that neither scan nor stream has seen: stale rows. A sweep writes a version for the key
    first, and deletes only where that version was new (`postgres/read/unseen_rows`, guard
    `sweep`).
-5. `finish` leaves `guard` in one transaction when every part is done.
+5. `finish` leaves `guard` in one transaction when every segment is done.
 
 An export to S3 may take the place of the scan (`origin`): it is asked for behind the same COMMIT,
 of a time that lies `export_windows.MARGIN` behind it, so that it holds all that carries no version.
-Its files are divided among parts. Incremental exports load what changed in a gap: each item's last
-change in each window, newest window first, and the first that is written wins (guard `heal`).
+Its files are divided among segments. Incremental exports load what changed in a gap: each item's
+last change in each window, newest window first, and the first that is written wins (guard `heal`).
 They know deletions, so that no row is deleted as stale; what they do not name has not changed.
 
 The invariants: no Scan call before the COMMIT of `guard`, and no export that is older than it; no
@@ -63,9 +63,9 @@ SWEPT_MAX = ((100, 0.5), (1000, 0.25), (10_000, 0.1))
 
 @dataclass(frozen=True, slots=True)
 class SegmentFacts:
-    """A part of a snapshot; `target` None: of the load, else the sweep of that target.
+    """A segment of a snapshot; `target` None: of the load, else the sweep of that target.
 
-    The parts of a phase begin when all earlier phases are done. The first phase of an
+    The segments of a phase begin when all earlier phases are done. The first phase of an
     export is its making, and each following one loads the files of one export.
     """
 
@@ -114,7 +114,7 @@ class SnapshotFacts:
 
     @property
     def scan(self) -> tuple[SegmentFacts, ...]:
-        """The parts of the scan."""
+        """The segments of the scan."""
         return tuple(segment for segment in self.segments if segment.target is None)
 
     @property
@@ -138,7 +138,7 @@ class SnapshotFacts:
         return bool(self.segments) and all(s.state == "done" for s in self.segments)
 
     def ready(self) -> list[SegmentFacts]:
-        """The parts that may be claimed: sweeps come after the whole scan."""
+        """The segments that may be claimed: sweeps come after the whole scan."""
         if self.state != "running" or self.reason == "repair":
             return []  # a repair is made by whoever began it
         scanned = all(segment.state == "done" for segment in self.scan)
@@ -153,7 +153,7 @@ class SnapshotFacts:
 
 @dataclass(frozen=True, slots=True)
 class SegmentClaim:
-    """The right to write one part of a snapshot, until the next claim."""
+    """The right to write one segment of a snapshot, until the next claim."""
 
     source: str
     stream_arn: str
@@ -170,7 +170,7 @@ class SegmentClaim:
     origin: SnapshotOrigin = "scan"
     phase: int = 0
     share: int = 0
-    """Place of the part among those of the phase, for the division of files."""
+    """Place of the segment among those of the phase, for the division of files."""
 
     @property
     def name(self) -> str:
@@ -231,7 +231,7 @@ class LookedAt:
 
 
 def segment_name(snapshot_id: int, number: int) -> str:
-    """A part of a snapshot where a shard would have the id."""
+    """A segment of a snapshot where a shard would have the id."""
     return f"snapshot-{snapshot_id}-{number}"
 
 

@@ -35,7 +35,7 @@ REFUSED_SECONDS = 3.0
 END_SECONDS = 90.0
 """A child appears in a listing within a minute."""
 PART_SECONDS = 90.0
-"""A part of a snapshot waits for the source, which the read budget may delay."""
+"""A segment of a snapshot waits for the source, which the read budget may delay."""
 LAG_SECONDS = 60.0
 STATUS_SECONDS = 30.0
 """A status that is older proves nothing: PostgreSQL does not answer."""
@@ -247,7 +247,7 @@ def _stands(name: str, standing: Standing, kind: str, what: str, remedy: str) ->
 
 
 def _standing_part(table: TableStatus) -> Broken | None:
-    """The part of the snapshot under way that does not move, and why."""
+    """The segment of the snapshot under way that does not move, and why."""
     proof, name = table.proof, table.source
     part = proof.uncommitted_part
     if part is not None and part.seconds > _commit_bound(part):

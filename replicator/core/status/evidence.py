@@ -24,7 +24,7 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class LateShard:
-    """A shard, or part of a snapshot, not read lately, or of which a page waits for its COMMIT.
+    """A shard, or segment of a snapshot, not read lately, or of which a page waits for its COMMIT.
 
     `read_seconds`: since the last answer of the source, or since the work began. `pending_seconds`:
     since the reading of the oldest uncommitted record; `pending_at`: the time of creation, where
@@ -58,7 +58,7 @@ class TableEvidence:
     failures: Mapping[str, Failure] = field(default_factory=dict)
     """The last one of each task that serves the table."""
     late_parts: tuple[LateShard, ...] = ()
-    """Parts of the snapshot with a fault."""
+    """Segments of the snapshot with a fault."""
 
 
 @dataclass(frozen=True, slots=True)

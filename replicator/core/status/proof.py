@@ -28,7 +28,7 @@ READ_POLLS = 3
 """A shard is read if the last answer is no older than so many seconds and pauses between polls."""
 
 Aged = tuple[float, str, str | None, LateShard | None]
-"""For how long a shard or part stands, the name, the owner, and the owner's evidence."""
+"""For how long a shard or segment stands, the name, the owner, and the owner's evidence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,7 @@ class Proof:
     """Shards that ended, and of which no child is known."""
     unread_part: Standing | None = None
     uncommitted_part: Standing | None = None
-    """Parts of the snapshot under way that do not move, as the workers tell."""
+    """Segments of the snapshot under way that do not move, as the workers tell."""
 
 
 def aged(proof: Proof, seconds: float) -> Proof:

@@ -153,7 +153,7 @@ class Claim:
     snapshot_id: int | None
     """The snapshot that runs beside the claim: written rows are marked as seen by the snapshot."""
     open_letters: bool
-    """Some dead letter of the table is open: batches must look for letters to supersede."""
+    """Some dead letter of the table is open: batches must look for dead letters to supersede."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,14 +1,15 @@
 """Loads of exports to S3: has them made, verifies them, reads the files as pages.
 
-The first part of such a snapshot, which one worker holds at a time, has the exports made
+The first segment of such a snapshot, which one worker holds at a time, has the exports made
 (`ExportMaking`): it learns the source's time after the COMMIT of the guard, puts on record which
 exports are wanted, each with the token of its request, asks for them, and waits. Every step is on
-record before the next, so that whoever takes the part over goes on, and the token keeps a request
-that is made twice from being two exports. When all are complete and the manifests verified, it
-adds the parts that load the files.
+record before the next, so that whoever takes the segment over goes on, and the token keeps a
+request that is made twice from being two exports. When all are complete and the manifests verified,
+it adds the segments that load the files.
 
-A part reads the files one after the other (`ExportFiles`): each is read twice, first to verify its
-checksum and count, so that no line of a damaged file is written, then line by line for its pages.
+A segment reads the files one after the other (`ExportFiles`): each is read twice, first to verify
+its checksum and count, so that no line of a damaged file is written, then line by line for its
+pages.
 """
 
 import asyncio
@@ -136,7 +137,7 @@ class ExportMaking:
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Place of a part: the number of its file, and the lines that are written."""
+    """Place of a segment: the number of its file, and the lines that are written."""
 
     file: int
     lines: int
@@ -151,7 +152,7 @@ class _Place:
 
 
 class ExportFiles:
-    """Pages of the files of one part; the last page has no `last_key`."""
+    """Pages of the files of one segment; the last page has no `last_key`."""
 
     def __init__(
         self,
@@ -166,7 +167,7 @@ class ExportFiles:
         self._live = live
 
     async def pages(self) -> AsyncGenerator[ScanPage | ChangesPage]:
-        """The pages behind the part's position, one ahead of the last, which alone ends it."""
+        """The pages behind the segment's position, one ahead of the last, which alone ends it."""
         place = _Place.of(self._claim.position)
         files = await self._files()
         held: tuple[list[bytes], _Place] = ([], place)

@@ -65,8 +65,9 @@ class PagePipeline:
     ) -> SegmentClaim:
         """Commit a page, and return the claim behind it.
 
-        A page that is too slow, or holds an item that PostgreSQL refuses, is written in parts; the
-        segment moves with the last of them, so that a crash in between writes the page once more.
+        A page that is too slow, or holds an item that PostgreSQL refuses, is written in parts;
+        the segment moves with the last of them, so that a crash in between writes the page once
+        more.
         """
         records: Sequence[StreamRecord]
         if isinstance(page, ChangesPage):

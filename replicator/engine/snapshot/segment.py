@@ -1,4 +1,4 @@
-"""One part of a snapshot from claim to end: pages are read ahead, written, and moved past."""
+"""One segment of a snapshot from claim to end: pages are read ahead, written, and moved past."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
@@ -63,13 +63,15 @@ class SnapshotParts:
     export_records: ExportRecords
     ghosts: GhostFinder
     look_at_table: Callable[[], Awaitable[object]]
-    """Before a part is worked on; KeyChanged where the table was created again with another key."""
+    """Before a segment is worked on; KeyChanged where the table was created again with another
+    key."""
     observe: Observe
     clock: Clock
 
 
 class SegmentRunner:
-    """Works on one part: of a scan, the making of exports, files of one, the sweep of a target."""
+    """Works on one segment: of a scan, the making of exports, files of one, the sweep of a
+    target."""
 
     def __init__(self, parts: SnapshotParts, segment: SegmentFacts) -> None:
         self._parts = parts
@@ -80,7 +82,7 @@ class SegmentRunner:
         self.proof = ShardProof(self.alive_at)
 
     async def run(self, stopping: asyncio.Event) -> Ending:
-        """Claim the part and work until it ends or we are asked to stop."""
+        """Claim the segment and work until it ends or we are asked to stop."""
         parts = self._parts
         self.proof.begins()
         claim = await parts.claims.claim(

@@ -1,4 +1,4 @@
-"""Proof of work on one shard, or part of a snapshot: the last read, what waits, the failures."""
+"""Proof of work on one shard, or segment of a snapshot: the last read, what waits, the failures."""
 
 from collections import deque
 from collections.abc import Sequence
@@ -36,7 +36,7 @@ class Pending:
 class ShardProof:
     """Time of a shard's last read, and of the oldest read that waits for a COMMIT.
 
-    A part of a snapshot has the same proof, of pages of items.
+    A segment of a snapshot has the same proof, of pages of items.
 
     Times are monotonic seconds. A failed attempt to work on the shard leaves its records pending:
     only a COMMIT, or an answer that there is nothing more, proves the contrary.

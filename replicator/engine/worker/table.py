@@ -22,7 +22,7 @@ from replicator.engine.worker.lease_keeper import checkpoint_text
 
 
 class Runner(Protocol):
-    """Works on one thing that is leased: a shard, or a part of a snapshot."""
+    """Works on one thing that is leased: a shard, or a segment of a snapshot."""
 
     alive_at: float
     """Monotonic time of the last sign of life."""
@@ -39,7 +39,7 @@ class Runner(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """Something that is leased to one worker at a time: a shard, or a part of a snapshot."""
+    """Something that is leased to one worker at a time: a shard, or a segment of a snapshot."""
 
     table: str
     stream_arn: str
@@ -158,14 +158,14 @@ class Table:
         return ready_shards(self.shards) if self.working and self.polled else []
 
     def ready_parts(self) -> dict[str, SegmentFacts]:
-        """The parts of the snapshot under way that may be claimed now, by the names."""
+        """The segments of the snapshot under way that may be claimed now, by the names."""
         if not self.working:
             return {}
         ready = [part for snapshot in self.snapshots for part in snapshot.ready()]
         return {part.name: part for part in ready}
 
     def ready_units(self) -> list[Unit]:
-        """The shards and parts that may be leased now."""
+        """The shards and segments that may be leased now."""
         shards = [
             Unit(
                 self.name,
@@ -183,7 +183,7 @@ class Table:
         return shards + parts
 
     def parts_over(self) -> list[str]:
-        """The names of the parts of snapshots that are over."""
+        """The names of the segments of snapshots that are over."""
         over = [snapshot for snapshot in self.snapshots if not snapshot.unfinished]
         return [part.name for snapshot in over for part in snapshot.segments]
 

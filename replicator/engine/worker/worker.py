@@ -334,7 +334,7 @@ class Worker:
         self._created -= existing
 
     async def _delete_over(self, rows: Iterable[Lease]) -> None:
-        """Leases of the parts of snapshots that are over, and of shards whose children go on."""
+        """Leases of the segments of snapshots that are over, and of shards whose children go on."""
         key, tables = self._leases.key, self.tables.values()
         over = {key(table.stream_arn, name) for table in tables for name in table.parts_over()}
         followed = {

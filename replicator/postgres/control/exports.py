@@ -15,7 +15,7 @@ select 1 from {schema}.snapshot where id = $1 for update
 """
 
 HELD = """
--- Only who holds the part that has the exports made says anything of them.
+-- Only who holds the segment that has the exports made says anything of them.
 select 1 from {schema}.segment
  where snapshot_id = $1 and number = $2 and (epoch, claim_id) = ($3, $4) and state = 'active'
    for update
@@ -58,7 +58,7 @@ update {schema}.export
 TELL = "update {schema}.snapshot set detail = $2 where id = $1 and state = 'running'"
 
 LAY_OUT = """
--- The files of each export are a phase, divided among as many parts as a scan would have.
+-- The files of each export are a phase, divided among as many segments as a scan would have.
 insert into {schema}.segment
        (deployment, source, snapshot_id, number, target, parts, phase, share)
 select s.deployment, s.source, s.id,
@@ -89,7 +89,7 @@ update {schema}.snapshot set state = 'refused', detail = $2 where id = $1 and st
 
 
 class ExportRecords:
-    """Records of the exports of snapshots; Fenced where another worker holds the part."""
+    """Records of the exports of snapshots; Fenced where another worker holds the segment."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -156,7 +156,7 @@ class ExportRecords:
             await connection.execute(self._control.sql(TELL), claim.snapshot_id, detail)
 
     async def lay_out(self, claim: SegmentClaim) -> None:
-        """End the part that had the exports made, and add those that load the files."""
+        """End the segment that had the exports made, and add those that load the files."""
         async with self._database.transaction("laying out the files of exports") as connection:
             await self._require_held(connection, claim)
             await connection.execute(self._control.sql(LAY_OUT), claim.snapshot_id, claim.parts)

@@ -364,7 +364,7 @@ class Incidents:
 async def raise_epochs(
     connection: Session, control: ControlSchema, deployment: str, source: str
 ) -> None:
-    """End every claim of a table's shards and of the parts of its snapshots; `schema` is quoted."""
+    """End every claim of a table's shards and of the segments of its snapshots."""
     for text in (RAISE_EPOCHS, RAISE_SEGMENT_EPOCHS):
         await connection.execute(control.sql(text), deployment, source)
 

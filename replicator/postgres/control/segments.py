@@ -1,4 +1,4 @@
-"""Parts of a snapshot are claimed like shards: who may write them, and where they stand."""
+"""Segments of a snapshot are claimed like shards: who may write them, and where they stand."""
 
 from replicator.core.snapshot.state import SegmentClaim
 from replicator.errors import NotClaimable, PositionLost
@@ -53,7 +53,7 @@ select claimed_epoch = $3 and epoch > $3 and claim_id = $4 from {schema}.segment
 
 
 class Segments:
-    """Claims parts of snapshots for one worker."""
+    """Claims segments of snapshots for one worker."""
 
     def __init__(self, database: Database, worker_id: str) -> None:
         self._database = database
@@ -65,7 +65,7 @@ class Segments:
     async def claim(
         self, source: str, snapshot_id: int, number: int, *, mapping_fingerprint: str
     ) -> SegmentClaim:
-        """Fence off every other worker and learn where the part stands.
+        """Fence off every other worker and learn where the segment stands.
 
         NotClaimable when it is done or the snapshot is over, the table is stopped, or another
         mapping writes the table now.
@@ -83,8 +83,8 @@ class Segments:
         return await self._claiming.patiently(claim, owner)
 
     async def leave(self, claim: SegmentClaim) -> None:
-        """Say that nobody works on the part; no harm when the claim is over."""
-        async with self._database.connection("leaving a part of a snapshot") as connection:
+        """Say that nobody works on the segment; no harm when the claim is over."""
+        async with self._database.connection("leaving a segment of a snapshot") as connection:
             await connection.execute(self._control.sql(LEAVE), *_held(claim))
 
     async def switched(self, claim: SegmentClaim) -> bool:
@@ -134,5 +134,5 @@ class Segments:
 
 
 def _held(claim: SegmentClaim) -> tuple[object, ...]:
-    """A part and the claim of it, as the statements have them."""
+    """A segment and the claim of it, as the statements have them."""
     return claim.snapshot_id, claim.number, claim.epoch, claim.claim_id

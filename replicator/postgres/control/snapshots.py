@@ -227,7 +227,7 @@ class Snapshots:
         items_estimated: int | None,
         instead: str | None = None,
     ) -> bool:
-        """Enter `guard` and lay the parts out; False when somebody else did, or it is over.
+        """Enter `guard` and lay the segments out; False when somebody else did, or it is over.
 
         `instead`: why a gap is healed by a scan of the whole table after all, and by no exports.
         From the COMMIT on every writer of the table knows the snapshot, so that whoever sees its
@@ -281,7 +281,7 @@ class Snapshots:
         return True
 
     async def finish(self, snapshot: SnapshotFacts) -> bool:
-        """Leave `guard` when every part is done: gaps are healed, older dead letters closed.
+        """Leave `guard` when every segment is done: gaps are healed, older dead letters closed.
 
         False when it is not complete, or is over already. Versions are pruned afterwards.
         """

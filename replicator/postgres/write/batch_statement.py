@@ -46,7 +46,7 @@ superseded as (
 
 SUPERSEDE_SCANNED = """
 -- What was dead-lettered before the snapshot began is older than what the scan has read since. An
--- item that a scan rejects again keeps the letter that it has from an earlier one.
+-- item that a scan rejects again keeps the dead letter that it has from an earlier one.
 superseded as (
     update {dead_letter} as l
        set state = 'superseded', closed_at = now()
@@ -166,7 +166,7 @@ class BatchStatements:
         for a scan the snapshot's number and whether they were rejected; for each target the arrays
         of its upserts, deletes, soft deletes, children and appends; when there are dead letters and
         it is guarded, the generation and the kept keys, for a scan the snapshot's number; the dead
-        letters.
+        dead letters.
         """
         text = self._texts.get(shape)
         if text is None:

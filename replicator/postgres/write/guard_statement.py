@@ -86,7 +86,7 @@ ON_CONFLICT: dict[Guard, dict[str, str]] = {
         "set": "deleted = true, snapshot_id = excluded.snapshot_id, at = now()",
         "newer": "o.snapshot_id is distinct from excluded.snapshot_id",
     },
-    # Whatever is newer has closed the letter. The version stays, as for a scan.
+    # Whatever is newer has closed the dead letter. The version stays, as for a scan.
     "letter": {
         "set": "deleted = false, at = now(), values_generation = null, values_number = null",
         "newer": "true",
@@ -303,7 +303,8 @@ class VersionKeys:
 def overtaken(
     control: ControlSchema, keys: list[VersionKeys], parameters: Parameters, *, generation: str
 ) -> str:
-    """The part that finds the letter ids of rejected changes whose rows have newer versions."""
+    """The part that finds the dead-letter ids of rejected changes whose rows have newer
+    versions."""
     return OVERTAKEN.format(
         kept=" union all".join(key.changes(parameters, kept=True) for key in keys) or NO_CHANGES,
         row_version=control.table("row_version"),

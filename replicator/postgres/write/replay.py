@@ -2,10 +2,10 @@
 
 A batch supersedes the dead letters of the items in the statement that writes the rows, and that
 statement sees the rows as they were when it began. So a replay first raises the epochs of the
-table's shards: a batch that began before is either committed, and has closed the letter, or is
-fenced off and begins again behind the replay. Then the letter is locked, and what is still open is
-written. Where rows are guarded one by one, the version is written first, as every writer does; a
-letter that is still open behind it has not been overtaken.
+table's shards: a batch that began before is either committed, and has closed the dead letter, or is
+fenced off and begins again behind the replay. Then the dead letter is locked, and what is still
+open is written. Where rows are guarded one by one, the version is written first, as every writer
+does; a dead letter that is still open behind it has not been overtaken.
 """
 
 import json
@@ -30,8 +30,8 @@ from replicator.postgres.write.fence import PASSED
 from replicator.postgres.write.writer import PlanWriter
 
 LETTERS_MAX = 100
-"""Letters of one transaction: for so long the table's shards wait. Where rows are guarded it is
-one, so that whoever holds a version never waits for another."""
+"""Dead letters of one transaction: for so long the table's shards wait. Where rows are guarded it
+is one, so that whoever holds a version never waits for another."""
 
 TABLE = """
 -- No change of mode, mapping or snapshot meanwhile.
@@ -65,12 +65,12 @@ returning id, source
 
 
 class _Overtaken(Exception):
-    """A newer change of the item closed the letter while we wrote: nothing of it may stay."""
+    """A newer change of the item closed the dead letter while we wrote: nothing of it may stay."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """Result for one letter. `closed`: no longer open. `reason`: why it is refused."""
+    """Result for one dead letter. `closed`: no longer open. `reason`: why it is refused."""
 
     id: int
     outcome: Literal["replayed", "refused", "closed"]
@@ -87,7 +87,7 @@ class Replay:
     async def replay(
         self, mapping: TableMapping, numbers: Sequence[int], *, who: str, why: str | None
     ) -> list[Tried]:
-        """Try letters of one table again, with the mapping as it is now.
+        """Try dead letters of one table again, with the mapping as it is now.
 
         ConfigurationError when another mapping is registered.
         """
@@ -98,7 +98,7 @@ class Replay:
         return tried
 
     async def discard(self, numbers: Sequence[int], *, who: str, why: str) -> list[int]:
-        """Close letters without applying them; the ones that were open."""
+        """Close dead letters without applying them; the ones that were open."""
         async with self._database.transaction("discarding dead letters") as connection:
             return await self._close(connection, numbers, "discarded", who, why)
 
@@ -136,7 +136,7 @@ class Replay:
         letter: asyncpg.Record,
         table: asyncpg.Record,
     ) -> Tried:
-        """Write what a letter asks for, or nothing."""
+        """Write what a dead letter asks for, or nothing."""
         number: int = letter["id"]
         if (reason := _unsafe_now(letter, table)) is not None:
             return Tried(number, "refused", reason)
@@ -239,7 +239,8 @@ def _versioning(letter: asyncpg.Record, table: asyncpg.Record) -> Versioning:
 
 
 def _unsafe_now(letter: asyncpg.Record, table: asyncpg.Record) -> str | None:
-    """Why a letter has to wait for the snapshot under way, which reads all that is older again.
+    """Why a dead letter has to wait for the snapshot under way, which reads all that is older
+    again.
 
     Its row would count as seen and newer than what the scan reads, and stay behind the source.
     """
@@ -266,7 +267,7 @@ def _fit(table: asyncpg.Record | None, mapping: TableMapping) -> asyncpg.Record:
 
 
 def _of_target(plan: WritePlan, letter: asyncpg.Record) -> WritePlan | str:
-    """The part of a plan that a letter is about, or why there is none."""
+    """The part of a plan that a dead letter is about, or why there is none."""
     name = letter["target"]
     refused = [dead.reason for dead in plan.dead_letters if name in (UNMATCHED, dead.target)]
     if refused:
@@ -280,7 +281,7 @@ def _of_target(plan: WritePlan, letter: asyncpg.Record) -> WritePlan | str:
 
 
 def _part(writes: TargetWrites, name: str, *, scanned: bool) -> TargetWrites:
-    """Writes that a letter of the name asks of one target; items of a scan are not history."""
+    """Writes that a dead letter of the name asks of one target; items of a scan are not history."""
     if name == UNMATCHED:
         return replace(writes, appends=[]) if scanned else writes
     if name == writes.target.name:

@@ -67,7 +67,7 @@ class PostgresSink:
 
 SEGMENT_FENCE = Fence(
     """
--- The compare-and-set of a part of a snapshot: a page of a worker that was superseded, or of a
+-- The compare-and-set of a segment of a snapshot: a page of a worker that was superseded, or of a
 -- snapshot that is over, writes nothing.
 fence as (
     update {schema}.segment
@@ -93,7 +93,7 @@ fence as (
 
 
 class SegmentSink:
-    """Writes pages of a scan or an export, and sweeps, for the parts that are claimed."""
+    """Writes pages of a scan or an export, and sweeps, for the segments that are claimed."""
 
     def __init__(self, database: Database, mapping: TableMapping) -> None:
         self._deployment = database.deployment
@@ -102,9 +102,9 @@ class SegmentSink:
     async def apply(
         self, plan: WritePlan, *, claim: SegmentClaim, advance: SegmentAdvance
     ) -> Applied:
-        """Commit what is still wanted of a plan and move the part, or nothing.
+        """Commit what is still wanted of a plan and move the segment, or nothing.
 
-        Fenced when another worker claimed the part, or the snapshot is over.
+        Fenced when another worker claimed the segment, or the snapshot is over.
         """
         loads: Guard = "heal" if claim.origin == "changes" else "scan"
         guard: Guard = loads if claim.target is None else "sweep"
