@@ -1,7 +1,8 @@
 """Leases and checkpoints as rows of a DynamoDB table, changed by conditional writes only."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Collection
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import structlog
@@ -27,6 +28,11 @@ _log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
 
+BATCH_MAX = 100
+"""What BatchGetItem takes at a time."""
+_GRANT = "grant the action on coordination.table to the identity, as docs/operations say"
+
+
 def _nothing(_: Any) -> Any:  # noqa: ANN401 (for calls whose answer says nothing)
     return None
 
@@ -34,7 +40,7 @@ def _nothing(_: Any) -> Any:  # noqa: ANN401 (for calls whose answer says nothin
 def _remedy(code: str) -> str | None:
     """The remedy for a refusal of the lease table; None for a failure that passes by itself."""
     if "AccessDenied" in code or code in ("NotAuthorized", "UnauthorizedOperation"):
-        return "grant the action on coordination.table to the identity, as docs/operations say"
+        return _GRANT
     if "Signature" in code or "Token" in code or code in ("RequestExpired", "NoCredentialsError"):
         return "check the credentials of the process, and this machine's clock"
     if "Throughput" in code or "Throttling" in code or code == "RequestLimitExceeded":
@@ -62,6 +68,8 @@ class DynamoDBLeases:
         self._table = table
         self._prefix = f"{deployment}:"
         self._worker_id = worker_id
+        self._may_get = True
+        """False once BatchGetItem was denied, as by policies of earlier versions."""
 
     def key(self, stream_arn: str, shard_id: str) -> str:
         """The lease key of a shard."""
@@ -114,7 +122,7 @@ class DynamoDBLeases:
             return []
 
     async def _scan(self) -> list[Lease]:
-        leases = []
+        leases: list[Lease] = []
         arguments: dict[str, Any] = {
             "ConsistentRead": True,
             "FilterExpression": "begins_with(leaseKey, :prefix)",
@@ -127,14 +135,54 @@ class DynamoDBLeases:
                 read=lambda page: (list(page["Items"]), page.get("LastEvaluatedKey")),
                 **arguments,
             )
-            for item in items:
-                try:
-                    leases.append(_lease(item))
-                except (KeyError, ValueError, TypeError, AttributeError):
-                    _log.error("lease row not understood", lease_key=item.get(_KEY))
+            leases += [lease for lease in map(self._understood, items) if lease is not None]
             if last is None:
                 return leases
             arguments["ExclusiveStartKey"] = last
+
+    async def some(self, keys: Collection[str]) -> list[Lease]:
+        """Those of these leases that exist; from a whole Scan where BatchGetItem is not allowed."""
+        if self._may_get:
+            try:
+                return await self._get(list(keys))
+            except _TableMissing:
+                await self.ensure_table()
+                return []
+            except _Denied as error:
+                self._may_get = False
+                _log.warning("the lease table is read whole, which costs more", reason=str(error))
+        wanted = set(keys)
+        return [lease for lease in await self.all() if lease.key in wanted]
+
+    async def _get(self, keys: list[str]) -> list[Lease]:
+        leases: list[Lease] = []
+        left: list[dict[str, Any]] = [{_KEY: {"S": key}} for key in keys]
+        pause = 0.05
+        while left:
+            asked, left = left[:BATCH_MAX], left[BATCH_MAX:]
+            items, unread = await self._call(
+                "BatchGetItem",
+                self._batch_get,
+                read=partial(_batch, table=self._table),
+                keys=asked,
+            )
+            leases += [lease for lease in map(self._understood, items) if lease is not None]
+            left += unread
+            if unread:
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, 1.0)
+        return leases
+
+    def _batch_get(self, *, TableName: str, keys: list[Any]) -> Awaitable[Any]:  # noqa: N803
+        request: Any = {TableName: {"Keys": keys, "ConsistentRead": True}}
+        return self._client.batch_get_item(RequestItems=request)
+
+    def _understood(self, item: dict[str, Any]) -> Lease | None:
+        try:
+            return _lease(item)
+        except (KeyError, ValueError, TypeError, AttributeError):
+            _log.error("lease row not understood", lease_key=item.get(_KEY))
+            return None
 
     async def create(self, key: str, *, checkpoint: str, parent_id: str | None) -> None:
         """Add a free lease; an existing lease is left unchanged."""
@@ -189,8 +237,8 @@ class DynamoDBLeases:
         else:
             await self._update_own(key, f"{_SAVED} {free}", _saved(checkpoint))
 
-    async def ask(self, lease: Lease) -> None:
-        """Ask the owner to hand the lease over to this worker; the first request is heard."""
+    async def ask(self, lease: Lease) -> bool:
+        """Ask the owner to hand the lease over to us; True for the first who asks."""
         try:
             await self._update(
                 lease.key,
@@ -199,7 +247,8 @@ class DynamoDBLeases:
                 {":me": {"S": self._worker_id}, ":owner": {"S": lease.owner or ""}},
             )
         except LeaseLost:
-            return
+            return False
+        return True
 
     async def delete(self, key: str) -> None:
         """Remove a lease; a missing lease is no error."""
@@ -250,7 +299,10 @@ class DynamoDBLeases:
             message = f"lease table {self._table!r}: {operation}: {error}"
             if code == _MISSING:
                 raise _TableMissing(message) from error
-            raise CoordinationUnavailable(message, remedy=_remedy(code)) from error
+            remedy = _remedy(code)
+            if remedy == _GRANT:
+                raise _Denied(message, remedy=remedy) from error
+            raise CoordinationUnavailable(message, remedy=remedy) from error
         except (LookupError, TypeError, ValueError, AttributeError) as error:
             self._observe(SourceAnswered(operation, "InvalidAnswer"))
             message = f"lease table {self._table!r}: {operation}: the answer is not as documented"
@@ -263,8 +315,18 @@ class _ConditionFailed(Exception):
     """The row is not as the condition says."""
 
 
+class _Denied(CoordinationUnavailable):
+    """The identity may not make the call."""
+
+
 class _TableMissing(CoordinationUnavailable):
     """The lease table does not exist."""
+
+
+def _batch(answer: Any, *, table: str) -> tuple[list[Any], list[Any]]:  # noqa: ANN401
+    """The items of a batch, and the keys that were not read."""
+    unread = answer.get("UnprocessedKeys", {}).get(table, {}).get("Keys", [])
+    return list(answer["Responses"].get(table, ())), list(unread)
 
 
 def _saved(checkpoint: str) -> dict[str, Any]:

@@ -1,6 +1,14 @@
 """Ports: interfaces of the engine to the world, each kept by a real part and by a fake."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence, Set
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Callable,
+    Collection,
+    Iterable,
+    Sequence,
+    Set,
+)
 from datetime import datetime
 from typing import Protocol
 
@@ -24,6 +32,7 @@ from replicator.core.snapshot.state import (
 )
 from replicator.core.spec import InitialLoad
 from replicator.core.stream.leases import Lease
+from replicator.core.stream.ownership import WorkerSign
 from replicator.core.stream.shards import (
     Advance,
     Belief,
@@ -137,16 +146,22 @@ class Positions(Protocol):
         """Drop the row of a shard that finished long ago."""
         ...
 
-    async def seen(self, worker_id: str, *, version: str, leases: int) -> None:
-        """Say that the worker lives."""
+    async def seen(
+        self, worker_id: str, *, version: str, leases: int, beat: int, looking: bool
+    ) -> None:
+        """Say that this worker lives. `looking`: its looks make progress."""
         ...
 
     async def gone(self, worker_id: str) -> None:
         """Take the worker off the list."""
         ...
 
-    async def living(self, *, within_seconds: float) -> frozenset[str]:
-        """The workers seen lately."""
+    async def workers(self) -> list[WorkerSign]:
+        """The workers on record, dead ones among them."""
+        ...
+
+    async def asked(self, workers: Collection[str]) -> None:
+        """Tell workers that leases of theirs are asked for."""
         ...
 
 
@@ -394,6 +409,10 @@ class Leases(Protocol):
         """Every lease of the deployment."""
         ...
 
+    async def some(self, keys: Collection[str]) -> list[Lease]:
+        """Those of these leases that exist."""
+        ...
+
     async def create(self, key: str, *, checkpoint: str, parent_id: str | None) -> None:
         """Add a free lease."""
         ...
@@ -414,8 +433,8 @@ class Leases(Protocol):
         """Give it back, with the last checkpoint where one is given."""
         ...
 
-    async def ask(self, lease: Lease) -> None:
-        """Ask the owner to hand it over."""
+    async def ask(self, lease: Lease) -> bool:
+        """Ask its owner to hand it over; True when nobody had asked before."""
         ...
 
     async def delete(self, key: str) -> None:

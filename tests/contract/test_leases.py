@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from replicator.coordination.dynamodb import DynamoDBLeases
 from replicator.core.stream.leases import SHARD_END, TRIM_HORIZON, Lease
@@ -80,7 +81,8 @@ async def conditions_hold(ends: Ends) -> None:
 
     renewed = await ends.one.renew(ends.key)
     assert renewed.counter > ours.counter
-    await ends.two.ask(renewed)
+    assert await ends.two.ask(renewed)
+    assert not await ends.elsewhere.ask(renewed)
     assert (await ends.one.renew(ends.key)).wanted_by == "two"
     await ends.one.save(ends.key, f"{5:021d}")
     await ends.one.release(ends.key)
@@ -93,6 +95,7 @@ async def conditions_hold(ends: Ends) -> None:
     await ends.two.save(ends.key, SHARD_END)
     assert (await ends.row()).checkpoint == SHARD_END
     assert await ends.elsewhere.all() == []
+    assert await ends.one.some([ends.key, ends.one.key(STREAM, "unknown")]) == [await ends.row()]
     await ends.two.delete(ends.key)
     assert await ends.one.all() == []
 
@@ -130,6 +133,36 @@ async def test_a_thousand_leases_are_all_seen_though_they_come_in_pages(
             ]
             await client.batch_write_item(RequestItems={table_name: puts})
 
-        found = {lease.key for lease in await leases.all()}
+        keys = {leases.key(STREAM, name) for name in names}
 
-    assert found == {leases.key(STREAM, name) for name in names}
+        assert {lease.key for lease in await leases.all()} == keys
+        assert {lease.key for lease in await leases.some(keys)} == keys
+
+
+class Denying:
+    """A client whose identity may not call BatchGetItem: no emulator denies anything."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+    async def batch_get_item(self, **_: Any) -> None:
+        raise ClientError({"Error": {"Code": "AccessDeniedException"}}, "BatchGetItem")
+
+
+async def test_who_may_not_get_leases_reads_them_all(dynamodb_endpoint: str, table_name: str):
+    """As with the policy of an earlier version."""
+    async with endpoints.dynamodb_client(dynamodb_endpoint) as client:
+        denying: Any = Denying(client)
+        leases = DynamoDBLeases(
+            denying, lambda _: None, table=table_name, deployment="test", worker_id="one"
+        )
+        await leases.ensure_table()
+        one, two = (leases.key(STREAM, shard_name(number)) for number in range(2))
+        for key in (one, two):
+            await leases.create(key, checkpoint=TRIM_HORIZON, parent_id=None)
+
+        assert [lease.key for lease in await leases.some([two])] == [two]
+        assert [lease.key for lease in await leases.some([one])] == [one]

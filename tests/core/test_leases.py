@@ -23,6 +23,7 @@ def plan(
     wanted: tuple[int, ...] | None = None,
     workers: tuple[str, ...] = (),
     standing_still_for: float = 0.0,
+    believed: tuple[int, ...] = (),
 ) -> LeasePlan:
     """Plan at a moment when no lease has moved for that long."""
     return plan_leases(
@@ -37,6 +38,7 @@ def plan(
         now=standing_still_for,
         lease_seconds=SECONDS,
         plan_seconds=LOOKS_SECONDS,
+        believed={f"shard-{number:02}" for number in believed},
     )
 
 
@@ -169,6 +171,15 @@ def test_nothing_more_is_asked_for_while_an_answer_is_due():
     rows = [lease(0, "rich", wanted_by="me"), *(lease(n, "rich") for n in range(1, 6))]
 
     assert plan(*rows).ask == ()
+
+
+def test_what_all_others_believe_to_be_ours_is_taken_whatever_the_share():
+    """Nobody else would: it is free, or in our name, and its claim is ours."""
+    rows = [lease(0, "me"), lease(1), *(lease(n, "me") for n in range(2, 6))]
+
+    decided = plan(*rows, held=(2, 3, 4, 5), workers=("a", "b"), believed=(1,))
+
+    assert keys(decided.take) == {"shard-00", "shard-01"}
 
 
 def test_our_own_lease_from_before_is_taken_up_again():

@@ -7,7 +7,7 @@ from random import Random
 
 import pytest
 
-from tests.engine.simulation import Call, Simulation
+from tests.engine.simulation import SOURCE, Call, Simulation, mapping
 from tests.support.virtual_time import VirtualLoop
 
 HOUR = 3600.0
@@ -225,6 +225,25 @@ def test_a_checkpoint_waits_for_its_commit(sim: Simulation):
         sim.invariants.check()
         assert sim.invariants.violations == []
     settled(sim)
+
+
+def test_who_was_fenced_asks_for_its_lease_before_it_claims_again(sim: Simulation):
+    """Or two would fence each other until one of them looks at the leases."""
+    sim.start()
+    sim.write("a", 1)
+    settled(sim)
+    [process] = sim.processes.values()
+    for key in sim.leases.rows:
+        sim.leases.steal(key, "thief")
+    for name in list(sim.postgres.data.shards):
+        sim.postgres.claim(SOURCE, name, mapping().fingerprint, "thief")
+    epochs = {name: row.epoch for name, row in sim.postgres.data.shards.items()}
+    look = waiting(sim, "shards", process.name)
+    sim.write("a", 2)
+
+    until(sim, lambda: not process.worker.holding.held, held=look)
+
+    assert {name: row.epoch for name, row in sim.postgres.data.shards.items()} == epochs
 
 
 def test_a_stream_whose_end_a_failover_has_lost_is_read_again_before_the_next_one(sim: Simulation):

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ STATEMENT = "fence as"
 """A part of the statement that applies a batch."""
 FINISHING = "state = 'done', done_at"
 """A part of the statement that ends a shard."""
+SEEN = "select id, seen_at from replicator.worker"
 SHARD_TIMES = (
     *("safe_at", "head_at", "polled_at", "last_record_at"),
     *("found_at", "claimed_at", "done_at"),
@@ -161,8 +163,21 @@ class Replica:
         await worker.until(claimed, what="the heir claims the shard", seconds=seconds)
 
     async def looks(self, worker: Worker, count: int) -> None:
-        """Wait until the lease table was read so many times more; four are a lease long."""
-        await self.asked(worker, "Scan", count, table=self.lease_table)
+        """Wait until all workers together have looked so many times more; four are a lease long.
+
+        A worker says twice between two looks that it looks.
+        """
+        seen: dict[str, datetime] = {}
+        told = 0
+
+        async def enough() -> bool:
+            nonlocal seen, told
+            now = {row["id"]: row["seen_at"] for row in await self.sql(SEEN)}
+            told += sum(at != seen.get(worker_id, at) for worker_id, at in now.items())
+            seen = now
+            return told >= 2 * count
+
+        await worker.until(enough, what=f"{count} more looks at leases")
 
     async def asked(
         self, worker: Worker, operation: str, count: int, *, table: str | None = None

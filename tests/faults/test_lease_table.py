@@ -31,6 +31,16 @@ async def lease_rows(it: Replica, lease_endpoint: str) -> list[dict[str, Any]]:
     return list(answer["Items"])
 
 
+async def each_has_one(it: Replica, workers: list[Worker]) -> None:
+    """Both shards are shared by two workers, and no hand-over is under way."""
+
+    async def shared() -> bool:
+        owners = {shard.owner for shard in (await it.shards()).values()}
+        return None not in owners and len(owners) == 2
+
+    await workers[0].until(shared, what="each has a shard")
+
+
 async def writes_more(it: Replica, *workers: Worker, seconds: float = USUAL_SECONDS) -> None:
     """A change written now arrives."""
     it.load.write(10)
@@ -43,6 +53,7 @@ async def test_throttled_for_many_leases_it_stops_writing_and_then_goes_on(
     async with new_replica(shards=2) as it:
         workers = [await it.deployment.start_ready(), await it.deployment.start_ready()]
         await writes_more(it, *workers)
+        await each_has_one(it, workers)  # one that is given back just then is not lost
         it.streams.fail("*", THROTTLED, table=it.lease_table, times=None)
 
         async def lost() -> bool:
@@ -126,11 +137,7 @@ async def test_clocks_twenty_minutes_apart_change_neither_expiry_nor_rows(
             workers.append(await it.deployment.start_ready())
         await writes_more(it, *workers)
 
-        async def each_has_one() -> bool:
-            owners = {shard.owner for shard in (await it.shards()).values()}
-            return None not in owners and len(owners) == 2
-
-        await workers[0].until(each_has_one, what="each has a shard")
+        await each_has_one(it, workers)
         epochs = {name: shard.epoch for name, shard in (await it.shards()).items()}
         for _ in range(3):
             await writes_more(it, *workers)

@@ -205,7 +205,7 @@ async def test_a_lease_table_that_is_throttled_is_told_with_what_mends_it(
         it.load.put("before")
         await it.equal(worker)
         error = "ProvisionedThroughputExceededException"
-        for operation in ("Scan", "UpdateItem", "PutItem"):
+        for operation in ("Scan", "BatchGetItem", "UpdateItem", "PutItem"):
             it.streams.fail(operation, error, times=None)
         problem = await problem_of(it, worker, lambda each: each["kind"] == "look")
         assert error in problem["what"]

@@ -7,6 +7,7 @@ from tests.mutants.guard_faults import GUARD_MUTANTS
 from tests.mutants.identity_faults import IDENTITY_MUTANTS
 from tests.mutants.input_faults import INPUT_MUTANTS
 from tests.mutants.mutant import Mutant
+from tests.mutants.ownership_faults import OWNERSHIP_MUTANTS
 from tests.mutants.procedure_faults import PROCEDURE_MUTANTS
 from tests.mutants.proof_faults import PROOF_MUTANTS
 from tests.mutants.type_faults import TYPE_MUTANTS
@@ -423,6 +424,7 @@ MUTANTS = [
         "lease_seconds=3 * lease_seconds",
         LEASES,
     ),
+    *OWNERSHIP_MUTANTS,
     *EXPORT_MUTANTS,
     *GUARD_MUTANTS,
     *INPUT_MUTANTS,

@@ -2,15 +2,16 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from random import Random
 from typing import Any
 
 from replicator.core.observations import Observation, TaskFailed
 from replicator.core.records import Position
+from replicator.core.stream.ownership import WorkerSign
 from replicator.core.stream.shards import ListedShard
 from replicator.engine.snapshot.rate_limit import ReadPacing
 from replicator.engine.stream.discovery import Discovery
@@ -44,6 +45,8 @@ class Process:
     worker: Worker
     task: "asyncio.Task[None]"
     stopping: asyncio.Event
+    cut_off: set[str]
+    """Servers and calls that it does not reach."""
 
 
 @dataclass(slots=True)
@@ -54,8 +57,11 @@ class Reading:
     moves: int = 0
     unread_since: dict[str, float] = field(default_factory=dict)
     unread_seconds_max: float = 0.0
+    overlaps: int = 0
+    """How often a worker began while another read the shard still."""
 
     def begins(self, shard_id: str, worker_id: str, now: float) -> None:
+        self.overlaps += shard_id in self.readers
         self.readers[shard_id] = worker_id
         self.moves += 1
         since = self.unread_since.pop(shard_id, None)
@@ -103,6 +109,22 @@ class SimulatedShard:
         return Ending.STOPPED
 
 
+class OlderPositions(FakePositions):
+    """The control schema as a worker sees it that knows nothing of heartbeats."""
+
+    async def seen(
+        self, worker_id: str, *, version: str, leases: int, beat: int = 0, looking: bool = True
+    ) -> None:
+        await super().seen(worker_id, version=version, leases=leases, beat=beat, looking=looking)
+        self._server.data.workers[worker_id].beat = None
+
+    async def workers(self) -> list[WorkerSign]:
+        return [replace(sign, beat=None, asked=0) for sign in await super().workers()]
+
+    async def asked(self, workers: Collection[str]) -> None:
+        """It asks by the lease alone."""
+
+
 class FleetWorker(Worker):
     """The real worker; its shards are read by nobody."""
 
@@ -133,13 +155,14 @@ class Fleet:
             name = f"shardId-{number:020}-{number:08x}"
             self.servers.open[name] = ListedShard(name, None, closed=False)
 
-    def start(self) -> str:
-        """Start one more worker."""
+    def start(self, *, older: bool = False) -> str:
+        """Start one more worker; an `older` one renews each of its leases, and has no beat."""
         name = f"worker-{len(self.processes):03}-{self.random.randrange(10**9):09}"
-        worker = self._worker(name)
+        cut_off = set[str]()
+        worker = self._worker(name, cut_off, OlderPositions if older else FakePositions)
         stopping = asyncio.Event()
         task = asyncio.get_running_loop().create_task(worker.run(stopping), name=name)
-        self.processes[name] = Process(worker, task, stopping)
+        self.processes[name] = Process(worker, task, stopping, cut_off)
         return name
 
     def kill(self, name: str) -> None:
@@ -201,12 +224,14 @@ class Fleet:
                         at = Position(int(self.clock.monotonic()) + 1)
                         process.worker.holding.moved(key, at)
 
-    def _worker(self, name: str) -> FleetWorker:
-        servers, observe = self.servers, self._observe
-        client: Any = servers
+    def _worker(
+        self, name: str, cut_off: set[str], positions_type: type[FakePositions]
+    ) -> FleetWorker:
+        servers, observe = self.servers.reached_by(cut_off), self._observe
+        client: Any = self.servers
         source = DynamoDBStreams(client, lambda _: None, get_records=_unread, pace=DescribePace())
         leases = FakeLeases(self.leases, servers.lease_call, name)
-        positions = FakePositions(self.postgres, servers.postgres_call)
+        positions = positions_type(self.postgres, servers.postgres_call)
         listings = FakeListings(self.postgres, servers.postgres_call, name)
         incidents = FakeIncidents(self.postgres, servers.postgres_call)
         nothing: Any = None

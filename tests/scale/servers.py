@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from math import ceil
@@ -11,7 +11,9 @@ from typing import Any, TypeVar
 
 from botocore.exceptions import ClientError
 
+from replicator.coordination.dynamodb import BATCH_MAX
 from replicator.core.stream.shards import ListedShard
+from replicator.errors import CoordinationUnavailable, SinkUnavailable
 from replicator.sources.dynamodb_streams import SHARDS_PER_PAGE
 from tests.support.fake_leases import LeaseTable
 
@@ -46,6 +48,28 @@ class Bill:
         return usd * SECONDS_A_MONTH / seconds
 
 
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """The servers as one worker reaches them."""
+
+    servers: "Servers"
+    cut_off: Collection[str]
+
+    async def lease_call(self, name: str, work: Callable[[], Result]) -> Result:
+        if "leases" in self.cut_off:
+            await asyncio.sleep(LATENCY_SECONDS["leases"])
+            message = "the lease table is out of reach"
+            raise CoordinationUnavailable(message)
+        return await self.servers.lease_call(name, work)
+
+    async def postgres_call(self, name: str, work: Callable[[], Result]) -> Result:
+        if "postgres" in self.cut_off or name in self.cut_off:
+            await asyncio.sleep(LATENCY_SECONDS["postgres"])
+            message = "PostgreSQL is out of reach"
+            raise SinkUnavailable(message)
+        return await self.servers.postgres_call(name, work)
+
+
 class Servers:
     """What is between the workers and the rows."""
 
@@ -56,6 +80,10 @@ class Servers:
         self.open: dict[str, ListedShard] = {}
         """The shards of the stream, by id."""
 
+    def reached_by(self, cut_off: Collection[str]) -> Reached:
+        """The servers as a worker reaches them that is cut off from some of them."""
+        return Reached(self, cut_off)
+
     async def lease_call(self, name: str, work: Callable[[], Result]) -> Result:
         pages = 1
         if name == "all":
@@ -64,7 +92,11 @@ class Servers:
             self.bill.read_units += max(1, ceil(size / READ_BYTES))
         elif name in WRITES:
             self.bill.write_units += 1
-        return await self._call(f"leases {name}", "leases", work, calls=pages)
+        result = await self._call(f"leases {name}", "leases", work, calls=pages)
+        if name == "some" and isinstance(result, list):
+            self.bill.read_units += len(result)
+            self.bill.calls["leases some"] += len(result) // BATCH_MAX
+        return result
 
     async def postgres_call(self, name: str, work: Callable[[], Result]) -> Result:
         return await self._call(f"postgres {name}", "postgres", work)

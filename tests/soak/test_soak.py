@@ -65,7 +65,7 @@ class Nemesis:
                 kind = self._chance.choice("BES")
                 self._between.plan("cut", kind=kind, statement="replicator")
             case "throttle":
-                for operation in ("GetRecords", "UpdateItem", "Scan"):
+                for operation in ("GetRecords", "UpdateItem", "BatchGetItem", "Scan"):
                     self._it.streams.fail(operation, "ThrottlingException", times=5)
             case "sessions":
                 await self._it.sql(

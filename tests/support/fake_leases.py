@@ -1,6 +1,6 @@
 """A lease table in memory that changes rows only as the real one's conditions allow."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 
 from replicator.core.stream.leases import Lease
@@ -39,6 +39,12 @@ class FakeLeases:
     async def all(self) -> list[Lease]:
         return await self._send("all", lambda: list(self._table.rows.values()))
 
+    async def some(self, keys: Collection[str]) -> list[Lease]:
+        def work() -> list[Lease]:
+            return [self._table.rows[key] for key in keys if key in self._table.rows]
+
+        return await self._send("some", work)
+
     async def create(self, key: str, *, checkpoint: str, parent_id: str | None) -> None:
         parents = () if parent_id is None else (parent_id,)
         lease = Lease(key, None, 0, checkpoint, parents)
@@ -69,13 +75,15 @@ class FakeLeases:
 
         await self._update("release", key, self._is_ours, given_back)
 
-    async def ask(self, lease: Lease) -> None:
-        def work() -> None:
+    async def ask(self, lease: Lease) -> bool:
+        def work() -> bool:
             row = self._table.rows.get(lease.key)
-            if row is not None and row.owner == (lease.owner or "") and row.wanted_by is None:
+            heard = row is not None and row.owner == (lease.owner or "") and row.wanted_by is None
+            if row is not None and heard:
                 self._table.rows[lease.key] = replace(row, wanted_by=self._worker_id)
+            return heard
 
-        await self._send("ask", work)
+        return await self._send("ask", work)
 
     async def delete(self, key: str) -> None:
         await self._send("delete", lambda: self._table.rows.pop(key, None))

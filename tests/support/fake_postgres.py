@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol
 from uuid import UUID
 
@@ -124,6 +124,15 @@ class ListingRow:
 
 
 @dataclass(slots=True)
+class WorkerRow:
+    """A row of the worker table."""
+
+    seen_at: datetime = datetime(1970, 1, 1, tzinfo=UTC)
+    beat: int | None = None
+    asked: int = 0
+
+
+@dataclass(slots=True)
 class Data:
     """All that the server has on disk: what a failover brings back as it was."""
 
@@ -132,7 +141,7 @@ class Data:
     generations: dict[tuple[str, str], datetime] = field(default_factory=dict)
     gaps: list[GapRow] = field(default_factory=list)
     letters: dict[LetterKey, LetterRow] = field(default_factory=dict)
-    workers: dict[str, datetime] = field(default_factory=dict)
+    workers: dict[str, WorkerRow] = field(default_factory=dict)
     listings: dict[str, ListingRow] = field(default_factory=dict)
     rows: Rows = field(default_factory=dict)
     versions: dict[tuple[str, Row], tuple[int, int]] = field(default_factory=dict)
@@ -190,10 +199,6 @@ class FakePostgres:
             if shard.source == source and shard.open:
                 shard.epoch += 1
                 shard.owner = None
-
-    def living(self, within_seconds: float) -> frozenset[str]:
-        oldest = self.clock.now() - timedelta(seconds=within_seconds)
-        return frozenset(name for name, at in self.data.workers.items() if at > oldest)
 
     # the fence
 

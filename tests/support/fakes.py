@@ -11,6 +11,7 @@ from replicator.core.planning.row_guard import Applied
 from replicator.core.records import Position
 from replicator.core.spec import InitialLoad
 from replicator.core.stream.gaps import older_stream
+from replicator.core.stream.ownership import WorkerSign
 from replicator.core.stream.shards import (
     Advance,
     Belief,
@@ -31,6 +32,7 @@ from tests.support.fake_postgres import (
     ListingRow,
     ShardName,
     ShardRow,
+    WorkerRow,
     latest,
 )
 from tests.support.faults import Send
@@ -197,17 +199,37 @@ class FakePositions:
 
         await self._send("forget_shard", work)
 
-    async def seen(self, worker_id: str, *, version: str, leases: int) -> None:
+    async def seen(
+        self, worker_id: str, *, version: str, leases: int, beat: int = 0, looking: bool = True
+    ) -> None:
         def work() -> None:
-            self._server.data.workers[worker_id] = self._server.clock.now()
+            row = self._server.data.workers.setdefault(worker_id, WorkerRow())
+            row.beat = beat
+            if looking:
+                row.seen_at = self._server.clock.now()
 
         await self._send("seen", work)
 
     async def gone(self, worker_id: str) -> None:
         await self._send("gone", lambda: self._server.data.workers.pop(worker_id, None))
 
-    async def living(self, *, within_seconds: float) -> frozenset[str]:
-        return await self._send("living", lambda: self._server.living(within_seconds))
+    async def workers(self) -> list[WorkerSign]:
+        def work() -> list[WorkerSign]:
+            now = self._server.clock.now()
+            return [
+                WorkerSign(name, row.beat, (now - row.seen_at).total_seconds(), row.asked)
+                for name, row in self._server.data.workers.items()
+            ]
+
+        return await self._send("workers", work)
+
+    async def asked(self, workers: Collection[str]) -> None:
+        def work() -> None:
+            for name in workers:
+                if name in self._server.data.workers:
+                    self._server.data.workers[name].asked += 1
+
+        await self._send("asked", work)
 
 
 class FakeListings:

@@ -11,17 +11,18 @@ The idea: every worker polls the lease table every few seconds, decides by itsel
 they do not protect data. If two workers read one shard, the fence in PostgreSQL lets one of them
 write.
 
-Expiry: an owner renews the lease by raising `leaseCounter`. A lease has expired when an observer
-has seen the counter stand still for `lease_seconds` by the observer's own monotonic clock
-(`Sighting`); clocks of two machines are never compared. An owner stops by itself when its own
-renewal is older than that.
+Expiry: a lease has expired when an observer has seen its owner's heartbeat stand still for
+`lease_seconds` by the observer's own monotonic clock (`Sighting`); clocks of two machines are never
+compared. `ownership` says where heartbeats come from, and which leases are read at all. An owner
+stops by itself when its own sign of life is older than that.
 
 Shares: with n wanted leases and w living workers each worker takes free and expired leases up to
 n // w, and one more where no other worker needs the lease for its own share. Whatever is still
-expired one look later is taken whatever the share, since the owner is dead and a worker that has
-just begun cannot know yet what is expired. When nothing is left free, a worker with at least two
-leases fewer than the one with the most asks for half of what is missing to the share, and for one
-at least (`wanted_by`); the owner finishes the batch, gives the lease back, and the asker takes it.
+expired one look later is taken whatever the share, since its owner is dead and a worker that has
+just begun cannot know yet what is expired. So is what all others believe to be this worker's, as
+nobody else would take it. When nothing is left free, a worker with at least two
+leases fewer than the one with the most asks for half of what is missing to its share, and for one
+at least (`wanted_by`); the owner finishes its batch, gives the lease back, and the asker takes it.
 By halves, several that have just begun do not ask one owner for more than it has to give, and a
 share of a thousand is there after ten rounds.
 
@@ -109,13 +110,15 @@ def plan_leases(
     now: float,
     lease_seconds: float,
     plan_seconds: float,
+    believed: Collection[str] = (),
 ) -> LeasePlan:
     """Decide what the worker takes, asks for and gives back.
 
     `wanted`: keys of the shards that may be read now. `workers`: all that live, whether or not
-    they hold a lease. Free and expired leases are taken up to a fair share, and whatever the share
-    at the next look, `plan_seconds` later: a worker that has just begun cannot know yet what is
-    expired. When none is left free, half of what is missing to the share, and at least one, is
+    they hold a lease. `believed`: keys that all others believe to be this worker's, which takes
+    them whatever the share. Free and expired leases are taken up to a fair share, and whatever the
+    share at the next look, `plan_seconds` later: a worker that has just begun cannot know yet what
+    is expired. When none is left free, half of what is missing to the share, and at least one, is
     asked for from the workers with the most, while these have at least two more.
     """
     rows = {lease.key: lease for lease in leases}
@@ -143,7 +146,9 @@ def plan_leases(
     forgotten = [
         lease
         for lease in free[room:]
-        if is_expired(lease, sightings, now=now, lease_seconds=lease_seconds + plan_seconds)
+        if lease.owner == worker_id
+        or lease.key in believed
+        or is_expired(lease, sightings, now=now, lease_seconds=lease_seconds + plan_seconds)
     ]
     take = (*free[:room], *forgotten)
     due = any(lease.wanted_by == worker_id for lease in taken)

@@ -80,16 +80,16 @@ class Discovery:
                 self._spec.name, initial_load=self._spec.initial_load, at=self._clock.now()
             )
         shards = known.shards if arn == known.table.stream_arn else {}
-        begun: set[str] | None = None
         listed: set[ShardName] = set()
         kept_at = self._clock.monotonic()
         try:
             async for page in self._source.listed_shards(arn):
                 listed.update((arn, shard.shard_id) for shard in page)
-                if begun is None and unknown_shards(page, shards):
-                    rows = await self._leases.all()
-                    begun = {lease.key for lease in rows if lease.checkpoint.isdigit()}
-                await self._add(arn, page, shards, begun or set(), listed)
+                new = unknown_shards(page, shards)
+                keys = [self._leases.key(arn, shard.shard_id) for shard in new]
+                rows = await self._leases.some(keys) if keys else []
+                begun = {lease.key for lease in rows if lease.checkpoint.isdigit()}
+                await self._add(arn, page, shards, begun, listed)
                 if self._clock.monotonic() - kept_at > KEEP_SECONDS:
                     kept_at = self._clock.monotonic()
                     await self._listings.keep(self._spec.name)

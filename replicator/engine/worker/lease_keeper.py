@@ -5,11 +5,17 @@ from dataclasses import dataclass
 from replicator.clock import Clock
 from replicator.core.observations import LeaseLapsed, LeaseReleased, LeaseTaken, Observe
 from replicator.core.records import Position
+from replicator.core.snapshot.state import is_segment_name
 from replicator.core.stream.leases import SHARD_END, TRIM_HORIZON, Lease
 from replicator.engine.ports import Leases
 from replicator.engine.tasks import for_each
 from replicator.errors import CoordinationUnavailable, LeaseLost
 
+WRITES_A_SECOND = 1.0
+"""Of the leases that one worker holds, checkpoints and signs of life together: the bill of the
+lease table grows with workers."""
+WRITES_SAVED_UP = 10.0
+"""So many may come at once after a quiet while."""
 CALLS_AT_ONCE = 32
 """Calls of the lease table that one worker makes at a time: a thousand leases take a second."""
 
@@ -24,6 +30,7 @@ class Held:
     shard_id: str
     checkpoint: str
     renewed_at: float
+    """When its lease was last written."""
     position: Position | None = None
     saved: Position | None = None
     saved_at: float = 0.0
@@ -47,6 +54,29 @@ class Holding:
         self._lease_seconds = lease_seconds
         self._save_seconds = save_seconds
         self.held: dict[str, Held] = {}
+        self.ended: set[str] = set()
+        """Leases that we gave back for good: they are deleted when nobody asks for them."""
+        self.wanted: set[str] = set()
+        """Leases of ours that a worker of an older version asks for."""
+        self.reached = True
+        """True when the last call of the lease table was answered."""
+        self._written_at = clock.monotonic()
+        """When a lease of ours was last written."""
+        self._beat = 0
+        self._each_since: float | None = None
+        """Since when every lease is renewed: an older version may judge them by their counters."""
+        self._writes, self._counted_at = WRITES_SAVED_UP, clock.monotonic()
+
+    def beat(self) -> int:
+        """Our heartbeat: it moves while we reach the lease table, and with it what we hold."""
+        fresh = self._clock.monotonic() - self._written_at <= self._lease_seconds / 2
+        if self.reached and (fresh or not self.held):
+            self._beat += 1
+        return self._beat
+
+    def renews_each(self, *, since: float | None) -> None:
+        """Renew every lease from now on, or again as few as the heartbeat allows."""
+        self._each_since = None if since is None else (self._each_since or since)
 
     async def take(
         self, lease: Lease, *, table: str, stream_arn: str, shard_id: str
@@ -57,6 +87,7 @@ class Holding:
             taken = await self._leases.take(lease)
         except LeaseLost:
             return None
+        self._written(now)
         held = self.held[lease.key] = Held(
             lease.key, table, stream_arn, shard_id, taken.checkpoint, renewed_at=now
         )
@@ -72,25 +103,47 @@ class Holding:
     def too_old(self) -> list[str]:
         """Leases that we could not renew for so long that they may be another worker's."""
         now = self._clock.monotonic()
+        if now - self._written_at > self._lease_seconds:
+            return list(self.held)
+        each = self._each_since
         return [
-            held.key for held in self.held.values() if now - held.renewed_at > self._lease_seconds
+            held.key
+            for held in self.held.values()
+            if each is not None and now - max(held.renewed_at, each) > self._lease_seconds
         ]
 
     async def renew_all(self) -> None:
-        """Renew what is due, with the checkpoint where it moved; drop what is lost."""
+        """Renew what is due, with the checkpoint where it moved; drop what is lost.
+
+        Of more than `WRITES_A_SECOND` those that were written longest ago.
+        """
         now = self._clock.monotonic()
         due = [
             held
             for held in self.held.values()
             if self._is_unsaved(held, now) or now - held.renewed_at >= self._lease_seconds / 4
         ]
+        allowed = self._writes + (now - self._counted_at) * WRITES_A_SECOND
+        self._writes, self._counted_at = min(WRITES_SAVED_UP, allowed), now
+        if self._each_since is None:
+            due = sorted(due, key=lambda held: held.renewed_at)[: int(self._writes)]
+            self._writes -= len(due)
         await for_each(due, self._renew, at_once=CALLS_AT_ONCE)
+
+    async def confirm(self, key: str) -> bool:
+        """True unless the lease is another worker's by now, as the lease table says."""
+        held = self.held.get(key)
+        if held is not None:
+            await self._renew(held)
+        return key in self.held
 
     async def release(self, key: str, *, ended: bool = False) -> None:
         """Save the last position and give a lease back; an ended shard's keeps SHARD_END."""
         held = self.held.pop(key, None)
         if held is None:
             return
+        if ended or is_segment_name(held.shard_id):
+            self.ended.add(key)
         moved = held.position != held.saved
         checkpoint = SHARD_END if ended else checkpoint_text(held.position) if moved else None
         try:
@@ -115,20 +168,29 @@ class Holding:
         if self.held.get(held.key) is not held:
             return  # it was given back since it fell due
         now = self._clock.monotonic()
+        if now - self._written_at > self._lease_seconds:
+            self.drop(held.key)  # perhaps it slept, and what it held is being shared out
+            return
         position, save = held.position, self._is_unsaved(held, now)
         try:
             if save:
                 await self._leases.save(held.key, checkpoint_text(position))
                 held.saved, held.saved_at = position, now
             else:
-                await self._leases.renew(held.key)
+                lease = await self._leases.renew(held.key)
+                if lease.wanted_by is not None:
+                    self.wanted.add(held.key)
         except LeaseLost:
             if self.held.get(held.key) is held:
                 self.drop(held.key)
         except CoordinationUnavailable:
-            return  # `too_old` ends it in time
+            self.reached = False  # `too_old` ends it in time
         else:
             held.renewed_at = now
+            self._written(now)
+
+    def _written(self, at: float) -> None:
+        self._written_at, self.reached = max(self._written_at, at), True
 
 
 def checkpoint_text(position: Position | None) -> str:

@@ -46,6 +46,8 @@ class Unit:
     name: str
     checkpoint: str
     parent_id: str | None
+    owner: str | None
+    """The worker that has claimed it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,12 +175,13 @@ class Table:
                 shard.shard_id,
                 checkpoint_text(shard.position),
                 shard.parent_id,
+                shard.owner,
             )
             for shard in self.ready()
         ]
         parts = [
-            Unit(self.name, self.stream_arn, name, checkpoint_text(None), None)
-            for name in self.ready_parts()
+            Unit(self.name, self.stream_arn, name, checkpoint_text(None), None, part.owner)
+            for name, part in self.ready_parts().items()
         ]
         return shards + parts
 

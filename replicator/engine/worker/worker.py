@@ -13,9 +13,7 @@ from replicator.core.observations import MappingSuperseded, Observe, TableHalted
 from replicator.core.snapshot.state import is_segment_name
 from replicator.core.stream.leases import (
     Lease,
-    Sighting,
     home_share,
-    observed,
     plan_leases,
 )
 from replicator.core.stream.lineage import awaits_children, followed_shards
@@ -31,6 +29,7 @@ from replicator.engine.worker.lease_keeper import (
     Holding,
     checkpointed_position,
 )
+from replicator.engine.worker.ownership import Ownership
 from replicator.engine.worker.refresh import Upkeep
 from replicator.engine.worker.supervisor import Halt, Job, end_silent_task, supervise
 from replicator.engine.worker.table import Runner, Running, Table, Unit, WorkerSettings
@@ -83,8 +82,16 @@ class Worker:
         self._clock = clock
         self._beat = beat
         self._unrecoverable = unrecoverable
-        self._sightings: dict[str, Sighting] = {}
         self.holding = Holding(leases, observe, clock, lease_seconds=settings.lease_seconds)
+        self._ownership = Ownership(
+            leases,
+            positions,
+            self.holding,
+            clock,
+            worker_id=settings.worker_id,
+            lease_seconds=settings.lease_seconds,
+            plan_seconds=settings.plan_seconds,
+        )
         self.running: dict[str, Running] = {}
         self.looked_at: float | None = None
         """Monotonic time of the last complete poll."""
@@ -257,24 +264,24 @@ class Worker:
     async def _plan(self, tasks: asyncio.TaskGroup, stopping: asyncio.Event) -> bool:
         """Read the leases and act; True when the next look is worth making soon."""
         settings = self.settings
-        rows = await self._leases.all()
-        now = self._clock.monotonic()
-        self._sightings = observed(self._sightings, rows, now=now)
-        living = await self._positions.living(within_seconds=settings.lease_seconds)
-        self._pacing.share(len(living | {settings.worker_id}))
         units = self._ready_units()
-        until = now + TAKING_SECONDS_MAX
-        await self._add_leases(units, {row.key for row in rows}, living, until)
+        view = await self._ownership.look({key: unit.owner for key, unit in units.items()})
+        for key in view.lost(self.holding.held, settings.worker_id):
+            self.holding.drop(key)
+        self._pacing.share(len(view.living | {settings.worker_id}))
+        until = view.at + TAKING_SECONDS_MAX
+        await self._add_leases(units, {row.key for row in view.rows}, view.living, until)
         plan = plan_leases(
-            rows,
-            self._sightings,
+            view.rows,
+            view.sightings,
             wanted=units.keys(),
             held=self.holding.held.keys(),
             worker_id=settings.worker_id,
-            workers=living,
-            now=now,
+            workers=view.living,
+            now=view.at,
             lease_seconds=settings.lease_seconds,
             plan_seconds=settings.plan_seconds,
+            believed=view.believed,
         )
         await for_each(plan.release, self._give_back, at_once=CALLS_AT_ONCE)
         await self._stop_lost()
@@ -298,8 +305,9 @@ class Worker:
                 self._start(held, tasks, stopping)
 
         await for_each(plan.take, take, at_once=CALLS_AT_ONCE)
-        await for_each(plan.ask, self._leases.ask, at_once=CALLS_AT_ONCE)
-        await self._delete_over(rows)
+        await for_each(plan.ask, self._ownership.ask, at_once=CALLS_AT_ONCE)
+        await self._ownership.tell_asked(plan.ask)
+        await self._delete_over(view.seen)
         await self._end_silent()
         return plan.awaits or outrun
 
@@ -342,13 +350,14 @@ class Worker:
             for table in tables
             for shard in followed_shards(table.shards)
         }
-        due = [
+        ended = self.holding.ended & (over | followed)
+        due = ended | {
             row.key
             for row in rows
             if row.key in over or (row.key in followed and row.owner is None)
-            if row.key not in self.holding.held
-        ]
-        await for_each(due, self._leases.delete, at_once=CALLS_AT_ONCE)
+        }
+        await for_each(due - self.holding.held.keys(), self._leases.delete, at_once=CALLS_AT_ONCE)
+        self.holding.ended -= ended
 
     # Shards: the work
 
@@ -392,7 +401,13 @@ class Worker:
         )
 
     async def _work(self, held: Held, runner: Runner, stopping: asyncio.Event) -> None:
+        began = False
+
         async def run() -> bool:
+            nonlocal began
+            if began and not await self.holding.confirm(held.key):
+                return True  # whoever took it has fenced us, and must not be fenced by us
+            began = True
             try:
                 ending = await runner.run(stopping)
             except NotClaimable:
@@ -479,12 +494,15 @@ class Worker:
         """Say that we live, while looks make progress: one that hangs takes no lease."""
         settings = self.settings
         while True:
-            if self._clock.monotonic() - self._turned_at < settings.lease_seconds:
-                await self._positions.seen(
-                    settings.worker_id, version=settings.version, leases=len(self.holding.held)
-                )
+            await self._positions.seen(
+                settings.worker_id,
+                version=settings.version,
+                leases=len(self.holding.held),
+                beat=self.holding.beat(),
+                looking=self._clock.monotonic() - self._turned_at < settings.lease_seconds,
+            )
             self._beat("tell")
-            if await stopped_within(stopping, settings.plan_seconds):
+            if await stopped_within(stopping, settings.plan_seconds / 2):
                 return True
 
     async def _leave(self) -> None:

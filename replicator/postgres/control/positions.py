@@ -7,6 +7,7 @@ import asyncpg
 
 from replicator.core.records import Position
 from replicator.core.spec import InitialLoad
+from replicator.core.stream.ownership import WorkerSign
 from replicator.core.stream.shards import GapFacts, ListedShard, ShardFacts, TableFacts
 from replicator.errors import Fenced
 from replicator.postgres.connection.database import Database
@@ -72,10 +73,12 @@ delete from {schema}.shard
 """
 
 SEEN = """
-insert into {schema}.worker (deployment, id, version, leases)
-values ($1, $2, $3, $4)
+-- One whose looks hang beats all the same: it keeps what it has, and counts as none that takes.
+insert into {schema}.worker as w (deployment, id, version, leases, beat, seen_at)
+values ($1, $2, $3, $4, $5, case when $6 then now() else 'epoch' end)
     on conflict (deployment, id)
-    do update set seen_at = now(), leases = excluded.leases, version = excluded.version
+    do update set seen_at = greatest(w.seen_at, excluded.seen_at), leases = excluded.leases,
+                  version = excluded.version, beat = excluded.beat
 """
 
 GONE = """
@@ -87,6 +90,16 @@ delete from {schema}.worker
 OWNERS = """
 select id from {schema}.worker
  where deployment = $1 and seen_at > now() - make_interval(secs => $2)
+"""
+
+WORKERS = """
+select id as worker_id, beat, asked, extract(epoch from now() - seen_at)::float8 as seen_seconds
+  from {schema}.worker
+ where deployment = $1
+"""
+
+ASKED = """
+update {schema}.worker set asked = asked + 1 where deployment = $1 and id = any($2::text[])
 """
 
 
@@ -166,12 +179,25 @@ class Positions:
                 self._control.sql(FORGET_SHARD), self._deployment, stream_arn, shard_id
             )
 
-    async def seen(self, worker_id: str, *, version: str, leases: int) -> None:
-        """Say that the worker lives."""
+    async def seen(
+        self, worker_id: str, *, version: str, leases: int, beat: int = 0, looking: bool = True
+    ) -> None:
+        """Say that this worker lives. `looking`: its looks make progress."""
         async with self._database.connection("saying that we live") as connection:
             await connection.execute(
-                self._control.sql(SEEN), self._deployment, worker_id, version, leases
+                self._control.sql(SEEN), self._deployment, worker_id, version, leases, beat, looking
             )
+
+    async def workers(self) -> list[WorkerSign]:
+        """The workers on record, dead ones among them."""
+        async with self._database.connection("reading the workers") as connection:
+            rows = await connection.fetch(self._control.sql(WORKERS), self._deployment)
+        return [WorkerSign(**row) for row in rows]
+
+    async def asked(self, workers: Collection[str]) -> None:
+        """Tell workers that leases of theirs are asked for."""
+        async with self._database.connection("asking for leases") as connection:
+            await connection.execute(self._control.sql(ASKED), self._deployment, list(workers))
 
     async def gone(self, worker_id: str) -> None:
         """Take the worker off the list, and those not seen for an hour."""

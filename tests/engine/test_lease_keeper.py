@@ -1,0 +1,122 @@
+"""One worker's leases: how often they are written, and when it stops to believe in them."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable
+from typing import TypeVar
+
+from replicator.core.records import Position
+from replicator.core.stream.leases import TRIM_HORIZON, Lease
+from replicator.engine.worker.lease_keeper import WRITES_SAVED_UP, Holding
+from replicator.errors import CoordinationUnavailable
+from tests.support.builders import STREAM, shard_name
+from tests.support.fake_leases import FakeLeases, LeaseTable
+from tests.support.virtual_time import in_virtual_time, running_clock
+
+LEASE_SECONDS = 20.0
+Result = TypeVar("Result")
+
+
+class Keeper:
+    """A worker that holds some leases."""
+
+    def __init__(self) -> None:
+        self.table = LeaseTable()
+        self.calls: Counter[str] = Counter()
+        self.away = False
+        self.leases = FakeLeases(self.table, self.send, "me")
+        self.holding = Holding(
+            self.leases, lambda _: None, running_clock(), lease_seconds=LEASE_SECONDS
+        )
+
+    async def send(self, name: str, work: Callable[[], Result]) -> Result:
+        self.calls[name] += 1
+        if self.away:
+            message = "the lease table is out of reach"
+            raise CoordinationUnavailable(message)
+        return work()
+
+    async def takes(self, count: int) -> list[str]:
+        keys = [self.leases.key(STREAM, shard_name(number)) for number in range(count)]
+        for number, key in enumerate(keys):
+            self.table.rows[key] = Lease(key, None, 0, TRIM_HORIZON)
+            await self.holding.take(
+                self.table.rows[key], table="t", stream_arn=STREAM, shard_id=shard_name(number)
+            )
+        return keys
+
+    async def renews(self, seconds: int, *, commits: bool = False) -> None:
+        for second in range(seconds):
+            await asyncio.sleep(1)
+            for key in list(self.holding.held) if commits else ():
+                self.holding.moved(key, Position(second + 1))
+            await self.holding.renew_all()
+
+
+@in_virtual_time
+async def test_a_worker_writes_one_lease_a_second_each_in_its_turn():
+    keeper = Keeper()
+    await keeper.takes(100)
+
+    await keeper.renews(200, commits=True)
+
+    assert keeper.calls["save"] + keeper.calls["renew"] <= 200 + WRITES_SAVED_UP
+    counters = [row.counter for row in keeper.table.rows.values()]
+    assert min(counters) >= 2
+    assert {row.checkpoint for row in keeper.table.rows.values()} != {TRIM_HORIZON}
+
+
+@in_virtual_time
+async def test_every_lease_is_renewed_in_time_beside_an_older_version():
+    keeper = Keeper()
+    await keeper.takes(100)
+    keeper.holding.renews_each(since=0.0)
+
+    before = {key: row.counter for key, row in keeper.table.rows.items()}
+    for _ in range(10):
+        await keeper.renews(int(LEASE_SECONDS / 2))
+        after = {key: row.counter for key, row in keeper.table.rows.items()}
+        assert all(after[key] > counter for key, counter in before.items())
+        before = after
+
+
+@in_virtual_time
+async def test_who_slept_gives_up_everything_and_writes_nothing():
+    """Some of it may be another worker's: one lease that is ours still proves nothing of others."""
+    keeper = Keeper()
+    await keeper.takes(3)
+    await asyncio.sleep(LEASE_SECONDS + 1)
+
+    await keeper.holding.renew_all()
+
+    assert keeper.holding.held == {}
+    assert keeper.calls["renew"] == 0
+
+
+@in_virtual_time
+async def test_the_beat_stands_while_the_lease_table_is_out_of_reach_and_leases_are_given_up():
+    keeper = Keeper()
+    [key] = await keeper.takes(1)
+    first = keeper.holding.beat()
+    assert keeper.holding.beat() > first
+    keeper.away = True
+    await keeper.renews(10)
+
+    stands = keeper.holding.beat()
+    await keeper.renews(int(LEASE_SECONDS))
+
+    assert keeper.holding.beat() == stands
+    assert key not in keeper.holding.held
+    assert keeper.holding.beat() == stands
+
+
+@in_virtual_time
+async def test_what_was_stolen_is_lost_when_it_is_confirmed():
+    keeper = Keeper()
+    mine, stolen = await keeper.takes(2)
+    keeper.table.steal(stolen, "thief")
+
+    assert await keeper.holding.confirm(mine)
+    assert not await keeper.holding.confirm(stolen)
+    keeper.away = True
+    assert await keeper.holding.confirm(mine)

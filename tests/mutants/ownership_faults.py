@@ -1,0 +1,85 @@
+"""Faults in who owns what: heartbeats, doubts, and what is written of leases."""
+
+from tests.mutants.mutant import Mutant
+
+FLEET = "tests/scale/test_ownership.py"
+KEEPER = "tests/engine/test_lease_keeper.py"
+DOUBTS = "tests/core/test_ownership.py"
+LEASES = "tests/core/test_leases.py"
+
+HOLDING = "replicator/engine/worker/lease_keeper.py"
+OWNERSHIP = "replicator/core/stream/ownership.py"
+LOOKS = "replicator/engine/worker/ownership.py"
+
+OWNERSHIP_MUTANTS = [
+    Mutant(
+        "a worker beats that does not reach the lease table",
+        HOLDING,
+        "        if self.reached and (fresh or not self.held):\n",
+        "        if True:\n",
+        KEEPER,
+    ),
+    Mutant(
+        "a worker that slept believes in its leases",
+        HOLDING,
+        "        if now - self._written_at > self._lease_seconds:\n            self.drop(held.key)",
+        "        if False:\n            self.drop(held.key)",
+        KEEPER,
+    ),
+    Mutant(
+        "the same leases are written again and again",
+        HOLDING,
+        "key=lambda held: held.renewed_at)[: int(self._writes)]",
+        "key=lambda held: held.key)[: int(self._writes)]",
+        KEEPER,
+    ),
+    Mutant(
+        "leases are renewed too seldom for an older version",
+        OWNERSHIP,
+        "sign.beat is None and sign.seen_seconds < OLDER_SECONDS",
+        "False and sign.seen_seconds < OLDER_SECONDS",
+        FLEET,
+    ),
+    Mutant(
+        "an owner whose beat stands is dead though it writes its leases",
+        OWNERSHIP,
+        "BeatSighting(seen.beat, now) if worker in alive else seen",
+        "seen",
+        FLEET,
+    ),
+    Mutant(
+        "an owner that was not looked at is dead",
+        LOOKS,
+        "unseen = max(0.0, now - since - self._lease_seconds / 2)",
+        "unseen = min(0.0, now - since)",
+        FLEET,
+    ),
+    Mutant(
+        "a lease whose claim says ours is nobody's business",
+        OWNERSHIP,
+        "else owner is None or owner == worker_id or owner not in beating",
+        "else owner is None or owner not in beating",
+        DOUBTS,
+    ),
+    Mutant(
+        "a lease whose claim says another's is ours all the same",
+        OWNERSHIP,
+        "            owner not in (None, worker_id)\n",
+        "            False\n",
+        DOUBTS,
+    ),
+    Mutant(
+        "what all believe to be ours waits for our share",
+        "replicator/core/stream/leases.py",
+        "        or lease.key in believed\n",
+        "",
+        LEASES,
+    ),
+    Mutant(
+        "who was fenced claims again without a look at its lease",
+        "replicator/engine/worker/worker.py",
+        "if began and not await self.holding.confirm(held.key):",
+        "if False:",
+        "tests/engine/test_schedules.py",
+    ),
+]
