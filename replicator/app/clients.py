@@ -11,6 +11,7 @@ from replicator.sources.clients import open_client
 from replicator.sources.describe_pace import DescribePace
 from replicator.sources.dynamodb_streams import DynamoDBStreams, open_streams
 from replicator.sources.exports import TableExports
+from replicator.sources.kinesis_streams import KinesisStreams, ShardPace, open_kinesis
 from replicator.sources.scan import TableItems, open_items_client
 
 if TYPE_CHECKING:
@@ -35,6 +36,8 @@ class Clients:
         self._items: dict[SourceConnection, DynamoDBClient] = {}
         self._streams: dict[SourceConnection, DynamoDBStreams] = {}
         self._buckets: dict[SourceConnection, Any] = {}
+        self._kinesis: dict[SourceConnection, KinesisStreams] = {}
+        self._shard_pace = ShardPace()
 
     async def tables(self, connection: SourceConnection) -> "DynamoDBClient":
         """A client for tables."""
@@ -70,3 +73,11 @@ class Clients:
                 open_streams(connection, self._observe, heard=self._heard, pace=self._describe_pace)
             )
         return self._streams[connection]
+
+    async def kinesis(self, connection: SourceConnection) -> KinesisStreams:
+        """The Kinesis streams of one place."""
+        if connection not in self._kinesis:
+            self._kinesis[connection] = await self._stack.enter_async_context(
+                open_kinesis(connection, self._observe, heard=self._heard, pace=self._shard_pace)
+            )
+        return self._kinesis[connection]

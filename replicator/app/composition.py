@@ -9,7 +9,7 @@ from replicator.clock import Clock
 from replicator.config.connections import (
     export_connection,
     export_destination,
-    source_connection,
+    table_connection,
 )
 from replicator.config.settings import Settings
 from replicator.coordination.dynamodb import DynamoDBLeases
@@ -20,6 +20,8 @@ from replicator.core.snapshot.export_windows import Recovery
 from replicator.core.spec import TableSpec
 from replicator.core.stream.batch_size import BatchSize
 from replicator.core.stream.generations import label_time
+from replicator.core.stream.source_kind import share_of
+from replicator.engine.ports import Source
 from replicator.engine.snapshot.lifecycle import Loading
 from replicator.engine.snapshot.pipeline import PagePipeline
 from replicator.engine.snapshot.rate_limit import ReadPacing
@@ -34,13 +36,16 @@ from replicator.postgres.connection.database import Database
 from replicator.postgres.control.exports import ExportRecords
 from replicator.postgres.control.incidents import Incidents
 from replicator.postgres.control.listings import Listings
+from replicator.postgres.control.moves import StreamMoves
 from replicator.postgres.control.positions import Positions
 from replicator.postgres.control.segments import Segments
 from replicator.postgres.control.snapshots import Snapshots
 from replicator.postgres.read.unseen_rows import Ghosts
 from replicator.postgres.write.sink import PostgresSink, SegmentSink
-from replicator.sources.aws_place import SourceConnection
+from replicator.sources.aws_place import SourceConnection, kinesis_place
 from replicator.sources.exports import TableExports
+from replicator.sources.kinesis_destination import require_active_destination
+from replicator.sources.kinesis_streams import KinesisShare
 from replicator.sources.tables import TableDescription, describe_table, require_fit_stream
 
 PAGES_OF_A_CONNECTION = 2
@@ -76,8 +81,8 @@ class TableParts:
     async def table(self, mapping: TableMapping) -> Table:
         """Compose all parts of one table."""
         spec = mapping.spec
-        place = source_connection(self._settings.source_of(spec.name))
-        source = self._tracing.source(await self._clients.streams(place), table=spec.name)
+        place = table_connection(self._settings, spec.name)
+        source = self._tracing.source(await self._source(spec, place), table=spec.name)
         sink = self._tracing.sink(PostgresSink(self._database, mapping), table=spec.name)
         observe, clock = self._observe, self._clock
         return Table(
@@ -86,10 +91,17 @@ class TableParts:
             source,
             Discovery(
                 spec,
-                describe_stream=partial(_describe_stream, self._clients, place, mapping),
+                describe_stream=partial(
+                    _describe_stream if spec.kinesis is None else _describe_share,
+                    self._clients,
+                    place,
+                    mapping,
+                    *(() if spec.kinesis is None else (clock,)),
+                ),
                 source=source,
                 positions=Positions(self._database),
                 incidents=Incidents(self._database),
+                moves=StreamMoves(self._database),
                 leases=self._leases,
                 listings=Listings(self._database, self._worker_id),
                 observe=observe,
@@ -108,6 +120,14 @@ class TableParts:
             await self._snapshot_parts(mapping, place),
             Room(PAGES_OF_A_CONNECTION * self._settings.target.pool_size),
         )
+
+    async def _source(self, spec: TableSpec, place: SourceConnection) -> Source:
+        """What the table's changes are read from."""
+        if spec.kinesis is None:
+            return await self._clients.streams(place)
+        streams = await self._clients.kinesis(kinesis_place(spec.kinesis, place))
+        table = spec.table.rpartition("/")[2]
+        return KinesisShare(streams, table=table, base64=spec.kinesis_base64)
 
     def _exports(self, spec: TableSpec) -> Callable[[], Awaitable[TableExports]]:
         place = export_connection(self._settings, spec.name)
@@ -138,7 +158,9 @@ class TableParts:
             exports=self._exports(spec),
             export_records=ExportRecords(self._database),
             ghosts=Ghosts(self._database, mapping),
-            look_at_table=partial(_described, self._clients, place, mapping),
+            look_at_table=partial(
+                _described if spec.kinesis is None else _published, self._clients, place, mapping
+            ),
             observe=self._observe,
             clock=self._clock,
         )
@@ -151,6 +173,24 @@ async def _described(
     description = await describe_table(await clients.tables(place), mapping.spec.table)
     require_key(mapping.spec.name, description.key, mapping.source_key)
     return description
+
+
+async def _published(
+    clients: Clients, place: SourceConnection, mapping: TableMapping
+) -> TableDescription:
+    """The table as it is now, all of whose changes reach its stream; KeyChanged, StreamUnfit."""
+    description = await _described(clients, place, mapping)
+    client = await clients.tables(place)
+    await require_active_destination(client, description.name, mapping.spec.kinesis or "")
+    return description
+
+
+async def _describe_share(
+    clients: Clients, place: SourceConnection, mapping: TableMapping, clock: Clock
+) -> tuple[str, datetime]:
+    """The table's share of its Kinesis stream, and the time: it has no label that tells one."""
+    description = await _published(clients, place, mapping)
+    return share_of(mapping.spec.kinesis or "", description.name), clock.now()
 
 
 async def _describe_stream(

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-from replicator.config.connections import source_connection, target_connection
+from replicator.config.connections import table_connection, target_connection
 from replicator.config.settings import Settings
 from replicator.core.findings import Finding, finding_of
 from replicator.core.mapping.auto_columns import with_auto_columns
@@ -43,7 +43,7 @@ async def compile_tables(
         if names is None or name in names
     }
     tables = [
-        SourceTable(name, spec.table, source_connection(settings.source_of(name)))
+        SourceTable(name, spec.table, table_connection(settings, name), spec.kinesis)
         for name, spec in specs.items()
     ]
     checked = await check_sources(tables)
@@ -95,7 +95,7 @@ def refuse_unfit_streams(tables: Iterable[RequiredTable]) -> None:
     """ConfigurationError for a stream without new images; one that is off may come later."""
     for table in tables:
         try:
-            if table.description.stream_enabled:
+            if table.description.stream_enabled and table.mapping.spec.kinesis is None:
                 require_new_images(table.description.name, table.description.view_type)
         except StreamUnfit as error:
             message = f"table {table.mapping.spec.name}: {error}"

@@ -99,6 +99,8 @@ async def describe_all(
 
 def _fit(description: TableDescription, spec: TableSpec) -> TableDescription:
     """The description of a table with a stream that can be replicated; StreamUnfit."""
+    if spec.kinesis is not None:
+        return description  # it needs no stream of its own
     if spec.poller == "daemon":
         require_fit_stream(description)
     elif description.stream_enabled:

@@ -16,6 +16,7 @@ from replicator.config.environment import variable
 from replicator.config.settings import Settings
 from replicator.config.settings_group import Group
 from replicator.config.settings_keys import FILE_ONLY, fields_of, group_in, holds_entries
+from replicator.config.source import TableSourceSettings
 from replicator.config.tables import TableSettings, TargetSettings
 
 SCHEMA_PATH = Path("deploy/config.schema.json")
@@ -140,6 +141,7 @@ def _sentences(text: str) -> list[str]:
 
 _TABLE_GROUPS: tuple[tuple[str, type[Group]], ...] = (
     ("A table", TableSettings),
+    ("A table's source", TableSourceSettings),
     ("A target, and `defaults`", TargetSettings),
     ("A column of `columns`", ColumnSettings),
     ("A column of `key`", KeyColumnSettings),

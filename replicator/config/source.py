@@ -3,8 +3,10 @@
 from pydantic import Field
 
 from replicator.config.settings_group import Group
+from replicator.core.stream.kinesis_records import Base64
 
 ENDPOINT = r"^https?://\S+$"
+KINESIS_ARN = r"^arn:aws[a-z-]*:kinesis:[a-z0-9-]+:[0-9]{12}:stream/[a-zA-Z0-9_.-]{1,128}$"
 ROLE_ARN = r"^arn:aws[a-z-]*:iam::[0-9]{12}:role/.+$"
 
 
@@ -43,3 +45,24 @@ class SourceSettings(Group):
         return default.model_copy(
             update={name: value for name, value in said.items() if name in self.model_fields_set}
         )
+
+
+class TableSourceSettings(SourceSettings):
+    """A place of one table, and what its changes are read from."""
+
+    kinesis: str | None = Field(
+        default=None,
+        pattern=KINESIS_ARN,
+        examples=["arn:aws:kinesis:eu-west-1:123456789012:stream/changes"],
+    )
+    """The Kinesis stream that the table publishes its changes to, by its ARN: it is read in place
+    of DynamoDB Streams (see operations/kinesis.md). Several tables may share one."""
+    kinesis_endpoint_url: str | None = Field(
+        default=None,
+        pattern=ENDPOINT,
+        examples=["https://vpce-0a1b.kinesis-streams.eu-west-1.vpce.amazonaws.com"],
+    )
+    """Another endpoint of Kinesis; `endpoint_url` is never used for it."""
+    kinesis_base64: Base64 = "twice"
+    """How often binary values are encoded in the records of the Kinesis stream: AWS does so twice,
+    emulators do `once`."""

@@ -6,7 +6,7 @@ from pydantic import BeforeValidator, Field, ValidatorFunctionWrapHandler, WrapV
 
 from replicator.config.columns import ChildSettings, Columns, KeyColumns, TargetName
 from replicator.config.settings_group import Group, accepted_by, refuse
-from replicator.config.source import SourceSettings
+from replicator.config.source import TableSourceSettings
 from replicator.core.mapping.paths import parse_path
 from replicator.core.mapping.routing import compile_condition
 from replicator.core.mapping.split import parse_pattern
@@ -135,7 +135,7 @@ class TableSettings(Group):
         examples=["orders"],
     )
     """The DynamoDB table, by name or ARN. Default: the name of the entry."""
-    source: SourceSettings = SourceSettings()
+    source: TableSourceSettings = TableSourceSettings()
     """Place of the table, as far as different from the `source` of all tables."""
     poller: Poller = "daemon"
     """The reader of the stream: `replicator run`, or AWS Lambda (see operations/lambda.md). The
@@ -190,4 +190,6 @@ class TableSettings(Group):
             expire_attribute=self.expire_attribute,
             personal=tuple(self.personal.items()),
             salt=salt if "hash" in self.personal.values() else None,
+            kinesis=self.source.kinesis,
+            kinesis_base64=self.source.kinesis_base64,
         )

@@ -58,6 +58,24 @@ class ChangesTurnedAway:
 
 
 @dataclass(frozen=True, slots=True)
+class StreamMoved:
+    """The table is read from another source from now on, and is loaded again."""
+
+    table: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class OrderUndecided:
+    """Changes of an item had one creation time, and nothing told which was the later: the one that
+    arrived later was taken.
+    """
+
+    table: str
+    changes: int
+
+
+@dataclass(frozen=True, slots=True)
 class RecordRejected:
     """A record became a dead letter. `reason` names attribute and column, never a value."""
 
@@ -290,6 +308,8 @@ Observation = (
     BatchApplied
     | RecordsRepeated
     | ChangesTurnedAway
+    | OrderUndecided
+    | StreamMoved
     | RecordRejected
     | ShardClaimed
     | ShardEnded

@@ -28,7 +28,7 @@ NOWHERE = Position(0)
 SCANNED = Version(0)
 """The version of an item that a scan read: older than every change of a stream."""
 
-_EVENTS: dict[str, Event] = {event.upper(): event for event in get_args(Event)}
+EVENTS: dict[str, Event] = {event.upper(): event for event in get_args(Event)}
 _NULL = b"null"
 _OBJECT = ord("{")
 _DIGITS_MAX = 60
@@ -38,7 +38,8 @@ _SHOWN_MAX = 64
 _SECONDS_MAX = 1e11
 """Of a creation time, in the year 5138: above, the unit is another."""
 _TOO_DEEP = "a record is nested hundreds of levels deep, and an item of DynamoDB has 32 at most"
-_TTL_PRINCIPAL = "dynamodb.amazonaws.com"
+TTL_PRINCIPAL = "dynamodb.amazonaws.com"
+"""Who deletes what has outlived its time to live."""
 
 
 class StreamRecord(msgspec.Struct, frozen=True, gc=False):
@@ -48,7 +49,8 @@ class StreamRecord(msgspec.Struct, frozen=True, gc=False):
     any event when the stream's view type does not carry it. `created_at` is epoch seconds, has a
     resolution of a second or worse, may go back between records, and may be absent; in another form
     or unit than seconds it counts as absent.
-    `expired` tells a TTL deletion.
+    `expired` tells a TTL deletion. `foreign`: the record is of another table, or of none, in a
+    stream that several share; it has no keys, and is counted as filtered.
     """
 
     position: Position
@@ -60,6 +62,7 @@ class StreamRecord(msgspec.Struct, frozen=True, gc=False):
     old_image: memoryview | None
     created_at: float | None
     expired: bool = False
+    foreign: bool = False
 
 
 class Page(msgspec.Struct, frozen=True):
@@ -68,7 +71,10 @@ class Page(msgspec.Struct, frozen=True):
     records: list[StreamRecord]
     next_iterator: str | None
     size_bytes: int = 0
-    """Of the answer as received."""
+    """Of the answer as it came."""
+    behind: bool | None = None
+    """True where the source says that the shard holds more, False that it does not for now; None
+    where it says nothing about it, as DynamoDB Streams."""
 
 
 class _Change(msgspec.Struct, gc=False):
@@ -188,7 +194,7 @@ def _record(wire: _Record) -> StreamRecord:
         created_at is not None and not 0 <= created_at < _SECONDS_MAX
     ):
         created_at = None  # of another form or unit: as if it were not there
-    event = _EVENTS.get(wire.eventName)
+    event = EVENTS.get(wire.eventName)
     if event is None:
         message = (
             f"record {change.SequenceNumber} has the unknown event name "
@@ -206,7 +212,7 @@ def _record(wire: _Record) -> StreamRecord:
         _image(change.NewImage, change) if event != "remove" else None,
         _image(change.OldImage, change),
         created_at,
-        identity is not None and _TTL_PRINCIPAL in (identity.PrincipalId, identity.principalId),
+        identity is not None and TTL_PRINCIPAL in (identity.PrincipalId, identity.principalId),
     )
 
 

@@ -117,9 +117,11 @@ class TableSpec:
     """One entry of `tables`: `name` is the configuration's, `table` is the DynamoDB table's name or
     ARN.
 
-    `unmatched` is "ignore", "dead_letter", or the target for items that no other one takes.
-    `expire_attribute` is the attribute of DynamoDB's time to live, where deletions do not tell.
-    `personal` are paths, and the treatment of the values; `salt` is for hashes.
+    `unmatched` is "ignore", "dead_letter", or the target that takes what no other one does.
+    `expire_attribute` is the one of DynamoDB's time to live, where deletions do not say that they
+    are by it. `personal` are paths, and what becomes of the values there; `salt` is for those that
+    are hashed. `kinesis` is the ARN of the Kinesis stream that is read in place of DynamoDB
+    Streams, and `kinesis_base64` says how often binary values are encoded in its records.
     """
 
     name: str
@@ -135,3 +137,5 @@ class TableSpec:
     expire_attribute: str | None = None
     personal: tuple[tuple[str, Masking], ...] = ()
     salt: bytes | None = field(default=None, repr=False)
+    kinesis: str | None = None
+    kinesis_base64: Literal["twice", "once"] = "twice"

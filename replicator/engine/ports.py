@@ -60,8 +60,18 @@ class Source(Protocol):
         """The children of an ended shard, as far as they are known."""
         ...
 
-    async def iterator(self, stream_arn: str, shard_id: str, *, after: Position | None) -> str:
-        """An iterator after a position, or at the oldest record left."""
+    async def iterator(
+        self,
+        stream_arn: str,
+        shard_id: str,
+        *,
+        after: Position | None,
+        since: datetime | None = None,
+    ) -> str:
+        """An iterator after a position, or at the oldest record left.
+
+        At the first one since that time, where the source can begin at a time.
+        """
         ...
 
     async def read(self, iterator: str) -> Page:
@@ -227,6 +237,16 @@ class Incidents(Protocol):
 
     async def forget_dead_letters(self, source: str, *, retention_days: int) -> None:
         """Drop those that were closed long ago."""
+        ...
+
+
+class Moves(Protocol):
+    """Moves of tables from one source of their changes to another."""
+
+    async def move(self, source: str, *, before: str, stream_arn: str, at: datetime) -> str | None:
+        """Make a stream of another source the current one, and ask for a load of the table; what
+        was done, None where the current one is another than `before`.
+        """
         ...
 
 

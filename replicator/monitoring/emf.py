@@ -10,6 +10,7 @@ from replicator.core.observations import (
     ChangesTurnedAway,
     GapFound,
     Observation,
+    OrderUndecided,
 )
 
 NAMESPACE = "replicator"
@@ -40,6 +41,8 @@ class EmbeddedMetrics:
                 for reason, count in reasons.items():
                     name = "replicator_guard_rejections_total"
                     self._add(name, count, table=table, reason=reason)
+            case OrderUndecided(table=table, changes=changes):
+                self._add("replicator_undecided_changes_total", changes, table=table)
             case GapFound(table=table, kind=kind):
                 self._add("replicator_gaps_total", 1, table=table, kind=kind)
             case _:

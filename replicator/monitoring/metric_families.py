@@ -136,6 +136,13 @@ FAMILIES: tuple[Family, ...] = (
         "Rows that snapshots deleted because their items are gone.",
     ),
     Family(
+        "replicator_undecided_changes_total",
+        "counter",
+        ("table",),
+        "Changes of one item and one creation time from Kinesis of which nothing told the later; "
+        "the one that arrived later was taken.",
+    ),
+    Family(
         "replicator_guard_rejections_total",
         "counter",
         ("table", "reason"),

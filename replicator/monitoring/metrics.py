@@ -27,6 +27,7 @@ from replicator.core.observations import (
     LeaseTaken,
     MappingSuperseded,
     Observation,
+    OrderUndecided,
     Outcome,
     ReadFailed,
     ReadRecovered,
@@ -39,6 +40,7 @@ from replicator.core.observations import (
     SnapshotEnded,
     SnapshotProgressed,
     SourceAnswered,
+    StreamMoved,
     SweepRefused,
     TableHalted,
     TableTakenUp,
@@ -107,6 +109,8 @@ class Metrics(Collector):
             case ChangesTurnedAway(table=table, reasons=reasons):
                 for reason, count in reasons.items():
                     self._count("replicator_guard_rejections_total", table, reason, by=count)
+            case OrderUndecided(table=table, changes=changes):
+                self._count("replicator_undecided_changes_total", table, by=changes)
             case GapFound(table=table, kind=kind):
                 self._count("replicator_gaps_total", table, kind)
             case SourceAnswered(operation=operation, outcome=outcome):
@@ -139,6 +143,7 @@ class Metrics(Collector):
                 | WriteBlocked()
                 | MappingSuperseded()
                 | TableTakenUp()
+                | StreamMoved()
             ):
                 pass  # counted with their batch, or seen in the status
             case _:

@@ -19,6 +19,7 @@ from replicator.core.observations import (
     LeaseTaken,
     MappingSuperseded,
     Observation,
+    OrderUndecided,
     ReadFailed,
     ReadRecovered,
     RecordRejected,
@@ -30,6 +31,7 @@ from replicator.core.observations import (
     SnapshotEnded,
     SnapshotProgressed,
     SourceAnswered,
+    StreamMoved,
     SweepRefused,
     TableHalted,
     TableTakenUp,
@@ -249,6 +251,14 @@ def line_of(observation: Observation) -> Line | None:  # noqa: C901, PLR0912 (on
             )
         case ChangesTurnedAway() as away:
             return _turned_away(away)
+        case StreamMoved(table=table, detail=detail):
+            moved: dict[str, object] = {"table": table, "detail": detail}
+            return Line("info", "table moved to another stream", moved)
+        case OrderUndecided(table=table, changes=changes):
+            text = "changes of one item and one time, and nothing tells which was the later"
+            fields: dict[str, object] = {"table": table, "changes": changes}
+            fields["remedy"] = "see docs/operations/kinesis.md#ties"
+            return Line("warning", text, fields, repeats=("undecided", table))
         case RecordRejected() as rejected:
             return _rejection(rejected)
         case ShardClaimed(epoch=epoch, position=position, rewound=rewound) as claim:

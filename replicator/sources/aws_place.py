@@ -29,6 +29,7 @@ class SourceConnection:
     secrets_endpoint_url: str | None = None
     topic_endpoint_url: str | None = None
     s3_endpoint_url: str | None = None
+    kinesis_endpoint_url: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,11 @@ def connection_for(table: str, connection: SourceConnection) -> SourceConnection
     if connection.region is None and table.startswith("arn:") and len(parts) > 5:
         return replace(connection, region=parts[3])
     return connection
+
+
+def kinesis_place(kinesis_arn: str, connection: SourceConnection) -> SourceConnection:
+    """The connection for a Kinesis stream: its region is the ARN's, the identity the table's."""
+    return replace(connection, region=kinesis_arn.split(":")[3])
 
 
 def region_of(connection: SourceConnection, environment: Mapping[str, str]) -> str | None:
@@ -74,6 +80,8 @@ def endpoint_of(
         return connection.topic_endpoint_url
     if service == "s3":
         return connection.s3_endpoint_url
+    if service == "kinesis":
+        return connection.kinesis_endpoint_url
     if service == "dynamodbstreams" and connection.streams_endpoint_url is not None:
         return connection.streams_endpoint_url
     if service not in _DATABASE_ONLY:

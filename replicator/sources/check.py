@@ -16,6 +16,7 @@ from replicator.sources.aws_place import SourceConnection
 from replicator.sources.clients import open_client
 from replicator.sources.exports import recovery_of
 from replicator.sources.failures import FAILURES, translate
+from replicator.sources.kinesis_check import check_destination
 from replicator.sources.tables import TableDescription, describe_table, require_fit_stream
 
 if TYPE_CHECKING:
@@ -29,11 +30,15 @@ READERS_MAX = 2  # of one shard, as AWS documents it
 
 @dataclass(frozen=True, slots=True)
 class SourceTable:
-    """A table to look at: the name in the configuration, and where it is."""
+    """A table to look at: its name in the configuration, and where it is.
+
+    `kinesis`: the ARN of the Kinesis stream that is read in place of DynamoDB Streams.
+    """
 
     name: str
     table: str
     connection: SourceConnection
+    kinesis: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +133,9 @@ async def _check_source(
         description = await describe_table(client, table.table)
     except ReplicatorError as error:
         return CheckedSource(None, (finding_of(where, error),))
+    if table.kinesis is not None:
+        found = await check_destination(where, client, description, table.kinesis, table.connection)
+        return CheckedSource(description, tuple(found))
     try:
         stream_arn = require_fit_stream(description)
         await _read_a_little(streams, stream_arn)

@@ -31,12 +31,12 @@ if TYPE_CHECKING:
 
 SessionFactory = Callable[..., AIOHTTPSession]
 Service = Literal[
-    "dynamodb", "dynamodbstreams", "lambda", "s3", "secretsmanager", "ssm", "rds", "sns"
+    "dynamodb", "dynamodbstreams", "kinesis", "lambda", "s3", "secretsmanager", "ssm", "rds", "sns"
 ]
 CONNECT_SECONDS = 5.0
 READ_SECONDS = 20.0
 CONNECTIONS_MAX = 64  # of one client: one for every shard that is read at a moment
-ATTEMPTS = {"dynamodbstreams": 1}  # its retries are the reader's own
+ATTEMPTS = {"dynamodbstreams": 1, "kinesis": 1}  # their retries are the reader's own
 ATTEMPTS_ELSEWHERE = 3
 # what fails is raised and said once; without handlers Python would print the SDK's tracebacks
 for _logger in ("aiobotocore", "botocore"):
@@ -57,6 +57,15 @@ def open_client(
     attempts: int | None = None,
     connections: SessionFactory = AIOHTTPSession,
 ) -> AsyncIterator["DynamoDBStreamsClient"]: ...
+@overload
+@asynccontextmanager
+def open_client(
+    service: Literal["kinesis"],
+    connection: SourceConnection,
+    *,
+    attempts: int | None = None,
+    connections: SessionFactory = AIOHTTPSession,
+) -> AsyncIterator[Any]: ...
 @overload
 @asynccontextmanager
 def open_client(
@@ -122,6 +131,7 @@ def _not_opened(error: Exception, connection: SourceConnection) -> Exception:
         connection.streams_endpoint_url,
         connection.secrets_endpoint_url,
         connection.s3_endpoint_url,
+        connection.kinesis_endpoint_url,
         connection.endpoint_url,
     )
     endpoints = "".join(f" {url!r}" for url in named if url is not None)

@@ -90,8 +90,18 @@ class DynamoDBStreams:
         await self._pace.turn(first=False)
         return await ask()
 
-    async def iterator(self, stream_arn: str, shard_id: str, *, after: Position | None) -> str:
-        """An iterator after a position, or at the oldest record that is left (None)."""
+    async def iterator(
+        self,
+        stream_arn: str,
+        shard_id: str,
+        *,
+        after: Position | None,
+        since: datetime | None = None,
+    ) -> str:
+        """An iterator after a position, or at the oldest record that is left (None): there is none
+        that begins at a time.
+        """
+        del since
         arguments: dict[str, Any] = {"StreamArn": stream_arn, "ShardId": shard_id}
         if after is None:
             arguments["ShardIteratorType"] = "TRIM_HORIZON"

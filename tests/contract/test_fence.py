@@ -315,6 +315,24 @@ async def test_a_child_that_is_listed_before_its_parent_waits_for_it(end: End):
     assert (await end.claim(2)).safe_at == NOON
 
 
+async def test_a_shard_of_a_merge_waits_for_both_parents_and_is_as_far_as_the_one_behind(end: End):
+    merged = ListedShard(
+        shard_name(3), shard_name(1), closed=False, adjacent_parent_id=shard_name(2)
+    )
+    await end.list_shards((1, None), (2, None))
+    await end.positions.add_shards(SOURCE, STREAM, [merged], beside=set())
+    assert (await end.shard(3)).parents == (shard_name(1), shard_name(2))
+    first, second = await end.claim(1), await end.claim(2)
+    await end.apply(first, n(5), expected=None)
+    await end.claims.finish(first, position=Position(5))
+    with pytest.raises(NotClaimable):
+        await end.claim(3)
+
+    await end.claims.looked(second, at=NOON - timedelta(minutes=9), head=True)
+    await end.claims.finish(second, position=None)
+    assert (await end.claim(3)).safe_at == NOON - timedelta(minutes=9)
+
+
 async def test_a_parent_that_was_on_record_is_not_named_anew(end: End):
     """A failover lost it; named alone, it would have no parent and be read at once."""
     child = ListedShard(shard_name(2), shard_name(1), closed=False)

@@ -14,7 +14,7 @@ from replicator.core.stream.lineage import (
     ready_shards,
     unknown_shards,
 )
-from replicator.core.stream.shards import ShardFacts
+from replicator.core.stream.shards import ListedShard, ShardFacts
 from tests.support.builders import NOON, shard_facts, shard_name, shards
 
 ACCEPTED: dict[str, Any] = {"state": "gap", "gap_accepted_at": NOON}
@@ -30,6 +30,27 @@ def test_a_child_waits_for_its_parent():
 
 def test_a_child_starts_when_its_parent_is_done():
     assert ready(shard_facts(0, state="done"), shard_facts(1, parent=0)) == [shard_name(1)]
+
+
+def test_a_shard_of_a_merge_waits_for_both_parents():
+    merged = shard_facts(2, parent=0, adjacent_parent_id=shard_name(1))
+
+    assert ready(shard_facts(0, state="done"), shard_facts(1), merged) == [shard_name(1)]
+    assert ready(shard_facts(0), shard_facts(1, state="done"), merged) == [shard_name(0)]
+    done = shard_facts(0, state="done"), shard_facts(1, state="done")
+    assert ready(*done, merged) == [shard_name(2)]
+
+
+def test_a_listing_has_both_parents_of_a_merge_before_it():
+    merged = ListedShard("c", "a", closed=False, adjacent_parent_id="b")
+    split = ListedShard("b", "root", closed=True)
+    listed = [merged, split, ListedShard("a", None, closed=True), ListedShard("root", None, True)]
+
+    ordered = [shard.shard_id for shard in in_order(listed)]
+
+    assert sorted(ordered) == ["a", "b", "c", "root"]
+    assert ordered.index("root") < ordered.index("b") < ordered.index("c")
+    assert ordered.index("a") < ordered.index("c")
 
 
 def test_both_children_of_a_split_start():

@@ -15,7 +15,8 @@ from tests.support.http_server import served
 ACCOUNT = "000000000000"
 REGION = "us-east-1"
 _SERVICES = {"DynamoDB_20120810": "dynamodb", "DynamoDBStreams_20120810": "dynamodb"}
-_SERVICES |= {"secretsmanager": "secretsmanager"}
+_SERVICES |= {"secretsmanager": "secretsmanager", "Kinesis_20131202": "kinesis"}
+_ITERATING = ("DynamoDBStreams", "Kinesis")
 _LISTS_OF_READERS = "/2015-03-31/event-source-mappings"
 _NOT_PASSED_ON = {"host", "content-length", "transfer-encoding", "content-encoding", "connection"}
 
@@ -52,7 +53,7 @@ class Recorder:
 
     def answered(self, request: web.Request, body: bytes, answer: bytes) -> None:
         """Remember which stream an iterator belongs to."""
-        if not request.headers.get("X-Amz-Target", "").startswith("DynamoDBStreams"):
+        if not request.headers.get("X-Amz-Target", "").startswith(_ITERATING):
             return
         [stream] = self._resources(json.loads(body))
         found = json.loads(answer)
@@ -64,7 +65,7 @@ class Recorder:
         match wanted:
             case {"StreamArn": str(arn)} | {"SecretId": str(arn)} | {"ExportArn": str(arn)}:
                 return [arn]
-            case {"TableArn": str(arn)}:
+            case {"TableArn": str(arn)} | {"StreamARN": str(arn)}:
                 return [arn]
             case {"ShardIterator": str(iterator)}:
                 return [self._streams[iterator]]

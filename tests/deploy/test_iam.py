@@ -24,8 +24,10 @@ from replicator.sources.aws_place import ExportDestination, SourceConnection
 from replicator.sources.check import lambda_readers
 from replicator.sources.clients import open_client
 from replicator.sources.exports import TableExports
+from replicator.sources.kinesis_check import check_destination
 from replicator.sources.scan import TableItems, open_items_client
 from replicator.sources.secrets import rds_token
+from replicator.sources.tables import describe_table
 from tests.deploy.aws_calls import ACCOUNT, REGION, Call, Recorder, recorded
 from tests.deploy.tools import ROOT, tool
 from tests.end_to_end.conftest import one_emulator
@@ -34,8 +36,10 @@ from tests.support.builders import NOON
 from tests.support.command import replicator
 from tests.support.daemon import Deployment, configuration
 from tests.support.endpoints import CONFIG, create_table, dynamodb_client
+from tests.support.kinesis_local import kinesis_client
 
 POLICIES = sorted((ROOT / "deploy/iam").glob("*.json"))
+KINESIS_STREAM = "changes"
 SECRET = f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:replicator-a1b2c3"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/replicator"
 NOT_OUR_CALLS = {"lambda": "what the service does to feed a function", "encrypted-table": "KMS"}
@@ -70,6 +74,7 @@ def names(table: str, lease_table: str, secret: str) -> dict[str, str]:
         "function": "replicator",
         "bucket": "exports",
         "prefix": "some/where",
+        "kinesis_stream": KINESIS_STREAM,
         "key": f"arn:aws:kms:{REGION}:{ACCOUNT}:key/1",
     }
 
@@ -139,6 +144,7 @@ async def test_what_the_code_calls_is_what_the_policies_allow(
         )
         await read_items(url, table_name)
         await read_exports(url, table_name)
+        await read_kinesis(url, dynamodb_endpoint, table_name)
 
     lease_table = deployment.settings["coordination"]["table"]
     values = names(table_name, lease_table, secret)
@@ -236,6 +242,22 @@ async def read_exports(url: str, table: str) -> None:
             await exports.verify("exports", file, live=lambda: None)
 
 
+async def read_kinesis(url: str, emulator: str, table: str) -> None:
+    """What reading a table's changes from Kinesis takes: `check` tries each call."""
+    place = SourceConnection(region=REGION, endpoint_url=url, kinesis_endpoint_url=url)
+    async with (
+        kinesis_client(emulator) as kinesis,
+        dynamodb_client(emulator) as emulated,
+        open_client("dynamodb", place) as client,
+    ):
+        await kinesis.create_stream(StreamName=KINESIS_STREAM, ShardCount=1)
+        arn = f"arn:aws:kinesis:{REGION}:{ACCOUNT}:stream/{KINESIS_STREAM}"
+        await emulated.enable_kinesis_streaming_destination(TableName=table, StreamArn=arn)
+        description = await describe_table(client, table)
+        found = await check_destination("here", client, description, arn, place)
+    assert [finding for finding in found if finding.severity == "error"] == []
+
+
 def actions_in_the_code() -> set[str]:
     """Every method of an AWS client that the code names, as the action of IAM that it needs."""
     known = set(methods_of_clients())
@@ -262,6 +284,10 @@ def methods_of_clients() -> Iterator[tuple[str, str]]:
     ):
         for operation in loader.load_service_model(service, "service-2")["operations"]:
             yield xform_name(operation), f"{prefix}:{operation}"
+    streams = loader.load_service_model("dynamodbstreams", "service-2")["operations"]
+    for operation in loader.load_service_model("kinesis", "service-2")["operations"]:
+        if operation not in streams:  # a method's name does not tell the two apart
+            yield xform_name(operation), f"kinesis:{operation}"
 
 
 async def test_a_token_of_rds_asks_for_what_its_policy_allows():

@@ -30,7 +30,14 @@ from tests.engine.ledger import ALL, BIG, REFUSED, Ledger, Value
 from tests.support.fake_leases import FakeLeases, LeaseTable
 from tests.support.fake_postgres import Data, FakePostgres, Row, ShardRow
 from tests.support.fake_source import describe_stream, fake_source
-from tests.support.fakes import FakeClaims, FakeIncidents, FakeListings, FakePositions, FakeSink
+from tests.support.fakes import (
+    FakeClaims,
+    FakeIncidents,
+    FakeListings,
+    FakePositions,
+    FakeSink,
+    NoMoves,
+)
 from tests.support.faults import at_once
 from tests.support.no_snapshots import NoSnapshots, without_snapshots
 from tests.support.scripted_streams.model import TrimmedShards, World
@@ -198,6 +205,7 @@ class Simulation:
             source=source,
             positions=positions,
             incidents=incidents,
+            moves=NoMoves(),
             leases=lease_rows,
             listings=listings,
             observe=self._observe,

@@ -36,7 +36,9 @@ class ScriptedSource:
     async def children(self, stream_arn: str, shard_id: str) -> Any:
         raise NotImplementedError
 
-    async def iterator(self, stream_arn: str, shard_id: str, *, after: int | None) -> str:
+    async def iterator(
+        self, stream_arn: str, shard_id: str, *, after: int | None, since: object = None
+    ) -> str:
         self.asked_after.append(after)
         return "iterator"
 

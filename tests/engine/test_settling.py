@@ -40,7 +40,9 @@ class World:
         self.number += 1
         return [shard_facts(0, state="active", position=self.number)]
 
-    async def iterator(self, stream_arn: str, shard_id: str, *, after: int | None) -> str:
+    async def iterator(
+        self, stream_arn: str, shard_id: str, *, after: int | None, since: object = None
+    ) -> str:
         assert (shard_id, after) == (shard_name(0), self.number)
         return "iterator"
 
@@ -66,7 +68,9 @@ class Busy(World):
     async def shards(self, sources: Sequence[str]) -> list[ShardFacts]:
         return [shard_facts(0, state="active", position=self.changes)]
 
-    async def iterator(self, stream_arn: str, shard_id: str, *, after: int | None) -> str:
+    async def iterator(
+        self, stream_arn: str, shard_id: str, *, after: int | None, since: object = None
+    ) -> str:
         self.after = after
         return "iterator"
 

@@ -190,8 +190,8 @@ COMPARISON_MUTANTS = [
     Mutant(
         "a table is the daemon's once a repair is over",
         SNAPSHOTS,
-        'mode="lambda" if mode == "lambda" else "fence"',
-        'mode="fence"',
+        'mode="lambda" if table["mode"] == "lambda" else resting',
+        "mode=resting",
         REPAIRS,
     ),
     Mutant(

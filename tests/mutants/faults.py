@@ -6,6 +6,7 @@ from tests.mutants.export_faults import EXPORT_MUTANTS
 from tests.mutants.guard_faults import GUARD_MUTANTS
 from tests.mutants.identity_faults import IDENTITY_MUTANTS
 from tests.mutants.input_faults import INPUT_MUTANTS
+from tests.mutants.kinesis_faults import KINESIS_MUTANTS
 from tests.mutants.mutant import Mutant
 from tests.mutants.ownership_faults import OWNERSHIP_MUTANTS
 from tests.mutants.procedure_faults import PROCEDURE_MUTANTS
@@ -167,14 +168,14 @@ MUTANTS = [
     Mutant(
         "a child is claimed before its parent is read",
         CLAIMS,
-        "and (p.shard_id is null or p.state = 'done'",
-        "and (true or p.state = 'done'",
+        "   and p.read\n",
+        "",
         FENCE,
     ),
     Mutant(
         "a child is planned before its parent is read",
         "replicator/core/stream/lineage.py",
-        "return parent is None or parent.finished",
+        "return all(parent.finished for parent in _parents(shard, shards))",
         "return True",
         LINEAGE,
     ),
@@ -363,8 +364,8 @@ MUTANTS = [
     Mutant(
         "retention is believed to be two days",
         "replicator/core/stream/source_kind.py",
-        "retention=timedelta(hours=24)",
-        "retention=timedelta(hours=48)",
+        '"DynamoDB Streams", retention=timedelta(hours=24)',
+        '"DynamoDB Streams", retention=timedelta(hours=48)',
         SCHEDULES,
     ),
     Mutant(
@@ -431,6 +432,7 @@ MUTANTS = [
     *TYPE_MUTANTS,
     *PROCEDURE_MUTANTS,
     *IDENTITY_MUTANTS,
+    *KINESIS_MUTANTS,
     *BLAME_MUTANTS,
     *COMPARISON_MUTANTS,
     *PROOF_MUTANTS,

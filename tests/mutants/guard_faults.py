@@ -7,6 +7,7 @@ SEGMENTS = "tests/postgres/test_segments.py"
 DELIVERIES = "tests/postgres/test_deliveries.py"
 FUNCTION = "tests/lambda_mode/test_function.py"
 
+ORDERS = "replicator/postgres/write/order_sql.py"
 VERSIONS = "replicator/postgres/write/guard_statement.py"
 PRUNING = "replicator/postgres/control/maintenance.py"
 MODES = "replicator/postgres/control/table_mode.py"
@@ -19,16 +20,16 @@ GUARD_MUTANTS = [
     # the newest change of each row
     Mutant(
         "an older change is written over a newer row",
-        VERSIONS,
-        'OLDER = "(o.generation, o.sequence_number) <',
-        'OLDER = "(o.generation, o.sequence_number) <>',
+        ORDERS,
+        'return f"({one[0]}, {one[1]}) < (',
+        'return f"({one[0]}, {one[1]}) <> (',
         GUARD,
     ),
     Mutant(
         "sequence numbers of two streams are compared",
-        VERSIONS,
-        "(o.generation, o.sequence_number) < (excluded.generation, excluded.sequence_number)",
-        "(o.sequence_number, o.generation) < (excluded.sequence_number, excluded.generation)",
+        ORDERS,
+        'return f"({one[0]}, {one[1]}) < ({other[0]}, {other[1]})"',
+        'return f"({one[1]}, {one[0]}) < ({other[1]}, {other[0]})"',
         GUARD,
     ),
     Mutant(

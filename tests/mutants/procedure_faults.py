@@ -339,7 +339,7 @@ PROCEDURE_MUTANTS = [
     Mutant(
         "a shard is forgotten before its parent is",
         "replicator/core/stream/lineage.py",
-        "        and _parent(shard, known) is None\n",
+        "        and not _parents(shard, known)\n",
         "",
         LINEAGE,
     ),

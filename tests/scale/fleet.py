@@ -28,7 +28,7 @@ from tests.scale.servers import Servers
 from tests.support.builders import STREAM
 from tests.support.fake_leases import FakeLeases, LeaseTable
 from tests.support.fake_postgres import FakePostgres
-from tests.support.fakes import FakeClaims, FakeIncidents, FakeListings, FakePositions
+from tests.support.fakes import FakeClaims, FakeIncidents, FakeListings, FakePositions, NoMoves
 from tests.support.mappings import mapping
 from tests.support.no_snapshots import NoSnapshots, without_snapshots
 from tests.support.virtual_time import START, running_clock
@@ -245,6 +245,7 @@ class Fleet:
                 source=source,
                 positions=positions,
                 incidents=incidents,
+                moves=NoMoves(),
                 leases=leases,
                 listings=listings,
                 observe=observe,

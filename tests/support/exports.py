@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import aioboto3
 import aiohttp
@@ -281,12 +281,18 @@ class ExportService:
         return self.made[arn].description
 
 
+class Answers(Protocol):
+    """Answers some calls of DynamoDB; None for those that the emulator is to answer."""
+
+    async def answer(self, operation: str, wanted: Item, /) -> Item | None: ...
+
+
 def _time(told: float) -> datetime:
     return datetime.fromtimestamp(told, UTC)
 
 
 @asynccontextmanager
-async def export_service(url: str, service: Callable[[], ExportService]) -> AsyncIterator[str]:
+async def export_service(url: str, service: Callable[[], Answers]) -> AsyncIterator[str]:
     """The URL of an endpoint that answers these calls, and passes all others on to the emulator."""
 
     async def forward(request: web.Request) -> web.Response:

@@ -16,7 +16,15 @@ from replicator.core.planning.row_guard import Applied, GuardRejection
 from replicator.core.records import Position
 from replicator.core.spec import InitialLoad
 from replicator.core.stream.generations import generation
-from replicator.core.stream.shards import Advance, Claim, GapFacts, Mode, ShardFacts, ShardRowState
+from replicator.core.stream.shards import (
+    Advance,
+    Claim,
+    GapFacts,
+    Mode,
+    ShardFacts,
+    ShardRowState,
+    parents_of,
+)
 from replicator.errors import BatchRejected, BatchTooSlow, Fenced, NotClaimable, PositionLost
 
 if TYPE_CHECKING:
@@ -55,6 +63,7 @@ class ShardRow:
     polled_at: datetime | None = None
     gap_accepted_at: datetime | None = None
     done_at: datetime | None = None
+    adjacent_parent_id: str | None = None
 
     @property
     def name(self) -> ShardName:
@@ -220,8 +229,8 @@ class FakePostgres:
         if shard is None:
             message = f"the control schema has lost shard {name[1]}"
             raise PositionLost(message)
-        parent = self._parent(shard)
-        waits = parent is not None and not parent.finished and "parents" in self.fence
+        parents = self._parents(shard)
+        waits = "parents" in self.fence and not all(parent.finished for parent in parents)
         if not shard.open or waits:
             message = f"shard {name[1]} is {shard.state} or waits for its parent"
             raise NotClaimable(message)
@@ -232,9 +241,11 @@ class FakePostgres:
         shard.owner = worker_id
         shard.state = "active"
         found_at = shard.found_at
-        if parent is not None:
-            shard.safe_at = shard.safe_at or parent.safe_at
-            found_at = min(found_at, parent.found_at)
+        if parents:
+            safe = [parent.safe_at for parent in parents if parent.safe_at is not None]
+            inherited = min(safe) if len(safe) == len(parents) else None
+            shard.safe_at = shard.safe_at or inherited
+            found_at = min(found_at, *(parent.found_at for parent in parents))
         claim = Claim(
             source=source,
             stream_arn=shard.stream_arn,
@@ -276,10 +287,9 @@ class FakePostgres:
             "claim" in self.fence and shard.claim_id != claim.claim_id
         )
 
-    def _parent(self, shard: ShardRow) -> ShardRow | None:
-        if shard.parent_id is None:
-            return None
-        return self.data.shards.get((shard.stream_arn, shard.parent_id))
+    def _parents(self, shard: ShardRow) -> list[ShardRow]:
+        names = [(shard.stream_arn, parent) for parent in parents_of(shard)]
+        return [self.data.shards[name] for name in names if name in self.data.shards]
 
     # batches
 

@@ -169,26 +169,28 @@ class FakePositions:
                 raise Fenced(message)
             names = {shard.shard_id for shard in listed}
             for shard in listed:
-                if shard.parent_id is not None and shard.parent_id not in names:
-                    self._add(source, stream_arn, shard.parent_id, None, listed=False)
+                for parent in shard.parents:
+                    if parent not in names:
+                        named = ListedShard(parent, None, closed=False)
+                        self._add(source, stream_arn, named, listed=False)
             for shard in listed:
-                self._add(source, stream_arn, shard.shard_id, shard.parent_id, listed=True)
+                self._add(source, stream_arn, shard, listed=True)
 
         await self._send("add_shards", work)
 
-    def _add(
-        self, source: str, stream_arn: str, shard_id: str, parent_id: str | None, *, listed: bool
-    ) -> None:
+    def _add(self, source: str, stream_arn: str, shard: ListedShard, *, listed: bool) -> None:
         shards = self._server.data.shards
-        known = shards.get((stream_arn, shard_id))
+        known = shards.get((stream_arn, shard.shard_id))
         if known is None:
             found_at = self._server.clock.now()
-            shards[stream_arn, shard_id] = ShardRow(
-                source, stream_arn, shard_id, parent_id, listed, found_at
+            known = shards[stream_arn, shard.shard_id] = ShardRow(
+                source, stream_arn, shard.shard_id, shard.parent_id, listed, found_at
             )
+            known.adjacent_parent_id = shard.adjacent_parent_id
         elif listed and not known.listed:
             known.listed = True
-            known.parent_id = known.parent_id or parent_id
+            known.parent_id = known.parent_id or shard.parent_id
+            known.adjacent_parent_id = known.adjacent_parent_id or shard.adjacent_parent_id
 
     async def forget_shard(self, stream_arn: str, shard_id: str) -> None:
         def work() -> None:
@@ -273,6 +275,13 @@ class FakeListings:
                 row.listed_at = row.begun_at
 
         await self._send("end_listing", work)
+
+
+class NoMoves:
+    """For worlds whose tables have one kind of source: nothing is moved."""
+
+    async def move(self, source: str, *, before: str, stream_arn: str, at: datetime) -> str | None:
+        raise AssertionError(source, before, stream_arn, at)
 
 
 class FakeIncidents:

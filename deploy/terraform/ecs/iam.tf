@@ -14,7 +14,8 @@ locals {
 
   # what the process may do: the documents that are tested against its calls
   task_policies = concat(
-    [for table in var.source_tables : templatefile("${local.policies}/stream.json", merge(local.place, { table = table }))],
+    [for table in var.source_tables : templatefile("${local.policies}/stream.json", merge(local.place, { table = table })) if !contains(keys(var.kinesis_streams), table)],
+    [for table, stream in var.kinesis_streams : templatefile("${local.policies}/kinesis.json", merge(local.place, { table = table, kinesis_stream = stream }))],
     [for table in var.source_tables : templatefile("${local.policies}/snapshot.json", merge(local.place, { table = table })) if var.snapshots],
     [templatefile("${local.policies}/leases.json", local.leases)],
     var.create_lease_table ? [] : [templatefile("${local.policies}/create-leases.json", local.leases)],

@@ -27,6 +27,12 @@ variable "source_tables" {
   type        = list(string)
 }
 
+variable "kinesis_streams" {
+  description = "Names of the Kinesis streams that tables are read from in place of DynamoDB Streams, by the tables' names."
+  type        = map(string)
+  default     = {}
+}
+
 variable "snapshots" {
   description = "Whether items of the source tables may be read, for loading and comparing."
   type        = bool

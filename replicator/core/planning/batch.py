@@ -79,7 +79,9 @@ class Ledger:
         expire_attribute: str | None = None,
     ) -> None:
         self.records = records
-        keys = enumerate(item_keys([record.keys for record in records], source_key))
+        own = [index for index, record in enumerate(records) if not record.foreign]
+        known = item_keys([records[index].keys for index in own], source_key)
+        keys = zip(own, known, strict=True)
         self.keys: dict[int, ItemKey] = (
             dict(keys)
             if skip_before is None

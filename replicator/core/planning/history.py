@@ -6,6 +6,7 @@ from replicator.core.mapping.compile import TargetMapping
 from replicator.core.planning.batch import DeadLetter, Ledger, Rank
 from replicator.core.records import Image, StreamRecord
 from replicator.core.snapshot.export_lines import MICROSECONDS
+from replicator.core.stream.time_order import history_number
 from replicator.core.values.cells import Cell, Unfit
 from replicator.core.values.json_text import json_object, plain_texts
 from replicator.core.values.policies import OnNul
@@ -87,7 +88,7 @@ def _row(
     ledger: Ledger, record: StreamRecord, nul: OnNul, texts: Mapping[int, str | None]
 ) -> HistoryRow:
     return (
-        str(record.version),
+        str(history_number(record.version)),
         record.event,
         None if record.created_at is None else ledger.created_at(record),
         _json(record.keys, "keys", nul),

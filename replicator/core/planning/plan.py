@@ -118,7 +118,8 @@ def plan_batch(
     another table.
     """
     refused = refused or {}
-    for record in records[:1]:  # a stream is of one table, and a table's key does not change
+    own = (record for record in records if not record.foreign)
+    if (record := next(own, None)) is not None:  # a table's key does not change within a stream
         require_keys_alike(mapping.spec.name, record.keys, mapping.source_key)
     ledger = Ledger(
         records,

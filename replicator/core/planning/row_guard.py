@@ -52,6 +52,8 @@ from replicator.core.planning.batch import OUTCOMES
 from replicator.core.planning.changes import Changes, Upserts
 from replicator.core.planning.plan import TargetWrites, WritePlan
 from replicator.core.records import LetterId, StreamRecord
+from replicator.core.stream.generations import generation
+from replicator.core.stream.source_kind import ChangeOrder, kind_of
 
 Guard = Literal["stream", "scan", "heal", "sweep", "letter"]
 """Comparison of versions: a change of a stream must be newer than the row's version; a row of a
@@ -71,6 +73,13 @@ class Versioning:
     generation: int
     snapshot_id: int | None
     """The snapshot under way, which from now on has seen the keys that are written."""
+    order: ChangeOrder = "number"
+
+
+def stream_versioning(stream_arn: str, snapshot_id: int | None) -> Versioning:
+    """The versioning of what a stream brings."""
+    order = kind_of(stream_arn).order
+    return Versioning("stream", generation(stream_arn), snapshot_id, order)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +114,8 @@ class Applied:
 
     rows: Mapping[tuple[str, Operation], int]
     rejections: tuple[GuardRejection, ...] = ()
+    undecided: int = 0
+    """Changes to which nothing decided their order: the one that came later was taken."""
 
 
 Overtaken = frozenset[tuple[str, LetterId]]

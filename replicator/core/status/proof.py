@@ -166,7 +166,7 @@ class TableWitness:
         all, the stream has one that is not known, whatever was checked.
         """
         current = [s for s in self._known.values() if s.stream_arn == self._facts.stream_arn]
-        parents = {shard.parent_id for shard in current}
+        parents = {parent for shard in current for parent in shard.parents}
         childless = [s for s in current if s.finished and s.shard_id not in parents]
         if current and all(shard.finished for shard in current):
             return childless
@@ -289,13 +289,13 @@ class TableWitness:
         )
 
     def _ready_seconds(self, shard: ShardFacts) -> float:
-        """Since when a worker could have read a shard without a reader."""
-        parent = self._known.get((shard.stream_arn, shard.parent_id or ""))
+        """Since when a worker could have read a shard that nobody reads."""
+        parents = [self._known.get((shard.stream_arn, parent)) for parent in shard.parents]
         instants = (
             shard.found_at,
             shard.polled_at,
             shard.gap_accepted_at,
-            None if parent is None else parent.done_at,
+            *(parent.done_at for parent in parents if parent is not None),
         )
         since = max(instant for instant in instants if instant is not None)
         return max(0.0, (self._now - since).total_seconds())

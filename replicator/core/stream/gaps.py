@@ -123,11 +123,13 @@ def unread(shards: Iterable[ShardFacts]) -> Unread | None:
         return None
     bases: list[datetime] = []
     for shard in waiting:
-        parent = known.get((shard.stream_arn, shard.parent_id or ""))
-        base = shard.safe_at or (parent.safe_at if parent is not None else None)
+        parents = [known.get((shard.stream_arn, parent)) for parent in shard.parents]
+        inherited = [parent.safe_at for parent in parents if parent is not None]
+        safe = [at for at in inherited if at is not None]
+        base = shard.safe_at or (min(safe) if safe and len(safe) == len(parents) else None)
         if base is not None:
             bases.append(base)
-        elif parent is None or parent.finished:
+        elif all(parent is None or parent.finished for parent in parents):
             return Unread(None)
     return Unread(min(bases, default=None))
 

@@ -25,8 +25,7 @@ def is_ready(shard: ShardFacts, shards: Mapping[ShardName, ShardFacts]) -> bool:
     """
     if shard.state not in ("waiting", "active"):
         return False
-    parent = _parent(shard, shards)
-    return parent is None or parent.finished
+    return all(parent.finished for parent in _parents(shard, shards))
 
 
 def ready_shards(shards: Iterable[ShardFacts]) -> list[ShardFacts]:
@@ -56,7 +55,7 @@ def lost_shards(
     unfinished = {name for name, shard in known.items() if not shard.finished}
     lost = []
     for shard in new:
-        if shard.parent_id in unfinished:
+        if not unfinished.isdisjoint(shard.parents):
             unfinished.add(shard.shard_id)
         elif shard.shard_id in begun and shard.shard_id not in known:
             lost.append(shard.shard_id)
@@ -68,13 +67,28 @@ def in_order(listed: Iterable[ListedShard]) -> list[ListedShard]:
     shards = {shard.shard_id: shard for shard in listed}
     ordered: dict[str, ListedShard] = {}
     for shard in shards.values():
-        chain = []
-        ancestor: ListedShard | None = shard
-        while ancestor is not None and ancestor.shard_id not in ordered and ancestor not in chain:
+        chain: list[ListedShard] = []
+        ancestors = [shard]
+        while ancestors:
+            ancestor = ancestors.pop()
+            if ancestor.shard_id in ordered or ancestor in chain:
+                continue
             chain.append(ancestor)
-            ancestor = shards.get(ancestor.parent_id or "")
-        ordered.update((member.shard_id, member) for member in reversed(chain))
+            ancestors += [shards[parent] for parent in ancestor.parents if parent in shards]
+        waiting = {member.shard_id for member in chain}
+        for member in _parents_first(chain, waiting):
+            ordered[member.shard_id] = member
     return list(ordered.values())
+
+
+def _parents_first(chain: list[ListedShard], waiting: set[str]) -> Iterable[ListedShard]:
+    """Members of a chain, each behind its parents; what is its own ancestor comes last."""
+    left = list(reversed(chain))
+    while left:
+        ready = [member for member in left if waiting.isdisjoint(member.parents)] or left
+        waiting -= {member.shard_id for member in ready}
+        left = [member for member in left if member.shard_id in waiting]
+        yield from ready
 
 
 def awaits_children(shards: Iterable[ShardFacts], now: datetime) -> bool:
@@ -83,7 +97,7 @@ def awaits_children(shards: Iterable[ShardFacts], now: datetime) -> bool:
     A stream that was disabled ends without children, so the state does not last.
     """
     known = list(shards)
-    parents = {(shard.stream_arn, shard.parent_id) for shard in known}
+    parents = {(shard.stream_arn, parent) for shard in known for parent in shard.parents}
     return any(
         shard.state == "done"
         and shard.done_at is not None
@@ -100,9 +114,9 @@ def followed_shards(shards: Iterable[ShardFacts]) -> list[ShardFacts]:
     known = list(shards)
     begun: dict[ShardName, bool] = {}
     for child in known:
-        if child.parent_id is not None:
-            parent = (child.stream_arn, child.parent_id)
-            is_begun = child.finished or child.state == "active"
+        is_begun = child.finished or child.state == "active"
+        for parent_id in child.parents:
+            parent = (child.stream_arn, parent_id)
             begun[parent] = begun.get(parent, True) and is_begun
     return [s for s in known if s.finished and begun.get((s.stream_arn, s.shard_id), False)]
 
@@ -117,18 +131,20 @@ def forgettable_shards(
     known = by_name(shards)
     children: dict[ShardName, list[ShardFacts]] = {}
     for shard in known.values():
-        if shard.parent_id is not None:
-            children.setdefault((shard.stream_arn, shard.parent_id), []).append(shard)
+        for parent in shard.parents:
+            children.setdefault((shard.stream_arn, parent), []).append(shard)
     return [
         shard
         for name, shard in known.items()
         if shard.finished
         and name not in listed
         and now - (shard.done_at or now) > FINISHED_SHARDS_KEPT
-        and _parent(shard, known) is None
+        and not _parents(shard, known)
         and all(child.finished or child.position is not None for child in children.get(name, ()))
     ]
 
 
-def _parent(shard: ShardFacts, shards: Mapping[ShardName, ShardFacts]) -> ShardFacts | None:
-    return None if shard.parent_id is None else shards.get((shard.stream_arn, shard.parent_id))
+def _parents(shard: ShardFacts, shards: Mapping[ShardName, ShardFacts]) -> list[ShardFacts]:
+    """Those of a shard's parents that are on record."""
+    found = [shards.get((shard.stream_arn, parent)) for parent in shard.parents]
+    return [parent for parent in found if parent is not None]

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Literal, Protocol
 from uuid import UUID
 
 from replicator.core.records import Position
@@ -20,13 +20,35 @@ class DeadLetterCounts:
     last_hour: int
 
 
+class _HasParents(Protocol):
+    @property
+    def parent_id(self) -> str | None: ...
+    @property
+    def adjacent_parent_id(self) -> str | None: ...
+
+
+def parents_of(shard: _HasParents) -> tuple[str, ...]:
+    """Ids of a shard's parents: none, one, or two where it was made by a merge."""
+    both = shard.parent_id, shard.adjacent_parent_id
+    return tuple(parent for parent in both if parent is not None)
+
+
 @dataclass(frozen=True, slots=True)
 class ListedShard:
-    """A shard as DescribeStream lists it; `closed`: with an ending sequence number."""
+    """A shard as the source lists it; `closed` when it has an ending sequence number.
+
+    `adjacent_parent_id`: the second parent of a shard that two were merged into.
+    """
 
     shard_id: str
     parent_id: str | None
     closed: bool
+    adjacent_parent_id: str | None = None
+
+    @property
+    def parents(self) -> tuple[str, ...]:
+        """The shards that are read to their ends before this one."""
+        return parents_of(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +75,12 @@ class ShardFacts:
     gap_accepted_at: datetime | None
     found_at: datetime
     done_at: datetime | None
+    adjacent_parent_id: str | None = None
+
+    @property
+    def parents(self) -> tuple[str, ...]:
+        """The shards that are read to their ends before this one."""
+        return parents_of(self)
 
     @property
     def finished(self) -> bool:
@@ -154,6 +182,8 @@ class Claim:
     """The snapshot that runs beside the claim: written rows are marked as seen by the snapshot."""
     open_letters: bool
     """Some dead letter of the table is open: batches must look for dead letters to supersede."""
+    read_from: datetime | None = None
+    """Where the source can begin at a time: nothing that came before concerns the table."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,16 +1,31 @@
-"""Kinds of sources: for how long one keeps the records, and where the label is. Pure."""
+"""Kinds of sources: how long one keeps records, what orders changes, names of streams. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Literal
+
+ChangeOrder = Literal["number", "time"]
+"""Order of an item's changes in the versions of rows. `number`: sequence numbers, which grow along
+a lineage of shards. `time`: creation times with the tie rule of `core/stream/time_order`, as
+records come twice and in any order."""
 
 
 @dataclass(frozen=True, slots=True)
 class SourceKind:
-    """Promises of one kind of source. `retention`: time for which a record is kept."""
+    """Promises of one kind of source. `retention`: time for which it keeps a record at least."""
 
     name: str
     retention: timedelta
+    order: ChangeOrder = "number"
+
+    @property
+    def resting_mode(self) -> Literal["fence", "guard"]:
+        """The mode of a table of the daemon beside which no snapshot runs.
+
+        Where a shard does not hold its changes in order, the row guard is never left.
+        """
+        return "fence" if self.order == "number" else "guard"
 
     def label(self, stream_arn: str) -> str:
         """The part of a stream's ARN that tells a table's streams apart: the time of enabling."""
@@ -19,10 +34,36 @@ class SourceKind:
 
 DYNAMODB_STREAMS = SourceKind("DynamoDB Streams", retention=timedelta(hours=24))
 """Keeps a record for 24 hours (Developer Guide, Streams.html)."""
-_BY_SERVICE: Mapping[str, SourceKind] = {"dynamodb": DYNAMODB_STREAMS}
+KINESIS = SourceKind("Kinesis Data Streams", retention=timedelta(hours=24), order="time")
+"""Keeps a record for 24 hours at least, the lowest retention that a stream can have (Developer
+Guide, kinesis-extended-retention.html)."""
+_BY_SERVICE: Mapping[str, SourceKind] = {"dynamodb": DYNAMODB_STREAMS, "kinesis": KINESIS}
 
 
 def kind_of(stream_arn: str | None) -> SourceKind:
     """The kind of a stream, by the service in its ARN; the usual kind without a stream."""
     service = (stream_arn or "").split(":")[2:3]
     return _BY_SERVICE.get("".join(service), DYNAMODB_STREAMS)
+
+
+def share_of(kinesis_arn: str, table: str) -> str:
+    """Name of one table's share of a Kinesis stream, in place of a stream's ARN: the stream's ARN
+    and the table's name. Several tables may share a stream, and each reads it by itself.
+
+    `table` is a DynamoDB table's name or ARN.
+    """
+    return f"{kinesis_arn}/{table.rpartition('/')[2]}"
+
+
+def is_read_from(stream_arn: str, kinesis: str | None) -> bool:
+    """True where a stream on record is one of the source that a table is read from: of the Kinesis
+    stream of that ARN, or of DynamoDB Streams (None).
+    """
+    if kinesis is None:
+        return kind_of(stream_arn) is DYNAMODB_STREAMS
+    return kind_of(stream_arn) is KINESIS and kinesis_arn_of(stream_arn) == kinesis
+
+
+def kinesis_arn_of(share: str) -> str:
+    """The ARN of the Kinesis stream that a share is of."""
+    return share.rpartition("/")[0]

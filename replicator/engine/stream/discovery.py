@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from replicator.clock import Clock
-from replicator.core.observations import GapFound, Observe
+from replicator.core.observations import GapFound, Observe, StreamMoved
 from replicator.core.spec import TableSpec
 from replicator.core.stream.gaps import how_to_mend
 from replicator.core.stream.lineage import (
@@ -16,7 +16,8 @@ from replicator.core.stream.lineage import (
     unknown_shards,
 )
 from replicator.core.stream.shards import ListedShard, ShardFacts, StreamOver, TableFacts
-from replicator.engine.ports import Incidents, Leases, Listings, Positions, Source
+from replicator.core.stream.source_kind import is_read_from
+from replicator.engine.ports import Incidents, Leases, Listings, Moves, Positions, Source
 from replicator.errors import (
     PositionLost,
     SourceUnavailable,
@@ -53,6 +54,7 @@ class Discovery:
         source: Source,
         positions: Positions,
         incidents: Incidents,
+        moves: Moves,
         leases: Leases,
         listings: Listings,
         observe: Observe,
@@ -63,6 +65,7 @@ class Discovery:
         self._source = source
         self._positions = positions
         self._incidents = incidents
+        self._moves = moves
         self._leases = leases
         self._listings = listings
         self._observe = observe
@@ -121,7 +124,7 @@ class Discovery:
             children = await self._source.children(stream_arn, shard_id)
             if not children:
                 async for page in self._source.listed_shards(stream_arn):
-                    children += [shard for shard in page if shard.parent_id == shard_id]
+                    children += [shard for shard in page if shard_id in shard.parents]
         except (SourceUnavailable, StreamVanished):
             pass  # what is not known now is found later
         if children:
@@ -156,7 +159,8 @@ class Discovery:
                 f"{self._spec.name}` and `replicator migrate` to start again",
             )
         if new:
-            parents = {shard.parent_id or "" for shard in new} - {shard.shard_id for shard in new}
+            parents = {parent for shard in new for parent in shard.parents}
+            parents -= {shard.shard_id for shard in new}
             added = {name for name in parents if name in known or (arn, name) in listed}
             await self._positions.add_shards(self._spec.name, arn, new, beside=added)
 
@@ -165,13 +169,23 @@ class Discovery:
         return {shard.shard_id: shard for shard in shards if shard.stream_arn == arn}
 
     async def _stream_to_read(self, current: str | None) -> str:
-        """The newest stream, as soon as nothing is left to read of the one before."""
+        """The newest stream, as soon as nothing is left to read of the one before.
+
+        A stream of another source than the configured one is left at once.
+        """
+        moves = current is not None and not is_read_from(current, self._spec.kinesis)
         try:
             arn, created_at = await self._describe_stream()
         except (StreamUnfit, StreamVanished):
-            if current is None or await self._ended(current):
+            if current is None or moves or await self._ended(current):
                 raise
             return current
+        if current is not None and moves:
+            name = self._spec.name
+            told = await self._moves.move(name, before=current, stream_arn=arn, at=created_at)
+            if told is not None:
+                self._observe(StreamMoved(name, told))
+            return arn
         if current is None:
             await self._start_stream(arn, created_at, after=StreamOver(None))
             return arn

@@ -13,10 +13,12 @@ from replicator.core.observations import (
     BatchApplied,
     ChangesTurnedAway,
     Observe,
+    OrderUndecided,
     RecordRejected,
     WriteBlocked,
     unobserved,
 )
+from replicator.core.planning.arrival import Arranged, arranged
 from replicator.core.planning.plan import WritePlan, plan_batch
 from replicator.core.planning.row_guard import Applied, outcomes_after_guard, reasons
 from replicator.core.records import NOWHERE, Position, StreamRecord
@@ -115,6 +117,15 @@ class Pipeline:
             most=lambda: self.size.records,
         )
 
+    def _arranged(self, batch: Batch) -> Arranged | Batch:
+        """The batch's records in the order that planning takes them in.
+
+        A shard of DynamoDB Streams holds its changes in order.
+        """
+        if self._mapping.spec.kinesis is None:
+            return batch
+        return arranged(batch.records, self._mapping.source_key)
+
     async def _set_aside(
         self,
         batch: Batch,
@@ -129,7 +140,7 @@ class Pipeline:
             message = f"PostgreSQL refuses a transaction, but none of its rows: {error}"
             raise SchemaMismatch(message, remedy="run `replicator check`") from error
         plan = plan_batch(
-            batch.records,
+            self._arranged(batch).records,
             self._mapping,
             read_at=batch.requested_at.timestamp(),
             skip_before=_skip_before(claim),
@@ -151,7 +162,7 @@ class Pipeline:
 
     def _plan(self, batch: Batch, claim: Claim) -> WritePlan:
         return plan_batch(
-            batch.records,
+            self._arranged(batch).records,
             self._mapping,
             read_at=batch.requested_at.timestamp(),
             skip_before=_skip_before(claim),
@@ -216,14 +227,17 @@ class Pipeline:
         created_at: float | None,
     ) -> None:
         now = self._clock.now().timestamp()
+        in_order = self._arranged(batch)
         ages = Counter(
-            record.created_at for record in batch.records if record.created_at is not None
+            record.created_at
+            for record in batch.records
+            if record.created_at is not None and not record.foreign
         )
         self._observe(
             BatchApplied(
                 table=self._table,
                 shard_id=claim.shard_id,
-                records=outcomes_after_guard(batch.records, plan, applied.rejections),
+                records=outcomes_after_guard(in_order.records, plan, applied.rejections),
                 rows=applied.rows,
                 unmapped=plan.unmapped,
                 unmapped_types=plan.unmapped_types,
@@ -238,6 +252,11 @@ class Pipeline:
         )
         if applied.rejections:
             self._observe(ChangesTurnedAway(self._table, reasons(applied.rejections)))
+        undecided = applied.undecided
+        if isinstance(in_order, Arranged):
+            undecided += in_order.undecided
+        if undecided:
+            self._observe(OrderUndecided(self._table, undecided))
         self.rejected += len(plan.dead_letters)
         for letter in plan.dead_letters:
             self._observe(

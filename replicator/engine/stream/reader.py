@@ -21,8 +21,8 @@ from replicator.errors import (
 
 EMPTY_PAGES_TO_HEAD = 5
 """An empty page proves nothing; bloop needed up to five calls to cross an empty shard."""
-ITERATOR_SECONDS_MAX = 14 * 60.0
-"""DynamoDB lets an iterator expire after 15 minutes."""
+ITERATOR_SECONDS_MAX = 4 * 60.0
+"""DynamoDB lets an iterator expire after 15 minutes, Kinesis after 5."""
 PAUSE_SECONDS_MIN = 0.2
 """Five reads a second and shard is what the service is said to allow."""
 BEHIND_SECONDS = 2.0
@@ -49,7 +49,9 @@ class Answer:
     requested_at: datetime
     answered_at: datetime
     head_at: datetime | None
-    """Everything created before is read: the first of five empty answers in a row."""
+    """Everything created before is read: the first of five empty answers in a row, or an answer
+    that says so itself.
+    """
     repeated: Sequence[StreamRecord] = ()
 
 
@@ -57,8 +59,9 @@ class ShardReader:
     """A position in one shard that moves forward with every page.
 
     `after` is the position of the last record that is applied; None reads from the oldest record.
-    `may_read_around` decides, for the time of an answer, whether a trimmed position may be passed
-    by reading from the oldest record. `attempting` hears of every request.
+    `since`: where nothing was read yet, earlier records are not wanted, if the source can begin at
+    a time. `may_read_around` decides, for the time of an answer, whether a trimmed position may be
+    passed by reading from the oldest record. `attempting` hears of every request.
     """
 
     def __init__(
@@ -72,7 +75,9 @@ class ShardReader:
         idle_seconds_max: float,
         may_read_around: Callable[[datetime], bool],
         attempting: Callable[[], None] = unobserved,
+        since: datetime | None = None,
     ) -> None:
+        self._since = since
         self._source = source
         self._clock = clock
         self._stream_arn = stream_arn
@@ -133,8 +138,9 @@ class ShardReader:
         began = self._clock.monotonic()
         if self._iterator is None or self._clock.monotonic() > self._iterator_until:
             after = None if self._from_oldest else self._position
+            since = None if self._from_oldest else self._since
             self._iterator = await self._source.iterator(
-                self._stream_arn, self._shard_id, after=after
+                self._stream_arn, self._shard_id, after=after, since=since
             )
             self._iterator_until = self._clock.monotonic() + ITERATOR_SECONDS_MAX
         page = await self._source.read(self._iterator)
@@ -158,6 +164,8 @@ class ShardReader:
 
     def _note(self, page: Page, requested_at: datetime) -> datetime | None:
         """Decide the pause before the next page, and whether this one was the head."""
+        if page.behind is not None:
+            return self._note_told(page, requested_at, behind=page.behind)
         if page.records:
             self._empties.clear()
             created_at = page.records[-1].created_at
@@ -170,6 +178,15 @@ class ShardReader:
         longer = max(PAUSE_SECONDS_MIN, self._pause_seconds * 1.5)
         self._pause_seconds = min(longer, self._idle_seconds_max)
         return self._empties[0] if len(self._empties) == EMPTY_PAGES_TO_HEAD else None
+
+    def _note_told(self, page: Page, requested_at: datetime, *, behind: bool) -> datetime | None:
+        """`_note` where the source itself says whether it holds more: one answer tells the head."""
+        if behind or page.records:
+            self._pause_seconds = 0.0 if behind else PAUSE_SECONDS_MIN
+            return None
+        longer = max(PAUSE_SECONDS_MIN, self._pause_seconds * 1.5)
+        self._pause_seconds = min(longer, self._idle_seconds_max)
+        return requested_at
 
     def _read_from_oldest_or_raise(self, error: PositionTrimmed) -> None:
         """Go on at the oldest record where that is proved to lose nothing, or was accepted."""

@@ -28,7 +28,7 @@ from replicator.core.stream.source_kind import kind_of
 from replicator.engine.dead_letter_limit import check_dead_letters
 from replicator.engine.ports import Claims, Incidents, Source
 from replicator.engine.stream.page_slots import Room
-from replicator.engine.stream.pipeline import Batch, Pipeline
+from replicator.engine.stream.pipeline import START_MARGIN, Batch, Pipeline
 from replicator.engine.stream.proof import ShardProof
 from replicator.engine.stream.reader import Answer, ShardReader
 from replicator.engine.tasks import one_failure
@@ -166,6 +166,7 @@ class ShardReplicator:
             shard_id=claim.shard_id,
             after=claim.position,
             idle_seconds_max=self._task.idle_seconds_max,
+            since=None if claim.read_from is None else claim.read_from - START_MARGIN,
             may_read_around=self._may_read_around(claim),
             attempting=self._live,
         )

@@ -10,6 +10,7 @@ from replicator.core.mapping.compile import TableMapping
 from replicator.core.snapshot.state import SegmentFacts, SnapshotFacts, is_initial_due
 from replicator.core.stream.lineage import ShardName, ready_shards
 from replicator.core.stream.shards import Belief, ShardFacts, TableFacts
+from replicator.core.stream.source_kind import is_read_from
 from replicator.engine.ports import Source
 from replicator.engine.snapshot.lifecycle import Loading
 from replicator.engine.snapshot.segment import SnapshotParts
@@ -157,7 +158,10 @@ class Table:
 
     def ready(self) -> list[ShardFacts]:
         """The shards that may be claimed now."""
-        return ready_shards(self.shards) if self.working and self.polled else []
+        if not (self.working and self.polled):
+            return []
+        kinesis = self.mapping.spec.kinesis  # until a move is on record nobody reads
+        return [s for s in ready_shards(self.shards) if is_read_from(s.stream_arn, kinesis)]
 
     def ready_parts(self) -> dict[str, SegmentFacts]:
         """The segments of the snapshot under way that may be claimed now, by the names."""

@@ -12,6 +12,8 @@ from replicator.postgres.control.positions import position_of, position_text
 LOCK_TABLE_STATE = """
 -- A changed mapping or mode waits for this lock and then raises the epoch, or is seen here.
 select mode, snapshot_id, mapping_fingerprint, initial_load, start_at, paused, halted,
+       (select label_at from {schema}.generation g
+         where (g.deployment, g.source, g.stream_arn) = ($1, $2, $3)) as begun_at,
        exists (select from {schema}.gap g
                 where (g.deployment, g.source) = ($1, $2) and g.state = 'open') as gapped,
        exists (select from {schema}.dead_letter l
@@ -31,17 +33,22 @@ update {schema}.shard as s
        state = 'active',
        claimed_at = now(),
        safe_at = coalesce(s.safe_at, p.safe_at)
-  from (select 1) as one
-  left join {schema}.shard as p
-    on p.deployment = $1 and p.stream_arn = $2
-   and p.shard_id = (select parent_id from {schema}.shard
-                      where deployment = $1 and stream_arn = $2 and shard_id = $3)
+  from (-- of two parents, as a merge has them, the one that is less far counts
+        select min(p.found_at) as found_at,
+               case when count(*) = count(p.safe_at) then min(p.safe_at) end as safe_at,
+               coalesce(bool_and(p.state = 'done'
+                                 or p.state = 'gap' and p.gap_accepted_at is not null),
+                        true) as read
+          from {schema}.shard as c
+          join {schema}.shard as p
+            on p.deployment = $1 and p.stream_arn = $2
+           and p.shard_id in (c.parent_id, c.adjacent_parent_id)
+         where c.deployment = $1 and c.stream_arn = $2 and c.shard_id = $3) as p
  where s.deployment = $1
    and s.stream_arn = $2
    and s.shard_id = $3
    and s.state in ('waiting', 'active')
-   and (p.shard_id is null or p.state = 'done'
-        or p.state = 'gap' and p.gap_accepted_at is not null)
+   and p.read
 returning s.epoch, s.claim_id, s.last_sequence_number::text as position,
           s.known_sequence_number::text as known, s.safe_at,
           least(s.found_at, p.found_at) as found_at, s.gap_accepted_at, s.listed
@@ -138,7 +145,9 @@ class Claims:
         shard_id: str,
         fingerprint: str,
     ) -> Claim:
-        table = await connection.fetchrow(self._lock_table_state, self._deployment, source)
+        table = await connection.fetchrow(
+            self._lock_table_state, self._deployment, source, stream_arn
+        )
         if table is None:
             message = f"table {source!r} is not registered in the control schema"
             raise PositionLost(message, remedy="run `replicator migrate`")
@@ -173,6 +182,7 @@ class Claims:
             skip_before=skip,
             snapshot_id=table["snapshot_id"],
             open_letters=table["open_letters"],
+            read_from=None if table["initial_load"] == "stream" else table["begun_at"],
         )
 
     async def _refusal(

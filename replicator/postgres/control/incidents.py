@@ -78,8 +78,10 @@ values ($1, $2, $3, $4, $5, $6,
               from {schema}.shard as s
              where (s.deployment, s.source, s.stream_arn) = ($1, $2, $7)
                and not exists (select from {schema}.shard as child
-                                where (child.deployment, child.stream_arn, child.parent_id)
-                                    = (s.deployment, s.stream_arn, s.shard_id))) end)
+                                where (child.deployment, child.stream_arn)
+                                    = (s.deployment, s.stream_arn)
+                                  and s.shard_id in (child.parent_id, child.adjacent_parent_id)))
+       end)
     on conflict do nothing
 returning id
 """

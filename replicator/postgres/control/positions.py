@@ -32,7 +32,7 @@ select id, source, stream_arn, shard_id, kind, detail, found_at, since
 SHARDS = """
 select source, stream_arn, shard_id, parent_id, state, listed, owner,
        last_sequence_number::text as position, known_sequence_number::text as known,
-       safe_at, head_at, polled_at, gap_accepted_at, found_at, done_at
+       safe_at, head_at, polled_at, gap_accepted_at, found_at, done_at, adjacent_parent_id
   from {schema}.shard
  where deployment = $1 and source = any($2::text[])
 """
@@ -59,10 +59,12 @@ select count(*) from {schema}.shard
 
 ADD_SHARD = """
 -- What is known is never forgotten: only that a shard is listed after all may be added.
-insert into {schema}.shard (deployment, source, stream_arn, shard_id, parent_id, listed)
-values ($1, $2, $3, $4, $5, $6)
+insert into {schema}.shard
+       (deployment, source, stream_arn, shard_id, parent_id, adjacent_parent_id, listed)
+values ($1, $2, $3, $4, $5, $6, $7)
     on conflict (deployment, stream_arn, shard_id)
-    do update set listed = true, parent_id = coalesce(shard.parent_id, excluded.parent_id)
+    do update set listed = true, parent_id = coalesce(shard.parent_id, excluded.parent_id),
+       adjacent_parent_id = coalesce(shard.adjacent_parent_id, excluded.adjacent_parent_id)
  where excluded.listed and not shard.listed
 """
 
@@ -154,12 +156,15 @@ class Positions:
         be read before its own parent.
         """
         names = {shard.shard_id for shard in listed}
-        rows: list[tuple[str, str | None, bool]] = [
-            (shard.parent_id, None, False)
+        rows: list[tuple[str, str | None, str | None, bool]] = [
+            (parent, None, None, False)
             for shard in listed
-            if shard.parent_id is not None and shard.parent_id not in names
+            for parent in shard.parents
+            if parent not in names
         ]
-        rows += [(shard.shard_id, shard.parent_id, True) for shard in listed]
+        rows += [
+            (shard.shard_id, shard.parent_id, shard.adjacent_parent_id, True) for shard in listed
+        ]
         async with self._database.transaction("adding shards") as connection:
             current = (self._deployment, source, stream_arn)
             if await connection.fetchrow(self._control.sql(CURRENT), *current) is None:

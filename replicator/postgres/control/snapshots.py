@@ -11,6 +11,7 @@ from replicator.core.snapshot.state import (
     SnapshotOrigin,
     SnapshotReason,
 )
+from replicator.core.stream.source_kind import kind_of
 from replicator.errors import ConfigurationError
 from replicator.postgres.connection.control_schema import ControlSchema
 from replicator.postgres.connection.database import Database, Session
@@ -21,7 +22,7 @@ from replicator.postgres.control.streams import MOVE_GAPS
 from replicator.postgres.control.table_mode import switch_mode
 
 LOCK_TABLE = """
-select mode, snapshot_id, paused or halted as stopped
+select mode, snapshot_id, stream_arn, paused or halted as stopped
   from {schema}.table_state
  where deployment = $1 and source = $2
    for update
@@ -294,7 +295,7 @@ class Snapshots:
             await self._end(connection, snapshot.id, "done")
             await connection.fetch(self._control.sql(HEAL_GAPS), snapshot.id)
             await connection.execute(self._control.sql(CLOSE_LETTERS), snapshot.id)
-            await self._leave(connection, snapshot.source, table["mode"])
+            await self._leave(connection, snapshot.source, table)
         return True
 
     async def abandon(self, snapshot: SnapshotFacts) -> bool:
@@ -304,7 +305,7 @@ class Snapshots:
             if table is None or table["snapshot_id"] != snapshot.id:
                 return False
             await self._end(connection, snapshot.id, "cancelled", detail="it was not ended in time")
-            await self._leave(connection, snapshot.source, table["mode"])
+            await self._leave(connection, snapshot.source, table)
         return True
 
     async def cancel(self, source: str, *, who: str, why: str | None) -> list[int]:
@@ -318,7 +319,7 @@ class Snapshots:
             for row in rows:
                 await self._end(connection, row["id"], "cancelled", detail=f"by {who}")
             if table is not None and table["snapshot_id"] is not None:
-                await self._leave(connection, source, table["mode"])
+                await self._leave(connection, source, table)
             if rows:
                 numbers = ", ".join(str(row["id"]) for row in rows)
                 await connection.execute(
@@ -398,13 +399,14 @@ class Snapshots:
             for row in await connection.fetch(self._control.sql(REOPEN_GAPS), snapshot_id):
                 await raise_epochs(connection, self._control, self._deployment, row["source"])
 
-    async def _leave(self, connection: Session, source: str, mode: str) -> None:
+    async def _leave(self, connection: Session, source: str, table: asyncpg.Record) -> None:
+        resting = kind_of(table["stream_arn"]).resting_mode
         await switch_mode(
             connection,
             self._control,
             self._deployment,
             source,
-            mode="lambda" if mode == "lambda" else "fence",
+            mode="lambda" if table["mode"] == "lambda" else resting,
             when=("guard", "lambda"),
         )
 

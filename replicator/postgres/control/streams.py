@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Literal
 
 from replicator.core.stream.shards import StreamOver
+from replicator.core.stream.source_kind import kind_of
 from replicator.errors import Fenced, PositionLost
 from replicator.postgres.connection.control_schema import ControlSchema
 from replicator.postgres.connection.database import Session
@@ -106,8 +107,15 @@ delete from {schema}.segment where snapshot_id = $1
 
 LEAVE_SNAPSHOT = """
 update {schema}.table_state
-   set mode = case mode when 'guard' then 'fence' else mode end, snapshot_id = null
+   set mode = case mode when 'guard' then $3 else mode end, snapshot_id = null
  where deployment = $1 and source = $2
+"""
+
+REST_IN_GUARD = """
+-- No shard of this kind of stream vouches for the order of its changes.
+update {schema}.table_state set mode = 'guard', changed_at = now()
+ where deployment = $1 and source = $2 and mode = 'fence'
+returning 1
 """
 
 BEGIN_ANEW = """
@@ -148,6 +156,9 @@ async def start_stream(
     newest = await connection.fetchrow(control.sql(NEWEST_GENERATION), *name)
     arn, streams = (None, 0) if newest is None else (newest["stream_arn"], newest["streams"])
     await connection.execute(control.sql(CLOSE_OLDER_STREAMS), *name, arn)
+    unordered = kind_of(arn).resting_mode == "guard"
+    if unordered and await connection.fetchval(control.sql(REST_IN_GUARD), *name):
+        await connection.execute(control.sql(BEGIN_ANEW), *name)
     if arn != stream.arn:
         return None if after is None or current is None else ("older", current)
     return ("newer", current or "") if new is not None and streams > 1 else None
@@ -171,13 +182,13 @@ async def make_current(
     await connection.execute(control.sql(REOPEN_STREAM), *name, arn)
     await connection.fetchrow(control.sql(NEWEST_GENERATION), *name)
     await connection.execute(control.sql(CLOSE_OLDER_STREAMS), *name, arn)
-    await _begin_snapshot_anew(connection, control, deployment, source)
+    await _begin_snapshot_anew(connection, control, deployment, source, arn)
     await connection.execute(control.sql(BEGIN_ANEW), *name)
     return True
 
 
 async def _begin_snapshot_anew(
-    connection: Session, control: ControlSchema, deployment: str, source: str
+    connection: Session, control: ControlSchema, deployment: str, source: str, arn: str
 ) -> None:
     """Ask again for the snapshot under way; a repair, and one that has a successor, is given up."""
     row = await connection.fetchrow(control.sql(UNDER_WAY), deployment, source)
@@ -188,7 +199,9 @@ async def _begin_snapshot_anew(
     replaced = row["asked"] is not None or row["reason"] == "repair"
     await connection.execute(control.sql(GIVE_UP if replaced else ASK_AGAIN), row["id"])
     await connection.execute(control.sql(DROP_SEGMENTS), row["id"])
-    await connection.execute(control.sql(LEAVE_SNAPSHOT), deployment, source)
+    await connection.execute(
+        control.sql(LEAVE_SNAPSHOT), deployment, source, kind_of(arn).resting_mode
+    )
 
 
 async def _check_over(

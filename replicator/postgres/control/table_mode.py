@@ -6,6 +6,7 @@ import asyncpg
 
 from replicator.core.spec import Poller
 from replicator.core.stream.shards import Mode
+from replicator.core.stream.source_kind import kind_of
 from replicator.errors import ConfigurationError
 from replicator.postgres.connection.control_schema import ControlSchema
 from replicator.postgres.connection.database import Database, Session
@@ -83,7 +84,7 @@ update {schema}.shard
 
 CAUGHT_UP = """
 -- Every shard has passed the moment of the hand-over: what Lambda applied is behind.
-select t.source from {schema}.table_state as t
+select t.source, t.stream_arn from {schema}.table_state as t
  where t.deployment = $1
    and t.mode = 'guard'
    and t.snapshot_id is null
@@ -129,7 +130,8 @@ async def leave_guard(database: Database) -> list[str]:
     """Let the fence alone guard the tables that the daemon took over and has caught up with."""
     control = database.control
     async with database.transaction("leaving the row guard") as connection:
-        rows = await connection.fetch(control.sql(CAUGHT_UP), database.deployment)
+        found = await connection.fetch(control.sql(CAUGHT_UP), database.deployment)
+        rows = [row for row in found if kind_of(row["stream_arn"]).resting_mode == "fence"]
         for row in rows:
             await switch_mode(
                 connection,

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from replicator.core.mapping.compile import TargetMapping
 from replicator.core.planning.row_guard import LOADS, Guard
+from replicator.core.stream.source_kind import ChangeOrder
 from replicator.postgres.connection.connect import THEIR_PATH
 from replicator.postgres.connection.control_schema import ControlSchema
 from replicator.postgres.write.fence import Fence
@@ -125,7 +126,7 @@ class BatchShape:
     """Facts that decide the text of a batch's statement; few differ, so prepared ones are reused.
 
     `guard`: it follows that guard's statement. `kept` are the targets with rejected changes then,
-    by the places.
+    by their places, and `order` is that of the changes.
     """
 
     targets: tuple[TargetShape, ...]
@@ -133,6 +134,7 @@ class BatchShape:
     supersede: bool
     guard: Guard | None = None
     kept: tuple[int, ...] = ()
+    order: ChangeOrder = "number"
 
 
 class BatchStatements:
@@ -270,7 +272,15 @@ class BatchStatements:
         elif shape.guard is not None:
             generation = parameters.one("bigint")
             keys = [self._keys[place] for place in shape.kept]
-            parts.append(overtaken(self._control, keys, parameters, generation=generation))
+            parts.append(
+                overtaken(
+                    self._control,
+                    keys,
+                    parameters,
+                    generation=generation,
+                    order=shape.order,
+                )
+            )
             state = STATE_IF_OVERTAKEN.format(**self._tables)
         arrays = parameters.arrays(DEAD_LETTER_TYPES)
         letters = DEAD_LETTERS.format(**self._tables, arrays=arrays, state=state)

@@ -17,7 +17,11 @@ def version_shape(plan: WritePlan, versioning: Versioning) -> VersionShape:
     written = _written_places(plan)
     softly = any(plan.writes[place].target.table.soft for place in written)
     return VersionShape(
-        versioning.guard, written, kept_places(plan), softly and versioning.guard == "stream"
+        versioning.guard,
+        written,
+        kept_places(plan),
+        softly and versioning.guard == "stream",
+        versioning.order,
     )
 
 
@@ -75,6 +79,11 @@ def overtaken_in(plan: WritePlan, row: asyncpg.Record) -> Overtaken:
         return frozenset()
     behind = zip(row["behind_targets"] or (), row["behind_letters"] or (), strict=True)
     return frozenset((plan.writes[target].target.name, LetterId(id_)) for target, id_ in behind)
+
+
+def undecided_in(row: asyncpg.Record) -> int:
+    """Number of changes to which nothing decided their order."""
+    return int(row.get("undecided", 0))
 
 
 def other_orders_in(plan: WritePlan, row: asyncpg.Record) -> tuple[OtherOrder, ...]:

@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from replicator.core.mapping.compile import TargetMapping
 from replicator.core.mapping.target_table import Column, TargetTable
 from replicator.core.planning.row_guard import LOADS, Guard
+from replicator.core.stream.source_kind import ChangeOrder
 from replicator.postgres.connection.control_schema import ControlSchema
 from replicator.postgres.connection.quoting import quote_identifier, quote_literal
 from replicator.postgres.write.fence import Fence
+from replicator.postgres.write.order_sql import ORDERS
 from replicator.postgres.write.parameters import Parameters
 
 TARGET_ID = """(
@@ -53,18 +55,24 @@ versions as (
      where {newer}
  returning {returning})"""
 
-OLDER = "(o.generation, o.sequence_number) < (excluded.generation, excluded.sequence_number)"
-OLDER_VALUES = """(coalesce(o.values_generation, o.generation),
-            coalesce(o.values_number, o.sequence_number))
-           < (coalesce(excluded.values_generation, excluded.generation),
-              coalesce(excluded.values_number, excluded.sequence_number))"""
+FOUND = ("o.generation", "o.sequence_number")
+GIVEN = ("excluded.generation", "excluded.sequence_number")
+FOUND_VALUES = (
+    "coalesce(o.values_generation, o.generation)",
+    "coalesce(o.values_number, o.sequence_number)",
+)
+GIVEN_VALUES = (
+    "coalesce(excluded.values_generation, excluded.generation)",
+    "coalesce(excluded.values_number, excluded.sequence_number)",
+)
+"""Versions of rows, and of their values, that are there and that a statement brings."""
 
 ON_CONFLICT: dict[Guard, dict[str, str]] = {
     "stream": {
         "set": """generation = excluded.generation, sequence_number = excluded.sequence_number,
            deleted = excluded.deleted, snapshot_id = excluded.snapshot_id,
            created_at = excluded.created_at, at = now()""",
-        "newer": OLDER,
+        "newer": "{older}",
     },
     # The version stays what it is: a late older change must still find it. What a stream wrote
     # since the snapshot began carries its number, and is newer than what the scan read.
@@ -96,23 +104,23 @@ ON_CONFLICT: dict[Guard, dict[str, str]] = {
 SOFT_STREAM = {
     # Deletion and values of a row each have their newest change. The version is the newer of both;
     # beside that of a soft deletion stands the one that the values are of, which may still move.
-    "set": f"""generation = greatest(o.generation, excluded.generation),
-           sequence_number = case when {OLDER}
+    "set": """generation = greatest(o.generation, excluded.generation),
+           sequence_number = case when {older}
                                   then excluded.sequence_number else o.sequence_number end,
-           deleted = case when {OLDER} then excluded.deleted else o.deleted end,
-           snapshot_id = case when {OLDER} then excluded.snapshot_id else o.snapshot_id end,
-           created_at = case when {OLDER} then excluded.created_at else o.created_at end,
+           deleted = case when {older} then excluded.deleted else o.deleted end,
+           snapshot_id = case when {older} then excluded.snapshot_id else o.snapshot_id end,
+           created_at = case when {older} then excluded.created_at else o.created_at end,
            at = now(),
            values_generation = case
-               when {OLDER} and excluded.values_number is null then null
+               when {older} and excluded.values_number is null then null
                else greatest(coalesce(o.values_generation, o.generation),
                              coalesce(excluded.values_generation, excluded.generation)) end,
            values_number = case
-               when {OLDER} and excluded.values_number is null then null
-               when {OLDER_VALUES}
+               when {older} and excluded.values_number is null then null
+               when {older_values}
                then coalesce(excluded.values_number, excluded.sequence_number)
                else coalesce(o.values_number, o.sequence_number) end""",
-    "newer": f"{OLDER} or {OLDER_VALUES}",
+    "newer": "{older} or {older_values}",
 }
 
 MARKED = """
@@ -175,24 +183,33 @@ select (select count(*) from fence) as fenced,
 OTHER_ORDERS = """
 other_orders as (
     select n.target, n.place,
-           case when (v.generation, v.sequence_number) > ({generation}, n.number)
+           case when {newer_version}
                 then coalesce(v.created_at, v.at) end as at
       from news as n
       join versions as v on (v.target_id, v.key) = (n.target_id, n.version_key)
-     where (v.generation, v.sequence_number) > ({generation}, n.number)
-        or (v.values_generation, v.values_number) > ({generation}, n.values_number))"""
+     where {newer_version}
+        or {newer_values})"""
 
 OTHER_ORDERS_COLUMNS = """,
        (select array_agg(target order by target, place) from other_orders) as other_targets,
        (select array_agg(place order by target, place) from other_orders) as other_places,
        (select array_agg(at order by target, place) from other_orders) as other_times"""
 
+UNDECIDED = """
+undecided as (
+    select count(*) as count
+      from news as n
+      join {row_version} as o on (o.target_id, o.key) = (n.target_id, n.version_key)
+     where {undecided})"""
+UNDECIDED_COLUMNS = """,
+       (select count from undecided) as undecided"""
+
 OVERTAKEN = """
 overtaken as (
     select k.target, k.letter_id
       from ({kept}) as k
       join {row_version} as o on (o.target_id, o.key) = (k.target_id, k.version_key)
-     where (o.generation, o.sequence_number) > ({generation}, k.number))"""
+     where {newer})"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,6 +223,7 @@ class VersionShape:
     kept: tuple[int, ...]
     softly: bool
     """True when changes of a stream meet soft deletions."""
+    order: ChangeOrder = "number"
 
 
 class VersionStatements:
@@ -248,7 +266,7 @@ class VersionStatements:
             _union("news", news),
             VERSIONS.format(
                 **names,
-                **(SOFT_STREAM if shape.softly else ON_CONFLICT[shape.guard]),
+                **_on_conflict(shape),
                 returning="o.*" if shape.softly else "target_id, key",
             ),
             TURNED_AWAY.format(**names, scan=str(shape.guard != "stream").lower()),
@@ -265,9 +283,38 @@ class VersionStatements:
                 parts.append(KEPT_BEHIND)
                 columns += KEPT_BEHIND_COLUMNS
         if shape.softly:
-            parts.append(OTHER_ORDERS.format(**names))
+            generation = names["generation"]
+            parts.append(
+                OTHER_ORDERS.format(
+                    newer_version=ORDERS[shape.order].older(
+                        (generation, "n.number"), ("v.generation", "v.sequence_number")
+                    ),
+                    newer_values=ORDERS[shape.order].older(
+                        (generation, "n.values_number"), ("v.values_generation", "v.values_number")
+                    ),
+                )
+            )
             columns += OTHER_ORDERS_COLUMNS
+        if shape.order == "time" and shape.guard == "stream":
+            parts.append(
+                UNDECIDED.format(
+                    **names,
+                    undecided=ORDERS["time"].undecided(FOUND, (names["generation"], "n.number")),
+                )
+            )
+            columns += UNDECIDED_COLUMNS
         return "with " + ",".join(parts) + columns
+
+
+def _on_conflict(shape: VersionShape) -> dict[str, str]:
+    """What becomes of a version that is there, and when, in the order of the change's kind."""
+    order = ORDERS[shape.order]
+    comparisons = {
+        "older": order.older(FOUND, GIVEN),
+        "older_values": order.older(FOUND_VALUES, GIVEN_VALUES),
+    }
+    found = SOFT_STREAM if shape.softly else ON_CONFLICT[shape.guard]
+    return {name: text.format(**comparisons) for name, text in found.items()}
 
 
 class VersionKeys:
@@ -301,14 +348,19 @@ class VersionKeys:
 
 
 def overtaken(
-    control: ControlSchema, keys: list[VersionKeys], parameters: Parameters, *, generation: str
+    control: ControlSchema,
+    keys: list[VersionKeys],
+    parameters: Parameters,
+    *,
+    generation: str,
+    order: ChangeOrder,
 ) -> str:
     """The part that finds the dead-letter ids of rejected changes whose rows have newer
     versions."""
     return OVERTAKEN.format(
         kept=" union all".join(key.changes(parameters, kept=True) for key in keys) or NO_CHANGES,
         row_version=control.table("row_version"),
-        generation=generation,
+        newer=ORDERS[order].older((generation, "k.number"), FOUND),
     )
 
 

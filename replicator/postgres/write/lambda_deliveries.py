@@ -9,9 +9,8 @@ from uuid import UUID
 
 from replicator.core.mapping.compile import TableMapping
 from replicator.core.planning.plan import Refusals, WritePlan
-from replicator.core.planning.row_guard import Applied, Versioning
+from replicator.core.planning.row_guard import Applied, stream_versioning
 from replicator.core.spec import SourceKey
-from replicator.core.stream.generations import generation
 from replicator.core.stream.shards import Advance, Claim
 from replicator.errors import Fenced, MigrationDue, NotClaimable
 from replicator.postgres.connection.database import Database
@@ -135,7 +134,7 @@ class Deliveries:
             plan,
             values,
             supersede=claim.open_letters,
-            versioning=Versioning("stream", generation(claim.stream_arn), claim.snapshot_id),
+            versioning=stream_versioning(claim.stream_arn, claim.snapshot_id),
         )
         if applied is None:
             message = f"table {claim.source!r} changed hands, mapping or snapshot meanwhile"

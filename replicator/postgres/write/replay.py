@@ -17,10 +17,10 @@ import asyncpg
 
 from replicator.core.mapping.compile import TableMapping
 from replicator.core.planning.plan import TargetWrites, WritePlan, plan_batch
-from replicator.core.planning.row_guard import Versioning
+from replicator.core.planning.row_guard import Versioning, stream_versioning
 from replicator.core.planning.unmatched import UNMATCHED
 from replicator.core.records import NOWHERE, LetterId, StreamRecord, Version
-from replicator.core.stream.generations import SCAN, generation
+from replicator.core.stream.generations import SCAN
 from replicator.errors import ConfigurationError, Disposition, KeyChanged, RejectionHalts
 from replicator.postgres.connection.connect import PIN_WITHIN
 from replicator.postgres.connection.database import Database, Session
@@ -235,7 +235,7 @@ def record_of(letter: asyncpg.Record) -> StreamRecord:
 def _versioning(letter: asyncpg.Record, table: asyncpg.Record) -> Versioning:
     if letter["sequence_number"] is None:
         return Versioning("letter", SCAN, table["snapshot_id"])
-    return Versioning("stream", generation(letter["stream_arn"]), table["snapshot_id"])
+    return stream_versioning(letter["stream_arn"], table["snapshot_id"])
 
 
 def _unsafe_now(letter: asyncpg.Record, table: asyncpg.Record) -> str | None:

@@ -5,9 +5,9 @@ from typing import Any
 
 from replicator.core.mapping.compile import TableMapping
 from replicator.core.planning.plan import Refusals, WritePlan
-from replicator.core.planning.row_guard import Applied, Guard, Versioning
+from replicator.core.planning.row_guard import Applied, Guard, Versioning, stream_versioning
 from replicator.core.snapshot.state import SegmentAdvance, SegmentClaim
-from replicator.core.stream.generations import SCAN, generation
+from replicator.core.stream.generations import SCAN
 from replicator.core.stream.shards import Advance, Claim
 from replicator.errors import Fenced
 from replicator.postgres.connection.database import Database
@@ -34,7 +34,7 @@ class PostgresSink:
         if claim.mode == "fence":
             applied = await self._writer.write(plan, values, supersede=claim.open_letters)
         else:
-            versioning = Versioning("stream", generation(claim.stream_arn), claim.snapshot_id)
+            versioning = stream_versioning(claim.stream_arn, claim.snapshot_id)
             applied = await self._writer.write_guarded(  # a scan may write letters meanwhile
                 plan, values, supersede=True, versioning=versioning
             )

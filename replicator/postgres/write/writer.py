@@ -37,6 +37,7 @@ from replicator.postgres.write.guard_arrays import (
     overtaken_in,
     rejections_in,
     transposed,
+    undecided_in,
     version_arrays,
     version_shape,
 )
@@ -167,7 +168,8 @@ class PlanWriter:
         row = await self._written(
             connection, *self._behind(left, fence_values, versioning, supersede=supersede)
         )
-        return Applied({} if row is None else _rows_written(left, row), rejections)
+        rows = {} if row is None else _rows_written(left, row)
+        return Applied(rows, rejections, undecided_in(guarded))
 
     def _behind(
         self,
@@ -184,6 +186,7 @@ class PlanWriter:
             supersede=supersede and bool(plan.item_keys),
             guard=versioning.guard,
             kept=kept_places(plan) if plan.dead_letters else (),
+            order=versioning.order,
         )
         scan = [versioning.snapshot_id] if versioning.guard in LOADS else []
         values: list[Any] = [*fence_values[: PASSED.parameters]]

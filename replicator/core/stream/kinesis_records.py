@@ -1,0 +1,324 @@
+"""Records of Kinesis Data Streams for DynamoDB become stream records of one table. Pure.
+
+One change is one record, whose data is JSON: `tableName`, `eventName`, `userIdentity`, and in
+`dynamodb` the keys, both images, and the creation time as an integer with its precision. It holds
+no sequence number of the table's; that of the record is its place in the Kinesis shard. The
+creation time and the images make its version (`time_order`).
+
+Precision may change in mid-stream: each record says its own, and one that says none is of
+milliseconds. AWS encodes binary values twice in base64, emulators once; which of both a stream
+has is configured, and never guessed of a value.
+"""
+
+import json
+from base64 import b64decode
+from binascii import Error, a2b_base64
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import msgspec
+
+from replicator.core.records import (
+    EVENTS,
+    TTL_PRINCIPAL,
+    Event,
+    Image,
+    LetterId,
+    Page,
+    Position,
+    StreamRecord,
+    Version,
+)
+from replicator.core.stream.shards import ListedShard
+from replicator.core.stream.time_order import version_of
+from replicator.errors import UnknownRecord
+
+Base64 = Literal["twice", "once"]
+"""How often binary values are encoded in the JSON of a record."""
+
+EVENT_SOURCE = "aws:dynamodb"
+_MICROS = {"MILLISECOND": 1000, "MICROSECOND": 1}
+_MICROS_MIN = 10**15
+"""Of a creation time, in the year 2001: below it is another unit."""
+_MICROS_MAX = 10**16
+_DIGITS_MAX = 60
+_OBJECT = ord("{")
+_NULL = b"null"
+_BINARY = (b'"B"', b'"BS"')
+
+
+class _Envelope(msgspec.Struct, gc=False):
+    Data: str
+    SequenceNumber: str
+
+
+class _Child(msgspec.Struct, gc=False):
+    ShardId: str
+    ParentShards: list[str]
+
+
+class _Answer(msgspec.Struct):
+    Records: list[_Envelope]
+    MillisBehindLatest: int
+    NextShardIterator: str | None = None
+    ChildShards: list[_Child] | None = None
+
+
+class _PublishedChange(msgspec.Struct, gc=False):
+    ApproximateCreationDateTime: int
+    Keys: dict[str, dict[str, str]]
+    NewImage: msgspec.Raw = msgspec.Raw()
+    OldImage: msgspec.Raw = msgspec.Raw()
+    ApproximateCreationDateTimePrecision: str = "MILLISECOND"
+
+
+class _Deleter(msgspec.Struct, gc=False):
+    principalId: str | None = None  # noqa: N815 (the wire's name)
+
+
+class _Head(msgspec.Struct, gc=False):
+    """As much as tells whose record it is; other producers may use the stream too."""
+
+    eventSource: str | None = None  # noqa: N815 (the wire's name)
+    tableName: str | None = None  # noqa: N815 (the wire's name)
+
+
+class _PublishedRecord(msgspec.Struct, gc=False):
+    eventName: str  # noqa: N815 (the wire's name)
+    dynamodb: _PublishedChange
+    eventSource: str | None = None  # noqa: N815 (the wire's name)
+    tableName: str | None = None  # noqa: N815 (the wire's name)
+    userIdentity: _Deleter | None = None  # noqa: N815 (the wire's name)
+
+
+_decode_answer = msgspec.json.Decoder(_Answer).decode
+_decode_head = msgspec.json.Decoder(_Head).decode
+_decode_record = msgspec.json.Decoder(_PublishedRecord).decode
+
+
+@dataclass(frozen=True, slots=True)
+class KinesisPage:
+    """One answer of GetRecords. `children`: those of a shard that has ended."""
+
+    page: Page
+    children: tuple[ListedShard, ...]
+
+
+def decode_kinesis_page(body: bytes, *, table: str, base64: Base64) -> KinesisPage:
+    """The answer of GetRecords as records of the table of that name.
+
+    ValueError for what is no such answer. UnknownRecord for a record of DynamoDB's whose meaning
+    is not known; what is not DynamoDB's is foreign.
+    """
+    wire = _decode_answer(body)
+    records = [
+        decode_kinesis_record(b64decode(each.Data), each.SequenceNumber, table=table, base64=base64)
+        for each in wire.Records
+    ]
+    children = tuple(_listed(child) for child in wire.ChildShards or ())
+    page = Page(records, wire.NextShardIterator, len(body), behind=wire.MillisBehindLatest > 0)
+    return KinesisPage(page, children)
+
+
+def decode_kinesis_record(
+    data: bytes, sequence_number: str, *, table: str, base64: Base64
+) -> StreamRecord:
+    """One record: its data, and its sequence number in the Kinesis shard."""
+    place = _place(sequence_number)
+    try:
+        wire = _decode_record(data)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        wire = None
+    if wire is None or wire.eventSource != EVENT_SOURCE or wire.tableName != table:
+        if table_in(data, sequence_number) != table:
+            return _foreign(place, wire)
+        wire = _decode_tolerantly(data, sequence_number)
+    event = EVENTS.get(wire.eventName)
+    if event is None:
+        raise _unknown(sequence_number, f"has the unknown event name {wire.eventName[:64]!r}")
+    change = wire.dynamodb
+    micros = _micros(change, sequence_number)
+    keys: Image = change.Keys
+    old = _image(change.OldImage, sequence_number)
+    new = _image(change.NewImage, sequence_number) if event != "remove" else None
+    if base64 == "twice":
+        keys = {name: _decoded_once(value, sequence_number) for name, value in keys.items()}
+        old, new = _image_once(old, sequence_number), _image_once(new, sequence_number)
+    version = version_of(micros, old, new)
+    identity = wire.userIdentity
+    return StreamRecord(
+        place,
+        version,
+        LetterId(version),
+        event,
+        keys,
+        new,
+        old,
+        micros / 1_000_000,
+        identity is not None and identity.principalId == TTL_PRINCIPAL,
+    )
+
+
+def table_in(data: bytes, sequence_number: str) -> str | None:
+    """Name of the DynamoDB table that a record is of; None where it is not DynamoDB's.
+
+    UnknownRecord where DynamoDB's own record names none.
+    """
+    try:
+        head = _decode_head(data)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        head = _head_tolerantly(data)
+    if head.eventSource != EVENT_SOURCE:
+        return None
+    if head.tableName is None:
+        raise _unknown(sequence_number, "does not say of which table it is (`tableName`)")
+    return head.tableName
+
+
+def _head_tolerantly(data: bytes) -> _Head:
+    """The head of a record that a strict parser refuses: for a lone surrogate, or as no JSON."""
+    try:
+        found = json.loads(data)
+    except (ValueError, RecursionError):
+        return _Head()
+    if not isinstance(found, dict):
+        return _Head()
+    told = [found.get(name) for name in ("eventSource", "tableName")]
+    return _Head(*[each if isinstance(each, str) else None for each in told])
+
+
+def _decode_tolerantly(data: bytes, sequence_number: str) -> _PublishedRecord:
+    """Decode a record with lone surrogates: its images are written again as ASCII JSON."""
+    record = json.loads(data)
+    change = record.get("dynamodb")
+    for name in ("NewImage", "OldImage") if isinstance(change, dict) else ():
+        if change.get(name) is not None:
+            change[name] = msgspec.Raw(json.dumps(change[name]).encode())
+    try:
+        return msgspec.convert(record, _PublishedRecord)
+    except (msgspec.ValidationError, UnicodeEncodeError) as error:
+        raise _unknown(sequence_number, f"is not of the known shape: {error}") from error
+
+
+def _micros(change: _PublishedChange, sequence_number: str) -> int:
+    precision = change.ApproximateCreationDateTimePrecision
+    unit = _MICROS.get(precision)
+    if unit is None:
+        raise _unknown(sequence_number, f"has the unknown precision {precision[:64]!r}")
+    micros = change.ApproximateCreationDateTime * unit
+    if not _MICROS_MIN <= micros < _MICROS_MAX:
+        raise _unknown(
+            sequence_number,
+            f"has a creation time that is none in the precision {precision}: without it nobody "
+            "knows the order of an item's changes",
+        )
+    return micros
+
+
+def _foreign(place: Position, wire: _PublishedRecord | None) -> StreamRecord:
+    """A record that is not the table's; one of another table of DynamoDB's has its time."""
+    event: Event = "modify"
+    created_at = None
+    if wire is not None and wire.eventSource == EVENT_SOURCE:
+        event = EVENTS.get(wire.eventName, event)
+        unit = _MICROS.get(wire.dynamodb.ApproximateCreationDateTimePrecision, 0)
+        micros = wire.dynamodb.ApproximateCreationDateTime * unit
+        created_at = micros / 1_000_000 if _MICROS_MIN <= micros < _MICROS_MAX else None
+    nothing = Version(0)
+    return StreamRecord(
+        place, nothing, LetterId(nothing), event, {}, None, None, created_at, foreign=True
+    )
+
+
+def _place(sequence_number: str) -> Position:
+    if not (
+        sequence_number.isascii()
+        and sequence_number.isdigit()
+        and len(sequence_number) <= _DIGITS_MAX
+    ):
+        message = (
+            f"a record has no sequence number of at most {_DIGITS_MAX} digits; without it nobody "
+            "knows its place"
+        )
+        raise UnknownRecord(message)
+    return Position(int(sequence_number))
+
+
+def _image(raw: msgspec.Raw, sequence_number: str) -> memoryview | None:
+    view = memoryview(raw)
+    if not view or view == _NULL:
+        return None
+    if view[0] != _OBJECT:
+        raise _unknown(sequence_number, "has an image that is not a JSON object")
+    return view
+
+
+def _image_once(image: memoryview | None, sequence_number: str) -> memoryview | None:
+    """The image with its binary values in base64 once."""
+    if image is None:
+        return None
+    raw = bytes(image)
+    if not any(tag in raw for tag in _BINARY):
+        return image
+    try:
+        attributes: Any = json.loads(raw)
+    except RecursionError:
+        return image  # deeper than any item: planning rejects it
+    if not isinstance(attributes, dict):
+        return image
+    decoded = {name: _decoded_once(value, sequence_number) for name, value in attributes.items()}
+    return memoryview(json.dumps(decoded).encode())
+
+
+def _decoded_once(value: Any, sequence_number: str) -> Any:  # noqa: ANN401 (typed values of the wire)
+    """A typed value whose binary has lost one of its two layers of base64."""
+    match value:
+        case {"B": str(text)} if len(value) == 1:
+            return {"B": _layer(text, sequence_number)}
+        case {"BS": list(texts)} if len(value) == 1:
+            return {"BS": [_layer(text, sequence_number) for text in texts]}
+        case {"M": dict(members)} if len(value) == 1:
+            return {"M": {k: _decoded_once(v, sequence_number) for k, v in members.items()}}
+        case {"L": list(elements)} if len(value) == 1:
+            return {"L": [_decoded_once(each, sequence_number) for each in elements]}
+        case _:
+            return value
+
+
+def _layer(text: object, sequence_number: str) -> str:
+    try:
+        inner = a2b_base64(str(text), strict_mode=True)
+        a2b_base64(inner, strict_mode=True)
+        return inner.decode("ascii")
+    except (Error, ValueError) as error:
+        raise _unknown(
+            sequence_number,
+            "has a binary value that is not in base64 twice, as AWS sends it",
+            remedy="say `kinesis_base64: once` for an emulator that encodes once",
+        ) from error
+
+
+def _unknown(sequence_number: str, what: str, *, remedy: str | None = None) -> UnknownRecord:
+    message = f"record {sequence_number[:_DIGITS_MAX]} {what}"
+    return UnknownRecord(message, remedy=remedy)
+
+
+def _listed(child: _Child) -> ListedShard:
+    parents: list[str | None] = [*child.ParentShards, None, None]
+    return ListedShard(child.ShardId, parents[0], closed=False, adjacent_parent_id=parents[1])
+
+
+def listing_of(answer: Mapping[str, Any]) -> tuple[list[ListedShard], str | None]:
+    """A page of ListShards, and the token of the next one."""
+    return [_shard(shard) for shard in answer["Shards"]], answer.get("NextToken")
+
+
+def _shard(shard: Mapping[str, Any]) -> ListedShard:
+    numbers = shard.get("SequenceNumberRange", {})
+    return ListedShard(
+        shard["ShardId"],
+        shard.get("ParentShardId") or None,
+        closed="EndingSequenceNumber" in numbers,
+        adjacent_parent_id=shard.get("AdjacentParentShardId") or None,
+    )

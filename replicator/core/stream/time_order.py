@@ -1,0 +1,170 @@
+"""The order of an item's changes where only creation times tell it, and their ties. Pure.
+
+Theory of operation
+-------------------
+The problem: Kinesis Data Streams delivers DynamoDB's changes in any order and more than once, and
+the records have no sequence number of the table's. Their creation time is the only order there is,
+and two changes of one item may have the same one, in milliseconds above all.
+
+The idea: every change turns one image of its item into another, so of two changes of one time the
+one whose old image is the other's new image is the later. A version therefore has three parts, as
+one number of at most 60 decimal digits: the creation time in microseconds, and a digest of the old
+and of the new image, 0 for none. All that compares versions sees what it needs in the number
+itself, also PostgreSQL (`postgres/write/order_sql`), whatever batch or worker brought the other.
+
+The rules, of two changes of one item:
+  * The later time is the later change.
+  * Of one time: the one whose old image is the other's new image is the later.
+  * Where that says nothing, or both: an insertion is first, and a removal last.
+  * Where that says nothing either, the one that arrives later is taken for the later one. It is
+    counted as undecided: the row may then hold an older value until the item's next change.
+  * Equal in all three parts: one change that came twice.
+
+Broken without it: with the time alone, the second of two changes of one millisecond is taken
+for a repetition, and its row stays behind the source.
+"""
+
+import json
+from collections.abc import Sequence
+from hashlib import blake2b
+from itertools import pairwise
+from typing import Any, TypeVar
+
+import msgspec
+
+from replicator.core.records import Version
+
+SLOT = 10**22
+"""Room for one digest: 9 bytes have 22 digits at most."""
+TIME = SLOT * SLOT
+"""What the time is multiplied by, which has 16 digits until the year 2286."""
+_DIGEST_BYTES = 9
+_HISTORY = 10**24
+_MIXED = 7919
+"""Of a history's number: room for the digest, and a prime that keeps (old, new) from (new, old)."""
+_SETS = (b'"SS"', b'"NS"', b'"BS"')
+_decode = msgspec.json.Decoder().decode
+_encode = msgspec.json.Encoder(order="deterministic").encode
+_Change = TypeVar("_Change")
+
+
+def version_of(micros: int, old_image: memoryview | None, new_image: memoryview | None) -> Version:
+    """The version of a change: its creation time and the images that it lies between."""
+    return Version((micros * SLOT + _digest(old_image)) * SLOT + _digest(new_image))
+
+
+def micros_of(version: Version) -> int:
+    """The creation time in a version."""
+    return version // TIME
+
+
+def history_number(version: Version) -> int:
+    """The number that tells the changes of an item apart in a history, of 40 digits at most.
+
+    A sequence number stands for itself; of a version with a time it is the time and a digest.
+    """
+    if version < TIME:
+        return version
+    old, new = _images(version)
+    return version // TIME * _HISTORY + (old * _MIXED + new) % _HISTORY
+
+
+def later(one: Version, other: Version) -> bool | None:
+    """True where `one` is the later of two changes of an item, None where nothing decides it.
+
+    Equal versions are one change, and not later.
+    """
+    if one // TIME != other // TIME or one == other:
+        return one > other
+    old, new = _images(one)
+    other_old, other_new = _images(other)
+    follows, precedes = old == other_new, new == other_old
+    if follows != precedes:
+        return follows
+    rank, other_rank = _rank(old, new), _rank(other_old, other_new)
+    return None if rank == other_rank else rank > other_rank
+
+
+def in_order(changes: Sequence[tuple[Version, _Change]]) -> tuple[list[_Change], int]:
+    """Changes of one item, given in the order of their arrival, oldest first; and how many of them
+    follow one to which nothing decides their order.
+    """
+    left = sorted(changes, key=lambda change: change[0] // TIME)
+    ordered: list[tuple[Version, _Change]] = []
+    while left:
+        end = 1
+        while end < len(left) and left[end][0] // TIME == left[0][0] // TIME:
+            end += 1
+        first = 0 if end == 1 else _first(left[:end])
+        ordered.append(left.pop(first))
+    undecided = sum(
+        later(after[0], before[0]) is None and after[0] != before[0]
+        for before, after in pairwise(ordered)
+    )
+    return [change for _, change in ordered], undecided
+
+
+def _first(tied: Sequence[tuple[Version, _Change]]) -> int:
+    """The place of a change that follows none of the others; of several, the first to arrive.
+
+    Where they follow each other in a circle, an insertion begins it.
+    """
+    for place, (version, _) in enumerate(tied):
+        if not any(later(version, other) for other, _ in tied):
+            return place
+    ranks = [_rank(*_images(version)) for version, _ in tied]
+    return ranks.index(min(ranks))
+
+
+def _images(version: Version) -> tuple[int, int]:
+    return version // SLOT % SLOT, version % SLOT
+
+
+def _rank(old: int, new: int) -> int:
+    if old == 0:
+        return 0
+    return 2 if new == 0 else 1
+
+
+def _digest(image: memoryview | None) -> int:
+    """A digest of an image that is the same however its members are ordered; 0 without one."""
+    if image is None:
+        return 0
+    digest = blake2b(_canonical(bytes(image)), digest_size=_DIGEST_BYTES).digest()
+    return int.from_bytes(digest, "big") or 1
+
+
+def _canonical(raw: bytes) -> bytes:
+    try:
+        value = _decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return _canonical_tolerantly(raw)
+    if any(tag in raw for tag in _SETS):
+        value = _with_sorted_sets(value)
+    return _encode(value)
+
+
+def _canonical_tolerantly(raw: bytes) -> bytes:
+    """The form of an image with lone surrogates; what is no JSON at all stands for itself."""
+    try:
+        value = json.loads(raw)
+    except (ValueError, RecursionError):
+        return raw
+    return json.dumps(_with_sorted_sets(value), sort_keys=True, separators=(",", ":")).encode()
+
+
+def _with_sorted_sets(value: Any) -> Any:  # noqa: ANN401 (inside an image anything may stand)
+    match value:
+        case dict():
+            return {
+                name: sorted(member)
+                if name in {"SS", "NS", "BS"}
+                and isinstance(member, list)
+                and all(isinstance(each, str) for each in member)
+                else _with_sorted_sets(member)
+                for name, member in value.items()
+            }
+        case list():
+            return [_with_sorted_sets(each) for each in value]
+        case _:
+            return value

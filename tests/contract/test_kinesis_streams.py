@@ -1,0 +1,160 @@
+"""What the source of Kinesis streams promises, against a Kinesis that splits and merges."""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from replicator.core.records import Page, Position
+from replicator.core.stream.source_kind import share_of
+from replicator.errors import ShardVanished, StreamVanished
+from replicator.sources.aws_place import SourceConnection
+from replicator.sources.kinesis_streams import (
+    KinesisShare,
+    ShardPace,
+    open_kinesis,
+)
+from tests.support.kinesis_local import REGION, KinesisLocalMissing, kinesis_local
+from tests.support.kinesis_tables import KinesisStream, kinesis_data, kinesis_stream, partition_key
+from tests.support.waiting import eventually
+
+NOW = 1_789_000_000_000_000
+TABLE = "orders"
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    try:
+        with kinesis_local() as found:
+            yield found
+    except KinesisLocalMissing as missing:
+        pytest.skip(str(missing))
+
+
+@dataclass
+class Share:
+    """A stream, one table's share of it, and the source that reads it."""
+
+    stream: KinesisStream
+    source: KinesisShare
+
+    @property
+    def arn(self) -> str:
+        return share_of(self.stream.arn, TABLE)
+
+    async def put(self, *numbers: int, table: str = TABLE) -> None:
+        for number in numbers:
+            item = {"pk": {"S": f"k{number}"}, "n": {"N": str(number)}}
+            data = kinesis_data(table, None, item, micros=NOW + number)
+            await self.stream.put(data, key=partition_key(f"k{number}"))
+
+    async def shards(self) -> list[str]:
+        return [
+            shard.shard_id async for page in self.source.listed_shards(self.arn) for shard in page
+        ]
+
+    async def page(self, shard_id: str, after: Position | None = None, **since: datetime) -> Page:
+        return await self.source.read(
+            await self.source.iterator(self.arn, shard_id, after=after, **since)
+        )
+
+
+@pytest.fixture
+async def share(url: str, table_name: str) -> AsyncIterator[Share]:
+    place = SourceConnection(region=REGION, kinesis_endpoint_url=url)
+    async with AsyncExitStack() as stack:
+        stream = await stack.enter_async_context(kinesis_stream(url, table_name))
+        streams = await stack.enter_async_context(
+            open_kinesis(place, lambda _: None, pace=ShardPace())
+        )
+        yield Share(stream, KinesisShare(streams, table=TABLE, base64="twice"))
+
+
+async def until(instant: datetime) -> None:
+    """Wait for a time of the machine's clock, which is the service's."""
+
+    async def there() -> bool:
+        return datetime.now(UTC) > instant
+
+    await eventually(there, what=f"it is {instant}")
+
+
+async def test_records_are_read_in_the_order_of_their_places_and_the_head_is_told(share: Share):
+    await share.put(1, 2, 3)
+    [shard] = await share.shards()
+    page = await share.page(shard)
+
+    assert [record.keys["pk"]["S"] for record in page.records] == ["k1", "k2", "k3"]
+    places = [record.position for record in page.records]
+    assert places == sorted(places)
+    assert len(str(places[0])) == 56
+    assert page.next_iterator is not None
+    rest = await share.source.read(page.next_iterator)
+    assert (rest.records, rest.behind) == ([], False)
+
+
+async def test_reading_goes_on_after_a_place(share: Share):
+    await share.put(1, 2, 3)
+    [shard] = await share.shards()
+    first, *others = (await share.page(shard)).records
+
+    assert (await share.page(shard, first.position)).records == others
+
+
+async def test_reading_begins_at_a_time(share: Share):
+    await share.put(1)
+    [shard] = await share.shards()
+    later = datetime.now(UTC) + timedelta(seconds=1)
+    await until(later)
+    await share.put(2)
+
+    assert [r.keys["pk"]["S"] for r in (await share.page(shard, since=later)).records] == ["k2"]
+
+
+async def test_records_of_other_tables_have_places_and_are_foreign(share: Share):
+    await share.put(1)
+    await share.put(2, table="others")
+    await share.stream.put(b"not of DynamoDB", key="x")
+    [shard] = await share.shards()
+    page = await share.page(shard)
+
+    assert [record.foreign for record in page.records] == [False, True, True]
+
+
+async def test_a_shard_that_was_split_ends_and_its_last_answer_tells_the_children(share: Share):
+    await share.put(1, 2)
+    [shard] = await share.shards()
+    await share.stream.split()
+    page = await share.page(shard)
+    while page.next_iterator is not None:
+        page = await share.source.read(page.next_iterator)
+
+    children = await share.source.children(share.arn, shard)
+    assert [child.parents for child in children] == [(shard,), (shard,)]
+    assert await share.source.children(share.arn, shard) == []
+
+
+async def test_a_shard_of_a_merge_has_two_parents_in_the_listing_and_in_the_answer(share: Share):
+    await share.stream.split()
+    opened = [shard["ShardId"] for shard in await share.stream.open_shards()]
+    await share.stream.merge()
+    page = await share.page(opened[0])
+    while page.next_iterator is not None:
+        page = await share.source.read(page.next_iterator)
+
+    [child] = await share.source.children(share.arn, opened[0])
+    assert set(child.parents) == set(opened)
+    listed = [s async for page in share.source.listed_shards(share.arn) for s in page]
+    [merged] = [shard for shard in listed if len(shard.parents) == 2]
+    assert set(merged.parents) == set(opened)
+    assert [shard.closed for shard in listed if shard.shard_id in opened] == [True, True]
+
+
+async def test_a_shard_and_a_stream_that_do_not_exist_have_vanished(share: Share):
+    with pytest.raises(ShardVanished):
+        await share.source.iterator(share.arn, "shardId-000000000099", after=None)
+    gone = share_of(f"{share.stream.arn}-gone", TABLE)
+    with pytest.raises(StreamVanished):
+        _ = [page async for page in share.source.listed_shards(gone)]

@@ -1,0 +1,189 @@
+"""Records of Kinesis Data Streams for DynamoDB, in AWS's exact form."""
+
+import json
+from base64 import b64encode
+from typing import Any
+
+import pytest
+
+from replicator.core.records import StreamRecord
+from replicator.core.stream.kinesis_records import (
+    Base64,
+    decode_kinesis_page,
+    decode_kinesis_record,
+    listing_of,
+)
+from replicator.core.stream.time_order import micros_of
+from replicator.core.values.attributes import decode_image
+from replicator.errors import UnknownRecord
+from tests.support.kinesis_tables import kinesis_data
+
+NOW = 1_789_000_000_123_456
+PLACE = "49680690634007655336153759873981588961961802548461436946"
+ITEM = {"pk": {"S": "a"}, "n": {"N": "1"}}
+
+
+def decoded(data: bytes, *, base64: Base64 = "twice", table: str = "orders") -> StreamRecord:
+    return decode_kinesis_record(data, PLACE, table=table, base64=base64)
+
+
+def made(old: Any = None, new: Any = ITEM, *, table: str = "orders", **options: Any) -> bytes:
+    return kinesis_data(table, old, new, micros=NOW, **options)
+
+
+def test_a_record_has_its_place_of_56_digits_and_its_time_as_version():
+    record = decoded(made())
+
+    assert record.position == int(PLACE)
+    assert micros_of(record.version) == NOW
+    assert int(record.letter_id) == int(record.version)
+    assert record.created_at == pytest.approx(NOW / 1e6)
+    assert (record.event, record.keys, record.foreign) == ("insert", {"pk": {"S": "a"}}, False)
+    assert record.new_image is not None
+    assert decode_image(record.new_image) == ITEM
+    assert record.old_image is None
+
+
+@pytest.mark.parametrize(
+    ("precision", "micros"),
+    [("MICROSECOND", NOW), ("MILLISECOND", NOW // 1000 * 1000), (None, NOW // 1000 * 1000)],
+)
+def test_each_record_says_its_own_precision_and_none_is_milliseconds(precision: Any, micros: int):
+    assert micros_of(decoded(made(precision=precision)).version) == micros
+
+
+def test_a_time_in_seconds_is_refused_as_an_emulator_sends_it():
+    record = json.loads(made(precision=None))
+    record["dynamodb"]["ApproximateCreationDateTime"] = NOW // 10**6
+
+    with pytest.raises(UnknownRecord, match="creation time that is none in the precision"):
+        decoded(json.dumps(record).encode())
+
+
+@pytest.mark.parametrize("base64", ["twice", "once"])
+def test_binary_is_decoded_as_often_as_it_is_said_to_be_encoded(base64: Base64):
+    raw = b"\x12\x02\x08\x7b"
+    item = {
+        "pk": {"B": raw},
+        "set": {"BS": [raw]},
+        "deep": {"L": [{"M": {"B": {"B": raw}}}]},
+        "text": {"S": '"B":'},
+    }
+    record = decoded(made(None, item, base64=base64), base64=base64)
+
+    once = b64encode(raw).decode()
+    assert record.keys == {"pk": {"B": once}}
+    assert record.new_image is not None
+    assert decode_image(record.new_image) == {
+        "pk": {"B": once},
+        "set": {"BS": [once]},
+        "deep": {"L": [{"M": {"B": {"B": once}}}]},
+        "text": {"S": '"B":'},
+    }
+
+
+def test_binary_of_aws_is_as_it_was_seen():
+    """Bytes 12 02 08 7B arrive as RWdJSWV3PT0=."""
+    assert b"RWdJSWV3PT0=" in made(None, {"pk": {"B": b"\x12\x02\x08\x7b"}})
+
+
+def test_binary_that_is_not_encoded_twice_names_the_setting():
+    data = made(None, {"pk": {"S": "a"}, "b": {"B": b"\xff"}}, base64="once")
+
+    with pytest.raises(UnknownRecord, match="not in base64 twice") as refused:
+        decoded(data)
+    assert "kinesis_base64: once" in str(refused.value.remedy)
+
+
+def test_a_deletion_by_time_to_live_is_told_by_its_identity():
+    assert decoded(made(ITEM, None, expired=True)).expired
+    assert not decoded(made(ITEM, None)).expired
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        made(table="others"),
+        b"\xf3\x89\x9a\xc2 aggregated",
+        b"[1]",
+        b'{"eventSource": "mine", "tableName": "orders"}',
+        b'{"tableName": "orders"}',
+    ],
+)
+def test_what_is_not_the_tables_is_foreign_and_has_a_place(data: bytes):
+    record = decoded(data)
+
+    assert (record.foreign, record.position, record.keys) == (True, int(PLACE), {})
+
+
+def test_a_record_of_another_table_tells_the_time():
+    assert decoded(made(table="others")).created_at == pytest.approx(NOW / 1e6)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"tableName": None}, "of which table"),
+        ({"eventName": "UPSERT"}, "unknown event name"),
+        ({"dynamodb": {"Keys": {}}}, "not of the known shape"),
+    ],
+)
+def test_what_dynamodb_sends_and_nobody_knows_halts(change: dict[str, Any], told: str):
+    data = json.dumps(json.loads(made()) | change).encode()
+
+    with pytest.raises(UnknownRecord, match=told):
+        decoded(data)
+
+
+def test_an_unknown_precision_halts():
+    record = json.loads(made())
+    record["dynamodb"]["ApproximateCreationDateTimePrecision"] = "NANOSECOND"
+
+    with pytest.raises(UnknownRecord, match="unknown precision 'NANOSECOND'"):
+        decoded(json.dumps(record).encode())
+
+
+def test_a_lone_surrogate_costs_the_record_and_not_the_page():
+    record = decoded(made(None, {"pk": {"S": "a"}, "v": {"S": "\ud800"}}))
+
+    assert record.event == "insert"
+    assert record.new_image is not None
+
+
+def test_a_page_says_whether_there_is_more_and_which_shards_follow():
+    answer = {
+        "Records": [{"Data": b64encode(made()).decode(), "SequenceNumber": PLACE}],
+        "MillisBehindLatest": 5,
+        "ChildShards": [
+            {"ShardId": "c", "ParentShards": ["a", "b"], "HashKeyRange": {}},
+            {"ShardId": "d", "ParentShards": ["a"], "HashKeyRange": {}},
+        ],
+    }
+    found = decode_kinesis_page(json.dumps(answer).encode(), table="orders", base64="twice")
+
+    assert (len(found.page.records), found.page.behind) == (1, True)
+    assert found.page.next_iterator is None
+    assert [child.parents for child in found.children] == [("a", "b"), ("a",)]
+
+
+def test_what_is_no_answer_does_not_end_a_shard():
+    with pytest.raises(ValueError, match="Records"):
+        decode_kinesis_page(b"{}", table="orders", base64="twice")
+
+
+def test_a_listing_names_both_parents():
+    shards, token = listing_of(
+        {
+            "Shards": [
+                {
+                    "ShardId": "c",
+                    "ParentShardId": "a",
+                    "AdjacentParentShardId": "b",
+                    "SequenceNumberRange": {"StartingSequenceNumber": "1"},
+                }
+            ],
+            "NextToken": "more",
+        }
+    )
+
+    assert (shards[0].parents, shards[0].closed, token) == (("a", "b"), False, "more")

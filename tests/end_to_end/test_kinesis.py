@@ -1,0 +1,354 @@
+"""Tables whose changes come through Kinesis Data Streams: twice, in disorder, in moving shards."""
+
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from random import Random
+from typing import Any
+
+import pytest
+
+from tests.end_to_end.conftest import Stage, one_emulator
+from tests.end_to_end.test_snapshot import item, items, loaded, rows, sql
+from tests.support.bounds import lease
+from tests.support.comparison import read_rows
+from tests.support.daemon import Deployment, Worker
+from tests.support.exports import export_service
+from tests.support.kinesis_local import KinesisLocalMissing, kinesis_local
+from tests.support.kinesis_tables import (
+    Destination,
+    KinesisStream,
+    PublishingTable,
+    described,
+    kinesis_stream,
+    partition_key,
+)
+
+pytestmark = one_emulator
+
+
+@pytest.fixture(scope="module")
+def kinesis_url() -> Iterator[str]:
+    try:
+        with kinesis_local() as url:
+            yield url
+    except KinesisLocalMissing as missing:
+        pytest.skip(str(missing))
+
+
+@dataclass
+class Published:
+    """A table, its stream, and an endpoint that tells of its destination."""
+
+    stage: Stage
+    table: PublishingTable
+    destination: Destination
+    kinesis_url: str
+    url: str
+
+    @property
+    def stream(self) -> KinesisStream:
+        return self.table.stream
+
+    def entry(self, **options: Any) -> dict[str, Any]:
+        target = {
+            "columns": {"total": {"from": "total", "type": "numeric"}},
+            "rest": "extra",
+            **options.pop("target", {}),
+        }
+        return {
+            "table": self.table.name,
+            "source": {"kinesis": self.stream.arn, "kinesis_endpoint_url": self.kinesis_url},
+            "into": {"public.orders": target},
+            **options,
+        }
+
+    def deployment(self, **options: Any) -> Deployment:
+        return self.stage.deployment(
+            {"orders": self.entry(**options)}, endpoint_url=self.url, lease_seconds=lease(1.0)
+        )
+
+    async def equal(self, worker: Worker) -> None:
+        """Wait until rows and items are the same."""
+
+        async def same() -> bool:
+            return await rows(self.stage) == await items(self.stage, self.table.name)
+
+        await worker.until(same, what="rows and items are equal")
+
+
+@pytest.fixture
+async def published(stage: Stage, kinesis_url: str) -> AsyncIterator[Published]:
+    async with published_by(stage, kinesis_url) as found:
+        yield found
+
+
+@asynccontextmanager
+async def published_by(
+    stage: Stage, kinesis_url: str, *, shards: int = 1
+) -> AsyncIterator[Published]:
+    name = await stage.create_table("orders", {"pk": "S"})
+    async with kinesis_stream(kinesis_url, f"{stage.prefix}-changes", shards=shards) as stream:
+        destination = Destination(name, stream.arn)
+        async with described(stage.url, destination) as url:
+            table = PublishingTable(stage.client, name, stream)
+            yield Published(stage, table, destination, kinesis_url, url)
+
+
+async def test_a_table_is_loaded_and_its_changes_come_through_kinesis(published: Published):
+    table = published.table
+    for number in range(20):
+        await table.put(item(number, 0))
+    async with published.deployment() as deployment:
+        await deployment.migrate()
+        worker = deployment.start()
+        await published.equal(worker)
+        for number in range(10, 30):
+            await table.put(item(number, number))
+        await table.delete("k00003")
+        await published.equal(worker)
+        [(mode, stream_arn)] = await sql(
+            published.stage, "select mode, stream_arn from replicator.table_state"
+        )
+        assert (mode, stream_arn) == ("guard", f"{published.stream.arn}/{table.name}")
+        assert await worker.stop() == 0
+        assert (await deployment.run_until_caught_up()).code == 0
+
+
+class Disorder:
+    """Delivers records some at a time: shuffled, and some of them again, also much later.
+
+    Of one item the records of a few changes are mixed, as Kinesis may deliver them. What is late is
+    put under another key, so that it may lie in another shard.
+    """
+
+    def __init__(self, stream: KinesisStream, chance: Random) -> None:
+        self._stream = stream
+        self._chance = chance
+        self._held: list[tuple[str, bytes]] = []
+        self._old: list[tuple[str, bytes]] = []
+
+    async def deliver(self, key: str, data: bytes) -> None:
+        self._held.append((key, data))
+        if len(self._held) >= 12:
+            await self.flush()
+
+    async def flush(self) -> None:
+        again = self._chance.sample(self._held, len(self._held) // 3)
+        late = self._chance.sample(self._old, min(3, len(self._old)))
+        self._old += self._held
+        sent = self._held + again + late
+        self._chance.shuffle(sent)
+        for key, data in sent:
+            where = key if (key, data) not in late else f"elsewhere {key}"
+            await self._stream.put(data, key=partition_key(where))
+        self._held = []
+
+
+class Ticking:
+    """A clock that moves on when it is told to: between two changes that are to have one time, it
+    is not.
+    """
+
+    def __init__(self) -> None:
+        self.now = time.time_ns() // 1000
+
+    def tick(self, chance: Random) -> None:
+        self.now += chance.randint(1000, 20_000)
+
+    def __call__(self) -> int:
+        return self.now
+
+
+async def change(table: PublishingTable, clock: Ticking, numbers: range, chance: Random) -> None:
+    """One change of an item, or two of one time."""
+    clock.tick(chance)
+    number = chance.choice(numbers)
+    for _ in range(chance.choice([1, 1, 1, 2])):
+        if chance.random() < 0.3:
+            await table.delete(f"k{number:05}")
+        else:
+            await table.put(item(number, chance.randint(1, 10**12)))
+
+
+async def test_duplicates_disorder_ties_split_merge_and_a_kill(stage: Stage, kinesis_url: str):
+    """Every record comes up to three times, out of order, while shards move and a worker dies."""
+    async with published_by(stage, kinesis_url, shards=2) as published:
+        chance = Random(19)
+        table, stream = published.table, published.stream
+        disorder, clock = Disorder(stream, chance), Ticking()
+        table.deliver, table.micros = disorder.deliver, clock
+        numbers = range(40)
+        async with published.deployment() as deployment:
+            await deployment.migrate()
+            workers = [deployment.start(), deployment.start()]
+            for part in range(6):
+                for _ in range(60):
+                    await change(table, clock, numbers, chance)
+                match part:
+                    case 1 | 2:
+                        await stream.split()
+                    case 3:
+                        workers[0].kill()
+                        workers[0] = deployment.start()
+                    case 4:
+                        await stream.merge()
+                    case _:
+                        pass
+                table.precision = chance.choice(["MILLISECOND", "MICROSECOND"])
+            await disorder.flush()
+            await published.equal(workers[0])
+            assert [await worker.stop() for worker in workers] == [0, 0]
+        [(merged, done)] = await sql(
+            stage,
+            "select count(adjacent_parent_id), count(*) filter (where state = 'done') "
+            "from replicator.shard",
+        )
+        assert (merged, done) == (1, 4)
+
+
+async def test_a_table_moves_to_kinesis_and_back_without_a_gap(published: Published):
+    """Changes go on all the while, through both sources, as DynamoDB sends them to both."""
+    table, chance = published.table, Random(7)
+
+    async def write(count: int) -> None:
+        for _ in range(count):
+            await change(table, clock, range(30), chance)
+
+    clock = Ticking()
+    table.micros = clock
+    entry = published.entry()
+    kinesis = entry["source"]
+    async with published.deployment() as deployment:
+        sources: list[tuple[dict[str, Any], str]]
+        sources = [({}, "initial"), (kinesis, "mapping"), ({}, "mapping")]
+        for source, reason in sources:
+            deployment.settings["tables"]["orders"]["source"] = source
+            await write(30)
+            await deployment.migrate()
+            worker = deployment.start()
+            await write(60)
+            await published.equal(worker)
+            await loaded(worker, reason=reason)
+            assert await worker.stop() == 0
+            [(arn, mode)] = await sql(
+                published.stage, "select stream_arn, mode from replicator.table_state"
+            )
+            assert (":kinesis:" in arn, mode) == ((True, "guard") if source else (False, "fence"))
+        assert await sql(published.stage, "select 1 from replicator.gap") == []
+        [(loads,)] = await sql(
+            published.stage, "select count(*) from replicator.snapshot where state = 'done'"
+        )
+        assert loads == 3
+        status = await deployment.command("verify", "--json")
+        assert status.code == 0, status.text
+
+
+async def test_nothing_is_loaded_before_the_destination_is_active(published: Published):
+    table, destination = published.table, published.destination
+    destination.status = "ENABLING"
+    await table.put(item(1, 1))
+    async with published.deployment() as deployment:
+        await deployment.migrate()
+        worker = deployment.start()
+
+        async def asked() -> bool:
+            return destination.calls.count("DescribeKinesisStreamingDestination") > 1
+
+        await worker.until(asked, what="the destination was looked at")
+        assert await sql(published.stage, "select 1 from replicator.segment") == []
+        assert "Scan" not in destination.calls
+        destination.status = "ACTIVE"
+        await published.equal(worker)
+
+
+async def test_tables_that_share_a_stream_are_read_each_by_itself(published: Published):
+    other = await published.stage.create_table("others", {"pk": "S"})
+    stream, table = published.stream, published.table
+    destinations = {table.name: published.destination, other: Destination(other, stream.arn)}
+    second = PublishingTable(published.stage.client, other, stream)
+
+    class Both:
+        async def answer(self, operation: str, wanted: Any, /) -> Any:
+            name = wanted.get("TableName", "").rpartition("/")[2]
+            return await destinations.get(name, published.destination).answer(operation, wanted)
+
+    async with export_service(published.stage.url, Both) as url:
+        entries = {
+            "orders": published.entry(),
+            "others": {
+                **published.entry(),
+                "table": other,
+                "into": {"public.others": {"columns": {"total": "numeric"}, "rest": None}},
+            },
+        }
+        async with published.stage.deployment(entries, endpoint_url=url) as deployment:
+            await deployment.migrate()
+            worker = await deployment.start_ready()
+            for number in range(20):
+                await table.put(item(number, 1))
+                await second.put(item(number, 2))
+                await stream.put(b"of somebody else", key=str(number))
+            await published.equal(worker)
+
+            async def filtered() -> bool:
+                counts = [
+                    await worker.total("replicator_records_total", table=name, outcome="filtered")
+                    for name in entries
+                ]
+                return counts == [40, 40]
+
+            await worker.until(filtered, what="the records of others are counted as filtered")
+            found = await read_rows(published.stage.dsn, "public.others", key=("pk",))
+            assert {int(row["total"]) for row in found.values()} == {2}
+            assert len(found) == 20
+            assert await worker.stop() == 0
+
+
+async def test_binary_time_to_live_and_history_are_as_with_streams(published: Published):
+    table = published.table
+    target = {
+        "columns": {"total": "numeric", "raw": "bytea"},
+        "rest": "extra",
+        "on_expire": "soft",
+        "history": "public.orders_history",
+    }
+    async with published.deployment(target=target, initial_load="stream") as deployment:
+        await deployment.migrate()
+        worker = deployment.start()
+        raw = {"raw": {"B": b"\x12\x02\x08\x7b"}, "more": {"BS": [b"\xff\x00"]}}
+        await table.put(item(1, 1) | raw)
+        await table.put(item(2, 2))
+        await table.delete("k00002", expired=True)
+        await table.delete("k00001")
+        await table.put(item(1, 3) | raw)
+
+        async def done() -> Any:
+            return await sql(
+                published.stage,
+                "select pk, total::int, encode(raw, 'hex'), extra->'more'->>0, "
+                "_deleted_at is not null from public.orders order by pk",
+            )
+
+        rows_wanted = [
+            ("k00001", 3, "1202087b", "/wA=", False),
+            ("k00002", 2, None, None, True),
+        ]
+
+        async def as_wanted() -> bool:
+            return await done() == rows_wanted
+
+        await worker.until(as_wanted, what="the rows are as wanted")
+        history = await sql(
+            published.stage,
+            "select keys->>'pk', operation from public.orders_history order by sequence_number",
+        )
+        assert history == [
+            ("k00001", "insert"),
+            ("k00002", "insert"),
+            ("k00002", "remove"),
+            ("k00001", "remove"),
+            ("k00001", "insert"),
+        ]
+        assert await worker.stop() == 0

@@ -1,0 +1,87 @@
+"""Faults in what is read from Kinesis: ties, parents, binary, retention, who keeps the order."""
+
+from tests.mutants.mutant import Mutant
+
+TIES = "tests/core/test_time_order.py"
+RECORDS = "tests/core/test_kinesis_records.py"
+SQL = "tests/postgres/test_order_sql.py"
+MOVES = "tests/postgres/test_stream_moves.py"
+
+ORDER = "replicator/core/stream/time_order.py"
+ORDERS = "replicator/postgres/write/order_sql.py"
+DECODING = "replicator/core/stream/kinesis_records.py"
+KINDS = "replicator/core/stream/source_kind.py"
+MOVING = "replicator/postgres/control/moves.py"
+
+KINESIS_MUTANTS = [
+    Mutant(
+        "of two changes of one time the earlier is taken for the later",
+        ORDER,
+        "follows, precedes = old == other_new, new == other_old",
+        "precedes, follows = old == other_new, new == other_old",
+        TIES,
+    ),
+    Mutant(
+        "of two changes of one time the row keeps whichever came first",
+        ORDERS,
+        'return f"({_old(other)} = {_new(one)})"',
+        'return "false"',
+        SQL,
+    ),
+    Mutant(
+        "a removal and an insertion of one time change places",
+        ORDERS,
+        "{_rank(one[1])} <= {_rank(other[1])}",
+        "{_rank(one[1])} >= {_rank(other[1])}",
+        SQL,
+    ),
+    Mutant(
+        "binary of AWS keeps a layer of base64",
+        DECODING,
+        'if base64 == "twice":',
+        'if base64 == "never":',
+        RECORDS,
+    ),
+    Mutant(
+        "a record of another table is taken for ours",
+        DECODING,
+        "if table_in(data, sequence_number) != table:",
+        "if table_in(data, sequence_number) is None:",
+        RECORDS,
+    ),
+    Mutant(
+        "milliseconds are taken for microseconds",
+        DECODING,
+        '"MILLISECOND": 1000',
+        '"MILLISECOND": 1',
+        RECORDS,
+    ),
+    Mutant(
+        "a Kinesis stream is believed to keep its records for two days",
+        KINDS,
+        '"Kinesis Data Streams", retention=timedelta(hours=24)',
+        '"Kinesis Data Streams", retention=timedelta(hours=48)',
+        MOVES,
+    ),
+    Mutant(
+        "the fence alone guards what comes in any order",
+        KINDS,
+        'return "fence" if self.order == "number" else "guard"',
+        'return "fence"',
+        MOVES,
+    ),
+    Mutant(
+        "a shard of a merge is read behind one of its parents",
+        "replicator/postgres/control/claims.py",
+        "p.shard_id in (c.parent_id, c.adjacent_parent_id)",
+        "p.shard_id = c.parent_id",
+        "tests/contract/test_fence.py",
+    ),
+    Mutant(
+        "a table moves to another kind of source without a load",
+        MOVING,
+        'if table["whole"]:',
+        'if not table["whole"]:',
+        MOVES,
+    ),
+]

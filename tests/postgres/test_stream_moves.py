@@ -1,0 +1,133 @@
+"""A table that moves between DynamoDB Streams and Kinesis: modes, versions, shards, loads."""
+
+from collections.abc import AsyncIterator
+from datetime import timedelta
+
+import pytest
+
+from replicator.core.stream.shards import ListedShard, StreamOver
+from replicator.core.stream.source_kind import DYNAMODB_STREAMS, KINESIS, kind_of, share_of
+from replicator.errors import Fenced
+from replicator.postgres.control.claims import Claims
+from replicator.postgres.control.incidents import Incidents
+from replicator.postgres.control.moves import StreamMoves
+from replicator.postgres.control.positions import Positions
+from replicator.postgres.control.table_mode import leave_guard
+from tests.postgres.loaded import Loaded, registered
+from tests.support.builders import NOON, STREAM, table_mapping, target
+
+SHARE = share_of("arn:aws:kinesis:us-east-1:000000000000:stream/changes", "orders")
+OTHER = share_of("arn:aws:kinesis:us-east-1:000000000000:stream/others", "orders")
+
+
+@pytest.fixture
+async def table(database: str) -> AsyncIterator[Loaded]:
+    loaded = await registered(database, table_mapping(target("public.t")))
+    yield loaded
+    await loaded.database.close()
+
+
+async def move(table: Loaded, before: str, to: str) -> str | None:
+    moves = StreamMoves(table.database)
+    return await moves.move(table.name, before=before, stream_arn=to, at=NOON)
+
+
+async def facts(table: Loaded) -> tuple[str | None, str]:
+    known = (await Positions(table.database).tables())[table.name]
+    return known.stream_arn, known.mode
+
+
+async def finish(table: Loaded) -> None:
+    """Load nothing, and end the snapshot that was asked for."""
+    [asked] = await table.known()
+    await table.snapshots.begin(asked, table.mapping.targets, parts=1, items_estimated=None)
+    [running] = await table.known()
+    await table.load(await table.claim(running))
+    assert await table.snapshots.finish(running)
+
+
+def test_both_kinds_keep_records_for_a_day_at_least():
+    assert DYNAMODB_STREAMS.retention == KINESIS.retention == timedelta(hours=24)
+    assert (kind_of(STREAM), kind_of(SHARE)) == (DYNAMODB_STREAMS, KINESIS)
+
+
+async def test_the_first_stream_of_a_table_decides_who_keeps_the_order(table: Loaded):
+    await table.sql("update replicator.table_state set stream_arn = null")
+    await Incidents(table.database).start_stream(
+        table.name, SHARE, label_at=NOON, detail="new", after=StreamOver(None)
+    )
+
+    assert await facts(table) == (SHARE, "guard")
+    assert await leave_guard(table.database) == []
+
+
+async def test_a_table_of_kinesis_stays_guarded_when_its_load_is_done(table: Loaded):
+    assert await move(table, STREAM, SHARE)
+    assert await facts(table) == (SHARE, "guard")
+
+    await finish(table)
+
+    assert await facts(table) == (SHARE, "guard")
+
+
+async def test_a_table_that_comes_back_is_loaded_and_left_to_the_fence(table: Loaded):
+    await move(table, STREAM, SHARE)
+    await finish(table)
+    assert await move(table, SHARE, STREAM)
+
+    assert await facts(table) == (STREAM, "fence")
+    assert [each.reason for each in await table.known() if each.state == "asked"] == ["mapping"]
+    [(state,)] = await table.sql("select state from replicator.shard")
+    assert state == "waiting"
+    assert await table.sql("select 1 from replicator.gap") == []
+
+
+async def test_who_claimed_a_shard_before_the_move_writes_nothing_more(table: Loaded):
+    claims = Claims(table.database, "worker")
+    fingerprint = table.mapping.fingerprint
+    claim = await claims.claim(table.name, STREAM, "shard-0", mapping_fingerprint=fingerprint)
+    await move(table, STREAM, SHARE)
+
+    with pytest.raises(Fenced):
+        await claims.looked(claim, at=NOON, head=True)
+
+
+async def test_versions_begin_anew_as_times_and_numbers_do_not_compare(table: Loaded):
+    before = await table.sql("select id from replicator.target_claim")
+    await move(table, STREAM, SHARE)
+
+    assert await table.sql("select id from replicator.target_claim") != before
+
+
+async def test_a_move_is_made_once_and_from_the_stream_that_was_seen(table: Loaded):
+    assert await move(table, STREAM, SHARE)
+    assert await move(table, STREAM, SHARE) is None
+    assert await move(table, OTHER, STREAM) is None
+
+    assert (await facts(table))[0] == SHARE
+    assert len(await table.known()) == 1
+
+
+async def test_a_new_shard_is_read_from_the_time_of_the_move(table: Loaded):
+    await move(table, STREAM, SHARE)
+    await Positions(table.database).add_shards(
+        table.name, SHARE, [ListedShard("shard-1", None, closed=False)]
+    )
+    claim = await Claims(table.database, "worker").claim(
+        table.name, SHARE, "shard-1", mapping_fingerprint=table.mapping.fingerprint
+    )
+
+    [(label_at,)] = await table.sql(
+        f"select label_at from replicator.generation where stream_arn = '{SHARE}'"
+    )
+    assert claim.read_from == label_at
+
+
+async def test_a_table_that_is_not_loaded_as_a_whole_has_a_gap_instead(table: Loaded):
+    await table.sql("update replicator.table_state set initial_load = 'none'")
+    await move(table, STREAM, SHARE)
+
+    assert await table.known() == []
+    [(kind, detail)] = await table.sql("select kind, detail from replicator.gap")
+    assert kind == "possible"
+    assert "changes made between the two are in neither" in str(detail)
