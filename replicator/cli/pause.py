@@ -25,7 +25,8 @@ def pause(
     """Stop writing a table until it is resumed, and say when data starts to be lost.
 
     Nothing more of the table is written from the moment this returns; the other tables go on.
-    The stream keeps changes for 24 hours: what is older and unread when it is resumed is lost.
+    A change that is still unread when the stream drops it is lost: after 24 hours, in DynamoDB
+    Streams.
     Who did it and why is recorded.
 
     Example: replicator pause --table orders --why "the target is being rebuilt"

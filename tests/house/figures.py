@@ -5,8 +5,9 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
-from tests.house.ways import PACKAGE
+from tests.house.ways import PACKAGE, column_way
 
 PRONOUNS = re.compile(
     r"\b(it|its|they|them|their|this|these|those|he|she|we|us|our|who|whose|whoever"
@@ -69,6 +70,9 @@ def main() -> None:
     print(f"{len(found)} docstrings that begin with a question word or 'The same'")
     for riddle in found:
         print("   ", riddle)
+    with TemporaryDirectory() as directory:
+        way = column_way(Path(directory) / "replicator.yaml")
+    print(f"a column of the configuration: {len(way.modules)} files, {way.returns} returns")
 
 
 if __name__ == "__main__":

@@ -9,14 +9,12 @@ from pathlib import Path
 import pytest
 
 from replicator.clock import SystemClock
-from replicator.config.loading import load
-from replicator.core.mapping.compile import compile_table
 from replicator.core.records import decode_page
-from replicator.core.spec import SourceKey, TargetSpec
+from replicator.core.spec import TargetSpec
 from replicator.engine.stream.pipeline import Batch, Pipeline
 from replicator.postgres.control.claims import Claims
 from replicator.postgres.write.sink import PostgresSink
-from tests.house.ways import Way, followed
+from tests.house.ways import PACKAGE, Way, column_way, followed
 from tests.postgres.loaded import SHARD, Loaded, registered
 from tests.support.builders import STREAM, table_mapping
 from tests.support.specs import column_spec
@@ -79,32 +77,35 @@ async def way_of(loaded: Loaded) -> Way:
 async def test_the_page_names_every_file_that_a_usual_record_passes(loaded: Loaded):
     way = await way_of(loaded)
 
-    told = re.findall(r"^\| `([\w/]+\.py)` \|", PAGE.read_text(), re.MULTILINE)
-
-    assert told == way.modules
+    assert told("The way of a record") == way.modules
 
 
-CONFIGURATION = """
-version: 1
-deployment: ways
-tables:
-  orders:
-    into:
-      public.orders:
-        key: {id: {from: pk, type: text}}
-        columns:
-          total: {from: total, type: "numeric(12,2)"}
-"""
+def told(heading: str) -> list[str]:
+    """The files in the table of a section of the page."""
+    _, _, behind = PAGE.read_text().partition(f"\n## {heading}\n")
+    section, _, _ = behind.partition("\n## ")
+    return re.findall(r"^\| `([\w/]+\.py)` \|", section, re.MULTILINE)
+
+
+def test_every_file_that_the_page_names_is_there():
+    named = set(re.findall(r"`([\w/]+/\w+\.py)`", PAGE.read_text()))
+    missing = sorted(
+        name
+        for name in named
+        if not any((root / name).exists() for root in (PACKAGE, PACKAGE.parent))
+    )
+
+    assert missing == []
 
 
 def test_a_column_of_the_configuration_is_parsed_once(tmp_path: Path):
-    path = tmp_path / "replicator.yaml"
-    path.write_text(CONFIGURATION)
-    load(path, {})  # what is made once for all configurations is made
-
-    with followed("parse_type", "parse_path") as way:
-        [spec] = load(path, {}).table_specs().values()
-        compile_table(spec, SourceKey((("pk", "S"),)))
+    way = column_way(tmp_path / "replicator.yaml")
 
     assert way.calls["parse_type", "numeric(12,2)"] == 1
     assert way.calls["parse_path", "total"] == 1
+
+
+def test_the_page_names_every_file_that_a_column_passes(tmp_path: Path):
+    way = column_way(tmp_path / "replicator.yaml")
+
+    assert told("The way of a column") == way.modules

@@ -11,6 +11,9 @@ from types import FrameType
 from typing import Any
 
 import replicator
+from replicator.config.loading import load
+from replicator.core.mapping.compile import compile_table
+from replicator.core.spec import SourceKey
 
 PACKAGE = Path(replicator.__file__).parent
 
@@ -63,3 +66,26 @@ def followed(*names: str) -> Iterator[Way]:
         yield way
     finally:
         sys.setprofile(before)
+
+
+CONFIGURATION = """
+version: 1
+deployment: ways
+tables:
+  orders:
+    into:
+      public.orders:
+        key: {id: {from: pk, type: text}}
+        columns:
+          total: {from: total, type: "numeric(12,2)"}
+"""
+
+
+def column_way(path: Path) -> Way:
+    """The way of one column, file to compiled mapping, once all constants are made."""
+    path.write_text(CONFIGURATION)
+    for _ in range(2):
+        with followed("parse_type", "parse_path") as way:
+            [spec] = load(path, {}).table_specs().values()
+            compile_table(spec, SourceKey((("pk", "S"),)))
+    return way

@@ -142,7 +142,7 @@ async def start_stream(
 
     "newer" when it is a new one behind another, "older" when it is the source's now and the one on
     record, which is over, is newer: with that other one. Fenced when the current one is not over,
-    as far as `after` says what was seen of it. `schema` is quoted.
+    as far as `after` says what was seen of it.
     """
     name = (stream.deployment, stream.source)
     table = await connection.fetchrow(control.sql(LOCK_TABLE), *name)
@@ -167,7 +167,7 @@ async def start_stream(
 async def make_current(
     connection: Session, control: ControlSchema, deployment: str, source: str, arn: str
 ) -> bool:
-    """Make a stream the newest of the table, though another is by the label; `schema` is quoted.
+    """Make a stream the newest of the table, though another is by the label;
 
     False when it is the current one already. The versions of rows, which are ordered by labels,
     say nothing of the stream: they begin again, and so does a snapshot under way, whose marks are
