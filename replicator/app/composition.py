@@ -27,7 +27,7 @@ from replicator.engine.snapshot.pipeline import PagePipeline
 from replicator.engine.snapshot.rate_limit import ReadPacing
 from replicator.engine.snapshot.segment import SnapshotParts
 from replicator.engine.stream.discovery import Discovery
-from replicator.engine.stream.page_slots import Room
+from replicator.engine.stream.page_slots import PageBudget
 from replicator.engine.stream.pipeline import Pipeline
 from replicator.engine.worker.table import Table
 from replicator.errors import ReplicatorError, SourceUnavailable
@@ -77,6 +77,7 @@ class TableParts:
         self._observe = observe
         self._clock = clock
         self._tracing = tracing
+        self._pages = PageBudget(settings.poll.pages_max)
 
     async def table(self, mapping: TableMapping) -> Table:
         """Compose all parts of one table."""
@@ -118,7 +119,7 @@ class TableParts:
                 clock=clock,
             ),
             await self._snapshot_parts(mapping, place),
-            Room(PAGES_OF_A_CONNECTION * self._settings.target.pool_size),
+            self._pages.room(PAGES_OF_A_CONNECTION * self._settings.target.pool_size),
         )
 
     async def _source(self, spec: TableSpec, place: SourceConnection) -> Source:

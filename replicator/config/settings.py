@@ -211,6 +211,10 @@ class PollSettings(Group):
     """Seconds between two polls of a stream for new shards, by one worker for all. The children of
     a shard that ends are found at once."""
 
+    pages_max: int = Field(default=24, ge=1, le=10_000)
+    """The most pages of records that a process holds in memory, of all its tables together: up to
+    1 MB each as they are read, and three to four times as much with what is made of them."""
+
 
 class SnapshotSettings(Group):
     """Loading of tables."""

@@ -1,5 +1,6 @@
 """A call that is made again and again: prepared by the SDK once, then sent with what differs."""
 
+import asyncio
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -8,13 +9,19 @@ from urllib.parse import urlsplit
 
 from aiobotocore.httpsession import AIOHTTPSession
 from aiobotocore.parsers import AioResponseParserFactory
-from botocore.awsrequest import AWSRequest
-from botocore.exceptions import ClientError
+from aiohttp import ClientError as ClientResponseFailure
+from botocore.exceptions import ClientError, HTTPClientError, NoCredentialsError
 
+from replicator.clock import SystemClock
 from replicator.sources.aws_call import keep_raw_body
+from replicator.sources.signed_calls import Credentials, signed_headers
 
-_HEADERS = ("X-Amz-Target", "Content-Type", "User-Agent")
-"""Headers that are equal in every call."""
+SMALL_BYTES = 65_536
+"""As much as an answer that is not read yet has in memory anyway."""
+LARGE_AT_ONCE = 4
+"""Larger answers that are read at once: of hundreds of shards that wake in the same second."""
+_CLOCK = SystemClock()
+"""The SDK's time of a signature: an endpoint refuses one that its own clock is far from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,16 +32,31 @@ class _Prepared:
     signer: Any
     url: str
     headers: Mapping[str, str]
+    """Equal in every call, and signed."""
+    unsigned: Mapping[str, str]
     region: str
     service: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """A request as the SDK's connections read it."""
+
+    url: str
+    headers: Mapping[str, str]
+    body: bytes
+    method: str = "POST"
+    stream_output: bool = True
+    """The body is read afterwards."""
 
 
 class ShortCalls:
     """One operation of one client, whose first call goes the SDK's way and shows what it does.
 
-    Those that follow have the same endpoint, connections, proxy, timeouts, signer and credentials,
-    which the SDK renews; what the SDK would do again for each, at most of its cost, is left out:
+    Those that follow have the same endpoint, connections, proxy, timeouts and credentials, which
+    the SDK renews; what the SDK would do again for each, at most of its cost, is left out:
     validation, endpoint rules, user agent, events, and the parser of answers without an error.
+    Signatures are made here (`signed_calls`).
     Nothing is retried: that is for operations whose retries are the caller's.
     """
 
@@ -43,6 +65,7 @@ class ShortCalls:
         self._connections: Any = None
         self._prepared: _Prepared | None = None
         self._parsers = AioResponseParserFactory()
+        self._large = asyncio.Semaphore(LARGE_AT_ONCE)
 
     def connections(self, *arguments: Any, **named: Any) -> AIOHTTPSession:  # noqa: ANN401 (the SDK's own)
         """The HTTP session class for the client's configuration (`http_session_cls`)."""
@@ -65,6 +88,20 @@ class ShortCalls:
             return answer
         return await self._send(self._prepared, json.dumps(arguments).encode())
 
+    async def _body(self, answer: Any) -> bytes:  # noqa: ANN401 (the SDK's own)
+        """The body of an answer; a large one waits in its socket until it is its turn."""
+        try:
+            if answer.raw.content_length is not None and answer.raw.content_length <= SMALL_BYTES:
+                body: bytes = await answer.content
+            else:
+                async with self._large:
+                    body = await answer.content
+        except ClientResponseFailure as error:
+            raise HTTPClientError(error=error) from error
+        finally:
+            answer.raw.release()
+        return body
+
     def _note(
         self,
         *,
@@ -82,22 +119,38 @@ class ShortCalls:
             model=model,
             signer=request_signer,
             url=params["url"],
-            headers={name: params["headers"][name] for name in _HEADERS},
+            headers={
+                "content-type": params["headers"]["Content-Type"],
+                "x-amz-target": params["headers"]["X-Amz-Target"],
+            },
+            unsigned={"user-agent": params["headers"]["User-Agent"]},
             region=signing.get("region", request_signer.region_name),
             service=signing.get("signing_name", request_signer.signing_name),
         )
 
     async def _send(self, prepared: _Prepared, payload: bytes) -> dict[str, Any]:
-        request = AWSRequest("POST", prepared.url, headers=prepared.headers, data=payload)
-        signer = await prepared.signer.get_auth_instance(  # its credentials are renewed in time
+        auth = await prepared.signer.get_auth_instance(  # its credentials are renewed in time
             signing_name=prepared.service, region_name=prepared.region, signature_version="v4"
         )
-        signer.add_auth(request)
-        answer = await self._connections.send(request.prepare())
+        if auth.credentials is None:
+            raise NoCredentialsError
+        headers = signed_headers(
+            prepared.url,
+            prepared.headers,
+            payload,
+            service=prepared.service,
+            region=prepared.region,
+            credentials=Credentials(
+                auth.credentials.access_key, auth.credentials.secret_key, auth.credentials.token
+            ),
+            now=_CLOCK.now(),
+        )
+        request = _Request(prepared.url, {**headers, **prepared.unsigned}, payload)
+        answer = await self._connections.send(request)
         told = {
             "status_code": answer.status_code,
             "headers": answer.headers,
-            "body": await answer.content,
+            "body": await self._body(answer),
             "context": {"operation_name": self._operation},
         }
         kept: dict[str, Any] = {}

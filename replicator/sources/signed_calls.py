@@ -1,4 +1,7 @@
-"""The few AWS calls that a Lambda function makes, signed here: loading the SDK takes a second."""
+"""Signature Version 4, and the few AWS calls of a Lambda function: loading the SDK takes a second.
+
+The daemon signs here what it asks for again and again: the SDK takes four times as long.
+"""
 
 import asyncio
 import hashlib
@@ -9,6 +12,7 @@ import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -77,9 +81,9 @@ async def call(
 ) -> Any:  # noqa: ANN401 (whatever JSON holds)
     """One call of a JSON service; SourceUnavailable, ConfigurationError when it is refused."""
     payload = json.dumps(body).encode()
-    headers = _signed_headers(
-        urlsplit(url).netloc,
-        target,
+    headers = signed_headers(
+        url,
+        {"content-type": "application/x-amz-json-1.1", "x-amz-target": target},
         payload,
         service=service,
         region=region,
@@ -109,9 +113,9 @@ def _send(request: urllib.request.Request, target: str) -> bytes:
     return body
 
 
-def _signed_headers(
-    host: str,
-    target: str,
+def signed_headers(
+    url: str,
+    headers: Mapping[str, str],
     payload: bytes,
     *,
     service: str,
@@ -119,31 +123,45 @@ def _signed_headers(
     credentials: Credentials,
     now: datetime,
 ) -> dict[str, str]:
+    """The headers of a POST to the root of a host, with those that Signature Version 4 adds.
+
+    `headers` have names in lower case; all are signed. A key is derived once a day.
+    """
     day, moment = now.strftime("%Y%m%d"), now.strftime("%Y%m%dT%H%M%SZ")
     scope = f"{day}/{region}/{service}/aws4_request"
-    headers = {
-        "content-type": "application/x-amz-json-1.1",
-        "host": host,
-        "x-amz-date": moment,
-        "x-amz-target": target,
-    }
+    signed = {**headers, "host": _host(url), "x-amz-date": moment}
     if credentials.session_token:
-        headers["x-amz-security-token"] = credentials.session_token
-    names = ";".join(sorted(headers))
-    lines = "".join(f"{name}:{headers[name]}\n" for name in sorted(headers))
+        signed["x-amz-security-token"] = credentials.session_token
+    in_order = sorted(signed)
+    names = ";".join(in_order)
+    lines = "".join([f"{name}:{signed[name]}\n" for name in in_order])
     canonical = f"POST\n/\n\n{lines}\n{names}\n{hashlib.sha256(payload).hexdigest()}"
     signature = _signature(canonical, moment, scope, credentials)
     credential = f"{credentials.access_key_id}/{scope}"
-    headers["authorization"] = (
+    signed["authorization"] = (
         f"{_ALGORITHM} Credential={credential}, SignedHeaders={names}, Signature={signature}"
     )
-    return headers
+    return signed
+
+
+@lru_cache(maxsize=16)
+def _host(url: str) -> str:
+    """Host of a URL as clients send it: with a port only where it is not the scheme's own."""
+    parts = urlsplit(url)
+    usual = {"https": ":443", "http": ":80"}.get(parts.scheme, "")
+    return parts.netloc.removesuffix(usual) if usual else parts.netloc
 
 
 def _signature(canonical: str, moment: str, scope: str, credentials: Credentials) -> str:
     digest = hashlib.sha256(canonical.encode()).hexdigest()
-    key = f"AWS4{credentials.secret_access_key}".encode()
+    text = f"{_ALGORITHM}\n{moment}\n{scope}\n{digest}"
+    key = _signing_key(credentials.secret_access_key, scope)
+    return hmac.digest(key, text.encode(), "sha256").hex()
+
+
+@lru_cache(maxsize=16)
+def _signing_key(secret_access_key: str, scope: str) -> bytes:
+    key = f"AWS4{secret_access_key}".encode()
     for part in scope.split("/"):
         key = hmac.digest(key, part.encode(), "sha256")
-    text = f"{_ALGORITHM}\n{moment}\n{scope}\n{digest}"
-    return hmac.digest(key, text.encode(), "sha256").hex()
+    return key

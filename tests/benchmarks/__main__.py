@@ -7,7 +7,7 @@ import sys
 
 import asyncpg
 
-from tests.benchmarks import cliffs, features, growth, report, snapshot, stages, throughput
+from tests.benchmarks import cliffs, features, growth, report, snapshot, stages, tables, throughput
 from tests.benchmarks.forms import TYPED
 from tests.benchmarks.latency import run_latency
 from tests.benchmarks.load import Mix, base_orders, make_load
@@ -24,6 +24,7 @@ GROWTH = {
     "shards": growth.by_shards,
     "distance": growth.by_round_trip,
     "sizes": growth.by_item_size,
+    "tables": tables.by_tables,
 }
 PACES = {5: 20.0, 100: 15.0, 1000: 15.0}
 PARTS = ("stages", "cliffs", "features", *MIXES, "snapshot", "latency", "idle", *GROWTH)

@@ -53,7 +53,7 @@ async def run_workers(
         try:
             async with Deployment(directory, settings, plain_start) as deployment:
                 running = [deployment.start() for _ in range(workers)]
-                sample = await _measured(machine, dsn, served, running)
+                sample = await measured(machine, dsn, served, running)
                 for worker in running:
                     await worker.stop()
         finally:
@@ -70,12 +70,13 @@ def _through(dsn: str, port: int | None) -> str:
     return urlunsplit(address._replace(netloc=place))
 
 
-async def _measured(machine: Machine, dsn: str, served: Served, workers: list[Worker]) -> Sample:
+async def measured(machine: Machine, dsn: str, served: Served, workers: list[Worker]) -> Sample:
+    """Figures from the moment at which the source answers until all is applied."""
     connection = await asyncpg.connect(dsn)
     try:
         await _shared_out(connection, served, workers)
         machine.source.heal("GetRecords")
-        machine.source.hold("GetRecords", table=served.name, times=None)
+        machine.source.hold("GetRecords", times=None)
         await asyncio.sleep(IDLE_SECONDS_MAX * 1.5)  # every shard's next request waits now
         pids = [worker.pid for worker in workers]
         before = cpu_seconds(*pids), tree_cpu_seconds(machine.postmaster)

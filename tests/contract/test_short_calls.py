@@ -1,5 +1,6 @@
 """A call that the SDK prepared once is sent again as the SDK would send it."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -15,6 +16,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
 from replicator.errors import IteratorExpired, SourceThrottled, SourceUnavailable
+from replicator.sources import fast_call
 from replicator.sources.aws_place import SourceConnection
 from replicator.sources.dynamodb_streams import DynamoDBStreams, open_streams
 from tests.support.http_server import served
@@ -140,3 +142,78 @@ async def test_an_error_of_the_second_call_is_the_sdks():
             await streams.read("fifth")
         assert (await streams.read("sixth")).next_iterator == "next"
         assert len(server.requests) == 6
+
+
+@dataclass
+class Slow:
+    """A server whose answer for `held` is large, and comes whole once it is let."""
+
+    arrived: asyncio.Event = field(default_factory=asyncio.Event)
+    let: asyncio.Event = field(default_factory=asyncio.Event)
+    cut: bool = False
+    padding: str = " " * 4 * fast_call.SMALL_BYTES
+
+    async def serve(self, request: web.Request) -> web.StreamResponse:
+        iterator = (await request.json())["ShardIterator"]
+        body = PAGE if iterator in ("first", "small") else PAGE + self.padding.encode()
+        answer = web.StreamResponse(headers={"content-length": str(len(body))})
+        await answer.prepare(request)
+        if iterator == "held":
+            await answer.write(body[: len(PAGE)])
+            self.arrived.set()
+            await self.let.wait()
+            if self.cut:
+                assert request.transport is not None
+                request.transport.close()
+                return answer
+            body = body[len(PAGE) :]
+        await answer.write(body)
+        return answer
+
+
+@asynccontextmanager
+async def slow() -> AsyncIterator[tuple[Slow, DynamoDBStreams]]:
+    server = Slow()
+    application = web.Application()
+    application.router.add_post("/", server.serve)
+    async with served(application) as url:
+        place = SourceConnection(region="eu-west-1", endpoint_url=url)
+        async with open_streams(place, lambda _: None) as streams:
+            await streams.read("first")
+            yield server, streams
+
+
+async def test_large_answers_take_turns_in_memory_and_small_ones_do_not_wait(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setattr(fast_call, "LARGE_AT_ONCE", 1)
+    async with slow() as (server, streams):
+        held = asyncio.ensure_future(streams.read("held"))
+        await server.arrived.wait()
+        large = asyncio.ensure_future(streams.read("large"))
+        for _ in range(3):
+            assert (await streams.read("small")).next_iterator == "next"
+        assert not large.done()
+
+        server.let.set()
+        assert (await held).next_iterator == (await large).next_iterator == "next"
+
+
+async def test_a_large_answer_that_breaks_off_or_is_left_frees_its_turn(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setattr(fast_call, "LARGE_AT_ONCE", 1)
+    async with slow() as (server, streams):
+        left = asyncio.ensure_future(streams.read("held"))
+        await server.arrived.wait()
+        left.cancel()
+        await asyncio.wait([left])
+        server.arrived.clear()
+        server.cut = True
+        broken = asyncio.ensure_future(streams.read("held"))
+        await server.arrived.wait()
+        server.let.set()
+
+        with pytest.raises(SourceUnavailable):
+            await broken
+        assert (await streams.read("large")).next_iterator == "next"

@@ -14,7 +14,7 @@ from replicator.core.observations import Observation, TableHalted, TaskFailed
 from replicator.core.spec import OnGap, SourceKey, TableSpec, TargetSpec
 from replicator.engine.snapshot.rate_limit import ReadPacing
 from replicator.engine.stream.discovery import Discovery
-from replicator.engine.stream.page_slots import Room
+from replicator.engine.stream.page_slots import PageBudget
 from replicator.engine.stream.pipeline import Pipeline
 from replicator.engine.worker.refresh import Upkeep
 from replicator.engine.worker.table import Table, WorkerSettings
@@ -223,7 +223,7 @@ class Simulation:
                     discovery,
                     pipeline,
                     *without_snapshots(compiled, self._observe, self.clock),
-                    Room(PAGES_MAX),
+                    PageBudget(PAGES_MAX).room(PAGES_MAX),
                 )
             ],
             claims=FakeClaims(self.postgres, postgres, name),

@@ -237,3 +237,19 @@ async def test_asked_to_stop_it_waits_for_no_pause():
     stopping.set()
 
     assert await it.next(stopping) is None
+
+
+@in_virtual_time
+async def test_an_answer_that_is_put_back_is_read_again_at_once():
+    loop = asyncio.get_running_loop()
+    source = ScriptedSource([[at_start(1)], EMPTY, [at_start(2)], [at_start(2), at_start(3)]])
+    it = reader(source)
+    await read(it, 3)
+    began = loop.time()
+
+    it.put_back()
+    [again] = await read(it, 1)
+
+    assert [each.position for each in again.records] == [2, 3]
+    assert loop.time() == began
+    assert source.asked_after == [None], "the iterator before it still leads there"

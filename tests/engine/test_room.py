@@ -1,8 +1,8 @@
-"""The pages of a table's shards share a bounded room."""
+"""The pages of a process share a budget, those of a table its part of it."""
 
 import asyncio
 
-from replicator.engine.stream.page_slots import Room
+from replicator.engine.stream.page_slots import PATIENCE_SECONDS, PageBudget, Room
 from tests.support.virtual_time import in_virtual_time
 
 
@@ -10,9 +10,17 @@ def nobody() -> None:
     pass
 
 
+def room_of_one() -> Room:
+    return PageBudget(10).room(1)
+
+
+async def take(room: Room) -> bool:
+    return await room.take(asyncio.Event(), waiting=nobody)
+
+
 @in_virtual_time
 async def test_who_asked_first_gets_the_place_that_is_given_back():
-    room, order = Room(1), list[str]()
+    room, order = room_of_one(), list[str]()
     stopping = asyncio.Event()
 
     async def hold(name: str) -> None:
@@ -34,24 +42,24 @@ async def test_who_asked_first_gets_the_place_that_is_given_back():
 
 @in_virtual_time
 async def test_who_waits_long_is_heard_and_can_be_asked_to_stop():
-    room, stopping, heard = Room(1), asyncio.Event(), list[float]()
+    room, stopping, heard = room_of_one(), asyncio.Event(), list[float]()
     loop = asyncio.get_running_loop()
     assert await room.take(stopping, waiting=nobody)
 
     async with asyncio.TaskGroup() as tasks:
         waiting = tasks.create_task(room.take(stopping, waiting=lambda: heard.append(loop.time())))
-        await asyncio.sleep(100)
+        await asyncio.sleep(4 * PATIENCE_SECONDS - 1)
         stopping.set()
 
     assert waiting.result() is False
-    assert len(heard) == 4
+    assert heard == [number * PATIENCE_SECONDS for number in range(4)]
     room.give_back()
     assert await room.take(asyncio.Event(), waiting=nobody)
 
 
 @in_virtual_time
 async def test_a_place_that_comes_at_the_moment_its_waiter_is_cancelled_is_anothers():
-    room, stopping = Room(1), asyncio.Event()
+    room, stopping = room_of_one(), asyncio.Event()
     assert await room.take(stopping, waiting=nobody)
     waiting = [asyncio.ensure_future(room.take(stopping, waiting=nobody)) for _ in range(3)]
     await asyncio.sleep(0.1)
@@ -65,3 +73,83 @@ async def test_a_place_that_comes_at_the_moment_its_waiter_is_cancelled_is_anoth
     assert waiting[2].result()
     room.give_back()
     assert await room.take(stopping, waiting=nobody)
+
+
+@in_virtual_time
+async def test_a_free_slot_is_of_the_table_that_holds_the_fewest_whoever_asked_first():
+    budget = PageBudget(3)
+    large, small = budget.room(8), budget.room(8)
+    assert [await take(large), await take(large), await take(small)] == [True] * 3
+    of_large, of_small = (asyncio.ensure_future(take(room)) for room in (large, small))
+    await asyncio.sleep(0.1)
+
+    large.give_back()
+    await asyncio.sleep(0.1)
+    assert not of_small.done(), "each of them holds one: the first that asked was served"
+    assert of_large.done()
+
+    large.give_back()
+    await asyncio.sleep(0.1)
+    assert of_small.done()
+
+
+@in_virtual_time
+async def test_the_slots_of_all_tables_together_are_bounded():
+    budget = PageBudget(5)
+    rooms = [budget.room(2) for _ in range(20)]
+    held = most = 0
+
+    async def hold(room: Room) -> None:
+        nonlocal held, most
+        assert await take(room)
+        held += 1
+        most = max(most, held)
+        await asyncio.sleep(0.1)
+        held -= 1
+        room.give_back()
+
+    async with asyncio.TaskGroup() as tasks:
+        for room in rooms * 4:
+            tasks.create_task(hold(room))
+
+    assert most == 5
+    assert [room.held for room in rooms] == [0] * 20
+
+
+@in_virtual_time
+async def test_tables_that_stand_with_all_slots_delay_another_once():
+    budget = PageBudget(4)
+    standing, other = [budget.room(2), budget.room(2)], budget.room(2)
+    for room in standing * 2:
+        assert await take(room)
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+
+    assert await take(other)
+
+    assert loop.time() - began == PATIENCE_SECONDS
+    second = asyncio.ensure_future(take(other))
+    await asyncio.sleep(100)
+    assert not second.done(), "a table has one page beyond the budget, not more"
+    other.give_back()
+    await asyncio.sleep(2 * PATIENCE_SECONDS)
+    assert second.done()
+    standing[0].give_back(2)
+    standing[1].give_back(2)
+    other.give_back()
+    assert [await take(other), await take(other)] == [True, True]
+
+
+@in_virtual_time
+async def test_who_stops_waiting_beyond_the_budget_leaves_nothing_taken():
+    budget = PageBudget(1)
+    first, other, stopping = budget.room(1), budget.room(1), asyncio.Event()
+    assert await take(first)
+    waiting = asyncio.ensure_future(other.take(stopping, waiting=nobody))
+    await asyncio.sleep(0.1)
+    stopping.set()
+
+    assert not await waiting
+    first.give_back()
+    assert await take(first)
+    assert other.held == 0

@@ -145,3 +145,26 @@ async def test_a_locked_target_is_named_during_a_load_of_an_idle_stream(new_repl
 
         await it.equal(worker)
         assert await worker.stop() == 0
+
+
+async def test_pages_without_a_slot_wait_at_the_source_and_none_is_lost(new_replica: NewReplica):
+    """A locked table has the one page of the process; its other shards have changes, too."""
+    async with new_replica(tables=("orders", "others"), shards=4) as it:
+        it.deployment.settings["poll"]["pages_max"] = 1
+        worker = await it.deployment.start_ready()
+        for name, load in it.loads.items():
+            load.write_everywhere()
+            await it.equal(worker, name=name)
+        async with held(it, "lock table public.orders in access exclusive mode"):
+            it.load.write_everywhere()
+
+            async def waits() -> bool:
+                return bool(worker.entries("the target is locked"))
+
+            await worker.until(waits, what="a page waits for the lock")
+            it.loads["others"].write_everywhere()
+            await it.equal(worker, name="others")
+
+        await it.equal(worker)
+        assert await worker.stop() == 0
+        (await it.log()).obeys()

@@ -15,7 +15,7 @@ from replicator.core.stream.ownership import WorkerSign
 from replicator.core.stream.shards import ListedShard
 from replicator.engine.snapshot.rate_limit import ReadPacing
 from replicator.engine.stream.discovery import Discovery
-from replicator.engine.stream.page_slots import Room
+from replicator.engine.stream.page_slots import PageBudget
 from replicator.engine.stream.proof import ShardProof
 from replicator.engine.stream.shard import Ending
 from replicator.engine.worker.lease_keeper import Held
@@ -253,7 +253,7 @@ class Fleet:
             ),
             nothing,
             *without_snapshots(self.mapping, observe, self.clock),
-            Room(8),
+            PageBudget(8).room(8),
         )
         claims = FakeClaims(self.postgres, servers.postgres_call, name)
         worker = FleetWorker(

@@ -1,65 +1,139 @@
-"""Room for pages in memory, shared by a table's shards: many need no more than a few at a time."""
+"""Page slots: how many pages of records a process holds in memory, shared fairly among its tables.
+
+A page is held from before it is asked for until its last batch has committed, with its records and
+its plan: a few megabytes. A process has one budget of slots. A table may use only so many of them
+as keep its connections busy, which bounds what a table that stands can hold.
+
+A free slot goes to the waiting table that holds the fewest, and within a table to the shard that
+asked first. A table that holds none, and has waited for a while because others do not give theirs
+back (their targets are locked, or slow), gets one beyond the budget: a table that stands delays
+the others once, and never keeps them away.
+"""
 
 import asyncio
-from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from replicator.engine.tasks import one_failure
 
-TOLD_SECONDS = 30.0
-"""Seconds between two signs of life of a shard that waits for a page slot."""
+PATIENCE_SECONDS = 5.0
+"""Wait after which a table without a page gets a slot beyond the budget, and interval between two
+signs of life of a shard that waits."""
 
 
-class Room:
-    """Holds so many pages at once, and serves who asked first.
-
-    It is one table's, since pages that wait for a table's lock must not keep another's away.
-    """
+class PageBudget:
+    """The page slots of one process."""
 
     def __init__(self, pages_max: int) -> None:
         self._free = pages_max
-        self._waiting = deque[asyncio.Future[None]]()
+        """Below zero while tables hold slots beyond the budget."""
+        self._waiting: list[_Waiter] = []
+
+    def room(self, pages_max: int) -> "Room":
+        """The slots of one more table, which may hold `pages_max` at once."""
+        return Room(self, pages_max)
+
+    def take(self, room: "Room") -> bool:
+        """Take a slot for a table at once; False when it must wait for one."""
+        if self._free <= 0 or room.is_full:
+            return False
+        self._grant(room)
+        return True
+
+    def wait(self, room: "Room") -> "asyncio.Future[None]":
+        """Queue for a slot; the future is done when the slot is taken."""
+        waiter = _Waiter(room, asyncio.get_running_loop().create_future())
+        self._waiting.append(waiter)
+        return waiter.slot
+
+    def grant_beyond(self, slot: "asyncio.Future[None]") -> None:
+        """Take a slot beyond the budget for who waits for this one."""
+        self._serve(self._of(slot))
+
+    def give_back(self, room: "Room", slots: int) -> None:
+        """Free slots of a table, and grant what is free now."""
+        room.held -= slots
+        self._free += slots
+        while self._free > 0:
+            waiting = [waiter for waiter in self._waiting if not waiter.room.is_full]
+            if not waiting:
+                return
+            self._serve(min(waiting, key=lambda waiter: waiter.room.held))
+
+    def give_up(self, room: "Room", slot: "asyncio.Future[None]") -> None:
+        """Wait no more for a slot, which may have been granted at this very moment."""
+        if slot.done():
+            self.give_back(room, 1)
+        else:
+            self._waiting.remove(self._of(slot))
+
+    def _of(self, slot: "asyncio.Future[None]") -> "_Waiter":
+        return next(waiter for waiter in self._waiting if waiter.slot is slot)
+
+    def _serve(self, waiter: "_Waiter") -> None:
+        self._waiting.remove(waiter)
+        self._grant(waiter.room)
+        waiter.slot.set_result(None)
+
+    def _grant(self, room: "Room") -> None:
+        self._free -= 1
+        room.held += 1
+
+
+class Room:
+    """The page slots that one table's shards share."""
+
+    def __init__(self, budget: PageBudget, pages_max: int) -> None:
+        self._budget = budget
+        self._pages_max = pages_max
+        self.held = 0
+        """Slots that the table has now."""
+
+    @property
+    def is_full(self) -> bool:
+        """True when the table holds as many pages as it may."""
+        return self.held >= self._pages_max
+
+    def take_at_once(self) -> bool:
+        """Take the slot of one page; False when there is none now."""
+        return self._budget.take(self)
 
     async def take(self, stopping: asyncio.Event, *, waiting: Callable[[], None]) -> bool:
-        """Take the place of one page; False when asked to stop before there was one.
+        """Take the slot of one page; False when asked to stop before there was one.
 
         `waiting` is called again and again meanwhile.
         """
-        if self._free:
-            self._free -= 1
+        if self.take_at_once():
             return True
-        place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append(place)
+        slot = self._budget.wait(self)
         taken = False
         try:
             async with one_failure() as tasks:
                 asked = tasks.create_task(stopping.wait(), name="wait for stop")
-                while not (place.done() or asked.done()):
+                while not (slot.done() or asked.done()):
                     waiting()
-                    either: set[asyncio.Future[Any]] = {place, asked}
+                    either: set[asyncio.Future[Any]] = {slot, asked}
                     await asyncio.wait(
-                        either, timeout=TOLD_SECONDS, return_when=asyncio.FIRST_COMPLETED
+                        either, timeout=PATIENCE_SECONDS, return_when=asyncio.FIRST_COMPLETED
                     )
+                    if not (slot.done() or asked.done() or self.held):
+                        self._budget.grant_beyond(slot)
                 asked.cancel()
-            taken = place.done()
+            taken = slot.done()
         finally:
             if not taken:
-                self._forget(place)
+                self._budget.give_up(self, slot)
         return taken
 
-    def give_back(self, places: int = 1) -> None:
-        """Make room for others."""
-        self._free += places
-        while self._free and self._waiting:
-            self._free -= 1
-            self._waiting.popleft().set_result(None)
+    def give_back(self, slots: int = 1) -> None:
+        """Leave slots to others."""
+        self._budget.give_back(self, slots)
 
-    def _forget(self, place: asyncio.Future[None]) -> None:
-        """Give a slot up that is no longer waited for, and that may have been granted at this
-        very moment.
-        """
-        if place.done():
-            self.give_back()
-        else:
-            self._waiting.remove(place)
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Waiter:
+    """A shard that waits for a slot of its table."""
+
+    room: Room
+    slot: asyncio.Future[None]

@@ -51,28 +51,35 @@ class ShardProof:
     _pages: deque[Pending] = field(default_factory=deque)
     _carried: Pending | None = None
     _end: Pending | None = None
+    _put_back: Pending | None = None
+    """The page that will be read again, as there was no room for it."""
 
     @property
     def pending(self) -> Pending | None:
         """The oldest records that wait for their COMMIT."""
         if self._carried is not None:
             return self._carried
-        return self._pages[0] if self._pages else self._end
+        return self._pages[0] if self._pages else self._put_back or self._end
 
     def begins(self) -> None:
         """Another attempt: what the one before had read will be read again."""
-        self._carried, self._end = self.pending, None
+        self._carried, self._end, self._put_back = self.pending, None, None
         self._pages.clear()
 
     def was_read(self, records: Sequence[StreamRecord], *, ended: bool, now: float) -> None:
         """Take note of an answer of the source; an end waits for being committed, too."""
         self.read_at, self.read_failure = now, None
+        since, self._put_back = now if self._put_back is None else self._put_back.since, None
         if ended:
             self._end = Pending(now, None)
         if records:
             created = records[0].created_at
             instant = None if created is None else datetime.fromtimestamp(created, UTC)
-            self._pages.append(Pending(now, instant))
+            self._pages.append(Pending(since, instant))
+
+    def put_back(self) -> None:
+        """Take note that the last answer's records are not kept, and will be read again."""
+        self._put_back = self._pages.pop()
 
     def holds(self, *, now: float) -> None:
         """Take note of a page of items that is written from now on; they have no time."""

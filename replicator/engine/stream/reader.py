@@ -93,6 +93,8 @@ class ShardReader:
         self._empties: deque[datetime] = deque(maxlen=EMPTY_PAGES_TO_HEAD)
         self._backoff = Backoff(base=0.1, cap=5.0)
         self._trims = 0
+        self._before: tuple[str | None, Position | None] = None, after
+        """Iterator and position of the last answer."""
 
     @property
     def expects_more(self) -> bool:
@@ -134,6 +136,11 @@ class ShardReader:
             failed(failure)
         return None
 
+    def put_back(self) -> None:
+        """Read the last answer again: it was not kept."""
+        self._iterator, self._position = self._before
+        self._pause_seconds = 0.0
+
     async def _read(self, requested_at: datetime) -> Answer:
         began = self._clock.monotonic()
         if self._iterator is None or self._clock.monotonic() > self._iterator_until:
@@ -144,6 +151,7 @@ class ShardReader:
             )
             self._iterator_until = self._clock.monotonic() + ITERATOR_SECONDS_MAX
         page = await self._source.read(self._iterator)
+        self._before = self._iterator, self._position
         answered_at = self._clock.now()
         elapsed = timedelta(seconds=self._clock.monotonic() - began)
         requested_at = min(requested_at, answered_at - elapsed)

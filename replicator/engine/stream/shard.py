@@ -207,19 +207,31 @@ class ShardReplicator:
     ) -> tuple[Answer | None, int]:
         """The next answer, and the places that are taken for it.
 
-        Who expects a page waits for room before it asks; an idle shard, and one whose source fails,
-        asks and waits with what it got.
+        A shard that expects a page waits for room before it asks. An idle one asks without, and so
+        does one whose source fails: where there is no room for what it got, that goes back to the
+        source, so that many shards that wake at once do not hold a page each.
         """
-        places = await self._take_room(stopping) if reader.expects_more else 0
+        while True:
+            places = await self._take_room(stopping) if reader.expects_more else 0
+            answer, places = await self._ask(reader, places, stopping)
+            if answer is None or not answer.records:
+                self._leave_room(places)
+                return answer, 0
+            if places or (places := self._took(self._room.take_at_once())):
+                return answer, places
+            reader.put_back()
+            self.proof.put_back()
 
-        def leave() -> None:
-            nonlocal places
-            self._leave_room(places)
-            places = 0
+    async def _ask(
+        self, reader: ShardReader, places: int, stopping: asyncio.Event
+    ) -> tuple[Answer | None, int]:
+        """Answer of the source, and the places that are left: none is kept while it fails."""
 
         def failed(error: ReplicatorError) -> None:
+            nonlocal places
             self.proof.read_failed(error)
-            leave()
+            self._leave_room(places)
+            places = 0
             if not isinstance(error, IteratorExpired):
                 self._failed_reads += 1
                 task = self._task
@@ -232,15 +244,14 @@ class ShardReplicator:
         if answer is not None and self._failed_reads:
             self._failed_reads = 0
             self._observe(ReadRecovered(self._task.table, self._task.shard_id))
-        if answer is None or not answer.records:
-            leave()
-            return answer, 0
-        return answer, places or await self._take_room(stopping)
+        return answer, places
 
     async def _take_room(self, stopping: asyncio.Event) -> int:
-        taken = int(await self._room.take(stopping, waiting=self._live))
+        return self._took(await self._room.take(stopping, waiting=self._live))
+
+    def _took(self, taken: bool) -> int:
         self._places += taken
-        return taken
+        return int(taken)
 
     def _leave_room(self, places: int) -> None:
         self._places -= places
