@@ -19,6 +19,11 @@ FAULTS = {
         "|is published, and has no replica identity",
         "alter table public.orders replica identity default",
     ),
+    "a publication with a filter outside the replica identity": (
+        "create publication positive for table public.orders where (n > 0)",
+        "42P10.*not part of the replica identity|a publication filters its rows by 'n'",
+        "drop publication positive",
+    ),
     "an exhausted sequence": (
         "alter table public.orders add id bigserial;"
         "alter sequence orders_id_seq maxvalue 1000000000 restart 1000000000 no cycle;"

@@ -124,6 +124,11 @@ UNFIT = {
         "error",
         "is published, and has no replica identity",
     ),
+    "a filter of a publication": (
+        "create publication one for table orders where (total > 0 and order_id <> 'x')",
+        "error",
+        "a publication filters its rows by 'total', not in the replica identity",
+    ),
     "a sequence that changes use up": (
         "alter table orders add id serial",
         "warning",
@@ -258,6 +263,12 @@ UNFIT_LEAVES = {
         "warning",
         "the column 'total' of the partition public.leaf must not be null",
     ),
+    "a filter of a publication that speaks for the leaves": (
+        "create publication one for table orders where (total > 0)"
+        " with (publish_via_partition_root = true)",
+        "error",
+        "filters its rows by 'total', not in the replica identity of the partition public.leaf",
+    ),
     "a leaf without replica identity": (
         "alter table leaf replica identity nothing; create publication one for table orders",
         "error",
@@ -291,6 +302,24 @@ async def test_what_does_not_fit_is_found_and_its_remedy_mends_it(
     if matching[0].sql:
         await connection.execute(matching[0].sql)
         assert [f.message for f in await findings(connection) if message in f.message] == []
+
+
+async def test_a_filter_of_the_key_and_one_of_insertions_alone_fit(
+    connection: asyncpg.Connection,
+):
+    await connection.execute(FIT)
+    try:
+        await connection.execute(
+            "create publication one for table orders where (order_id <> 'x');"
+            "create publication two for table orders where (total > 0) with (publish = 'insert')"
+        )
+    except CANNOT_BE as lacking:
+        pytest.skip(str(lacking))
+
+    assert await findings(connection) == []
+    await connection.execute("alter table orders replica identity full")
+    await connection.execute("create publication three for table orders where (total > 0)")
+    assert await findings(connection) == []
 
 
 async def test_a_table_with_leaves_fits(connection: asyncpg.Connection):

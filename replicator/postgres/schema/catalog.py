@@ -77,6 +77,25 @@ select w.schema_name,
                      join pg_class k on k.relnamespace = n.oid and k.relname = p.tablename
                     where k.oid = c.oid
                        or k.oid in (select relid from pg_partition_ancestors(c.oid) as a(relid))),
+           'filtered_by', (
+               -- columns of publications' row filters, which there are since 15
+               select coalesce(json_agg(distinct f.attname order by f.attname), '[]')
+                 from pg_publication_rel r
+                 join pg_publication p on p.oid = r.prpubid and (p.pubupdate or p.pubdelete)
+                cross join lateral regexp_matches(
+                          to_jsonb(r) ->> 'prqual', ':varattno (\d+)', 'g') as v(attnum)
+                 join pg_attribute f
+                   on f.attrelid = r.prrelid and f.attnum = v.attnum[1]::smallint
+                where c.relkind = 'r' and c.relreplident <> 'f'
+                  and (r.prrelid = c.oid
+                       or r.prrelid in (
+                           select relid from pg_partition_ancestors(c.oid) as a(relid)))
+                  and not exists (
+                      select from pg_index i
+                        join pg_attribute k on k.attrelid = c.oid and k.attnum = any(i.indkey)
+                       where i.indrelid = c.oid and k.attname = f.attname
+                         and (c.relreplident = 'd' and i.indisprimary
+                              or c.relreplident = 'i' and i.indisreplident))),
            'row_security', row_security_active(c.oid),
            'rights', (
                select coalesce(json_agg(r), '[]')
@@ -350,9 +369,11 @@ class Partitioned(msgspec.Struct, frozen=True):
 class ExistingTable(msgspec.Struct, frozen=True):
     """A relation under a target's name, a table or not. `row_security`: active for our role.
 
-    `sql` is the quoted name. `heirs` are tables that inherit from it. `lacks_partitions`: what of
-    it, at any level, has no partition for every row. `lacks_identity`: it is published, and
-    PostgreSQL would refuse updates and deletes. `leaves` are the partitions that hold the rows.
+    `sql` is the quoted name. `heirs` are tables that inherit from the relation. `lacks_partitions`:
+    the parts of the relation, at any level, without a partition for every row. `lacks_identity`:
+    the relation is published, and PostgreSQL would refuse updates and deletes. `filtered_by`:
+    columns by which a publication filters rows, and which are not in the replica identity.
+    `leaves` are the partitions that hold the rows.
     """
 
     name: str
@@ -363,6 +384,7 @@ class ExistingTable(msgspec.Struct, frozen=True):
     heirs: tuple[str, ...]
     lacks_partitions: tuple[Partitioned, ...]
     lacks_identity: bool
+    filtered_by: tuple[str, ...]
     row_security: bool
     rights: tuple[Right, ...]
     owner: bool

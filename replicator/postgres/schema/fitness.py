@@ -345,6 +345,16 @@ def _interference(table: TargetTable, existing: ExistingTable, role: str) -> Ite
                 "and deletes",
                 _with_identity(table, each),
             )
+        elif each.filtered_by:
+            columns = ", ".join(map(repr, each.filtered_by))
+            yield _mended(
+                "error",
+                where,
+                f"a publication filters its rows by {columns}, not in the replica identity"
+                f"{of_leaf}: PostgreSQL refuses updates and deletes",
+                f"alter table {each.sql} replica identity full",
+                "or filter by columns of the key alone",
+            )
     if existing.rules:
         yield _mended(
             "error",
