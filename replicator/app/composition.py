@@ -38,6 +38,7 @@ from replicator.postgres.control.incidents import Incidents
 from replicator.postgres.control.listings import Listings
 from replicator.postgres.control.moves import StreamMoves
 from replicator.postgres.control.positions import Positions
+from replicator.postgres.control.retention import StreamRetention
 from replicator.postgres.control.segments import Segments
 from replicator.postgres.control.snapshots import Snapshots
 from replicator.postgres.read.unseen_rows import Ghosts
@@ -83,7 +84,8 @@ class TableParts:
         """Compose all parts of one table."""
         spec = mapping.spec
         place = table_connection(self._settings, spec.name)
-        source = self._tracing.source(await self._source(spec, place), table=spec.name)
+        own = await self._source(spec, place)
+        source = self._tracing.source(own, table=spec.name)
         sink = self._tracing.sink(PostgresSink(self._database, mapping), table=spec.name)
         observe, clock = self._observe, self._clock
         return Table(
@@ -107,6 +109,9 @@ class TableParts:
                 listings=Listings(self._database, self._worker_id),
                 observe=observe,
                 clock=clock,
+                note_retention=partial(_note_retention, own, self._database, spec.name)
+                if isinstance(own, KinesisShare)
+                else None,
             ),
             Pipeline(spec.name, mapping, sink, observe, clock, size=self._batch_size()),
             Loading(
@@ -192,6 +197,13 @@ async def _describe_share(
     """The table's share of its Kinesis stream, and the time: it has no label that tells one."""
     description = await _published(clients, place, mapping)
     return share_of(mapping.spec.kinesis or "", description.name), clock.now()
+
+
+async def _note_retention(
+    source: KinesisShare, database: Database, table: str, stream_arn: str
+) -> None:
+    """Note for how long a Kinesis stream keeps its records now."""
+    await StreamRetention(database).keep(table, stream_arn, await source.retention(stream_arn))
 
 
 async def _describe_stream(

@@ -4,7 +4,7 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -104,6 +104,15 @@ class KinesisShare:
                 return
             arguments = {"NextToken": token, "MaxResults": SHARDS_PER_PAGE}
 
+    async def retention(self, stream_arn: str) -> timedelta:
+        """Time for which the stream keeps its records now; it can be changed at any time."""
+        return await self._streams.calls.make(
+            "DescribeStreamSummary",
+            self._streams.client.describe_stream_summary,
+            _retention,
+            StreamARN=kinesis_arn_of(stream_arn),
+        )
+
     async def children(self, stream_arn: str, shard_id: str) -> list[ListedShard]:
         """The children of an ended shard, which its last answer has told."""
         return list(self._children.pop((stream_arn, shard_id), ()))
@@ -178,6 +187,10 @@ async def open_kinesis(
         short.listen(client.meta.events, "kinesis")
         get_records = partial(short.make, client.get_records)
         yield KinesisStreams(client, observe, pace=pace, heard=heard, get_records=get_records)
+
+
+def _retention(answer: Mapping[str, Any]) -> timedelta:
+    return timedelta(hours=int(answer["StreamDescriptionSummary"]["RetentionPeriodHours"]))
 
 
 def _iterator(stream_arn: str, shard_id: str, answer: Mapping[str, Any]) -> str:

@@ -152,6 +152,16 @@ async def test_a_shard_of_a_merge_has_two_parents_in_the_listing_and_in_the_answ
     assert [shard.closed for shard in listed if shard.shard_id in opened] == [True, True]
 
 
+async def test_the_stream_says_for_how_long_it_keeps_its_records(share: Share):
+    assert await share.source.retention(share.arn) == timedelta(hours=24)
+    await share.stream.client.increase_stream_retention_period(
+        StreamARN=share.stream.arn, RetentionPeriodHours=168
+    )
+    await share.stream.active()
+
+    assert await share.source.retention(share.arn) == timedelta(days=7)
+
+
 async def test_a_shard_and_a_stream_that_do_not_exist_have_vanished(share: Share):
     with pytest.raises(ShardVanished):
         await share.source.iterator(share.arn, "shardId-000000000099", after=None)

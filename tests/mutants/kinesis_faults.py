@@ -64,6 +64,13 @@ KINESIS_MUTANTS = [
         MOVES,
     ),
     Mutant(
+        "a claim goes on with a retention that is over",
+        "replicator/postgres/control/retention.py",
+        "if changed is not None:",
+        "if changed is None:",
+        MOVES,
+    ),
+    Mutant(
         "the fence alone guards what comes in any order",
         KINDS,
         'return "fence" if self.order == "number" else "guard"',

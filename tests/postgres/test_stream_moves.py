@@ -5,13 +5,14 @@ from datetime import timedelta
 
 import pytest
 
-from replicator.core.stream.shards import ListedShard, StreamOver
+from replicator.core.stream.shards import Claim, ListedShard, StreamOver
 from replicator.core.stream.source_kind import DYNAMODB_STREAMS, KINESIS, kind_of, share_of
 from replicator.errors import Fenced
 from replicator.postgres.control.claims import Claims
 from replicator.postgres.control.incidents import Incidents
 from replicator.postgres.control.moves import StreamMoves
 from replicator.postgres.control.positions import Positions
+from replicator.postgres.control.retention import StreamRetention
 from replicator.postgres.control.table_mode import leave_guard
 from tests.postgres.loaded import Loaded, registered
 from tests.support.builders import NOON, STREAM, table_mapping, target
@@ -131,3 +132,42 @@ async def test_a_table_that_is_not_loaded_as_a_whole_has_a_gap_instead(table: Lo
     [(kind, detail)] = await table.sql("select kind, detail from replicator.gap")
     assert kind == "possible"
     assert "changes made between the two are in neither" in str(detail)
+
+
+async def test_a_streams_own_retention_counts_in_claims_and_in_the_status(table: Loaded):
+    await move(table, STREAM, SHARE)
+    known = (await Positions(table.database).tables())[table.name]
+    assert known.kept_for == timedelta(hours=24)
+    await Positions(table.database).add_shards(
+        table.name, SHARE, [ListedShard("shard-1", None, closed=False)]
+    )
+
+    await StreamRetention(table.database).keep(table.name, SHARE, timedelta(days=7))
+
+    known = (await Positions(table.database).tables())[table.name]
+    assert (known.kept_for, (await claimed(table)).kept_for) == (timedelta(days=7),) * 2
+
+
+async def test_who_believes_in_a_longer_retention_writes_nothing_more(table: Loaded):
+    """A stream may drop at once what it is not to keep any more."""
+    await move(table, STREAM, SHARE)
+    await Positions(table.database).add_shards(
+        table.name, SHARE, [ListedShard("shard-1", None, closed=False)]
+    )
+    retention, claims = StreamRetention(table.database), Claims(table.database, "worker")
+    await retention.keep(table.name, SHARE, timedelta(days=7))
+    claim = await claimed(table)
+    await retention.keep(table.name, SHARE, timedelta(days=7))
+    await claims.looked(claim, at=NOON, head=False)
+
+    await retention.keep(table.name, SHARE, timedelta(hours=24))
+
+    with pytest.raises(Fenced):
+        await claims.looked(claim, at=NOON, head=False)
+    assert (await claimed(table)).kept_for == timedelta(hours=24)
+
+
+async def claimed(table: Loaded) -> Claim:
+    return await Claims(table.database, "worker").claim(
+        table.name, SHARE, "shard-1", mapping_fingerprint=table.mapping.fingerprint
+    )

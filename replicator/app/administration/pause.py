@@ -13,7 +13,6 @@ from replicator.core.status.assemble import overview
 from replicator.core.status.diagnosis import Problem, to_restart
 from replicator.core.stream.gaps import Unread, unread
 from replicator.core.stream.shards import TableFacts
-from replicator.core.stream.source_kind import kind_of
 from replicator.postgres.control.incidents import Incidents
 from replicator.postgres.control.positions import Positions
 from replicator.postgres.control.status_reads import read_knowledge
@@ -52,8 +51,7 @@ async def pause_table(settings: Settings, table: str, *, who: str, why: str | No
         await Incidents(database).set_paused(table, paused=True, who=who, why=why)
         knowledge, now = await read_knowledge(database)
     shards = [shard for shard in knowledge.shards if shard.source == table]
-    retention = kind_of(before.stream_arn).retention
-    return Paused(before.paused, unread(shards), retention, now)
+    return Paused(before.paused, unread(shards), before.kept_for, now)
 
 
 async def resume_table(settings: Settings, table: str, *, who: str, why: str | None) -> Resumed:

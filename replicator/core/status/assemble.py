@@ -24,7 +24,6 @@ from replicator.core.stream.gaps import how_to_mend
 from replicator.core.stream.lag import ShardProgress, table_lag
 from replicator.core.stream.lineage import by_name, is_ready
 from replicator.core.stream.shards import GapFacts, Mode, ShardFacts, TableFacts
-from replicator.core.stream.source_kind import kind_of
 from replicator.core.verify.results import Verified
 
 
@@ -76,10 +75,10 @@ def _table(
     if facts.mode == "lambda":  # which keeps the position: what the daemon knew is history
         shards = []
     witness = _witness(facts, shards, knowledge, now)
-    lineage = _lineage(shards, witness, knowledge, now)
+    lineage = _lineage(facts, shards, witness, knowledge, now)
     ends = [ShardProgress(end.safe_at or end.found_at, False, None) for end in witness.open_ends()]
     unfinished = [witness.progress(shard) for shard in shards if not shard.finished]
-    lag = table_lag([*unfinished, *ends], now=now, retention=kind_of(facts.stream_arn).retention)
+    lag = table_lag([*unfinished, *ends], now=now, retention=facts.kept_for)
     proof = witness.proof()
     snapshots = knowledge.snapshots.get(facts.source, ())
     snapshot = _snapshot(snapshots, now)
@@ -132,7 +131,11 @@ def _poll_age(by_rows: float | None, proof: Proof) -> float | None:
 
 
 def _lineage(
-    shards: Iterable[ShardFacts], witness: TableWitness, knowledge: Knowledge, now: datetime
+    facts: TableFacts,
+    shards: Iterable[ShardFacts],
+    witness: TableWitness,
+    knowledge: Knowledge,
+    now: datetime,
 ) -> tuple[ShardStatus, ...]:
     known = by_name(shards)
     return tuple(
@@ -145,7 +148,7 @@ def _lineage(
             lag_seconds=None
             if shard.finished
             else table_lag(
-                [witness.progress(shard)], now=now, retention=kind_of(shard.stream_arn).retention
+                [witness.progress(shard)], now=now, retention=facts.kept_for
             ).lag_seconds,
         )
         for shard in known.values()

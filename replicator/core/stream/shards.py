@@ -1,12 +1,13 @@
 """Facts of shards and tables: the source's listing and the control schema's rows."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal, Protocol
 from uuid import UUID
 
 from replicator.core.records import Position
 from replicator.core.spec import InitialLoad
+from replicator.core.stream.source_kind import kind_of
 
 ShardRowState = Literal["waiting", "active", "done", "gap"]
 Mode = Literal["fence", "guard", "lambda"]
@@ -138,6 +139,13 @@ class TableFacts:
     """Beginning of the halt or pause."""
     listed_seconds: float | None = None
     """Age of the last look at the stream of which every shard is on record, by any worker."""
+    retention: timedelta | None = None
+    """Time for which the stream keeps records, as the stream itself says; None: it is not asked."""
+
+    @property
+    def kept_for(self) -> timedelta:
+        """Time for which the stream keeps records."""
+        return self.retention or kind_of(self.stream_arn).retention
 
     @property
     def stopped(self) -> bool:
@@ -184,6 +192,13 @@ class Claim:
     """Some dead letter of the table is open: batches must look for dead letters to supersede."""
     read_from: datetime | None = None
     """Where the source can begin at a time: nothing that came before concerns the table."""
+    retention: timedelta | None = None
+    """Time for which the stream keeps records, as the stream itself says; None: it is not asked."""
+
+    @property
+    def kept_for(self) -> timedelta:
+        """Time for which the stream keeps records."""
+        return self.retention or kind_of(self.stream_arn).retention
 
 
 @dataclass(frozen=True, slots=True)

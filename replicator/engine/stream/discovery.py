@@ -28,6 +28,9 @@ from replicator.errors import (
 DescribeStream = Callable[[], Awaitable[tuple[str, datetime]]]
 """The ARN and the creation time of the table's newest stream; StreamUnfit, StreamVanished."""
 
+NoteRetention = Callable[[str], Awaitable[None]]
+"""Asks a stream for how long it keeps its records, and notes it; SourceUnavailable."""
+
 KEEP_SECONDS = 5.0
 """A long listing says so often that it goes on."""
 
@@ -59,6 +62,7 @@ class Discovery:
         listings: Listings,
         observe: Observe,
         clock: Clock,
+        note_retention: NoteRetention | None = None,
     ) -> None:
         self._spec = spec
         self._describe_stream = describe_stream
@@ -66,6 +70,7 @@ class Discovery:
         self._positions = positions
         self._incidents = incidents
         self._moves = moves
+        self._note_retention = note_retention
         self._leases = leases
         self._listings = listings
         self._observe = observe
@@ -78,6 +83,8 @@ class Discovery:
         PositionLost when the control schema has lost a shard whose lease holds a position.
         """
         arn = await self._stream_to_read(known.table.stream_arn)
+        if self._note_retention is not None:
+            await self._note_retention(arn)
         if known.table.start_at is None:
             await self._positions.start(
                 self._spec.name, initial_load=self._spec.initial_load, at=self._clock.now()

@@ -24,7 +24,6 @@ from replicator.core.spec import TableSpec
 from replicator.core.stream.gaps import how_to_mend, is_proved_complete, kind_of_gap
 from replicator.core.stream.lag import ShardProgress
 from replicator.core.stream.shards import Claim
-from replicator.core.stream.source_kind import kind_of
 from replicator.engine.dead_letter_limit import check_dead_letters
 from replicator.engine.ports import Claims, Incidents, Source
 from replicator.engine.stream.page_slots import Room
@@ -333,7 +332,7 @@ class ShardReplicator:
             safe_at=self.progress.safe_at,
             found_at=claim.found_at,
             accepted_at=claim.gap_accepted_at,
-            retention=kind_of(claim.stream_arn).retention,
+            retention=claim.kept_for,
         )
 
     async def _look(self, claim: Claim, answer: Answer) -> Claim:

@@ -14,6 +14,8 @@ LOCK_TABLE_STATE = """
 select mode, snapshot_id, mapping_fingerprint, initial_load, start_at, paused, halted,
        (select label_at from {schema}.generation g
          where (g.deployment, g.source, g.stream_arn) = ($1, $2, $3)) as begun_at,
+       (select retention from {schema}.generation g
+         where (g.deployment, g.source, g.stream_arn) = ($1, $2, $3)) as retention,
        exists (select from {schema}.gap g
                 where (g.deployment, g.source) = ($1, $2) and g.state = 'open') as gapped,
        exists (select from {schema}.dead_letter l
@@ -183,6 +185,7 @@ class Claims:
             snapshot_id=table["snapshot_id"],
             open_letters=table["open_letters"],
             read_from=None if table["initial_load"] == "stream" else table["begun_at"],
+            retention=table["retention"],
         )
 
     async def _refusal(

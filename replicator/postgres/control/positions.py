@@ -15,9 +15,10 @@ from replicator.postgres.connection.database import Database
 TABLES = """
 select source, stream_arn, mode, snapshot_id, mapping_fingerprint, initial_load, start_at, paused,
        halted, reason, remedy, mapping_revision, stopped_at,
-       extract(epoch from now() - l.listed_at)::float8 as listed_seconds
+       extract(epoch from now() - l.listed_at)::float8 as listed_seconds, g.retention
   from {schema}.table_state
   left join {schema}.listing as l using (deployment, source)
+  left join {schema}.generation as g using (deployment, source, stream_arn)
  where deployment = $1
  order by source
 """
