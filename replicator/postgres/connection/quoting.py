@@ -1,5 +1,7 @@
 """Names and literals as SQL text: the only place that quotes."""
 
+from collections.abc import Iterable
+
 from replicator.errors import ConfigurationError
 
 
@@ -14,6 +16,12 @@ def quote_identifier(name: str) -> str:
 def quote_table(schema: str, name: str) -> str:
     """A table (or function) with the schema, so that no search_path decides what it means."""
     return f"{quote_identifier(schema)}.{quote_identifier(name)}"
+
+
+def column_list(names: Iterable[str], *, of: str | None = None) -> str:
+    """Quoted columns, separated by commas; `of`: the alias of the table."""
+    before = "" if of is None else f"{of}."
+    return ", ".join(f"{before}{quote_identifier(name)}" for name in names)
 
 
 def quote_literal(text: str) -> str:

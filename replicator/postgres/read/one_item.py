@@ -9,7 +9,7 @@ from replicator.core.mapping.target_table import Column
 from replicator.core.values.row import Row
 from replicator.core.verify.explanation import KnownVersion, OpenLetter
 from replicator.postgres.connection.database import Database
-from replicator.postgres.connection.quoting import quote_identifier, quote_table
+from replicator.postgres.connection.quoting import column_list, quote_identifier, quote_table
 from replicator.postgres.write.guard_statement import version_key
 
 ROW = """
@@ -37,7 +37,7 @@ async def row_of(database: Database, target: TargetMapping, key: Row) -> dict[st
     """The mapped columns of the row as JSON, bytea in hexadecimal; None without a row."""
     columns = target.table.columns
     text = ROW.format(
-        columns=", ".join(f"t.{quote_identifier(column.name)}" for column in columns),
+        columns=column_list((column.name for column in columns), of="t"),
         table=quote_table(target.table.schema, target.table.name),
         key_matches=" and ".join(
             f"t.{quote_identifier(column.name)} = {_parameter(number, column)}"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from replicator.core.mapping.compile import TargetMapping
 from replicator.core.mapping.target_table import Column, TargetTable
 from replicator.core.values.column_types import JSONB, TEXT, TIMESTAMPTZ, ColumnType
-from replicator.postgres.connection.quoting import quote_identifier, quote_table
+from replicator.postgres.connection.quoting import column_list, quote_identifier, quote_table
 from replicator.postgres.schema.catalog import TABLE_KINDS, Catalog, ExistingTable
 
 _NO_LOCK = "none: nobody can know the new table yet"
@@ -65,7 +65,7 @@ def create_schema(schema: str) -> Statement:
 def create_table(table: TargetTable) -> str:
     """A target with exactly the columns; only the key's must not be null."""
     lines = [f"    {_definition(column, key=column.name in table.key)}" for column in table.columns]
-    key = ", ".join(quote_identifier(name) for name in table.key)
+    key = column_list(table.key)
     lines.append(f"    primary key ({key})")
     body = ",\n".join(lines)
     name = quote_table(table.schema, table.name)

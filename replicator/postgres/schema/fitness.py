@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from replicator.core.findings import Finding, FindingSeverity
 from replicator.core.mapping.target_table import Column, TargetTable
-from replicator.postgres.connection.quoting import quote_identifier, quote_table
+from replicator.postgres.connection.quoting import column_list, quote_identifier, quote_table
 from replicator.postgres.schema.catalog import (
     OTHER_KINDS,
     TABLE_KINDS,
@@ -206,7 +206,7 @@ def _sequences(table: TargetTable, existing: ExistingTable, role: str) -> Iterat
 def _uniqueness(table: TargetTable, existing: ExistingTable) -> Iterator[Finding]:
     key = set(table.key)
     names = ", ".join(table.key)
-    columns = ", ".join(quote_identifier(name) for name in table.key)
+    columns = column_list(table.key)
     of_key = [i for i in existing.indexes if i.whole and i.usable and set(i.columns) == key]
     if not any(index.exact for index in of_key):
         message = f"neither the primary key nor a unique index is exactly the key ({names})"

@@ -9,7 +9,7 @@ from replicator.core.mapping.compile import TargetMapping
 from replicator.core.mapping.target_table import Column, TargetTable
 from replicator.core.planning.history import HISTORY_TRANSPORTS
 from replicator.postgres.connection.connect import THEIR_PATH
-from replicator.postgres.connection.quoting import quote_identifier, quote_table
+from replicator.postgres.connection.quoting import column_list, quote_identifier, quote_table
 from replicator.postgres.write.parameters import Parameters, rows_of
 
 DELETE = """
@@ -92,7 +92,7 @@ def upsert_sql(name: str, table: TargetTable, arrays: Sequence[str]) -> str:
             f"v.{quote_identifier(column.name)}::{column.type.sql}" for column in table.columns
         ),
         rows=rows_of(arrays, names),
-        key=", ".join(quote_identifier(key) for key in table.key),
+        key=column_list(table.key),
         on_conflict=on_conflict,
     )
 
@@ -119,9 +119,9 @@ def own_rows_sql(table: TargetTable) -> str:
     """A statement that fails where a table refuses rows that it holds."""
     return OWN_ROWS.format(
         table=quote_table(table.schema, table.name),
-        columns=", ".join(quote_identifier(column.name) for column in table.columns),
-        cells=", ".join(f"t.{quote_identifier(column.name)}" for column in table.columns),
-        key=", ".join(quote_identifier(key) for key in table.key),
+        columns=column_list(column.name for column in table.columns),
+        cells=column_list((column.name for column in table.columns), of="t"),
+        key=column_list(table.key),
         their_path=THEIR_PATH,
     )
 
@@ -177,7 +177,7 @@ class TargetSql:
 
     @cached_property
     def _key_columns(self) -> str:
-        return ", ".join(quote_identifier(key) for key in self._table.key)
+        return column_list(self._table.key)
 
     @cached_property
     def _key_matches(self) -> str:
@@ -251,7 +251,7 @@ class ChildSql:
 
 
 def _names(columns: tuple[Column, ...]) -> str:
-    return ", ".join(quote_identifier(column.name) for column in columns)
+    return column_list(column.name for column in columns)
 
 
 def _same(columns: tuple[Column, ...], alias: str) -> str:
