@@ -29,10 +29,11 @@ from replicator.config.settings import Settings
 from replicator.coordination.dynamodb import DynamoDBLeases
 from replicator.core.mapping.compile import TableMapping
 from replicator.core.observations import Observation, TaskFailed
+from replicator.engine.ports import ControlPorts
 from replicator.engine.snapshot.rate_limit import ReadPacing
 from replicator.engine.tasks import Backoff, one_failure, stopped_within, unless_stopped
 from replicator.engine.worker.refresh import Upkeep
-from replicator.engine.worker.supervisor import Job, supervise
+from replicator.engine.worker.supervisor import Job, Reporting, supervise
 from replicator.engine.worker.table import Table, WorkerSettings
 from replicator.engine.worker.worker import Worker
 from replicator.errors import Disposition, MigrationDue, ReplicatorError
@@ -335,17 +336,19 @@ class Daemon:
                 discover_seconds=settings.poll.discover_seconds,
             ),
             tables,
-            claims=Claims(self._database, self._worker_id),
-            positions=Positions(self._database),
-            listings=Listings(self._database, self._worker_id),
-            incidents=Incidents(self._database),
+            control=ControlPorts(
+                Claims(self._database, self._worker_id),
+                Positions(self._database),
+                Listings(self._database, self._worker_id),
+                Incidents(self._database),
+            ),
             upkeep=self._upkeep(),
             pacing=pacing,
             leases=leases,
-            observe=self._observe,
+            reporting=Reporting(
+                self._observe, self._monitoring.beat, self._monitoring.health.unrecoverable
+            ),
             clock=self._clock,
-            beat=self._monitoring.beat,
-            unrecoverable=self._monitoring.health.unrecoverable,
         )
 
     def _upkeep(self) -> Upkeep:

@@ -9,6 +9,7 @@ from collections.abc import (
     Sequence,
     Set,
 )
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
@@ -238,6 +239,16 @@ class Incidents(Protocol):
     async def forget_dead_letters(self, source: str, *, retention_days: int) -> None:
         """Drop those that were closed long ago."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class ControlPorts:
+    """The control schema as a worker and its shards use it."""
+
+    claims: Claims
+    positions: Positions
+    listings: Listings
+    incidents: Incidents
 
 
 class Moves(Protocol):

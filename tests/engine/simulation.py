@@ -10,13 +10,15 @@ from typing import Literal, TypeVar
 from botocore.exceptions import ClientError
 
 from replicator.core.mapping.compile import TableMapping, compile_table
-from replicator.core.observations import Observation, TableHalted, TaskFailed
+from replicator.core.observations import Observation, TableHalted, TaskFailed, unobserved
 from replicator.core.spec import OnGap, SourceKey, TableSpec, TargetSpec
+from replicator.engine.ports import ControlPorts
 from replicator.engine.snapshot.rate_limit import ReadPacing
 from replicator.engine.stream.discovery import Discovery
 from replicator.engine.stream.page_slots import PageBudget
 from replicator.engine.stream.pipeline import Pipeline
 from replicator.engine.worker.refresh import Upkeep
+from replicator.engine.worker.supervisor import Reporting
 from replicator.engine.worker.table import Table, WorkerSettings
 from replicator.engine.worker.worker import Worker
 from replicator.errors import (
@@ -226,17 +228,14 @@ class Simulation:
                     PageBudget(PAGES_MAX).room(PAGES_MAX),
                 )
             ],
-            claims=FakeClaims(self.postgres, postgres, name),
-            positions=positions,
-            listings=listings,
-            incidents=incidents,
+            control=ControlPorts(
+                FakeClaims(self.postgres, postgres, name), positions, listings, incidents
+            ),
             upkeep=Upkeep(positions, incidents, NoSnapshots(), self.clock),
             pacing=ReadPacing(1.0, self.clock),
             leases=lease_rows,
-            observe=self._observe,
+            reporting=Reporting(self._observe, unobserved, unobserved),
             clock=self.clock,
-            beat=lambda _: None,
-            unrecoverable=lambda _name, _why: None,
         )
 
     def _observe(self, fact: Observation) -> None:

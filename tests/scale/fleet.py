@@ -9,10 +9,11 @@ from datetime import datetime
 from random import Random
 from typing import Any
 
-from replicator.core.observations import Observation, TaskFailed
+from replicator.core.observations import Observation, TaskFailed, unobserved
 from replicator.core.records import Position
 from replicator.core.stream.ownership import WorkerSign
 from replicator.core.stream.shards import ListedShard
+from replicator.engine.ports import ControlPorts
 from replicator.engine.snapshot.rate_limit import ReadPacing
 from replicator.engine.stream.discovery import Discovery
 from replicator.engine.stream.page_slots import PageBudget
@@ -20,6 +21,7 @@ from replicator.engine.stream.proof import ShardProof
 from replicator.engine.stream.shard import Ending
 from replicator.engine.worker.lease_keeper import Held
 from replicator.engine.worker.refresh import Upkeep
+from replicator.engine.worker.supervisor import Reporting
 from replicator.engine.worker.table import Runner, Table, WorkerSettings
 from replicator.engine.worker.worker import Worker
 from replicator.sources.describe_pace import DescribePace
@@ -259,17 +261,12 @@ class Fleet:
         worker = FleetWorker(
             WorkerSettings(name, "1", LEASE_SECONDS, idle_seconds_max=1.0),
             [table],
-            claims=claims,
-            positions=positions,
-            listings=listings,
-            incidents=incidents,
+            control=ControlPorts(claims, positions, listings, incidents),
             upkeep=Upkeep(positions, incidents, NoSnapshots(), self.clock),
             pacing=ReadPacing(1.0, self.clock),
             leases=leases,
-            observe=observe,
+            reporting=Reporting(observe, unobserved, unobserved),
             clock=self.clock,
-            beat=lambda _: None,
-            unrecoverable=lambda _name, _why: None,
         )
         worker.fleet, worker.claims = self, claims
         return worker

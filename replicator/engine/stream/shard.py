@@ -25,7 +25,7 @@ from replicator.core.stream.gaps import how_to_mend, is_proved_complete, kind_of
 from replicator.core.stream.lag import ShardProgress
 from replicator.core.stream.shards import Claim
 from replicator.engine.dead_letter_limit import check_dead_letters
-from replicator.engine.ports import Claims, Incidents, Source
+from replicator.engine.ports import ControlPorts, Source
 from replicator.engine.stream.page_slots import Room
 from replicator.engine.stream.pipeline import START_MARGIN, Batch, Pipeline
 from replicator.engine.stream.proof import ShardProof
@@ -91,6 +91,16 @@ Moved = Callable[[Position], None]
 """Told every new position after its COMMIT."""
 
 
+@dataclass(frozen=True, slots=True)
+class SharedParts:
+    """Parts of one table that all of its shards use."""
+
+    source: Source
+    pipeline: Pipeline
+    room: Room
+    add_children: AddChildren
+
+
 class ShardReplicator:
     """Replicates one shard for as long as it holds the claim."""
 
@@ -98,26 +108,22 @@ class ShardReplicator:
         self,
         task: ShardTask,
         *,
-        source: Source,
-        claims: Claims,
-        incidents: Incidents,
-        pipeline: Pipeline,
-        room: Room,
+        shared: SharedParts,
+        control: ControlPorts,
         observe: Observe,
         clock: Clock,
-        add_children: AddChildren,
         moved: Moved,
     ) -> None:
         self._task = task
-        self._source = source
-        self._claims = claims
-        self._incidents = incidents
-        self._pipeline = pipeline
-        self._room = room
+        self._source = shared.source
+        self._claims = control.claims
+        self._incidents = control.incidents
+        self._pipeline = shared.pipeline
+        self._room = shared.room
         self._places = 0
         self._observe = observe
         self._clock = clock
-        self._add_children = add_children
+        self._add_children = shared.add_children
         self._moved = moved
         self._looked_at: datetime | None = None
         self._known: Position | None = None

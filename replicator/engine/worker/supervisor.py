@@ -20,6 +20,19 @@ Halt = Callable[[ReplicatorError], Awaitable[bool]]
 
 
 @dataclass(frozen=True, slots=True)
+class Reporting:
+    """Receivers of news of a worker.
+
+    `observe`: facts for metrics and logs. `beat`: a job has turned. `unrecoverable`: a task cannot
+    be ended, with the reason.
+    """
+
+    observe: Observe
+    beat: Callable[[str], None]
+    unrecoverable: Callable[[str, str], None]
+
+
+@dataclass(frozen=True, slots=True)
 class Job:
     """A task of a worker. `table` None: it serves all."""
 

@@ -2,14 +2,14 @@
 
 import asyncio
 import random
-from collections.abc import Callable, Iterable, Sequence, Set
+from collections.abc import Iterable, Sequence, Set
 from contextlib import suppress
 from datetime import datetime
 from functools import partial
 
 from replicator.clock import Clock
 from replicator.core.findings import how_to_go_on
-from replicator.core.observations import MappingSuperseded, Observe, TableHalted
+from replicator.core.observations import MappingSuperseded, TableHalted
 from replicator.core.snapshot.state import is_segment_name
 from replicator.core.stream.leases import (
     Lease,
@@ -17,11 +17,11 @@ from replicator.core.stream.leases import (
     plan_leases,
 )
 from replicator.core.stream.lineage import awaits_children, followed_shards
-from replicator.engine.ports import Claims, Incidents, Leases, Listings, Positions
+from replicator.engine.ports import ControlPorts, Leases
 from replicator.engine.snapshot.rate_limit import ReadPacing
 from replicator.engine.snapshot.segment import SegmentRunner
 from replicator.engine.stream.discovery import KnownStream
-from replicator.engine.stream.shard import Ending, ShardReplicator, ShardTask
+from replicator.engine.stream.shard import Ending, ShardReplicator, ShardTask, SharedParts
 from replicator.engine.tasks import for_each, one_failure, stopped_within
 from replicator.engine.worker.lease_keeper import (
     CALLS_AT_ONCE,
@@ -31,7 +31,7 @@ from replicator.engine.worker.lease_keeper import (
 )
 from replicator.engine.worker.ownership import Ownership
 from replicator.engine.worker.refresh import Upkeep
-from replicator.engine.worker.supervisor import Halt, Job, end_silent_task, supervise
+from replicator.engine.worker.supervisor import Halt, Job, Reporting, end_silent_task, supervise
 from replicator.engine.worker.table import Runner, Running, Table, Unit, WorkerSettings
 from replicator.errors import NotClaimable, ReplicatorError
 
@@ -57,35 +57,29 @@ class Worker:
         settings: WorkerSettings,
         tables: Sequence[Table],
         *,
-        claims: Claims,
-        positions: Positions,
-        listings: Listings,
-        incidents: Incidents,
+        control: ControlPorts,
         upkeep: Upkeep,
         pacing: ReadPacing,
         leases: Leases,
-        observe: Observe,
+        reporting: Reporting,
         clock: Clock,
-        beat: Callable[[str], None],
-        unrecoverable: Callable[[str, str], None],
     ) -> None:
         self.settings = settings
         self.tables = {table.name: table for table in tables}
-        self._claims = claims
-        self._positions = positions
-        self._listings = listings
-        self._incidents = incidents
+        self._control = control
         self._upkeep = upkeep
         self._pacing = pacing
         self._leases = leases
-        self._observe = observe
+        self._reporting = reporting
+        self._observe = reporting.observe
         self._clock = clock
-        self._beat = beat
-        self._unrecoverable = unrecoverable
-        self.holding = Holding(leases, observe, clock, lease_seconds=settings.lease_seconds)
+        self._beat = reporting.beat
+        self.holding = Holding(
+            leases, reporting.observe, clock, lease_seconds=settings.lease_seconds
+        )
         self._ownership = Ownership(
             leases,
-            positions,
+            control.positions,
             self.holding,
             clock,
             worker_id=settings.worker_id,
@@ -184,7 +178,7 @@ class Worker:
         skipped = known is None or known.table.halted or table.superseded
         if known is not None and not skipped:
             every = 0.0 if table.awaits_listing else self._listing_seconds(table)
-            if await self._listings.begin(table.name, every_seconds=every):
+            if await self._control.listings.begin(table.name, every_seconds=every):
                 await self._list(table, known)
         self._beat(f"discover {table.name}")
         await self._wait_for_next_discovery(table, stopping, skipped=skipped)
@@ -198,9 +192,9 @@ class Worker:
             await self._upkeep.refresh([table])
         except ReplicatorError:
             with suppress(ReplicatorError):  # nobody waits for who has failed
-                await self._listings.end(table.name, proved=False)
+                await self._control.listings.end(table.name, proved=False)
             raise
-        await self._listings.end(table.name, proved=table.has_on_record(listed))
+        await self._control.listings.end(table.name, proved=table.has_on_record(listed))
         await self._upkeep.refresh([table])
         self._look_now.set()
 
@@ -389,14 +383,12 @@ class Worker:
                 spec=table.mapping.spec,
                 checkpointed=checkpointed_position(held.checkpoint),
             ),
-            source=table.source,
-            claims=self._claims,
-            incidents=self._incidents,
-            pipeline=table.pipeline,
-            room=table.room,
+            shared=SharedParts(
+                table.source, table.pipeline, table.room, table.discovery.add_children
+            ),
+            control=self._control,
             observe=self._observe,
             clock=self._clock,
-            add_children=table.discovery.add_children,
             moved=partial(self.holding.moved, held.key),
         )
 
@@ -445,7 +437,9 @@ class Worker:
         async def halt(error: ReplicatorError) -> bool:
             remedy, reason = how_to_go_on(error, table.name), str(error)
             self._look_now.set()
-            halted = await self._incidents.halt(table.name, reason=reason, remedy=remedy, seen=seen)
+            halted = await self._control.incidents.halt(
+                table.name, reason=reason, remedy=remedy, seen=seen
+            )
             if halted == "halted":
                 self._observe(TableHalted(table.name, reason, remedy))
             return halted != "stale"
@@ -481,7 +475,7 @@ class Worker:
                     observe=self._observe,
                 )
                 if not ended:
-                    self._unrecoverable(name, f"no progress for {silent:.0f} s")
+                    self._reporting.unrecoverable(name, f"no progress for {silent:.0f} s")
 
     async def _renew(self, stopping: asyncio.Event) -> bool:
         while not await stopped_within(stopping, min(1.0, self.settings.lease_seconds / 8)):
@@ -494,7 +488,7 @@ class Worker:
         """Say that we live, while looks make progress: one that hangs takes no lease."""
         settings = self.settings
         while True:
-            await self._positions.seen(
+            await self._control.positions.seen(
                 settings.worker_id,
                 version=settings.version,
                 leases=len(self.holding.held),
@@ -511,7 +505,9 @@ class Worker:
         held = list(self.holding.held)
         try:
             async with asyncio.timeout(RELEASE_SECONDS_MAX), one_failure() as tasks:
-                tasks.create_task(self._positions.gone(self.settings.worker_id), name="goodbye")
+                tasks.create_task(
+                    self._control.positions.gone(self.settings.worker_id), name="goodbye"
+                )
                 await for_each(held, self.holding.release, at_once=CALLS_AT_ONCE)
         except (TimeoutError, ReplicatorError):
             return  # leases expire by themselves, and PostgreSQL is the authority
