@@ -139,6 +139,14 @@ INPUT_MUTANTS = [
         f"{HTTP}::test_a_name_that_anybody_can_register_is_refused_but_for_liveness",
     ),
     Mutant(
+        "a key in a wider column of numbers is told apart by its text",
+        "replicator/core/values/type_table.py",
+        'AS_NUMBER = "trim_scale(({})::numeric)::text"',
+        'AS_NUMBER = "({})::text"',
+        "tests/postgres/test_accepted_types.py"
+        "::test_a_key_column_that_is_accepted_is_swept_and_compared_exactly",
+    ),
+    Mutant(
         "new columns stop the work on all tables of a worker",
         "replicator/engine/worker/worker.py",
         "if held.table == table.name and key in self.running:",
