@@ -334,6 +334,19 @@ async def test_ghosts_are_found_behind_any_key(database: str):
     await loaded.database.close()
 
 
+async def test_a_sweep_that_an_earlier_version_began_waits_for_the_whole_scan(table: Loaded):
+    """Parts that were made before there were phases are all of the first one."""
+    await table.apply(record(1, "a", n={"N": "1"}))
+    snapshot = await table.begin()
+    await table.sql("update replicator.segment set phase = 0")
+    with pytest.raises(NotClaimable):
+        await table.claim(snapshot, 1)
+
+    await table.load(await table.claim(snapshot), "a")
+
+    assert (await table.claim(snapshot, 1)).target == "public.t"
+
+
 async def test_a_sweep_over_an_existing_key_of_a_wider_number_type_ends_and_takes_ghosts_alone(
     database: str,
 ):
