@@ -8,10 +8,14 @@ import pytest
 from replicator.core.planning.plan import plan_batch
 from replicator.postgres.connection.connect import SEARCH_PATH, ConnectionSettings
 from replicator.postgres.connection.database import Database
+from replicator.postgres.control.claims import Claims
+from replicator.postgres.control.incidents import Incidents
+from replicator.postgres.control.maintenance import Pruning
+from replicator.postgres.control.table_mode import leave_guard
 from replicator.postgres.write.replay import Replay
 from replicator.postgres.write.sink import PostgresSink
-from tests.postgres.loaded import Loaded, registered
-from tests.support.builders import record, table_mapping, target
+from tests.postgres.loaded import SHARD, Loaded, registered
+from tests.support.builders import STREAM, record, table_mapping, target
 from tests.support.specs import child_spec, column_spec
 from tests.support.traps import HOSTILE_PATH, lay_traps, own_session, sprung
 
@@ -129,6 +133,28 @@ async def test_what_tries_rows_and_replays_them_steps_into_no_trap(table: Loaded
 
     assert [each.outcome for each in tried] == ["replayed", "replayed"]
     assert await seen(table) == SEES_ITS_OWN
+    assert not await sprung(trapped)
+
+
+async def test_what_prunes_versions_leaves_the_guard_and_accepts_gaps_steps_into_no_trap(
+    table: Loaded, trapped: str
+):
+    snapshot = await table.begin()
+    await table.apply(record(1, "a", n={"N": "1"}))
+    await table.load(await table.claim(snapshot), "b")
+    [complete] = await table.known()
+    assert await table.snapshots.finish(complete)
+    claims, incidents = Claims(table.database, "worker"), Incidents(table.database)
+    claim = await claims.claim(
+        table.name, STREAM, SHARD, mapping_fingerprint=table.mapping.fingerprint
+    )
+    await incidents.add_gap(claim, kind="certain", detail="lost")
+
+    assert await incidents.accept_gaps(table.name, who="Ada", why="seen") == 1
+    await leave_guard(table.database)
+    assert (await Pruning(table.database, retention_hours=1).step(0)).versions == 2
+
+    assert await table.sql("select from replicator.row_version") == []
     assert not await sprung(trapped)
 
 
