@@ -11,6 +11,7 @@ from replicator.core.spec import (
     AttributePath,
     ChildSpec,
     ColumnSpec,
+    Empty,
     KeyColumnSpec,
     Scalar,
 )
@@ -21,6 +22,8 @@ from replicator.core.values.type_table import ROWS, TIMED
 DeclaredType = Annotated[ColumnType, parsed_by(parse_type)]
 SourcePath = Annotated[AttributePath, parsed_by(parse_path)]
 TargetName = Annotated[str, accepted_by(parse_table_name)]
+EmptyMap = Annotated[dict[str, None], Field(max_length=0)]
+EmptyList = Annotated[list[None], Field(max_length=0)]
 _Transforms = Transform | list[Transform]
 
 
@@ -31,6 +34,12 @@ def shorthand(value: object) -> object:
 
 def _one_or_many(value: object) -> object:
     return [value] if isinstance(value, str) else value
+
+
+def _empty(value: object) -> Empty | None:
+    if isinstance(value, dict):
+        return "{}"
+    return "[]" if isinstance(value, list) else None
 
 
 def _null_by_name(value: object) -> object:
@@ -97,8 +106,10 @@ class ColumnSettings(Group):
         default=None, examples=[{"Y": True, "N": False}]
     )
     """Words for true and for false, of `transform: boolean`; numbers as in JSON."""
-    default: Scalar | None = Field(default=None, examples=["unknown"])
-    """Value of the column where the attribute is absent or NULL."""
+    default: Scalar | EmptyMap | EmptyList | None = Field(default=None, examples=["unknown"])
+    """Value of the column where the attribute is absent or NULL; `{}` and `[]` are an empty map and
+    an empty list.
+    """
     constant: Scalar | None = Field(default=None, examples=["web"])
     """Constant value of the column."""
     part: str | None = Field(default=None, examples=["year"])
@@ -115,11 +126,12 @@ class ColumnSettings(Group):
             self.on_invalid,
             self.nul,
             self.constant,
-            self.default,
+            None if isinstance(self.default, dict | list) else self.default,
             self.transform,
             self.part,
             fraction=self.fraction,
             words=tuple(sorted((self.words or {}).items())),
+            empty=_empty(self.default),
         )
 
     @model_validator(mode="after")

@@ -16,6 +16,8 @@ Poller = Literal["daemon", "lambda"]
 InitialLoad = Literal["snapshot", "export", "stream", "none"]
 Masking = Literal["hash", "mask", "drop"]
 Scalar = str | int | float | Decimal | bool
+Empty = Literal["{}", "[]"]
+"""An empty map, or an empty list."""
 AttributePath = tuple[str | int, ...]
 """Names and list positions; the first is the name of a top-level attribute."""
 
@@ -45,7 +47,7 @@ class ColumnSpec:
     """A mapped column: `path` leads to a value in the item.
 
     Or the column has a `constant`, or a `part` of a pattern. `default` stands in for an absent
-    value or NULL.
+    value or NULL; instead of a scalar, `empty` does.
     """
 
     name: str
@@ -64,6 +66,8 @@ class ColumnSpec:
     """Treatment of a time that is finer than the column keeps."""
     words: Words = ()
     """Words for true and false, of the transform `boolean`."""
+    empty: Empty | None = None
+    """A `default` that is an empty map or list."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -124,6 +124,18 @@ tables:
     assert settings.table_specs()["orders"].targets[0].rest is None
 
 
+def test_a_default_may_be_an_empty_map_or_list(configured):
+    settings = configured(
+        MINIMAL.replace(
+            "{}", "{columns: {a: {type: jsonb, default: {}}, b: {type: 'text[]', default: []}}}"
+        )
+    )
+
+    [target] = settings.table_specs()["orders"].targets
+    found = {column.name: (column.default, column.empty) for column in target.columns or ()}
+    assert found == {"a": (None, "{}"), "b": (None, "[]")}
+
+
 def test_without_defaults_what_no_column_takes_is_dropped(configured):
     settings = configured(MINIMAL.replace("{}", "{columns: {a: text}}"))
 

@@ -56,6 +56,7 @@ COLUMN: dict[str, list[Any]] = {
     "nul": ["strip", "replace"],
     "constant": [1, "1", Decimal(1), "", False],
     "default": [1, "1", Decimal(1), "", False],
+    "empty": ["{}", "[]"],
     "transform": [("trim",), ("lower", "trim"), ("trim", "lower")],
     "fraction": ["truncate"],
     "words": [(("Y", True),), (("Y", False),)],

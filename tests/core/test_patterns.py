@@ -127,11 +127,28 @@ def test_a_part_of_another_attribute_is_a_column_that_may_be_null():
         target.row_of(keys, {"ref": {"S": "no"}})
 
 
+def test_an_empty_map_or_list_stands_in_for_what_is_absent_or_null():
+    columns = (
+        column_spec("meta", "meta", "jsonb", empty="{}"),
+        column_spec("seen", "seen", "jsonb", empty="[]"),
+        column_spec("tags", "tags", "text[]", empty="[]"),
+    )
+    target = compiled(WHOLE, key_column_spec("sk", "sk"), columns=columns)
+    keys = {"pk": {"S": "a"}, "sk": {"S": "b"}}
+
+    assert target.row_of(keys, {"meta": {"NULL": True}}) == ("a", "b", "{}", "[]", "{}")
+    said = {"meta": {"M": {"x": {"N": "1"}}}, "seen": {"L": []}, "tags": {"SS": ["t"]}}
+    assert target.row_of(keys, said)[2:4] == ('{"x":1}', "[]")
+    assert all(column.filled for column in target.table.columns[2:])
+
+
 @pytest.mark.parametrize(
     "column",
     [
         column_spec("n", "n", "bigint", constant="many"),
         column_spec("n", "n", "bigint", default=1.5),
+        column_spec("n", "n", "bigint", empty="[]"),
+        column_spec("n", "n", "text[]", empty="{}"),
         column_spec("n", "n", "bigint", transform=("lower",)),
         column_spec("n", "n", "text", transform=("json",)),
         column_spec("n", "n", "boolean", transform=("number",)),

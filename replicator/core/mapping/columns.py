@@ -46,7 +46,7 @@ class MappedColumn:
     @property
     def written(self) -> Column:
         """The column as a part of the table."""
-        filled = self.spec.default is not None or self.spec.constant is not None
+        filled = _stands_in(self.spec) or self.spec.constant is not None
         return Column(self.spec.name, self.type, filled)
 
     @property
@@ -59,7 +59,7 @@ class MappedColumn:
     def step(self) -> Step:
         """The step that makes the column's cell of a row."""
         spec, usual = self.spec, None
-        if self.takes_whole and not spec.transform and spec.default is None:
+        if self.takes_whole and not spec.transform and not _stands_in(spec):
             usual = usual_value(
                 self.type,
                 column=spec.name,
@@ -85,7 +85,7 @@ def compile_column(spec: ColumnSpec, parts: Mapping[str, Part]) -> MappedColumn:
         column = MappedColumn(spec, str(name), _path_converter(spec), takes_whole=not inside)
     if column.tags is not None:
         column = replace(column, convert=_only(column.tags, column.convert))
-    if spec.default is None:
+    if not _stands_in(spec):
         return column
     default = _fixed(spec, spec.default, "default")
     return replace(column, convert=_or_default(column.convert, default))
@@ -148,6 +148,11 @@ def _after(first: Extract, convert: Converter) -> Converter:
     return lambda value: convert(first(value))
 
 
+def _stands_in(spec: ColumnSpec) -> bool:
+    """True when the column has a value for an absent attribute."""
+    return spec.default is not None or spec.empty is not None
+
+
 def _or_default(convert: Converter, default: Cell) -> Converter:
     def convert_or_default(value: AttributeValue | None) -> Cell:
         cell = convert(value)
@@ -156,10 +161,12 @@ def _or_default(convert: Converter, default: Cell) -> Converter:
     return convert_or_default
 
 
-def _fixed(spec: ColumnSpec, scalar: Scalar, what: str) -> Cell:
-    """The cell of a configured value, which must fit the column."""
+def _fixed(spec: ColumnSpec, scalar: Scalar | None, what: str) -> Cell:
+    """The cell of a configured value, which must fit the column; None: the empty map or list."""
     value: AttributeValue
     match scalar:
+        case None:
+            value = {"M": {}} if spec.empty == "{}" else {"L": []}
         case bool():
             value = {"BOOL": scalar}
         case str():
