@@ -109,7 +109,6 @@ def contradictions_of(
         *_unmatched(tables, defaults),
         *_personal(tables, hashing),
         *_exports(tables, export),
-        *_kinesis(tables),
         *_targets(tables, defaults),
     ]
 
@@ -176,14 +175,6 @@ def _exports(tables: _Tables, export: object) -> Iterator[Contradiction]:
             if value == "export" and not has_bucket:
                 fault = "is `export`, and there is no bucket for exports"
                 yield ("tables", name, key), fault, "name one in `export.bucket`"
-
-
-def _kinesis(tables: _Tables) -> Iterator[Contradiction]:
-    for name, table in tables.items():
-        path = ("tables", name, "source", "kinesis")
-        if table.source.kinesis is not None and table.poller == "lambda":
-            fault = "is for tables that `replicator run` reads, and this one has `poller: lambda`"
-            yield path, fault, "say `poller: daemon`, or leave `kinesis` out"
 
 
 def _unmatched(tables: _Tables, defaults: TargetSettings) -> Iterator[Contradiction]:

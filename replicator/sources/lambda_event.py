@@ -1,6 +1,7 @@
 """The event that AWS Lambda's event source mapping hands over, as records of the streams."""
 
 import json
+from base64 import b64decode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -8,14 +9,20 @@ from typing import Any
 import msgspec
 
 from replicator.core.records import StreamRecord, decode_event
-from replicator.errors import UnknownRecord
+from replicator.core.stream.kinesis_records import Base64, decode_kinesis_record
+from replicator.core.stream.source_kind import KINESIS, kind_of, kinesis_arn_of, share_of
+from replicator.errors import ConfigurationError, UnknownRecord
 
-EVENT_SOURCE = "aws:dynamodb"
+STREAMS_SOURCE = "aws:dynamodb"
+KINESIS_SOURCE = "aws:kinesis"
+Published = Mapping[str, Mapping[str, Base64]]
+"""Kinesis streams by ARN: for each the DynamoDB tables that are read from the stream, by name, and
+how often binary values are encoded in the records."""
 
 
 @dataclass(frozen=True, slots=True)
 class StreamBatch:
-    """The records of one stream in an event, in order."""
+    """The records of one stream in an event, in order; of a Kinesis stream one table's share."""
 
     stream_arn: str
     records: Sequence[StreamRecord]
@@ -27,16 +34,29 @@ class StreamBatch:
     @property
     def table(self) -> str:
         """The DynamoDB table's name."""
-        return self.stream_arn.split("/")[1]
+        return self.stream_arn.split("/")[2 if self.is_share else 1]
+
+    @property
+    def is_share(self) -> bool:
+        """True for a table's share of a Kinesis stream."""
+        return kind_of(self.stream_arn) is KINESIS
+
+    @property
+    def event_source_arn(self) -> str:
+        """ARN of the stream that the event source mapping reads."""
+        return kinesis_arn_of(self.stream_arn) if self.is_share else self.stream_arn
 
     @property
     def table_arn(self) -> str:
-        """The DynamoDB table's ARN."""
+        """The DynamoDB table's ARN; of a share the share's name, which tells the table too."""
         return self.stream_arn.partition("/stream/")[0]
 
 
-def batches_of(event: object) -> list[StreamBatch]:
+def batches_of(event: object, published: Published | None = None) -> list[StreamBatch]:
     """The records of an event by stream. UnknownRecord for anything that is not such a record.
+
+    Of a Kinesis stream each table that is read from the stream has all records: those of others
+    are foreign. ConfigurationError where no table is.
 
     Of a tumbling window the last event may have none.
     """
@@ -49,7 +69,43 @@ def batches_of(event: object) -> list[StreamBatch]:
     by_stream: dict[str, list[dict[str, Any]]] = {}
     for record in records:
         by_stream.setdefault(_stream_of(record), []).append(record)
-    return [_batch(arn, found) for arn, found in by_stream.items()]
+    batches: list[StreamBatch] = []
+    for arn, found in by_stream.items():
+        if kind_of(arn) is KINESIS:
+            batches += _shares(arn, found, (published or {}).get(arn, {}))
+        else:
+            batches.append(_batch(arn, found))
+    return batches
+
+
+def _shares(
+    kinesis_arn: str, records: list[dict[str, Any]], tables: Mapping[str, Base64]
+) -> list[StreamBatch]:
+    if not tables:
+        message = f"no entry with `poller: lambda` is read from {kinesis_arn}"
+        raise ConfigurationError(
+            message, remedy="add it, or remove the event source mapping from the function"
+        )
+    try:
+        told = [record["kinesis"] for record in records]
+        raw = [
+            (b64decode(each["data"], validate=True), str(each["sequenceNumber"])) for each in told
+        ]
+    except (LookupError, TypeError, ValueError) as error:
+        message = f"a record of {kinesis_arn} has no data, or no sequence number"
+        raise UnknownRecord(message) from error
+    numbers = [number for _, number in raw]
+    return [
+        StreamBatch(
+            share_of(kinesis_arn, table),
+            [
+                decode_kinesis_record(data, number, table=table, base64=base64)
+                for data, number in raw
+            ],
+            numbers,
+        )
+        for table, base64 in tables.items()
+    ]
 
 
 def _batch(stream_arn: str, records: list[dict[str, Any]]) -> StreamBatch:
@@ -65,12 +121,13 @@ def _batch(stream_arn: str, records: list[dict[str, Any]]) -> StreamBatch:
 
 def _stream_of(record: Any) -> str:  # noqa: ANN401 (whatever JSON held)
     source = record.get("eventSource") if isinstance(record, dict) else None
-    if source != EVENT_SOURCE:
-        message = f"a record is from {source!r}, not from {EVENT_SOURCE!r}"
+    if source not in (STREAMS_SOURCE, KINESIS_SOURCE):
+        message = f"a record is from {source!r}, not from {STREAMS_SOURCE!r} or {KINESIS_SOURCE!r}"
         raise UnknownRecord(message, remedy="remove the other event source from the function")
     arn = record.get("eventSourceARN")
-    if not isinstance(arn, str) or "/stream/" not in arn:
-        message = "a record does not say of which stream it is"
+    service = "/stream/" if source == STREAMS_SOURCE else ":kinesis:"
+    if not isinstance(arn, str) or service not in arn:
+        message = f"a record from {source!r} does not say of which stream it is"
         raise UnknownRecord(message)
     return arn
 

@@ -42,7 +42,11 @@ POLICIES = sorted((ROOT / "deploy/iam").glob("*.json"))
 KINESIS_STREAM = "changes"
 SECRET = f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:replicator-a1b2c3"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/replicator"
-NOT_OUR_CALLS = {"lambda": "what the service does to feed a function", "encrypted-table": "KMS"}
+NOT_OUR_CALLS = {
+    "lambda": "what the service does to feed a function",
+    "lambda-kinesis": "the same",
+    "encrypted-table": "KMS",
+}
 NOT_OUR_CALLS |= {"export-bucket": "DynamoDB writes in our name", "encrypted-export": "KMS"}
 """Policies for what others do on our behalf."""
 TOKENS = {"rds-iam": "a token is signed without a call"}

@@ -33,16 +33,18 @@ but repeats forever where time is short.
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
 
 from replicator.clock import Clock
 from replicator.core.findings import how_to_go_on
 from replicator.core.mapping.compile import TableMapping
-from replicator.core.observations import GapFound, Observe, TableHalted, TaskFailed
+from replicator.core.observations import GapFound, Observe, StreamMoved, TableHalted, TaskFailed
 from replicator.core.planning.plan import Refusals, WritePlan
 from replicator.core.planning.row_guard import Applied
 from replicator.core.stream.gaps import how_to_mend
 from replicator.core.stream.generations import label_time
 from replicator.core.stream.shards import Advance, Claim
+from replicator.core.stream.source_kind import KINESIS, is_read_from, kind_of
 from replicator.engine.dead_letter_limit import check_dead_letters
 from replicator.engine.stream.pipeline import Batch, Pipeline
 from replicator.errors import (
@@ -53,6 +55,7 @@ from replicator.errors import (
 )
 from replicator.postgres.connection.database import Database
 from replicator.postgres.control.incidents import Incidents
+from replicator.postgres.control.moves import StreamMoves
 from replicator.postgres.schema.survey import unfit_targets
 from replicator.postgres.write.lambda_deliveries import Deliveries
 from replicator.sources.lambda_event import StreamBatch
@@ -119,7 +122,10 @@ class Delivering:
             require_new_images(batch.table, batch.view_type)
         await self._survey_at_times()
         delivery = await self._sink.deliveries.look(batch.stream_arn)
-        if not delivery.known:
+        kinesis, current = self._mapping.spec.kinesis, delivery.current
+        if current is not None and not is_read_from(current, kinesis):
+            await self._move(current, batch.stream_arn)
+        elif not delivery.known:
             await self._start_stream(batch.stream_arn)
         letters_before = self._pipeline.rejected
         await self._pipeline.process(
@@ -158,6 +164,16 @@ class Delivering:
                 self._observe(TableHalted(name, str(failure), remedy))
         return failure
 
+    async def _move(self, before: str, stream_arn: str) -> None:
+        """Read the table from another source from now on; workers load the table."""
+        name, at = self._mapping.spec.name, self._clock.now()
+        moves = StreamMoves(self._database)
+        told = await moves.move(name, before=before, stream_arn=stream_arn, at=at)
+        if told is not None:
+            self._observe(StreamMoved(name, told))
+        # the snapshot that was asked for, and what was committed, are read with the next delivery
+        raise Fenced(f"table {name!r} moved to another stream")
+
     async def _start_stream(self, stream_arn: str) -> None:
         """Note a stream that is seen for the first time: records are applied, and a gap is
         reported."""
@@ -167,13 +183,17 @@ class Delivering:
             "the table was created again, are in neither stream"
         )
         gap = await self._incidents.start_stream(
-            name, stream_arn, label_at=label_time(stream_arn), detail=detail
+            name, stream_arn, label_at=self._label(stream_arn), detail=detail
         )
         if gap:
             remedy = how_to_mend(name, "lambda")
             self._observe(GapFound(name, None, "possible", detail, remedy))
             if self._mapping.spec.on_gap == "continue":
                 await self._incidents.accept_gaps(name, who="configuration", why="on_gap: continue")
+
+    def _label(self, stream_arn: str) -> datetime:
+        """The time that orders a stream among the table's: of a Kinesis stream the first sight."""
+        return self._clock.now() if kind_of(stream_arn) is KINESIS else label_time(stream_arn)
 
     async def _refuse_too_many_dead_letters(self) -> None:
         counts = await self._incidents.dead_letters(self._mapping.spec.name)

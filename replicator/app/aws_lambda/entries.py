@@ -4,8 +4,11 @@ from collections.abc import Mapping
 
 from replicator.config.settings import Settings
 from replicator.core.mapping.compile import TableMapping, compile_table
+from replicator.core.stream.kinesis_records import Base64
+from replicator.core.stream.source_kind import share_of
 from replicator.errors import ConfigurationError, MigrationDue
 from replicator.postgres.write.lambda_deliveries import RegisteredTable
+from replicator.sources.lambda_event import Published
 
 
 def entry_of(settings: Settings, tables: Mapping[str, RegisteredTable], stream_arn: str) -> str:
@@ -14,9 +17,20 @@ def entry_of(settings: Settings, tables: Mapping[str, RegisteredTable], stream_a
     Of several entries whose tables have one name, in other accounts and regions, the one that was
     registered for this ARN; never an entry that was registered for another ARN.
     """
-    arn = stream_arn.partition("/stream/")[0]
     specs = settings.table_specs()
-    names = [name for name, spec in specs.items() if spec.table in (arn, arn.rpartition("/")[2])]
+    shares = {
+        share_of(spec.kinesis, spec.table): name
+        for name, spec in specs.items()
+        if spec.kinesis is not None and spec.poller == "lambda"
+    }
+    if stream_arn in shares:
+        return shares[stream_arn]
+    arn = stream_arn.partition("/stream/")[0]
+    names = [
+        name
+        for name, spec in specs.items()
+        if spec.kinesis is None and spec.table in (arn, arn.rpartition("/")[2])
+    ]
     names = [name for name in names if name not in tables or tables[name].arn in (None, arn)]
     polled = [name for name in names if specs[name].poller == "lambda"]
     if len(polled) > 1:
@@ -37,6 +51,16 @@ def entry_of(settings: Settings, tables: Mapping[str, RegisteredTable], stream_a
     raise ConfigurationError(
         message, remedy="add it, or remove the event source mapping from the function"
     )
+
+
+def published_of(settings: Settings) -> Published:
+    """The Kinesis streams that Lambda delivers, and the tables of each."""
+    published: dict[str, dict[str, Base64]] = {}
+    for spec in settings.table_specs().values():
+        if spec.kinesis is not None and spec.poller == "lambda":
+            name = spec.table.rpartition("/")[2]
+            published.setdefault(spec.kinesis, {})[name] = spec.kinesis_base64
+    return published
 
 
 def mapping_of(

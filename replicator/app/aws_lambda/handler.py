@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 
 from replicator.app.aws_lambda.batches import Delivering
-from replicator.app.aws_lambda.entries import entry_of, mapping_of
+from replicator.app.aws_lambda.entries import entry_of, mapping_of, published_of
 from replicator.app.target_fitness import require_fit
 from replicator.clock import Clock
 from replicator.config.settings import Settings
@@ -56,6 +56,7 @@ class Function:
         self._loop = asyncio.new_event_loop()
         self._tables: dict[str, Delivering] = {}
         self._entries: dict[str, str] = {}
+        self._published = published_of(settings)
         self._pruning = Pruning(database, retention_hours=settings.guard.retention_hours)
         self._page = 0
         self._pruned_at = clock.monotonic()
@@ -70,7 +71,7 @@ class Function:
         """
         self._deadline = self._clock.monotonic() + max(0.1, seconds_left - ANSWER_SECONDS)
         try:
-            return self._loop.run_until_complete(self._handle(batches_of(event)))
+            return self._loop.run_until_complete(self._handle(batches_of(event, self._published)))
         finally:
             for line in self._metrics.lines():
                 self._write(line)
@@ -91,7 +92,8 @@ class Function:
             started = self._clock.monotonic()
             left = await self._delivered(batch)
             if left:
-                if len(batches) > 1:  # numbers of two streams cannot be compared
+                # numbers of two streams cannot be compared; of one stream the lowest counts
+                if len({each.event_source_arn for each in batches}) > 1:
                     message = "a part of an event of several streams could not be applied"
                     raise ReplicatorError(message)
                 failures.append({"itemIdentifier": left[0]})

@@ -113,7 +113,9 @@ def decode_kinesis_page(body: bytes, *, table: str, base64: Base64) -> KinesisPa
     """
     wire = _decode_answer(body)
     records = [
-        decode_kinesis_record(b64decode(each.Data), each.SequenceNumber, table=table, base64=base64)
+        decode_kinesis_record(
+            b64decode(each.Data, validate=True), each.SequenceNumber, table=table, base64=base64
+        )
         for each in wire.Records
     ]
     children = tuple(_listed(child) for child in wire.ChildShards or ())

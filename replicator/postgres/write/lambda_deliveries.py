@@ -22,7 +22,7 @@ NOT_CLAIMED = UUID(int=0)
 
 TABLE = """
 select t.mode, t.mapping_fingerprint, t.paused, t.halted, t.snapshot_id, t.skip_before,
-       t.initial_load, t.start_at,
+       t.initial_load, t.start_at, t.stream_arn,
        exists (select from {schema}.generation as g
                 where (g.deployment, g.source, g.stream_arn) = ($1, $2, $3)) as known,
        clock_timestamp() as now
@@ -61,6 +61,8 @@ class Delivery:
 
     claim: Claim
     known: bool
+    current: str | None
+    """The stream that the table is read from, as far as anybody has noted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +116,7 @@ class Deliveries:
         if row["paused"] or row["halted"]:
             message = f"table {source!r} is stopped"
             raise NotClaimable(message, remedy=f"`replicator resume --table {source}`")
-        return Delivery(_claim(row, source, stream_arn), row["known"])
+        return Delivery(_claim(row, source, stream_arn), row["known"], row["stream_arn"])
 
     async def apply(self, plan: WritePlan, *, claim: Claim, advance: Advance) -> Applied:
         """Commit what of a plan is newer than the rows; Fenced when the table changed hands.
