@@ -17,6 +17,7 @@ from replicator.demo import embedded
 from replicator.demo.embedded import EmbeddedPostgres
 from tests.support import bounds, endpoints
 from tests.support.dynamodb_local import DynamoDBLocalMissing
+from tests.support.kinesis_local import KinesisLocalMissing, kinesis_local
 from tests.support.postgres import fresh_database, migrated_database_to_copy
 from tests.support.postgres_versions import asked_for, postgres_of
 from tests.support.warm_start import BYTECODE, keeps_bytecode
@@ -180,6 +181,18 @@ def dynamodb_endpoint(request: pytest.FixtureRequest) -> Iterator[str]:
         with endpoints.endpoint(request.param) as url:
             yield url
     except DynamoDBLocalMissing as missing:
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"required in CI: {missing}")
+        pytest.skip(str(missing))
+
+
+@pytest.fixture(scope="session")
+def kinesis_url() -> Iterator[str]:
+    """The URL of a Kinesis; its streams are each test's own."""
+    try:
+        with kinesis_local() as url:
+            yield url
+    except KinesisLocalMissing as missing:
         if os.environ.get("CI") == "true":
             pytest.fail(f"required in CI: {missing}")
         pytest.skip(str(missing))

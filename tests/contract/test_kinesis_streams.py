@@ -1,6 +1,6 @@
 """What the source of Kinesis streams promises, against a Kinesis that splits and merges."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -16,21 +16,12 @@ from replicator.sources.kinesis_streams import (
     ShardPace,
     open_kinesis,
 )
-from tests.support.kinesis_local import REGION, KinesisLocalMissing, kinesis_local
+from tests.support.kinesis_local import REGION
 from tests.support.kinesis_tables import KinesisStream, kinesis_data, kinesis_stream, partition_key
 from tests.support.waiting import eventually
 
 NOW = 1_789_000_000_000_000
 TABLE = "orders"
-
-
-@pytest.fixture(scope="module")
-def url() -> Iterator[str]:
-    try:
-        with kinesis_local() as found:
-            yield found
-    except KinesisLocalMissing as missing:
-        pytest.skip(str(missing))
 
 
 @dataclass
@@ -62,10 +53,10 @@ class Share:
 
 
 @pytest.fixture
-async def share(url: str, table_name: str) -> AsyncIterator[Share]:
-    place = SourceConnection(region=REGION, kinesis_endpoint_url=url)
+async def share(kinesis_url: str, table_name: str) -> AsyncIterator[Share]:
+    place = SourceConnection(region=REGION, kinesis_endpoint_url=kinesis_url)
     async with AsyncExitStack() as stack:
-        stream = await stack.enter_async_context(kinesis_stream(url, table_name))
+        stream = await stack.enter_async_context(kinesis_stream(kinesis_url, table_name))
         streams = await stack.enter_async_context(
             open_kinesis(place, lambda _: None, pace=ShardPace())
         )

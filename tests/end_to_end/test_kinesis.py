@@ -1,7 +1,7 @@
 """Tables whose changes come through Kinesis Data Streams: twice, in disorder, in moving shards."""
 
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from random import Random
@@ -15,7 +15,6 @@ from tests.support.bounds import lease
 from tests.support.comparison import read_rows
 from tests.support.daemon import Deployment, Worker
 from tests.support.exports import export_service
-from tests.support.kinesis_local import KinesisLocalMissing, kinesis_local
 from tests.support.kinesis_tables import (
     Destination,
     KinesisStream,
@@ -26,15 +25,6 @@ from tests.support.kinesis_tables import (
 )
 
 pytestmark = one_emulator
-
-
-@pytest.fixture(scope="module")
-def kinesis_url() -> Iterator[str]:
-    try:
-        with kinesis_local() as url:
-            yield url
-    except KinesisLocalMissing as missing:
-        pytest.skip(str(missing))
 
 
 @dataclass
