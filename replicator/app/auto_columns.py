@@ -59,7 +59,7 @@ class AutoColumns:
         over: asyncio.Event,
     ) -> None:
         """Add columns as batches meet them, and hand over every mapping that has more columns than
-        that of this worker, whichever worker has added the columns.
+        that of the worker, whichever worker has added the columns.
         """
         seconds = LOOK_SECONDS
         while not await stopped_within(over, seconds):

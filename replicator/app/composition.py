@@ -128,7 +128,7 @@ class TableParts:
         )
 
     async def _source(self, spec: TableSpec, place: SourceConnection) -> Source:
-        """What the table's changes are read from."""
+        """Source of the table's changes."""
         if spec.kinesis is None:
             return await self._clients.streams(place)
         streams = await self._clients.kinesis(kinesis_place(spec.kinesis, place))
@@ -184,7 +184,7 @@ async def _described(
 async def _published(
     clients: Clients, place: SourceConnection, mapping: TableMapping
 ) -> TableDescription:
-    """The table as it is now, all of whose changes reach its stream; KeyChanged, StreamUnfit."""
+    """The table as it is now, all of whose changes reach the stream; KeyChanged, StreamUnfit."""
     description = await _described(clients, place, mapping)
     client = await clients.tables(place)
     await require_active_destination(client, description.name, mapping.spec.kinesis or "")

@@ -238,7 +238,7 @@ class Daemon:
                 return await stopped_within(stopping, LEFT_OUT_SECONDS) or not left_out.reasons
 
             async def replace(mapping: TableMapping) -> None:
-                """Work on the table with the mapping that has its columns; all begins again where
+                """Work on the table with the mapping that has the columns; all begins again where
                 the run is to end, or the target does not fit any more."""
                 fit = await self._fit(mapping)
                 if self._until_caught_up or fit is False:

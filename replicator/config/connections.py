@@ -23,7 +23,7 @@ def source_connection(place: SourceSettings) -> SourceConnection:
 
 
 def table_connection(settings: Settings, table: str) -> SourceConnection:
-    """The connection to a table, and to what its changes are read from."""
+    """The connection to a table, and to what the changes are read from."""
     place = source_connection(settings.source_of(table))
     own = settings.tables[table].source
     return replace(place, kinesis_endpoint_url=own.kinesis_endpoint_url)

@@ -54,7 +54,7 @@ def field_at(path: KeyPath) -> FieldInfo | None:
 
 
 def keys_outside_tables() -> Iterator[tuple[KeyPath, FieldInfo]]:
-    """Every key that a variable can say, groups before their members."""
+    """Every key that a variable can say, groups before the members."""
     for name, field in fields_of(Settings).items():
         if name != FILE_ONLY:
             yield from _walk((name,), field)

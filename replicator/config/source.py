@@ -48,14 +48,14 @@ class SourceSettings(Group):
 
 
 class TableSourceSettings(SourceSettings):
-    """A place of one table, and what its changes are read from."""
+    """A place of one table, and what the changes are read from."""
 
     kinesis: str | None = Field(
         default=None,
         pattern=KINESIS_ARN,
         examples=["arn:aws:kinesis:eu-west-1:123456789012:stream/changes"],
     )
-    """The Kinesis stream that the table publishes its changes to, by its ARN: it is read in place
+    """The Kinesis stream that the table publishes the changes to, by its ARN: it is read in place
     of DynamoDB Streams (see operations/kinesis.md). Several tables may share one."""
     kinesis_endpoint_url: str | None = Field(
         default=None,
@@ -64,5 +64,5 @@ class TableSourceSettings(SourceSettings):
     )
     """Another endpoint of Kinesis; `endpoint_url` is never used for it."""
     kinesis_base64: Base64 = "twice"
-    """How often binary values are encoded in the records of the Kinesis stream: AWS does so twice,
-    emulators do `once`."""
+    """Number of encodings of binary values in the records of the Kinesis stream: AWS encodes twice,
+    emulators `once`."""

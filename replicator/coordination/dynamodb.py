@@ -29,7 +29,7 @@ T = TypeVar("T")
 
 
 BATCH_MAX = 100
-"""What BatchGetItem takes at a time."""
+"""Keys that BatchGetItem takes at a time."""
 _GRANT = "grant the action on coordination.table to the identity, as docs/operations say"
 
 
@@ -141,7 +141,8 @@ class DynamoDBLeases:
             arguments["ExclusiveStartKey"] = last
 
     async def some(self, keys: Collection[str]) -> list[Lease]:
-        """Those of these leases that exist; from a whole Scan where BatchGetItem is not allowed."""
+        """The given leases that exist; from a whole Scan where BatchGetItem is not
+        allowed."""
         if self._may_get:
             try:
                 return await self._get(list(keys))
@@ -204,7 +205,7 @@ class DynamoDBLeases:
             return
 
     async def take(self, lease: Lease) -> Lease:
-        """Take the lease for this worker if unchanged since the reading; LeaseLost otherwise."""
+        """Take the lease for the worker if unchanged since the reading; LeaseLost otherwise."""
         values = {
             ":me": {"S": self._worker_id},
             ":seen": {"N": str(lease.counter)},
@@ -238,7 +239,7 @@ class DynamoDBLeases:
             await self._update_own(key, f"{_SAVED} {free}", _saved(checkpoint))
 
     async def ask(self, lease: Lease) -> bool:
-        """Ask the owner to hand the lease over to us; True for the first who asks."""
+        """Ask the owner to hand the lease over; True for the first request."""
         try:
             await self._update(
                 lease.key,

@@ -39,7 +39,7 @@ _SECONDS_MAX = 1e11
 """Of a creation time, in the year 5138: above, the unit is another."""
 _TOO_DEEP = "a record is nested hundreds of levels deep, and an item of DynamoDB has 32 at most"
 TTL_PRINCIPAL = "dynamodb.amazonaws.com"
-"""Who deletes what has outlived its time to live."""
+"""Principal that deletes items whose time to live has passed."""
 
 
 class StreamRecord(msgspec.Struct, frozen=True, gc=False):

@@ -125,7 +125,7 @@ class TableSpec:
     `expire_attribute` is the one of DynamoDB's time to live, where deletions do not say that they
     are by it. `personal` are paths, and what becomes of the values there; `salt` is for those that
     are hashed. `kinesis` is the ARN of the Kinesis stream that is read in place of DynamoDB
-    Streams, and `kinesis_base64` says how often binary values are encoded in its records.
+    Streams, and `kinesis_base64` says how often binary values are encoded in the records.
     """
 
     name: str

@@ -58,7 +58,7 @@ class Source(Protocol):
         ...
 
     async def children(self, stream_arn: str, shard_id: str) -> list[ListedShard]:
-        """The children of an ended shard, as far as they are known."""
+        """The children of an ended shard, as far as known."""
         ...
 
     async def iterator(
@@ -122,7 +122,7 @@ class Claims(Protocol):
         ...
 
     async def leave(self, claim: Claim) -> None:
-        """Give the shard up: no worker holds it from now on."""
+        """Give the shard up: no worker holds the shard from now on."""
         ...
 
     async def switched(self, claim: Claim) -> bool:
@@ -160,7 +160,7 @@ class Positions(Protocol):
     async def seen(
         self, worker_id: str, *, version: str, leases: int, beat: int, looking: bool
     ) -> None:
-        """Say that this worker lives. `looking`: its looks make progress."""
+        """Say that the worker lives. `looking`: the looks make progress."""
         ...
 
     async def gone(self, worker_id: str) -> None:
@@ -180,7 +180,7 @@ class Listings(Protocol):
     """Choice of the worker that lists the stream of a table."""
 
     async def begin(self, source: str, *, every_seconds: float) -> bool:
-        """True when the worker is to list it now."""
+        """True when the worker is to list the stream now."""
         ...
 
     async def keep(self, source: str) -> None:
@@ -188,7 +188,7 @@ class Listings(Protocol):
         ...
 
     async def end(self, source: str, *, proved: bool) -> None:
-        """End it. `proved`: every shard that it showed is on record."""
+        """End the listing. `proved`: every listed shard is on record."""
         ...
 
 
@@ -196,11 +196,12 @@ class Incidents(Protocol):
     """Stops tables and shards."""
 
     async def halt(self, source: str, *, reason: str, remedy: str, seen: Belief | None) -> Halting:
-        """Stop a table until a person resumes it; "stale" where it is not as it was `seen` now."""
+        """Stop a table until a person resumes it; "stale" where the table has changed since
+        `seen`."""
         ...
 
     async def add_gap(self, claim: Claim, *, kind: GapKind, detail: str) -> None:
-        """Record a gap of a shard and stop it until the gap is accepted; Fenced."""
+        """Record a gap of a shard and stop it until acceptance; Fenced."""
         ...
 
     async def start_stream(
@@ -212,7 +213,7 @@ class Incidents(Protocol):
         detail: str,
         after: StreamOver | None = None,
     ) -> str | None:
-        """Note a stream, end older ones and record the gap; the detail, where it is a new one.
+        """Note a stream, end older ones and record the gap; the detail, for a new one.
 
         Fenced where `after` is not current.
         """
@@ -237,13 +238,13 @@ class Incidents(Protocol):
         ...
 
     async def forget_dead_letters(self, source: str, *, retention_days: int) -> None:
-        """Drop those that were closed long ago."""
+        """Drop dead letters that were closed long ago."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class ControlPorts:
-    """The control schema as a worker and its shards use it."""
+    """The control schema for a worker and the shards."""
 
     claims: Claims
     positions: Positions
@@ -252,7 +253,7 @@ class ControlPorts:
 
 
 class Moves(Protocol):
-    """Moves of tables from one source of their changes to another."""
+    """Moves of tables from one source of the changes to another."""
 
     async def move(self, source: str, *, before: str, stream_arn: str, at: datetime) -> str | None:
         """Make a stream of another source the current one, and ask for a load of the table; what
@@ -265,7 +266,7 @@ class Snapshots(Protocol):
     """Facts of snapshots, and the steps of one."""
 
     async def facts(self) -> dict[str, list[SnapshotFacts]]:
-        """By table: those that are not over, and the newest."""
+        """By table: unfinished snapshots, and the newest."""
         ...
 
     async def ask(
@@ -293,7 +294,7 @@ class Snapshots(Protocol):
         ...
 
     async def abandon(self, snapshot: SnapshotFacts) -> bool:
-        """End one that is under way and leave `guard`; what it has written stays."""
+        """End a snapshot under way and leave `guard`; written rows stay."""
         ...
 
     async def finish(self, snapshot: SnapshotFacts) -> bool:
@@ -315,7 +316,7 @@ class SegmentClaims(Protocol):
         ...
 
     async def leave(self, claim: SegmentClaim) -> None:
-        """Give the segment up: no worker holds it from now on."""
+        """Give the segment up: no worker holds the segment from now on."""
         ...
 
     async def switched(self, claim: SegmentClaim) -> bool:
@@ -355,11 +356,11 @@ class Exports(Protocol):
         ...
 
     async def ask(self, wanted: datetime | Window, *, token: str) -> str:
-        """Ask for an export of the table at a time, or of a window's changes; its ARN."""
+        """Ask for an export of the table at a time, or of a window's changes; returns the ARN."""
         ...
 
     async def complete(self, arn: str) -> tuple[str, str] | None:
-        """Bucket and key of a complete export's summary; None while it is being made."""
+        """Bucket and key of a complete export's summary; None before completion."""
         ...
 
     async def summary(self, bucket: str, key: str) -> ExportSummary:
@@ -441,7 +442,7 @@ class Leases(Protocol):
         ...
 
     async def some(self, keys: Collection[str]) -> list[Lease]:
-        """Those of these leases that exist."""
+        """The given leases that exist."""
         ...
 
     async def create(self, key: str, *, checkpoint: str, parent_id: str | None) -> None:
@@ -449,11 +450,11 @@ class Leases(Protocol):
         ...
 
     async def take(self, lease: Lease) -> Lease:
-        """Make it ours."""
+        """Take the lease for this worker."""
         ...
 
     async def renew(self, key: str) -> Lease:
-        """Show that we live."""
+        """Renew the lease."""
         ...
 
     async def save(self, key: str, checkpoint: str) -> Lease:
@@ -461,15 +462,15 @@ class Leases(Protocol):
         ...
 
     async def release(self, key: str, *, checkpoint: str | None = None) -> None:
-        """Give it back, with the last checkpoint where one is given."""
+        """Give the lease back, with the last checkpoint where one is given."""
         ...
 
     async def ask(self, lease: Lease) -> bool:
-        """Ask its owner to hand it over; True when nobody had asked before."""
+        """Ask the owner to hand the lease over; True for the first request."""
         ...
 
     async def delete(self, key: str) -> None:
-        """Remove it."""
+        """Remove the lease."""
         ...
 
 
@@ -495,5 +496,5 @@ class Rows(Protocol):
     async def orphans(
         self, target: TargetMapping, child: ChildTable, *, after: Row | None
     ) -> KeyPage:
-        """The next keys of parents of child rows, and those that have no row."""
+        """The next keys of parents of child rows, and keys of parents without a row."""
         ...

@@ -51,7 +51,7 @@ def connection_for(table: str, connection: SourceConnection) -> SourceConnection
 
 
 def kinesis_place(kinesis_arn: str, connection: SourceConnection) -> SourceConnection:
-    """The connection for a Kinesis stream: its region is the ARN's, the identity the table's."""
+    """The connection for a Kinesis stream: the region is the ARN's, the identity the table's."""
     return replace(connection, region=kinesis_arn.split(":")[3])
 
 

@@ -30,7 +30,7 @@ READERS_MAX = 2  # of one shard, as AWS documents it
 
 @dataclass(frozen=True, slots=True)
 class SourceTable:
-    """A table to look at: its name in the configuration, and where it is.
+    """A table to look at: the name in the configuration, and where it is.
 
     `kinesis`: the ARN of the Kinesis stream that is read in place of DynamoDB Streams.
     """

@@ -1,4 +1,4 @@
-"""Checks of the Kinesis stream that a table publishes its changes to."""
+"""Checks of the Kinesis stream that a table publishes the changes to."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 COARSE = "MILLISECOND"
 KIBIBYTE = 1024
 IMAGES = 2
-"""Of an item in its record: as it was, and as it is."""
+"""Of an item in the record: as it was, and as it is."""
 ITEM_KIBIBYTES_MAX = 400
 """The largest item of DynamoDB."""
 JSON_FACTOR = 1.4

@@ -1,4 +1,4 @@
-"""The destination in Kinesis that a DynamoDB table publishes its changes to."""
+"""The destination in Kinesis that a DynamoDB table publishes the changes to."""
 
 from typing import TYPE_CHECKING
 

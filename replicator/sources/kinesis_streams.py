@@ -1,4 +1,4 @@
-"""Kinesis Data Streams as a source: list shards, obtain iterators, read pages in their pace."""
+"""Kinesis Data Streams as a source: list shards, obtain iterators, read pages in the pace."""
 
 import asyncio
 from collections import OrderedDict
@@ -26,24 +26,24 @@ from replicator.sources.fast_call import ShortCalls
 SHARDS_PER_PAGE = 1000
 RECORDS_PER_PAGE = 1000
 READ_SECONDS = 0.2
-"""A shard answers five reads in a second, of all its readers together."""
+"""A shard answers five reads in a second, of all the readers together."""
 BYTES_PER_SECOND = 2_000_000
-"""A shard gives 2 MB in a second, to all its readers together."""
+"""A shard gives 2 MB in a second, to all the readers together."""
 ENDED_MAX = 10_000
 """Ended shards whose children are remembered until they are asked for."""
 
 
 class ShardPace:
-    """Spaces the reads of each shard of this process: AWS refuses more than it promises.
+    """Spaces the reads of each shard of the process: AWS refuses more than it promises.
 
-    Tables that share a stream share its shards' pace.
+    Tables that share a stream share the shards' pace.
     """
 
     def __init__(self) -> None:
         self._free_at: dict[str, float] = {}
 
     async def turn(self, shard: str) -> None:
-        """Wait until the shard may be read again; who waits keeps its place."""
+        """Wait until the shard may be read again; who waits keeps the place."""
         now = asyncio.get_running_loop().time()
         at = max(now, self._free_at.get(shard, now))
         self._free_at[shard] = at + READ_SECONDS
@@ -51,7 +51,7 @@ class ShardPace:
             await asyncio.sleep(at - now)
 
     def took(self, shard: str, size_bytes: int) -> None:
-        """An answer of this size came."""
+        """An answer of the size came."""
         pause = size_bytes / BYTES_PER_SECOND - READ_SECONDS
         if pause > 0:
             now = asyncio.get_running_loop().time()
@@ -90,7 +90,7 @@ class KinesisShare:
         self._children: OrderedDict[tuple[str, str], tuple[ListedShard, ...]] = OrderedDict()
 
     async def listed_shards(self, stream_arn: str) -> AsyncIterator[list[ListedShard]]:
-        """The stream's shards page by page; closed ones too, as long as it has their records."""
+        """The stream's shards page by page; closed ones too, as long as it has the records."""
         arguments: dict[str, Any] = {
             "StreamARN": kinesis_arn_of(stream_arn),
             "MaxResults": SHARDS_PER_PAGE,
@@ -114,7 +114,7 @@ class KinesisShare:
         )
 
     async def children(self, stream_arn: str, shard_id: str) -> list[ListedShard]:
-        """The children of an ended shard, which its last answer has told."""
+        """The children of an ended shard, which the last answer has told."""
         return list(self._children.pop((stream_arn, shard_id), ()))
 
     async def iterator(
@@ -194,5 +194,5 @@ def _retention(answer: Mapping[str, Any]) -> timedelta:
 
 
 def _iterator(stream_arn: str, shard_id: str, answer: Mapping[str, Any]) -> str:
-    """The iterator together with its shard, whose pace its reads keep."""
+    """The iterator together with the shard, whose pace the reads keep."""
     return f"{stream_arn} {shard_id} {answer['ShardIterator']}"

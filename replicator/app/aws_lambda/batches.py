@@ -62,7 +62,7 @@ from replicator.sources.lambda_event import StreamBatch
 from replicator.sources.view_type import require_new_images
 
 SURVEY_SECONDS = 30.0
-"""Seconds after which a warm environment surveys its targets once more."""
+"""Seconds after which a warm environment surveys the targets once more."""
 ATTEMPTS = 2
 """A connection may have died while the environment was frozen: once, a new one is tried."""
 

@@ -41,7 +41,7 @@ class Pace:
     pause: float = PAUSE_SECONDS_MIN
 
     def may_add(self, now: float) -> bool:
-        """True when the next addition is due, at this monotonic time."""
+        """True when the next addition is due, at the monotonic time."""
         return now >= self.due_at
 
     def after_addition(self, now: float) -> "Pace":

@@ -1,4 +1,4 @@
-"""Puts a batch into the order of its changes, where records arrive in another one. Pure."""
+"""Puts a batch into the order of the changes, where records arrive in another one. Pure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from replicator.core.stream.time_order import in_order, micros_of
 class Arranged:
     """The records of a batch, each item's oldest change first.
 
-    `undecided`: changes to which nothing decided their order, so that arrival did.
+    `undecided`: changes to which nothing decided the order, so that arrival did.
     """
 
     records: Sequence[StreamRecord]
@@ -22,7 +22,7 @@ class Arranged:
 
 
 def arranged(records: Sequence[StreamRecord], source_key: SourceKey) -> Arranged:
-    """The batch as planning takes it: the last change of an item is its newest.
+    """The batch as planning takes it: the last change of an item is the newest.
 
     Most batches are in order as they are.
     """

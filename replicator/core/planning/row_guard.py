@@ -115,7 +115,7 @@ class Applied:
     rows: Mapping[tuple[str, Operation], int]
     rejections: tuple[GuardRejection, ...] = ()
     undecided: int = 0
-    """Changes to which nothing decided their order: the one that came later was taken."""
+    """Changes to which nothing decided the order: the one that came later was taken."""
 
 
 Overtaken = frozenset[tuple[str, LetterId]]

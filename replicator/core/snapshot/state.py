@@ -66,7 +66,7 @@ class SegmentFacts:
     """A segment of a snapshot; `target` None: of the load, else the sweep of that target.
 
     The segments of a phase begin when all earlier phases are done. The first phase of an
-    export is its making, and each following one loads the files of one export.
+    export is the making, and each following one loads the files of one export.
     """
 
     snapshot_id: int
@@ -209,7 +209,7 @@ class ExportRecord:
 
 @dataclass(frozen=True, slots=True)
 class WantedExports:
-    """The exports of a snapshot, and their preconditions.
+    """The exports of a snapshot, and the preconditions.
 
     `guarded_at`: a moment after the COMMIT of `guard` by the source's clock; None: not known yet.
     """

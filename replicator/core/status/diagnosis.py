@@ -159,7 +159,7 @@ def _worked_on(table: TableStatus, status: Status) -> Broken | None:
 
 
 def _unseen(table: TableStatus) -> Broken:
-    """No worker was seen; but a shard is polled by one that cannot write its row."""
+    """No worker was seen; but a shard is polled by one that cannot write the row."""
     polled = table.proof.polled_seconds
     if polled is None or polled > WORKER_SECONDS:
         what = f"none was seen within the last {WORKER_SECONDS:g} s"

@@ -145,7 +145,7 @@ class TableWitness:
         }
 
     def progress(self, shard: ShardFacts) -> ShardProgress:
-        """Progress of an unfinished shard, and its proof."""
+        """Progress of an unfinished shard, and the proof."""
         base = shard.safe_at or shard.found_at
         late = self._late.get(shard.owner or "", {}).get((shard.stream_arn, shard.shard_id))
         if late is not None and late.pending_seconds is not None and late.pending_at is not None:

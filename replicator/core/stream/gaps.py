@@ -79,7 +79,7 @@ def kind_of_gap(*, position: Position | None, known: Position | None) -> GapKind
 
 
 def older_stream(stream_arn: str, current: str) -> str:
-    """The detail of the gap before a stream that is older than its predecessor."""
+    """The detail of the gap before a stream that is older than the predecessor."""
     return (
         f"the source has the stream {stream_arn} now; the one on record, {current}, is over and "
         "has the newer label. That is so after a failover to a replica, or where the region, the "

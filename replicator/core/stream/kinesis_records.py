@@ -1,9 +1,9 @@
 """Records of Kinesis Data Streams for DynamoDB become stream records of one table. Pure.
 
 One change is one record, whose data is JSON: `tableName`, `eventName`, `userIdentity`, and in
-`dynamodb` the keys, both images, and the creation time as an integer with its precision. It holds
-no sequence number of the table's; that of the record is its place in the Kinesis shard. The
-creation time and the images make its version (`time_order`).
+`dynamodb` the keys, both images, and the creation time as an integer with the precision. It holds
+no sequence number of the table's; that of the record is the place in the Kinesis shard. The
+creation time and the images make the version (`time_order`).
 
 Precision may change in mid-stream: each record says its own, and one that says none is of
 milliseconds. AWS encodes binary values twice in base64, emulators once; which of both a stream
@@ -35,7 +35,7 @@ from replicator.core.stream.time_order import version_of
 from replicator.errors import UnknownRecord
 
 Base64 = Literal["twice", "once"]
-"""How often binary values are encoded in the JSON of a record."""
+"""Number of encodings of binary values in the JSON of a record."""
 
 EVENT_SOURCE = "aws:dynamodb"
 _MICROS = {"MILLISECOND": 1000, "MICROSECOND": 1}
@@ -78,7 +78,7 @@ class _Deleter(msgspec.Struct, gc=False):
 
 
 class _Head(msgspec.Struct, gc=False):
-    """As much as tells whose record it is; other producers may use the stream too."""
+    """Part of a record that tells its producer; other producers may use the stream too."""
 
     eventSource: str | None = None  # noqa: N815 (the wire's name)
     tableName: str | None = None  # noqa: N815 (the wire's name)
@@ -99,7 +99,7 @@ _decode_record = msgspec.json.Decoder(_PublishedRecord).decode
 
 @dataclass(frozen=True, slots=True)
 class KinesisPage:
-    """One answer of GetRecords. `children`: those of a shard that has ended."""
+    """One answer of GetRecords. `children`: of a shard that has ended."""
 
     page: Page
     children: tuple[ListedShard, ...]
@@ -126,7 +126,7 @@ def decode_kinesis_page(body: bytes, *, table: str, base64: Base64) -> KinesisPa
 def decode_kinesis_record(
     data: bytes, sequence_number: str, *, table: str, base64: Base64
 ) -> StreamRecord:
-    """One record: its data, and its sequence number in the Kinesis shard."""
+    """One record: the data, and the sequence number in the Kinesis shard."""
     place = _place(sequence_number)
     try:
         wire = _decode_record(data)
@@ -191,7 +191,7 @@ def _head_tolerantly(data: bytes) -> _Head:
 
 
 def _decode_tolerantly(data: bytes, sequence_number: str) -> _PublishedRecord:
-    """Decode a record with lone surrogates: its images are written again as ASCII JSON."""
+    """Decode a record with lone surrogates: the images are written again as ASCII JSON."""
     record = json.loads(data)
     change = record.get("dynamodb")
     for name in ("NewImage", "OldImage") if isinstance(change, dict) else ():
@@ -219,7 +219,7 @@ def _micros(change: _PublishedChange, sequence_number: str) -> int:
 
 
 def _foreign(place: Position, wire: _PublishedRecord | None) -> StreamRecord:
-    """A record that is not the table's; one of another table of DynamoDB's has its time."""
+    """A record of another producer, or of another table of DynamoDB's, which has a time."""
     event: Event = "modify"
     created_at = None
     if wire is not None and wire.eventSource == EVENT_SOURCE:
@@ -257,7 +257,7 @@ def _image(raw: msgspec.Raw, sequence_number: str) -> memoryview | None:
 
 
 def _image_once(image: memoryview | None, sequence_number: str) -> memoryview | None:
-    """The image with its binary values in base64 once."""
+    """The image with the binary values in base64 once."""
     if image is None:
         return None
     raw = bytes(image)
@@ -274,7 +274,7 @@ def _image_once(image: memoryview | None, sequence_number: str) -> memoryview | 
 
 
 def _decoded_once(value: Any, sequence_number: str) -> Any:  # noqa: ANN401 (typed values of the wire)
-    """A typed value whose binary has lost one of its two layers of base64."""
+    """A typed value without one of the two layers of base64."""
     match value:
         case {"B": str(text)} if len(value) == 1:
             return {"B": _layer(text, sequence_number)}

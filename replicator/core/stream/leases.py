@@ -11,18 +11,18 @@ The idea: every worker polls the lease table every few seconds, decides by itsel
 they do not protect data. If two workers read one shard, the fence in PostgreSQL lets one of them
 write.
 
-Expiry: a lease has expired when an observer has seen its owner's heartbeat stand still for
+Expiry: a lease has expired when an observer has seen the owner's heartbeat stand still for
 `lease_seconds` by the observer's own monotonic clock (`Sighting`); clocks of two machines are never
 compared. `ownership` says where heartbeats come from, and which leases are read at all. An owner
 stops by itself when its own sign of life is older than that.
 
 Shares: with n wanted leases and w living workers each worker takes free and expired leases up to
 n // w, and one more where no other worker needs the lease for its own share. Whatever is still
-expired one look later is taken whatever the share, since its owner is dead and a worker that has
-just begun cannot know yet what is expired. So is what all others believe to be this worker's, as
+expired one look later is taken whatever the share, since the owner is dead and a worker that has
+just begun cannot know yet what is expired. So is what all others believe to be the worker's, as
 nobody else would take it. When nothing is left free, a worker with at least two
-leases fewer than the one with the most asks for half of what is missing to its share, and for one
-at least (`wanted_by`); the owner finishes its batch, gives the lease back, and the asker takes it.
+leases fewer than the one with the most asks for half of what is missing to the share, and for one
+at least (`wanted_by`); the owner finishes the batch, gives the lease back, and the asker takes it.
 By halves, several that have just begun do not ask one owner for more than it has to give, and a
 share of a thousand is there after ten rounds.
 
@@ -62,7 +62,7 @@ class Lease:
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
-    """The last change of a lease that this worker saw, by the own monotonic clock."""
+    """The last change of a lease that the worker saw, by the own monotonic clock."""
 
     owner: str | None
     counter: int
@@ -115,7 +115,7 @@ def plan_leases(
     """Decide what the worker takes, asks for and gives back.
 
     `wanted`: keys of the shards that may be read now. `workers`: all that live, whether or not
-    they hold a lease. `believed`: keys that all others believe to be this worker's, which takes
+    they hold a lease. `believed`: keys that all others believe to be the worker's, which takes
     them whatever the share. Free and expired leases are taken up to a fair share, and whatever the
     share at the next look, `plan_seconds` later: a worker that has just begun cannot know yet what
     is expired. When none is left free, half of what is missing to the share, and at least one, is

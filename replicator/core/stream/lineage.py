@@ -109,7 +109,7 @@ def awaits_children(shards: Iterable[ShardFacts], now: datetime) -> bool:
 
 def followed_shards(shards: Iterable[ShardFacts]) -> list[ShardFacts]:
     """Finished shards with known children that have all begun: such shards are not worked on again,
-    and their positions are not asked for.
+    and the positions are not asked for.
     """
     known = list(shards)
     begun: dict[ShardName, bool] = {}

@@ -5,25 +5,25 @@ Theory of operation
 The problem: who renews each of ten thousand leases every few seconds, and lets a hundred workers
 read all of them as often, pays for little else.
 
-The idea: a worker has one heartbeat, `beat` in its row of the control schema, and the control
+The idea: a worker has one heartbeat, `beat` in the row of the control schema, and the control
 schema says which worker has claimed each shard. A lease whose shard is claimed by a worker that
 beats is that worker's, and nobody reads it. What is left is doubtful, and is read (`doubtful`):
 shards that nobody has claimed, shards of an owner that does not beat, and where the claim says one
 thing and our own knowledge another.
 
 Expiry: an owner is dead when an observer has seen for `lease_seconds`, by the observer's own
-monotonic clock, that neither its beat nor the counter of any of its leases moves (`stirred`): a
-worker that cannot reach PostgreSQL for a while still writes its leases, one in a second. From
-half of that time on its leases are read. Time in which the observer did not look counts for
+monotonic clock, that neither the beat nor the counter of any of its leases moves (`stirred`): a
+worker that cannot reach PostgreSQL for a while still writes the leases, one in a second. From
+half of that time on the leases are read. Time in which the observer did not look counts for
 nothing, since nobody could tell a beat while PostgreSQL was away. An owner without a beat is an
-older version, or nobody that PostgreSQL knows: its leases are judged by their own counters.
+older version, or nobody that PostgreSQL knows: the leases are judged by their own counters.
 
-The invariants: a worker beats only while its calls reach the lease table, and believes in its
-leases only as long; it is its lease's condition that keeps two from taking one, and the fence that
+The invariants: a worker beats only while the calls reach the lease table, and believes in its
+leases only as long; it is the lease's condition that keeps two from taking one, and the fence that
 keeps two from writing; a lease that everybody else believes to be ours is taken up or given away by
 us, since nobody else will look.
 
-Broken without it: a worker that is cut off from the lease table alone would keep, by its beat,
+Broken without it: a worker that is cut off from the lease table alone would keep, by the beat,
 shards that it has given up.
 """
 
@@ -33,10 +33,10 @@ from dataclasses import dataclass
 from replicator.core.stream.leases import Lease, Sighting
 
 UNKNOWN = -1
-"""The counter of a lease that was not read: nothing can be taken by it."""
+"""The counter of a lease that was not read: no lease can be taken by that."""
 OLDER_SECONDS = 600.0
-"""For so long after its last sign of life a worker of an older version may still judge ours by
-the counters of their leases."""
+"""For so long after the last sign of life a worker of an older version may still judge ours by
+the counters of the leases."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,16 +45,16 @@ class WorkerSign:
 
     worker_id: str
     beat: int | None
-    """None: an older version, which moves the counters of its leases."""
+    """None: an older version, which moves the counters of the leases."""
     seen_seconds: float
-    """Since its looks last made progress, by PostgreSQL's clock."""
+    """Since the looks last made progress, by PostgreSQL's clock."""
     asked: int = 0
-    """How often others have asked for leases of it."""
+    """Number of requests of other workers for leases."""
 
 
 @dataclass(frozen=True, slots=True)
 class BeatSighting:
-    """The last change that we saw of a worker's beat, by our own monotonic clock."""
+    """The last change of a worker's beat that this worker saw, by the own monotonic clock."""
 
     beat: int
     at: float
@@ -66,7 +66,7 @@ Beats = Mapping[str, BeatSighting]
 def beats_seen(
     before: Beats, signs: Iterable[WorkerSign], *, now: float, unseen_seconds: float = 0.0
 ) -> dict[str, BeatSighting]:
-    """The beats after another look. `unseen_seconds`: time of which nobody can say anything."""
+    """The beats after another look. `unseen_seconds`: time without observations."""
     seen = {}
     for sign in signs:
         if sign.beat is None:
@@ -79,12 +79,12 @@ def beats_seen(
 
 
 def beating(beats: Beats, *, now: float, lease_seconds: float) -> frozenset[str]:
-    """The workers whose beat has not stood still for `lease_seconds`."""
+    """The workers with a beat that has not stood still for `lease_seconds`."""
     return frozenset(name for name, seen in beats.items() if now - seen.at <= lease_seconds)
 
 
 def has_older_version(signs: Iterable[WorkerSign]) -> bool:
-    """True while a worker may live that judges our leases by their counters."""
+    """True while a worker may live that judges our leases by the counters."""
     return any(sign.beat is None and sign.seen_seconds < OLDER_SECONDS for sign in signs)
 
 
@@ -95,7 +95,7 @@ def doubtful(
     worker_id: str,
     beating: Collection[str],
 ) -> frozenset[str]:
-    """The keys whose leases must be read. `owners`: who has claimed each, by its key."""
+    """The keys whose leases must be read. `owners`: claimers by key."""
     return frozenset(
         key
         for key, owner in owners.items()
@@ -110,7 +110,8 @@ def doubtful(
 def assumed(
     owners: Mapping[str, str | None], asked: Collection[str], *, worker_id: str
 ) -> list[Lease]:
-    """Leases that need not be read, as their claims say. `asked`: those that we have asked for."""
+    """Leases that need not be read, by the claims. `asked`: leases that this worker has asked
+    for."""
     return [
         Lease(key, owner, UNKNOWN, "", wanted_by=worker_id if key in asked else None)
         for key, owner in owners.items()

@@ -48,7 +48,7 @@ class ListedShard:
 
     @property
     def parents(self) -> tuple[str, ...]:
-        """The shards that are read to their ends before this one."""
+        """The shards that are read to the ends before this one."""
         return parents_of(self)
 
 
@@ -80,7 +80,7 @@ class ShardFacts:
 
     @property
     def parents(self) -> tuple[str, ...]:
-        """The shards that are read to their ends before this one."""
+        """The shards that are read to the ends before this one."""
         return parents_of(self)
 
     @property
@@ -191,7 +191,8 @@ class Claim:
     open_letters: bool
     """Some dead letter of the table is open: batches must look for dead letters to supersede."""
     read_from: datetime | None = None
-    """Where the source can begin at a time: nothing that came before concerns the table."""
+    """Earliest time to read from, where the source can begin at a time: nothing before concerns the
+    table."""
     retention: timedelta | None = None
     """Time for which the stream keeps records, as the stream itself says; None: it is not asked."""
 

@@ -23,7 +23,7 @@ class SourceKind:
     def resting_mode(self) -> Literal["fence", "guard"]:
         """The mode of a table of the daemon beside which no snapshot runs.
 
-        Where a shard does not hold its changes in order, the row guard is never left.
+        Where a shard does not hold the changes in order, the row guard is never left.
         """
         return "fence" if self.order == "number" else "guard"
 

@@ -1,4 +1,4 @@
-"""The order of an item's changes where only creation times tell it, and their ties. Pure.
+"""The order of an item's changes where only creation times tell it, and the ties. Pure.
 
 Theory of operation
 -------------------
@@ -21,7 +21,7 @@ The rules, of two changes of one item:
   * Equal in all three parts: one change that came twice.
 
 Broken without it: with the time alone, the second of two changes of one millisecond is taken
-for a repetition, and its row stays behind the source.
+for a repetition, and the row stays behind the source.
 """
 
 import json
@@ -37,7 +37,7 @@ from replicator.core.records import Version
 SLOT = 10**22
 """Room for one digest: 9 bytes have 22 digits at most."""
 TIME = SLOT * SLOT
-"""What the time is multiplied by, which has 16 digits until the year 2286."""
+"""Factor of the time, which has 16 digits until the year 2286."""
 _DIGEST_BYTES = 9
 _HISTORY = 10**24
 _MIXED = 7919
@@ -49,7 +49,7 @@ _Change = TypeVar("_Change")
 
 
 def version_of(micros: int, old_image: memoryview | None, new_image: memoryview | None) -> Version:
-    """The version of a change: its creation time and the images that it lies between."""
+    """The version of a change: the creation time and the images that it lies between."""
     return Version((micros * SLOT + _digest(old_image)) * SLOT + _digest(new_image))
 
 
@@ -86,8 +86,8 @@ def later(one: Version, other: Version) -> bool | None:
 
 
 def in_order(changes: Sequence[tuple[Version, _Change]]) -> tuple[list[_Change], int]:
-    """Changes of one item, given in the order of their arrival, oldest first; and how many of them
-    follow one to which nothing decides their order.
+    """Changes of one item, given in the order of the arrival, oldest first; and how many of them
+    follow one to which nothing decides the order.
     """
     left = sorted(changes, key=lambda change: change[0] // TIME)
     ordered: list[tuple[Version, _Change]] = []
@@ -127,7 +127,7 @@ def _rank(old: int, new: int) -> int:
 
 
 def _digest(image: memoryview | None) -> int:
-    """A digest of an image that is the same however its members are ordered; 0 without one."""
+    """A digest of an image that is the same however the members are ordered; 0 without one."""
     if image is None:
         return 0
     digest = blake2b(_canonical(bytes(image)), digest_size=_DIGEST_BYTES).digest()

@@ -573,7 +573,7 @@ def _hidden_json_cells(
     hide: Callable[[AttributeValue], AttributeValue | None],
     odd: set[int],
 ) -> list[Cell]:
-    """The cells of a jsonb column with personal data in its values."""
+    """The cells of a jsonb column with personal data in the values."""
     hidden: list[bytes] = []
     for place, value in enumerate(values):
         try:

@@ -54,7 +54,7 @@ class ExportMaking:
         self._told: str | None = None
 
     async def run(self, stopping: asyncio.Event) -> bool:
-        """Go on with it from where it is on record; False when asked to stop first.
+        """Continue from the state on record; False when asked to stop first.
 
         ExportUnfit where no export can be had that may be loaded.
         """
@@ -80,7 +80,7 @@ class ExportMaking:
         return stopped
 
     async def _step(self, wanted: WantedExports) -> str | None:
-        """Take one step; what it waits for, None where the next is due, "" when all is done."""
+        """Take one step; the reason to wait, None where the next is due, "" when all is done."""
         if wanted.guarded_at is None:
             await self._records.guarded(self._claim, await patiently(self._exports.now))
             return None
@@ -122,7 +122,7 @@ class ExportMaking:
         return None
 
     async def _look(self, export: ExportRecord, guarded_at: datetime) -> str | None:
-        """Look whether an export is complete; then verify what it is of, and the list of files."""
+        """Look whether an export is complete; then verify its table, and the list of files."""
         arn = export.arn or ""
         summary_place = await patiently(lambda: self._exports.complete(arn))
         if summary_place is None:
@@ -137,7 +137,7 @@ class ExportMaking:
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Place of a segment: the number of its file, and the lines that are written."""
+    """Place of a segment: the number of the file, and the lines that are written."""
 
     file: int
     lines: int

@@ -18,7 +18,7 @@ REPAIR_SECONDS_MAX = 1800.0
 """After so long a repair whose process died is ended, and the table leaves `guard`."""
 
 CountItems = Callable[[], Awaitable[int | None]]
-"""Item count that the source reports for the table; None while it does not answer."""
+"""Item count that the source reports for the table; None while the source does not answer."""
 
 LookAtRecovery = Callable[[], Awaitable[Recovery | None]]
 """Times that the table can be exported of; None: point-in-time recovery is off."""
@@ -54,7 +54,7 @@ class Loading:
     async def advance(self, table: TableFacts, known: Sequence[SnapshotFacts]) -> bool:
         """Take the steps that are due; True when something changed.
 
-        The table must be fit to work on. Its stream is known first, so that no change made during
+        The table must be fit. The stream is known first, so that no change made during
         the scan can be missed; that of a table which AWS Lambda writes is known to the mapping.
         """
         if is_initial_due(table, known):
@@ -87,7 +87,7 @@ class Loading:
         return (self._clock.now() - snapshot.started_at).total_seconds() > REPAIR_SECONDS_MAX
 
     async def heal(self, why: str, *, origin: SnapshotOrigin) -> None:
-        """Accept the open gaps, and ask for the snapshot that heals them."""
+        """Accept the open gaps, and ask for a snapshot that heals the gaps."""
         await self._snapshots.ask(self._name, "gap", who="configuration", why=why, origin=origin)
 
     async def _begin(self, snapshot: SnapshotFacts) -> bool:
@@ -112,7 +112,7 @@ class Loading:
         return begun
 
     async def _why_not(self, snapshot: SnapshotFacts) -> str | None:
-        """Why the gaps cannot be healed from exports; None where they can."""
+        """The reason why the gaps cannot be healed from exports; None where possible."""
         try:
             return why_not(snapshot.lost_since, await self._recovery())
         except SourceDenied as error:

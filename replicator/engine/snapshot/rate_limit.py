@@ -24,9 +24,9 @@ ATTEMPTS_MAX = 12
 
 
 class ReadPacing:
-    """One budget of read units for all who read items in a process.
+    """One budget of read units for all readers of items in a process.
 
-    Who comes first is served first, whatever table it reads.
+    First come, first served, for any table.
     """
 
     def __init__(self, units_per_second: float, clock: Clock) -> None:

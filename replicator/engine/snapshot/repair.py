@@ -31,7 +31,7 @@ class Faulty:
 
 
 class Repair:
-    """The segments of one repair: number 0 writes rows, each further one removes those of a target.
+    """The segments of one repair: number 0 writes rows, each further one removes rows of a target.
 
     Everything is read after the snapshot began, so whatever the stream has written or deleted since
     then is newer, and the guard keeps it.

@@ -82,7 +82,7 @@ class SegmentRunner:
         self.proof = ShardProof(self.alive_at)
 
     async def run(self, stopping: asyncio.Event) -> Ending:
-        """Claim the segment and work until it ends or we are asked to stop."""
+        """Claim the segment and work to the end, or until asked to stop."""
         parts = self._parts
         self.proof.begins()
         claim = await parts.claims.claim(
@@ -141,7 +141,7 @@ class SegmentRunner:
                 waiting.cancel()
 
     async def _read(self, read: AsyncGenerator[_AnyPage], pages: _Pages) -> None:
-        """One page ahead of what is written; a failure waits behind the pages before it."""
+        """One page ahead of what is written; a failure waits behind the earlier pages."""
         try:
             async with aclosing(read):
                 async for page in read:
@@ -216,7 +216,7 @@ class SegmentRunner:
         return Ending.STOPPED
 
     async def _may_sweep(self, claim: SegmentClaim, target: str) -> bool:
-        """Count before anything is deleted; a person decides where it looks like a mistake."""
+        """Count before anything is deleted; a person decides on a suspicious number."""
         parts = self._parts
         rows = unseen = 0
         some = Sample[Row](GHOSTS_ASKED_FOR)
@@ -260,7 +260,7 @@ class SegmentRunner:
 
 
 async def _next(pages: _Pages, waiting: "asyncio.Task[bool]") -> _AnyPage | ReplicatorError | None:
-    """The next page; None when we are asked to stop first."""
+    """The next page; None when asked to stop first."""
     async with one_failure() as tasks:
         getting = tasks.create_task(pages.get(), name="next page")
         await asyncio.wait({getting, waiting}, return_when=asyncio.FIRST_COMPLETED)

@@ -120,7 +120,7 @@ class Pipeline:
     def _arranged(self, batch: Batch) -> Arranged | Batch:
         """The batch's records in the order that planning takes them in.
 
-        A shard of DynamoDB Streams holds its changes in order.
+        A shard of DynamoDB Streams holds the changes in order.
         """
         if self._mapping.spec.kinesis is None:
             return batch

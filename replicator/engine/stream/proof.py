@@ -38,7 +38,7 @@ class ShardProof:
 
     A segment of a snapshot has the same proof, of pages of items.
 
-    Times are monotonic seconds. A failed attempt to work on the shard leaves its records pending:
+    Times are monotonic seconds. A failed attempt to work on the shard leaves the records pending:
     only a COMMIT, or an answer that there is nothing more, proves the contrary.
     """
 

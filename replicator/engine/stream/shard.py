@@ -93,7 +93,7 @@ Moved = Callable[[Position], None]
 
 @dataclass(frozen=True, slots=True)
 class SharedParts:
-    """Parts of one table that all of its shards use."""
+    """Parts of one table that all of the shards use."""
 
     source: Source
     pipeline: Pipeline

@@ -30,7 +30,7 @@ class Held:
     shard_id: str
     checkpoint: str
     renewed_at: float
-    """When its lease was last written."""
+    """Time of the last write of the lease."""
     position: Position | None = None
     saved: Position | None = None
     saved_at: float = 0.0
@@ -55,20 +55,21 @@ class Holding:
         self._save_seconds = save_seconds
         self.held: dict[str, Held] = {}
         self.ended: set[str] = set()
-        """Leases that we gave back for good: they are deleted when nobody asks for them."""
+        """Leases that were given back for good: deleted once no worker asks for one."""
         self.wanted: set[str] = set()
         """Leases of ours that a worker of an older version asks for."""
         self.reached = True
         """True when the last call of the lease table was answered."""
         self._written_at = clock.monotonic()
-        """When a lease of ours was last written."""
+        """Time of the last write of a lease of this worker."""
         self._beat = 0
         self._each_since: float | None = None
-        """Since when every lease is renewed: an older version may judge them by their counters."""
+        """Since when every lease is renewed: an older version may judge by the counters."""
         self._writes, self._counted_at = WRITES_SAVED_UP, clock.monotonic()
 
     def beat(self) -> int:
-        """Our heartbeat: it moves while we reach the lease table, and with it what we hold."""
+        """The worker's heartbeat: it moves while the lease table is reached, and vouches for all
+        leases held."""
         fresh = self._clock.monotonic() - self._written_at <= self._lease_seconds / 2
         if self.reached and (fresh or not self.held):
             self._beat += 1
@@ -95,13 +96,13 @@ class Holding:
         return held
 
     def moved(self, key: str, position: Position) -> None:
-        """Note a committed position; it is saved soon."""
+        """Note a committed position; saved soon."""
         held = self.held.get(key)
         if held is not None:
             held.position = position
 
     def too_old(self) -> list[str]:
-        """Leases that we could not renew for so long that they may be another worker's."""
+        """Leases without a renewal for so long that another worker may have taken one."""
         now = self._clock.monotonic()
         if now - self._written_at > self._lease_seconds:
             return list(self.held)
@@ -115,7 +116,7 @@ class Holding:
     async def renew_all(self) -> None:
         """Renew what is due, with the checkpoint where it moved; drop what is lost.
 
-        Of more than `WRITES_A_SECOND` those that were written longest ago.
+        Of more than `WRITES_A_SECOND`, the longest unwritten first.
         """
         now = self._clock.monotonic()
         due = [
@@ -194,7 +195,7 @@ class Holding:
 
 
 def checkpoint_text(position: Position | None) -> str:
-    """A position as the lease row holds it."""
+    """A position in the form of the lease row."""
     return TRIM_HORIZON if position is None else str(position).zfill(21)
 
 

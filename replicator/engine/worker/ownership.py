@@ -1,4 +1,4 @@
-"""Who owns what: heartbeats and claims at every poll, leases where these leave a doubt."""
+"""Owners of leases: from heartbeats and claims at every poll, from leases in case of doubt."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ SWEEP_SECONDS = 3600.0
 READ_ONE_BY_ONE_MAX = 10
 """Above it, and above a tenth of all, a Scan costs less than the rows read one by one."""
 ANSWER_LOOKS = 3
-"""So many looks after a lease was asked for, its owner has not heard."""
+"""So many looks after a lease was asked for, the owner has not heard."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,20 +38,20 @@ class KnownLeases:
     read: frozenset[str]
     """Keys whose leases were read, whether or not they exist."""
     believed: frozenset[str]
-    """Keys that claims call ours and that we do not hold."""
+    """Keys that are this worker's by the claims, and are not held."""
     seen: tuple[Lease, ...]
     """Leases that were read, of whatever key."""
     at: float
     """Monotonic time of the look."""
 
     def lost(self, held: Collection[str], worker_id: str) -> list[str]:
-        """Leases that we believe to hold and that are gone or another's."""
+        """Leases that are believed to be held, and are gone or another worker's."""
         owners = {row.key: row.owner for row in self.seen}
         return [key for key in held if key in self.read and owners.get(key) != worker_id]
 
 
 class Ownership:
-    """One worker's knowledge of the others and of their leases."""
+    """One worker's knowledge of the others and of the leases."""
 
     def __init__(
         self,
@@ -77,10 +77,10 @@ class Ownership:
         self._swept_at: float | None = None
         self._asked_of_us = 0
         self._asked: dict[str, tuple[str | None, float]] = {}
-        """Leases that we have asked for: their owners, and when."""
+        """Leases that this worker has asked for: the owners, and when."""
 
     async def look(self, owners: Mapping[str, str | None]) -> KnownLeases:
-        """Read what is doubtful of these leases. `owners`: who has claimed each."""
+        """Read what is doubtful of the given leases. `owners`: who has claimed each."""
         signs = await self._positions.workers()
         now = self._clock.monotonic()
         since = now if self._looked_at is None else self._looked_at
@@ -122,7 +122,7 @@ class Ownership:
         )
 
     async def ask(self, lease: Lease) -> None:
-        """Ask the owner of a lease to hand it over, and tell it so."""
+        """Ask the owner of a lease to hand it over, and tell the owner so."""
         if await self._leases.ask(lease):
             self._asked[lease.key] = lease.owner, self._clock.monotonic()
 
@@ -147,7 +147,7 @@ class Ownership:
         return rows, frozenset(keys) if whole else doubts
 
     def _due(self, owners: Mapping[str, str | None], now: float) -> Collection[str]:
-        """Leases that are to be handed over to us any moment."""
+        """Leases that are to be handed over any moment."""
         self._asked = {
             key: (owner, at)
             for key, (owner, at) in self._asked.items()

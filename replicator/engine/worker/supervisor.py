@@ -16,7 +16,7 @@ server, and hold the rows that the stop writes.
 """
 
 Halt = Callable[[ReplicatorError], Awaitable[bool]]
-"""Stops a table; False where it is not what it was when the attempt began: the next one tells."""
+"""Stops a table; False where the table has changed since the attempt began: the next one tells."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class Reporting:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A task of a worker. `table` None: it serves all."""
+    """A task of a worker. `table` None: for all tables."""
 
     name: str
     table: str | None
@@ -53,9 +53,9 @@ async def supervise(
     clock: Clock,
     beat: Callable[[str], None],
 ) -> None:
-    """Run a job until it says that it is done, or we are asked to stop.
+    """Run a job until done, or asked to stop.
 
-    Every failure is reported and answered by what it is: HALT stops the table, and like all others
+    Every failure is reported and answered by its kind: HALT stops the table, and like all others
     waits and starts again, since a person may resume the table at any time. `beat` hears of every
     attempt. This is the only place that catches what nobody foresaw.
     """
@@ -95,7 +95,7 @@ async def _halted(
     observe: Observe,
     beat: Callable[[str], None],
 ) -> bool:
-    """Stop the table for a failure that no retry can fix; False where it goes on."""
+    """Stop the table for a failure that no retry can fix; False where the table goes on."""
     if halt is None or not isinstance(failure, ReplicatorError):
         return False
     if failure.disposition is not Disposition.HALT:

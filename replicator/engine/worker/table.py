@@ -34,7 +34,7 @@ class Runner(Protocol):
         ...
 
     async def run(self, stopping: asyncio.Event) -> Ending:
-        """Work until it ends or we are asked to stop."""
+        """Work to the end, or until asked to stop."""
         ...
 
 

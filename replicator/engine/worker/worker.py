@@ -241,7 +241,7 @@ class Worker:
         return True
 
     def _tell_superseded(self) -> None:
-        """Say once of each table that its mapping here is not the registered one any more."""
+        """Report once of each table that another mapping is registered."""
         superseded = {name for name, table in self.tables.items() if table.superseded}
         for name in sorted(superseded - self._superseded):
             self._observe(MappingSuperseded(name))
@@ -485,7 +485,8 @@ class Worker:
         return True
 
     async def _tell(self, stopping: asyncio.Event) -> bool:
-        """Say that we live, while looks make progress: one that hangs takes no lease."""
+        """Tell that the worker lives, while polls make progress: a hanging worker takes no
+        lease."""
         settings = self.settings
         while True:
             await self._control.positions.seen(

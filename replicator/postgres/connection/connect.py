@@ -46,7 +46,7 @@ VALUE_SETTINGS = {
 """Settings that change values or what a statement means: a role or database may have others."""
 SEARCH_PATH = "pg_catalog, pg_temp"
 """Search path of all statements: a role that may create functions, operators or types
-elsewhere cannot change their meaning; tables are named with schemas."""
+elsewhere cannot change the meaning; tables are named with schemas."""
 PIN = f"set search_path = {SEARCH_PATH}"
 """For a session. It is no parameter of its start: `default` stays the role's or the database's,
 which is what triggers see (`THEIR_PATH`)."""

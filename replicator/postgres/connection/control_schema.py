@@ -1,4 +1,4 @@
-"""The control schema of one deployment: fills statements in, and names its tables and functions."""
+"""The control schema of one deployment: fills statements in, and names the tables and functions."""
 
 from dataclasses import dataclass
 

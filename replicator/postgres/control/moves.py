@@ -1,4 +1,4 @@
-"""Moves a table from one source of its changes to another: a new generation, and a load.
+"""Moves a table from one source of the changes to another: a new generation, and a load.
 
 Sequence numbers and creation times do not compare, so nothing that is known of rows' versions says
 anything of what the other source brings. One transaction makes the other stream the current one,

@@ -188,7 +188,7 @@ class Positions:
     async def seen(
         self, worker_id: str, *, version: str, leases: int, beat: int = 0, looking: bool = True
     ) -> None:
-        """Say that this worker lives. `looking`: its looks make progress."""
+        """Say that the worker lives. `looking`: the looks make progress."""
         async with self._database.connection("saying that we live") as connection:
             await connection.execute(
                 self._control.sql(SEEN), self._deployment, worker_id, version, leases, beat, looking

@@ -126,7 +126,7 @@ class BatchShape:
     """Facts that decide the text of a batch's statement; few differ, so prepared ones are reused.
 
     `guard`: it follows that guard's statement. `kept` are the targets with rejected changes then,
-    by their places, and `order` is that of the changes.
+    by the places, and `order` is that of the changes.
     """
 
     targets: tuple[TargetShape, ...]

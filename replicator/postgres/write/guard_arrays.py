@@ -82,7 +82,7 @@ def overtaken_in(plan: WritePlan, row: asyncpg.Record) -> Overtaken:
 
 
 def undecided_in(row: asyncpg.Record) -> int:
-    """Number of changes to which nothing decided their order."""
+    """Number of changes to which nothing decided the order."""
     return int(row.get("undecided", 0))
 
 

@@ -65,7 +65,7 @@ GIVEN_VALUES = (
     "coalesce(excluded.values_generation, excluded.generation)",
     "coalesce(excluded.values_number, excluded.sequence_number)",
 )
-"""Versions of rows, and of their values, that are there and that a statement brings."""
+"""Versions of rows, and of the values, that are there and that a statement brings."""
 
 ON_CONFLICT: dict[Guard, dict[str, str]] = {
     "stream": {
@@ -307,7 +307,7 @@ class VersionStatements:
 
 
 def _on_conflict(shape: VersionShape) -> dict[str, str]:
-    """What becomes of a version that is there, and when, in the order of the change's kind."""
+    """Effect of a change on an existing version, in the order of the change's kind."""
     order = ORDERS[shape.order]
     comparisons = {
         "older": order.older(FOUND, GIVEN),

@@ -4,21 +4,21 @@ Theory of operation
 -------------------
 The problem: a trigger that runs before each row may change or drop it, a rule may write something
 else, row security may hide the row that is to be deleted. Nothing of this is an error, and a
-statement does not tell it by the number of its rows either, as a row that holds its values already
+statement does not tell it by the number of the rows either, as a row that holds the values already
 is not written and one that is gone cannot be deleted. `check` refuses such a target, but somebody
 may make the trigger while a worker runs, and the position moves past what was lost.
 
-The idea: the statement of a batch reads the catalog itself, a few index look-ups, and its fence
+The idea: the statement of a batch reads the catalog itself, a few index look-ups, and the fence
 shuts where it finds something: neither a row nor the position is written then.
 
-The invariant: what is made before the statement has its snapshot is seen by it. PostgreSQL locks
+The invariant: what is made before the statement has the snapshot is seen by it. PostgreSQL locks
 the tables of a statement before it takes the snapshot that the statement runs with, and whoever
 makes a trigger, a rule or a policy needs a stronger lock. So it has either committed, and is
 visible, or waits until the statement's transaction is over. A partition is locked only when a row
 is put into it: a trigger on the partition alone, made in between, is seen by the next batch.
 
 Broken without it: a trigger returns null for some rows, and the batch commits; those rows keep
-their old values although the position says that they were written.
+the old values although the position says that they were written.
 
 `postgres/schema/fitness` has the words for it, and finds whatever else makes a target unfit.
 """
@@ -55,7 +55,7 @@ interference as materialized (
 
 
 def interference(tables: Iterable[tuple[str, str]]) -> str:
-    """The part of a statement that has a row where something interferes with these tables."""
+    """The part of a statement that has a row where something interferes with the given tables."""
     names = [f"{quote_literal(quote_table(*table))}::regclass::oid" for table in tables]
     return INTERFERENCE.format(tables=", ".join(names))
 

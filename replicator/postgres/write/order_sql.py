@@ -1,7 +1,7 @@
-"""Comparison of the versions of an item's changes in SQL: by number, or by time with its ties.
+"""Comparison of the versions of an item's changes in SQL: by number, or by time with the ties.
 
 A version is a generation and a number. `core/stream/time_order` says what the number of a change
-with a time is made of, and what its ties mean: the expressions here are `later` in SQL.
+with a time is made of, and what the ties mean: the expressions here are `later` in SQL.
 """
 
 from collections.abc import Mapping
