@@ -1,11 +1,17 @@
 """Tables of nineteen object mappers: what `init` prints of each fits and runs, unedited."""
 
+from typing import Any
+
 import pytest
 
 from tests.core.test_mapper_shapes import ITEMS, SHAPES
 from tests.end_to_end.conftest import Stage, one_emulator
 from tests.support.command import replicator
 from tests.support.daemon import Worker
+
+
+def keys_of(item: int) -> dict[str, Any]:
+    return {"pk": {"S": f"key#{item}"}, "sk": {"S": f"part#{item}"}}
 
 
 @one_emulator
@@ -15,9 +21,12 @@ async def test_what_init_prints_of_every_mappers_table_passes_check_and_runs(
     tables = []
     for number, (shape, _) in enumerate(SHAPES.values()):
         table = await stage.create_table(f"mapper{number}", {"pk": "S", "sk": "S"})
-        for item in range(ITEMS):
-            keys = {"pk": {"S": f"key#{item}"}, "sk": {"S": f"part#{item}"}}
-            await stage.client.put_item(TableName=table, Item={**keys, **shape(item)})
+        for start in range(0, ITEMS, 25):
+            puts = [
+                {"PutRequest": {"Item": {**keys_of(item), **shape(item)}}}
+                for item in range(start, min(start + 25, ITEMS))
+            ]
+            await stage.client.batch_write_item(RequestItems={table: puts})
         tables += ["--table", table]
     monkeypatch.setenv("REPLICATOR_TARGET__DSN", stage.dsn)
     monkeypatch.setenv("REPLICATOR_HTTP__PORT", "0")
