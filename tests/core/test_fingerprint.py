@@ -77,6 +77,8 @@ OTHERS: dict[object, dict[str, list[Any]]] = {
         "expire_attribute": ["expires"],
         "personal": [(("email", "mask"),), ()],
         "salt": [b"another sixteen bytes or more"],
+        "kinesis": ["arn:aws:kinesis:us-east-1:123456789012:stream/orders"],
+        "kinesis_base64": ["once"],
     },
     ORDERS: {
         "target": ["public.other"],
