@@ -143,6 +143,12 @@ class Positions(Protocol):
         """Every shard known of the given tables."""
         ...
 
+    async def open_shards(self, sources: Sequence[str]) -> list[ShardFacts]:
+        """The shards of the tables that are not done; of those that are, at least the ones that
+        ended a moment ago, and one of each current stream.
+        """
+        ...
+
     async def start(self, source: str, *, initial_load: InitialLoad, at: datetime) -> None:
         """Keep the start instant."""
         ...

@@ -44,6 +44,7 @@ CALLS: tuple[tuple[Server, str], ...] = (
     ("streams", "read"),
     ("postgres", "tables"),
     ("postgres", "shards"),
+    ("postgres", "open_shards"),
     ("postgres", "start"),
     ("postgres", "add_shards"),
     ("postgres", "start_stream"),

@@ -82,4 +82,11 @@ OWNERSHIP_MUTANTS = [
         "if False:",
         "tests/engine/test_schedules.py",
     ),
+    Mutant(
+        "a stream whose shards all ended is listed again and again",
+        "replicator/postgres/control/positions.py",
+        "                          limit 1) as one\n",
+        "                          limit 0) as one\n",
+        "tests/postgres/test_open_shards.py",
+    ),
 ]

@@ -26,6 +26,7 @@ from replicator.core.stream.shards import (
 )
 from replicator.errors import Fenced
 from replicator.postgres.control.listings import ABANDONED_SECONDS
+from replicator.postgres.control.positions import ENDED_SECONDS
 from tests.support.fake_postgres import (
     FakePostgres,
     GapRow,
@@ -144,6 +145,25 @@ class FakePositions:
                 if shard.source in sources
             ],
         )
+
+    async def open_shards(self, sources: Sequence[str]) -> list[ShardFacts]:
+        def work() -> list[ShardFacts]:
+            now, data = self._server.clock.now(), self._server.data
+            polled: dict[ShardName, ShardRow] = {}
+            for name, shard in data.shards.items():
+                table = data.tables.get(shard.source)
+                if shard.source not in sources or table is None:
+                    continue
+                first = shard.stream_arn == table.stream_arn and not any(
+                    other[0] == table.stream_arn for other in polled
+                )
+                ended_at = shard.done_at
+                recent = ended_at is not None and now - ended_at < timedelta(seconds=ENDED_SECONDS)
+                if first or shard.state != "done" or recent:
+                    polled[name] = shard
+            return [shard.facts() for shard in polled.values()]
+
+        return await self._send("open_shards", work)
 
     async def start(self, source: str, *, initial_load: InitialLoad, at: datetime) -> None:
         def work() -> None:

@@ -1,6 +1,6 @@
 """Lists a table's streams and shards, and adds them to the record; no known shard is dropped."""
 
-from collections.abc import Awaitable, Callable, Container
+from collections.abc import Awaitable, Callable, Container, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -44,6 +44,16 @@ class KnownStream:
     """Shards of the newest stream, by id."""
     older: tuple[ShardFacts, ...]
     """Shards of earlier streams."""
+
+
+def known_stream(table: TableFacts, shards: Sequence[ShardFacts]) -> KnownStream:
+    """The start of a discovery: a table, and every shard on record of it."""
+    newest = table.stream_arn
+    return KnownStream(
+        table,
+        {shard.shard_id: shard for shard in shards if shard.stream_arn == newest},
+        tuple(shard for shard in shards if shard.stream_arn != newest),
+    )
 
 
 class Discovery:

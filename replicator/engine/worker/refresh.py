@@ -29,7 +29,7 @@ class Upkeep:
         read_at = self._clock.monotonic()
         facts = await self._positions.tables()
         shards: dict[str, list[ShardFacts]] = {table.name: [] for table in tables}
-        for shard in await self._positions.shards(list(shards)):
+        for shard in await self._positions.open_shards(list(shards)):
             shards[shard.source].append(shard)
         snapshots = await self._snapshots.facts()
         for table in tables:

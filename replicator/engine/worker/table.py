@@ -1,20 +1,19 @@
 """One source table of a worker: the parts and settings, and the worker's knowledge of the state."""
 
 import asyncio
-from collections.abc import Set
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
 from replicator.core.mapping.compile import TableMapping
 from replicator.core.snapshot.state import SegmentFacts, SnapshotFacts, is_initial_due
-from replicator.core.stream.lineage import ShardName, ready_shards
+from replicator.core.stream.lineage import ready_shards
 from replicator.core.stream.shards import Belief, ShardFacts, TableFacts
 from replicator.core.stream.source_kind import is_read_from
 from replicator.engine.ports import Source
 from replicator.engine.snapshot.lifecycle import Loading
 from replicator.engine.snapshot.segment import SnapshotParts
-from replicator.engine.stream.discovery import Discovery, KnownStream
+from replicator.engine.stream.discovery import Discovery
 from replicator.engine.stream.page_slots import Room
 from replicator.engine.stream.pipeline import Pipeline
 from replicator.engine.stream.proof import ShardProof
@@ -152,10 +151,6 @@ class Table:
         elif self.over_since is None:
             self.over_since = now
 
-    def has_on_record(self, listed: Set[ShardName]) -> bool:
-        """True when all that a look at the source has shown is known to the control schema."""
-        return listed <= {(shard.stream_arn, shard.shard_id) for shard in self.shards}
-
     def ready(self) -> list[ShardFacts]:
         """The shards that may be claimed now."""
         if not (self.working and self.polled):
@@ -253,17 +248,6 @@ class Table:
         """
         stream_arn = None if self.facts is None else self.facts.stream_arn
         return Belief(stream_arn, self.mapping.fingerprint)
-
-    def known(self) -> KnownStream | None:
-        """Start of discovery; None while the table is not registered."""
-        if self.facts is None:
-            return None
-        newest = self.facts.stream_arn
-        return KnownStream(
-            self.facts,
-            {shard.shard_id: shard for shard in self.shards if shard.stream_arn == newest},
-            tuple(shard for shard in self.shards if shard.stream_arn != newest),
-        )
 
 
 def _is_before(earlier: float | None, later: float | None) -> bool:

@@ -16,11 +16,12 @@ from replicator.core.stream.leases import (
     home_share,
     plan_leases,
 )
-from replicator.core.stream.lineage import awaits_children, followed_shards
+from replicator.core.stream.lineage import awaits_children, by_name, followed_shards
+from replicator.core.stream.shards import TableFacts
 from replicator.engine.ports import ControlPorts, Leases
 from replicator.engine.snapshot.rate_limit import ReadPacing
 from replicator.engine.snapshot.segment import SegmentRunner
-from replicator.engine.stream.discovery import KnownStream
+from replicator.engine.stream.discovery import known_stream
 from replicator.engine.stream.shard import Ending, ShardReplicator, ShardTask, SharedParts
 from replicator.engine.tasks import for_each, one_failure, stopped_within
 from replicator.engine.worker.lease_keeper import (
@@ -174,27 +175,28 @@ class Worker:
         """One look at the source, where it is the worker's to look, and the wait for the next."""
         table = self.tables[name]
         await self._upkeep.refresh([table])
-        known = table.known()
-        skipped = known is None or known.table.halted or table.superseded
-        if known is not None and not skipped:
+        facts = table.facts
+        skipped = facts is None or facts.halted or table.superseded
+        if facts is not None and not skipped:
             every = 0.0 if table.awaits_listing else self._listing_seconds(table)
             if await self._control.listings.begin(table.name, every_seconds=every):
-                await self._list(table, known)
+                await self._list(table, facts)
         self._beat(f"discover {table.name}")
         await self._wait_for_next_discovery(table, stopping, skipped=skipped)
         return stopping.is_set()
 
-    async def _list(self, table: Table, known: KnownStream) -> None:
+    async def _list(self, table: Table, facts: TableFacts) -> None:
         """List the source for all workers; it counts once every shard of it is on record."""
         try:
+            known = known_stream(facts, await self._control.positions.shards([table.name]))
             listed = await table.discovery.discover(known)
             await table.discovery.forget_finished(known, listed)
-            await self._upkeep.refresh([table])
+            on_record = by_name(await self._control.positions.shards([table.name]))
         except ReplicatorError:
             with suppress(ReplicatorError):  # nobody waits for who has failed
                 await self._control.listings.end(table.name, proved=False)
             raise
-        await self._control.listings.end(table.name, proved=table.has_on_record(listed))
+        await self._control.listings.end(table.name, proved=listed <= on_record.keys())
         await self._upkeep.refresh([table])
         self._look_now.set()
 

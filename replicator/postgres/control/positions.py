@@ -7,6 +7,7 @@ import asyncpg
 
 from replicator.core.records import Position
 from replicator.core.spec import InitialLoad
+from replicator.core.stream.lineage import by_name
 from replicator.core.stream.ownership import WorkerSign
 from replicator.core.stream.shards import GapFacts, ListedShard, ShardFacts, TableFacts
 from replicator.errors import Fenced
@@ -37,6 +38,33 @@ select source, stream_arn, shard_id, parent_id, state, listed, owner,
   from {schema}.shard
  where deployment = $1 and source = any($2::text[])
 """
+
+OPEN_SHARDS = """
+-- Those that are not done, those that ended a moment ago, and one of each current stream, which
+-- says that it was listed.
+with polled as (
+    select * from {schema}.shard
+     where deployment = $1 and source = any($2::text[]) and state <> 'done'
+     union all
+    select * from {schema}.shard
+     where deployment = $1 and source = any($2::text[]) and state = 'done'
+       and done_at > now() - make_interval(secs => $3)
+     union all
+    select one.*
+      from {schema}.table_state as t
+     cross join lateral (select * from {schema}.shard as s
+                          where s.deployment = t.deployment and s.stream_arn = t.stream_arn
+                            and s.source = t.source
+                          limit 1) as one
+     where t.deployment = $1 and t.source = any($2::text[])
+)
+select source, stream_arn, shard_id, parent_id, state, listed, owner,
+       last_sequence_number::text as position, known_sequence_number::text as known,
+       safe_at, head_at, polled_at, gap_accepted_at, found_at, done_at, adjacent_parent_id
+  from polled
+"""
+ENDED_SECONDS = 600.0
+"""For so long an ended shard is polled still: its children appear, and its lease is deleted."""
 
 START = """
 -- The start instant is set once, before the first read.
@@ -134,6 +162,14 @@ class Positions:
                 self._control.sql(SHARDS), self._deployment, list(sources)
             )
         return [_shard(row) for row in rows]
+
+    async def open_shards(self, sources: Sequence[str]) -> list[ShardFacts]:
+        """The shards of the tables that are not done, and a few that are."""
+        async with self._database.connection("reading the shards") as connection:
+            rows = await connection.fetch(
+                self._control.sql(OPEN_SHARDS), self._deployment, list(sources), ENDED_SECONDS
+            )
+        return list(by_name(_shard(row) for row in rows).values())
 
     async def start(self, source: str, *, initial_load: InitialLoad, at: datetime) -> None:
         """Keep the start instant of a table that has none yet."""
