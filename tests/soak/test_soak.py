@@ -5,16 +5,21 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from random import Random
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from tests.faults.replica import Replica, replica
+from tests.faults.test_lease_table import SKEWED
 from tests.faults.test_lineage import obeys
+from tests.support import endpoints
 from tests.support.bounds import lease, scaled
-from tests.support.daemon import Worker
+from tests.support.daemon import Worker, plain_start
 from tests.support.proxy import Proxy, proxy
 from tests.support.stream_builders import item
 
@@ -25,6 +30,9 @@ GROWTH_MAX = 1.3
 LIE_SECONDS = 150.0
 """What was written and is not there for so long stands: nobody may call its table well."""
 CALM_LOOKS = 20
+HARMS = ("kill", "freeze", "restart", "cut", "throttle", "sessions", "pause", "leases")
+AHEAD, AHEAD_MINUTES = 2, 300
+"""The worker whose clock is ahead, and by how much."""
 
 pytestmark = [
     pytest.mark.faults,
@@ -37,22 +45,33 @@ pytestmark = [
 class Nemesis:
     """Does one random harm after another; the first worker is spared, so that its growth shows."""
 
-    def __init__(self, it: Replica, between: Proxy, workers: list[Worker], seed: int) -> None:
+    def __init__(
+        self, it: Replica, between: Proxy, workers: list[Worker], seed: int, clock: Path
+    ) -> None:
         self._it = it
+        self._clock = clock
         self._between = between
         self._workers = workers
         self._chance = Random(seed)
         self.done: dict[str, int] = {}
 
     async def harm(self) -> None:
-        name = self._chance.choice(["kill", "freeze", "restart", "cut", "throttle", "sessions"])
+        name = self._chance.choice(HARMS)
         self.done[name] = self.done.get(name, 0) + 1
         number = self._chance.randrange(1, len(self._workers))
         victim = self._workers[number]
         match name:
             case "kill":
                 victim.kill()
-                self._workers[number] = self._it.deployment.start()
+                self._workers[number] = self._start(number)
+            case "pause":
+                await self._does("pause", "--table", "orders")
+                await self._it.load.grows(self._chance.uniform(75, 450))
+                await self._does("resume", "--table", "orders")
+            case "leases":
+                async with endpoints.dynamodb_client(self._it.lease_endpoint) as client:
+                    with suppress(ClientError):  # nobody has made it again yet
+                        await client.delete_table(TableName=self._it.lease_table)
             case "freeze":
                 victim.signal(signal.SIGSTOP)
                 await self._it.load.grows(self._chance.uniform(75, scaled(600)))
@@ -60,7 +79,7 @@ class Nemesis:
             case "restart":
                 await victim.url()
                 assert await victim.stop() == 0
-                self._workers[number] = self._it.deployment.start()
+                self._workers[number] = self._start(number)
             case "cut":
                 kind = self._chance.choice("BES")
                 self._between.plan("cut", kind=kind, statement="replicator")
@@ -73,6 +92,29 @@ class Nemesis:
                     " where application_name like 'replicator %'"
                     " and datname = current_database()"
                 )
+
+    def _start(self, number: int) -> Worker:
+        with clock_of(number, self._clock):
+            return self._it.deployment.start()
+
+    async def _does(self, *words: str) -> None:
+        done = await self._it.deployment.command(*words)
+        assert done.code == 0, done.text
+
+
+@contextmanager
+def clock_of(number: int, ahead: Path) -> Iterator[None]:
+    """What is started meanwhile has the clock of this worker: the last one's is hours ahead."""
+    before = os.environ.get("PYTHONPATH")
+    if number == AHEAD:
+        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ahead), before]))
+    try:
+        yield
+    finally:
+        if before is None:
+            os.environ.pop("PYTHONPATH", None)
+        else:
+            os.environ["PYTHONPATH"] = before
 
 
 class Witness:
@@ -183,8 +225,15 @@ async def test_after_hours_of_harm_both_sides_are_equal_and_nothing_has_grown(
             lease_seconds=lease(3.0),
         ) as it,
     ):
-        workers = [await it.deployment.start_ready() for _ in range(3)]
-        nemesis = Nemesis(it, between, workers, seed)
+        it.deployment.launch = plain_start
+        clock = tmp_path / "clock"
+        clock.mkdir()
+        (clock / "sitecustomize.py").write_text(SKEWED.format(minutes=AHEAD_MINUTES))
+        workers: list[Worker] = []
+        for number in range(3):
+            with clock_of(number, clock):
+                workers.append(await it.deployment.start_ready())
+        nemesis = Nemesis(it, between, workers, seed, clock)
         witness = Witness(it, workers[0])
         stopping = asyncio.Event()
         ending = time.monotonic() + MINUTES * 60
