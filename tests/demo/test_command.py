@@ -23,9 +23,10 @@ SECONDS_MAX = USUAL_SECONDS
 
 LOSE_SOME = """
 -- a person, a trigger or a bug that takes rows away where the daemon cannot see it
-create function lose() returns trigger language plpgsql as 'begin return null; end';
-create trigger lose before insert on orders
-   for each row when (new.order_id like '%7') execute function lose();
+create function public.lose() returns trigger language plpgsql as
+$$ begin delete from public.orders where order_id = new.order_id; return null; end $$;
+create trigger lose after insert on orders
+   for each row when (new.order_id like '%7') execute function public.lose();
 """
 
 
