@@ -16,8 +16,8 @@ from typing import Protocol
 from replicator.core.mapping.children import ChildTable
 from replicator.core.mapping.compile import TargetMapping
 from replicator.core.observations import GapKind
-from replicator.core.planning.plan import Refusals, WritePlan
 from replicator.core.planning.row_guard import Applied
+from replicator.core.planning.write_plan import Refusals, WritePlan
 from replicator.core.records import Image, Page, Position
 from replicator.core.snapshot.export_manifest import DataFile, ExportSummary
 from replicator.core.snapshot.export_windows import Recovery, Window

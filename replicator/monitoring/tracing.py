@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar, cast
 
 from replicator import DISTRIBUTION, __version__
 from replicator.core.observations import unobserved
-from replicator.core.planning.plan import WritePlan
 from replicator.core.planning.row_guard import Applied
+from replicator.core.planning.write_plan import WritePlan
 from replicator.core.records import Page, Position
 from replicator.core.stream.leases import Lease
 from replicator.core.stream.shards import Advance, Claim

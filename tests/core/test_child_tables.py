@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 
 from replicator.core.mapping.compile import TableMapping
-from replicator.core.planning.plan import WritePlan, plan_batch
+from replicator.core.planning.plan import plan_batch
 from replicator.core.planning.row_guard import GuardRejection, accepted
+from replicator.core.planning.write_plan import WritePlan
 from replicator.core.spec import ChildSpec
 from replicator.errors import ConfigurationError
 from tests.support.builders import record, table_mapping, target

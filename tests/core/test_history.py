@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from replicator.core.planning.plan import WritePlan, plan_batch
+from replicator.core.planning.plan import plan_batch
+from replicator.core.planning.write_plan import WritePlan
 from replicator.core.records import StreamRecord, numbers_of
 from replicator.errors import RejectionHalts
 from tests.support.builders import NOON, record, table_mapping, target

@@ -7,7 +7,8 @@ import pytest
 
 from replicator.core.mapping.compile import TableMapping
 from replicator.core.planning.batch import DeadLetter
-from replicator.core.planning.plan import WritePlan, plan_batch
+from replicator.core.planning.plan import plan_batch
+from replicator.core.planning.write_plan import WritePlan
 from replicator.core.records import Image, StreamRecord, numbers_of
 from replicator.errors import ConfigurationError
 from tests.support.builders import record, table_mapping, target

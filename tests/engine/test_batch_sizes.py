@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Iterable
 from datetime import datetime
 
-from replicator.core.planning.plan import Refusals, WritePlan
 from replicator.core.planning.row_guard import Applied
+from replicator.core.planning.write_plan import Refusals, WritePlan
 from replicator.core.stream.batch_size import BatchSize
 from replicator.core.stream.shards import Advance, Claim
 from replicator.engine.stream.pipeline import Batch, Pipeline

@@ -11,8 +11,9 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from replicator.core.planning.plan import Refusals, WritePlan, plan_batch
+from replicator.core.planning.plan import plan_batch
 from replicator.core.planning.row_guard import Applied
+from replicator.core.planning.write_plan import Refusals, WritePlan
 from replicator.core.records import Page, Position
 from replicator.core.stream.shards import Advance, Claim
 from replicator.engine.ports import Leases, Sink, Source

@@ -11,8 +11,8 @@ from uuid import UUID
 
 from replicator.core.mapping.compile import TableMapping
 from replicator.core.mapping.item_keys import item_key_json
-from replicator.core.planning.plan import TargetWrites, WritePlan
 from replicator.core.planning.row_guard import Applied, GuardRejection
+from replicator.core.planning.write_plan import TargetWrites, WritePlan
 from replicator.core.records import Position
 from replicator.core.spec import InitialLoad
 from replicator.core.stream.generations import generation

@@ -6,8 +6,8 @@ from datetime import datetime, timedelta
 
 from replicator.core.mapping.compile import TableMapping
 from replicator.core.observations import GapKind
-from replicator.core.planning.plan import Refusals, WritePlan
 from replicator.core.planning.row_guard import Applied
+from replicator.core.planning.write_plan import Refusals, WritePlan
 from replicator.core.records import Position
 from replicator.core.spec import InitialLoad
 from replicator.core.stream.gaps import older_stream

@@ -39,8 +39,8 @@ from replicator.clock import Clock
 from replicator.core.findings import how_to_go_on
 from replicator.core.mapping.compile import TableMapping
 from replicator.core.observations import GapFound, Observe, StreamMoved, TableHalted, TaskFailed
-from replicator.core.planning.plan import Refusals, WritePlan
 from replicator.core.planning.row_guard import Applied
+from replicator.core.planning.write_plan import Refusals, WritePlan
 from replicator.core.stream.gaps import how_to_mend
 from replicator.core.stream.generations import label_time
 from replicator.core.stream.shards import Advance, Claim

@@ -34,7 +34,7 @@ from operator import itemgetter
 
 from replicator.core.mapping.compile import TargetMapping
 from replicator.core.planning.batch import ItemKey, Ledger, Rank
-from replicator.core.planning.changes import Changes, Upserts
+from replicator.core.planning.write_plan import Changes, Upserts
 from replicator.core.values.columnar import UsualRows
 from replicator.errors import ValueRejected
 

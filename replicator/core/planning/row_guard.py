@@ -49,8 +49,7 @@ from typing import Literal
 
 from replicator.core.observations import GuardReason, Operation, Outcome, RecordOutcome
 from replicator.core.planning.batch import OUTCOMES
-from replicator.core.planning.changes import Changes, Upserts
-from replicator.core.planning.plan import TargetWrites, WritePlan
+from replicator.core.planning.write_plan import Changes, TargetWrites, Upserts, WritePlan
 from replicator.core.records import LetterId, StreamRecord
 from replicator.core.stream.generations import generation
 from replicator.core.stream.source_kind import ChangeOrder, kind_of

@@ -13,7 +13,6 @@ from replicator.core.observations import (
     RecordRejected,
     WriteBlocked,
 )
-from replicator.core.planning.plan import Refusals, WritePlan
 from replicator.core.planning.row_guard import Applied, reasons
 from replicator.core.planning.scan_plan import (
     outcomes_of_page,
@@ -21,6 +20,7 @@ from replicator.core.planning.scan_plan import (
     plan_page,
     records_of_page,
 )
+from replicator.core.planning.write_plan import Refusals, WritePlan
 from replicator.core.records import LetterId, StreamRecord
 from replicator.core.snapshot.export_lines import ChangesPage
 from replicator.core.snapshot.scan_pages import ScanPage

@@ -19,8 +19,9 @@ from replicator.core.observations import (
     unobserved,
 )
 from replicator.core.planning.arrival import Arranged, arranged
-from replicator.core.planning.plan import WritePlan, plan_batch
+from replicator.core.planning.plan import plan_batch
 from replicator.core.planning.row_guard import Applied, outcomes_after_guard, reasons
+from replicator.core.planning.write_plan import WritePlan
 from replicator.core.records import NOWHERE, Position, StreamRecord
 from replicator.core.stream.batch_size import BatchSize
 from replicator.core.stream.shards import Advance, Claim

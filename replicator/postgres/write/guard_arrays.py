@@ -5,8 +5,8 @@ from typing import Any
 
 import asyncpg
 
-from replicator.core.planning.plan import TargetWrites, WritePlan
 from replicator.core.planning.row_guard import GuardRejection, OtherOrder, Overtaken, Versioning
+from replicator.core.planning.write_plan import TargetWrites, WritePlan
 from replicator.core.records import LetterId, StreamRecord
 from replicator.core.values.row import Row
 from replicator.postgres.write.guard_statement import VersionShape

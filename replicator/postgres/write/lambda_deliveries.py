@@ -8,8 +8,8 @@ from typing import Any
 from uuid import UUID
 
 from replicator.core.mapping.compile import TableMapping
-from replicator.core.planning.plan import Refusals, WritePlan
 from replicator.core.planning.row_guard import Applied, stream_versioning
+from replicator.core.planning.write_plan import Refusals, WritePlan
 from replicator.core.spec import SourceKey
 from replicator.core.stream.shards import Advance, Claim
 from replicator.errors import Fenced, MigrationDue, NotClaimable

@@ -16,9 +16,10 @@ from typing import Literal
 import asyncpg
 
 from replicator.core.mapping.compile import TableMapping
-from replicator.core.planning.plan import TargetWrites, WritePlan, plan_batch
+from replicator.core.planning.plan import plan_batch
 from replicator.core.planning.row_guard import Versioning, stream_versioning
 from replicator.core.planning.unmatched import UNMATCHED
+from replicator.core.planning.write_plan import TargetWrites, WritePlan
 from replicator.core.records import NOWHERE, LetterId, StreamRecord, Version
 from replicator.core.stream.generations import SCAN
 from replicator.errors import ConfigurationError, Disposition, KeyChanged, RejectionHalts

@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from replicator.core.mapping.compile import TableMapping
-from replicator.core.planning.plan import Refusals, WritePlan
 from replicator.core.planning.row_guard import Applied, Guard, Versioning, stream_versioning
+from replicator.core.planning.write_plan import Refusals, WritePlan
 from replicator.core.snapshot.state import SegmentAdvance, SegmentClaim
 from replicator.core.stream.generations import SCAN
 from replicator.core.stream.shards import Advance, Claim

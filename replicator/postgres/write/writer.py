@@ -11,7 +11,6 @@ from replicator.core.mapping.compile import TableMapping, TargetMapping
 from replicator.core.mapping.item_keys import item_key_json
 from replicator.core.observations import Operation
 from replicator.core.planning.batch import DeadLetter
-from replicator.core.planning.plan import Refusals, TargetWrites, WritePlan
 from replicator.core.planning.row_guard import (
     LOADS,
     Applied,
@@ -19,6 +18,7 @@ from replicator.core.planning.row_guard import (
     accepted,
     letters_overtaken,
 )
+from replicator.core.planning.write_plan import Refusals, TargetWrites, WritePlan
 from replicator.errors import Disposition, SchemaMismatch
 from replicator.postgres.connection.database import Database, Session
 from replicator.postgres.connection.failures import (

@@ -1,9 +1,13 @@
-"""Rows of one target and the changes behind the rows: added together, so that both stay in step."""
+"""A write plan as facts: rows of each target beside the changes behind the rows, and outcomes."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from replicator.core.records import StreamRecord
+from replicator.core.mapping.compile import TargetMapping
+from replicator.core.observations import RecordOutcome
+from replicator.core.planning.batch import DeadLetter
+from replicator.core.planning.history import HistoryRow
+from replicator.core.records import Image, StreamRecord, Version
 from replicator.core.values.columnar import Children
 from replicator.core.values.row import Row
 
@@ -101,3 +105,76 @@ class Upserts(Changes):
     def _require_alike(self, having: bool) -> None:
         if self._rows and having != bool(self._children):
             raise ValueError("a row without the rows of its child tables")
+
+
+@dataclass(frozen=True, slots=True)
+class TargetWrites:
+    """Writes of one transaction to one target; no key occurs twice.
+
+    Rows and keys hold values in PostgreSQL's input syntax, in the order of the target's columns.
+    A soft delete is the key followed by the time of deletion. `appends` are changes for its
+    history, all of them, in order. Each row or key has the change behind it, which is the
+    version of the row. `kept` are the keys of items whose newest change was rejected, with that
+    change: the rows are still wanted.
+    """
+
+    target: TargetMapping
+    upserted: Upserts = field(default_factory=Upserts)
+    deleted: Changes = field(default_factory=Changes)
+    softly_deleted: Changes = field(default_factory=Changes)
+    appends: list[HistoryRow] = field(default_factory=list)
+    appended: list[StreamRecord] = field(default_factory=list)
+    """The changes behind the appends, where superseded changes are not appended."""
+    kept: Changes = field(default_factory=Changes)
+    sweep: bool = False
+    """True to remove child rows of soft deletes that have no row; a row keeps the children."""
+
+    @property
+    def upserts(self) -> Sequence[Row]:
+        """The rows to write."""
+        return self.upserted.rows
+
+    @property
+    def deletes(self) -> Sequence[Row]:
+        """The keys of rows to delete."""
+        return self.deleted.rows
+
+    @property
+    def soft_deletes(self) -> Sequence[Row]:
+        """The keys of rows to delete softly, each with the time of deletion."""
+        return self.softly_deleted.rows
+
+
+@dataclass(frozen=True, slots=True)
+class WritePlan:
+    """Writes of one transaction, and the outcome of each record of the batch."""
+
+    writes: tuple[TargetWrites, ...]
+    dead_letters: tuple[DeadLetter, ...]
+    item_keys: tuple[Image, ...]
+    """The key of every item of the batch: the older open dead letters are superseded."""
+    outcomes: Mapping[RecordOutcome, int]
+    unmapped: Mapping[str, Mapping[str, int]]
+    """Attributes that nothing takes, by target."""
+    unmatched: int = 0
+    """Items that no target takes."""
+    item_versions: tuple[Version, ...] = ()
+    """The sequence number of the newest change of each item of `item_keys`."""
+    ranks: bytes = b""
+    """The Rank of each record of the batch, in order."""
+    unmapped_types: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """DynamoDB's letters for the type that each of `unmapped` had once."""
+    candidates: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """For targets with `columns: auto` the attributes that could be columns, with the types."""
+
+    @property
+    def rows(self) -> int:
+        """Number of rows to write."""
+        return sum(
+            len(writes.upserts) + len(writes.deletes) + len(writes.soft_deletes)
+            for writes in self.writes
+        )
+
+
+Refusals = Mapping[str, tuple[str, str | None]]
+"""Why PostgreSQL refused a row: reason and SQLSTATE by the name of a target or history."""
