@@ -36,11 +36,11 @@ from replicator.postgres.connection.database import Database
 from replicator.postgres.control.exports import ExportRecords
 from replicator.postgres.control.incidents import Incidents
 from replicator.postgres.control.listings import Listings
-from replicator.postgres.control.moves import StreamMoves
 from replicator.postgres.control.positions import Positions
 from replicator.postgres.control.retention import StreamRetention
 from replicator.postgres.control.segments import Segments
 from replicator.postgres.control.snapshots import Snapshots
+from replicator.postgres.control.source_moves import StreamMoves
 from replicator.postgres.read.unseen_rows import Ghosts
 from replicator.postgres.write.sink import PostgresSink, SegmentSink
 from replicator.sources.aws_place import SourceConnection, kinesis_place

@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 from replicator.clock import Clock
 from replicator.config.settings import NotificationSettings
-from replicator.core.status.document import Status
+from replicator.core.status.deployment_status import Status
 from replicator.core.status.notices import Due, body, notices
 from replicator.engine.tasks import stopped_within
 from replicator.errors import NoticeUndelivered

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from replicator.core.observations import Observation, TaskStuck
-from replicator.core.status.document import Status, TableStatus
+from replicator.core.status.deployment_status import Status, TableStatus
 from replicator.core.status.problems import Diagnosis
 
 Requirement = Literal["configuration", "target", "coordination"]

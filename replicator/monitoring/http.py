@@ -20,9 +20,9 @@ from prometheus_client.exposition import choose_encoder
 
 from replicator import __version__
 from replicator.clock import Clock
-from replicator.core.status.as_json import document
-from replicator.core.status.document import SCHEMA_VERSION, Status, lineage_document
+from replicator.core.status.deployment_status import SCHEMA_VERSION, Status, lineage_document
 from replicator.core.status.problems import diagnose
+from replicator.core.status.status_json import document
 from replicator.errors import ConfigurationError
 from replicator.monitoring.expected_hosts import expected
 from replicator.monitoring.health import Check, Health, find_table, table_readiness

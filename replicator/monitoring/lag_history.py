@@ -7,7 +7,7 @@ from typing import Any
 
 from replicator.clock import Clock
 from replicator.core.observations import BatchApplied, Observation
-from replicator.core.status.document import Status
+from replicator.core.status.deployment_status import Status
 
 SECONDS_PER_POINT = 15
 POINTS_MAX = 240

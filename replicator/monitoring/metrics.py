@@ -51,8 +51,8 @@ from replicator.core.observations import (
     WriteFenced,
 )
 from replicator.core.records import Event
+from replicator.core.status.deployment_status import SHARD_STATES, TABLE_STATES, Status, TableStatus
 from replicator.core.status.diagnosis import VERDICTS
-from replicator.core.status.document import SHARD_STATES, TABLE_STATES, Status, TableStatus
 from replicator.core.status.problems import diagnose
 from replicator.monitoring.metric_families import FAMILIES, Family
 

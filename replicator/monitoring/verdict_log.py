@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 from replicator.clock import Clock
+from replicator.core.status.deployment_status import Status
 from replicator.core.status.diagnosis import Problem
-from replicator.core.status.document import Status
 from replicator.core.status.problems import diagnose
 from replicator.monitoring.logs import logger
 

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from replicator.core.status.document import GapStatus
+from replicator.core.status.deployment_status import GapStatus
 from replicator.core.status.notices import Due, Notice, body, notices
 from tests.monitoring.facts import status, table
 

@@ -4,10 +4,10 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from replicator.core.status.arrival_proof import HEAD_PROOF
 from replicator.core.status.assemble import Knowledge, overview
-from replicator.core.status.document import TableStatus, WorkerStatus, lineage_document
+from replicator.core.status.deployment_status import TableStatus, WorkerStatus, lineage_document
 from replicator.core.status.evidence import LateShard, TableEvidence, WorkerEvidence
-from replicator.core.status.proof import HEAD_PROOF
 from replicator.core.stream.shards import GapFacts, ShardFacts, TableFacts
 from tests.support.builders import NOON, STREAM, shard_facts, shard_name
 

@@ -17,7 +17,7 @@ import pytest
 
 from replicator.core.observations import Observation
 from replicator.core.status.assemble import Knowledge, overview
-from replicator.core.status.document import Status, WorkerStatus
+from replicator.core.status.deployment_status import Status, WorkerStatus
 from replicator.core.status.evidence import WorkerEvidence, evidence_document, evidence_of
 from replicator.core.status.problems import diagnose
 from replicator.engine.stream import pipeline

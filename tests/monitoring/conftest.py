@@ -8,7 +8,7 @@ import pytest
 from aiohttp import ClientSession
 
 from replicator.core.observations import Observation
-from replicator.core.status.document import Status
+from replicator.core.status.deployment_status import Status
 from replicator.monitoring.health import Health
 from replicator.monitoring.http import Pages, serve
 from replicator.monitoring.lag_history import History

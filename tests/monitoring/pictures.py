@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from replicator.core.snapshot.status import SnapshotStatus
-from replicator.core.status.document import GapStatus, LetterStatus, Status, TableStatus
+from replicator.core.status.deployment_status import GapStatus, LetterStatus, Status, TableStatus
 from replicator.monitoring.http import serve
 from tests.monitoring.browser import Tab, browser, chromium_or_skip, new_tab
 from tests.monitoring.conftest import Monitored, TurnedClock

@@ -12,8 +12,8 @@ from aiohttp import ClientConnectionError, ClientSession
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 
 from replicator.core.observations import TaskStuck
-from replicator.core.status.as_json import document
 from replicator.core.status.drift import Drifted
+from replicator.core.status.status_json import document
 from replicator.errors import ConfigurationError
 from replicator.monitoring.expected_hosts import expected
 from replicator.monitoring.http import serve

@@ -9,7 +9,7 @@ import pytest
 
 from replicator import __version__
 from replicator.core.snapshot.status import SnapshotStatus
-from replicator.core.status.document import GapStatus, LetterStatus
+from replicator.core.status.deployment_status import GapStatus, LetterStatus
 from replicator.core.status.drift import Drifted
 from replicator.core.verify.results import Verified
 from replicator.monitoring.http import PAGE

@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from replicator.core.status.document import Status
-from replicator.core.status.proof import Proof, Standing
+from replicator.core.status.arrival_proof import Proof, Standing
+from replicator.core.status.deployment_status import Status
 from replicator.monitoring.logs import configure_logs
 from replicator.monitoring.verdict_log import VerdictLog
 from tests.monitoring.conftest import TurnedClock

@@ -11,7 +11,7 @@ ORDER = "replicator/core/stream/time_order.py"
 ORDERS = "replicator/postgres/write/order_sql.py"
 DECODING = "replicator/core/stream/kinesis_records.py"
 KINDS = "replicator/core/stream/source_kind.py"
-MOVING = "replicator/postgres/control/moves.py"
+MOVING = "replicator/postgres/control/source_moves.py"
 
 KINESIS_MUTANTS = [
     Mutant(

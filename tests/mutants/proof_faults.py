@@ -7,7 +7,7 @@ LOCKED = "tests/faults/test_locked_targets.py"
 OVERVIEW = "tests/core/test_overview.py"
 
 DIAGNOSIS = "replicator/core/status/diagnosis.py"
-PROOF = "replicator/core/status/proof.py"
+PROOF = "replicator/core/status/arrival_proof.py"
 LINKS = "(_registered, _not_stopped, _read_by_workers, _worked_on, _moving)"
 
 PROOF_MUTANTS = [

@@ -10,9 +10,9 @@ from replicator.core.stream.source_kind import DYNAMODB_STREAMS, KINESIS, kind_o
 from replicator.errors import Fenced
 from replicator.postgres.control.claims import Claims
 from replicator.postgres.control.incidents import Incidents
-from replicator.postgres.control.moves import StreamMoves
 from replicator.postgres.control.positions import Positions
 from replicator.postgres.control.retention import StreamRetention
+from replicator.postgres.control.source_moves import StreamMoves
 from replicator.postgres.control.table_mode import leave_guard
 from tests.postgres.loaded import Loaded, registered
 from tests.support.builders import NOON, STREAM, table_mapping, target

@@ -17,8 +17,8 @@ from replicator.engine.ports import ControlPorts
 from replicator.engine.snapshot.rate_limit import ReadPacing
 from replicator.engine.stream.discovery import Discovery
 from replicator.engine.stream.page_slots import PageBudget
-from replicator.engine.stream.proof import ShardProof
 from replicator.engine.stream.shard import Ending
+from replicator.engine.stream.work_proof import ShardProof
 from replicator.engine.worker.lease_keeper import Held
 from replicator.engine.worker.refresh import Upkeep
 from replicator.engine.worker.supervisor import Reporting

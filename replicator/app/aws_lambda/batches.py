@@ -55,7 +55,7 @@ from replicator.errors import (
 )
 from replicator.postgres.connection.database import Database
 from replicator.postgres.control.incidents import Incidents
-from replicator.postgres.control.moves import StreamMoves
+from replicator.postgres.control.source_moves import StreamMoves
 from replicator.postgres.schema.survey import unfit_targets
 from replicator.postgres.write.lambda_deliveries import Deliveries
 from replicator.sources.lambda_event import StreamBatch

@@ -8,7 +8,8 @@ from shlex import quote
 
 from replicator.core.snapshot.state import SnapshotFacts, is_initial_due
 from replicator.core.snapshot.status import SnapshotStatus, snapshot_status
-from replicator.core.status.document import (
+from replicator.core.status.arrival_proof import Proof, TableWitness, Told
+from replicator.core.status.deployment_status import (
     GapStatus,
     LetterStatus,
     ShardState,
@@ -19,7 +20,6 @@ from replicator.core.status.document import (
     WorkerStatus,
 )
 from replicator.core.status.drift import Drifted
-from replicator.core.status.proof import Proof, TableWitness, Told
 from replicator.core.stream.gaps import how_to_mend
 from replicator.core.stream.lag import ShardProgress, table_lag
 from replicator.core.stream.lineage import by_name, is_ready

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from shlex import quote
 from typing import Literal
 
-from replicator.core.status.document import Status, TableStatus
+from replicator.core.status.arrival_proof import Proof, Standing
+from replicator.core.status.deployment_status import Status, TableStatus
 from replicator.core.status.durations import in_words
-from replicator.core.status.proof import Proof, Standing
 
 Verdict = Literal["well", "behind", "stopped", "unknown"]
 VERDICTS: tuple[Verdict, ...] = ("well", "behind", "stopped", "unknown")

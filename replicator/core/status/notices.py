@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from replicator.core.status.document import Status
+from replicator.core.status.deployment_status import Status
 from replicator.core.status.problems import diagnose
 
 SCHEMA_VERSION = 1

@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from shlex import quote
 
+from replicator.core.status.deployment_status import Status, TableStatus
 from replicator.core.status.diagnosis import (
     Problem,
     ProblemSeverity,
@@ -16,7 +17,6 @@ from replicator.core.status.diagnosis import (
     strangers,
     verdict_of,
 )
-from replicator.core.status.document import Status, TableStatus
 from replicator.core.status.drift import Drifted
 from replicator.core.status.durations import in_words
 

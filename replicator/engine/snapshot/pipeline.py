@@ -27,7 +27,7 @@ from replicator.core.snapshot.scan_pages import ScanPage
 from replicator.core.snapshot.state import SegmentAdvance, SegmentClaim
 from replicator.engine.ports import SegmentSink
 from replicator.engine.retry import in_parts, until_taken
-from replicator.engine.stream.proof import ShardProof
+from replicator.engine.stream.work_proof import ShardProof
 from replicator.errors import BatchRejected, ReplicatorError, SchemaMismatch, TargetLocked
 
 

@@ -17,7 +17,7 @@ from replicator.core.verify.diff import MustNotBe, expectation
 from replicator.engine.ports import SegmentClaims
 from replicator.engine.snapshot.pipeline import PagePipeline
 from replicator.engine.snapshot.rate_limit import PacedItems
-from replicator.engine.stream.proof import ShardProof
+from replicator.engine.stream.work_proof import ShardProof
 
 KEYS_PER_STEP = 100
 

@@ -33,8 +33,8 @@ from replicator.engine.ports import (
 from replicator.engine.snapshot.export import ExportFiles, ExportMaking
 from replicator.engine.snapshot.pipeline import PagePipeline
 from replicator.engine.snapshot.rate_limit import PacedItems
-from replicator.engine.stream.proof import ShardProof
 from replicator.engine.stream.shard import Ending, was_switched
+from replicator.engine.stream.work_proof import ShardProof
 from replicator.engine.tasks import one_failure
 from replicator.errors import ExportUnfit, Fenced, ReplicatorError
 

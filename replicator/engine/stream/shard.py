@@ -28,8 +28,8 @@ from replicator.engine.dead_letter_limit import check_dead_letters
 from replicator.engine.ports import ControlPorts, Source
 from replicator.engine.stream.page_slots import Room
 from replicator.engine.stream.pipeline import START_MARGIN, Batch, Pipeline
-from replicator.engine.stream.proof import ShardProof
 from replicator.engine.stream.reader import Answer, ShardReader
+from replicator.engine.stream.work_proof import ShardProof
 from replicator.engine.tasks import one_failure
 from replicator.errors import (
     Fenced,

@@ -7,7 +7,7 @@ from replicator.clock import Clock
 from replicator.core.observations import Observation, TaskFailed
 from replicator.core.snapshot.state import is_segment_name
 from replicator.core.status.evidence import Failure, LateShard, TableEvidence, WorkerEvidence
-from replicator.engine.stream.proof import Said
+from replicator.engine.stream.work_proof import Said
 from replicator.engine.worker.table import Running, Table
 from replicator.engine.worker.worker import Worker
 

@@ -16,8 +16,8 @@ from replicator.engine.snapshot.segment import SnapshotParts
 from replicator.engine.stream.discovery import Discovery
 from replicator.engine.stream.page_slots import Room
 from replicator.engine.stream.pipeline import Pipeline
-from replicator.engine.stream.proof import ShardProof
 from replicator.engine.stream.shard import Ending
+from replicator.engine.stream.work_proof import ShardProof
 from replicator.engine.worker.lease_keeper import checkpoint_text
 
 

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 import asyncpg
 
 from replicator.core.status.assemble import Knowledge
-from replicator.core.status.document import LetterStatus, WorkerStatus
+from replicator.core.status.deployment_status import LetterStatus, WorkerStatus
 from replicator.core.status.evidence import evidence_of
 from replicator.postgres.connection.database import Database
 from replicator.postgres.control.drift import read_drift

@@ -6,9 +6,9 @@ from datetime import datetime
 from typing import Any, Literal
 
 from replicator.core.snapshot.status import SnapshotStatus
+from replicator.core.status.arrival_proof import Proof
 from replicator.core.status.drift import Drifted
 from replicator.core.status.evidence import WorkerEvidence
-from replicator.core.status.proof import Proof
 from replicator.core.stream.source_kind import kind_of
 from replicator.core.verify.results import Verified
 

@@ -3,8 +3,7 @@
 from typing import Any
 
 from replicator.core.snapshot.status import snapshot_document
-from replicator.core.status.diagnosis import Problem, Verdict
-from replicator.core.status.document import (
+from replicator.core.status.deployment_status import (
     SCHEMA_VERSION,
     SHARD_STATES,
     GapStatus,
@@ -12,6 +11,7 @@ from replicator.core.status.document import (
     Status,
     TableStatus,
 )
+from replicator.core.status.diagnosis import Problem, Verdict
 from replicator.core.status.drift import Drifted
 from replicator.core.status.problems import diagnose
 
