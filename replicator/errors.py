@@ -79,6 +79,10 @@ class StreamUnfit(ReplicatorError):
     disposition = Disposition.HALT
 
 
+class PublishingBegins(SourceUnavailable):
+    """The table's changes reach its Kinesis stream only from some moment on, minutes from now."""
+
+
 class KeyChanged(ReplicatorError):
     """The DynamoDB table has another key than the mapping: it was created again."""
 

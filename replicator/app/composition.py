@@ -1,7 +1,6 @@
 """Composes the parts that a worker needs for one source table."""
 
 from collections.abc import Awaitable, Callable
-from datetime import datetime
 from functools import partial
 
 from replicator.app.clients import Clients
@@ -26,7 +25,7 @@ from replicator.engine.snapshot.lifecycle import Loading
 from replicator.engine.snapshot.pipeline import PagePipeline
 from replicator.engine.snapshot.rate_limit import ReadPacing
 from replicator.engine.snapshot.segment import SnapshotParts
-from replicator.engine.stream.discovery import Discovery
+from replicator.engine.stream.discovery import Discovery, NewestStream
 from replicator.engine.stream.page_slots import PageBudget
 from replicator.engine.stream.pipeline import Pipeline
 from replicator.engine.worker.table import Table
@@ -193,10 +192,15 @@ async def _published(
 
 async def _describe_share(
     clients: Clients, place: SourceConnection, mapping: TableMapping, clock: Clock
-) -> tuple[str, datetime]:
-    """The table's share of its Kinesis stream, and the time: it has no label that tells one."""
+) -> NewestStream:
+    """The table's share of its Kinesis stream. It has no label that tells a time: it begins now."""
     description = await _published(clients, place, mapping)
-    return share_of(mapping.spec.kinesis or "", description.name), clock.now()
+    share, created_at, now = (
+        share_of(mapping.spec.kinesis or "", description.name),
+        description.created_at,
+        clock.now(),
+    )
+    return NewestStream(share, now if created_at is None else max(now, created_at), created_at)
 
 
 async def _note_retention(
@@ -208,10 +212,10 @@ async def _note_retention(
 
 async def _describe_stream(
     clients: Clients, place: SourceConnection, mapping: TableMapping
-) -> tuple[str, datetime]:
+) -> NewestStream:
     arn = require_fit_stream(await _described(clients, place, mapping))
     try:
-        return arn, label_time(arn)
+        return NewestStream(arn, label_time(arn))
     except ValueError as error:
         message = f"the label of the stream {arn} is not a time, which orders a table's streams"
         raise SourceUnavailable(message, remedy="check endpoint_url") from error

@@ -225,6 +225,15 @@ class Incidents(Protocol):
         """
         ...
 
+    async def add_break(
+        self, source: str, stream_arn: str, *, detail: str, created_at: datetime | None = None
+    ) -> bool:
+        """Record a gap of changes that never reached the stream on record; False where it is known.
+
+        With `created_at` only where the table was created after the stream was first seen, once.
+        """
+        ...
+
     async def accept_gaps(
         self, source: str, *, who: str, why: str, gap_id: int | None = None
     ) -> int:

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from replicator.errors import SourceUnavailable, StreamUnfit
+from replicator.errors import PublishingBegins, StreamUnfit
 from replicator.sources.failures import FAILURES, translate
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ async def require_active_destination(
 ) -> str | None:
     """Precision of the creation times that the table sends to the stream, where AWS tells it.
 
-    SourceUnavailable while the destination is being enabled: earlier changes are not in the stream,
+    PublishingBegins while the destination is being enabled: earlier changes are not in the stream,
     so that nothing may be loaded yet. StreamUnfit, with the remedy, where it is not active.
     """
     try:
@@ -31,7 +31,7 @@ async def require_active_destination(
     status = "absent" if destination is None else destination.get("DestinationStatus")
     if status == "ENABLING":
         message = f"the table {table!r} does not publish to {kinesis_arn} yet: it is being enabled"
-        raise SourceUnavailable(message, remedy="wait a few minutes")
+        raise PublishingBegins(message, remedy="wait a few minutes")
     if destination is None or status not in PUBLISHING:
         message = f"the table {table!r} does not publish to {kinesis_arn}; destination: {status}"
         raise StreamUnfit(

@@ -1,6 +1,7 @@
 """Descriptions of DynamoDB tables: key, stream, and the images that the stream carries."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from replicator.core.spec import KeyType, SourceKey
@@ -29,6 +30,7 @@ class TableDescription:
     item_count: int
     size_bytes: int
     """Both as of up to six hours ago on AWS."""
+    created_at: datetime | None
 
 
 async def describe_table(client: "DynamoDBClient", name: str) -> TableDescription:
@@ -72,6 +74,7 @@ def _description(table: dict[str, Any]) -> TableDescription:
         view_type=stream.get("StreamViewType"),
         item_count=int(table.get("ItemCount", 0)),
         size_bytes=int(table.get("TableSizeBytes", 0)),
+        created_at=table.get("CreationDateTime"),
     )
 
 

@@ -253,6 +253,79 @@ async def test_nothing_is_loaded_before_the_destination_is_active(published: Pub
         await published.equal(worker)
 
 
+async def gap_of(worker: Worker, published: Published) -> str:
+    """Wait until the table has stopped with a gap; its detail."""
+
+    async def stopped() -> bool:
+        return (await worker.table("orders")).get("state") == "gap"
+
+    await worker.until(stopped, what="the table has a gap")
+    [(detail,)] = await sql(
+        published.stage, "select detail from replicator.gap where state = 'open'"
+    )
+    return str(detail)
+
+
+@asynccontextmanager
+async def running(published: Published) -> AsyncIterator[tuple[Deployment, Worker]]:
+    """A worker that looks at the table every second, and has loaded 20 items."""
+    for number in range(20):
+        await published.table.put(item(number, 0))
+    async with published.deployment() as deployment:
+        deployment.settings["poll"]["discover_seconds"] = 1
+        await deployment.migrate()
+        worker = deployment.start()
+        await published.equal(worker)
+        yield deployment, worker
+
+
+@pytest.mark.parametrize("status", ["DISABLING", "DISABLED", "ENABLING"])
+async def test_a_destination_that_was_off_for_a_while_is_a_gap(published: Published, status: str):
+    """Writes reach no stream meanwhile, and nothing of what is read later tells of them."""
+    table, destination = published.table, published.destination
+
+    async def lost(key: str, data: bytes) -> None: ...
+
+    async with running(published) as (deployment, worker):
+        destination.status, table.deliver = status, lost
+        for number in range(10):
+            await table.put(item(number, 77))
+
+        assert "changes made meanwhile are in no stream" in await gap_of(worker, published)
+        destination.status, table.deliver = "ACTIVE", None
+        await table.put(item(30, 5))
+        healed = await deployment.command("snapshot", "--table", "orders", "--detach")
+        assert healed.code == 0, healed.text
+        await published.equal(worker)
+        assert await worker.stop() == 0
+
+
+async def test_a_table_created_again_under_its_name_is_a_gap_once(published: Published):
+    """Deleting a table makes no removals, and the new one may publish to the same stream."""
+    table, client = published.table, published.stage.client
+    async with running(published) as (deployment, worker):
+        await client.delete_table(TableName=table.name)
+        await published.stage.create_table(
+            table.name.removeprefix(f"{published.stage.prefix}-"), {"pk": "S"}
+        )
+
+        assert "the table was created again at " in await gap_of(worker, published)
+        await table.put(item(30, 5))
+        healed = await deployment.command("snapshot", "--table", "orders", "--detach")
+        assert healed.code == 0, healed.text
+        await published.equal(worker)
+        looks = published.destination.calls.count
+
+        seen = looks("DescribeKinesisStreamingDestination")
+
+        async def looked_again() -> bool:
+            return looks("DescribeKinesisStreamingDestination") > seen + 2
+
+        await worker.until(looked_again, what="the table was looked at again")
+        assert await sql(published.stage, "select count(*) from replicator.gap") == [(1,)]
+        assert await worker.stop() == 0
+
+
 async def test_tables_that_share_a_stream_are_read_each_by_itself(published: Published):
     other = await published.stage.create_table("others", {"pk": "S"})
     stream, table = published.stream, published.table

@@ -64,6 +64,13 @@ KINESIS_MUTANTS = [
         MOVES,
     ),
     Mutant(
+        "a table that was created again goes on with the rows of the one before",
+        "replicator/postgres/control/incidents.py",
+        "($1, $2, $3) and label_at < $4",
+        "($1, $2, $3) and label_at > $4",
+        MOVES,
+    ),
+    Mutant(
         "a claim goes on with a retention that is over",
         "replicator/postgres/control/retention.py",
         "if changed is not None:",

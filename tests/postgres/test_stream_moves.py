@@ -1,7 +1,7 @@
 """A table that moves between DynamoDB Streams and Kinesis: modes, versions, shards, loads."""
 
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -171,3 +171,40 @@ async def claimed(table: Loaded) -> Claim:
     return await Claims(table.database, "worker").claim(
         table.name, SHARE, "shard-1", mapping_fingerprint=table.mapping.fingerprint
     )
+
+
+async def test_a_table_that_was_created_after_its_stream_was_seen_is_a_gap_once(table: Loaded):
+    await move(table, STREAM, SHARE)  # the stream begins now
+    [(began_at,)] = await table.sql(
+        f"select label_at from replicator.generation where stream_arn = '{SHARE}'"
+    )
+    assert isinstance(began_at, datetime)
+    incidents = Incidents(table.database)
+
+    async def created(at: datetime) -> bool:
+        return await incidents.add_break(table.name, SHARE, detail=f"{at}", created_at=at)
+
+    assert not await created(began_at - timedelta(days=1))
+    assert not await created(began_at)
+    assert await created(began_at + timedelta(days=1))
+    assert not await created(began_at + timedelta(days=1))
+    await incidents.accept_gaps(table.name, who="me", why="seen")
+    assert not await created(began_at + timedelta(days=1))
+    assert await created(began_at + timedelta(days=2))
+
+
+async def test_a_break_that_goes_on_is_found_again_once_it_is_accepted(table: Loaded):
+    await move(table, STREAM, SHARE)
+    claims, incidents = Claims(table.database, "worker"), Incidents(table.database)
+    await Positions(table.database).add_shards(
+        table.name, SHARE, [ListedShard("k-0", None, closed=False)]
+    )
+    fingerprint = table.mapping.fingerprint
+    claim = await claims.claim(table.name, SHARE, "k-0", mapping_fingerprint=fingerprint)
+
+    assert await incidents.add_break(table.name, SHARE, detail="off")
+    with pytest.raises(Fenced):
+        await claims.looked(claim, at=NOON, head=True)
+    assert not await incidents.add_break(table.name, SHARE, detail="off")
+    await incidents.accept_gaps(table.name, who="me", why="seen")
+    assert await incidents.add_break(table.name, SHARE, detail="off")

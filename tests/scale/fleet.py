@@ -5,7 +5,6 @@ from collections import Counter
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from random import Random
 from typing import Any
 
@@ -15,7 +14,7 @@ from replicator.core.stream.ownership import WorkerSign
 from replicator.core.stream.shards import ListedShard
 from replicator.engine.ports import ControlPorts
 from replicator.engine.snapshot.rate_limit import ReadPacing
-from replicator.engine.stream.discovery import Discovery
+from replicator.engine.stream.discovery import Discovery, NewestStream
 from replicator.engine.stream.page_slots import PageBudget
 from replicator.engine.stream.shard import Ending
 from replicator.engine.stream.work_proof import ShardProof
@@ -281,5 +280,5 @@ def _unread() -> None:
     """Nobody reads the shards."""
 
 
-async def _describe_table() -> tuple[str, datetime]:
-    return STREAM, START
+async def _describe_table() -> NewestStream:
+    return NewestStream(STREAM, START)

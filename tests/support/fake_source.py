@@ -1,13 +1,13 @@
 """The scripted streams as a client in this process: the real source on top, no HTTP between."""
 
 from collections.abc import Callable
-from datetime import datetime
 from typing import Any
 
 import orjson
 from botocore.exceptions import ClientError
 
 from replicator.core.stream.generations import label_time
+from replicator.engine.stream.discovery import NewestStream
 from replicator.errors import StreamUnfit, StreamVanished
 from replicator.sources.dynamodb_streams import DynamoDBStreams
 from tests.support.faults import Send
@@ -59,10 +59,10 @@ def fake_source(
     return DynamoDBStreams(client, lambda _: None)
 
 
-async def describe_stream(world: World, send: Send, table: str) -> tuple[str, datetime]:
+async def describe_stream(world: World, send: Send, table: str) -> NewestStream:
     """What discovery asks first: the table's newest stream and when it was created."""
 
-    def work() -> tuple[str, datetime]:
+    def work() -> NewestStream:
         try:
             found = world.table_named(table)
         except Refusal as refusal:
@@ -70,6 +70,6 @@ async def describe_stream(world: World, send: Send, table: str) -> tuple[str, da
         if not found.streams or found.stream.status != "ENABLED":
             message = f"the table {table!r} has no stream"
             raise StreamUnfit(message)
-        return found.stream.arn, label_time(found.stream.arn)
+        return NewestStream(found.stream.arn, label_time(found.stream.arn))
 
     return await send("describe", work)

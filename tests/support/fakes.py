@@ -391,6 +391,11 @@ class FakeIncidents:
 
         return await self._send("start_stream", work)
 
+    async def add_break(
+        self, source: str, stream_arn: str, *, detail: str, created_at: datetime | None = None
+    ) -> bool:
+        raise AssertionError("no table of the simulation is read from Kinesis")
+
     def _check_over(self, current: str | None, after: StreamOver) -> None:
         rows = {
             row.shard_id: row

@@ -16,21 +16,41 @@ from replicator.core.stream.lineage import (
     unknown_shards,
 )
 from replicator.core.stream.shards import ListedShard, ShardFacts, StreamOver, TableFacts
-from replicator.core.stream.source_kind import is_read_from
+from replicator.core.stream.source_kind import KINESIS, is_read_from, kind_of
 from replicator.engine.ports import Incidents, Leases, Listings, Moves, Positions, Source
 from replicator.errors import (
     PositionLost,
+    PublishingBegins,
     SourceUnavailable,
     StreamUnfit,
     StreamVanished,
 )
 
-DescribeStream = Callable[[], Awaitable[tuple[str, datetime]]]
-"""The ARN and the creation time of the table's newest stream; StreamUnfit, StreamVanished."""
+
+@dataclass(frozen=True, slots=True)
+class NewestStream:
+    """The newest stream of a table: the ARN, and the time at which it began.
+
+    `table_created_at`: of the table whose stream it is, where a table that was created again goes
+    on with the same stream; else None.
+    """
+
+    arn: str
+    began_at: datetime
+    table_created_at: datetime | None = None
+
+
+DescribeStream = Callable[[], Awaitable[NewestStream]]
+"""The table's newest stream; StreamUnfit, StreamVanished, PublishingBegins."""
 
 NoteRetention = Callable[[str], Awaitable[None]]
 """Asks a stream for how long it keeps its records, and notes it; SourceUnavailable."""
 
+NOT_IN_STREAM = "changes made meanwhile are in no stream"
+NO_REMOVALS = (
+    "no stream tells of the items that went with the one before, nor of changes made until the new "
+    "one published to the stream"
+)
 KEEP_SECONDS = 5.0
 """A long listing says so often that it goes on."""
 
@@ -192,11 +212,14 @@ class Discovery:
         """
         moves = current is not None and not is_read_from(current, self._spec.kinesis)
         try:
-            arn, created_at = await self._describe_stream()
-        except (StreamUnfit, StreamVanished):
+            newest = await self._describe_stream()
+        except (StreamUnfit, StreamVanished, PublishingBegins) as error:
             if current is None or moves or await self._ended(current):
                 raise
+            if kind_of(current) is KINESIS:
+                await self._stop_for_break(current, f"{error}: {NOT_IN_STREAM}")
             return current
+        arn, created_at = newest.arn, newest.began_at
         if current is not None and moves:
             name = self._spec.name
             told = await self._moves.move(name, before=current, stream_arn=arn, at=created_at)
@@ -206,11 +229,25 @@ class Discovery:
         if current is None:
             await self._start_stream(arn, created_at, after=StreamOver(None))
             return arn
+        if arn == current and newest.table_created_at is not None:
+            at = newest.table_created_at
+            detail = f"the table was created again at {at:%Y-%m-%d %H:%M:%S}: {NO_REMOVALS}"
+            await self._stop_for_break(current, detail, table_created_at=at)
         over = await self._ended(current) if arn != current else None
         if over is None:
             return current
         await self._start_stream(arn, created_at, after=over)
         return arn
+
+    async def _stop_for_break(
+        self, current: str, detail: str, *, table_created_at: datetime | None = None
+    ) -> None:
+        """Record a gap of changes that never reached the stream, where it is not known yet."""
+        name = self._spec.name
+        if await self._incidents.add_break(
+            name, current, detail=detail, created_at=table_created_at
+        ):
+            self._observe(GapFound(name, None, "possible", detail, how_to_mend(name, "guard")))
 
     async def _ended(self, stream_arn: str) -> StreamOver | None:
         """A stream is over when all the shards are read, or when the source has dropped it."""

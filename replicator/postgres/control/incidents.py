@@ -86,6 +86,16 @@ values ($1, $2, $3, $4, $5, $6,
 returning id
 """
 
+CREATED_AFTER = """
+-- Once for each table of that name: the detail tells its time.
+select 1
+  from {schema}.generation
+ where (deployment, source, stream_arn) = ($1, $2, $3) and label_at < $4
+   and not exists (select from {schema}.gap
+                    where (deployment, source, stream_arn, detail) = ($1, $2, $3, $5)
+                      and shard_id is null)
+"""
+
 LEADS_ON = """
 -- Only the stream that the source showed last is one to go on with.
 update {schema}.gap
@@ -287,6 +297,28 @@ class Incidents:
             aside = stream_arn if order == "older" else ""
             await connection.execute(self._control.sql(LEADS_ON), self._deployment, source, aside)
         return None if gap is None else told
+
+    async def add_break(
+        self, source: str, stream_arn: str, *, detail: str, created_at: datetime | None = None
+    ) -> bool:
+        """Record a possible gap of changes that never reached the table's stream, and stop the
+        table until it is accepted; False where one is open.
+
+        With `created_at`, when the table was created: only where that was after the stream was
+        first seen, and once.
+        """
+        name = (self._deployment, source)
+        async with self._database.transaction("recording a gap") as connection:
+            if created_at is not None and not await connection.fetchval(
+                self._control.sql(CREATED_AFTER), *name, stream_arn, created_at, detail
+            ):
+                return False
+            gap = await connection.fetchval(
+                self._control.sql(ADD_GAP), *name, stream_arn, None, "possible", detail, None
+            )
+            if gap is not None:
+                await raise_epochs(connection, self._control, *name)
+        return gap is not None
 
     async def accept_gaps(
         self, source: str, *, who: str, why: str, gap_id: int | None = None
