@@ -78,11 +78,13 @@ class Stage:
 
 
 @pytest.fixture
-async def stage(
-    dynamodb_endpoint: str, migrated_database: str, tmp_path: Path
-) -> AsyncIterator[Stage]:
+def database(migrated_database: str) -> str:
+    """The database that all fixtures of a test share; its control schema is empty."""
+    return migrated_database
+
+
+@pytest.fixture
+async def stage(dynamodb_endpoint: str, database: str, tmp_path: Path) -> AsyncIterator[Stage]:
     """Every emulator in turn, and a database with nothing but a control schema."""
     async with endpoints.dynamodb_client(dynamodb_endpoint) as client:
-        yield Stage(
-            dynamodb_endpoint, migrated_database, client, tmp_path, f"t{secrets.token_hex(4)}"
-        )
+        yield Stage(dynamodb_endpoint, database, client, tmp_path, f"t{secrets.token_hex(4)}")

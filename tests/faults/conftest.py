@@ -23,13 +23,19 @@ def lease_endpoint() -> Iterator[str]:
 
 
 @pytest.fixture
-def new_replica(lease_endpoint: str, migrated_database: str, tmp_path: Path) -> NewReplica:
+def database(migrated_database: str) -> str:
+    """The database that all fixtures of a test share; its control schema is empty."""
+    return migrated_database
+
+
+@pytest.fixture
+def new_replica(lease_endpoint: str, database: str, tmp_path: Path) -> NewReplica:
     """Opens a replica; see replica.replica for what can be asked for."""
 
     @asynccontextmanager
     async def opened(**options: Any) -> AsyncIterator[Replica]:
         given: dict[str, Any] = {
-            "dsn": migrated_database,
+            "dsn": database,
             "directory": tmp_path,
             "name": f"t{secrets.token_hex(4)}",
         }
