@@ -21,9 +21,9 @@ BREAKS = [
 
 @pytest.mark.parametrize(("sender", "kind", "action"), BREAKS)
 async def test_a_batch_whose_fate_is_unknown_is_applied_exactly_once(
-    new_replica: NewReplica, database: str, sender, kind: str, action
+    new_replica: NewReplica, migrated_database: str, sender, kind: str, action
 ):
-    async with proxy(database) as between, new_replica(worker_dsn=between.dsn) as it:
+    async with proxy(migrated_database) as between, new_replica(worker_dsn=between.dsn) as it:
         worker = await it.deployment.start_ready()
         it.load.put("before")
         await it.equal(worker)
@@ -43,9 +43,9 @@ async def test_a_batch_whose_fate_is_unknown_is_applied_exactly_once(
 
 @pytest.mark.parametrize("kind", ["2", "Z"])
 async def test_the_lost_answer_to_the_end_of_a_shard_starts_its_children_once(
-    new_replica: NewReplica, database: str, kind: str
+    new_replica: NewReplica, migrated_database: str, kind: str
 ):
-    async with proxy(database) as between, new_replica(worker_dsn=between.dsn) as it:
+    async with proxy(migrated_database) as between, new_replica(worker_dsn=between.dsn) as it:
         worker = await it.deployment.start_ready()
         it.load.write(20)
         await it.equal(worker)
@@ -61,9 +61,9 @@ async def test_the_lost_answer_to_the_end_of_a_shard_starts_its_children_once(
 
 @pytest.mark.long
 async def test_a_server_that_falls_silent_is_left_within_the_statements_limit(
-    new_replica: NewReplica, database: str
+    new_replica: NewReplica, migrated_database: str
 ):
-    async with proxy(database) as between, new_replica(worker_dsn=between.dsn) as it:
+    async with proxy(migrated_database) as between, new_replica(worker_dsn=between.dsn) as it:
         worker = await it.deployment.start_ready()
         it.load.put("before")
         await it.equal(worker)

@@ -57,13 +57,13 @@ async def test_frozen_inside_its_transaction_it_is_ended_and_writes_nothing(
 
 @pytest.mark.parametrize(("kind", "pool_size"), [("E", 4), ("S", 4), ("E", 1)])
 async def test_frozen_while_sending_it_is_ended_although_no_timer_of_the_server_runs(
-    new_replica: NewReplica, database: str, kind: str, pool_size: int
+    new_replica: NewReplica, migrated_database: str, kind: str, pool_size: int
 ):
     """Before Sync the statement is executed and its locks are held by an `active` session.
 
     With a pool of one the claim that waits has all of it.
     """
-    async with proxy(database) as between, new_replica(worker_dsn=between.dsn) as it:
+    async with proxy(migrated_database) as between, new_replica(worker_dsn=between.dsn) as it:
         it.deployment.settings["target"]["pool_size"] = pool_size
         worker = await it.deployment.start_ready()
         it.load.put("before")

@@ -18,9 +18,9 @@ async def heir_finishes(it: Replica, heir: Worker, *, more: str = "afterwards") 
 
 
 async def test_before_the_statement_is_sent_the_heir_reads_the_batch_again(
-    new_replica: NewReplica, database: str
+    new_replica: NewReplica, migrated_database: str
 ):
-    async with proxy(database) as between, new_replica(worker_dsn=between.dsn) as it:
+    async with proxy(migrated_database) as between, new_replica(worker_dsn=between.dsn) as it:
         worker = await it.deployment.start_ready()
         held = between.plan("hold", kind="B", statement=STATEMENT)
         it.load.write(50)
@@ -76,9 +76,9 @@ END_STEPS = ["children", "done", "shard end"]
 
 @pytest.mark.parametrize("step", END_STEPS)
 async def test_at_a_step_of_a_shards_end_no_child_is_orphaned_or_early(
-    new_replica: NewReplica, database: str, step: str
+    new_replica: NewReplica, migrated_database: str, step: str
 ):
-    async with proxy(database) as between, new_replica(worker_dsn=between.dsn) as it:
+    async with proxy(migrated_database) as between, new_replica(worker_dsn=between.dsn) as it:
         worker = await it.deployment.start_ready()
         it.load.write(30)
         await it.equal(worker)

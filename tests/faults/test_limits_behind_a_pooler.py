@@ -21,20 +21,23 @@ ALWAYS = 1_000_000
 
 @asynccontextmanager
 async def behind_a_pooler(
-    new_replica: NewReplica, database: str, *, query_timeout: float = 0
+    new_replica: NewReplica, migrated_database: str, *, query_timeout: float = 0
 ) -> AsyncIterator[tuple[Replica, Proxy]]:
     """A replica whose workers reach PostgreSQL through a link and a pooler."""
-    with pgbouncer(database, sessions=4, query_timeout=query_timeout) as dsn:
+    with pgbouncer(migrated_database, sessions=4, query_timeout=query_timeout) as dsn:
         async with proxy(dsn) as link, new_replica(worker_dsn=link.dsn) as it:
             it.deployment.settings["target"]["pooler"] = "transaction"
             yield it, link
 
 
 async def test_query_timeout_of_the_pooler_makes_batches_smaller(
-    new_replica: NewReplica, database: str
+    new_replica: NewReplica, migrated_database: str
 ):
     """The pooler ends the client: the error is beneath a lost connection."""
-    async with behind_a_pooler(new_replica, database, query_timeout=LIMIT_SECONDS) as (it, _):
+    async with behind_a_pooler(new_replica, migrated_database, query_timeout=LIMIT_SECONDS) as (
+        it,
+        _,
+    ):
         await slow_rows(it, seconds_for_each=4 * LIMIT_SECONDS / ROWS)
         it.load.write_everywhere([f"key {number}" for number in range(ROWS)])
         worker = it.deployment.start()
@@ -47,9 +50,12 @@ async def test_query_timeout_of_the_pooler_makes_batches_smaller(
 
 
 async def test_query_timeout_that_not_one_record_keeps_halts_with_its_name(
-    new_replica: NewReplica, database: str
+    new_replica: NewReplica, migrated_database: str
 ):
-    async with behind_a_pooler(new_replica, database, query_timeout=LIMIT_SECONDS) as (it, _):
+    async with behind_a_pooler(new_replica, migrated_database, query_timeout=LIMIT_SECONDS) as (
+        it,
+        _,
+    ):
         worker = await it.deployment.start_ready()
         it.load.put("before")
         await it.equal(worker)
@@ -64,9 +70,9 @@ async def test_query_timeout_that_not_one_record_keeps_halts_with_its_name(
 
 
 async def test_a_slow_link_makes_batches_smaller_where_transactions_have_a_limit(
-    new_replica: NewReplica, database: str
+    new_replica: NewReplica, migrated_database: str
 ):
-    async with behind_a_pooler(new_replica, database) as (it, link):
+    async with behind_a_pooler(new_replica, migrated_database) as (it, link):
         if await too_old(it):
             pytest.skip("transaction_timeout came with PostgreSQL 17")
         await limit_sessions(it, transaction_timeout=LIMIT_SECONDS)
@@ -88,9 +94,9 @@ async def test_a_slow_link_makes_batches_smaller_where_transactions_have_a_limit
 
 
 async def test_a_session_that_idled_too_long_inside_a_transaction_is_left_and_halts_no_table(
-    new_replica: NewReplica, database: str
+    new_replica: NewReplica, migrated_database: str
 ):
-    async with behind_a_pooler(new_replica, database) as (it, link):
+    async with behind_a_pooler(new_replica, migrated_database) as (it, link):
         await limit_sessions(it, idle_in_transaction_session_timeout=LIMIT_SECONDS)
         it.load.write_everywhere([f"key {number}" for number in range(ROWS)])
         idle = link.plan("delay", kind="P", statement=STATEMENT, times=3, seconds=2 * LIMIT_SECONDS)
@@ -105,9 +111,9 @@ async def test_a_session_that_idled_too_long_inside_a_transaction_is_left_and_ha
 
 
 async def test_transactions_that_idle_too_long_for_one_record_halt_with_the_limits_name(
-    new_replica: NewReplica, database: str
+    new_replica: NewReplica, migrated_database: str
 ):
-    async with behind_a_pooler(new_replica, database) as (it, link):
+    async with behind_a_pooler(new_replica, migrated_database) as (it, link):
         await limit_sessions(it, idle_in_transaction_session_timeout=LIMIT_SECONDS)
         worker = await it.deployment.start_ready()
         link.plan("delay", kind="P", statement=STATEMENT, times=ALWAYS, seconds=2 * LIMIT_SECONDS)
