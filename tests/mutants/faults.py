@@ -355,6 +355,13 @@ MUTANTS = [
         SCHEDULES,
     ),
     Mutant(
+        "tables that stand delay each page of the others",
+        "replicator/engine/stream/page_slots.py",
+        "self._beyond.add(waiter.room)",
+        "self._beyond.discard(waiter.room)",
+        "tests/engine/test_room.py",
+    ),
+    Mutant(
         "a parent that nobody lists is never owed, though some of it was read",
         "replicator/engine/stream/pipeline.py",
         "            owed=True,\n",

@@ -6,8 +6,9 @@ as keep its connections busy, which bounds what a table that stands can hold.
 
 A free slot goes to the waiting table that holds the fewest, and within a table to the shard that
 asked first. A table that holds none, and has waited for a while because others do not give theirs
-back (their targets are locked, or slow), gets one beyond the budget: a table that stands delays
-the others once, and never keeps them away.
+back (their targets are locked, or slow), gets one beyond the budget, and from then on each next one
+at once, for as long as nobody gives back a slot of the budget: tables that stand delay the others
+once, and never keep them away.
 """
 
 import asyncio
@@ -29,6 +30,8 @@ class PageBudget:
         self._free = pages_max
         """Below zero while tables hold slots beyond the budget."""
         self._waiting: list[_Waiter] = []
+        self._beyond: set[Room] = set()
+        """Tables that have waited while the budget stands, and go on with one page beyond it."""
 
     def room(self, pages_max: int) -> "Room":
         """The slots of one more table, which may hold `pages_max` at once."""
@@ -36,7 +39,7 @@ class PageBudget:
 
     def take(self, room: "Room") -> bool:
         """Take a slot for a table at once; False when it must wait for one."""
-        if self._free <= 0 or room.is_full:
+        if room.is_full or (self._free <= 0 and not self._goes_on_beyond(room)):
             return False
         self._grant(room)
         return True
@@ -49,17 +52,24 @@ class PageBudget:
 
     def grant_beyond(self, slot: "asyncio.Future[None]") -> None:
         """Take a slot beyond the budget for who waits for this one."""
-        self._serve(self._of(slot))
+        waiter = self._of(slot)
+        self._beyond.add(waiter.room)
+        self._serve(waiter)
 
     def give_back(self, room: "Room", slots: int) -> None:
         """Free slots of a table, and grant what is free now."""
         room.held -= slots
         self._free += slots
+        if self._free > 0 or room not in self._beyond:
+            self._beyond.clear()  # the budget moves
         while self._free > 0:
             waiting = [waiter for waiter in self._waiting if not waiter.room.is_full]
             if not waiting:
                 return
             self._serve(min(waiting, key=lambda waiter: waiter.room.held))
+        own = [waiter for waiter in self._waiting if waiter.room is room]
+        if own and self._goes_on_beyond(room):
+            self._serve(own[0])
 
     def give_up(self, room: "Room", slot: "asyncio.Future[None]") -> None:
         """Wait no more for a slot, which may have been granted at this very moment."""
@@ -67,6 +77,9 @@ class PageBudget:
             self.give_back(room, 1)
         else:
             self._waiting.remove(self._of(slot))
+
+    def _goes_on_beyond(self, room: "Room") -> bool:
+        return room in self._beyond and not room.held
 
     def _of(self, slot: "asyncio.Future[None]") -> "_Waiter":
         return next(waiter for waiter in self._waiting if waiter.slot is slot)
