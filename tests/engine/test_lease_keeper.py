@@ -5,6 +5,8 @@ from collections import Counter
 from collections.abc import Callable
 from typing import TypeVar
 
+import pytest
+
 from replicator.core.records import Position
 from replicator.core.stream.leases import TRIM_HORIZON, Lease
 from replicator.engine.worker.lease_keeper import WRITES_SAVED_UP, Holding
@@ -20,13 +22,13 @@ Result = TypeVar("Result")
 class Keeper:
     """A worker that holds some leases."""
 
-    def __init__(self) -> None:
+    def __init__(self, lease_seconds: float = LEASE_SECONDS) -> None:
         self.table = LeaseTable()
         self.calls: Counter[str] = Counter()
         self.away = False
         self.leases = FakeLeases(self.table, self.send, "me")
         self.holding = Holding(
-            self.leases, lambda _: None, running_clock(), lease_seconds=LEASE_SECONDS
+            self.leases, lambda _: None, running_clock(), lease_seconds=lease_seconds
         )
 
     async def send(self, name: str, work: Callable[[], Result]) -> Result:
@@ -120,3 +122,20 @@ async def test_what_was_stolen_is_lost_when_it_is_confirmed():
     assert not await keeper.holding.confirm(stolen)
     keeper.away = True
     assert await keeper.holding.confirm(mine)
+
+
+@pytest.mark.parametrize("lease_seconds", [0.5, 1.0, 2.0, 5.0])
+@in_virtual_time
+async def test_a_short_lease_is_kept_however_few_writes_a_worker_may_make(lease_seconds: float):
+    keeper = Keeper(lease_seconds)
+    [key] = await keeper.takes(1)
+    beats = set[int]()
+
+    for _ in range(1000):
+        await asyncio.sleep(lease_seconds / 8)
+        await keeper.holding.renew_all()
+        assert keeper.holding.too_old() == []
+        beats.add(keeper.holding.beat())
+
+    assert list(keeper.holding.held) == [key]
+    assert len(beats) == 1000, "the heartbeat moves at every look"

@@ -14,6 +14,9 @@ from replicator.errors import CoordinationUnavailable, LeaseLost
 WRITES_A_SECOND = 1.0
 """Of the leases that one worker holds, checkpoints and signs of life together: the bill of the
 lease table grows with workers."""
+WRITES_OF_A_LEASE = 8.0
+"""Of the leases that one worker holds, in the time of one lease at least: a short one must not run
+out while the worker waits for its next write."""
 WRITES_SAVED_UP = 10.0
 """So many may come at once after a quiet while."""
 CALLS_AT_ONCE = 32
@@ -65,6 +68,7 @@ class Holding:
         self._beat = 0
         self._each_since: float | None = None
         """Since when every lease is renewed: an older version may judge by the counters."""
+        self._writes_a_second = max(WRITES_A_SECOND, WRITES_OF_A_LEASE / lease_seconds)
         self._writes, self._counted_at = WRITES_SAVED_UP, clock.monotonic()
 
     def beat(self) -> int:
@@ -116,7 +120,7 @@ class Holding:
     async def renew_all(self) -> None:
         """Renew what is due, with the checkpoint where it moved; drop what is lost.
 
-        Of more than `WRITES_A_SECOND`, the longest unwritten first.
+        Of more than may be written now, the longest unwritten first.
         """
         now = self._clock.monotonic()
         due = [
@@ -124,7 +128,7 @@ class Holding:
             for held in self.held.values()
             if self._is_unsaved(held, now) or now - held.renewed_at >= self._lease_seconds / 4
         ]
-        allowed = self._writes + (now - self._counted_at) * WRITES_A_SECOND
+        allowed = self._writes + (now - self._counted_at) * self._writes_a_second
         self._writes, self._counted_at = min(WRITES_SAVED_UP, allowed), now
         if self._each_since is None:
             due = sorted(due, key=lambda held: held.renewed_at)[: int(self._writes)]
