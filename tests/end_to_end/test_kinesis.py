@@ -304,6 +304,16 @@ async def test_a_table_created_again_under_its_name_is_a_gap_once(published: Pub
     """Deleting a table makes no removals, and the new one may publish to the same stream."""
     table, client = published.table, published.stage.client
     async with running(published) as (deployment, worker):
+
+        async def a_second_has_passed() -> bool:
+            first_seen = (
+                "select now() - max(label_at) > interval '1 second' from replicator.generation"
+            )
+            return bool((await sql(published.stage, first_seen))[0][0])
+
+        await worker.until(
+            a_second_has_passed, what="creation times, in seconds, tell the difference"
+        )
         await client.delete_table(TableName=table.name)
         await published.stage.create_table(
             table.name.removeprefix(f"{published.stage.prefix}-"), {"pk": "S"}
