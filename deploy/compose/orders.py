@@ -11,8 +11,8 @@ import sys
 from replicator.clock import SystemClock
 from replicator.demo.orders import TABLE, table_definition
 from replicator.demo.writer import Writer
-from replicator.sources.aws_place import SourceConnection
-from replicator.sources.clients import open_client
+from replicator.sources.aws.clients import open_client
+from replicator.sources.aws.place import SourceConnection
 
 CHANGES_PER_SECOND = float(os.environ.get("CHANGES_PER_SECOND", "5"))
 

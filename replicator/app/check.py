@@ -19,7 +19,7 @@ from replicator.postgres.connection.failures import POOLER_REMEDY
 from replicator.postgres.schema.migrate import look
 from replicator.postgres.schema.server_fitness import server_fitness
 from replicator.postgres.schema.survey import Survey
-from replicator.sources.aws_place import is_aws
+from replicator.sources.aws.place import is_aws
 from replicator.sources.check import check_coordination, check_recovery, lambda_readers
 
 

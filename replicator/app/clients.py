@@ -6,13 +6,13 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from replicator.core.observations import Observe, unobserved
-from replicator.sources.aws_place import ExportDestination, SourceConnection
-from replicator.sources.clients import open_client
-from replicator.sources.describe_pace import DescribePace
-from replicator.sources.dynamodb_streams import DynamoDBStreams, open_streams
-from replicator.sources.exports import TableExports
-from replicator.sources.kinesis_streams import KinesisStreams, ShardPace, open_kinesis
-from replicator.sources.scan import TableItems, open_items_client
+from replicator.sources.aws.clients import open_client
+from replicator.sources.aws.place import ExportDestination, SourceConnection
+from replicator.sources.dynamodb.describe_pace import DescribePace
+from replicator.sources.dynamodb.exports import TableExports
+from replicator.sources.dynamodb.scan import TableItems, open_items_client
+from replicator.sources.dynamodb.streams import DynamoDBStreams, open_streams
+from replicator.sources.kinesis.streams import KinesisStreams, ShardPace, open_kinesis
 
 if TYPE_CHECKING:
     from types_aiobotocore_dynamodb import DynamoDBClient

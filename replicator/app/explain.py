@@ -23,7 +23,7 @@ from replicator.engine.verify.confirm import CurrentItem, compare, item_of
 from replicator.engine.verify.pending_changes import Unapplied
 from replicator.engine.verify.sampling import read_item
 from replicator.postgres.connection.database import Database
-from replicator.postgres.control.positions import Positions
+from replicator.postgres.control.stream.positions import Positions
 from replicator.postgres.read.one_item import open_letters, row_of, version_of
 from replicator.postgres.read.rows import TargetRows
 

@@ -13,8 +13,8 @@ from replicator.errors import ConfigurationError, ReplicatorError, SourceUnavail
 from replicator.postgres.schema.auto_columns import known_columns
 from replicator.postgres.schema.migrate import opened, reading
 from replicator.sources.check import SourceTable, check_sources
-from replicator.sources.tables import TableDescription
-from replicator.sources.view_type import require_new_images
+from replicator.sources.dynamodb.tables import TableDescription
+from replicator.sources.dynamodb.view_type import require_new_images
 
 
 @dataclass(frozen=True, slots=True)

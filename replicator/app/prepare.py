@@ -11,7 +11,7 @@ from replicator.config.settings import Settings
 from replicator.core.mapping.auto_columns import with_auto_columns
 from replicator.core.mapping.compile import TableMapping, compile_table
 from replicator.core.spec import TableSpec
-from replicator.engine.tasks import one_failure
+from replicator.engine.waiting import one_failure
 from replicator.errors import (
     ConfigurationError,
     Disposition,
@@ -25,12 +25,12 @@ from replicator.postgres.connection.database import Database
 from replicator.postgres.schema.auto_columns import known_columns
 from replicator.postgres.schema.server_fitness import require_fit_server
 from replicator.postgres.schema.survey import Survey, mismatch, survey
-from replicator.sources.tables import (
+from replicator.sources.dynamodb.tables import (
     TableDescription,
     describe_table,
     require_fit_stream,
 )
-from replicator.sources.view_type import require_new_images
+from replicator.sources.dynamodb.view_type import require_new_images
 
 if TYPE_CHECKING:
     from types_aiobotocore_dynamodb import DynamoDBClient

@@ -15,10 +15,10 @@ from replicator.engine.snapshot.rate_limit import PacedItems
 from replicator.engine.snapshot.repair import Faulty, Repair
 from replicator.errors import ReplicatorError
 from replicator.postgres.connection.database import Database
-from replicator.postgres.control.repairs import begin_repair
-from replicator.postgres.control.segments import Segments
-from replicator.postgres.control.snapshot_reads import read_snapshot
-from replicator.postgres.control.snapshots import Snapshots
+from replicator.postgres.control.snapshot.repairs import begin_repair
+from replicator.postgres.control.snapshot.segments import Segments
+from replicator.postgres.control.snapshot.snapshot_reads import read_snapshot
+from replicator.postgres.control.snapshot.snapshots import Snapshots
 from replicator.postgres.write.sink import SegmentSink
 
 

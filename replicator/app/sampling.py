@@ -11,8 +11,8 @@ from replicator.core.observations import unobserved
 from replicator.core.records import Image
 from replicator.engine.snapshot.rate_limit import ReadPacing
 from replicator.engine.verify.sampling import SampledItems, sample_items
-from replicator.sources.aws_place import SourceConnection, connection_for
-from replicator.sources.tables import TableDescription, describe_table
+from replicator.sources.aws.place import SourceConnection, connection_for
+from replicator.sources.dynamodb.tables import TableDescription, describe_table
 
 READ_UNITS_PER_SECOND = 100.0
 """Little enough for a table in use by others."""

@@ -55,7 +55,7 @@ def redrive(
     import asyncio
 
     from replicator.app.aws_lambda.redrive import redrive as redrive_batches
-    from replicator.sources.failed_batches import failed_batches
+    from replicator.sources.lambda_events.failed_batches import failed_batches
 
     settings = load_settings(config)
     batches = [batch for name in files for batch in failed_batches(_read(name), name)]

@@ -24,7 +24,7 @@ from replicator.core.proposal.propose import (
     propose_table,
 )
 from replicator.errors import ConfigurationError, StreamUnfit, StreamVanished
-from replicator.sources.tables import require_fit_stream
+from replicator.sources.dynamodb.tables import require_fit_stream
 
 SourceTables = Annotated[
     list[str],

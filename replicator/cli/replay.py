@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from replicator.app.administration.replay import discard_letters, replay_letters
+from replicator.app.administration.dead_letter_replay import discard_letters, replay_letters
 from replicator.cli.dead_letters import OlderThan, Reason, duration
 from replicator.cli.terminal.options import (
     AsJson,
@@ -25,7 +25,7 @@ from replicator.cli.terminal.output import (
     print_table,
 )
 from replicator.postgres.control.dead_letters import LetterFilter
-from replicator.postgres.write.replay import Tried
+from replicator.postgres.write.dead_letter_replay import Tried
 
 Numbers = Annotated[
     list[int] | None,

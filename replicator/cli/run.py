@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from replicator.app.daemon import run as run_daemon
+from replicator.app.daemon.run import run as run_daemon
 from replicator.cli.terminal.options import ConfigFile, load_settings
 from replicator.cli.terminal.output import ExitCode, print_note
 from replicator.monitoring.logs import configure_logs

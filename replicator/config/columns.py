@@ -16,7 +16,7 @@ from replicator.core.spec import (
     Scalar,
 )
 from replicator.core.values.column_types import ColumnType, parse_type
-from replicator.core.values.policies import Fraction, OnInvalid, OnNul, TimeFormat, Transform
+from replicator.core.values.reading_options import Fraction, OnInvalid, OnNul, TimeFormat, Transform
 from replicator.core.values.type_table import ROWS, TIMED
 
 DeclaredType = Annotated[ColumnType, parsed_by(parse_type)]

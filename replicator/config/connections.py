@@ -1,13 +1,12 @@
-"""Connection parameters of source and target, from the settings."""
+"""Connection parameters of source and target, from the settings. Needs no SDK of AWS."""
 
 from dataclasses import replace
 from urllib.parse import urlsplit
 
 from replicator.config.settings import PostgresSettings, Settings
 from replicator.config.source import SourceSettings
-from replicator.config.target_connection import connection_settings
-from replicator.postgres.connection.connect import ConnectionSettings, Password
-from replicator.sources.aws_place import ExportDestination, SourceConnection
+from replicator.postgres.connection.connect import ConnectionSettings, Password, Token
+from replicator.sources.aws.place import ExportDestination, SourceConnection
 
 
 def source_connection(place: SourceSettings) -> SourceConnection:
@@ -41,6 +40,24 @@ def export_destination(settings: Settings) -> ExportDestination:
     return ExportDestination(export.bucket, export.prefix, export.bucket_owner, export.kms_key)
 
 
+def connection_settings(
+    target: PostgresSettings, *, password: Password | None, iam_token: Token | None
+) -> ConnectionSettings:
+    """Connection settings of the target, with the functions that fetch a password or a token."""
+    return ConnectionSettings(
+        dsn=target.dsn.reveal() if target.dsn is not None else None,
+        dsn_file=target.dsn_file,
+        password_file=target.password_file,
+        password=password,
+        iam_token=iam_token,
+        pooler=target.pooler,
+        connect_timeout_seconds=target.connect_timeout_seconds,
+        statement_timeout_seconds=target.statement_timeout_seconds,
+        lock_timeout_seconds=target.lock_timeout_seconds,
+        application_name=target.application_name,
+    )
+
+
 def target_connection(target: PostgresSettings) -> ConnectionSettings:
     """Connection settings of processes that run."""
     if target.iam_auth or target.password_parameter or target.password_secret:
@@ -50,7 +67,7 @@ def target_connection(target: PostgresSettings) -> ConnectionSettings:
 
 def _connection_by_aws(target: PostgresSettings) -> ConnectionSettings:
     """Connection settings with a password or token that AWS keeps or makes."""
-    from replicator.sources import secrets  # noqa: PLC0415 (the SDK: a second that others save)
+    from replicator.sources.aws import secrets  # noqa: PLC0415 (the SDK: a second that others save)
 
     password: Password | None = None
     endpoint_url = target.secrets_endpoint_url

@@ -6,8 +6,8 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from replicator.config.dsn import Dsn
 from replicator.config.mistakes import KeyPath, Mistake, WrongConfiguration
+from replicator.config.secret_dsn import Dsn
 from replicator.config.settings_keys import FILE_ONLY, keys_outside_tables
 from replicator.config.yaml_values import Document
 

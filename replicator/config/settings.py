@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from replicator.config.dsn import Dsn
+from replicator.config.secret_dsn import Dsn
 from replicator.config.settings_group import Group, accepted_by, refuse
 from replicator.config.source import ENDPOINT, SourceSettings
 from replicator.config.tables import TABLE_ARN, TABLE_NAME, TableSettings, TargetSettings

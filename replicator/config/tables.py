@@ -21,7 +21,7 @@ from replicator.core.spec import (
     TableSpec,
     TargetSpec,
 )
-from replicator.core.values.policies import OnNul
+from replicator.core.values.reading_options import OnNul
 from replicator.errors import ConfigurationError
 
 TABLE_NAME = r"[A-Za-z0-9_.-]{3,255}"

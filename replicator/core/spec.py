@@ -5,7 +5,14 @@ from decimal import Decimal
 from typing import Any, Literal
 
 from replicator.core.values.column_types import ColumnType
-from replicator.core.values.policies import Fraction, OnInvalid, OnNul, TimeFormat, Transform, Words
+from replicator.core.values.reading_options import (
+    Fraction,
+    OnInvalid,
+    OnNul,
+    TimeFormat,
+    Transform,
+    Words,
+)
 
 KeyType = Literal["S", "N", "B"]
 OnDelete = Literal["delete", "soft", "ignore"]

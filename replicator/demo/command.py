@@ -30,11 +30,11 @@ from replicator.demo.replica import (
 from replicator.demo.report import draw_order, richest, say, say_verdict, say_what_is_next
 from replicator.demo.view import BothSides, View, view_for
 from replicator.demo.writer import Writer
-from replicator.engine.tasks import one_failure
+from replicator.engine.waiting import one_failure
 from replicator.errors import ReplicatorError, SinkUnavailable
-from replicator.sources.aws_place import SourceConnection
-from replicator.sources.clients import open_client
-from replicator.sources.failures import FAILURES, translate
+from replicator.sources.aws.clients import open_client
+from replicator.sources.aws.failures import FAILURES, translate
+from replicator.sources.aws.place import SourceConnection
 
 READY_SECONDS = 60.0
 STOCK_CHANGES = 30

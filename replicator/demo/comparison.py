@@ -12,7 +12,7 @@ import asyncpg
 
 from replicator.demo.orders import KEY, TABLE
 from replicator.errors import SinkUnavailable
-from replicator.sources.failures import FAILURES, translate
+from replicator.sources.aws.failures import FAILURES, translate
 
 if TYPE_CHECKING:
     from types_aiobotocore_dynamodb import DynamoDBClient

@@ -32,9 +32,9 @@ from replicator.core.snapshot.state import (
     WantedExports,
 )
 from replicator.core.spec import InitialLoad
-from replicator.core.stream.leases import Lease
-from replicator.core.stream.ownership import WorkerSign
-from replicator.core.stream.shards import (
+from replicator.core.stream.heartbeats import WorkerSign
+from replicator.core.stream.lease_plan import Lease
+from replicator.core.stream.shard_facts import (
     Advance,
     Belief,
     Claim,

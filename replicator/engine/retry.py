@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from replicator.core.observations import unobserved
 from replicator.core.records import StreamRecord
-from replicator.engine.tasks import Backoff, stopped_within
+from replicator.engine.waiting import Backoff, stopped_within
 from replicator.errors import (
     OWN_LIMIT,
     BatchRejected,

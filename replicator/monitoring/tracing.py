@@ -11,8 +11,8 @@ from replicator.core.observations import unobserved
 from replicator.core.planning.row_guard import Applied
 from replicator.core.planning.write_plan import WritePlan
 from replicator.core.records import Page, Position
-from replicator.core.stream.leases import Lease
-from replicator.core.stream.shards import Advance, Claim
+from replicator.core.stream.lease_plan import Lease
+from replicator.core.stream.shard_facts import Advance, Claim
 from replicator.engine.ports import Leases, Sink, Source
 from replicator.errors import ConfigurationError
 from replicator.monitoring.failure_text import one_line

@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
 
-from replicator.app.daemon import Daemon
+from replicator.app.daemon.run import Daemon
 from replicator.app.mappings import require_mappings
 from replicator.app.verify import Request, verify
 from replicator.clock import Clock, SystemClock
@@ -19,13 +19,13 @@ from replicator.config.connections import (
 from replicator.config.settings import Settings
 from replicator.config.tables import TableSettings
 from replicator.core.verify.results import TargetResult, is_equal
-from replicator.engine.tasks import one_failure
+from replicator.engine.waiting import one_failure
 from replicator.postgres.connection.database import Database
 from replicator.postgres.connection.quoting import quote_table
 from replicator.postgres.schema.migrate import migrate
 from replicator.postgres.schema.scratch_schemas import drop_schemas, schemas_with_prefix
-from replicator.selftest.account import PREFIX, Account, open_account
-from replicator.selftest.facts import Fact, facts_of
+from replicator.selftest.beliefs import Fact, facts_of
+from replicator.selftest.scratch_tables import PREFIX, Account, open_account
 from replicator.selftest.workload import VALUES, PutItem, changed_items, changes, key_of
 
 SCHEMA_PREFIX = "replicator_selftest_"

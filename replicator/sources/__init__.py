@@ -1,1 +1,1 @@
-"""Sources of records. Siblings that never import each other."""
+"""Sources of records and items in AWS, one room for each kind, and the way there."""

@@ -12,12 +12,12 @@ from replicator.errors import (
     StreamUnfit,
     StreamVanished,
 )
-from replicator.sources.aws_place import SourceConnection
-from replicator.sources.clients import open_client
-from replicator.sources.exports import recovery_of
-from replicator.sources.failures import FAILURES, translate
-from replicator.sources.kinesis_check import check_destination
-from replicator.sources.tables import TableDescription, describe_table, require_fit_stream
+from replicator.sources.aws.clients import open_client
+from replicator.sources.aws.failures import FAILURES, translate
+from replicator.sources.aws.place import SourceConnection
+from replicator.sources.dynamodb.exports import recovery_of
+from replicator.sources.dynamodb.tables import TableDescription, describe_table, require_fit_stream
+from replicator.sources.kinesis.check import check_destination
 
 if TYPE_CHECKING:
     from types_aiobotocore_dynamodb import DynamoDBClient

@@ -13,7 +13,7 @@ from time import process_time
 from typing import Any
 
 from replicator.core.mapping.compile import TableMapping
-from replicator.core.planning.plan import plan_batch
+from replicator.core.planning.plan_batch import plan_batch
 from replicator.core.records import StreamRecord, decode_page
 from tests.benchmarks.features import FEATURES, PLAIN, Feature, compiled
 from tests.benchmarks.forms import DOCUMENT, HISTORY, TARGET, TYPED

@@ -9,7 +9,7 @@ import sys
 import pytest
 import structlog
 
-from replicator.coordination.dynamodb import DynamoDBLeases
+from replicator.coordination.dynamodb_leases import DynamoDBLeases
 from replicator.postgres.control.forgetting import BELONGING
 from tests.support.bounds import USUAL_SECONDS
 from tests.support.command import replicator

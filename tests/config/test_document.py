@@ -7,12 +7,12 @@ import jsonschema  # type: ignore[import-untyped]
 import pytest
 import yaml
 
-from replicator.config import document
+from replicator.config import reference_page
 from replicator.config.loading import load
 from replicator.config.settings_keys import keys_outside_tables
 
 ROOT = Path(__file__).parents[2]
-EXAMPLE = Path(document.__file__).with_name("example.yaml")
+EXAMPLE = Path(reference_page.__file__).with_name("example.yaml")
 
 PROMISED = """\
 version: 1
@@ -62,15 +62,17 @@ tables:
 
 
 def published() -> dict[str, object]:
-    return json.loads((ROOT / document.SCHEMA_PATH).read_text(encoding="utf-8"))
+    return json.loads((ROOT / reference_page.SCHEMA_PATH).read_text(encoding="utf-8"))
 
 
 def test_the_published_schema_is_that_of_the_settings():
-    assert (ROOT / document.SCHEMA_PATH).read_text(encoding="utf-8") == document.schema_text()
+    assert (ROOT / reference_page.SCHEMA_PATH).read_text(
+        encoding="utf-8"
+    ) == reference_page.schema_text()
 
 
 def test_the_guide_is_that_of_the_settings():
-    assert (ROOT / document.GUIDE_PATH).read_text(encoding="utf-8") == document.guide()
+    assert (ROOT / reference_page.GUIDE_PATH).read_text(encoding="utf-8") == reference_page.guide()
 
 
 def test_the_schema_is_one():
@@ -120,4 +122,4 @@ def test_every_key_is_described():
     silent = [path for path, field in keys_outside_tables() if not field.description]
 
     assert silent == []
-    assert "|  |\n" not in document.guide()
+    assert "|  |\n" not in reference_page.guide()

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from replicator.config.dsn import mask_dsn
 from replicator.config.loading import load
+from replicator.config.secret_dsn import mask_dsn
 from replicator.errors import ConfigurationError
 
 SECRET = "hunter2"

@@ -10,9 +10,9 @@ import asyncpg
 import pytest
 
 from replicator.core.mapping.compile import TableMapping
-from replicator.core.planning.plan import plan_batch
+from replicator.core.planning.plan_batch import plan_batch
 from replicator.core.records import Position, StreamRecord
-from replicator.core.stream.shards import (
+from replicator.core.stream.shard_facts import (
     Advance,
     Belief,
     Claim,
@@ -24,9 +24,9 @@ from replicator.engine.ports import Claims, Incidents, Positions, Sink
 from replicator.errors import BatchRejected, Fenced, NotClaimable, SinkBusy
 from replicator.postgres.connection.connect import ConnectionSettings
 from replicator.postgres.connection.database import Database
-from replicator.postgres.control.claims import Claims as PostgresClaims
-from replicator.postgres.control.incidents import Incidents as PostgresIncidents
-from replicator.postgres.control.positions import Positions as PostgresPositions
+from replicator.postgres.control.stream.claims import Claims as PostgresClaims
+from replicator.postgres.control.stream.incidents import Incidents as PostgresIncidents
+from replicator.postgres.control.stream.positions import Positions as PostgresPositions
 from replicator.postgres.schema.migrate import migrate
 from replicator.postgres.write.sink import PostgresSink
 from tests.support.builders import NOON, STREAM, record, shard_name, table_mapping, target

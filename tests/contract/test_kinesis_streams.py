@@ -10,8 +10,8 @@ import pytest
 from replicator.core.records import Page, Position
 from replicator.core.stream.source_kind import share_of
 from replicator.errors import ShardVanished, StreamVanished
-from replicator.sources.aws_place import SourceConnection
-from replicator.sources.kinesis_streams import (
+from replicator.sources.aws.place import SourceConnection
+from replicator.sources.kinesis.streams import (
     KinesisShare,
     ShardPace,
     open_kinesis,

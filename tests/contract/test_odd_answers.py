@@ -14,13 +14,13 @@ from replicator.clock import SourceClock, SystemClock
 from replicator.core.observations import SourceAnswered
 from replicator.core.snapshot.scan_pages import Segment
 from replicator.errors import Disposition, SourceDenied, SourceUnavailable, UnknownRecord
-from replicator.sources.aws_call import MISREAD, WRONG_CHECKSUM
-from replicator.sources.aws_place import SourceConnection
-from replicator.sources.clients import open_client
-from replicator.sources.dynamodb_streams import DynamoDBStreams, open_streams
-from replicator.sources.failures import CLOCK_REMEDY, CREDENTIALS_REMEDY
-from replicator.sources.scan import TableItems, open_items_client
-from replicator.sources.tables import describe_table
+from replicator.sources.aws.call import MISREAD, WRONG_CHECKSUM
+from replicator.sources.aws.clients import open_client
+from replicator.sources.aws.failures import CLOCK_REMEDY, CREDENTIALS_REMEDY
+from replicator.sources.aws.place import SourceConnection
+from replicator.sources.dynamodb.scan import TableItems, open_items_client
+from replicator.sources.dynamodb.streams import DynamoDBStreams, open_streams
+from replicator.sources.dynamodb.tables import describe_table
 from tests.support.http_server import served
 
 ARN = "arn:aws:dynamodb:eu-west-1:000000000000:table/orders/stream/2026-01-01T00:00:00.000"

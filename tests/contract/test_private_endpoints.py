@@ -7,9 +7,9 @@ import pytest
 from replicator.config.connections import source_connection
 from replicator.config.source import SourceSettings
 from replicator.errors import ReplicatorError
-from replicator.sources.aws_place import SourceConnection, endpoint_of
-from replicator.sources.clients import open_client
-from replicator.sources.secrets import parameter_password, secret_password
+from replicator.sources.aws.clients import open_client
+from replicator.sources.aws.place import SourceConnection, endpoint_of
+from replicator.sources.aws.secrets import parameter_password, secret_password
 from tests.support import endpoints
 
 ROLE = "arn:aws:iam::000000000000:role/replicator"

@@ -15,8 +15,8 @@ from replicator.core.spec import SourceKey
 from replicator.core.values.attributes import decode_image
 from replicator.engine.snapshot.rate_limit import ReadPacing
 from replicator.errors import SourceThrottled, SourceUnavailable, StreamVanished
-from replicator.sources.aws_place import SourceConnection
-from replicator.sources.scan import KEYS_PER_GET_MAX, TableItems, open_items_client
+from replicator.sources.aws.place import SourceConnection
+from replicator.sources.dynamodb.scan import KEYS_PER_GET_MAX, TableItems, open_items_client
 from tests.support import endpoints
 from tests.support.random_items import RandomItems
 from tests.support.scripted_streams import ScriptedStreams, scripted_streams

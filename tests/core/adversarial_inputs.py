@@ -122,12 +122,12 @@ def main() -> None:
         if not found.name.endswith("__main__"):
             importlib.import_module(found.name)
     checks: Any = sys.modules["replicator.core.values.columnar_checks"]
-    texts: Any = sys.modules["replicator.core.values.extension_values"]
+    texts: Any = sys.modules["replicator.core.values.by_type.extension_values"]
     patterns = [checks.DAY, checks.IPV4, checks.MAC, checks.UUID, checks.OFFSET, texts.LABEL_PATH]
     patterns += [checks.numeric(), *(checks.clock(digits) for digits in range(10))]
     for pattern in patterns:
         checks.matching(pattern)
-    beyond = sys.modules["replicator.core.values.timestamps"].beyond
+    beyond = sys.modules["replicator.core.values.by_type.timestamps"].beyond
     beyond("reject")
     for digits in range(7):
         beyond("truncate", digits)

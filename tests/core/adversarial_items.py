@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from replicator.core.mapping.children import ROWS_SIZE_MAX
 from replicator.core.mapping.compile import TableMapping, compile_table
-from replicator.core.planning.plan import plan_batch
+from replicator.core.planning.plan_batch import plan_batch
 from replicator.core.records import StreamRecord, decode_page
 from replicator.core.spec import (
     ChildSpec,
@@ -22,7 +22,7 @@ from replicator.core.spec import (
     TargetSpec,
 )
 from replicator.core.values.column_types import parse_type
-from replicator.core.values.policies import TimeFormat, Transform
+from replicator.core.values.reading_options import TimeFormat, Transform
 from replicator.core.values.type_table import ROWS
 from replicator.errors import ConfigurationError
 

@@ -12,7 +12,7 @@ from replicator.core.mapping.auto_columns import (
     with_auto_columns,
 )
 from replicator.core.mapping.compile import TableMapping, compile_table
-from replicator.core.planning.plan import plan_batch
+from replicator.core.planning.plan_batch import plan_batch
 from replicator.core.spec import SourceKey, TableSpec, TargetSpec
 from tests.support.builders import record
 

@@ -11,7 +11,7 @@ from time import process_time
 
 import pytest
 
-from replicator.core.planning.plan import plan_batch
+from replicator.core.planning.plan_batch import plan_batch
 from replicator.core.planning.write_plan import WritePlan
 from replicator.core.records import decode_page
 from replicator.postgres.write.guard_arrays import transposed

@@ -2,7 +2,7 @@
 
 import pytest
 
-from replicator.core.planning.plan import plan_batch
+from replicator.core.planning.plan_batch import plan_batch
 from replicator.core.records import AttributeValue
 from replicator.core.status.drift import NAMES_MAX, Drift, Seen
 from tests.support.builders import record, table_mapping, target

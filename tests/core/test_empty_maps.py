@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from replicator.core.mapping.compile import TableMapping
-from replicator.core.planning.plan import plan_batch
+from replicator.core.planning.plan_batch import plan_batch
 from replicator.core.planning.write_plan import WritePlan
 from replicator.core.records import Image, StreamRecord, numbers_of
 from replicator.core.spec import ColumnSpec, TargetSpec

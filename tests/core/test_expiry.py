@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from replicator.core.planning.plan import plan_batch
+from replicator.core.planning.plan_batch import plan_batch
 from replicator.core.records import StreamRecord, numbers_of
 from tests.support.builders import NOON, table_mapping, target
 

@@ -9,7 +9,7 @@ import pytest
 
 from replicator.core.mapping.children import ROWS_SIZE_MAX
 from replicator.core.mapping.compile import compile_table
-from replicator.core.planning.plan import plan_batch
+from replicator.core.planning.plan_batch import plan_batch
 from replicator.core.planning.write_plan import WritePlan
 from replicator.core.records import decode_event, decode_page
 from replicator.core.spec import TableSpec, TargetSpec

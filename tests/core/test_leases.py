@@ -6,7 +6,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from replicator.core.stream.leases import Lease, LeasePlan, observed, plan_leases
+from replicator.core.stream.lease_plan import Lease, LeasePlan, observed, plan_leases
 
 SECONDS = 20.0
 LOOKS_SECONDS = 5.0

@@ -8,7 +8,7 @@ from replicator.core.status.arrival_proof import HEAD_PROOF
 from replicator.core.status.assemble import Knowledge, overview
 from replicator.core.status.deployment_status import TableStatus, WorkerStatus, lineage_document
 from replicator.core.status.evidence import LateShard, TableEvidence, WorkerEvidence
-from replicator.core.stream.shards import GapFacts, ShardFacts, TableFacts
+from replicator.core.stream.shard_facts import GapFacts, ShardFacts, TableFacts
 from tests.support.builders import NOON, STREAM, shard_facts, shard_name
 
 ORDERS = TableFacts(

@@ -1,7 +1,6 @@
 """Which leases must be read, and by what an owner lives."""
 
-from replicator.core.stream.leases import Lease, Sighting
-from replicator.core.stream.ownership import (
+from replicator.core.stream.heartbeats import (
     BeatSighting,
     WorkerSign,
     beating,
@@ -11,6 +10,7 @@ from replicator.core.stream.ownership import (
     signs_of_life,
     stirred,
 )
+from replicator.core.stream.lease_plan import Lease, Sighting
 
 LEASE_SECONDS = 20.0
 

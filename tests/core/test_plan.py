@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from replicator.core.mapping.compile import compile_table
-from replicator.core.planning.plan import NO_IMAGE, plan_batch
+from replicator.core.planning.plan_batch import NO_IMAGE, plan_batch
 from replicator.core.planning.write_plan import WritePlan
 from replicator.core.records import StreamRecord, numbers_of
 from replicator.core.spec import SourceKey, TableSpec, TargetSpec

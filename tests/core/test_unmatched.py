@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from replicator.core.mapping.compile import TableMapping
-from replicator.core.planning.plan import plan_batch
+from replicator.core.planning.plan_batch import plan_batch
 from replicator.core.planning.unmatched import NO_TARGET, UNMATCHED
 from replicator.core.planning.write_plan import WritePlan
 from replicator.errors import ConfigurationError

@@ -20,14 +20,14 @@ from botocore import xform_name
 from replicator.core.snapshot.export_manifest import DataFile
 from replicator.core.snapshot.scan_pages import Segment
 from replicator.errors import ExportUnfit, ReplicatorError
-from replicator.sources.aws_place import ExportDestination, SourceConnection
+from replicator.sources.aws.clients import open_client
+from replicator.sources.aws.place import ExportDestination, SourceConnection
+from replicator.sources.aws.secrets import rds_token
 from replicator.sources.check import lambda_readers
-from replicator.sources.clients import open_client
-from replicator.sources.exports import TableExports
-from replicator.sources.kinesis_check import check_destination
-from replicator.sources.scan import TableItems, open_items_client
-from replicator.sources.secrets import rds_token
-from replicator.sources.tables import describe_table
+from replicator.sources.dynamodb.exports import TableExports
+from replicator.sources.dynamodb.scan import TableItems, open_items_client
+from replicator.sources.dynamodb.tables import describe_table
+from replicator.sources.kinesis.check import check_destination
 from tests.deploy.aws_calls import ACCOUNT, REGION, Call, Recorder, recorded
 from tests.deploy.tools import ROOT, tool
 from tests.end_to_end.conftest import one_emulator

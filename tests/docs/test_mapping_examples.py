@@ -15,7 +15,7 @@ from replicator.cli.terminal.row_document import row_document
 from replicator.config.loading import load
 from replicator.core.mapping.compile import TableMapping, compile_table
 from replicator.core.planning.history import HistoryRow
-from replicator.core.planning.plan import plan_batch
+from replicator.core.planning.plan_batch import plan_batch
 from replicator.core.planning.write_plan import TargetWrites, WritePlan
 from replicator.core.records import Event, StreamRecord, numbers_of
 from replicator.core.spec import KeyType, SourceKey

@@ -17,9 +17,9 @@ from replicator.engine.snapshot.rate_limit import ReadPacing
 from replicator.engine.stream.discovery import Discovery
 from replicator.engine.stream.page_slots import PageBudget
 from replicator.engine.stream.pipeline import Pipeline
-from replicator.engine.worker.refresh import Upkeep
 from replicator.engine.worker.supervisor import Reporting
 from replicator.engine.worker.table import Table, WorkerSettings
+from replicator.engine.worker.upkeep import Upkeep
 from replicator.engine.worker.worker import Worker
 from replicator.errors import (
     CoordinationUnavailable,

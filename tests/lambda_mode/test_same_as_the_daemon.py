@@ -7,11 +7,11 @@ from subprocess import run
 
 import pytest
 
-from replicator.core.planning.plan import plan_batch
+from replicator.core.planning.plan_batch import plan_batch
 from replicator.core.records import decode_page
 from replicator.core.spec import TargetSpec
-from replicator.sources.lambda_event import batches_of
-from replicator.sources.signed_calls import Credentials, rds_token
+from replicator.sources.aws.signed_calls import Credentials, rds_token
+from replicator.sources.lambda_events.event import batches_of
 from tests.support.builders import NOON, table_mapping
 from tests.support.lambda_events import change, event
 from tests.support.specs import column_spec

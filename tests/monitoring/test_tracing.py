@@ -11,11 +11,11 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from replicator.core.planning.plan import plan_batch
+from replicator.core.planning.plan_batch import plan_batch
 from replicator.core.planning.row_guard import Applied
 from replicator.core.planning.write_plan import Refusals, WritePlan
 from replicator.core.records import Page, Position
-from replicator.core.stream.shards import Advance, Claim
+from replicator.core.stream.shard_facts import Advance, Claim
 from replicator.engine.ports import Leases, Sink, Source
 from replicator.errors import ConfigurationError, SinkUnavailable
 from replicator.monitoring.tracing import Tracing, tracing
@@ -67,7 +67,9 @@ async def test_a_failure_is_in_the_span_without_what_it_quotes(
 
 def test_off_it_hands_back_what_it_got_and_imports_nothing():
     sink = BrokenSink()
-    code = "import sys, replicator.app.daemon; print([m for m in sys.modules if 'telemetry' in m])"
+    code = (
+        "import sys, replicator.app.daemon.run; print([m for m in sys.modules if 'telemetry' in m])"
+    )
 
     assert Tracing().sink(sink, table="orders") is sink
     said = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, check=True)

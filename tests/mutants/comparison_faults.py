@@ -19,11 +19,11 @@ SETTLING = "tests/engine/test_settling.py"
 RUNBOOK = "tests/docs/test_runbook.py"
 
 COMPARISON = "replicator/engine/verify/confirm.py"
-SNAPSHOTS = "replicator/postgres/control/snapshots.py"
-REPAIRING = "replicator/postgres/control/repairs.py"
+SNAPSHOTS = "replicator/postgres/control/snapshot/snapshots.py"
+REPAIRING = "replicator/postgres/control/snapshot/repairs.py"
 REGISTRY = "replicator/postgres/schema/registry.py"
 ADDING = "replicator/postgres/schema/auto_columns.py"
-MEETING = "replicator/app/auto_columns.py"
+MEETING = "replicator/app/daemon/auto_columns.py"
 INTERFERES = (
     "tests/postgres/test_interference.py"
     "::test_a_batch_that_meets_it_writes_nothing_and_says_what_check_says"
@@ -83,7 +83,7 @@ COMPARISON_MUTANTS = [
     ),
     Mutant(
         "a replay writes a target that rounds",
-        "replicator/app/administration/replay.py",
+        "replicator/app/administration/dead_letter_replay.py",
         "        await require_fit(database, [mappings[source] for source in by_source])\n",
         "",
         "tests/end_to_end/test_dead_letters_by_hand.py"
@@ -128,7 +128,7 @@ COMPARISON_MUTANTS = [
     ),
     Mutant(
         "a running worker does not survey its targets",
-        "replicator/app/target_watch.py",
+        "replicator/app/daemon/target_watch.py",
         "            for name, error in unfit.items():\n",
         "            for name, error in list(unfit.items())[:0]:\n",
         "tests/faults/test_unfit_while_running.py"

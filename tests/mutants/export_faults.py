@@ -7,9 +7,9 @@ LOADS = "tests/postgres/test_exports.py"
 
 WINDOWS = "replicator/core/snapshot/export_windows.py"
 MANIFEST = "replicator/core/snapshot/export_manifest.py"
-SNAPSHOTS = "replicator/postgres/control/snapshots.py"
+SNAPSHOTS = "replicator/postgres/control/snapshot/snapshots.py"
 VERSIONS = "replicator/postgres/write/guard_statement.py"
-SEGMENTS = "replicator/postgres/control/segments.py"
+SEGMENTS = "replicator/postgres/control/snapshot/segments.py"
 
 EXPORT_MUTANTS = [
     Mutant(

@@ -26,16 +26,16 @@ STATEMENTS = "replicator/postgres/write/batch_statement.py"
 FENCES = "replicator/postgres/write/fence.py"
 TARGETS = "replicator/postgres/write/row_statements.py"
 WRITER = "replicator/postgres/write/writer.py"
-PLANNING = "replicator/core/planning/plan.py"
+PLANNING = "replicator/core/planning/plan_batch.py"
 USUAL = "replicator/core/planning/fast_path.py"
-CLAIMS = "replicator/postgres/control/claims.py"
-INCIDENTS = "replicator/postgres/control/incidents.py"
-STREAMS = "replicator/postgres/control/streams.py"
+CLAIMS = "replicator/postgres/control/stream/claims.py"
+INCIDENTS = "replicator/postgres/control/stream/incidents.py"
+STREAMS = "replicator/postgres/control/stream/streams.py"
 SINK = "replicator/postgres/write/sink.py"
 SHARD = "replicator/engine/stream/shard.py"
 PAGES = "replicator/engine/stream/reader.py"
 GAPS = "replicator/core/stream/gaps.py"
-SHARING = "replicator/core/stream/leases.py"
+SHARING = "replicator/core/stream/lease_plan.py"
 
 
 MUTANTS = [
@@ -96,7 +96,7 @@ MUTANTS = [
     ),
     Mutant(
         "the first change of a key wins",
-        "replicator/core/planning/batch.py",
+        "replicator/core/planning/planned_batch.py",
         "{key: index for index, key in self.keys.items()}",
         "{key: index for index, key in reversed(self.keys.items())}",
         PLAN,
@@ -246,7 +246,7 @@ MUTANTS = [
     ),
     Mutant(
         "a parent that a failover has lost is named without its own",
-        "replicator/postgres/control/positions.py",
+        "replicator/postgres/control/stream/positions.py",
         "fetchval(self._control.sql(ON_RECORD), *known) < len(beside)",
         "fetchval(self._control.sql(ON_RECORD), *known) < 0",
         FENCE,
@@ -292,7 +292,7 @@ MUTANTS = [
     ),
     Mutant(
         "without a position it reads from the newest record",
-        "replicator/sources/dynamodb_streams.py",
+        "replicator/sources/dynamodb/streams.py",
         'arguments["ShardIteratorType"] = "TRIM_HORIZON"',
         'arguments["ShardIteratorType"] = "LATEST"',
         SIMULATION,

@@ -9,11 +9,11 @@ FUNCTION = "tests/lambda_mode/test_function.py"
 
 ORDERS = "replicator/postgres/write/order_sql.py"
 VERSIONS = "replicator/postgres/write/guard_statement.py"
-PRUNING = "replicator/postgres/control/maintenance.py"
-MODES = "replicator/postgres/control/table_mode.py"
-CLAIMS = "replicator/postgres/control/segments.py"
+PRUNING = "replicator/postgres/control/pruning.py"
+MODES = "replicator/postgres/control/stream/table_mode.py"
+CLAIMS = "replicator/postgres/control/snapshot/segments.py"
 PAGES = "replicator/postgres/write/sink.py"
-SNAPSHOTS = "replicator/postgres/control/snapshots.py"
+SNAPSHOTS = "replicator/postgres/control/snapshot/snapshots.py"
 LAMBDA = "replicator/postgres/write/lambda_deliveries.py"
 
 GUARD_MUTANTS = [

@@ -86,7 +86,7 @@ IDENTITY_MUTANTS = [
     ),
     Mutant(
         "nobody looks at the key of the table that is read",
-        "replicator/app/composition.py",
+        "replicator/app/daemon/composition.py",
         "    require_key(mapping.spec.name, description.key, mapping.source_key)\n",
         "    _ = require_key\n",
         f"{KEY_CHANGED}::test_a_snapshot_that_is_asked_for_reads_no_table_with_another_key",
@@ -100,7 +100,7 @@ IDENTITY_MUTANTS = [
     ),
     Mutant(
         "a deletion that is ignored supersedes no letter of its own batch",
-        "replicator/core/planning/plan.py",
+        "replicator/core/planning/plan_batch.py",
         "superseded = self._ledger.newest[key] != index",
         "superseded = key in self._rejected or key in self._softly",
         "tests/core/test_plan.py::test_batch_borders_change_neither_rows_nor_open_letters",
@@ -135,7 +135,7 @@ IDENTITY_MUTANTS = [
     ),
     Mutant(
         "records of a table with another key are applied",
-        "replicator/core/planning/plan.py",
+        "replicator/core/planning/plan_batch.py",
         "require_keys_alike(mapping.spec.name, record.keys, mapping.source_key)",
         "_ = require_keys_alike, record",
         f"{FUNCTION}::test_events_of_a_table_with_another_key_halt_the_table_at_the_first_one",

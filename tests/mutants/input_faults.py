@@ -39,7 +39,7 @@ INPUT_MUTANTS = [
     # rows that were there before, and targets that do not fit
     Mutant(
         "rows that were there before are swept",
-        "replicator/postgres/control/snapshots.py",
+        "replicator/postgres/control/snapshot/snapshots.py",
         'kept = target.spec.existing_rows != "delete"',
         "kept = not target",
         f"{EXISTING_ROWS}::test_kept_rows_outlive_snapshots_and_repairs",

@@ -65,14 +65,14 @@ KINESIS_MUTANTS = [
     ),
     Mutant(
         "a table that was created again goes on with the rows of the one before",
-        "replicator/postgres/control/incidents.py",
+        "replicator/postgres/control/stream/incidents.py",
         "($1, $2, $3) and label_at < $4",
         "($1, $2, $3) and label_at > $4",
         MOVES,
     ),
     Mutant(
         "a claim goes on with a retention that is over",
-        "replicator/postgres/control/retention.py",
+        "replicator/postgres/control/stream/stream_retention.py",
         "if changed is not None:",
         "if changed is None:",
         MOVES,
@@ -86,7 +86,7 @@ KINESIS_MUTANTS = [
     ),
     Mutant(
         "a shard of a merge is read behind one of its parents",
-        "replicator/postgres/control/claims.py",
+        "replicator/postgres/control/stream/claims.py",
         "p.shard_id in (c.parent_id, c.adjacent_parent_id)",
         "p.shard_id = c.parent_id",
         "tests/contract/test_fence.py",

@@ -8,8 +8,8 @@ DOUBTS = "tests/core/test_ownership.py"
 LEASES = "tests/core/test_leases.py"
 
 HOLDING = "replicator/engine/worker/lease_keeper.py"
-OWNERSHIP = "replicator/core/stream/ownership.py"
-LOOKS = "replicator/engine/worker/ownership.py"
+OWNERSHIP = "replicator/core/stream/heartbeats.py"
+LOOKS = "replicator/engine/worker/lease_view.py"
 
 OWNERSHIP_MUTANTS = [
     Mutant(
@@ -70,7 +70,7 @@ OWNERSHIP_MUTANTS = [
     ),
     Mutant(
         "what all believe to be ours waits for our share",
-        "replicator/core/stream/leases.py",
+        "replicator/core/stream/lease_plan.py",
         "        or lease.key in believed\n",
         "",
         LEASES,
@@ -84,7 +84,7 @@ OWNERSHIP_MUTANTS = [
     ),
     Mutant(
         "a stream whose shards all ended is listed again and again",
-        "replicator/postgres/control/positions.py",
+        "replicator/postgres/control/stream/positions.py",
         "                          limit 1) as one\n",
         "                          limit 0) as one\n",
         "tests/postgres/test_open_shards.py",

@@ -38,14 +38,14 @@ STALE_HALT = (
     "::test_a_failure_is_about_the_table_as_it_was_when_the_attempt_began"
 )
 
-SNAPSHOTS = "replicator/postgres/control/snapshots.py"
-INCIDENTS = "replicator/postgres/control/incidents.py"
+SNAPSHOTS = "replicator/postgres/control/snapshot/snapshots.py"
+INCIDENTS = "replicator/postgres/control/stream/incidents.py"
 REGISTRY = "replicator/postgres/schema/registry.py"
 WORKER = "replicator/engine/worker/worker.py"
 
 REDRIVE = "replicator/app/aws_lambda/redrive.py"
 REDRIVEN = "tests/lambda_mode/test_redrive.py"
-STREAMS = "replicator/postgres/control/streams.py"
+STREAMS = "replicator/postgres/control/stream/streams.py"
 REOPENED = (
     "tests/postgres/test_segments.py"
     "::test_a_gap_is_open_again_when_what_was_to_heal_it_is_cancelled"
@@ -102,7 +102,7 @@ PROCEDURE_MUTANTS = [
     ),
     Mutant(
         "an entry is taken for the table of its name in another account",
-        "replicator/app/aws_lambda/entries.py",
+        "replicator/app/aws_lambda/table_of_stream.py",
         "tables[name].arn in (None, arn)]",
         "tables[name].arn != name]",
         "tests/lambda_mode/test_function.py"
@@ -134,14 +134,14 @@ PROCEDURE_MUTANTS = [
     # tables that were left out, and how a run ends with them
     Mutant(
         "a run ends with 0 though it gave a table up",
-        "replicator/app/daemon.py",
+        "replicator/app/daemon/run.py",
         "stopped |= left_out.stopped | self._given_up",
         "stopped |= left_out.stopped",
         ENDS,
     ),
     Mutant(
         "a table that was left out is not halted again when it is resumed too early",
-        "replicator/app/unfit_tables.py",
+        "replicator/app/daemon/left_out_tables.py",
         "resumed = name in tables and not tables[name].halted",
         "resumed = False",
         f"{TAKEN_UP}"
@@ -259,7 +259,7 @@ PROCEDURE_MUTANTS = [
     ),
     Mutant(
         "a replay stops no batch that began before it",
-        "replicator/postgres/write/replay.py",
+        "replicator/postgres/write/dead_letter_replay.py",
         "            await connection.execute(self._control.sql(RAISE_EPOCHS), *name)\n",
         "",
         REPLAYED,
@@ -309,7 +309,7 @@ PROCEDURE_MUTANTS = [
     # what was lost, and what is over
     Mutant(
         "a gap is not accepted though it was chosen",
-        "replicator/engine/worker/refresh.py",
+        "replicator/engine/worker/upkeep.py",
         'if not gaps or on_gap == "stop":',
         'if not gaps or on_gap != "resnapshot":',
         "tests/engine/test_schedules.py"
@@ -352,7 +352,7 @@ PROCEDURE_MUTANTS = [
     ),
     Mutant(
         "a shard is forgotten that is not finished",
-        "replicator/postgres/control/positions.py",
+        "replicator/postgres/control/stream/positions.py",
         "   and (state = 'done' or state = 'gap' and gap_accepted_at is not null)\n",
         "",
         f"{FENCE}::test_only_a_shard_that_is_finished_is_forgotten",
@@ -395,14 +395,14 @@ PROCEDURE_MUTANTS = [
     ),
     Mutant(
         "gaps are accepted though nobody chose it",
-        "replicator/engine/worker/refresh.py",
+        "replicator/engine/worker/upkeep.py",
         'if not gaps or on_gap == "stop":',
         "if not gaps:",
         "tests/engine/test_schedules.py::test_a_gap_waits_for_somebody_to_accept_it",
     ),
     Mutant(
         "a claim that another worker ended is taken for a switch of the table",
-        "replicator/postgres/control/claims.py",
+        "replicator/postgres/control/stream/claims.py",
         "select claimed_epoch = $4 and epoch > $4 and claim_id = $5 from",
         "select epoch > $4 and $5::uuid is not null from",
         SWITCHED,

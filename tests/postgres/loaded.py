@@ -4,17 +4,17 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from replicator.core.mapping.compile import TableMapping
-from replicator.core.planning.plan import plan_batch
+from replicator.core.planning.plan_batch import plan_batch
 from replicator.core.planning.scan_plan import plan_page, plan_sweep, records_of_page
 from replicator.core.records import StreamRecord
 from replicator.core.snapshot.state import SegmentAdvance, SegmentClaim, SnapshotFacts
-from replicator.core.stream.shards import Advance, ListedShard
+from replicator.core.stream.shard_facts import Advance, ListedShard
 from replicator.postgres.connection.connect import ConnectionSettings
 from replicator.postgres.connection.database import Database
-from replicator.postgres.control.claims import Claims
-from replicator.postgres.control.positions import Positions
-from replicator.postgres.control.segments import Segments
-from replicator.postgres.control.snapshots import Snapshots
+from replicator.postgres.control.snapshot.segments import Segments
+from replicator.postgres.control.snapshot.snapshots import Snapshots
+from replicator.postgres.control.stream.claims import Claims
+from replicator.postgres.control.stream.positions import Positions
 from replicator.postgres.read.unseen_rows import Ghosts
 from replicator.postgres.schema.migrate import migrate
 from replicator.postgres.write.sink import PostgresSink, SegmentSink

@@ -3,7 +3,7 @@
 import asyncpg
 
 from replicator.postgres.connection.database import Database
-from replicator.postgres.control.claims import Claims
+from replicator.postgres.control.stream.claims import Claims
 from tests.postgres.loaded import SHARD, registered
 from tests.support.builders import STREAM, table_mapping
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import asyncpg
 from structlog.testing import capture_logs
 
-from replicator.app.auto_columns import NAME_LENGTH_MAX, NAMES_MAX, AutoColumns
+from replicator.app.daemon.auto_columns import NAME_LENGTH_MAX, NAMES_MAX, AutoColumns
 from replicator.config.loading import load
 from replicator.core.mapping.auto_columns import with_auto_columns
 from replicator.core.mapping.compile import compile_table

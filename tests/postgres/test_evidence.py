@@ -8,8 +8,8 @@ from replicator.core.status.evidence import Failure, LateShard, TableEvidence, W
 from replicator.postgres.connection.connect import ConnectionSettings
 from replicator.postgres.connection.database import Database
 from replicator.postgres.control.evidence import tell_evidence
-from replicator.postgres.control.positions import Positions
 from replicator.postgres.control.status_reads import read_knowledge
+from replicator.postgres.control.stream.positions import Positions
 from tests.support.builders import NOON
 from tests.support.control import DEPLOYMENT, control_schema
 

@@ -18,10 +18,10 @@ from replicator.core.snapshot.state import (
     SnapshotOrigin,
 )
 from replicator.errors import Fenced, NotClaimable
-from replicator.postgres.control.claims import Claims
-from replicator.postgres.control.exports import ExportRecords
-from replicator.postgres.control.incidents import Incidents
-from replicator.postgres.control.positions import Positions
+from replicator.postgres.control.snapshot.exports import ExportRecords
+from replicator.postgres.control.stream.claims import Claims
+from replicator.postgres.control.stream.incidents import Incidents
+from replicator.postgres.control.stream.positions import Positions
 from replicator.postgres.write.sink import SegmentSink
 from tests.postgres.loaded import SHARD, Loaded, registered
 from tests.support.builders import NOON, STREAM, record, table_mapping, target

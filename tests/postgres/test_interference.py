@@ -6,16 +6,16 @@ from collections.abc import Awaitable, Callable
 import asyncpg
 import pytest
 
-from replicator.core.planning.plan import plan_batch
+from replicator.core.planning.plan_batch import plan_batch
 from replicator.core.records import Position
-from replicator.core.stream.shards import Advance
+from replicator.core.stream.shard_facts import Advance
 from replicator.errors import SchemaMismatch
 from replicator.postgres.connection.connect import ConnectionSettings
 from replicator.postgres.connection.control_schema import ControlSchema
 from replicator.postgres.connection.database import Database
-from replicator.postgres.control.table_mode import switch_mode
+from replicator.postgres.control.stream.table_mode import switch_mode
+from replicator.postgres.write.dead_letter_replay import Replay
 from replicator.postgres.write.lambda_deliveries import Deliveries
-from replicator.postgres.write.replay import Replay
 from tests.postgres.loaded import SHARD, Loaded, registered
 from tests.support.builders import NOON, STREAM, record, table_mapping, target
 from tests.support.specs import child_spec, column_spec

@@ -6,14 +6,14 @@ from datetime import UTC, datetime
 
 import pytest
 
-from replicator.core.planning.plan import plan_batch
+from replicator.core.planning.plan_batch import plan_batch
 from replicator.core.records import Position
 from replicator.core.snapshot.state import SnapshotFacts
 from replicator.core.spec import TargetSpec
-from replicator.core.stream.shards import Advance, Claim
-from replicator.postgres.control.claims import Claims
-from replicator.postgres.control.repairs import begin_repair
-from replicator.postgres.write.replay import Replay, Tried
+from replicator.core.stream.shard_facts import Advance, Claim
+from replicator.postgres.control.snapshot.repairs import begin_repair
+from replicator.postgres.control.stream.claims import Claims
+from replicator.postgres.write.dead_letter_replay import Replay, Tried
 from replicator.postgres.write.sink import PostgresSink
 from tests.postgres.loaded import SHARD, Loaded, registered
 from tests.support.builders import NOON, STREAM, record, table_mapping

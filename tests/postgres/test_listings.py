@@ -6,8 +6,8 @@ import pytest
 
 from replicator.postgres.connection.connect import ConnectionSettings
 from replicator.postgres.connection.database import Database
-from replicator.postgres.control.listings import Listings
-from replicator.postgres.control.positions import Positions
+from replicator.postgres.control.stream.listing_turns import Listings
+from replicator.postgres.control.stream.positions import Positions
 from tests.support.control import DEPLOYMENT, Control, control_schema
 
 

@@ -4,12 +4,12 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from replicator.core.planning.plan import plan_batch
+from replicator.core.planning.plan_batch import plan_batch
 from replicator.core.records import Position
-from replicator.core.stream.shards import Advance, Claim
+from replicator.core.stream.shard_facts import Advance, Claim
 from replicator.errors import Fenced
-from replicator.postgres.control.claims import Claims
-from replicator.postgres.control.incidents import Incidents
+from replicator.postgres.control.stream.claims import Claims
+from replicator.postgres.control.stream.incidents import Incidents
 from replicator.postgres.write.sink import PostgresSink
 from tests.postgres.loaded import SHARD, Loaded, registered
 from tests.support.builders import NOON, STREAM, record, table_mapping

@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 
 from replicator.core.mapping.compile import TableMapping
-from replicator.core.planning.plan import plan_batch
+from replicator.core.planning.plan_batch import plan_batch
 from replicator.core.spec import TargetSpec
 from replicator.core.values.column_types import ColumnType, parse_type
 from replicator.core.values.converters import compile_converter

@@ -16,7 +16,7 @@ from replicator.core.planning.row_guard import Applied, Guard
 from replicator.core.records import StreamRecord
 from replicator.core.spec import TargetSpec
 from replicator.postgres.connection.database import Session
-from replicator.postgres.control.maintenance import Pruning
+from replicator.postgres.control.pruning import Pruning
 from replicator.postgres.write.guard_statement import version_key
 from tests.support.builders import KEY, NOON, STREAM, record, table_mapping, target
 from tests.support.guarded import GuardedTable, guarded_table

@@ -5,14 +5,14 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 
-from replicator.core.planning.plan import plan_batch
+from replicator.core.planning.plan_batch import plan_batch
 from replicator.postgres.connection.connect import SEARCH_PATH, ConnectionSettings
 from replicator.postgres.connection.database import Database
-from replicator.postgres.control.claims import Claims
-from replicator.postgres.control.incidents import Incidents
-from replicator.postgres.control.maintenance import Pruning
-from replicator.postgres.control.table_mode import leave_guard
-from replicator.postgres.write.replay import Replay
+from replicator.postgres.control.pruning import Pruning
+from replicator.postgres.control.stream.claims import Claims
+from replicator.postgres.control.stream.incidents import Incidents
+from replicator.postgres.control.stream.table_mode import leave_guard
+from replicator.postgres.write.dead_letter_replay import Replay
 from replicator.postgres.write.sink import PostgresSink
 from tests.postgres.loaded import SHARD, Loaded, registered
 from tests.support.builders import STREAM, record, table_mapping, target

@@ -9,9 +9,9 @@ import pytest
 from replicator.core.snapshot.state import SnapshotFacts
 from replicator.core.spec import TargetSpec
 from replicator.errors import Fenced, NotClaimable
-from replicator.postgres.control.claims import Claims
-from replicator.postgres.control.incidents import Incidents
-from replicator.postgres.control.positions import Positions
+from replicator.postgres.control.stream.claims import Claims
+from replicator.postgres.control.stream.incidents import Incidents
+from replicator.postgres.control.stream.positions import Positions
 from replicator.postgres.read.unseen_rows import Ghosts
 from tests.postgres.loaded import SHARD, Loaded, registered
 from tests.support.builders import NOON, STREAM, record, table_mapping

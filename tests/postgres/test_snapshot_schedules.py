@@ -8,24 +8,24 @@ from random import Random
 
 import pytest
 
-from replicator.core.planning.plan import plan_batch
+from replicator.core.planning.plan_batch import plan_batch
 from replicator.core.planning.scan_plan import plan_page, plan_sweep
 from replicator.core.records import StreamRecord
 from replicator.core.snapshot.state import SegmentAdvance, SegmentClaim, SnapshotFacts
 from replicator.core.spec import TargetSpec
-from replicator.core.stream.shards import Advance, Claim, ListedShard
+from replicator.core.stream.shard_facts import Advance, Claim, ListedShard
 from replicator.errors import Fenced, NotClaimable
 from replicator.postgres.connection.connect import ConnectionSettings
 from replicator.postgres.connection.database import Database
-from replicator.postgres.control.claims import Claims
-from replicator.postgres.control.incidents import Incidents
-from replicator.postgres.control.maintenance import Pruning
-from replicator.postgres.control.positions import Positions
-from replicator.postgres.control.segments import Segments
-from replicator.postgres.control.snapshots import Snapshots
+from replicator.postgres.control.pruning import Pruning
+from replicator.postgres.control.snapshot.segments import Segments
+from replicator.postgres.control.snapshot.snapshots import Snapshots
+from replicator.postgres.control.stream.claims import Claims
+from replicator.postgres.control.stream.incidents import Incidents
+from replicator.postgres.control.stream.positions import Positions
 from replicator.postgres.read.unseen_rows import Ghosts
 from replicator.postgres.schema.migrate import migrate
-from replicator.postgres.write.replay import Replay
+from replicator.postgres.write.dead_letter_replay import Replay
 from replicator.postgres.write.sink import PostgresSink, SegmentSink
 from tests.support.builders import NOON, STREAM, record, table_mapping
 from tests.support.specs import column_spec

@@ -8,7 +8,7 @@ import pytest
 
 from replicator.core.mapping.compile import compile_table
 from replicator.core.observations import Operation
-from replicator.core.planning.plan import plan_batch
+from replicator.core.planning.plan_batch import plan_batch
 from replicator.core.spec import ChildSpec, ColumnSpec, TableSpec, TargetSpec
 from replicator.core.values.column_types import parse_type
 from replicator.core.values.type_table import ROWS

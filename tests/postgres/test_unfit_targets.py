@@ -2,7 +2,7 @@
 
 import pytest
 
-from replicator.app.target_fitness import require_fit
+from replicator.app.require_fit_targets import require_fit
 from replicator.errors import ConfigurationError
 from tests.postgres.loaded import registered
 from tests.support.builders import table_mapping, target

@@ -5,7 +5,7 @@ import asyncio
 from dataclasses import dataclass
 from time import process_time
 
-from replicator.core.stream.leases import observed, plan_leases
+from replicator.core.stream.lease_plan import observed, plan_leases
 from tests.scale.fleet import LEASE_SECONDS, Fleet
 from tests.scale.servers import Bill
 from tests.support.virtual_time import virtual_loop

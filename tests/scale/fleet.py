@@ -10,8 +10,8 @@ from typing import Any
 
 from replicator.core.observations import Observation, TaskFailed, unobserved
 from replicator.core.records import Position
-from replicator.core.stream.ownership import WorkerSign
-from replicator.core.stream.shards import ListedShard
+from replicator.core.stream.heartbeats import WorkerSign
+from replicator.core.stream.shard_facts import ListedShard
 from replicator.engine.ports import ControlPorts
 from replicator.engine.snapshot.rate_limit import ReadPacing
 from replicator.engine.stream.discovery import Discovery, NewestStream
@@ -19,12 +19,12 @@ from replicator.engine.stream.page_slots import PageBudget
 from replicator.engine.stream.shard import Ending
 from replicator.engine.stream.work_proof import ShardProof
 from replicator.engine.worker.lease_keeper import Held
-from replicator.engine.worker.refresh import Upkeep
 from replicator.engine.worker.supervisor import Reporting
 from replicator.engine.worker.table import Runner, Table, WorkerSettings
+from replicator.engine.worker.upkeep import Upkeep
 from replicator.engine.worker.worker import Worker
-from replicator.sources.describe_pace import DescribePace
-from replicator.sources.dynamodb_streams import DynamoDBStreams
+from replicator.sources.dynamodb.describe_pace import DescribePace
+from replicator.sources.dynamodb.streams import DynamoDBStreams
 from tests.scale.servers import Servers
 from tests.support.builders import STREAM
 from tests.support.fake_leases import FakeLeases, LeaseTable

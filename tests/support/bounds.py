@@ -26,7 +26,7 @@ LEASE_SLOWNESS_MAX = 3.0
 """A lease is renewed four times within its length: with even more, tests only take longer."""
 UNIT_SECONDS = 1.2
 """How long the unit takes on the machine of docs/benchmarks.md, with nothing beside it."""
-IMPORT = "import replicator.app.daemon"
+IMPORT = "import replicator.app.daemon.run"
 UNIT = f"""
 import hashlib
 {IMPORT}

@@ -16,7 +16,7 @@ from replicator.core.planning.write_plan import TargetWrites, WritePlan
 from replicator.core.records import Position
 from replicator.core.spec import InitialLoad
 from replicator.core.stream.generations import generation
-from replicator.core.stream.shards import (
+from replicator.core.stream.shard_facts import (
     Advance,
     Claim,
     GapFacts,

@@ -11,8 +11,8 @@ from replicator.core.planning.write_plan import Refusals, WritePlan
 from replicator.core.records import Position
 from replicator.core.spec import InitialLoad
 from replicator.core.stream.gaps import older_stream
-from replicator.core.stream.ownership import WorkerSign
-from replicator.core.stream.shards import (
+from replicator.core.stream.heartbeats import WorkerSign
+from replicator.core.stream.shard_facts import (
     Advance,
     Belief,
     Claim,
@@ -25,8 +25,8 @@ from replicator.core.stream.shards import (
     TableFacts,
 )
 from replicator.errors import Fenced
-from replicator.postgres.control.listings import ABANDONED_SECONDS
-from replicator.postgres.control.positions import ENDED_SECONDS
+from replicator.postgres.control.stream.listing_turns import ABANDONED_SECONDS
+from replicator.postgres.control.stream.positions import ENDED_SECONDS
 from tests.support.fake_postgres import (
     FakePostgres,
     GapRow,

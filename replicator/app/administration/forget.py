@@ -12,7 +12,7 @@ from replicator.app.administration.control_database import (
 from replicator.app.clients import Clients
 from replicator.config.connections import source_connection
 from replicator.config.settings import Settings
-from replicator.coordination.dynamodb import DynamoDBLeases
+from replicator.coordination.dynamodb_leases import DynamoDBLeases
 from replicator.core.observations import unobserved
 from replicator.errors import CoordinationUnavailable
 from replicator.postgres.connection.database import Database

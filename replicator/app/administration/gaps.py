@@ -10,10 +10,10 @@ from replicator.app.administration.control_database import (
     require_registered,
 )
 from replicator.config.settings import Settings
-from replicator.core.stream.shards import GapFacts, Mode, TableFacts
+from replicator.core.stream.shard_facts import GapFacts, Mode, TableFacts
 from replicator.errors import ConfigurationError
-from replicator.postgres.control.incidents import Incidents
-from replicator.postgres.control.snapshots import Snapshots
+from replicator.postgres.control.snapshot.snapshots import Snapshots
+from replicator.postgres.control.stream.incidents import Incidents
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,10 +12,10 @@ from replicator.config.settings import Settings
 from replicator.core.status.assemble import overview
 from replicator.core.status.diagnosis import Problem, to_restart
 from replicator.core.stream.gaps import Unread, unread
-from replicator.core.stream.shards import TableFacts
-from replicator.postgres.control.incidents import Incidents
-from replicator.postgres.control.positions import Positions
+from replicator.core.stream.shard_facts import TableFacts
 from replicator.postgres.control.status_reads import read_knowledge
+from replicator.postgres.control.stream.incidents import Incidents
+from replicator.postgres.control.stream.positions import Positions
 
 
 @dataclass(frozen=True, slots=True)

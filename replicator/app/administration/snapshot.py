@@ -13,9 +13,9 @@ from replicator.config.settings import Settings
 from replicator.core.snapshot.state import SnapshotOrigin
 from replicator.core.snapshot.status import SnapshotStatus, snapshot_status
 from replicator.errors import ConfigurationError
-from replicator.postgres.control.positions import Positions
-from replicator.postgres.control.snapshot_reads import read_snapshot
-from replicator.postgres.control.snapshots import Snapshots
+from replicator.postgres.control.snapshot.snapshot_reads import read_snapshot
+from replicator.postgres.control.snapshot.snapshots import Snapshots
+from replicator.postgres.control.stream.positions import Positions
 
 POLL_SECONDS = 0.5
 """Pause between two readings of a snapshot that is watched."""

@@ -43,7 +43,7 @@ from replicator.core.planning.row_guard import Applied
 from replicator.core.planning.write_plan import Refusals, WritePlan
 from replicator.core.stream.gaps import how_to_mend
 from replicator.core.stream.generations import label_time
-from replicator.core.stream.shards import Advance, Claim
+from replicator.core.stream.shard_facts import Advance, Claim
 from replicator.core.stream.source_kind import KINESIS, is_read_from, kind_of
 from replicator.engine.dead_letter_limit import check_dead_letters
 from replicator.engine.stream.pipeline import Batch, Pipeline
@@ -54,12 +54,12 @@ from replicator.errors import (
     SinkUnavailable,
 )
 from replicator.postgres.connection.database import Database
-from replicator.postgres.control.incidents import Incidents
 from replicator.postgres.control.source_moves import StreamMoves
+from replicator.postgres.control.stream.incidents import Incidents
 from replicator.postgres.schema.survey import unfit_targets
 from replicator.postgres.write.lambda_deliveries import Deliveries
-from replicator.sources.lambda_event import StreamBatch
-from replicator.sources.view_type import require_new_images
+from replicator.sources.dynamodb.view_type import require_new_images
+from replicator.sources.lambda_events.event import StreamBatch
 
 SURVEY_SECONDS = 30.0
 """Seconds after which a warm environment surveys the targets once more."""

@@ -6,15 +6,15 @@ from typing import Any
 
 from replicator.app.aws_lambda.handler import Function
 from replicator.clock import Clock, SystemClock
+from replicator.config.connections import connection_settings
 from replicator.config.loading import load
 from replicator.config.settings import PostgresSettings
-from replicator.config.target_connection import connection_settings
 from replicator.errors import ConfigurationError
 from replicator.monitoring.logs import configure_logs
 from replicator.postgres.connection.connect import Password
 from replicator.postgres.connection.database import Database
-from replicator.sources.password_text import password_in
-from replicator.sources.signed_calls import call, credentials_in, rds_token
+from replicator.sources.aws.password_text import password_in
+from replicator.sources.aws.signed_calls import call, credentials_in, rds_token
 
 POOL_SIZE = 1
 """An environment handles one event at a time."""

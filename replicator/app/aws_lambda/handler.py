@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 
 from replicator.app.aws_lambda.batches import Delivering
-from replicator.app.aws_lambda.entries import entry_of, mapping_of, published_of
-from replicator.app.target_fitness import require_fit
+from replicator.app.aws_lambda.table_of_stream import entry_of, mapping_of, published_of
+from replicator.app.require_fit_targets import require_fit
 from replicator.clock import Clock
 from replicator.config.settings import Settings
 from replicator.core.mapping.compile import TableMapping
@@ -16,9 +16,9 @@ from replicator.errors import ReplicatorError
 from replicator.monitoring.emf import EmbeddedMetrics
 from replicator.monitoring.observation_log import ObservationLog
 from replicator.postgres.connection.database import Database
-from replicator.postgres.control.maintenance import Pruning
+from replicator.postgres.control.pruning import Pruning
 from replicator.postgres.write.lambda_deliveries import RegisteredTable, source_tables
-from replicator.sources.lambda_event import StreamBatch, batches_of
+from replicator.sources.lambda_events.event import StreamBatch, batches_of
 
 ANSWER_SECONDS = 0.5
 """Kept back from the time that Lambda gives, so that the answer leaves before the environment is

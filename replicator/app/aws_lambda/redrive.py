@@ -20,9 +20,9 @@ from functools import partial
 
 from replicator.app.administration.control_database import control_database
 from replicator.app.aws_lambda.batches import Delivering
-from replicator.app.aws_lambda.entries import entry_of, mapping_of
+from replicator.app.aws_lambda.table_of_stream import entry_of, mapping_of
 from replicator.app.clients import Clients
-from replicator.app.target_fitness import require_fit
+from replicator.app.require_fit_targets import require_fit
 from replicator.clock import Clock, SystemClock
 from replicator.config.connections import source_connection
 from replicator.config.settings import Settings
@@ -42,13 +42,13 @@ from replicator.errors import (
     StreamVanished,
 )
 from replicator.postgres.connection.database import Database
-from replicator.postgres.control.incidents import GapPlace, Incidents
-from replicator.postgres.control.positions import Positions
-from replicator.postgres.control.snapshot_reads import loaded_since
+from replicator.postgres.control.snapshot.snapshot_reads import loaded_since
+from replicator.postgres.control.stream.incidents import GapPlace, Incidents
+from replicator.postgres.control.stream.positions import Positions
 from replicator.postgres.write.lambda_deliveries import Deliveries, RegisteredTable, source_tables
-from replicator.sources.dynamodb_streams import DynamoDBStreams, sequence_text
-from replicator.sources.failed_batches import BatchPlace, FailedBatch
-from replicator.sources.lambda_event import StreamBatch
+from replicator.sources.dynamodb.streams import DynamoDBStreams, sequence_text
+from replicator.sources.lambda_events.event import StreamBatch
+from replicator.sources.lambda_events.failed_batches import BatchPlace, FailedBatch
 
 DELIVERY_SECONDS = 600.0
 EMPTY_PAGES_MAX = 50

@@ -7,7 +7,7 @@ from functools import partial
 from replicator.core.mapping.children import ChildTable, compile_child
 from replicator.core.mapping.columns import MappedColumn, compile_column
 from replicator.core.mapping.fingerprint import former_rows_digest, rows_digest, table_digest
-from replicator.core.mapping.keys import KeyColumn, compile_key
+from replicator.core.mapping.key_columns import KeyColumn, compile_key
 from replicator.core.mapping.masking import Protection, compile_protection
 from replicator.core.mapping.rest import Strays, no_strays, rest_in, strays_of, untaken_by
 from replicator.core.mapping.routing import (

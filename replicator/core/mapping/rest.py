@@ -6,7 +6,7 @@ from replicator.core.mapping.columns import MappedColumn
 from replicator.core.records import Image
 from replicator.core.values.cells import Unfit
 from replicator.core.values.json_text import json_object
-from replicator.core.values.policies import OnNul
+from replicator.core.values.reading_options import OnNul
 from replicator.core.values.row import RestOf, Untaken
 from replicator.errors import ValueRejected
 

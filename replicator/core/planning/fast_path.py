@@ -33,7 +33,7 @@ from dataclasses import dataclass, field
 from operator import itemgetter
 
 from replicator.core.mapping.compile import TargetMapping
-from replicator.core.planning.batch import ItemKey, Ledger, Rank
+from replicator.core.planning.planned_batch import ItemKey, Ledger, Rank
 from replicator.core.planning.write_plan import Changes, Upserts
 from replicator.core.values.columnar import UsualRows
 from replicator.errors import ValueRejected

@@ -3,13 +3,13 @@
 from collections.abc import Mapping
 
 from replicator.core.mapping.compile import TargetMapping
-from replicator.core.planning.batch import DeadLetter, Ledger, Rank
+from replicator.core.planning.planned_batch import DeadLetter, Ledger, Rank
 from replicator.core.records import Image, StreamRecord
 from replicator.core.snapshot.export_lines import MICROSECONDS
 from replicator.core.stream.time_order import history_number
 from replicator.core.values.cells import Cell, Unfit
 from replicator.core.values.json_text import json_object, plain_texts
-from replicator.core.values.policies import OnNul
+from replicator.core.values.reading_options import OnNul
 from replicator.errors import ValueRejected
 
 HistoryRow = tuple[Cell, ...]

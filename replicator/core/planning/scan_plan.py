@@ -6,7 +6,7 @@ from datetime import datetime
 
 from replicator.core.mapping.compile import TableMapping
 from replicator.core.observations import RecordOutcome
-from replicator.core.planning.plan import plan_batch
+from replicator.core.planning.plan_batch import plan_batch
 from replicator.core.planning.row_guard import GuardRejection, outcomes_after_guard
 from replicator.core.planning.write_plan import Refusals, TargetWrites, WritePlan
 from replicator.core.records import NOWHERE, SCANNED, LetterId, StreamRecord

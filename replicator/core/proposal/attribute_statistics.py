@@ -10,10 +10,10 @@ from typing import Any
 from unicodedata import category
 
 from replicator.core.records import Image
+from replicator.core.values.by_type.timestamps import time_conversions
 from replicator.core.values.cells import Unfit
 from replicator.core.values.numbers import canonical_number
-from replicator.core.values.policies import Fraction, TimeFormat, Transform, Words
-from replicator.core.values.timestamps import time_conversions
+from replicator.core.values.reading_options import Fraction, TimeFormat, Transform, Words
 
 _EARLIEST = datetime(2000, 1, 1, tzinfo=UTC).timestamp()
 _LATEST = datetime(2100, 1, 1, tzinfo=UTC).timestamp()

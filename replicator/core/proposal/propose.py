@@ -15,7 +15,7 @@ from replicator.core.proposal.entities import Entity, detect_entities
 from replicator.core.records import Image
 from replicator.core.spec import SourceKey
 from replicator.core.values.attributes import label
-from replicator.core.values.policies import Fraction, TimeFormat, Transform, Words
+from replicator.core.values.reading_options import Fraction, TimeFormat, Transform, Words
 
 COLUMNS_MAX = 200
 RARE = 0.02

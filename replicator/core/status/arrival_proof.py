@@ -12,7 +12,7 @@ from replicator.core.stream.lineage import (
     by_name,
     is_ready,
 )
-from replicator.core.stream.shards import ShardFacts, TableFacts
+from replicator.core.stream.shard_facts import ShardFacts, TableFacts
 
 HEAD_PROOF = timedelta(seconds=90)
 """Time for which a shard counts as at the head after an answer that said so, while reads succeed.

@@ -23,7 +23,7 @@ from replicator.core.status.drift import Drifted
 from replicator.core.stream.gaps import how_to_mend
 from replicator.core.stream.lag import ShardProgress, table_lag
 from replicator.core.stream.lineage import by_name, is_ready
-from replicator.core.stream.shards import GapFacts, Mode, ShardFacts, TableFacts
+from replicator.core.stream.shard_facts import GapFacts, Mode, ShardFacts, TableFacts
 from replicator.core.verify.results import Verified
 
 

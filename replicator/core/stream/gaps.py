@@ -40,7 +40,7 @@ from shlex import quote
 from replicator.core.observations import GapKind
 from replicator.core.records import Position
 from replicator.core.stream.lineage import by_name
-from replicator.core.stream.shards import Mode, ShardFacts
+from replicator.core.stream.shard_facts import Mode, ShardFacts
 
 MARGIN = timedelta(minutes=15)
 """For clocks that differ and creation times that are rounded down or go back."""

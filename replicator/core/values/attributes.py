@@ -11,7 +11,7 @@ import msgspec
 from replicator.core.records import Image
 from replicator.core.values.cells import Unfit
 from replicator.core.values.numbers import one_of_many
-from replicator.core.values.policies import OnNul
+from replicator.core.values.reading_options import OnNul
 from replicator.errors import UnknownRecord, ValueRejected
 
 TYPES = {

@@ -9,7 +9,7 @@ from replicator.core.values.cells import Cell, Conversions, Unfit
 from replicator.core.values.column_types import ColumnType
 from replicator.core.values.json_text import shape_fault
 from replicator.core.values.numbers import one_of_many
-from replicator.core.values.policies import (
+from replicator.core.values.reading_options import (
     Fraction,
     OnInvalid,
     OnNul,

@@ -16,7 +16,7 @@ from replicator.core.values.attributes import (
 )
 from replicator.core.values.cells import Unfit
 from replicator.core.values.numbers import one_of_many
-from replicator.core.values.policies import OnNul
+from replicator.core.values.reading_options import OnNul
 
 _MALFORMED = (AttributeError, KeyError, TypeError, ValueError, RecursionError)
 

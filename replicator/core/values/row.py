@@ -10,7 +10,7 @@ from replicator.core.values.column_types import ColumnType
 from replicator.core.values.columnar_checks import ColumnarCheck, lists, matching, numeric
 from replicator.core.values.converters import Converter, compile_conversions
 from replicator.core.values.numbers import canonical_number
-from replicator.core.values.policies import Fraction, OnNul, TimeFormat
+from replicator.core.values.reading_options import Fraction, OnNul, TimeFormat
 from replicator.core.values.type_table import Reading
 from replicator.errors import ValueRejected
 

@@ -10,7 +10,7 @@ from replicator.core.values.cells import Cell, Conversions, Unfit
 from replicator.core.values.column_types import ColumnType
 from replicator.core.values.json_text import json_text
 from replicator.core.values.numbers import canonical_number
-from replicator.core.values.policies import OnNul, Transform, Words
+from replicator.core.values.reading_options import OnNul, Transform, Words
 from replicator.errors import ConfigurationError
 
 _TEXTS: dict[Transform, Callable[[str], str]] = {

@@ -11,17 +11,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 
-from replicator.core.values import clock_times, extension_values, scalars
 from replicator.core.values import columnar_checks as checks
-from replicator.core.values import network_addresses as addresses
 from replicator.core.values.attributes import decode_binary
+from replicator.core.values.by_type import clock_times, extension_values, scalars
+from replicator.core.values.by_type import network_addresses as addresses
+from replicator.core.values.by_type.clock_times import at_most_digits
+from replicator.core.values.by_type.durations import interval
+from replicator.core.values.by_type.extension_values import DIMENSIONS_MAX
+from replicator.core.values.by_type.timestamps import beyond, time_conversions
 from replicator.core.values.cells import Conversions
-from replicator.core.values.clock_times import at_most_digits
 from replicator.core.values.columnar_checks import ColumnarCheck
-from replicator.core.values.durations import interval
-from replicator.core.values.extension_values import DIMENSIONS_MAX
-from replicator.core.values.policies import Fraction, OnNul, TimeFormat
-from replicator.core.values.timestamps import beyond, time_conversions
+from replicator.core.values.reading_options import Fraction, OnNul, TimeFormat
 
 Arguments = tuple[int, ...]
 """Arguments in brackets behind a type's name, in canonical form; empty for no bound."""

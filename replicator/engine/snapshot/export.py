@@ -26,7 +26,7 @@ from replicator.core.snapshot.scan_pages import ScanPage
 from replicator.core.snapshot.state import ExportRecord, SegmentClaim, WantedExports
 from replicator.engine.ports import ExportRecords, Exports
 from replicator.engine.retry import patiently
-from replicator.engine.tasks import Backoff, stopped_within
+from replicator.engine.waiting import Backoff, stopped_within
 from replicator.errors import ExportUnfit
 
 LINES_PER_PAGE = 1000

@@ -7,7 +7,7 @@ from replicator.core.mapping.compile import TableMapping
 from replicator.core.observations import Observe, SnapshotBegun, SnapshotEnded, SnapshotProgressed
 from replicator.core.snapshot.export_windows import Recovery, why_not
 from replicator.core.snapshot.state import SnapshotFacts, SnapshotOrigin, is_initial_due
-from replicator.core.stream.shards import TableFacts
+from replicator.core.stream.shard_facts import TableFacts
 from replicator.engine.ports import Snapshots
 from replicator.errors import ReplicatorError, SourceDenied
 

@@ -10,7 +10,7 @@ from replicator.core.snapshot.read_budget import ReadBudget
 from replicator.core.snapshot.scan_pages import FoundItems, ScanPage, Segment
 from replicator.engine.ports import Items
 from replicator.engine.retry import patiently
-from replicator.engine.tasks import stopped_within
+from replicator.engine.waiting import stopped_within
 from replicator.errors import SourceThrottled
 
 MeteredAnswer = TypeVar("MeteredAnswer", ScanPage, FoundItems)

@@ -35,7 +35,7 @@ from replicator.engine.snapshot.pipeline import PagePipeline
 from replicator.engine.snapshot.rate_limit import PacedItems
 from replicator.engine.stream.shard import Ending, was_switched
 from replicator.engine.stream.work_proof import ShardProof
-from replicator.engine.tasks import one_failure
+from replicator.engine.waiting import one_failure
 from replicator.errors import ExportUnfit, Fenced, ReplicatorError
 
 _AnyPage = ScanPage | ChangesPage

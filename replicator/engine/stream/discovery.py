@@ -15,7 +15,7 @@ from replicator.core.stream.lineage import (
     lost_shards,
     unknown_shards,
 )
-from replicator.core.stream.shards import ListedShard, ShardFacts, StreamOver, TableFacts
+from replicator.core.stream.shard_facts import ListedShard, ShardFacts, StreamOver, TableFacts
 from replicator.core.stream.source_kind import KINESIS, is_read_from, kind_of
 from replicator.engine.ports import Incidents, Leases, Listings, Moves, Positions, Source
 from replicator.errors import (

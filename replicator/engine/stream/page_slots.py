@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from replicator.engine.tasks import one_failure
+from replicator.engine.waiting import one_failure
 
 PATIENCE_SECONDS = 5.0
 """Wait after which a table without a page gets a slot beyond the budget, and interval between two

@@ -10,7 +10,7 @@ from replicator.clock import Clock
 from replicator.core.observations import unobserved
 from replicator.core.records import Page, Position, StreamRecord
 from replicator.engine.ports import Source
-from replicator.engine.tasks import Backoff, stopped_within
+from replicator.engine.waiting import Backoff, stopped_within
 from replicator.errors import (
     IteratorExpired,
     PositionTrimmed,

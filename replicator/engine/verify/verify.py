@@ -18,7 +18,6 @@ from replicator.engine.ports import Rows
 from replicator.engine.retry import patiently
 from replicator.engine.snapshot.rate_limit import PacedItems
 from replicator.engine.snapshot.repair import Faulty
-from replicator.engine.tasks import one_failure
 from replicator.engine.verify.confirm import (
     Candidate,
     CurrentItem,
@@ -28,6 +27,7 @@ from replicator.engine.verify.confirm import (
     compare,
     item_of,
 )
+from replicator.engine.waiting import one_failure
 
 SEGMENTS = 16
 SEGMENTS_AT_ONCE = 4

@@ -6,9 +6,9 @@ from replicator.clock import Clock
 from replicator.core.observations import LeaseLapsed, LeaseReleased, LeaseTaken, Observe
 from replicator.core.records import Position
 from replicator.core.snapshot.state import is_segment_name
-from replicator.core.stream.leases import SHARD_END, TRIM_HORIZON, Lease
+from replicator.core.stream.lease_plan import SHARD_END, TRIM_HORIZON, Lease
 from replicator.engine.ports import Leases
-from replicator.engine.tasks import for_each
+from replicator.engine.waiting import for_each
 from replicator.errors import CoordinationUnavailable, LeaseLost
 
 WRITES_A_SECOND = 1.0

@@ -8,7 +8,7 @@ from typing import Protocol
 from replicator.core.mapping.compile import TableMapping
 from replicator.core.snapshot.state import SegmentFacts, SnapshotFacts, is_initial_due
 from replicator.core.stream.lineage import ready_shards
-from replicator.core.stream.shards import Belief, ShardFacts, TableFacts
+from replicator.core.stream.shard_facts import Belief, ShardFacts, TableFacts
 from replicator.core.stream.source_kind import is_read_from
 from replicator.engine.ports import Source
 from replicator.engine.snapshot.lifecycle import Loading

@@ -11,29 +11,29 @@ from replicator.clock import Clock
 from replicator.core.findings import how_to_go_on
 from replicator.core.observations import MappingSuperseded, TableHalted
 from replicator.core.snapshot.state import is_segment_name
-from replicator.core.stream.leases import (
+from replicator.core.stream.lease_plan import (
     Lease,
     home_share,
     plan_leases,
 )
 from replicator.core.stream.lineage import awaits_children, by_name, followed_shards
-from replicator.core.stream.shards import TableFacts
+from replicator.core.stream.shard_facts import TableFacts
 from replicator.engine.ports import ControlPorts, Leases
 from replicator.engine.snapshot.rate_limit import ReadPacing
 from replicator.engine.snapshot.segment import SegmentRunner
 from replicator.engine.stream.discovery import known_stream
 from replicator.engine.stream.shard import Ending, ShardReplicator, ShardTask, SharedParts
-from replicator.engine.tasks import for_each, one_failure, stopped_within
+from replicator.engine.waiting import for_each, one_failure, stopped_within
 from replicator.engine.worker.lease_keeper import (
     CALLS_AT_ONCE,
     Held,
     Holding,
     checkpointed_position,
 )
-from replicator.engine.worker.ownership import Ownership
-from replicator.engine.worker.refresh import Upkeep
+from replicator.engine.worker.lease_view import Ownership
 from replicator.engine.worker.supervisor import Halt, Job, Reporting, end_silent_task, supervise
 from replicator.engine.worker.table import Runner, Running, Table, Unit, WorkerSettings
+from replicator.engine.worker.upkeep import Upkeep
 from replicator.errors import NotClaimable, ReplicatorError
 
 CHILDREN_SECONDS = 1.0

@@ -12,8 +12,8 @@ from replicator.core.status.evidence import evidence_of
 from replicator.postgres.connection.database import Database
 from replicator.postgres.control.drift import read_drift
 from replicator.postgres.control.evidence import read_throughput
-from replicator.postgres.control.positions import Positions
-from replicator.postgres.control.snapshots import Snapshots
+from replicator.postgres.control.snapshot.snapshots import Snapshots
+from replicator.postgres.control.stream.positions import Positions
 from replicator.postgres.control.verifications import last_verified
 
 DEAD_LETTERS = """

@@ -10,9 +10,9 @@ from replicator.core.mapping.compile import TableMapping, TargetMapping
 from replicator.core.spec import Poller
 from replicator.errors import ConfigurationError, MigrationDue
 from replicator.postgres.connection.control_schema import ControlSchema
-from replicator.postgres.control.incidents import raise_epochs
-from replicator.postgres.control.snapshots import ask_within
-from replicator.postgres.control.table_mode import POLLERS, hand_over
+from replicator.postgres.control.snapshot.snapshots import ask_within
+from replicator.postgres.control.stream.incidents import raise_epochs
+from replicator.postgres.control.stream.table_mode import POLLERS, hand_over
 from replicator.postgres.schema.catalog import TableName
 
 REGISTERED = """

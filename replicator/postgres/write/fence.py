@@ -7,8 +7,8 @@ pause between any two lines, for minutes, while another worker takes the lease, 
 batches, and moves on. When the paused worker wakes, the next write must not touch a single row.
 
 The idea: PostgreSQL decides who may write, in the transaction that writes. A worker first claims
-the shard: `postgres/control/claims` raises `shard.epoch`, gives the claim a random id, and returns
-both together with the position up to which the shard is applied. Every batch then begins with a
+the shard: `postgres/control/stream/claims` raises `shard.epoch`, gives the claim a random id, and
+returns both with the position up to which the shard is applied. Every batch then begins with a
 compare-and-set on the shard's row: set the new position where the row still has the claim (epoch
 and id) and the expected position.
 The compare-and-set is a common table expression named `fence`, and every other part of the

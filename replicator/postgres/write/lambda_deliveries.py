@@ -11,7 +11,7 @@ from replicator.core.mapping.compile import TableMapping
 from replicator.core.planning.row_guard import Applied, stream_versioning
 from replicator.core.planning.write_plan import Refusals, WritePlan
 from replicator.core.spec import SourceKey
-from replicator.core.stream.shards import Advance, Claim
+from replicator.core.stream.shard_facts import Advance, Claim
 from replicator.errors import Fenced, MigrationDue, NotClaimable
 from replicator.postgres.connection.database import Database
 from replicator.postgres.write.fence import Fence

@@ -8,7 +8,7 @@ from replicator.core.planning.row_guard import Applied, Guard, Versioning, strea
 from replicator.core.planning.write_plan import Refusals, WritePlan
 from replicator.core.snapshot.state import SegmentAdvance, SegmentClaim
 from replicator.core.stream.generations import SCAN
-from replicator.core.stream.shards import Advance, Claim
+from replicator.core.stream.shard_facts import Advance, Claim
 from replicator.errors import Fenced
 from replicator.postgres.connection.database import Database
 from replicator.postgres.write.fence import SHARD_FENCE, Fence

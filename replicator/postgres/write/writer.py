@@ -10,7 +10,7 @@ import asyncpg
 from replicator.core.mapping.compile import TableMapping, TargetMapping
 from replicator.core.mapping.item_keys import item_key_json
 from replicator.core.observations import Operation
-from replicator.core.planning.batch import DeadLetter
+from replicator.core.planning.planned_batch import DeadLetter
 from replicator.core.planning.row_guard import (
     LOADS,
     Applied,

@@ -1,0 +1,1 @@
+"""The daemon: composed, run to the end, watched, and told about."""

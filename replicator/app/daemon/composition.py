@@ -1,0 +1,236 @@
+"""Composes the parts that a worker needs for one source table."""
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+
+from replicator.app.clients import Clients
+from replicator.clock import Clock
+from replicator.config.connections import (
+    export_connection,
+    export_destination,
+    table_connection,
+)
+from replicator.config.settings import Settings
+from replicator.coordination.dynamodb_leases import DynamoDBLeases
+from replicator.core.mapping.compile import TableMapping
+from replicator.core.mapping.item_keys import require_key
+from replicator.core.observations import Observe
+from replicator.core.snapshot.export_windows import Recovery
+from replicator.core.spec import TableSpec
+from replicator.core.stream.batch_size import BatchSize
+from replicator.core.stream.generations import label_time
+from replicator.core.stream.source_kind import share_of
+from replicator.engine.ports import Source
+from replicator.engine.snapshot.lifecycle import Loading
+from replicator.engine.snapshot.pipeline import PagePipeline
+from replicator.engine.snapshot.rate_limit import ReadPacing
+from replicator.engine.snapshot.segment import SnapshotParts
+from replicator.engine.stream.discovery import Discovery, NewestStream
+from replicator.engine.stream.page_slots import PageBudget
+from replicator.engine.stream.pipeline import Pipeline
+from replicator.engine.worker.table import Table
+from replicator.errors import ReplicatorError, SourceUnavailable
+from replicator.monitoring.tracing import Tracing
+from replicator.postgres.connection.database import Database
+from replicator.postgres.control.snapshot.exports import ExportRecords
+from replicator.postgres.control.snapshot.segments import Segments
+from replicator.postgres.control.snapshot.snapshots import Snapshots
+from replicator.postgres.control.source_moves import StreamMoves
+from replicator.postgres.control.stream.incidents import Incidents
+from replicator.postgres.control.stream.listing_turns import Listings
+from replicator.postgres.control.stream.positions import Positions
+from replicator.postgres.control.stream.stream_retention import StreamRetention
+from replicator.postgres.read.unseen_rows import Ghosts
+from replicator.postgres.write.sink import PostgresSink, SegmentSink
+from replicator.sources.aws.place import SourceConnection, kinesis_place
+from replicator.sources.dynamodb.exports import TableExports
+from replicator.sources.dynamodb.tables import TableDescription, describe_table, require_fit_stream
+from replicator.sources.kinesis.destination import require_active_destination
+from replicator.sources.kinesis.streams import KinesisShare
+
+PAGES_OF_A_CONNECTION = 2
+"""The batch that is written, and the next one, planned meanwhile."""
+
+
+class TableParts:
+    """Makes the tables of one worker."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        database: Database,
+        clients: Clients,
+        leases: DynamoDBLeases,
+        pacing: ReadPacing,
+        *,
+        worker_id: str,
+        observe: Observe,
+        clock: Clock,
+        tracing: Tracing,
+    ) -> None:
+        self._settings = settings
+        self._database = database
+        self._clients = clients
+        self._leases = leases
+        self._pacing = pacing
+        self._worker_id = worker_id
+        self._observe = observe
+        self._clock = clock
+        self._tracing = tracing
+        self._pages = PageBudget(settings.poll.pages_max)
+
+    async def table(self, mapping: TableMapping) -> Table:
+        """Compose all parts of one table."""
+        spec = mapping.spec
+        place = table_connection(self._settings, spec.name)
+        own = await self._source(spec, place)
+        source = self._tracing.source(own, table=spec.name)
+        sink = self._tracing.sink(PostgresSink(self._database, mapping), table=spec.name)
+        observe, clock = self._observe, self._clock
+        return Table(
+            spec.name,
+            mapping,
+            source,
+            Discovery(
+                spec,
+                describe_stream=partial(
+                    _describe_stream if spec.kinesis is None else _describe_share,
+                    self._clients,
+                    place,
+                    mapping,
+                    *(() if spec.kinesis is None else (clock,)),
+                ),
+                source=source,
+                positions=Positions(self._database),
+                incidents=Incidents(self._database),
+                moves=StreamMoves(self._database),
+                leases=self._leases,
+                listings=Listings(self._database, self._worker_id),
+                observe=observe,
+                clock=clock,
+                note_retention=partial(_note_retention, own, self._database, spec.name)
+                if isinstance(own, KinesisShare)
+                else None,
+            ),
+            Pipeline(spec.name, mapping, sink, observe, clock, size=self._batch_size()),
+            Loading(
+                mapping,
+                Snapshots(self._database),
+                parts=self._settings.snapshot.segments,
+                count_items=partial(_count_items, self._clients, place, spec.table),
+                recovery=partial(_recovery, self._exports(spec)),
+                observe=observe,
+                clock=clock,
+            ),
+            await self._snapshot_parts(mapping, place),
+            self._pages.room(PAGES_OF_A_CONNECTION * self._settings.target.pool_size),
+        )
+
+    async def _source(self, spec: TableSpec, place: SourceConnection) -> Source:
+        """Source of the table's changes."""
+        if spec.kinesis is None:
+            return await self._clients.streams(place)
+        streams = await self._clients.kinesis(kinesis_place(spec.kinesis, place))
+        table = spec.table.rpartition("/")[2]
+        return KinesisShare(streams, table=table, base64=spec.kinesis_base64)
+
+    def _exports(self, spec: TableSpec) -> Callable[[], Awaitable[TableExports]]:
+        place = export_connection(self._settings, spec.name)
+        return partial(self._clients.exports, place, export_destination(self._settings), spec.table)
+
+    def _batch_size(self) -> BatchSize:
+        batch = self._settings.batch
+        return BatchSize(
+            batch.records_max,
+            records_max=batch.records_max,
+            target_seconds=batch.transaction_seconds,
+        )
+
+    async def _snapshot_parts(
+        self, mapping: TableMapping, place: SourceConnection
+    ) -> SnapshotParts:
+        spec = mapping.spec
+        items = await self._clients.items(place, spec.table)
+        sink = SegmentSink(self._database, mapping)
+        return SnapshotParts(
+            spec.name,
+            mapping,
+            claims=Segments(self._database, self._worker_id),
+            snapshots=Snapshots(self._database),
+            incidents=Incidents(self._database),
+            items=self._pacing.reader(items),
+            pages=PagePipeline(spec.name, mapping, sink, self._observe, self._clock),
+            exports=self._exports(spec),
+            export_records=ExportRecords(self._database),
+            ghosts=Ghosts(self._database, mapping),
+            look_at_table=partial(
+                _described if spec.kinesis is None else _published, self._clients, place, mapping
+            ),
+            observe=self._observe,
+            clock=self._clock,
+        )
+
+
+async def _described(
+    clients: Clients, place: SourceConnection, mapping: TableMapping
+) -> TableDescription:
+    """The table as described now, with the mapping's key; KeyChanged."""
+    description = await describe_table(await clients.tables(place), mapping.spec.table)
+    require_key(mapping.spec.name, description.key, mapping.source_key)
+    return description
+
+
+async def _published(
+    clients: Clients, place: SourceConnection, mapping: TableMapping
+) -> TableDescription:
+    """The table as it is now, all of whose changes reach the stream; KeyChanged, StreamUnfit."""
+    description = await _described(clients, place, mapping)
+    client = await clients.tables(place)
+    await require_active_destination(client, description.name, mapping.spec.kinesis or "")
+    return description
+
+
+async def _describe_share(
+    clients: Clients, place: SourceConnection, mapping: TableMapping, clock: Clock
+) -> NewestStream:
+    """The table's share of its Kinesis stream. It has no label that tells a time: it begins now."""
+    description = await _published(clients, place, mapping)
+    share, created_at, now = (
+        share_of(mapping.spec.kinesis or "", description.name),
+        description.created_at,
+        clock.now(),
+    )
+    return NewestStream(share, now if created_at is None else max(now, created_at), created_at)
+
+
+async def _note_retention(
+    source: KinesisShare, database: Database, table: str, stream_arn: str
+) -> None:
+    """Note for how long a Kinesis stream keeps its records now."""
+    await StreamRetention(database).keep(table, stream_arn, await source.retention(stream_arn))
+
+
+async def _describe_stream(
+    clients: Clients, place: SourceConnection, mapping: TableMapping
+) -> NewestStream:
+    arn = require_fit_stream(await _described(clients, place, mapping))
+    try:
+        return NewestStream(arn, label_time(arn))
+    except ValueError as error:
+        message = f"the label of the stream {arn} is not a time, which orders a table's streams"
+        raise SourceUnavailable(message, remedy="check endpoint_url") from error
+
+
+async def _recovery(exports: Callable[[], Awaitable[TableExports]]) -> Recovery | None:
+    """Times that the table can be exported of; None: point-in-time recovery is off."""
+    return await (await exports()).recovery()
+
+
+async def _count_items(clients: Clients, place: SourceConnection, table: str) -> int | None:
+    """The item count that DynamoDB reports, an estimate of up to six hours ago; None while the
+    call fails.
+    """
+    try:
+        return (await describe_table(await clients.tables(place), table)).item_count
+    except ReplicatorError:
+        return None

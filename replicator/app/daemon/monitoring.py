@@ -1,0 +1,168 @@
+"""Presents a running worker: spreads observations, publishes the status, judges the readiness."""
+
+import asyncio
+from collections.abc import Collection
+from contextlib import AbstractAsyncContextManager, suppress
+
+from replicator import __version__
+from replicator.clock import Clock
+from replicator.config.settings import HttpSettings
+from replicator.core.observations import BatchApplied, Observation, RecordRejected, TaskFailed
+from replicator.core.status.assemble import overview
+from replicator.core.status.drift import Drift
+from replicator.core.status.problems import with_configured
+from replicator.engine.waiting import stopped_within
+from replicator.engine.worker.evidence import EvidenceKeeper
+from replicator.engine.worker.worker import Worker
+from replicator.errors import CoordinationUnavailable, ReplicatorError
+from replicator.monitoring.health import Health
+from replicator.monitoring.http import Pages, serve
+from replicator.monitoring.lag_history import History
+from replicator.monitoring.latest_status import LatestStatus
+from replicator.monitoring.metrics import Metrics
+from replicator.monitoring.observation_log import ObservationLog
+from replicator.monitoring.verdict_log import VerdictLog
+from replicator.postgres.connection.database import Database
+from replicator.postgres.control.drift import write_drift
+from replicator.postgres.control.evidence import tell_evidence
+from replicator.postgres.control.status_reads import read_knowledge
+
+TURN_SECONDS = 1.0
+PUBLISH_SECONDS = 2.0
+"""A dozen small statements of every worker: the answers are aged until the next ones."""
+TELL_SECONDS = 4.0
+"""Pause between two writes of a worker's evidence; a change for the worse is written at once."""
+AGAIN_SECONDS = 1.0
+"""While PostgreSQL does not answer, and the process is not ready."""
+WATCHED_SECONDS_MAX = 300.0
+"""Longer than the longest wait of a job between two attempts."""
+
+
+class Monitoring:
+    """One process's numbers, lines and pages."""
+
+    def __init__(self, clock: Clock, worker_id: str, configured: Collection[str]) -> None:
+        self._clock = clock
+        self._worker_id = worker_id
+        self._configured = configured
+        self._told_at = -TELL_SECONDS
+        self._told_late: frozenset[tuple[str, str]] = frozenset()
+        self.evidence = EvidenceKeeper(clock)
+        self.worker: Worker | None = None
+        self.dead_letters = 0
+        self.status = LatestStatus(clock)
+        self.health = Health(clock.monotonic())
+        self.history = History(clock)
+        self.metrics = Metrics(self.status, leases_held=self._leases_held)
+        self._drift = Drift()
+        self._log = ObservationLog(clock)
+        self._verdicts = VerdictLog(clock)
+
+    def observe(self, observation: Observation) -> None:
+        """Take note of a fact."""
+        self.metrics.observe(observation)
+        self.history.observe(observation)
+        self.health.observe(observation)
+        self._log.observe(observation)
+        self.evidence.observe(observation)
+        if isinstance(observation, BatchApplied):
+            self._drift.add(observation.table, observation.unmapped, observation.unmapped_types)
+        if isinstance(observation, RecordRejected):
+            self.dead_letters += 1
+        if isinstance(observation, TaskFailed) and isinstance(
+            observation.error, CoordinationUnavailable
+        ):
+            self.health.set_ready("coordination", ok=False, why=str(observation.error))
+
+    def pages(self, http: HttpSettings) -> AbstractAsyncContextManager[int]:
+        """The HTTP server; yields the port."""
+        pages = Pages(self.metrics, self.health, self.history, self.status, self._clock)
+        return serve(
+            pages,
+            host=http.host,
+            port=http.port,
+            allowed_hosts=http.allowed_hosts,
+            runbook_url=http.runbook_url,
+        )
+
+    def beat(self, task: str) -> None:
+        """A job of the worker turned."""
+        self.health.progress(task, self._clock.monotonic())
+        if task == "look":
+            self.health.set_ready("coordination", ok=True)
+
+    def watch(self, tasks: list[str]) -> None:
+        """Jobs that must turn, or the process is not alive."""
+        for task in tasks:
+            self.health.watch(task, limit_seconds=WATCHED_SECONDS_MAX, now=self._clock.monotonic())
+
+    async def turn(self, stopping: asyncio.Event) -> None:
+        """Show that the loop turns, whatever PostgreSQL and AWS do."""
+        while not await stopped_within(stopping, TURN_SECONDS):
+            self.health.beat(self._clock.monotonic())
+            self._log.tick()
+
+    async def publish(self, database: Database, stopping: asyncio.Event) -> None:
+        """Read the control schema every other second and show the result with facts of the
+        process."""
+        while not stopping.is_set():
+            pause = AGAIN_SECONDS
+            await self._tell(database)
+            try:
+                knowledge, now = await read_knowledge(database)
+            except ReplicatorError as error:
+                self.health.set_ready("target", ok=False, why=str(error))
+            else:
+                self.health.set_ready("target", ok=True)
+                status = with_configured(overview(knowledge, now=now), self._configured)
+                self.status.publish(status)
+                self.history.record(status)
+                self._verdicts.tell(status)
+                await self.write_drift(database)
+                pause = PUBLISH_SECONDS
+            await stopped_within(stopping, pause)
+
+    async def write_drift(self, database: Database) -> None:
+        """Write down which attributes nothing takes, or keep the names for the next attempt."""
+        met = self._drift.take()
+        if not met:
+            return
+        written = False
+        try:
+            await write_drift(database, met)
+            written = True
+        except ReplicatorError:
+            pass  # whatever keeps PostgreSQL from it is told by whoever needs it more
+        finally:
+            if not written:
+                self._drift.put_back(met)
+
+    async def _tell(self, database: Database) -> None:
+        """Write down what the worker has to show, when that is due or something came to stand."""
+        if self.worker is not None and self.worker.left:
+            return
+        now, evidence = self._clock.monotonic(), self.evidence.evidence(self.worker)
+        late = frozenset(
+            (shard.stream_arn, shard.shard_id)
+            for table in evidence.tables.values()
+            for shard in table.late
+        )
+        if late <= self._told_late and now - self._told_at < TELL_SECONDS:
+            return
+        first = self.worker is None or self.worker.looked_at is None
+        with suppress(ReplicatorError):
+            await tell_evidence(
+                database,
+                self._worker_id,
+                evidence,
+                self.history.last_minute(),
+                first_of_version=__version__ if first else None,
+            )
+            self._told_at, self._told_late = now, late
+
+    def close(self) -> None:
+        """Write what was counted and not yet said."""
+        self._log.close()
+
+    def _leases_held(self) -> int:
+        return 0 if self.worker is None else len(self.worker.holding.held)

@@ -1,0 +1,1 @@
+"""Values into cells, a module for each family of types. Pure."""

@@ -1,0 +1,1 @@
+"""Snapshots in the control schema: asked for, segments, exports and repairs."""

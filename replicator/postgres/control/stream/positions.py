@@ -1,0 +1,272 @@
+"""Facts of tables, generations and shards in the control schema, read and added to."""
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+
+import asyncpg
+
+from replicator.core.records import Position
+from replicator.core.spec import InitialLoad
+from replicator.core.stream.heartbeats import WorkerSign
+from replicator.core.stream.lineage import by_name
+from replicator.core.stream.shard_facts import GapFacts, ListedShard, ShardFacts, TableFacts
+from replicator.errors import Fenced
+from replicator.postgres.connection.database import Database
+
+TABLES = """
+select source, stream_arn, mode, snapshot_id, mapping_fingerprint, initial_load, start_at, paused,
+       halted, reason, remedy, mapping_revision, stopped_at,
+       extract(epoch from now() - l.listed_at)::float8 as listed_seconds, g.retention
+  from {schema}.table_state
+  left join {schema}.listing as l using (deployment, source)
+  left join {schema}.generation as g using (deployment, source, stream_arn)
+ where deployment = $1
+ order by source
+"""
+
+OPEN_GAPS = """
+select id, source, stream_arn, shard_id, kind, detail, found_at, since
+  from {schema}.gap
+ where deployment = $1 and state = 'open'
+ order by id
+"""
+
+SHARDS = """
+select source, stream_arn, shard_id, parent_id, state, listed, owner,
+       last_sequence_number::text as position, known_sequence_number::text as known,
+       safe_at, head_at, polled_at, gap_accepted_at, found_at, done_at, adjacent_parent_id
+  from {schema}.shard
+ where deployment = $1 and source = any($2::text[])
+"""
+
+OPEN_SHARDS = """
+-- Those that are not done, those that ended a moment ago, and one of each current stream, which
+-- says that it was listed.
+with polled as (
+    select * from {schema}.shard
+     where deployment = $1 and source = any($2::text[]) and state <> 'done'
+     union all
+    select * from {schema}.shard
+     where deployment = $1 and source = any($2::text[]) and state = 'done'
+       and done_at > now() - make_interval(secs => $3)
+     union all
+    select one.*
+      from {schema}.table_state as t
+     cross join lateral (select * from {schema}.shard as s
+                          where s.deployment = t.deployment and s.stream_arn = t.stream_arn
+                            and s.source = t.source
+                          limit 1) as one
+     where t.deployment = $1 and t.source = any($2::text[])
+)
+select source, stream_arn, shard_id, parent_id, state, listed, owner,
+       last_sequence_number::text as position, known_sequence_number::text as known,
+       safe_at, head_at, polled_at, gap_accepted_at, found_at, done_at, adjacent_parent_id
+  from polled
+"""
+ENDED_SECONDS = 600.0
+"""For so long an ended shard is polled still: its children appear, and its lease is deleted."""
+
+START = """
+-- The start instant is set once, before the first read.
+update {schema}.table_state
+   set initial_load = $3, start_at = $4
+ where deployment = $1 and source = $2 and start_at is null
+"""
+
+CURRENT = """
+-- Shards of a stream that is not the current one any more are not added: what they hold is older
+-- than rows that the current one may have written. The lock makes a change of streams wait.
+select 1 from {schema}.table_state
+ where deployment = $1 and source = $2 and stream_arn = $3
+   for share
+"""
+
+ON_RECORD = """
+select count(*) from {schema}.shard
+ where deployment = $1 and stream_arn = $2 and shard_id = any($3::text[])
+"""
+
+ADD_SHARD = """
+-- What is known is never forgotten: only that a shard is listed after all may be added.
+insert into {schema}.shard
+       (deployment, source, stream_arn, shard_id, parent_id, adjacent_parent_id, listed)
+values ($1, $2, $3, $4, $5, $6, $7)
+    on conflict (deployment, stream_arn, shard_id)
+    do update set listed = true, parent_id = coalesce(shard.parent_id, excluded.parent_id),
+       adjacent_parent_id = coalesce(shard.adjacent_parent_id, excluded.adjacent_parent_id)
+ where excluded.listed and not shard.listed
+"""
+
+FORGET_SHARD = """
+delete from {schema}.shard
+ where deployment = $1 and stream_arn = $2 and shard_id = $3
+   and (state = 'done' or state = 'gap' and gap_accepted_at is not null)
+"""
+
+SEEN = """
+-- One whose looks hang beats all the same: it keeps what it has, and counts as none that takes.
+insert into {schema}.worker as w (deployment, id, version, leases, beat, seen_at)
+values ($1, $2, $3, $4, $5, case when $6 then now() else 'epoch' end)
+    on conflict (deployment, id)
+    do update set seen_at = greatest(w.seen_at, excluded.seen_at), leases = excluded.leases,
+                  version = excluded.version, beat = excluded.beat
+"""
+
+GONE = """
+delete from {schema}.worker
+ where deployment = $1
+   and (id = $2 or greatest(seen_at, told_at) < now() - interval '1 hour')
+"""
+
+OWNERS = """
+select id from {schema}.worker
+ where deployment = $1 and seen_at > now() - make_interval(secs => $2)
+"""
+
+WORKERS = """
+select id as worker_id, beat, asked, extract(epoch from now() - seen_at)::float8 as seen_seconds
+  from {schema}.worker
+ where deployment = $1
+"""
+
+ASKED = """
+update {schema}.worker set asked = asked + 1 where deployment = $1 and id = any($2::text[])
+"""
+
+
+class Positions:
+    """Reads and adds to one deployment's rows; never takes a position back."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._deployment = database.deployment
+        self._control = database.control
+
+    async def tables(self) -> dict[str, TableFacts]:
+        """Every registered table by its name, with its open gaps."""
+        async with self._database.connection("reading the tables") as connection:
+            gaps = await connection.fetch(self._control.sql(OPEN_GAPS), self._deployment)
+            rows = await connection.fetch(self._control.sql(TABLES), self._deployment)
+        by_source: dict[str, list[GapFacts]] = {}
+        for gap in gaps:
+            by_source.setdefault(gap["source"], []).append(GapFacts(**gap))
+        return {
+            row["source"]: TableFacts(**row, gaps=tuple(by_source.get(row["source"], ())))
+            for row in rows
+        }
+
+    async def shards(self, sources: Sequence[str]) -> list[ShardFacts]:
+        """Every shard known of the given tables, of all generations."""
+        async with self._database.connection("reading the shards") as connection:
+            rows = await connection.fetch(
+                self._control.sql(SHARDS), self._deployment, list(sources)
+            )
+        return [_shard(row) for row in rows]
+
+    async def open_shards(self, sources: Sequence[str]) -> list[ShardFacts]:
+        """The shards of the tables that are not done, and a few that are."""
+        async with self._database.connection("reading the shards") as connection:
+            rows = await connection.fetch(
+                self._control.sql(OPEN_SHARDS), self._deployment, list(sources), ENDED_SECONDS
+            )
+        return list(by_name(_shard(row) for row in rows).values())
+
+    async def start(self, source: str, *, initial_load: InitialLoad, at: datetime) -> None:
+        """Keep the start instant of a table that has none yet."""
+        async with self._database.connection("starting a table") as connection:
+            await connection.execute(
+                self._control.sql(START), self._deployment, source, initial_load, at
+            )
+
+    async def add_shards(
+        self,
+        source: str,
+        stream_arn: str,
+        listed: Sequence[ListedShard],
+        *,
+        beside: Collection[str] = (),
+    ) -> None:
+        """Add what a listing shows, parents first; a parent that is only named waits unlisted.
+
+        Nothing is added to a stream that is not the table's current one. Fenced when a shard of
+        `beside` is not on record: a failover lost it, and as a parent that is only named it would
+        be read before its own parent.
+        """
+        names = {shard.shard_id for shard in listed}
+        rows: list[tuple[str, str | None, str | None, bool]] = [
+            (parent, None, None, False)
+            for shard in listed
+            for parent in shard.parents
+            if parent not in names
+        ]
+        rows += [
+            (shard.shard_id, shard.parent_id, shard.adjacent_parent_id, True) for shard in listed
+        ]
+        async with self._database.transaction("adding shards") as connection:
+            current = (self._deployment, source, stream_arn)
+            if await connection.fetchrow(self._control.sql(CURRENT), *current) is None:
+                return
+            known = (self._deployment, stream_arn, list(beside))
+            if await connection.fetchval(self._control.sql(ON_RECORD), *known) < len(beside):
+                message = f"a parent in {stream_arn} is not on record any more: a failover?"
+                raise Fenced(message)
+            await connection.executemany(
+                self._control.sql(ADD_SHARD), [(*current, *row) for row in rows]
+            )
+
+    async def forget_shard(self, stream_arn: str, shard_id: str) -> None:
+        """Drop the row of a shard that finished long ago; an unfinished one stays."""
+        async with self._database.connection("cleaning up a shard") as connection:
+            await connection.execute(
+                self._control.sql(FORGET_SHARD), self._deployment, stream_arn, shard_id
+            )
+
+    async def seen(
+        self, worker_id: str, *, version: str, leases: int, beat: int = 0, looking: bool = True
+    ) -> None:
+        """Say that the worker lives. `looking`: the looks make progress."""
+        async with self._database.connection("saying that we live") as connection:
+            await connection.execute(
+                self._control.sql(SEEN), self._deployment, worker_id, version, leases, beat, looking
+            )
+
+    async def workers(self) -> list[WorkerSign]:
+        """The workers on record, dead ones among them."""
+        async with self._database.connection("reading the workers") as connection:
+            rows = await connection.fetch(self._control.sql(WORKERS), self._deployment)
+        return [WorkerSign(**row) for row in rows]
+
+    async def asked(self, workers: Collection[str]) -> None:
+        """Tell workers that leases of theirs are asked for."""
+        async with self._database.connection("asking for leases") as connection:
+            await connection.execute(self._control.sql(ASKED), self._deployment, list(workers))
+
+    async def gone(self, worker_id: str) -> None:
+        """Take the worker off the list, and those not seen for an hour."""
+        async with self._database.connection("saying goodbye") as connection:
+            await connection.execute(self._control.sql(GONE), self._deployment, worker_id)
+
+    async def living(self, *, within_seconds: float) -> frozenset[str]:
+        """The workers seen lately."""
+        async with self._database.connection("reading the workers") as connection:
+            rows = await connection.fetch(
+                self._control.sql(OWNERS), self._deployment, within_seconds
+            )
+        return frozenset(row["id"] for row in rows)
+
+
+def _shard(row: asyncpg.Record) -> ShardFacts:
+    facts = dict(row)
+    for name in ("position", "known"):
+        facts[name] = position_of(facts[name])
+    return ShardFacts(**facts)
+
+
+def position_of(text: str | None) -> Position | None:
+    """A position as a statement returns it: a numeric's text, since it may have 60 digits."""
+    return None if text is None else Position(int(text))
+
+
+def position_text(position: Position | None) -> str | None:
+    """A position as a statement takes it."""
+    return None if position is None else str(position)

@@ -1,0 +1,1 @@
+"""AWS as one process meets it: clients, places, prepared and signed calls, failures, secrets."""

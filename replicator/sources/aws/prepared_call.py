@@ -1,0 +1,162 @@
+"""A call that is made again and again: prepared by the SDK once, then sent with what differs."""
+
+import asyncio
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from aiobotocore.httpsession import AIOHTTPSession
+from aiobotocore.parsers import AioResponseParserFactory
+from aiohttp import ClientError as ClientResponseFailure
+from botocore.exceptions import ClientError, HTTPClientError, NoCredentialsError
+
+from replicator.clock import SystemClock
+from replicator.sources.aws.call import keep_raw_body
+from replicator.sources.aws.signed_calls import Credentials, signed_headers
+
+SMALL_BYTES = 65_536
+"""As much as an answer that is not read yet has in memory anyway."""
+LARGE_AT_ONCE = 4
+"""Larger answers that are read at once: of hundreds of shards that wake in the same second."""
+_CLOCK = SystemClock()
+"""The SDK's time of a signature: an endpoint refuses one that its own clock is far from."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """The first call as the SDK prepared it, and the signer."""
+
+    model: Any
+    signer: Any
+    url: str
+    headers: Mapping[str, str]
+    """Equal in every call, and signed."""
+    unsigned: Mapping[str, str]
+    region: str
+    service: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """A request as the SDK's connections read it."""
+
+    url: str
+    headers: Mapping[str, str]
+    body: bytes
+    method: str = "POST"
+    stream_output: bool = True
+    """The body is read afterwards."""
+
+
+class ShortCalls:
+    """One operation of one client, whose first call goes the SDK's way and shows what it does.
+
+    Those that follow have the same endpoint, connections, proxy, timeouts and credentials, which
+    the SDK renews; what the SDK would do again for each, at most of its cost, is left out:
+    validation, endpoint rules, user agent, events, and the parser of answers without an error.
+    Signatures are made here (`signed_calls`).
+    Nothing is retried: that is for operations whose retries are the caller's.
+    """
+
+    def __init__(self, operation: str) -> None:
+        self._operation = operation
+        self._connections: Any = None
+        self._prepared: _Prepared | None = None
+        self._parsers = AioResponseParserFactory()
+        self._large = asyncio.Semaphore(LARGE_AT_ONCE)
+
+    def connections(self, *arguments: Any, **named: Any) -> AIOHTTPSession:  # noqa: ANN401 (the SDK's own)
+        """The HTTP session class for the client's configuration (`http_session_cls`)."""
+        opened = AIOHTTPSession(*arguments, **named)
+        self._connections = opened
+        return opened
+
+    def listen(self, events: Any, service: str) -> None:  # noqa: ANN401 (the SDK has no types)
+        """Hear of the operation's first call from a client's events."""
+        events.register(f"before-call.{service}.{self._operation}", self._note)
+        events.register(f"before-parse.{service}.{self._operation}", keep_raw_body)
+
+    async def make(self, method: Callable[..., Any], **arguments: object) -> dict[str, Any]:
+        """Make a call; the answer as `keep_raw_body` leaves it. `method` is the client's own.
+
+        Failures are those of the SDK.
+        """
+        if self._prepared is None:
+            answer: dict[str, Any] = await method(**arguments)
+            return answer
+        return await self._send(self._prepared, json.dumps(arguments).encode())
+
+    async def _body(self, answer: Any) -> bytes:  # noqa: ANN401 (the SDK's own)
+        """The body of an answer; a large one waits in its socket until it is its turn."""
+        try:
+            if answer.raw.content_length is not None and answer.raw.content_length <= SMALL_BYTES:
+                body: bytes = await answer.content
+            else:
+                async with self._large:
+                    body = await answer.content
+        except ClientResponseFailure as error:
+            raise HTTPClientError(error=error) from error
+        finally:
+            answer.raw.release()
+        return body
+
+    def _note(
+        self,
+        *,
+        model: Any,  # noqa: ANN401
+        params: dict[str, Any],
+        request_signer: Any,  # noqa: ANN401
+        **_: object,
+    ) -> None:
+        signing = params["context"].get("signing", {})
+        url = urlsplit(params["url"])
+        at_the_root = params["url"] == f"{url.scheme}://{url.netloc}/"
+        if not at_the_root or request_signer.signature_version != "v4":
+            return  # an endpoint of another kind: the SDK goes on making every call
+        self._prepared = _Prepared(
+            model=model,
+            signer=request_signer,
+            url=params["url"],
+            headers={
+                "content-type": params["headers"]["Content-Type"],
+                "x-amz-target": params["headers"]["X-Amz-Target"],
+            },
+            unsigned={"user-agent": params["headers"]["User-Agent"]},
+            region=signing.get("region", request_signer.region_name),
+            service=signing.get("signing_name", request_signer.signing_name),
+        )
+
+    async def _send(self, prepared: _Prepared, payload: bytes) -> dict[str, Any]:
+        auth = await prepared.signer.get_auth_instance(  # its credentials are renewed in time
+            signing_name=prepared.service, region_name=prepared.region, signature_version="v4"
+        )
+        if auth.credentials is None:
+            raise NoCredentialsError
+        headers = signed_headers(
+            prepared.url,
+            prepared.headers,
+            payload,
+            service=prepared.service,
+            region=prepared.region,
+            credentials=Credentials(
+                auth.credentials.access_key, auth.credentials.secret_key, auth.credentials.token
+            ),
+            now=_CLOCK.now(),
+        )
+        request = _Request(prepared.url, {**headers, **prepared.unsigned}, payload)
+        answer = await self._connections.send(request)
+        told = {
+            "status_code": answer.status_code,
+            "headers": answer.headers,
+            "body": await self._body(answer),
+            "context": {"operation_name": self._operation},
+        }
+        kept: dict[str, Any] = {}
+        keep_raw_body(told, kept)
+        if kept:
+            return kept | {"ResponseMetadata": {"HTTPHeaders": answer.headers}}
+        protocol = prepared.model.service_model.resolved_protocol
+        parser = self._parsers.create_parser(protocol)
+        raise ClientError(await parser.parse(told, prepared.model.output_shape), self._operation)

@@ -1,0 +1,109 @@
+"""A table as a source of items: consistent segmented Scan, items by the keys, as raw bytes."""
+
+import json
+from base64 import b64decode
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from replicator.core.observations import Observe, unobserved
+from replicator.core.records import Image
+from replicator.core.snapshot.scan_pages import (
+    FoundItems,
+    ScanPage,
+    Segment,
+    decode_found,
+    decode_scan,
+)
+from replicator.errors import StreamVanished
+from replicator.sources.aws.call import Calls, keep_raw_body, raw
+from replicator.sources.aws.clients import open_client
+from replicator.sources.aws.place import SourceConnection
+from replicator.sources.dynamodb.tables import named
+
+if TYPE_CHECKING:
+    from types_aiobotocore_dynamodb import DynamoDBClient
+
+T = TypeVar("T")
+KEYS_PER_GET_MAX = 100
+"""Of one BatchGetItem, as AWS limits it."""
+
+
+@asynccontextmanager
+async def open_items_client(connection: SourceConnection) -> AsyncIterator["DynamoDBClient"]:
+    """A client for `TableItems`: the scans come as raw bytes, so nothing else may scan by it.
+
+    It tries once: throttling must reach the pacing, not be waited out in the SDK.
+    """
+    async with open_client("dynamodb", connection, attempts=1) as client:
+        for operation in ("Scan", "BatchGetItem"):
+            client.meta.events.register(f"before-parse.dynamodb.{operation}", keep_raw_body)
+        yield client
+
+
+class TableItems:
+    """The items of one table, `table` being the name or ARN. It waits for nothing."""
+
+    def __init__(
+        self,
+        client: "DynamoDBClient",
+        observe: Observe,
+        *,
+        table: str,
+        heard: Callable[[datetime], None] = unobserved,
+    ) -> None:
+        self._client = client
+        self._table = table
+        self._calls = Calls(observe, heard=heard)
+
+    async def scan(self, segment: Segment, *, after: str | None, items_max: int) -> ScanPage:
+        """The next page of a segment, behind `after`, as of now.
+
+        SourceThrottled, SourceDenied, SourceUnavailable; StreamVanished without such a table.
+        """
+        arguments: dict[str, Any] = {"Limit": items_max}
+        if segment.of > 1:
+            arguments |= {"Segment": segment.number, "TotalSegments": segment.of}
+        if after is not None:
+            arguments["ExclusiveStartKey"] = _for_sdk(json.loads(after))
+        return await self._ask(
+            "Scan",
+            self._client.scan,
+            raw(decode_scan),
+            TableName=self._table,
+            ConsistentRead=True,
+            ReturnConsumedCapacity="TOTAL",
+            **arguments,
+        )
+
+    async def get(self, keys: Sequence[Image]) -> FoundItems:
+        """The items that exist of at most KEYS_PER_GET_MAX different keys; errors as of `scan`."""
+        wanted = {"Keys": [_for_sdk(key) for key in keys], "ConsistentRead": True}
+        return await self._ask(
+            "BatchGetItem",
+            self._client.batch_get_item,
+            raw(decode_found),
+            RequestItems={self._table: wanted},
+            ReturnConsumedCapacity="TOTAL",
+        )
+
+    async def _ask(
+        self,
+        operation: str,
+        method: Callable[..., Any],
+        read: Callable[[Any], T],
+        **arguments: object,
+    ) -> T:
+        try:
+            return await self._calls.make(operation, method, read, **arguments)
+        except StreamVanished as error:
+            raise named(error, self._table) from error
+
+
+def _for_sdk(keys: Image) -> dict[str, Any]:
+    """Key attributes as the SDK takes them: it wants bytes where the wire has base64."""
+    return {
+        name: {tag: b64decode(raw) if tag == "B" else raw for tag, raw in value.items()}
+        for name, value in keys.items()
+    }

@@ -1,0 +1,176 @@
+"""DynamoDB Streams as a source: list shards, obtain iterators, read pages as raw bytes."""
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from datetime import datetime
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from replicator.core.observations import Observe, unobserved
+from replicator.core.records import Page, Position, decode_page
+from replicator.core.stream.shard_facts import ListedShard
+from replicator.errors import SourceThrottled
+from replicator.sources.aws.call import Calls, raw
+from replicator.sources.aws.clients import open_client
+from replicator.sources.aws.place import SourceConnection
+from replicator.sources.aws.prepared_call import ShortCalls
+from replicator.sources.dynamodb.describe_pace import DescribePace
+
+if TYPE_CHECKING:
+    from types_aiobotocore_dynamodbstreams import DynamoDBStreamsClient
+    from types_aiobotocore_dynamodbstreams.type_defs import ShardTypeDef
+
+SEQUENCE_NUMBER_DIGITS_MIN = 21
+"""The API model's minimum length; shorter numbers are filled with zeros."""
+SHARDS_PER_PAGE = 100
+RECORDS_PER_PAGE = 1000
+DESCRIBE_ATTEMPTS = 5
+"""Of one page of a listing; then the listing has failed, and begins again a while later."""
+
+
+class DynamoDBStreams:
+    """The stream calls for one connection. Retries are the caller's, but those of DescribeStream.
+
+    `heard` is told the source's time with every answer; `get_records` is the client's own, or what
+    answers in the place; `pace` spaces DescribeStream, which AWS limits for the account.
+    """
+
+    def __init__(
+        self,
+        client: "DynamoDBStreamsClient",
+        observe: Observe,
+        *,
+        heard: Callable[[datetime], None] = unobserved,
+        get_records: Callable[..., Any] | None = None,
+        pace: DescribePace | None = None,
+    ) -> None:
+        self._client = client
+        self._pace = pace
+        self._get_records = get_records or client.get_records
+        self._calls = Calls(observe, heard=heard)
+
+    async def listed_shards(self, stream_arn: str) -> AsyncIterator[list[ListedShard]]:
+        """The stream's shards page by page, so that a page that fails costs only what follows.
+
+        A listing is eventually consistent: what it does not show may exist.
+        """
+        start: str | None = None
+        while True:
+            arguments: dict[str, Any] = {"StreamArn": stream_arn, "Limit": SHARDS_PER_PAGE}
+            if start is not None:
+                arguments["ExclusiveStartShardId"] = start
+            page, start = await self._describe(**arguments)
+            yield page
+            if start is None:
+                return
+
+    async def children(self, stream_arn: str, shard_id: str) -> list[ListedShard]:
+        """The children of an ended shard, as far as the source tells: it may not yet."""
+        shards, _ = await self._describe(
+            StreamArn=stream_arn, ShardFilter={"Type": "CHILD_SHARDS", "ShardId": shard_id}
+        )
+        return [shard for shard in shards if shard.parent_id == shard_id]
+
+    async def _describe(self, **arguments: object) -> tuple[list[ListedShard], str | None]:
+        """One page, once it is its turn; asked for again where AWS says that it is too much."""
+        ask = partial(
+            self._calls.make, "DescribeStream", self._client.describe_stream, _listing, **arguments
+        )
+        if self._pace is None:
+            return await ask()
+        for _ in range(DESCRIBE_ATTEMPTS - 1):
+            await self._pace.turn(first="ExclusiveStartShardId" not in arguments)
+            try:
+                answer = await ask()
+            except SourceThrottled:
+                self._pace.refused()
+            else:
+                self._pace.answered()
+                return answer
+        await self._pace.turn(first=False)
+        return await ask()
+
+    async def iterator(
+        self,
+        stream_arn: str,
+        shard_id: str,
+        *,
+        after: Position | None,
+        since: datetime | None = None,
+    ) -> str:
+        """An iterator after a position, or at the oldest record that is left (None): there is none
+        that begins at a time.
+        """
+        del since
+        arguments: dict[str, Any] = {"StreamArn": stream_arn, "ShardId": shard_id}
+        if after is None:
+            arguments["ShardIteratorType"] = "TRIM_HORIZON"
+        else:
+            arguments["ShardIteratorType"] = "AFTER_SEQUENCE_NUMBER"
+            arguments["SequenceNumber"] = sequence_text(after)
+        return await self._calls.make(
+            "GetShardIterator", self._client.get_shard_iterator, _iterator, **arguments
+        )
+
+    async def iterator_at(self, stream_arn: str, shard_id: str, sequence_number: str) -> str:
+        """An iterator at a record, by the number as it was delivered; PositionTrimmed without."""
+        return await self._calls.make(
+            "GetShardIterator",
+            self._client.get_shard_iterator,
+            _iterator,
+            StreamArn=stream_arn,
+            ShardId=shard_id,
+            ShardIteratorType="AT_SEQUENCE_NUMBER",
+            SequenceNumber=sequence_number,
+        )
+
+    async def read(self, iterator: str) -> Page:
+        """The next page of a shard. UnknownRecord when a record's meaning is not known."""
+        return await self._calls.make(
+            "GetRecords",
+            self._get_records,
+            raw(decode_page),
+            ShardIterator=iterator,
+            Limit=RECORDS_PER_PAGE,
+        )
+
+
+@asynccontextmanager
+async def open_streams(
+    connection: SourceConnection,
+    observe: Observe,
+    *,
+    heard: Callable[[datetime], None] = unobserved,
+    pace: DescribePace | None = None,
+) -> AsyncIterator[DynamoDBStreams]:
+    """The streams of one place; what keeps them from being asked is a ReplicatorError."""
+    short = ShortCalls("GetRecords")
+    async with open_client("dynamodbstreams", connection, connections=short.connections) as client:
+        short.listen(client.meta.events, "dynamodb-streams")
+        get_records = partial(short.make, client.get_records)
+        yield DynamoDBStreams(client, observe, heard=heard, get_records=get_records, pace=pace)
+
+
+def sequence_text(position: Position) -> str:
+    """A position as the API takes it: the sequence number, padded."""
+    return str(position).zfill(SEQUENCE_NUMBER_DIGITS_MIN)
+
+
+def _listing(answer: Mapping[str, Any]) -> tuple[list[ListedShard], str | None]:
+    """A page of a listing, and where the next one begins."""
+    description = answer["StreamDescription"]
+    shards = [_listed(shard) for shard in description.get("Shards", [])]
+    return shards, description.get("LastEvaluatedShardId")
+
+
+def _iterator(answer: Mapping[str, Any]) -> str:
+    return str(answer["ShardIterator"])
+
+
+def _listed(shard: "ShardTypeDef") -> ListedShard:
+    numbers = shard.get("SequenceNumberRange", {})
+    return ListedShard(
+        shard_id=shard["ShardId"],
+        parent_id=shard.get("ParentShardId") or None,
+        closed="EndingSequenceNumber" in numbers,
+    )

@@ -1,0 +1,93 @@
+"""Checks of the Kinesis stream that a table publishes the changes to."""
+
+from typing import TYPE_CHECKING, Any
+
+from replicator.core.findings import Finding, finding_of
+from replicator.errors import ReplicatorError
+from replicator.sources.aws.clients import open_client
+from replicator.sources.aws.failures import FAILURES, translate
+from replicator.sources.aws.place import SourceConnection, kinesis_place
+from replicator.sources.dynamodb.tables import TableDescription
+from replicator.sources.kinesis.destination import require_active_destination
+
+if TYPE_CHECKING:
+    from types_aiobotocore_dynamodb import DynamoDBClient
+
+COARSE = "MILLISECOND"
+KIBIBYTE = 1024
+IMAGES = 2
+"""Of an item in the record: as it was, and as it is."""
+ITEM_KIBIBYTES_MAX = 400
+"""The largest item of DynamoDB."""
+JSON_FACTOR = 1.4
+"""Length of an item in JSON against what DynamoDB counts, at most as a rule."""
+
+
+async def check_destination(
+    where: str,
+    client: "DynamoDBClient",
+    description: TableDescription,
+    kinesis_arn: str,
+    connection: SourceConnection,
+) -> list[Finding]:
+    """The table's destination, each right that reading takes, and what the stream cannot carry."""
+    try:
+        precision = await require_active_destination(client, description.name, kinesis_arn)
+        place = kinesis_place(kinesis_arn, connection)
+        async with open_client("kinesis", place, attempts=1) as kinesis:
+            summary = await _read_a_little(kinesis, kinesis_arn)
+    except ReplicatorError as error:
+        return [finding_of(where, error)]
+    return [*_precision(where, description.name, kinesis_arn, precision), *_size(where, summary)]
+
+
+async def _read_a_little(kinesis: Any, kinesis_arn: str) -> dict[str, Any]:  # noqa: ANN401 (no types)
+    """Try each right that reading takes; the stream's description."""
+    try:
+        described = await kinesis.describe_stream_summary(StreamARN=kinesis_arn)
+        listed = await kinesis.list_shards(StreamARN=kinesis_arn, MaxResults=1)
+        iterator = await kinesis.get_shard_iterator(
+            StreamARN=kinesis_arn,
+            ShardId=listed["Shards"][0]["ShardId"],
+            ShardIteratorType="LATEST",
+        )
+        await kinesis.get_records(ShardIterator=iterator["ShardIterator"], Limit=1)
+    except FAILURES as error:
+        raise translate(error) from error
+    summary: dict[str, Any] = described["StreamDescriptionSummary"]
+    return summary
+
+
+def _precision(where: str, table: str, kinesis_arn: str, precision: str | None) -> list[Finding]:
+    if precision != COARSE:
+        return []
+    return [
+        Finding(
+            "warning",
+            where,
+            "its changes carry milliseconds, so that more of an item's changes have one time",
+            f"aws dynamodb update-kinesis-streaming-destination --table-name {table} --stream-arn "
+            f"{kinesis_arn} --update-kinesis-streaming-configuration "
+            "ApproximateCreationDateTimePrecision=MICROSECOND",
+        )
+    ]
+
+
+def _size(where: str, summary: dict[str, Any]) -> list[Finding]:
+    """A change whose record is larger than the stream takes is not delivered, and nobody reads of
+    it: the largest item that both images surely fit for.
+    """
+    limit = summary.get("MaxRecordSizeInKiB") or KIBIBYTE
+    fits = int(limit / IMAGES / JSON_FACTOR)
+    if fits >= ITEM_KIBIBYTES_MAX:
+        return []
+    return [
+        Finding(
+            "warning",
+            where,
+            f"a change of an item above about {fits} KB may be larger than the {limit} KiB that a "
+            "record of the stream may have: DynamoDB does not deliver it, and no reader can tell",
+            "raise the limit (aws kinesis update-max-record-size), and watch DynamoDB's metric "
+            "FailedToReplicateRecordCount",
+        )
+    ]

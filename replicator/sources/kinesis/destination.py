@@ -1,0 +1,44 @@
+"""The destination in Kinesis that a DynamoDB table publishes the changes to."""
+
+from typing import TYPE_CHECKING
+
+from replicator.errors import PublishingBegins, StreamUnfit
+from replicator.sources.aws.failures import FAILURES, translate
+
+if TYPE_CHECKING:
+    from types_aiobotocore_dynamodb import DynamoDBClient
+
+PUBLISHING = ("ACTIVE", "UPDATING")
+"""States of a destination that gets every change; the second: the precision is being changed."""
+
+
+async def require_active_destination(
+    client: "DynamoDBClient", table: str, kinesis_arn: str
+) -> str | None:
+    """Precision of the creation times that the table sends to the stream, where AWS tells it.
+
+    PublishingBegins while the destination is being enabled: earlier changes are not in the stream,
+    so that nothing may be loaded yet. StreamUnfit, with the remedy, where it is not active.
+    """
+    try:
+        answer = await client.describe_kinesis_streaming_destination(TableName=table)
+    except FAILURES as error:
+        raise translate(error) from error
+    found = {
+        each.get("StreamArn"): each for each in answer.get("KinesisDataStreamDestinations", [])
+    }
+    destination = found.get(kinesis_arn)
+    status = "absent" if destination is None else destination.get("DestinationStatus")
+    if status == "ENABLING":
+        message = f"the table {table!r} does not publish to {kinesis_arn} yet: it is being enabled"
+        raise PublishingBegins(message, remedy="wait a few minutes")
+    if destination is None or status not in PUBLISHING:
+        message = f"the table {table!r} does not publish to {kinesis_arn}; destination: {status}"
+        raise StreamUnfit(
+            message,
+            remedy="aws dynamodb enable-kinesis-streaming-destination "
+            f"--table-name {table} --stream-arn {kinesis_arn} "
+            "--enable-kinesis-streaming-configuration "
+            "ApproximateCreationDateTimePrecision=MICROSECOND",
+        )
+    return destination.get("ApproximateCreationDateTimePrecision")

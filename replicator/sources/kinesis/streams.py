@@ -1,0 +1,198 @@
+"""Kinesis Data Streams as a source: list shards, obtain iterators, read pages in the pace."""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any
+
+from replicator.core.observations import Observe, unobserved
+from replicator.core.records import Page, Position
+from replicator.core.stream.kinesis_records import (
+    Base64,
+    KinesisPage,
+    decode_kinesis_page,
+    listing_of,
+)
+from replicator.core.stream.shard_facts import ListedShard
+from replicator.core.stream.source_kind import kinesis_arn_of
+from replicator.sources.aws.call import Calls, raw
+from replicator.sources.aws.clients import open_client
+from replicator.sources.aws.place import SourceConnection
+from replicator.sources.aws.prepared_call import ShortCalls
+
+SHARDS_PER_PAGE = 1000
+RECORDS_PER_PAGE = 1000
+READ_SECONDS = 0.2
+"""A shard answers five reads in a second, of all the readers together."""
+BYTES_PER_SECOND = 2_000_000
+"""A shard gives 2 MB in a second, to all the readers together."""
+ENDED_MAX = 10_000
+"""Ended shards whose children are remembered until they are asked for."""
+
+
+class ShardPace:
+    """Spaces the reads of each shard of the process: AWS refuses more than it promises.
+
+    Tables that share a stream share the shards' pace.
+    """
+
+    def __init__(self) -> None:
+        self._free_at: dict[str, float] = {}
+
+    async def turn(self, shard: str) -> None:
+        """Wait until the shard may be read again; who waits keeps the place."""
+        now = asyncio.get_running_loop().time()
+        at = max(now, self._free_at.get(shard, now))
+        self._free_at[shard] = at + READ_SECONDS
+        if at > now:
+            await asyncio.sleep(at - now)
+
+    def took(self, shard: str, size_bytes: int) -> None:
+        """An answer of the size came."""
+        pause = size_bytes / BYTES_PER_SECOND - READ_SECONDS
+        if pause > 0:
+            now = asyncio.get_running_loop().time()
+            self._free_at[shard] = max(self._free_at.get(shard, now), now + pause)
+
+    def forget(self, shard: str) -> None:
+        """The shard has ended."""
+        self._free_at.pop(shard, None)
+
+
+class KinesisStreams:
+    """The Kinesis calls for one connection. Retries are the caller's."""
+
+    def __init__(
+        self,
+        client: Any,  # noqa: ANN401 (the SDK has no types)
+        observe: Observe,
+        *,
+        pace: ShardPace,
+        heard: Callable[[datetime], None] = unobserved,
+        get_records: Callable[..., Any] | None = None,
+    ) -> None:
+        self.client = client
+        self.pace = pace
+        self.calls = Calls(observe, heard=heard)
+        self.get_records = get_records or client.get_records
+
+
+class KinesisShare:
+    """One table's share of Kinesis streams: the port `Source`, for names that `share_of` makes."""
+
+    def __init__(self, streams: KinesisStreams, *, table: str, base64: Base64) -> None:
+        self._streams = streams
+        self._table = table
+        self._base64: Base64 = base64
+        self._children: OrderedDict[tuple[str, str], tuple[ListedShard, ...]] = OrderedDict()
+
+    async def listed_shards(self, stream_arn: str) -> AsyncIterator[list[ListedShard]]:
+        """The stream's shards page by page; closed ones too, as long as it has the records."""
+        arguments: dict[str, Any] = {
+            "StreamARN": kinesis_arn_of(stream_arn),
+            "MaxResults": SHARDS_PER_PAGE,
+        }
+        while True:
+            page, token = await self._streams.calls.make(
+                "ListShards", self._streams.client.list_shards, listing_of, **arguments
+            )
+            yield page
+            if token is None:
+                return
+            arguments = {"NextToken": token, "MaxResults": SHARDS_PER_PAGE}
+
+    async def retention(self, stream_arn: str) -> timedelta:
+        """Time for which the stream keeps its records now; it can be changed at any time."""
+        return await self._streams.calls.make(
+            "DescribeStreamSummary",
+            self._streams.client.describe_stream_summary,
+            _retention,
+            StreamARN=kinesis_arn_of(stream_arn),
+        )
+
+    async def children(self, stream_arn: str, shard_id: str) -> list[ListedShard]:
+        """The children of an ended shard, which the last answer has told."""
+        return list(self._children.pop((stream_arn, shard_id), ()))
+
+    async def iterator(
+        self,
+        stream_arn: str,
+        shard_id: str,
+        *,
+        after: Position | None,
+        since: datetime | None = None,
+    ) -> str:
+        """An iterator after a position, at the first record since a time, or at the oldest one."""
+        arguments: dict[str, Any] = {
+            "StreamARN": kinesis_arn_of(stream_arn),
+            "ShardId": shard_id,
+        }
+        if after is not None:
+            arguments["ShardIteratorType"] = "AFTER_SEQUENCE_NUMBER"
+            arguments["StartingSequenceNumber"] = str(after)
+        elif since is not None:
+            arguments["ShardIteratorType"] = "AT_TIMESTAMP"
+            arguments["Timestamp"] = since
+        else:
+            arguments["ShardIteratorType"] = "TRIM_HORIZON"
+        return await self._streams.calls.make(
+            "GetShardIterator",
+            self._streams.client.get_shard_iterator,
+            partial(_iterator, stream_arn, shard_id),
+            **arguments,
+        )
+
+    async def read(self, iterator: str) -> Page:
+        """The next page of a shard, when it is its turn. UnknownRecord."""
+        stream_arn, shard_id, token = iterator.split(" ", 2)
+        shard = f"{kinesis_arn_of(stream_arn)} {shard_id}"
+        await self._streams.pace.turn(shard)
+        found: KinesisPage = await self._streams.calls.make(
+            "GetRecords",
+            self._streams.get_records,
+            raw(partial(decode_kinesis_page, table=self._table, base64=self._base64)),
+            ShardIterator=token,
+            Limit=RECORDS_PER_PAGE,
+        )
+        page = found.page
+        self._streams.pace.took(shard, page.size_bytes)
+        if page.next_iterator is None:
+            self._streams.pace.forget(shard)
+            self._children[stream_arn, shard_id] = found.children
+            if len(self._children) > ENDED_MAX:
+                self._children.popitem(last=False)
+            return page
+        return Page(
+            page.records,
+            f"{stream_arn} {shard_id} {page.next_iterator}",
+            page.size_bytes,
+            page.behind,
+        )
+
+
+@asynccontextmanager
+async def open_kinesis(
+    connection: SourceConnection,
+    observe: Observe,
+    *,
+    pace: ShardPace,
+    heard: Callable[[datetime], None] = unobserved,
+) -> AsyncIterator[KinesisStreams]:
+    """The Kinesis streams of one place; what keeps them from being asked is a ReplicatorError."""
+    short = ShortCalls("GetRecords")
+    async with open_client("kinesis", connection, connections=short.connections) as client:
+        short.listen(client.meta.events, "kinesis")
+        get_records = partial(short.make, client.get_records)
+        yield KinesisStreams(client, observe, pace=pace, heard=heard, get_records=get_records)
+
+
+def _retention(answer: Mapping[str, Any]) -> timedelta:
+    return timedelta(hours=int(answer["StreamDescriptionSummary"]["RetentionPeriodHours"]))
+
+
+def _iterator(stream_arn: str, shard_id: str, answer: Mapping[str, Any]) -> str:
+    """The iterator together with the shard, whose pace the reads keep."""
+    return f"{stream_arn} {shard_id} {answer['ShardIterator']}"
