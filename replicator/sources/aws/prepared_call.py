@@ -2,9 +2,11 @@
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from aiobotocore.httpsession import AIOHTTPSession
@@ -14,6 +16,8 @@ from botocore.exceptions import ClientError, HTTPClientError, NoCredentialsError
 
 from replicator.clock import SystemClock
 from replicator.sources.aws.call import keep_raw_body
+from replicator.sources.aws.clients import open_client
+from replicator.sources.aws.place import SourceConnection
 from replicator.sources.aws.signed_calls import Credentials, signed_headers
 
 SMALL_BYTES = 65_536
@@ -160,3 +164,14 @@ class ShortCalls:
         protocol = prepared.model.service_model.resolved_protocol
         parser = self._parsers.create_parser(protocol)
         raise ClientError(await parser.parse(told, prepared.model.output_shape), self._operation)
+
+
+@asynccontextmanager
+async def open_reader(
+    service: Literal["dynamodbstreams", "kinesis"], connection: SourceConnection
+) -> AsyncIterator[tuple[Any, Callable[..., Any]]]:
+    """A client of a stream's service, and its GetRecords by short calls; ReplicatorError."""
+    short = ShortCalls("GetRecords")
+    async with open_client(service, connection, connections=short.connections) as client:
+        short.listen(client.meta.events, client.meta.service_model.service_id.hyphenize())
+        yield client, partial(short.make, client.get_records)

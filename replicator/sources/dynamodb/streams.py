@@ -11,9 +11,8 @@ from replicator.core.records import Page, Position, decode_page
 from replicator.core.stream.shard_facts import ListedShard
 from replicator.errors import SourceThrottled
 from replicator.sources.aws.call import Calls, raw
-from replicator.sources.aws.clients import open_client
 from replicator.sources.aws.place import SourceConnection
-from replicator.sources.aws.prepared_call import ShortCalls
+from replicator.sources.aws.prepared_call import open_reader
 from replicator.sources.dynamodb.describe_pace import DescribePace
 
 if TYPE_CHECKING:
@@ -144,10 +143,7 @@ async def open_streams(
     pace: DescribePace | None = None,
 ) -> AsyncIterator[DynamoDBStreams]:
     """The streams of one place; what keeps them from being asked is a ReplicatorError."""
-    short = ShortCalls("GetRecords")
-    async with open_client("dynamodbstreams", connection, connections=short.connections) as client:
-        short.listen(client.meta.events, "dynamodb-streams")
-        get_records = partial(short.make, client.get_records)
+    async with open_reader("dynamodbstreams", connection) as (client, get_records):
         yield DynamoDBStreams(client, observe, heard=heard, get_records=get_records, pace=pace)
 
 

@@ -19,9 +19,8 @@ from replicator.core.stream.kinesis_records import (
 from replicator.core.stream.shard_facts import ListedShard
 from replicator.core.stream.source_kind import kinesis_arn_of
 from replicator.sources.aws.call import Calls, raw
-from replicator.sources.aws.clients import open_client
 from replicator.sources.aws.place import SourceConnection
-from replicator.sources.aws.prepared_call import ShortCalls
+from replicator.sources.aws.prepared_call import open_reader
 
 SHARDS_PER_PAGE = 1000
 RECORDS_PER_PAGE = 1000
@@ -182,10 +181,7 @@ async def open_kinesis(
     heard: Callable[[datetime], None] = unobserved,
 ) -> AsyncIterator[KinesisStreams]:
     """The Kinesis streams of one place; what keeps them from being asked is a ReplicatorError."""
-    short = ShortCalls("GetRecords")
-    async with open_client("kinesis", connection, connections=short.connections) as client:
-        short.listen(client.meta.events, "kinesis")
-        get_records = partial(short.make, client.get_records)
+    async with open_reader("kinesis", connection) as (client, get_records):
         yield KinesisStreams(client, observe, pace=pace, heard=heard, get_records=get_records)
 
 
