@@ -18,6 +18,7 @@ from replicator.demo.embedded import EmbeddedPostgres
 from tests.support import bounds, endpoints
 from tests.support.dynamodb_local import DynamoDBLocalMissing
 from tests.support.kinesis_local import KinesisLocalMissing, kinesis_local
+from tests.support.missing_part import skip_without
 from tests.support.postgres import fresh_database, migrated_database_to_copy
 from tests.support.postgres_versions import asked_for, postgres_of
 from tests.support.warm_start import BYTECODE, keeps_bytecode
@@ -181,9 +182,7 @@ def dynamodb_endpoint(request: pytest.FixtureRequest) -> Iterator[str]:
         with endpoints.endpoint(request.param) as url:
             yield url
     except DynamoDBLocalMissing as missing:
-        if os.environ.get("CI") == "true":
-            pytest.fail(f"required in CI: {missing}")
-        pytest.skip(str(missing))
+        skip_without(missing)
 
 
 @pytest.fixture(scope="session")
@@ -193,9 +192,7 @@ def kinesis_url() -> Iterator[str]:
         with kinesis_local() as url:
             yield url
     except KinesisLocalMissing as missing:
-        if os.environ.get("CI") == "true":
-            pytest.fail(f"required in CI: {missing}")
-        pytest.skip(str(missing))
+        skip_without(missing)
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from replicator.core.mapping.item_keys import item_key_json
 from replicator.core.observations import unobserved
 from replicator.core.records import Image
 from replicator.core.spec import SourceKey
+from replicator.core.status.diagnosis import WORKER_SECONDS
 from replicator.core.verify.diff import Difference, Expectation
 from replicator.core.verify.explanation import Circumstances, KnownVersion, PendingChange
 from replicator.engine.snapshot.rate_limit import ReadPacing
@@ -28,7 +29,6 @@ from replicator.postgres.read.one_item import open_letters, row_of, version_of
 from replicator.postgres.read.rows import TargetRows
 
 STREAM_SECONDS_MAX = 30.0
-WORKER_SECONDS = 60.0
 READ_UNITS_PER_SECOND = 1000.0
 
 

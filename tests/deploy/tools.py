@@ -5,9 +5,8 @@ import shutil
 import subprocess
 from pathlib import Path
 
-import pytest
-
 from tests.support.bounds import USUAL_SECONDS
+from tests.support.missing_part import skip_without
 
 ROOT = Path(__file__).parents[2]
 INSTALLED = ROOT / ".emulators" / "tools" / "bin"
@@ -17,10 +16,7 @@ def tool(name: str, *, remedy: str) -> str:
     """The path of a program; a test that lacks it is skipped, in CI it fails."""
     found = shutil.which(name, path=f"{INSTALLED}:{os.environ['PATH']}:/usr/sbin")
     if found is None:
-        missing = f"{name} is not there: {remedy}"
-        if os.environ.get("CI") == "true":
-            pytest.fail(f"required in CI: {missing}")
-        pytest.skip(missing)
+        skip_without(f"{name} is not there: {remedy}")
     return found
 
 

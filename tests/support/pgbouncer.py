@@ -9,11 +9,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
-import pytest
-
 from replicator.demo.child_process import Leashed
 from replicator.demo.embedded import NOBODY, await_ready, free_port
 from tests.support.bounds import scaled
+from tests.support.missing_part import skip_without
 
 CONFIGURATION = """
 [databases]
@@ -44,10 +43,7 @@ def pgbouncer(
     """
     program = shutil.which("pgbouncer", path=f"{os.environ['PATH']}:/usr/sbin")
     if program is None:
-        missing = "pgbouncer is not on the PATH; Debian's package has its name"
-        if os.environ.get("CI") == "true":
-            pytest.fail(f"required in CI: {missing}")
-        pytest.skip(missing)
+        skip_without("pgbouncer is not on the PATH; Debian's package has its name")
     server = urlsplit(dsn)
     # a place that an unprivileged user can reach
     with tempfile.TemporaryDirectory(prefix="replicator-", dir="/tmp") as name:

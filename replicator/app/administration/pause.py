@@ -10,7 +10,7 @@ from replicator.app.administration.control_database import (
 )
 from replicator.config.settings import Settings
 from replicator.core.status.assemble import overview
-from replicator.core.status.diagnosis import Problem, to_restart
+from replicator.core.status.diagnosis import WORKER_SECONDS, Problem, to_restart
 from replicator.core.stream.gaps import Unread, unread
 from replicator.core.stream.shard_facts import TableFacts
 from replicator.postgres.control.status_reads import read_knowledge
@@ -59,7 +59,7 @@ async def resume_table(settings: Settings, table: str, *, who: str, why: str | N
     async with control_database(settings) as database:
         before = require_registered(table, settings, await registered_tables(database))
         await Incidents(database).set_paused(table, paused=False, who=who, why=why)
-        living = bool(await Positions(database).living(within_seconds=60.0))
+        living = bool(await Positions(database).living(within_seconds=WORKER_SECONDS))
         knowledge, now = await read_knowledge(database)
     status = overview(knowledge, now=now)
     restarts = (

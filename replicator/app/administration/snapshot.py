@@ -12,6 +12,7 @@ from replicator.app.administration.control_database import (
 from replicator.config.settings import Settings
 from replicator.core.snapshot.state import SnapshotOrigin
 from replicator.core.snapshot.status import SnapshotStatus, snapshot_status
+from replicator.core.status.diagnosis import WORKER_SECONDS
 from replicator.errors import ConfigurationError
 from replicator.postgres.control.snapshot.snapshot_reads import read_snapshot
 from replicator.postgres.control.snapshot.snapshots import Snapshots
@@ -68,7 +69,7 @@ async def ask_for_snapshot(settings: Settings, request: SnapshotRequest) -> tupl
                 origin=request.origin,
                 given_export=request.export_arn,
             )
-        return number, bool(await Positions(database).living(within_seconds=60.0))
+        return number, bool(await Positions(database).living(within_seconds=WORKER_SECONDS))
 
 
 async def watch_snapshot(
