@@ -33,7 +33,8 @@ from replicator.clock import SystemClock
 from replicator.core.snapshot.export_cost import EXPORT_PER_GIGABYTE, changes_cost_min
 from replicator.core.snapshot.export_windows import windows
 from replicator.core.stream.gaps import how_to_mend
-from replicator.core.stream.shard_facts import GapFacts, Mode, TableFacts
+from replicator.core.stream.order_keeper import OrderKeeper
+from replicator.core.stream.shard_facts import GapFacts, TableFacts
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, add_completion=False)
 
@@ -65,11 +66,11 @@ def list_gaps(
 
     found = asyncio.run(open_gaps(load_settings(config), table))
     if as_json:
-        print_document({"gaps": [_document(gap, found.modes[gap.source]) for gap in found.gaps]})
+        print_document({"gaps": [_document(gap, found.keepers[gap.source]) for gap in found.gaps]})
     elif not found.gaps:
         print_line("no open gaps")
     else:
-        _print(found.gaps, found.modes, SystemClock().now())
+        _print(found.gaps, found.keepers, SystemClock().now())
 
 
 @app.command(short_help="Accept what fell into them, and resume the table")
@@ -147,7 +148,9 @@ def _cost(since: "Sequence[datetime | None]", now: "datetime") -> str:
     )
 
 
-def _print(found: "Sequence[GapFacts]", modes: "Mapping[str, Mode]", now: "datetime") -> None:
+def _print(
+    found: "Sequence[GapFacts]", keepers: "Mapping[str, OrderKeeper]", now: "datetime"
+) -> None:
 
     print_table(
         ("ID", "TABLE", "KIND", "FOUND"),
@@ -156,13 +159,13 @@ def _print(found: "Sequence[GapFacts]", modes: "Mapping[str, Mode]", now: "datet
     print_line("")
     for gap in found:
         print_prose(f"gap {gap.id}, {_where(gap)}: {gap.detail}")
-        if modes[gap.source] != "lambda":
+        if keepers[gap.source].poller == "daemon":
             heal = f"replicator gaps heal --table {quote(gap.source)}"
             print_prose(f"`{heal}`: {_cost([gap.since], now)}", indent="  ")
     print_line("")
     print_line("A table is resumed when it is loaded again, or its gaps are accepted:")
     for source in sorted({gap.source for gap in found}):
-        print_line(f"  {how_to_mend(source, modes[source])}")
+        print_line(f"  {how_to_mend(source, keepers[source])}")
 
 
 def _print_next(after: "TableFacts") -> None:
@@ -183,7 +186,7 @@ def _where(gap: "GapFacts") -> str:
     return f"shard {gap.shard_id}" if gap.shard_id is not None else "between two streams"
 
 
-def _document(gap: "GapFacts", mode: "Mode") -> dict[str, Any]:
+def _document(gap: "GapFacts", keeper: "OrderKeeper") -> dict[str, Any]:
 
     return {
         "id": gap.id,
@@ -194,5 +197,5 @@ def _document(gap: "GapFacts", mode: "Mode") -> dict[str, Any]:
         "detail": gap.detail,
         "found_at": gap.found_at,
         "since": gap.since,
-        "remedy": how_to_mend(gap.source, mode),
+        "remedy": how_to_mend(gap.source, keeper),
     }

@@ -8,11 +8,12 @@ from replicator.core.status.arrival_proof import HEAD_PROOF
 from replicator.core.status.assemble import Knowledge, overview
 from replicator.core.status.deployment_status import TableStatus, WorkerStatus, lineage_document
 from replicator.core.status.evidence import LateShard, TableEvidence, WorkerEvidence
+from replicator.core.stream.order_keeper import OrderKeeper
 from replicator.core.stream.shard_facts import GapFacts, ShardFacts, TableFacts
 from tests.support.builders import NOON, STREAM, shard_facts, shard_name
 
 ORDERS = TableFacts(
-    "orders", STREAM, "fence", None, "f", "stream", NOON, False, False, None, None, ()
+    "orders", STREAM, OrderKeeper.FENCE, None, "f", "stream", NOON, False, False, None, None, ()
 )
 
 ACCEPT = 'replicator gaps accept --table orders --why "..."'
@@ -183,7 +184,7 @@ def test_every_gap_has_the_command_that_heals_it():
 def test_a_gap_of_a_table_that_lambda_writes_can_only_be_accepted():
     gap = GapFacts(1, "orders", STREAM, "shard-1", "certain", "trimmed", NOON)
 
-    facts = replace(ORDERS, gaps=(gap,), mode="lambda")
+    facts = replace(ORDERS, gaps=(gap,), keeper=OrderKeeper.LAMBDA)
     table = seen(known(idle("other"), tables={"orders": facts}))
 
     assert table.remedy == table.gaps[0].remedy == ACCEPT
@@ -213,7 +214,7 @@ def test_the_lineage_has_the_newest_generation_first_and_each_shard_with_its_par
 
 def test_no_lag_is_known_of_a_table_that_lambda_writes():
     stale = shard_facts(1, state="active", safe_at=NOON - timedelta(days=3))
-    facts = replace(ORDERS, mode="lambda")
+    facts = replace(ORDERS, keeper=OrderKeeper.LAMBDA)
 
     table = seen(known(stale, tables={"orders": facts}))
 

@@ -9,6 +9,7 @@ import pytest
 from replicator.clock import SystemClock
 from replicator.core.snapshot.export_windows import Recovery
 from replicator.core.snapshot.state import SnapshotFacts
+from replicator.core.stream.order_keeper import OrderKeeper
 from replicator.core.stream.shard_facts import TableFacts
 from replicator.engine.ports import Snapshots
 from replicator.engine.snapshot.lifecycle import Loading
@@ -16,7 +17,7 @@ from replicator.errors import SourceDenied, SourceUnavailable
 from tests.support.builders import NOON, STREAM, table_mapping
 
 TABLE = TableFacts(
-    "orders", STREAM, "fence", None, "f", "stream", NOON, False, False, None, None, ()
+    "orders", STREAM, OrderKeeper.FENCE, None, "f", "stream", NOON, False, False, None, None, ()
 )
 HEAL = SnapshotFacts(
     1, "orders", "gap", "asked", False, "x", None, None, None, NOON, None, None, origin="changes"

@@ -176,22 +176,22 @@ COMPARISON_MUTANTS = [
     Mutant(
         "a repair writes behind the fence alone",
         REPAIRING,
-        'mode="lambda" if mode == "lambda" else "guard"',
-        'mode="lambda" if mode == "lambda" else "fence"',
+        'keeper=OrderKeeper.of(table["mode"]).while_loading()',
+        'keeper=OrderKeeper.of(table["mode"])',
         REPAIRS,
     ),
     Mutant(
         "a repair takes the table from Lambda",
         REPAIRING,
-        'mode="lambda" if mode == "lambda" else "guard"',
-        'mode="guard"',
+        'keeper=OrderKeeper.of(table["mode"]).while_loading()',
+        "keeper=OrderKeeper.GUARD",
         REPAIRS,
     ),
     Mutant(
         "a table is the daemon's once a repair is over",
         SNAPSHOTS,
-        'mode="lambda" if table["mode"] == "lambda" else resting',
-        "mode=resting",
+        'keeper=OrderKeeper.of(table["mode"]).after_loading(resting)',
+        "keeper=resting",
         REPAIRS,
     ),
     Mutant(

@@ -80,8 +80,8 @@ KINESIS_MUTANTS = [
     Mutant(
         "the fence alone guards what comes in any order",
         KINDS,
-        'return "fence" if self.order == "number" else "guard"',
-        'return "fence"',
+        'return OrderKeeper.FENCE if self.order == "number" else OrderKeeper.GUARD',
+        "return OrderKeeper.FENCE",
         MOVES,
     ),
     Mutant(

@@ -7,6 +7,7 @@ import pytest
 
 from replicator.core.planning.plan_batch import plan_batch
 from replicator.core.records import Position
+from replicator.core.stream.order_keeper import OrderKeeper
 from replicator.core.stream.shard_facts import Advance
 from replicator.errors import Fenced
 from replicator.postgres.write.lambda_deliveries import Deliveries, Delivery
@@ -25,7 +26,7 @@ MOVED = Advance(
 @pytest.fixture
 async def table(database: str) -> AsyncIterator[GuardedTable]:
     async with guarded_table(database, table_mapping()) as table:
-        await table.switch(mode="lambda", when=["fence"])
+        await table.switch(keeper=OrderKeeper.LAMBDA, when=[OrderKeeper.FENCE])
         yield table
 
 
@@ -73,7 +74,9 @@ async def test_a_switch_waits_for_the_delivery_that_is_being_written(table: Guar
             await other.execute("select 1 from public.t for update")
             tasks.create_task(apply(table, deliveries, looked))
             await eventually(lambda: waiting(1), what="the delivery waits for the row")
-            switch = tasks.create_task(table.switch(mode="fence", when=["lambda"]))
+            switch = tasks.create_task(
+                table.switch(keeper=OrderKeeper.FENCE, when=[OrderKeeper.LAMBDA])
+            )
             await eventually(lambda: waiting(2), what="the switch waits for the delivery")
         assert await switch
 

@@ -11,7 +11,7 @@ from replicator.postgres.connection.database import Database
 from replicator.postgres.control.pruning import Pruning
 from replicator.postgres.control.stream.claims import Claims
 from replicator.postgres.control.stream.incidents import Incidents
-from replicator.postgres.control.stream.table_mode import leave_guard
+from replicator.postgres.control.stream.switch_keeper import leave_guard
 from replicator.postgres.write.dead_letter_replay import Replay
 from replicator.postgres.write.sink import PostgresSink
 from tests.postgres.loaded import SHARD, Loaded, registered

@@ -13,6 +13,7 @@ from replicator.core.planning.scan_plan import plan_page, plan_sweep
 from replicator.core.records import StreamRecord
 from replicator.core.snapshot.state import SegmentAdvance, SegmentClaim, SnapshotFacts
 from replicator.core.spec import TargetSpec
+from replicator.core.stream.order_keeper import OrderKeeper
 from replicator.core.stream.shard_facts import Advance, Claim, ListedShard
 from replicator.errors import Fenced, NotClaimable
 from replicator.postgres.connection.connect import ConnectionSettings
@@ -217,7 +218,7 @@ class World:
             idle = not (self.pages or self.batches or any(each.unfinished for each in known))
             position = (self.held.position if self.held else None) or 0
             read = max(position, self.lost) == len(self.stream)
-            if idle and read and facts.mode == "fence":
+            if idle and read and facts.keeper is OrderKeeper.FENCE:
                 return
         message = "the schedule does not come to rest"
         raise AssertionError(message)

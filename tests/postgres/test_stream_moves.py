@@ -13,7 +13,7 @@ from replicator.postgres.control.stream.claims import Claims
 from replicator.postgres.control.stream.incidents import Incidents
 from replicator.postgres.control.stream.positions import Positions
 from replicator.postgres.control.stream.stream_retention import StreamRetention
-from replicator.postgres.control.stream.table_mode import leave_guard
+from replicator.postgres.control.stream.switch_keeper import leave_guard
 from tests.postgres.loaded import Loaded, registered
 from tests.support.builders import NOON, STREAM, table_mapping, target
 
@@ -35,7 +35,7 @@ async def move(table: Loaded, before: str, to: str) -> str | None:
 
 async def facts(table: Loaded) -> tuple[str | None, str]:
     known = (await Positions(table.database).tables())[table.name]
-    return known.stream_arn, known.mode
+    return known.stream_arn, known.keeper
 
 
 async def finish(table: Loaded) -> None:

@@ -8,6 +8,7 @@ from uuid import UUID
 from replicator.core.mapping.compile import TableMapping, compile_table
 from replicator.core.records import Event, StreamRecord, numbers_of
 from replicator.core.spec import KeyType, SourceKey, TableSpec, TargetSpec
+from replicator.core.stream.order_keeper import OrderKeeper
 from replicator.core.stream.shard_facts import Claim, ListedShard, ShardFacts
 from tests.support.specs import column_spec
 
@@ -114,7 +115,7 @@ def claim(number: int = 0, **facts: Any) -> Claim:
             "found_at": NOON,
             "gap_accepted_at": None,
             "owed": True,
-            "mode": "fence",
+            "keeper": OrderKeeper.FENCE,
             "skip_before": None,
             "open_letters": False,
             "snapshot_id": None,

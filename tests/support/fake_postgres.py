@@ -16,11 +16,11 @@ from replicator.core.planning.write_plan import TargetWrites, WritePlan
 from replicator.core.records import Position
 from replicator.core.spec import InitialLoad
 from replicator.core.stream.generations import generation
+from replicator.core.stream.order_keeper import OrderKeeper
 from replicator.core.stream.shard_facts import (
     Advance,
     Claim,
     GapFacts,
-    Mode,
     ShardFacts,
     ShardRowState,
     parents_of,
@@ -89,7 +89,7 @@ class TableRow:
     source: str
     mapping_fingerprint: str
     stream_arn: str | None = None
-    mode: Mode = "fence"
+    keeper: OrderKeeper = OrderKeeper.FENCE
     initial_load: InitialLoad | None = None
     start_at: datetime | None = None
     paused: bool = False
@@ -219,7 +219,7 @@ class FakePostgres:
         if table.paused or table.halted or self.open_gaps(source):
             message = f"table {source!r} is stopped"
             raise NotClaimable(message)
-        if table.mode == "lambda":
+        if table.keeper.poller == "lambda":
             message = f"table {source!r} is written by AWS Lambda"
             raise NotClaimable(message)
         if table.mapping_fingerprint != fingerprint:
@@ -258,7 +258,7 @@ class FakePostgres:
             found_at=found_at,
             gap_accepted_at=shard.gap_accepted_at,
             owed=shard.listed or shard.position is not None,
-            mode=table.mode,
+            keeper=table.keeper,
             skip_before=table.start_at if table.initial_load == "none" else None,
             open_letters=self.open_letters(source) > 0,
             snapshot_id=table.snapshot_id,
@@ -309,7 +309,7 @@ class FakePostgres:
         counts: dict[tuple[str, Operation], int] = {}
         away: list[GuardRejection] = []
         for writes in plan.writes:
-            guarded = claim.mode != "fence"
+            guarded = claim.keeper.by_versions
             self._write(self._newer(writes, claim, away) if guarded else writes, counts)
             self._append(writes, claim.stream_arn, counts)
         for dead in plan.dead_letters:

@@ -14,7 +14,7 @@ from replicator.core.stream.generations import SCAN, generation
 from replicator.postgres.connection.connect import ConnectionSettings
 from replicator.postgres.connection.control_schema import ControlSchema
 from replicator.postgres.connection.database import Database, Session
-from replicator.postgres.control.stream.table_mode import switch_mode
+from replicator.postgres.control.stream.switch_keeper import switch_keeper
 from replicator.postgres.schema.migrate import migrate
 from replicator.postgres.write.fence import Fence
 from replicator.postgres.write.writer import PlanWriter
@@ -52,7 +52,7 @@ class GuardedTable:
 
     async def switch(self, **how: Any) -> bool:
         async with self.database.transaction("switching") as connection:
-            return await switch_mode(
+            return await switch_keeper(
                 connection, ControlSchema("replicator"), "test", self.mapping.spec.name, **how
             )
 

@@ -10,7 +10,8 @@ from replicator.app.administration.control_database import (
     require_registered,
 )
 from replicator.config.settings import Settings
-from replicator.core.stream.shard_facts import GapFacts, Mode, TableFacts
+from replicator.core.stream.order_keeper import OrderKeeper
+from replicator.core.stream.shard_facts import GapFacts, TableFacts
 from replicator.errors import ConfigurationError
 from replicator.postgres.control.snapshot.snapshots import Snapshots
 from replicator.postgres.control.stream.incidents import Incidents
@@ -21,7 +22,7 @@ class OpenGaps:
     """Gaps that are not accepted, and the mode of every registered table."""
 
     gaps: tuple[GapFacts, ...]
-    modes: Mapping[str, Mode]
+    keepers: Mapping[str, OrderKeeper]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +40,9 @@ async def open_gaps(settings: Settings, table: str | None) -> OpenGaps:
         if table is not None:
             require_known(table, settings, known)
         found = await Incidents(database).gaps()
-    modes = {name: facts.mode for name, facts in known.items()}
-    chosen = (gap for gap in found if table in (None, gap.source) and gap.source in modes)
-    return OpenGaps(tuple(chosen), modes)
+    keepers = {name: facts.keeper for name, facts in known.items()}
+    chosen = (gap for gap in found if table in (None, gap.source) and gap.source in keepers)
+    return OpenGaps(tuple(chosen), keepers)
 
 
 async def accept_gaps(

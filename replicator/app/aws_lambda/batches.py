@@ -43,6 +43,7 @@ from replicator.core.planning.row_guard import Applied
 from replicator.core.planning.write_plan import Refusals, WritePlan
 from replicator.core.stream.gaps import how_to_mend
 from replicator.core.stream.generations import label_time
+from replicator.core.stream.order_keeper import OrderKeeper
 from replicator.core.stream.shard_facts import Advance, Claim
 from replicator.core.stream.source_kind import KINESIS, is_read_from, kind_of
 from replicator.engine.dead_letter_limit import check_dead_letters
@@ -186,7 +187,7 @@ class Delivering:
             name, stream_arn, label_at=self._label(stream_arn), detail=detail
         )
         if gap:
-            remedy = how_to_mend(name, "lambda")
+            remedy = how_to_mend(name, OrderKeeper.LAMBDA)
             self._observe(GapFound(name, None, "possible", detail, remedy))
             if self._mapping.spec.on_gap == "continue":
                 await self._incidents.accept_gaps(name, who="configuration", why="on_gap: continue")

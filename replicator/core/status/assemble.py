@@ -23,7 +23,8 @@ from replicator.core.status.drift import Drifted
 from replicator.core.stream.gaps import how_to_mend
 from replicator.core.stream.lag import ShardProgress, table_lag
 from replicator.core.stream.lineage import by_name, is_ready
-from replicator.core.stream.shard_facts import GapFacts, Mode, ShardFacts, TableFacts
+from replicator.core.stream.order_keeper import OrderKeeper
+from replicator.core.stream.shard_facts import GapFacts, ShardFacts, TableFacts
 from replicator.core.verify.results import Verified
 
 
@@ -72,7 +73,7 @@ def _workers(
 def _table(
     facts: TableFacts, shards: list[ShardFacts], knowledge: Knowledge, now: datetime
 ) -> TableStatus:
-    if facts.mode == "lambda":  # which keeps the position: what the daemon knew is history
+    if facts.keeper.poller == "lambda":  # which keeps the position: what the daemon knew is history
         shards = []
     witness = _witness(facts, shards, knowledge, now)
     lineage = _lineage(facts, shards, witness, knowledge, now)
@@ -98,13 +99,13 @@ def _table(
         records_per_minute=knowledge.throughput.get(facts.source, 0),
         reason=reason,
         remedy=remedy,
-        gaps=tuple(_gap(gap, facts.mode) for gap in facts.gaps),
+        gaps=tuple(_gap(gap, facts.keeper) for gap in facts.gaps),
         snapshot=snapshot,
         newest_dead_letter=knowledge.newest_letters.get(facts.source),
         last_applied_at=knowledge.applied.get(facts.source),
         lineage=lineage,
         verified=knowledge.verified.get(facts.source),
-        needs_workers=facts.mode != "lambda",
+        needs_workers=facts.keeper.poller == "daemon",
         stopped_seconds=_stopped_seconds(facts, now),
         proof=proof,
         verified_seconds_ago=_seconds_since(knowledge.verified.get(facts.source), now),
@@ -155,8 +156,8 @@ def _lineage(
     )
 
 
-def _gap(gap: GapFacts, mode: Mode) -> GapStatus:
-    remedy = how_to_mend(gap.source, mode)
+def _gap(gap: GapFacts, keeper: OrderKeeper) -> GapStatus:
+    remedy = how_to_mend(gap.source, keeper)
     return GapStatus(gap.id, gap.kind, gap.shard_id, gap.detail, gap.found_at, remedy)
 
 
@@ -186,7 +187,7 @@ def _table_state(facts: TableFacts, snapshots: Sequence[SnapshotFacts]) -> Table
         return "gap"
     if facts.paused:
         return "paused"
-    if facts.stream_arn is None and facts.mode != "lambda":
+    if facts.stream_arn is None and facts.keeper.poller == "daemon":
         return "snapshot"  # nothing of it was ever read
     loads = facts.snapshot_id is not None or any(each.unfinished for each in snapshots)
     return "snapshot" if loads or is_initial_due(facts, snapshots) else "streaming"
@@ -210,7 +211,7 @@ def _reason(facts: TableFacts, snapshot: SnapshotStatus | None) -> tuple[str | N
         where = f"shard {gap.shard_id}: " if gap.shard_id else ""
         return (
             f"{gap.kind} gap, {where}{gap.detail}",
-            how_to_mend(gap.source, facts.mode),
+            how_to_mend(gap.source, facts.keeper),
         )
     if facts.paused:
         return "paused by hand", f"replicator resume --table {quote(facts.source)}"

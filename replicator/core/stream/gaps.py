@@ -40,7 +40,8 @@ from shlex import quote
 from replicator.core.observations import GapKind
 from replicator.core.records import Position
 from replicator.core.stream.lineage import by_name
-from replicator.core.stream.shard_facts import Mode, ShardFacts
+from replicator.core.stream.order_keeper import OrderKeeper
+from replicator.core.stream.shard_facts import ShardFacts
 
 MARGIN = timedelta(minutes=15)
 """For clocks that differ and creation times that are rounded down or go back."""
@@ -93,13 +94,13 @@ def headroom_seconds(*, now: datetime, safe_at: datetime, retention: timedelta) 
     return max(0.0, (retention - (now - safe_at)).total_seconds())
 
 
-def how_to_mend(source: str, mode: Mode) -> str:
+def how_to_mend(source: str, keeper: OrderKeeper) -> str:
     """The commands that load a table again or accept the gaps; the person adds the reason.
 
     No worker can load a table of AWS Lambda.
     """
     accept = f'replicator gaps accept --table {quote(source)} --why "..."'
-    if mode == "lambda":
+    if keeper.poller == "lambda":
         return accept
     load = f'replicator snapshot --table {quote(source)} --why "..."'
     return f"`{load}` loads it again, `{accept}` leaves what is lost as it is"

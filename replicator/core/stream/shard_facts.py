@@ -7,10 +7,10 @@ from uuid import UUID
 
 from replicator.core.records import Position
 from replicator.core.spec import InitialLoad
+from replicator.core.stream.order_keeper import OrderKeeper
 from replicator.core.stream.source_kind import kind_of
 
 ShardRowState = Literal["waiting", "active", "done", "gap"]
-Mode = Literal["fence", "guard", "lambda"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +122,7 @@ class TableFacts:
 
     source: str
     stream_arn: str | None
-    mode: Mode
+    keeper: OrderKeeper
     snapshot_id: int | None
     """The snapshot that is under way."""
     mapping_fingerprint: str
@@ -183,7 +183,7 @@ class Claim:
     gap_accepted_at: datetime | None
     owed: bool
     """False: only a child has named the shard, and nothing of it was ever read."""
-    mode: Mode
+    keeper: OrderKeeper
     skip_before: datetime | None
     """`initial_load: none`: older records are skipped."""
     snapshot_id: int | None

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Literal
 
+from replicator.core.stream.order_keeper import OrderKeeper
+
 ChangeOrder = Literal["number", "time"]
 """Order of an item's changes in the versions of rows. `number`: sequence numbers, which grow along
 a lineage of shards. `time`: creation times with the tie rule of `core/stream/time_order`, as
@@ -20,12 +22,12 @@ class SourceKind:
     order: ChangeOrder = "number"
 
     @property
-    def resting_mode(self) -> Literal["fence", "guard"]:
-        """The mode of a table of the daemon beside which no snapshot runs.
+    def resting_keeper(self) -> OrderKeeper:
+        """The keeper of a table of the daemon beside which no snapshot runs.
 
         Where a shard does not hold the changes in order, the row guard is never left.
         """
-        return "fence" if self.order == "number" else "guard"
+        return OrderKeeper.FENCE if self.order == "number" else OrderKeeper.GUARD
 
     def label(self, stream_arn: str) -> str:
         """The part of a stream's ARN that tells a table's streams apart: the time of enabling."""

@@ -15,6 +15,7 @@ from replicator.core.stream.lineage import (
     lost_shards,
     unknown_shards,
 )
+from replicator.core.stream.order_keeper import OrderKeeper
 from replicator.core.stream.shard_facts import ListedShard, ShardFacts, StreamOver, TableFacts
 from replicator.core.stream.source_kind import KINESIS, is_read_from, kind_of
 from replicator.engine.ports import Incidents, Leases, Listings, Moves, Positions, Source
@@ -247,7 +248,9 @@ class Discovery:
         if await self._incidents.add_break(
             name, current, detail=detail, created_at=table_created_at
         ):
-            self._observe(GapFound(name, None, "possible", detail, how_to_mend(name, "guard")))
+            self._observe(
+                GapFound(name, None, "possible", detail, how_to_mend(name, OrderKeeper.GUARD))
+            )
 
     async def _ended(self, stream_arn: str) -> StreamOver | None:
         """A stream is over when all the shards are read, or when the source has dropped it."""
@@ -275,5 +278,5 @@ class Discovery:
             name, arn, label_at=created_at, detail=detail, after=after
         )
         if told is not None:
-            remedy = how_to_mend(name, "fence")
+            remedy = how_to_mend(name, OrderKeeper.FENCE)
             self._observe(GapFound(name, None, "possible", told, remedy))

@@ -3,9 +3,10 @@
 import asyncio
 from dataclasses import dataclass
 
+from replicator.core.stream.order_keeper import OrderKeeper
 from replicator.engine.waiting import stopped_within
 from replicator.postgres.connection.database import Database
-from replicator.postgres.control.stream.table_mode import leave_guard
+from replicator.postgres.control.stream.switch_keeper import leave_guard
 
 TARGETS = """
 -- A switch of a mode, and the start of a snapshot, wait for us or are seen here. While a snapshot
@@ -67,8 +68,14 @@ class Pruning:
         """
         async with self._database.transaction("pruning versions") as connection:
             rows = await connection.fetch(self._control.sql(TARGETS))
-            fenced = [row["id"] for row in rows if row["mode"] == "fence"]
-            guarded = [row["id"] for row in rows if row["mode"] != "fence"]
+            fenced, guarded = (
+                [
+                    row["id"]
+                    for row in rows
+                    if OrderKeeper.of(row["mode"]).by_versions is by_versions
+                ]
+                for by_versions in (False, True)
+            )
             end = page + PAGES_AT_A_TIME
             removed = await connection.fetch(
                 self._control.sql(PRUNE),

@@ -8,11 +8,12 @@ import asyncpg
 
 from replicator.core.mapping.compile import TableMapping, TargetMapping
 from replicator.core.spec import Poller
+from replicator.core.stream.order_keeper import OrderKeeper
 from replicator.errors import ConfigurationError, MigrationDue
 from replicator.postgres.connection.control_schema import ControlSchema
 from replicator.postgres.control.snapshot.snapshots import ask_within
 from replicator.postgres.control.stream.incidents import raise_epochs
-from replicator.postgres.control.stream.table_mode import POLLERS, hand_over
+from replicator.postgres.control.stream.switch_keeper import hand_over
 from replicator.postgres.schema.catalog import TableName
 
 REGISTERED = """
@@ -160,7 +161,7 @@ async def read_registry(
             row["source"]: Registered(
                 row["source_table"],
                 row["mapping_fingerprint"],
-                POLLERS[row["mode"]],
+                OrderKeeper.of(row["mode"]).poller,
                 row["whole"] is True,
                 row["table_arn"],
                 tuple(row["older_mappings"]),
@@ -303,7 +304,7 @@ async def _register(
         spec.table,
         mapping.fingerprint,
         spec.initial_load,
-        "lambda" if spec.poller == "lambda" else "fence",
+        OrderKeeper.at_first(spec.poller),
         json.dumps(mapping.source_key.attributes),
         bool(_changed_targets(mapping, registry)),
         mapping.table_arn,

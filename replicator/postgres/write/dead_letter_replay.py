@@ -22,6 +22,7 @@ from replicator.core.planning.unmatched import UNMATCHED
 from replicator.core.planning.write_plan import TargetWrites, WritePlan
 from replicator.core.records import NOWHERE, LetterId, StreamRecord, Version
 from replicator.core.stream.generations import SCAN
+from replicator.core.stream.order_keeper import OrderKeeper
 from replicator.errors import ConfigurationError, Disposition, KeyChanged, RejectionHalts
 from replicator.postgres.connection.connect import PIN_WITHIN
 from replicator.postgres.connection.database import Database, Session
@@ -114,7 +115,7 @@ class Replay:
         """The first ones of those that are left."""
         name = (self._database.deployment, mapping.spec.name)
         table = _fit(await connection.fetchrow(self._control.sql(TABLE), *name), mapping)
-        if table["mode"] == "fence":
+        if not OrderKeeper.of(table["mode"]).by_versions:
             numbers = left[:LETTERS_MAX]
             await connection.execute(self._control.sql(RAISE_EPOCHS), *name)
             letters = await connection.fetch(self._control.sql(LOCK), *name, list(numbers))
@@ -180,7 +181,7 @@ class Replay:
         """Write the change; True when it was still wanted."""
         shard_id = letter["shard_id"] or ""
         place = (self._database.deployment, table["source"], letter["stream_arn"], shard_id)
-        if table["mode"] == "fence":
+        if not OrderKeeper.of(table["mode"]).by_versions:
             await writer.write_within(connection, plan, place)
             return True
         applied = await writer.write_guarded_within(

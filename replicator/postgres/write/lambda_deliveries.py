@@ -11,6 +11,7 @@ from replicator.core.mapping.compile import TableMapping
 from replicator.core.planning.row_guard import Applied, stream_versioning
 from replicator.core.planning.write_plan import Refusals, WritePlan
 from replicator.core.spec import SourceKey
+from replicator.core.stream.order_keeper import OrderKeeper
 from replicator.core.stream.shard_facts import Advance, Claim
 from replicator.errors import Fenced, MigrationDue, NotClaimable
 from replicator.postgres.connection.database import Database
@@ -110,7 +111,7 @@ class Deliveries:
         if row is None or row["mapping_fingerprint"] != self._mapping.fingerprint:
             message = f"table {source!r} is registered with another mapping than this function's"
             raise MigrationDue(message, remedy="deploy the same configuration, `migrate` first")
-        if row["mode"] != "lambda":
+        if OrderKeeper.of(row["mode"]).poller != "lambda":
             message = f"table {source!r} is polled by the daemon"
             raise NotClaimable(message, remedy="say `poller: lambda`, then `replicator migrate`")
         if row["paused"] or row["halted"]:
@@ -164,7 +165,7 @@ def _claim(row: Any, source: str, stream_arn: str) -> Claim:  # noqa: ANN401 (a 
         found_at=row["now"],
         gap_accepted_at=None,
         owed=True,
-        mode="lambda",
+        keeper=OrderKeeper.LAMBDA,
         skip_before=row["skip_before"] or at_first,
         snapshot_id=row["snapshot_id"],
         open_letters=True,  # another invocation may write some meanwhile

@@ -31,13 +31,13 @@ class PostgresSink:
         after which the shard must be claimed again.
         """
         values = self._fence_values(claim, advance)
-        if claim.mode == "fence":
-            applied = await self._writer.write(plan, values, supersede=claim.open_letters)
-        else:
+        if claim.keeper.by_versions:
             versioning = stream_versioning(claim.stream_arn, claim.snapshot_id)
             applied = await self._writer.write_guarded(  # a scan may write letters meanwhile
                 plan, values, supersede=True, versioning=versioning
             )
+        else:
+            applied = await self._writer.write(plan, values, supersede=claim.open_letters)
         if applied is None:
             message = f"shard {claim.shard_id} was claimed by another worker"
             raise Fenced(message)

@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 
+from replicator.core.stream.order_keeper import OrderKeeper
 from replicator.errors import ConfigurationError
 from replicator.postgres.connection.database import Database
 from replicator.postgres.control.snapshot.snapshots import ADD_SEGMENT, LOCK_TABLE
 from replicator.postgres.control.stream.incidents import ACTION
-from replicator.postgres.control.stream.table_mode import switch_mode
+from replicator.postgres.control.stream.switch_keeper import switch_keeper
 
 BEGIN_REPAIR = """
 insert into {schema}.snapshot
@@ -34,15 +35,14 @@ async def begin_repair(
         number: int = await connection.fetchval(
             control.sql(BEGIN_REPAIR), deployment, source, who, why, keys
         )
-        mode = table["mode"]
-        await switch_mode(
+        await switch_keeper(
             connection,
             control,
             deployment,
             source,
-            mode="lambda" if mode == "lambda" else "guard",
+            keeper=OrderKeeper.of(table["mode"]).while_loading(),
             snapshot_id=number,
-            when=("fence", "lambda"),
+            when=(OrderKeeper.FENCE, OrderKeeper.LAMBDA),
         )
         for place, target in enumerate([None, *targets]):
             await connection.execute(

@@ -11,6 +11,7 @@ from replicator.core.snapshot.state import (
     SnapshotOrigin,
     SnapshotReason,
 )
+from replicator.core.stream.order_keeper import OrderKeeper
 from replicator.core.stream.source_kind import kind_of
 from replicator.errors import ConfigurationError
 from replicator.postgres.connection.control_schema import ControlSchema
@@ -19,7 +20,7 @@ from replicator.postgres.connection.quoting import quote_table
 from replicator.postgres.control.snapshot.snapshot_reads import read_snapshots
 from replicator.postgres.control.stream.incidents import ACTION, accept_gaps, raise_epochs
 from replicator.postgres.control.stream.streams import MOVE_GAPS
-from replicator.postgres.control.stream.table_mode import switch_mode
+from replicator.postgres.control.stream.switch_keeper import switch_keeper
 
 LOCK_TABLE = """
 select mode, snapshot_id, stream_arn, paused or halted as stopped
@@ -252,15 +253,14 @@ class Snapshots:
                 self._control.sql(BEGIN), snapshot.id, items_estimated, origin, instead
             )
             await connection.execute(self._control.sql(FORGET_EXPORTS), snapshot.id)
-            mode = table["mode"]
-            await switch_mode(
+            await switch_keeper(
                 connection,
                 self._control,
                 self._deployment,
                 snapshot.source,
-                mode="lambda" if mode == "lambda" else "guard",
+                keeper=OrderKeeper.of(table["mode"]).while_loading(),
                 snapshot_id=snapshot.id,
-                when=("fence", "guard", "lambda"),
+                when=tuple(OrderKeeper),
             )
             loads = [None] * (parts if origin == "scan" else 1)  # those of files come later
             swept = [
@@ -400,14 +400,14 @@ class Snapshots:
                 await raise_epochs(connection, self._control, self._deployment, row["source"])
 
     async def _leave(self, connection: Session, source: str, table: asyncpg.Record) -> None:
-        resting = kind_of(table["stream_arn"]).resting_mode
-        await switch_mode(
+        resting = kind_of(table["stream_arn"]).resting_keeper
+        await switch_keeper(
             connection,
             self._control,
             self._deployment,
             source,
-            mode="lambda" if table["mode"] == "lambda" else resting,
-            when=("guard", "lambda"),
+            keeper=OrderKeeper.of(table["mode"]).after_loading(resting),
+            when=(OrderKeeper.GUARD, OrderKeeper.LAMBDA),
         )
 
     async def _may_sweep(self, connection: Session, target: TargetMapping) -> bool:

@@ -3,6 +3,7 @@
 from datetime import datetime
 
 from replicator.core.records import Position
+from replicator.core.stream.order_keeper import OrderKeeper
 from replicator.core.stream.shard_facts import Claim
 from replicator.errors import Fenced, NotClaimable, PositionLost
 from replicator.postgres.connection.blockers import Claiming
@@ -156,7 +157,8 @@ class Claims:
         if table["paused"] or table["halted"] or table["gapped"]:
             message = f"table {source!r} is stopped"
             raise NotClaimable(message)
-        if table["mode"] == "lambda":
+        keeper = OrderKeeper.of(table["mode"])
+        if keeper.poller == "lambda":
             message = f"table {source!r} is written by AWS Lambda"
             raise NotClaimable(message, remedy="see docs/operations/lambda.md for moving it")
         if table["mapping_fingerprint"] != fingerprint:
@@ -180,7 +182,7 @@ class Claims:
             found_at=row["found_at"],
             gap_accepted_at=row["gap_accepted_at"],
             owed=row["listed"] or row["position"] is not None,
-            mode=table["mode"],
+            keeper=keeper,
             skip_before=skip,
             snapshot_id=table["snapshot_id"],
             open_letters=table["open_letters"],

@@ -1,6 +1,6 @@
 """Facts of tables, generations and shards in the control schema, read and added to."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 
 import asyncpg
@@ -9,13 +9,14 @@ from replicator.core.records import Position
 from replicator.core.spec import InitialLoad
 from replicator.core.stream.heartbeats import WorkerSign
 from replicator.core.stream.lineage import by_name
+from replicator.core.stream.order_keeper import OrderKeeper
 from replicator.core.stream.shard_facts import GapFacts, ListedShard, ShardFacts, TableFacts
 from replicator.errors import Fenced
 from replicator.postgres.connection.database import Database
 
 TABLES = """
-select source, stream_arn, mode, snapshot_id, mapping_fingerprint, initial_load, start_at, paused,
-       halted, reason, remedy, mapping_revision, stopped_at,
+select source, stream_arn, mode as keeper, snapshot_id, mapping_fingerprint, initial_load, start_at,
+       paused, halted, reason, remedy, mapping_revision, stopped_at,
        extract(epoch from now() - l.listed_at)::float8 as listed_seconds, g.retention
   from {schema}.table_state
   left join {schema}.listing as l using (deployment, source)
@@ -150,10 +151,7 @@ class Positions:
         by_source: dict[str, list[GapFacts]] = {}
         for gap in gaps:
             by_source.setdefault(gap["source"], []).append(GapFacts(**gap))
-        return {
-            row["source"]: TableFacts(**row, gaps=tuple(by_source.get(row["source"], ())))
-            for row in rows
-        }
+        return {row["source"]: _table(row, by_source.get(row["source"], ())) for row in rows}
 
     async def shards(self, sources: Sequence[str]) -> list[ShardFacts]:
         """Every shard known of the given tables, of all generations."""
@@ -253,6 +251,10 @@ class Positions:
                 self._control.sql(OWNERS), self._deployment, within_seconds
             )
         return frozenset(row["id"] for row in rows)
+
+
+def _table(row: asyncpg.Record, gaps: Iterable[GapFacts]) -> TableFacts:
+    return TableFacts(**{**row, "keeper": OrderKeeper.of(row["keeper"]), "gaps": tuple(gaps)})
 
 
 def _shard(row: asyncpg.Record) -> ShardFacts:

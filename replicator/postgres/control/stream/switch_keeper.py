@@ -1,11 +1,11 @@
-"""Switches a table's mode (fence, row guard, Lambda) and hands it between daemon and Lambda."""
+"""Switches the keeper of a table's order, and hands tables between daemon and Lambda."""
 
 from collections.abc import Collection
 
 import asyncpg
 
 from replicator.core.spec import Poller
-from replicator.core.stream.shard_facts import Mode
+from replicator.core.stream.order_keeper import OrderKeeper
 from replicator.core.stream.source_kind import kind_of
 from replicator.errors import ConfigurationError
 from replicator.postgres.connection.control_schema import ControlSchema
@@ -28,27 +28,27 @@ returning before.mode
 """
 
 
-async def switch_mode(
+async def switch_keeper(
     connection: Session,
     control: ControlSchema,
     deployment: str,
     source: str,
     *,
-    mode: Mode,
+    keeper: OrderKeeper,
     snapshot_id: int | None = None,
-    when: Collection[Mode],
+    when: Collection[OrderKeeper],
 ) -> bool:
-    """Switch a table's mode within the caller's transaction; False when it is in none of `when`.
+    """Switch a table's keeper within the caller's transaction; False when it is none of `when`.
 
     `snapshot_id` is the snapshot that runs from now on, or None. After the COMMIT nothing that
-    believes in the older mode or snapshot can write: the epochs of all shards are raised.
+    believes in the former keeper or snapshot can write: the epochs of all shards are raised.
     """
     switched = await connection.fetchval(
-        control.sql(SWITCH), deployment, source, mode, snapshot_id, list(when)
+        control.sql(SWITCH), deployment, source, keeper, snapshot_id, list(when)
     )
     if switched is None:
         return False
-    if switched == "fence":
+    if switched == OrderKeeper.FENCE:
         await connection.execute(control.sql(BEGIN_ANEW), deployment, source)
     await raise_epochs(connection, control, deployment, source)
     return True
@@ -97,10 +97,6 @@ select t.source, t.stream_arn from {schema}.table_state as t
    for update of t
 """
 
-GUARD: tuple[Mode, ...] = ("guard",)
-POLLERS: dict[Mode, Poller] = {"fence": "daemon", "guard": "daemon", "lambda": "lambda"}
-"""The poller of a table, by mode."""
-
 
 async def hand_over(
     connection: asyncpg.Connection, control: ControlSchema, deployment: str, source: str, to: Poller
@@ -118,9 +114,8 @@ async def hand_over(
             message, remedy=f"wait for it, or run `replicator snapshot --table {source} --cancel`"
         )
     takes_over = to == "lambda"
-    mode: Mode = "lambda" if takes_over else "guard"
-    when = [known for known, poller in POLLERS.items() if poller != to]
-    await switch_mode(connection, control, *name, mode=mode, when=when)
+    keeper = OrderKeeper.LAMBDA if takes_over else OrderKeeper.GUARD
+    await switch_keeper(connection, control, *name, keeper=keeper, when=OrderKeeper.others_than(to))
     await connection.execute(control.sql(APPLIED_THROUGH), *name, takes_over)
     if not takes_over:
         await connection.execute(control.sql(RESTART_SHARDS), *name)
@@ -131,14 +126,16 @@ async def leave_guard(database: Database) -> list[str]:
     control = database.control
     async with database.transaction("leaving the row guard") as connection:
         found = await connection.fetch(control.sql(CAUGHT_UP), database.deployment)
-        rows = [row for row in found if kind_of(row["stream_arn"]).resting_mode == "fence"]
+        rows = [
+            row for row in found if kind_of(row["stream_arn"]).resting_keeper is OrderKeeper.FENCE
+        ]
         for row in rows:
-            await switch_mode(
+            await switch_keeper(
                 connection,
                 control,
                 database.deployment,
                 row["source"],
-                mode="fence",
-                when=GUARD,
+                keeper=OrderKeeper.FENCE,
+                when=(OrderKeeper.GUARD,),
             )
     return [row["source"] for row in rows]
