@@ -128,7 +128,7 @@ def heal(
 
     settings, who = load_settings(config), who or this_user()
     number, gaps = asyncio.run(heal_gaps(settings, table, who=who, why=why))
-    cost = _cost([gap.since for gap in gaps], SystemClock().now())
+    cost = _cost(gaps, SystemClock().now())
     print_line(f"snapshot {number} of {table} is asked for: {cost}")
     if detach:
         print_line("  replicator status")
@@ -136,12 +136,11 @@ def heal(
     follow(settings, table, number, again=("To end it:", "--cancel"))
 
 
-def _cost(since: "Sequence[datetime | None]", now: "datetime") -> str:
-    """Number of exports that heal gaps that began then, and the price."""
-    known = [each for each in since if each is not None]
-    if len(known) < len(since):
+def _cost(gaps: "Sequence[GapFacts]", now: "datetime") -> str:
+    """Number of exports that heal the gaps, and the price."""
+    if any(gap.since is None for gap in gaps):
         return "nobody knows when its gap began: the whole table is scanned"
-    exports = len(windows(min(known), now))
+    exports = len(windows([cut for gap in gaps for cut in gap.cuts], now))
     return (
         f"{exports} incremental exports, {EXPORT_PER_GIGABYTE:.2f} USD in us-east-1 for each GB "
         f"that changed, {changes_cost_min(exports):.2f} USD at least"
@@ -161,7 +160,7 @@ def _print(
         print_prose(f"gap {gap.id}, {_where(gap)}: {gap.detail}")
         if keepers[gap.source].poller == "daemon":
             heal = f"replicator gaps heal --table {quote(gap.source)}"
-            print_prose(f"`{heal}`: {_cost([gap.since], now)}", indent="  ")
+            print_prose(f"`{heal}`: {_cost([gap], now)}", indent="  ")
     print_line("")
     print_line("A table is resumed when it is loaded again, or its gaps are accepted:")
     for source in sorted({gap.source for gap in found}):

@@ -2,6 +2,7 @@
 
 import json
 from base64 import b64encode
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import md5
 from itertools import pairwise
@@ -29,6 +30,7 @@ from replicator.core.snapshot.export_manifest import (
 )
 from replicator.core.snapshot.export_windows import (
     BACK_MAX,
+    CUT_EDGES_MAX,
     MARGIN,
     SINCE_MARGIN,
     WINDOW_MAX,
@@ -43,6 +45,7 @@ from replicator.core.snapshot.scan_pages import scan_cost
 from replicator.core.snapshot.state import ExportRecord
 from replicator.core.values.attributes import decode_image
 from replicator.errors import ExportUnfit
+from tests.support.exports import Item, TableLog
 
 NOON = datetime(2026, 11, 29, 12, tzinfo=UTC)
 TABLE = "arn:aws:dynamodb:us-east-1:111122223333:table/orders"
@@ -200,26 +203,81 @@ def test_a_full_line_is_needed_for_an_item():
 
 
 @given(
-    st.timedeltas(timedelta(0), BACK_MAX),
+    st.lists(st.timedeltas(timedelta(0), BACK_MAX), min_size=1, max_size=30),
     st.timedeltas(timedelta(0), timedelta(days=400)),
 )
 def test_windows_cover_the_gap_without_a_hole_each_within_the_limits(
-    back: timedelta, later: timedelta
+    back: list[timedelta], later: timedelta
 ):
     guarded_at = NOON + later
-    since = guarded_at - back
+    cuts = [guarded_at - each for each in back]
 
-    found = windows(since, guarded_at)
+    found = windows(cuts, guarded_at)
 
     assert found[0].until >= guarded_at + MARGIN
-    assert found[-1].since <= since - SINCE_MARGIN
-    assert found[0].until - guarded_at < MARGIN + timedelta(seconds=1)
+    assert found[-1].since <= min(cuts) - SINCE_MARGIN
     for newer, older in pairwise(found):
-        assert newer.since == older.until
+        assert newer.until >= older.until >= newer.since, "no hole, the newest state first"
     for window in found:
         assert WINDOW_MIN <= window.until - window.since <= WINDOW_MAX
         assert window.since.microsecond == window.until.microsecond == 0
-    assert len(found) == -(-(found[0].until - found[-1].since) // WINDOW_MAX)
+    assert len(found) <= CUT_EDGES_MAX + 2 * len(cuts) + BACK_MAX.days * 2
+
+
+def test_a_gap_of_three_days_takes_nine_exports():
+    found = windows([NOON - timedelta(days=3)], NOON)
+
+    assert len(found) == 9
+    assert len([each for each in found if each.until - each.since > timedelta(hours=1)]) == 4
+
+
+@dataclass(frozen=True)
+class Change:
+    """A change of an item, so many seconds after the one before; `n` None: it is deleted."""
+
+    after: int
+    key: str
+    n: int | None
+
+
+HISTORIES = st.lists(
+    st.builds(
+        Change,
+        st.sampled_from((1, 2, 60, 14 * 60, 5 * 3600, 30 * 3600)),
+        st.sampled_from("abcd"),
+        st.none() | st.integers(1, 9),
+    ),
+    max_size=14,
+)
+ROUNDED = {"down": timedelta(0), "to the nearest": timedelta(seconds=0.5)}
+
+
+@given(HISTORIES, st.tuples(st.integers(0, 8), st.integers(0, 8)), st.sampled_from([*ROUNDED]))
+def test_a_gap_is_healed_wherever_its_shards_were_cut(
+    changes: list[Change], applied: tuple[int, int], rounded: str
+):
+    """Two shards each applied some of their changes; all others are lost."""
+    log, at = TableLog(), NOON + timedelta(seconds=0.7)
+    rows: dict[str, Item] = {}
+    cuts, seen = [NOON, NOON], [0, 0]
+    for change in changes:
+        at += timedelta(seconds=change.after)
+        item = {"pk": {"S": change.key}, "n": {"N": str(change.n)}}
+        log.add(item, gone=change.n is None, at=at)
+        shard = change.key in "cd"
+        seen[shard] += 1
+        if seen[shard] <= applied[shard]:
+            cuts[shard] = (at + ROUNDED[rounded]).replace(microsecond=0)
+            rows.pop(change.key, None)
+            rows |= {} if change.n is None else {change.key: item}
+
+    healed: dict[str, Item | None] = {}
+    for window in windows(cuts, at):
+        for line in log.lines(window.since, window.until):
+            healed.setdefault(line["Keys"]["pk"]["S"], line.get("NewImage"))
+
+    after = {key: item for key, item in {**rows, **healed}.items() if item is not None}
+    assert after == {item["pk"]["S"]: item for item in log.state(at + MARGIN).values()}
 
 
 def test_an_export_is_of_a_time_behind_the_guard():

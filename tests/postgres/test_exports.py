@@ -10,7 +10,7 @@ import pytest
 from replicator.core.planning.scan_plan import plan_changes
 from replicator.core.snapshot.export_lines import changes_of_lines
 from replicator.core.snapshot.export_manifest import ExportSummary
-from replicator.core.snapshot.export_windows import Window, windows
+from replicator.core.snapshot.export_windows import Window
 from replicator.core.snapshot.state import (
     SegmentAdvance,
     SegmentClaim,
@@ -109,7 +109,7 @@ async def test_each_phase_begins_when_the_one_before_it_is_done(table: Loaded):
 async def test_newer_windows_are_loaded_before_older_ones_and_win(table: Loaded):
     await table.sql("insert into public.t values ('gone', 1), ('kept', 1), ('untouched', 1)")
     snapshot = await begin(table, "changes")
-    newer, older = windows(NOON - DAY, NOON)
+    newer, older = Window(NOON - DAY / 2, NOON), Window(NOON - DAY, NOON - DAY / 2)
     await laid_out(table, snapshot, newer, older)
     [running] = await table.known()
     first, second = [part.number for part in running.segments if part.phase > 0]
@@ -218,7 +218,7 @@ async def test_a_gap_of_a_shard_begins_where_all_before_is_applied(table: Loaded
     await Incidents(table.database).add_gap(claim, kind="certain", detail="it was away")
     [gap] = await Incidents(table.database).gaps()
 
-    assert gap.since == NOON
+    assert (gap.since, gap.cuts) == (NOON, [NOON])
 
 
 @pytest.mark.parametrize("known", [True, False])
@@ -233,7 +233,7 @@ async def test_a_gap_between_two_streams_begins_where_the_last_shards_end(
     await incidents.start_stream(table.name, NEWER_STREAM, label_at=label + DAY, detail="second")
     [gap] = (await Positions(table.database).tables())[table.name].gaps
 
-    assert gap.since == (NOON if known else None)
+    assert (gap.since, gap.cuts) == ((NOON, [NOON]) if known else (None, []))
     number = await table.snapshots.ask(table.name, "gap", who="test", why=None, origin="changes")
     [asked] = await table.known()
     assert (asked.id, asked.lost_since) == (number, gap.since)

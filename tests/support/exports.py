@@ -39,6 +39,14 @@ class Logged:
     new: Item | None
 
 
+class Lines(Protocol):
+    """The lines that an export of a table has."""
+
+    def lines(self, since: datetime | None, until: datetime) -> Sequence[Item]:
+        """Those of a full export, or of an incremental one."""
+        ...
+
+
 @dataclass(slots=True)
 class TableLog:
     """Every change ever made to a table, in order."""
@@ -203,7 +211,7 @@ class ExportService:
     """
 
     s3: Any
-    log: TableLog
+    log: Lines
     table_arn: str
     recovery: bool = True
     earliest: datetime = field(
@@ -217,6 +225,7 @@ class ExportService:
     made: dict[str, Written] = field(default_factory=dict)
     asked: list[Item] = field(default_factory=list)
     calls: list[str] = field(default_factory=list)
+    """Operations, each with the table that it names."""
     _tokens: dict[str, str] = field(default_factory=dict)
     _looks: dict[str, int] = field(default_factory=dict)
 
@@ -238,7 +247,8 @@ class ExportService:
 
     async def answer(self, operation: str, wanted: Item) -> Item | None:
         """The answer; None where it is not for us."""
-        self.calls.append(f"{operation} {wanted.get('TableName', '')}".strip())
+        tables = [wanted["TableName"]] if "TableName" in wanted else wanted.get("RequestItems", [""])
+        self.calls += [f"{operation} {table}".strip() for table in tables]
         match operation:
             case "DescribeContinuousBackups":
                 return {"ContinuousBackupsDescription": self._backups()}

@@ -1,7 +1,18 @@
-"""Times of exports: when one is new enough, and the windows that cover a gap. Pure."""
+"""Times of exports: when one is new enough, and the windows that cover a gap. Pure.
 
+An incremental export has the last state of each item that changed in its window, but no line for
+an item that was put and deleted within it. Where the put was applied and the deletion is lost in a
+gap, the row would stay for ever. So a window must begin between the two: the first window begins
+early enough to hold every lost change, and some more, short ones, begin around each cut, the time
+through which a shard was applied. Windows that overlap end together, so that of two lines of one
+item none is older than the other. A put and a deletion in the same second of a cut are not told
+apart, as windows begin at whole seconds.
+"""
+
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 WINDOW_MIN = timedelta(minutes=15)
 WINDOW_MAX = timedelta(hours=24)
@@ -13,6 +24,12 @@ MARGIN = timedelta(minutes=2)
 SINCE_MARGIN = timedelta(minutes=15)
 """For creation times that are rounded down or go back: so much earlier a gap's window begins."""
 _SECOND = timedelta(seconds=1)
+CUT_SECONDS = range(-1, 3)
+"""Where windows begin around a cut: creation times are rounded to the nearest second."""
+CUT_EDGES_MAX = 40
+"""DynamoDB makes 300 exports of an account at once; of more cuts than that some are left out."""
+_STRETCH_MAX = WINDOW_MAX - WINDOW_MIN
+"""So that a window may begin a little before its stretch, and reach to its end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,18 +60,44 @@ def export_time(guarded_at: datetime) -> datetime:
     return _ceil(guarded_at + MARGIN)
 
 
-def windows(since: datetime, guarded_at: datetime) -> list[Window]:
+def windows(cuts: Sequence[datetime], guarded_at: datetime) -> list[Window]:
     """Windows for incremental exports that together hold every change from a gap to the guard.
 
-    Newest first, since the first line of an item that is written wins. `since`: every change that
-    was created before is applied. The span is divided evenly, so that no window is too short.
+    The last to end first, since the first line of an item that is written wins. `cuts`: for each
+    shard that lost changes, the time before which every change is applied.
     """
-    until = export_time(guarded_at)
-    begin = min(_floor(since - SINCE_MARGIN), until - WINDOW_MIN)
-    span = (until - begin) // _SECOND
-    number = -(-span // (WINDOW_MAX // _SECOND))
-    edges = [begin + _SECOND * (span * place // number) for place in range(number + 1)]
-    return [Window(*edges[place : place + 2]) for place in reversed(range(number))]
+    edges = _edges(cuts)
+    until = max(export_time(guarded_at), edges[-1] + WINDOW_MIN)
+    bounds = list(_stretched([_floor(min(cuts) - SINCE_MARGIN), *_ends(edges, until)]))
+    found = [Window(*stretch) for stretch in pairwise(bounds)]
+    found += [
+        Window(edge, next(end for end in bounds if end >= edge + WINDOW_MIN)) for edge in edges
+    ]
+    return sorted(found, key=lambda window: (window.until, window.since), reverse=True)
+
+
+def _edges(cuts: Sequence[datetime]) -> list[datetime]:
+    """Where windows begin around the cuts, in order."""
+    around = {_floor(cut) + second * _SECOND for cut in cuts for second in CUT_SECONDS}
+    found, number = sorted(around), min(len(around), CUT_EDGES_MAX)
+    return [found[(len(found) - 1) * place // (number - 1)] for place in range(number)]
+
+
+def _ends(edges: Sequence[datetime], until: datetime) -> Iterator[datetime]:
+    """Ends of windows: soon behind edges that lie close together, and at last `until`."""
+    for edge, following in pairwise([*edges, until]):
+        if following - edge >= 2 * WINDOW_MIN:
+            yield edge + WINDOW_MIN
+    yield until
+
+
+def _stretched(bounds: Sequence[datetime]) -> Iterator[datetime]:
+    """The bounds, and more between those that are too far from each other, evenly."""
+    for begin, end in pairwise(bounds):
+        span = (end - begin) // _SECOND
+        number = -(-span // (_STRETCH_MAX // _SECOND))
+        yield from (begin + _SECOND * (span * place // number) for place in range(number))
+    yield bounds[-1]
 
 
 def why_not(since: datetime | None, recovery: Recovery | None) -> str | None:

@@ -217,7 +217,9 @@ class WantedExports:
     guarded_at: datetime | None
     given_export: str | None
     origin: SnapshotOrigin
-    lost_since: datetime | None
+    cuts: tuple[datetime, ...]
+    """For each shard that lost changes in the gaps, the time before which all are applied; empty:
+    not known."""
     exports: tuple[ExportRecord, ...]
 
 

@@ -1,5 +1,6 @@
 """Facts of shards and tables: the source's listing and the control schema's rows."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal, Protocol
@@ -114,6 +115,8 @@ class GapFacts:
     found_at: datetime
     since: datetime | None = None
     """Every change created before is applied; None: the beginning is not known."""
+    cuts: Sequence[datetime] = ()
+    """The same of each shard that lost changes; the earliest is `since`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -102,10 +102,11 @@ class ExportMaking:
         elif wanted.origin == "export":
             await self._records.want(self._claim, [export_time(guarded_at)], None)
         else:
-            reason = why_not(wanted.lost_since, await patiently(self._exports.recovery))
-            if reason is not None or wanted.lost_since is None:
-                raise ExportUnfit(reason or "", remedy="load the whole table")
-            found = windows(wanted.lost_since, guarded_at)
+            since = min(wanted.cuts, default=None)
+            reason = why_not(since, await patiently(self._exports.recovery))
+            if reason is not None:
+                raise ExportUnfit(reason, remedy="load the whole table")
+            found = windows(wanted.cuts, guarded_at)
             await self._records.want(self._claim, found, None)
 
     async def _ask(self, export: ExportRecord) -> str | None:

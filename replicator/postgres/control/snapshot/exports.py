@@ -23,8 +23,10 @@ select 1 from {schema}.segment
 
 WANTED = """
 select s.guarded_at, s.given_export, s.origin,
-       (select case when count(*) = count(g.since) then min(g.since) end
-          from {schema}.gap as g where g.snapshot_id = s.id) as lost_since
+       (select case when count(*) = count(cut) then array_agg(distinct cut) end
+          from {schema}.gap as g
+         cross join unnest(coalesce(g.cuts, array[g.since])) as cut
+         where g.snapshot_id = s.id) as cuts
   from {schema}.snapshot as s
  where s.id = $1
 """
@@ -103,7 +105,13 @@ class ExportRecords:
         if row is None:
             message = f"snapshot {snapshot_id} is not on record any more"
             raise Fenced(message)
-        return WantedExports(**row, exports=tuple(ExportRecord(**each) for each in found))
+        return WantedExports(
+            guarded_at=row["guarded_at"],
+            given_export=row["given_export"],
+            origin=row["origin"],
+            cuts=tuple(row["cuts"] or ()),
+            exports=tuple(ExportRecord(**each) for each in found),
+        )
 
     async def guarded(self, claim: SegmentClaim, at: datetime) -> None:
         """Keep the source's time of a moment after the COMMIT of the guard."""

@@ -66,22 +66,26 @@ update {schema}.table_state
 """
 
 ADD_GAP = """
--- `since`: all that is older is applied. Of a shard that was to be read the shard tells it; between
--- two streams the shards do with which the one before ended; else nobody knows.
-insert into {schema}.gap (deployment, source, stream_arn, shard_id, kind, detail, since)
-values ($1, $2, $3, $4, $5, $6,
-       case when $7::text = 'shard' then (
-            select safe_at from {schema}.shard
-             where (deployment, stream_arn, shard_id) = ($1, $3, $4))
-       else (
-            select case when count(*) = count(s.safe_at) then min(s.safe_at) end
-              from {schema}.shard as s
-             where (s.deployment, s.source, s.stream_arn) = ($1, $2, $7)
-               and not exists (select from {schema}.shard as child
-                                where (child.deployment, child.stream_arn)
-                                    = (s.deployment, s.stream_arn)
-                                  and s.shard_id in (child.parent_id, child.adjacent_parent_id)))
-       end)
+-- `since`: all that is older is applied, and `cuts` the same of each shard. Of a shard that was to
+-- be read the shard tells it; between two streams the shards do with which the one before ended;
+-- else nobody knows.
+with place as (
+    select s.safe_at
+      from {schema}.shard as s
+     where (s.deployment, s.stream_arn, s.shard_id) = ($1, $3, $4)
+       and $7::text = 'shard'
+     union all
+    select s.safe_at
+      from {schema}.shard as s
+     where (s.deployment, s.source, s.stream_arn) = ($1, $2, $7)
+       and not exists (select from {schema}.shard as child
+                        where (child.deployment, child.stream_arn) = (s.deployment, s.stream_arn)
+                          and s.shard_id in (child.parent_id, child.adjacent_parent_id)))
+insert into {schema}.gap (deployment, source, stream_arn, shard_id, kind, detail, since, cuts)
+select $1, $2, $3, $4, $5, $6,
+       case when count(*) = count(safe_at) then min(safe_at) end,
+       case when count(*) = count(safe_at) then array_agg(distinct safe_at) end
+  from place
     on conflict do nothing
 returning id
 """

@@ -26,7 +26,8 @@ select source, stream_arn, mode as keeper, snapshot_id, mapping_fingerprint, ini
 """
 
 OPEN_GAPS = """
-select id, source, stream_arn, shard_id, kind, detail, found_at, since
+select id, source, stream_arn, shard_id, kind, detail, found_at, since,
+       coalesce(cuts, array_remove(array[since], null)) as cuts
   from {schema}.gap
  where deployment = $1 and state = 'open'
  order by id
