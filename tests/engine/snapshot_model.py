@@ -125,7 +125,7 @@ class World:
         self.stream: list[tuple[Key, int | None]] = []
         self.horizon = 0
         self.delivered: set[int] = set()
-        self.pg = Postgres(mode=home)
+        self.pg = self._new_postgres(home)
         self.pg.rows = {key: 0 for key in self._keys if random.random() < 0.5}  # of long ago
         self._held: dict[Lock, Transaction] = {}
         self._flying: list[Transaction] = []
@@ -138,6 +138,9 @@ class World:
         self.kept: set[Key] = set()
         """Keys that had a row when the snapshot began and that the source never lacked since."""
         self.late_versions = False
+
+    def _new_postgres(self, home: Mode) -> Postgres:
+        return Postgres(mode=home)
 
     # The schedule
 
@@ -298,7 +301,7 @@ class World:
                 return
         except StopIteration:
             self._commit(transaction)
-        except _RolledBack:
+        except RolledBack:
             pass
         self._flying.remove(transaction)
         for lock in transaction.locks:
@@ -354,7 +357,7 @@ class World:
         else:
             yield from self._lock(tx, ("shard", 0))
             if self._is_over(token, pg) or pg.position != start:
-                raise _RolledBack
+                raise RolledBack
         newest, rejected = self._coalesced(start, end)
         for key in sorted({*newest, *rejected}):
             if mode == "fence":
@@ -458,7 +461,7 @@ class World:
     def _scan(self) -> None:
         """A worker claims a segment and reads its next page; older pages stay in the air."""
         pg = self.pg
-        open_segments = [n for n, segment in enumerate(pg.segments) if not segment.done]
+        open_segments = self._open_segments()
         if pg.snapshot == 0 or not open_segments:
             return
         number = self._random.choice(open_segments)
@@ -466,14 +469,20 @@ class World:
         if ("segment", number) in self._held:
             return
         token = self._claimed(segment)
-        keys = segment.keys[segment.at : segment.at + self._random.randint(1, 2)]
-        found = self.source if self._early is None else self._early
-        self._pages.append(
-            (number, token, pg.snapshot, segment.at, [(k, found.get(k)) for k in keys])
-        )
+        items = self._items_of(segment, self._random.randint(1, 2))
+        self._pages.append((number, token, pg.snapshot, segment.at, items))
         if self._flaw == "page position saved before its rows":
-            segment.at += len(keys)
+            segment.at += len(items)
             segment.done = segment.at == len(segment.keys)
+
+    def _open_segments(self) -> list[int]:
+        return [n for n, segment in enumerate(self.pg.segments) if not segment.done]
+
+    def _items_of(self, segment: Segment, items_max: int) -> list[tuple[Key, int | None]]:
+        """The segment's next items as they are now."""
+        found = self.source if self._early is None else self._early
+        keys = segment.keys[segment.at : segment.at + items_max]
+        return [(key, found.get(key)) for key in keys]
 
     def _load(
         self,
@@ -485,24 +494,28 @@ class World:
         items: list[tuple[Key, int | None]],
     ) -> Steps:
         flaw = self._flaw
-        if not self.pg.segments:  # a failover has lost them
-            raise _RolledBack
+        if number >= len(self.pg.segments):  # a failover has lost them
+            raise RolledBack
         segment = self.pg.segments[number]
         yield from self._lock(tx, ("segment", number))
         fits = not self._is_over(token, segment) and (segment.at, segment.done) == (at, False)
-        current = self.pg.segments[number] is segment and self.pg.snapshot == snapshot
+        same = any(each is segment for each in self.pg.segments)
+        current = same and self.pg.snapshot == snapshot
         fenced = flaw not in ("page unfenced", "page position saved before its rows")
         if fenced and not (fits and current):
-            raise _RolledBack
+            raise RolledBack
         for key, value in items:
-            if value is not None:
-                yield from self._load_item(tx, key, value, snapshot)
+            yield from self._load_line(tx, key, value, snapshot)
         for key in tx.rows:
             yield from self._lock(tx, ("row", key))
             yield
         if fits and flaw != "page position saved before its rows":
             segment.at += len(items)
             segment.done = segment.at == len(segment.keys)
+
+    def _load_line(self, tx: Transaction, key: Key, value: int | None, snapshot: int) -> Steps:
+        if value is not None:
+            yield from self._load_item(tx, key, value, snapshot)
 
     def _load_item(self, tx: Transaction, key: Key, value: int, snapshot: int) -> Steps:
         flaw, pg = self._flaw, self.pg
@@ -549,7 +562,7 @@ class World:
         pg = self.pg
         yield from self._lock(tx, ("sweep", 0))
         if pg.snapshot != snapshot:
-            raise _RolledBack
+            raise RolledBack
         candidates = [key for key in sorted(pg.rows) if not self._is_seen(key, snapshot)]
         yield
         for key in candidates:
@@ -577,5 +590,5 @@ def _taken(waiting: list[T], random: Random) -> T:
     return waiting.pop(random.randrange(len(waiting)))
 
 
-class _RolledBack(Exception):
+class RolledBack(Exception):
     """The transaction wrote nothing."""

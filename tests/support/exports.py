@@ -247,7 +247,7 @@ class ExportService:
 
     async def answer(self, operation: str, wanted: Item) -> Item | None:
         """The answer; None where it is not for us."""
-        tables = [wanted["TableName"]] if "TableName" in wanted else wanted.get("RequestItems", [""])
+        tables = wanted.get("RequestItems", [wanted.get("TableName", "")])
         self.calls += [f"{operation} {table}".strip() for table in tables]
         match operation:
             case "DescribeContinuousBackups":
