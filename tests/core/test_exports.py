@@ -9,7 +9,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from replicator.core.snapshot.export_cost import (
@@ -252,6 +252,8 @@ HISTORIES = st.lists(
 ROUNDED = {"down": timedelta(0), "to the nearest": timedelta(seconds=0.5)}
 
 
+@example([Change(1, "a", 1), Change(60, "a", None)], (1, 0), "down")
+@example([Change(1, "a", 1), Change(5 * 3600, "c", 1), Change(1, "c", None)], (1, 1), "down")
 @given(HISTORIES, st.tuples(st.integers(0, 8), st.integers(0, 8)), st.sampled_from([*ROUNDED]))
 def test_a_gap_is_healed_wherever_its_shards_were_cut(
     changes: list[Change], applied: tuple[int, int], rounded: str
