@@ -513,3 +513,9 @@ class Rows(Protocol):
     ) -> KeyPage:
         """The next keys of parents of child rows, and keys of parents without a row."""
         ...
+
+    async def dead_lettered(
+        self, target: TargetMapping, item_keys: Collection[str]
+    ) -> Collection[str]:
+        """Those of the items, by the keys as JSON, that are an open dead letter of the target."""
+        ...

@@ -64,17 +64,18 @@ def test_nothing_is_said_of_the_row_of_an_item_that_does_not_fit():
     assert judge(found, THERE) is judge(found, None) is None
 
 
-def test_an_item_whose_key_does_not_fit_can_have_no_row():
+@pytest.mark.parametrize(("when", "is_rejected"), [(None, True), ({"kind": "elsewhere"}, False)])
+def test_an_item_whose_key_does_not_fit_can_have_no_row(when: object, is_rejected: bool):
+    key = (key_column_spec("id", "pk", "uuid"),)
     found = expectation(
-        compile_target(
-            TargetSpec("public.t", key=(key_column_spec("id", "pk", "uuid"),), columns=()), KEY
-        ),
-        KEYS,
-        item(),
+        compile_target(TargetSpec("public.t", key=key, columns=(), when=when), KEY), KEYS, item()
     )
 
     assert isinstance(found, MayBe)
     assert found.key is None
+    assert (found.rejected is not None) is is_rejected, (
+        "an item of another target is no dead letter"
+    )
 
 
 def test_what_is_and_what_must_be_make_the_verdict():

@@ -90,3 +90,24 @@ async def test_rows_that_an_older_mapping_wrote_are_named(stage: Stage):
         assert "the row was written before the mapping was changed" in why.text
 
         await verified(deployment, "--repair", code=0)
+
+
+@one_emulator
+async def test_an_item_that_postgresql_refused_is_a_dead_letter_and_no_difference(stage: Stage):
+    table = await stage.create_table("parents", {"pk": "S"})
+    await items(stage, table)
+    target = {"columns": {"n": "bigint"}}
+    async with stage.deployment({"parents": entry(table, **target)}) as deployment:
+        await deployment.migrate()
+        await deployment.run_until_caught_up()
+        await execute(stage.dsn, "alter table parents add check (n < 4)")
+        for key in ("p0", "new"):
+            item = {"pk": {"S": key}, "n": {"N": "9"}}
+            await stage.client.put_item(TableName=table, Item=item)
+        await deployment.run_until_caught_up()
+        await execute(stage.dsn, "update parents set n = -n where pk = 'p1'")
+
+        for words, different in (((), 1), (("--repair",), 0), ((), 0)):
+            targets, examples = await verified(deployment, *words, code=1)
+            assert counts(targets["public.parents"]) == (5, 0, 0, different, 0, 2)
+            assert examples["public.parents"] == [("different", "p1", ["n"])] * different

@@ -1,7 +1,7 @@
 """A difference is one only when looks in a row at rest agree: streams show changes late."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -31,6 +31,8 @@ class World:
 
     rounds: Sequence[Round]
     number: int = -1
+    refused: bool = False
+    """PostgreSQL refused the item, which is a dead letter."""
 
     @property
     def now(self) -> Round:
@@ -56,6 +58,11 @@ class World:
         self, target: TargetMapping, expected: Sequence[Expectation]
     ) -> list[FoundRow | None]:
         return [FoundRow(1, deleted=False, differing=() if self.now == "equal" else ("n",))]
+
+    async def dead_lettered(
+        self, target: TargetMapping, item_keys: Collection[str]
+    ) -> Collection[str]:
+        return item_keys if self.refused else ()
 
 
 @dataclass
@@ -87,6 +94,11 @@ class Busy(World):
 
 async def settled(world: Any) -> tuple[int, int]:
     """How many differences were proved, and how many are in flight."""
+    tally = await tallied(world)
+    return tally.kinds.total(), tally.in_flight
+
+
+async def tallied(world: Any) -> Tally:
     clock, tally = running_clock(), Tally()
     unapplied = Unapplied(
         "orders", KEY, stream_arn=None, source=world, positions=world, clock=clock
@@ -96,7 +108,7 @@ async def settled(world: Any) -> tuple[int, int]:
     item = item_of(decode_image(memoryview(IMAGE)), MAPPING)
     await settling.add([Candidate(MAPPING.targets[0], tally, item)])
     await settling.settle()
-    return tally.kinds.total(), tally.in_flight
+    return tally
 
 
 @pytest.mark.parametrize(
@@ -122,3 +134,10 @@ async def test_what_goes_on_changing_is_in_flight():
 @in_virtual_time
 async def test_a_change_that_is_applied_right_after_a_look_was_in_flight():
     assert await settled(Busy(["quiet"])) == (0, 1)
+
+
+@in_virtual_time
+async def test_an_item_that_is_a_dead_letter_is_rejected_and_no_difference():
+    tally = await tallied(World(["quiet", "quiet"], refused=True))
+
+    assert (tally.rejected, tally.kinds.total(), tally.proved) == (1, 0, [])

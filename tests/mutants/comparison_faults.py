@@ -30,6 +30,28 @@ INTERFERES = (
 )
 
 COMPARISON_MUTANTS = [
+    # what is rejected, and what a column may be called
+    Mutant(
+        "an item of another target counts as a dead letter where its key does not fit",
+        "replicator/core/verify/diff.py",
+        "return MayBe(None, str(rejection) if belongs else None)",
+        "return MayBe(None, str(rejection) if image is not None else None)",
+        "tests/core/test_diff.py",
+    ),
+    Mutant(
+        "an item that PostgreSQL refused is a difference",
+        COMPARISON,
+        'if place in refused and difference.kind != "extra":',
+        'if not refused and difference.kind != "extra":',
+        SETTLING,
+    ),
+    Mutant(
+        "keys of child rows are read beside names of the statement's own",
+        "replicator/postgres/read/child_rows.py",
+        "    select {key_cells}, row_number() over (order by {key}) as number,",
+        "    select {key_cells}, t.*, row_number() over (order by {key}) as number,",
+        "tests/end_to_end/test_column_names.py",
+    ),
     # which rows an older mapping wrote
     Mutant(
         "nobody notes when a mapping was changed",

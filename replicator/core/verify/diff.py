@@ -70,11 +70,12 @@ class Difference:
 
 def expectation(target: TargetMapping, keys: Image, image: Image | None) -> Expectation:
     """Expected rows of a target, given the item as it is; `image` None: there is no item."""
+    belongs = image is not None and target.matches(keys, image)
     try:
         key = target.key_of(keys)
     except ValueRejected as rejection:
-        return MayBe(None, str(rejection) if image is not None else None)
-    if image is None or not target.matches(keys, image):
+        return MayBe(None, str(rejection) if belongs else None)
+    if image is None or not belongs:
         return MustNotBe(key) if shows_extra(target) else MayBe(key)
     try:
         row = target.row_of(keys, image)

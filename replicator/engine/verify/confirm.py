@@ -1,9 +1,10 @@
 """Confirms differences: compares again until equal, proved to differ, or known to be in flight."""
 
 import asyncio
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from replicator.core.mapping.compile import TableMapping, TargetMapping
 from replicator.core.mapping.item_keys import item_key_json
@@ -219,15 +220,37 @@ class Settling:
             marks,
             seconds_max=STREAM_SECONDS_MAX,
         )
-        left = []
+        left, proved = [], []
         for candidate, difference in differing:
             at_rest = candidate.item.identity not in touched
             candidate.confirmed = candidate.confirmed + 1 if at_rest else 0
             if candidate.confirmed == CONFIRMATIONS:
-                candidate.tally.differs(candidate.item, difference)
+                proved.append((candidate, difference))
             else:
                 left.append(candidate)
+        await self._tally(proved)
         return left
+
+    async def _tally(self, proved: list[tuple[Candidate, Difference]]) -> None:
+        """Count differences, but for items that are dead letters because PostgreSQL refused them.
+
+        A newer change of an item closes its dead letters, so an open one is of the item as it is.
+        """
+        by_target: dict[str, list[Candidate]] = defaultdict(list)
+        for candidate, _ in proved:
+            by_target[candidate.target.name].append(candidate)
+        refused: set[tuple[str, str]] = set()
+        for name, alike in by_target.items():
+            for start in range(0, len(alike), KEYS_PER_READ):
+                some = [each.item.identity for each in alike[start : start + KEYS_PER_READ]]
+                ask = partial(self._rows.dead_lettered, alike[0].target, some)
+                refused |= {(name, identity) for identity in await patiently(ask)}
+        for candidate, difference in proved:
+            place = candidate.target.name, candidate.item.identity
+            if place in refused and difference.kind != "extra":
+                candidate.tally.rejected += 1
+            else:
+                candidate.tally.differs(candidate.item, difference)
 
     async def _still_different(
         self, candidates: list[Candidate]

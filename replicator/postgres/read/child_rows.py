@@ -30,12 +30,12 @@ ORPHANS = """
 with page as materialized (
     select distinct {key} from {child} as t where {behind} order by {key} limit {limit}),
 placed as (
-    select t.*, row_number() over (order by {key}) as number,
+    select {key_cells}, row_number() over (order by {key}) as number,
            not exists (select from {parent} as p where {same}) as wanted
       from page as t)
 -- the keys of parents that have child rows and no row, and the last key
-select {key_cells}, number, wanted
-  from placed as t
+select *
+  from placed
  where wanted or number = (select max(number) from placed)
  order by number
 """

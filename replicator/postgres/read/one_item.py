@@ -13,7 +13,8 @@ from replicator.postgres.connection.quoting import column_list, quote_identifier
 from replicator.postgres.write.guard_statement import version_key
 
 ROW = """
-select to_jsonb(t)::text as row
+-- the whole row, also where a column is called as its table is here
+select to_jsonb(t.*)::text as row
   from (select {columns} from {table} as t where {key_matches}) as t
 """
 

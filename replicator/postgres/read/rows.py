@@ -60,6 +60,14 @@ select get_bit($1::bytea, key_hash & $2::bigint) = 1 as wanted, page.*
  order by number
 """
 
+DEAD_LETTERED = """
+select distinct item_key
+  from {schema}.dead_letter
+ where (deployment, source, target) = ($1, $2, $3) and state = 'open'
+   and md5(item_key) in (select md5(k) from unnest($4::text[]) as k)
+   and item_key = any($4::text[])
+"""
+
 
 class TargetRows:
     """The rows of a source table's targets. What it says of a row is true at one moment."""
@@ -68,6 +76,7 @@ class TargetRows:
         self._database = database
         self._place = (database.deployment, source)
         self._table_state = database.control.table("table_state")
+        self._dead_lettered = database.control.sql(DEAD_LETTERED)
         self._sql: dict[str, _TargetSql] = {}
 
     async def look(
@@ -161,6 +170,16 @@ class TargetRows:
         keys = [key_in(answer) for answer in answers if answer["wanted"]]
         more = bool(answers) and _is_full(answers[-1])
         return KeyPage([], keys, key_in(answers[-1]) if more else None)
+
+    async def dead_lettered(
+        self, target: TargetMapping, item_keys: Collection[str]
+    ) -> Collection[str]:
+        """Those of the items, by the keys as JSON, that are an open dead letter of the target."""
+        async with self._database.transaction("reading dead letters") as connection:
+            found = await connection.fetch(
+                self._dead_lettered, *self._place, target.name, list(item_keys)
+            )
+        return {row["item_key"] for row in found}
 
     def _of(self, target: TargetMapping) -> "_TargetSql":
         sql = self._sql.get(target.name)
