@@ -5,15 +5,12 @@ from typing import Any
 
 from tests.end_to_end.conftest import Stage, one_emulator
 from tests.end_to_end.test_poison import execute, letters
-from tests.support.comparison import read_rows
+from tests.support.comparison import Rows, read_rows
+from tests.support.families import CHILDREN, KEYS, made, rows_of
 
 KEY = {"pk": "S"}
 ITEMS = 9
 CHANGES = 240
-CHILDREN = {
-    "public.lines": {"from": "lines", "position": "line", "columns": {"sku": "text"}},
-    "public.prices": {"from": "prices", "map_key": "currency", "value": {"amount": "numeric"}},
-}
 
 
 def entry(table: str, **options: Any) -> dict[str, Any]:
@@ -21,36 +18,8 @@ def entry(table: str, **options: Any) -> dict[str, Any]:
     return {"table": table, "initial_load": "stream", "into": {"public.orders": target}}
 
 
-def made(chance: random.Random, number: int) -> dict[str, Any]:
-    lines = [{"M": {"sku": {"S": f"sku {number}-{n}"}}} for n in range(chance.randint(0, 4))]
-    currencies = chance.sample(["EUR", "USD", "GBP", "JPY"], chance.randint(0, 3))
-    prices = {currency: {"N": str(number)} for currency in currencies}
-    item: dict[str, Any] = {"n": {"N": str(number)}, "prices": {"M": prices}}
-    return {**item, "lines": {"L": lines}} if lines or chance.random() < 0.5 else item
-
-
-def children_of(items: dict[str, dict[str, Any]]) -> tuple[dict[Any, Any], dict[Any, Any]]:
-    """The rows that there must be, from the items alone."""
-    lines = {
-        (key, place): line["M"]["sku"]["S"]
-        for key, item in items.items()
-        for place, line in enumerate(item.get("lines", {"L": []})["L"])
-    }
-    prices = {
-        (key, currency): price["N"]
-        for key, item in items.items()
-        for currency, price in item["prices"]["M"].items()
-    }
-    return lines, prices
-
-
-async def found(stage: Stage) -> tuple[dict[Any, Any], dict[Any, Any]]:
-    lines = await read_rows(stage.dsn, "public.lines", key=("pk", "line"))
-    prices = await read_rows(stage.dsn, "public.prices", key=("pk", "currency"))
-    return (
-        {key: row["sku"] for key, row in lines.items()},
-        {key: str(row["amount"]) for key, row in prices.items()},
-    )
+async def found(stage: Stage) -> dict[str, Rows]:
+    return {name: await read_rows(stage.dsn, name, key=key) for name, key in KEYS.items()}
 
 
 @one_emulator
@@ -78,7 +47,7 @@ async def test_children_are_replaced_and_go_with_their_parent_through_kills(stag
             parents = await read_rows(stage.dsn, "public.orders", key=("pk",))
             there = {key: str(row["n"]) for (key,), row in parents.items()}
             wanted = {key: item["n"]["N"] for key, item in items.items()}
-            return there == wanted and await found(stage) == children_of(items)
+            return there == wanted and await found(stage) == rows_of(items)
 
         await worker.until(equal, what="parents and children are equal")
         assert await worker.total("replicator_rows_total", target="public.lines") > 0
@@ -107,7 +76,8 @@ async def test_a_child_that_postgresql_refuses_sets_its_item_aside_and_stays_as_
 
         parents = await read_rows(stage.dsn, "public.orders", key=("pk",))
         assert {key: row["n"] for (key,), row in parents.items()} == {"a": 1, "b": 4}
-        assert (await found(stage))[0] == {("a", 0): "fine"}
+        lines = (await found(stage))["public.lines"]
+        assert {key: row["sku"] for key, row in lines.items()} == {("a", 0): "fine"}
         [letter] = await letters(stage, "orders")
         assert (letter["target"], letter["state"]) == ("public.orders", "open")
         assert "lines_sku_check" in letter["reason"]

@@ -49,6 +49,15 @@ class Shard:
     position: int | None
 
 
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """A table of the same deployment that no trigger watches, with an entry of its own."""
+
+    key: Mapping[str, str]
+    entry: Mapping[str, Any]
+    shards: Any = 1
+
+
 @dataclass(slots=True)
 class Replica:
     """A deployment of scripted tables; the first is `table`, called `orders`."""
@@ -267,8 +276,13 @@ async def replica(
     hours_behind: float = 0,
     options: Mapping[str, Any] | None = None,
     lease_seconds: float = lease(1.0),
+    beside: Mapping[str, Beside] | None = None,
+    settings: Mapping[str, Any] | None = None,
 ) -> AsyncIterator[Replica]:
-    """Scripted tables, a migrated database with triggers, no worker yet."""
+    """Scripted tables, a migrated database with triggers, no worker yet.
+
+    `settings` are laid over the configuration.
+    """
     async with await scripted_streams(forward=lease_endpoint, hours_behind=hours_behind) as streams:
         scripted = {each: streams.table(each, shards=shards) for each in tables}
         configured = {
@@ -280,18 +294,21 @@ async def replica(
             }
             for each in tables
         }
-        settings = configuration(
+        for each, other in (beside or {}).items():
+            scripted[each] = streams.table(each, key=other.key, shards=other.shards)
+            configured[each] = {"table": each, "initial_load": "stream", **other.entry}
+        whole = configuration(
             endpoint_url=streams.endpoint_url,
             dsn=dsn,
             tables=configured,
             deployment=name,
             lease_seconds=lease_seconds,
         )
-        async with Deployment(directory, settings) as deployment:
+        async with Deployment(directory, {**whole, **(settings or {})}) as deployment:
             await deployment.migrate()
             await checker.install(dsn, [f"public.{each}" for each in tables])
             deployment.settings["target"]["dsn"] = worker_dsn or dsn
-            loads = {each: Load(table) for each, table in scripted.items()}
+            loads = {each: Load(scripted[each]) for each in tables}
             try:
                 yield Replica(streams, dsn, deployment, scripted, lease_endpoint, loads)
             finally:

@@ -5,17 +5,32 @@ Nothing of replicator's own is used: every change is folded into plain dictionar
 
 import hashlib
 import hmac
+import json
 import random
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
+
+import asyncpg
 
 Item = dict[str, Any]
 Change = tuple[str, str, Item | None, Item | None]
 """Partition key, sort key, the item before and after."""
 Rows = dict[tuple[Any, ...], dict[str, Any]]
 
+KEYS = {
+    "shop.customers": ("pk", "sk"),
+    "shop.orders": ("customer", "year", "number"),
+    "shop.order_lines": ("customer", "year", "number", "line"),
+    "shop.notes": ("pk", "sk"),
+    "shop.open_tasks": ("pk", "sk"),
+    "shop.big_products": ("pk", "sk"),
+    "shop.prices": ("pk", "sk", "currency"),
+    "shop.others": ("pk", "sk"),
+}
+"""The key columns of each target and child table."""
 SALT = "a salt that is long enough"
 CUSTOMERS = 40
 UNFIT = 0.02
@@ -25,12 +40,12 @@ UNFIT = 0.02
 def into() -> dict[str, Any]:
     """The targets, as a configuration says them."""
     targets: dict[str, Any] = {
-        "public.customers": {
+        "shop.customers": {
             "when": {"sk": "PROFILE"},
             "columns": {"n": "bigint", "email": "text"},
             "rest": "extra",
         },
-        "public.orders": {
+        "shop.orders": {
             "when": {"sk": {"begins_with": "ORDER#"}},
             "split": {"pk": "CUSTOMER#{customer}", "sk": "ORDER#{year}#{number}"},
             "key": {
@@ -42,7 +57,7 @@ def into() -> dict[str, Any]:
             "rest": "extra",
             "history": "audit.orders",
             "children": {
-                "public.order_lines": {
+                "shop.order_lines": {
                     "from": "lines",
                     "position": "line",
                     "columns": {"sku": {"type": "text", "transform": "lower"}},
@@ -50,27 +65,27 @@ def into() -> dict[str, Any]:
                 }
             },
         },
-        "public.notes": {
+        "shop.notes": {
             "when": {"kind": "note"},
             "columns": {"n": "bigint", "text": {"type": "text", "transform": "trim"}},
         },
-        "public.open_tasks": {
+        "shop.open_tasks": {
             "when": {"kind": "task", "done": {"not": True}},
             "columns": {"n": "bigint", "origin": {"constant": "shop", "type": "text"}},
             "history": "audit.tasks",
         },
-        "public.big_products": {
+        "shop.big_products": {
             "when": {"all": [{"kind": "product"}, {"stock": {"gte": 50}}]},
             "columns": {"n": "bigint", "stock": "integer"},
             "children": {
-                "public.prices": {
+                "shop.prices": {
                     "from": "prices",
                     "map_key": "currency",
                     "value": {"amount": "numeric(12,2)"},
                 }
             },
         },
-        "public.others": {},
+        "shop.others": {},
     }
     return targets
 
@@ -83,7 +98,8 @@ class Shop:
     items: dict[tuple[str, str], Item] = field(default_factory=dict)
     targets: dict[str, Rows] = field(default_factory=dict)
     histories: dict[str, list[tuple[Any, ...]]] = field(default_factory=dict)
-    rejected: int = 0
+    letters: set[tuple[str, str, str]] = field(default_factory=set)
+    """Open dead letters: target and key of the item."""
     number: int = 0
 
     def changes(self, count: int) -> Iterator[Change]:
@@ -145,6 +161,7 @@ class Shop:
         operation = "remove" if after is None else "insert" if before is None else "modify"
         entry = (pk, sk, operation, _change(before), _change(after))
         was, now = _route(sk, before), _route(sk, after)
+        self.letters = {letter for letter in self.letters if letter[1:] != (pk, sk)}
         for target, history in (("orders", "audit.orders"), ("open_tasks", "audit.tasks")):
             if target in (was, now):
                 self.histories.setdefault(history, []).append(entry)
@@ -155,7 +172,7 @@ class Shop:
 
     def _remove(self, target: str, pk: str, sk: str) -> None:
         key = _key(target, pk, sk)
-        self.targets.setdefault(f"public.{target}", {}).pop(key, None)
+        self.targets.setdefault(f"shop.{target}", {}).pop(key, None)
         for child in _CHILDREN.get(target, ()):
             rows = self.targets.setdefault(child, {})
             for place in [place for place in rows if place[: len(key)] == key]:
@@ -167,15 +184,15 @@ class Shop:
         if target == "orders":
             fits = fits and all("M" in line for line in item["lines"]["L"])
         if not fits:
-            self.rejected += 1
+            self.letters.add((f"shop.{target}", pk, sk))
             return
         self._remove(target, pk, sk)
-        self.targets[f"public.{target}"][key] = _row(target, key, item)
+        self.targets[f"shop.{target}"][key] = _row(target, key, item)
         for place, row in _children(target, key, item):
             self.targets[_CHILDREN[target][0]][place] = row
 
 
-_CHILDREN = {"orders": ("public.order_lines",), "big_products": ("public.prices",)}
+_CHILDREN = {"orders": ("shop.order_lines",), "big_products": ("shop.prices",)}
 
 
 def _change(item: Item | None) -> int | None:
@@ -256,3 +273,30 @@ def _children(
         for currency, price in item["prices"]["M"].items():
             row = {"pk": key[0], "sk": key[1], "currency": currency, "amount": Decimal(price["N"])}
             yield (*key, currency), row
+
+
+# what the target holds
+
+
+async def read_history(dsn: str, table: str) -> dict[tuple[str, str], list[tuple[Any, ...]]]:
+    """What happened to each item, in the order of the stream."""
+    connection = await asyncpg.connect(dsn)
+    try:
+        rows = await connection.fetch(f"select * from {table} order by sequence_number")
+    finally:
+        await connection.close()
+    found: dict[tuple[str, str], list[tuple[Any, ...]]] = defaultdict(list)
+    for row in rows:
+        keys = json.loads(row["keys"])
+        images = [row["old_image"], row["new_image"]]
+        changes = [None if image is None else json.loads(image)["change"] for image in images]
+        found[keys["pk"], keys["sk"]].append((row["operation"], *changes))
+    return found
+
+
+def by_item(entries: Iterable[tuple[Any, ...]]) -> dict[tuple[str, str], list[tuple[Any, ...]]]:
+    """The entries of a history that there must be, of each item."""
+    found: dict[tuple[str, str], list[tuple[Any, ...]]] = defaultdict(list)
+    for pk, sk, *entry in entries:
+        found[pk, sk].append(tuple(entry))
+    return found
