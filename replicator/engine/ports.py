@@ -435,7 +435,7 @@ class ExportRecords(Protocol):
         ...
 
 
-class GhostFinder(Protocol):
+class StaleRowFinder(Protocol):
     """Rows that no snapshot has seen."""
 
     async def look(

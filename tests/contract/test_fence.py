@@ -25,7 +25,7 @@ from replicator.errors import BatchRejected, Fenced, NotClaimable, SinkBusy
 from replicator.postgres.connection.connect import ConnectionSettings
 from replicator.postgres.connection.database import Database
 from replicator.postgres.control.stream.claims import Claims as PostgresClaims
-from replicator.postgres.control.stream.incidents import Incidents as PostgresIncidents
+from replicator.postgres.control.stream.gaps_and_halts import Incidents as PostgresIncidents
 from replicator.postgres.control.stream.positions import Positions as PostgresPositions
 from replicator.postgres.schema.migrate import migrate
 from replicator.postgres.write.sink import PostgresSink

@@ -26,7 +26,7 @@ def test_a_soft_sweep_marks_and_deletes_nothing():
 
 
 @pytest.mark.parametrize(
-    ("unseen", "rows", "suspicious"),
+    ("stale", "rows", "suspicious"),
     [
         *((0, 0, False), (0, 9, False), (1, 1, True), (30, 30, True), (30, 31, False)),
         *((100, 150, False), (101, 150, True), (101, 202, False), (1000, 3000, False)),
@@ -38,8 +38,8 @@ def test_a_soft_sweep_marks_and_deletes_nothing():
         ),
     ],
 )
-def test_a_sweep_is_suspicious_by_number_and_by_share(unseen: int, rows: int, suspicious: bool):
-    assert is_suspicious(rows=rows, unseen=unseen) is suspicious
+def test_a_sweep_is_suspicious_by_number_and_by_share(stale: int, rows: int, suspicious: bool):
+    assert is_suspicious(rows=rows, stale=stale) is suspicious
 
 
 def test_a_sample_is_even_and_bounded_however_long_it_goes_on():

@@ -114,7 +114,7 @@ async def test_no_statement_of_a_deployment_looks_a_name_up_in_public(
         await does("explain", "orders", '{"pk": {"S": "k1"}}', codes=(0, 1, 2))
         await does("verify", "--repair", "--json", codes=(0, 1))
         await does("snapshot", "start", "--table", "orders", codes=(0, 2))
-        await worker.until(lambda: rows(19), what="the ghost is swept away")
+        await worker.until(lambda: rows(19), what="the stale row is deleted")
         await does("dead-letters", "list", codes=(0, 1))
         await does("dead-letters", "replay", "--table", "orders", codes=(0, 1))
         await does("gaps", "list", codes=(0, 1))

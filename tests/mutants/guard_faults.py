@@ -83,10 +83,10 @@ GUARD_MUTANTS = [
         SEGMENTS,
     ),
     Mutant(
-        "what another snapshot has seen is no ghost",
-        "replicator/postgres/read/unseen_rows.py",
-        "and o.snapshot_id = $2) as ghost",
-        "and $2::bigint is not null) as ghost",
+        "what another snapshot has seen is not stale",
+        "replicator/postgres/read/stale_rows.py",
+        "and o.snapshot_id = $2) as stale",
+        "and $2::bigint is not null) as stale",
         SEGMENTS,
     ),
     Mutant(

@@ -65,7 +65,7 @@ KINESIS_MUTANTS = [
     ),
     Mutant(
         "a table that was created again goes on with the rows of the one before",
-        "replicator/postgres/control/stream/incidents.py",
+        "replicator/postgres/control/stream/gaps_and_halts.py",
         "($1, $2, $3) and label_at < $4",
         "($1, $2, $3) and label_at > $4",
         MOVES,

@@ -39,7 +39,7 @@ STALE_HALT = (
 )
 
 SNAPSHOTS = "replicator/postgres/control/snapshot/snapshots.py"
-INCIDENTS = "replicator/postgres/control/stream/incidents.py"
+INCIDENTS = "replicator/postgres/control/stream/gaps_and_halts.py"
 REGISTRY = "replicator/postgres/schema/registry.py"
 WORKER = "replicator/engine/worker/worker.py"
 
@@ -207,8 +207,8 @@ PROCEDURE_MUTANTS = [
         SWEPT,
     ),
     Mutant(
-        "what is deleted softly already is a ghost",
-        "replicator/postgres/read/unseen_rows.py",
+        "what is deleted softly already is stale",
+        "replicator/postgres/read/stale_rows.py",
         "not p.gone and not exists",
         "not exists",
         SWEPT,
@@ -252,7 +252,7 @@ PROCEDURE_MUTANTS = [
     ),
     Mutant(
         "a pause stops no page of a snapshot",
-        INCIDENTS,
+        "replicator/postgres/control/stream/epochs.py",
         "for text in (RAISE_EPOCHS, RAISE_SEGMENT_EPOCHS):",
         "for text in (RAISE_EPOCHS,):",
         PAUSED_PAGES,

@@ -15,7 +15,7 @@ from replicator.postgres.control.snapshot.segments import Segments
 from replicator.postgres.control.snapshot.snapshots import Snapshots
 from replicator.postgres.control.stream.claims import Claims
 from replicator.postgres.control.stream.positions import Positions
-from replicator.postgres.read.unseen_rows import Ghosts
+from replicator.postgres.read.stale_rows import StaleRows
 from replicator.postgres.schema.migrate import migrate
 from replicator.postgres.write.sink import PostgresSink, SegmentSink
 from tests.support.builders import NOON, STREAM, record
@@ -76,12 +76,12 @@ class Loaded:
             advance=Advance(claim.position, position, position, NOON, NOON),
         )
 
-    async def ghosts(self, snapshot: SnapshotFacts, after: str | None = None) -> list[object]:
+    async def stale_rows(self, snapshot: SnapshotFacts, after: str | None = None) -> list[object]:
         [target] = self.mapping.targets
-        found = await Ghosts(self.database, self.mapping).look(
+        found = await StaleRows(self.database, self.mapping).look(
             target.name, snapshot.id, after, rows_max=100
         )
-        return list(found.ghosts)
+        return list(found.stale_rows)
 
     async def sweep(self, claim: SegmentClaim, *keys: str) -> None:
         [target] = self.mapping.targets

@@ -18,7 +18,7 @@ from replicator.core.values.row import Row
 from replicator.core.values.type_table import ROWS, key_types
 from replicator.core.verify.diff import MustBe
 from replicator.postgres.read.rows import TargetRows
-from replicator.postgres.read.unseen_rows import Ghosts
+from replicator.postgres.read.stale_rows import StaleRows
 from replicator.postgres.schema.catalog import ExistingTable, read_catalog
 from replicator.postgres.schema.fitness import fitness
 from replicator.postgres.schema.type_fitness import accepts
@@ -95,13 +95,13 @@ async def unequal(loaded: Loaded, rows: list[list[Row]]) -> dict[str, object]:
     return found
 
 
-async def ghosts_of(loaded: Loaded, target: str, snapshot: SnapshotFacts) -> list[Row]:
-    finder, position = Ghosts(loaded.database, loaded.mapping), None
-    ghosts: list[Row] = []
+async def stale_rows_of(loaded: Loaded, target: str, snapshot: SnapshotFacts) -> list[Row]:
+    finder, position = StaleRows(loaded.database, loaded.mapping), None
+    stale_rows: list[Row] = []
     while (found := await finder.look(target, snapshot.id, position, rows_max=1)).last:
-        ghosts += found.ghosts
+        stale_rows += found.stale_rows
         position = found.last
-    return ghosts
+    return stale_rows
 
 
 @pytest.mark.parametrize(("tag", "declared"), KEYS)
@@ -136,9 +136,11 @@ async def test_a_key_column_that_is_accepted_is_swept_and_compared_exactly(
     snapshot = await loaded.begin()
     rows = await load(loaded, snapshot, *(f'{{"k":{{"{tag}":"{text}"}}}}' for text in there))
     for number, target in enumerate(mapping.targets):
-        ghosts = await ghosts_of(loaded, target.name, snapshot)
-        assert [target.item_keys(key) for key in ghosts] == [{"k": {tag: ghost}}], existing[number]
-        plan = plan_sweep(mapping, target.name, ghosts, at=NOON)
+        stale_rows = await stale_rows_of(loaded, target.name, snapshot)
+        assert [target.item_keys(key) for key in stale_rows] == [{"k": {tag: ghost}}], existing[
+            number
+        ]
+        plan = plan_sweep(mapping, target.name, stale_rows, at=NOON)
         advance = SegmentAdvance(None, 1, 1, 0.0, ended=True)
         claim = await loaded.claim(snapshot, 1 + number)
         await SegmentSink(loaded.database, mapping).apply(plan, claim=claim, advance=advance)

@@ -20,7 +20,7 @@ from replicator.core.snapshot.state import (
 from replicator.errors import Fenced, NotClaimable
 from replicator.postgres.control.snapshot.exports import ExportRecords
 from replicator.postgres.control.stream.claims import Claims
-from replicator.postgres.control.stream.incidents import Incidents
+from replicator.postgres.control.stream.gaps_and_halts import Incidents
 from replicator.postgres.control.stream.positions import Positions
 from replicator.postgres.write.sink import SegmentSink
 from tests.postgres.loaded import SHARD, Loaded, registered

@@ -15,7 +15,7 @@ from replicator.engine.snapshot.rate_limit import ReadPacing
 from replicator.engine.snapshot.repair import Faulty
 from replicator.errors import ConfigurationError, SourceDenied
 from replicator.postgres.control.snapshot.repairs import begin_repair
-from replicator.postgres.control.stream.incidents import Incidents
+from replicator.postgres.control.stream.gaps_and_halts import Incidents
 from tests.postgres.loaded import Loaded, registered
 from tests.support.builders import record, table_mapping
 

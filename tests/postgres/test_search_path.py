@@ -10,7 +10,7 @@ from replicator.postgres.connection.connect import SEARCH_PATH, ConnectionSettin
 from replicator.postgres.connection.database import Database
 from replicator.postgres.control.pruning import Pruning
 from replicator.postgres.control.stream.claims import Claims
-from replicator.postgres.control.stream.incidents import Incidents
+from replicator.postgres.control.stream.gaps_and_halts import Incidents
 from replicator.postgres.control.stream.switch_keeper import leave_guard
 from replicator.postgres.write.dead_letter_replay import Replay
 from replicator.postgres.write.sink import PostgresSink
@@ -106,7 +106,7 @@ async def test_triggers_see_the_path_of_the_role_and_nothing_else_does(table: Lo
     assert await seen(table) == SEES_ITS_OWN
     await table.load(await table.claim(snapshot), "a")
     assert await seen(table) == SEES_ITS_OWN
-    assert await table.ghosts(snapshot) == [("ghost",)]
+    assert await table.stale_rows(snapshot) == [("ghost",)]
     await table.sweep(await table.claim(snapshot, 1), "ghost")
     assert await seen(table) == SEES_ITS_OWN
     assert await table.sql("select pk from public.t order by pk") == [("a",), ("b",)]

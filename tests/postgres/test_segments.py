@@ -1,4 +1,4 @@
-"""Parts of snapshots on a real server: who may write them, and what is a ghost."""
+"""Parts of snapshots on a real server: who may write them, and what is stale."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -10,9 +10,9 @@ from replicator.core.snapshot.state import SnapshotFacts
 from replicator.core.spec import TargetSpec
 from replicator.errors import Fenced, NotClaimable
 from replicator.postgres.control.stream.claims import Claims
-from replicator.postgres.control.stream.incidents import Incidents
+from replicator.postgres.control.stream.gaps_and_halts import Incidents
 from replicator.postgres.control.stream.positions import Positions
-from replicator.postgres.read.unseen_rows import Ghosts
+from replicator.postgres.read.stale_rows import StaleRows
 from tests.postgres.loaded import SHARD, Loaded, registered
 from tests.support.builders import NOON, STREAM, record, table_mapping
 from tests.support.specs import child_spec, column_spec, key_column_spec
@@ -241,7 +241,7 @@ async def test_a_sweep_waits_for_the_whole_scan(table: Loaded):
     assert (await table.claim(snapshot, 2)).target == "public.t"
 
 
-async def test_only_what_nobody_has_seen_is_a_ghost(table: Loaded):
+async def test_only_what_nobody_has_seen_is_stale(table: Loaded):
     await table.sql("insert into public.t values ('ghost', 0), ('old', 0), ('bad', 0)")
     snapshot = await table.begin()
     await table.apply(record(5, "new", event="insert", n={"N": "1"}))
@@ -249,15 +249,15 @@ async def test_only_what_nobody_has_seen_is_a_ghost(table: Loaded):
     images = ['{"pk":{"S":"old"},"n":{"N":"1"}}', '{"pk":{"S":"bad"},"n":{"N":"1.5"}}']
     await table.load_images(await table.claim(snapshot), *images)
 
-    assert await table.ghosts(snapshot) == [("ghost",)]
+    assert await table.stale_rows(snapshot) == [("ghost",)]
 
 
-async def test_what_only_an_earlier_snapshot_has_seen_is_a_ghost(table: Loaded):
+async def test_what_only_an_earlier_snapshot_has_seen_is_stale(table: Loaded):
     await table.load(await table.claim(await table.begin()), "old")
     snapshot = await table.begin()
     await table.load(await table.claim(snapshot), "new")
 
-    assert await table.ghosts(snapshot) == [("old",)]
+    assert await table.stale_rows(snapshot) == [("old",)]
 
 
 async def test_an_item_that_comes_back_while_the_sweep_looks_keeps_its_row(table: Loaded):
@@ -265,7 +265,7 @@ async def test_an_item_that_comes_back_while_the_sweep_looks_keeps_its_row(table
     snapshot = await table.begin()
     await table.load(await table.claim(snapshot))
     claim = await table.claim(snapshot, 1)
-    assert await table.ghosts(snapshot) == [("back",), ("gone",)]
+    assert await table.stale_rows(snapshot) == [("back",), ("gone",)]
     await table.apply(record(5, "back", event="insert", n={"N": "5"}))
 
     await table.sweep(claim, "back", "gone")
@@ -280,7 +280,7 @@ async def test_a_soft_delete_sweeps_by_marking_and_an_ignored_one_not_at_all(dat
     await loaded.sql("insert into public.t values ('marked', 0, '2020-01-01Z')")
     snapshot = await loaded.begin()
     await loaded.load(await loaded.claim(snapshot))
-    assert await loaded.ghosts(snapshot) == [("ghost",)]
+    assert await loaded.stale_rows(snapshot) == [("ghost",)]
 
     await loaded.sweep(await loaded.claim(snapshot, 1), "ghost")
 
@@ -311,7 +311,7 @@ async def test_a_soft_sweep_takes_child_rows_of_no_parent_and_leaves_those_of_a_
     await loaded.database.close()
 
 
-async def test_ghosts_are_found_behind_any_key(database: str):
+async def test_stale_rows_are_found_behind_any_key(database: str):
     target = TargetSpec(
         "public.t",
         key=(key_column_spec("b", "b"), key_column_spec("n", "n")),
@@ -323,11 +323,11 @@ async def test_ghosts_are_found_behind_any_key(database: str):
         r"insert into public.t (b, n) values ('\x00', 1), ('\x00', 2.50), ('\xff', -1)"
     )
     snapshot = await loaded.begin()
-    finder = Ghosts(loaded.database, mapping)
+    finder = StaleRows(loaded.database, mapping)
     found: list[object] = []
     position: str | None = None
     while (looked := await finder.look("public.t", snapshot.id, position, rows_max=1)).last:
-        found += looked.ghosts
+        found += looked.stale_rows
         position = looked.last
 
     assert found == [(b"\x00", "1"), (b"\x00", "2.50"), (b"\xff", "-1")]
@@ -347,7 +347,7 @@ async def test_a_sweep_that_an_earlier_version_began_waits_for_the_whole_scan(ta
     assert (await table.claim(snapshot, 1)).target == "public.t"
 
 
-async def test_a_sweep_over_an_existing_key_of_a_wider_number_type_ends_and_takes_ghosts_alone(
+async def test_a_sweep_over_an_existing_key_of_a_wider_number_type_ends_and_takes_stale_rows_alone(
     database: str,
 ):
     """1.00 is the row of item 1; 2.50 can be no item's."""
@@ -362,17 +362,17 @@ async def test_a_sweep_over_an_existing_key_of_a_wider_number_type_ends_and_take
     snapshot = await loaded.begin()
     images = ['{"n":{"N":"1"}}', '{"n":{"N":"3"}}', '{"n":{"N":"10"}}']
     await loaded.load_images(await loaded.claim(snapshot), *images)
-    finder = Ghosts(loaded.database, mapping)
+    finder = StaleRows(loaded.database, mapping)
     found: list[object] = []
     position: str | None = None
     while (looked := await finder.look("public.t", snapshot.id, position, rows_max=1)).last:
-        found += looked.ghosts
+        found += looked.stale_rows
         position = looked.last
     assert found == [("4",)]
 
     await loaded.sweep(await loaded.claim(snapshot, 1), "4")
 
-    assert await loaded.ghosts(snapshot) == []
+    assert await loaded.stale_rows(snapshot) == []
     left = [str(n) for (n,) in await loaded.sql("select n::text from public.t order by t.n")]
     assert left == ["1.00", "2.50", "3.00", "10.00", "9999999999.00"]
     await loaded.database.close()

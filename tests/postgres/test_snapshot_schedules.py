@@ -26,9 +26,9 @@ from replicator.postgres.control.pruning import Pruning
 from replicator.postgres.control.snapshot.segments import Segments
 from replicator.postgres.control.snapshot.snapshots import Snapshots
 from replicator.postgres.control.stream.claims import Claims
-from replicator.postgres.control.stream.incidents import Incidents
+from replicator.postgres.control.stream.gaps_and_halts import Incidents
 from replicator.postgres.control.stream.positions import Positions
-from replicator.postgres.read.unseen_rows import Ghosts
+from replicator.postgres.read.stale_rows import StaleRows
 from replicator.postgres.write.dead_letter_replay import Replay
 from replicator.postgres.write.sink import PostgresSink, SegmentSink
 from tests.support.builders import NOON, STREAM, record, table_mapping
@@ -71,7 +71,7 @@ class World:
         self.claims = Claims(self.database, "worker")
         self.sink = PostgresSink(self.database, self.mapping)
         self.pages_sink = SegmentSink(self.database, self.mapping)
-        self.ghosts = Ghosts(self.database, self.mapping)
+        self.stale_rows = StaleRows(self.database, self.mapping)
 
     def change(self, back: str | None = None) -> None:
         key = back or self.random.choice(KEYS)
@@ -158,10 +158,10 @@ class World:
         return plan_page(items, self.mapping, read_at=0.0)
 
     async def sweep(self, claim: SegmentClaim, target: str) -> None:
-        found = await self.ghosts.look(target, claim.snapshot_id, claim.position, rows_max=2)
-        if found.ghosts and self.random.random() < 0.5:
-            await self.put_back(str(found.ghosts[0][0]))
-        plan = plan_sweep(self.mapping, target, found.ghosts, at=datetime.now(UTC))
+        found = await self.stale_rows.look(target, claim.snapshot_id, claim.position, rows_max=2)
+        if found.stale_rows and self.random.random() < 0.5:
+            await self.put_back(str(found.stale_rows[0][0]))
+        plan = plan_sweep(self.mapping, target, found.stale_rows, at=datetime.now(UTC))
         advance = SegmentAdvance(found.last, found.rows, 0, 0.0, ended=found.last is None)
         await self.maybe(lambda: self.pages_sink.apply(plan, claim=claim, advance=advance))
 

@@ -10,7 +10,7 @@ from replicator.core.stream.source_kind import DYNAMODB_STREAMS, KINESIS, kind_o
 from replicator.errors import Fenced
 from replicator.postgres.control.source_moves import StreamMoves
 from replicator.postgres.control.stream.claims import Claims
-from replicator.postgres.control.stream.incidents import Incidents
+from replicator.postgres.control.stream.gaps_and_halts import Incidents
 from replicator.postgres.control.stream.positions import Positions
 from replicator.postgres.control.stream.stream_retention import StreamRetention
 from replicator.postgres.control.stream.switch_keeper import leave_guard

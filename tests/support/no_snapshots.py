@@ -52,7 +52,7 @@ def without_snapshots(
         pages=PagePipeline(name, mapping, nothing, observe, clock),
         exports=nothing,
         export_records=nothing,
-        ghosts=nothing,
+        stale_rows=nothing,
         look_at_table=nothing,
         observe=observe,
         clock=clock,

@@ -14,7 +14,7 @@ from replicator.core.stream.order_keeper import OrderKeeper
 from replicator.core.stream.shard_facts import GapFacts, TableFacts
 from replicator.errors import ConfigurationError
 from replicator.postgres.control.snapshot.snapshots import Snapshots
-from replicator.postgres.control.stream.incidents import Incidents
+from replicator.postgres.control.stream.gaps_and_halts import Incidents
 
 
 @dataclass(frozen=True, slots=True)

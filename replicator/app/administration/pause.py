@@ -14,7 +14,7 @@ from replicator.core.status.diagnosis import WORKER_SECONDS, Problem, to_restart
 from replicator.core.stream.gaps import Unread, unread
 from replicator.core.stream.shard_facts import TableFacts
 from replicator.postgres.control.status_reads import read_knowledge
-from replicator.postgres.control.stream.incidents import Incidents
+from replicator.postgres.control.stream.gaps_and_halts import Incidents
 from replicator.postgres.control.stream.positions import Positions
 
 

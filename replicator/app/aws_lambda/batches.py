@@ -56,7 +56,7 @@ from replicator.errors import (
 )
 from replicator.postgres.connection.database import Database
 from replicator.postgres.control.source_moves import StreamMoves
-from replicator.postgres.control.stream.incidents import Incidents
+from replicator.postgres.control.stream.gaps_and_halts import Incidents
 from replicator.postgres.schema.survey import unfit_targets
 from replicator.postgres.write.lambda_deliveries import Deliveries
 from replicator.sources.dynamodb.view_type import require_new_images

@@ -36,11 +36,11 @@ from replicator.postgres.control.snapshot.exports import ExportRecords
 from replicator.postgres.control.snapshot.segments import Segments
 from replicator.postgres.control.snapshot.snapshots import Snapshots
 from replicator.postgres.control.source_moves import StreamMoves
-from replicator.postgres.control.stream.incidents import Incidents
+from replicator.postgres.control.stream.gaps_and_halts import Incidents
 from replicator.postgres.control.stream.listing_turns import Listings
 from replicator.postgres.control.stream.positions import Positions
 from replicator.postgres.control.stream.stream_retention import StreamRetention
-from replicator.postgres.read.unseen_rows import Ghosts
+from replicator.postgres.read.stale_rows import StaleRows
 from replicator.postgres.write.sink import PostgresSink, SegmentSink
 from replicator.sources.aws.place import SourceConnection, kinesis_place
 from replicator.sources.dynamodb.exports import TableExports
@@ -162,7 +162,7 @@ class TableParts:
             pages=PagePipeline(spec.name, mapping, sink, self._observe, self._clock),
             exports=self._exports(spec),
             export_records=ExportRecords(self._database),
-            ghosts=Ghosts(self._database, mapping),
+            stale_rows=StaleRows(self._database, mapping),
             look_at_table=partial(
                 _described if spec.kinesis is None else _published, self._clients, place, mapping
             ),

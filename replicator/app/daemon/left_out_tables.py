@@ -16,7 +16,7 @@ from replicator.core.observations import (
 )
 from replicator.errors import Disposition, ReplicatorError, SinkUnavailable
 from replicator.postgres.connection.database import Database
-from replicator.postgres.control.stream.incidents import Incidents
+from replicator.postgres.control.stream.gaps_and_halts import Incidents
 from replicator.postgres.control.stream.positions import Positions
 
 LOOK_SECONDS = 5.0

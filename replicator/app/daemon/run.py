@@ -43,7 +43,7 @@ from replicator.postgres.connection.database import Database
 from replicator.postgres.control.pruning import Housekeeping
 from replicator.postgres.control.snapshot.snapshots import Snapshots
 from replicator.postgres.control.stream.claims import Claims
-from replicator.postgres.control.stream.incidents import Incidents
+from replicator.postgres.control.stream.gaps_and_halts import Incidents
 from replicator.postgres.control.stream.listing_turns import Listings
 from replicator.postgres.control.stream.positions import Positions
 

@@ -1,4 +1,4 @@
-"""Pages of a scan or an export and ghosts of a sweep become plans, like batches. Pure."""
+"""Pages of a scan or an export and stale rows of a sweep become plans, like batches. Pure."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,7 @@ from replicator.core.spec import SourceKey
 from replicator.core.values.attributes import decode_image
 from replicator.core.values.row import Row
 
-_GHOST = StreamRecord(NOWHERE, SCANNED, LetterId(0), "remove", {}, None, None, None)
+_STALE = StreamRecord(NOWHERE, SCANNED, LetterId(0), "remove", {}, None, None, None)
 
 
 def records_of_page(images: Sequence[memoryview], source_key: SourceKey) -> list[StreamRecord]:
@@ -69,27 +69,27 @@ def plan_changes(
 
 
 def plan_sweep(
-    mapping: TableMapping, target: str, ghosts: Sequence[Row], *, at: datetime
+    mapping: TableMapping, target: str, stale_rows: Sequence[Row], *, at: datetime
 ) -> WritePlan:
     """Plan the deletion of rows by the keys, as the target's `on_delete` says."""
     writes = [
-        _sweep_of(mapping, place, target, ghosts, at) for place in range(len(mapping.targets))
+        _sweep_of(mapping, place, target, stale_rows, at) for place in range(len(mapping.targets))
     ]
     return WritePlan(tuple(writes), (), (), {}, {})
 
 
 def _sweep_of(
-    mapping: TableMapping, place: int, target: str, ghosts: Sequence[Row], at: datetime
+    mapping: TableMapping, place: int, target: str, stale_rows: Sequence[Row], at: datetime
 ) -> TargetWrites:
     own = mapping.targets[place]
     writes = TargetWrites(own, sweep=True)
     if own.name != target:
         return writes
     if own.spec.on_delete == "soft":
-        rows = [(*key, at.isoformat()) for key in ghosts]
-        writes.softly_deleted.extend(rows, [_GHOST] * len(ghosts))
+        rows = [(*key, at.isoformat()) for key in stale_rows]
+        writes.softly_deleted.extend(rows, [_STALE] * len(stale_rows))
     else:
-        writes.deleted.extend(ghosts, [_GHOST] * len(ghosts))
+        writes.deleted.extend(stale_rows, [_STALE] * len(stale_rows))
     return writes
 
 

@@ -228,7 +228,7 @@ class LookedAt:
     """Some rows of a target: how many, the keys of the stale ones, and the last key."""
 
     rows: int
-    ghosts: list[tuple[str | bytes | None, ...]]
+    stale_rows: list[tuple[str | bytes | None, ...]]
     last: str | None
 
 
@@ -248,10 +248,10 @@ def is_initial_due(table: TableFacts, snapshots: Sequence[SnapshotFacts]) -> boo
     return table.initial_load in ("snapshot", "export") and begun and not snapshots
 
 
-def is_suspicious(*, rows: int, unseen: int) -> bool:
+def is_suspicious(*, rows: int, stale: int) -> bool:
     """True when a sweep would delete so many rows that the scan may have read the wrong table."""
-    if not unseen:
+    if not stale:
         return False
-    return unseen == rows or any(
-        unseen > number and unseen > rows * share for number, share in SWEPT_MAX
+    return stale == rows or any(
+        stale > number and stale > rows * share for number, share in SWEPT_MAX
     )

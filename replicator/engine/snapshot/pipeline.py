@@ -123,7 +123,7 @@ class PagePipeline:
         attempting: Callable[[], None],
         proof: ShardProof,
     ) -> SegmentClaim:
-        """Commit the deletion of ghosts."""
+        """Commit the deletion of stale rows."""
         proof.holds(now=self._clock.monotonic())
         claim = await self._commit(_Step((), plan, advance), claim, stopping, attempting, proof)
         proof.committed()

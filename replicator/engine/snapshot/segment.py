@@ -25,10 +25,10 @@ from replicator.engine.dead_letter_limit import check_dead_letters
 from replicator.engine.ports import (
     ExportRecords,
     Exports,
-    GhostFinder,
     Incidents,
     SegmentClaims,
     Snapshots,
+    StaleRowFinder,
 )
 from replicator.engine.snapshot.export import ExportFiles, ExportMaking
 from replicator.engine.snapshot.pipeline import PagePipeline
@@ -42,7 +42,7 @@ _AnyPage = ScanPage | ChangesPage
 _Pages = asyncio.Queue[_AnyPage | ReplicatorError]
 ROWS_LOOKED_AT_MAX = 5000
 """Of a sweep's target at a time."""
-GHOSTS_ASKED_FOR = 500
+STALE_ROWS_ASKED_FOR = 500
 """So many rows without an item, from all over the target, tell whether the mapping moved them."""
 KEYS_PER_GET = 100
 
@@ -61,7 +61,7 @@ class SnapshotParts:
     exports: Callable[[], Awaitable[Exports]]
     """Opens what few tables ever need."""
     export_records: ExportRecords
-    ghosts: GhostFinder
+    stale_rows: StaleRowFinder
     look_at_table: Callable[[], Awaitable[object]]
     """Before a segment is worked on; KeyChanged where the table was created again with another
     key."""
@@ -194,14 +194,14 @@ class SegmentRunner:
         if claim.steps == 0 and not claim.forced and not await self._may_sweep(claim, target):
             return Ending.STOPPED
         while not stopping.is_set():
-            found = await parts.ghosts.look(
+            found = await parts.stale_rows.look(
                 target, claim.snapshot_id, claim.position, rows_max=ROWS_LOOKED_AT_MAX
             )
-            plan = plan_sweep(parts.mapping, target, found.ghosts, at=parts.clock.now())
+            plan = plan_sweep(parts.mapping, target, found.stale_rows, at=parts.clock.now())
             advance = SegmentAdvance(
                 position=found.last,
                 items=found.rows,
-                rows=len(found.ghosts),
+                rows=len(found.stale_rows),
                 read_units=0.0,
                 ended=found.last is None,
             )
@@ -218,22 +218,22 @@ class SegmentRunner:
     async def _may_sweep(self, claim: SegmentClaim, target: str) -> bool:
         """Count before anything is deleted; a person decides on a suspicious number."""
         parts = self._parts
-        rows = unseen = 0
-        some = Sample[Row](GHOSTS_ASKED_FOR)
+        rows = stale = 0
+        some = Sample[Row](STALE_ROWS_ASKED_FOR)
         position: str | None = None
         while True:
-            found = await parts.ghosts.look(
+            found = await parts.stale_rows.look(
                 target, claim.snapshot_id, position, rows_max=ROWS_LOOKED_AT_MAX
             )
             self._live()
             if found.last is None:
                 break
-            some.add(found.ghosts)
-            rows, unseen, position = rows + found.rows, unseen + len(found.ghosts), found.last
-        if not is_suspicious(rows=rows, unseen=unseen):
+            some.add(found.stale_rows)
+            rows, stale, position = rows + found.rows, stale + len(found.stale_rows), found.last
+        if not is_suspicious(rows=rows, stale=stale):
             return True
-        lost = round(unseen * await self._share_gone(target, some.members))
-        if not is_suspicious(rows=rows, unseen=lost):
+        lost = round(stale * await self._share_gone(target, some.members))
+        if not is_suspicious(rows=rows, stale=lost):
             return True
         detail = (
             f"the scan did not find the items of {lost} of the {rows} rows of {target}: is this "

@@ -12,7 +12,7 @@ from replicator.core.stream.order_keeper import OrderKeeper
 from replicator.errors import ConfigurationError, MigrationDue
 from replicator.postgres.connection.control_schema import ControlSchema
 from replicator.postgres.control.snapshot.snapshots import ask_within
-from replicator.postgres.control.stream.incidents import raise_epochs
+from replicator.postgres.control.stream.epochs import raise_epochs
 from replicator.postgres.control.stream.switch_keeper import hand_over
 from replicator.postgres.schema.catalog import TableName
 

@@ -27,7 +27,8 @@ from replicator.errors import ConfigurationError, Disposition, KeyChanged, Rejec
 from replicator.postgres.connection.connect import PIN_WITHIN
 from replicator.postgres.connection.database import Database, Session
 from replicator.postgres.connection.failures import refusal, translate
-from replicator.postgres.control.stream.incidents import ACTION, RAISE_EPOCHS
+from replicator.postgres.control.stream.epochs import RAISE_EPOCHS
+from replicator.postgres.control.stream.gaps_and_halts import ACTION
 from replicator.postgres.write.fence import PASSED
 from replicator.postgres.write.writer import PlanWriter
 

@@ -89,7 +89,7 @@ ON_CONFLICT: dict[Guard, dict[str, str]] = {
            values_generation = null, values_number = null""",
         "newer": "o.snapshot_id is distinct from excluded.snapshot_id",
     },
-    # What was seen after all since the row was checked is no ghost.
+    # What was seen after all since the row was checked is not stale.
     "sweep": {
         "set": "deleted = true, snapshot_id = excluded.snapshot_id, at = now()",
         "newer": "o.snapshot_id is distinct from excluded.snapshot_id",

@@ -18,7 +18,8 @@ from replicator.postgres.connection.control_schema import ControlSchema
 from replicator.postgres.connection.database import Database, Session
 from replicator.postgres.connection.quoting import quote_table
 from replicator.postgres.control.snapshot.snapshot_reads import read_snapshots
-from replicator.postgres.control.stream.incidents import ACTION, accept_gaps, raise_epochs
+from replicator.postgres.control.stream.epochs import raise_epochs
+from replicator.postgres.control.stream.gaps_and_halts import ACTION, accept_gaps
 from replicator.postgres.control.stream.streams import MOVE_GAPS
 from replicator.postgres.control.stream.switch_keeper import switch_keeper
 

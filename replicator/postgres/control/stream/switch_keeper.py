@@ -10,7 +10,7 @@ from replicator.core.stream.source_kind import kind_of
 from replicator.errors import ConfigurationError
 from replicator.postgres.connection.control_schema import ControlSchema
 from replicator.postgres.connection.database import Database, Session
-from replicator.postgres.control.stream.incidents import raise_epochs
+from replicator.postgres.control.stream.epochs import raise_epochs
 from replicator.postgres.control.stream.streams import BEGIN_ANEW
 
 SWITCH = """

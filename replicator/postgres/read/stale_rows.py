@@ -15,7 +15,7 @@ from replicator.postgres.connection.quoting import quote_identifier, quote_table
 from replicator.postgres.write.guard_statement import version_key
 
 LOOK = """
--- A row that is written meanwhile is seen as well, so that a ghost that is missed here is none.
+-- A row that is written meanwhile is seen as well, so that a stale row that is missed here is none.
 with page as (
     select {keys}, {version_key} as version_key, {gone} as gone
       from {table} as t
@@ -28,7 +28,7 @@ select {cells},
             where o.target_id = (select id from {target_claim}
                                   where (target_schema, target_table) = ($3, $4))
               and o.key = p.version_key
-              and o.snapshot_id = $2) as ghost
+              and o.snapshot_id = $2) as stale
   from page as p
  order by {names}
 """
@@ -45,7 +45,7 @@ select a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod) as type
 """The types that the columns have, which may be wider than those of the mapping."""
 
 
-class Ghosts:
+class StaleRows:
     """Looks through the targets of one mapping."""
 
     def __init__(self, database: Database, mapping: TableMapping) -> None:
@@ -56,7 +56,7 @@ class Ghosts:
     ) -> LookedAt:
         """The next rows behind a position, and which of them the snapshot has not seen.
 
-        What is deleted softly already is no ghost, nor is a row with a key that the mapping's type
+        What is deleted softly already is not stale, nor is a row with a key that the mapping's type
         does not hold: it can be no item's.
         """
         return await self._targets[target].look(snapshot_id, after, rows_max)
@@ -79,10 +79,10 @@ class _Target:
             existing = [types[column.name] for column in self._columns]
             rows = await connection.fetch(self._text(existing, after is not None), *values)
         keys = [tuple(row.values())[:-1] for row in rows]
-        unseen = [key for key, row in zip(keys, rows, strict=True) if row["ghost"]]
-        cells = [self._cells(key, existing) for key in unseen]
-        ghosts = [each for each in cells if each is not None]
-        return LookedAt(len(rows), ghosts, json.dumps(keys[-1]) if keys else None)
+        stale = [key for key, row in zip(keys, rows, strict=True) if row["stale"]]
+        cells = [self._cells(key, existing) for key in stale]
+        stale_rows = [each for each in cells if each is not None]
+        return LookedAt(len(rows), stale_rows, json.dumps(keys[-1]) if keys else None)
 
     def _text(self, existing: list[str], behind: bool) -> str:
         names = [f"k{place}" for place in range(len(self._columns))]

@@ -14,23 +14,10 @@ from replicator.core.stream.shard_facts import (
     StreamOver,
 )
 from replicator.errors import ConfigurationError, Fenced
-from replicator.postgres.connection.control_schema import ControlSchema
 from replicator.postgres.connection.database import Database, Session
+from replicator.postgres.control.stream.epochs import raise_epochs
 from replicator.postgres.control.stream.positions import OPEN_GAPS
 from replicator.postgres.control.stream.streams import Stream, make_current, start_stream
-
-RAISE_EPOCHS = """
-update {schema}.shard
-   set epoch = epoch + 1, owner = null
- where deployment = $1 and source = $2 and state in ('waiting', 'active')
-"""
-
-RAISE_SEGMENT_EPOCHS = """
--- pages of a snapshot that were read before are not written any more either
-update {schema}.segment
-   set epoch = epoch + 1, owner = null
- where deployment = $1 and source = $2 and state in ('waiting', 'active')
-"""
 
 HALT = """
 with before as (
@@ -397,14 +384,6 @@ class Incidents:
         async with self._database.connection("reading the gaps") as connection:
             rows = await connection.fetch(self._control.sql(OPEN_GAPS), self._deployment)
         return [GapFacts(**row) for row in rows]
-
-
-async def raise_epochs(
-    connection: Session, control: ControlSchema, deployment: str, source: str
-) -> None:
-    """End every claim of a table's shards and of the segments of its snapshots."""
-    for text in (RAISE_EPOCHS, RAISE_SEGMENT_EPOCHS):
-        await connection.execute(control.sql(text), deployment, source)
 
 
 async def accept_gaps(
