@@ -4,10 +4,10 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from replicator.core.status.arrival_proof import HEAD_PROOF
+from replicator.core.status.arrival_proof import HEAD_PROOF, Proof, Standing
 from replicator.core.status.assemble import Knowledge, overview
 from replicator.core.status.deployment_status import TableStatus, WorkerStatus, lineage_document
-from replicator.core.status.evidence import LateShard, TableEvidence, WorkerEvidence
+from replicator.core.status.evidence import Failure, LateShard, TableEvidence, WorkerEvidence
 from replicator.core.stream.order_keeper import OrderKeeper
 from replicator.core.stream.shard_facts import GapFacts, ShardFacts, TableFacts
 from tests.support.builders import NOON, STREAM, shard_facts, shard_name
@@ -119,6 +119,39 @@ def test_a_shard_that_ended_and_has_no_child_yet_may_hide_changes():
 
     assert table.lag_seconds == 10
     assert table.proof.ends is not None
+
+
+def test_a_shard_that_ended_stands_for_the_failure_of_the_listing_that_would_show_its_child():
+    then = NOON - timedelta(seconds=25)
+    ended = replace(idle("other", done_at=then), state="done", owner=None)
+
+    def ends(failed: float, *, listed: float) -> Standing | None:
+        failures = {"discover orders": Failure("denied", failed, "grant it")}
+        one = tells("one", listed=listed, failures=failures)
+        return seen(known(ended, workers=(one, tells("other", listed=None)))).proof.ends
+
+    failing, listed_since = ends(3.0, listed=40.0), ends(40.0, listed=3.0)
+
+    assert failing is not None
+    assert listed_since is not None
+    assert (failing.seconds, failing.failure, failing.remedy) == (25.0, "denied", "grant it")
+    assert (listed_since.seconds, listed_since.failure) == (25.0, None)
+
+
+def test_a_failure_before_the_newest_success_explains_nothing():
+    failures = {"leases": Failure("throttled", 30.0, "raise it")}
+
+    def proof(*, looked: float) -> Proof:
+        one = tells("one")
+        assert one.evidence is not None
+        said = replace(one.evidence, looked_seconds=looked, failures=failures)
+        return seen(known(idle("one"), workers=(replace(one, evidence=said),))).proof
+
+    assert (proof(looked=40.0).look_failure, proof(looked=40.0).look_remedy) == (
+        "throttled",
+        "raise it",
+    )
+    assert proof(looked=3.0).look_failure is None
 
 
 def test_a_listing_a_minute_after_the_end_proves_that_a_shard_has_no_child_beside_others():

@@ -28,11 +28,13 @@ PROOF_MUTANTS = [
         for bound, value in (
             ("WORKER_SECONDS", "60.0"),
             ("LOOK_SECONDS", "60.0"),
+            ("LOOK_FAILED_SECONDS", "20.0"),
             ("LISTING_SECONDS", "120.0"),
             ("UNOWNED_SECONDS", "60.0"),
             ("COMMIT_SECONDS", "10.0"),
             ("REFUSED_SECONDS", "3.0"),
             ("END_SECONDS", "90.0"),
+            ("END_UNLISTED_SECONDS", "20.0"),
             ("LAG_SECONDS", "60.0"),
             ("STATUS_SECONDS", "30.0"),
         )

@@ -1,10 +1,10 @@
 """Proof that a table's changes arrive, put together from the evidence of all workers. Pure."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from replicator.core.status.evidence import LateShard, TableEvidence, WorkerEvidence
+from replicator.core.status.evidence import Failure, LateShard, TableEvidence, WorkerEvidence
 from replicator.core.stream.lag import ShardProgress
 from replicator.core.stream.lineage import (
     CHILDREN_APPEAR_WITHIN,
@@ -170,7 +170,7 @@ class TableWitness:
         childless = [s for s in current if s.finished and s.shard_id not in parents]
         if current and all(shard.finished for shard in current):
             return childless
-        seconds = self._listed()[0]
+        seconds, _ = self._listed()
         listed_at = None if seconds is None else self._now - timedelta(seconds=seconds)
         return [
             shard
@@ -182,19 +182,19 @@ class TableWitness:
     def proof(self) -> Proof:
         """Every link of the chain."""
         facts = self._facts
-        listed_seconds, listing_failure, listing_remedy = self._listed()
-        looked_seconds, look_failure, look_remedy = self._looked()
+        listed_seconds, listing = self._listed()
+        looked_seconds, look = self._looked()
         unfinished = [shard for shard in self._known.values() if not shard.finished]
         ready = [shard for shard in unfinished if is_ready(shard, self._known)]
         return Proof(
             revision=facts.mapping_revision,
             told_seconds=min((told.seconds for told, _ in self._ours.values()), default=None),
             looked_seconds=looked_seconds,
-            look_failure=look_failure,
-            look_remedy=look_remedy,
+            look_failure=None if look is None else look.what,
+            look_remedy=None if look is None else look.remedy,
             listed_seconds=listed_seconds,
-            listing_failure=listing_failure,
-            listing_remedy=listing_remedy,
+            listing_failure=None if listing is None else listing.what,
+            listing_remedy=None if listing is None else listing.remedy,
             strangers=tuple(
                 (told.worker_id, table.revision)
                 for told in self._told
@@ -242,11 +242,19 @@ class TableWitness:
                 for told, part in self._late_parts()
                 if part.pending_seconds is not None
             ),
-            ends=_worst(
-                (self._ended_seconds(shard), shard.shard_id, shard.owner, None)
-                for shard in self.open_ends()
-            ),
+            ends=self._ends(),
         )
+
+    def _ends(self) -> Standing | None:
+        """The ends without a known child; with the failure of the listing that would show it."""
+        worst = _worst(
+            (self._ended_seconds(shard), shard.shard_id, shard.owner, None)
+            for shard in self.open_ends()
+        )
+        _, failed = self._listed()
+        if worst is None or failed is None:
+            return worst
+        return replace(worst, failure=failed.what, remedy=failed.remedy)
 
     def _vouched(self, owner: str | None) -> bool:
         ours = self._ours.get(owner or "")
@@ -255,37 +263,22 @@ class TableWitness:
     def _idle_seconds_max(self) -> float:
         return max((told.evidence.idle_seconds_max for told, _ in self._ours.values()), default=1.0)
 
-    def _listed(self) -> tuple[float | None, str | None, str | None]:
-        seconds = [
-            table.listed_seconds + told.seconds
+    def _listed(self) -> tuple[float | None, Failure | None]:
+        """The age of the newest listing, and the failure of a later one."""
+        return _newest(
+            (told.seconds, table.listed_seconds, _of_listings(table.failures))
             for told, table in self._ours.values()
-            if table.listed_seconds is not None
-        ]
-        failures = [
-            failure
-            for _, table in self._ours.values()
-            for task, failure in table.failures.items()
-            if task.startswith("discover")
-        ]
-        last = min(failures, key=lambda failure: failure.seconds, default=None)
-        return (
-            min(seconds, default=None),
-            None if last is None else last.what,
-            None if last is None else last.remedy,
         )
 
-    def _looked(self) -> tuple[float | None, str | None, str | None]:
-        seconds = [
-            told.evidence.looked_seconds + told.seconds
-            for told, _ in self._ours.values()
-            if told.evidence.looked_seconds is not None
-        ]
-        failures = [f for told in self._told for f in told.evidence.failures.values()]
-        last = min(failures, key=lambda failure: failure.seconds, default=None)
-        return (
-            min(seconds, default=None),
-            None if last is None else last.what,
-            None if last is None else last.remedy,
+    def _looked(self) -> tuple[float | None, Failure | None]:
+        """The age of the newest look at leases and tables, and the failure of a later one."""
+        return _newest(
+            (
+                told.seconds,
+                told.evidence.looked_seconds if told.worker_id in self._ours else None,
+                told.evidence.failures.values(),
+            )
+            for told in self._told
         )
 
     def _ready_seconds(self, shard: ShardFacts) -> float:
@@ -335,6 +328,29 @@ class TableWitness:
             if late is not None and late.pending_seconds is not None:
                 seconds = late.pending_seconds + self._ours[shard.owner][0].seconds
                 yield seconds, shard.shard_id, shard.owner, late
+
+
+def _of_listings(failures: Mapping[str, Failure]) -> Iterable[Failure]:
+    return [failure for task, failure in failures.items() if task.startswith("discover")]
+
+
+def _newest(
+    told: Iterable[tuple[float, float | None, Iterable[Failure]]],
+) -> tuple[float | None, Failure | None]:
+    """The age of the newest success, and the newest failure where that is newer still: an older
+    one explains nothing. Given are the age of each worker's word, and what that says.
+    """
+    successes: list[float] = []
+    failures: list[Failure] = []
+    for ago, seconds, failed in told:
+        if seconds is not None:
+            successes.append(seconds + ago)
+        failures += [replace(failure, seconds=failure.seconds + ago) for failure in failed]
+    success = min(successes, default=None)
+    failure = min(failures, key=lambda each: each.seconds, default=None)
+    if failure is not None and success is not None and success < failure.seconds:
+        return success, None
+    return success, failure
 
 
 def _worst(each: Iterable[Aged]) -> Standing | None:

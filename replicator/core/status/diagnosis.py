@@ -24,6 +24,8 @@ WORKER_SECONDS = 60.0
 """A worker that was not heard of for so long counts as none."""
 LOOK_SECONDS = 60.0
 """Workers poll leases and tables every five seconds or oftener."""
+LOOK_FAILED_SECONDS = 20.0
+"""Bound on a look while looks fail for a known reason: leases of the usual length are over."""
 LISTING_SECONDS = 120.0
 """Each source is listed every half minute: so many looks may fail, or take long."""
 UNOWNED_SECONDS = 60.0
@@ -34,6 +36,8 @@ REFUSED_SECONDS = 3.0
 """Bound on the wait for a commit after a failed attempt for a known reason."""
 END_SECONDS = 90.0
 """A child appears in a listing within a minute."""
+END_UNLISTED_SECONDS = 20.0
+"""Bound on the wait for a child while listings fail for a known reason."""
 PART_SECONDS = 90.0
 """A segment of a snapshot waits for the source, which the read budget may delay."""
 LAG_SECONDS = 60.0
@@ -141,7 +145,8 @@ def _worked_on(table: TableStatus, status: Status) -> Broken | None:
         return _unseen(table)
     if proof.told_seconds is None or proof.told_seconds > WORKER_SECONDS:
         return _nobody(table)
-    if proof.looked_seconds is None or proof.looked_seconds > LOOK_SECONDS:
+    looked_within = LOOK_SECONDS if proof.look_failure is None else LOOK_FAILED_SECONDS
+    if proof.looked_seconds is None or proof.looked_seconds > looked_within:
         since = _for(proof.looked_seconds, "yet")
         what = f"leases and tables were not polled{since}{_why(proof.look_failure)}"
         remedy = proof.look_remedy or "see the workers' log, and `replicator check`"
@@ -266,7 +271,9 @@ def _commit_bound(standing: Standing) -> float:
 
 def _standings(proof: Proof) -> Iterable[tuple[Standing | None, float, str, str, str]]:
     runbook = "see docs/runbook.md#replicatornoprogress"
-    yield proof.ends, END_SECONDS, "ends", "ended, with none known that follows, for", runbook
+    ended = "ended, with none known that follows, for"
+    listed = proof.ends is None or proof.ends.failure is None
+    yield proof.ends, END_SECONDS if listed else END_UNLISTED_SECONDS, "ends", ended, runbook
     run = "start more workers with `replicator run`, or see the workers' log"
     yield proof.unowned, UNOWNED_SECONDS, "unowned", "may be read and nobody does, for", run
     check = "replicator check"
