@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import bounds, warm_start
+from tests.support.waiting import Patience
 
 TESTS = Path(__file__).parent
 BOUNDS = Path(bounds.__file__)
@@ -29,6 +30,18 @@ MAY_SLEEP = {
     # a latency of virtual time
     "scale/servers.py",
 }
+MAY_BE_SHORT = {
+    "faults/test_frozen.py": "an owner that is frozen is replaced within seconds",
+    "faults/test_must_be_seen.py": "a worker ends within ten seconds",
+    "faults/test_processes.py": "a worker ends within ten seconds",
+    "monitoring/test_http.py": "what is blocked gives no answer",
+    "support/daemon.py": "a page is asked for again and again, also of a worker that is frozen",
+    "support/lambda_runtime.py": "the time that Lambda allows for an event",
+    "support/pgbouncer.py": "a port is tried again and again",
+    "support/scripted_streams/server.py": "what is under way at the end is of no interest",
+    "end_to_end/test_behind_a_pooler.py": "a limit of the pooler",
+}
+"""Files with bounds below the usual one, which may tell a slow machine from a hang no more."""
 CLOCKS = {"monotonic", "time"}
 CORE = TESTS / "core"
 
@@ -134,6 +147,17 @@ def is_scaled(expression: ast.expr, constants: dict[str, ast.expr]) -> bool:
     return True
 
 
+def is_short(expression: ast.expr) -> bool:
+    """It is `scaled` from less than what is usual."""
+    usual = bounds.USUAL_SECONDS / bounds.SLOWNESS
+    for call in ast.walk(expression):
+        match call:
+            case ast.Call(args=[ast.Constant(value=int() | float() as seconds)]):
+                if called(call) == "scaled" and seconds < usual:
+                    return True
+    return False
+
+
 def sleeps(source: str, path: Path = TESTS / "of_a_test.py") -> list[str]:
     """Where time passes by itself: `sleep(0)` lets others run, which is another thing."""
     tree = ast.parse(source)
@@ -156,6 +180,27 @@ def deaf_waits(source: str) -> list[str]:
         if isinstance(node, ast.Call) and called(node) == "eventually"
         for keyword in node.keywords
         if keyword.arg == "show" and ".tail" in ast.unparse(keyword.value)
+    ]
+
+
+def short_bounds(source: str) -> list[str]:
+    """The bounds that a slow machine may miss, with their lines; also those that have a name."""
+    tree = ast.parse(source)
+    named = [
+        node.value
+        for node in tree.body
+        if isinstance(node, ast.Assign) and "SECONDS" in ast.unparse(node.targets[0])
+    ]
+    summands = {
+        part
+        for node in ast.walk(tree)
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add)
+        for part in (node.left, node.right)
+    }
+    return [
+        f"{bound.lineno}: {ast.unparse(bound)}"
+        for bound in {*bounds_of(tree), *named} - summands
+        if not isinstance(bound, ast.BinOp) and is_short(bound)
     ]
 
 
@@ -182,6 +227,30 @@ def test_no_wait_has_a_bound_of_one_machine(path: Path):
     found = literal_bounds(path.read_text("utf-8"), path)
 
     assert found == [], "write scaled(…), or leave the usual bound: see tests/support/bounds.py"
+
+
+def test_bounds_are_usual_ones_where_nothing_less_is_promised():
+    short = {
+        str(path.relative_to(TESTS))
+        for path in FILES
+        if not virtual(ast.parse(path.read_text("utf-8")), path)
+        and short_bounds(path.read_text("utf-8"))
+    }
+
+    assert short == set(MAY_BE_SHORT), "leave the usual bound, or say here what is promised"
+
+
+@pytest.mark.parametrize(
+    ("source", "count"),
+    [
+        ("subprocess.run(words, timeout=scaled(60))", 1),
+        ("END_SECONDS = scaled(20)", 1),
+        ("subprocess.run(words, timeout=USUAL_SECONDS + scaled(60))", 0),
+        ("subprocess.run(words, timeout=scaled(900))", 0),
+    ],
+)
+def test_a_bound_below_the_usual_one_is_found(source: str, count: int):
+    assert len(short_bounds(source)) == count
 
 
 @pytest.mark.parametrize(
@@ -292,6 +361,23 @@ assert list(pathlib.Path({str(tmp_path)!r}).rglob('errors.*.pyc'))"""
     monkeypatch.setattr(bounds, "UNIT", unit)
 
     assert bounds.measured() > 0
+
+
+def test_a_machine_that_is_slower_than_it_was_is_measured_before_a_wait_fails(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    slower = bounds.slower_by(lambda: bounds.SLOWNESS / 2)
+    much_slower = bounds.slower_by(lambda: 1000.0)
+    assert (slower, much_slower) == (1.0, bounds.SLOWNESS_MAX / bounds.SLOWNESS)
+
+    patience = Patience(1e-6)
+    monkeypatch.setattr(bounds, "slower_by", lambda: 1e9)
+    assert not patience.ends()
+    assert patience.left > 0
+
+    patience = Patience(1e-6)
+    monkeypatch.setattr(bounds, "slower_by", lambda: 1.0)
+    assert patience.ends()
 
 
 def test_generated_work_shrinks_as_bounds_grow():

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.bounds import scaled
 from tests.support.daemon import ProcessEnded, Worker, brought_about, cold_start
 from tests.support.waiting import until_next_look
 
@@ -26,7 +25,7 @@ async def test_a_wait_for_a_process_that_has_ended_fails_at_once_and_shows_its_l
     worker = program(tmp_path, "echo 'the table is not there'; exit 2")
 
     with pytest.raises(ProcessEnded, match=r"the row is there(.|\n)*exit code 2\nthe table is not"):
-        await worker.until(never, what="the row is there", seconds=scaled(20))
+        await worker.until(never, what="the row is there")
 
 
 async def test_what_a_process_did_last_is_seen_although_it_has_ended(tmp_path: Path):

@@ -14,7 +14,7 @@ from aiobotocore.config import AioConfig
 from botocore.exceptions import ClientError, HTTPClientError
 
 from replicator.demo.embedded import free_port
-from tests.support.bounds import scaled
+from tests.support.bounds import USUAL_SECONDS
 from tests.support.scripted_streams import ScriptedStreams, Table, scripted_streams
 from tests.support.stream_builders import item, record_pages
 from tests.support.waiting import eventually
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.both_emulators
 
 # what the server answers is what the test sees: no retries that hide it
 ONCE = AioConfig(
-    connect_timeout=scaled(20), read_timeout=scaled(20), retries={"total_max_attempts": 1}
+    connect_timeout=USUAL_SECONDS, read_timeout=USUAL_SECONDS, retries={"total_max_attempts": 1}
 )
 DAY_AND_HOUR = 25
 

@@ -4,7 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.support.bounds import scaled
+from tests.support.bounds import USUAL_SECONDS
 from tests.support.warm_start import ROOT
 
 PROGRAM = Path(__file__).with_name("adversarial_inputs.py")
@@ -16,7 +16,7 @@ def test_every_expression_ends_soon_with_every_adversarial_input():
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=scaled(60),
+        timeout=USUAL_SECONDS,
         check=False,
     )
 

@@ -17,7 +17,7 @@ from replicator.demo.orders import TABLE
 from replicator.postgres.connection.address import resolve
 from tests.deploy.tools import ROOT
 from tests.end_to_end.conftest import one_emulator
-from tests.support.bounds import scaled
+from tests.support.bounds import USUAL_SECONDS
 from tests.support.daemon import Deployment
 from tests.support.endpoints import dynamodb_client
 from tests.support.waiting import eventually
@@ -125,7 +125,7 @@ async def rows(dsn: str) -> list[str]:
 async def answer(variable: str, port: int, path: str) -> Any:
     """What a container's published port answers."""
     url = f"http://127.0.0.1:{os.environ.get(variable, port)}{path}"
-    timeout = aiohttp.ClientTimeout(total=scaled(20))
+    timeout = aiohttp.ClientTimeout(total=USUAL_SECONDS)
     async with aiohttp.ClientSession(timeout=timeout) as session, session.get(url) as found:
         assert found.status == 200, await found.text()
         return json.loads(await found.text())

@@ -14,7 +14,6 @@ from replicator.demo.embedded import free_port
 from tests.deploy.image import Image, ImageToolMissing, base
 from tests.end_to_end.conftest import one_emulator
 from tests.lambda_mode.conftest import own_database
-from tests.support.bounds import scaled
 from tests.support.comparison import read_rows
 from tests.support.daemon import Deployment, Worker, cold_start, configuration
 from tests.support.endpoints import create_table, dynamodb_client
@@ -132,7 +131,7 @@ async def test_it_migrates_and_replicates_on_a_read_only_root(
         async def replicated() -> bool:
             return bool(await read_rows(database, "public.orders", key=("pk",)))
 
-        await worker.until(started, what="it serves its pages", seconds=scaled(180))
+        await worker.until(started, what="it serves its pages")
         await worker.until(alive, what="it answers")
         seconds = time.monotonic() - asked
         assert healthy() == 0

@@ -14,7 +14,6 @@ import yaml
 from deploy.release.notes import notes
 from replicator import DISTRIBUTION, __version__
 from tests.deploy.tools import ROOT, run, tool
-from tests.support.bounds import scaled
 from tests.support.npm_package import PackageMissing, npm_package
 
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
@@ -93,7 +92,6 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run(
         *(uv, "build", "--quiet", "--no-build-isolation", "--offline", "--python", python),
         *("--out-dir", to),
-        seconds=scaled(120),
     )
     return to
 
@@ -114,7 +112,6 @@ def test_the_sdist_builds_the_wheel_again(built: Path, tmp_path: Path):
         *(uv, "build", "--quiet", "--wheel", "--no-build-isolation", "--offline"),
         *("--python", ROOT / ".venv" / "bin" / "python", "--out-dir", tmp_path / "again"),
         cwd=source,
-        seconds=scaled(120),
     )
 
     [first], [second] = built.glob("*.whl"), (tmp_path / "again").glob("*.whl")

@@ -7,7 +7,7 @@ import pytest
 from tests.end_to_end import witness
 from tests.end_to_end.conftest import Stage
 from tests.end_to_end.watched import watched
-from tests.support.bounds import lease, scaled
+from tests.support.bounds import USUAL_SECONDS, lease, scaled
 
 pytestmark = [pytest.mark.faults, pytest.mark.crowd]
 
@@ -34,6 +34,6 @@ async def test_killed_at_any_moment_it_applies_every_change_once(
                 worker = heir
             await it.writes_more(worker)
         await it.traffic.write(max(0, changes - it.traffic.written))
-        await it.equal(worker, seconds=scaled(120 + changes / 50))
+        await it.equal(worker, seconds=USUAL_SECONDS + scaled(changes / 50))
         assert await worker.stop() == 0
     await witness.assert_nothing_twice(it.dsn)

@@ -7,7 +7,7 @@ import pytest
 
 from tests.end_to_end.conftest import Stage
 from tests.end_to_end.traffic import COLUMNS, CONFIGURED, Traffic
-from tests.support.bounds import scaled
+from tests.support.bounds import USUAL_SECONDS, scaled
 from tests.support.comparison import assert_equal, differences, read_rows
 from tests.support.daemon import Deployment, Worker
 from tests.support.oracle import Target
@@ -99,7 +99,7 @@ async def test_what_was_written_at_random_is_in_the_target(stage: Stage, changes
         async with asyncio.TaskGroup() as writing:
             for writes in traffic.values():
                 writing.create_task(writes.write(changes // len(traffic)))
-        await settled(worker, traffic, seconds=scaled(120 + changes / 50))
+        await settled(worker, traffic, seconds=USUAL_SECONDS + scaled(changes / 50))
 
         for name, writes in traffic.items():
             await assert_as_written(stage, name, writes)

@@ -9,6 +9,7 @@ from typing import Any
 
 import asyncpg
 
+from replicator.core.status import diagnosis
 from tests.support import checker
 from tests.support.bounds import USUAL_SECONDS, lease
 from tests.support.comparison import Rows, assert_equal, differences, read_rows
@@ -22,6 +23,16 @@ STATEMENT = "fence as"
 """A part of the statement that applies a batch."""
 FINISHING = "state = 'done', done_at"
 """A part of the statement that ends a shard."""
+NAMED_SECONDS = max(
+    seconds for name, seconds in vars(diagnosis).items() if name.endswith("_SECONDS")
+)
+"""`status` names nothing that is younger than what the diagnosis allows for it."""
+UNHEARD_HOURS = 0.2
+WORKERS_UNHEARD = (
+    f"update replicator.worker set seen_at = seen_at - interval '{UNHEARD_HOURS} hours',"
+    f" told_at = told_at - interval '{UNHEARD_HOURS} hours'"
+)
+"""No worker was heard of for so long: for those that write their row no more."""
 SEEN = "select id, seen_at from replicator.worker"
 SHARD_TIMES = (
     *("safe_at", "head_at", "polled_at", "last_record_at"),

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.faults.conftest import NewReplica
-from tests.faults.replica import Replica
+from tests.faults.replica import NAMED_SECONDS, UNHEARD_HOURS, WORKERS_UNHEARD, Replica
 from tests.faults.test_walks import all_is_well, do_as_printed
 from tests.support.daemon import Worker
 from tests.support.stream_builders import item
@@ -33,8 +33,10 @@ class Trouble:
     cured: Callable[[Replica, Worker], Awaitable[Any]] | None = None
 
 
-async def killed(_: Replica, worker: Worker) -> None:
+async def killed(it: Replica, worker: Worker) -> None:
     worker.kill()
+    await it.execute(WORKERS_UNHEARD)
+    await it.age(UNHEARD_HOURS)
 
 
 async def paused(it: Replica, _: Worker) -> None:
@@ -122,7 +124,10 @@ async def told_first(
         return problems[0] if meant and trouble.words in problems[0]["what"] else None
 
     found = await eventually(
-        first, what=f"{by} names it first: {trouble.kind}", show=lambda: str(seen)
+        first,
+        what=f"{by} names it first: {trouble.kind}",
+        after=NAMED_SECONDS,
+        show=lambda: str(seen),
     )
     assert found is not None
     return found

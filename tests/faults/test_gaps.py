@@ -7,7 +7,6 @@ import pytest
 
 from tests.faults.conftest import NewReplica
 from tests.faults.replica import Replica
-from tests.support.bounds import USUAL_SECONDS, scaled
 from tests.support.checker import expected_rows
 from tests.support.comparison import differences
 from tests.support.daemon import Worker
@@ -30,11 +29,11 @@ async def applied_then_stopped(it: Replica) -> None:
     assert await worker.stop() == 0
 
 
-async def gap_found(it: Replica, worker: Worker, *, seconds: float = USUAL_SECONDS) -> Any:
+async def gap_found(it: Replica, worker: Worker) -> Any:
     async def found() -> Any:
         return await it.gaps()
 
-    [gap] = await worker.until(found, what="a gap is on record", seconds=seconds)
+    [gap] = await worker.until(found, what="a gap is on record")
     return gap
 
 
@@ -197,7 +196,7 @@ async def test_a_shard_that_left_before_it_was_read_to_its_end_is_a_gap(
         it.table.forget(0, answer)
 
         worker = it.deployment.start()
-        gap = await gap_found(it, worker, seconds=scaled(150))
+        gap = await gap_found(it, worker)
 
         assert gap["shard_id"] == it.table.shard_id(0)
         assert ("kept",) not in await it.rows()

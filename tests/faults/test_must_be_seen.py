@@ -31,7 +31,7 @@ async def taken_over(it: Replica, victim: str, heirs: Sequence[Worker]) -> None:
         }
 
     what = "everything of the victim is taken over"
-    await brought_about(gone, what=what, by=heirs, seconds=scaled(180))
+    await brought_about(gone, what=what, by=heirs)
 
 
 async def worker_id(worker: Worker) -> str:
@@ -46,7 +46,7 @@ async def all_have_work(it: Replica, workers: Sequence[Worker]) -> None:
         return names <= {shard.owner for shard in (await it.shards()).values()}
 
     what = "every worker owns a shard"
-    await brought_about(own, what=what, by=workers, seconds=scaled(180))
+    await brought_about(own, what=what, by=workers)
 
 
 def started(workers: Sequence[Worker], *, but: Worker | None = None) -> list[str]:
@@ -108,9 +108,7 @@ async def test_twenty_freezes_longer_than_the_lease_write_nothing(new_replica: N
                 async def back(name: str = name) -> bool:
                     return name in {shard.owner for shard in (await it.shards()).values()}
 
-                await victim.until(
-                    back, what="the frozen worker has work again", seconds=scaled(180)
-                )
+                await victim.until(back, what="the frozen worker has work again")
                 log = await it.log()
                 epochs = {(c.shard, c.epoch) for c in log.shards if c.id <= claimed}
                 late = [

@@ -10,7 +10,7 @@ import asyncpg
 import pytest
 
 from tests.faults.conftest import NewReplica
-from tests.faults.replica import Replica
+from tests.faults.replica import NAMED_SECONDS, WORKERS_UNHEARD, Replica
 from tests.faults.test_gaps import DOWN_HOURS, applied_then_stopped
 from tests.support.daemon import Worker
 
@@ -41,7 +41,9 @@ async def problem_of(
         first = next(iter(told["problems"]), None)
         return first if told["verdict"] != "well" and first and meant(first) else None
 
-    problem: Mapping[str, Any] = await worker.until(printed, what="`status` names it first")
+    problem: Mapping[str, Any] = await worker.until(
+        printed, what="`status` names it first", after=NAMED_SECONDS
+    )
     return problem
 
 
@@ -178,9 +180,7 @@ async def test_a_worker_that_cannot_write_its_row_is_not_called_stopped(new_repl
             " $$ begin raise insufficient_privilege; end $$;"
             "create trigger no before insert or update on replicator.worker"
             " for each row execute function public.no();"
-            "update replicator.worker set seen_at = now() where false;"
-            "alter table replicator.worker disable trigger no;"
-            "update replicator.worker set seen_at = now() - interval '10 minutes';"
+            f"alter table replicator.worker disable trigger no; {WORKERS_UNHEARD};"
             "alter table replicator.worker enable trigger no"
         )
         it.load.write(20)

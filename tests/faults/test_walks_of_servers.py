@@ -10,7 +10,7 @@ import pytest
 
 from replicator.demo.embedded import EmbeddedPostgres
 from tests.faults.conftest import NewReplica
-from tests.faults.replica import Replica
+from tests.faults.replica import NAMED_SECONDS, Replica
 from tests.faults.test_postgres_faults import ROLE
 from tests.faults.test_walks import all_is_well, do_as_printed, problem_of
 from tests.support import endpoints
@@ -35,7 +35,9 @@ async def told_by_the_page(worker: Worker, words: str) -> dict[str, Any]:
         problems = (await worker.status()).get("problems", [])
         return next((each for each in problems[:1] if words in each["what"]), None)
 
-    problem: dict[str, Any] = await worker.until(first, what=f"the page says {words}")
+    problem: dict[str, Any] = await worker.until(
+        first, what=f"the page says {words}", after=NAMED_SECONDS
+    )
     return problem
 
 

@@ -19,7 +19,7 @@ from replicator.core.status.evidence import (
 )
 from replicator.postgres.connection.connect import ConnectionSettings
 from replicator.postgres.schema.migrate import migrate
-from tests.support.bounds import scaled
+from tests.support.bounds import USUAL_SECONDS
 from tests.support.mappings import mapping, target
 
 DEPLOYMENT = "test"
@@ -166,7 +166,7 @@ class Control:
 @asynccontextmanager
 async def control_schema(dsn: str) -> AsyncIterator[Control]:
     """A connection to a database that `register` makes a control schema in."""
-    connection = await asyncpg.connect(dsn, timeout=scaled(60))
+    connection = await asyncpg.connect(dsn, timeout=USUAL_SECONDS)
     try:
         yield Control(dsn, connection)
     finally:

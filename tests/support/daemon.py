@@ -18,7 +18,7 @@ import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.support.bounds import USUAL_SECONDS, lease, scaled
-from tests.support.waiting import NotInTime, eventually
+from tests.support.waiting import NotInTime, Patience, eventually
 from tests.support.warm_start import ROOT, environment, warm_start
 
 COMMAND_SECONDS = USUAL_SECONDS
@@ -82,6 +82,7 @@ async def brought_about(
     what: str,
     by: Sequence["Worker"],
     seconds: float = USUAL_SECONDS,
+    after: float = 0.0,
 ) -> Found:
     """`eventually`, by at least one of these processes: ProcessEnded once none of them runs."""
 
@@ -95,7 +96,7 @@ async def brought_about(
             raise ProcessEnded(f"nothing runs any more, and it is not so: {what}\n{logs()}")
         return answer
 
-    return await eventually(found, what=what, seconds=seconds, show=logs)
+    return await eventually(found, what=what, seconds=seconds, after=after, show=logs)
 
 
 class Worker:
@@ -159,10 +160,13 @@ class Worker:
         *,
         what: str,
         seconds: float = USUAL_SECONDS,
+        after: float = 0.0,
     ) -> Found:
         """`brought_about` by this process, with its status in what a failure shows."""
         try:
-            return await brought_about(condition, what=what, by=[self], seconds=seconds)
+            return await brought_about(
+                condition, what=what, by=[self], seconds=seconds, after=after
+            )
         except NotInTime as late:
             raise NotInTime(f"{late}\n{await self._last_status()}") from None
 
@@ -290,11 +294,10 @@ class Deployment:
         with TemporaryFile() as stdout, TemporaryFile() as stderr:
             process = self.launch(self._words(*words), stdout=stdout, stderr=stderr)
             try:
-                code = await asyncio.to_thread(process.wait, seconds)
-            except subprocess.TimeoutExpired:
+                code = await asyncio.to_thread(_waited_for, process, seconds)
+            except NotInTime as late:
                 said = "\n".join(_texts(stdout, stderr))
-                message = f"not within {seconds:g} s: `{' '.join(words)}` ends; it said\n{said}"
-                raise NotInTime(message) from None
+                raise NotInTime(f"{late}: `{' '.join(words)}` ends; it said\n{said}") from None
             finally:
                 process.send_signal(signal.SIGKILL)
             return Finished(code, *_texts(stdout, stderr))
@@ -302,6 +305,15 @@ class Deployment:
     def _words(self, *words: str) -> list[str]:
         self.path.write_text(json.dumps(self.settings, indent=1))  # JSON is YAML
         return ["--config", str(self.path), *words]
+
+
+def _waited_for(process: Process, seconds: float) -> int:
+    patience = Patience(seconds)
+    while True:
+        with suppress(subprocess.TimeoutExpired):
+            return process.wait(patience.left)
+        if patience.ends():
+            raise NotInTime(f"not within {patience.seconds:g} s")
 
 
 def _texts(*files: IO[bytes]) -> list[str]:

@@ -10,7 +10,7 @@ import aioboto3
 from aiobotocore.config import AioConfig
 
 from replicator.demo.embedded import embedded_dynamodb
-from tests.support.bounds import scaled
+from tests.support.bounds import USUAL_SECONDS
 from tests.support.dynamodb_local import dynamodb_local
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 GIVEN = os.environ.get("REPLICATOR_TEST_DYNAMODB_URL")
 NAMES = ("given",) if GIVEN else ("ministack", "dynamodb-local")
 CONFIG = AioConfig(
-    connect_timeout=scaled(20), read_timeout=scaled(60), retries={"total_max_attempts": 3}
+    connect_timeout=USUAL_SECONDS, read_timeout=USUAL_SECONDS, retries={"total_max_attempts": 3}
 )
 
 

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit, urlunsplit
 import asyncpg
 
 from replicator.postgres.schema.migrations import upgrade_sql
-from tests.support.bounds import scaled
+from tests.support.bounds import USUAL_SECONDS
 
 
 @asynccontextmanager
@@ -31,7 +31,7 @@ async def migrated_database_to_copy(server_dsn: str) -> AsyncIterator[str]:
 
 
 async def _create(dsn: str, statement: str) -> None:
-    connection = await asyncpg.connect(dsn, timeout=scaled(60))
+    connection = await asyncpg.connect(dsn, timeout=USUAL_SECONDS)
     try:
         # cheap for a template this small, and it writes next to no WAL; before 15 there is no other
         copied = " strategy file_copy" if connection.get_server_version().major >= 15 else ""
@@ -41,7 +41,7 @@ async def _create(dsn: str, statement: str) -> None:
 
 
 async def _execute(dsn: str, statement: str) -> None:
-    connection = await asyncpg.connect(dsn, timeout=scaled(60))
+    connection = await asyncpg.connect(dsn, timeout=USUAL_SECONDS)
     try:
         await connection.execute(statement)
     finally:

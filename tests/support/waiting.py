@@ -2,6 +2,9 @@
 
 Time that passes has no meaning of its own. What must have happened is a condition; where a moment
 shall be any moment, it is told by the progress of a load: see `Load.grows`.
+
+A bound that is over is looked at once more before anything fails: where the machine is slower now
+than when it was measured, the wait goes on for as much longer. See `Patience`.
 """
 
 import asyncio
@@ -9,6 +12,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
+from tests.support import bounds
 from tests.support.bounds import USUAL_SECONDS
 
 POLL_SECONDS = 0.05
@@ -23,31 +27,56 @@ class NotInTime(AssertionError):
     """What was waited for did not happen within its bound."""
 
 
+class Patience:
+    """The bound of one wait, which begins now."""
+
+    def __init__(self, seconds: float) -> None:
+        self._given = self.seconds = seconds
+        self._began = time.monotonic()
+
+    @property
+    def waited(self) -> float:
+        return time.monotonic() - self._began
+
+    @property
+    def left(self) -> float:
+        return max(0.0, self.seconds - self.waited)
+
+    def ends(self) -> bool:
+        """True once the bound is over, for the machine as it is now, which is measured then."""
+        if self.left:
+            return False
+        self.seconds = max(self.seconds, self._given * bounds.slower_by())
+        return not self.left
+
+
 async def eventually(
     condition: Callable[[], Awaitable[Found]],
     *,
     what: str,
     seconds: float = USUAL_SECONDS,
+    after: float = 0.0,
     show: Callable[[], str] = lambda: "",
 ) -> Found:
-    """The first answer that is true; NotInTime with `what` and `show()` at the deadline."""
-    began = time.monotonic()
+    """The first answer that is true; NotInTime with `what` and `show()` at the deadline.
+
+    `after`: what the product itself waits before it does that, which is the same on any machine.
+    """
+    patience = Patience(after + seconds)
     while not (answer := await condition()):
-        waited = time.monotonic() - began
-        if waited > seconds:
-            raise NotInTime(f"not within {seconds:g} s: {what}\n{show()}")
-        await asyncio.sleep(until_next_look(waited))
+        if not patience.left and await asyncio.to_thread(patience.ends):
+            raise NotInTime(f"not within {patience.seconds:g} s: {what}\n{show()}")
+        await asyncio.sleep(until_next_look(patience.waited))
     return answer
 
 
 def becomes_true(condition: Callable[[], object]) -> bool:
     """Wait, with nothing beside it; False at the deadline."""
-    began = time.monotonic()
+    patience = Patience(USUAL_SECONDS)
     while not condition():
-        waited = time.monotonic() - began
-        if waited > USUAL_SECONDS:
+        if patience.ends():
             return False
-        time.sleep(until_next_look(waited))
+        time.sleep(until_next_look(patience.waited))
     return True
 
 

@@ -10,9 +10,9 @@ from urllib.parse import quote, urlsplit
 import aiohttp
 import orjson
 
-from tests.support.bounds import scaled
+from tests.support.bounds import USUAL_SECONDS
 
-CONTROL_SECONDS = scaled(60)
+CONTROL_SECONDS = USUAL_SECONDS
 _ARN_VERBS = frozenset({"arn", "stream_arn"})
 
 

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 import aiohttp
 from aiohttp import web
 
-from tests.support.bounds import scaled
+from tests.support.bounds import USUAL_SECONDS
 
 _HOP_BY_HOP = frozenset(
     {"connection", "keep-alive", "transfer-encoding", "content-length", "host", "upgrade", "te"}
 )
-FORWARD_SECONDS = scaled(60)
+FORWARD_SECONDS = USUAL_SECONDS
 
 
 @dataclass(frozen=True, slots=True)

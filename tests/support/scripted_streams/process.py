@@ -8,11 +8,11 @@ from pathlib import Path
 
 import orjson
 
-from tests.support.bounds import scaled
+from tests.support.bounds import USUAL_SECONDS
 from tests.support.scripted_streams.client import RemoteStreams
 
 ROOT = Path(__file__).parents[3]
-STOP_SECONDS = scaled(60)
+STOP_SECONDS = USUAL_SECONDS
 
 
 @contextmanager
