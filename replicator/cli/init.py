@@ -114,7 +114,7 @@ def _note(sampled: list["SampledTable"]) -> None:
         except StreamUnfit as error:
             print_note(f"replicator: {error}\n  {error.remedy}")
     print_note(
-        "replicator: save this as replicator.yaml and look it over; then run "
+        "replicator: save this as replicator.yaml and look it over; then run `replicator check`, "
         "`replicator plan`, `replicator migrate`, `replicator run`"
     )
 

@@ -31,6 +31,13 @@ def test_a_picture_loads_nothing(source: Path):
     assert "<script" not in picture
 
 
+def test_the_site_begins_with_the_picture_of_the_readme():
+    readme = (PICTURES.parents[1] / "README.md").read_text()
+
+    assert f"```mermaid\n{(PICTURES / 'flow.mmd').read_text()}```" in readme
+    assert "(pictures/flow.svg)" in (PICTURES.parent / "README.md").read_text()
+
+
 def test_pages_of_the_site_hold_no_diagram_that_only_a_script_would_draw():
     pages = [page for page in PICTURES.parent.rglob("*.md") if "```mermaid" in page.read_text()]
 
