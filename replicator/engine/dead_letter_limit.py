@@ -1,5 +1,7 @@
 """A table that dead-letters more records than the configuration allows is stopped."""
 
+from shlex import quote
+
 from replicator.core.spec import TableSpec
 from replicator.engine.ports import Incidents
 from replicator.errors import TooManyDeadLetters
@@ -21,8 +23,10 @@ async def check_dead_letters(incidents: Incidents, spec: TableSpec) -> None:
         )
     else:
         return
+    name = quote(spec.name)
     raise TooManyDeadLetters(
         message,
-        remedy="see `replicator dead-letters list`, correct the mapping, then run "
-        f"`replicator resume --table {spec.name}`",
+        remedy=f"see `replicator dead-letters list --table {name}`; correct the items in DynamoDB, "
+        "or the mapping: then run `replicator migrate`, restart the workers, and run "
+        f"`replicator dead-letters replay --table {name}`; then `replicator resume --table {name}`",
     )

@@ -46,6 +46,42 @@ async def test_who_and_why_are_on_record(orders, configure):
     assert resumed[3] == "mended"
 
 
+@pytest.mark.usefixtures("orders")
+async def test_status_says_who_paused_a_table_and_why(configure):
+    config = configure("orders")
+    for words in (
+        ("pause", "--who", "Bob", "--why", "long ago"),
+        ("resume",),
+        ("pause", "--who", "Ada", "--why", "the target\x1b[2J is being rebuilt"),
+        ("pause", "--who", "Eve"),  # which changes nothing
+    ):
+        done = await replicator(words[0], "--table", "orders", *words[1:], config=config)
+        assert done.code == 0
+
+    ended = await replicator("status", config=config)
+    document = (await replicator("status", "--json", config=config)).document
+
+    said = "paused by Ada: the target\\x1b[2J is being rebuilt"
+    assert f"  orders: {said}\n    -> replicator resume --table orders\n" in ended.out
+    assert document["problems"][0]["what"] == "paused by Ada: the target\x1b[2J is being rebuilt"
+    assert document["tables"][0]["reason"] == document["problems"][0]["what"]
+
+
+async def test_status_says_that_no_reason_was_given_or_nothing_is_on_record(orders, configure):
+    config = configure("orders")
+    await replicator("pause", "--table", "orders", "--who", "Ada", config=config)
+    without_why = await replicator("status", config=config)
+    await orders.connection.execute("delete from replicator.action")
+    without_record = await replicator("status", config=config)
+    await replicator("resume", "--table", "orders", config=config)
+    await replicator("pause", "--table", "orders", "--why", "x" * 9_000, config=config)
+    long = await replicator("status", config=config)
+
+    assert "orders: paused by Ada, who gave no reason\n" in without_why.out
+    assert "orders: paused by hand; nothing is on record" in without_record.out
+    assert max(map(len, long.out.splitlines())) < 300
+
+
 async def test_a_pause_says_when_data_starts_to_be_lost(orders, configure):
     await orders.shard("orders", ago=timedelta(hours=20))
     await orders.shard("orders", "shard-1", ago=timedelta(hours=1))

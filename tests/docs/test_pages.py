@@ -11,6 +11,7 @@ import typer
 from replicator.cli import app
 from replicator.config.loading import load
 from tests.docs.blocks import ROOT, Block, blocks, pages, prose
+from tests.monitoring.pictures import names
 
 WRITTEN = [page for page in pages() if page.name != "configuration.md"]
 MISSING_COMMANDS: set[str] = set()
@@ -80,6 +81,19 @@ def test_a_command_that_is_named_exists_with_its_options(page: Path):
         wrong += [f"{line}: {option}" for option in options if option not in parameters]
 
     assert not wrong
+
+
+@pytest.mark.parametrize("page", WRITTEN, ids=named)
+def test_check_plan_migrate_and_run_stand_in_one_order_everywhere(page: Path):
+    order = ("check", "plan", "migrate", "run")
+    wrong = []
+    for block in blocks(page):
+        lines = _COMMAND.findall(block.text) if block.info == "sh" else []
+        places = [order.index(line.split()[0]) for line in lines if line.split()[0] in order]
+        if places != sorted(places):
+            wrong.append(block.text)
+
+    assert wrong == []
 
 
 def test_what_is_said_to_be_missing_is_missing():
@@ -153,6 +167,29 @@ def test_every_dependency_has_its_reason():
     names = [re.split(r"[^\w-]", line)[0] for line in project["dependencies"]]
 
     assert [name for name in names if name not in page] == []
+
+
+def test_every_picture_of_the_status_page_is_shown_and_no_other_is_there():
+    page = (ROOT / "docs/operations/status-page.md").read_text("utf-8")
+    drawn = sorted(path.stem for path in (ROOT / "docs/pictures").glob("*.png"))
+
+    assert sorted(re.findall(r"pictures/([\w-]+)\.png", page)) == sorted(names()) == drawn
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/alternatives.md"])
+def test_what_is_said_of_another_way_has_its_source_and_a_date(page: str):
+    text = (ROOT / page).read_text("utf-8")
+    table = re.search(r"(?:^\|.*what it (?:loses|gives up).*\n)((?:^\|.*\n)+)", text, re.MULTILINE)
+    assert table is not None
+    [_, *rows] = table[1].splitlines()
+
+    without = [
+        row
+        for row in rows
+        if not re.search(r"\]\(https://.*20\d\d-\d\d|20\d\d-\d\d\]\(https:", row)
+    ]
+    assert rows
+    assert without == []
 
 
 def test_every_page_is_in_the_menu_of_the_site():

@@ -13,7 +13,7 @@ import pytest
 
 from tests.faults.conftest import NewReplica
 from tests.faults.replica import NAMED_SECONDS, UNHEARD_HOURS, WORKERS_UNHEARD, Replica
-from tests.faults.test_walks import all_is_well, do_as_printed
+from tests.faults.test_walks import all_is_well, commands_of, do, do_as_printed
 from tests.support.daemon import Worker
 from tests.support.stream_builders import item
 from tests.support.waiting import eventually
@@ -67,7 +67,7 @@ async def written_again(it: Replica, _: Worker) -> None:
 
 TROUBLES = {
     "no worker lives": Trouble(killed, "workers", "none was seen"),
-    "somebody paused it": Trouble(paused, "paused", "paused by hand"),
+    "somebody paused it": Trouble(paused, "paused", "a test"),
     "a worker has the former mapping": Trouble(
         mapping_changed, "mapping", "mapping", cured=restarted
     ),
@@ -103,6 +103,32 @@ async def test_a_problem_of_a_bad_night_is_first_everywhere_and_over_as_printed(
         it.load.write(20)
         await all_is_well(it, living)
         assert await living.stop() == 0
+
+
+async def test_a_mapping_that_makes_dead_letters_is_fixed_by_all_that_is_printed_in_order(
+    new_replica: NewReplica,
+):
+    trouble = TROUBLES["too many dead letters"]
+    async with new_replica(options={"max_dead_letters": LETTERS_MAX}) as it:
+        worker = await it.deployment.start_ready()
+        it.load.put("before")
+        await it.equal(worker)
+        await trouble.brings(it, worker)
+        problem = await told_first(trouble, lambda: printed(it), by="`status`")
+        into = it.settings["into"] = deepcopy(it.settings["into"])
+        into["public.orders"]["columns"]["n"] = {"type": "bigint", "on_invalid": "null"}
+
+        for command in commands_of(problem["remedy"]):
+            await do(it, command)
+            if command == "replicator migrate":  # after which it says: restart the workers
+                await restarted(it, worker)
+
+        rows = await it.sql("select n from public.orders where pk <> 'before'")
+        assert [row["n"] for row in rows] == [None] * (LETTERS_MAX + 1)
+        [worker] = [each for each in it.deployment.workers if each.code is None]
+        await written_again(it, worker)
+        await all_is_well(it, worker)
+        assert await worker.stop() == 0
 
 
 async def printed(it: Replica) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """The status page as pictures, for docs/operations/status-page.md.
 
 `python -m tests.monitoring.pictures FOLDER` draws the page of every situation below in a real
-browser, as it is on a wide screen, on a phone and in the dark.
+browser, as wide as a screen, a tablet and a phone, and some of them in the dark.
 """
 
 import asyncio
@@ -14,16 +14,19 @@ from pathlib import Path
 
 from replicator.core.snapshot.status import SnapshotStatus
 from replicator.core.status.deployment_status import GapStatus, LetterStatus, Status, TableStatus
-from replicator.monitoring.http import serve
+from replicator.core.stream.gaps import how_to_mend
+from replicator.monitoring.http import Pages, serve
 from tests.monitoring.browser import Tab, browser, chromium_or_skip, new_tab
 from tests.monitoring.conftest import Monitored, TurnedClock
 from tests.monitoring.facts import status, table, worker
 
 SCREENS: Mapping[str, tuple[int, bool]] = {
     "wide": (1280, False),
-    "dark": (1280, True),
+    "tablet": (820, False),
     "phone": (390, False),
+    "dark": (1280, True),
 }
+IN_THE_DARK = ("thirty",)
 HEIGHT_MAX = 1050
 _THEN = datetime(2026, 1, 1, 0, 10, tzinfo=UTC)
 _WORKERS = tuple(
@@ -82,7 +85,12 @@ def fleet(tables: int) -> tuple[TableStatus, ...]:
         )
         for n in range(2)
     ]
-    paused = table("audit", state="paused", reason="paused by hand", remedy="replicator resume")
+    paused = table(
+        "audit",
+        state="paused",
+        reason="paused by alice@bastion: the target is being rebuilt",
+        remedy="replicator resume --table audit",
+    )
     rest = tables - len(late) - len(halted) - 1
     well = [table(f"well-{n:02}", shards={"active": 200, "done": 900}) for n in range(rest)]
     return (*well, *late, *halted, paused)
@@ -95,26 +103,52 @@ _GAP = GapStatus(
     "shardId-9",
     "its records were dropped before they were read",
     _THEN,
-    "`replicator snapshot --table carts` or `replicator gaps accept --table carts`",
+    how_to_mend("carts", "fence"),
 )
 _SNAPSHOT = SnapshotStatus(
     *(1, "initial", "running", "worker", 1234567, 5_000_000, 0, 10.0, 4, 1, 900.0, None)
 )
 
 
+def names() -> list[str]:
+    """A name for each picture, without its ending: the situation and the screen."""
+    return [
+        f"{name}-{screen}"
+        for name in situations()
+        for screen in SCREENS
+        if screen != "dark" or name in IN_THE_DARK
+    ]
+
+
 async def draw(folder: Path) -> None:
     """Write a picture of every situation on every screen into the folder."""
-    monitored = Monitored(TurnedClock())
-    monitored.everything_ready()
     profile = Path(tempfile.mkdtemp()) / "profile"
     with browser(chromium_or_skip(), profile) as chromium:
-        served = serve(monitored.pages, host="127.0.0.1", port=0)
-        async with served as port, new_tab(chromium) as tab:
-            for name, shown in situations().items():
-                monitored.publish(shown)
-                for screen in SCREENS:
-                    picture = await _drawn(tab, f"http://127.0.0.1:{port}/", screen)
-                    (folder / f"{name}-{screen}.png").write_bytes(picture)
+        for name in names():
+            situation, _, screen = name.rpartition("-")
+            served = serve(_after_an_hour_of(situations()[situation]), host="127.0.0.1", port=0)
+            async with served as port, new_tab(chromium) as tab:
+                await tab.call("Emulation.setScrollbarsHidden", hidden=True)
+                picture = await _drawn(tab, f"http://127.0.0.1:{port}/", screen)
+            (folder / f"{name}.png").write_bytes(picture)
+
+
+def _after_an_hour_of(status: Status) -> Pages:
+    """The pages of a worker whose tables were late by less and more for an hour."""
+    clock = TurnedClock()
+    monitored = Monitored(clock)
+    monitored.everything_ready()
+    for quarter_of_a_minute in range(240):
+        share = 0.4 + 0.6 * quarter_of_a_minute / 240 * (0.5 + (quarter_of_a_minute * 7 % 10) / 20)
+        tables = tuple(
+            replace(table, lag_seconds=table.lag_seconds and table.lag_seconds * share)
+            for table in status.tables
+        )
+        monitored.publish(replace(status, tables=tables))
+        clock.seconds += 15.0
+    monitored.publish(status)
+    monitored.health.beat(clock.monotonic())
+    return monitored.pages
 
 
 async def _drawn(tab: Tab, url: str, screen: str) -> bytes:

@@ -382,6 +382,22 @@ async def test_the_page_says_its_version_and_links_the_runbook(monitored: Monito
     link = await tab.evaluate("document.querySelector('.runbook').href")
     assert link == "http://x.test/r#replicatordeadletters"
 
+    monitored.publish(status(table("orders", state="paused", reason="paused by Ada: a test")))
+    await tab.until(says("#attention", "Paused by Ada: a test."))
+    link = await tab.evaluate("document.querySelector('.runbook').href")
+    assert link == "http://x.test/r#by-symptom"
+
+
+async def test_a_sentence_begins_with_a_capital_and_a_name_stays_as_it_is(
+    monitored: Monitored, tab: Tab
+):
+    told = {"state": "halted", "reason": "public.orders has no column n", "remedy": "add it"}
+    monitored.publish(status(table("orders", **told)))
+
+    await tab.until(says("#attention", "public.orders has no column n."))
+
+    assert "Add it" in await text(tab, "#attention")
+
 
 def test_every_section_that_the_page_links_is_in_the_runbook():
     (linked,) = re.findall(rb"const RUNBOOK = \{(.*?)\};", PAGE, re.DOTALL)
@@ -391,7 +407,8 @@ def test_every_section_that_the_page_links_is_in_the_runbook():
         for heading in re.findall(r"^#+ (.+)$", runbook, re.MULTILINE)
     }
 
-    anchors = {anchor.decode() for anchor in re.findall(rb'"(.*?)"', linked)}
+    others = re.findall(rb'const RUNBOOK_OF_OTHERS = "(.*?)";', PAGE)
+    anchors = {anchor.decode() for anchor in re.findall(rb'"(.*?)"', linked) + others}
 
     assert len(anchors) > 10
     assert anchors <= sections

@@ -24,8 +24,10 @@ from replicator.core.stream.gaps import how_to_mend
 from replicator.core.stream.lag import ShardProgress, table_lag
 from replicator.core.stream.lineage import by_name, is_ready
 from replicator.core.stream.order_keeper import OrderKeeper
-from replicator.core.stream.shard_facts import GapFacts, ShardFacts, TableFacts
+from replicator.core.stream.shard_facts import GapFacts, Pause, ShardFacts, TableFacts
 from replicator.core.verify.results import Verified
+
+WHY_LENGTH_MAX = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,7 @@ class Knowledge:
     drift: Mapping[str, Mapping[str, Drifted]] = field(default_factory=dict)
     throughput: Mapping[str, int] = field(default_factory=dict)
     verified: Mapping[str, Verified] = field(default_factory=dict)
+    pauses: Mapping[str, Pause] = field(default_factory=dict)
 
 
 def overview(knowledge: Knowledge, *, now: datetime) -> Status:
@@ -85,7 +88,7 @@ def _table(
     snapshot = _snapshot(snapshots, now)
     if snapshot is not None and facts.stopped:
         snapshot = replace(snapshot, seconds_left=None)  # it does not go on
-    reason, remedy = _reason(facts, snapshot)
+    reason, remedy = _reason(facts, snapshot, knowledge.pauses.get(facts.source))
     return TableStatus(
         source=facts.source,
         stream_arn=facts.stream_arn,
@@ -203,7 +206,9 @@ def _state(shard: ShardFacts, ready: bool, living: Collection[str]) -> ShardStat
     return "unowned" if ready else "waiting"
 
 
-def _reason(facts: TableFacts, snapshot: SnapshotStatus | None) -> tuple[str | None, str | None]:
+def _reason(
+    facts: TableFacts, snapshot: SnapshotStatus | None, pause: Pause | None
+) -> tuple[str | None, str | None]:
     if facts.halted:
         return facts.reason, facts.remedy
     if facts.gaps:
@@ -214,7 +219,7 @@ def _reason(facts: TableFacts, snapshot: SnapshotStatus | None) -> tuple[str | N
             how_to_mend(gap.source, facts.keeper),
         )
     if facts.paused:
-        return "paused by hand", f"replicator resume --table {quote(facts.source)}"
+        return _paused(pause), f"replicator resume --table {quote(facts.source)}"
     if snapshot is not None and snapshot.state == "refused":
         if not snapshot.loaded:
             return f"the export cannot be loaded: {snapshot.detail}", (
@@ -225,3 +230,12 @@ def _reason(facts: TableFacts, snapshot: SnapshotStatus | None) -> tuple[str | N
             f"--force (deletes them)"
         )
     return None, None
+
+
+def _paused(pause: Pause | None) -> str:
+    if pause is None:
+        return "paused by hand; nothing is on record of who did it and why"
+    if pause.why is None:
+        return f"paused by {pause.who}, who gave no reason"
+    cut = pause.why[: WHY_LENGTH_MAX - 1] + "…" if len(pause.why) > WHY_LENGTH_MAX else pause.why
+    return f"paused by {pause.who}: {cut}"

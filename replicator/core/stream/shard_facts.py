@@ -157,6 +157,14 @@ class TableFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class Pause:
+    """A table's pause as it is on record. `why` None: no reason was given."""
+
+    who: str
+    why: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Belief:
     """State of a table as known to a worker at the decision to halt the table."""
 

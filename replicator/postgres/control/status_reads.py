@@ -9,6 +9,7 @@ import asyncpg
 from replicator.core.status.assemble import Knowledge
 from replicator.core.status.deployment_status import LetterStatus, WorkerStatus
 from replicator.core.status.evidence import evidence_of
+from replicator.core.stream.shard_facts import Pause
 from replicator.postgres.connection.database import Database
 from replicator.postgres.control.drift import read_drift
 from replicator.postgres.control.evidence import read_throughput
@@ -53,6 +54,17 @@ select id, leases, evidence::text as evidence,
  order by id
 """
 
+PAUSES = """
+-- the first since the last `resume`: a repeated `pause` changes nothing
+select distinct on (source) source, who, why
+  from {schema}.action as a
+ where deployment = $1 and source = any($2::text[]) and verb = 'pause'
+   and id > coalesce((select max(id) from {schema}.action as resumed
+                       where (resumed.deployment, resumed.source) = (a.deployment, a.source)
+                         and resumed.verb = 'resume'), 0)
+ order by source, id
+"""
+
 NOW = "select now()"
 LIVING_SECONDS = 60.0
 
@@ -77,6 +89,12 @@ async def read_knowledge(
         newest = (
             await connection.fetch(control.sql(NEWEST_LETTERS), database.deployment)
             if any(row["open"] for row in letters)
+            else []
+        )
+        paused = [source for source, table in tables.items() if table.paused]
+        pauses = (
+            await connection.fetch(control.sql(PAUSES), database.deployment, paused)
+            if paused
             else []
         )
         verified = await last_verified(database, connection)
@@ -107,6 +125,7 @@ async def read_knowledge(
             verified=verified,
             drift=drift,
             throughput=throughput,
+            pauses={row["source"]: Pause(row["who"], row["why"]) for row in pauses},
         ),
         _source_time(workers, living) or now,
     )
