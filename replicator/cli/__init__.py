@@ -43,7 +43,7 @@ COMMANDS = {
 
 app = typer.Typer(
     name="replicator",
-    cls=lazy_group(COMMANDS),
+    cls=lazy_group(COMMANDS, {"dl": "dead-letters"}),
     no_args_is_help=True,
     rich_markup_mode=None,  # drawing frames would cost half a second
     pretty_exceptions_enable=False,
@@ -57,6 +57,8 @@ def replicator(config: ConfigFile = None, *, as_version: AsVersion = False) -> N
 
     Exit codes: 0 fine, 1 findings, 2 wrong usage or configuration, 3 a table was stopped,
     4 could not tell because a server was unreachable.
+
+    Short: -c is --config, -t is --table, and dl is dead-letters.
 
     Example: replicator --config replicator.yaml check
     """
@@ -74,9 +76,12 @@ def main() -> NoReturn:
 
 
 def _run() -> int:
+    stdout = sys.stdout
     try:
         app(prog_name="replicator")
     except SystemExit as end:
+        if sys.stdout is not stdout:  # what Typer does where the reader of its help has left
+            return ExitCode.PIPE_CLOSED
         return end.code if isinstance(end.code, int) else ExitCode.FINE
     except KeyboardInterrupt:
         return ExitCode.INTERRUPTED

@@ -6,7 +6,7 @@ from pathlib import Path
 import typer
 
 from replicator.cli.terminal.options import AsJson, ConfigFile, load_settings
-from replicator.cli.terminal.output import ExitCode, print_document, print_line
+from replicator.cli.terminal.output import ExitCode, print_document, print_line, print_prose
 from replicator.config.mistakes import WrongConfiguration, dotted
 from replicator.core.findings import Finding, document
 
@@ -64,8 +64,9 @@ def _exit_code(findings: list["Finding"]) -> ExitCode:
 def _print(findings: list["Finding"]) -> None:
     for finding in findings:
         word = "unreachable" if finding.unreachable else finding.severity
-        print_line(f"{word}: {finding.where}: {finding.message}")
-        print_line(f"  {finding.remedy}")
+        print_prose(f"{word}: {finding.where}: {finding.message}")
+        for line in finding.remedy.splitlines():
+            print_prose(line, indent="  ")
     errors = sum(finding.severity == "error" for finding in findings)
     warnings = len(findings) - errors
     counts = f"{_counted(errors, 'error')}, {_counted(warnings, 'warning')}"

@@ -139,7 +139,9 @@ def _print_groups(groups: "Sequence[LetterGroup]", wanted: "LetterFilter") -> No
         _print_none(wanted)
         return
     print_table(
-        ("DEAD LETTERS", "OLDEST", "TARGET", "STATE", "ID", "REASON"), map(group_row, groups)
+        ("DEAD LETTERS", "OLDEST", "TARGET", "STATE", "ID", "REASON"),
+        map(group_row, groups),
+        prose=True,
     )
     print_line("")
     print_line("`replicator dead-letters show ID` shows one with its images, `list --each` all.")
@@ -154,7 +156,8 @@ def _print_letters(
     elif not letters:
         _print_none(wanted)
     else:
-        print_table(("ID", "AGE", "TARGET", "STATE", "KEY", "REASON"), map(letter_row, letters))
+        headers = ("ID", "AGE", "TARGET", "STATE", "KEY", "REASON")
+        print_table(headers, map(letter_row, letters), prose=True)
         print_line("")
         print_line("`replicator dead-letters show ID` shows one with its images.")
 

@@ -164,7 +164,7 @@ def _print(
     print_line("")
     print_line("A table is resumed when it is loaded again, or its gaps are accepted:")
     for source in sorted({gap.source for gap in found}):
-        print_line(f"  {how_to_mend(source, keepers[source])}")
+        print_prose(how_to_mend(source, keepers[source]), indent="  ")
 
 
 def _print_next(after: "TableFacts") -> None:

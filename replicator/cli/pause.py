@@ -79,7 +79,7 @@ def _print_deadline(table: str, paused: Paused) -> None:
 
 def _print_instants(since: datetime, paused: Paused, kept: str) -> None:
     end = lost_from(since, retention=paused.retention)
-    print_line(
+    print_prose(
         f"The oldest change that may be unread is of {in_utc(since)}; a stream keeps {kept}."
     )
     if end <= paused.now:

@@ -116,7 +116,7 @@ def _print(tried: "list[Tried]") -> None:
         counts[each.outcome] += 1
     refused = [[str(each.id), each.reason or ""] for each in tried if each.outcome == "refused"]
     if refused:
-        print_table(("ID", "STILL REFUSED"), refused)
+        print_table(("ID", "STILL REFUSED"), refused, prose=True)
         print_line("")
     line = f"replayed {counts['replayed']}, refused again {counts['refused']}"
     if counts["closed"]:

@@ -15,6 +15,7 @@ from pathlib import Path
 from replicator.core.snapshot.status import SnapshotStatus
 from replicator.core.status.deployment_status import GapStatus, LetterStatus, Status, TableStatus
 from replicator.core.stream.gaps import how_to_mend
+from replicator.core.stream.order_keeper import OrderKeeper
 from replicator.monitoring.http import Pages, serve
 from tests.monitoring.browser import Tab, browser, chromium_or_skip, new_tab
 from tests.monitoring.conftest import Monitored, TurnedClock
@@ -103,7 +104,7 @@ _GAP = GapStatus(
     "shardId-9",
     "its records were dropped before they were read",
     _THEN,
-    how_to_mend("carts", "fence"),
+    how_to_mend("carts", OrderKeeper.FENCE),
 )
 _SNAPSHOT = SnapshotStatus(
     *(1, "initial", "running", "worker", 1234567, 5_000_000, 0, 10.0, 4, 1, 900.0, None)

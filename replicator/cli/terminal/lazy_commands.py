@@ -8,6 +8,7 @@ module. So the modules of commands import everything at the top.
 from collections.abc import Iterator, Mapping, MutableMapping
 from dataclasses import dataclass
 from importlib import import_module
+from types import MappingProxyType
 from typing import Any, ClassVar, cast
 
 import typer
@@ -62,9 +63,10 @@ class _Commands(MutableMapping[str, Command]):
 
 
 class LazyGroup(TyperGroup):
-    """A group with the commands of `entries`, in the order of help."""
+    """A group with the commands of `entries`, in the order of help, and short names for some."""
 
     entries: ClassVar[Mapping[str, CommandEntry]] = {}
+    aliases: ClassVar[Mapping[str, str]] = {}
 
     def __init__(self, **settings: Any) -> None:  # noqa: ANN401 - Typer's own settings, passed on
         super().__init__(**settings)
@@ -74,12 +76,18 @@ class LazyGroup(TyperGroup):
         """The names of the commands, in order."""
         return list(self.commands)
 
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ANN401 - Typer's own types
+        """The command of a name or of a short name; None: there is none."""
+        return super().get_command(ctx, self.aliases.get(cmd_name, cmd_name))
+
     def format_commands(self, ctx: object, formatter: Any) -> None:  # noqa: ANN401, ARG002
         """Write the commands' lines of help without importing a command."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, entry.short_help) for name, entry in self.entries.items()])
 
 
-def lazy_group(entries: Mapping[str, CommandEntry]) -> type[LazyGroup]:
-    """The class of a group that has the given commands."""
-    return type("Group", (LazyGroup,), {"entries": entries})
+def lazy_group(
+    entries: Mapping[str, CommandEntry], aliases: Mapping[str, str] = MappingProxyType({})
+) -> type[LazyGroup]:
+    """The class of a group that has the given commands, some by a short name, too."""
+    return type("Group", (LazyGroup,), {"entries": entries, "aliases": aliases})

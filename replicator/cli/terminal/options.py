@@ -23,6 +23,7 @@ ConfigFile = Annotated[
     Path | None,
     typer.Option(
         "--config",
+        "-c",
         callback=_from_root,
         metavar="FILE",
         help="The configuration. Default: REPLICATOR_CONFIG, else ./replicator.yaml.",
@@ -31,11 +32,11 @@ ConfigFile = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 TableOption = Annotated[
-    str, typer.Option("--table", metavar="NAME", help="A table, as `tables` names it.")
+    str, typer.Option("--table", "-t", metavar="NAME", help="A table, as `tables` names it.")
 ]
 OnlyTable = Annotated[
     str | None,
-    typer.Option("--table", metavar="NAME", help="Only this table.", show_default=False),
+    typer.Option("--table", "-t", metavar="NAME", help="Only this table.", show_default=False),
 ]
 Detach = Annotated[
     bool, typer.Option("--detach", help="Ask for it and return; `replicator status` shows it.")

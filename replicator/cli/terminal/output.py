@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import sys
 import textwrap
@@ -12,6 +13,8 @@ from typing import Any
 from replicator.errors import Disposition, ReplicatorError
 
 SCHEMA_VERSION = 1
+_NO_BREAK = "\u00a0"
+"""A space at which `textwrap` does not break; no other is in what is printed: it is escaped."""
 
 
 class ExitCode(IntEnum):
@@ -74,16 +77,34 @@ def print_failure(error: ReplicatorError) -> None:
         print_note(f"  {error.remedy}")
 
 
-def print_table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """A table on stdout: drawn on a terminal, plain aligned columns anywhere else."""
+def print_table(
+    headers: Sequence[str], rows: Iterable[Sequence[str]], *, prose: bool = False
+) -> None:
+    """A table on stdout: drawn on a terminal, plain aligned columns anywhere else.
+
+    With `prose` the last column is sentences: they go below their rows on a terminal that is too
+    narrow for all of it.
+    """
     cells = [[printable(cell) for cell in row] for row in rows]
-    if sys.stdout.isatty():
+    if not sys.stdout.isatty():
+        for line in _aligned(headers, cells):
+            print_line(line)
+    elif prose and max(map(len, _aligned(headers, cells))) > _columns():
+        heads, *lines = _aligned(headers[:-1], [row[:-1] for row in cells])
+        print_line(f"{heads}  {headers[-1]}")
+        for line, row in zip(lines, cells, strict=True):
+            print_line(line)
+            print_prose(row[-1], indent="    ")
+    else:
         _draw(headers, cells)
-        return
+
+
+def _aligned(headers: Sequence[str], cells: Sequence[Sequence[str]]) -> list[str]:
     widths = [max(map(len, column)) for column in zip(headers, *cells, strict=True)]
-    for row in (headers, *cells):
-        line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        print_line(line.rstrip())
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in (headers, *cells)
+    ]
 
 
 def printable(text: str) -> str:
@@ -99,7 +120,9 @@ def _draw(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(*headers, box=box.SIMPLE_HEAD, header_style="bold")
+    table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
+    for header in headers:
+        table.add_column(header, overflow="fold")  # a name that is cut off cannot be typed
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
     Console().print(table)
@@ -111,19 +134,29 @@ def abandon_stdout() -> None:
 
 
 def print_prose(text: str, *, indent: str = "") -> None:
-    """One sentence, indented; what is printed cannot steer a terminal."""
+    """One sentence, indented; what is printed cannot steer a terminal.
+
+    A command stays on one line, which a terminal folds without a line break to copy.
+    """
     line = printable(text)
     if not sys.stdout.isatty():
         print_line(f"{indent}{line}")
         return
-    width = max(40, shutil.get_terminal_size().columns - 1)
-    print_line(
-        textwrap.fill(
-            line,
-            width,
-            initial_indent=indent,
-            subsequent_indent=f"{indent}  ",
-            break_long_words=False,
-            break_on_hyphens=False,
-        )
+    whole = re.sub(r"`[^`]+`|(?<=^-> )replicator [^`(,]+$", _unbreakable, line)
+    filled = textwrap.fill(
+        whole,
+        _columns() - 1,
+        initial_indent=indent,
+        subsequent_indent=f"{indent}  ",
+        break_long_words=False,
+        break_on_hyphens=False,
     )
+    print_line(filled.replace(_NO_BREAK, " "))
+
+
+def _unbreakable(command: re.Match[str]) -> str:
+    return command[0].replace(" ", _NO_BREAK)
+
+
+def _columns() -> int:
+    return max(40, shutil.get_terminal_size().columns)
