@@ -25,7 +25,7 @@ SINCE_MARGIN = timedelta(minutes=15)
 """For creation times that are rounded down or go back: so much earlier a gap's window begins."""
 _SECOND = timedelta(seconds=1)
 CUT_SECONDS = range(-1, 3)
-"""Where windows begin around a cut: creation times are rounded to the nearest second."""
+"""Beginnings of windows around a cut: creation times are rounded to the nearest second."""
 CUT_EDGES_MAX = 40
 """DynamoDB makes 300 exports of an account at once; of more cuts than that some are left out."""
 _STRETCH_MAX = WINDOW_MAX - WINDOW_MIN
@@ -77,7 +77,7 @@ def windows(cuts: Sequence[datetime], guarded_at: datetime) -> list[Window]:
 
 
 def _edges(cuts: Sequence[datetime]) -> list[datetime]:
-    """Where windows begin around the cuts, in order."""
+    """Beginnings of windows around the cuts, in order."""
     around = {_floor(cut) + second * _SECOND for cut in cuts for second in CUT_SECONDS}
     found, number = sorted(around), min(len(around), CUT_EDGES_MAX)
     return [found[(len(found) - 1) * place // (number - 1)] for place in range(number)]

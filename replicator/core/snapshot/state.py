@@ -19,7 +19,7 @@ The idea: scan and stream write at the same time, and the row guard keeps the or
    nothing has been seen of the key since the snapshot began (`row_guard`).
 4. When the scan is complete, sweeps go through each target in the order of its key and delete
    rows that neither scan nor stream has seen: stale rows. A sweep writes a version for the key
-   first, and deletes only where that version was new (`postgres/read/unseen_rows`, guard
+   first, and deletes only where that version was new (`postgres/read/stale_rows`, guard
    `sweep`).
 5. `finish` leaves `guard` in one transaction when every segment is done.
 

@@ -116,7 +116,7 @@ class GapFacts:
     since: datetime | None = None
     """Every change created before is applied; None: the beginning is not known."""
     cuts: Sequence[datetime] = ()
-    """The same of each shard that lost changes; the earliest is `since`."""
+    """That time for each shard that lost changes; the earliest is `since`."""
 
 
 @dataclass(frozen=True, slots=True)

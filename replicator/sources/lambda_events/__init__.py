@@ -1,1 +1,1 @@
-"""What AWS Lambda delivers and what it gave up, as records of the streams."""
+"""Batches that AWS Lambda delivers, and those that it gave up, as records of the streams."""
