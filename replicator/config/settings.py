@@ -213,7 +213,7 @@ class PollSettings(Group):
 
     pages_max: int = Field(default=24, ge=1, le=10_000)
     """The most pages of records that a process holds in memory, of all its tables together: up to
-    1 MB each as they are read, and three to four times as much with what is made of them."""
+    1 MB each as DynamoDB counts, and 5 to 6 MB with what is made of them."""
 
 
 class SnapshotSettings(Group):

@@ -1,4 +1,4 @@
-"""Many tables with a backlog each: speed and peak memory of one worker."""
+"""Many tables or shards that fill in the same second: speed and peak memory of one worker."""
 
 from functools import partial
 from typing import Any
@@ -16,10 +16,12 @@ PAGES = {30: 3, 80: 2}
 """Pages of 1,000 records that wait in each table, by the number of tables."""
 BOUNDS = {"24 pages at once": None, "as many pages as come": 10_000}
 """Values of `poll.pages_max`; None is the default."""
+SHARDS, SHARD_PAGES = 64, 4
+"""Of one table, all of whose shards fill in the same second."""
 
 
 async def by_tables(stand: Stand) -> dict[str, Contender]:
-    """Equal changes in each of many tables, with and without a budget of pages."""
+    """Equal changes in many tables, with and without a budget of pages, and in many shards."""
     found: dict[str, Contender] = {}
     for count in TABLES:
         machine, pages = stand.machine, PAGES[count]
@@ -30,6 +32,11 @@ async def by_tables(stand: Stand) -> dict[str, Contender]:
             found[f"{count} tables, {pages} pages each, {name}"] = partial(
                 _run, machine, template, served, pages_max
             )
+    load = make_load("mixed", SHARDS * SHARD_PAGES * 1000, stand.base)
+    served = [stand.machine.serve(load, shards=SHARDS)]
+    found[f"1 table, {SHARDS} shards, {SHARD_PAGES} pages each"] = partial(
+        _run, stand.machine, await _template(stand.machine, served), served, None
+    )
     return found
 
 

@@ -94,7 +94,8 @@ async def test_a_free_slot_is_of_the_table_that_holds_the_fewest_whoever_asked_f
 
 
 @in_virtual_time
-async def test_the_slots_of_all_tables_together_are_bounded():
+async def test_the_slots_of_all_tables_together_are_bounded_however_long_a_turn_takes():
+    """A table waits for longer than its patience while others have their turns."""
     budget = PageBudget(5)
     rooms = [budget.room(2) for _ in range(20)]
     held = most = 0
@@ -104,7 +105,7 @@ async def test_the_slots_of_all_tables_together_are_bounded():
         assert await take(room)
         held += 1
         most = max(most, held)
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(PATIENCE_SECONDS * 0.9)
         held -= 1
         room.give_back()
 
@@ -142,6 +143,24 @@ async def test_tables_that_stand_with_all_slots_delay_another_once():
     standing[1].give_back(2)
     other.give_back()
     assert [await take(other), await take(other)] == [True, True]
+
+
+@in_virtual_time
+async def test_a_shard_that_gives_back_nothing_does_not_let_a_table_wait_on():
+    """Idle shards look all the time, and hold no page."""
+    budget = PageBudget(1)
+    standing, other, idle = (budget.room(1) for _ in range(3))
+    assert await take(standing)
+    began = asyncio.get_running_loop().time()
+    waiting = asyncio.ensure_future(take(other))
+    while not waiting.done():
+        await asyncio.sleep(1)
+        idle.give_back(0)
+
+    assert asyncio.get_running_loop().time() - began <= PATIENCE_SECONDS + 1
+    idle.give_back(0)
+    other.give_back()
+    assert other.take_at_once(), "it still goes on beyond the budget"
 
 
 @in_virtual_time

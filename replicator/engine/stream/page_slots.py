@@ -5,10 +5,11 @@ its plan: a few megabytes. A process has one budget of slots. A table may use on
 as keep its connections busy, which bounds what a table that stands can hold.
 
 A free slot goes to the waiting table that holds the fewest, and within a table to the shard that
-asked first. A table that holds none, and has waited for a while because others do not give theirs
-back (their targets are locked, or slow), gets one beyond the budget, and from then on each next one
-at once, for as long as nobody gives back a slot of the budget: tables that stand delay the others
-once, and never keep them away.
+asked first, so while slots come back every table has its turn, however slow the machine is. Where
+none of the budget has come back for a while (the targets of those who hold them are locked, or
+slow), a table that holds none and waited all that time gets one beyond the budget, and from then on
+each next one at once, for as long as nobody gives back a slot of the budget: tables that stand
+delay the others once, and never keep them away.
 """
 
 import asyncio
@@ -19,8 +20,8 @@ from typing import Any
 from replicator.engine.waiting import one_failure
 
 PATIENCE_SECONDS = 5.0
-"""Wait after which a table without a page gets a slot beyond the budget, and interval between two
-signs of life of a shard that waits."""
+"""Wait after which a table without a page gets a slot beyond the budget if none of the budget came
+back meanwhile, and interval between two signs of life of a shard that waits."""
 
 
 class PageBudget:
@@ -32,6 +33,8 @@ class PageBudget:
         self._waiting: list[_Waiter] = []
         self._beyond: set[Room] = set()
         """Tables that have waited while the budget stands, and go on with one page beyond it."""
+        self.returned = 0
+        """Number of times that slots of the budget came back."""
 
     def room(self, pages_max: int) -> "Room":
         """The slots of one more table, which may hold `pages_max` at once."""
@@ -58,10 +61,13 @@ class PageBudget:
 
     def give_back(self, room: "Room", slots: int) -> None:
         """Free slots of a table, and grant what is free now."""
+        if slots == 0:
+            return  # an answer without records: the budget stands as it did
         room.held -= slots
         self._free += slots
         if self._free > 0 or room not in self._beyond:
             self._beyond.clear()  # the budget moves
+            self.returned += 1
         while self._free > 0:
             waiting = [waiter for waiter in self._waiting if not waiter.room.is_full]
             if not waiting:
@@ -126,11 +132,13 @@ class Room:
                 asked = tasks.create_task(stopping.wait(), name="wait for stop")
                 while not (slot.done() or asked.done()):
                     waiting()
+                    returned = self._budget.returned
                     either: set[asyncio.Future[Any]] = {slot, asked}
                     await asyncio.wait(
                         either, timeout=PATIENCE_SECONDS, return_when=asyncio.FIRST_COMPLETED
                     )
-                    if not (slot.done() or asked.done() or self.held):
+                    stands = self._budget.returned == returned
+                    if stands and not (slot.done() or asked.done() or self.held):
                         self._budget.grant_beyond(slot)
                 asked.cancel()
             taken = slot.done()

@@ -192,8 +192,8 @@ class ShardReplicator:
 
         A failure waits behind the pages before it.
         """
-        answer: Answer | None = None
-        while answer is None or not answer.ended:
+        ended = False
+        while not ended:
             await answers.join()
             try:
                 answer, places = await self._next(reader, stopping)
@@ -205,7 +205,9 @@ class ShardReplicator:
                 return
             if answer.records:
                 self._known = answer.records[-1].position
+            ended = answer.ended
             await answers.put(_PlannedPage(answer, self._batches(answer, claim), places))
+            del answer  # it is held by who applies it, and not until the next one comes
 
     async def _next(
         self, reader: ShardReader, stopping: asyncio.Event
@@ -226,6 +228,7 @@ class ShardReplicator:
                 return answer, places
             reader.put_back()
             self.proof.put_back()
+            del answer  # it waits at the source, not here
 
     async def _ask(
         self, reader: ShardReader, places: int, stopping: asyncio.Event
@@ -287,29 +290,38 @@ class ShardReplicator:
                 return await self._lost(claim, str(page))
             if isinstance(page, ReplicatorError):
                 raise page
-            answer = page.answer
-            if claim.owed and not self._is_complete(claim, answer.answered_at):
-                detail = (
-                    f"the last change that is known to be applied is of {claim.safe_at}: "
-                    "older than what the stream keeps"
-                )
-                return await self._lost(claim, detail)
-            if answer.repeated:
-                events = Counter(record.event for record in answer.repeated)
-                self._observe(RecordsRepeated(claim.source, claim.shard_id, events))
-            if answer.records:
-                claim = await self._apply(claim, page.batches, stopping)
-                self.proof.committed()
-                self._leave_room(page.places)
-                self._note(claim, answer, at_head=False)
-            elif not answer.ended:
-                self.proof.nothing_more()
-                claim = await self._look(claim, answer)
-            self._live()
-            if answer.ended:
-                return await self._end(claim)
+            applied = await self._apply_page(claim, page, stopping)
+            del page  # while the next one is waited for, this one's memory is free
+            if isinstance(applied, Ending):
+                return applied
+            claim = applied
         await self._claims.leave(claim)
         return Ending.STOPPED
+
+    async def _apply_page(
+        self, claim: Claim, page: _PlannedPage, stopping: asyncio.Event
+    ) -> Claim | Ending:
+        """The claim behind a page, or the shard's end."""
+        answer = page.answer
+        if claim.owed and not self._is_complete(claim, answer.answered_at):
+            detail = (
+                f"the last change that is known to be applied is of {claim.safe_at}: "
+                "older than what the stream keeps"
+            )
+            return await self._lost(claim, detail)
+        if answer.repeated:
+            events = Counter(record.event for record in answer.repeated)
+            self._observe(RecordsRepeated(claim.source, claim.shard_id, events))
+        if answer.records:
+            claim = await self._apply(claim, page.batches, stopping)
+            self.proof.committed()
+            self._leave_room(page.places)
+            self._note(claim, answer, at_head=False)
+        elif not answer.ended:
+            self.proof.nothing_more()
+            claim = await self._look(claim, answer)
+        self._live()
+        return await self._end(claim) if answer.ended else claim
 
     async def _apply(self, claim: Claim, batches: list[Batch], stopping: asyncio.Event) -> Claim:
         """Commit a page batch by batch."""
