@@ -10,6 +10,10 @@ UV := $(BIN)/uv
 # servers of other versions than the wheel's: the oldest that is supported, and one that is refused
 SERVERS := .emulators/.installed-postgres
 MEETS_POSTGRES := tests/postgres tests/end_to_end tests/contract tests/test_embedded_parts.py
+# what calls AWS, for the newest SDK
+CALLS_AWS := tests/contract tests/deploy/test_iam.py tests/end_to_end/test_first_hour.py tests/end_to_end/test_kinesis.py \
+             tests/end_to_end/test_exports.py tests/end_to_end/test_snapshot.py
+LATEST := build/latest
 MINISTACK := .emulators/ministack/bin/ministack
 TOOLS := .emulators/tools
 SBOM := .emulators/sbom
@@ -25,7 +29,7 @@ PYTEST := $(BIN)/pytest --numprocesses $(PYTEST_WORKERS) --dist loadgroup --quie
 # says something only when it fails
 quietly = report=$$($(1) 2>&1) || { echo "$$report"; exit 1; }
 
-.PHONY: dist release-files lambda-zip help demo docs test test-wide test-postgres test-long check-long test-compose sbom soak mutants panels lint fmt types imports validators check lock up down bench simulate clean
+.PHONY: dist release-files lambda-zip help demo docs test test-wide test-postgres test-latest test-long check-long test-compose sbom soak mutants panels lint fmt types imports validators check lock up down bench simulate clean
 
 help: ## what there is to do
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-12s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,6 +46,16 @@ test-wide: .venv/.installed-dev $(MINISTACK) ## what differs from a test of `mak
 test-postgres: .venv/.installed-dev $(MINISTACK) ## what meets PostgreSQL, on another version of it; VERSION=14
 	@$(BIN)/python -m tests.support.postgres_versions $(or $(VERSION),14)
 	@REPLICATOR_TEST_POSTGRES_VERSION=$(or $(VERSION),14) $(PYTEST) -m "not long" $(or $(ARGS),$(MEETS_POSTGRES))
+
+# aioboto3 names one aiobotocore; everything else stays as locked, so that a failure is the SDK's
+test-latest: .venv/.installed-dev $(MINISTACK) ## what calls AWS, with the newest botocore and aiobotocore in an environment of its own
+	@test -x $(LATEST)/bin/python || $(BIN)/python -m venv $(LATEST)
+	@$(call install,$(LATEST)/bin/python,requirements/dev.txt)
+	@$(UV) pip install --quiet --python $(LATEST)/bin/python --upgrade aiobotocore boto3 2>/dev/null \
+	  || $(LATEST)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade aiobotocore boto3
+	@$(UV) pip install --quiet --python $(LATEST)/bin/python --no-deps --no-build-isolation --offline --editable .
+	@$(LATEST)/bin/python -c 'import aiobotocore, botocore; print("aiobotocore", aiobotocore.__version__, "botocore", botocore.__version__)'
+	@$(LATEST)/bin/pytest --numprocesses $(PYTEST_WORKERS) --dist loadgroup --quiet -m "not long" $(or $(ARGS),$(CALLS_AWS))
 
 test-long: .venv/.installed-dev $(MINISTACK) ## the tests that take minutes
 	@$(PYTEST) -m long $(ARGS)
