@@ -12,7 +12,7 @@ from tests.benchmarks.forms import TYPED
 from tests.benchmarks.latency import run_latency
 from tests.benchmarks.load import Mix, base_orders, make_load
 from tests.benchmarks.machine import started
-from tests.benchmarks.resting import run_idle
+from tests.benchmarks.resting import run_idle, run_trickle
 from tests.benchmarks.samples import Sample
 from tests.benchmarks.throughput import LIMIT, PEER, Stand, interleaved, say
 from tests.support.warm_start import ROOT
@@ -26,8 +26,10 @@ GROWTH = {
     "sizes": growth.by_item_size,
     "tables": tables.by_tables,
 }
+IDLE_SHARDS, TRICKLE_SHARDS = 100, 200
+TRICKLE_A_SECOND = 30
 PACES = {5: 20.0, 100: 15.0, 1000: 15.0}
-PARTS = ("stages", "cliffs", "features", *MIXES, "snapshot", "latency", "idle", *GROWTH)
+PARTS = ("stages", "cliffs", "features", *MIXES, "snapshot", "latency", "idle", "trickle", *GROWTH)
 PAGE = ROOT / "docs/benchmarks.md"
 USUAL = "botocore and TypeDeserializer"
 
@@ -90,8 +92,17 @@ async def _part(part: str, stand: Stand, options: argparse.Namespace) -> list[st
             return await _latency(stand)
         case "idle":
             template = await stand.template(TYPED)
-            rest = await run_idle(stand.machine, template, TYPED, shards=100, seconds=20)
+            rest = await run_idle(stand.machine, template, TYPED, shards=IDLE_SHARDS, seconds=20)
             return report.rest_table([rest])
+        case "trickle":
+            template = await stand.template(TYPED)
+            trickle = await run_trickle(
+                *(stand.machine, template, TYPED),
+                shards=TRICKLE_SHARDS,
+                a_second=TRICKLE_A_SECOND,
+                seconds=20,
+            )
+            return report.trickle_table([trickle])
         case _:
             samples = await interleaved(await GROWTH[part](stand), options.rounds)
             return report.growth_table(samples)

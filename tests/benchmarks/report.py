@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tests.benchmarks.features import Costs
 from tests.benchmarks.latency import Latencies
-from tests.benchmarks.resting import Rest
+from tests.benchmarks.resting import Rest, Trickle
 from tests.benchmarks.samples import Sample, Spread, ratios, spread
 
 _PACKAGES = ("aiobotocore", "botocore", "boto3", "asyncpg", "msgspec", "psycopg")
@@ -94,9 +94,30 @@ def latency_table(found: Iterable[Latencies]) -> list[str]:
 
 def rest_table(found: Iterable[Rest]) -> list[str]:
     """What idle shards cost."""
-    rows = [["idle shards", "GetRecords a second", "part of a core", "MB"]]
+    rows = [["idle shards", "GetRecords a second", "part of a core", "PostgreSQL", "MB"]]
     rows += [
-        [str(one.shards), f"{one.requests:.0f}", f"{one.core:.1%}", f"{one.megabytes:.0f}"]
+        [
+            str(one.shards),
+            f"{one.requests:.0f}",
+            f"{one.core:.1%}",
+            f"{one.postgres_core:.1%}",
+            f"{one.megabytes:.0f}",
+        ]
+        for one in found
+    ]
+    return table(rows)
+
+
+def trickle_table(found: Iterable[Trickle]) -> list[str]:
+    """What single changes cost."""
+    rows = [["idle shards", "changes a second", "CPU ms of a change: worker", "PostgreSQL"]]
+    rows += [
+        [
+            str(one.shards),
+            str(one.a_second),
+            f"{one.worker_ms:.2f}",
+            f"{one.postgres_ms:.2f}",
+        ]
         for one in found
     ]
     return table(rows)

@@ -22,6 +22,7 @@ from replicator.sources.dynamodb.streams import DynamoDBStreams, open_streams
 from tests.support.http_server import served
 
 PAGE = b'{"Records":[],"NextShardIterator":"next"}'
+LONGEST = '{"ShardIterator": "a usual one", "Limit": 1000}' * 2
 OF_ONE_CALL = {"amz-sdk-invocation-id", "amz-sdk-request", "authorization", "x-amz-date"}
 
 
@@ -142,6 +143,46 @@ async def test_an_error_of_the_second_call_is_the_sdks():
             await streams.read("fifth")
         assert (await streams.read("sixth")).next_iterator == "next"
         assert len(server.requests) == 6
+
+
+async def test_the_second_call_takes_the_proxy_of_the_first(monkeypatch: pytest.MonkeyPatch):
+    server = Asked()
+    application = web.Application()
+    application.router.add_post("/", server.serve)
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    async with served(application) as url:
+        monkeypatch.setenv("http_proxy", url)
+        place = SourceConnection(region="eu-west-1", endpoint_url="http://streams.invalid")
+        async with open_streams(place, lambda _: None) as streams:
+            for iterator in ("first", "second"):
+                assert (await streams.read(iterator)).next_iterator == "next"
+
+    assert [each["headers"]["host"] for each in server.requests] == ["streams.invalid"] * 2
+
+
+async def test_a_server_that_is_gone_or_hangs_up_is_one_that_cannot_be_reached():
+    async def hang_up(request: web.Request) -> web.Response:
+        if len(await request.read()) > len(LONGEST):
+            assert request.transport is not None
+            request.transport.close()
+        return web.Response(body=PAGE, content_type="application/x-amz-json-1.0")
+
+    application = web.Application()
+    application.router.add_post("/", hang_up)
+    async with served(application) as url:
+        place = SourceConnection(region="eu-west-1", endpoint_url=url)
+        opened = open_streams(place, lambda _: None)
+        streams = await opened.__aenter__()
+        await streams.read("first")
+        with pytest.raises(SourceUnavailable, match="closed"):
+            await streams.read("a long iterator" * 20)
+        assert (await streams.read("third")).next_iterator == "next"
+    try:
+        with pytest.raises(SourceUnavailable, match="Could not connect"):
+            await streams.read("fourth")
+    finally:
+        await opened.__aexit__(None, None, None)
 
 
 @dataclass

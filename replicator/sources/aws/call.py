@@ -4,6 +4,7 @@ import zlib
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from typing import Any, TypeVar
 
 import msgspec
@@ -76,8 +77,12 @@ def date_of(answer: Mapping[str, Any]) -> datetime | None:
     instant, and any other is as good as none.
     """
     text = (answer.get("ResponseMetadata") or {}).get("HTTPHeaders", {}).get("date")
-    if not isinstance(text, str):
-        return None
+    return _date_in(text) if isinstance(text, str) else None
+
+
+@lru_cache(maxsize=16)
+def _date_in(text: str) -> datetime | None:
+    """The instant that a text names; hundreds of answers in a second have the same one."""
     for parse in (parsedate_to_datetime, datetime.fromisoformat):
         try:
             date = parse(text.strip())

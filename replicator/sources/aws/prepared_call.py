@@ -9,10 +9,19 @@ from functools import partial
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
+import aiohttp
 from aiobotocore.httpsession import AIOHTTPSession
 from aiobotocore.parsers import AioResponseParserFactory
-from aiohttp import ClientError as ClientResponseFailure
-from botocore.exceptions import ClientError, HTTPClientError, NoCredentialsError
+from botocore.exceptions import (
+    ClientError,
+    ConnectionClosedError,
+    EndpointConnectionError,
+    HTTPClientError,
+    NoCredentialsError,
+    ReadTimeoutError,
+    SSLError,
+)
+from yarl import URL
 
 from replicator.clock import SystemClock
 from replicator.sources.aws.call import keep_raw_body
@@ -42,16 +51,32 @@ class _Prepared:
     service: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Request:
-    """A request as the SDK's connections read it."""
+class _Connections(AIOHTTPSession):
+    """The SDK's connections, which also take a request that needs nothing done to it any more."""
 
-    url: str
-    headers: Mapping[str, str]
-    body: bytes
-    method: str = "POST"
-    stream_output: bool = True
-    """The body is read afterwards."""
+    async def post(
+        self, url: str, headers: Mapping[str, str], body: bytes
+    ) -> aiohttp.ClientResponse:
+        """The answer to a POST, with the body unread; failures are those of the SDK."""
+        try:
+            proxies: Any = self._proxy_config  # type: ignore[attr-defined]  # not in the stubs
+            proxy: str | None = proxies.proxy_url_for(url)
+            session: aiohttp.ClientSession = await self._get_session(proxy)  # type: ignore[attr-defined]
+            return await session.post(
+                URL(url, encoded=True),
+                headers=headers,
+                data=body,
+                proxy=proxy,
+                proxy_headers=proxies.proxy_headers_for(url) if proxy else None,
+            )
+        except aiohttp.ClientSSLError as error:
+            raise SSLError(endpoint_url=url, error=error) from error
+        except TimeoutError as error:
+            raise ReadTimeoutError(endpoint_url=url, error=error) from error
+        except (aiohttp.ClientConnectorError, OSError) as error:
+            raise EndpointConnectionError(endpoint_url=url, error=error) from error
+        except aiohttp.ClientError as error:
+            raise ConnectionClosedError(endpoint_url=url, error=error) from error
 
 
 class ShortCalls:
@@ -66,16 +91,15 @@ class ShortCalls:
 
     def __init__(self, operation: str) -> None:
         self._operation = operation
-        self._connections: Any = None
+        self._connections: _Connections | None = None
         self._prepared: _Prepared | None = None
         self._parsers = AioResponseParserFactory()
         self._large = asyncio.Semaphore(LARGE_AT_ONCE)
 
     def connections(self, *arguments: Any, **named: Any) -> AIOHTTPSession:  # noqa: ANN401 (the SDK's own)
         """The HTTP session class for the client's configuration (`http_session_cls`)."""
-        opened = AIOHTTPSession(*arguments, **named)
-        self._connections = opened
-        return opened
+        self._connections = _Connections(*arguments, **named)
+        return self._connections
 
     def listen(self, events: Any, service: str) -> None:  # noqa: ANN401 (the SDK has no types)
         """Hear of the operation's first call from a client's events."""
@@ -87,24 +111,25 @@ class ShortCalls:
 
         Failures are those of the SDK.
         """
-        if self._prepared is None:
+        if self._prepared is None or self._connections is None:
             answer: dict[str, Any] = await method(**arguments)
             return answer
-        return await self._send(self._prepared, json.dumps(arguments).encode())
+        payload = json.dumps(arguments).encode()
+        return await self._send(self._connections, self._prepared, payload)
 
-    async def _body(self, answer: Any) -> bytes:  # noqa: ANN401 (the SDK's own)
+    async def _body(self, answer: aiohttp.ClientResponse) -> bytes:
         """The body of an answer; a large one waits in its socket until it is its turn."""
         try:
-            if answer.raw.content_length is not None and answer.raw.content_length <= SMALL_BYTES:
-                body: bytes = await answer.content
-            else:
-                async with self._large:
-                    body = await answer.content
-        except ClientResponseFailure as error:
+            if answer.content_length is not None and answer.content_length <= SMALL_BYTES:
+                return await answer.read()
+            async with self._large:
+                return await answer.read()
+        except TimeoutError as error:
+            raise ReadTimeoutError(endpoint_url=str(answer.url), error=error) from error
+        except aiohttp.ClientError as error:
             raise HTTPClientError(error=error) from error
         finally:
-            answer.raw.release()
-        return body
+            answer.release()
 
     def _note(
         self,
@@ -127,12 +152,17 @@ class ShortCalls:
                 "content-type": params["headers"]["Content-Type"],
                 "x-amz-target": params["headers"]["X-Amz-Target"],
             },
-            unsigned={"user-agent": params["headers"]["User-Agent"]},
+            unsigned={
+                "user-agent": params["headers"]["User-Agent"],
+                "accept-encoding": "identity",
+            },
             region=signing.get("region", request_signer.region_name),
             service=signing.get("signing_name", request_signer.signing_name),
         )
 
-    async def _send(self, prepared: _Prepared, payload: bytes) -> dict[str, Any]:
+    async def _send(
+        self, connections: _Connections, prepared: _Prepared, payload: bytes
+    ) -> dict[str, Any]:
         auth = await prepared.signer.get_auth_instance(  # its credentials are renewed in time
             signing_name=prepared.service, region_name=prepared.region, signature_version="v4"
         )
@@ -149,10 +179,9 @@ class ShortCalls:
             ),
             now=_CLOCK.now(),
         )
-        request = _Request(prepared.url, {**headers, **prepared.unsigned}, payload)
-        answer = await self._connections.send(request)
+        answer = await connections.post(prepared.url, {**headers, **prepared.unsigned}, payload)
         told = {
-            "status_code": answer.status_code,
+            "status_code": answer.status,
             "headers": answer.headers,
             "body": await self._body(answer),
             "context": {"operation_name": self._operation},
@@ -161,6 +190,7 @@ class ShortCalls:
         keep_raw_body(told, kept)
         if kept:
             return kept | {"ResponseMetadata": {"HTTPHeaders": answer.headers}}
+        told["headers"] = {name.lower(): value for name, value in answer.headers.items()}
         protocol = prepared.model.service_model.resolved_protocol
         parser = self._parsers.create_parser(protocol)
         raise ClientError(await parser.parse(told, prepared.model.output_shape), self._operation)
