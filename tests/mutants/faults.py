@@ -285,9 +285,9 @@ MUTANTS = [
     Mutant(
         "the end of a shard comes before its last records",
         SHARD,
-        "            if answer.records:\n                claim =",
-        "            if answer.ended:\n                return await self._end(claim)\n"
-        "            if answer.records:\n                claim =",
+        "        if answer.records:\n            claim =",
+        "        if answer.ended:\n            return await self._end(claim)\n"
+        "        if answer.records:\n            claim =",
         SIMULATION,
     ),
     Mutant(
