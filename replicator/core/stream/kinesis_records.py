@@ -99,10 +99,13 @@ _decode_record = msgspec.json.Decoder(_PublishedRecord).decode
 
 @dataclass(frozen=True, slots=True)
 class KinesisPage:
-    """One answer of GetRecords. `children`: of a shard that has ended."""
+    """One answer of GetRecords. `children`: of a shard that has ended. `data_bytes`: of the data
+    of its records, which is what Kinesis counts.
+    """
 
     page: Page
     children: tuple[ListedShard, ...]
+    data_bytes: int
 
 
 def decode_kinesis_page(body: bytes, *, table: str, base64: Base64) -> KinesisPage:
@@ -112,15 +115,14 @@ def decode_kinesis_page(body: bytes, *, table: str, base64: Base64) -> KinesisPa
     is not known; what is not DynamoDB's is foreign.
     """
     wire = _decode_answer(body)
+    data = [b64decode(each.Data, validate=True) for each in wire.Records]
     records = [
-        decode_kinesis_record(
-            b64decode(each.Data, validate=True), each.SequenceNumber, table=table, base64=base64
-        )
-        for each in wire.Records
+        decode_kinesis_record(one, each.SequenceNumber, table=table, base64=base64)
+        for one, each in zip(data, wire.Records, strict=True)
     ]
     children = tuple(_listed(child) for child in wire.ChildShards or ())
     page = Page(records, wire.NextShardIterator, len(body), behind=wire.MillisBehindLatest > 0)
-    return KinesisPage(page, children)
+    return KinesisPage(page, children, sum(map(len, data)))
 
 
 def decode_kinesis_record(

@@ -4,6 +4,7 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
@@ -24,6 +25,10 @@ from replicator.sources.aws.prepared_call import open_reader
 
 SHARDS_PER_PAGE = 1000
 RECORDS_PER_PAGE = 1000
+RECORDS_OF_FIRST_PAGE = 100
+PAGE_BYTES = 1_000_000
+"""An answer may have ten times as many, and pages are held in memory: fewer records are asked for
+where they are large."""
 READ_SECONDS = 0.2
 """A shard answers five reads in a second, of all the readers together."""
 BYTES_PER_SECOND = 2_000_000
@@ -32,33 +37,53 @@ ENDED_MAX = 10_000
 """Ended shards whose children are remembered until they are asked for."""
 
 
+@dataclass(slots=True)
+class _Turns:
+    """The turns of one shard. `free_at`: loop time from which on it may be read again.
+    `records_max`: to be asked for at once, so that an answer has about PAGE_BYTES.
+    """
+
+    free_at: float = 0.0
+    records_max: int = RECORDS_OF_FIRST_PAGE
+    queue: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+
 class ShardPace:
     """Spaces the reads of each shard of the process: AWS refuses more than it promises.
 
-    Tables that share a stream share the shards' pace.
+    A read takes a fifth of a second of the shard's time, or as long as the bytes of its answer do.
+    Tables that share a stream share the shards' pace, and take turns.
     """
 
     def __init__(self) -> None:
-        self._free_at: dict[str, float] = {}
+        self._shards: dict[str, _Turns] = {}
 
-    async def turn(self, shard: str) -> None:
-        """Wait until the shard may be read again; who waits keeps the place."""
-        now = asyncio.get_running_loop().time()
-        at = max(now, self._free_at.get(shard, now))
-        self._free_at[shard] = at + READ_SECONDS
-        if at > now:
-            await asyncio.sleep(at - now)
+    async def turn(self, shard: str) -> int:
+        """Wait until the shard may be read again, behind those who wait already; returns the number
+        of records to ask for.
+        """
+        turns = self._shards.get(shard)
+        if turns is None:
+            turns = self._shards[shard] = _Turns()
+        loop = asyncio.get_running_loop()
+        async with turns.queue:
+            while (seconds := turns.free_at - loop.time()) > 0:  # noqa: ASYNC110 (an answer moves it)
+                await asyncio.sleep(seconds)
+            turns.free_at = loop.time() + READ_SECONDS
+            return turns.records_max
 
-    def took(self, shard: str, size_bytes: int) -> None:
-        """An answer of the size came."""
-        pause = size_bytes / BYTES_PER_SECOND - READ_SECONDS
-        if pause > 0:
-            now = asyncio.get_running_loop().time()
-            self._free_at[shard] = max(self._free_at.get(shard, now), now + pause)
+    def took(self, shard: str, *, records: int, data_bytes: int) -> None:
+        """An answer with so many records and bytes came to who had the turn."""
+        turns = self._shards.get(shard)
+        if turns is None or not records:
+            return
+        turns.free_at += max(0.0, data_bytes / BYTES_PER_SECOND - READ_SECONDS)
+        fitting = PAGE_BYTES * records // max(1, data_bytes)
+        turns.records_max = min(max(1, fitting), RECORDS_PER_PAGE)
 
     def forget(self, shard: str) -> None:
         """The shard has ended."""
-        self._free_at.pop(shard, None)
+        self._shards.pop(shard, None)
 
 
 class KinesisStreams:
@@ -148,16 +173,16 @@ class KinesisShare:
         """The next page of a shard, when it is its turn. UnknownRecord."""
         stream_arn, shard_id, token = iterator.split(" ", 2)
         shard = f"{kinesis_arn_of(stream_arn)} {shard_id}"
-        await self._streams.pace.turn(shard)
+        records_max = await self._streams.pace.turn(shard)
         found: KinesisPage = await self._streams.calls.make(
             "GetRecords",
             self._streams.get_records,
             raw(partial(decode_kinesis_page, table=self._table, base64=self._base64)),
             ShardIterator=token,
-            Limit=RECORDS_PER_PAGE,
+            Limit=records_max,
         )
         page = found.page
-        self._streams.pace.took(shard, page.size_bytes)
+        self._streams.pace.took(shard, records=len(page.records), data_bytes=found.data_bytes)
         if page.next_iterator is None:
             self._streams.pace.forget(shard)
             self._children[stream_arn, shard_id] = found.children
