@@ -101,10 +101,11 @@ class Invariants:
             self._say(f"V3 {name[1]} of an older stream was written")
 
     def _check_lineage(self, data: Data, row: ShardRow) -> None:
-        parent = data.shards.get((row.stream_arn, row.parent_id or ""))
         begun = row.position is not None or row.state == "active"
-        if parent is not None and begun and not parent.finished:
-            self._say(f"V3 {row.shard_id} was begun before its parent was finished")
+        for parent_id in _parents(row):
+            parent = data.shards.get((row.stream_arn, parent_id))
+            if parent is not None and begun and not parent.finished:
+                self._say(f"V3 {row.shard_id} was begun before its parent was finished")
 
     def _check_end(self, data: Data, row: ShardRow) -> None:
         if not row.finished:
@@ -126,9 +127,10 @@ class Invariants:
         row = self.postgres.data.shards.get(entry.shard)
         if row is not None:
             found_at = row.found_at.timestamp()
-            parent = self.postgres.data.shards.get((row.stream_arn, row.parent_id or ""))
-            if parent is not None:
-                found_at = min(found_at, parent.found_at.timestamp())
+            for parent_id in _parents(row):
+                parent = self.postgres.data.shards.get((row.stream_arn, parent_id))
+                if parent is not None:
+                    found_at = min(found_at, parent.found_at.timestamp())
             if not (row.listed or begun) or entry.at < found_at - NOT_OWED_SECONDS:
                 return
         told = {(gap.facts.stream_arn, gap.facts.shard_id) for gap in self.postgres.data.gaps}
@@ -192,6 +194,11 @@ class Invariants:
     def _say(self, violation: str) -> None:
         if violation not in self.violations:
             self.violations.append(violation)
+
+
+def _parents(row: ShardRow) -> list[str]:
+    """The one parent, or two; written once more, to be no witness of the engine's own."""
+    return [parent for parent in (row.parent_id, row.adjacent_parent_id) if parent is not None]
 
 
 def item(key: str) -> str:

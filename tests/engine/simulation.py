@@ -12,9 +12,10 @@ from botocore.exceptions import ClientError
 from replicator.core.mapping.compile import TableMapping, compile_table
 from replicator.core.observations import Observation, TableHalted, TaskFailed, unobserved
 from replicator.core.spec import OnGap, SourceKey, TableSpec, TargetSpec
-from replicator.engine.ports import ControlPorts
+from replicator.core.stream.shard_facts import parents_of
+from replicator.engine.ports import ControlPorts, Source
 from replicator.engine.snapshot.rate_limit import ReadPacing
-from replicator.engine.stream.discovery import Discovery
+from replicator.engine.stream.discovery import Discovery, NewestStream
 from replicator.engine.stream.page_slots import PageBudget
 from replicator.engine.stream.pipeline import Pipeline
 from replicator.engine.worker.supervisor import Reporting
@@ -40,7 +41,7 @@ from tests.support.fakes import (
     FakeSink,
     NoMoves,
 )
-from tests.support.faults import at_once
+from tests.support.faults import Send, at_once
 from tests.support.no_snapshots import NoSnapshots, without_snapshots
 from tests.support.scripted_streams.model import TrimmedShards, World
 from tests.support.specs import column_spec
@@ -59,14 +60,14 @@ Fate = Literal["answered", "answer lost", "refused", "late"]
 Result = TypeVar("Result")
 
 
-def mapping(on_gap: OnGap = "stop") -> TableMapping:
+def mapping(on_gap: OnGap = "stop", *, kinesis: str | None = None) -> TableMapping:
     """Everything into one target, and what is big into another."""
     column = (column_spec("n", "n", "bigint"),)
     targets = (
         TargetSpec(ALL, columns=column),
         TargetSpec(BIG, columns=column, when={"kind": {"equals": "big"}}),
     )
-    spec = TableSpec(SOURCE, SOURCE, targets, initial_load="stream", on_gap=on_gap)
+    spec = TableSpec(SOURCE, SOURCE, targets, initial_load="stream", on_gap=on_gap, kinesis=kinesis)
     return compile_table(spec, SourceKey((("pk", "S"),)))
 
 
@@ -195,15 +196,15 @@ class Simulation:
         postgres, leases, streams = (
             partial(self._send, name, server) for server in ("postgres", "leases", "streams")
         )
-        compiled = mapping(self.on_gap)
-        source = fake_source(self.streams, streams, page_records_max=lambda: self.page_records_max)
+        compiled = mapping(self.on_gap, kinesis=self.kinesis_arn)
+        source = self.source(streams)
         lease_rows = FakeLeases(self.leases, leases, name)
         positions = FakePositions(self.postgres, postgres)
         listings = FakeListings(self.postgres, postgres, name)
         incidents = FakeIncidents(self.postgres, postgres)
         discovery = Discovery(
             compiled.spec,
-            describe_stream=partial(describe_stream, self.streams, streams, SOURCE),
+            describe_stream=partial(self.describe, streams),
             source=source,
             positions=positions,
             incidents=incidents,
@@ -365,6 +366,19 @@ class Simulation:
 
     # the source
 
+    @property
+    def kinesis_arn(self) -> str | None:
+        """The Kinesis stream that the table is read from, if it is."""
+        return None
+
+    def source(self, send: Send) -> Source:
+        """The source as one worker has it."""
+        return fake_source(self.streams, send, page_records_max=lambda: self.page_records_max)
+
+    async def describe(self, send: Send) -> NewestStream:
+        """The table's newest stream, as one worker asks for it."""
+        return await describe_stream(self.streams, send, SOURCE)
+
     def write(self, key: str, value: Value, *, big: bool = False) -> None:
         self.ledger.write(key, value, big=big, at=self.clock.timestamp())
 
@@ -417,8 +431,10 @@ class Simulation:
         )
 
     def _waits(self, row: ShardRow) -> bool:
-        parent = self.postgres.data.shards.get((row.stream_arn, row.parent_id or ""))
-        return row.state == "waiting" and parent is not None and not parent.finished
+        known = self.postgres.data.shards
+        found = [known.get((row.stream_arn, parent)) for parent in parents_of(row)]
+        unfinished = [parent for parent in found if parent is not None and not parent.finished]
+        return row.state == "waiting" and unfinished != []
 
     def _leaves_are_known(self) -> bool:
         stream = self.ledger.table.stream

@@ -210,14 +210,21 @@ class Replication(RuleBasedStateMachine):
         return names[index % len(names)]
 
 
-def run(*, examples: int, steps: int, shrink: bool = True, fixed: bool = True) -> None:
+def run(
+    *,
+    examples: int,
+    steps: int,
+    shrink: bool = True,
+    fixed: bool = True,
+    machine: type[RuleBasedStateMachine] = Replication,
+) -> None:
     """The machine, with the same examples every time if `fixed`.
 
     `shrink`: find the shortest failing example.
     """
     phases = (Phase.generate, Phase.shrink) if shrink else (Phase.generate,)
     run_state_machine_as_test(
-        Replication,
+        machine,
         settings=settings(
             max_examples=examples,
             stateful_step_count=steps,

@@ -13,9 +13,9 @@ from replicator.core.mapping.compile import TableMapping
 from replicator.core.mapping.item_keys import item_key_json
 from replicator.core.planning.row_guard import Applied, GuardRejection
 from replicator.core.planning.write_plan import TargetWrites, WritePlan
-from replicator.core.records import Position
+from replicator.core.records import Position, Version
 from replicator.core.spec import InitialLoad
-from replicator.core.stream.generations import generation
+from replicator.core.stream.generations import TIMES, generation
 from replicator.core.stream.order_keeper import OrderKeeper
 from replicator.core.stream.shard_facts import (
     Advance,
@@ -25,6 +25,7 @@ from replicator.core.stream.shard_facts import (
     ShardRowState,
     parents_of,
 )
+from replicator.core.stream.time_order import later
 from replicator.errors import BatchRejected, BatchTooSlow, Fenced, NotClaimable, PositionLost
 
 if TYPE_CHECKING:
@@ -370,7 +371,7 @@ class FakePostgres:
             for row, record in zip(given.rows, given.records, strict=True):
                 key, version = (name, row[:width]), (number, record.version)
                 known = self.data.versions.get(key, (0, 0))
-                if known < version:
+                if is_newer(known, version):
                     self.data.versions[key] = version
                     kept.add(row, record)
                 else:
@@ -410,6 +411,13 @@ class FakePostgres:
     def open_letters(self, source: str) -> int:
         letters = self.data.letters.values()
         return sum(letter.source == source and letter.state == "open" for letter in letters)
+
+
+def is_newer(known: tuple[int, int], version: tuple[int, int]) -> bool:
+    """The row guard: of versions with times, those that nothing decides are newer as they come."""
+    if version[0] != TIMES or known[0] != TIMES or known == version:
+        return known < version
+    return later(Version(version[1]), Version(known[1])) is not False
 
 
 def latest(one: datetime | None, other: datetime | None) -> datetime | None:

@@ -394,7 +394,10 @@ class FakeIncidents:
     async def add_break(
         self, source: str, stream_arn: str, *, detail: str, created_at: datetime | None = None
     ) -> bool:
-        raise AssertionError("no table of the simulation is read from Kinesis")
+        raise AssertionError("the changes of every table of the simulation reach its stream")
+
+    async def end_break(self, source: str, stream_arn: str) -> bool:
+        return False
 
     def _check_over(self, current: str | None, after: StreamOver) -> None:
         rows = {
