@@ -79,8 +79,8 @@ class StreamUnfit(ReplicatorError):
     disposition = Disposition.HALT
 
 
-class PublishingBegins(SourceUnavailable):
-    """The table's changes reach its Kinesis stream only from some moment on, minutes from now."""
+class NotPublished(SourceUnavailable):
+    """The table's changes do not reach its Kinesis stream now: nothing is loaded until they do."""
 
 
 class KeyChanged(ReplicatorError):

@@ -66,6 +66,16 @@ class StreamMoved:
 
 
 @dataclass(frozen=True, slots=True)
+class PublishingUnwatched:
+    """For so long no worker saw that the table publishes its changes to its Kinesis stream; it does
+    now, and nothing tells whether it did in between.
+    """
+
+    table: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class OrderUndecided:
     """Changes of an item had one creation time, and nothing told which was the later: the one that
     arrived later was taken.
@@ -309,6 +319,7 @@ Observation = (
     | RecordsRepeated
     | ChangesTurnedAway
     | OrderUndecided
+    | PublishingUnwatched
     | StreamMoved
     | RecordRejected
     | ShardClaimed

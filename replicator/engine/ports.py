@@ -230,8 +230,13 @@ class Incidents(Protocol):
     ) -> bool:
         """Record a gap of changes that never reached the stream on record; False where it is known.
 
-        With `created_at` only where the table was created after the stream was first seen, once.
+        It lasts until `end_break`, and is one gap. With `created_at` only where the table was
+        created after the stream was first seen, once.
         """
+        ...
+
+    async def end_break(self, source: str, stream_arn: str) -> bool:
+        """Note that the changes reach the stream; False where nothing else was on record."""
         ...
 
     async def accept_gaps(

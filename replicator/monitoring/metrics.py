@@ -29,6 +29,7 @@ from replicator.core.observations import (
     Observation,
     OrderUndecided,
     Outcome,
+    PublishingUnwatched,
     ReadFailed,
     ReadRecovered,
     RecordRejected,
@@ -143,6 +144,7 @@ class Metrics(Collector):
                 | WriteBlocked()
                 | MappingSuperseded()
                 | TableTakenUp()
+                | PublishingUnwatched()
                 | StreamMoved()
             ):
                 pass  # counted with their batch, or seen in the status

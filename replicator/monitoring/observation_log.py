@@ -20,6 +20,7 @@ from replicator.core.observations import (
     MappingSuperseded,
     Observation,
     OrderUndecided,
+    PublishingUnwatched,
     ReadFailed,
     ReadRecovered,
     RecordRejected,
@@ -254,6 +255,11 @@ def line_of(observation: Observation) -> Line | None:  # noqa: C901, PLR0912 (on
         case StreamMoved(table=table, detail=detail):
             moved: dict[str, object] = {"table": table, "detail": detail}
             return Line("info", "table moved to another stream", moved)
+        case PublishingUnwatched(table=table, seconds=seconds):
+            text = "nobody saw whether the table published its changes meanwhile"
+            unwatched: dict[str, object] = {"table": table, "seconds": round(seconds)}
+            unwatched["remedy"] = "see docs/operations/kinesis.md#when-nobody-looks"
+            return Line("warning", text, unwatched)
         case OrderUndecided(table=table, changes=changes):
             text = "changes of one item and one time, and nothing tells which was the later"
             fields: dict[str, object] = {"table": table, "changes": changes}

@@ -1,5 +1,6 @@
 """Tables whose changes come through Kinesis Data Streams: twice, in disorder, in moving shards."""
 
+import json
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -21,7 +22,6 @@ from tests.support.kinesis_tables import (
     PublishingTable,
     described,
     kinesis_stream,
-    partition_key,
 )
 
 pytestmark = one_emulator
@@ -106,36 +106,6 @@ async def test_a_table_is_loaded_and_its_changes_come_through_kinesis(published:
         assert (await deployment.run_until_caught_up()).code == 0
 
 
-class Disorder:
-    """Delivers records some at a time: shuffled, and some of them again, also much later.
-
-    Of one item the records of a few changes are mixed, as Kinesis may deliver them. What is late is
-    put under another key, so that it may lie in another shard.
-    """
-
-    def __init__(self, stream: KinesisStream, chance: Random) -> None:
-        self._stream = stream
-        self._chance = chance
-        self._held: list[tuple[str, bytes]] = []
-        self._old: list[tuple[str, bytes]] = []
-
-    async def deliver(self, key: str, data: bytes) -> None:
-        self._held.append((key, data))
-        if len(self._held) >= 12:
-            await self.flush()
-
-    async def flush(self) -> None:
-        again = self._chance.sample(self._held, len(self._held) // 3)
-        late = self._chance.sample(self._old, min(3, len(self._old)))
-        self._old += self._held
-        sent = self._held + again + late
-        self._chance.shuffle(sent)
-        for key, data in sent:
-            where = key if (key, data) not in late else f"elsewhere {key}"
-            await self._stream.put(data, key=partition_key(where))
-        self._held = []
-
-
 class Ticking:
     """A clock that moves on when it is told to: between two changes that are to have one time, it
     is not.
@@ -160,42 +130,6 @@ async def change(table: PublishingTable, clock: Ticking, numbers: range, chance:
             await table.delete(f"k{number:05}")
         else:
             await table.put(item(number, chance.randint(1, 10**12)))
-
-
-async def test_duplicates_disorder_ties_split_merge_and_a_kill(stage: Stage, kinesis_url: str):
-    """Every record comes up to three times, out of order, while shards move and a worker dies."""
-    async with published_by(stage, kinesis_url, shards=2) as published:
-        chance = Random(19)
-        table, stream = published.table, published.stream
-        disorder, clock = Disorder(stream, chance), Ticking()
-        table.deliver, table.micros = disorder.deliver, clock
-        numbers = range(40)
-        async with published.deployment() as deployment:
-            await deployment.migrate()
-            workers = [deployment.start(), deployment.start()]
-            for part in range(6):
-                for _ in range(60):
-                    await change(table, clock, numbers, chance)
-                match part:
-                    case 1 | 2:
-                        await stream.split()
-                    case 3:
-                        workers[0].kill()
-                        workers[0] = deployment.start()
-                    case 4:
-                        await stream.merge()
-                    case _:
-                        pass
-                table.precision = chance.choice(["MILLISECOND", "MICROSECOND"])
-            await disorder.flush()
-            await published.equal(workers[0])
-            assert [await worker.stop() for worker in workers] == [0, 0]
-        [(merged, done)] = await sql(
-            stage,
-            "select count(adjacent_parent_id), count(*) filter (where state = 'done') "
-            "from replicator.shard",
-        )
-        assert (merged, done) == (1, 4)
 
 
 async def test_a_table_moves_to_kinesis_and_back_without_a_gap(published: Published):
@@ -267,11 +201,11 @@ async def gap_of(worker: Worker, published: Published) -> str:
 
 
 @asynccontextmanager
-async def running(published: Published) -> AsyncIterator[tuple[Deployment, Worker]]:
+async def running(published: Published, **options: Any) -> AsyncIterator[tuple[Deployment, Worker]]:
     """A worker that looks at the table every second, and has loaded 20 items."""
     for number in range(20):
         await published.table.put(item(number, 0))
-    async with published.deployment() as deployment:
+    async with published.deployment(**options) as deployment:
         deployment.settings["poll"]["discover_seconds"] = 1
         await deployment.migrate()
         worker = deployment.start()
@@ -297,6 +231,141 @@ async def test_a_destination_that_was_off_for_a_while_is_a_gap(published: Publis
         healed = await deployment.command("snapshot", "--table", "orders", "--detach")
         assert healed.code == 0, healed.text
         await published.equal(worker)
+        assert await worker.stop() == 0
+
+
+async def seen(worker: Worker, destination: Destination, *, times: int) -> None:
+    """Wait until the destination was looked at so many times more."""
+    operation = "DescribeKinesisStreamingDestination"
+    before = destination.calls.count(operation)
+
+    async def looked() -> bool:
+        return destination.calls.count(operation) >= before + times
+
+    await worker.until(looked, what=f"the destination was looked at {times} times")
+
+
+async def gaps(published: Published) -> list[tuple[Any, ...]]:
+    return await sql(published.stage, "select state, lasts from replicator.gap order by id")
+
+
+async def test_a_load_asked_for_while_the_destination_is_off_waits_and_heals_by_itself(
+    published: Published,
+):
+    table, destination = published.table, published.destination
+
+    async def lost(key: str, data: bytes) -> None: ...
+
+    async with running(published) as (deployment, worker):
+        destination.status, table.deliver = "DISABLED", lost
+        await table.put(item(1, 77))
+        await gap_of(worker, published)
+        asked = await deployment.command("snapshot", "--table", "orders", "--detach")
+        assert asked.code == 0, asked.text
+        await table.delete("k00002")
+        scans = destination.calls.count("Scan")
+
+        async def says_why() -> bool:
+            told = await worker.status()
+            [orders] = told["tables"]
+            why = [each["what"] for each in told["problems"] if each["kind"] == "listing"]
+            return orders["state"] == "snapshot" and "does not publish to" in str(why)
+
+        await worker.until(says_why, what="the status says what the load waits for")
+        await seen(worker, destination, times=4)
+        await table.put(item(3, 78))
+        assert destination.calls.count("Scan") == scans
+        assert (await worker.table("orders"))["state"] != "halted"
+
+        destination.status, table.deliver = "ACTIVE", None
+        await published.equal(worker)
+        await loaded(worker, reason="asked")
+        assert await gaps(published) == [("healed", False)]
+        [(detail,)] = await sql(published.stage, "select detail from replicator.gap")
+        assert "; seen to end at 2" in str(detail)
+        assert await worker.stop() == 0
+
+
+@pytest.mark.parametrize(
+    ("on_gap", "during", "after"),
+    [("continue", "accepted", "accepted"), ("resnapshot", "accepted", "healed")],
+)
+async def test_one_time_off_is_one_gap_also_where_gaps_are_accepted_at_once(
+    published: Published, on_gap: str, during: str, after: str
+):
+    table, destination = published.table, published.destination
+
+    async def lost(key: str, data: bytes) -> None: ...
+
+    async with running(published, on_gap=on_gap) as (_, worker):
+        for outage in range(2):
+            destination.status, table.deliver = "DISABLED", lost
+            await table.put(item(outage, 77))
+
+            async def accepted(count: int = outage + 1) -> bool:
+                return (await gaps(published))[count - 1 :] == [(during, True)]
+
+            await worker.until(accepted, what="the gap is accepted, and lasts")
+            await seen(worker, destination, times=4)
+            assert len(await gaps(published)) == outage + 1
+
+            destination.status, table.deliver = "ACTIVE", None
+            await table.put(item(outage, 78))
+
+            async def over(count: int = outage + 1) -> bool:
+                return await gaps(published) == [(after, False)] * count
+
+            await worker.until(over, what="the gap is over")
+            await published.equal(worker)
+        assert await worker.stop() == 0
+
+
+async def test_a_worker_says_that_nobody_saw_whether_the_table_published_meanwhile(
+    published: Published,
+):
+    event = "nobody saw whether the table published its changes meanwhile"
+    async with running(published) as (deployment, worker):
+        await seen(worker, published.destination, times=3)
+        assert await worker.stop() == 0
+        assert worker.entries(event) == []
+        await sql(
+            published.stage,
+            "update replicator.listing set listed_at = listed_at - interval '1 hour'",
+        )
+        next_one = deployment.start()
+
+        async def said() -> bool:
+            return [entry["seconds"] >= 3600 for entry in next_one.entries(event)] == [True]
+
+        await next_one.until(said, what="the worker says so")
+        await seen(next_one, published.destination, times=3)
+        assert await said()
+        assert await next_one.stop() == 0
+
+
+async def test_a_new_table_waits_for_a_destination_that_nobody_has_enabled_yet(
+    published: Published,
+):
+    table, destination = published.table, published.destination
+    destination.status = "DISABLED"
+    await table.put(item(1, 1))
+    async with published.deployment() as deployment:
+        deployment.settings["poll"]["discover_seconds"] = 1
+        checked = await deployment.command("check", "--json")
+        [error] = [
+            each for each in json.loads(checked.stdout)["findings"] if each["severity"] == "error"
+        ]
+        assert "destination: DISABLED" in error["message"]
+        assert not error["unreachable"]
+        assert "enable-kinesis-streaming-destination" in error["remedy"]
+        await deployment.migrate()
+        worker = deployment.start()
+        await seen(worker, destination, times=4)
+        assert "Scan" not in destination.calls
+
+        destination.status = "ACTIVE"
+        await published.equal(worker)
+        assert await gaps(published) == []
         assert await worker.stop() == 0
 
 

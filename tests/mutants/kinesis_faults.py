@@ -6,6 +6,7 @@ TIES = "tests/core/test_time_order.py"
 RECORDS = "tests/core/test_kinesis_records.py"
 SQL = "tests/postgres/test_order_sql.py"
 MOVES = "tests/postgres/test_stream_moves.py"
+MACHINE = "tests/engine/test_kinesis_machine.py"
 
 ORDER = "replicator/core/stream/time_order.py"
 ORDERS = "replicator/postgres/write/order_sql.py"
@@ -90,6 +91,34 @@ KINESIS_MUTANTS = [
         "p.shard_id in (c.parent_id, c.adjacent_parent_id)",
         "p.shard_id = c.parent_id",
         "tests/contract/test_fence.py",
+    ),
+    Mutant(
+        "a shard of a merge begins as soon as one of its parents is read",
+        "replicator/core/stream/shard_facts.py",
+        "for parent in both if parent is not None)",
+        "for parent in both[:1] if parent is not None)",
+        MACHINE,
+    ),
+    Mutant(
+        "what a Kinesis stream has dropped is passed over for another day",
+        KINDS,
+        '"Kinesis Data Streams", retention=timedelta(hours=24)',
+        '"Kinesis Data Streams", retention=timedelta(hours=49)',
+        MACHINE,
+    ),
+    Mutant(
+        "each look at a destination that is off finds another gap",
+        "replicator/postgres/control/stream/gaps_and_halts.py",
+        "detail, created_at is None\n",
+        "detail, False\n",
+        MOVES,
+    ),
+    Mutant(
+        "a shard's bytes are paid for by nobody",
+        "replicator/sources/kinesis/streams.py",
+        "max(0.0, data_bytes / BYTES_PER_SECOND - READ_SECONDS)",
+        "0.0",
+        "tests/engine/test_shard_pace.py",
     ),
     Mutant(
         "a table moves to another kind of source without a load",

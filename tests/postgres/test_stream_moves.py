@@ -193,7 +193,7 @@ async def test_a_table_that_was_created_after_its_stream_was_seen_is_a_gap_once(
     assert await created(began_at + timedelta(days=2))
 
 
-async def test_a_break_that_goes_on_is_found_again_once_it_is_accepted(table: Loaded):
+async def test_a_break_that_lasts_is_one_gap_and_the_next_one_is_another(table: Loaded):
     await move(table, STREAM, SHARE)
     claims, incidents = Claims(table.database, "worker"), Incidents(table.database)
     await Positions(table.database).add_shards(
@@ -207,4 +207,25 @@ async def test_a_break_that_goes_on_is_found_again_once_it_is_accepted(table: Lo
         await claims.looked(claim, at=NOON, head=True)
     assert not await incidents.add_break(table.name, SHARE, detail="off")
     await incidents.accept_gaps(table.name, who="me", why="seen")
-    assert await incidents.add_break(table.name, SHARE, detail="off")
+    assert not await incidents.add_break(table.name, SHARE, detail="off")
+
+    assert await incidents.end_break(table.name, SHARE)
+    assert not await incidents.end_break(table.name, SHARE)
+    assert await incidents.add_break(table.name, SHARE, detail="off again")
+    gaps = await table.sql("select state, detail, lasts from replicator.gap order by id")
+    [(state, detail, lasts), other] = gaps
+    assert (state, lasts) == ("accepted", False)
+    assert str(detail).startswith("off; seen to end at 2")
+    assert other == ("open", "off again", True)
+
+
+async def test_a_break_that_comes_back_before_anybody_decided_is_the_same_gap(table: Loaded):
+    await move(table, STREAM, SHARE)
+    incidents = Incidents(table.database)
+    await incidents.add_break(table.name, SHARE, detail="off")
+    await incidents.end_break(table.name, SHARE)
+
+    assert not await incidents.add_break(table.name, SHARE, detail="off again")
+    await incidents.accept_gaps(table.name, who="me", why="seen")
+    assert not await incidents.add_break(table.name, SHARE, detail="off again")
+    assert await table.sql("select state, lasts from replicator.gap") == [("accepted", True)]

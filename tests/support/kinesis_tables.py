@@ -9,7 +9,7 @@ import json
 import time
 import uuid
 from base64 import b64encode
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from hashlib import md5
@@ -22,6 +22,7 @@ from tests.support.kinesis_local import kinesis_client
 from tests.support.waiting import eventually
 
 Precision = Literal["MILLISECOND", "MICROSECOND"]
+RECORDS_PER_PUT = 500
 TTL = {"type": "Service", "principalId": "dynamodb.amazonaws.com"}
 
 
@@ -112,6 +113,16 @@ class KinesisStream:
     async def put(self, data: bytes, *, key: str) -> None:
         """Put a record; records of one key lie in one shard, until that is split or merged."""
         await self.client.put_record(StreamARN=self.arn, Data=data, PartitionKey=key)
+
+    async def put_all(self, records: Sequence[tuple[str, bytes]]) -> None:
+        """Put many records, each with its key."""
+        for start in range(0, len(records), RECORDS_PER_PUT):
+            entries = [
+                {"PartitionKey": key, "Data": data}
+                for key, data in records[start : start + RECORDS_PER_PUT]
+            ]
+            answer = await self.client.put_records(StreamARN=self.arn, Records=entries)
+            assert answer["FailedRecordCount"] == 0, answer
 
     async def open_shards(self) -> list[Any]:
         shards = (await self.client.list_shards(StreamARN=self.arn))["Shards"]

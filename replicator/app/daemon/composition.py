@@ -163,9 +163,9 @@ class TableParts:
             exports=self._exports(spec),
             export_records=ExportRecords(self._database),
             stale_rows=StaleRows(self._database, mapping),
-            look_at_table=partial(
-                _described if spec.kinesis is None else _published, self._clients, place, mapping
-            ),
+            look_at_table=partial(_described, self._clients, place, mapping)
+            if spec.kinesis is None
+            else partial(_fit_to_load, self._clients, self._database, place, mapping),
             observe=self._observe,
             clock=self._clock,
         )
@@ -183,11 +183,22 @@ async def _described(
 async def _published(
     clients: Clients, place: SourceConnection, mapping: TableMapping
 ) -> TableDescription:
-    """The table as it is now, all of whose changes reach the stream; KeyChanged, StreamUnfit."""
+    """The table as it is now, all of whose changes reach the stream; KeyChanged, NotPublished."""
     description = await _described(clients, place, mapping)
     client = await clients.tables(place)
     await require_active_destination(client, description.name, mapping.spec.kinesis or "")
     return description
+
+
+async def _fit_to_load(
+    clients: Clients, database: Database, place: SourceConnection, mapping: TableMapping
+) -> None:
+    """Note that the table publishes its changes before anything is loaded: if it stops again, that
+    is another gap. KeyChanged, NotPublished.
+    """
+    description = await _published(clients, place, mapping)
+    share = share_of(mapping.spec.kinesis or "", description.name)
+    await Incidents(database).end_break(mapping.spec.name, share)
 
 
 async def _describe_share(

@@ -64,7 +64,7 @@ class SnapshotParts:
     stale_rows: StaleRowFinder
     look_at_table: Callable[[], Awaitable[object]]
     """Before a segment is worked on; KeyChanged where the table was created again with another
-    key."""
+    key, NotPublished while its changes reach no stream."""
     observe: Observe
     clock: Clock
 
@@ -91,6 +91,7 @@ class SegmentRunner:
             self._segment.number,
             mapping_fingerprint=parts.mapping.fingerprint,
         )
+        self.alive_at = parts.clock.monotonic()
         try:
             await parts.look_at_table()
             if claim.target is not None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from replicator.clock import Clock
-from replicator.core.observations import GapFound, Observe, StreamMoved
+from replicator.core.observations import GapFound, Observe, PublishingUnwatched, StreamMoved
 from replicator.core.spec import TableSpec
 from replicator.core.stream.gaps import how_to_mend
 from replicator.core.stream.lineage import (
@@ -20,8 +20,8 @@ from replicator.core.stream.shard_facts import ListedShard, ShardFacts, StreamOv
 from replicator.core.stream.source_kind import KINESIS, is_read_from, kind_of
 from replicator.engine.ports import Incidents, Leases, Listings, Moves, Positions, Source
 from replicator.errors import (
+    NotPublished,
     PositionLost,
-    PublishingBegins,
     SourceUnavailable,
     StreamUnfit,
     StreamVanished,
@@ -42,7 +42,7 @@ class NewestStream:
 
 
 DescribeStream = Callable[[], Awaitable[NewestStream]]
-"""The table's newest stream; StreamUnfit, StreamVanished, PublishingBegins."""
+"""The table's newest stream; StreamUnfit, StreamVanished, NotPublished."""
 
 NoteRetention = Callable[[str], Awaitable[None]]
 """Asks a stream for how long it keeps its records, and notes it; SourceUnavailable."""
@@ -52,6 +52,8 @@ NO_REMOVALS = (
     "no stream tells of the items that went with the one before, nor of changes made until the new "
     "one published to the stream"
 )
+UNWATCHED_SECONDS_MAX = 300.0
+"""Switching a destination off and on again takes minutes: workers look far more often."""
 KEEP_SECONDS = 5.0
 """A long listing says so often that it goes on."""
 
@@ -111,9 +113,10 @@ class Discovery:
         """Add what the source shows now, a start instant, a new stream, new shards; what it lists.
 
         StreamUnfit and StreamVanished only when nothing of the old stream is left to read;
+        NotPublished while the changes reach no stream, after what the last one holds is on record;
         PositionLost when the control schema has lost a shard whose lease holds a position.
         """
-        arn = await self._stream_to_read(known.table.stream_arn)
+        arn, unpublished = await self._stream_to_read(known.table)
         if self._note_retention is not None:
             await self._note_retention(arn)
         if known.table.start_at is None:
@@ -137,6 +140,8 @@ class Discovery:
         except StreamVanished as error:
             message = "the stream has gone since the table was described"
             raise SourceUnavailable(message) from error
+        if unpublished is not None:
+            raise unpublished
         return frozenset(listed)
 
     async def forget_finished(self, known: KnownStream, listed: Container[ShardName]) -> None:
@@ -206,20 +211,35 @@ class Discovery:
         shards = await self._positions.shards([self._spec.name])
         return {shard.shard_id: shard for shard in shards if shard.stream_arn == arn}
 
-    async def _stream_to_read(self, current: str | None) -> str:
-        """The newest stream, as soon as nothing is left to read of the one before.
+    async def _stream_to_read(self, table: TableFacts) -> tuple[str, NotPublished | None]:
+        """The newest stream, as soon as nothing is left to read of the one before; and why nothing
+        new comes into it.
 
         A stream of another source than the configured one is left at once.
         """
+        current = table.stream_arn
         moves = current is not None and not is_read_from(current, self._spec.kinesis)
         try:
             newest = await self._describe_stream()
-        except (StreamUnfit, StreamVanished, PublishingBegins) as error:
-            if current is None or moves or await self._ended(current):
+        except (StreamUnfit, StreamVanished, NotPublished) as error:
+            if current is None or moves:
                 raise
             if kind_of(current) is KINESIS:
-                await self._stop_for_break(current, f"{error}: {NOT_IN_STREAM}")
-            return current
+                why = NotPublished(f"{error}: {NOT_IN_STREAM}", remedy=error.remedy)
+                await self._stop_for_break(current, str(why))
+                return current, why
+            if await self._ended(current):
+                raise
+            return current, None
+        if kind_of(newest.arn) is KINESIS:
+            ended = await self._incidents.end_break(table.source, newest.arn)
+            unwatched = (table.listed_seconds or 0) > UNWATCHED_SECONDS_MAX
+            if newest.arn == current and unwatched and not ended:
+                self._observe(PublishingUnwatched(table.source, table.listed_seconds or 0))
+        return await self._begun_stream(current, newest, moves=moves), None
+
+    async def _begun_stream(self, current: str | None, newest: NewestStream, *, moves: bool) -> str:
+        """The newest stream, begun, or the current one while that is to be read."""
         arn, created_at = newest.arn, newest.began_at
         if current is not None and moves:
             name = self._spec.name

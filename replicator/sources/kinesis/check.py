@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from replicator.core.findings import Finding, finding_of
-from replicator.errors import ReplicatorError
+from replicator.errors import NotPublished, ReplicatorError
 from replicator.sources.aws.clients import open_client
 from replicator.sources.aws.failures import FAILURES, translate
 from replicator.sources.aws.place import SourceConnection, kinesis_place
@@ -36,6 +36,8 @@ async def check_destination(
         place = kinesis_place(kinesis_arn, connection)
         async with open_client("kinesis", place, attempts=1) as kinesis:
             summary = await _read_a_little(kinesis, kinesis_arn)
+    except NotPublished as error:
+        return [Finding("error", where, str(error), error.remedy or "")]
     except ReplicatorError as error:
         return [finding_of(where, error)]
     return [*_precision(where, description.name, kinesis_arn, precision), *_size(where, summary)]

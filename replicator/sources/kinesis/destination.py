@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from replicator.errors import PublishingBegins, StreamUnfit
+from replicator.errors import NotPublished
 from replicator.sources.aws.failures import FAILURES, translate
 
 if TYPE_CHECKING:
@@ -17,8 +17,8 @@ async def require_active_destination(
 ) -> str | None:
     """Precision of the creation times that the table sends to the stream, where AWS tells it.
 
-    PublishingBegins while the destination is being enabled: earlier changes are not in the stream,
-    so that nothing may be loaded yet. StreamUnfit, with the remedy, where it is not active.
+    NotPublished, with the remedy, unless the destination is active: what changes meanwhile is not
+    in the stream, so that nothing may be loaded yet.
     """
     try:
         answer = await client.describe_kinesis_streaming_destination(TableName=table)
@@ -31,10 +31,10 @@ async def require_active_destination(
     status = "absent" if destination is None else destination.get("DestinationStatus")
     if status == "ENABLING":
         message = f"the table {table!r} does not publish to {kinesis_arn} yet: it is being enabled"
-        raise PublishingBegins(message, remedy="wait a few minutes")
+        raise NotPublished(message, remedy="wait a few minutes")
     if destination is None or status not in PUBLISHING:
         message = f"the table {table!r} does not publish to {kinesis_arn}; destination: {status}"
-        raise StreamUnfit(
+        raise NotPublished(
             message,
             remedy="aws dynamodb enable-kinesis-streaming-destination "
             f"--table-name {table} --stream-arn {kinesis_arn} "

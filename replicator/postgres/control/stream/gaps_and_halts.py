@@ -77,6 +77,33 @@ select $1, $2, $3, $4, $5, $6,
 returning id
 """
 
+ADD_BREAK = """
+-- One for each outage, which lasts until the table is seen to publish again, accepted or not.
+insert into {schema}.gap (deployment, source, stream_arn, kind, detail, lasts)
+values ($1, $2, $3, 'possible', $4, $5)
+    on conflict do nothing
+returning id
+"""
+
+GO_ON = """
+-- A gap of the stream that nobody has decided about tells of this outage, too.
+update {schema}.gap
+   set lasts = true
+ where (deployment, source, stream_arn, state) = ($1, $2, $3, 'open') and shard_id is null
+   and not exists (select from {schema}.gap as other
+                    where (other.deployment, other.source, other.stream_arn) = ($1, $2, $3)
+                      and other.lasts)
+"""
+
+END_BREAK = """
+update {schema}.gap
+   set lasts = false,
+       detail = detail || '; seen to end at '
+                       || to_char(now() at time zone 'utc', 'YYYY-MM-DD HH24:MI:SS')
+ where (deployment, source, stream_arn) = ($1, $2, $3) and lasts
+returning id
+"""
+
 CREATED_AFTER = """
 -- Once for each table of that name: the detail tells its time.
 select 1
@@ -293,10 +320,10 @@ class Incidents:
         self, source: str, stream_arn: str, *, detail: str, created_at: datetime | None = None
     ) -> bool:
         """Record a possible gap of changes that never reached the table's stream, and stop the
-        table until it is accepted; False where one is open.
+        table until it is accepted; False where one is open, or lasts since it was accepted.
 
-        With `created_at`, when the table was created: only where that was after the stream was
-        first seen, and once.
+        It lasts until `end_break`. With `created_at`, when the table was created: only where that
+        was after the stream was first seen, once, and over as it is found.
         """
         name = (self._deployment, source)
         async with self._database.transaction("recording a gap") as connection:
@@ -304,12 +331,24 @@ class Incidents:
                 self._control.sql(CREATED_AFTER), *name, stream_arn, created_at, detail
             ):
                 return False
+            if created_at is None:
+                await connection.execute(self._control.sql(GO_ON), *name, stream_arn)
             gap = await connection.fetchval(
-                self._control.sql(ADD_GAP), *name, stream_arn, None, "possible", detail, None
+                self._control.sql(ADD_BREAK), *name, stream_arn, detail, created_at is None
             )
             if gap is not None:
                 await raise_epochs(connection, self._control, *name)
         return gap is not None
+
+    async def end_break(self, source: str, stream_arn: str) -> bool:
+        """Note that changes reach the table's stream: another break is another gap. False where
+        none lasted.
+        """
+        async with self._database.connection("ending a break") as connection:
+            ended = await connection.fetchval(
+                self._control.sql(END_BREAK), self._deployment, source, stream_arn
+            )
+        return ended is not None
 
     async def accept_gaps(
         self, source: str, *, who: str, why: str, gap_id: int | None = None
