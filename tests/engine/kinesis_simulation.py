@@ -164,6 +164,15 @@ class KinesisSimulation(Simulation):
         elif made is not None:
             self.published.put(made, place_of(made.key), at=at)
 
+    def shard_of(self, key: str) -> str:
+        """The open shard that records of the item are put into."""
+        [found] = [
+            shard.shard_id
+            for shard in self.kinesis.open_shards()
+            if shard.span[0] <= place_of(key) < shard.span[1]
+        ]
+        return found
+
     def deliver_held(self, chance: Random) -> None:
         """What was on its way arrives, in any order."""
         chance.shuffle(self.held)

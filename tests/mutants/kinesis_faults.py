@@ -6,7 +6,7 @@ TIES = "tests/core/test_time_order.py"
 RECORDS = "tests/core/test_kinesis_records.py"
 SQL = "tests/postgres/test_order_sql.py"
 MOVES = "tests/postgres/test_stream_moves.py"
-MACHINE = "tests/engine/test_kinesis_machine.py"
+SCHEDULES = "tests/engine/test_kinesis_schedules.py"
 
 ORDER = "replicator/core/stream/time_order.py"
 ORDERS = "replicator/postgres/write/order_sql.py"
@@ -97,14 +97,14 @@ KINESIS_MUTANTS = [
         "replicator/core/stream/shard_facts.py",
         "for parent in both if parent is not None)",
         "for parent in both[:1] if parent is not None)",
-        MACHINE,
+        SCHEDULES,
     ),
     Mutant(
         "what a Kinesis stream has dropped is passed over for another day",
         KINDS,
         '"Kinesis Data Streams", retention=timedelta(hours=24)',
         '"Kinesis Data Streams", retention=timedelta(hours=49)',
-        MACHINE,
+        SCHEDULES,
     ),
     Mutant(
         "each look at a destination that is off finds another gap",
