@@ -34,6 +34,7 @@ PLACE = {
 }
 BARE: dict[str, Any] = PLACE | {
     "source_tables": ["orders", "users"],
+    "kinesis_streams": {"users": "changes"},
     "snapshots": False,
     "create_lease_table": False,
     "migrate": False,
@@ -186,10 +187,12 @@ def test_the_task_may_do_what_the_policies_say_and_no_more(
         for resource in statement["Resource"]
     }
     bare = "aws_dynamodb_table" not in planned
-    tables = BARE["source_tables"] if bare else ["orders"]
     leases = "shop-leases" if bare else "replicator-leases"
 
-    assert {("GetRecords", f"table/{table}/stream/*") for table in tables} <= allowed
+    assert ("GetRecords", "table/orders/stream/*") in allowed
+    assert ("GetRecords", "table/users/stream/*") not in allowed
+    assert (("GetRecords", "stream/changes") in allowed) == bare
+    assert (("DescribeKinesisStreamingDestination", "table/users") in allowed) == bare
     assert {("UpdateItem", f"table/{leases}")} <= allowed
     assert (("CreateTable", f"table/{leases}") in allowed) == bare
     assert (("Scan", "table/orders") in allowed) == (not bare)

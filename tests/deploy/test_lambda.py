@@ -1,6 +1,7 @@
 """The package of the Lambda function, and what its Terraform module would make."""
 
 import importlib.util
+import json
 import re
 import zipfile
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from tests.docs.blocks import blocks
 from tests.support.endpoints import CONFIG, create_table
 
 PAGE = ROOT / "docs/operations/lambda.md"
+KINESIS = "arn:aws:kinesis:eu-west-1:000000000000:stream/changes"
 STREAM = "arn:aws:dynamodb:eu-west-1:000000000000:table/orders/stream/2026-03-01T00:00:00.000"
 
 
@@ -111,6 +113,49 @@ def test_the_module_gives_no_record_up_and_lets_the_function_do_little(
     [function] = planned["aws_lambda_function"]
     environment = function["environment"][0]["variables"]
     assert environment["REPLICATOR_TARGET__PASSWORD_SECRET"].endswith("a1b2c3")
+
+
+def test_tables_that_share_a_kinesis_stream_have_one_mapping_and_the_role_may_read_it(
+    terraform: Terraform, tmp_path: Path
+):
+    streams = {"orders": STREAM, "users": KINESIS, "carts": KINESIS}
+    planned = terraform.planned(variables(tmp_path, STREAM) | {"streams": streams})
+
+    mappings = planned["aws_lambda_event_source_mapping"]
+    assert sorted(each["event_source_arn"] for each in mappings) == sorted({STREAM, KINESIS})
+    [policy] = [each["policy"] for each in planned["aws_iam_role_policy"] if each.get("policy")]
+    allowed = {
+        (action, resource)
+        for statement in json.loads(policy)["Statement"]
+        for action in as_list(statement["Action"])
+        for resource in as_list(statement["Resource"])
+    }
+    assert allowed == read_by("lambda", STREAM) | read_by("lambda-kinesis", KINESIS)
+    assert len(planned["aws_cloudwatch_metric_alarm"]) == 2 + 2 * len(streams)
+
+
+def read_by(policy: str, stream: str) -> set[tuple[str, str]]:
+    """What a policy of `deploy/iam` allows of streams, with the stream's own ARN."""
+    document = json.loads((ROOT / "deploy/iam" / f"{policy}.json").read_text("utf-8"))
+    return {
+        (action, resource if resource == "*" else stream)
+        for statement in document["Statement"]
+        for action in statement["Action"]
+        for resource in statement["Resource"]
+        if action.partition(":")[0] in {"dynamodb", "kinesis"}
+    }
+
+
+def as_list(value: str | list[str]) -> list[str]:
+    return [value] if isinstance(value, str) else value
+
+
+@pytest.mark.parametrize("policy", ["lambda", "lambda-kinesis"])
+def test_the_template_lets_the_function_read_what_the_policies_say(policy: str):
+    """The linters look at the template as it stands; this looks at the words of the role."""
+    template = (ROOT / "deploy/lambda/template.yaml").read_text("utf-8")
+
+    assert [action for action, _ in read_by(policy, STREAM) if action not in template] == []
 
 
 @pytest.mark.long

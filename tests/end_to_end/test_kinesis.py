@@ -187,6 +187,34 @@ async def test_nothing_is_loaded_before_the_destination_is_active(published: Pub
         await published.equal(worker)
 
 
+async def warnings_of(deployment: Deployment) -> str:
+    checked = await deployment.command("check", "--json")
+    assert checked.code == 0, checked.text
+    found = [each for each in json.loads(checked.stdout)["findings"] if "orders" in each["where"]]
+    return " ".join(f"{each['message']} {each['remedy']}" for each in found)
+
+
+async def test_check_says_which_times_are_coarse_and_which_items_may_be_too_large(
+    published: Published,
+):
+    stream = published.stream
+    async with published.deployment() as deployment:
+        published.destination.precision = "MILLISECOND"
+        said = await warnings_of(deployment)
+        assert "its changes carry milliseconds" in said
+        assert "an item above about 288 KB" in said
+        assert "FailedToReplicateRecordCount" in said
+
+        published.destination.precision = "MICROSECOND"
+        await stream.client.update_max_record_size(
+            StreamARN=stream.arn, MaxRecordSizeInKiB=10 * 1024
+        )
+        await stream.active()
+        said = await warnings_of(deployment)
+        assert "milliseconds" not in said
+        assert "may be larger" not in said
+
+
 async def gap_of(worker: Worker, published: Published) -> str:
     """Wait until the table has stopped with a gap; its detail."""
 

@@ -18,19 +18,48 @@ resource "aws_iam_role_policy" "this" {
   policy = data.aws_iam_policy_document.this.json
 }
 
-data "aws_iam_policy_document" "this" {
-  # checkov:skip=CKV_AWS_111: network interfaces of a function in a VPC have no narrower resource
-  # checkov:skip=CKV_AWS_356: as above, and ListStreams has none at all
-  statement {
-    actions   = ["dynamodb:DescribeStream", "dynamodb:GetRecords", "dynamodb:GetShardIterator"]
-    resources = values(var.streams)
+resource "aws_iam_role_policy" "streams" {
+  role   = aws_iam_role.this.id
+  policy = data.aws_iam_policy_document.streams.json
+}
+
+# as of lambda.json and lambda-kinesis.json of deploy/iam
+data "aws_iam_policy_document" "streams" {
+  # checkov:skip=CKV_AWS_356: ListStreams has no narrower resource
+  dynamic "statement" {
+    for_each = length(local.dynamodb) > 0 ? [local.dynamodb] : []
+    content {
+      actions   = ["dynamodb:DescribeStream", "dynamodb:GetRecords", "dynamodb:GetShardIterator"]
+      resources = statement.value
+    }
+  }
+
+  dynamic "statement" {
+    for_each = length(local.kinesis) > 0 ? [local.kinesis] : []
+    content {
+      actions = [
+        "kinesis:DescribeStream",
+        "kinesis:DescribeStreamSummary",
+        "kinesis:GetRecords",
+        "kinesis:GetShardIterator",
+        "kinesis:ListShards",
+      ]
+      resources = statement.value
+    }
   }
 
   statement {
-    actions   = ["dynamodb:ListStreams"]
+    actions = concat(
+      length(local.dynamodb) > 0 ? ["dynamodb:ListStreams"] : [],
+      length(local.kinesis) > 0 ? ["kinesis:ListStreams"] : [],
+    )
     resources = ["*"]
   }
+}
 
+data "aws_iam_policy_document" "this" {
+  # checkov:skip=CKV_AWS_111: network interfaces of a function in a VPC have no narrower resource
+  # checkov:skip=CKV_AWS_356: as above
   statement {
     actions   = ["logs:CreateLogStream", "logs:PutLogEvents"]
     resources = ["${aws_cloudwatch_log_group.this.arn}:*"]

@@ -35,8 +35,16 @@ resource "aws_lambda_function" "this" {
   }
 }
 
+locals {
+  tables_of = { for table, arn in var.streams : arn => table... }
+  # one mapping for each stream: tables may share one of Kinesis
+  mappings = { for arn, tables in local.tables_of : sort(tables)[0] => arn }
+  kinesis  = [for arn in keys(local.tables_of) : arn if split(":", arn)[2] == "kinesis"]
+  dynamodb = [for arn in keys(local.tables_of) : arn if split(":", arn)[2] == "dynamodb"]
+}
+
 resource "aws_lambda_event_source_mapping" "this" {
-  for_each                       = var.streams
+  for_each                       = local.mappings
   event_source_arn               = each.value
   function_name                  = aws_lambda_function.this.arn
   starting_position              = "TRIM_HORIZON"

@@ -25,8 +25,12 @@ variable "deployment" {
 }
 
 variable "streams" {
-  description = "The stream ARNs of the tables, by the names of their entries in the configuration."
+  description = "The stream ARNs of the tables, by the names of their entries in the configuration: of DynamoDB Streams, or of Kinesis, which several tables may share."
   type        = map(string)
+  validation {
+    condition     = alltrue([for arn in values(var.streams) : can(regex("^arn:aws[a-z-]*:(dynamodb|kinesis):", arn))])
+    error_message = "Each is the ARN of a stream of DynamoDB or of Kinesis."
+  }
 }
 
 variable "environment" {
