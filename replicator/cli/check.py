@@ -1,6 +1,7 @@
 """`replicator check`: every finding with a remedy, in one run."""
 
 import asyncio
+from itertools import groupby
 from pathlib import Path
 
 import typer
@@ -62,10 +63,11 @@ def _exit_code(findings: list["Finding"]) -> ExitCode:
 
 
 def _print(findings: list["Finding"]) -> None:
-    for finding in findings:
-        word = "unreachable" if finding.unreachable else finding.severity
-        print_prose(f"{word}: {finding.where}: {finding.message}")
-        for line in finding.remedy.splitlines():
+    for remedy, alike in groupby(findings, key=lambda finding: finding.remedy):
+        for finding in alike:
+            word = "unreachable" if finding.unreachable else finding.severity
+            print_prose(f"{word}: {finding.where}: {finding.message}")
+        for line in remedy.splitlines():
             print_prose(line, indent="  ")
     errors = sum(finding.severity == "error" for finding in findings)
     warnings = len(findings) - errors

@@ -1,7 +1,7 @@
 """`replicator plan`: what `migrate` would do, and what a changed mapping asks for besides."""
 
 import asyncio
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any
 
 import typer
@@ -9,6 +9,7 @@ import typer
 from replicator.app.plan import SampledFit, sampled_fit, survey_changes
 from replicator.cli.terminal.options import AsJson, ConfigFile, load_settings
 from replicator.cli.terminal.output import ExitCode, print_document, print_failure, print_line
+from replicator.config.settings import Settings
 from replicator.core.findings import document
 from replicator.core.snapshot.export_cost import export_cost, scan_price
 from replicator.core.snapshot.scan_pages import ScanCost
@@ -114,10 +115,9 @@ def plan(
     changes = bool(survey.control_sql or survey.statements or survey.grants or survey.needs)
     if as_json:
         extra = {"samples": sample_document(found)} if sample else {}
-        print_document(_document(survey, costs, changes=changes) | extra)
+        print_document(_document(survey, costs, _loads(settings), changes=changes) | extra)
     else:
-        exported = {name for name, one in settings.tables.items() if one.initial_load == "export"}
-        said = _lines(survey, costs, exported, changes=changes, everything=everything)
+        said = _lines(survey, costs, _loads(settings), changes=changes, everything=everything)
         for line in (*said, *sample_lines(found)):
             print_line(line)
     for conflict in survey.conflicts:
@@ -128,10 +128,24 @@ def plan(
         raise typer.Exit(ExitCode.FINDINGS)
 
 
+def _loads(settings: "Settings") -> dict[str, str]:
+    """The first load of each table that workers read."""
+    return {
+        name: table.initial_load
+        for name, table in settings.tables.items()
+        if table.poller == "daemon"
+    }
+
+
+def _reads_all(need: "Need", loads: Mapping[str, str]) -> bool:
+    """True for a need that scans the whole table."""
+    return need.kind in _SCANS or (need.first and loads.get(need.source) == "snapshot")
+
+
 def _lines(
     survey: "Survey",
     costs: Mapping[str, "ScanCost"],
-    exported: Collection[str],
+    loads: Mapping[str, str],
     *,
     changes: bool,
     everything: bool,
@@ -147,9 +161,10 @@ def _lines(
     for need in survey.needs:
         yield f"-- table {need.source}: {need.what}"
         yield f"--   {_remedy(need)}"
-        if need.kind in _SCANS:
-            yield f"--   {_cost(costs[need.source])}"
-        if need.kind in _SCANS or need.source in exported:
+        if _reads_all(need, loads):
+            subject = "its first load" if need.first else "that"
+            yield f"--   {subject} {_cost(costs[need.source])}"
+        if _reads_all(need, loads) or loads.get(need.source) == "export":
             yield f"--   {_export_cost(costs[need.source])}"
     for finding in (*survey.creation, *survey.lasting):
         yield f"-- {finding.severity}: {finding.where}: {finding.message}"
@@ -168,7 +183,7 @@ def _control_schema(sql: str, revision: str | None, *, everything: bool) -> Iter
 
 
 def _document(
-    survey: "Survey", costs: Mapping[str, "ScanCost"], *, changes: bool
+    survey: "Survey", costs: Mapping[str, "ScanCost"], loads: Mapping[str, str], *, changes: bool
 ) -> dict[str, Any]:
 
     return {
@@ -184,8 +199,8 @@ def _document(
                 "needs": need.kind,
                 "why": need.what,
                 "remedy": _remedy(need),
-                "items": costs[need.source].items if need.kind in _SCANS else 0,
-                "read_units": costs[need.source].read_units if need.kind in _SCANS else 0,
+                "items": costs[need.source].items if _reads_all(need, loads) else 0,
+                "read_units": costs[need.source].read_units if _reads_all(need, loads) else 0,
                 "scan_usd": round(scan_price(costs[need.source].read_units), 2),
                 "export_usd": round(export_cost(costs[need.source].size_bytes), 2),
             }
@@ -205,7 +220,7 @@ def _remedy(need: "Need") -> str:
 def _cost(cost: "ScanCost") -> str:
 
     return (
-        f"that reads about {cost.items} items: {cost.read_units} read units, "
+        f"reads about {cost.items} items: {cost.read_units} read units, "
         f"{in_words(cost.seconds)} at the configured rate, about "
         f"{scan_price(cost.read_units):.2f} USD on demand"
     )

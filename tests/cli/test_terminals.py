@@ -5,11 +5,13 @@ import fcntl
 import json
 import os
 import re
+import shutil
 import signal
 import struct
+import sys
 import termios
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -20,7 +22,7 @@ from replicator.cli.terminal.output import ExitCode
 from tests.cli.test_every_command import COMMANDS, GROUPS, REQUIRED
 from tests.support.bounds import USUAL_SECONDS
 from tests.support.control import stream_arn, write_configuration
-from tests.support.waiting import pace
+from tests.support.waiting import eventually, pace
 from tests.support.warm_start import warm_start
 
 NOTHING_TO_INTERRUPT = {
@@ -132,6 +134,67 @@ async def test_a_reader_that_has_left_is_no_failure_of_help(path: list[str]):
     found = await ended([*path, "--help"], stdout=writes)
 
     assert (found.code, found.err) == (ExitCode.PIPE_CLOSED, "")
+
+
+@pytest.mark.parametrize(
+    ("typed", "completed"),
+    [
+        ("replicator sta", "replicator status "),
+        ("replicator dead-letters rep", "replicator dead-letters replay "),
+        ("replicator verify --rep", "replicator verify --repair "),
+    ],
+)
+async def test_a_tab_in_a_live_shell_completes_what_is_typed(
+    typed: str, completed: str, tmp_path: Path
+):
+    program = tmp_path / "replicator"
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m replicator "$@"\n')
+    program.chmod(0o755)
+    begin = tmp_path / "bashrc"
+    begin.write_text(
+        f'PATH="{tmp_path}:$PATH"; eval "$(replicator --show-completion bash)"; PS1=ok:\n'
+    )
+    bash = shutil.which("bash")
+    assert bash is not None
+    master, slave = os.openpty()
+    shell = await asyncio.create_subprocess_exec(
+        *(bash, "--noprofile", "--rcfile", str(begin), "-i"),
+        stdin=slave,
+        stdout=slave,
+        stderr=slave,
+        env=os.environ | {"TERM": "dumb", "HOME": str(tmp_path)},
+        start_new_session=True,
+    )
+    os.close(slave)
+    shown = Screen(master)
+    try:
+        await shown.until("ok:")
+        os.write(master, f"{typed}\t".encode())
+
+        await shown.until(completed)
+    finally:
+        shell.kill()
+        await shell.wait()
+        os.close(master)
+
+
+class Screen:
+    """All that a terminal has shown so far."""
+
+    def __init__(self, master: int) -> None:
+        self._master = master
+        self._text = ""
+        os.set_blocking(master, False)
+
+    async def until(self, expected: str) -> None:
+        """Wait for a text to be shown."""
+
+        async def there() -> bool:
+            with suppress(BlockingIOError, OSError):
+                self._text += os.read(self._master, 65536).decode()
+            return expected in self._text
+
+        await eventually(there, what=f"the terminal shows {expected!r}", show=lambda: self._text)
 
 
 @pytest.mark.parametrize("name", READ)

@@ -1,6 +1,7 @@
 """A table that is full before anybody reads its stream: loaded beside it, whatever happens."""
 
 import asyncio
+import re
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -271,6 +272,7 @@ async def test_a_changed_mapping_is_backfilled_by_the_workers(stage: Stage):
     await put_all(stage, table, range(40), total=3)
     entry = configured(table)
     async with stage.deployment(entry, lease_seconds=lease(2.0)) as deployment:
+        first = await deployment.command("plan")
         await deployment.migrate()
         loaded_first = await deployment.run_until_caught_up()
         columns = entry["orders"]["into"]["public.orders"]["columns"]
@@ -280,6 +282,9 @@ async def test_a_changed_mapping_is_backfilled_by_the_workers(stage: Stage):
         backfilled = await deployment.run_until_caught_up()
 
     assert (loaded_first.code, backfilled.code) == (0, 0)
+    assert re.search(
+        r"not registered yet\n.*\n--   its first load reads about 40 items", first.stdout
+    )
     assert "until a backfill" in plan.stdout
     assert "read units" in plan.stdout
     assert await sql(stage, "select doubled, count(*) from public.orders group by 1") == [("3", 40)]

@@ -13,6 +13,8 @@ from typing import Any
 from replicator.errors import Disposition, ReplicatorError
 
 SCHEMA_VERSION = 1
+SHORT_CELL = 12
+"""Length up to which the cells of a column stay whole, whatever the terminal's width."""
 _NO_BREAK = "\u00a0"
 """A space at which `textwrap` does not break; no other is in what is printed: it is escaped."""
 
@@ -86,7 +88,7 @@ def print_table(
     narrow for all of it.
     """
     cells = [[printable(cell) for cell in row] for row in rows]
-    if not sys.stdout.isatty():
+    if not cells or not sys.stdout.isatty():
         for line in _aligned(headers, cells):
             print_line(line)
     elif prose and max(map(len, _aligned(headers, cells))) > _columns():
@@ -114,15 +116,20 @@ def printable(text: str) -> str:
     )
 
 
-def _draw(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+def _draw(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     from rich import box
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
-    for header in headers:
-        table.add_column(header, overflow="fold")  # a name that is cut off cannot be typed
+    narrow = max(map(len, _aligned(headers, rows))) > _columns()
+    table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False, padding=(0, 1, 0, 0))
+    for header, column in zip(headers, zip(*rows, strict=True), strict=True):
+        table.add_column(
+            header.replace(" ", "\n") if narrow else header,
+            overflow="fold",  # a name that is cut off cannot be typed
+            no_wrap=max(map(len, column)) <= SHORT_CELL,
+        )
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
     Console().print(table)

@@ -93,6 +93,8 @@ class Need:
     source: str
     kind: str
     what: str
+    first: bool = False
+    """True: the table was never registered, so that its first load is to come."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,7 +253,7 @@ def _needs(mapping: TableMapping, registry: Registry, wanted: Sequence[Statement
     source = mapping.spec.name
     known = registry.tables.get(source)
     if known is None:
-        return [Need(source, "register", "it is not registered yet")]
+        return [Need(source, "register", "it is not registered yet", first=True)]
     if known.poller != mapping.spec.poller:
         what = f"it is polled by the {known.poller}, and to be by the {mapping.spec.poller}"
         return [Need(source, "register", what), *_changes(mapping, known, registry, wanted)]
