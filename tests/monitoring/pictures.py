@@ -13,13 +13,19 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from replicator.core.snapshot.status import SnapshotStatus
-from replicator.core.status.deployment_status import GapStatus, LetterStatus, Status, TableStatus
+from replicator.core.status.deployment_status import (
+    GapStatus,
+    LetterStatus,
+    ShardState,
+    Status,
+    TableStatus,
+)
 from replicator.core.stream.gaps import how_to_mend
 from replicator.core.stream.order_keeper import OrderKeeper
 from replicator.monitoring.http import Pages, serve
 from tests.monitoring.browser import Tab, browser, chromium_or_skip, new_tab
 from tests.monitoring.conftest import Monitored, TurnedClock
-from tests.monitoring.facts import status, table, worker
+from tests.monitoring.facts import shard, status, table, worker
 
 SCREENS: Mapping[str, tuple[int, bool]] = {
     "wide": (1280, False),
@@ -28,7 +34,9 @@ SCREENS: Mapping[str, tuple[int, bool]] = {
     "dark": (1280, True),
 }
 IN_THE_DARK = ("thirty",)
-HEIGHT_MAX = 1050
+UNFOLDED = "gap"
+"""The situation whose first table shows its shards, which is the picture of the README."""
+HEIGHT_MAX = 1250
 _THEN = datetime(2026, 1, 1, 0, 10, tzinfo=UTC)
 _WORKERS = tuple(
     replace(worker(f"replicator-7d9f-{name}"), holds={"orders": 2, "carts": 1, "customers": 1})
@@ -65,7 +73,9 @@ def situations() -> Mapping[str, Status]:
     return {
         "healthy": status(*_USUAL, workers=_WORKERS),
         "behind": status(orders, customers, lagging, workers=_WORKERS),
-        "gap": status(orders, customers, gap, workers=_WORKERS),
+        "gap": status(
+            replace(orders, shards=_SHARDS, lineage=_LINEAGE), customers, gap, workers=_WORKERS
+        ),
         "halted": status(orders, customers, halted, workers=_WORKERS),
         "unreachable": replace(status(*_USUAL, workers=_WORKERS), read_seconds_ago=130.0),
         "snapshot": status(orders, customers, loading, workers=_WORKERS),
@@ -97,6 +107,33 @@ def fleet(tables: int) -> tuple[TableStatus, ...]:
     return (*well, *late, *halted, paused)
 
 
+_SHARDS: Mapping[ShardState, int] = {"active": 2, "waiting": 2, "done": 3}
+_LINEAGE = (
+    shard("shardId-01-1f0c3b2a", state="done"),
+    shard("shardId-02-9b8d7c6e", parent_id="shardId-01-1f0c3b2a", state="done"),
+    shard("shardId-03-5a4f3e2d", parent_id="shardId-02-9b8d7c6e", state="done"),
+    shard("shardId-04-08d12dfd", parent_id="shardId-03-5a4f3e2d", owner="replicator-7d9f-abcde"),
+    shard(
+        "shardId-05-a708a7ae",
+        parent_id="shardId-03-5a4f3e2d",
+        owner="replicator-7d9f-fghij",
+        lag_seconds=0.8,
+    ),
+    shard(
+        "shardId-06-4540215f",
+        parent_id="shardId-05-a708a7ae",
+        state="waiting",
+        owner=None,
+        lag_seconds=0.8,
+    ),
+    shard(
+        "shardId-07-e3779b10",
+        parent_id="shardId-05-a708a7ae",
+        state="waiting",
+        owner=None,
+        lag_seconds=0.8,
+    ),
+)
 _LETTER = LetterStatus(17, "public.carts", "attribute 'total', column 'total': no number", _THEN)
 _GAP = GapStatus(
     4,
@@ -130,7 +167,8 @@ async def draw(folder: Path) -> None:
             served = serve(_after_an_hour_of(situations()[situation]), host="127.0.0.1", port=0)
             async with served as port, new_tab(chromium) as tab:
                 await tab.call("Emulation.setScrollbarsHidden", hidden=True)
-                picture = await _drawn(tab, f"http://127.0.0.1:{port}/", screen)
+                address = f"http://127.0.0.1:{port}/"
+                picture = await _drawn(tab, address, screen, unfolded=situation == UNFOLDED)
             (folder / f"{name}.png").write_bytes(picture)
 
 
@@ -152,11 +190,14 @@ def _after_an_hour_of(status: Status) -> Pages:
     return monitored.pages
 
 
-async def _drawn(tab: Tab, url: str, screen: str) -> bytes:
+async def _drawn(tab: Tab, url: str, screen: str, *, unfolded: bool) -> bytes:
     width, dark = SCREENS[screen]
     await tab.look(width=width, dark=dark, height=640)
     await tab.open(url)
     await tab.until("document.querySelector('#table tbody th')")
+    if unfolded:
+        await tab.evaluate("document.querySelector('#shards summary').click()")
+        await tab.until("document.querySelector('.tree')")
     height = int(await tab.evaluate("document.documentElement.scrollHeight"))
     return await tab.photograph(height=min(height, HEIGHT_MAX))
 
