@@ -28,7 +28,9 @@ from replicator.sources.dynamodb.tables import require_fit_stream
 
 SourceTables = Annotated[
     list[str],
-    typer.Option("--table", metavar="NAME", help="A DynamoDB table, by name or ARN; repeatable."),
+    typer.Option(
+        "--table", "-t", metavar="NAME", help="A DynamoDB table, by name or ARN; repeatable."
+    ),
 ]
 Region = Annotated[
     str | None,

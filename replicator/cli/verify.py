@@ -43,7 +43,7 @@ _COLUMNS = ("TARGET", "COMPARED", "MISSING", "EXTRA", "DIFFERENT", "IN FLIGHT", 
 
 OnlyTables = Annotated[
     list[str] | None,
-    typer.Option("--table", metavar="NAME", help="Only this table; may be said again."),
+    typer.Option("--table", "-t", metavar="NAME", help="Only this table; may be said again."),
 ]
 SamplePercent = Annotated[
     float | None,

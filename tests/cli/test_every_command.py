@@ -9,6 +9,7 @@ import pytest
 
 from replicator.cli.terminal.output import ExitCode
 from tests.cli.test_usage import command_names
+from tests.docs.test_pages import commands
 from tests.support.bounds import USUAL_SECONDS
 from tests.support.command import replicator
 
@@ -30,7 +31,8 @@ REQUIRED = {
 }
 NO_CONFIGURATION = [b"", b"# nothing", b"null", b"- a", b"[]", b"text", b"5", b"~", b"---\n---\n"]
 NO_CONFIGURATION += [b"\x00\x01\xff", b"\x89PNG\r\n\x1a\n", b"\xff\xfea\x00", b"{", b"? [a]\n: 1"]
-WITHOUT_CONFIGURATION = ("version", "demo", "init", "selftest")
+WITHOUT_CONFIGURATION = ("version", "demo", "init")
+SHORT = {"--table": "-t", "--config": "-c"}
 
 
 @pytest.mark.parametrize("columns", [80, 200])
@@ -44,6 +46,30 @@ async def test_help_fits_the_terminal(
 
     assert ended.code == 0
     assert max(map(len, ended.out.splitlines())) <= columns
+
+
+def test_table_and_config_have_their_short_names_in_every_command():
+    without = [
+        f"{name} {option}"
+        for name, command in commands().items()
+        for parameter in command.params
+        for option, short in SHORT.items()
+        if option in parameter.opts and short not in parameter.opts
+    ]
+
+    assert without == []
+
+
+async def test_a_short_name_means_the_long_one(tmp_path: Path):
+    absent = str(tmp_path / "absent.yaml")
+
+    short = await replicator("dl", "list", "-t", "orders", "-c", absent, config=None)
+    long = await replicator(
+        *("dead-letters", "list", "--table", "orders", "--config", absent), config=None
+    )
+
+    assert short == long
+    assert absent in short.err
 
 
 @pytest.mark.parametrize("path", [*COMMANDS, *GROUPS], ids=" ".join)
