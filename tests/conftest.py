@@ -84,6 +84,8 @@ def _group(item: pytest.Item) -> str | None:
         return "crowd"
     if _is_on_another_emulator(item):
         return "another emulator"  # which takes longer to start than most of its tests
+    if "kinesis_url" in getattr(item, "fixturenames", ()):
+        return "kinesis"  # as that does
     fixtures = item._fixtureinfo.name2fixturedefs if isinstance(item, pytest.Function) else {}
     if any(each.scope == "module" for found in fixtures.values() for each in found):
         return item.path.stem

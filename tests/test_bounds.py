@@ -155,6 +155,8 @@ def is_short(expression: ast.expr) -> bool:
             case ast.Call(args=[ast.Constant(value=int() | float() as seconds)]):
                 if called(call) == "scaled" and seconds < usual:
                     return True
+            case _:
+                pass
     return False
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from replicator.errors import ConfigurationError
 from replicator.postgres.connection.address import Address
 
-_FIELD = re.compile(r"((?:[^\\:]|\\.)*):")
+_FIELD = re.compile(r"([^\\:]*(?:\\.[^\\:]*)*):")
 _ESCAPED = re.compile(r"\\(.)")
 
 
