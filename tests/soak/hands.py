@@ -12,7 +12,6 @@ from typing import Any
 from tests.faults.replica import Replica
 from tests.soak.comparing import settled
 from tests.soak.kinds import Kind, Typed
-from tests.support.bounds import scaled
 from tests.support.daemon import Finished, Worker
 from tests.support.waiting import eventually
 
@@ -54,10 +53,11 @@ class Hands:
             yield
 
     async def prove(self, workers: Sequence[Worker]) -> None:
-        """Each table is as it must be, before and after its mistakes are mended.
+        """Each table is as it must be, before and after what is untrue or refused is mended.
 
         Nothing strikes or is written meanwhile.
         """
+        await settled(self._it, self._kinds, workers)
         await self._mend()
         await settled(self._it, self._kinds, workers)
         await self._damage_and_mend()
@@ -104,7 +104,9 @@ class Hands:
         async def mended() -> bool:
             return await self._verify("--repair", *self._kinds) == {}
 
-        await eventually(mended, what="all is repaired", seconds=scaled(300))
+        await eventually(mended, what="all is repaired")
+        for kind in self._kinds:
+            kind.damaged.clear()
 
     async def _damage_and_mend(self) -> None:
         """Make rows of every table untrue, and repair them at once."""
@@ -112,10 +114,14 @@ class Hands:
             await self._damage(kind)
         before = await self._verify(None, *self._kinds)
         assert before is not None, "nothing keeps verify from telling"
-        missed = [kind.name for kind in self._kinds if not before.keys() & kind.targets.keys()]
-        assert missed == [], before
+        for kind in self._kinds:
+            found = [before[target] for target in kind.targets if target in before]
+            keys = {each["key"]["pk"]["S"] for result in found for each in result["examples"]}
+            assert keys == kind.damaged, found
         left = await self._verify("--repair", *self._kinds)
         assert left == {}, left
+        for kind in self._kinds:
+            kind.damaged.clear()
 
     async def _retry(self, kind: Kind, *, taken: int) -> None:
         """Try what is open again: so many are taken now, and the others refused as before."""

@@ -28,7 +28,6 @@ Entry = tuple[int, str, str, int | None, int | None, int]
 ITEMS, STILL = 50, 8
 """Items that change, and items that are put once, so that only an operator mends their rows."""
 DELETED = 0.12
-DAMAGED = "(select pk from {table} where pk like '{like}%' order by random() limit 1)"
 
 
 class Kind(ABC):
@@ -42,6 +41,8 @@ class Kind(ABC):
     def __init__(self, table: Table, seed: int) -> None:
         self.table = table
         self.written = 0
+        self.damaged: set[str] = set()
+        """Keys of rows that somebody made untrue, until they are mended."""
         self._chance = Random(seed)
 
     @staticmethod
@@ -63,7 +64,13 @@ class Kind(ABC):
 
     @abstractmethod
     def damage(self) -> list[str]:
-        """Statements that make rows untrue which nothing but an operator's command mends."""
+        """Statements that make rows untrue, of which an operator's command mends all."""
+
+    def _ghost(self) -> str:
+        """A key that no item has."""
+        key = f"ghost {self._chance.random()}"
+        self.damaged.add(key)
+        return key
 
     def history(self) -> list[Entry] | None:
         """The entries of `audit.{name}` in their order, where it has one."""
@@ -144,12 +151,19 @@ class _Items(Kind):
         else:
             self.refused[key] = after
 
-    def _damage_of(self, like: str, *changes: str) -> list[str]:
-        """One row changed, and another one deleted."""
+    def _damage_of(self, *changes: str, still: bool = False) -> list[str]:
+        """Each change made to a row, and another row deleted; `still`: to none that changes."""
         table = f"public.{self.name}"
-        row = DAMAGED.format(table=table, like=like)
-        changed = [f"update {table} set {change} where pk = {row}" for change in changes]
-        return [*changed, f"delete from {table} where pk = {row}"]
+        changed = [
+            f"update {table} set {each} where pk = {self._victim(still)}" for each in changes
+        ]
+        return [*changed, f"delete from {table} where pk = {self._victim(still)}"]
+
+    def _victim(self, still: bool = True) -> str:
+        keys = [key for key in self.taken if not still or key.startswith("still")]
+        key = self._chance.choice(keys)
+        self.damaged.add(key)
+        return f"'{key}'"
 
 
 class Documents(_Items):
@@ -177,10 +191,9 @@ class Documents(_Items):
         return {"public.documents": target.rows}
 
     def damage(self) -> list[str]:
-        ghost = f"ghost {self._chance.random()}"
         return [
-            *self._damage_of("", """data = '{"n": 0}'"""),
-            f"insert into public.documents values ('{ghost}', '{{}}')",
+            *self._damage_of("""data = '{"n": 0}'"""),
+            f"insert into public.documents values ('{self._ghost()}', '{{}}')",
         ]
 
 
@@ -210,7 +223,7 @@ class Changes(_Items):
         return sorted(self._entries)
 
     def damage(self) -> list[str]:
-        return self._damage_of("", "n = -n", "note = null")
+        return self._damage_of("n = -n", "note = null")
 
     def _fold(
         self, key: str, before: Item | None, after: Item | None, *, number: str | None, **when: Any
@@ -242,12 +255,19 @@ class Typed(_Items):
         Column.of("at", "timestamptz"),
         Column.of("tags", "text[]"),
     )
+    WRONG = ("n", "total", "at")
+    """Attributes that a mapping refuses; what `at` holds is no time for any."""
     FIX = "alter table public.typed alter column n type numeric, alter column total type numeric"
 
     def __init__(self, table: Table, seed: int) -> None:
         self.columns = self.FITTING
-        self.limit = STILL + 1
+        self.limit = STILL + len(self.WRONG) + 1
         super().__init__(table, seed)
+        for wrong in self.WRONG:  # one of each is refused for as long as it goes on
+            number = next(self._numbers)
+            self._put(
+                f"refused {wrong}", self.made(number, still=True) | self._wrong(wrong, number)
+            )
 
     @staticmethod
     def entry(*, fixed: bool = False) -> dict[str, Any]:
@@ -284,11 +304,13 @@ class Typed(_Items):
             "more": {"BOOL": chance.random() < 0.5},
         }
         if not still and chance.random() < 0.04:
-            wrong = chance.choice(["n", "total", "at"])
-            item[wrong] = {"n": {"N": f"{number}.5"}, "total": {"N": "1.005"}}.get(
-                wrong, {"S": "at noon"}
-            )
+            item |= self._wrong(chance.choice(self.WRONG), number)
         return item
+
+    @staticmethod
+    def _wrong(attribute: str, number: int) -> Item:
+        values = {"n": {"N": f"{number}.5"}, "total": {"N": "1.005"}, "at": {"S": "at noon"}}
+        return {attribute: values[attribute]}
 
     def fits(self, item: Item) -> bool:
         try:
@@ -301,10 +323,9 @@ class Typed(_Items):
         return {"public.typed": {(key,): self._row(item) for key, item in self.taken.items()}}
 
     def damage(self) -> list[str]:
-        ghost = f"ghost {self._chance.random()}"
         return [
-            *self._damage_of("still", "total = null", "tags = '{}'", "extra = '{}'"),
-            f"insert into public.typed (pk, extra) values ('{ghost}', '{{}}')",
+            *self._damage_of("total = null", "tags = '{}'", "extra = '{}'", still=True),
+            f"insert into public.typed (pk, extra) values ('{self._ghost()}', '{{}}')",
         ]
 
     def _row(self, item: Item) -> dict[str, Any]:
@@ -368,7 +389,7 @@ class Soft(_Items):
         return {"public.soft": rows}
 
     def damage(self) -> list[str]:
-        return self._damage_of("still", "n = -n", "note = null", "_deleted_at = now()")
+        return self._damage_of("n = -n", "note = null", "_deleted_at = now()", still=True)
 
     def _fold(
         self,
@@ -417,13 +438,12 @@ class Families(_Items):
         return {"public.families": parents, **families.rows_of(self.taken)}
 
     def damage(self) -> list[str]:
-        still = DAMAGED.format(table="public.families", like="still")
         return [
-            *self._damage_of("still", "n = -n"),
-            f"delete from public.lines where pk = {still} and line = 1",
-            f"update public.lines set sku = 'untrue' where pk = {still} and line = 0",
-            f"insert into public.prices values ({still}, 'XXX', 1)",
-            f"insert into public.lines values ('ghost {self._chance.random()}', 0, 'no parent')",
+            *self._damage_of("n = -n", still=True),
+            f"delete from public.lines where pk = {self._victim()} and line = 1",
+            f"update public.lines set sku = 'untrue' where pk = {self._victim()} and line = 0",
+            f"insert into public.prices values ({self._victim()}, 'XXX', 1) on conflict do nothing",
+            f"insert into public.lines values ('{self._ghost()}', 0, 'no parent')",
         ]
 
 
@@ -460,10 +480,9 @@ class Routes(Kind):
         return {(target, (pk, sk)) for target, pk, sk in self._shop.letters}
 
     def damage(self) -> list[str]:
-        ghost = f"'ghost {self._chance.random()}', '-'"
         return [
-            f"insert into shop.notes values ({ghost}, 1, 'of no item')",
-            f"insert into shop.others values ({ghost}, '{{}}')",
+            f"insert into shop.notes values ('{self._ghost()}', '-', 1, 'of no item')",
+            f"insert into shop.others values ('{self._ghost()}', '-', '{{}}')",
         ]
 
     def histories(self) -> Mapping[str, Sequence[tuple[Any, ...]]]:
