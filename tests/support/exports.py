@@ -203,6 +203,10 @@ def _iso(at: datetime) -> str:
     return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+class Refused(Exception):
+    """The error of this name is the answer."""
+
+
 @dataclass(slots=True)
 class ExportService:
     """Answers DynamoDB's calls for exports, from a log.
@@ -226,7 +230,7 @@ class ExportService:
     asked: list[Item] = field(default_factory=list)
     calls: list[str] = field(default_factory=list)
     """Operations, each with the table that it names."""
-    _tokens: dict[str, str] = field(default_factory=dict)
+    _tokens: dict[str, tuple[str, Item]] = field(default_factory=dict)
     _looks: dict[str, int] = field(default_factory=dict)
 
     async def make(self, since: datetime | None, until: datetime) -> str:
@@ -272,16 +276,23 @@ class ExportService:
 
     async def _export(self, wanted: Item) -> Item:
         token = wanted["ClientToken"]
+        if not self.recovery:
+            raise Refused("PointInTimeRecoveryUnavailableException")
         if token not in self._tokens:
             self.asked.append(wanted)
             since, until = None, wanted.get("ExportTime", 0.0)
             if wanted.get("ExportType") == "INCREMENTAL_EXPORT":
                 window = wanted["IncrementalExportSpecification"]
                 since, until = _time(window["ExportFromTime"]), window["ExportToTime"]
-            self._tokens[token] = await self.make(since, _time(until))
-        return {"ExportArn": self._tokens[token], "ExportStatus": "IN_PROGRESS"}
+            self._tokens[token] = await self.make(since, _time(until)), wanted
+        arn, before = self._tokens[token]
+        if wanted != before:
+            raise Refused("ExportConflictException")
+        return {"ExportArn": arn, "ExportStatus": "IN_PROGRESS"}
 
     def _describe(self, arn: str) -> Item:
+        if arn not in self.made:
+            raise Refused("ExportNotFoundException")
         looks = self._looks[arn] = self._looks.get(arn, 0) + 1
         if self.failure is not None:
             failed = {"ExportStatus": "FAILED", "FailureCode": "S3AccessDenied"}
@@ -309,10 +320,14 @@ async def export_service(url: str, service: Callable[[], Answers]) -> AsyncItera
         body = await request.read()
         target, _, operation = request.headers.get("X-Amz-Target", "").rpartition(".")
         if target == "DynamoDB_20120810":
-            answer = await service().answer(operation, json.loads(body))
+            date = {"Date": format_datetime(datetime.now(UTC), usegmt=True)}
+            try:
+                answer = await service().answer(operation, json.loads(body))
+            except Refused as refused:
+                error = {"__type": f"com.amazonaws.dynamodb.v20120810#{refused}"}
+                return web.json_response(error, status=400, headers=date)
             if answer is not None:
-                date = format_datetime(datetime.now(UTC), usegmt=True)
-                return web.json_response(answer, headers={"Date": date})
+                return web.json_response(answer, headers=date)
         async with session.request(
             request.method, f"{url}{request.path_qs}", data=body, headers=_kept(request.headers)
         ) as got:

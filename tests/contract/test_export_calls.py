@@ -1,0 +1,109 @@
+"""DynamoDB's calls about exports: the service of the tests answers them as an emulator does.
+
+No emulator writes the files; what is read of them is tested on the files that the tests write.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal
+from uuid import uuid4
+
+import pytest
+
+from replicator.core.observations import unobserved
+from replicator.core.snapshot.export_windows import Window
+from replicator.errors import ExportUnfit, StreamVanished
+from replicator.sources.aws.place import ExportDestination
+from replicator.sources.dynamodb.exports import TableExports
+from tests.support import endpoints
+from tests.support.exports import BUCKET, ExportService, TableLog, bucket_client, export_service
+
+NOW = datetime.now(UTC).replace(microsecond=0)
+DESTINATION = ExportDestination(bucket=BUCKET, prefix="some/where")
+End = Literal["tests", "emulator"]
+
+pytestmark = pytest.mark.parametrize("dynamodb_endpoint", endpoints.NAMES[:1], indirect=True)
+
+
+@dataclass
+class Asked:
+    """A table with a stream, what asks for its exports, and the client that does."""
+
+    exports: TableExports
+    client: Any
+    table: str
+    end: End
+
+    async def recover(self) -> None:
+        """Turn point-in-time recovery on."""
+        specification = {"PointInTimeRecoveryEnabled": True}
+        await self.client.update_continuous_backups(
+            TableName=self.table, PointInTimeRecoverySpecification=specification
+        )
+
+
+@asynccontextmanager
+async def asked(end: End, url: str, table: str, *, recovery: bool) -> AsyncIterator[Asked]:
+    async with endpoints.dynamodb_client(url) as direct, bucket_client(url) as s3:
+        await endpoints.create_table(direct, table)
+        described = await direct.describe_table(TableName=table)
+        service = ExportService(s3, TableLog(), described["Table"]["TableArn"], recovery=recovery)
+        async with (
+            export_service(url, lambda: service) as proxy,
+            endpoints.dynamodb_client(proxy if end == "tests" else url) as client,
+        ):
+            exports = TableExports(client, s3, DESTINATION, unobserved, table=table)
+            found = Asked(exports, client, table, end)
+            if recovery:
+                await found.recover()
+            yield found
+
+
+@pytest.fixture(params=["tests", "emulator"])
+def end(request: pytest.FixtureRequest) -> End:
+    found: End = request.param
+    return found
+
+
+async def test_times_that_a_table_can_be_restored_to(
+    end: End, dynamodb_endpoint: str, table_name: str
+):
+    async with asked(end, dynamodb_endpoint, table_name, recovery=False) as off:
+        assert await off.exports.recovery() is None
+    async with asked(end, dynamodb_endpoint, f"{table_name}-on", recovery=True) as on:
+        found = await on.exports.recovery()
+
+    assert found is not None
+    assert found.earliest <= found.latest
+    assert abs(found.asked_at - datetime.now(UTC)) < timedelta(minutes=5)
+
+
+@pytest.mark.parametrize("wanted", [NOW, Window(NOW - timedelta(hours=1), NOW)])
+async def test_a_token_is_one_export_however_often_it_is_asked_for(
+    end: End, dynamodb_endpoint: str, table_name: str, wanted: datetime | Window
+):
+    async with asked(end, dynamodb_endpoint, table_name, recovery=True) as it:
+        arn = await it.exports.table_arn()
+        token, other = str(uuid4()), str(uuid4())
+
+        found = [await it.exports.ask(wanted, token=each) for each in (token, token, other)]
+
+        assert found[0] == found[1] != found[2]
+        assert all(each.startswith(f"{arn}/export/") for each in found)
+        assert await it.exports.complete(found[0]) is None
+
+
+async def test_an_export_that_nobody_made(end: End, dynamodb_endpoint: str, table_name: str):
+    async with asked(end, dynamodb_endpoint, table_name, recovery=True) as it:
+        arn = await it.exports.table_arn()
+        with pytest.raises(ExportUnfit, match="ExportNotFound"):
+            await it.exports.complete(f"{arn}/export/01693685827463-00000000")
+
+
+async def test_a_table_that_is_not_there(end: End, dynamodb_endpoint: str, table_name: str):
+    async with asked(end, dynamodb_endpoint, table_name, recovery=True) as it:
+        await it.client.delete_table(TableName=table_name)
+        with pytest.raises(StreamVanished):
+            await it.exports.ask(NOW, token=str(uuid4()))
