@@ -7,7 +7,18 @@ import sys
 
 import asyncpg
 
-from tests.benchmarks import cliffs, features, growth, report, snapshot, stages, tables, throughput
+from tests.benchmarks import (
+    cliffs,
+    exports,
+    features,
+    growth,
+    kinesis,
+    report,
+    snapshot,
+    stages,
+    tables,
+    throughput,
+)
 from tests.benchmarks.forms import TYPED
 from tests.benchmarks.latency import run_latency
 from tests.benchmarks.load import Mix, base_orders, make_load
@@ -29,7 +40,8 @@ GROWTH = {
 IDLE_SHARDS, TRICKLE_SHARDS = 100, 200
 TRICKLE_A_SECOND = 30
 PACES = {5: 20.0, 100: 15.0, 1000: 15.0}
-PARTS = ("stages", "cliffs", "features", *MIXES, "snapshot", "latency", "idle", "trickle", *GROWTH)
+LOADS = ("snapshot", "exports", "kinesis")
+PARTS = ("stages", "cliffs", "features", *MIXES, *LOADS, "latency", "idle", "trickle", *GROWTH)
 PAGE = ROOT / "docs/benchmarks.md"
 USUAL = "botocore and TypeDeserializer"
 
@@ -88,6 +100,8 @@ async def _part(part: str, stand: Stand, options: argparse.Namespace) -> list[st
         case "snapshot":
             samples = await interleaved(await snapshot.contenders(stand), options.rounds)
             return report.throughput_table(samples, limit=LIMIT, peer=None)
+        case "exports" | "kinesis":
+            return await _other_sources(part, stand, options.rounds)
         case "latency":
             return await _latency(stand)
         case "idle":
@@ -106,6 +120,13 @@ async def _part(part: str, stand: Stand, options: argparse.Namespace) -> list[st
         case _:
             samples = await interleaved(await GROWTH[part](stand), options.rounds)
             return report.growth_table(samples)
+
+
+async def _other_sources(part: str, stand: Stand, rounds: int) -> list[str]:
+    """Exports beside scans, and Kinesis beside DynamoDB Streams."""
+    which, beside = (exports, exports.SCAN) if part == "exports" else (kinesis, kinesis.GUARDED)
+    async with which.contenders(stand) as chosen:
+        return report.cpu_table(await interleaved(chosen, rounds), beside=beside)
 
 
 async def _latency(stand: Stand) -> list[str]:

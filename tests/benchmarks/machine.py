@@ -52,6 +52,8 @@ class Machine:
 
     postgres: EmbeddedPostgres
     source: RemoteStreams
+    emulator: str
+    """URL of what answers whatever is not scripted."""
     directory: Path
     in_memory: bool
     _numbers: Iterator[int] = field(default_factory=lambda: count(1))
@@ -127,7 +129,7 @@ async def started() -> AsyncIterator[Machine]:
             start_process(forward=emulator) as source,
             tempfile.TemporaryDirectory(prefix="bench-") as directory,
         ):
-            yield Machine(postgres, source, Path(directory), place is not None)
+            yield Machine(postgres, source, emulator, Path(directory), place is not None)
 
 
 async def _configure(postgres: EmbeddedPostgres) -> None:

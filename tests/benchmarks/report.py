@@ -34,6 +34,32 @@ def throughput_table(
     return table(rows)
 
 
+def cpu_table(samples: Mapping[str, Sequence[Sample]], *, beside: str) -> list[str]:
+    """One line for each contender: CPU, and both as ratios to one of them."""
+    head = ["contender", "records/s", "CPU µs: worker", "PostgreSQL"]
+    rows = [[*head, f"CPU to {beside}: worker", "both together", "peak MB"]]
+    for name, runs in samples.items():
+        worker, both = (
+            ratios([measure(run) for run in runs], [measure(run) for run in samples[beside]])
+            for measure in (_worker_microseconds, _microseconds)
+        )
+        row = [name, _whole(spread([run.rate for run in runs]))]
+        row.append(_tenths(spread([run.client_microseconds for run in runs])))
+        row.append(_tenths(spread([run.postgres_microseconds for run in runs])))
+        row += [_ratio_of(worker), _ratio_of(both)]
+        row.append(_whole(spread([run.peak_megabytes for run in runs])))
+        rows.append(row)
+    return table(rows)
+
+
+def _worker_microseconds(run: Sample) -> float:
+    return run.client_microseconds or 0.0
+
+
+def _microseconds(run: Sample) -> float:
+    return run.microseconds or 0.0
+
+
 def stage_table(samples: Mapping[str, Sequence[Sample]], *, peer: str) -> list[str]:
     """One line for each step: CPU, and how many times less than the peer's."""
     rows = [["step", "CPU µs per record", f"{peer} to it"]]

@@ -4,7 +4,7 @@ import asyncio
 import json
 import resource
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 
 import aiohttp
@@ -31,9 +31,23 @@ SEGMENTS = 4
 LOOK_SECONDS = 0.02
 RUN_SECONDS_MAX = 300.0
 STATE = """
-select state, extract(epoch from ended_at - started_at)::float8 as seconds
-  from replicator.snapshot
+-- Files of an export are loaded from when they are laid out, and a table from the beginning.
+with loading as (
+    select s.ended_at, case when s.origin = 'scan' then s.started_at else g.moved_at end as since
+      from replicator.snapshot as s
+      left join replicator.segment as g
+        on (g.snapshot_id, g.number, g.state) = (s.id, 0, 'done'))
+select since is not null as loading, extract(epoch from ended_at - since)::float8 as seconds
+  from loading
 """
+
+
+@dataclass(frozen=True, slots=True)
+class ExportPlace:
+    """Where exports are asked for, and the bucket that they lie in."""
+
+    endpoint_url: str
+    bucket: str
 
 
 async def contenders(stand: Stand) -> dict[str, Contender]:
@@ -45,7 +59,7 @@ async def contenders(stand: Stand) -> dict[str, Contender]:
     template = await make_template(machine, EMPTY, [], name)
     expected = await expect(machine, EMPTY, template, orders)
     script = limit.write_snapshot_script(machine.directory, orders)
-    load = partial(_run, machine, template, name, expected=expected, items=len(orders))
+    load = partial(run_load, machine, template, name, expected=expected, items=len(orders))
     full = replace(TYPED, name="loaded")
     return {
         LIMIT: partial(
@@ -64,17 +78,27 @@ async def contenders(stand: Stand) -> dict[str, Contender]:
     }
 
 
-async def _run(
-    machine: Machine, template: str, table: str, *, expected: str, items: int, workers: int
+async def run_load(
+    machine: Machine,
+    template: str,
+    table: str,
+    *,
+    expected: str,
+    items: int,
+    workers: int,
+    export: ExportPlace | None = None,
 ) -> Sample:
-    """From the beginning of the snapshot to its end, as PostgreSQL noted them."""
+    """From the beginning of the snapshot to its end, as PostgreSQL noted them.
+
+    `export`: an export is loaded in place of a scan; the time until it is made is left out.
+    """
     name = machine.new_name("snapshot")
     directory = machine.directory / name
     directory.mkdir()
     async with (
         machine.database(template, table=table) as dsn,
         Deployment(
-            directory, _settings(machine, EMPTY, dsn, table, name), plain_start
+            directory, _settings(machine, EMPTY, dsn, table, name, export), plain_start
         ) as deployment,
     ):
         running = [deployment.start() for _ in range(workers)]
@@ -92,7 +116,7 @@ async def _measured(machine: Machine, dsn: str, workers: list[Worker], items: in
     began = time.perf_counter()
     try:
         while (row := await connection.fetchrow(STATE)) is None or row["seconds"] is None:
-            if row is None or row["state"] == "asked":
+            if row is None or not row["loading"]:
                 before = cpu_seconds(*pids), tree_cpu_seconds(machine.postmaster)
             if time.perf_counter() - began > RUN_SECONDS_MAX or any(one.code for one in workers):
                 raise AssertionError(f"not loaded\n{workers[0].tail()}")
@@ -162,8 +186,18 @@ async def _scan(machine: Machine, table: str, *, items: int) -> Sample:
     return Sample(items, seconds, client_seconds=cpu_seconds(machine.source.pid) - before)
 
 
-def _settings(machine: Machine, form: Form, dsn: str, table: str, name: str) -> dict[str, object]:
+def _settings(
+    machine: Machine,
+    form: Form,
+    dsn: str,
+    table: str,
+    name: str,
+    export: ExportPlace | None = None,
+) -> dict[str, object]:
     settings = settings_for(machine, form, dsn=dsn, table=table, leases=f"leases_{name}")
-    settings["tables"]["orders"]["initial_load"] = "snapshot"
+    settings["tables"]["orders"]["initial_load"] = "snapshot" if export is None else "export"
     settings["snapshot"] = {"read_units_per_second": UNITS_PER_SECOND, "segments": SEGMENTS}
+    if export is not None:
+        settings["source"]["endpoint_url"] = export.endpoint_url
+        settings["export"] = {"bucket": export.bucket, "endpoint_url": machine.emulator}
     return settings

@@ -5,12 +5,13 @@ No emulator writes the files; what is read of them is tested on the files that t
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 from uuid import uuid4
 
 import pytest
+from botocore.exceptions import ClientError
 
 from replicator.core.observations import unobserved
 from replicator.core.snapshot.export_windows import Window
@@ -107,3 +108,59 @@ async def test_a_table_that_is_not_there(end: End, dynamodb_endpoint: str, table
         await it.client.delete_table(TableName=table_name)
         with pytest.raises(StreamVanished):
             await it.exports.ask(NOW, token=str(uuid4()))
+
+
+@dataclass
+class Bucket:
+    """An S3 that has no object, and knows what it was asked."""
+
+    asked: list[dict[str, Any]] = field(default_factory=list)
+
+    async def get_object(self, **asked: Any) -> None:
+        self.asked.append(asked)
+        raise ClientError({"Error": {"Code": "NoSuchKey"}}, "GetObject")
+
+
+async def test_the_owner_of_the_bucket_and_the_key_are_named(
+    dynamodb_endpoint: str, table_name: str
+):
+    destination = ExportDestination(BUCKET, None, bucket_owner="111122223333", kms_key="key")
+    answers = Recorder()
+    async with (
+        endpoints.dynamodb_client(dynamodb_endpoint) as direct,
+        export_service(dynamodb_endpoint, lambda: answers) as proxy,
+        endpoints.dynamodb_client(proxy) as client,
+    ):
+        await endpoints.create_table(direct, table_name)
+        bucket = Bucket()
+        exports = TableExports(client, bucket, destination, unobserved, table=table_name)
+
+        arn = await exports.ask(NOW, token=str(uuid4()))
+        with pytest.raises(ExportUnfit, match="does not hold"):
+            await exports.complete(arn)
+
+    [asked] = answers.asked
+    assert (asked["S3BucketOwner"], asked["S3SseAlgorithm"]) == ("111122223333", "KMS")
+    assert asked["S3SseKmsKeyId"] == "key"
+    assert "S3Prefix" not in asked
+    assert [each["ExpectedBucketOwner"] for each in bucket.asked] == ["111122223333"]
+
+
+@dataclass
+class Recorder:
+    """Answers with an export that is complete, and keeps the wish."""
+
+    asked: list[dict[str, Any]] = field(default_factory=list)
+
+    async def answer(self, operation: str, wanted: dict[str, Any]) -> dict[str, Any] | None:
+        description = {
+            "ExportArn": "arn:aws:dynamodb:us-east-1:111122223333:table/orders/export/1",
+            "ExportStatus": "COMPLETED",
+            "ExportManifest": "AWSDynamoDB/1/manifest-summary.json",
+            "S3Bucket": BUCKET,
+        }
+        if operation == "ExportTableToPointInTime":
+            self.asked.append(wanted)
+        elif operation != "DescribeExport":
+            return None
+        return {"ExportDescription": description}

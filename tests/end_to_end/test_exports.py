@@ -108,6 +108,8 @@ async def test_a_table_is_loaded_from_an_export_without_a_read_unit(exported: Ex
     await exported.put(*range(2500))
     await exported.delete(*range(100))
     async with exported.deployment(initial_load="export") as deployment:
+        plan = await deployment.command("plan")
+        assert "an export to S3 uses no read unit, and is about 0.00 USD" in plan.stdout
         await deployment.migrate()
         ended = await deployment.run_until_caught_up()
 
@@ -225,7 +227,8 @@ async def test_without_point_in_time_recovery_a_person_decides(exported: Exporte
         worker = deployment.start()
         assert "point-in-time recovery is off" in await refused(worker)
         checked = await deployment.command("check")
-        assert "point-in-time recovery" in checked.text
+        assert "point-in-time recovery is off, which exports to S3 need" in checked.text
+        assert "USD a month for this table" in checked.text
 
 
 async def test_an_export_that_fails_waits_for_a_person(exported: Exported):
