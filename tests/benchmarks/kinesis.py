@@ -1,10 +1,11 @@
 """The same changes from a stream of DynamoDB, with and without the row guard, and from Kinesis.
 
-Both sources are doubles that serve pages which were made before; the one of Kinesis is here.
+Both sources are doubles that serve records which were made before; the one of Kinesis is here.
 """
 
 import time
 from base64 import b64decode, b64encode
+from bisect import bisect_right
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -42,11 +43,15 @@ IDLE = {"Records": [], "MillisBehindLatest": 0}
 class KinesisDouble:
     """A Kinesis with one stream, whose shards begin to answer when the gate is opened."""
 
-    pages: list[list[bytes]]
-    """The records of each page of each shard, as a JSON array."""
+    records: list[dict[int, bytes]]
+    """The records of each shard in order, by their sequence numbers, as JSON."""
     opened: bool = False
-    iterators: int = 0
     places: dict[str, tuple[int, int]] = field(default_factory=dict)
+    """Of iterators: number of the shard, and of records before."""
+
+    def __post_init__(self) -> None:
+        self._bodies = [list(shard.values()) for shard in self.records]
+        self._numbers = [list(shard) for shard in self.records]
 
     async def answer(self, request: web.Request) -> web.Response:
         operation = request.headers["X-Amz-Target"].rpartition(".")[2]
@@ -55,9 +60,9 @@ class KinesisDouble:
             case "GetRecords":
                 body = self._records(wanted["ShardIterator"])
             case "GetShardIterator":
-                body = orjson.dumps({"ShardIterator": self._iterator(self._number(wanted), 0)})
+                body = orjson.dumps({"ShardIterator": self._asked(wanted)})
             case "ListShards":
-                body = orjson.dumps({"Shards": [self._shard(n) for n in range(len(self.pages))]})
+                body = orjson.dumps({"Shards": [self._shard(n) for n in range(len(self.records))]})
             case "DescribeStreamSummary":
                 body = orjson.dumps({"StreamDescriptionSummary": self._summary()})
             case _:
@@ -65,21 +70,24 @@ class KinesisDouble:
         return web.Response(body=body, content_type="application/x-amz-json-1.1")
 
     def _records(self, iterator: str) -> bytes:
-        shard, page = self.places[iterator]
-        if not self.opened or page == len(self.pages[shard]):
+        shard, before = self.places[iterator]
+        if not self.opened or before == len(self._bodies[shard]):
             return orjson.dumps(IDLE | {"NextShardIterator": iterator})
-        following = self._iterator(shard, page + 1)
-        head = b'{"MillisBehindLatest":1,"NextShardIterator":"%s","Records":' % following.encode()
-        return head + self.pages[shard][page] + b"}"
+        page = self._bodies[shard][before : before + PAGE_RECORDS]
+        following = self._iterator(shard, before + len(page))
+        head = b'{"MillisBehindLatest":1,"NextShardIterator":"%s","Records":[' % following.encode()
+        return head + b",".join(page) + b"]}"
 
-    def _iterator(self, shard: int, page: int) -> str:
-        iterator = f"{shard}-{page}"
-        self.places[iterator] = shard, page
+    def _iterator(self, shard: int, before: int) -> str:
+        iterator = f"{shard}-{before}"
+        self.places[iterator] = shard, before
         return iterator
 
-    def _number(self, wanted: dict[str, Any]) -> int:
-        assert wanted["ShardIteratorType"] in ("TRIM_HORIZON", "AT_TIMESTAMP")
-        return int(wanted["ShardId"].rpartition("-")[2])
+    def _asked(self, wanted: dict[str, Any]) -> str:
+        shard, before = int(wanted["ShardId"].rpartition("-")[2]), 0
+        if wanted["ShardIteratorType"] == "AFTER_SEQUENCE_NUMBER":
+            before = bisect_right(self._numbers[shard], int(wanted["StartingSequenceNumber"]))
+        return self._iterator(shard, before)
 
     def _shard(self, number: int) -> dict[str, Any]:
         return {
@@ -96,7 +104,7 @@ class KinesisDouble:
             "RetentionPeriodHours": 24,
             "StreamCreationTimestamp": time.time() - 3600,
             "EnhancedMonitoring": [],
-            "OpenShardCount": len(self.pages),
+            "OpenShardCount": len(self.records),
         }
 
 
@@ -117,8 +125,9 @@ async def contenders(stand: Stand) -> AsyncIterator[dict[str, Contender]]:
     )
     name = machine.new_name("published")
     machine.source.table(name, key=KEY, shards=1)
-    pages, lasts = kinesis_pages(load, name)
-    double = KinesisDouble(pages)
+    records = kinesis_records(load, name)
+    double = KinesisDouble(records)
+    lasts = {shard_id(number): max(shard) for number, shard in enumerate(records)}
     application = web.Application()
     application.router.add_post("/", double.answer)
     destination = Destination(name, STREAM_ARN)
@@ -197,21 +206,15 @@ async def _measured(
     )
 
 
-def kinesis_pages(load: Load, table: str) -> tuple[list[list[bytes]], dict[str, int]]:
-    """The pages of each shard, and the last sequence number of each."""
+def kinesis_records(load: Load, table: str) -> list[dict[int, bytes]]:
+    """The records of each shard in order, by their sequence numbers."""
     micros = time.time_ns() // 1000
-    pages: list[list[bytes]] = []
-    lasts: dict[str, int] = {}
-    for shard in range(SHARDS):
-        told = []
-        for counter, change in enumerate(load.changes):
-            if change.number % SHARDS == shard:
-                number = FIRST_NUMBER + counter * SHARDS + shard
-                told.append(_record(change, table, number=number, micros=micros + counter))
-                lasts[shard_id(shard)] = number
-        starts = range(0, len(told), PAGE_RECORDS)
-        pages.append([b"[" + b",".join(told[n : n + PAGE_RECORDS]) + b"]" for n in starts])
-    return pages, lasts
+    found: list[dict[int, bytes]] = [{} for _ in range(SHARDS)]
+    for counter, change in enumerate(load.changes):
+        number = FIRST_NUMBER + counter
+        record = _record(change, table, number=number, micros=micros + counter)
+        found[change.number % SHARDS][number] = record
+    return found
 
 
 def _record(change: Changed, table: str, *, number: int, micros: int) -> bytes:

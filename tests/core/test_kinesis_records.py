@@ -5,6 +5,8 @@ from base64 import b64encode
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from replicator.core.records import StreamRecord
 from replicator.core.stream.kinesis_records import (
@@ -16,7 +18,7 @@ from replicator.core.stream.kinesis_records import (
 from replicator.core.stream.time_order import micros_of
 from replicator.core.values.attributes import decode_image
 from replicator.errors import UnknownRecord
-from tests.support.kinesis_tables import kinesis_data
+from tests.support.kinesis_tables import kinesis_data, wire
 
 NOW = 1_789_000_000_123_456
 PLACE = "49680690634007655336153759873981588961961802548461436946"
@@ -85,6 +87,61 @@ def test_binary_is_decoded_as_often_as_it_is_said_to_be_encoded(base64: Base64):
 def test_binary_of_aws_is_as_it_was_seen():
     """Bytes 12 02 08 7B arrive as RWdJSWV3PT0=."""
     assert b"RWdJSWV3PT0=" in made(None, {"pk": {"B": b"\x12\x02\x08\x7b"}})
+
+
+TEXTS = st.lists(
+    st.sampled_from(['"', "\\", "B", "BS", ":", "[", "]", "{", " ", '"B":"', '"BS":["', "Ag=="]),
+    max_size=5,
+).map("".join)
+BYTES = st.binary(max_size=4)
+VALUES = st.recursive(
+    TEXTS.map(lambda text: {"S": text})
+    | BYTES.map(lambda raw: {"B": raw})
+    | st.lists(BYTES, max_size=3).map(lambda raws: {"BS": raws}),
+    lambda inner: (
+        st.lists(inner, max_size=3).map(lambda each: {"L": each})
+        | st.dictionaries(TEXTS, inner, max_size=3).map(lambda each: {"M": each})
+    ),
+    max_leaves=6,
+)
+
+
+@given(st.dictionaries(TEXTS, VALUES, max_size=4), st.sampled_from([None, (",", ":")]))
+def test_binary_is_found_whatever_texts_and_names_look_like_it(item: Any, separators: Any):
+    item = {"pk": {"S": "a"}, **item}
+    record = json.loads(made(item, item))
+    data = json.dumps(record, separators=separators).encode()
+
+    found = decoded(data)
+
+    assert found.new_image is not None
+    assert json.loads(bytes(found.new_image)) == wire(item, "once")
+    assert found.old_image == found.new_image
+
+
+@pytest.mark.parametrize(
+    ("image", "expected"),
+    [
+        ('{"b":{"B":"QWc9\\u0050Q=="}}', {"b": {"B": "Ag=="}}),
+        ('{"b":{"B":"Q\\u0057c9PQ=="}}', {"b": {"B": "Ag=="}}),
+        ('{"b":{"BS":["QWc9PQ==","Q\\u0057c9PQ=="]}}', {"b": {"BS": ["Ag==", "Ag=="]}}),
+        ('{"b":{"BS":["QWc9PQ==",5]}}', None),
+        ('{"b":{"B":5}}', {"b": {"B": 5}}),
+        ('{"b":{"B" : null}}', {"b": {"B": None}}),
+    ],
+)
+def test_binary_of_an_unusual_form_is_never_left_encoded_twice(image: str, expected: Any):
+    record = made().replace(
+        b'"NewImage": ' + json.dumps(ITEM).encode(), f'"NewImage": {image}'.encode()
+    )
+    if expected is None:
+        with pytest.raises(UnknownRecord, match="not in base64 twice"):
+            decoded(record)
+        return
+    found = decoded(record)
+
+    assert found.new_image is not None
+    assert json.loads(bytes(found.new_image)) == expected
 
 
 def test_binary_that_is_not_encoded_twice_names_the_setting():

@@ -11,6 +11,7 @@ has is configured, and never guessed of a value.
 """
 
 import json
+import re
 from base64 import b64decode
 from binascii import Error, a2b_base64
 from collections.abc import Mapping
@@ -45,7 +46,17 @@ _MICROS_MAX = 10**16
 _DIGITS_MAX = 60
 _OBJECT = ord("{")
 _NULL = b"null"
-_BINARY = (b'"B"', b'"BS"')
+_BINARY = re.compile(
+    # a tag is followed by its value, and an attribute or a member of that name by an object;
+    # inside a string both quotes would be escaped
+    rb""""B(?<!\\"B)
+        (?: "\s*:\s*"([^"\\]*)"
+          | S"\s*:\s*\[([^]"\\]*(?:"[^"\\]*"[^]"\\]*)*)\]
+          | S?"\s*:\s*[^{\s] )""",
+    re.VERBOSE,
+)
+_ENCODED = re.compile(rb'"([^"]*)"')
+_ELEMENTS = re.compile(rb"""\s*(?:"[^"]*"\s*(?:,\s*"[^"]*"\s*)*)?""")
 
 
 class _Envelope(msgspec.Struct, gc=False):
@@ -147,7 +158,8 @@ def decode_kinesis_record(
     old = _image(change.OldImage, sequence_number)
     new = _image(change.NewImage, sequence_number) if event != "remove" else None
     if base64 == "twice":
-        keys = {name: _decoded_once(value, sequence_number) for name, value in keys.items()}
+        if any("B" in value for value in keys.values()):
+            keys = {name: _decoded_once(value, sequence_number) for name, value in keys.items()}
         old, new = _image_once(old, sequence_number), _image_once(new, sequence_number)
     version = version_of(micros, old, new)
     identity = wire.userIdentity
@@ -262,11 +274,43 @@ def _image_once(image: memoryview | None, sequence_number: str) -> memoryview | 
     """The image with the binary values in base64 once."""
     if image is None:
         return None
-    raw = bytes(image)
-    if not any(tag in raw for tag in _BINARY):
+    decode = _TextLayer(sequence_number)
+    text, found = _BINARY.subn(decode, image)
+    if found == 0:
         return image
+    if decode.known:
+        return memoryview(text)
+    return _image_once_by_value(image, sequence_number)
+
+
+class _TextLayer:
+    """Takes one of the two layers of base64 off the binary values in the text of an image.
+
+    `known`: every value was of the usual form; what is not is left to a look at each value.
+    """
+
+    def __init__(self, sequence_number: str) -> None:
+        self._sequence_number = sequence_number
+        self.known = True
+
+    def __call__(self, found: "re.Match[bytes]") -> bytes:
+        whole, text, texts = found.group(0, 1, 2)
+        if text is not None:
+            return whole[: -len(text) - 1] + self._layer(text) + b'"'
+        if texts is None or _ELEMENTS.fullmatch(texts) is None:
+            self.known = False
+            return whole
+        members = _ENCODED.sub(lambda each: b'"%s"' % self._layer(each[1]), texts)
+        return whole[: -len(texts) - 1] + members + b"]"
+
+    def _layer(self, text: bytes) -> bytes:
+        return _layer(text.decode("ascii", "replace"), self._sequence_number).encode("ascii")
+
+
+def _image_once_by_value(image: memoryview, sequence_number: str) -> memoryview:
+    """The image with each value decoded by itself, and written again."""
     try:
-        attributes: Any = json.loads(raw)
+        attributes: Any = json.loads(bytes(image))
     except RecursionError:
         return image  # deeper than any item: planning rejects it
     if not isinstance(attributes, dict):

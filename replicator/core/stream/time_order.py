@@ -42,7 +42,24 @@ _DIGEST_BYTES = 9
 _HISTORY = 10**24
 _MIXED = 7919
 """Of a history's number: room for the digest, and a prime that keeps (old, new) from (new, old)."""
-_SETS = (b'"SS"', b'"NS"', b'"BS"')
+
+
+class _Typed(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, gc=False):
+    """A value of an item; of one form whatever the order of maps and sets."""
+
+    S: str | msgspec.UnsetType = msgspec.UNSET
+    N: str | msgspec.UnsetType = msgspec.UNSET
+    B: str | msgspec.UnsetType = msgspec.UNSET
+    BOOL: bool | msgspec.UnsetType = msgspec.UNSET
+    NULL: bool | msgspec.UnsetType = msgspec.UNSET
+    SS: set[str] | msgspec.UnsetType = msgspec.UNSET
+    NS: set[str] | msgspec.UnsetType = msgspec.UNSET
+    BS: set[str] | msgspec.UnsetType = msgspec.UNSET
+    M: "dict[str, _Typed] | msgspec.UnsetType" = msgspec.UNSET
+    L: "list[_Typed] | msgspec.UnsetType" = msgspec.UNSET
+
+
+_decode_item = msgspec.json.Decoder(dict[str, _Typed]).decode
 _decode = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder(order="deterministic").encode
 _Change = TypeVar("_Change")
@@ -130,18 +147,24 @@ def _digest(image: memoryview | None) -> int:
     """A digest of an image that is the same however the members are ordered; 0 without one."""
     if image is None:
         return 0
-    digest = blake2b(_canonical(bytes(image)), digest_size=_DIGEST_BYTES).digest()
+    digest = blake2b(_canonical(image), digest_size=_DIGEST_BYTES).digest()
     return int.from_bytes(digest, "big") or 1
 
 
-def _canonical(raw: bytes) -> bytes:
+def _canonical(image: memoryview) -> bytes:
+    try:
+        return _encode(_decode_item(image))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return _canonical_untyped(bytes(image))
+
+
+def _canonical_untyped(raw: bytes) -> bytes:
+    """The form of what is no item, which planning rejects."""
     try:
         value = _decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return _canonical_tolerantly(raw)
-    if any(tag in raw for tag in _SETS):
-        value = _with_sorted_sets(value)
-    return _encode(value)
+    return _encode(_with_sorted_sets(value))
 
 
 def _canonical_tolerantly(raw: bytes) -> bytes:
