@@ -203,6 +203,10 @@ async def test_an_export_that_is_older_than_the_guard_is_refused_and_a_newer_one
         await deployment.migrate()
         worker = deployment.start()
         await equal(exported.stage, exported.table, worker)
+        wrong = await deployment.command(
+            "snapshot", "--table", "orders", "--from-export", "--export-arn", exported.table
+        )
+        assert (wrong.code, "is not the ARN of an export" in wrong.stderr) == (2, True)
         older = await exported.service.make(None, datetime.now(UTC))
         asked = await deployment.command(
             "snapshot", "--table", "orders", "--from-export", "--export-arn", older

@@ -1,6 +1,7 @@
 """Snapshots of tables: asked for, watched to the end, and cancelled."""
 
 import asyncio
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -20,6 +21,7 @@ from replicator.postgres.control.stream.positions import Positions
 
 POLL_SECONDS = 0.5
 """Pause between two readings of a snapshot that is watched."""
+_EXPORT_ARN = re.compile(r"arn:[\w-]+:dynamodb:[\w-]+:\d{12}:table/[\w.-]+/export/[\w-]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +44,15 @@ async def ask_for_snapshot(settings: Settings, request: SnapshotRequest) -> tupl
     """The number of the snapshot to be watched, and True when workers are alive.
 
     A snapshot that is asked for or under way already is the answer, unless the table has open
-    gaps. ConfigurationError when an export has no bucket to go to.
+    gaps. ConfigurationError when an export has no bucket to go to, or an ARN is none.
     """
     if request.origin == "export" and not (request.export_arn or settings.export.bucket):
         message = "there is no bucket that an export could be written to"
         raise ConfigurationError(message, remedy="set export.bucket, or give --export-arn")
+    if request.export_arn is not None and not _EXPORT_ARN.fullmatch(request.export_arn):
+        message = f"{request.export_arn!r} is not the ARN of an export of a table"
+        remedy = "`aws dynamodb list-exports` shows them"
+        raise ConfigurationError(message, remedy=remedy)
     table, who, why = request.table, request.who, request.why
     async with control_database(settings) as database:
         facts = require_registered(table, settings, await registered_tables(database))
