@@ -73,7 +73,8 @@ class KinesisDouble:
         shard, before = self.places[iterator]
         if not self.opened or before == len(self._bodies[shard]):
             return orjson.dumps(IDLE | {"NextShardIterator": iterator})
-        page = self._bodies[shard][before : before + PAGE_RECORDS]
+        # idle shards ask without room for a page: a full one would be read twice
+        page = self._bodies[shard][before : before + (PAGE_RECORDS if before else 1)]
         following = self._iterator(shard, before + len(page))
         head = b'{"MillisBehindLatest":1,"NextShardIterator":"%s","Records":[' % following.encode()
         return head + b",".join(page) + b"]}"
