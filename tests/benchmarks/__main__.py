@@ -123,10 +123,12 @@ async def _part(part: str, stand: Stand, options: argparse.Namespace) -> list[st
 
 
 async def _other_sources(part: str, stand: Stand, rounds: int) -> list[str]:
-    """Exports beside scans, and Kinesis beside DynamoDB Streams."""
-    which, beside = (exports, exports.SCAN) if part == "exports" else (kinesis, kinesis.GUARDED)
-    async with which.contenders(stand) as chosen:
-        return report.cpu_table(await interleaved(chosen, rounds), beside=beside)
+    """Exports beside scans, or Kinesis beside DynamoDB Streams."""
+    if part == "exports":
+        async with exports.contenders(stand) as chosen:
+            return report.cpu_table(await interleaved(chosen, rounds), beside=exports.SCAN)
+    samples = await interleaved(await kinesis.contenders(stand), rounds)
+    return report.cpu_table(samples, beside=kinesis.GUARDED)
 
 
 async def _latency(stand: Stand) -> list[str]:

@@ -1,6 +1,6 @@
 """The targets that are measured: how a configuration says them, and the rows they must hold."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -88,23 +88,11 @@ def settings_for(
     return settings
 
 
-async def make_template(
-    machine: Machine,
-    form: Form,
-    base: Iterable[Order],
-    table: str,
-    *,
-    change: Callable[[dict[str, Any]], None] | None = None,
-) -> str:
-    """A database as `migrate` makes it, with these rows, to be copied for every run.
-
-    `change` may change the settings.
-    """
+async def make_template(machine: Machine, form: Form, base: Iterable[Order], table: str) -> str:
+    """A database as `migrate` makes it, with these rows, to be copied for every run."""
     name = f"template_{form.name}"
     await machine.execute(f"create database {name} template template0", machine.postgres.dsn)
     settings = settings_for(machine, form, dsn=machine.dsn(name), table=table, leases="none")
-    if change is not None:
-        change(settings)
     directory = machine.directory / name
     directory.mkdir()
     async with Deployment(directory, settings) as deployment:

@@ -1,226 +1,131 @@
-"""The same changes from a stream of DynamoDB, with and without the row guard, and from Kinesis.
+"""The same changes as DynamoDB Streams and as Kinesis deliver them: decoded, planned, written.
 
-Both sources are doubles that serve records which were made before; the one of Kinesis is here.
+In one process and one batch after the other, so that no waiting counts: a shard of Kinesis gives
+2 MB a second, and an idle one is asked again and again.
 """
 
+import gc
 import time
 from base64 import b64decode, b64encode
-from bisect import bisect_right
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import asyncpg
 import orjson
-from aiohttp import web
 
-from tests.benchmarks import worker
-from tests.benchmarks.forms import TYPED, expect, make_template, require_equal, settings_for
+from replicator.core.planning.plan_batch import plan_batch
+from replicator.core.planning.row_guard import Versioning, stream_versioning
+from replicator.core.records import StreamRecord, decode_page
+from replicator.core.stream.kinesis_records import decode_kinesis_page
+from replicator.postgres.connection.connect import ConnectionSettings
+from replicator.postgres.connection.database import Database
+from replicator.postgres.write.fence import PASSED
+from replicator.postgres.write.writer import PlanWriter
+from tests.benchmarks.forms import TYPED, expect, require_equal
 from tests.benchmarks.load import PAGE_RECORDS, Changed, Load, make_load
-from tests.benchmarks.machine import Machine, Served
+from tests.benchmarks.machine import Machine
 from tests.benchmarks.orders import KEY, Order
-from tests.benchmarks.processes import cpu_seconds, peak_megabytes, tree_cpu_seconds
+from tests.benchmarks.processes import tree_cpu_seconds
 from tests.benchmarks.samples import Sample
-from tests.benchmarks.throughput import SHARDS, Contender, Stand
-from tests.support.daemon import Deployment, Worker, plain_start
-from tests.support.http_server import served as serving
-from tests.support.kinesis_tables import Destination, described, kinesis_data
+from tests.benchmarks.stages import READ_AT, mapping_of
+from tests.benchmarks.throughput import Contender, Stand
+from tests.support.kinesis_tables import kinesis_data
 
 GUARDED = "DynamoDB Streams, guarded"
-STREAM_ARN = "arn:aws:kinesis:us-east-1:000000000000:stream/bench"
+DYNAMODB = "arn:aws:dynamodb:us-east-1:000000000000:table/orders/stream/2026-11-26T00:00:00.000"
+KINESIS = "arn:aws:kinesis:us-east-1:000000000000:stream/changes/orders/2026-11-26T00:00:00.000"
 FIRST_NUMBER = 49590338271490256608559692538361571095921575989136588898
 """Sequence numbers of Kinesis have 56 digits."""
-STAYS_GUARDED = """
--- as if no shard had passed the moment of a hand-over yet
-update replicator.table_state set mode = 'guard', changed_at = '2100-01-01'
-"""
-IDLE = {"Records": [], "MillisBehindLatest": 0}
 
 
-@dataclass
-class KinesisDouble:
-    """A Kinesis with one stream, whose shards begin to answer when the gate is opened."""
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The answers of a source, how they are decoded, and whether versions are written."""
 
-    records: list[dict[int, bytes]]
-    """The records of each shard in order, by their sequence numbers, as JSON."""
-    opened: bool = False
-    places: dict[str, tuple[int, int]] = field(default_factory=dict)
-    """Of iterators: number of the shard, and of records before."""
-
-    def __post_init__(self) -> None:
-        self._bodies = [list(shard.values()) for shard in self.records]
-        self._numbers = [list(shard) for shard in self.records]
-
-    async def answer(self, request: web.Request) -> web.Response:
-        operation = request.headers["X-Amz-Target"].rpartition(".")[2]
-        wanted = orjson.loads(await request.read())
-        match operation:
-            case "GetRecords":
-                body = self._records(wanted["ShardIterator"])
-            case "GetShardIterator":
-                body = orjson.dumps({"ShardIterator": self._asked(wanted)})
-            case "ListShards":
-                body = orjson.dumps({"Shards": [self._shard(n) for n in range(len(self.records))]})
-            case "DescribeStreamSummary":
-                body = orjson.dumps({"StreamDescriptionSummary": self._summary()})
-            case _:
-                return web.Response(status=400, body=b"{}")
-        return web.Response(body=body, content_type="application/x-amz-json-1.1")
-
-    def _records(self, iterator: str) -> bytes:
-        shard, before = self.places[iterator]
-        if not self.opened or before == len(self._bodies[shard]):
-            return orjson.dumps(IDLE | {"NextShardIterator": iterator})
-        # idle shards ask without room for a page: a full one would be read twice
-        page = self._bodies[shard][before : before + (PAGE_RECORDS if before else 1)]
-        following = self._iterator(shard, before + len(page))
-        head = b'{"MillisBehindLatest":1,"NextShardIterator":"%s","Records":[' % following.encode()
-        return head + b",".join(page) + b"]}"
-
-    def _iterator(self, shard: int, before: int) -> str:
-        iterator = f"{shard}-{before}"
-        self.places[iterator] = shard, before
-        return iterator
-
-    def _asked(self, wanted: dict[str, Any]) -> str:
-        shard, before = int(wanted["ShardId"].rpartition("-")[2]), 0
-        if wanted["ShardIteratorType"] == "AFTER_SEQUENCE_NUMBER":
-            before = bisect_right(self._numbers[shard], int(wanted["StartingSequenceNumber"]))
-        return self._iterator(shard, before)
-
-    def _shard(self, number: int) -> dict[str, Any]:
-        return {
-            "ShardId": shard_id(number),
-            "HashKeyRange": {"StartingHashKey": "0", "EndingHashKey": "1"},
-            "SequenceNumberRange": {"StartingSequenceNumber": str(FIRST_NUMBER)},
-        }
-
-    def _summary(self) -> dict[str, Any]:
-        return {
-            "StreamName": "bench",
-            "StreamARN": STREAM_ARN,
-            "StreamStatus": "ACTIVE",
-            "RetentionPeriodHours": 24,
-            "StreamCreationTimestamp": time.time() - 3600,
-            "EnhancedMonitoring": [],
-            "OpenShardCount": len(self.records),
-        }
+    answers: list[bytes]
+    decode: Callable[[bytes], list[StreamRecord]]
+    versioning: Versioning | None
 
 
-def shard_id(number: int) -> str:
-    return f"shardId-{number:012d}"
-
-
-@asynccontextmanager
-async def contenders(stand: Stand) -> AsyncIterator[dict[str, Contender]]:
-    """One worker and sixteen shards each, since a shard of Kinesis gives 2 MB a second."""
-    machine, load = stand.machine, make_load("mixed", stand.records, stand.base)
+async def contenders(stand: Stand) -> dict[str, Contender]:
+    """One process each, over the same rows."""
+    load = make_load("mixed", stand.records, stand.base)
     template = await stand.template(TYPED)
-    expected = await expect(machine, TYPED, template, load.ends.values())
-    streams = partial(
-        worker.run_workers,
-        *(machine, template, machine.serve(load, shards=SHARDS), TYPED),
-        expected=expected,
-    )
-    name = machine.new_name("published")
-    machine.source.table(name, key=KEY, shards=1)
-    records = kinesis_records(load, name)
-    double = KinesisDouble(records)
-    lasts = {shard_id(number): max(shard) for number, shard in enumerate(records)}
-    application = web.Application()
-    application.router.add_post("/", double.answer)
-    destination = Destination(name, STREAM_ARN)
-    async with (
-        serving(application) as url,
-        described(machine.source.endpoint_url, destination) as endpoint,
-    ):
-        form = replace(TYPED, name="kinesis")
-        change = partial(_read_from_kinesis, endpoint, url)
-        published = await make_template(machine, form, stand.base.values(), name, change=change)
-        there = await expect(machine, TYPED, published, load.ends.values())
-        from_kinesis = partial(
-            _run,
-            *(machine, published, Served(name, lasts, stand.records), double),
-            change=change,
-            expected=there,
-        )
-        yield {
-            "DynamoDB Streams": streams,
-            GUARDED: partial(streams, prepare=STAYS_GUARDED),
-            "Kinesis": from_kinesis,
-        }
+    expected = await expect(stand.machine, TYPED, template, load.ends.values())
+    pages = [b'{"Records":' + page + b"}" for page in load.pages()[0]]
+    streams = partial(Source, pages, _decode_streams)
+    sources = {
+        "DynamoDB Streams": streams(None),
+        GUARDED: streams(stream_versioning(DYNAMODB, None)),
+        "Kinesis": Source(kinesis_answers(load), _decode_kinesis, stream_versioning(KINESIS, None)),
+    }
+    return {
+        name: partial(_run, stand.machine, template, source, stand.records, expected=expected)
+        for name, source in sources.items()
+    }
 
 
-def _read_from_kinesis(endpoint: str, url: str, settings: dict[str, Any]) -> None:
-    settings["source"]["endpoint_url"] = endpoint
-    source = {"kinesis": STREAM_ARN, "kinesis_endpoint_url": url}
-    settings["tables"]["orders"]["source"] = source
+def _decode_streams(answer: bytes) -> list[StreamRecord]:
+    return decode_page(answer).records
+
+
+def _decode_kinesis(answer: bytes) -> list[StreamRecord]:
+    return decode_kinesis_page(answer, table="orders", base64="twice").page.records
 
 
 async def _run(
-    machine: Machine,
-    template: str,
-    served: Served,
-    double: KinesisDouble,
-    *,
-    change: partial[None],
-    expected: str,
+    machine: Machine, template: str, source: Source, records: int, *, expected: str
 ) -> Sample:
-    """As `run_workers` measures the stream of DynamoDB."""
-    name = machine.new_name("run")
-    directory = machine.directory / name
-    directory.mkdir()
-    double.opened = False
+    mapping = mapping_of(TYPED)
     async with machine.database(template) as dsn:
-        settings = settings_for(machine, TYPED, dsn=dsn, table=served.name, leases=f"leases_{name}")
-        change(settings)
-        async with Deployment(directory, settings, plain_start) as deployment:
-            running = deployment.start()
-            sample = await _measured(machine, dsn, served, running, double)
-            await running.stop()
+        database = Database(
+            ConnectionSettings(dsn), deployment="bench", control_schema="replicator", pool_size=1
+        )
+        writer = PlanWriter(database, mapping, PASSED)
+        gc.freeze()
+        server = tree_cpu_seconds(machine.postmaster)
+        started, used = time.perf_counter(), time.process_time()
+        try:
+            for answer in source.answers:
+                plan = plan_batch(source.decode(answer), mapping, read_at=READ_AT)
+                arguments = (plan, ("bench", "orders", "stream", ""))
+                if source.versioning is None:
+                    await writer.write(*arguments, supersede=False)
+                else:
+                    await writer.write_guarded(
+                        *arguments, supersede=True, versioning=source.versioning
+                    )
+            sample = Sample(
+                records,
+                time.perf_counter() - started,
+                client_seconds=time.process_time() - used,
+                postgres_seconds=tree_cpu_seconds(machine.postmaster) - server,
+            )
+        finally:
+            gc.unfreeze()
+            await database.close()
         await require_equal(dsn, expected)
     return sample
 
 
-async def _measured(
-    machine: Machine, dsn: str, served: Served, running: Worker, double: KinesisDouble
-) -> Sample:
-    connection = await asyncpg.connect(dsn)
-    try:
-        await worker.shared_out(connection, served, [running])
-        before = cpu_seconds(running.pid), tree_cpu_seconds(machine.postmaster)
-        started = time.perf_counter()
-        double.opened = True
-        await worker.applied(connection, served, [running], started)
-        seconds = time.perf_counter() - started
-        after = cpu_seconds(running.pid), tree_cpu_seconds(machine.postmaster)
-    finally:
-        await connection.close()
-    return Sample(
-        served.records,
-        seconds,
-        client_seconds=after[0] - before[0],
-        postgres_seconds=after[1] - before[1],
-        peak_megabytes=peak_megabytes(running.pid),
-    )
-
-
-def kinesis_records(load: Load, table: str) -> list[dict[int, bytes]]:
-    """The records of each shard in order, by their sequence numbers."""
+def kinesis_answers(load: Load) -> list[bytes]:
+    """Answers of GetRecords with all changes in order."""
     micros = time.time_ns() // 1000
-    found: list[dict[int, bytes]] = [{} for _ in range(SHARDS)]
-    for counter, change in enumerate(load.changes):
-        number = FIRST_NUMBER + counter
-        record = _record(change, table, number=number, micros=micros + counter)
-        found[change.number % SHARDS][number] = record
-    return found
+    told = [
+        _record(change, number=FIRST_NUMBER + counter, micros=micros + counter)
+        for counter, change in enumerate(load.changes)
+    ]
+    head = b'{"MillisBehindLatest":1,"NextShardIterator":"next","Records":['
+    return [
+        head + b",".join(told[start : start + PAGE_RECORDS]) + b"]}"
+        for start in range(0, len(told), PAGE_RECORDS)
+    ]
 
 
-def _record(change: Changed, table: str, *, number: int, micros: int) -> bytes:
+def _record(change: Changed, *, number: int, micros: int) -> bytes:
     data = kinesis_data(
-        table, _image(change.old), _image(change.new), micros=micros, key=tuple(KEY)
+        "orders", _image(change.old), _image(change.new), micros=micros, key=tuple(KEY)
     )
     return orjson.dumps(
         {

@@ -37,11 +37,10 @@ async def run_workers(
     expected: str | None,
     workers: int = 1,
     port: int | None = None,
-    prepare: str | None = None,
 ) -> Sample:
     """All workers are up, share the shards and ask; then the source answers and the clock starts.
 
-    It stops when PostgreSQL shows the last position of every shard. `prepare` is SQL to begin with.
+    It stops when PostgreSQL shows the last position of every shard.
     """
     name = machine.new_name("run")
     directory = machine.directory / name
@@ -50,8 +49,6 @@ async def run_workers(
         settings = settings_for(
             machine, form, dsn=_through(dsn, port), table=served.name, leases=f"leases_{name}"
         )
-        if prepare is not None:
-            await machine.execute(prepare, dsn)
         machine.source.empty_pages(times=None, table=served.name)
         try:
             async with Deployment(directory, settings, plain_start) as deployment:
@@ -77,7 +74,7 @@ async def measured(machine: Machine, dsn: str, served: Served, workers: list[Wor
     """Figures from the moment at which the source answers until all is applied."""
     connection = await asyncpg.connect(dsn)
     try:
-        await shared_out(connection, served, workers)
+        await _shared_out(connection, served, workers)
         machine.source.heal("GetRecords")
         machine.source.hold("GetRecords", times=None)
         await asyncio.sleep(IDLE_SECONDS_MAX * 1.5)  # every shard's next request waits now
@@ -85,7 +82,7 @@ async def measured(machine: Machine, dsn: str, served: Served, workers: list[Wor
         before = cpu_seconds(*pids), tree_cpu_seconds(machine.postmaster)
         started = time.perf_counter()
         machine.source.heal()
-        await applied(connection, served, workers, started)
+        await _applied(connection, served, workers, started)
         seconds = time.perf_counter() - started
         after = cpu_seconds(*pids), tree_cpu_seconds(machine.postmaster)
     finally:
@@ -99,7 +96,9 @@ async def measured(machine: Machine, dsn: str, served: Served, workers: list[Wor
     )
 
 
-async def shared_out(connection: asyncpg.Connection, served: Served, workers: list[Worker]) -> None:
+async def _shared_out(
+    connection: asyncpg.Connection, served: Served, workers: list[Worker]
+) -> None:
     """Wait until every shard has an owner and every worker its share."""
     share = len(served.lasts) // len(workers)
 
@@ -111,10 +110,9 @@ async def shared_out(connection: asyncpg.Connection, served: Served, workers: li
     await brought_about(shared, what="every worker has its shards", by=workers, seconds=90)
 
 
-async def applied(
+async def _applied(
     connection: asyncpg.Connection, served: Served, workers: list[Worker], started: float
 ) -> None:
-    """Wait until PostgreSQL shows the last position of every shard."""
     while await connection.fetchval(POSITIONS) != served.sum:
         if any(worker.code is not None for worker in workers):
             raise AssertionError(workers[0].tail())
