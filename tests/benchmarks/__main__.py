@@ -97,11 +97,8 @@ async def _part(part: str, stand: Stand, options: argparse.Namespace) -> list[st
         case "features":
             costs = await features.run_features(stand.machine, options.records, options.rounds)
             return report.feature_table(costs, plain=features.PLAIN)
-        case "snapshot":
-            samples = await interleaved(await snapshot.contenders(stand), options.rounds)
-            return report.throughput_table(samples, limit=LIMIT, peer=None)
-        case "exports" | "kinesis":
-            return await _other_sources(part, stand, options.rounds)
+        case "snapshot" | "exports" | "kinesis":
+            return await _loads(part, stand, options.rounds)
         case "latency":
             return await _latency(stand)
         case "idle":
@@ -122,8 +119,11 @@ async def _part(part: str, stand: Stand, options: argparse.Namespace) -> list[st
             return report.growth_table(samples)
 
 
-async def _other_sources(part: str, stand: Stand, rounds: int) -> list[str]:
-    """Exports beside scans, or Kinesis beside DynamoDB Streams."""
+async def _loads(part: str, stand: Stand, rounds: int) -> list[str]:
+    """Snapshots beside psql, exports beside scans, or Kinesis beside DynamoDB Streams."""
+    if part == "snapshot":
+        samples = await interleaved(await snapshot.contenders(stand), rounds)
+        return report.throughput_table(samples, limit=LIMIT, peer=None)
     if part == "exports":
         async with exports.contenders(stand) as chosen:
             return report.cpu_table(await interleaved(chosen, rounds), beside=exports.SCAN)
