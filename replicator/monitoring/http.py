@@ -8,7 +8,15 @@ import html
 import json
 import re
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Collection,
+    Iterable,
+    Mapping,
+    Sequence,
+)
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -20,10 +28,17 @@ from prometheus_client.exposition import choose_encoder
 
 from replicator import __version__
 from replicator.clock import Clock
-from replicator.core.status.deployment_status import SCHEMA_VERSION, Status, lineage_document
+from replicator.core.status.deployment_status import SCHEMA_VERSION, Status, TableStatus
 from replicator.core.status.problems import diagnose
+from replicator.core.status.shard_pages import (
+    SHARDS_MAX,
+    EndedShard,
+    PageEnd,
+    open_page,
+    shards_document,
+)
 from replicator.core.status.status_json import document
-from replicator.errors import ConfigurationError
+from replicator.errors import ConfigurationError, ReplicatorError
 from replicator.monitoring.expected_hosts import expected
 from replicator.monitoring.health import Check, Health, find_table, table_readiness
 from replicator.monitoring.http_connection import Connections, HttpBounds
@@ -77,6 +92,11 @@ _HEADERS: Mapping[str, str] = {
 }
 
 
+ReadEnded = Callable[[str, PageEnd | None, int], Awaitable[Sequence[EndedShard]]]
+"""Reads the next shards of a table that ended, from behind a place, so many at most; fails with
+ReplicatorError or TimeoutError."""
+
+
 @dataclass(frozen=True, slots=True)
 class Pages:
     """The pages: read only, without data of items."""
@@ -86,6 +106,7 @@ class Pages:
     history: History
     status: Callable[[], Status | None]
     clock: Clock
+    ended: ReadEnded
 
 
 _PAGES = web.AppKey("pages", Pages)
@@ -237,9 +258,34 @@ async def _shards(request: web.Request) -> web.Response:
     table = find_table(status, request.query.get("table", ""))
     if table is None:
         return _no_such_table()
-    response = _json(HTTPStatus.OK, lineage_document(table))
+    try:
+        after = PageEnd.of(request.query["after"]) if "after" in request.query else None
+    except ValueError:
+        reason = "after: no place that `next` of an earlier page has named"
+        return _json(HTTPStatus.BAD_REQUEST, {"ok": False, "reason": reason})
+    response = await _shards_page(pages, table, after)
     response.enable_compression()
     return response
+
+
+async def _shards_page(pages: Pages, table: TableStatus, after: PageEnd | None) -> web.Response:
+    """A page of a table's shards; without PostgreSQL those that have not ended, and a next page."""
+    found = open_page(table.lineage, after, shards_max=SHARDS_MAX + 1)
+    unfinished, room = found[:SHARDS_MAX], SHARDS_MAX - len(found)
+    ended: Sequence[EndedShard] = ()
+    more = room < 0
+    if not more and table.needs_workers:
+        try:
+            ended = await pages.ended(table.source, after, room + 1)
+        except (ReplicatorError, TimeoutError) as error:
+            if not unfinished:
+                why = str(error) or "no answer in time"
+                reason = f"shards that ended cannot be read now: {why}"
+                return _json(HTTPStatus.SERVICE_UNAVAILABLE, {"ok": False, "reason": reason})
+            more = True
+        else:
+            more, ended = len(ended) > room, ended[:room]
+    return _json(HTTPStatus.OK, shards_document(table, unfinished, ended, more=more))
 
 
 async def _history(request: web.Request) -> web.Response:

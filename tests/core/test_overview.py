@@ -6,7 +6,7 @@ from typing import Any
 
 from replicator.core.status.arrival_proof import HEAD_PROOF, Proof, Standing
 from replicator.core.status.assemble import Knowledge, overview
-from replicator.core.status.deployment_status import TableStatus, WorkerStatus, lineage_document
+from replicator.core.status.deployment_status import TableStatus, WorkerStatus
 from replicator.core.status.evidence import Failure, LateShard, TableEvidence, WorkerEvidence
 from replicator.core.stream.order_keeper import OrderKeeper
 from replicator.core.stream.shard_facts import GapFacts, ShardFacts, TableFacts
@@ -221,28 +221,6 @@ def test_a_gap_of_a_table_that_lambda_writes_can_only_be_accepted():
     table = seen(known(idle("other"), tables={"orders": facts}))
 
     assert table.remedy == table.gaps[0].remedy == ACCEPT
-
-
-def test_the_lineage_has_the_newest_generation_first_and_each_shard_with_its_parent():
-    older = STREAM.replace("2026-03", "2026-02")
-    done = shard_facts(1, stream_arn=older, state="done")
-    parent = shard_facts(2, state="active", owner="other", safe_at=NOON - timedelta(minutes=1))
-    child = shard_facts(3, parent=2)
-
-    document = lineage_document(seen(known(done, parent, child)))
-
-    newest, oldest = document["generations"]
-    assert (newest["stream_arn"], newest["current"]) == (STREAM, True)
-    assert (oldest["stream_arn"], oldest["current"]) == (older, False)
-    assert [(each["parent_id"], each["state"]) for each in newest["shards"]] == [
-        (None, "active"),
-        (shard_name(2), "waiting"),
-    ]
-    assert [each["lag_seconds"] for each in (*oldest["shards"], *newest["shards"])] == [
-        None,
-        60,
-        60,
-    ]
 
 
 def test_no_lag_is_known_of_a_table_that_lambda_writes():

@@ -1,6 +1,6 @@
 """A clock to turn, a status to change, and a real server that shows them."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -9,6 +9,7 @@ from aiohttp import ClientSession
 
 from replicator.core.observations import Observation
 from replicator.core.status.deployment_status import Status
+from replicator.core.status.shard_pages import EndedShard, PageEnd
 from replicator.monitoring.health import Health
 from replicator.monitoring.http import Pages, serve
 from replicator.monitoring.lag_history import History
@@ -41,6 +42,8 @@ class Monitored:
     history: History = field(init=False)
     metrics: Metrics = field(init=False)
     url: str = ""
+    ended: list[EndedShard] = field(default_factory=list)
+    """Shards of every table that ended, the newest end first, as PostgreSQL would give them."""
 
     def __post_init__(self) -> None:
         self.latest = LatestStatus(self.clock)
@@ -50,7 +53,20 @@ class Monitored:
 
     @property
     def pages(self) -> Pages:
-        return Pages(self.metrics, self.health, self.history, self.latest, self.clock)
+        return Pages(
+            self.metrics, self.health, self.history, self.latest, self.clock, self.read_ended
+        )
+
+    async def read_ended(
+        self, source: str, after: PageEnd | None, shards_max: int
+    ) -> Sequence[EndedShard]:
+        """Those behind a place."""
+        del source
+        first = 0
+        if after is not None and after.ended_at is not None:
+            names = [each.shard_id for each in self.ended]
+            first = names.index(after.shard_id) + 1
+        return self.ended[first : first + shards_max]
 
     def publish(self, status: Status) -> None:
         self.latest.publish(status)

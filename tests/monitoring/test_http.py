@@ -5,6 +5,7 @@ import json
 import logging
 import socket
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -13,8 +14,9 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 
 from replicator.core.observations import TaskStuck
 from replicator.core.status.drift import Drifted
+from replicator.core.status.shard_pages import SHARDS_MAX, EndedShard
 from replicator.core.status.status_json import document
-from replicator.errors import ConfigurationError
+from replicator.errors import ConfigurationError, SinkUnavailable
 from replicator.monitoring.expected_hosts import expected
 from replicator.monitoring.http import serve
 from replicator.monitoring.http_connection import HttpBounds
@@ -170,6 +172,58 @@ async def test_the_shards_of_one_table_are_a_document_of_their_own(
     assert (await get(client, "/shards.json?table=nothing"))[0] == 404
     assert (await get(client, "/shards.json"))[0] == 404
     assert "lineage" not in str(await get(client, "/status.json"))
+
+
+async def test_shards_come_in_pages_and_those_that_ended_come_last(
+    monitored: Monitored, client: ClientSession
+):
+    lineage = tuple(shard(f"open-{number:04d}") for number in range(SHARDS_MAX + 100))
+    monitored.ended = [
+        EndedShard(lineage[0].stream_arn, f"ended-{n:04d}", None, NOON - timedelta(seconds=n))
+        for n in range(SHARDS_MAX)
+    ]
+    monitored.publish(status(table(lineage=lineage)))
+    seen: list[str] = []
+    sizes: list[int] = []
+    after: str | None = ""
+
+    while after is not None:
+        path = "/shards.json?table=orders" + (f"&after={after}" if after else "")
+        _, body = await get(client, path)
+        found = [each["shard_id"] for part in body["generations"] for each in part["shards"]]
+        seen += found
+        sizes.append(len(found))
+        after = body["next"]
+
+    assert sizes == [SHARDS_MAX, SHARDS_MAX, 100]
+    assert len(set(seen)) == len(seen) == 2 * SHARDS_MAX + 100
+    assert all(name.startswith("open") for name in seen[:SHARDS_MAX])
+    assert (await get(client, "/shards.json?table=orders&after=nonsense"))[0] == 400
+
+
+@pytest.mark.parametrize("failure", [TimeoutError(), SinkUnavailable("PostgreSQL is away")])
+async def test_without_postgresql_the_shards_that_have_not_ended_are_told_and_more_is_promised(
+    clock: TurnedClock, failure: Exception
+):
+    async def away(*_: object) -> list[EndedShard]:
+        raise failure
+
+    shown = Monitored(clock)
+    shown.publish(status(table(lineage=(shard("a"),)), table("carts")))
+    pages = replace(shown.pages, ended=away)
+
+    async with (
+        serve(pages, host="127.0.0.1", port=0) as port,
+        ClientSession(f"http://127.0.0.1:{port}") as client,
+    ):
+        code, body = await get(client, "/shards.json?table=orders")
+        nothing = await get(client, "/shards.json?table=carts")
+
+    [generation] = body["generations"]
+    assert (code, [each["shard_id"] for each in generation["shards"]]) == (200, ["a"])
+    assert body["next"] is not None
+    assert nothing[0] == 503
+    assert "cannot be read now" in str(nothing[1])
 
 
 async def test_the_history_has_the_last_hour(monitored: Monitored, client: ClientSession):

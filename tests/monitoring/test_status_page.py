@@ -215,12 +215,13 @@ async def test_thousands_of_shards_and_a_circle_of_parents_are_drawn_up_to_a_bou
 ):
     many = [shard(f"shardId-{n:05d}", state="waiting") for n in range(5000)]
     circle = [shard("shardId-a", parent_id="shardId-b"), shard("shardId-b", parent_id="shardId-a")]
-    monitored.publish(status(table("orders", lineage=(*many, *circle))))
+    counts = {"waiting": 5000, "active": 2}
+    monitored.publish(status(table("orders", lineage=(*many, *circle), shards=counts)))
     await tab.until("document.querySelector('#shards summary')")
 
     await tab.evaluate("document.querySelector('#shards summary').click()")
 
-    await tab.until(says("#shards", "and 4,800 more shards"))
+    await tab.until(says("#shards", "and 4,802 more shards"))
     assert await tab.evaluate("document.querySelectorAll('.tree li').length") == 200
 
 

@@ -6,11 +6,49 @@ DIAGNOSED = "tests/core/test_diagnosis.py"
 LOCKED = "tests/faults/test_locked_targets.py"
 OVERVIEW = "tests/core/test_overview.py"
 
+OF_FEW = "tests/postgres/test_status_shards.py"
+
+STATUS_SHARDS = "replicator/postgres/control/status_shards.py"
 DIAGNOSIS = "replicator/core/status/diagnosis.py"
 PROOF = "replicator/core/status/arrival_proof.py"
 LINKS = "(_registered, _not_stopped, _read_by_workers, _worked_on, _moving)"
 
 PROOF_MUTANTS = [
+    Mutant(
+        "shards of an accepted gap keep a stream from being over",
+        STATUS_SHARDS,
+        "and not (s.state = 'gap'",
+        "and not (false",
+        OF_FEW,
+    ),
+    Mutant(
+        "a shard whose child has ended may have more children",
+        STATUS_SHARDS,
+        "        if is_followed:\n",
+        "        if False:\n",
+        OF_FEW,
+    ),
+    Mutant(
+        "a shard whose second parent ended late stands since it was found",
+        STATUS_SHARDS,
+        "unnest(array[s.parent_id, s.adjacent_parent_id])",
+        "unnest(array[s.parent_id])",
+        OF_FEW,
+    ),
+    Mutant(
+        "a merge is no child of its second parent",
+        STATUS_SHARDS,
+        "(s.deployment, s.stream_arn, s.adjacent_parent_id)",
+        "(s.deployment, s.stream_arn, s.parent_id)",
+        OF_FEW,
+    ),
+    Mutant(
+        "all that ended is read for a status",
+        STATUS_SHARDS,
+        "s.done_at > t.instant",
+        "t.instant is not null",
+        OF_FEW,
+    ),
     *(
         Mutant(
             f"the links of {link} are not asked for",

@@ -77,7 +77,12 @@ class Control:
         )
 
     async def worker(
-        self, name: str, *late: LateShard, seen_seconds_ago: float = 0.0, leases: int = 1
+        self,
+        name: str,
+        *late: LateShard,
+        seen_seconds_ago: float = 0.0,
+        leases: int = 1,
+        listed_seconds: float = 0.0,
     ) -> None:
         """Say that a worker was seen, and that it works on every registered table."""
         seen_at = await self.connection.fetchval(
@@ -88,7 +93,7 @@ class Control:
             seen_at,
             looked_seconds=0.0,
             tables={
-                source: TableEvidence(fingerprint, 1, 0.0, 0.0, late)
+                source: TableEvidence(fingerprint, 1, listed_seconds, 0.0, late)
                 for source, fingerprint in rows
             },
         )

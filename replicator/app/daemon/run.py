@@ -110,7 +110,7 @@ class Daemon:
         try:
             async with (
                 AsyncExitStack() as stack,
-                self._monitoring.pages(http) as port,
+                self._monitoring.pages(http, self._database) as port,
             ):
                 self._log.info("started", version=__version__, http=f"{http.host}:{port}")
                 return await self._watched(

@@ -1,6 +1,6 @@
 """Proof that a table's changes arrive, put together from the evidence of all workers. Pure."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -127,8 +127,11 @@ class TableWitness:
         silent: tuple[str, ...],
         *,
         now: datetime,
+        followed: Collection[ShardName] = (),
     ) -> None:
+        """`followed`: finished shards that have a child, whether or not it is among `shards`."""
         self._facts = facts
+        self._followed = followed
         self._known = by_name(shards)
         self._told = list(told)
         self._silent = silent
@@ -165,9 +168,16 @@ class TableWitness:
         A look at the source a minute later shows every child; where no shard is unfinished at
         all, the stream has one that is not known, whatever was checked.
         """
-        current = [s for s in self._known.values() if s.stream_arn == self._facts.stream_arn]
+        arn = self._facts.stream_arn
+        current = [s for s in self._known.values() if s.stream_arn == arn]
         parents = {parent for shard in current for parent in shard.parents}
-        childless = [s for s in current if s.finished and s.shard_id not in parents]
+        childless = [
+            shard
+            for shard in current
+            if shard.finished
+            and shard.shard_id not in parents
+            and (shard.stream_arn, shard.shard_id) not in self._followed
+        ]
         if current and all(shard.finished for shard in current):
             return childless
         seconds, _ = self._listed()

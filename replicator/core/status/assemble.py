@@ -21,8 +21,8 @@ from replicator.core.status.deployment_status import (
 )
 from replicator.core.status.drift import Drifted
 from replicator.core.stream.gaps import how_to_mend
-from replicator.core.stream.lag import ShardProgress, table_lag
-from replicator.core.stream.lineage import by_name, is_ready
+from replicator.core.stream.lag import ShardProgress, lag_of, table_lag
+from replicator.core.stream.lineage import ShardName, by_name, is_ready
 from replicator.core.stream.order_keeper import OrderKeeper
 from replicator.core.stream.shard_facts import GapFacts, Pause, ShardFacts, TableFacts
 from replicator.core.verify.results import Verified
@@ -32,11 +32,16 @@ WHY_LENGTH_MAX = 200
 
 @dataclass(frozen=True, slots=True)
 class Knowledge:
-    """Facts from one reading of the control schema."""
+    """Facts from one reading of the control schema.
+
+    `shards`: all that are not done, and of those that are, the ones whose children may not be known
+    and the parents of shards that were never read. `ended`: how many shards are done, by table.
+    `followed`: of the finished ones among `shards`, those that are known to have a child.
+    """
 
     deployment: str
     tables: Mapping[str, TableFacts]
-    shards: Iterable[ShardFacts]
+    shards: Collection[ShardFacts]
     dead_letters: Mapping[str, Mapping[str, int]]
     workers: tuple[WorkerStatus, ...]
     living: Collection[str]
@@ -47,6 +52,8 @@ class Knowledge:
     throughput: Mapping[str, int] = field(default_factory=dict)
     verified: Mapping[str, Verified] = field(default_factory=dict)
     pauses: Mapping[str, Pause] = field(default_factory=dict)
+    ended: Mapping[str, int] = field(default_factory=dict)
+    followed: Collection[ShardName] = frozenset()
 
 
 def overview(knowledge: Knowledge, *, now: datetime) -> Status:
@@ -76,13 +83,18 @@ def _workers(
 def _table(
     facts: TableFacts, shards: list[ShardFacts], knowledge: Knowledge, now: datetime
 ) -> TableStatus:
-    if facts.keeper.poller == "lambda":  # which keeps the position: what the daemon knew is history
+    daemon_reads = facts.keeper.poller == "daemon"
+    if not daemon_reads:  # Lambda keeps the position: what the daemon knew is history
         shards = []
     witness = _witness(facts, shards, knowledge, now)
-    lineage = _lineage(facts, shards, witness, knowledge, now)
+    progress = {
+        name: witness.progress(shard)
+        for name, shard in by_name(shards).items()
+        if not shard.finished
+    }
+    lineage = _lineage(shards, progress, knowledge.living, now)
     ends = [ShardProgress(end.safe_at or end.found_at, False, None) for end in witness.open_ends()]
-    unfinished = [witness.progress(shard) for shard in shards if not shard.finished]
-    lag = table_lag([*unfinished, *ends], now=now, retention=facts.kept_for)
+    lag = table_lag([*progress.values(), *ends], now=now, retention=facts.kept_for)
     proof = witness.proof()
     snapshots = knowledge.snapshots.get(facts.source, ())
     snapshot = _snapshot(snapshots, now)
@@ -96,7 +108,7 @@ def _table(
         lag_seconds=lag.lag_seconds if shards else None,  # not listed yet: nothing is known
         retention_headroom_seconds=lag.headroom_seconds,
         poll_age_seconds=_poll_age(lag.poll_age_seconds, proof),
-        shards=Counter(shard.state for shard in lineage),
+        shards=_counted(lineage, knowledge.ended.get(facts.source, 0) if daemon_reads else 0),
         dead_letters=knowledge.dead_letters.get(facts.source, {}),
         drift=knowledge.drift.get(facts.source, {}),
         records_per_minute=knowledge.throughput.get(facts.source, 0),
@@ -108,7 +120,7 @@ def _table(
         last_applied_at=knowledge.applied.get(facts.source),
         lineage=lineage,
         verified=knowledge.verified.get(facts.source),
-        needs_workers=facts.keeper.poller == "daemon",
+        needs_workers=daemon_reads,
         stopped_seconds=_stopped_seconds(facts, now),
         proof=proof,
         verified_seconds_ago=_seconds_since(knowledge.verified.get(facts.source), now),
@@ -125,7 +137,14 @@ def _witness(
         if worker.evidence is not None and worker.told_seconds_ago is not None
     ]
     silent = tuple(worker.id for worker in living if worker.evidence is None)
-    return TableWitness(facts, shards, told, silent, now=now)
+    return TableWitness(facts, shards, told, silent, now=now, followed=knowledge.followed)
+
+
+def _counted(lineage: Iterable[ShardStatus], ended: int) -> Counter[ShardState]:
+    counts = Counter(shard.state for shard in lineage)
+    if ended:
+        counts["done"] += ended
+    return counts
 
 
 def _poll_age(by_rows: float | None, proof: Proof) -> float | None:
@@ -135,10 +154,9 @@ def _poll_age(by_rows: float | None, proof: Proof) -> float | None:
 
 
 def _lineage(
-    facts: TableFacts,
     shards: Iterable[ShardFacts],
-    witness: TableWitness,
-    knowledge: Knowledge,
+    progress: Mapping[ShardName, ShardProgress],
+    living: Collection[str],
     now: datetime,
 ) -> tuple[ShardStatus, ...]:
     known = by_name(shards)
@@ -147,15 +165,12 @@ def _lineage(
             stream_arn=shard.stream_arn,
             shard_id=shard.shard_id,
             parent_id=shard.parent_id,
-            state=_state(shard, is_ready(shard, known), knowledge.living),
+            state=_state(shard, is_ready(shard, known), living),
             owner=shard.owner,
-            lag_seconds=None
-            if shard.finished
-            else table_lag(
-                [witness.progress(shard)], now=now, retention=facts.kept_for
-            ).lag_seconds,
+            lag_seconds=lag_of(progress[name], now) if name in progress else None,
         )
-        for shard in known.values()
+        for name, shard in known.items()
+        if shard.state != "done"
     )
 
 

@@ -1,15 +1,14 @@
-"""The state of a deployment as one fact, and the shards of a table as JSON."""
+"""The state of a deployment as one fact."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal
+from typing import Literal
 
 from replicator.core.snapshot.status import SnapshotStatus
 from replicator.core.status.arrival_proof import Proof
 from replicator.core.status.drift import Drifted
 from replicator.core.status.evidence import WorkerEvidence
-from replicator.core.stream.source_kind import kind_of
 from replicator.core.verify.results import Verified
 
 SCHEMA_VERSION = 1
@@ -43,7 +42,7 @@ class LetterStatus:
 
 @dataclass(frozen=True, slots=True)
 class ShardStatus:
-    """One shard on record. `lag_seconds` None: finished, or not known."""
+    """One shard. `lag_seconds` None: finished, or not known."""
 
     stream_arn: str
     shard_id: str
@@ -79,7 +78,7 @@ class TableStatus:
     last_applied_at: datetime | None = None
     """Creation time of the newest applied change."""
     lineage: tuple[ShardStatus, ...] = ()
-    """Every shard on record; the document of all tables leaves the shards out."""
+    """Shards on record that have not ended; those of an accepted gap among them."""
     verified: Verified | None = None
     """Result of the last `verify`; None before the first."""
     verified_seconds_ago: float | None = None
@@ -115,33 +114,3 @@ class Status:
     workers: tuple[WorkerStatus, ...]
     read_seconds_ago: float = 0.0
     """Age of the status since the answer of the control schema."""
-
-
-def lineage_document(table: TableStatus) -> dict[str, Any]:
-    """The shards of one table, generation by generation, the newest generation first."""
-    generations: dict[str, list[ShardStatus]] = {}
-    for shard in table.lineage:
-        generations.setdefault(shard.stream_arn, []).append(shard)
-    newest_first = sorted(
-        generations.items(),
-        key=lambda generation: kind_of(generation[0]).label(generation[0]),
-        reverse=True,
-    )
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "source": table.source,
-        "generations": [
-            {"stream_arn": arn, "current": arn == table.stream_arn, "shards": [*map(_shard, found)]}
-            for arn, found in newest_first
-        ],
-    }
-
-
-def _shard(shard: ShardStatus) -> dict[str, Any]:
-    return {
-        "shard_id": shard.shard_id,
-        "parent_id": shard.parent_id,
-        "state": shard.state,
-        "owner": shard.owner,
-        "lag_seconds": shard.lag_seconds,
-    }

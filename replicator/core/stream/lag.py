@@ -34,7 +34,7 @@ def table_lag(shards: Iterable[ShardProgress], *, now: datetime, retention: time
     A clock that is behind the source's never makes the age negative.
     """
     progress = list(shards)
-    lags = [_lag(shard, now) for shard in progress]
+    lags = [lag_of(shard, now) for shard in progress]
     headrooms = [
         headroom_seconds(now=now, safe_at=safe_at, retention=retention)
         for shard in progress
@@ -53,7 +53,8 @@ def table_lag(shards: Iterable[ShardProgress], *, now: datetime, retention: time
     )
 
 
-def _lag(shard: ShardProgress, now: datetime) -> float | None:
+def lag_of(shard: ShardProgress, now: datetime) -> float | None:
+    """The lag of one shard in seconds; None where nothing was read yet."""
     if shard.at_head:
         return 0.0
     if shard.safe_at is None:

@@ -14,6 +14,7 @@ from replicator.postgres.connection.database import Database
 from replicator.postgres.control.drift import read_drift
 from replicator.postgres.control.evidence import read_throughput
 from replicator.postgres.control.snapshot.snapshots import Snapshots
+from replicator.postgres.control.status_shards import read_applied, read_status_shards
 from replicator.postgres.control.stream.positions import Positions
 from replicator.postgres.control.verifications import last_verified
 
@@ -36,13 +37,6 @@ select distinct on (source) source, id, target, reason, first_seen
   from {schema}.dead_letter
  where deployment = $1 and state = 'open'
  order by source, id desc
-"""
-
-APPLIED = """
-select source, max(last_record_at) as at
-  from {schema}.shard
- where deployment = $1 and last_record_at is not null
- group by source
 """
 
 WORKERS = """
@@ -76,16 +70,16 @@ async def read_knowledge(
 
     the source's time, as told by workers; PostgreSQL's where none has told one lately.
     """
-    positions = Positions(database)
     control = database.control
-    tables = await positions.tables()
-    shards = await positions.shards(list(tables))
+    tables = await Positions(database).tables()
     snapshots = await Snapshots(database).facts()
     async with database.connection("reading the status") as connection:
-        letters, applied, rows = [
+        shards = await read_status_shards(database, connection)
+        letters, rows = [
             await connection.fetch(control.sql(statement), database.deployment)
-            for statement in (DEAD_LETTERS, APPLIED, WORKERS)
+            for statement in (DEAD_LETTERS, WORKERS)
         ]
+        applied = await read_applied(database, connection)
         newest = (
             await connection.fetch(control.sql(NEWEST_LETTERS), database.deployment)
             if any(row["open"] for row in letters)
@@ -110,7 +104,7 @@ async def read_knowledge(
         Knowledge(
             database.deployment,
             tables,
-            shards,
+            shards.shards,
             dead_letters,
             workers,
             living,
@@ -121,11 +115,13 @@ async def read_knowledge(
                 )
                 for row in newest
             },
-            applied={row["source"]: row["at"] for row in applied},
+            applied=applied,
             verified=verified,
             drift=drift,
             throughput=throughput,
             pauses={row["source"]: Pause(row["who"], row["why"]) for row in pauses},
+            ended=shards.ended,
+            followed=shards.followed,
         ),
         _source_time(workers, living) or now,
     )

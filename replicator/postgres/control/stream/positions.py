@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
+from typing import Any
 
 import asyncpg
 
@@ -33,10 +34,14 @@ select id, source, stream_arn, shard_id, kind, detail, found_at, since,
  order by id
 """
 
-SHARDS = """
-select source, stream_arn, shard_id, parent_id, state, listed, owner,
+SHARD_COLUMNS = """
+       source, stream_arn, shard_id, parent_id, state, listed, owner,
        last_sequence_number::text as position, known_sequence_number::text as known,
-       safe_at, head_at, polled_at, gap_accepted_at, found_at, done_at, adjacent_parent_id
+       safe_at, head_at, polled_at, gap_accepted_at, found_at, done_at, adjacent_parent_id"""
+"""The columns that `shard_of` makes a shard of, in the order of its fields."""
+
+SHARDS = """
+select {columns}
   from {schema}.shard
  where deployment = $1 and source = any($2::text[])
 """
@@ -60,9 +65,7 @@ with polled as (
                           limit 1) as one
      where t.deployment = $1 and t.source = any($2::text[])
 )
-select source, stream_arn, shard_id, parent_id, state, listed, owner,
-       last_sequence_number::text as position, known_sequence_number::text as known,
-       safe_at, head_at, polled_at, gap_accepted_at, found_at, done_at, adjacent_parent_id
+select {columns}
   from polled
 """
 ENDED_SECONDS = 600.0
@@ -158,17 +161,16 @@ class Positions:
         """Every shard known of the given tables, of all generations."""
         async with self._database.connection("reading the shards") as connection:
             rows = await connection.fetch(
-                self._control.sql(SHARDS), self._deployment, list(sources)
+                self._control.sql(SHARDS, columns=SHARD_COLUMNS), self._deployment, list(sources)
             )
-        return [_shard(row) for row in rows]
+        return [shard_of(row) for row in rows]
 
     async def open_shards(self, sources: Sequence[str]) -> list[ShardFacts]:
         """The shards of the tables that are not done, and a few that are."""
+        statement = self._control.sql(OPEN_SHARDS, columns=SHARD_COLUMNS)
         async with self._database.connection("reading the shards") as connection:
-            rows = await connection.fetch(
-                self._control.sql(OPEN_SHARDS), self._deployment, list(sources), ENDED_SECONDS
-            )
-        return list(by_name(_shard(row) for row in rows).values())
+            rows = await connection.fetch(statement, self._deployment, list(sources), ENDED_SECONDS)
+        return list(by_name(shard_of(row) for row in rows).values())
 
     async def start(self, source: str, *, initial_load: InitialLoad, at: datetime) -> None:
         """Keep the start instant of a table that has none yet."""
@@ -258,11 +260,14 @@ def _table(row: asyncpg.Record, gaps: Iterable[GapFacts]) -> TableFacts:
     return TableFacts(**{**row, "keeper": OrderKeeper.of(row["keeper"]), "gaps": tuple(gaps)})
 
 
-def _shard(row: asyncpg.Record) -> ShardFacts:
-    facts = dict(row)
-    for name in ("position", "known"):
-        facts[name] = position_of(facts[name])
-    return ShardFacts(**facts)
+def shard_of(row: Iterable[Any]) -> ShardFacts:
+    """A shard from a row that has `SHARD_COLUMNS`."""
+    source, stream_arn, shard_id, parent_id, state, listed, owner, position, known, *rest = row
+    return ShardFacts(
+        *(source, stream_arn, shard_id, parent_id, state, listed, owner),
+        *(position_of(position), position_of(known)),
+        *rest,
+    )
 
 
 def position_of(text: str | None) -> Position | None:
