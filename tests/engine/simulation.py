@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import timedelta
 from functools import partial
 from random import Random
 from typing import Literal, TypeVar
@@ -40,6 +41,7 @@ from tests.support.fakes import (
     FakePositions,
     FakeSink,
     NoMoves,
+    OlderPositions,
 )
 from tests.support.faults import Send, at_once
 from tests.support.no_snapshots import NoSnapshots, without_snapshots
@@ -109,6 +111,8 @@ class Process:
     task: "asyncio.Task[None]"
     stopping: asyncio.Event
     frozen: bool = False
+    held_back: set[str] = field(default_factory=set)
+    """Names of calls that do not get through."""
 
 
 @dataclass(slots=True)
@@ -150,11 +154,11 @@ class Simulation:
 
     # processes
 
-    def start(self) -> None:
-        """Start another worker."""
+    def start(self, *, older: bool = False) -> None:
+        """Start another worker; an `older` one renews each of its leases, and has no beat."""
         name = f"w{self.calls}"
         self.calls += 1
-        worker = self._worker(name)
+        worker = self._worker(name, OlderPositions if older else FakePositions)
         stopping = asyncio.Event()
         task = self.loop.create_task(worker.run(stopping))
         self.processes[name] = Process(name, worker, task, stopping)
@@ -192,14 +196,14 @@ class Simulation:
             if error is not None:
                 self.invariants.violations.append(f"{process.name} died of {error!r}")
 
-    def _worker(self, name: str) -> Worker:
+    def _worker(self, name: str, positions_of: type[FakePositions]) -> Worker:
         postgres, leases, streams = (
             partial(self._send, name, server) for server in ("postgres", "leases", "streams")
         )
         compiled = mapping(self.on_gap, kinesis=self.kinesis_arn)
         source = self.source(streams)
         lease_rows = FakeLeases(self.leases, leases, name)
-        positions = FakePositions(self.postgres, postgres)
+        positions = positions_of(self.postgres, postgres)
         listings = FakeListings(self.postgres, postgres, name)
         incidents = FakeIncidents(self.postgres, postgres)
         discovery = Discovery(
@@ -315,7 +319,7 @@ class Simulation:
         for _ in range(steps):
             if self.in_flight and chance.random() < 0.1:
                 self.deliver_late(chance.choice(self.in_flight))
-            ready = [call for call in self.parked if not self._is_frozen(call)]
+            ready = [call for call in self.parked if not self.is_held_up(call)]
             if not ready or chance.random() < 0.05:
                 self.pass_time()
                 continue
@@ -360,9 +364,16 @@ class Simulation:
         self.loop.advance(0)
         self.reap()
 
-    def _is_frozen(self, call: Call) -> bool:
+    def is_held_up(self, call: Call) -> bool:
+        """True while nothing, or not this, gets through from the worker."""
         process = self.processes.get(call.worker)
-        return process is not None and process.frozen
+        return process is not None and (process.frozen or call.name in process.held_back)
+
+    def let_another_list(self) -> None:
+        """Whoever lists the stream goes on, and the next who asks lists it, too."""
+        row = self.postgres.data.listings.get(SOURCE)
+        if row is not None:
+            row.begun_at = row.heard_at = self.clock.now() - timedelta(days=1)
 
     # the source
 
@@ -386,6 +397,7 @@ class Simulation:
         """No more faults, a worker lives, a person helps: everything must be applied."""
         for process in self.processes.values():
             process.frozen = False
+            process.held_back.clear()
         for call in list(self.in_flight):
             if chance.random() < 0.5:
                 self.deliver_late(call)

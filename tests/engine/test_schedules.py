@@ -394,6 +394,92 @@ def test_a_failure_is_about_the_table_as_it_was_when_the_attempt_began(sim: Simu
     assert not any(row.halted for row in sim.postgres.data.tables.values())
 
 
+def owners(sim: Simulation) -> dict[str, str | None]:
+    return {lease.key: lease.owner for lease in sim.leases.rows.values()}
+
+
+def claims(sim: Simulation) -> dict[str, int]:
+    return {row.shard_id: row.epoch for row in sim.postgres.data.shards.values()}
+
+
+def rests(sim: Simulation, seconds: float) -> None:
+    """Everything that is sent gets through at once, but what is held back."""
+    until_then = sim.loop.time() + seconds
+    while sim.loop.time() < until_then:
+        ready = [call for call in sim.parked if not sim.is_held_up(call)]
+        if ready:
+            sim.deliver(ready[0])
+        else:
+            sim.pass_time()
+        assert sim.invariants.violations == []
+
+
+def test_of_two_that_list_a_stream_neither_proves_what_the_other_has_to_add(sim: Simulation):
+    """The first has read the listing before a shard divided, and ends it while another lists."""
+    sim.start()
+    settled(sim)
+    [first] = sim.processes
+    until(sim, lambda: waiting(sim, "end_listing", first) is not None)
+    late = waiting(sim, "end_listing", first)
+    assert late is not None
+    sim.start()
+    second = next(name for name in sim.processes if name != first)
+    sim.ledger.table.split(0, into=2, close=True)
+    sim.write("a", 1)
+    sim.let_another_list()
+    until(sim, lambda: waiting(sim, "listing", second) is not None, held=late)
+    listing = sim.postgres.data.listings[SOURCE]
+    listed_at = listing.listed_at
+
+    sim.deliver(late)
+
+    assert (listing.by, listing.listed_at) == (second, listed_at)
+    settled(sim)
+
+
+def test_an_owner_whose_heartbeat_stands_while_it_works_keeps_its_shards(sim: Simulation):
+    """It writes its leases all the same, and who sees that takes nothing."""
+    sim.start()
+    settled(sim)
+    [worker] = sim.processes
+    sim.start()
+    rests(sim, 60)
+    sim.processes[worker].held_back.add("seen")
+    held, claimed = owners(sim), claims(sim)
+    assert worker in held.values()
+
+    rests(sim, 120)
+    sim.write("a", 1)
+
+    assert (owners(sim), claims(sim)) == (held, claimed)
+    sim.crash(worker)
+    rests(sim, 60)
+    assert worker not in owners(sim).values()
+    settled(sim)
+
+
+@pytest.mark.parametrize("older_first", [True, False])
+def test_workers_of_the_older_and_the_newer_kind_take_nothing_from_each_other(
+    sim: Simulation, older_first: bool
+):
+    """One judges leases by their counters, the other by heartbeats."""
+    sim.start(older=older_first)
+    settled(sim)
+    sim.start(older=not older_first)
+    rests(sim, 60)
+    held, claimed = owners(sim), claims(sim)
+    assert len(set(held.values())) == 2
+
+    rests(sim, 120)
+    sim.write("a", 1)
+
+    assert (owners(sim), claims(sim)) == (held, claimed)
+    sim.crash(next(iter(sim.processes)))
+    rests(sim, 60)
+    assert set(owners(sim).values()) == set(sim.processes)
+    settled(sim)
+
+
 def test_a_finished_shard_that_is_still_listed_is_not_forgotten_and_found_anew(sim: Simulation):
     table = sim.ledger.table
     sim.start()

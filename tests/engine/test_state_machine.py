@@ -118,9 +118,9 @@ class Replication(RuleBasedStateMachine):
         table.listing(children=children, tail=tail, unlisted=roots[:1] if hide else [])
 
     @precondition(lambda self: len(self.sim.processes) < PROCESSES_MAX)
-    @rule()
-    def start(self) -> None:
-        self.sim.start()
+    @rule(older=st.sampled_from([False, False, True]))
+    def start(self, older: bool) -> None:
+        self.sim.start(older=older)
 
     @precondition(lambda self: self.sim.processes)
     @rule(index=INDEXES)
@@ -139,6 +139,17 @@ class Replication(RuleBasedStateMachine):
         """Nothing that the process sends gets through until it is thawed."""
         process = self.sim.processes[self._process(index)]
         process.frozen = not process.frozen
+
+    @precondition(lambda self: self.sim.processes)
+    @rule(index=INDEXES)
+    def hold_back_or_let_beat(self, index: int) -> None:
+        """The heartbeat of the process stands while it works, until it may beat again."""
+        self.sim.processes[self._process(index)].held_back ^= {"seen"}
+
+    @rule()
+    def let_another_list(self) -> None:
+        """Two workers list the stream, each in the belief to be the only one."""
+        self.sim.let_another_list()
 
     @precondition(lambda self: self.sim.processes and self.sim.leases.rows)
     @rule(index=INDEXES, lease=INDEXES)

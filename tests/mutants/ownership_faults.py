@@ -4,6 +4,7 @@ from tests.mutants.mutant import Mutant
 
 FLEET = "tests/scale/test_ownership.py"
 KEEPER = "tests/engine/test_lease_keeper.py"
+SCHEDULES = "tests/engine/test_schedules.py"
 DOUBTS = "tests/core/test_ownership.py"
 LEASES = "tests/core/test_leases.py"
 
@@ -46,6 +47,13 @@ OWNERSHIP_MUTANTS = [
         "BeatSighting(seen.beat, now) if worker in alive else seen",
         "seen",
         FLEET,
+    ),
+    Mutant(
+        "who beats seldom is robbed in a schedule of single calls",
+        OWNERSHIP,
+        "    return {\n        worker: BeatSighting(seen.beat, now) if",
+        "    return {\n        worker: BeatSighting(seen.beat, seen.at) if",
+        SCHEDULES,
     ),
     Mutant(
         "an owner that was not looked at is dead",

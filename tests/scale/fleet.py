@@ -2,15 +2,14 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
 from replicator.core.observations import Observation, TaskFailed, unobserved
 from replicator.core.records import Position
-from replicator.core.stream.heartbeats import WorkerSign
 from replicator.core.stream.shard_facts import ListedShard
 from replicator.engine.ports import ControlPorts
 from replicator.engine.snapshot.rate_limit import ReadPacing
@@ -29,7 +28,14 @@ from tests.scale.servers import Servers
 from tests.support.builders import STREAM
 from tests.support.fake_leases import FakeLeases, LeaseTable
 from tests.support.fake_postgres import FakePostgres
-from tests.support.fakes import FakeClaims, FakeIncidents, FakeListings, FakePositions, NoMoves
+from tests.support.fakes import (
+    FakeClaims,
+    FakeIncidents,
+    FakeListings,
+    FakePositions,
+    NoMoves,
+    OlderPositions,
+)
 from tests.support.mappings import mapping
 from tests.support.no_snapshots import NoSnapshots, without_snapshots
 from tests.support.virtual_time import START, running_clock
@@ -108,22 +114,6 @@ class SimulatedShard:
             reading.ends(shard_id, me, self.alive_at)
         await worker.claims.leave(claim)
         return Ending.STOPPED
-
-
-class OlderPositions(FakePositions):
-    """The control schema as a worker sees it that knows nothing of heartbeats."""
-
-    async def seen(
-        self, worker_id: str, *, version: str, leases: int, beat: int = 0, looking: bool = True
-    ) -> None:
-        await super().seen(worker_id, version=version, leases=leases, beat=beat, looking=looking)
-        self._server.data.workers[worker_id].beat = None
-
-    async def workers(self) -> list[WorkerSign]:
-        return [replace(sign, beat=None, asked=0) for sign in await super().workers()]
-
-    async def asked(self, workers: Collection[str]) -> None:
-        """It asks by the lease alone."""
 
 
 class FleetWorker(Worker):

@@ -222,7 +222,13 @@ class FakePositions:
         await self._send("forget_shard", work)
 
     async def seen(
-        self, worker_id: str, *, version: str, leases: int, beat: int = 0, looking: bool = True
+        self,
+        worker_id: str,
+        *,
+        version: str,
+        leases: int,
+        beat: int | None = 0,
+        looking: bool = True,
     ) -> None:
         def work() -> None:
             row = self._server.data.workers.setdefault(worker_id, WorkerRow())
@@ -252,6 +258,28 @@ class FakePositions:
                     self._server.data.workers[name].asked += 1
 
         await self._send("asked", work)
+
+
+class OlderPositions(FakePositions):
+    """The control schema as a worker sees it that knows nothing of heartbeats."""
+
+    async def seen(
+        self,
+        worker_id: str,
+        *,
+        version: str,
+        leases: int,
+        beat: int | None = None,
+        looking: bool = True,
+    ) -> None:
+        del beat
+        await super().seen(worker_id, version=version, leases=leases, beat=None, looking=looking)
+
+    async def workers(self) -> list[WorkerSign]:
+        return [replace(sign, beat=None, asked=0) for sign in await super().workers()]
+
+    async def asked(self, workers: Collection[str]) -> None:
+        """It asks by the lease alone."""
 
 
 class FakeListings:
