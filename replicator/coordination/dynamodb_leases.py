@@ -230,9 +230,10 @@ class DynamoDBLeases:
     async def release(self, key: str, *, checkpoint: str | None = None) -> None:
         """Give the lease back, so that no worker waits for the expiry; LeaseLost if another one
 
-        has the lease. A given checkpoint is saved as well.
+        has the lease. A given checkpoint is saved as well. Whoever asked for the lease stays
+        known, and takes it.
         """
-        free = "remove leaseOwner, wantedBy add leaseCounter :one"
+        free = "remove leaseOwner add leaseCounter :one"
         if checkpoint is None:
             await self._update_own(key, free)
         else:

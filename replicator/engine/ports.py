@@ -164,9 +164,17 @@ class Positions(Protocol):
         ...
 
     async def seen(
-        self, worker_id: str, *, version: str, leases: int, beat: int, looking: bool
+        self,
+        worker_id: str,
+        *,
+        version: str,
+        leases: int,
+        beat: int,
+        looking: bool,
+        load: float,
     ) -> None:
-        """Say that the worker lives. `looking`: the looks make progress."""
+        """Say that the worker lives. `looking`: the looks make progress; `load`: records a minute
+        of its shards."""
         ...
 
     async def gone(self, worker_id: str) -> None:

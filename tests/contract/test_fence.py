@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -20,6 +20,7 @@ from replicator.core.stream.shard_facts import (
     ShardFacts,
     StreamOver,
 )
+from replicator.core.stream.shard_load import ShardLoad
 from replicator.engine.ports import Claims, Incidents, Positions, Sink
 from replicator.errors import BatchRejected, Fenced, NotClaimable, SinkBusy
 from replicator.postgres.connection.connect import ConnectionSettings
@@ -575,6 +576,38 @@ async def test_whoever_slept_does_not_close_a_shard_whose_gap_was_accepted(end: 
     await end.apply(new, n(5), expected=None)
     await end.incidents.close_gone_shard(new)
     assert (await end.shard()).finished
+
+
+async def test_the_load_of_a_shard_is_kept_by_batches_and_looks_and_inherited_by_a_child(end: End):
+    await end.list_shards((0, None), (1, 0))
+    assert (await end.shard()).load is None
+    claim = await end.claim()
+    assert claim.load.records_a_minute == 0
+
+    moved = Advance(None, Position(1), Position(1), NOON, NOON, load=600.0)
+    await end.sink.apply(
+        plan_batch([n(1)], MAPPING, read_at=NOON.timestamp()), claim=claim, advance=moved
+    )
+    assert (await end.shard()).load == 600
+    claim = await end.claim()
+    assert claim.load.records_a_minute == 600
+    looked = replace(claim, load=ShardLoad(450.0))
+    await end.claims.looked(looked, at=NOON, head=True)
+    assert (await end.shard()).load == 450
+    await end.claims.finish(claim, position=Position(1))
+
+    assert (await end.shard(1)).load is None
+    assert (await end.claim(1)).load.records_a_minute == 450
+
+
+async def test_a_worker_says_the_load_of_its_shards_and_one_that_does_not_is_of_an_older_version(
+    end: End,
+):
+    await end.positions.seen("one", version="1", leases=2, beat=1, looking=True, load=450.0)
+
+    assert [(sign.worker_id, sign.load) for sign in await end.positions.workers()] == [
+        ("one", 450.0)
+    ]
 
 
 async def test_a_second_gap_of_a_shard_is_not_covered_by_the_acceptance_of_the_first(end: End):

@@ -87,7 +87,7 @@ async def conditions_hold(ends: Ends) -> None:
     await ends.one.save(ends.key, f"{5:021d}")
     await ends.one.release(ends.key)
     given = await ends.row()
-    assert (given.owner, given.wanted_by, int(given.checkpoint)) == (None, None, 5)
+    assert (given.owner, given.wanted_by, int(given.checkpoint)) == (None, "two", 5)
 
     await ends.two.take(given)
     with pytest.raises(LeaseLost):

@@ -1,6 +1,7 @@
 """Who reads which shard."""
 
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 from hypothesis import given, settings
@@ -24,6 +25,7 @@ def plan(
     workers: tuple[str, ...] = (),
     standing_still_for: float = 0.0,
     believed: tuple[int, ...] = (),
+    following: tuple[int, ...] = (),
 ) -> LeasePlan:
     """Plan at a moment when no lease has moved for that long."""
     return plan_leases(
@@ -39,6 +41,7 @@ def plan(
         lease_seconds=SECONDS,
         plan_seconds=LOOKS_SECONDS,
         believed={f"shard-{number:02}" for number in believed},
+        following={f"shard-{number:02}" for number in following},
     )
 
 
@@ -182,6 +185,24 @@ def test_what_all_others_believe_to_be_ours_is_taken_whatever_the_share():
     assert keys(decided.take) == {"shard-00", "shard-01"}
 
 
+def test_what_follows_a_shard_that_we_read_to_its_end_is_taken_whatever_the_share():
+    rows = [lease(0), *(lease(n, "me") for n in range(1, 5))]
+
+    assert keys(plan(*rows, held=(1, 2, 3, 4), workers=("a",), following=(0,)).take) == {"shard-00"}
+    assert plan(*rows, held=(1, 2, 3, 4), workers=("a",)).take == ()
+
+
+def test_a_lease_that_is_handed_over_is_the_askers_alone():
+    """Who has the least by now may be the former owner, which would take it again, for ever."""
+    rows = [lease(0, wanted_by="a"), *(lease(n, "a") for n in range(1, 5))]
+
+    assert plan(*rows, workers=("a",)).take == ()
+    assert keys(plan(*rows, me="a", held=(1, 2, 3, 4), workers=("me",)).take) == {"shard-00"}
+    assert keys(plan(lease(0, wanted_by="gone"), workers=("a",), me="b").take) == keys(
+        plan(lease(0), workers=("a",), me="b").take
+    )
+
+
 def test_our_own_lease_from_before_is_taken_up_again():
     assert keys(plan(lease(0, "me")).take) == {"shard-00"}
 
@@ -207,8 +228,7 @@ def simulate(
                 plan_seconds=LOOKS_SECONDS,
             )
             for key in decided.release:
-                row = rows[key]
-                rows[key] = Lease(key, None, row.counter + 1, row.checkpoint)
+                rows[key] = replace(rows[key], owner=None, counter=rows[key].counter + 1)
             for row in decided.take:
                 rows[row.key] = Lease(row.key, worker, row.counter + 1, row.checkpoint)
                 moves += 1

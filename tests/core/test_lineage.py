@@ -8,6 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from replicator.core.stream.lineage import (
+    by_name,
+    expected_load,
     followed_shards,
     forgettable_shards,
     in_order,
@@ -79,6 +81,18 @@ def test_the_same_shard_id_in_another_stream_is_another_shard():
     other = shard_facts(0, stream_arn="arn:other", state="done")
 
     assert ready(other, shard_facts(0), shard_facts(1, parent=0)) == [shard_name(0)]
+
+
+def test_a_child_that_nobody_has_read_is_expected_to_have_its_parents_load():
+    one, other = shard_facts(0, load=100.0), shard_facts(1, load=20.0)
+    merged = shard_facts(2, parent=0, adjacent_parent_id=shard_name(1))
+
+    def expected(shard: ShardFacts) -> float:
+        return expected_load(shard, by_name([one, other, merged]))
+
+    assert expected(merged) == 120.0
+    assert expected(replace(merged, load=5.0)) == 5.0
+    assert expected(shard_facts(3, parent=9)) == 0.0
 
 
 def test_a_listing_adds_what_is_unknown_and_what_was_only_named():

@@ -456,8 +456,8 @@ MUTANTS = [
     Mutant(
         "shards of a dead worker wait for one that has just begun",
         SHARING,
-        "lease_seconds=lease_seconds + plan_seconds",
-        "lease_seconds=3 * lease_seconds",
+        "or stands_still(lease, lease_seconds + plan_seconds)",
+        "or stands_still(lease, 3 * lease_seconds)",
         LEASES,
     ),
     *OWNERSHIP_MUTANTS,

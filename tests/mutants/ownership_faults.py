@@ -12,7 +12,77 @@ HOLDING = "replicator/engine/worker/lease_keeper.py"
 OWNERSHIP = "replicator/core/stream/heartbeats.py"
 LOOKS = "replicator/engine/worker/lease_view.py"
 
+SHARES = "tests/core/test_balance.py"
+LINES = "tests/core/test_lineage.py"
+FENCED = "tests/contract/test_fence.py"
+
+BALANCE = "replicator/core/stream/balance.py"
+PLAN = "replicator/core/stream/lease_plan.py"
+
 OWNERSHIP_MUTANTS = [
+    Mutant(
+        "the balance ignores the load",
+        BALANCE,
+        "return {key: IDLE + loads.get(key, 0.0) for key in keys}",
+        "return dict.fromkeys(keys, IDLE)",
+        SHARES,
+    ),
+    Mutant(
+        "noise moves shards",
+        BALANCE,
+        "Fairness(share, UPSET * share * records, REST * share * records)",
+        "Fairness(share, 0.0, 0.0)",
+        SHARES,
+    ),
+    Mutant(
+        "a worker asks for all that is missing at once",
+        BALANCE,
+        "enough = missing if missing <= 2 * fairness.upset else missing / 2",
+        "enough = missing",
+        LEASES,
+    ),
+    Mutant(
+        "an owner gives more than it keeps",
+        BALANCE,
+        "found = giver.heaviest_below(min(spare * _LESS, fits))",
+        "found = giver.heaviest_below(fits)",
+        SHARES,
+    ),
+    Mutant(
+        "hot shards stay together",
+        BALANCE,
+        "and len(giver.heavy) > 1",
+        "and False",
+        SHARES,
+    ),
+    Mutant(
+        "a lease that is handed over is whoever's has the least",
+        PLAN,
+        "and lease.owner is None and lease.wanted_by in owned",
+        "and False",
+        LEASES,
+    ),
+    Mutant(
+        "loads count beside a worker that counts leases",
+        OWNERSHIP,
+        "all(sign.load is not None for sign in signs if sign.worker_id in living)",
+        "True",
+        "tests/scale/test_load.py",
+    ),
+    Mutant(
+        "a child begins without its parents' load",
+        OWNERSHIP.replace("heartbeats", "lineage"),
+        "return sum(parent.load or 0.0 for parent in _parents(shard, shards))",
+        "return 0.0",
+        LINES,
+    ),
+    Mutant(
+        "a child is claimed without its parents' load",
+        "replicator/postgres/control/stream/claims.py",
+        "load = coalesce(s.load, p.load, 0)",
+        "load = coalesce(s.load, 0)",
+        FENCED,
+    ),
     Mutant(
         "a worker beats that does not reach the lease table",
         HOLDING,

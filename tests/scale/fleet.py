@@ -4,13 +4,15 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any
 
 from replicator.core.observations import Observation, TaskFailed, unobserved
 from replicator.core.records import Position
+from replicator.core.stream.heartbeats import WorkerSign
 from replicator.core.stream.shard_facts import ListedShard
+from replicator.core.stream.shard_load import ShardLoad
 from replicator.engine.ports import ControlPorts
 from replicator.engine.snapshot.rate_limit import ReadPacing
 from replicator.engine.stream.discovery import Discovery, NewestStream
@@ -39,8 +41,12 @@ from tests.support.fakes import (
 from tests.support.mappings import mapping
 from tests.support.no_snapshots import NoSnapshots, without_snapshots
 from tests.support.virtual_time import START, running_clock
+from tests.support.zipf import zipf
 
 LEASE_SECONDS = 20.0
+MEASURED_SECONDS = 10.0
+EVEN = 1.3
+"""Most of the mean load that a worker may have, where no shard alone is more."""
 BUSY = 0.2
 """Part of the shards whose position moves each second."""
 
@@ -116,6 +122,16 @@ class SimulatedShard:
         return Ending.STOPPED
 
 
+class CountingPositions(FakePositions):
+    """The control schema as a worker sees it that has a heartbeat, and knows nothing of loads."""
+
+    async def seen(self, worker_id: str, **facts: Any) -> None:
+        await super().seen(worker_id, **facts | {"load": None})
+
+    async def workers(self) -> list[WorkerSign]:
+        return [replace(sign, load=None) for sign in await super().workers()]
+
+
 class FleetWorker(Worker):
     """The real worker; its shards are read by nobody."""
 
@@ -142,15 +158,20 @@ class Fleet:
         self.failures: Counter[str] = Counter()
         self.observed: Counter[type[Observation]] = Counter()
         self.processes: dict[str, Process] = {}
+        self.loads: dict[str, float] = {}
+        """Records a minute of each shard; without, all are idle."""
         for number in range(shards):
             name = f"shardId-{number:020}-{number:08x}"
             self.servers.open[name] = ListedShard(name, None, closed=False)
 
-    def start(self, *, older: bool = False) -> str:
+    def start(
+        self, *, older: bool = False, positions_type: type[FakePositions] | None = None
+    ) -> str:
         """Start one more worker; an `older` one renews each of its leases, and has no beat."""
         name = f"worker-{len(self.processes):03}-{self.random.randrange(10**9):09}"
         cut_off = set[str]()
-        worker = self._worker(name, cut_off, OlderPositions if older else FakePositions)
+        usual = OlderPositions if older else FakePositions
+        worker = self._worker(name, cut_off, positions_type or usual)
         stopping = asyncio.Event()
         task = asyncio.get_running_loop().create_task(worker.run(stopping), name=name)
         self.processes[name] = Process(worker, task, stopping, cut_off)
@@ -195,6 +216,47 @@ class Fleet:
         return self.all_read and all(
             abs(n - share) <= max(1.0, share / 10) for n in counts.values()
         )
+
+    def busy(self, a_minute: float, *, seed: int = 1) -> None:
+        """Give the shards loads of a Zipf distribution, so many records a minute together."""
+        loads = zipf(len(self.servers.open), a_minute=a_minute, seed=seed)
+        self.loads = dict(zip(self.servers.open, loads, strict=True))
+
+    def loads_of_workers(self) -> dict[str, float]:
+        """Records a minute of each living worker."""
+        totals = dict.fromkeys(self.processes, 0.0)
+        for shard_id, name in self.reading.readers.items():
+            if name in totals:
+                totals[name] += self.loads.get(shard_id, 0.0)
+        return totals
+
+    @property
+    def unevenness(self) -> float:
+        """Load of the most loaded worker, in means, or in what one shard alone has if that is
+        more."""
+        loads = self.loads_of_workers().values()
+        mean = sum(loads) / len(loads)
+        return max(loads) / max(mean, *self.loads.values())
+
+    @property
+    def even(self) -> bool:
+        """No worker is overloaded."""
+        return self.all_read and self.unevenness <= EVEN
+
+    async def measure_loads(self, *, noise: float = 0.2) -> None:
+        """Keep the average of each shard that is read, as its batches would."""
+        since = self.clock.monotonic()
+        while True:
+            await asyncio.sleep(MEASURED_SECONDS)
+            now = self.clock.monotonic()
+            for shard_id in self.reading.readers:
+                row = self.postgres.data.shards[STREAM, shard_id]
+                records = self.loads.get(shard_id, 0.0) * (now - since) / 60
+                records *= self.random.uniform(1 - noise, 1 + noise)
+                row.load = (
+                    ShardLoad(row.load or 0.0, since).after(records, now=now).records_a_minute
+                )
+            since = now
 
     async def seconds_until(self, condition: Callable[[], bool], *, at_most: float) -> float:
         """Seconds until the condition holds; infinite where it does not in time."""

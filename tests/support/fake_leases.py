@@ -71,7 +71,7 @@ class FakeLeases:
     async def release(self, key: str, *, checkpoint: str | None = None) -> None:
         def given_back(row: Lease) -> Lease:
             saved = row if checkpoint is None else replace(row, checkpoint=checkpoint, switches=0)
-            return replace(saved, owner=None, wanted_by=None)
+            return replace(saved, owner=None)
 
         await self._update("release", key, self._is_ours, given_back)
 

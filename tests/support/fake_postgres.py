@@ -25,6 +25,7 @@ from replicator.core.stream.shard_facts import (
     ShardRowState,
     parents_of,
 )
+from replicator.core.stream.shard_load import ShardLoad
 from replicator.core.stream.time_order import later
 from replicator.errors import BatchRejected, BatchTooSlow, Fenced, NotClaimable, PositionLost
 
@@ -65,6 +66,7 @@ class ShardRow:
     gap_accepted_at: datetime | None = None
     done_at: datetime | None = None
     adjacent_parent_id: str | None = None
+    load: float | None = None
 
     @property
     def name(self) -> ShardName:
@@ -140,6 +142,7 @@ class WorkerRow:
     seen_at: datetime = datetime(1970, 1, 1, tzinfo=UTC)
     beat: int | None = None
     asked: int = 0
+    load: float | None = None
 
 
 @dataclass(slots=True)
@@ -247,6 +250,8 @@ class FakePostgres:
             inherited = min(safe) if len(safe) == len(parents) else None
             shard.safe_at = shard.safe_at or inherited
             found_at = min(found_at, *(parent.found_at for parent in parents))
+        if shard.load is None:
+            shard.load = sum(parent.load or 0.0 for parent in parents)
         claim = Claim(
             source=source,
             stream_arn=shard.stream_arn,
@@ -263,6 +268,7 @@ class FakePostgres:
             skip_before=table.start_at if table.initial_load == "none" else None,
             open_letters=self.open_letters(source) > 0,
             snapshot_id=table.snapshot_id,
+            load=ShardLoad(shard.load),
         )
         self.on_claim(claim)
         return claim
@@ -332,6 +338,7 @@ class FakePostgres:
         shard.known = max(advance.known, shard.known or advance.known)
         shard.safe_at = latest(shard.safe_at, advance.created_at)
         shard.polled_at = latest(shard.polled_at, advance.polled_at)
+        shard.load = advance.load
         self.on_commit(Committed(claim, advance, plan))
         return Applied(counts, tuple(away))
 

@@ -78,6 +78,7 @@ class FakeClaims:
         def work() -> None:
             shard = self._server.held_at(claim, claim.position)
             shard.polled_at = latest(shard.polled_at, at)
+            shard.load = claim.load.records_a_minute
             if head:
                 shard.head_at = latest(shard.head_at, at)
                 shard.safe_at = latest(shard.safe_at, at)
@@ -229,10 +230,11 @@ class FakePositions:
         leases: int,
         beat: int | None = 0,
         looking: bool = True,
+        load: float | None = 0.0,
     ) -> None:
         def work() -> None:
             row = self._server.data.workers.setdefault(worker_id, WorkerRow())
-            row.beat = beat
+            row.beat, row.load = beat, load
             if looking:
                 row.seen_at = self._server.clock.now()
 
@@ -245,7 +247,7 @@ class FakePositions:
         def work() -> list[WorkerSign]:
             now = self._server.clock.now()
             return [
-                WorkerSign(name, row.beat, (now - row.seen_at).total_seconds(), row.asked)
+                WorkerSign(name, row.beat, (now - row.seen_at).total_seconds(), row.asked, row.load)
                 for name, row in self._server.data.workers.items()
             ]
 
@@ -261,7 +263,7 @@ class FakePositions:
 
 
 class OlderPositions(FakePositions):
-    """The control schema as a worker sees it that knows nothing of heartbeats."""
+    """The control schema as a worker sees it that knows nothing of heartbeats, nor of loads."""
 
     async def seen(
         self,
@@ -271,12 +273,15 @@ class OlderPositions(FakePositions):
         leases: int,
         beat: int | None = None,
         looking: bool = True,
+        load: float | None = None,
     ) -> None:
-        del beat
-        await super().seen(worker_id, version=version, leases=leases, beat=None, looking=looking)
+        del beat, load
+        await super().seen(
+            worker_id, version=version, leases=leases, beat=None, looking=looking, load=None
+        )
 
     async def workers(self) -> list[WorkerSign]:
-        return [replace(sign, beat=None, asked=0) for sign in await super().workers()]
+        return [replace(sign, beat=None, asked=0, load=None) for sign in await super().workers()]
 
     async def asked(self, workers: Collection[str]) -> None:
         """It asks by the lease alone."""

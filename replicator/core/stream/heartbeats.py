@@ -50,6 +50,8 @@ class WorkerSign:
     """Since the looks last made progress, by PostgreSQL's clock."""
     asked: int = 0
     """Number of requests of other workers for leases."""
+    load: float | None = None
+    """Records a minute of its shards; None: an older version, which counts leases alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +88,11 @@ def beating(beats: Beats, *, now: float, lease_seconds: float) -> frozenset[str]
 def has_older_version(signs: Iterable[WorkerSign]) -> bool:
     """True while a worker may live that judges our leases by the counters."""
     return any(sign.beat is None and sign.seen_seconds < OLDER_SECONDS for sign in signs)
+
+
+def balances_by_load(signs: Iterable[WorkerSign], living: Collection[str]) -> bool:
+    """True when every living worker does: beside one that counts leases, all do."""
+    return all(sign.load is not None for sign in signs if sign.worker_id in living)
 
 
 def doubtful(

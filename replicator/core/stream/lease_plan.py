@@ -16,31 +16,31 @@ Expiry: a lease has expired when an observer has seen the owner's heartbeat stan
 compared. `ownership` says where heartbeats come from, and which leases are read at all. An owner
 stops by itself when its own sign of life is older than that.
 
-Shares: with n wanted leases and w living workers each worker takes free and expired leases up to
-n // w, and one more where no other worker needs the lease for its own share. Whatever is still
-expired one look later is taken whatever the share, since the owner is dead and a worker that has
-just begun cannot know yet what is expired. So is what all others believe to be the worker's, as
-nobody else would take it. When nothing is left free, a worker with at least two
-leases fewer than the one with the most asks for half of what is missing to the share, and for one
-at least (`wanted_by`); the owner finishes the batch, gives the lease back, and the asker takes it.
-By halves, several that have just begun do not ask one owner for more than it has to give, and a
-share of a thousand is there after ten rounds.
+Shares: `balance` says what a lease weighs, who takes which of the free and expired leases, and
+what a worker asks for that has less than its share. Whatever is still expired one look
+later is taken whatever the share, since the owner is dead and a worker that has just begun cannot
+know yet what is expired. So is what all others believe to be the worker's, as nobody else would
+take it; and what follows a shard that the worker has just read to its end, so that nobody has to
+notice it first. A lease that is asked for (`wanted_by`) is given back as soon as the batch is
+finished, and is kept for the asker: by who has the least now, its former owner might take it again,
+for ever. By halves, several that have just begun do not ask one owner for more than it has to give,
+and a share of a thousand is there after ten rounds.
 
-The invariants: a plan never takes a lease whose owner lives; floor shares and the distance of two
-make every hand-over reduce the imbalance, so that hand-overs end (`tests/core/test_leases.py`
-simulates workers that come, go and ask until nothing moves); `_spread` gives every worker an
-order of its own, so that they do not all reach for the same lease.
+The invariants: a plan never takes a lease whose owner lives; every hand-over makes the balance
+better, so that hand-overs end (`tests/core/test_leases.py` simulates workers that come, go and ask
+until nothing moves); and one that waits for an answer asks for nothing more.
 
-Broken without it: a distance of one lets two workers exchange a lease for ever; taking by ceiling
-shares lets the first worker keep what the last one needs.
+Broken without it: a worker that takes what makes it as rich as the former owner lets two workers
+exchange a lease for ever.
 """
 
-from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from hashlib import blake2b
-from heapq import heapify, heappop, heappush
+from math import fsum
 from zlib import crc32
+
+from replicator.core.stream.balance import Fairness, assigned, weights_of
+from replicator.core.stream.balance import wanted as wanted_leases
 
 TRIM_HORIZON = "TRIM_HORIZON"
 SHARD_END = "SHARD_END"
@@ -57,7 +57,8 @@ class Lease:
     parents: tuple[str, ...] = ()
     switches: int = 0
     wanted_by: str | None = None
-    """A worker with fewer leases that asks the owner to hand the lease over."""
+    """A worker with less than its share that asks the owner to hand the lease over; it stays while
+    the lease is free, which is that worker's then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,97 +112,86 @@ def plan_leases(
     lease_seconds: float,
     plan_seconds: float,
     believed: Collection[str] = (),
+    following: Collection[str] = (),
+    loads: Mapping[str, float] | None = None,
 ) -> LeasePlan:
     """Decide what the worker takes, asks for and gives back.
 
     `wanted`: keys of the shards that may be read now. `workers`: all that live, whether or not
     they hold a lease. `believed`: keys that all others believe to be the worker's, which takes
-    them whatever the share. Free and expired leases are taken up to a fair share, and whatever the
-    share at the next look, `plan_seconds` later: a worker that has just begun cannot know yet what
-    is expired. When none is left free, half of what is missing to the share, and at least one, is
-    asked for from the workers with the most, while these have at least two more.
+    them whatever the share; `following`: those whose parents it has just read to the ends,
+    likewise. Free and expired leases are taken up to a fair share, and whatever the share at the
+    next look, `plan_seconds` later: a worker that has just begun cannot know yet what is expired.
+    `loads`: records a minute by key; without, a share is a number of leases.
     """
     rows = {lease.key: lease for lease in leases}
     given_up = {key for key in held if key not in wanted or _is_asked(rows.get(key))}
-    release = tuple(sorted(given_up))
     mine = [key for key in held if key not in given_up]
     others = [rows[key] for key in wanted if key in rows and key not in held]
-    expired = [
-        lease
-        for lease in others
-        if lease.owner is not None
-        and is_expired(lease, sightings, now=now, lease_seconds=lease_seconds)
-    ]
-    at_home = home_share(wanted, worker_id=worker_id, workers=workers)
-    free = sorted(
-        [lease for lease in others if lease.owner is None or lease.owner == worker_id] + expired,
-        key=lambda lease: (lease.key not in at_home, _spread(lease.key, worker_id)),
-    )
-    available = {lease.key for lease in free}
-    taken = [lease for lease in others if lease.key not in available]
-    dead = {lease.owner for lease in expired}  # though its last sign of life is not old enough yet
-    counts = Counter({worker: 0 for worker in workers if worker not in (worker_id, *dead)})
-    counts.update(lease.owner for lease in taken if lease.owner)
-    room = _room(len(set(wanted)), len(mine), counts.values(), free=len(free))
-    forgotten = [
-        lease
-        for lease in free[room:]
-        if lease.owner == worker_id
+
+    def stands_still(lease: Lease, seconds: float) -> bool:
+        return is_expired(lease, sightings, now=now, lease_seconds=seconds)
+
+    expired = {lease.key for lease in others if lease.owner and stands_still(lease, lease_seconds)}
+    dead = {rows[key].owner for key in expired}  # though its last sign of life is not old enough
+    free = [lease for lease in others if lease.owner in (None, worker_id) or lease.key in expired]
+    certain = {
+        lease.key
+        for lease in free
+        if worker_id in (lease.owner, lease.wanted_by)
         or lease.key in believed
-        or is_expired(lease, sightings, now=now, lease_seconds=lease_seconds + plan_seconds)
-    ]
-    take = (*free[:room], *forgotten)
-    due = any(lease.wanted_by == worker_id for lease in taken)
-    share = len(set(wanted)) // (len(counts) + 1)
-    ask: tuple[Lease, ...] = ()
-    if not (due or release or len(take) < len(free)):
-        ours = len(mine) + len(take)
-        ask = _ask(taken, counts, mine=ours, share=share, worker_id=worker_id)
-    return LeasePlan(take, ask, release, awaits=due or bool(ask))
-
-
-def _room(wanted: int, mine: int, others: Iterable[int], *, free: int) -> int:
-    """Number of free leases for the worker: a fair share, and one more where no other worker
-    needs one.
-    """
-    counts = list(others)
-    share, remainder = divmod(wanted, len(counts) + 1)
-    room = max(0, share - mine)
-    left = free - room - sum(max(0, share - count) for count in counts)
-    return room + 1 if remainder and left > 0 and mine + room == share else room
+        or lease.key in following
+        or stands_still(lease, lease_seconds + plan_seconds)
+    }
+    owned: dict[str, list[str]] = {
+        worker: [] for worker in workers if worker not in (worker_id, *dead)
+    }
+    for lease in others:
+        if lease.owner not in (None, worker_id) and lease.key not in expired:
+            owned.setdefault(str(lease.owner), []).append(lease.key)
+    weights = weights_of(wanted, loads or {})
+    fairness = Fairness.of(weights.values(), len(owned) + 1)
+    takers = {
+        lease.key: lease.wanted_by
+        for lease in free
+        if lease.key not in certain and lease.owner is None and lease.wanted_by in owned
+    }  # handed over, and not yet taken
+    totals = {owner: fsum(map(weights.__getitem__, keys)) for owner, keys in owned.items()}
+    totals[worker_id] = fsum(weights[key] for key in (*mine, *certain))
+    for key, taker in sorted(takers.items()):
+        totals[str(taker)] += weights[key]
+    shared = {lease.key: weights[lease.key] for lease in free}
+    for key in (*certain, *takers):
+        del shared[key]
+    able = {name: totals[name] for name in totals if name == worker_id or name in workers}
+    for key, taker in assigned(shared, able, share=fairness.share).items():
+        takers[key] = taker
+        totals[taker] += weights[key]
+    take = [lease for lease in free if lease.key in certain or takers[lease.key] == worker_id]
+    due = any(rows[key].wanted_by == worker_id for keys in owned.values() for key in keys)
+    ask: list[str] = []
+    if not (due or given_up):
+        ask = wanted_leases(
+            {
+                owner: [key for key in keys if not _is_asked(rows[key])]
+                for owner, keys in owned.items()
+            },
+            weights,
+            totals,
+            mine=[*mine, *(lease.key for lease in take)],
+            worker_id=worker_id,
+            fairness=fairness,
+        )
+    return LeasePlan(
+        tuple(take),
+        tuple(rows[key] for key in ask),
+        tuple(sorted(given_up)),
+        awaits=due or bool(ask),
+    )
 
 
 def _is_asked(lease: Lease | None) -> bool:
     return lease is not None and lease.wanted_by is not None
-
-
-def _ask(
-    taken: Iterable[Lease], counts: Mapping[str, int], *, mine: int, share: int, worker_id: str
-) -> tuple[Lease, ...]:
-    """Half of what is missing to the share, from the owners of most, and from each no more than
-    leaves both with equal numbers.
-    """
-    by_owner: dict[str, list[Lease]] = {}
-    for lease in taken:
-        if lease.owner is not None and lease.wanted_by is None:
-            by_owner.setdefault(lease.owner, []).append(lease)
-    richest = [
-        (-counts[owner], _spread(owner, worker_id), owner) for owner in by_owner if owner in counts
-    ]
-    heapify(richest)
-    wanted = max(1, -(-(share - mine) // 2))
-    in_order: dict[str, list[Lease]] = {}
-    asked: list[Lease] = []
-    while richest and len(asked) < wanted and -richest[0][0] >= mine + len(asked) + 2:
-        count, order, owner = heappop(richest)
-        if owner not in in_order:
-            in_order[owner] = sorted(
-                by_owner[owner], key=lambda lease: _spread(lease.key, worker_id), reverse=True
-            )
-        asked.append(in_order[owner].pop())
-        if in_order[owner]:
-            heappush(richest, (count + 1, order, owner))
-    return tuple(asked)
 
 
 def home_share(keys: Iterable[str], *, worker_id: str, workers: Collection[str]) -> frozenset[str]:
@@ -209,8 +199,3 @@ def home_share(keys: Iterable[str], *, worker_id: str, workers: Collection[str])
     everyone = sorted({*workers, worker_id})
     mine = everyone.index(worker_id)
     return frozenset(key for key in keys if crc32(key.encode()) % len(everyone) == mine)
-
-
-def _spread(key: str, worker_id: str) -> bytes:
-    """An order that differs between workers, so that not all reach for the same lease."""
-    return blake2b(f"{key} {worker_id}".encode(), digest_size=8).digest()

@@ -35,6 +35,13 @@ def ready_shards(shards: Iterable[ShardFacts]) -> list[ShardFacts]:
     return sorted(ready, key=lambda shard: (shard.stream_arn, shard.shard_id))
 
 
+def expected_load(shard: ShardFacts, shards: Mapping[ShardName, ShardFacts]) -> float:
+    """Records a minute of a shard; of one that nobody has read yet, those of the parents."""
+    if shard.load is not None:
+        return shard.load
+    return sum(parent.load or 0.0 for parent in _parents(shard, shards))
+
+
 def unknown_shards(
     listed: Iterable[ListedShard], known: Mapping[str, ShardFacts]
 ) -> list[ListedShard]:

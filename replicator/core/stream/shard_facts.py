@@ -9,6 +9,7 @@ from uuid import UUID
 from replicator.core.records import Position
 from replicator.core.spec import InitialLoad
 from replicator.core.stream.order_keeper import OrderKeeper
+from replicator.core.stream.shard_load import UNMEASURED, ShardLoad
 from replicator.core.stream.source_kind import kind_of
 
 ShardRowState = Literal["waiting", "active", "done", "gap"]
@@ -78,6 +79,8 @@ class ShardFacts:
     found_at: datetime
     done_at: datetime | None
     adjacent_parent_id: str | None = None
+    load: float | None = None
+    """Records a minute, averaged; None: nobody has read the shard."""
 
     @property
     def parents(self) -> tuple[str, ...]:
@@ -206,6 +209,7 @@ class Claim:
     table."""
     retention: timedelta | None = None
     """Time for which the stream keeps records, as the stream itself says; None: it is not asked."""
+    load: ShardLoad = UNMEASURED
 
     @property
     def kept_for(self) -> timedelta:
@@ -224,3 +228,5 @@ class Advance:
     known: Position
     created_at: datetime | None
     polled_at: datetime
+    load: float = 0.0
+    """The shard's records a minute, averaged."""

@@ -174,12 +174,14 @@ class Pipeline:
     ) -> Claim:
         last = batch.records[-1]
         created_at = _newest(batch.records)
+        load = claim.load.after(len(batch.records), now=self._clock.monotonic())
         advance = Advance(
             expected=claim.position,
             position=last.position,
             known=batch.known,
             created_at=None if created_at is None else datetime.fromtimestamp(created_at, UTC),
             polled_at=batch.requested_at,
+            load=load.records_a_minute,
         )
         applied, seconds = await until_taken(
             lambda: self._try(plan, claim, advance, len(batch.records)),
@@ -198,6 +200,7 @@ class Pipeline:
             safe_at=_later(claim.safe_at, advance.created_at),
             owed=True,
             open_letters=claim.open_letters or bool(plan.dead_letters),
+            load=load,
         )
 
     async def _try(

@@ -362,6 +362,7 @@ class ShardReplicator:
         due = self._looked_at is None or answer.requested_at - self._looked_at > LOOKED_EVERY
         if newly or due:
             at = answer.head_at or answer.requested_at
+            claim = replace(claim, load=claim.load.after(0, now=self._clock.monotonic()))
             await self._claims.looked(claim, at=at, head=head)
             self._looked_at = answer.requested_at
         self._note(claim, answer, at_head=head or self.progress.at_head)

@@ -7,6 +7,7 @@ from replicator.clock import Clock
 from replicator.core.stream.heartbeats import (
     BeatSighting,
     assumed,
+    balances_by_load,
     beating,
     beats_seen,
     doubtful,
@@ -37,6 +38,8 @@ class KnownLeases:
     """Workers whose looks make progress."""
     read: frozenset[str]
     """Keys whose leases were read, whether or not they exist."""
+    by_load: bool
+    """True when all living workers balance by load."""
     believed: frozenset[str]
     """Keys that are this worker's by the claims, and are not held."""
     seen: tuple[Lease, ...]
@@ -107,12 +110,14 @@ class Ownership:
             for key, owner in owners.items()
             if key not in read
         }
+        living = frozenset(
+            sign.worker_id for sign in signs if sign.seen_seconds < self._lease_seconds
+        )
         return KnownLeases(
             rows=(*rows, *assumed(settled, self._due(settled, now), worker_id=self._worker_id)),
             sightings=signs_of_life(rows, seen, self._beats),
-            living=frozenset(
-                sign.worker_id for sign in signs if sign.seen_seconds < self._lease_seconds
-            ),
+            living=living,
+            by_load=balances_by_load(signs, living - {self._worker_id}),
             read=read,
             believed=frozenset(
                 key for key, owner in owners.items() if owner == self._worker_id and key not in held

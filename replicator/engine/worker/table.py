@@ -7,7 +7,7 @@ from typing import Protocol
 
 from replicator.core.mapping.compile import TableMapping
 from replicator.core.snapshot.state import SegmentFacts, SnapshotFacts, is_initial_due
-from replicator.core.stream.lineage import ready_shards
+from replicator.core.stream.lineage import by_name, expected_load, ready_shards
 from replicator.core.stream.shard_facts import Belief, ShardFacts, TableFacts
 from replicator.core.stream.source_kind import is_read_from
 from replicator.engine.ports import Source
@@ -48,6 +48,9 @@ class Unit:
     parent_id: str | None
     owner: str | None
     """The worker that has claimed it."""
+    load: float = 0.0
+    """Records a minute, averaged; 0 for a segment."""
+    parents: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +170,7 @@ class Table:
 
     def ready_units(self) -> list[Unit]:
         """The shards and segments that may be leased now."""
+        known = by_name(self.shards)
         shards = [
             Unit(
                 self.name,
@@ -175,6 +179,8 @@ class Table:
                 checkpoint_text(shard.position),
                 shard.parent_id,
                 shard.owner,
+                expected_load(shard, known),
+                shard.parents,
             )
             for shard in self.ready()
         ]

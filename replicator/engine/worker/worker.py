@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Iterable, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from contextlib import suppress
 from datetime import datetime
 from functools import partial
@@ -100,6 +100,8 @@ class Worker:
         """Keys that had no lease at the last look."""
         self._turned_at = clock.monotonic()
         """Monotonic time of the last progress of a poll."""
+        self._load = 0.0
+        """Records a minute of the shards of this worker, as of the last look."""
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Work until asked to stop; then drain, checkpoint and give every lease back."""
@@ -261,6 +263,7 @@ class Worker:
         """Read the leases and act; True when the next look is worth making soon."""
         settings = self.settings
         units = self._ready_units()
+        self._load = sum(unit.load for unit in units.values() if unit.owner == settings.worker_id)
         view = await self._ownership.look({key: unit.owner for key, unit in units.items()})
         for key in view.lost(self.holding.held, settings.worker_id):
             self.holding.drop(key)
@@ -278,6 +281,8 @@ class Worker:
             lease_seconds=settings.lease_seconds,
             plan_seconds=settings.plan_seconds,
             believed=view.believed,
+            following=self._following(units),
+            loads={key: unit.load for key, unit in units.items()} if view.by_load else None,
         )
         await for_each(plan.release, self._give_back, at_once=CALLS_AT_ONCE)
         await self._stop_lost()
@@ -306,6 +311,16 @@ class Worker:
         await self._delete_over(view.seen)
         await self._end_silent()
         return plan.awaits or outrun
+
+    def _following(self, units: Mapping[str, Unit]) -> list[str]:
+        """Shards that nobody has begun, with a parent that this worker has read to its end."""
+        ended = self.holding.ended
+        return [
+            key
+            for key, unit in units.items()
+            if unit.owner is None
+            and any(self._leases.key(unit.stream_arn, parent) in ended for parent in unit.parents)
+        ]
 
     def _ready_units(self) -> dict[str, Unit]:
         units = [unit for table in self.tables.values() for unit in table.ready_units()]
@@ -497,6 +512,7 @@ class Worker:
                 leases=len(self.holding.held),
                 beat=self.holding.beat(),
                 looking=self._clock.monotonic() - self._turned_at < settings.lease_seconds,
+                load=self._load,
             )
             self._beat("tell")
             if await stopped_within(stopping, settings.plan_seconds / 2):

@@ -69,7 +69,8 @@ fence as (
            known_sequence_number = greatest(known_sequence_number, $7::text::numeric),
            last_record_at = coalesce($8::timestamptz, last_record_at),
            safe_at = greatest(safe_at, $8::timestamptz),
-           polled_at = greatest(polled_at, $9::timestamptz)
+           polled_at = greatest(polled_at, $9::timestamptz),
+           load = $12::float4
      where deployment = $1
        and stream_arn = $3
        and shard_id = $4
@@ -79,7 +80,7 @@ fence as (
        and state = 'active'
        and last_sequence_number is not distinct from $10::text::numeric{unless}
  returning 1)""",
-    parameters=11,
+    parameters=12,
 )
 
 PASSED = Fence(

@@ -62,6 +62,7 @@ class PostgresSink:
             advance.polled_at,
             None if advance.expected is None else str(advance.expected),
             claim.claim_id,
+            advance.load,
         ]
 
 

@@ -5,6 +5,7 @@ from datetime import datetime
 from replicator.core.records import Position
 from replicator.core.stream.order_keeper import OrderKeeper
 from replicator.core.stream.shard_facts import Claim
+from replicator.core.stream.shard_load import ShardLoad
 from replicator.errors import Fenced, NotClaimable, PositionLost
 from replicator.postgres.connection.blockers import Claiming
 from replicator.postgres.connection.database import Database, Session
@@ -35,9 +36,10 @@ update {schema}.shard as s
        owner = $4,
        state = 'active',
        claimed_at = now(),
-       safe_at = coalesce(s.safe_at, p.safe_at)
+       safe_at = coalesce(s.safe_at, p.safe_at),
+       load = coalesce(s.load, p.load, 0)
   from (-- of two parents, as a merge has them, the one that is less far counts
-        select min(p.found_at) as found_at,
+        select min(p.found_at) as found_at, sum(p.load) as load,
                case when count(*) = count(p.safe_at) then min(p.safe_at) end as safe_at,
                coalesce(bool_and(p.state = 'done'
                                  or p.state = 'gap' and p.gap_accepted_at is not null),
@@ -53,7 +55,7 @@ update {schema}.shard as s
    and s.state in ('waiting', 'active')
    and p.read
 returning s.epoch, s.claim_id, s.last_sequence_number::text as position,
-          s.known_sequence_number::text as known, s.safe_at,
+          s.known_sequence_number::text as known, s.safe_at, s.load,
           least(s.found_at, p.found_at) as found_at, s.gap_accepted_at, s.listed
 """
 
@@ -68,7 +70,8 @@ LOOKED = """
 update {schema}.shard
    set polled_at = greatest(polled_at, $6),
        head_at = case when $7 then greatest(head_at, $6) else head_at end,
-       safe_at = case when $7 then greatest(safe_at, $6) else safe_at end
+       safe_at = case when $7 then greatest(safe_at, $6) else safe_at end,
+       load = $9::float4
  where (deployment, stream_arn, shard_id) = ($1, $2, $3)
    and (epoch, claim_id) = ($4, $5)
    and state = 'active'
@@ -188,6 +191,7 @@ class Claims:
             open_letters=table["open_letters"],
             read_from=None if table["initial_load"] == "stream" else table["begun_at"],
             retention=table["retention"],
+            load=ShardLoad(row["load"]),
         )
 
     async def _refusal(
@@ -207,7 +211,8 @@ class Claims:
 
         Fenced if the claim is over, or if the shard has another position than the claim.
         """
-        await self._guarded(self._looked, claim, at, head, position_text(claim.position))
+        load, position = claim.load.records_a_minute, position_text(claim.position)
+        await self._guarded(self._looked, claim, at, head, position, load)
 
     async def finish(self, claim: Claim, *, position: Position | None) -> None:
         """The shard has ended and all of it is committed; Fenced if the claim is over."""

@@ -37,7 +37,7 @@ select id, source, stream_arn, shard_id, kind, detail, found_at, since,
 SHARD_COLUMNS = """
        source, stream_arn, shard_id, parent_id, state, listed, owner,
        last_sequence_number::text as position, known_sequence_number::text as known,
-       safe_at, head_at, polled_at, gap_accepted_at, found_at, done_at, adjacent_parent_id"""
+       safe_at, head_at, polled_at, gap_accepted_at, found_at, done_at, adjacent_parent_id, load"""
 """The columns that `shard_of` makes a shard of, in the order of its fields."""
 
 SHARDS = """
@@ -110,11 +110,11 @@ delete from {schema}.shard
 
 SEEN = """
 -- One whose looks hang beats all the same: it keeps what it has, and counts as none that takes.
-insert into {schema}.worker as w (deployment, id, version, leases, beat, seen_at)
-values ($1, $2, $3, $4, $5, case when $6 then now() else 'epoch' end)
+insert into {schema}.worker as w (deployment, id, version, leases, beat, seen_at, load)
+values ($1, $2, $3, $4, $5, case when $6 then now() else 'epoch' end, $7)
     on conflict (deployment, id)
     do update set seen_at = greatest(w.seen_at, excluded.seen_at), leases = excluded.leases,
-                  version = excluded.version, beat = excluded.beat
+                  version = excluded.version, beat = excluded.beat, load = excluded.load
 """
 
 GONE = """
@@ -129,7 +129,8 @@ select id from {schema}.worker
 """
 
 WORKERS = """
-select id as worker_id, beat, asked, extract(epoch from now() - seen_at)::float8 as seen_seconds
+select id as worker_id, beat, asked, load,
+       extract(epoch from now() - seen_at)::float8 as seen_seconds
   from {schema}.worker
  where deployment = $1
 """
@@ -223,13 +224,20 @@ class Positions:
             )
 
     async def seen(
-        self, worker_id: str, *, version: str, leases: int, beat: int = 0, looking: bool = True
+        self,
+        worker_id: str,
+        *,
+        version: str,
+        leases: int,
+        beat: int = 0,
+        looking: bool = True,
+        load: float = 0.0,
     ) -> None:
-        """Say that the worker lives. `looking`: the looks make progress."""
+        """Say that the worker lives. `looking`: the looks make progress; `load`: records a minute
+        of its shards."""
+        told = (worker_id, version, leases, beat, looking, load)
         async with self._database.connection("saying that we live") as connection:
-            await connection.execute(
-                self._control.sql(SEEN), self._deployment, worker_id, version, leases, beat, looking
-            )
+            await connection.execute(self._control.sql(SEEN), self._deployment, *told)
 
     async def workers(self) -> list[WorkerSign]:
         """The workers on record, dead ones among them."""
