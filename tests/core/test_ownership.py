@@ -59,7 +59,7 @@ def test_an_owner_that_moves_any_lease_lives_though_its_beat_stands():
     after = {"one": Sighting("a", 6, 25.0), "two": Sighting("b", 5, 10.0)}
     rows = [Lease("one", "a", 6, ""), Lease("other of a", "a", 1, ""), Lease("two", "b", 5, "")]
 
-    signs = signs_of_life(rows, after, stirred(beats, before, after, now=25.0))
+    signs = signs_of_life(rows, after, stirred(beats, before, after, now=25.0), now=30.0)
 
     assert {key: seen.at for key, seen in signs.items()} == {
         "one": 25.0,
@@ -68,11 +68,22 @@ def test_an_owner_that_moves_any_lease_lives_though_its_beat_stands():
     }
 
 
+def test_a_lease_that_was_just_taken_is_fresh_though_its_owners_beat_has_not_moved_yet():
+    """It was cut off, and reaches the servers again."""
+    beats = {"back": BeatSighting(1, 0.0)}
+    rows = [Lease("new", "back", 6, ""), Lease("old", "back", 5, "")]
+    seen = {"new": Sighting("back", 6, 25.0), "old": Sighting("back", 5, 20.0)}
+
+    signs = signs_of_life(rows, seen, beats, now=25.0)
+
+    assert {key: sighting.at for key, sighting in signs.items()} == {"new": 25.0, "old": 0.0}
+
+
 def test_the_leases_of_an_owner_without_a_beat_live_by_their_own_counters():
     rows = [Lease("one", "older", 5, "")]
     seen = {"one": Sighting("older", 5, 10.0)}
 
-    assert signs_of_life(rows, seen, {}) == seen
+    assert signs_of_life(rows, seen, {}, now=15.0) == seen
 
 
 def test_every_lease_is_renewed_while_an_older_version_may_live():

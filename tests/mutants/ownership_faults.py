@@ -56,6 +56,13 @@ OWNERSHIP_MUTANTS = [
         SHARES,
     ),
     Mutant(
+        "a lease that was just taken is judged by a beat of before",
+        OWNERSHIP,
+        "if beat is not None and (seen is None or seen.at < now):",
+        "if beat is not None:",
+        DOUBTS,
+    ),
+    Mutant(
         "a lease that is handed over is whoever's has the least",
         PLAN,
         "and lease.owner is None and lease.wanted_by in owned",

@@ -10,6 +10,7 @@ from typing import Any
 
 from replicator.core.observations import Observation, TaskFailed, unobserved
 from replicator.core.records import Position
+from replicator.core.stream.balance import IDLE
 from replicator.core.stream.heartbeats import WorkerSign
 from replicator.core.stream.shard_facts import ListedShard
 from replicator.core.stream.shard_load import ShardLoad
@@ -114,12 +115,18 @@ class SimulatedShard:
         )
         me, reading = worker.settings.worker_id, self._fleet.reading
         reading.begins(shard_id, me, self.alive_at)
+        ended = self._fleet.ended.setdefault(shard_id, asyncio.Event())
         try:
-            await stopping.wait()
+            await _first_of(stopping, ended)
         finally:
             reading.ends(shard_id, me, self.alive_at)
-        await worker.claims.leave(claim)
-        return Ending.STOPPED
+        if not ended.is_set():
+            await worker.claims.leave(claim)
+            return Ending.STOPPED
+        await worker.tables[self._held.table].discovery.add_children(STREAM, shard_id)
+        await worker.claims.finish(claim, position=claim.position)
+        reading.unread_since.pop(shard_id, None)
+        return Ending.DONE
 
 
 class CountingPositions(FakePositions):
@@ -160,9 +167,14 @@ class Fleet:
         self.processes: dict[str, Process] = {}
         self.loads: dict[str, float] = {}
         """Records a minute of each shard; without, all are idle."""
+        self.ended: dict[str, asyncio.Event] = {}
+        """Told to those that read a shard that it has ended."""
+        self.open: dict[str, None] = {}
+        """The shards that take records, the oldest first."""
         for number in range(shards):
             name = f"shardId-{number:020}-{number:08x}"
             self.servers.open[name] = ListedShard(name, None, closed=False)
+            self.open[name] = None
 
     def start(
         self, *, older: bool = False, positions_type: type[FakePositions] | None = None
@@ -206,21 +218,21 @@ class Fleet:
 
     @property
     def all_read(self) -> bool:
-        return len(self.reading.readers) == len(self.servers.open)
+        return len(self.reading.readers) == len(self.open)
 
     @property
     def balanced(self) -> bool:
         """Every worker has its share within a tenth, or within one."""
         counts = self.counts()
-        share = len(self.servers.open) / len(counts)
+        share = len(self.open) / len(counts)
         return self.all_read and all(
             abs(n - share) <= max(1.0, share / 10) for n in counts.values()
         )
 
     def busy(self, a_minute: float, *, seed: int = 1) -> None:
         """Give the shards loads of a Zipf distribution, so many records a minute together."""
-        loads = zipf(len(self.servers.open), a_minute=a_minute, seed=seed)
-        self.loads = dict(zip(self.servers.open, loads, strict=True))
+        loads = zipf(len(self.open), a_minute=a_minute, seed=seed)
+        self.loads = dict(zip(self.open, loads, strict=True))
 
     def loads_of_workers(self) -> dict[str, float]:
         """Records a minute of each living worker."""
@@ -230,18 +242,43 @@ class Fleet:
                 totals[name] += self.loads.get(shard_id, 0.0)
         return totals
 
+    def weights_of_workers(self) -> dict[str, float]:
+        """What the shards of each living worker cost, in records a minute."""
+        counts = self.counts()
+        return {name: load + IDLE * counts[name] for name, load in self.loads_of_workers().items()}
+
     @property
     def unevenness(self) -> float:
-        """Load of the most loaded worker, in means, or in what one shard alone has if that is
-        more."""
-        loads = self.loads_of_workers().values()
-        mean = sum(loads) / len(loads)
-        return max(loads) / max(mean, *self.loads.values())
+        """What the shards of the most loaded worker cost, in means, or in what one shard alone
+        costs if that is more."""
+        weights = self.weights_of_workers().values()
+        return max(weights) / max(sum(weights) / len(weights), self.heaviest)
+
+    @property
+    def heaviest(self) -> float:
+        """What the busiest shard costs."""
+        return IDLE + max(self.loads.values(), default=0.0)
 
     @property
     def even(self) -> bool:
         """No worker is overloaded."""
         return self.all_read and self.unevenness <= EVEN
+
+    async def roll_over(self, *, every_seconds: float) -> None:
+        """End each shard once in so long, one after the other, and begin a child of it."""
+        number = len(self.servers.open)
+        while True:
+            await asyncio.sleep(every_seconds / len(self.open))
+            parent = next(iter(self.open))
+            del self.open[parent]
+            child = f"shardId-{number:020}-{number:08x}"
+            number += 1
+            self.servers.open[parent] = replace(self.servers.open[parent], closed=True)
+            self.servers.open[child] = ListedShard(child, parent, closed=False)
+            self.open[child] = None
+            self.loads[child] = self.loads.pop(parent, 0.0)
+            self.reading.unread_since[child] = self.clock.monotonic()
+            self.ended.setdefault(parent, asyncio.Event()).set()
 
     async def measure_loads(self, *, noise: float = 0.2) -> None:
         """Keep the average of each shard that is read, as its batches would."""
@@ -326,6 +363,14 @@ class Fleet:
         self.observed[type(fact)] += 1
         if isinstance(fact, TaskFailed):
             self.failures[f"{fact.task.split()[0]}: {fact.error!r}"[:160]] += 1
+
+
+async def _first_of(*events: asyncio.Event) -> None:
+    async with asyncio.TaskGroup() as tasks:
+        waits = [tasks.create_task(event.wait()) for event in events]
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        for wait in waits:
+            wait.cancel()
 
 
 def _unread() -> None:

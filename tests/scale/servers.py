@@ -25,6 +25,8 @@ READ_BYTES = 4096
 """What one consistent read request unit reads."""
 PAGE_BYTES = 1_000_000
 """What one Scan answers at most: as many calls follow each other."""
+SLOW = "slow"
+"""Stands among what a worker is cut off from: it reaches all, and waits."""
 DESCRIBES_A_SECOND = 10
 """What AWS allows an account."""
 WRITES = ("create", "take", "renew", "save", "release", "ask", "delete")
@@ -55,11 +57,17 @@ class Reached:
     servers: "Servers"
     cut_off: Collection[str]
 
+    async def _lags(self, server: str) -> None:
+        """A slow worker waits ten times as long for every answer."""
+        if SLOW in self.cut_off:
+            await asyncio.sleep(9 * LATENCY_SECONDS[server])
+
     async def lease_call(self, name: str, work: Callable[[], Result]) -> Result:
         if "leases" in self.cut_off:
             await asyncio.sleep(LATENCY_SECONDS["leases"])
             message = "the lease table is out of reach"
             raise CoordinationUnavailable(message)
+        await self._lags("leases")
         return await self.servers.lease_call(name, work)
 
     async def postgres_call(self, name: str, work: Callable[[], Result]) -> Result:
@@ -67,6 +75,7 @@ class Reached:
             await asyncio.sleep(LATENCY_SECONDS["postgres"])
             message = "PostgreSQL is out of reach"
             raise SinkUnavailable(message)
+        await self._lags("postgres")
         return await self.servers.postgres_call(name, work)
 
 

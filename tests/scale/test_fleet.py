@@ -7,7 +7,7 @@ import pytest
 
 from replicator.core.observations import LeaseLapsed
 from tests.scale.__main__ import Result, run
-from tests.scale.fleet import LEASE_SECONDS, Fleet
+from tests.scale.fleet import EVEN, LEASE_SECONDS, Fleet
 from tests.support.virtual_time import in_virtual_time
 
 LOOK_SECONDS = 5.0
@@ -40,6 +40,20 @@ def test_a_rolling_deploy_moves_each_shard_about_once_and_leaves_none_unread(res
     assert result.deploy_moves <= 1.5
     assert result.deploy_unread_seconds <= 10
     assert result.stop_seconds <= 10
+
+
+def test_the_load_is_shared_evenly_while_shards_end_and_begin(result: Result):
+    assert max(result.load_learnt, result.load_at_rest) <= EVEN
+    assert result.rest_moves <= 0.1
+    assert result.rest_unread_seconds <= 10
+
+
+def test_what_workers_read_that_are_cut_off_from_dynamodb_is_read_by_others(result: Result):
+    assert result.cut_off_seconds <= LEASE_SECONDS + 2 * LOOK_SECONDS + 10
+
+
+def test_a_slow_worker_keeps_what_it_has(result: Result):
+    assert result.slow_moves <= 0.1
 
 
 def test_a_stream_is_listed_by_one_worker_for_all(result: Result):

@@ -142,12 +142,17 @@ def stirred(
 
 
 def signs_of_life(
-    leases: Iterable[Lease], sightings: Mapping[str, Sighting], beats: Beats
+    leases: Iterable[Lease], sightings: Mapping[str, Sighting], beats: Beats, *, now: float
 ) -> dict[str, Sighting]:
-    """The sightings of leases by which they expire: the owner's beat, where it has one."""
+    """The sightings of leases by which they expire: the owner's beat, where it has one.
+
+    One that was first seen now, or has moved, is left as it was seen: an owner that was cut off may
+    have taken it a moment ago, and not have beaten since.
+    """
     signs = dict(sightings)
     for lease in leases:
         beat = None if lease.owner is None else beats.get(lease.owner)
-        if beat is not None:
+        seen = sightings.get(lease.key)
+        if beat is not None and (seen is None or seen.at < now):
             signs[lease.key] = Sighting(lease.owner, lease.counter, beat.at)
     return signs

@@ -115,7 +115,7 @@ class Ownership:
         )
         return KnownLeases(
             rows=(*rows, *assumed(settled, self._due(settled, now), worker_id=self._worker_id)),
-            sightings=signs_of_life(rows, seen, self._beats),
+            sightings=signs_of_life(rows, seen, self._beats, now=now),
             living=living,
             by_load=balances_by_load(signs, living - {self._worker_id}),
             read=read,
