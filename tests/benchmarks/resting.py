@@ -80,16 +80,17 @@ async def run_trickle(
 ) -> Trickle:
     """One worker that owns idle shards, each of which gets a single change now and then."""
     async with _at_rest(machine, template, form, shards=shards) as (worker, name, dsn):
-        rest = await _used_while(machine, worker, asyncio.sleep(seconds))
+        rests = [await _used_while(machine, worker, asyncio.sleep(seconds))]
         changes = int(a_second * seconds)
         written = _write(machine, name, dsn, shards=shards, changes=changes, a_second=a_second)
         busy = await _used_while(machine, worker, written)
-        idle = busy.seconds / rest.seconds
+        rests.append(await _used_while(machine, worker, asyncio.sleep(seconds)))
+        idle = busy.seconds / sum(rest.seconds for rest in rests)
         return Trickle(
             shards,
             a_second,
-            (busy.worker - rest.worker * idle) / changes * 1000,
-            (busy.postgres - rest.postgres * idle) / changes * 1000,
+            (busy.worker - sum(rest.worker for rest in rests) * idle) / changes * 1000,
+            (busy.postgres - sum(rest.postgres for rest in rests) * idle) / changes * 1000,
         )
 
 

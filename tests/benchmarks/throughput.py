@@ -111,6 +111,7 @@ async def _peers(stand: Stand, mix: Mix, template: str) -> dict[str, Contender]:
     ways = {
         PEER: ["bulk", "1000", *pages],
         "Lambda handler, bulk, events of 100": ["bulk", "100", *pages],
+        "Lambda handler, COPY": ["copy", "1000", *pages],
         "Lambda handler, row by row": ["row", "1000", *pages],
         POLLER: peer.poll_words(stand.machine, served),
     }

@@ -1,6 +1,7 @@
-"""The peer: what everyone writes with boto3 and TypeDeserializer, row by row and in bulk.
+"""The peers: what everyone writes with boto3 and TypeDeserializer, row by row and in bulk, and what
+a good engineer writes without them: COPY into a staging table, and two statements.
 
-As a Lambda handler: `usual.py DSN row|bulk RECORDS_PER_EVENT FILE…`, with files of pages. As a
+As a Lambda handler: `usual.py DSN row|bulk|copy RECORDS_PER_EVENT FILE…`, with files of pages. As a
 loop around boto3's GetRecords: `usual.py DSN poll ENDPOINT STREAM_ARN SHARD RECORDS`. Both print
 how long they took and how much CPU.
 """
@@ -28,6 +29,17 @@ values ({", ".join(["%s"] * len(COLUMNS))})
 on conflict (pk, sk) do update set {", ".join(f"{name} = excluded.{name}" for name in COLUMNS[2:])}
 """
 DELETE = "delete from orders where pk = %s and sk = %s"
+STAGES = """
+create temp table put (like orders) on commit delete rows;
+create temp table gone (pk text, sk text) on commit delete rows
+"""
+COPY = f"copy put ({', '.join(COLUMNS)}) from stdin"
+COPY_GONE = "copy gone (pk, sk) from stdin"
+UPSERT_STAGED = f"""
+insert into orders ({", ".join(COLUMNS)}) select {", ".join(COLUMNS)} from put
+on conflict (pk, sk) do update set {", ".join(f"{name} = excluded.{name}" for name in COLUMNS[2:])}
+"""
+DELETE_STAGED = "delete from orders as t using gone where (t.pk, t.sk) = (gone.pk, gone.sk)"
 _deserialize = TypeDeserializer().deserialize
 
 
@@ -61,6 +73,57 @@ def handle_in_bulk(event: dict[str, Any], connection: psycopg.Connection) -> Non
         if gone:
             cursor.executemany(DELETE, gone)
     connection.commit()
+
+
+def handle_by_copy(event: dict[str, Any], connection: psycopg.Connection) -> None:
+    """The last change of each key, as text into a staging table, and two statements."""
+    last = {}
+    for record in event["Records"]:
+        keys = record["dynamodb"]["Keys"]
+        last[keys["pk"]["S"], keys["sk"]["S"]] = record["dynamodb"].get("NewImage")
+    with connection.cursor() as cursor:
+        with cursor.copy(COPY) as copy:
+            for image in last.values():
+                if image is not None:
+                    copy.write_row([_text(image.get(name)) for name in COLUMNS])
+        with cursor.copy(COPY_GONE) as copy:
+            for key, image in last.items():
+                if image is None:
+                    copy.write_row(key)
+        cursor.execute(UPSERT_STAGED)
+        cursor.execute(DELETE_STAGED)
+    connection.commit()
+
+
+def _text(value: dict[str, Any] | None) -> Any:
+    """A typed value as COPY takes it, by what this table's columns are."""
+    if value is None:
+        return None
+    [(tag, content)] = value.items()
+    match tag:
+        case "NULL":
+            return None
+        case "M":
+            return json.dumps(_document(value))
+        case "SS":
+            return sorted(content)
+        case _:
+            return content
+
+
+def _document(value: dict[str, Any]) -> Any:
+    [(tag, content)] = value.items()
+    match tag:
+        case "M":
+            return {name: _document(member) for name, member in content.items()}
+        case "L":
+            return [_document(member) for member in content]
+        case "N":
+            return int(content)
+        case "NULL":
+            return None
+        case _:
+            return content
 
 
 def _row(image: dict[str, Any]) -> list[Any]:
@@ -120,9 +183,9 @@ def main(dsn: str, way: str, *words: str) -> None:
     else:
         records_max, *files = words
         source = events([Path(name).read_bytes() for name in files], int(records_max))
-    handle = handle_rows if way == "row" else handle_in_bulk
+    handle = {"row": handle_rows, "copy": handle_by_copy}.get(way, handle_in_bulk)
     with psycopg.connect(dsn) as connection:
-        connection.execute("select 1")
+        connection.execute(STAGES)
         connection.commit()
         started, used = time.perf_counter(), time.process_time()
         for event in source:
