@@ -37,6 +37,7 @@ class Change:
     value: Value
     big: bool
     data: bytes
+    precision: Precision
     times: int = 0
 
 
@@ -58,7 +59,7 @@ class KinesisLedger(Ledger):
         self, key: str, value: Value, *, big: bool, at: float, tie: bool, precision: Precision
     ) -> Change | None:
         """Change an item; None where that changes nothing. `tie`: in the same moment as the change
-        before, if that was one of the same item, and had a time of its own.
+        before, if that was one of the same item, in the same precision, with a time of its own.
         """
         self.keys.add(key)
         old, new = self.items.get(key), None
@@ -68,7 +69,8 @@ class KinesisLedger(Ledger):
         if old == new:
             return None
         before = self.changes[-1] if self.changes else None
-        self.tied = tie and before is not None and before.key == key and not self.tied
+        same = before is not None and (before.key, before.precision) == (key, precision)
+        self.tied = tie and same and not self.tied
         if not self.tied:
             self.micros = max(self.micros + 1000, int(at * 1_000_000))
         if new is None:
@@ -76,7 +78,7 @@ class KinesisLedger(Ledger):
         else:
             self.items[key] = new
         data = kinesis_data(SOURCE, old, new, micros=self.micros, precision=precision)
-        made = Change(len(self.changes), key, value, big, data)
+        made = Change(len(self.changes), key, value, big, data, precision)
         self.changes.append(made)
         return made
 
