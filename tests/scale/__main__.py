@@ -90,7 +90,6 @@ async def simulate(shards: int, workers: int, *, steady_seconds: float) -> Resul
     killed, a rolling deploy."""
     began = process_time()
     fleet = Fleet(shards)
-    fleet.busy(RECORDS_A_MINUTE * shards)
     moving = asyncio.create_task(fleet.move_positions())
     measuring = asyncio.create_task(fleet.measure_loads())
     for _ in range(workers):
@@ -99,6 +98,7 @@ async def simulate(shards: int, workers: int, *, steady_seconds: float) -> Resul
     share = shards / workers
     owned = await fleet.seconds_until(lambda: fleet.all_read, at_most=WAIT_SECONDS_MAX)
     balanced = await fleet.seconds_until(lambda: fleet.balanced, at_most=WAIT_SECONDS_MAX)
+    fleet.busy(RECORDS_A_MINUTE * shards)
     await asyncio.sleep(LEARNT_SECONDS)
     learnt = fleet.unevenness
     moves, fleet.reading.unread_seconds_max = fleet.reading.moves, 0.0
