@@ -1,4 +1,4 @@
-"""Writes a revision as SQL; `replicator.postgres.schema.migrations` executes it."""
+"""Writes a revision as SQL; `replicator.postgres.schema.control_revisions` executes it."""
 
 from alembic import context
 

@@ -12,7 +12,7 @@ from replicator.clock import SystemClock
 from replicator.demo.orders import TABLE, table_definition
 from replicator.demo.writer import Writer
 from replicator.sources.aws.clients import open_client
-from replicator.sources.aws.place import SourceConnection
+from replicator.sources.aws.region_endpoint import SourceConnection
 
 CHANGES_PER_SECOND = float(os.environ.get("CHANGES_PER_SECOND", "5"))
 

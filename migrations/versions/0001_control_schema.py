@@ -1,6 +1,6 @@
 """The control schema."""
 
-from replicator.postgres.schema.migrations import execute_file
+from replicator.postgres.schema.control_revisions import execute_file
 
 revision = "0001_in_0_1"
 down_revision = None

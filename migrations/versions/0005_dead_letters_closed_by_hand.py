@@ -1,6 +1,6 @@
 """Dead letters that are replayed or discarded by hand."""
 
-from replicator.postgres.schema.migrations import execute_file
+from replicator.postgres.schema.control_revisions import execute_file
 
 revision = "0005_in_0_1"
 down_revision = "0004_in_0_1"

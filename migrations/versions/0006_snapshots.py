@@ -1,6 +1,6 @@
 """Snapshots and their parts."""
 
-from replicator.postgres.schema.migrations import execute_file
+from replicator.postgres.schema.control_revisions import execute_file
 
 revision = "0006_in_0_1"
 down_revision = "0005_in_0_1"

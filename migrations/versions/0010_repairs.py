@@ -1,6 +1,6 @@
 """A snapshot of a few keys, which verify makes by itself."""
 
-from replicator.postgres.schema.migrations import execute_file
+from replicator.postgres.schema.control_revisions import execute_file
 
 revision = "0010_in_0_1"
 down_revision = "0009_in_0_1"

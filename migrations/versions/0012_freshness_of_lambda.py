@@ -1,6 +1,6 @@
 """Freshness knows of tables that AWS Lambda writes."""
 
-from replicator.postgres.schema.migrations import execute_file
+from replicator.postgres.schema.control_revisions import execute_file
 
 revision = "0012_in_0_1"
 down_revision = "0011_in_0_1"

@@ -1,6 +1,6 @@
 """Soft deletions and the changes before them may come in any order."""
 
-from replicator.postgres.schema.migrations import execute_file
+from replicator.postgres.schema.control_revisions import execute_file
 
 revision = "0013_in_0_1"
 down_revision = "0012_in_0_1"

@@ -1,6 +1,6 @@
 """Tables know since when their mapping is what it is."""
 
-from replicator.postgres.schema.migrations import execute_file
+from replicator.postgres.schema.control_revisions import execute_file
 
 revision = "0014_in_0_1"
 down_revision = "0013_in_0_1"

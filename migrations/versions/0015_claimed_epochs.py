@@ -1,6 +1,6 @@
 """A claim that a switch ended is told from one that another worker ended."""
 
-from replicator.postgres.schema.migrations import execute_file
+from replicator.postgres.schema.control_revisions import execute_file
 
 revision = "0015_in_0_1"
 down_revision = "0014_in_0_1"

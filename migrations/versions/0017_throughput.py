@@ -1,6 +1,6 @@
 """Workers say how much they handle."""
 
-from replicator.postgres.schema.migrations import execute_file
+from replicator.postgres.schema.control_revisions import execute_file
 
 revision = "0017_in_0_1"
 down_revision = "0016_in_0_1"

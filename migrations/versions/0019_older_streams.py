@@ -1,6 +1,6 @@
 """A gap may lead on to a stream that is older by its label."""
 
-from replicator.postgres.schema.migrations import execute_file
+from replicator.postgres.schema.control_revisions import execute_file
 
 revision = "0019_in_0_1"
 down_revision = "0018_in_0_1"

@@ -1,6 +1,6 @@
 """Workers say what they have to show for their work."""
 
-from replicator.postgres.schema.migrations import execute_file
+from replicator.postgres.schema.control_revisions import execute_file
 
 revision = "0020_in_0_1"
 down_revision = "0019_in_0_1"

@@ -1,6 +1,6 @@
 """A claim knows how many rows its table held before."""
 
-from replicator.postgres.schema.migrations import execute_file
+from replicator.postgres.schema.control_revisions import execute_file
 
 revision = "0021_in_0_1"
 down_revision = "0020_in_0_1"

@@ -1,6 +1,6 @@
 """A shard's position has room for 60 digits."""
 
-from replicator.postgres.schema.migrations import execute_file
+from replicator.postgres.schema.control_revisions import execute_file
 
 revision = "0025_in_0_1"
 down_revision = "0024_in_0_1"

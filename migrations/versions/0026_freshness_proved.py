@@ -1,6 +1,6 @@
 """A table remembers since when it is stopped; `freshness` shows the lag that `status` shows."""
 
-from replicator.postgres.schema.migrations import execute_file
+from replicator.postgres.schema.control_revisions import execute_file
 
 revision = "0026_in_0_1"
 down_revision = "0025_in_0_1"

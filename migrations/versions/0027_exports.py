@@ -1,6 +1,6 @@
 """Snapshots that load exports to S3, and when each gap began."""
 
-from replicator.postgres.schema.migrations import execute_file
+from replicator.postgres.schema.control_revisions import execute_file
 
 revision = "0027_in_0_1"
 down_revision = "0026_in_0_1"

@@ -1,6 +1,6 @@
 """A stream is listed by one worker at a time, and all know when that was."""
 
-from replicator.postgres.schema.migrations import execute_file
+from replicator.postgres.schema.control_revisions import execute_file
 
 revision = "0029_in_0_1"
 down_revision = "0028_in_0_1"

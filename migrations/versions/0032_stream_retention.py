@@ -1,6 +1,6 @@
 """A stream says for how long it keeps its records."""
 
-from replicator.postgres.schema.migrations import execute_file
+from replicator.postgres.schema.control_revisions import execute_file
 
 revision = "0032_in_0_1"
 down_revision = "0031_in_0_1"

@@ -1,6 +1,6 @@
 """Shards that are not done are found without those that are."""
 
-from replicator.postgres.schema.migrations import execute_file
+from replicator.postgres.schema.control_revisions import execute_file
 
 revision = "0033_in_0_1"
 down_revision = "0032_in_0_1"

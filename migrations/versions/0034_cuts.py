@@ -1,6 +1,6 @@
 """A gap knows through which time each shard of it was applied."""
 
-from replicator.postgres.schema.migrations import execute_file
+from replicator.postgres.schema.control_revisions import execute_file
 
 revision = "0034_in_0_1"
 down_revision = "0033_in_0_1"

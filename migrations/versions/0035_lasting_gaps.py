@@ -1,6 +1,6 @@
 """A table whose changes reach no stream has one gap for that time, accepted or not."""
 
-from replicator.postgres.schema.migrations import execute_file
+from replicator.postgres.schema.control_revisions import execute_file
 
 revision = "0035_in_0_1"
 down_revision = "0034_in_0_1"

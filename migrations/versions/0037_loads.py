@@ -1,6 +1,6 @@
 """A shard has a load, and a worker that of its shards."""
 
-from replicator.postgres.schema.migrations import execute_file
+from replicator.postgres.schema.control_revisions import execute_file
 
 revision = "0037_in_0_1"
 down_revision = "0036_in_0_1"

@@ -17,9 +17,9 @@ from replicator.postgres.connection.address import Address
 from replicator.postgres.connection.connect import ConnectionSettings, address_of
 from replicator.postgres.connection.failures import POOLER_REMEDY
 from replicator.postgres.schema.migrate import look
+from replicator.postgres.schema.schema_diff import Survey
 from replicator.postgres.schema.server_fitness import server_fitness
-from replicator.postgres.schema.survey import Survey
-from replicator.sources.aws.place import is_aws
+from replicator.sources.aws.region_endpoint import is_aws
 from replicator.sources.check import check_coordination, check_recovery, lambda_readers
 
 

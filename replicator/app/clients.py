@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from replicator.core.observations import Observe, unobserved
 from replicator.sources.aws.clients import open_client
-from replicator.sources.aws.place import ExportDestination, SourceConnection
+from replicator.sources.aws.region_endpoint import ExportDestination, SourceConnection
 from replicator.sources.dynamodb.describe_pace import DescribePace
 from replicator.sources.dynamodb.exports import TableExports
 from replicator.sources.dynamodb.scan import TableItems, open_items_client

@@ -7,7 +7,7 @@ from typing import Any
 
 from replicator.app.clients import Clients
 from replicator.app.mappings import RequiredTable, require_tables
-from replicator.app.prepare import refuse_if_due
+from replicator.app.startup_checks import refuse_if_due
 from replicator.clock import Clock, SourceClock, SystemClock
 from replicator.config.connections import source_connection, target_connection
 from replicator.config.settings import Settings
@@ -15,8 +15,8 @@ from replicator.core.mapping.compile import TargetMapping
 from replicator.core.mapping.item_keys import item_key_json
 from replicator.core.observations import unobserved
 from replicator.core.records import Image
-from replicator.core.spec import SourceKey
-from replicator.core.status.diagnosis import WORKER_SECONDS
+from replicator.core.status.link_checks import WORKER_SECONDS
+from replicator.core.table_spec import SourceKey
 from replicator.core.verify.diff import Difference, Expectation
 from replicator.core.verify.explanation import Circumstances, KnownVersion, PendingChange
 from replicator.engine.snapshot.rate_limit import ReadPacing
@@ -24,7 +24,7 @@ from replicator.engine.verify.confirm import CurrentItem, compare, item_of
 from replicator.engine.verify.pending_changes import Unapplied
 from replicator.engine.verify.sampling import read_item
 from replicator.postgres.connection.database import Database
-from replicator.postgres.control.stream.positions import Positions
+from replicator.postgres.control.stream.shard_store import Positions
 from replicator.postgres.read.one_item import open_letters, row_of, version_of
 from replicator.postgres.read.rows import TargetRows
 

@@ -8,7 +8,7 @@ from replicator.config.settings import Settings
 from replicator.core.findings import Finding, finding_of
 from replicator.core.mapping.auto_columns import with_auto_columns
 from replicator.core.mapping.compile import TableMapping, compile_table
-from replicator.core.spec import TableSpec
+from replicator.core.table_spec import TableSpec
 from replicator.errors import ConfigurationError, ReplicatorError, SourceUnavailable, StreamUnfit
 from replicator.postgres.schema.auto_columns import known_columns
 from replicator.postgres.schema.migrate import opened, reading

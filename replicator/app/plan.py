@@ -8,8 +8,8 @@ from replicator.core.mapping.compile import compile_table
 from replicator.core.proposal.sample_fit import TargetFit, sample_fit
 from replicator.core.snapshot.scan_pages import ScanCost, scan_cost
 from replicator.postgres.schema.migrate import look
+from replicator.postgres.schema.schema_diff import Survey
 from replicator.postgres.schema.server_fitness import require_fit_server
-from replicator.postgres.schema.survey import Survey
 
 SampledFit = dict[str, tuple[int, list[TargetFit]]]
 """Number of sampled items by table, and the fit of each target."""

@@ -19,7 +19,7 @@ from replicator.postgres.control.snapshot.repairs import begin_repair
 from replicator.postgres.control.snapshot.segments import Segments
 from replicator.postgres.control.snapshot.snapshot_reads import read_snapshot
 from replicator.postgres.control.snapshot.snapshots import Snapshots
-from replicator.postgres.write.sink import SegmentSink
+from replicator.postgres.write.fenced_sink import SegmentSink
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from replicator.core.observations import unobserved
 from replicator.core.records import Image
 from replicator.engine.snapshot.rate_limit import ReadPacing
 from replicator.engine.verify.sampling import SampledItems, sample_items
-from replicator.sources.aws.place import SourceConnection, connection_for
+from replicator.sources.aws.region_endpoint import SourceConnection, connection_for
 from replicator.sources.dynamodb.tables import TableDescription, describe_table
 
 READ_UNITS_PER_SECOND = 100.0

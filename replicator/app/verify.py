@@ -8,9 +8,9 @@ from typing import Protocol
 
 from replicator.app.clients import Clients
 from replicator.app.mappings import RequiredTable, require_tables
-from replicator.app.prepare import refuse_if_due
 from replicator.app.repair import Asked, repair
 from replicator.app.require_fit_targets import refuse_unfit
+from replicator.app.startup_checks import refuse_if_due
 from replicator.clock import Clock, SourceClock, SystemClock
 from replicator.config.connections import source_connection, target_connection
 from replicator.config.settings import Settings
@@ -21,7 +21,7 @@ from replicator.engine.verify.confirm import Settling
 from replicator.engine.verify.pending_changes import Unapplied
 from replicator.engine.verify.verify import Extent, Verification
 from replicator.postgres.connection.database import Database
-from replicator.postgres.control.stream.positions import Positions
+from replicator.postgres.control.stream.shard_store import Positions
 from replicator.postgres.control.verifications import keep_results
 from replicator.postgres.read.rows import TargetRows
 

@@ -12,9 +12,9 @@ from replicator.app.explain import explain as look
 from replicator.cli.dead_letters import key_text
 from replicator.cli.terminal.options import AsJson, ConfigFile, TableOption, load_settings, spec_of
 from replicator.cli.terminal.output import ExitCode, encode, print_document, print_line, printable
-from replicator.cli.terminal.row_document import row_document
+from replicator.cli.terminal.row_json import row_document
 from replicator.core.records import Image
-from replicator.core.spec import KeyType, SourceKey
+from replicator.core.table_spec import KeyType, SourceKey
 from replicator.core.values.cells import Unfit
 from replicator.core.values.numbers import canonical_number
 from replicator.core.verify.diff import MayBe, MustBe

@@ -9,11 +9,11 @@ import typer
 
 from replicator.cli.terminal.options import AsJson, ConfigFile, TableOption, load_settings, spec_of
 from replicator.cli.terminal.output import ExitCode, encode, print_document, print_line, print_note
-from replicator.cli.terminal.row_document import row_document
+from replicator.cli.terminal.row_json import row_document
 from replicator.core.mapping.compile import TableMapping, TargetMapping, compile_table
 from replicator.core.planning.unmatched import NO_TARGET, UNMATCHED
 from replicator.core.records import Image
-from replicator.core.spec import KeyType, SourceKey, TableSpec
+from replicator.core.table_spec import KeyType, SourceKey, TableSpec
 from replicator.core.values.attributes import decode_image
 from replicator.errors import ConfigurationError, ValueRejected
 

@@ -16,7 +16,7 @@ from replicator.cli.terminal.options import (
 from replicator.cli.terminal.output import print_line, print_note, print_prose
 from replicator.core.status.durations import in_words
 from replicator.core.stream.gaps import lost_from
-from replicator.core.stream.shard_facts import TableFacts
+from replicator.core.stream.stream_facts import TableFacts
 
 
 def pause(

@@ -14,7 +14,7 @@ from replicator.core.findings import document
 from replicator.core.snapshot.export_cost import export_cost, scan_price
 from replicator.core.snapshot.scan_pages import ScanCost
 from replicator.core.status.durations import in_words
-from replicator.postgres.schema.survey import Need, Survey
+from replicator.postgres.schema.schema_diff import Need, Survey
 
 
 def sample_lines(found: SampledFit) -> Iterator[str]:

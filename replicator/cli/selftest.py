@@ -16,7 +16,7 @@ from replicator.cli.terminal.output import (
 )
 from replicator.errors import ConfigurationError
 from replicator.monitoring.logs import configure_logs
-from replicator.selftest.beliefs import document
+from replicator.selftest.assumptions import document
 from replicator.selftest.session import Leftovers, Report, SelfTest
 
 COST = (

@@ -7,9 +7,9 @@ from replicator.app.administration.status import read_status
 from replicator.cli.terminal.options import AsJson, ConfigFile, load_settings
 from replicator.cli.terminal.output import print_document, print_line, print_prose, print_table
 from replicator.core.status.deployment_status import SHARD_STATES, Status, TableStatus
-from replicator.core.status.diagnosis import Problem, Verdict
+from replicator.core.status.diagnosis import Diagnosis, diagnose
 from replicator.core.status.durations import in_words
-from replicator.core.status.problems import Diagnosis, diagnose
+from replicator.core.status.link_checks import Problem, Verdict
 from replicator.core.status.status_json import document
 
 _VERDICTS: dict["Verdict", str] = {

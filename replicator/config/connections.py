@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 from replicator.config.settings import PostgresSettings, Settings
 from replicator.config.source import SourceSettings
 from replicator.postgres.connection.connect import ConnectionSettings, Password, Token
-from replicator.sources.aws.place import ExportDestination, SourceConnection
+from replicator.sources.aws.region_endpoint import ExportDestination, SourceConnection
 
 
 def source_connection(place: SourceSettings) -> SourceConnection:

@@ -12,7 +12,7 @@ from replicator.config.tables import TABLE_ARN, TABLE_NAME, TableSettings, Targe
 from replicator.core.mapping.children import compile_child
 from replicator.core.mapping.columns import compile_column
 from replicator.core.mapping.routing import with_catch_all
-from replicator.core.mapping.split import Part, compile_parts, require_part
+from replicator.core.mapping.split_strings import Part, compile_parts, require_part
 from replicator.core.mapping.target_table import (
     DOCUMENT,
     Column,
@@ -20,7 +20,7 @@ from replicator.core.mapping.target_table import (
     check_columns,
     parse_table_name,
 )
-from replicator.core.spec import ColumnSpec, TargetSpec
+from replicator.core.table_spec import ColumnSpec, TargetSpec
 from replicator.core.values.column_types import TEXT
 from replicator.errors import ConfigurationError
 

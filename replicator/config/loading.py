@@ -7,11 +7,11 @@ from typing import Any
 from pydantic import ValidationError
 
 from replicator.config.cross_checks import Contradiction, contradictions, contradictions_of
-from replicator.config.environment import CONFIG, Environment
+from replicator.config.environment_overrides import CONFIG, Environment
 from replicator.config.mistakes import Mistake, WrongConfiguration
 from replicator.config.pydantic_errors import fault_of, path_of
 from replicator.config.settings import Settings
-from replicator.config.yaml_values import Document, read_file
+from replicator.config.yaml_lines import Document, read_file
 from replicator.errors import ConfigurationError
 
 DEFAULT_PATH = FilePath("replicator.yaml")

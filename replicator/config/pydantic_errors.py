@@ -8,8 +8,8 @@ from typing import Any
 
 from pydantic_core import ErrorDetails
 
+from replicator.config.masked_dsn import mask_dsn
 from replicator.config.mistakes import KeyPath, dotted
-from replicator.config.secret_dsn import mask_dsn
 from replicator.config.settings_keys import field_at, fields_of, group_at, keys_outside_tables
 
 _SECRET = ("dsn", "password", "secret")

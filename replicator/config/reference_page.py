@@ -12,9 +12,9 @@ from typing import Any
 from pydantic.fields import FieldInfo
 
 from replicator.config.columns import ChildSettings, ColumnSettings, KeyColumnSettings
-from replicator.config.environment import variable
+from replicator.config.environment_overrides import variable
 from replicator.config.settings import Settings
-from replicator.config.settings_group import Group
+from replicator.config.settings_base import Group
 from replicator.config.settings_keys import FILE_ONLY, fields_of, group_in, holds_entries
 from replicator.config.source import TableSourceSettings
 from replicator.config.tables import TableSettings, TargetSettings

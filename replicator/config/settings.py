@@ -6,12 +6,12 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from replicator.config.secret_dsn import Dsn
-from replicator.config.settings_group import Group, accepted_by, refuse
+from replicator.config.masked_dsn import Dsn
+from replicator.config.settings_base import Group, accepted_by, refuse
 from replicator.config.source import ENDPOINT, SourceSettings
 from replicator.config.tables import TABLE_ARN, TABLE_NAME, TableSettings, TargetSettings
 from replicator.core.mapping.target_table import check_identifier
-from replicator.core.spec import TableSpec
+from replicator.core.table_spec import TableSpec
 from replicator.errors import ConfigurationError
 
 DEPLOYMENT = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"

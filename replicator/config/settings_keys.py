@@ -7,7 +7,7 @@ from pydantic.fields import FieldInfo
 
 from replicator.config.mistakes import KeyPath
 from replicator.config.settings import Settings
-from replicator.config.settings_group import Group
+from replicator.config.settings_base import Group
 
 FILE_ONLY = "tables"
 """The key that environment variables cannot override."""

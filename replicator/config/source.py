@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from replicator.config.settings_group import Group
+from replicator.config.settings_base import Group
 from replicator.core.stream.kinesis_records import Base64
 
 ENDPOINT = r"^https?://\S+$"

@@ -5,12 +5,12 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, ValidatorFunctionWrapHandler, WrapValidator
 
 from replicator.config.columns import ChildSettings, Columns, KeyColumns, TargetName
-from replicator.config.settings_group import Group, accepted_by, refuse
+from replicator.config.settings_base import Group, accepted_by, refuse
 from replicator.config.source import TableSourceSettings
 from replicator.core.mapping.paths import parse_path
 from replicator.core.mapping.routing import compile_condition
-from replicator.core.mapping.split import parse_pattern
-from replicator.core.spec import (
+from replicator.core.mapping.split_strings import parse_pattern
+from replicator.core.table_spec import (
     ExistingRows,
     InitialLoad,
     Masking,

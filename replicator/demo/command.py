@@ -34,7 +34,7 @@ from replicator.engine.waiting import one_failure
 from replicator.errors import ReplicatorError, SinkUnavailable
 from replicator.sources.aws.clients import open_client
 from replicator.sources.aws.failures import FAILURES, translate
-from replicator.sources.aws.place import SourceConnection
+from replicator.sources.aws.region_endpoint import SourceConnection
 
 READY_SECONDS = 60.0
 STOCK_CHANGES = 30

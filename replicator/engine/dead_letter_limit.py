@@ -2,7 +2,7 @@
 
 from shlex import quote
 
-from replicator.core.spec import TableSpec
+from replicator.core.table_spec import TableSpec
 from replicator.engine.ports import Incidents
 from replicator.errors import TooManyDeadLetters
 

@@ -16,13 +16,13 @@ from typing import Protocol
 from replicator.core.mapping.children import ChildTable
 from replicator.core.mapping.compile import TargetMapping
 from replicator.core.observations import GapKind
-from replicator.core.planning.row_guard import Applied
+from replicator.core.planning.guard_outcomes import Applied
 from replicator.core.planning.write_plan import Refusals, WritePlan
 from replicator.core.records import Image, Page, Position
 from replicator.core.snapshot.export_manifest import DataFile, ExportSummary
 from replicator.core.snapshot.export_windows import Recovery, Window
 from replicator.core.snapshot.scan_pages import FoundItems, ScanPage, Segment
-from replicator.core.snapshot.state import (
+from replicator.core.snapshot.snapshot_facts import (
     LookedAt,
     SegmentAdvance,
     SegmentClaim,
@@ -31,10 +31,9 @@ from replicator.core.snapshot.state import (
     SnapshotReason,
     WantedExports,
 )
-from replicator.core.spec import InitialLoad
-from replicator.core.stream.heartbeats import WorkerSign
+from replicator.core.stream.lease_ownership import WorkerSign
 from replicator.core.stream.lease_plan import Lease
-from replicator.core.stream.shard_facts import (
+from replicator.core.stream.stream_facts import (
     Advance,
     Belief,
     Claim,
@@ -45,7 +44,8 @@ from replicator.core.stream.shard_facts import (
     StreamOver,
     TableFacts,
 )
-from replicator.core.values.row import Row
+from replicator.core.table_spec import InitialLoad
+from replicator.core.values.row_builder import Row
 from replicator.core.verify.diff import Expectation, FoundRow
 from replicator.core.verify.key_sketch import KeyBuckets, KeyPage
 

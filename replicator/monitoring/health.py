@@ -5,7 +5,7 @@ from typing import Literal, get_args
 
 from replicator.core.observations import Observation, TaskStuck
 from replicator.core.status.deployment_status import Status, TableStatus
-from replicator.core.status.problems import Diagnosis
+from replicator.core.status.diagnosis import Diagnosis
 
 Requirement = Literal["configuration", "target", "coordination"]
 CONDITIONS: tuple[Requirement, ...] = get_args(Requirement)

@@ -29,7 +29,7 @@ from prometheus_client.exposition import choose_encoder
 from replicator import __version__
 from replicator.clock import Clock
 from replicator.core.status.deployment_status import SCHEMA_VERSION, Status, TableStatus
-from replicator.core.status.problems import diagnose
+from replicator.core.status.diagnosis import diagnose
 from replicator.core.status.shard_pages import (
     SHARDS_MAX,
     EndedShard,
@@ -39,7 +39,7 @@ from replicator.core.status.shard_pages import (
 )
 from replicator.core.status.status_json import document
 from replicator.errors import ConfigurationError, ReplicatorError
-from replicator.monitoring.expected_hosts import expected
+from replicator.monitoring.allowed_hosts import expected
 from replicator.monitoring.health import Check, Health, find_table, table_readiness
 from replicator.monitoring.http_connection import Connections, HttpBounds
 from replicator.monitoring.lag_history import History

@@ -3,8 +3,8 @@
 from dataclasses import replace
 
 from replicator.clock import Clock
-from replicator.core.status.arrival_proof import aged as aged_proof
 from replicator.core.status.deployment_status import Status, TableStatus
+from replicator.core.status.liveness_proof import aged as aged_proof
 
 
 class LatestStatus:

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar, cast
 
 from replicator import DISTRIBUTION, __version__
 from replicator.core.observations import unobserved
-from replicator.core.planning.row_guard import Applied
+from replicator.core.planning.guard_outcomes import Applied
 from replicator.core.planning.write_plan import WritePlan
 from replicator.core.records import Page, Position
 from replicator.core.stream.lease_plan import Lease
-from replicator.core.stream.shard_facts import Advance, Claim
+from replicator.core.stream.stream_facts import Advance, Claim
 from replicator.engine.ports import Leases, Sink, Source
 from replicator.errors import ConfigurationError
 from replicator.monitoring.failure_text import one_line

@@ -11,12 +11,12 @@ from botocore.exceptions import ClientError
 
 from replicator.clock import Clock
 from replicator.errors import SourceUnavailable
-from replicator.selftest.beliefs import SeenRecord, StreamReading
+from replicator.selftest.assumptions import SeenRecord, StreamReading
 from replicator.selftest.workload import KEY, SORT, PutItem, WorkloadChange
-from replicator.sources.aws.call import date_of
+from replicator.sources.aws.call_wrapper import date_of
 from replicator.sources.aws.clients import open_client
 from replicator.sources.aws.failures import FAILURES, code_of, translate
-from replicator.sources.aws.place import SourceConnection
+from replicator.sources.aws.region_endpoint import SourceConnection
 
 if TYPE_CHECKING:
     from types_aiobotocore_dynamodb import DynamoDBClient

@@ -24,7 +24,7 @@ from replicator.postgres.connection.database import Database
 from replicator.postgres.connection.quoting import quote_table
 from replicator.postgres.schema.migrate import migrate
 from replicator.postgres.schema.scratch_schemas import drop_schemas, schemas_with_prefix
-from replicator.selftest.beliefs import Fact, facts_of
+from replicator.selftest.assumptions import Fact, facts_of
 from replicator.selftest.scratch_tables import PREFIX, Account, open_account
 from replicator.selftest.workload import VALUES, PutItem, changed_items, changes, key_of
 

@@ -14,7 +14,7 @@ from replicator.errors import (
 )
 from replicator.sources.aws.clients import open_client
 from replicator.sources.aws.failures import FAILURES, translate
-from replicator.sources.aws.place import SourceConnection
+from replicator.sources.aws.region_endpoint import SourceConnection
 from replicator.sources.dynamodb.exports import recovery_of
 from replicator.sources.dynamodb.tables import TableDescription, describe_table, require_fit_stream
 from replicator.sources.kinesis.check import check_destination

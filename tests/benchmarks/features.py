@@ -19,7 +19,7 @@ from replicator.postgres.connection.database import Database
 from replicator.postgres.schema.catalog import Catalog
 from replicator.postgres.schema.ddl import statements
 from replicator.postgres.write.fence import PASSED
-from replicator.postgres.write.writer import PlanWriter
+from replicator.postgres.write.plan_writer import PlanWriter
 from tests.benchmarks.forms import DOCUMENT, HISTORY, TARGET, TYPED, WITH_REST
 from tests.benchmarks.load import base_orders, make_load
 from tests.benchmarks.machine import Machine

@@ -14,14 +14,14 @@ from typing import Any
 
 import orjson
 
+from replicator.core.planning.guard_outcomes import Versioning, stream_versioning
 from replicator.core.planning.plan_batch import plan_batch
-from replicator.core.planning.row_guard import Versioning, stream_versioning
 from replicator.core.records import StreamRecord, decode_page
 from replicator.core.stream.kinesis_records import decode_kinesis_page
 from replicator.postgres.connection.connect import ConnectionSettings
 from replicator.postgres.connection.database import Database
 from replicator.postgres.write.fence import PASSED
-from replicator.postgres.write.writer import PlanWriter
+from replicator.postgres.write.plan_writer import PlanWriter
 from tests.benchmarks.forms import TYPED, expect, require_equal
 from tests.benchmarks.load import PAGE_RECORDS, Changed, Load, make_load
 from tests.benchmarks.machine import Machine

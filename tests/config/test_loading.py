@@ -6,7 +6,7 @@ import pytest
 
 from replicator.config.loading import load, load_for_new_tables
 from replicator.config.mistakes import WrongConfiguration
-from replicator.core.spec import TableSpec, TargetSpec
+from replicator.core.table_spec import TableSpec, TargetSpec
 from replicator.errors import ConfigurationError
 from tests.support.specs import column_spec, key_column_spec
 

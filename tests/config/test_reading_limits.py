@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from replicator.config.mistakes import WrongConfiguration
-from replicator.config.yaml_values import VALUES_MAX, Document
+from replicator.config.yaml_lines import VALUES_MAX, Document
 from tests.support.command import replicator
 
 TABLES = "".join(f"  t{number}: {{key: {{a: text}}}}\n" for number in range(60_000))

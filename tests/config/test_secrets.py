@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from replicator.config.loading import load
-from replicator.config.secret_dsn import mask_dsn
+from replicator.config.masked_dsn import mask_dsn
 from replicator.errors import ConfigurationError
 
 SECRET = "hunter2"

@@ -12,7 +12,8 @@ import pytest
 from replicator.core.mapping.compile import TableMapping
 from replicator.core.planning.plan_batch import plan_batch
 from replicator.core.records import Position, StreamRecord
-from replicator.core.stream.shard_facts import (
+from replicator.core.stream.shard_load import ShardLoad
+from replicator.core.stream.stream_facts import (
     Advance,
     Belief,
     Claim,
@@ -20,16 +21,15 @@ from replicator.core.stream.shard_facts import (
     ShardFacts,
     StreamOver,
 )
-from replicator.core.stream.shard_load import ShardLoad
 from replicator.engine.ports import Claims, Incidents, Positions, Sink
 from replicator.errors import BatchRejected, Fenced, NotClaimable, SinkBusy
 from replicator.postgres.connection.connect import ConnectionSettings
 from replicator.postgres.connection.database import Database
 from replicator.postgres.control.stream.claims import Claims as PostgresClaims
 from replicator.postgres.control.stream.gaps_and_halts import Incidents as PostgresIncidents
-from replicator.postgres.control.stream.positions import Positions as PostgresPositions
+from replicator.postgres.control.stream.shard_store import Positions as PostgresPositions
 from replicator.postgres.schema.migrate import migrate
-from replicator.postgres.write.sink import PostgresSink
+from replicator.postgres.write.fenced_sink import PostgresSink
 from tests.support.builders import NOON, STREAM, record, shard_name, table_mapping, target
 from tests.support.fake_postgres import FakePostgres
 from tests.support.fakes import FakeClaims, FakeIncidents, FakePositions, FakeSink

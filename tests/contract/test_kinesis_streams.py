@@ -10,7 +10,7 @@ import pytest
 from replicator.core.records import Page, Position
 from replicator.core.stream.source_kind import share_of
 from replicator.errors import ShardVanished, StreamVanished
-from replicator.sources.aws.place import SourceConnection
+from replicator.sources.aws.region_endpoint import SourceConnection
 from replicator.sources.kinesis.streams import (
     KinesisShare,
     ShardPace,

@@ -14,10 +14,10 @@ from replicator.clock import SourceClock, SystemClock
 from replicator.core.observations import SourceAnswered
 from replicator.core.snapshot.scan_pages import Segment
 from replicator.errors import Disposition, SourceDenied, SourceUnavailable, UnknownRecord
-from replicator.sources.aws.call import MISREAD, WRONG_CHECKSUM
+from replicator.sources.aws.call_wrapper import MISREAD, WRONG_CHECKSUM
 from replicator.sources.aws.clients import open_client
 from replicator.sources.aws.failures import CLOCK_REMEDY, CREDENTIALS_REMEDY
-from replicator.sources.aws.place import SourceConnection
+from replicator.sources.aws.region_endpoint import SourceConnection
 from replicator.sources.dynamodb.scan import TableItems, open_items_client
 from replicator.sources.dynamodb.streams import DynamoDBStreams, open_streams
 from replicator.sources.dynamodb.tables import describe_table

@@ -8,7 +8,7 @@ from replicator.config.connections import source_connection
 from replicator.config.source import SourceSettings
 from replicator.errors import ReplicatorError
 from replicator.sources.aws.clients import open_client
-from replicator.sources.aws.place import SourceConnection, endpoint_of
+from replicator.sources.aws.region_endpoint import SourceConnection, endpoint_of
 from replicator.sources.aws.secrets import parameter_password, secret_password
 from tests.support import endpoints
 

@@ -17,7 +17,7 @@ from botocore.credentials import Credentials
 
 from replicator.errors import IteratorExpired, SourceThrottled, SourceUnavailable
 from replicator.sources.aws import prepared_call
-from replicator.sources.aws.place import SourceConnection
+from replicator.sources.aws.region_endpoint import SourceConnection
 from replicator.sources.dynamodb.streams import DynamoDBStreams, open_streams
 from tests.support.http_server import served
 

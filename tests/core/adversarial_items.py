@@ -13,7 +13,7 @@ from replicator.core.mapping.children import ROWS_SIZE_MAX
 from replicator.core.mapping.compile import TableMapping, compile_table
 from replicator.core.planning.plan_batch import plan_batch
 from replicator.core.records import StreamRecord, decode_page
-from replicator.core.spec import (
+from replicator.core.table_spec import (
     ChildSpec,
     ColumnSpec,
     Masking,

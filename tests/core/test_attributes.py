@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from replicator.core.mapping.item_keys import item_key, item_key_json
-from replicator.core.spec import SourceKey
+from replicator.core.table_spec import SourceKey
 from replicator.core.values.attributes import decode_image, sorted_members, storable_text
 from replicator.core.values.cells import Unfit
 from replicator.errors import UnknownRecord, ValueRejected

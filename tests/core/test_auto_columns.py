@@ -13,7 +13,7 @@ from replicator.core.mapping.auto_columns import (
 )
 from replicator.core.mapping.compile import TableMapping, compile_table
 from replicator.core.planning.plan_batch import plan_batch
-from replicator.core.spec import SourceKey, TableSpec, TargetSpec
+from replicator.core.table_spec import SourceKey, TableSpec, TargetSpec
 from tests.support.builders import record
 
 KEY = SourceKey((("pk", "S"),))

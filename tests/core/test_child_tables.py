@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 
 from replicator.core.mapping.compile import TableMapping
+from replicator.core.planning.guard_outcomes import GuardRejection, accepted
 from replicator.core.planning.plan_batch import plan_batch
-from replicator.core.planning.row_guard import GuardRejection, accepted
 from replicator.core.planning.write_plan import WritePlan
-from replicator.core.spec import ChildSpec
+from replicator.core.table_spec import ChildSpec
 from replicator.errors import ConfigurationError
 from tests.support.builders import record, table_mapping, target
 from tests.support.specs import child_spec, column_spec

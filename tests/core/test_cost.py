@@ -15,7 +15,7 @@ from replicator.core.planning.plan_batch import plan_batch
 from replicator.core.planning.write_plan import WritePlan
 from replicator.core.records import decode_page
 from replicator.postgres.write.guard_arrays import transposed
-from replicator.postgres.write.parameters import join_texts
+from replicator.postgres.write.statement_parameters import join_texts
 from tests.benchmarks.forms import DOCUMENT, TYPED, WITH_REST, Form
 from tests.benchmarks.load import base_orders, make_load
 from tests.benchmarks.stages import READ_AT, mapping_of

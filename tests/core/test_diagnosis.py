@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 
 from replicator.core.snapshot.status import SnapshotStatus
-from replicator.core.status.arrival_proof import Proof, Standing, aged
 from replicator.core.status.deployment_status import LetterStatus, Status, TableStatus, WorkerStatus
-from replicator.core.status.diagnosis import Problem, Verdict
+from replicator.core.status.diagnosis import diagnose, with_configured
 from replicator.core.status.drift import Drifted
-from replicator.core.status.problems import diagnose, with_configured
+from replicator.core.status.link_checks import Problem, Verdict
+from replicator.core.status.liveness_proof import Proof, Standing, aged
 from replicator.core.verify.results import Verified
 from tests.support.builders import NOON
 

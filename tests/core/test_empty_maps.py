@@ -14,7 +14,7 @@ from replicator.core.mapping.compile import TableMapping
 from replicator.core.planning.plan_batch import plan_batch
 from replicator.core.planning.write_plan import WritePlan
 from replicator.core.records import Image, StreamRecord, numbers_of
-from replicator.core.spec import ColumnSpec, TargetSpec
+from replicator.core.table_spec import ColumnSpec, TargetSpec
 from tests.support.builders import table_mapping
 from tests.support.random_items import RandomItems
 from tests.support.specs import child_spec, column_spec

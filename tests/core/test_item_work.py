@@ -12,7 +12,7 @@ from replicator.core.mapping.compile import compile_table
 from replicator.core.planning.plan_batch import plan_batch
 from replicator.core.planning.write_plan import WritePlan
 from replicator.core.records import decode_event, decode_page
-from replicator.core.spec import TableSpec, TargetSpec
+from replicator.core.table_spec import TableSpec, TargetSpec
 from replicator.errors import UnknownRecord
 from tests.core.adversarial_items import KEY, record_of, written
 from tests.support.bounds import USUAL_SECONDS

@@ -16,7 +16,7 @@ from replicator.core.stream.lineage import (
     ready_shards,
     unknown_shards,
 )
-from replicator.core.stream.shard_facts import ListedShard, ShardFacts
+from replicator.core.stream.stream_facts import ListedShard, ShardFacts
 from tests.support.builders import NOON, shard_facts, shard_name, shards
 
 ACCEPTED: dict[str, Any] = {"state": "gap", "gap_accepted_at": NOON}

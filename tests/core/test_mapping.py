@@ -7,7 +7,7 @@ import pytest
 
 from replicator.core.mapping.compile import compile_table, compile_target
 from replicator.core.mapping.paths import parse_path
-from replicator.core.spec import (
+from replicator.core.table_spec import (
     SourceKey,
     TableSpec,
     TargetSpec,

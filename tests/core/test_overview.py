@@ -4,12 +4,12 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from replicator.core.status.arrival_proof import HEAD_PROOF, Proof, Standing
 from replicator.core.status.assemble import Knowledge, overview
 from replicator.core.status.deployment_status import TableStatus, WorkerStatus
-from replicator.core.status.evidence import Failure, LateShard, TableEvidence, WorkerEvidence
+from replicator.core.status.liveness_proof import HEAD_PROOF, Proof, Standing
+from replicator.core.status.worker_evidence import Failure, LateShard, TableEvidence, WorkerEvidence
 from replicator.core.stream.order_keeper import OrderKeeper
-from replicator.core.stream.shard_facts import GapFacts, ShardFacts, TableFacts
+from replicator.core.stream.stream_facts import GapFacts, ShardFacts, TableFacts
 from tests.support.builders import NOON, STREAM, shard_facts, shard_name
 
 ORDERS = TableFacts(

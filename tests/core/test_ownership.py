@@ -1,6 +1,6 @@
 """Which leases must be read, and by what an owner lives."""
 
-from replicator.core.stream.heartbeats import (
+from replicator.core.stream.lease_ownership import (
     BeatSighting,
     WorkerSign,
     beating,

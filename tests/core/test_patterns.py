@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from replicator.core.mapping.compile import compile_table
-from replicator.core.mapping.split import parse_pattern
-from replicator.core.spec import (
+from replicator.core.mapping.split_strings import parse_pattern
+from replicator.core.table_spec import (
     KeyColumnSpec,
     SourceKey,
     TableSpec,

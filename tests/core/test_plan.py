@@ -12,7 +12,7 @@ from replicator.core.mapping.compile import compile_table
 from replicator.core.planning.plan_batch import NO_IMAGE, plan_batch
 from replicator.core.planning.write_plan import WritePlan
 from replicator.core.records import StreamRecord, numbers_of
-from replicator.core.spec import SourceKey, TableSpec, TargetSpec
+from replicator.core.table_spec import SourceKey, TableSpec, TargetSpec
 from replicator.errors import RejectionHalts
 from tests.support.builders import NOON, record, table_mapping, target
 from tests.support.specs import column_spec

@@ -12,7 +12,7 @@ from replicator.core.proposal.entities import detect_entities
 from replicator.core.proposal.propose import propose_table
 from replicator.core.proposal.sample_fit import sample_fit
 from replicator.core.records import Image
-from replicator.core.spec import ColumnSpec, SourceKey, TargetSpec
+from replicator.core.table_spec import ColumnSpec, SourceKey, TargetSpec
 from replicator.core.values.column_types import parse_type
 from tests.support.builders import table_mapping, target
 

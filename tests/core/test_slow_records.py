@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from replicator.core.planning.batch_ledger import Ledger
 from replicator.core.planning.fast_path import plan_usual
-from replicator.core.planning.planned_batch import Ledger
 from tests.benchmarks.cliffs import CLIFFS, pages_of
 from tests.benchmarks.features import compiled
 from tests.benchmarks.stages import READ_AT, SOURCE_KEY

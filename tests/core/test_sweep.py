@@ -4,7 +4,7 @@ import pytest
 
 from replicator.core.planning.scan_plan import plan_sweep
 from replicator.core.snapshot.even_sample import Sample
-from replicator.core.snapshot.state import is_suspicious
+from replicator.core.snapshot.snapshot_facts import is_suspicious
 from tests.support.builders import NOON, table_mapping, target
 
 

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from replicator.core.mapping.auto_columns import AutoColumn, with_auto_columns
 from replicator.core.mapping.compile import TableMapping, compile_table
 from replicator.core.mapping.item_keys import item_key_json
+from replicator.core.planning.batch_ledger import DeadLetter
 from replicator.core.planning.plan_batch import plan_batch
-from replicator.core.planning.planned_batch import DeadLetter
 from replicator.core.planning.write_plan import WritePlan
 from replicator.core.records import Event, StreamRecord, numbers_of
-from replicator.core.spec import ChildSpec, Masking, SourceKey, TableSpec, TargetSpec
+from replicator.core.table_spec import ChildSpec, Masking, SourceKey, TableSpec, TargetSpec
 from tests.core.test_usual_rows import wire
 from tests.support.specs import column_spec
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from replicator.core.mapping.compile import TargetMapping, compile_target
 from replicator.core.records import StreamRecord, numbers_of
-from replicator.core.spec import ColumnSpec, OnDelete, SourceKey, TargetSpec
+from replicator.core.table_spec import ColumnSpec, OnDelete, SourceKey, TargetSpec
 from replicator.core.values.attributes import decode_image
 from replicator.core.values.column_types import parse_type
 from replicator.core.values.columnar import MadeRows

@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 
 from replicator.cli.terminal.output import encode
-from replicator.cli.terminal.row_document import row_document
+from replicator.cli.terminal.row_json import row_document
 from replicator.config.loading import load
 from replicator.core.mapping.compile import TableMapping, compile_table
-from replicator.core.planning.history import HistoryRow
+from replicator.core.planning.change_history import HistoryRow
 from replicator.core.planning.plan_batch import plan_batch
 from replicator.core.planning.write_plan import TargetWrites, WritePlan
 from replicator.core.records import Event, StreamRecord, numbers_of
-from replicator.core.spec import KeyType, SourceKey
+from replicator.core.table_spec import KeyType, SourceKey
 from replicator.core.values.attributes import decode_image
 from replicator.core.values.type_table import ROWS
 from replicator.errors import ConfigurationError, ValueRejected

@@ -12,8 +12,8 @@ from botocore.exceptions import ClientError
 
 from replicator.core.mapping.compile import TableMapping, compile_table
 from replicator.core.observations import Observation, TableHalted, TaskFailed, unobserved
-from replicator.core.spec import OnGap, SourceKey, TableSpec, TargetSpec
-from replicator.core.stream.shard_facts import parents_of
+from replicator.core.stream.stream_facts import parents_of
+from replicator.core.table_spec import OnGap, SourceKey, TableSpec, TargetSpec
 from replicator.engine.ports import ControlPorts, Source
 from replicator.engine.snapshot.rate_limit import ReadPacing
 from replicator.engine.stream.discovery import Discovery, NewestStream

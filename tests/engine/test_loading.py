@@ -8,9 +8,9 @@ import pytest
 
 from replicator.clock import SystemClock
 from replicator.core.snapshot.export_windows import Recovery
-from replicator.core.snapshot.state import SnapshotFacts
+from replicator.core.snapshot.snapshot_facts import SnapshotFacts
 from replicator.core.stream.order_keeper import OrderKeeper
-from replicator.core.stream.shard_facts import TableFacts
+from replicator.core.stream.stream_facts import TableFacts
 from replicator.engine.ports import Snapshots
 from replicator.engine.snapshot.lifecycle import Loading
 from replicator.errors import SourceDenied, SourceUnavailable

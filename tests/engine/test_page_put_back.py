@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from replicator.engine.stream.work_proof import ShardProof
+from replicator.engine.stream.shard_activity import ShardProof
 from tests.support.builders import record
 from tests.support.virtual_time import START
 

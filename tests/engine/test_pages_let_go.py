@@ -6,10 +6,10 @@ from collections.abc import Coroutine, Iterable
 from typing import Any
 
 from replicator.core.observations import unobserved
-from replicator.core.planning.row_guard import Applied
+from replicator.core.planning.guard_outcomes import Applied
 from replicator.core.planning.write_plan import Refusals, WritePlan
 from replicator.core.records import Page, StreamRecord
-from replicator.core.stream.shard_facts import Advance, Claim
+from replicator.core.stream.stream_facts import Advance, Claim
 from replicator.engine.ports import ControlPorts
 from replicator.engine.stream.page_slots import PageBudget
 from replicator.engine.stream.pipeline import Pipeline

@@ -10,10 +10,10 @@ import pytest
 
 from replicator.clock import SystemClock
 from replicator.core.records import decode_page
-from replicator.core.spec import TargetSpec
+from replicator.core.table_spec import TargetSpec
 from replicator.engine.stream.pipeline import Batch, Pipeline
 from replicator.postgres.control.stream.claims import Claims
-from replicator.postgres.write.sink import PostgresSink
+from replicator.postgres.write.fenced_sink import PostgresSink
 from tests.house.ways import PACKAGE, Way, column_way, followed
 from tests.postgres.loaded import SHARD, Loaded, registered
 from tests.support.builders import STREAM, table_mapping

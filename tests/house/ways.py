@@ -13,7 +13,7 @@ from typing import Any
 import replicator
 from replicator.config.loading import load
 from replicator.core.mapping.compile import compile_table
-from replicator.core.spec import SourceKey
+from replicator.core.table_spec import SourceKey
 
 PACKAGE = Path(replicator.__file__).parent
 

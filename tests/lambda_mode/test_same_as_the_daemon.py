@@ -9,7 +9,7 @@ import pytest
 
 from replicator.core.planning.plan_batch import plan_batch
 from replicator.core.records import decode_page
-from replicator.core.spec import TargetSpec
+from replicator.core.table_spec import TargetSpec
 from replicator.sources.aws.signed_calls import Credentials, rds_token
 from replicator.sources.lambda_events.event import batches_of
 from tests.support.builders import NOON, table_mapping

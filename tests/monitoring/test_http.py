@@ -17,7 +17,7 @@ from replicator.core.status.drift import Drifted
 from replicator.core.status.shard_pages import SHARDS_MAX, EndedShard
 from replicator.core.status.status_json import document
 from replicator.errors import ConfigurationError, SinkUnavailable
-from replicator.monitoring.expected_hosts import expected
+from replicator.monitoring.allowed_hosts import expected
 from replicator.monitoring.http import serve
 from replicator.monitoring.http_connection import HttpBounds
 from tests.monitoring.conftest import Monitored, TurnedClock

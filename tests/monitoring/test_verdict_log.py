@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import pytest
 
-from replicator.core.status.arrival_proof import Proof, Standing
 from replicator.core.status.deployment_status import Status
+from replicator.core.status.liveness_proof import Proof, Standing
+from replicator.monitoring.health_log import VerdictLog
 from replicator.monitoring.logs import configure_logs
-from replicator.monitoring.verdict_log import VerdictLog
 from tests.monitoring.conftest import TurnedClock
 from tests.monitoring.facts import status, table
 from tests.monitoring.test_logs import lines, logs_as_before  # noqa: F401 (a fixture)

@@ -13,7 +13,7 @@ BLAME_MUTANTS = [
     ),
     Mutant(
         "what a trigger raises against every row is blamed on each",
-        "replicator/postgres/write/writer.py",
+        "replicator/postgres/write/plan_writer.py",
         "        raised = may_mean_every_row(sqlstate)\n",
         "        raised = False\n",
         "tests/postgres/test_refused_rows.py"
@@ -45,7 +45,7 @@ BLAME_MUTANTS = [
     ),
     Mutant(
         "a row is blamed although the table refuses every row",
-        "replicator/postgres/write/writer.py",
+        "replicator/postgres/write/plan_writer.py",
         "                    if name == writes.target.name:",
         "                    if not name:",
         "tests/faults/test_target_at_fault.py"

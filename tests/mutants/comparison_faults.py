@@ -91,7 +91,7 @@ COMPARISON_MUTANTS = [
     ),
     Mutant(
         "a worker writes a target that rounds",
-        "replicator/app/prepare.py",
+        "replicator/app/startup_checks.py",
         "for source, finding in found.unfit.items()",
         "for source, finding in found.unfit.items() if not source",
         ROUNDS,
@@ -113,7 +113,7 @@ COMPARISON_MUTANTS = [
     ),
     Mutant(
         "a child table may round",
-        "replicator/postgres/schema/survey.py",
+        "replicator/postgres/schema/schema_diff.py",
         "for written in target.row_tables:",
         "for written in (target.table,):",
         "tests/postgres/test_unfit_targets.py",
@@ -128,21 +128,21 @@ COMPARISON_MUTANTS = [
     ),
     Mutant(
         "a batch that met a trigger does not say so",
-        "replicator/postgres/write/writer.py",
+        "replicator/postgres/write/plan_writer.py",
         'if row is not None and row["interference"]:',
         "if row is None:",
         INTERFERES,
     ),
     Mutant(
         "triggers of partitions are not looked for",
-        "replicator/postgres/write/interference.py",
+        "replicator/postgres/write/trigger_interference.py",
         "on i.inhparent = w.oid)",
         "on i.inhparent = 0)",
         "tests/postgres/test_interference.py::test_a_trigger_of_a_partition_alone_is_seen",
     ),
     Mutant(
         "row security is not looked for",
-        "replicator/postgres/write/interference.py",
+        "replicator/postgres/write/trigger_interference.py",
         "(w.whole and row_security_active(c.oid))",
         "false",
         "tests/postgres/test_interference.py"

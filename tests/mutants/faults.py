@@ -25,13 +25,13 @@ PROOF = "tests/core/test_gaps.py"
 STATEMENTS = "replicator/postgres/write/batch_statement.py"
 FENCES = "replicator/postgres/write/fence.py"
 TARGETS = "replicator/postgres/write/row_statements.py"
-WRITER = "replicator/postgres/write/writer.py"
+WRITER = "replicator/postgres/write/plan_writer.py"
 PLANNING = "replicator/core/planning/plan_batch.py"
 USUAL = "replicator/core/planning/fast_path.py"
 CLAIMS = "replicator/postgres/control/stream/claims.py"
 INCIDENTS = "replicator/postgres/control/stream/gaps_and_halts.py"
 STREAMS = "replicator/postgres/control/stream/streams.py"
-SINK = "replicator/postgres/write/sink.py"
+SINK = "replicator/postgres/write/fenced_sink.py"
 SHARD = "replicator/engine/stream/shard.py"
 PAGES = "replicator/engine/stream/reader.py"
 GAPS = "replicator/core/stream/gaps.py"
@@ -96,7 +96,7 @@ MUTANTS = [
     ),
     Mutant(
         "the first change of a key wins",
-        "replicator/core/planning/planned_batch.py",
+        "replicator/core/planning/batch_ledger.py",
         "{key: index for index, key in self.keys.items()}",
         "{key: index for index, key in reversed(self.keys.items())}",
         PLAN,
@@ -246,7 +246,7 @@ MUTANTS = [
     ),
     Mutant(
         "a parent that a failover has lost is named without its own",
-        "replicator/postgres/control/stream/positions.py",
+        "replicator/postgres/control/stream/shard_store.py",
         "fetchval(self._control.sql(ON_RECORD), *known) < len(beside)",
         "fetchval(self._control.sql(ON_RECORD), *known) < 0",
         FENCE,

@@ -7,12 +7,12 @@ SEGMENTS = "tests/postgres/test_segments.py"
 DELIVERIES = "tests/postgres/test_deliveries.py"
 FUNCTION = "tests/lambda_mode/test_function.py"
 
-ORDERS = "replicator/postgres/write/order_sql.py"
+ORDERS = "replicator/postgres/write/version_sql.py"
 VERSIONS = "replicator/postgres/write/guard_statement.py"
 PRUNING = "replicator/postgres/control/pruning.py"
-MODES = "replicator/postgres/control/stream/switch_keeper.py"
+MODES = "replicator/postgres/control/stream/order_keeper_switch.py"
 CLAIMS = "replicator/postgres/control/snapshot/segments.py"
-PAGES = "replicator/postgres/write/sink.py"
+PAGES = "replicator/postgres/write/fenced_sink.py"
 SNAPSHOTS = "replicator/postgres/control/snapshot/snapshots.py"
 LAMBDA = "replicator/postgres/write/lambda_deliveries.py"
 
@@ -34,7 +34,7 @@ GUARD_MUTANTS = [
     ),
     Mutant(
         "rows are written whatever became of their versions",
-        "replicator/postgres/write/writer.py",
+        "replicator/postgres/write/plan_writer.py",
         "left = accepted(plan, rejections, other_orders_in(plan, guarded))",
         "left = accepted(plan, (), other_orders_in(plan, guarded))",
         GUARD,

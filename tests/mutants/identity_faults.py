@@ -79,7 +79,7 @@ IDENTITY_MUTANTS = [
     ),
     Mutant(
         "claims of a snapshot's parts are told apart by their epochs alone",
-        "replicator/postgres/write/sink.py",
+        "replicator/postgres/write/fenced_sink.py",
         "and (epoch, claim_id) = ($7, $14::uuid)\n",
         "and epoch = $7 and $14::uuid is not null\n",
         LOST_CLAIMS,

@@ -67,14 +67,14 @@ INPUT_MUTANTS = [
     ),
     Mutant(
         "a sweep looks at numbers and at no share",
-        "replicator/core/snapshot/state.py",
+        "replicator/core/snapshot/snapshot_facts.py",
         "((100, 0.5), (1000, 0.25), (10_000, 0.1))",
         "((1000, 0.5),)",
         "tests/core/test_sweep.py",
     ),
     Mutant(
         "only types keep a worker from an unfit target",
-        "replicator/postgres/schema/survey.py",
+        "replicator/postgres/schema/schema_diff.py",
         "for first in errors(found)[:1]}",
         'for first in errors(found)[:1] if "has the type" in first.message}',
         "tests/postgres/test_unfit_targets.py",
@@ -192,7 +192,7 @@ INPUT_MUTANTS = [
     ),
     Mutant(
         "all of a document is read before it is found too large",
-        "replicator/config/yaml_values.py",
+        "replicator/config/yaml_lines.py",
         " or self._nodes > VALUES_MAX:",
         ":",
         "tests/config/test_reading_limits.py"

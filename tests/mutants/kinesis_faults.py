@@ -9,10 +9,10 @@ MOVES = "tests/postgres/test_stream_moves.py"
 SCHEDULES = "tests/engine/test_kinesis_schedules.py"
 
 ORDER = "replicator/core/stream/time_order.py"
-ORDERS = "replicator/postgres/write/order_sql.py"
+ORDERS = "replicator/postgres/write/version_sql.py"
 DECODING = "replicator/core/stream/kinesis_records.py"
 KINDS = "replicator/core/stream/source_kind.py"
-MOVING = "replicator/postgres/control/source_moves.py"
+MOVING = "replicator/postgres/control/source_switch.py"
 
 KINESIS_MUTANTS = [
     Mutant(
@@ -94,7 +94,7 @@ KINESIS_MUTANTS = [
     ),
     Mutant(
         "a shard of a merge begins as soon as one of its parents is read",
-        "replicator/core/stream/shard_facts.py",
+        "replicator/core/stream/stream_facts.py",
         "for parent in both if parent is not None)",
         "for parent in both[:1] if parent is not None)",
         SCHEDULES,

@@ -9,8 +9,8 @@ DOUBTS = "tests/core/test_ownership.py"
 LEASES = "tests/core/test_leases.py"
 
 HOLDING = "replicator/engine/worker/lease_keeper.py"
-OWNERSHIP = "replicator/core/stream/heartbeats.py"
-LOOKS = "replicator/engine/worker/lease_view.py"
+OWNERSHIP = "replicator/core/stream/lease_ownership.py"
+LOOKS = "replicator/engine/worker/lease_lookup.py"
 
 SHARES = "tests/core/test_balance.py"
 LINES = "tests/core/test_lineage.py"
@@ -78,7 +78,7 @@ OWNERSHIP_MUTANTS = [
     ),
     Mutant(
         "a child begins without its parents' load",
-        OWNERSHIP.replace("heartbeats", "lineage"),
+        "replicator/core/stream/lineage.py",
         "return sum(parent.load or 0.0 for parent in _parents(shard, shards))",
         "return 0.0",
         LINES,
@@ -169,7 +169,7 @@ OWNERSHIP_MUTANTS = [
     ),
     Mutant(
         "a stream whose shards all ended is listed again and again",
-        "replicator/postgres/control/stream/positions.py",
+        "replicator/postgres/control/stream/shard_store.py",
         "                          limit 1) as one\n",
         "                          limit 0) as one\n",
         "tests/postgres/test_open_shards.py",

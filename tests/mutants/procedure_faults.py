@@ -252,7 +252,7 @@ PROCEDURE_MUTANTS = [
     ),
     Mutant(
         "a pause stops no page of a snapshot",
-        "replicator/postgres/control/stream/epochs.py",
+        "replicator/postgres/control/stream/shard_epochs.py",
         "for text in (RAISE_EPOCHS, RAISE_SEGMENT_EPOCHS):",
         "for text in (RAISE_EPOCHS,):",
         PAUSED_PAGES,
@@ -352,7 +352,7 @@ PROCEDURE_MUTANTS = [
     ),
     Mutant(
         "a shard is forgotten that is not finished",
-        "replicator/postgres/control/stream/positions.py",
+        "replicator/postgres/control/stream/shard_store.py",
         "   and (state = 'done' or state = 'gap' and gap_accepted_at is not null)\n",
         "",
         f"{FENCE}::test_only_a_shard_that_is_finished_is_forgotten",

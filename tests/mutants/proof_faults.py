@@ -9,8 +9,8 @@ OVERVIEW = "tests/core/test_overview.py"
 OF_FEW = "tests/postgres/test_status_shards.py"
 
 STATUS_SHARDS = "replicator/postgres/control/status_shards.py"
-DIAGNOSIS = "replicator/core/status/diagnosis.py"
-PROOF = "replicator/core/status/arrival_proof.py"
+DIAGNOSIS = "replicator/core/status/link_checks.py"
+PROOF = "replicator/core/status/liveness_proof.py"
 LINKS = "(_registered, _not_stopped, _read_by_workers, _worked_on, _moving)"
 
 PROOF_MUTANTS = [
@@ -135,7 +135,7 @@ PROOF_MUTANTS = [
     ),
     Mutant(
         "a shard that fails again and again does not say why",
-        "replicator/engine/worker/evidence.py",
+        "replicator/engine/worker/evidence_collector.py",
         'why = said or failures.get(f"shard {shard_id}")',
         "why = said",
         "tests/engine/test_broken_ports.py"
@@ -143,14 +143,14 @@ PROOF_MUTANTS = [
     ),
     Mutant(
         "the log repeats that a table is not well",
-        "replicator/monitoring/verdict_log.py",
+        "replicator/monitoring/health_log.py",
         "if trouble.problem is None and now - trouble.since >= SAID_AFTER_SECONDS:",
         "if now - trouble.since >= SAID_AFTER_SECONDS:",
         "tests/monitoring/test_verdict_log.py",
     ),
     Mutant(
         "a frozen owner is ended by a connection of the pool alone",
-        "replicator/postgres/connection/blockers.py",
+        "replicator/postgres/connection/blocking_sessions.py",
         'self._database.helper("ending a blocker")',
         'self._database.connection("ending a blocker")',
         "tests/postgres/test_claims_that_wait.py",

@@ -11,10 +11,10 @@ import asyncpg
 import pytest
 
 from replicator.core.planning.scan_plan import plan_page, plan_sweep, records_of_page
-from replicator.core.snapshot.state import SegmentAdvance, SnapshotFacts
-from replicator.core.spec import KeyColumnSpec, KeyType, TargetSpec
+from replicator.core.snapshot.snapshot_facts import SegmentAdvance, SnapshotFacts
+from replicator.core.table_spec import KeyColumnSpec, KeyType, TargetSpec
 from replicator.core.values.column_types import parse_type
-from replicator.core.values.row import Row
+from replicator.core.values.row_builder import Row
 from replicator.core.values.type_table import ROWS, key_types
 from replicator.core.verify.diff import MustBe
 from replicator.postgres.read.rows import TargetRows
@@ -22,7 +22,7 @@ from replicator.postgres.read.stale_rows import StaleRows
 from replicator.postgres.schema.catalog import ExistingTable, read_catalog
 from replicator.postgres.schema.fitness import fitness
 from replicator.postgres.schema.type_fitness import accepts
-from replicator.postgres.write.sink import SegmentSink
+from replicator.postgres.write.fenced_sink import SegmentSink
 from tests.postgres.loaded import Loaded, registered
 from tests.support.builders import NOON, table_mapping
 from tests.support.specs import column_spec

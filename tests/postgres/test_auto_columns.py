@@ -9,15 +9,15 @@ from replicator.core.mapping.auto_columns import COLUMNS_MAX, AutoColumn, with_a
 from replicator.core.mapping.compile import TableMapping, compile_table
 from replicator.core.planning.plan_batch import plan_batch
 from replicator.core.records import Position
-from replicator.core.spec import SourceKey, TableSpec, TargetSpec
-from replicator.core.stream.shard_facts import Advance
+from replicator.core.stream.stream_facts import Advance
+from replicator.core.table_spec import SourceKey, TableSpec, TargetSpec
 from replicator.errors import Fenced, NotClaimable, SinkBusy
 from replicator.postgres.connection.connect import ConnectionSettings
 from replicator.postgres.connection.database import Database
 from replicator.postgres.control.stream.claims import Claims
 from replicator.postgres.schema.auto_columns import add_columns, known_columns
 from replicator.postgres.schema.migrate import migrate
-from replicator.postgres.write.sink import PostgresSink
+from replicator.postgres.write.fenced_sink import PostgresSink
 from tests.support.builders import record
 from tests.support.control import DEPLOYMENT, control_schema, stream_arn
 

@@ -12,7 +12,7 @@ from replicator.config.loading import load
 from replicator.core.mapping.auto_columns import with_auto_columns
 from replicator.core.mapping.compile import compile_table
 from replicator.core.observations import BatchApplied
-from replicator.core.spec import SourceKey, TableSpec, TargetSpec
+from replicator.core.table_spec import SourceKey, TableSpec, TargetSpec
 from replicator.postgres.connection.connect import ConnectionSettings
 from replicator.postgres.connection.database import Database
 from replicator.postgres.schema.auto_columns import known_columns

@@ -10,7 +10,7 @@ from replicator.postgres.connection.connect import ConnectionSettings, connect
 from replicator.postgres.schema.catalog import read_catalog
 from replicator.postgres.schema.ddl import statements
 from replicator.postgres.schema.fitness import fitness, history_fitness
-from replicator.postgres.schema.survey import survey
+from replicator.postgres.schema.schema_diff import survey
 from tests.support.mappings import mapping, target
 from tests.support.specs import key_column_spec
 

@@ -4,12 +4,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
-from replicator.core.status.evidence import Failure, LateShard, TableEvidence, WorkerEvidence
+from replicator.core.status.worker_evidence import Failure, LateShard, TableEvidence, WorkerEvidence
 from replicator.postgres.connection.connect import ConnectionSettings
 from replicator.postgres.connection.database import Database
-from replicator.postgres.control.evidence import tell_evidence
+from replicator.postgres.control.evidence_store import tell_evidence
 from replicator.postgres.control.status_reads import read_knowledge
-from replicator.postgres.control.stream.positions import Positions
+from replicator.postgres.control.stream.shard_store import Positions
 from tests.support.builders import NOON
 from tests.support.control import DEPLOYMENT, control_schema
 

@@ -18,7 +18,7 @@ from replicator.core.records import StreamRecord
 from replicator.core.snapshot.export_lines import changes_of_lines
 from replicator.core.snapshot.export_manifest import ExportSummary
 from replicator.core.snapshot.export_windows import Window
-from replicator.core.snapshot.state import (
+from replicator.core.snapshot.snapshot_facts import (
     SegmentAdvance,
     SegmentClaim,
     SnapshotOrigin,

@@ -3,7 +3,7 @@
 import asyncpg
 import pytest
 
-from replicator.postgres.write.parameters import NULL, SEPARATOR, Parameters, join_texts
+from replicator.postgres.write.statement_parameters import NULL, SEPARATOR, Parameters, join_texts
 from tests.support.random_items import STRINGS
 
 SPLIT = Parameters(joined=True).arrays(("text",))

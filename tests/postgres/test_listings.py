@@ -6,8 +6,8 @@ import pytest
 
 from replicator.postgres.connection.connect import ConnectionSettings
 from replicator.postgres.connection.database import Database
-from replicator.postgres.control.stream.listing_turns import Listings
-from replicator.postgres.control.stream.positions import Positions
+from replicator.postgres.control.stream.listing_lock import Listings
+from replicator.postgres.control.stream.shard_store import Positions
 from tests.support.control import DEPLOYMENT, Control, control_schema
 
 

@@ -6,11 +6,11 @@ import pytest
 
 from replicator.core.planning.plan_batch import plan_batch
 from replicator.core.records import Position
-from replicator.core.stream.shard_facts import Advance, Claim
+from replicator.core.stream.stream_facts import Advance, Claim
 from replicator.errors import Fenced
 from replicator.postgres.control.stream.claims import Claims
 from replicator.postgres.control.stream.gaps_and_halts import Incidents
-from replicator.postgres.write.sink import PostgresSink
+from replicator.postgres.write.fenced_sink import PostgresSink
 from tests.postgres.loaded import SHARD, Loaded, registered
 from tests.support.builders import NOON, STREAM, record, table_mapping
 

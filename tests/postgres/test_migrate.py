@@ -12,8 +12,8 @@ from replicator.core.mapping.compile import TableMapping
 from replicator.errors import ConfigurationError, MigrationDue, SinkBusy
 from replicator.postgres.connection.connect import ConnectionSettings, connect
 from replicator.postgres.schema import migrate as migrating
+from replicator.postgres.schema.control_revisions import head_revision
 from replicator.postgres.schema.migrate import Migrated, look, migrate
-from replicator.postgres.schema.migrations import head_revision
 from tests.support.mappings import mapping, target
 from tests.support.waiting import eventually
 

@@ -8,7 +8,7 @@ from alembic.script import ScriptDirectory
 
 from replicator.errors import ConfigurationError
 from replicator.postgres.connection.connect import ConnectionSettings, connect
-from replicator.postgres.schema.migrations import (
+from replicator.postgres.schema.control_revisions import (
     current_revision,
     head_revision,
     is_due,

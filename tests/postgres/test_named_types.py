@@ -10,7 +10,7 @@ import pytest
 
 from replicator.core.mapping.compile import TableMapping
 from replicator.core.planning.plan_batch import plan_batch
-from replicator.core.spec import TargetSpec
+from replicator.core.table_spec import TargetSpec
 from replicator.core.values.column_types import ColumnType, parse_type
 from replicator.core.values.converters import compile_converter
 from replicator.core.values.type_table import ROWS
@@ -21,8 +21,8 @@ from replicator.postgres.read.rows import TargetRows
 from replicator.postgres.schema.catalog import read_catalog
 from replicator.postgres.schema.fitness import fitness
 from replicator.postgres.schema.migrate import migrate
-from replicator.postgres.schema.survey import survey
-from replicator.postgres.write.sink import PostgresSink
+from replicator.postgres.schema.schema_diff import survey
+from replicator.postgres.write.fenced_sink import PostgresSink
 from tests.postgres.loaded import Loaded, registered
 from tests.support.builders import record, table_mapping
 from tests.support.postgres_versions import VersionMissing, postgres_of

@@ -1,7 +1,7 @@
 """A row says under which mapping it was written, as long as transaction numbers tell."""
 
 from replicator.core.mapping.compile import TableMapping
-from replicator.core.spec import TargetSpec
+from replicator.core.table_spec import TargetSpec
 from replicator.core.verify.diff import MustBe
 from replicator.postgres.connection.connect import ConnectionSettings
 from replicator.postgres.read.rows import TargetRows

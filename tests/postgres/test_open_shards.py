@@ -1,6 +1,6 @@
 """Workers poll the shards that are not done, whatever lies behind them."""
 
-from replicator.postgres.control.stream.positions import ENDED_SECONDS, Positions
+from replicator.postgres.control.stream.shard_store import ENDED_SECONDS, Positions
 from tests.postgres.test_evidence import a_pool
 from tests.support.control import DEPLOYMENT, Control, control_schema
 

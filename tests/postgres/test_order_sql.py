@@ -7,7 +7,7 @@ import pytest
 
 from replicator.core.records import Version
 from replicator.core.stream.time_order import SLOT, later
-from replicator.postgres.write.order_sql import ORDERS
+from replicator.postgres.write.version_sql import ORDERS
 
 IMAGES = (0, 1, 2, 3 * 10**21)
 TIMES = (10**15, 10**15 + 1)

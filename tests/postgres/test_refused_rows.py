@@ -9,11 +9,11 @@ from collections.abc import Mapping
 import pytest
 
 from replicator.clock import SystemClock
-from replicator.core.spec import TargetSpec
+from replicator.core.table_spec import TargetSpec
 from replicator.engine.stream.pipeline import Batch, Pipeline
 from replicator.errors import SchemaMismatch
 from replicator.postgres.control.stream.claims import Claims
-from replicator.postgres.write.sink import PostgresSink
+from replicator.postgres.write.fenced_sink import PostgresSink
 from tests.postgres.loaded import SHARD, Loaded, registered
 from tests.support.builders import NOON, STREAM, record, table_mapping
 from tests.support.specs import column_spec

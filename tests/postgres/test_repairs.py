@@ -10,7 +10,7 @@ from replicator.app.repair import Asked, repair
 from replicator.clock import SystemClock
 from replicator.core.records import Image
 from replicator.core.snapshot.scan_pages import FoundItems, ScanPage, Segment
-from replicator.core.snapshot.state import SnapshotFacts
+from replicator.core.snapshot.snapshot_facts import SnapshotFacts
 from replicator.engine.snapshot.rate_limit import ReadPacing
 from replicator.engine.snapshot.repair import Faulty
 from replicator.errors import ConfigurationError, SourceDenied

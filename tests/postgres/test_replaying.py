@@ -12,14 +12,14 @@ import pytest
 from replicator.core.mapping.compile import TableMapping
 from replicator.core.planning.plan_batch import plan_batch
 from replicator.core.records import Position, StreamRecord
-from replicator.core.stream.shard_facts import Advance, Claim
+from replicator.core.stream.stream_facts import Advance, Claim
 from replicator.errors import ConfigurationError, Fenced
 from replicator.postgres.connection.connect import ConnectionSettings
 from replicator.postgres.connection.database import Database
 from replicator.postgres.control.stream.claims import Claims
 from replicator.postgres.schema.migrate import migrate
 from replicator.postgres.write.dead_letter_replay import Replay
-from replicator.postgres.write.sink import PostgresSink
+from replicator.postgres.write.fenced_sink import PostgresSink
 from tests.support.builders import record
 from tests.support.control import DEPLOYMENT, Control, control_schema, stream_arn
 from tests.support.mappings import mapping, target

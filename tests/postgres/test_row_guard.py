@@ -12,10 +12,10 @@ import pytest
 
 import replicator
 from replicator.core.mapping.item_keys import item_key_json
-from replicator.core.planning.row_guard import Applied, Guard
+from replicator.core.planning.guard_outcomes import Applied, Guard
 from replicator.core.records import StreamRecord
-from replicator.core.spec import TargetSpec
 from replicator.core.stream.order_keeper import OrderKeeper
+from replicator.core.table_spec import TargetSpec
 from replicator.postgres.connection.database import Session
 from replicator.postgres.control.pruning import Pruning
 from replicator.postgres.write.guard_statement import version_key

@@ -11,9 +11,9 @@ from replicator.postgres.connection.database import Database
 from replicator.postgres.control.pruning import Pruning
 from replicator.postgres.control.stream.claims import Claims
 from replicator.postgres.control.stream.gaps_and_halts import Incidents
-from replicator.postgres.control.stream.switch_keeper import leave_guard
+from replicator.postgres.control.stream.order_keeper_switch import leave_guard
 from replicator.postgres.write.dead_letter_replay import Replay
-from replicator.postgres.write.sink import PostgresSink
+from replicator.postgres.write.fenced_sink import PostgresSink
 from tests.postgres.loaded import SHARD, Loaded, registered
 from tests.support.builders import STREAM, record, table_mapping, target
 from tests.support.specs import child_spec, column_spec

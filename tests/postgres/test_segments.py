@@ -6,12 +6,12 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 
-from replicator.core.snapshot.state import SnapshotFacts
-from replicator.core.spec import TargetSpec
+from replicator.core.snapshot.snapshot_facts import SnapshotFacts
+from replicator.core.table_spec import TargetSpec
 from replicator.errors import Fenced, NotClaimable
 from replicator.postgres.control.stream.claims import Claims
 from replicator.postgres.control.stream.gaps_and_halts import Incidents
-from replicator.postgres.control.stream.positions import Positions
+from replicator.postgres.control.stream.shard_store import Positions
 from replicator.postgres.read.stale_rows import StaleRows
 from tests.postgres.loaded import SHARD, Loaded, registered
 from tests.support.builders import NOON, STREAM, record, table_mapping

@@ -14,7 +14,7 @@ from replicator.core.status.shard_pages import SHARDS_MAX, PageEnd, open_page, s
 from replicator.core.status.status_json import document
 from replicator.postgres.control.status_reads import read_knowledge
 from replicator.postgres.control.status_shards import read_ended, read_status_shards
-from replicator.postgres.control.stream.positions import Positions
+from replicator.postgres.control.stream.shard_store import Positions
 from tests.postgres.test_evidence import a_pool
 from tests.support.control import DEPLOYMENT, Control, control_schema, stream_arn
 from tests.support.many_shards import fill

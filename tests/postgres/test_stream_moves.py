@@ -5,15 +5,15 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from replicator.core.stream.shard_facts import Claim, ListedShard, StreamOver
 from replicator.core.stream.source_kind import DYNAMODB_STREAMS, KINESIS, kind_of, share_of
+from replicator.core.stream.stream_facts import Claim, ListedShard, StreamOver
 from replicator.errors import Fenced
-from replicator.postgres.control.source_moves import StreamMoves
+from replicator.postgres.control.source_switch import StreamMoves
 from replicator.postgres.control.stream.claims import Claims
 from replicator.postgres.control.stream.gaps_and_halts import Incidents
-from replicator.postgres.control.stream.positions import Positions
+from replicator.postgres.control.stream.order_keeper_switch import leave_guard
+from replicator.postgres.control.stream.shard_store import Positions
 from replicator.postgres.control.stream.stream_retention import StreamRetention
-from replicator.postgres.control.stream.switch_keeper import leave_guard
 from tests.postgres.loaded import Loaded, registered
 from tests.support.builders import NOON, STREAM, table_mapping, target
 

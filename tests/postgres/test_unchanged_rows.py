@@ -9,7 +9,7 @@ import pytest
 from replicator.core.mapping.compile import compile_table
 from replicator.core.observations import Operation
 from replicator.core.planning.plan_batch import plan_batch
-from replicator.core.spec import ChildSpec, ColumnSpec, TableSpec, TargetSpec
+from replicator.core.table_spec import ChildSpec, ColumnSpec, TableSpec, TargetSpec
 from replicator.core.values.column_types import parse_type
 from replicator.core.values.type_table import ROWS
 from replicator.errors import ValueRejected
@@ -18,7 +18,7 @@ from replicator.postgres.connection.database import Database
 from replicator.postgres.schema.catalog import Catalog
 from replicator.postgres.schema.ddl import statements
 from replicator.postgres.write.fence import PASSED
-from replicator.postgres.write.writer import PlanWriter
+from replicator.postgres.write.plan_writer import PlanWriter
 from tests.support.builders import KEY, record
 from tests.support.specs import column_spec
 from tests.support.type_samples import arrays_of, samples_of

@@ -11,15 +11,15 @@ from typing import Any
 from replicator.core.observations import Observation, TaskFailed, unobserved
 from replicator.core.records import Position
 from replicator.core.stream.balance import IDLE
-from replicator.core.stream.heartbeats import WorkerSign
-from replicator.core.stream.shard_facts import ListedShard
+from replicator.core.stream.lease_ownership import WorkerSign
 from replicator.core.stream.shard_load import ShardLoad
+from replicator.core.stream.stream_facts import ListedShard
 from replicator.engine.ports import ControlPorts
 from replicator.engine.snapshot.rate_limit import ReadPacing
 from replicator.engine.stream.discovery import Discovery, NewestStream
 from replicator.engine.stream.page_slots import PageBudget
 from replicator.engine.stream.shard import Ending
-from replicator.engine.stream.work_proof import ShardProof
+from replicator.engine.stream.shard_activity import ShardProof
 from replicator.engine.worker.lease_keeper import Held
 from replicator.engine.worker.supervisor import Reporting
 from replicator.engine.worker.table import Runner, Table, WorkerSettings

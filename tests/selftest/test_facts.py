@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from replicator.selftest.beliefs import Fact, SeenRecord, StreamReading, facts_of
+from replicator.selftest.assumptions import Fact, SeenRecord, StreamReading, facts_of
 from replicator.selftest.workload import VALUES, DeleteItem, PutItem, changed_items, changes
 
 NOW = 1_700_000_000.0

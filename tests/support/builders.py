@@ -7,9 +7,9 @@ from uuid import UUID
 
 from replicator.core.mapping.compile import TableMapping, compile_table
 from replicator.core.records import Event, StreamRecord, numbers_of
-from replicator.core.spec import KeyType, SourceKey, TableSpec, TargetSpec
 from replicator.core.stream.order_keeper import OrderKeeper
-from replicator.core.stream.shard_facts import Claim, ListedShard, ShardFacts
+from replicator.core.stream.stream_facts import Claim, ListedShard, ShardFacts
+from replicator.core.table_spec import KeyType, SourceKey, TableSpec, TargetSpec
 from tests.support.specs import column_spec
 
 NOON = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)

@@ -11,13 +11,13 @@ from uuid import UUID
 
 from replicator.core.mapping.compile import TableMapping
 from replicator.core.mapping.item_keys import item_key_json
-from replicator.core.planning.row_guard import Applied, GuardRejection
+from replicator.core.planning.guard_outcomes import Applied, GuardRejection
 from replicator.core.planning.write_plan import TargetWrites, WritePlan
 from replicator.core.records import Position, Version
-from replicator.core.spec import InitialLoad
 from replicator.core.stream.generations import TIMES, generation
 from replicator.core.stream.order_keeper import OrderKeeper
-from replicator.core.stream.shard_facts import (
+from replicator.core.stream.shard_load import ShardLoad
+from replicator.core.stream.stream_facts import (
     Advance,
     Claim,
     GapFacts,
@@ -25,8 +25,8 @@ from replicator.core.stream.shard_facts import (
     ShardRowState,
     parents_of,
 )
-from replicator.core.stream.shard_load import ShardLoad
 from replicator.core.stream.time_order import later
+from replicator.core.table_spec import InitialLoad
 from replicator.errors import BatchRejected, BatchTooSlow, Fenced, NotClaimable, PositionLost
 
 if TYPE_CHECKING:

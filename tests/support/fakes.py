@@ -6,13 +6,12 @@ from datetime import datetime, timedelta
 
 from replicator.core.mapping.compile import TableMapping
 from replicator.core.observations import GapKind
-from replicator.core.planning.row_guard import Applied
+from replicator.core.planning.guard_outcomes import Applied
 from replicator.core.planning.write_plan import Refusals, WritePlan
 from replicator.core.records import Position
-from replicator.core.spec import InitialLoad
 from replicator.core.stream.gaps import older_stream
-from replicator.core.stream.heartbeats import WorkerSign
-from replicator.core.stream.shard_facts import (
+from replicator.core.stream.lease_ownership import WorkerSign
+from replicator.core.stream.stream_facts import (
     Advance,
     Belief,
     Claim,
@@ -24,9 +23,10 @@ from replicator.core.stream.shard_facts import (
     StreamOver,
     TableFacts,
 )
+from replicator.core.table_spec import InitialLoad
 from replicator.errors import Fenced
-from replicator.postgres.control.stream.listing_turns import ABANDONED_SECONDS
-from replicator.postgres.control.stream.positions import ENDED_SECONDS
+from replicator.postgres.control.stream.listing_lock import ABANDONED_SECONDS
+from replicator.postgres.control.stream.shard_store import ENDED_SECONDS
 from tests.support.fake_postgres import (
     FakePostgres,
     GapRow,

@@ -3,7 +3,7 @@
 from typing import Any
 
 from replicator.core.mapping.compile import TableMapping, compile_table
-from replicator.core.spec import (
+from replicator.core.table_spec import (
     InitialLoad,
     KeyType,
     SourceKey,

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 
-from replicator.postgres.schema.migrations import upgrade_sql
+from replicator.postgres.schema.control_revisions import upgrade_sql
 from tests.support.bounds import USUAL_SECONDS
 
 

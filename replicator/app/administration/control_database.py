@@ -6,11 +6,11 @@ from difflib import get_close_matches
 
 from replicator.config.connections import target_connection
 from replicator.config.settings import Settings
-from replicator.core.stream.shard_facts import TableFacts
+from replicator.core.stream.stream_facts import TableFacts
 from replicator.errors import ConfigurationError, SchemaMismatch, SinkBusy
 from replicator.postgres.connection.database import Database
-from replicator.postgres.control.stream.positions import Positions
-from replicator.postgres.schema.migrations import require_control_schema
+from replicator.postgres.control.stream.shard_store import Positions
+from replicator.postgres.schema.control_revisions import require_control_schema
 
 
 @asynccontextmanager

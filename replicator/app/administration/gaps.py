@@ -11,7 +11,7 @@ from replicator.app.administration.control_database import (
 )
 from replicator.config.settings import Settings
 from replicator.core.stream.order_keeper import OrderKeeper
-from replicator.core.stream.shard_facts import GapFacts, TableFacts
+from replicator.core.stream.stream_facts import GapFacts, TableFacts
 from replicator.errors import ConfigurationError
 from replicator.postgres.control.snapshot.snapshots import Snapshots
 from replicator.postgres.control.stream.gaps_and_halts import Incidents

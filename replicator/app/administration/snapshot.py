@@ -11,13 +11,13 @@ from replicator.app.administration.control_database import (
     require_registered,
 )
 from replicator.config.settings import Settings
-from replicator.core.snapshot.state import SnapshotOrigin
+from replicator.core.snapshot.snapshot_facts import SnapshotOrigin
 from replicator.core.snapshot.status import SnapshotStatus, snapshot_status
-from replicator.core.status.diagnosis import WORKER_SECONDS
+from replicator.core.status.link_checks import WORKER_SECONDS
 from replicator.errors import ConfigurationError
 from replicator.postgres.control.snapshot.snapshot_reads import read_snapshot
 from replicator.postgres.control.snapshot.snapshots import Snapshots
-from replicator.postgres.control.stream.positions import Positions
+from replicator.postgres.control.stream.shard_store import Positions
 
 POLL_SECONDS = 0.5
 """Pause between two readings of a snapshot that is watched."""

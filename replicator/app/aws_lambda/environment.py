@@ -13,7 +13,7 @@ from replicator.errors import ConfigurationError
 from replicator.monitoring.logs import configure_logs
 from replicator.postgres.connection.connect import Password
 from replicator.postgres.connection.database import Database
-from replicator.sources.aws.password_text import password_in
+from replicator.sources.aws.secret_parsing import password_in
 from replicator.sources.aws.signed_calls import call, credentials_in, rds_token
 
 POOL_SIZE = 1

@@ -44,7 +44,7 @@ from replicator.errors import (
 from replicator.postgres.connection.database import Database
 from replicator.postgres.control.snapshot.snapshot_reads import loaded_since
 from replicator.postgres.control.stream.gaps_and_halts import GapPlace, Incidents
-from replicator.postgres.control.stream.positions import Positions
+from replicator.postgres.control.stream.shard_store import Positions
 from replicator.postgres.write.lambda_deliveries import Deliveries, RegisteredTable, source_tables
 from replicator.sources.dynamodb.streams import DynamoDBStreams, sequence_text
 from replicator.sources.lambda_events.event import StreamBatch

@@ -19,7 +19,7 @@ from replicator.engine.waiting import stopped_within
 from replicator.errors import ReplicatorError
 from replicator.monitoring.logs import logger
 from replicator.postgres.connection.database import Database
-from replicator.postgres.control.stream.positions import Positions
+from replicator.postgres.control.stream.shard_store import Positions
 from replicator.postgres.schema.auto_columns import add_columns, known_columns
 from replicator.postgres.schema.migrate import opened
 

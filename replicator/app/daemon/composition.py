@@ -16,10 +16,10 @@ from replicator.core.mapping.compile import TableMapping
 from replicator.core.mapping.item_keys import require_key
 from replicator.core.observations import Observe
 from replicator.core.snapshot.export_windows import Recovery
-from replicator.core.spec import TableSpec
 from replicator.core.stream.batch_size import BatchSize
 from replicator.core.stream.generations import label_time
 from replicator.core.stream.source_kind import share_of
+from replicator.core.table_spec import TableSpec
 from replicator.engine.ports import Source
 from replicator.engine.snapshot.lifecycle import Loading
 from replicator.engine.snapshot.pipeline import PagePipeline
@@ -35,14 +35,14 @@ from replicator.postgres.connection.database import Database
 from replicator.postgres.control.snapshot.exports import ExportRecords
 from replicator.postgres.control.snapshot.segments import Segments
 from replicator.postgres.control.snapshot.snapshots import Snapshots
-from replicator.postgres.control.source_moves import StreamMoves
+from replicator.postgres.control.source_switch import StreamMoves
 from replicator.postgres.control.stream.gaps_and_halts import Incidents
-from replicator.postgres.control.stream.listing_turns import Listings
-from replicator.postgres.control.stream.positions import Positions
+from replicator.postgres.control.stream.listing_lock import Listings
+from replicator.postgres.control.stream.shard_store import Positions
 from replicator.postgres.control.stream.stream_retention import StreamRetention
 from replicator.postgres.read.stale_rows import StaleRows
-from replicator.postgres.write.sink import PostgresSink, SegmentSink
-from replicator.sources.aws.place import SourceConnection, kinesis_place
+from replicator.postgres.write.fenced_sink import PostgresSink, SegmentSink
+from replicator.sources.aws.region_endpoint import SourceConnection, kinesis_place
 from replicator.sources.dynamodb.exports import TableExports
 from replicator.sources.dynamodb.tables import TableDescription, describe_table, require_fit_stream
 from replicator.sources.kinesis.destination import require_active_destination

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from replicator.app.clients import Clients
-from replicator.app.prepare import Prepared, describe_all, fit_ones
+from replicator.app.startup_checks import Prepared, describe_all, fit_ones
 from replicator.config.settings import Settings
 from replicator.core.findings import how_to_go_on
 from replicator.core.mapping.compile import TableMapping
@@ -17,7 +17,7 @@ from replicator.core.observations import (
 from replicator.errors import Disposition, ReplicatorError, SinkUnavailable
 from replicator.postgres.connection.database import Database
 from replicator.postgres.control.stream.gaps_and_halts import Incidents
-from replicator.postgres.control.stream.positions import Positions
+from replicator.postgres.control.stream.shard_store import Positions
 
 LOOK_SECONDS = 5.0
 """Pause between two checks of the tables."""

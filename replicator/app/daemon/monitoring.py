@@ -10,23 +10,23 @@ from replicator.clock import Clock
 from replicator.config.settings import HttpSettings
 from replicator.core.observations import BatchApplied, Observation, RecordRejected, TaskFailed
 from replicator.core.status.assemble import overview
+from replicator.core.status.diagnosis import with_configured
 from replicator.core.status.drift import Drift
-from replicator.core.status.problems import with_configured
 from replicator.core.status.shard_pages import EndedShard, PageEnd
 from replicator.engine.waiting import stopped_within
-from replicator.engine.worker.evidence import EvidenceKeeper
+from replicator.engine.worker.evidence_collector import EvidenceKeeper
 from replicator.engine.worker.worker import Worker
 from replicator.errors import CoordinationUnavailable, ReplicatorError
 from replicator.monitoring.health import Health
+from replicator.monitoring.health_log import VerdictLog
 from replicator.monitoring.http import Pages, serve
 from replicator.monitoring.lag_history import History
 from replicator.monitoring.latest_status import LatestStatus
 from replicator.monitoring.metrics import Metrics
 from replicator.monitoring.observation_log import ObservationLog
-from replicator.monitoring.verdict_log import VerdictLog
 from replicator.postgres.connection.database import Database
 from replicator.postgres.control.drift import write_drift
-from replicator.postgres.control.evidence import tell_evidence
+from replicator.postgres.control.evidence_store import tell_evidence
 from replicator.postgres.control.status_reads import read_knowledge
 from replicator.postgres.control.status_shards import read_ended
 

@@ -15,14 +15,14 @@ from replicator import __version__
 from replicator.app.clients import Clients
 from replicator.app.daemon.auto_columns import AutoColumns
 from replicator.app.daemon.composition import TableParts
+from replicator.app.daemon.failure_ages import PersistentFailures
 from replicator.app.daemon.gc_tuning import settle
 from replicator.app.daemon.left_out_tables import LOOK_SECONDS as LEFT_OUT_SECONDS
 from replicator.app.daemon.left_out_tables import LeftOut
 from replicator.app.daemon.monitoring import Monitoring
 from replicator.app.daemon.notifications import Notifications
-from replicator.app.daemon.persistent_failures import PersistentFailures
 from replicator.app.daemon.target_watch import TargetWatch
-from replicator.app.prepare import Prepared, describe_all, fit_ones, require_some
+from replicator.app.startup_checks import Prepared, describe_all, fit_ones, require_some
 from replicator.clock import SourceClock, SystemClock
 from replicator.config.connections import source_connection, target_connection
 from replicator.config.settings import Settings
@@ -44,8 +44,8 @@ from replicator.postgres.control.pruning import Housekeeping
 from replicator.postgres.control.snapshot.snapshots import Snapshots
 from replicator.postgres.control.stream.claims import Claims
 from replicator.postgres.control.stream.gaps_and_halts import Incidents
-from replicator.postgres.control.stream.listing_turns import Listings
-from replicator.postgres.control.stream.positions import Positions
+from replicator.postgres.control.stream.listing_lock import Listings
+from replicator.postgres.control.stream.shard_store import Positions
 
 LAST_LOOK_SECONDS_MAX = 1.0
 CAUGHT_UP_LOOK_SECONDS = 0.2

@@ -1,9 +1,9 @@
 """Surveys the targets of a running worker again and again, and halts tables that became unfit.
 
 What changes or drops rows without a word is seen by the statement of each batch
-(`postgres/write/interference`), and most of the rest by PostgreSQL's refusal. The survey finds what
-neither tells, such as a column that was narrowed or a table that is not logged any more, and what
-happens to a target that nobody writes at the moment.
+(`postgres/write/trigger_interference`), and most of the rest by PostgreSQL's refusal. The survey
+finds what neither tells, such as a column that was narrowed or a table that is not logged any more,
+and what happens to a target that nobody writes at the moment.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ from replicator.clock import Clock
 from replicator.engine.waiting import stopped_within
 from replicator.engine.worker.worker import Worker
 from replicator.postgres.connection.database import Database
-from replicator.postgres.schema.survey import unfit_targets
+from replicator.postgres.schema.schema_diff import unfit_targets
 
 SHARE_MAX = 0.05
 """Part of the time that surveys may take: those of very many tables come less often."""

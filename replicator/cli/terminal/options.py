@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from replicator.core.spec import TableSpec
+from replicator.core.table_spec import TableSpec
 from replicator.errors import ConfigurationError
 
 if TYPE_CHECKING:

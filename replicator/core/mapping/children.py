@@ -13,13 +13,13 @@ from replicator.core.mapping.target_table import (
     parse_table_name,
 )
 from replicator.core.records import AttributeValue, Image
-from replicator.core.spec import ChildSpec
+from replicator.core.table_spec import ChildSpec
 from replicator.core.values.attributes import TYPES, label, sorted_members
 from replicator.core.values.cells import Cell, Unfit
 from replicator.core.values.column_types import INTEGER, JSONB, TEXT
 from replicator.core.values.converters import Converter, compile_converter
 from replicator.core.values.json_text import json_object
-from replicator.core.values.row import Row
+from replicator.core.values.row_builder import Row
 from replicator.errors import ConfigurationError, ValueRejected
 
 ROWS_SIZE_MAX = 32 * 1024 * 1024

@@ -4,15 +4,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from replicator.core.mapping.paths import compile_descent, written
-from replicator.core.mapping.split import Extract, Part, require_part
+from replicator.core.mapping.split_strings import Extract, Part, require_part
 from replicator.core.mapping.target_table import Column
 from replicator.core.records import AttributeValue
-from replicator.core.spec import ColumnSpec, Scalar
+from replicator.core.table_spec import ColumnSpec, Scalar
 from replicator.core.values.attributes import label
 from replicator.core.values.cells import Cell
 from replicator.core.values.column_types import ColumnType
 from replicator.core.values.converters import Converter, compile_converter
-from replicator.core.values.row import Step, usual_value
+from replicator.core.values.row_builder import Step, usual_value
 from replicator.errors import ConfigurationError, ValueRejected
 
 _TAGS = {

@@ -16,7 +16,7 @@ from replicator.core.mapping.routing import (
     compile_condition,
     with_catch_all,
 )
-from replicator.core.mapping.split import compile_parts
+from replicator.core.mapping.split_strings import compile_parts
 from replicator.core.mapping.target_table import (
     DELETED_AT,
     DOCUMENT,
@@ -26,7 +26,7 @@ from replicator.core.mapping.target_table import (
     parse_table_name,
 )
 from replicator.core.records import Image
-from replicator.core.spec import SourceKey, TableSpec, TargetSpec
+from replicator.core.table_spec import SourceKey, TableSpec, TargetSpec
 from replicator.core.values.cells import Cell
 from replicator.core.values.column_types import JSONB, TIMESTAMPTZ
 from replicator.core.values.columnar import (
@@ -37,7 +37,7 @@ from replicator.core.values.columnar import (
     UsualRows,
     compile_usual_rows,
 )
-from replicator.core.values.row import (
+from replicator.core.values.row_builder import (
     Row,
     RowOf,
     Step,

@@ -22,7 +22,7 @@ from replicator.core.mapping.key_columns import KeyColumn
 from replicator.core.mapping.masking import salt_digest
 from replicator.core.mapping.paths import written
 from replicator.core.mapping.target_table import DOCUMENT, parse_table_name
-from replicator.core.spec import ChildSpec, ColumnSpec, SourceKey, TableSpec, TargetSpec
+from replicator.core.table_spec import ChildSpec, ColumnSpec, SourceKey, TableSpec, TargetSpec
 
 _VERSION = 1  # raise it when the same configuration comes to mean other rows
 

@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 
 from replicator.core.records import Image
-from replicator.core.spec import SourceKey
+from replicator.core.table_spec import SourceKey
 from replicator.core.values.attributes import label
 from replicator.core.values.cells import Unfit
 from replicator.core.values.numbers import canonical_number

@@ -4,15 +4,15 @@ from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from replicator.core.mapping.split import Part, require_part
+from replicator.core.mapping.split_strings import Part, require_part
 from replicator.core.records import AttributeValue
-from replicator.core.spec import KeyColumnSpec, KeyType, SourceKey, TargetSpec
+from replicator.core.table_spec import KeyColumnSpec, KeyType, SourceKey, TargetSpec
 from replicator.core.values.attributes import label
 from replicator.core.values.cells import Cell, Unfit
 from replicator.core.values.column_types import BYTEA, NUMERIC, TEXT, ColumnType
 from replicator.core.values.converters import Converter, compile_converter
 from replicator.core.values.numbers import canonical_number
-from replicator.core.values.row import Step, usual_value
+from replicator.core.values.row_builder import Step, usual_value
 from replicator.core.values.type_table import key_types
 from replicator.errors import ConfigurationError, ValueRejected
 

@@ -10,7 +10,7 @@ import msgspec
 
 from replicator.core.mapping.paths import parse_path
 from replicator.core.records import AttributeValue, Image, StreamRecord
-from replicator.core.spec import AttributePath, Masking, SourceKey, TableSpec
+from replicator.core.table_spec import AttributePath, Masking, SourceKey, TableSpec
 from replicator.core.values.attributes import decode_image, label, may_lack_tags
 from replicator.core.values.cells import Unfit
 from replicator.core.values.numbers import canonical_number

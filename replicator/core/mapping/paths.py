@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 
 from replicator.core.records import AttributeValue
-from replicator.core.spec import AttributePath
+from replicator.core.table_spec import AttributePath
 from replicator.core.values.attributes import TYPES
 from replicator.errors import ConfigurationError
 

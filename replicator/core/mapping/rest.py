@@ -7,7 +7,7 @@ from replicator.core.records import Image
 from replicator.core.values.cells import Unfit
 from replicator.core.values.json_text import json_object
 from replicator.core.values.reading_options import OnNul
-from replicator.core.values.row import RestOf, Untaken
+from replicator.core.values.row_builder import RestOf, Untaken
 from replicator.errors import ValueRejected
 
 _LEGACY_PREFIX = "aws:rep:"  # what global tables of 2017 add to every item

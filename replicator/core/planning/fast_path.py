@@ -2,7 +2,7 @@
 
 Theory of operation
 -------------------
-The problem: `plan.plan_batch` walks a batch backwards, change by change, because the newest
+The problem: `plan_batch.plan_batch` walks a batch backwards, change by change, because the newest
 change of an item that converts decides the row (an older change applies where the newest is
 rejected). The walk is exact, and ten times as expensive as it needs to be for batches in which
 every newest change converts, which is nearly all of them.
@@ -33,7 +33,7 @@ from dataclasses import dataclass, field
 from operator import itemgetter
 
 from replicator.core.mapping.compile import TargetMapping
-from replicator.core.planning.planned_batch import ItemKey, Ledger, Rank
+from replicator.core.planning.batch_ledger import ItemKey, Ledger, Rank
 from replicator.core.planning.write_plan import Changes, Upserts
 from replicator.core.values.columnar import UsualRows
 from replicator.errors import ValueRejected

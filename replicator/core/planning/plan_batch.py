@@ -6,15 +6,15 @@ from contextlib import suppress
 
 from replicator.core.mapping.compile import TableMapping, TargetMapping
 from replicator.core.mapping.item_keys import require_keys_alike
+from replicator.core.planning.batch_ledger import DeadLetter, ItemKey, Ledger, Rank
+from replicator.core.planning.change_history import plan_history
 from replicator.core.planning.fast_path import plan_usual
-from replicator.core.planning.history import plan_history
-from replicator.core.planning.planned_batch import DeadLetter, ItemKey, Ledger, Rank
 from replicator.core.planning.unmatched import plan_unmatched
 from replicator.core.planning.write_plan import Refusals, TargetWrites, WritePlan
 from replicator.core.records import StreamRecord
-from replicator.core.spec import OnDelete
+from replicator.core.table_spec import OnDelete
 from replicator.core.values.columnar import Children
-from replicator.core.values.row import Row
+from replicator.core.values.row_builder import Row
 from replicator.errors import ValueRejected
 
 NO_IMAGE = (

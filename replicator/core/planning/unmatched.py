@@ -1,7 +1,7 @@
 """Items that no target takes: counted, and dead-lettered where the table says so. Pure."""
 
 from replicator.core.mapping.compile import TableMapping, TargetMapping
-from replicator.core.planning.planned_batch import DeadLetter, Ledger
+from replicator.core.planning.batch_ledger import DeadLetter, Ledger
 from replicator.errors import ValueRejected
 
 UNMATCHED = "(unmatched)"

@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 
 from replicator.core.mapping.compile import TargetMapping
 from replicator.core.observations import RecordOutcome
-from replicator.core.planning.history import HistoryRow
-from replicator.core.planning.planned_batch import DeadLetter
+from replicator.core.planning.batch_ledger import DeadLetter
+from replicator.core.planning.change_history import HistoryRow
 from replicator.core.records import Image, StreamRecord, Version
 from replicator.core.values.columnar import Children
-from replicator.core.values.row import Row
+from replicator.core.values.row_builder import Row
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from typing import Any
 from replicator.core.mapping.paths import path_text
 from replicator.core.proposal.attribute_statistics import snake_case
 from replicator.core.records import Image
-from replicator.core.spec import SourceKey
+from replicator.core.table_spec import SourceKey
 
 KINDS_MAX = 20
 COVERED_MIN = 0.9

@@ -13,7 +13,7 @@ from replicator.core.proposal.attribute_statistics import (
 )
 from replicator.core.proposal.entities import Entity, detect_entities
 from replicator.core.records import Image
-from replicator.core.spec import SourceKey
+from replicator.core.table_spec import SourceKey
 from replicator.core.values.attributes import label
 from replicator.core.values.reading_options import Fraction, TimeFormat, Transform, Words
 

@@ -14,7 +14,7 @@ from hashlib import md5
 import msgspec
 
 from replicator.core.snapshot.export_windows import MARGIN, Window, export_time, in_utc
-from replicator.core.snapshot.state import ExportRecord
+from replicator.core.snapshot.snapshot_facts import ExportRecord
 from replicator.errors import ExportUnfit
 
 SUMMARY_FILE = "manifest-summary.json"

@@ -10,7 +10,7 @@ import msgspec
 
 from replicator.core.mapping.item_keys import item_key_json
 from replicator.core.records import Image
-from replicator.core.spec import KeyType, SourceKey
+from replicator.core.table_spec import KeyType, SourceKey
 from replicator.core.values.attributes import decode_binary
 
 BYTES_PER_READ_UNIT = 4096  # of a consistent read

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from replicator.core.snapshot.state import (
+from replicator.core.snapshot.snapshot_facts import (
     SnapshotFacts,
     SnapshotOrigin,
     SnapshotReason,

@@ -6,9 +6,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from shlex import quote
 
-from replicator.core.snapshot.state import SnapshotFacts, is_initial_due
+from replicator.core.snapshot.snapshot_facts import SnapshotFacts, is_initial_due
 from replicator.core.snapshot.status import SnapshotStatus, snapshot_status
-from replicator.core.status.arrival_proof import Proof, TableWitness, Told
 from replicator.core.status.deployment_status import (
     GapStatus,
     LetterStatus,
@@ -20,11 +19,12 @@ from replicator.core.status.deployment_status import (
     WorkerStatus,
 )
 from replicator.core.status.drift import Drifted
+from replicator.core.status.liveness_proof import Proof, TableWitness, Told
 from replicator.core.stream.gaps import how_to_mend
 from replicator.core.stream.lag import ShardProgress, lag_of, table_lag
 from replicator.core.stream.lineage import ShardName, by_name, is_ready
 from replicator.core.stream.order_keeper import OrderKeeper
-from replicator.core.stream.shard_facts import GapFacts, Pause, ShardFacts, TableFacts
+from replicator.core.stream.stream_facts import GapFacts, Pause, ShardFacts, TableFacts
 from replicator.core.verify.results import Verified
 
 WHY_LENGTH_MAX = 200

@@ -6,9 +6,9 @@ from datetime import datetime
 from typing import Literal
 
 from replicator.core.snapshot.status import SnapshotStatus
-from replicator.core.status.arrival_proof import Proof
 from replicator.core.status.drift import Drifted
-from replicator.core.status.evidence import WorkerEvidence
+from replicator.core.status.liveness_proof import Proof
+from replicator.core.status.worker_evidence import WorkerEvidence
 from replicator.core.verify.results import Verified
 
 SCHEMA_VERSION = 1

@@ -11,9 +11,9 @@ from replicator.core.status.deployment_status import (
     Status,
     TableStatus,
 )
-from replicator.core.status.diagnosis import Problem, Verdict
+from replicator.core.status.diagnosis import diagnose
 from replicator.core.status.drift import Drifted
-from replicator.core.status.problems import diagnose
+from replicator.core.status.link_checks import Problem, Verdict
 
 
 def document(status: Status) -> dict[str, Any]:

@@ -31,7 +31,7 @@ from replicator.core.records import (
     StreamRecord,
     Version,
 )
-from replicator.core.stream.shard_facts import ListedShard
+from replicator.core.stream.stream_facts import ListedShard
 from replicator.core.stream.time_order import version_of
 from replicator.errors import UnknownRecord
 

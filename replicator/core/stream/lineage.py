@@ -3,7 +3,7 @@
 from collections.abc import Collection, Container, Iterable, Mapping
 from datetime import datetime, timedelta
 
-from replicator.core.stream.shard_facts import ListedShard, ShardFacts
+from replicator.core.stream.stream_facts import ListedShard, ShardFacts
 
 FINISHED_SHARDS_KEPT = timedelta(hours=48)
 """Twice the retention: a listing may show a shard for a while after the last record."""

@@ -5,7 +5,7 @@ A table has one keeper at a time, in `table_state.mode`; a change of keeper fenc
 
 from enum import StrEnum
 
-from replicator.core.spec import Poller
+from replicator.core.table_spec import Poller
 
 
 class OrderKeeper(StrEnum):

@@ -10,7 +10,7 @@ The idea: every change turns one image of its item into another, so of two chang
 one whose old image is the other's new image is the later. A version therefore has three parts, as
 one number of at most 60 decimal digits: the creation time in microseconds, and a digest of the old
 and of the new image, 0 for none. All that compares versions sees what it needs in the number
-itself, also PostgreSQL (`postgres/write/order_sql`), whatever batch or worker brought the other.
+itself, also PostgreSQL (`postgres/write/version_sql`), whatever batch or worker brought the other.
 
 The rules, of two changes of one item:
   * The later time is the later change.

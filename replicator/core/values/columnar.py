@@ -57,7 +57,7 @@ from replicator.core.values.attributes import may_lack_tags
 from replicator.core.values.cells import Cell
 from replicator.core.values.json_text import json_text, plain_texts
 from replicator.core.values.reading_options import OnNul
-from replicator.core.values.row import Row, Step, Untaken, Usual
+from replicator.core.values.row_builder import Row, Step, Untaken, Usual
 from replicator.errors import ValueRejected
 
 Children = tuple[list[Row], ...]

@@ -5,7 +5,7 @@ from typing import Literal, assert_never
 
 from replicator.core.mapping.compile import TargetMapping
 from replicator.core.records import Image
-from replicator.core.values.row import Row
+from replicator.core.values.row_builder import Row
 from replicator.errors import ValueRejected
 
 Kind = Literal["missing", "extra", "different"]

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from random import Random
 
-from replicator.core.values.row import Row
+from replicator.core.values.row_builder import Row
 
 BITS_MIN, BITS_MAX = 10, 22
 """At most 4 million buckets, which are 32 MB."""

@@ -23,7 +23,7 @@ from replicator.core.snapshot.export_lines import ChangesPage, changes_of_lines,
 from replicator.core.snapshot.export_manifest import DataFile, require_fit
 from replicator.core.snapshot.export_windows import Window, export_time, in_utc, why_not, windows
 from replicator.core.snapshot.scan_pages import ScanPage
-from replicator.core.snapshot.state import ExportRecord, SegmentClaim, WantedExports
+from replicator.core.snapshot.snapshot_facts import ExportRecord, SegmentClaim, WantedExports
 from replicator.engine.ports import ExportRecords, Exports
 from replicator.engine.retry import patiently
 from replicator.engine.waiting import Backoff, stopped_within

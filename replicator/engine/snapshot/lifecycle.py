@@ -6,8 +6,8 @@ from replicator.clock import Clock
 from replicator.core.mapping.compile import TableMapping
 from replicator.core.observations import Observe, SnapshotBegun, SnapshotEnded, SnapshotProgressed
 from replicator.core.snapshot.export_windows import Recovery, why_not
-from replicator.core.snapshot.state import SnapshotFacts, SnapshotOrigin, is_initial_due
-from replicator.core.stream.shard_facts import TableFacts
+from replicator.core.snapshot.snapshot_facts import SnapshotFacts, SnapshotOrigin, is_initial_due
+from replicator.core.stream.stream_facts import TableFacts
 from replicator.engine.ports import Snapshots
 from replicator.errors import ReplicatorError, SourceDenied
 

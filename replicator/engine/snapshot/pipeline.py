@@ -13,7 +13,7 @@ from replicator.core.observations import (
     RecordRejected,
     WriteBlocked,
 )
-from replicator.core.planning.row_guard import Applied, reasons
+from replicator.core.planning.guard_outcomes import Applied, reasons
 from replicator.core.planning.scan_plan import (
     outcomes_of_page,
     plan_changes,
@@ -24,10 +24,10 @@ from replicator.core.planning.write_plan import Refusals, WritePlan
 from replicator.core.records import LetterId, StreamRecord
 from replicator.core.snapshot.export_lines import ChangesPage
 from replicator.core.snapshot.scan_pages import ScanPage
-from replicator.core.snapshot.state import SegmentAdvance, SegmentClaim
+from replicator.core.snapshot.snapshot_facts import SegmentAdvance, SegmentClaim
 from replicator.engine.ports import SegmentSink
 from replicator.engine.retry import in_parts, until_taken
-from replicator.engine.stream.work_proof import ShardProof
+from replicator.engine.stream.shard_activity import ShardProof
 from replicator.errors import BatchRejected, ReplicatorError, SchemaMismatch, TargetLocked
 
 

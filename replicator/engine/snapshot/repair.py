@@ -10,14 +10,14 @@ from replicator.core.observations import unobserved
 from replicator.core.planning.scan_plan import plan_sweep
 from replicator.core.records import Image
 from replicator.core.snapshot.scan_pages import ScanPage, item_identity, may_exist
-from replicator.core.snapshot.state import SegmentAdvance, SegmentClaim
+from replicator.core.snapshot.snapshot_facts import SegmentAdvance, SegmentClaim
 from replicator.core.values.attributes import decode_image
-from replicator.core.values.row import Row
+from replicator.core.values.row_builder import Row
 from replicator.core.verify.diff import MustNotBe, expectation
 from replicator.engine.ports import SegmentClaims
 from replicator.engine.snapshot.pipeline import PagePipeline
 from replicator.engine.snapshot.rate_limit import PacedItems
-from replicator.engine.stream.work_proof import ShardProof
+from replicator.engine.stream.shard_activity import ShardProof
 
 KEYS_PER_STEP = 100
 

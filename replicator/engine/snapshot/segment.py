@@ -19,8 +19,13 @@ from replicator.core.planning.scan_plan import plan_sweep
 from replicator.core.snapshot.even_sample import Sample
 from replicator.core.snapshot.export_lines import ChangesPage
 from replicator.core.snapshot.scan_pages import ScanPage, Segment, may_exist
-from replicator.core.snapshot.state import SegmentAdvance, SegmentClaim, SegmentFacts, is_suspicious
-from replicator.core.values.row import Row
+from replicator.core.snapshot.snapshot_facts import (
+    SegmentAdvance,
+    SegmentClaim,
+    SegmentFacts,
+    is_suspicious,
+)
+from replicator.core.values.row_builder import Row
 from replicator.engine.dead_letter_limit import check_dead_letters
 from replicator.engine.ports import (
     ExportRecords,
@@ -34,7 +39,7 @@ from replicator.engine.snapshot.export import ExportFiles, ExportMaking
 from replicator.engine.snapshot.pipeline import PagePipeline
 from replicator.engine.snapshot.rate_limit import PacedItems
 from replicator.engine.stream.shard import Ending, was_switched
-from replicator.engine.stream.work_proof import ShardProof
+from replicator.engine.stream.shard_activity import ShardProof
 from replicator.engine.waiting import one_failure
 from replicator.errors import ExportUnfit, Fenced, ReplicatorError
 

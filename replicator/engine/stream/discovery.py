@@ -6,7 +6,6 @@ from datetime import datetime
 
 from replicator.clock import Clock
 from replicator.core.observations import GapFound, Observe, PublishingUnwatched, StreamMoved
-from replicator.core.spec import TableSpec
 from replicator.core.stream.gaps import how_to_mend
 from replicator.core.stream.lineage import (
     ShardName,
@@ -16,8 +15,9 @@ from replicator.core.stream.lineage import (
     unknown_shards,
 )
 from replicator.core.stream.order_keeper import OrderKeeper
-from replicator.core.stream.shard_facts import ListedShard, ShardFacts, StreamOver, TableFacts
 from replicator.core.stream.source_kind import KINESIS, is_read_from, kind_of
+from replicator.core.stream.stream_facts import ListedShard, ShardFacts, StreamOver, TableFacts
+from replicator.core.table_spec import TableSpec
 from replicator.engine.ports import Incidents, Leases, Listings, Moves, Positions, Source
 from replicator.errors import (
     NotPublished,

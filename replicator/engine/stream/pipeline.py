@@ -18,13 +18,13 @@ from replicator.core.observations import (
     WriteBlocked,
     unobserved,
 )
-from replicator.core.planning.arrival import Arranged, arranged
+from replicator.core.planning.guard_outcomes import Applied, outcomes_after_guard, reasons
 from replicator.core.planning.plan_batch import plan_batch
-from replicator.core.planning.row_guard import Applied, outcomes_after_guard, reasons
+from replicator.core.planning.reorder import Arranged, arranged
 from replicator.core.planning.write_plan import WritePlan
 from replicator.core.records import NOWHERE, Position, StreamRecord
 from replicator.core.stream.batch_size import BatchSize
-from replicator.core.stream.shard_facts import Advance, Claim
+from replicator.core.stream.stream_facts import Advance, Claim
 from replicator.engine.ports import Sink
 from replicator.engine.retry import in_parts, until_taken
 from replicator.errors import (

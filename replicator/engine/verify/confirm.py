@@ -11,7 +11,7 @@ from replicator.core.mapping.item_keys import item_key_json
 from replicator.core.records import Image
 from replicator.core.snapshot.scan_pages import may_exist
 from replicator.core.values.attributes import decode_image
-from replicator.core.values.row import Row
+from replicator.core.values.row_builder import Row
 from replicator.core.verify.diff import (
     Difference,
     Expectation,

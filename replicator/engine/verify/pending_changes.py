@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from replicator.clock import Clock
 from replicator.core.mapping.item_keys import item_key_json
 from replicator.core.records import Position, StreamRecord
-from replicator.core.spec import SourceKey
+from replicator.core.table_spec import SourceKey
 from replicator.engine.ports import Positions, Source
 from replicator.engine.stream.reader import ShardReader
 from replicator.engine.waiting import one_failure

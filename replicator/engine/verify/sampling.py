@@ -19,7 +19,7 @@ from random import Random
 
 from replicator.core.records import AttributeValue, Image
 from replicator.core.snapshot.scan_pages import BYTES_PER_READ_UNIT, Segment
-from replicator.core.spec import SourceKey
+from replicator.core.table_spec import SourceKey
 from replicator.core.values.attributes import decode_binary, decode_image
 from replicator.engine.snapshot.rate_limit import PacedItems
 

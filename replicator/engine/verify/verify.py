@@ -10,7 +10,7 @@ from replicator.core.mapping.compile import TableMapping, TargetMapping
 from replicator.core.observations import unobserved
 from replicator.core.snapshot.scan_pages import Segment
 from replicator.core.values.attributes import decode_image
-from replicator.core.values.row import Row
+from replicator.core.values.row_builder import Row
 from replicator.core.verify.diff import MustNotBe, shows_extra
 from replicator.core.verify.key_sketch import KeyBuckets, KeySketch
 from replicator.core.verify.results import TargetResult, after_repair

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from replicator.clock import Clock
 from replicator.core.observations import LeaseLapsed, LeaseReleased, LeaseTaken, Observe
 from replicator.core.records import Position
-from replicator.core.snapshot.state import is_segment_name
+from replicator.core.snapshot.snapshot_facts import is_segment_name
 from replicator.core.stream.lease_plan import SHARD_END, TRIM_HORIZON, Lease
 from replicator.engine.ports import Leases
 from replicator.engine.waiting import for_each

@@ -6,10 +6,10 @@ from datetime import datetime
 from typing import Protocol
 
 from replicator.core.mapping.compile import TableMapping
-from replicator.core.snapshot.state import SegmentFacts, SnapshotFacts, is_initial_due
+from replicator.core.snapshot.snapshot_facts import SegmentFacts, SnapshotFacts, is_initial_due
 from replicator.core.stream.lineage import by_name, expected_load, ready_shards
-from replicator.core.stream.shard_facts import Belief, ShardFacts, TableFacts
 from replicator.core.stream.source_kind import is_read_from
+from replicator.core.stream.stream_facts import Belief, ShardFacts, TableFacts
 from replicator.engine.ports import Source
 from replicator.engine.snapshot.lifecycle import Loading
 from replicator.engine.snapshot.segment import SnapshotParts
@@ -17,7 +17,7 @@ from replicator.engine.stream.discovery import Discovery
 from replicator.engine.stream.page_slots import Room
 from replicator.engine.stream.pipeline import Pipeline
 from replicator.engine.stream.shard import Ending
-from replicator.engine.stream.work_proof import ShardProof
+from replicator.engine.stream.shard_activity import ShardProof
 from replicator.engine.worker.lease_keeper import checkpoint_text
 
 

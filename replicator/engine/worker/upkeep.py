@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Sequence
 
 from replicator.clock import Clock
-from replicator.core.snapshot.state import SnapshotOrigin
-from replicator.core.stream.shard_facts import ShardFacts
+from replicator.core.snapshot.snapshot_facts import SnapshotOrigin
+from replicator.core.stream.stream_facts import ShardFacts
 from replicator.engine.ports import Incidents, Positions, Snapshots
 from replicator.engine.worker.table import Table
 

@@ -10,14 +10,14 @@ from functools import partial
 from replicator.clock import Clock
 from replicator.core.findings import how_to_go_on
 from replicator.core.observations import MappingSuperseded, TableHalted
-from replicator.core.snapshot.state import is_segment_name
+from replicator.core.snapshot.snapshot_facts import is_segment_name
 from replicator.core.stream.lease_plan import (
     Lease,
     home_share,
     plan_leases,
 )
 from replicator.core.stream.lineage import awaits_children, by_name, followed_shards
-from replicator.core.stream.shard_facts import TableFacts
+from replicator.core.stream.stream_facts import TableFacts
 from replicator.engine.ports import ControlPorts, Leases
 from replicator.engine.snapshot.rate_limit import ReadPacing
 from replicator.engine.snapshot.segment import SegmentRunner
@@ -30,7 +30,7 @@ from replicator.engine.worker.lease_keeper import (
     Holding,
     checkpointed_position,
 )
-from replicator.engine.worker.lease_view import Ownership
+from replicator.engine.worker.lease_lookup import Ownership
 from replicator.engine.worker.supervisor import Halt, Job, Reporting, end_silent_task, supervise
 from replicator.engine.worker.table import Runner, Running, Table, Unit, WorkerSettings
 from replicator.engine.worker.upkeep import Upkeep

@@ -13,9 +13,9 @@ import asyncpg
 
 from replicator.core.status.shard_pages import EndedShard, PageEnd
 from replicator.core.stream.lineage import ShardName, by_name
-from replicator.core.stream.shard_facts import ShardFacts
+from replicator.core.stream.stream_facts import ShardFacts
 from replicator.postgres.connection.database import Database
-from replicator.postgres.control.stream.positions import ENDED_SECONDS, SHARD_COLUMNS, shard_of
+from replicator.postgres.control.stream.shard_store import ENDED_SECONDS, SHARD_COLUMNS, shard_of
 
 STATUS_SHARDS = """
 -- `offset 0`, `limit`: shards of one table are asked for by an index, never all that ended.

@@ -6,7 +6,7 @@ from typing import Any
 
 from replicator.core.mapping.compile import TargetMapping
 from replicator.core.mapping.target_table import Column
-from replicator.core.values.row import Row
+from replicator.core.values.row_builder import Row
 from replicator.core.verify.explanation import KnownVersion, OpenLetter
 from replicator.postgres.connection.database import Database
 from replicator.postgres.connection.quoting import column_list, quote_identifier, quote_table

@@ -6,7 +6,7 @@ from typing import Any
 from replicator.core.mapping.children import ChildTable
 from replicator.core.mapping.compile import TargetMapping
 from replicator.core.mapping.target_table import Column
-from replicator.core.values.row import Row
+from replicator.core.values.row_builder import Row
 from replicator.core.verify.diff import Expectation, FoundRow, MustBe, MustNotBe
 from replicator.core.verify.key_sketch import KeyBuckets, KeyPage
 from replicator.postgres.connection.database import Database, Session

@@ -6,9 +6,9 @@ from typing import Any
 
 from replicator.core.mapping.compile import TableMapping, TargetMapping
 from replicator.core.mapping.target_table import Column
-from replicator.core.snapshot.state import LookedAt
+from replicator.core.snapshot.snapshot_facts import LookedAt
 from replicator.core.values.cells import Cell, Unfit
-from replicator.core.values.row import Row
+from replicator.core.values.row_builder import Row
 from replicator.core.values.type_table import Reading
 from replicator.postgres.connection.database import Database
 from replicator.postgres.connection.quoting import quote_identifier, quote_table

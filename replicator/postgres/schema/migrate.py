@@ -24,8 +24,8 @@ from replicator.postgres.connection.connect import (
 )
 from replicator.postgres.connection.failures import translate
 from replicator.postgres.schema.registry import register
+from replicator.postgres.schema.schema_diff import Survey, survey
 from replicator.postgres.schema.server_fitness import require_fit_server
-from replicator.postgres.schema.survey import Survey, survey
 
 THINKS_LONGER = "set local idle_in_transaction_session_timeout = '60 s'"
 """Loading the tool for migrations takes long on a slow machine, and happens in between."""

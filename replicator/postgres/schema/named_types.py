@@ -7,7 +7,7 @@ import msgspec
 
 from replicator.core.findings import Finding
 from replicator.core.mapping.compile import TargetMapping
-from replicator.core.spec import ColumnSpec
+from replicator.core.table_spec import ColumnSpec
 from replicator.core.values.column_types import ColumnType
 from replicator.core.values.type_table import ENUM
 from replicator.postgres.connection.quoting import quote_identifier, quote_literal, quote_table

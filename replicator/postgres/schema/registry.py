@@ -7,13 +7,13 @@ from dataclasses import dataclass
 import asyncpg
 
 from replicator.core.mapping.compile import TableMapping, TargetMapping
-from replicator.core.spec import Poller
 from replicator.core.stream.order_keeper import OrderKeeper
+from replicator.core.table_spec import Poller
 from replicator.errors import ConfigurationError, MigrationDue
 from replicator.postgres.connection.control_schema import ControlSchema
 from replicator.postgres.control.snapshot.snapshots import ask_within
-from replicator.postgres.control.stream.epochs import raise_epochs
-from replicator.postgres.control.stream.switch_keeper import hand_over
+from replicator.postgres.control.stream.order_keeper_switch import hand_over
+from replicator.postgres.control.stream.shard_epochs import raise_epochs
 from replicator.postgres.schema.catalog import TableName
 
 REGISTERED = """

@@ -4,15 +4,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from replicator.core.mapping.compile import TargetMapping
-from replicator.core.planning.row_guard import LOADS, Guard
+from replicator.core.planning.guard_outcomes import LOADS, Guard
 from replicator.core.stream.source_kind import ChangeOrder
 from replicator.postgres.connection.connect import THEIR_PATH
 from replicator.postgres.connection.control_schema import ControlSchema
 from replicator.postgres.write.fence import Fence
 from replicator.postgres.write.guard_statement import VersionKeys, overtaken
-from replicator.postgres.write.interference import interference
-from replicator.postgres.write.parameters import Parameters
 from replicator.postgres.write.row_statements import ChildSql, TargetShape, TargetSql
+from replicator.postgres.write.statement_parameters import Parameters
+from replicator.postgres.write.trigger_interference import interference
 
 SUPERSEDE = """
 -- Older dead letters of the batch's items are superseded before any row is touched.

@@ -16,8 +16,8 @@ from typing import Literal
 import asyncpg
 
 from replicator.core.mapping.compile import TableMapping
+from replicator.core.planning.guard_outcomes import Versioning, stream_versioning
 from replicator.core.planning.plan_batch import plan_batch
-from replicator.core.planning.row_guard import Versioning, stream_versioning
 from replicator.core.planning.unmatched import UNMATCHED
 from replicator.core.planning.write_plan import TargetWrites, WritePlan
 from replicator.core.records import NOWHERE, LetterId, StreamRecord, Version
@@ -27,10 +27,10 @@ from replicator.errors import ConfigurationError, Disposition, KeyChanged, Rejec
 from replicator.postgres.connection.connect import PIN_WITHIN
 from replicator.postgres.connection.database import Database, Session
 from replicator.postgres.connection.failures import refusal, translate
-from replicator.postgres.control.stream.epochs import RAISE_EPOCHS
 from replicator.postgres.control.stream.gaps_and_halts import ACTION
+from replicator.postgres.control.stream.shard_epochs import RAISE_EPOCHS
 from replicator.postgres.write.fence import PASSED
-from replicator.postgres.write.writer import PlanWriter
+from replicator.postgres.write.plan_writer import PlanWriter
 
 LETTERS_MAX = 100
 """Dead letters of one transaction: for so long the table's shards wait. Where rows are guarded it

@@ -5,10 +5,15 @@ from typing import Any
 
 import asyncpg
 
-from replicator.core.planning.row_guard import GuardRejection, OtherOrder, Overtaken, Versioning
+from replicator.core.planning.guard_outcomes import (
+    GuardRejection,
+    OtherOrder,
+    Overtaken,
+    Versioning,
+)
 from replicator.core.planning.write_plan import TargetWrites, WritePlan
 from replicator.core.records import LetterId, StreamRecord
-from replicator.core.values.row import Row
+from replicator.core.values.row_builder import Row
 from replicator.postgres.write.guard_statement import VersionShape
 
 

@@ -4,13 +4,13 @@ from dataclasses import dataclass
 
 from replicator.core.mapping.compile import TargetMapping
 from replicator.core.mapping.target_table import Column, TargetTable
-from replicator.core.planning.row_guard import LOADS, Guard
+from replicator.core.planning.guard_outcomes import LOADS, Guard
 from replicator.core.stream.source_kind import ChangeOrder
 from replicator.postgres.connection.control_schema import ControlSchema
 from replicator.postgres.connection.quoting import quote_identifier, quote_literal
 from replicator.postgres.write.fence import Fence
-from replicator.postgres.write.order_sql import ORDERS
-from replicator.postgres.write.parameters import Parameters
+from replicator.postgres.write.statement_parameters import Parameters
+from replicator.postgres.write.version_sql import ORDERS
 
 TARGET_ID = """(
            select id from {target_claim}

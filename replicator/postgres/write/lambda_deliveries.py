@@ -8,15 +8,15 @@ from typing import Any
 from uuid import UUID
 
 from replicator.core.mapping.compile import TableMapping
-from replicator.core.planning.row_guard import Applied, stream_versioning
+from replicator.core.planning.guard_outcomes import Applied, stream_versioning
 from replicator.core.planning.write_plan import Refusals, WritePlan
-from replicator.core.spec import SourceKey
 from replicator.core.stream.order_keeper import OrderKeeper
-from replicator.core.stream.shard_facts import Advance, Claim
+from replicator.core.stream.stream_facts import Advance, Claim
+from replicator.core.table_spec import SourceKey
 from replicator.errors import Fenced, MigrationDue, NotClaimable
 from replicator.postgres.connection.database import Database
 from replicator.postgres.write.fence import Fence
-from replicator.postgres.write.writer import PlanWriter
+from replicator.postgres.write.plan_writer import PlanWriter
 
 NOT_CLAIMED = UUID(int=0)
 """Lambda claims no shard: another fence decides."""

@@ -7,10 +7,10 @@ from functools import cached_property
 from replicator.core.mapping.children import ChildTable
 from replicator.core.mapping.compile import TargetMapping
 from replicator.core.mapping.target_table import Column, TargetTable
-from replicator.core.planning.history import HISTORY_TRANSPORTS
+from replicator.core.planning.change_history import HISTORY_TRANSPORTS
 from replicator.postgres.connection.connect import THEIR_PATH
 from replicator.postgres.connection.quoting import column_list, quote_identifier, quote_table
-from replicator.postgres.write.parameters import Parameters, rows_of
+from replicator.postgres.write.statement_parameters import Parameters, rows_of
 
 DELETE = """
 {name} as (

@@ -23,7 +23,7 @@ from botocore.loaders import Loader, create_loader
 from replicator import __version__
 from replicator.errors import ConfigurationError
 from replicator.sources.aws.failures import FAILURES, translate
-from replicator.sources.aws.place import SourceConnection, endpoint_of, region_of
+from replicator.sources.aws.region_endpoint import SourceConnection, endpoint_of, region_of
 
 if TYPE_CHECKING:
     from types_aiobotocore_dynamodb import DynamoDBClient

@@ -24,9 +24,9 @@ from botocore.exceptions import (
 from yarl import URL
 
 from replicator.clock import SystemClock
-from replicator.sources.aws.call import keep_raw_body
+from replicator.sources.aws.call_wrapper import keep_raw_body
 from replicator.sources.aws.clients import open_client
-from replicator.sources.aws.place import SourceConnection
+from replicator.sources.aws.region_endpoint import SourceConnection
 from replicator.sources.aws.signed_calls import Credentials, signed_headers
 
 SMALL_BYTES = 65_536

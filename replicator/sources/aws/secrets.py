@@ -5,8 +5,8 @@ from collections.abc import Awaitable, Callable
 
 from replicator.sources.aws.clients import open_client
 from replicator.sources.aws.failures import FAILURES, translate
-from replicator.sources.aws.password_text import password_in
-from replicator.sources.aws.place import SourceConnection
+from replicator.sources.aws.region_endpoint import SourceConnection
+from replicator.sources.aws.secret_parsing import password_in
 
 _REGION_OF_HOST = re.compile(r"\.([a-z]{2}(?:-[a-z]+)+-\d)\.rds\.amazonaws\.com")
 

@@ -3,7 +3,7 @@
 from replicator.errors import NoticeUndelivered, ReplicatorError
 from replicator.sources.aws.clients import open_client
 from replicator.sources.aws.failures import FAILURES, translate
-from replicator.sources.aws.place import SourceConnection
+from replicator.sources.aws.region_endpoint import SourceConnection
 
 SUBJECT_LENGTH_MAX = 100  # of SNS
 

@@ -23,9 +23,9 @@ from replicator.core.snapshot.export_manifest import (
 )
 from replicator.core.snapshot.export_windows import Recovery, Window
 from replicator.errors import ExportUnfit, SourceUnavailable
-from replicator.sources.aws.call import Calls, date_of
+from replicator.sources.aws.call_wrapper import Calls, date_of
 from replicator.sources.aws.failures import FAILURES, code_of, translate
-from replicator.sources.aws.place import ExportDestination
+from replicator.sources.aws.region_endpoint import ExportDestination
 from replicator.sources.dynamodb.tables import describe_table
 
 if TYPE_CHECKING:

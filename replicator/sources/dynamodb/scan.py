@@ -17,9 +17,9 @@ from replicator.core.snapshot.scan_pages import (
     decode_scan,
 )
 from replicator.errors import StreamVanished
-from replicator.sources.aws.call import Calls, keep_raw_body, raw
+from replicator.sources.aws.call_wrapper import Calls, keep_raw_body, raw
 from replicator.sources.aws.clients import open_client
-from replicator.sources.aws.place import SourceConnection
+from replicator.sources.aws.region_endpoint import SourceConnection
 from replicator.sources.dynamodb.tables import named
 
 if TYPE_CHECKING:

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from replicator.core.observations import Observe, unobserved
 from replicator.core.records import Page, Position, decode_page
-from replicator.core.stream.shard_facts import ListedShard
+from replicator.core.stream.stream_facts import ListedShard
 from replicator.errors import SourceThrottled
-from replicator.sources.aws.call import Calls, raw
-from replicator.sources.aws.place import SourceConnection
+from replicator.sources.aws.call_wrapper import Calls, raw
 from replicator.sources.aws.prepared_call import open_reader
+from replicator.sources.aws.region_endpoint import SourceConnection
 from replicator.sources.dynamodb.describe_pace import DescribePace
 
 if TYPE_CHECKING:

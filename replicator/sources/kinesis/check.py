@@ -6,7 +6,7 @@ from replicator.core.findings import Finding, finding_of
 from replicator.errors import NotPublished, ReplicatorError
 from replicator.sources.aws.clients import open_client
 from replicator.sources.aws.failures import FAILURES, translate
-from replicator.sources.aws.place import SourceConnection, kinesis_place
+from replicator.sources.aws.region_endpoint import SourceConnection, kinesis_place
 from replicator.sources.dynamodb.tables import TableDescription
 from replicator.sources.kinesis.destination import require_active_destination
 

@@ -17,11 +17,11 @@ from replicator.core.stream.kinesis_records import (
     decode_kinesis_page,
     listing_of,
 )
-from replicator.core.stream.shard_facts import ListedShard
 from replicator.core.stream.source_kind import kinesis_arn_of
-from replicator.sources.aws.call import Calls, raw
-from replicator.sources.aws.place import SourceConnection
+from replicator.core.stream.stream_facts import ListedShard
+from replicator.sources.aws.call_wrapper import Calls, raw
 from replicator.sources.aws.prepared_call import open_reader
+from replicator.sources.aws.region_endpoint import SourceConnection
 
 SHARDS_PER_PAGE = 1000
 RECORDS_PER_PAGE = 1000

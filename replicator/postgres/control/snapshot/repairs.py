@@ -7,7 +7,7 @@ from replicator.errors import ConfigurationError
 from replicator.postgres.connection.database import Database
 from replicator.postgres.control.snapshot.snapshots import ADD_SEGMENT, LOCK_TABLE
 from replicator.postgres.control.stream.gaps_and_halts import ACTION
-from replicator.postgres.control.stream.switch_keeper import switch_keeper
+from replicator.postgres.control.stream.order_keeper_switch import switch_keeper
 
 BEGIN_REPAIR = """
 insert into {schema}.snapshot

@@ -1,8 +1,8 @@
 """Segments of a snapshot are claimed like shards: who may write them, and where they stand."""
 
-from replicator.core.snapshot.state import SegmentClaim
+from replicator.core.snapshot.snapshot_facts import SegmentClaim
 from replicator.errors import NotClaimable, PositionLost
-from replicator.postgres.connection.blockers import Claiming
+from replicator.postgres.connection.blocking_sessions import Claiming
 from replicator.postgres.connection.database import Database, Session
 
 LOCK_TABLE_STATE = """

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from replicator.core.snapshot.state import SegmentFacts, SnapshotFacts
+from replicator.core.snapshot.snapshot_facts import SegmentFacts, SnapshotFacts
 from replicator.errors import ConfigurationError
 from replicator.postgres.connection.database import Database
 

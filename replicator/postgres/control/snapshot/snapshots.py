@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import asyncpg
 
 from replicator.core.mapping.compile import TargetMapping
-from replicator.core.snapshot.state import (
+from replicator.core.snapshot.snapshot_facts import (
     SWEEP_PHASE,
     SnapshotFacts,
     SnapshotOrigin,
@@ -18,10 +18,10 @@ from replicator.postgres.connection.control_schema import ControlSchema
 from replicator.postgres.connection.database import Database, Session
 from replicator.postgres.connection.quoting import quote_table
 from replicator.postgres.control.snapshot.snapshot_reads import read_snapshots
-from replicator.postgres.control.stream.epochs import raise_epochs
 from replicator.postgres.control.stream.gaps_and_halts import ACTION, accept_gaps
+from replicator.postgres.control.stream.order_keeper_switch import switch_keeper
+from replicator.postgres.control.stream.shard_epochs import raise_epochs
 from replicator.postgres.control.stream.streams import MOVE_GAPS
-from replicator.postgres.control.stream.switch_keeper import switch_keeper
 
 LOCK_TABLE = """
 select mode, snapshot_id, stream_arn, paused or halted as stopped

@@ -4,12 +4,12 @@ from datetime import datetime
 
 from replicator.core.records import Position
 from replicator.core.stream.order_keeper import OrderKeeper
-from replicator.core.stream.shard_facts import Claim
 from replicator.core.stream.shard_load import ShardLoad
+from replicator.core.stream.stream_facts import Claim
 from replicator.errors import Fenced, NotClaimable, PositionLost
-from replicator.postgres.connection.blockers import Claiming
+from replicator.postgres.connection.blocking_sessions import Claiming
 from replicator.postgres.connection.database import Database, Session
-from replicator.postgres.control.stream.positions import position_of, position_text
+from replicator.postgres.control.stream.shard_store import position_of, position_text
 
 LOCK_TABLE_STATE = """
 -- A changed mapping or mode waits for this lock and then raises the epoch, or is seen here.

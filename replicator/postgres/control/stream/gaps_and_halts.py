@@ -5,7 +5,7 @@ from datetime import datetime
 
 from replicator.core.observations import GapKind
 from replicator.core.stream.gaps import older_stream
-from replicator.core.stream.shard_facts import (
+from replicator.core.stream.stream_facts import (
     Belief,
     Claim,
     DeadLetterCounts,
@@ -15,8 +15,8 @@ from replicator.core.stream.shard_facts import (
 )
 from replicator.errors import ConfigurationError, Fenced
 from replicator.postgres.connection.database import Database, Session
-from replicator.postgres.control.stream.epochs import raise_epochs
-from replicator.postgres.control.stream.positions import OPEN_GAPS
+from replicator.postgres.control.stream.shard_epochs import raise_epochs
+from replicator.postgres.control.stream.shard_store import OPEN_GAPS
 from replicator.postgres.control.stream.streams import Stream, make_current, start_stream
 
 HALT = """

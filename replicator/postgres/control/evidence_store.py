@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import asyncpg
 
-from replicator.core.status.evidence import WorkerEvidence, evidence_document
+from replicator.core.status.worker_evidence import WorkerEvidence, evidence_document
 from replicator.postgres.connection.database import Database
 
 TELL = """

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from replicator.core.status.evidence import Failure, LateShard, TableEvidence, WorkerEvidence
+from replicator.core.status.worker_evidence import Failure, LateShard, TableEvidence, WorkerEvidence
 from replicator.core.stream.lag import ShardProgress
 from replicator.core.stream.lineage import (
     CHILDREN_APPEAR_WITHIN,
@@ -12,7 +12,7 @@ from replicator.core.stream.lineage import (
     by_name,
     is_ready,
 )
-from replicator.core.stream.shard_facts import ShardFacts, TableFacts
+from replicator.core.stream.stream_facts import ShardFacts, TableFacts
 
 HEAD_PROOF = timedelta(seconds=90)
 """Time for which a shard counts as at the head after an answer that said so, while reads succeed.

@@ -4,15 +4,15 @@ from collections.abc import Iterable
 from typing import Any
 
 from replicator.core.mapping.compile import TableMapping
-from replicator.core.planning.row_guard import Applied, Guard, Versioning, stream_versioning
+from replicator.core.planning.guard_outcomes import Applied, Guard, Versioning, stream_versioning
 from replicator.core.planning.write_plan import Refusals, WritePlan
-from replicator.core.snapshot.state import SegmentAdvance, SegmentClaim
+from replicator.core.snapshot.snapshot_facts import SegmentAdvance, SegmentClaim
 from replicator.core.stream.generations import SCAN
-from replicator.core.stream.shard_facts import Advance, Claim
+from replicator.core.stream.stream_facts import Advance, Claim
 from replicator.errors import Fenced
 from replicator.postgres.connection.database import Database
 from replicator.postgres.write.fence import SHARD_FENCE, Fence
-from replicator.postgres.write.writer import PlanWriter
+from replicator.postgres.write.plan_writer import PlanWriter
 
 
 class PostgresSink:

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from replicator.core.mapping.item_keys import item_keys
-from replicator.core.planning.planned_batch import ItemKey
+from replicator.core.planning.batch_ledger import ItemKey
 from replicator.core.records import StreamRecord, Version
-from replicator.core.spec import SourceKey
 from replicator.core.stream.time_order import in_order, micros_of
+from replicator.core.table_spec import SourceKey
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,8 @@ import asyncpg
 from replicator.core.mapping.compile import TableMapping, TargetMapping
 from replicator.core.mapping.item_keys import item_key_json
 from replicator.core.observations import Operation
-from replicator.core.planning.planned_batch import DeadLetter
-from replicator.core.planning.row_guard import (
+from replicator.core.planning.batch_ledger import DeadLetter
+from replicator.core.planning.guard_outcomes import (
     LOADS,
     Applied,
     Versioning,
@@ -42,9 +42,9 @@ from replicator.postgres.write.guard_arrays import (
     version_shape,
 )
 from replicator.postgres.write.guard_statement import VersionStatements
-from replicator.postgres.write.interference import interference_found
-from replicator.postgres.write.parameters import join_texts
 from replicator.postgres.write.row_statements import TargetShape, any_row_sql, own_rows_sql
+from replicator.postgres.write.statement_parameters import join_texts
+from replicator.postgres.write.trigger_interference import interference_found
 
 WITNESSES_MAX = 4
 """Other rows of a batch that are tried before a table is blamed."""

@@ -29,7 +29,7 @@ from replicator.core.mapping.compile import TableMapping
 from replicator.errors import ReplicatorError, SinkBusy
 from replicator.postgres.connection.database import Session
 from replicator.postgres.connection.quoting import quote_literal, quote_table
-from replicator.postgres.schema.survey import unfit_targets
+from replicator.postgres.schema.schema_diff import unfit_targets
 
 INTERFERENCE = """
 -- Whatever changes, drops or hides rows on their way: rules, row security, and triggers before each

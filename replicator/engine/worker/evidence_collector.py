@@ -5,9 +5,9 @@ from collections.abc import Iterable, Mapping
 
 from replicator.clock import Clock
 from replicator.core.observations import Observation, TaskFailed
-from replicator.core.snapshot.state import is_segment_name
-from replicator.core.status.evidence import Failure, LateShard, TableEvidence, WorkerEvidence
-from replicator.engine.stream.work_proof import Said
+from replicator.core.snapshot.snapshot_facts import is_segment_name
+from replicator.core.status.worker_evidence import Failure, LateShard, TableEvidence, WorkerEvidence
+from replicator.engine.stream.shard_activity import Said
 from replicator.engine.worker.table import Running, Table
 from replicator.engine.worker.worker import Worker
 

@@ -6,10 +6,10 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
+from replicator.config.masked_dsn import Dsn
 from replicator.config.mistakes import KeyPath, Mistake, WrongConfiguration
-from replicator.config.secret_dsn import Dsn
 from replicator.config.settings_keys import FILE_ONLY, keys_outside_tables
-from replicator.config.yaml_values import Document
+from replicator.config.yaml_lines import Document
 
 PREFIX = "REPLICATOR_"
 CONFIG = "REPLICATOR_CONFIG"

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from replicator.clock import Clock
-from replicator.core.stream.heartbeats import (
+from replicator.core.stream.lease_ownership import (
     BeatSighting,
     assumed,
     balances_by_load,

@@ -4,13 +4,13 @@ from collections.abc import Collection
 
 import asyncpg
 
-from replicator.core.spec import Poller
 from replicator.core.stream.order_keeper import OrderKeeper
 from replicator.core.stream.source_kind import kind_of
+from replicator.core.table_spec import Poller
 from replicator.errors import ConfigurationError
 from replicator.postgres.connection.control_schema import ControlSchema
 from replicator.postgres.connection.database import Database, Session
-from replicator.postgres.control.stream.epochs import raise_epochs
+from replicator.postgres.control.stream.shard_epochs import raise_epochs
 from replicator.postgres.control.stream.streams import BEGIN_ANEW
 
 SWITCH = """

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from replicator.core.mapping.paths import compile_descent, parse_path
 from replicator.core.records import AttributeValue
-from replicator.core.spec import AttributePath
+from replicator.core.table_spec import AttributePath
 from replicator.core.values.attributes import label
 from replicator.core.values.cells import Unfit
 from replicator.errors import ConfigurationError, ValueRejected

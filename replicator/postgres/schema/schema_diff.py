@@ -11,15 +11,15 @@ from replicator.core.mapping.target_table import TargetTable
 from replicator.errors import ConfigurationError, MigrationDue, SchemaMismatch
 from replicator.postgres.connection.quoting import quote_identifier, quote_table
 from replicator.postgres.schema.catalog import Catalog, ExistingTable, TableName, read_catalog
-from replicator.postgres.schema.ddl import Statement, statements
-from replicator.postgres.schema.existing_rows import existing_rows, rows_held
-from replicator.postgres.schema.fitness import fitness, history_fitness
-from replicator.postgres.schema.migrations import (
+from replicator.postgres.schema.control_revisions import (
     current_revision,
     head_revision,
     is_due,
     upgrade_sql,
 )
+from replicator.postgres.schema.ddl import Statement, statements
+from replicator.postgres.schema.existing_rows import existing_rows, rows_held
+from replicator.postgres.schema.fitness import fitness, history_fitness
 from replicator.postgres.schema.named_types import read_named_types, type_findings
 from replicator.postgres.schema.registry import (
     Registered,

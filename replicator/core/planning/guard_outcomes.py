@@ -48,7 +48,7 @@ from datetime import datetime
 from typing import Literal
 
 from replicator.core.observations import GuardReason, Operation, Outcome, RecordOutcome
-from replicator.core.planning.planned_batch import OUTCOMES
+from replicator.core.planning.batch_ledger import OUTCOMES
 from replicator.core.planning.write_plan import Changes, TargetWrites, Upserts, WritePlan
 from replicator.core.records import LetterId, StreamRecord
 from replicator.core.stream.generations import generation

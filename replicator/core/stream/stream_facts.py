@@ -7,10 +7,10 @@ from typing import Literal, Protocol
 from uuid import UUID
 
 from replicator.core.records import Position
-from replicator.core.spec import InitialLoad
 from replicator.core.stream.order_keeper import OrderKeeper
 from replicator.core.stream.shard_load import UNMEASURED, ShardLoad
 from replicator.core.stream.source_kind import kind_of
+from replicator.core.table_spec import InitialLoad
 
 ShardRowState = Literal["waiting", "active", "done", "gap"]
 

@@ -10,7 +10,7 @@ from replicator.config.connections import source_connection
 from replicator.config.settings import Settings
 from replicator.core.mapping.auto_columns import with_auto_columns
 from replicator.core.mapping.compile import TableMapping, compile_table
-from replicator.core.spec import TableSpec
+from replicator.core.table_spec import TableSpec
 from replicator.engine.waiting import one_failure
 from replicator.errors import (
     ConfigurationError,
@@ -23,8 +23,8 @@ from replicator.errors import (
 )
 from replicator.postgres.connection.database import Database
 from replicator.postgres.schema.auto_columns import known_columns
+from replicator.postgres.schema.schema_diff import Survey, mismatch, survey
 from replicator.postgres.schema.server_fitness import require_fit_server
-from replicator.postgres.schema.survey import Survey, mismatch, survey
 from replicator.sources.dynamodb.tables import (
     TableDescription,
     describe_table,

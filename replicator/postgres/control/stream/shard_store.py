@@ -7,11 +7,11 @@ from typing import Any
 import asyncpg
 
 from replicator.core.records import Position
-from replicator.core.spec import InitialLoad
-from replicator.core.stream.heartbeats import WorkerSign
+from replicator.core.stream.lease_ownership import WorkerSign
 from replicator.core.stream.lineage import by_name
 from replicator.core.stream.order_keeper import OrderKeeper
-from replicator.core.stream.shard_facts import GapFacts, ListedShard, ShardFacts, TableFacts
+from replicator.core.stream.stream_facts import GapFacts, ListedShard, ShardFacts, TableFacts
+from replicator.core.table_spec import InitialLoad
 from replicator.errors import Fenced
 from replicator.postgres.connection.database import Database
 

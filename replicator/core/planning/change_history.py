@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from replicator.core.mapping.compile import TargetMapping
-from replicator.core.planning.planned_batch import DeadLetter, Ledger, Rank
+from replicator.core.planning.batch_ledger import DeadLetter, Ledger, Rank
 from replicator.core.records import Image, StreamRecord
 from replicator.core.snapshot.export_lines import MICROSECONDS
 from replicator.core.stream.time_order import history_number

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from replicator.clock import Clock
 from replicator.core.status.deployment_status import Status
-from replicator.core.status.diagnosis import Problem
-from replicator.core.status.problems import diagnose
+from replicator.core.status.diagnosis import diagnose
+from replicator.core.status.link_checks import Problem
 from replicator.monitoring.logs import logger
 
 SAID_AFTER_SECONDS = 5.0

@@ -11,7 +11,7 @@ from replicator.core.mapping.item_keys import item_keys
 from replicator.core.mapping.masking import Protection
 from replicator.core.observations import Outcome, RecordOutcome
 from replicator.core.records import Image, LetterId, StreamRecord, Version
-from replicator.core.spec import OnError, SourceKey
+from replicator.core.table_spec import OnError, SourceKey
 from replicator.core.values.attributes import decode_image, nested_too_deeply
 from replicator.errors import RejectionHalts, ValueRejected
 

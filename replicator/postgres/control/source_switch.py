@@ -11,8 +11,8 @@ from datetime import datetime
 from replicator.core.stream.source_kind import kind_of
 from replicator.postgres.connection.database import Database
 from replicator.postgres.control.snapshot.snapshots import ask_within
-from replicator.postgres.control.stream.epochs import raise_epochs
 from replicator.postgres.control.stream.gaps_and_halts import ADD_GAP
+from replicator.postgres.control.stream.shard_epochs import raise_epochs
 from replicator.postgres.control.stream.streams import ADD_GENERATION, make_current
 
 LOCK_TABLE = """
