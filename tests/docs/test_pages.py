@@ -198,3 +198,14 @@ def test_every_page_is_in_the_menu_of_the_site():
     there = {str(page.relative_to(ROOT / "docs")) for page in (ROOT / "docs").rglob("*.md")}
 
     assert {page for page in there if not page.startswith("adr/0")} == named_there
+
+
+def test_every_decision_has_a_number_of_its_own_and_stands_in_the_index():
+    files = sorted(path.name for path in (ROOT / "docs/adr").glob("0*.md"))
+    numbers = [int(name[:4]) for name in files]
+    index = (ROOT / "docs/adr/README.md").read_text("utf-8")
+
+    assert numbers == list(range(1, len(files) + 1))
+    assert re.findall(r"^(\d+)\. \[.*\]\((0.*\.md)\)$", index, re.MULTILINE) == [
+        (str(number), name) for number, name in zip(numbers, files, strict=True)
+    ]
