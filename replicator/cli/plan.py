@@ -104,7 +104,8 @@ def plan(
 
     The control schema's own statements are counted; `--all` prints them.
     With `--sample` it says for each column how many values of a sample would convert, be NULL or
-    be rejected. Changes nothing. Ends with 2 when `migrate` would refuse.
+    be rejected. Changes nothing. Ends with 2 when `migrate` would refuse to begin; of a table that
+    `migrate` would leave as it is, the error is printed.
 
     Example: replicator plan --sample 1000
     """
@@ -122,7 +123,7 @@ def plan(
             print_line(line)
     for conflict in survey.conflicts:
         print_failure(conflict)
-    if survey.conflicts:
+    if survey.conflicts or survey.types or survey.creation:
         raise typer.Exit(ExitCode.WRONG_USAGE)
     if changes and exit_code:
         raise typer.Exit(ExitCode.FINDINGS)
@@ -160,7 +161,7 @@ def _lines(
         yield ""
     for need in survey.needs:
         yield f"-- table {need.source}: {need.what}"
-        yield f"--   {_remedy(need)}"
+        yield f"--   {_remedy(need, survey)}"
         if _reads_all(need, loads):
             subject = "its first load" if need.first else "that"
             yield f"--   {subject} {_cost(costs[need.source])}"
@@ -198,7 +199,7 @@ def _document(
                 "table": need.source,
                 "needs": need.kind,
                 "why": need.what,
-                "remedy": _remedy(need),
+                "remedy": _remedy(need, survey),
                 "items": costs[need.source].items if _reads_all(need, loads) else 0,
                 "read_units": costs[need.source].read_units if _reads_all(need, loads) else 0,
                 "scan_usd": round(scan_price(costs[need.source].read_units), 2),
@@ -213,7 +214,13 @@ def _document(
     }
 
 
-def _remedy(need: "Need") -> str:
+def _remedy(need: "Need", survey: "Survey") -> str:
+    if need.source in survey.refused:
+        finding = survey.refused[need.source]
+        return (
+            "`replicator migrate` would not register it and leave the table as it is, as "
+            f"{finding.where} does not fit: {finding.message}"
+        )
     return _REMEDIES[need.kind].format(table=need.source)
 
 

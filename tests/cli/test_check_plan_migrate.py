@@ -126,6 +126,44 @@ async def test_plan_says_what_else_a_changed_mapping_asks_for(configured: Write)
     assert changed.document["statements"] == []
 
 
+async def test_a_changed_mapping_that_does_not_fit_is_told_and_registered_once_it_fits(
+    configured: Write, database: str
+):
+    await replicator("migrate", config=configured())
+    config = configured({"total": "text"})
+
+    planned = await replicator("plan", config=config)
+    refused = await replicator("migrate", config=config)
+    connection = await asyncpg.connect(database)
+    registered = await connection.fetchval("select mapping_revision from replicator.table_state")
+    await connection.execute("alter table orders alter column total type text")
+    await connection.close()
+    migrated = await replicator("migrate", config=config)
+
+    assert planned.code == 0
+    assert "`replicator migrate` would not register it" in planned.out
+    assert "-- error: public.orders: the column 'total' has the type numeric" in planned.out
+    assert (refused.code, refused.out) == (1, "")
+    assert "the changed mapping of table orders is not registered" in refused.err
+    assert "error: public.orders: the column 'total' has the type numeric" in refused.err
+    assert registered == 1
+    assert (migrated.code, migrated.out) == (
+        0,
+        "registered the changed mapping of table orders\n",
+    )
+
+
+async def test_plan_ends_as_migrate_would_where_a_type_is_missing(configured: Write):
+    config = configured({"mood": "public.mood"})
+
+    planned = await replicator("plan", config=config)
+    refused = await replicator("migrate", config=config)
+
+    assert (planned.code, refused.code) == (2, 2)
+    for said in (planned.out, refused.err):
+        assert "public.mood" in said
+
+
 @pytest.mark.parametrize("view", ["KEYS_ONLY", "OLD_IMAGE"])
 @pytest.mark.parametrize("command", ["plan", "migrate"])
 async def test_a_stream_without_new_images_is_refused_before_anything_is_made(

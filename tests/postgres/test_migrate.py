@@ -14,6 +14,7 @@ from replicator.postgres.connection.connect import ConnectionSettings, connect
 from replicator.postgres.schema import migrate as migrating
 from replicator.postgres.schema.control_revisions import head_revision
 from replicator.postgres.schema.migrate import Migrated, look, migrate
+from replicator.postgres.schema.schema_diff import Survey, survey
 from tests.support.mappings import mapping, target
 from tests.support.waiting import eventually
 
@@ -374,6 +375,108 @@ async def test_an_unfit_table_is_told_and_the_rest_is_done(
         "the column 'order_id' has the type integer"
     ]
     assert done.done[-1] == "registered table orders"
+
+
+async def test_a_changed_mapping_that_a_target_does_not_fit_leaves_its_workers_be(
+    settings: ConnectionSettings, connection: asyncpg.Connection
+):
+    """Registering it would stop a table that is well; the other tables are migrated."""
+    other = mapping(target("public.others"), name="others")
+    await run(settings, mapping(initial_load="snapshot"), other)
+    await add_shard(connection)
+    before = await state(connection)
+    text = mapping(
+        target(columns={"total": "text", "placed": "timestamptz"}, history="public.orders_history"),
+        initial_load="snapshot",
+    )
+    more = mapping(target("public.others", columns={"n": "bigint"}), name="others")
+
+    survey = await look(settings, SCHEMA, "test", [text, more])
+    done = await run(settings, text, more)
+
+    assert [statement.table for statement in survey.statements] == ["public.others"]
+    assert [need.source for need in survey.needs] == ["orders", "others"]
+    [(source, finding)] = done.refused
+    assert (source, finding.message.split(",")[0]) == (
+        "orders",
+        "the column 'total' has the type numeric(12",
+    )
+    assert finding in done.findings
+    assert (await state(connection)) == before
+    assert await epoch(connection) == 7
+    assert await connection.fetchval("select count(*) from replicator.snapshot") == 0
+    assert await connection.fetchval("select to_regclass('orders_history')") is None
+    columns = "select count(*) from pg_attribute where attrelid = 'orders'::regclass and attnum > 0"
+    assert await connection.fetchval(columns) == 3
+    assert (await state(connection, "others"))["mapping_fingerprint"] == more.fingerprint
+
+    await connection.execute("alter table orders alter column total type text")
+    mended = await run(settings, text, more)
+    assert mended.refused == ()
+    assert mended.done[-1] == "registered the changed mapping of table orders"
+    assert await epoch(connection) == 8
+
+
+async def test_a_target_is_not_taken_over_from_a_table_whose_changed_mapping_does_not_fit(
+    settings: ConnectionSettings, connection: asyncpg.Connection
+):
+    await run(settings, mapping(target(), target("public.second")))
+    text = mapping(target(columns={"total": "text"}))
+    heir = mapping(target("public.second"), name="others")
+
+    done = await run(settings, heir, text)
+    assert [source for source, _ in done.refused] == ["orders", "others"]
+    assert done.done == ()
+    claims = "select distinct source from replicator.target_claim"
+    assert await connection.fetchval(claims) == "orders"
+
+    await connection.execute("alter table orders alter column total type text")
+    assert (await run(settings, heir, text)).done == (
+        "registered table others",
+        "registered the changed mapping of table orders",
+    )
+
+
+async def test_the_role_that_runs_gets_its_rights_before_a_changed_mapping_is_judged(
+    settings: ConnectionSettings, connection: asyncpg.Connection, database: str
+):
+    await run(settings)
+    role = f"runner_{await connection.fetchval('select pg_backend_pid()')}"
+    await connection.execute(f"create role {role} login")
+    try:
+        runner = ConnectionSettings(dsn=database.replace("postgres@", f"{role}@"))
+        changed = mapping(target(columns={"n": "bigint"}, history="public.orders_history"))
+        done = await run(settings, changed, runner=runner)
+    finally:
+        await connection.execute(f"drop owned by {role}; drop role {role}")
+
+    assert done.refused == ()
+    assert done.findings == ()
+    assert done.done[-1] == "registered the changed mapping of table orders"
+
+
+async def test_many_new_tables_are_made_in_few_steps(
+    settings: ConnectionSettings, monkeypatch: pytest.MonkeyPatch
+):
+    """Each step surveys all tables, so that a step for each took the square of the time."""
+    surveys = 0
+
+    async def counted(*args: Any, **others: Any) -> Survey:
+        nonlocal surveys
+        surveys += 1
+        return await survey(*args, **others)
+
+    monkeypatch.setattr(migrating, "survey", counted)
+    many = [
+        mapping(target(f"fresh.t{n}", history=f"fresh.h{n}"), name=f"t{n:03}") for n in range(60)
+    ]
+
+    done = await run(settings, *many)
+
+    assert done.done.count("registered table t059") == 1
+    assert len([line for line in done.done if line.startswith("create table")]) == 120
+    assert surveys <= 8
+    assert (await run(settings, *many)).done == ()
 
 
 async def test_behind_a_pooler_it_works_the_same(database: str):

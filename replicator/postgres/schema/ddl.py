@@ -38,6 +38,11 @@ class Statement:
     sql: str
     locks: str
 
+    @property
+    def waited_for(self) -> bool:
+        """True where the lock can make somebody wait: the table was there already."""
+        return self.locks != _NO_LOCK
+
 
 def statements(targets: Iterable[TargetMapping], catalog: Catalog) -> tuple[Statement, ...]:
     """Statements, in order, after which every target and history table exists."""

@@ -23,6 +23,7 @@ from replicator.postgres.connection.connect import (
     connect,
 )
 from replicator.postgres.connection.failures import translate
+from replicator.postgres.schema.ddl import Statement
 from replicator.postgres.schema.registry import register
 from replicator.postgres.schema.schema_diff import Survey, survey
 from replicator.postgres.schema.server_fitness import require_fit_server
@@ -35,6 +36,8 @@ PAUSE_SECONDS = 1.0
 ATTEMPTS = 30
 STATEMENT_SECONDS_MAX = 600.0
 STEPS_MAX = 1000
+NEW_TABLES_MAX = 50
+"""Tables that a transaction creates: each takes a few places of the server's table of locks."""
 
 ONE_AT_A_TIME = """
 -- ends with the transaction, so it works behind a pooler too
@@ -48,6 +51,8 @@ class Migrated:
 
     done: tuple[str, ...]
     findings: tuple[Finding, ...]
+    refused: tuple[tuple[str, Finding], ...] = ()
+    """Tables whose changed mapping was not registered, and why: nothing of them was changed."""
 
 
 async def migrate(
@@ -63,9 +68,11 @@ async def migrate(
 
     `forwards_only`: MigrationDue for a mapping that is older than the registered one, as a process
     that migrates at the start must not take back what another one was updated to.
-    Takes one step a transaction, and gives up a lock that does not come at once, so that nobody
-    waits long behind it. ConfigurationError when a target is another's, a right is missing or the
-    server is too old; SinkBusy when a lock never came; SinkUnavailable.
+    A changed mapping that the targets do not fit is not registered, and nothing is changed for it:
+    workers go on with the former one. Takes one step a transaction, and gives up a lock that does
+    not come at once, so that nobody waits long behind it. ConfigurationError when a target is
+    another's, a right is missing or the server is too old; SinkBusy when a lock never came;
+    SinkUnavailable.
     """
     async with opened(settings) as connection:
         grantee = await grantee_of(connection, settings, runner)
@@ -82,7 +89,7 @@ async def migrate(
             done += step
         async with reading(connection, "reading the catalog"):
             left = await survey(connection, schema, deployment, mappings, grantee=grantee)
-    return Migrated(tuple(done), left.findings)
+    return Migrated(tuple(done), left.findings, tuple(left.refused.items()))
 
 
 async def look(
@@ -200,15 +207,23 @@ async def _step(
             await connection.execute(found.control_sql)
             return [f"control schema {schema}: {'upgraded' if found.revision else 'created'}"]
         if found.statements:
-            table = found.statements[0].table
-            mine = [statement.sql for statement in found.statements if statement.table == table]
+            mine = [statement.sql for statement in _at_once(found.statements)]
             await connection.execute(";\n".join(mine))
             return mine
         if found.grants:
             granted = [statement.sql for statement in found.grants]
             await connection.execute(";\n".join(granted))
             return granted
-        return await register(connection, schema, deployment, mappings, held=found.held)
+        fit = [mapping for mapping in mappings if mapping.spec.name not in found.refused]
+        return await register(connection, schema, deployment, fit, held=found.held)
+
+
+def _at_once(wanted: Sequence[Statement]) -> list[Statement]:
+    """Statements of a transaction: many new tables, for which nobody waits, or one that exists."""
+    new = [statement for statement in wanted if not statement.waited_for]
+    tables = [statement.table for statement in new or wanted]
+    chosen = {*[*dict.fromkeys(tables)][: NEW_TABLES_MAX if new else 1]}
+    return [statement for statement in new or wanted if statement.table in chosen]
 
 
 def _translated(error: Exception, doing: str) -> ReplicatorError:

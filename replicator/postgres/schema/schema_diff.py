@@ -1,6 +1,6 @@
 """Surveys a database: tables there, statements due, work that a changed mapping asks for."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import asyncpg
@@ -105,7 +105,7 @@ class Survey:
     control_sql: str
     """The statements that bring the control schema up to date; "" when it is."""
     statements: tuple[Statement, ...]
-    """Target and history tables, columns."""
+    """Target and history tables, columns; none for what is refused."""
     grants: tuple[Statement, ...]
     """Rights for the role that runs, where another one migrates."""
     needs: tuple[Need, ...]
@@ -118,6 +118,9 @@ class Survey:
     """Findings that the statements above do not fix either."""
     unfit: Mapping[str, Finding]
     """Tables, by source, that must not be written, with the first error found of them."""
+    refused: Mapping[str, Finding]
+    """Tables, by source, whose changed mapping is not to be registered, and why: the targets do
+    not fit it, and workers go on with the former one."""
     held: Mapping[TableName, int]
     """Number of rows in targets without a claim."""
     types: tuple[Finding, ...]
@@ -179,20 +182,32 @@ async def survey(
         for mapping in mappings
     }
     undecided = _from_before(targets, registry, held)
+    refused = _refused(
+        mappings,
+        registry,
+        deployment,
+        lambda changed: [
+            *_findings(changed, catalog, grantee, but_missing=True),
+            *_from_before(changed, registry, held),
+        ],
+    )
+    kept = [t for mapping in mappings if mapping.spec.name not in refused for t in mapping.targets]
+    granted = [*dict.fromkeys((*_names(kept), *catalog.tables))]
     lacking = await connection.fetchval(CONTROL_RIGHTS_LACKING, schema, grantee)
     if control_sql and schema not in catalog.schemas:
         control_sql = f"create schema if not exists {quote_identifier(schema)};\n\n{control_sql}"
     return Survey(
         revision,
         control_sql,
-        wanted,
-        _grants(schema, targets, catalog, grantee, control=lacking is not False),
+        statements(kept, catalog) if refused else wanted,
+        _grants(schema, granted, catalog, grantee, control=lacking is not False),
         tuple(need for mapping in mappings for need in _needs(mapping, registry, wanted)),
         tuple(conflicts(registry, deployment, mappings)),
         tuple(outdated(registry, mappings)),
         tuple(finding for found in by_source.values() for finding in found),
         (*unfit_types, *_findings(targets, catalog, grantee, but_missing=True), *undecided),
         {source: first for source, found in by_source.items() for first in errors(found)[:1]},
+        refused,
         held,
         tuple(unfit_types),
         tuple(
@@ -292,9 +307,49 @@ def _changes(
     return found or [Need(source, "register", NO_ROW_ANEW)]
 
 
+def _refused(
+    mappings: Sequence[TableMapping],
+    registry: Registry,
+    deployment: str,
+    lasting: Callable[[Sequence[TargetMapping]], list[Finding]],
+) -> dict[str, Finding]:
+    """Tables that workers write under the registered mapping, and whose targets do not fit the
+    changed one; and tables that take over a target of such a table.
+
+    `lasting`: findings that migrating does not fix. A table that was never registered stops nobody.
+    """
+    refused = {
+        mapping.spec.name: first
+        for mapping in mappings
+        if (known := registry.tables.get(mapping.spec.name)) is not None
+        and known.fingerprint != mapping.fingerprint
+        for first in errors(lasting(mapping.targets))[:1]
+    }
+    before = 0
+    while before != len(refused):
+        before = len(refused)
+        for mapping in mappings:
+            for name in target_names(mapping):
+                claim = registry.claims.get(name)
+                if claim is None or claim.deployment != deployment:
+                    continue
+                if claim.source != mapping.spec.name and claim.source in refused:
+                    refused.setdefault(mapping.spec.name, _still_of(name, claim.source))
+    return refused
+
+
+def _still_of(name: TableName, source: str) -> Finding:
+    return Finding(
+        "error",
+        ".".join(name),
+        f"belongs to table {source!r} until its changed mapping is registered",
+        f"fix the error of {source!r}, then run `replicator migrate` again",
+    )
+
+
 def _grants(
     schema: str,
-    targets: Sequence[TargetMapping],
+    names: Sequence[TableName],
     catalog: Catalog,
     grantee: str | None,
     *,
@@ -306,7 +361,7 @@ def _grants(
     found: list[Statement] = []
     if control:
         found += _grant(schema, f"all tables in schema {quote_identifier(schema)}", grantee)
-    for name in _names(targets):
+    for name in names:
         existing = catalog.tables.get(name)
         usable = name[0] in catalog.schemas and catalog.schemas[name[0]].usage
         rights = () if existing is None else existing.rights
