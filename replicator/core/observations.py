@@ -77,8 +77,8 @@ class PublishingUnwatched:
 
 @dataclass(frozen=True, slots=True)
 class OrderUndecided:
-    """Changes of an item had one creation time, and nothing told which was the later: the one that
-    arrived later was taken.
+    """Changes of an item had one creation time, and nothing told their order: the row may hold an
+    older value.
     """
 
     table: str

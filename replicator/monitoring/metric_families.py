@@ -139,8 +139,8 @@ FAMILIES: tuple[Family, ...] = (
         "replicator_undecided_changes_total",
         "counter",
         ("table",),
-        "Changes of one item and one creation time from Kinesis of which nothing told the later; "
-        "the one that arrived later was taken.",
+        "Changes of one item and one creation time from Kinesis of which nothing told the order; "
+        "the row may hold an older value until the item's next change.",
     ),
     Family(
         "replicator_guard_rejections_total",

@@ -9,6 +9,7 @@ MOVES = "tests/postgres/test_stream_moves.py"
 SCHEDULES = "tests/engine/test_kinesis_schedules.py"
 
 ORDER = "replicator/core/stream/time_order.py"
+TRAILS = "replicator/core/stream/image_trails.py"
 ORDERS = "replicator/postgres/write/version_sql.py"
 DECODING = "replicator/core/stream/kinesis_records.py"
 KINDS = "replicator/core/stream/source_kind.py"
@@ -20,6 +21,27 @@ KINESIS_MUTANTS = [
         ORDER,
         "follows, precedes = old == other_new, new == other_old",
         "precedes, follows = old == other_new, new == other_old",
+        TIES,
+    ),
+    Mutant(
+        "the state before a circle of changes does not tell where it begins",
+        TRAILS,
+        "if before is not None and before in states:",
+        "if before is not None and before not in states:",
+        TIES,
+    ),
+    Mutant(
+        "changes of one time that may have happened in two ways are not counted",
+        TRAILS,
+        "if returns and (repeated or (circle and before != begin)):",
+        "if returns and repeated and (circle and before != begin):",
+        TIES,
+    ),
+    Mutant(
+        "steps that leave two states are taken for a trail",
+        TRAILS,
+        "if len(begins) <= 1 else []",
+        "if begins or circle else []",
         TIES,
     ),
     Mutant(

@@ -19,6 +19,9 @@ The rules, of two changes of one item:
   * Where that says nothing either, the one that arrives later is taken for the later one. It is
     counted as undecided: the row may then hold an older value until the item's next change.
   * Equal in all three parts: one change that came twice.
+Of three and more changes of one time these rules may contradict each other. Where one batch holds
+them, the trail of their images orders them (`image_trails`); only where there is none, or more than
+one end, an insertion is first and a removal last, and they are counted.
 
 Broken without it: with the time alone, the second of two changes of one millisecond is taken
 for a repetition, and the row stays behind the source.
@@ -27,12 +30,13 @@ for a repetition, and the row stays behind the source.
 import json
 from collections.abc import Sequence
 from hashlib import blake2b
-from itertools import pairwise
+from itertools import groupby
 from typing import Any, TypeVar
 
 import msgspec
 
 from replicator.core.records import Version
+from replicator.core.stream.image_trails import rank, trail_of
 
 SLOT = 10**22
 """Room for one digest: 9 bytes have 22 digits at most."""
@@ -98,49 +102,38 @@ def later(one: Version, other: Version) -> bool | None:
     follows, precedes = old == other_new, new == other_old
     if follows != precedes:
         return follows
-    rank, other_rank = _rank(old, new), _rank(other_old, other_new)
-    return None if rank == other_rank else rank > other_rank
+    place, other_place = rank(old, new), rank(other_old, other_new)
+    return None if place == other_place else place > other_place
 
 
 def in_order(changes: Sequence[tuple[Version, _Change]]) -> tuple[list[_Change], int]:
     """Changes of one item, given in the order of the arrival, oldest first; and how many of them
     follow one to which nothing decides the order.
     """
-    left = sorted(changes, key=lambda change: change[0] // TIME)
-    ordered: list[tuple[Version, _Change]] = []
-    while left:
-        end = 1
-        while end < len(left) and left[end][0] // TIME == left[0][0] // TIME:
-            end += 1
-        first = 0 if end == 1 else _first(left[:end])
-        ordered.append(left.pop(first))
-    undecided = sum(
-        later(after[0], before[0]) is None and after[0] != before[0]
-        for before, after in pairwise(ordered)
-    )
-    return [change for _, change in ordered], undecided
+    ordered: list[_Change] = []
+    undecided = 0
+    state: int | None = None
+    by_time = sorted(changes, key=_time_of)
+    for _, group in groupby(by_time, key=_time_of):
+        tied = list(group)
+        alike: dict[Version, list[_Change]] = {}
+        for version, change in tied:
+            alike.setdefault(version, []).append(change)
+        steps = [_images(version) for version in alike]
+        trail = trail_of(steps, before=state, repeated=len(alike) < len(tied))
+        same = list(alike.values())
+        ordered += [change for place in trail.places for change in same[place]]
+        undecided += trail.undecided
+        state = trail.end
+    return ordered, undecided
 
 
-def _first(tied: Sequence[tuple[Version, _Change]]) -> int:
-    """The place of a change that follows none of the others; of several, the first to arrive.
-
-    Where they follow each other in a circle, an insertion begins it.
-    """
-    for place, (version, _) in enumerate(tied):
-        if not any(later(version, other) for other, _ in tied):
-            return place
-    ranks = [_rank(*_images(version)) for version, _ in tied]
-    return ranks.index(min(ranks))
+def _time_of(change: tuple[Version, object]) -> int:
+    return micros_of(change[0])
 
 
 def _images(version: Version) -> tuple[int, int]:
     return version // SLOT % SLOT, version % SLOT
-
-
-def _rank(old: int, new: int) -> int:
-    if old == 0:
-        return 0
-    return 2 if new == 0 else 1
 
 
 def _digest(image: memoryview | None) -> int:
