@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping
 from replicator.app.administration.status import read_status
 from replicator.cli.terminal.options import AsJson, ConfigFile, load_settings
 from replicator.cli.terminal.output import print_document, print_line, print_prose, print_table
-from replicator.core.status.deployment_status import SHARD_STATES, Status, TableStatus
+from replicator.core.status.deployment_status import SHARD_STATES, Status, TableStatus, WorkerStatus
 from replicator.core.status.diagnosis import Diagnosis, diagnose
 from replicator.core.status.durations import in_words
-from replicator.core.status.link_checks import Problem, Verdict
+from replicator.core.status.link_checks import WORKER_SECONDS, Problem, Verdict
 from replicator.core.status.status_json import document
 
 _VERDICTS: dict["Verdict", str] = {
@@ -107,10 +107,12 @@ def _print_workers(found: "Status") -> None:
     if not found.workers:
         return
     print_line("")
-    print_table(
-        ("WORKER", "LEASES", "SEEN"),
-        [
-            [worker.id, str(worker.leases), f"{in_words(worker.seen_seconds_ago)} ago"]
-            for worker in found.workers
-        ],
-    )
+    print_table(("WORKER", "LEASES", "SEEN"), [_worker(worker) for worker in found.workers])
+
+
+def _worker(worker: "WorkerStatus") -> list[str]:
+    """A worker's line; the leases of one that is gone are free, or another's."""
+    ago = f"{in_words(worker.seen_seconds_ago)} ago"
+    if worker.seen_seconds_ago >= WORKER_SECONDS:
+        return [worker.id, "-", f"{ago}, gone"]
+    return [worker.id, str(worker.leases), ago]

@@ -9,6 +9,8 @@ from replicator.core.status.diagnosis import Diagnosis
 
 Requirement = Literal["configuration", "target", "coordination"]
 CONDITIONS: tuple[Requirement, ...] = get_args(Requirement)
+NOT_KNOWN_YET = "not known yet"
+"""Reason of a condition that nothing has told of."""
 _LOOP = "loop"
 
 
@@ -42,7 +44,7 @@ class Health:
     def __init__(self, now: float, *, loop_seconds_max: float = 30.0) -> None:
         self._watched = {_LOOP: _Watched(now, loop_seconds_max)}
         self._unrecoverable: dict[str, str] = {}
-        self._conditions: dict[Requirement, str | None] = dict.fromkeys(CONDITIONS, "not known yet")
+        self._conditions: dict[Requirement, str | None] = dict.fromkeys(CONDITIONS, NOT_KNOWN_YET)
 
     def beat(self, now: float) -> None:
         """The worker's loop has turned."""

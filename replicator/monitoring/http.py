@@ -40,7 +40,7 @@ from replicator.core.status.shard_pages import (
 from replicator.core.status.status_json import document
 from replicator.errors import ConfigurationError, ReplicatorError
 from replicator.monitoring.allowed_hosts import expected
-from replicator.monitoring.health import Check, Health, find_table, table_readiness
+from replicator.monitoring.health import NOT_KNOWN_YET, Check, Health, find_table, table_readiness
 from replicator.monitoring.http_connection import Connections, HttpBounds
 from replicator.monitoring.lag_history import History
 from replicator.monitoring.metrics import Metrics
@@ -237,7 +237,7 @@ async def _readyz(request: web.Request) -> web.Response:
         return _checked(pages.health.readiness())
     status = pages.status()
     if status is None:
-        return _checked([Check("status", "not known yet")])
+        return _checked([Check("status", f"{NOT_KNOWN_YET}{_why_not_known(pages)}")])
     table = find_table(status, source)
     if table is None:
         return _no_such_table()
@@ -247,14 +247,14 @@ async def _readyz(request: web.Request) -> web.Response:
 async def _status(request: web.Request) -> web.Response:
     pages = request.app[_PAGES]
     status = pages.status()
-    return _json(HTTPStatus.OK, document(status)) if status else _not_known_yet()
+    return _json(HTTPStatus.OK, document(status)) if status else _not_known_yet(pages)
 
 
 async def _shards(request: web.Request) -> web.Response:
     pages = request.app[_PAGES]
     status = pages.status()
     if status is None:
-        return _not_known_yet()
+        return _not_known_yet(pages)
     table = find_table(status, request.query.get("table", ""))
     if table is None:
         return _no_such_table()
@@ -295,9 +295,20 @@ async def _history(request: web.Request) -> web.Response:
     return response
 
 
-def _not_known_yet() -> web.Response:
-    unknown = {"schema_version": SCHEMA_VERSION, "reason": "the status is not known yet"}
+def _not_known_yet(pages: Pages) -> web.Response:
+    reason = f"the status is {NOT_KNOWN_YET}{_why_not_known(pages)}"
+    unknown = {"schema_version": SCHEMA_VERSION, "reason": reason}
     return _json(HTTPStatus.SERVICE_UNAVAILABLE, unknown)
+
+
+def _why_not_known(pages: Pages) -> str:
+    """Failure that keeps the process from reading its first status, as readiness tells it."""
+    failures = [
+        f"{check.name}: {check.reason}"
+        for check in pages.health.readiness()
+        if check.reason not in (None, NOT_KNOWN_YET)
+    ]
+    return f": {'; '.join(failures)}" if failures else ""
 
 
 def _no_such_table() -> web.Response:

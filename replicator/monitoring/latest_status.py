@@ -1,10 +1,20 @@
 """The newest status known, which grows older while no newer one arrives."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from replicator.clock import Clock
 from replicator.core.status.deployment_status import Status, TableStatus
 from replicator.core.status.liveness_proof import aged as aged_proof
+
+FAILED_READS_MIN = 2
+"""Reads that fail in a row before their failure is told: a single one may be a hiccup."""
+
+
+@dataclass(frozen=True, slots=True)
+class _FailedReads:
+    count: int
+    what: str
+    remedy: str | None
 
 
 class LatestStatus:
@@ -18,10 +28,17 @@ class LatestStatus:
         self._clock = clock
         self._stale_seconds = stale_seconds
         self._published: tuple[Status, float] | None = None
+        self._failed: _FailedReads | None = None
 
     def publish(self, status: Status) -> None:
         """`status` is true now."""
         self._published = (status, self._clock.monotonic())
+        self._failed = None
+
+    def failed(self, what: str, remedy: str | None) -> None:
+        """A newer status could not be read."""
+        before = 0 if self._failed is None else self._failed.count
+        self._failed = _FailedReads(before + 1, what, remedy)
 
     def __call__(self) -> Status | None:
         """The status as it must be assumed now."""
@@ -29,7 +46,11 @@ class LatestStatus:
             return None
         status, published_at = self._published
         seconds = self._clock.monotonic() - published_at
-        return aged(status, seconds, stale_seconds=self._stale_seconds)
+        status = aged(status, seconds, stale_seconds=self._stale_seconds)
+        failed = self._failed
+        if failed is None or failed.count < FAILED_READS_MIN:
+            return status
+        return replace(status, read_failure=failed.what, read_remedy=failed.remedy)
 
 
 def aged(status: Status, seconds: float, *, stale_seconds: float) -> Status:

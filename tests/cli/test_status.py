@@ -239,6 +239,18 @@ async def test_without_workers_it_says_how_to_start_one(control, configure):
     assert "1 unowned" in ended.out
 
 
+async def test_a_worker_that_is_gone_has_no_leases_any_more(control, configure):
+    await control.register("orders")
+    await control.worker("gone", seen_seconds_ago=240, leases=1)
+    await control.worker("lives", leases=1)
+
+    ended = await replicator("status", config=configure("orders"))
+
+    lines = [line.split() for line in ended.out.partition("WORKER")[2].splitlines()[1:]]
+    assert lines[0] == ["gone", "-", "4", "min", "ago,", "gone"]
+    assert lines[1][:2] == ["lives", "1"]
+
+
 @asking
 async def test_without_a_control_schema_migrate_is_named(words, configure):
     ended = await replicator(*words, config=configure("orders"))

@@ -172,6 +172,84 @@ def test_a_status_that_is_not_renewed_proves_nothing():
     assert diagnose(stale).problems[0].kind == "target"
 
 
+def test_a_failure_to_read_the_status_is_named_before_anything_that_old_facts_say():
+    late = table(unowned=standing(70.0))
+    failed = Status("d", (late,), (ONE,), read_seconds_ago=4.0, read_failure="connection refused")
+
+    diagnosis = diagnose(failed)
+
+    [problem] = diagnosis.problems
+    assert (diagnosis.verdict, problem.kind, problem.table) == ("unknown", "target", None)
+    assert problem.what == (
+        "PostgreSQL has not answered for 4 s, and nothing newer is known of any table: "
+        "connection refused"
+    )
+    assert problem.remedy.endswith("work goes on by itself when PostgreSQL answers")
+    advised = replace(failed, read_remedy="start it")
+    assert diagnose(advised).problems[0].remedy.startswith("start it; ")
+
+
+OLD = {"told_seconds": 34.0}
+UNHEARD: dict[str, dict[str, Any]] = {
+    "unread": {"unread": standing(34.5, **OLD)},
+    "uncommitted": {"uncommitted": standing(36.5, failure="locked", **OLD)},
+    "a part unread": {"unread_part": standing(95.0, **OLD)},
+    "a part uncommitted": {"uncommitted_part": standing(36.5, failure="locked", **OLD)},
+}
+
+
+@pytest.mark.parametrize("name", UNHEARD)
+def test_a_worker_that_was_not_seen_lately_is_named_and_not_what_it_works_on(name: str):
+    case = replace(table(**UNHEARD[name]), state="snapshot", snapshot=LOADING)
+    gone, lives = replace(ONE, seen_seconds_ago=34.0), ONE
+
+    diagnosis = diagnose(Status("d", (case,), (gone,)))
+
+    [problem] = diagnosis.problems
+    assert (diagnosis.verdict, problem.kind, problem.since_seconds) == ("unknown", "silent", 34.0)
+    assert problem.what.startswith("worker one was last seen 34 s ago, and has ")
+    assert "replicator run" in problem.remedy
+    [silent] = told(case, workers=(lives,))
+    assert silent.what.startswith("worker one has not said for 34 s how far it is with ")
+    [later] = told(case, workers=(replace(gone, seen_seconds_ago=60.0),))
+    assert later.kind == "workers"
+
+
+def test_what_stood_already_by_the_last_word_of_a_worker_is_told_as_it_was():
+    case = table(uncommitted=standing(334.0, failure="locked by pid 7", **OLD))
+
+    [problem] = told(case, workers=(replace(ONE, seen_seconds_ago=34.0),))
+
+    assert problem.kind == "uncommitted"
+    assert "locked by pid 7" in problem.what
+
+
+def test_a_table_of_a_worker_that_was_not_seen_lately_is_behind_where_its_lag_is():
+    case = replace(table(unread=standing(34.5, **OLD)), lag_seconds=61.0)
+
+    assert diagnose(Status("d", (case,), (ONE,))).verdict == "behind"
+
+
+def test_looks_that_are_old_with_every_word_are_no_failure_to_look():
+    case = table(told_seconds=57.0, looked_seconds=61.0)
+
+    [problem] = told(case, workers=(replace(ONE, seen_seconds_ago=57.0),))
+
+    assert (problem.kind, problem.what) == ("silent", "nothing was heard of its workers for 57 s")
+
+
+@pytest.mark.parametrize("kind", ["unowned", "unread", "uncommitted", "ends"])
+def test_a_status_that_grows_old_blames_nobody_for_its_own_age(kind: str):
+    seconds = {"unowned": 45.0, "unread": 5.0, "uncommitted": 1.0, "ends": 75.0}[kind]
+    case = table(**{kind: standing(seconds)})
+    older = replace(case, proof=aged(case.proof, 20.0))
+    old = Status("d", (older,), (ONE,), read_seconds_ago=20.0)
+
+    [problem] = diagnose(old).problems
+
+    assert problem.kind == "target"
+
+
 PARTS = {
     "uncommitted": (
         {"uncommitted_part": Standing(2, 4.0, "snapshot-1-0", "one", failure="locked by nightly")},

@@ -154,6 +154,42 @@ def test_a_failure_before_the_newest_success_explains_nothing():
     assert proof(looked=3.0).look_failure is None
 
 
+def test_a_failure_before_the_last_look_of_a_worker_without_the_table_explains_nothing():
+    failures = {"look": Failure("connection refused", 80.0)}
+
+    def failure(*, looked: float | None) -> str | None:
+        evidence = WorkerEvidence(NOON, looked, failures=failures)
+        worker = WorkerStatus("one", 1, 1.0, evidence=evidence, told_seconds_ago=1.0)
+        return seen(known(idle(None), workers=(worker,))).proof.look_failure
+
+    assert failure(looked=3.0) is None
+    assert failure(looked=90.0) == "connection refused"
+    assert failure(looked=None) == "connection refused"
+
+
+def test_what_a_worker_tells_of_its_shards_has_the_age_of_its_word():
+    waits = late(read=1.0, pending_seconds=4.0)
+    workers = (tells("other", waits, ago=34.0),)
+
+    proof = seen(known(idle("other"), workers=workers)).proof
+    told = seen(known(idle("other"), workers=(tells("other", ago=34.0),))).proof.unread
+
+    assert proof.uncommitted is not None
+    assert (proof.uncommitted.seconds, proof.uncommitted.told_seconds) == (38.0, 34.0)
+    assert told is not None
+    assert (told.seconds, told.told_seconds) == (34.5, 34.0)
+
+
+def test_a_row_that_is_as_old_as_the_word_of_a_dead_worker_does_not_say_that_it_forgot_the_shard():
+    then, hour = NOON - timedelta(seconds=63), NOON - timedelta(hours=1)
+    shard = replace(idle("other"), polled_at=then, found_at=hour)
+
+    unread = seen(known(shard, workers=(tells("other", ago=34.0),))).proof.unread
+
+    assert unread is not None
+    assert unread.seconds == 34.5
+
+
 def test_a_listing_a_minute_after_the_end_proves_that_a_shard_has_no_child_beside_others():
     hour = NOON - timedelta(hours=1)
     ended = shard_facts(2, state="done", done_at=hour, safe_at=hour)

@@ -58,6 +58,7 @@ async def test_a_target_that_is_down_is_named_and_needs_nothing_but_to_be_starte
 
         problem = await told_by_the_page(worker, "PostgreSQL has not answered")
 
+        assert "cannot be reached" in problem["what"]
         assert "work goes on by itself" in problem["remedy"]
         asked = await it.deployment.command("status")
         assert (asked.code, "check that PostgreSQL runs there" in asked.text) == (4, True)
@@ -86,8 +87,10 @@ async def test_a_password_that_was_rotated_is_named_with_where_it_is_read_from(
         await end_sessions(it)
         it.load.write(20)
 
-        await told_by_the_page(worker, "PostgreSQL has not answered")
+        problem = await told_by_the_page(worker, "the password is wrong")
 
+        assert problem["kind"] == "target"
+        assert "target.password_file" in problem["remedy"]
         asked = await it.deployment.command("status")
         assert asked.code == 2
         assert "the password is wrong" in asked.text

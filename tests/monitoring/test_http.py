@@ -124,6 +124,49 @@ async def test_readiness_is_of_the_process_not_of_its_tables(
     assert {"name": "target", "ok": False, "reason": "PostgreSQL cannot be reached"} in checks
 
 
+async def test_a_status_that_cannot_be_read_again_names_the_failure_within_two_reads(
+    monitored: Monitored, client: ClientSession, clock: TurnedClock
+):
+    async def problems() -> list[tuple[str, str]]:
+        _, body = await get(client, "/status.json")
+        return [(each["kind"], each["what"]) for each in body["problems"]]
+
+    monitored.publish(status(table()))
+    clock.seconds += 2
+    monitored.latest.failed("connection refused", "start it")
+    after_one = await problems()
+    clock.seconds += 2
+    monitored.latest.failed("connection refused", "start it")
+    [(kind, what)] = await problems()
+    ready = await get(client, "/readyz?table=orders")
+    monitored.publish(status(table()))
+
+    assert after_one == []
+    assert kind == "target"
+    assert what.startswith("PostgreSQL has not answered for 4 s")
+    assert what.endswith("connection refused")
+    assert (ready[0], "connection refused" in str(ready[1])) == (503, True)
+    assert await problems() == []
+    monitored.latest.failed("connection refused", "start it")
+    assert await problems() == []
+
+
+async def test_a_status_that_was_never_read_says_what_keeps_it(
+    monitored: Monitored, client: ClientSession
+):
+    starting = await get(client, "/status.json")
+    monitored.health.set_ready("target", ok=False, why="PostgreSQL cannot be reached")
+
+    expected_reason = "the status is not known yet: target: PostgreSQL cannot be reached"
+    for path in ("/status.json", "/shards.json?table=orders"):
+        code, body = await get(client, path)
+        assert (code, body["reason"]) == (503, expected_reason)
+    table_code, table_body = await get(client, "/readyz?table=orders")
+
+    assert starting[1]["reason"] == "the status is not known yet"
+    assert (table_code, "PostgreSQL cannot be reached" in str(table_body)) == (503, True)
+
+
 async def test_one_table_is_asked_by_name(
     monitored: Monitored, client: ClientSession, clock: TurnedClock
 ):

@@ -83,6 +83,14 @@ async def test_all_is_well_at_a_glance(monitored: Monitored, tab: Tab):
     assert tab.complaints == []
 
 
+async def test_a_worker_that_is_gone_has_no_leases_any_more(monitored: Monitored, tab: Tab):
+    monitored.publish(status(table(), workers=(worker("lives"), worker("left", seen=60.0))))
+
+    await tab.until(says("#workers", "gone, seen 1 min ago"))
+
+    assert (await text(tab, "#workers")).count("lease") == 1
+
+
 async def test_what_is_wrong_comes_first_with_its_remedy(monitored: Monitored, tab: Tab):
     gap = table(
         "carts",

@@ -143,6 +143,7 @@ class Monitoring:
                     shards = await self._publish(database)
                 except ReplicatorError as error:
                     self.health.set_ready("target", ok=False, why=str(error))
+                    self.status.failed(str(error), error.remedy)
                     pause = AGAIN_SECONDS
                 else:
                     self.health.set_ready("target", ok=True)

@@ -114,3 +114,6 @@ class Status:
     workers: tuple[WorkerStatus, ...]
     read_seconds_ago: float = 0.0
     """Age of the status since the answer of the control schema."""
+    read_failure: str | None = None
+    """Failure of the reads since that answer, once more than one has failed."""
+    read_remedy: str | None = None

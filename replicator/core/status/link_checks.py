@@ -14,7 +14,7 @@ from typing import Literal
 
 from replicator.core.status.deployment_status import Status, TableStatus
 from replicator.core.status.durations import in_words
-from replicator.core.status.liveness_proof import Proof, Standing
+from replicator.core.status.liveness_proof import TOLD_SECONDS, Proof, Standing
 
 Verdict = Literal["well", "behind", "stopped", "unknown"]
 VERDICTS: tuple[Verdict, ...] = ("well", "behind", "stopped", "unknown")
@@ -125,13 +125,8 @@ def _not_stopped(table: TableStatus, _: Status) -> Broken | None:
 
 
 def _read_by_workers(table: TableStatus, status: Status) -> Broken | None:
-    if status.read_seconds_ago > STATUS_SECONDS:
-        ago = in_words(status.read_seconds_ago)
-        what = f"PostgreSQL has not answered for {ago}: nothing newer is known of any table"
-        remedy = "see that PostgreSQL can be reached; work goes on by itself when it can"
-        return Broken(
-            "unknown", Problem("critical", "target", None, what, remedy, status.read_seconds_ago)
-        )
+    if status.read_failure is not None or status.read_seconds_ago > STATUS_SECONDS:
+        return _unanswered(status)
     if not table.needs_workers:
         what = "AWS Lambda reads its stream: how far it is, its event source mapping knows alone"
         remedy = "see IteratorAge in CloudWatch, and docs/operations/lambda.md"
@@ -139,14 +134,27 @@ def _read_by_workers(table: TableStatus, status: Status) -> Broken | None:
     return None
 
 
+def _unanswered(status: Status) -> Broken:
+    ago = in_words(status.read_seconds_ago)
+    why = _why(status.read_failure)
+    what = f"PostgreSQL has not answered for {ago}, and nothing newer is known of any table{why}"
+    advice = status.read_remedy or "see that PostgreSQL can be reached"
+    remedy = f"{advice}; work goes on by itself when PostgreSQL answers"
+    return Broken(
+        "unknown", Problem("critical", "target", None, what, remedy, status.read_seconds_ago)
+    )
+
+
 def _worked_on(table: TableStatus, status: Status) -> Broken | None:
     proof, name = table.proof, table.source
     if not any(worker.seen_seconds_ago < WORKER_SECONDS for worker in status.workers):
         return _unseen(table)
     if proof.told_seconds is None or proof.told_seconds > WORKER_SECONDS:
-        return _nobody(table)
+        return _nobody(table, status)
     looked_within = LOOK_SECONDS if proof.look_failure is None else LOOK_FAILED_SECONDS
     if proof.looked_seconds is None or proof.looked_seconds > looked_within:
+        if _is_old_word(proof.looked_seconds, looked_within, proof.told_seconds, status):
+            return _unheard_workers(table, status)
         since = _for(proof.looked_seconds, "yet")
         what = f"leases and tables were not polled{since}{_why(proof.look_failure)}"
         remedy = proof.look_remedy or "see the workers' log, and `replicator check`"
@@ -180,7 +188,7 @@ def _unseen(table: TableStatus) -> Broken:
     return Broken("unknown", Problem("warning", "silent", table.source, what, remedy))
 
 
-def _nobody(table: TableStatus) -> Broken:
+def _nobody(table: TableStatus, status: Status) -> Broken:
     """Workers live, and none has shown work on the table with the registered mapping."""
     proof, name = table.proof, table.source
     if proof.strangers:
@@ -197,10 +205,16 @@ def _nobody(table: TableStatus) -> Broken:
         what = f"worker {proof.silent[0]} does not say what it does: it is of another version"
         remedy = "run the same version of replicator everywhere"
         return Broken("unknown", Problem("warning", "silent", None, what, remedy))
-    since = _for(proof.told_seconds, "at all")
-    what = f"nothing was heard of its workers{since}"
-    remedy = "see the workers' log, and that they reach PostgreSQL"
-    return Broken("unknown", Problem("warning", "silent", name, what, remedy, proof.told_seconds))
+    return _unheard_workers(table, status)
+
+
+def _unheard_workers(table: TableStatus, status: Status) -> Broken:
+    if status.read_seconds_ago > TOLD_SECONDS:
+        return _unanswered(status)
+    told = table.proof.told_seconds
+    what = f"nothing was heard of its workers{_for(told, 'at all')}"
+    remedy = "see that its workers run and reach PostgreSQL, and their log"
+    return Broken("unknown", Problem("warning", "silent", table.source, what, remedy, told))
 
 
 def _starting(proof: Proof, name: str) -> Broken:
@@ -228,10 +242,12 @@ def _stranger(
     return Problem(severity, "mapping", table.source, what, remedy)
 
 
-def _moving(table: TableStatus, _: Status) -> Broken | None:
+def _moving(table: TableStatus, status: Status) -> Broken | None:
     proof, name = table.proof, table.source
     for standing, bound, kind, verb, remedy in _standings(proof):
         if standing is not None and standing.seconds > bound:
+            if _is_old_word(standing.seconds, bound, standing.told_seconds, status):
+                return _unheard(table, standing, _shards(standing), status)
             return _stands(name, standing, kind, f"{_shards(standing)} {verb}", remedy)
     if table.lag_seconds is None or not (proof.open_shards or proof.ends):
         what = "no shard of its stream is known yet"
@@ -241,8 +257,36 @@ def _moving(table: TableStatus, _: Status) -> Broken | None:
         remedy = "see docs/runbook.md#replicatorlaghigh if it does not shrink"
         return Broken("behind", Problem("warning", "lag", name, what, remedy, table.lag_seconds))
     if table.state == "snapshot":
-        return _standing_part(table) or _loading(table)
+        return _standing_part(table, status) or _loading(table)
     return None
+
+
+def _is_old_word(
+    seconds: float | None, bound: float, told_seconds: float | None, status: Status
+) -> bool:
+    """True where an age is beyond its bound only because the word that tells it is old."""
+    word = max(told_seconds or 0.0, status.read_seconds_ago)
+    return seconds is not None and word > TOLD_SECONDS and seconds - word <= bound
+
+
+def _unheard(table: TableStatus, standing: Standing, shards: str, status: Status) -> Broken:
+    """The owner has not told lately, or the status is old: neither source nor target is blamed."""
+    if status.read_seconds_ago > TOLD_SECONDS:
+        return _unanswered(status)
+    owner, told = standing.owner, standing.told_seconds
+    late = table.lag_seconds is not None and table.lag_seconds > LAG_SECONDS
+    seen = next((each.seen_seconds_ago for each in status.workers if each.id == owner), None)
+    if seen is not None and seen > TOLD_SECONDS:
+        what = f"worker {owner} was last seen {in_words(seen)} ago, and has {shards}"
+        remedy = (
+            "see whether that worker runs: where it does not, another one takes over, or is to be "
+            "started with `replicator run`"
+        )
+    else:
+        what = f"worker {owner} has not said for {in_words(told)} how far it is with {shards}"
+        remedy = "see the worker's log, and that it reaches PostgreSQL"
+    problem = Problem("warning", "silent", table.source, what, remedy, told)
+    return Broken("behind" if late else "unknown", problem)
 
 
 def _stands(name: str, standing: Standing, kind: str, what: str, remedy: str) -> Broken:
@@ -251,15 +295,19 @@ def _stands(name: str, standing: Standing, kind: str, what: str, remedy: str) ->
     return Broken("behind", Problem("warning", kind, name, what, advice, standing.seconds))
 
 
-def _standing_part(table: TableStatus) -> Broken | None:
+def _standing_part(table: TableStatus, status: Status) -> Broken | None:
     """The segment of the snapshot under way that does not move, and why."""
     proof, name = table.proof, table.source
     part = proof.uncommitted_part
     if part is not None and part.seconds > _commit_bound(part):
+        if _is_old_word(part.seconds, _commit_bound(part), part.told_seconds, status):
+            return _unheard(table, part, f"{part.shard_id} of the snapshot", status)
         what = f"{part.shard_id} of the snapshot is read and cannot be committed, for"
         return _stands(name, part, "uncommitted", what, "see docs/runbook.md#replicatornoprogress")
     part = proof.unread_part
     if part is not None and part.seconds > PART_SECONDS:
+        if _is_old_word(part.seconds, PART_SECONDS, part.told_seconds, status):
+            return _unheard(table, part, f"{part.shard_id} of the snapshot", status)
         what = f"{part.shard_id} of the snapshot got no answer of the source for"
         return _stands(name, part, "unread", what, "replicator check")
     return None

@@ -50,6 +50,8 @@ class Standing:
     owner: str | None = None
     failure: str | None = None
     remedy: str | None = None
+    told_seconds: float | None = None
+    """Age of the owner's word, which `seconds` include; None: rows tell it, and no worker."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +101,10 @@ def aged(proof: Proof, seconds: float) -> Proof:
         return None if age is None else age + seconds
 
     def standing(each: Standing | None) -> Standing | None:
-        return None if each is None else replace(each, seconds=each.seconds + seconds)
+        if each is None:
+            return None
+        told = older(each.told_seconds)
+        return replace(each, seconds=each.seconds + seconds, told_seconds=told)
 
     return replace(
         proof,
@@ -236,24 +241,31 @@ class TableWitness:
                 for shard in ready
                 if shard.owner not in self._ours
             ),
-            unread=_worst(
+            unread=self._worst_told(
                 self._read(shard, self._ours[shard.owner])
                 for shard in ready
                 if shard.owner in self._ours and not self._waits_for_commit(shard)
             ),
-            uncommitted=_worst(self._pending(ready)),
-            unread_part=_worst(
+            uncommitted=self._worst_told(self._pending(ready)),
+            unread_part=self._worst_told(
                 (part.read_seconds + told.seconds, part.shard_id, told.worker_id, part)
                 for told, part in self._late_parts()
                 if part.pending_seconds is None
             ),
-            uncommitted_part=_worst(
+            uncommitted_part=self._worst_told(
                 (part.pending_seconds + told.seconds, part.shard_id, told.worker_id, part)
                 for told, part in self._late_parts()
                 if part.pending_seconds is not None
             ),
             ends=self._ends(),
         )
+
+    def _worst_told(self, each: Iterable[Aged]) -> Standing | None:
+        """The worst of what workers tell, with the age of the owner's word."""
+        worst = _worst(each)
+        if worst is None or worst.owner not in self._ours:
+            return worst
+        return replace(worst, told_seconds=self._ours[worst.owner][0].seconds)
 
     def _ends(self) -> Standing | None:
         """The ends without a known child; with the failure of the listing that would show it."""
@@ -281,12 +293,15 @@ class TableWitness:
         )
 
     def _looked(self) -> tuple[float | None, Failure | None]:
-        """The age of the newest look at leases and tables, and the failure of a later one."""
+        """The age of the newest look at leases and tables, and the failure of a later one: what
+
+        failed before a worker's last look is over, whether that worker has the table or not.
+        """
         return _newest(
             (
                 told.seconds,
                 told.evidence.looked_seconds if told.worker_id in self._ours else None,
-                told.evidence.failures.values(),
+                _since(told.evidence.looked_seconds, told.evidence.failures.values()),
             )
             for told in self._told
         )
@@ -320,6 +335,8 @@ class TableWitness:
         late = self._late[told.worker_id].get((shard.stream_arn, shard.shard_id))
         by_row = self._ready_seconds(shard)
         noted_within = NOTED_SECONDS + READ_SECONDS + READ_POLLS * told.evidence.idle_seconds_max
+        if told.seconds > TOLD_SECONDS:  # the row is as old as the owner's word
+            noted_within += told.seconds
         by_owner = late.read_seconds if late is not None else table.read_seconds
         if by_owner is None or by_row > noted_within:
             return by_row, shard.shard_id, shard.owner, late
@@ -342,6 +359,11 @@ class TableWitness:
 
 def _of_listings(failures: Mapping[str, Failure]) -> Iterable[Failure]:
     return [failure for task, failure in failures.items() if task.startswith("discover")]
+
+
+def _since(seconds: float | None, failures: Iterable[Failure]) -> Iterable[Failure]:
+    """The failures after a success that was so long ago; None: all of them."""
+    return [each for each in failures if seconds is None or each.seconds < seconds]
 
 
 def _newest(
