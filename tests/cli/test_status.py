@@ -1,5 +1,6 @@
 """`replicator status`, and what all commands say that ask the control schema."""
 
+import re
 from datetime import timedelta
 
 import asyncpg
@@ -237,6 +238,21 @@ async def test_without_workers_it_says_how_to_start_one(control, configure):
 
     assert "workers: none was seen within the last 60 s\n    -> replicator run\n" in ended.out
     assert "1 unowned" in ended.out
+
+
+async def test_a_worker_that_died_a_moment_ago_is_named_and_not_the_source(control, configure):
+    await control.register("orders")
+    await control.generation("orders")
+    await control.shard("orders", owner="one")
+    await control.head("orders")
+    await control.worker("one", seen_seconds_ago=30)
+
+    ended = await replicator("status", config=configure("orders"))
+
+    assert "1 of 1 not proved to be well" in ended.out
+    assert re.search(
+        r"orders: worker one was last seen \d+ s ago, and has shard shard-0", ended.out
+    )
 
 
 async def test_a_worker_that_is_gone_has_no_leases_any_more(control, configure):

@@ -197,7 +197,9 @@ def _nobody(table: TableStatus, status: Status) -> Broken:
     if proof.elsewhere:
         why = _why(proof.look_failure)
         what = f"worker {proof.elsewhere[0]} does not work on it, and no other does{why}"
-        remedy = proof.look_remedy or "see `replicator check`, then restart the workers"
+        remedy = proof.look_remedy or (
+            "see that the workers' configuration has it, and `replicator check`, then restart them"
+        )
         return Broken("stopped", Problem("critical", "left_out", name, what, remedy))
     if proof.starting:
         return _starting(proof, name)
