@@ -37,7 +37,7 @@ _SHOWN_MAX = 64
 """Characters of a name that a record says of itself."""
 _SECONDS_MAX = 1e11
 """Of a creation time, in the year 5138: above, the unit is another."""
-_TOO_DEEP = "a record is nested hundreds of levels deep, and an item of DynamoDB has 32 at most"
+TOO_DEEP = "a record is nested hundreds of levels deep, and an item of DynamoDB has 32 at most"
 TTL_PRINCIPAL = "dynamodb.amazonaws.com"
 """Principal that deletes items whose time to live has passed."""
 
@@ -121,19 +121,25 @@ def decode_page(body: bytes) -> Page:
         except (msgspec.DecodeError, UnicodeDecodeError):
             wire = _decode_tolerantly(body)
     except RecursionError as error:
-        raise UnknownRecord(_TOO_DEEP) from error
+        raise UnknownRecord(TOO_DEEP) from error
     return Page([_record(record) for record in wire.Records], wire.NextShardIterator, len(body))
 
 
 def decode_event(records: bytes) -> list[StreamRecord]:
-    """The records of a Lambda event, given as the JSON text of the `Records` list."""
+    """The records of a Lambda event, given as the JSON text of the `Records` list.
+
+    UnknownRecord for any other text.
+    """
     try:
         try:
             wire = _decode_records(records)
         except (msgspec.DecodeError, UnicodeDecodeError):
             wire = _decode_tolerantly(b'{"Records":' + records + b"}").Records
     except RecursionError as error:
-        raise UnknownRecord(_TOO_DEEP) from error
+        raise UnknownRecord(TOO_DEEP) from error
+    except ValueError as error:
+        message = "the records of the event are not JSON that can be read"
+        raise UnknownRecord(message) from error
     return [_record(record) for record in wire]
 
 
@@ -152,7 +158,7 @@ def _decode_tolerantly(body: bytes) -> _RecordsPage:
             continue
         for name in ("NewImage", "OldImage"):
             if change.get(name) is not None:
-                change[name] = msgspec.Raw(json.dumps(change[name]).encode())
+                change[name] = as_ascii(change[name])
     for number, record in enumerate(page["Records"]):
         try:
             msgspec.convert(record, _Record)
@@ -161,6 +167,11 @@ def _decode_tolerantly(body: bytes) -> _RecordsPage:
             message = f"{named} is not of the known shape: {error}"
             raise UnknownRecord(message) from error
     return msgspec.convert(page, _RecordsPage)
+
+
+def as_ascii(value: object) -> msgspec.Raw:
+    """A value of the wire as ASCII JSON, in which lone surrogates stay escaped."""
+    return msgspec.Raw(json.dumps(value).encode())
 
 
 def _name(record: object, number: int) -> str:

@@ -29,6 +29,7 @@ from replicator.core.snapshot.export_manifest import (
     require_fit,
 )
 from replicator.core.snapshot.export_windows import (
+    ASKING_ROOM,
     BACK_MAX,
     CUT_EDGES_MAX,
     MARGIN,
@@ -299,6 +300,23 @@ def test_when_a_gap_cannot_be_healed_from_exports():
     assert "nobody knows" in (why_not(None, recovery(7)) or "")
     assert "can be exported from" in (why_not(NOON - 7 * day, recovery(7)) or "")
     assert "can be exported from" in (why_not(NOON - 35 * day, recovery(60)) or "")
+
+
+def test_a_gap_whose_beginning_is_soon_out_of_reach_is_not_healed_from_exports():
+    edge = NOON - BACK_MAX + SINCE_MARGIN
+
+    for minutes, room, healed in ((29, ASKING_ROOM, False), (31, ASKING_ROOM, True)):
+        reason = why_not(edge + timedelta(minutes=minutes), recovery(35), room=room)
+        assert (reason is None) is healed
+    assert why_not(edge + timedelta(minutes=5), recovery(35)) is not None
+    assert why_not(edge, recovery(35), room=timedelta(0)) is None
+
+
+def test_the_room_to_ask_is_that_of_the_newest_window():
+    latest_behind = timedelta(minutes=5)
+    [newest, *_] = windows([NOON], NOON)
+
+    assert newest.until - NOON + latest_behind < ASKING_ROOM
 
 
 def record(since: datetime | None, until: datetime | None) -> ExportRecord:

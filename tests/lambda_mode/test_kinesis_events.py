@@ -1,5 +1,6 @@
 """The function behind a Kinesis stream: any order, any repetition, tables that share a stream."""
 
+import asyncio
 from base64 import b64encode
 from pathlib import Path
 from random import Random
@@ -7,7 +8,11 @@ from typing import Any
 
 import pytest
 
-from replicator.errors import ConfigurationError, UnknownRecord
+from replicator.core.mapping.compile import compile_table
+from replicator.errors import ConfigurationError, ReplicatorError, UnknownRecord
+from replicator.postgres.connection.connect import ConnectionSettings
+from replicator.postgres.schema.migrate import migrate
+from tests.support.builders import KEY
 from tests.support.kinesis_tables import kinesis_data
 from tests.support.lambda_events import event, put
 from tests.support.lambda_function import CONFIGURATION, LambdaTable
@@ -17,6 +22,14 @@ CONFIGURED = CONFIGURATION.replace(
     "    initial_load: stream\n",
     f"    initial_load: stream\n    source: {{{{kinesis: '{KINESIS}'}}}}\n",
 )
+SHARED = f"""{CONFIGURED}
+  items:
+    poller: {{poller}}
+    initial_load: stream
+    source: {{{{kinesis: '{KINESIS}'}}}}
+    into:
+      public.u: {{{{columns: {{{{n: bigint}}}}}}}}
+"""
 NOW = 1_789_000_000_000_000
 ALL_APPLIED: dict[str, list[Any]] = {"batchItemFailures": []}
 Image = dict[str, Any]
@@ -103,6 +116,51 @@ def test_a_stream_that_no_table_is_read_from_is_refused(published: LambdaTable):
 def test_an_event_of_the_tables_own_stream_is_refused(published: LambdaTable):
     with pytest.raises(ConfigurationError, match="no entry with `poller: lambda`"):
         published.apply(event(put(5)))
+
+
+@pytest.fixture
+def shared(database: str, tmp_path: Path) -> LambdaTable:
+    """The tables `orders`, of `public.t`, and `items`, of `public.u`, on one stream."""
+    tables = LambdaTable(database, tmp_path, text=SHARED)
+    tables.configure()
+    mappings = [compile_table(spec, KEY) for spec in tables.settings().table_specs().values()]
+    asyncio.run(migrate(ConnectionSettings(dsn=database), "replicator", "test", mappings))
+    return tables
+
+
+def rows_of_both(shared: LambdaTable) -> dict[str, int]:
+    return {
+        table: len(shared.fetch(f"select from public.{name}"))
+        for table, name in (("orders", "t"), ("items", "u"))
+    }
+
+
+@pytest.mark.parametrize(("bad", "good"), [("orders", "items"), ("items", "orders")])
+def test_a_record_that_nobody_understands_halts_its_table_and_the_other_is_applied(
+    shared: LambdaTable, bad: str, good: str
+):
+    early = change(None, item("x", 1), at=1 - NOW, table=bad)
+
+    with pytest.raises(UnknownRecord, match="creation time"):
+        shared.apply(delivered(early, change(None, item("a", 1), table=good)))
+
+    assert rows_of_both(shared) == {bad: 0, good: 1}
+    halted = shared.fetch("select source from replicator.table_state where halted")
+    assert [row["source"] for row in halted] == [bad]
+
+
+@pytest.mark.parametrize(
+    ("bad", "target", "good"), [("orders", "t", "items"), ("items", "u", "orders")]
+)
+def test_a_table_that_cannot_be_written_does_not_keep_the_other_of_its_stream_waiting(
+    shared: LambdaTable, bad: str, target: str, good: str
+):
+    shared.fetch(f"alter table public.{target} drop column n")
+
+    with pytest.raises(ReplicatorError):
+        shared.apply(delivered(*(change(None, item("a", 1), table=table) for table in (bad, good))))
+
+    assert rows_of_both(shared) == {bad: 0, good: 1}
 
 
 @pytest.mark.parametrize("broken", [{}, {"data": "!", "sequenceNumber": "1"}, {"data": ""}])

@@ -3,6 +3,7 @@
 from tests.mutants.mutant import Mutant
 
 EXPORTS = "tests/core/test_exports.py"
+HOSTILE = "tests/core/test_hostile_inputs.py"
 LOADS = "tests/postgres/test_exports.py"
 
 WINDOWS = "replicator/core/snapshot/export_windows.py"
@@ -73,6 +74,20 @@ EXPORT_MUTANTS = [
         MANIFEST,
         "if total != summary.items:",
         "if total > summary.items:",
+        EXPORTS,
+    ),
+    Mutant(
+        "a file that is listed twice stands for one that is not listed",
+        MANIFEST,
+        "if len({line.dataFileS3Key for line in lines}) != len(lines):",
+        "if not lines and summary.items:",
+        HOSTILE,
+    ),
+    Mutant(
+        "a gap is healed from exports that are soon out of reach",
+        WINDOWS,
+        "if begin < earliest + room:",
+        "if begin < earliest:",
         EXPORTS,
     ),
     Mutant(

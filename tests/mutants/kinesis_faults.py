@@ -73,6 +73,20 @@ KINESIS_MUTANTS = [
         RECORDS,
     ),
     Mutant(
+        "a damaged record of DynamoDB's is taken for another producer's",
+        DECODING,
+        "if not any(mark in data for mark in _MARKS):",
+        "if data:",
+        "tests/core/test_hostile_inputs.py",
+    ),
+    Mutant(
+        "a table that fails keeps the others of its stream from their changes",
+        "replicator/app/aws_lambda/handler.py",
+        "                if self._seconds_left() <= 0:\n",
+        "                if failure:\n",
+        "tests/lambda_mode/test_kinesis_events.py",
+    ),
+    Mutant(
         "milliseconds are taken for microseconds",
         DECODING,
         '"MILLISECOND": 1000',

@@ -116,6 +116,8 @@ class Delivering:
         return ()
 
     async def _apply(self, batch: StreamBatch, done: int) -> None:
+        if batch.unknown is not None:
+            raise batch.unknown
         records = batch.records[done:]
         if not records:
             return

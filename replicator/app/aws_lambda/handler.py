@@ -67,7 +67,8 @@ class Function:
     def handle(self, event: object, *, seconds_left: float) -> BatchResponse:
         """Apply an event and say which records are to be delivered again, if any.
 
-        Raises when nothing was applied: Lambda delivers the whole event again then.
+        Raises when nothing was applied of a table: Lambda delivers the whole event again then,
+        after the other tables of a shared stream were applied.
         """
         self._deadline = self._clock.monotonic() + max(0.1, seconds_left - ANSWER_SECONDS)
         try:
@@ -88,17 +89,26 @@ class Function:
             await self._database.discard()
         self._used_at = now
         failures: list[dict[str, str]] = []
+        failure: ReplicatorError | None = None
         for batch in batches:
             started = self._clock.monotonic()
-            left = await self._delivered(batch)
+            try:
+                left = await self._delivered(batch)
+            except ReplicatorError as error:
+                failure = failure or error
+                if self._seconds_left() <= 0:
+                    break
+                continue  # tables that share a stream do not wait for each other
             if left:
-                # numbers of two streams cannot be compared; of one stream the lowest counts
-                if len({each.event_source_arn for each in batches}) > 1:
-                    message = "a part of an event of several streams could not be applied"
-                    raise ReplicatorError(message)
                 failures.append({"itemIdentifier": left[0]})
             name = await self._entry_of(batch)
             self._metrics.invocation(name, self._clock.monotonic() - started)
+        if failure is not None:
+            raise failure
+        # numbers of two streams cannot be compared; of one stream the lowest counts
+        if failures and len({each.event_source_arn for each in batches}) > 1:
+            message = "a part of an event of several streams could not be applied"
+            raise ReplicatorError(message)
         await self._prune_at_times()
         return {"batchItemFailures": failures}
 

@@ -1,5 +1,6 @@
 """Pages of a scan or an export and stale rows of a sweep become plans, like batches. Pure."""
 
+import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -9,11 +10,12 @@ from replicator.core.observations import RecordOutcome
 from replicator.core.planning.guard_outcomes import GuardRejection, outcomes_after_guard
 from replicator.core.planning.plan_batch import plan_batch
 from replicator.core.planning.write_plan import Refusals, TargetWrites, WritePlan
-from replicator.core.records import NOWHERE, SCANNED, LetterId, StreamRecord
+from replicator.core.records import NOWHERE, SCANNED, TOO_DEEP, Image, LetterId, StreamRecord
 from replicator.core.snapshot.scan_pages import keys_of
 from replicator.core.table_spec import SourceKey
 from replicator.core.values.attributes import decode_image
 from replicator.core.values.row_builder import Row
+from replicator.errors import UnknownRecord, ValueRejected
 
 _STALE = StreamRecord(NOWHERE, SCANNED, LetterId(0), "remove", {}, None, None, None)
 
@@ -29,13 +31,29 @@ def records_of_page(images: Sequence[memoryview], source_key: SourceKey) -> list
             SCANNED,
             LetterId(-place),
             "insert",
-            keys_of(decode_image(image), source_key),
+            _keys_in(image, source_key),
             image,
             None,
             None,
         )
         for place, image in enumerate(images, 1)
     ]
+
+
+def _keys_in(image: memoryview, source_key: SourceKey) -> Image:
+    """The key of an item, also of one that planning rejects: the dead letter needs it."""
+    try:
+        return keys_of(decode_image(image), source_key)
+    except ValueRejected:
+        pass
+    try:
+        item = json.loads(bytes(image))
+    except RecursionError as error:
+        raise UnknownRecord(TOO_DEEP) from error
+    known = item if isinstance(item, dict) else {}
+    return {
+        name: known[name] for name, _ in source_key.attributes if isinstance(known.get(name), dict)
+    }
 
 
 def plan_page(

@@ -1,15 +1,18 @@
 """Lines of an export's data files become records, with the images as raw JSON. Pure."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
 import msgspec
 
-from replicator.core.records import NOWHERE, SCANNED, Image, LetterId, StreamRecord
+from replicator.core.records import NOWHERE, SCANNED, LetterId, StreamRecord, as_ascii
 from replicator.errors import ExportUnfit
 
 MICROSECONDS = 1_000_000
+_MICROS_DIGITS_MAX = 17
+"""Of a time of writing, in the year 5138: with more digits the unit is another."""
 
 
 class _ItemLine(msgspec.Struct):
@@ -26,12 +29,13 @@ class _Metadata(msgspec.Struct):
 
 class _ChangeLine(msgspec.Struct):
     Metadata: _Metadata
-    Keys: Image
+    Keys: dict[str, dict[str, str]]
     NewImage: msgspec.Raw = msgspec.Raw()
     OldImage: msgspec.Raw = msgspec.Raw()
 
 
 ExportLine = TypeVar("ExportLine", bound=msgspec.Struct)
+_IMAGES = ("Item", "NewImage", "OldImage")
 _ITEMS = msgspec.json.Decoder(_ItemLine)
 _CHANGES = msgspec.json.Decoder(_ChangeLine)
 
@@ -77,7 +81,7 @@ def changes_of_lines(lines: Sequence[bytes]) -> list[StreamRecord]:
 
 def _micros(line: _ChangeLine) -> int:
     text = line.Metadata.WriteTimestampMicros.N
-    if not (text.isascii() and text.isdigit()):
+    if not (text.isascii() and text.isdigit() and len(text) <= _MICROS_DIGITS_MAX):
         message = "a line of the export has no time of writing"
         raise ExportUnfit(message, remedy="ask for a new export")
     return int(text)
@@ -86,10 +90,26 @@ def _micros(line: _ChangeLine) -> int:
 def _decoded(
     lines: Sequence[bytes], decoder: "msgspec.json.Decoder[ExportLine]"
 ) -> list[ExportLine]:
-    """All lines together."""
+    """All lines together; where a strict parser refuses a line, each line by itself."""
     try:
         return decoder.decode_lines(b"\n".join(lines))
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return [_decoded_alone(line, decoder) for line in lines]
+
+
+def _decoded_alone(line: bytes, decoder: "msgspec.json.Decoder[ExportLine]") -> ExportLine:
+    """Decode a line that may hold lone surrogates: its images are written again as ASCII JSON, so
+    that only the item is rejected later.
+    """
+    try:
+        try:
+            return decoder.decode(line)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            told = json.loads(line)
+            if isinstance(told, dict):
+                told |= {name: as_ascii(told[name]) for name in _IMAGES if name in told}
+            return msgspec.convert(told, decoder.type)
+    except (ValueError, RecursionError) as error:
         message = "a line of the export is not of the shape that AWS documents"
         raise ExportUnfit(message, remedy="ask for a new export") from error
 

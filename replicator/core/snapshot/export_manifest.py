@@ -10,6 +10,7 @@ from base64 import b64decode, b64encode
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import md5
+from typing import Annotated
 
 import msgspec
 
@@ -48,22 +49,26 @@ class ExportSummary:
     billed_bytes: int
 
 
+_Instant = Annotated[datetime, msgspec.Meta(tz=True)]
+_Count = Annotated[int, msgspec.Meta(ge=0)]
+
+
 class _Summary(msgspec.Struct):
     exportArn: str  # noqa: N815 (the wire's names, here and below)
     tableArn: str  # noqa: N815
     s3Bucket: str  # noqa: N815
     manifestFilesS3Key: str  # noqa: N815
-    itemCount: int  # noqa: N815
+    itemCount: _Count  # noqa: N815
     outputFormat: str  # noqa: N815
-    exportTime: datetime | None = None  # noqa: N815
+    exportTime: _Instant | None = None  # noqa: N815
     exportType: str | None = None  # noqa: N815
-    exportFromTime: datetime | None = None  # noqa: N815
-    exportToTime: datetime | None = None  # noqa: N815
+    exportFromTime: _Instant | None = None  # noqa: N815
+    exportToTime: _Instant | None = None  # noqa: N815
     billedSizeBytes: int = 0  # noqa: N815
 
 
 class _File(msgspec.Struct):
-    itemCount: int  # noqa: N815
+    itemCount: _Count  # noqa: N815
     md5Checksum: str  # noqa: N815
     dataFileS3Key: str  # noqa: N815
 
@@ -72,7 +77,7 @@ def read_summary(body: bytes) -> ExportSummary:
     """The summary; ExportUnfit for another file, or an unreadable export."""
     try:
         wire = msgspec.json.decode(body, type=_Summary)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         message = f"the export's {SUMMARY_FILE} is not of the shape that AWS documents: {error}"
         raise ExportUnfit(message, remedy=_REMEDY) from error
     if wire.outputFormat != FORMAT:
@@ -102,12 +107,18 @@ def read_summary(body: bytes) -> ExportSummary:
 
 
 def read_files(body: bytes, summary: ExportSummary) -> list[DataFile]:
-    """The data files, in the order of the list; ExportUnfit where the counts do not add up."""
+    """The data files, in the order of the list; ExportUnfit where the counts do not add up.
+
+    A file that is listed twice would hide one that is not listed, whose rows would count as stale.
+    """
     try:
         lines = msgspec.json.Decoder(_File).decode_lines(body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         message = f"the list of files of {summary.arn} is not of the shape that AWS documents"
         raise ExportUnfit(f"{message}: {error}", remedy=_REMEDY) from error
+    if len({line.dataFileS3Key for line in lines}) != len(lines):
+        message = f"the list of files of {summary.arn} names a file twice"
+        raise ExportUnfit(message, remedy=_REMEDY)
     total = sum(line.itemCount for line in lines)
     if total != summary.items:
         message = (

@@ -23,6 +23,9 @@ MARGIN = timedelta(minutes=2)
 """An export may lack changes of the last minute, and hold some of the next."""
 SINCE_MARGIN = timedelta(minutes=15)
 """For creation times that are rounded down or go back: so much earlier a gap's window begins."""
+ASKING_ROOM = timedelta(minutes=30)
+"""Before a gap's beginning can be exported no more: the newest window is asked for first, up to 20
+minutes later, as it may end a window's least length ahead, and a table's latest time is behind."""
 _SECOND = timedelta(seconds=1)
 CUT_SECONDS = range(-1, 3)
 """Beginnings of windows around a cut: creation times are rounded to the nearest second."""
@@ -100,17 +103,24 @@ def _stretched(bounds: Sequence[datetime]) -> Iterator[datetime]:
     yield bounds[-1]
 
 
-def why_not(since: datetime | None, recovery: Recovery | None) -> str | None:
-    """Why a gap cannot be healed by incremental exports; None where possible."""
+def why_not(
+    since: datetime | None, recovery: Recovery | None, *, room: timedelta = ASKING_ROOM
+) -> str | None:
+    """Why a gap cannot be healed by incremental exports; None where possible.
+
+    `room`: for so long the gap's beginning must remain one that can be exported.
+    """
     if recovery is None:
         return "point-in-time recovery is off, which exports need"
     if since is None:
         return "nobody knows when the gap began"
     begin = since - SINCE_MARGIN
-    if begin < max(recovery.earliest, recovery.asked_at - BACK_MAX):
+    earliest = max(recovery.earliest, recovery.asked_at - BACK_MAX)
+    if begin < earliest + room:
         return (
             f"the gap begins at {begin:%Y-%m-%d %H:%M} UTC, and the table can be exported from "
-            f"{recovery.earliest:%Y-%m-%d %H:%M} UTC on"
+            f"{earliest:%Y-%m-%d %H:%M} UTC on; asking for the exports takes up to "
+            f"{room // timedelta(minutes=1)} minutes"
         )
     return None
 

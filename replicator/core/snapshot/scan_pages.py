@@ -9,9 +9,10 @@ from typing import Any, TypeVar
 import msgspec
 
 from replicator.core.mapping.item_keys import item_key_json
-from replicator.core.records import Image
+from replicator.core.records import TOO_DEEP, Image, as_ascii
 from replicator.core.table_spec import KeyType, SourceKey
 from replicator.core.values.attributes import decode_binary
+from replicator.errors import UnknownRecord
 
 BYTES_PER_READ_UNIT = 4096  # of a consistent read
 KEY_BYTES_MAX = (2048, 1024)  # of a partition key, of a sort key
@@ -78,7 +79,7 @@ class _GetAnswer(msgspec.Struct):
 
 
 def decode_scan(body: bytes) -> ScanPage:
-    """A Scan's answer; ValueError for another."""
+    """A Scan's answer; ValueError for another, UnknownRecord for one nested too deeply."""
     answer = _decode(body, _ScanAnswer)
     last_key = bytes(answer.LastEvaluatedKey)
     return ScanPage(
@@ -89,7 +90,7 @@ def decode_scan(body: bytes) -> ScanPage:
 
 
 def decode_found(body: bytes) -> FoundItems:
-    """A BatchGetItem's answer for one table; ValueError for another."""
+    """A BatchGetItem's answer for one table; it fails as `decode_scan`."""
     answer = _decode(body, _GetAnswer)
     return FoundItems(
         [memoryview(item) for items in answer.Responses.values() for item in items],
@@ -131,12 +132,34 @@ def keys_of(image: Image, source_key: SourceKey) -> Image:
 
 
 def _decode(body: bytes, shape: type[Wire]) -> Wire:
-    """The answer; lone surrogates, which a strict parser refuses, are kept escaped."""
     try:
-        return msgspec.json.decode(body, type=shape)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        escaped = json.dumps(json.loads(body)).encode()
-        return msgspec.json.decode(escaped, type=shape)
+        try:
+            return msgspec.json.decode(body, type=shape)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return _decode_tolerantly(body, shape)
+    except RecursionError as error:
+        raise UnknownRecord(TOO_DEEP) from error
+
+
+def _decode_tolerantly(body: bytes, shape: type[Wire]) -> Wire:
+    """Decode an answer with lone surrogates: a strict parser refuses all of it for one string.
+
+    Items are written again as ASCII JSON, so that only the items concerned are rejected later.
+    """
+    answer = json.loads(body)
+    if not isinstance(answer, dict):
+        message = "the answer is no JSON object"
+        raise ValueError(message)  # noqa: TRY004 (a value of the wire, not an argument)
+    if "LastEvaluatedKey" in answer:
+        answer["LastEvaluatedKey"] = as_ascii(answer["LastEvaluatedKey"])
+    if isinstance(answer.get("Items"), list):
+        answer["Items"] = [as_ascii(item) for item in answer["Items"]]
+    if isinstance(answer.get("Responses"), dict):
+        answer["Responses"] = {
+            table: [as_ascii(item) for item in items] if isinstance(items, list) else items
+            for table, items in answer["Responses"].items()
+        }
+    return msgspec.convert(answer, shape)
 
 
 def _read_units(told: Iterable[_Capacity | None], body: bytes) -> float:

@@ -30,6 +30,7 @@ from replicator.core.records import (
     Position,
     StreamRecord,
     Version,
+    as_ascii,
 )
 from replicator.core.stream.stream_facts import ListedShard
 from replicator.core.stream.time_order import version_of
@@ -39,6 +40,8 @@ Base64 = Literal["twice", "once"]
 """Number of encodings of binary values in the JSON of a record."""
 
 EVENT_SOURCE = "aws:dynamodb"
+_MARKS = (b'"aws:dynamodb"', b'"ApproximateCreationDateTime"')
+"""Text that every record of DynamoDB's has, near the beginning and at the end."""
 _MICROS = {"MILLISECOND": 1000, "MICROSECOND": 1}
 _MICROS_MIN = 10**15
 """Of a creation time, in the year 2001: below it is another unit."""
@@ -125,7 +128,11 @@ def decode_kinesis_page(body: bytes, *, table: str, base64: Base64) -> KinesisPa
     ValueError for what is no such answer. UnknownRecord for a record of DynamoDB's whose meaning
     is not known; what is not DynamoDB's is foreign.
     """
-    wire = _decode_answer(body)
+    try:
+        wire = _decode_answer(body)
+    except RecursionError as error:
+        message = "the answer is nested without end"
+        raise ValueError(message) from error
     data = [b64decode(each.Data, validate=True) for each in wire.Records]
     records = [
         decode_kinesis_record(one, each.SequenceNumber, table=table, base64=base64)
@@ -140,10 +147,18 @@ def decode_kinesis_record(
     data: bytes, sequence_number: str, *, table: str, base64: Base64
 ) -> StreamRecord:
     """One record: the data, and the sequence number in the Kinesis shard."""
+    try:
+        return _decoded(data, sequence_number, table=table, base64=base64)
+    except RecursionError as error:
+        what = "is nested hundreds of levels deep, and an item of DynamoDB has 32 at most"
+        raise _unknown(sequence_number, what) from error
+
+
+def _decoded(data: bytes, sequence_number: str, *, table: str, base64: Base64) -> StreamRecord:
     place = _place(sequence_number)
     try:
         wire = _decode_record(data)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         wire = None
     if wire is None or wire.eventSource != EVENT_SOURCE or wire.tableName != table:
         if table_in(data, sequence_number) != table:
@@ -179,12 +194,12 @@ def decode_kinesis_record(
 def table_in(data: bytes, sequence_number: str) -> str | None:
     """Name of the DynamoDB table that a record is of; None where it is not DynamoDB's.
 
-    UnknownRecord where DynamoDB's own record names none.
+    UnknownRecord where DynamoDB's own record names none, or cannot be read.
     """
     try:
         head = _decode_head(data)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        head = _head_tolerantly(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        head = _head_tolerantly(data, sequence_number)
     if head.eventSource != EVENT_SOURCE:
         return None
     if head.tableName is None:
@@ -192,12 +207,21 @@ def table_in(data: bytes, sequence_number: str) -> str | None:
     return head.tableName
 
 
-def _head_tolerantly(data: bytes) -> _Head:
-    """The head of a record that a strict parser refuses: for a lone surrogate, or as no JSON."""
+def _head_tolerantly(data: bytes, sequence_number: str) -> _Head:
+    """The head of a record that a strict parser refuses: for a lone surrogate, or as no JSON.
+
+    UnknownRecord for no JSON that has a mark of DynamoDB's, and RecursionError for one nested too
+    deeply: it may be a change.
+    """
     try:
         found = json.loads(data)
-    except (ValueError, RecursionError):
-        return _Head()
+    except (ValueError, RecursionError) as error:
+        if not any(mark in data for mark in _MARKS):
+            return _Head()
+        if isinstance(error, RecursionError):
+            raise
+        what = "has the marks of a record of DynamoDB's, and is not JSON that can be read"
+        raise _unknown(sequence_number, what) from error
     if not isinstance(found, dict):
         return _Head()
     told = [found.get(name) for name in ("eventSource", "tableName")]
@@ -206,11 +230,14 @@ def _head_tolerantly(data: bytes) -> _Head:
 
 def _decode_tolerantly(data: bytes, sequence_number: str) -> _PublishedRecord:
     """Decode a record with lone surrogates: the images are written again as ASCII JSON."""
-    record = json.loads(data)
+    try:
+        record = json.loads(data)
+    except ValueError as error:  # JSON, with a number that has thousands of digits
+        raise _unknown(sequence_number, "is not JSON that can be read") from error
     change = record.get("dynamodb")
     for name in ("NewImage", "OldImage") if isinstance(change, dict) else ():
         if change.get(name) is not None:
-            change[name] = msgspec.Raw(json.dumps(change[name]).encode())
+            change[name] = as_ascii(change[name])
     try:
         return msgspec.convert(record, _PublishedRecord)
     except (msgspec.ValidationError, UnicodeEncodeError) as error:
@@ -309,10 +336,7 @@ class _TextLayer:
 
 def _image_once_by_value(image: memoryview, sequence_number: str) -> memoryview:
     """The image with each value decoded by itself, and written again."""
-    try:
-        attributes: Any = json.loads(bytes(image))
-    except RecursionError:
-        return image  # deeper than any item: planning rejects it
+    attributes: Any = json.loads(bytes(image))
     if not isinstance(attributes, dict):
         return image
     decoded = {name: _decoded_once(value, sequence_number) for name, value in attributes.items()}

@@ -17,7 +17,7 @@ import json
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from replicator.core.snapshot.export_lines import ChangesPage, changes_of_lines, items_of_lines
 from replicator.core.snapshot.export_manifest import DataFile, require_fit
@@ -103,7 +103,8 @@ class ExportMaking:
             await self._records.want(self._claim, [export_time(guarded_at)], None)
         else:
             since = min(wanted.cuts, default=None)
-            reason = why_not(since, await patiently(self._exports.recovery))
+            recovery = await patiently(self._exports.recovery)
+            reason = why_not(since, recovery, room=timedelta(0))
             if reason is not None:
                 raise ExportUnfit(reason, remedy="load the whole table")
             found = windows(wanted.cuts, guarded_at)

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from replicator.core.records import StreamRecord, decode_event
+from replicator.core.records import TOO_DEEP, StreamRecord, decode_event
 from replicator.core.stream.kinesis_records import Base64, decode_kinesis_record
 from replicator.core.stream.source_kind import KINESIS, kind_of, kinesis_arn_of, share_of
 from replicator.errors import ConfigurationError, UnknownRecord
@@ -30,6 +30,8 @@ class StreamBatch:
     """The sequence numbers as they were delivered, which is how Lambda wants them back."""
     view_type: str | None = None
     """View type of the stream's records, where they say it."""
+    unknown: UnknownRecord | None = None
+    """A record of the table's whose meaning is not known: nothing of the batch may be applied."""
 
     @property
     def table(self) -> str:
@@ -56,7 +58,8 @@ def batches_of(event: object, published: Published | None = None) -> list[Stream
     """The records of an event by stream. UnknownRecord for anything that is not such a record.
 
     Of a Kinesis stream each table that is read from the stream has all records: those of others
-    are foreign. ConfigurationError where no table is.
+    are foreign. ConfigurationError where no table is. A record that one of the tables does not
+    understand is told in that table's batch alone.
 
     Of a tumbling window the last event may have none.
     """
@@ -94,18 +97,20 @@ def _shares(
     except (LookupError, TypeError, ValueError) as error:
         message = f"a record of {kinesis_arn} has no data, or no sequence number"
         raise UnknownRecord(message) from error
-    numbers = [number for _, number in raw]
     return [
-        StreamBatch(
-            share_of(kinesis_arn, table),
-            [
-                decode_kinesis_record(data, number, table=table, base64=base64)
-                for data, number in raw
-            ],
-            numbers,
-        )
-        for table, base64 in tables.items()
+        _share(share_of(kinesis_arn, table), raw, table, base64) for table, base64 in tables.items()
     ]
+
+
+def _share(arn: str, raw: Sequence[tuple[bytes, str]], table: str, base64: Base64) -> StreamBatch:
+    numbers = [number for _, number in raw]
+    try:
+        records = [
+            decode_kinesis_record(data, number, table=table, base64=base64) for data, number in raw
+        ]
+    except UnknownRecord as error:
+        return StreamBatch(arn, (), numbers, unknown=error)
+    return StreamBatch(arn, records, numbers)
 
 
 def _batch(stream_arn: str, records: list[dict[str, Any]]) -> StreamBatch:
@@ -134,6 +139,12 @@ def _stream_of(record: Any) -> str:  # noqa: ANN401 (whatever JSON held)
 
 def _encoded(records: list[dict[str, Any]]) -> bytes:
     try:
-        return msgspec.json.encode(records)
-    except (UnicodeEncodeError, ValueError):  # lone surrogates
-        return json.dumps(records).encode()
+        try:
+            return msgspec.json.encode(records)
+        except (ValueError, OverflowError):  # lone surrogates, numbers of more than 64 bits
+            return json.dumps(records).encode()
+    except RecursionError as error:
+        raise UnknownRecord(TOO_DEEP) from error
+    except ValueError as error:
+        message = "the records of the event cannot be written as JSON"
+        raise UnknownRecord(message) from error
