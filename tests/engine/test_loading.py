@@ -1,13 +1,14 @@
 """How a table's snapshots begin."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from typing import Any, cast
 
 import pytest
 
 from replicator.clock import SystemClock
-from replicator.core.snapshot.export_windows import Recovery
+from replicator.core.snapshot.export_windows import SINCE_MARGIN, Recovery
 from replicator.core.snapshot.snapshot_facts import SnapshotFacts
 from replicator.core.stream.order_keeper import OrderKeeper
 from replicator.core.stream.stream_facts import TableFacts
@@ -35,6 +36,21 @@ class Begun:
         return True
 
 
+def loading(begun: Begun, recovery: Callable[[], Awaitable[Recovery | None]]) -> Loading:
+    async def count() -> int | None:
+        return None
+
+    return Loading(
+        table_mapping(),
+        cast(Snapshots, begun),
+        parts=1,
+        count_items=count,
+        recovery=recovery,
+        observe=lambda _: None,
+        clock=SystemClock(),
+    )
+
+
 def answering(error: Exception | None) -> Callable[[], Awaitable[Recovery | None]]:
     async def recovery() -> Recovery | None:
         if error is not None:
@@ -57,18 +73,17 @@ async def test_a_heal_waits_for_dynamodb_and_scans_where_it_may_not_ask(
 ):
     begun = Begun()
 
-    async def count() -> int | None:
-        return None
-
-    loading = Loading(
-        table_mapping(),
-        cast(Snapshots, begun),
-        parts=1,
-        count_items=count,
-        recovery=answering(error),
-        observe=lambda _: None,
-        clock=SystemClock(),
-    )
-
-    assert await loading.advance(TABLE, [HEAL]) == bool(begins)
+    assert await loading(begun, answering(error)).advance(TABLE, [HEAL]) == bool(begins)
     assert begun.instead == begins
+
+
+@pytest.mark.parametrize(("minutes", "scanned"), [(-1, True), (5, True), (60, False)])
+async def test_a_gap_whose_beginning_is_soon_out_of_reach_is_scanned(minutes: int, scanned: bool):
+    begun = Begun()
+    heal = replace(HEAL, lost_since=NOON + SINCE_MARGIN + timedelta(minutes=minutes))
+
+    async def recovery() -> Recovery:
+        return Recovery(NOON, NOON + timedelta(days=35), NOON + timedelta(days=35))
+
+    assert await loading(begun, recovery).advance(TABLE, [heal])
+    assert [told is not None for told in begun.instead] == [scanned]
