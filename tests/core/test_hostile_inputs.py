@@ -207,6 +207,10 @@ ODD_VALUES |= {
     for name, deep in DEPTHS.items()
 }
 ODD_VALUES |= {
+    f"odd set, {name}": b'{"M":{"s":{"BS":["\\/w=="]},"v":%s}}' % ODD_VALUES[name]
+    for name in ("no UTF-8", "surrogate in UTF-8", "a number of thousands of digits")
+}
+ODD_VALUES |= {
     f"odd set, {name}": b'{"M":{"s":{"BS":["\\/w=="]},"v":%s}}' % deep
     for name, deep in DEPTHS.items()
 }

@@ -336,7 +336,10 @@ class _TextLayer:
 
 def _image_once_by_value(image: memoryview, sequence_number: str) -> memoryview:
     """The image with each value decoded by itself, and written again."""
-    attributes: Any = json.loads(bytes(image))
+    try:
+        attributes: Any = json.loads(bytes(image))
+    except ValueError as error:
+        raise _unknown(sequence_number, "has an image that is not JSON") from error
     if not isinstance(attributes, dict):
         return image
     decoded = {name: _decoded_once(value, sequence_number) for name, value in attributes.items()}
