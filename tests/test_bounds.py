@@ -149,7 +149,7 @@ def is_scaled(expression: ast.expr, constants: dict[str, ast.expr]) -> bool:
 
 def is_short(expression: ast.expr) -> bool:
     """It is `scaled` from less than what is usual."""
-    usual = bounds.USUAL_SECONDS / bounds.SLOWNESS
+    usual = round(bounds.USUAL_SECONDS / bounds.SLOWNESS, 3)  # whatever the factor's digits are
     for call in ast.walk(expression):
         match call:
             case ast.Call(args=[ast.Constant(value=int() | float() as seconds)]):
