@@ -2,6 +2,7 @@
 
 import os
 
+from replicator.app.administration.status import read_status
 from replicator.app.mappings import CompiledTable, compile_tables
 from replicator.config.connections import (
     export_connection,
@@ -12,6 +13,11 @@ from replicator.config.connections import (
 from replicator.config.settings import Settings
 from replicator.core.findings import Finding, finding_of
 from replicator.core.mapping.compile import TableMapping
+from replicator.core.status.link_checks import (
+    ONE_DEPLOYMENT_EACH,
+    WORKED_ON_ELSEWHERE,
+    worked_on,
+)
 from replicator.errors import ReplicatorError
 from replicator.postgres.connection.address import Address
 from replicator.postgres.connection.connect import ConnectionSettings, address_of
@@ -99,7 +105,23 @@ async def _target(settings: Settings, mappings: list[TableMapping]) -> list[Find
         *_control_schema(settings, survey),
         *(finding_of("target", conflict) for conflict in survey.conflicts),
         *survey.findings,
+        *await _others(settings, survey),
         *await _migrator(settings, runner, survey, mappings),
+    ]
+
+
+async def _others(settings: Settings, survey: Survey) -> list[Finding]:
+    """Tables of the deployment on which workers with another configuration work."""
+    if survey.control_sql or survey.control_rights_lacking:
+        return []
+    try:
+        status = await read_status(settings)
+    except ReplicatorError as error:
+        return [finding_of("target", error)]
+    return [
+        Finding("warning", f"table {table.source}", WORKED_ON_ELSEWHERE, ONE_DEPLOYMENT_EACH)
+        for table in status.tables
+        if table.configured == "not configured" and worked_on(table)
     ]
 
 

@@ -10,6 +10,7 @@ import yaml
 
 from replicator.demo.embedded import free_port
 from tests.support.command import Ended, replicator
+from tests.support.control import control_schema
 from tests.support.endpoints import create_table, dynamodb_client, streams_client
 from tests.support.postgres_versions import TOO_OLD, VersionMissing, binaries, postgres_of
 
@@ -82,6 +83,25 @@ async def test_what_plan_prints_migrate_does_and_then_everything_fits(
     connection = await asyncpg.connect(database)
     assert await connection.fetchval("select source from replicator.target_claim") == "orders"
     await connection.close()
+
+
+async def test_check_warns_of_a_table_that_another_configuration_works_on(
+    configured: Write, database: str
+):
+    config = configured()
+    await replicator("migrate", config=config)
+
+    async with control_schema(database) as control:
+        await control.register("parts")
+        before = await replicator("check", config=config)
+        await control.worker("of-parts")
+        checked = await replicator("check", "--json", config=config)
+
+    assert (before.code, before.out) == (0, "everything fits\n")
+    assert checked.code == 0
+    [finding] = checked.document["findings"]
+    assert (finding["severity"], finding["where"]) == ("warning", "table parts")
+    assert "another configuration has the same `deployment`" in finding["message"]
 
 
 async def test_plan_changes_nothing(configured: Write, database: str):

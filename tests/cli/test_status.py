@@ -228,6 +228,19 @@ async def test_a_table_that_left_the_configuration_stays_until_it_is_forgotten(c
     assert parts["remedy"] == "replicator forget --table parts"
 
 
+async def test_a_table_that_another_configuration_works_on_is_not_to_be_forgotten(
+    control, configure
+):
+    await control.register("orders", "parts")
+    await control.worker("of-parts")
+
+    ended = await replicator("status", config=configure("orders"))
+
+    assert "parts: not in this configuration, and a living worker works on it" in ended.out
+    assert "give one of the two another `deployment`" in ended.out
+    assert "forget" not in ended.out
+
+
 async def test_without_workers_it_says_how_to_start_one(control, configure):
     await control.register("orders")
     await control.generation("orders")

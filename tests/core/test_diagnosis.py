@@ -56,7 +56,16 @@ BROKEN: dict[str, tuple[TableStatus, Verdict, str]] = {
     "gap": (replace(GOOD, state="gap", reason="trimmed"), "stopped", "gap"),
     "paused": (replace(GOOD, state="paused"), "stopped", "paused"),
     "not registered": (replace(GOOD, configured="not registered"), "stopped", "unregistered"),
-    "not configured": (replace(GOOD, configured="not configured"), "stopped", "unconfigured"),
+    "not configured": (
+        replace(table(told_seconds=None), configured="not configured"),
+        "stopped",
+        "unconfigured",
+    ),
+    "configured elsewhere": (
+        replace(GOOD, configured="not configured"),
+        "unknown",
+        "unconfigured",
+    ),
     "lambda": (replace(GOOD, needs_workers=False), "unknown", "lambda"),
     "nothing told": (table(told_seconds=None), "unknown", "silent"),
     "told long ago": (table(told_seconds=61.0), "unknown", "silent"),
@@ -414,8 +423,36 @@ def test_a_configured_table_that_is_not_registered_is_stopped():
     assert (problem.kind, problem.remedy) == ("unregistered", "replicator migrate")
 
 
+@pytest.mark.parametrize(
+    ("case", "worked_on"),
+    [
+        (GOOD, True),
+        (table(told_seconds=59.0), True),
+        (table(told_seconds=None, strangers=(("one", 5),)), True),
+        (table(told_seconds=61.0), False),
+        (table(told_seconds=None, elsewhere=("one",)), False),
+        (table(told_seconds=None), False),
+    ],
+)
+def test_a_table_of_another_configuration_is_not_to_be_forgotten_while_a_worker_has_it(
+    case: TableStatus, worked_on: bool
+):
+    status = with_configured(Status("d", (case,), (ONE,)), [])
+
+    diagnosis = diagnose(status)
+
+    problem = diagnosis.broken["orders"]
+    advice = [problem.remedy, status.tables[0].remedy or ""]
+    assert problem.kind == "unconfigured"
+    assert diagnosis.verdict == ("unknown" if worked_on else "stopped")
+    assert ["forget" in each for each in advice] == [not worked_on] * 2
+    assert ["another `deployment`" in each for each in advice] == [worked_on] * 2
+
+
 def test_a_table_that_left_the_configuration_keeps_its_own_reason_too():
-    halted = replace(GOOD, state="halted", reason="no column n", remedy="add it")
+    halted = replace(
+        table(told_seconds=None), state="halted", reason="no column n", remedy="add it"
+    )
 
     [only] = with_configured(Status("d", (halted,), ()), []).tables
 

@@ -12,12 +12,15 @@ from replicator.core.status.deployment_status import Status, TableStatus
 from replicator.core.status.drift import Drifted
 from replicator.core.status.durations import in_words
 from replicator.core.status.link_checks import (
+    ONE_DEPLOYMENT_EACH,
+    WORKED_ON_ELSEWHERE,
     Problem,
     ProblemSeverity,
     Verdict,
     broken_link,
     strangers,
     verdict_of,
+    worked_on,
 )
 
 HEADROOM_SECONDS_MIN = 6 * 3600.0
@@ -146,10 +149,14 @@ def _unregistered(source: str) -> TableStatus:
 
 
 def _left_behind(table: TableStatus) -> TableStatus:
-    reason = "not in the configuration any more: its positions stay until it is forgotten"
+    if worked_on(table):
+        reason, remedy = WORKED_ON_ELSEWHERE, ONE_DEPLOYMENT_EACH
+    else:
+        reason = "not in the configuration any more: its positions stay until it is forgotten"
+        remedy = f"replicator forget --table {quote(table.source)}"
     return replace(
         table,
         reason=reason if table.reason is None else f"{table.reason}; {reason}",
-        remedy=table.remedy or f"replicator forget --table {quote(table.source)}",
+        remedy=table.remedy or remedy,
         configured="not configured",
     )

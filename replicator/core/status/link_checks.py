@@ -45,6 +45,16 @@ STATUS_SECONDS = 30.0
 """A status that is older proves nothing: PostgreSQL does not answer."""
 
 
+WORKED_ON_ELSEWHERE = (
+    "not in this configuration, and a living worker works on it: another configuration has the "
+    "same `deployment`"
+)
+ONE_DEPLOYMENT_EACH = (
+    "put the tables of both into one configuration, or give one of the two another `deployment`; "
+    "a worker that runs an older version of this configuration is to be restarted"
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """A problem that a person should know of. `table` None: not of one table. `remedy`:
@@ -95,6 +105,12 @@ def to_restart(table: TableStatus) -> list[Problem]:
     ]
 
 
+def worked_on(table: TableStatus) -> bool:
+    """True while a living worker has the table, with whichever mapping."""
+    told = table.proof.told_seconds
+    return bool(table.proof.strangers) or (told is not None and told <= WORKER_SECONDS)
+
+
 # The links, in the order of the chain
 
 
@@ -105,6 +121,9 @@ def _registered(table: TableStatus, _: Status) -> Broken | None:
         return Broken(
             "stopped", Problem("critical", "unregistered", name, what, "replicator migrate")
         )
+    if table.configured == "not configured" and worked_on(table):
+        problem = Problem("note", "unconfigured", name, WORKED_ON_ELSEWHERE, ONE_DEPLOYMENT_EACH)
+        return Broken("unknown", problem)
     if table.configured == "not configured":
         what = "not in the configuration any more: its positions stay until it is forgotten"
         remedy = f"replicator forget --table {quote(name)}"
