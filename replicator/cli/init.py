@@ -68,7 +68,7 @@ def init(
     Example: replicator init --table orders >replicator.yaml
     """
 
-    settings = load_for_new_tables(config, os.environ)
+    settings, named = load_for_new_tables(config, os.environ)
     said = {"region": region, "endpoint_url": endpoint_url}
     options = {name: value for name, value in said.items() if value is not None}
     wanted = [_place(settings, name, options) for name in table]
@@ -78,16 +78,19 @@ def init(
         )
     except StreamVanished as error:
         raise ConfigurationError(str(error), remedy=error.remedy) from error
-    if deployment is None and "deployment" in settings.model_fields_set:
-        deployment = settings.deployment
     proposed = [
         Described(each, source, proposal)
         for each, (_, source), proposal in zip(sampled, wanted, _proposed(sampled), strict=True)
     ]
-    name = deployment or re.sub(r"^[^A-Za-z0-9]+", "", sampled[0].description.name)[:63] or "main"
+    name = deployment or named or deployment_of(sampled[0].description.name)
     for line in lines(name, settings.source.model_copy(update=options), proposed):
         print_line(line)
     _note(sampled)
+
+
+def deployment_of(table: str) -> str:
+    """The name of a deployment, proposed from the name of a DynamoDB table."""
+    return re.sub(r"^[^A-Za-z0-9]+", "", table)[:63] or "main"
 
 
 def _place(
@@ -134,7 +137,7 @@ def lines(deployment: str, source: "SourceSettings", tables: Sequence[Described]
     """The document, line by line."""
     yield "# proposed by `replicator init` from a sample of the items: look it over"
     yield "version: 1"
-    yield f"deployment: {_scalar(deployment)}  # names this replica everywhere; never change it"
+    yield f"deployment: {_scalar(deployment)}  # no other replica's name; never change it"
     yield ""
     said = _said(source)
     if said:
@@ -174,7 +177,8 @@ def _table(table: Described, default: dict[str, str]) -> Iterator[str]:
     for target in proposed.targets:
         yield from _target(target)
     if proposed.unmatched is not None:
-        yield f"      {_scalar(proposed.unmatched)}: {{}}  # whole items, in the column data"
+        yield f"      {_scalar(proposed.unmatched)}:  # whole items, in the column data"
+        yield from _key(proposed.targets[0].key)
 
 
 def _method(sampled: "SampledTable") -> Iterator[str]:
@@ -198,9 +202,7 @@ def _target(target: ProposedTarget) -> Iterator[str]:
     yield f"      {_scalar(target.name)}:{of_kind}"
     if target.when is not None:
         yield f"        when: {_flow(target.when)}"
-    yield "        key:"
-    for column in target.key:
-        yield f"          {_scalar(column.name)}: {_entry(column)}  # {column.why}"
+    yield from _key(target.key)
     if target.columns:
         yield "        columns:"
         for column in target.columns:
@@ -210,6 +212,12 @@ def _target(target: ProposedTarget) -> Iterator[str]:
         where = target.rest if target.columns else "data"
         yield f"        # left in {where}: {_comment(attribute)}"
     yield "        # on_delete: delete  # or soft: sets _deleted_at; or ignore"
+
+
+def _key(columns: Sequence[ProposedColumn]) -> Iterator[str]:
+    yield "        key:"
+    for column in columns:
+        yield f"          {_scalar(column.name)}: {_entry(column)}  # {column.why}"
 
 
 def _entry(column: ProposedColumn) -> str:

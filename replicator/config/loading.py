@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path as FilePath
+from shlex import quote
 from typing import Any
 
 from pydantic import ValidationError
@@ -22,12 +23,19 @@ def load(path: FilePath | None, environ: Mapping[str, str]) -> Settings:
 
     ConfigurationError with every mistake, the place and the remedy, and no secret.
     """
-    document = read_file(path or FilePath(environ.get(CONFIG) or DEFAULT_PATH))
+    found = path or FilePath(environ.get(CONFIG) or DEFAULT_PATH)
+    document = read_file(found)
+    if document.values == {}:
+        remedy = f"let `replicator init --table NAME >{quote(str(found))}` propose one"
+        raise WrongConfiguration([Mistake(document.where(()), (), "is empty", remedy)])
     return settings_from(document, Environment(environ))
 
 
-def load_for_new_tables(path: FilePath | None, environ: Mapping[str, str]) -> Settings:
-    """Settings without tables: of the file, where one is named, and the environment.
+def load_for_new_tables(
+    path: FilePath | None, environ: Mapping[str, str]
+) -> tuple[Settings, str | None]:
+    """Settings without tables: of the file, where one is named, and the environment; and the name
+    of the deployment, None where neither says one.
 
     REPLICATOR_CONFIG names one only if the file is not empty: `init` may be about to write
     the file. ConfigurationError as of `load`, and for a named file that is empty.
@@ -41,9 +49,13 @@ def load_for_new_tables(path: FilePath | None, environ: Mapping[str, str]) -> Se
         raise ConfigurationError(
             message, remedy="print into another file than the one that `--config` reads"
         )
+    named_in_file = isinstance(document.values, dict) and "deployment" in document.values
     if isinstance(document.values, dict):
         document.values = {"deployment": _NO_DEPLOYMENT, "tables": _NO_TABLES, **document.values}
-    return settings_from(document, Environment(environ))
+    environment = Environment(environ)
+    settings = settings_from(document, environment)
+    said = named_in_file or environment.where(("deployment",)) is not None
+    return settings, settings.deployment if said else None
 
 
 _NO_DEPLOYMENT = "unnamed"

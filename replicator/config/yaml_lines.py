@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import yaml
@@ -165,9 +166,10 @@ def read_file(path: Path) -> Document:
         with path.open("rb") as file:
             content = file.read(BYTES_MAX + 1)
     except FileNotFoundError as error:
+        propose = f"`replicator init --table NAME >{quote(str(path))}`"
         raise ConfigurationError(
             f"there is no configuration at {path}",
-            remedy="write one there, or name another with --config or REPLICATOR_CONFIG",
+            remedy=f"let {propose} propose one, or name another with --config or REPLICATOR_CONFIG",
         ) from error
     except OSError as error:
         raise ConfigurationError(

@@ -332,7 +332,10 @@ def _json(status: HTTPStatus, body: Mapping[str, Any]) -> web.Response:
 def _refused(error: OSError, host: str, port: int) -> ConfigurationError:
     where = f"http: cannot listen on {host} port {port}"
     if error.errno == errno.EADDRINUSE:
-        remedy = "set http.port to a free port, or end the process that has this one"
+        remedy = (
+            "set http.port (or REPLICATOR_HTTP__PORT) to a free port, or to 0 for any, or end the "
+            "process that has this one"
+        )
         return ConfigurationError(f"{where}: the port is in use", remedy=remedy)
     if error.errno == errno.EACCES:
         remedy = "set http.port to a port of 1024 or more"

@@ -95,7 +95,8 @@ async def test_without_a_configuration_it_says_where_one_is_expected(
     assert ended.out == ""
     assert ended.err == (
         f"replicator: there is no configuration at {absent}\n"
-        "  write one there, or name another with --config or REPLICATOR_CONFIG\n"
+        f"  let `replicator init --table NAME >{absent}` propose one, or name another "
+        "with --config or REPLICATOR_CONFIG\n"
     )
 
 

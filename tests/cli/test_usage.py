@@ -134,7 +134,8 @@ def test_a_missing_configuration_is_one_message_with_its_remedy(tmp_path: Path):
     assert ended.stdout == ""
     assert ended.stderr == (
         "replicator: there is no configuration at replicator.yaml\n"
-        "  write one there, or name another with --config or REPLICATOR_CONFIG\n"
+        "  let `replicator init --table NAME >replicator.yaml` propose one, or name another "
+        "with --config or REPLICATOR_CONFIG\n"
     )
 
 

@@ -400,13 +400,23 @@ def test_aliases_that_multiply_are_stopped(configured):
     assert "holds too much" in message_of(configured, "\n".join(lines))
 
 
-def test_an_empty_file_lacks_what_is_required(mistakes_of):
-    found = mistakes_of("")
+def test_a_file_without_a_key_lacks_what_is_required(mistakes_of):
+    found = mistakes_of("version: 1")
 
     assert [fault for _, fault in found] == [
         "('deployment',) is missing",
         "('tables',) is missing",
     ]
+
+
+@pytest.mark.parametrize("text", ["", "\n", "# a comment alone\n"])
+def test_an_empty_file_says_which_command_proposes_one(configured, tmp_path: Path, text: str):
+    message = message_of(configured, text)
+
+    file = tmp_path / "replicator.yaml"
+    assert f"{file}:1" in message
+    assert "is empty" in message
+    assert f"`replicator init --table NAME >{file}`" in message
 
 
 def test_the_file_is_named_by_argument_then_environment_then_habit(tmp_path: Path, monkeypatch):
@@ -505,12 +515,25 @@ def test_a_configuration_without_tables_says_where_new_ones_are(tmp_path: Path):
     file.write_text("deployment: shop\nsource: {region: eu-west-1}\n")
     environ = {"REPLICATOR_SOURCE__ENDPOINT_URL": "http://127.0.0.1:8000"}
 
-    settings = load_for_new_tables(file, environ)
-    of_environment = load_for_new_tables(None, environ)
+    settings, deployment = load_for_new_tables(file, environ)
+    of_environment, _ = load_for_new_tables(None, environ)
 
-    assert (settings.deployment, settings.source.region) == ("shop", "eu-west-1")
+    assert (deployment, settings.source.region) == ("shop", "eu-west-1")
     assert settings.source.endpoint_url == of_environment.source.endpoint_url
     assert of_environment.source.region is None
+
+
+def test_a_deployment_that_nobody_named_has_no_name_yet(tmp_path: Path):
+    file = tmp_path / "place.yaml"
+    file.write_text("source: {region: eu-west-1}\n")
+    said = {"REPLICATOR_DEPLOYMENT": "unnamed"}
+
+    unnamed = [load_for_new_tables(path, {})[1] for path in (file, None)]
+    of_environment = load_for_new_tables(file, said)[1]
+    file.write_text("deployment: unnamed\n")
+
+    assert unnamed == [None, None]
+    assert of_environment == load_for_new_tables(file, {})[1] == "unnamed"
 
 
 def test_a_file_that_the_shell_has_emptied_is_named_unless_only_the_environment_names_it(
@@ -523,7 +546,7 @@ def test_a_file_that_the_shell_has_emptied_is_named_unless_only_the_environment_
         load_for_new_tables(file, {})
 
     assert refused.value.remedy == "print into another file than the one that `--config` reads"
-    assert load_for_new_tables(None, {"REPLICATOR_CONFIG": str(file)}).source.region is None
+    assert load_for_new_tables(None, {"REPLICATOR_CONFIG": str(file)})[0].source.region is None
     file.write_text("source: {regio: eu-west-1}")
     with pytest.raises(ConfigurationError, match="regio"):
         load_for_new_tables(None, {"REPLICATOR_CONFIG": str(file)})

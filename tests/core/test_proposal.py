@@ -235,6 +235,31 @@ def test_key_columns_have_one_name_in_all_targets():
     assert [column.name for column in targets[0].columns] == ["pk"]
 
 
+def test_a_reserved_word_of_postgresql_gets_an_underscore_as_a_column_and_as_a_table():
+    images = [{"user": {"S": "a"}, "select": {"S": "b"}, "user_": {"S": "c"}, "Name": {"S": "d"}}]
+
+    [proposed] = propose_table("Order", SourceKey((("user", "S"),)), images, set()).targets
+
+    assert proposed.name == "public.order_"
+    assert [column.name for column in proposed.key] == ["user__2"]
+    assert {column.path: column.name for column in proposed.columns} == {
+        "user_": "user_",
+        "select": "select_",
+        "Name": "name",
+    }
+
+
+def test_counts_of_one_and_of_none_read_as_a_person_says_them():
+    images = [item("a", code={"S": "x"}, count={"N": "7"}, empty={"S": ""})]
+
+    [proposed] = propose_table("t", ONE, images, set()).targets
+
+    why = {column.name: column.why for column in proposed.columns}
+    assert why["code"].endswith("; up to 1 character")
+    assert "whole, up to 1 digit:" in why["count"]
+    assert why["empty"] == "S, in 100 % of the items"
+
+
 def test_a_long_name_is_cut_between_characters():
     images = [item("a", **{"ü" * 40: {"S": "a"}, "ü" * 41: {"S": "b"}})]
 

@@ -70,12 +70,17 @@ async def test_what_init_prints_plans_migrates_and_runs(
     text = printed.out
     assert 'when: {PK: {begins_with: "CUSTOMER#"}, SK: {begins_with: "ORDER#"}}' in text
     assert 'when: {PK: {begins_with: "CUSTOMER#"}, SK: PROFILE}' in text
+    assert text.count("pk: {from: PK, type: text}") == 3  # the catch-all has the same names
+    assert f"deployment: {single}  #" in text
     assert "extra: {type: text, nul: replace}" in text
     assert "rest: others" in text
     assert "placed_at: {from: placedAt, type: timestamptz, format: epoch_ms}" in text
     assert "created_at: {from: createdAt, type: timestamptz}" in text
     assert 'date_of_birth: {from: "\\"date of birth\\"", type: date}' in text
-    assert "quantity: numeric  # N, in 100 % of the items; whole, up to 1 digits" in text
+    assert (
+        "quantity: numeric  # N, in 100 % of the items; whole, up to 1 digit: bigint would do"
+        in text
+    )
     assert "mixed: of several types (N in 4, S in 4 of the sampled items)" in text
     fits = await replicator("plan", "--sample", "500", "--json", config=file)
     assert fits.code == 0, fits.err

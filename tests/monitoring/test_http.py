@@ -328,7 +328,8 @@ async def test_a_port_in_use_is_one_clear_message(monitored: Monitored):
             pass
 
     assert refused.value.remedy is not None
-    assert "http.port" in refused.value.remedy
+    assert "http.port (or REPLICATOR_HTTP__PORT)" in refused.value.remedy
+    assert "0 for any" in refused.value.remedy
 
 
 @pytest.mark.parametrize("host", ["203.0.113.7", "no host at all"])

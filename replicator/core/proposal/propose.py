@@ -12,6 +12,7 @@ from replicator.core.proposal.attribute_statistics import (
     snake_case,
 )
 from replicator.core.proposal.entities import Entity, detect_entities
+from replicator.core.proposal.reserved_words import unreserved
 from replicator.core.records import Image
 from replicator.core.table_spec import SourceKey
 from replicator.core.values.attributes import label
@@ -81,7 +82,7 @@ def propose_table(
     key = _key_columns(source_key, images)
     entities = detect_entities(images, source_key)
     if not entities:
-        target = _target(_free(base, taken), None, key, images)
+        target = _target(_free(unreserved(base), taken), None, key, images)
         return ProposedTable(name, (target,), None, len(images))
     targets = tuple(_of_entity(entity, base, key, taken) for entity in entities)
     return ProposedTable(name, targets, f"public.{_free(f'{base}_other', taken)}", len(images))
@@ -101,7 +102,7 @@ def _key_columns(source_key: SourceKey, images: Sequence[Image]) -> dict[str, Pr
 def _of_entity(
     entity: Entity, base: str, key: dict[str, ProposedColumn], taken: set[str]
 ) -> ProposedTarget:
-    name = _plural(entity.name)
+    name = unreserved(_plural(entity.name))
     free = _free(f"{base}_{name}" if name in taken else name, taken)
     return _target(free, entity.when, key, entity.images)
 
@@ -181,10 +182,10 @@ def _facts(statistics: AttributeStatistics, items: int) -> Iterator[str]:
     share = 100 * statistics.present // max(1, items)
     yield f"{_tags(statistics)}, in {share} % of the items"
     guess = statistics.guess
-    if guess is None and statistics.tag == "S":
-        yield f"up to {statistics.longest} characters"
+    if guess is None and statistics.tag == "S" and statistics.longest:
+        yield f"up to {_counted(statistics.longest, 'character')}"
     if guess is None and statistics.tag == "N" and statistics.whole:
-        yield f"whole, up to {statistics.longest} digits" + (
+        yield f"whole, up to {_counted(statistics.longest, 'digit')}" + (
             ": bigint would do" if statistics.longest <= 18 else ""
         )
     if guess is not None and "number" in guess.transform:
@@ -195,6 +196,10 @@ def _facts(statistics: AttributeStatistics, items: int) -> Iterator[str]:
         yield "what is finer than a microsecond is cut"
     if statistics.nul:
         yield "NUL characters, which PostgreSQL cannot store, are replaced"
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _is_text(name: str) -> bool:
@@ -224,7 +229,7 @@ def _is_column_name(name: str) -> bool:
 
 def _sanitised(attribute: str) -> str:
     name = snake_case(attribute) or "attribute"
-    return f"a_{name}" if name[0].isdigit() or name in _OWN_NAMES else name
+    return f"a_{name}" if name[0].isdigit() or name in _OWN_NAMES else unreserved(name)
 
 
 def _free(name: str, taken: set[str]) -> str:
