@@ -26,6 +26,10 @@ COLUMNS = (
     column_spec("inner_name", "j.name", "text"),
 )
 OPEN = {"t": "open"}
+CHILDREN = (
+    ChildSpec("public.c", ("l",), value=column_spec("v", "v", "text"), position="p"),
+    ChildSpec("public.m", ("j", "inner"), columns=COLUMNS[:1], map_key="k", rest="r"),
+)
 TARGETS: dict[str, list[TargetSpec]] = {
     "plain": [TargetSpec("public.t", columns=COLUMNS)],
     "rest": [TargetSpec("public.t", columns=COLUMNS[:1], rest="others")],
@@ -39,15 +43,9 @@ TARGETS: dict[str, list[TargetSpec]] = {
     "soft": [TargetSpec("public.t", columns=COLUMNS, when=OPEN, on_delete="soft")],
     "auto": [TargetSpec("public.t", columns=COLUMNS[3:], auto=True, rest="others")],
     "automatic": [TargetSpec("public.s", columns=(), auto=True, rest="others")],
-    "children": [
-        TargetSpec(
-            "public.t",
-            columns=COLUMNS[:1],
-            children=(
-                ChildSpec("public.c", ("l",), value=column_spec("v", "v", "text"), position="p"),
-                ChildSpec("public.m", ("j", "inner"), columns=COLUMNS[:1], map_key="k", rest="r"),
-            ),
-        )
+    "children": [TargetSpec("public.t", columns=COLUMNS[:1], children=CHILDREN)],
+    "auto children": [
+        TargetSpec("public.t", columns=(), auto=True, rest="others", children=CHILDREN)
     ],
     "ignored": [TargetSpec("public.t", columns=COLUMNS, on_delete="ignore", on_expire="delete")],
 }
@@ -57,7 +55,10 @@ PERSONAL: dict[str, tuple[tuple[str, Masking], ...]] = {
     "left": (("other", "drop"), ("t", "hash")),
     "inside": (("other.name", "drop"), ("l[0]", "mask"), ("j", "drop")),
 }
-AUTO = [AutoColumn("public.t", name, kind) for name, kind in (("t", "text"), ("j", "jsonb"))]
+AUTO = [
+    AutoColumn("public.t", name, kind)
+    for name, kind in (("t", "text"), ("j", "jsonb"), ("l", "text[]"))
+]
 
 numbers = st.sampled_from(["1", "2", "1.5", "x"]).map(lambda number: {"N": number})
 texts = st.sampled_from(["open", "shut", "a\0b", "ü"]).map(lambda text: {"S": text})
@@ -73,7 +74,7 @@ items = st.fixed_dictionaries(
     optional={
         "n": numbers | st.just({"NULL": True}),
         "t": texts | st.just({}) | numbers,
-        "j": maps,
+        "j": maps | texts,
         "other": texts | maps,
         "l": lists | texts,
     },
@@ -151,7 +152,11 @@ def test_what_is_planned_together_is_what_single_changes_make(targets, unmatched
 
 @pytest.mark.parametrize("personal", PERSONAL.values(), ids=PERSONAL)
 @pytest.mark.parametrize(
-    "name", ["plain", "rest", "document", "routed", "history", "children", "automatic", "auto"]
+    "name",
+    [
+        *("plain", "rest", "document", "routed", "history", "children", "automatic", "auto"),
+        "auto children",
+    ],
 )
 @given(drawn=changes)
 @settings(max_examples=40, deadline=None)

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from replicator.core.mapping.auto_columns import AutoColumn
 from replicator.core.mapping.compile import TargetMapping, compile_target
 from replicator.core.records import StreamRecord, numbers_of
-from replicator.core.table_spec import ColumnSpec, OnDelete, SourceKey, TargetSpec
+from replicator.core.table_spec import ChildSpec, ColumnSpec, OnDelete, SourceKey, TargetSpec
 from replicator.core.values.attributes import decode_image
 from replicator.core.values.column_types import parse_type
 from replicator.core.values.columnar import MadeRows
@@ -72,7 +73,25 @@ TARGETS = [
     ),
     target(column_spec("inner_name", "j.name", "text"), rest="others"),
     compile_target(TargetSpec("public.t", columns=None, nul="strip"), KEY),
+    compile_target(
+        TargetSpec(
+            "public.t",
+            columns=tuple(
+                AutoColumn("public.t", name, kind).spec
+                for name, kind in (("t", "text"), ("n", "numeric"), ("j", "jsonb"), ("ta", "text[]"))
+            ),
+            auto=True,
+            rest="others",
+            children=(
+                ChildSpec("public.c", ("ta",), value=column_spec("v", "v", "jsonb"), position="p"),
+                ChildSpec("public.d", ("j", "M", "L"), value=column_spec("v", "v", "jsonb")),
+                ChildSpec("public.e", ("t", "M"), rest="r", map_key="k"),
+            ),
+        ),
+        KEY,
+    ),
 ]
+IDS = ["plain", "with paths", "cut times", "rest", "document", "auto and children"]
 
 texts = st.sampled_from(STRINGS) | st.text(max_size=5) | st.sampled_from(['}}"', "]}", '{"S":"x"}'])
 numbers = st.sampled_from(NUMBERS) | st.decimals(allow_nan=False, allow_infinity=False).map(str)
@@ -157,9 +176,7 @@ def as_record(keys: Any, raw: bytes) -> StreamRecord:
     return StreamRecord(*numbers_of(1), "modify", keys, memoryview(raw), None, None)
 
 
-@pytest.mark.parametrize(
-    "mapping", TARGETS, ids=["plain", "with paths", "cut times", "rest", "document"]
-)
+@pytest.mark.parametrize("mapping", TARGETS, ids=IDS)
 @given(data=st.data())
 @settings(max_examples=200, deadline=None)
 def test_a_row_of_a_usual_image_is_the_one_its_converters_make(mapping, data):
@@ -201,9 +218,7 @@ USUAL: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("other", [{}, {"other": {"S": "x"}}], ids=["mapped", "drift"])
-@pytest.mark.parametrize(
-    "mapping", TARGETS, ids=["plain", "with paths", "cut times", "rest", "document"]
-)
+@pytest.mark.parametrize("mapping", TARGETS, ids=IDS)
 def test_a_usual_image_makes_its_row_beside_others_that_make_none(mapping, other):
     raw = wire(USUAL | other)
     its_keys = {name: USUAL[name] for name in ("pk", "sk")}

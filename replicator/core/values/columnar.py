@@ -280,8 +280,11 @@ class _Fields:
 
     def alone(self, step: Step) -> Usual | None:
         """The usual value of a column that has the attribute for itself."""
-        name = step.attribute
-        return step.usual if len(self.users[name]) == 1 and name not in self.shared else None
+        return None if self.of_any_type(step.attribute) else step.usual
+
+    def of_any_type(self, name: str) -> bool:
+        """True for an attribute with several users: each of them converts other types."""
+        return len(self.users[name]) > 1 or name in self.shared
 
 
 @dataclass(frozen=True, slots=True)
@@ -643,13 +646,29 @@ def _looked_up(
 
 
 def _no_rest_column(remainder: Remainder, fields: _Fields) -> _Cells:
-    """The empty rest of images of which nothing is left; others make no row."""
+    """The empty rest of images of which nothing is left; others make no row.
+
+    A value of an attribute with several users is decoded whatever its type, so that only
+    `strays` tells that it is left.
+    """
     partly = [attrgetter(fields.told[name]) for name in remainder.untaken(fields.users)]
+    mixed = [
+        (name, attrgetter(fields.told[name]))
+        for name in remainder.stray
+        if fields.of_any_type(name)
+    ]
 
     def cells(batch: _Batch) -> Sequence[Cell]:
         for value_of in partly:
             values = enumerate(map(value_of, batch.images))
             batch.odd.update(place for place, value in values if value is not UNSET)
+        for name, value_of in mixed:
+            values = enumerate(map(value_of, batch.images))
+            batch.odd.update(
+                place
+                for place, value in values
+                if value is not UNSET and remainder.strays({name: value})
+            )
         return ["{}"] * len(batch.keys)
 
     return cells
