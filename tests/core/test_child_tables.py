@@ -88,6 +88,11 @@ def test_only_the_last_change_of_a_batch_has_children():
             "attribute 'lines[0]', column 'public.lines': is not a map, and has no `value` column",
         ),
         (
+            {"lines": {"L": ["mug"]}},
+            "attribute 'lines[0]', column 'public.lines': is not a map, and has no `value` column",
+        ),
+        ({"tags": {"NS": [[]]}}, "attribute 'tags': is not of the shape of its type"),
+        (
             {"lines": {"M": {}}},
             "attribute 'lines': is a map, and the rows of public.lines come from a list or a set",
         ),
@@ -110,6 +115,19 @@ def test_an_element_that_does_not_fit_rejects_its_item(attributes, reason):
     [letter] = plan(record(1, **attributes)).dead_letters
 
     assert letter.reason == reason
+
+
+@pytest.mark.parametrize("untyped", [5, True, "mug", "NULL", [{"S": "mug"}]])
+@pytest.mark.parametrize("map_key", [None, "option"])
+def test_a_value_without_a_type_where_the_elements_are_rejects_its_item(map_key, untyped):
+    child = child_spec(
+        "public.options", "v.x", value=column_spec("v", "v", "text"), map_key=map_key
+    )
+    found = plan(record(1, v={"M": {"x": untyped}}), mapping=mapped(child))
+
+    assert [letter.reason for letter in found.dead_letters] == [
+        "attribute 'v.x': is not a typed value"
+    ]
 
 
 def test_a_list_that_a_child_takes_is_not_in_the_rest():

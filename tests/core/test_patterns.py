@@ -127,6 +127,17 @@ def test_a_part_of_another_attribute_is_a_column_that_may_be_null():
         target.row_of(keys, {"ref": {"S": "no"}})
 
 
+@pytest.mark.parametrize("untyped", [5, True, "NULL", ["NULL"], [{"S": "ORDER#1#2"}]])
+def test_what_a_pattern_cannot_split_as_it_has_no_type_is_rejected(untyped):
+    strict = column_spec("year", "year", "integer", part="year")
+    target = compiled(
+        WHOLE, key_column_spec("sk", "sk"), split=(("v.ref", PATTERN),), columns=(strict,)
+    )
+
+    with pytest.raises(ValueRejected, match=r"'v\.ref', column 'year': is not a string"):
+        target.row_of({"pk": {"S": "a"}, "sk": {"S": "b"}}, {"v": {"M": {"ref": untyped}}})
+
+
 def test_an_empty_map_or_list_stands_in_for_what_is_absent_or_null():
     columns = (
         column_spec("meta", "meta", "jsonb", empty="{}"),

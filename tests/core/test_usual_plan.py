@@ -44,6 +44,23 @@ TARGETS: dict[str, list[TargetSpec]] = {
     "auto": [TargetSpec("public.t", columns=COLUMNS[3:], auto=True, rest="others")],
     "automatic": [TargetSpec("public.s", columns=(), auto=True, rest="others")],
     "children": [TargetSpec("public.t", columns=COLUMNS[:1], children=CHILDREN)],
+    "split": [
+        TargetSpec(
+            "public.t",
+            columns=(
+                column_spec("left_part", "left", "text", part="left"),
+                column_spec("right_part", "right", "text", part="right", on_invalid="null"),
+            ),
+            split=(("j.name", "{left}#{right}"),),
+        )
+    ],
+    "list of maps": [
+        TargetSpec(
+            "public.t",
+            columns=(),
+            children=(ChildSpec("public.c", ("l",), columns=COLUMNS[:2], rest="r"),),
+        )
+    ],
     "auto children": [
         TargetSpec("public.t", columns=(), auto=True, rest="others", children=CHILDREN)
     ],
@@ -60,15 +77,37 @@ AUTO = [
     for name, kind in (("t", "text"), ("j", "jsonb"), ("l", "text[]"))
 ]
 
+UNTYPED: list[Any] = [
+    5,
+    "x",
+    "NULL",
+    "S",
+    True,
+    [],
+    ["S"],
+    [{"S": "x"}],
+    {"S": 5},
+    {"S": "x", "N": "1"},
+]
 numbers = st.sampled_from(["1", "2", "1.5", "x"]).map(lambda number: {"N": number})
 texts = st.sampled_from(["open", "shut", "a\0b", "ü"]).map(lambda text: {"S": text})
 maps = st.sampled_from(
     [
         *({"M": {"name": {"S": "x"}}}, {"M": {}}, {"M": 1}, {"L": [{"NS": ["1"]}]}, {"NULL": True}),
         *({"M": {"inner": {"M": {"a": {"M": {"n": {"N": number}}}}}}} for number in ("1", "x")),
+        *({"M": {"name": {"S": text}}} for text in ("a#b", "#")),
     ]
 )
 lists = st.sampled_from([{"L": [{"S": "x"}, {"N": "1"}]}, {"SS": ["b", "a"]}, {"L": [{"L": []}]}])
+untyped = st.sampled_from(UNTYPED)
+maps |= st.builds(
+    lambda name, value: {"M": {name: value}}, st.sampled_from(["inner", "name"]), untyped
+)
+maps |= untyped.map(lambda value: {"M": {"inner": {"M": {"a": value}}}})
+lists |= st.builds(
+    lambda tag, value: {tag: [value]}, st.sampled_from(["L", "SS", "NS", "BS"]), untyped
+)
+lists |= st.builds(lambda tag, value: {tag: value}, st.sampled_from(["L", "SS", "NS"]), untyped)
 items = st.fixed_dictionaries(
     {},
     optional={
@@ -181,3 +220,23 @@ def test_usual_items_of_personal_and_automatic_tables_are_planned_together():
 
         assert rows_of is not None
         assert rows_of(records_of([("a", image, None, False, False)])).rows != [None]
+
+
+@pytest.mark.parametrize("scanned", [False, True])
+@pytest.mark.parametrize(
+    ("attribute", "rest"),
+    [
+        ({"j": {"S": "N"}}, '{"j":"N"}'),
+        ({"l": {"L": [{"S": "x"}]}}, '{"l":["x"]}'),
+        ({"t": {"M": {"a": {"L": []}, "z": {"N": "1"}}}}, '{"t":{"a":[],"z":1}}'),
+    ],
+)
+def test_a_value_of_another_type_that_a_child_reads_too_stays_in_the_rest(attribute, rest, scanned):
+    more = ChildSpec("public.d", ("t", "a"), value=column_spec("v", "v", "text"))
+    target = replace(TARGETS["auto children"][0], children=(*CHILDREN, more))
+    mapping = compile_table(with_auto_columns(TableSpec("orders", "orders", (target,)), AUTO), KEY)
+    records = records_of([("a", wire({"pk": {"S": "a"}} | attribute), None, False, False)])
+
+    plan = plan_batch(records, mapping, read_at=0, scanned=scanned)
+
+    assert plan.writes[0].upserts == [("a", None, None, None, rest)]

@@ -78,7 +78,12 @@ TARGETS = [
             "public.t",
             columns=tuple(
                 AutoColumn("public.t", name, kind).spec
-                for name, kind in (("t", "text"), ("n", "numeric"), ("j", "jsonb"), ("ta", "text[]"))
+                for name, kind in (
+                    ("t", "text"),
+                    ("n", "numeric"),
+                    ("j", "jsonb"),
+                    ("ta", "text[]"),
+                )
             ),
             auto=True,
             rest="others",

@@ -137,6 +137,14 @@ MUTANTS = [
         "tests/core/test_usual_plan.py",
     ),
     Mutant(
+        "a value that is not of its automatic column's type is lost where a child reads it too",
+        "replicator/core/values/columnar.py",
+        "if value is not UNSET and remainder.strays({name: value})",
+        "if value is UNSET and remainder.strays({name: value})",
+        "tests/core/test_usual_plan.py"
+        "::test_a_value_of_another_type_that_a_child_reads_too_stays_in_the_rest",
+    ),
+    Mutant(
         "half of a batch that is halved is dropped",
         "replicator/engine/retry.py",
         "(records[:middle], records[middle:])",

@@ -84,6 +84,8 @@ class ChildTable:
         return ValueRejected(reason, attribute=attribute, column=column)
 
     def _elements(self, value: AttributeValue | None) -> Iterator[tuple[str, AttributeValue]]:
+        if value is not None and not isinstance(value, dict):
+            raise ValueRejected("is not a typed value", attribute=self._label, column=None)
         if value is None or "NULL" in value:
             return
         match value, self.spec.map_key:
@@ -104,14 +106,14 @@ class ChildTable:
     def _members(self, tag: str, raw: Any) -> Sequence[str]:  # noqa: ANN401 (a wire value)
         try:
             return sorted_members(tag, raw)
-        except (Unfit, TypeError) as error:
+        except (Unfit, AttributeError, TypeError) as error:
             reason = error.reason if isinstance(error, Unfit) else "is not of the shape of its type"
             raise ValueRejected(reason, attribute=self._label, column=None) from error
 
-    def _cells(self, element: AttributeValue) -> list[Cell]:
+    def _cells(self, element: Any) -> list[Cell]:  # noqa: ANN401 (it may have no type)
         if self._value is not None:
             return [self._value(element)]
-        members: Any = element.get("M")
+        members: Any = element.get("M") if isinstance(element, dict) else None
         if not isinstance(members, dict):
             raise Unfit("is not a map, and has no `value` column")
         cells: list[Cell] = [c.convert(members.get(c.attribute)) for c in self._columns]

@@ -94,9 +94,10 @@ class Part:
 
         def cut(value: AttributeValue | None) -> AttributeValue | None:
             found = descend(value)
-            if found is None or "NULL" in found:
+            typed = isinstance(found, dict)
+            if found is None or (typed and "NULL" in found):
                 return None
-            text = found.get("S")
+            text = found.get("S") if typed else None
             if type(text) is not str:
                 reason = "is not a string, its pattern cannot split it"
                 raise ValueRejected(reason, attribute=place, column=column)
