@@ -11,6 +11,7 @@ from replicator.config.source import SourceSettings
 from replicator.config.tables import TABLE_ARN, TABLE_NAME, TableSettings, TargetSettings
 from replicator.core.mapping.children import compile_child
 from replicator.core.mapping.columns import compile_column
+from replicator.core.mapping.paths import parse_path
 from replicator.core.mapping.routing import with_catch_all
 from replicator.core.mapping.split_strings import Part, compile_parts, require_part
 from replicator.core.mapping.target_table import (
@@ -104,10 +105,12 @@ def contradictions_of(
     """Contradictions among tables that are sound; the last two are the document's own."""
     return [
         *_shared_targets(tables, defaults),
+        *_shared_names(tables, defaults),
         *_tables(tables),
         *_read_twice(tables, source),
         *_unmatched(tables, defaults),
         *_personal(tables, hashing),
+        *_hidden_expiries(tables),
         *_exports(tables, export),
         *_targets(tables, defaults),
     ]
@@ -123,15 +126,38 @@ def _sound(kind: type[_Kind], raw: object) -> _Kind | None:
 def _shared_targets(tables: _Tables, defaults: TargetSettings) -> Iterator[Contradiction]:
     """One target table has one source table, and one entry."""
     seen: dict[tuple[str, str], str] = {}
+    for path, table in _written(tables, defaults):
+        if table in seen:
+            fault = f"writes {'.'.join(table)}, which tables.{seen[table]} writes already"
+            remedy = "one target table has one source table and one entry: name another"
+            yield path, fault, remedy
+        seen.setdefault(table, str(path[1]))
+
+
+def _shared_names(tables: _Tables, defaults: TargetSettings) -> Iterator[Contradiction]:
+    """Target tables are told apart as `schema.table`: a dot in a name can make one of two."""
+    seen: dict[str, tuple[tuple[str, str], str]] = {}
+    for path, table in _written(tables, defaults):
+        name = ".".join(table)
+        other, entry = seen.setdefault(name, (table, str(path[1])))
+        if other != table:
+            fault = f"writes {_quoted(table)}, and tables.{entry} writes {_quoted(other)}: both "
+            fault += f"are called {name}"
+            yield path, fault, "rename the schema or the table that has a dot in its name"
+
+
+def _written(
+    tables: _Tables, defaults: TargetSettings
+) -> Iterator[tuple[KeyPath, tuple[str, str]]]:
+    """Schema and name of every table that is written, histories and child tables too."""
     for path, target, settings in _all_targets(tables, defaults):
         history = (settings.history,) if settings.history else ()
         for name in (target, *history, *settings.children):
-            table = parse_table_name(name)
-            if table in seen:
-                fault = f"writes {'.'.join(table)}, which tables.{seen[table]} writes already"
-                remedy = "one target table has one source table and one entry: name another"
-                yield path, fault, remedy
-            seen.setdefault(table, str(path[1]))
+            yield path, parse_table_name(name)
+
+
+def _quoted(table: tuple[str, str]) -> str:
+    return ".".join(f'"{part}"' for part in table)
 
 
 def _tables(tables: _Tables) -> Iterator[Contradiction]:
@@ -166,6 +192,16 @@ def _personal(tables: _Tables, hashing: object) -> Iterator[Contradiction]:
         if "hash" in table.personal.values() and not salted:
             fault = "hashes, and there is no secret to do it with"
             yield ("tables", name, "personal"), fault, "name a file in `hashing.salt_file`"
+
+
+def _hidden_expiries(tables: _Tables) -> Iterator[Contradiction]:
+    """Where the time to live is hidden, no deletion could be told for an expiry."""
+    for name, table in tables.items():
+        for text in table.personal:
+            if parse_path(text) == (table.expire_attribute,):
+                fault = "hides the `expire_attribute`: no deletion would count as an expiry"
+                remedy = "leave the attribute out of `personal`, or drop `expire_attribute`"
+                yield ("tables", name, "personal", text), fault, remedy
 
 
 def _exports(tables: _Tables, export: object) -> Iterator[Contradiction]:

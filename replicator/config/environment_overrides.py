@@ -69,7 +69,10 @@ def _parse(name: str, text: str, kind: object) -> object:
         return None
     if _is_text(kind):
         return text
-    return Document(f"environment {name}", text).values
+    document = Document(f"environment {name}", text)
+    if document.mistakes:
+        raise WrongConfiguration(document.mistakes)
+    return document.values
 
 
 def _set(values: dict[str, Any], path: KeyPath, value: object) -> None:

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 from difflib import get_close_matches
+from functools import cache
 from typing import Any
 
 from pydantic_core import ErrorDetails
@@ -52,10 +53,15 @@ def _unknown(path: KeyPath, _: ErrorContext) -> Fault:
     near = get_close_matches(name.lower(), siblings, n=1)
     if near:
         return "is not a known key", f"did you mean `{near[0]}`?"
-    elsewhere = [dotted(place) for place, _ in keys_outside_tables() if place[-1] == name]
+    elsewhere = [dotted(place) for place in _places() if place[-1] == name]
     if elsewhere:
         return "is not a known key", f"there is `{elsewhere[0]}`"
     return "is not a known key", f"known here: {', '.join(siblings)}"
+
+
+@cache
+def _places() -> tuple[KeyPath, ...]:
+    return tuple(place for place, _ in keys_outside_tables())
 
 
 def _word(_: KeyPath, context: ErrorContext) -> Fault:

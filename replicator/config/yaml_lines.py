@@ -17,6 +17,7 @@ DEPTH_MAX = 50
 VALUES_MAX = 100_000  # aliases of aliases can make very much of very little
 
 _TAG = "tag:yaml.org,2002:"
+_MERGE = _TAG + "merge"
 _DIGITS = "[0-9]{1,40}"
 _WORDS = {
     "null": (r"~|null|Null|NULL|", ("~", "n", "N", "")),
@@ -79,6 +80,7 @@ class Document:
         self.name = name
         self.mistakes: list[Mistake] = []
         self._read = 0
+        self._lines: dict[KeyPath, int] = {}
         try:
             self._root = yaml.compose(text, Loader=_Loader)
         except yaml.YAMLError as error:
@@ -90,44 +92,60 @@ class Document:
 
     def where(self, path: KeyPath) -> str:
         """The document and line of a key, or of the nearest one above."""
-        line, node = 1, self._root
-        for step in path:
-            match node, step:
-                case yaml.MappingNode(), _:
-                    found = next((pair for pair in _members(node) if pair[0].value == step), None)
-                case yaml.SequenceNode(), int():
-                    found = (node.value[step], node.value[step])
-                case _:
-                    found = None
-            if found is None:
-                break
-            line, node = found[0].start_mark.line + 1, found[1]
+        nearest = (path[:size] for size in range(len(path), 0, -1))
+        line = next((self._lines[above] for above in nearest if above in self._lines), 1)
         return f"{self.name}:{line}"
 
     def _value(self, node: yaml.Node, path: KeyPath) -> object:
-        self._read += 1
-        if len(path) > DEPTH_MAX or self._read > VALUES_MAX:
-            raise WrongConfiguration(
-                [self._mistake(node, path[:3], "holds too much", "flatten it")]
-            )
+        self._count(node, path, len(path))
         match node:
             case yaml.MappingNode():
                 return self._mapping(node, path)
             case yaml.SequenceNode():
-                return [self._value(item, (*path, at)) for at, item in enumerate(node.value)]
+                return [self._item(item, (*path, at)) for at, item in enumerate(node.value)]
             case _:
                 return self._scalar(node, path)
 
+    def _count(self, node: yaml.Node, path: KeyPath, depth: int) -> None:
+        """Count a node as often as it is read or merged: an alias costs as much as its anchor."""
+        self._read += 1
+        if depth > DEPTH_MAX or self._read > VALUES_MAX:
+            raise WrongConfiguration(
+                [self._mistake(node, path[:3], "holds too much", "flatten it")]
+            )
+
+    def _item(self, node: yaml.Node, path: KeyPath) -> object:
+        self._lines.setdefault(path, node.start_mark.line + 1)
+        return self._value(node, path)
+
     def _mapping(self, node: yaml.MappingNode, path: KeyPath) -> dict[str, Any]:
         values: dict[str, Any] = {}
-        for key, value in _members(node):
+        for key, value, own in self._members(node, path):
             name = self._text(key, path) if isinstance(key, yaml.ScalarNode) else "?"
-            if name in values and (key, value) in node.value:
+            self._lines.setdefault((*path, name), key.start_mark.line + 1)
+            if name in values and own:
                 self.mistakes.append(
                     self._mistake(key, (*path, name), "is there twice", "keep one of them")
                 )
             values.setdefault(name, self._value(value, (*path, name)))
         return values
+
+    def _members(
+        self, node: yaml.MappingNode, path: KeyPath, depth: int = 0
+    ) -> Iterator[tuple[yaml.Node, yaml.Node, bool]]:
+        """Keys and values, keys of merged mappings (`<<: *name`) last; True for the node's own."""
+        for key, value in node.value:
+            if key.tag != _MERGE:
+                yield key, value, depth == 0
+        for key, value in node.value:
+            if key.tag == _MERGE:
+                for merged in value.value if isinstance(value, yaml.SequenceNode) else [value]:
+                    self._count(merged, path, depth)
+                    if isinstance(merged, yaml.MappingNode):
+                        yield from self._members(merged, path, depth + 1)
+                    else:
+                        fault, remedy = "merges what is no mapping", "write `<<: *name`"
+                        self.mistakes.append(self._mistake(merged, (*path, "<<"), fault, remedy))
 
     def _scalar(self, node: yaml.Node, path: KeyPath) -> object:
         text = self._text(node, path)
@@ -186,18 +204,6 @@ def read_file(path: Path) -> Document:
         mistake = Mistake(f"{path}:{line}", (), "is not UTF-8 text", "save the file as UTF-8")
         raise WrongConfiguration([mistake]) from error
     return Document(str(path), text)
-
-
-def _members(node: yaml.MappingNode, depth: int = 0) -> Iterator[tuple[yaml.Node, yaml.Node]]:
-    """Keys and values, keys of merged mappings (`<<: *name`) last."""
-    for key, value in node.value:
-        if key.tag != _TAG + "merge":
-            yield key, value
-    for key, value in node.value:
-        if key.tag == _TAG + "merge" and depth < DEPTH_MAX:
-            for merged in value.value if isinstance(value, yaml.SequenceNode) else [value]:
-                if isinstance(merged, yaml.MappingNode):
-                    yield from _members(merged, depth + 1)
 
 
 def _unreadable(name: str, error: yaml.YAMLError) -> Mistake:

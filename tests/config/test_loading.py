@@ -310,6 +310,53 @@ tables:
 
 
 @pytest.mark.parametrize(
+    "others",
+    [
+        """'a."b.c"': {}""",
+        """o: {history: 'a."b.c"'}""",
+        """o: {children: {'a."b.c"': {from: l, value: {x: text}}}}""",
+    ],
+)
+def test_two_targets_that_would_share_a_name_are_refused(configured, others: str):
+    dotted = f"""\
+deployment: payments-test
+tables:
+  orders: {{into: {{'"a.b".c': {{}}}}}}
+  others: {{into: {{{others}}}}}
+"""
+
+    message = message_of(configured, dotted)
+
+    assert ":4: tables.others.into." in message
+    assert 'writes "a"."b.c", and tables.orders writes "a.b"."c": both are called a.b.c' in message
+    assert "rename the schema or the table that has a dot" in message
+    assert configured(dotted.replace('"a.b".c', '"a.b".d')).tables
+
+
+@pytest.mark.parametrize("path", ["ttl", "'\"ttl\"'"])
+@pytest.mark.parametrize("treatment", ["hash", "mask", "drop"])
+def test_the_time_to_live_that_tells_expiries_cannot_be_hidden(
+    configured, path: str, treatment: str
+):
+    hidden = f"""\
+deployment: payments-test
+hashing: {{salt_file: salt}}
+tables:
+  orders:
+    expire_attribute: ttl
+    personal: {{email: {treatment}, {path}: {treatment}}}
+    into: {{public.orders: {{on_expire: soft}}}}
+"""
+
+    message = message_of(configured, hidden)
+
+    assert ":6: tables.orders.personal." in message
+    assert "hides the `expire_attribute`: no deletion would count as an expiry" in message
+    assert "leave the attribute out of `personal`" in message
+    assert configured(hidden.replace("expire_attribute: ttl", "expire_attribute: until")).tables
+
+
+@pytest.mark.parametrize(
     ("orders", "customers"),
     [
         ("table: app", "table: app"),
@@ -398,6 +445,36 @@ def test_aliases_that_multiply_are_stopped(configured):
     lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 9)]
 
     assert "holds too much" in message_of(configured, "\n".join(lines))
+
+
+def test_a_merge_of_what_is_no_mapping_is_a_mistake_with_its_line(mistakes_of):
+    found = mistakes_of("""\
+deployment: payments-test
+tables:
+  orders: {into: {public.orders: &soft {on_delete: soft}}}
+  users:
+    into:
+      public.users:
+        <<: soft
+      public.others:
+        <<:
+          - *soft
+          - 5
+      public.third: {<<: }
+""")
+
+    assert found == [(line, "('<<',) merges what is no mapping") for line in ("7", "11", "12")]
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("{pages_max: 4, pages_max: 5}", "('pages_max',) is there twice"),
+        ("{<<: 5}", "('<<',) merges what is no mapping"),
+    ],
+)
+def test_a_mistake_of_yaml_in_a_variable_is_told(mistakes_of, text: str, fault: str):
+    assert [found for _, found in mistakes_of(MINIMAL, {"REPLICATOR_POLL": text})] == [fault]
 
 
 def test_a_file_without_a_key_lacks_what_is_required(mistakes_of):

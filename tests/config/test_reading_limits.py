@@ -16,6 +16,22 @@ DOCUMENTS = {
     "a surrogate in a value": 'version: 1\ndeployment: "\\ud800"\n',
     "a surrogate in a key": 'version: 1\n"\\ud800": 1\n',
     "too many tables": "tables:\n" + TABLES,
+    "merged into itself": "deployment: &a {<<: [*a, *a]}",
+    "merges that double": "".join(
+        [
+            "a0: &a0 {x: 1}\n",
+            *(f"a{n}: &a{n} {{<<: [*a{n - 1}, *a{n - 1}]}}\n" for n in range(1, 31)),
+        ]
+    ),
+    "merges of much that is nothing": "".join(
+        [
+            "e: &e {}\n",
+            f"l: &l [{', '.join(['*e'] * 5_000)}]\n",
+            *(f"m{n}: {{<<: *l}}\n" for n in range(5_000)),
+        ]
+    ),
+    "a mistake in each line": "".join(f"a{n}: 1\n" for n in range(3_000)),
+    "a key that is there each time": "a: 1\n" * 45_000,
 }
 
 
@@ -41,3 +57,10 @@ def test_no_more_of_a_document_is_read_than_a_configuration_can_hold():
     [mistake] = refused.value.mistakes
     line = int(mistake.where.removeprefix("c.yaml:"))
     assert line <= VALUES_MAX // nodes_of_a_table + 3
+
+
+def test_the_line_of_every_key_is_found_however_many_there_are():
+    keys = range(45_000)
+    document = Document("c.yaml", "".join(f"a{n}: 1\n" for n in keys))
+
+    assert [document.where((f"a{n}", "below")) for n in keys] == [f"c.yaml:{n + 1}" for n in keys]

@@ -70,6 +70,8 @@ def compiled(*key: KeyColumnSpec, split=(("sk", PATTERN),), columns=()):
 WHOLE = key_column_spec("pk", "pk")
 YEAR = key_column_spec("year", "year", "integer", part="year")
 NUMBER = key_column_spec("number", "number", "bigint", part="number")
+KIND = key_column_spec("kind", "kind", part="kind")
+TWICE = (("sk", "{kind}#"), ('"sk"', PATTERN))
 
 
 def test_the_way_back_from_a_row_finds_the_item():
@@ -105,6 +107,9 @@ def test_the_same_parts_beside_the_whole_are_fine():
             "could become one",
         ),
         ((WHOLE, YEAR, NUMBER), (("sk", PATTERN), ("x", "{year}")), "have a part 'year'"),
+        ((WHOLE, YEAR, NUMBER, KIND), TWICE, "two patterns of `split` cut 'sk'"),
+        ((WHOLE, YEAR, NUMBER), TWICE, "two patterns of `split` cut 'sk'"),
+        ((WHOLE, KIND, YEAR, key_column_spec("sk", "sk")), TWICE, "two patterns of `split` cut"),
     ],
 )
 def test_a_key_that_could_join_two_items_is_refused(key, split, fault):

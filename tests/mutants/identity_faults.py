@@ -134,6 +134,27 @@ IDENTITY_MUTANTS = [
         "tests/config/test_loading.py",
     ),
     Mutant(
+        "two targets share one name",
+        "replicator/config/cross_checks.py",
+        "        if other != table:\n",
+        "        if False:\n",
+        "tests/config/test_loading.py",
+    ),
+    Mutant(
+        "the time to live is hidden, so that no deletion is an expiry",
+        "replicator/config/cross_checks.py",
+        "            if parse_path(text) == (table.expire_attribute,):\n",
+        "            if False:\n",
+        "tests/config/test_loading.py",
+    ),
+    Mutant(
+        "a key is cut by two patterns",
+        "replicator/core/mapping/key_columns.py",
+        "        if patterns.setdefault(part.attribute, part.pattern) != part.pattern:\n",
+        "        if False:\n",
+        "tests/core/test_patterns.py",
+    ),
+    Mutant(
         "records of a table with another key are applied",
         "replicator/core/planning/plan_batch.py",
         "require_keys_alike(mapping.spec.name, record.keys, mapping.source_key)",

@@ -4,7 +4,7 @@ from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from replicator.core.mapping.split_strings import Part, require_part
+from replicator.core.mapping.split_strings import Part, Pattern, require_part
 from replicator.core.records import AttributeValue
 from replicator.core.table_spec import KeyColumnSpec, KeyType, SourceKey, TargetSpec
 from replicator.core.values.attributes import label
@@ -78,10 +78,19 @@ def compile_key(
 
 
 def _require_whole(columns: tuple[KeyColumnSpec, ...], parts: Mapping[str, Part]) -> None:
-    """An attribute is in the key whole, or with every part of the pattern."""
+    """An attribute is in the key whole, or with every part of its one pattern."""
     whole = {column.attribute for column in columns if column.part is None}
     taken = {column.part for column in columns}
     split = {parts[name].attribute for name in taken if name is not None}
+    patterns: dict[str, Pattern] = {}
+    for name, part in parts.items():
+        if name not in taken and part.attribute not in split - whole:
+            continue
+        if patterns.setdefault(part.attribute, part.pattern) != part.pattern:
+            raise ConfigurationError(
+                f"two patterns of `split` cut {part.attribute!r}, which the key takes in parts",
+                remedy="keep one of the patterns: the parts of a key attribute make it up again",
+            )
     for name, part in parts.items():
         if part.attribute in split - whole and name not in taken:
             raise ConfigurationError(
