@@ -1,9 +1,6 @@
 """A big table is loaded from an export while it changes, and its workers are killed and frozen."""
 
-import asyncio
 import os
-import signal
-import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -16,13 +13,11 @@ from tests.benchmarks.processes import peak_megabytes
 from tests.faults.conftest import NewReplica
 from tests.faults.replica import Replica
 from tests.faults.test_snapshot_under_load import (
-    change,
     ended,
     equal,
     fill,
     it_names,
-    read_more,
-    snapshot_of,
+    load_under_harm,
     told,
 )
 from tests.support.bounds import lease, scaled
@@ -90,24 +85,9 @@ async def test_a_table_is_loaded_from_an_export_while_it_changes_and_its_workers
     items, files = amounts.items, amounts.files
     async with exported(new_replica, lease_endpoint, files=files) as (it, service):
         fill(it, items)
-        stopping = asyncio.Event()
-        started = time.monotonic()
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(change(it, it_names(items + items // 10), stopping))
-            try:
-                worker, frozen = it.deployment.start(), it.deployment.start()
-                await read_more(frozen, items // 20)
-                frozen.signal(signal.SIGSTOP)
-                for kill in range(amounts.kills):
-                    await read_more(worker, items * (kill + 2) // 10)
-                    worker.kill()
-                    worker = it.deployment.start()
-                await ended(worker)
-                frozen.signal(signal.SIGCONT)
-            finally:
-                stopping.set()
-        seconds = time.monotonic() - started
-        snapshot = await snapshot_of(worker)
+        names = it_names(items + items // 10)
+        loaded = await load_under_harm(it, names, items=items, kills=amounts.kills)
+        worker, snapshot, seconds = loaded.worker, loaded.snapshot, loaded.seconds
         await equal(it, worker)
         told(
             f"{snapshot['items']} items in {seconds:.0f} s; peak memory of the worker that ended "
@@ -116,7 +96,7 @@ async def test_a_table_is_loaded_from_an_export_while_it_changes_and_its_workers
         assert len(service.asked) == 1
         assert reads(it) == []
         assert snapshot["read_units"] == 0
-        assert await frozen.stop() == 0
+        assert await loaded.frozen.stop() == 0
         assert await worker.stop() == 0
 
 

@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import time
+from dataclasses import dataclass
 from random import Random
 from typing import Any
 
@@ -76,24 +77,8 @@ async def test_a_big_table_is_loaded_while_it_changes_and_its_workers_die(
         await it.execute("drop trigger watch on public.orders")
         fill(it, ITEMS)
         names = it_names(ITEMS + 20_000)
-        stopping = asyncio.Event()
-        started = time.monotonic()
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(change(it, names, stopping))
-            try:
-                worker, frozen = it.deployment.start(), it.deployment.start()
-                await read_more(frozen, ITEMS // 20)
-                frozen.signal(signal.SIGSTOP)
-                for kill in range(KILLS):
-                    await read_more(worker, ITEMS * (kill + 2) // 10)
-                    worker.kill()
-                    worker = it.deployment.start()
-                await ended(worker)
-                frozen.signal(signal.SIGCONT)
-            finally:
-                stopping.set()
-        seconds = time.monotonic() - started
-        snapshot = await snapshot_of(worker)
+        loaded = await load_under_harm(it, names, items=ITEMS, kills=KILLS)
+        worker, snapshot, seconds = loaded.worker, loaded.snapshot, loaded.seconds
         await equal(it, worker)
         told(
             f"{snapshot['items']} items in {seconds:.0f} s, {snapshot['read_units']:.0f} read "
@@ -101,8 +86,40 @@ async def test_a_big_table_is_loaded_while_it_changes_and_its_workers_die(
             f"peak memory of the worker that ended it {peak_megabytes(worker.pid):.0f} MB"
         )
         assert snapshot["read_units"] / seconds <= UNITS_PER_SECOND * 1.05
-        assert await frozen.stop() == 0
+        assert await loaded.frozen.stop() == 0
         assert await worker.stop() == 0
+
+
+@dataclass(frozen=True)
+class Load:
+    """A load that has ended: the worker that ended it, and the one that was frozen meanwhile."""
+
+    worker: Worker
+    frozen: Worker
+    snapshot: dict[str, Any]
+    seconds: float
+
+
+async def load_under_harm(it: Replica, names: list[str], *, items: int, kills: int) -> Load:
+    """Load a table of so many items while items change, one worker is frozen and others die."""
+    stopping = asyncio.Event()
+    started = time.monotonic()
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(change(it, names, stopping))
+        try:
+            worker, frozen = it.deployment.start(), it.deployment.start()
+            await read_more(frozen, items // 20)
+            frozen.signal(signal.SIGSTOP)
+            for kill in range(kills):
+                await read_more(worker, items * (kill + 2) // 10)
+                worker.kill()
+                worker = it.deployment.start()
+            await ended(worker)
+            frozen.signal(signal.SIGCONT)
+        finally:
+            stopping.set()
+    seconds = time.monotonic() - started
+    return Load(worker, frozen, await snapshot_of(worker), seconds)
 
 
 async def read_more(worker: Worker, items_min: int) -> None:
