@@ -12,6 +12,7 @@ from replicator.demo.embedded import free_port
 from tests.support.command import Ended, replicator
 from tests.support.control import control_schema
 from tests.support.endpoints import create_table, dynamodb_client, streams_client
+from tests.support.missing_part import skip_without
 from tests.support.postgres_versions import TOO_OLD, VersionMissing, binaries, postgres_of
 
 Write = Callable[..., Path]
@@ -303,7 +304,7 @@ async def test_a_server_that_is_too_old_is_refused_with_one_sentence_and_nothing
     try:
         binaries(TOO_OLD)
     except VersionMissing as missing:
-        pytest.skip(str(missing))
+        skip_without(missing)
     with postgres_of(TOO_OLD) as server:
         config = configured(target={"dsn": server.dsn})
         checked = await replicator("check", "--json", config=config)

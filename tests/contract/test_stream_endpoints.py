@@ -9,6 +9,7 @@ import pytest
 
 from tests.support import endpoints
 from tests.support.dynamodb_local import DynamoDBLocalMissing
+from tests.support.missing_part import skip_without
 from tests.support.scripted_streams import scripted_streams
 from tests.support.stream_builders import item
 
@@ -57,7 +58,7 @@ def emulator_url(request: pytest.FixtureRequest) -> Iterator[str | None]:
         with endpoints.endpoint(request.param) as url:
             yield url
     except DynamoDBLocalMissing as missing:
-        pytest.skip(str(missing))
+        skip_without(missing)
 
 
 @pytest.fixture

