@@ -31,7 +31,7 @@ SCANNED = Version(0)
 EVENTS: dict[str, Event] = {event.upper(): event for event in get_args(Event)}
 _NULL = b"null"
 _OBJECT = ord("{")
-_DIGITS_MAX = 60
+SEQUENCE_DIGITS_MAX = 60
 """Of a sequence number, as many as the control schema has room for: DynamoDB's have 40 at most."""
 _SHOWN_MAX = 64
 """Characters of a name that a record says of itself."""
@@ -180,24 +180,25 @@ def _name(record: object, number: int) -> str:
     if isinstance(record, dict):
         change = record.get("dynamodb")
         sequence_number = change.get("SequenceNumber") if isinstance(change, dict) else None
-        if isinstance(sequence_number, str) and _is_sequence_number(sequence_number):
+        if isinstance(sequence_number, str) and is_sequence_number(sequence_number):
             return f"record {sequence_number}"
         if isinstance(identifier := record.get("eventID"), str):
             return f"the record with eventID {identifier[:_SHOWN_MAX]!r}"
     return f"record {number + 1} of the page"
 
 
-def _is_sequence_number(text: str) -> bool:
-    return text.isascii() and text.isdigit() and len(text) <= _DIGITS_MAX
+def is_sequence_number(text: str) -> bool:
+    """True for digits alone, and no more of them than positions hold."""
+    return text.isascii() and text.isdigit() and len(text) <= SEQUENCE_DIGITS_MAX
 
 
 def _record(wire: _Record) -> StreamRecord:
     change = wire.dynamodb
-    if not _is_sequence_number(change.SequenceNumber):
+    if not is_sequence_number(change.SequenceNumber):
         event_id = "none" if wire.eventID is None else repr(wire.eventID[:_SHOWN_MAX])
         message = (
             f"the record with eventID {event_id} has no sequence number of at most "
-            f"{_DIGITS_MAX} digits; without it nobody knows its place"
+            f"{SEQUENCE_DIGITS_MAX} digits; without it nobody knows its place"
         )
         raise UnknownRecord(message)
     created_at = change.ApproximateCreationDateTime

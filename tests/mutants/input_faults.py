@@ -91,8 +91,8 @@ INPUT_MUTANTS = [
     Mutant(
         "a sequence number for which the control schema has no room is taken",
         "replicator/core/records.py",
-        "_DIGITS_MAX = 60",
-        "_DIGITS_MAX = 64",
+        "SEQUENCE_DIGITS_MAX = 60",
+        "SEQUENCE_DIGITS_MAX = 64",
         "tests/core/test_records.py::test_a_sequence_number_of_60_digits_is_kept_and_no_longer_one",
     ),
     Mutant(

@@ -22,6 +22,7 @@ import msgspec
 
 from replicator.core.records import (
     EVENTS,
+    SEQUENCE_DIGITS_MAX,
     TTL_PRINCIPAL,
     Event,
     Image,
@@ -31,6 +32,7 @@ from replicator.core.records import (
     StreamRecord,
     Version,
     as_ascii,
+    is_sequence_number,
 )
 from replicator.core.stream.stream_facts import ListedShard
 from replicator.core.stream.time_order import version_of
@@ -46,7 +48,6 @@ _MICROS = {"MILLISECOND": 1000, "MICROSECOND": 1}
 _MICROS_MIN = 10**15
 """Of a creation time, in the year 2001: below it is another unit."""
 _MICROS_MAX = 10**16
-_DIGITS_MAX = 60
 _OBJECT = ord("{")
 _NULL = b"null"
 _BINARY = re.compile(
@@ -275,14 +276,10 @@ def _foreign(place: Position, wire: _PublishedRecord | None) -> StreamRecord:
 
 
 def _place(sequence_number: str) -> Position:
-    if not (
-        sequence_number.isascii()
-        and sequence_number.isdigit()
-        and len(sequence_number) <= _DIGITS_MAX
-    ):
+    if not is_sequence_number(sequence_number):
         message = (
-            f"a record has no sequence number of at most {_DIGITS_MAX} digits; without it nobody "
-            "knows its place"
+            f"a record has no sequence number of at most {SEQUENCE_DIGITS_MAX} digits; without it "
+            "nobody knows its place"
         )
         raise UnknownRecord(message)
     return Position(int(sequence_number))
@@ -375,7 +372,7 @@ def _layer(text: object, sequence_number: str) -> str:
 
 
 def _unknown(sequence_number: str, what: str, *, remedy: str | None = None) -> UnknownRecord:
-    message = f"record {sequence_number[:_DIGITS_MAX]} {what}"
+    message = f"record {sequence_number[:SEQUENCE_DIGITS_MAX]} {what}"
     return UnknownRecord(message, remedy=remedy)
 
 
