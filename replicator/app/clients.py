@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from replicator.core.observations import Observe, unobserved
 from replicator.sources.aws.clients import open_client
 from replicator.sources.aws.region_endpoint import ExportDestination, SourceConnection
-from replicator.sources.dynamodb.describe_pace import DescribePace
+from replicator.sources.dynamodb.describe_pace import DescribePace, TakeTurn
 from replicator.sources.dynamodb.exports import TableExports
 from replicator.sources.dynamodb.scan import TableItems, open_items_client
 from replicator.sources.dynamodb.streams import DynamoDBStreams, open_streams
@@ -27,11 +27,13 @@ class Clients:
         observe: Observe,
         *,
         heard: Callable[[datetime], None] = unobserved,
+        take_turn: TakeTurn | None = None,
     ) -> None:
+        """`take_turn`: of the calls of DescribeStream, which all workers together make."""
         self._stack = stack
         self._observe = observe
         self._heard = heard
-        self._describe_pace = DescribePace()
+        self._describe_pace = DescribePace(take_turn)
         self._tables: dict[SourceConnection, DynamoDBClient] = {}
         self._items: dict[SourceConnection, DynamoDBClient] = {}
         self._streams: dict[SourceConnection, DynamoDBStreams] = {}

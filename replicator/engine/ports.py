@@ -33,6 +33,7 @@ from replicator.core.snapshot.snapshot_facts import (
 )
 from replicator.core.stream.lease_ownership import WorkerSign
 from replicator.core.stream.lease_plan import Lease
+from replicator.core.stream.lineage import ShardName
 from replicator.core.stream.stream_facts import (
     Advance,
     Belief,
@@ -53,8 +54,10 @@ from replicator.core.verify.key_sketch import KeyBuckets, KeyPage
 class Source(Protocol):
     """The stream calls: SourceUnavailable, IteratorExpired, PositionTrimmed, ShardVanished."""
 
-    def listed_shards(self, stream_arn: str) -> AsyncIterator[list[ListedShard]]:
-        """The stream's shards, page by page."""
+    def listed_shards(
+        self, stream_arn: str, *, first: bool = False
+    ) -> AsyncIterator[list[ListedShard]]:
+        """The stream's shards, page by page. `first`: nothing of the stream is on record."""
         ...
 
     async def children(self, stream_arn: str, shard_id: str) -> list[ListedShard]:
@@ -135,12 +138,24 @@ class Claims(Protocol):
 class Positions(Protocol):
     """Facts of the control schema, read and added to."""
 
-    async def tables(self) -> dict[str, TableFacts]:
-        """Every registered table."""
+    async def tables(self, sources: Collection[str] | None = None) -> dict[str, TableFacts]:
+        """The given tables that are registered, or all."""
         ...
 
     async def shards(self, sources: Sequence[str]) -> list[ShardFacts]:
         """Every shard known of the given tables."""
+        ...
+
+    async def shards_named(self, stream_arn: str, names: Collection[str]) -> list[ShardFacts]:
+        """The shards of a stream, of the given ids, that are on record."""
+        ...
+
+    async def are_on_record(self, names: Collection[ShardName]) -> bool:
+        """True when each of the shards is on record."""
+        ...
+
+    async def ended_before(self, source: str, at: datetime) -> list[ShardFacts]:
+        """The finished shards of a table that ended before a time, with parents and children."""
         ...
 
     async def open_shards(self, sources: Sequence[str]) -> list[ShardFacts]:
@@ -199,6 +214,10 @@ class Listings(Protocol):
 
     async def keep(self, source: str) -> None:
         """Say that the listing goes on."""
+        ...
+
+    async def leave(self) -> None:
+        """Give all listings of the worker up."""
         ...
 
     async def end(self, source: str, *, proved: bool) -> None:
@@ -293,8 +312,8 @@ class Moves(Protocol):
 class Snapshots(Protocol):
     """Facts of snapshots, and the steps of one."""
 
-    async def facts(self) -> dict[str, list[SnapshotFacts]]:
-        """By table: unfinished snapshots, and the newest."""
+    async def facts(self, sources: Collection[str] | None = None) -> dict[str, list[SnapshotFacts]]:
+        """By table, of the given ones or all: unfinished snapshots, and the newest."""
         ...
 
     async def ask(

@@ -8,7 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from replicator.core.stream.lineage import (
+    awaits_children,
     by_name,
+    childless_ends,
     expected_load,
     followed_shards,
     forgettable_shards,
@@ -23,7 +25,7 @@ ACCEPTED: dict[str, Any] = {"state": "gap", "gap_accepted_at": NOON}
 
 
 def ready(*known: ShardFacts) -> list[str]:
-    return [shard.shard_id for shard in ready_shards(known)]
+    return [shard.shard_id for shard in ready_shards(by_name(known))]
 
 
 def test_a_child_waits_for_its_parent():
@@ -170,3 +172,13 @@ def test_a_finished_shard_is_followed_once_all_its_children_were_begun():
     assert followed(parent, first, second) == []
     assert followed(parent, first, replace(second, state="done")) == [shard_name(0)]
     assert followed(replace(parent, state="active"), first) == []
+
+
+def test_children_are_awaited_for_a_minute_after_an_end_that_has_none():
+    ended = shard_facts(0, state="done", done_at=NOON)
+    moment, later = NOON + timedelta(seconds=50), NOON + timedelta(seconds=70)
+
+    assert awaits_children(childless_ends([ended]), moment)
+    assert not awaits_children(childless_ends([ended]), later)
+    assert not awaits_children(childless_ends([ended, shard_facts(1, parent=0)]), moment)
+    assert not awaits_children(childless_ends([shard_facts(0)]), moment)

@@ -214,7 +214,6 @@ class Simulation:
             incidents=incidents,
             moves=NoMoves(),
             leases=lease_rows,
-            listings=listings,
             observe=self._observe,
             clock=self.clock,
         )

@@ -30,7 +30,7 @@ class ScriptedSource:
     def __post_init__(self) -> None:
         self._answers = list(self.given)
 
-    def listed_shards(self, stream_arn: str) -> Any:
+    def listed_shards(self, stream_arn: str, *, first: bool = False) -> Any:
         raise NotImplementedError
 
     async def children(self, stream_arn: str, shard_id: str) -> Any:

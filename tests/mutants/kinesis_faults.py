@@ -131,8 +131,8 @@ KINESIS_MUTANTS = [
     Mutant(
         "a shard of a merge begins as soon as one of its parents is read",
         "replicator/core/stream/stream_facts.py",
-        "for parent in both if parent is not None)",
-        "for parent in both[:1] if parent is not None)",
+        "return (adjacent,) if parent is None else (parent, adjacent)",
+        "return (adjacent,) if parent is None else (parent,)",
         SCHEDULES,
     ),
     Mutant(

@@ -16,6 +16,9 @@ SHARES = "tests/core/test_balance.py"
 LINES = "tests/core/test_lineage.py"
 FENCED = "tests/contract/test_fence.py"
 
+DESCRIBES = "tests/scale/test_describes.py"
+PACE = "replicator/sources/dynamodb/describe_pace.py"
+
 BALANCE = "replicator/core/stream/balance.py"
 PLAN = "replicator/core/stream/lease_plan.py"
 
@@ -173,5 +176,40 @@ OWNERSHIP_MUTANTS = [
         "                          limit 1) as one\n",
         "                          limit 0) as one\n",
         "tests/postgres/test_open_shards.py",
+    ),
+    Mutant(
+        "a call of DescribeStream counts until its answer alone",
+        PACE,
+        "call.until = asyncio.get_running_loop().time() + self._slower * SECOND",
+        "call.until = asyncio.get_running_loop().time()",
+        DESCRIBES,
+    ),
+    Mutant(
+        "a listing of what is on record takes all that AWS allows",
+        PACE,
+        "LISTING = Purpose(5, rank=2, gives_way=True)",
+        "LISTING = Purpose(10, rank=2, gives_way=True)",
+        DESCRIBES,
+    ),
+    Mutant(
+        "who lists for the first time waits behind who lists again",
+        PACE,
+        "FIRST_LISTING = Purpose(10, rank=0)",
+        "FIRST_LISTING = Purpose(10, rank=3)",
+        DESCRIBES,
+    ),
+    Mutant(
+        "a listing that gives way takes a turn that is not free",
+        "replicator/postgres/control/stream/describe_turns.py",
+        " where not $5\n",
+        " where $5 is not null\n",
+        "tests/postgres/test_describe_turns.py",
+    ),
+    Mutant(
+        "a listing that waits for its turns is silent",
+        "replicator/engine/worker/worker.py",
+        "await self._control.listings.keep(table.name)",
+        "pass",
+        DESCRIBES,
     ),
 ]

@@ -389,8 +389,8 @@ PROCEDURE_MUTANTS = [
     Mutant(
         "a shard that is listed is forgotten as if it were not",
         WORKER,
-        "forget_finished(known, listed)",
-        "forget_finished(known, ())",
+        "forget_finished(listed)",
+        "forget_finished(())",
         STILL_LISTED,
     ),
     Mutant(

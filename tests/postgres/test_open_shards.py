@@ -1,5 +1,8 @@
 """Workers poll the shards that are not done, whatever lies behind them."""
 
+from datetime import UTC, datetime
+
+from replicator.core.stream.lineage import FINISHED_SHARDS_KEPT, forgettable_shards
 from replicator.postgres.control.stream.shard_store import ENDED_SECONDS, Positions
 from tests.postgres.test_evidence import a_pool
 from tests.support.control import DEPLOYMENT, Control, control_schema
@@ -65,3 +68,70 @@ async def test_a_stream_whose_shards_all_ended_long_ago_was_listed_all_the_same(
             await add(control, f"shard-{number}", "done", ended=AFTER)
 
         assert len(await polled(control, database)) == 1
+
+
+LINES = """
+-- Each shard of a line follows the one before; every third one is a merge with the line beside it.
+insert into replicator.shard
+       (deployment, source, stream_arn, shard_id, parent_id, adjacent_parent_id, state, listed,
+        done_at, gap_accepted_at, last_sequence_number)
+select $1, 'orders', $2, format('%s-%s', line, age),
+       case when age < 6 then format('%s-%s', line, age + 1) end,
+       case when age < 6 and (line + age) % 3 = 0 then format('%s-%s', line % 5 + 1, age + 1) end,
+       case when age = 0 then 'active' when line = 4 then 'gap' else 'done' end,
+       true,
+       case when age > 0 then now() - make_interval(hours => age * 14) end,
+       case when line = 4 and age > 0 then now() end,
+       case when line % 2 = 0 then 7 end
+  from generate_series(1, 5) as line cross join generate_series(0, 6) as age
+"""
+
+
+async def test_what_is_to_be_forgotten_is_found_among_what_ended_long_ago(database: str):
+    """Whatever lies between, and whoever asks for all shards finds the same."""
+    async with control_schema(database) as control, a_pool(database) as pool:
+        await control.register("orders")
+        await control.connection.execute(LINES, DEPLOYMENT, CURRENT)
+        positions, now = Positions(pool), datetime.now(UTC)
+        forgotten = list[str]()
+
+        while True:
+            every = await positions.shards(["orders"])
+            ended = await positions.ended_before("orders", now - FINISHED_SHARDS_KEPT)
+            found = {shard.shard_id for shard in forgettable_shards(ended, now, ())}
+            assert found == {shard.shard_id for shard in forgettable_shards(every, now, ())}
+            if not found:
+                break
+            assert len(ended) < len(every)
+            forgotten += found
+            for shard_id in found:
+                await positions.forget_shard(CURRENT, shard_id)
+
+        assert len(forgotten) >= 5
+
+
+async def test_shards_are_asked_for_by_name(database: str):
+    async with control_schema(database) as control, a_pool(database) as pool:
+        await control.register("orders")
+        for name in ("one", "two", "three"):
+            await add(control, name, "active")
+        await add(control, "one", "active", arn=OLDER)
+        positions = Positions(pool)
+
+        found = await positions.shards_named(CURRENT, ["one", "three", "missing"])
+
+        assert sorted(shard.shard_id for shard in found) == ["one", "three"]
+        assert {shard.stream_arn for shard in found} == {CURRENT}
+        assert await positions.are_on_record([(CURRENT, "one"), (OLDER, "one")])
+        assert await positions.are_on_record([])
+        assert not await positions.are_on_record([(CURRENT, "one"), (OLDER, "two")])
+
+
+async def test_tables_are_asked_for_by_name(database: str):
+    async with control_schema(database) as control, a_pool(database) as pool:
+        await control.register("orders")
+        await control.register("others")
+        positions = Positions(pool)
+
+        assert set(await positions.tables()) == {"orders", "others"}
+        assert set(await positions.tables(["others", "missing"])) == {"others"}

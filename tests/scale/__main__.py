@@ -2,13 +2,16 @@
 
 import argparse
 import asyncio
+import gc
+import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from time import process_time
 
 from replicator.core.stream.balance import UPSET
 from replicator.core.stream.lease_plan import observed, plan_leases
-from tests.scale.fleet import LEASE_SECONDS, Fleet
-from tests.scale.servers import SLOW, Bill
+from tests.scale.fleet import EVEN, LEASE_SECONDS, Fleet
+from tests.scale.servers import DESCRIBES_A_SECOND, SLOW, Bill
 from tests.support.virtual_time import virtual_loop
 
 WAIT_SECONDS_MAX = 900.0
@@ -18,6 +21,8 @@ ROLL_OVER_SECONDS = 4 * 3600.0
 """As DynamoDB ends each shard, and begins another."""
 RECORDS_A_MINUTE = 6_000.0
 """Of each shard, on the average: a hundred in a second, a tenth of what a shard takes at most."""
+LOOK_SECONDS = 5.0
+TAKEN_OVER_SECONDS = LEASE_SECONDS + 2 * LOOK_SECONDS + 10
 
 
 @dataclass(slots=True)
@@ -26,8 +31,14 @@ class Result:
 
     owned_seconds: float
     balanced_seconds: float
+    starting: Bill
+    """Of the start, until all shards were read."""
     steady: Bill
     steady_seconds: float
+    hours: float
+    """Of roll-overs that the rest has behind it."""
+    listed: int
+    """Shards that a listing showed at the end of the rest."""
     join_seconds: float
     join_moves_per_share: float
     take_over_seconds: float
@@ -48,104 +59,133 @@ class Result:
     cut_off_seconds: float
     slow_moves: float
     overlaps: int
+    described_max: int
+    """DescribeStream within one second, at most, after the start."""
     real_seconds: float
 
     def lines(self) -> list[str]:
         """The report."""
         steady, seconds = self.steady, self.steady_seconds
-        described = steady.described.values()
-        calls = "\n".join(
-            f"    {name:24} {count / seconds:10.2f} a second"
-            for name, count in steady.calls.most_common()
-        )
         return [
-            f"all shards read after the start     {self.owned_seconds:8.1f} s",
-            f"balanced within a tenth             {self.balanced_seconds:8.1f} s",
-            f"one more worker has its share after {self.join_seconds:8.1f} s"
-            f" with {self.join_moves_per_share:.2f} moves a shard of the share",
-            f"a third killed: all read after      {self.take_over_seconds:8.1f} s"
-            f", the most loaded has {self.most_after_take_over:.2f} means",
-            f"rolling deploy: moves a shard       {self.deploy_moves:8.2f}"
-            f", longest unread {self.deploy_unread_seconds:.1f} s",
-            f"some cut off from DynamoDB: all read {self.cut_off_seconds:7.1f} s",
-            f"one slow worker: moves a shard      {self.slow_moves:8.3f}",
-            f"most load, in means or the heaviest {self.load_learnt:8.2f}"
-            f" after ten minutes, {self.load_at_rest:.2f} at the end of the rest",
-            f"moves a shard in {seconds / 3600:6.2f} h of rest    {self.rest_moves:8.3f}"
-            f", a new shard unread for {self.rest_unread_seconds:.1f} s at most",
-            f"two workers read one shard          {self.overlaps:8d} times",
-            f"SIGTERM of one worker, at most      {self.stop_seconds:8.1f} s",
-            f"one plan of leases costs            {self.plan_seconds:8.3f} s of CPU",
-            f"DescribeStream, at most in a second {max(described, default=0):8d}",
-            f"lease table                         {steady.usd_a_month(seconds):8.0f} USD a month",
-            f"calls in {seconds:.0f} s of rest, all workers:",
-            calls,
+            *self._bounded(),
+            *self._unbounded(),
+            f"of the rest {seconds:.0f} s were simulated, beside what {self.hours:.0f} h of"
+            f" roll-overs leave: {self.listed} shards are listed. Bill and calls are multiplied:",
+            f"    {'':26} {'a second':>10} {'at most':>8} {f'in {self.hours or 1:.0f} h':>12}",
+            *(
+                f"    {name:26} {count / seconds:10.2f} {steady.peaks[name]:8d}"
+                f" {count / seconds * 3600 * (self.hours or 1):12,.0f}"
+                for name, count in steady.calls.most_common()
+            ),
+            "calls until all shards were read, in the second with the most:",
+            *(f"    {name:26} {most:8d}" for name, most in self.starting.peaks.most_common()),
             f"took {self.real_seconds:.0f} s of CPU",
             *(f"failed {count} times: {what}" for what, count in self.failures.items()),
         ]
 
+    def _bounded(self) -> Iterable[str]:
+        bounds = (
+            ("all shards read after the start, s", self.owned_seconds, 60),
+            ("one more worker has its share after, s", self.join_seconds, 60),
+            ("    moves a shard of the share", self.join_moves_per_share, 1.2),
+            ("a third killed: all read again after, s", self.take_over_seconds, TAKEN_OVER_SECONDS),
+            ("some cut off from DynamoDB: all read after, s", self.cut_off_seconds, 40),
+            ("rolling deploy: moves a shard", self.deploy_moves, 1.1),
+            ("    longest unread, s", self.deploy_unread_seconds, 10),
+            ("    SIGTERM of one worker, at most, s", self.stop_seconds, 10),
+            ("most loaded after ten minutes, in means", self.load_learnt, EVEN),
+            ("    at the end of the rest", self.load_at_rest, EVEN),
+            ("a shard that begins is unread for, s", self.rest_unread_seconds, 10),
+            (
+                "DescribeStream within a second, at the start",
+                self.starting.described_max,
+                DESCRIBES_A_SECOND,
+            ),
+            ("    from then on", self.described_max, 5),
+            ("lease table, USD a month", self.steady.usd_a_month(self.steady_seconds), 300),
+            ("one plan of leases, s of CPU", self.plan_seconds, 0.3),
+            ("two workers read one shard, times", self.overlaps, 0),
+        )
+        for what, value, bound in bounds:
+            verdict = "" if value <= bound else "   MISSED"
+            yield f"{what:46} {value:8.3f}   bound {bound:g}{verdict}"
 
-async def simulate(shards: int, workers: int, *, steady_seconds: float) -> Result:
+    def _unbounded(self) -> Iterable[str]:
+        yield f"{'balanced within a tenth after, s':46} {self.balanced_seconds:8.1f}"
+        yield f"{'a third killed: most loaded, in means':46} {self.most_after_take_over:8.2f}"
+        yield f"{'one slow worker: moves a shard':46} {self.slow_moves:8.3f}"
+        yield f"{'moves a shard in the rest':46} {self.rest_moves:8.3f}"
+
+
+def tell(what: str) -> None:
+    """Say how far it is, beside the report."""
+    sys.stderr.write(f"{what}\n")
+    sys.stderr.flush()
+
+
+async def simulate(
+    shards: int, workers: int, *, steady_seconds: float, tables: int = 1, hours: float = 0.0
+) -> Result:
     """Start, rest with shards that end and begin, one more worker, some cut off, one slow, a third
-    killed, a rolling deploy."""
+    killed, a rolling deploy.
+
+    `hours`: of roll-overs that are laid out before the rest.
+    """
     began = process_time()
-    fleet = Fleet(shards)
+    fleet = Fleet(shards, tables=tables)
     moving = asyncio.create_task(fleet.move_positions())
     measuring = asyncio.create_task(fleet.measure_loads())
     for _ in range(workers):
         fleet.start()
-        await asyncio.sleep(fleet.random.uniform(0.0, 0.2))
-    share = shards / workers
+        await asyncio.sleep(fleet.random.uniform(0.0, 0.2) * min(1.0, 10 / workers))
     owned = await fleet.seconds_until(lambda: fleet.all_read, at_most=WAIT_SECONDS_MAX)
+    starting, fleet.servers.bill = fleet.servers.bill, Bill()
     balanced = await fleet.seconds_until(lambda: fleet.balanced, at_most=WAIT_SECONDS_MAX)
+    tell(f"started: {process_time() - began:.0f} s of CPU")
     fleet.busy(RECORDS_A_MINUTE * shards)
+    fleet.age(hours, every_seconds=ROLL_OVER_SECONDS)
     await asyncio.sleep(LEARNT_SECONDS)
     learnt = fleet.unevenness
+    tell(f"loads learnt: {process_time() - began:.0f} s of CPU")
+    described_max = fleet.servers.bill.described_max
     moves, fleet.reading.unread_seconds_max = fleet.reading.moves, 0.0
     rolling = asyncio.create_task(fleet.roll_over(every_seconds=ROLL_OVER_SECONDS))
     fleet.servers.bill = steady = Bill()
-    begun = len(fleet.servers.open)
+    begun = fleet.begun
     await asyncio.sleep(steady_seconds)
-    fleet.servers.bill = Bill()
-    followed = len(fleet.servers.open) - begun
+    fleet.servers.bill = after = Bill()
+    followed = fleet.begun - begun
     rest_moves = (fleet.reading.moves - moves - followed) / shards
     at_rest, rest_unread = fleet.unevenness, fleet.reading.unread_seconds_max
-    before = fleet.reading.moves
-    newest = fleet.start()
-    fair = (1 - UPSET) * sum(fleet.weights_of_workers().values()) / (workers + 1)
-    join = await fleet.seconds_until(
-        lambda: fleet.weights_of_workers()[newest] >= fair, at_most=WAIT_SECONDS_MAX
-    )
-    await asyncio.sleep(60)
-    join_moves = (fleet.reading.moves - before) / share
+    listed = sum(len(stream.shards) for stream in fleet.servers.streams.values())
+    tell(f"rested: {process_time() - began:.0f} s of CPU")
+    join, moved = await joined(fleet)
     plan_seconds = planned(fleet)
     cut, slow_moves = await disturbed(fleet, max(1, workers // 10))
+    tell(f"joined, cut off, slow: {process_time() - began:.0f} s of CPU")
     for name in list(fleet.processes)[: workers // 3]:
         fleet.kill(name)
     await asyncio.sleep(1)
     take_over = await fleet.seconds_until(lambda: fleet.all_read, at_most=WAIT_SECONDS_MAX)
     most = fleet.unevenness
     await fleet.seconds_until(lambda: fleet.even, at_most=WAIT_SECONDS_MAX)
-    begun = len(fleet.servers.open)
-    before, fleet.reading.unread_seconds_max = fleet.reading.moves, 0.0
-    stops = []
-    for name in list(fleet.processes):
-        fleet.start()
-        await asyncio.sleep(5)
-        stops.append(await fleet.stop(name))
-    await fleet.seconds_until(lambda: fleet.all_read, at_most=WAIT_SECONDS_MAX)
+    tell(f"a third killed: {process_time() - began:.0f} s of CPU")
+    deployed, stopped = await deployed_anew(fleet)
     result = Result(
         owned,
         owned + balanced,
+        starting,
         steady,
         steady_seconds,
+        hours,
+        listed,
         join,
-        join_moves,
+        moved * workers / shards,
         take_over + 1,
         most,
-        (fleet.reading.moves - before - len(fleet.servers.open) + begun) / shards,
+        deployed / shards,
         fleet.reading.unread_seconds_max,
-        max(stops),
+        stopped,
         plan_seconds,
         dict(fleet.failures),
         learnt,
@@ -155,12 +195,38 @@ async def simulate(shards: int, workers: int, *, steady_seconds: float) -> Resul
         cut,
         slow_moves / shards,
         fleet.reading.overlaps,
+        max(described_max, steady.described_max, after.described_max),
         process_time() - began,
     )
     for task in (moving, measuring, rolling):
         task.cancel()
     await fleet.end()
     return result
+
+
+async def joined(fleet: Fleet) -> tuple[float, int]:
+    """One more worker: the seconds until it has its share, and what moved until a minute later."""
+    before = fleet.reading.moves
+    newest = fleet.start()
+    fair = (1 - UPSET) * sum(fleet.weights_of_workers().values()) / len(fleet.processes)
+    seconds = await fleet.seconds_until(
+        lambda: fleet.weights_of_workers()[newest] >= fair, at_most=WAIT_SECONDS_MAX
+    )
+    await asyncio.sleep(60)
+    return seconds, fleet.reading.moves - before
+
+
+async def deployed_anew(fleet: Fleet) -> tuple[int, float]:
+    """A new worker for each, one after the other: what moved, and the longest that one took to
+    stop."""
+    begun, before, fleet.reading.unread_seconds_max = fleet.begun, fleet.reading.moves, 0.0
+    stops = []
+    for name in list(fleet.processes):
+        fleet.start()
+        await asyncio.sleep(5)
+        stops.append(await fleet.stop(name))
+    await fleet.seconds_until(lambda: fleet.all_read, at_most=WAIT_SECONDS_MAX)
+    return fleet.reading.moves - before - fleet.begun + begun, max(stops)
 
 
 async def disturbed(fleet: Fleet, cut_off: int) -> tuple[float, int]:
@@ -197,28 +263,46 @@ def planned(fleet: Fleet) -> float:
         workers=frozenset(fleet.processes),
         now=1.0,
         lease_seconds=LEASE_SECONDS,
-        plan_seconds=5.0,
+        plan_seconds=LOOK_SECONDS,
         loads={key: fleet.loads.get(key.rpartition(":")[2], 0.0) for key in fleet.leases.rows},
     )
     return process_time() - began
 
 
-def run(shards: int, workers: int, *, steady_seconds: float) -> Result:
+def run(
+    shards: int, workers: int, *, steady_seconds: float, tables: int = 1, hours: float = 0.0
+) -> Result:
     """Simulate on a virtual loop of its own."""
     with virtual_loop() as loop:
-        return loop.run_until_complete(simulate(shards, workers, steady_seconds=steady_seconds))
+        simulation = simulate(
+            shards, workers, steady_seconds=steady_seconds, tables=tables, hours=hours
+        )
+        return loop.run_until_complete(simulation)
 
 
 def main() -> None:
     """Parse, simulate, print."""
     parser = argparse.ArgumentParser(prog="make simulate", description=__doc__)
-    parser.add_argument("--shards", type=int, default=1_000)
+    parser.add_argument("--shards", type=int, help="open shards of all tables (1000)")
     parser.add_argument("--workers", type=int, default=10)
-    parser.add_argument("--minutes", type=float, default=5.0, help="of rest, for what it costs")
-    parser.add_argument("--hours", type=float, default=0.0, help="of rest, added to the minutes")
+    parser.add_argument("--tables", type=int, default=1, help="that share the shards")
+    parser.add_argument("--minutes", type=float, default=5.0, help="of rest that are simulated")
+    parser.add_argument(
+        "--hours",
+        type=float,
+        default=0.0,
+        help="of roll-overs whose closed shards lie behind the rest, and which calls are told for",
+    )
     asked = parser.parse_args()
-    seconds = 60 * asked.minutes + 3600 * asked.hours
-    result = run(asked.shards, asked.workers, steady_seconds=seconds)
+    shards = asked.shards or max(1_000 if asked.tables == 1 else 0, asked.tables)
+    gc.set_threshold(200_000, 20, 100)  # a hundred workers in one process: most of it lives on
+    result = run(
+        shards,
+        asked.workers,
+        steady_seconds=60 * asked.minutes,
+        tables=asked.tables,
+        hours=asked.hours,
+    )
     print("\n".join(result.lines()))  # noqa: T201 (a report)
 
 

@@ -5,6 +5,8 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from functools import partial
 from random import Random
 from typing import Any
 
@@ -16,7 +18,7 @@ from replicator.core.stream.shard_load import ShardLoad
 from replicator.core.stream.stream_facts import ListedShard
 from replicator.engine.ports import ControlPorts
 from replicator.engine.snapshot.rate_limit import ReadPacing
-from replicator.engine.stream.discovery import Discovery, NewestStream
+from replicator.engine.stream.discovery import Discovery
 from replicator.engine.stream.page_slots import PageBudget
 from replicator.engine.stream.shard import Ending
 from replicator.engine.stream.shard_activity import ShardProof
@@ -27,27 +29,29 @@ from replicator.engine.worker.upkeep import Upkeep
 from replicator.engine.worker.worker import Worker
 from replicator.sources.dynamodb.describe_pace import DescribePace
 from replicator.sources.dynamodb.streams import DynamoDBStreams
-from tests.scale.servers import Servers
-from tests.support.builders import STREAM
+from tests.scale.servers import Servers, Stream
 from tests.support.fake_leases import FakeLeases, LeaseTable
-from tests.support.fake_postgres import FakePostgres
+from tests.support.fake_postgres import FakePostgres, ShardRow
 from tests.support.fakes import (
     FakeClaims,
     FakeIncidents,
     FakeListings,
     FakePositions,
+    FakeTurns,
     NoMoves,
     OlderPositions,
 )
 from tests.support.mappings import mapping
 from tests.support.no_snapshots import NoSnapshots, without_snapshots
-from tests.support.virtual_time import START, running_clock
+from tests.support.virtual_time import running_clock
 from tests.support.zipf import zipf
 
 LEASE_SECONDS = 20.0
 MEASURED_SECONDS = 10.0
 EVEN = 1.3
 """Most of the mean load that a worker may have, where no shard alone is more."""
+LISTED = timedelta(hours=24)
+"""After so long a closed shard is listed no more."""
 BUSY = 0.2
 """Part of the shards whose position moves each second."""
 
@@ -108,22 +112,26 @@ class SimulatedShard:
         """It is alive whatever is said."""
 
     async def run(self, stopping: asyncio.Event) -> Ending:
-        worker, shard_id = self._worker, self._held.shard_id
-        fingerprint = worker.tables[self._held.table].mapping.fingerprint
+        worker, held = self._worker, self._held
+        fleet, me, shard_id = self._fleet, worker.settings.worker_id, held.shard_id
         claim = await worker.claims.claim(
-            self._held.table, STREAM, shard_id, mapping_fingerprint=fingerprint
+            held.table,
+            held.stream_arn,
+            shard_id,
+            mapping_fingerprint=worker.tables[held.table].mapping.fingerprint,
         )
-        me, reading = worker.settings.worker_id, self._fleet.reading
+        reading = fleet.reading
         reading.begins(shard_id, me, self.alive_at)
-        ended = self._fleet.ended.setdefault(shard_id, asyncio.Event())
+        fleet.stoppings[shard_id] = stopping
         try:
-            await _first_of(stopping, ended)
+            if shard_id in fleet.open:
+                await stopping.wait()
         finally:
             reading.ends(shard_id, me, self.alive_at)
-        if not ended.is_set():
+        if shard_id in fleet.open:
             await worker.claims.leave(claim)
             return Ending.STOPPED
-        await worker.tables[self._held.table].discovery.add_children(STREAM, shard_id)
+        await worker.tables[held.table].discovery.add_children(held.stream_arn, shard_id)
         await worker.claims.finish(claim, position=claim.position)
         reading.unread_since.pop(shard_id, None)
         return Ending.DONE
@@ -151,14 +159,17 @@ class FleetWorker(Worker):
 
 
 class Fleet:
-    """One stream of many shards, one PostgreSQL, one lease table, and workers that come and go."""
+    """Streams of many shards, one PostgreSQL, one lease table, and workers that come and go."""
 
-    def __init__(self, shards: int, *, seed: int = 1) -> None:
+    def __init__(self, shards: int, *, tables: int = 1, seed: int = 1) -> None:
+        """So many shards in all, of so many tables."""
         self.clock = running_clock()
         self.random = Random(seed)
-        self.mapping = mapping()
+        names = ["orders"] if tables == 1 else [f"orders_{number}" for number in range(tables)]
+        self.mappings = {name: mapping(name=name) for name in names}
         self.postgres = FakePostgres(self.clock)
-        self.postgres.register(self.mapping)
+        for each in self.mappings.values():
+            self.postgres.register(each)
         self.leases = LeaseTable()
         self.servers = Servers(self.leases, self.random)
         self.reading = Reading()
@@ -167,14 +178,18 @@ class Fleet:
         self.processes: dict[str, Process] = {}
         self.loads: dict[str, float] = {}
         """Records a minute of each shard; without, all are idle."""
-        self.ended: dict[str, asyncio.Event] = {}
-        """Told to those that read a shard that it has ended."""
-        self.open: dict[str, None] = {}
-        """The shards that take records, the oldest first."""
+        self.stoppings: dict[str, asyncio.Event] = {}
+        """Of those that read each shard: they look again when it has ended."""
+        self.open: dict[str, str] = {}
+        """The shards that take records, the oldest first, with their streams."""
+        self.begun = shards
+        """Number of shards that have begun."""
+        arns = [_arn(name) for name in names]
+        self.servers.streams = {arn: Stream(arn) for arn in arns}
         for number in range(shards):
-            name = f"shardId-{number:020}-{number:08x}"
-            self.servers.open[name] = ListedShard(name, None, closed=False)
-            self.open[name] = None
+            arn = arns[number % tables]
+            self.servers.streams[arn].add(ListedShard(_shard_id(number), None, closed=False))
+            self.open[_shard_id(number)] = arn
 
     def start(
         self, *, older: bool = False, positions_type: type[FakePositions] | None = None
@@ -266,19 +281,39 @@ class Fleet:
 
     async def roll_over(self, *, every_seconds: float) -> None:
         """End each shard once in so long, one after the other, and begin a child of it."""
-        number = len(self.servers.open)
         while True:
             await asyncio.sleep(every_seconds / len(self.open))
-            parent = next(iter(self.open))
+            parent, arn = next(iter(self.open.items()))
             del self.open[parent]
-            child = f"shardId-{number:020}-{number:08x}"
-            number += 1
-            self.servers.open[parent] = replace(self.servers.open[parent], closed=True)
-            self.servers.open[child] = ListedShard(child, parent, closed=False)
-            self.open[child] = None
+            child = _shard_id(self.begun)
+            self.begun += 1
+            self.servers.streams[arn].close(parent)
+            self.servers.streams[arn].add(ListedShard(child, parent, closed=False))
+            self.open[child] = arn
             self.loads[child] = self.loads.pop(parent, 0.0)
             self.reading.unread_since[child] = self.clock.monotonic()
-            self.ended.setdefault(parent, asyncio.Event()).set()
+            if parent in self.stoppings:
+                self.stoppings.pop(parent).set()
+
+    def age(self, hours: float, *, every_seconds: float) -> None:
+        """Lay out the closed shards of so many hours, as roll-overs leave them, all read: those of
+        the last day are listed, those of two are on record."""
+        now, generations = self.clock.now(), int(hours * 3600 / every_seconds)
+        of_each: dict[str, list[str]] = {}
+        for shard_id, arn in self.open.items():
+            of_each.setdefault(arn, []).append(shard_id)
+        for name in self.mappings:
+            ids, closed = of_each[_arn(name)], list[ListedShard]()
+            for age in range(generations, 0, -1):
+                at = now - timedelta(seconds=every_seconds * (age - 0.5))
+                for shard_id in ids:
+                    older = f"{shard_id}-{age + 1}" if age < generations else None
+                    each = f"{shard_id}-{age}"
+                    row = ShardRow(name, _arn(name), each, older, True, at, "done", done_at=at)
+                    self.postgres.data.shards[row.name] = row
+                    if now - at < LISTED:
+                        closed.append(ListedShard(each, older, closed=True))
+            self.servers.streams[_arn(name)].age(closed)
 
     async def measure_loads(self, *, noise: float = 0.2) -> None:
         """Keep the average of each shard that is read, as its batches would."""
@@ -286,8 +321,8 @@ class Fleet:
         while True:
             await asyncio.sleep(MEASURED_SECONDS)
             now = self.clock.monotonic()
-            for shard_id in self.reading.readers:
-                row = self.postgres.data.shards[STREAM, shard_id]
+            for shard_id in self.reading.readers.keys() & self.open.keys():
+                row = self.postgres.data.shards[self.open[shard_id], shard_id]
                 records = self.loads.get(shard_id, 0.0) * (now - since) / 60
                 records *= self.random.uniform(1 - noise, 1 + noise)
                 row.load = (
@@ -319,36 +354,45 @@ class Fleet:
     ) -> FleetWorker:
         servers, observe = self.servers.reached_by(cut_off), self._observe
         client: Any = self.servers
-        source = DynamoDBStreams(client, lambda _: None, get_records=_unread, pace=DescribePace())
+        turns = FakeTurns(self.postgres, servers.postgres_call)
+        source = DynamoDBStreams(
+            client,
+            lambda _: None,
+            get_records=_unread,
+            get_iterator=_unread,
+            pace=DescribePace(turns.take),
+        )
         leases = FakeLeases(self.leases, servers.lease_call, name)
         positions = positions_type(self.postgres, servers.postgres_call)
         listings = FakeListings(self.postgres, servers.postgres_call, name)
         incidents = FakeIncidents(self.postgres, servers.postgres_call)
         nothing: Any = None
-        table = Table(
-            self.mapping.spec.name,
-            self.mapping,
-            source,
-            Discovery(
-                self.mapping.spec,
-                describe_stream=_describe_table,
-                source=source,
-                positions=positions,
-                incidents=incidents,
-                moves=NoMoves(),
-                leases=leases,
-                listings=listings,
-                observe=observe,
-                clock=self.clock,
-            ),
-            nothing,
-            *without_snapshots(self.mapping, observe, self.clock),
-            PageBudget(8).room(8),
-        )
+        tables = [
+            Table(
+                each.spec.name,
+                each,
+                source,
+                Discovery(
+                    each.spec,
+                    describe_stream=partial(servers.describe_table, _arn(each.spec.name)),
+                    source=source,
+                    positions=positions,
+                    incidents=incidents,
+                    moves=NoMoves(),
+                    leases=leases,
+                    observe=observe,
+                    clock=self.clock,
+                ),
+                nothing,
+                *without_snapshots(each, observe, self.clock),
+                PageBudget(8).room(8),
+            )
+            for each in self.mappings.values()
+        ]
         claims = FakeClaims(self.postgres, servers.postgres_call, name)
         worker = FleetWorker(
             WorkerSettings(name, "1", LEASE_SECONDS, idle_seconds_max=1.0),
-            [table],
+            tables,
             control=ControlPorts(claims, positions, listings, incidents),
             upkeep=Upkeep(positions, incidents, NoSnapshots(), self.clock),
             pacing=ReadPacing(1.0, self.clock),
@@ -365,17 +409,13 @@ class Fleet:
             self.failures[f"{fact.task.split()[0]}: {fact.error!r}"[:160]] += 1
 
 
-async def _first_of(*events: asyncio.Event) -> None:
-    async with asyncio.TaskGroup() as tasks:
-        waits = [tasks.create_task(event.wait()) for event in events]
-        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        for wait in waits:
-            wait.cancel()
-
-
 def _unread() -> None:
     """Nobody reads the shards."""
 
 
-async def _describe_table() -> NewestStream:
-    return NewestStream(STREAM, START)
+def _arn(table: str) -> str:
+    return f"arn:aws:dynamodb:eu-west-1:111122223333:table/{table}/stream/2026-03-01T00:00:00.000"
+
+
+def _shard_id(number: int) -> str:
+    return f"shardId-{number:020}-{number:08x}"

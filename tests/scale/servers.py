@@ -1,9 +1,9 @@
 """The servers of a simulated fleet: their latencies, their limits, and the bill of their calls."""
 
 import asyncio
-from collections import Counter
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from collections import Counter, deque
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from math import ceil
 from random import Random
@@ -13,9 +13,11 @@ from botocore.exceptions import ClientError
 
 from replicator.coordination.dynamodb_leases import BATCH_MAX
 from replicator.core.stream.stream_facts import ListedShard
+from replicator.engine.stream.discovery import NewestStream
 from replicator.errors import CoordinationUnavailable, SinkUnavailable
 from replicator.sources.dynamodb.streams import SHARDS_PER_PAGE
 from tests.support.fake_leases import LeaseTable
+from tests.support.virtual_time import START
 
 Result = TypeVar("Result")
 LATENCY_SECONDS = {"leases": 0.015, "postgres": 0.003, "streams": 0.02}
@@ -39,15 +41,75 @@ class Bill:
     """Calls by name, and the request units of the lease table."""
 
     calls: Counter[str] = field(default_factory=Counter)
+    peaks: Counter[str] = field(default_factory=Counter)
+    """Calls by name, of the second with the most."""
     write_units: float = 0.0
     read_units: float = 0.0
-    described: Counter[int] = field(default_factory=Counter)
-    """DescribeStream calls of each second."""
+    described_max: int = 0
+    """DescribeStream calls within one second, at most, whenever that second begins."""
+    _second: int = -1
+    _in_second: Counter[str] = field(default_factory=Counter)
+
+    def add(self, name: str, *, now: float, calls: int = 1) -> None:
+        """Note calls that arrive now."""
+        if int(now) != self._second:
+            self._second = int(now)
+            self._in_second.clear()
+        self.calls[name] += calls
+        self._in_second[name] += calls
+        self.peaks[name] = max(self.peaks[name], self._in_second[name])
 
     def usd_a_month(self, seconds: float) -> float:
         """The lease table's bill, if it went on as in these seconds."""
         usd = self.write_units * WRITE_USD + self.read_units * READ_USD
         return usd * SECONDS_A_MONTH / seconds
+
+
+@dataclass(slots=True)
+class Stream:
+    """The shards of a stream in the order of a listing: a day of closed ones, and the open ones."""
+
+    arn: str
+    shards: dict[str, ListedShard] = field(default_factory=dict)
+    children: dict[str, list[str]] = field(default_factory=dict)
+    _ids: list[str] = field(default_factory=list)
+    _places: dict[str, int] = field(default_factory=dict)
+
+    def add(self, shard: ListedShard) -> None:
+        """Begin a shard."""
+        self.shards[shard.shard_id] = shard
+        self._places[shard.shard_id] = len(self._ids)
+        self._ids.append(shard.shard_id)
+        if shard.parent_id is not None:
+            self.children.setdefault(shard.parent_id, []).append(shard.shard_id)
+
+    def close(self, shard_id: str) -> None:
+        """End a shard."""
+        self.shards[shard_id] = replace(self.shards[shard_id], closed=True)
+
+    def age(self, closed: Sequence[ListedShard]) -> None:
+        """Let it begin with shards that have ended, whose last ones are parents of the first."""
+        before, self.shards = self.shards, {}
+        self._ids, self._places, self.children = [], {}, {}
+        for shard in (*closed, *before.values()):
+            self.add(shard)
+
+    def page(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """The answer of DescribeStream."""
+        parent = request.get("ShardFilter", {}).get("ShardId")
+        start = request.get("ExclusiveStartShardId")
+        if parent is not None:
+            ids, more = self.children.get(parent, []), False
+        else:
+            begin = 0 if start is None else self._places[start] + 1
+            ids = self._ids[begin : begin + SHARDS_PER_PAGE]
+            more = begin + len(ids) < len(self._ids)
+        page = [self.shards[shard_id] for shard_id in ids]
+        described = [
+            {"ShardId": shard.shard_id, "ParentShardId": shard.parent_id} for shard in page
+        ]
+        last = {"LastEvaluatedShardId": ids[-1]} if more else {}
+        return {"StreamDescription": {"Shards": described, **last}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +140,10 @@ class Reached:
         await self._lags("postgres")
         return await self.servers.postgres_call(name, work)
 
+    async def describe_table(self, stream_arn: str) -> NewestStream:
+        await self.servers.call("dynamodb DescribeTable", "streams", str)
+        return NewestStream(stream_arn, START)
+
 
 class Servers:
     """What is between the workers and the rows."""
@@ -86,8 +152,9 @@ class Servers:
         self.leases = leases
         self.bill = Bill()
         self._random = random
-        self.open: dict[str, ListedShard] = {}
-        """The shards of the stream, by id."""
+        self.streams: dict[str, Stream] = {}
+        self._described: deque[float] = deque(maxlen=DESCRIBES_A_SECOND)
+        """When the last calls of DescribeStream were answered that AWS counts."""
 
     def reached_by(self, cut_off: Collection[str]) -> Reached:
         """The servers as a worker reaches them that is cut off from some of them."""
@@ -101,19 +168,21 @@ class Servers:
             self.bill.read_units += max(1, ceil(size / READ_BYTES))
         elif name in WRITES:
             self.bill.write_units += 1
-        result = await self._call(f"leases {name}", "leases", work, calls=pages)
+        result = await self.call(f"leases {name}", "leases", work, calls=pages)
         if name == "some" and isinstance(result, list):
             self.bill.read_units += len(result)
-            self.bill.calls["leases some"] += len(result) // BATCH_MAX
+            more = (len(result) - 1) // BATCH_MAX
+            self.bill.add("leases some", now=asyncio.get_running_loop().time(), calls=max(0, more))
         return result
 
     async def postgres_call(self, name: str, work: Callable[[], Result]) -> Result:
-        return await self._call(f"postgres {name}", "postgres", work)
+        return await self.call(f"postgres {name}", "postgres", work)
 
-    async def _call(
+    async def call(
         self, name: str, server: str, work: Callable[[], Result], *, calls: int = 1
     ) -> Result:
-        self.bill.calls[name] += calls
+        """One call, with the server's latency; so many calls, one after the other."""
+        self.bill.add(name, now=asyncio.get_running_loop().time(), calls=calls)
         typical = LATENCY_SECONDS[server] * calls
         await asyncio.sleep(typical * self._random.uniform(0.6, 1.6))
         return work()
@@ -122,23 +191,13 @@ class Servers:
 
     async def describe_stream(self, **request: Any) -> Any:
         """A page of the stream's shards, or a refusal of what is more than AWS allows."""
-        second = int(asyncio.get_running_loop().time())
-        self.bill.described[second] += 1
-        if self.bill.described[second] > DESCRIBES_A_SECOND:
-            self.bill.calls["streams throttled"] += 1
+        now, before = asyncio.get_running_loop().time(), self._described
+        within = sum(now - at <= 1.0 for at in before)
+        self.bill.described_max = max(self.bill.described_max, within + 1)
+        if within >= DESCRIBES_A_SECOND:
+            self.bill.add("streams throttled", now=now)
             error = {"Error": {"Code": "LimitExceededException"}}
             raise ClientError(error, "DescribeStream")  # type: ignore[arg-type]
-        return await self._call("streams describe", "streams", partial(self._page, request))
-
-    def _page(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        parent = request.get("ShardFilter", {}).get("ShardId")
-        shards = [s for s in self.open.values() if parent in (None, s.parent_id)]
-        start = request.get("ExclusiveStartShardId")
-        begin = 0 if start is None else 1 + [shard.shard_id for shard in shards].index(start)
-        page = shards[begin : begin + SHARDS_PER_PAGE]
-        more = begin + len(page) < len(shards)
-        described = [
-            {"ShardId": shard.shard_id, "ParentShardId": shard.parent_id} for shard in page
-        ]
-        last = {"LastEvaluatedShardId": page[-1].shard_id} if more else {}
-        return {"StreamDescription": {"Shards": described, **last}}
+        before.append(now)
+        stream = self.streams[request["StreamArn"]]
+        return await self.call("streams DescribeStream", "streams", partial(stream.page, request))

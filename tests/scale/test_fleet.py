@@ -58,7 +58,7 @@ def test_a_slow_worker_keeps_what_it_has(result: Result):
 
 def test_a_stream_is_listed_by_one_worker_for_all(result: Result):
     """Every half minute, by whichever worker: not once for each of them."""
-    assert result.steady.calls["streams describe"] <= 2 * 3
+    assert result.steady.calls["streams DescribeStream"] <= 2 * 3
     assert result.steady.calls["streams throttled"] == 0
 
 

@@ -43,6 +43,9 @@ class Clock(Protocol):
     def now(self) -> datetime: ...
 
 
+SHARD_FIELDS = tuple(ShardFacts.__dataclass_fields__)
+
+
 @dataclass(slots=True)
 class ShardRow:
     """A row of the shard table."""
@@ -67,6 +70,11 @@ class ShardRow:
     done_at: datetime | None = None
     adjacent_parent_id: str | None = None
     load: float | None = None
+    _facts: ShardFacts | None = field(default=None, init=False, repr=False, compare=False)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        object.__setattr__(self, name, value)
+        object.__setattr__(self, "_facts", None)
 
     @property
     def name(self) -> ShardName:
@@ -81,8 +89,12 @@ class ShardRow:
         return self.state == "done" or (self.state == "gap" and self.gap_accepted_at is not None)
 
     def facts(self) -> ShardFacts:
-        names = ShardFacts.__dataclass_fields__
-        return ShardFacts(**{name: getattr(self, name) for name in names})
+        """The facts of now: many workers read the same ten thousand rows, again and again."""
+        if self._facts is None:
+            facts = ShardFacts(*[getattr(self, name) for name in SHARD_FIELDS])
+            object.__setattr__(self, "_facts", facts)
+            return facts
+        return self._facts
 
 
 @dataclass(slots=True)
@@ -151,11 +163,14 @@ class Data:
 
     tables: dict[str, TableRow] = field(default_factory=dict)
     shards: dict[ShardName, ShardRow] = field(default_factory=dict)
+    polled: dict[ShardName, ShardRow] = field(default_factory=dict)
+    """Those that are not known to have ended long ago."""
     generations: dict[tuple[str, str], datetime] = field(default_factory=dict)
     gaps: list[GapRow] = field(default_factory=list)
     letters: dict[LetterKey, LetterRow] = field(default_factory=dict)
     workers: dict[str, WorkerRow] = field(default_factory=dict)
     listings: dict[str, ListingRow] = field(default_factory=dict)
+    describe_turns: list[datetime] = field(default_factory=list)
     rows: Rows = field(default_factory=dict)
     versions: dict[tuple[str, Row], tuple[int, int]] = field(default_factory=dict)
     forgotten: set[ShardName] = field(default_factory=set)

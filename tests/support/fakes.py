@@ -22,9 +22,15 @@ from replicator.core.stream.stream_facts import (
     ShardFacts,
     StreamOver,
     TableFacts,
+    parents_of,
 )
 from replicator.core.table_spec import InitialLoad
 from replicator.errors import Fenced
+from replicator.postgres.control.stream.describe_turns import (
+    TAKEN_MAX,
+    WINDOW_SECONDS,
+    WINDOW_SECONDS_BELOW,
+)
 from replicator.postgres.control.stream.listing_lock import ABANDONED_SECONDS
 from replicator.postgres.control.stream.shard_store import ENDED_SECONDS
 from tests.support.fake_postgres import (
@@ -118,7 +124,7 @@ class FakePositions:
         self._server = server
         self._send = send
 
-    async def tables(self) -> dict[str, TableFacts]:
+    async def tables(self, sources: Collection[str] | None = None) -> dict[str, TableFacts]:
         def work() -> dict[str, TableFacts]:
             return {
                 source: TableFacts(
@@ -127,6 +133,7 @@ class FakePositions:
                     listed_seconds=self._listed_seconds(source),
                 )
                 for source, row in self._server.data.tables.items()
+                if sources is None or source in sources
             }
 
         return await self._send("tables", work)
@@ -149,22 +156,48 @@ class FakePositions:
 
     async def open_shards(self, sources: Sequence[str]) -> list[ShardFacts]:
         def work() -> list[ShardFacts]:
-            now, data = self._server.clock.now(), self._server.data
-            polled: dict[ShardName, ShardRow] = {}
-            for name, shard in data.shards.items():
-                table = data.tables.get(shard.source)
-                if shard.source not in sources or table is None:
-                    continue
-                first = shard.stream_arn == table.stream_arn and not any(
-                    other[0] == table.stream_arn for other in polled
-                )
-                ended_at = shard.done_at
-                recent = ended_at is not None and now - ended_at < timedelta(seconds=ENDED_SECONDS)
-                if first or shard.state != "done" or recent:
-                    polled[name] = shard
-            return [shard.facts() for shard in polled.values()]
+            now, data, asked = self._server.clock.now(), self._server.data, set(sources)
+            before = now - timedelta(seconds=ENDED_SECONDS)
+            for name, row in list(data.polled.items()):
+                if row.state == "done" and row.done_at is not None and row.done_at <= before:
+                    del data.polled[name]
+            polled = [row for row in data.polled.values() if row.source in asked]
+            current = {table.stream_arn for name, table in data.tables.items() if name in asked}
+            current -= {row.stream_arn for row in polled}
+            for row in data.shards.values() if current - {None} else ():
+                if row.stream_arn in current and row.source in asked:
+                    current.discard(row.stream_arn)
+                    polled.append(row)
+            return [row.facts() for row in polled]
 
         return await self._send("open_shards", work)
+
+    async def shards_named(self, stream_arn: str, names: Collection[str]) -> list[ShardFacts]:
+        def work() -> list[ShardFacts]:
+            shards = self._server.data.shards
+            rows = [shards.get((stream_arn, name)) for name in names]
+            return [row.facts() for row in rows if row is not None]
+
+        return await self._send("shards_named", work)
+
+    async def are_on_record(self, names: Collection[ShardName]) -> bool:
+        shards = self._server.data.shards
+        return await self._send("are_on_record", lambda: all(name in shards for name in names))
+
+    async def ended_before(self, source: str, at: datetime) -> list[ShardFacts]:
+        def work() -> list[ShardFacts]:
+            rows = [row for row in self._server.data.shards.values() if row.source == source]
+            ended = [row for row in rows if row.done_at is not None and row.done_at < at]
+            parents = {(row.stream_arn, name) for row in ended for name in parents_of(row)}
+            names = {row.name for row in ended if row.finished}
+            return [
+                row.facts()
+                for row in rows
+                if row.name in names | parents
+                or any((row.stream_arn, parent) in names for parent in parents_of(row))
+            ]
+
+        return await self._send("ended_before", work)
 
     async def start(self, source: str, *, initial_load: InitialLoad, at: datetime) -> None:
         def work() -> None:
@@ -207,6 +240,7 @@ class FakePositions:
             known = shards[stream_arn, shard.shard_id] = ShardRow(
                 source, stream_arn, shard.shard_id, shard.parent_id, listed, found_at
             )
+            self._server.data.polled[known.name] = known
             known.adjacent_parent_id = shard.adjacent_parent_id
         elif listed and not known.listed:
             known.listed = True
@@ -219,6 +253,7 @@ class FakePositions:
             if shard is not None and shard.finished:
                 self._server.on_forget(shard)
                 del self._server.data.shards[stream_arn, shard_id]
+                self._server.data.polled.pop(shard.name, None)
 
         await self._send("forget_shard", work)
 
@@ -318,6 +353,13 @@ class FakeListings:
 
         await self._send("keep_listing", work)
 
+    async def leave(self) -> None:
+        def work() -> None:
+            for row in self._server.data.listings.values():
+                row.by = None if row.by == self._worker_id else row.by
+
+        await self._send("leave_listings", work)
+
     async def end(self, source: str, *, proved: bool) -> None:
         def work() -> None:
             row = self._server.data.listings.get(source)
@@ -328,6 +370,28 @@ class FakeListings:
                 row.listed_at = row.begun_at
 
         await self._send("end_listing", work)
+
+
+class FakeTurns:
+    """The turns of all workers in calling DescribeStream."""
+
+    def __init__(self, server: FakePostgres, send: Send) -> None:
+        self._server = server
+        self._send = send
+
+    async def take(self, calls_max: int, only_free: bool) -> float | None:
+        def work() -> float | None:
+            now, taken = self._server.clock.now(), self._server.data.describe_turns
+            window = WINDOW_SECONDS if calls_max >= TAKEN_MAX else WINDOW_SECONDS_BELOW
+            at = max([now, *taken[-1:]])
+            if len(taken) >= calls_max:
+                at = max(at, taken[-calls_max] + timedelta(seconds=window))
+            if only_free and at > now:
+                return None
+            self._server.data.describe_turns = [*taken[1 - TAKEN_MAX :], at]
+            return (at - now).total_seconds()
+
+        return await self._send("take_turn", work)
 
 
 class NoMoves:

@@ -1,5 +1,6 @@
 """A world in which nobody asks for a snapshot: what is built for one is never called."""
 
+from collections.abc import Collection
 from typing import Any
 
 from replicator.clock import Clock
@@ -15,7 +16,7 @@ from replicator.engine.snapshot.segment import SnapshotParts
 class NoSnapshots:
     """Has none, and none is asked for."""
 
-    async def facts(self) -> dict[str, list[SnapshotFacts]]:
+    async def facts(self, sources: Collection[str] | None = None) -> dict[str, list[SnapshotFacts]]:
         return {}
 
     def __getattr__(self, name: str) -> Any:

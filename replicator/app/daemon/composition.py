@@ -37,7 +37,6 @@ from replicator.postgres.control.snapshot.segments import Segments
 from replicator.postgres.control.snapshot.snapshots import Snapshots
 from replicator.postgres.control.source_switch import StreamMoves
 from replicator.postgres.control.stream.gaps_and_halts import Incidents
-from replicator.postgres.control.stream.listing_lock import Listings
 from replicator.postgres.control.stream.shard_store import Positions
 from replicator.postgres.control.stream.stream_retention import StreamRetention
 from replicator.postgres.read.stale_rows import StaleRows
@@ -105,7 +104,6 @@ class TableParts:
                 incidents=Incidents(self._database),
                 moves=StreamMoves(self._database),
                 leases=self._leases,
-                listings=Listings(self._database, self._worker_id),
                 observe=observe,
                 clock=clock,
                 note_retention=partial(_note_retention, own, self._database, spec.name)

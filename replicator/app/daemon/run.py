@@ -43,6 +43,7 @@ from replicator.postgres.connection.database import Database
 from replicator.postgres.control.pruning import Housekeeping
 from replicator.postgres.control.snapshot.snapshots import Snapshots
 from replicator.postgres.control.stream.claims import Claims
+from replicator.postgres.control.stream.describe_turns import DescribeTurns
 from replicator.postgres.control.stream.gaps_and_halts import Incidents
 from replicator.postgres.control.stream.listing_lock import Listings
 from replicator.postgres.control.stream.shard_store import Positions
@@ -113,9 +114,13 @@ class Daemon:
                 self._monitoring.pages(http, self._database) as port,
             ):
                 self._log.info("started", version=__version__, http=f"{http.host}:{port}")
-                return await self._watched(
-                    Clients(stack, self._observe, heard=self._clock.heard), stopping
+                clients = Clients(
+                    stack,
+                    self._observe,
+                    heard=self._clock.heard,
+                    take_turn=DescribeTurns(self._database).take,
                 )
+                return await self._watched(clients, stopping)
         finally:
             self._monitoring.close()
             await self._database.close()

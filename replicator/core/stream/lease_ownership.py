@@ -32,8 +32,6 @@ from dataclasses import dataclass
 
 from replicator.core.stream.lease_plan import Lease, Sighting
 
-UNKNOWN = -1
-"""The counter of a lease that was not read: no lease can be taken by that."""
 OLDER_SECONDS = 600.0
 """For so long after the last sign of life a worker of an older version may still judge ours by
 the counters of the leases."""
@@ -112,17 +110,6 @@ def doubtful(
             else owner is None or owner == worker_id or owner not in beating
         )
     )
-
-
-def assumed(
-    owners: Mapping[str, str | None], asked: Collection[str], *, worker_id: str
-) -> list[Lease]:
-    """Leases that need not be read, by the claims. `asked`: leases that this worker has asked
-    for."""
-    return [
-        Lease(key, owner, UNKNOWN, "", wanted_by=worker_id if key in asked else None)
-        for key, owner in owners.items()
-    ]
 
 
 def stirred(

@@ -42,6 +42,8 @@ from zlib import crc32
 from replicator.core.stream.balance import Fairness, assigned, weights_of
 from replicator.core.stream.balance import wanted as wanted_leases
 
+UNKNOWN = -1
+"""The counter of a lease that was not read: no lease can be taken by that."""
 TRIM_HORIZON = "TRIM_HORIZON"
 SHARD_END = "SHARD_END"
 
@@ -114,20 +116,25 @@ def plan_leases(
     believed: Collection[str] = (),
     following: Collection[str] = (),
     loads: Mapping[str, float] | None = None,
+    settled: Mapping[str, str] | None = None,
+    asked: Collection[str] = (),
 ) -> LeasePlan:
     """Decide what the worker takes, asks for and gives back.
 
-    `wanted`: keys of the shards that may be read now. `workers`: all that live, whether or not
-    they hold a lease. `believed`: keys that all others believe to be the worker's, which takes
-    them whatever the share; `following`: those whose parents it has just read to the ends,
-    likewise. Free and expired leases are taken up to a fair share, and whatever the share at the
-    next look, `plan_seconds` later: a worker that has just begun cannot know yet what is expired.
+    `leases`: those that were read; `settled`: the owners of those that need not be, and `asked`
+    those of them that the worker waits for. `wanted`: keys of the shards that may be read now.
+    `workers`: all that live, whether or not they hold a lease. `believed`: keys that all others
+    believe to be the worker's, which takes them whatever the share; `following`: those whose
+    parents it has just read to the ends, likewise. Free and expired leases are taken up to a fair
+    share, and whatever the share at the next look, `plan_seconds` later: a worker that has just
+    begun cannot know yet what is expired.
     `loads`: records a minute by key; without, a share is a number of leases.
     """
     rows = {lease.key: lease for lease in leases}
     given_up = {key for key in held if key not in wanted or _is_asked(rows.get(key))}
     mine = [key for key in held if key not in given_up]
     others = [rows[key] for key in wanted if key in rows and key not in held]
+    settled = settled or {}
 
     def stands_still(lease: Lease, seconds: float) -> bool:
         return is_expired(lease, sightings, now=now, lease_seconds=seconds)
@@ -149,6 +156,9 @@ def plan_leases(
     for lease in others:
         if lease.owner not in (None, worker_id) and lease.key not in expired:
             owned.setdefault(str(lease.owner), []).append(lease.key)
+    for key, owner in settled.items():
+        if owner != worker_id and key not in held and key in wanted:
+            owned.setdefault(owner, []).append(key)
     weights = weights_of(wanted, loads or {})
     fairness = Fairness.of(weights.values(), len(owned) + 1)
     takers = {
@@ -168,14 +178,16 @@ def plan_leases(
         takers[key] = taker
         totals[taker] += weights[key]
     take = [lease for lease in free if lease.key in certain or takers[lease.key] == worker_id]
-    due = any(rows[key].wanted_by == worker_id for keys in owned.values() for key in keys)
+    asked_for = {lease.key for lease in rows.values() if _is_asked(lease)}
+    due = any(key in settled and key in wanted for key in asked) or any(
+        lease.wanted_by == worker_id and lease.key not in expired
+        for lease in others
+        if lease.owner not in (None, worker_id)
+    )
     ask: list[str] = []
     if not (due or given_up):
         ask = wanted_leases(
-            {
-                owner: [key for key in keys if not _is_asked(rows[key])]
-                for owner, keys in owned.items()
-            },
+            {owner: [key for key in keys if key not in asked_for] for owner, keys in owned.items()},
             weights,
             totals,
             mine=[*mine, *(lease.key for lease in take)],
@@ -184,7 +196,7 @@ def plan_leases(
         )
     return LeasePlan(
         tuple(take),
-        tuple(rows[key] for key in ask),
+        tuple(rows.get(key) or Lease(key, settled[key], UNKNOWN, "") for key in ask),
         tuple(sorted(given_up)),
         awaits=due or bool(ask),
     )

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Container, Iterable, Mapping
 from datetime import datetime, timedelta
+from operator import attrgetter
 
 from replicator.core.stream.stream_facts import ListedShard, ShardFacts
 
@@ -25,14 +26,15 @@ def is_ready(shard: ShardFacts, shards: Mapping[ShardName, ShardFacts]) -> bool:
     """
     if shard.state not in ("waiting", "active"):
         return False
+    if shard.parent_id is None and shard.adjacent_parent_id is None:
+        return True
     return all(parent.finished for parent in _parents(shard, shards))
 
 
-def ready_shards(shards: Iterable[ShardFacts]) -> list[ShardFacts]:
+def ready_shards(shards: Mapping[ShardName, ShardFacts]) -> list[ShardFacts]:
     """The shards that may be claimed, in a fixed order."""
-    known = by_name(shards)
-    ready = [shard for shard in known.values() if is_ready(shard, known)]
-    return sorted(ready, key=lambda shard: (shard.stream_arn, shard.shard_id))
+    ready = [shard for shard in shards.values() if is_ready(shard, shards)]
+    return sorted(ready, key=attrgetter("shard_id", "stream_arn"))
 
 
 def expected_load(shard: ShardFacts, shards: Mapping[ShardName, ShardFacts]) -> float:
@@ -98,34 +100,41 @@ def _parents_first(chain: list[ListedShard], waiting: set[str]) -> Iterable[List
         yield from ready
 
 
-def awaits_children(shards: Iterable[ShardFacts], now: datetime) -> bool:
-    """True while a shard ended a moment ago and no child is known: a listing lags behind.
+def childless_ends(shards: Collection[ShardFacts]) -> list[datetime]:
+    """When those shards ended of which no child is known."""
+    ends = {
+        (shard.stream_arn, shard.shard_id): shard.done_at
+        for shard in shards
+        if shard.state == "done" and shard.done_at is not None
+    }
+    if ends:
+        for shard in shards:
+            for parent in shard.parents:
+                ends.pop((shard.stream_arn, parent), None)
+    return list(ends.values())
+
+
+def awaits_children(ends: Iterable[datetime], now: datetime) -> bool:
+    """True while a shard without known children ended a moment ago: a listing lags behind.
 
     A stream that was disabled ends without children, so the state does not last.
     """
-    known = list(shards)
-    parents = {(shard.stream_arn, parent) for shard in known for parent in shard.parents}
-    return any(
-        shard.state == "done"
-        and shard.done_at is not None
-        and now - shard.done_at < CHILDREN_APPEAR_WITHIN
-        and (shard.stream_arn, shard.shard_id) not in parents
-        for shard in known
-    )
+    return any(now - at < CHILDREN_APPEAR_WITHIN for at in ends)
 
 
-def followed_shards(shards: Iterable[ShardFacts]) -> list[ShardFacts]:
+def followed_shards(shards: Collection[ShardFacts]) -> list[ShardFacts]:
     """Finished shards with known children that have all begun: such shards are not worked on again,
     and the positions are not asked for.
     """
-    known = list(shards)
+    finished = {(shard.stream_arn, shard.shard_id): shard for shard in shards if shard.finished}
     begun: dict[ShardName, bool] = {}
-    for child in known:
-        is_begun = child.finished or child.state == "active"
+    for child in shards if finished else ():
         for parent_id in child.parents:
             parent = (child.stream_arn, parent_id)
-            begun[parent] = begun.get(parent, True) and is_begun
-    return [s for s in known if s.finished and begun.get((s.stream_arn, s.shard_id), False)]
+            if parent in finished:
+                is_begun = child.finished or child.state == "active"
+                begun[parent] = begun.get(parent, True) and is_begun
+    return [shard for name, shard in finished.items() if begun.get(name, False)]
 
 
 def forgettable_shards(

@@ -32,8 +32,10 @@ class _HasParents(Protocol):
 
 def parents_of(shard: _HasParents) -> tuple[str, ...]:
     """Ids of a shard's parents: none, one, or two where it was made by a merge."""
-    both = shard.parent_id, shard.adjacent_parent_id
-    return tuple(parent for parent in both if parent is not None)
+    parent, adjacent = shard.parent_id, shard.adjacent_parent_id
+    if adjacent is not None:
+        return (adjacent,) if parent is None else (parent, adjacent)
+    return () if parent is None else (parent,)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """Lists a table's streams and shards, and adds them to the record; no known shard is dropped."""
 
-from collections.abc import Awaitable, Callable, Container, Sequence
+from collections.abc import Awaitable, Callable, Container
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -8,6 +8,7 @@ from replicator.clock import Clock
 from replicator.core.observations import GapFound, Observe, PublishingUnwatched, StreamMoved
 from replicator.core.stream.gaps import how_to_mend
 from replicator.core.stream.lineage import (
+    FINISHED_SHARDS_KEPT,
     ShardName,
     forgettable_shards,
     in_order,
@@ -18,7 +19,7 @@ from replicator.core.stream.order_keeper import OrderKeeper
 from replicator.core.stream.source_kind import KINESIS, is_read_from, kind_of
 from replicator.core.stream.stream_facts import ListedShard, ShardFacts, StreamOver, TableFacts
 from replicator.core.table_spec import TableSpec
-from replicator.engine.ports import Incidents, Leases, Listings, Moves, Positions, Source
+from replicator.engine.ports import Incidents, Leases, Moves, Positions, Source
 from replicator.errors import (
     NotPublished,
     PositionLost,
@@ -54,29 +55,11 @@ NO_REMOVALS = (
 )
 UNWATCHED_SECONDS_MAX = 300.0
 """Switching a destination off and on again takes minutes: workers look far more often."""
-KEEP_SECONDS = 5.0
-"""A long listing says so often that it goes on."""
 
 
-@dataclass(frozen=True, slots=True)
-class KnownStream:
-    """Facts of one table in the control schema."""
-
-    table: TableFacts
-    shards: dict[str, ShardFacts]
-    """Shards of the newest stream, by id."""
-    older: tuple[ShardFacts, ...]
-    """Shards of earlier streams."""
-
-
-def known_stream(table: TableFacts, shards: Sequence[ShardFacts]) -> KnownStream:
-    """The start of a discovery: a table, and every shard on record of it."""
-    newest = table.stream_arn
-    return KnownStream(
-        table,
-        {shard.shard_id: shard for shard in shards if shard.stream_arn == newest},
-        tuple(shard for shard in shards if shard.stream_arn != newest),
-    )
+CHILDREN_PAGES_MAX = 10
+"""So much of a stream is listed for the children of one shard, where the source tells of none: a
+large stream ends with thousands of shards that have none, and is listed by one worker anyway."""
 
 
 class Discovery:
@@ -92,7 +75,6 @@ class Discovery:
         incidents: Incidents,
         moves: Moves,
         leases: Leases,
-        listings: Listings,
         observe: Observe,
         clock: Clock,
         note_retention: NoteRetention | None = None,
@@ -105,38 +87,33 @@ class Discovery:
         self._moves = moves
         self._note_retention = note_retention
         self._leases = leases
-        self._listings = listings
         self._observe = observe
         self._clock = clock
 
-    async def discover(self, known: KnownStream) -> frozenset[ShardName]:
+    async def discover(
+        self, table: TableFacts, *, first: bool, paged: Callable[[], None]
+    ) -> frozenset[ShardName]:
         """Add what the source shows now, a start instant, a new stream, new shards; what it lists.
 
+        `first`: no shard of the table's stream is on record. `paged` hears of each page.
         StreamUnfit and StreamVanished only when nothing of the old stream is left to read;
         NotPublished while the changes reach no stream, after what the last one holds is on record;
         PositionLost when the control schema has lost a shard whose lease holds a position.
         """
-        arn, unpublished = await self._stream_to_read(known.table)
+        arn, unpublished = await self._stream_to_read(table)
         if self._note_retention is not None:
             await self._note_retention(arn)
-        if known.table.start_at is None:
+        if table.start_at is None:
             await self._positions.start(
                 self._spec.name, initial_load=self._spec.initial_load, at=self._clock.now()
             )
-        shards = known.shards if arn == known.table.stream_arn else {}
         listed: set[ShardName] = set()
-        kept_at = self._clock.monotonic()
+        first = first or arn != table.stream_arn
         try:
-            async for page in self._source.listed_shards(arn):
+            async for page in self._source.listed_shards(arn, first=first):
                 listed.update((arn, shard.shard_id) for shard in page)
-                new = unknown_shards(page, shards)
-                keys = [self._leases.key(arn, shard.shard_id) for shard in new]
-                rows = await self._leases.some(keys) if keys else []
-                begun = {lease.key for lease in rows if lease.checkpoint.isdigit()}
-                await self._add(arn, page, shards, begun, listed)
-                if self._clock.monotonic() - kept_at > KEEP_SECONDS:
-                    kept_at = self._clock.monotonic()
-                    await self._listings.keep(self._spec.name)
+                await self._add(arn, page, listed)
+                paged()
         except StreamVanished as error:
             message = "the stream has gone since the table was described"
             raise SourceUnavailable(message) from error
@@ -144,13 +121,14 @@ class Discovery:
             raise unpublished
         return frozenset(listed)
 
-    async def forget_finished(self, known: KnownStream, listed: Container[ShardName]) -> None:
+    async def forget_finished(self, listed: Container[ShardName]) -> None:
         """Drop rows and leases of unlisted shards that ended long ago and whose children went on.
 
         Dead letters that were closed longer ago than they are kept go, too.
         """
-        shards = (*known.shards.values(), *known.older)
-        for shard in forgettable_shards(shards, self._clock.now(), listed):
+        now = self._clock.now()
+        shards = await self._positions.ended_before(self._spec.name, now - FINISHED_SHARDS_KEPT)
+        for shard in forgettable_shards(shards, now, listed):
             await self._leases.delete(self._leases.key(shard.stream_arn, shard.shard_id))
             await self._positions.forget_shard(shard.stream_arn, shard.shard_id)
         await self._incidents.forget_dead_letters(
@@ -166,8 +144,7 @@ class Discovery:
         try:
             children = await self._source.children(stream_arn, shard_id)
             if not children:
-                async for page in self._source.listed_shards(stream_arn):
-                    children += [shard for shard in page if shard_id in shard.parents]
+                children = await self._listed_children(stream_arn, shard_id)
         except (SourceUnavailable, StreamVanished):
             pass  # what is not known now is found later
         if children:
@@ -176,19 +153,27 @@ class Discovery:
             )
         return tuple(child.shard_id for child in children)
 
-    async def _add(
-        self,
-        arn: str,
-        page: list[ListedShard],
-        known: dict[str, ShardFacts],
-        begun: set[str],
-        listed: set[ShardName],
-    ) -> None:
+    async def _listed_children(self, stream_arn: str, shard_id: str) -> list[ListedShard]:
+        children: list[ListedShard] = []
+        pages = 0
+        async for page in self._source.listed_shards(stream_arn):
+            children += [shard for shard in page if shard_id in shard.parents]
+            pages += 1
+            if pages == CHILDREN_PAGES_MAX:
+                break
+        return children
+
+    async def _add(self, arn: str, page: list[ListedShard], listed: set[ShardName]) -> None:
         """Add a page of a listing; `listed`: it and the pages before it."""
+        known = await self._known(arn, page)
         new = in_order(unknown_shards(page, known))
+        if not new:
+            return
+        leases = await self._leases.some([self._leases.key(arn, s.shard_id) for s in new])
+        begun = {lease.key for lease in leases if lease.checkpoint.isdigit()}
         ids = {shard.shard_id for shard in new if self._leases.key(arn, shard.shard_id) in begun}
         if lost_shards(new, known, ids):  # what we know may be older than what the leases say
-            known = await self._known_now(arn)
+            known = await self._known(arn, page)
             new = in_order(unknown_shards(page, known))
         lost = lost_shards(new, known, ids)
         if lost:
@@ -206,6 +191,12 @@ class Discovery:
             parents -= {shard.shard_id for shard in new}
             added = {name for name in parents if name in known or (arn, name) in listed}
             await self._positions.add_shards(self._spec.name, arn, new, beside=added)
+
+    async def _known(self, arn: str, page: list[ListedShard]) -> dict[str, ShardFacts]:
+        """The shards of a page and their parents that are on record, by id."""
+        names = {name for shard in page for name in (shard.shard_id, *shard.parents)}
+        shards = await self._positions.shards_named(arn, names)
+        return {shard.shard_id: shard for shard in shards}
 
     async def _known_now(self, arn: str) -> dict[str, ShardFacts]:
         shards = await self._positions.shards([self._spec.name])

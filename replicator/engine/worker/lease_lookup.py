@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from replicator.clock import Clock
 from replicator.core.stream.lease_ownership import (
     BeatSighting,
-    assumed,
     balances_by_load,
     beating,
     beats_seen,
@@ -31,8 +30,10 @@ ANSWER_LOOKS = 3
 class KnownLeases:
     """Leases as a look has found them."""
 
-    rows: tuple[Lease, ...]
-    """Leases that were read, and those that claims and heartbeats vouch for."""
+    settled: Mapping[str, str]
+    """Owners of leases that were not read, since claims and heartbeats vouch for them."""
+    asked: Collection[str]
+    """Those of them that this worker has asked for, and that are to be handed over any moment."""
     sightings: Sightings
     living: frozenset[str]
     """Workers whose looks make progress."""
@@ -106,15 +107,16 @@ class Ownership:
         self._beats = stirred(self._beats, self._sightings, seen, now=now)
         self._sightings = seen
         settled = {
-            key: self._worker_id if key in held else owner
+            key: self._worker_id if key in held or owner is None else owner
             for key, owner in owners.items()
-            if key not in read
+            if key not in read and (key in held or owner is not None)
         }
         living = frozenset(
             sign.worker_id for sign in signs if sign.seen_seconds < self._lease_seconds
         )
         return KnownLeases(
-            rows=(*rows, *assumed(settled, self._due(settled, now), worker_id=self._worker_id)),
+            settled=settled,
+            asked=self._due(settled, now),
             sightings=signs_of_life(rows, seen, self._beats, now=now),
             living=living,
             by_load=balances_by_load(signs, living - {self._worker_id}),
@@ -151,7 +153,7 @@ class Ownership:
             self._swept_at = now
         return rows, frozenset(keys) if whole else doubts
 
-    def _due(self, owners: Mapping[str, str | None], now: float) -> Collection[str]:
+    def _due(self, owners: Mapping[str, str], now: float) -> Collection[str]:
         """Leases that are to be handed over any moment."""
         self._asked = {
             key: (owner, at)

@@ -1,13 +1,20 @@
 """One source table of a worker: the parts and settings, and the worker's knowledge of the state."""
 
 import asyncio
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
 from replicator.core.mapping.compile import TableMapping
 from replicator.core.snapshot.snapshot_facts import SegmentFacts, SnapshotFacts, is_initial_due
-from replicator.core.stream.lineage import by_name, expected_load, ready_shards
+from replicator.core.stream.lineage import (
+    ShardName,
+    by_name,
+    childless_ends,
+    expected_load,
+    ready_shards,
+)
 from replicator.core.stream.source_kind import is_read_from
 from replicator.core.stream.stream_facts import Belief, ShardFacts, TableFacts
 from replicator.engine.ports import Source
@@ -94,6 +101,8 @@ class Table:
     room: Room
     facts: TableFacts | None = None
     shards: tuple[ShardFacts, ...] = ()
+    childless_ends: Sequence[datetime] = ()
+    """When those shards ended of which no child is known."""
     snapshots: tuple[SnapshotFacts, ...] = ()
     begun_at: float | None = None
     """Monotonic time at which the worker first knew of the table's state."""
@@ -108,6 +117,7 @@ class Table:
     def continues(self, former: "Table") -> None:
         """Take over what the worker knows of the table, which has another mapping now."""
         self.facts, self.shards, self.snapshots = former.facts, former.shards, former.snapshots
+        self.childless_ends = former.childless_ends
         self.begun_at, self.over_since = former.begun_at, former.over_since
         self.listed_at, self.revision = former.listed_at, former.revision
 
@@ -145,6 +155,7 @@ class Table:
 
     def refreshed(self, now: float) -> None:
         """Take note, at a monotonic time, of what was just read."""
+        self.childless_ends = childless_ends(self.shards)
         if self.begun_at is None:
             self.begun_at = now
         seconds = None if self.facts is None else self.facts.listed_seconds
@@ -154,12 +165,14 @@ class Table:
         elif self.over_since is None:
             self.over_since = now
 
-    def ready(self) -> list[ShardFacts]:
+    def _ready(self, known: Mapping[ShardName, ShardFacts]) -> list[ShardFacts]:
         """The shards that may be claimed now."""
         if not (self.working and self.polled):
             return []
         kinesis = self.mapping.spec.kinesis  # until a move is on record nobody reads
-        return [s for s in ready_shards(self.shards) if is_read_from(s.stream_arn, kinesis)]
+        arns = {arn for arn, _ in known}
+        read = {arn for arn in arns if is_read_from(arn, kinesis)}
+        return [shard for shard in ready_shards(known) if shard.stream_arn in read]
 
     def ready_parts(self) -> dict[str, SegmentFacts]:
         """The segments of the snapshot under way that may be claimed now, by the names."""
@@ -182,7 +195,7 @@ class Table:
                 expected_load(shard, known),
                 shard.parents,
             )
-            for shard in self.ready()
+            for shard in self._ready(known)
         ]
         parts = [
             Unit(self.name, self.stream_arn, name, checkpoint_text(None), None, part.owner)
@@ -203,12 +216,12 @@ class Table:
     @property
     def awaits_listing(self) -> bool:
         """True while no shard of the current stream is on record: it has just become that one."""
-        return (
-            self.working
-            and self.polled
-            and self.stream_arn != ""
-            and not any(shard.stream_arn == self.stream_arn for shard in self.shards)
-        )
+        return self.working and self.polled and self.stream_arn != "" and self.unlisted
+
+    @property
+    def unlisted(self) -> bool:
+        """True while no shard of the current stream is on record."""
+        return not any(shard.stream_arn == self.stream_arn for shard in self.shards)
 
     @property
     def over(self) -> bool:

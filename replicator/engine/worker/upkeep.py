@@ -1,12 +1,17 @@
 """Refreshes a worker's knowledge of the tables, and takes the steps that need no lease."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from replicator.clock import Clock
 from replicator.core.snapshot.snapshot_facts import SnapshotOrigin
 from replicator.core.stream.stream_facts import ShardFacts
 from replicator.engine.ports import Incidents, Positions, Snapshots
+from replicator.engine.waiting import for_each
 from replicator.engine.worker.table import Table
+
+TABLES_AT_ONCE = 8
+"""Hundreds of tables that begin their first loads together wait for each other no longer than for
+the connections of the pool."""
 
 
 class Upkeep:
@@ -27,11 +32,11 @@ class Upkeep:
     async def refresh(self, tables: Sequence[Table]) -> None:
         """Read what the control schema knows of the given tables."""
         read_at = self._clock.monotonic()
-        facts = await self._positions.tables()
         shards: dict[str, list[ShardFacts]] = {table.name: [] for table in tables}
+        facts = await self._positions.tables(list(shards))
         for shard in await self._positions.open_shards(list(shards)):
             shards[shard.source].append(shard)
-        snapshots = await self._snapshots.facts()
+        snapshots = await self._snapshots.facts(list(shards))
         for table in tables:
             table.facts = facts.get(table.name)
             if table.facts and table.facts.mapping_fingerprint == table.mapping.fingerprint:
@@ -56,10 +61,12 @@ class Upkeep:
                 )
             await self.refresh([table])
 
-    async def advance_snapshots(self, tables: Iterable[Table]) -> None:
-        """Take the steps of snapshots that are due, table by table."""
-        for table in tables:
-            while table.may_load and table.facts is not None:
-                if not await table.loading.advance(table.facts, table.snapshots):
-                    break
-                await self.refresh([table])
+    async def advance_snapshots(self, tables: Collection[Table]) -> None:
+        """Take the steps of snapshots that are due, of some tables at a time."""
+        await for_each(tables, self._advance, at_once=TABLES_AT_ONCE)
+
+    async def _advance(self, table: Table) -> None:
+        while table.may_load and table.facts is not None:
+            if not await table.loading.advance(table.facts, table.snapshots):
+                break
+            await self.refresh([table])

@@ -16,14 +16,12 @@ from replicator.core.stream.lease_plan import (
     home_share,
     plan_leases,
 )
-from replicator.core.stream.lineage import awaits_children, by_name, followed_shards
-from replicator.core.stream.stream_facts import TableFacts
+from replicator.core.stream.lineage import awaits_children, followed_shards
 from replicator.engine.ports import ControlPorts, Leases
 from replicator.engine.snapshot.rate_limit import ReadPacing
 from replicator.engine.snapshot.segment import SegmentRunner
-from replicator.engine.stream.discovery import known_stream
 from replicator.engine.stream.shard import Ending, ShardReplicator, ShardTask, SharedParts
-from replicator.engine.waiting import for_each, one_failure, stopped_within
+from replicator.engine.waiting import for_each, one_failure, stopped_within, unless_stopped
 from replicator.engine.worker.lease_keeper import (
     CALLS_AT_ONCE,
     Held,
@@ -38,6 +36,14 @@ from replicator.errors import NotClaimable, ReplicatorError
 
 CHILDREN_SECONDS = 1.0
 """Seconds between two listings of a stream while a shard has ended without known children."""
+KEEP_SECONDS = 5.0
+"""Seconds between two signs of life of a listing."""
+SILENT_LISTING_SECONDS_MAX = 120.0
+"""After so long without a page a listing gives no more signs of life: it waits for its turns no
+longer than that, and for an answer much less long."""
+FIRST_LISTINGS, FIRST_LISTINGS_A_SECOND = 20, 12.0
+"""So many discoveries of unlisted streams begin at once, and the others a little faster than AWS
+lets their calls be made: the calls of the first need not wait for the preparations of all."""
 STUCK_SECONDS = 120.0
 """Longer than any bounded call of a shard task may take."""
 AWAITING_SECONDS = 1.0
@@ -155,9 +161,13 @@ class Worker:
 
     def _start_discovering(self, tasks: asyncio.TaskGroup, stopping: asyncio.Event) -> None:
         """Let every table have its discovery, those too that were taken up since the last look."""
-        for table in self.tables.values():
-            if table.name in self._discovering or not table.polled:
-                continue
+        new = [
+            table
+            for table in self.tables.values()
+            if table.polled and table.name not in self._discovering
+        ]
+        unlisted = 0
+        for table in new:
             self._discovering.add(table.name)
             job = Job(
                 f"discover {table.name}",
@@ -166,7 +176,14 @@ class Worker:
                 halting=partial(self._halting_by_name, table.name),
                 cap_seconds=30.0,
             )
-            tasks.create_task(self._supervise(job, stopping), name=job.name)
+            unlisted += table.unlisted
+            ahead = max(0, unlisted - FIRST_LISTINGS) if table.unlisted else 0
+            after = ahead / FIRST_LISTINGS_A_SECOND
+            tasks.create_task(self._supervise_after(after, job, stopping), name=job.name)
+
+    async def _supervise_after(self, seconds: float, job: Job, stopping: asyncio.Event) -> None:
+        if not await stopped_within(stopping, seconds):
+            await self._supervise(job, stopping)
 
     async def _supervise(self, job: Job, stopping: asyncio.Event) -> None:
         await supervise(job, stopping, observe=self._observe, clock=self._clock, beat=self._beat)
@@ -175,36 +192,56 @@ class Worker:
 
     async def _discover(self, name: str, stopping: asyncio.Event) -> bool:
         """One look at the source, where it is the worker's to look, and the wait for the next."""
-        table = self.tables[name]
-        await self._upkeep.refresh([table])
-        facts = table.facts
-        skipped = facts is None or facts.halted or table.superseded
-        if facts is not None and not skipped:
+        table = self.tables[name]  # as of the last look
+        skipped = table.facts is None or table.facts.halted or table.superseded
+        if not skipped:
             every = 0.0 if table.awaits_listing else self._listing_seconds(table)
-            if await self._control.listings.begin(table.name, every_seconds=every):
-                await self._list(table, facts)
+            await unless_stopped(stopping, self._list_if_due(table, every_seconds=every))
         self._beat(f"discover {table.name}")
         await self._wait_for_next_discovery(table, stopping, skipped=skipped)
         return stopping.is_set()
 
-    async def _list(self, table: Table, facts: TableFacts) -> None:
+    async def _list_if_due(self, table: Table, *, every_seconds: float) -> None:
+        """List the source where that is due, and for this worker to do."""
+        if await self._control.listings.begin(table.name, every_seconds=every_seconds):
+            await self._list(table)
+
+    async def _list(self, table: Table) -> None:
         """List the source for all workers; it counts once every shard of it is on record."""
+        proved, paged_at = False, self._clock.monotonic()
+
+        def paged() -> None:
+            nonlocal paged_at
+            paged_at = self._clock.monotonic()
+
+        async def keep() -> None:
+            """Say that the listing goes on, while it waits for its turns and between its pages."""
+            while self._clock.monotonic() - paged_at < SILENT_LISTING_SECONDS_MAX:
+                await asyncio.sleep(KEEP_SECONDS)
+                await self._control.listings.keep(table.name)
+
         try:
-            known = known_stream(facts, await self._control.positions.shards([table.name]))
-            listed = await table.discovery.discover(known)
-            await table.discovery.forget_finished(known, listed)
-            on_record = by_name(await self._control.positions.shards([table.name]))
+            async with one_failure() as tasks:
+                keeping = tasks.create_task(keep(), name="keep listing")
+                await self._upkeep.refresh([table])
+                if table.facts is not None:
+                    listed = await table.discovery.discover(
+                        table.facts, first=table.unlisted, paged=paged
+                    )
+                    await table.discovery.forget_finished(listed)
+                    proved = await self._control.positions.are_on_record(listed)
+                keeping.cancel()
         except ReplicatorError:
             with suppress(ReplicatorError):  # nobody waits for who has failed
                 await self._control.listings.end(table.name, proved=False)
             raise
-        await self._control.listings.end(table.name, proved=listed <= on_record.keys())
+        await self._control.listings.end(table.name, proved=proved)
         await self._upkeep.refresh([table])
         self._look_now.set()
 
     def _listing_seconds(self, table: Table) -> float:
         """Seconds between two listings of a table's stream, by whichever worker."""
-        if not table.discovered or awaits_children(table.shards, self._clock.now()):
+        if not table.discovered or awaits_children(table.childless_ends, self._clock.now()):
             return CHILDREN_SECONDS
         return self.settings.discover_seconds
 
@@ -233,8 +270,8 @@ class Worker:
         while not stopping.is_set():
             self._turned_at = self._clock.monotonic()
             self._look_now.clear()
-            self._start_discovering(tasks, stopping)
             await self._upkeep.refresh(list(self.tables.values()))
+            self._start_discovering(tasks, stopping)
             self._tell_superseded()
             await self._upkeep.accept_gaps(self.tables.values())
             await self._upkeep.advance_snapshots(self.tables.values())
@@ -269,9 +306,10 @@ class Worker:
             self.holding.drop(key)
         self._pacing.share(len(view.living | {settings.worker_id}))
         until = view.at + TAKING_SECONDS_MAX
-        await self._add_leases(units, {row.key for row in view.rows}, view.living, until)
+        existing = {row.key for row in view.seen} | view.settled.keys()
+        await self._add_leases(units, existing, view.living, until)
         plan = plan_leases(
-            view.rows,
+            view.seen,
             view.sightings,
             wanted=units.keys(),
             held=self.holding.held.keys(),
@@ -283,6 +321,8 @@ class Worker:
             believed=view.believed,
             following=self._following(units),
             loads={key: unit.load for key, unit in units.items()} if view.by_load else None,
+            settled=view.settled,
+            asked=view.asked,
         )
         await for_each(plan.release, self._give_back, at_once=CALLS_AT_ONCE)
         await self._stop_lost()
@@ -527,6 +567,7 @@ class Worker:
                 tasks.create_task(
                     self._control.positions.gone(self.settings.worker_id), name="goodbye"
                 )
+                tasks.create_task(self._control.listings.leave(), name="leave listings")
                 await for_each(held, self.holding.release, at_once=CALLS_AT_ONCE)
         except (TimeoutError, ReplicatorError):
             return  # leases expire by themselves, and PostgreSQL is the authority

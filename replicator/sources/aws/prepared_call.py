@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import aiohttp
 from aiobotocore.httpsession import AIOHTTPSession
 from aiobotocore.parsers import AioResponseParserFactory
+from botocore import xform_name
 from botocore.exceptions import (
     ClientError,
     ConnectionClosedError,
@@ -79,6 +80,18 @@ class _Connections(AIOHTTPSession):
             raise ConnectionClosedError(endpoint_url=url, error=error) from error
 
 
+class _Sessions:
+    """The connections of one client, once it has made them."""
+
+    def __init__(self) -> None:
+        self.made: _Connections | None = None
+
+    def make(self, *arguments: Any, **named: Any) -> AIOHTTPSession:  # noqa: ANN401 (the SDK's own)
+        """The HTTP session class for the client's configuration (`http_session_cls`)."""
+        self.made = _Connections(*arguments, **named)
+        return self.made
+
+
 class ShortCalls:
     """One operation of one client, whose first call goes the SDK's way and shows what it does.
 
@@ -89,17 +102,17 @@ class ShortCalls:
     Nothing is retried: that is for operations whose retries are the caller's.
     """
 
-    def __init__(self, operation: str) -> None:
+    def __init__(self, operation: str, sessions: _Sessions) -> None:
         self._operation = operation
-        self._connections: _Connections | None = None
+        self._sessions = sessions
         self._prepared: _Prepared | None = None
         self._parsers = AioResponseParserFactory()
         self._large = asyncio.Semaphore(LARGE_AT_ONCE)
 
-    def connections(self, *arguments: Any, **named: Any) -> AIOHTTPSession:  # noqa: ANN401 (the SDK's own)
-        """The HTTP session class for the client's configuration (`http_session_cls`)."""
-        self._connections = _Connections(*arguments, **named)
-        return self._connections
+    @property
+    def method(self) -> str:
+        """The client's name of the operation."""
+        return str(xform_name(self._operation))
 
     def listen(self, events: Any, service: str) -> None:  # noqa: ANN401 (the SDK has no types)
         """Hear of the operation's first call from a client's events."""
@@ -111,11 +124,11 @@ class ShortCalls:
 
         Failures are those of the SDK.
         """
-        if self._prepared is None or self._connections is None:
+        if self._prepared is None or self._sessions.made is None:
             answer: dict[str, Any] = await method(**arguments)
             return answer
         payload = json.dumps(arguments).encode()
-        return await self._send(self._connections, self._prepared, payload)
+        return await self._send(self._sessions.made, self._prepared, payload)
 
     async def _body(self, answer: aiohttp.ClientResponse) -> bytes:
         """The body of an answer; a large one waits in its socket until it is its turn."""
@@ -198,10 +211,14 @@ class ShortCalls:
 
 @asynccontextmanager
 async def open_reader(
-    service: Literal["dynamodbstreams", "kinesis"], connection: SourceConnection
-) -> AsyncIterator[tuple[Any, Callable[..., Any]]]:
-    """A client of a stream's service, and its GetRecords by short calls; ReplicatorError."""
-    short = ShortCalls("GetRecords")
-    async with open_client(service, connection, connections=short.connections) as client:
-        short.listen(client.meta.events, client.meta.service_model.service_id.hyphenize())
-        yield client, partial(short.make, client.get_records)
+    service: Literal["dynamodbstreams", "kinesis"],
+    connection: SourceConnection,
+    *operations: Literal["GetRecords", "GetShardIterator"],
+) -> AsyncIterator[tuple[Any, list[Callable[..., Any]]]]:
+    """A client of a stream's service, and the given operations by short calls; ReplicatorError."""
+    sessions = _Sessions()
+    short = [ShortCalls(operation, sessions) for operation in operations]
+    async with open_client(service, connection, connections=sessions.make) as client:
+        for calls in short:
+            calls.listen(client.meta.events, client.meta.service_model.service_id.hyphenize())
+        yield client, [partial(calls.make, getattr(client, calls.method)) for calls in short]

@@ -1,37 +1,171 @@
-"""Spaces the DescribeStream calls of one process: AWS allows an account ten in a second."""
+"""Spaces the calls of DescribeStream, which AWS limits to ten in a second for an account.
+
+Theory of operation
+-------------------
+The problem: all workers of a deployment list streams and look for children of shards, and together
+they must stay within the account's limit, which other readers of streams share. A rate for each
+worker is wrong for any number of workers but one; a share of the rate for each leaves a large
+stream, which one worker lists, a hundredth of what is free.
+
+The idea: a call takes a turn in one row of the control schema, `take_turn`, which knows when the
+last ten calls of all workers were allowed. The first listing of a stream may use all ten calls of a
+second, since nothing of the table is read before; everything else stays within five. A listing of
+what is on record already gives way: it takes its turn only when one is free, and asks again later,
+whereas the others reserve the next one.
+
+What a worker knows of its own calls is more than their turns: when they were answered. A call
+counts from when it is sent until a second after its answer, so that even where a process runs late
+and sends what it owes together, the source gets no more in any second than is allowed. Without
+`take_turn` (commands that run beside the workers) that is all there is.
+
+Refusals lengthen a worker's second: others of the account call, too. Answers shorten it again.
+"""
 
 import asyncio
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from heapq import heappop, heappush
+from itertools import count
 
-FIRST_PAGE_SECONDS = 1 / 8
-"""Between two listings of streams: all tables of a process together begin eight in a second."""
-PAGE_SECONDS = 1 / 5
-"""Before each further page: the listing of a large stream leaves half to others of the account."""
+SECOND = 1.005
+"""A second, and what two clocks may differ in it."""
+UNANSWERED_SECONDS = 2.0
+"""A call that is not answered counts for so long: one place that is away holds up no other."""
+AGAIN_SECONDS, AGAIN_SECONDS_MAX = 0.25, 4.0
+"""Pause of a listing that gave way, at first and at most."""
+REFUSED_SECONDS = 0.2
+"""Pause of all calls of the process after a refusal, at first; it doubles with each."""
 SLOWER_MAX = 32.0
 FASTER = 0.9
 
 
+@dataclass(frozen=True, slots=True)
+class Purpose:
+    """Purpose of a call: `calls_max` in a second of all workers, and what goes first."""
+
+    calls_max: int
+    rank: int
+    gives_way: bool = False
+
+
+FIRST_LISTING = Purpose(10, rank=0)
+"""Of a stream of which nothing is on record."""
+CHILDREN = Purpose(5, rank=1)
+"""Of a shard that has ended."""
+LISTING = Purpose(5, rank=2, gives_way=True)
+"""Of a stream that is on record."""
+
+TakeTurn = Callable[[int, bool], Awaitable[float | None]]
+"""Takes a turn of so many in a second of all workers: the seconds until it comes. The second
+argument: only one that is free now; None where none is."""
+
+
+@dataclass(slots=True)
+class _Call:
+    """A call under way or answered: it counts until then."""
+
+    until: float
+
+
+@dataclass(slots=True)
+class _Line:
+    """Those who wait in this process: one at a time is at the front."""
+
+    occupied: bool = False
+    waiting: list[tuple[int, int, "asyncio.Future[None]"]] = field(default_factory=list)
+    numbers: "count[int]" = field(default_factory=count)
+
+    @asynccontextmanager
+    async def front(self, rank: int) -> AsyncIterator[None]:
+        """Wait until nobody of a lower rank, nor who asked earlier, is before."""
+        if self.occupied:
+            turn = asyncio.get_running_loop().create_future()
+            heappush(self.waiting, (rank, next(self.numbers), turn))
+            try:
+                await turn
+            except asyncio.CancelledError:
+                if turn.done() and not turn.cancelled():
+                    self._next()
+                raise
+        self.occupied = True
+        try:
+            yield
+        finally:
+            self._next()
+
+    def _next(self) -> None:
+        while self.waiting:
+            *_, turn = heappop(self.waiting)
+            if not turn.done():
+                turn.set_result(None)
+                return
+        self.occupied = False
+
+
 class DescribePace:
-    """One for all tables of a process, as the limit is one for all tables of an account.
+    """One for all tables of a process, as the limit is one for all tables of an account."""
 
-    Who asks first is served first. Refusals of AWS double the pauses, as other processes of the
-    account call too; answers shorten them again.
-    """
-
-    def __init__(self) -> None:
-        self._free_at = 0.0
+    def __init__(self, take_turn: TakeTurn | None = None) -> None:
+        self._take_turn = take_turn
+        self._line = _Line()
+        self._calls: list[_Call] = []
+        self._answered = asyncio.Event()
         self._slower = 1.0
+        self._calm_until = 0.0
 
-    async def turn(self, *, first: bool) -> None:
-        """Wait for the turn of one call."""
-        now = asyncio.get_running_loop().time()
-        at = max(now, self._free_at)
-        self._free_at = at + self._slower * (FIRST_PAGE_SECONDS if first else PAGE_SECONDS)
-        if at > now:
-            await asyncio.sleep(at - now)
+    @asynccontextmanager
+    async def turn(self, purpose: Purpose) -> AsyncIterator[None]:
+        """Wait for the turn of one call, which is made and answered within the context."""
+        call = await self._begun(purpose)
+        try:
+            yield
+        finally:
+            call.until = asyncio.get_running_loop().time() + self._slower * SECOND
+            self._answered.set()
+
+    async def _begun(self, purpose: Purpose) -> _Call:
+        """The call, once it may be sent."""
+        attempt = 0
+        while True:
+            async with self._line.front(purpose.rank):
+                await self._room(purpose.calls_max)
+                seconds: float | None = 0.0
+                if self._take_turn is not None:
+                    seconds = await self._take_turn(purpose.calls_max, purpose.gives_way)
+                if seconds is not None:
+                    if seconds > 0:
+                        await asyncio.sleep(seconds)
+                    now = asyncio.get_running_loop().time()
+                    call = _Call(now + self._slower * UNANSWERED_SECONDS)
+                    self._calls.append(call)
+                    return call
+            chance = random.uniform(0.5, 1.0)  # noqa: S311 (spreads load, protects nothing)
+            await asyncio.sleep(chance * min(AGAIN_SECONDS_MAX, AGAIN_SECONDS * 2**attempt))
+            attempt += 1
+
+    async def _room(self, calls_max: int) -> None:
+        """Wait until fewer calls of this process than that count."""
+        loop = asyncio.get_running_loop()
+        while (seconds := self._calm_until - loop.time()) > 0:  # noqa: ASYNC110 (a refusal moves it)
+            await asyncio.sleep(seconds)
+        while True:
+            now = loop.time()
+            self._calls = [call for call in self._calls if call.until > now]
+            surplus = len(self._calls) - calls_max
+            if surplus < 0:
+                return
+            until = sorted(call.until for call in self._calls)[surplus]
+            self._answered.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout_at(until):
+                    await self._answered.wait()  # an answer may come long before that
 
     def refused(self) -> None:
         """AWS says that it is too much."""
         self._slower = min(SLOWER_MAX, 2 * self._slower)
+        self._calm_until = asyncio.get_running_loop().time() + self._slower * REFUSED_SECONDS
 
     def answered(self) -> None:
         """AWS has answered."""

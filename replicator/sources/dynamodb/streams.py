@@ -1,5 +1,6 @@
 """DynamoDB Streams as a source: list shards, obtain iterators, read pages as raw bytes."""
 
+import json
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -13,7 +14,13 @@ from replicator.errors import SourceThrottled
 from replicator.sources.aws.call_wrapper import Calls, raw
 from replicator.sources.aws.prepared_call import open_reader
 from replicator.sources.aws.region_endpoint import SourceConnection
-from replicator.sources.dynamodb.describe_pace import DescribePace
+from replicator.sources.dynamodb.describe_pace import (
+    CHILDREN,
+    FIRST_LISTING,
+    LISTING,
+    DescribePace,
+    Purpose,
+)
 
 if TYPE_CHECKING:
     from types_aiobotocore_dynamodbstreams import DynamoDBStreamsClient
@@ -30,8 +37,9 @@ DESCRIBE_ATTEMPTS = 5
 class DynamoDBStreams:
     """The stream calls for one connection. Retries are the caller's, but those of DescribeStream.
 
-    `heard` is told the source's time with every answer; `get_records` is the client's own, or what
-    answers in the place; `pace` spaces DescribeStream, which AWS limits for the account.
+    `heard` is told the source's time with every answer; `get_records` and `get_iterator` are the
+    client's own, or what answers in the place; `pace` spaces DescribeStream, which AWS limits for
+    the account.
     """
 
     def __init__(
@@ -41,24 +49,30 @@ class DynamoDBStreams:
         *,
         heard: Callable[[datetime], None] = unobserved,
         get_records: Callable[..., Any] | None = None,
+        get_iterator: Callable[..., Any] | None = None,
         pace: DescribePace | None = None,
     ) -> None:
         self._client = client
         self._pace = pace
         self._get_records = get_records or client.get_records
+        self._get_iterator = get_iterator or client.get_shard_iterator
         self._calls = Calls(observe, heard=heard)
 
-    async def listed_shards(self, stream_arn: str) -> AsyncIterator[list[ListedShard]]:
+    async def listed_shards(
+        self, stream_arn: str, *, first: bool = False
+    ) -> AsyncIterator[list[ListedShard]]:
         """The stream's shards page by page, so that a page that fails costs only what follows.
 
-        A listing is eventually consistent: what it does not show may exist.
+        A listing is eventually consistent: what it does not show may exist. `first`: nothing of
+        the stream is on record, so that nothing of it is read before.
         """
+        purpose = FIRST_LISTING if first else LISTING
         start: str | None = None
         while True:
             arguments: dict[str, Any] = {"StreamArn": stream_arn, "Limit": SHARDS_PER_PAGE}
             if start is not None:
                 arguments["ExclusiveStartShardId"] = start
-            page, start = await self._describe(**arguments)
+            page, start = await self._describe(purpose, **arguments)
             yield page
             if start is None:
                 return
@@ -66,11 +80,15 @@ class DynamoDBStreams:
     async def children(self, stream_arn: str, shard_id: str) -> list[ListedShard]:
         """The children of an ended shard, as far as the source tells: it may not yet."""
         shards, _ = await self._describe(
-            StreamArn=stream_arn, ShardFilter={"Type": "CHILD_SHARDS", "ShardId": shard_id}
+            CHILDREN,
+            StreamArn=stream_arn,
+            ShardFilter={"Type": "CHILD_SHARDS", "ShardId": shard_id},
         )
         return [shard for shard in shards if shard.parent_id == shard_id]
 
-    async def _describe(self, **arguments: object) -> tuple[list[ListedShard], str | None]:
+    async def _describe(
+        self, purpose: Purpose, **arguments: object
+    ) -> tuple[list[ListedShard], str | None]:
         """One page, once it is its turn; asked for again where AWS says that it is too much."""
         ask = partial(
             self._calls.make, "DescribeStream", self._client.describe_stream, _listing, **arguments
@@ -78,16 +96,16 @@ class DynamoDBStreams:
         if self._pace is None:
             return await ask()
         for _ in range(DESCRIBE_ATTEMPTS - 1):
-            await self._pace.turn(first="ExclusiveStartShardId" not in arguments)
             try:
-                answer = await ask()
+                async with self._pace.turn(purpose):
+                    answer = await ask()
             except SourceThrottled:
                 self._pace.refused()
             else:
                 self._pace.answered()
                 return answer
-        await self._pace.turn(first=False)
-        return await ask()
+        async with self._pace.turn(purpose):
+            return await ask()
 
     async def iterator(
         self,
@@ -108,14 +126,14 @@ class DynamoDBStreams:
             arguments["ShardIteratorType"] = "AFTER_SEQUENCE_NUMBER"
             arguments["SequenceNumber"] = sequence_text(after)
         return await self._calls.make(
-            "GetShardIterator", self._client.get_shard_iterator, _iterator, **arguments
+            "GetShardIterator", self._get_iterator, _iterator, **arguments
         )
 
     async def iterator_at(self, stream_arn: str, shard_id: str, sequence_number: str) -> str:
         """An iterator at a record, by the number as it was delivered; PositionTrimmed without."""
         return await self._calls.make(
             "GetShardIterator",
-            self._client.get_shard_iterator,
+            self._get_iterator,
             _iterator,
             StreamArn=stream_arn,
             ShardId=shard_id,
@@ -143,8 +161,16 @@ async def open_streams(
     pace: DescribePace | None = None,
 ) -> AsyncIterator[DynamoDBStreams]:
     """The streams of one place; what keeps them from being asked is a ReplicatorError."""
-    async with open_reader("dynamodbstreams", connection) as (client, get_records):
-        yield DynamoDBStreams(client, observe, heard=heard, get_records=get_records, pace=pace)
+    reader = open_reader("dynamodbstreams", connection, "GetRecords", "GetShardIterator")
+    async with reader as (client, [get_records, get_iterator]):
+        yield DynamoDBStreams(
+            client,
+            observe,
+            heard=heard,
+            get_records=get_records,
+            get_iterator=get_iterator,
+            pace=pace,
+        )
 
 
 def sequence_text(position: Position) -> str:
@@ -160,7 +186,8 @@ def _listing(answer: Mapping[str, Any]) -> tuple[list[ListedShard], str | None]:
 
 
 def _iterator(answer: Mapping[str, Any]) -> str:
-    return str(answer["ShardIterator"])
+    told = json.loads(answer["RawBody"]) if "RawBody" in answer else answer
+    return str(told["ShardIterator"])
 
 
 def _listed(shard: "ShardTypeDef") -> ListedShard:

@@ -113,8 +113,11 @@ class KinesisShare:
         self._base64: Base64 = base64
         self._children: OrderedDict[tuple[str, str], tuple[ListedShard, ...]] = OrderedDict()
 
-    async def listed_shards(self, stream_arn: str) -> AsyncIterator[list[ListedShard]]:
+    async def listed_shards(
+        self, stream_arn: str, *, first: bool = False
+    ) -> AsyncIterator[list[ListedShard]]:
         """The stream's shards page by page; closed ones too, as long as it has the records."""
+        del first  # a hundred listings in a second are allowed
         arguments: dict[str, Any] = {
             "StreamARN": kinesis_arn_of(stream_arn),
             "MaxResults": SHARDS_PER_PAGE,
@@ -206,7 +209,7 @@ async def open_kinesis(
     heard: Callable[[datetime], None] = unobserved,
 ) -> AsyncIterator[KinesisStreams]:
     """The Kinesis streams of one place; what keeps them from being asked is a ReplicatorError."""
-    async with open_reader("kinesis", connection) as (client, get_records):
+    async with open_reader("kinesis", connection, "GetRecords") as (client, [get_records]):
         yield KinesisStreams(client, observe, pace=pace, heard=heard, get_records=get_records)
 
 

@@ -1,5 +1,6 @@
 """Facts of snapshots and the segments in the control schema."""
 
+from collections.abc import Collection
 from datetime import datetime
 
 from replicator.core.snapshot.snapshot_facts import SegmentFacts, SnapshotFacts
@@ -12,7 +13,7 @@ select id, source, reason, state, forced, who, why, detail, items_estimated,
        (select case when count(*) = count(g.since) then min(g.since) end
           from {schema}.gap as g where g.snapshot_id = snapshot.id) as lost_since
   from {schema}.snapshot
- where deployment = $1
+ where deployment = $1 and ($2::text[] is null or source = any($2))
    and (state in ('asked', 'running', 'refused')
         or id in (select max(id) from {schema}.snapshot where deployment = $1 group by source))
  order by id
@@ -43,11 +44,16 @@ select g.snapshot_id, g.number, g.target, g.parts, g.state, g.owner, g.items, g.
 """
 
 
-async def read_snapshots(database: Database) -> dict[str, list[SnapshotFacts]]:
-    """By table: those that are not over, and the newest, in the order they were asked for."""
+async def read_snapshots(
+    database: Database, sources: Collection[str] | None = None
+) -> dict[str, list[SnapshotFacts]]:
+    """By table, of the given ones or all: those that are not over, and the newest, in the order
+    they were asked for.
+    """
     control = database.control
+    asked = database.deployment, None if sources is None else list(sources)
     async with database.connection("reading the snapshots") as connection:
-        rows = await connection.fetch(control.sql(SNAPSHOTS), database.deployment)
+        rows = await connection.fetch(control.sql(SNAPSHOTS), *asked)
         ids = [row["id"] for row in rows]
         parts = await connection.fetch(control.sql(SEGMENTS), ids) if ids else []
     segments: dict[int, list[SegmentFacts]] = {}

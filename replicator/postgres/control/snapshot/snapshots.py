@@ -1,6 +1,6 @@
 """Snapshots in the control schema: asked for, begun, ended; each step in one transaction."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import asyncpg
 
@@ -179,9 +179,11 @@ class Snapshots:
         self._deployment = database.deployment
         self._control = database.control
 
-    async def facts(self) -> dict[str, list[SnapshotFacts]]:
-        """By table: those that are not over, and the newest, in the order they were asked for."""
-        return await read_snapshots(self._database)
+    async def facts(self, sources: Collection[str] | None = None) -> dict[str, list[SnapshotFacts]]:
+        """By table, of the given ones or all: those that are not over, and the newest, in the
+        order they were asked for.
+        """
+        return await read_snapshots(self._database, sources)
 
     async def ask(
         self,

@@ -22,6 +22,10 @@ update {schema}.listing
  where deployment = $1 and source = $2 and by = $3
 """
 
+LEAVE = """
+update {schema}.listing set by = null where deployment = $1 and by = $2
+"""
+
 END = """
 -- A failed one leaves the last good one as it was; a good one counts from its beginning.
 update {schema}.listing
@@ -55,6 +59,13 @@ class Listings:
         """End the listing. `proved`: every shard that it showed is on record."""
         async with self._database.connection("ending a listing") as connection:
             await connection.execute(self._control.sql(END), *self._own(source), proved)
+
+    async def leave(self) -> None:
+        """Give all listings of the worker up: another may begin them at once."""
+        async with self._database.connection("leaving listings") as connection:
+            await connection.execute(
+                self._control.sql(LEAVE), self._database.deployment, self._worker_id
+            )
 
     def _own(self, source: str) -> tuple[str, str, str]:
         return self._database.deployment, source, self._worker_id

@@ -8,7 +8,7 @@ import asyncpg
 
 from replicator.core.records import Position
 from replicator.core.stream.lease_ownership import WorkerSign
-from replicator.core.stream.lineage import by_name
+from replicator.core.stream.lineage import ShardName, by_name
 from replicator.core.stream.order_keeper import OrderKeeper
 from replicator.core.stream.stream_facts import GapFacts, ListedShard, ShardFacts, TableFacts
 from replicator.core.table_spec import InitialLoad
@@ -22,7 +22,7 @@ select source, stream_arn, mode as keeper, snapshot_id, mapping_fingerprint, ini
   from {schema}.table_state
   left join {schema}.listing as l using (deployment, source)
   left join {schema}.generation as g using (deployment, source, stream_arn)
- where deployment = $1
+ where deployment = $1 and ($2::text[] is null or source = any($2))
  order by source
 """
 
@@ -30,7 +30,7 @@ OPEN_GAPS = """
 select id, source, stream_arn, shard_id, kind, detail, found_at, since,
        coalesce(cuts, array_remove(array[since], null)) as cuts
   from {schema}.gap
- where deployment = $1 and state = 'open'
+ where deployment = $1 and state = 'open' and ($2::text[] is null or source = any($2))
  order by id
 """
 
@@ -70,6 +70,53 @@ select {columns}
 """
 ENDED_SECONDS = 600.0
 """For so long an ended shard is polled still: its children appear, and its lease is deleted."""
+
+SHARDS_NAMED = """
+select {columns}
+  from {schema}.shard
+ where deployment = $1 and stream_arn = $2 and shard_id = any($3::text[])
+"""
+
+ARE_ON_RECORD = """
+select count(*)
+  from unnest($2::text[], $3::text[]) as named (stream_arn, shard_id)
+  join {schema}.shard as s using (stream_arn, shard_id)
+ where s.deployment = $1
+"""
+
+ENDED_BEFORE = """
+with ended as (
+    select stream_arn, shard_id, parent_id, adjacent_parent_id from {schema}.shard
+     where deployment = $1 and source = $2 and state = 'done' and done_at < $3
+     union all
+    select stream_arn, shard_id, parent_id, adjacent_parent_id from {schema}.shard
+     where deployment = $1 and source = $2 and state = 'gap' and gap_accepted_at is not null
+       and done_at < $3
+),
+related as (
+    select stream_arn, shard_id from ended
+     union
+    select stream_arn, parent_id from ended
+     union
+    select stream_arn, adjacent_parent_id from ended
+     union
+    select child.stream_arn, child.shard_id
+      from ended
+      join {schema}.shard as child
+        on child.deployment = $1 and child.stream_arn = ended.stream_arn
+       and child.parent_id = ended.shard_id
+     union
+    select child.stream_arn, child.shard_id
+      from ended
+      join {schema}.shard as child
+        on child.deployment = $1 and child.stream_arn = ended.stream_arn
+       and child.adjacent_parent_id = ended.shard_id
+)
+select {columns}
+  from related
+  join {schema}.shard using (stream_arn, shard_id)
+ where deployment = $1
+"""
 
 START = """
 -- The start instant is set once, before the first read.
@@ -148,11 +195,12 @@ class Positions:
         self._deployment = database.deployment
         self._control = database.control
 
-    async def tables(self) -> dict[str, TableFacts]:
-        """Every registered table by its name, with its open gaps."""
+    async def tables(self, sources: Collection[str] | None = None) -> dict[str, TableFacts]:
+        """The given registered tables, or all, by their names, with their open gaps."""
+        asked = self._deployment, None if sources is None else list(sources)
         async with self._database.connection("reading the tables") as connection:
-            gaps = await connection.fetch(self._control.sql(OPEN_GAPS), self._deployment)
-            rows = await connection.fetch(self._control.sql(TABLES), self._deployment)
+            gaps = await connection.fetch(self._control.sql(OPEN_GAPS), *asked)
+            rows = await connection.fetch(self._control.sql(TABLES), *asked)
         by_source: dict[str, list[GapFacts]] = {}
         for gap in gaps:
             by_source.setdefault(gap["source"], []).append(GapFacts(**gap))
@@ -172,6 +220,29 @@ class Positions:
         async with self._database.connection("reading the shards") as connection:
             rows = await connection.fetch(statement, self._deployment, list(sources), ENDED_SECONDS)
         return list(by_name(shard_of(row) for row in rows).values())
+
+    async def shards_named(self, stream_arn: str, names: Collection[str]) -> list[ShardFacts]:
+        """The shards of a stream, of the given ids, that are on record."""
+        statement = self._control.sql(SHARDS_NAMED, columns=SHARD_COLUMNS)
+        async with self._database.connection("reading the shards") as connection:
+            rows = await connection.fetch(statement, self._deployment, stream_arn, list(names))
+        return [shard_of(row) for row in rows]
+
+    async def are_on_record(self, names: Collection[ShardName]) -> bool:
+        """True when each of the shards is on record."""
+        arns, ids = [arn for arn, _ in names], [shard_id for _, shard_id in names]
+        async with self._database.connection("reading the shards") as connection:
+            found: int = await connection.fetchval(
+                self._control.sql(ARE_ON_RECORD), self._deployment, arns, ids
+            )
+        return found == len(names)
+
+    async def ended_before(self, source: str, at: datetime) -> list[ShardFacts]:
+        """The finished shards of a table that ended before a time, with parents and children."""
+        statement = self._control.sql(ENDED_BEFORE, columns=SHARD_COLUMNS)
+        async with self._database.connection("reading the shards") as connection:
+            rows = await connection.fetch(statement, self._deployment, source, at)
+        return [shard_of(row) for row in rows]
 
     async def start(self, source: str, *, initial_load: InitialLoad, at: datetime) -> None:
         """Keep the start instant of a table that has none yet."""

@@ -1,0 +1,150 @@
+"""The calls of DescribeStream of all workers together stay within what AWS allows an account."""
+
+import asyncio
+
+import pytest
+
+from replicator.sources.dynamodb.describe_pace import (
+    CHILDREN,
+    FIRST_LISTING,
+    LISTING,
+    DescribePace,
+    Purpose,
+)
+from tests.scale.fleet import Fleet
+from tests.scale.servers import DESCRIBES_A_SECOND, LATENCY_SECONDS, Bill
+from tests.support.virtual_time import in_virtual_time
+
+STEADY_A_SECOND = 5
+
+
+@in_virtual_time
+async def test_two_hundred_tables_are_read_as_soon_as_ten_calls_a_second_let_them():
+    fleet = Fleet(200, tables=200)
+    fleet.start()
+
+    seconds = await fleet.seconds_until(lambda: fleet.all_read, at_most=60)
+
+    assert seconds <= 20
+    assert fleet.servers.bill.described_max <= DESCRIBES_A_SECOND
+    assert fleet.servers.bill.calls["streams throttled"] == 0
+
+
+@in_virtual_time
+async def test_many_workers_list_many_tables_within_half_of_what_an_account_may():
+    fleet = Fleet(300, tables=100)
+    for _ in range(8):
+        fleet.start()
+    await fleet.seconds_until(lambda: fleet.all_read, at_most=60)
+    rolling = asyncio.create_task(fleet.roll_over(every_seconds=300.0))
+    await asyncio.sleep(30)
+    fleet.servers.bill = bill = Bill()
+
+    await asyncio.sleep(120)
+    for _ in range(4):
+        fleet.start()
+    await asyncio.sleep(60)
+
+    rolling.cancel()
+    assert bill.calls["streams DescribeStream"] >= 3 * 180
+    assert bill.described_max <= STEADY_A_SECOND
+    assert fleet.reading.unread_seconds_max <= 10
+
+
+@in_virtual_time
+async def test_tables_that_are_on_record_are_read_before_they_are_listed():
+    fleet = Fleet(100, tables=100)
+    name = fleet.start()
+    await fleet.seconds_until(lambda: fleet.all_read, at_most=60)
+    await fleet.stop(name)
+
+    fleet.start()
+
+    assert await fleet.seconds_until(lambda: fleet.all_read, at_most=60) <= 2
+
+
+@in_virtual_time
+async def test_a_listing_that_takes_minutes_is_begun_by_no_other_worker(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    """It says that it goes on while it waits for answers, and for its turns."""
+    monkeypatch.setitem(LATENCY_SECONDS, "streams", 90.0)
+    fleet = Fleet(20)
+    for _ in range(3):
+        fleet.start()
+
+    await fleet.seconds_until(lambda: fleet.all_read, at_most=400)
+
+    assert fleet.all_read
+    assert fleet.servers.bill.calls["streams DescribeStream"] == 1
+
+
+@pytest.mark.parametrize("purpose", [FIRST_LISTING, CHILDREN, LISTING])
+@in_virtual_time
+async def test_a_process_that_runs_late_sends_no_more_than_is_allowed(purpose: Purpose):
+    """Each call arrives when it likes between its turn and its answer."""
+    pace, loop = DescribePace(), asyncio.get_running_loop()
+    arrivals: list[float] = []
+
+    async def call(number: int) -> None:
+        async with pace.turn(purpose):
+            late = (number * 7919 % 100) / 100
+            await asyncio.sleep(late)
+            arrivals.append(loop.time())
+            await asyncio.sleep(1 - late)
+
+    async with asyncio.TaskGroup() as tasks:
+        for number in range(60):
+            tasks.create_task(call(number))
+
+    arrivals.sort()
+    calls_max = purpose.calls_max
+    assert all(b - a > 1 for a, b in zip(arrivals, arrivals[calls_max:], strict=False))
+
+
+@in_virtual_time
+async def test_who_lists_for_the_first_time_goes_before_who_lists_again():
+    pace, order = DescribePace(), list[str]()
+
+    async def call(name: str, purpose: Purpose) -> None:
+        async with pace.turn(purpose):
+            order.append(name)
+
+    async with asyncio.TaskGroup() as tasks:
+        for _ in range(20):
+            tasks.create_task(call("again", LISTING))
+        tasks.create_task(call("children", CHILDREN))
+        tasks.create_task(call("first", FIRST_LISTING))
+
+    assert order.index("first") < order.index("children") <= STEADY_A_SECOND + 2
+
+
+@in_virtual_time
+async def test_a_refusal_holds_all_calls_of_the_process_and_longer_each_time():
+    pace, loop = DescribePace(), asyncio.get_running_loop()
+    pauses = []
+    for _ in range(3):
+        pace.refused()
+        began = loop.time()
+        async with pace.turn(FIRST_LISTING):
+            pauses.append(loop.time() - began)
+
+    assert pauses[0] < pauses[1] < pauses[2]
+
+
+@in_virtual_time
+async def test_a_call_that_is_cancelled_while_it_waits_holds_nobody_up():
+    pace = DescribePace()
+
+    async def call() -> None:
+        async with pace.turn(LISTING):
+            pass
+
+    waiting = [asyncio.create_task(call()) for _ in range(12)]
+    await asyncio.sleep(0.5)
+    for task in waiting[5:10]:
+        task.cancel()
+    done, left = await asyncio.wait(waiting, timeout=10)
+
+    assert not left
+    assert sum(task.cancelled() for task in done) == 5
