@@ -24,7 +24,7 @@ COMPILE := $(UV) pip compile --no-config --quiet --universal --python-version 3.
 
 # as many as the cores carry, see tests/conftest.py; PYTEST_WORKERS=0 shows one test after another
 PYTEST_WORKERS ?= auto
-PYTEST := $(BIN)/pytest --numprocesses $(PYTEST_WORKERS) --dist loadgroup --quiet
+PYTEST := $(BIN)/pytest --numprocesses $(PYTEST_WORKERS) --dist loadgroup --no-loadscope-reorder --quiet
 
 # says something only when it fails
 quietly = report=$$($(1) 2>&1) || { echo "$$report"; exit 1; }
@@ -55,7 +55,7 @@ test-latest: .venv/.installed-dev $(MINISTACK) ## what calls AWS, with the newes
 	  || $(LATEST)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade aiobotocore boto3
 	@$(UV) pip install --quiet --python $(LATEST)/bin/python --no-deps --no-build-isolation --offline --editable .
 	@$(LATEST)/bin/python -c 'import aiobotocore, botocore; print("aiobotocore", aiobotocore.__version__, "botocore", botocore.__version__)'
-	@$(LATEST)/bin/pytest --numprocesses $(PYTEST_WORKERS) --dist loadgroup --quiet -m "not long" $(or $(ARGS),$(CALLS_AWS))
+	@$(LATEST)/bin/pytest --numprocesses $(PYTEST_WORKERS) --dist loadgroup --no-loadscope-reorder --quiet -m "not long" $(or $(ARGS),$(CALLS_AWS))
 
 test-long: .venv/.installed-dev $(MINISTACK) ## the tests that take minutes
 	@$(PYTEST) -m long $(ARGS)

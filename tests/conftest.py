@@ -1,6 +1,7 @@
 """Fixtures: real servers for the session, a fresh database and table name for each test."""
 
 import asyncio
+import gc
 import os
 import secrets
 import signal
@@ -15,9 +16,10 @@ from hypothesis import settings
 
 from replicator.demo import embedded
 from replicator.demo.embedded import EmbeddedPostgres
-from tests.support import bounds, endpoints
+from tests.support import bounds, distribution, endpoints
 from tests.support.dynamodb_local import DynamoDBLocalMissing
 from tests.support.kinesis_local import KinesisLocalMissing, kinesis_local
+from tests.support.ministack import MinistackMissing, missing_ministack
 from tests.support.missing_part import skip_without
 from tests.support.postgres import fresh_database, migrated_database_to_copy
 from tests.support.postgres_versions import asked_for, postgres_of
@@ -39,7 +41,8 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 # servers take as much longer to start as all else does
 embedded.START_SECONDS = bounds.scaled(embedded.START_SECONDS)
 
-WORKERS_MAX = 6
+WORKERS_OF_A_CORE = 4
+WORKERS_MAX = 8
 """Each has servers of its own, and more than a few at once help nobody."""
 CREDENTIALS = {
     "AWS_ACCESS_KEY_ID": "local",
@@ -49,6 +52,17 @@ CREDENTIALS = {
     "AWS_CA_BUNDLE": str(Path(__file__).parent / "support/one_authority.pem"),
 }
 """No test meets a TLS server of AWS, and each client would read all authorities of the world."""
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """What is collected lives as long as the process: nobody looks through it again and again."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -63,33 +77,23 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             is_long = item.get_closest_marker("long") is not None
             seconds = bounds.LONG_TEST_SECONDS if is_long else bounds.TEST_SECONDS
             item.add_marker(pytest.mark.timeout(seconds))
-        if _is_on_another_emulator(item) and item.get_closest_marker("both_emulators") is None:
+        is_wide = distribution.is_on_another_emulator(item)
+        if is_wide and item.get_closest_marker("both_emulators") is None:
             item.add_marker("wide")
-        if group := _group(item):
+        if group := distribution.group_of(item):
             item.add_marker(pytest.mark.xdist_group(group))
+    if hasattr(config, "workerinput"):
+        items[:] = distribution.in_order(items)
 
 
-def _is_on_another_emulator(item: pytest.Item) -> bool:
-    """Its DynamoDB is not the first one; the tests of contracts hold that they behave alike."""
-    given = item.callspec.params if hasattr(item, "callspec") else {}
-    return given.get("dynamodb_endpoint") in endpoints.NAMES[1:]
-
-
-def _group(item: pytest.Item) -> str | None:
-    """Tests of one group run in one worker of xdist, one after another; None: anywhere.
-
-    What a module makes once for its tests would else be made once in every worker.
-    """
-    if item.get_closest_marker("crowd"):
-        return "crowd"
-    if _is_on_another_emulator(item):
-        return "another emulator"  # which takes longer to start than most of its tests
-    if "kinesis_url" in getattr(item, "fixturenames", ()):
-        return "kinesis"  # as that does
-    fixtures = item._fixtureinfo.name2fixturedefs if isinstance(item, pytest.Function) else {}
-    if any(each.scope == "module" for found in fixtures.values() for each in found):
-        return item.path.stem
-    return None
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Say once, in one line, what `make test` would have fetched; a worker of xdist cannot."""
+    if hasattr(session.config, "workerinput") or session.config.getoption("collectonly"):
+        return
+    of_it = {"ministack", *(() if endpoints.GIVEN else ("lease_endpoint", "dynamodb_endpoint"))}
+    is_needed = any(of_it & {*getattr(item, "fixturenames", ())} for item in session.items)
+    if is_needed and (missing := missing_ministack()):
+        raise pytest.UsageError(missing)
 
 
 def pytest_report_header() -> str:
@@ -119,8 +123,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """Two for each core: a test with processes waits for half of its time, for a lease mostly."""
-    return min(2 * bounds.cores(), WORKERS_MAX)
+    """A test with processes waits for three quarters of its time: for a lease, for empty pages."""
+    return min(WORKERS_OF_A_CORE * bounds.cores(), WORKERS_MAX)
 
 
 @pytest.fixture(autouse=True)
@@ -147,10 +151,16 @@ def postgres_server() -> Iterator[str]:
 
 
 @pytest.fixture
-async def database(postgres_server: str) -> AsyncIterator[str]:
+async def empty_database(postgres_server: str) -> AsyncIterator[str]:
     """The DSN of an empty database of one's own."""
     async with fresh_database(postgres_server, template="template0") as dsn:
         yield dsn
+
+
+@pytest.fixture
+def database(empty_database: str) -> str:
+    """The database that all fixtures of a test share; some directories have another one."""
+    return empty_database
 
 
 @pytest.fixture(scope="session")
@@ -177,14 +187,33 @@ def own_postgres() -> Iterator[EmbeddedPostgres]:
         yield server
 
 
+@pytest.fixture(scope="session")
+def ministack() -> Iterator[str]:
+    """The URL of an emulator of DynamoDB, streams and more of AWS; names are each test's own."""
+    try:
+        with endpoints.endpoint("ministack") as url:
+            yield url
+    except MinistackMissing as missing:
+        pytest.fail(str(missing), pytrace=False)
+
+
 @pytest.fixture(scope="session", params=endpoints.NAMES)
 def dynamodb_endpoint(request: pytest.FixtureRequest) -> Iterator[str]:
     """The URL of a DynamoDB API with streams: each test that asks runs once against every one."""
+    if request.param == "ministack":
+        yield request.getfixturevalue("ministack")
+        return
     try:
         with endpoints.endpoint(request.param) as url:
             yield url
     except DynamoDBLocalMissing as missing:
         skip_without(missing)
+
+
+@pytest.fixture(scope="session")
+def lease_endpoint(request: pytest.FixtureRequest) -> str:
+    """Where leases live beside a stream that is none of DynamoDB's."""
+    return endpoints.GIVEN or str(request.getfixturevalue("ministack"))
 
 
 @pytest.fixture(scope="session")

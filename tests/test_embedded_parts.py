@@ -1,5 +1,6 @@
 """The servers that tests and demonstration run on do what both rely on."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 
 from replicator.demo.embedded import EmbeddedPartUnavailable, EmbeddedPostgres, embedded_dynamodb
 from tests.support.endpoints import create_table, dynamodb_client, streams_client
+from tests.support.ministack import LOCKED, ROOT, missing_ministack
 from tests.support.postgres import fresh_database
 from tests.support.waiting import becomes_true
 
@@ -109,3 +111,25 @@ def test_a_missing_emulator_is_one_message_with_the_remedy(monkeypatch: pytest.M
 
     assert caught.value.remedy is not None
     assert "REPLICATOR_MINISTACK" in caught.value.remedy
+
+
+def test_a_checkout_that_lacks_the_emulator_or_has_another_says_what_makes_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """The environment of the tests has one too, of another version: it would be taken."""
+    monkeypatch.delenv("REPLICATOR_MINISTACK", raising=False)
+    program = tmp_path / "bin/ministack"
+    packages = tmp_path / "lib/python3.11/site-packages"
+    missing = missing_ministack(tmp_path)
+    assert missing is not None
+    assert "make .emulators/ministack/bin/ministack" in missing
+    assert "MINISTACK := .emulators/ministack/bin/ministack" in (ROOT / "Makefile").read_text()
+
+    program.parent.mkdir()
+    program.touch(mode=0o755)
+    (packages / "ministack-1.0.0.dist-info").mkdir(parents=True)
+    assert missing_ministack(tmp_path) == missing
+
+    [locked] = re.findall(r"^ministack==(\S+)", LOCKED.read_text(), re.MULTILINE)
+    (packages / f"ministack-{locked}.dist-info").mkdir()
+    assert missing_ministack(tmp_path) is None

@@ -11,8 +11,16 @@ Configure = Callable[..., Path]
 
 
 @pytest.fixture
+def database(request: pytest.FixtureRequest) -> str:
+    """The database that all fixtures of a test share; without `control` it is empty."""
+    is_filled = "control" in request.fixturenames
+    found: str = request.getfixturevalue("migrated_database" if is_filled else "empty_database")
+    return found
+
+
+@pytest.fixture
 async def control(database: str) -> AsyncIterator[Control]:
-    """The control schema's database; `register` creates the schema."""
+    """The control schema's database; `register` adds tables to it."""
     async with control_schema(database) as control:
         yield control
 

@@ -34,7 +34,6 @@ from tests.support.builders import NOON, STREAM, record, shard_name, table_mappi
 from tests.support.fake_postgres import FakePostgres
 from tests.support.fakes import FakeClaims, FakeIncidents, FakePositions, FakeSink
 from tests.support.faults import at_once
-from tests.support.postgres import fresh_database
 
 SOURCE, TARGET = "orders", "public.t"
 OLD = STREAM.replace("2026-03-01", "2026-02-01")
@@ -180,15 +179,19 @@ async def real_end(dsn: str, stack: AsyncExitStack) -> End:
 
 
 @pytest.fixture(params=["fake", "postgresql"])
-async def end(request: pytest.FixtureRequest) -> AsyncIterator[End]:
+def real_database(request: pytest.FixtureRequest) -> str | None:
+    """The DSN of one with a control schema; None stands for the fake."""
+    return None if request.param == "fake" else request.getfixturevalue("migrated_database")
+
+
+@pytest.fixture
+async def end(real_database: str | None) -> AsyncIterator[End]:
     """A registered table with a stream and one shard."""
     async with AsyncExitStack() as stack:
-        if request.param == "fake":
+        if real_database is None:
             made = await fake_end()
         else:
-            server = request.getfixturevalue("postgres_server")
-            dsn = await stack.enter_async_context(fresh_database(server, template="template0"))
-            made = await real_end(dsn, stack)
+            made = await real_end(real_database, stack)
         await made.register(MAPPING)
         await made.incidents.start_stream(SOURCE, STREAM, label_at=NOON, detail="")
         await made.list_shards((0, None))
@@ -678,7 +681,7 @@ async def test_a_claim_that_a_switch_ended_is_told_from_one_that_another_worker_
     assert not await end.claims.switched(claim)
 
 
-@pytest.mark.parametrize("end", ["postgresql"], indirect=True)
+@pytest.mark.parametrize("real_database", ["postgresql"], indirect=True)
 async def test_a_foreign_session_in_the_way_of_a_claim_is_waited_for_and_not_ended(
     end: End,
 ):

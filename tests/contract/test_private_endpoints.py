@@ -1,7 +1,5 @@
 """Each service at an endpoint of its own, as PrivateLink has them, said by the configuration."""
 
-from collections.abc import Iterator
-
 import pytest
 
 from replicator.config.connections import source_connection
@@ -10,7 +8,6 @@ from replicator.errors import ReplicatorError
 from replicator.sources.aws.clients import open_client
 from replicator.sources.aws.region_endpoint import SourceConnection, endpoint_of
 from replicator.sources.aws.secrets import parameter_password, secret_password
-from tests.support import endpoints
 
 ROLE = "arn:aws:iam::000000000000:role/replicator"
 NOWHERE = "http://127.0.0.1:1"
@@ -18,12 +15,6 @@ TABLES = "https://vpce-1.dynamodb.eu-west-1.vpce.amazonaws.com"
 STREAMS = "https://vpce-2.streams.dynamodb.eu-west-1.vpce.amazonaws.com"
 
 pytestmark = pytest.mark.dynamodb
-
-
-@pytest.fixture(scope="module")
-def emulator() -> Iterator[str]:
-    with endpoints.endpoint("ministack") as url:
-        yield url
 
 
 @pytest.mark.parametrize(
@@ -45,17 +36,19 @@ def test_an_endpoint_of_privatelink_is_used_for_its_own_service(said, tables, st
         assert endpoint_of(other, place, {}) is None
 
 
-async def test_streams_and_sts_are_asked_where_the_configuration_says(emulator: str):
+async def test_streams_and_sts_are_asked_where_the_configuration_says(ministack: str):
     place = SourceSettings(
         region="us-east-1",
         endpoint_url=NOWHERE,
-        streams_endpoint_url=emulator,
-        sts_endpoint_url=emulator,
+        streams_endpoint_url=ministack,
+        sts_endpoint_url=ministack,
         role_arn=ROLE,
     )
 
     async with open_client("dynamodbstreams", source_connection(place)) as streams:
-        assert (await streams.list_streams())["Streams"] == []
+        answer = await streams.list_streams()
+
+    assert answer["ResponseMetadata"]["HTTPStatusCode"] == 200
 
     elsewhere = place.model_copy(update={"sts_endpoint_url": NOWHERE})
     async with open_client("dynamodbstreams", source_connection(elsewhere)) as streams:
@@ -64,18 +57,20 @@ async def test_streams_and_sts_are_asked_where_the_configuration_says(emulator: 
 
 
 async def test_a_password_is_read_where_the_configuration_says(
-    emulator: str, monkeypatch: pytest.MonkeyPatch
+    ministack: str, monkeypatch: pytest.MonkeyPatch
 ):
-    place = SourceConnection("us-east-1", secrets_endpoint_url=emulator)
+    place = SourceConnection("us-east-1", secrets_endpoint_url=ministack)
     async with open_client("secretsmanager", place) as client:
-        secret = await client.create_secret(Name="replicator", SecretString="of a secret")
+        secret = await client.create_secret(Name="of-an-endpoint", SecretString="of a secret")
     async with open_client("ssm", place) as client:
-        await client.put_parameter(Name="/replicator", Value="of a parameter", Type="SecureString")
-    parameter = "arn:aws:ssm:us-east-1:000000000000:parameter/replicator"
+        await client.put_parameter(
+            Name="/of-an-endpoint", Value="of a parameter", Type="SecureString"
+        )
+    parameter = "arn:aws:ssm:us-east-1:000000000000:parameter/of-an-endpoint"
 
-    assert await secret_password(secret["ARN"], emulator)() == "of a secret"
-    assert await parameter_password(parameter, emulator)() == "of a parameter"
+    assert await secret_password(secret["ARN"], ministack)() == "of a secret"
+    assert await parameter_password(parameter, ministack)() == "of a parameter"
     monkeypatch.setenv("AWS_ENDPOINT_URL", NOWHERE)
-    assert await secret_password(secret["ARN"], emulator)() == "of a secret"
+    assert await secret_password(secret["ARN"], ministack)() == "of a secret"
     with pytest.raises(ReplicatorError):
         await secret_password(secret["ARN"], None)()

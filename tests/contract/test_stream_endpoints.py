@@ -54,6 +54,9 @@ def emulator_url(request: pytest.FixtureRequest) -> Iterator[str | None]:
     if request.param == SCRIPTED:
         yield None
         return
+    if request.param == "ministack":
+        yield request.getfixturevalue("ministack")
+        return
     try:
         with endpoints.endpoint(request.param) as url:
             yield url

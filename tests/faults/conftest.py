@@ -1,7 +1,7 @@
 """A replica for every test: scripted streams, real PostgreSQL, leases in a real emulator."""
 
 import secrets
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -10,16 +10,8 @@ from typing import Any
 import pytest
 
 from tests.faults.replica import Replica, replica
-from tests.support import endpoints
 
 NewReplica = Callable[..., AbstractAsyncContextManager[Replica]]
-
-
-@pytest.fixture(scope="session")
-def lease_endpoint() -> Iterator[str]:
-    """Where leases live."""
-    with endpoints.endpoint(endpoints.NAMES[0]) as url:
-        yield url
 
 
 @pytest.fixture

@@ -41,14 +41,14 @@ def wire(*numbers: int) -> bytes:
 
 
 @pytest.fixture
-async def loaded(database: str) -> AsyncIterator[Loaded]:
+async def loaded(migrated_database: str) -> AsyncIterator[Loaded]:
     mapping = table_mapping(
         TargetSpec(
             "public.orders",
             columns=(column_spec("total", "total", "numeric"),),
         )
     )
-    table = await registered(database, mapping)
+    table = await registered(migrated_database, mapping)
     async with table.database.connection("making a way") as connection:
         await connection.execute("select 1")
     yield table

@@ -1,23 +1,15 @@
 """The status page of a real worker: a gap comes up, and the command that it shows heals it."""
 
 import shlex
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.faults.replica import replica
 from tests.monitoring.browser import browser, chromium_or_skip, new_tab
-from tests.support import endpoints
 
 pytestmark = pytest.mark.long
 DOWN_HOURS = 30
-
-
-@pytest.fixture
-def lease_endpoint() -> Iterator[str]:
-    with endpoints.endpoint(endpoints.NAMES[0]) as url:
-        yield url
 
 
 async def test_a_gap_is_accepted_by_the_command_that_the_page_shows(

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +10,6 @@ import pytest
 from replicator.demo.embedded import free_port
 from tests.faults.replica import Replica, replica
 from tests.monitoring.dashboard import expressions
-from tests.support import endpoints
 from tests.support.daemon import Worker
 from tests.support.prometheus import RULES, Prometheus, complaints, prometheus
 from tests.support.waiting import eventually
@@ -44,16 +42,10 @@ def hurried(directory: Path) -> list[Path]:
 
 
 @pytest.fixture
-async def watched(database: str, tmp_path: Path) -> AsyncIterator[Watched]:
-    @asynccontextmanager
-    async def open_replica() -> AsyncIterator[Replica]:
-        with endpoints.endpoint(endpoints.NAMES[0]) as leases:
-            async with replica(
-                lease_endpoint=leases, dsn=database, directory=tmp_path, name="watched", shards=2
-            ) as it:
-                yield it
-
-    async with open_replica() as it:
+async def watched(database: str, lease_endpoint: str, tmp_path: Path) -> AsyncIterator[Watched]:
+    async with replica(
+        lease_endpoint=lease_endpoint, dsn=database, directory=tmp_path, name="watched", shards=2
+    ) as it:
         worker = await it.deployment.start_ready()
         target = (await worker.url()).removeprefix("http://")
         async with prometheus(

@@ -18,7 +18,7 @@ from tests.mutants.mutant import Mutant
 from tests.support.bounds import scaled
 from tests.support.warm_start import ROOT
 
-COPIED = ("replicator", "tests", "migrations", "docs", "deploy")
+COPIED = ("replicator", "tests", "migrations", "docs", "deploy", "requirements")
 MINUTES_MAX = 5
 FAILED = 1
 """Pytest's exit code for tests that failed; anything else says that they could not be run."""

@@ -11,8 +11,8 @@ from tests.support.builders import table_mapping
 
 
 @pytest.fixture
-async def opened(database: str) -> AsyncIterator[Database]:
-    settings = ConnectionSettings(dsn=database)
+async def opened(migrated_database: str) -> AsyncIterator[Database]:
+    settings = ConnectionSettings(dsn=migrated_database)
     await migrate(settings, "replicator", "test", [table_mapping()])
     opened = Database(settings, deployment="test", control_schema="replicator", pool_size=4)
     try:

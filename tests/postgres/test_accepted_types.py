@@ -106,7 +106,7 @@ async def stale_rows_of(loaded: Loaded, target: str, snapshot: SnapshotFacts) ->
 
 @pytest.mark.parametrize(("tag", "declared"), KEYS)
 async def test_a_key_column_that_is_accepted_is_swept_and_compared_exactly(
-    database: str, tag: KeyType, declared: str
+    migrated_database: str, tag: KeyType, declared: str
 ):
     kind = parse_type(declared)
     ghost, *there = [
@@ -124,14 +124,14 @@ async def test_a_key_column_that_is_accepted_is_swept_and_compared_exactly(
         for number in range(len(existing))
     ]
     mapping = table_mapping(*targets, key=(("k", tag),))
-    connection = await asyncpg.connect(database)
+    connection = await asyncpg.connect(migrated_database)
     for number, each in enumerate(existing):
         cell = mapping.targets[number].key_of({"k": {tag: ghost}})[0]
         given = "bytea" if isinstance(cell, bytes) else "text"
         await connection.execute(f"create table public.t{number} (k {written(each)} primary key)")
         await connection.execute(f"insert into public.t{number} values ($1::{given}::{each})", cell)
     await connection.close()
-    loaded = await registered(database, mapping)
+    loaded = await registered(migrated_database, mapping)
 
     snapshot = await loaded.begin()
     rows = await load(loaded, snapshot, *(f'{{"k":{{"{tag}":"{text}"}}}}' for text in there))
@@ -152,7 +152,7 @@ async def test_a_key_column_that_is_accepted_is_swept_and_compared_exactly(
 
 
 @pytest.mark.parametrize("declared", OWN)
-async def test_a_column_that_is_accepted_is_compared_exactly(database: str, declared: str):
+async def test_a_column_that_is_accepted_is_compared_exactly(migrated_database: str, declared: str):
     column = column_spec("v", "v", declared, on_invalid="null")
     existing = accepted(declared)
     assert declared in existing
@@ -162,13 +162,13 @@ async def test_a_column_that_is_accepted_is_compared_exactly(database: str, decl
             for number in range(len(existing))
         )
     )
-    connection = await asyncpg.connect(database)
+    connection = await asyncpg.connect(migrated_database)
     for number, each in enumerate(existing):
         await connection.execute(
             f'create table public.t{number} (pk text collate "C" primary key, v {each})'
         )
     await connection.close()
-    loaded = await registered(database, mapping)
+    loaded = await registered(migrated_database, mapping)
     images = [
         json.dumps({"pk": {"S": str(number)}, "v": value})
         for number, value in enumerate(samples_of(parse_type(declared).name))
@@ -184,8 +184,8 @@ async def test_a_column_that_is_accepted_is_compared_exactly(database: str, decl
     await loaded.database.close()
 
 
-async def test_every_other_type_is_an_error_of_check(database: str):
-    connection = await asyncpg.connect(database)
+async def test_every_other_type_is_an_error_of_check(migrated_database: str):
+    connection = await asyncpg.connect(migrated_database)
     names = {each: ("public", f"t{number}") for number, each in enumerate(OWN)}
     for each, (_, name) in names.items():
         await connection.execute(f"create table public.{name} (pk text primary key, v {each})")

@@ -46,16 +46,16 @@ def texts(*names: str) -> list[AutoColumn]:
     return [AutoColumn("public.o", name, "text") for name in names]
 
 
-async def test_who_does_not_know_a_column_writes_no_more(database: str):
+async def test_who_does_not_know_a_column_writes_no_more(migrated_database: str):
     before = compiled([])
     pool = Database(
-        ConnectionSettings(dsn=database),
+        ConnectionSettings(dsn=migrated_database),
         deployment=DEPLOYMENT,
         control_schema="replicator",
         pool_size=2,
     )
-    async with control_schema(database) as control:
-        await migrate(ConnectionSettings(dsn=database), "replicator", DEPLOYMENT, [before])
+    async with control_schema(migrated_database) as control:
+        await migrate(ConnectionSettings(dsn=migrated_database), "replicator", DEPLOYMENT, [before])
         await control.generation("orders")
         await control.shard("orders")
         claims = Claims(pool, "worker")
@@ -84,11 +84,11 @@ async def test_who_does_not_know_a_column_writes_no_more(database: str):
     await pool.close()
 
 
-async def test_a_lock_that_does_not_come_is_given_up_and_nothing_is_changed(database: str):
+async def test_a_lock_that_does_not_come_is_given_up_and_nothing_is_changed(migrated_database: str):
     before = compiled([])
-    async with control_schema(database) as control:
-        await migrate(ConnectionSettings(dsn=database), "replicator", DEPLOYMENT, [before])
-        other = await asyncpg.connect(database)
+    async with control_schema(migrated_database) as control:
+        await migrate(ConnectionSettings(dsn=migrated_database), "replicator", DEPLOYMENT, [before])
+        other = await asyncpg.connect(migrated_database)
         try:
             async with other.transaction():
                 await other.execute("lock table public.o in access share mode")
@@ -101,21 +101,21 @@ async def test_a_lock_that_does_not_come_is_given_up_and_nothing_is_changed(data
         assert await add(control.connection, before) == [NEW]
 
 
-async def test_a_column_of_somebody_else_is_left_alone(database: str):
+async def test_a_column_of_somebody_else_is_left_alone(migrated_database: str):
     before = compiled([])
-    async with control_schema(database) as control:
-        await migrate(ConnectionSettings(dsn=database), "replicator", DEPLOYMENT, [before])
+    async with control_schema(migrated_database) as control:
+        await migrate(ConnectionSettings(dsn=migrated_database), "replicator", DEPLOYMENT, [before])
         await control.connection.execute("alter table public.o add column n boolean")
 
         assert await add(control.connection, before) == []
 
 
-async def test_what_another_worker_added_meanwhile_takes_names_and_places(database: str):
+async def test_what_another_worker_added_meanwhile_takes_names_and_places(migrated_database: str):
     before = compiled([])
     first = texts("Color", *(f"a{number}" for number in range(150)))
     second = texts("color", *(f"b{number}" for number in range(150)))
-    async with control_schema(database) as control:
-        await migrate(ConnectionSettings(dsn=database), "replicator", DEPLOYMENT, [before])
+    async with control_schema(migrated_database) as control:
+        await migrate(ConnectionSettings(dsn=migrated_database), "replicator", DEPLOYMENT, [before])
 
         assert await add(control.connection, before, first) == first
         added = await add(control.connection, before, second)
@@ -124,10 +124,10 @@ async def test_what_another_worker_added_meanwhile_takes_names_and_places(databa
         assert added == second[1 : 1 + room]
 
 
-async def test_one_statement_adds_all_columns_of_a_target(database: str):
+async def test_one_statement_adds_all_columns_of_a_target(migrated_database: str):
     before = compiled([])
-    async with control_schema(database) as control:
-        await migrate(ConnectionSettings(dsn=database), "replicator", DEPLOYMENT, [before])
+    async with control_schema(migrated_database) as control:
+        await migrate(ConnectionSettings(dsn=migrated_database), "replicator", DEPLOYMENT, [before])
         await control.connection.execute(NOTED_ALTERS)
 
         await add(control.connection, before, texts(*(f"a{number}" for number in range(150))))

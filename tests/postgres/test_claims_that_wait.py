@@ -8,14 +8,14 @@ from tests.postgres.loaded import SHARD, registered
 from tests.support.builders import STREAM, table_mapping
 
 
-async def test_a_pool_of_one_ends_the_frozen_session_of_the_recorded_owner(database: str):
+async def test_a_pool_of_one_ends_the_frozen_session_of_the_recorded_owner(migrated_database: str):
     """No timer of the server runs for that session, and it is never asked."""
-    table = await registered(database, table_mapping())
+    table = await registered(migrated_database, table_mapping())
     settings = table.database.settings
     small = Database(settings, deployment="test", control_schema="replicator", pool_size=1)
     place, fingerprint = (table.name, STREAM, SHARD), table.mapping.fingerprint
     name = table.database.session_name("frozen")
-    frozen = await asyncpg.connect(database, server_settings={"application_name": name})
+    frozen = await asyncpg.connect(migrated_database, server_settings={"application_name": name})
     try:
         before = await Claims(table.database, "frozen").claim(
             *place, mapping_fingerprint=fingerprint

@@ -33,22 +33,26 @@ def batch(attributes: Mapping[str, str]) -> BatchApplied:
     )
 
 
-def columns_of(database: str, directory: Path) -> tuple[AutoColumns, Database]:
+def columns_of(dsn: str, directory: Path) -> tuple[AutoColumns, Database]:
     pool = Database(
-        ConnectionSettings(dsn=database),
+        ConnectionSettings(dsn=dsn),
         deployment=DEPLOYMENT,
         control_schema="replicator",
         pool_size=1,
     )
-    return AutoColumns(load(write_configuration(directory, "orders", dsn=database), {}), pool), pool
+    return AutoColumns(load(write_configuration(directory, "orders", dsn=dsn), {}), pool), pool
 
 
-async def test_an_addition_that_is_cancelled_is_made_by_the_next(database: str, tmp_path: Path):
-    columns, pool = columns_of(database, tmp_path)
-    async with control_schema(database) as control:
-        await migrate(ConnectionSettings(dsn=database), "replicator", DEPLOYMENT, [MAPPING])
+async def test_an_addition_that_is_cancelled_is_made_by_the_next(
+    migrated_database: str, tmp_path: Path
+):
+    columns, pool = columns_of(migrated_database, tmp_path)
+    async with control_schema(migrated_database) as control:
+        await migrate(
+            ConnectionSettings(dsn=migrated_database), "replicator", DEPLOYMENT, [MAPPING]
+        )
         columns.observe(batch({"n": "N"}))
-        other = await asyncpg.connect(database)
+        other = await asyncpg.connect(migrated_database)
         async with other.transaction():
             await other.execute("lock table public.orders in access share mode")
             adding = asyncio.create_task(columns.settle([MAPPING]))
@@ -69,9 +73,9 @@ async def test_an_addition_that_is_cancelled_is_made_by_the_next(database: str, 
     await pool.close()
 
 
-async def test_names_are_remembered_and_told_with_a_bound(database: str, tmp_path: Path):
-    columns, pool = columns_of(database, tmp_path)
-    await migrate(ConnectionSettings(dsn=database), "replicator", DEPLOYMENT, [MAPPING])
+async def test_names_are_remembered_and_told_with_a_bound(migrated_database: str, tmp_path: Path):
+    columns, pool = columns_of(migrated_database, tmp_path)
+    await migrate(ConnectionSettings(dsn=migrated_database), "replicator", DEPLOYMENT, [MAPPING])
     long, said = "é" * 60_000, list[str]()
 
     for turn in range(3):

@@ -24,8 +24,8 @@ MOVED = Advance(
 
 
 @pytest.fixture
-async def table(database: str) -> AsyncIterator[GuardedTable]:
-    async with guarded_table(database, table_mapping()) as table:
+async def table(migrated_database: str) -> AsyncIterator[GuardedTable]:
+    async with guarded_table(migrated_database, table_mapping()) as table:
         await table.switch(keeper=OrderKeeper.LAMBDA, when=[OrderKeeper.FENCE])
         yield table
 

@@ -24,9 +24,9 @@ EVIDENCE = WorkerEvidence(
 
 
 @asynccontextmanager
-async def a_pool(database: str) -> AsyncIterator[Database]:
+async def a_pool(migrated_database: str) -> AsyncIterator[Database]:
     pool = Database(
-        ConnectionSettings(dsn=database),
+        ConnectionSettings(dsn=migrated_database),
         deployment=DEPLOYMENT,
         control_schema="replicator",
         pool_size=2,
@@ -37,8 +37,8 @@ async def a_pool(database: str) -> AsyncIterator[Database]:
         await pool.close()
 
 
-async def test_what_is_told_is_read_as_it_was_with_the_time_since(database: str):
-    async with control_schema(database) as control, a_pool(database) as pool:
+async def test_what_is_told_is_read_as_it_was_with_the_time_since(migrated_database: str):
+    async with control_schema(migrated_database) as control, a_pool(migrated_database) as pool:
         await control.register("orders")
         await Positions(pool).seen("one", version="0", leases=1)
         await tell_evidence(pool, "one", EVIDENCE, {})
@@ -51,8 +51,8 @@ async def test_what_is_told_is_read_as_it_was_with_the_time_since(database: str)
     assert now - NOON == timedelta(seconds=worker.told_seconds_ago)
 
 
-async def test_a_worker_without_a_look_yet_is_seen_and_shares_nothing(database: str):
-    async with control_schema(database) as control, a_pool(database) as pool:
+async def test_a_worker_without_a_look_yet_is_seen_and_shares_nothing(migrated_database: str):
+    async with control_schema(migrated_database) as control, a_pool(migrated_database) as pool:
         await control.register("orders")
         await tell_evidence(pool, "one", EVIDENCE, {}, first_of_version="0")
 
@@ -62,8 +62,8 @@ async def test_a_worker_without_a_look_yet_is_seen_and_shares_nothing(database: 
         assert await Positions(pool).living(within_seconds=3600) == frozenset()
 
 
-async def test_a_worker_that_has_left_stays_away(database: str):
-    async with control_schema(database) as control, a_pool(database) as pool:
+async def test_a_worker_that_has_left_stays_away(migrated_database: str):
+    async with control_schema(migrated_database) as control, a_pool(migrated_database) as pool:
         await control.register("orders")
         await Positions(pool).seen("one", version="0", leases=1)
         await Positions(pool).gone("one")
@@ -72,8 +72,10 @@ async def test_a_worker_that_has_left_stays_away(database: str):
         assert (await read_knowledge(pool))[0].workers == ()
 
 
-async def test_a_worker_that_tells_nothing_or_in_another_form_has_no_evidence(database: str):
-    async with control_schema(database) as control, a_pool(database) as pool:
+async def test_a_worker_that_tells_nothing_or_in_another_form_has_no_evidence(
+    migrated_database: str,
+):
+    async with control_schema(migrated_database) as control, a_pool(migrated_database) as pool:
         await control.register("orders")
         await Positions(pool).seen("older", version="0", leases=1)
         await Positions(pool).seen("newer", version="0", leases=1)
@@ -88,8 +90,8 @@ async def test_a_worker_that_tells_nothing_or_in_another_form_has_no_evidence(da
     assert knowledge.living == {"older", "newer"}
 
 
-async def test_only_living_workers_count(database: str):
-    async with control_schema(database) as control, a_pool(database) as pool:
+async def test_only_living_workers_count(migrated_database: str):
+    async with control_schema(migrated_database) as control, a_pool(migrated_database) as pool:
         await control.register("orders", "carts")
         for worker in ("one", "two", "gone"):
             await Positions(pool).seen(worker, version="0", leases=1)

@@ -31,9 +31,9 @@ NEWER_STREAM = STREAM.replace("2026-03-01", "2026-03-02")
 
 
 @pytest.fixture
-async def table(database: str) -> AsyncIterator[Loaded]:
+async def table(migrated_database: str) -> AsyncIterator[Loaded]:
     mapping = table_mapping(target(history="public.h"))
-    loaded = await registered(database, mapping)
+    loaded = await registered(migrated_database, mapping)
     yield loaded
     await loaded.database.close()
 

@@ -15,8 +15,8 @@ from tests.support.control import Control, control_schema
 
 
 @pytest.fixture
-async def control(database: str) -> AsyncIterator[Control]:
-    async with control_schema(database) as control:
+async def control(migrated_database: str) -> AsyncIterator[Control]:
+    async with control_schema(migrated_database) as control:
         yield control
 
 

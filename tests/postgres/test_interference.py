@@ -102,12 +102,12 @@ async def versions(it: Loaded) -> object:
 @pytest.mark.parametrize("write", WRITERS)
 @pytest.mark.parametrize("between", IN_BETWEEN.values(), ids=IN_BETWEEN)
 async def test_a_batch_that_meets_it_writes_nothing_and_says_what_check_says(
-    database: str,
+    migrated_database: str,
     between: tuple[str, str, str],
     write: Callable[[Loaded, int], Awaitable[None]],
 ):
     made, words, mended = between
-    it = await registered(database, MAPPING)
+    it = await registered(migrated_database, MAPPING)
     await write(it, 1)
     before = await position(it), await versions(it)
     await it.sql(FUNCTION)
@@ -126,8 +126,8 @@ async def test_a_batch_that_meets_it_writes_nothing_and_says_what_check_says(
     await it.database.close()
 
 
-async def test_a_page_of_a_snapshot_and_a_sweep_that_meet_it_write_nothing(database: str):
-    it = await registered(database, table_mapping(target()))
+async def test_a_page_of_a_snapshot_and_a_sweep_that_meet_it_write_nothing(migrated_database: str):
+    it = await registered(migrated_database, table_mapping(target()))
     await it.sql("insert into public.t values ('ghost', 0)")
     snapshot = await it.begin(parts=1)
     await it.sql(FUNCTION)
@@ -149,8 +149,8 @@ async def test_a_page_of_a_snapshot_and_a_sweep_that_meet_it_write_nothing(datab
     await it.database.close()
 
 
-async def test_a_letter_that_is_replayed_through_it_stays_open(database: str):
-    it = await registered(database, table_mapping(target()))
+async def test_a_letter_that_is_replayed_through_it_stays_open(migrated_database: str):
+    it = await registered(migrated_database, table_mapping(target()))
     await it.apply(record(1, "a", n={"S": "one"}))
     await it.sql(
         "update replicator.dead_letter set new_image = replace(new_image, '\"S\"', '\"N\"')"
@@ -177,13 +177,13 @@ async def test_a_letter_that_is_replayed_through_it_stays_open(database: str):
 
 
 async def test_a_trigger_that_commits_while_the_statement_waits_for_its_table_is_seen(
-    database: str,
+    migrated_database: str,
 ):
     """The statement has its snapshot only when it has its locks."""
-    it = await registered(database, table_mapping(target()))
+    it = await registered(migrated_database, table_mapping(target()))
     await by_the_stream(it, 1)  # the statement is prepared, and its plan is there
     await it.sql(FUNCTION)
-    someone = await asyncpg.connect(database)
+    someone = await asyncpg.connect(migrated_database)
     transaction = someone.transaction()
     await transaction.start()
     await someone.execute(BEFORE.format(events="insert or update", table="public.t"))
@@ -201,8 +201,8 @@ async def test_a_trigger_that_commits_while_the_statement_waits_for_its_table_is
     await it.database.close()
 
 
-async def test_a_trigger_of_a_partition_alone_is_seen(database: str):
-    it = await registered(database, table_mapping(target()))
+async def test_a_trigger_of_a_partition_alone_is_seen(migrated_database: str):
+    it = await registered(migrated_database, table_mapping(target()))
     await it.sql("drop table public.t")
     for statement in (
         'create table public.t (pk text collate "C" primary key, n bigint) partition by hash (pk)',
@@ -217,10 +217,10 @@ async def test_a_trigger_of_a_partition_alone_is_seen(database: str):
     await it.database.close()
 
 
-async def test_row_security_that_hides_rows_from_the_role_is_seen(database: str):
-    it = await registered(database, table_mapping(target()))
+async def test_row_security_that_hides_rows_from_the_role_is_seen(migrated_database: str):
+    it = await registered(migrated_database, table_mapping(target()))
     await by_the_stream(it, 1)
-    role = f"writer_{database.rpartition('_')[2]}"
+    role = f"writer_{migrated_database.rpartition('_')[2]}"
     for statement in (
         f"create role {role} login",
         f"grant usage on schema public, replicator to {role}",
@@ -228,7 +228,7 @@ async def test_row_security_that_hides_rows_from_the_role_is_seen(database: str)
         "alter table public.t enable row level security",
     ):
         await it.sql(statement)
-    settings = ConnectionSettings(dsn=database.replace("postgres@", f"{role}@"))
+    settings = ConnectionSettings(dsn=migrated_database.replace("postgres@", f"{role}@"))
     writer = Database(settings, deployment="test", control_schema="replicator", pool_size=2)
     try:
         with pytest.raises(SchemaMismatch, match="has row security that applies to the role"):
@@ -246,8 +246,8 @@ async def test_row_security_that_hides_rows_from_the_role_is_seen(database: str)
         await it.database.close()
 
 
-async def test_what_interferes_with_nothing_is_let_through(database: str):
-    it = await registered(database, MAPPING)
+async def test_what_interferes_with_nothing_is_let_through(migrated_database: str):
+    it = await registered(migrated_database, MAPPING)
     for statement in (
         FUNCTION,
         "create trigger afterwards after insert or update on public.t"

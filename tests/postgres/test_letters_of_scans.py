@@ -30,8 +30,8 @@ MENDED = table_mapping(
 
 
 @pytest.fixture
-async def table(database: str) -> AsyncIterator[Loaded]:
-    loaded = await registered(database, STRICT)
+async def table(migrated_database: str) -> AsyncIterator[Loaded]:
+    loaded = await registered(migrated_database, STRICT)
     # a table of one's own may hold more than the mapping says
     await loaded.sql("alter table public.t alter n type numeric")
     yield loaded

@@ -12,8 +12,8 @@ from tests.support.control import DEPLOYMENT, Control, control_schema
 
 
 @pytest.fixture
-async def control(database: str) -> AsyncIterator[Control]:
-    async with control_schema(database) as control:
+async def control(migrated_database: str) -> AsyncIterator[Control]:
+    async with control_schema(migrated_database) as control:
         await control.register("orders")
         yield control
 

@@ -19,8 +19,8 @@ LOSE = "delete from replicator.{0}; insert into replicator.{0} select * from pub
 
 
 @pytest.fixture
-async def table(database: str) -> AsyncIterator[Loaded]:
-    loaded = await registered(database, table_mapping())
+async def table(migrated_database: str) -> AsyncIterator[Loaded]:
+    loaded = await registered(migrated_database, table_mapping())
     yield loaded
     await loaded.database.close()
 

@@ -23,8 +23,8 @@ async def half_a_minute_passes(pool: Database) -> None:
         )
 
 
-async def test_an_opened_notice_is_delivered_once_and_resolved_once(database: str):
-    async with control_schema(database) as control, a_pool(database) as pool:
+async def test_an_opened_notice_is_delivered_once_and_resolved_once(migrated_database: str):
+    async with control_schema(migrated_database) as control, a_pool(migrated_database) as pool:
         await control.register("orders")
         notices = Notices(pool)
         await notices.record([GAP, HALTED], seconds_old=0)
@@ -42,8 +42,8 @@ async def test_an_opened_notice_is_delivered_once_and_resolved_once(database: st
         assert await notices.take() == []
 
 
-async def test_what_comes_back_is_told_again_with_another_number(database: str):
-    async with control_schema(database) as control, a_pool(database) as pool:
+async def test_what_comes_back_is_told_again_with_another_number(migrated_database: str):
+    async with control_schema(migrated_database) as control, a_pool(migrated_database) as pool:
         await control.register("orders")
         notices = Notices(pool)
         await notices.record([GAP], seconds_old=0)
@@ -55,8 +55,8 @@ async def test_what_comes_back_is_told_again_with_another_number(database: str):
         assert said(await notices.take()) == [("gap", "opened", 2)]
 
 
-async def test_the_end_of_a_problem_that_nobody_was_told_of_is_not_told(database: str):
-    async with control_schema(database) as control, a_pool(database) as pool:
+async def test_the_end_of_a_problem_that_nobody_was_told_of_is_not_told(migrated_database: str):
+    async with control_schema(migrated_database) as control, a_pool(migrated_database) as pool:
         await control.register("orders")
         notices = Notices(pool)
         await notices.record([GAP], seconds_old=0)
@@ -66,9 +66,9 @@ async def test_the_end_of_a_problem_that_nobody_was_told_of_is_not_told(database
 
 
 async def test_of_many_workers_one_takes_a_notice_and_after_a_failure_it_is_due_again(
-    database: str,
+    migrated_database: str,
 ):
-    async with control_schema(database) as control, a_pool(database) as pool:
+    async with control_schema(migrated_database) as control, a_pool(migrated_database) as pool:
         await control.register("orders")
         notices = Notices(pool)
         await asyncio.gather(*[notices.record([GAP], seconds_old=0) for _ in range(8)])
@@ -84,10 +84,10 @@ async def test_of_many_workers_one_takes_a_notice_and_after_a_failure_it_is_due_
 
 
 async def test_a_worker_whose_status_is_older_than_a_notice_neither_ends_nor_opens_it(
-    database: str,
+    migrated_database: str,
 ):
     """One worker's status is two seconds older than another's: it knows less, and says nothing."""
-    async with control_schema(database) as control, a_pool(database) as pool:
+    async with control_schema(migrated_database) as control, a_pool(migrated_database) as pool:
         await control.register("orders")
         notices = Notices(pool)
         await notices.record([GAP], seconds_old=0)
@@ -102,8 +102,8 @@ async def test_a_worker_whose_status_is_older_than_a_notice_neither_ends_nor_ope
         assert said(await notices.take()) == [("gap", "resolved", 1)]
 
 
-async def test_a_delivery_of_the_opening_does_not_count_for_the_end(database: str):
-    async with control_schema(database) as control, a_pool(database) as pool:
+async def test_a_delivery_of_the_opening_does_not_count_for_the_end(migrated_database: str):
+    async with control_schema(migrated_database) as control, a_pool(migrated_database) as pool:
         await control.register("orders")
         notices = Notices(pool)
         await notices.record([GAP], seconds_old=0)
@@ -115,8 +115,8 @@ async def test_a_delivery_of_the_opening_does_not_count_for_the_end(database: st
         assert said(await notices.take()) == [("gap", "resolved", 1)]
 
 
-async def test_notices_of_a_table_that_is_not_registered_are_not_kept(database: str):
-    async with control_schema(database) as control, a_pool(database) as pool:
+async def test_notices_of_a_table_that_is_not_registered_are_not_kept(migrated_database: str):
+    async with control_schema(migrated_database) as control, a_pool(migrated_database) as pool:
         await control.register("others")
         await Notices(pool).record([GAP], seconds_old=0)
 

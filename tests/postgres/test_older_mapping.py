@@ -15,11 +15,13 @@ CHANGED = table_mapping(
 )
 
 
-async def test_rows_that_were_written_before_the_mapping_was_changed_are_told(database: str):
-    table = await registered(database, table_mapping())
+async def test_rows_that_were_written_before_the_mapping_was_changed_are_told(
+    migrated_database: str,
+):
+    table = await registered(migrated_database, table_mapping())
 
     async def register(mapping: TableMapping) -> None:
-        await migrate(ConnectionSettings(dsn=database), "replicator", "test", [mapping])
+        await migrate(ConnectionSettings(dsn=migrated_database), "replicator", "test", [mapping])
 
     async def older(mapping: TableMapping) -> list[bool]:
         [target] = mapping.targets

@@ -31,9 +31,9 @@ async def add(
     await control.connection.execute(ADD, DEPLOYMENT, arn, shard_id, state, ended, accepted)
 
 
-async def polled(control: Control, database: str) -> set[str]:
+async def polled(control: Control, dsn: str) -> set[str]:
     await control.connection.execute("update replicator.table_state set stream_arn = $1", CURRENT)
-    async with a_pool(database) as pool:
+    async with a_pool(dsn) as pool:
         shards = await Positions(pool).open_shards(["orders"])
         every = await Positions(pool).shards(["orders"])
         assert [shard for shard in shards if shard not in every] == []
@@ -43,8 +43,8 @@ async def polled(control: Control, database: str) -> set[str]:
     return set(names)
 
 
-async def test_what_is_not_done_is_polled_and_what_ended_a_moment_ago(database: str):
-    async with control_schema(database) as control:
+async def test_what_is_not_done_is_polled_and_what_ended_a_moment_ago(migrated_database: str):
+    async with control_schema(migrated_database) as control:
         await control.register("orders")
         for state in ("waiting", "active", "gap"):
             await add(control, state, state)
@@ -53,7 +53,7 @@ async def test_what_is_not_done_is_polled_and_what_ended_a_moment_ago(database: 
         await add(control, "ended", "done", ended=BEFORE)
         await add(control, "of long ago", "done", ended=AFTER, arn=OLDER)
 
-        found = await polled(control, database)
+        found = await polled(control, migrated_database)
 
         assert found == {
             *("waiting", "active", "gap", "accepted", "ended"),
@@ -61,13 +61,15 @@ async def test_what_is_not_done_is_polled_and_what_ended_a_moment_ago(database: 
         }
 
 
-async def test_a_stream_whose_shards_all_ended_long_ago_was_listed_all_the_same(database: str):
-    async with control_schema(database) as control:
+async def test_a_stream_whose_shards_all_ended_long_ago_was_listed_all_the_same(
+    migrated_database: str,
+):
+    async with control_schema(migrated_database) as control:
         await control.register("orders")
         for number in range(3):
             await add(control, f"shard-{number}", "done", ended=AFTER)
 
-        assert len(await polled(control, database)) == 1
+        assert len(await polled(control, migrated_database)) == 1
 
 
 LINES = """
@@ -87,9 +89,9 @@ select $1, 'orders', $2, format('%s-%s', line, age),
 """
 
 
-async def test_what_is_to_be_forgotten_is_found_among_what_ended_long_ago(database: str):
+async def test_what_is_to_be_forgotten_is_found_among_what_ended_long_ago(migrated_database: str):
     """Whatever lies between, and whoever asks for all shards finds the same."""
-    async with control_schema(database) as control, a_pool(database) as pool:
+    async with control_schema(migrated_database) as control, a_pool(migrated_database) as pool:
         await control.register("orders")
         await control.connection.execute(LINES, DEPLOYMENT, CURRENT)
         positions, now = Positions(pool), datetime.now(UTC)
@@ -110,8 +112,8 @@ async def test_what_is_to_be_forgotten_is_found_among_what_ended_long_ago(databa
         assert len(forgotten) >= 5
 
 
-async def test_shards_are_asked_for_by_name(database: str):
-    async with control_schema(database) as control, a_pool(database) as pool:
+async def test_shards_are_asked_for_by_name(migrated_database: str):
+    async with control_schema(migrated_database) as control, a_pool(migrated_database) as pool:
         await control.register("orders")
         for name in ("one", "two", "three"):
             await add(control, name, "active")
@@ -127,8 +129,8 @@ async def test_shards_are_asked_for_by_name(database: str):
         assert not await positions.are_on_record([(CURRENT, "one"), (OLDER, "two")])
 
 
-async def test_tables_are_asked_for_by_name(database: str):
-    async with control_schema(database) as control, a_pool(database) as pool:
+async def test_tables_are_asked_for_by_name(migrated_database: str):
+    async with control_schema(migrated_database) as control, a_pool(migrated_database) as pool:
         await control.register("orders")
         await control.register("others")
         positions = Positions(pool)

@@ -24,9 +24,9 @@ ROWS = {"a": ("1", "yes"), "b": ("2", "no"), "c": ("1", "yes"), "d": ("3", "yes"
 
 
 async def test_refusals_by_foreign_keys_and_unique_indexes_set_aside_their_records_only(
-    database: str,
+    migrated_database: str,
 ):
-    it = await registered(database, MAPPING)
+    it = await registered(migrated_database, MAPPING)
     for statement in (
         "create table public.parents (name text primary key)",
         "insert into public.parents values ('yes')",
@@ -63,9 +63,9 @@ end $$
 
 @pytest.mark.parametrize("sqlstate", RAISES)
 async def test_what_a_trigger_raises_against_one_row_sets_that_one_aside(
-    database: str, sqlstate: str
+    migrated_database: str, sqlstate: str
 ):
-    it = await registered(database, MAPPING)
+    it = await registered(migrated_database, MAPPING)
     await picky(it, RAISES[sqlstate], when="new.name = 'no'")
 
     await process(it, ROWS)
@@ -79,9 +79,9 @@ async def test_what_a_trigger_raises_against_one_row_sets_that_one_aside(
 
 @pytest.mark.parametrize("sqlstate", RAISES)
 async def test_what_a_trigger_raises_against_every_row_halts_the_table(
-    database: str, sqlstate: str
+    migrated_database: str, sqlstate: str
 ):
-    it = await registered(database, MAPPING)
+    it = await registered(migrated_database, MAPPING)
     await picky(it, RAISES[sqlstate], when="true")
 
     with pytest.raises(SchemaMismatch, match="refuses every row") as halted:

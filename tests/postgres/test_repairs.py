@@ -21,8 +21,8 @@ from tests.support.builders import record, table_mapping
 
 
 @pytest.fixture
-async def table(database: str) -> AsyncIterator[Loaded]:
-    loaded = await registered(database, table_mapping())
+async def table(migrated_database: str) -> AsyncIterator[Loaded]:
+    loaded = await registered(migrated_database, table_mapping())
     yield loaded
     await loaded.database.close()
 

@@ -81,14 +81,14 @@ class Stage:
 
 
 @pytest.fixture
-async def stage(database: str) -> AsyncIterator[Stage]:
+async def stage(migrated_database: str) -> AsyncIterator[Stage]:
     pool = Database(
-        ConnectionSettings(dsn=database),
+        ConnectionSettings(dsn=migrated_database),
         deployment=DEPLOYMENT,
         control_schema="replicator",
         pool_size=4,
     )
-    async with control_schema(database) as control:
+    async with control_schema(migrated_database) as control:
         stage = Stage(control, pool)
         try:
             await stage.use(STRICT)

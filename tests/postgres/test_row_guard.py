@@ -31,8 +31,8 @@ LATER = STREAM.replace("2026-03-01", "2026-03-02")
 
 
 @pytest.fixture
-async def table(database: str) -> AsyncIterator[GuardedTable]:
-    async with guarded_table(database, table_mapping()) as table:
+async def table(migrated_database: str) -> AsyncIterator[GuardedTable]:
+    async with guarded_table(migrated_database, table_mapping()) as table:
         yield table
 
 
@@ -177,8 +177,8 @@ async def test_a_rejected_change_that_comes_again_keeps_no_page_of_a_snapshot_ba
 
 
 @pytest.fixture
-async def soft_table(database: str) -> AsyncIterator[GuardedTable]:
-    async with guarded_table(database, table_mapping(target(on_delete="soft"))) as table:
+async def soft_table(migrated_database: str) -> AsyncIterator[GuardedTable]:
+    async with guarded_table(migrated_database, table_mapping(target(on_delete="soft"))) as table:
         yield table
 
 
@@ -327,10 +327,10 @@ async def test_a_rejected_change_that_waited_for_a_newer_one_leaves_no_open_dead
     assert letter["state"] == "superseded"
 
 
-async def test_each_target_of_an_item_has_its_own_versions(database: str):
+async def test_each_target_of_an_item_has_its_own_versions(migrated_database: str):
     strict = target("public.strict")
     loose = TargetSpec("public.t", columns=(column_spec("n", "n", "text"),))
-    async with guarded_table(database, table_mapping(strict, loose)) as table:
+    async with guarded_table(migrated_database, table_mapping(strict, loose)) as table:
         await table.apply(record(5, n={"S": "text"}))
         applied = await table.apply(put(4))
 
@@ -339,12 +339,12 @@ async def test_each_target_of_an_item_has_its_own_versions(database: str):
         assert [rejection.target for rejection in applied.rejections] == ["public.t"]
 
 
-async def test_the_key_of_a_version_is_an_expression_over_the_row(database: str):
+async def test_the_key_of_a_version_is_an_expression_over_the_row(migrated_database: str):
     key = tuple(
         key_column_spec(name, "pk", kind) for name, kind in (("a", "text"), ("b", "varchar(20)"))
     )
     mapping = table_mapping(TargetSpec("public.t", key=key))
-    async with guarded_table(database, mapping) as table:
+    async with guarded_table(migrated_database, mapping) as table:
         await table.apply(record(5, 'it\'s, "so"', n={"N": "1"}))
 
         expression = version_key(mapping.targets[0].table, "t")

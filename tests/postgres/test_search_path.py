@@ -21,10 +21,10 @@ from tests.support.traps import HOSTILE_PATH, lay_traps, own_session, sprung
 
 
 @pytest.fixture
-async def trapped(database: str) -> str:
+async def trapped(migrated_database: str) -> str:
     """A database whose `public` is full of traps."""
-    await lay_traps(database)
-    return database
+    await lay_traps(migrated_database)
+    return migrated_database
 
 
 async def test_a_name_that_is_looked_up_in_public_is_found_out(trapped: str):
@@ -158,9 +158,9 @@ async def test_what_prunes_versions_leaves_the_guard_and_accepts_gaps_steps_into
     assert not await sprung(trapped)
 
 
-async def test_a_session_looks_into_nothing_but_the_catalog(database: str):
+async def test_a_session_looks_into_nothing_but_the_catalog(migrated_database: str):
     for pooler in ("none", "transaction"):
-        settings = ConnectionSettings(dsn=database, pooler=pooler)
+        settings = ConnectionSettings(dsn=migrated_database, pooler=pooler)
         own = Database(settings, deployment="d", control_schema="c", pool_size=1)
         async with own.connection("looking") as connection:
             assert await connection.fetchval("show search_path") == SEARCH_PATH

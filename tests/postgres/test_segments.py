@@ -20,8 +20,8 @@ from tests.support.waiting import eventually
 
 
 @pytest.fixture
-async def table(database: str) -> AsyncIterator[Loaded]:
-    loaded = await registered(database, table_mapping())
+async def table(migrated_database: str) -> AsyncIterator[Loaded]:
+    loaded = await registered(migrated_database, table_mapping())
     yield loaded
     await loaded.database.close()
 
@@ -189,7 +189,9 @@ async def test_two_workers_that_begin_the_same_snapshot_do_not_end_it(table: Loa
     assert [each.id for each in await table.known() if each.state == "running"] == [successor.id]
 
 
-async def test_of_two_workers_that_begin_a_snapshot_at_once_one_waits(table: Loaded, database: str):
+async def test_of_two_workers_that_begin_a_snapshot_at_once_one_waits(
+    table: Loaded, migrated_database: str
+):
     await table.snapshots.ask(table.name, "initial", who="test", why=None)
     [asked] = await table.known()
 
@@ -197,7 +199,7 @@ async def test_of_two_workers_that_begin_a_snapshot_at_once_one_waits(table: Loa
         targets = table.mapping.targets
         return await table.snapshots.begin(asked, targets, parts=2, items_estimated=None)
 
-    other = await asyncpg.connect(database)
+    other = await asyncpg.connect(migrated_database)
     try:
         await other.execute("begin; select from replicator.table_state for update")
         both = asyncio.gather(begin(), begin())
@@ -273,9 +275,11 @@ async def test_an_item_that_comes_back_while_the_sweep_looks_keeps_its_row(table
     assert await table.sql("select pk, n from public.t") == [("back", 5)]
 
 
-async def test_a_soft_delete_sweeps_by_marking_and_an_ignored_one_not_at_all(database: str):
+async def test_a_soft_delete_sweeps_by_marking_and_an_ignored_one_not_at_all(
+    migrated_database: str,
+):
     soft = TargetSpec("public.t", columns=(column_spec("n", "n", "bigint"),), on_delete="soft")
-    loaded = await registered(database, table_mapping(soft))
+    loaded = await registered(migrated_database, table_mapping(soft))
     await loaded.sql("insert into public.t (pk, n) values ('ghost', 0)")
     await loaded.sql("insert into public.t values ('marked', 0, '2020-01-01Z')")
     snapshot = await loaded.begin()
@@ -287,17 +291,19 @@ async def test_a_soft_delete_sweeps_by_marking_and_an_ignored_one_not_at_all(dat
     marked = await loaded.sql("select pk, _deleted_at > '2021-01-01' from public.t order by pk")
     assert marked == [("ghost", True), ("marked", False)]
     kept = TargetSpec("public.u", on_delete="ignore", columns=())
-    other = await registered(database, table_mapping(kept))
+    other = await registered(migrated_database, table_mapping(kept))
     await other.sql("insert into public.u (pk) values ('kept')")
     assert [part.target for part in (await other.begin()).segments] == [None]
     await loaded.database.close()
     await other.database.close()
 
 
-async def test_a_soft_sweep_takes_child_rows_of_no_parent_and_leaves_those_of_a_row(database: str):
+async def test_a_soft_sweep_takes_child_rows_of_no_parent_and_leaves_those_of_a_row(
+    migrated_database: str,
+):
     tags = child_spec("public.tags", "tags", value=column_spec("tag", "tag", "text"))
     soft = TargetSpec("public.t", columns=(), children=(tags,), on_delete="soft")
-    loaded = await registered(database, table_mapping(soft))
+    loaded = await registered(migrated_database, table_mapping(soft))
     await loaded.sql("insert into public.t (pk) values ('ghost')")
     await loaded.sql("insert into public.tags values ('ghost', 0, 'x'), ('nobody', 0, 'x')")
     snapshot = await loaded.begin()
@@ -311,14 +317,14 @@ async def test_a_soft_sweep_takes_child_rows_of_no_parent_and_leaves_those_of_a_
     await loaded.database.close()
 
 
-async def test_stale_rows_are_found_behind_any_key(database: str):
+async def test_stale_rows_are_found_behind_any_key(migrated_database: str):
     target = TargetSpec(
         "public.t",
         key=(key_column_spec("b", "b"), key_column_spec("n", "n")),
         columns=(),
     )
     mapping = table_mapping(target, key=(("b", "B"), ("n", "N")))
-    loaded = await registered(database, mapping)
+    loaded = await registered(migrated_database, mapping)
     await loaded.sql(
         r"insert into public.t (b, n) values ('\x00', 1), ('\x00', 2.50), ('\xff', -1)"
     )
@@ -348,17 +354,17 @@ async def test_a_sweep_that_an_earlier_version_began_waits_for_the_whole_scan(ta
 
 
 async def test_a_sweep_over_an_existing_key_of_a_wider_number_type_ends_and_takes_stale_rows_alone(
-    database: str,
+    migrated_database: str,
 ):
     """1.00 is the row of item 1; 2.50 can be no item's."""
     key = (key_column_spec("n", "n", "integer"),)
     target = TargetSpec("public.t", key=key, columns=(), existing_rows="delete")
     mapping = table_mapping(target, key=(("n", "N"),))
-    connection = await asyncpg.connect(database)
+    connection = await asyncpg.connect(migrated_database)
     await connection.execute("create table public.t (n numeric(12,2) primary key)")
     await connection.execute("insert into public.t values (1), (2.5), (3), (4), (9999999999), (10)")
     await connection.close()
-    loaded = await registered(database, mapping)
+    loaded = await registered(migrated_database, mapping)
     snapshot = await loaded.begin()
     images = ['{"n":{"N":"1"}}', '{"n":{"N":"3"}}', '{"n":{"N":"10"}}']
     await loaded.load_images(await loaded.claim(snapshot), *images)

@@ -46,11 +46,11 @@ select $1, $2, $3, $4, $5, $6, $7::text, true,
 """
 
 
-async def test_of_two_days_of_ended_shards_none_is_read(database: str):
-    async with control_schema(database) as control:
+async def test_of_two_days_of_ended_shards_none_is_read(migrated_database: str):
+    async with control_schema(migrated_database) as control:
         await control.register("orders")
         await fill(control, "orders", lines=LINES, ended_of_each=ENDED_OF_EACH)
-        async with a_pool(database) as pool:
+        async with a_pool(migrated_database) as pool:
             async with pool.transaction("looking at the work") as connection:
                 await read_status_shards(pool, connection)
                 touched = await connection.fetchval(TOUCHED)
@@ -62,11 +62,11 @@ async def test_of_two_days_of_ended_shards_none_is_read(database: str):
         assert touched < 4 * LINES
 
 
-async def test_the_documents_do_not_grow_with_the_shards(database: str):
-    async with control_schema(database) as control:
+async def test_the_documents_do_not_grow_with_the_shards(migrated_database: str):
+    async with control_schema(migrated_database) as control:
         await control.register("orders")
         await fill(control, "orders", lines=LINES, ended_of_each=ENDED_OF_EACH)
-        async with a_pool(database) as pool:
+        async with a_pool(migrated_database) as pool:
             knowledge, now = await read_knowledge(pool)
             status = overview(knowledge, now=now)
             [table] = status.tables
@@ -80,15 +80,15 @@ async def test_the_documents_do_not_grow_with_the_shards(database: str):
     assert [len(json.dumps(each)) < 500_000 for each in (page, last)] == [True, True]
 
 
-async def test_pages_of_ended_shards_have_each_once_the_newest_end_first(database: str):
-    async with control_schema(database) as control:
+async def test_pages_of_ended_shards_have_each_once_the_newest_end_first(migrated_database: str):
+    async with control_schema(migrated_database) as control:
         await control.register("orders")
         arn = await fill(control, "orders", lines=10, ended_of_each=3)
         await control.connection.execute(
             "update replicator.shard set done_at = date_trunc('hour', done_at)"
         )
         pages = []
-        async with a_pool(database) as pool:
+        async with a_pool(migrated_database) as pool:
             after = PageEnd("active", None, arn, "the last of the open ones")
             while page := await read_ended(pool, "orders", after, shards_max=7):
                 pages += page
@@ -100,8 +100,8 @@ async def test_pages_of_ended_shards_have_each_once_the_newest_end_first(databas
     assert len({each.shard_id for each in pages}) == len(pages) == 30
 
 
-async def test_the_newest_applied_change_is_found_among_ended_shards_too(database: str):
-    async with control_schema(database) as control:
+async def test_the_newest_applied_change_is_found_among_ended_shards_too(migrated_database: str):
+    async with control_schema(migrated_database) as control:
         await control.register("orders", "carts", "idle")
         for table in ("orders", "carts", "idle"):
             await control.generation(table)
@@ -113,16 +113,16 @@ async def test_the_newest_applied_change_is_found_among_ended_shards_too(databas
         await control.shard("carts", "open", last_record_at=newest)
         await control.shard("idle", "ended", state="done", last_record_at=older, done_at=newest)
         await control.shard("idle", "open")
-        async with a_pool(database) as pool:
+        async with a_pool(migrated_database) as pool:
             knowledge, _ = await read_knowledge(pool)
 
     assert knowledge.applied == {"orders": newest, "carts": newest, "idle": older}
 
 
 @pytest.mark.parametrize("parents", [("left", "right"), ("right", "left")])
-async def test_both_parents_of_a_merge_count(database: str, parents: tuple[str, str]):
+async def test_both_parents_of_a_merge_count(migrated_database: str, parents: tuple[str, str]):
     """Each ended later than the other in one of the two cases."""
-    async with control_schema(database) as control:
+    async with control_schema(migrated_database) as control:
         await control.register("orders", "carts")
         for table in ("orders", "carts"):
             arn = await control.generation(table)
@@ -134,7 +134,7 @@ async def test_both_parents_of_a_merge_count(database: str, parents: tuple[str, 
             await _add(control, arn, "child", *both, state=state, ago=40.0, table=table)
         await _add(control, arn, "grandchild", "child", state="active", ago=1.0, table="carts")
         await control.worker("one")
-        async with a_pool(database) as pool:
+        async with a_pool(migrated_database) as pool:
             knowledge, now = await read_knowledge(pool)
 
     waiting, ended = sorted(
@@ -146,10 +146,12 @@ async def test_both_parents_of_a_merge_count(database: str, parents: tuple[str, 
 
 
 @pytest.mark.parametrize("seed", range(3))
-async def test_a_status_of_few_shards_says_what_one_of_all_of_them_says(database: str, seed: int):
+async def test_a_status_of_few_shards_says_what_one_of_all_of_them_says(
+    migrated_database: str, seed: int
+):
     """Random families of shards, each read in part and whole."""
     chance = random.Random(seed)
-    async with control_schema(database) as control:
+    async with control_schema(migrated_database) as control:
         await control.register("orders")
         current, older = await control.generation("orders"), stream_arn("orders", "2026-01-01")
         for _ in range(60):
@@ -160,7 +162,7 @@ async def test_a_status_of_few_shards_says_what_one_of_all_of_them_says(database
             listed = chance.choice([0.0, 30.0, 100.0])
             await control.connection.execute(LISTED, DEPLOYMENT, "orders", listed)
             await control.worker("one", listed_seconds=listed)
-            async with a_pool(database) as pool:
+            async with a_pool(migrated_database) as pool:
                 knowledge, now = await read_knowledge(pool)
                 every = tuple(await Positions(pool).shards(["orders"]))
 

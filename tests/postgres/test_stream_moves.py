@@ -22,8 +22,8 @@ OTHER = share_of("arn:aws:kinesis:us-east-1:000000000000:stream/others", "orders
 
 
 @pytest.fixture
-async def table(database: str) -> AsyncIterator[Loaded]:
-    loaded = await registered(database, table_mapping(target("public.t")))
+async def table(migrated_database: str) -> AsyncIterator[Loaded]:
+    loaded = await registered(migrated_database, table_mapping(target("public.t")))
     yield loaded
     await loaded.database.close()
 

@@ -14,10 +14,10 @@ from tests.support.specs import child_spec, column_spec
     ("column", "kind"), [("public.t n", "real"), ("public.prices price", "double precision")]
 )
 async def test_a_column_of_a_target_or_of_its_children_that_rounds_is_refused(
-    database: str, column: str, kind: str
+    migrated_database: str, column: str, kind: str
 ):
     prices = child_spec("public.prices", "prices", value=column_spec("price", "price", "numeric"))
-    loaded = await registered(database, table_mapping(target(children=(prices,))))
+    loaded = await registered(migrated_database, table_mapping(target(children=(prices,))))
     await require_fit(loaded.database, [loaded.mapping])
     table, name = column.split()
     await loaded.sql(f"alter table {table} alter column {name} type {kind}")
@@ -29,10 +29,10 @@ async def test_a_column_of_a_target_or_of_its_children_that_rounds_is_refused(
 
 @pytest.mark.parametrize("harm", HARMS.values(), ids=HARMS)
 async def test_what_check_calls_an_error_keeps_everybody_from_writing(
-    database: str, harm: tuple[str, str]
+    migrated_database: str, harm: tuple[str, str]
 ):
     statements, words = harm
-    loaded = await registered(database, table_mapping(target()))
+    loaded = await registered(migrated_database, table_mapping(target()))
     await require_fit(loaded.database, [loaded.mapping])
     for statement in statements.format(table="public.t").split(";;"):
         await loaded.sql(statement)

@@ -12,6 +12,7 @@ from aiobotocore.config import AioConfig
 from replicator.demo.embedded import embedded_dynamodb
 from tests.support.bounds import USUAL_SECONDS
 from tests.support.dynamodb_local import dynamodb_local
+from tests.support.ministack import MinistackMissing, missing_ministack
 
 if TYPE_CHECKING:
     from types_aiobotocore_dynamodb import DynamoDBClient
@@ -29,6 +30,8 @@ def endpoint(name: str) -> Iterator[str]:
     """The URL of a running DynamoDB API, one of NAMES."""
     match name:
         case "ministack":
+            if missing := missing_ministack():
+                raise MinistackMissing(missing)
             with embedded_dynamodb() as url:
                 yield url
         case "dynamodb-local":
