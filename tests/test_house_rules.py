@@ -5,8 +5,6 @@ import re
 import subprocess
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).parents[1]
 PACKAGE = sorted((ROOT / "replicator").rglob("*.py"))
 VAGUE_NAMES = {"utils", "common", "helpers", "base", "types"}
@@ -36,12 +34,15 @@ def named(path: Path) -> str:
     return str(path.relative_to(ROOT))
 
 
-@pytest.mark.parametrize("path", PACKAGE, ids=named)
-def test_a_module_says_in_its_first_line_what_it_is(path: Path):
-    promise = ast.get_docstring(ast.parse(path.read_text()))
+def test_a_module_says_in_its_first_line_what_it_is():
+    promises = {path: ast.get_docstring(ast.parse(path.read_text())) or "" for path in PACKAGE}
+    silent = [
+        named(path)
+        for path, promise in promises.items()
+        if not promise.partition("\n")[0].endswith((".", "?"))
+    ]
 
-    assert promise
-    assert promise.splitlines()[0].endswith((".", "?"))
+    assert silent == []
 
 
 def test_no_module_is_a_drawer():

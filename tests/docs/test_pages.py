@@ -2,6 +2,7 @@
 
 import re
 import tomllib
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ def named(page: Path) -> str:
     return str(page.relative_to(ROOT))
 
 
+@cache
 def commands() -> dict[str, Any]:
     """Every command by its words."""
 
@@ -49,6 +51,12 @@ def spoken(page: Path) -> list[str]:
         for line in _COMMAND.findall(block.text)
     ]
     return lines + [span.strip() for span in _SPAN.findall(prose(page))]
+
+
+@cache
+def names_of_tests() -> set[str]:
+    texts = [path.read_text("utf-8") for path in (ROOT / "tests").rglob("*.py")]
+    return {name for text in texts for name in re.findall(r"def (test_\w+)", text)}
 
 
 def words_of(line: str) -> tuple[str, list[str]]:
@@ -112,10 +120,7 @@ def test_a_target_of_make_that_is_named_exists(page: Path):
 
 @pytest.mark.parametrize("page", WRITTEN, ids=named)
 def test_a_test_that_is_named_exists(page: Path):
-    texts = [path.read_text("utf-8") for path in (ROOT / "tests").rglob("*.py")]
-    known = {name for text in texts for name in re.findall(r"def (test_\w+)", text)}
-
-    assert set(_TEST.findall(page.read_text("utf-8"))) <= known
+    assert set(_TEST.findall(page.read_text("utf-8"))) <= names_of_tests()
 
 
 @pytest.mark.parametrize("page", pages(), ids=named)
