@@ -2,6 +2,9 @@
 
 A program of its own, so that an item that never ends can be ended, and so that one that takes more
 memory than a worker has fails here: what is planned and handed over may be so many times the item.
+
+`python -m tests.core.adversarial_items N` tries each mapping with one item of N, the next with the
+ones that follow.
 """
 
 import json
@@ -163,15 +166,14 @@ def characters(record: StreamRecord, mapping: TableMapping) -> int:
     return sum(len(cell) for row in rows for cell in row if cell is not None)
 
 
-def main() -> None:
+def main(one_in: int) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_MAX, MEMORY_MAX))
     items = [(key, record_of(key, value), value[:40]) for value in values() for key in KEYS]
     tried = []
-    for label, mapping in mappings():
+    for place, (label, mapping) in enumerate(mappings()):
         keys = KEYS if mapping.targets[0].children else KEYS[:1]
-        for number, (key, record, value) in enumerate(items):
-            if key not in keys:
-                continue
+        met = [item for item in enumerate(items) if item[1][0] in keys]
+        for number, (_, record, value) in met[place % one_in :: one_in]:
             # of a hang, its place
             sys.stderr.write(f"{label}: item {number}, {value!r}\n")
             one_call()
@@ -183,4 +185,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(one_in=int(sys.argv[1]))

@@ -4,15 +4,18 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.support.bounds import USUAL_SECONDS
 from tests.support.warm_start import ROOT
 
 PROGRAM = Path(__file__).with_name("adversarial_inputs.py")
 
 
-def test_every_expression_ends_soon_with_every_adversarial_input():
+@pytest.mark.parametrize("inputs", ["few", pytest.param("every", marks=pytest.mark.wide)])
+def test_every_expression_ends_soon_with_every_adversarial_input(inputs: str):
     done = subprocess.run(
-        [sys.executable, "-m", "tests.core.adversarial_inputs"],
+        [sys.executable, "-m", "tests.core.adversarial_inputs", inputs],
         cwd=ROOT,
         capture_output=True,
         text=True,

@@ -29,9 +29,10 @@ def planned(target: TargetSpec, value: object, key: str = "k") -> WritePlan:
     return plan_batch([record_of(key, written(value))], mapping, read_at=1.0)
 
 
-def test_no_item_takes_more_than_linear_time_or_memory_under_any_mapping():
+@pytest.mark.parametrize("one_in", [3, pytest.param(1, marks=pytest.mark.wide)])
+def test_no_item_takes_more_than_linear_time_or_memory_under_any_mapping(one_in: int):
     done = subprocess.run(
-        [sys.executable, "-m", "tests.core.adversarial_items"],
+        [sys.executable, "-m", "tests.core.adversarial_items", str(one_in)],
         cwd=ROOT,
         capture_output=True,
         text=True,

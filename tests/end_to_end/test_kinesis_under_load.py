@@ -18,10 +18,13 @@ from tests.support.kinesis_tables import Precision, kinesis_data, partition_key
 
 pytestmark = one_emulator
 
-SIZES = [1_000, pytest.param(50_000, marks=pytest.mark.long)]
-PARTS = 20
-"""Of the load: after each something moves, or dies."""
-ITEMS = 400
+SIZES = [
+    (10, 400),
+    pytest.param(20, 1_000, marks=pytest.mark.wide),
+    pytest.param(20, 50_000, marks=pytest.mark.long),
+]
+"""Parts of the load, after each of which something moves or dies, and its changes."""
+KEYS_MAX = 400
 MIXED = 12
 """Of one item the records of a few changes are mixed, as Kinesis may deliver them."""
 
@@ -32,6 +35,7 @@ class Script:
 
     table: str
     chance: Random
+    keys: int = KEYS_MAX
     clock: Ticking = field(default_factory=Ticking)
     precision: Precision = "MICROSECOND"
     items: dict[str, Item] = field(default_factory=dict)
@@ -44,7 +48,7 @@ class Script:
         records: list[tuple[str, bytes]] = []
         while len(records) < count:
             self.clock.tick(self.chance)
-            number = self.chance.randrange(ITEMS)
+            number = self.chance.randrange(self.keys)
             for _ in range(self.chance.choice([1, 1, 1, 2])):
                 new = item(number, self.chance.randint(1, 10**12))
                 record = self._change(f"k{number:05}", None if self.chance.random() < 0.3 else new)
@@ -123,14 +127,15 @@ class Run:
         self.kills += 1
 
 
-@pytest.mark.parametrize("changes", SIZES)
+@pytest.mark.parametrize(("parts", "changes"), SIZES)
 async def test_duplicates_disorder_ties_split_merge_and_a_kill(
-    stage: Stage, kinesis_url: str, changes: int
+    stage: Stage, kinesis_url: str, parts: int, changes: int
 ):
     """Every record comes up to three times, and what it ends in is what was written, one by one."""
     chance = Random(19)
     async with published_by(stage, kinesis_url, shards=2) as published:
-        script, stream = Script(published.table.name, chance), published.stream
+        keys = min(KEYS_MAX, changes * 2 // 5)
+        script, stream = Script(published.table.name, chance, keys), published.stream
         target = {"history": "public.orders_history"}
         async with published.deployment(target=target, initial_load="stream") as deployment:
             # who polls an idle shard often takes the time of the emulator, which has one thread
@@ -138,8 +143,8 @@ async def test_duplicates_disorder_ties_split_merge_and_a_kill(
             await deployment.migrate()
             run = Run(published, deployment, [deployment.start() for _ in range(3)])
             merges = splits = 0
-            for part in range(PARTS):
-                await stream.put_all(script.disordered(script.changes(changes // PARTS)))
+            for part in range(parts):
+                await stream.put_all(script.disordered(script.changes(changes // parts)))
                 match part % 5:
                     case 0 | 2:
                         await stream.split()
@@ -168,6 +173,6 @@ async def test_duplicates_disorder_ties_split_merge_and_a_kill(
             await brought_about(followed, what="no shard was left out", by=run.workers)
             assert await history(stage) == script.made
             assert await asyncio.gather(*[worker.stop() for worker in run.workers]) == [0, 0, 0]
-        assert run.kills == PARTS // 5
+        assert run.kills == parts // 5
         assert await sql(stage, "select 1 from replicator.gap") == []
         assert await sql(stage, "select 1 from replicator.dead_letter") == []

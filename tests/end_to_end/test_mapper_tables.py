@@ -9,17 +9,28 @@ from tests.end_to_end.conftest import Stage, one_emulator
 from tests.support.command import replicator
 from tests.support.daemon import Worker
 
+OF_EACH_KIND = ["enhanced client (Java)", "Scanamo (Scala)", "Dynamoid (Ruby)", "boto3 (Python)"]
+"""Times as texts that are cut and as numbers, documents, sets, booleans that are texts."""
+
 
 def keys_of(item: int) -> dict[str, Any]:
     return {"pk": {"S": f"key#{item}"}, "sk": {"S": f"part#{item}"}}
 
 
 @one_emulator
+@pytest.mark.parametrize(
+    "mappers",
+    # what is proposed for each is held by tests/core/test_mapper_shapes.py
+    [
+        pytest.param(OF_EACH_KIND, id="of each kind"),
+        pytest.param([*SHAPES], id="every", marks=pytest.mark.wide),
+    ],
+)
 async def test_what_init_prints_of_every_mappers_table_passes_check_and_runs(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch
+    stage: Stage, mappers: list[str], monkeypatch: pytest.MonkeyPatch
 ):
     tables = []
-    for number, (shape, _) in enumerate(SHAPES.values()):
+    for number, (shape, _) in enumerate(SHAPES[mapper] for mapper in mappers):
         table = await stage.create_table(f"mapper{number}", {"pk": "S", "sk": "S"})
         for start in range(0, ITEMS, 25):
             puts = [
@@ -46,4 +57,4 @@ async def test_what_init_prints_of_every_mappers_table_passes_check_and_runs(
     assert verified.code == 0, verified.out
     assert verified.document["dead_letters"] == 0
     compared = [table["compared"] for table in verified.document["tables"]]
-    assert sum(compared) == ITEMS * len(SHAPES)
+    assert sum(compared) == ITEMS * len(mappers)

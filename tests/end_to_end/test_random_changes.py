@@ -19,7 +19,11 @@ KEYS = {
     "blobs": {"id": "B"},
     "numbers": {"id": "N", "part": "S"},
 }
-SIZES = [2_000, pytest.param(20_000, marks=pytest.mark.long)]
+SIZES = [
+    600,
+    pytest.param(2_000, marks=pytest.mark.wide),
+    pytest.param(20_000, marks=pytest.mark.long),
+]
 
 
 def entry(table: str, name: str) -> dict[str, Any]:

@@ -26,10 +26,9 @@ from replicator.core.snapshot.snapshot_facts import (
 )
 from replicator.postgres.connection.database import Database
 from replicator.postgres.control.snapshot.exports import ExportRecords
-from tests.postgres.test_snapshot_schedules import SHARD, World, begun, ends_equal
+from tests.postgres.test_snapshot_schedules import SCHEDULES, SHARD, World, begun, ends_equal
 from tests.support.builders import NOON, STREAM, record
 
-SCHEDULES = 25
 Items = dict[str, str]
 Line = tuple[str, str | None]
 
@@ -171,12 +170,13 @@ class ExportWorld(World):
         return [(key, new.get(key)) for key in changed if key in old or key in new]
 
 
+@pytest.mark.parametrize("schedules", SCHEDULES)
 @pytest.mark.parametrize("origin", ["export", "changes"])
 async def test_every_order_of_files_batches_and_sweeps_ends_with_the_rows_of_the_source(
-    opened: Database, origin: SnapshotOrigin
+    opened: Database, origin: SnapshotOrigin, schedules: int
 ):
     heals = 0
-    for seed in range(SCHEDULES):
+    for seed in range(schedules):
         world = await begun(ExportWorld(opened, Random(seed), origin=origin))
         await world.run()
         await ends_equal(world, f"seed {seed}")

@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from random import Random
 from typing import TypeVar
 
+import pytest
+
 from replicator.core.planning.plan_batch import plan_batch
 from replicator.core.planning.scan_plan import plan_page, plan_sweep
 from replicator.core.planning.write_plan import WritePlan
@@ -39,7 +41,7 @@ REGISTER = "update replicator.table_state set mapping_fingerprint = '{}'"
 KEYS = "abcdef"
 SHARD = "shard-0"
 PARTS = 2
-SCHEDULES = 25
+SCHEDULES = [10, pytest.param(25, marks=pytest.mark.wide)]
 STEPS = 70
 
 
@@ -293,11 +295,12 @@ async def ends_equal(world: World, seed: str) -> None:
     assert not await world.fetch("select from replicator.dead_letter where state = 'open'"), seed
 
 
+@pytest.mark.parametrize("schedules", SCHEDULES)
 async def test_every_order_of_pages_batches_and_sweeps_ends_with_the_rows_of_the_source(
-    opened: Database,
+    opened: Database, schedules: int
 ):
     outcomes = Counter[str]()
-    for seed in range(SCHEDULES):
+    for seed in range(schedules):
         world = await begun(World(opened, Random(seed)))
         await world.run()
         await ends_equal(world, f"seed {seed}")
