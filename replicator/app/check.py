@@ -11,9 +11,9 @@ from replicator.config.connections import (
     target_connection,
 )
 from replicator.config.settings import Settings
-from replicator.core.findings import Finding, finding_of
+from replicator.core.check_findings import Finding, finding_of
 from replicator.core.mapping.compile import TableMapping
-from replicator.core.status.link_checks import (
+from replicator.core.status.table_verdict import (
     ONE_DEPLOYMENT_EACH,
     WORKED_ON_ELSEWHERE,
     worked_on,

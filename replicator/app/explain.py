@@ -5,7 +5,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any
 
-from replicator.app.clients import Clients
+from replicator.app.aws_clients import Clients
 from replicator.app.mappings import RequiredTable, require_tables
 from replicator.app.startup_checks import refuse_if_due
 from replicator.clock import Clock, SourceClock, SystemClock
@@ -15,14 +15,14 @@ from replicator.core.mapping.compile import TargetMapping
 from replicator.core.mapping.item_keys import item_key_json
 from replicator.core.observations import unobserved
 from replicator.core.records import Image
-from replicator.core.status.link_checks import WORKER_SECONDS
+from replicator.core.status.table_verdict import WORKER_SECONDS
 from replicator.core.table_spec import SourceKey
 from replicator.core.verify.diff import Difference, Expectation
 from replicator.core.verify.explanation import Circumstances, KnownVersion, PendingChange
 from replicator.engine.snapshot.rate_limit import ReadPacing
 from replicator.engine.verify.confirm import CurrentItem, compare, item_of
+from replicator.engine.verify.item_sampling import read_item
 from replicator.engine.verify.pending_changes import Unapplied
-from replicator.engine.verify.sampling import read_item
 from replicator.postgres.connection.database import Database
 from replicator.postgres.control.stream.shard_store import Positions
 from replicator.postgres.read.one_item import open_letters, row_of, version_of

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 
 from replicator.config.connections import table_connection, target_connection
 from replicator.config.settings import Settings
-from replicator.core.findings import Finding, finding_of
-from replicator.core.mapping.auto_columns import with_auto_columns
+from replicator.core.check_findings import Finding, finding_of
 from replicator.core.mapping.compile import TableMapping, compile_table
+from replicator.core.mapping.inferred_columns import with_auto_columns
 from replicator.core.table_spec import TableSpec
 from replicator.errors import ConfigurationError, ReplicatorError, SourceUnavailable, StreamUnfit
-from replicator.postgres.schema.auto_columns import known_columns
+from replicator.postgres.schema.add_auto_columns import known_columns
 from replicator.postgres.schema.migrate import opened, reading
 from replicator.sources.check import SourceTable, check_sources
 from replicator.sources.dynamodb.tables import TableDescription

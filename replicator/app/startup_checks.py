@@ -5,11 +5,11 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from replicator.app.clients import Clients
+from replicator.app.aws_clients import Clients
 from replicator.config.connections import source_connection
 from replicator.config.settings import Settings
-from replicator.core.mapping.auto_columns import with_auto_columns
 from replicator.core.mapping.compile import TableMapping, compile_table
+from replicator.core.mapping.inferred_columns import with_auto_columns
 from replicator.core.table_spec import TableSpec
 from replicator.engine.waiting import one_failure
 from replicator.errors import (
@@ -22,7 +22,7 @@ from replicator.errors import (
     StreamVanished,
 )
 from replicator.postgres.connection.database import Database
-from replicator.postgres.schema.auto_columns import known_columns
+from replicator.postgres.schema.add_auto_columns import known_columns
 from replicator.postgres.schema.schema_diff import Survey, mismatch, survey
 from replicator.postgres.schema.server_fitness import require_fit_server
 from replicator.sources.dynamodb.tables import (
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from types_aiobotocore_dynamodb import DynamoDBClient
 
 DESCRIBE_SECONDS_MAX = 10.0
-"""So long the other tables wait for a source that does not answer, and no longer."""
+"""Seconds that the other tables wait for a source that does not answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +120,7 @@ async def _with_known_columns(spec: TableSpec, database: Database) -> TableSpec:
 
 
 async def fit_ones(database: Database, settings: Settings, described: Prepared) -> Prepared:
-    """Without the tables that `check` has an error about; errors as below."""
+    """The prepared tables without those that `check` has an error about; errors as below."""
     found = await refuse_if_due(database, settings, described.mappings)
     misfits = {source: mismatch(finding) for source, finding in found.unfit.items()}
     fit = [mapping for mapping in described.mappings if mapping.spec.name not in misfits]

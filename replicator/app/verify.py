@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from random import SystemRandom
 from typing import Protocol
 
-from replicator.app.clients import Clients
+from replicator.app.aws_clients import Clients
 from replicator.app.mappings import RequiredTable, require_tables
-from replicator.app.repair import Asked, repair
-from replicator.app.require_fit_targets import refuse_unfit
+from replicator.app.refuse_unfit_targets import refuse_unfit
 from replicator.app.startup_checks import refuse_if_due
+from replicator.app.verify_repair import Asked, repair
 from replicator.clock import Clock, SourceClock, SystemClock
 from replicator.config.connections import source_connection, target_connection
 from replicator.config.settings import Settings
@@ -34,7 +34,7 @@ class Watcher(Protocol):
         ...
 
     def moved(self, items: int) -> None:
-        """So many more were checked."""
+        """Note that so many items more were checked."""
         ...
 
 

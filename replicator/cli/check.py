@@ -9,7 +9,7 @@ import typer
 from replicator.cli.terminal.options import AsJson, ConfigFile, load_settings
 from replicator.cli.terminal.output import ExitCode, print_document, print_line, print_prose
 from replicator.config.mistakes import WrongConfiguration, dotted
-from replicator.core.findings import Finding, document
+from replicator.core.check_findings import Finding, document
 
 
 def check(*, as_json: AsJson = False, config: ConfigFile = None) -> None:

@@ -13,7 +13,6 @@ from replicator.app.administration.dead_letters import (
     matching_letters,
     one_letter,
 )
-from replicator.cli.terminal.durations import in_utc, parse_duration
 from replicator.cli.terminal.lazy_commands import CommandEntry, lazy_group
 from replicator.cli.terminal.options import AsJson, ConfigFile, OnlyTable, load_settings, storable
 from replicator.cli.terminal.output import (
@@ -23,7 +22,8 @@ from replicator.cli.terminal.output import (
     print_table,
     printable,
 )
-from replicator.core.status.durations import in_words
+from replicator.cli.terminal.time_texts import in_utc, parse_duration
+from replicator.core.status.duration_words import in_words
 from replicator.postgres.control.dead_letters import (
     Evidence,
     Letter,

@@ -15,8 +15,8 @@ from replicator.cli.terminal.output import ExitCode, encode, print_document, pri
 from replicator.cli.terminal.row_json import row_document
 from replicator.core.records import Image
 from replicator.core.table_spec import KeyType, SourceKey
+from replicator.core.values.canonical_numbers import canonical_number
 from replicator.core.values.cells import Unfit
-from replicator.core.values.numbers import canonical_number
 from replicator.core.verify.diff import MayBe, MustBe
 from replicator.core.verify.explanation import Circumstances, reasons, route
 from replicator.errors import ConfigurationError

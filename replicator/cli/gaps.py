@@ -10,7 +10,6 @@ import typer
 
 from replicator.app.administration.gaps import accept_gaps, heal_gaps, open_gaps
 from replicator.cli.snapshot import follow
-from replicator.cli.terminal.durations import in_utc
 from replicator.cli.terminal.options import (
     AsJson,
     ConfigFile,
@@ -29,12 +28,13 @@ from replicator.cli.terminal.output import (
     print_prose,
     print_table,
 )
+from replicator.cli.terminal.time_texts import in_utc
 from replicator.clock import SystemClock
 from replicator.core.snapshot.export_cost import EXPORT_PER_GIGABYTE, changes_cost_min
 from replicator.core.snapshot.export_windows import windows
 from replicator.core.stream.gaps import how_to_mend
-from replicator.core.stream.order_keeper import OrderKeeper
-from replicator.core.stream.stream_facts import GapFacts, TableFacts
+from replicator.core.stream.order_keeper_kinds import OrderKeeper
+from replicator.core.stream.stream_state import GapFacts, TableFacts
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, add_completion=False)
 

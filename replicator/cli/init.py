@@ -16,7 +16,7 @@ from replicator.cli.terminal.output import print_line, print_note
 from replicator.config.connections import source_connection
 from replicator.config.loading import load_for_new_tables
 from replicator.config.settings import Settings
-from replicator.config.source import SourceSettings
+from replicator.config.source_settings import SourceSettings
 from replicator.core.proposal.propose import (
     ProposedColumn,
     ProposedTable,

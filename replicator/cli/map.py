@@ -11,7 +11,7 @@ from replicator.cli.terminal.options import AsJson, ConfigFile, TableOption, loa
 from replicator.cli.terminal.output import ExitCode, encode, print_document, print_line, print_note
 from replicator.cli.terminal.row_json import row_document
 from replicator.core.mapping.compile import TableMapping, TargetMapping, compile_table
-from replicator.core.planning.unmatched import NO_TARGET, UNMATCHED
+from replicator.core.planning.plan_batch import NO_TARGET, UNMATCHED
 from replicator.core.records import Image
 from replicator.core.table_spec import KeyType, SourceKey, TableSpec
 from replicator.core.values.attributes import decode_image
@@ -78,7 +78,9 @@ def _result(mapping: "TableMapping", target: "TargetMapping", item: "TypedItem")
         if mapping.protection is not None:
             image = mapping.protection.image(image)
         keys = {name: image[name] for name, _ in mapping.source_key.attributes if name in image}
-        if len(keys) == len(mapping.source_key.attributes) and not target.matches(keys, image):
+        if len(keys) == len(mapping.source_key.attributes) and not target.condition.matches(
+            keys, image
+        ):
             return {"filtered": True}
         return _row(target, keys, image)
     except ValueRejected as rejection:

@@ -4,7 +4,6 @@ import asyncio
 from datetime import datetime
 
 from replicator.app.administration.pause import Paused, pause_table, resume_table
-from replicator.cli.terminal.durations import in_utc
 from replicator.cli.terminal.options import (
     ConfigFile,
     TableOption,
@@ -14,9 +13,10 @@ from replicator.cli.terminal.options import (
     this_user,
 )
 from replicator.cli.terminal.output import print_line, print_note, print_prose
-from replicator.core.status.durations import in_words
+from replicator.cli.terminal.time_texts import in_utc
+from replicator.core.status.duration_words import in_words
 from replicator.core.stream.gaps import lost_from
-from replicator.core.stream.stream_facts import TableFacts
+from replicator.core.stream.stream_state import TableFacts
 
 
 def pause(

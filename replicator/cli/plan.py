@@ -10,10 +10,10 @@ from replicator.app.plan import SampledFit, sampled_fit, survey_changes
 from replicator.cli.terminal.options import AsJson, ConfigFile, load_settings
 from replicator.cli.terminal.output import ExitCode, print_document, print_failure, print_line
 from replicator.config.settings import Settings
-from replicator.core.findings import document
+from replicator.core.check_findings import document
 from replicator.core.snapshot.export_cost import export_cost, scan_price
 from replicator.core.snapshot.scan_pages import ScanCost
-from replicator.core.status.durations import in_words
+from replicator.core.status.duration_words import in_words
 from replicator.postgres.schema.schema_diff import Need, Survey
 
 
@@ -130,7 +130,7 @@ def plan(
 
 
 def _loads(settings: "Settings") -> dict[str, str]:
-    """The first load of each table that workers read."""
+    """The words for the first load of each table that workers read."""
     return {
         name: table.initial_load
         for name, table in settings.tables.items()

@@ -26,9 +26,9 @@ from replicator.cli.terminal.options import (
 from replicator.cli.terminal.output import ExitCode, print_line, print_note, print_prose, printable
 from replicator.clock import Clock, SystemClock
 from replicator.config.settings import Settings
-from replicator.core.snapshot.snapshot_facts import SnapshotOrigin
-from replicator.core.snapshot.status import SnapshotStatus
-from replicator.core.status.durations import in_words
+from replicator.core.snapshot.snapshot_progress import SnapshotStatus
+from replicator.core.snapshot.snapshot_state import SnapshotOrigin
+from replicator.core.status.duration_words import in_words
 from replicator.errors import ConfigurationError
 
 LINE_SECONDS = 10.0

@@ -8,9 +8,9 @@ from replicator.cli.terminal.options import AsJson, ConfigFile, load_settings
 from replicator.cli.terminal.output import print_document, print_line, print_prose, print_table
 from replicator.core.status.deployment_status import SHARD_STATES, Status, TableStatus, WorkerStatus
 from replicator.core.status.diagnosis import Diagnosis, diagnose
-from replicator.core.status.durations import in_words
-from replicator.core.status.link_checks import WORKER_SECONDS, Problem, Verdict
+from replicator.core.status.duration_words import in_words
 from replicator.core.status.status_json import document
+from replicator.core.status.table_verdict import WORKER_SECONDS, Problem, Verdict
 
 _VERDICTS: dict["Verdict", str] = {
     "stopped": "{} stopped",

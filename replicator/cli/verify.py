@@ -10,9 +10,9 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from replicator.app.repair import Asked
 from replicator.app.verify import Request, VerifyResults, Watcher
 from replicator.app.verify import verify as compare
+from replicator.app.verify_repair import Asked
 from replicator.cli.dead_letters import key_text
 from replicator.cli.terminal.options import (
     AsJson,

@@ -4,7 +4,7 @@ from dataclasses import replace
 from urllib.parse import urlsplit
 
 from replicator.config.settings import PostgresSettings, Settings
-from replicator.config.source import SourceSettings
+from replicator.config.source_settings import SourceSettings
 from replicator.postgres.connection.connect import ConnectionSettings, Password, Token
 from replicator.sources.aws.region_endpoint import ExportDestination, SourceConnection
 

@@ -7,8 +7,8 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from replicator.config.mistakes import KeyPath
-from replicator.config.source import SourceSettings
-from replicator.config.tables import TABLE_ARN, TABLE_NAME, TableSettings, TargetSettings
+from replicator.config.source_settings import SourceSettings
+from replicator.config.table_settings import TABLE_ARN, TABLE_NAME, TableSettings, TargetSettings
 from replicator.core.mapping.children import compile_child
 from replicator.core.mapping.columns import compile_column
 from replicator.core.mapping.paths import parse_path

@@ -11,13 +11,13 @@ from typing import Any
 
 from pydantic.fields import FieldInfo
 
-from replicator.config.columns import ChildSettings, ColumnSettings, KeyColumnSettings
+from replicator.config.column_settings import ChildSettings, ColumnSettings, KeyColumnSettings
 from replicator.config.environment_overrides import variable
 from replicator.config.settings import Settings
 from replicator.config.settings_base import Group
 from replicator.config.settings_keys import FILE_ONLY, fields_of, group_in, holds_entries
-from replicator.config.source import TableSourceSettings
-from replicator.config.tables import TableSettings, TargetSettings
+from replicator.config.source_settings import TableSourceSettings
+from replicator.config.table_settings import TableSettings, TargetSettings
 
 SCHEMA_PATH = Path("deploy/config.schema.json")
 GUIDE_PATH = Path("docs/configuration.md")
@@ -45,7 +45,7 @@ def schema_text() -> str:
 
 
 def _tidy(node: Any, optional: set[str]) -> Any:  # noqa: ANN401 (JSON is anything)
-    """Without what pydantic adds for itself; groups that may be empty may be null."""
+    """The schema without what pydantic adds for itself; groups that may be empty may be null."""
     match node:
         case list():
             return [_tidy(member, optional) for member in node]

@@ -8,8 +8,8 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from replicator.config.masked_dsn import Dsn
 from replicator.config.settings_base import Group, accepted_by, refuse
-from replicator.config.source import ENDPOINT, SourceSettings
-from replicator.config.tables import TABLE_ARN, TABLE_NAME, TableSettings, TargetSettings
+from replicator.config.source_settings import ENDPOINT, SourceSettings
+from replicator.config.table_settings import TABLE_ARN, TABLE_NAME, TableSettings, TargetSettings
 from replicator.core.mapping.target_table import check_identifier
 from replicator.core.table_spec import TableSpec
 from replicator.errors import ConfigurationError

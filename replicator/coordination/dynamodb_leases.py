@@ -9,8 +9,8 @@ import structlog
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
 
+from replicator.core.leases.lease_plan import Lease
 from replicator.core.observations import Observe, SourceAnswered
-from replicator.core.stream.lease_plan import Lease
 from replicator.errors import (
     ConfigurationError,
     CoordinationUnavailable,
@@ -111,9 +111,10 @@ class DynamoDBLeases:
         return True
 
     async def all(self) -> list[Lease]:
-        """Every lease of the deployment. An unreadable row is named and left alone. A missing
+        """Every lease of the deployment.
 
-        table is made again: leases only divide the work, positions are elsewhere.
+        An unreadable row is named and left alone. A missing table is made again: leases only divide
+        the work, positions are elsewhere.
         """
         try:
             return await self._scan()
@@ -228,10 +229,10 @@ class DynamoDBLeases:
         return await self._update_own(key, f"{_SAVED} add leaseCounter :one", _saved(checkpoint))
 
     async def release(self, key: str, *, checkpoint: str | None = None) -> None:
-        """Give the lease back, so that no worker waits for the expiry; LeaseLost if another one
+        """Give the lease back, so that no worker waits for the expiry.
 
-        has the lease. A given checkpoint is saved as well. Whoever asked for the lease stays
-        known, and takes it.
+        LeaseLost if another one has the lease. A given checkpoint is saved as well. Whoever asked
+        for the lease stays known, and takes it.
         """
         free = "remove leaseOwner add leaseCounter :one"
         if checkpoint is None:
@@ -314,7 +315,7 @@ class DynamoDBLeases:
 
 
 class _ConditionFailed(Exception):
-    """The row is not as the condition says."""
+    """A conditional write found the row otherwise than the condition says."""
 
 
 class _Denied(CoordinationUnavailable):

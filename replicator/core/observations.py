@@ -67,8 +67,8 @@ class StreamMoved:
 
 @dataclass(frozen=True, slots=True)
 class PublishingUnwatched:
-    """For so long no worker saw that the table publishes its changes to its Kinesis stream; it does
-    now, and nothing tells whether it did in between.
+    """A table publishes its changes to its Kinesis stream, after a time in which no worker saw that
+    it does: nothing tells whether it did then.
     """
 
     table: str
@@ -288,7 +288,7 @@ class SegmentEnded:
 
 @dataclass(frozen=True, slots=True)
 class SweepRefused:
-    """So many rows would be deleted as stale that a person must decide."""
+    """A sweep would delete so many rows as stale that a person must decide."""
 
     table: str
     snapshot_id: int

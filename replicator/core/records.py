@@ -32,11 +32,11 @@ EVENTS: dict[str, Event] = {event.upper(): event for event in get_args(Event)}
 _NULL = b"null"
 _OBJECT = ord("{")
 SEQUENCE_DIGITS_MAX = 60
-"""Of a sequence number, as many as the control schema has room for: DynamoDB's have 40 at most."""
+"""Digits of a sequence number that the control schema has room for: DynamoDB's have 40 at most."""
 _SHOWN_MAX = 64
 """Characters of a name that a record says of itself."""
 _SECONDS_MAX = 1e11
-"""Of a creation time, in the year 5138: above, the unit is another."""
+"""Largest creation time in seconds, in the year 5138: a larger number is of another unit."""
 TOO_DEEP = "a record is nested hundreds of levels deep, and an item of DynamoDB has 32 at most"
 TTL_PRINCIPAL = "dynamodb.amazonaws.com"
 """Principal that deletes items whose time to live has passed."""
@@ -71,7 +71,7 @@ class Page(msgspec.Struct, frozen=True):
     records: list[StreamRecord]
     next_iterator: str | None
     size_bytes: int = 0
-    """Of the answer as it came."""
+    """Size of the answer as it came."""
     behind: bool | None = None
     """True where the source says that the shard holds more, False that it does not for now; None
     where it says nothing about it, as DynamoDB Streams."""

@@ -4,8 +4,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Literal
 
-from replicator.core.values.column_types import ColumnType
-from replicator.core.values.reading_options import (
+from replicator.core.values.column_options import (
     Fraction,
     OnInvalid,
     OnNul,
@@ -13,6 +12,7 @@ from replicator.core.values.reading_options import (
     Transform,
     Words,
 )
+from replicator.core.values.column_types import ColumnType
 
 KeyType = Literal["S", "N", "B"]
 OnDelete = Literal["delete", "soft", "ignore"]

@@ -13,16 +13,18 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from replicator.core.leases.lease_owners import WorkerSign
+from replicator.core.leases.lease_plan import Lease
 from replicator.core.mapping.children import ChildTable
 from replicator.core.mapping.compile import TargetMapping
 from replicator.core.observations import GapKind
-from replicator.core.planning.guard_outcomes import Applied
+from replicator.core.planning.row_guard_outcomes import Applied
 from replicator.core.planning.write_plan import Refusals, WritePlan
 from replicator.core.records import Image, Page, Position
 from replicator.core.snapshot.export_manifest import DataFile, ExportSummary
 from replicator.core.snapshot.export_windows import Recovery, Window
 from replicator.core.snapshot.scan_pages import FoundItems, ScanPage, Segment
-from replicator.core.snapshot.snapshot_facts import (
+from replicator.core.snapshot.snapshot_state import (
     LookedAt,
     SegmentAdvance,
     SegmentClaim,
@@ -31,10 +33,8 @@ from replicator.core.snapshot.snapshot_facts import (
     SnapshotReason,
     WantedExports,
 )
-from replicator.core.stream.lease_ownership import WorkerSign
-from replicator.core.stream.lease_plan import Lease
-from replicator.core.stream.lineage import ShardName
-from replicator.core.stream.stream_facts import (
+from replicator.core.stream.shard_lineage import ShardName
+from replicator.core.stream.stream_state import (
     Advance,
     Belief,
     Claim,
@@ -549,5 +549,5 @@ class Rows(Protocol):
     async def dead_lettered(
         self, target: TargetMapping, item_keys: Collection[str]
     ) -> Collection[str]:
-        """Those of the items, by the keys as JSON, that are an open dead letter of the target."""
+        """The items that have an open dead letter of the target, by the keys as JSON."""
         ...

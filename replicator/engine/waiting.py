@@ -1,4 +1,4 @@
-"""Waits that end early when asked to stop, and delays that grow with failures."""
+"""Waits that end early when asked to stop, and calls repeated with growing delays."""
 
 import asyncio
 import random
@@ -7,7 +7,11 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from replicator.errors import Disposition, ReplicatorError, SourceDenied
+
 T = TypeVar("T")
+ATTEMPTS_MAX = 8
+_WORTH_REPEATING = (Disposition.RETRY, Disposition.RELEASE)
 
 
 async def stopped_within(stopping: asyncio.Event, seconds: float) -> bool:
@@ -71,6 +75,19 @@ class Backoff:
     def succeeded(self) -> None:
         """Start again at the shortest delay."""
         self.attempts = 0
+
+
+async def with_retries(ask: Callable[[], Awaitable[T]], *, attempts_max: int = ATTEMPTS_MAX) -> T:
+    """The answer; the last failure when none came. For what changes nothing, or may be repeated."""
+    backoff = Backoff(base=0.1, cap=5.0)
+    while True:
+        try:
+            return await ask()
+        except ReplicatorError as error:
+            hopeless = error.disposition not in _WORTH_REPEATING or isinstance(error, SourceDenied)
+            if hopeless or backoff.attempts + 1 >= attempts_max:
+                raise
+        await asyncio.sleep(backoff.next_seconds())
 
 
 @asynccontextmanager

@@ -51,7 +51,7 @@ class Health:
         self._watched[_LOOP].last_progress = now
 
     def watch(self, task: str, *, limit_seconds: float, now: float) -> None:
-        """From now on the task must make progress at least every `limit_seconds`.
+        """Expect progress of the task at least every `limit_seconds` from now on.
 
         The limit must be longer than the one at which the supervisor restarts the task.
         """

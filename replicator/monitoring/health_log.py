@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from replicator.clock import Clock
 from replicator.core.status.deployment_status import Status
 from replicator.core.status.diagnosis import diagnose
-from replicator.core.status.link_checks import Problem
+from replicator.core.status.table_verdict import Problem
 from replicator.monitoring.logs import logger
 
 SAID_AFTER_SECONDS = 5.0
@@ -16,7 +16,7 @@ SAID_AFTER_SECONDS = 5.0
 class _OpenProblem:
     since: float
     problem: Problem | None = None
-    """As it was said; None while nothing was said."""
+    """The problem as it was logged; None while none was."""
 
 
 class VerdictLog:

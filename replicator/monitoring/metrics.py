@@ -54,7 +54,7 @@ from replicator.core.observations import (
 from replicator.core.records import Event
 from replicator.core.status.deployment_status import SHARD_STATES, TABLE_STATES, Status, TableStatus
 from replicator.core.status.diagnosis import diagnose
-from replicator.core.status.link_checks import VERDICTS
+from replicator.core.status.table_verdict import VERDICTS
 from replicator.monitoring.metric_families import FAMILIES, Family
 
 Labels = tuple[str, ...]

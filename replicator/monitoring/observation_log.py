@@ -84,7 +84,8 @@ def snapshot_line(
 TICK_SECONDS = 1.0
 SOURCE_REMEDY = "it is tried again; if it lasts, see docs/runbook.md#dynamodb-does-not-answer"
 FAILED_READS_SAID = 3
-"""So many failures in a row are no hiccup: AWS answers one call of many with a fault of its own."""
+"""Failures in a row that are logged: fewer are a hiccup, as AWS answers one call of many with a
+fault of its own."""
 
 _Level = Literal["debug", "info", "warning", "error"]
 _OfShard = (

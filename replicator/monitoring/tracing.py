@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar, cast
 
 from replicator import DISTRIBUTION, __version__
+from replicator.core.leases.lease_plan import Lease
 from replicator.core.observations import unobserved
-from replicator.core.planning.guard_outcomes import Applied
+from replicator.core.planning.row_guard_outcomes import Applied
 from replicator.core.planning.write_plan import WritePlan
 from replicator.core.records import Page, Position
-from replicator.core.stream.lease_plan import Lease
-from replicator.core.stream.stream_facts import Advance, Claim
+from replicator.core.stream.stream_state import Advance, Claim
 from replicator.engine.ports import Leases, Sink, Source
 from replicator.errors import ConfigurationError
 from replicator.monitoring.failure_text import one_line
@@ -24,10 +24,11 @@ if TYPE_CHECKING:
 
 EXPORT_SECONDS_MAX = 1.0
 SPANS_WAITING_MAX = 1024
-"""With the bound above, what is left at the end is sent, or dropped, within three seconds."""
+"""Spans that wait to be sent: with the bound above, what is left at the end is sent, or dropped,
+within three seconds."""
 SPANS_SENT_AT_ONCE = 512
 PAGES_REMEMBERED = 64
-"""Of each table: a page is applied soon after it was read."""
+"""Pages that are remembered of each table: a page is applied soon after it was read."""
 SHARDS_REMEMBERED = 4096
 
 AnySource = TypeVar("AnySource", bound=Source)
@@ -43,9 +44,9 @@ class _Trail:
     """The spans that the next ones of a batch belong beneath: of the read, of the transaction."""
 
     reads: dict[str, "deque[tuple[frozenset[Position], Span]]"] = field(default_factory=dict)
-    """By table the positions in the last pages."""
+    """Positions in the last pages of each table, with the span of the read."""
     applied: dict[str, "tuple[str, Span]"] = field(default_factory=dict)
-    """By shard the position of the last transaction."""
+    """Position of the last transaction of each shard, with its span."""
 
     def note_read(self, table: str, page: Page, span: "Span") -> None:
         """A page with records will be applied."""
@@ -134,7 +135,7 @@ class Tracing:
         return cast("AnyLeases", _Traced(port, save=save))
 
     async def close(self) -> None:
-        """Send what waits, for as long as the bounds above allow."""
+        """Send the spans that wait, for as long as the bounds above allow."""
         if self.provider is not None:
             await asyncio.to_thread(self.provider.shutdown)
 

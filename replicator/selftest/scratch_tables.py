@@ -13,9 +13,9 @@ from replicator.clock import Clock
 from replicator.errors import SourceUnavailable
 from replicator.selftest.assumptions import SeenRecord, StreamReading
 from replicator.selftest.workload import KEY, SORT, PutItem, WorkloadChange
-from replicator.sources.aws.call_wrapper import date_of
 from replicator.sources.aws.clients import open_client
 from replicator.sources.aws.failures import FAILURES, code_of, translate
+from replicator.sources.aws.observed_calls import date_of
 from replicator.sources.aws.region_endpoint import SourceConnection
 
 if TYPE_CHECKING:

@@ -17,11 +17,11 @@ from replicator.config.connections import (
     target_connection,
 )
 from replicator.config.settings import Settings
-from replicator.config.tables import TableSettings
+from replicator.config.table_settings import TableSettings
 from replicator.core.verify.results import TargetResult, is_equal
 from replicator.engine.waiting import one_failure
 from replicator.postgres.connection.database import Database
-from replicator.postgres.connection.quoting import quote_table
+from replicator.postgres.connection.sql_quoting import quote_table
 from replicator.postgres.schema.migrate import migrate
 from replicator.postgres.schema.scratch_schemas import drop_schemas, schemas_with_prefix
 from replicator.selftest.assumptions import Fact, facts_of

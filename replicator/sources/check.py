@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from replicator.core.findings import Finding, finding_of
+from replicator.core.check_findings import Finding, finding_of
 from replicator.core.snapshot.export_cost import recovery_cost
 from replicator.errors import (
     ReplicatorError,

@@ -14,8 +14,8 @@ from typing import Any
 
 import orjson
 
-from replicator.core.planning.guard_outcomes import Versioning, stream_versioning
 from replicator.core.planning.plan_batch import plan_batch
+from replicator.core.planning.row_guard_outcomes import Versioning, stream_versioning
 from replicator.core.records import StreamRecord, decode_page
 from replicator.core.stream.kinesis_records import decode_kinesis_page
 from replicator.postgres.connection.connect import ConnectionSettings

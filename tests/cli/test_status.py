@@ -6,7 +6,7 @@ from datetime import timedelta
 import asyncpg
 import pytest
 
-from replicator.core.status.worker_evidence import LateShard
+from replicator.core.status.liveness_evidence import LateShard
 from replicator.demo.embedded import free_port
 from tests.support.command import replicator
 from tests.support.control import stream_arn

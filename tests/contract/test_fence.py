@@ -13,7 +13,7 @@ from replicator.core.mapping.compile import TableMapping
 from replicator.core.planning.plan_batch import plan_batch
 from replicator.core.records import Position, StreamRecord
 from replicator.core.stream.shard_load import ShardLoad
-from replicator.core.stream.stream_facts import (
+from replicator.core.stream.stream_state import (
     Advance,
     Belief,
     Claim,
@@ -25,11 +25,11 @@ from replicator.engine.ports import Claims, Incidents, Positions, Sink
 from replicator.errors import BatchRejected, Fenced, NotClaimable, SinkBusy
 from replicator.postgres.connection.connect import ConnectionSettings
 from replicator.postgres.connection.database import Database
-from replicator.postgres.control.stream.claims import Claims as PostgresClaims
 from replicator.postgres.control.stream.gaps_and_halts import Incidents as PostgresIncidents
+from replicator.postgres.control.stream.shard_claims import Claims as PostgresClaims
 from replicator.postgres.control.stream.shard_store import Positions as PostgresPositions
 from replicator.postgres.schema.migrate import migrate
-from replicator.postgres.write.fenced_sink import PostgresSink
+from replicator.postgres.write.plan_writer import PostgresSink
 from tests.support.builders import NOON, STREAM, record, shard_name, table_mapping, target
 from tests.support.fake_postgres import FakePostgres
 from tests.support.fakes import FakeClaims, FakeIncidents, FakePositions, FakeSink

@@ -8,7 +8,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from replicator.coordination.dynamodb_leases import DynamoDBLeases
-from replicator.core.stream.lease_plan import SHARD_END, TRIM_HORIZON, Lease
+from replicator.core.leases.lease_plan import SHARD_END, TRIM_HORIZON, Lease
 from replicator.engine.ports import Leases
 from replicator.errors import LeaseLost
 from tests.support import endpoints

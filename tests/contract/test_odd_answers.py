@@ -14,9 +14,9 @@ from replicator.clock import SourceClock, SystemClock
 from replicator.core.observations import SourceAnswered
 from replicator.core.snapshot.scan_pages import Segment
 from replicator.errors import Disposition, SourceDenied, SourceUnavailable, UnknownRecord
-from replicator.sources.aws.call_wrapper import MISREAD, WRONG_CHECKSUM
 from replicator.sources.aws.clients import open_client
 from replicator.sources.aws.failures import CLOCK_REMEDY, CREDENTIALS_REMEDY
+from replicator.sources.aws.observed_calls import MISREAD, WRONG_CHECKSUM
 from replicator.sources.aws.region_endpoint import SourceConnection
 from replicator.sources.dynamodb.scan import TableItems, open_items_client
 from replicator.sources.dynamodb.streams import DynamoDBStreams, open_streams

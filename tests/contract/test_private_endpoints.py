@@ -3,7 +3,7 @@
 import pytest
 
 from replicator.config.connections import source_connection
-from replicator.config.source import SourceSettings
+from replicator.config.source_settings import SourceSettings
 from replicator.errors import ReplicatorError
 from replicator.sources.aws.clients import open_client
 from replicator.sources.aws.region_endpoint import SourceConnection, endpoint_of

@@ -24,9 +24,8 @@ from replicator.core.table_spec import (
     TableSpec,
     TargetSpec,
 )
-from replicator.core.values.column_types import parse_type
-from replicator.core.values.reading_options import TimeFormat, Transform
-from replicator.core.values.type_table import ROWS
+from replicator.core.values.column_options import TimeFormat, Transform
+from replicator.core.values.column_types import ROWS, parse_type
 from replicator.errors import ConfigurationError
 from tests.core.cpu_time import one_call
 
@@ -159,7 +158,7 @@ def characters(record: StreamRecord, mapping: TableMapping) -> int:
     """Characters that are handed to PostgreSQL for a record."""
     plan = plan_batch([record], mapping, read_at=1.0)
     assert sum(plan.outcomes.values()) == 1
-    rows = [row for writes in plan.writes for row in (*writes.upserts, *writes.appends)]
+    rows = [row for writes in plan.writes for row in (*writes.upserted.rows, *writes.appends)]
     for writes in plan.writes:
         for children in writes.upserted.children:
             rows += [row for of_table in children for row in of_table]

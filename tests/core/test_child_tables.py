@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from replicator.core.mapping.compile import TableMapping
-from replicator.core.planning.guard_outcomes import GuardRejection, accepted
 from replicator.core.planning.plan_batch import plan_batch
+from replicator.core.planning.row_guard_outcomes import GuardRejection, accepted
 from replicator.core.planning.write_plan import WritePlan
 from replicator.core.table_spec import ChildSpec
 from replicator.errors import ConfigurationError
@@ -73,7 +73,7 @@ def test_only_the_last_change_of_a_batch_has_children():
 
     [(lines, _, _)] = found.writes[0].upserted.children
     assert lines == [("a", "0", "cup", "1", "{}")]
-    assert found.writes[0].deletes == [("b",)]
+    assert found.writes[0].deleted.rows == [("b",)]
 
 
 @pytest.mark.parametrize(
@@ -134,17 +134,17 @@ def test_a_list_that_a_child_takes_is_not_in_the_rest():
     mapping = mapped(LINES, rest="extra")
     found = plan(record(1, lines={"L": [line("mug")]}, other={"N": "1"}), mapping=mapping)
 
-    assert found.writes[0].upserts == [("a", None, '{"other":1}')]
+    assert found.writes[0].upserted.rows == [("a", None, '{"other":1}')]
 
 
 def test_what_the_guard_turns_away_takes_its_children_along():
     found = plan(record(1, lines={"L": [line("mug")]}), record(2, "b", lines={"L": [line("cup")]}))
-    place = [row[0] for row in found.writes[0].upserts].index("b")
+    place = [row[0] for row in found.writes[0].upserted.rows].index("b")
     away = GuardRejection("public.t", place, record(2, "b"), "older")
 
     [writes] = accepted(found, [away]).writes
 
-    assert [row[0] for row in writes.upserts] == ["a"]
+    assert [row[0] for row in writes.upserted.rows] == ["a"]
     assert [children[0][0][0] for children in writes.upserted.children] == ["a"]
 
 

@@ -14,8 +14,7 @@ import pytest
 from replicator.core.planning.plan_batch import plan_batch
 from replicator.core.planning.write_plan import WritePlan
 from replicator.core.records import decode_page
-from replicator.postgres.write.guard_arrays import transposed
-from replicator.postgres.write.statement_parameters import join_texts
+from replicator.postgres.write.statement_parameters import join_texts, transposed
 from tests.benchmarks.forms import DOCUMENT, TYPED, WITH_REST, Form
 from tests.benchmarks.load import base_orders, make_load
 from tests.benchmarks.stages import READ_AT, mapping_of
@@ -81,7 +80,7 @@ def test_decoding_and_planning_cost_what_they_did(bodies: list[bytes], form: For
 
 
 def test_handing_rows_over_costs_what_it_did(bodies: list[bytes]):
-    rows = [plan.writes[0].upserts for plan in plans_of(bodies, TYPED)]
+    rows = [plan.writes[0].upserted.rows for plan in plans_of(bodies, TYPED)]
     kinds = mapping_of(TYPED).targets[0].transports
 
     def work() -> None:

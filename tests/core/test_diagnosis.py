@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from replicator.core.snapshot.status import SnapshotStatus
+from replicator.core.snapshot.snapshot_progress import SnapshotStatus
+from replicator.core.status.attribute_drift import Drifted
 from replicator.core.status.deployment_status import LetterStatus, Status, TableStatus, WorkerStatus
 from replicator.core.status.diagnosis import diagnose, with_configured
-from replicator.core.status.drift import Drifted
-from replicator.core.status.link_checks import Problem, Verdict
 from replicator.core.status.liveness_proof import Proof, Standing, aged
+from replicator.core.status.table_verdict import Problem, Verdict
 from replicator.core.verify.results import Verified
 from tests.support.builders import NOON
 

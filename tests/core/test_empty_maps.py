@@ -120,7 +120,8 @@ def comparable(found: WritePlan) -> Any:
     """What is planned, without the records behind it."""
     letters = [(letter.target, letter.reason) for letter in found.dead_letters]
     writes = [
-        (w.upserts, w.deletes, w.appends, w.kept.rows, w.upserted.children) for w in found.writes
+        (w.upserted.rows, w.deleted.rows, w.appends, w.kept.rows, w.upserted.children)
+        for w in found.writes
     ]
     return writes, letters, found.outcomes, found.unmapped, found.unmapped_types
 
@@ -148,4 +149,4 @@ def test_an_item_of_empty_maps_makes_no_dead_letter():
     found = plan(change(image, {}), MAPPINGS["columns"])
 
     assert not found.dead_letters
-    assert found.writes[0].upserts == [("a", None, "{}", '{"own":[{},{"a":{}}]}')]
+    assert found.writes[0].upserted.rows == [("a", None, "{}", '{"own":[{},{"a":{}}]}')]

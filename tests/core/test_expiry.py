@@ -36,12 +36,12 @@ def test_a_deletion_after_the_time_is_one_by_it(old, attribute, softly):
     mapping = table_mapping(target(on_expire="soft"), expire_attribute=attribute)
     [writes] = plan_batch([removal(old)], mapping, read_at=0).writes
 
-    assert bool(writes.soft_deletes) is softly
-    assert bool(writes.deletes) is not softly
+    assert bool(writes.softly_deleted.rows) is softly
+    assert bool(writes.deleted.rows) is not softly
 
 
 def test_what_the_stream_says_needs_no_attribute():
     mapping = table_mapping(target(on_expire="soft"))
     [writes] = plan_batch([removal(None, expired=True)], mapping, read_at=0).writes
 
-    assert writes.soft_deletes
+    assert writes.softly_deleted.rows

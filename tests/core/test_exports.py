@@ -43,7 +43,7 @@ from replicator.core.snapshot.export_windows import (
     windows,
 )
 from replicator.core.snapshot.scan_pages import scan_cost
-from replicator.core.snapshot.snapshot_facts import ExportRecord
+from replicator.core.snapshot.snapshot_state import ExportRecord
 from replicator.core.values.attributes import decode_image
 from replicator.errors import ExportUnfit
 from tests.support.exports import Item, TableLog

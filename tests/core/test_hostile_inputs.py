@@ -12,7 +12,7 @@ import pytest
 
 from replicator.core.mapping.compile import compile_table
 from replicator.core.planning.plan_batch import plan_batch
-from replicator.core.planning.scan_plan import plan_changes, plan_page, records_of_page
+from replicator.core.planning.plan_snapshot_page import plan_changes, plan_page, records_of_page
 from replicator.core.planning.write_plan import WritePlan
 from replicator.core.records import StreamRecord, decode_event, decode_page
 from replicator.core.snapshot.export_lines import changes_of_lines, items_of_lines

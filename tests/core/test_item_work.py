@@ -67,7 +67,7 @@ def test_a_number_alone_in_a_column_may_have_all_digits_of_numeric():
 
     plan = planned(TargetSpec("public.t", columns=(column,)), {"S": HUGE})
 
-    assert plan.writes[0].upserts == [("k", "1" + "0" * 131_071)]
+    assert plan.writes[0].upserted.rows == [("k", "1" + "0" * 131_071)]
 
 
 def test_numbers_of_dynamodb_and_of_doubles_are_kept_in_lists_and_documents():

@@ -202,10 +202,10 @@ def test_a_key_that_is_missing_or_does_not_convert_is_rejected(keys):
 def test_conditions_are_the_targets():
     target = compile_target(replace(ORDERS, when={"sk": {"begins_with": "ORDER#"}}), SOURCE)
 
-    assert target.matches(KEYS, None)
-    assert not target.matches({**KEYS, "sk": {"S": "LINE#1"}}, image())
-    assert target.routes_on_keys_only
-    assert not compile_target(replace(ORDERS, when={"kind": "x"}), SOURCE).routes_on_keys_only
+    assert target.condition.matches(KEYS, None)
+    assert not target.condition.matches({**KEYS, "sk": {"S": "LINE#1"}}, image())
+    assert target.condition.on_keys_only
+    assert not compile_target(replace(ORDERS, when={"kind": "x"}), SOURCE).condition.on_keys_only
 
 
 @pytest.mark.parametrize(

@@ -39,28 +39,28 @@ def outcomes(plan: WritePlan) -> dict[str, int]:
 def test_the_last_change_of_a_key_wins():
     plan = planned(record(1, n=n(1)), record(2, "b", n=n(7)), record(3, n=n(2)))
 
-    assert sorted(plan.writes[0].upserts) == [("a", "2"), ("b", "7")]
+    assert sorted(plan.writes[0].upserted.rows) == [("a", "2"), ("b", "7")]
     assert outcomes(plan) == {"applied": 2, "superseded": 1}
 
 
 def test_a_removal_that_is_last_deletes_and_writes_nothing_else():
     plan = planned(record(1, n=n(1)), record(2))
 
-    assert plan.writes[0].upserts == []
-    assert plan.writes[0].deletes == [("a",)]
+    assert plan.writes[0].upserted.rows == []
+    assert plan.writes[0].deleted.rows == [("a",)]
 
 
 def test_an_item_that_is_put_again_after_its_removal_is_not_deleted():
     plan = planned(record(1, n=n(1)), record(2), record(3, n=n(3)))
 
-    assert plan.writes[0].upserts == [("a", "3")]
-    assert plan.writes[0].deletes == []
+    assert plan.writes[0].upserted.rows == [("a", "3")]
+    assert plan.writes[0].deleted.rows == []
 
 
 def test_the_newest_convertible_change_applies_when_the_last_is_rejected():
     plan = planned(record(1, n=n(1)), record(2, n=n(2)), record(3, n=n("1.5")))
 
-    assert plan.writes[0].upserts == [("a", "2")]
+    assert plan.writes[0].upserted.rows == [("a", "2")]
     assert [letter.record.letter_id for letter in plan.dead_letters] == [3]
     assert outcomes(plan) == {"dead_letter": 1, "applied": 1, "superseded": 1}
 
@@ -68,8 +68,8 @@ def test_the_newest_convertible_change_applies_when_the_last_is_rejected():
 def test_a_removal_counts_as_convertible_before_a_rejected_change():
     plan = planned(record(1, n=n(1)), record(2), record(3, n=n("1.5")))
 
-    assert plan.writes[0].deletes == [("a",)]
-    assert plan.writes[0].upserts == []
+    assert plan.writes[0].deleted.rows == [("a",)]
+    assert plan.writes[0].upserted.rows == []
 
 
 def test_a_rejection_names_attribute_and_column_and_holds_no_value():
@@ -94,7 +94,7 @@ def test_one_target_that_rejects_does_not_keep_the_others_from_applying():
 
     plan = planned(record(1, n=n("1.5")), mapping=mapping)
 
-    assert [writes.upserts for writes in plan.writes] == [[], [("a", "1.5")]]
+    assert [writes.upserted.rows for writes in plan.writes] == [[], [("a", "1.5")]]
     assert [letter.target for letter in plan.dead_letters] == ["public.strict"]
     assert outcomes(plan) == {"dead_letter": 1}
 
@@ -109,14 +109,14 @@ def test_a_change_without_a_new_image_is_never_taken_for_a_removal():
 
     plan = planned(change)
 
-    assert plan.writes[0].deletes == []
+    assert plan.writes[0].deleted.rows == []
     assert [letter.reason for letter in plan.dead_letters] == [NO_IMAGE]
 
 
 def test_ignored_removals_leave_the_older_change_to_be_applied():
     plan = planned(record(1, n=n(1)), record(2), mapping=table_mapping(target(on_delete="ignore")))
 
-    assert plan.writes[0].upserts == [("a", "1")]
+    assert plan.writes[0].upserted.rows == [("a", "1")]
     assert outcomes(plan) == {"applied": 1, "filtered": 1}
 
 
@@ -126,8 +126,8 @@ def test_an_expiry_follows_its_own_policy():
     expired = planned(record(1, expired=True), mapping=mapping)
     removed = planned(record(1), mapping=mapping)
 
-    assert expired.writes[0].deletes == []
-    assert removed.writes[0].deletes == [("a",)]
+    assert expired.writes[0].deleted.rows == []
+    assert removed.writes[0].deleted.rows == [("a",)]
 
 
 def test_a_soft_removal_keeps_the_row_as_the_batch_last_had_it():
@@ -137,21 +137,21 @@ def test_a_soft_removal_keeps_the_row_as_the_batch_last_had_it():
         mapping=table_mapping(target(on_delete="soft")),
     )
 
-    assert plan.writes[0].upserts == [("a", "1", "2026-03-01T12:00:05+00:00")]
-    assert plan.writes[0].soft_deletes == []
+    assert plan.writes[0].upserted.rows == [("a", "1", "2026-03-01T12:00:05+00:00")]
+    assert plan.writes[0].softly_deleted.rows == []
 
 
 def test_a_soft_removal_alone_marks_the_row_that_is_there():
     plan = planned(record(2), mapping=table_mapping(target(on_delete="soft")))
 
-    assert plan.writes[0].soft_deletes == [("a", "2026-03-01T12:00:00+00:00")]
+    assert plan.writes[0].softly_deleted.rows == [("a", "2026-03-01T12:00:00+00:00")]
 
 
 def test_an_undelete_clears_the_mark():
     plan = planned(record(2), record(3, n=n(3)), mapping=table_mapping(target(on_delete="soft")))
 
-    assert plan.writes[0].upserts == [("a", "3", None)]
-    assert plan.writes[0].soft_deletes == []
+    assert plan.writes[0].upserted.rows == [("a", "3", None)]
+    assert plan.writes[0].softly_deleted.rows == []
 
 
 def test_an_item_that_leaves_a_filter_is_deleted_without_an_old_image():
@@ -161,8 +161,8 @@ def test_an_item_that_leaves_a_filter_is_deleted_without_an_old_image():
         record(1, n=n(1), kind={"S": "x"}), record(2, n=n(1), kind={"S": "y"}), mapping=mapping
     )
 
-    assert plan.writes[0].deletes == [("a",)]
-    assert plan.writes[0].upserts == []
+    assert plan.writes[0].deleted.rows == [("a",)]
+    assert plan.writes[0].upserted.rows == []
     assert outcomes(plan) == {"filtered": 1, "superseded": 1}
 
 
@@ -181,7 +181,7 @@ def test_records_before_the_start_instant_are_filtered():
 
     plan = planned(old, record(2, "b", n=n(2)), skip_before=READ_AT - 60)
 
-    assert plan.writes[0].upserts == [("b", "2")]
+    assert plan.writes[0].upserted.rows == [("b", "2")]
     assert outcomes(plan) == {"applied": 1, "filtered": 1}
 
 
@@ -190,7 +190,7 @@ def test_what_postgresql_refused_becomes_a_dead_letter_with_its_sqlstate():
 
     (letter,) = plan.dead_letters
     assert (letter.reason, letter.sqlstate) == ("too big", "54000")
-    assert plan.writes[0].upserts == []
+    assert plan.writes[0].upserted.rows == []
 
 
 def test_equal_number_keys_in_other_spellings_are_one_item():
@@ -209,7 +209,7 @@ def test_equal_number_keys_in_other_spellings_are_one_item():
 
     plan = plan_batch(changes, mapping, read_at=READ_AT)
 
-    assert len(plan.writes[0].upserts) == 1
+    assert len(plan.writes[0].upserted.rows) == 1
 
 
 CHANGES = st.lists(
@@ -227,11 +227,11 @@ def _records(changes: list[tuple[str, str | None, bool]]) -> list[StreamRecord]:
 
 def _apply(rows: dict[str, tuple[Any, ...]], plan: WritePlan) -> None:
     (writes,) = plan.writes
-    for key in writes.deletes:
+    for key in writes.deleted.rows:
         rows.pop(str(key[0]), None)
-    for row in writes.upserts:
+    for row in writes.upserted.rows:
         rows[str(row[0])] = row
-    for name, at in writes.soft_deletes:
+    for name, at in writes.softly_deleted.rows:
         if str(name) in rows:
             rows[str(name)] = (*rows[str(name)][:-1], at)
 
@@ -286,5 +286,7 @@ def test_every_record_has_exactly_one_outcome(changes):
 def test_no_key_occurs_twice_in_one_plan(changes):
     (writes,) = plan_batch(_records(changes), table_mapping(), read_at=READ_AT).writes
 
-    keys = [row[0] for row in (*writes.upserts, *writes.deletes, *writes.soft_deletes)]
+    keys = [
+        row[0] for row in (*writes.upserted.rows, *writes.deleted.rows, *writes.softly_deleted.rows)
+    ]
     assert len(keys) == len(set(keys))

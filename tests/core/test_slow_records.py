@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from replicator.core.planning.batch_ledger import Ledger
-from replicator.core.planning.fast_path import plan_usual
+from replicator.core.planning.columnar_plan import plan_usual
+from replicator.core.planning.planning_state import PlanningState
+from replicator.core.planning.write_plan import TargetWrites
 from tests.benchmarks.cliffs import CLIFFS, pages_of
 from tests.benchmarks.features import compiled
 from tests.benchmarks.stages import READ_AT, SOURCE_KEY
@@ -24,13 +25,15 @@ def test_what_converts_is_planned_together(name: str, tmp_path: Path):
 
     planned, left = 0, 0
     for target in mapping.targets:
-        ledger = Ledger(records, mapping.source_key, read_at=READ_AT, protection=mapping.protection)
-        changes = plan_usual(target, ledger, scanned=False)
-        planned += len(changes.upserted.rows)
-        newest = [records[ledger.newest[key]] for key in changes.left]
+        writes = TargetWrites(target)
+        state = PlanningState(records, mapping, read_at=READ_AT)
+        changes = plan_usual(writes, state, scanned=False)
+        planned += len(writes.upserted)
+        newest = [records[state.newest[key]] for key in changes.left]
+        condition = target.condition
         left += sum(
             record.event != "remove"
-            and not (target.routes_on_keys_only and not target.matches(record.keys, None))
+            and not (condition.on_keys_only and not condition.matches(record.keys, None))
             for record in newest
         )
 

@@ -5,8 +5,7 @@ from typing import Any
 import pytest
 
 from replicator.core.mapping.compile import TableMapping
-from replicator.core.planning.plan_batch import plan_batch
-from replicator.core.planning.unmatched import NO_TARGET, UNMATCHED
+from replicator.core.planning.plan_batch import NO_TARGET, UNMATCHED, plan_batch
 from replicator.core.planning.write_plan import WritePlan
 from replicator.errors import ConfigurationError
 from tests.support.builders import record, table_mapping, target
@@ -46,7 +45,7 @@ def test_a_change_that_no_target_takes_is_set_aside_and_the_item_leaves_its_old_
     [letter] = found.dead_letters
     assert (letter.target, letter.record.letter_id) == (UNMATCHED, 2)
     assert letter.reason == NO_TARGET
-    assert sorted(found.writes[0].deletes) == [("a",), ("b",)]
+    assert sorted(found.writes[0].deleted.rows) == [("a",), ("b",)]
     assert found.outcomes["modify", "dead_letter"] == 1
 
 
@@ -55,9 +54,9 @@ def test_a_catch_all_takes_exactly_what_the_others_leave_and_loses_what_they_tak
     found = plan(mapping, record(1, "a", kind=ORDER), record(2, "b", kind=NOTE))
 
     orders, others = found.writes
-    assert [row[0] for row in orders.upserts] == ["a"]
-    assert [row[0] for row in others.upserts] == ["b"]
-    assert (orders.deletes, others.deletes) == ([("b",)], [("a",)])
+    assert [row[0] for row in orders.upserted.rows] == ["a"]
+    assert [row[0] for row in others.upserted.rows] == ["b"]
+    assert (orders.deleted.rows, others.deleted.rows) == ([("b",)], [("a",)])
     assert found.unmatched == 0
 
 

@@ -14,13 +14,13 @@ from replicator.cli.terminal.output import encode
 from replicator.cli.terminal.row_json import row_document
 from replicator.config.loading import load
 from replicator.core.mapping.compile import TableMapping, compile_table
-from replicator.core.planning.change_history import HistoryRow
+from replicator.core.planning.history_rows import HistoryRow
 from replicator.core.planning.plan_batch import plan_batch
 from replicator.core.planning.write_plan import TargetWrites, WritePlan
 from replicator.core.records import Event, StreamRecord, numbers_of
 from replicator.core.table_spec import KeyType, SourceKey
 from replicator.core.values.attributes import decode_image
-from replicator.core.values.type_table import ROWS
+from replicator.core.values.column_types import ROWS
 from replicator.errors import ConfigurationError, ValueRejected
 from tests.docs.blocks import ROOT, blocks
 
@@ -92,7 +92,7 @@ def rows(mapping: TableMapping, item: dict[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for target in mapping.targets:
         found[target.name] = None
-        if target.matches(keys, image):
+        if target.condition.matches(keys, image):
             row = target.row_of(keys, image)
             target.children_of(row, image)  # may be what rejects it
             found[target.name] = row_document(target.table, row)
@@ -143,9 +143,9 @@ def written(writes: TargetWrites) -> dict[str, Any]:
         ]
 
     shown = {
-        "upserts": [row_document(table, row) for row in writes.upserts],
-        "deletes": documents(key, writes.deletes),
-        "soft_deletes": documents(soft, writes.soft_deletes),
+        "upserts": [row_document(table, row) for row in writes.upserted.rows],
+        "deletes": documents(key, writes.deleted.rows),
+        "soft_deletes": documents(soft, writes.softly_deleted.rows),
         "appends": [change(row) for row in writes.appends],
     }
     return {name: found for name, found in shown.items() if found}

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from replicator.core.values.type_table import ROWS
+from replicator.core.values.column_types import ROWS
 from tests.end_to_end.conftest import Stage, one_emulator
 from tests.end_to_end.test_poison import execute, letters
 from tests.support.comparison import read_rows

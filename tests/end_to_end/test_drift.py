@@ -4,7 +4,7 @@ from typing import Any
 
 import asyncpg
 
-from replicator.postgres.control.drift import ATTRIBUTES_MAX
+from replicator.postgres.control.attribute_drift import ATTRIBUTES_MAX
 from tests.end_to_end.conftest import Stage, one_emulator
 
 pytestmark = one_emulator

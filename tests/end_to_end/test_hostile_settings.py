@@ -8,7 +8,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from replicator.core.values.type_table import ROWS
+from replicator.core.values.column_types import ROWS
 from replicator.postgres.connection.connect import VALUE_SETTINGS, ConnectionSettings, connect
 from tests.end_to_end.conftest import Stage, one_emulator
 from tests.end_to_end.test_column_types import KEY, WRITTEN, items

@@ -12,17 +12,17 @@ from botocore.exceptions import ClientError
 
 from replicator.core.mapping.compile import TableMapping, compile_table
 from replicator.core.observations import Observation, TableHalted, TaskFailed, unobserved
-from replicator.core.stream.stream_facts import parents_of
+from replicator.core.stream.stream_state import parents_of
 from replicator.core.table_spec import OnGap, SourceKey, TableSpec, TargetSpec
 from replicator.engine.ports import ControlPorts, Source
 from replicator.engine.snapshot.rate_limit import ReadPacing
 from replicator.engine.stream.discovery import Discovery, NewestStream
-from replicator.engine.stream.page_slots import PageBudget
 from replicator.engine.stream.pipeline import Pipeline
+from replicator.engine.stream.read_ahead_limit import PageBudget
+from replicator.engine.worker.periodic_steps import PeriodicSteps
 from replicator.engine.worker.supervisor import Reporting
-from replicator.engine.worker.table import Table, WorkerSettings
-from replicator.engine.worker.upkeep import Upkeep
 from replicator.engine.worker.worker import Worker
+from replicator.engine.worker.worker_table import Table, WorkerSettings
 from replicator.errors import (
     CoordinationUnavailable,
     ReplicatorError,
@@ -235,7 +235,7 @@ class Simulation:
             control=ControlPorts(
                 FakeClaims(self.postgres, postgres, name), positions, listings, incidents
             ),
-            upkeep=Upkeep(positions, incidents, NoSnapshots(), self.clock),
+            periodic_steps=PeriodicSteps(positions, incidents, NoSnapshots(), self.clock),
             pacing=ReadPacing(1.0, self.clock),
             leases=lease_rows,
             reporting=Reporting(self._observe, unobserved, unobserved),

@@ -19,9 +19,9 @@ from replicator.core.observations import Observation
 from replicator.core.status.assemble import Knowledge, overview
 from replicator.core.status.deployment_status import Status, WorkerStatus
 from replicator.core.status.diagnosis import diagnose
-from replicator.core.status.worker_evidence import WorkerEvidence, evidence_document, evidence_of
+from replicator.core.status.liveness_evidence import WorkerEvidence, evidence_document, evidence_of
 from replicator.engine.stream import pipeline
-from replicator.engine.worker.evidence_collector import EvidenceKeeper
+from replicator.engine.worker.liveness_collector import EvidenceKeeper
 from replicator.monitoring.health import table_readiness
 from tests.engine.simulation import SOURCE, Server, Simulation
 from tests.support.fakes import FakePositions

@@ -6,13 +6,13 @@ from collections.abc import Coroutine, Iterable
 from typing import Any
 
 from replicator.core.observations import unobserved
-from replicator.core.planning.guard_outcomes import Applied
+from replicator.core.planning.row_guard_outcomes import Applied
 from replicator.core.planning.write_plan import Refusals, WritePlan
 from replicator.core.records import Page, StreamRecord
-from replicator.core.stream.stream_facts import Advance, Claim
+from replicator.core.stream.stream_state import Advance, Claim
 from replicator.engine.ports import ControlPorts
-from replicator.engine.stream.page_slots import PageBudget
 from replicator.engine.stream.pipeline import Pipeline
+from replicator.engine.stream.read_ahead_limit import PageBudget
 from replicator.engine.stream.shard import ShardReplicator, ShardTask, SharedParts
 from tests.support.builders import claim, record, table_mapping
 from tests.support.virtual_time import VirtualClock, in_virtual_time, running_clock, until

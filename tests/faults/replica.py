@@ -9,7 +9,7 @@ from typing import Any
 
 import asyncpg
 
-from replicator.core.status import link_checks
+from replicator.core.status import table_verdict
 from tests.support import checker
 from tests.support.bounds import USUAL_SECONDS, lease
 from tests.support.comparison import Rows, assert_equal, differences, read_rows
@@ -24,7 +24,7 @@ STATEMENT = "fence as"
 FINISHING = "state = 'done', done_at"
 """A part of the statement that ends a shard."""
 NAMED_SECONDS = max(
-    seconds for name, seconds in vars(link_checks).items() if name.endswith("_SECONDS")
+    seconds for name, seconds in vars(table_verdict).items() if name.endswith("_SECONDS")
 )
 """`status` names nothing that is younger than what the diagnosis allows for it."""
 UNHEARD_HOURS = 0.2

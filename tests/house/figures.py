@@ -1,13 +1,17 @@
 """Prints the figures of the house: `python -m tests.house.figures`."""
 
 import ast
+import asyncio
 import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from tests.house.ways import PACKAGE, column_way
+from replicator.demo.embedded import embedded_postgres
+from tests.house.record_way import record_way
+from tests.house.ways import PACKAGE, Way, column_way
+from tests.support.postgres import fresh_database
 
 PRONOUNS = re.compile(
     r"\b(it|its|they|them|their|this|these|those|he|she|we|us|our|who|whose|whoever"
@@ -70,9 +74,18 @@ def main() -> None:
     print(f"{len(found)} docstrings that begin with a question word or 'The same'")
     for riddle in found:
         print("   ", riddle)
+    with embedded_postgres() as server:
+        record = asyncio.run(_record_way(server.dsn))
+    print(f"a usual record: {len(record.modules)} files, {record.returns} returns")
+    print("   ", " ".join(record.stays))
     with TemporaryDirectory() as directory:
-        way = column_way(Path(directory) / "replicator.yaml")
-    print(f"a column of the configuration: {len(way.modules)} files, {way.returns} returns")
+        column = column_way(Path(directory) / "replicator.yaml")
+    print(f"a column of the configuration: {len(column.modules)} files, {column.returns} returns")
+
+
+async def _record_way(server_dsn: str) -> Way:
+    async with fresh_database(server_dsn, template="template0") as dsn:
+        return await record_way(dsn)
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ LONG = {
     "app/aws_lambda/handler.py": {"PRUNE_SECONDS": VIRTUAL},
     "app/aws_lambda/redrive.py": {"DELIVERY_SECONDS": BOUND},
     "app/daemon/monitoring.py": {"WATCHED_SECONDS_MAX": BOUND},
-    "cli/terminal/durations.py": {"SECONDS_MAX": OTHER},
+    "cli/terminal/time_texts.py": {"SECONDS_MAX": OTHER},
     "core/records.py": {"_SECONDS_MAX": OTHER},
     "core/snapshot/read_budget.py": {"RECOVERY_SECONDS": VIRTUAL},
     "core/status/diagnosis.py": {
@@ -31,7 +31,7 @@ LONG = {
         "HEADROOM_SECONDS_CRITICAL": AGED,
         "VERIFIED_SECONDS_MAX": AGED,
     },
-    "core/status/link_checks.py": {
+    "core/status/table_verdict.py": {
         "WORKER_SECONDS": AFTER,
         "LOOK_SECONDS": AFTER,
         "LISTING_SECONDS": AFTER,
@@ -40,7 +40,7 @@ LONG = {
         "PART_SECONDS": AFTER,
         "LAG_SECONDS": AFTER,
     },
-    "core/stream/lease_ownership.py": {"OLDER_SECONDS": VIRTUAL},
+    "core/leases/lease_owners.py": {"OLDER_SECONDS": VIRTUAL},
     "core/stream/shard_load.py": {"AVERAGED_SECONDS": VIRTUAL},
     "demo/command.py": {"READY_SECONDS": BOUND},
     "demo/embedded.py": {"START_SECONDS": BOUND},
@@ -48,8 +48,8 @@ LONG = {
     "engine/stream/discovery.py": {"UNWATCHED_SECONDS_MAX": VIRTUAL},
     "engine/stream/reader.py": {"ITERATOR_SECONDS_MAX": VIRTUAL},
     "engine/verify/confirm.py": {"STREAM_SECONDS_MAX": BOUND},
-    "engine/worker/evidence_collector.py": {"FAILURE_SECONDS_MAX": VIRTUAL},
-    "engine/worker/lease_lookup.py": {"SWEEP_SECONDS": VIRTUAL},
+    "engine/worker/liveness_collector.py": {"FAILURE_SECONDS_MAX": VIRTUAL},
+    "engine/worker/lease_owner_lookup.py": {"SWEEP_SECONDS": VIRTUAL},
     "engine/worker/worker.py": {"STUCK_SECONDS": VIRTUAL, "SILENT_LISTING_SECONDS_MAX": VIRTUAL},
     "postgres/control/forgetting.py": {"LIVING_SECONDS": AGED},
     "postgres/control/notices.py": {"AGAIN_SECONDS_MAX": AGED},

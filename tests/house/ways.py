@@ -25,6 +25,8 @@ class Way:
     stays: list[str] = field(default_factory=list)
     calls: Counter[tuple[str, object]] = field(default_factory=Counter)
     """Calls of each function that was asked for by name, with its first argument."""
+    entered: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """Calls of each function: its module and its name."""
 
     @property
     def modules(self) -> list[str]:
@@ -54,6 +56,7 @@ def followed(*names: str) -> Iterator[Way]:
                 return
             waiting.append(frame)
         module = file.removeprefix(root)
+        way.entered[module, frame.f_code.co_qualname] += 1
         if not way.stays or way.stays[-1] != module:
             way.stays.append(module)
         if frame.f_code.co_name in names:
@@ -68,6 +71,15 @@ def followed(*names: str) -> Iterator[Way]:
         sys.setprofile(before)
 
 
+@dataclass(frozen=True)
+class ColumnWay:
+    """The way of one column: the calls that a configuration makes more because of it."""
+
+    modules: list[str]
+    returns: int
+    calls: Counter[tuple[str, object]]
+
+
 CONFIGURATION = """
 version: 1
 deployment: ways
@@ -77,13 +89,28 @@ tables:
       public.orders:
         key: {id: {from: pk, type: text}}
         columns:
+          status: text
+"""
+COLUMN = """\
           total: {from: total, type: "numeric(12,2)"}
 """
 
 
-def column_way(path: Path) -> Way:
-    """The way of one column, file to compiled mapping, once all constants are made."""
-    path.write_text(CONFIGURATION)
+def column_way(path: Path) -> ColumnWay:
+    """The way of one column, file to compiled mapping, once all constants are made.
+
+    A configuration is followed with the column and without it, so that nothing is counted that the
+    rest of the configuration asks for. A module is passed where the column makes a call more.
+    """
+    without, having = _compiling(path, CONFIGURATION), _compiling(path, CONFIGURATION + COLUMN)
+    passed = {module for module, _ in having.entered - without.entered}
+    modules = [module for module in having.modules if module in passed]
+    visits = len(having.stays) - len(without.stays)
+    return ColumnWay(modules, visits - len(modules), having.calls)
+
+
+def _compiling(path: Path, configuration: str) -> Way:
+    path.write_text(configuration)
     for _ in range(2):
         with followed("parse_type", "parse_path") as way:
             [spec] = load(path, {}).table_specs().values()

@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 import pytest
 
 from replicator import __version__
-from replicator.core.snapshot.status import SnapshotStatus
+from replicator.core.snapshot.snapshot_progress import SnapshotStatus
+from replicator.core.status.attribute_drift import Drifted
 from replicator.core.status.deployment_status import GapStatus, LetterStatus
-from replicator.core.status.drift import Drifted
 from replicator.core.verify.results import Verified
 from replicator.monitoring.http import PAGE
 from tests.monitoring.browser import Tab, browser, chromium_or_skip, new_tab

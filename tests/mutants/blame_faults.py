@@ -13,7 +13,7 @@ BLAME_MUTANTS = [
     ),
     Mutant(
         "what a trigger raises against every row is blamed on each",
-        "replicator/postgres/write/plan_writer.py",
+        "replicator/postgres/write/refused_rows.py",
         "        raised = may_mean_every_row(sqlstate)\n",
         "        raised = False\n",
         "tests/postgres/test_refused_rows.py"
@@ -24,7 +24,7 @@ BLAME_MUTANTS = [
         "replicator/engine/worker/supervisor.py",
         "            if backoff.attempts >= HALT_ATTEMPTS_MAX:",
         "            if backoff.attempts >= 1:",
-        "tests/engine/test_supervised.py"
+        "tests/engine/test_supervisor.py"
         "::test_a_halt_that_waits_for_what_was_cut_off_is_tried_before_the_job_is",
     ),
     Mutant(
@@ -45,7 +45,7 @@ BLAME_MUTANTS = [
     ),
     Mutant(
         "a row is blamed although the table refuses every row",
-        "replicator/postgres/write/plan_writer.py",
+        "replicator/postgres/write/refused_rows.py",
         "                    if name == writes.target.name:",
         "                    if not name:",
         "tests/faults/test_target_at_fault.py"
@@ -64,6 +64,6 @@ BLAME_MUTANTS = [
         "replicator/postgres/connection/connect.py",
         '    "array_nulls": "on",\n',
         '    "array_nulls": "off",\n',
-        "tests/postgres/test_server_fit.py::test_no_setting_of_a_role_or_database_changes_a_value",
+        "tests/postgres/test_server_fitness.py::test_no_setting_of_a_role_or_database_changes_a_value",
     ),
 ]

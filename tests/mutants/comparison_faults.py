@@ -3,7 +3,7 @@
 from tests.mutants.mutant import Mutant
 
 OLDER_MAPPING = "tests/postgres/test_older_mapping.py"
-REPAIRS = "tests/postgres/test_repairs.py"
+REPAIRS = "tests/postgres/test_verify_repair.py"
 ROUNDS = (
     "tests/end_to_end/test_target_changed.py"
     "::test_a_target_that_would_round_is_halted_at_the_start_and_nothing_is_rounded"
@@ -11,21 +11,21 @@ ROUNDS = (
 ROUNDS_IN_LAMBDA = (
     "tests/lambda_mode/test_function.py::test_nothing_is_applied_to_a_target_that_would_round"
 )
-AUTO = "tests/core/test_auto_columns.py"
-DRIFT = "tests/core/test_drift.py"
-COLUMNS = "tests/postgres/test_auto_columns.py"
-MET = "tests/postgres/test_columns_met.py"
-SETTLING = "tests/engine/test_settling.py"
+AUTO = "tests/core/test_inferred_columns.py"
+DRIFT = "tests/core/test_attribute_drift.py"
+COLUMNS = "tests/postgres/test_add_auto_columns.py"
+MET = "tests/postgres/test_auto_column_watch.py"
+SETTLING = "tests/engine/test_confirm.py"
 RUNBOOK = "tests/docs/test_runbook.py"
 
 COMPARISON = "replicator/engine/verify/confirm.py"
 SNAPSHOTS = "replicator/postgres/control/snapshot/snapshots.py"
-REPAIRING = "replicator/postgres/control/snapshot/repairs.py"
+REPAIRING = "replicator/postgres/control/snapshot/repair_snapshots.py"
 REGISTRY = "replicator/postgres/schema/registry.py"
-ADDING = "replicator/postgres/schema/auto_columns.py"
-MEETING = "replicator/app/daemon/auto_columns.py"
+ADDING = "replicator/postgres/schema/add_auto_columns.py"
+MEETING = "replicator/app/daemon/auto_column_watch.py"
 INTERFERES = (
-    "tests/postgres/test_interference.py"
+    "tests/postgres/test_trigger_interference.py"
     "::test_a_batch_that_meets_it_writes_nothing_and_says_what_check_says"
 )
 
@@ -116,7 +116,7 @@ COMPARISON_MUTANTS = [
         "replicator/postgres/schema/schema_diff.py",
         "for written in target.row_tables:",
         "for written in (target.table,):",
-        "tests/postgres/test_unfit_targets.py",
+        "tests/postgres/test_refuse_unfit_targets.py",
     ),
     # what somebody makes of a target while it is written
     Mutant(
@@ -138,19 +138,19 @@ COMPARISON_MUTANTS = [
         "replicator/postgres/write/trigger_interference.py",
         "on i.inhparent = w.oid)",
         "on i.inhparent = 0)",
-        "tests/postgres/test_interference.py::test_a_trigger_of_a_partition_alone_is_seen",
+        "tests/postgres/test_trigger_interference.py::test_a_trigger_of_a_partition_alone_is_seen",
     ),
     Mutant(
         "row security is not looked for",
         "replicator/postgres/write/trigger_interference.py",
         "(w.whole and row_security_active(c.oid))",
         "false",
-        "tests/postgres/test_interference.py"
+        "tests/postgres/test_trigger_interference.py"
         "::test_row_security_that_hides_rows_from_the_role_is_seen",
     ),
     Mutant(
         "a running worker does not survey its targets",
-        "replicator/app/daemon/target_watch.py",
+        "replicator/app/daemon/target_fitness_watch.py",
         "            for name, error in unfit.items():\n",
         "            for name, error in list(unfit.items())[:0]:\n",
         "tests/faults/test_unfit_while_running.py"
@@ -190,7 +190,7 @@ COMPARISON_MUTANTS = [
         "where the stream is read from is asked after the row was looked at",
         COMPARISON,
         "        touched = await self._unapplied.touched(\n",
-        "        marks = await patiently(self._unapplied.marks)\n"
+        "        marks = await with_retries(self._unapplied.marks)\n"
         "        touched = await self._unapplied.touched(\n",
         SETTLING,
     ),
@@ -247,21 +247,21 @@ COMPARISON_MUTANTS = [
     ),
     Mutant(
         "a repair leaves rows without an item",
-        "replicator/engine/snapshot/repair.py",
+        "replicator/engine/verify/repair_rows.py",
         "if isinstance(must, MustNotBe):",
         "if False:",
         REPAIRS,
     ),
     Mutant(
         "a repair that failed leaves the table guarded",
-        "replicator/app/repair.py",
+        "replicator/app/verify_repair.py",
         "        await asyncio.shield(_end(database, name, number))\n",
         "",
         REPAIRS,
     ),
     Mutant(
         "a repair that is complete counts as abandoned",
-        "replicator/app/repair.py",
+        "replicator/app/verify_repair.py",
         "if not await snapshots.finish(snapshot):",
         "if True:",
         REPAIRS,
@@ -269,21 +269,21 @@ COMPARISON_MUTANTS = [
     # columns that appear
     Mutant(
         "a value of another type is set aside though it has a place in the rest",
-        "replicator/core/mapping/auto_columns.py",
+        "replicator/core/mapping/inferred_columns.py",
         ', other_types="rest")',
         ")",
         AUTO,
     ),
     Mutant(
         "a target gets as many columns as there are attributes",
-        "replicator/core/mapping/auto_columns.py",
+        "replicator/core/mapping/inferred_columns.py",
         "if len(taken) >= COLUMNS_MAX:",
         "if False:",
         AUTO,
     ),
     Mutant(
         "a column is asked for again for a value of another type",
-        "replicator/core/mapping/auto_columns.py",
+        "replicator/core/mapping/inferred_columns.py",
         "    if attribute in taken:\n",
         "    if False:\n",
         AUTO,
@@ -340,14 +340,14 @@ COMPARISON_MUTANTS = [
     ),
     Mutant(
         "what could not be written down was never met",
-        "replicator/core/status/drift.py",
+        "replicator/core/status/attribute_drift.py",
         "            self._add(name, seen)\n\n",
         "            pass\n\n",
         DRIFT,
     ),
     Mutant(
         "names without end take memory without end",
-        "replicator/core/status/drift.py",
+        "replicator/core/status/attribute_drift.py",
         "if name in self._met or len(self._met) < NAMES_MAX:",
         "if True:",
         DRIFT,

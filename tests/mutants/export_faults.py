@@ -9,8 +9,8 @@ LOADS = "tests/postgres/test_exports.py"
 WINDOWS = "replicator/core/snapshot/export_windows.py"
 MANIFEST = "replicator/core/snapshot/export_manifest.py"
 SNAPSHOTS = "replicator/postgres/control/snapshot/snapshots.py"
-VERSIONS = "replicator/postgres/write/guard_statement.py"
-SEGMENTS = "replicator/postgres/control/snapshot/segments.py"
+VERSIONS = "replicator/postgres/write/row_guard_sql.py"
+SEGMENTS = "replicator/postgres/control/snapshot/segment_claims.py"
 
 EXPORT_MUTANTS = [
     Mutant(

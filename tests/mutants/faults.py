@@ -18,24 +18,24 @@ FENCE = "tests/contract/test_fence.py"
 SCHEDULES = "tests/engine/test_schedules.py"
 READER = "tests/engine/test_reader.py"
 PLAN = "tests/core/test_plan.py"
-LINEAGE = "tests/core/test_lineage.py"
-LEASES = "tests/core/test_leases.py"
+LINEAGE = "tests/core/test_shard_lineage.py"
+LEASES = "tests/core/test_lease_plan.py"
 PROOF = "tests/core/test_gaps.py"
 
 STATEMENTS = "replicator/postgres/write/batch_statement.py"
 FENCES = "replicator/postgres/write/fence.py"
-TARGETS = "replicator/postgres/write/row_statements.py"
+TARGETS = "replicator/postgres/write/target_sql.py"
 WRITER = "replicator/postgres/write/plan_writer.py"
 PLANNING = "replicator/core/planning/plan_batch.py"
-USUAL = "replicator/core/planning/fast_path.py"
-CLAIMS = "replicator/postgres/control/stream/claims.py"
+USUAL = "replicator/core/planning/columnar_plan.py"
+CLAIMS = "replicator/postgres/control/stream/shard_claims.py"
 INCIDENTS = "replicator/postgres/control/stream/gaps_and_halts.py"
 STREAMS = "replicator/postgres/control/stream/streams.py"
-SINK = "replicator/postgres/write/fenced_sink.py"
+SINK = "replicator/postgres/write/plan_writer.py"
 SHARD = "replicator/engine/stream/shard.py"
 PAGES = "replicator/engine/stream/reader.py"
 GAPS = "replicator/core/stream/gaps.py"
-SHARING = "replicator/core/stream/lease_plan.py"
+SHARING = "replicator/core/leases/lease_plan.py"
 
 
 MUTANTS = [
@@ -96,7 +96,7 @@ MUTANTS = [
     ),
     Mutant(
         "the first change of a key wins",
-        "replicator/core/planning/batch_ledger.py",
+        "replicator/core/planning/planning_state.py",
         "{key: index for index, key in self.keys.items()}",
         "{key: index for index, key in reversed(self.keys.items())}",
         PLAN,
@@ -104,14 +104,14 @@ MUTANTS = [
     Mutant(
         "the first change of a key wins where changes are looked at one by one",
         PLANNING,
-        "for index in reversed(ledger.keys) if left else ():",
-        "for index in ledger.keys if left else ():",
+        "for index in reversed(state.keys) if left else ():",
+        "for index in state.keys if left else ():",
         PLAN,
     ),
     Mutant(
         "an item that leaves a filter keeps its row",
         USUAL,
-        "settled |= _delete(target, ledger, strangers, changes, Rank.FILTERED, plainly=plainly)",
+        "settled |= _delete(writes, state, strangers, changes, Rank.FILTERED, plainly=plainly)",
         "settled |= set()",
         SIMULATION,
     ),
@@ -120,47 +120,47 @@ MUTANTS = [
         PLANNING,
         "elif not self._scanned:",
         "elif False:",
-        "tests/core/test_usual_plan.py",
+        "tests/core/test_columnar_plan.py",
     ),
     Mutant(
         "a value that is not as usual spoils no row",
         "replicator/core/values/columnar.py",
         "cells.append(convert(value))\n        except _UNUSUAL:\n            odd.add(place)",
         "cells.append(convert(value))\n        except _UNUSUAL:\n            pass",
-        "tests/core/test_usual_rows.py",
+        "tests/core/test_columnar.py",
     ),
     Mutant(
         "a value that is not of its automatic column's type is in no rest",
         "replicator/core/values/columnar.py",
         "names = [*names, *found]",
         "names = [*names]",
-        "tests/core/test_usual_plan.py",
+        "tests/core/test_columnar_plan.py",
     ),
     Mutant(
         "a value that is not of its automatic column's type is lost where a child reads it too",
         "replicator/core/values/columnar.py",
         "if value is not UNSET and remainder.strays({name: value})",
         "if value is UNSET and remainder.strays({name: value})",
-        "tests/core/test_usual_plan.py"
+        "tests/core/test_columnar_plan.py"
         "::test_a_value_of_another_type_that_a_child_reads_too_stays_in_the_rest",
     ),
     Mutant(
         "half of a batch that is halved is dropped",
-        "replicator/engine/retry.py",
+        "replicator/engine/retry_and_halve.py",
         "(records[:middle], records[middle:])",
         "(records[middle:],)",
         SIMULATION,
     ),
     Mutant(
         "rows that do not change are written again",
-        "replicator/postgres/write/row_statements.py",
+        "replicator/postgres/write/target_sql.py",
         "pg_catalog.record_image_ne(row({held}), row({given}))",
         "true",
         "tests/postgres/test_unchanged_rows.py",
     ),
     Mutant(
         "a value that is equal and reads differently is left as it is",
-        "replicator/postgres/write/row_statements.py",
+        "replicator/postgres/write/target_sql.py",
         "pg_catalog.record_image_ne(row({held}), row({given}))",
         "({held}) is distinct from ({given})",
         "tests/postgres/test_unchanged_rows.py",
@@ -182,14 +182,14 @@ MUTANTS = [
     ),
     Mutant(
         "a child is planned before its parent is read",
-        "replicator/core/stream/lineage.py",
+        "replicator/core/stream/shard_lineage.py",
         "return all(parent.finished for parent in _parents(shard, shards))",
         "return True",
         LINEAGE,
     ),
     Mutant(
         "a parent that only a child names is forgotten",
-        "replicator/core/stream/lineage.py",
+        "replicator/core/stream/shard_lineage.py",
         "shard.shard_id not in known or not known[shard.shard_id].listed",
         "shard.shard_id not in known",
         LINEAGE,
@@ -364,24 +364,24 @@ MUTANTS = [
     ),
     Mutant(
         "tables that stand delay each page of the others",
-        "replicator/engine/stream/page_slots.py",
+        "replicator/engine/stream/read_ahead_limit.py",
         "self._beyond.add(waiter.room)",
         "self._beyond.discard(waiter.room)",
-        "tests/engine/test_room.py",
+        "tests/engine/test_read_ahead_limit.py",
     ),
     Mutant(
         "a table that waits its turn takes a page beyond a budget that moves",
-        "replicator/engine/stream/page_slots.py",
+        "replicator/engine/stream/read_ahead_limit.py",
         "            self.returned += 1\n",
         "",
-        "tests/engine/test_room.py",
+        "tests/engine/test_read_ahead_limit.py",
     ),
     Mutant(
         "a shard without a page lets the tables behind those that stand wait on",
-        "replicator/engine/stream/page_slots.py",
+        "replicator/engine/stream/read_ahead_limit.py",
         "if slots == 0:",
         "if slots < 0:",
-        "tests/engine/test_room.py",
+        "tests/engine/test_read_ahead_limit.py",
     ),
     Mutant(
         "a page that is put back stays in memory while it waits",
@@ -441,7 +441,7 @@ MUTANTS = [
     ),
     Mutant(
         "a finished shard is forgotten though it is listed",
-        "replicator/core/stream/lineage.py",
+        "replicator/core/stream/shard_lineage.py",
         "        and name not in listed\n",
         "",
         LINEAGE,

@@ -3,16 +3,16 @@
 from tests.mutants.mutant import Mutant
 
 GUARD = "tests/postgres/test_row_guard.py"
-SEGMENTS = "tests/postgres/test_segments.py"
-DELIVERIES = "tests/postgres/test_deliveries.py"
+SEGMENTS = "tests/postgres/test_segment_claims.py"
+DELIVERIES = "tests/postgres/test_lambda_deliveries.py"
 FUNCTION = "tests/lambda_mode/test_function.py"
 
-ORDERS = "replicator/postgres/write/version_sql.py"
-VERSIONS = "replicator/postgres/write/guard_statement.py"
+ORDERS = "replicator/postgres/write/version_comparison_sql.py"
+VERSIONS = "replicator/postgres/write/row_guard_sql.py"
 PRUNING = "replicator/postgres/control/pruning.py"
-MODES = "replicator/postgres/control/stream/order_keeper_switch.py"
-CLAIMS = "replicator/postgres/control/snapshot/segments.py"
-PAGES = "replicator/postgres/write/fenced_sink.py"
+MODES = "replicator/postgres/control/stream/order_keeper_handover.py"
+CLAIMS = "replicator/postgres/control/snapshot/segment_claims.py"
+PAGES = "replicator/postgres/write/fence.py"
 SNAPSHOTS = "replicator/postgres/control/snapshot/snapshots.py"
 LAMBDA = "replicator/postgres/write/lambda_deliveries.py"
 
@@ -84,7 +84,7 @@ GUARD_MUTANTS = [
     ),
     Mutant(
         "what another snapshot has seen is not stale",
-        "replicator/postgres/read/stale_rows.py",
+        "replicator/postgres/read/find_stale_rows.py",
         "and o.snapshot_id = $2) as stale",
         "and $2::bigint is not null) as stale",
         SEGMENTS,

@@ -5,7 +5,7 @@ from tests.mutants.mutant import Mutant
 FINGERPRINTS = "tests/core/test_fingerprint.py"
 FUNCTION = "tests/lambda_mode/test_function.py"
 KEY_CHANGED = "tests/end_to_end/test_key_changed.py"
-LOST_CLAIMS = "tests/postgres/test_lost_claims.py"
+LOST_CLAIMS = "tests/postgres/test_shard_claims.py"
 MIGRATING = "tests/postgres/test_migrate.py"
 
 FINGERPRINT = "replicator/core/mapping/fingerprint.py"
@@ -79,7 +79,7 @@ IDENTITY_MUTANTS = [
     ),
     Mutant(
         "claims of a snapshot's parts are told apart by their epochs alone",
-        "replicator/postgres/write/fenced_sink.py",
+        "replicator/postgres/write/fence.py",
         "and (epoch, claim_id) = ($7, $14::uuid)\n",
         "and epoch = $7 and $14::uuid is not null\n",
         LOST_CLAIMS,
@@ -101,7 +101,7 @@ IDENTITY_MUTANTS = [
     Mutant(
         "a deletion that is ignored supersedes no letter of its own batch",
         "replicator/core/planning/plan_batch.py",
-        "superseded = self._ledger.newest[key] != index",
+        "superseded = self._state.newest[key] != index",
         "superseded = key in self._rejected or key in self._softly",
         "tests/core/test_plan.py::test_batch_borders_change_neither_rows_nor_open_letters",
     ),
@@ -152,13 +152,13 @@ IDENTITY_MUTANTS = [
         "replicator/core/mapping/key_columns.py",
         "        if patterns.setdefault(part.attribute, part.pattern) != part.pattern:\n",
         "        if False:\n",
-        "tests/core/test_patterns.py",
+        "tests/core/test_split_strings.py",
     ),
     Mutant(
         "records of a table with another key are applied",
-        "replicator/core/planning/plan_batch.py",
-        "require_keys_alike(mapping.spec.name, record.keys, mapping.source_key)",
-        "_ = require_keys_alike, record",
+        "replicator/core/planning/planning_state.py",
+        "require_keys_alike(mapping.spec.name, images[0], mapping.source_key)",
+        "_ = require_keys_alike",
         f"{FUNCTION}::test_events_of_a_table_with_another_key_halt_the_table_at_the_first_one",
     ),
     Mutant(
@@ -170,10 +170,10 @@ IDENTITY_MUTANTS = [
     ),
     Mutant(
         "numbers of keys are told apart by their digits behind the point",
-        "replicator/core/values/type_table.py",
+        "replicator/core/values/column_types.py",
         'AS_NUMBER = "trim_scale(({})::numeric)::text"',
         'AS_NUMBER = "({})::text"',
-        "tests/postgres/test_segments.py"
+        "tests/postgres/test_segment_claims.py"
         "::test_a_sweep_over_an_existing_key_of_a_wider_number_type_ends_and_takes_stale_rows_alone",
     ),
 ]

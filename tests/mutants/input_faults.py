@@ -67,21 +67,21 @@ INPUT_MUTANTS = [
     ),
     Mutant(
         "a sweep looks at numbers and at no share",
-        "replicator/core/snapshot/snapshot_facts.py",
+        "replicator/core/snapshot/snapshot_state.py",
         "((100, 0.5), (1000, 0.25), (10_000, 0.1))",
         "((1000, 0.5),)",
-        "tests/core/test_sweep.py",
+        "tests/core/test_plan_snapshot_page.py",
     ),
     Mutant(
         "only types keep a worker from an unfit target",
         "replicator/postgres/schema/schema_diff.py",
         "for first in errors(found)[:1]}",
         'for first in errors(found)[:1] if "has the type" in first.message}',
-        "tests/postgres/test_unfit_targets.py",
+        "tests/postgres/test_refuse_unfit_targets.py",
     ),
     Mutant(
         "a number is looked for in quadratic time",
-        "replicator/core/values/numbers.py",
+        "replicator/core/values/canonical_numbers.py",
         r"[0-9]++(?:\.[0-9]*+)?|",
         r"[0-9]+\.?[0-9]*|",
         "tests/core/test_expressions.py"
@@ -140,7 +140,7 @@ INPUT_MUTANTS = [
     ),
     Mutant(
         "a key in a wider column of numbers is told apart by its text",
-        "replicator/core/values/type_table.py",
+        "replicator/core/values/column_types.py",
         'AS_NUMBER = "trim_scale(({})::numeric)::text"',
         'AS_NUMBER = "({})::text"',
         "tests/postgres/test_accepted_types.py"
@@ -156,15 +156,15 @@ INPUT_MUTANTS = [
     ),
     Mutant(
         "columns are added as often as attributes appear",
-        "replicator/core/mapping/auto_columns.py",
+        "replicator/core/mapping/inferred_columns.py",
         "PAUSE_SECONDS_MIN if quiet else",
         "PAUSE_SECONDS_MIN if now else",
-        "tests/core/test_auto_columns.py"
+        "tests/core/test_inferred_columns.py"
         "::test_attributes_that_keep_appearing_are_added_less_and_less_often",
     ),
     Mutant(
         "numbers of a list or document may grow without bound",
-        "replicator/core/values/numbers.py",
+        "replicator/core/values/canonical_numbers.py",
         "if len(canonical) > len(text) + ZEROS_MAX:",
         "if len(canonical) < 0:",
         f"{ITEM_WORK}::test_a_number_of_many_whose_exponent_stands_for_thousands_of_zeros_is_set_aside",
@@ -195,7 +195,7 @@ INPUT_MUTANTS = [
         "replicator/config/yaml_lines.py",
         " or self._nodes > VALUES_MAX:",
         ":",
-        "tests/config/test_reading_limits.py"
+        "tests/config/test_yaml_lines.py"
         "::test_no_more_of_a_document_is_read_than_a_configuration_can_hold",
     ),
 ]

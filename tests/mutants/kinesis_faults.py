@@ -4,13 +4,13 @@ from tests.mutants.mutant import Mutant
 
 TIES = "tests/core/test_time_order.py"
 RECORDS = "tests/core/test_kinesis_records.py"
-SQL = "tests/postgres/test_order_sql.py"
-MOVES = "tests/postgres/test_stream_moves.py"
+SQL = "tests/postgres/test_version_comparison_sql.py"
+MOVES = "tests/postgres/test_source_switch.py"
 SCHEDULES = "tests/engine/test_kinesis_schedules.py"
 
 ORDER = "replicator/core/stream/time_order.py"
-TRAILS = "replicator/core/stream/image_trails.py"
-ORDERS = "replicator/postgres/write/version_sql.py"
+TRAILS = "replicator/core/stream/image_chains.py"
+ORDERS = "replicator/postgres/write/version_comparison_sql.py"
 DECODING = "replicator/core/stream/kinesis_records.py"
 KINDS = "replicator/core/stream/source_kind.py"
 MOVING = "replicator/postgres/control/source_switch.py"
@@ -123,14 +123,14 @@ KINESIS_MUTANTS = [
     ),
     Mutant(
         "a shard of a merge is read behind one of its parents",
-        "replicator/postgres/control/stream/claims.py",
+        "replicator/postgres/control/stream/shard_claims.py",
         "p.shard_id in (c.parent_id, c.adjacent_parent_id)",
         "p.shard_id = c.parent_id",
         "tests/contract/test_fence.py",
     ),
     Mutant(
         "a shard of a merge begins as soon as one of its parents is read",
-        "replicator/core/stream/stream_facts.py",
+        "replicator/core/stream/stream_state.py",
         "return (adjacent,) if parent is None else (parent, adjacent)",
         "return (adjacent,) if parent is None else (parent,)",
         SCHEDULES,

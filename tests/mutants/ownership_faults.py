@@ -2,25 +2,25 @@
 
 from tests.mutants.mutant import Mutant
 
-FLEET = "tests/scale/test_ownership.py"
+FLEET = "tests/scale/test_lease_owners.py"
 KEEPER = "tests/engine/test_lease_keeper.py"
 SCHEDULES = "tests/engine/test_schedules.py"
-DOUBTS = "tests/core/test_ownership.py"
-LEASES = "tests/core/test_leases.py"
+DOUBTS = "tests/core/test_lease_owners.py"
+LEASES = "tests/core/test_lease_plan.py"
 
 HOLDING = "replicator/engine/worker/lease_keeper.py"
-OWNERSHIP = "replicator/core/stream/lease_ownership.py"
-LOOKS = "replicator/engine/worker/lease_lookup.py"
+OWNERSHIP = "replicator/core/leases/lease_owners.py"
+LOOKS = "replicator/engine/worker/lease_owner_lookup.py"
 
-SHARES = "tests/core/test_balance.py"
-LINES = "tests/core/test_lineage.py"
+SHARES = "tests/core/test_fair_shares.py"
+LINES = "tests/core/test_shard_lineage.py"
 FENCED = "tests/contract/test_fence.py"
 
 DESCRIBES = "tests/scale/test_describes.py"
 PACE = "replicator/sources/dynamodb/describe_pace.py"
 
-BALANCE = "replicator/core/stream/balance.py"
-PLAN = "replicator/core/stream/lease_plan.py"
+BALANCE = "replicator/core/leases/fair_shares.py"
+PLAN = "replicator/core/leases/lease_plan.py"
 
 OWNERSHIP_MUTANTS = [
     Mutant(
@@ -81,14 +81,14 @@ OWNERSHIP_MUTANTS = [
     ),
     Mutant(
         "a child begins without its parents' load",
-        "replicator/core/stream/lineage.py",
+        "replicator/core/stream/shard_lineage.py",
         "return sum(parent.load or 0.0 for parent in _parents(shard, shards))",
         "return 0.0",
         LINES,
     ),
     Mutant(
         "a child is claimed without its parents' load",
-        "replicator/postgres/control/stream/claims.py",
+        "replicator/postgres/control/stream/shard_claims.py",
         "load = coalesce(s.load, p.load, 0)",
         "load = coalesce(s.load, 0)",
         FENCED,
@@ -158,7 +158,7 @@ OWNERSHIP_MUTANTS = [
     ),
     Mutant(
         "what all believe to be ours waits for our share",
-        "replicator/core/stream/lease_plan.py",
+        "replicator/core/leases/lease_plan.py",
         "        or lease.key in believed\n",
         "",
         LEASES,

@@ -5,21 +5,21 @@ from tests.mutants.mutant import Mutant
 FENCE = "tests/contract/test_fence.py"
 BELIEF = f"{FENCE}::test_who_believes_what_was_so_once_stops_no_table"
 SWITCHED = f"{FENCE}::test_a_claim_that_a_switch_ended_is_told_from_one_that_another_worker_ended"
-SEGMENTS = "tests/postgres/test_segments.py"
+SEGMENTS = "tests/postgres/test_segment_claims.py"
 TWO_BEGIN = f"{SEGMENTS}::test_two_workers_that_begin_the_same_snapshot_do_not_end_it"
 PAUSED_PAGES = f"{SEGMENTS}::test_pausing_a_table_fences_its_pages_off"
 SWEPT = f"{SEGMENTS}::test_a_soft_delete_sweeps_by_marking_and_an_ignored_one_not_at_all"
 ORPHANS = f"{SEGMENTS}::test_a_soft_sweep_takes_child_rows_of_no_parent_and_leaves_those_of_a_row"
-LINEAGE = "tests/core/test_lineage.py"
+LINEAGE = "tests/core/test_shard_lineage.py"
 REPLAYED = (
-    "tests/postgres/test_replaying.py"
+    "tests/postgres/test_dead_letter_replay.py"
     "::test_a_batch_that_began_before_the_replay_does_not_miss_what_it_wrote"
 )
 CHANGED_MAPPING = (
     "tests/postgres/test_migrate.py"
     "::test_a_changed_mapping_fences_the_workers_that_have_the_old_one"
 )
-PAUSED = "tests/cli/test_pausing.py"
+PAUSED = "tests/cli/test_pause.py"
 ACCEPTED = "tests/cli/test_gaps.py::test_accepting_lets_the_shard_be_read_on_and_is_on_record"
 STILL_LISTED = (
     "tests/engine/test_schedules.py"
@@ -47,7 +47,7 @@ REDRIVE = "replicator/app/aws_lambda/redrive.py"
 REDRIVEN = "tests/lambda_mode/test_redrive.py"
 STREAMS = "replicator/postgres/control/stream/streams.py"
 REOPENED = (
-    "tests/postgres/test_segments.py"
+    "tests/postgres/test_segment_claims.py"
     "::test_a_gap_is_open_again_when_what_was_to_heal_it_is_cancelled"
 )
 OLDER_STREAM = (
@@ -141,7 +141,7 @@ PROCEDURE_MUTANTS = [
     ),
     Mutant(
         "a table that was left out is not halted again when it is resumed too early",
-        "replicator/app/daemon/left_out_tables.py",
+        "replicator/app/daemon/unfit_tables.py",
         "resumed = name in tables and not tables[name].halted",
         "resumed = False",
         f"{TAKEN_UP}"
@@ -208,31 +208,31 @@ PROCEDURE_MUTANTS = [
     ),
     Mutant(
         "what is deleted softly already is stale",
-        "replicator/postgres/read/stale_rows.py",
+        "replicator/postgres/read/find_stale_rows.py",
         "not p.gone and not exists",
         "not exists",
         SWEPT,
     ),
     Mutant(
         "a sweep leaves child rows of no parent",
-        "replicator/core/planning/scan_plan.py",
+        "replicator/core/planning/plan_snapshot_page.py",
         "TargetWrites(own, sweep=True)",
         "TargetWrites(own)",
         ORPHANS,
     ),
     Mutant(
         "a sweep takes the child rows of a row that stays",
-        "replicator/postgres/write/row_statements.py",
+        "replicator/postgres/write/target_sql.py",
         "       and not exists (select from {parent_table} as p where {is_parent})\n",
         "",
         ORPHANS,
     ),
     Mutant(
         "a sweep takes rows of every target",
-        "replicator/core/planning/scan_plan.py",
+        "replicator/core/planning/plan_snapshot_page.py",
         "    if own.name != target:\n        return writes\n",
         "",
-        "tests/core/test_sweep.py",
+        "tests/core/test_plan_snapshot_page.py",
     ),
     Mutant(
         "a sweep of nearly everything asks nobody",
@@ -252,7 +252,7 @@ PROCEDURE_MUTANTS = [
     ),
     Mutant(
         "a pause stops no page of a snapshot",
-        "replicator/postgres/control/stream/shard_epochs.py",
+        "replicator/postgres/control/stream/raise_epochs.py",
         "for text in (RAISE_EPOCHS, RAISE_SEGMENT_EPOCHS):",
         "for text in (RAISE_EPOCHS,):",
         PAUSED_PAGES,
@@ -309,7 +309,7 @@ PROCEDURE_MUTANTS = [
     # what was lost, and what is over
     Mutant(
         "a gap is not accepted though it was chosen",
-        "replicator/engine/worker/upkeep.py",
+        "replicator/engine/worker/periodic_steps.py",
         'if not gaps or on_gap == "stop":',
         'if not gaps or on_gap != "resnapshot":',
         "tests/engine/test_schedules.py"
@@ -331,21 +331,21 @@ PROCEDURE_MUTANTS = [
     ),
     Mutant(
         "a shard is forgotten as soon as it is finished",
-        "replicator/core/stream/lineage.py",
+        "replicator/core/stream/shard_lineage.py",
         "and now - (shard.done_at or now) > FINISHED_SHARDS_KEPT",
         "and now >= (shard.done_at or now)",
         LINEAGE,
     ),
     Mutant(
         "a shard is forgotten before its parent is",
-        "replicator/core/stream/lineage.py",
+        "replicator/core/stream/shard_lineage.py",
         "        and not _parents(shard, known)\n",
         "",
         LINEAGE,
     ),
     Mutant(
         "a shard is forgotten before its children are begun",
-        "replicator/core/stream/lineage.py",
+        "replicator/core/stream/shard_lineage.py",
         "and all(child.finished or child.position is not None for",
         "and all(True for",
         LINEAGE,
@@ -395,14 +395,14 @@ PROCEDURE_MUTANTS = [
     ),
     Mutant(
         "gaps are accepted though nobody chose it",
-        "replicator/engine/worker/upkeep.py",
+        "replicator/engine/worker/periodic_steps.py",
         'if not gaps or on_gap == "stop":',
         "if not gaps:",
         "tests/engine/test_schedules.py::test_a_gap_waits_for_somebody_to_accept_it",
     ),
     Mutant(
         "a claim that another worker ended is taken for a switch of the table",
-        "replicator/postgres/control/stream/claims.py",
+        "replicator/postgres/control/stream/shard_claims.py",
         "select claimed_epoch = $4 and epoch > $4 and claim_id = $5 from",
         "select epoch > $4 and $5::uuid is not null from",
         SWITCHED,

@@ -4,12 +4,12 @@ from tests.mutants.mutant import Mutant
 
 DIAGNOSED = "tests/core/test_diagnosis.py"
 LOCKED = "tests/faults/test_locked_targets.py"
-OVERVIEW = "tests/core/test_overview.py"
+OVERVIEW = "tests/core/test_assemble.py"
 
 OF_FEW = "tests/postgres/test_status_shards.py"
 
 STATUS_SHARDS = "replicator/postgres/control/status_shards.py"
-DIAGNOSIS = "replicator/core/status/link_checks.py"
+DIAGNOSIS = "replicator/core/status/table_verdict.py"
 PROOF = "replicator/core/status/liveness_proof.py"
 LINKS = "(_registered, _not_stopped, _read_by_workers, _worked_on, _moving)"
 
@@ -163,7 +163,7 @@ PROOF_MUTANTS = [
     ),
     Mutant(
         "a shard that fails again and again does not say why",
-        "replicator/engine/worker/evidence_collector.py",
+        "replicator/engine/worker/liveness_collector.py",
         'why = said or failures.get(f"shard {shard_id}")',
         "why = said",
         "tests/engine/test_broken_ports.py"
@@ -174,13 +174,13 @@ PROOF_MUTANTS = [
         "replicator/monitoring/health_log.py",
         "if trouble.problem is None and now - trouble.since >= SAID_AFTER_SECONDS:",
         "if now - trouble.since >= SAID_AFTER_SECONDS:",
-        "tests/monitoring/test_verdict_log.py",
+        "tests/monitoring/test_health_log.py",
     ),
     Mutant(
         "a frozen owner is ended by a connection of the pool alone",
         "replicator/postgres/connection/blocking_sessions.py",
         'self._database.helper("ending a blocker")',
         'self._database.connection("ending a blocker")',
-        "tests/postgres/test_claims_that_wait.py",
+        "tests/postgres/test_blocking_sessions.py",
     ),
 ]

@@ -2,10 +2,10 @@
 
 from tests.mutants.mutant import Mutant
 
-TABLE = "replicator/core/values/type_table.py"
-CONVERSION = "tests/core/test_conversion.py"
+TABLE = "replicator/core/values/column_types.py"
+CONVERSION = "tests/core/test_converters.py"
 NAMED = "tests/postgres/test_named_types.py"
-PARAMETERS = "tests/postgres/test_connection_parameters.py"
+PARAMETERS = "tests/postgres/test_dsn_parameters.py"
 
 TYPE_MUTANTS = [
     Mutant(
@@ -52,7 +52,7 @@ TYPE_MUTANTS = [
     ),
     Mutant(
         "a real takes what it would round",
-        "replicator/core/values/numbers.py",
+        "replicator/core/values/canonical_numbers.py",
         "return canonical_number(shortest) == canonical",
         "return bool(shortest)",
         CONVERSION,

@@ -5,19 +5,19 @@ from datetime import UTC, datetime
 
 from replicator.core.mapping.compile import TableMapping
 from replicator.core.planning.plan_batch import plan_batch
-from replicator.core.planning.scan_plan import plan_page, plan_sweep, records_of_page
+from replicator.core.planning.plan_snapshot_page import plan_page, plan_sweep, records_of_page
 from replicator.core.records import StreamRecord
-from replicator.core.snapshot.snapshot_facts import SegmentAdvance, SegmentClaim, SnapshotFacts
-from replicator.core.stream.stream_facts import Advance, ListedShard
+from replicator.core.snapshot.snapshot_state import SegmentAdvance, SegmentClaim, SnapshotFacts
+from replicator.core.stream.stream_state import Advance, ListedShard
 from replicator.postgres.connection.connect import ConnectionSettings
 from replicator.postgres.connection.database import Database
-from replicator.postgres.control.snapshot.segments import Segments
+from replicator.postgres.control.snapshot.segment_claims import Segments
 from replicator.postgres.control.snapshot.snapshots import Snapshots
-from replicator.postgres.control.stream.claims import Claims
+from replicator.postgres.control.stream.shard_claims import Claims
 from replicator.postgres.control.stream.shard_store import Positions
-from replicator.postgres.read.stale_rows import StaleRows
+from replicator.postgres.read.find_stale_rows import StaleRows
 from replicator.postgres.schema.migrate import migrate
-from replicator.postgres.write.fenced_sink import PostgresSink, SegmentSink
+from replicator.postgres.write.plan_writer import PostgresSink, SegmentSink
 from tests.support.builders import NOON, STREAM, record
 
 SHARD = "shard-0"

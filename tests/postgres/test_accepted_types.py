@@ -10,19 +10,18 @@ from typing import get_args
 import asyncpg
 import pytest
 
-from replicator.core.planning.scan_plan import plan_page, plan_sweep, records_of_page
-from replicator.core.snapshot.snapshot_facts import SegmentAdvance, SnapshotFacts
+from replicator.core.planning.plan_snapshot_page import plan_page, plan_sweep, records_of_page
+from replicator.core.snapshot.snapshot_state import SegmentAdvance, SnapshotFacts
 from replicator.core.table_spec import KeyColumnSpec, KeyType, TargetSpec
-from replicator.core.values.column_types import parse_type
+from replicator.core.values.column_types import ROWS, key_types, parse_type
 from replicator.core.values.row_builder import Row
-from replicator.core.values.type_table import ROWS, key_types
 from replicator.core.verify.diff import MustBe
+from replicator.postgres.read.find_stale_rows import StaleRows
 from replicator.postgres.read.rows import TargetRows
-from replicator.postgres.read.stale_rows import StaleRows
 from replicator.postgres.schema.catalog import ExistingTable, read_catalog
 from replicator.postgres.schema.fitness import fitness
 from replicator.postgres.schema.type_fitness import accepts
-from replicator.postgres.write.fenced_sink import SegmentSink
+from replicator.postgres.write.plan_writer import SegmentSink
 from tests.postgres.loaded import Loaded, registered
 from tests.support.builders import NOON, table_mapping
 from tests.support.specs import column_spec
@@ -78,7 +77,7 @@ async def load(loaded: Loaded, snapshot: SnapshotFacts, *images: str) -> list[li
     advance = SegmentAdvance("x", len(page), plan.rows, 1.0, ended=True)
     sink = SegmentSink(loaded.database, loaded.mapping)
     await sink.apply(plan, claim=await loaded.claim(snapshot), advance=advance)
-    return [list(writes.upserts) for writes in plan.writes]
+    return [list(writes.upserted.rows) for writes in plan.writes]
 
 
 async def unequal(loaded: Loaded, rows: list[list[Row]]) -> dict[str, object]:

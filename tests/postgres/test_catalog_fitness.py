@@ -6,7 +6,7 @@ from dataclasses import replace
 import asyncpg
 import pytest
 
-from replicator.core.findings import Finding
+from replicator.core.check_findings import Finding
 from replicator.core.mapping.target_table import TargetTable
 from replicator.core.values.column_types import parse_type
 from replicator.postgres.connection.connect import ConnectionSettings, connect

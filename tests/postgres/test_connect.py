@@ -8,7 +8,8 @@ import pytest
 from replicator.demo.embedded import EmbeddedPostgres, free_port
 from replicator.errors import ConfigurationError, SinkUnavailable
 from replicator.postgres.connection.address import resolve
-from replicator.postgres.connection.connect import ConnectionSettings, connect, create_pool
+from replicator.postgres.connection.connect import ConnectionSettings, connect
+from replicator.postgres.connection.database import create_pool
 
 PASSWORD = "s3cr:t/@"
 

@@ -12,13 +12,13 @@ from typing import Any
 
 import pytest
 
-from replicator.core.planning.scan_plan import plan_changes, plan_page
+from replicator.core.planning.plan_snapshot_page import plan_changes, plan_page
 from replicator.core.planning.write_plan import WritePlan
 from replicator.core.records import StreamRecord
 from replicator.core.snapshot.export_lines import changes_of_lines
 from replicator.core.snapshot.export_manifest import ExportSummary
 from replicator.core.snapshot.export_windows import Window
-from replicator.core.snapshot.snapshot_facts import (
+from replicator.core.snapshot.snapshot_state import (
     SegmentAdvance,
     SegmentClaim,
     SnapshotOrigin,

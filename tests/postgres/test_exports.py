@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from replicator.core.planning.scan_plan import plan_changes
+from replicator.core.planning.plan_snapshot_page import plan_changes
 from replicator.core.snapshot.export_lines import changes_of_lines
 from replicator.core.snapshot.export_manifest import ExportSummary
 from replicator.core.snapshot.export_windows import Window
-from replicator.core.snapshot.snapshot_facts import (
+from replicator.core.snapshot.snapshot_state import (
     SegmentAdvance,
     SegmentClaim,
     SnapshotFacts,
@@ -19,10 +19,10 @@ from replicator.core.snapshot.snapshot_facts import (
 )
 from replicator.errors import Fenced, NotClaimable
 from replicator.postgres.control.snapshot.exports import ExportRecords
-from replicator.postgres.control.stream.claims import Claims
 from replicator.postgres.control.stream.gaps_and_halts import Incidents
+from replicator.postgres.control.stream.shard_claims import Claims
 from replicator.postgres.control.stream.shard_store import Positions
-from replicator.postgres.write.fenced_sink import SegmentSink
+from replicator.postgres.write.plan_writer import SegmentSink
 from tests.postgres.loaded import SHARD, Loaded, registered
 from tests.support.builders import NOON, STREAM, record, table_mapping, target
 

@@ -8,13 +8,13 @@ import pytest
 
 from replicator.core.planning.plan_batch import plan_batch
 from replicator.core.records import Position
-from replicator.core.snapshot.snapshot_facts import SnapshotFacts
-from replicator.core.stream.stream_facts import Advance, Claim
+from replicator.core.snapshot.snapshot_state import SnapshotFacts
+from replicator.core.stream.stream_state import Advance, Claim
 from replicator.core.table_spec import TargetSpec
-from replicator.postgres.control.snapshot.repairs import begin_repair
-from replicator.postgres.control.stream.claims import Claims
+from replicator.postgres.control.snapshot.repair_snapshots import begin_repair
+from replicator.postgres.control.stream.shard_claims import Claims
 from replicator.postgres.write.dead_letter_replay import Replay, Tried
-from replicator.postgres.write.fenced_sink import PostgresSink
+from replicator.postgres.write.plan_writer import PostgresSink
 from tests.postgres.loaded import SHARD, Loaded, registered
 from tests.support.builders import NOON, STREAM, record, table_mapping
 from tests.support.specs import column_spec

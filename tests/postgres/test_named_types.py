@@ -11,9 +11,8 @@ import pytest
 from replicator.core.mapping.compile import TableMapping
 from replicator.core.planning.plan_batch import plan_batch
 from replicator.core.table_spec import TargetSpec
-from replicator.core.values.column_types import ColumnType, parse_type
+from replicator.core.values.column_types import ROWS, ColumnType, parse_type
 from replicator.core.values.converters import compile_converter
-from replicator.core.values.type_table import ROWS
 from replicator.core.verify.diff import Difference, expectation, judge
 from replicator.errors import BatchRejected, ConfigurationError
 from replicator.postgres.connection.connect import ConnectionSettings
@@ -22,7 +21,7 @@ from replicator.postgres.schema.catalog import read_catalog
 from replicator.postgres.schema.fitness import fitness
 from replicator.postgres.schema.migrate import migrate
 from replicator.postgres.schema.schema_diff import survey
-from replicator.postgres.write.fenced_sink import PostgresSink
+from replicator.postgres.write.plan_writer import PostgresSink
 from tests.postgres.loaded import Loaded, registered
 from tests.support.builders import record, table_mapping
 from tests.support.missing_part import skip_without

@@ -5,7 +5,7 @@ import asyncio
 from replicator.core.status.notices import Due, Notice
 from replicator.postgres.connection.database import Database
 from replicator.postgres.control.notices import Notices
-from tests.postgres.test_evidence import a_pool
+from tests.postgres.test_liveness_store import a_pool
 from tests.support.control import control_schema
 
 GAP = Notice("orders", "gap", "critical", "a gap", "replicator gaps accept")

@@ -2,9 +2,9 @@
 
 from datetime import UTC, datetime
 
-from replicator.core.stream.lineage import FINISHED_SHARDS_KEPT, forgettable_shards
+from replicator.core.stream.shard_lineage import FINISHED_SHARDS_KEPT, forgettable_shards
 from replicator.postgres.control.stream.shard_store import ENDED_SECONDS, Positions
-from tests.postgres.test_evidence import a_pool
+from tests.postgres.test_liveness_store import a_pool
 from tests.support.control import DEPLOYMENT, Control, control_schema
 
 CURRENT, OLDER = "arn-2", "arn-1"

@@ -12,8 +12,8 @@ from replicator.clock import SystemClock
 from replicator.core.table_spec import TargetSpec
 from replicator.engine.stream.pipeline import Batch, Pipeline
 from replicator.errors import SchemaMismatch
-from replicator.postgres.control.stream.claims import Claims
-from replicator.postgres.write.fenced_sink import PostgresSink
+from replicator.postgres.control.stream.shard_claims import Claims
+from replicator.postgres.write.plan_writer import PostgresSink
 from tests.postgres.loaded import SHARD, Loaded, registered
 from tests.support.builders import NOON, STREAM, record, table_mapping
 from tests.support.specs import column_spec

@@ -12,13 +12,13 @@ import pytest
 
 import replicator
 from replicator.core.mapping.item_keys import item_key_json
-from replicator.core.planning.guard_outcomes import Applied, Guard
+from replicator.core.planning.row_guard_outcomes import Applied, Guard
 from replicator.core.records import StreamRecord
-from replicator.core.stream.order_keeper import OrderKeeper
+from replicator.core.stream.order_keeper_kinds import OrderKeeper
 from replicator.core.table_spec import TargetSpec
 from replicator.postgres.connection.database import Session
 from replicator.postgres.control.pruning import Pruning
-from replicator.postgres.write.guard_statement import version_key
+from replicator.postgres.write.row_guard_sql import version_key
 from tests.support.builders import KEY, NOON, STREAM, record, table_mapping, target
 from tests.support.guarded import GuardedTable, guarded_table
 from tests.support.specs import column_spec, key_column_spec

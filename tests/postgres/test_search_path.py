@@ -9,11 +9,11 @@ from replicator.core.planning.plan_batch import plan_batch
 from replicator.postgres.connection.connect import SEARCH_PATH, ConnectionSettings
 from replicator.postgres.connection.database import Database
 from replicator.postgres.control.pruning import Pruning
-from replicator.postgres.control.stream.claims import Claims
 from replicator.postgres.control.stream.gaps_and_halts import Incidents
-from replicator.postgres.control.stream.order_keeper_switch import leave_guard
+from replicator.postgres.control.stream.order_keeper_handover import leave_guard
+from replicator.postgres.control.stream.shard_claims import Claims
 from replicator.postgres.write.dead_letter_replay import Replay
-from replicator.postgres.write.fenced_sink import PostgresSink
+from replicator.postgres.write.plan_writer import PostgresSink
 from tests.postgres.loaded import SHARD, Loaded, registered
 from tests.support.builders import STREAM, record, table_mapping, target
 from tests.support.specs import child_spec, column_spec

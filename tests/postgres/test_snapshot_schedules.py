@@ -10,29 +10,29 @@ from typing import TypeVar
 import pytest
 
 from replicator.core.planning.plan_batch import plan_batch
-from replicator.core.planning.scan_plan import plan_page, plan_sweep
+from replicator.core.planning.plan_snapshot_page import plan_page, plan_sweep
 from replicator.core.planning.write_plan import WritePlan
 from replicator.core.records import StreamRecord
-from replicator.core.snapshot.snapshot_facts import (
+from replicator.core.snapshot.snapshot_state import (
     SegmentAdvance,
     SegmentClaim,
     SnapshotFacts,
     SnapshotReason,
 )
-from replicator.core.stream.order_keeper import OrderKeeper
-from replicator.core.stream.stream_facts import Advance, Claim, ListedShard
+from replicator.core.stream.order_keeper_kinds import OrderKeeper
+from replicator.core.stream.stream_state import Advance, Claim, ListedShard
 from replicator.core.table_spec import TargetSpec
 from replicator.errors import Fenced, NotClaimable
 from replicator.postgres.connection.database import Database
 from replicator.postgres.control.pruning import Pruning
-from replicator.postgres.control.snapshot.segments import Segments
+from replicator.postgres.control.snapshot.segment_claims import Segments
 from replicator.postgres.control.snapshot.snapshots import Snapshots
-from replicator.postgres.control.stream.claims import Claims
 from replicator.postgres.control.stream.gaps_and_halts import Incidents
+from replicator.postgres.control.stream.shard_claims import Claims
 from replicator.postgres.control.stream.shard_store import Positions
-from replicator.postgres.read.stale_rows import StaleRows
+from replicator.postgres.read.find_stale_rows import StaleRows
 from replicator.postgres.write.dead_letter_replay import Replay
-from replicator.postgres.write.fenced_sink import PostgresSink, SegmentSink
+from replicator.postgres.write.plan_writer import PostgresSink, SegmentSink
 from tests.support.builders import NOON, STREAM, record, table_mapping
 from tests.support.specs import column_spec
 

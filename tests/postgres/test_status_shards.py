@@ -15,7 +15,7 @@ from replicator.core.status.status_json import document
 from replicator.postgres.control.status_reads import read_knowledge
 from replicator.postgres.control.status_shards import read_ended, read_status_shards
 from replicator.postgres.control.stream.shard_store import Positions
-from tests.postgres.test_evidence import a_pool
+from tests.postgres.test_liveness_store import a_pool
 from tests.support.control import DEPLOYMENT, Control, control_schema, stream_arn
 from tests.support.many_shards import fill
 

@@ -8,11 +8,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from replicator.core.records import AttributeValue
-from replicator.core.values.column_types import parse_type
+from replicator.core.values.column_options import TimeFormat
+from replicator.core.values.column_types import ROWS, parse_type
 from replicator.core.values.converters import array_literal, compile_converter
 from replicator.core.values.json_text import json_text
-from replicator.core.values.reading_options import TimeFormat
-from replicator.core.values.type_table import ROWS
 
 DIGITS_38 = "12345678901234567890123456789012345678"
 DOCUMENT = f'{{"a": null, "b": {DIGITS_38}}}'

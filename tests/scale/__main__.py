@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from time import process_time
 
-from replicator.core.stream.balance import UPSET
-from replicator.core.stream.lease_plan import observed, plan_leases
+from replicator.core.leases.fair_shares import UPSET
+from replicator.core.leases.lease_plan import observed, plan_leases
 from tests.scale.fleet import EVEN, LEASE_SECONDS, Fleet
 from tests.scale.servers import DESCRIBES_A_SECOND, SLOW, Bill
 from tests.support.virtual_time import virtual_loop

@@ -10,23 +10,23 @@ from functools import partial
 from random import Random
 from typing import Any
 
+from replicator.core.leases.fair_shares import IDLE
+from replicator.core.leases.lease_owners import WorkerSign
 from replicator.core.observations import Observation, TaskFailed, unobserved
 from replicator.core.records import Position
-from replicator.core.stream.balance import IDLE
-from replicator.core.stream.lease_ownership import WorkerSign
 from replicator.core.stream.shard_load import ShardLoad
-from replicator.core.stream.stream_facts import ListedShard
+from replicator.core.stream.stream_state import ListedShard
 from replicator.engine.ports import ControlPorts
 from replicator.engine.snapshot.rate_limit import ReadPacing
 from replicator.engine.stream.discovery import Discovery
-from replicator.engine.stream.page_slots import PageBudget
+from replicator.engine.stream.read_ahead_limit import PageBudget
 from replicator.engine.stream.shard import Ending
 from replicator.engine.stream.shard_activity import ShardProof
 from replicator.engine.worker.lease_keeper import Held
+from replicator.engine.worker.periodic_steps import PeriodicSteps
 from replicator.engine.worker.supervisor import Reporting
-from replicator.engine.worker.table import Runner, Table, WorkerSettings
-from replicator.engine.worker.upkeep import Upkeep
 from replicator.engine.worker.worker import Worker
+from replicator.engine.worker.worker_table import Runner, Table, WorkerSettings
 from replicator.sources.dynamodb.describe_pace import DescribePace
 from replicator.sources.dynamodb.streams import DynamoDBStreams
 from tests.scale.servers import Servers, Stream
@@ -394,7 +394,7 @@ class Fleet:
             WorkerSettings(name, "1", LEASE_SECONDS, idle_seconds_max=1.0),
             tables,
             control=ControlPorts(claims, positions, listings, incidents),
-            upkeep=Upkeep(positions, incidents, NoSnapshots(), self.clock),
+            periodic_steps=PeriodicSteps(positions, incidents, NoSnapshots(), self.clock),
             pacing=ReadPacing(1.0, self.clock),
             leases=leases,
             reporting=Reporting(observe, unobserved, unobserved),

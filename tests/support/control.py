@@ -11,7 +11,7 @@ from typing import Any
 import asyncpg
 import yaml
 
-from replicator.core.status.worker_evidence import (
+from replicator.core.status.liveness_evidence import (
     LateShard,
     TableEvidence,
     WorkerEvidence,

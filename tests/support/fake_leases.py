@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 
-from replicator.core.stream.lease_plan import Lease
+from replicator.core.leases.lease_plan import Lease
 from replicator.errors import LeaseLost
 from tests.support.faults import Send
 

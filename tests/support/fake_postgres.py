@@ -11,13 +11,13 @@ from uuid import UUID
 
 from replicator.core.mapping.compile import TableMapping
 from replicator.core.mapping.item_keys import item_key_json
-from replicator.core.planning.guard_outcomes import Applied, GuardRejection
+from replicator.core.planning.row_guard_outcomes import Applied, GuardRejection
 from replicator.core.planning.write_plan import TargetWrites, WritePlan
 from replicator.core.records import Position, Version
-from replicator.core.stream.generations import TIMES, generation
-from replicator.core.stream.order_keeper import OrderKeeper
+from replicator.core.stream.order_keeper_kinds import OrderKeeper
 from replicator.core.stream.shard_load import ShardLoad
-from replicator.core.stream.stream_facts import (
+from replicator.core.stream.stream_generations import TIMES, generation
+from replicator.core.stream.stream_state import (
     Advance,
     Claim,
     GapFacts,
@@ -360,14 +360,14 @@ class FakePostgres:
     def refusals(self, plan: WritePlan) -> dict[str, tuple[str, str | None]]:
         found: dict[str, tuple[str, str | None]] = {}
         for writes in plan.writes:
-            for row in writes.upserts:
+            for row in writes.upserted.rows:
                 reason = self.refuses(writes.target.name, row)
                 if reason is not None:
                     found[writes.target.name] = reason, "23514"
         return found
 
     def _refuse(self, plan: WritePlan) -> None:
-        rows = [(w.target.name, row) for w in plan.writes for row in w.upserts]
+        rows = [(w.target.name, row) for w in plan.writes for row in w.upserted.rows]
         if len(rows) > self.batch_rows_max:
             message = "the statement timeout ended the batch"
             raise BatchTooSlow(message)
@@ -405,15 +405,15 @@ class FakePostgres:
     def _write(self, writes: TargetWrites, counts: dict[tuple[str, Operation], int]) -> None:
         name, width = writes.target.name, len(writes.target.table.key)
         rows = self.data.rows.setdefault(name, {})
-        deleted = [rows.pop(key) for key in writes.deletes if key in rows]
-        for *key, at in writes.soft_deletes:
+        deleted = [rows.pop(key) for key in writes.deleted.rows if key in rows]
+        for *key, at in writes.softly_deleted.rows:
             if tuple(key) in rows:
                 rows[tuple(key)] = (*rows[tuple(key)][:-1], at)
-        rows.update({row[:width]: row for row in writes.upserts})
-        if writes.upserts:
-            counts[name, "upsert"] = len(writes.upserts)
-        if deleted or writes.soft_deletes:
-            counts[name, "delete"] = len(deleted) + len(writes.soft_deletes)
+        rows.update({row[:width]: row for row in writes.upserted.rows})
+        if writes.upserted.rows:
+            counts[name, "upsert"] = len(writes.upserted.rows)
+        if deleted or writes.softly_deleted.rows:
+            counts[name, "delete"] = len(deleted) + len(writes.softly_deleted.rows)
 
     def _append(
         self, writes: TargetWrites, stream_arn: str, counts: dict[tuple[str, Operation], int]

@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 from botocore.exceptions import ClientError
 
-from replicator.core.stream.generations import label_time
+from replicator.core.stream.stream_generations import label_time
 from replicator.engine.stream.discovery import NewestStream
 from replicator.errors import StreamUnfit, StreamVanished
 from replicator.sources.dynamodb.streams import DynamoDBStreams

@@ -4,14 +4,14 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from replicator.core.leases.lease_owners import WorkerSign
 from replicator.core.mapping.compile import TableMapping
 from replicator.core.observations import GapKind
-from replicator.core.planning.guard_outcomes import Applied
+from replicator.core.planning.row_guard_outcomes import Applied
 from replicator.core.planning.write_plan import Refusals, WritePlan
 from replicator.core.records import Position
 from replicator.core.stream.gaps import older_stream
-from replicator.core.stream.lease_ownership import WorkerSign
-from replicator.core.stream.stream_facts import (
+from replicator.core.stream.stream_state import (
     Advance,
     Belief,
     Claim,

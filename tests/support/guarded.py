@@ -7,14 +7,14 @@ from typing import Any
 import asyncpg
 
 from replicator.core.mapping.compile import TableMapping
-from replicator.core.planning.guard_outcomes import Applied, Guard, Versioning
 from replicator.core.planning.plan_batch import plan_batch
+from replicator.core.planning.row_guard_outcomes import Applied, Guard, Versioning
 from replicator.core.records import StreamRecord
-from replicator.core.stream.generations import SCAN, generation
+from replicator.core.stream.stream_generations import SCAN, generation
 from replicator.postgres.connection.connect import ConnectionSettings
 from replicator.postgres.connection.control_schema import ControlSchema
 from replicator.postgres.connection.database import Database, Session
-from replicator.postgres.control.stream.order_keeper_switch import switch_keeper
+from replicator.postgres.control.stream.order_keeper_handover import switch_keeper
 from replicator.postgres.schema.migrate import migrate
 from replicator.postgres.write.fence import Fence
 from replicator.postgres.write.plan_writer import PlanWriter

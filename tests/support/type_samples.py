@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from replicator.core.values.type_table import ROWS
+from replicator.core.values.column_types import ROWS
 
 _NUMBERS = ["0", "-1", "1.5", "0.1", "100", "1E2", "32767", "32768", "123456.7", "0.000001"]
 _TEXTS = ["", "a", "ab ", "abc", "abcd", "é", "true", "a,b", 'a"b', "a\\b"]

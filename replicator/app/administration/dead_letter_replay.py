@@ -6,7 +6,7 @@ from replicator.app.administration.control_database import (
     require_known,
 )
 from replicator.app.mappings import require_mappings
-from replicator.app.require_fit_targets import require_fit
+from replicator.app.refuse_unfit_targets import require_fit
 from replicator.config.settings import Settings
 from replicator.errors import ConfigurationError
 from replicator.postgres.connection.database import Database

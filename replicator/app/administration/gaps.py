@@ -10,8 +10,8 @@ from replicator.app.administration.control_database import (
     require_registered,
 )
 from replicator.config.settings import Settings
-from replicator.core.stream.order_keeper import OrderKeeper
-from replicator.core.stream.stream_facts import GapFacts, TableFacts
+from replicator.core.stream.order_keeper_kinds import OrderKeeper
+from replicator.core.stream.stream_state import GapFacts, TableFacts
 from replicator.errors import ConfigurationError
 from replicator.postgres.control.snapshot.snapshots import Snapshots
 from replicator.postgres.control.stream.gaps_and_halts import Incidents

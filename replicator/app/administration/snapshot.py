@@ -11,9 +11,9 @@ from replicator.app.administration.control_database import (
     require_registered,
 )
 from replicator.config.settings import Settings
-from replicator.core.snapshot.snapshot_facts import SnapshotOrigin
-from replicator.core.snapshot.status import SnapshotStatus, snapshot_status
-from replicator.core.status.link_checks import WORKER_SECONDS
+from replicator.core.snapshot.snapshot_progress import SnapshotStatus, snapshot_status
+from replicator.core.snapshot.snapshot_state import SnapshotOrigin
+from replicator.core.status.table_verdict import WORKER_SECONDS
 from replicator.errors import ConfigurationError
 from replicator.postgres.control.snapshot.snapshot_reads import read_snapshot
 from replicator.postgres.control.snapshot.snapshots import Snapshots

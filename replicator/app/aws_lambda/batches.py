@@ -9,8 +9,8 @@ claim. The environment may be frozen between two invocations for hours, with the
 
 The idea: PostgreSQL keeps the order per row instead of per shard. A table that Lambda writes is
 in mode `lambda`: every transaction takes the table's state FOR SHARE, checks mode and mapping,
-and writes through the row guard (`core/planning/guard_outcomes`), so that any repetition and any
-order of batches that contain each record at least once end in the same rows.
+and writes through the row guard (`core/planning/row_guard_outcomes`), so that any repetition and
+any order of batches that contain each record at least once end in the same rows.
 
 The answer to Lambda: records are applied in order, in parts as the pipeline makes them, each part
 one transaction. When a part fails, everything before it is committed; `deliver` returns the
@@ -36,16 +36,16 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 
 from replicator.clock import Clock
-from replicator.core.findings import how_to_go_on
+from replicator.core.check_findings import how_to_go_on
 from replicator.core.mapping.compile import TableMapping
 from replicator.core.observations import GapFound, Observe, StreamMoved, TableHalted, TaskFailed
-from replicator.core.planning.guard_outcomes import Applied
+from replicator.core.planning.row_guard_outcomes import Applied
 from replicator.core.planning.write_plan import Refusals, WritePlan
 from replicator.core.stream.gaps import how_to_mend
-from replicator.core.stream.generations import label_time
-from replicator.core.stream.order_keeper import OrderKeeper
+from replicator.core.stream.order_keeper_kinds import OrderKeeper
 from replicator.core.stream.source_kind import KINESIS, is_read_from, kind_of
-from replicator.core.stream.stream_facts import Advance, Claim
+from replicator.core.stream.stream_generations import label_time
+from replicator.core.stream.stream_state import Advance, Claim
 from replicator.engine.dead_letter_limit import check_dead_letters
 from replicator.engine.stream.pipeline import Batch, Pipeline
 from replicator.errors import (

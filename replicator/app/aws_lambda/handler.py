@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from replicator.app.aws_lambda.batches import Delivering
 from replicator.app.aws_lambda.table_of_stream import entry_of, mapping_of, published_of
-from replicator.app.require_fit_targets import require_fit
+from replicator.app.refuse_unfit_targets import require_fit
 from replicator.clock import Clock
 from replicator.config.settings import Settings
 from replicator.core.mapping.compile import TableMapping
@@ -21,7 +21,7 @@ from replicator.postgres.write.lambda_deliveries import RegisteredTable, source_
 from replicator.sources.lambda_events.event import StreamBatch, batches_of
 
 ANSWER_SECONDS = 0.5
-"""Kept back from the time that Lambda gives, so that the answer leaves before the environment is
+"""Time kept back of what Lambda gives, so that the answer leaves before the environment is
 killed."""
 SHARE_OF_ONE_ATTEMPT = 0.4
 """Share of the remaining time that one statement may take; beyond that, half of the batch is

@@ -19,19 +19,19 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from replicator.app.administration.control_database import control_database
+from replicator.app.aws_clients import Clients
 from replicator.app.aws_lambda.batches import Delivering
 from replicator.app.aws_lambda.table_of_stream import entry_of, mapping_of
-from replicator.app.clients import Clients
-from replicator.app.require_fit_targets import require_fit
+from replicator.app.refuse_unfit_targets import require_fit
 from replicator.clock import Clock, SystemClock
 from replicator.config.connections import source_connection
 from replicator.config.settings import Settings
 from replicator.core.mapping.compile import TableMapping
 from replicator.core.observations import BatchApplied, GapKind, Observation, unobserved
 from replicator.core.records import StreamRecord
-from replicator.core.stream.generations import generation
-from replicator.engine.retry import patiently
+from replicator.core.stream.stream_generations import generation
 from replicator.engine.stream.pipeline import START_MARGIN
+from replicator.engine.waiting import with_retries
 from replicator.errors import (
     ConfigurationError,
     Disposition,
@@ -244,13 +244,13 @@ class _Work:
     async def _read_between(
         self, streams: DynamoDBStreams, place: BatchPlace
     ) -> list[StreamRecord]:
-        at: str | None = await patiently(
+        at: str | None = await with_retries(
             partial(streams.iterator_at, place.stream_arn, place.shard_id, place.start)
         )
         records: list[StreamRecord] = []
         empty = 0
         while at is not None and empty < EMPTY_PAGES_MAX:
-            page = await patiently(partial(streams.read, at))
+            page = await with_retries(partial(streams.read, at))
             at, empty = page.next_iterator, 0 if page.records else empty + 1
             records += [r for r in page.records if r.position <= place.last]
             if page.records and page.records[-1].position >= place.last:

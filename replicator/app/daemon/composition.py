@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from functools import partial
 
-from replicator.app.clients import Clients
+from replicator.app.aws_clients import Clients
 from replicator.clock import Clock
 from replicator.config.connections import (
     export_connection,
@@ -17,8 +17,8 @@ from replicator.core.mapping.item_keys import require_key
 from replicator.core.observations import Observe
 from replicator.core.snapshot.export_windows import Recovery
 from replicator.core.stream.batch_size import BatchSize
-from replicator.core.stream.generations import label_time
 from replicator.core.stream.source_kind import share_of
+from replicator.core.stream.stream_generations import label_time
 from replicator.core.table_spec import TableSpec
 from replicator.engine.ports import Source
 from replicator.engine.snapshot.lifecycle import Loading
@@ -26,21 +26,21 @@ from replicator.engine.snapshot.pipeline import PagePipeline
 from replicator.engine.snapshot.rate_limit import ReadPacing
 from replicator.engine.snapshot.segment import SnapshotParts
 from replicator.engine.stream.discovery import Discovery, NewestStream
-from replicator.engine.stream.page_slots import PageBudget
 from replicator.engine.stream.pipeline import Pipeline
-from replicator.engine.worker.table import Table
+from replicator.engine.stream.read_ahead_limit import PageBudget
+from replicator.engine.worker.worker_table import Table
 from replicator.errors import ReplicatorError, SourceUnavailable
 from replicator.monitoring.tracing import Tracing
 from replicator.postgres.connection.database import Database
 from replicator.postgres.control.snapshot.exports import ExportRecords
-from replicator.postgres.control.snapshot.segments import Segments
+from replicator.postgres.control.snapshot.segment_claims import Segments
 from replicator.postgres.control.snapshot.snapshots import Snapshots
 from replicator.postgres.control.source_switch import StreamMoves
 from replicator.postgres.control.stream.gaps_and_halts import Incidents
 from replicator.postgres.control.stream.shard_store import Positions
 from replicator.postgres.control.stream.stream_retention import StreamRetention
-from replicator.postgres.read.stale_rows import StaleRows
-from replicator.postgres.write.fenced_sink import PostgresSink, SegmentSink
+from replicator.postgres.read.find_stale_rows import StaleRows
+from replicator.postgres.write.plan_writer import PostgresSink, SegmentSink
 from replicator.sources.aws.region_endpoint import SourceConnection, kinesis_place
 from replicator.sources.dynamodb.exports import TableExports
 from replicator.sources.dynamodb.tables import TableDescription, describe_table, require_fit_stream

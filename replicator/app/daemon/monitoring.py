@@ -10,11 +10,11 @@ from replicator.clock import Clock
 from replicator.config.settings import HttpSettings
 from replicator.core.observations import BatchApplied, Observation, RecordRejected, TaskFailed
 from replicator.core.status.assemble import overview
+from replicator.core.status.attribute_drift import Drift
 from replicator.core.status.diagnosis import with_configured
-from replicator.core.status.drift import Drift
 from replicator.core.status.shard_pages import EndedShard, PageEnd
 from replicator.engine.waiting import stopped_within
-from replicator.engine.worker.evidence_collector import EvidenceKeeper
+from replicator.engine.worker.liveness_collector import EvidenceKeeper
 from replicator.engine.worker.worker import Worker
 from replicator.errors import CoordinationUnavailable, ReplicatorError
 from replicator.monitoring.health import Health
@@ -25,8 +25,8 @@ from replicator.monitoring.latest_status import LatestStatus
 from replicator.monitoring.metrics import Metrics
 from replicator.monitoring.observation_log import ObservationLog
 from replicator.postgres.connection.database import Database
-from replicator.postgres.control.drift import write_drift
-from replicator.postgres.control.evidence_store import tell_evidence
+from replicator.postgres.control.attribute_drift import write_drift
+from replicator.postgres.control.liveness_store import tell_evidence
 from replicator.postgres.control.status_reads import read_knowledge
 from replicator.postgres.control.status_shards import read_ended
 
@@ -74,7 +74,7 @@ class Monitoring:
         self._asking = asyncio.Lock()
 
     def observe(self, observation: Observation) -> None:
-        """Take note of a fact."""
+        """Hand an observation on to all that show or count it."""
         self.metrics.observe(observation)
         self.history.observe(observation)
         self.health.observe(observation)

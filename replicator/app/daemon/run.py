@@ -12,16 +12,16 @@ from functools import partial
 from typing import Any
 
 from replicator import __version__
-from replicator.app.clients import Clients
-from replicator.app.daemon.auto_columns import AutoColumns
+from replicator.app.aws_clients import Clients
+from replicator.app.daemon.auto_column_watch import AutoColumns
 from replicator.app.daemon.composition import TableParts
-from replicator.app.daemon.failure_ages import PersistentFailures
 from replicator.app.daemon.gc_tuning import settle
-from replicator.app.daemon.left_out_tables import LOOK_SECONDS as LEFT_OUT_SECONDS
-from replicator.app.daemon.left_out_tables import LeftOut
+from replicator.app.daemon.lasting_failures import PersistentFailures
 from replicator.app.daemon.monitoring import Monitoring
 from replicator.app.daemon.notifications import Notifications
-from replicator.app.daemon.target_watch import TargetWatch
+from replicator.app.daemon.target_fitness_watch import TargetWatch
+from replicator.app.daemon.unfit_tables import LOOK_SECONDS as LEFT_OUT_SECONDS
+from replicator.app.daemon.unfit_tables import LeftOut
 from replicator.app.startup_checks import Prepared, describe_all, fit_ones, require_some
 from replicator.clock import SourceClock, SystemClock
 from replicator.config.connections import source_connection, target_connection
@@ -32,20 +32,20 @@ from replicator.core.observations import Observation, TaskFailed
 from replicator.engine.ports import ControlPorts
 from replicator.engine.snapshot.rate_limit import ReadPacing
 from replicator.engine.waiting import Backoff, one_failure, stopped_within, unless_stopped
+from replicator.engine.worker.periodic_steps import PeriodicSteps
 from replicator.engine.worker.supervisor import Job, Reporting, supervise
-from replicator.engine.worker.table import Table, WorkerSettings
-from replicator.engine.worker.upkeep import Upkeep
 from replicator.engine.worker.worker import Worker
+from replicator.engine.worker.worker_table import Table, WorkerSettings
 from replicator.errors import Disposition, MigrationDue, ReplicatorError
 from replicator.monitoring.logs import logger
 from replicator.monitoring.tracing import tracing
 from replicator.postgres.connection.database import Database
 from replicator.postgres.control.pruning import Housekeeping
 from replicator.postgres.control.snapshot.snapshots import Snapshots
-from replicator.postgres.control.stream.claims import Claims
 from replicator.postgres.control.stream.describe_turns import DescribeTurns
 from replicator.postgres.control.stream.gaps_and_halts import Incidents
 from replicator.postgres.control.stream.listing_lock import Listings
+from replicator.postgres.control.stream.shard_claims import Claims
 from replicator.postgres.control.stream.shard_store import Positions
 
 LAST_LOOK_SECONDS_MAX = 1.0
@@ -347,7 +347,7 @@ class Daemon:
                 Listings(self._database, self._worker_id),
                 Incidents(self._database),
             ),
-            upkeep=self._upkeep(),
+            periodic_steps=self._periodic_steps(),
             pacing=pacing,
             leases=leases,
             reporting=Reporting(
@@ -356,8 +356,8 @@ class Daemon:
             clock=self._clock,
         )
 
-    def _upkeep(self) -> Upkeep:
-        return Upkeep(
+    def _periodic_steps(self) -> PeriodicSteps:
+        return PeriodicSteps(
             Positions(self._database),
             Incidents(self._database),
             Snapshots(self._database),

@@ -8,11 +8,10 @@ from replicator.core.mapping.split_strings import Extract, Part, require_part
 from replicator.core.mapping.target_table import Column
 from replicator.core.records import AttributeValue
 from replicator.core.table_spec import ColumnSpec, Scalar
-from replicator.core.values.attributes import label
 from replicator.core.values.cells import Cell
 from replicator.core.values.column_types import ColumnType
-from replicator.core.values.converters import Converter, compile_converter
-from replicator.core.values.row_builder import Step, usual_value
+from replicator.core.values.converters import Converter, compile_converter, usual_value
+from replicator.core.values.row_builder import Step
 from replicator.errors import ConfigurationError, ValueRejected
 
 _TAGS = {
@@ -95,7 +94,7 @@ def _path_converter(spec: ColumnSpec) -> Converter:
     path = spec.path
     convert = compile_converter(
         spec.type,
-        attribute=label(written(path) if len(path) > 1 else str(path[0])),
+        attribute=written(path) if len(path) > 1 else str(path[0]),
         column=spec.name,
         time_format=spec.format,
         on_invalid=spec.on_invalid,
@@ -108,11 +107,11 @@ def _path_converter(spec: ColumnSpec) -> Converter:
 
 
 def _part_converter(spec: ColumnSpec, part: Part) -> Converter:
-    """A part is text; number types read a number from the text."""
+    """The converter of a part, which is text; number types read a number from the text."""
     transform = spec.transform or (("number",) if spec.type.row.number else ())
     convert = compile_converter(
         spec.type,
-        attribute=label(part.attribute),
+        attribute=part.attribute,
         column=spec.name,
         time_format=spec.format,
         on_invalid=spec.on_invalid,

@@ -9,7 +9,7 @@ from replicator.core.mapping.columns import MappedColumn, compile_column
 from replicator.core.mapping.fingerprint import former_rows_digest, rows_digest, table_digest
 from replicator.core.mapping.key_columns import KeyColumn, compile_key
 from replicator.core.mapping.masking import Protection, compile_protection
-from replicator.core.mapping.rest import Strays, no_strays, rest_in, strays_of, untaken_by
+from replicator.core.mapping.rest_column import Strays, no_strays, rest_in, strays_of, untaken_by
 from replicator.core.mapping.routing import (
     UNMATCHED_POLICIES,
     Condition,
@@ -60,11 +60,15 @@ class TargetMapping:
 
     spec: TargetSpec
     table: TargetTable
+    name: str
+    """The target in labels and messages."""
     fingerprint: str
     former_fingerprint: str
-    _condition: Condition
+    condition: Condition
+    """Tells which items belong to the target."""
+    row_of: RowOf
+    """The cells of all columns; ValueRejected, naming attribute and column."""
     _key: tuple[KeyColumn, ...]
-    _row: RowOf
     _tried: TriedRow
     usual_rows: UsualRows | None
     """`row_of` and `unmapped` of many new images in less time, where possible."""
@@ -76,11 +80,6 @@ class TargetMapping:
     """Schema and name of the table of the changes."""
     history: str | None = None
     """The table of the changes, in labels and messages."""
-
-    @property
-    def name(self) -> str:
-        """The target in labels and messages."""
-        return self.table.qualified
 
     @property
     def tables(self) -> tuple[tuple[str, str], ...]:
@@ -97,20 +96,6 @@ class TargetMapping:
     def transports(self) -> tuple[str, ...]:
         """Transport of each column's cells: "text" or "bytea"."""
         return tuple(column.type.transport for column in self.table.columns)
-
-    @property
-    def routes_on_keys_only(self) -> bool:
-        """True when the item's key alone decides on the route."""
-        return self._condition.on_keys_only
-
-    @property
-    def routes_on(self) -> frozenset[str]:
-        """The attributes that decide on the route, beside the key's."""
-        return self._condition.attributes
-
-    def matches(self, keys: Image, image: Image | None) -> bool:
-        """True when the item belongs to the target."""
-        return self._condition.matches(keys, image)
 
     def key_of(self, keys: Image) -> Row:
         """The cells of the key columns, without None; ValueRejected."""
@@ -129,14 +114,6 @@ class TargetMapping:
                 if len(cut) == len(column.part.pattern.parts):
                     keys[column.attribute] = {"S": column.part.pattern.join(cut)}
         return keys
-
-    def row_of(self, keys: Image, image: Image) -> Row:
-        """The cells of all columns; ValueRejected, naming attribute and column."""
-        return self._row(keys, image)
-
-    def matches_raw(self, keys: Image, raw: memoryview) -> bool | None:
-        """`matches` of a raw image in less time; None where that must be asked."""
-        return self._condition.matches_raw(keys, raw)
 
     def try_columns(self, keys: Image, image: Image) -> Iterator[tuple[str, Cell | ValueRejected]]:
         """Every column that an item fills, with the cell or the reason for a rejection."""
@@ -171,17 +148,12 @@ class TableMapping:
     targets: tuple[TargetMapping, ...]
     fingerprint: str
     """Changes with everything that can change what is written."""
+    takes_everything: bool
+    """True when every item belongs to at least one target."""
     protection: Protection | None = None
     """Hides personal data: every image passes here before any other use."""
     table_arn: str | None = None
     """The DynamoDB table's name in all of AWS; None: not described yet."""
-
-    @property
-    def takes_everything(self) -> bool:
-        """True when every item belongs to at least one target."""
-        return self.spec.unmatched not in UNMATCHED_POLICIES or any(
-            target.spec.when is None for target in self.targets
-        )
 
 
 def compile_table(
@@ -202,8 +174,18 @@ def compile_table(
                 )
             seen.add(table)
     made = {target.name: (target.fingerprint, target.spec) for target in targets}
-    fingerprint = table_digest(spec, made)
-    return TableMapping(spec, source_key, targets, fingerprint, protection, table_arn)
+    takes_everything = spec.unmatched not in UNMATCHED_POLICIES or any(
+        target.spec.when is None for target in targets
+    )
+    return TableMapping(
+        spec,
+        source_key,
+        targets,
+        table_digest(spec, made),
+        takes_everything,
+        protection,
+        table_arn,
+    )
 
 
 def compile_target(
@@ -247,7 +229,7 @@ def _compile_target(
     rest: Rest = "dropped" if remainder is None else "exceptional" if spec.auto else "kept"
     stray = tuple(column.attribute for column in columns if column.tags is not None)
     usual = compile_usual_rows(
-        [_protected(step, protection) for step in steps],
+        steps if protection is None else [_protected(step, protection) for step in steps],
         keys=key_attributes,
         remainder=Remainder(rest, untaken, strays, stray, spec.nul),
         tail=tail,
@@ -258,11 +240,12 @@ def _compile_target(
     return TargetMapping(
         spec=spec,
         table=table,
+        name=table.qualified,
         fingerprint=rows_digest(spec, table.place, source_key, key, entry),
         former_fingerprint=former_rows_digest(spec, table.place, source_key, key, entry),
-        _condition=compile_condition(spec.when, key_attributes),
+        condition=compile_condition(spec.when, key_attributes),
+        row_of=row_by_steps(steps, rest_of=rest_of, tail=tail),
         _key=key,
-        _row=row_by_steps(steps, rest_of=rest_of, tail=tail),
         _tried=tried_by_steps(steps, rest_of=rest_of),
         usual_rows=usual,
         _untaken=untaken,
@@ -274,10 +257,10 @@ def _compile_target(
     )
 
 
-def _protected(step: Step, protection: Protection | None) -> Step:
+def _protected(step: Step, protection: Protection) -> Step:
     """The step with personal data hidden in the value."""
     name, convert = step.attribute, step.convert
-    if protection is None or name not in protection.attributes:
+    if name not in protection.attributes:
         return step
     hide = partial(protection.value, name)
     as_json = step.usual is not None and step.usual.tag == "M"

@@ -8,12 +8,11 @@ from replicator.core.mapping.split_strings import Part, Pattern, require_part
 from replicator.core.records import AttributeValue
 from replicator.core.table_spec import KeyColumnSpec, KeyType, SourceKey, TargetSpec
 from replicator.core.values.attributes import label
+from replicator.core.values.canonical_numbers import canonical_number
 from replicator.core.values.cells import Cell, Unfit
-from replicator.core.values.column_types import BYTEA, NUMERIC, TEXT, ColumnType
-from replicator.core.values.converters import Converter, compile_converter
-from replicator.core.values.numbers import canonical_number
-from replicator.core.values.row_builder import Step, usual_value
-from replicator.core.values.type_table import key_types
+from replicator.core.values.column_types import BYTEA, NUMERIC, TEXT, ColumnType, key_types
+from replicator.core.values.converters import Converter, compile_converter, usual_value
+from replicator.core.values.row_builder import Step
 from replicator.errors import ConfigurationError, ValueRejected
 
 _DEFAULT_TYPES: dict[KeyType, ColumnType] = {"S": TEXT, "N": NUMERIC, "B": BYTEA}
@@ -114,9 +113,7 @@ def _compile_part(column: KeyColumnSpec, part: Part, types: dict[str, KeyType]) 
             f"two values of the part {part.name!r} could become one",
             remedy=f"use one of {', '.join(_PART_TYPES)}",
         )
-    convert = compile_converter(
-        column_type, attribute=label(part.attribute), column=column.name, key=True
-    )
+    convert = compile_converter(column_type, attribute=part.attribute, column=column.name, key=True)
     extract = part.extract(column.name)
     numeric = column_type.name not in _INJECTIVE_TYPES["S"]
 
@@ -160,7 +157,7 @@ def _compile(column: KeyColumnSpec, types: dict[str, KeyType]) -> KeyColumn:
             remedy=f"use one of {', '.join(_INJECTIVE_TYPES[kind])}",
         )
     convert = compile_converter(
-        column_type, attribute=label(column.attribute), column=column.name, key=True
+        column_type, attribute=column.attribute, column=column.name, key=True
     )
 
     def cell(value: AttributeValue | None) -> Cell:

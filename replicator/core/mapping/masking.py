@@ -12,8 +12,8 @@ from replicator.core.mapping.paths import parse_path
 from replicator.core.records import AttributeValue, Image, StreamRecord
 from replicator.core.table_spec import AttributePath, Masking, SourceKey, TableSpec
 from replicator.core.values.attributes import decode_image, label, may_lack_tags
+from replicator.core.values.canonical_numbers import canonical_number
 from replicator.core.values.cells import Unfit
-from replicator.core.values.numbers import canonical_number
 from replicator.errors import ConfigurationError, UnknownRecord, ValueRejected
 
 MASK = "***"

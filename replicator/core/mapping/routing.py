@@ -14,8 +14,8 @@ from replicator.core.mapping.paths import compile_descent, parse_path
 from replicator.core.mapping.target_table import parse_table_name
 from replicator.core.records import AttributeValue, Image
 from replicator.core.table_spec import TableSpec, TargetSpec
+from replicator.core.values.canonical_numbers import canonical_number
 from replicator.core.values.cells import Unfit
-from replicator.core.values.numbers import canonical_number
 from replicator.errors import ConfigurationError
 
 _Raw = TypeVar("_Raw")

@@ -1,1 +1,1 @@
-"""A batch of records becomes one write plan, by the fast path or change by change. Pure."""
+"""A batch of records becomes one write plan, column by column or change by change. Pure."""

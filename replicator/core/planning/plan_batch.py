@@ -5,11 +5,9 @@ from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 
 from replicator.core.mapping.compile import TableMapping, TargetMapping
-from replicator.core.mapping.item_keys import require_keys_alike
-from replicator.core.planning.batch_ledger import DeadLetter, ItemKey, Ledger, Rank
-from replicator.core.planning.change_history import plan_history
-from replicator.core.planning.fast_path import plan_usual
-from replicator.core.planning.unmatched import plan_unmatched
+from replicator.core.planning.columnar_plan import plan_usual
+from replicator.core.planning.history_rows import plan_history
+from replicator.core.planning.planning_state import DeadLetter, ItemKey, PlanningState, Rank
 from replicator.core.planning.write_plan import Refusals, TargetWrites, WritePlan
 from replicator.core.records import StreamRecord
 from replicator.core.table_spec import OnDelete
@@ -20,6 +18,9 @@ from replicator.errors import ValueRejected
 NO_IMAGE = (
     "the record has no new image: the stream's view type must be NEW_IMAGE or NEW_AND_OLD_IMAGES"
 )
+UNMATCHED = "(unmatched)"
+"""Stands where a dead letter names the target."""
+NO_TARGET = "the item belongs to no target: no `when` of the table takes it"
 
 
 def plan_batch(
@@ -43,27 +44,17 @@ def plan_batch(
     another table.
     """
     refused = refused or {}
-    own = (record for record in records if not record.foreign)
-    if (record := next(own, None)) is not None:  # a table's key does not change within a stream
-        require_keys_alike(mapping.spec.name, record.keys, mapping.source_key)
-    ledger = Ledger(
-        records,
-        mapping.source_key,
-        read_at=read_at,
-        skip_before=skip_before,
-        protection=mapping.protection,
-        expire_attribute=mapping.spec.expire_attribute,
-    )
+    state = PlanningState(records, mapping, read_at=read_at, skip_before=skip_before)
     unmapped: dict[str, Mapping[str, int]] = {}
     unmapped_types: dict[str, Mapping[str, str]] = {}
     candidates: dict[str, Mapping[str, str]] = {}
     writes = []
     for target in mapping.targets:
-        planner = _TargetPlanner(target, ledger, refused, scanned=scanned)
+        planner = _TargetPlanner(target, state, refused, scanned=scanned)
         writes.append(planner.plan())
         if target.history is not None and not scanned:
             reason = refused.get(target.history)
-            entries = plan_history(target, ledger, reason, healing=healing)
+            entries = plan_history(target, state, reason, healing=healing)
             writes[-1].appends.extend([row for row, _ in entries])
             if healing:
                 writes[-1].appended.extend([record for _, record in entries])
@@ -72,16 +63,16 @@ def plan_batch(
         if planner.unmapped:
             unmapped[target.name] = planner.unmapped
             unmapped_types[target.name] = planner.unmapped_types
-    unmatched = plan_unmatched(ledger, mapping)
+    unmatched = 0 if mapping.takes_everything else _plan_unmatched(state, mapping)
     return WritePlan(
         tuple(writes),
-        tuple(ledger.letters),
-        ledger.items(),
-        ledger.outcomes(),
+        tuple(state.letters),
+        state.items(),
+        state.outcomes(),
         unmapped,
         unmatched,
-        ledger.newest_versions(),
-        bytes(ledger.ranks),
+        state.newest_versions(),
+        bytes(state.ranks),
         unmapped_types,
         candidates,
     )
@@ -93,12 +84,12 @@ class _TargetPlanner:
 
     __slots__ = (
         "_candidates_at",
-        "_ledger",
         "_refused",
         "_rejected",
         "_scanned",
         "_settled",
         "_softly",
+        "_state",
         "_target",
         "_writes",
         "candidates",
@@ -107,12 +98,12 @@ class _TargetPlanner:
     )
 
     def __init__(
-        self, target: TargetMapping, ledger: Ledger, refused: Refusals, *, scanned: bool
+        self, target: TargetMapping, state: PlanningState, refused: Refusals, *, scanned: bool
     ) -> None:
         self._candidates_at: dict[str, int] = {}
         self._target = target
         self._scanned = scanned
-        self._ledger = ledger
+        self._state = state
         self._refused = refused.get(target.name)
         self._writes = TargetWrites(target)
         self._settled: set[ItemKey] = set()
@@ -123,38 +114,35 @@ class _TargetPlanner:
         self.candidates: dict[str, str] = {}
 
     def plan(self) -> TargetWrites:
-        ledger, left = self._ledger, self._plan_usual()
-        for index in reversed(ledger.keys) if left else ():
-            key = ledger.keys[index]
+        state, left = self._state, self._plan_usual()
+        for index in reversed(state.keys) if left else ():
+            key = state.keys[index]
             if key not in left:
                 continue
             if key in self._settled:
-                ledger.rank(index, Rank.SUPERSEDED)
+                state.rank(index, Rank.SUPERSEDED)
                 continue
             try:
-                self._change(index, key, ledger.records[index])
+                self._change(index, key, state.records[index])
             except ValueRejected as rejection:
                 self._reject(index, key, str(rejection), None)
         for record in self._softly.values():
-            key_and_time = (*self._target.key_of(record.keys), ledger.created_at(record))
+            key_and_time = (*self._target.key_of(record.keys), state.created_at(record))
             self._writes.softly_deleted.add(key_and_time, record)
         for record in self._rejected.values():
             self._keep(record)
         return self._writes
 
     def _plan_usual(self) -> Collection[ItemKey]:
-        """Take over what needs no second look; returns the items that do."""
+        """Plan the items that need no second look; returns the items that do."""
         if self._refused is not None:
-            return self._ledger.newest
-        usual = plan_usual(self._target, self._ledger, scanned=self._scanned)
-        upserted = usual.upserted
-        self._writes.upserted.extend_whole(upserted.rows, upserted.records, upserted.children)
-        self._writes.deleted.take(usual.deleted)
+            return self._state.newest
+        usual = plan_usual(self._writes, self._state, scanned=self._scanned)
         self.unmapped.update(usual.unmapped)
         for name, index in usual.candidates.items():
-            self._note_candidate(index, self._ledger.records[index], name)
+            self._note_candidate(index, self._state.records[index], name)
         for name, index in usual.carriers.items():
-            self._note_types(index, self._ledger.records[index], [name])
+            self._note_types(index, self._state.records[index], [name])
         return usual.left
 
     def _change(self, index: int, key: ItemKey, record: StreamRecord) -> None:
@@ -163,17 +151,17 @@ class _TargetPlanner:
             return
         if record.event == "remove":
             spec = self._target.spec
-            expired = self._ledger.expired(record)
+            expired = self._state.expired(record)
             self._leave(index, key, record, spec.on_expire if expired else spec.on_delete)
             return
         if record.new_image is None:
             self._reject(index, key, NO_IMAGE, None)
             return
         target = self._target
-        if target.routes_on_keys_only and not target.matches(record.keys, None):
+        if target.condition.on_keys_only and not target.condition.matches(record.keys, None):
             return
-        image = self._ledger.image(index, record.new_image)
-        if target.matches(record.keys, image):
+        image = self._state.image(index, record.new_image)
+        if target.condition.matches(record.keys, image):
             made = target.row_of(record.keys, image), target.unmapped(image)
             for name in target.candidates(image):
                 self._note_candidate(index, record, name)
@@ -195,7 +183,7 @@ class _TargetPlanner:
         if deleted is None:
             self._writes.upserted.add_whole(row, record, children)
         else:
-            row = (*row[:-1], self._ledger.created_at(deleted))
+            row = (*row[:-1], self._state.created_at(deleted))
             self._writes.upserted.add_whole(row, deleted, children, beneath=record)
         if unmapped:
             self.unmapped.update(unmapped)
@@ -204,10 +192,10 @@ class _TargetPlanner:
 
     def _note_candidate(self, index: int, record: StreamRecord, name: str) -> None:
         """The first change of the batch that has an attribute tells the type."""
-        if index >= self._candidates_at.get(name, len(self._ledger.records)):
+        if index >= self._candidates_at.get(name, len(self._state.records)):
             return
         if record.new_image is not None:
-            image = self._ledger.image(index, record.new_image)
+            image = self._state.image(index, record.new_image)
             self.candidates[name] = next(iter(image[name]), "")
             self._candidates_at[name] = index
 
@@ -216,7 +204,7 @@ class _TargetPlanner:
         if not new or record.new_image is None:
             return
         try:
-            image = self._ledger.image(index, record.new_image)
+            image = self._state.image(index, record.new_image)
         except ValueRejected:  # something else in it, which nothing takes either, is malformed
             image = {}
         for name in new:
@@ -243,7 +231,7 @@ class _TargetPlanner:
             return
         if policy == "soft":
             self._softly.setdefault(key, record)
-            self._ledger.rank(index, rank)
+            self._state.rank(index, rank)
             return
         self._softly.pop(key, None)
         self._writes.deleted.add(target_key, record)
@@ -251,16 +239,47 @@ class _TargetPlanner:
 
     def _settle(self, index: int, key: ItemKey, rank: Rank) -> None:
         self._settled.add(key)
-        self._ledger.rank(index, rank)
+        self._state.rank(index, rank)
 
     def _reject(self, index: int, key: ItemKey, reason: str, sqlstate: str | None) -> None:
         # a newer change supersedes it, also one that this target ignores: so does the next batch's
-        superseded = self._ledger.newest[key] != index
-        record = self._ledger.records[index]
+        superseded = self._state.newest[key] != index
+        record = self._state.records[index]
         letter = DeadLetter(self._target.name, record, reason, sqlstate, superseded)
-        self._ledger.set_aside(index, letter, self._target.spec.on_error)
+        self._state.set_aside(index, letter, self._target.spec.on_error)
         self._rejected.setdefault(key, record)
 
     def _keep(self, record: StreamRecord) -> None:
         with suppress(ValueRejected):  # no row can have this key
             self._writes.kept.add(self._target.key_of(record.keys), record)
+
+
+def _plan_unmatched(state: PlanningState, mapping: TableMapping) -> int:
+    """Count the batch's items that no target takes after the newest change.
+
+    With `unmatched: dead_letter` that change becomes a dead letter; what the item was before
+    leaves the old targets all the same.
+    """
+    unmatched = 0
+    for key, index in state.newest.items():
+        record = state.records[index]
+        if key in state.taken or record.new_image is None:
+            continue
+        try:
+            if any(_takes(target, state, index) for target in mapping.targets):
+                continue
+        except ValueRejected:  # a target has refused it already
+            continue
+        unmatched += 1
+        if mapping.spec.unmatched == "dead_letter":
+            letter = DeadLetter(UNMATCHED, record, NO_TARGET)
+            state.set_aside(index, letter, on_error="dead_letter")
+    return unmatched
+
+
+def _takes(target: TargetMapping, state: PlanningState, index: int) -> bool:
+    """True when the item belongs to the target after the change; ValueRejected."""
+    record = state.records[index]
+    if target.condition.on_keys_only or record.new_image is None:
+        return target.condition.matches(record.keys, None)
+    return target.condition.matches(record.keys, state.image(index, record.new_image))

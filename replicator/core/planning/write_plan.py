@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 
 from replicator.core.mapping.compile import TargetMapping
 from replicator.core.observations import RecordOutcome
-from replicator.core.planning.batch_ledger import DeadLetter
-from replicator.core.planning.change_history import HistoryRow
+from replicator.core.planning.history_rows import HistoryRow
+from replicator.core.planning.planning_state import DeadLetter
 from replicator.core.records import Image, StreamRecord, Version
 from replicator.core.values.columnar import Children
 from replicator.core.values.row_builder import Row
@@ -14,39 +14,29 @@ from replicator.core.values.row_builder import Row
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """Rows or keys, each beside the change behind it. The lists only grow together."""
+    """Rows or keys in order, each beside the change behind it. The lists only grow together."""
 
-    _rows: list[Row] = field(default_factory=list)
-    _records: list[StreamRecord] = field(default_factory=list)
-
-    @property
-    def rows(self) -> Sequence[Row]:
-        """The rows or keys, in order."""
-        return self._rows
-
-    @property
-    def records(self) -> Sequence[StreamRecord]:
-        """The changes behind the rows, in order."""
-        return self._records
+    rows: list[Row] = field(default_factory=list)
+    records: list[StreamRecord] = field(default_factory=list)
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return len(self.rows)
 
     def add(self, row: Row, record: StreamRecord) -> None:
-        """One more."""
-        self._rows.append(row)
-        self._records.append(record)
+        """Add one row or key."""
+        self.rows.append(row)
+        self.records.append(record)
 
     def extend(self, rows: Sequence[Row], records: Sequence[StreamRecord]) -> None:
-        """As many more; ValueError where a row has no change, or a change no row."""
+        """Add several rows or keys; ValueError where a row has no change, or a change no row."""
         if len(rows) != len(records):
             message = f"{len(rows)} rows of {len(records)} changes"
             raise ValueError(message)
-        self._rows.extend(rows)
-        self._records.extend(records)
+        self.rows.extend(rows)
+        self.records.extend(records)
 
     def take(self, others: "Changes") -> None:
-        """All of the others' as well."""
+        """Add all entries of another list."""
         self.extend(others.rows, others.records)
 
     def take_only(self, others: "Changes", places: Iterable[int]) -> None:
@@ -59,20 +49,11 @@ class Changes:
 class Upserts(Changes):
     """Rows in the present state, for a target with child tables together with the rows."""
 
-    _children: list[Children] = field(default_factory=list)
-    _beneath: dict[int, StreamRecord] = field(default_factory=dict)
-
-    @property
-    def children(self) -> Sequence[Children]:
-        """For each row the rows of child tables; none where the target has no child table."""
-        return self._children
-
-    @property
-    def beneath(self) -> Mapping[int, StreamRecord]:
-        """For rows that are softly deleted, by the places, the changes before the deletion that
-        the values are of.
-        """
-        return self._beneath
+    children: list[Children] = field(default_factory=list)
+    """For each row the rows of child tables; none where the target has no child table."""
+    beneath: dict[int, StreamRecord] = field(default_factory=dict)
+    """For rows that are softly deleted, by the places, the changes before the deletion that the
+    values are of."""
 
     def add_whole(
         self,
@@ -82,12 +63,12 @@ class Upserts(Changes):
         *,
         beneath: StreamRecord | None = None,
     ) -> None:
-        """One more, with the rows of the child tables; ValueError where others have none."""
+        """Add one row with the rows of the child tables; ValueError where others have none."""
         self._require_alike(bool(children))
         if beneath is not None:
-            self._beneath[len(self._rows)] = beneath
+            self.beneath[len(self.rows)] = beneath
         if children:
-            self._children.append(children)
+            self.children.append(children)
         self.add(row, record)
 
     def extend_whole(
@@ -100,10 +81,10 @@ class Upserts(Changes):
             message = f"{len(rows)} rows with child rows of {len(children)}"
             raise ValueError(message)
         self.extend(rows, records)
-        self._children.extend(children)
+        self.children.extend(children)
 
     def _require_alike(self, having: bool) -> None:
-        if self._rows and having != bool(self._children):
+        if self.rows and having != bool(self.children):
             raise ValueError("a row without the rows of its child tables")
 
 
@@ -128,21 +109,6 @@ class TargetWrites:
     kept: Changes = field(default_factory=Changes)
     sweep: bool = False
     """True to remove child rows of soft deletes that have no row; a row keeps the children."""
-
-    @property
-    def upserts(self) -> Sequence[Row]:
-        """The rows to write."""
-        return self.upserted.rows
-
-    @property
-    def deletes(self) -> Sequence[Row]:
-        """The keys of rows to delete."""
-        return self.deleted.rows
-
-    @property
-    def soft_deletes(self) -> Sequence[Row]:
-        """The keys of rows to delete softly, each with the time of deletion."""
-        return self.softly_deleted.rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +137,7 @@ class WritePlan:
     def rows(self) -> int:
         """Number of rows to write."""
         return sum(
-            len(writes.upserts) + len(writes.deletes) + len(writes.soft_deletes)
+            len(writes.upserted) + len(writes.deleted) + len(writes.softly_deleted)
             for writes in self.writes
         )
 

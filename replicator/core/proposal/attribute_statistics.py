@@ -11,9 +11,9 @@ from unicodedata import category
 
 from replicator.core.records import Image
 from replicator.core.values.by_type.timestamps import time_conversions
+from replicator.core.values.canonical_numbers import canonical_number
 from replicator.core.values.cells import Unfit
-from replicator.core.values.numbers import canonical_number
-from replicator.core.values.reading_options import Fraction, TimeFormat, Transform, Words
+from replicator.core.values.column_options import Fraction, TimeFormat, Transform, Words
 
 _EARLIEST = datetime(2000, 1, 1, tzinfo=UTC).timestamp()
 _LATEST = datetime(2100, 1, 1, tzinfo=UTC).timestamp()
@@ -25,7 +25,7 @@ _UNITS: tuple[tuple[TimeFormat, int], ...] = (
 )
 _BOOLEAN_WORDS = (("true", "false"), ("t", "f"), ("y", "n"), ("yes", "no"))
 _BOOLEAN_VALUES_MIN = 4
-"""So few values may be one of two words by chance."""
+"""Number of values below which two words may be two by chance."""
 _TIME_WORDS = (
     *("time", "date", "created", "updated", "modified", "changed", "expire", "ttl", "_at", "_ts"),
     *("timestamp", "placed", "deleted", "since", "until", "at", "ts", "on"),

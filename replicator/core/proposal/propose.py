@@ -16,7 +16,7 @@ from replicator.core.proposal.reserved_words import unreserved
 from replicator.core.records import Image
 from replicator.core.table_spec import SourceKey
 from replicator.core.values.attributes import label
-from replicator.core.values.reading_options import Fraction, TimeFormat, Transform, Words
+from replicator.core.values.column_options import Fraction, TimeFormat, Transform, Words
 
 COLUMNS_MAX = 200
 RARE = 0.02

@@ -49,7 +49,7 @@ def _target_fit(target: TargetMapping, mapping: TableMapping, images: Sequence[I
     items = fits = size = 0
     for image in images:
         keys = keys_of(image, mapping.source_key)
-        if not target.matches(keys, image):
+        if not target.condition.matches(keys, image):
             continue
         items += 1
         rejected = False

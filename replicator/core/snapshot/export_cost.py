@@ -5,7 +5,8 @@ AWS bills by the region, and changes prices: every figure is an estimate, for de
 
 GIGABYTE = 1024**3
 EXPORT_PER_GIGABYTE = 0.10
-"""Of the table's size; of an incremental export, of the data that changed (10 MB at least)."""
+"""Price of an export by the table's size; of an incremental one, by the data that changed (10 MB at
+least)."""
 INCREMENTAL_BYTES_MIN = 10 * 1024**2
 RECOVERY_PER_GIGABYTE = 0.20
 """A month of point-in-time recovery."""

@@ -12,7 +12,8 @@ from replicator.errors import ExportUnfit
 
 MICROSECONDS = 1_000_000
 _MICROS_DIGITS_MAX = 17
-"""Of a time of writing, in the year 5138: with more digits the unit is another."""
+"""Digits of a time of writing in microseconds, until the year 5138: with more the unit is
+another."""
 
 
 class _ItemLine(msgspec.Struct):

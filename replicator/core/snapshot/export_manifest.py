@@ -15,7 +15,7 @@ from typing import Annotated
 import msgspec
 
 from replicator.core.snapshot.export_windows import MARGIN, Window, export_time, in_utc
-from replicator.core.snapshot.snapshot_facts import ExportRecord
+from replicator.core.snapshot.snapshot_state import ExportRecord
 from replicator.errors import ExportUnfit
 
 SUMMARY_FILE = "manifest-summary.json"

@@ -22,17 +22,19 @@ BACK_MAX = timedelta(days=35)
 MARGIN = timedelta(minutes=2)
 """An export may lack changes of the last minute, and hold some of the next."""
 SINCE_MARGIN = timedelta(minutes=15)
-"""For creation times that are rounded down or go back: so much earlier a gap's window begins."""
+"""Time by which a gap's window begins earlier: creation times are rounded down, and go back."""
 ASKING_ROOM = timedelta(minutes=30)
-"""Before a gap's beginning can be exported no more: the newest window is asked for first, up to 20
-minutes later, as it may end a window's least length ahead, and a table's latest time is behind."""
+"""Time that is left for requests before a gap's beginning can be exported no more: the newest
+window is asked for first, up to 20 minutes later, as it may end a window's least length ahead, and
+a table's latest time is behind."""
 _SECOND = timedelta(seconds=1)
 CUT_SECONDS = range(-1, 3)
 """Beginnings of windows around a cut: creation times are rounded to the nearest second."""
 CUT_EDGES_MAX = 40
 """DynamoDB makes 300 exports of an account at once; of more cuts than that some are left out."""
 _STRETCH_MAX = WINDOW_MAX - WINDOW_MIN
-"""So that a window may begin a little before its stretch, and reach to its end."""
+"""Longest stretch of one window, which may begin a little before the stretch, and reaches to its
+end."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,12 +4,13 @@ from dataclasses import dataclass, replace
 from typing import Self
 
 ITEMS_MAX = 1000
-"""Of one page: so many rows are one transaction, and one look at the target."""
+"""Items of one page: their rows are one transaction, and one look at the target."""
 PAGE_SECONDS_MAX = 0.5
 """Seconds of the rate that one page may use at once."""
 RATE_MIN = 1.0
 RECOVERY_SECONDS = 60.0
-"""From nothing back to the full rate, when nothing is throttled any more."""
+"""Seconds in which the rate grows from nothing to the full one, when nothing is throttled any
+more."""
 CUT_SECONDS_MIN = 1.0
 """Requests that were under way together are throttled together: that is one cut."""
 

@@ -180,6 +180,6 @@ class ScanCost:
 
 
 def scan_cost(*, items: int, size_bytes: int, units_per_second: float) -> ScanCost:
-    """Of a consistent scan at a rate."""
+    """The cost of a consistent scan at a rate."""
     units = -(-size_bytes // BYTES_PER_READ_UNIT)
     return ScanCost(items, units, units / units_per_second, size_bytes)

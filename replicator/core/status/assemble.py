@@ -6,8 +6,9 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from shlex import quote
 
-from replicator.core.snapshot.snapshot_facts import SnapshotFacts, is_initial_due
-from replicator.core.snapshot.status import SnapshotStatus, snapshot_status
+from replicator.core.snapshot.snapshot_progress import SnapshotStatus, snapshot_status
+from replicator.core.snapshot.snapshot_state import SnapshotFacts, is_initial_due
+from replicator.core.status.attribute_drift import Drifted
 from replicator.core.status.deployment_status import (
     GapStatus,
     LetterStatus,
@@ -18,13 +19,12 @@ from replicator.core.status.deployment_status import (
     TableStatus,
     WorkerStatus,
 )
-from replicator.core.status.drift import Drifted
 from replicator.core.status.liveness_proof import Proof, TableWitness, Told
 from replicator.core.stream.gaps import how_to_mend
 from replicator.core.stream.lag import ShardProgress, lag_of, table_lag
-from replicator.core.stream.lineage import ShardName, by_name, is_ready
-from replicator.core.stream.order_keeper import OrderKeeper
-from replicator.core.stream.stream_facts import GapFacts, Pause, ShardFacts, TableFacts
+from replicator.core.stream.order_keeper_kinds import OrderKeeper
+from replicator.core.stream.shard_lineage import ShardName, by_name, is_ready
+from replicator.core.stream.stream_state import GapFacts, Pause, ShardFacts, TableFacts
 from replicator.core.verify.results import Verified
 
 WHY_LENGTH_MAX = 200
@@ -148,7 +148,7 @@ def _counted(lineage: Iterable[ShardStatus], ended: int) -> Counter[ShardState]:
 
 
 def _poll_age(by_rows: float | None, proof: Proof) -> float | None:
-    """Since the last read of the worst shard; workers tell sooner than rows do."""
+    """Seconds since the last read of the worst shard; workers tell sooner than rows do."""
     standing = [each.seconds for each in (proof.unread, proof.unowned) if each is not None]
     return max(standing, default=by_rows) if by_rows is not None else None
 
@@ -180,7 +180,7 @@ def _gap(gap: GapFacts, keeper: OrderKeeper) -> GapStatus:
 
 
 def _stopped_seconds(facts: TableFacts, now: datetime) -> float | None:
-    """Since when what the state tells stops the table: a halt, else a gap, else a pause."""
+    """Seconds for which the table has been stopped, by a halt, else by a gap, else by a pause."""
     since = facts.stopped_at
     if not facts.halted:
         since = min((gap.found_at for gap in facts.gaps), default=since)

@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
-from replicator.core.snapshot.status import SnapshotStatus
-from replicator.core.status.drift import Drifted
+from replicator.core.snapshot.snapshot_progress import SnapshotStatus
+from replicator.core.status.attribute_drift import Drifted
+from replicator.core.status.liveness_evidence import WorkerEvidence
 from replicator.core.status.liveness_proof import Proof
-from replicator.core.status.worker_evidence import WorkerEvidence
 from replicator.core.verify.results import Verified
 
 SCHEMA_VERSION = 1

@@ -8,10 +8,10 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from shlex import quote
 
+from replicator.core.status.attribute_drift import Drifted
 from replicator.core.status.deployment_status import Status, TableStatus
-from replicator.core.status.drift import Drifted
-from replicator.core.status.durations import in_words
-from replicator.core.status.link_checks import (
+from replicator.core.status.duration_words import in_words
+from replicator.core.status.table_verdict import (
     ONE_DEPLOYMENT_EACH,
     WORKED_ON_ELSEWHERE,
     Problem,

@@ -4,15 +4,20 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from replicator.core.status.worker_evidence import Failure, LateShard, TableEvidence, WorkerEvidence
+from replicator.core.status.liveness_evidence import (
+    Failure,
+    LateShard,
+    TableEvidence,
+    WorkerEvidence,
+)
 from replicator.core.stream.lag import ShardProgress
-from replicator.core.stream.lineage import (
+from replicator.core.stream.shard_lineage import (
     CHILDREN_APPEAR_WITHIN,
     ShardName,
     by_name,
     is_ready,
 )
-from replicator.core.stream.stream_facts import ShardFacts, TableFacts
+from replicator.core.stream.stream_state import ShardFacts, TableFacts
 
 HEAD_PROOF = timedelta(seconds=90)
 """Time for which a shard counts as at the head after an answer that said so, while reads succeed.
@@ -79,8 +84,8 @@ class Proof:
     silent: tuple[str, ...] = ()
     """Living workers that do not tell, or not what is understood here."""
     polled_seconds: float | None = None
-    """Since the newest poll on record of a shard that has an owner, whether the owner is known to
-    live or not."""
+    """Seconds since the newest poll on record of a shard that has an owner, whether the owner is
+    known to live or not."""
     read_seconds_max: float = READ_SECONDS + READ_POLLS
     open_shards: int = 0
     """Shards of the current stream that are not finished."""
@@ -293,9 +298,9 @@ class TableWitness:
         )
 
     def _looked(self) -> tuple[float | None, Failure | None]:
-        """The age of the newest look at leases and tables, and the failure of a later one: what
+        """The age of the newest look at leases and tables, and the failure of a later one.
 
-        failed before a worker's last look is over, whether that worker has the table or not.
+        A failure before a worker's last look is over, whether that worker has the table or not.
         """
         return _newest(
             (
@@ -307,7 +312,7 @@ class TableWitness:
         )
 
     def _ready_seconds(self, shard: ShardFacts) -> float:
-        """Since when a worker could have read a shard that nobody reads."""
+        """Seconds for which a worker could have read a shard that nobody reads."""
         parents = [self._known.get((shard.stream_arn, parent)) for parent in shard.parents]
         instants = (
             shard.found_at,
@@ -327,9 +332,9 @@ class TableWitness:
         return max(0.0, (self._now - (shard.done_at or self._now)).total_seconds())
 
     def _read(self, shard: ShardFacts, owner: tuple[Told, TableEvidence]) -> Aged:
-        """The age of the last read, by the owner; by the row, where that age is greater. A row
+        """The age of the last read by the owner; by the row, where that age is greater.
 
-        tells late, but is the only witness of a shard that the owner has forgotten.
+        A row tells late, but is the only witness of a shard that the owner has forgotten.
         """
         told, table = owner
         late = self._late[told.worker_id].get((shard.stream_arn, shard.shard_id))

@@ -20,7 +20,7 @@ from replicator.core.status.deployment_status import (
 from replicator.core.stream.source_kind import kind_of
 
 SHARDS_MAX = 1000
-"""Of one page: a quarter of a megabyte as JSON."""
+"""Shards of one page: a quarter of a megabyte as JSON."""
 
 _WORST_FIRST: tuple[ShardState, ...] = ("gap", "unowned", "waiting", "active", "done")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

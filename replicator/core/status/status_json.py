@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from replicator.core.snapshot.status import snapshot_document
+from replicator.core.snapshot.snapshot_progress import snapshot_document
+from replicator.core.status.attribute_drift import Drifted
 from replicator.core.status.deployment_status import (
     SCHEMA_VERSION,
     SHARD_STATES,
@@ -12,8 +13,7 @@ from replicator.core.status.deployment_status import (
     TableStatus,
 )
 from replicator.core.status.diagnosis import diagnose
-from replicator.core.status.drift import Drifted
-from replicator.core.status.link_checks import Problem, Verdict
+from replicator.core.status.table_verdict import Problem, Verdict
 
 
 def document(status: Status) -> dict[str, Any]:

@@ -1,1 +1,1 @@
-"""Shards of a stream: lineage, leases, lag, and the proof that no record was trimmed. Pure."""
+"""Shards of a stream: lineage, lag, order of changes, the proof that nothing was trimmed. Pure."""

@@ -39,9 +39,9 @@ from shlex import quote
 
 from replicator.core.observations import GapKind
 from replicator.core.records import Position
-from replicator.core.stream.lineage import by_name
-from replicator.core.stream.order_keeper import OrderKeeper
-from replicator.core.stream.stream_facts import ShardFacts
+from replicator.core.stream.order_keeper_kinds import OrderKeeper
+from replicator.core.stream.shard_lineage import by_name
+from replicator.core.stream.stream_state import ShardFacts
 
 MARGIN = timedelta(minutes=15)
 """For clocks that differ and creation times that are rounded down or go back."""

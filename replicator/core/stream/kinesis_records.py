@@ -34,7 +34,7 @@ from replicator.core.records import (
     as_ascii,
     is_sequence_number,
 )
-from replicator.core.stream.stream_facts import ListedShard
+from replicator.core.stream.stream_state import ListedShard
 from replicator.core.stream.time_order import version_of
 from replicator.errors import UnknownRecord
 
@@ -46,7 +46,7 @@ _MARKS = (b'"aws:dynamodb"', b'"ApproximateCreationDateTime"')
 """Text that every record of DynamoDB's has, near the beginning and at the end."""
 _MICROS = {"MILLISECOND": 1000, "MICROSECOND": 1}
 _MICROS_MIN = 10**15
-"""Of a creation time, in the year 2001: below it is another unit."""
+"""Smallest creation time in microseconds, in the year 2001: a smaller number is of another unit."""
 _MICROS_MAX = 10**16
 _OBJECT = ord("{")
 _NULL = b"null"

@@ -10,7 +10,8 @@ The idea: every change turns one image of its item into another, so of two chang
 one whose old image is the other's new image is the later. A version therefore has three parts, as
 one number of at most 60 decimal digits: the creation time in microseconds, and a digest of the old
 and of the new image, 0 for none. All that compares versions sees what it needs in the number
-itself, also PostgreSQL (`postgres/write/version_sql`), whatever batch or worker brought the other.
+itself, also PostgreSQL (`postgres/write/version_comparison_sql`), whatever batch or worker brought
+the other.
 
 The rules, of two changes of one item:
   * The later time is the later change.
@@ -20,7 +21,7 @@ The rules, of two changes of one item:
     counted as undecided: the row may then hold an older value until the item's next change.
   * Equal in all three parts: one change that came twice.
 Of three and more changes of one time these rules may contradict each other. Where one batch holds
-them, the trail of their images orders them (`image_trails`); only where there is none, or more than
+them, the trail of their images orders them (`image_chains`); only where there is none, or more than
 one end, an insertion is first and a removal last, and they are counted.
 
 Broken without it: with the time alone, the second of two changes of one millisecond is taken
@@ -36,7 +37,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from replicator.core.records import Version
-from replicator.core.stream.image_trails import rank, trail_of
+from replicator.core.stream.image_chains import rank, trail_of
 
 SLOT = 10**22
 """Room for one digest: 9 bytes have 22 digits at most."""
@@ -45,7 +46,8 @@ TIME = SLOT * SLOT
 _DIGEST_BYTES = 9
 _HISTORY = 10**24
 _MIXED = 7919
-"""Of a history's number: room for the digest, and a prime that keeps (old, new) from (new, old)."""
+"""Factors of a history's number: room for the digest, and a prime that keeps (old, new) from (new,
+old)."""
 
 
 class _Typed(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, gc=False):

@@ -9,9 +9,9 @@ from typing import Any
 import msgspec
 
 from replicator.core.records import Image
+from replicator.core.values.canonical_numbers import one_of_many
 from replicator.core.values.cells import Unfit
-from replicator.core.values.numbers import one_of_many
-from replicator.core.values.reading_options import OnNul
+from replicator.core.values.column_options import OnNul
 from replicator.errors import UnknownRecord, ValueRejected
 
 TYPES = {

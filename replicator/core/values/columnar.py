@@ -28,7 +28,7 @@ that appeared last week), and costs less than twice the narrow one.
 The invariant: a row that is made here is equal, cell by cell, to the row that `row.row_by_steps`
 makes of the same image. Nothing is decided here: what the converters reject, and a name that jsonb
 cannot hold, makes no row (None), and the planner walks those records one by one with
-`row_by_steps`, which alone may reject. The property tests in `tests/core/test_usual_rows.py` hold
+`row_by_steps`, which alone may reject. The property tests in `tests/core/test_columnar.py` hold
 both ways equal, and `tests/core/test_slow_records.py` counts what is left to the walk.
 
 A column that fails as a whole is made again value by value with the column's own converter, so
@@ -55,9 +55,10 @@ from msgspec import UNSET, Raw, UnsetType
 from replicator.core.records import AttributeValue, Image, StreamRecord
 from replicator.core.values.attributes import may_lack_tags
 from replicator.core.values.cells import Cell
+from replicator.core.values.column_options import OnNul
+from replicator.core.values.converters import Usual
 from replicator.core.values.json_text import json_text, plain_texts
-from replicator.core.values.reading_options import OnNul
-from replicator.core.values.row_builder import Row, Step, Untaken, Usual
+from replicator.core.values.row_builder import Row, Step, Untaken
 from replicator.errors import ValueRejected
 
 Children = tuple[list[Row], ...]
@@ -69,12 +70,12 @@ a child table; ValueRejected."""
 
 @dataclass(frozen=True, slots=True)
 class MadeRows:
-    """A row for each record, in order, None for an unusual new image. `untaken` are
+    """Rows of records in order, None for an unusual new image.
 
-    the attributes of usual images that nothing takes; by the names, `carriers`
-    tells the place of a record that has one. `candidates` are attributes of a rest that could be
-    columns, with the first place of each. `children` stand beside the rows of targets that have
-    child tables.
+    `untaken` are the attributes of usual images that nothing takes; by the names, `carriers` tells
+    the place of a record that has one. `candidates` are attributes of a rest that could be columns,
+    with the first place of each. `children` stand beside the rows of targets that have child
+    tables.
     """
 
     rows: Sequence[Row | None]
@@ -251,7 +252,7 @@ class _Found:
                 self.names[places[number]] = names
 
     def made(self) -> MadeRows:
-        """All decoders as one."""
+        """The rows that were made, with the attributes that nothing takes."""
         carriers = {name: place for place, names in self.names.items() for name in names}
         untaken = Counter(chain.from_iterable(self.names.values()))
         return MadeRows(self.rows, untaken, carriers, self.candidates, self.children)

@@ -1,15 +1,18 @@
-"""Values into columns: compiled once, exact or ValueRejected."""
+"""Converters of a column's values, compiled once: each is exact or raises ValueRejected.
+
+Usual values have one shape, so that many of a column are converted together (`columnar`).
+"""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from replicator.core.records import AttributeValue
-from replicator.core.values.attributes import TYPES, sorted_members
+from replicator.core.values.attributes import TYPES, label, sorted_members
+from replicator.core.values.canonical_numbers import canonical_number, one_of_many
 from replicator.core.values.cells import Cell, Conversions, Unfit
-from replicator.core.values.column_types import ColumnType
-from replicator.core.values.json_text import shape_fault
-from replicator.core.values.numbers import one_of_many
-from replicator.core.values.reading_options import (
+from replicator.core.values.column_options import (
     Fraction,
     OnInvalid,
     OnNul,
@@ -17,13 +20,35 @@ from replicator.core.values.reading_options import (
     Transform,
     Words,
 )
+from replicator.core.values.column_types import TIMED, ColumnType, Reading
+from replicator.core.values.columnar_checks import ColumnarCheck, lists, matching, numeric
+from replicator.core.values.json_text import shape_fault
 from replicator.core.values.transforms import transformed, word_conversions
-from replicator.core.values.type_table import TIMED, Reading
 from replicator.errors import ConfigurationError, ValueRejected
 
 Converter = Callable[[AttributeValue | None], Cell]
 _SETS = ("SS", "NS", "BS")
 _MALFORMED = (AttributeError, KeyError, TypeError, ValueError)
+
+
+@dataclass(frozen=True, slots=True)
+class Usual:
+    """Usual shape of a column's values: the type tag, and the conversion of the raw value.
+
+    `conversion` makes the cell, or raises. `together` makes the same of many, or None. `alone`:
+    values of other types are not the column's. `others` are the other shapes that it converts.
+    """
+
+    tag: str
+    conversion: Callable[[Any], Cell]
+    together: ColumnarCheck | None = None
+    alone: bool = False
+    others: tuple["Usual", ...] = ()
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """The type tags of all shapes, the usual one first."""
+        return (self.tag, *(other.tag for other in self.others))
 
 
 def compile_converter(
@@ -68,7 +93,7 @@ def compile_converter(
             if on_invalid == "null":
                 return None
             unfit = _unfit(error, value, column_type, conversions)
-            place = attribute + unfit.inside
+            place = label(attribute) + unfit.inside
             raise ValueRejected(unfit.reason, attribute=place, column=column) from error
 
     return convert
@@ -100,6 +125,49 @@ def compile_conversions(
         conversions = _array_conversions(column_type.element, conversions, plain=not transform)
     conversions["NULL"] = _null
     return conversions
+
+
+def usual_value(
+    column_type: ColumnType,
+    *,
+    column: str,
+    time_format: TimeFormat | None = None,
+    nul: OnNul = "reject",
+    key: bool = False,
+    fraction: Fraction = "reject",
+) -> Usual | None:
+    """The usual value of a column that `compile_converter` converts with the same arguments.
+
+    None where the converter must make every cell.
+    """
+    row = column_type.row
+    if row.one_text:
+        return None
+    conversions = compile_conversions(
+        column_type, column=column, time_format=time_format, nul=nul, key=key, fraction=fraction
+    )
+    reading = Reading(column_type.arguments, fraction=fraction)
+    check = None if row.check is None else row.check(reading)
+    checks: dict[str, ColumnarCheck | None] = {}
+    if column_type.array:
+        usual = row.set_tag
+        checks[usual] = row.set_check
+        if check is not None:
+            checks["L"] = lists(row.tag, check)
+    else:
+        usual = row.tag if row.tag in conversions else next(iter(conversions))
+        if usual == row.tag:  # a format may ask for another one
+            checks[usual] = check
+        if usual != "N" and conversions.get("N") is canonical_number:
+            checks["N"] = matching(numeric())
+    if row.tag == "M":  # any type, as JSON
+        return Usual(usual, conversions[usual], checks.get(usual))
+    others = tuple(
+        Usual(tag, conversion, checks.get(tag))
+        for tag, conversion in conversions.items()
+        if tag not in (usual, "NULL")
+    )
+    return Usual(usual, conversions[usual], checks.get(usual), others=others)
 
 
 def _check_format(column_type: ColumnType, column: str, time_format: TimeFormat | None) -> None:

@@ -14,9 +14,9 @@ from replicator.core.values.attributes import (
     sorted_members,
     storable_text,
 )
+from replicator.core.values.canonical_numbers import one_of_many
 from replicator.core.values.cells import Unfit
-from replicator.core.values.numbers import one_of_many
-from replicator.core.values.reading_options import OnNul
+from replicator.core.values.column_options import OnNul
 
 _MALFORMED = (AttributeError, KeyError, TypeError, ValueError, RecursionError)
 

@@ -6,20 +6,11 @@ from typing import Any
 
 from replicator.core.records import AttributeValue, Image
 from replicator.core.values.cells import Cell
-from replicator.core.values.column_types import ColumnType
-from replicator.core.values.columnar_checks import ColumnarCheck, lists, matching, numeric
-from replicator.core.values.converters import Converter, compile_conversions
-from replicator.core.values.numbers import canonical_number
-from replicator.core.values.reading_options import Fraction, OnNul, TimeFormat
-from replicator.core.values.type_table import Reading
+from replicator.core.values.converters import Converter, Usual
 from replicator.errors import ValueRejected
 
 Untaken = Callable[[Iterable[str]], list[str]]
-
-
 """The names that no column takes whole."""
-
-
 Row = tuple[Cell, ...]
 RowOf = Callable[[Image, Image], Row]
 """From an item's keys and image to the cells of a row; ValueRejected."""
@@ -27,26 +18,6 @@ TriedRow = Callable[[Image, Image], list[Cell | ValueRejected]]
 """Cells of a row, each tried for itself: a cell that does not convert stands as the reason."""
 RestOf = Callable[[Image], str]
 """From an image to the cell of what no column takes; ValueRejected."""
-
-
-@dataclass(frozen=True, slots=True)
-class Usual:
-    """Usual shape of a column's values: the type tag, and the conversion of the raw value.
-
-    `conversion` makes the cell, or raises. `together` makes the same of many, or None. `alone`:
-    values of other types are not the column's. `others` are the other shapes that it converts.
-    """
-
-    tag: str
-    conversion: Callable[[Any], Cell]
-    together: ColumnarCheck | None = None
-    alone: bool = False
-    others: tuple["Usual", ...] = ()
-
-    @property
-    def tags(self) -> tuple[str, ...]:
-        """The type tags of all shapes, the usual one first."""
-        return (self.tag, *(other.tag for other in self.others))
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,46 +86,3 @@ def _tried(make: Callable[[Any], Cell], value: object) -> Cell | ValueRejected:
         return make(value)
     except ValueRejected as rejection:
         return rejection
-
-
-def usual_value(
-    column_type: ColumnType,
-    *,
-    column: str,
-    time_format: TimeFormat | None = None,
-    nul: OnNul = "reject",
-    key: bool = False,
-    fraction: Fraction = "reject",
-) -> Usual | None:
-    """The usual value of a column that `compile_converter` converts with the same arguments.
-
-    None where the converter must make every cell.
-    """
-    row = column_type.row
-    if row.one_text:
-        return None
-    conversions = compile_conversions(
-        column_type, column=column, time_format=time_format, nul=nul, key=key, fraction=fraction
-    )
-    reading = Reading(column_type.arguments, fraction=fraction)
-    check = None if row.check is None else row.check(reading)
-    checks: dict[str, ColumnarCheck | None] = {}
-    if column_type.array:
-        usual = row.set_tag
-        checks[usual] = row.set_check
-        if check is not None:
-            checks["L"] = lists(row.tag, check)
-    else:
-        usual = row.tag if row.tag in conversions else next(iter(conversions))
-        if usual == row.tag:  # a format may ask for another one
-            checks[usual] = check
-        if usual != "N" and conversions.get("N") is canonical_number:
-            checks["N"] = matching(numeric())
-    if row.tag == "M":  # any type, as JSON
-        return Usual(usual, conversions[usual], checks.get(usual))
-    others = tuple(
-        Usual(tag, conversion, checks.get(tag))
-        for tag, conversion in conversions.items()
-        if tag not in (usual, "NULL")
-    )
-    return Usual(usual, conversions[usual], checks.get(usual), others=others)

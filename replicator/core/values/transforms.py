@@ -6,11 +6,11 @@ from functools import partial
 from typing import Any
 
 from replicator.core.records import AttributeValue
+from replicator.core.values.canonical_numbers import canonical_number
 from replicator.core.values.cells import Cell, Conversions, Unfit
+from replicator.core.values.column_options import OnNul, Transform, Words
 from replicator.core.values.column_types import ColumnType
 from replicator.core.values.json_text import json_text
-from replicator.core.values.numbers import canonical_number
-from replicator.core.values.reading_options import OnNul, Transform, Words
 from replicator.errors import ConfigurationError
 
 _TEXTS: dict[Transform, Callable[[str], str]] = {

@@ -70,7 +70,7 @@ class Difference:
 
 def expectation(target: TargetMapping, keys: Image, image: Image | None) -> Expectation:
     """Expected rows of a target, given the item as it is; `image` None: there is no item."""
-    belongs = image is not None and target.matches(keys, image)
+    belongs = image is not None and target.condition.matches(keys, image)
     try:
         key = target.key_of(keys)
     except ValueRejected as rejection:

@@ -23,16 +23,15 @@ from replicator.core.snapshot.export_lines import ChangesPage, changes_of_lines,
 from replicator.core.snapshot.export_manifest import DataFile, require_fit
 from replicator.core.snapshot.export_windows import Window, export_time, in_utc, why_not, windows
 from replicator.core.snapshot.scan_pages import ScanPage
-from replicator.core.snapshot.snapshot_facts import ExportRecord, SegmentClaim, WantedExports
+from replicator.core.snapshot.snapshot_state import ExportRecord, SegmentClaim, WantedExports
 from replicator.engine.ports import ExportRecords, Exports
-from replicator.engine.retry import patiently
-from replicator.engine.waiting import Backoff, stopped_within
+from replicator.engine.waiting import Backoff, stopped_within, with_retries
 from replicator.errors import ExportUnfit
 
 LINES_PER_PAGE = 1000
-"""So many rows are one transaction, as of a scan."""
+"""Lines of one page: their rows are one transaction, as of a scan."""
 BYTES_PER_PAGE = 1024 * 1024
-"""As of a scan: big items make small pages."""
+"""Bytes of one page, as of a scan: big items make small pages."""
 WAIT_SECONDS_MAX = 30.0
 """Between two polls of an export that is being made: minutes at least, hours for a big table."""
 
@@ -82,7 +81,7 @@ class ExportMaking:
     async def _step(self, wanted: WantedExports) -> str | None:
         """Take one step; the reason to wait, None where the next is due, "" when all is done."""
         if wanted.guarded_at is None:
-            await self._records.guarded(self._claim, await patiently(self._exports.now))
+            await self._records.guarded(self._claim, await with_retries(self._exports.now))
             return None
         if not wanted.exports:
             await self._want(wanted, wanted.guarded_at)
@@ -103,7 +102,7 @@ class ExportMaking:
             await self._records.want(self._claim, [export_time(guarded_at)], None)
         else:
             since = min(wanted.cuts, default=None)
-            recovery = await patiently(self._exports.recovery)
+            recovery = await with_retries(self._exports.recovery)
             reason = why_not(since, recovery, room=timedelta(0))
             if reason is not None:
                 raise ExportUnfit(reason, remedy="load the whole table")
@@ -112,27 +111,27 @@ class ExportMaking:
 
     async def _ask(self, export: ExportRecord) -> str | None:
         """Ask for an export as soon as the table can be restored to its time."""
-        recovery = await patiently(self._exports.recovery)
+        recovery = await with_retries(self._exports.recovery)
         if recovery is None or export.until is None:  # only one that is given has no time
             message = "point-in-time recovery is off, which exports need"
             raise ExportUnfit(message, remedy="turn it on, or load the table by a scan")
         if recovery.latest < export.until:
             return f"an export of {in_utc(export.until)} can be asked for some minutes later"
         wanted = export.until if export.since is None else Window(export.since, export.until)
-        arn = await patiently(lambda: self._exports.ask(wanted, token=export.client_token))
+        arn = await with_retries(lambda: self._exports.ask(wanted, token=export.client_token))
         await self._records.asked(self._claim, export.phase, arn)
         return None
 
     async def _look(self, export: ExportRecord, guarded_at: datetime) -> str | None:
         """Look whether an export is complete; then verify its table, and the list of files."""
         arn = export.arn or ""
-        summary_place = await patiently(lambda: self._exports.complete(arn))
+        summary_place = await with_retries(lambda: self._exports.complete(arn))
         if summary_place is None:
             return f"{arn} is being made"
         bucket, key = summary_place
-        summary = await patiently(lambda: self._exports.summary(bucket, key))
-        require_fit(summary, export, guarded_at, await patiently(self._exports.table_arn))
-        await patiently(lambda: self._exports.files(summary))
+        summary = await with_retries(lambda: self._exports.summary(bucket, key))
+        require_fit(summary, export, guarded_at, await with_retries(self._exports.table_arn))
+        await with_retries(lambda: self._exports.files(summary))
         await self._records.complete(self._claim, export.phase, summary, key)
         return None
 
@@ -188,8 +187,8 @@ class ExportFiles:
         wanted = await self._records.wanted(claim.snapshot_id)
         [export] = [each for each in wanted.exports if each.phase == claim.phase]
         self._bucket, key = export.bucket or "", export.summary_key or ""
-        summary = await patiently(lambda: self._exports.summary(self._bucket, key))
-        files = await patiently(lambda: self._exports.files(summary))
+        summary = await with_retries(lambda: self._exports.summary(self._bucket, key))
+        files = await with_retries(lambda: self._exports.files(summary))
         return files[claim.share :: claim.parts]
 
     async def _lines_of(

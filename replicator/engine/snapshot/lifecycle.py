@@ -6,8 +6,8 @@ from replicator.clock import Clock
 from replicator.core.mapping.compile import TableMapping
 from replicator.core.observations import Observe, SnapshotBegun, SnapshotEnded, SnapshotProgressed
 from replicator.core.snapshot.export_windows import Recovery, why_not
-from replicator.core.snapshot.snapshot_facts import SnapshotFacts, SnapshotOrigin, is_initial_due
-from replicator.core.stream.stream_facts import TableFacts
+from replicator.core.snapshot.snapshot_state import SnapshotFacts, SnapshotOrigin, is_initial_due
+from replicator.core.stream.stream_state import TableFacts
 from replicator.engine.ports import Snapshots
 from replicator.errors import ReplicatorError, SourceDenied
 
@@ -15,7 +15,7 @@ PROGRESS_SECONDS = 30.0
 """Seconds between two lines of progress in the log."""
 
 REPAIR_SECONDS_MAX = 1800.0
-"""After so long a repair whose process died is ended, and the table leaves `guard`."""
+"""Seconds after which a repair whose process died is ended, and the table leaves `guard`."""
 
 CountItems = Callable[[], Awaitable[int | None]]
 """Item count that the source reports for the table; None while the source does not answer."""

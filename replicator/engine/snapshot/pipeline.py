@@ -13,20 +13,20 @@ from replicator.core.observations import (
     RecordRejected,
     WriteBlocked,
 )
-from replicator.core.planning.guard_outcomes import Applied, reasons
-from replicator.core.planning.scan_plan import (
+from replicator.core.planning.plan_snapshot_page import (
     outcomes_of_page,
     plan_changes,
     plan_page,
     records_of_page,
 )
+from replicator.core.planning.row_guard_outcomes import Applied, reasons
 from replicator.core.planning.write_plan import Refusals, WritePlan
 from replicator.core.records import LetterId, StreamRecord
 from replicator.core.snapshot.export_lines import ChangesPage
 from replicator.core.snapshot.scan_pages import ScanPage
-from replicator.core.snapshot.snapshot_facts import SegmentAdvance, SegmentClaim
+from replicator.core.snapshot.snapshot_state import SegmentAdvance, SegmentClaim
 from replicator.engine.ports import SegmentSink
-from replicator.engine.retry import in_parts, until_taken
+from replicator.engine.retry_and_halve import apply_in_halves, apply_until_taken
 from replicator.engine.stream.shard_activity import ShardProof
 from replicator.errors import BatchRejected, ReplicatorError, SchemaMismatch, TargetLocked
 
@@ -109,7 +109,7 @@ class PagePipeline:
             return await commit(part, claim, refused)
 
         proof.holds(now=self._clock.monotonic())
-        claim = await in_parts(records, claim, apply=commit, set_aside=set_aside)
+        claim = await apply_in_halves(records, claim, apply=commit, set_aside=set_aside)
         proof.committed()
         return claim
 
@@ -143,7 +143,7 @@ class PagePipeline:
                 self._observe(WriteBlocked(self._table, claim.name, error))
 
         started = self._clock.monotonic()
-        applied = await until_taken(
+        applied = await apply_until_taken(
             lambda: self._sink.apply(step.plan, claim=claim, advance=step.advance),
             stopping,
             attempting=attempting,

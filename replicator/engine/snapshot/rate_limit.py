@@ -9,18 +9,17 @@ from replicator.core.records import Image
 from replicator.core.snapshot.read_budget import ReadBudget
 from replicator.core.snapshot.scan_pages import FoundItems, ScanPage, Segment
 from replicator.engine.ports import Items
-from replicator.engine.retry import patiently
-from replicator.engine.waiting import stopped_within
+from replicator.engine.waiting import stopped_within, with_retries
 from replicator.errors import SourceThrottled
 
 MeteredAnswer = TypeVar("MeteredAnswer", ScanPage, FoundItems)
 UNITS_PER_ITEM_AT_FIRST = 1.0
 WEIGHT_OF_NEWEST = 0.2
-"""In the moving average of what an item costs."""
+"""Weight of the newest request in the moving average of what an item costs."""
 UNITS_OF_REQUEST_MIN = 1.0
 """A request costs a whole unit, however small the items are."""
 ATTEMPTS_MAX = 12
-"""Of one request; then the failure is the caller's to deal with."""
+"""Attempts of one request; then the failure is the caller's to deal with."""
 
 
 class ReadPacing:
@@ -129,4 +128,4 @@ class PacedItems:
             self._pacing.settle(aside, units=answer.read_units, items=len(answer.images))
             return answer
 
-        return await patiently(once, attempts_max=ATTEMPTS_MAX)
+        return await with_retries(once, attempts_max=ATTEMPTS_MAX)

@@ -15,11 +15,11 @@ from replicator.core.observations import (
     SweepRefused,
     WriteFenced,
 )
-from replicator.core.planning.scan_plan import plan_sweep
+from replicator.core.planning.plan_snapshot_page import plan_sweep
 from replicator.core.snapshot.even_sample import Sample
 from replicator.core.snapshot.export_lines import ChangesPage
 from replicator.core.snapshot.scan_pages import ScanPage, Segment, may_exist
-from replicator.core.snapshot.snapshot_facts import (
+from replicator.core.snapshot.snapshot_state import (
     SegmentAdvance,
     SegmentClaim,
     SegmentFacts,
@@ -46,9 +46,10 @@ from replicator.errors import ExportUnfit, Fenced, ReplicatorError
 _AnyPage = ScanPage | ChangesPage
 _Pages = asyncio.Queue[_AnyPage | ReplicatorError]
 ROWS_LOOKED_AT_MAX = 5000
-"""Of a sweep's target at a time."""
+"""Rows of a sweep's target that are read at a time."""
 STALE_ROWS_ASKED_FOR = 500
-"""So many rows without an item, from all over the target, tell whether the mapping moved them."""
+"""Rows without an item that are asked for, from all over the target: they tell whether the mapping
+moved them."""
 KEYS_PER_GET = 100
 
 
@@ -68,8 +69,8 @@ class SnapshotParts:
     export_records: ExportRecords
     stale_rows: StaleRowFinder
     look_at_table: Callable[[], Awaitable[object]]
-    """Before a segment is worked on; KeyChanged where the table was created again with another
-    key, NotPublished while its changes reach no stream."""
+    """Called before a segment is worked on; KeyChanged where the table was created again with
+    another key, NotPublished while its changes reach no stream."""
     observe: Observe
     clock: Clock
 

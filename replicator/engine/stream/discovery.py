@@ -7,7 +7,8 @@ from datetime import datetime
 from replicator.clock import Clock
 from replicator.core.observations import GapFound, Observe, PublishingUnwatched, StreamMoved
 from replicator.core.stream.gaps import how_to_mend
-from replicator.core.stream.lineage import (
+from replicator.core.stream.order_keeper_kinds import OrderKeeper
+from replicator.core.stream.shard_lineage import (
     FINISHED_SHARDS_KEPT,
     ShardName,
     forgettable_shards,
@@ -15,9 +16,8 @@ from replicator.core.stream.lineage import (
     lost_shards,
     unknown_shards,
 )
-from replicator.core.stream.order_keeper import OrderKeeper
 from replicator.core.stream.source_kind import KINESIS, is_read_from, kind_of
-from replicator.core.stream.stream_facts import ListedShard, ShardFacts, StreamOver, TableFacts
+from replicator.core.stream.stream_state import ListedShard, ShardFacts, StreamOver, TableFacts
 from replicator.core.table_spec import TableSpec
 from replicator.engine.ports import Incidents, Leases, Moves, Positions, Source
 from replicator.errors import (

@@ -18,15 +18,15 @@ from replicator.core.observations import (
     WriteBlocked,
     unobserved,
 )
-from replicator.core.planning.guard_outcomes import Applied, outcomes_after_guard, reasons
 from replicator.core.planning.plan_batch import plan_batch
-from replicator.core.planning.reorder import Arranged, arranged
+from replicator.core.planning.reorder_batch import Arranged, arranged
+from replicator.core.planning.row_guard_outcomes import Applied, outcomes_after_guard, reasons
 from replicator.core.planning.write_plan import WritePlan
 from replicator.core.records import NOWHERE, Position, StreamRecord
 from replicator.core.stream.batch_size import BatchSize
-from replicator.core.stream.stream_facts import Advance, Claim
+from replicator.core.stream.stream_state import Advance, Claim
 from replicator.engine.ports import Sink
-from replicator.engine.retry import in_parts, until_taken
+from replicator.engine.retry_and_halve import apply_in_halves, apply_until_taken
 from replicator.errors import (
     BatchRejected,
     ReplicatorError,
@@ -110,7 +110,7 @@ class Pipeline:
             own, others = replace(batch, records=part), self._others(batch, part, claim)
             return await self._set_aside(own, others, claim, stopping, error)
 
-        return await in_parts(
+        return await apply_in_halves(
             batch.records,
             claim,
             apply=apply,
@@ -183,7 +183,7 @@ class Pipeline:
             polled_at=batch.requested_at,
             load=load.records_a_minute,
         )
-        applied, seconds = await until_taken(
+        applied, seconds = await apply_until_taken(
             lambda: self._try(plan, claim, advance, len(batch.records)),
             stopping,
             attempting=batch.attempting,
@@ -232,6 +232,9 @@ class Pipeline:
     ) -> None:
         now = self._clock.now().timestamp()
         in_order = self._arranged(batch)
+        outcomes = plan.outcomes
+        if applied.rejections:
+            outcomes = outcomes_after_guard(in_order.records, plan, applied.rejections)
         ages = Counter(
             record.created_at
             for record in batch.records
@@ -241,7 +244,7 @@ class Pipeline:
             BatchApplied(
                 table=self._table,
                 shard_id=claim.shard_id,
-                records=outcomes_after_guard(in_order.records, plan, applied.rejections),
+                records=outcomes,
                 rows=applied.rows,
                 unmapped=plan.unmapped,
                 unmapped_types=plan.unmapped_types,

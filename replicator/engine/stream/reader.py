@@ -26,7 +26,7 @@ ITERATOR_SECONDS_MAX = 4 * 60.0
 PAUSE_SECONDS_MIN = 0.2
 """Five reads a second and shard is what the service is said to allow."""
 BEHIND_SECONDS = 2.0
-"""A page whose last record is older is followed at once: there is likely more."""
+"""Age of a page's last record above which the next page is read at once: there is likely more."""
 FULL_PAGE_RECORDS = 900
 """An answer holds 1000 records, or fewer where they are large."""
 FULL_PAGE_BYTES = 1_000_000

@@ -22,12 +22,12 @@ from replicator.core.observations import (
 from replicator.core.records import NOWHERE, Position
 from replicator.core.stream.gaps import how_to_mend, is_proved_complete, kind_of_gap
 from replicator.core.stream.lag import ShardProgress
-from replicator.core.stream.stream_facts import Claim
+from replicator.core.stream.stream_state import Claim
 from replicator.core.table_spec import TableSpec
 from replicator.engine.dead_letter_limit import check_dead_letters
 from replicator.engine.ports import ControlPorts, Source
-from replicator.engine.stream.page_slots import Room
 from replicator.engine.stream.pipeline import START_MARGIN, Batch, Pipeline
+from replicator.engine.stream.read_ahead_limit import Room
 from replicator.engine.stream.reader import Answer, ShardReader
 from replicator.engine.stream.shard_activity import ShardProof
 from replicator.engine.waiting import one_failure
@@ -73,7 +73,7 @@ class _PlannedPage:
     answer: Answer
     batches: list[Batch]
     places: int
-    """Of the room for pages."""
+    """Slots that the page takes of the room for pages."""
 
 
 async def was_switched(asking: Awaitable[bool]) -> bool:

@@ -24,9 +24,9 @@ from replicator.core.verify.diff import (
 )
 from replicator.core.verify.results import Example, TargetResult
 from replicator.engine.ports import Rows
-from replicator.engine.retry import patiently
 from replicator.engine.snapshot.rate_limit import PacedItems
 from replicator.engine.verify.pending_changes import Marks, Unapplied
+from replicator.engine.waiting import with_retries
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class Look:
 
     @property
     def key_hash(self) -> int | None:
-        """That of a row which is there, and not softly deleted."""
+        """The hash of the row's key; None where no row is there, or a softly deleted one."""
         found = self.found
         return None if found is None or found.deleted else found.key_hash
 
@@ -83,7 +83,7 @@ def item_of(image: Image, mapping: TableMapping) -> CurrentItem:
 async def compare(rows: Rows, target: TargetMapping, items: Sequence[CurrentItem]) -> list[Look]:
     """Read the rows of the given items, after the items were read."""
     expected = [expectation(target, item.keys, item.image) for item in items]
-    found = await patiently(lambda: rows.look(target, expected))
+    found = await with_retries(lambda: rows.look(target, expected))
     width = len(target.table.key)
     return [
         Look(item, width, must, row) for item, must, row in zip(items, expected, found, strict=True)
@@ -95,7 +95,7 @@ CANDIDATES_MAX = 5000
 CONFIRMATIONS = 2
 """Looks in a row, each at rest, that a difference must outlive: a stream shows changes late."""
 ROUNDS_MAX = 6
-"""After which what goes on changing is called in flight."""
+"""Rounds after which an item that goes on changing is called in flight."""
 STREAM_SECONDS_MAX = 120.0
 EXAMPLES_MAX = 1000
 PROVED_MAX = 100_000
@@ -183,14 +183,14 @@ class Settling:
             await self.settle()
 
     async def settle(self) -> None:
-        """Decide about everything that is kept."""
+        """Decide about every difference that is kept."""
         async with self._settling:
             left, self._candidates = list(self._candidates.values()), {}
             before: Marks | None = None
             for _ in range(ROUNDS_MAX):
                 if not left:
                     return
-                marks = await patiently(self._unapplied.marks)
+                marks = await with_retries(self._unapplied.marks)
                 left = await self._look_again(left, marks)
                 if marks == before and not any(candidate.confirmed for candidate in left):
                     break  # nothing moves: nobody applies what is on its way
@@ -244,7 +244,7 @@ class Settling:
             for start in range(0, len(alike), KEYS_PER_READ):
                 some = [each.item.identity for each in alike[start : start + KEYS_PER_READ]]
                 ask = partial(self._rows.dead_lettered, alike[0].target, some)
-                refused |= {(name, identity) for identity in await patiently(ask)}
+                refused |= {(name, identity) for identity in await with_retries(ask)}
         for candidate, difference in proved:
             place = candidate.target.name, candidate.item.identity
             if place in refused and difference.kind != "extra":

@@ -15,9 +15,7 @@ from replicator.core.verify.diff import MustNotBe, shows_extra
 from replicator.core.verify.key_sketch import KeyBuckets, KeySketch
 from replicator.core.verify.results import TargetResult, after_repair
 from replicator.engine.ports import Rows
-from replicator.engine.retry import patiently
 from replicator.engine.snapshot.rate_limit import PacedItems
-from replicator.engine.snapshot.repair import Faulty
 from replicator.engine.verify.confirm import (
     Candidate,
     CurrentItem,
@@ -27,17 +25,18 @@ from replicator.engine.verify.confirm import (
     compare,
     item_of,
 )
-from replicator.engine.waiting import one_failure
+from replicator.engine.verify.repair_rows import Faulty
+from replicator.engine.waiting import one_failure, with_retries
 
 SEGMENTS = 16
 SEGMENTS_AT_ONCE = 4
 SEGMENTS_SAMPLED_FROM_MAX = 1000
 ITEMS_PER_SAMPLED_SEGMENT = 100
 KEYS_PER_LOOK = 100
-"""Of items read by the keys: as many as one request may ask for."""
+"""Items that are read by the keys at a time: as many as one request may ask for."""
 
 Progress = Callable[[int], None]
-"""Told how many more items, or rows without a known item, were checked."""
+"""Called with the number of items, or rows without a known item, that were checked more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +167,7 @@ class Verification:
             buckets = await self._buckets_that_differ(target)
         after: Row | None = None
         while buckets is not None:
-            page = await patiently(partial(self._rows.keys_in, target, buckets, after=after))
+            page = await with_retries(partial(self._rows.keys_in, target, buckets, after=after))
             for start in range(0, len(page.keys), KEYS_PER_LOOK):
                 await self._look_by_key(target, page.keys[start : start + KEYS_PER_LOOK])
             after = page.last
@@ -179,7 +178,7 @@ class Verification:
         sketch = self._sketches.pop(target.name)
         after: Row | None = None
         while True:
-            page = await patiently(partial(self._rows.key_hashes, target, after=after))
+            page = await with_retries(partial(self._rows.key_hashes, target, after=after))
             for key_hash in page.hashes:
                 sketch.add(key_hash)
             after = page.last
@@ -199,7 +198,7 @@ class Verification:
         for child in target.children if shows_extra(target) else ():
             after: Row | None = None
             while True:
-                page = await patiently(partial(self._rows.orphans, target, child, after=after))
+                page = await with_retries(partial(self._rows.orphans, target, child, after=after))
                 for start in range(0, len(page.keys), KEYS_PER_LOOK):
                     keys = page.keys[start : start + KEYS_PER_LOOK]
                     items = await self._settling.read([target.item_keys(key) for key in keys])

@@ -3,22 +3,22 @@
 from dataclasses import dataclass
 
 from replicator.clock import Clock
+from replicator.core.leases.lease_plan import SHARD_END, TRIM_HORIZON, Lease
 from replicator.core.observations import LeaseLapsed, LeaseReleased, LeaseTaken, Observe
 from replicator.core.records import Position
-from replicator.core.snapshot.snapshot_facts import is_segment_name
-from replicator.core.stream.lease_plan import SHARD_END, TRIM_HORIZON, Lease
+from replicator.core.snapshot.snapshot_state import is_segment_name
 from replicator.engine.ports import Leases
 from replicator.engine.waiting import for_each
 from replicator.errors import CoordinationUnavailable, LeaseLost
 
 WRITES_A_SECOND = 1.0
-"""Of the leases that one worker holds, checkpoints and signs of life together: the bill of the
-lease table grows with workers."""
+"""Writes of the leases that one worker holds, checkpoints and signs of life together: the bill of
+the lease table grows with workers."""
 WRITES_OF_A_LEASE = 8.0
-"""Of the leases that one worker holds, in the time of one lease at least: a short one must not run
-out while the worker waits for its next write."""
+"""Writes of the leases that one worker holds, in the time of one lease at least: a short one must
+not run out while the worker waits for its next write."""
 WRITES_SAVED_UP = 10.0
-"""So many may come at once after a quiet while."""
+"""Writes that may come at once after a quiet while."""
 CALLS_AT_ONCE = 32
 """Calls of the lease table that one worker makes at a time: a thousand leases take a second."""
 
@@ -67,7 +67,8 @@ class Holding:
         """Time of the last write of a lease of this worker."""
         self._beat = 0
         self._each_since: float | None = None
-        """Since when every lease is renewed: an older version may judge by the counters."""
+        """Time since when every lease is renewed for itself: a worker of an older version judges by
+        the counters."""
         self._writes_a_second = max(WRITES_A_SECOND, WRITES_OF_A_LEASE / lease_seconds)
         self._writes, self._counted_at = WRITES_SAVED_UP, clock.monotonic()
 
@@ -161,7 +162,7 @@ class Holding:
             self._observe(LeaseReleased(held.table, held.shard_id))
 
     def drop(self, key: str) -> None:
-        """Believe that a lease is lost."""
+        """Note that a lease is believed to be lost."""
         held = self.held.pop(key, None)
         if held is not None:
             self._observe(LeaseLapsed(held.table, held.shard_id))

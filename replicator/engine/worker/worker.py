@@ -8,15 +8,15 @@ from datetime import datetime
 from functools import partial
 
 from replicator.clock import Clock
-from replicator.core.findings import how_to_go_on
-from replicator.core.observations import MappingSuperseded, TableHalted
-from replicator.core.snapshot.snapshot_facts import is_segment_name
-from replicator.core.stream.lease_plan import (
+from replicator.core.check_findings import how_to_go_on
+from replicator.core.leases.lease_plan import (
     Lease,
     home_share,
     plan_leases,
 )
-from replicator.core.stream.lineage import awaits_children, followed_shards
+from replicator.core.observations import MappingSuperseded, TableHalted
+from replicator.core.snapshot.snapshot_state import is_segment_name
+from replicator.core.stream.shard_lineage import awaits_children, followed_shards
 from replicator.engine.ports import ControlPorts, Leases
 from replicator.engine.snapshot.rate_limit import ReadPacing
 from replicator.engine.snapshot.segment import SegmentRunner
@@ -28,10 +28,10 @@ from replicator.engine.worker.lease_keeper import (
     Holding,
     checkpointed_position,
 )
-from replicator.engine.worker.lease_lookup import Ownership
+from replicator.engine.worker.lease_owner_lookup import Ownership
+from replicator.engine.worker.periodic_steps import PeriodicSteps
 from replicator.engine.worker.supervisor import Halt, Job, Reporting, end_silent_task, supervise
-from replicator.engine.worker.table import Runner, Running, Table, Unit, WorkerSettings
-from replicator.engine.worker.upkeep import Upkeep
+from replicator.engine.worker.worker_table import Runner, Running, Table, Unit, WorkerSettings
 from replicator.errors import NotClaimable, ReplicatorError
 
 CHILDREN_SECONDS = 1.0
@@ -50,7 +50,7 @@ AWAITING_SECONDS = 1.0
 """Seconds between two looks while a lease is to be handed over, or another worker was quicker to
 take one: nobody may read a shard then."""
 TAKING_SECONDS_MAX = 10.0
-"""Of one look: what is still free then is planned again."""
+"""Seconds that one look may take leases for: what is still free then is planned again."""
 DRAIN_SECONDS_MAX = 6.0
 RELEASE_SECONDS_MAX = 2.5
 """Together they keep the promise that SIGTERM ends the process in less than ten seconds."""
@@ -65,7 +65,7 @@ class Worker:
         tables: Sequence[Table],
         *,
         control: ControlPorts,
-        upkeep: Upkeep,
+        periodic_steps: PeriodicSteps,
         pacing: ReadPacing,
         leases: Leases,
         reporting: Reporting,
@@ -74,7 +74,7 @@ class Worker:
         self.settings = settings
         self.tables = {table.name: table for table in tables}
         self._control = control
-        self._upkeep = upkeep
+        self._periodic_steps = periodic_steps
         self._pacing = pacing
         self._leases = leases
         self._reporting = reporting
@@ -130,7 +130,7 @@ class Worker:
         Those that nothing can be done for, such as a halted one, are not among them.
         """
         try:
-            await self._upkeep.refresh(list(self.tables.values()))
+            await self._periodic_steps.refresh(list(self.tables.values()))
         except ReplicatorError:
             return frozenset(self.tables)
         return frozenset(n for n, table in self.tables.items() if not table.is_caught_up(at))
@@ -223,7 +223,7 @@ class Worker:
         try:
             async with one_failure() as tasks:
                 keeping = tasks.create_task(keep(), name="keep listing")
-                await self._upkeep.refresh([table])
+                await self._periodic_steps.refresh([table])
                 if table.facts is not None:
                     listed = await table.discovery.discover(
                         table.facts, first=table.unlisted, paged=paged
@@ -236,7 +236,7 @@ class Worker:
                 await self._control.listings.end(table.name, proved=False)
             raise
         await self._control.listings.end(table.name, proved=proved)
-        await self._upkeep.refresh([table])
+        await self._periodic_steps.refresh([table])
         self._look_now.set()
 
     def _listing_seconds(self, table: Table) -> float:
@@ -270,11 +270,11 @@ class Worker:
         while not stopping.is_set():
             self._turned_at = self._clock.monotonic()
             self._look_now.clear()
-            await self._upkeep.refresh(list(self.tables.values()))
+            await self._periodic_steps.refresh(list(self.tables.values()))
             self._start_discovering(tasks, stopping)
             self._tell_superseded()
-            await self._upkeep.accept_gaps(self.tables.values())
-            await self._upkeep.advance_snapshots(self.tables.values())
+            await self._periodic_steps.accept_gaps(self.tables.values())
+            await self._periodic_steps.advance_snapshots(self.tables.values())
             soon = await self._plan(tasks, stopping)
             self.looked_at = self._clock.monotonic()
             self._beat("look")

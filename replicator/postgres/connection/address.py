@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from urllib.parse import unquote
 
 from replicator.errors import ConfigurationError
-from replicator.postgres.connection.parameters import ENCODING_REMEDY, SHAPE, given_parameters
+from replicator.postgres.connection.dsn_parameters import ENCODING_REMEDY, SHAPE, given_parameters
 
 DEFAULT_PORT = 5432
 SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")

@@ -115,30 +115,9 @@ async def connect(settings: ConnectionSettings) -> asyncpg.Connection:
         raise _translate(error, address) from error
 
 
-async def create_pool(
-    settings: ConnectionSettings, size: int, *, idle_seconds_max: float = 300.0
-) -> asyncpg.Pool:
-    """A pool of at most `size` connections, opened when needed, closed when idle for so long."""
-
-    async def open_one(*_: object, **__: object) -> asyncpg.Connection:
-        return await connect(settings)
-
-    return await asyncpg.create_pool(
-        min_size=0,
-        max_size=size,
-        max_inactive_connection_lifetime=idle_seconds_max,
-        connect=open_one,
-        reset=_nothing_to_reset,
-    )
-
-
 def address_of(settings: ConnectionSettings) -> Address:
     """The address that the settings lead to now; ConfigurationError when they cannot be read."""
     return resolve(_dsn(settings), os.environ)
-
-
-async def _nothing_to_reset(_: asyncpg.Connection) -> None:
-    """No session state outlives a transaction here, so nothing is said to the server."""
 
 
 def _dsn(settings: ConnectionSettings) -> str | None:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from replicator.postgres.connection.quoting import quote_identifier, quote_table
+from replicator.postgres.connection.sql_quoting import quote_identifier, quote_table
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from typing import TypeAlias, cast
 import asyncpg
 
 from replicator.errors import ReplicatorError, SinkUnavailable
-from replicator.postgres.connection.connect import VALUES_WITHIN, ConnectionSettings, create_pool
+from replicator.postgres.connection.connect import VALUES_WITHIN, ConnectionSettings, connect
 from replicator.postgres.connection.control_schema import ControlSchema
 from replicator.postgres.connection.failures import translate
 
@@ -20,6 +20,27 @@ Session: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 Opened: TypeAlias = "Callable[[], Awaitable[asyncpg.Pool[asyncpg.Record]]]"
 _LOST = (OSError, TimeoutError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 """Errors of asyncpg and the socket when a connection ends at any moment of a call."""
+
+
+async def create_pool(
+    settings: ConnectionSettings, size: int, *, idle_seconds_max: float = 300.0
+) -> asyncpg.Pool:
+    """A pool of at most `size` connections, opened when needed, closed when idle for so long."""
+
+    async def open_one(*_: object, **__: object) -> asyncpg.Connection:
+        return await connect(settings)
+
+    return await asyncpg.create_pool(
+        min_size=0,
+        max_size=size,
+        max_inactive_connection_lifetime=idle_seconds_max,
+        connect=open_one,
+        reset=_nothing_to_reset,
+    )
+
+
+async def _nothing_to_reset(_: asyncpg.Connection) -> None:
+    """No session state outlives a transaction here, so nothing is said to the server."""
 
 
 class Database:
@@ -56,7 +77,7 @@ class Database:
         self._seconds_left: Callable[[], float] | None = None
 
     def bound(self, seconds_left: Callable[[], float]) -> None:
-        """From now on no statement may take longer than this, whatever the settings allow."""
+        """Bound every statement from now on, whatever the settings allow."""
         self._seconds_left = seconds_left
 
     async def discard(self) -> None:

@@ -26,7 +26,8 @@ FENCED_SQLSTATE = "RF001"
 RAISED_SQLSTATES = frozenset(("P0001", "P0002", "P0003", "P0004"))
 """`raise`, `into strict` and `assert` in a trigger: may mean the row, or every row."""
 RAISED_CLASSES = frozenset(("53", "57", "58", "F0", "XX"))
-"""Of SQLSTATEs that tell a server that cannot work, unless a trigger gave one to the `raise`."""
+"""Classes of SQLSTATEs that tell of a server that cannot work, unless a trigger gave one to the
+`raise`."""
 _RAISE = "exec_stmt_raise"
 """PostgreSQL's own function behind `raise`, which comes with each error in every language."""
 _INPUT_SQLSTATES = {"42601", "42622"}

@@ -97,7 +97,7 @@ class LetterGroup:
     letters: int
     numbers: list[int]
     age_seconds: float
-    """Of the oldest."""
+    """Age of the oldest one."""
 
 
 @dataclass(frozen=True, slots=True)

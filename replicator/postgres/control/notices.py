@@ -7,7 +7,8 @@ from replicator.core.status.notices import Due, Notice
 from replicator.postgres.connection.database import Database
 
 AGAIN_SECONDS = 30.0
-"""After this a notice that was not delivered is tried again, then after twice as long, and on."""
+"""Seconds after which a notice that was not delivered is tried again; then twice as many, and so
+on."""
 AGAIN_SECONDS_MAX = 3600.0
 BATCH = 10
 

@@ -12,7 +12,7 @@ from replicator.core.stream.source_kind import kind_of
 from replicator.postgres.connection.database import Database
 from replicator.postgres.control.snapshot.snapshots import ask_within
 from replicator.postgres.control.stream.gaps_and_halts import ADD_GAP
-from replicator.postgres.control.stream.shard_epochs import raise_epochs
+from replicator.postgres.control.stream.raise_epochs import raise_epochs
 from replicator.postgres.control.stream.streams import ADD_GENERATION, make_current
 
 LOCK_TABLE = """

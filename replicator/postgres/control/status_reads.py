@@ -8,11 +8,11 @@ import asyncpg
 
 from replicator.core.status.assemble import Knowledge
 from replicator.core.status.deployment_status import LetterStatus, WorkerStatus
-from replicator.core.status.worker_evidence import evidence_of
-from replicator.core.stream.stream_facts import Pause
+from replicator.core.status.liveness_evidence import evidence_of
+from replicator.core.stream.stream_state import Pause
 from replicator.postgres.connection.database import Database
-from replicator.postgres.control.drift import read_drift
-from replicator.postgres.control.evidence_store import read_throughput
+from replicator.postgres.control.attribute_drift import read_drift
+from replicator.postgres.control.liveness_store import read_throughput
 from replicator.postgres.control.snapshot.snapshots import Snapshots
 from replicator.postgres.control.status_shards import read_applied, read_status_shards
 from replicator.postgres.control.stream.shard_store import Positions

@@ -12,8 +12,8 @@ from datetime import datetime
 import asyncpg
 
 from replicator.core.status.shard_pages import EndedShard, PageEnd
-from replicator.core.stream.lineage import ShardName, by_name
-from replicator.core.stream.stream_facts import ShardFacts
+from replicator.core.stream.shard_lineage import ShardName, by_name
+from replicator.core.stream.stream_state import ShardFacts
 from replicator.postgres.connection.database import Database
 from replicator.postgres.control.stream.shard_store import ENDED_SECONDS, SHARD_COLUMNS, shard_of
 

@@ -7,7 +7,7 @@ from replicator.core.mapping.children import ChildTable
 from replicator.core.mapping.compile import TargetMapping
 from replicator.core.mapping.target_table import Column
 from replicator.core.values.row_builder import Row
-from replicator.postgres.connection.quoting import quote_identifier, quote_table
+from replicator.postgres.connection.sql_quoting import quote_identifier, quote_table
 
 LOOK = """
 with parent as (

@@ -9,8 +9,8 @@ from replicator.core.mapping.target_table import Column
 from replicator.core.values.row_builder import Row
 from replicator.core.verify.explanation import KnownVersion, OpenLetter
 from replicator.postgres.connection.database import Database
-from replicator.postgres.connection.quoting import column_list, quote_identifier, quote_table
-from replicator.postgres.write.guard_statement import version_key
+from replicator.postgres.connection.sql_quoting import column_list, quote_identifier, quote_table
+from replicator.postgres.write.row_guard_sql import version_key
 
 ROW = """
 -- the whole row, also where a column is called as its table is here

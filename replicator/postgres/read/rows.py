@@ -10,7 +10,7 @@ from replicator.core.values.row_builder import Row
 from replicator.core.verify.diff import Expectation, FoundRow, MustBe, MustNotBe
 from replicator.core.verify.key_sketch import KeyBuckets, KeyPage
 from replicator.postgres.connection.database import Database, Session
-from replicator.postgres.connection.quoting import quote_identifier, quote_table
+from replicator.postgres.connection.sql_quoting import quote_identifier, quote_table
 from replicator.postgres.read.child_rows import child_values, look_statement, orphans_statement
 
 ROWS_PER_PAGE = 10_000
@@ -70,7 +70,7 @@ select distinct item_key
 
 
 class TargetRows:
-    """The rows of a source table's targets. What it says of a row is true at one moment."""
+    """The rows of a source table's targets. What one call says of rows is true at one moment."""
 
     def __init__(self, database: Database, source: str) -> None:
         self._database = database
@@ -174,7 +174,7 @@ class TargetRows:
     async def dead_lettered(
         self, target: TargetMapping, item_keys: Collection[str]
     ) -> Collection[str]:
-        """Those of the items, by the keys as JSON, that are an open dead letter of the target."""
+        """The items that have an open dead letter of the target, by the keys as JSON."""
         async with self._database.transaction("reading dead letters") as connection:
             found = await connection.fetch(
                 self._dead_lettered, *self._place, target.name, list(item_keys)

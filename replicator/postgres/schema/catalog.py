@@ -306,12 +306,12 @@ class ExistingColumn(msgspec.Struct, frozen=True):
 
     @property
     def fills_itself(self) -> bool:
-        """A row that does not mention it gets a value, or NULL, all the same."""
+        """True when a row that does not mention the column gets a value, or NULL, all the same."""
         return not self.not_null or self.has_default or self.identity != ""
 
     @property
     def fills_uniquely(self) -> bool:
-        """A row that does not mention it gets a value that no other row has."""
+        """True when a row that does not mention the column gets a value that no other row has."""
         counts = self.sequence is not None and not self.sequence.cycles
         return counts or self.unique_by_default
 
@@ -417,7 +417,7 @@ class Catalog(msgspec.Struct, frozen=True):
     may_create_schemas: bool
     read_only: bool
     server_version: int
-    """As `server_version_num`: 150004 is 15.4."""
+    """The server's version as `server_version_num`: 150004 is 15.4."""
     role: str = ""
     database: str = ""
     encoding: str = "UTF8"

@@ -10,7 +10,7 @@ import asyncpg
 
 from replicator.errors import ConfigurationError, MigrationDue
 from replicator.postgres.connection.database import Database
-from replicator.postgres.connection.quoting import quote_identifier, quote_table
+from replicator.postgres.connection.sql_quoting import quote_identifier, quote_table
 
 if TYPE_CHECKING:
     from alembic.config import Config

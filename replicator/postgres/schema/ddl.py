@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from replicator.core.mapping.compile import TargetMapping
 from replicator.core.mapping.target_table import Column, TargetTable
 from replicator.core.values.column_types import JSONB, TEXT, TIMESTAMPTZ, ColumnType
-from replicator.postgres.connection.quoting import column_list, quote_identifier, quote_table
+from replicator.postgres.connection.sql_quoting import column_list, quote_identifier, quote_table
 from replicator.postgres.schema.catalog import TABLE_KINDS, Catalog, ExistingTable
 
 _NO_LOCK = "none: nobody can know the new table yet"

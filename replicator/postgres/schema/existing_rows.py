@@ -4,9 +4,9 @@ from collections.abc import Iterable, Iterator, Mapping
 
 import asyncpg
 
-from replicator.core.findings import Finding
+from replicator.core.check_findings import Finding
 from replicator.core.mapping.compile import TargetMapping
-from replicator.postgres.connection.quoting import quote_table
+from replicator.postgres.connection.sql_quoting import quote_table
 from replicator.postgres.schema.catalog import TABLE_KINDS, Catalog, TableName
 from replicator.postgres.schema.registry import Registry
 

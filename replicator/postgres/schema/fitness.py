@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
-from replicator.core.findings import Finding, FindingSeverity
+from replicator.core.check_findings import Finding, FindingSeverity
 from replicator.core.mapping.target_table import Column, TargetTable
-from replicator.postgres.connection.quoting import column_list, quote_identifier, quote_table
+from replicator.postgres.connection.sql_quoting import column_list, quote_identifier, quote_table
 from replicator.postgres.schema.catalog import (
     OTHER_KINDS,
     TABLE_KINDS,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import asyncpg
 
-from replicator.core.findings import Finding
+from replicator.core.check_findings import Finding
 from replicator.core.mapping.compile import TableMapping
 from replicator.errors import (
     ConfigurationError,

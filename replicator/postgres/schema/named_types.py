@@ -5,12 +5,11 @@ from collections.abc import Iterable, Iterator, Mapping
 import asyncpg
 import msgspec
 
-from replicator.core.findings import Finding
+from replicator.core.check_findings import Finding
 from replicator.core.mapping.compile import TargetMapping
 from replicator.core.table_spec import ColumnSpec
-from replicator.core.values.column_types import ColumnType
-from replicator.core.values.type_table import ENUM
-from replicator.postgres.connection.quoting import quote_identifier, quote_literal, quote_table
+from replicator.core.values.column_types import ENUM, ColumnType
+from replicator.postgres.connection.sql_quoting import quote_identifier, quote_literal, quote_table
 
 TypeName = tuple[str, str]
 """Schema and type, unquoted."""

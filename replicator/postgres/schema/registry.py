@@ -7,13 +7,13 @@ from dataclasses import dataclass
 import asyncpg
 
 from replicator.core.mapping.compile import TableMapping, TargetMapping
-from replicator.core.stream.order_keeper import OrderKeeper
+from replicator.core.stream.order_keeper_kinds import OrderKeeper
 from replicator.core.table_spec import Poller
 from replicator.errors import ConfigurationError, MigrationDue
 from replicator.postgres.connection.control_schema import ControlSchema
 from replicator.postgres.control.snapshot.snapshots import ask_within
-from replicator.postgres.control.stream.order_keeper_switch import hand_over
-from replicator.postgres.control.stream.shard_epochs import raise_epochs
+from replicator.postgres.control.stream.order_keeper_handover import hand_over
+from replicator.postgres.control.stream.raise_epochs import raise_epochs
 from replicator.postgres.schema.catalog import TableName
 
 REGISTERED = """
@@ -108,7 +108,7 @@ returning 1
 
 @dataclass(frozen=True, slots=True)
 class TargetClaim:
-    """Whose a target is, and under which mapping it was last registered."""
+    """The deployment and source that own a target, and the mapping it was last registered under."""
 
     deployment: str
     source: str

@@ -5,11 +5,11 @@ from dataclasses import dataclass, replace
 
 import asyncpg
 
-from replicator.core.findings import Finding, errors
+from replicator.core.check_findings import Finding, errors
 from replicator.core.mapping.compile import TableMapping, TargetMapping
 from replicator.core.mapping.target_table import TargetTable
 from replicator.errors import ConfigurationError, MigrationDue, SchemaMismatch
-from replicator.postgres.connection.quoting import quote_identifier, quote_table
+from replicator.postgres.connection.sql_quoting import quote_identifier, quote_table
 from replicator.postgres.schema.catalog import Catalog, ExistingTable, TableName, read_catalog
 from replicator.postgres.schema.control_revisions import (
     current_revision,

@@ -1,7 +1,7 @@
 """Scratch schemas of a self-test: listed, read, dropped."""
 
 from replicator.postgres.connection.connect import ConnectionSettings
-from replicator.postgres.connection.quoting import quote_identifier
+from replicator.postgres.connection.sql_quoting import quote_identifier
 from replicator.postgres.schema.migrate import looking, opened, reading
 
 SCHEMAS = "select nspname from pg_catalog.pg_namespace where starts_with(nspname, $1) order by 1"

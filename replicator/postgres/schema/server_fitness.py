@@ -1,6 +1,6 @@
 """Fitness of a server and a database for exact values: reasons against it, with remedies. Pure."""
 
-from replicator.core.findings import Finding
+from replicator.core.check_findings import Finding
 from replicator.errors import ConfigurationError
 from replicator.postgres.schema.catalog import Catalog
 

@@ -1,11 +1,10 @@
 """Tells which existing column types hold every value of a declared type unchanged."""
 
-from replicator.core.findings import Finding
+from replicator.core.check_findings import Finding
 from replicator.core.mapping.target_table import Column, TargetTable
-from replicator.core.values.column_types import ColumnType, parse_type
-from replicator.core.values.type_table import ENUM
+from replicator.core.values.column_types import ENUM, ColumnType, parse_type
 from replicator.errors import ConfigurationError
-from replicator.postgres.connection.quoting import quote_identifier, quote_table
+from replicator.postgres.connection.sql_quoting import quote_identifier, quote_table
 from replicator.postgres.schema.catalog import ExistingColumn
 
 

@@ -1,17 +1,18 @@
 """The one statement that applies a batch: fence, position, rows and dead letters."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 
 from replicator.core.mapping.compile import TargetMapping
-from replicator.core.planning.guard_outcomes import LOADS, Guard
+from replicator.core.planning.row_guard_outcomes import LOADS, Guard
 from replicator.core.stream.source_kind import ChangeOrder
 from replicator.postgres.connection.connect import THEIR_PATH
 from replicator.postgres.connection.control_schema import ControlSchema
 from replicator.postgres.write.fence import Fence
-from replicator.postgres.write.guard_statement import VersionKeys, overtaken
-from replicator.postgres.write.row_statements import ChildSql, TargetShape, TargetSql
+from replicator.postgres.write.row_guard_sql import VersionKeys, overtaken
 from replicator.postgres.write.statement_parameters import Parameters
+from replicator.postgres.write.target_sql import ChildSql, TargetShape, TargetSql
 from replicator.postgres.write.trigger_interference import interference
 
 SUPERSEDE = """
@@ -155,10 +156,11 @@ class BatchStatements:
         ]
         self._written = [target.tables for target in targets]
         self._keys = [VersionKeys(control, *place) for place in enumerate(targets)]
-        self._texts: dict[BatchShape, str] = {}
-        self._joined: dict[BatchShape, tuple[str, list[str]]] = {}
+        self.text: Callable[[BatchShape], str] = cache(self._text)
+        self.joined: Callable[[BatchShape], tuple[str, list[str]]] = cache(self._joined)
+        """`text` for texts that come joined (`join_texts`), and the types of the arrays."""
 
-    def text(self, shape: BatchShape) -> str:
+    def _text(self, shape: BatchShape) -> str:
         """The statement. It returns `fenced` (1: applied, 0: superseded), `interference` (not 0:
         something would change or drop rows, and nothing was done), and how many rows were written:
         `upsert_<n>`, `delete_<n>`, `soft_delete_<n>`, `child_upsert_<n>_<child>`,
@@ -170,20 +172,11 @@ class BatchStatements:
         it is guarded, the generation and the kept keys, for a scan the snapshot's number; the dead
         dead letters.
         """
-        text = self._texts.get(shape)
-        if text is None:
-            parameters = Parameters(self._fence.parameters)
-            text = self._texts[shape] = self._build(shape, parameters)
-        return text
+        return self._build(shape, Parameters(self._fence.parameters))
 
-    def joined(self, shape: BatchShape) -> tuple[str, list[str]]:
-        """`text` for texts that come joined (`join_texts`), and the types of the arrays."""
-        found = self._joined.get(shape)
-        if found is None:
-            parameters = Parameters(self._fence.parameters, joined=True)
-            text = self._build(shape, parameters)
-            found = self._joined[shape] = text, parameters.kinds
-        return found
+    def _joined(self, shape: BatchShape) -> tuple[str, list[str]]:
+        parameters = Parameters(self._fence.parameters, joined=True)
+        return self._build(shape, parameters), parameters.kinds
 
     def unfenced_text(self, shape: BatchShape) -> str:
         """`text` without a fence, for a transaction that is rolled back."""
@@ -214,7 +207,7 @@ class BatchStatements:
         *,
         stream_arn: str,
     ) -> str:
-        """Everything behind a fence."""
+        """The whole statement: a fence, and all parts that hang on it."""
         parts = [fence]
         if shape.supersede:
             parts.append(self._supersede(parameters, shape.guard))

@@ -16,19 +16,18 @@ from typing import Literal
 import asyncpg
 
 from replicator.core.mapping.compile import TableMapping
-from replicator.core.planning.guard_outcomes import Versioning, stream_versioning
-from replicator.core.planning.plan_batch import plan_batch
-from replicator.core.planning.unmatched import UNMATCHED
+from replicator.core.planning.plan_batch import UNMATCHED, plan_batch
+from replicator.core.planning.row_guard_outcomes import Versioning, stream_versioning
 from replicator.core.planning.write_plan import TargetWrites, WritePlan
 from replicator.core.records import NOWHERE, LetterId, StreamRecord, Version
-from replicator.core.stream.generations import SCAN
-from replicator.core.stream.order_keeper import OrderKeeper
+from replicator.core.stream.order_keeper_kinds import OrderKeeper
+from replicator.core.stream.stream_generations import SCAN
 from replicator.errors import ConfigurationError, Disposition, KeyChanged, RejectionHalts
 from replicator.postgres.connection.connect import PIN_WITHIN
 from replicator.postgres.connection.database import Database, Session
 from replicator.postgres.connection.failures import refusal, translate
 from replicator.postgres.control.stream.gaps_and_halts import ACTION
-from replicator.postgres.control.stream.shard_epochs import RAISE_EPOCHS
+from replicator.postgres.control.stream.raise_epochs import RAISE_EPOCHS
 from replicator.postgres.write.fence import PASSED
 from replicator.postgres.write.plan_writer import PlanWriter
 
@@ -113,7 +112,7 @@ class Replay:
         who: str,
         why: str | None,
     ) -> list[Tried]:
-        """The first ones of those that are left."""
+        """The first dead letters of those that are left to replay."""
         name = (self._database.deployment, mapping.spec.name)
         table = _fit(await connection.fetchrow(self._control.sql(TABLE), *name), mapping)
         if not OrderKeeper.of(table["mode"]).by_versions:

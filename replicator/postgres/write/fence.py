@@ -7,8 +7,8 @@ pause between any two lines, for minutes, while another worker takes the lease, 
 batches, and moves on. When the paused worker wakes, the next write must not touch a single row.
 
 The idea: PostgreSQL decides who may write, in the transaction that writes. A worker first claims
-the shard: `postgres/control/stream/claims` raises `shard.epoch`, gives the claim a random id, and
-returns both with the position up to which the shard is applied. Every batch then begins with a
+the shard: `postgres/control/stream/shard_claims` raises `shard.epoch`, gives the claim a random id,
+and returns both with the position up to which the shard is applied. Every batch then begins with a
 compare-and-set on the shard's row: set the new position where the row still has the claim (epoch
 and id) and the expected position.
 The compare-and-set is a common table expression named `fence`, and every other part of the
@@ -81,6 +81,32 @@ fence as (
        and last_sequence_number is not distinct from $10::text::numeric{unless}
  returning 1)""",
     parameters=12,
+)
+
+SEGMENT_FENCE = Fence(
+    """
+-- The compare-and-set of a segment of a snapshot: a page of a worker that was superseded, or of a
+-- snapshot that is over, writes nothing.
+fence as (
+    update {schema}.segment
+       set steps = steps + 1,
+           position = coalesce($9, position),
+           items = items + $10,
+           rows = rows + $11,
+           read_units = read_units + $12,
+           state = case when $13 then 'done' else state end,
+           owner = case when $13 then null else owner end,
+           moved_at = now()
+     where deployment = $1
+       and source = $2
+       and ($3::text, $4::text) is not null
+       and snapshot_id = $5
+       and number = $6
+       and (epoch, claim_id) = ($7, $14::uuid)
+       and steps = $8
+       and state = 'active'{unless}
+ returning 1)""",
+    parameters=14,
 )
 
 PASSED = Fence(

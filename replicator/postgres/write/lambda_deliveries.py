@@ -8,10 +8,10 @@ from typing import Any
 from uuid import UUID
 
 from replicator.core.mapping.compile import TableMapping
-from replicator.core.planning.guard_outcomes import Applied, stream_versioning
+from replicator.core.planning.row_guard_outcomes import Applied, stream_versioning
 from replicator.core.planning.write_plan import Refusals, WritePlan
-from replicator.core.stream.order_keeper import OrderKeeper
-from replicator.core.stream.stream_facts import Advance, Claim
+from replicator.core.stream.order_keeper_kinds import OrderKeeper
+from replicator.core.stream.stream_state import Advance, Claim
 from replicator.core.table_spec import SourceKey
 from replicator.errors import Fenced, MigrationDue, NotClaimable
 from replicator.postgres.connection.database import Database
@@ -148,7 +148,7 @@ class Deliveries:
         """Targets and histories that refuse the rows of a plan of one record, with their
         reasons.
         """
-        return await self._writer.refusals(plan, others)
+        return await self._writer.refused_rows.refusals(plan, others)
 
 
 def _claim(row: Any, source: str, stream_arn: str) -> Claim:  # noqa: ANN401 (a row as asyncpg gives it)

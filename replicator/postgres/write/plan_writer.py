@@ -1,53 +1,51 @@
-"""Writes a plan behind a fence: one statement, one transaction, versions first if guarded."""
+"""Writes plans of shards, segments and others, each behind a fence in one transaction.
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
-from itertools import islice
+One statement writes a plan; two where rows are guarded, of which the first writes the versions.
+"""
+
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import asyncpg
 
-from replicator.core.mapping.compile import TableMapping, TargetMapping
+from replicator.core.mapping.compile import TableMapping
 from replicator.core.mapping.item_keys import item_key_json
 from replicator.core.observations import Operation
-from replicator.core.planning.batch_ledger import DeadLetter
-from replicator.core.planning.guard_outcomes import (
+from replicator.core.planning.planning_state import DeadLetter
+from replicator.core.planning.row_guard_outcomes import (
     LOADS,
     Applied,
+    Guard,
     Versioning,
     accepted,
     letters_overtaken,
+    stream_versioning,
 )
 from replicator.core.planning.write_plan import Refusals, TargetWrites, WritePlan
-from replicator.errors import Disposition, SchemaMismatch
+from replicator.core.snapshot.snapshot_state import SegmentAdvance, SegmentClaim
+from replicator.core.stream.stream_generations import SCAN
+from replicator.core.stream.stream_state import Advance, Claim
+from replicator.errors import Fenced
 from replicator.postgres.connection.database import Database, Session
-from replicator.postgres.connection.failures import (
-    CHECK_REMEDY,
-    may_mean_every_row,
-    refusal,
-    translate,
-)
 from replicator.postgres.connection.lock_waits import LockWaits
 from replicator.postgres.write.batch_statement import BatchShape, BatchStatements
-from replicator.postgres.write.fence import PASSED, Fence
-from replicator.postgres.write.guard_arrays import (
+from replicator.postgres.write.fence import PASSED, SEGMENT_FENCE, SHARD_FENCE, Fence
+from replicator.postgres.write.refused_rows import RefusedRows
+from replicator.postgres.write.row_guard_arrays import (
     kept_arrays,
     kept_places,
     other_orders_in,
     overtaken_in,
     rejections_in,
-    transposed,
     undecided_in,
     version_arrays,
     version_shape,
 )
-from replicator.postgres.write.guard_statement import VersionStatements
-from replicator.postgres.write.row_statements import TargetShape, any_row_sql, own_rows_sql
-from replicator.postgres.write.statement_parameters import join_texts
+from replicator.postgres.write.row_guard_sql import VersionStatements
+from replicator.postgres.write.statement_parameters import join_texts, transposed
+from replicator.postgres.write.target_sql import TargetShape
 from replicator.postgres.write.trigger_interference import interference_found
 
-WITNESSES_MAX = 4
-"""Other rows of a batch that are tried before a table is blamed."""
 _NOTHING = TargetShape(upserts=False, deletes=False, soft_deletes=False, appends=False)
 
 
@@ -69,6 +67,8 @@ class PlanWriter:
             for column in table.columns
         )
         self._places = {target.name: place for place, target in enumerate(targets)}
+        self.refused_rows = RefusedRows(database, self._unfenced, self.mapped_columns)
+        """Tells who refuses a record that is refused."""
 
     async def write(
         self, plan: WritePlan, fence_values: Sequence[object], *, supersede: bool
@@ -78,12 +78,13 @@ class PlanWriter:
         `supersede`: open dead letters of the plan's items are superseded. BatchRejected,
         SchemaMismatch, SinkBusy, BatchTooSlow; SinkUnavailable when the outcome is not known.
         """
+        who = _who(fence_values)
         text, *values = self._statement(plan, fence_values, supersede=supersede)
 
         async def statement(connection: Session) -> asyncpg.Record | None:
             return await self._written(connection, text, *values)
 
-        row = await self._waits.run(_who(fence_values), statement, self.mapped_columns)
+        row = await self._waits.run(who, statement, self.mapped_columns)
         if row is None or row["fenced"] != 1:
             return None
         return Applied(_rows_written(plan, row))
@@ -114,7 +115,8 @@ class PlanWriter:
         )
         arrays: list[Sequence[Any]] = list(self._item_keys(plan, shape))
         arrays += [array for writes in plan.writes for array in _arrays(writes)]
-        arrays += self._letter_arrays(plan.dead_letters)
+        if plan.dead_letters:
+            arrays += self._letter_arrays(plan.dead_letters)
         text, kinds = self._statements.joined(shape)
         texts = join_texts(arrays, kinds)
         if texts is None:
@@ -210,85 +212,12 @@ class PlanWriter:
             return [keys, ["true" if each in rejected else "false" for each in keys]]
         return [keys, [str(version) for version in plan.item_versions]]
 
-    async def refusals(self, plan: WritePlan, others: Iterable[WritePlan] = ()) -> Refusals:
-        """Targets and histories that refuse the rows of a plan of one record, with the
-
-        reasons. SchemaMismatch where the table may be to blame instead of the row: neither a row of
-        `others`, the batch's, nor one that the target holds already can be written. Writes nothing.
-        """
-        found: dict[str, tuple[str, str | None]] = {}
-        for number, writes in enumerate(plan.writes):
-            for name, part in _parts(writes):
-                refused = await self._try_part(number, part)
-                if refused is not None:
-                    if name == writes.target.name:
-                        await self._require_blame(number, writes.target, refused, others)
-                    found[name] = refused
-        return found
-
-    async def _try_part(self, number: int, part: TargetWrites) -> tuple[str, str | None] | None:
+    def _unfenced(self, number: int, part: TargetWrites) -> tuple[str, list[Any]]:
+        """The statement of one target's part of a plan, without a fence, and the parameters."""
         targets = [_NOTHING] * len(self._mapping.targets)
         targets[number] = _shape(part)
         shape = BatchShape(tuple(targets), dead_letters=False, supersede=False)
-        return await self._try(self._statements.unfenced_text(shape), _arrays(part))
-
-    async def _require_blame(
-        self,
-        number: int,
-        target: TargetMapping,
-        refused: tuple[str, str | None],
-        others: Iterable[WritePlan],
-    ) -> None:
-        """SchemaMismatch if the target refuses every row, as far as can be seen.
-
-        An empty table without another row in the batch tells nothing: the SQLSTATE decides then,
-        but a trigger's `raise exception` blames a row only where another one passes.
-        """
-        reason, sqlstate = refused
-        held = None
-        raised = may_mean_every_row(sqlstate)
-        if not raised:
-            held = await self._takes_its_own(target)
-            if held:
-                return
-        for other in islice(others, WITNESSES_MAX):
-            [part, *_] = [part for _, part in _parts(other.writes[number])]
-            if part.upserts and await self._try_part(number, part) is None:
-                return
-        if held is None and not raised:
-            return
-        message = f"{target.name} refuses every row that was tried, not a single one: {reason}"
-        raise SchemaMismatch(message, remedy=CHECK_REMEDY)
-
-    async def _takes_its_own(self, target: TargetMapping) -> bool | None:
-        """True if the target's tables take rows that they hold already; None if they are empty."""
-        empty = True
-        for table in target.row_tables:
-            async with self._database.transaction("trying the target's own rows") as connection:
-                there = await connection.fetchval(any_row_sql(table))
-            if there:
-                empty = False
-                if await self._try(own_rows_sql(table), []) is not None:
-                    return False
-        return None if empty else True
-
-    async def _try(self, text: str, values: list[Any]) -> tuple[str, str | None] | None:
-        async with self._database.transaction(
-            "trying a record", mapped_columns=self.mapped_columns
-        ) as connection:
-            transaction = connection.transaction()
-            await transaction.start()
-            try:
-                await connection.fetchrow(text, *values)
-                await connection.execute("set constraints all immediate")
-            except asyncpg.PostgresError as error:
-                failure = translate(error, mapped_columns=self.mapped_columns)
-                if failure.disposition is not Disposition.REJECT:
-                    raise
-                return refusal(error), error.sqlstate
-            finally:
-                await transaction.rollback()
-        return None
+        return self._statements.unfenced_text(shape), _arrays(part)
 
     def _letter_arrays(self, letters: Sequence[DeadLetter]) -> list[list[Any]]:
         key = self._mapping.source_key
@@ -313,43 +242,140 @@ class PlanWriter:
         return transposed(rows)
 
 
+class PostgresSink:
+    """Writes the plans of one table mapping for the shards that are claimed."""
+
+    def __init__(self, database: Database, mapping: TableMapping) -> None:
+        self._deployment = database.deployment
+        self._writer = PlanWriter(database, mapping, SHARD_FENCE)
+
+    async def apply(self, plan: WritePlan, *, claim: Claim, advance: Advance) -> Applied:
+        """Commit all of a plan and the new position, or nothing; returns what was written.
+
+        Where the claim says that the table is guarded, versions are written first. Fenced when
+        another worker claimed the shard or the position is not where we believe it; BatchRejected,
+        SchemaMismatch, SinkBusy, BatchTooSlow; SinkUnavailable when the outcome is not known,
+        after which the shard must be claimed again.
+        """
+        values = self._fence_values(claim, advance)
+        if claim.keeper.by_versions:
+            versioning = stream_versioning(claim.stream_arn, claim.snapshot_id)
+            applied = await self._writer.write_guarded(  # a scan may write letters meanwhile
+                plan, values, supersede=True, versioning=versioning
+            )
+        else:
+            applied = await self._writer.write(plan, values, supersede=claim.open_letters)
+        if applied is None:
+            message = f"shard {claim.shard_id} was claimed by another worker"
+            raise Fenced(message)
+        return applied
+
+    async def refusals(self, plan: WritePlan, others: Iterable[WritePlan] = (), /) -> Refusals:
+        """Targets and histories that refuse the rows of a plan of one record, with their
+        reasons.
+        """
+        return await self._writer.refused_rows.refusals(plan, others)
+
+    def _fence_values(self, claim: Claim, advance: Advance) -> list[Any]:
+        return [
+            self._deployment,
+            claim.source,
+            claim.stream_arn,
+            claim.shard_id,
+            claim.epoch,
+            str(advance.position),
+            str(advance.known),
+            advance.created_at,
+            advance.polled_at,
+            None if advance.expected is None else str(advance.expected),
+            claim.claim_id,
+            advance.load,
+        ]
+
+
+class SegmentSink:
+    """Writes pages of a scan or an export, and sweeps, for the segments that are claimed."""
+
+    def __init__(self, database: Database, mapping: TableMapping) -> None:
+        self._deployment = database.deployment
+        self._writer = PlanWriter(database, mapping, SEGMENT_FENCE)
+
+    async def apply(
+        self, plan: WritePlan, *, claim: SegmentClaim, advance: SegmentAdvance
+    ) -> Applied:
+        """Commit what is still wanted of a plan and move the segment, or nothing.
+
+        Fenced when another worker claimed the segment, or the snapshot is over.
+        """
+        loads: Guard = "heal" if claim.origin == "changes" else "scan"
+        guard: Guard = loads if claim.target is None else "sweep"
+        applied = await self._writer.write_guarded(
+            plan,
+            self._fence_values(claim, advance),
+            supersede=claim.open_letters,
+            versioning=Versioning(guard, SCAN, claim.snapshot_id),
+        )
+        if applied is None:
+            message = f"{claim.name} was claimed by another worker, or its snapshot is over"
+            raise Fenced(message)
+        return applied
+
+    async def refusals(self, plan: WritePlan, others: Iterable[WritePlan] = (), /) -> Refusals:
+        """Targets that refuse the row of a plan of one item, with the reasons."""
+        return await self._writer.refused_rows.refusals(plan, others)
+
+    def _fence_values(self, claim: SegmentClaim, advance: SegmentAdvance) -> list[Any]:
+        return [
+            self._deployment,
+            claim.source,
+            claim.stream_arn,
+            claim.name,
+            claim.snapshot_id,
+            claim.number,
+            claim.epoch,
+            claim.steps,
+            advance.position,
+            advance.items,
+            advance.rows,
+            advance.read_units,
+            advance.ended,
+            claim.claim_id,
+        ]
+
+
 def _shape(writes: TargetWrites) -> TargetShape:
     return TargetShape(
-        bool(writes.upserts),
-        bool(writes.deletes),
-        bool(writes.soft_deletes),
+        bool(writes.upserted.rows),
+        bool(writes.deleted.rows),
+        bool(writes.softly_deleted.rows),
         bool(writes.appends),
-        children=bool(writes.target.children and (writes.upserts or writes.deletes)),
+        children=bool(writes.target.children and (writes.upserted.rows or writes.deleted.rows)),
         orphans=_sweeps_orphans(writes),
     )
 
 
 def _sweeps_orphans(writes: TargetWrites) -> bool:
-    return bool(writes.sweep and writes.soft_deletes and writes.target.children)
-
-
-def _parts(writes: TargetWrites) -> Iterator[tuple[str, TargetWrites]]:
-    """Parts of a plan that can be refused by themselves, with the names."""
-    yield writes.target.name, replace(writes, appends=[])
-    if writes.target.history is not None:
-        yield writes.target.history, TargetWrites(writes.target, appends=writes.appends)
+    return bool(writes.sweep and writes.softly_deleted.rows and writes.target.children)
 
 
 def _arrays(writes: TargetWrites) -> list[list[Any]]:
-    upserts, deletes = transposed(writes.upserts), transposed(writes.deletes)
-    softly, appends = transposed(writes.soft_deletes), transposed(writes.appends)
-    return upserts + deletes + softly + _child_arrays(writes) + appends
+    upserts, deletes = transposed(writes.upserted.rows), transposed(writes.deleted.rows)
+    softly, appends = transposed(writes.softly_deleted.rows), transposed(writes.appends)
+    children = _child_arrays(writes) if writes.target.children else []
+    return upserts + deletes + softly + children + appends
 
 
 def _child_arrays(writes: TargetWrites) -> list[list[Any]]:
     """For each child table the keys of the parents that are written, and its rows."""
     if _sweeps_orphans(writes):
-        keys = transposed([row[: len(writes.target.table.key)] for row in writes.soft_deletes])
+        keys = transposed(
+            [row[: len(writes.target.table.key)] for row in writes.softly_deleted.rows]
+        )
         return keys * len(writes.target.children)
-    if not (writes.target.children and (writes.upserts or writes.deletes)):
+    if not (writes.upserted.rows or writes.deleted.rows):
         return []
     width = len(writes.target.table.key)
-    parents = transposed([*(row[:width] for row in writes.upserts), *writes.deletes])
+    parents = transposed([*(row[:width] for row in writes.upserted.rows), *writes.deleted.rows])
     arrays: list[list[Any]] = []
     for place, child in enumerate(writes.target.children):
         rows = [row for children in writes.upserted.children for row in children[place]]
@@ -372,10 +398,10 @@ def _rows_written(plan: WritePlan, row: asyncpg.Record) -> dict[tuple[str, Opera
     rows: dict[tuple[str, Operation], int] = {}
     for number, writes in enumerate(plan.writes):
         name = writes.target.name
-        rows[name, "upsert"] = row[f"upsert_{number}"] if writes.upserts else 0
-        rows[name, "delete"] = row[f"delete_{number}"] if writes.deletes else 0
-        rows[name, "delete"] += row[f"soft_delete_{number}"] if writes.soft_deletes else 0
-        if writes.upserts or writes.deletes:
+        rows[name, "upsert"] = row[f"upsert_{number}"] if writes.upserted.rows else 0
+        rows[name, "delete"] = row[f"delete_{number}"] if writes.deleted.rows else 0
+        rows[name, "delete"] += row[f"soft_delete_{number}"] if writes.softly_deleted.rows else 0
+        if writes.upserted.rows or writes.deleted.rows:
             for place, child in enumerate(writes.target.children):
                 name = child.table.qualified
                 rows[name, "upsert"] = row[f"child_upsert_{number}_{place}"]

@@ -1,4 +1,4 @@
-"""Numbers the parameters of a statement in the order in which the parts take them."""
+"""Parameters of a statement: numbered in its text, and rows as the arrays that it takes."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -49,6 +49,11 @@ def rows_of(arrays: Sequence[str], names: Sequence[str]) -> str:
     return "select " + ", ".join(
         [f"unnest({array}) as {name}" for array, name in zip(arrays, names, strict=True)]
     )
+
+
+def transposed(rows: Sequence[tuple[Any, ...]]) -> list[list[Any]]:
+    """Rows as columns; none of none."""
+    return [list(column) for column in zip(*rows, strict=True)]
 
 
 def join_texts(arrays: Sequence[Sequence[Any]], kinds: Sequence[str]) -> list[Any] | None:

@@ -28,7 +28,7 @@ from collections.abc import Iterable
 from replicator.core.mapping.compile import TableMapping
 from replicator.errors import ReplicatorError, SinkBusy
 from replicator.postgres.connection.database import Session
-from replicator.postgres.connection.quoting import quote_literal, quote_table
+from replicator.postgres.connection.sql_quoting import quote_literal, quote_table
 from replicator.postgres.schema.schema_diff import unfit_targets
 
 INTERFERENCE = """

@@ -26,7 +26,7 @@ _EMPTY = hashlib.sha256(b"").hexdigest()
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """Whose requests these are."""
+    """The credentials that requests are signed with."""
 
     access_key_id: str
     secret_access_key: str = field(repr=False)

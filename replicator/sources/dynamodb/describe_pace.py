@@ -168,5 +168,5 @@ class DescribePace:
         self._calm_until = asyncio.get_running_loop().time() + self._slower * REFUSED_SECONDS
 
     def answered(self) -> None:
-        """AWS has answered."""
+        """Note an answer of AWS, which shortens the pauses."""
         self._slower = max(1.0, FASTER * self._slower)

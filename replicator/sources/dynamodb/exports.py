@@ -23,8 +23,8 @@ from replicator.core.snapshot.export_manifest import (
 )
 from replicator.core.snapshot.export_windows import Recovery, Window
 from replicator.errors import ExportUnfit, SourceUnavailable
-from replicator.sources.aws.call_wrapper import Calls, date_of
 from replicator.sources.aws.failures import FAILURES, code_of, translate
+from replicator.sources.aws.observed_calls import Calls, date_of
 from replicator.sources.aws.region_endpoint import ExportDestination
 from replicator.sources.dynamodb.tables import describe_table
 
@@ -36,7 +36,7 @@ T = TypeVar("T")
 
 READ_BYTES = 256 * 1024
 INFLATED_BYTES_MAX = 1024 * 1024
-"""Of one step: a file of one repeated line unpacks to a thousand times the size."""
+"""Bytes that one step unpacks: a file of one repeated line unpacks to a thousand times the size."""
 GZIP = zlib.MAX_WBITS | 16
 MANIFEST_BYTES_MAX = 256 * 1024 * 1024
 _ABSENT = ("NoSuchKey", "NoSuchBucket", "404")

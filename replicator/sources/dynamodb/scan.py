@@ -17,8 +17,8 @@ from replicator.core.snapshot.scan_pages import (
     decode_scan,
 )
 from replicator.errors import StreamVanished
-from replicator.sources.aws.call_wrapper import Calls, keep_raw_body, raw
 from replicator.sources.aws.clients import open_client
+from replicator.sources.aws.observed_calls import Calls, keep_raw_body, raw
 from replicator.sources.aws.region_endpoint import SourceConnection
 from replicator.sources.dynamodb.tables import named
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 KEYS_PER_GET_MAX = 100
-"""Of one BatchGetItem, as AWS limits it."""
+"""Keys of one BatchGetItem, as AWS limits them."""
 
 
 @asynccontextmanager

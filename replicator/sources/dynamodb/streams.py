@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from replicator.core.observations import Observe, unobserved
 from replicator.core.records import Page, Position, decode_page
-from replicator.core.stream.stream_facts import ListedShard
+from replicator.core.stream.stream_state import ListedShard
 from replicator.errors import SourceThrottled
-from replicator.sources.aws.call_wrapper import Calls, raw
-from replicator.sources.aws.prepared_call import open_reader
+from replicator.sources.aws.observed_calls import Calls, raw
 from replicator.sources.aws.region_endpoint import SourceConnection
+from replicator.sources.aws.repeated_call import open_reader
 from replicator.sources.dynamodb.describe_pace import (
     CHILDREN,
     FIRST_LISTING,
@@ -31,7 +31,8 @@ SEQUENCE_NUMBER_DIGITS_MIN = 21
 SHARDS_PER_PAGE = 100
 RECORDS_PER_PAGE = 1000
 DESCRIBE_ATTEMPTS = 5
-"""Of one page of a listing; then the listing has failed, and begins again a while later."""
+"""Attempts to read one page of a listing; then the listing has failed, and begins again a while
+later."""
 
 
 class DynamoDBStreams:

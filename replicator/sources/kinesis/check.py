@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from replicator.core.findings import Finding, finding_of
+from replicator.core.check_findings import Finding, finding_of
 from replicator.errors import NotPublished, ReplicatorError
 from replicator.sources.aws.clients import open_client
 from replicator.sources.aws.failures import FAILURES, translate
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 COARSE = "MILLISECOND"
 KIBIBYTE = 1024
 IMAGES = 2
-"""Of an item in the record: as it was, and as it is."""
+"""Images of an item in one record: as it was, and as it is."""
 ITEM_KIBIBYTES_MAX = 400
 """The largest item of DynamoDB."""
 JSON_FACTOR = 16 / 9

@@ -18,10 +18,10 @@ from replicator.core.stream.kinesis_records import (
     listing_of,
 )
 from replicator.core.stream.source_kind import kinesis_arn_of
-from replicator.core.stream.stream_facts import ListedShard
-from replicator.sources.aws.call_wrapper import Calls, raw
-from replicator.sources.aws.prepared_call import open_reader
+from replicator.core.stream.stream_state import ListedShard
+from replicator.sources.aws.observed_calls import Calls, raw
 from replicator.sources.aws.region_endpoint import SourceConnection
+from replicator.sources.aws.repeated_call import open_reader
 
 SHARDS_PER_PAGE = 1000
 RECORDS_PER_PAGE = 1000
@@ -73,7 +73,7 @@ class ShardPace:
             return turns.records_max
 
     def took(self, shard: str, *, records: int, data_bytes: int) -> None:
-        """An answer with so many records and bytes came to who had the turn."""
+        """Note the size of an answer, for the one that had the turn."""
         turns = self._shards.get(shard)
         if turns is None or not records:
             return

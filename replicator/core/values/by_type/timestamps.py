@@ -11,9 +11,9 @@ from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from functools import cache, partial
 
+from replicator.core.values.canonical_numbers import canonical_number
 from replicator.core.values.cells import Unfit
-from replicator.core.values.numbers import canonical_number
-from replicator.core.values.reading_options import Fraction, TimeFormat
+from replicator.core.values.column_options import Fraction, TimeFormat
 
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 (the zone is appended as text)
 _DAY_MICROSECONDS = 86_400_000_000

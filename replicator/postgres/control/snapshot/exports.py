@@ -5,7 +5,7 @@ from datetime import datetime
 
 from replicator.core.snapshot.export_manifest import ExportSummary
 from replicator.core.snapshot.export_windows import Window
-from replicator.core.snapshot.snapshot_facts import ExportRecord, SegmentClaim, WantedExports
+from replicator.core.snapshot.snapshot_state import ExportRecord, SegmentClaim, WantedExports
 from replicator.errors import Fenced
 from replicator.postgres.connection.database import Database, Session
 

@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from datetime import datetime
 
-from replicator.core.snapshot.snapshot_facts import SegmentFacts, SnapshotFacts
+from replicator.core.snapshot.snapshot_state import SegmentFacts, SnapshotFacts
 from replicator.errors import ConfigurationError
 from replicator.postgres.connection.database import Database
 

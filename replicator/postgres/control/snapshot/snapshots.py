@@ -5,22 +5,22 @@ from collections.abc import Collection, Sequence
 import asyncpg
 
 from replicator.core.mapping.compile import TargetMapping
-from replicator.core.snapshot.snapshot_facts import (
+from replicator.core.snapshot.snapshot_state import (
     SWEEP_PHASE,
     SnapshotFacts,
     SnapshotOrigin,
     SnapshotReason,
 )
-from replicator.core.stream.order_keeper import OrderKeeper
+from replicator.core.stream.order_keeper_kinds import OrderKeeper
 from replicator.core.stream.source_kind import kind_of
 from replicator.errors import ConfigurationError
 from replicator.postgres.connection.control_schema import ControlSchema
 from replicator.postgres.connection.database import Database, Session
-from replicator.postgres.connection.quoting import quote_table
+from replicator.postgres.connection.sql_quoting import quote_table
 from replicator.postgres.control.snapshot.snapshot_reads import read_snapshots
 from replicator.postgres.control.stream.gaps_and_halts import ACTION, accept_gaps
-from replicator.postgres.control.stream.order_keeper_switch import switch_keeper
-from replicator.postgres.control.stream.shard_epochs import raise_epochs
+from replicator.postgres.control.stream.order_keeper_handover import switch_keeper
+from replicator.postgres.control.stream.raise_epochs import raise_epochs
 from replicator.postgres.control.stream.streams import MOVE_GAPS
 
 LOCK_TABLE = """

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from replicator.core.observations import GapKind
 from replicator.core.stream.gaps import older_stream
-from replicator.core.stream.stream_facts import (
+from replicator.core.stream.stream_state import (
     Belief,
     Claim,
     DeadLetterCounts,
@@ -15,7 +15,7 @@ from replicator.core.stream.stream_facts import (
 )
 from replicator.errors import ConfigurationError, Fenced
 from replicator.postgres.connection.database import Database, Session
-from replicator.postgres.control.stream.shard_epochs import raise_epochs
+from replicator.postgres.control.stream.raise_epochs import raise_epochs
 from replicator.postgres.control.stream.shard_store import OPEN_GAPS
 from replicator.postgres.control.stream.streams import Stream, make_current, start_stream
 

@@ -3,7 +3,7 @@
 from replicator.postgres.connection.database import Database
 
 ABANDONED_SECONDS = 30.0
-"""A listing that nothing was heard of for so long is another worker's to begin again."""
+"""Seconds of silence after which another worker may begin a listing again."""
 
 BEGIN = """
 -- One at a time: not while another lists, and not before the last one was begun so long ago.

@@ -6,11 +6,11 @@ from typing import Any
 
 import asyncpg
 
+from replicator.core.leases.lease_owners import WorkerSign
 from replicator.core.records import Position
-from replicator.core.stream.lease_ownership import WorkerSign
-from replicator.core.stream.lineage import ShardName, by_name
-from replicator.core.stream.order_keeper import OrderKeeper
-from replicator.core.stream.stream_facts import GapFacts, ListedShard, ShardFacts, TableFacts
+from replicator.core.stream.order_keeper_kinds import OrderKeeper
+from replicator.core.stream.shard_lineage import ShardName, by_name
+from replicator.core.stream.stream_state import GapFacts, ListedShard, ShardFacts, TableFacts
 from replicator.core.table_spec import InitialLoad
 from replicator.errors import Fenced
 from replicator.postgres.connection.database import Database
@@ -69,7 +69,8 @@ select {columns}
   from polled
 """
 ENDED_SECONDS = 600.0
-"""For so long an ended shard is polled still: its children appear, and its lease is deleted."""
+"""Seconds for which an ended shard is polled still: its children appear, and its lease is
+deleted."""
 
 SHARDS_NAMED = """
 select {columns}

@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 from replicator.postgres.connection.database import Database
-from replicator.postgres.control.stream.shard_epochs import raise_epochs
+from replicator.postgres.control.stream.raise_epochs import raise_epochs
 
 KEEP = """
 -- Whoever claimed a shard before believes in the older retention: the epochs are raised.

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from replicator.core.stream.order_keeper import OrderKeeper
+from replicator.core.stream.order_keeper_kinds import OrderKeeper
 from replicator.core.stream.source_kind import kind_of
-from replicator.core.stream.stream_facts import StreamOver
+from replicator.core.stream.stream_state import StreamOver
 from replicator.errors import Fenced, PositionLost
 from replicator.postgres.connection.control_schema import ControlSchema
 from replicator.postgres.connection.database import Session

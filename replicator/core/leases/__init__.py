@@ -1,0 +1,1 @@
+"""Leases: shares of workers, what to take and to give back, owners. Pure."""

@@ -1,0 +1,128 @@
+"""The history of a target: the changes in it, each as a row. Pure."""
+
+from collections.abc import Mapping
+
+from replicator.core.mapping.compile import TargetMapping
+from replicator.core.planning.planning_state import DeadLetter, PlanningState, Rank
+from replicator.core.records import Image, StreamRecord
+from replicator.core.snapshot.export_lines import MICROSECONDS
+from replicator.core.stream.time_order import history_number
+from replicator.core.values.cells import Cell, Unfit
+from replicator.core.values.column_options import OnNul
+from replicator.core.values.json_text import json_object, plain_texts
+from replicator.errors import ValueRejected
+
+HistoryRow = tuple[Cell, ...]
+"""Version, operation, creation time, keys, new image, old image: as text."""
+HISTORY_TRANSPORTS = ("text",) * 6
+STATE_AFTER_GAP = "state_after_gap"
+"""Operation of the entry that stands for all that a gap has lost of an item: the state then."""
+
+
+def plan_history(
+    target: TargetMapping,
+    state: PlanningState,
+    refused: tuple[str, str | None] | None,
+    *,
+    healing: bool = False,
+) -> list[tuple[HistoryRow, StreamRecord]]:
+    """Every change of the batch that concerns the target, oldest first, with the record.
+
+    `healing`: each entry stands for all changes of an item in a gap, and is marked so.
+
+    `refused`: why PostgreSQL would not take the one change of the batch. A change that cannot be
+    written becomes a dead letter of the history, which no later change supersedes.
+    """
+    rows: list[tuple[HistoryRow, StreamRecord]] = []
+    if target.history is None:
+        return rows
+    texts = _texts_of(state)
+    for index in state.keys:
+        record = state.records[index]
+        reason, sqlstate = refused or (None, None)
+        try:
+            if not _concerns(target, state, record):
+                continue
+            if refused is None:
+                row = _row(state, record, target.spec.nul, texts)
+                rows.append((_state_after_gap(row, record) if healing else row, record))
+                state.rank(index, Rank.APPLIED)
+                continue
+        except ValueRejected as rejection:
+            reason = str(rejection)
+        letter = DeadLetter(target.history, record, str(reason), sqlstate, of_history=True)
+        state.set_aside(index, letter, target.spec.on_error)
+    return rows
+
+
+def _concerns(target: TargetMapping, state: PlanningState, record: StreamRecord) -> bool:
+    """True when the item belonged to the target before or after the change, as far as images tell.
+
+    A stream without old images does not say what an item was: then every change counts of an item
+    that may have belonged.
+    """
+    if target.condition.on_keys_only:
+        return target.condition.matches(record.keys, None)
+    if record.new_image is not None and _matches(target, state, record.keys, record.new_image):
+        return True
+    if record.event == "insert":
+        return False
+    return record.old_image is None or _matches(target, state, record.keys, record.old_image)
+
+
+def _matches(target: TargetMapping, state: PlanningState, keys: Image, raw: memoryview) -> bool:
+    matches = (
+        target.condition.matches_raw(keys, raw)
+        if state.shows(target.condition.attributes)
+        else None
+    )
+    return target.condition.matches(keys, state.decoded(raw)) if matches is None else matches
+
+
+def _texts_of(state: PlanningState) -> dict[int, str | None]:
+    """The JSON of all images of the batch that are as usual, by the identity of the image."""
+    records = [state.records[index] for index in state.keys]
+    images = [image for record in records for image in (record.new_image, record.old_image)]
+    shown = [(id(image), state.shown(image)) for image in images if image is not None]
+    whole = [(of, b'{"M":%s}' % raw) for of, raw in shown if raw is not None]
+    return dict(zip([of for of, _ in whole], plain_texts([raw for _, raw in whole]), strict=True))
+
+
+def _row(
+    state: PlanningState, record: StreamRecord, nul: OnNul, texts: Mapping[int, str | None]
+) -> HistoryRow:
+    return (
+        str(history_number(record.version)),
+        record.event,
+        None if record.created_at is None else state.created_at(record),
+        _json(record.keys, "keys", nul),
+        _image(state, record.new_image, "new_image", nul, texts),
+        _image(state, record.old_image, "old_image", nul, texts),
+    )
+
+
+def _state_after_gap(row: HistoryRow, record: StreamRecord) -> HistoryRow:
+    """The entry of a change that has a time and no place in a stream."""
+    micros = round((record.created_at or 0.0) * MICROSECONDS)
+    return (str(micros), STATE_AFTER_GAP, *row[2:])
+
+
+def _image(
+    state: PlanningState,
+    raw: memoryview | None,
+    column: str,
+    nul: OnNul,
+    texts: Mapping[int, str | None],
+) -> Cell:
+    if raw is None:
+        return None
+    text = texts.get(id(raw))
+    return _json(state.decoded(raw), column, nul) if text is None else text
+
+
+def _json(image: Image, column: str, nul: OnNul) -> str:
+    try:
+        return json_object(image, nul)
+    except Unfit as unfit:
+        attribute = unfit.inside.removeprefix(".")
+        raise ValueRejected(unfit.reason, attribute=attribute, column=column) from unfit

@@ -1,0 +1,52 @@
+"""Puts a batch into the order of the changes, where records arrive in another one. Pure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from replicator.core.mapping.item_keys import item_keys
+from replicator.core.planning.planning_state import ItemKey
+from replicator.core.records import StreamRecord, Version
+from replicator.core.stream.time_order import in_order, micros_of
+from replicator.core.table_spec import SourceKey
+
+
+@dataclass(frozen=True, slots=True)
+class Arranged:
+    """The records of a batch, each item's oldest change first.
+
+    `undecided`: changes to which nothing decided the order, so that arrival did.
+    """
+
+    records: Sequence[StreamRecord]
+    undecided: int = 0
+
+
+def arranged(records: Sequence[StreamRecord], source_key: SourceKey) -> Arranged:
+    """The batch as planning takes it: the last change of an item is the newest.
+
+    Most batches are in order as they are.
+    """
+    own = [record for record in records if not record.foreign]
+    keys = item_keys([record.keys for record in own], source_key)
+    newest: dict[ItemKey, int] = {}
+    mixed: dict[ItemKey, list[tuple[Version, StreamRecord]]] = {}
+    for key, record in zip(keys, own, strict=True):
+        micros = micros_of(record.version)
+        if newest.get(key, -1) >= micros:
+            mixed[key] = []
+        newest[key] = micros
+    if not mixed:
+        return Arranged(records)
+    in_place: list[StreamRecord] = []
+    for key, record in zip(keys, own, strict=True):
+        if key in mixed:
+            mixed[key].append((record.version, record))
+        else:
+            in_place.append(record)
+    undecided = 0
+    for changes in mixed.values():
+        sorted_changes, ties = in_order(changes)
+        in_place += sorted_changes
+        undecided += ties
+    in_place += [record for record in records if record.foreign]
+    return Arranged(in_place, undecided)

@@ -1,0 +1,235 @@
+"""Facts of shards and tables: the source's listing and the control schema's rows."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal, Protocol
+from uuid import UUID
+
+from replicator.core.records import Position
+from replicator.core.stream.order_keeper_kinds import OrderKeeper
+from replicator.core.stream.shard_load import UNMEASURED, ShardLoad
+from replicator.core.stream.source_kind import kind_of
+from replicator.core.table_spec import InitialLoad
+
+ShardRowState = Literal["waiting", "active", "done", "gap"]
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetterCounts:
+    """Dead letters of one table. `last_hour`: added in the last hour, closed ones included."""
+
+    open: int
+    last_hour: int
+
+
+class _HasParents(Protocol):
+    @property
+    def parent_id(self) -> str | None: ...
+    @property
+    def adjacent_parent_id(self) -> str | None: ...
+
+
+def parents_of(shard: _HasParents) -> tuple[str, ...]:
+    """Ids of a shard's parents: none, one, or two where it was made by a merge."""
+    parent, adjacent = shard.parent_id, shard.adjacent_parent_id
+    if adjacent is not None:
+        return (adjacent,) if parent is None else (parent, adjacent)
+    return () if parent is None else (parent,)
+
+
+@dataclass(frozen=True, slots=True)
+class ListedShard:
+    """A shard as the source lists it; `closed` when it has an ending sequence number.
+
+    `adjacent_parent_id`: the second parent of a shard that two were merged into.
+    """
+
+    shard_id: str
+    parent_id: str | None
+    closed: bool
+    adjacent_parent_id: str | None = None
+
+    @property
+    def parents(self) -> tuple[str, ...]:
+        """The shards that are read to the ends before this one."""
+        return parents_of(self)
+
+
+@dataclass(frozen=True, slots=True)
+class ShardFacts:
+    """A shard as the control schema knows it.
+
+    `safe_at`: every change created before that time is applied, or was never owed.
+    `known`: the newest position ever seen in a page, applied or not.
+    `listed` False: only a child has named the shard.
+    """
+
+    source: str
+    stream_arn: str
+    shard_id: str
+    parent_id: str | None
+    state: ShardRowState
+    listed: bool
+    owner: str | None
+    position: Position | None
+    known: Position | None
+    safe_at: datetime | None
+    head_at: datetime | None
+    polled_at: datetime | None
+    gap_accepted_at: datetime | None
+    found_at: datetime
+    done_at: datetime | None
+    adjacent_parent_id: str | None = None
+    load: float | None = None
+    """Records a minute, averaged; None: nobody has read the shard."""
+
+    @property
+    def parents(self) -> tuple[str, ...]:
+        """The shards that are read to the ends before this one."""
+        return parents_of(self)
+
+    @property
+    def finished(self) -> bool:
+        """Nothing more of the shard will be read: the children may start."""
+        return self.state == "done" or (self.state == "gap" and self.gap_accepted_at is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class StreamOver:
+    """Nothing of a table's current stream is left to read, as far as the observer knows.
+
+    `stream_arn` None: the table had none. `read`: the shards; None: the source has dropped the
+    stream.
+    """
+
+    stream_arn: str | None
+    read: frozenset[str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GapFacts:
+    """A gap on record; `shard_id` None: the whole stream."""
+
+    id: int
+    source: str
+    stream_arn: str
+    shard_id: str | None
+    kind: str
+    detail: str
+    found_at: datetime
+    since: datetime | None = None
+    """Every change created before is applied; None: the beginning is not known."""
+    cuts: Sequence[datetime] = ()
+    """For each shard that lost changes, the time before which all are applied; the earliest is
+    `since`."""
+
+
+@dataclass(frozen=True, slots=True)
+class TableFacts:
+    """A source table on record in the control schema."""
+
+    source: str
+    stream_arn: str | None
+    keeper: OrderKeeper
+    snapshot_id: int | None
+    """The snapshot that is under way."""
+    mapping_fingerprint: str
+    initial_load: InitialLoad | None
+    start_at: datetime | None
+    paused: bool
+    halted: bool
+    reason: str | None
+    remedy: str | None
+    gaps: tuple[GapFacts, ...]
+    mapping_revision: int = 1
+    """Number of registrations and changes of the mapping."""
+    stopped_at: datetime | None = None
+    """Beginning of the halt or pause."""
+    listed_seconds: float | None = None
+    """Age of the last look at the stream of which every shard is on record, by any worker."""
+    retention: timedelta | None = None
+    """Time for which the stream keeps records, as the stream itself says; None: it is not asked."""
+
+    @property
+    def kept_for(self) -> timedelta:
+        """Time for which the stream keeps records."""
+        return self.retention or kind_of(self.stream_arn).retention
+
+    @property
+    def stopped(self) -> bool:
+        """No shard of the table may be worked on until a person acts."""
+        return self.paused or self.halted or bool(self.gaps)
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """A table's pause as it is on record. `why` None: no reason was given."""
+
+    who: str
+    why: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Belief:
+    """State of a table as known to a worker at the decision to halt the table."""
+
+    stream_arn: str | None
+    mapping_fingerprint: str
+
+
+Halting = Literal["halted", "already", "stale"]
+"""Outcome of an attempt to halt a table: halted now, halted before, or changed since the caller's
+belief and left alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The right to write one shard's changes, until the next claim."""
+
+    source: str
+    stream_arn: str
+    shard_id: str
+    epoch: int
+    claim_id: UUID
+    """Never used twice, as an epoch is after a failover that lost a claim."""
+    position: Position | None
+    known: Position | None
+    safe_at: datetime | None
+    found_at: datetime
+    gap_accepted_at: datetime | None
+    owed: bool
+    """False: only a child has named the shard, and nothing of it was ever read."""
+    keeper: OrderKeeper
+    skip_before: datetime | None
+    """`initial_load: none`: older records are skipped."""
+    snapshot_id: int | None
+    """The snapshot that runs beside the claim: written rows are marked as seen by the snapshot."""
+    open_letters: bool
+    """Some dead letter of the table is open: batches must look for dead letters to supersede."""
+    read_from: datetime | None = None
+    """Earliest time to read from, where the source can begin at a time: nothing before concerns the
+    table."""
+    retention: timedelta | None = None
+    """Time for which the stream keeps records, as the stream itself says; None: it is not asked."""
+    load: ShardLoad = UNMEASURED
+
+    @property
+    def kept_for(self) -> timedelta:
+        """Time for which the stream keeps records."""
+        return self.retention or kind_of(self.stream_arn).retention
+
+
+@dataclass(frozen=True, slots=True)
+class Advance:
+    """Movement of a shard's position by a batch; `expected` is where the position must stand
+    before.
+    """
+
+    expected: Position | None
+    position: Position
+    known: Position
+    created_at: datetime | None
+    polled_at: datetime
+    load: float = 0.0
+    """The shard's records a minute, averaged."""

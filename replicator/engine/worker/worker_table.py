@@ -1,0 +1,273 @@
+"""One source table of a worker: the parts and settings, and the worker's knowledge of the state."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from replicator.core.mapping.compile import TableMapping
+from replicator.core.snapshot.snapshot_state import SegmentFacts, SnapshotFacts, is_initial_due
+from replicator.core.stream.shard_lineage import (
+    ShardName,
+    by_name,
+    childless_ends,
+    expected_load,
+    ready_shards,
+)
+from replicator.core.stream.source_kind import is_read_from
+from replicator.core.stream.stream_state import Belief, ShardFacts, TableFacts
+from replicator.engine.ports import Source
+from replicator.engine.snapshot.lifecycle import Loading
+from replicator.engine.snapshot.segment import SnapshotParts
+from replicator.engine.stream.discovery import Discovery
+from replicator.engine.stream.pipeline import Pipeline
+from replicator.engine.stream.read_ahead_limit import Room
+from replicator.engine.stream.shard import Ending
+from replicator.engine.stream.shard_activity import ShardProof
+from replicator.engine.worker.lease_keeper import checkpoint_text
+
+
+class Runner(Protocol):
+    """Works on one thing that is leased: a shard, or a segment of a snapshot."""
+
+    alive_at: float
+    """Monotonic time of the last sign of life."""
+
+    @property
+    def proof(self) -> ShardProof:
+        """Proof of work on it."""
+        ...
+
+    async def run(self, stopping: asyncio.Event) -> Ending:
+        """Work to the end, or until asked to stop."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """Something that is leased to one worker at a time: a shard, or a segment of a snapshot."""
+
+    table: str
+    stream_arn: str
+    name: str
+    checkpoint: str
+    parent_id: str | None
+    owner: str | None
+    """The worker that has claimed it."""
+    load: float = 0.0
+    """Records a minute, averaged; 0 for a segment."""
+    parents: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSettings:
+    """The limits of one worker."""
+
+    worker_id: str
+    version: str
+    lease_seconds: float
+    idle_seconds_max: float
+    discover_seconds: float = 30.0
+
+    @property
+    def plan_seconds(self) -> float:
+        """Seconds between two plans of leases."""
+        return min(5.0, self.lease_seconds / 4)
+
+
+@dataclass(slots=True)
+class Running:
+    """A task of the worker."""
+
+    runner: Runner
+    task: asyncio.Task[None]
+    stopping: asyncio.Event
+    kept: bool = False
+    """True when the lease is kept as the task ends: work begins again, with another mapping."""
+
+
+@dataclass(slots=True)
+class Table:
+    """A configured table that is fit to run."""
+
+    name: str
+    mapping: TableMapping
+    source: Source
+    discovery: Discovery
+    pipeline: Pipeline
+    loading: Loading
+    parts: SnapshotParts
+    room: Room
+    facts: TableFacts | None = None
+    shards: tuple[ShardFacts, ...] = ()
+    childless_ends: Sequence[datetime] = ()
+    """When those shards ended of which no child is known."""
+    snapshots: tuple[SnapshotFacts, ...] = ()
+    begun_at: float | None = None
+    """Monotonic time at which the worker first knew of the table's state."""
+    over_since: float | None = None
+    """Monotonic time at which all the shards were first seen to have ended; None: some have not."""
+    listed_at: float | None = None
+    """Monotonic time at which the last look at the source began, of any worker, of which every
+    shard is on record."""
+    revision: int | None = None
+    """The registered mapping's number when it was last the worker's; None: it never was."""
+
+    def continues(self, former: "Table") -> None:
+        """Take over what the worker knows of the table, which has another mapping now."""
+        self.facts, self.shards, self.snapshots = former.facts, former.shards, former.snapshots
+        self.childless_ends = former.childless_ends
+        self.begun_at, self.over_since = former.begun_at, former.over_since
+        self.listed_at, self.revision = former.listed_at, former.revision
+
+    @property
+    def working(self) -> bool:
+        """True when the worker may work on the table's shards now."""
+        return self.facts is not None and not self.facts.stopped and not self.superseded
+
+    @property
+    def superseded(self) -> bool:
+        """True when the registered mapping is another one: the worker must begin again with it."""
+        return self.facts is not None and self.facts.mapping_fingerprint != self.mapping.fingerprint
+
+    @property
+    def polled(self) -> bool:
+        """True when workers read the table's stream; tables of AWS Lambda only have their
+        snapshots here.
+        """
+        return self.mapping.spec.poller == "daemon"
+
+    @property
+    def may_load(self) -> bool:
+        """True when the steps of the table's snapshots may be taken now."""
+        return self.working and (self.discovered or not self.polled)
+
+    @property
+    def discovered(self) -> bool:
+        """True when the source was listed since the worker knows the table."""
+        return _is_before(self.begun_at, self.listed_at)
+
+    @property
+    def discovered_over(self) -> bool:
+        """True when the source was listed since all shards had ended: a new stream may follow."""
+        return _is_before(self.over_since, self.listed_at)
+
+    def refreshed(self, now: float) -> None:
+        """Take note, at a monotonic time, of what was just read."""
+        self.childless_ends = childless_ends(self.shards)
+        if self.begun_at is None:
+            self.begun_at = now
+        seconds = None if self.facts is None else self.facts.listed_seconds
+        self.listed_at = None if seconds is None else now - seconds
+        if not self.over:
+            self.over_since = None
+        elif self.over_since is None:
+            self.over_since = now
+
+    def _ready(self, known: Mapping[ShardName, ShardFacts]) -> list[ShardFacts]:
+        """The shards that may be claimed now."""
+        if not (self.working and self.polled):
+            return []
+        kinesis = self.mapping.spec.kinesis  # until a move is on record nobody reads
+        arns = {arn for arn, _ in known}
+        read = {arn for arn in arns if is_read_from(arn, kinesis)}
+        return [shard for shard in ready_shards(known) if shard.stream_arn in read]
+
+    def ready_parts(self) -> dict[str, SegmentFacts]:
+        """The segments of the snapshot under way that may be claimed now, by the names."""
+        if not self.working:
+            return {}
+        ready = [part for snapshot in self.snapshots for part in snapshot.ready()]
+        return {part.name: part for part in ready}
+
+    def ready_units(self) -> list[Unit]:
+        """The shards and segments that may be leased now."""
+        known = by_name(self.shards)
+        shards = [
+            Unit(
+                self.name,
+                shard.stream_arn,
+                shard.shard_id,
+                checkpoint_text(shard.position),
+                shard.parent_id,
+                shard.owner,
+                expected_load(shard, known),
+                shard.parents,
+            )
+            for shard in self._ready(known)
+        ]
+        parts = [
+            Unit(self.name, self.stream_arn, name, checkpoint_text(None), None, part.owner)
+            for name, part in self.ready_parts().items()
+        ]
+        return shards + parts
+
+    def parts_over(self) -> list[str]:
+        """The names of the segments of snapshots that are over."""
+        over = [snapshot for snapshot in self.snapshots if not snapshot.unfinished]
+        return [part.name for snapshot in over for part in snapshot.segments]
+
+    @property
+    def stream_arn(self) -> str:
+        """The stream beside which the snapshots run."""
+        return (self.facts.stream_arn if self.facts is not None else None) or ""
+
+    @property
+    def awaits_listing(self) -> bool:
+        """True while no shard of the current stream is on record: it has just become that one."""
+        return self.working and self.polled and self.stream_arn != "" and self.unlisted
+
+    @property
+    def unlisted(self) -> bool:
+        """True while no shard of the current stream is on record."""
+        return not any(shard.stream_arn == self.stream_arn for shard in self.shards)
+
+    @property
+    def over(self) -> bool:
+        """True when every shard on record has ended."""
+        return all(shard.finished for shard in self.shards)
+
+    @property
+    def _heals(self) -> bool:
+        """True when the configuration says how the gap that stops the table is healed."""
+        facts = self.facts
+        if facts is None or facts.paused or facts.halted:
+            return False
+        return bool(facts.gaps) and self.mapping.spec.on_gap != "stop"
+
+    @property
+    def loads(self) -> bool:
+        """True when a snapshot is due or running, and no person must decide first."""
+        if self.facts is None or is_initial_due(self.facts, self.snapshots):
+            return True
+        return any(snapshot.state in ("asked", "running") for snapshot in self.snapshots)
+
+    def is_caught_up(self, at: datetime) -> bool:
+        """True when every change created before `at` is applied, as far as workers can apply it."""
+        if self.facts is None:
+            return True  # somebody has forgotten it: nothing can be done for it
+        if not self.working:
+            return not self._heals
+        if self.polled and not (self.discovered and self.shards):
+            return False
+        if not self.polled:
+            return not self.loads
+        if self.loads or (self.over and not self.discovered_over):
+            return False
+        return all(
+            shard.finished or (shard.safe_at is not None and shard.safe_at >= at)
+            for shard in self.shards
+        )
+
+    @property
+    def belief(self) -> Belief:
+        """State of the table as the worker knows it, for a halt that must not outlive that
+        state.
+        """
+        stream_arn = None if self.facts is None else self.facts.stream_arn
+        return Belief(stream_arn, self.mapping.fingerprint)
+
+
+def _is_before(earlier: float | None, later: float | None) -> bool:
+    return earlier is not None and later is not None and earlier <= later

@@ -1,0 +1,329 @@
+"""What is made of usual images in less time is what the converters make of them, or nothing."""
+
+import json
+from base64 import b64encode
+from collections import Counter
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from replicator.core.mapping.compile import TargetMapping, compile_target
+from replicator.core.mapping.inferred_columns import AutoColumn
+from replicator.core.records import StreamRecord, numbers_of
+from replicator.core.table_spec import ChildSpec, ColumnSpec, OnDelete, SourceKey, TargetSpec
+from replicator.core.values.attributes import decode_image
+from replicator.core.values.column_types import ROWS, parse_type
+from replicator.core.values.columnar import MadeRows
+from replicator.core.values.json_text import json_text, plain_texts
+from replicator.errors import ValueRejected
+from tests.support.random_items import NUMBERS, STRINGS
+from tests.support.specs import column_spec
+from tests.support.type_samples import arrays_of, samples_of
+
+KEY = SourceKey((("pk", "S"), ("sk", "N")))
+SAMPLED = {"char": "char(3)"}
+COLUMNS = (
+    *(("t", "text"), ("v", "varchar(3)"), ("n", "numeric"), ("m", "numeric(5,2)")),
+    *(("q", "numeric(2,2)"), ("i", "integer"), ("s", "smallint"), ("l", "bigint")),
+    *(("d", "double precision"), ("b", "boolean"), ("y", "bytea"), ("j", "jsonb"), ("u", "uuid")),
+    *(("z", "timestamptz"), ("p", "timestamp"), ("a", "date"), ("ta", "text[]")),
+    *(("na", "numeric[]"), ("ya", "bytea[]"), ("ia", "bigint[]")),
+    *((f"a {name}", SAMPLED.get(name, name)) for name in ROWS),
+    *((f"many {name}", f"{SAMPLED.get(name, name)}[]") for name in ROWS),
+    *(("p3", "timestamp(3)"), ("z0", "timestamptz(0)"), ("i1", "interval(1)"), ("k2", "time(2)")),
+)
+NAMES = [name for name, _ in COLUMNS]
+
+
+def target(*more: ColumnSpec, soft: bool = False, rest: str | None = None) -> TargetMapping:
+    columns = (*(ColumnSpec(name, (name,), parse_type(kind)) for name, kind in COLUMNS), *more)
+    policy: OnDelete = "soft" if soft else "delete"
+    return compile_target(TargetSpec("public.t", columns=columns, on_delete=policy, rest=rest), KEY)
+
+
+TARGETS = [
+    target(),
+    target(
+        column_spec("e", "n2", "timestamptz", format="epoch_ms"),
+        column_spec("inner_name", "j.name", "text"),
+        column_spec("first", "li[0]", "jsonb"),
+        column_spec("again", "t", "varchar(2)", on_invalid="null"),
+        column_spec("stripped", "t2", "text", nul="strip"),
+        column_spec("replaced", "j2", "jsonb", nul="replace"),
+        column_spec("of_key", "pk", "text"),
+        soft=True,
+    ),
+    compile_target(
+        TargetSpec(
+            "public.t",
+            columns=(
+                column_spec("z", "z", "timestamptz", fraction="truncate"),
+                column_spec("p", "p", "timestamp", fraction="truncate"),
+                column_spec("z0", "z0", "timestamptz(0)", fraction="truncate"),
+                column_spec("p3", "p3", "timestamp(3)", fraction="truncate"),
+                column_spec("i", "i", "timestamptz", format="epoch_ns", fraction="truncate"),
+                column_spec("l", "l", "date", format="epoch_days"),
+                column_spec("j", "j", "jsonb"),
+            ),
+        ),
+        KEY,
+    ),
+    target(column_spec("inner_name", "j.name", "text"), rest="others"),
+    compile_target(TargetSpec("public.t", columns=None, nul="strip"), KEY),
+    compile_target(
+        TargetSpec(
+            "public.t",
+            columns=tuple(
+                AutoColumn("public.t", name, kind).spec
+                for name, kind in (
+                    ("t", "text"),
+                    ("n", "numeric"),
+                    ("j", "jsonb"),
+                    ("ta", "text[]"),
+                )
+            ),
+            auto=True,
+            rest="others",
+            children=(
+                ChildSpec("public.c", ("ta",), value=column_spec("v", "v", "jsonb"), position="p"),
+                ChildSpec("public.d", ("j", "M", "L"), value=column_spec("v", "v", "jsonb")),
+                ChildSpec("public.e", ("t", "M"), rest="r", map_key="k"),
+            ),
+        ),
+        KEY,
+    ),
+]
+IDS = ["plain", "with paths", "cut times", "rest", "document", "auto and children"]
+
+texts = st.sampled_from(STRINGS) | st.text(max_size=5) | st.sampled_from(['}}"', "]}", '{"S":"x"}'])
+numbers = st.sampled_from(NUMBERS) | st.decimals(allow_nan=False, allow_infinity=False).map(str)
+times = st.datetimes().map(lambda moment: moment.isoformat() + "Z") | st.sampled_from(
+    ["2024-02-30", "2024-02-29", "2024-01-01T00:00:00", "now", "infinity"]
+)
+binaries = st.binary(max_size=4).map(lambda raw: b64encode(raw).decode())
+scalars = st.one_of(
+    st.fixed_dictionaries({"S": texts | times}),
+    st.fixed_dictionaries({"N": numbers}),
+    st.fixed_dictionaries({"B": binaries | texts}),
+    st.fixed_dictionaries({"BOOL": st.booleans()}),
+    st.just({"NULL": True}),
+    st.fixed_dictionaries({"SS": st.lists(texts, max_size=3)}),
+    st.fixed_dictionaries({"NS": st.lists(numbers, max_size=3)}),
+    st.fixed_dictionaries({"BS": st.lists(binaries, max_size=3)}),
+)
+names_inside = st.sampled_from(["M", "NS", "S", "N", "NULL", "name", "}}", "]}", "a[0]}"]) | texts
+values: st.SearchStrategy[Any] = st.recursive(
+    scalars,
+    lambda inner: st.one_of(
+        st.fixed_dictionaries({"M": st.dictionaries(names_inside, inner, max_size=3)}),
+        st.fixed_dictionaries({"L": st.lists(inner, max_size=3)}),
+    ),
+    max_leaves=8,
+)
+malformed = st.one_of(
+    st.just({}),
+    st.just({"S": "a", "N": "1"}),
+    st.just({"S": "a", "NULL": False}),
+    st.just({"S": "a", "NULL": True}),
+    st.just({"NULL": False}),
+    st.just({"M": {"a": "b"}}),
+    st.just({"M": {"a": {"b": {"S": "c"}}}}),
+    st.just({"L": ["a", {"S": "b"}]}),
+    st.just({"X": "a"}),
+    st.dictionaries(
+        st.sampled_from(["S", "N", "B", "BOOL", "M", "L", "SS", "NULL", "X"]),
+        st.none() | st.booleans() | st.integers() | texts | st.lists(texts, max_size=2) | values,
+        max_size=2,
+    ),
+)
+TYPES = {name: parse_type(kind) for name, kind in COLUMNS}
+
+
+def values_near(name: str) -> st.SearchStrategy[tuple[str, Any]]:
+    """An attribute of this name; where a column takes it, often a value that is near its type."""
+    near = TYPES.get(name)
+    if near is None:
+        return st.tuples(st.just(name), values | malformed)
+    samples = st.sampled_from((arrays_of if near.array else samples_of)(near.name))
+    return st.tuples(st.just(name), samples | samples | values | malformed)
+
+
+OTHERS = ["n2", "li", "t2", "j2", "other", "aws:rep:deleting", 'a"b']
+attributes = st.lists(st.sampled_from([*NAMES, *OTHERS]).flatmap(values_near), max_size=8).map(dict)
+keys = st.fixed_dictionaries(
+    {"pk": st.just({"S": "a"}) | st.fixed_dictionaries({"S": texts}), "sk": st.just({"N": "1"})}
+) | st.just({"pk": {"S": "a"}})
+
+
+def wire(document: Any, *, ascii_only: bool = False) -> bytes:
+    text = json.dumps(document, separators=(",", ":"), ensure_ascii=ascii_only)
+    return text.encode("utf-8", "surrogatepass")
+
+
+def by_steps(mapping: TargetMapping, keys: Any, raw: bytes) -> Any:
+    """The row and what is unmapped; None for a rejected one."""
+    try:
+        image = decode_image(raw)
+        return mapping.row_of(keys, image), sorted(mapping.unmapped(image))
+    except ValueRejected:
+        return None
+
+
+def rows_of(mapping: TargetMapping, records: list[StreamRecord]) -> MadeRows:
+    assert mapping.usual_rows is not None
+    return mapping.usual_rows(records)
+
+
+def as_record(keys: Any, raw: bytes) -> StreamRecord:
+    return StreamRecord(*numbers_of(1), "modify", keys, memoryview(raw), None, None)
+
+
+@pytest.mark.parametrize("mapping", TARGETS, ids=IDS)
+@given(data=st.data())
+@settings(max_examples=200, deadline=None)
+def test_a_row_of_a_usual_image_is_the_one_its_converters_make(mapping, data):
+    drawn = data.draw(st.lists(st.tuples(attributes, keys, st.booleans()), min_size=1, max_size=4))
+    raws = [wire(item | its_keys, ascii_only=ascii_only) for item, its_keys, ascii_only in drawn]
+
+    made = rows_of(
+        mapping,
+        [as_record(its_keys, raw) for (_, its_keys, _), raw in zip(drawn, raws, strict=True)],
+    )
+
+    untaken: Counter[str] = Counter()
+    for row, (_, its_keys, _), raw in zip(made.rows, drawn, raws, strict=True):
+        if row is not None:
+            expected, unmapped = by_steps(mapping, its_keys, raw)
+            assert row == expected
+            untaken.update(unmapped)
+    assert made.untaken == untaken
+
+
+USUAL: dict[str, Any] = {
+    "pk": {"S": "a"},
+    "sk": {"N": "1"},
+    "t": {"S": "größer"},
+    "v": {"S": "abc"},
+    "n": {"N": "12345678901234567890.5"},
+    "m": {"N": "-999.25"},
+    "q": {"N": "0.25"},
+    "i": {"N": "123456789"},
+    "l": {"N": "-5"},
+    "d": {"N": "0.1"},
+    "b": {"BOOL": False},
+    "y": {"B": "AAE="},
+    "j": {"M": {"M": {"M": {"L": {"L": [{"N": "1"}, {"S": "}}"}]}}}, "z": {"NULL": True}}},
+    "z": {"S": "2024-02-29T12:00:00.5Z"},
+    "ta": {"SS": ["b", "a"]},
+    "a": {"NULL": True},
+}
+
+
+@pytest.mark.parametrize("other", [{}, {"other": {"S": "x"}}], ids=["mapped", "drift"])
+@pytest.mark.parametrize("mapping", TARGETS, ids=IDS)
+def test_a_usual_image_makes_its_row_beside_others_that_make_none(mapping, other):
+    raw = wire(USUAL | other)
+    its_keys = {name: USUAL[name] for name in ("pk", "sk")}
+    broken: list[Any] = [{"j": {"M": 1}}, {"t": {}}, {"a\0": {"S": "\0"}}]
+    odd = [wire(USUAL | each) for each in broken]
+
+    made = rows_of(mapping, [as_record(its_keys, each) for each in (odd[0], raw, *odd[1:])])
+
+    expected, unmapped = by_steps(mapping, its_keys, raw)
+    assert made.rows[1] == expected
+    assert made.rows[0] is None
+    assert set(unmapped) <= made.untaken.keys()
+
+
+def test_a_name_that_the_decoder_cannot_be_told_leaves_all_images_to_the_converters():
+    mapping = target(column_spec("odd", '"a""b"', "text"))
+
+    assert mapping.usual_rows is None
+
+
+@given(drawn=st.lists(values | malformed, max_size=4))
+@settings(max_examples=500, deadline=None)
+def test_plain_text_of_typed_json_is_what_its_decoded_value_becomes(drawn):
+    found = plain_texts([wire(value) for value in drawn])
+
+    assert len(found) == len(drawn)
+    for value, plain in zip(drawn, found, strict=True):
+        if plain is not None:
+            expected = json.loads(json_text(value), parse_float=str)
+            assert json.loads(plain, parse_float=str) == expected
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"S": "a"},
+        {"S": 'a"b\\\n}}'},
+        {"M": {}},
+        {"L": []},
+        {"SS": ["b", "a", "c,d"]},
+        {"SS": ['"', "b\\", "a\n", "\x01", "ü"]},
+        {"NS": ["10", "9", "-2.5", "0"]},
+        {"BS": ["AQI=", "AAE=", ""]},
+        {"M": {"a[0]": {"S": "}]"}, "{b}": {"NS": ["2", "1"]}}},
+        {"S": "\x01\x1f"},
+        {"M": {"M": {"S": "a"}, "L": {"M": {"L": {"L": [{"M": {}}, {"L": []}]}}}}},
+        {"L": [{"N": "-1.5"}, {"BOOL": True}, {"NULL": True}, {"B": "AA=="}, {"S": "]}"}]},
+    ],
+)
+def test_usual_typed_json_needs_no_decoding(value):
+    assert plain_texts([wire({"S": "\0"}), wire(value)]) == [None, json_text(value)]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"M": {"}}": {"S": "a"}}},
+        {"M": {'"': {"S": "a"}}},
+        {"S": "\0"},
+        {"NS": ["1", "01"]},
+        {"NS": ["1", 2]},
+        {"NS": []},
+        {"BS": ["A"]},
+        {"N": "1E3"},
+        {"N": "01"},
+        {"B": "A"},
+        {"M": {"a": "b"}},
+        {"M": {"S": "b"}},
+        {"M": {"a": {"x": {"S": "b"}}}},
+        {"L": ["a"]},
+        {"S": "a", "N": "1"},
+    ],
+)
+def test_other_typed_json_is_left_to_be_decoded(value):
+    assert plain_texts([wire(value)]) == [None]
+
+
+def test_an_unusual_value_leaves_those_beside_it_usual():
+    values: list[Any] = [{"M": {"a": {"N": str(number)}}} for number in range(100)]
+    values[40] = {"M": {"a": {"N": "1E3"}}}
+    typed = [*map(wire, values), b'{"S":"\xff"}']
+
+    found = plain_texts(typed)
+
+    assert [place for place, text in enumerate(found) if text is None] == [40, 100]
+
+
+@pytest.mark.parametrize("near", [arrays_of, samples_of], ids=["arrays", "single values"])
+@pytest.mark.parametrize("name", ROWS)
+def test_every_type_makes_usual_rows_of_most_of_its_values(name: str, near: Any):
+    """A type whose values all were left to the converters would be right, and slow."""
+    kind = SAMPLED.get(name, name) + ("[]" if near is arrays_of else "")
+    columns = (ColumnSpec("c", ("c",), parse_type(kind)),)
+    mapping = compile_target(TargetSpec("public.t", columns=columns), KEY)
+    its_keys = {"pk": {"S": "a"}, "sk": {"N": "1"}}
+
+    made = 0
+    for value in near(name):
+        raw = wire({**its_keys, "c": value})
+        expected = by_steps(mapping, its_keys, raw)
+        [row] = rows_of(mapping, [as_record(its_keys, raw)]).rows
+        assert row is None or row == expected[0]
+        made += row is not None and expected is not None
+    assert made

@@ -1,0 +1,83 @@
+"""What Lambda writes is fenced by the row of its table, held shared until the COMMIT."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from replicator.core.planning.plan_batch import plan_batch
+from replicator.core.records import Position
+from replicator.core.stream.order_keeper_kinds import OrderKeeper
+from replicator.core.stream.stream_state import Advance
+from replicator.errors import Fenced
+from replicator.postgres.write.lambda_deliveries import Deliveries, Delivery
+from tests.support.builders import NOON, STREAM, record, table_mapping
+from tests.support.guarded import GuardedTable, guarded_table
+from tests.support.waiting import eventually
+
+WAITING = (
+    "select 1 from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()"
+)
+MOVED = Advance(
+    expected=None, position=Position(5), known=Position(5), created_at=NOON, polled_at=NOON
+)
+
+
+@pytest.fixture
+async def table(migrated_database: str) -> AsyncIterator[GuardedTable]:
+    async with guarded_table(migrated_database, table_mapping()) as table:
+        await table.switch(keeper=OrderKeeper.LAMBDA, when=[OrderKeeper.FENCE])
+        yield table
+
+
+async def apply(table: GuardedTable, deliveries: Deliveries, looked: Delivery) -> None:
+    change = record(5, "a", event="modify", at=NOON, n={"N": "5"})
+    plan = plan_batch([change], table.mapping, read_at=0.0)
+    await deliveries.apply(plan, claim=looked.claim, advance=MOVED)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "mode = 'guard'",
+        "mode = 'fence'",
+        "paused = true",
+        "halted = true",
+        "mapping_fingerprint = 'another'",
+        "snapshot_id = 7",
+    ],
+)
+async def test_a_table_that_changed_since_lambda_looked_is_not_written(
+    table: GuardedTable, change: str
+):
+    deliveries = Deliveries(table.database, table.mapping)
+    looked = await deliveries.look(STREAM)
+    await table.fetch(f"update replicator.table_state set {change}")
+
+    with pytest.raises(Fenced):
+        await apply(table, deliveries, looked)
+
+    assert await table.rows() == {}
+    assert await table.fetch("select 1 from replicator.row_version") == []
+
+
+async def test_a_switch_waits_for_the_delivery_that_is_being_written(table: GuardedTable):
+    await table.fetch("insert into public.t (pk) values ('a')")
+    deliveries = Deliveries(table.database, table.mapping)
+    looked = await deliveries.look(STREAM)
+
+    async def waiting(sessions: int) -> bool:
+        return len(await table.fetch(WAITING)) == sessions
+
+    async with asyncio.TaskGroup() as tasks:
+        async with table.held() as other:
+            await other.execute("select 1 from public.t for update")
+            tasks.create_task(apply(table, deliveries, looked))
+            await eventually(lambda: waiting(1), what="the delivery waits for the row")
+            switch = tasks.create_task(
+                table.switch(keeper=OrderKeeper.FENCE, when=[OrderKeeper.LAMBDA])
+            )
+            await eventually(lambda: waiting(2), what="the switch waits for the delivery")
+        assert await switch
+
+    assert await table.rows() == {"a": 5}

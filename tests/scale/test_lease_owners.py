@@ -1,0 +1,146 @@
+"""Who owns what stays as it is whatever a worker is cut off from, and beside older versions."""
+
+import asyncio
+
+import pytest
+
+from replicator.core.leases.lease_owners import OLDER_SECONDS
+from replicator.core.observations import LeaseLapsed
+from tests.scale.fleet import LEASE_SECONDS, Fleet
+from tests.scale.servers import Bill
+from tests.support.virtual_time import in_virtual_time
+
+LOOK_SECONDS = 5.0
+SHARDS = 120
+TAKEN_OVER_SECONDS = LEASE_SECONDS + 2 * LOOK_SECONDS + 10
+
+
+async def balanced_fleet(*, older: int = 0, newer: int = 0) -> Fleet:
+    fleet = Fleet(SHARDS)
+    for number in range(older + newer):
+        fleet.start(older=number < older)
+    await settles(fleet)
+    return fleet
+
+
+async def settles(fleet: Fleet) -> None:
+    """All have their shares, and the last hand-overs are over."""
+    await fleet.seconds_until(lambda: fleet.balanced, at_most=120)
+    await asyncio.sleep(60)
+    assert fleet.balanced
+
+
+async def rests(fleet: Fleet, seconds: float) -> None:
+    """Nothing is lost, nothing moves."""
+    moves, lapsed = fleet.reading.moves, fleet.observed[LeaseLapsed]
+    await asyncio.sleep(seconds)
+    assert (fleet.reading.moves, fleet.observed[LeaseLapsed]) == (moves, lapsed)
+    assert fleet.balanced
+
+
+async def is_replaced(fleet: Fleet, name: str) -> None:
+    """All that it read is read by others, within the bound."""
+    seconds = await fleet.seconds_until(
+        lambda: fleet.all_read and name not in fleet.reading.readers.values(),
+        at_most=2 * TAKEN_OVER_SECONDS,
+    )
+    assert seconds <= TAKEN_OVER_SECONDS
+
+
+@in_virtual_time
+async def test_older_and_newer_workers_share_and_take_nothing_from_who_lives():
+    fleet = await balanced_fleet(older=3)
+    before = fleet.reading.moves
+    newer = [fleet.start() for _ in range(3)]
+    await settles(fleet)
+    assert fleet.reading.moves - before <= 1.2 * SHARDS / 2
+    await rests(fleet, 10 * LEASE_SECONDS)
+
+    older = next(name for name in fleet.processes if name not in newer)
+    for name in (older, newer[0]):
+        fleet.kill(name)
+        await is_replaced(fleet, name)
+        await settles(fleet)
+    await rests(fleet, 10 * LEASE_SECONDS)
+    assert fleet.reading.overlaps == 0
+
+
+@in_virtual_time
+async def test_an_older_worker_that_joins_newer_ones_steals_nothing():
+    """It judges their leases by counters, which they move for it from then on."""
+    fleet = await balanced_fleet(newer=3)
+    await asyncio.sleep(10 * LEASE_SECONDS)
+    lapsed, before = fleet.observed[LeaseLapsed], fleet.reading.moves
+
+    fleet.start(older=True)
+    await settles(fleet)
+
+    assert fleet.observed[LeaseLapsed] == lapsed
+    assert fleet.reading.moves - before <= 1.2 * SHARDS / 4
+    await rests(fleet, 10 * LEASE_SECONDS)
+    assert fleet.reading.overlaps == 0
+
+
+@in_virtual_time
+async def test_leases_are_renewed_one_by_one_until_older_workers_are_long_gone():
+    fleet = await balanced_fleet(older=1, newer=3)
+    await fleet.stop(next(iter(fleet.processes)))
+    await settles(fleet)
+    await asyncio.sleep(OLDER_SECONDS + LEASE_SECONDS)
+    fleet.servers.bill = bill = Bill()
+
+    await asyncio.sleep(100)
+
+    assert bill.calls["leases renew"] + bill.calls["leases save"] <= 3 * 1.1 * 100
+    assert bill.calls["leases all"] == bill.calls["leases some"] == 0
+
+
+@in_virtual_time
+async def test_an_owner_whose_heartbeat_stands_while_it_works_keeps_what_it_has():
+    fleet = await balanced_fleet(newer=4)
+    name, process = next(iter(fleet.processes.items()))
+
+    process.cut_off.add("seen")
+
+    await rests(fleet, 10 * LEASE_SECONDS)
+    assert name in fleet.reading.readers.values()
+    fleet.kill(name)
+    await is_replaced(fleet, name)
+
+
+@pytest.mark.parametrize("server", ["leases", "postgres"])
+@in_virtual_time
+async def test_a_worker_that_is_cut_off_gives_way_or_keeps_reading_and_never_beside_another(
+    server: str,
+):
+    """Without the lease table it stops by itself, before others may begin; PostgreSQL fences."""
+    fleet = await balanced_fleet(newer=4)
+    name, process = next(iter(fleet.processes.items()))
+
+    process.cut_off.add(server)
+
+    if server == "leases":
+        await is_replaced(fleet, name)
+        assert fleet.reading.overlaps == 0
+        process.cut_off.clear()
+        await settles(fleet)
+    await rests(fleet, 5 * LEASE_SECONDS)
+
+
+@in_virtual_time
+async def test_postgresql_that_is_away_for_all_moves_nothing_when_it_is_back():
+    """Nobody could beat and nobody could look: that time says nothing."""
+    fleet = await balanced_fleet(newer=4)
+    for process in fleet.processes.values():
+        process.cut_off.add("seen")
+    await asyncio.sleep(LOOK_SECONDS + 1)  # each has heard the last beat
+    for process in fleet.processes.values():
+        process.cut_off.add("postgres")
+    await asyncio.sleep(10 * LEASE_SECONDS)
+    for process in fleet.processes.values():
+        process.cut_off.remove("postgres")
+    await asyncio.sleep(LOOK_SECONDS + 3)  # some look before the others are heard
+    for process in fleet.processes.values():
+        process.cut_off.clear()
+
+    await rests(fleet, 5 * LEASE_SECONDS)
