@@ -10,6 +10,8 @@ from collections import Counter
 from collections.abc import AsyncIterator, Generator, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -41,6 +43,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 # servers take as much longer to start as all else does
 embedded.START_SECONDS = bounds.scaled(embedded.START_SECONDS)
 
+GROUPS = pytest.StashKey[Path]()
 WORKERS_OF_A_CORE = 4
 WORKERS_MAX = 8
 """Each has servers of its own, and more than a few at once help nobody."""
@@ -80,10 +83,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         is_wide = distribution.is_on_another_emulator(item)
         if is_wide and item.get_closest_marker("both_emulators") is None:
             item.add_marker("wide")
-        if group := distribution.group_of(item):
-            item.add_marker(pytest.mark.xdist_group(group))
-    if hasattr(config, "workerinput"):
+    if told := getattr(config, "workerinput", None):
         items[:] = distribution.in_order(items)
+        if told["workerid"] == "gw0":
+            distribution.write_groups(Path(told["groups"]), items)
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
@@ -119,6 +122,28 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     for reason, count in reasons.most_common():
         tests = "1 test was" if count == 1 else f"{count} tests were"
         terminalreporter.write_line(f"{tests} skipped: {reason}")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Tell a worker of xdist where the groups of tests are to be written down."""
+    node.workerinput["groups"] = str(_groups(node.config))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config) -> distribution.UnitScheduling | None:
+    """Whole units for `--dist loadgroup`; None: what xdist has for the others."""
+    is_ours = config.getoption("dist") == "loadgroup"
+    return distribution.UnitScheduling(config, _groups(config)) if is_ours else None
+
+
+def _groups(config: pytest.Config) -> Path:
+    """A file of this run."""
+    if GROUPS not in config.stash:
+        place = TemporaryDirectory(prefix="replicator-groups-")
+        config.add_cleanup(place.cleanup)
+        config.stash[GROUPS] = Path(place.name) / "groups.json"
+    return config.stash[GROUPS]
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -6,12 +6,19 @@ of every directory, spread evenly: a test with processes mostly waits, for a lea
 one of the core computes, so a mixture of both keeps the cores at work from the beginning to the
 end. What takes milliseconds comes last: whoever is done early finds something to do, and nobody
 ends alone with a test of a minute.
+
+The process that starts the workers knows tests by their names alone, so the first worker writes
+down the groups. (xdist would add a group to the names, where it does not matter that they are
+typed to run a test again; with the pytest of requirements/dev.txt its group is lost.)
 """
 
+import json
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from tests.support import endpoints
 
@@ -59,6 +66,27 @@ def in_order(items: Sequence[pytest.Item]) -> list[pytest.Item]:
     return [item for _, _, unit in placed for item in unit]
 
 
+def write_groups(file: Path, items: Sequence[pytest.Item]) -> None:
+    """Write down the group of each test that has one."""
+    groups = {item.nodeid: group for item in items if (group := group_of(item))}
+    file.write_text(json.dumps(groups))
+
+
+class UnitScheduling(LoadScopeScheduling):  # type: ignore[misc]  # which has no types
+    """Hands whole units to workers, in the order of the tests."""
+
+    def __init__(self, config: pytest.Config, groups: Path) -> None:
+        super().__init__(config)
+        self._file = groups
+        self._groups: dict[str, str] | None = None
+
+    def _split_scope(self, nodeid: str) -> str:
+        """The unit of a test; all workers have collected when the first one is asked for."""
+        if self._groups is None:
+            self._groups = json.loads(self._file.read_text())
+        return self._groups.get(nodeid, nodeid)
+
+
 def rank_of(item: pytest.Item) -> int:
     """0: its unit is among the first; 1: in the mixture; 2: among the last."""
     if _server_of(item):
@@ -89,4 +117,9 @@ def _module(item: pytest.Item) -> str:
 
 def _room(item: pytest.Item) -> str:
     """The directory of tests that it is in."""
-    return item.path.relative_to(ROOT).parts[0]
+    return _room_of(item.path)
+
+
+@cache
+def _room_of(path: Path) -> str:
+    return path.relative_to(ROOT).parts[0]
