@@ -131,10 +131,12 @@ def pytest_configure_node(node: Any) -> None:
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config) -> distribution.UnitScheduling | None:
+def pytest_xdist_make_scheduler(
+    config: pytest.Config, log: Any
+) -> distribution.UnitScheduling | None:
     """Whole units for `--dist loadgroup`; None: what xdist has for the others."""
     is_ours = config.getoption("dist") == "loadgroup"
-    return distribution.UnitScheduling(config, _groups(config)) if is_ours else None
+    return distribution.UnitScheduling(config, log, _groups(config)) if is_ours else None
 
 
 def _groups(config: pytest.Config) -> Path:

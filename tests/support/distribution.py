@@ -16,6 +16,7 @@ import json
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 from xdist.scheduler import LoadScopeScheduling
@@ -75,8 +76,8 @@ def write_groups(file: Path, items: Sequence[pytest.Item]) -> None:
 class UnitScheduling(LoadScopeScheduling):  # type: ignore[misc]  # which has no types
     """Hands whole units to workers, in the order of the tests."""
 
-    def __init__(self, config: pytest.Config, groups: Path) -> None:
-        super().__init__(config)
+    def __init__(self, config: pytest.Config, log: Any, groups: Path) -> None:
+        super().__init__(config, log)
         self._file = groups
         self._groups: dict[str, str] | None = None
 
