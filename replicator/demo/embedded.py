@@ -10,7 +10,7 @@ import sys
 import tempfile
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -44,14 +44,22 @@ class EmbeddedPartUnavailable(ConfigurationError):
 class EmbeddedPostgres:
     """A PostgreSQL server on 127.0.0.1 that can be stopped and started again with the data."""
 
-    def __init__(self, directory: Path, *, binaries: Path | None = None) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        binaries: Path | None = None,
+        settings: Mapping[str, str] = SETTINGS,
+    ) -> None:
         """Create an empty cluster below `directory`; nothing listens yet.
 
         `binaries` is a folder with initdb and postgres; None: the wheel's, or the PATH's.
+        `settings` are the server's own.
         """
         self.directory = directory
         self._data = directory / "data"
         self._log = directory / "postgres.log"
+        self._settings = settings
         self._user = NOBODY if os.geteuid() == 0 else None
         self._binaries = _reachable(
             _postgres_binaries() if binaries is None else binaries, copy_to=directory / "postgres"
@@ -120,7 +128,7 @@ class EmbeddedPostgres:
     def _launch(self) -> Leashed:
         # a server that was killed leaves the file by which readiness is told
         (self._data / "postmaster.pid").unlink(missing_ok=True)
-        settings = [f"--{name}={value}" for name, value in SETTINGS.items()]
+        settings = [f"--{name}={value}" for name, value in self._settings.items()]
         return Leashed(
             [self._binaries / "postgres", "-D", self._data, "-p", str(self.port), *settings],
             log=self._log,
@@ -140,10 +148,12 @@ class EmbeddedPostgres:
 
 
 @contextmanager
-def embedded_postgres(*, binaries: Path | None = None) -> Iterator[EmbeddedPostgres]:
+def embedded_postgres(
+    *, binaries: Path | None = None, settings: Mapping[str, str] = SETTINGS
+) -> Iterator[EmbeddedPostgres]:
     """A running PostgreSQL of one's own; at the end it and the data are gone."""
     with _directory_for_servers() as directory:
-        postgres = EmbeddedPostgres(directory, binaries=binaries)
+        postgres = EmbeddedPostgres(directory, binaries=binaries, settings=settings)
         postgres.start()
         try:
             yield postgres

@@ -20,12 +20,13 @@ from tests.benchmarks import (
     throughput,
 )
 from tests.benchmarks.forms import TYPED
+from tests.benchmarks.interpreters import interpreters
 from tests.benchmarks.latency import run_latency
 from tests.benchmarks.load import Mix, base_orders, make_load
-from tests.benchmarks.machine import started
+from tests.benchmarks.machine import started, with_durable_postgres
 from tests.benchmarks.resting import run_idle, run_trickle
 from tests.benchmarks.samples import Sample
-from tests.benchmarks.throughput import LIMIT, PEER, Stand, interleaved, say
+from tests.benchmarks.throughput import LIMIT, OTHER_DATA, PEER, Stand, interleaved, say
 from tests.support.warm_start import ROOT
 
 MIXES: tuple[Mix, ...] = ("mixed", "inserts", "hot")
@@ -41,20 +42,33 @@ IDLE_SHARDS, TRICKLE_SHARDS = 100, 200
 TRICKLE_A_SECOND = 30
 PACES = {5: 20.0, 100: 15.0, 1000: 15.0}
 LOADS = ("snapshot", "exports", "kinesis")
-PARTS = ("stages", "cliffs", "features", *MIXES, *LOADS, "latency", "idle", "trickle", *GROWTH)
+RATES = (*MIXES, *OTHER_DATA, "durable")
+PARTS = ("stages", "cliffs", "features", *RATES, *LOADS, "latency", "idle", "trickle", *GROWTH)
+ON_REQUEST = ("interpreters",)
+"""Parts that are measured only when they are named."""
 PAGE = ROOT / "docs/benchmarks.md"
 USUAL = "botocore and TypeDeserializer"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
-    parser.add_argument("parts", nargs="*", help=f"which, of {', '.join(PARTS)}; none: all")
+    parser.add_argument(
+        "parts",
+        nargs="*",
+        help=f"which, of {', '.join((*PARTS, *ON_REQUEST))}; none: all but the last",
+    )
     parser.add_argument("--rounds", type=int, default=5, help="every contender runs so often")
     parser.add_argument("--records", type=int, default=100_000, help="of one run")
     parser.add_argument("--only", default="", help="contenders whose names hold this")
+    parser.add_argument(
+        "--python",
+        action="append",
+        default=[],
+        help="an interpreter that has all that a worker imports, for the part `interpreters`",
+    )
     parser.add_argument("--write", action="store_true", help=f"put the tables into {PAGE.name}")
     options = parser.parse_args()
-    unknown = set(options.parts) - set(PARTS)
+    unknown = set(options.parts) - {*PARTS, *ON_REQUEST}
     if unknown:
         parser.error(f"unknown part: {', '.join(sorted(unknown))}")
     asyncio.run(_measure(options))
@@ -83,9 +97,8 @@ async def _measure(options: argparse.Namespace) -> None:
 
 
 async def _part(part: str, stand: Stand, options: argparse.Namespace) -> list[str]:
-    for mix in MIXES:
-        if part == mix:
-            return await _throughput(stand, mix, options)
+    if part in RATES:
+        return await _rates(part, stand, options)
     match part:
         case "stages":
             return _stages(options)
@@ -97,6 +110,11 @@ async def _part(part: str, stand: Stand, options: argparse.Namespace) -> list[st
         case "features":
             costs = await features.run_features(stand.machine, options.records, options.rounds)
             return report.feature_table(costs, plain=features.PLAIN)
+        case "interpreters":
+            under = interpreters(options.python)
+            chosen = await throughput.contenders_by_interpreter(stand, under)
+            samples = await interleaved(chosen, options.rounds)
+            return report.throughput_table(samples, limit=LIMIT, peer=under[0].name)
         case "snapshot" | "exports" | "kinesis":
             return await _loads(part, stand, options.rounds)
         case "latency":
@@ -141,8 +159,18 @@ async def _latency(stand: Stand) -> list[str]:
     )
 
 
-async def _throughput(stand: Stand, mix: Mix, options: argparse.Namespace) -> list[str]:
-    chosen = await throughput.contenders(stand, mix, options.only)
+async def _rates(part: str, stand: Stand, options: argparse.Namespace) -> list[str]:
+    """A mix of changes of orders, a load of other data, or the mixed one on durable storage."""
+    if part == "durable":
+        async with with_durable_postgres(stand.machine) as machine:
+            chosen = await throughput.durable_contenders(Stand(machine, options.records))
+            samples = await interleaved(chosen, options.rounds)
+            return report.throughput_table(samples, limit=LIMIT, peer=None)
+    if part in OTHER_DATA:
+        chosen = await throughput.contenders_of_other_data(stand, OTHER_DATA[part])
+    else:
+        [mix] = [mix for mix in MIXES if mix == part]
+        chosen = await throughput.contenders(stand, mix, options.only)
     samples = await interleaved(chosen, options.rounds)
     return report.throughput_table(samples, limit=LIMIT, peer=PEER if PEER in samples else None)
 

@@ -19,7 +19,6 @@ import asyncpg
 
 from tests.benchmarks.forms import TYPED
 from tests.benchmarks.machine import Machine, started
-from tests.benchmarks.orders import KEY
 from tests.benchmarks.processes import (
     cpu_seconds,
     peak_megabytes,
@@ -27,6 +26,7 @@ from tests.benchmarks.processes import (
     tree_cpu_seconds,
 )
 from tests.benchmarks.report import table
+from tests.benchmarks.rows import KEY
 from tests.support.daemon import Deployment, Worker, brought_about, configuration, plain_start
 
 LEASE_SECONDS = 20.0

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from tests.benchmarks.forms import TYPED, expect, make_template
-from tests.benchmarks.orders import KEY
+from tests.benchmarks.rows import KEY
 from tests.benchmarks.snapshot import ExportPlace, run_load
 from tests.benchmarks.throughput import Contender, Stand
 from tests.support.exports import (

@@ -6,8 +6,10 @@ from typing import Any
 
 import asyncpg
 
+from tests.benchmarks.articles import ARTICLES
 from tests.benchmarks.machine import Machine
-from tests.benchmarks.orders import COLUMNS, KEY, Order
+from tests.benchmarks.orders import COLUMNS, LARGE_ORDERS, ORDERS
+from tests.benchmarks.rows import KEY, Kind, Row, document
 from tests.support.daemon import Deployment, configuration
 
 TARGET = "public.orders"
@@ -21,18 +23,19 @@ LEASE_SECONDS = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """One way to write orders; `columns` None: document mode."""
+    """One way to write rows of a kind; `columns` None: document mode."""
 
     name: str
     columns: tuple[str, ...] | None
     rest: str | None = None
     history: bool = False
+    kind: Kind = ORDERS
 
     def configured(self) -> dict[str, Any]:
         """What stands below the target's name."""
         said: dict[str, Any] = {"rest": self.rest}
         if self.columns is not None:
-            said["columns"] = {name: COLUMNS[name] for name in self.columns}
+            said["columns"] = {name: self.kind.columns[name] for name in self.columns}
         if self.history:
             said["history"] = "public.orders_history"
         return said
@@ -44,19 +47,29 @@ class Form:
             return (*KEY, "data")
         return (*KEY, *self.columns, *([self.rest] if self.rest else []))
 
-    def cells(self, order: Order) -> tuple[Any, ...]:
+    @property
+    def types(self) -> dict[str, str]:
+        """The types of all columns, by their names."""
+        known = dict.fromkeys(KEY, "text") | dict(self.kind.columns)
+        return {name: known.get(name, "jsonb") for name in self.names}
+
+    def cells(self, row: Row) -> tuple[Any, ...]:
         """A row as asyncpg takes it."""
         if self.columns is None:
-            return order.pk, order.sk, order.document()
-        by_name = dict(zip((*KEY, *COLUMNS), order.cells(), strict=True))
-        rest = (order.document(*self.columns),) if self.rest else ()
-        return (order.pk, order.sk, *(by_name[name] for name in self.columns), *rest)
+            return row.pk, row.sk, document(row)
+        by_name = dict(zip((*KEY, *self.kind.columns), row.cells(), strict=True))
+        rest = (document(row, *self.columns),) if self.rest else ()
+        return (row.pk, row.sk, *(by_name[name] for name in self.columns), *rest)
 
 
 TYPED = Form("typed", tuple(COLUMNS))
 DOCUMENT = Form("document", None)
 WITH_REST = Form("rest", REST, rest="extra")
 HISTORY = Form("history", tuple(COLUMNS), history=True)
+ARTICLES_TYPED = Form("articles", tuple(ARTICLES.columns), kind=ARTICLES)
+ARTICLES_DOCUMENT = Form("articles_document", None, kind=ARTICLES)
+LARGE_TYPED = Form("orders", tuple(COLUMNS), kind=LARGE_ORDERS)
+LARGE_DOCUMENT = Form("orders_document", None, kind=LARGE_ORDERS)
 
 
 def settings_for(
@@ -88,7 +101,7 @@ def settings_for(
     return settings
 
 
-async def make_template(machine: Machine, form: Form, base: Iterable[Order], table: str) -> str:
+async def make_template(machine: Machine, form: Form, base: Iterable[Row], table: str) -> str:
     """A database as `migrate` makes it, with these rows, to be copied for every run."""
     name = f"template_{form.name}"
     await machine.execute(f"create database {name} template template0", machine.postgres.dsn)
@@ -97,26 +110,26 @@ async def make_template(machine: Machine, form: Form, base: Iterable[Order], tab
     directory.mkdir()
     async with Deployment(directory, settings) as deployment:
         await deployment.migrate()
-    await copy_orders(machine.dsn(name), form, "orders", base)
+    await copy_rows(machine.dsn(name), form, "orders", base)
     return name
 
 
-async def copy_orders(dsn: str, form: Form, table: str, orders: Iterable[Order]) -> None:
+async def copy_rows(dsn: str, form: Form, table: str, rows: Iterable[Row]) -> None:
     connection = await asyncpg.connect(dsn)
     try:
         await connection.copy_records_to_table(
-            table, records=map(form.cells, orders), columns=form.names
+            table, records=map(form.cells, rows), columns=form.names
         )
         await connection.execute(f"analyze {table}")
     finally:
         await connection.close()
 
 
-async def expect(machine: Machine, form: Form, database: str, orders: Iterable[Order]) -> str:
+async def expect(machine: Machine, form: Form, database: str, rows: Iterable[Row]) -> str:
     """Write down the rows that a run must end in; returns the table's name."""
     table = machine.new_name("expected")
     await machine.execute(f"create table {table} (like orders)", machine.dsn(database))
-    await copy_orders(machine.dsn(database), form, table, orders)
+    await copy_rows(machine.dsn(database), form, table, rows)
     return table
 
 

@@ -23,10 +23,10 @@ from replicator.postgres.connection.database import Database
 from replicator.postgres.write.fence import PASSED
 from replicator.postgres.write.plan_writer import PlanWriter
 from tests.benchmarks.forms import TYPED, expect, require_equal
-from tests.benchmarks.load import PAGE_RECORDS, Changed, Load, make_load
+from tests.benchmarks.load import Changed, Load, make_load
 from tests.benchmarks.machine import Machine
-from tests.benchmarks.orders import KEY, Order
 from tests.benchmarks.processes import tree_cpu_seconds
+from tests.benchmarks.rows import KEY, PAGE_RECORDS, Row
 from tests.benchmarks.samples import Sample
 from tests.benchmarks.stages import READ_AT, mapping_of
 from tests.benchmarks.throughput import Contender, Stand
@@ -137,7 +137,7 @@ def _record(change: Changed, *, number: int, micros: int) -> bytes:
     )
 
 
-def _image(order: Order | None) -> dict[str, Any] | None:
+def _image(order: Row | None) -> dict[str, Any] | None:
     """The item as the SDK has it, with bytes."""
     if order is None:
         return None

@@ -10,7 +10,8 @@ import asyncpg
 from tests.benchmarks.forms import Form, settings_for
 from tests.benchmarks.load import Changed, wire
 from tests.benchmarks.machine import Machine
-from tests.benchmarks.orders import KEY, new_order
+from tests.benchmarks.orders import new_order
+from tests.benchmarks.rows import KEY
 from tests.support.daemon import Deployment, plain_start
 from tests.support.scripted_streams import AsyncRemoteStreams
 from tests.support.waiting import eventually

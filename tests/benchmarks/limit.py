@@ -6,17 +6,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from tests.benchmarks.forms import require_equal
-from tests.benchmarks.load import PAGE_RECORDS, Load
+from tests.benchmarks.forms import TYPED, Form, require_equal
+from tests.benchmarks.load import Load
 from tests.benchmarks.machine import Machine
-from tests.benchmarks.orders import COLUMNS, KEY, Order
 from tests.benchmarks.processes import tree_cpu_seconds
+from tests.benchmarks.rows import KEY, PAGE_RECORDS, Row
 from tests.benchmarks.samples import Sample
 
-_NAMES = ", ".join((*KEY, *COLUMNS))
-_TYPES = dict.fromkeys(KEY, "text") | COLUMNS
-_DEFINITIONS = ", ".join(f"{name} {kind}" for name, kind in _TYPES.items())
-BEGIN = f"""
+BEGIN = """
 \\set QUIET on
 \\set ON_ERROR_STOP on
 \\pset format unaligned
@@ -24,15 +21,15 @@ BEGIN = f"""
 set client_min_messages = warning;
 set enable_hashjoin = off;
 set enable_mergejoin = off;
-create temp table put ({_DEFINITIONS}) on commit delete rows;
+create temp table put ({definitions}) on commit delete rows;
 create temp table gone (pk text, sk text) on commit delete rows;
 select extract(epoch from clock_timestamp());
 """
-BATCH = f"""insert into orders ({_NAMES})
-select {_NAMES}
+BATCH = """insert into orders ({names})
+select {names}
   from put
     on conflict (pk, sk) do update
-       set ({", ".join(COLUMNS)}) = row({", ".join(f"excluded.{name}" for name in COLUMNS)});
+       set ({others}) = row({given});
 delete from orders as t
  using gone
  where t.pk = gone.pk
@@ -51,35 +48,39 @@ select (select id from replicator.target_claim),
 END = "select extract(epoch from clock_timestamp());\n"
 
 
-def write_scripts(directory: Path, load: Load, *, connections: int) -> list[Path]:
+def write_scripts(
+    directory: Path, load: Load, *, connections: int, form: Form = TYPED
+) -> list[Path]:
     """One script for each connection; the keys are shared out."""
     paths = []
+    begin, batch = _statements(form)
     for part in range(connections):
-        path = directory / f"limit-{load.mix}-{connections}-{part}.sql"
+        path = directory / f"limit-{form.name}-{load.mix}-{connections}-{part}.sql"
         with path.open("w") as script:
-            script.write(BEGIN)
-            for orders, gone in load.batches(parts=connections, part=part):
+            script.write(begin)
+            for rows, gone in load.batches(parts=connections, part=part):
                 script.write("begin;\ncopy put from stdin;\n")
-                script.writelines(map(_line, (order.cells() for order in orders)))
+                script.writelines(map(_line, map(form.cells, rows)))
                 script.write("\\.\ncopy gone from stdin;\n")
                 script.writelines(map(_line, gone))
-                script.write("\\.\n" + BATCH)
+                script.write("\\.\n" + batch)
             script.write(END)
         paths.append(path)
     return paths
 
 
-def write_snapshot_script(directory: Path, orders: Sequence[Order]) -> Path:
+def write_snapshot_script(directory: Path, orders: Sequence[Row]) -> Path:
     """One script that writes these orders with a version of each, as a snapshot does."""
     path = directory / "limit-snapshot.sql"
+    begin, batch = _statements(TYPED)
     with path.open("w") as script:
-        script.write(BEGIN)
+        script.write(begin)
         for start in range(0, len(orders), PAGE_RECORDS):
             script.write("begin;\ncopy put from stdin;\n")
             script.writelines(
                 _line(order.cells()) for order in orders[start : start + PAGE_RECORDS]
             )
-            script.write("\\.\n" + VERSIONS + BATCH)
+            script.write("\\.\n" + VERSIONS + batch)
         script.write(END)
     return path
 
@@ -106,6 +107,18 @@ async def run_limit(
     return Sample(records, max(ends) - min(starts), postgres_seconds=used)
 
 
+def _statements(form: Form) -> tuple[str, str]:
+    """What a script begins with, and how it writes a batch."""
+    others = [name for name in form.names if name not in KEY]
+    definitions = ", ".join(f"{name} {kind}" for name, kind in form.types.items())
+    batch = BATCH.format(
+        names=", ".join(form.names),
+        others=", ".join(others),
+        given=", ".join(f"excluded.{name}" for name in others),
+    )
+    return BEGIN.format(definitions=definitions), batch
+
+
 def _line(cells: Iterable[Any]) -> str:
     return "\t".join(map(_cell, cells)) + "\n"
 
@@ -119,10 +132,15 @@ def _cell(value: Any) -> str:
         case bytes():
             return f"\\\\x{value.hex()}"
         case list():
-            return "{" + ",".join(f'"{member}"' for member in value) + "}"
+            return "{" + ",".join(map(_member, value)) + "}"
         case datetime():
             return value.isoformat()
         case str():
             return value.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n")
         case _:
             return str(value)
+
+
+def _member(value: Any) -> str:
+    """An element of an array; the texts of the loads need no escape."""
+    return f'"\\\\\\\\x{value.hex()}"' if isinstance(value, bytes) else f'"{value}"'

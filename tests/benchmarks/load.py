@@ -1,4 +1,4 @@
-"""A load: seeded changes of orders, the pages that tell of them, and the rows they must end in."""
+"""A load: seeded changes of rows, the pages that tell of them, and the rows they must end in."""
 
 import re
 import time
@@ -8,14 +8,13 @@ from itertools import accumulate
 from random import Random
 from typing import Literal
 
-from tests.benchmarks.orders import Order, new_order, updated
+from tests.benchmarks.orders import ORDERS
+from tests.benchmarks.rows import KEYS, Kind, Row
 from tests.support.scripted_streams.items import Item
 from tests.support.scripted_streams.records import Change, wire_record
 from tests.support.scripted_streams.shards import NUMBER_BASE, sequence_number
 
 SEED = 20261126
-KEYS = 100_000
-PAGE_RECORDS = 1000
 ZIPF_EXPONENT = 1.1
 Mix = Literal["mixed", "inserts", "hot"]
 """60/30/10 puts, updates and deletes over all keys; new keys alone; the same as the first with a
@@ -24,11 +23,11 @@ few keys that get most of the changes."""
 
 @dataclass(frozen=True, slots=True)
 class Changed:
-    """One change of one order; `number` is its key's."""
+    """One change of one row; `number` is its key's."""
 
     number: int
-    old: Order | None
-    new: Order | None
+    old: Row | None
+    new: Row | None
 
 
 @dataclass(slots=True)
@@ -37,11 +36,12 @@ class Load:
 
     mix: Mix
     changes: list[Changed]
-    ends: dict[int, Order] = field(repr=False)
+    ends: dict[int, Row] = field(repr=False)
+    kind: Kind = ORDERS
 
-    def pages(self, *, shards: int = 1, records: int = PAGE_RECORDS) -> list[list[bytes]]:
+    def pages(self, *, shards: int = 1) -> list[list[bytes]]:
         """For every shard its pages, as the scripted source takes them: created now."""
-        created_at = time.time()
+        created_at, records = time.time(), self.kind.page_records
         found: list[list[bytes]] = []
         for shard in range(shards):
             mine = (change for change in self.changes if change.number % shards == shard)
@@ -58,40 +58,46 @@ class Load:
 
     def batches(
         self, *, parts: int = 1, part: int = 0
-    ) -> Iterator[tuple[list[Order], list[tuple[str, str]]]]:
-        """What each batch of PAGE_RECORDS changes leaves: last orders and keys that are gone."""
+    ) -> Iterator[tuple[list[Row], list[tuple[str, str]]]]:
+        """What the changes of each page leave: last rows and keys that are gone."""
         mine = [change for change in self.changes if change.number % parts == part]
-        for start in range(0, len(mine), PAGE_RECORDS):
-            last = {change.number: change for change in mine[start : start + PAGE_RECORDS]}
-            orders = [change.new for change in last.values() if change.new is not None]
+        records = self.kind.page_records
+        for start in range(0, len(mine), records):
+            last = {change.number: change for change in mine[start : start + records]}
+            rows = [change.new for change in last.values() if change.new is not None]
             gone = [
                 (change.old.pk, change.old.sk)
                 for change in last.values()
                 if change.new is None and change.old is not None
             ]
-            yield orders, gone
+            yield rows, gone
 
 
-def base_orders(keys: int = KEYS) -> dict[int, Order]:
+def base_rows(kind: Kind, keys: int | None = None) -> dict[int, Row]:
     """The rows that are there before, by number."""
     chance = Random(SEED)
-    return {number: new_order(number, chance) for number in range(keys)}
+    return {number: kind.new(number, chance) for number in range(keys or kind.keys)}
 
 
-def make_load(mix: Mix, records: int, base: dict[int, Order]) -> Load:
+def base_orders(keys: int = KEYS) -> dict[int, Row]:
+    """The orders that are there before, by number."""
+    return base_rows(ORDERS, keys)
+
+
+def make_load(mix: Mix, records: int, base: dict[int, Row], kind: Kind = ORDERS) -> Load:
     """A load of so many records over these rows."""
     chance = Random(f"{SEED} {mix}")
     state = dict(base)
     changes = []
     for number in _numbers(mix, records, len(base), chance):
         old = state.get(number)
-        new = _next(mix, number, old, chance)
+        new = _next(kind, mix, number, old, chance)
         if new is None:
             del state[number]
         else:
             state[number] = new
         changes.append(Changed(number, old, new))
-    return Load(mix, changes, state)
+    return Load(mix, changes, state, kind)
 
 
 def repeated(pages: list[bytes], times: int) -> Iterator[bytes]:
@@ -115,8 +121,9 @@ def repeated(pages: list[bytes], times: int) -> Iterator[bytes]:
 def changed_pages(load: Load, change: Callable[[Item, int], None] | None) -> list[bytes]:
     """The pages of one shard, with items that the function changes by their numbers in place."""
     told = [wire(each, 0, counter + 2, 0.0, change) for counter, each in enumerate(load.changes)]
-    starts = range(0, len(told), PAGE_RECORDS)
-    return [b"[" + b",".join(told[start : start + PAGE_RECORDS]) + b"]" for start in starts]
+    records = load.kind.page_records
+    starts = range(0, len(told), records)
+    return [b"[" + b",".join(told[start : start + records]) + b"]" for start in starts]
 
 
 def last_number(pages: list[bytes]) -> int:
@@ -133,11 +140,14 @@ def _numbers(mix: Mix, records: int, keys: int, chance: Random) -> list[int]:
     return chance.choices(range(keys), cum_weights=weights, k=records)
 
 
-def _next(mix: Mix, number: int, old: Order | None, chance: Random) -> Order | None:
+def _next(kind: Kind, mix: Mix, number: int, old: Row | None, chance: Random) -> Row | None:
     drawn = chance.random()
+    row: Row | None = None
     if mix == "inserts" or old is None or drawn < 0.6:
-        return new_order(number, chance)
-    return updated(old, chance) if drawn < 0.9 else None
+        row = kind.new(number, chance)
+    elif drawn < 0.9:
+        row = kind.updated(old, chance)
+    return row
 
 
 def wire(
@@ -150,7 +160,7 @@ def wire(
     """The JSON of one record; created now unless said otherwise."""
     known = change.new or change.old
     assert known is not None
-    old, new = (None if order is None else order.item() for order in (change.old, change.new))
+    old, new = (None if row is None else row.item() for row in (change.old, change.new))
     for image in (old, new):
         if image is not None and altered is not None:
             altered(image, change.number)

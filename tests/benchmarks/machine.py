@@ -5,16 +5,17 @@ import shutil
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 
+from replicator.demo import embedded
 from replicator.demo.embedded import EmbeddedPostgres, embedded_dynamodb, embedded_postgres
 from tests.benchmarks.load import Load, last_number
-from tests.benchmarks.orders import KEY
+from tests.benchmarks.rows import KEY
 from tests.support.in_memory import new_files_in, place_in_memory
 from tests.support.scripted_streams import RemoteStreams, start_process
 
@@ -31,6 +32,8 @@ SETTINGS = {
     "track_commit_timestamp": "on",
 }
 """Beside those of the embedded server, whose `synchronous_commit` stays on."""
+DURABLE = {"fsync": "on", "full_page_writes": "on", "wal_level": "replica"}
+"""In place of the embedded server's own, which has nothing to lose."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +79,9 @@ class Machine:
         """A name that nothing else has."""
         return f"{kind}_{next(self._numbers)}"
 
-    def serve(
-        self, load: Load, *, shards: int = 1, page_records: int = 1000, name: str | None = None
-    ) -> Served:
+    def serve(self, load: Load, *, shards: int = 1, name: str | None = None) -> Served:
         """A new scripted table with a load's pages in its shards."""
-        pages = load.pages(shards=shards, records=page_records)
-        return self.serve_pages(pages, len(load.changes), name=name)
+        return self.serve_pages(load.pages(shards=shards), len(load.changes), name=name)
 
     def serve_pages(
         self, pages: list[list[bytes]], records: int, *, name: str | None = None
@@ -130,6 +130,16 @@ async def started() -> AsyncIterator[Machine]:
             tempfile.TemporaryDirectory(prefix="bench-") as directory,
         ):
             yield Machine(postgres, source, emulator, Path(directory), place is not None)
+
+
+@asynccontextmanager
+async def with_durable_postgres(machine: Machine) -> AsyncIterator[Machine]:
+    """The machine with another PostgreSQL: data on disk, and each COMMIT waits for the disk."""
+    with new_files_in(None), embedded_postgres(settings=embedded.SETTINGS | DURABLE) as postgres:
+        await _configure(postgres)
+        directory = machine.directory / machine.new_name("durable")
+        directory.mkdir()
+        yield replace(machine, postgres=postgres, directory=directory, in_memory=False)
 
 
 async def _configure(postgres: EmbeddedPostgres) -> None:

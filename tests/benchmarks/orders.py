@@ -1,17 +1,14 @@
 """Orders of a shop, seeded: rows as PostgreSQL holds them, and the items they come from."""
 
-import base64
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from random import Random
 from typing import Any
 
-import orjson
-
+from tests.benchmarks.rows import Kind, json_text, typed
 from tests.support.scripted_streams.items import Item
 
-KEY = {"pk": "S", "sk": "S"}
 COLUMNS = {
     "total": "numeric(12,2)",
     "quantity": "bigint",
@@ -37,7 +34,7 @@ _LINE = "the customer asked for a delivery in the afternoon, not before four o'c
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """One row, in the order of key and COLUMNS; `meta` is plain JSON without fractions."""
+    """One row, in the order of key and COLUMNS; `meta` is what becomes JSON."""
 
     pk: str
     sk: str
@@ -59,7 +56,7 @@ class Order:
         return (
             *(self.pk, self.sk, self.total, self.quantity, self.discount, self.status),
             *(self.customer, self.address, self.paid, self.placed),
-            *(orjson.dumps(self.meta).decode(), self.tags, self.signature, self.note),
+            *(json_text(self.meta), self.tags, self.signature, self.note),
         )
 
     def item(self) -> Item:
@@ -74,8 +71,8 @@ class Order:
             "address": {"S": self.address},
             "paid": {"BOOL": self.paid},
             "placed": {"S": self.placed.isoformat().replace("+00:00", "Z")},
-            "meta": _typed(self.meta),
-            "signature": {"B": base64.b64encode(self.signature).decode()},
+            "meta": typed(self.meta),
+            "signature": typed(self.signature),
         }
         if self.discount is not None:
             item["discount"] = {"N": str(self.discount)}
@@ -83,15 +80,6 @@ class Order:
             item["tags"] = {"SS": self.tags}
         item["note"] = {"NULL": True} if self.note is None else {"S": self.note}
         return item
-
-    def document(self, *without: str) -> str:
-        """The JSON of the attributes that are not part of the key, as jsonb holds them."""
-        members = {
-            name: _plain(value)
-            for name, value in self.item().items()
-            if name not in KEY and name not in without
-        }
-        return orjson.dumps(members).decode()
 
 
 def new_order(number: int, chance: Random) -> Order:
@@ -140,30 +128,38 @@ def _meta(chance: Random) -> dict[str, Any]:
     }
 
 
-def _typed(value: Any) -> dict[str, Any]:
-    match value:
-        case bool():
-            return {"BOOL": value}
-        case int():
-            return {"N": str(value)}
-        case str():
-            return {"S": value}
-        case list():
-            return {"L": [_typed(member) for member in value]}
-        case _:
-            return {"M": {name: _typed(member) for name, member in value.items()}}
+LINES = 50
 
 
-def _plain(value: Any) -> Any:
-    [(tag, raw)] = value.items()
-    match tag:
-        case "N":
-            return orjson.Fragment(raw)
-        case "M":
-            return {name: _plain(member) for name, member in raw.items()}
-        case "L":
-            return [_plain(member) for member in raw]
-        case "NULL":
-            return None
-        case _:
-            return raw
+def _large(number: int, chance: Random) -> Order:
+    """An order whose nested value has 10 KB as an item and 5 as a row."""
+    order = new_order(number, chance)
+    return replace(order, meta={**order.meta, "lines": _lines(number, chance)})
+
+
+def _large_updated(order: Order, chance: Random) -> Order:
+    changed = updated(order, chance)
+    lines = _lines(chance.randrange(10**6), chance)
+    return replace(changed, meta={**changed.meta, "lines": lines})
+
+
+def _lines(number: int, chance: Random) -> list[dict[str, Any]]:
+    return [
+        {
+            "sku": f"SKU-{number:09d}-{line:03d}",
+            "title": "a thing with a name that people read, für alle",
+            "price": Decimal(chance.randrange(1, 10**5) * 10 + 1).scaleb(-2),
+            "taxed": chance.random() < 0.9,
+            "sizes": [chance.randrange(100), chance.randrange(100)],
+        }
+        for line in range(LINES)
+    ]
+
+
+ORDERS = Kind("orders", COLUMNS, new_order, updated)
+LARGE_ORDERS = Kind(
+    *("large_orders", COLUMNS, _large, _large_updated),
+    keys=5_000,
+    page_records=40,
+    records_divisor=10,
+)

@@ -17,7 +17,7 @@ def write_pages(directory: Path, load: Load) -> list[str]:
     """One file for each page."""
     paths = []
     for number, page in enumerate(load.pages()[0]):
-        path = directory / f"event-{load.mix}-{len(load.changes)}-{number:05d}.json"
+        path = directory / f"event-{load.kind.name}-{len(load.changes)}-{number:05d}.json"
         path.write_bytes(page)
         paths.append(str(path))
     return paths
@@ -30,13 +30,13 @@ def poll_words(machine: Machine, served: Served) -> list[str]:
 
 
 async def run_usual(
-    machine: Machine, template: str, words: list[str], *, records: int, expected: str
+    machine: Machine, template: str, table: str, words: list[str], *, records: int, expected: str
 ) -> Sample:
-    """The clock leaves out the start of the process."""
+    """One of the TABLES of `usual`; the clock leaves out the start of the process."""
     async with machine.database(template) as dsn:
         before = tree_cpu_seconds(machine.postmaster)
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "tests.benchmarks.usual", dsn, *words),
+            *(sys.executable, "-m", "tests.benchmarks.usual", dsn, table, *words),
             cwd=ROOT,
             stdout=asyncio.subprocess.PIPE,
         )

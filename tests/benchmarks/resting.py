@@ -16,8 +16,9 @@ from replicator.config.settings import CoordinationSettings
 from tests.benchmarks.forms import Form, settings_for
 from tests.benchmarks.load import Changed, wire
 from tests.benchmarks.machine import Machine
-from tests.benchmarks.orders import KEY, new_order
+from tests.benchmarks.orders import new_order
 from tests.benchmarks.processes import cpu_seconds, resident_megabytes, tree_cpu_seconds
+from tests.benchmarks.rows import KEY
 from tests.benchmarks.worker import OWNERS
 from tests.support.daemon import Deployment, Worker, plain_start
 from tests.support.scripted_streams import AsyncRemoteStreams

@@ -14,12 +14,12 @@ import orjson
 from tests.benchmarks import limit
 from tests.benchmarks.forms import TYPED, Form, expect, make_template, require_equal, settings_for
 from tests.benchmarks.machine import Machine
-from tests.benchmarks.orders import KEY
 from tests.benchmarks.processes import (
     cpu_seconds,
     peak_megabytes,
     tree_cpu_seconds,
 )
+from tests.benchmarks.rows import KEY
 from tests.benchmarks.samples import Sample
 from tests.benchmarks.throughput import LIMIT, Contender, Stand
 from tests.support.daemon import Deployment, Worker, plain_start

@@ -1,7 +1,9 @@
 """The worker end to end: real processes read a loaded table until the last record is committed."""
 
 import asyncio
+import sys
 import time
+from functools import partial
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
@@ -37,6 +39,7 @@ async def run_workers(
     expected: str | None,
     workers: int = 1,
     port: int | None = None,
+    python: str = sys.executable,
 ) -> Sample:
     """All workers are up, share the shards and ask; then the source answers and the clock starts.
 
@@ -51,7 +54,9 @@ async def run_workers(
         )
         machine.source.empty_pages(times=None, table=served.name)
         try:
-            async with Deployment(directory, settings, plain_start) as deployment:
+            async with Deployment(directory, settings, partial(plain_start, python=python)) as (
+                deployment
+            ):
                 running = [deployment.start() for _ in range(workers)]
                 sample = await measured(machine, dsn, served, running)
                 for worker in running:

@@ -1,8 +1,10 @@
 """What is made of usual images in less time is what the converters make of them, or nothing."""
 
 import json
+import tracemalloc
 from base64 import b64encode
 from collections import Counter
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
@@ -16,7 +18,14 @@ from replicator.core.table_spec import ChildSpec, ColumnSpec, OnDelete, SourceKe
 from replicator.core.values.attributes import decode_image
 from replicator.core.values.column_types import ROWS, parse_type
 from replicator.core.values.columnar import MadeRows
-from replicator.core.values.json_text import json_text, plain_texts
+from replicator.core.values.json_text import (
+    HELD_BYTES_MAX,
+    json_object,
+    json_text,
+    object_texts,
+    objects_alike,
+    plain_texts,
+)
 from replicator.errors import ValueRejected
 from tests.support.random_items import NUMBERS, STRINGS
 from tests.support.specs import column_spec
@@ -260,6 +269,7 @@ def test_plain_text_of_typed_json_is_what_its_decoded_value_becomes(drawn):
     [
         {"S": "a"},
         {"S": 'a"b\\\n}}'},
+        {"L": [{"S": "a\\"}, {"S": '\\"'}, {"S": '"'}]},
         {"M": {}},
         {"L": []},
         {"SS": ["b", "a", "c,d"]},
@@ -273,7 +283,88 @@ def test_plain_text_of_typed_json_is_what_its_decoded_value_becomes(drawn):
     ],
 )
 def test_usual_typed_json_needs_no_decoding(value):
+    """Beside a value with an escape of Unicode, which is read with more care, and without one."""
     assert plain_texts([wire({"S": "\0"}), wire(value)]) == [None, json_text(value)]
+    assert plain_texts([wire({"S": "a"}), wire(value)]) == ['"a"', json_text(value)]
+
+
+def without_keys(names: Iterable[str]) -> list[str]:
+    return [name for name in names if name not in ("pk", "sk")]
+
+
+@given(data=st.data())
+@settings(max_examples=500, deadline=None)
+def test_the_json_of_an_image_is_that_of_its_decoded_attributes(data):
+    """Several batches meet one function, which remembers what is around the scalars."""
+    texts_of = object_texts(without_keys)
+    named = st.sampled_from(["pk", "sk", "pk2", "M", "S", "}", "a]"]) | texts
+    images = st.dictionaries(named, values | values | malformed, max_size=5)
+    for batch in data.draw(st.lists(st.lists(images, max_size=4), max_size=3)):
+        found = texts_of([wire(image) for image in batch])
+
+        assert len(found) == len(batch)
+        for image, text in zip(batch, found, strict=True):
+            if text is not None:
+                assert text == json_object({name: image[name] for name in without_keys(image)})
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        {"pk": {"S": "a"}, "sk": {"N": "1"}},
+        {"pk": {"S": "a"}, "a": {"S": "b"}, "sk": {"N": "1"}},
+        {"a": {"S": "b"}, "pk": {"S": 'a"'}, "sk": {"B": "AAE="}, "b": {"M": {"pk": {"S": "c"}}}},
+        {"a": {"M": {"pk": {"S": "c"}, "sk": {"L": []}}}, "pk": {"S": "a"}, "sk": {"NULL": True}},
+        {"pk": {"M": {"pk": {"S": "a"}, "b": {"NS": ["2", "1"]}}}, "sk": {"S": "b"}},
+        {"pk": {"S": "a"}, "M": {"M": {"M": {"M": {}}}}, "sk": {"S": "b"}, "ü": {"S": "ü"}},
+        {"a": {"S": "b"}},
+        {},
+    ],
+)
+def test_attributes_that_are_left_out_of_a_usual_image_need_no_decoding(image):
+    [alone] = object_texts(without_keys)([wire(image)])
+    [first, _, last] = object_texts(without_keys)([wire(image), wire({"a": "b"}), wire(image)])
+
+    assert alone == first == last
+    assert alone == json_object({name: image[name] for name in without_keys(image)})
+
+
+def test_an_image_that_names_an_attribute_twice_is_left_to_be_decoded():
+    raw = b'{"pk":{"S":"a"},"a":{"S":"b"},"a":{"S":"c"}}'
+
+    assert object_texts(without_keys)([raw]) == [None]
+
+
+def test_what_is_around_the_scalars_of_images_is_not_remembered_for_ever():
+    texts_of = object_texts(without_keys)
+    tracemalloc.start()
+    held = []
+    for batch in range(8):
+        names = [f"{batch}-{number}-{'n' * 200}" for number in range(HELD_BYTES_MAX // 400)]
+        assert None not in texts_of([wire({name: {"S": "a"}}) for name in names])
+        held.append(tracemalloc.get_traced_memory()[0])
+    tracemalloc.stop()
+
+    assert max(held) < 3 * min(held)
+
+
+@given(drawn=st.lists(st.fixed_dictionaries({"pk": scalars, "sk": scalars}), max_size=4))
+@settings(max_examples=500, deadline=None)
+def test_objects_that_are_alike_are_what_each_of_them_becomes(drawn):
+    found = objects_alike(drawn)
+
+    if found is not None:
+        assert found == [json_object(image) for image in drawn]
+
+
+def test_objects_of_the_same_types_are_alike():
+    keys = [{"pk": {"S": f'"{number}'}, "sk": {"N": f"{number}.0"}} for number in range(3)]
+
+    assert objects_alike(keys) == [json_object(each) for each in keys]
+    assert objects_alike([*keys, {"pk": {"S": "\0"}, "sk": {"N": "1"}}]) is None
+    assert objects_alike([*keys, {"pk": {"N": "1"}, "sk": {"N": "1"}}]) is None
+    assert objects_alike([*keys, {"sk": {"N": "1"}, "pk": {"S": "a"}}]) is None
+    assert objects_alike([]) == []
 
 
 @pytest.mark.parametrize(

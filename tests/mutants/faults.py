@@ -130,6 +130,42 @@ MUTANTS = [
         "tests/core/test_columnar.py",
     ),
     Mutant(
+        "a scalar of an attribute that is left out of an image goes to another one",
+        "replicator/core/values/json_text.py",
+        "first += 2 * scalars",
+        "first += 2 * (scalars - len(places))",
+        "tests/core/test_columnar.py",
+    ),
+    Mutant(
+        "a member with a key's name is left out of nested values",
+        "replicator/core/values/json_text.py",
+        "count = plain.count(_SCALAR, start, end)",
+        "count = plain.count(_SCALAR, start)",
+        "tests/core/test_columnar.py",
+    ),
+    Mutant(
+        "a string that ends with a backslash is left to be decoded",
+        "replicator/core/values/json_text.py",
+        "careful = _UNICODE_ESCAPE in whole or _ESCAPED_BACKSLASH in whole",
+        "careful = _UNICODE_ESCAPE in whole",
+        "tests/core/test_columnar.py",
+    ),
+    Mutant(
+        "a character that jsonb cannot hold is not looked for",
+        "replicator/core/values/json_text.py",
+        "careful = _UNICODE_ESCAPE in whole or _ESCAPED_BACKSLASH in whole",
+        "careful = _ESCAPED_BACKSLASH in whole",
+        "tests/core/test_columnar.py",
+    ),
+    Mutant(
+        "what is around scalars is remembered for ever",
+        "replicator/core/values/json_text.py",
+        "if self._held_bytes > HELD_BYTES_MAX:",
+        "if self._held_bytes < 0:",
+        "tests/core/test_columnar.py"
+        "::test_what_is_around_the_scalars_of_images_is_not_remembered_for_ever",
+    ),
+    Mutant(
         "a value that is not of its automatic column's type is in no rest",
         "replicator/core/values/columnar.py",
         "names = [*names, *found]",

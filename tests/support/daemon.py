@@ -57,13 +57,15 @@ def cold_start(command: Sequence[str], *, stdout: IO[bytes], stderr: IO[bytes]) 
     return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr)
 
 
-def plain_start(words: Sequence[str], *, stdout: IO[bytes], stderr: IO[bytes]) -> Process:
+def plain_start(
+    words: Sequence[str], *, stdout: IO[bytes], stderr: IO[bytes], python: str = sys.executable
+) -> Process:
     """Run `replicator` as an operator does: a fork holds the memory of what it was forked from.
 
     And it reads nothing that a new interpreter reads, such as PYTHONPATH.
     """
     return subprocess.Popen(
-        [sys.executable, "-m", "replicator", *words],
+        [python, "-m", "replicator", *words],
         cwd=ROOT,
         env=environment(),
         stdin=subprocess.DEVNULL,

@@ -9,11 +9,12 @@ from replicator.core.snapshot.export_lines import MICROSECONDS
 from replicator.core.stream.time_order import history_number
 from replicator.core.values.cells import Cell, Unfit
 from replicator.core.values.column_options import OnNul
-from replicator.core.values.json_text import json_object, plain_texts
+from replicator.core.values.json_text import json_object, object_texts, objects_alike
 from replicator.errors import ValueRejected
 
 HistoryRow = tuple[Cell, ...]
 """Version, operation, creation time, keys, new image, old image: as text."""
+_image_texts = object_texts(list)
 HISTORY_TRANSPORTS = ("text",) * 6
 STATE_AFTER_GAP = "state_after_gap"
 """Operation of the entry that stands for all that a gap has lost of an item: the state then."""
@@ -37,14 +38,16 @@ def plan_history(
     if target.history is None:
         return rows
     texts = _texts_of(state)
-    for index in state.keys:
+    keys = objects_alike([state.records[index].keys for index in state.keys])
+    for place, index in enumerate(state.keys):
         record = state.records[index]
         reason, sqlstate = refused or (None, None)
         try:
             if not _concerns(target, state, record):
                 continue
             if refused is None:
-                row = _row(state, record, target.spec.nul, texts)
+                its_key = None if keys is None else keys[place]
+                row = _row(state, record, its_key, target.spec.nul, texts)
                 rows.append((_state_after_gap(row, record) if healing else row, record))
                 state.rank(index, Rank.APPLIED)
                 continue
@@ -84,18 +87,23 @@ def _texts_of(state: PlanningState) -> dict[int, str | None]:
     records = [state.records[index] for index in state.keys]
     images = [image for record in records for image in (record.new_image, record.old_image)]
     shown = [(id(image), state.shown(image)) for image in images if image is not None]
-    whole = [(of, b'{"M":%s}' % raw) for of, raw in shown if raw is not None]
-    return dict(zip([of for of, _ in whole], plain_texts([raw for _, raw in whole]), strict=True))
+    there = [(of, raw) for of, raw in shown if raw is not None]
+    texts = _image_texts([raw for _, raw in there])
+    return dict(zip([of for of, _ in there], texts, strict=True))
 
 
 def _row(
-    state: PlanningState, record: StreamRecord, nul: OnNul, texts: Mapping[int, str | None]
+    state: PlanningState,
+    record: StreamRecord,
+    keys: str | None,
+    nul: OnNul,
+    texts: Mapping[int, str | None],
 ) -> HistoryRow:
     return (
         str(history_number(record.version)),
         record.event,
         None if record.created_at is None else state.created_at(record),
-        _json(record.keys, "keys", nul),
+        _json(record.keys, "keys", nul) if keys is None else keys,
         _image(state, record.new_image, "new_image", nul, texts),
         _image(state, record.old_image, "old_image", nul, texts),
     )

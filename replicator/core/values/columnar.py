@@ -57,7 +57,7 @@ from replicator.core.values.attributes import may_lack_tags
 from replicator.core.values.cells import Cell
 from replicator.core.values.column_options import OnNul
 from replicator.core.values.converters import Usual
-from replicator.core.values.json_text import json_text, plain_texts
+from replicator.core.values.json_text import json_text, object_texts, plain_texts
 from replicator.core.values.row_builder import Row, Step, Untaken
 from replicator.errors import ValueRejected
 
@@ -676,16 +676,39 @@ def _no_rest_column(remainder: Remainder, fields: _Fields) -> _Cells:
 
 
 def _rest_column(remainder: Remainder, fields: _Fields, hiding: Hiding | None) -> _Cells:
-    """The object of all that no column takes."""
+    """The objects of all that no column takes: made of images as a whole where nothing in them is
+    hidden or converted, and of their members for those images that are not usual.
+    """
+    of_members = _objects_of_members(remainder, fields, hiding)
+    if remainder.rest == "exceptional" or hiding is not None or remainder.stray:
+        return lambda batch: of_members(batch, range(len(batch.raws)))
+    whole = object_texts(remainder.untaken)
+
+    def cells(batch: _Batch) -> Sequence[Cell]:
+        objects: list[Cell] = [*whole(batch.raws)]
+        if None in objects:
+            left = [place for place, text in enumerate(objects) if text is None]
+            for place, text in zip(left, of_members(batch, left), strict=True):
+                objects[place] = text
+        return objects
+
+    return cells
+
+
+def _objects_of_members(
+    remainder: Remainder, fields: _Fields, hiding: Hiding | None
+) -> Callable[[_Batch, Sequence[int]], list[Cell]]:
+    """A function that makes the objects of images at some places from their members."""
     untaken, nul = remainder.untaken, remainder.nul
     tells_names = remainder.rest == "exceptional"
     strays_of = _strays(remainder, fields, hiding) if remainder.stray else None
 
-    def cells(batch: _Batch) -> Sequence[Cell]:
+    def objects_of(batch: _Batch, places: Sequence[int]) -> list[Cell]:
         wanted: dict[tuple[str, ...], tuple[list[str], list[str | None]]] = {}
         members: list[bytes | memoryview] = []
         shapes: list[list[str | None]] = []
-        for place, values in enumerate(map(_decode_values, batch.raws)):
+        for place in places:
+            values = _decode_values(batch.raws[place])
             every = tuple(values)
             if every not in wanted:
                 taken = untaken(every)
@@ -707,7 +730,7 @@ def _rest_column(remainder: Remainder, fields: _Fields, hiding: Hiding | None) -
                 batch.names[place] = names
         texts = iter(_member_texts(members, nul))
         objects: list[Cell] = []
-        for place, labels in enumerate(shapes):
+        for place, labels in zip(places, shapes, strict=True):
             its = list(islice(texts, len(labels)))
             try:
                 objects.append("{" + ",".join(map(add, labels, its)) + "}")
@@ -716,7 +739,7 @@ def _rest_column(remainder: Remainder, fields: _Fields, hiding: Hiding | None) -
                 objects.append(None)
         return objects
 
-    return cells
+    return objects_of
 
 
 def _strays(

@@ -2,9 +2,13 @@
 
 import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+from binascii import a2b_base64
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from json.encoder import encode_basestring as quote
+from operator import add, itemgetter
 from typing import Any, cast
+
+import msgspec
 
 from replicator.core.records import AttributeValue, Image
 from replicator.core.values.attributes import (
@@ -18,6 +22,8 @@ from replicator.core.values.canonical_numbers import one_of_many
 from replicator.core.values.cells import Unfit
 from replicator.core.values.column_options import OnNul
 
+Kept = Callable[[Iterable[str]], Iterable[str]]
+"""Finds the attributes of an image that are kept."""
 _MALFORMED = (AttributeError, KeyError, TypeError, ValueError, RecursionError)
 
 
@@ -38,6 +44,32 @@ def json_text(value: AttributeValue, nul: OnNul = "reject") -> str:
 def json_object(attributes: Image, nul: OnNul = "reject") -> str:
     """A JSON object of the given attributes; `inside` of Unfit begins with the attribute's name."""
     return json_text({"M": attributes}, nul)
+
+
+def objects_alike(images: Sequence[Image]) -> list[str] | None:
+    """`json_object` for each of many images with the same attributes of the same types.
+
+    None where one has others, or cannot be stored.
+    """
+    names = list(images[0]) if images else []
+    try:
+        if any(list(image) != names for image in images):
+            return None
+        columns = [_texts_alike([image[name] for image in images]) for name in names]
+        labels = [quote(name) + ":" for name in names]
+        texts = ["{" + ",".join(map(add, labels, its)) + "}" for its in zip(*columns, strict=True)]
+        whole = "".join(texts)
+        return texts if (whole.isascii() or whole.encode()) and "\\u0000" not in whole else None
+    except (*_MALFORMED, Unfit):
+        return None
+
+
+def _texts_alike(values: Sequence[AttributeValue]) -> list[str]:
+    """The JSON of values of one type; ValueError where one has another."""
+    [tag] = values[0]
+    if sum(map(len, values)) > len(values):
+        raise ValueError
+    return list(map(_WRITERS[tag], [value[tag] for value in values]))
 
 
 def fault(value: object, nul: OnNul = "reject", inside: str = "") -> Unfit | None:
@@ -161,25 +193,42 @@ _WRITERS: dict[str, Callable[[Any], str]] = {
 
 VALUES_AT_ONCE = 64
 """Values joined in one piece."""
+PIECE_BYTES = 64 * 1024
+"""Of the values in one piece, about: what is larger than a cache takes longer to go through."""
+HELD_BYTES_MAX = 1024 * 1024
+"""Of the surroundings that a function of `object_texts` keeps for the next images."""
 
 _BETWEEN, _SCALAR = b"\x1f", b"\x1e"  # no valid JSON holds them
 _ESCAPE = rb'\\(?:["\\/bfnrt]|u00(?:0[1-7bef]|1[0-9a-f]))'
 _STRING = rb'"[^"\\\x00-\x1f]*+(?:%(escape)s[^"\\\x00-\x1f]*+)*+"' % {b"escape": _ESCAPE}
 _NAME = rb'"[^"\\}\]\x00-\x1f]*+(?:[}\]](?!\})[^"\\}\]\x00-\x1f]*+)*+"'
-_NUMBER = rb"(?:-?(?:[1-9][0-9]{0,37}+(?:\.[0-9]{0,37}[1-9])?|0\.[0-9]{0,37}[1-9])|0)"
+_FRACTION = rb"\.[0-9]{0,38}+(?<=[1-9])"
+_NUMBER = rb"(?:-?+(?:[1-9][0-9]{0,37}+(?:%(f)s)?+|0%(f)s)|0)" % {b"f": _FRACTION}
 _SIXTH = rb"[A-Za-z0-9+/]"
 _BINARY = rb"(?:%(b)s{64})*+(?:%(b)s{4})*+(?:%(b)s{2}==|%(b)s{3}=)?" % {b"b": _SIXTH}
-_at_scalars = re.compile(
+_SCALARS = (
     rb"""\{"(?:S":(?=")|N":"(?=[-0-9])|BOOL":(?=[tf])|SS":(?=\[)|B":(?="%(binary)s"\})|(?=[NB]S":\[))"""
     rb"""(%(string)s|%(number)s|true|false|\[%(string)s(?:,%(string)s)*+\]"""  # what is kept
     rb"""|NS":\["%(number)s"(?:,"%(number)s")*+\]|BS":\["%(binary)s"(?:,"%(binary)s")*+\])"?\}"""
-    % {b"number": _NUMBER, b"binary": _BINARY, b"string": _STRING}
-).split
+    % {b"number": _NUMBER, b"binary": _BINARY, b"string": b"%(string)s"}
+)
+_at_scalars = re.compile(_SCALARS % {b"string": _STRING}).split
+_UNICODE_ESCAPE, _ESCAPED_BACKSLASH = rb"\u", rb"\\"
+_SIMPLE = rb'"[^"]*+(?:(?<=\\)"[^"]*+)*+"'
+_at_simple_scalars = re.compile(_SCALARS % {b"string": _SIMPLE}).split
+"""Scalars of valid JSON without these two, in which a backslash before a quote escapes the quote:
+to look for the next quote is several times faster than to look at each character."""
 _is_usual = re.compile(
     rb"""(?:\x1e|,|%s:|\{"M":\{|\}\}|\{"L":\[|\]\}|\{"NULL":true\})*+""" % _NAME
 ).fullmatch
-_MEMBERS, _BINARIES, _NUMBERS = b"[BN"  # how sets begin among the scalars that are kept
+_set_marks = re.compile(rb"[\[BN]").finditer  # how sets begin among the scalars that are kept
+_MEMBERS, _BINARIES = b"[B"
+_FLOAT_DIGITS = 15
+"""A float keeps so many digits, and orders numbers that have no more."""
 _IN_SET = len('NS":["')
+_IN_SETS = b'S":["'
+_first = itemgetter(0)
+_decode_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _PLAIN = (
     *((b'{"NULL":true}', b"null"), (b'{"L":[', b"["), (b"]}", b"]")),
     *((b'{"M":{', b"{"), (b"}}", b"}")),
@@ -194,40 +243,98 @@ def plain_texts(typed: Sequence[bytes | memoryview]) -> list[str | None]:
 
     A quote inside a string would be escaped, so that what begins with `{"` is never inside one.
     """
-    texts: list[str | None] = []
-    plain_of: dict[bytes, bytes | None] = {}
-    for start in range(0, len(typed), VALUES_AT_ONCE):
-        texts += _plain(typed[start : start + VALUES_AT_ONCE], plain_of)
+    return _texts(typed, _Surroundings())
+
+
+def object_texts(kept: Kept) -> Callable[[Sequence[bytes | memoryview]], list[str | None]]:
+    """A function that makes the plain JSON of images, as `plain_texts` does of values.
+
+    `kept` finds among the attributes of an image those that are in its JSON.
+    """
+    known = _Surroundings(kept)
+
+    def texts(images: Sequence[bytes | memoryview]) -> list[str | None]:
+        known.keep_few()
+        return _texts(images, known)
+
     return texts
 
 
-def _plain(
-    typed: Sequence[bytes | memoryview], plain_of: dict[bytes, bytes | None]
-) -> list[str | None]:
+class _Surroundings(dict[bytes, "bytes | None"]):
+    """What is around the scalars of a value: by the typed the plain, None for an unusual one.
+
+    Items of a table are much alike: thousands of values have a few surroundings.
+    """
+
+    __slots__ = ("_held_bytes", "kept", "leaves_out", "left_out")
+
+    def __init__(self, kept: Kept | None = None) -> None:
+        """`kept`: the values are images, of which some attributes are kept."""
+        super().__init__()
+        self.kept = kept
+        self.left_out: dict[bytes, tuple[int, Sequence[int]]] = {}
+        """By the typed surroundings of images the number of scalars, and the places of scalars in
+        attributes that are not kept."""
+        self.leaves_out = False
+        """True where some attribute is not kept."""
+        self._held_bytes = 0
+
+    def __missing__(self, typed: bytes) -> bytes | None:
+        whole = typed if self.kept is None else b'{"M":%s}' % typed
+        plain = _without_types(whole) if _is_usual(whole) else None
+        if self.kept is not None:
+            places: Sequence[int] = ()
+            if plain is not None:
+                plain, places = _without_members(plain, self.kept)
+            self.left_out[typed] = typed.count(_SCALAR), places
+            self.leaves_out |= bool(places)
+        self[typed] = plain
+        self._held_bytes += 2 * len(typed)
+        return plain
+
+    def keep_few(self) -> None:
+        """Forget all of it where it has become too much: these items are not alike."""
+        if self._held_bytes > HELD_BYTES_MAX:
+            self.clear()
+            self.left_out.clear()
+            self._held_bytes = 0
+
+
+def _texts(typed: Sequence[bytes | memoryview], known: _Surroundings) -> list[str | None]:
+    texts: list[str | None] = []
+    if typed:
+        each = sum(map(len, typed)) // len(typed)
+        at_once = min(VALUES_AT_ONCE, PIECE_BYTES // (each + 1) + 1)
+        for start in range(0, len(typed), at_once):
+            texts += _plain(typed[start : start + at_once], known)
+    return texts
+
+
+def _plain(typed: Sequence[bytes | memoryview], known: _Surroundings) -> list[str | None]:
     """Plain texts of typed values; None where one needs decoding.
 
-    `plain_of` holds what is around scalars, typed and plain: items of a table are much alike. The
-    surroundings of an unusual value stay unchanged, and the text is left out in the end.
+    The surroundings of an unusual value stay unchanged, and its text is left out in the end.
     """
-    parts = _at_scalars(_BETWEEN.join(typed))
-    structures = _SCALAR.join(parts[::2]).split(_BETWEEN)
-    for structure in set(structures) - plain_of.keys():
-        plain_of[structure] = _without_types(structure) if _is_usual(structure) else None
-    plain = [plain_of[each] for each in structures]
+    whole = _BETWEEN.join(typed)
+    careful = _UNICODE_ESCAPE in whole or _ESCAPED_BACKSLASH in whole
+    parts = (_at_scalars if careful else _at_simple_scalars)(whole)
+    surroundings = _SCALAR.join(parts[::2]).split(_BETWEEN)
+    plain = list(map(known.__getitem__, surroundings))
     odd = [place for place, each in enumerate(plain) if each is None] if None in plain else ()
-    parts[::2] = _BETWEEN.join(
-        [structures[place] if each is None else each for place, each in enumerate(plain)]
-        if odd
-        else cast("list[bytes]", plain)
-    ).split(_SCALAR)
+    for place in odd:
+        plain[place] = surroundings[place]
+    parts[::2] = _BETWEEN.join(cast("list[bytes]", plain)).split(_SCALAR)
     try:
-        _sort_sets(parts)
+        if _IN_SETS in whole:
+            _sort_sets(parts)
+        if known.leaves_out:
+            _leave_out(parts, surroundings, known)
         texts: list[str | None] = [*b"".join(parts).decode().split("\x1f")]
     except UnicodeDecodeError:
         if len(typed) == 1:
             return [None]
         half = len(typed) // 2
-        return [*_plain(typed[:half], plain_of), *_plain(typed[half:], plain_of)]
+        return [*_plain(typed[:half], known), *_plain(typed[half:], known)]
     for place in odd:
         texts[place] = None
     return texts
@@ -239,20 +346,62 @@ def _without_types(structure: bytes) -> bytes:
     return structure
 
 
+def _without_members(plain: bytes, kept: Kept) -> tuple[bytes | None, Sequence[int]]:
+    """The surroundings of an object with the members that are kept, and the places of the scalars
+    in others; None where that cannot be told.
+
+    The marks of these scalars stay, so that scalars and marks are as many.
+    """
+    try:
+        members = _decode_members(plain.replace(_SCALAR, b"0"))  # valid JSON, and as long
+    except (ValueError, RecursionError):
+        return None, ()
+    stay = frozenset(kept(members))
+    if len(stay) == len(members):
+        return plain, ()
+    left: list[bytes] = []
+    places: list[int] = []
+    marks, start, scalars = b"", 1, 0
+    for name, value in members.items():
+        end = start + len(name.encode()) + len('"":') + len(value)
+        count = plain.count(_SCALAR, start, end)
+        if name in stay:
+            left.append(marks + plain[start:end])
+            marks = b""
+        else:
+            marks += _SCALAR * count
+            places += range(scalars, scalars + count)
+        start, scalars = end + 1, scalars + count
+    if members and start != len(plain):  # a name came twice
+        return None, ()
+    return b"{%s%s}" % (b",".join(left), marks), places
+
+
+def _leave_out(parts: list[bytes], surroundings: Sequence[bytes], known: _Surroundings) -> None:
+    """Empty the scalars of attributes that are not kept."""
+    first, left_out = 1, known.left_out
+    for each in surroundings:
+        scalars, places = left_out[each]
+        for place in places:
+            parts[first + 2 * place] = b""
+        first += 2 * scalars
+
+
 def _sort_sets(parts: list[bytes]) -> None:
     """Put the members of sets into the order."""
-    for place, scalar in enumerate(parts[1::2]):
-        first = scalar[0]
-        if first == _MEMBERS:
-            if b"\\" in scalar:
-                members = sorted(json.loads(scalar))
-                parts[2 * place + 1] = f"[{','.join(map(quote, members))}]".encode()
-            else:
-                parts[2 * place + 1] = (
-                    b'["' + b'","'.join(sorted(scalar[2:-2].split(b'","'))) + b'"]'
-                )
-        elif first in (_NUMBERS, _BINARIES):
-            tag = scalar[:2].decode()
-            found = sorted_members(tag, scalar[_IN_SET:-2].decode().split('","'))
-            between, quoted = (",", "") if first == _NUMBERS else ('","', '"')
-            parts[2 * place + 1] = f"[{quoted}{between.join(found)}{quoted}]".encode()
+    for found in _set_marks(bytes(map(_first, parts[1::2]))):
+        place = 2 * found.start() + 1
+        parts[place] = _sorted_set(parts[place])
+
+
+def _sorted_set(scalar: bytes) -> bytes:
+    if scalar[0] == _MEMBERS and b"\\" in scalar:
+        return f"[{','.join(map(quote, sorted(json.loads(scalar))))}]".encode()
+    if scalar[0] == _MEMBERS:
+        return b'["%s"]' % b'","'.join(sorted(scalar[2:-2].split(b'","')))
+    members = scalar[_IN_SET:-2].split(b'","')
+    if scalar[0] == _BINARIES:
+        return b'["%s"]' % b'","'.join(sorted(members, key=a2b_base64))
+    if max(map(len, members)) <= _FLOAT_DIGITS:
+        return b"[%s]" % b",".join(sorted(members, key=float))
+    return f"[{','.join(sorted_members('NS', list(map(bytes.decode, members))))}]".encode()
