@@ -47,7 +47,14 @@ BARE: dict[str, Any] = PLACE | {
         "coordination": {"table": "shop-leases"},
         "target": {"dsn": "postgresql://replicator@db.example.com/app?sslmode=verify-full"},
         "snapshot": {"read_units_per_second": 1_000_000},
-        "tables": {"orders": {"personal": {"email": "hash"}, "into": {"public.orders": {}}}},
+        "export": {"bucket": "shop-exports"},
+        "tables": {
+            "orders": {
+                "initial_load": "export",
+                "personal": {"email": "hash"},
+                "into": {"public.orders": {}},
+            }
+        },
     },
 }
 """The module with the least of everything that is optional."""
@@ -181,7 +188,7 @@ def test_the_task_may_do_what_the_policies_say_and_no_more(
     [task] = [policy for policy in planned["aws_iam_role_policy"] if policy["name"] == "replicator"]
     statements = json.loads(task["policy"])["Statement"]
     allowed = {
-        (action.partition(":")[2], resource.partition(f"{ACCOUNT}:")[2])
+        (action.partition(":")[2], resource.partition(f"{ACCOUNT}:")[2] or resource)
         for statement in statements
         for action in statement["Action"]
         for resource in statement["Resource"]
@@ -198,7 +205,50 @@ def test_the_task_may_do_what_the_policies_say_and_no_more(
     assert (("Scan", "table/orders") in allowed) == (not bare)
     assert (("GetSecretValue", "secret:owner-a1b2c3") in allowed) == bare
     assert (("connect", "dbuser:db-ABC/replicator") in allowed) == (not bare)
+    assert (("ExportTableToPointInTime", "table/orders") in allowed) == bare
+    assert (("DescribeExport", "table/orders/export/*") in allowed) == bare
+    assert ("ExportTableToPointInTime", "table/users") not in allowed
+    assert (("GetObject", "arn:aws:s3:::shop-exports/AWSDynamoDB/*") in allowed) == bare
+    assert (("PutObject", "arn:aws:s3:::shop-exports/AWSDynamoDB/*") in allowed) == bare
     assert len(task["policy"]) < 10_240  # of all inline policies of a role
+
+
+@pytest.mark.long
+def test_tables_that_use_exports_and_no_others_get_their_policies(emulator: str, tmp_path: Path):
+    """By the configuration's `table`, a name or an ARN; by hand; and with a key of KMS."""
+    key = f"arn:aws:kms:eu-west-1:{ACCOUNT}:key/1"
+    target: dict[str, Any] = {"into": {"public.orders": {}}}
+    arn = f"arn:aws:dynamodb:eu-west-1:{ACCOUNT}:table/healed"
+    config = BARE["config"] | {
+        "export": {"bucket": "shop-exports", "prefix": "some/where", "kms_key": key},
+        "tables": {
+            "named": target | {"table": arn, "on_gap": "export"},
+            "scanned": target,
+            "elsewhere": target | {"initial_load": "export"},
+        },
+    }
+    variables = BARE | {"config": config, "export_tables": ["by-hand"]}
+    variables |= {"source_tables": ["healed", "scanned", "by-hand"], "kinesis_streams": {}}
+
+    made = Terraform(tmp_path / "deploy", "terraform/ecs", emulator).planned(variables)
+
+    [task] = [policy for policy in made["aws_iam_role_policy"] if policy["name"] == "replicator"]
+    granted = {
+        action: statement["Resource"]
+        for statement in json.loads(task["policy"])["Statement"]
+        for action in statement["Action"]
+        if "Export" in action or action.startswith(("s3:", "kms:"))
+    }
+    exported = [
+        statement["Resource"]
+        for statement in json.loads(task["policy"])["Statement"]
+        if "dynamodb:ExportTableToPointInTime" in statement["Action"]
+    ]
+    place = f"arn:aws:dynamodb:eu-west-1:{ACCOUNT}:table"
+    assert exported == [[f"{place}/healed"], [f"{place}/by-hand"]]
+    assert granted["s3:GetObject"] == ["arn:aws:s3:::shop-exports/some/where/AWSDynamoDB/*"]
+    assert granted["s3:ListBucket"] == ["arn:aws:s3:::shop-exports"]
+    assert granted["kms:Decrypt"] == [key]
 
 
 @pytest.mark.long

@@ -12,11 +12,33 @@ locals {
   lease_table = try(var.config.coordination.table, "replicator-leases")
   leases      = merge(local.place, { lease_table = local.lease_table })
 
+  # the tables that the configuration loads from exports or heals by them, and those that people load so
+  exported = distinct([
+    for table in concat(
+      [for name, entry in var.config.tables : reverse(split("/", coalesce(try(entry.table, null), name)))[0]
+      if contains([try(entry.initial_load, ""), try(entry.on_gap, "")], "export")],
+      var.export_tables,
+    ) : table if contains(var.source_tables, table)
+  ])
+  export = {
+    bucket = try(var.environment["REPLICATOR_EXPORT__BUCKET"], var.config.export.bucket, "")
+    prefix = try(var.environment["REPLICATOR_EXPORT__PREFIX"], var.config.export.prefix, "")
+    key    = try(var.environment["REPLICATOR_EXPORT__KMS_KEY"], var.config.export.kms_key, "")
+  }
+  export_policies = length(local.exported) == 0 ? [] : [
+    for policy in concat(
+      [for table in local.exported : templatefile("${local.policies}/export.json", merge(local.place, local.export, { table = table }))],
+      [templatefile("${local.policies}/export-bucket.json", merge(local.place, local.export))],
+      local.export.key == "" ? [] : [templatefile("${local.policies}/encrypted-export.json", merge(local.place, local.export))],
+    ) : replace(policy, "${local.export.bucket}//", "${local.export.bucket}/") # without a prefix
+  ]
+
   # what the process may do: the documents that are tested against its calls
   task_policies = concat(
     [for table in var.source_tables : templatefile("${local.policies}/stream.json", merge(local.place, { table = table })) if !contains(keys(var.kinesis_streams), table)],
     [for table, stream in var.kinesis_streams : templatefile("${local.policies}/kinesis.json", merge(local.place, { table = table, kinesis_stream = stream }))],
     [for table in var.source_tables : templatefile("${local.policies}/snapshot.json", merge(local.place, { table = table })) if var.snapshots],
+    local.export_policies,
     [templatefile("${local.policies}/leases.json", local.leases)],
     var.create_lease_table ? [] : [templatefile("${local.policies}/create-leases.json", local.leases)],
     var.password_secret_arn == null ? [] : [templatefile("${local.policies}/password-secret.json", { secret = var.password_secret_arn })],

@@ -39,6 +39,12 @@ variable "snapshots" {
   default     = true
 }
 
+variable "export_tables" {
+  description = "Tables that may be loaded from exports to S3 by hand; those with `initial_load: export` or `on_gap: export` may anyway."
+  type        = list(string)
+  default     = []
+}
+
 variable "create_lease_table" {
   description = "Whether the lease table is made here; otherwise the first worker creates it."
   type        = bool
