@@ -10,10 +10,15 @@ none of the budget has come back for a while (the targets of those who hold them
 slow), a table that holds none and waited all that time gets one beyond the budget, and from then on
 each next one at once, for as long as nobody gives back a slot of the budget: tables that stand
 delay the others once, and never keep them away.
+
+An idle shard asks without a slot, as it seldom gets anything. A page that it gets while no slot is
+free is kept, unplanned, until there is one, as far as the bytes of all such pages stay below a
+bound; beyond it the page is left at the source, to be read again.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +27,9 @@ from replicator.engine.waiting import one_failure
 PATIENCE_SECONDS = 5.0
 """Wait after which a table without a page gets a slot beyond the budget if none of the budget came
 back meanwhile, and interval between two signs of life of a shard that waits."""
+KEPT_BYTES_OF_A_SLOT = 500_000
+"""Of answers that came without a slot, for each slot of the budget: as many as a third of its pages
+have."""
 
 
 class PageBudget:
@@ -31,6 +39,8 @@ class PageBudget:
         self._free = pages_max
         """Below zero while tables hold slots beyond the budget."""
         self._waiting: list[_Waiter] = []
+        self._kept_bytes_left = KEPT_BYTES_OF_A_SLOT * pages_max
+        """What answers without a slot may have still."""
         self._beyond: set[Room] = set()
         """Tables that have waited while the budget stands, and go on with one page beyond it."""
         self.returned = 0
@@ -83,6 +93,17 @@ class PageBudget:
             self.give_back(room, 1)
         else:
             self._waiting.remove(self._of(slot))
+
+    def keep(self, size_bytes: int) -> bool:
+        """Count an answer that came without a slot; False where there is no memory for it."""
+        if size_bytes > self._kept_bytes_left:
+            return False
+        self._kept_bytes_left -= size_bytes
+        return True
+
+    def let_go(self, size_bytes: int) -> None:
+        """An answer that was kept has a slot, or is gone."""
+        self._kept_bytes_left += size_bytes
 
     def _goes_on_beyond(self, room: "Room") -> bool:
         return room in self._beyond and not room.held
@@ -146,6 +167,16 @@ class Room:
             if not taken:
                 self._budget.give_up(self, slot)
         return taken
+
+    @contextmanager
+    def kept(self, size_bytes: int) -> Iterator[bool]:
+        """Keep an answer that came without a slot meanwhile; False where it must not be kept."""
+        kept = self._budget.keep(size_bytes)
+        try:
+            yield kept
+        finally:
+            if kept:
+                self._budget.let_go(size_bytes)
 
     def give_back(self, slots: int = 1) -> None:
         """Leave the slots to the other tables and shards."""

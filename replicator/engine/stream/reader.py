@@ -53,6 +53,8 @@ class Answer:
     that says so itself.
     """
     repeated: Sequence[StreamRecord] = ()
+    size_bytes: int = 0
+    """Of the page as it came."""
 
 
 class ShardReader:
@@ -168,7 +170,7 @@ class ShardReader:
             self._trims = 0
         head_at = self._note(page, requested_at)
         ended = page.next_iterator is None
-        return Answer(fresh, ended, requested_at, answered_at, head_at, repeated)
+        return Answer(fresh, ended, requested_at, answered_at, head_at, repeated, page.size_bytes)
 
     def _note(self, page: Page, requested_at: datetime) -> datetime | None:
         """Decide the pause before the next page, and whether this one was the head."""

@@ -215,8 +215,9 @@ class ShardReplicator:
         """The next answer, and the places that are taken for it.
 
         A shard that expects a page waits for room before it asks. An idle one asks without, and so
-        does one whose source fails: where there is no room for what it got, that goes back to the
-        source, so that many shards that wake at once do not hold a page each.
+        does one whose source fails: where there is no room for what it got, that is kept until
+        there is, as far as such pages are small or few, and else goes back to the source, so that
+        many shards that wake at once do not hold a large page each.
         """
         while True:
             places = await self._take_room(stopping) if reader.expects_more else 0
@@ -226,6 +227,10 @@ class ShardReplicator:
                 return answer, 0
             if places or (places := self._took(self._room.take_at_once())):
                 return answer, places
+            with self._room.kept(answer.size_bytes) as kept:
+                if kept:
+                    places = await self._take_room(stopping)
+                    return (answer, places) if places else (None, 0)
             reader.put_back()
             self.proof.put_back()
             del answer  # it waits at the source, not here
