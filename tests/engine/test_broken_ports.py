@@ -8,6 +8,7 @@ from the ledger what is not applied, and no component tells it that something we
 
 import asyncio
 import json
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -15,13 +16,14 @@ from typing import Literal, TypeVar
 
 import pytest
 
-from replicator.core.observations import Observation
+from replicator.core.observations import Observation, TaskFailed, TaskRecovered
 from replicator.core.status.assemble import Knowledge, overview
 from replicator.core.status.deployment_status import Status, WorkerStatus
 from replicator.core.status.diagnosis import diagnose
 from replicator.core.status.liveness_evidence import WorkerEvidence, evidence_document, evidence_of
 from replicator.engine.stream import pipeline
 from replicator.engine.worker.liveness_collector import EvidenceKeeper
+from replicator.errors import SourceUnavailable
 from replicator.monitoring.health import table_readiness
 from tests.engine.simulation import SOURCE, Server, Simulation
 from tests.support.fakes import FakePositions
@@ -90,6 +92,8 @@ class World(Simulation):
     keepers: dict[str, EvidenceKeeper] = field(default_factory=dict)
     told: dict[str, tuple[WorkerEvidence, float]] = field(default_factory=dict)
     written: int = 0
+    failure: Exception = field(default_factory=Invented)
+    facts: list[Observation] = field(default_factory=list)
 
     async def _send(
         self, worker: str, server: Server, name: str, work: Callable[[], Result]
@@ -100,7 +104,7 @@ class World(Simulation):
             return work()
         match self.fault:
             case "exception":
-                raise Invented
+                raise self.failure
             case "hang":
                 await asyncio.Event().wait()
             case "wrong answer":
@@ -108,6 +112,7 @@ class World(Simulation):
         return None  # type: ignore[return-value]
 
     def _observe(self, fact: Observation) -> None:
+        self.facts.append(fact)
         for keeper in self.keepers.values():
             keeper.observe(fact)
 
@@ -313,3 +318,46 @@ def test_lag_grows_within_seconds_where_reads_or_commits_fail(
     standing = world.standing_seconds()
     assert table.lag_seconds is not None
     assert standing == 0 or table.lag_seconds >= standing - 15
+
+
+PERIODIC: tuple[tuple[Server, str], ...] = (
+    ("streams", "listing"),
+    ("streams", "describe"),
+    ("postgres", "tables"),
+    ("postgres", "seen"),
+    ("postgres", "begin_listing"),
+    ("postgres", "end_listing"),
+    ("postgres", "workers"),
+)
+
+
+@pytest.mark.parametrize("failure", [Invented(), SourceUnavailable("away")])
+@pytest.mark.parametrize(
+    ("server", "name"), PERIODIC, ids=[f"{server} {name}" for server, name in PERIODIC]
+)
+def test_a_failure_that_lasts_is_over_once_and_not_at_each_look_between(
+    world: World, server: Server, name: str, failure: Exception
+):
+    """A job that waits for its turn has not succeeded, and one that goes on has."""
+    world.begin()
+    world.pass_by(60, look=lambda _: None)
+    assert not told(world, TaskFailed)
+
+    world.broken, world.failure = (server, name), failure
+    world.pass_by(200, look=lambda _: None)
+    failed = told(world, TaskFailed)
+    assert failed
+    assert not told(world, TaskRecovered)
+
+    world.broken = None
+    world.pass_by(120, look=lambda _: None)
+    assert told(world, TaskRecovered) == dict.fromkeys(failed, 1)
+
+
+def told(world: World, kind: type[TaskFailed | TaskRecovered]) -> dict[str, int]:
+    """Number of facts of a kind, by task."""
+    return Counter(
+        fact.task
+        for fact in world.facts
+        if isinstance(fact, kind) and not fact.task.startswith("shard")
+    )

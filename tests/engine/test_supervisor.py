@@ -1,11 +1,17 @@
 """A failure that no retry can mend stops the table, also where the stop itself fails at first."""
 
 import asyncio
+from types import SimpleNamespace
 
-from replicator.core.observations import Observation, TaskFailed
+import pytest
+
+from replicator.app.daemon import notifications
+from replicator.config.settings import NotificationSettings
+from replicator.core.observations import Observation, TaskFailed, TaskRecovered
+from replicator.core.status.notices import Due, Notice
 from replicator.engine.worker.supervisor import HALT_ATTEMPTS_MAX, Halt, Job, supervise
-from replicator.errors import BatchTooSlow, RecordTooSlow, ReplicatorError
-from tests.support.virtual_time import in_virtual_time, running_clock
+from replicator.errors import BatchTooSlow, NoticeUndelivered, RecordTooSlow, ReplicatorError
+from tests.support.virtual_time import START, in_virtual_time, running_clock
 
 
 class Table:
@@ -73,3 +79,63 @@ async def test_who_is_asked_to_stop_gives_up_a_halt_that_does_not_come_through()
     table.stopping.set()
 
     assert await supervised == ["run", "halt", "BatchTooSlow", "RecordTooSlow"]
+
+
+class Outbox:
+    """A notice that is due each minute."""
+
+    def __init__(self) -> None:
+        self.away = True
+        self.posted = 0
+        self._due_at = 0.0
+
+    async def record(self, current: object, *, seconds_old: float) -> None: ...
+
+    async def take(self) -> list[Due]:
+        now = asyncio.get_running_loop().time()
+        if now < self._due_at:
+            return []
+        self._due_at = now + 60
+        return [Due(Notice("orders", "halted", "critical", "it stands", ""), "opened", 1, START)]
+
+    async def delivered(self, due: Due) -> None: ...
+
+    async def post(self, *_: object, **__: object) -> None:
+        self.posted += 1
+        if self.away:
+            message = "a notice was not delivered"
+            raise NoticeUndelivered(message)
+
+
+@in_virtual_time
+async def test_a_receiver_that_stays_away_is_back_once_and_not_whenever_nothing_is_due(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    outbox, stopping, said = Outbox(), asyncio.Event(), list[str]()
+    monkeypatch.setattr(notifications, "Notices", lambda _: outbox)
+    monkeypatch.setattr(notifications, "post", outbox.post)
+    settings = NotificationSettings(webhook_url="http://127.0.0.1/hook")
+    telling = notifications.Notifications(
+        settings,
+        SimpleNamespace(deployment="test"),  # type: ignore[arg-type]
+        lambda: None,
+        running_clock(),
+    )
+
+    def observe(fact: Observation) -> None:
+        if isinstance(fact, TaskFailed | TaskRecovered):
+            said.append(type(fact).__name__)
+
+    job = Job("notify", None, lambda: telling.tell(stopping))
+    supervised = asyncio.create_task(
+        supervise(job, stopping, observe=observe, clock=running_clock(), beat=lambda _: None)
+    )
+    await asyncio.sleep(200)
+    assert outbox.posted > 2
+    assert said == ["TaskFailed"] * outbox.posted
+
+    outbox.away = False
+    await asyncio.sleep(200)
+    assert said.count("TaskRecovered") == 1
+    stopping.set()
+    await supervised

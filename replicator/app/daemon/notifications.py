@@ -42,9 +42,12 @@ class Notifications:
         self._notices = Notices(database)
         self._status = status
         self._clock = clock
+        self._failing = False
+        """True when the last delivery that was tried has failed."""
 
-    async def tell(self, stopping: asyncio.Event) -> bool:
-        """Look once and deliver what is due; True when asked to stop.
+    async def tell(self, stopping: asyncio.Event) -> bool | None:
+        """Look once and deliver what is due; True when asked to stop, None while nothing was
+        delivered since a delivery failed.
 
         NoticeUndelivered for the last one that a receiver did not take, after all were tried.
         """
@@ -54,16 +57,20 @@ class Notifications:
             current = notices(status, dead_letters_max=limit)
             await self._notices.record(current, seconds_old=status.read_seconds_ago)
         failure = None
-        for due in await self._notices.take():
+        taken = await self._notices.take()
+        for due in taken:
             try:
                 await self._deliver(due)
             except NoticeUndelivered as error:
                 failure = error
             else:
                 await self._notices.delivered(due)
+        if taken:
+            self._failing = failure is not None
         if failure is not None:
             raise failure
-        return await stopped_within(stopping, LOOK_SECONDS)
+        stopped = await stopped_within(stopping, LOOK_SECONDS)
+        return None if self._failing else stopped
 
     async def _deliver(self, due: Due) -> None:
         settings = self._settings

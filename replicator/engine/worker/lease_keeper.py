@@ -118,8 +118,9 @@ class Holding:
             if each is not None and now - max(held.renewed_at, each) > self._lease_seconds
         ]
 
-    async def renew_all(self) -> None:
-        """Renew what is due, with the checkpoint where it moved; drop what is lost.
+    async def renew_all(self) -> bool:
+        """Renew what is due, with the checkpoint where it moved; drop what is lost. True where a
+        lease was renewed.
 
         Of more than may be written now, the longest unwritten first.
         """
@@ -135,6 +136,7 @@ class Holding:
             due = sorted(due, key=lambda held: held.renewed_at)[: int(self._writes)]
             self._writes -= len(due)
         await for_each(due, self._renew, at_once=CALLS_AT_ONCE)
+        return any(held.renewed_at >= now for held in due)
 
     async def confirm(self, key: str) -> bool:
         """True unless the lease is another worker's by now, as the lease table says."""

@@ -38,8 +38,9 @@ class Job:
 
     name: str
     table: str | None
-    run: Callable[[], Awaitable[bool]]
-    """Works until done; True ends the job, False starts it again."""
+    run: Callable[[], Awaitable[bool | None]]
+    """One turn, with the wait for the next; True ends the job, False starts it again. So does None:
+    what failed before was not tried, and may fail again."""
     halting: Callable[[], Halt] | None = None
     """Asked before each attempt; None: a failure that no retry can fix is retried."""
     cap_seconds: float = 10.0
@@ -65,12 +66,13 @@ async def supervise(
         started = clock.monotonic()
         beat(job.name)
         halt = None if job.halting is None else job.halting()
-        over, failure = False, None
+        over: bool | None = None
+        failure = None
         try:
             over = await job.run()
         except Exception as error:  # noqa: BLE001 (the supervisor)
             failure = error
-        if failure is None and failing:
+        if over is not None and failing:
             failing = False
             observe(TaskRecovered(job.name, job.table))
         if over:

@@ -190,8 +190,11 @@ class Worker:
 
     # Discovery: what there is
 
-    async def _discover(self, name: str, stopping: asyncio.Event) -> bool:
-        """One look at the source, where it is the worker's to look, and the wait for the next."""
+    async def _discover(self, name: str, stopping: asyncio.Event) -> bool | None:
+        """One look at the source, where it is the worker's to look, and the wait for the next.
+
+        None while a look has failed and nobody has listed the source since.
+        """
         table = self.tables[name]  # as of the last look
         skipped = table.facts is None or table.facts.halted or table.superseded
         if not skipped:
@@ -199,12 +202,14 @@ class Worker:
             await unless_stopped(stopping, self._list_if_due(table, every_seconds=every))
         self._beat(f"discover {table.name}")
         await self._wait_for_next_discovery(table, stopping, skipped=skipped)
-        return stopping.is_set()
+        return None if table.listing_fails else stopping.is_set()
 
     async def _list_if_due(self, table: Table, *, every_seconds: float) -> None:
         """List the source where that is due, and for this worker to do."""
         if await self._control.listings.begin(table.name, every_seconds=every_seconds):
+            table.listing_failed_at = self._clock.monotonic()  # until it is known to be good
             await self._list(table)
+            table.listing_failed_at = None
 
     async def _list(self, table: Table) -> None:
         """List the source for all workers; it counts once every shard of it is on record."""
@@ -266,20 +271,20 @@ class Worker:
     # Leases: who works
 
     async def _look(self, tasks: asyncio.TaskGroup, stopping: asyncio.Event) -> bool:
-        """Observe, plan, act: once a moment, and at once when something ended."""
-        while not stopping.is_set():
-            self._turned_at = self._clock.monotonic()
-            self._look_now.clear()
-            await self._periodic_steps.refresh(list(self.tables.values()))
-            self._start_discovering(tasks, stopping)
-            self._tell_superseded()
-            await self._periodic_steps.accept_gaps(self.tables.values())
-            await self._periodic_steps.advance_snapshots(self.tables.values())
-            soon = await self._plan(tasks, stopping)
-            self.looked_at = self._clock.monotonic()
-            self._beat("look")
+        """Observe, plan, act; then wait for a moment, or until something ended."""
+        self._turned_at = self._clock.monotonic()
+        self._look_now.clear()
+        await self._periodic_steps.refresh(list(self.tables.values()))
+        self._start_discovering(tasks, stopping)
+        self._tell_superseded()
+        await self._periodic_steps.accept_gaps(self.tables.values())
+        await self._periodic_steps.advance_snapshots(self.tables.values())
+        soon = await self._plan(tasks, stopping)
+        self.looked_at = self._clock.monotonic()
+        self._beat("look")
+        if not stopping.is_set():
             await self._wait_for_next_look(soon=soon)
-        return True
+        return stopping.is_set()
 
     def _tell_superseded(self) -> None:
         """Report once of each table that another mapping is registered."""
@@ -534,29 +539,28 @@ class Worker:
                 if not ended:
                     self._reporting.unrecoverable(name, f"no progress for {silent:.0f} s")
 
-    async def _renew(self, stopping: asyncio.Event) -> bool:
-        while not await stopped_within(stopping, min(1.0, self.settings.lease_seconds / 8)):
-            await self.holding.renew_all()
-            await self._stop_lost()
-            self._beat("renew")
-        return True
+    async def _renew(self, stopping: asyncio.Event) -> bool | None:
+        """Renew the leases that are due; None where none was renewed."""
+        renewed = await self.holding.renew_all()
+        await self._stop_lost()
+        self._beat("renew")
+        stopped = await stopped_within(stopping, min(1.0, self.settings.lease_seconds / 8))
+        return stopped if renewed else None
 
     async def _tell(self, stopping: asyncio.Event) -> bool:
         """Tell that the worker lives, while polls make progress: a hanging worker takes no
         lease."""
         settings = self.settings
-        while True:
-            await self._control.positions.seen(
-                settings.worker_id,
-                version=settings.version,
-                leases=len(self.holding.held),
-                beat=self.holding.beat(),
-                looking=self._clock.monotonic() - self._turned_at < settings.lease_seconds,
-                load=self._load,
-            )
-            self._beat("tell")
-            if await stopped_within(stopping, settings.plan_seconds / 2):
-                return True
+        await self._control.positions.seen(
+            settings.worker_id,
+            version=settings.version,
+            leases=len(self.holding.held),
+            beat=self.holding.beat(),
+            looking=self._clock.monotonic() - self._turned_at < settings.lease_seconds,
+            load=self._load,
+        )
+        self._beat("tell")
+        return await stopped_within(stopping, settings.plan_seconds / 2)
 
     async def _leave(self) -> None:
         """Give everything back, so that the next worker starts at once."""

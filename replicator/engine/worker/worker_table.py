@@ -111,6 +111,8 @@ class Table:
     listed_at: float | None = None
     """Monotonic time at which the last look at the source began, of any worker, of which every
     shard is on record."""
+    listing_failed_at: float | None = None
+    """Monotonic time at which this worker's last look at the source began, where it failed."""
     revision: int | None = None
     """The registered mapping's number when it was last the worker's; None: it never was."""
 
@@ -120,6 +122,7 @@ class Table:
         self.childless_ends = former.childless_ends
         self.begun_at, self.over_since = former.begun_at, former.over_since
         self.listed_at, self.revision = former.listed_at, former.revision
+        self.listing_failed_at = former.listing_failed_at
 
     @property
     def working(self) -> bool:
@@ -147,6 +150,12 @@ class Table:
     def discovered(self) -> bool:
         """True when the source was listed since the worker knows the table."""
         return _is_before(self.begun_at, self.listed_at)
+
+    @property
+    def listing_fails(self) -> bool:
+        """True when this worker could not list the source, and nobody has since."""
+        failed_at = self.listing_failed_at
+        return failed_at is not None and not _is_before(failed_at, self.listed_at)
 
     @property
     def discovered_over(self) -> bool:

@@ -100,16 +100,21 @@ class Housekeeping:
     def __init__(self, database: Database, *, retention_hours: float) -> None:
         self._database = database
         self._pruning = Pruning(database, retention_hours=retention_hours)
+        self._page = 0
 
-    async def leave(self, stopping: asyncio.Event) -> bool:
-        """Every moment, see which tables need no versions any more."""
-        while not await stopped_within(stopping, LEAVE_SECONDS):
-            await leave_guard(self._database)
-        return True
+    async def leave(self, stopping: asyncio.Event) -> bool | None:
+        """In a moment, see which tables need no versions any more; None when asked to stop."""
+        if await stopped_within(stopping, LEAVE_SECONDS):
+            return None
+        await leave_guard(self._database)
+        return False
 
-    async def prune(self, stopping: asyncio.Event) -> bool:
-        """Walk through the versions again and again, a few pages at a time."""
-        page = 0
-        while not await stopped_within(stopping, 0.1 if page else PRUNE_SECONDS):
-            page = (await self._pruning.step(page)).next_page
-        return True
+    async def prune(self, stopping: asyncio.Event) -> bool | None:
+        """In a moment, look at a few more pages of the versions, after the last ones at the first
+        again; None when asked to stop.
+        """
+        page, self._page = self._page, 0
+        if await stopped_within(stopping, 0.1 if page else PRUNE_SECONDS):
+            return None
+        self._page = (await self._pruning.step(page)).next_page
+        return False
