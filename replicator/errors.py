@@ -51,6 +51,10 @@ class SourceDenied(SourceUnavailable):
     """DynamoDB refused our credentials or permissions; tried again slowly, never dropped."""
 
 
+class ArgumentRefused(SourceUnavailable):
+    """The source calls an argument invalid, such as a position that another stream gave."""
+
+
 class IteratorExpired(SourceUnavailable):
     """A shard iterator passed its 15 minutes; a new one is obtained from the position."""
 

@@ -153,6 +153,21 @@ async def test_the_stream_says_for_how_long_it_keeps_its_records(share: Share):
     assert await share.source.retention(share.arn) == timedelta(days=7)
 
 
+async def test_a_stream_created_again_does_not_know_the_positions_of_the_one_before(share: Share):
+    """It has the name, the ARN and the ids of the shards, and nothing else of it."""
+    await share.put(1, 2)
+    [shard] = await share.shards()
+    page = await share.page(shard)
+    before = await share.source.created_at(share.arn)
+    await share.stream.create_again()
+    await share.put(3)
+
+    assert await share.shards() == [shard]
+    assert await share.source.created_at(share.arn) > before
+    with pytest.raises(ShardVanished):
+        await share.page(shard, after=page.records[-1].position)
+
+
 async def test_a_shard_and_a_stream_that_do_not_exist_have_vanished(share: Share):
     with pytest.raises(ShardVanished):
         await share.source.iterator(share.arn, "shardId-000000000099", after=None)

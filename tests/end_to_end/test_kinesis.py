@@ -433,6 +433,61 @@ async def test_a_table_created_again_under_its_name_is_a_gap_once(published: Pub
         assert await worker.stop() == 0
 
 
+@pytest.mark.parametrize("while_it_runs", [True, False], ids=["a worker runs", "none runs"])
+async def test_a_stream_created_again_under_its_name_is_a_gap_and_is_read_from_its_beginning(
+    published: Published, while_it_runs: bool
+):
+    """It has the ARN and the shards of the one before, whose positions say nothing of it."""
+    table, stream = published.table, published.stream
+
+    async def lost(key: str, data: bytes) -> None: ...
+
+    async with running(published) as (deployment, first):
+        worker = first
+        await stream.split()
+        for number in range(20):
+            await table.put(item(number, 1))
+        await published.equal(worker)
+        await sql(
+            published.stage,
+            "update replicator.generation set label_at = label_at - interval '1 hour'",
+        )
+        if not while_it_runs:
+            assert await worker.stop() == 0
+
+        table.deliver = lost
+        await table.put(item(1, 77))
+        await stream.create_again()
+        table.deliver = None
+        await table.put(item(2, 78))
+        await table.put(item(30, 5))
+
+        if not while_it_runs:
+            worker = deployment.start()
+
+        async def told() -> bool:
+            details = await sql(published.stage, "select detail from replicator.gap")
+            return "the Kinesis stream was created again at " in str(details)
+
+        await worker.until(told, what="the table has a gap")
+        healed = await deployment.command("snapshot", "--table", "orders", "--detach")
+        assert healed.code == 0, healed.text
+        await published.equal(worker)
+        await loaded(worker, reason="asked")
+        for number in range(10):
+            await table.put(item(number, 79))
+        await published.equal(worker)
+
+        known = await gaps(published)
+        assert {state for state, _ in known} == {"healed"}
+        assert await worker.stop() == 0
+        worker = deployment.start()
+        await table.put(item(3, 80))
+        await published.equal(worker)
+        assert await gaps(published) == known
+        assert await worker.stop() == 0
+
+
 async def test_tables_that_share_a_stream_are_read_each_by_itself(published: Published):
     other = await published.stage.create_table("others", {"pk": "S"})
     stream, table = published.stream, published.table

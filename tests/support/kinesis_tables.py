@@ -150,6 +150,18 @@ class KinesisStream:
         )
         await self.active()
 
+    async def create_again(self, *, shards: int = 1) -> None:
+        """Delete the stream with all its records, and create one under its name and ARN."""
+        await self.client.delete_stream(StreamName=self.name, EnforceConsumerDeletion=True)
+
+        async def gone() -> bool:
+            names = (await self.client.list_streams(Limit=1000))["StreamNames"]
+            return self.name not in names
+
+        await eventually(gone, what=f"{self.name} is gone")
+        await self.client.create_stream(StreamName=self.name, ShardCount=shards)
+        await self.active()
+
     async def active(self) -> None:
         async def is_active() -> bool:
             described = await self.client.describe_stream_summary(StreamARN=self.arn)

@@ -17,7 +17,11 @@ from replicator.core.mapping.item_keys import require_key
 from replicator.core.observations import Observe
 from replicator.core.snapshot.export_windows import Recovery
 from replicator.core.stream.batch_size import BatchSize
-from replicator.core.stream.source_kind import share_of
+from replicator.core.stream.source_kind import (
+    CREATED_AGAIN_MARGIN,
+    share_of,
+    share_of_creation,
+)
 from replicator.core.stream.stream_generations import label_time
 from replicator.core.table_spec import TableSpec
 from replicator.engine.ports import Source
@@ -29,7 +33,7 @@ from replicator.engine.stream.discovery import Discovery, NewestStream
 from replicator.engine.stream.pipeline import Pipeline
 from replicator.engine.stream.read_ahead_limit import PageBudget
 from replicator.engine.worker.worker_table import Table
-from replicator.errors import ReplicatorError, SourceUnavailable
+from replicator.errors import NotPublished, ReplicatorError, SourceUnavailable, StreamVanished
 from replicator.monitoring.tracing import Tracing
 from replicator.postgres.connection.database import Database
 from replicator.postgres.control.snapshot.exports import ExportRecords
@@ -39,6 +43,7 @@ from replicator.postgres.control.source_switch import StreamMoves
 from replicator.postgres.control.stream.gaps_and_halts import Incidents
 from replicator.postgres.control.stream.shard_store import Positions
 from replicator.postgres.control.stream.stream_retention import StreamRetention
+from replicator.postgres.control.stream.streams import Shares
 from replicator.postgres.read.find_stale_rows import StaleRows
 from replicator.postgres.write.plan_writer import PostgresSink, SegmentSink
 from replicator.sources.aws.region_endpoint import SourceConnection, kinesis_place
@@ -93,12 +98,15 @@ class TableParts:
             Discovery(
                 spec,
                 describe_stream=partial(
-                    _describe_stream if spec.kinesis is None else _describe_share,
-                    self._clients,
-                    place,
+                    _describe_share,
+                    own,
+                    partial(_published, self._clients, place, mapping),
                     mapping,
-                    *(() if spec.kinesis is None else (clock,)),
-                ),
+                    Shares(self._database),
+                    clock,
+                )
+                if isinstance(own, KinesisShare)
+                else partial(_describe_stream, self._clients, place, mapping),
                 source=source,
                 positions=Positions(self._database),
                 incidents=Incidents(self._database),
@@ -196,20 +204,35 @@ async def _fit_to_load(
     """
     description = await _published(clients, place, mapping)
     share = share_of(mapping.spec.kinesis or "", description.name)
-    await Incidents(database).end_break(mapping.spec.name, share)
+    seen = await Shares(database).seen(mapping.spec.name, share)
+    await Incidents(database).end_break(mapping.spec.name, share if seen is None else seen[0])
 
 
 async def _describe_share(
-    clients: Clients, place: SourceConnection, mapping: TableMapping, clock: Clock
+    source: KinesisShare,
+    describe: Callable[[], Awaitable[TableDescription]],
+    mapping: TableMapping,
+    shares: Shares,
+    clock: Clock,
 ) -> NewestStream:
-    """The table's share of its Kinesis stream. It has no label that tells a time: it begins now."""
-    description = await _published(clients, place, mapping)
-    share, created_at, now = (
-        share_of(mapping.spec.kinesis or "", description.name),
-        description.created_at,
-        clock.now(),
-    )
-    return NewestStream(share, now if created_at is None else max(now, created_at), created_at)
+    """The table's share of its Kinesis stream. It has no label that tells a time: it begins now, or
+    with a stream that was created since the one of that name was first seen. NotPublished.
+    """
+    description = await describe()
+    share = share_of(mapping.spec.kinesis or "", description.name)
+    try:
+        stream_created_at = await source.created_at(share)
+    except StreamVanished as error:
+        message = f"the Kinesis stream {mapping.spec.kinesis} does not exist"
+        remedy = "create it, then enable the table's destination once more"
+        raise NotPublished(message, remedy=remedy) from error
+    seen = await shares.seen(mapping.spec.name, share)
+    created_at = description.created_at
+    if seen is not None and stream_created_at > seen[1] + CREATED_AGAIN_MARGIN:
+        again = share_of_creation(share, stream_created_at)
+        return NewestStream(again, stream_created_at, created_at)
+    began_at = clock.now() if created_at is None else max(clock.now(), created_at)
+    return NewestStream(share if seen is None else seen[0], began_at, created_at)
 
 
 async def _note_retention(

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Literal
 
 from replicator.core.stream.order_keeper_kinds import OrderKeeper
@@ -57,6 +57,26 @@ def share_of(kinesis_arn: str, table: str) -> str:
     return f"{kinesis_arn}/{table.rpartition('/')[2]}"
 
 
+CREATED_AGAIN_MARGIN = timedelta(minutes=1)
+"""A Kinesis stream that is younger by less than the first sight of it is the one that was seen: the
+clocks of its service and of the reader differ."""
+
+
+def share_of_creation(share: str, created_at: datetime) -> str:
+    """Name of a share of a Kinesis stream that was created again under the name of one before it.
+
+    Both have one ARN, and their shards the same ids: the time of the creation tells them apart.
+    """
+    return f"{_first_share(share)}{_CREATED}{created_at.isoformat(timespec='milliseconds')}"
+
+
+def is_created_again(stream_arn: str, before: str) -> bool:
+    """True for shares of one table in two Kinesis streams of one ARN, the one after the other."""
+    both = kind_of(stream_arn), kind_of(before)
+    same = both == (KINESIS, KINESIS) and _first_share(stream_arn) == _first_share(before)
+    return same and stream_arn != before
+
+
 def is_read_from(stream_arn: str, kinesis: str | None) -> bool:
     """True where a stream on record is one of the source that a table is read from: of the Kinesis
     stream of that ARN, or of DynamoDB Streams (None).
@@ -64,6 +84,14 @@ def is_read_from(stream_arn: str, kinesis: str | None) -> bool:
     if kinesis is None:
         return kind_of(stream_arn) is DYNAMODB_STREAMS
     return kind_of(stream_arn) is KINESIS and kinesis_arn_of(stream_arn) == kinesis
+
+
+_CREATED = "@"
+"""Stands before the time of creation in a share's name; no name of a table has it."""
+
+
+def _first_share(share: str) -> str:
+    return share.partition(_CREATED)[0]
 
 
 def kinesis_arn_of(share: str) -> str:

@@ -16,7 +16,12 @@ from replicator.core.stream.shard_lineage import (
     lost_shards,
     unknown_shards,
 )
-from replicator.core.stream.source_kind import KINESIS, is_read_from, kind_of
+from replicator.core.stream.source_kind import (
+    KINESIS,
+    is_created_again,
+    is_read_from,
+    kind_of,
+)
 from replicator.core.stream.stream_state import ListedShard, ShardFacts, StreamOver, TableFacts
 from replicator.core.table_spec import TableSpec
 from replicator.engine.ports import Incidents, Leases, Moves, Positions, Source
@@ -223,7 +228,8 @@ class Discovery:
                 raise
             return current, None
         if kind_of(newest.arn) is KINESIS:
-            ended = await self._incidents.end_break(table.source, newest.arn)
+            published = newest.arn if current is None or moves else current
+            ended = await self._incidents.end_break(table.source, published)
             unwatched = (table.listed_seconds or 0) > UNWATCHED_SECONDS_MAX
             if newest.arn == current and unwatched and not ended:
                 self._observe(PublishingUnwatched(table.source, table.listed_seconds or 0))
@@ -245,6 +251,9 @@ class Discovery:
             at = newest.table_created_at
             detail = f"the table was created again at {at:%Y-%m-%d %H:%M:%S}: {NO_REMOVALS}"
             await self._stop_for_break(current, detail, table_created_at=at)
+        if is_created_again(arn, current):  # the shards that the source lists are of the new one
+            await self._start_stream(arn, created_at, after=StreamOver(current))
+            return arn
         over = await self._ended(current) if arn != current else None
         if over is None:
             return current
@@ -280,14 +289,17 @@ class Discovery:
 
         A stream that is older than the one before it stays aside until that gap is accepted.
         """
-        name = self._spec.name
+        name, kind = self._spec.name, kind_of(arn)
         detail = (
             f"the table has a new stream ({arn}): changes made while it had none, or before "
             "the table was created again, are in neither stream"
+            if kind is not KINESIS
+            else f"the Kinesis stream was created again at {created_at:%Y-%m-%d %H:%M:%S}: "
+            "what the one before still held, and changes made while there was none, are in neither"
         )
         told = await self._incidents.start_stream(
             name, arn, label_at=created_at, detail=detail, after=after
         )
         if told is not None:
-            remedy = how_to_mend(name, OrderKeeper.FENCE)
+            remedy = how_to_mend(name, kind.resting_keeper)
             self._observe(GapFound(name, None, "possible", told, remedy))

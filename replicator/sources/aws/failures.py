@@ -1,5 +1,7 @@
 """Translates the errors of botocore, each once."""
 
+from collections.abc import Mapping
+
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
@@ -18,6 +20,7 @@ from botocore.exceptions import (
 from botocore.parsers import ResponseParserError
 
 from replicator.errors import (
+    ArgumentRefused,
     ConfigurationError,
     IteratorExpired,
     PositionTrimmed,
@@ -70,6 +73,11 @@ THROTTLED = {
     "Throttling",
     "RequestLimitExceeded",
     "LimitExceededException",
+}
+_BY_CODE: Mapping[str, type[ReplicatorError]] = {
+    "ExpiredIteratorException": IteratorExpired,
+    "TrimmedDataAccessException": PositionTrimmed,
+    "InvalidArgumentException": ArgumentRefused,
 }
 _SHARD_OPERATIONS = {"GetShardIterator", "GetRecords"}
 
@@ -124,10 +132,8 @@ def _answered(error: ClientError) -> ReplicatorError:
     text = error.response.get("Error", {}).get("Message") or ""
     message = f"{operation}: {code}" + (f": {text}" if text else "")
     match code:
-        case "ExpiredIteratorException":
-            return IteratorExpired(message)
-        case "TrimmedDataAccessException":
-            return PositionTrimmed(message)
+        case _ if code in _BY_CODE:
+            return _BY_CODE[code](message)
         case "ValidationException" if operation == "DescribeTable":
             return ConfigurationError(message, remedy="correct `table`: a name or an ARN")
         case "ResourceNotFoundException" if operation in _SHARD_OPERATIONS:

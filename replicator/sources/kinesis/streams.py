@@ -5,9 +5,9 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from replicator.core.observations import Observe, unobserved
 from replicator.core.records import Page, Position
@@ -19,10 +19,12 @@ from replicator.core.stream.kinesis_records import (
 )
 from replicator.core.stream.source_kind import kinesis_arn_of
 from replicator.core.stream.stream_state import ListedShard
+from replicator.errors import ArgumentRefused, ShardVanished
 from replicator.sources.aws.observed_calls import Calls, raw
 from replicator.sources.aws.region_endpoint import SourceConnection
 from replicator.sources.aws.repeated_call import open_reader
 
+T = TypeVar("T")
 SHARDS_PER_PAGE = 1000
 RECORDS_PER_PAGE = 1000
 RECORDS_OF_FIRST_PAGE = 100
@@ -133,10 +135,17 @@ class KinesisShare:
 
     async def retention(self, stream_arn: str) -> timedelta:
         """Time for which the stream keeps its records now; it can be changed at any time."""
+        return await self._described(stream_arn, _retention)
+
+    async def created_at(self, stream_arn: str) -> datetime:
+        """Time at which the Kinesis stream that has the ARN now was created."""
+        return await self._described(stream_arn, _created_at)
+
+    async def _described(self, stream_arn: str, read: Callable[[Mapping[str, Any]], T]) -> T:
         return await self._streams.calls.make(
             "DescribeStreamSummary",
             self._streams.client.describe_stream_summary,
-            _retention,
+            read,
             StreamARN=kinesis_arn_of(stream_arn),
         )
 
@@ -152,7 +161,11 @@ class KinesisShare:
         after: Position | None,
         since: datetime | None = None,
     ) -> str:
-        """An iterator after a position, at the first record since a time, or at the oldest one."""
+        """An iterator after a position, at the first record since a time, or at the oldest one.
+
+        ShardVanished where the stream calls the position none of its own: another had its name, and
+        is gone with its records.
+        """
         arguments: dict[str, Any] = {
             "StreamARN": kinesis_arn_of(stream_arn),
             "ShardId": shard_id,
@@ -165,12 +178,17 @@ class KinesisShare:
             arguments["Timestamp"] = since
         else:
             arguments["ShardIteratorType"] = "TRIM_HORIZON"
-        return await self._streams.calls.make(
-            "GetShardIterator",
-            self._streams.client.get_shard_iterator,
-            partial(_iterator, stream_arn, shard_id),
-            **arguments,
-        )
+        try:
+            return await self._streams.calls.make(
+                "GetShardIterator",
+                self._streams.client.get_shard_iterator,
+                partial(_iterator, stream_arn, shard_id),
+                **arguments,
+            )
+        except ArgumentRefused as error:
+            if after is None:
+                raise
+            raise ShardVanished(str(error)) from error
 
     async def read(self, iterator: str) -> Page:
         """The next page of a shard, when it is its turn. UnknownRecord."""
@@ -215,6 +233,11 @@ async def open_kinesis(
 
 def _retention(answer: Mapping[str, Any]) -> timedelta:
     return timedelta(hours=int(answer["StreamDescriptionSummary"]["RetentionPeriodHours"]))
+
+
+def _created_at(answer: Mapping[str, Any]) -> datetime:
+    created_at: datetime = answer["StreamDescriptionSummary"]["StreamCreationTimestamp"]
+    return created_at.astimezone(UTC)
 
 
 def _iterator(stream_arn: str, shard_id: str, answer: Mapping[str, Any]) -> str:

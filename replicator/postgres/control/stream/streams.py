@@ -15,7 +15,7 @@ from replicator.core.stream.source_kind import kind_of
 from replicator.core.stream.stream_state import StreamOver
 from replicator.errors import Fenced, PositionLost
 from replicator.postgres.connection.control_schema import ControlSchema
-from replicator.postgres.connection.database import Session
+from replicator.postgres.connection.database import Database, Session
 
 LOCK_TABLE = """
 select stream_arn from {schema}.table_state
@@ -124,6 +124,33 @@ BEGIN_ANEW = """
 -- Under new numbers the targets have none, and the old ones are pruned as nobody's.
 update {schema}.target_claim set id = default where deployment = $1 and source = $2
 """
+
+
+SHARE = """
+-- Of the Kinesis streams that had the ARN one after the other, the one that was seen last.
+select stream_arn, label_at
+  from {schema}.generation
+ where deployment = $1 and source = $2 and split_part(stream_arn, '@', 1) = $3
+ order by label_at desc
+ limit 1
+"""
+
+
+class Shares:
+    """Shares of Kinesis streams that tables of one deployment have, or had."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def seen(self, source: str, share: str) -> tuple[str, datetime] | None:
+        """Name of the share that was seen last under this name or, of a stream that was created
+        again, under it and a time; and since when. None: none was.
+        """
+        async with self._database.connection("looking for a stream") as connection:
+            row = await connection.fetchrow(
+                self._database.control.sql(SHARE), self._database.deployment, source, share
+            )
+        return None if row is None else (row["stream_arn"], row["label_at"])
 
 
 @dataclass(frozen=True, slots=True)
