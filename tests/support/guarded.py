@@ -10,6 +10,7 @@ from replicator.core.mapping.compile import TableMapping
 from replicator.core.planning.plan_batch import plan_batch
 from replicator.core.planning.row_guard_outcomes import Applied, Guard, Versioning
 from replicator.core.records import StreamRecord
+from replicator.core.stream.source_kind import kind_of
 from replicator.core.stream.stream_generations import SCAN, generation
 from replicator.postgres.connection.connect import ConnectionSettings
 from replicator.postgres.connection.control_schema import ControlSchema
@@ -45,7 +46,7 @@ class GuardedTable:
             plan,
             (self.database.deployment, self.mapping.spec.name, stream_arn, ""),
             supersede=True,
-            versioning=Versioning(guard, number, snapshot_id),
+            versioning=Versioning(guard, number, snapshot_id, kind_of(stream_arn).order),
         )
         assert applied is not None
         return applied

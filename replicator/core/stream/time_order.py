@@ -16,10 +16,13 @@ the other.
 The rules, of two changes of one item:
   * The later time is the later change.
   * Of one time: the one whose old image is the other's new image is the later.
-  * Where that says nothing, or both: an insertion is first, and a removal last.
-  * Where that says nothing either, the one that arrives later is taken for the later one. It is
-    counted as undecided: the row may then hold an older value until the item's next change.
+  * Where that says nothing, or both: an insertion is taken for the first, and a removal for the
+    last.
+  * Where that says nothing either, the one that arrives later is taken for the later one.
   * Equal in all three parts: one change that came twice.
+Only the time and one image in common prove an order. Two changes without one are no neighbours, so
+that there is a third of their time; two that each begin where the other ends may be the one that
+began. Both are counted as undecided: the row may hold an older value until the next change.
 Of three and more changes of one time these rules may contradict each other. Where one batch holds
 them, the trail of their images orders them (`image_chains`); only where there is none, or more than
 one end, an insertion is first and a removal last, and they are counted.
@@ -106,6 +109,15 @@ def later(one: Version, other: Version) -> bool | None:
         return follows
     place, other_place = rank(old, new), rank(other_old, other_new)
     return None if place == other_place else place > other_place
+
+
+def is_undecided(one: Version, other: Version) -> bool:
+    """True where nothing proves which of two changes of an item is the later one."""
+    if one // TIME != other // TIME or one == other:
+        return False
+    old, new = _images(one)
+    other_old, other_new = _images(other)
+    return (old == other_new) == (new == other_old)
 
 
 def in_order(changes: Sequence[tuple[Version, _Change]]) -> tuple[list[_Change], int]:
