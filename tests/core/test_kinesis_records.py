@@ -13,6 +13,7 @@ from replicator.core.stream.kinesis_records import (
     Base64,
     decode_kinesis_page,
     decode_kinesis_record,
+    decode_kinesis_records,
     listing_of,
 )
 from replicator.core.stream.time_order import micros_of
@@ -26,7 +27,10 @@ ITEM = {"pk": {"S": "a"}, "n": {"N": "1"}}
 
 
 def decoded(data: bytes, *, base64: Base64 = "twice", table: str = "orders") -> StreamRecord:
-    return decode_kinesis_record(data, PLACE, table=table, base64=base64)
+    """A record, which is the same alone and among others."""
+    [record] = decode_kinesis_records([data], [PLACE], table=table, base64=base64)
+    assert record == decode_kinesis_record(data, PLACE, table=table, base64=base64)
+    return record
 
 
 def made(old: Any = None, new: Any = ITEM, *, table: str = "orders", **options: Any) -> bytes:
@@ -205,6 +209,57 @@ def test_a_lone_surrogate_costs_the_record_and_not_the_page():
 
     assert record.event == "insert"
     assert record.new_image is not None
+
+
+def compact(data: bytes) -> bytes:
+    return json.dumps(json.loads(data), separators=(",", ":")).encode()
+
+
+BINARY = {"pk": {"S": "a"}, "b": {"B": b"ab"}}
+SEVERAL = [
+    made(),
+    compact(made(ITEM, None, expired=True)),
+    compact(made(BINARY, BINARY)),
+    made(table="others"),
+    json.dumps(json.loads(made()), indent=1).encode(),
+    made(None, {"pk": {"S": "a"}, "v": {"S": "\ud800"}}),
+    b"\xf3\x89\x9a\xc2 aggregated",
+    b"",
+    b"\n",
+    b'{"eventSource": "mine",',
+    b'"tableName": "orders"}',
+    b"{}\n{}",
+    b"null",
+]
+
+
+@given(st.lists(st.sampled_from(SEVERAL), max_size=6))
+def test_records_of_a_page_are_those_that_they_are_alone(data: list[bytes]):
+    numbers = [str(int(PLACE) + number) for number in range(len(data))]
+
+    found = decode_kinesis_records(data, numbers, table="orders", base64="twice")
+
+    alone = [
+        decode_kinesis_record(one, number, table="orders", base64="twice")
+        for one, number in zip(data, numbers, strict=True)
+    ]
+    assert found == alone
+
+
+def test_records_that_run_together_are_not_taken_for_others():
+    """Of three records one holds two lines, and two are the halves of one."""
+    whole = compact(made())
+    data = [whole + b"\n" + whole, whole[:50], whole[50:]]
+
+    with pytest.raises(UnknownRecord, match="not JSON that can be read"):
+        decode_kinesis_records(data, [PLACE] * 3, table="orders", base64="twice")
+
+
+def test_halves_of_a_record_are_not_one():
+    whole = compact(made())
+
+    with pytest.raises(UnknownRecord, match="not JSON that can be read"):
+        decode_kinesis_records([whole[:50], whole[50:]], [PLACE] * 2, table="orders", base64="once")
 
 
 def test_a_page_says_whether_there_is_more_and_which_shards_follow():

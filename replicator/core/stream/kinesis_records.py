@@ -12,10 +12,10 @@ has is configured, and never guessed of a value.
 
 import json
 import re
-from base64 import b64decode
-from binascii import Error, a2b_base64
-from collections.abc import Mapping
+from binascii import a2b_base64
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from typing import Any, Literal
 
 import msgspec
@@ -64,7 +64,7 @@ _ELEMENTS = re.compile(rb"""\s*(?:"[^"]*"\s*(?:,\s*"[^"]*"\s*)*)?""")
 
 
 class _Envelope(msgspec.Struct, gc=False):
-    Data: str
+    Data: bytes
     SequenceNumber: str
 
 
@@ -80,11 +80,14 @@ class _Answer(msgspec.Struct):
     ChildShards: list[_Child] | None = None
 
 
+_ABSENT = msgspec.Raw()
+
+
 class _PublishedChange(msgspec.Struct, gc=False):
     ApproximateCreationDateTime: int
     Keys: dict[str, dict[str, str]]
-    NewImage: msgspec.Raw = msgspec.Raw()
-    OldImage: msgspec.Raw = msgspec.Raw()
+    NewImage: msgspec.Raw = _ABSENT
+    OldImage: msgspec.Raw = _ABSENT
     ApproximateCreationDateTimePrecision: str = "MILLISECOND"
 
 
@@ -110,6 +113,7 @@ class _PublishedRecord(msgspec.Struct, gc=False):
 _decode_answer = msgspec.json.Decoder(_Answer).decode
 _decode_head = msgspec.json.Decoder(_Head).decode
 _decode_record = msgspec.json.Decoder(_PublishedRecord).decode
+_decode_lines = msgspec.json.Decoder(_PublishedRecord).decode_lines
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,20 +138,103 @@ def decode_kinesis_page(body: bytes, *, table: str, base64: Base64) -> KinesisPa
     except RecursionError as error:
         message = "the answer is nested without end"
         raise ValueError(message) from error
-    data = [b64decode(each.Data, validate=True) for each in wire.Records]
-    records = [
-        decode_kinesis_record(one, each.SequenceNumber, table=table, base64=base64)
-        for one, each in zip(data, wire.Records, strict=True)
-    ]
+    data = [each.Data for each in wire.Records]
+    numbers = [each.SequenceNumber for each in wire.Records]
+    records = decode_kinesis_records(data, numbers, table=table, base64=base64)
     children = tuple(_listed(child) for child in wire.ChildShards or ())
     page = Page(records, wire.NextShardIterator, len(body), behind=wire.MillisBehindLatest > 0)
     return KinesisPage(page, children, sum(map(len, data)))
 
 
+def decode_kinesis_records(
+    data: Sequence[bytes], sequence_numbers: Sequence[str], *, table: str, base64: Base64
+) -> list[StreamRecord]:
+    """Records, given as the data and the sequence numbers in the Kinesis shard."""
+    found: list[StreamRecord] = []
+    usual = _in_one_piece(data, base64) or repeat(None, len(data))
+    for one, number, wire in zip(data, sequence_numbers, usual, strict=True):
+        record = None if wire is None else _usual(wire, number, table)
+        if record is None:
+            record = decode_kinesis_record(one, number, table=table, base64=base64)
+        found.append(record)
+    return found
+
+
+def _in_one_piece(data: Sequence[bytes], base64: Base64) -> list[_PublishedRecord] | None:
+    """The records parsed together, a line for each, with binary in base64 once; None where one of
+    them is of another form, and each must be decoded alone.
+
+    A record without a line break is one line; if there are as many records as lines, none has begun
+    in a line and ended in another.
+    """
+    text = b"\n".join(data)
+    if text.count(b"\n") != len(data) - 1:
+        return None
+    try:
+        if base64 == "twice":
+            text = _BINARY.sub(_without_layer, text)
+        found = _decode_lines(text)
+    except (_UnusualForm, ValueError, RecursionError):  # told where each is decoded alone
+        return None
+    return found if len(found) == len(data) else None
+
+
+def _usual(wire: _PublishedRecord, sequence_number: str, table: str) -> StreamRecord | None:
+    """A record of the table's that holds nothing unusual, with binary in base64 once."""
+    change = wire.dynamodb
+    event = EVENTS.get(wire.eventName)
+    micros = change.ApproximateCreationDateTime * _MICROS.get(
+        change.ApproximateCreationDateTimePrecision, 0
+    )
+    if (
+        event is None
+        or wire.tableName != table
+        or wire.eventSource != EVENT_SOURCE
+        or not _MICROS_MIN <= micros < _MICROS_MAX
+        or not is_sequence_number(sequence_number)
+    ):
+        return None
+    old = None if change.OldImage is _ABSENT else memoryview(change.OldImage)
+    new = None if change.NewImage is _ABSENT else memoryview(change.NewImage)
+    if (old is not None and old[0] != _OBJECT) or (new is not None and new[0] != _OBJECT):
+        return None
+    place = Position(int(sequence_number))
+    try:
+        return _record(wire, place, event, micros, (change.Keys, new, old))
+    except RecursionError:  # told where the record is decoded alone
+        return None
+
+
+def _record(
+    wire: _PublishedRecord,
+    place: Position,
+    event: Event,
+    micros: int,
+    images: tuple[Image, memoryview | None, memoryview | None],
+) -> StreamRecord:
+    """The record with the images of the key, the new and the old item."""
+    keys, new, old = images
+    identity = wire.userIdentity
+    if event == "remove":
+        new = None
+    version = version_of(micros, old, new)
+    return StreamRecord(
+        place,
+        version,
+        LetterId(version),
+        event,
+        keys,
+        new,
+        old,
+        micros / 1_000_000,
+        identity is not None and identity.principalId == TTL_PRINCIPAL,
+    )
+
+
 def decode_kinesis_record(
     data: bytes, sequence_number: str, *, table: str, base64: Base64
 ) -> StreamRecord:
-    """One record: the data, and the sequence number in the Kinesis shard."""
+    """One record, of whatever form: the data, and the sequence number in the Kinesis shard."""
     try:
         return _decoded(data, sequence_number, table=table, base64=base64)
     except RecursionError as error:
@@ -177,19 +264,7 @@ def _decoded(data: bytes, sequence_number: str, *, table: str, base64: Base64) -
         if any("B" in value for value in keys.values()):
             keys = {name: _decoded_once(value, sequence_number) for name, value in keys.items()}
         old, new = _image_once(old, sequence_number), _image_once(new, sequence_number)
-    version = version_of(micros, old, new)
-    identity = wire.userIdentity
-    return StreamRecord(
-        place,
-        version,
-        LetterId(version),
-        event,
-        keys,
-        new,
-        old,
-        micros / 1_000_000,
-        identity is not None and identity.principalId == TTL_PRINCIPAL,
-    )
+    return _record(wire, place, event, micros, (keys, new, old))
 
 
 def table_in(data: bytes, sequence_number: str) -> str | None:
@@ -298,37 +373,35 @@ def _image_once(image: memoryview | None, sequence_number: str) -> memoryview | 
     """The image with the binary values in base64 once."""
     if image is None:
         return None
-    decode = _TextLayer(sequence_number)
-    text, found = _BINARY.subn(decode, image)
-    if found == 0:
-        return image
-    if decode.known:
-        return memoryview(text)
-    return _image_once_by_value(image, sequence_number)
+    try:
+        text, found = _BINARY.subn(_without_layer, image)
+    except _UnusualForm:
+        return _image_once_by_value(image, sequence_number)
+    except ValueError as error:
+        raise _not_twice(sequence_number) from error
+    return image if found == 0 else memoryview(text)
 
 
-class _TextLayer:
-    """Takes one of the two layers of base64 off the binary values in the text of an image.
+class _UnusualForm(Exception):
+    """The text alone does not tell a binary value: each value must be decoded."""
 
-    `known`: every value was of the usual form; what is not is left to a look at each value.
-    """
 
-    def __init__(self, sequence_number: str) -> None:
-        self._sequence_number = sequence_number
-        self.known = True
+def _without_layer(found: "re.Match[bytes]") -> bytes:
+    """Binary values without one of the two layers of base64; ValueError, _UnusualForm."""
+    whole, text, texts = found.group(0, 1, 2)
+    if text is not None:
+        return whole[: -len(text) - 1] + _layer(text) + b'"'
+    if texts is None or _ELEMENTS.fullmatch(texts) is None:
+        raise _UnusualForm
+    members = _ENCODED.sub(lambda each: b'"%s"' % _layer(each[1]), texts)
+    return whole[: -len(texts) - 1] + members + b"]"
 
-    def __call__(self, found: "re.Match[bytes]") -> bytes:
-        whole, text, texts = found.group(0, 1, 2)
-        if text is not None:
-            return whole[: -len(text) - 1] + self._layer(text) + b'"'
-        if texts is None or _ELEMENTS.fullmatch(texts) is None:
-            self.known = False
-            return whole
-        members = _ENCODED.sub(lambda each: b'"%s"' % self._layer(each[1]), texts)
-        return whole[: -len(texts) - 1] + members + b"]"
 
-    def _layer(self, text: bytes) -> bytes:
-        return _layer(text.decode("ascii", "replace"), self._sequence_number).encode("ascii")
+def _layer(text: bytes | str) -> bytes:
+    """The base64 that base64 holds; ValueError."""
+    inner = a2b_base64(text, strict_mode=True)
+    a2b_base64(inner, strict_mode=True)
+    return inner
 
 
 def _image_once_by_value(image: memoryview, sequence_number: str) -> memoryview:
@@ -347,9 +420,9 @@ def _decoded_once(value: Any, sequence_number: str) -> Any:  # noqa: ANN401 (typ
     """A typed value without one of the two layers of base64."""
     match value:
         case {"B": str(text)} if len(value) == 1:
-            return {"B": _layer(text, sequence_number)}
+            return {"B": _layer_of(text, sequence_number)}
         case {"BS": list(texts)} if len(value) == 1:
-            return {"BS": [_layer(text, sequence_number) for text in texts]}
+            return {"BS": [_layer_of(text, sequence_number) for text in texts]}
         case {"M": dict(members)} if len(value) == 1:
             return {"M": {k: _decoded_once(v, sequence_number) for k, v in members.items()}}
         case {"L": list(elements)} if len(value) == 1:
@@ -358,17 +431,19 @@ def _decoded_once(value: Any, sequence_number: str) -> Any:  # noqa: ANN401 (typ
             return value
 
 
-def _layer(text: object, sequence_number: str) -> str:
+def _layer_of(text: object, sequence_number: str) -> str:
     try:
-        inner = a2b_base64(str(text), strict_mode=True)
-        a2b_base64(inner, strict_mode=True)
-        return inner.decode("ascii")
-    except (Error, ValueError) as error:
-        raise _unknown(
-            sequence_number,
-            "has a binary value that is not in base64 twice, as AWS sends it",
-            remedy="say `kinesis_base64: once` for an emulator that encodes once",
-        ) from error
+        return _layer(str(text)).decode("ascii")
+    except ValueError as error:
+        raise _not_twice(sequence_number) from error
+
+
+def _not_twice(sequence_number: str) -> UnknownRecord:
+    return _unknown(
+        sequence_number,
+        "has a binary value that is not in base64 twice, as AWS sends it",
+        remedy="say `kinesis_base64: once` for an emulator that encodes once",
+    )
 
 
 def _unknown(sequence_number: str, what: str, *, remedy: str | None = None) -> UnknownRecord:

@@ -58,6 +58,12 @@ class Batch:
     """Hears of every transaction that a busy server did not take."""
     plan: WritePlan | None = None
     """The plan, where one was made before the batch's turn."""
+    order: Arranged | None = None
+    """The records in the order that planning takes them in, where that was found before."""
+
+    def part(self, records: Sequence[StreamRecord]) -> "Batch":
+        """Some of the batch's records by themselves."""
+        return replace(self, records=records, plan=None, order=None)
 
 
 class Pipeline:
@@ -86,6 +92,7 @@ class Pipeline:
     def planned(self, batch: Batch, claim: Claim) -> Batch:
         """The batch with the plan; without where planning fails, which it shows in its turn."""
         try:
+            batch = replace(batch, order=self._order(batch))
             return replace(batch, plan=self._plan(batch, claim))
         except ReplicatorError:
             return batch
@@ -101,13 +108,13 @@ class Pipeline:
 
         async def apply(part: Sequence[StreamRecord], claim: Claim) -> Claim:
             whole = part is batch.records
-            own = batch if whole else replace(batch, records=part, plan=None)
+            own = batch if whole else batch.part(part)
             return await self._apply(own, claim, stopping)
 
         async def set_aside(
             part: Sequence[StreamRecord], claim: Claim, error: BatchRejected
         ) -> Claim:
-            own, others = replace(batch, records=part), self._others(batch, part, claim)
+            own, others = batch.part(part), self._others(batch, part, claim)
             return await self._set_aside(own, others, claim, stopping, error)
 
         return await apply_in_halves(
@@ -118,13 +125,14 @@ class Pipeline:
             most=lambda: self.size.records,
         )
 
-    def _arranged(self, batch: Batch) -> Arranged | Batch:
-        """The batch's records in the order that planning takes them in.
-
-        A shard of DynamoDB Streams holds the changes in order.
+    def _order(self, batch: Batch) -> Arranged:
+        """The records in the order that planning takes them in: in a shard of DynamoDB Streams they
+        lie so.
         """
+        if batch.order is not None:
+            return batch.order
         if self._mapping.spec.kinesis is None:
-            return batch
+            return Arranged(batch.records)
         return arranged(batch.records, self._mapping.source_key)
 
     async def _set_aside(
@@ -135,13 +143,14 @@ class Pipeline:
         stopping: asyncio.Event,
         error: BatchRejected,
     ) -> Claim:
+        batch = replace(batch, order=self._order(batch))
         plan = self._plan(batch, claim)
         refused = await self._sink.refusals(plan, others)
         if not refused:
             message = f"PostgreSQL refuses a transaction, but none of its rows: {error}"
             raise SchemaMismatch(message, remedy="run `replicator check`") from error
         plan = plan_batch(
-            self._arranged(batch).records,
+            self._order(batch).records,
             self._mapping,
             read_at=batch.requested_at.timestamp(),
             skip_before=_skip_before(claim),
@@ -156,14 +165,15 @@ class Pipeline:
         for other in batch.records:
             if other is not part[0]:
                 with suppress(ReplicatorError):  # shown in its own turn
-                    yield self._plan(replace(batch, records=[other]), claim)
+                    yield self._plan(batch.part([other]), claim)
 
     async def _apply(self, batch: Batch, claim: Claim, stopping: asyncio.Event) -> Claim:
+        batch = replace(batch, order=self._order(batch))
         return await self._commit(batch.plan or self._plan(batch, claim), batch, claim, stopping)
 
     def _plan(self, batch: Batch, claim: Claim) -> WritePlan:
         return plan_batch(
-            self._arranged(batch).records,
+            self._order(batch).records,
             self._mapping,
             read_at=batch.requested_at.timestamp(),
             skip_before=_skip_before(claim),
@@ -231,7 +241,7 @@ class Pipeline:
         created_at: float | None,
     ) -> None:
         now = self._clock.now().timestamp()
-        in_order = self._arranged(batch)
+        in_order = self._order(batch)
         outcomes = plan.outcomes
         if applied.rejections:
             outcomes = outcomes_after_guard(in_order.records, plan, applied.rejections)
@@ -259,9 +269,7 @@ class Pipeline:
         )
         if applied.rejections:
             self._observe(ChangesTurnedAway(self._table, reasons(applied.rejections)))
-        undecided = applied.undecided
-        if isinstance(in_order, Arranged):
-            undecided += in_order.undecided
+        undecided = applied.undecided + in_order.undecided
         if undecided:
             self._observe(OrderUndecided(self._table, undecided))
         self.rejected += len(plan.dead_letters)

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from replicator.core.records import TOO_DEEP, StreamRecord, decode_event
-from replicator.core.stream.kinesis_records import Base64, decode_kinesis_record
+from replicator.core.stream.kinesis_records import Base64, decode_kinesis_records
 from replicator.core.stream.source_kind import KINESIS, kind_of, kinesis_arn_of, share_of
 from replicator.errors import ConfigurationError, UnknownRecord
 
@@ -91,23 +91,22 @@ def _shares(
         )
     try:
         told = [record["kinesis"] for record in records]
-        raw = [
-            (b64decode(each["data"], validate=True), str(each["sequenceNumber"])) for each in told
-        ]
+        data = [b64decode(each["data"], validate=True) for each in told]
+        numbers = [str(each["sequenceNumber"]) for each in told]
     except (LookupError, TypeError, ValueError) as error:
         message = f"a record of {kinesis_arn} has no data, or no sequence number"
         raise UnknownRecord(message) from error
     return [
-        _share(share_of(kinesis_arn, table), raw, table, base64) for table, base64 in tables.items()
+        _share(share_of(kinesis_arn, table), data, numbers, table, base64)
+        for table, base64 in tables.items()
     ]
 
 
-def _share(arn: str, raw: Sequence[tuple[bytes, str]], table: str, base64: Base64) -> StreamBatch:
-    numbers = [number for _, number in raw]
+def _share(
+    arn: str, data: Sequence[bytes], numbers: Sequence[str], table: str, base64: Base64
+) -> StreamBatch:
     try:
-        records = [
-            decode_kinesis_record(data, number, table=table, base64=base64) for data, number in raw
-        ]
+        records = decode_kinesis_records(data, numbers, table=table, base64=base64)
     except UnknownRecord as error:
         return StreamBatch(arn, (), numbers, unknown=error)
     return StreamBatch(arn, records, numbers)
