@@ -95,14 +95,14 @@ KINESIS_MUTANTS = [
     ),
     Mutant(
         "a row that was written over one of its time does not say that nothing proved the order",
-        "replicator/postgres/write/guard_statement.py",
+        "replicator/postgres/write/row_guard_sql.py",
         "(select count(*) from versions where undecided)",
         "0",
         "tests/postgres/test_time_guard.py",
     ),
     Mutant(
         "a change that nothing proves to be older is turned away without being counted",
-        "replicator/postgres/write/guard_statement.py",
+        "replicator/postgres/write/row_guard_sql.py",
         "(select count(*) from turned_away where undecided)",
         "0",
         "tests/postgres/test_time_guard.py",

@@ -2,8 +2,8 @@
 
 from replicator.postgres.schema.control_revisions import execute_file
 
-revision = "0038_in_0_1"
-down_revision = "0037_in_0_1"
+revision = "0039_in_0_1"
+down_revision = "0038_in_0_1"
 
 
 def upgrade() -> None:
