@@ -15,13 +15,13 @@ from replicator.core.stream.time_order import (
     TIME,
     history_number,
     in_order,
-    is_undecided,
     later,
     micros_of,
     version_of,
 )
 from tests.support.builders import table_mapping
 from tests.support.kinesis_tables import kinesis_data
+from tests.support.undecided import is_undecided
 
 NOW = 1_789_000_000_000_000
 STATES = (None, "a", "b", "c")

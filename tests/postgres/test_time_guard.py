@@ -7,9 +7,10 @@ import pytest
 
 from replicator.core.records import LetterId, StreamRecord
 from replicator.core.stream.source_kind import share_of
-from replicator.core.stream.time_order import is_undecided, later, version_of
+from replicator.core.stream.time_order import later, version_of
 from tests.support.builders import NOON, record, table_mapping, target
 from tests.support.guarded import GuardedTable, guarded_table
+from tests.support.undecided import is_undecided
 
 SHARE = share_of("arn:aws:kinesis:us-east-1:000000000000:stream/changes", "orders")
 STATES = (None, 1, 2, 3)

@@ -6,8 +6,9 @@ import asyncpg
 import pytest
 
 from replicator.core.records import Version
-from replicator.core.stream.time_order import SLOT, is_undecided, later
+from replicator.core.stream.time_order import SLOT, later
 from replicator.postgres.write.version_comparison_sql import ORDERS
+from tests.support.undecided import is_undecided
 
 IMAGES = (0, 1, 2, 3 * 10**21)
 TIMES = (10**15, 10**15 + 1)

@@ -111,15 +111,6 @@ def later(one: Version, other: Version) -> bool | None:
     return None if place == other_place else place > other_place
 
 
-def is_undecided(one: Version, other: Version) -> bool:
-    """True where nothing proves which of two changes of an item is the later one."""
-    if one // TIME != other // TIME or one == other:
-        return False
-    old, new = _images(one)
-    other_old, other_new = _images(other)
-    return (old == other_new) == (new == other_old)
-
-
 def in_order(changes: Sequence[tuple[Version, _Change]]) -> tuple[list[_Change], int]:
     """Changes of one item, given in the order of the arrival, oldest first; and how many of them
     follow one to which nothing decides the order.
