@@ -64,6 +64,11 @@ def configure_logs(
     )
 
 
+def is_told(level: Level) -> bool:
+    """True when lines of ours of the level are written."""
+    return logging.getLogger(_NAME).isEnabledFor(getattr(logging, level.upper()))
+
+
 def logger(**context: object) -> structlog.stdlib.BoundLogger:
     """The logger of the program; `context` goes with every line of it."""
     bound: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(_NAME, **context)

@@ -44,7 +44,7 @@ from replicator.core.observations import (
 )
 from replicator.errors import Disposition, ReplicatorError, SourceDenied
 from replicator.monitoring.failure_text import fingerprint, one_line
-from replicator.monitoring.logs import logger
+from replicator.monitoring.logs import is_told, logger
 
 SnapshotStep = (
     SnapshotBegun | SnapshotProgressed | SegmentEnded | SweepRefused | ExportRefused | SnapshotEnded
@@ -232,6 +232,8 @@ class ObservationLog:
         trouble.unsaid, trouble.newest = 0, None
 
     def _write(self, line: Line, *, repeated: int = 0) -> None:
+        if line.level == "debug" and not is_told("debug"):
+            return  # one for each batch: to make the logger for it costs as much as to plan a row
         fields = dict(line.fields)
         if repeated:
             fields["repeated"] = repeated

@@ -61,6 +61,7 @@ def reader(
     after: int | None = None,
     around: bool = False,
     clock: Clock | None = None,
+    idle_seconds_max: float = 10.0,
 ) -> ShardReader:
     return ShardReader(
         source,
@@ -68,7 +69,7 @@ def reader(
         stream_arn=STREAM,
         shard_id=shard_name(0),
         after=None if after is None else Position(after),
-        idle_seconds_max=10.0,
+        idle_seconds_max=idle_seconds_max,
         may_read_around=lambda _: around,
     )
 
@@ -253,3 +254,52 @@ async def test_an_answer_that_is_put_back_is_read_again_at_once():
     assert [each.position for each in again.records] == [2, 3]
     assert loop.time() == began
     assert source.asked_after == [None], "the iterator before it still leads there"
+
+
+def pauses(source: ScriptedSource) -> list[float]:
+    return [round(b - a, 3) for a, b in zip(source.times, source.times[1:], strict=False)]
+
+
+@dataclass
+class ChangingSource(ScriptedSource):
+    """A source whose records were created when they are asked for."""
+
+    async def read(self, iterator: str) -> Page:
+        page, now = await super().read(iterator), running_clock().now()
+        records = [record(each.position, "a", at=now, n={"N": "1"}) for each in page.records]
+        return Page(records, page.next_iterator, behind=page.behind)
+
+
+@pytest.mark.parametrize("told", [None, False], ids=["DynamoDB Streams", "Kinesis"])
+@pytest.mark.parametrize("idle_seconds_max", [1.0, 5.0])
+@in_virtual_time
+async def test_a_change_that_comes_alone_to_a_shard_at_rest_is_followed_by_few_reads(
+    idle_seconds_max: float, told: bool | None
+):
+    nothing, alone = Page([], "next", behind=told), Page([at_start(1)], "next", behind=told)
+    source = ChangingSource([nothing] * 15 + [alone] + [nothing] * 10)
+    it = reader(source, idle_seconds_max=idle_seconds_max)
+
+    await read(it, 26)
+
+    assert pauses(source)[14:18] == [idle_seconds_max, 0.5, 0.75, min(1.125, idle_seconds_max)]
+    assert pauses(source)[-1] == idle_seconds_max
+
+
+@in_virtual_time
+async def test_a_shard_that_changes_again_and_again_is_read_five_times_a_second():
+    source = ChangingSource([EMPTY] * 15 + [[at_start(n)] for n in range(1, 6)] + [EMPTY])
+    it = reader(source, idle_seconds_max=1.0)
+
+    await read(it, 21)
+
+    assert pauses(source)[15:] == [0.5, 0.25, 0.2, 0.2, 0.2]
+
+
+@in_virtual_time
+async def test_a_shard_that_has_just_been_claimed_is_read_at_the_shortest_pause_at_first():
+    source = ChangingSource([[at_start(1)], EMPTY, [at_start(2)], EMPTY])
+
+    await read(reader(source, idle_seconds_max=1.0), 4)
+
+    assert pauses(source) == [0.2, 0.3, 0.2]

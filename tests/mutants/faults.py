@@ -17,6 +17,7 @@ SIMULATION = "tests/mutants/simulated.py"
 FENCE = "tests/contract/test_fence.py"
 SCHEDULES = "tests/engine/test_schedules.py"
 READER = "tests/engine/test_reader.py"
+KEPT_PLANS = "tests/postgres/test_kept_plans.py"
 PLAN = "tests/core/test_plan.py"
 LINEAGE = "tests/core/test_shard_lineage.py"
 LEASES = "tests/core/test_lease_plan.py"
@@ -26,6 +27,7 @@ STATEMENTS = "replicator/postgres/write/batch_statement.py"
 FENCES = "replicator/postgres/write/fence.py"
 TARGETS = "replicator/postgres/write/target_sql.py"
 WRITER = "replicator/postgres/write/plan_writer.py"
+PLANS = "replicator/postgres/connection/kept_plans.py"
 PLANNING = "replicator/core/planning/plan_batch.py"
 USUAL = "replicator/core/planning/columnar_plan.py"
 CLAIMS = "replicator/postgres/control/stream/shard_claims.py"
@@ -368,6 +370,62 @@ MUTANTS = [
         "return self._empties[0] if",
         "return self._empties[-1] if",
         READER,
+    ),
+    Mutant(
+        "a shard at rest is read five times a second behind a single change",
+        PAGES,
+        "min(PAUSE_BEHIND_RECORDS_MAX, self._pause_seconds / 2)",
+        "0.0",
+        READER,
+    ),
+    Mutant(
+        "a shard that changes again and again keeps the pause of its rest",
+        PAGES,
+        "self._pause_seconds / 2)",
+        "1.0)",
+        READER,
+    ),
+    Mutant(
+        "a plan of deletions is kept",
+        TARGETS,
+        "return not (self.deletes or ",
+        "return not (",
+        KEPT_PLANS,
+    ),
+    Mutant(
+        "a plan of soft deletions is kept",
+        TARGETS,
+        "self.deletes or self.soft_deletes or self.children or self.orphans)",
+        "self.deletes or self.children or self.orphans)",
+        KEPT_PLANS,
+    ),
+    Mutant(
+        "a plan of rows of child tables is kept",
+        TARGETS,
+        "self.deletes or self.soft_deletes or self.children or self.orphans)",
+        "self.deletes or self.soft_deletes)",
+        KEPT_PLANS,
+    ),
+    Mutant(
+        "a plan of dead letters is kept",
+        STATEMENTS,
+        "alone = not (self.dead_letters or self.supersede or self.guard)",
+        "alone = True",
+        KEPT_PLANS,
+    ),
+    Mutant(
+        "a session that keeps plans keeps those of everything",
+        PLANS,
+        "mode.steady_uses + 1 if steady else 0",
+        "mode.steady_uses + 1",
+        KEPT_PLANS,
+    ),
+    Mutant(
+        "a session that keeps plans is believed to be set back",
+        PLANS,
+        "if keeps != mode.keeps:",
+        "if keeps and not mode.keeps:",
+        KEPT_PLANS,
     ),
     # what may be lost
     Mutant(

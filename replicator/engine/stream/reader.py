@@ -25,6 +25,8 @@ ITERATOR_SECONDS_MAX = 4 * 60.0
 """DynamoDB lets an iterator expire after 15 minutes, Kinesis after 5."""
 PAUSE_SECONDS_MIN = 0.2
 """Five reads a second and shard is what the service is said to allow."""
+PAUSE_BEHIND_RECORDS_MAX = 0.5
+"""Longest pause behind an answer with records, after which a shard is on the way to its pace."""
 BEHIND_SECONDS = 2.0
 """Age of a page's last record above which the next page is read at once: there is likely more."""
 FULL_PAGE_RECORDS = 900
@@ -182,7 +184,7 @@ class ShardReader:
             behind = (
                 created_at is not None and requested_at.timestamp() - created_at > BEHIND_SECONDS
             )
-            self._pause_seconds = 0.0 if behind or _is_full(page) else PAUSE_SECONDS_MIN
+            self._pause_seconds = 0.0 if behind or _is_full(page) else self._pause_behind_records()
             return None
         self._empties.append(requested_at)
         longer = max(PAUSE_SECONDS_MIN, self._pause_seconds * 1.5)
@@ -192,11 +194,19 @@ class ShardReader:
     def _note_told(self, page: Page, requested_at: datetime, *, behind: bool) -> datetime | None:
         """`_note` where the source itself says whether it holds more: one answer tells the head."""
         if behind or page.records:
-            self._pause_seconds = 0.0 if behind else PAUSE_SECONDS_MIN
+            self._pause_seconds = 0.0 if behind else self._pause_behind_records()
             return None
         longer = max(PAUSE_SECONDS_MIN, self._pause_seconds * 1.5)
         self._pause_seconds = min(longer, self._idle_seconds_max)
         return requested_at
+
+    def _pause_behind_records(self) -> float:
+        """The pause behind an answer with all the records there were: half the one before it.
+
+        A change that comes alone to a shard at rest is no sign of many: reading at the shortest
+        pause at once would ask for nothing three times more, which costs as much as the change.
+        """
+        return max(PAUSE_SECONDS_MIN, min(PAUSE_BEHIND_RECORDS_MAX, self._pause_seconds / 2))
 
     def _read_from_oldest_or_raise(self, error: PositionTrimmed) -> None:
         """Go on at the oldest record where that is proved to lose nothing, or was accepted."""

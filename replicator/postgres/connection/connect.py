@@ -12,6 +12,7 @@ import asyncpg
 
 from replicator.errors import ConfigurationError, ReplicatorError, SinkUnavailable
 from replicator.postgres.connection.address import Address, resolve
+from replicator.postgres.connection.kept_plans import PlanningConnection
 from replicator.postgres.connection.password_file import password_for
 from replicator.postgres.connection.tls import tls_arguments
 
@@ -152,6 +153,7 @@ async def _arguments(settings: ConnectionSettings, address: Address) -> dict[str
     return {
         **arguments,
         "max_cacheable_statement_size": STATEMENT_BYTES_MAX,
+        "connection_class": PlanningConnection,
         "server_settings": {**options, **session_parameters(settings)},
     }
 
@@ -168,6 +170,7 @@ def session_parameters(settings: ConnectionSettings) -> dict[str, str]:
         "tcp_keepalives_count": "3",
         **VALUE_SETTINGS,
         # arrays of every length are parameters: a plan for all of them would be a plan for none
+        # (but for the statements that have one plan alone: `kept_plans`)
         "plan_cache_mode": "force_custom_plan",
         "jit": "off",
     }

@@ -12,6 +12,7 @@ from replicator.errors import ReplicatorError, SinkUnavailable
 from replicator.postgres.connection.connect import VALUES_WITHIN, ConnectionSettings, connect
 from replicator.postgres.connection.control_schema import ControlSchema
 from replicator.postgres.connection.failures import translate
+from replicator.postgres.connection.kept_plans import plan_as_fits
 
 SESSION_NAME_BYTES_MAX = 63
 BESIDE_MAX = 2
@@ -99,15 +100,16 @@ class Database:
 
     @asynccontextmanager
     async def connection(
-        self, doing: str, *, mapped_columns: Collection[str] = ()
+        self, doing: str, *, mapped_columns: Collection[str] = (), steady: bool = False
     ) -> AsyncIterator[Session]:
         """A connection; what fails inside is raised as a ReplicatorError.
 
         Its statements commit one by one; where a pooler is all together, since what a statement
-        relies on can be set for a transaction only.
+        relies on can be set for a transaction only. PostgreSQL may keep the plans of `steady`
+        ones (`kept_plans`).
         """
         async with (
-            self._connection_of(self._opened, doing, mapped_columns) as connection,
+            self._connection_of(self._opened, doing, mapped_columns, steady=steady) as connection,
             self._settled(connection),
         ):
             yield connection
@@ -143,7 +145,12 @@ class Database:
 
     @asynccontextmanager
     async def _connection_of(
-        self, opened: Opened, doing: str, mapped_columns: Collection[str] = ()
+        self,
+        opened: Opened,
+        doing: str,
+        mapped_columns: Collection[str] = (),
+        *,
+        steady: bool = False,
     ) -> AsyncIterator[Session]:
         """A connection of a pool, back in it afterwards.
 
@@ -158,6 +165,8 @@ class Database:
         sound = False
         try:
             async with asyncio.timeout(self._statement_seconds_max):
+                if self.settings.pooler == "none":
+                    await plan_as_fits(connection, steady=steady)
                 # the pool's proxy has all of a connection's methods
                 yield cast("Session", connection)
             sound = True

@@ -70,12 +70,17 @@ class LockWaits:
         who: Hashable,
         statements: Callable[[Session], Awaitable[T]],
         mapped_columns: Collection[str] = (),
+        *,
+        steady: bool = False,
     ) -> T:
-        """The statements' result; TargetLocked names who has the lock that does not come."""
+        """The statements' result; TargetLocked names who has the lock that does not come.
+
+        `steady`: as for `Database.connection`.
+        """
         blocked = self._blocked.get(who)
         try:
             if blocked is None:
-                result = await self._in_pool(statements, mapped_columns)
+                result = await self._in_pool(statements, mapped_columns, steady=steady)
             else:
                 result = await self._in_lane(statements, mapped_columns, blocked)
         except TargetLocked as error:
@@ -88,12 +93,18 @@ class LockWaits:
         return result
 
     async def _in_pool(
-        self, statements: Callable[[Session], Awaitable[T]], mapped_columns: Collection[str]
+        self,
+        statements: Callable[[Session], Awaitable[T]],
+        mapped_columns: Collection[str],
+        *,
+        steady: bool,
     ) -> T:
         database, patience = self._database, PATIENCE_SECONDS
         if self._blocked:
             patience = IMPATIENCE_SECONDS
-        async with database.connection(self._doing, mapped_columns=mapped_columns) as connection:
+        async with database.connection(
+            self._doing, mapped_columns=mapped_columns, steady=steady
+        ) as connection:
             return await naming_holder(database, connection, statements, patience_seconds=patience)
 
     async def _in_lane(

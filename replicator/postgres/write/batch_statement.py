@@ -137,6 +137,12 @@ class BatchShape:
     kept: tuple[int, ...] = ()
     order: ChangeOrder = "number"
 
+    @property
+    def steady(self) -> bool:
+        """True when the best plan is the same at all times, so that PostgreSQL may keep it."""
+        alone = not (self.dead_letters or self.supersede or self.guard)
+        return alone and all(target.steady for target in self.targets)
+
 
 class BatchStatements:
     """Statement texts for one table mapping behind one kind of fence, made once per shape."""
@@ -159,6 +165,8 @@ class BatchStatements:
         self.text: Callable[[BatchShape], str] = cache(self._text)
         self.joined: Callable[[BatchShape], tuple[str, list[str]]] = cache(self._joined)
         """`text` for texts that come joined (`join_texts`), and the types of the arrays."""
+        self.steady: Callable[[BatchShape], bool] = cache(lambda shape: shape.steady)
+        """True when PostgreSQL may keep the plan."""
 
     def _text(self, shape: BatchShape) -> str:
         """The statement. It returns `fenced` (1: applied, 0: superseded), `interference` (not 0:

@@ -4,6 +4,7 @@ One statement writes a plan; two where rows are guarded, of which the first writ
 """
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import asyncpg
@@ -78,13 +79,15 @@ class PlanWriter:
         `supersede`: open dead letters of the plan's items are superseded. BatchRejected,
         SchemaMismatch, SinkBusy, BatchTooSlow; SinkUnavailable when the outcome is not known.
         """
-        who = _who(fence_values)
-        text, *values = self._statement(plan, fence_values, supersede=supersede)
+        shape = _plan_shape(plan, supersede=supersede)
+        text, *values = self._statement(plan, shape, fence_values)
 
         async def statement(connection: Session) -> asyncpg.Record | None:
             return await self._written(connection, text, *values)
 
-        row = await self._waits.run(who, statement, self.mapped_columns)
+        steady = self._statements.steady(shape)
+        who = _who(fence_values)
+        row = await self._waits.run(who, statement, self.mapped_columns, steady=steady)
         if row is None or row["fenced"] != 1:
             return None
         return Applied(_rows_written(plan, row))
@@ -93,7 +96,8 @@ class PlanWriter:
         self, connection: Session, plan: WritePlan, fence_values: Sequence[object]
     ) -> None:
         """`write` within a transaction of the caller, who sees to fence and dead letters."""
-        await self._written(connection, *self._statement(plan, fence_values, supersede=False))
+        shape = _plan_shape(plan, supersede=False)
+        await self._written(connection, *self._statement(plan, shape, fence_values))
 
     async def _written(
         self, connection: Session, text: str, *values: object
@@ -105,14 +109,9 @@ class PlanWriter:
         return row
 
     def _statement(
-        self, plan: WritePlan, fence_values: Sequence[object], *, supersede: bool
+        self, plan: WritePlan, shape: BatchShape, fence_values: Sequence[object]
     ) -> list[Any]:
         """The one statement and the parameters."""
-        shape = BatchShape(
-            tuple(_shape(writes) for writes in plan.writes),
-            dead_letters=bool(plan.dead_letters),
-            supersede=supersede and bool(plan.item_keys),
-        )
         arrays: list[Sequence[Any]] = list(self._item_keys(plan, shape))
         arrays += [array for writes in plan.writes for array in _arrays(writes)]
         if plan.dead_letters:
@@ -182,10 +181,8 @@ class PlanWriter:
         supersede: bool,
     ) -> list[Any]:
         """The second statement and the parameters."""
-        shape = BatchShape(
-            tuple(_shape(writes) for writes in plan.writes),
-            dead_letters=bool(plan.dead_letters),
-            supersede=supersede and bool(plan.item_keys),
+        shape = replace(
+            _plan_shape(plan, supersede=supersede),
             guard=versioning.guard,
             kept=kept_places(plan) if plan.dead_letters else (),
             order=versioning.order,
@@ -341,6 +338,14 @@ class SegmentSink:
             advance.ended,
             claim.claim_id,
         ]
+
+
+def _plan_shape(plan: WritePlan, *, supersede: bool) -> BatchShape:
+    return BatchShape(
+        tuple(_shape(writes) for writes in plan.writes),
+        dead_letters=bool(plan.dead_letters),
+        supersede=supersede and bool(plan.item_keys),
+    )
 
 
 def _shape(writes: TargetWrites) -> TargetShape:

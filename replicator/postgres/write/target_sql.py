@@ -71,6 +71,13 @@ class TargetShape:
         """True when there is something to write."""
         return self.upserts or self.deletes or self.soft_deletes or self.appends
 
+    @property
+    def steady(self) -> bool:
+        """True when the best plan is the same at all times. How rows that go are best found in the
+        table depends on the number of rows, given and there.
+        """
+        return not (self.deletes or self.soft_deletes or self.children or self.orphans)
+
 
 def upsert_sql(name: str, table: TargetTable, arrays: Sequence[str]) -> str:
     """Rows of a table as they are now, given as arrays, a column each."""

@@ -232,7 +232,7 @@ class Claims:
         return found is True
 
     async def _guarded(self, text: str, claim: Claim, *values: object) -> None:
-        async with self._database.connection("noting a position") as connection:
+        async with self._database.connection("noting a position", steady=True) as connection:
             row = await connection.fetchrow(text, *self._held(claim), *values)
         if row is None:
             message = f"shard {claim.shard_id} was claimed by another worker, or has moved"
