@@ -60,7 +60,7 @@ class StatusLines:
         self._said = ""
 
     def show(self, status: SnapshotStatus) -> None:
-        """Print the status, if it is time."""
+        """Print the status, when due."""
         text, now = progress_text(status), self._clock.monotonic()
         if text != self._said and now - self._said_at >= LINE_SECONDS:
             self._said, self._said_at = text, now

@@ -279,7 +279,10 @@ class SnapshotProgressed:
 
 @dataclass(frozen=True, slots=True)
 class SegmentEnded:
-    """A segment of a snapshot is committed; `target`: whose stale rows it deletes; None: a load."""
+    """A segment of a snapshot is committed; `target`: the one that lost stale rows.
+
+    None: a load.
+    """
 
     table: str
     part: str

@@ -71,7 +71,7 @@ class Page(msgspec.Struct, frozen=True):
     records: list[StreamRecord]
     next_iterator: str | None
     size_bytes: int = 0
-    """Size of the answer as it came."""
+    """Size of the answer in bytes."""
     behind: bool | None = None
     """True where the source says that the shard holds more, False that it does not for now; None
     where it says nothing about it, as DynamoDB Streams."""

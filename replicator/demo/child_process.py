@@ -20,7 +20,7 @@ GRACE_SECONDS = 5.0
 
 
 class Leashed:
-    """A server started for us; it ends when we close it or die."""
+    """A server that ends when its owner closes the pipe, or dies."""
 
     def __init__(
         self,

@@ -26,7 +26,7 @@ TAKEN = (
 )  # fmt: skip
 
 StoredItem = Mapping[str, Mapping[str, Any]]
-"""DynamoDB's typed attributes, as the client gives them."""
+"""DynamoDB's typed attributes, from the client."""
 StoredRow = Mapping[str, Any]
 
 
@@ -129,7 +129,7 @@ def read_value(value: Mapping[str, Any]) -> Any:  # noqa: ANN401 (an attribute i
 
 
 def read_row(row: StoredRow) -> dict[str, Any]:
-    """A row as asyncpg gives it, with its JSON read: numbers with all digits there too."""
+    """A row from asyncpg, with JSON decoded: numbers keep all digits there too."""
     return {
         column: json.loads(value, parse_int=Decimal, parse_float=Decimal)
         if column in JSON_COLUMNS and value is not None

@@ -70,7 +70,7 @@ class EmbeddedPostgres:
 
     @property
     def binaries(self) -> Path:
-        """Directory of the server's programs, psql among them if the wheel has it."""
+        """Directory of the server's programs, with psql where the wheel has one."""
         return self._binaries
 
     @property
@@ -237,7 +237,7 @@ def _postgres_binaries() -> Path:
 
 
 def _reachable(binaries: Path, *, copy_to: Path) -> Path:
-    """The programs where an unprivileged user can start them, copied if they are not."""
+    """Programs at a place where an unprivileged user can start them, copied there if needed."""
     if os.geteuid() != 0 or _open_to_all(binaries / "postgres"):
         return binaries
     return _copy(binaries, copy_to)

@@ -32,7 +32,7 @@ select order_id, customer, status, total, tags
 
 
 class DaemonEnded(ReplicatorError):
-    """The daemon ended although nobody asked it to."""
+    """The daemon ended unasked."""
 
 
 class PortTaken(DaemonEnded):

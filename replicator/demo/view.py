@@ -41,13 +41,13 @@ class BothSides:
 
 
 class View(Protocol):
-    """Shows readings as they come."""
+    """Shows readings at arrival."""
 
     latest: int
     """Number of latest rows that fit on the screen."""
 
     def opened(self) -> AbstractContextManager[object]:
-        """Shown while this is entered."""
+        """Show the view within the block."""
         ...
 
     def show(self, reading: BothSides) -> None:
@@ -78,7 +78,7 @@ class Lines:
         return nullcontext()
 
     def show(self, reading: BothSides) -> None:
-        """One line, if it is time for one."""
+        """Print one line, when one is due."""
         if reading.elapsed_seconds < self._next_seconds:
             return
         self._next_seconds = reading.elapsed_seconds + LINE_SECONDS
@@ -100,7 +100,7 @@ class Picture:
         self._live = Live(console=console, auto_refresh=False, transient=True)
 
     def opened(self) -> AbstractContextManager[object]:
-        """On the screen while this is entered."""
+        """Show the view on the screen within the block."""
         return self._live
 
     def show(self, reading: BothSides) -> None:

@@ -41,7 +41,7 @@ class Writer:
         return self._clock.monotonic() - self._written_at[finished]
 
     async def stock(self, changes: int) -> None:
-        """Write what is there before anybody replicates; SourceUnavailable."""
+        """Write the orders that are there before replication begins; SourceUnavailable."""
         for _ in range(changes):
             await self._write_one()
 

@@ -197,7 +197,7 @@ class Positions(Protocol):
         ...
 
     async def workers(self) -> list[WorkerSign]:
-        """The workers on record, dead ones among them."""
+        """The workers on record, also dead ones."""
         ...
 
     async def asked(self, workers: Collection[str]) -> None:

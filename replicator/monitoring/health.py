@@ -16,14 +16,14 @@ _LOOP = "loop"
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One check; `reason` is None when it is as it should be."""
+    """One check; `reason` None: all is well."""
 
     name: str
     reason: str | None
 
     @property
     def ok(self) -> bool:
-        """Nothing is wrong with it."""
+        """True when the check finds nothing wrong."""
         return self.reason is None
 
 

@@ -41,7 +41,7 @@ class LatestStatus:
         self._failed = _FailedReads(before + 1, what, remedy)
 
     def __call__(self) -> Status | None:
-        """The status as it must be assumed now."""
+        """The status to be assumed now."""
         if self._published is None:
             return None
         status, published_at = self._published

@@ -114,7 +114,7 @@ class Line:
     fields: Mapping[str, object]
     repeats: tuple[str, ...] | None = None
     who: str = ""
-    """Tasks and shards with the problem. It is over when none of them has it any more."""
+    """Tasks and shards with the problem, which is over when none is left."""
     error: BaseException | None = None
     """Written with the traceback."""
 

@@ -1,4 +1,4 @@
-"""Delivers notices to an address over HTTP, signed so that the receiver knows who sent them."""
+"""Delivers notices to an address over HTTP, signed, so that a receiver can verify the sender."""
 
 import hashlib
 import hmac

@@ -150,12 +150,12 @@ def wanted(
 
 @dataclass(slots=True)
 class _Giver:
-    """A worker that leases are asked of: its total, and leases with their weights."""
+    """A worker that leases are asked of: total load, and weights of the leases."""
 
     owner: str
     total: float
     may: list[tuple[float, str]]
-    """Leases that it may give."""
+    """Leases that the worker may give."""
     heavy: list[tuple[float, str]]
     """The heavy ones among them: with each the asker has less in heavy leases than the owner."""
 

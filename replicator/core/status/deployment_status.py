@@ -78,7 +78,7 @@ class TableStatus:
     last_applied_at: datetime | None = None
     """Creation time of the newest applied change."""
     lineage: tuple[ShardStatus, ...] = ()
-    """Shards on record that have not ended; those of an accepted gap among them."""
+    """Shards on record that have not ended, also of an accepted gap."""
     verified: Verified | None = None
     """Result of the last `verify`; None before the first."""
     verified_seconds_ago: float | None = None

@@ -285,7 +285,7 @@ def _moving(table: TableStatus, status: Status) -> Broken | None:
 def _is_old_word(
     seconds: float | None, bound: float, told_seconds: float | None, status: Status
 ) -> bool:
-    """True where an age is beyond its bound only because the word that tells it is old."""
+    """True where an age is beyond the bound only because the evidence is old."""
     word = max(told_seconds or 0.0, status.read_seconds_ago)
     return seconds is not None and word > TOLD_SECONDS and seconds - word <= bound
 

@@ -91,7 +91,9 @@ def in_order(listed: Iterable[ListedShard]) -> list[ListedShard]:
 
 
 def _parents_first(chain: list[ListedShard], waiting: set[str]) -> Iterable[ListedShard]:
-    """Members of a chain, each behind its parents; what is its own ancestor comes last."""
+    """Members of a chain, each behind the parents; a member that is an ancestor of itself comes
+    last.
+    """
     left = list(reversed(chain))
     while left:
         ready = [member for member in left if waiting.isdisjoint(member.parents)] or left

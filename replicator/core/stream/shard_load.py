@@ -15,7 +15,7 @@ class ShardLoad:
     at: float | None = None
 
     def after(self, records: float, *, now: float) -> "ShardLoad":
-        """The average with so many records more, all of them of this moment."""
+        """The average after so many records more, all of this moment."""
         seconds = 0.0 if self.at is None else max(0.0, now - self.at)
         left = self.records_a_minute * exp(-seconds / AVERAGED_SECONDS)
         return ShardLoad(left + records * 60.0 / AVERAGED_SECONDS, now)

@@ -21,7 +21,7 @@ _TEXTS: dict[Transform, Callable[[str], str]] = {
 
 
 class _Number(str):
-    """A number as it is written."""
+    """The text of a number, unchanged."""
 
     __slots__ = ()
 

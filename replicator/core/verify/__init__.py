@@ -1,1 +1,1 @@
-"""Differences between items and rows: what they are and how they are explained. Pure."""
+"""Differences between items and rows, and their explanation. Pure."""

@@ -9,7 +9,7 @@ from replicator.core.verify.diff import Difference
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One difference: `item_key` as `attributes.item_key_json` writes it."""
+    """One difference; `item_key` is of the form of `attributes.item_key_json`."""
 
     item_key: str
     difference: Difference
@@ -39,7 +39,7 @@ class TargetResult:
 
     @property
     def unequal(self) -> int:
-        """Rows that are not as they must be."""
+        """Rows that differ from what the item makes."""
         return self.missing + self.extra + self.different
 
 
@@ -81,5 +81,5 @@ def is_equal_except_dead_letters(results: Sequence[TargetResult]) -> bool:
 
 
 def dead_letters(results: Sequence[TargetResult]) -> int:
-    """Items whose rows are absent, or old, because they do not fit; once for each target."""
+    """Items with an absent or old row, because the item does not fit; once for each target."""
     return sum(result.rejected for result in results)

@@ -51,7 +51,7 @@ DescribeStream = Callable[[], Awaitable[NewestStream]]
 """The table's newest stream; StreamUnfit, StreamVanished, NotPublished."""
 
 NoteRetention = Callable[[str], Awaitable[None]]
-"""Asks a stream for how long it keeps its records, and notes it; SourceUnavailable."""
+"""Asks for a stream's retention, and notes the answer; SourceUnavailable."""
 
 NOT_IN_STREAM = "changes made meanwhile are in no stream"
 NO_REMOVALS = (
@@ -169,7 +169,7 @@ class Discovery:
         return children
 
     async def _add(self, arn: str, page: list[ListedShard], listed: set[ShardName]) -> None:
-        """Add a page of a listing; `listed`: it and the pages before it."""
+        """Add a page of a listing; `listed`: all shards so far, the page's included."""
         known = await self._known(arn, page)
         new = in_order(unknown_shards(page, known))
         if not new:

@@ -90,7 +90,7 @@ class Pipeline:
         """Dead letters written since the start."""
 
     def planned(self, batch: Batch, claim: Claim) -> Batch:
-        """The batch with the plan; without where planning fails, which it shows in its turn."""
+        """The batch with a plan; without one where planning fails, which is shown in turn."""
         try:
             batch = replace(batch, order=self._order(batch))
             return replace(batch, plan=self._plan(batch, claim))
@@ -216,7 +216,7 @@ class Pipeline:
     async def _try(
         self, plan: WritePlan, claim: Claim, advance: Advance, records: int
     ) -> tuple[Applied, float]:
-        """Try one transaction: what it wrote, and its time, from which batch sizes learn."""
+        """Try one transaction; returns the outcome and the time, from which batch sizes learn."""
         started = self._clock.monotonic()
         try:
             applied = await self._sink.apply(plan, claim=claim, advance=advance)

@@ -64,7 +64,7 @@ class PageBudget:
         return waiter.slot
 
     def grant_beyond(self, slot: "asyncio.Future[None]") -> None:
-        """Take a slot beyond the budget for who waits for this one."""
+        """Take a slot beyond the budget, for a page that others wait for."""
         waiter = self._of(slot)
         self._beyond.add(waiter.room)
         self._serve(waiter)

@@ -88,7 +88,7 @@ _Answers = asyncio.Queue[_PlannedPage | ReplicatorError | None]
 AddChildren = Callable[[str, str], Awaitable[tuple[str, ...]]]
 """Makes the children of a shard known, before it is marked done; returns the ids."""
 Moved = Callable[[Position], None]
-"""Told every new position after its COMMIT."""
+"""Called with every new position after the COMMIT."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,7 +56,7 @@ class ShardProof:
 
     @property
     def pending(self) -> Pending | None:
-        """The oldest records that wait for their COMMIT."""
+        """The oldest records that wait for a COMMIT."""
         if self._carried is not None:
             return self._carried
         return self._pages[0] if self._pages else self._put_back or self._end
@@ -93,7 +93,7 @@ class ShardProof:
             self._carried = Pending(now, pending.created_at)
 
     def committed(self) -> None:
-        """The oldest page is committed, all of it."""
+        """Note that the oldest page is committed as a whole."""
         self._carried, self.apply_failure = None, None
         if self._pages:
             self._pages.popleft()
@@ -103,9 +103,9 @@ class ShardProof:
         self._carried = None
 
     def read_failed(self, error: Exception) -> None:
-        """A read failed; it is tried again."""
+        """Note a failed read, which is repeated."""
         self.read_failure = Said.of(error)
 
     def apply_failed(self, error: Exception) -> None:
-        """A transaction failed; it is tried again."""
+        """Note a failed transaction, which is repeated."""
         self.apply_failure = Said.of(error)

@@ -199,7 +199,7 @@ class Settling:
                 candidate.tally.in_flight += 1
 
     async def read(self, keys: Sequence[Image]) -> list[CurrentItem]:
-        """These items as they are now, at most a hundred."""
+        """The present state of the given items, at most a hundred."""
         source_key = self._mapping.source_key
         asked = [key for key in keys if may_exist(key, source_key)]
         images = [decode_image(raw) for raw in await self._items.get(asked)]

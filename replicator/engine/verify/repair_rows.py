@@ -24,7 +24,7 @@ KEYS_PER_STEP = 100
 
 @dataclass(frozen=True, slots=True)
 class Faulty:
-    """Items whose rows in a target are not as they must be."""
+    """Items with a differing row in a target."""
 
     target: TargetMapping
     keys: Sequence[Image]

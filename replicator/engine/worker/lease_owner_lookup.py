@@ -29,17 +29,17 @@ ANSWER_LOOKS = 3
 
 @dataclass(frozen=True, slots=True)
 class KnownLeases:
-    """Leases as a look has found them."""
+    """Leases that one look has found."""
 
     settled: Mapping[str, str]
     """Owners of leases that were not read, since claims and heartbeats vouch for them."""
     asked: Collection[str]
-    """Those of them that this worker has asked for, and that are to be handed over any moment."""
+    """Leases that this worker has asked for, and that are to be handed over any moment."""
     sightings: Sightings
     living: frozenset[str]
     """Workers whose looks make progress."""
     read: frozenset[str]
-    """Keys whose leases were read, whether or not they exist."""
+    """Keys of leases that were read, existing or not."""
     by_load: bool
     """True when all living workers balance by load."""
     believed: frozenset[str]

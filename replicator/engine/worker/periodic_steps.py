@@ -46,7 +46,7 @@ class PeriodicSteps:
             table.refreshed(read_at)
 
     async def accept_gaps(self, tables: Iterable[Table]) -> None:
-        """`on_gap` was chosen in the configuration: it is recorded as who accepted."""
+        """Accept gaps as `on_gap` says; the record names the configuration as who accepted."""
         for table in tables:
             gaps = table.facts.gaps if table.facts is not None else ()
             on_gap = table.mapping.spec.on_gap

@@ -160,7 +160,7 @@ class Worker:
         self._look_now.set()
 
     def _start_discovering(self, tasks: asyncio.TaskGroup, stopping: asyncio.Event) -> None:
-        """Let every table have its discovery, those too that were taken up since the last look."""
+        """Run the discovery of every table, also of those taken up since the last look."""
         new = [
             table
             for table in self.tables.values()
@@ -358,7 +358,7 @@ class Worker:
         return plan.awaits or outrun
 
     def _following(self, units: Mapping[str, Unit]) -> list[str]:
-        """Shards that nobody has begun, with a parent that this worker has read to its end."""
+        """Unbegun shards with a parent that this worker has read to the end."""
         ended = self.holding.ended
         return [
             key

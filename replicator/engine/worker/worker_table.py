@@ -36,7 +36,7 @@ class Runner(Protocol):
 
     @property
     def proof(self) -> ShardProof:
-        """Proof of work on it."""
+        """Proof of work on the shard or segment."""
         ...
 
     async def run(self, stopping: asyncio.Event) -> Ending:
@@ -54,7 +54,7 @@ class Unit:
     checkpoint: str
     parent_id: str | None
     owner: str | None
-    """The worker that has claimed it."""
+    """The worker that has the claim."""
     load: float = 0.0
     """Records a minute, averaged; 0 for a segment."""
     parents: tuple[str, ...] = ()
@@ -114,7 +114,7 @@ class Table:
     listing_failed_at: float | None = None
     """Monotonic time at which this worker's last look at the source began, where it failed."""
     revision: int | None = None
-    """The registered mapping's number when it was last the worker's; None: it never was."""
+    """The number of the worker's mapping at its last registration; None: never registered."""
 
     def continues(self, former: "Table") -> None:
         """Take over what the worker knows of the table, which has another mapping now."""

@@ -25,7 +25,7 @@ _SECONDS_BETWEEN_LOOKS = 0.1
 
 
 class Claiming:
-    """Makes claims in transactions of their own."""
+    """Makes claims, each in an own transaction."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

@@ -181,8 +181,8 @@ VALUES_WITHIN = f"{PIN_WITHIN}; " + "; ".join(
     for name, value in VALUE_SETTINGS.items()
     if name != "client_encoding"  # a session's, which every pooler keeps
 )
-"""Statements that pin them, and the search path, for a transaction, where a pooler hands it to a
-session of its own."""
+"""Statements that pin these settings and the search path for a transaction, where a pooler gives
+the transaction a session of its own."""
 
 
 def _milliseconds(seconds: float) -> str:

@@ -116,7 +116,9 @@ class Database:
 
     @asynccontextmanager
     async def helper(self, doing: str) -> AsyncIterator[Session]:
-        """A connection beside the pool, for a short statement that helps those who wait in it."""
+        """A connection beside the pool, for a short statement that helps transactions waiting in
+        the pool.
+        """
         async with (
             self._helping,
             self._connection_of(self._opened_beside, doing) as connection,

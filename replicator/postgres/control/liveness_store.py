@@ -1,4 +1,4 @@
-"""Evidence of the workers' work, written down by each, so that anybody can judge it."""
+"""Evidence of the workers' work: each worker writes a row, and any reader can judge."""
 
 import json
 from collections.abc import Mapping

@@ -85,7 +85,7 @@ class Notices:
             )
 
     async def take(self) -> list[Due]:
-        """Notices to deliver now; nobody else is given them until their time to be tried again."""
+        """Notices to deliver now; no other worker gets the same before the next try is due."""
         async with self._database.connection("taking notices to deliver") as connection:
             rows = await connection.fetch(
                 self._control.sql(TAKE),

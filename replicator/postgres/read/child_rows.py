@@ -101,7 +101,7 @@ def look_statement(child: ChildTable, key_width: int) -> str:
 def child_values(
     child: ChildTable, key_width: int, families: Mapping[int, tuple[Row, Sequence[Row]]]
 ) -> list[list[Any]]:
-    """For each number of a parent its key, and the rows that it must have."""
+    """For each number of a parent the key, and the rows that must be there."""
     numbers = list(families)
     keys = [list(cells) for cells in zip(*(key for key, _ in families.values()), strict=True)]
     rows = [(number, row) for number in numbers for row in families[number][1]]

@@ -108,7 +108,7 @@ class _Target:
         )
 
     def _cells(self, key: tuple[str, ...], existing: list[str]) -> Row | None:
-        """A row's key as the mapping writes it; None where the mapping's types do not hold it."""
+        """A row's key in the mapping's form; None where the mapping's types do not hold the key."""
         try:
             return tuple(map(_declared, self._columns, existing, key))
         except Unfit:

@@ -400,7 +400,7 @@ class ExistingTable(msgspec.Struct, frozen=True):
 
 
 class ExistingSchema(msgspec.Struct, frozen=True):
-    """A schema and what our role may do in it."""
+    """A schema, and the rights of our role there."""
 
     usage: bool
     create: bool

@@ -1,4 +1,4 @@
-"""Finds rows that were in a target before it was first claimed: nobody but the owner knows them."""
+"""Finds rows that were in a target before the first claim: only the owner knows their meaning."""
 
 from collections.abc import Iterable, Iterator, Mapping
 

@@ -52,7 +52,8 @@ class Migrated:
     done: tuple[str, ...]
     findings: tuple[Finding, ...]
     refused: tuple[tuple[str, Finding], ...] = ()
-    """Tables whose changed mapping was not registered, and why: nothing of them was changed."""
+    """Tables with a changed mapping that was not registered, and the reason: nothing of them was
+    changed."""
 
 
 async def migrate(

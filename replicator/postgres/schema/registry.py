@@ -126,7 +126,7 @@ class TargetClaim:
 
 @dataclass(frozen=True, slots=True)
 class Registered:
-    """A table as it was last registered."""
+    """A table's last registration."""
 
     source_table: str
     fingerprint: str
@@ -136,7 +136,7 @@ class Registered:
     table_arn: str | None
     """The DynamoDB table, as far as it is described."""
     older_mappings: tuple[str, ...] = ()
-    """Fingerprints that were registered before this one."""
+    """Fingerprints of earlier registrations."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -244,7 +244,7 @@ async def unfit_targets(
 
 
 def mismatch(finding: Finding) -> SchemaMismatch:
-    """An error of `check` about a target, as the failure of whoever was to write it."""
+    """An error of `check` about a target, as the failure of a writer."""
     return SchemaMismatch(f"{finding.where}: {finding.message}", remedy=finding.remedy)
 
 

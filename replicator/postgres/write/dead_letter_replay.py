@@ -219,7 +219,7 @@ class Replay:
 
 
 def record_of(letter: asyncpg.Record) -> StreamRecord:
-    """The record as it was when it was dead-lettered."""
+    """The record that was dead-lettered, unchanged."""
     letter_id = LetterId(int(letter["sequence_number"] or 0))
     return StreamRecord(
         NOWHERE,

@@ -68,7 +68,7 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class RegisteredTable:
-    """A DynamoDB table as it is registered; `arn` None: nobody has noted it."""
+    """A registered DynamoDB table; `arn` None: not noted yet."""
 
     key: SourceKey
     arn: str | None

@@ -69,7 +69,7 @@ class PlanWriter:
         )
         self._places = {target.name: place for place, target in enumerate(targets)}
         self.refused_rows = RefusedRows(database, self._unfenced, self.mapped_columns)
-        """Tells who refuses a record that is refused."""
+        """Finds the targets that refuse a record."""
 
     async def write(
         self, plan: WritePlan, fence_values: Sequence[object], *, supersede: bool

@@ -89,7 +89,9 @@ class RefusedRows:
         raise SchemaMismatch(message, remedy=CHECK_REMEDY)
 
     async def _takes_its_own(self, target: TargetMapping) -> bool | None:
-        """True if the target's tables take rows that they hold already; None if they are empty."""
+        """True if the target's tables take rows that are there already; None if the tables are
+        empty.
+        """
         empty = True
         for table in target.row_tables:
             async with self._database.transaction("trying the target's own rows") as connection:

@@ -1,4 +1,4 @@
-"""Clients of AWS: whose credentials they use, where they go, how long they wait."""
+"""Clients of AWS: credentials, endpoints, timeouts."""
 
 import logging
 import os

@@ -113,7 +113,7 @@ def keep_raw_body(
 
 
 def raw(decode: Callable[[bytes], T]) -> Callable[[Mapping[str, Any]], T]:
-    """Reads an answer whose body `keep_raw_body` has kept."""
+    """Reads an answer with a body that `keep_raw_body` has kept."""
 
     def read(answer: Mapping[str, Any]) -> T:
         return decode(answer["RawBody"])

@@ -82,7 +82,7 @@ class _Connections(AIOHTTPSession):
 
 
 class _Sessions:
-    """The connections of one client, once it has made them."""
+    """The connections of one client, once there are any."""
 
     def __init__(self) -> None:
         self.made: _Connections | None = None
@@ -132,7 +132,7 @@ class ShortCalls:
         return await self._send(self._sessions.made, self._prepared, payload)
 
     async def _body(self, answer: aiohttp.ClientResponse) -> bytes:
-        """The body of an answer; a large one waits in its socket until it is its turn."""
+        """The body of an answer; a large one waits in the socket for a turn."""
         try:
             if answer.content_length is not None and answer.content_length <= SMALL_BYTES:
                 return await answer.read()

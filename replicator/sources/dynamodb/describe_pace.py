@@ -71,7 +71,7 @@ class _Call:
 
 @dataclass(slots=True)
 class _Line:
-    """Those who wait in this process: one at a time is at the front."""
+    """Calls that wait in this process: one at a time is at the front."""
 
     occupied: bool = False
     waiting: list[tuple[int, int, "asyncio.Future[None]"]] = field(default_factory=list)
@@ -126,7 +126,7 @@ class DescribePace:
             self._answered.set()
 
     async def _begun(self, purpose: Purpose) -> _Call:
-        """The call, once it may be sent."""
+        """The answer of the call, sent when the pace allows."""
         attempt = 0
         while True:
             async with self._line.front(purpose.rank):
@@ -163,7 +163,7 @@ class DescribePace:
                     await self._answered.wait()  # an answer may come long before that
 
     def refused(self) -> None:
-        """AWS says that it is too much."""
+        """AWS refused the call for the rate."""
         self._slower = min(SLOWER_MAX, 2 * self._slower)
         self._calm_until = asyncio.get_running_loop().time() + self._slower * REFUSED_SECONDS
 

@@ -217,7 +217,7 @@ class TableExports:
             body.close()
 
     async def _manifest(self, bucket: str, key: str) -> bytes:
-        """A manifest, whose checksum stands in a file beside it."""
+        """A manifest, verified by the checksum in the file beside."""
         found = await self._whole(bucket, key)
         if found is None:
             message = f"the bucket {bucket} does not hold the manifest {key}"

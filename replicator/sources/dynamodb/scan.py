@@ -102,7 +102,7 @@ class TableItems:
 
 
 def _for_sdk(keys: Image) -> dict[str, Any]:
-    """Key attributes as the SDK takes them: it wants bytes where the wire has base64."""
+    """Key attributes for the SDK, which wants bytes where the wire has base64."""
     return {
         name: {tag: b64decode(raw) if tag == "B" else raw for tag, raw in value.items()}
         for name, value in keys.items()

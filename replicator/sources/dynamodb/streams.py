@@ -90,7 +90,7 @@ class DynamoDBStreams:
     async def _describe(
         self, purpose: Purpose, **arguments: object
     ) -> tuple[list[ListedShard], str | None]:
-        """One page, once it is its turn; asked for again where AWS says that it is too much."""
+        """One page, in turn; asked for again where AWS refuses for the rate."""
         ask = partial(
             self._calls.make, "DescribeStream", self._client.describe_stream, _listing, **arguments
         )

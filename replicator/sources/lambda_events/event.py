@@ -27,9 +27,9 @@ class StreamBatch:
     stream_arn: str
     records: Sequence[StreamRecord]
     identifiers: Sequence[str]
-    """The sequence numbers as they were delivered, which is how Lambda wants them back."""
+    """The sequence numbers in the form of the delivery, in which Lambda wants failures named."""
     view_type: str | None = None
-    """View type of the stream's records, where they say it."""
+    """View type of the stream's records, where told."""
     unknown: UnknownRecord | None = None
     """A record of the table's whose meaning is not known: nothing of the batch may be applied."""
 

@@ -25,14 +25,14 @@ class BatchPlace:
     stream_arn: str
     shard_id: str
     start: str
-    """The first sequence number, as it was delivered."""
+    """The first sequence number, in the form of the delivery."""
     last: int
     records: int
     newest_at: datetime
 
     @property
     def first(self) -> int:
-        """The first sequence number."""
+        """The first sequence number, in the form of the delivery."""
         return int(self.start)
 
 

@@ -1,4 +1,4 @@
-"""Segments of a snapshot are claimed like shards: who may write them, and where they stand."""
+"""Claims of the segments of a snapshot: the right to write, and the position."""
 
 from replicator.core.snapshot.snapshot_state import SegmentClaim
 from replicator.errors import NotClaimable, PositionLost
@@ -134,5 +134,5 @@ class Segments:
 
 
 def _held(claim: SegmentClaim) -> tuple[object, ...]:
-    """A segment and the claim of it, as the statements have them."""
+    """A segment and the claim, as parameters of the statements."""
     return claim.snapshot_id, claim.number, claim.epoch, claim.claim_id

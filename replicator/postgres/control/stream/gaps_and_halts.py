@@ -230,7 +230,7 @@ class GapPlace:
 
 
 class Incidents:
-    """Stops tables and shards, and resumes them."""
+    """Stops and resumes tables and shards."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -370,7 +370,7 @@ class Incidents:
             await self._end(connection, NEVER_OWED, claim)
 
     async def _end(self, connection: Session, text: str, claim: Claim) -> None:
-        """Only who may write a shard says that nothing of it can be read."""
+        """Only the holder of a shard's claim says that nothing of the shard can be read."""
         ended = await connection.fetchval(
             self._control.sql(text),
             *(self._deployment, claim.stream_arn, claim.shard_id, claim.epoch, claim.claim_id),

@@ -1,4 +1,4 @@
-"""The fence's own statements: claim a shard, end it, leave it, and say where it stands."""
+"""The fence's own statements: claim a shard, end or leave a shard, read the position."""
 
 from datetime import datetime
 
@@ -239,6 +239,6 @@ class Claims:
             raise Fenced(message)
 
     def _held(self, claim: Claim) -> tuple[object, ...]:
-        """A shard and the claim of it, as the statements have them."""
+        """A shard and the claim, as parameters of the statements."""
         shard = (self._deployment, claim.stream_arn, claim.shard_id)
         return (*shard, claim.epoch, claim.claim_id)

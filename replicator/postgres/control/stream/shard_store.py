@@ -351,10 +351,10 @@ def shard_of(row: Iterable[Any]) -> ShardFacts:
 
 
 def position_of(text: str | None) -> Position | None:
-    """A position as a statement returns it: a numeric's text, since it may have 60 digits."""
+    """A position from a row: a numeric's text, since there may be 60 digits."""
     return None if text is None else Position(int(text))
 
 
 def position_text(position: Position | None) -> str | None:
-    """A position as a statement takes it."""
+    """A position as a statement's parameter."""
     return None if position is None else str(position)
