@@ -20,6 +20,7 @@ from tests.support.warm_start import environment
 KEPT = {
     "action": "says who did what, this too",
     "worker": "belongs to a process",
+    "describe_turn": "belongs to the calls of whoever lists, and says nothing of a table",
     "export": "goes with its snapshot",
     "row_version": "belongs to the number of a target's claim: pruned when that is gone",
     "alembic_version": "belongs to the schema",

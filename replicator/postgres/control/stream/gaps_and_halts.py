@@ -421,7 +421,7 @@ class Incidents:
     async def gaps(self) -> list[GapFacts]:
         """Every open gap of the deployment, oldest first."""
         async with self._database.connection("reading the gaps") as connection:
-            rows = await connection.fetch(self._control.sql(OPEN_GAPS), self._deployment)
+            rows = await connection.fetch(self._control.sql(OPEN_GAPS), self._deployment, None)
         return [GapFacts(**row) for row in rows]
 
 
