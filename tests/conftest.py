@@ -68,9 +68,13 @@ def pytest_collection() -> Generator[None, object, object]:
         gc.enable()
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark what needs a server by the fixtures it asks for, bound and group every test."""
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_collection_modifyitems(
+    config: pytest.Config, items: list[pytest.Item]
+) -> Generator[None, None, None]:
+    """Mark what needs a server by the fixtures it asks for, and bound every test; in a worker of
+    xdist put what is left in order, pytest having brought together what shares a parameter.
+    """
     servers = {"postgres_server": "postgres", "dynamodb_endpoint": "dynamodb"}
     for item in items:
         for fixture in getattr(item, "fixturenames", ()):
@@ -83,6 +87,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         is_wide = distribution.is_on_another_emulator(item)
         if is_wide and item.get_closest_marker("both_emulators") is None:
             item.add_marker("wide")
+    yield
     if told := getattr(config, "workerinput", None):
         items[:] = distribution.in_order(items)
         if told["workerid"] == "gw0":

@@ -22,6 +22,8 @@ def test_every_test_is_in_the_order_once_and_each_group_in_one_piece(
     ordered = distribution.in_order(items)
 
     assert sorted(item.nodeid for item in ordered) == sorted(item.nodeid for item in items)
+    if hasattr(request.config, "workerinput"):
+        assert items == ordered
     pieces = [group for group, _ in groupby(map(distribution.group_of, ordered)) if group]
     assert len(pieces) == len({*pieces})
     ranks = [distribution.rank_of(item) for item in ordered]
