@@ -14,6 +14,8 @@ from tests.support import bounds
 PACKAGE = Path(__file__).parents[2] / "replicator"
 SHORT_PART = 4
 """A time that fits so often into the usual bound leaves enough of it for the machine."""
+LEAST = round(bounds.USUAL_SECONDS / bounds.SLOWNESS, 3) / SHORT_PART
+"""Seconds; whatever digits the factor of the machine has."""
 AFTER = "waited for with after=, see NAMED_SECONDS of tests/faults/replica.py"
 AGED = "tests make the rows older that it is told from"
 VIRTUAL = "tests turn a clock, do what would be due, or give a length of their own"
@@ -72,7 +74,7 @@ def long_times(source: str) -> Iterator[str]:
                 ast.Assign(targets=[ast.Name(id=name)], value=value)
                 | ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value)
             ) if "SECONDS" in name.split("_"):
-                if _number(value) >= bounds.USUAL_SECONDS / bounds.SLOWNESS / SHORT_PART:
+                if _number(value) >= LEAST:
                     yield name
 
 
