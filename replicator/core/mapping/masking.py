@@ -3,7 +3,7 @@
 import hashlib
 import hmac
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -17,6 +17,7 @@ from replicator.core.values.cells import Unfit
 from replicator.errors import ConfigurationError, UnknownRecord, ValueRejected
 
 MASK = "***"
+_BETWEEN = b"\x1f"  # no valid JSON holds it
 _decode_values = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _decode_value = msgspec.json.Decoder(AttributeValue).decode
 _Treat = Callable[[Any], AttributeValue | None]
@@ -41,10 +42,13 @@ class Protection:
                 treated[name] = value
         return treated
 
-    def raw(self, raw: memoryview) -> bytes | None:
-        """The JSON of an image without hidden values; None where decoding is needed."""
-        if may_lack_tags(bytes(raw)):
-            return None
+    def raws(self, raws: Sequence[memoryview]) -> list[bytes | None]:
+        """The JSON of images without hidden values; None where decoding is needed."""
+        if may_lack_tags(_BETWEEN.join(raws)):
+            return [None if may_lack_tags(bytes(raw)) else self._image_text(raw) for raw in raws]
+        return list(map(self._image_text, raws))
+
+    def _image_text(self, raw: memoryview) -> bytes | None:
         try:
             members: dict[str, Any] = _decode_values(raw)
             for name in self.attributes & members.keys():
@@ -119,10 +123,21 @@ def _treatment(treatment: Masking, salt: bytes | None) -> _Treat:
         case "drop":
             return lambda _: None
         case "hash" if salt is not None:
-            return lambda value: {"S": hmac.digest(salt, _bytes(value), "sha256").hex()}
+            return _hash(salt)
         case "hash":
             message = "personal data is hashed, but there is no salt"
             raise ConfigurationError(message, remedy="name a file in `hashing.salt_file`")
+
+
+def _hash(salt: bytes) -> _Treat:
+    begun = hmac.new(salt, digestmod=hashlib.sha256)  # copied: the salt is gone through once
+
+    def hashed(value: AttributeValue) -> AttributeValue:
+        its = begun.copy()
+        its.update(_bytes(value))
+        return {"S": its.hexdigest()}
+
+    return hashed
 
 
 def _bytes(value: Any) -> bytes:  # noqa: ANN401 (what is at the path is not known yet)

@@ -1,6 +1,6 @@
 """The history of a target: the changes in it, each as a row. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 
 from replicator.core.mapping.compile import TargetMapping
 from replicator.core.planning.planning_state import DeadLetter, PlanningState, Rank
@@ -15,6 +15,7 @@ from replicator.errors import ValueRejected
 HistoryRow = tuple[Cell, ...]
 """Version, operation, creation time, keys, new image, old image: as text."""
 _image_texts = object_texts(list)
+_UNUSUAL = b""  # no text is made of it
 HISTORY_TRANSPORTS = ("text",) * 6
 STATE_AFTER_GAP = "state_after_gap"
 """Operation of the entry that stands for all that a gap has lost of an item: the state then."""
@@ -37,8 +38,7 @@ def plan_history(
     rows: list[tuple[HistoryRow, StreamRecord]] = []
     if target.history is None:
         return rows
-    texts = _texts_of(state)
-    keys = objects_alike([state.records[index].keys for index in state.keys])
+    usual = _usual_rows(state)
     for place, index in enumerate(state.keys):
         record = state.records[index]
         reason, sqlstate = refused or (None, None)
@@ -46,8 +46,7 @@ def plan_history(
             if not _concerns(target, state, record):
                 continue
             if refused is None:
-                its_key = None if keys is None else keys[place]
-                row = _row(state, record, its_key, target.spec.nul, texts)
+                row = usual[place] or _row(state, record, target.spec.nul)
                 rows.append((_state_after_gap(row, record) if healing else row, record))
                 state.rank(index, Rank.APPLIED)
                 continue
@@ -82,30 +81,43 @@ def _matches(target: TargetMapping, state: PlanningState, keys: Image, raw: memo
     return target.condition.matches(keys, state.decoded(raw)) if matches is None else matches
 
 
-def _texts_of(state: PlanningState) -> dict[int, str | None]:
-    """The JSON of all images of the batch that are as usual, by the identity of the image."""
+def _usual_rows(state: PlanningState) -> Sequence[HistoryRow | None]:
+    """The entries of all changes of the batch, made together; None where an image or a key must be
+    decoded or rejected, which `_row` does.
+    """
     records = [state.records[index] for index in state.keys]
+    keys = objects_alike([record.keys for record in records])
+    if keys is None:
+        return [None] * len(records)
     images = [image for record in records for image in (record.new_image, record.old_image)]
-    shown = [(id(image), state.shown(image)) for image in images if image is not None]
-    there = [(of, raw) for of, raw in shown if raw is not None]
-    texts = _image_texts([raw for _, raw in there])
-    return dict(zip([of for of, _ in there], texts, strict=True))
+    there = [place for place, image in enumerate(images) if image is not None]
+    shown = state.shown([image for image in images if image is not None])
+    texts: list[Cell] = [None] * len(images)
+    unusual = set()
+    for place, text in zip(there, _image_texts([raw or _UNUSUAL for raw in shown]), strict=True):
+        texts[place] = text
+        if text is None:
+            unusual.add(place // 2)
+    rows = zip(
+        [str(history_number(record.version)) for record in records],
+        [record.event for record in records],
+        [None if record.created_at is None else state.created_at(record) for record in records],
+        keys,
+        texts[::2],
+        texts[1::2],
+        strict=True,
+    )
+    return [None if place in unusual else row for place, row in enumerate(rows)]
 
 
-def _row(
-    state: PlanningState,
-    record: StreamRecord,
-    keys: str | None,
-    nul: OnNul,
-    texts: Mapping[int, str | None],
-) -> HistoryRow:
+def _row(state: PlanningState, record: StreamRecord, nul: OnNul) -> HistoryRow:
     return (
         str(history_number(record.version)),
         record.event,
         None if record.created_at is None else state.created_at(record),
-        _json(record.keys, "keys", nul) if keys is None else keys,
-        _image(state, record.new_image, "new_image", nul, texts),
-        _image(state, record.old_image, "old_image", nul, texts),
+        _json(record.keys, "keys", nul),
+        _image(state, record.new_image, "new_image", nul),
+        _image(state, record.old_image, "old_image", nul),
     )
 
 
@@ -115,17 +127,8 @@ def _state_after_gap(row: HistoryRow, record: StreamRecord) -> HistoryRow:
     return (str(micros), STATE_AFTER_GAP, *row[2:])
 
 
-def _image(
-    state: PlanningState,
-    raw: memoryview | None,
-    column: str,
-    nul: OnNul,
-    texts: Mapping[int, str | None],
-) -> Cell:
-    if raw is None:
-        return None
-    text = texts.get(id(raw))
-    return _json(state.decoded(raw), column, nul) if text is None else text
+def _image(state: PlanningState, raw: memoryview | None, column: str, nul: OnNul) -> Cell:
+    return None if raw is None else _json(state.decoded(raw), column, nul)
 
 
 def _json(image: Image, column: str, nul: OnNul) -> str:

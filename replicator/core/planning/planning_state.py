@@ -126,9 +126,9 @@ class PlanningState:
         """True when the given attributes may be read in images as received."""
         return self._protection is None or self._protection.attributes.isdisjoint(attributes)
 
-    def shown(self, raw: memoryview) -> bytes | memoryview | None:
-        """An image as received, but for personal data; None where decoding is needed."""
-        return raw if self._protection is None else self._protection.raw(raw)
+    def shown(self, raws: Sequence[memoryview]) -> Sequence[bytes | memoryview | None]:
+        """Images as received, but for personal data; None where decoding is needed."""
+        return raws if self._protection is None else self._protection.raws(raws)
 
     @property
     def older(self) -> Iterable[tuple[int, ItemKey]]:
