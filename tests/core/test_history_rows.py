@@ -2,17 +2,31 @@
 
 import json
 from typing import Any
+from unittest.mock import patch
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from replicator.core.planning import history_rows
 from replicator.core.planning.plan_batch import plan_batch
 from replicator.core.planning.write_plan import WritePlan
 from replicator.core.records import StreamRecord, numbers_of
 from replicator.errors import RejectionHalts
 from tests.support.builders import NOON, record, table_mapping, target
+from tests.support.random_items import NUMBERS, STRINGS
 
 HISTORY = "public.t_history"
 OPEN, SHUT = {"S": "open"}, {"S": "shut"}
+TEXTS = st.sampled_from([*STRINGS, "\0"])
+SCALARS = st.one_of(
+    st.fixed_dictionaries({"S": TEXTS}),
+    st.fixed_dictionaries({"N": st.sampled_from(NUMBERS)}),
+    st.fixed_dictionaries({"NS": st.lists(st.sampled_from(NUMBERS), max_size=2)}),
+    st.sampled_from([{"B": "AAE="}, {"BOOL": True}, {"NULL": True}, {"SS": ["b", "a"]}, {}]),
+    st.sampled_from([{"S": 1}, {"X": "a"}, {"S": "a", "N": "1"}, {"M": {"a": "b"}}]),
+)
+VALUES = SCALARS | st.fixed_dictionaries({"M": st.dictionaries(st.sampled_from("abM"), SCALARS)})
 
 
 def plan(*records: StreamRecord, refused: Any = None, **options: Any) -> WritePlan:
@@ -35,6 +49,37 @@ def after(old: dict[str, Any], made: StreamRecord) -> StreamRecord:
         memoryview(image),
         made.created_at,
     )
+
+
+@given(data=st.data())
+@settings(max_examples=200, deadline=None)
+@pytest.mark.parametrize("personal", [(), (("a", "hash"), ("b.M", "drop"))], ids=["open", "hidden"])
+def test_an_entry_made_beside_others_is_the_one_made_by_itself(personal, data):
+    """Entries of a batch are made together; one that is not as usual is decoded and made alone."""
+    images = st.none() | st.dictionaries(st.sampled_from("abpk"), VALUES, max_size=3)
+    keys = st.sampled_from([{"pk": {"S": "a"}}, {"pk": {"S": "\0"}}, {"pk": {"N": "1.0"}}])
+    drawn = data.draw(st.lists(st.tuples(keys, images, images), max_size=4))
+    records = [
+        StreamRecord(*numbers_of(number), "modify", key, raw(new), raw(old), None)
+        for number, (key, new, old) in enumerate(drawn, 1)
+    ]
+    one = target(history=HISTORY)
+    mapping = table_mapping(one, personal=personal, salt=b"0123456789abcdef")
+
+    together = plan_batch(records, mapping, read_at=0)
+    alone = [plan_batch([each], mapping, read_at=0) for each in records]
+    with patch.object(history_rows, "_usual_rows", lambda state: [None] * len(state.keys)):
+        decoded = plan_batch(records, mapping, read_at=0)
+
+    assert together.writes[0].appends == decoded.writes[0].appends
+    assert together.writes[0].appends == [row for each in alone for row in each.writes[0].appends]
+    assert [letter.reason for letter in together.dead_letters] == [
+        letter.reason for letter in decoded.dead_letters
+    ]
+
+
+def raw(image: dict[str, Any] | None) -> memoryview | None:
+    return None if image is None else memoryview(json.dumps(image, separators=(",", ":")).encode())
 
 
 def test_changes_that_one_row_supersedes_are_all_in_the_history():

@@ -160,6 +160,20 @@ MUTANTS = [
         "tests/core/test_columnar.py",
     ),
     Mutant(
+        "an entry of a history is made of another change's image",
+        "replicator/core/planning/history_rows.py",
+        "texts[1::2],",
+        "texts[::2],",
+        "tests/core/test_history_rows.py",
+    ),
+    Mutant(
+        "an image that must be decoded is NULL in the history",
+        "replicator/core/planning/history_rows.py",
+        "unusual.add(place // 2)",
+        "pass",
+        "tests/core/test_history_rows.py",
+    ),
+    Mutant(
         "what is around scalars is remembered for ever",
         "replicator/core/values/json_text.py",
         "if self._held_bytes > HELD_BYTES_MAX:",
