@@ -41,6 +41,7 @@ from replicator.core.stream.stream_state import (
     DeadLetterCounts,
     Halting,
     ListedShard,
+    PolledShard,
     ShardFacts,
     StreamOver,
     TableFacts,
@@ -156,6 +157,10 @@ class Positions(Protocol):
 
     async def ended_before(self, source: str, at: datetime) -> list[ShardFacts]:
         """The finished shards of a table that ended before a time, with parents and children."""
+        ...
+
+    async def polled_shards(self, sources: Sequence[str]) -> list[PolledShard]:
+        """The same shards as `open_shards`, as workers poll them."""
         ...
 
     async def open_shards(self, sources: Sequence[str]) -> list[ShardFacts]:

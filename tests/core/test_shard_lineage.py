@@ -1,7 +1,8 @@
 """Parents before children, and nothing twice."""
 
+from collections.abc import Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from hypothesis import given
@@ -10,9 +11,8 @@ from hypothesis import strategies as st
 from replicator.core.stream.shard_lineage import (
     awaits_children,
     by_name,
-    childless_ends,
+    ends_of,
     expected_load,
-    followed_shards,
     forgettable_shards,
     in_order,
     ready_shards,
@@ -161,7 +161,7 @@ def test_a_shard_that_the_source_still_lists_is_kept_however_old():
 
 
 def followed(*known: ShardFacts) -> list[str]:
-    return [shard.shard_id for shard in followed_shards(known)]
+    return [shard.shard_id for shard in ends_of(known).followed]
 
 
 def test_a_finished_shard_is_followed_once_all_its_children_were_begun():
@@ -174,11 +174,15 @@ def test_a_finished_shard_is_followed_once_all_its_children_were_begun():
     assert followed(replace(parent, state="active"), first) == []
 
 
+def childless(known: list[ShardFacts]) -> Sequence[datetime]:
+    return ends_of(known).childless
+
+
 def test_children_are_awaited_for_a_minute_after_an_end_that_has_none():
     ended = shard_facts(0, state="done", done_at=NOON)
     moment, later = NOON + timedelta(seconds=50), NOON + timedelta(seconds=70)
 
-    assert awaits_children(childless_ends([ended]), moment)
-    assert not awaits_children(childless_ends([ended]), later)
-    assert not awaits_children(childless_ends([ended, shard_facts(1, parent=0)]), moment)
-    assert not awaits_children(childless_ends([shard_facts(0)]), moment)
+    assert awaits_children(childless([ended]), moment)
+    assert not awaits_children(childless([ended]), later)
+    assert not awaits_children(childless([ended, shard_facts(1, parent=0)]), moment)
+    assert not awaits_children(childless([shard_facts(0)]), moment)

@@ -49,7 +49,7 @@ CALLS: tuple[tuple[Server, str], ...] = (
     ("postgres", "shards_named"),
     ("postgres", "are_on_record"),
     ("postgres", "ended_before"),
-    ("postgres", "open_shards"),
+    ("postgres", "polled_shards"),
     ("postgres", "start"),
     ("postgres", "add_shards"),
     ("postgres", "start_stream"),

@@ -238,7 +238,7 @@ def test_who_was_fenced_asks_for_its_lease_before_it_claims_again(sim: Simulatio
     for name in list(sim.postgres.data.shards):
         sim.postgres.claim(SOURCE, name, mapping().fingerprint, "thief")
     epochs = {name: row.epoch for name, row in sim.postgres.data.shards.items()}
-    look = waiting(sim, "open_shards", process.name)
+    look = waiting(sim, "polled_shards", process.name)
     sim.write("a", 2)
 
     until(sim, lambda: not process.worker.holding.held, held=look)

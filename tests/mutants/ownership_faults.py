@@ -212,4 +212,18 @@ OWNERSHIP_MUTANTS = [
         "pass",
         DESCRIBES,
     ),
+    Mutant(
+        "a shard whose row has changed is polled as it was",
+        "replicator/postgres/control/stream/shard_store.py",
+        "if known is None or known[0] != row else known",
+        "if known is None else known",
+        "tests/postgres/test_open_shards.py",
+    ),
+    Mutant(
+        "leases that heartbeats vouch for count for nobody",
+        PLAN,
+        "if owner != worker_id and key not in held and key in wanted:",
+        "if False:",
+        "tests/scale/test_fleet.py",
+    ),
 ]

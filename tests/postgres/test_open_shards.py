@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 
 from replicator.core.stream.shard_lineage import FINISHED_SHARDS_KEPT, forgettable_shards
+from replicator.core.stream.stream_state import PolledShard
 from replicator.postgres.control.stream.shard_store import ENDED_SECONDS, Positions
 from tests.postgres.test_liveness_store import a_pool
 from tests.support.control import DEPLOYMENT, Control, control_schema
@@ -35,6 +36,8 @@ async def polled(control: Control, dsn: str) -> set[str]:
     await control.connection.execute("update replicator.table_state set stream_arn = $1", CURRENT)
     async with a_pool(dsn) as pool:
         shards = await Positions(pool).open_shards(["orders"])
+        same = await Positions(pool).polled_shards(["orders"])
+        assert {shard.shard_id for shard in same} == {shard.shard_id for shard in shards}
         every = await Positions(pool).shards(["orders"])
         assert [shard for shard in shards if shard not in every] == []
         assert await Positions(pool).open_shards(["others"]) == []
@@ -137,3 +140,27 @@ async def test_tables_are_asked_for_by_name(migrated_database: str):
 
         assert set(await positions.tables()) == {"orders", "others"}
         assert set(await positions.tables(["others", "missing"])) == {"others"}
+
+
+async def test_a_polled_shard_stays_the_same_object_while_its_row_is_the_same(database: str):
+    """Its load is told in two digits."""
+    async with control_schema(database) as control, a_pool(database) as pool:
+        await control.register("orders")
+        for name in ("one", "two"):
+            await add(control, name, "active")
+        positions = Positions(pool)
+
+        async def polled(load: float) -> dict[str, PolledShard]:
+            await control.connection.execute(
+                "update replicator.shard set load = $1, polled_at = now() where shard_id = 'one'",
+                load,
+            )
+            return {s.shard_id: s for s in await positions.polled_shards(["orders"])}
+
+        first, second, third = await polled(123_400.0), await polled(121_000.0), await polled(1e6)
+
+        assert first["two"] is second["two"] is third["two"]
+        assert first["one"] is second["one"]
+        assert (first["one"].load, third["one"].load) == (120_000.0, 1_000_000.0)
+        assert (await polled(0.0))["one"].load == 0.0
+        assert first["two"].load is None

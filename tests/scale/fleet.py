@@ -249,6 +249,11 @@ class Fleet:
         loads = zipf(len(self.open), a_minute=a_minute, seed=seed)
         self.loads = dict(zip(self.open, loads, strict=True))
 
+    def know_loads(self) -> None:
+        """Put the loads on record, as if they had been measured for long."""
+        for shard_id, arn in self.open.items():
+            self.postgres.data.shards[arn, shard_id].load = self.loads[shard_id]
+
     def loads_of_workers(self) -> dict[str, float]:
         """Records a minute of each living worker."""
         totals = dict.fromkeys(self.processes, 0.0)

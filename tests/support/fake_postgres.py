@@ -21,6 +21,7 @@ from replicator.core.stream.stream_state import (
     Advance,
     Claim,
     GapFacts,
+    PolledShard,
     ShardFacts,
     ShardRowState,
     parents_of,
@@ -71,10 +72,13 @@ class ShardRow:
     adjacent_parent_id: str | None = None
     load: float | None = None
     _facts: ShardFacts | None = field(default=None, init=False, repr=False, compare=False)
+    _polled: PolledShard | None = field(default=None, init=False, repr=False, compare=False)
+    _stale: bool = field(default=True, init=False, repr=False, compare=False)
 
     def __setattr__(self, name: str, value: object) -> None:
         object.__setattr__(self, name, value)
         object.__setattr__(self, "_facts", None)
+        object.__setattr__(self, "_stale", True)
 
     @property
     def name(self) -> ShardName:
@@ -95,6 +99,27 @@ class ShardRow:
             object.__setattr__(self, "_facts", facts)
             return facts
         return self._facts
+
+    def polled(self) -> PolledShard:
+        """As workers poll it: the object stays while it is the same."""
+        if self._stale or self._polled is None:
+            polled = PolledShard(
+                self.source,
+                self.stream_arn,
+                self.shard_id,
+                self.parent_id,
+                self.adjacent_parent_id,
+                self.state,
+                self.owner,
+                self.gap_accepted_at is not None,
+                self.done_at,
+                None if self.load is None else float(f"{self.load:.1e}"),
+            )
+            if polled != self._polled:
+                object.__setattr__(self, "_polled", polled)
+            object.__setattr__(self, "_stale", False)
+            return self._polled or polled
+        return self._polled
 
 
 @dataclass(slots=True)

@@ -19,6 +19,7 @@ from replicator.core.stream.stream_state import (
     GapFacts,
     Halting,
     ListedShard,
+    PolledShard,
     ShardFacts,
     StreamOver,
     TableFacts,
@@ -155,22 +156,29 @@ class FakePositions:
         )
 
     async def open_shards(self, sources: Sequence[str]) -> list[ShardFacts]:
-        def work() -> list[ShardFacts]:
-            now, data, asked = self._server.clock.now(), self._server.data, set(sources)
-            before = now - timedelta(seconds=ENDED_SECONDS)
-            for name, row in list(data.polled.items()):
-                if row.state == "done" and row.done_at is not None and row.done_at <= before:
-                    del data.polled[name]
-            polled = [row for row in data.polled.values() if row.source in asked]
-            current = {table.stream_arn for name, table in data.tables.items() if name in asked}
-            current -= {row.stream_arn for row in polled}
-            for row in data.shards.values() if current - {None} else ():
-                if row.stream_arn in current and row.source in asked:
-                    current.discard(row.stream_arn)
-                    polled.append(row)
-            return [row.facts() for row in polled]
+        return await self._send(
+            "open_shards", lambda: [row.facts() for row in self._open_rows(sources)]
+        )
 
-        return await self._send("open_shards", work)
+    async def polled_shards(self, sources: Sequence[str]) -> list[PolledShard]:
+        return await self._send(
+            "polled_shards", lambda: [row.polled() for row in self._open_rows(sources)]
+        )
+
+    def _open_rows(self, sources: Sequence[str]) -> list[ShardRow]:
+        now, data, asked = self._server.clock.now(), self._server.data, set(sources)
+        before = now - timedelta(seconds=ENDED_SECONDS)
+        for name, row in list(data.polled.items()):
+            if row.state == "done" and row.done_at is not None and row.done_at <= before:
+                del data.polled[name]
+        polled = [row for row in data.polled.values() if row.source in asked]
+        current = {table.stream_arn for name, table in data.tables.items() if name in asked}
+        current -= {row.stream_arn for row in polled}
+        for row in data.shards.values() if current - {None} else ():
+            if row.stream_arn in current and row.source in asked:
+                current.discard(row.stream_arn)
+                polled.append(row)
+        return polled
 
     async def shards_named(self, stream_arn: str, names: Collection[str]) -> list[ShardFacts]:
         def work() -> list[ShardFacts]:

@@ -1,10 +1,12 @@
 """Order of shards: parents before children, and no shard twice. Pure."""
 
-from collections.abc import Collection, Container, Iterable, Mapping
+from collections.abc import Collection, Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from operator import attrgetter
+from typing import Generic, TypeVar
 
-from replicator.core.stream.stream_state import ListedShard, ShardFacts
+from replicator.core.stream.stream_state import ListedShard, PolledShard, ShardFacts
 
 FINISHED_SHARDS_KEPT = timedelta(hours=48)
 """Twice the retention: a listing may show a shard for a while after the last record."""
@@ -12,32 +14,35 @@ CHILDREN_APPEAR_WITHIN = timedelta(minutes=1)
 
 ShardName = tuple[str, str]
 """Stream ARN and shard id: emulators give every stream the same shard id."""
+S = TypeVar("S", ShardFacts, PolledShard)
 
 
-def by_name(shards: Iterable[ShardFacts]) -> dict[ShardName, ShardFacts]:
+def by_name(shards: Iterable[S]) -> dict[ShardName, S]:
     """Shards by stream and id."""
     return {(shard.stream_arn, shard.shard_id): shard for shard in shards}
 
 
-def is_ready(shard: ShardFacts, shards: Mapping[ShardName, ShardFacts]) -> bool:
+def is_ready(shard: S, shards: Mapping[ShardName, S]) -> bool:
     """True when a worker may claim the shard: unfinished, and nothing of the parent is unread.
 
     A parent that is not on record was finished and cleaned away: one that is owed never is.
     """
     if shard.state not in ("waiting", "active"):
         return False
-    if shard.parent_id is None and shard.adjacent_parent_id is None:
-        return True
-    return all(parent.finished for parent in _parents(shard, shards))
+    for parent_id in (shard.parent_id, shard.adjacent_parent_id):
+        parent = None if parent_id is None else shards.get((shard.stream_arn, parent_id))
+        if parent is not None and not parent.finished:
+            return False
+    return True
 
 
-def ready_shards(shards: Mapping[ShardName, ShardFacts]) -> list[ShardFacts]:
+def ready_shards(shards: Mapping[ShardName, S]) -> list[S]:
     """The shards that may be claimed, in a fixed order."""
     ready = [shard for shard in shards.values() if is_ready(shard, shards)]
     return sorted(ready, key=attrgetter("shard_id", "stream_arn"))
 
 
-def expected_load(shard: ShardFacts, shards: Mapping[ShardName, ShardFacts]) -> float:
+def expected_load(shard: S, shards: Mapping[ShardName, S]) -> float:
     """Records a minute of a shard; of one that nobody has read yet, those of the parents."""
     if shard.load is not None:
         return shard.load
@@ -102,18 +107,39 @@ def _parents_first(chain: list[ListedShard], waiting: set[str]) -> Iterable[List
         yield from ready
 
 
-def childless_ends(shards: Collection[ShardFacts]) -> list[datetime]:
-    """When those shards ended of which no child is known."""
-    ends = {
-        (shard.stream_arn, shard.shard_id): shard.done_at
+@dataclass(frozen=True, slots=True)
+class Ends(Generic[S]):
+    """Shards that have ended, by what is known of their children."""
+
+    childless: Sequence[datetime]
+    """When those ended of which no child is known."""
+    followed: Sequence[S]
+    """Those with known children that have all begun: they are not worked on again, and their
+    positions are not asked for."""
+
+
+def ends_of(shards: Collection[S]) -> Ends[S]:
+    """The ends among the shards of a table."""
+    finished = {
+        (shard.stream_arn, shard.shard_id): shard
         for shard in shards
-        if shard.state == "done" and shard.done_at is not None
+        if shard.state in ("done", "gap") and shard.finished
     }
-    if ends:
-        for shard in shards:
-            for parent in shard.parents:
-                ends.pop((shard.stream_arn, parent), None)
-    return list(ends.values())
+    begun: dict[ShardName, bool] = {}
+    for child in shards if finished else ():
+        for parent_id in (child.parent_id, child.adjacent_parent_id):
+            parent = (child.stream_arn, parent_id or "")
+            if parent in finished:
+                is_begun = child.finished or child.state == "active"
+                begun[parent] = begun.get(parent, True) and is_begun
+    return Ends(
+        [
+            shard.done_at
+            for name, shard in finished.items()
+            if name not in begun and shard.state == "done" and shard.done_at is not None
+        ],
+        [shard for name, shard in finished.items() if begun.get(name, False)],
+    )
 
 
 def awaits_children(ends: Iterable[datetime], now: datetime) -> bool:
@@ -122,21 +148,6 @@ def awaits_children(ends: Iterable[datetime], now: datetime) -> bool:
     A stream that was disabled ends without children, so the state does not last.
     """
     return any(now - at < CHILDREN_APPEAR_WITHIN for at in ends)
-
-
-def followed_shards(shards: Collection[ShardFacts]) -> list[ShardFacts]:
-    """Finished shards with known children that have all begun: such shards are not worked on again,
-    and the positions are not asked for.
-    """
-    finished = {(shard.stream_arn, shard.shard_id): shard for shard in shards if shard.finished}
-    begun: dict[ShardName, bool] = {}
-    for child in shards if finished else ():
-        for parent_id in child.parents:
-            parent = (child.stream_arn, parent_id)
-            if parent in finished:
-                is_begun = child.finished or child.state == "active"
-                begun[parent] = begun.get(parent, True) and is_begun
-    return [shard for name, shard in finished.items() if begun.get(name, False)]
 
 
 def forgettable_shards(
@@ -162,7 +173,7 @@ def forgettable_shards(
     ]
 
 
-def _parents(shard: ShardFacts, shards: Mapping[ShardName, ShardFacts]) -> list[ShardFacts]:
+def _parents(shard: S, shards: Mapping[ShardName, S]) -> list[S]:
     """The parents of a shard that are on record."""
     found = [shards.get((shard.stream_arn, parent)) for parent in shard.parents]
     return [parent for parent in found if parent is not None]

@@ -96,6 +96,38 @@ class ShardFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class PolledShard:
+    """A shard as workers poll it: the facts that tell who may read it, and who should.
+
+    None of them changes with a batch, but `load`, which is rounded so that it seldom does: workers
+    keep what they derive from a shard for as long as it is the same.
+    """
+
+    source: str
+    stream_arn: str
+    shard_id: str
+    parent_id: str | None
+    adjacent_parent_id: str | None
+    state: ShardRowState
+    owner: str | None
+    accepted: bool
+    """True where a gap that ended the shard was accepted."""
+    done_at: datetime | None
+    load: float | None
+    """Records a minute, averaged, in two digits; None: nobody has read the shard."""
+
+    @property
+    def parents(self) -> tuple[str, ...]:
+        """The shards that are read to the ends before this one."""
+        return parents_of(self)
+
+    @property
+    def finished(self) -> bool:
+        """Nothing more of the shard will be read: the children may start."""
+        return self.state == "done" or (self.state == "gap" and self.accepted)
+
+
+@dataclass(frozen=True, slots=True)
 class StreamOver:
     """Nothing of a table's current stream is left to read, as far as the observer knows.
 

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Sequence
 
 from replicator.clock import Clock
 from replicator.core.snapshot.snapshot_state import SnapshotOrigin
-from replicator.core.stream.stream_state import ShardFacts
+from replicator.core.stream.stream_state import PolledShard
 from replicator.engine.ports import Incidents, Positions, Snapshots
 from replicator.engine.waiting import for_each
 from replicator.engine.worker.worker_table import Table
@@ -32,9 +32,9 @@ class PeriodicSteps:
     async def refresh(self, tables: Sequence[Table]) -> None:
         """Read what the control schema knows of the given tables."""
         read_at = self._clock.monotonic()
-        shards: dict[str, list[ShardFacts]] = {table.name: [] for table in tables}
+        shards: dict[str, list[PolledShard]] = {table.name: [] for table in tables}
         facts = await self._positions.tables(list(shards))
-        for shard in await self._positions.open_shards(list(shards)):
+        for shard in await self._positions.polled_shards(list(shards)):
             shards[shard.source].append(shard)
         snapshots = await self._snapshots.facts(list(shards))
         for table in tables:

@@ -15,8 +15,10 @@ from replicator.core.leases.lease_plan import (
     plan_leases,
 )
 from replicator.core.observations import MappingSuperseded, TableHalted
+from replicator.core.records import Position
 from replicator.core.snapshot.snapshot_state import is_segment_name
-from replicator.core.stream.shard_lineage import awaits_children, followed_shards
+from replicator.core.stream.shard_lineage import ShardName, awaits_children
+from replicator.core.stream.stream_state import ShardFacts
 from replicator.engine.ports import ControlPorts, Leases
 from replicator.engine.snapshot.rate_limit import ReadPacing
 from replicator.engine.snapshot.segment import SegmentRunner
@@ -26,6 +28,7 @@ from replicator.engine.worker.lease_keeper import (
     CALLS_AT_ONCE,
     Held,
     Holding,
+    checkpoint_text,
     checkpointed_position,
 )
 from replicator.engine.worker.lease_owner_lookup import Ownership
@@ -129,11 +132,16 @@ class Worker:
 
         Those that nothing can be done for, such as a halted one, are not among them.
         """
+        shards: dict[str, list[ShardFacts]] = {name: [] for name in self.tables}
         try:
             await self._periodic_steps.refresh(list(self.tables.values()))
+            for shard in await self._control.positions.open_shards(list(shards)):
+                shards[shard.source].append(shard)
         except ReplicatorError:
             return frozenset(self.tables)
-        return frozenset(n for n, table in self.tables.items() if not table.is_caught_up(at))
+        return frozenset(
+            name for name, known in shards.items() if not self.tables[name].is_caught_up(at, known)
+        )
 
     def _jobs(self, tasks: asyncio.TaskGroup, stopping: asyncio.Event) -> list[Job]:
         return [
@@ -246,7 +254,7 @@ class Worker:
 
     def _listing_seconds(self, table: Table) -> float:
         """Seconds between two listings of a table's stream, by whichever worker."""
-        if not table.discovered or awaits_children(table.childless_ends, self._clock.now()):
+        if not table.discovered or awaits_children(table.ends.childless, self._clock.now()):
             return CHILDREN_SECONDS
         return self.settings.discover_seconds
 
@@ -364,12 +372,17 @@ class Worker:
             key
             for key, unit in units.items()
             if unit.owner is None
-            and any(self._leases.key(unit.stream_arn, parent) in ended for parent in unit.parents)
+            and unit.shard is not None
+            and any(
+                self._leases.key(unit.stream_arn, parent) in ended for parent in unit.shard.parents
+            )
         ]
 
     def _ready_units(self) -> dict[str, Unit]:
-        units = [unit for table in self.tables.values() for unit in table.ready_units()]
-        return {self._leases.key(unit.stream_arn, unit.name): unit for unit in units}
+        units: dict[str, Unit] = {}
+        for table in self.tables.values():
+            units |= table.ready_units(self._leases.key)
+        return units
 
     async def _add_leases(
         self, units: dict[str, Unit], existing: set[str], living: Set[str], until: float
@@ -383,19 +396,36 @@ class Worker:
             share = home_share(missing, worker_id=self.settings.worker_id, workers=living)
             due = share | (missing & self._missing)
         self._missing = missing
+        positions = await self._positions_of(units[key] for key in due)
 
         async def create(key: str) -> None:
             self._turned_at = self._clock.monotonic()
             if self._turned_at > until:
                 return
             unit = units[key]
-            await self._leases.create(key, checkpoint=unit.checkpoint, parent_id=unit.parent_id)
+            await self._leases.create(
+                key,
+                checkpoint=checkpoint_text(positions.get((unit.stream_arn, unit.name))),
+                parent_id=None if unit.shard is None else unit.shard.parent_id,
+            )
             if key not in self._created:  # one that does not stay is no reason to hurry
                 self._created.add(key)
                 self._look_now.set()
 
         await for_each(due, create, at_once=CALLS_AT_ONCE)
         self._created -= existing
+
+    async def _positions_of(self, units: Iterable[Unit]) -> dict[ShardName, Position | None]:
+        """Where the given shards stand."""
+        names: dict[str, list[str]] = {}
+        for unit in units:
+            if unit.shard is not None:
+                names.setdefault(unit.stream_arn, []).append(unit.name)
+        found: dict[ShardName, Position | None] = {}
+        for arn, of_stream in names.items():
+            for shard in await self._control.positions.shards_named(arn, of_stream):
+                found[arn, shard.shard_id] = shard.position
+        return found
 
     async def _delete_over(self, rows: Iterable[Lease]) -> None:
         """Leases of the segments of snapshots that are over, and of shards whose children go on."""
@@ -404,7 +434,7 @@ class Worker:
         followed = {
             key(shard.stream_arn, shard.shard_id)
             for table in tables
-            for shard in followed_shards(table.shards)
+            for shard in table.ends.followed
         }
         ended = self.holding.ended & (over | followed)
         due = ended | {

@@ -1,22 +1,23 @@
 """One source table of a worker: the parts and settings, and the worker's knowledge of the state."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
 from replicator.core.mapping.compile import TableMapping
 from replicator.core.snapshot.snapshot_state import SegmentFacts, SnapshotFacts, is_initial_due
 from replicator.core.stream.shard_lineage import (
+    Ends,
     ShardName,
     by_name,
-    childless_ends,
+    ends_of,
     expected_load,
     ready_shards,
 )
 from replicator.core.stream.source_kind import is_read_from
-from replicator.core.stream.stream_state import Belief, ShardFacts, TableFacts
+from replicator.core.stream.stream_state import Belief, PolledShard, ShardFacts, TableFacts
 from replicator.engine.ports import Source
 from replicator.engine.snapshot.lifecycle import Loading
 from replicator.engine.snapshot.segment import SnapshotParts
@@ -25,7 +26,6 @@ from replicator.engine.stream.pipeline import Pipeline
 from replicator.engine.stream.read_ahead_limit import Room
 from replicator.engine.stream.shard import Ending
 from replicator.engine.stream.shard_activity import ShardProof
-from replicator.engine.worker.lease_keeper import checkpoint_text
 
 
 class Runner(Protocol):
@@ -48,16 +48,17 @@ class Runner(Protocol):
 class Unit:
     """Something that is leased to one worker at a time: a shard, or a segment of a snapshot."""
 
+    key: str
+    """Key of its lease."""
     table: str
     stream_arn: str
     name: str
-    checkpoint: str
-    parent_id: str | None
     owner: str | None
     """The worker that has the claim."""
     load: float = 0.0
     """Records a minute, averaged; 0 for a segment."""
-    parents: tuple[str, ...] = ()
+    shard: PolledShard | None = None
+    """None for a segment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,9 +101,9 @@ class Table:
     parts: SnapshotParts
     room: Room
     facts: TableFacts | None = None
-    shards: tuple[ShardFacts, ...] = ()
-    childless_ends: Sequence[datetime] = ()
-    """When those shards ended of which no child is known."""
+    shards: tuple[PolledShard, ...] = ()
+    ends: Ends[PolledShard] = field(default_factory=lambda: Ends((), ()))
+    """Those of the shards that have ended."""
     snapshots: tuple[SnapshotFacts, ...] = ()
     begun_at: float | None = None
     """Monotonic time at which the worker first knew of the table's state."""
@@ -113,13 +114,14 @@ class Table:
     shard is on record."""
     listing_failed_at: float | None = None
     """Monotonic time at which this worker's last look at the source began, where it failed."""
+    _units: dict[int, Unit] = field(default_factory=dict)
     revision: int | None = None
     """The number of the worker's mapping at its last registration; None: never registered."""
 
     def continues(self, former: "Table") -> None:
         """Take over what the worker knows of the table, which has another mapping now."""
         self.facts, self.shards, self.snapshots = former.facts, former.shards, former.snapshots
-        self.childless_ends = former.childless_ends
+        self.ends = former.ends
         self.begun_at, self.over_since = former.begun_at, former.over_since
         self.listed_at, self.revision = former.listed_at, former.revision
         self.listing_failed_at = former.listing_failed_at
@@ -164,7 +166,7 @@ class Table:
 
     def refreshed(self, now: float) -> None:
         """Take note, at a monotonic time, of what was just read."""
-        self.childless_ends = childless_ends(self.shards)
+        self.ends = ends_of(self.shards)
         if self.begun_at is None:
             self.begun_at = now
         seconds = None if self.facts is None else self.facts.listed_seconds
@@ -174,7 +176,7 @@ class Table:
         elif self.over_since is None:
             self.over_since = now
 
-    def _ready(self, known: Mapping[ShardName, ShardFacts]) -> list[ShardFacts]:
+    def _ready(self, known: Mapping[ShardName, PolledShard]) -> list[PolledShard]:
         """The shards that may be claimed now."""
         if not (self.working and self.polled):
             return []
@@ -190,27 +192,33 @@ class Table:
         ready = [part for snapshot in self.snapshots for part in snapshot.ready()]
         return {part.name: part for part in ready}
 
-    def ready_units(self) -> list[Unit]:
-        """The shards and segments that may be leased now."""
+    def ready_units(self, key: Callable[[str, str], str]) -> dict[str, Unit]:
+        """The shards and segments that may be leased now, by the keys of their leases. `key`: of a
+        stream and a name.
+
+        Of a shard that is as it was the unit stays: most of ten thousand are, at every look.
+        """
         known = by_name(self.shards)
-        shards = [
-            Unit(
-                self.name,
-                shard.stream_arn,
-                shard.shard_id,
-                checkpoint_text(shard.position),
-                shard.parent_id,
-                shard.owner,
-                expected_load(shard, known),
-                shard.parents,
-            )
-            for shard in self._ready(known)
-        ]
-        parts = [
-            Unit(self.name, self.stream_arn, name, checkpoint_text(None), None, part.owner)
-            for name, part in self.ready_parts().items()
-        ]
-        return shards + parts
+        units: dict[str, Unit] = {}
+        kept: dict[int, Unit] = {}  # by their shards, which they keep
+        for shard in self._ready(known):
+            unit = self._units.get(id(shard))
+            if unit is None or shard.load is None:
+                unit = Unit(
+                    key(shard.stream_arn, shard.shard_id),
+                    self.name,
+                    shard.stream_arn,
+                    shard.shard_id,
+                    shard.owner,
+                    expected_load(shard, known),
+                    shard,
+                )
+            kept[id(shard)] = units[unit.key] = unit
+        self._units = kept
+        for name, part in self.ready_parts().items():
+            unit = Unit(key(self.stream_arn, name), self.name, self.stream_arn, name, part.owner)
+            units[unit.key] = unit
+        return units
 
     def parts_over(self) -> list[str]:
         """The names of the segments of snapshots that are over."""
@@ -252,13 +260,14 @@ class Table:
             return True
         return any(snapshot.state in ("asked", "running") for snapshot in self.snapshots)
 
-    def is_caught_up(self, at: datetime) -> bool:
-        """True when every change created before `at` is applied, as far as workers can apply it."""
+    def is_caught_up(self, at: datetime, shards: Collection[ShardFacts]) -> bool:
+        """True when every change created before `at` is applied, as far as workers can apply it.
+        `shards`: of the table, with how far each is applied."""
         if self.facts is None:
             return True  # somebody has forgotten it: nothing can be done for it
         if not self.working:
             return not self._heals
-        if self.polled and not (self.discovered and self.shards):
+        if self.polled and not (self.discovered and shards):
             return False
         if not self.polled:
             return not self.loads
@@ -266,7 +275,7 @@ class Table:
             return False
         return all(
             shard.finished or (shard.safe_at is not None and shard.safe_at >= at)
-            for shard in self.shards
+            for shard in shards
         )
 
     @property

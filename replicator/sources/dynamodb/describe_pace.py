@@ -29,7 +29,7 @@ from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from itertools import count
 
-SECOND = 1.005
+SECOND = 1.002
 """A second, and what two clocks may differ in it."""
 UNANSWERED_SECONDS = 2.0
 """A call that is not answered counts for so long: one place that is away holds up no other."""

@@ -10,7 +10,13 @@ from replicator.core.leases.lease_owners import WorkerSign
 from replicator.core.records import Position
 from replicator.core.stream.order_keeper_kinds import OrderKeeper
 from replicator.core.stream.shard_lineage import ShardName, by_name
-from replicator.core.stream.stream_state import GapFacts, ListedShard, ShardFacts, TableFacts
+from replicator.core.stream.stream_state import (
+    GapFacts,
+    ListedShard,
+    PolledShard,
+    ShardFacts,
+    TableFacts,
+)
 from replicator.core.table_spec import InitialLoad
 from replicator.errors import Fenced
 from replicator.postgres.connection.database import Database
@@ -40,6 +46,16 @@ SHARD_COLUMNS = """
        safe_at, head_at, polled_at, gap_accepted_at, found_at, done_at, adjacent_parent_id, load"""
 """The columns that `shard_of` makes a shard of, in the order of its fields."""
 
+POLLED_COLUMNS = """
+       source, stream_arn, shard_id, parent_id, adjacent_parent_id, state, owner,
+       gap_accepted_at is not null as accepted, done_at,
+       case when load > 0 then round(load::float8 / digit.place) * digit.place
+            else load::float8 end as load"""
+"""The columns of `PolledShard`, in the order of its fields: the load in two digits."""
+DIGIT = """
+ cross join lateral (select power(10::float8, floor(log(greatest(load, 1e-9)::float8)) - 1))
+       as digit (place)"""
+
 SHARDS = """
 select {columns}
   from {schema}.shard
@@ -66,7 +82,7 @@ with polled as (
      where t.deployment = $1 and t.source = any($2::text[])
 )
 select {columns}
-  from polled
+  from polled {beside}
 """
 ENDED_SECONDS = 600.0
 """Seconds for which an ended shard is polled still: its children appear, and its lease is
@@ -195,6 +211,7 @@ class Positions:
         self._database = database
         self._deployment = database.deployment
         self._control = database.control
+        self._polled: dict[ShardName, tuple[asyncpg.Record, PolledShard]] = {}
 
     async def tables(self, sources: Collection[str] | None = None) -> dict[str, TableFacts]:
         """The given registered tables, or all, by their names, with their open gaps."""
@@ -217,7 +234,7 @@ class Positions:
 
     async def open_shards(self, sources: Sequence[str]) -> list[ShardFacts]:
         """The shards of the tables that are not done, and a few that are."""
-        statement = self._control.sql(OPEN_SHARDS, columns=SHARD_COLUMNS)
+        statement = self._control.sql(OPEN_SHARDS, columns=SHARD_COLUMNS, beside="")
         async with self._database.connection("reading the shards") as connection:
             rows = await connection.fetch(statement, self._deployment, list(sources), ENDED_SECONDS)
         return list(by_name(shard_of(row) for row in rows).values())
@@ -244,6 +261,20 @@ class Positions:
         async with self._database.connection("reading the shards") as connection:
             rows = await connection.fetch(statement, self._deployment, source, at)
         return [shard_of(row) for row in rows]
+
+    async def polled_shards(self, sources: Sequence[str]) -> list[PolledShard]:
+        """The same shards, as workers poll them: an object stays while its row is the same."""
+        statement = self._control.sql(OPEN_SHARDS, columns=POLLED_COLUMNS, beside=DIGIT)
+        async with self._database.connection("reading the shards") as connection:
+            rows = await connection.fetch(statement, self._deployment, list(sources), ENDED_SECONDS)
+        before, polled = self._polled, dict[ShardName, tuple[asyncpg.Record, PolledShard]]()
+        for row in rows:
+            name = row[1], row[2]
+            known = before.get(name)
+            polled[name] = (row, PolledShard(*row)) if known is None or known[0] != row else known
+        if 2 * len(polled) > len(before):
+            self._polled = polled  # of a look at all tables, rather than at one of them
+        return [shard for _, shard in polled.values()]
 
     async def start(self, source: str, *, initial_load: InitialLoad, at: datetime) -> None:
         """Keep the start instant of a table that has none yet."""
