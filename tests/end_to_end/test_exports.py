@@ -19,6 +19,7 @@ from tests.support.bounds import lease
 from tests.support.daemon import Deployment, Worker
 from tests.support.exports import BUCKET, ExportService, TableLog, bucket_client, export_service
 from tests.support.waiting import pace
+from tests.support.wide import wide_but
 
 pytestmark = one_emulator
 
@@ -167,15 +168,21 @@ async def test_stale_rows_are_swept_as_after_a_scan(exported: Exported):
         assert await rows(exported.stage) == await items(exported.stage, exported.table)
 
 
+DAMAGES = {
+    "checksum": "does not match its checksum",
+    "count": "lines, and its list says",
+    "missing": "does not hold the file",
+    "truncated": "is not whole",
+    "manifest": "items by their list, and its summary says",
+}
+
+
 @pytest.mark.parametrize(
     ("damage", "told"),
-    [
-        ("checksum", "does not match its checksum"),
-        ("count", "lines, and its list says"),
-        ("missing", "does not hold the file"),
-        ("truncated", "is not whole"),
-        ("manifest", "items by their list, and its summary says"),
-    ],
+    # found in the bytes of a file, and without a file
+    wide_but(
+        "checksum", "missing", of={damage: (damage, told) for damage, told in DAMAGES.items()}
+    ),
 )
 async def test_a_damaged_export_is_not_loaded(exported: Exported, damage: Any, told: str):
     exported.service.damage = damage

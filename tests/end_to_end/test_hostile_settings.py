@@ -171,7 +171,11 @@ async def found_in(dsn: str) -> dict[str, list[asyncpg.Record]]:
 
 
 @one_emulator
-@pytest.mark.parametrize("pooler", ["none", "transaction"])
+@pytest.mark.parametrize(
+    # behind a pooler, where all has to be said in each transaction
+    "pooler",
+    ["transaction", pytest.param("none", marks=pytest.mark.wide)],
+)
 async def test_all_types_are_written_as_under_defaults_whatever_role_and_database_set(
     stage: Stage, database: str, pooler: str
 ):

@@ -241,7 +241,14 @@ async def running(published: Published, **options: Any) -> AsyncIterator[tuple[D
         yield deployment, worker
 
 
-@pytest.mark.parametrize("status", ["DISABLING", "DISABLED", "ENABLING"])
+@pytest.mark.parametrize(
+    "status",
+    [
+        "DISABLED",
+        pytest.param("DISABLING", marks=pytest.mark.wide),
+        pytest.param("ENABLING", marks=pytest.mark.wide),
+    ],
+)
 async def test_a_destination_that_was_off_for_a_while_is_a_gap(published: Published, status: str):
     """Writes reach no stream meanwhile, and nothing of what is read later tells of them."""
     table, destination = published.table, published.destination

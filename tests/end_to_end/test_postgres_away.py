@@ -12,7 +12,7 @@ from tests.end_to_end.watched import watched
 pytestmark = pytest.mark.faults
 
 AWAY = [
-    pytest.param(False, 100, id="stopped"),
+    pytest.param(False, 100, id="stopped", marks=pytest.mark.wide),  # as a crash, but politer
     pytest.param(True, 100, id="crashed"),
     pytest.param(True, 1_500, id="crashed-for-long", marks=pytest.mark.long),
 ]

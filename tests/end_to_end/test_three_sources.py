@@ -14,6 +14,8 @@ from itertools import pairwise
 from random import Random
 from typing import Any
 
+import pytest
+
 from replicator.app.aws_lambda.environment import function_of
 from tests.end_to_end.conftest import Stage, one_emulator
 from tests.end_to_end.test_snapshot import sql
@@ -34,7 +36,7 @@ from tests.support.scripted_streams.items import canonical
 
 pytestmark = one_emulator
 
-CHANGES = 900
+CHANGES = [300, pytest.param(900, marks=pytest.mark.wide)]
 KEYS = [f"k{number:03}" for number in range(30)]
 SOURCES = ("streams", "lambda", "kinesis")
 BEGAN = 1_789_000_000_000_000
@@ -236,8 +238,9 @@ async def parts_of(stage: Stage, source: str) -> Counter[tuple[str, int, str]]:
     return Counter((str(pk), int(str(place)), str(part)) for pk, place, part in rows)
 
 
+@pytest.mark.parametrize("changes", CHANGES)
 async def test_the_same_changes_through_each_source_end_in_the_same_rows(
-    stage: Stage, kinesis_url: str
+    stage: Stage, kinesis_url: str, changes: int
 ):
     chance, name = Random(19), f"{stage.prefix}-orders"
     async with (
@@ -246,9 +249,9 @@ async def test_the_same_changes_through_each_source_end_in_the_same_rows(
         described(server.endpoint_url, Destination(name, stream.arn)) as url,
     ):
         log = Log(server.table(name, key={"pk": "S"}, shards=2), RandomItems(19))
-        while len(log.made) < CHANGES:
+        while len(log.made) < changes:
             log.change()
-            if len(log.table.shard_ids()) < 2 + 2 * (len(log.made) * 3 // CHANGES):
+            if len(log.table.shard_ids()) < 2 + 2 * (len(log.made) * 3 // changes):
                 log.table.split(log.table.open_shards()[0])
         source = {"kinesis": stream.arn, "kinesis_endpoint_url": kinesis_url}
         of_streams = stage.deployment(

@@ -10,6 +10,7 @@ from tests.faults.conftest import NewReplica
 from tests.faults.replica import Replica
 from tests.faults.test_walks import all_is_well, do_as_printed, problem_of
 from tests.support.daemon import Worker
+from tests.support.wide import wide_but
 
 pytestmark = pytest.mark.faults
 
@@ -71,17 +72,19 @@ async def mended_as_printed(it: Replica, worker: Worker, words: str) -> None:
     await do_as_printed(it, problem["remedy"])
 
 
-@pytest.mark.parametrize("harm", HARMS.values(), ids=HARMS)
+@pytest.mark.parametrize(
+    ("statement", "words"),
+    wide_but("a column that rounds", "a trigger before each row", "a table that is gone", of=HARMS),
+)
 async def test_a_table_that_nobody_writes_halts_with_the_words_of_check(
-    new_replica: NewReplica, harm: tuple[str, str]
+    new_replica: NewReplica, statement: str, words: str
 ):
-    made, words = harm
     async with new_replica(tables=("orders", "others")) as it:
         it.deployment.settings["poll"]["discover_seconds"] = 1
         worker = await it.deployment.start_ready()
         it.load.write(20)
         await it.equal(worker)
-        await it.execute(made)
+        await it.execute(statement)
 
         problem = await problem_of(it, worker, says(words))
 

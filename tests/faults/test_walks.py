@@ -13,6 +13,7 @@ from tests.faults.conftest import NewReplica
 from tests.faults.replica import NAMED_SECONDS, WORKERS_UNHEARD, Replica
 from tests.faults.test_gaps import DOWN_HOURS, applied_then_stopped
 from tests.support.daemon import Worker
+from tests.support.wide import wide_but
 
 pytestmark = pytest.mark.faults
 
@@ -132,11 +133,14 @@ async def test_a_gap_is_over_by_each_command_that_is_printed(new_replica: NewRep
         assert await worker.stop() == 0
 
 
-@pytest.mark.parametrize("name", REFUSED)
+@pytest.mark.parametrize(
+    ("error", "kind", "words"),
+    # every error's words are held by tests/contract/test_odd_answers.py
+    wide_but("a denied call", of=REFUSED),
+)
 async def test_calls_that_are_refused_are_told_with_what_mends_them(
-    new_replica: NewReplica, name: str
+    new_replica: NewReplica, error: str, kind: str, words: tuple[str, ...]
 ):
-    error, kind, words = REFUSED[name]
     async with new_replica() as it:
         worker = await it.deployment.start_ready()
         it.load.put("before")

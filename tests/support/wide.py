@@ -1,0 +1,23 @@
+"""Cases of a test that differ in one value: some are for every run, the rest is wide."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+
+def wide_but(*usual: str, of: Mapping[str, Any]) -> list[Any]:
+    """A parameter for each case, with its name as id; all but the usual ones are wide.
+
+    Cases that are tuples are several parameters.
+    """
+    unknown = {*usual} - of.keys()
+    assert not unknown, f"no case is called {unknown}"
+    return [
+        pytest.param(
+            *(case if isinstance(case, tuple) else (case,)),
+            id=name,
+            marks=() if name in usual else (pytest.mark.wide,),
+        )
+        for name, case in of.items()
+    ]
