@@ -7,7 +7,7 @@ In one process and one batch after the other, so that no waiting counts: a shard
 import gc
 import time
 from base64 import b64decode, b64encode
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 import orjson
 
 from replicator.core.planning.plan_batch import plan_batch
+from replicator.core.planning.reorder_batch import arranged
 from replicator.core.planning.row_guard_outcomes import Versioning, stream_versioning
 from replicator.core.records import StreamRecord, decode_page
 from replicator.core.stream.kinesis_records import decode_kinesis_page
@@ -44,8 +45,12 @@ class Source:
     """The answers of a source, how they are decoded, and whether versions are written."""
 
     answers: list[bytes]
-    decode: Callable[[bytes], list[StreamRecord]]
+    decode: Callable[[bytes], Sequence[StreamRecord]]
     versioning: Versioning | None
+
+    @property
+    def answers_come_in_any_order(self) -> bool:
+        return self.versioning is not None and self.versioning.order == "time"
 
 
 async def contenders(stand: Stand) -> dict[str, Contender]:
@@ -88,7 +93,10 @@ async def _run(
         started, used = time.perf_counter(), time.process_time()
         try:
             for answer in source.answers:
-                plan = plan_batch(source.decode(answer), mapping, read_at=READ_AT)
+                batch = source.decode(answer)
+                if source.answers_come_in_any_order:
+                    batch = arranged(batch, mapping.source_key).records
+                plan = plan_batch(batch, mapping, read_at=READ_AT)
                 arguments = (plan, ("bench", "orders", "stream", ""))
                 if source.versioning is None:
                     await writer.write(*arguments, supersede=False)
@@ -124,9 +132,9 @@ def kinesis_answers(load: Load) -> list[bytes]:
 
 
 def _record(change: Changed, *, number: int, micros: int) -> bytes:
-    data = kinesis_data(
-        "orders", _image(change.old), _image(change.new), micros=micros, key=tuple(KEY)
-    )
+    images = _image(change.old), _image(change.new)
+    spaced = kinesis_data("orders", *images, micros=micros, key=tuple(KEY))
+    data = orjson.dumps(orjson.loads(spaced))  # as the answers of DynamoDB Streams
     return orjson.dumps(
         {
             "SequenceNumber": str(number),

@@ -61,8 +61,8 @@ KINESIS_MUTANTS = [
     Mutant(
         "binary of AWS keeps a layer of base64",
         DECODING,
-        'if base64 == "twice":\n            text',
-        'if base64 == "never":\n            text',
+        '_decode_twice if base64 == "twice"',
+        '_decode_twice if base64 == "never"',
         RECORDS,
     ),
     Mutant(
@@ -73,17 +73,17 @@ KINESIS_MUTANTS = [
         RECORDS,
     ),
     Mutant(
-        "records are told apart by lines that another producer may break",
+        "a binary key keeps a layer of base64",
         DECODING,
-        'if text.count(b"\\n") != len(data) - 1:',
-        "if not data:",
+        'or (base64 == "twice" and any(',
+        'or (base64 == "never" and any(',
         RECORDS,
     ),
     Mutant(
-        "a page is taken for whole whose records ran together",
+        "a record of the page is taken for ours whichever table it is of",
         DECODING,
-        "return found if len(found) == len(data) else None",
-        "return found",
+        "        wire.tableName != table\n        or",
+        "        wire.tableName is None\n        or",
         RECORDS,
     ),
     Mutant(

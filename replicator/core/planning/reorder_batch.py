@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import lt
 
 from replicator.core.mapping.item_keys import item_keys
 from replicator.core.planning.planning_state import ItemKey
@@ -24,8 +25,11 @@ class Arranged:
 def arranged(records: Sequence[StreamRecord], source_key: SourceKey) -> Arranged:
     """The batch as planning takes it: the last change of an item is the newest.
 
-    Most batches are in order as they are.
+    Most batches are in order as they are, and many show it by their times alone.
     """
+    times = [record.created_at or 0.0 for record in records]
+    if all(map(lt, times, times[1:])):
+        return Arranged(records)
     own = [record for record in records if not record.foreign]
     keys = item_keys([record.keys for record in own], source_key)
     newest: dict[ItemKey, int] = {}

@@ -15,8 +15,7 @@ import re
 from binascii import a2b_base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import repeat
-from typing import Any, Literal
+from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
 
@@ -35,7 +34,12 @@ from replicator.core.records import (
     is_sequence_number,
 )
 from replicator.core.stream.stream_state import ListedShard
-from replicator.core.stream.time_order import version_of
+from replicator.core.stream.time_order import (
+    TypedValue,
+    canonical_image,
+    version_between,
+    version_of,
+)
 from replicator.errors import UnknownRecord
 
 Base64 = Literal["twice", "once"]
@@ -80,15 +84,46 @@ class _Answer(msgspec.Struct):
     ChildShards: list[_Child] | None = None
 
 
-_ABSENT = msgspec.Raw()
-
-
-class _PublishedChange(msgspec.Struct, gc=False):
+class _ChangeFields(msgspec.Struct, gc=False, kw_only=True):
     ApproximateCreationDateTime: int
     Keys: dict[str, dict[str, str]]
-    NewImage: msgspec.Raw = _ABSENT
-    OldImage: msgspec.Raw = _ABSENT
     ApproximateCreationDateTimePrecision: str = "MILLISECOND"
+
+
+class _PublishedChange(_ChangeFields, gc=False, kw_only=True):
+    NewImage: msgspec.Raw = msgspec.Raw()
+    OldImage: msgspec.Raw = msgspec.Raw()
+
+
+class _Binary(str):
+    """A binary value in base64 once, as it is decoded from twice."""
+
+    __slots__ = ()
+
+
+class _TwiceEncoded(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, gc=False):
+    """`TypedValue` in an image in which binary values are encoded twice."""
+
+    S: str | msgspec.UnsetType = msgspec.UNSET
+    N: str | msgspec.UnsetType = msgspec.UNSET
+    B: _Binary | msgspec.UnsetType = msgspec.UNSET
+    BOOL: bool | msgspec.UnsetType = msgspec.UNSET
+    NULL: bool | msgspec.UnsetType = msgspec.UNSET
+    SS: set[str] | msgspec.UnsetType = msgspec.UNSET
+    NS: set[str] | msgspec.UnsetType = msgspec.UNSET
+    BS: set[_Binary] | msgspec.UnsetType = msgspec.UNSET
+    M: "dict[str, _TwiceEncoded] | msgspec.UnsetType" = msgspec.UNSET
+    L: "list[_TwiceEncoded] | msgspec.UnsetType" = msgspec.UNSET
+
+
+_Value = TypeVar("_Value", TypedValue, _TwiceEncoded)
+
+
+class _UsualChange(_ChangeFields, Generic[_Value], gc=False, kw_only=True):
+    """A change with images that are items: their digests need them decoded."""
+
+    NewImage: dict[str, _Value] | None = None
+    OldImage: dict[str, _Value] | None = None
 
 
 class _Deleter(msgspec.Struct, gc=False):
@@ -102,18 +137,30 @@ class _Head(msgspec.Struct, gc=False):
     tableName: str | None = None  # noqa: N815 (the wire's name)
 
 
-class _PublishedRecord(msgspec.Struct, gc=False):
+class _RecordFields(_Head, gc=False, kw_only=True):
     eventName: str  # noqa: N815 (the wire's name)
-    dynamodb: _PublishedChange
-    eventSource: str | None = None  # noqa: N815 (the wire's name)
-    tableName: str | None = None  # noqa: N815 (the wire's name)
     userIdentity: _Deleter | None = None  # noqa: N815 (the wire's name)
+
+
+class _PublishedRecord(_RecordFields, gc=False, kw_only=True):
+    dynamodb: _PublishedChange
+
+
+class _UsualRecord(_RecordFields, Generic[_Value], gc=False, kw_only=True):
+    dynamodb: _UsualChange[_Value]
 
 
 _decode_answer = msgspec.json.Decoder(_Answer).decode
 _decode_head = msgspec.json.Decoder(_Head).decode
 _decode_record = msgspec.json.Decoder(_PublishedRecord).decode
-_decode_lines = msgspec.json.Decoder(_PublishedRecord).decode_lines
+
+
+def _once(_: object, text: str) -> _Binary:
+    return _Binary(_layer(text), "ascii")
+
+
+_decode_once = msgspec.json.Decoder(_UsualRecord[TypedValue]).decode
+_decode_twice = msgspec.json.Decoder(_UsualRecord[_TwiceEncoded], dec_hook=_once).decode
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,82 +197,49 @@ def decode_kinesis_records(
     data: Sequence[bytes], sequence_numbers: Sequence[str], *, table: str, base64: Base64
 ) -> list[StreamRecord]:
     """Records, given as the data and the sequence numbers in the Kinesis shard."""
-    found: list[StreamRecord] = []
-    usual = _in_one_piece(data, base64) or repeat(None, len(data))
-    for one, number, wire in zip(data, sequence_numbers, usual, strict=True):
-        record = None if wire is None else _usual(wire, number, table)
-        if record is None:
-            record = decode_kinesis_record(one, number, table=table, base64=base64)
-        found.append(record)
-    return found
+    return [
+        _usual(one, number, table=table, base64=base64)
+        or decode_kinesis_record(one, number, table=table, base64=base64)
+        for one, number in zip(data, sequence_numbers, strict=True)
+    ]
 
 
-def _in_one_piece(data: Sequence[bytes], base64: Base64) -> list[_PublishedRecord] | None:
-    """The records parsed together, a line for each, with binary in base64 once; None where one of
-    them is of another form, and each must be decoded alone.
-
-    A record without a line break is one line; if there are as many records as lines, none has begun
-    in a line and ended in another.
+def _usual(data: bytes, sequence_number: str, *, table: str, base64: Base64) -> StreamRecord | None:
+    """A record of the table's that holds nothing unusual: parsed once, with images in the form that
+    they are digested in. None for any other, such as one with a binary key.
     """
-    text = b"\n".join(data)
-    if text.count(b"\n") != len(data) - 1:
-        return None
     try:
-        if base64 == "twice":
-            text = _BINARY.sub(_without_layer, text)
-        found = _decode_lines(text)
-    except (_UnusualForm, ValueError, RecursionError):  # told where each is decoded alone
+        wire = (_decode_twice if base64 == "twice" else _decode_once)(data)
+        change = wire.dynamodb
+        event = EVENTS[wire.eventName]
+        micros = (
+            change.ApproximateCreationDateTime
+            * _MICROS[change.ApproximateCreationDateTimePrecision]
+        )
+        old = None if change.OldImage is None else canonical_image(change.OldImage)
+        new = None if change.NewImage is None else canonical_image(change.NewImage)
+    except (msgspec.MsgspecError, LookupError, ValueError, RecursionError):
         return None
-    return found if len(found) == len(data) else None
-
-
-def _usual(wire: _PublishedRecord, sequence_number: str, table: str) -> StreamRecord | None:
-    """A record of the table's that holds nothing unusual, with binary in base64 once."""
-    change = wire.dynamodb
-    event = EVENTS.get(wire.eventName)
-    micros = change.ApproximateCreationDateTime * _MICROS.get(
-        change.ApproximateCreationDateTimePrecision, 0
-    )
     if (
-        event is None
-        or wire.tableName != table
+        wire.tableName != table
         or wire.eventSource != EVENT_SOURCE
         or not _MICROS_MIN <= micros < _MICROS_MAX
         or not is_sequence_number(sequence_number)
+        or (base64 == "twice" and any("B" in value for value in change.Keys.values()))
     ):
         return None
-    old = None if change.OldImage is _ABSENT else memoryview(change.OldImage)
-    new = None if change.NewImage is _ABSENT else memoryview(change.NewImage)
-    if (old is not None and old[0] != _OBJECT) or (new is not None and new[0] != _OBJECT):
-        return None
-    place = Position(int(sequence_number))
-    try:
-        return _record(wire, place, event, micros, (change.Keys, new, old))
-    except RecursionError:  # told where the record is decoded alone
-        return None
-
-
-def _record(
-    wire: _PublishedRecord,
-    place: Position,
-    event: Event,
-    micros: int,
-    images: tuple[Image, memoryview | None, memoryview | None],
-) -> StreamRecord:
-    """The record with the images of the key, the new and the old item."""
-    keys, new, old = images
-    identity = wire.userIdentity
     if event == "remove":
         new = None
-    version = version_of(micros, old, new)
+    version = version_between(micros, old, new)
+    identity = wire.userIdentity
     return StreamRecord(
-        place,
+        Position(int(sequence_number)),
         version,
         LetterId(version),
         event,
-        keys,
-        new,
-        old,
+        change.Keys,
+        None if new is None else memoryview(new),
+        None if old is None else memoryview(old),
         micros / 1_000_000,
         identity is not None and identity.principalId == TTL_PRINCIPAL,
     )
@@ -264,7 +278,19 @@ def _decoded(data: bytes, sequence_number: str, *, table: str, base64: Base64) -
         if any("B" in value for value in keys.values()):
             keys = {name: _decoded_once(value, sequence_number) for name, value in keys.items()}
         old, new = _image_once(old, sequence_number), _image_once(new, sequence_number)
-    return _record(wire, place, event, micros, (keys, new, old))
+    version = version_of(micros, old, new)
+    identity = wire.userIdentity
+    return StreamRecord(
+        place,
+        version,
+        LetterId(version),
+        event,
+        keys,
+        new,
+        old,
+        micros / 1_000_000,
+        identity is not None and identity.principalId == TTL_PRINCIPAL,
+    )
 
 
 def table_in(data: bytes, sequence_number: str) -> str | None:
