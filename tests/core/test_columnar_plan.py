@@ -1,5 +1,6 @@
 """Planned together or change by change, a batch becomes the same plan."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -10,15 +11,18 @@ from hypothesis import strategies as st
 from replicator.core.mapping.compile import TableMapping, compile_table
 from replicator.core.mapping.inferred_columns import AutoColumn, with_auto_columns
 from replicator.core.mapping.item_keys import item_key_json
+from replicator.core.planning import columnar_plan
 from replicator.core.planning.plan_batch import plan_batch
 from replicator.core.planning.planning_state import DeadLetter
 from replicator.core.planning.write_plan import WritePlan
 from replicator.core.records import Event, StreamRecord, numbers_of
 from replicator.core.table_spec import ChildSpec, Masking, SourceKey, TableSpec, TargetSpec
 from tests.core.test_columnar import wire
+from tests.support.planned_together import planned_as_several
 from tests.support.specs import column_spec
 
 KEY = SourceKey((("pk", "S"),))
+ALONE_BYTES_MAX = columnar_plan.ALONE_BYTES_MAX
 COLUMNS = (
     column_spec("n", "n", "integer"),
     column_spec("t", "t", "text"),
@@ -124,6 +128,13 @@ changes = st.lists(
 )
 
 
+@pytest.fixture(scope="module", autouse=True)
+def alone_as_well() -> Iterator[None]:
+    """Have a small item that comes alone planned as several are."""
+    with planned_as_several():
+        yield
+
+
 def records_of(drawn: list[Any]) -> list[StreamRecord]:
     return [
         StreamRecord(
@@ -208,6 +219,34 @@ def test_personal_data_is_hidden_both_ways(name, personal, drawn):
     alone = plan_batch(records, one_by_one(mapping), read_at=0)
 
     assert facts(together) == facts(alone)
+
+
+@pytest.mark.parametrize("size", [100, ALONE_BYTES_MAX + 1])
+def test_a_small_item_that_comes_alone_is_planned_by_itself(
+    size: int, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(columnar_plan, "ALONE_BYTES_MAX", ALONE_BYTES_MAX)
+    planned = list[int]()
+    mapping = compile_table(TableSpec("orders", "orders", tuple(TARGETS["plain"])), KEY)
+    [target] = mapping.targets
+    rows_of = target.usual_rows
+    assert rows_of is not None
+
+    def noted(records: Any) -> Any:
+        planned.append(len(records))
+        return rows_of(records)
+
+    watched = replace(mapping, targets=(replace(target, usual_rows=noted),))
+    image = wire({"pk": {"S": "a"}, "t": {"S": "x" * size}})
+    alone = records_of([("a", image, None, False, False)])
+    two = records_of([(key, image, None, False, False) for key in "ab"])
+    again = records_of([("a", image, None, False, False)] * 3)
+
+    for records in (alone, two, again):
+        plan = plan_batch(records, watched, read_at=0.0)
+        assert facts(plan) == facts(plan_batch(records, one_by_one(mapping), read_at=0.0))
+
+    assert planned == ([2] if size == 100 else [1, 2, 1])
 
 
 def test_usual_items_of_personal_and_automatic_tables_are_planned_together():

@@ -16,6 +16,7 @@ from replicator.core.planning.write_plan import WritePlan
 from replicator.core.records import Image, StreamRecord, numbers_of
 from replicator.core.table_spec import ColumnSpec, TargetSpec
 from tests.support.builders import table_mapping
+from tests.support.planned_together import planned_as_several
 from tests.support.random_items import RandomItems
 from tests.support.specs import child_spec, column_spec
 
@@ -109,7 +110,10 @@ def same(image: Image, mapping: TableMapping) -> None:
         (change(image, {}), change(plain, {})),
         (change({"n": {"N": "1"}}, image), change({"n": {"N": "1"}}, plain)),
     ):
-        assert comparable(plan(bare, mapping)) == comparable(plan(tagged, mapping))
+        alone = comparable(plan(tagged, mapping))
+        assert comparable(plan(bare, mapping)) == alone
+        with planned_as_several():
+            assert comparable(plan(bare, mapping)) == comparable(plan(tagged, mapping)) == alone
 
 
 def plan(record: StreamRecord, mapping: TableMapping) -> WritePlan:

@@ -54,12 +54,12 @@ async def _way_in(loaded: Loaded) -> Way:
     claim = await Claims(loaded.database, "worker").claim(
         loaded.name, STREAM, SHARD, mapping_fingerprint=loaded.mapping.fingerprint
     )
-    for number in (1, 2):
+    for number in (1, 3):
         with followed() as way:
-            page = decode_page(wire(number))
+            page = decode_page(wire(number, number + 1))  # one alone goes another way
             batch = Batch(
                 page.records, page.records[-1].position, clock.now(), attempting=lambda: None
             )
             claim = await pipeline.process(batch, claim, asyncio.Event())
-    assert await loaded.sql("select count(*) from public.orders") == [(2,)]
+    assert await loaded.sql("select count(*) from public.orders") == [(4,)]
     return way

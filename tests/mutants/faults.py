@@ -115,7 +115,7 @@ MUTANTS = [
         USUAL,
         "settled |= _delete(writes, state, strangers, changes, Rank.FILTERED, plainly=plainly)",
         "settled |= set()",
-        SIMULATION,
+        "tests/core/test_columnar_plan.py",
     ),
     Mutant(
         "an item that is looked at change by change and leaves a filter keeps its row",
