@@ -8,11 +8,11 @@ import asyncpg
 import pytest
 import yaml
 
-from replicator.demo.embedded import free_port
 from tests.support.command import Ended, replicator
 from tests.support.control import control_schema
 from tests.support.endpoints import create_table, dynamodb_client, streams_client
 from tests.support.missing_part import skip_without
+from tests.support.nobody import PORT_OF_NOBODY
 from tests.support.postgres_versions import TOO_OLD, VersionMissing, binaries, postgres_of
 
 Write = Callable[..., Path]
@@ -345,7 +345,7 @@ async def test_a_database_that_is_not_utf8_is_left_as_it_is(configured: Write, d
 
 @pytest.mark.parametrize("command", ["check", "plan", "migrate"])
 async def test_a_server_that_is_away_is_no_finding(configured: Write, command: str):
-    config = configured(target={"dsn": f"postgresql://app:hunter2@127.0.0.1:{free_port()}/app"})
+    config = configured(target={"dsn": f"postgresql://app:hunter2@127.0.0.1:{PORT_OF_NOBODY}/app"})
 
     ended = await replicator(command, config=config)
 
@@ -356,7 +356,7 @@ async def test_a_server_that_is_away_is_no_finding(configured: Write, command: s
 
 @pytest.mark.parametrize("command", ["check", "plan", "migrate"])
 async def test_a_source_that_is_away_is_no_finding(configured: Write, command: str):
-    away = {"region": "us-east-1", "endpoint_url": f"http://127.0.0.1:{free_port()}"}
+    away = {"region": "us-east-1", "endpoint_url": f"http://127.0.0.1:{PORT_OF_NOBODY}"}
 
     ended = await replicator(command, config=configured(source=away))
 

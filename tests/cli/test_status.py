@@ -7,9 +7,9 @@ import asyncpg
 import pytest
 
 from replicator.core.status.liveness_evidence import LateShard
-from replicator.demo.embedded import free_port
 from tests.support.command import replicator
 from tests.support.control import stream_arn
+from tests.support.nobody import PORT_OF_NOBODY
 
 ASKING = {
     "status": ("status",),
@@ -291,7 +291,7 @@ async def test_without_a_control_schema_migrate_is_named(words, configure):
 
 @asking
 async def test_without_postgresql_one_message_says_so(words, configure):
-    dsn = f"postgresql://postgres@127.0.0.1:{free_port()}/app"
+    dsn = f"postgresql://postgres@127.0.0.1:{PORT_OF_NOBODY}/app"
 
     ended = await replicator(*words, config=configure("orders", dsn=dsn))
 

@@ -13,8 +13,8 @@ import pytest
 from aiobotocore.config import AioConfig
 from botocore.exceptions import ClientError, HTTPClientError
 
-from replicator.demo.embedded import free_port
 from tests.support.bounds import USUAL_SECONDS
+from tests.support.nobody import PORT_OF_NOBODY
 from tests.support.scripted_streams import ScriptedStreams, Table, scripted_streams
 from tests.support.stream_builders import item, record_pages
 from tests.support.waiting import eventually
@@ -864,7 +864,7 @@ async def test_lease_calls_can_be_throttled_and_lost_after_they_were_applied(
 
 async def test_an_emulator_that_is_away_is_a_service_unavailable():
     async with (
-        await scripted_streams(forward=f"http://127.0.0.1:{free_port()}") as streams,
+        await scripted_streams(forward=f"http://127.0.0.1:{PORT_OF_NOBODY}") as streams,
         aioboto3.Session().client(
             "dynamodb", endpoint_url=streams.endpoint_url, config=ONCE
         ) as through,

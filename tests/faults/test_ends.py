@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import pytest
 
-from replicator.demo.embedded import free_port
 from tests.faults.conftest import NewReplica
 from tests.faults.replica import Replica
+from tests.support.nobody import PORT_OF_NOBODY
 
 pytestmark = pytest.mark.faults
 
@@ -57,7 +57,7 @@ async def table_dropped(it: Replica) -> None:
 
 
 async def unreachable(it: Replica) -> None:
-    it.settings["source"] = {"endpoint_url": f"http://127.0.0.1:{free_port()}"}
+    it.settings["source"] = {"endpoint_url": f"http://127.0.0.1:{PORT_OF_NOBODY}"}
 
 
 async def description_denied(it: Replica) -> None:

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from replicator.demo.embedded import free_port
 from tests.faults.conftest import NewReplica
 from tests.support.bounds import scaled
 from tests.support.daemon import Worker, plain_start
+from tests.support.nobody import PORT_OF_NOBODY
 
 pytestmark = pytest.mark.faults
 
@@ -28,9 +28,9 @@ async def started(worker: Worker) -> None:
 async def test_told_to_end_while_nothing_answers_it_ends_at_once(
     new_replica: NewReplica, number: signal.Signals
 ):
-    nobody = f"postgresql://postgres@127.0.0.1:{free_port()}/postgres"
+    nobody = f"postgresql://postgres@127.0.0.1:{PORT_OF_NOBODY}/postgres"
     async with new_replica(worker_dsn=nobody) as it:
-        it.deployment.settings["source"]["endpoint_url"] = f"http://127.0.0.1:{free_port()}"
+        it.deployment.settings["source"]["endpoint_url"] = f"http://127.0.0.1:{PORT_OF_NOBODY}"
         worker = it.deployment.start()
         await started(worker)
 

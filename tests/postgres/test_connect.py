@@ -5,11 +5,12 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from replicator.demo.embedded import EmbeddedPostgres, free_port
+from replicator.demo.embedded import EmbeddedPostgres
 from replicator.errors import ConfigurationError, SinkUnavailable
 from replicator.postgres.connection.address import resolve
 from replicator.postgres.connection.connect import ConnectionSettings, connect
 from replicator.postgres.connection.database import create_pool
+from tests.support.nobody import PORT_OF_NOBODY
 
 PASSWORD = "s3cr:t/@"
 
@@ -167,7 +168,7 @@ async def test_a_wrong_name_is_a_mistake(database: str, part: str, replacement: 
 
 
 async def test_a_server_that_is_away_may_come_back():
-    dsn = f"postgresql://app:hunter2@127.0.0.1:{free_port()}/app"
+    dsn = f"postgresql://app:hunter2@127.0.0.1:{PORT_OF_NOBODY}/app"
 
     with pytest.raises(SinkUnavailable, match="cannot be reached") as failure:
         await connect(ConnectionSettings(dsn=dsn))
