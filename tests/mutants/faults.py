@@ -174,6 +174,14 @@ MUTANTS = [
         "tests/core/test_history_rows.py",
     ),
     Mutant(
+        "a surrogate that is not escaped ends the batch",
+        "replicator/core/values/json_text.py",
+        "except UnicodeError:",
+        "except UnicodeDecodeError:",
+        "tests/core/test_columnar.py"
+        "::test_a_surrogate_that_is_no_text_leaves_the_values_beside_it_usual",
+    ),
+    Mutant(
         "what is around scalars is remembered for ever",
         "replicator/core/values/json_text.py",
         "if self._held_bytes > HELD_BYTES_MAX:",

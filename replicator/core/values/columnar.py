@@ -708,13 +708,14 @@ def _objects_of_members(
         members: list[bytes | memoryview] = []
         shapes: list[list[str | None]] = []
         for place in places:
-            values = _decode_values(batch.raws[place])
-            every = tuple(values)
-            if every not in wanted:
-                taken = untaken(every)
-                wanted[every] = taken, list(map(_label, taken))
-            names, labels = wanted[every]
+            values: dict[str, Any] = {}
             try:
+                values = _decode_values(batch.raws[place])
+                every = tuple(values)
+                if every not in wanted:
+                    taken = untaken(every)
+                    wanted[every] = taken, list(map(_label, taken))
+                names, labels = wanted[every]
                 if hiding is not None and not hiding.attributes.isdisjoint(names):
                     names = _hide_members(hiding, names, values)
                     labels = list(map(_label, names))

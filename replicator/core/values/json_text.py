@@ -197,6 +197,8 @@ PIECE_BYTES = 64 * 1024
 """Of the values in one piece, about: what is larger than a cache takes longer to go through."""
 HELD_BYTES_MAX = 1024 * 1024
 """Of the surroundings that a function of `object_texts` keeps for the next images."""
+_ENTRY_BYTES, _PLACE_BYTES = 320, 40
+"""Of one of them beside the text, and of a scalar that is not kept: about."""
 
 _BETWEEN, _SCALAR = b"\x1f", b"\x1e"  # no valid JSON holds them
 _ESCAPE = rb'\\(?:["\\/bfnrt]|u00(?:0[1-7bef]|1[0-9a-f]))'
@@ -254,8 +256,9 @@ def object_texts(kept: Kept) -> Callable[[Sequence[bytes | memoryview]], list[st
     known = _Surroundings(kept)
 
     def texts(images: Sequence[bytes | memoryview]) -> list[str | None]:
+        found = _texts(images, known)
         known.keep_few()
-        return _texts(images, known)
+        return found
 
     return texts
 
@@ -288,8 +291,9 @@ class _Surroundings(dict[bytes, "bytes | None"]):
                 plain, places = _without_members(plain, self.kept)
             self.left_out[typed] = typed.count(_SCALAR), places
             self.leaves_out |= bool(places)
+            self._held_bytes += _PLACE_BYTES * len(places)
         self[typed] = plain
-        self._held_bytes += 2 * len(typed)
+        self._held_bytes += len(typed) + len(plain or b"") + _ENTRY_BYTES
         return plain
 
     def keep_few(self) -> None:
@@ -330,7 +334,7 @@ def _plain(typed: Sequence[bytes | memoryview], known: _Surroundings) -> list[st
         if known.leaves_out:
             _leave_out(parts, surroundings, known)
         texts: list[str | None] = [*b"".join(parts).decode().split("\x1f")]
-    except UnicodeDecodeError:
+    except UnicodeError:  # in a set a surrogate that is not escaped is told by encoding
         if len(typed) == 1:
             return [None]
         half = len(typed) // 2
