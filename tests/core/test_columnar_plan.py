@@ -221,6 +221,20 @@ def test_personal_data_is_hidden_both_ways(name, personal, drawn):
     assert facts(together) == facts(alone)
 
 
+def test_the_first_change_of_a_batch_says_which_type_an_attribute_has():
+    """Also where the first one is left by the narrow way later than a change after it."""
+    spec = TableSpec("orders", "orders", tuple(TARGETS["auto children"]))
+    mapping = compile_table(spec, KEY)
+    first = wire({"pk": {"S": "a"}, "j": {"M": {"name": {"S": "x"}}}})
+    second = wire({"pk": {"S": "b"}, "j": {"S": "x"}, "other": {"S": "x"}})
+    records = records_of([("a", first, None, False, False), ("b", second, None, False, False)])
+
+    together = plan_batch(records, mapping, read_at=0)
+
+    assert together.candidates == {"public.t": {"j": "M", "other": "S"}}
+    assert facts(together) == facts(plan_batch(records, one_by_one(mapping), read_at=0))
+
+
 @pytest.mark.parametrize("size", [100, ALONE_BYTES_MAX + 1])
 def test_a_small_item_that_comes_alone_is_planned_by_itself(
     size: int, monkeypatch: pytest.MonkeyPatch

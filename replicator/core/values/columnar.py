@@ -329,7 +329,7 @@ def _wide(
 
 
 def _take(way: _Way, ends: _Ends, whole: _Batch, places: Sequence[int], found: _Found) -> list[int]:
-    """Make the rows of some places in one way; returns the places that are left."""
+    """Make the rows of some places in one way; returns the places that are left, in order."""
     images = _decoded(way.decode, [whole.raws[place] for place in places])
     left = [place for place, image in zip(places, images, strict=True) if image is None]
     if left:
@@ -349,7 +349,7 @@ def _take(way: _Way, ends: _Ends, whole: _Batch, places: Sequence[int], found: _
     if way.names_of is not None:
         batch.names = way.names_of(batch)
     found.take(taken, rows, children, batch, candidates=way.candidates)
-    return [*left, *(taken[number] for number in batch.odd)]
+    return sorted([*left, *(taken[number] for number in batch.odd)])
 
 
 def _children(ends: _Ends, rows: Sequence[Row], batch: _Batch) -> list[Children]:
