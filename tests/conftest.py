@@ -243,9 +243,15 @@ def dynamodb_endpoint(request: pytest.FixtureRequest) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def lease_endpoint(request: pytest.FixtureRequest) -> str:
-    """Where leases live beside a stream that is none of DynamoDB's."""
-    return endpoints.GIVEN or str(request.getfixturevalue("ministack"))
+def lease_endpoint() -> Iterator[str]:
+    """Where leases live beside scripted streams. What those do not know is asked there, so it has
+    no tables of other tests.
+    """
+    try:
+        with endpoints.endpoint(endpoints.NAMES[0]) as url:
+            yield url
+    except MinistackMissing as missing:
+        pytest.fail(str(missing), pytrace=False)
 
 
 @pytest.fixture(scope="session")
