@@ -4,15 +4,18 @@ import asyncio
 
 import pytest
 
+from replicator.engine.stream.discovery import CHILDREN_SECONDS_MAX
 from replicator.sources.dynamodb.describe_pace import (
     CHILDREN,
     FIRST_LISTING,
     LISTING,
+    REFUSED_SECONDS,
     DescribePace,
     Purpose,
 )
 from tests.scale.fleet import Fleet
 from tests.scale.servers import DESCRIBES_A_SECOND, LATENCY_SECONDS, Bill
+from tests.support.fakes import FakeTurns
 from tests.support.virtual_time import in_virtual_time
 
 STEADY_A_SECOND = 5
@@ -148,3 +151,57 @@ async def test_a_call_that_is_cancelled_while_it_waits_holds_nobody_up():
 
     assert not left
     assert sum(task.cancelled() for task in done) == 5
+
+
+@in_virtual_time
+async def test_listings_that_give_way_take_their_turns_as_they_came():
+    """One that asks by chance would wait for minutes, and be begun again by others."""
+    fleet, loop = Fleet(1), asyncio.get_running_loop()
+    turns = FakeTurns(fleet.postgres, fleet.servers.reached_by(set()).postgres_call)
+    paces = [DescribePace(turns.take) for _ in range(2)]
+    waits: list[float] = []
+
+    async def list_again_and_again(number: int) -> None:
+        while True:
+            began = loop.time()
+            async with paces[number % 2].turn(LISTING):
+                waits.append(loop.time() - began)
+            await asyncio.sleep(30)
+
+    tasks = [asyncio.create_task(list_again_and_again(number)) for number in range(300)]
+    await asyncio.sleep(600)
+    for task in tasks:
+        task.cancel()
+
+    assert len(waits) > 600 * 0.75 * STEADY_A_SECOND
+    assert max(waits) <= 2 * 300 / STEADY_A_SECOND
+
+
+@in_virtual_time
+async def test_calls_that_are_refused_together_lengthen_the_pauses_once():
+    pace, loop = DescribePace(), asyncio.get_running_loop()
+    for _ in range(10):
+        pace.refused()
+    began = loop.time()
+
+    async with pace.turn(FIRST_LISTING):
+        pass
+
+    assert loop.time() - began <= 2 * REFUSED_SECONDS
+
+
+@in_virtual_time
+async def test_the_end_of_a_shard_does_not_wait_for_minutes_for_its_children(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    fleet = Fleet(1)
+    name = fleet.start()
+    await fleet.seconds_until(lambda: fleet.all_read, at_most=60)
+    (table,) = fleet.processes[name].worker.tables.values()
+    [(shard_id, arn)], loop = fleet.open.items(), asyncio.get_running_loop()
+    monkeypatch.setitem(LATENCY_SECONDS, "streams", 90.0)
+    began = loop.time()
+
+    assert await table.discovery.add_children(arn, shard_id) == ()
+
+    assert loop.time() - began <= CHILDREN_SECONDS_MAX + 1

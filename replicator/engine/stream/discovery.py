@@ -1,5 +1,6 @@
 """Lists a table's streams and shards, and adds them to the record; no known shard is dropped."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Container
 from dataclasses import dataclass
 from datetime import datetime
@@ -65,6 +66,9 @@ UNWATCHED_SECONDS_MAX = 300.0
 CHILDREN_PAGES_MAX = 10
 """So much of a stream is listed for the children of one shard, where the source tells of none: a
 large stream ends with thousands of shards that have none, and is listed by one worker anyway."""
+CHILDREN_SECONDS_MAX = 20.0
+"""Seconds that the end of a shard waits for its children to be told: the calls may have to wait for
+their turns behind hundreds of others."""
 
 
 class Discovery:
@@ -147,10 +151,11 @@ class Discovery:
         """
         children: list[ListedShard] = []
         try:
-            children = await self._source.children(stream_arn, shard_id)
-            if not children:
-                children = await self._listed_children(stream_arn, shard_id)
-        except (SourceUnavailable, StreamVanished):
+            async with asyncio.timeout(CHILDREN_SECONDS_MAX):
+                children = await self._source.children(stream_arn, shard_id)
+                if not children:
+                    children = await self._listed_children(stream_arn, shard_id)
+        except (SourceUnavailable, StreamVanished, TimeoutError):
             pass  # what is not known now is found later
         if children:
             await self._positions.add_shards(

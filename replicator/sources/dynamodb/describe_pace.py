@@ -11,7 +11,8 @@ The idea: a call takes a turn in one row of the control schema, `take_turn`, whi
 last ten calls of all workers were allowed. The first listing of a stream may use all ten calls of a
 second, since nothing of the table is read before; everything else stays within five. A listing of
 what is on record already gives way: it takes its turn only when one is free, and asks again later,
-whereas the others reserve the next one.
+whereas the others reserve the next one. Of the listings of a process that give way one asks at a
+time, who came first: who asks by chance may wait for minutes beside hundreds of others.
 
 What a worker knows of its own calls is more than their turns: when they were answered. A call
 counts from when it is sent until a second after its answer, so that even where a process runs late
@@ -24,7 +25,7 @@ Refusals lengthen a worker's second: others of the account call, too. Answers sh
 import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from itertools import count
@@ -33,10 +34,11 @@ SECOND = 1.002
 """A second, and what two clocks may differ in it."""
 UNANSWERED_SECONDS = 2.0
 """A call that is not answered counts for so long: one place that is away holds up no other."""
-AGAIN_SECONDS, AGAIN_SECONDS_MAX = 0.25, 4.0
-"""Pause of a listing that gave way, at first and at most."""
+AGAIN_SECONDS, AGAIN_SECONDS_MAX = 0.25, 1.0
+"""Pause of a process whose listing gave way, at first and at most."""
 REFUSED_SECONDS = 0.2
-"""Pause of all calls of the process after a refusal, at first; it doubles with each."""
+"""Half of the pause of all calls of the process after a refusal; it doubles with each that follows
+a pause."""
 SLOWER_MAX = 32.0
 FASTER = 0.9
 
@@ -110,6 +112,7 @@ class DescribePace:
     def __init__(self, take_turn: TakeTurn | None = None) -> None:
         self._take_turn = take_turn
         self._line = _Line()
+        self._giving_way = _Line()
         self._calls: list[_Call] = []
         self._answered = asyncio.Event()
         self._slower = 1.0
@@ -127,23 +130,31 @@ class DescribePace:
 
     async def _begun(self, purpose: Purpose) -> _Call:
         """The answer of the call, sent when the pace allows."""
-        attempt = 0
-        while True:
-            async with self._line.front(purpose.rank):
-                await self._room(purpose.calls_max)
-                seconds: float | None = 0.0
-                if self._take_turn is not None:
-                    seconds = await self._take_turn(purpose.calls_max, purpose.gives_way)
-                if seconds is not None:
-                    if seconds > 0:
-                        await asyncio.sleep(seconds)
-                    now = asyncio.get_running_loop().time()
-                    call = _Call(now + self._slower * UNANSWERED_SECONDS)
-                    self._calls.append(call)
-                    return call
-            chance = random.uniform(0.5, 1.0)  # noqa: S311 (spreads load, protects nothing)
-            await asyncio.sleep(chance * min(AGAIN_SECONDS_MAX, AGAIN_SECONDS * 2**attempt))
-            attempt += 1
+        async with AsyncExitStack() as stack:
+            if purpose.gives_way:
+                await stack.enter_async_context(self._giving_way.front(purpose.rank))
+            attempt = 0
+            while (call := await self._with_turn(purpose)) is None:
+                chance = random.uniform(0.5, 1.0)  # noqa: S311 (spreads load, protects nothing)
+                await asyncio.sleep(chance * min(AGAIN_SECONDS_MAX, AGAIN_SECONDS * 2**attempt))
+                attempt += 1
+            return call
+
+    async def _with_turn(self, purpose: Purpose) -> _Call | None:
+        """The answer of the call, once the turn has come; None where the call gives way."""
+        async with self._line.front(purpose.rank):
+            await self._room(purpose.calls_max)
+            seconds: float | None = 0.0
+            if self._take_turn is not None:
+                seconds = await self._take_turn(purpose.calls_max, purpose.gives_way)
+            if seconds is None:
+                return None
+            if seconds > 0:
+                await asyncio.sleep(seconds)
+            now = asyncio.get_running_loop().time()
+            call = _Call(now + self._slower * UNANSWERED_SECONDS)
+            self._calls.append(call)
+            return call
 
     async def _room(self, calls_max: int) -> None:
         """Wait until fewer calls of this process than that count."""
@@ -163,9 +174,11 @@ class DescribePace:
                     await self._answered.wait()  # an answer may come long before that
 
     def refused(self) -> None:
-        """AWS refused the call for the rate."""
-        self._slower = min(SLOWER_MAX, 2 * self._slower)
-        self._calm_until = asyncio.get_running_loop().time() + self._slower * REFUSED_SECONDS
+        """AWS refused the call for the rate; of calls that were under way together all may be."""
+        now = asyncio.get_running_loop().time()
+        if now >= self._calm_until:
+            self._slower = min(SLOWER_MAX, 2 * self._slower)
+            self._calm_until = now + self._slower * REFUSED_SECONDS
 
     def answered(self) -> None:
         """Note an answer of AWS, which shortens the pauses."""
