@@ -115,13 +115,6 @@ KINESIS_MUTANTS = [
         "tests/end_to_end/test_kinesis.py",
     ),
     Mutant(
-        "a position of another stream is asked for again and again",
-        "replicator/sources/kinesis/streams.py",
-        "if after is None:",
-        "if after is not None:",
-        "tests/contract/test_kinesis_streams.py",
-    ),
-    Mutant(
         "a record of another table is taken for ours",
         DECODING,
         "if table_in(data, sequence_number) != table:",
