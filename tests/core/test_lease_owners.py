@@ -79,6 +79,20 @@ def test_a_lease_that_was_just_taken_is_fresh_though_its_owners_beat_has_not_mov
     assert {key: sighting.at for key, sighting in signs.items()} == {"new": 25.0, "old": 0.0}
 
 
+def test_an_owner_that_has_not_claimed_the_shard_is_not_vouched_for_by_its_beat():
+    """It may have taken the lease and lost it without a word; all others go by the claim."""
+    beats = {"other": BeatSighting(7, 40.0)}
+    rows = [Lease("claimed by us", "other", 5, ""), Lease("its own", "other", 5, "")]
+    seen = {row.key: Sighting("other", 5, 10.0) for row in rows}
+
+    signs = signs_of_life(rows, seen, beats, now=41.0, believed={"claimed by us"})
+
+    assert {key: sighting.at for key, sighting in signs.items()} == {
+        "claimed by us": 10.0,
+        "its own": 40.0,
+    }
+
+
 def test_the_leases_of_an_owner_without_a_beat_live_by_their_own_counters():
     rows = [Lease("one", "older", 5, "")]
     seen = {"one": Sighting("older", 5, 10.0)}

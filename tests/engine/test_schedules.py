@@ -68,6 +68,25 @@ def test_what_a_failover_lost_of_a_shard_at_rest_is_read_again(sim: Simulation):
     assert sim.ledger.differences(sim.postgres.data) == []
 
 
+def test_a_shard_whose_lease_was_taken_and_whose_claim_failed_is_read_on(sim: Simulation):
+    """The lease is the second worker's, which stops believing in it before it claims again, and the
+    claim is still the first one's: each takes the shard for the other's, and both live."""
+    sim.start()
+    settled(sim)
+    sim.standby = sim.postgres.copy()
+    sim.start()
+    second = list(sim.processes)[-1]
+    until(sim, lambda: waiting(sim, "claim", second) is not None)
+    for key in "abcdefgh":
+        sim.write(key, 1)
+
+    sim.fail_over()
+    sim.jump(12.0)
+
+    settled(sim)
+    assert sim.ledger.differences(sim.postgres.data) == []
+
+
 def test_a_gap_that_was_accepted_long_ago_does_not_cover_another_one(sim: Simulation):
     """A shard that can still be read is never closed for what was accepted once."""
     sim.start()

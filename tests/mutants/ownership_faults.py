@@ -24,6 +24,15 @@ PLAN = "replicator/core/leases/lease_plan.py"
 
 OWNERSHIP_MUTANTS = [
     Mutant(
+        "a heartbeat vouches for leases of shards that are claimed by others",
+        OWNERSHIP,
+        """        if lease.key in believed:
+            continue
+""",
+        "",
+        SCHEDULES,
+    ),
+    Mutant(
         "the balance ignores the load",
         BALANCE,
         "return {key: IDLE + loads.get(key, 0.0) for key in keys}",

@@ -23,8 +23,12 @@ leases only as long; it is the lease's condition that keeps two from taking one,
 keeps two from writing; a lease that everybody else believes to be ours is taken up or given away by
 us, since nobody else will look.
 
+A lease that is another worker's, of a shard that is still claimed by us, is read by us alone: the
+owner does not work on it when that has lasted for `lease_seconds`, or the claim would be its own.
+
 Broken without it: a worker that is cut off from the lease table alone would keep, by the beat,
-shards that it has given up.
+shards that it has given up. A failover of PostgreSQL that forgets a claim, or a lease that could
+not be given back, would leave a shard unread until all leases are read.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -129,15 +133,24 @@ def stirred(
 
 
 def signs_of_life(
-    leases: Iterable[Lease], sightings: Mapping[str, Sighting], beats: Beats, *, now: float
+    leases: Iterable[Lease],
+    sightings: Mapping[str, Sighting],
+    beats: Beats,
+    *,
+    now: float,
+    believed: Collection[str] = (),
 ) -> dict[str, Sighting]:
     """The sightings of leases by which they expire: the owner's beat, where it has one.
 
     One that was first seen now, or has moved, is left as it was seen: an owner that was cut off may
-    have taken it a moment ago, and not have beaten since.
+    have taken it a moment ago, and not have beaten since. So is one of the `believed`, which are
+    this worker's by the claims: whoever has taken such a lease without claiming the shard may have
+    lost it without a word, and believes the claim like everybody else.
     """
     signs = dict(sightings)
     for lease in leases:
+        if lease.key in believed:
+            continue
         beat = None if lease.owner is None else beats.get(lease.owner)
         seen = sightings.get(lease.key)
         if beat is not None and (seen is None or seen.at < now):

@@ -140,7 +140,8 @@ def plan_leases(
         return is_expired(lease, sightings, now=now, lease_seconds=seconds)
 
     expired = {lease.key for lease in others if lease.owner and stands_still(lease, lease_seconds)}
-    dead = {rows[key].owner for key in expired}  # though its last sign of life is not old enough
+    # their last signs of life are not old enough yet to be missed among the workers
+    dead = {rows[key].owner for key in expired if key not in believed}
     free = [lease for lease in others if lease.owner in (None, worker_id) or lease.key in expired]
     certain = {
         lease.key

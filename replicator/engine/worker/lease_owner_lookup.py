@@ -115,16 +115,17 @@ class Ownership:
         living = frozenset(
             sign.worker_id for sign in signs if sign.seen_seconds < self._lease_seconds
         )
+        believed = frozenset(
+            key for key, owner in owners.items() if owner == self._worker_id and key not in held
+        )
         return KnownLeases(
             settled=settled,
             asked=self._due(settled, now),
-            sightings=signs_of_life(rows, seen, self._beats, now=now),
+            sightings=signs_of_life(rows, seen, self._beats, now=now, believed=believed),
             living=living,
             by_load=balances_by_load(signs, living - {self._worker_id}),
             read=read,
-            believed=frozenset(
-                key for key, owner in owners.items() if owner == self._worker_id and key not in held
-            ),
+            believed=believed,
             seen=tuple(rows),
             at=now,
         )
