@@ -189,7 +189,10 @@ def test_a_parent_that_nobody_lists_is_owed_from_its_first_batch_on(sim: Simulat
     sim.write("a", 1)
     [worker] = sim.processes
     until(sim, lambda: position(sim, table.shard_id(parent)) is not None)
-    until(sim, lambda: waiting(sim, "read", worker) is not None)
+    # nor does it see that its lease is old before the page is there
+    until(sim, lambda: waiting(sim, "renew", worker) is not None)
+    renewing = waiting(sim, "renew", worker)
+    until(sim, lambda: waiting(sim, "read", worker) is not None, held=renewing)
     sim.write("a", 2)
 
     sim.jump(25 * HOUR)
@@ -252,6 +255,7 @@ def test_who_was_fenced_asks_for_its_lease_before_it_claims_again(sim: Simulatio
     sim.write("a", 1)
     settled(sim)
     [process] = sim.processes.values()
+    until(sim, lambda: waiting(sim, "polled_shards", process.name) is not None)
     for key in sim.leases.rows:
         sim.leases.steal(key, "thief")
     for name in list(sim.postgres.data.shards):

@@ -51,6 +51,7 @@ SECRET = "anna@example.org"
 def logs_as_before() -> Iterator[None]:
     root, ours = logging.getLogger(), logging.getLogger("replicator")
     before = (root.handlers, root.level, ours.level)
+    logging.captureWarnings(capture=False)  # what is captured already is not captured again
     yield
     root.handlers, root.level, ours.level = before
     logging.captureWarnings(capture=False)
