@@ -203,11 +203,14 @@ async def test_a_stream_that_was_off_heals_with_the_rows_of_items_deleted_meanwh
         worker = deployment.start()
         await loaded(worker)
         await equal(stage, table, worker)
+        # a worker that looks while the stream is off halts the table
+        assert await worker.stop() == 0
         await stage.enable_stream(table, on=False)
         await put_all(stage, table, range(40, 90), total=7)
         for number in range(20):
             await stage.client.delete_item(TableName=table, Key={"pk": {"S": f"k{number:05}"}})
         await stage.enable_stream(table, on=True)
+        worker = deployment.start()
         await loaded(worker, reason="gap")
         await equal(stage, table, worker)
 

@@ -271,7 +271,8 @@ class Table:
             return False
         if not self.polled:
             return not self.loads
-        if self.loads or (self.over and not self.discovered_over):
+        over = self.over or all(shard.finished for shard in shards)  # they were read a moment later
+        if self.loads or (over and not self.discovered_over):
             return False
         return all(
             shard.finished or (shard.safe_at is not None and shard.safe_at >= at)
