@@ -160,7 +160,7 @@ class Positions(Protocol):
         ...
 
     async def polled_shards(self, sources: Sequence[str]) -> list[PolledShard]:
-        """The same shards as `open_shards`, as workers poll them."""
+        """The shards of `open_shards`, each with the facts alone that workers poll."""
         ...
 
     async def open_shards(self, sources: Sequence[str]) -> list[ShardFacts]:

@@ -13,13 +13,12 @@ from replicator.core.stream.stream_state import Advance
 from replicator.core.table_spec import SourceKey, TableSpec, TargetSpec
 from replicator.errors import Fenced, NotClaimable, SinkBusy
 from replicator.postgres.connection.connect import ConnectionSettings
-from replicator.postgres.connection.database import Database
 from replicator.postgres.control.stream.shard_claims import Claims
 from replicator.postgres.schema.add_auto_columns import add_columns, known_columns
 from replicator.postgres.schema.migrate import migrate
 from replicator.postgres.write.plan_writer import PostgresSink
 from tests.support.builders import record
-from tests.support.control import DEPLOYMENT, control_schema, stream_arn
+from tests.support.control import DEPLOYMENT, control_pool, control_schema, stream_arn
 
 SPEC = TableSpec("orders", "orders", (TargetSpec("public.o", columns=(), rest="x", auto=True),))
 NEW = AutoColumn("public.o", "n", "numeric")
@@ -48,13 +47,10 @@ def texts(*names: str) -> list[AutoColumn]:
 
 async def test_who_does_not_know_a_column_writes_no_more(migrated_database: str):
     before = compiled([])
-    pool = Database(
-        ConnectionSettings(dsn=migrated_database),
-        deployment=DEPLOYMENT,
-        control_schema="replicator",
-        pool_size=2,
-    )
-    async with control_schema(migrated_database) as control:
+    async with (
+        control_pool(migrated_database) as pool,
+        control_schema(migrated_database) as control,
+    ):
         await migrate(ConnectionSettings(dsn=migrated_database), "replicator", DEPLOYMENT, [before])
         await control.generation("orders")
         await control.shard("orders")
@@ -81,7 +77,6 @@ async def test_who_does_not_know_a_column_writes_no_more(migrated_database: str)
         await PostgresSink(pool, after).apply(plan, claim=claim, advance=advance)
         [(key, rest, number)] = await control.rows("select pk, x, n from public.o")
         assert (key, rest, str(number)) == ("a", "{}", "1")
-    await pool.close()
 
 
 async def test_a_lock_that_does_not_come_is_given_up_and_nothing_is_changed(migrated_database: str):

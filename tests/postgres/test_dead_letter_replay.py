@@ -21,7 +21,7 @@ from replicator.postgres.schema.migrate import migrate
 from replicator.postgres.write.dead_letter_replay import Replay
 from replicator.postgres.write.plan_writer import PostgresSink
 from tests.support.builders import record
-from tests.support.control import DEPLOYMENT, Control, control_schema, stream_arn
+from tests.support.control import DEPLOYMENT, Control, control_pool, control_schema, stream_arn
 from tests.support.mappings import mapping, target
 from tests.support.waiting import eventually
 
@@ -82,23 +82,17 @@ class Stage:
 
 @pytest.fixture
 async def stage(migrated_database: str) -> AsyncIterator[Stage]:
-    pool = Database(
-        ConnectionSettings(dsn=migrated_database),
-        deployment=DEPLOYMENT,
-        control_schema="replicator",
-        pool_size=4,
-    )
-    async with control_schema(migrated_database) as control:
+    async with (
+        control_pool(migrated_database, pool_size=4) as pool,
+        control_schema(migrated_database) as control,
+    ):
         stage = Stage(control, pool)
-        try:
-            await stage.use(STRICT)
-            await control.generation("orders")
-            await control.shard("orders")
-            # a table of one's own may hold more than the mapping says
-            await control.connection.execute("alter table public.orders alter n type numeric")
-            yield stage
-        finally:
-            await pool.close()
+        await stage.use(STRICT)
+        await control.generation("orders")
+        await control.shard("orders")
+        # a table of one's own may hold more than the mapping says
+        await control.connection.execute("alter table public.orders alter n type numeric")
+        yield stage
 
 
 async def test_a_mended_mapping_applies_what_was_set_aside(stage: Stage):

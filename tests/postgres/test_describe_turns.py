@@ -4,32 +4,24 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from replicator.postgres.connection.connect import ConnectionSettings
-from replicator.postgres.connection.database import Database
 from replicator.postgres.control.stream.describe_turns import TAKEN_MAX, DescribeTurns
-from tests.support.control import DEPLOYMENT, Control, control_schema
+from tests.support.control import DEPLOYMENT, Control, control_pool, control_schema
 
 AHEAD_SECONDS = 20.0
 """More than a test takes, so that what was taken lies ahead."""
 
 
 @pytest.fixture
-async def control(database: str) -> AsyncIterator[Control]:
-    async with control_schema(database) as control:
+async def control(migrated_database: str) -> AsyncIterator[Control]:
+    async with control_schema(migrated_database) as control:
         await control.register("orders")
         yield control
 
 
 @pytest.fixture
 async def turns(control: Control) -> AsyncIterator[DescribeTurns]:
-    pool = Database(
-        ConnectionSettings(dsn=control.dsn),
-        deployment=DEPLOYMENT,
-        control_schema="replicator",
-        pool_size=2,
-    )
-    yield DescribeTurns(pool)
-    await pool.close()
+    async with control_pool(control.dsn) as pool:
+        yield DescribeTurns(pool)
 
 
 async def taken(control: Control, *ahead_seconds: float) -> None:

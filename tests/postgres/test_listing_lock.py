@@ -4,11 +4,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from replicator.postgres.connection.connect import ConnectionSettings
 from replicator.postgres.connection.database import Database
 from replicator.postgres.control.stream.listing_lock import Listings
 from replicator.postgres.control.stream.shard_store import Positions
-from tests.support.control import DEPLOYMENT, Control, control_schema
+from tests.support.control import Control, control_pool, control_schema
 
 
 @pytest.fixture
@@ -20,14 +19,8 @@ async def control(migrated_database: str) -> AsyncIterator[Control]:
 
 @pytest.fixture
 async def pool(control: Control) -> AsyncIterator[Database]:
-    pool = Database(
-        ConnectionSettings(dsn=control.dsn),
-        deployment=DEPLOYMENT,
-        control_schema="replicator",
-        pool_size=2,
-    )
-    yield pool
-    await pool.close()
+    async with control_pool(control.dsn) as pool:
+        yield pool
 
 
 async def listed_seconds(pool: Database) -> float | None:

@@ -1,7 +1,5 @@
 """What workers have to show for their work is told once each few seconds, and read by anybody."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import timedelta
 
 from replicator.core.status.liveness_evidence import (
@@ -10,13 +8,11 @@ from replicator.core.status.liveness_evidence import (
     TableEvidence,
     WorkerEvidence,
 )
-from replicator.postgres.connection.connect import ConnectionSettings
-from replicator.postgres.connection.database import Database
 from replicator.postgres.control.liveness_store import tell_evidence
 from replicator.postgres.control.status_reads import read_knowledge
 from replicator.postgres.control.stream.shard_store import Positions
 from tests.support.builders import NOON
-from tests.support.control import DEPLOYMENT, control_schema
+from tests.support.control import control_pool, control_schema
 
 LATE = LateShard("arn", "shard-0", 3.0, 2.5, NOON, "the table is locked", "look at pg_locks")
 EVIDENCE = WorkerEvidence(
@@ -28,22 +24,11 @@ EVIDENCE = WorkerEvidence(
 )
 
 
-@asynccontextmanager
-async def a_pool(migrated_database: str) -> AsyncIterator[Database]:
-    pool = Database(
-        ConnectionSettings(dsn=migrated_database),
-        deployment=DEPLOYMENT,
-        control_schema="replicator",
-        pool_size=2,
-    )
-    try:
-        yield pool
-    finally:
-        await pool.close()
-
-
 async def test_what_is_told_is_read_as_it_was_with_the_time_since(migrated_database: str):
-    async with control_schema(migrated_database) as control, a_pool(migrated_database) as pool:
+    async with (
+        control_schema(migrated_database) as control,
+        control_pool(migrated_database) as pool,
+    ):
         await control.register("orders")
         await Positions(pool).seen("one", version="0", leases=1)
         await tell_evidence(pool, "one", EVIDENCE, {})
@@ -57,7 +42,10 @@ async def test_what_is_told_is_read_as_it_was_with_the_time_since(migrated_datab
 
 
 async def test_a_worker_without_a_look_yet_is_seen_and_shares_nothing(migrated_database: str):
-    async with control_schema(migrated_database) as control, a_pool(migrated_database) as pool:
+    async with (
+        control_schema(migrated_database) as control,
+        control_pool(migrated_database) as pool,
+    ):
         await control.register("orders")
         await tell_evidence(pool, "one", EVIDENCE, {}, first_of_version="0")
 
@@ -68,7 +56,10 @@ async def test_a_worker_without_a_look_yet_is_seen_and_shares_nothing(migrated_d
 
 
 async def test_a_worker_that_has_left_stays_away(migrated_database: str):
-    async with control_schema(migrated_database) as control, a_pool(migrated_database) as pool:
+    async with (
+        control_schema(migrated_database) as control,
+        control_pool(migrated_database) as pool,
+    ):
         await control.register("orders")
         await Positions(pool).seen("one", version="0", leases=1)
         await Positions(pool).gone("one")
@@ -80,7 +71,10 @@ async def test_a_worker_that_has_left_stays_away(migrated_database: str):
 async def test_a_worker_that_tells_nothing_or_in_another_form_has_no_evidence(
     migrated_database: str,
 ):
-    async with control_schema(migrated_database) as control, a_pool(migrated_database) as pool:
+    async with (
+        control_schema(migrated_database) as control,
+        control_pool(migrated_database) as pool,
+    ):
         await control.register("orders")
         await Positions(pool).seen("older", version="0", leases=1)
         await Positions(pool).seen("newer", version="0", leases=1)
@@ -96,7 +90,10 @@ async def test_a_worker_that_tells_nothing_or_in_another_form_has_no_evidence(
 
 
 async def test_only_living_workers_count(migrated_database: str):
-    async with control_schema(migrated_database) as control, a_pool(migrated_database) as pool:
+    async with (
+        control_schema(migrated_database) as control,
+        control_pool(migrated_database) as pool,
+    ):
         await control.register("orders", "carts")
         for worker in ("one", "two", "gone"):
             await Positions(pool).seen(worker, version="0", leases=1)

@@ -5,8 +5,7 @@ import asyncio
 from replicator.core.status.notices import Due, Notice
 from replicator.postgres.connection.database import Database
 from replicator.postgres.control.notices import Notices
-from tests.postgres.test_liveness_store import a_pool
-from tests.support.control import control_schema
+from tests.support.control import control_pool, control_schema
 
 GAP = Notice("orders", "gap", "critical", "a gap", "replicator gaps accept")
 HALTED = Notice("orders", "halted", "critical", "no column", "replicator migrate")
@@ -24,7 +23,10 @@ async def half_a_minute_passes(pool: Database) -> None:
 
 
 async def test_an_opened_notice_is_delivered_once_and_resolved_once(migrated_database: str):
-    async with control_schema(migrated_database) as control, a_pool(migrated_database) as pool:
+    async with (
+        control_schema(migrated_database) as control,
+        control_pool(migrated_database) as pool,
+    ):
         await control.register("orders")
         notices = Notices(pool)
         await notices.record([GAP, HALTED], seconds_old=0)
@@ -43,7 +45,10 @@ async def test_an_opened_notice_is_delivered_once_and_resolved_once(migrated_dat
 
 
 async def test_what_comes_back_is_told_again_with_another_number(migrated_database: str):
-    async with control_schema(migrated_database) as control, a_pool(migrated_database) as pool:
+    async with (
+        control_schema(migrated_database) as control,
+        control_pool(migrated_database) as pool,
+    ):
         await control.register("orders")
         notices = Notices(pool)
         await notices.record([GAP], seconds_old=0)
@@ -56,7 +61,10 @@ async def test_what_comes_back_is_told_again_with_another_number(migrated_databa
 
 
 async def test_the_end_of_a_problem_that_nobody_was_told_of_is_not_told(migrated_database: str):
-    async with control_schema(migrated_database) as control, a_pool(migrated_database) as pool:
+    async with (
+        control_schema(migrated_database) as control,
+        control_pool(migrated_database) as pool,
+    ):
         await control.register("orders")
         notices = Notices(pool)
         await notices.record([GAP], seconds_old=0)
@@ -68,7 +76,10 @@ async def test_the_end_of_a_problem_that_nobody_was_told_of_is_not_told(migrated
 async def test_of_many_workers_one_takes_a_notice_and_after_a_failure_it_is_due_again(
     migrated_database: str,
 ):
-    async with control_schema(migrated_database) as control, a_pool(migrated_database) as pool:
+    async with (
+        control_schema(migrated_database) as control,
+        control_pool(migrated_database) as pool,
+    ):
         await control.register("orders")
         notices = Notices(pool)
         await asyncio.gather(*[notices.record([GAP], seconds_old=0) for _ in range(8)])
@@ -87,7 +98,10 @@ async def test_a_worker_whose_status_is_older_than_a_notice_neither_ends_nor_ope
     migrated_database: str,
 ):
     """One worker's status is two seconds older than another's: it knows less, and says nothing."""
-    async with control_schema(migrated_database) as control, a_pool(migrated_database) as pool:
+    async with (
+        control_schema(migrated_database) as control,
+        control_pool(migrated_database) as pool,
+    ):
         await control.register("orders")
         notices = Notices(pool)
         await notices.record([GAP], seconds_old=0)
@@ -103,7 +117,10 @@ async def test_a_worker_whose_status_is_older_than_a_notice_neither_ends_nor_ope
 
 
 async def test_a_delivery_of_the_opening_does_not_count_for_the_end(migrated_database: str):
-    async with control_schema(migrated_database) as control, a_pool(migrated_database) as pool:
+    async with (
+        control_schema(migrated_database) as control,
+        control_pool(migrated_database) as pool,
+    ):
         await control.register("orders")
         notices = Notices(pool)
         await notices.record([GAP], seconds_old=0)
@@ -116,7 +133,10 @@ async def test_a_delivery_of_the_opening_does_not_count_for_the_end(migrated_dat
 
 
 async def test_notices_of_a_table_that_is_not_registered_are_not_kept(migrated_database: str):
-    async with control_schema(migrated_database) as control, a_pool(migrated_database) as pool:
+    async with (
+        control_schema(migrated_database) as control,
+        control_pool(migrated_database) as pool,
+    ):
         await control.register("others")
         await Notices(pool).record([GAP], seconds_old=0)
 

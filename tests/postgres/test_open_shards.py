@@ -5,8 +5,7 @@ from datetime import UTC, datetime
 from replicator.core.stream.shard_lineage import FINISHED_SHARDS_KEPT, forgettable_shards
 from replicator.core.stream.stream_state import PolledShard
 from replicator.postgres.control.stream.shard_store import ENDED_SECONDS, Positions
-from tests.postgres.test_liveness_store import a_pool
-from tests.support.control import DEPLOYMENT, Control, control_schema
+from tests.support.control import DEPLOYMENT, Control, control_pool, control_schema
 
 CURRENT, OLDER = "arn-2", "arn-1"
 ADD = """
@@ -34,7 +33,7 @@ async def add(
 
 async def polled(control: Control, dsn: str) -> set[str]:
     await control.connection.execute("update replicator.table_state set stream_arn = $1", CURRENT)
-    async with a_pool(dsn) as pool:
+    async with control_pool(dsn) as pool:
         shards = await Positions(pool).open_shards(["orders"])
         same = await Positions(pool).polled_shards(["orders"])
         assert {shard.shard_id for shard in same} == {shard.shard_id for shard in shards}
@@ -94,7 +93,10 @@ select $1, 'orders', $2, format('%s-%s', line, age),
 
 async def test_what_is_to_be_forgotten_is_found_among_what_ended_long_ago(migrated_database: str):
     """Whatever lies between, and whoever asks for all shards finds the same."""
-    async with control_schema(migrated_database) as control, a_pool(migrated_database) as pool:
+    async with (
+        control_schema(migrated_database) as control,
+        control_pool(migrated_database) as pool,
+    ):
         await control.register("orders")
         await control.connection.execute(LINES, DEPLOYMENT, CURRENT)
         positions, now = Positions(pool), datetime.now(UTC)
@@ -116,7 +118,10 @@ async def test_what_is_to_be_forgotten_is_found_among_what_ended_long_ago(migrat
 
 
 async def test_shards_are_asked_for_by_name(migrated_database: str):
-    async with control_schema(migrated_database) as control, a_pool(migrated_database) as pool:
+    async with (
+        control_schema(migrated_database) as control,
+        control_pool(migrated_database) as pool,
+    ):
         await control.register("orders")
         for name in ("one", "two", "three"):
             await add(control, name, "active")
@@ -133,7 +138,10 @@ async def test_shards_are_asked_for_by_name(migrated_database: str):
 
 
 async def test_tables_are_asked_for_by_name(migrated_database: str):
-    async with control_schema(migrated_database) as control, a_pool(migrated_database) as pool:
+    async with (
+        control_schema(migrated_database) as control,
+        control_pool(migrated_database) as pool,
+    ):
         await control.register("orders")
         await control.register("others")
         positions = Positions(pool)
@@ -144,7 +152,7 @@ async def test_tables_are_asked_for_by_name(migrated_database: str):
 
 async def test_a_polled_shard_stays_the_same_object_while_its_row_is_the_same(database: str):
     """Its load is told in two digits."""
-    async with control_schema(database) as control, a_pool(database) as pool:
+    async with control_schema(database) as control, control_pool(database) as pool:
         await control.register("orders")
         for name in ("one", "two"):
             await add(control, name, "active")

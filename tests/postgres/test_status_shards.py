@@ -15,8 +15,7 @@ from replicator.core.status.status_json import document
 from replicator.postgres.control.status_reads import read_knowledge
 from replicator.postgres.control.status_shards import read_ended, read_status_shards
 from replicator.postgres.control.stream.shard_store import Positions
-from tests.postgres.test_liveness_store import a_pool
-from tests.support.control import DEPLOYMENT, Control, control_schema, stream_arn
+from tests.support.control import DEPLOYMENT, Control, control_pool, control_schema, stream_arn
 from tests.support.many_shards import fill
 
 LINES, ENDED_OF_EACH = 1500, 12
@@ -50,7 +49,7 @@ async def test_of_two_days_of_ended_shards_none_is_read(migrated_database: str):
     async with control_schema(migrated_database) as control:
         await control.register("orders")
         await fill(control, "orders", lines=LINES, ended_of_each=ENDED_OF_EACH)
-        async with a_pool(migrated_database) as pool:
+        async with control_pool(migrated_database) as pool:
             async with pool.transaction("looking at the work") as connection:
                 await read_status_shards(pool, connection)
                 touched = await connection.fetchval(TOUCHED)
@@ -66,7 +65,7 @@ async def test_the_documents_do_not_grow_with_the_shards(migrated_database: str)
     async with control_schema(migrated_database) as control:
         await control.register("orders")
         await fill(control, "orders", lines=LINES, ended_of_each=ENDED_OF_EACH)
-        async with a_pool(migrated_database) as pool:
+        async with control_pool(migrated_database) as pool:
             knowledge, now = await read_knowledge(pool)
             status = overview(knowledge, now=now)
             [table] = status.tables
@@ -88,7 +87,7 @@ async def test_pages_of_ended_shards_have_each_once_the_newest_end_first(migrate
             "update replicator.shard set done_at = date_trunc('hour', done_at)"
         )
         pages = []
-        async with a_pool(migrated_database) as pool:
+        async with control_pool(migrated_database) as pool:
             after = PageEnd("active", None, arn, "the last of the open ones")
             while page := await read_ended(pool, "orders", after, shards_max=7):
                 pages += page
@@ -113,7 +112,7 @@ async def test_the_newest_applied_change_is_found_among_ended_shards_too(migrate
         await control.shard("carts", "open", last_record_at=newest)
         await control.shard("idle", "ended", state="done", last_record_at=older, done_at=newest)
         await control.shard("idle", "open")
-        async with a_pool(migrated_database) as pool:
+        async with control_pool(migrated_database) as pool:
             knowledge, _ = await read_knowledge(pool)
 
     assert knowledge.applied == {"orders": newest, "carts": newest, "idle": older}
@@ -134,7 +133,7 @@ async def test_both_parents_of_a_merge_count(migrated_database: str, parents: tu
             await _add(control, arn, "child", *both, state=state, ago=40.0, table=table)
         await _add(control, arn, "grandchild", "child", state="active", ago=1.0, table="carts")
         await control.worker("one")
-        async with a_pool(migrated_database) as pool:
+        async with control_pool(migrated_database) as pool:
             knowledge, now = await read_knowledge(pool)
 
     waiting, ended = sorted(
@@ -162,7 +161,7 @@ async def test_a_status_of_few_shards_says_what_one_of_all_of_them_says(
             listed = chance.choice([0.0, 30.0, 100.0])
             await control.connection.execute(LISTED, DEPLOYMENT, "orders", listed)
             await control.worker("one", listed_seconds=listed)
-            async with a_pool(migrated_database) as pool:
+            async with control_pool(migrated_database) as pool:
                 knowledge, now = await read_knowledge(pool)
                 every = tuple(await Positions(pool).shards(["orders"]))
 

@@ -18,11 +18,27 @@ from replicator.core.status.liveness_evidence import (
     evidence_document,
 )
 from replicator.postgres.connection.connect import ConnectionSettings
+from replicator.postgres.connection.database import Database
 from replicator.postgres.schema.migrate import migrate
 from tests.support.bounds import USUAL_SECONDS
 from tests.support.mappings import mapping, target
 
 DEPLOYMENT = "test"
+
+
+@asynccontextmanager
+async def control_pool(dsn: str, *, pool_size: int = 2) -> AsyncIterator[Database]:
+    """A pool of the deployment's connections, as a worker has one."""
+    pool = Database(
+        ConnectionSettings(dsn=dsn),
+        deployment=DEPLOYMENT,
+        control_schema="replicator",
+        pool_size=pool_size,
+    )
+    try:
+        yield pool
+    finally:
+        await pool.close()
 
 
 def stream_arn(table: str, label: str = "2026-03-01T00:00:00.000") -> str:

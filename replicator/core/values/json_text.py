@@ -264,7 +264,7 @@ def object_texts(kept: Kept) -> Callable[[Sequence[bytes | memoryview]], list[st
 
 
 class _Surroundings(dict[bytes, "bytes | None"]):
-    """What is around the scalars of a value: by the typed the plain, None for an unusual one.
+    """Texts around the scalars of values: the plain text by the typed one, None for an unusual one.
 
     Items of a table are much alike: thousands of values have a few surroundings.
     """

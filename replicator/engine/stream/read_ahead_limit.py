@@ -40,7 +40,7 @@ class PageBudget:
         """Below zero while tables hold slots beyond the budget."""
         self._waiting: list[_Waiter] = []
         self._kept_bytes_left = KEPT_BYTES_OF_A_SLOT * pages_max
-        """What answers without a slot may have still."""
+        """Bytes left for pages that were read without a slot and wait for one."""
         self._beyond: set[Room] = set()
         """Tables that have waited while the budget stands, and go on with one page beyond it."""
         self.returned = 0

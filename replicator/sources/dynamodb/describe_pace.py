@@ -129,7 +129,7 @@ class DescribePace:
             self._answered.set()
 
     async def _begun(self, purpose: Purpose) -> _Call:
-        """The answer of the call, sent when the pace allows."""
+        """Wait until the call may be sent; it counts from then on."""
         async with AsyncExitStack() as stack:
             if purpose.gives_way:
                 await stack.enter_async_context(self._giving_way.front(purpose.rank))
@@ -141,7 +141,7 @@ class DescribePace:
             return call
 
     async def _with_turn(self, purpose: Purpose) -> _Call | None:
-        """The answer of the call, once the turn has come; None where the call gives way."""
+        """Wait for the turn of the call; None where the call gives way."""
         async with self._line.front(purpose.rank):
             await self._room(purpose.calls_max)
             seconds: float | None = 0.0

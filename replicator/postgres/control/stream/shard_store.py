@@ -263,7 +263,10 @@ class Positions:
         return [shard_of(row) for row in rows]
 
     async def polled_shards(self, sources: Sequence[str]) -> list[PolledShard]:
-        """The same shards, as workers poll them: an object stays while its row is the same."""
+        """The shards of `open_shards`, each with the facts alone that workers poll.
+
+        A shard whose row has not changed is the object of the call before.
+        """
         statement = self._control.sql(OPEN_SHARDS, columns=POLLED_COLUMNS, beside=DIGIT)
         async with self._database.connection("reading the shards") as connection:
             rows = await connection.fetch(statement, self._deployment, list(sources), ENDED_SECONDS)
