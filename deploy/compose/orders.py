@@ -8,11 +8,11 @@ import os
 import signal
 import sys
 
+from replicator.aws.clients import open_client
+from replicator.aws.region_endpoint import SourceConnection
 from replicator.clock import SystemClock
 from replicator.demo.orders import TABLE, table_definition
 from replicator.demo.writer import Writer
-from replicator.sources.aws.clients import open_client
-from replicator.sources.aws.region_endpoint import SourceConnection
 
 CHANGES_PER_SECOND = float(os.environ.get("CHANGES_PER_SECOND", "5"))
 

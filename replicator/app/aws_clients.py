@@ -5,10 +5,10 @@ from contextlib import AsyncExitStack
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from replicator.core.observations import Observe, unobserved
-from replicator.sources.aws.clients import open_client
-from replicator.sources.aws.region_endpoint import ExportDestination, SourceConnection
-from replicator.sources.dynamodb.describe_pace import DescribePace, TakeTurn
+from replicator.aws.clients import open_client
+from replicator.aws.region_endpoint import ExportDestination, SourceConnection
+from replicator.core.telemetry_events import Observe, unobserved
+from replicator.sources.dynamodb.describe_stream_pace import DescribePace, TakeTurn
 from replicator.sources.dynamodb.exports import TableExports
 from replicator.sources.dynamodb.scan import TableItems, open_items_client
 from replicator.sources.dynamodb.streams import DynamoDBStreams, open_streams

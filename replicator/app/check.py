@@ -3,7 +3,8 @@
 import os
 
 from replicator.app.administration.status import read_status
-from replicator.app.mappings import CompiledTable, compile_tables
+from replicator.app.compile_mappings import CompiledTable, compile_tables
+from replicator.aws.region_endpoint import is_aws
 from replicator.config.connections import (
     export_connection,
     migrate_connection,
@@ -25,7 +26,6 @@ from replicator.postgres.connection.failures import POOLER_REMEDY
 from replicator.postgres.schema.migrate import look
 from replicator.postgres.schema.schema_diff import Survey
 from replicator.postgres.schema.server_fitness import server_fitness
-from replicator.sources.aws.region_endpoint import is_aws
 from replicator.sources.check import check_coordination, check_recovery, lambda_readers
 
 

@@ -6,17 +6,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from replicator.app.aws_clients import Clients
-from replicator.app.mappings import RequiredTable, require_tables
+from replicator.app.compile_mappings import RequiredTable, require_tables
 from replicator.app.startup_checks import refuse_if_due
 from replicator.clock import Clock, SourceClock, SystemClock
 from replicator.config.connections import source_connection, target_connection
 from replicator.config.settings import Settings
 from replicator.core.mapping.compile import TargetMapping
 from replicator.core.mapping.item_keys import item_key_json
-from replicator.core.observations import unobserved
 from replicator.core.records import Image
 from replicator.core.status.table_verdict import WORKER_SECONDS
 from replicator.core.table_spec import SourceKey
+from replicator.core.telemetry_events import unobserved
 from replicator.core.verify.diff import Difference, Expectation
 from replicator.core.verify.explanation import Circumstances, KnownVersion, PendingChange
 from replicator.engine.snapshot.rate_limit import ReadPacing

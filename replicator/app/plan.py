@@ -1,6 +1,6 @@
 """Everything that a changed configuration asks for, and how a sample of items fits the mapping."""
 
-from replicator.app.mappings import refuse_unfit_streams, require_tables
+from replicator.app.compile_mappings import refuse_unfit_streams, require_tables
 from replicator.app.sampling import sample_tables
 from replicator.config.connections import migrate_connection, source_connection, target_connection
 from replicator.config.settings import Settings

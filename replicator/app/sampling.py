@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from random import SystemRandom
 
 from replicator.app.aws_clients import Clients
+from replicator.aws.region_endpoint import SourceConnection, connection_for
 from replicator.clock import SystemClock
-from replicator.core.observations import unobserved
 from replicator.core.records import Image
+from replicator.core.telemetry_events import unobserved
 from replicator.engine.snapshot.rate_limit import ReadPacing
 from replicator.engine.verify.item_sampling import SampledItems, sample_items
-from replicator.sources.aws.region_endpoint import SourceConnection, connection_for
 from replicator.sources.dynamodb.tables import TableDescription, describe_table
 
 READ_UNITS_PER_SECOND = 100.0

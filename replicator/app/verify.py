@@ -7,14 +7,14 @@ from random import SystemRandom
 from typing import Protocol
 
 from replicator.app.aws_clients import Clients
-from replicator.app.mappings import RequiredTable, require_tables
+from replicator.app.compile_mappings import RequiredTable, require_tables
 from replicator.app.refuse_unfit_targets import refuse_unfit
 from replicator.app.startup_checks import refuse_if_due
 from replicator.app.verify_repair import Asked, repair
 from replicator.clock import Clock, SourceClock, SystemClock
 from replicator.config.connections import source_connection, target_connection
 from replicator.config.settings import Settings
-from replicator.core.observations import unobserved
+from replicator.core.telemetry_events import unobserved
 from replicator.core.verify.results import TargetResult
 from replicator.engine.snapshot.rate_limit import PacedItems, ReadPacing
 from replicator.engine.verify.confirm import Settling

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from replicator.clock import Clock
 from replicator.core.mapping.compile import TableMapping
-from replicator.core.observations import Observe
+from replicator.core.telemetry_events import Observe
 from replicator.engine.snapshot.pipeline import PagePipeline
 from replicator.engine.snapshot.rate_limit import PacedItems
 from replicator.engine.verify.repair_rows import Faulty, Repair

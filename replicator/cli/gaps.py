@@ -33,7 +33,7 @@ from replicator.clock import SystemClock
 from replicator.core.snapshot.export_cost import EXPORT_PER_GIGABYTE, changes_cost_min
 from replicator.core.snapshot.export_windows import windows
 from replicator.core.stream.gaps import how_to_mend
-from replicator.core.stream.order_keeper_kinds import OrderKeeper
+from replicator.core.stream.ordering_mode import OrderKeeper
 from replicator.core.stream.stream_state import GapFacts, TableFacts
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, add_completion=False)

@@ -3,10 +3,10 @@
 from dataclasses import replace
 from urllib.parse import urlsplit
 
+from replicator.aws.region_endpoint import ExportDestination, SourceConnection
 from replicator.config.settings import PostgresSettings, Settings
 from replicator.config.source_settings import SourceSettings
 from replicator.postgres.connection.connect import ConnectionSettings, Password, Token
-from replicator.sources.aws.region_endpoint import ExportDestination, SourceConnection
 
 
 def source_connection(place: SourceSettings) -> SourceConnection:
@@ -67,7 +67,7 @@ def target_connection(target: PostgresSettings) -> ConnectionSettings:
 
 def _connection_by_aws(target: PostgresSettings) -> ConnectionSettings:
     """Connection settings with a password or token that AWS keeps or makes."""
-    from replicator.sources.aws import secrets  # noqa: PLC0415 (the SDK: a second that others save)
+    from replicator.aws import secrets  # noqa: PLC0415 (the SDK: a second that others save)
 
     password: Password | None = None
     endpoint_url = target.secrets_endpoint_url

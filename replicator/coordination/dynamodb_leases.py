@@ -10,7 +10,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
 
 from replicator.core.leases.lease_plan import Lease
-from replicator.core.observations import Observe, SourceAnswered
+from replicator.core.telemetry_events import Observe, SourceAnswered
 from replicator.errors import (
     ConfigurationError,
     CoordinationUnavailable,

@@ -13,6 +13,9 @@ import asyncpg
 from rich.console import Console
 from rich.status import Status
 
+from replicator.aws.clients import open_client
+from replicator.aws.failures import FAILURES, translate
+from replicator.aws.region_endpoint import SourceConnection
 from replicator.clock import Clock, SystemClock
 from replicator.demo.comparison import compare, read_items, read_rows
 from replicator.demo.embedded import embedded_dynamodb, embedded_postgres, free_port
@@ -28,13 +31,10 @@ from replicator.demo.replica import (
     usual_port,
 )
 from replicator.demo.report import draw_order, richest, say, say_verdict, say_what_is_next
-from replicator.demo.view import BothSides, View, view_for
+from replicator.demo.terminal_view import BothSides, View, view_for
 from replicator.demo.writer import Writer
 from replicator.engine.waiting import one_failure
 from replicator.errors import ReplicatorError, SinkUnavailable
-from replicator.sources.aws.clients import open_client
-from replicator.sources.aws.failures import FAILURES, translate
-from replicator.sources.aws.region_endpoint import SourceConnection
 
 READY_SECONDS = 60.0
 STOCK_CHANGES = 30

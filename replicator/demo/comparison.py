@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import asyncpg
 
+from replicator.aws.failures import FAILURES, translate
 from replicator.demo.orders import KEY, TABLE
 from replicator.errors import SinkUnavailable
-from replicator.sources.aws.failures import FAILURES, translate
 
 if TYPE_CHECKING:
     from types_aiobotocore_dynamodb import DynamoDBClient

@@ -17,7 +17,6 @@ from replicator.core.leases.lease_owners import WorkerSign
 from replicator.core.leases.lease_plan import Lease
 from replicator.core.mapping.children import ChildTable
 from replicator.core.mapping.compile import TargetMapping
-from replicator.core.observations import GapKind
 from replicator.core.planning.row_guard_outcomes import Applied
 from replicator.core.planning.write_plan import Refusals, WritePlan
 from replicator.core.records import Image, Page, Position
@@ -47,6 +46,7 @@ from replicator.core.stream.stream_state import (
     TableFacts,
 )
 from replicator.core.table_spec import InitialLoad
+from replicator.core.telemetry_events import GapKind
 from replicator.core.values.row_builder import Row
 from replicator.core.verify.diff import Expectation, FoundRow
 from replicator.core.verify.key_sketch import KeyBuckets, KeyPage

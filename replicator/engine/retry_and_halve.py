@@ -5,8 +5,8 @@ import sys
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
-from replicator.core.observations import unobserved
 from replicator.core.records import StreamRecord
+from replicator.core.telemetry_events import unobserved
 from replicator.engine.waiting import Backoff, stopped_within
 from replicator.errors import (
     OWN_LIMIT,

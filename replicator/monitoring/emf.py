@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 from replicator.clock import Clock
-from replicator.core.observations import (
+from replicator.core.telemetry_events import (
     BatchApplied,
     ChangesTurnedAway,
     GapFound,

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from replicator.core.observations import Observation, TaskStuck
 from replicator.core.status.deployment_status import Status, TableStatus
 from replicator.core.status.diagnosis import Diagnosis
+from replicator.core.telemetry_events import Observation, TaskStuck
 
 Requirement = Literal["configuration", "target", "coordination"]
 CONDITIONS: tuple[Requirement, ...] = get_args(Requirement)

@@ -30,7 +30,7 @@ from replicator import __version__
 from replicator.clock import Clock
 from replicator.core.status.deployment_status import SCHEMA_VERSION, Status, TableStatus
 from replicator.core.status.diagnosis import diagnose
-from replicator.core.status.shard_pages import (
+from replicator.core.status.shard_list_pages import (
     SHARDS_MAX,
     EndedShard,
     PageEnd,

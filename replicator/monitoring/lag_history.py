@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from replicator.clock import Clock
-from replicator.core.observations import BatchApplied, Observation
 from replicator.core.status.deployment_status import Status
+from replicator.core.telemetry_events import BatchApplied, Observation
 
 SECONDS_PER_POINT = 15
 POINTS_MAX = 240

@@ -14,7 +14,11 @@ from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
 from replicator import __version__
-from replicator.core.observations import (
+from replicator.core.records import Event
+from replicator.core.status.deployment_status import SHARD_STATES, TABLE_STATES, Status, TableStatus
+from replicator.core.status.diagnosis import diagnose
+from replicator.core.status.table_verdict import VERDICTS
+from replicator.core.telemetry_events import (
     BatchApplied,
     ChangesTurnedAway,
     ClaimSwitched,
@@ -51,10 +55,6 @@ from replicator.core.observations import (
     WriteBlocked,
     WriteFenced,
 )
-from replicator.core.records import Event
-from replicator.core.status.deployment_status import SHARD_STATES, TABLE_STATES, Status, TableStatus
-from replicator.core.status.diagnosis import diagnose
-from replicator.core.status.table_verdict import VERDICTS
 from replicator.monitoring.metric_families import FAMILIES, Family
 
 Labels = tuple[str, ...]

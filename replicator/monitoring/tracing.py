@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar, cast
 
 from replicator import DISTRIBUTION, __version__
 from replicator.core.leases.lease_plan import Lease
-from replicator.core.observations import unobserved
 from replicator.core.planning.row_guard_outcomes import Applied
 from replicator.core.planning.write_plan import WritePlan
 from replicator.core.records import Page, Position
 from replicator.core.stream.stream_state import Advance, Claim
+from replicator.core.telemetry_events import unobserved
 from replicator.engine.ports import Leases, Sink, Source
 from replicator.errors import ConfigurationError
 from replicator.monitoring.failure_text import one_line

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
+from replicator.aws.clients import open_client
+from replicator.aws.failures import FAILURES, code_of, translate
+from replicator.aws.observed_calls import date_of
+from replicator.aws.region_endpoint import SourceConnection
 from replicator.clock import Clock
 from replicator.errors import SourceUnavailable
 from replicator.selftest.assumptions import SeenRecord, StreamReading
 from replicator.selftest.workload import KEY, SORT, PutItem, WorkloadChange
-from replicator.sources.aws.clients import open_client
-from replicator.sources.aws.failures import FAILURES, code_of, translate
-from replicator.sources.aws.observed_calls import date_of
-from replicator.sources.aws.region_endpoint import SourceConnection
 
 if TYPE_CHECKING:
     from types_aiobotocore_dynamodb import DynamoDBClient

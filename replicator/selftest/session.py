@@ -7,8 +7,8 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
 
+from replicator.app.compile_mappings import require_mappings
 from replicator.app.daemon.run import Daemon
-from replicator.app.mappings import require_mappings
 from replicator.app.verify import Request, verify
 from replicator.clock import Clock, SystemClock
 from replicator.config.connections import (

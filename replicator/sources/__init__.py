@@ -1,1 +1,1 @@
-"""Sources of records and items in AWS, one room for each kind, and the way there."""
+"""Sources of records and items in AWS, one room for each kind."""

@@ -4,6 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from replicator.aws.clients import open_client
+from replicator.aws.failures import FAILURES, translate
+from replicator.aws.region_endpoint import SourceConnection
 from replicator.core.check_findings import Finding, finding_of
 from replicator.core.snapshot.export_cost import recovery_cost
 from replicator.errors import (
@@ -12,9 +15,6 @@ from replicator.errors import (
     StreamUnfit,
     StreamVanished,
 )
-from replicator.sources.aws.clients import open_client
-from replicator.sources.aws.failures import FAILURES, translate
-from replicator.sources.aws.region_endpoint import SourceConnection
 from replicator.sources.dynamodb.exports import recovery_of
 from replicator.sources.dynamodb.tables import TableDescription, describe_table, require_fit_stream
 from replicator.sources.kinesis.check import check_destination

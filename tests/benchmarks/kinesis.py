@@ -15,7 +15,7 @@ from typing import Any
 import orjson
 
 from replicator.core.planning.plan_batch import plan_batch
-from replicator.core.planning.reorder_batch import arranged
+from replicator.core.planning.restore_change_order import arranged
 from replicator.core.planning.row_guard_outcomes import Versioning, stream_versioning
 from replicator.core.records import StreamRecord, decode_page
 from replicator.core.stream.kinesis_records import decode_kinesis_page

@@ -13,10 +13,10 @@ from uuid import uuid4
 import pytest
 from botocore.exceptions import ClientError
 
-from replicator.core.observations import unobserved
+from replicator.aws.region_endpoint import ExportDestination
 from replicator.core.snapshot.export_windows import Window
+from replicator.core.telemetry_events import unobserved
 from replicator.errors import ExportUnfit, StreamVanished
-from replicator.sources.aws.region_endpoint import ExportDestination
 from replicator.sources.dynamodb.exports import TableExports
 from tests.support import endpoints
 from tests.support.exports import BUCKET, ExportService, TableLog, bucket_client, export_service

@@ -10,14 +10,14 @@ from zlib import crc32
 import pytest
 from aiohttp import web
 
+from replicator.aws.clients import open_client
+from replicator.aws.failures import CLOCK_REMEDY, CREDENTIALS_REMEDY
+from replicator.aws.observed_calls import MISREAD, WRONG_CHECKSUM
+from replicator.aws.region_endpoint import SourceConnection
 from replicator.clock import SourceClock, SystemClock
-from replicator.core.observations import SourceAnswered
 from replicator.core.snapshot.scan_pages import Segment
+from replicator.core.telemetry_events import SourceAnswered
 from replicator.errors import Disposition, SourceDenied, SourceUnavailable, UnknownRecord
-from replicator.sources.aws.clients import open_client
-from replicator.sources.aws.failures import CLOCK_REMEDY, CREDENTIALS_REMEDY
-from replicator.sources.aws.observed_calls import MISREAD, WRONG_CHECKSUM
-from replicator.sources.aws.region_endpoint import SourceConnection
 from replicator.sources.dynamodb.scan import TableItems, open_items_client
 from replicator.sources.dynamodb.streams import DynamoDBStreams, open_streams
 from replicator.sources.dynamodb.tables import describe_table

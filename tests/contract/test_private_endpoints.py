@@ -2,12 +2,12 @@
 
 import pytest
 
+from replicator.aws.clients import open_client
+from replicator.aws.region_endpoint import SourceConnection, endpoint_of
+from replicator.aws.secrets import parameter_password, secret_password
 from replicator.config.connections import source_connection
 from replicator.config.source_settings import SourceSettings
 from replicator.errors import ReplicatorError
-from replicator.sources.aws.clients import open_client
-from replicator.sources.aws.region_endpoint import SourceConnection, endpoint_of
-from replicator.sources.aws.secrets import parameter_password, secret_password
 
 ROLE = "arn:aws:iam::000000000000:role/replicator"
 NOWHERE = "http://127.0.0.1:1"

@@ -7,15 +7,15 @@ from typing import Any
 
 import pytest
 
+from replicator.aws.region_endpoint import SourceConnection
 from replicator.clock import SystemClock
-from replicator.core.observations import Observation, SourceAnswered
 from replicator.core.records import Image
 from replicator.core.snapshot.scan_pages import Segment, item_identity
 from replicator.core.table_spec import SourceKey
+from replicator.core.telemetry_events import Observation, SourceAnswered
 from replicator.core.values.attributes import decode_image
 from replicator.engine.snapshot.rate_limit import ReadPacing
 from replicator.errors import SourceThrottled, SourceUnavailable, StreamVanished
-from replicator.sources.aws.region_endpoint import SourceConnection
 from replicator.sources.dynamodb.scan import KEYS_PER_GET_MAX, TableItems, open_items_client
 from tests.support import endpoints
 from tests.support.random_items import RandomItems

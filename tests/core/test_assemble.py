@@ -13,7 +13,7 @@ from replicator.core.status.liveness_evidence import (
     WorkerEvidence,
 )
 from replicator.core.status.liveness_proof import HEAD_PROOF, Proof, Standing
-from replicator.core.stream.order_keeper_kinds import OrderKeeper
+from replicator.core.stream.ordering_mode import OrderKeeper
 from replicator.core.stream.stream_state import GapFacts, ShardFacts, TableFacts
 from tests.support.builders import NOON, STREAM, shard_facts, shard_name
 

@@ -12,8 +12,8 @@ from replicator.core.mapping.compile import TableMapping, compile_table
 from replicator.core.mapping.inferred_columns import AutoColumn, with_auto_columns
 from replicator.core.mapping.item_keys import item_key_json
 from replicator.core.planning import columnar_plan
+from replicator.core.planning.newest_changes_and_outcomes import DeadLetter
 from replicator.core.planning.plan_batch import plan_batch
-from replicator.core.planning.planning_state import DeadLetter
 from replicator.core.planning.write_plan import WritePlan
 from replicator.core.records import Event, StreamRecord, numbers_of
 from replicator.core.table_spec import ChildSpec, Masking, SourceKey, TableSpec, TargetSpec

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from replicator.core.planning.plan_batch import plan_batch
-from replicator.core.planning.reorder_batch import arranged
+from replicator.core.planning.restore_change_order import arranged
 from replicator.core.records import Version
 from replicator.core.stream.kinesis_records import decode_kinesis_record
 from replicator.core.stream.time_order import (

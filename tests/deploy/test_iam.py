@@ -17,12 +17,12 @@ import aioboto3
 import pytest
 from botocore import xform_name
 
+from replicator.aws.clients import open_client
+from replicator.aws.region_endpoint import ExportDestination, SourceConnection
+from replicator.aws.secrets import rds_token
 from replicator.core.snapshot.export_manifest import DataFile
 from replicator.core.snapshot.scan_pages import Segment
 from replicator.errors import ExportUnfit, ReplicatorError
-from replicator.sources.aws.clients import open_client
-from replicator.sources.aws.region_endpoint import ExportDestination, SourceConnection
-from replicator.sources.aws.secrets import rds_token
 from replicator.sources.check import lambda_readers
 from replicator.sources.dynamodb.exports import TableExports
 from replicator.sources.dynamodb.scan import TableItems, open_items_client

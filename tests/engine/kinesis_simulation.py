@@ -5,7 +5,7 @@ from functools import partial
 from random import Random
 from typing import Any, cast
 
-from replicator.core.stream.order_keeper_kinds import OrderKeeper
+from replicator.core.stream.ordering_mode import OrderKeeper
 from replicator.engine.ports import Source
 from replicator.engine.stream.discovery import NewestStream
 from replicator.sources.kinesis.streams import KinesisShare, KinesisStreams, ShardPace

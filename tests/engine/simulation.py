@@ -11,9 +11,9 @@ from typing import Literal, TypeVar
 from botocore.exceptions import ClientError
 
 from replicator.core.mapping.compile import TableMapping, compile_table
-from replicator.core.observations import Observation, TableHalted, TaskFailed, unobserved
 from replicator.core.stream.stream_state import parents_of
 from replicator.core.table_spec import OnGap, SourceKey, TableSpec, TargetSpec
+from replicator.core.telemetry_events import Observation, TableHalted, TaskFailed, unobserved
 from replicator.engine.ports import ControlPorts, Source
 from replicator.engine.snapshot.rate_limit import ReadPacing
 from replicator.engine.stream.discovery import Discovery, NewestStream
@@ -21,8 +21,8 @@ from replicator.engine.stream.pipeline import Pipeline
 from replicator.engine.stream.read_ahead_limit import PageBudget
 from replicator.engine.worker.periodic_steps import PeriodicSteps
 from replicator.engine.worker.supervisor import Reporting
+from replicator.engine.worker.table_runtime_state import Table, WorkerSettings
 from replicator.engine.worker.worker import Worker
-from replicator.engine.worker.worker_table import Table, WorkerSettings
 from replicator.errors import (
     CoordinationUnavailable,
     ReplicatorError,

@@ -16,11 +16,11 @@ from typing import Any, Literal, TypeVar
 
 import pytest
 
-from replicator.core.observations import Observation, TaskFailed, TaskRecovered
 from replicator.core.status.assemble import Knowledge, overview
 from replicator.core.status.deployment_status import Status, WorkerStatus
 from replicator.core.status.diagnosis import diagnose
 from replicator.core.status.liveness_evidence import WorkerEvidence, evidence_document, evidence_of
+from replicator.core.telemetry_events import Observation, TaskFailed, TaskRecovered
 from replicator.engine.stream import pipeline
 from replicator.engine.worker.liveness_collector import EvidenceKeeper
 from replicator.errors import SourceUnavailable

@@ -10,7 +10,7 @@ import pytest
 from replicator.clock import SystemClock
 from replicator.core.snapshot.export_windows import SINCE_MARGIN, Recovery
 from replicator.core.snapshot.snapshot_state import SnapshotFacts
-from replicator.core.stream.order_keeper_kinds import OrderKeeper
+from replicator.core.stream.ordering_mode import OrderKeeper
 from replicator.core.stream.stream_state import TableFacts
 from replicator.engine.ports import Snapshots
 from replicator.engine.snapshot.lifecycle import Loading

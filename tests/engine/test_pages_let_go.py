@@ -8,11 +8,11 @@ from collections.abc import AsyncIterator, Coroutine, Iterable
 from contextlib import asynccontextmanager
 from typing import Any
 
-from replicator.core.observations import unobserved
 from replicator.core.planning.row_guard_outcomes import Applied
 from replicator.core.planning.write_plan import Refusals, WritePlan
 from replicator.core.records import Page, StreamRecord
 from replicator.core.stream.stream_state import Advance, Claim
+from replicator.core.telemetry_events import unobserved
 from replicator.engine.ports import ControlPorts
 from replicator.engine.stream.pipeline import Pipeline
 from replicator.engine.stream.read_ahead_limit import KEPT_BYTES_OF_A_SLOT, PageBudget, Room

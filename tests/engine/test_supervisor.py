@@ -7,8 +7,8 @@ import pytest
 
 from replicator.app.daemon import notifications
 from replicator.config.settings import NotificationSettings
-from replicator.core.observations import Observation, TaskFailed, TaskRecovered
 from replicator.core.status.notices import Due, Notice
+from replicator.core.telemetry_events import Observation, TaskFailed, TaskRecovered
 from replicator.engine.worker.supervisor import HALT_ATTEMPTS_MAX, Halt, Job, supervise
 from replicator.errors import BatchTooSlow, NoticeUndelivered, RecordTooSlow, ReplicatorError
 from tests.support.virtual_time import START, in_virtual_time, running_clock

@@ -131,7 +131,7 @@ def test_a_metric(copy: Path):
         copy,
         "-c",
         "from prometheus_client import generate_latest\n"
-        "from replicator.core.observations import LeaseReleased\n"
+        "from replicator.core.telemetry_events import LeaseReleased\n"
         "from replicator.monitoring.metrics import Metrics\n"
         "metrics = Metrics()\n"
         "metrics.observe(LeaseReleased('t', 's'))\n"

@@ -7,10 +7,10 @@ from subprocess import run
 
 import pytest
 
+from replicator.aws.signed_calls import Credentials, rds_token
 from replicator.core.planning.plan_batch import plan_batch
 from replicator.core.records import decode_page
 from replicator.core.table_spec import TargetSpec
-from replicator.sources.aws.signed_calls import Credentials, rds_token
 from replicator.sources.lambda_events.event import batches_of
 from tests.support.builders import NOON, table_mapping
 from tests.support.lambda_events import change, event

@@ -7,9 +7,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from aiohttp import ClientSession
 
-from replicator.core.observations import Observation
 from replicator.core.status.deployment_status import Status
-from replicator.core.status.shard_pages import EndedShard, PageEnd
+from replicator.core.status.shard_list_pages import EndedShard, PageEnd
+from replicator.core.telemetry_events import Observation
 from replicator.monitoring.health import Health
 from replicator.monitoring.http import Pages, serve
 from replicator.monitoring.lag_history import History

@@ -3,9 +3,9 @@
 from dataclasses import replace
 from typing import Any
 
-from replicator.core.observations import BatchApplied
 from replicator.core.status.deployment_status import ShardStatus, Status, TableStatus, WorkerStatus
 from replicator.core.status.liveness_proof import Proof
+from replicator.core.telemetry_events import BatchApplied
 
 _BATCH = BatchApplied(
     table="orders",

@@ -21,7 +21,7 @@ from replicator.core.status.deployment_status import (
     TableStatus,
 )
 from replicator.core.stream.gaps import how_to_mend
-from replicator.core.stream.order_keeper_kinds import OrderKeeper
+from replicator.core.stream.ordering_mode import OrderKeeper
 from replicator.monitoring.http import Pages, serve
 from tests.monitoring.browser import Tab, browser, chromium_or_skip, new_tab
 from tests.monitoring.conftest import Monitored, TurnedClock

@@ -2,10 +2,10 @@
 
 import pytest
 
-from replicator.core.observations import TaskFailed, TaskStuck
 from replicator.core.status.deployment_status import TableStatus
 from replicator.core.status.diagnosis import diagnose
 from replicator.core.status.liveness_proof import Proof
+from replicator.core.telemetry_events import TaskFailed, TaskStuck
 from replicator.errors import SinkUnavailable
 from replicator.monitoring.health import Health, table_readiness
 from tests.monitoring.facts import status, table

@@ -12,10 +12,10 @@ import pytest
 from aiohttp import ClientConnectionError, ClientSession
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 
-from replicator.core.observations import TaskStuck
 from replicator.core.status.attribute_drift import Drifted
-from replicator.core.status.shard_pages import SHARDS_MAX, EndedShard
+from replicator.core.status.shard_list_pages import SHARDS_MAX, EndedShard
 from replicator.core.status.status_json import document
+from replicator.core.telemetry_events import TaskStuck
 from replicator.errors import ConfigurationError, SinkUnavailable
 from replicator.monitoring.allowed_hosts import expected
 from replicator.monitoring.http import serve

@@ -11,7 +11,8 @@ import asyncpg
 import pytest
 import structlog
 
-from replicator.core.observations import (
+from replicator.core.records import LetterId, Position
+from replicator.core.telemetry_events import (
     ClaimSwitched,
     GapFound,
     LeaseLapsed,
@@ -31,7 +32,6 @@ from replicator.core.observations import (
     WriteBlocked,
     WriteFenced,
 )
-from replicator.core.records import LetterId, Position
 from replicator.errors import (
     SchemaMismatch,
     SinkUnavailable,
@@ -40,7 +40,7 @@ from replicator.errors import (
     TargetLocked,
 )
 from replicator.monitoring.logs import configure_logs, logger
-from replicator.monitoring.observation_log import ObservationLog
+from replicator.monitoring.telemetry_log import ObservationLog
 from tests.monitoring.conftest import TurnedClock
 from tests.monitoring.facts import batch
 

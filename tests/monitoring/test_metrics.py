@@ -8,7 +8,8 @@ from prometheus_client.openmetrics.exposition import generate_latest as generate
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 
 from docs.generate_metrics import PAGE, markdown
-from replicator.core.observations import (
+from replicator.core.records import LetterId, Position
+from replicator.core.telemetry_events import (
     ClaimSwitched,
     GapFound,
     LeaseLapsed,
@@ -22,7 +23,6 @@ from replicator.core.observations import (
     TaskStuck,
     WriteFenced,
 )
-from replicator.core.records import LetterId, Position
 from replicator.errors import SinkUnavailable
 from replicator.monitoring.latest_status import LatestStatus
 from replicator.monitoring.metric_families import FAMILIES

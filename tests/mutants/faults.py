@@ -18,7 +18,7 @@ FENCE = "tests/contract/test_fence.py"
 SCHEDULES = "tests/engine/test_schedules.py"
 READER = "tests/engine/test_reader.py"
 KEPT_PLANS = "tests/postgres/test_kept_plans.py"
-PLAN = "tests/core/test_plan.py"
+PLAN = "tests/core/test_plan_batch.py"
 LINEAGE = "tests/core/test_shard_lineage.py"
 LEASES = "tests/core/test_lease_plan.py"
 PROOF = "tests/core/test_gaps.py"
@@ -98,7 +98,7 @@ MUTANTS = [
     ),
     Mutant(
         "the first change of a key wins",
-        "replicator/core/planning/planning_state.py",
+        "replicator/core/planning/newest_changes_and_outcomes.py",
         "{key: index for index, key in self.keys.items()}",
         "{key: index for index, key in reversed(self.keys.items())}",
         PLAN,

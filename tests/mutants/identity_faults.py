@@ -9,7 +9,7 @@ LOST_CLAIMS = "tests/postgres/test_shard_claims.py"
 MIGRATING = "tests/postgres/test_migrate.py"
 
 FINGERPRINT = "replicator/core/mapping/fingerprint.py"
-REGISTRY = "replicator/postgres/schema/registry.py"
+REGISTRY = "replicator/postgres/schema/registered_mappings.py"
 
 SEARCH_PATH = "tests/postgres/test_search_path.py"
 
@@ -103,7 +103,7 @@ IDENTITY_MUTANTS = [
         "replicator/core/planning/plan_batch.py",
         "superseded = self._state.newest[key] != index",
         "superseded = key in self._rejected or key in self._softly",
-        "tests/core/test_plan.py::test_batch_borders_change_neither_rows_nor_open_letters",
+        "tests/core/test_plan_batch.py::test_batch_borders_change_neither_rows_nor_open_letters",
     ),
     Mutant(
         "columns that appeared outlive the table that is forgotten",
@@ -156,7 +156,7 @@ IDENTITY_MUTANTS = [
     ),
     Mutant(
         "records of a table with another key are applied",
-        "replicator/core/planning/planning_state.py",
+        "replicator/core/planning/newest_changes_and_outcomes.py",
         "require_keys_alike(mapping.spec.name, images[0], mapping.source_key)",
         "_ = require_keys_alike",
         f"{FUNCTION}::test_events_of_a_table_with_another_key_halt_the_table_at_the_first_one",

@@ -53,7 +53,7 @@ INPUT_MUTANTS = [
     ),
     Mutant(
         "nobody has to decide about rows that were there before",
-        "replicator/postgres/schema/existing_rows.py",
+        "replicator/postgres/schema/check_existing_rows.py",
         "        if not rows:\n",
         "        if rows:\n",
         f"{EXISTING_ROWS}::test_until_it_is_said_what_becomes_of_them_nothing_is_written",

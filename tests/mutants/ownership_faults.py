@@ -17,7 +17,7 @@ LINES = "tests/core/test_shard_lineage.py"
 FENCED = "tests/contract/test_fence.py"
 
 DESCRIBES = "tests/scale/test_describes.py"
-PACE = "replicator/sources/dynamodb/describe_pace.py"
+PACE = "replicator/sources/dynamodb/describe_stream_pace.py"
 
 BALANCE = "replicator/core/leases/fair_shares.py"
 PLAN = "replicator/core/leases/lease_plan.py"
@@ -209,10 +209,10 @@ OWNERSHIP_MUTANTS = [
     ),
     Mutant(
         "a listing that gives way takes a turn that is not free",
-        "replicator/postgres/control/stream/describe_turns.py",
+        "replicator/postgres/control/stream/describe_stream_rate_limit.py",
         " where not $5\n",
         " where $5 is not null\n",
-        "tests/postgres/test_describe_turns.py",
+        "tests/postgres/test_describe_stream_rate_limit.py",
     ),
     Mutant(
         "a listing that waits for its turns is silent",

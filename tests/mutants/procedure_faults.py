@@ -40,7 +40,7 @@ STALE_HALT = (
 
 SNAPSHOTS = "replicator/postgres/control/snapshot/snapshots.py"
 INCIDENTS = "replicator/postgres/control/stream/gaps_and_halts.py"
-REGISTRY = "replicator/postgres/schema/registry.py"
+REGISTRY = "replicator/postgres/schema/registered_mappings.py"
 WORKER = "replicator/engine/worker/worker.py"
 
 REDRIVE = "replicator/app/aws_lambda/redrive.py"
@@ -118,7 +118,7 @@ PROCEDURE_MUTANTS = [
     ),
     Mutant(
         "a stream without new images is migrated for",
-        "replicator/app/mappings.py",
+        "replicator/app/compile_mappings.py",
         "                require_new_images(table.description.name, table.description.view_type)",
         "                pass",
         "tests/cli/test_check_plan_migrate.py"

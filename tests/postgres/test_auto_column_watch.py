@@ -11,8 +11,8 @@ from replicator.app.daemon.auto_column_watch import NAME_LENGTH_MAX, NAMES_MAX, 
 from replicator.config.loading import load
 from replicator.core.mapping.compile import compile_table
 from replicator.core.mapping.inferred_columns import with_auto_columns
-from replicator.core.observations import BatchApplied
 from replicator.core.table_spec import SourceKey, TableSpec, TargetSpec
+from replicator.core.telemetry_events import BatchApplied
 from replicator.postgres.connection.connect import ConnectionSettings
 from replicator.postgres.connection.database import Database
 from replicator.postgres.schema.add_auto_columns import known_columns

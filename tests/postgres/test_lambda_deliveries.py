@@ -7,7 +7,7 @@ import pytest
 
 from replicator.core.planning.plan_batch import plan_batch
 from replicator.core.records import Position
-from replicator.core.stream.order_keeper_kinds import OrderKeeper
+from replicator.core.stream.ordering_mode import OrderKeeper
 from replicator.core.stream.stream_state import Advance
 from replicator.errors import Fenced
 from replicator.postgres.write.lambda_deliveries import Deliveries, Delivery

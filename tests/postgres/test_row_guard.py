@@ -14,7 +14,7 @@ import replicator
 from replicator.core.mapping.item_keys import item_key_json
 from replicator.core.planning.row_guard_outcomes import Applied, Guard
 from replicator.core.records import StreamRecord
-from replicator.core.stream.order_keeper_kinds import OrderKeeper
+from replicator.core.stream.ordering_mode import OrderKeeper
 from replicator.core.table_spec import TargetSpec
 from replicator.postgres.connection.database import Session
 from replicator.postgres.control.pruning import Pruning

@@ -10,7 +10,7 @@ from replicator.postgres.connection.connect import SEARCH_PATH, ConnectionSettin
 from replicator.postgres.connection.database import Database
 from replicator.postgres.control.pruning import Pruning
 from replicator.postgres.control.stream.gaps_and_halts import Incidents
-from replicator.postgres.control.stream.order_keeper_handover import leave_guard
+from replicator.postgres.control.stream.ordering_mode_switch import leave_guard
 from replicator.postgres.control.stream.shard_claims import Claims
 from replicator.postgres.write.dead_letter_replay import Replay
 from replicator.postgres.write.plan_writer import PostgresSink

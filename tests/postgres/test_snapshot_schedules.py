@@ -19,7 +19,7 @@ from replicator.core.snapshot.snapshot_state import (
     SnapshotFacts,
     SnapshotReason,
 )
-from replicator.core.stream.order_keeper_kinds import OrderKeeper
+from replicator.core.stream.ordering_mode import OrderKeeper
 from replicator.core.stream.stream_state import Advance, Claim, ListedShard
 from replicator.core.table_spec import TargetSpec
 from replicator.errors import Fenced, NotClaimable

@@ -10,7 +10,7 @@ from replicator.core.stream.stream_state import Claim, ListedShard, StreamOver
 from replicator.errors import Fenced
 from replicator.postgres.control.source_switch import StreamMoves
 from replicator.postgres.control.stream.gaps_and_halts import Incidents
-from replicator.postgres.control.stream.order_keeper_handover import leave_guard
+from replicator.postgres.control.stream.ordering_mode_switch import leave_guard
 from replicator.postgres.control.stream.shard_claims import Claims
 from replicator.postgres.control.stream.shard_store import Positions
 from replicator.postgres.control.stream.stream_retention import StreamRetention

@@ -8,13 +8,13 @@ import pytest
 
 from replicator.core.planning.plan_batch import plan_batch
 from replicator.core.records import Position
-from replicator.core.stream.order_keeper_kinds import OrderKeeper
+from replicator.core.stream.ordering_mode import OrderKeeper
 from replicator.core.stream.stream_state import Advance
 from replicator.errors import SchemaMismatch
 from replicator.postgres.connection.connect import ConnectionSettings
 from replicator.postgres.connection.control_schema import ControlSchema
 from replicator.postgres.connection.database import Database
-from replicator.postgres.control.stream.order_keeper_handover import switch_keeper
+from replicator.postgres.control.stream.ordering_mode_switch import switch_keeper
 from replicator.postgres.write.dead_letter_replay import Replay
 from replicator.postgres.write.lambda_deliveries import Deliveries
 from tests.postgres.loaded import SHARD, Loaded, registered

@@ -7,9 +7,9 @@ import asyncpg
 import pytest
 
 from replicator.core.mapping.compile import compile_table
-from replicator.core.observations import Operation
 from replicator.core.planning.plan_batch import plan_batch
 from replicator.core.table_spec import ChildSpec, ColumnSpec, TableSpec, TargetSpec
+from replicator.core.telemetry_events import Operation
 from replicator.core.values.column_types import ROWS, parse_type
 from replicator.errors import ValueRejected
 from replicator.postgres.connection.connect import ConnectionSettings

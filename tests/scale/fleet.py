@@ -12,10 +12,10 @@ from typing import Any
 
 from replicator.core.leases.fair_shares import IDLE
 from replicator.core.leases.lease_owners import WorkerSign
-from replicator.core.observations import Observation, TaskFailed, unobserved
 from replicator.core.records import Position
 from replicator.core.stream.shard_load import ShardLoad
 from replicator.core.stream.stream_state import ListedShard
+from replicator.core.telemetry_events import Observation, TaskFailed, unobserved
 from replicator.engine.ports import ControlPorts
 from replicator.engine.snapshot.rate_limit import ReadPacing
 from replicator.engine.stream.discovery import Discovery
@@ -25,9 +25,9 @@ from replicator.engine.stream.shard_activity import ShardProof
 from replicator.engine.worker.lease_keeper import Held
 from replicator.engine.worker.periodic_steps import PeriodicSteps
 from replicator.engine.worker.supervisor import Reporting
+from replicator.engine.worker.table_runtime_state import Runner, Table, WorkerSettings
 from replicator.engine.worker.worker import Worker
-from replicator.engine.worker.worker_table import Runner, Table, WorkerSettings
-from replicator.sources.dynamodb.describe_pace import DescribePace
+from replicator.sources.dynamodb.describe_stream_pace import DescribePace
 from replicator.sources.dynamodb.streams import DynamoDBStreams
 from tests.scale.servers import Servers, Stream
 from tests.support.fake_leases import FakeLeases, LeaseTable

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from replicator.engine.stream.discovery import CHILDREN_SECONDS_MAX
-from replicator.sources.dynamodb.describe_pace import (
+from replicator.sources.dynamodb.describe_stream_pace import (
     CHILDREN,
     FIRST_LISTING,
     LISTING,

@@ -5,7 +5,7 @@ from datetime import datetime
 
 import pytest
 
-from replicator.core.observations import LeaseLapsed
+from replicator.core.telemetry_events import LeaseLapsed
 from tests.scale.__main__ import Result, run
 from tests.scale.fleet import EVEN, LEASE_SECONDS, Fleet
 from tests.support.virtual_time import in_virtual_time

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from replicator.core.leases.lease_owners import OLDER_SECONDS
-from replicator.core.observations import LeaseLapsed
+from replicator.core.telemetry_events import LeaseLapsed
 from tests.scale.fleet import LEASE_SECONDS, Fleet
 from tests.scale.servers import Bill
 from tests.support.virtual_time import in_virtual_time

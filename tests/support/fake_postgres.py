@@ -14,7 +14,7 @@ from replicator.core.mapping.item_keys import item_key_json
 from replicator.core.planning.row_guard_outcomes import Applied, GuardRejection
 from replicator.core.planning.write_plan import TargetWrites, WritePlan
 from replicator.core.records import Position, Version
-from replicator.core.stream.order_keeper_kinds import OrderKeeper
+from replicator.core.stream.ordering_mode import OrderKeeper
 from replicator.core.stream.shard_load import ShardLoad
 from replicator.core.stream.stream_generations import TIMES, generation
 from replicator.core.stream.stream_state import (
@@ -31,7 +31,7 @@ from replicator.core.table_spec import InitialLoad
 from replicator.errors import BatchRejected, BatchTooSlow, Fenced, NotClaimable, PositionLost
 
 if TYPE_CHECKING:
-    from replicator.core.observations import GuardReason, Operation
+    from replicator.core.telemetry_events import GuardReason, Operation
 
 ShardName = tuple[str, str]
 Row = tuple[Any, ...]

@@ -6,7 +6,6 @@ from datetime import datetime, timedelta
 
 from replicator.core.leases.lease_owners import WorkerSign
 from replicator.core.mapping.compile import TableMapping
-from replicator.core.observations import GapKind
 from replicator.core.planning.row_guard_outcomes import Applied
 from replicator.core.planning.write_plan import Refusals, WritePlan
 from replicator.core.records import Position
@@ -26,8 +25,9 @@ from replicator.core.stream.stream_state import (
     parents_of,
 )
 from replicator.core.table_spec import InitialLoad
+from replicator.core.telemetry_events import GapKind
 from replicator.errors import Fenced
-from replicator.postgres.control.stream.describe_turns import (
+from replicator.postgres.control.stream.describe_stream_rate_limit import (
     TAKEN_MAX,
     WINDOW_SECONDS,
     WINDOW_SECONDS_BELOW,

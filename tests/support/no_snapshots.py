@@ -5,8 +5,8 @@ from typing import Any
 
 from replicator.clock import Clock
 from replicator.core.mapping.compile import TableMapping
-from replicator.core.observations import Observe
 from replicator.core.snapshot.snapshot_state import SnapshotFacts
+from replicator.core.telemetry_events import Observe
 from replicator.engine.snapshot.lifecycle import Loading
 from replicator.engine.snapshot.pipeline import PagePipeline
 from replicator.engine.snapshot.rate_limit import PacedItems, ReadPacing

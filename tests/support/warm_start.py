@@ -179,8 +179,8 @@ def _import_all() -> None:
 
 async def _open_clients() -> None:
     """So that every fork has the SDK's descriptions of services, read and parsed."""
-    clients = import_module("replicator.sources.aws.clients")
-    place = import_module("replicator.sources.aws.region_endpoint")
+    clients = import_module("replicator.aws.clients")
+    place = import_module("replicator.aws.region_endpoint")
     nowhere = place.SourceConnection(region="us-east-1", endpoint_url="http://127.0.0.1:1")
     for service in ("dynamodb", "dynamodbstreams"):
         async with clients.open_client(service, nowhere):

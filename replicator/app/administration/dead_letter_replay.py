@@ -5,7 +5,7 @@ from replicator.app.administration.control_database import (
     registered_tables,
     require_known,
 )
-from replicator.app.mappings import require_mappings
+from replicator.app.compile_mappings import require_mappings
 from replicator.app.refuse_unfit_targets import require_fit
 from replicator.config.settings import Settings
 from replicator.errors import ConfigurationError

@@ -13,7 +13,7 @@ from replicator.app.aws_clients import Clients
 from replicator.config.connections import source_connection
 from replicator.config.settings import Settings
 from replicator.coordination.dynamodb_leases import DynamoDBLeases
-from replicator.core.observations import unobserved
+from replicator.core.telemetry_events import unobserved
 from replicator.errors import CoordinationUnavailable
 from replicator.postgres.connection.database import Database
 from replicator.postgres.control.forgetting import Forgetting, Record, Streams

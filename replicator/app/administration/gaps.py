@@ -10,7 +10,7 @@ from replicator.app.administration.control_database import (
     require_registered,
 )
 from replicator.config.settings import Settings
-from replicator.core.stream.order_keeper_kinds import OrderKeeper
+from replicator.core.stream.ordering_mode import OrderKeeper
 from replicator.core.stream.stream_state import GapFacts, TableFacts
 from replicator.errors import ConfigurationError
 from replicator.postgres.control.snapshot.snapshots import Snapshots

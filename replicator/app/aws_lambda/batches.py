@@ -38,14 +38,14 @@ from datetime import datetime
 from replicator.clock import Clock
 from replicator.core.check_findings import how_to_go_on
 from replicator.core.mapping.compile import TableMapping
-from replicator.core.observations import GapFound, Observe, StreamMoved, TableHalted, TaskFailed
 from replicator.core.planning.row_guard_outcomes import Applied
 from replicator.core.planning.write_plan import Refusals, WritePlan
 from replicator.core.stream.gaps import how_to_mend
-from replicator.core.stream.order_keeper_kinds import OrderKeeper
+from replicator.core.stream.ordering_mode import OrderKeeper
 from replicator.core.stream.source_kind import KINESIS, is_read_from, kind_of
 from replicator.core.stream.stream_generations import label_time
 from replicator.core.stream.stream_state import Advance, Claim
+from replicator.core.telemetry_events import GapFound, Observe, StreamMoved, TableHalted, TaskFailed
 from replicator.engine.dead_letter_limit import check_dead_letters
 from replicator.engine.stream.pipeline import Batch, Pipeline
 from replicator.errors import (

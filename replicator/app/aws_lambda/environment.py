@@ -5,6 +5,8 @@ from functools import partial
 from typing import Any
 
 from replicator.app.aws_lambda.handler import Function
+from replicator.aws.secret_parsing import password_in
+from replicator.aws.signed_calls import call, credentials_in, rds_token
 from replicator.clock import Clock, SystemClock
 from replicator.config.connections import connection_settings
 from replicator.config.loading import load
@@ -13,8 +15,6 @@ from replicator.errors import ConfigurationError
 from replicator.monitoring.logs import configure_logs
 from replicator.postgres.connection.connect import Password
 from replicator.postgres.connection.database import Database
-from replicator.sources.aws.secret_parsing import password_in
-from replicator.sources.aws.signed_calls import call, credentials_in, rds_token
 
 POOL_SIZE = 1
 """An environment handles one event at a time."""

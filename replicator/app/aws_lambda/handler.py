@@ -11,10 +11,10 @@ from replicator.app.refuse_unfit_targets import require_fit
 from replicator.clock import Clock
 from replicator.config.settings import Settings
 from replicator.core.mapping.compile import TableMapping
-from replicator.core.observations import Observation
+from replicator.core.telemetry_events import Observation
 from replicator.errors import ReplicatorError
 from replicator.monitoring.emf import EmbeddedMetrics
-from replicator.monitoring.observation_log import ObservationLog
+from replicator.monitoring.telemetry_log import ObservationLog
 from replicator.postgres.connection.database import Database
 from replicator.postgres.control.pruning import Pruning
 from replicator.postgres.write.lambda_deliveries import RegisteredTable, source_tables

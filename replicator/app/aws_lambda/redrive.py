@@ -27,9 +27,9 @@ from replicator.clock import Clock, SystemClock
 from replicator.config.connections import source_connection
 from replicator.config.settings import Settings
 from replicator.core.mapping.compile import TableMapping
-from replicator.core.observations import BatchApplied, GapKind, Observation, unobserved
 from replicator.core.records import StreamRecord
 from replicator.core.stream.stream_generations import generation
+from replicator.core.telemetry_events import BatchApplied, GapKind, Observation, unobserved
 from replicator.engine.stream.pipeline import START_MARGIN
 from replicator.engine.waiting import with_retries
 from replicator.errors import (

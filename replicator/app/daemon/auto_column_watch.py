@@ -14,7 +14,7 @@ from replicator.core.mapping.inferred_columns import (
     wanted,
     with_auto_columns,
 )
-from replicator.core.observations import BatchApplied, Observation
+from replicator.core.telemetry_events import BatchApplied, Observation
 from replicator.engine.waiting import stopped_within
 from replicator.errors import ReplicatorError
 from replicator.monitoring.logs import logger

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 
 from replicator.app.aws_clients import Clients
+from replicator.aws.region_endpoint import SourceConnection, kinesis_place
 from replicator.clock import Clock
 from replicator.config.connections import (
     export_connection,
@@ -14,7 +15,6 @@ from replicator.config.settings import Settings
 from replicator.coordination.dynamodb_leases import DynamoDBLeases
 from replicator.core.mapping.compile import TableMapping
 from replicator.core.mapping.item_keys import require_key
-from replicator.core.observations import Observe
 from replicator.core.snapshot.export_windows import Recovery
 from replicator.core.stream.batch_size import BatchSize
 from replicator.core.stream.source_kind import (
@@ -24,6 +24,7 @@ from replicator.core.stream.source_kind import (
 )
 from replicator.core.stream.stream_generations import label_time
 from replicator.core.table_spec import TableSpec
+from replicator.core.telemetry_events import Observe
 from replicator.engine.ports import Source
 from replicator.engine.snapshot.lifecycle import Loading
 from replicator.engine.snapshot.pipeline import PagePipeline
@@ -32,7 +33,7 @@ from replicator.engine.snapshot.segment import SnapshotParts
 from replicator.engine.stream.discovery import Discovery, NewestStream
 from replicator.engine.stream.pipeline import Pipeline
 from replicator.engine.stream.read_ahead_limit import PageBudget
-from replicator.engine.worker.worker_table import Table
+from replicator.engine.worker.table_runtime_state import Table
 from replicator.errors import NotPublished, ReplicatorError, SourceUnavailable, StreamVanished
 from replicator.monitoring.tracing import Tracing
 from replicator.postgres.connection.database import Database
@@ -46,7 +47,6 @@ from replicator.postgres.control.stream.stream_retention import StreamRetention
 from replicator.postgres.control.stream.streams import Shares
 from replicator.postgres.read.find_stale_rows import StaleRows
 from replicator.postgres.write.plan_writer import PostgresSink, SegmentSink
-from replicator.sources.aws.region_endpoint import SourceConnection, kinesis_place
 from replicator.sources.dynamodb.exports import TableExports
 from replicator.sources.dynamodb.tables import TableDescription, describe_table, require_fit_stream
 from replicator.sources.kinesis.destination import require_active_destination

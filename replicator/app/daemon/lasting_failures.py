@@ -1,7 +1,7 @@
 """Failures of one table that go on and on: a run which is to end does not wait for the table."""
 
 from replicator.clock import Clock
-from replicator.core.observations import (
+from replicator.core.telemetry_events import (
     BatchApplied,
     Observation,
     ReadFailed,

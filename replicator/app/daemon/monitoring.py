@@ -8,11 +8,11 @@ from functools import partial
 from replicator import __version__
 from replicator.clock import Clock
 from replicator.config.settings import HttpSettings
-from replicator.core.observations import BatchApplied, Observation, RecordRejected, TaskFailed
 from replicator.core.status.assemble import overview
 from replicator.core.status.attribute_drift import Drift
 from replicator.core.status.diagnosis import with_configured
-from replicator.core.status.shard_pages import EndedShard, PageEnd
+from replicator.core.status.shard_list_pages import EndedShard, PageEnd
+from replicator.core.telemetry_events import BatchApplied, Observation, RecordRejected, TaskFailed
 from replicator.engine.waiting import stopped_within
 from replicator.engine.worker.liveness_collector import EvidenceKeeper
 from replicator.engine.worker.worker import Worker
@@ -23,7 +23,7 @@ from replicator.monitoring.http import Pages, serve
 from replicator.monitoring.lag_history import History
 from replicator.monitoring.latest_status import LatestStatus
 from replicator.monitoring.metrics import Metrics
-from replicator.monitoring.observation_log import ObservationLog
+from replicator.monitoring.telemetry_log import ObservationLog
 from replicator.postgres.connection.database import Database
 from replicator.postgres.control.attribute_drift import write_drift
 from replicator.postgres.control.liveness_store import tell_evidence

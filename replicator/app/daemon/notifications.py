@@ -11,6 +11,7 @@ import asyncio
 import json
 from collections.abc import Callable
 
+from replicator.aws.sns_topic import publish
 from replicator.clock import Clock
 from replicator.config.settings import NotificationSettings
 from replicator.core.status.deployment_status import Status
@@ -20,7 +21,6 @@ from replicator.errors import NoticeUndelivered
 from replicator.monitoring.webhook import post
 from replicator.postgres.connection.database import Database
 from replicator.postgres.control.notices import Notices
-from replicator.sources.aws.sns_topic import publish
 
 LOOK_SECONDS = 5.0
 STATUS_SECONDS_MAX = 20.0

@@ -28,21 +28,21 @@ from replicator.config.connections import source_connection, target_connection
 from replicator.config.settings import Settings
 from replicator.coordination.dynamodb_leases import DynamoDBLeases
 from replicator.core.mapping.compile import TableMapping
-from replicator.core.observations import Observation, TaskFailed
+from replicator.core.telemetry_events import Observation, TaskFailed
 from replicator.engine.ports import ControlPorts
 from replicator.engine.snapshot.rate_limit import ReadPacing
 from replicator.engine.waiting import Backoff, one_failure, stopped_within, unless_stopped
 from replicator.engine.worker.periodic_steps import PeriodicSteps
 from replicator.engine.worker.supervisor import Job, Reporting, supervise
+from replicator.engine.worker.table_runtime_state import Table, WorkerSettings
 from replicator.engine.worker.worker import Worker
-from replicator.engine.worker.worker_table import Table, WorkerSettings
 from replicator.errors import Disposition, MigrationDue, ReplicatorError
 from replicator.monitoring.logs import logger
 from replicator.monitoring.tracing import tracing
 from replicator.postgres.connection.database import Database
 from replicator.postgres.control.pruning import Housekeeping
 from replicator.postgres.control.snapshot.snapshots import Snapshots
-from replicator.postgres.control.stream.describe_turns import DescribeTurns
+from replicator.postgres.control.stream.describe_stream_rate_limit import DescribeTurns
 from replicator.postgres.control.stream.gaps_and_halts import Incidents
 from replicator.postgres.control.stream.listing_lock import Listings
 from replicator.postgres.control.stream.shard_claims import Claims

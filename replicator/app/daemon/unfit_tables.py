@@ -7,7 +7,7 @@ from replicator.app.startup_checks import Prepared, describe_all, fit_ones
 from replicator.config.settings import Settings
 from replicator.core.check_findings import how_to_go_on
 from replicator.core.mapping.compile import TableMapping
-from replicator.core.observations import (
+from replicator.core.telemetry_events import (
     Observe,
     TableHalted,
     TableTakenUp,

@@ -47,12 +47,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
 
-from replicator.core.observations import GuardReason, Operation, Outcome, RecordOutcome
-from replicator.core.planning.planning_state import OUTCOMES
+from replicator.core.planning.newest_changes_and_outcomes import OUTCOMES
 from replicator.core.planning.write_plan import Changes, TargetWrites, Upserts, WritePlan
 from replicator.core.records import LetterId, StreamRecord
 from replicator.core.stream.source_kind import ChangeOrder, kind_of
 from replicator.core.stream.stream_generations import generation
+from replicator.core.telemetry_events import GuardReason, Operation, Outcome, RecordOutcome
 
 Guard = Literal["stream", "scan", "heal", "sweep", "letter"]
 """Comparison of versions: a change of a stream must be newer than the row's version; a row of a

@@ -22,7 +22,7 @@ from replicator.core.status.deployment_status import (
 from replicator.core.status.liveness_proof import Proof, TableWitness, Told
 from replicator.core.stream.gaps import how_to_mend
 from replicator.core.stream.lag import ShardProgress, lag_of, table_lag
-from replicator.core.stream.order_keeper_kinds import OrderKeeper
+from replicator.core.stream.ordering_mode import OrderKeeper
 from replicator.core.stream.shard_lineage import ShardName, by_name, is_ready
 from replicator.core.stream.stream_state import GapFacts, Pause, ShardFacts, TableFacts
 from replicator.core.verify.results import Verified

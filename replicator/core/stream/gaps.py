@@ -37,11 +37,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from shlex import quote
 
-from replicator.core.observations import GapKind
 from replicator.core.records import Position
-from replicator.core.stream.order_keeper_kinds import OrderKeeper
+from replicator.core.stream.ordering_mode import OrderKeeper
 from replicator.core.stream.shard_lineage import by_name
 from replicator.core.stream.stream_state import ShardFacts
+from replicator.core.telemetry_events import GapKind
 
 MARGIN = timedelta(minutes=15)
 """For clocks that differ and creation times that are rounded down or go back."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
-from replicator.core.stream.order_keeper_kinds import OrderKeeper
+from replicator.core.stream.ordering_mode import OrderKeeper
 
 ChangeOrder = Literal["number", "time"]
 """Order of an item's changes in the versions of rows. `number`: sequence numbers, which grow along

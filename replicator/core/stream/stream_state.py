@@ -7,7 +7,7 @@ from typing import Literal, Protocol
 from uuid import UUID
 
 from replicator.core.records import Position
-from replicator.core.stream.order_keeper_kinds import OrderKeeper
+from replicator.core.stream.ordering_mode import OrderKeeper
 from replicator.core.stream.shard_load import UNMEASURED, ShardLoad
 from replicator.core.stream.source_kind import kind_of
 from replicator.core.table_spec import InitialLoad

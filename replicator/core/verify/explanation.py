@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from replicator.core.mapping.compile import TargetMapping
 from replicator.core.records import Image, Version
-from replicator.core.stream.order_keeper_kinds import OrderKeeper
+from replicator.core.stream.ordering_mode import OrderKeeper
 from replicator.core.stream.stream_state import TableFacts
 from replicator.core.verify.diff import Difference, Expectation, MayBe, MustBe, MustNotBe
 

@@ -4,10 +4,15 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from replicator.clock import Clock
 from replicator.core.mapping.compile import TableMapping
-from replicator.core.observations import Observe, SnapshotBegun, SnapshotEnded, SnapshotProgressed
 from replicator.core.snapshot.export_windows import Recovery, why_not
 from replicator.core.snapshot.snapshot_state import SnapshotFacts, SnapshotOrigin, is_initial_due
 from replicator.core.stream.stream_state import TableFacts
+from replicator.core.telemetry_events import (
+    Observe,
+    SnapshotBegun,
+    SnapshotEnded,
+    SnapshotProgressed,
+)
 from replicator.engine.ports import Snapshots
 from replicator.errors import ReplicatorError, SourceDenied
 

@@ -6,13 +6,6 @@ from dataclasses import dataclass, replace
 
 from replicator.clock import Clock
 from replicator.core.mapping.compile import TableMapping
-from replicator.core.observations import (
-    BatchApplied,
-    ChangesTurnedAway,
-    Observe,
-    RecordRejected,
-    WriteBlocked,
-)
 from replicator.core.planning.plan_snapshot_page import (
     outcomes_of_page,
     plan_changes,
@@ -25,6 +18,13 @@ from replicator.core.records import LetterId, StreamRecord
 from replicator.core.snapshot.export_lines import ChangesPage
 from replicator.core.snapshot.scan_pages import ScanPage
 from replicator.core.snapshot.snapshot_state import SegmentAdvance, SegmentClaim
+from replicator.core.telemetry_events import (
+    BatchApplied,
+    ChangesTurnedAway,
+    Observe,
+    RecordRejected,
+    WriteBlocked,
+)
 from replicator.engine.ports import SegmentSink
 from replicator.engine.retry_and_halve import apply_in_halves, apply_until_taken
 from replicator.engine.stream.shard_activity import ShardProof

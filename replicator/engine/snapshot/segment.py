@@ -7,14 +7,6 @@ from dataclasses import dataclass
 
 from replicator.clock import Clock
 from replicator.core.mapping.compile import TableMapping
-from replicator.core.observations import (
-    ClaimSwitched,
-    ExportRefused,
-    Observe,
-    SegmentEnded,
-    SweepRefused,
-    WriteFenced,
-)
 from replicator.core.planning.plan_snapshot_page import plan_sweep
 from replicator.core.snapshot.even_sample import Sample
 from replicator.core.snapshot.export_lines import ChangesPage
@@ -24,6 +16,14 @@ from replicator.core.snapshot.snapshot_state import (
     SegmentClaim,
     SegmentFacts,
     is_suspicious,
+)
+from replicator.core.telemetry_events import (
+    ClaimSwitched,
+    ExportRefused,
+    Observe,
+    SegmentEnded,
+    SweepRefused,
+    WriteFenced,
 )
 from replicator.core.values.row_builder import Row
 from replicator.engine.dead_letter_limit import check_dead_letters

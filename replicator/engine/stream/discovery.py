@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from replicator.clock import Clock
-from replicator.core.observations import GapFound, Observe, PublishingUnwatched, StreamMoved
 from replicator.core.stream.gaps import how_to_mend
-from replicator.core.stream.order_keeper_kinds import OrderKeeper
+from replicator.core.stream.ordering_mode import OrderKeeper
 from replicator.core.stream.shard_lineage import (
     FINISHED_SHARDS_KEPT,
     ShardName,
@@ -25,6 +24,7 @@ from replicator.core.stream.source_kind import (
 )
 from replicator.core.stream.stream_state import ListedShard, ShardFacts, StreamOver, TableFacts
 from replicator.core.table_spec import TableSpec
+from replicator.core.telemetry_events import GapFound, Observe, PublishingUnwatched, StreamMoved
 from replicator.engine.ports import Incidents, Leases, Moves, Positions, Source
 from replicator.errors import (
     NotPublished,

@@ -9,7 +9,14 @@ from datetime import UTC, datetime, timedelta
 
 from replicator.clock import Clock
 from replicator.core.mapping.compile import TableMapping
-from replicator.core.observations import (
+from replicator.core.planning.plan_batch import plan_batch
+from replicator.core.planning.restore_change_order import Arranged, arranged
+from replicator.core.planning.row_guard_outcomes import Applied, outcomes_after_guard, reasons
+from replicator.core.planning.write_plan import WritePlan
+from replicator.core.records import NOWHERE, Position, StreamRecord
+from replicator.core.stream.batch_size import BatchSize
+from replicator.core.stream.stream_state import Advance, Claim
+from replicator.core.telemetry_events import (
     BatchApplied,
     ChangesTurnedAway,
     Observe,
@@ -18,13 +25,6 @@ from replicator.core.observations import (
     WriteBlocked,
     unobserved,
 )
-from replicator.core.planning.plan_batch import plan_batch
-from replicator.core.planning.reorder_batch import Arranged, arranged
-from replicator.core.planning.row_guard_outcomes import Applied, outcomes_after_guard, reasons
-from replicator.core.planning.write_plan import WritePlan
-from replicator.core.records import NOWHERE, Position, StreamRecord
-from replicator.core.stream.batch_size import BatchSize
-from replicator.core.stream.stream_state import Advance, Claim
 from replicator.engine.ports import Sink
 from replicator.engine.retry_and_halve import apply_in_halves, apply_until_taken
 from replicator.errors import (

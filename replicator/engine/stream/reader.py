@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from replicator.clock import Clock
-from replicator.core.observations import unobserved
 from replicator.core.records import Page, Position, StreamRecord
+from replicator.core.telemetry_events import unobserved
 from replicator.engine.ports import Source
 from replicator.engine.waiting import Backoff, stopped_within
 from replicator.errors import (

@@ -8,7 +8,12 @@ from datetime import datetime, timedelta
 from enum import Enum
 
 from replicator.clock import Clock
-from replicator.core.observations import (
+from replicator.core.records import NOWHERE, Position
+from replicator.core.stream.gaps import how_to_mend, is_proved_complete, kind_of_gap
+from replicator.core.stream.lag import ShardProgress
+from replicator.core.stream.stream_state import Claim
+from replicator.core.table_spec import TableSpec
+from replicator.core.telemetry_events import (
     ClaimSwitched,
     GapFound,
     Observe,
@@ -19,11 +24,6 @@ from replicator.core.observations import (
     ShardEnded,
     WriteFenced,
 )
-from replicator.core.records import NOWHERE, Position
-from replicator.core.stream.gaps import how_to_mend, is_proved_complete, kind_of_gap
-from replicator.core.stream.lag import ShardProgress
-from replicator.core.stream.stream_state import Claim
-from replicator.core.table_spec import TableSpec
 from replicator.engine.dead_letter_limit import check_dead_letters
 from replicator.engine.ports import ControlPorts, Source
 from replicator.engine.stream.pipeline import START_MARGIN, Batch, Pipeline

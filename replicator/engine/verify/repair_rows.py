@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 from replicator.clock import Clock
 from replicator.core.mapping.compile import TableMapping, TargetMapping
-from replicator.core.observations import unobserved
 from replicator.core.planning.plan_snapshot_page import plan_sweep
 from replicator.core.records import Image
 from replicator.core.snapshot.scan_pages import ScanPage, item_identity, may_exist
 from replicator.core.snapshot.snapshot_state import SegmentAdvance, SegmentClaim
+from replicator.core.telemetry_events import unobserved
 from replicator.core.values.attributes import decode_image
 from replicator.core.values.row_builder import Row
 from replicator.core.verify.diff import MustNotBe, expectation

@@ -7,8 +7,8 @@ from functools import partial
 from random import Random
 
 from replicator.core.mapping.compile import TableMapping, TargetMapping
-from replicator.core.observations import unobserved
 from replicator.core.snapshot.scan_pages import Segment
+from replicator.core.telemetry_events import unobserved
 from replicator.core.values.attributes import decode_image
 from replicator.core.values.row_builder import Row
 from replicator.core.verify.diff import MustNotBe, shows_extra

@@ -4,7 +4,6 @@ from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 
 from replicator.clock import Clock
-from replicator.core.observations import Observation, TaskFailed
 from replicator.core.snapshot.snapshot_state import is_segment_name
 from replicator.core.status.liveness_evidence import (
     Failure,
@@ -12,9 +11,10 @@ from replicator.core.status.liveness_evidence import (
     TableEvidence,
     WorkerEvidence,
 )
+from replicator.core.telemetry_events import Observation, TaskFailed
 from replicator.engine.stream.shard_activity import Said
+from replicator.engine.worker.table_runtime_state import Running, Table
 from replicator.engine.worker.worker import Worker
-from replicator.engine.worker.worker_table import Running, Table
 
 FAILURE_SECONDS_MAX = 120.0
 """A failure that was longer ago explains nothing any more."""

@@ -7,7 +7,7 @@ from replicator.core.snapshot.snapshot_state import SnapshotOrigin
 from replicator.core.stream.stream_state import PolledShard
 from replicator.engine.ports import Incidents, Positions, Snapshots
 from replicator.engine.waiting import for_each
-from replicator.engine.worker.worker_table import Table
+from replicator.engine.worker.table_runtime_state import Table
 
 TABLES_AT_ONCE = 8
 """Hundreds of tables that begin their first loads together wait for each other no longer than for

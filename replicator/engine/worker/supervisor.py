@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from replicator.clock import Clock
-from replicator.core.observations import Observe, TaskFailed, TaskRecovered, TaskStuck
+from replicator.core.telemetry_events import Observe, TaskFailed, TaskRecovered, TaskStuck
 from replicator.engine.waiting import Backoff, stopped_within
 from replicator.errors import Disposition, ReplicatorError
 

@@ -14,11 +14,11 @@ from replicator.core.leases.lease_plan import (
     home_share,
     plan_leases,
 )
-from replicator.core.observations import MappingSuperseded, TableHalted
 from replicator.core.records import Position
 from replicator.core.snapshot.snapshot_state import is_segment_name
 from replicator.core.stream.shard_lineage import ShardName, awaits_children
 from replicator.core.stream.stream_state import ShardFacts
+from replicator.core.telemetry_events import MappingSuperseded, TableHalted
 from replicator.engine.ports import ControlPorts, Leases
 from replicator.engine.snapshot.rate_limit import ReadPacing
 from replicator.engine.snapshot.segment import SegmentRunner
@@ -34,7 +34,13 @@ from replicator.engine.worker.lease_keeper import (
 from replicator.engine.worker.lease_owner_lookup import Ownership
 from replicator.engine.worker.periodic_steps import PeriodicSteps
 from replicator.engine.worker.supervisor import Halt, Job, Reporting, end_silent_task, supervise
-from replicator.engine.worker.worker_table import Runner, Running, Table, Unit, WorkerSettings
+from replicator.engine.worker.table_runtime_state import (
+    Runner,
+    Running,
+    Table,
+    Unit,
+    WorkerSettings,
+)
 from replicator.errors import NotClaimable, ReplicatorError
 
 CHILDREN_SECONDS = 1.0

@@ -3,10 +3,10 @@
 import asyncio
 from dataclasses import dataclass
 
-from replicator.core.stream.order_keeper_kinds import OrderKeeper
+from replicator.core.stream.ordering_mode import OrderKeeper
 from replicator.engine.waiting import stopped_within
 from replicator.postgres.connection.database import Database
-from replicator.postgres.control.stream.order_keeper_handover import leave_guard
+from replicator.postgres.control.stream.ordering_mode_switch import leave_guard
 
 TARGETS = """
 -- A switch of a mode, and the start of a snapshot, wait for us or are seen here. While a snapshot

@@ -11,7 +11,7 @@ from datetime import datetime
 
 import asyncpg
 
-from replicator.core.status.shard_pages import EndedShard, PageEnd
+from replicator.core.status.shard_list_pages import EndedShard, PageEnd
 from replicator.core.stream.shard_lineage import ShardName, by_name
 from replicator.core.stream.stream_state import ShardFacts
 from replicator.postgres.connection.database import Database

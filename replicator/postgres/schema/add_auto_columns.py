@@ -11,7 +11,7 @@ from replicator.postgres.connection.connect import VALUES_WITHIN
 from replicator.postgres.connection.control_schema import ControlSchema
 from replicator.postgres.connection.sql_quoting import quote_identifier, quote_table
 from replicator.postgres.schema.migrate import LOCK_WAIT_MILLISECONDS, ONE_AT_A_TIME, looking
-from replicator.postgres.schema.registry import register
+from replicator.postgres.schema.registered_mappings import register
 from replicator.postgres.schema.type_fitness import accepts
 
 KNOWN = """

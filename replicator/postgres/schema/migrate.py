@@ -24,7 +24,7 @@ from replicator.postgres.connection.connect import (
 )
 from replicator.postgres.connection.failures import translate
 from replicator.postgres.schema.ddl import Statement
-from replicator.postgres.schema.registry import register
+from replicator.postgres.schema.registered_mappings import register
 from replicator.postgres.schema.schema_diff import Survey, survey
 from replicator.postgres.schema.server_fitness import require_fit_server
 

@@ -11,6 +11,7 @@ from replicator.core.mapping.target_table import TargetTable
 from replicator.errors import ConfigurationError, MigrationDue, SchemaMismatch
 from replicator.postgres.connection.sql_quoting import quote_identifier, quote_table
 from replicator.postgres.schema.catalog import Catalog, ExistingTable, TableName, read_catalog
+from replicator.postgres.schema.check_existing_rows import existing_rows, rows_held
 from replicator.postgres.schema.control_revisions import (
     current_revision,
     head_revision,
@@ -18,10 +19,9 @@ from replicator.postgres.schema.control_revisions import (
     upgrade_sql,
 )
 from replicator.postgres.schema.ddl import Statement, statements
-from replicator.postgres.schema.existing_rows import existing_rows, rows_held
 from replicator.postgres.schema.fitness import fitness, history_fitness
 from replicator.postgres.schema.named_types import read_named_types, type_findings
-from replicator.postgres.schema.registry import (
+from replicator.postgres.schema.registered_mappings import (
     Registered,
     Registry,
     claimed_elsewhere,

@@ -20,7 +20,7 @@ from replicator.core.planning.plan_batch import UNMATCHED, plan_batch
 from replicator.core.planning.row_guard_outcomes import Versioning, stream_versioning
 from replicator.core.planning.write_plan import TargetWrites, WritePlan
 from replicator.core.records import NOWHERE, LetterId, StreamRecord, Version
-from replicator.core.stream.order_keeper_kinds import OrderKeeper
+from replicator.core.stream.ordering_mode import OrderKeeper
 from replicator.core.stream.stream_generations import SCAN
 from replicator.errors import ConfigurationError, Disposition, KeyChanged, RejectionHalts
 from replicator.postgres.connection.connect import PIN_WITHIN

@@ -10,7 +10,7 @@ from uuid import UUID
 from replicator.core.mapping.compile import TableMapping
 from replicator.core.planning.row_guard_outcomes import Applied, stream_versioning
 from replicator.core.planning.write_plan import Refusals, WritePlan
-from replicator.core.stream.order_keeper_kinds import OrderKeeper
+from replicator.core.stream.ordering_mode import OrderKeeper
 from replicator.core.stream.stream_state import Advance, Claim
 from replicator.core.table_spec import SourceKey
 from replicator.errors import Fenced, MigrationDue, NotClaimable

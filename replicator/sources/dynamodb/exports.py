@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from botocore.exceptions import ClientError
 
-from replicator.core.observations import Observe, SourceAnswered, unobserved
+from replicator.aws.failures import FAILURES, code_of, translate
+from replicator.aws.observed_calls import Calls, date_of
+from replicator.aws.region_endpoint import ExportDestination
 from replicator.core.snapshot.export_manifest import (
     FORMAT,
     INCREMENTAL,
@@ -22,10 +24,8 @@ from replicator.core.snapshot.export_manifest import (
     require_file,
 )
 from replicator.core.snapshot.export_windows import Recovery, Window
+from replicator.core.telemetry_events import Observe, SourceAnswered, unobserved
 from replicator.errors import ExportUnfit, SourceUnavailable
-from replicator.sources.aws.failures import FAILURES, code_of, translate
-from replicator.sources.aws.observed_calls import Calls, date_of
-from replicator.sources.aws.region_endpoint import ExportDestination
 from replicator.sources.dynamodb.tables import describe_table
 
 if TYPE_CHECKING:

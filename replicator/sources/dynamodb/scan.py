@@ -7,7 +7,9 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from replicator.core.observations import Observe, unobserved
+from replicator.aws.clients import open_client
+from replicator.aws.observed_calls import Calls, keep_raw_body, raw
+from replicator.aws.region_endpoint import SourceConnection
 from replicator.core.records import Image
 from replicator.core.snapshot.scan_pages import (
     FoundItems,
@@ -16,10 +18,8 @@ from replicator.core.snapshot.scan_pages import (
     decode_found,
     decode_scan,
 )
+from replicator.core.telemetry_events import Observe, unobserved
 from replicator.errors import StreamVanished
-from replicator.sources.aws.clients import open_client
-from replicator.sources.aws.observed_calls import Calls, keep_raw_body, raw
-from replicator.sources.aws.region_endpoint import SourceConnection
 from replicator.sources.dynamodb.tables import named
 
 if TYPE_CHECKING:

@@ -7,14 +7,14 @@ from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from replicator.core.observations import Observe, unobserved
+from replicator.aws.observed_calls import Calls, raw
+from replicator.aws.region_endpoint import SourceConnection
+from replicator.aws.request_template import open_reader
 from replicator.core.records import Page, Position, decode_page
 from replicator.core.stream.stream_state import ListedShard
+from replicator.core.telemetry_events import Observe, unobserved
 from replicator.errors import SourceThrottled
-from replicator.sources.aws.observed_calls import Calls, raw
-from replicator.sources.aws.region_endpoint import SourceConnection
-from replicator.sources.aws.repeated_call import open_reader
-from replicator.sources.dynamodb.describe_pace import (
+from replicator.sources.dynamodb.describe_stream_pace import (
     CHILDREN,
     FIRST_LISTING,
     LISTING,

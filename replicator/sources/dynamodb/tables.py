@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from replicator.aws.failures import FAILURES, translate
 from replicator.core.table_spec import KeyType, SourceKey
 from replicator.errors import ReplicatorError, SourceUnavailable, StreamUnfit, StreamVanished
-from replicator.sources.aws.failures import FAILURES, translate
 from replicator.sources.dynamodb.view_type import ViewType, how_to_enable, require_new_images
 
 if TYPE_CHECKING:

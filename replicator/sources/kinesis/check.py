@@ -2,11 +2,11 @@
 
 from typing import TYPE_CHECKING, Any
 
+from replicator.aws.clients import open_client
+from replicator.aws.failures import FAILURES, translate
+from replicator.aws.region_endpoint import SourceConnection, kinesis_place
 from replicator.core.check_findings import Finding, finding_of
 from replicator.errors import NotPublished, ReplicatorError
-from replicator.sources.aws.clients import open_client
-from replicator.sources.aws.failures import FAILURES, translate
-from replicator.sources.aws.region_endpoint import SourceConnection, kinesis_place
 from replicator.sources.dynamodb.tables import TableDescription
 from replicator.sources.kinesis.destination import require_active_destination
 

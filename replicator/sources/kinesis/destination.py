@@ -2,8 +2,8 @@
 
 from typing import TYPE_CHECKING
 
+from replicator.aws.failures import FAILURES, translate
 from replicator.errors import NotPublished
-from replicator.sources.aws.failures import FAILURES, translate
 
 if TYPE_CHECKING:
     from types_aiobotocore_dynamodb import DynamoDBClient

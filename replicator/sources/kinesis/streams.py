@@ -9,7 +9,9 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, TypeVar
 
-from replicator.core.observations import Observe, unobserved
+from replicator.aws.observed_calls import Calls, raw
+from replicator.aws.region_endpoint import SourceConnection
+from replicator.aws.request_template import open_reader
 from replicator.core.records import Page, Position
 from replicator.core.stream.kinesis_records import (
     Base64,
@@ -19,10 +21,8 @@ from replicator.core.stream.kinesis_records import (
 )
 from replicator.core.stream.source_kind import kinesis_arn_of
 from replicator.core.stream.stream_state import ListedShard
+from replicator.core.telemetry_events import Observe, unobserved
 from replicator.errors import ArgumentRefused, ShardVanished
-from replicator.sources.aws.observed_calls import Calls, raw
-from replicator.sources.aws.region_endpoint import SourceConnection
-from replicator.sources.aws.repeated_call import open_reader
 
 T = TypeVar("T")
 SHARDS_PER_PAGE = 1000

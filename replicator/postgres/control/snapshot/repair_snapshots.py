@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 
-from replicator.core.stream.order_keeper_kinds import OrderKeeper
+from replicator.core.stream.ordering_mode import OrderKeeper
 from replicator.errors import ConfigurationError
 from replicator.postgres.connection.database import Database
 from replicator.postgres.control.snapshot.snapshots import ADD_SEGMENT, LOCK_TABLE
 from replicator.postgres.control.stream.gaps_and_halts import ACTION
-from replicator.postgres.control.stream.order_keeper_handover import switch_keeper
+from replicator.postgres.control.stream.ordering_mode_switch import switch_keeper
 
 BEGIN_REPAIR = """
 insert into {schema}.snapshot

@@ -11,7 +11,7 @@ from replicator.core.snapshot.snapshot_state import (
     SnapshotOrigin,
     SnapshotReason,
 )
-from replicator.core.stream.order_keeper_kinds import OrderKeeper
+from replicator.core.stream.ordering_mode import OrderKeeper
 from replicator.core.stream.source_kind import kind_of
 from replicator.errors import ConfigurationError
 from replicator.postgres.connection.control_schema import ControlSchema
@@ -19,7 +19,7 @@ from replicator.postgres.connection.database import Database, Session
 from replicator.postgres.connection.sql_quoting import quote_table
 from replicator.postgres.control.snapshot.snapshot_reads import read_snapshots
 from replicator.postgres.control.stream.gaps_and_halts import ACTION, accept_gaps
-from replicator.postgres.control.stream.order_keeper_handover import switch_keeper
+from replicator.postgres.control.stream.ordering_mode_switch import switch_keeper
 from replicator.postgres.control.stream.raise_epochs import raise_epochs
 from replicator.postgres.control.stream.streams import MOVE_GAPS
 

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from replicator.core.observations import GapKind
 from replicator.core.stream.gaps import older_stream
 from replicator.core.stream.stream_state import (
     Belief,
@@ -13,6 +12,7 @@ from replicator.core.stream.stream_state import (
     Halting,
     StreamOver,
 )
+from replicator.core.telemetry_events import GapKind
 from replicator.errors import ConfigurationError, Fenced
 from replicator.postgres.connection.database import Database, Session
 from replicator.postgres.control.stream.raise_epochs import raise_epochs

@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from replicator.core.records import Position
-from replicator.core.stream.order_keeper_kinds import OrderKeeper
+from replicator.core.stream.ordering_mode import OrderKeeper
 from replicator.core.stream.shard_load import ShardLoad
 from replicator.core.stream.stream_state import Claim
 from replicator.errors import Fenced, NotClaimable, PositionLost

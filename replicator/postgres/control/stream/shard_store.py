@@ -8,7 +8,7 @@ import asyncpg
 
 from replicator.core.leases.lease_owners import WorkerSign
 from replicator.core.records import Position
-from replicator.core.stream.order_keeper_kinds import OrderKeeper
+from replicator.core.stream.ordering_mode import OrderKeeper
 from replicator.core.stream.shard_lineage import ShardName, by_name
 from replicator.core.stream.stream_state import (
     GapFacts,

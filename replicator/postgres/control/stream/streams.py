@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from replicator.core.stream.order_keeper_kinds import OrderKeeper
+from replicator.core.stream.ordering_mode import OrderKeeper
 from replicator.core.stream.source_kind import kind_of
 from replicator.core.stream.stream_state import StreamOver
 from replicator.errors import Fenced, PositionLost

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from replicator.postgres.control.stream.describe_turns import TAKEN_MAX, DescribeTurns
+from replicator.postgres.control.stream.describe_stream_rate_limit import TAKEN_MAX, DescribeTurns
 from tests.support.control import DEPLOYMENT, Control, control_pool, control_schema
 
 AHEAD_SECONDS = 20.0

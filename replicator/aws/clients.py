@@ -21,9 +21,9 @@ from botocore.exceptions import NoCredentialsError
 from botocore.loaders import Loader, create_loader
 
 from replicator import __version__
+from replicator.aws.failures import FAILURES, translate
+from replicator.aws.region_endpoint import SourceConnection, endpoint_of, region_of
 from replicator.errors import ConfigurationError
-from replicator.sources.aws.failures import FAILURES, translate
-from replicator.sources.aws.region_endpoint import SourceConnection, endpoint_of, region_of
 
 if TYPE_CHECKING:
     from types_aiobotocore_dynamodb import DynamoDBClient

@@ -9,9 +9,9 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from replicator.core.observations import Observe, SourceAnswered, unobserved
+from replicator.aws.failures import FAILURES, code_of, translate
+from replicator.core.telemetry_events import Observe, SourceAnswered, unobserved
 from replicator.errors import SourceUnavailable
-from replicator.sources.aws.failures import FAILURES, code_of, translate
 
 T = TypeVar("T")
 _MISREAD = (msgspec.MsgspecError, LookupError, TypeError, ValueError, AttributeError)

@@ -1,9 +1,9 @@
 """Delivers notices to a topic of Amazon SNS."""
 
+from replicator.aws.clients import open_client
+from replicator.aws.failures import FAILURES, translate
+from replicator.aws.region_endpoint import SourceConnection
 from replicator.errors import NoticeUndelivered, ReplicatorError
-from replicator.sources.aws.clients import open_client
-from replicator.sources.aws.failures import FAILURES, translate
-from replicator.sources.aws.region_endpoint import SourceConnection
 
 SUBJECT_LENGTH_MAX = 100  # of SNS
 

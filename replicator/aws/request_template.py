@@ -24,11 +24,11 @@ from botocore.exceptions import (
 )
 from yarl import URL
 
+from replicator.aws.clients import open_client
+from replicator.aws.observed_calls import keep_raw_body
+from replicator.aws.region_endpoint import SourceConnection
+from replicator.aws.signed_calls import Credentials, signed_headers
 from replicator.clock import SystemClock
-from replicator.sources.aws.clients import open_client
-from replicator.sources.aws.observed_calls import keep_raw_body
-from replicator.sources.aws.region_endpoint import SourceConnection
-from replicator.sources.aws.signed_calls import Credentials, signed_headers
 
 SMALL_BYTES = 65_536
 """Size up to which an answer is small: an answer that is not read yet has as much in memory

@@ -8,7 +8,7 @@ from replicator.core.check_findings import Finding
 from replicator.core.mapping.compile import TargetMapping
 from replicator.postgres.connection.sql_quoting import quote_table
 from replicator.postgres.schema.catalog import TABLE_KINDS, Catalog, TableName
-from replicator.postgres.schema.registry import Registry
+from replicator.postgres.schema.registered_mappings import Registry
 
 COUNTED_MAX = 100_000
 """Bound on the count of rows; more rows are not counted."""

@@ -4,7 +4,7 @@ from collections.abc import Collection
 
 import asyncpg
 
-from replicator.core.stream.order_keeper_kinds import OrderKeeper
+from replicator.core.stream.ordering_mode import OrderKeeper
 from replicator.core.stream.source_kind import kind_of
 from replicator.core.table_spec import Poller
 from replicator.errors import ConfigurationError

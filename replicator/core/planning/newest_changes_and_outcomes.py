@@ -9,9 +9,9 @@ from enum import IntEnum
 
 from replicator.core.mapping.compile import TableMapping
 from replicator.core.mapping.item_keys import item_keys, require_keys_alike
-from replicator.core.observations import Outcome, RecordOutcome
 from replicator.core.records import Image, LetterId, StreamRecord, Version
 from replicator.core.table_spec import OnError
+from replicator.core.telemetry_events import Outcome, RecordOutcome
 from replicator.core.values.attributes import decode_image, nested_too_deeply
 from replicator.errors import RejectionHalts, ValueRejected
 

@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from replicator.demo.replica import Place
-from replicator.demo.view import BothSides, Lines, Picture, view_for
+from replicator.demo.terminal_view import BothSides, Lines, Picture, view_for
 
 PLACE = Place(
     Path("/tmp/replicator-abcdefgh"),  # noqa: S108 (nothing is written there)

@@ -15,9 +15,9 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
+from replicator.aws import request_template
+from replicator.aws.region_endpoint import SourceConnection
 from replicator.errors import IteratorExpired, SourceThrottled, SourceUnavailable
-from replicator.sources.aws import repeated_call
-from replicator.sources.aws.region_endpoint import SourceConnection
 from replicator.sources.dynamodb.streams import DynamoDBStreams, open_streams
 from tests.support.http_server import served
 
@@ -192,7 +192,7 @@ class Slow:
     arrived: asyncio.Event = field(default_factory=asyncio.Event)
     let: asyncio.Event = field(default_factory=asyncio.Event)
     cut: bool = False
-    padding: str = " " * 4 * repeated_call.SMALL_BYTES
+    padding: str = " " * 4 * request_template.SMALL_BYTES
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
         iterator = (await request.json())["ShardIterator"]
@@ -227,7 +227,7 @@ async def slow() -> AsyncIterator[tuple[Slow, DynamoDBStreams]]:
 async def test_large_answers_take_turns_in_memory_and_small_ones_do_not_wait(
     monkeypatch: pytest.MonkeyPatch,
 ):
-    monkeypatch.setattr(repeated_call, "LARGE_AT_ONCE", 1)
+    monkeypatch.setattr(request_template, "LARGE_AT_ONCE", 1)
     async with slow() as (server, streams):
         held = asyncio.ensure_future(streams.read("held"))
         await server.arrived.wait()
@@ -243,7 +243,7 @@ async def test_large_answers_take_turns_in_memory_and_small_ones_do_not_wait(
 async def test_a_large_answer_that_breaks_off_or_is_left_frees_its_turn(
     monkeypatch: pytest.MonkeyPatch,
 ):
-    monkeypatch.setattr(repeated_call, "LARGE_AT_ONCE", 1)
+    monkeypatch.setattr(request_template, "LARGE_AT_ONCE", 1)
     async with slow() as (server, streams):
         left = asyncio.ensure_future(streams.read("held"))
         await server.arrived.wait()

@@ -2,7 +2,7 @@
 
 import pytest
 
-from replicator.core.stream.order_keeper_kinds import OrderKeeper
+from replicator.core.stream.ordering_mode import OrderKeeper
 
 FENCE, GUARD, LAMBDA = OrderKeeper
 

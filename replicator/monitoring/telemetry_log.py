@@ -8,7 +8,7 @@ from typing import Literal, assert_never
 import structlog
 
 from replicator.clock import Clock
-from replicator.core.observations import (
+from replicator.core.telemetry_events import (
     BatchApplied,
     ChangesTurnedAway,
     ClaimSwitched,

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import asyncpg
 
 from replicator.core.mapping.compile import TableMapping, TargetMapping
-from replicator.core.stream.order_keeper_kinds import OrderKeeper
+from replicator.core.stream.ordering_mode import OrderKeeper
 from replicator.core.table_spec import Poller
 from replicator.errors import ConfigurationError, MigrationDue
 from replicator.postgres.connection.control_schema import ControlSchema
 from replicator.postgres.control.snapshot.snapshots import ask_within
-from replicator.postgres.control.stream.order_keeper_handover import hand_over
+from replicator.postgres.control.stream.ordering_mode_switch import hand_over
 from replicator.postgres.control.stream.raise_epochs import raise_epochs
 from replicator.postgres.schema.catalog import TableName
 

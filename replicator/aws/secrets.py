@@ -3,10 +3,10 @@
 import re
 from collections.abc import Awaitable, Callable
 
-from replicator.sources.aws.clients import open_client
-from replicator.sources.aws.failures import FAILURES, translate
-from replicator.sources.aws.region_endpoint import SourceConnection
-from replicator.sources.aws.secret_parsing import password_in
+from replicator.aws.clients import open_client
+from replicator.aws.failures import FAILURES, translate
+from replicator.aws.region_endpoint import SourceConnection
+from replicator.aws.secret_parsing import password_in
 
 _REGION_OF_HOST = re.compile(r"\.([a-z]{2}(?:-[a-z]+)+-\d)\.rds\.amazonaws\.com")
 

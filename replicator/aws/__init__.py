@@ -1,0 +1,1 @@
+"""Access to AWS: clients, endpoints, signed requests, secrets, translated failures."""
