@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from replicator.aws.clients import open_client
 from replicator.aws.region_endpoint import ExportDestination, SourceConnection
 from replicator.core.telemetry_events import Observe, unobserved
-from replicator.sources.dynamodb.describe_stream_pace import DescribePace, TakeTurn
+from replicator.sources.dynamodb.describe_stream_pace import DescribeStreamPace, TakeTurn
 from replicator.sources.dynamodb.exports import TableExports
 from replicator.sources.dynamodb.scan import TableItems, open_items_client
 from replicator.sources.dynamodb.streams import DynamoDBStreams, open_streams
@@ -33,7 +33,7 @@ class Clients:
         self._stack = stack
         self._observe = observe
         self._heard = heard
-        self._describe_pace = DescribePace(take_turn)
+        self._describe_pace = DescribeStreamPace(take_turn)
         self._tables: dict[SourceConnection, DynamoDBClient] = {}
         self._items: dict[SourceConnection, DynamoDBClient] = {}
         self._streams: dict[SourceConnection, DynamoDBStreams] = {}

@@ -1,4 +1,4 @@
-"""The mappings of a configuration, compiled against the described tables."""
+"""Compiles the mappings of a configuration against the described source tables."""
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass

@@ -1,4 +1,5 @@
-"""A call that is made again and again: prepared by the SDK once, then sent with what differs."""
+"""Templates of requests: the SDK prepares the first call of an operation, the others differ in
+the body and the signature alone."""
 
 import asyncio
 import json
@@ -41,7 +42,7 @@ _CLOCK = SystemClock()
 
 @dataclass(frozen=True, slots=True)
 class _Prepared:
-    """The first call as the SDK prepared it, and the signer."""
+    """The template: the first call as the SDK prepared it, and the signer."""
 
     model: Any
     signer: Any
@@ -82,7 +83,7 @@ class _Connections(AIOHTTPSession):
 
 
 class _Sessions:
-    """The connections of one client, once there are any."""
+    """The connections of one client, after its first call."""
 
     def __init__(self) -> None:
         self.made: _Connections | None = None
@@ -93,8 +94,8 @@ class _Sessions:
         return self.made
 
 
-class ShortCalls:
-    """One operation of one client, whose first call goes the SDK's way and shows what it does.
+class TemplatedOperation:
+    """One operation of one client, whose first call the SDK makes: its request is the template.
 
     Those that follow have the same endpoint, connections, proxy, timeouts and credentials, which
     the SDK renews; what the SDK would do again for each, at most of its cost, is left out:
@@ -216,10 +217,10 @@ async def open_reader(
     connection: SourceConnection,
     *operations: Literal["GetRecords", "GetShardIterator"],
 ) -> AsyncIterator[tuple[Any, list[Callable[..., Any]]]]:
-    """A client of a stream's service, and the given operations by short calls; ReplicatorError."""
+    """A client of a stream's service, and the given operations by templates; ReplicatorError."""
     sessions = _Sessions()
-    short = [ShortCalls(operation, sessions) for operation in operations]
+    templated = [TemplatedOperation(operation, sessions) for operation in operations]
     async with open_client(service, connection, connections=sessions.make) as client:
-        for calls in short:
+        for calls in templated:
             calls.listen(client.meta.events, client.meta.service_model.service_id.hyphenize())
-        yield client, [partial(calls.make, getattr(client, calls.method)) for calls in short]
+        yield client, [partial(calls.make, getattr(client, calls.method)) for calls in templated]

@@ -33,7 +33,7 @@ from replicator.clock import SystemClock
 from replicator.core.snapshot.export_cost import EXPORT_PER_GIGABYTE, changes_cost_min
 from replicator.core.snapshot.export_windows import windows
 from replicator.core.stream.gaps import how_to_mend
-from replicator.core.stream.ordering_mode import OrderKeeper
+from replicator.core.stream.ordering_mode import OrderingMode
 from replicator.core.stream.stream_state import GapFacts, TableFacts
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, add_completion=False)
@@ -66,11 +66,13 @@ def list_gaps(
 
     found = asyncio.run(open_gaps(load_settings(config), table))
     if as_json:
-        print_document({"gaps": [_document(gap, found.keepers[gap.source]) for gap in found.gaps]})
+        print_document(
+            {"gaps": [_document(gap, found.orderings[gap.source]) for gap in found.gaps]}
+        )
     elif not found.gaps:
         print_line("no open gaps")
     else:
-        _print(found.gaps, found.keepers, SystemClock().now())
+        _print(found.gaps, found.orderings, SystemClock().now())
 
 
 @app.command(short_help="Accept what fell into them, and resume the table")
@@ -148,7 +150,7 @@ def _cost(gaps: "Sequence[GapFacts]", now: "datetime") -> str:
 
 
 def _print(
-    found: "Sequence[GapFacts]", keepers: "Mapping[str, OrderKeeper]", now: "datetime"
+    found: "Sequence[GapFacts]", orderings: "Mapping[str, OrderingMode]", now: "datetime"
 ) -> None:
 
     print_table(
@@ -158,13 +160,13 @@ def _print(
     print_line("")
     for gap in found:
         print_prose(f"gap {gap.id}, {_where(gap)}: {gap.detail}")
-        if keepers[gap.source].poller == "daemon":
+        if orderings[gap.source].poller == "daemon":
             heal = f"replicator gaps heal --table {quote(gap.source)}"
             print_prose(f"`{heal}`: {_cost([gap], now)}", indent="  ")
     print_line("")
     print_line("A table is resumed when it is loaded again, or its gaps are accepted:")
     for source in sorted({gap.source for gap in found}):
-        print_prose(how_to_mend(source, keepers[source]), indent="  ")
+        print_prose(how_to_mend(source, orderings[source]), indent="  ")
 
 
 def _print_next(after: "TableFacts") -> None:
@@ -185,7 +187,7 @@ def _where(gap: "GapFacts") -> str:
     return f"shard {gap.shard_id}" if gap.shard_id is not None else "between two streams"
 
 
-def _document(gap: "GapFacts", keeper: "OrderKeeper") -> dict[str, Any]:
+def _document(gap: "GapFacts", ordering: "OrderingMode") -> dict[str, Any]:
 
     return {
         "id": gap.id,
@@ -196,5 +198,5 @@ def _document(gap: "GapFacts", keeper: "OrderKeeper") -> dict[str, Any]:
         "detail": gap.detail,
         "found_at": gap.found_at,
         "since": gap.since,
-        "remedy": how_to_mend(gap.source, keeper),
+        "remedy": how_to_mend(gap.source, ordering),
     }

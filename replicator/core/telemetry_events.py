@@ -1,4 +1,4 @@
-"""Observations: facts that the engine reports once, for monitoring to count, log and show."""
+"""Telemetry events: facts that the engine reports once, for metrics, log and status page."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -317,7 +317,7 @@ class SnapshotEnded:
     swept: int
 
 
-Observation = (
+TelemetryEvent = (
     BatchApplied
     | RecordsRepeated
     | ChangesTurnedAway
@@ -350,8 +350,8 @@ Observation = (
     | ExportRefused
     | SnapshotEnded
 )
-Observe = Callable[[Observation], None]
+Observe = Callable[[TelemetryEvent], None]
 
 
 def unobserved(*_: object) -> None:
-    """Observe nothing: the default of callers that need no news."""
+    """Ignore an event: the default of callers that report to nobody."""

@@ -1,4 +1,4 @@
-"""View of the running demonstration: a calm picture, or lines where there is no terminal."""
+"""Terminal view of the running demonstration: a live picture, or lines where there is none."""
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext

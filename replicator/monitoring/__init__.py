@@ -1,1 +1,1 @@
-"""Observations become numbers, lines and pages."""
+"""Telemetry events become metrics, log lines and pages."""

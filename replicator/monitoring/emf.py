@@ -9,8 +9,8 @@ from replicator.core.telemetry_events import (
     BatchApplied,
     ChangesTurnedAway,
     GapFound,
-    Observation,
     OrderUndecided,
+    TelemetryEvent,
 )
 
 NAMESPACE = "replicator"
@@ -32,11 +32,11 @@ class EmbeddedMetrics:
         self._clock = clock
         self._values: defaultdict[Dimensions, dict[str, float]] = defaultdict(dict)
 
-    def observe(self, observation: Observation) -> None:
+    def observe(self, event: TelemetryEvent) -> None:
         """Take note of a fact."""
-        match observation:
+        match event:
             case BatchApplied():
-                self._applied(observation)
+                self._applied(event)
             case ChangesTurnedAway(table=table, reasons=reasons):
                 for reason, count in reasons.items():
                     name = "replicator_guard_rejections_total"

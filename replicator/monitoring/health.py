@@ -5,7 +5,7 @@ from typing import Literal, get_args
 
 from replicator.core.status.deployment_status import Status, TableStatus
 from replicator.core.status.diagnosis import Diagnosis
-from replicator.core.telemetry_events import Observation, TaskStuck
+from replicator.core.telemetry_events import TaskStuck, TelemetryEvent
 
 Requirement = Literal["configuration", "target", "coordination"]
 CONDITIONS: tuple[Requirement, ...] = get_args(Requirement)
@@ -72,9 +72,9 @@ class Health:
         """Only a restart of the process helps, unless the task is forgotten."""
         self._unrecoverable[task] = reason
 
-    def observe(self, observation: Observation) -> None:
+    def observe(self, event: TelemetryEvent) -> None:
         """A task that hangs and cannot be ended is unrecoverable; nothing else concerns health."""
-        match observation:
+        match event:
             case TaskStuck(task=task, silent_seconds=silent, cancelled=False):
                 self.unrecoverable(task, f"no progress for {silent:.0f} s, and cannot be ended")
             case _:

@@ -7,7 +7,7 @@ from typing import Any
 
 from replicator.clock import Clock
 from replicator.core.status.deployment_status import Status
-from replicator.core.telemetry_events import BatchApplied, Observation
+from replicator.core.telemetry_events import BatchApplied, TelemetryEvent
 
 SECONDS_PER_POINT = 15
 POINTS_MAX = 240
@@ -39,11 +39,11 @@ class History:
                 point.lag_seconds = max(table.lag_seconds, point.lag_seconds or 0.0)
         self._drop_older_than(number - POINTS_MAX)
 
-    def observe(self, observation: Observation) -> None:
+    def observe(self, event: TelemetryEvent) -> None:
         """Count the records of a batch."""
-        if isinstance(observation, BatchApplied):
-            point = self._point(observation.table, self._number())
-            point.records += sum(observation.records.values())
+        if isinstance(event, BatchApplied):
+            point = self._point(event.table, self._number())
+            point.records += sum(event.records.values())
 
     def last_minute(self) -> dict[str, int]:
         """The records of the last four complete points, of the tables that had any."""

@@ -1,4 +1,4 @@
-"""Observations become counters; a status becomes gauges at the moment somebody asks."""
+"""Telemetry events become counters; a status becomes gauges at the moment somebody asks."""
 
 import platform
 from bisect import bisect_left
@@ -30,7 +30,6 @@ from replicator.core.telemetry_events import (
     LeaseReleased,
     LeaseTaken,
     MappingSuperseded,
-    Observation,
     OrderUndecided,
     Outcome,
     PublishingUnwatched,
@@ -52,6 +51,7 @@ from replicator.core.telemetry_events import (
     TaskFailed,
     TaskRecovered,
     TaskStuck,
+    TelemetryEvent,
     WriteBlocked,
     WriteFenced,
 )
@@ -95,14 +95,14 @@ class Metrics(Collector):
         self.registry.register(self)
         ProcessCollector(registry=self.registry)
 
-    def observe(self, observation: Observation) -> None:  # noqa: C901, PLR0912 (one arm for each fact)
+    def observe(self, event: TelemetryEvent) -> None:  # noqa: C901, PLR0912 (one arm for each fact)
         """Count one fact. One call per batch, and no loop over its records."""
-        match observation:
+        match event:
             case BatchApplied():
-                self._count_batch(observation)
+                self._count_batch(event)
             case RecordsRepeated(table=table, events=events):
-                for event, count in events.items():
-                    self._count("replicator_records_total", table, event, "duplicate", by=count)
+                for change, count in events.items():
+                    self._count("replicator_records_total", table, change, "duplicate", by=count)
             case WriteFenced():
                 self._count("replicator_fenced_total")
             case LeaseLapsed():
@@ -149,7 +149,7 @@ class Metrics(Collector):
             ):
                 pass  # counted with their batch, or seen in the status
             case _:
-                assert_never(observation)
+                assert_never(event)
 
     def collect(self) -> Iterable[Metric]:
         """Every family, also those without a sample yet."""

@@ -1,4 +1,4 @@
-"""Turns observations into log lines: which ones, at which level, how often."""
+"""Turns telemetry events into log lines: which ones, at which level, how often."""
 
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -18,7 +18,6 @@ from replicator.core.telemetry_events import (
     LeaseReleased,
     LeaseTaken,
     MappingSuperseded,
-    Observation,
     OrderUndecided,
     PublishingUnwatched,
     ReadFailed,
@@ -39,6 +38,7 @@ from replicator.core.telemetry_events import (
     TaskFailed,
     TaskRecovered,
     TaskStuck,
+    TelemetryEvent,
     WriteBlocked,
     WriteFenced,
 )
@@ -129,8 +129,8 @@ class _RepeatedLine:
     who: set[str] = field(default_factory=set)
 
 
-class ObservationLog:
-    """Writes observations as lines.
+class TelemetryLog:
+    """Writes telemetry events as lines.
 
     What repeats itself is written at once and then once a minute, with `repeated` for the lines
     left out, however many shards report it: an outage of ten minutes is ten lines for a table.
@@ -148,18 +148,18 @@ class ObservationLog:
         self._troubles: OrderedDict[tuple[str, ...], _RepeatedLine] = OrderedDict()
         self._look_again_at = 0.0
 
-    def observe(self, observation: Observation) -> None:
+    def observe(self, event: TelemetryEvent) -> None:
         """Write the fact, count it for later, or say nothing."""
         now = self._clock.monotonic()
         self.tick()
-        match observation:
+        match event:
             case TaskRecovered(table=table, task=who) | ReadRecovered(table=table, shard_id=who):
                 self._recover(table, who, now)
             case BatchApplied(table=table, shard_id=shard_id) if self._troubles:
                 self._recover(table, f"shard {shard_id}", now)
             case _:
                 pass
-        line = line_of(observation)
+        line = line_of(event)
         if line is None:
             return
         if line.repeats is None:
@@ -242,9 +242,9 @@ class ObservationLog:
         getattr(self._log, line.level)(line.event, **fields)
 
 
-def line_of(observation: Observation) -> Line | None:  # noqa: C901, PLR0912 (one arm for each fact)
+def line_of(event: TelemetryEvent) -> Line | None:  # noqa: C901, PLR0912 (one arm for each fact)
     """The line that a fact is worth, never with a value of an item."""
-    match observation:
+    match event:
         case BatchApplied() as batch:
             counts = {f"{event}_{outcome}": n for (event, outcome), n in batch.records.items()}
             rows, seconds = sum(batch.rows.values()), round(batch.apply_seconds, 4)
@@ -321,15 +321,15 @@ def line_of(observation: Observation) -> Line | None:  # noqa: C901, PLR0912 (on
             | ExportRefused()
             | SnapshotEnded()
         ):
-            return Line(*snapshot_line(observation))
+            return Line(*snapshot_line(event))
         case TaskStuck() as stuck:
             return _stuck(stuck)
         case _:
-            assert_never(observation)
+            assert_never(event)
 
 
-def _of(observation: _OfShard, **fields: object) -> dict[str, object]:
-    return {"table": observation.table, "shard_id": observation.shard_id, **fields}
+def _of(event: _OfShard, **fields: object) -> dict[str, object]:
+    return {"table": event.table, "shard_id": event.shard_id, **fields}
 
 
 def _rejection(rejected: RecordRejected) -> Line:

@@ -12,7 +12,7 @@ from replicator.clock import SystemClock
 from replicator.core.records import Image
 from replicator.core.snapshot.scan_pages import Segment, item_identity
 from replicator.core.table_spec import SourceKey
-from replicator.core.telemetry_events import Observation, SourceAnswered
+from replicator.core.telemetry_events import SourceAnswered, TelemetryEvent
 from replicator.core.values.attributes import decode_image
 from replicator.engine.snapshot.rate_limit import ReadPacing
 from replicator.errors import SourceThrottled, SourceUnavailable, StreamVanished
@@ -29,7 +29,7 @@ ITEMS = 260
 PLENTY = 1_000_000
 
 
-def nobody(_: Observation) -> None:
+def nobody(_: TelemetryEvent) -> None:
     pass
 
 
@@ -117,8 +117,8 @@ async def test_segments_and_pages_hold_every_item_once_exactly_as_written(
 
 
 @pytest.fixture
-async def scripted() -> AsyncIterator[tuple[ScriptedStreams, TableItems, list[Observation]]]:
-    seen: list[Observation] = []
+async def scripted() -> AsyncIterator[tuple[ScriptedStreams, TableItems, list[TelemetryEvent]]]:
+    seen: list[TelemetryEvent] = []
     async with (
         await scripted_streams() as streams,
         open_items_client(SourceConnection("us-east-1", streams.endpoint_url)) as client,
@@ -130,7 +130,7 @@ async def scripted() -> AsyncIterator[tuple[ScriptedStreams, TableItems, list[Ob
 
 
 async def test_throttling_is_told_apart_at_once_and_seen(
-    scripted: tuple[ScriptedStreams, TableItems, list[Observation]],
+    scripted: tuple[ScriptedStreams, TableItems, list[TelemetryEvent]],
 ):
     streams, items, seen = scripted
     streams.fail("Scan", "ProvisionedThroughputExceededException")
@@ -148,7 +148,7 @@ async def test_throttling_is_told_apart_at_once_and_seen(
 
 
 async def test_paced_reading_goes_on_where_it_was_throttled_and_keeps_to_its_budget(
-    scripted: tuple[ScriptedStreams, TableItems, list[Observation]],
+    scripted: tuple[ScriptedStreams, TableItems, list[TelemetryEvent]],
 ):
     streams, items, _ = scripted
     streams.fail("Scan", "ProvisionedThroughputExceededException", times=3, skip=1)

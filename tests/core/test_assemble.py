@@ -13,12 +13,12 @@ from replicator.core.status.liveness_evidence import (
     WorkerEvidence,
 )
 from replicator.core.status.liveness_proof import HEAD_PROOF, Proof, Standing
-from replicator.core.stream.ordering_mode import OrderKeeper
+from replicator.core.stream.ordering_mode import OrderingMode
 from replicator.core.stream.stream_state import GapFacts, ShardFacts, TableFacts
 from tests.support.builders import NOON, STREAM, shard_facts, shard_name
 
 ORDERS = TableFacts(
-    "orders", STREAM, OrderKeeper.FENCE, None, "f", "stream", NOON, False, False, None, None, ()
+    "orders", STREAM, OrderingMode.FENCE, None, "f", "stream", NOON, False, False, None, None, ()
 )
 
 ACCEPT = 'replicator gaps accept --table orders --why "..."'
@@ -258,7 +258,7 @@ def test_every_gap_has_the_command_that_heals_it():
 def test_a_gap_of_a_table_that_lambda_writes_can_only_be_accepted():
     gap = GapFacts(1, "orders", STREAM, "shard-1", "certain", "trimmed", NOON)
 
-    facts = replace(ORDERS, gaps=(gap,), keeper=OrderKeeper.LAMBDA)
+    facts = replace(ORDERS, gaps=(gap,), ordering=OrderingMode.LAMBDA)
     table = seen(known(idle("other"), tables={"orders": facts}))
 
     assert table.remedy == table.gaps[0].remedy == ACCEPT
@@ -266,7 +266,7 @@ def test_a_gap_of_a_table_that_lambda_writes_can_only_be_accepted():
 
 def test_no_lag_is_known_of_a_table_that_lambda_writes():
     stale = shard_facts(1, state="active", safe_at=NOON - timedelta(days=3))
-    facts = replace(ORDERS, keeper=OrderKeeper.LAMBDA)
+    facts = replace(ORDERS, ordering=OrderingMode.LAMBDA)
 
     table = seen(known(stale, tables={"orders": facts}))
 

@@ -162,7 +162,7 @@ async def test_a_table_moves_to_kinesis_and_back_without_a_gap(published: Publis
             await loaded(worker, reason=reason)
             await worker.until(
                 partial(keeps_order_by, published, "guard" if source else "fence"),
-                what="the keeper of the order is the source's",
+                what="the ordering mode is the source's",
             )
             assert await worker.stop() == 0
             [(arn,)] = await sql(published.stage, "select stream_arn from replicator.table_state")

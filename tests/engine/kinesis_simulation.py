@@ -5,7 +5,7 @@ from functools import partial
 from random import Random
 from typing import Any, cast
 
-from replicator.core.stream.ordering_mode import OrderKeeper
+from replicator.core.stream.ordering_mode import OrderingMode
 from replicator.engine.ports import Source
 from replicator.engine.stream.discovery import NewestStream
 from replicator.sources.kinesis.streams import KinesisShare, KinesisStreams, ShardPace
@@ -147,7 +147,7 @@ class KinesisSimulation(Simulation):
         Simulation.__post_init__(self)
         self.kinesis = FakeKinesis(KINESIS, SOURCE, now=self.clock.timestamp)
         self.postgres.register(mapping(kinesis=KINESIS))
-        self.postgres.data.tables[SOURCE].keeper = OrderKeeper.GUARD
+        self.postgres.data.tables[SOURCE].ordering = OrderingMode.GUARD
         self.ledger = KinesisLedger(cast("Any", self.kinesis), streams=[cast("Any", self.kinesis)])
         self.invariants = Invariants(self.postgres, self.leases, self.ledger)
 

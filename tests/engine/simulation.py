@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError
 from replicator.core.mapping.compile import TableMapping, compile_table
 from replicator.core.stream.stream_state import parents_of
 from replicator.core.table_spec import OnGap, SourceKey, TableSpec, TargetSpec
-from replicator.core.telemetry_events import Observation, TableHalted, TaskFailed, unobserved
+from replicator.core.telemetry_events import TableHalted, TaskFailed, TelemetryEvent, unobserved
 from replicator.engine.ports import ControlPorts, Source
 from replicator.engine.snapshot.rate_limit import ReadPacing
 from replicator.engine.stream.discovery import Discovery, NewestStream
@@ -127,7 +127,7 @@ class Simulation:
     parked: list[Call] = field(default_factory=list)
     in_flight: list[Call] = field(default_factory=list)
     """Statements whose sender does not wait any more: done later, or never."""
-    observed: list[Observation] = field(default_factory=list)
+    observed: list[TelemetryEvent] = field(default_factory=list)
     standby: Data | None = None
     failovers: int = 0
     jumped_seconds: float = 0.0
@@ -242,7 +242,7 @@ class Simulation:
             clock=self.clock,
         )
 
-    def _observe(self, fact: Observation) -> None:
+    def _observe(self, fact: TelemetryEvent) -> None:
         self.observed.append(fact)
         match fact:
             case TaskFailed(task, _, error, _) if not isinstance(error, ReplicatorError):

@@ -20,7 +20,7 @@ from replicator.core.status.assemble import Knowledge, overview
 from replicator.core.status.deployment_status import Status, WorkerStatus
 from replicator.core.status.diagnosis import diagnose
 from replicator.core.status.liveness_evidence import WorkerEvidence, evidence_document, evidence_of
-from replicator.core.telemetry_events import Observation, TaskFailed, TaskRecovered
+from replicator.core.telemetry_events import TaskFailed, TaskRecovered, TelemetryEvent
 from replicator.engine.stream import pipeline
 from replicator.engine.worker.liveness_collector import EvidenceKeeper
 from replicator.errors import SourceUnavailable
@@ -104,7 +104,7 @@ class World(Simulation):
     told: dict[str, tuple[WorkerEvidence, float]] = field(default_factory=dict)
     written: int = 0
     failure: Exception = field(default_factory=Invented)
-    facts: list[Observation] = field(default_factory=list)
+    facts: list[TelemetryEvent] = field(default_factory=list)
 
     async def _send(
         self, worker: str, server: Server, name: str, work: Callable[[], Result]
@@ -122,7 +122,7 @@ class World(Simulation):
                 pass
         return None  # type: ignore[return-value]
 
-    def _observe(self, fact: Observation) -> None:
+    def _observe(self, fact: TelemetryEvent) -> None:
         self.facts.append(fact)
         for keeper in self.keepers.values():
             keeper.observe(fact)

@@ -10,7 +10,7 @@ import pytest
 from replicator.clock import SystemClock
 from replicator.core.snapshot.export_windows import SINCE_MARGIN, Recovery
 from replicator.core.snapshot.snapshot_state import SnapshotFacts
-from replicator.core.stream.ordering_mode import OrderKeeper
+from replicator.core.stream.ordering_mode import OrderingMode
 from replicator.core.stream.stream_state import TableFacts
 from replicator.engine.ports import Snapshots
 from replicator.engine.snapshot.lifecycle import Loading
@@ -18,7 +18,7 @@ from replicator.errors import SourceDenied, SourceUnavailable
 from tests.support.builders import NOON, STREAM, table_mapping
 
 TABLE = TableFacts(
-    "orders", STREAM, OrderKeeper.FENCE, None, "f", "stream", NOON, False, False, None, None, ()
+    "orders", STREAM, OrderingMode.FENCE, None, "f", "stream", NOON, False, False, None, None, ()
 )
 HEAL = SnapshotFacts(
     1, "orders", "gap", "asked", False, "x", None, None, None, NOON, None, None, origin="changes"

@@ -8,7 +8,7 @@ import pytest
 from replicator.app.daemon import notifications
 from replicator.config.settings import NotificationSettings
 from replicator.core.status.notices import Due, Notice
-from replicator.core.telemetry_events import Observation, TaskFailed, TaskRecovered
+from replicator.core.telemetry_events import TaskFailed, TaskRecovered, TelemetryEvent
 from replicator.engine.worker.supervisor import HALT_ATTEMPTS_MAX, Halt, Job, supervise
 from replicator.errors import BatchTooSlow, NoticeUndelivered, RecordTooSlow, ReplicatorError
 from tests.support.virtual_time import START, in_virtual_time, running_clock
@@ -40,9 +40,9 @@ class Table:
         self.stopping.set()
         return True
 
-    def observe(self, observation: Observation) -> None:
-        if isinstance(observation, TaskFailed):
-            self.said.append(type(observation.error).__name__)
+    def observe(self, event: TelemetryEvent) -> None:
+        if isinstance(event, TaskFailed):
+            self.said.append(type(event.error).__name__)
 
     async def supervised(self) -> list[str]:
         job = Job("shard", "t", self.run, self.halting)
@@ -122,7 +122,7 @@ async def test_a_receiver_that_stays_away_is_back_once_and_not_whenever_nothing_
         running_clock(),
     )
 
-    def observe(fact: Observation) -> None:
+    def observe(fact: TelemetryEvent) -> None:
         if isinstance(fact, TaskFailed | TaskRecovered):
             said.append(type(fact).__name__)
 

@@ -9,7 +9,7 @@ from aiohttp import ClientSession
 
 from replicator.core.status.deployment_status import Status
 from replicator.core.status.shard_list_pages import EndedShard, PageEnd
-from replicator.core.telemetry_events import Observation
+from replicator.core.telemetry_events import TelemetryEvent
 from replicator.monitoring.health import Health
 from replicator.monitoring.http import Pages, serve
 from replicator.monitoring.lag_history import History
@@ -72,9 +72,9 @@ class Monitored:
         self.latest.publish(status)
         self.history.record(status)
 
-    def observe(self, observation: Observation) -> None:
-        self.metrics.observe(observation)
-        self.history.observe(observation)
+    def observe(self, event: TelemetryEvent) -> None:
+        self.metrics.observe(event)
+        self.history.observe(event)
 
     def everything_ready(self) -> None:
         for condition in ("configuration", "target", "coordination"):

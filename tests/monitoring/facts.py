@@ -1,4 +1,4 @@
-"""Observations and statuses with everything that a test does not care about filled in."""
+"""Telemetry events and statuses with everything that a test does not care about filled in."""
 
 from dataclasses import replace
 from typing import Any

@@ -21,7 +21,7 @@ from replicator.core.status.deployment_status import (
     TableStatus,
 )
 from replicator.core.stream.gaps import how_to_mend
-from replicator.core.stream.ordering_mode import OrderKeeper
+from replicator.core.stream.ordering_mode import OrderingMode
 from replicator.monitoring.http import Pages, serve
 from tests.monitoring.browser import Tab, browser, chromium_or_skip, new_tab
 from tests.monitoring.conftest import Monitored, TurnedClock
@@ -141,7 +141,7 @@ _GAP = GapStatus(
     "shardId-9",
     "its records were dropped before they were read",
     _THEN,
-    how_to_mend("carts", OrderKeeper.FENCE),
+    how_to_mend("carts", OrderingMode.FENCE),
 )
 _SNAPSHOT = SnapshotStatus(
     *(1, "initial", "running", "worker", 1234567, 5_000_000, 0, 10.0, 4, 1, 900.0, None)

@@ -18,7 +18,6 @@ from replicator.core.telemetry_events import (
     LeaseLapsed,
     LeaseReleased,
     LeaseTaken,
-    Observation,
     ReadFailed,
     ReadRecovered,
     RecordRejected,
@@ -29,6 +28,7 @@ from replicator.core.telemetry_events import (
     TaskFailed,
     TaskRecovered,
     TaskStuck,
+    TelemetryEvent,
     WriteBlocked,
     WriteFenced,
 )
@@ -40,7 +40,7 @@ from replicator.errors import (
     TargetLocked,
 )
 from replicator.monitoring.logs import configure_logs, logger
-from replicator.monitoring.telemetry_log import ObservationLog
+from replicator.monitoring.telemetry_log import TelemetryLog
 from tests.monitoring.conftest import TurnedClock
 from tests.monitoring.facts import batch
 
@@ -66,8 +66,8 @@ def stream() -> io.StringIO:
 
 
 @pytest.fixture
-def log(stream: io.StringIO, clock: TurnedClock) -> ObservationLog:  # noqa: ARG001 (configured first)
-    return ObservationLog(clock)
+def log(stream: io.StringIO, clock: TurnedClock) -> TelemetryLog:  # noqa: ARG001 (configured first)
+    return TelemetryLog(clock)
 
 
 def lines(stream: io.StringIO) -> list[dict[str, Any]]:
@@ -102,7 +102,7 @@ def test_the_console_format_is_for_reading(clock: TurnedClock):
     stream = io.StringIO()
     configure_logs(level="info", format="console", stream=stream)
 
-    ObservationLog(clock).observe(WriteFenced("orders", "shardId-1"))
+    TelemetryLog(clock).observe(WriteFenced("orders", "shardId-1"))
 
     assert "another worker claimed the shard" in stream.getvalue()
     assert "table=orders" in stream.getvalue()
@@ -120,7 +120,7 @@ def test_unset_the_format_is_for_reading_on_a_terminal_and_json_elsewhere(clock:
     terminal, file = Terminal(), io.StringIO()
     for stream in (terminal, file):
         configure_logs(level="info", stream=stream)
-        ObservationLog(clock).observe(LeaseTaken("orders", "shard-1", None))
+        TelemetryLog(clock).observe(LeaseTaken("orders", "shard-1", None))
 
     assert "lease taken" in terminal.getvalue()
     assert not terminal.getvalue().startswith("{")
@@ -154,7 +154,7 @@ def test_warnings_of_python_become_lines():
 def test_nothing_goes_to_stdout(capsys: pytest.CaptureFixture[str], clock: TurnedClock):
     configure_logs(level="debug", format="json")
 
-    ObservationLog(clock).observe(batch())
+    TelemetryLog(clock).observe(batch())
 
     said = capsys.readouterr()
     assert said.out == ""
@@ -178,12 +178,12 @@ def test_debug_shows_messages_of_exceptions(clock: TurnedClock):
     stream = io.StringIO()
     configure_logs(level="debug", format="json", stream=stream)
 
-    ObservationLog(clock).observe(TaskFailed("scan", None, ValueError("bad value"), 1.0))
+    TelemetryLog(clock).observe(TaskFailed("scan", None, ValueError("bad value"), 1.0))
 
     assert "ValueError: bad value" in stream.getvalue()
 
 
-def test_every_member_of_an_exception_group_is_shown(stream: io.StringIO, log: ObservationLog):
+def test_every_member_of_an_exception_group_is_shown(stream: io.StringIO, log: TelemetryLog):
     group = ExceptionGroup("several", [ValueError(SECRET), SinkUnavailable("the server went")])
 
     log.observe(TaskFailed("worker", None, group, 1.0))
@@ -221,14 +221,14 @@ def test_every_member_of_an_exception_group_is_shown(stream: io.StringIO, log: O
     ],
 )
 def test_a_fact_has_its_level(
-    stream: io.StringIO, log: ObservationLog, fact: Observation, level: str | None
+    stream: io.StringIO, log: TelemetryLog, fact: TelemetryEvent, level: str | None
 ):
     log.observe(fact)
 
     assert [line["level"] for line in lines(stream)] == ([level] if level else [])
 
 
-def test_what_a_person_must_do_is_in_the_line(stream: io.StringIO, log: ObservationLog):
+def test_what_a_person_must_do_is_in_the_line(stream: io.StringIO, log: TelemetryLog):
     log.observe(GapFound("orders", "s", "certain", "trimmed", "replicator gaps list"))
     log.observe(TableHalted("orders", "no column", "replicator migrate"))
     error = SchemaMismatch("no column", remedy="replicator plan")
@@ -238,9 +238,7 @@ def test_what_a_person_must_do_is_in_the_line(stream: io.StringIO, log: Observat
     assert remedies == ["replicator gaps list", "replicator migrate", "replicator plan"]
 
 
-def test_a_foreseen_failure_is_one_line_without_a_traceback(
-    stream: io.StringIO, log: ObservationLog
-):
+def test_a_foreseen_failure_is_one_line_without_a_traceback(stream: io.StringIO, log: TelemetryLog):
     try:
         fail(SinkUnavailable("the connection\nwas lost"), because=leaky())
     except SinkUnavailable as error:
@@ -253,7 +251,7 @@ def test_a_foreseen_failure_is_one_line_without_a_traceback(
 
 
 def test_an_unforeseen_failure_shows_its_traceback_without_values(
-    stream: io.StringIO, log: ObservationLog
+    stream: io.StringIO, log: TelemetryLog
 ):
     try:
         int(SECRET)
@@ -267,7 +265,7 @@ def test_an_unforeseen_failure_shows_its_traceback_without_values(
 
 
 def test_an_outage_of_ten_minutes_is_ten_lines(
-    stream: io.StringIO, log: ObservationLog, clock: TurnedClock
+    stream: io.StringIO, log: TelemetryLog, clock: TurnedClock
 ):
     for _ in range(600):
         for shard in range(10):
@@ -280,7 +278,7 @@ def test_an_outage_of_ten_minutes_is_ten_lines(
     assert sum(line.get("repeated", 1) for line in said) == 6000
 
 
-def test_different_failures_are_all_said(stream: io.StringIO, log: ObservationLog):
+def test_different_failures_are_all_said(stream: io.StringIO, log: TelemetryLog):
     for name in ("a", "b", "c"):
         log.observe(TaskFailed("s", "orders", SinkUnavailable(f"no database {name}"), 1.0))
     log.observe(TaskFailed("s", "carts", SinkUnavailable("no database a"), 1.0))
@@ -289,7 +287,7 @@ def test_different_failures_are_all_said(stream: io.StringIO, log: ObservationLo
 
 
 def test_rejects_are_counted_and_the_last_ones_are_said_later(
-    stream: io.StringIO, log: ObservationLog, clock: TurnedClock
+    stream: io.StringIO, log: TelemetryLog, clock: TurnedClock
 ):
     for number in range(500):
         log.observe(
@@ -305,7 +303,7 @@ def test_rejects_are_counted_and_the_last_ones_are_said_later(
 
 
 def test_a_trouble_that_comes_back_later_is_said_at_once(
-    stream: io.StringIO, log: ObservationLog, clock: TurnedClock
+    stream: io.StringIO, log: TelemetryLog, clock: TurnedClock
 ):
     log.observe(outage(1))
     clock.seconds += 61
@@ -317,7 +315,7 @@ def test_a_trouble_that_comes_back_later_is_said_at_once(
 def test_the_memory_for_troubles_is_bounded_and_nothing_goes_uncounted(
     stream: io.StringIO, clock: TurnedClock
 ):
-    log = ObservationLog(clock, troubles_max=3)
+    log = TelemetryLog(clock, troubles_max=3)
 
     for reason in "abcdefgh":
         for number in range(2):
@@ -333,7 +331,7 @@ DENIED = SourceDenied(
 
 
 def test_a_refused_read_is_a_warning_with_its_remedy_then_by_rate_and_says_when_it_is_over(
-    stream: io.StringIO, log: ObservationLog, clock: TurnedClock
+    stream: io.StringIO, log: TelemetryLog, clock: TurnedClock
 ):
     for attempt in range(1, 61):
         for shard in ("shard-1", "shard-2"):
@@ -354,7 +352,7 @@ def test_a_refused_read_is_a_warning_with_its_remedy_then_by_rate_and_says_when_
 
 
 def test_a_locked_target_is_said_once_and_over_with_the_next_batch_of_the_shard(
-    stream: io.StringIO, log: ObservationLog, clock: TurnedClock
+    stream: io.StringIO, log: TelemetryLog, clock: TurnedClock
 ):
     locked = TargetLocked("public.orders is locked by nightly (pid 7)", remedy="end it")
     for _ in range(30):
@@ -370,7 +368,7 @@ def test_a_locked_target_is_said_once_and_over_with_the_next_batch_of_the_shard(
 
 
 def test_a_fault_that_the_next_read_does_not_meet_is_no_warning(
-    stream: io.StringIO, log: ObservationLog
+    stream: io.StringIO, log: TelemetryLog
 ):
     error = SourceUnavailable("GetRecords: InternalServerError")
     log.observe(ReadFailed("orders", "shard-1", error, 1))
@@ -385,7 +383,7 @@ def test_a_fault_that_the_next_read_does_not_meet_is_no_warning(
 
 
 def test_what_was_counted_is_said_within_a_minute_though_nothing_else_happens(
-    stream: io.StringIO, log: ObservationLog, clock: TurnedClock
+    stream: io.StringIO, log: TelemetryLog, clock: TurnedClock
 ):
     for _ in range(5):
         log.observe(TaskFailed("discover orders", "orders", DENIED, 1.0))
@@ -399,7 +397,7 @@ def test_what_was_counted_is_said_within_a_minute_though_nothing_else_happens(
     assert lines(stream)[-1]["repeated"] == 4
 
 
-def test_a_task_that_works_again_says_so_once(stream: io.StringIO, log: ObservationLog):
+def test_a_task_that_works_again_says_so_once(stream: io.StringIO, log: TelemetryLog):
     log.observe(TaskFailed("discover orders", "orders", DENIED, 1.0))
     log.observe(TaskRecovered("discover parts", "parts"))
     log.observe(TaskRecovered("discover orders", "orders"))

@@ -57,7 +57,7 @@ CONTRACT = {
 
 
 def every_fact(metrics: Metrics) -> None:
-    for observation in (
+    for event in (
         batch(unmapped={"public.orders": {"hue": 3}}),
         RecordRejected(
             "orders", "public.orders", "shardId-0001", LetterId(5), "attribute 'a': no number"
@@ -75,7 +75,7 @@ def every_fact(metrics: Metrics) -> None:
         TaskFailed("shard shardId-0001", "orders", SinkUnavailable("gone"), 1.0),
         TaskStuck("leases", None, 40.0, cancelled=True),
     ):
-        metrics.observe(observation)
+        metrics.observe(event)
 
 
 @pytest.fixture

@@ -198,22 +198,22 @@ COMPARISON_MUTANTS = [
     Mutant(
         "a repair writes behind the fence alone",
         REPAIRING,
-        'keeper=OrderKeeper.of(table["mode"]).while_loading()',
-        'keeper=OrderKeeper.of(table["mode"])',
+        'ordering=OrderingMode.of(table["mode"]).while_loading()',
+        'ordering=OrderingMode.of(table["mode"])',
         REPAIRS,
     ),
     Mutant(
         "a repair takes the table from Lambda",
         REPAIRING,
-        'keeper=OrderKeeper.of(table["mode"]).while_loading()',
-        "keeper=OrderKeeper.GUARD",
+        'ordering=OrderingMode.of(table["mode"]).while_loading()',
+        "ordering=OrderingMode.GUARD",
         REPAIRS,
     ),
     Mutant(
         "a table is the daemon's once a repair is over",
         SNAPSHOTS,
-        'keeper=OrderKeeper.of(table["mode"]).after_loading(resting)',
-        "keeper=resting",
+        'ordering=OrderingMode.of(table["mode"]).after_loading(resting)',
+        "ordering=resting",
         REPAIRS,
     ),
     Mutant(

@@ -166,8 +166,8 @@ KINESIS_MUTANTS = [
     Mutant(
         "the fence alone guards what comes in any order",
         KINDS,
-        'return OrderKeeper.FENCE if self.order == "number" else OrderKeeper.GUARD',
-        "return OrderKeeper.FENCE",
+        'return OrderingMode.FENCE if self.order == "number" else OrderingMode.GUARD',
+        "return OrderingMode.FENCE",
         MOVES,
     ),
     Mutant(

@@ -4,7 +4,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from replicator.postgres.control.stream.describe_stream_rate_limit import TAKEN_MAX, DescribeTurns
+from replicator.postgres.control.stream.describe_stream_rate_limit import (
+    TAKEN_MAX,
+    DescribeStreamTurns,
+)
 from tests.support.control import DEPLOYMENT, Control, control_pool, control_schema
 
 AHEAD_SECONDS = 20.0
@@ -19,9 +22,9 @@ async def control(migrated_database: str) -> AsyncIterator[Control]:
 
 
 @pytest.fixture
-async def turns(control: Control) -> AsyncIterator[DescribeTurns]:
+async def turns(control: Control) -> AsyncIterator[DescribeStreamTurns]:
     async with control_pool(control.dsn) as pool:
-        yield DescribeTurns(pool)
+        yield DescribeStreamTurns(pool)
 
 
 async def taken(control: Control, *ahead_seconds: float) -> None:
@@ -42,13 +45,13 @@ async def turns_on_record(control: Control) -> int:
     return found
 
 
-async def test_the_first_turn_is_free(turns: DescribeTurns):
+async def test_the_first_turn_is_free(turns: DescribeStreamTurns):
     assert await turns.take(5, only_free=True) == 0
 
 
 @pytest.mark.parametrize(("calls_max", "window"), [(5, 1.05), (TAKEN_MAX, 1.0)])
 async def test_a_turn_comes_a_second_after_the_one_so_many_before(
-    turns: DescribeTurns, control: Control, calls_max: int, window: float
+    turns: DescribeStreamTurns, control: Control, calls_max: int, window: float
 ):
     await taken(control, *[AHEAD_SECONDS] * calls_max)
 
@@ -59,7 +62,7 @@ async def test_a_turn_comes_a_second_after_the_one_so_many_before(
 
 
 async def test_of_as_many_as_are_allowed_the_last_comes_with_the_others(
-    turns: DescribeTurns, control: Control
+    turns: DescribeStreamTurns, control: Control
 ):
     await taken(control, *[AHEAD_SECONDS] * (TAKEN_MAX - 1))
     at = "select taken[cardinality(taken)] = taken[1] from replicator.describe_turn"
@@ -73,7 +76,7 @@ async def test_of_as_many_as_are_allowed_the_last_comes_with_the_others(
 
 
 async def test_who_gives_way_takes_no_turn_that_is_not_free_now(
-    turns: DescribeTurns, control: Control
+    turns: DescribeStreamTurns, control: Control
 ):
     await taken(control, AHEAD_SECONDS)
 
@@ -83,7 +86,7 @@ async def test_who_gives_way_takes_no_turn_that_is_not_free_now(
 
 
 async def test_turns_that_another_clock_took_hours_ahead_are_forgotten(
-    turns: DescribeTurns, control: Control
+    turns: DescribeStreamTurns, control: Control
 ):
     """A server that took over may have another time."""
     await taken(control, 3600.0)

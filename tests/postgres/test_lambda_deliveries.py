@@ -7,7 +7,7 @@ import pytest
 
 from replicator.core.planning.plan_batch import plan_batch
 from replicator.core.records import Position
-from replicator.core.stream.ordering_mode import OrderKeeper
+from replicator.core.stream.ordering_mode import OrderingMode
 from replicator.core.stream.stream_state import Advance
 from replicator.errors import Fenced
 from replicator.postgres.write.lambda_deliveries import Deliveries, Delivery
@@ -26,7 +26,7 @@ MOVED = Advance(
 @pytest.fixture
 async def table(migrated_database: str) -> AsyncIterator[GuardedTable]:
     async with guarded_table(migrated_database, table_mapping()) as table:
-        await table.switch(keeper=OrderKeeper.LAMBDA, when=[OrderKeeper.FENCE])
+        await table.switch(ordering=OrderingMode.LAMBDA, when=[OrderingMode.FENCE])
         yield table
 
 
@@ -75,7 +75,7 @@ async def test_a_switch_waits_for_the_delivery_that_is_being_written(table: Guar
             tasks.create_task(apply(table, deliveries, looked))
             await eventually(lambda: waiting(1), what="the delivery waits for the row")
             switch = tasks.create_task(
-                table.switch(keeper=OrderKeeper.FENCE, when=[OrderKeeper.LAMBDA])
+                table.switch(ordering=OrderingMode.FENCE, when=[OrderingMode.LAMBDA])
             )
             await eventually(lambda: waiting(2), what="the switch waits for the delivery")
         assert await switch

@@ -14,7 +14,7 @@ import replicator
 from replicator.core.mapping.item_keys import item_key_json
 from replicator.core.planning.row_guard_outcomes import Applied, Guard
 from replicator.core.records import StreamRecord
-from replicator.core.stream.ordering_mode import OrderKeeper
+from replicator.core.stream.ordering_mode import OrderingMode
 from replicator.core.table_spec import TargetSpec
 from replicator.postgres.connection.database import Session
 from replicator.postgres.control.pruning import Pruning
@@ -356,22 +356,22 @@ async def test_the_key_of_a_version_is_an_expression_over_the_row(migrated_datab
 
 async def test_old_versions_are_pruned_but_not_while_a_snapshot_runs(table: GuardedTable):
     pruning = Pruning(table.database, retention_hours=48)
-    await table.switch(keeper=OrderKeeper.LAMBDA, when=[OrderKeeper.FENCE])
+    await table.switch(ordering=OrderingMode.LAMBDA, when=[OrderingMode.FENCE])
     await table.apply(put(5, "old"), put(6, "new"))
     await table.fetch(
         "update replicator.row_version set at = now() - interval '49 hours'"
         " where sequence_number = 5"
     )
 
-    await table.switch(keeper=OrderKeeper.LAMBDA, snapshot_id=1, when=[OrderKeeper.LAMBDA])
+    await table.switch(ordering=OrderingMode.LAMBDA, snapshot_id=1, when=[OrderingMode.LAMBDA])
     assert (await pruning.step(0)).versions == 0
-    await table.switch(keeper=OrderKeeper.LAMBDA, when=[OrderKeeper.LAMBDA])
+    await table.switch(ordering=OrderingMode.LAMBDA, when=[OrderingMode.LAMBDA])
     async with table.held() as other:
         await other.execute("select 1 from replicator.row_version for update")
         assert (await pruning.step(0)).versions == 0
 
     assert (await pruning.step(0)).versions == 1
-    await table.switch(keeper=OrderKeeper.FENCE, when=[OrderKeeper.LAMBDA])
+    await table.switch(ordering=OrderingMode.FENCE, when=[OrderingMode.LAMBDA])
     assert (await pruning.step(0)).versions == 1
 
 
@@ -384,7 +384,7 @@ def test_versions_are_pruned_by_one_job_of_a_worker_and_by_the_function():
 
 
 async def test_versions_of_a_target_that_is_nobodys_are_pruned(table: GuardedTable):
-    await table.switch(keeper=OrderKeeper.GUARD, when=[OrderKeeper.FENCE])
+    await table.switch(ordering=OrderingMode.GUARD, when=[OrderingMode.FENCE])
     await table.apply(put(5))
     await table.fetch("delete from replicator.target_claim")
 
@@ -401,8 +401,8 @@ async def test_a_switch_of_the_mode_raises_every_epoch_and_is_made_from_a_known_
         " values ('test', 'orders', 'arn', 's', true, 'active')"
     )
 
-    assert not await table.switch(keeper=OrderKeeper.FENCE, when=[OrderKeeper.GUARD])
-    assert await table.switch(keeper=OrderKeeper.GUARD, snapshot_id=3, when=[OrderKeeper.FENCE])
+    assert not await table.switch(ordering=OrderingMode.FENCE, when=[OrderingMode.GUARD])
+    assert await table.switch(ordering=OrderingMode.GUARD, snapshot_id=3, when=[OrderingMode.FENCE])
 
     [state] = await table.fetch("select mode, snapshot_id from replicator.table_state")
     [shard] = await table.fetch("select epoch from replicator.shard")

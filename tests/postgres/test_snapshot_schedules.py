@@ -19,7 +19,7 @@ from replicator.core.snapshot.snapshot_state import (
     SnapshotFacts,
     SnapshotReason,
 )
-from replicator.core.stream.ordering_mode import OrderKeeper
+from replicator.core.stream.ordering_mode import OrderingMode
 from replicator.core.stream.stream_state import Advance, Claim, ListedShard
 from replicator.core.table_spec import TargetSpec
 from replicator.errors import Fenced, NotClaimable
@@ -234,7 +234,7 @@ class World:
             idle = not (self.pages or self.batches or any(each.unfinished for each in known))
             position = (self.held.position if self.held else None) or 0
             read = max(position, self.lost) == len(self.stream)
-            if idle and read and facts.keeper is OrderKeeper.FENCE:
+            if idle and read and facts.ordering is OrderingMode.FENCE:
                 return
         message = "the schedule does not come to rest"
         raise AssertionError(message)

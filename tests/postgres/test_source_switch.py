@@ -35,7 +35,7 @@ async def move(table: Loaded, before: str, to: str) -> str | None:
 
 async def facts(table: Loaded) -> tuple[str | None, str]:
     known = (await Positions(table.database).tables())[table.name]
-    return known.stream_arn, known.keeper
+    return known.stream_arn, known.ordering
 
 
 async def finish(table: Loaded) -> None:

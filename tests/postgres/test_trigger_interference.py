@@ -8,13 +8,13 @@ import pytest
 
 from replicator.core.planning.plan_batch import plan_batch
 from replicator.core.records import Position
-from replicator.core.stream.ordering_mode import OrderKeeper
+from replicator.core.stream.ordering_mode import OrderingMode
 from replicator.core.stream.stream_state import Advance
 from replicator.errors import SchemaMismatch
 from replicator.postgres.connection.connect import ConnectionSettings
 from replicator.postgres.connection.control_schema import ControlSchema
 from replicator.postgres.connection.database import Database
-from replicator.postgres.control.stream.ordering_mode_switch import switch_keeper
+from replicator.postgres.control.stream.ordering_mode_switch import switch_ordering_mode
 from replicator.postgres.write.dead_letter_replay import Replay
 from replicator.postgres.write.lambda_deliveries import Deliveries
 from tests.postgres.loaded import SHARD, Loaded, registered
@@ -70,13 +70,13 @@ async def by_the_stream_beside_a_snapshot(it: Loaded, number: int) -> None:
 
 async def by_lambda(it: Loaded, number: int) -> None:
     async with it.database.transaction("switching") as connection:
-        await switch_keeper(
+        await switch_ordering_mode(
             connection,
             ControlSchema("replicator"),
             "test",
             it.name,
-            keeper=OrderKeeper.LAMBDA,
-            when=[OrderKeeper.FENCE, OrderKeeper.LAMBDA],
+            ordering=OrderingMode.LAMBDA,
+            when=[OrderingMode.FENCE, OrderingMode.LAMBDA],
         )
     deliveries = Deliveries(it.database, it.mapping)
     looked = await deliveries.look(STREAM)

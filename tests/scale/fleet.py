@@ -15,7 +15,7 @@ from replicator.core.leases.lease_owners import WorkerSign
 from replicator.core.records import Position
 from replicator.core.stream.shard_load import ShardLoad
 from replicator.core.stream.stream_state import ListedShard
-from replicator.core.telemetry_events import Observation, TaskFailed, unobserved
+from replicator.core.telemetry_events import TaskFailed, TelemetryEvent, unobserved
 from replicator.engine.ports import ControlPorts
 from replicator.engine.snapshot.rate_limit import ReadPacing
 from replicator.engine.stream.discovery import Discovery
@@ -27,7 +27,7 @@ from replicator.engine.worker.periodic_steps import PeriodicSteps
 from replicator.engine.worker.supervisor import Reporting
 from replicator.engine.worker.table_runtime_state import Runner, Table, WorkerSettings
 from replicator.engine.worker.worker import Worker
-from replicator.sources.dynamodb.describe_stream_pace import DescribePace
+from replicator.sources.dynamodb.describe_stream_pace import DescribeStreamPace
 from replicator.sources.dynamodb.streams import DynamoDBStreams
 from tests.scale.servers import Servers, Stream
 from tests.support.fake_leases import FakeLeases, LeaseTable
@@ -174,7 +174,7 @@ class Fleet:
         self.servers = Servers(self.leases, self.random)
         self.reading = Reading()
         self.failures: Counter[str] = Counter()
-        self.observed: Counter[type[Observation]] = Counter()
+        self.observed: Counter[type[TelemetryEvent]] = Counter()
         self.processes: dict[str, Process] = {}
         self.loads: dict[str, float] = {}
         """Records a minute of each shard; without, all are idle."""
@@ -365,7 +365,7 @@ class Fleet:
             lambda _: None,
             get_records=_unread,
             get_iterator=_unread,
-            pace=DescribePace(turns.take),
+            pace=DescribeStreamPace(turns.take),
         )
         leases = FakeLeases(self.leases, servers.lease_call, name)
         positions = positions_type(self.postgres, servers.postgres_call)
@@ -408,7 +408,7 @@ class Fleet:
         worker.fleet, worker.claims = self, claims
         return worker
 
-    def _observe(self, fact: Observation) -> None:
+    def _observe(self, fact: TelemetryEvent) -> None:
         self.observed[type(fact)] += 1
         if isinstance(fact, TaskFailed):
             self.failures[f"{fact.task.split()[0]}: {fact.error!r}"[:160]] += 1

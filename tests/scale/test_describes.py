@@ -10,7 +10,7 @@ from replicator.sources.dynamodb.describe_stream_pace import (
     FIRST_LISTING,
     LISTING,
     REFUSED_SECONDS,
-    DescribePace,
+    DescribeStreamPace,
     Purpose,
 )
 from tests.scale.fleet import Fleet
@@ -86,7 +86,7 @@ async def test_a_listing_that_takes_minutes_is_begun_by_no_other_worker(
 @in_virtual_time
 async def test_a_process_that_runs_late_sends_no_more_than_is_allowed(purpose: Purpose):
     """Each call arrives when it likes between its turn and its answer."""
-    pace, loop = DescribePace(), asyncio.get_running_loop()
+    pace, loop = DescribeStreamPace(), asyncio.get_running_loop()
     arrivals: list[float] = []
 
     async def call(number: int) -> None:
@@ -107,7 +107,7 @@ async def test_a_process_that_runs_late_sends_no_more_than_is_allowed(purpose: P
 
 @in_virtual_time
 async def test_who_lists_for_the_first_time_goes_before_who_lists_again():
-    pace, order = DescribePace(), list[str]()
+    pace, order = DescribeStreamPace(), list[str]()
 
     async def call(name: str, purpose: Purpose) -> None:
         async with pace.turn(purpose):
@@ -124,7 +124,7 @@ async def test_who_lists_for_the_first_time_goes_before_who_lists_again():
 
 @in_virtual_time
 async def test_a_refusal_holds_all_calls_of_the_process_and_longer_each_time():
-    pace, loop = DescribePace(), asyncio.get_running_loop()
+    pace, loop = DescribeStreamPace(), asyncio.get_running_loop()
     pauses = []
     for _ in range(3):
         pace.refused()
@@ -137,7 +137,7 @@ async def test_a_refusal_holds_all_calls_of_the_process_and_longer_each_time():
 
 @in_virtual_time
 async def test_a_call_that_is_cancelled_while_it_waits_holds_nobody_up():
-    pace = DescribePace()
+    pace = DescribeStreamPace()
 
     async def call() -> None:
         async with pace.turn(LISTING):
@@ -158,7 +158,7 @@ async def test_listings_that_give_way_take_their_turns_as_they_came():
     """One that asks by chance would wait for minutes, and be begun again by others."""
     fleet, loop = Fleet(1), asyncio.get_running_loop()
     turns = FakeTurns(fleet.postgres, fleet.servers.reached_by(set()).postgres_call)
-    paces = [DescribePace(turns.take) for _ in range(2)]
+    paces = [DescribeStreamPace(turns.take) for _ in range(2)]
     waits: list[float] = []
 
     async def list_again_and_again(number: int) -> None:
@@ -179,7 +179,7 @@ async def test_listings_that_give_way_take_their_turns_as_they_came():
 
 @in_virtual_time
 async def test_calls_that_are_refused_together_lengthen_the_pauses_once():
-    pace, loop = DescribePace(), asyncio.get_running_loop()
+    pace, loop = DescribeStreamPace(), asyncio.get_running_loop()
     for _ in range(10):
         pace.refused()
     began = loop.time()

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from replicator.core.mapping.compile import TableMapping, compile_table
 from replicator.core.records import Event, StreamRecord, numbers_of
-from replicator.core.stream.ordering_mode import OrderKeeper
+from replicator.core.stream.ordering_mode import OrderingMode
 from replicator.core.stream.stream_state import Claim, ListedShard, ShardFacts
 from replicator.core.table_spec import KeyType, SourceKey, TableSpec, TargetSpec
 from tests.support.specs import column_spec
@@ -115,7 +115,7 @@ def claim(number: int = 0, **facts: Any) -> Claim:
             "found_at": NOON,
             "gap_accepted_at": None,
             "owed": True,
-            "keeper": OrderKeeper.FENCE,
+            "ordering": OrderingMode.FENCE,
             "skip_before": None,
             "open_letters": False,
             "snapshot_id": None,

@@ -14,7 +14,7 @@ from replicator.core.mapping.item_keys import item_key_json
 from replicator.core.planning.row_guard_outcomes import Applied, GuardRejection
 from replicator.core.planning.write_plan import TargetWrites, WritePlan
 from replicator.core.records import Position, Version
-from replicator.core.stream.ordering_mode import OrderKeeper
+from replicator.core.stream.ordering_mode import OrderingMode
 from replicator.core.stream.shard_load import ShardLoad
 from replicator.core.stream.stream_generations import TIMES, generation
 from replicator.core.stream.stream_state import (
@@ -129,7 +129,7 @@ class TableRow:
     source: str
     mapping_fingerprint: str
     stream_arn: str | None = None
-    keeper: OrderKeeper = OrderKeeper.FENCE
+    ordering: OrderingMode = OrderingMode.FENCE
     initial_load: InitialLoad | None = None
     start_at: datetime | None = None
     paused: bool = False
@@ -263,7 +263,7 @@ class FakePostgres:
         if table.paused or table.halted or self.open_gaps(source):
             message = f"table {source!r} is stopped"
             raise NotClaimable(message)
-        if table.keeper.poller == "lambda":
+        if table.ordering.poller == "lambda":
             message = f"table {source!r} is written by AWS Lambda"
             raise NotClaimable(message)
         if table.mapping_fingerprint != fingerprint:
@@ -304,7 +304,7 @@ class FakePostgres:
             found_at=found_at,
             gap_accepted_at=shard.gap_accepted_at,
             owed=shard.listed or shard.position is not None,
-            keeper=table.keeper,
+            ordering=table.ordering,
             skip_before=table.start_at if table.initial_load == "none" else None,
             open_letters=self.open_letters(source) > 0,
             snapshot_id=table.snapshot_id,
@@ -356,7 +356,7 @@ class FakePostgres:
         counts: dict[tuple[str, Operation], int] = {}
         away: list[GuardRejection] = []
         for writes in plan.writes:
-            guarded = claim.keeper.by_versions
+            guarded = claim.ordering.by_versions
             self._write(self._newer(writes, claim, away) if guarded else writes, counts)
             self._append(writes, claim.stream_arn, counts)
         for dead in plan.dead_letters:

@@ -15,7 +15,7 @@ from replicator.core.stream.stream_generations import SCAN, generation
 from replicator.postgres.connection.connect import ConnectionSettings
 from replicator.postgres.connection.control_schema import ControlSchema
 from replicator.postgres.connection.database import Database, Session
-from replicator.postgres.control.stream.ordering_mode_switch import switch_keeper
+from replicator.postgres.control.stream.ordering_mode_switch import switch_ordering_mode
 from replicator.postgres.schema.migrate import migrate
 from replicator.postgres.write.fence import Fence
 from replicator.postgres.write.plan_writer import PlanWriter
@@ -53,7 +53,7 @@ class GuardedTable:
 
     async def switch(self, **how: Any) -> bool:
         async with self.database.transaction("switching") as connection:
-            return await switch_keeper(
+            return await switch_ordering_mode(
                 connection, ControlSchema("replicator"), "test", self.mapping.spec.name, **how
             )
 

@@ -10,7 +10,7 @@ from replicator.app.administration.control_database import (
     require_registered,
 )
 from replicator.config.settings import Settings
-from replicator.core.stream.ordering_mode import OrderKeeper
+from replicator.core.stream.ordering_mode import OrderingMode
 from replicator.core.stream.stream_state import GapFacts, TableFacts
 from replicator.errors import ConfigurationError
 from replicator.postgres.control.snapshot.snapshots import Snapshots
@@ -22,7 +22,7 @@ class OpenGaps:
     """Gaps that are not accepted, and the mode of every registered table."""
 
     gaps: tuple[GapFacts, ...]
-    keepers: Mapping[str, OrderKeeper]
+    orderings: Mapping[str, OrderingMode]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +40,9 @@ async def open_gaps(settings: Settings, table: str | None) -> OpenGaps:
         if table is not None:
             require_known(table, settings, known)
         found = await Incidents(database).gaps()
-    keepers = {name: facts.keeper for name, facts in known.items()}
-    chosen = (gap for gap in found if table in (None, gap.source) and gap.source in keepers)
-    return OpenGaps(tuple(chosen), keepers)
+    orderings = {name: facts.ordering for name, facts in known.items()}
+    chosen = (gap for gap in found if table in (None, gap.source) and gap.source in orderings)
+    return OpenGaps(tuple(chosen), orderings)
 
 
 async def accept_gaps(

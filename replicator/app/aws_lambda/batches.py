@@ -41,7 +41,7 @@ from replicator.core.mapping.compile import TableMapping
 from replicator.core.planning.row_guard_outcomes import Applied
 from replicator.core.planning.write_plan import Refusals, WritePlan
 from replicator.core.stream.gaps import how_to_mend
-from replicator.core.stream.ordering_mode import OrderKeeper
+from replicator.core.stream.ordering_mode import OrderingMode
 from replicator.core.stream.source_kind import KINESIS, is_read_from, kind_of
 from replicator.core.stream.stream_generations import label_time
 from replicator.core.stream.stream_state import Advance, Claim
@@ -189,7 +189,7 @@ class Delivering:
             name, stream_arn, label_at=self._label(stream_arn), detail=detail
         )
         if gap:
-            remedy = how_to_mend(name, OrderKeeper.LAMBDA)
+            remedy = how_to_mend(name, OrderingMode.LAMBDA)
             self._observe(GapFound(name, None, "possible", detail, remedy))
             if self._mapping.spec.on_gap == "continue":
                 await self._incidents.accept_gaps(name, who="configuration", why="on_gap: continue")

@@ -11,10 +11,10 @@ from replicator.app.refuse_unfit_targets import require_fit
 from replicator.clock import Clock
 from replicator.config.settings import Settings
 from replicator.core.mapping.compile import TableMapping
-from replicator.core.telemetry_events import Observation
+from replicator.core.telemetry_events import TelemetryEvent
 from replicator.errors import ReplicatorError
 from replicator.monitoring.emf import EmbeddedMetrics
-from replicator.monitoring.telemetry_log import ObservationLog
+from replicator.monitoring.telemetry_log import TelemetryLog
 from replicator.postgres.connection.database import Database
 from replicator.postgres.control.pruning import Pruning
 from replicator.postgres.write.lambda_deliveries import RegisteredTable, source_tables
@@ -52,7 +52,7 @@ class Function:
         self._clock = clock
         self._write = write
         self._metrics = EmbeddedMetrics(settings.deployment, clock)
-        self._log = ObservationLog(clock)
+        self._log = TelemetryLog(clock)
         self._loop = asyncio.new_event_loop()
         self._tables: dict[str, Delivering] = {}
         self._entries: dict[str, str] = {}
@@ -162,9 +162,9 @@ class Function:
         except ReplicatorError:
             await self._database.discard()
 
-    def _observe(self, observation: Observation) -> None:
-        self._metrics.observe(observation)
-        self._log.observe(observation)
+    def _observe(self, event: TelemetryEvent) -> None:
+        self._metrics.observe(event)
+        self._log.observe(event)
 
     def _seconds_for_a_statement(self) -> float:
         return max(0.05, self._seconds_left() * SHARE_OF_ONE_ATTEMPT)

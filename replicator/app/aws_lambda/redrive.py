@@ -29,7 +29,7 @@ from replicator.config.settings import Settings
 from replicator.core.mapping.compile import TableMapping
 from replicator.core.records import StreamRecord
 from replicator.core.stream.stream_generations import generation
-from replicator.core.telemetry_events import BatchApplied, GapKind, Observation, unobserved
+from replicator.core.telemetry_events import BatchApplied, GapKind, TelemetryEvent, unobserved
 from replicator.engine.stream.pipeline import START_MARGIN
 from replicator.engine.waiting import with_retries
 from replicator.errors import (
@@ -281,9 +281,9 @@ class _Work:
         )
         return _Gap(message, remedy, GapPlace(content.stream_arn, shard_id), kind)
 
-    def _observe(self, observation: Observation) -> None:
-        if isinstance(observation, BatchApplied):
-            for (_, outcome), count in observation.records.items():
+    def _observe(self, event: TelemetryEvent) -> None:
+        if isinstance(event, BatchApplied):
+            for (_, outcome), count in event.records.items():
                 self._outcomes[outcome] += count
 
 

@@ -14,7 +14,7 @@ from replicator.core.mapping.inferred_columns import (
     wanted,
     with_auto_columns,
 )
-from replicator.core.telemetry_events import BatchApplied, Observation
+from replicator.core.telemetry_events import BatchApplied, TelemetryEvent
 from replicator.engine.waiting import stopped_within
 from replicator.errors import ReplicatorError
 from replicator.monitoring.logs import logger
@@ -47,11 +47,11 @@ class AutoColumns:
         self._told: dict[tuple[str, str], set[NoColumn]] = {}
         self._log = logger(deployment=settings.deployment)
 
-    def observe(self, observation: Observation) -> None:
+    def observe(self, event: TelemetryEvent) -> None:
         """Take note of what a batch has met."""
-        if isinstance(observation, BatchApplied):
-            for target, attributes in observation.candidates.items():
-                self._note(observation.table, target, attributes)
+        if isinstance(event, BatchApplied):
+            for target, attributes in event.candidates.items():
+                self._note(event.table, target, attributes)
 
     async def follow(
         self,

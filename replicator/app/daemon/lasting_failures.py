@@ -3,12 +3,12 @@
 from replicator.clock import Clock
 from replicator.core.telemetry_events import (
     BatchApplied,
-    Observation,
     ReadFailed,
     ReadRecovered,
     ShardEnded,
     TaskFailed,
     TaskRecovered,
+    TelemetryEvent,
 )
 
 
@@ -19,9 +19,9 @@ class PersistentFailures:
         self._clock = clock
         self._since: dict[tuple[str, str], float] = {}
 
-    def observe(self, observation: Observation) -> None:
+    def observe(self, event: TelemetryEvent) -> None:
         """Take note of a failure, or that something goes on again."""
-        match observation:
+        match event:
             case TaskFailed(table=str() as table, task=task):
                 self._since.setdefault((table, task), self._clock.monotonic())
             case TaskRecovered(table=str() as table, task=task):

@@ -1,4 +1,4 @@
-"""Presents a running worker: spreads observations, publishes the status, judges the readiness."""
+"""Monitors a running worker: hands telemetry events on, publishes the status, judges readiness."""
 
 import asyncio
 from collections.abc import Collection, Sequence
@@ -12,7 +12,12 @@ from replicator.core.status.assemble import overview
 from replicator.core.status.attribute_drift import Drift
 from replicator.core.status.diagnosis import with_configured
 from replicator.core.status.shard_list_pages import EndedShard, PageEnd
-from replicator.core.telemetry_events import BatchApplied, Observation, RecordRejected, TaskFailed
+from replicator.core.telemetry_events import (
+    BatchApplied,
+    RecordRejected,
+    TaskFailed,
+    TelemetryEvent,
+)
 from replicator.engine.waiting import stopped_within
 from replicator.engine.worker.liveness_collector import EvidenceKeeper
 from replicator.engine.worker.worker import Worker
@@ -23,7 +28,7 @@ from replicator.monitoring.http import Pages, serve
 from replicator.monitoring.lag_history import History
 from replicator.monitoring.latest_status import LatestStatus
 from replicator.monitoring.metrics import Metrics
-from replicator.monitoring.telemetry_log import ObservationLog
+from replicator.monitoring.telemetry_log import TelemetryLog
 from replicator.postgres.connection.database import Database
 from replicator.postgres.control.attribute_drift import write_drift
 from replicator.postgres.control.liveness_store import tell_evidence
@@ -69,25 +74,23 @@ class Monitoring:
         self.history = History(clock)
         self.metrics = Metrics(self.status, leases_held=self._leases_held)
         self._drift = Drift()
-        self._log = ObservationLog(clock)
+        self._log = TelemetryLog(clock)
         self._verdicts = VerdictLog(clock)
         self._asking = asyncio.Lock()
 
-    def observe(self, observation: Observation) -> None:
-        """Hand an observation on to all that show or count it."""
-        self.metrics.observe(observation)
-        self.history.observe(observation)
-        self.health.observe(observation)
-        self._log.observe(observation)
-        self.evidence.observe(observation)
-        if isinstance(observation, BatchApplied):
-            self._drift.add(observation.table, observation.unmapped, observation.unmapped_types)
-        if isinstance(observation, RecordRejected):
+    def observe(self, event: TelemetryEvent) -> None:
+        """Hand a telemetry event on to all that show or count it."""
+        self.metrics.observe(event)
+        self.history.observe(event)
+        self.health.observe(event)
+        self._log.observe(event)
+        self.evidence.observe(event)
+        if isinstance(event, BatchApplied):
+            self._drift.add(event.table, event.unmapped, event.unmapped_types)
+        if isinstance(event, RecordRejected):
             self.dead_letters += 1
-        if isinstance(observation, TaskFailed) and isinstance(
-            observation.error, CoordinationUnavailable
-        ):
-            self.health.set_ready("coordination", ok=False, why=str(observation.error))
+        if isinstance(event, TaskFailed) and isinstance(event.error, CoordinationUnavailable):
+            self.health.set_ready("coordination", ok=False, why=str(event.error))
 
     def pages(self, http: HttpSettings, database: Database) -> AbstractAsyncContextManager[int]:
         """The HTTP server; yields the port."""

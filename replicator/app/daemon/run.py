@@ -28,7 +28,7 @@ from replicator.config.connections import source_connection, target_connection
 from replicator.config.settings import Settings
 from replicator.coordination.dynamodb_leases import DynamoDBLeases
 from replicator.core.mapping.compile import TableMapping
-from replicator.core.telemetry_events import Observation, TaskFailed
+from replicator.core.telemetry_events import TaskFailed, TelemetryEvent
 from replicator.engine.ports import ControlPorts
 from replicator.engine.snapshot.rate_limit import ReadPacing
 from replicator.engine.waiting import Backoff, one_failure, stopped_within, unless_stopped
@@ -42,7 +42,7 @@ from replicator.monitoring.tracing import tracing
 from replicator.postgres.connection.database import Database
 from replicator.postgres.control.pruning import Housekeeping
 from replicator.postgres.control.snapshot.snapshots import Snapshots
-from replicator.postgres.control.stream.describe_stream_rate_limit import DescribeTurns
+from replicator.postgres.control.stream.describe_stream_rate_limit import DescribeStreamTurns
 from replicator.postgres.control.stream.gaps_and_halts import Incidents
 from replicator.postgres.control.stream.listing_lock import Listings
 from replicator.postgres.control.stream.shard_claims import Claims
@@ -118,7 +118,7 @@ class Daemon:
                     stack,
                     self._observe,
                     heard=self._clock.heard,
-                    take_turn=DescribeTurns(self._database).take,
+                    take_turn=DescribeStreamTurns(self._database).take,
                 )
                 return await self._watched(clients, stopping)
         finally:
@@ -127,10 +127,10 @@ class Daemon:
             await self._tracing.close()
             self._log.info("ended")
 
-    def _observe(self, observation: Observation) -> None:
-        self._failures.observe(observation)
-        self._monitoring.observe(observation)
-        self._auto_columns.observe(observation)
+    def _observe(self, event: TelemetryEvent) -> None:
+        self._failures.observe(event)
+        self._monitoring.observe(event)
+        self._auto_columns.observe(event)
 
     async def _watched(self, clients: Clients, stopping: asyncio.Event) -> Ended:
         started_at = self._clock.now()

@@ -1,4 +1,4 @@
-"""One batch while it is planned: the items' keys, the images, and the outcome of each record."""
+"""A batch while it is planned: newest change of each item, images, outcome of each record."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Puts a batch into the order of the changes, where records arrive in another one. Pure."""
+"""Restores the order of the changes in a batch whose records arrived in another order. Pure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ class Arranged:
 
 
 def arranged(records: Sequence[StreamRecord], source_key: SourceKey) -> Arranged:
-    """The batch as planning takes it: the last change of an item is the newest.
+    """The batch with the last change of each item as the newest, as planning expects batches.
 
     Most batches are in order as they are, and many show it by their times alone.
     """

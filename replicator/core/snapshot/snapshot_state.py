@@ -244,7 +244,7 @@ def is_segment_name(name: str) -> bool:
 
 def is_initial_due(table: TableFacts, snapshots: Sequence[SnapshotFacts]) -> bool:
     """True for a table that begins with a snapshot or an export and was never loaded."""
-    begun = table.start_at is not None or table.keeper.poller == "lambda"
+    begun = table.start_at is not None or table.ordering.poller == "lambda"
     return table.initial_load in ("snapshot", "export") and begun and not snapshots
 
 

@@ -22,7 +22,7 @@ from replicator.core.status.deployment_status import (
 from replicator.core.status.liveness_proof import Proof, TableWitness, Told
 from replicator.core.stream.gaps import how_to_mend
 from replicator.core.stream.lag import ShardProgress, lag_of, table_lag
-from replicator.core.stream.ordering_mode import OrderKeeper
+from replicator.core.stream.ordering_mode import OrderingMode
 from replicator.core.stream.shard_lineage import ShardName, by_name, is_ready
 from replicator.core.stream.stream_state import GapFacts, Pause, ShardFacts, TableFacts
 from replicator.core.verify.results import Verified
@@ -83,7 +83,7 @@ def _workers(
 def _table(
     facts: TableFacts, shards: list[ShardFacts], knowledge: Knowledge, now: datetime
 ) -> TableStatus:
-    daemon_reads = facts.keeper.poller == "daemon"
+    daemon_reads = facts.ordering.poller == "daemon"
     if not daemon_reads:  # Lambda keeps the position: what the daemon knew is history
         shards = []
     witness = _witness(facts, shards, knowledge, now)
@@ -114,7 +114,7 @@ def _table(
         records_per_minute=knowledge.throughput.get(facts.source, 0),
         reason=reason,
         remedy=remedy,
-        gaps=tuple(_gap(gap, facts.keeper) for gap in facts.gaps),
+        gaps=tuple(_gap(gap, facts.ordering) for gap in facts.gaps),
         snapshot=snapshot,
         newest_dead_letter=knowledge.newest_letters.get(facts.source),
         last_applied_at=knowledge.applied.get(facts.source),
@@ -174,8 +174,8 @@ def _lineage(
     )
 
 
-def _gap(gap: GapFacts, keeper: OrderKeeper) -> GapStatus:
-    remedy = how_to_mend(gap.source, keeper)
+def _gap(gap: GapFacts, ordering: OrderingMode) -> GapStatus:
+    remedy = how_to_mend(gap.source, ordering)
     return GapStatus(gap.id, gap.kind, gap.shard_id, gap.detail, gap.found_at, remedy)
 
 
@@ -205,7 +205,7 @@ def _table_state(facts: TableFacts, snapshots: Sequence[SnapshotFacts]) -> Table
         return "gap"
     if facts.paused:
         return "paused"
-    if facts.stream_arn is None and facts.keeper.poller == "daemon":
+    if facts.stream_arn is None and facts.ordering.poller == "daemon":
         return "snapshot"  # nothing of it was ever read
     loads = facts.snapshot_id is not None or any(each.unfinished for each in snapshots)
     return "snapshot" if loads or is_initial_due(facts, snapshots) else "streaming"
@@ -231,7 +231,7 @@ def _reason(
         where = f"shard {gap.shard_id}: " if gap.shard_id else ""
         return (
             f"{gap.kind} gap, {where}{gap.detail}",
-            how_to_mend(gap.source, facts.keeper),
+            how_to_mend(gap.source, facts.ordering),
         )
     if facts.paused:
         return _paused(pause), f"replicator resume --table {quote(facts.source)}"

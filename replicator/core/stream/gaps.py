@@ -38,7 +38,7 @@ from datetime import datetime, timedelta
 from shlex import quote
 
 from replicator.core.records import Position
-from replicator.core.stream.ordering_mode import OrderKeeper
+from replicator.core.stream.ordering_mode import OrderingMode
 from replicator.core.stream.shard_lineage import by_name
 from replicator.core.stream.stream_state import ShardFacts
 from replicator.core.telemetry_events import GapKind
@@ -94,13 +94,13 @@ def headroom_seconds(*, now: datetime, safe_at: datetime, retention: timedelta) 
     return max(0.0, (retention - (now - safe_at)).total_seconds())
 
 
-def how_to_mend(source: str, keeper: OrderKeeper) -> str:
+def how_to_mend(source: str, ordering: OrderingMode) -> str:
     """The commands that load a table again or accept the gaps; the person adds the reason.
 
     No worker can load a table of AWS Lambda.
     """
     accept = f'replicator gaps accept --table {quote(source)} --why "..."'
-    if keeper.poller == "lambda":
+    if ordering.poller == "lambda":
         return accept
     load = f'replicator snapshot --table {quote(source)} --why "..."'
     return f"`{load}` loads it again, `{accept}` leaves what is lost as it is"

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
-from replicator.core.stream.ordering_mode import OrderKeeper
+from replicator.core.stream.ordering_mode import OrderingMode
 
 ChangeOrder = Literal["number", "time"]
 """Order of an item's changes in the versions of rows. `number`: sequence numbers, which grow along
@@ -22,12 +22,12 @@ class SourceKind:
     order: ChangeOrder = "number"
 
     @property
-    def resting_keeper(self) -> OrderKeeper:
-        """The keeper of a table of the daemon beside which no snapshot runs.
+    def resting_ordering(self) -> OrderingMode:
+        """The ordering mode of a table of the daemon beside which no snapshot runs.
 
         Where a shard does not hold the changes in order, the row guard is never left.
         """
-        return OrderKeeper.FENCE if self.order == "number" else OrderKeeper.GUARD
+        return OrderingMode.FENCE if self.order == "number" else OrderingMode.GUARD
 
     def label(self, stream_arn: str) -> str:
         """The part of a stream's ARN that tells a table's streams apart: the time of enabling."""

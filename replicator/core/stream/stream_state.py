@@ -7,7 +7,7 @@ from typing import Literal, Protocol
 from uuid import UUID
 
 from replicator.core.records import Position
-from replicator.core.stream.ordering_mode import OrderKeeper
+from replicator.core.stream.ordering_mode import OrderingMode
 from replicator.core.stream.shard_load import UNMEASURED, ShardLoad
 from replicator.core.stream.source_kind import kind_of
 from replicator.core.table_spec import InitialLoad
@@ -163,7 +163,7 @@ class TableFacts:
 
     source: str
     stream_arn: str | None
-    keeper: OrderKeeper
+    ordering: OrderingMode
     snapshot_id: int | None
     """The snapshot that is under way."""
     mapping_fingerprint: str
@@ -232,7 +232,7 @@ class Claim:
     gap_accepted_at: datetime | None
     owed: bool
     """False: only a child has named the shard, and nothing of it was ever read."""
-    keeper: OrderKeeper
+    ordering: OrderingMode
     skip_before: datetime | None
     """`initial_load: none`: older records are skipped."""
     snapshot_id: int | None

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from replicator.core.mapping.compile import TargetMapping
 from replicator.core.records import Image, Version
-from replicator.core.stream.ordering_mode import OrderKeeper
+from replicator.core.stream.ordering_mode import OrderingMode
 from replicator.core.stream.stream_state import TableFacts
 from replicator.core.verify.diff import Difference, Expectation, MayBe, MustBe, MustNotBe
 
@@ -104,7 +104,7 @@ def _of_table(around: Circumstances) -> Iterator[str]:
         yield f"the table has a gap: {table.gaps[0].detail}"
     if table.paused:
         yield "the table is paused"
-    if table.keeper is OrderKeeper.GUARD:
+    if table.ordering is OrderingMode.GUARD:
         yield "a snapshot or a repair of the table is under way"
     if table.mapping_fingerprint != around.mapping_fingerprint:
         yield "the mapping was changed, and `replicator migrate` has not recorded it"

@@ -73,7 +73,7 @@ class Loading:
             return True
         for snapshot in known:
             match snapshot.state:
-                case "asked" if table.stream_arn is not None or table.keeper.poller == "lambda":
+                case "asked" if table.stream_arn is not None or table.ordering.poller == "lambda":
                     return await self._begin(snapshot)
                 case "running" if self._is_left_over(snapshot):
                     return await self._snapshots.abandon(snapshot)

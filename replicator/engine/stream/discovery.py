@@ -7,7 +7,7 @@ from datetime import datetime
 
 from replicator.clock import Clock
 from replicator.core.stream.gaps import how_to_mend
-from replicator.core.stream.ordering_mode import OrderKeeper
+from replicator.core.stream.ordering_mode import OrderingMode
 from replicator.core.stream.shard_lineage import (
     FINISHED_SHARDS_KEPT,
     ShardName,
@@ -274,7 +274,7 @@ class Discovery:
             name, current, detail=detail, created_at=table_created_at
         ):
             self._observe(
-                GapFound(name, None, "possible", detail, how_to_mend(name, OrderKeeper.GUARD))
+                GapFound(name, None, "possible", detail, how_to_mend(name, OrderingMode.GUARD))
             )
 
     async def _ended(self, stream_arn: str) -> StreamOver | None:
@@ -306,5 +306,5 @@ class Discovery:
             name, arn, label_at=created_at, detail=detail, after=after
         )
         if told is not None:
-            remedy = how_to_mend(name, kind.resting_keeper)
+            remedy = how_to_mend(name, kind.resting_ordering)
             self._observe(GapFound(name, None, "possible", told, remedy))

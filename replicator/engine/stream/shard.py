@@ -402,6 +402,6 @@ class ShardReplicator:
             return Ending.DONE
         kind = kind_of_gap(position=claim.position, known=claim.known)
         await self._incidents.add_gap(claim, kind=kind, detail=detail)
-        remedy = how_to_mend(claim.source, claim.keeper)
+        remedy = how_to_mend(claim.source, claim.ordering)
         self._observe(GapFound(claim.source, claim.shard_id, kind, detail, remedy))
         return Ending.GAP

@@ -11,7 +11,7 @@ from replicator.core.status.liveness_evidence import (
     TableEvidence,
     WorkerEvidence,
 )
-from replicator.core.telemetry_events import Observation, TaskFailed
+from replicator.core.telemetry_events import TaskFailed, TelemetryEvent
 from replicator.engine.stream.shard_activity import Said
 from replicator.engine.worker.table_runtime_state import Running, Table
 from replicator.engine.worker.worker import Worker
@@ -34,12 +34,12 @@ class EvidenceKeeper:
         self._clock = clock
         self._failures: OrderedDict[tuple[str | None, str], tuple[Said, float]] = OrderedDict()
 
-    def observe(self, observation: Observation) -> None:
+    def observe(self, event: TelemetryEvent) -> None:
         """Take note of a task that failed."""
-        if not isinstance(observation, TaskFailed):
+        if not isinstance(event, TaskFailed):
             return
-        key = (observation.table, observation.task)
-        self._failures[key] = (Said.of(observation.error), self._clock.monotonic())
+        key = (event.table, event.task)
+        self._failures[key] = (Said.of(event.error), self._clock.monotonic())
         self._failures.move_to_end(key)
         while len(self._failures) > FAILURES_MAX:
             self._failures.popitem(last=False)

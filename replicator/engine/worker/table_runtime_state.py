@@ -1,4 +1,4 @@
-"""One source table of a worker: the parts and settings, and the worker's knowledge of the state."""
+"""One source table at run time: its parts, and what the worker has last read of its state."""
 
 import asyncio
 from collections.abc import Callable, Collection, Mapping

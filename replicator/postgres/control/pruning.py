@@ -3,7 +3,7 @@
 import asyncio
 from dataclasses import dataclass
 
-from replicator.core.stream.ordering_mode import OrderKeeper
+from replicator.core.stream.ordering_mode import OrderingMode
 from replicator.engine.waiting import stopped_within
 from replicator.postgres.connection.database import Database
 from replicator.postgres.control.stream.ordering_mode_switch import leave_guard
@@ -72,7 +72,7 @@ class Pruning:
                 [
                     row["id"]
                     for row in rows
-                    if OrderKeeper.of(row["mode"]).by_versions is by_versions
+                    if OrderingMode.of(row["mode"]).by_versions is by_versions
                 ]
                 for by_versions in (False, True)
             )

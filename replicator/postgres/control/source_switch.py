@@ -54,7 +54,7 @@ class StreamMoves:
             await connection.fetchval(self._control.sql(ADD_GENERATION), *name, stream_arn, at)
             await make_current(connection, self._control, *name, stream_arn)
             await connection.execute(
-                self._control.sql(REST), *name, kind_of(stream_arn).resting_keeper
+                self._control.sql(REST), *name, kind_of(stream_arn).resting_ordering
             )
             await raise_epochs(connection, self._control, *name)
             if table["whole"]:

@@ -1,4 +1,4 @@
-"""Finds rows that were in a target before the first claim: only the owner knows their meaning."""
+"""Finds rows that a target held before its first claim, of which the configuration must decide."""
 
 from collections.abc import Iterable, Iterator, Mapping
 

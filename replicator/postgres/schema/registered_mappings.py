@@ -1,4 +1,4 @@
-"""Registry of tables: the mappings, and the targets that a deployment owns."""
+"""Registers the mappings of tables in the control schema, and claims their targets."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import asyncpg
 
 from replicator.core.mapping.compile import TableMapping, TargetMapping
-from replicator.core.stream.ordering_mode import OrderKeeper
+from replicator.core.stream.ordering_mode import OrderingMode
 from replicator.core.table_spec import Poller
 from replicator.errors import ConfigurationError, MigrationDue
 from replicator.postgres.connection.control_schema import ControlSchema
@@ -161,7 +161,7 @@ async def read_registry(
             row["source"]: Registered(
                 row["source_table"],
                 row["mapping_fingerprint"],
-                OrderKeeper.of(row["mode"]).poller,
+                OrderingMode.of(row["mode"]).poller,
                 row["whole"] is True,
                 row["table_arn"],
                 tuple(row["older_mappings"]),
@@ -304,7 +304,7 @@ async def _register(
         spec.table,
         mapping.fingerprint,
         spec.initial_load,
-        OrderKeeper.at_first(spec.poller),
+        OrderingMode.at_first(spec.poller),
         json.dumps(mapping.source_key.attributes),
         bool(_changed_targets(mapping, registry)),
         mapping.table_arn,

@@ -20,7 +20,7 @@ from replicator.core.planning.plan_batch import UNMATCHED, plan_batch
 from replicator.core.planning.row_guard_outcomes import Versioning, stream_versioning
 from replicator.core.planning.write_plan import TargetWrites, WritePlan
 from replicator.core.records import NOWHERE, LetterId, StreamRecord, Version
-from replicator.core.stream.ordering_mode import OrderKeeper
+from replicator.core.stream.ordering_mode import OrderingMode
 from replicator.core.stream.stream_generations import SCAN
 from replicator.errors import ConfigurationError, Disposition, KeyChanged, RejectionHalts
 from replicator.postgres.connection.connect import PIN_WITHIN
@@ -115,7 +115,7 @@ class Replay:
         """The first dead letters of those that are left to replay."""
         name = (self._database.deployment, mapping.spec.name)
         table = _fit(await connection.fetchrow(self._control.sql(TABLE), *name), mapping)
-        if not OrderKeeper.of(table["mode"]).by_versions:
+        if not OrderingMode.of(table["mode"]).by_versions:
             numbers = left[:LETTERS_MAX]
             await connection.execute(self._control.sql(RAISE_EPOCHS), *name)
             letters = await connection.fetch(self._control.sql(LOCK), *name, list(numbers))
@@ -181,7 +181,7 @@ class Replay:
         """Write the change; True when it was still wanted."""
         shard_id = letter["shard_id"] or ""
         place = (self._database.deployment, table["source"], letter["stream_arn"], shard_id)
-        if not OrderKeeper.of(table["mode"]).by_versions:
+        if not OrderingMode.of(table["mode"]).by_versions:
             await writer.write_within(connection, plan, place)
             return True
         applied = await writer.write_guarded_within(

@@ -10,7 +10,7 @@ from uuid import UUID
 from replicator.core.mapping.compile import TableMapping
 from replicator.core.planning.row_guard_outcomes import Applied, stream_versioning
 from replicator.core.planning.write_plan import Refusals, WritePlan
-from replicator.core.stream.ordering_mode import OrderKeeper
+from replicator.core.stream.ordering_mode import OrderingMode
 from replicator.core.stream.stream_state import Advance, Claim
 from replicator.core.table_spec import SourceKey
 from replicator.errors import Fenced, MigrationDue, NotClaimable
@@ -111,7 +111,7 @@ class Deliveries:
         if row is None or row["mapping_fingerprint"] != self._mapping.fingerprint:
             message = f"table {source!r} is registered with another mapping than this function's"
             raise MigrationDue(message, remedy="deploy the same configuration, `migrate` first")
-        if OrderKeeper.of(row["mode"]).poller != "lambda":
+        if OrderingMode.of(row["mode"]).poller != "lambda":
             message = f"table {source!r} is polled by the daemon"
             raise NotClaimable(message, remedy="say `poller: lambda`, then `replicator migrate`")
         if row["paused"] or row["halted"]:
@@ -165,7 +165,7 @@ def _claim(row: Any, source: str, stream_arn: str) -> Claim:  # noqa: ANN401 (a 
         found_at=row["now"],
         gap_accepted_at=None,
         owed=True,
-        keeper=OrderKeeper.LAMBDA,
+        ordering=OrderingMode.LAMBDA,
         skip_before=row["skip_before"] or at_first,
         snapshot_id=row["snapshot_id"],
         open_letters=True,  # another invocation may write some meanwhile

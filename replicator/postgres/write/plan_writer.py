@@ -255,7 +255,7 @@ class PostgresSink:
         after which the shard must be claimed again.
         """
         values = self._fence_values(claim, advance)
-        if claim.keeper.by_versions:
+        if claim.ordering.by_versions:
             versioning = stream_versioning(claim.stream_arn, claim.snapshot_id)
             applied = await self._writer.write_guarded(  # a scan may write letters meanwhile
                 plan, values, supersede=True, versioning=versioning

@@ -1,4 +1,4 @@
-"""Arrays for the guard's statement from a plan, and the answer."""
+"""Parameters of the row guard's statement, made from a plan; reads the statement's answer."""
 
 from collections.abc import Iterator
 from typing import Any

@@ -106,7 +106,7 @@ class _Line:
         self.occupied = False
 
 
-class DescribePace:
+class DescribeStreamPace:
     """One for all tables of a process, as the limit is one for all tables of an account."""
 
     def __init__(self, take_turn: TakeTurn | None = None) -> None:

@@ -18,7 +18,7 @@ from replicator.sources.dynamodb.describe_stream_pace import (
     CHILDREN,
     FIRST_LISTING,
     LISTING,
-    DescribePace,
+    DescribeStreamPace,
     Purpose,
 )
 
@@ -51,7 +51,7 @@ class DynamoDBStreams:
         heard: Callable[[datetime], None] = unobserved,
         get_records: Callable[..., Any] | None = None,
         get_iterator: Callable[..., Any] | None = None,
-        pace: DescribePace | None = None,
+        pace: DescribeStreamPace | None = None,
     ) -> None:
         self._client = client
         self._pace = pace
@@ -159,7 +159,7 @@ async def open_streams(
     observe: Observe,
     *,
     heard: Callable[[datetime], None] = unobserved,
-    pace: DescribePace | None = None,
+    pace: DescribeStreamPace | None = None,
 ) -> AsyncIterator[DynamoDBStreams]:
     """The streams of one place; what keeps them from being asked is a ReplicatorError."""
     reader = open_reader("dynamodbstreams", connection, "GetRecords", "GetShardIterator")

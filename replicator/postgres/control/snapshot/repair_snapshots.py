@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 
-from replicator.core.stream.ordering_mode import OrderKeeper
+from replicator.core.stream.ordering_mode import OrderingMode
 from replicator.errors import ConfigurationError
 from replicator.postgres.connection.database import Database
 from replicator.postgres.control.snapshot.snapshots import ADD_SEGMENT, LOCK_TABLE
 from replicator.postgres.control.stream.gaps_and_halts import ACTION
-from replicator.postgres.control.stream.ordering_mode_switch import switch_keeper
+from replicator.postgres.control.stream.ordering_mode_switch import switch_ordering_mode
 
 BEGIN_REPAIR = """
 insert into {schema}.snapshot
@@ -35,14 +35,14 @@ async def begin_repair(
         number: int = await connection.fetchval(
             control.sql(BEGIN_REPAIR), deployment, source, who, why, keys
         )
-        await switch_keeper(
+        await switch_ordering_mode(
             connection,
             control,
             deployment,
             source,
-            keeper=OrderKeeper.of(table["mode"]).while_loading(),
+            ordering=OrderingMode.of(table["mode"]).while_loading(),
             snapshot_id=number,
-            when=(OrderKeeper.FENCE, OrderKeeper.LAMBDA),
+            when=(OrderingMode.FENCE, OrderingMode.LAMBDA),
         )
         for place, target in enumerate([None, *targets]):
             await connection.execute(

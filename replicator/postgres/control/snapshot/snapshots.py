@@ -11,7 +11,7 @@ from replicator.core.snapshot.snapshot_state import (
     SnapshotOrigin,
     SnapshotReason,
 )
-from replicator.core.stream.ordering_mode import OrderKeeper
+from replicator.core.stream.ordering_mode import OrderingMode
 from replicator.core.stream.source_kind import kind_of
 from replicator.errors import ConfigurationError
 from replicator.postgres.connection.control_schema import ControlSchema
@@ -19,7 +19,7 @@ from replicator.postgres.connection.database import Database, Session
 from replicator.postgres.connection.sql_quoting import quote_table
 from replicator.postgres.control.snapshot.snapshot_reads import read_snapshots
 from replicator.postgres.control.stream.gaps_and_halts import ACTION, accept_gaps
-from replicator.postgres.control.stream.ordering_mode_switch import switch_keeper
+from replicator.postgres.control.stream.ordering_mode_switch import switch_ordering_mode
 from replicator.postgres.control.stream.raise_epochs import raise_epochs
 from replicator.postgres.control.stream.streams import MOVE_GAPS
 
@@ -256,14 +256,14 @@ class Snapshots:
                 self._control.sql(BEGIN), snapshot.id, items_estimated, origin, instead
             )
             await connection.execute(self._control.sql(FORGET_EXPORTS), snapshot.id)
-            await switch_keeper(
+            await switch_ordering_mode(
                 connection,
                 self._control,
                 self._deployment,
                 snapshot.source,
-                keeper=OrderKeeper.of(table["mode"]).while_loading(),
+                ordering=OrderingMode.of(table["mode"]).while_loading(),
                 snapshot_id=snapshot.id,
-                when=tuple(OrderKeeper),
+                when=tuple(OrderingMode),
             )
             loads = [None] * (parts if origin == "scan" else 1)  # those of files come later
             swept = [
@@ -403,14 +403,14 @@ class Snapshots:
                 await raise_epochs(connection, self._control, self._deployment, row["source"])
 
     async def _leave(self, connection: Session, source: str, table: asyncpg.Record) -> None:
-        resting = kind_of(table["stream_arn"]).resting_keeper
-        await switch_keeper(
+        resting = kind_of(table["stream_arn"]).resting_ordering
+        await switch_ordering_mode(
             connection,
             self._control,
             self._deployment,
             source,
-            keeper=OrderKeeper.of(table["mode"]).after_loading(resting),
-            when=(OrderKeeper.GUARD, OrderKeeper.LAMBDA),
+            ordering=OrderingMode.of(table["mode"]).after_loading(resting),
+            when=(OrderingMode.GUARD, OrderingMode.LAMBDA),
         )
 
     async def _may_sweep(self, connection: Session, target: TargetMapping) -> bool:

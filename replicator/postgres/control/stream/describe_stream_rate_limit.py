@@ -1,4 +1,4 @@
-"""The turns of all workers in calling DescribeStream, by PostgreSQL's clock."""
+"""Rate limit of DescribeStream for all workers of a deployment, who take turns in one row."""
 
 from replicator.postgres.connection.database import Database
 
@@ -32,8 +32,8 @@ returning extract(epoch from taken[cardinality(taken)] - clock_timestamp())::flo
 """
 
 
-class DescribeTurns:
-    """One deployment's turns."""
+class DescribeStreamTurns:
+    """The turns of one deployment, by PostgreSQL's clock."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

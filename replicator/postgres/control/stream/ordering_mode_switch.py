@@ -1,10 +1,10 @@
-"""Switches the keeper of a table's order, and hands tables between daemon and Lambda."""
+"""Switches a table's ordering mode, and hands tables over between daemon and Lambda."""
 
 from collections.abc import Collection
 
 import asyncpg
 
-from replicator.core.stream.ordering_mode import OrderKeeper
+from replicator.core.stream.ordering_mode import OrderingMode
 from replicator.core.stream.source_kind import kind_of
 from replicator.core.table_spec import Poller
 from replicator.errors import ConfigurationError
@@ -28,27 +28,27 @@ returning before.mode
 """
 
 
-async def switch_keeper(
+async def switch_ordering_mode(
     connection: Session,
     control: ControlSchema,
     deployment: str,
     source: str,
     *,
-    keeper: OrderKeeper,
+    ordering: OrderingMode,
     snapshot_id: int | None = None,
-    when: Collection[OrderKeeper],
+    when: Collection[OrderingMode],
 ) -> bool:
-    """Switch a table's keeper within the caller's transaction; False when it is none of `when`.
+    """Switch a table's mode within the caller's transaction; False when the mode is none of `when`.
 
     `snapshot_id` is the snapshot that runs from now on, or None. After the COMMIT nothing that
-    believes in the former keeper or snapshot can write: the epochs of all shards are raised.
+    believes in the former mode or snapshot can write: the epochs of all shards are raised.
     """
     switched = await connection.fetchval(
-        control.sql(SWITCH), deployment, source, keeper, snapshot_id, list(when)
+        control.sql(SWITCH), deployment, source, ordering, snapshot_id, list(when)
     )
     if switched is None:
         return False
-    if switched == OrderKeeper.FENCE:
+    if switched == OrderingMode.FENCE:
         await connection.execute(control.sql(BEGIN_ANEW), deployment, source)
     await raise_epochs(connection, control, deployment, source)
     return True
@@ -114,8 +114,10 @@ async def hand_over(
             message, remedy=f"wait for it, or run `replicator snapshot --table {source} --cancel`"
         )
     takes_over = to == "lambda"
-    keeper = OrderKeeper.LAMBDA if takes_over else OrderKeeper.GUARD
-    await switch_keeper(connection, control, *name, keeper=keeper, when=OrderKeeper.others_than(to))
+    ordering = OrderingMode.LAMBDA if takes_over else OrderingMode.GUARD
+    await switch_ordering_mode(
+        connection, control, *name, ordering=ordering, when=OrderingMode.others_than(to)
+    )
     await connection.execute(control.sql(APPLIED_THROUGH), *name, takes_over)
     if not takes_over:
         await connection.execute(control.sql(RESTART_SHARDS), *name)
@@ -127,15 +129,17 @@ async def leave_guard(database: Database) -> list[str]:
     async with database.transaction("leaving the row guard") as connection:
         found = await connection.fetch(control.sql(CAUGHT_UP), database.deployment)
         rows = [
-            row for row in found if kind_of(row["stream_arn"]).resting_keeper is OrderKeeper.FENCE
+            row
+            for row in found
+            if kind_of(row["stream_arn"]).resting_ordering is OrderingMode.FENCE
         ]
         for row in rows:
-            await switch_keeper(
+            await switch_ordering_mode(
                 connection,
                 control,
                 database.deployment,
                 row["source"],
-                keeper=OrderKeeper.FENCE,
-                when=(OrderKeeper.GUARD,),
+                ordering=OrderingMode.FENCE,
+                when=(OrderingMode.GUARD,),
             )
     return [row["source"] for row in rows]

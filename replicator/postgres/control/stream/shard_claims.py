@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from replicator.core.records import Position
-from replicator.core.stream.ordering_mode import OrderKeeper
+from replicator.core.stream.ordering_mode import OrderingMode
 from replicator.core.stream.shard_load import ShardLoad
 from replicator.core.stream.stream_state import Claim
 from replicator.errors import Fenced, NotClaimable, PositionLost
@@ -160,8 +160,8 @@ class Claims:
         if table["paused"] or table["halted"] or table["gapped"]:
             message = f"table {source!r} is stopped"
             raise NotClaimable(message)
-        keeper = OrderKeeper.of(table["mode"])
-        if keeper.poller == "lambda":
+        ordering = OrderingMode.of(table["mode"])
+        if ordering.poller == "lambda":
             message = f"table {source!r} is written by AWS Lambda"
             raise NotClaimable(message, remedy="see docs/operations/lambda.md for moving it")
         if table["mapping_fingerprint"] != fingerprint:
@@ -185,7 +185,7 @@ class Claims:
             found_at=row["found_at"],
             gap_accepted_at=row["gap_accepted_at"],
             owed=row["listed"] or row["position"] is not None,
-            keeper=keeper,
+            ordering=ordering,
             skip_before=skip,
             snapshot_id=table["snapshot_id"],
             open_letters=table["open_letters"],

@@ -8,7 +8,7 @@ import asyncpg
 
 from replicator.core.leases.lease_owners import WorkerSign
 from replicator.core.records import Position
-from replicator.core.stream.ordering_mode import OrderKeeper
+from replicator.core.stream.ordering_mode import OrderingMode
 from replicator.core.stream.shard_lineage import ShardName, by_name
 from replicator.core.stream.stream_state import (
     GapFacts,
@@ -22,8 +22,8 @@ from replicator.errors import Fenced
 from replicator.postgres.connection.database import Database
 
 TABLES = """
-select source, stream_arn, mode as keeper, snapshot_id, mapping_fingerprint, initial_load, start_at,
-       paused, halted, reason, remedy, mapping_revision, stopped_at,
+select source, stream_arn, mode as ordering, snapshot_id, mapping_fingerprint, initial_load,
+       start_at, paused, halted, reason, remedy, mapping_revision, stopped_at,
        extract(epoch from now() - l.listed_at)::float8 as listed_seconds, g.retention
   from {schema}.table_state
   left join {schema}.listing as l using (deployment, source)
@@ -371,7 +371,7 @@ class Positions:
 
 
 def _table(row: asyncpg.Record, gaps: Iterable[GapFacts]) -> TableFacts:
-    return TableFacts(**{**row, "keeper": OrderKeeper.of(row["keeper"]), "gaps": tuple(gaps)})
+    return TableFacts(**{**row, "ordering": OrderingMode.of(row["ordering"]), "gaps": tuple(gaps)})
 
 
 def shard_of(row: Iterable[Any]) -> ShardFacts:

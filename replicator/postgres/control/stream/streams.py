@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from replicator.core.stream.ordering_mode import OrderKeeper
+from replicator.core.stream.ordering_mode import OrderingMode
 from replicator.core.stream.source_kind import kind_of
 from replicator.core.stream.stream_state import StreamOver
 from replicator.errors import Fenced, PositionLost
@@ -184,7 +184,7 @@ async def start_stream(
     newest = await connection.fetchrow(control.sql(NEWEST_GENERATION), *name)
     arn, streams = (None, 0) if newest is None else (newest["stream_arn"], newest["streams"])
     await connection.execute(control.sql(CLOSE_OLDER_STREAMS), *name, arn)
-    unordered = kind_of(arn).resting_keeper is OrderKeeper.GUARD
+    unordered = kind_of(arn).resting_ordering is OrderingMode.GUARD
     if unordered and await connection.fetchval(control.sql(REST_IN_GUARD), *name):
         await connection.execute(control.sql(BEGIN_ANEW), *name)
     if arn != stream.arn:
@@ -228,7 +228,7 @@ async def _begin_snapshot_anew(
     await connection.execute(control.sql(GIVE_UP if replaced else ASK_AGAIN), row["id"])
     await connection.execute(control.sql(DROP_SEGMENTS), row["id"])
     await connection.execute(
-        control.sql(LEAVE_SNAPSHOT), deployment, source, kind_of(arn).resting_keeper
+        control.sql(LEAVE_SNAPSHOT), deployment, source, kind_of(arn).resting_ordering
     )
 
 
