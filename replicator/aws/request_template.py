@@ -1,5 +1,4 @@
-"""Templates of requests: the SDK prepares the first call of an operation, the others differ in
-the body and the signature alone."""
+"""Templates of requests: the SDK prepares the first, others differ in body and signature alone."""
 
 import asyncio
 import json
