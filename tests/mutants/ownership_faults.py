@@ -7,6 +7,7 @@ KEEPER = "tests/engine/test_lease_keeper.py"
 SCHEDULES = "tests/engine/test_schedules.py"
 DOUBTS = "tests/core/test_lease_owners.py"
 LEASES = "tests/core/test_lease_plan.py"
+LOOKUP = "tests/engine/test_lease_owner_lookup.py"
 
 HOLDING = "replicator/engine/worker/lease_keeper.py"
 OWNERSHIP = "replicator/core/leases/lease_owners.py"
@@ -18,6 +19,7 @@ FENCED = "tests/contract/test_fence.py"
 
 DESCRIBES = "tests/scale/test_describes.py"
 PACE = "replicator/sources/dynamodb/describe_stream_pace.py"
+PURPOSES = "replicator/core/stream/describe_stream_limit.py"
 
 BALANCE = "replicator/core/leases/fair_shares.py"
 PLAN = "replicator/core/leases/lease_plan.py"
@@ -149,7 +151,7 @@ OWNERSHIP_MUTANTS = [
         LOOKS,
         "unseen = max(0.0, now - since - self._lease_seconds / 2)",
         "unseen = min(0.0, now - since)",
-        FLEET,
+        LOOKUP,
     ),
     Mutant(
         "a lease whose claim says ours is nobody's business",
@@ -195,16 +197,16 @@ OWNERSHIP_MUTANTS = [
     ),
     Mutant(
         "a listing of what is on record takes all that AWS allows",
-        PACE,
-        "LISTING = Purpose(5, rank=2, gives_way=True)",
-        "LISTING = Purpose(10, rank=2, gives_way=True)",
+        PURPOSES,
+        "LISTING = Purpose(SHARED_CALLS_A_SECOND, rank=2, gives_way=True)",
+        "LISTING = Purpose(CALLS_A_SECOND, rank=2, gives_way=True)",
         DESCRIBES,
     ),
     Mutant(
         "who lists for the first time waits behind who lists again",
-        PACE,
-        "FIRST_LISTING = Purpose(10, rank=0)",
-        "FIRST_LISTING = Purpose(10, rank=3)",
+        PURPOSES,
+        "FIRST_LISTING = Purpose(CALLS_A_SECOND, rank=0)",
+        "FIRST_LISTING = Purpose(CALLS_A_SECOND, rank=3)",
         DESCRIBES,
     ),
     Mutant(

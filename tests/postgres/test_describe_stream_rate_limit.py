@@ -4,10 +4,14 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from replicator.postgres.control.stream.describe_stream_rate_limit import (
-    TAKEN_MAX,
-    DescribeStreamTurns,
+from replicator.core.stream.describe_stream_limit import (
+    CALLS_A_SECOND,
+    CHILDREN,
+    FIRST_LISTING,
+    LISTING,
+    Purpose,
 )
+from replicator.postgres.control.stream.describe_stream_rate_limit import DescribeStreamTurns
 from tests.support.control import DEPLOYMENT, Control, control_pool, control_schema
 
 AHEAD_SECONDS = 20.0
@@ -46,16 +50,16 @@ async def turns_on_record(control: Control) -> int:
 
 
 async def test_the_first_turn_is_free(turns: DescribeStreamTurns):
-    assert await turns.take(5, only_free=True) == 0
+    assert await turns.take(LISTING) == 0
 
 
-@pytest.mark.parametrize(("calls_max", "window"), [(5, 1.05), (TAKEN_MAX, 1.0)])
+@pytest.mark.parametrize(("purpose", "window"), [(CHILDREN, 1.05), (FIRST_LISTING, 1.0)])
 async def test_a_turn_comes_a_second_after_the_one_so_many_before(
-    turns: DescribeStreamTurns, control: Control, calls_max: int, window: float
+    turns: DescribeStreamTurns, control: Control, purpose: Purpose, window: float
 ):
-    await taken(control, *[AHEAD_SECONDS] * calls_max)
+    await taken(control, *[AHEAD_SECONDS] * purpose.calls_max)
 
-    seconds = await turns.take(calls_max, only_free=False)
+    seconds = await turns.take(purpose)
 
     assert seconds is not None
     assert window < seconds <= AHEAD_SECONDS + window
@@ -64,15 +68,15 @@ async def test_a_turn_comes_a_second_after_the_one_so_many_before(
 async def test_of_as_many_as_are_allowed_the_last_comes_with_the_others(
     turns: DescribeStreamTurns, control: Control
 ):
-    await taken(control, *[AHEAD_SECONDS] * (TAKEN_MAX - 1))
+    await taken(control, *[AHEAD_SECONDS] * (CALLS_A_SECOND - 1))
     at = "select taken[cardinality(taken)] = taken[1] from replicator.describe_turn"
 
-    await turns.take(TAKEN_MAX, only_free=False)
+    await turns.take(FIRST_LISTING)
     assert await control.connection.fetchval(at)
-    await turns.take(TAKEN_MAX, only_free=False)
+    await turns.take(FIRST_LISTING)
 
     assert not await control.connection.fetchval(at)
-    assert await turns_on_record(control) == TAKEN_MAX
+    assert await turns_on_record(control) == CALLS_A_SECOND
 
 
 async def test_who_gives_way_takes_no_turn_that_is_not_free_now(
@@ -80,7 +84,7 @@ async def test_who_gives_way_takes_no_turn_that_is_not_free_now(
 ):
     await taken(control, AHEAD_SECONDS)
 
-    assert await turns.take(5, only_free=True) is None
+    assert await turns.take(LISTING) is None
 
     assert await turns_on_record(control) == 1
 
@@ -91,6 +95,6 @@ async def test_turns_that_another_clock_took_hours_ahead_are_forgotten(
     """A server that took over may have another time."""
     await taken(control, 3600.0)
 
-    assert await turns.take(5, only_free=True) == 0
+    assert await turns.take(LISTING) == 0
 
     assert await turns_on_record(control) == 1

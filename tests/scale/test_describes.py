@@ -4,15 +4,9 @@ import asyncio
 
 import pytest
 
+from replicator.core.stream.describe_stream_limit import CHILDREN, FIRST_LISTING, LISTING, Purpose
 from replicator.engine.stream.discovery import CHILDREN_SECONDS_MAX
-from replicator.sources.dynamodb.describe_stream_pace import (
-    CHILDREN,
-    FIRST_LISTING,
-    LISTING,
-    REFUSED_SECONDS,
-    DescribeStreamPace,
-    Purpose,
-)
+from replicator.sources.dynamodb.describe_stream_pace import REFUSED_SECONDS, DescribeStreamPace
 from tests.scale.fleet import Fleet
 from tests.scale.servers import DESCRIBES_A_SECOND, LATENCY_SECONDS, Bill
 from tests.support.fakes import FakeTurns

@@ -9,6 +9,7 @@ from replicator.core.mapping.compile import TableMapping
 from replicator.core.planning.row_guard_outcomes import Applied
 from replicator.core.planning.write_plan import Refusals, WritePlan
 from replicator.core.records import Position
+from replicator.core.stream.describe_stream_limit import CALLS_A_SECOND, Purpose
 from replicator.core.stream.gaps import older_stream
 from replicator.core.stream.stream_state import (
     Advance,
@@ -27,11 +28,6 @@ from replicator.core.stream.stream_state import (
 from replicator.core.table_spec import InitialLoad
 from replicator.core.telemetry_events import GapKind
 from replicator.errors import Fenced
-from replicator.postgres.control.stream.describe_stream_rate_limit import (
-    TAKEN_MAX,
-    WINDOW_SECONDS,
-    WINDOW_SECONDS_BELOW,
-)
 from replicator.postgres.control.stream.listing_lock import ABANDONED_SECONDS
 from replicator.postgres.control.stream.shard_store import ENDED_SECONDS
 from tests.support.fake_postgres import (
@@ -387,16 +383,15 @@ class FakeTurns:
         self._server = server
         self._send = send
 
-    async def take(self, calls_max: int, only_free: bool) -> float | None:
+    async def take(self, purpose: Purpose) -> float | None:
         def work() -> float | None:
             now, taken = self._server.clock.now(), self._server.data.describe_turns
-            window = WINDOW_SECONDS if calls_max >= TAKEN_MAX else WINDOW_SECONDS_BELOW
             at = max([now, *taken[-1:]])
-            if len(taken) >= calls_max:
-                at = max(at, taken[-calls_max] + timedelta(seconds=window))
-            if only_free and at > now:
+            if len(taken) >= purpose.calls_max:
+                at = max(at, taken[-purpose.calls_max] + timedelta(seconds=purpose.window_seconds))
+            if purpose.gives_way and at > now:
                 return None
-            self._server.data.describe_turns = [*taken[1 - TAKEN_MAX :], at]
+            self._server.data.describe_turns = [*taken[1 - CALLS_A_SECOND :], at]
             return (at - now).total_seconds()
 
         return await self._send("take_turn", work)

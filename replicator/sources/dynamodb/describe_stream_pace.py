@@ -24,11 +24,13 @@ Refusals lengthen a worker's second: others of the account call, too. Answers sh
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from itertools import count
+
+from replicator.core.stream.describe_stream_limit import Purpose, TakeTurn
 
 SECOND = 1.002
 """A second, and what two clocks may differ in it."""
@@ -41,27 +43,6 @@ REFUSED_SECONDS = 0.2
 a pause."""
 SLOWER_MAX = 32.0
 FASTER = 0.9
-
-
-@dataclass(frozen=True, slots=True)
-class Purpose:
-    """Purpose of a call: `calls_max` in a second of all workers, and what goes first."""
-
-    calls_max: int
-    rank: int
-    gives_way: bool = False
-
-
-FIRST_LISTING = Purpose(10, rank=0)
-"""Of a stream of which nothing is on record."""
-CHILDREN = Purpose(5, rank=1)
-"""Of a shard that has ended."""
-LISTING = Purpose(5, rank=2, gives_way=True)
-"""Of a stream that is on record."""
-
-TakeTurn = Callable[[int, bool], Awaitable[float | None]]
-"""Takes a turn of so many in a second of all workers: the seconds until it comes. The second
-argument: only one that is free now; None where none is."""
 
 
 @dataclass(slots=True)
@@ -146,7 +127,7 @@ class DescribeStreamPace:
             await self._room(purpose.calls_max)
             seconds: float | None = 0.0
             if self._take_turn is not None:
-                seconds = await self._take_turn(purpose.calls_max, purpose.gives_way)
+                seconds = await self._take_turn(purpose)
             if seconds is None:
                 return None
             if seconds > 0:

@@ -1,12 +1,7 @@
 """Rate limit of DescribeStream for all workers of a deployment, who take turns in one row."""
 
+from replicator.core.stream.describe_stream_limit import CALLS_A_SECOND, Purpose
 from replicator.postgres.connection.database import Database
-
-TAKEN_MAX = 10
-"""As many turns are remembered as AWS allows in a second, and refuses more."""
-WINDOW_SECONDS, WINDOW_SECONDS_BELOW = 1.0, 1.05
-"""The second of as many calls as AWS allows; of fewer, which nobody else counts, a second and what
-the ways of two calls may differ in."""
 
 TAKE = """
 -- The row's lock puts workers in order. A turn comes a window after the turn so many before it, and
@@ -38,18 +33,17 @@ class DescribeStreamTurns:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def take(self, calls_max: int, only_free: bool) -> float | None:
-        """Take a turn, of at most so many in a second: the seconds until it comes.
-
-        `only_free`: one that is free now; None where none is.
+    async def take(self, purpose: Purpose) -> float | None:
+        """Take a turn: the seconds until it comes. None where the purpose gives way to others, and
+        no turn is free now.
         """
         async with self._database.connection("taking a turn to list a stream") as connection:
             seconds: float | None = await connection.fetchval(
                 self._database.control.sql(TAKE),
                 self._database.deployment,
-                calls_max,
-                WINDOW_SECONDS if calls_max >= TAKEN_MAX else WINDOW_SECONDS_BELOW,
-                TAKEN_MAX,
-                only_free,
+                purpose.calls_max,
+                purpose.window_seconds,
+                CALLS_A_SECOND,
+                purpose.gives_way,
             )
         return None if seconds is None else max(0.0, seconds)
