@@ -24,7 +24,7 @@ of changes: a stream's change has the version; an item of a scan has 0 or less, 
 order."""
 
 NOWHERE = Position(0)
-"""The position of what was not read from a shard."""
+"""The position of records that were not read from a shard."""
 SCANNED = Version(0)
 """The version of an item that a scan read: older than every change of a stream."""
 

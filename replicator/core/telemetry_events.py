@@ -279,9 +279,9 @@ class SnapshotProgressed:
 
 @dataclass(frozen=True, slots=True)
 class SegmentEnded:
-    """A segment of a snapshot is committed; `target`: the one that lost stale rows.
+    """A segment of a snapshot is committed.
 
-    None: a load.
+    `target`: the target whose stale rows were deleted; None for a segment of the load.
     """
 
     table: str

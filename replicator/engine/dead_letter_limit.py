@@ -8,7 +8,7 @@ from replicator.errors import TooManyDeadLetters
 
 
 async def check_dead_letters(incidents: Incidents, spec: TableSpec) -> None:
-    """TooManyDeadLetters when more of the table are open, or came lately, than it allows."""
+    """TooManyDeadLetters when a table has more open dead letters, or new ones, than allowed."""
     counts = await incidents.dead_letters(spec.name)
     hourly = spec.max_dead_letters_per_hour
     if counts.open > spec.max_dead_letters:

@@ -53,7 +53,7 @@ from replicator.core.verify.key_sketch import KeyBuckets, KeyPage
 
 
 class Source(Protocol):
-    """The stream calls: SourceUnavailable, IteratorExpired, PositionTrimmed, ShardVanished."""
+    """The calls of a stream: SourceUnavailable, IteratorExpired, PositionTrimmed, ShardVanished."""
 
     def listed_shards(
         self, stream_arn: str, *, first: bool = False
@@ -109,7 +109,7 @@ class Sink(Protocol):
 
 
 class Claims(Protocol):
-    """The fence."""
+    """Claims of shards, behind whose fence all changes of a shard are written."""
 
     async def claim(
         self, source: str, stream_arn: str, shard_id: str, *, mapping_fingerprint: str
@@ -231,7 +231,7 @@ class Listings(Protocol):
 
 
 class Incidents(Protocol):
-    """Stops tables and shards."""
+    """Records of gaps and halts, which stop shards and tables until a person acts."""
 
     async def halt(self, source: str, *, reason: str, remedy: str, seen: Belief | None) -> Halting:
         """Stop a table until a person resumes it; "stale" where the table has changed since
@@ -330,7 +330,7 @@ class Snapshots(Protocol):
         why: str | None,
         origin: SnapshotOrigin = "scan",
     ) -> int:
-        """Ask for one; open gaps are accepted, and healed at the end."""
+        """Ask for a snapshot; open gaps are accepted, and healed at the snapshot's end."""
         ...
 
     async def begin(
@@ -359,7 +359,7 @@ class Snapshots(Protocol):
 
 
 class SegmentClaims(Protocol):
-    """The fence of the segments of snapshots."""
+    """Claims of the segments of snapshots, behind whose fence a segment's pages are written."""
 
     async def claim(
         self, source: str, snapshot_id: int, number: int, *, mapping_fingerprint: str

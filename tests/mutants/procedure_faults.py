@@ -55,6 +55,10 @@ OLDER_STREAM = (
     "::test_an_older_stream_that_follows_one_that_is_over_is_a_gap_and_current_once_accepted"
 )
 
+CAUGHT_UP = "tests/engine/test_caught_up.py"
+STEPS = "replicator/engine/worker/periodic_steps.py"
+TABLE = "replicator/engine/worker/table_runtime_state.py"
+
 ENDS = "tests/faults/test_ends.py::test_a_run_until_caught_up_finishes_the_others_and_ends"
 TAKEN_UP = "tests/faults/test_taken_up.py"
 
@@ -64,6 +68,27 @@ OLDER_MAPPING = (
 )
 
 PROCEDURE_MUTANTS = [
+    # `run --until-caught-up`
+    Mutant(
+        "a table whose shards have all ended is caught up though a new stream may follow",
+        TABLE,
+        "if self.loads or (self.over and not self.discovered_over):",
+        "if self.loads:",
+        CAUGHT_UP,
+    ),
+    Mutant(
+        "the end of a run reads the positions of shards after their states",
+        STEPS,
+        "        return await self._refresh(tables, self._positions.open_shards)\n",
+        """        await self.refresh(tables)
+        open_shards = await self._positions.open_shards([table.name for table in tables])
+        return {
+            table.name: [shard for shard in open_shards if shard.source == table.name]
+            for table in tables
+        }
+""",
+        CAUGHT_UP,
+    ),
     # batches that Lambda gave up
     Mutant(
         "a batch that cannot be given back any more leaves no gap on record",

@@ -84,6 +84,8 @@ def shard_facts(number: int, *, parent: int | None = None, **facts: Any) -> Shar
             "stream_arn": STREAM,
             "shard_id": shard_name(number),
             "parent_id": None if parent is None else shard_name(parent),
+            "adjacent_parent_id": None,
+            "load": None,
             "state": "waiting",
             "listed": True,
             "owner": None,

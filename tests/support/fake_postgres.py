@@ -111,7 +111,7 @@ class ShardRow:
                 self.adjacent_parent_id,
                 self.state,
                 self.owner,
-                self.gap_accepted_at is not None,
+                self.gap_accepted_at,
                 self.done_at,
                 None if self.load is None else float(f"{self.load:.1e}"),
             )

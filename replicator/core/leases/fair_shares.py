@@ -47,15 +47,15 @@ from zlib import crc32
 IDLE = 2_000.0
 """Weight of a shard without records: polling it takes as much CPU as so many records a minute."""
 UPSET = 0.25
-"""Part of a share, of records: a smaller difference between two workers is left alone."""
+"""Fraction of a share's records: a smaller difference between two workers moves no lease."""
 REST = 0.05
-"""Part of a share, of records: a difference is made smaller to this."""
+"""Fraction of a share's records to which a difference that moves leases is brought down."""
 HEAVY = 0.5
-"""Part of a share: heavier leases are kept apart."""
+"""Fraction of a share from which on a lease is heavy: heavy leases are kept apart."""
 CROWDED = 0.2
-"""Part of a share: a worker with so much over it gives heavy leases away."""
+"""Fraction by which a worker must exceed the share to give heavy leases away."""
 _LESS = 1 - 1e-9
-"""An owner keeps more than the asker has then, and not as much."""
+"""Factor that leaves an owner with more than the asker has after a hand-over, and not as much."""
 
 
 def weights_of(keys: Iterable[str], loads: Mapping[str, float]) -> dict[str, float]:

@@ -93,7 +93,7 @@ def has_older_version(signs: Iterable[WorkerSign]) -> bool:
 
 
 def balances_by_load(signs: Iterable[WorkerSign], living: Collection[str]) -> bool:
-    """True when every living worker does: beside one that counts leases, all do."""
+    """True when every living worker balances by load: all count leases beside one that does."""
     return all(sign.load is not None for sign in signs if sign.worker_id in living)
 
 

@@ -43,7 +43,7 @@ from replicator.core.leases.fair_shares import Fairness, assigned, weights_of
 from replicator.core.leases.fair_shares import wanted as wanted_leases
 
 UNKNOWN = -1
-"""The counter of a lease that was not read: no lease can be taken by that."""
+"""Counter of a lease that was not read: no lease can be taken by this counter."""
 TRIM_HORIZON = "TRIM_HORIZON"
 SHARD_END = "SHARD_END"
 
@@ -208,7 +208,7 @@ def _is_asked(lease: Lease | None) -> bool:
 
 
 def home_share(keys: Iterable[str], *, worker_id: str, workers: Collection[str]) -> frozenset[str]:
-    """The keys that the worker reaches for first: others for each worker of the same view."""
+    """The keys that this worker reaches for first: each worker with the same view has others."""
     everyone = sorted({*workers, worker_id})
     mine = everyone.index(worker_id)
     return frozenset(key for key in keys if crc32(key.encode()) % len(everyone) == mine)

@@ -80,7 +80,7 @@ def rows_digest(
 
 
 def table_digest(table: TableSpec, targets: Mapping[str, tuple[str, TargetSpec]]) -> str:
-    """Everything that can change what is written; `targets`: by name, what `rows_digest` said."""
+    """Digest of all that can change what is written. `targets`: each `rows_digest` by name."""
     rows = sorted([name, digest] for name, (digest, _) in targets.items())
     policies = {
         name: said for name, (_, spec) in targets.items() if (said := _said(spec, only=POLICIES))

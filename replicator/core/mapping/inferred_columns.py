@@ -24,11 +24,11 @@ TYPES = {
     "NS": "numeric[]",
     "BS": "bytea[]",
 }
-"""The column's type for the attribute's."""
+"""Type of the column for each DynamoDB type of the attribute."""
 
 
 PAUSE_SECONDS_MIN, PAUSE_SECONDS_MAX = 2.0, 60.0
-"""Between two additions to the targets of a table."""
+"""Seconds between two additions of columns to the targets of a table."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ class AutoColumn:
 
 @dataclass(frozen=True, slots=True)
 class NoColumn:
-    """An attribute that gets none: the values stay in the rest."""
+    """An attribute that gets no column: the values stay in the rest."""
 
     target: str
     attribute: str
@@ -96,7 +96,7 @@ def with_auto_columns(spec: TableSpec, known: Iterable[AutoColumn]) -> TableSpec
 def wanted(
     target: TargetMapping, candidates: Mapping[str, str]
 ) -> tuple[list[AutoColumn], list[NoColumn]]:
-    """Columns that attributes of the given types ask of a target, and attributes that get none."""
+    """Columns that attributes of the given types ask of a target, and attributes without one."""
     new: list[AutoColumn] = []
     refused: list[NoColumn] = []
     taken = [column.name for column in target.table.columns]

@@ -30,7 +30,7 @@ class KeyColumn:
     kind: KeyType
     type: ColumnType
     cell: Converter
-    """From the attribute's value; ValueRejected when missing or not convertible."""
+    """The cell of the attribute's value; ValueRejected for a missing or not convertible value."""
     part: Part | None = None
 
     @property

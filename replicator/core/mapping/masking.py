@@ -29,10 +29,10 @@ class Protection:
     def __init__(self, rules: tuple[tuple[AttributePath, _Treat], ...]) -> None:
         self._rules = rules
         self.attributes = frozenset(str(path[0]) for path, _ in rules)
-        """The attributes that hold something."""
+        """Top-level attributes that hold personal data, whole or at some path."""
 
     def image(self, image: Image) -> Image:
-        """The image without what must not be seen."""
+        """The image with the personal data hashed, masked or dropped."""
         treated: Image = dict(image)
         for name in self.attributes & image.keys():
             value = self.value(name, image[name])
@@ -70,7 +70,7 @@ class Protection:
         return left
 
     def record(self, record: StreamRecord) -> StreamRecord:
-        """The record without what must not be seen."""
+        """The record with the personal data hashed, masked or dropped."""
         return StreamRecord(
             record.position,
             record.version,

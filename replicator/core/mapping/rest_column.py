@@ -13,7 +13,7 @@ from replicator.errors import ValueRejected
 _LEGACY_PREFIX = "aws:rep:"  # what global tables of 2017 add to every item
 
 Strays = Callable[[Image], list[str]]
-"""The attributes of an image that have a column, but not values of the type."""
+"""Finds attributes with a column whose value in an image is of another type than the column's."""
 
 
 def no_strays(_: Image) -> list[str]:

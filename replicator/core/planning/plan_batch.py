@@ -24,7 +24,7 @@ NO_IMAGE = (
     "the record has no new image: the stream's view type must be NEW_IMAGE or NEW_AND_OLD_IMAGES"
 )
 UNMATCHED = "(unmatched)"
-"""Stands where a dead letter names the target."""
+"""Stands in place of a target's name in dead letters of items that no target takes."""
 NO_TARGET = "the item belongs to no target: no `when` of the table takes it"
 
 
@@ -223,7 +223,7 @@ class _TargetPlanner:
         policy: OnDelete,
         rank: Rank = Rank.APPLIED,
     ) -> None:
-        """The item is gone from the target.
+        """Write that the item is gone from the target, as `on_delete` says.
 
         `ignore` leaves an older change to be applied; `soft` needs the row in the last state.
         """

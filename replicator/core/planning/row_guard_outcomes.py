@@ -71,7 +71,7 @@ class Versioning:
     guard: Guard
     generation: int
     snapshot_id: int | None
-    """The snapshot under way, which from now on has seen the keys that are written."""
+    """The snapshot under way: the keys that are written count as seen by this snapshot."""
     order: ChangeOrder = "number"
 
 
@@ -123,7 +123,7 @@ dead-letter id."""
 
 
 def letters_overtaken(plan: WritePlan, overtaken: Overtaken) -> WritePlan:
-    """The plan with the dead letters of such items closed."""
+    """The plan with the dead letters closed of items that the stream has overtaken."""
     if not overtaken:
         return plan
     letters = tuple(

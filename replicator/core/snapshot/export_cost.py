@@ -9,9 +9,9 @@ EXPORT_PER_GIGABYTE = 0.10
 least)."""
 INCREMENTAL_BYTES_MIN = 10 * 1024**2
 RECOVERY_PER_GIGABYTE = 0.20
-"""A month of point-in-time recovery."""
+"""Price of a month of point-in-time recovery, by the table's size."""
 READ_UNITS_PER_MILLION = 0.125
-"""On demand, each of 4 KB read consistently."""
+"""Price of a million read units on demand, of 4 KB each, read consistently."""
 
 
 def export_cost(size_bytes: int) -> float:

@@ -12,7 +12,7 @@ RECOVERY_SECONDS = 60.0
 """Seconds in which the rate grows from nothing to the full one, when nothing is throttled any
 more."""
 CUT_SECONDS_MIN = 1.0
-"""Requests that were under way together are throttled together: that is one cut."""
+"""Seconds in which several throttled requests are one cut: they were under way together."""
 
 
 @dataclass(frozen=True, slots=True)

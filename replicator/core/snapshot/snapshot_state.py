@@ -105,7 +105,7 @@ class SnapshotFacts:
     segments: tuple[SegmentFacts, ...] = ()
     origin: SnapshotOrigin = "scan"
     lost_since: datetime | None = None
-    """Every change created before is applied, but for losses in gaps; None: not known."""
+    """Time before which every change is applied, but for losses in gaps; None: not known."""
 
     @property
     def unfinished(self) -> bool:

@@ -192,7 +192,7 @@ def _seconds_since(verified: Verified | None, now: datetime) -> float | None:
 
 
 def _snapshot(known: Sequence[SnapshotFacts], now: datetime) -> SnapshotStatus | None:
-    """The one that is worked on, else the one that waits, else the last."""
+    """The snapshot that is worked on, else the one that waits, else the last."""
     order = {"running": 0, "refused": 0, "asked": 1}
     chosen = min(known, key=lambda s: (order.get(s.state, 2), -s.id), default=None)
     return None if chosen is None else snapshot_status(chosen, now=now)

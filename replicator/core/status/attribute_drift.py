@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 Met = tuple[str, str, str]
-"""Source, target, attribute."""
+"""Source, target and attribute of an attribute that no column takes."""
 NAMES_MAX = 1000
 
 

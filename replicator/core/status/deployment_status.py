@@ -64,7 +64,7 @@ class TableStatus:
     poll_age_seconds: float | None
     shards: Mapping[ShardState, int]
     dead_letters: Mapping[str, int]
-    """Open ones by target."""
+    """Open dead letters by target."""
     drift: Mapping[str, Drifted] = field(default_factory=dict)
     """Attributes that nothing takes, by target and attribute, within a day."""
     records_per_minute: int = 0
@@ -74,7 +74,7 @@ class TableStatus:
     gaps: tuple[GapStatus, ...] = ()
     newest_dead_letter: LetterStatus | None = None
     snapshot: SnapshotStatus | None = None
-    """The one that is not over, or the last one."""
+    """The snapshot that is not over, or the last one."""
     last_applied_at: datetime | None = None
     """Creation time of the newest applied change."""
     lineage: tuple[ShardStatus, ...] = ()
@@ -85,7 +85,7 @@ class TableStatus:
     needs_workers: bool = True
     """True when workers read the stream: not where AWS Lambda does, or nothing does yet."""
     stopped_seconds: float | None = None
-    """Beginning of the halt, gap or pause."""
+    """Age of the halt, gap or pause that stops the table."""
     proof: Proof = field(default_factory=Proof)
     """Proof that the workers have to show."""
     configured: Literal["yes", "not registered", "not configured"] = "yes"

@@ -56,7 +56,7 @@ class TableEvidence:
     read_seconds: float | None = None
     late: tuple[LateShard, ...] = ()
     failures: Mapping[str, Failure] = field(default_factory=dict)
-    """The last one of each task that serves the table."""
+    """The last failure of each task that serves the table."""
     late_parts: tuple[LateShard, ...] = ()
     """Segments of the snapshot with a fault."""
 

@@ -17,7 +17,7 @@ from replicator.core.status.table_verdict import Problem, Verdict
 
 
 def document(status: Status) -> dict[str, Any]:
-    """The promised JSON shape (contract section 9)."""
+    """The document of a status as JSON values, in the promised shape."""
     diagnosis = diagnose(status)
     return {
         "schema_version": SCHEMA_VERSION,
@@ -39,7 +39,7 @@ def document(status: Status) -> dict[str, Any]:
 
 
 def _problem(problem: Problem) -> dict[str, Any]:
-    """The promised JSON shape (contract section 9)."""
+    """A problem as JSON values, in the promised shape."""
     return {
         "severity": problem.severity,
         "kind": problem.kind,

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 
 GROWTH_MAX = 2.0
-"""One quick transaction says little about the next."""
+"""Largest factor between two sizes: one quick transaction says little about the next."""
 SHRINK_MAX = 0.5
 
 

@@ -44,7 +44,7 @@ from replicator.core.stream.stream_state import ShardFacts
 from replicator.core.telemetry_events import GapKind
 
 MARGIN = timedelta(minutes=15)
-"""For clocks that differ and creation times that are rounded down or go back."""
+"""Margin of the proof: clocks differ, and creation times are rounded down or go back."""
 
 
 NOT_OWED = timedelta(hours=1)

@@ -14,7 +14,7 @@ CHILDREN_APPEAR_WITHIN = timedelta(minutes=1)
 
 ShardName = tuple[str, str]
 """Stream ARN and shard id: emulators give every stream the same shard id."""
-S = TypeVar("S", ShardFacts, PolledShard)
+S = TypeVar("S", bound=PolledShard)
 
 
 def by_name(shards: Iterable[S]) -> dict[ShardName, S]:

@@ -58,8 +58,8 @@ def share_of(kinesis_arn: str, table: str) -> str:
 
 
 CREATED_AGAIN_MARGIN = timedelta(minutes=1)
-"""A Kinesis stream that is younger by less than the first sight of it is the one that was seen: the
-clocks of its service and of the reader differ."""
+"""Time after the first sight of a Kinesis stream's name up to which a creation is that of the
+stream that was seen: the clocks of the service and of the reader differ."""
 
 
 def share_of_creation(share: str, created_at: datetime) -> str:

@@ -10,8 +10,11 @@ SCAN = 0
 """The generation of what a scan read: older than every stream."""
 TIMES = 1
 """The generation of every stream whose changes are ordered by DynamoDB's own creation times, which
-compare whatever stream brings them. They do not with sequence numbers: versions are cleared where a
-table moves between the kinds."""
+compare whatever stream brings the changes.
+
+Creation times do not compare with sequence numbers: versions are cleared where a table moves
+between the kinds.
+"""
 
 
 def label_time(stream_arn: str) -> datetime:

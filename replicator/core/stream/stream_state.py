@@ -57,45 +57,6 @@ class ListedShard:
 
 
 @dataclass(frozen=True, slots=True)
-class ShardFacts:
-    """A shard as the control schema knows it.
-
-    `safe_at`: every change created before that time is applied, or was never owed.
-    `known`: the newest position ever seen in a page, applied or not.
-    `listed` False: only a child has named the shard.
-    """
-
-    source: str
-    stream_arn: str
-    shard_id: str
-    parent_id: str | None
-    state: ShardRowState
-    listed: bool
-    owner: str | None
-    position: Position | None
-    known: Position | None
-    safe_at: datetime | None
-    head_at: datetime | None
-    polled_at: datetime | None
-    gap_accepted_at: datetime | None
-    found_at: datetime
-    done_at: datetime | None
-    adjacent_parent_id: str | None = None
-    load: float | None = None
-    """Records a minute, averaged; None: nobody has read the shard."""
-
-    @property
-    def parents(self) -> tuple[str, ...]:
-        """The shards that are read to the ends before this one."""
-        return parents_of(self)
-
-    @property
-    def finished(self) -> bool:
-        """Nothing more of the shard will be read: the children may start."""
-        return self.state == "done" or (self.state == "gap" and self.gap_accepted_at is not None)
-
-
-@dataclass(frozen=True, slots=True)
 class PolledShard:
     """A shard as workers poll it: the facts that tell who may read it, and who should.
 
@@ -110,8 +71,7 @@ class PolledShard:
     adjacent_parent_id: str | None
     state: ShardRowState
     owner: str | None
-    accepted: bool
-    """True where a gap that ended the shard was accepted."""
+    gap_accepted_at: datetime | None
     done_at: datetime | None
     load: float | None
     """Records a minute, averaged, in two digits; None: nobody has read the shard."""
@@ -124,7 +84,25 @@ class PolledShard:
     @property
     def finished(self) -> bool:
         """Nothing more of the shard will be read: the children may start."""
-        return self.state == "done" or (self.state == "gap" and self.accepted)
+        return self.state == "done" or (self.state == "gap" and self.gap_accepted_at is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class ShardFacts(PolledShard):
+    """A shard as the control schema knows it: as polled, and how far it is read; `load` exact.
+
+    `safe_at`: every change created before that time is applied, or was never owed.
+    `known`: the newest position ever seen in a page, applied or not.
+    `listed` False: only a child has named the shard.
+    """
+
+    listed: bool
+    position: Position | None
+    known: Position | None
+    safe_at: datetime | None
+    head_at: datetime | None
+    polled_at: datetime | None
+    found_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +129,7 @@ class GapFacts:
     detail: str
     found_at: datetime
     since: datetime | None = None
-    """Every change created before is applied; None: the beginning is not known."""
+    """Time before which every change is applied; None: the beginning is not known."""
     cuts: Sequence[datetime] = ()
     """For each shard that lost changes, the time before which all are applied; the earliest is
     `since`."""
@@ -224,14 +202,14 @@ class Claim:
     shard_id: str
     epoch: int
     claim_id: UUID
-    """Never used twice, as an epoch is after a failover that lost a claim."""
+    """Random id, never used twice, as an epoch is after a failover that lost a claim."""
     position: Position | None
     known: Position | None
     safe_at: datetime | None
     found_at: datetime
     gap_accepted_at: datetime | None
     owed: bool
-    """False: only a child has named the shard, and nothing of it was ever read."""
+    """False where only a child has named the shard, and nothing of the shard was ever read."""
     ordering: OrderingMode
     skip_before: datetime | None
     """`initial_load: none`: older records are skipped."""

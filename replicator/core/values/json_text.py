@@ -192,13 +192,13 @@ _WRITERS: dict[str, Callable[[Any], str]] = {
 
 
 VALUES_AT_ONCE = 64
-"""Values joined in one piece."""
+"""Number of values that are joined in one piece."""
 PIECE_BYTES = 64 * 1024
-"""Of the values in one piece, about: what is larger than a cache takes longer to go through."""
+"""Bytes of the values in one piece, about: one larger than a cache takes longer to go through."""
 HELD_BYTES_MAX = 1024 * 1024
-"""Of the surroundings that a function of `object_texts` keeps for the next images."""
+"""Bytes of surroundings that a function of `object_texts` keeps for the next images."""
 _ENTRY_BYTES, _PLACE_BYTES = 320, 40
-"""Of one of them beside the text, and of a scalar that is not kept: about."""
+"""Bytes of one kept surroundings beside the text, and of a scalar that is not kept, about."""
 
 _BETWEEN, _SCALAR = b"\x1f", b"\x1e"  # no valid JSON holds them
 _ESCAPE = rb'\\(?:["\\/bfnrt]|u00(?:0[1-7bef]|1[0-9a-f]))'
@@ -218,8 +218,9 @@ _at_scalars = re.compile(_SCALARS % {b"string": _STRING}).split
 _UNICODE_ESCAPE, _ESCAPED_BACKSLASH = rb"\u", rb"\\"
 _SIMPLE = rb'"[^"]*+(?:(?<=\\)"[^"]*+)*+"'
 _at_simple_scalars = re.compile(_SCALARS % {b"string": _SIMPLE}).split
-"""Scalars of valid JSON without these two, in which a backslash before a quote escapes the quote:
-to look for the next quote is several times faster than to look at each character."""
+"""Scalars of valid JSON without escapes of Unicode and escaped backslashes, so that a backslash
+before a quote always escapes the quote: to look for the next quote is several times faster than to
+look at each character."""
 _is_usual = re.compile(
     rb"""(?:\x1e|,|%s:|\{"M":\{|\}\}|\{"L":\[|\]\}|\{"NULL":true\})*+""" % _NAME
 ).fullmatch

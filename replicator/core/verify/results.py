@@ -39,7 +39,7 @@ class TargetResult:
 
     @property
     def unequal(self) -> int:
-        """Rows that differ from what the item makes."""
+        """Number of rows that are not as the items make them."""
         return self.missing + self.extra + self.different
 
 

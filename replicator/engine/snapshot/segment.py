@@ -65,7 +65,7 @@ class SnapshotParts:
     items: PacedItems
     pages: PagePipeline
     exports: Callable[[], Awaitable[Exports]]
-    """Opens what few tables ever need."""
+    """Opens the exports of the table when they are needed first: few tables need any."""
     export_records: ExportRecords
     stale_rows: StaleRowFinder
     look_at_table: Callable[[], Awaitable[object]]

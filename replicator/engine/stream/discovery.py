@@ -64,8 +64,11 @@ UNWATCHED_SECONDS_MAX = 300.0
 
 
 CHILDREN_PAGES_MAX = 10
-"""So much of a stream is listed for the children of one shard, where the source tells of none: a
-large stream ends with thousands of shards that have none, and is listed by one worker anyway."""
+"""Pages of a listing that are read for the children of one shard, where the source tells of none.
+
+A large stream ends with thousands of shards without children, and one worker lists the whole stream
+anyway.
+"""
 CHILDREN_SECONDS_MAX = 20.0
 """Seconds that the end of a shard waits for its children to be told: the calls may have to wait for
 their turns behind hundreds of others."""

@@ -37,9 +37,10 @@ from replicator.errors import (
 )
 
 START_MARGIN = timedelta(minutes=2)
-"""Creation times are rounded down, by emulators to the minute, and clocks differ."""
+"""Margin around creation times: they are rounded down, by emulators to the minute, and clocks
+differ."""
 WHOLE = BatchSize(10_000, records_max=10_000, target_seconds=1.0)
-"""For what comes in batches anyway: AWS Lambda delivers no more at once."""
+"""Size that halves no batch: AWS Lambda delivers records in batches anyway."""
 
 
 @dataclass(frozen=True, slots=True)

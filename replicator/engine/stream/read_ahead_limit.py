@@ -28,8 +28,8 @@ PATIENCE_SECONDS = 5.0
 """Wait after which a table without a page gets a slot beyond the budget if none of the budget came
 back meanwhile, and interval between two signs of life of a shard that waits."""
 KEPT_BYTES_OF_A_SLOT = 500_000
-"""Of answers that came without a slot, for each slot of the budget: as many as a third of its pages
-have."""
+"""Bytes of answers that are kept without a slot, for each slot of the budget: as many as a third of
+its pages have."""
 
 
 class PageBudget:
@@ -102,7 +102,7 @@ class PageBudget:
         return True
 
     def let_go(self, size_bytes: int) -> None:
-        """An answer that was kept has a slot, or is gone."""
+        """Note that an answer that was kept has got a slot, or is gone."""
         self._kept_bytes_left += size_bytes
 
     def _goes_on_beyond(self, room: "Room") -> bool:

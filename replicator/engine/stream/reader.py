@@ -20,11 +20,12 @@ from replicator.errors import (
 )
 
 EMPTY_PAGES_TO_HEAD = 5
-"""An empty page proves nothing; bloop needed up to five calls to cross an empty shard."""
+"""Empty pages in a row after which a shard is at its head: one proves nothing, and up to five calls
+were seen to cross an empty shard."""
 ITERATOR_SECONDS_MAX = 4 * 60.0
-"""DynamoDB lets an iterator expire after 15 minutes, Kinesis after 5."""
+"""Age at which an iterator is replaced: DynamoDB's expire after 15 minutes, Kinesis' after 5."""
 PAUSE_SECONDS_MIN = 0.2
-"""Five reads a second and shard is what the service is said to allow."""
+"""Shortest pause between two reads of a shard: the service is said to allow five in a second."""
 PAUSE_BEHIND_RECORDS_MAX = 0.5
 """Longest pause behind an answer with records, after which a shard is on the way to its pace."""
 BEHIND_SECONDS = 2.0
@@ -34,7 +35,7 @@ FULL_PAGE_RECORDS = 900
 FULL_PAGE_BYTES = 1_000_000
 """Size of a full answer in bytes; the JSON of records is longer than what the service counts."""
 SPURIOUS_TRIMS_MAX = 20
-"""Emulators answer Trimmed for a fresh shard; one that goes on saying so is believed."""
+"""Answers "trimmed" in a row that are not believed: emulators give some for a fresh shard."""
 
 
 @dataclass(frozen=True, slots=True)

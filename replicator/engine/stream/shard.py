@@ -44,7 +44,7 @@ LOOKED_EVERY = timedelta(seconds=30)
 
 
 class Ending(Enum):
-    """Why a shard is not worked on any more."""
+    """Reason for which the work on a shard has ended."""
 
     STOPPED = "stopped"  # asked to
     DONE = "done"  # read to its end, and so committed

@@ -114,15 +114,15 @@ class Tally:
     older_mapping: int = 0
     examples: list[Example] = field(default_factory=list)
     proved: list[Image] = field(default_factory=list)
-    """The keys of the first of them, for a repair."""
+    """Keys of the first proved differences, for a repair."""
 
     def count(self, look: Look) -> None:
-        """An item of the scan was checked."""
+        """Count an item of the scan that was checked."""
         self.compared += isinstance(look.expected, MustBe)
         self.rejected += look.rejected
 
     def differs(self, item: CurrentItem, difference: Difference) -> None:
-        """A difference was proved."""
+        """Count a proved difference."""
         self.kinds[difference.kind] += 1
         self.older_mapping += difference.older_mapping
         if len(self.proved) < PROVED_MAX:

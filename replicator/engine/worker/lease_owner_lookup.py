@@ -22,9 +22,10 @@ SWEEP_SECONDS = 3600.0
 """Seconds between two reads of all leases, beside the one at the first look: it finds leases that
 are over, whoever has left them."""
 READ_ONE_BY_ONE_MAX = 10
-"""Above it, and above a tenth of all, a Scan costs less than the rows read one by one."""
+"""Number of leases above which, if they are more than a tenth of all, a Scan costs less than single
+reads."""
 ANSWER_LOOKS = 3
-"""Looks after which the owner of a lease that was asked for has not heard."""
+"""Looks after which an owner has not heard that one of its leases was asked for."""
 
 
 @dataclass(frozen=True, slots=True)

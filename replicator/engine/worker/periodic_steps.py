@@ -1,10 +1,11 @@
 """Refreshes a worker's knowledge of the tables, and takes the steps that need no lease."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from typing import TypeVar
 
 from replicator.clock import Clock
 from replicator.core.snapshot.snapshot_state import SnapshotOrigin
-from replicator.core.stream.stream_state import PolledShard
+from replicator.core.stream.stream_state import PolledShard, ShardFacts
 from replicator.engine.ports import Incidents, Positions, Snapshots
 from replicator.engine.waiting import for_each
 from replicator.engine.worker.table_runtime_state import Table
@@ -12,6 +13,8 @@ from replicator.engine.worker.table_runtime_state import Table
 TABLES_AT_ONCE = 8
 """Hundreds of tables that begin their first loads together wait for each other no longer than for
 the connections of the pool."""
+
+Shard = TypeVar("Shard", bound=PolledShard)
 
 
 class PeriodicSteps:
@@ -31,10 +34,22 @@ class PeriodicSteps:
 
     async def refresh(self, tables: Sequence[Table]) -> None:
         """Read what the control schema knows of the given tables."""
+        await self._refresh(tables, self._positions.polled_shards)
+
+    async def refresh_with_positions(self, tables: Sequence[Table]) -> dict[str, list[ShardFacts]]:
+        """As `refresh`, and the shards of each table, by its name, with how far they are read.
+
+        Both are of one reading of the shards: a shard that ends meanwhile is open for both.
+        """
+        return await self._refresh(tables, self._positions.open_shards)
+
+    async def _refresh(
+        self, tables: Sequence[Table], read: Callable[[Sequence[str]], Awaitable[list[Shard]]]
+    ) -> dict[str, list[Shard]]:
         read_at = self._clock.monotonic()
-        shards: dict[str, list[PolledShard]] = {table.name: [] for table in tables}
+        shards: dict[str, list[Shard]] = {table.name: [] for table in tables}
         facts = await self._positions.tables(list(shards))
-        for shard in await self._positions.polled_shards(list(shards)):
+        for shard in await read(list(shards)):
             shards[shard.source].append(shard)
         snapshots = await self._snapshots.facts(list(shards))
         for table in tables:
@@ -44,6 +59,7 @@ class PeriodicSteps:
             table.shards = tuple(shards[table.name])
             table.snapshots = tuple(snapshots.get(table.name, ()))
             table.refreshed(read_at)
+        return shards
 
     async def accept_gaps(self, tables: Iterable[Table]) -> None:
         """Accept gaps as `on_gap` says; the record names the configuration as who accepted."""

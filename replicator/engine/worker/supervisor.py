@@ -42,7 +42,8 @@ class Job:
     """One turn, with the wait for the next; True ends the job, False starts it again. So does None:
     what failed before was not tried, and may fail again."""
     halting: Callable[[], Halt] | None = None
-    """Asked before each attempt; None: a failure that no retry can fix is retried."""
+    """Made before each attempt: halts the table for a failure that no retry can fix. None: such a
+    failure is retried."""
     cap_seconds: float = 10.0
 
 

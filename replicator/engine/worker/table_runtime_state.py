@@ -103,7 +103,7 @@ class Table:
     facts: TableFacts | None = None
     shards: tuple[PolledShard, ...] = ()
     ends: Ends[PolledShard] = field(default_factory=lambda: Ends((), ()))
-    """Those of the shards that have ended."""
+    """The shards that have ended, by what is known of their children."""
     snapshots: tuple[SnapshotFacts, ...] = ()
     begun_at: float | None = None
     """Monotonic time at which the worker first knew of the table's state."""
@@ -165,7 +165,10 @@ class Table:
         return _is_before(self.over_since, self.listed_at)
 
     def refreshed(self, now: float) -> None:
-        """Take note, at a monotonic time, of what was just read."""
+        """Derive the ends of shards and the times from the facts that were just read.
+
+        `now`: the monotonic time before they were read.
+        """
         self.ends = ends_of(self.shards)
         if self.begun_at is None:
             self.begun_at = now
@@ -262,7 +265,10 @@ class Table:
 
     def is_caught_up(self, at: datetime, shards: Collection[ShardFacts]) -> bool:
         """True when every change created before `at` is applied, as far as workers can apply it.
-        `shards`: of the table, with how far each is applied."""
+
+        `shards`: those of the table's last refresh, with how far each is applied. Had another
+        reading seen the last of them end, `over` would not know that a new stream may follow.
+        """
         if self.facts is None:
             return True  # somebody has forgotten it: nothing can be done for it
         if not self.working:
@@ -271,8 +277,7 @@ class Table:
             return False
         if not self.polled:
             return not self.loads
-        over = self.over or all(shard.finished for shard in shards)  # they were read a moment later
-        if self.loads or (over and not self.discovered_over):
+        if self.loads or (self.over and not self.discovered_over):
             return False
         return all(
             shard.finished or (shard.safe_at is not None and shard.safe_at >= at)

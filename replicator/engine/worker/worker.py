@@ -17,7 +17,6 @@ from replicator.core.leases.lease_plan import (
 from replicator.core.records import Position
 from replicator.core.snapshot.snapshot_state import is_segment_name
 from replicator.core.stream.shard_lineage import ShardName, awaits_children
-from replicator.core.stream.stream_state import ShardFacts
 from replicator.core.telemetry_events import MappingSuperseded, TableHalted
 from replicator.engine.ports import ControlPorts, Leases
 from replicator.engine.snapshot.rate_limit import ReadPacing
@@ -62,7 +61,8 @@ TAKING_SECONDS_MAX = 10.0
 """Seconds that one look may take leases for: what is still free then is planned again."""
 DRAIN_SECONDS_MAX = 6.0
 RELEASE_SECONDS_MAX = 2.5
-"""Together they keep the promise that SIGTERM ends the process in less than ten seconds."""
+"""Bounds on draining and on giving the leases back. Together they keep the promise that SIGTERM
+ends the process in less than ten seconds."""
 
 
 class Worker:
@@ -138,15 +138,16 @@ class Worker:
 
         Those that nothing can be done for, such as a halted one, are not among them.
         """
-        shards: dict[str, list[ShardFacts]] = {name: [] for name in self.tables}
+        tables = list(self.tables.values())
         try:
-            await self._periodic_steps.refresh(list(self.tables.values()))
-            for shard in await self._control.positions.open_shards(list(shards)):
-                shards[shard.source].append(shard)
+            shards = await self._periodic_steps.refresh_with_positions(tables)
         except ReplicatorError:
             return frozenset(self.tables)
         return frozenset(
-            name for name, known in shards.items() if not self.tables[name].is_caught_up(at, known)
+            table.name
+            for table in tables
+            if self.tables[table.name] is not table  # taken up again meanwhile, and not read yet
+            or not table.is_caught_up(at, shards[table.name])
         )
 
     def _jobs(self, tasks: asyncio.TaskGroup, stopping: asyncio.Event) -> list[Job]:
@@ -267,7 +268,10 @@ class Worker:
     async def _wait_for_next_discovery(
         self, table: Table, stopping: asyncio.Event, *, skipped: bool
     ) -> None:
-        """`skipped`: the table was halted, and is checked as soon as it is not any more."""
+        """Wait until the next listing is due.
+
+        `skipped`: the table was halted, and is due as soon as the halt is over.
+        """
         jitter = random.uniform(1.0, 1.2)  # noqa: S311 (spreads load, protects nothing)
         began = self._clock.monotonic()
         while not await stopped_within(stopping, CHILDREN_SECONDS):

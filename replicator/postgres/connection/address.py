@@ -12,7 +12,7 @@ from replicator.postgres.connection.dsn_parameters import ENCODING_REMEDY, SHAPE
 DEFAULT_PORT = 5432
 SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 SYSTEM = "system"
-"""Instead of a file of authorities: those that the machine trusts."""
+"""In place of a file of certificate authorities: the authorities that the machine trusts."""
 _OF_THE_DRIVER = (
     *("sslcert", "sslkey", "sslpassword", "sslcrl", "sslnegotiation", "krbsrvname", "gsslib"),
     *("ssl_min_protocol_version", "ssl_max_protocol_version"),

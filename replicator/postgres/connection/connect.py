@@ -49,10 +49,13 @@ SEARCH_PATH = "pg_catalog, pg_temp"
 """Search path of all statements: a role that may create functions, operators or types
 elsewhere cannot change the meaning; tables are named with schemas."""
 PIN = f"set search_path = {SEARCH_PATH}"
-"""For a session. It is no parameter of its start: `default` stays the role's or the database's,
-which is what triggers see (`THEIR_PATH`)."""
+"""Statement that pins the search path for a session.
+
+The path is no parameter of the session's start: `default` stays the role's or the database's, which
+is what triggers see (`THEIR_PATH`).
+"""
 PIN_WITHIN = f"set local search_path = {SEARCH_PATH}"
-"""For a transaction."""
+"""Statement that pins the search path for a transaction."""
 THEIR_PATH = "pg_catalog.set_config('search_path', null, true)"
 """An expression: from now on, and up to the end of the transaction, functions that look up names
 while they run do so where the role's or the database's setting says. The statement that evaluates

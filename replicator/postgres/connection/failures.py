@@ -120,7 +120,7 @@ def translate(
 
 
 def _passing(error: asyncpg.PostgresError) -> ReplicatorError | None:
-    """A failure after which the same, or less of it, may be tried again."""
+    """The error for a failure after which the statement, or a smaller batch, may be tried again."""
     sqlstate = error.sqlstate or ""
     if _is_raised(error) and sqlstate[:2] in RAISED_CLASSES:
         return None
@@ -152,7 +152,7 @@ def _passing(error: asyncpg.PostgresError) -> ReplicatorError | None:
 def _lasting(
     error: asyncpg.PostgresError, mapped_columns: Collection[str]
 ) -> BatchRejected | SchemaMismatch:
-    """The row's fault or the table's."""
+    """The error for a failure that is the row's fault or the table's."""
     sqlstate = error.sqlstate or ""
     if _is_of_input(error) or (_is_raised(error) and sqlstate[:2] in RAISED_CLASSES):
         return BatchRejected(refusal(error))

@@ -97,7 +97,7 @@ class LetterGroup:
     letters: int
     numbers: list[int]
     age_seconds: float
-    """Age of the oldest one."""
+    """Age of the oldest dead letter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +134,7 @@ class DeadLetters:
         return found, rows[0]["groups"] if rows else 0
 
     async def list(self, wanted: LetterFilter, *, letters_max: int) -> tuple[list[Letter], int]:
-        """The oldest that match, and how many do."""
+        """The oldest matching dead letters, and the number of all that match."""
         values = self._values(wanted)
         async with self._database.connection("reading the dead letters") as connection:
             total: int = await connection.fetchval(self._control.sql(COUNT), *values)
@@ -142,7 +142,7 @@ class DeadLetters:
         return [_letter(row) for row in rows], total
 
     async def show(self, number: int) -> tuple[Letter, Evidence] | None:
-        """One with everything that is known of it; None when there is none."""
+        """A dead letter with everything that is known of it; None when there is none."""
         if number > BIGINT_MAX:
             return None
         async with self._database.connection("reading a dead letter") as connection:

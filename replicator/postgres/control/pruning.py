@@ -62,9 +62,10 @@ class Pruning:
             return int(await connection.fetchval(self._control.sql(PAGES)))
 
     async def step(self, page: int) -> Pruned:
-        """Prune some pages from this one on.
+        """Prune some pages, beginning with the given one.
 
-        Gone is what is older than the retention, and all of a table that the fence alone guards.
+        Deleted are versions that are older than the retention, and all of a table that the fence
+        alone guards.
         """
         async with self._database.transaction("pruning versions") as connection:
             rows = await connection.fetch(self._control.sql(TARGETS))
@@ -91,7 +92,7 @@ class Pruning:
 
 LEAVE_SECONDS = 10.0
 PRUNE_SECONDS = 300.0
-"""Between two walks through the table of versions."""
+"""Seconds between two walks through the table of versions."""
 
 
 class Housekeeping:

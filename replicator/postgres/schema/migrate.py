@@ -29,7 +29,8 @@ from replicator.postgres.schema.schema_diff import Survey, survey
 from replicator.postgres.schema.server_fitness import require_fit_server
 
 THINKS_LONGER = "set local idle_in_transaction_session_timeout = '60 s'"
-"""Loading the tool for migrations takes long on a slow machine, and happens in between."""
+"""Statement that lets a transaction idle longer: the tool for migrations is loaded within, which
+takes long on a slow machine."""
 LOCK_WAIT_MILLISECONDS = 2000
 """Milliseconds for which a statement queues for a lock, since others queue behind it."""
 PAUSE_SECONDS = 1.0

@@ -114,4 +114,4 @@ PASSED = Fence(
     "{unless})",
     parameters=4,
 )
-"""For the second statement of a transaction whose first one passed the fence."""
+"""Always has a row: for the second statement of a transaction whose first one passed the fence."""

@@ -30,7 +30,7 @@ class Parameters:
         return ", ".join(self.each(types))
 
     def each(self, types: tuple[str, ...]) -> list[str]:
-        """The parameters, apart."""
+        """An array for each of the types."""
         return [self._array(kind) for kind in types]
 
     def _array(self, kind: str) -> str:

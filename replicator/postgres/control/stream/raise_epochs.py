@@ -1,4 +1,4 @@
-"""Epochs of shards and segments: raising one ends every claim, and the writes of its owner."""
+"""Raises the epochs of shards and segments, which ends every claim, and the writes of its owner."""
 
 from replicator.postgres.connection.control_schema import ControlSchema
 from replicator.postgres.connection.database import Session

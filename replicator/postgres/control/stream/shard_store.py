@@ -41,14 +41,14 @@ select id, source, stream_arn, shard_id, kind, detail, found_at, since,
 """
 
 SHARD_COLUMNS = """
-       source, stream_arn, shard_id, parent_id, state, listed, owner,
-       last_sequence_number::text as position, known_sequence_number::text as known,
-       safe_at, head_at, polled_at, gap_accepted_at, found_at, done_at, adjacent_parent_id, load"""
-"""The columns that `shard_of` makes a shard of, in the order of its fields."""
+       source, stream_arn, shard_id, parent_id, adjacent_parent_id, state, owner, gap_accepted_at,
+       done_at, load, listed, last_sequence_number::text as position,
+       known_sequence_number::text as known, safe_at, head_at, polled_at, found_at"""
+"""The columns that `shard_of` makes a shard of, in the order of the shard's fields."""
 
 POLLED_COLUMNS = """
-       source, stream_arn, shard_id, parent_id, adjacent_parent_id, state, owner,
-       gap_accepted_at is not null as accepted, done_at,
+       source, stream_arn, shard_id, parent_id, adjacent_parent_id, state, owner, gap_accepted_at,
+       done_at,
        case when load > 0 then round(load::float8 / digit.place) * digit.place
             else load::float8 end as load"""
 """The columns of `PolledShard`, in the order of its fields: the load in two digits."""
@@ -357,7 +357,7 @@ class Positions:
             await connection.execute(self._control.sql(ASKED), self._deployment, list(workers))
 
     async def gone(self, worker_id: str) -> None:
-        """Take the worker off the list, and those not seen for an hour."""
+        """Take the worker off the list, and workers that were not seen for an hour."""
         async with self._database.connection("saying goodbye") as connection:
             await connection.execute(self._control.sql(GONE), self._deployment, worker_id)
 
@@ -376,12 +376,9 @@ def _table(row: asyncpg.Record, gaps: Iterable[GapFacts]) -> TableFacts:
 
 def shard_of(row: Iterable[Any]) -> ShardFacts:
     """A shard from a row that has `SHARD_COLUMNS`."""
-    source, stream_arn, shard_id, parent_id, state, listed, owner, position, known, *rest = row
-    return ShardFacts(
-        *(source, stream_arn, shard_id, parent_id, state, listed, owner),
-        *(position_of(position), position_of(known)),
-        *rest,
-    )
+    *polled, listed, position, known, safe_at, head_at, polled_at, found_at = row
+    positions = position_of(position), position_of(known)
+    return ShardFacts(*[*polled, listed, *positions, safe_at, head_at, polled_at, found_at])
 
 
 def position_of(text: str | None) -> Position | None:
