@@ -23,6 +23,7 @@ from tests.support.dynamodb_local import DynamoDBLocalMissing
 from tests.support.kinesis_local import KinesisLocalMissing, kinesis_local
 from tests.support.ministack import MinistackMissing, missing_ministack
 from tests.support.missing_part import skip_without
+from tests.support.ports import kept_port
 from tests.support.postgres import fresh_database, migrated_database_to_copy
 from tests.support.postgres_versions import asked_for, postgres_of
 from tests.support.warm_start import BYTECODE, keeps_bytecode
@@ -40,8 +41,9 @@ settings.load_profile("CI" if os.environ.get("CI") == "true" else "any machine")
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# servers take as much longer to start as all else does
+# servers take as much longer to start as all else does, and others look for ports meanwhile
 embedded.START_SECONDS = bounds.scaled(embedded.START_SECONDS)
+embedded.free_port = kept_port
 
 GROUPS = pytest.StashKey[Path]()
 WORKERS_OF_A_CORE = 4

@@ -13,13 +13,13 @@ from typing import Any
 
 import pytest
 
-from replicator.demo.embedded import free_port
 from tests.deploy.test_chart import Manifest, env_of, of_kind, pod_of, render, volume
 from tests.docs.blocks import ROOT, blocks
 from tests.end_to_end.conftest import one_emulator
 from tests.support.comparison import read_rows
 from tests.support.daemon import Worker, cold_start
 from tests.support.endpoints import create_table, dynamodb_client
+from tests.support.ports import kept_port
 
 pytestmark = one_emulator
 PAGE = ROOT / "docs/operations/kubernetes.md"
@@ -85,7 +85,7 @@ def manifests(
         file,
         f"--set-json=extraEnv={json.dumps(extra)}",
         "--set=http.host=127.0.0.1",
-        f"--set=http.port={free_port()}",
+        f"--set=http.port={kept_port()}",
         f"--set=config.source.region={os.environ['AWS_DEFAULT_REGION']}",
         f"--set=config.tables.orders.table={table_name}",
         f"--set=config.coordination.table={table_name}-leases",

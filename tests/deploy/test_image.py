@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from replicator.demo.embedded import free_port
 from tests.deploy.image import Image, ImageToolMissing, base
 from tests.end_to_end.conftest import one_emulator
 from tests.lambda_mode.conftest import own_database
@@ -21,6 +20,7 @@ from tests.support.lambda_events import event, put
 from tests.support.lambda_function import LambdaTable
 from tests.support.lambda_runtime import Environment
 from tests.support.missing_part import skip_without
+from tests.support.ports import kept_port
 
 __all__ = ["own_database"]  # a fixture
 
@@ -106,7 +106,7 @@ async def test_it_migrates_and_replicates_on_a_read_only_root(
         await create_table(client, table_name)
         await client.put_item(TableName=table_name, Item={"pk": {"S": "a"}})
     environment = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
-    environment |= {"REPLICATOR_HTTP__HOST": "127.0.0.1", "REPLICATOR_HTTP__PORT": str(free_port())}
+    environment |= {"REPLICATOR_HTTP__HOST": "127.0.0.1", "REPLICATOR_HTTP__PORT": str(kept_port())}
     async with Deployment(folder, settings) as deployment:
         deployment.path.write_text(json.dumps(settings))
 

@@ -10,10 +10,10 @@ from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 
-from replicator.demo.embedded import free_port
 from tests.end_to_end.conftest import Stage, one_emulator
 from tests.support.comparison import read_rows
 from tests.support.daemon import Deployment, Worker, configuration
+from tests.support.ports import kept_port
 from tests.support.scripted_streams import ScriptedStreams, scripted_streams
 
 ENTRY: dict[str, Any] = {"initial_load": "stream", "into": {"public.orders": {}}}
@@ -128,7 +128,7 @@ async def test_a_postgres_that_is_not_there_is_waited_for_and_check_cannot_tell(
     tmp_path: Path, database: str
 ):
     async with deployed(tmp_path, database) as (deployment, _):
-        port = free_port()
+        port = kept_port()
         deployment.settings["target"]["dsn"] = f"postgresql://postgres@127.0.0.1:{port}/app"
         worker = deployment.start()
         checking = asyncio.create_task(deployment.command("check"))

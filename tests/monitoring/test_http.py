@@ -24,6 +24,7 @@ from tests.monitoring.conftest import Monitored, TurnedClock
 from tests.monitoring.facts import batch, shard, status, table, worker
 from tests.support.bounds import USUAL_SECONDS, scaled
 from tests.support.builders import NOON
+from tests.support.ports import kept_port
 
 
 async def get(client: ClientSession, path: str) -> tuple[int, dict[str, Any]]:
@@ -343,7 +344,7 @@ async def test_an_address_of_another_machine_is_refused(monitored: Monitored, ho
 
 
 async def test_the_port_is_free_again_at_the_end(monitored: Monitored):
-    async with serve(monitored.pages, host="127.0.0.1", port=0) as port:
+    async with serve(monitored.pages, host="127.0.0.1", port=kept_port()) as port:
         pass
 
     with pytest.raises(ClientConnectionError):

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from replicator.demo.embedded import free_port
 from tests.faults.replica import Replica, replica
 from tests.monitoring.dashboard import expressions
 from tests.support.daemon import Worker
+from tests.support.ports import kept_port
 from tests.support.prometheus import RULES, Prometheus, complaints, prometheus
 from tests.support.waiting import eventually
 
@@ -49,7 +49,7 @@ async def watched(database: str, lease_endpoint: str, tmp_path: Path) -> AsyncIt
         worker = await it.deployment.start_ready()
         target = (await worker.url()).removeprefix("http://")
         async with prometheus(
-            tmp_path, target, rule_files=hurried(tmp_path), port=free_port()
+            tmp_path, target, rule_files=hurried(tmp_path), port=kept_port()
         ) as server:
             yield Watched(it, worker, server)
 

