@@ -2,6 +2,7 @@
 
 import pytest
 
+from replicator.core.leases.lease_plan import SHARD_END
 from tests.faults.conftest import NewReplica
 from tests.faults.replica import FINISHING, STATEMENT, Replica
 from tests.support.daemon import Worker
@@ -22,7 +23,7 @@ async def test_before_the_statement_is_sent_the_heir_reads_the_batch_again(
 ):
     async with proxy(migrated_database) as between, new_replica(worker_dsn=between.dsn) as it:
         worker = await it.deployment.start_ready()
-        held = between.plan("hold", kind="B", statement=STATEMENT)
+        held = between.plan("hold", kind="B", statement=STATEMENT, times=9)  # and what tries again
         it.load.write(50)
         await worker.until(_event(held), what="the batch is about to be sent")
         assert await it.rows() == {}
@@ -54,8 +55,8 @@ async def test_after_the_commit_and_before_the_checkpoint_nothing_is_applied_aga
         worker = await it.deployment.start_ready()
         it.load.put("first")
         await it.equal(worker)
-        it.streams.hold("UpdateItem", table=it.lease_table, times=None)
         it.load.write(50)
+        it.streams.hold("UpdateItem", table=it.lease_table, containing=last_number(it), times=None)
         await it.equal(worker)
         committed = await it.log()
 
@@ -90,7 +91,7 @@ async def test_at_a_step_of_a_shards_end_no_child_is_orphaned_or_early(
         if step == "children":
             it.streams.hold("DescribeStream", times=None)
         if step == "shard end":
-            it.streams.hold("UpdateItem", table=it.lease_table, times=None)
+            it.streams.hold("UpdateItem", table=it.lease_table, containing=SHARD_END, times=None)
         it.load.write(30)
         left, right = it.table.split(0)
         it.load.write(30)
@@ -107,7 +108,7 @@ async def test_at_a_step_of_a_shards_end_no_child_is_orphaned_or_early(
                 case _:
                     return parent.state == "done"
 
-        last = int(it.table.records(0)[-1]["dynamodb"]["SequenceNumber"])
+        last = int(last_number(it))
         await worker.until(reached, what=f"the end of the shard is at {step}")
         worker.kill()
         between.heal()
@@ -116,6 +117,12 @@ async def test_at_a_step_of_a_shards_end_no_child_is_orphaned_or_early(
         await heir_finishes(it, it.deployment.start())
         states = {number: await it.shard(number) for number in (0, left, right)}
         assert [shard.state for shard in states.values() if shard] == ["done", "active", "active"]
+
+
+def last_number(it: Replica) -> str:
+    """The position behind the first shard's last record, as it is in its checkpoint."""
+    number: str = it.table.records(0)[-1]["dynamodb"]["SequenceNumber"]
+    return number
 
 
 def _event(rule):

@@ -44,8 +44,9 @@ class ScriptedStreams:
     """A running server, seen by a test in the same process.
 
     Verbs that plan faults take `operation` ("*" for any) and, to aim: `table`, `shard` (its
-    number), `continued` (True: only further pages of a listing or scan); and how often: `times`
-    (None: until `heal`), `skip` calls spared first, `probability` with its `seed`.
+    number), `continued` (True: only further pages of a listing or scan), `containing` (a part of
+    the request's body); and how often: `times` (None: until `heal`), `skip` calls spared first,
+    `probability` with its `seed`.
     """
 
     def __init__(self, *, clock: Callable[[], float] = time.time, hours_behind: float = 0) -> None:
@@ -187,11 +188,12 @@ class ScriptedStreams:
         table: str | None = None,
         shard: int | None = None,
         continued: bool | None = None,
+        containing: str | None = None,
         probability: float = 1.0,
         **often: Any,
     ) -> None:
         often.setdefault("times", 1 if probability == 1.0 else None)
-        aim = Aim(operation, table, shard, continued)
+        aim = Aim(operation, table, shard, continued, containing)
         self.faults.add(aim, fault, probability=probability, **often)
 
 

@@ -60,6 +60,7 @@ class Call:
     table: str | None = None
     shard: int | None = None
     continued: bool = False
+    body: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +71,8 @@ class Aim:
     table: str | None = None
     shard: int | None = None
     continued: bool | None = None
+    containing: str | None = None
+    """A part of the request's body."""
 
     def fits(self, call: Call) -> bool:
         return (
@@ -77,6 +80,7 @@ class Aim:
             and self.table in (None, call.table)
             and self.shard in (None, call.shard)
             and self.continued in (None, call.continued)
+            and (self.containing is None or self.containing.encode() in call.body)
         )
 
 

@@ -84,7 +84,7 @@ class _Edge:
         target = request.headers.get("X-Amz-Target", "")
         operation = target.rpartition(".")[2]
         content = orjson.loads(body or b"{}")
-        call = self._call(operation, content)
+        call = self._call(operation, content, body)
         fault = self._streams.faults.next_for(call)
         if isinstance(fault, Delay):
             await asyncio.sleep(fault.seconds)
@@ -117,13 +117,13 @@ class _Edge:
             table.load_pages(shard, [body])
         return web.json_response({"result": None})
 
-    def _call(self, operation: str, content: dict[str, Any]) -> Call:
+    def _call(self, operation: str, content: dict[str, Any], body: bytes) -> Call:
         try:
             table, shard = self._streams.world.subject(operation, content)
         except Refusal:  # a malformed iterator is about nothing
             table, shard = None, None
         continued = any(content.get(name) for name in _CONTINUATIONS)
-        return Call(operation, table, shard, continued)
+        return Call(operation, table, shard, continued, body)
 
     def _note(self, call: Call, content: dict[str, Any], answer: Answer) -> None:
         self._streams.journal.add(
