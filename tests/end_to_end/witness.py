@@ -11,7 +11,8 @@ create table witness_rows (
     session text not null default current_setting('application_name'));
 create table witness_positions (
     id bigint generated always as identity, shard text not null, old numeric, new numeric,
-    old_epoch bigint not null, new_epoch bigint not null);
+    old_epoch bigint not null, new_epoch bigint not null,
+    session text not null default current_setting('application_name'));
 
 create function witness_row() returns trigger language plpgsql as $$
 begin
@@ -93,6 +94,24 @@ async def assert_nothing_twice(dsn: str) -> None:
     for chain in by_shard.values():
         for one, other in pairwise(chain):
             assert (one["new"], one["new_epoch"]) == (other["old"], other["old_epoch"])
+
+
+async def assert_written_by_claimants(dsn: str) -> None:
+    """Only who has the newest claim of a shard moves its position, with which rows are written.
+
+    Not behind a pooler, whose sessions have no names of workers.
+    """
+    connection = await asyncpg.connect(dsn)
+    try:
+        moves = await connection.fetch("select * from witness_positions order by id")
+    finally:
+        await connection.close()
+    claimants: dict[str, str] = {}
+    for move in moves:
+        if move["new_epoch"] > move["old_epoch"]:
+            claimants[move["shard"]] = move["session"]
+        if move["new"] != move["old"]:
+            assert move["session"] == claimants[move["shard"]], move
 
 
 async def _execute(dsn: str, statements: str) -> None:

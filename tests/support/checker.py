@@ -123,6 +123,22 @@ class Log:
         for row in self.rows:
             assert len(moves[row.xid]) == 1, f"{row} with {moves[row.xid]}"
 
+    def written_by_claimants(self) -> None:
+        """Only who has the newest claim of a shard moves its position, with which rows are written.
+
+        Not behind a pooler, whose sessions have no names of workers.
+        """
+        claimants: dict[tuple[str, str], str] = {}
+        epochs: dict[tuple[str, str], int] = {}
+        for change in self.shards:
+            shard = change.stream, change.shard
+            if change.state == "active" and change.epoch > epochs.get(shard, 0):
+                claimants[shard], epochs[shard] = change.session, change.epoch
+            if change.moved:
+                assert change.session == claimants[shard], (
+                    f"{change}, claimed by {claimants[shard]}"
+                )
+
     def parents_first(self, parents: Mapping[str, str] | None = None) -> None:
         """No shard is claimed before its parent is done or its loss was accepted.
 
