@@ -15,6 +15,7 @@ from tests.end_to_end.conftest import one_emulator
 from tests.support.analyst import create_single_table, put_all, questions_are_answered
 from tests.support.bounds import scaled
 from tests.support.endpoints import dynamodb_client
+from tests.support.warm_start import keeps_bytecode
 
 ROOT = Path(__file__).parents[2]
 SECONDS_MAX = scaled(240.0)
@@ -25,7 +26,9 @@ def run(*command: str | Path, directory: Path, **said: str) -> subprocess.Comple
     return subprocess.run(
         command,
         cwd=directory,
-        env={name: os.environ[name] for name in kept if name in os.environ} | said,
+        env={name: os.environ[name] for name in kept if name in os.environ}
+        | keeps_bytecode()
+        | said,
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -47,20 +50,21 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return built
 
 
-@pytest.fixture
-def installed(wheel: Path, tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An environment with the wheel; its dependencies are those of the tests' own environment.
 
     A path in a .pth file is searched, but .pth files that lie there are not read: the checkout,
     which the tests' environment has by one, is out of sight.
     """
-    environment = tmp_path / "environment"
-    done(sys.executable, "-m", "venv", "--without-pip", environment, directory=tmp_path)
+    place = tmp_path_factory.mktemp("installed")
+    environment = place / "environment"
+    done(sys.executable, "-m", "venv", "--without-pip", environment, directory=place)
     packages = Path(sysconfig.get_path("purelib", vars={"base": str(environment), "platbase": ""}))
     (packages / "dependencies.pth").write_text(sysconfig.get_path("purelib"))
     uv = Path(sys.executable).with_name("uv")
     into = ("--python", environment / "bin/python", "--no-deps", "--offline", "--quiet")
-    done(uv, "pip", "install", *into, wheel, directory=tmp_path)
+    done(uv, "pip", "install", *into, wheel, directory=place)
     return environment
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from tests.end_to_end.conftest import Stage, one_emulator
 from tests.end_to_end.test_verify import execute, verified
+from tests.support.command import replicator
 from tests.support.comparison import read_rows
 from tests.support.warm_start import ROOT
 
@@ -130,11 +131,12 @@ async def test_a_column_may_be_called_as_anything_in_a_statement(stage: Stage):
         await all_there(stage, named)
         for place, key, others in named:
             pk = item(place, 0, key, others)["pk"]["S"]
-            done = await deployment.command("explain", "--table", "names", "--key", pk, "--json")
-            assert done.code == 0, done.text
+            words = ("explain", "--table", "names", "--key", pk, "--json")
+            done = await replicator(*words, config=deployment.path)
+            assert done.code == 0, done.out + done.err
             told = next(
                 each
-                for each in json.loads(done.stdout)["targets"]
+                for each in done.document["targets"]
                 if each["target"] == f"public.named_{place}"
             )
             told["row"].pop("_deleted_at", None)

@@ -18,10 +18,10 @@ WAITING = (
 )
 
 
-async def delivered(stage: Stage) -> list[dict[str, Any]]:
+async def delivered(stage: Stage, table: str) -> list[dict[str, Any]]:
     """Everything that the stream holds, as an event source mapping hands it over."""
     async with endpoints.streams_client(stage.url) as client:
-        [stream] = (await client.list_streams())["Streams"]
+        [stream] = (await client.list_streams(TableName=table))["Streams"]
         arn = stream["StreamArn"]
         described = (await client.describe_stream(StreamArn=arn))["StreamDescription"]
         [shard] = described["Shards"]
@@ -85,13 +85,13 @@ async def test_a_table_changes_hands_and_back_without_a_gap(stage: Stage):
         assert (await deployment.run_until_caught_up()).code == 0
         assert await rows() == {"a": 1, "b": 2}
         await stage.client.delete_item(TableName=table, Key={"pk": {"S": "b"}})
-        await asyncio.to_thread(invoke, await delivered(stage))
+        await asyncio.to_thread(invoke, await delivered(stage, table))
         assert await rows() == {"a": 3}
 
         await put("a", 4)
         other = await asyncpg.connect(stage.dsn)
         await other.execute("begin; select 1 from public.orders for update")
-        slow = asyncio.create_task(asyncio.to_thread(invoke, await delivered(stage)))
+        slow = asyncio.create_task(asyncio.to_thread(invoke, await delivered(stage, table)))
 
         async def waits(sessions: int) -> bool:
             return bool(await connection.fetchval(WAITING) >= sessions)

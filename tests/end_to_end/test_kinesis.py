@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from replicator.core.status.table_verdict import LISTING_SECONDS
 from tests.end_to_end.conftest import Stage, one_emulator
 from tests.end_to_end.test_snapshot import item, items, loaded, rows, sql
 from tests.support.bounds import lease
@@ -305,6 +306,9 @@ async def test_a_load_asked_for_while_the_destination_is_off_waits_and_heals_by_
         asked = await deployment.command("snapshot", "--table", "orders", "--detach")
         assert asked.code == 0, asked.text
         await table.delete("k00002")
+        # it is told after so long that a stream was not listed
+        older = f"listed_at = listed_at - interval '{LISTING_SECONDS} seconds'"
+        await sql(published.stage, f"update replicator.listing set {older}")
         scans = destination.calls.count("Scan")
 
         async def says_why() -> bool:
@@ -425,10 +429,12 @@ async def test_a_table_created_again_under_its_name_is_a_gap_once(published: Pub
         await worker.until(
             a_second_has_passed, what="creation times, in seconds, tell the difference"
         )
-        await client.delete_table(TableName=table.name)
-        await published.stage.create_table(
-            table.name.removeprefix(f"{published.stage.prefix}-"), {"pk": "S"}
-        )
+        # a worker that looks in between halts the table
+        async with published.destination.unseen(worker):
+            await client.delete_table(TableName=table.name)
+            await published.stage.create_table(
+                table.name.removeprefix(f"{published.stage.prefix}-"), {"pk": "S"}
+            )
 
         assert "the table was created again at " in await gap_of(worker, published)
         await table.put(item(30, 5))

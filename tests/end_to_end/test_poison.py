@@ -202,10 +202,11 @@ def versions(key: str, bad: Any) -> list[dict[str, Any]]:
 
 
 async def counted(worker: Worker, records: int) -> None:
-    """Wait until so many records have an outcome."""
+    """Wait until so many records have an outcome; one that is read again is no more."""
 
     async def enough() -> bool:
-        return await worker.total("replicator_records_total") >= records
+        again = await worker.total("replicator_records_total", outcome="duplicate")
+        return await worker.total("replicator_records_total") - again >= records
 
     await worker.until(enough, what=f"{records} records are counted")
 

@@ -7,7 +7,7 @@ import pytest
 
 from tests.end_to_end.conftest import Stage
 from tests.end_to_end.traffic import COLUMNS, CONFIGURED, Traffic
-from tests.support.bounds import USUAL_SECONDS, scaled
+from tests.support.bounds import USUAL_SECONDS, lease, scaled
 from tests.support.comparison import assert_equal, differences, read_rows
 from tests.support.daemon import Deployment, Worker
 from tests.support.oracle import Target
@@ -90,7 +90,8 @@ async def make_traffic(
             stage.client, table, key=key, targets=targets, seed=seed + number, key_count=key_count
         )
         tables[name] = entry(table, name)
-    return traffic, stage.deployment(tables)
+    # longer than a machine can be too busy to renew: each record is read once
+    return traffic, stage.deployment(tables, lease_seconds=lease(20.0))
 
 
 @pytest.mark.parametrize("changes", SIZES)

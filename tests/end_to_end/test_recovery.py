@@ -134,6 +134,14 @@ class Operator:
         assert listed.code == 0, listed.text
         return bool(json.loads(listed.stdout)["gaps"])
 
+    async def nobody_reads(self) -> bool:
+        connection = await asyncpg.connect(self.stage.dsn)
+        try:
+            owners = await connection.fetch("select owner from replicator.shard")
+        finally:
+            await connection.close()
+        return all(row["owner"] is None for row in owners)
+
     async def put(self, *numbers: int, n: int = 0) -> None:
         for number in numbers:
             item = {"pk": {"S": f"k{number}"}, "n": {"N": str(n)}}
@@ -195,6 +203,7 @@ async def test_a_restored_dynamodb_table_is_loaded_anew(operator: Operator):
     worker = await operator.deployment.start_ready()
     pause, *after = lines_of("Restoring DynamoDB")
     await operator.obey(pause)
+    await worker.until(operator.nobody_reads, what="the worker has paused the table")
     await operator.stage.client.delete_table(TableName=operator.table)
     await operator.stage.create_table("orders", {"pk": "S"}, view=None)
     await operator.put(*range(4, 12), n=2)

@@ -3,6 +3,8 @@
 import asyncio
 import json
 from decimal import Decimal
+from functools import partial
+from itertools import count
 from random import Random
 from typing import Any
 
@@ -15,8 +17,12 @@ from tests.end_to_end.conftest import Stage, one_emulator
 from tests.support.command import replicator
 from tests.support.comparison import read_rows
 from tests.support.daemon import Deployment
+from tests.support.waiting import eventually
 
 KEY = {"pk": "S", "sk": "N"}
+PACE = 400
+"""The key of the item that a writer waits for."""
+IN_FLIGHT_MAX = 20
 ORDERS = 60
 CUSTOMERS = 12
 
@@ -292,15 +298,29 @@ def numbered(key: int, n: int) -> dict[str, Any]:
 
 
 async def write(stage: Stage, table: str, done: asyncio.Event) -> None:
-    """Everything but the first hundred keys changes all the time."""
+    """Everything but the first hundred keys changes all the time, as fast as it is applied."""
     random = Random(5)
-    while not done.is_set():
+    for number in count(1):
+        if done.is_set():
+            return
+        if number % IN_FLIGHT_MAX == 0:
+            await stage.client.put_item(TableName=table, Item=numbered(PACE, number))
+            await eventually(partial(arrived, stage, number), what=f"change {number} is applied")
         key = random.randrange(100, 400)
         if random.random() < 0.2:
             await stage.client.delete_item(TableName=table, Key={"pk": {"S": f"k{key}"}})
         else:
             item = numbered(key, random.randrange(10**9))
             await stage.client.put_item(TableName=table, Item=item)
+
+
+async def arrived(stage: Stage, number: int) -> bool:
+    connection = await asyncpg.connect(stage.dsn)
+    try:
+        found = await connection.fetchval("select n from busy where pk = $1", f"k{PACE}")
+    finally:
+        await connection.close()
+    return bool(found == number)
 
 
 async def is_equal(stage: Stage, table: str) -> bool:

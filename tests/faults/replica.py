@@ -19,6 +19,12 @@ from tests.support.scripted_streams import ScriptedStreams, Table, scripted_stre
 from tests.support.stream_builders import item
 from tests.support.waiting import eventually
 
+STOPPED = """
+  from pg_locks
+ where locktype = 'advisory' and objid = 4711 and not granted
+   and database = (select oid from pg_database where datname = current_database())
+"""
+"""Sessions that wait in `stopped_inside`; the server has other databases and other locks."""
 STATEMENT = "fence as"
 """A part of the statement that applies a batch."""
 FINISHING = "state = 'done', done_at"
@@ -247,15 +253,12 @@ class Replica:
 
     async def someone_waits_inside(self) -> bool:
         """Whether a statement waits in `stopped_inside`."""
-        found = await self.sql("select 1 from pg_locks where locktype = 'advisory' and not granted")
+        found = await self.sql(f"select 1 {STOPPED}")
         return bool(found)
 
     async def end_who_waits_inside(self) -> None:
         """Its server goes with a killed worker, or would finish what it was told."""
-        await self.sql(
-            "select pg_terminate_backend(pid) from pg_locks"
-            " where locktype = 'advisory' and not granted"
-        )
+        await self.sql(f"select pg_terminate_backend(pid) {STOPPED}")
 
         async def gone() -> bool:
             return not await self.someone_waits_inside()

@@ -1,6 +1,6 @@
 """A registered table with one shard on a real server: parts of its snapshots, and its stream."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from replicator.core.mapping.compile import TableMapping
@@ -18,6 +18,7 @@ from replicator.postgres.control.stream.shard_store import Positions
 from replicator.postgres.read.find_stale_rows import StaleRows
 from replicator.postgres.schema.migrate import migrate
 from replicator.postgres.write.plan_writer import PostgresSink, SegmentSink
+from tests.support.bounds import USUAL_SECONDS
 from tests.support.builders import NOON, STREAM, record
 
 SHARD = "shard-0"
@@ -97,7 +98,8 @@ class Loaded:
 async def registered(dsn: str, mapping: TableMapping) -> Loaded:
     settings = ConnectionSettings(dsn=dsn)
     await migrate(settings, "replicator", "test", [mapping])
-    database = Database(settings, deployment="test", control_schema="replicator", pool_size=4)
+    patient = replace(settings, lock_timeout_seconds=USUAL_SECONDS)  # a test says when a lock ends
+    database = Database(patient, deployment="test", control_schema="replicator", pool_size=4)
     loaded = Loaded(database, mapping)
     await loaded.sql(f"update replicator.table_state set stream_arn = '{STREAM}'")
     await Positions(database).add_shards(loaded.name, STREAM, [ListedShard(SHARD, None, False)])

@@ -190,7 +190,11 @@ async def test_a_trigger_that_commits_while_the_statement_waits_for_its_table_is
     writing = asyncio.create_task(by_the_stream(it, 2))
 
     async def waits() -> bool:
-        return bool(await it.sql("select from pg_locks where not granted"))
+        return bool(
+            await it.sql(
+                "select from pg_locks where relation = 'public.t'::regclass and not granted"
+            )
+        )
 
     await eventually(waits, what="the batch waits for its table")
     await transaction.commit()

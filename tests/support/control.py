@@ -30,7 +30,8 @@ DEPLOYMENT = "test"
 async def control_pool(dsn: str, *, pool_size: int = 2) -> AsyncIterator[Database]:
     """A pool of the deployment's connections, as a worker has one."""
     pool = Database(
-        ConnectionSettings(dsn=dsn),
+        # a test says when a lock ends
+        ConnectionSettings(dsn=dsn, lock_timeout_seconds=USUAL_SECONDS),
         deployment=DEPLOYMENT,
         control_schema="replicator",
         pool_size=pool_size,

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import asyncpg
@@ -19,6 +20,7 @@ from replicator.postgres.control.stream.ordering_mode_switch import switch_order
 from replicator.postgres.schema.migrate import migrate
 from replicator.postgres.write.fence import Fence
 from replicator.postgres.write.plan_writer import PlanWriter
+from tests.support.bounds import USUAL_SECONDS
 from tests.support.builders import STREAM
 
 OPEN = Fence("fence as (select 1 where ($1::text, $2::text, $3::text, $4::text) is not null)", 4)
@@ -77,7 +79,8 @@ async def guarded_table(dsn: str, mapping: TableMapping) -> AsyncIterator[Guarde
     """A migrated table in a database of one's own."""
     settings = ConnectionSettings(dsn=dsn)
     await migrate(settings, "replicator", "test", [mapping])
-    database = Database(settings, deployment="test", control_schema="replicator", pool_size=6)
+    patient = replace(settings, lock_timeout_seconds=USUAL_SECONDS)  # a test says when a lock ends
+    database = Database(patient, deployment="test", control_schema="replicator", pool_size=6)
     try:
         yield GuardedTable(database, mapping)
     finally:

@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 from botocore.exceptions import ClientError
 
+from tests.support.daemon import Worker
 from tests.support.exports import Item, export_service
 from tests.support.kinesis_local import kinesis_client
 from tests.support.waiting import eventually
@@ -88,10 +89,37 @@ class Destination:
     status: str = "ACTIVE"
     precision: Precision = "MICROSECOND"
     calls: list[str] = field(default_factory=list)
+    held: int = 0
+    """Looks at the table that wait for the end of `unseen`."""
+    _seen: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        self._seen.set()
+
+    @asynccontextmanager
+    async def unseen(self, worker: Worker) -> AsyncIterator[None]:
+        """The only worker sees nothing of what the block does with the table until it is done.
+
+        A worker looks once at a time: where a look waits, none is under way.
+        """
+
+        async def waits() -> bool:
+            return self.held > 0
+
+        self._seen.clear()
+        try:
+            await worker.until(waits, what="the worker is about to look at the table")
+            yield
+        finally:
+            self._seen.set()
 
     async def answer(self, operation: str, request: Item) -> Item | None:
         if request.get("TableName", "").rpartition("/")[2] == self.table:
             self.calls.append(operation)
+            if operation == "DescribeTable":
+                self.held += 1
+                await self._seen.wait()
+                self.held -= 1
         if operation != "DescribeKinesisStreamingDestination":
             return None
         told = {

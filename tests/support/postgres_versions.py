@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
-from replicator.demo.embedded import EmbeddedPostgres, embedded_postgres
+from replicator.demo.embedded import SETTINGS, EmbeddedPostgres, embedded_postgres
 from tests.support.in_memory import new_files_in, place_in_memory
 from tests.support.npm_package import PackageMissing, npm_package
 
@@ -64,11 +64,15 @@ class VersionMissing(Exception):
 
 @contextmanager
 def postgres_of(version: int | None) -> Iterator[EmbeddedPostgres]:
-    """A running server of a major version; None: the one that all tests run on."""
+    """A running server of a major version; None: the one that all tests run on.
+
+    It vacuums and analyzes when it is told to: plans and statistics are those of the test alone.
+    """
     programs = None if version is None else binaries(version)
     with ExitStack() as running:
         with new_files_in(place_in_memory()):
-            server = running.enter_context(embedded_postgres(binaries=programs))
+            settings = SETTINGS | {"autovacuum": "off"}
+            server = running.enter_context(embedded_postgres(binaries=programs, settings=settings))
         yield server
 
 

@@ -145,7 +145,7 @@ class RandomItems:
         return {"NS": members}
 
     def set_of_binaries(self) -> Value:
-        members = list({self.binary() for _ in range(self.random.randint(1, 4))})
+        members = sorted({self.binary() for _ in range(self.random.randint(1, 4))})
         self.random.shuffle(members)
         return {"BS": members}
 
