@@ -381,6 +381,9 @@ def test_objects_of_the_same_types_are_alike():
     assert objects_alike([*keys, {"pk": {"N": "1"}, "sk": {"N": "1"}}]) is None
     assert objects_alike([*keys, {"sk": {"N": "1"}, "pk": {"S": "a"}}]) is None
     assert objects_alike([]) == []
+    assert objects_alike([{}, {}]) == ["{}", "{}"]
+    assert objects_alike([{}, keys[0]]) is None
+    assert objects_alike([{"%s": {"S": "%"}}]) == ['{"%s":"%"}']
 
 
 @pytest.mark.parametrize(

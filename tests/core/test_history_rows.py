@@ -57,7 +57,8 @@ def after(old: dict[str, Any], made: StreamRecord) -> StreamRecord:
 def test_an_entry_made_beside_others_is_the_one_made_by_itself(personal, data):
     """Entries of a batch are made together; one that is not as usual is decoded and made alone."""
     images = st.none() | st.dictionaries(st.sampled_from("abpk"), VALUES, max_size=3)
-    keys = st.sampled_from([{"pk": {"S": "a"}}, {"pk": {"S": "\0"}}, {"pk": {"N": "1.0"}}])
+    usual: list[Any] = [{"pk": {"S": "a"}}, {"pk": {"S": "%s"}}]
+    keys = st.sampled_from([*usual, {"pk": {"S": "\0"}}, {"pk": {"N": "1.0"}}, {"pk": {}}, {}])
     drawn = data.draw(st.lists(st.tuples(keys, images, images), max_size=4))
     records = [
         StreamRecord(*numbers_of(number), "modify", key, raw(new), raw(old), None)
@@ -80,6 +81,17 @@ def test_an_entry_made_beside_others_is_the_one_made_by_itself(personal, data):
 
 def raw(image: dict[str, Any] | None) -> memoryview | None:
     return None if image is None else memoryview(json.dumps(image, separators=(",", ":")).encode())
+
+
+def test_changes_without_a_key_are_set_aside_and_those_beside_them_written():
+    nameless = [StreamRecord(*numbers_of(n), "modify", {}, raw({}), None, None) for n in (1, 2)]
+
+    alone, beside = plan(*nameless), plan(*nameless, record(3, n={"N": "3"}))
+
+    assert [letter.target for letter in alone.dead_letters] == ["public.t", "public.t"]
+    assert numbers(alone) == ["1", "2"]
+    assert numbers(beside) == ["1", "2", "3"]
+    assert beside.writes[0].upserted.rows == [("a", "3")]
 
 
 def test_changes_that_one_row_supersedes_are_all_in_the_history():

@@ -148,16 +148,38 @@ MUTANTS = [
     Mutant(
         "a string that ends with a backslash is left to be decoded",
         "replicator/core/values/json_text.py",
-        "careful = _UNICODE_ESCAPE in whole or _ESCAPED_BACKSLASH in whole",
-        "careful = _UNICODE_ESCAPE in whole",
+        "if _UNICODE_ESCAPE in whole or _ESCAPED_BACKSLASH in whole:",
+        "if _UNICODE_ESCAPE in whole:",
         "tests/core/test_columnar.py",
     ),
     Mutant(
         "a character that jsonb cannot hold is not looked for",
         "replicator/core/values/json_text.py",
-        "careful = _UNICODE_ESCAPE in whole or _ESCAPED_BACKSLASH in whole",
-        "careful = _ESCAPED_BACKSLASH in whole",
+        "if _UNICODE_ESCAPE in whole or _ESCAPED_BACKSLASH in whole:",
+        "if _ESCAPED_BACKSLASH in whole:",
         "tests/core/test_columnar.py",
+    ),
+    Mutant(
+        "a quote that is escaped ends a string",
+        "replicator/core/values/json_text.py",
+        "if _BACKSLASH not in whole:",
+        "if _UNICODE_ESCAPE not in whole:",
+        "tests/core/test_columnar.py",
+    ),
+    Mutant(
+        "the entries of a history are added at places by chance",
+        "replicator/postgres/schema/ddl.py",
+        '"(sequence_number, md5(stream_arn || keys::text))"',
+        '"(md5(stream_arn || keys::text), sequence_number)"',
+        "tests/postgres/test_ddl.py"
+        "::test_the_index_of_a_history_that_grows_is_as_small_as_a_new_one",
+    ),
+    Mutant(
+        "a change of another stream is taken for one that the history has",
+        "replicator/postgres/schema/ddl.py",
+        '"(sequence_number, md5(stream_arn || keys::text))"',
+        '"(sequence_number, md5(keys::text))"',
+        "tests/postgres/test_ddl.py",
     ),
     Mutant(
         "an entry of a history is made of another change's image",

@@ -101,14 +101,35 @@ async def test_a_history_takes_every_change_once_however_long_its_key(
     await create(connection, mapping(target(history="log.orders_history")))
     append = (
         "insert into log.orders_history (stream_arn, sequence_number, operation, keys)"
-        " values ('arn', $1, 'insert', jsonb_build_object('pk', $2::text)) on conflict do nothing"
+        " values ($3, $1, 'insert', jsonb_build_object('pk', $2::text)) on conflict do nothing"
     )
 
     long_key = "k" * 2048 + "é" * 500
     for number, key in ((1, "a"), (1, "a"), (2, "a"), (1, "b"), (1, long_key), (1, long_key)):
-        await connection.execute(append, number, key)
+        await connection.execute(append, number, key, "arn")
+    for _ in range(2):
+        await connection.execute(append, 1, "a", "arn of the next stream")
 
-    assert await connection.fetchval("select count(*) from log.orders_history") == 4
+    assert await connection.fetchval("select count(*) from log.orders_history") == 5
+
+
+async def test_the_index_of_a_history_that_grows_is_as_small_as_a_new_one(
+    connection: asyncpg.Connection,
+):
+    """Each entry is added behind the one before; at places by chance pages would be two thirds
+    full, and every change would write a page of its own after a checkpoint."""
+    await create(connection, mapping(target(history="log.orders_history")))
+    await connection.execute(
+        "insert into log.orders_history (stream_arn, sequence_number, operation, keys)"
+        " select 'arn', n, 'modify', jsonb_build_object('pk', n % 1000)"
+        " from generate_series(1, 20000) as n"
+    )
+    size = "select pg_indexes_size('log.orders_history')"
+
+    grown = await connection.fetchval(size)
+    await connection.execute("reindex table log.orders_history")
+
+    assert grown <= 1.1 * await connection.fetchval(size)
 
 
 async def test_a_history_made_by_migrate_fits_and_one_without_its_index_does_not(

@@ -27,18 +27,22 @@ def plan_history(
     refused: tuple[str, str | None] | None,
     *,
     healing: bool = False,
-) -> list[tuple[HistoryRow, StreamRecord]]:
-    """Every change of the batch that concerns the target, oldest first, with the record.
+) -> tuple[Sequence[HistoryRow], Sequence[StreamRecord]]:
+    """Every change of the batch that concerns the target, oldest first, and the records.
 
     `healing`: each entry stands for all changes of an item in a gap, and is marked so.
 
     `refused`: why PostgreSQL would not take the one change of the batch. A change that cannot be
     written becomes a dead letter of the history, which no later change supersedes.
     """
-    rows: list[tuple[HistoryRow, StreamRecord]] = []
     if target.history is None:
-        return rows
+        return [], []
     usual = _usual_rows(state)
+    if refused is None and not healing and target.spec.when is None and None not in usual:
+        state.rank_all(state.keys, Rank.APPLIED)
+        return list(filter(None, usual)), [state.records[index] for index in state.keys]
+    rows: list[HistoryRow] = []
+    records: list[StreamRecord] = []
     for place, index in enumerate(state.keys):
         record = state.records[index]
         reason, sqlstate = refused or (None, None)
@@ -47,14 +51,15 @@ def plan_history(
                 continue
             if refused is None:
                 row = usual[place] or _row(state, record, target.spec.nul)
-                rows.append((_state_after_gap(row, record) if healing else row, record))
+                rows.append(_state_after_gap(row, record) if healing else row)
+                records.append(record)
                 state.rank(index, Rank.APPLIED)
                 continue
         except ValueRejected as rejection:
             reason = str(rejection)
         letter = DeadLetter(target.history, record, str(reason), sqlstate, of_history=True)
         state.set_aside(index, letter, target.spec.on_error)
-    return rows
+    return rows, records
 
 
 def _concerns(target: TargetMapping, state: PlanningState, record: StreamRecord) -> bool:
@@ -101,7 +106,7 @@ def _usual_rows(state: PlanningState) -> Sequence[HistoryRow | None]:
     rows = zip(
         [str(history_number(record.version)) for record in records],
         [record.event for record in records],
-        [None if record.created_at is None else state.created_at(record) for record in records],
+        state.created_at_each(records),
         keys,
         texts[::2],
         texts[1::2],

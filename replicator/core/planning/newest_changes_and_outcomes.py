@@ -182,7 +182,15 @@ class PlanningState:
         """Creation time of the change, or the time of reading where no creation time is known;
         ISO 8601.
         """
-        at = self._at(record)
+        return self._instant(self._at(record))
+
+    def created_at_each(self, records: Iterable[StreamRecord]) -> list[str | None]:
+        """`created_at` of each of the records that has a creation time, None of others."""
+        times = [record.created_at for record in records]
+        texts = {at: None if at is None else self._instant(at) for at in set(times)}
+        return [texts[at] for at in times]
+
+    def _instant(self, at: float) -> str:
         text = self._instants.get(at)
         if text is None:
             text = self._instants[at] = datetime.fromtimestamp(at, UTC).isoformat()

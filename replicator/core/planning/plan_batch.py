@@ -59,10 +59,10 @@ def plan_batch(
         writes.append(planner.plan())
         if target.history is not None and not scanned:
             reason = refused.get(target.history)
-            entries = plan_history(target, state, reason, healing=healing)
-            writes[-1].appends.extend([row for row, _ in entries])
+            entries, appended = plan_history(target, state, reason, healing=healing)
+            writes[-1].appends.extend(entries)
             if healing:
-                writes[-1].appended.extend([record for _, record in entries])
+                writes[-1].appended.extend(appended)
         if planner.candidates:
             candidates[target.name] = planner.candidates
         if planner.unmapped:

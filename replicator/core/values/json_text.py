@@ -5,8 +5,8 @@ import re
 from binascii import a2b_base64
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from json.encoder import encode_basestring as quote
-from operator import add, itemgetter
-from typing import Any, cast
+from operator import itemgetter
+from typing import Any
 
 import msgspec
 
@@ -51,13 +51,15 @@ def objects_alike(images: Sequence[Image]) -> list[str] | None:
 
     None where one has others, or cannot be stored.
     """
-    names = list(images[0]) if images else []
+    names = tuple(images[0]) if images else ()
+    if not names:
+        return None if any(images) else ["{}"] * len(images)
     try:
-        if any(list(image) != names for image in images):
+        if set(map(tuple, images)) != {names}:
             return None
         columns = [_texts_alike([image[name] for image in images]) for name in names]
-        labels = [quote(name) + ":" for name in names]
-        texts = ["{" + ",".join(map(add, labels, its)) + "}" for its in zip(*columns, strict=True)]
+        members = ",".join([quote(name).replace("%", "%%") + ":%s" for name in names])
+        texts = list(map(f"{{{members}}}".__mod__, zip(*columns, strict=True)))
         whole = "".join(texts)
         return texts if (whole.isascii() or whole.encode()) and "\\u0000" not in whole else None
     except (*_MALFORMED, Unfit):
@@ -197,8 +199,9 @@ PIECE_BYTES = 64 * 1024
 """Bytes of the values in one piece, about: one larger than a cache takes longer to go through."""
 HELD_BYTES_MAX = 1024 * 1024
 """Bytes of surroundings that a function of `object_texts` keeps for the next images."""
-_ENTRY_BYTES, _PLACE_BYTES = 320, 40
-"""Bytes of one kept surroundings beside the text, and of a scalar that is not kept, about."""
+_ENTRY_BYTES, _PIECE_BYTES, _PLACE_BYTES = 320, 48, 40
+"""Bytes of one kept surroundings beside the text, of a piece of that text, and of a scalar that is
+not kept, about."""
 
 _BETWEEN, _SCALAR = b"\x1f", b"\x1e"  # no valid JSON holds them
 _ESCAPE = rb'\\(?:["\\/bfnrt]|u00(?:0[1-7bef]|1[0-9a-f]))'
@@ -221,6 +224,9 @@ _at_simple_scalars = re.compile(_SCALARS % {b"string": _SIMPLE}).split
 """Scalars of valid JSON without escapes of Unicode and escaped backslashes, so that a backslash
 before a quote always escapes the quote: to look for the next quote is several times faster than to
 look at each character."""
+_BACKSLASH = b"\\"
+_at_plain_scalars = re.compile(_SCALARS % {b"string": rb'"[^"]*+"'}).split
+"""Scalars of valid JSON without any backslash, so that a string ends at the next quote."""
 _is_usual = re.compile(
     rb"""(?:\x1e|,|%s:|\{"M":\{|\}\}|\{"L":\[|\]\}|\{"NULL":true\})*+""" % _NAME
 ).fullmatch
@@ -264,7 +270,12 @@ def object_texts(kept: Kept) -> Callable[[Sequence[bytes | memoryview]], list[st
     return texts
 
 
-class _Surroundings(dict[bytes, "bytes | None"]):
+_Pieces = tuple[bytes, Sequence[bytes]]
+"""The text around the scalars of a value, in pieces: what is before the first scalar, with a
+separator of values in front, and all others."""
+
+
+class _Surroundings(dict[bytes, "_Pieces | None"]):
     """Texts around the scalars of values: the plain text by the typed one, None for an unusual one.
 
     Items of a table are much alike: thousands of values have a few surroundings.
@@ -283,7 +294,7 @@ class _Surroundings(dict[bytes, "bytes | None"]):
         """True where some attribute is not kept."""
         self._held_bytes = 0
 
-    def __missing__(self, typed: bytes) -> bytes | None:
+    def __missing__(self, typed: bytes) -> _Pieces | None:
         whole = typed if self.kept is None else b'{"M":%s}' % typed
         plain = _without_types(whole) if _is_usual(whole) else None
         if self.kept is not None:
@@ -293,9 +304,11 @@ class _Surroundings(dict[bytes, "bytes | None"]):
             self.left_out[typed] = typed.count(_SCALAR), places
             self.leaves_out |= bool(places)
             self._held_bytes += _PLACE_BYTES * len(places)
-        self[typed] = plain
-        self._held_bytes += len(typed) + len(plain or b"") + _ENTRY_BYTES
-        return plain
+        pieces = self[typed] = None if plain is None else _pieces(plain)
+        self._held_bytes += len(typed) + _ENTRY_BYTES
+        if plain is not None:
+            self._held_bytes += len(plain) + _PIECE_BYTES * plain.count(_SCALAR)
+        return pieces
 
     def keep_few(self) -> None:
         """Forget all of it where it has become too much: these items are not alike."""
@@ -321,28 +334,45 @@ def _plain(typed: Sequence[bytes | memoryview], known: _Surroundings) -> list[st
     The surroundings of an unusual value stay unchanged, and its text is left out in the end.
     """
     whole = _BETWEEN.join(typed)
-    careful = _UNICODE_ESCAPE in whole or _ESCAPED_BACKSLASH in whole
-    parts = (_at_scalars if careful else _at_simple_scalars)(whole)
+    parts = _split_at_scalars(whole)
     surroundings = _SCALAR.join(parts[::2]).split(_BETWEEN)
-    plain = list(map(known.__getitem__, surroundings))
-    odd = [place for place, each in enumerate(plain) if each is None] if None in plain else ()
-    for place in odd:
-        plain[place] = surroundings[place]
-    parts[::2] = _BETWEEN.join(cast("list[bytes]", plain)).split(_SCALAR)
+    pieces, odd = [b""], []
+    for place, plain in enumerate(map(known.__getitem__, surroundings)):
+        if plain is None:
+            odd.append(place)
+        first, others = _pieces(surroundings[place]) if plain is None else plain
+        pieces[-1] += first
+        pieces += others
+    parts[::2] = pieces
     try:
         if _IN_SETS in whole:
             _sort_sets(parts)
         if known.leaves_out:
             _leave_out(parts, surroundings, known)
-        texts: list[str | None] = [*b"".join(parts).decode().split("\x1f")]
+        _, *texts = b"".join(parts).decode().split("\x1f")
     except UnicodeError:  # in a set a surrogate that is not escaped is told by encoding
         if len(typed) == 1:
             return [None]
         half = len(typed) // 2
         return [*_plain(typed[:half], known), *_plain(typed[half:], known)]
+    found: list[str | None] = [*texts]
     for place in odd:
-        texts[place] = None
-    return texts
+        found[place] = None
+    return found
+
+
+def _split_at_scalars(whole: bytes) -> list[bytes]:
+    """The text around the scalars and the scalars, in turn."""
+    if _BACKSLASH not in whole:
+        return _at_plain_scalars(whole)
+    if _UNICODE_ESCAPE in whole or _ESCAPED_BACKSLASH in whole:
+        return _at_scalars(whole)
+    return _at_simple_scalars(whole)
+
+
+def _pieces(text: bytes) -> _Pieces:
+    first, *others = text.split(_SCALAR)
+    return _BETWEEN + first, others
 
 
 def _without_types(structure: bytes) -> bytes:

@@ -28,6 +28,9 @@ HISTORY_COLUMNS = (
     Column("old_image", JSONB),
 )
 HISTORY_NOT_NULL = ("stream_arn", "sequence_number", "operation", "keys")
+HISTORY_UNIQUE = "(sequence_number, md5(stream_arn || keys::text))"
+"""Columns of the index that keeps each change single. Changes of a shard arrive in the order of the
+numbers, so that entries are added side by side; md5, as a key may be longer than an entry."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +107,7 @@ def create_history(name: tuple[str, str]) -> tuple[Statement, ...]:
         for column in HISTORY_COLUMNS
     )
     table = quote_table(*name)
-    # md5: a key may be longer than an entry of an index
-    unique = f"create unique index on {table}\n    (stream_arn, md5(keys::text), sequence_number)"
+    unique = f"create unique index on {table}\n    {HISTORY_UNIQUE}"
     return (
         Statement(qualified, f"create table {table} (\n{columns}\n)", _NO_LOCK),
         Statement(qualified, unique, _NO_LOCK),

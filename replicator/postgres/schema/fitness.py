@@ -15,7 +15,7 @@ from replicator.postgres.schema.catalog import (
     Trigger,
     UniqueIndex,
 )
-from replicator.postgres.schema.ddl import HISTORY_COLUMNS, HISTORY_NOT_NULL
+from replicator.postgres.schema.ddl import HISTORY_COLUMNS, HISTORY_NOT_NULL, HISTORY_UNIQUE
 from replicator.postgres.schema.type_fitness import accepts, altered, of_another_type
 
 _INTEGERS = {"smallint", "integer", "bigint"}
@@ -63,10 +63,9 @@ def history_fitness(
             _mended(
                 "error",
                 table.qualified,
-                "has no unique index over (stream_arn, md5(keys::text), sequence_number): "
+                f"has no unique index over {HISTORY_UNIQUE}: "
                 "a repeated batch would append its changes again",
-                f"create unique index on {existing.sql} "
-                "(stream_arn, md5(keys::text), sequence_number)",
+                f"create unique index on {existing.sql} {HISTORY_UNIQUE}",
             )
         )
     return found
