@@ -119,7 +119,7 @@ def _config(attempts: int, *, connections: SessionFactory) -> AioConfig:
 
 @cache
 def _user_agent() -> str:
-    """Ours and the SDK's, for which it makes a session."""
+    """The user agent of replicator and of the SDK, which is told by a session."""
     return f"replicator/{__version__} {get_session().user_agent()} app/replicator"
 
 

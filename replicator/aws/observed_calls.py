@@ -71,10 +71,11 @@ class Calls:
 
 
 def date_of(answer: Mapping[str, Any]) -> datetime | None:
-    """The time that an answer was sent at, as the `Date` header says; None where it tells none.
+    """Time at which an answer was sent, from the `Date` header; None where the header names no
+    time.
 
-    A header is text of whoever answered, a proxy perhaps: every form is taken that names an
-    instant, and any other is as good as none.
+    The header may be a proxy's text: every form that names an instant is taken, and any other
+    counts as absent.
     """
     text = (answer.get("ResponseMetadata") or {}).get("HTTPHeaders", {}).get("date")
     return _date_in(text) if isinstance(text, str) else None

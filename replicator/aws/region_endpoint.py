@@ -14,10 +14,10 @@ _ENDPOINT_VARIABLES = (
 
 @dataclass(frozen=True, slots=True)
 class SourceConnection:
-    """Place and identity in AWS: None leaves a choice to the AWS SDK's own chain.
+    """Region, endpoint and role in AWS; None leaves the choice to the AWS SDK's own chain.
 
-    `endpoint_url` is for tables, and for streams where it is not one of AWS's own; the others are
-    each for the service that they name.
+    `endpoint_url` is for tables, and for streams where the endpoint is not one of AWS's own; the
+    other endpoints are each for the service of their name.
     """
 
     region: str | None = None

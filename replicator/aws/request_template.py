@@ -94,13 +94,12 @@ class _Sessions:
 
 
 class TemplatedOperation:
-    """One operation of one client, whose first call the SDK makes: its request is the template.
+    """One operation of one client. The SDK makes the first call, and that request is the template.
 
-    Those that follow have the same endpoint, connections, proxy, timeouts and credentials, which
-    the SDK renews; what the SDK would do again for each, at most of its cost, is left out:
-    validation, endpoint rules, user agent, events, and the parser of answers without an error.
-    Signatures are made here (`signed_calls`).
-    Nothing is retried: that is for operations whose retries are the caller's.
+    Later calls have the same endpoint, connections, proxy, timeouts and credentials, which the SDK
+    renews. Most of the cost of a call is left out: validation, endpoint rules, user agent, events,
+    and the parser of answers without an error. Signatures are made by `signed_calls`. No call is
+    retried: callers of these operations retry by themselves.
     """
 
     def __init__(self, operation: str, sessions: _Sessions) -> None:
@@ -123,7 +122,7 @@ class TemplatedOperation:
     async def make(self, method: Callable[..., Any], **arguments: object) -> dict[str, Any]:
         """Make a call; the answer as `keep_raw_body` leaves it. `method` is the client's own.
 
-        Failures are those of the SDK.
+        Raises the errors of the SDK.
         """
         if self._prepared is None or self._sessions.made is None:
             answer: dict[str, Any] = await method(**arguments)

@@ -11,8 +11,9 @@ Operation = Literal["upsert", "delete", "append"]
 RecordOutcome = tuple[Event | Literal["snapshot"], Outcome]
 GapKind = Literal["possible", "certain"]
 GuardReason = Literal["duplicate", "older", "older_generation", "suspicious", "snapshot"]
-"""Why the row guard turned a change away: the row has the change already; a newer one; one of a
-newer stream; one that counts as newer and was created earlier; a stream was quicker than a scan."""
+"""Reason for which the row guard supersedes a change: the row has the change already; a newer one;
+one of a newer stream; one that counts as newer and was created earlier; a stream was quicker than a
+scan."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +51,8 @@ class RecordsRepeated:
 
 
 @dataclass(frozen=True, slots=True)
-class ChangesTurnedAway:
-    """The row guard found that rows have newer versions than changes of a batch, or the same."""
+class ChangesSuperseded:
+    """The row guard found that rows have newer versions than changes of a batch, or equal ones."""
 
     table: str
     reasons: Mapping[GuardReason, int]
@@ -320,7 +321,7 @@ class SnapshotEnded:
 TelemetryEvent = (
     BatchApplied
     | RecordsRepeated
-    | ChangesTurnedAway
+    | ChangesSuperseded
     | OrderUndecided
     | PublishingUnwatched
     | StreamMoved

@@ -239,7 +239,7 @@ class Incidents(Protocol):
         ...
 
     async def add_gap(self, claim: Claim, *, kind: GapKind, detail: str) -> None:
-        """Record a gap of a shard and stop it until acceptance; Fenced."""
+        """Record a gap of a shard, which stops the shard until the gap is accepted; Fenced."""
         ...
 
     async def start_stream(
@@ -260,10 +260,10 @@ class Incidents(Protocol):
     async def add_break(
         self, source: str, stream_arn: str, *, detail: str, created_at: datetime | None = None
     ) -> bool:
-        """Record a gap of changes that never reached the stream on record; False where it is known.
+        """Record a gap of changes that never reached the stream on record; False for a known one.
 
-        It lasts until `end_break`, and is one gap. With `created_at` only where the table was
-        created after the stream was first seen, once.
+        The break lasts until `end_break`, and is one gap. With `created_at` the gap is recorded
+        once, and only where the table was created after the stream was first seen.
         """
         ...
 

@@ -29,9 +29,9 @@ async def apply_until_taken(
     failed: Callable[[ReplicatorError], None] = unobserved,
     single: bool = False,
 ) -> T:
-    """Apply until a busy server takes it; SinkBusy once asked to stop, BatchTooSlow at once.
+    """Apply until a busy server takes the batch; SinkBusy once asked to stop, BatchTooSlow at once.
 
-    What cannot be halved (`single`) and meets a time limit that is not our own is tried
+    A batch that cannot be halved (`single`) and meets a time limit of others is tried
     SINGLE_ATTEMPTS_MAX times: RecordTooSlow then. `attempting` hears of every attempt, `failed` of
     every one that will be repeated.
     """

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from replicator.clock import Clock
 from replicator.core.telemetry_events import (
     BatchApplied,
-    ChangesTurnedAway,
+    ChangesSuperseded,
     GapFound,
     OrderUndecided,
     TelemetryEvent,
@@ -37,7 +37,7 @@ class EmbeddedMetrics:
         match event:
             case BatchApplied():
                 self._applied(event)
-            case ChangesTurnedAway(table=table, reasons=reasons):
+            case ChangesSuperseded(table=table, reasons=reasons):
                 for reason, count in reasons.items():
                     name = "replicator_guard_rejections_total"
                     self._add(name, count, table=table, reason=reason)

@@ -20,7 +20,7 @@ from replicator.core.status.diagnosis import diagnose
 from replicator.core.status.table_verdict import VERDICTS
 from replicator.core.telemetry_events import (
     BatchApplied,
-    ChangesTurnedAway,
+    ChangesSuperseded,
     ClaimSwitched,
     ExportRefused,
     GapFound,
@@ -107,7 +107,7 @@ class Metrics(Collector):
                 self._count("replicator_fenced_total")
             case LeaseLapsed():
                 self._count("replicator_leases_lost_total")
-            case ChangesTurnedAway(table=table, reasons=reasons):
+            case ChangesSuperseded(table=table, reasons=reasons):
                 for reason, count in reasons.items():
                     self._count("replicator_guard_rejections_total", table, reason, by=count)
             case OrderUndecided(table=table, changes=changes):

@@ -10,7 +10,7 @@ import structlog
 from replicator.clock import Clock
 from replicator.core.telemetry_events import (
     BatchApplied,
-    ChangesTurnedAway,
+    ChangesSuperseded,
     ClaimSwitched,
     ExportRefused,
     GapFound,
@@ -253,7 +253,7 @@ def line_of(event: TelemetryEvent) -> Line | None:  # noqa: C901, PLR0912 (one a
             return Line(
                 "debug", "records delivered again", _of(repeated, count=sum(events.values()))
             )
-        case ChangesTurnedAway() as away:
+        case ChangesSuperseded() as away:
             return _turned_away(away)
         case StreamMoved(table=table, detail=detail):
             moved: dict[str, object] = {"table": table, "detail": detail}
@@ -339,7 +339,7 @@ def _rejection(rejected: RecordRejected) -> Line:
     return Line("warning", "record rejected, kept as a dead letter", fields, repeats=same)
 
 
-def _turned_away(away: ChangesTurnedAway) -> Line:
+def _turned_away(away: ChangesSuperseded) -> Line:
     """Older and repeated changes are what the guard is for; a newer one is not."""
     fields: dict[str, object] = {"table": away.table}
     fields.update(away.reasons.items())

@@ -20,7 +20,7 @@ from replicator.core.snapshot.scan_pages import ScanPage
 from replicator.core.snapshot.snapshot_state import SegmentAdvance, SegmentClaim
 from replicator.core.telemetry_events import (
     BatchApplied,
-    ChangesTurnedAway,
+    ChangesSuperseded,
     Observe,
     RecordRejected,
     WriteBlocked,
@@ -63,10 +63,10 @@ class PagePipeline:
         attempting: Callable[[], None],
         proof: ShardProof,
     ) -> SegmentClaim:
-        """Commit a page, and return the claim behind it.
+        """Commit a page; returns the claim behind the page.
 
-        A page that is too slow, or holds an item that PostgreSQL refuses, is written in parts;
-        the segment moves with the last of them, so that a crash in between writes the page once
+        A page that is too slow, or holds an item that PostgreSQL refuses, is written in several
+        transactions, and the last one moves the segment: a crash in between writes the page once
         more.
         """
         records: Sequence[StreamRecord]
@@ -180,7 +180,7 @@ class PagePipeline:
             )
         )
         if applied.rejections:
-            self._observe(ChangesTurnedAway(self._table, reasons(applied.rejections)))
+            self._observe(ChangesSuperseded(self._table, reasons(applied.rejections)))
         self.rejected += len(plan.dead_letters)
         for letter in plan.dead_letters:
             self._observe(

@@ -48,8 +48,8 @@ _Pages = asyncio.Queue[_AnyPage | ReplicatorError]
 ROWS_LOOKED_AT_MAX = 5000
 """Rows of a sweep's target that are read at a time."""
 STALE_ROWS_ASKED_FOR = 500
-"""Rows without an item that are asked for, from all over the target: they tell whether the mapping
-moved them."""
+"""Stale rows, from all over the target, whose items are read: an item that exists all the same was
+moved by a changed mapping."""
 KEYS_PER_GET = 100
 
 
@@ -251,8 +251,10 @@ class SegmentRunner:
         return False
 
     async def _share_gone(self, target: str, keys: Sequence[Row]) -> float:
-        """Number of the given rows that have no item any more; the items of the others belong
-        elsewhere now. The mapping moved such items: the same scan wrote them into other targets.
+        """Share of the given rows that have no item any more.
+
+        The items of the others belong elsewhere now, as the mapping was changed: the same scan
+        wrote them into other targets.
         """
         parts = self._parts
         [mapping] = [each for each in parts.mapping.targets if each.name == target]

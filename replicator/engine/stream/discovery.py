@@ -37,10 +37,10 @@ from replicator.errors import (
 
 @dataclass(frozen=True, slots=True)
 class NewestStream:
-    """The newest stream of a table: the ARN, and the time at which it began.
+    """The newest stream of a table: the ARN, and the time at which the stream began.
 
-    `table_created_at`: of the table whose stream it is, where a table that was created again goes
-    on with the same stream; else None.
+    `table_created_at`: time of the table's creation, where a table that was created again goes on
+    with the same stream; else None.
     """
 
     arn: str
@@ -105,12 +105,13 @@ class Discovery:
     async def discover(
         self, table: TableFacts, *, first: bool, paged: Callable[[], None]
     ) -> frozenset[ShardName]:
-        """Add what the source shows now, a start instant, a new stream, new shards; what it lists.
+        """Add what the source shows now: a start instant, a new stream, new shards. Returns the
+        listing.
 
         `first`: no shard of the table's stream is on record. `paged` hears of each page.
         StreamUnfit and StreamVanished only when nothing of the old stream is left to read;
         NotPublished while the changes reach no stream, after what the last one holds is on record;
-        PositionLost when the control schema has lost a shard whose lease holds a position.
+        PositionLost when the control schema has lost a shard that has a lease with a position.
         """
         arn, unpublished = await self._stream_to_read(table)
         if self._note_retention is not None:
@@ -134,9 +135,10 @@ class Discovery:
         return frozenset(listed)
 
     async def forget_finished(self, listed: Container[ShardName]) -> None:
-        """Drop rows and leases of unlisted shards that ended long ago and whose children went on.
+        """Drop rows and leases of unlisted shards that ended long ago and have children that went
+        on.
 
-        Dead letters that were closed longer ago than they are kept go, too.
+        Dead letters that were closed longer ago than dead letters are kept are dropped, too.
         """
         now = self._clock.now()
         shards = await self._positions.ended_before(self._spec.name, now - FINISHED_SHARDS_KEPT)
@@ -148,9 +150,10 @@ class Discovery:
         )
 
     async def add_children(self, stream_arn: str, shard_id: str) -> tuple[str, ...]:
-        """Make the children of an ended shard known; none, where the source does not tell yet.
+        """Make the children of an ended shard known, as far as the source tells of children.
 
-        The next discovery finds those: a child of a finished parent may start whenever it appears.
+        The next discovery finds the others: a child of a finished parent may start whenever it
+        appears.
         """
         children: list[ListedShard] = []
         try:
@@ -293,9 +296,9 @@ class Discovery:
         return StreamOver(stream_arn, frozenset(shards)) if finished else None
 
     async def _start_stream(self, arn: str, created_at: datetime, *, after: StreamOver) -> None:
-        """Start a generation; changes made between it and the one before are a gap.
+        """Start a generation; changes made between the one before and this generation are a gap.
 
-        A stream that is older than the one before it stays aside until that gap is accepted.
+        A stream that is older than the one before stays aside until that gap is accepted.
         """
         name, kind = self._spec.name, kind_of(arn)
         detail = (

@@ -18,7 +18,7 @@ from replicator.core.stream.batch_size import BatchSize
 from replicator.core.stream.stream_state import Advance, Claim
 from replicator.core.telemetry_events import (
     BatchApplied,
-    ChangesTurnedAway,
+    ChangesSuperseded,
     Observe,
     OrderUndecided,
     RecordRejected,
@@ -127,9 +127,8 @@ class Pipeline:
         )
 
     def _order(self, batch: Batch) -> Arranged:
-        """The records in the order that planning takes them in: in a shard of DynamoDB Streams they
-        lie so.
-        """
+        """The records in the order that planning takes, which a shard of DynamoDB Streams has
+        anyway."""
         if batch.order is not None:
             return batch.order
         if self._mapping.spec.kinesis is None:
@@ -269,7 +268,7 @@ class Pipeline:
             )
         )
         if applied.rejections:
-            self._observe(ChangesTurnedAway(self._table, reasons(applied.rejections)))
+            self._observe(ChangesSuperseded(self._table, reasons(applied.rejections)))
         undecided = applied.undecided + in_order.undecided
         if undecided:
             self._observe(OrderUndecided(self._table, undecided))

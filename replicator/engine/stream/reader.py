@@ -31,7 +31,7 @@ PAUSE_BEHIND_RECORDS_MAX = 0.5
 BEHIND_SECONDS = 2.0
 """Age of a page's last record above which the next page is read at once: there is likely more."""
 FULL_PAGE_RECORDS = 900
-"""An answer holds 1000 records, or fewer where they are large."""
+"""Number of records in a full answer, which holds fewer where the records are large."""
 FULL_PAGE_BYTES = 1_000_000
 """Size of a full answer in bytes; the JSON of records is longer than what the service counts."""
 SPURIOUS_TRIMS_MAX = 20
@@ -42,8 +42,8 @@ SPURIOUS_TRIMS_MAX = 20
 class Answer:
     """One page. `repeated`: records read before.
 
-    `requested_at`: the time of the request; everything created until then was to be had. The
-    answer may set the source's clock right, so it is the earlier one of both ways to tell it.
+    `requested_at`: time of the request; everything created until then was to be had. An answer may
+    set the source's clock, which then tells another time of the request: the earlier one counts.
     `answered_at`: the clock when the answer was there; nothing was trimmed later than that.
     """
 
@@ -57,7 +57,7 @@ class Answer:
     """
     repeated: Sequence[StreamRecord] = ()
     size_bytes: int = 0
-    """Of the page as it came."""
+    """Size of the page in bytes, as received."""
 
 
 class ShardReader:
@@ -142,7 +142,7 @@ class ShardReader:
         return None
 
     def put_back(self) -> None:
-        """Read the last answer again: it was not kept."""
+        """Read the last answer again: the answer was not kept."""
         self._iterator, self._position = self._before
         self._pause_seconds = 0.0
 

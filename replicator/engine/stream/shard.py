@@ -136,7 +136,7 @@ class ShardReplicator:
         self.proof = ShardProof(self.alive_at)
 
     async def run(self, stopping: asyncio.Event) -> Ending:
-        """Claim the shard and work until it ends or we are asked to stop."""
+        """Claim the shard and work until the shard's end, or until asked to stop."""
         task = self._task
         self.proof.begins()
         claim = await self._claims.claim(
@@ -212,11 +212,11 @@ class ShardReplicator:
     async def _next(
         self, reader: ShardReader, stopping: asyncio.Event
     ) -> tuple[Answer | None, int]:
-        """The next answer, and the places that are taken for it.
+        """The next answer, and the places that are taken for the answer.
 
-        A shard that expects a page waits for room before it asks. An idle one asks without, and so
-        does one whose source fails: where there is no room for what it got, that is kept until
-        there is, as far as such pages are small or few, and else goes back to the source, so that
+        A shard that expects a page waits for room before the request. An idle shard asks without
+        room, and so does a shard with a failing source: where there is no room for the answer,
+        small or few pages are kept until there is, and other pages go back to the source, so that
         many shards that wake at once do not hold a large page each.
         """
         while True:

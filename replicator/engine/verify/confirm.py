@@ -31,7 +31,7 @@ from replicator.engine.waiting import with_retries
 
 @dataclass(frozen=True, slots=True)
 class CurrentItem:
-    """An item as it is; `image` None: there is none with the given keys."""
+    """An item as read now; `image` None: no item has the keys."""
 
     identity: str
     keys: Image
@@ -50,7 +50,7 @@ class Look:
 
     @property
     def difference(self) -> Difference | None:
-        """Why they are not equal, at the moment of the look."""
+        """Reason why item and row are not equal, at the moment of the look."""
         return judge(self.expected, self.found)
 
     @property
@@ -232,9 +232,11 @@ class Settling:
         return left
 
     async def _tally(self, proved: list[tuple[Candidate, Difference]]) -> None:
-        """Count differences, but for items that are dead letters because PostgreSQL refused them.
+        """Count differences, but for items that are dead letters because PostgreSQL refused the
+        row.
 
-        A newer change of an item closes its dead letters, so an open one is of the item as it is.
+        A newer change of an item closes the item's dead letters, so an open one is of the item as
+        it is.
         """
         by_target: dict[str, list[Candidate]] = defaultdict(list)
         for candidate, _ in proved:

@@ -103,9 +103,10 @@ async def _skip_through(
 
 
 def beyond(value: AttributeValue) -> AttributeValue:
-    """A sort key behind all that begin as this one does: `ORDER#…`, a first letter, as many digits.
+    """A sort key behind all that begin as the given one does: `ORDER#…`, a first letter, as many
+    digits.
 
-    It needs not exist.
+    No item needs to have the key.
     """
     match value:
         case {"S": str(text)}:

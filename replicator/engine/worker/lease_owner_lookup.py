@@ -19,8 +19,8 @@ from replicator.engine.ports import Leases, Positions
 from replicator.engine.worker.lease_keeper import Holding
 
 SWEEP_SECONDS = 3600.0
-"""Seconds between two reads of all leases, beside the one at the first look: it finds leases that
-are over, whoever has left them."""
+"""Seconds between two reads of all leases, after the one at the first look: such a read finds
+leases that are over, whichever worker has left them."""
 READ_ONE_BY_ONE_MAX = 10
 """Number of leases above which, if they are more than a tenth of all, a Scan costs less than single
 reads."""
@@ -33,7 +33,7 @@ class KnownLeases:
     """Leases that one look has found."""
 
     settled: Mapping[str, str]
-    """Owners of leases that were not read, since claims and heartbeats vouch for them."""
+    """Owners of leases that claims and heartbeats vouch for, so that the leases were not read."""
     asked: Collection[str]
     """Leases that this worker has asked for, and that are to be handed over any moment."""
     sightings: Sightings
@@ -86,7 +86,7 @@ class Ownership:
         """Leases that this worker has asked for: the owners, and when."""
 
     async def look(self, owners: Mapping[str, str | None]) -> KnownLeases:
-        """Read what is doubtful of the given leases. `owners`: who has claimed each."""
+        """Read the doubtful ones of the given leases. `owners`: the claimer of each."""
         signs = await self._positions.workers()
         now = self._clock.monotonic()
         since = now if self._looked_at is None else self._looked_at

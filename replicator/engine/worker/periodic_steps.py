@@ -37,9 +37,10 @@ class PeriodicSteps:
         await self._refresh(tables, self._positions.polled_shards)
 
     async def refresh_with_positions(self, tables: Sequence[Table]) -> dict[str, list[ShardFacts]]:
-        """As `refresh`, and the shards of each table, by its name, with how far they are read.
+        """As `refresh`; returns the shards of each table by name, with the positions.
 
-        Both are of one reading of the shards: a shard that ends meanwhile is open for both.
+        Tables and positions are of one reading of the shards: a shard that ends meanwhile is open
+        for both.
         """
         return await self._refresh(tables, self._positions.open_shards)
 
@@ -62,7 +63,7 @@ class PeriodicSteps:
         return shards
 
     async def accept_gaps(self, tables: Iterable[Table]) -> None:
-        """Accept gaps as `on_gap` says; the record names the configuration as who accepted."""
+        """Accept gaps as `on_gap` says; the record names the configuration in place of a person."""
         for table in tables:
             gaps = table.facts.gaps if table.facts is not None else ()
             on_gap = table.mapping.spec.on_gap

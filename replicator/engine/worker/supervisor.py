@@ -59,7 +59,7 @@ async def supervise(
 
     Every failure is reported and answered by its kind: HALT stops the table, and like all others
     waits and starts again, since a person may resume the table at any time. `beat` hears of every
-    attempt. This is the only place that catches what nobody foresaw.
+    attempt. No other place catches errors that are not foreseen.
     """
     backoff = Backoff(base=0.2, cap=job.cap_seconds)
     failing = False

@@ -1,4 +1,4 @@
-"""One source table at run time: its parts, and what the worker has last read of its state."""
+"""Runtime state of one source table: the parts that work on the table, and the facts last read."""
 
 import asyncio
 from collections.abc import Callable, Collection, Mapping
@@ -155,7 +155,7 @@ class Table:
 
     @property
     def listing_fails(self) -> bool:
-        """True when this worker could not list the source, and nobody has since."""
+        """True when this worker could not list the source, and no worker has since."""
         failed_at = self.listing_failed_at
         return failed_at is not None and not _is_before(failed_at, self.listed_at)
 
@@ -196,10 +196,10 @@ class Table:
         return {part.name: part for part in ready}
 
     def ready_units(self, key: Callable[[str, str], str]) -> dict[str, Unit]:
-        """The shards and segments that may be leased now, by the keys of their leases. `key`: of a
-        stream and a name.
+        """The shards and segments that may be leased now, by the keys of their leases.
 
-        Of a shard that is as it was the unit stays: most of ten thousand are, at every look.
+        `key`: of a stream and a name. The unit of an unchanged shard stays the same object: most of
+        ten thousand are unchanged at every look.
         """
         known = by_name(self.shards)
         units: dict[str, Unit] = {}

@@ -47,8 +47,8 @@ CHILDREN_SECONDS = 1.0
 KEEP_SECONDS = 5.0
 """Seconds between two signs of life of a listing."""
 SILENT_LISTING_SECONDS_MAX = 120.0
-"""After so long without a page a listing gives no more signs of life: it waits for its turns no
-longer than that, and for an answer much less long."""
+"""Seconds without a page after which a listing gives no more signs of life: longer than the wait
+for turns, and much longer than the wait for an answer."""
 FIRST_LISTINGS, FIRST_LISTINGS_A_SECOND = 20, 12.0
 """So many discoveries of unlisted streams begin at once, and the others a little faster than AWS
 lets their calls be made: the calls of the first need not wait for the preparations of all."""
@@ -134,9 +134,10 @@ class Worker:
         await self._leave()
 
     async def behind(self, at: datetime) -> frozenset[str]:
-        """The tables of which a change created before `at` may not be applied yet, by anybody.
+        """The tables of which some change created before `at` may not be applied yet, by any
+        worker.
 
-        Those that nothing can be done for, such as a halted one, are not among them.
+        Tables that no worker can help, such as a halted one, are left out.
         """
         tables = list(self.tables.values())
         try:
@@ -206,9 +207,9 @@ class Worker:
     # Discovery: what there is
 
     async def _discover(self, name: str, stopping: asyncio.Event) -> bool | None:
-        """One look at the source, where it is the worker's to look, and the wait for the next.
+        """Make one look at the source, where this worker is to look, and wait for the next one.
 
-        None while a look has failed and nobody has listed the source since.
+        None while a look has failed and no worker has listed the source since.
         """
         table = self.tables[name]  # as of the last look
         skipped = table.facts is None or table.facts.halted or table.superseded
@@ -227,7 +228,7 @@ class Worker:
             table.listing_failed_at = None
 
     async def _list(self, table: Table) -> None:
-        """List the source for all workers; it counts once every shard of it is on record."""
+        """List the source for all workers; the listing counts once every shard is on record."""
         proved, paged_at = False, self._clock.monotonic()
 
         def paged() -> None:
@@ -397,8 +398,10 @@ class Worker:
     async def _add_leases(
         self, units: dict[str, Unit], existing: set[str], living: Set[str], until: float
     ) -> None:
-        """Add the leases that are missing; of many, those that are ours to add, and those that
-        nobody has added since the last look.
+        """Add the leases that are missing.
+
+        Of many missing ones this worker adds its own share, and those that no worker has added
+        since the last look.
         """
         missing = units.keys() - existing
         due: Set[str] = missing
@@ -426,7 +429,7 @@ class Worker:
         self._created -= existing
 
     async def _positions_of(self, units: Iterable[Unit]) -> dict[ShardName, Position | None]:
-        """Where the given shards stand."""
+        """The positions of the given shards."""
         names: dict[str, list[str]] = {}
         for unit in units:
             if unit.shard is not None:

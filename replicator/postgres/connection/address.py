@@ -23,14 +23,14 @@ _OF_THE_DRIVER = (
 class Address:
     """A server as a person names it. `hosts` may be directories of Unix sockets.
 
-    `named` False: nobody named a host, so the usual socket directories come before localhost.
-    `sslmode` and `session_attributes` are None when nobody asked for them.
+    `named` False: no host was given, so the usual socket directories come before localhost.
+    `sslmode` and `session_attributes` are None where not given.
     """
 
     hosts: tuple[str, ...]
     """Address and identity of a connection."""
     names: tuple[str, ...]
-    """The hosts as they are named, which is something else where `hostaddr` says where they are."""
+    """The hosts by name: other than `hosts` where `hostaddr` gives the addresses."""
     ports: tuple[int, ...]
     user: str
     database: str

@@ -46,7 +46,7 @@ class Claiming:
         return await self._ending_blocker(claim, owner)
 
     async def _ending_blocker(self, claim: Within[T], owner: Within[str | None]) -> T:
-        """Claim again, and end the owner's frozen session as soon as it is seen to block us."""
+        """Claim again, and end the owner's frozen session as soon as that one blocks the claim."""
         outcome: list[T | ReplicatorError] = []
         async with asyncio.TaskGroup() as tasks:
             try:

@@ -54,10 +54,10 @@ class StaleRows:
     async def look(
         self, target: str, snapshot_id: int, after: str | None, *, rows_max: int
     ) -> LookedAt:
-        """The next rows behind a position, and which of them the snapshot has not seen.
+        """The next rows behind a position, and the keys of those that the snapshot has not seen.
 
-        What is deleted softly already is not stale, nor is a row with a key that the mapping's type
-        does not hold: it can be no item's.
+        A row that is deleted softly already is not stale, nor is a row with a key that the
+        mapping's type does not hold: no item can have made such a row.
         """
         return await self._targets[target].look(snapshot_id, after, rows_max)
 

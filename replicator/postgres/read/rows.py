@@ -162,7 +162,7 @@ class TargetRows:
     async def orphans(
         self, target: TargetMapping, child: ChildTable, *, after: Row | None
     ) -> KeyPage:
-        """The next keys of parents of child rows, and those that have no row."""
+        """The next keys of parents of child rows, and those of them without a parent's row."""
         sql = orphans_statement(target, child, behind=after is not None, limit=ROWS_PER_PAGE)
         async with self._database.transaction("looking for orphans") as connection:
             answers = await connection.fetch(sql, *(after or ()))

@@ -56,13 +56,13 @@ async def add_columns(
     new: Sequence[AutoColumn],
     compiled: Callable[[Sequence[AutoColumn]], TableMapping],
 ) -> list[AutoColumn]:
-    """Add columns and register the mapping that has them, or nothing; those that were added.
+    """Add columns and register the mapping that has them, or nothing; returns the added columns.
 
-    One statement alters a target, however many columns it gets. Columns that another worker has
-    added meanwhile take names and places away: the columns that are left without are not added.
-    The lock on the target is short: it is given up when it does not come at once (SinkBusy).
-    Registering fences off every worker with the mapping before, so that none of them writes the
-    value to the rest and leaves what is in the column.
+    One statement alters a target, however many columns are added. Columns that another worker has
+    added meanwhile take names and places away: columns that are left without are not added. The
+    lock on the target is short: SinkBusy when the lock does not come at once. Registering fences
+    off every worker with the former mapping, which would write the value to the rest and leave the
+    column as it is.
     """
     async with looking("adding columns"), connection.transaction(isolation="read_committed"):
         await connection.execute(

@@ -351,7 +351,7 @@ class Constraint(msgspec.Struct, frozen=True):
 
 
 class Trigger(msgspec.Struct, frozen=True):
-    """An enabled trigger. `before_row`: it can change or drop the rows that are written."""
+    """An enabled trigger. `before_row`: the trigger can change or drop rows being written."""
 
     name: str
     sql: str
@@ -422,7 +422,8 @@ class Catalog(msgspec.Struct, frozen=True):
     database: str = ""
     encoding: str = "UTF8"
     limited: bool = True
-    """The session has the time limit that it began with: no pooler has left it out."""
+    """True where the session has the time limit that was asked for: no pooler has left the limit
+    out."""
 
 
 _decode = msgspec.json.Decoder(ExistingTable).decode

@@ -142,7 +142,7 @@ select has_schema_privilege(n.oid, 'USAGE') as usable, current_user as role
 
 
 async def require_control_schema(database: Database) -> None:
-    """MigrationDue when it was never created, ConfigurationError when the role may not use it."""
+    """MigrationDue without a control schema, ConfigurationError when the role may not use it."""
     async with database.connection("looking for the control schema") as connection:
         found = await connection.fetchrow(FOUND, database.control_schema)
     if found is None:

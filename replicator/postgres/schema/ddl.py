@@ -99,7 +99,7 @@ def changes(table: TargetTable, existing: ExistingTable | None) -> tuple[Stateme
 
 
 def create_history(name: tuple[str, str]) -> tuple[Statement, ...]:
-    """A table of every change, and the index that keeps each of them single."""
+    """A table of every change, with the index that keeps each change single."""
     qualified = ".".join(name)
     columns = ",\n".join(
         f"    {quote_identifier(column.name)} {column.type.sql}"

@@ -24,9 +24,9 @@ _INTEGERS = {"smallint", "integer", "bigint"}
 def fitness(
     table: TargetTable, existing: ExistingTable, *, role: str = "the role"
 ) -> list[Finding]:
-    """Findings that keep a table from holding the rows of `table`; empty when it fits.
+    """Findings that keep a table from holding the rows of `table`; empty for a fit table.
 
-    `role` is who writes, as a person names it in a statement.
+    `role` is the writer, as a person names the role in a statement.
     """
     if existing.kind not in TABLE_KINDS:
         kind = OTHER_KINDS.get(existing.kind, "relation of another kind")

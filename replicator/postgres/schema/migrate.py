@@ -150,7 +150,7 @@ async def grantee_of(
     settings: ConnectionSettings,
     runner: ConnectionSettings | None,
 ) -> str | None:
-    """The role that runs when it is not the one that migrates; None otherwise."""
+    """The role that runs, where another role migrates; None otherwise."""
     if runner is None or address_of(runner).user == address_of(settings).user:
         return None
     user = address_of(runner).user

@@ -124,10 +124,11 @@ DEAD_LETTER_TYPES = (*("text",) * 6, "float8", *("text",) * 5, "integer")
 
 @dataclass(frozen=True, slots=True)
 class BatchShape:
-    """Facts that decide the text of a batch's statement; few differ, so prepared ones are reused.
+    """Facts that decide the text of a batch's statement; few differ, so prepared statements are
+    reused.
 
-    `guard`: it follows that guard's statement. `kept` are the targets with rejected changes then,
-    by the places, and `order` is that of the changes.
+    `guard`: the guard whose statement comes before. `kept` are then the targets with rejected
+    changes, by the places, and `order` is the order of the changes.
     """
 
     targets: tuple[TargetShape, ...]
@@ -169,15 +170,17 @@ class BatchStatements:
         """True when PostgreSQL may keep the plan."""
 
     def _text(self, shape: BatchShape) -> str:
-        """The statement. It returns `fenced` (1: applied, 0: superseded), `interference` (not 0:
-        something would change or drop rows, and nothing was done), and how many rows were written:
-        `upsert_<n>`, `delete_<n>`, `soft_delete_<n>`, `child_upsert_<n>_<child>`,
-        `child_delete_<n>_<child>` and `history_<n>`.
+        """The statement behind a fence.
 
-        Parameters: the fence's; when superseding the item keys, when guarded with the versions,
-        for a scan the snapshot's number and whether they were rejected; for each target the arrays
-        of its upserts, deletes, soft deletes, children and appends; when there are dead letters and
-        it is guarded, the generation and the kept keys, for a scan the snapshot's number; the dead
+        Returned are `fenced` (1: applied, 0: superseded), `interference` (not 0: something would
+        change or drop rows, and nothing was done), and how many rows were written: `upsert_<n>`,
+        `delete_<n>`, `soft_delete_<n>`, `child_upsert_<n>_<child>`, `child_delete_<n>_<child>` and
+        `history_<n>`.
+
+        Parameters: the fence's; when superseding the item keys, when guarded with the versions, for
+        a scan the snapshot's number and whether the items were rejected; for each target the arrays
+        of upserts, deletes, soft deletes, children and appends; when there are dead letters behind
+        a guard, the generation and the kept keys, for a scan the snapshot's number; at last the
         dead letters.
         """
         return self._build(shape, Parameters(self._fence.parameters))

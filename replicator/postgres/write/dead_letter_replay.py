@@ -32,8 +32,8 @@ from replicator.postgres.write.fence import PASSED
 from replicator.postgres.write.plan_writer import PlanWriter
 
 LETTERS_MAX = 100
-"""Dead letters of one transaction: for so long the table's shards wait. Where rows are guarded it
-is one, so that whoever holds a version never waits for another."""
+"""Dead letters of one transaction, for which the table's shards wait. Where rows are guarded a
+transaction has one, so that no holder of a version waits for another."""
 
 TABLE = """
 -- No change of mode, mapping or snapshot meanwhile.
@@ -67,7 +67,7 @@ returning id, source
 
 
 class _Overtaken(Exception):
-    """A newer change of the item closed the dead letter while we wrote: nothing of it may stay."""
+    """A newer change of the item closed the dead letter during the write, which is rolled back."""
 
 
 @dataclass(frozen=True, slots=True)

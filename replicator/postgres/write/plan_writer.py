@@ -95,7 +95,7 @@ class PlanWriter:
     async def write_within(
         self, connection: Session, plan: WritePlan, fence_values: Sequence[object]
     ) -> None:
-        """`write` within a transaction of the caller, who sees to fence and dead letters."""
+        """`write` within a transaction of the caller, who sees to the fence and to dead letters."""
         shape = _plan_shape(plan, supersede=False)
         await self._written(connection, *self._statement(plan, shape, fence_values))
 
@@ -130,10 +130,11 @@ class PlanWriter:
         supersede: bool,
         versioning: Versioning,
     ) -> Applied | None:
-        """Commit a plan's versions and what of it was newer, or nothing; otherwise as `write`.
+        """Commit a plan's versions and the changes that are newer, or nothing; otherwise as
+        `write`.
 
         Two statements: the versions may have waited for another writer of the keys, and only a
-        statement that begins afterwards sees the rows and dead letters that it left.
+        statement that begins afterwards sees the rows and dead letters of that writer.
         """
 
         async def statements(connection: Session) -> Applied | None:

@@ -30,7 +30,7 @@ CHANGE_TYPES = {"number": "text", "at": "float8", "deleted": "boolean"}
 """The arrays behind those of the keys: versions, creation times, whether the row goes."""
 VALUES_TYPE = {"values_number": "text"}
 """One array more where rows are deleted softly: the version of the change that the values are of.
-Without it they are of the change itself."""
+Without the array, the values are of the change itself."""
 LETTER_TYPE = {"letter_id": "text"}
 """One array more for rejected changes: the dead letters' ids."""
 
@@ -200,8 +200,8 @@ OTHER_ORDERS_COLUMNS = """,
 
 MARK_UNDECIDED = """,
            undecided = {undecided}"""
-"""Told by the row itself, as it is when it is written: another look at the rows would cost a tenth
-of a batch."""
+"""The row marks by itself, while it is written, that nothing decided the order: another look at the
+rows would cost a tenth of a batch."""
 UNDECIDED_COLUMNS = """,
        (select count(*) from versions where undecided)
      + (select count(*) from turned_away where undecided) as undecided"""

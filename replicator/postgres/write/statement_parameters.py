@@ -59,7 +59,7 @@ def transposed(rows: Sequence[tuple[Any, ...]]) -> list[list[Any]]:
 def join_texts(arrays: Sequence[Sequence[Any]], kinds: Sequence[str]) -> list[Any] | None:
     """The arrays, those of texts each as one text; None where a text holds a separator.
 
-    The driver encodes an array element by element, for 8 µs a row of twelve; this takes one.
+    The driver encodes an array element by element, 8 µs for a row of twelve; joining takes one.
     """
     values: list[Any] = []
     for array, kind in zip(arrays, kinds, strict=True):

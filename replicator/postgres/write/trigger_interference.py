@@ -61,9 +61,9 @@ def interference(tables: Iterable[tuple[str, str]]) -> str:
 
 
 async def interference_found(connection: Session, mapping: TableMapping) -> ReplicatorError:
-    """The failure of a batch that met interference: what `check` says of it.
+    """The failure of a batch that met interference, in the words of `check`.
 
-    SchemaMismatch; SinkBusy when it is gone again.
+    SchemaMismatch; SinkBusy when the interference is gone again.
     """
     unfit = await unfit_targets(connection, [mapping])
     return unfit.get(mapping.spec.name) or SinkBusy(

@@ -346,7 +346,7 @@ class Positions:
             await connection.execute(self._control.sql(SEEN), self._deployment, *told)
 
     async def workers(self) -> list[WorkerSign]:
-        """The workers on record, dead ones among them."""
+        """The workers on record, dead workers among them."""
         async with self._database.connection("reading the workers") as connection:
             rows = await connection.fetch(self._control.sql(WORKERS), self._deployment)
         return [WorkerSign(**row) for row in rows]

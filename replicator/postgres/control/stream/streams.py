@@ -143,8 +143,9 @@ class Shares:
         self._database = database
 
     async def seen(self, source: str, share: str) -> tuple[str, datetime] | None:
-        """Name of the share that was seen last under this name or, of a stream that was created
-        again, under it and a time; and since when. None: none was.
+        """Name of the share that was seen last, and since when; None for a share that never was.
+
+        The name is the given one or, of a stream that was created again, the given one and a time.
         """
         async with self._database.connection("looking for a stream") as connection:
             row = await connection.fetchrow(
@@ -168,9 +169,9 @@ async def start_stream(
 ) -> tuple[Literal["newer", "older"], str] | None:
     """Note a stream; the newest by label becomes the current one, and older ones are closed.
 
-    "newer" when it is a new one behind another, "older" when it is the source's now and the one on
-    record, which is over, is newer: with that other one. Fenced when the current one is not over,
-    as far as `after` says what was seen of it.
+    "newer": the stream is new, and follows the returned one. "older": the source shows the stream
+    now, and the returned one, which is current and over, is newer by label. None otherwise. Fenced
+    when the current stream is not over, or not the one that `after` is about.
     """
     name = (stream.deployment, stream.source)
     table = await connection.fetchrow(control.sql(LOCK_TABLE), *name)
@@ -195,11 +196,11 @@ async def start_stream(
 async def make_current(
     connection: Session, control: ControlSchema, deployment: str, source: str, arn: str
 ) -> bool:
-    """Make a stream the newest of the table, though another is by the label;
+    """Make a stream the newest of the table, whatever the labels say; False for the current one.
 
-    False when it is the current one already. The versions of rows, which are ordered by labels,
-    say nothing of the stream: they begin again, and so does a snapshot under way, whose marks are
-    among them. The caller raises the table's epochs.
+    The versions of rows are ordered by labels, and say nothing of this stream: the versions begin
+    again, and so does a snapshot under way, as its marks are among the versions. The caller raises
+    the table's epochs.
     """
     name = (deployment, source)
     table = await connection.fetchrow(control.sql(LOCK_TABLE), *name)
