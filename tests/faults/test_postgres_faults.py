@@ -53,34 +53,61 @@ async def test_a_primary_that_turned_read_only_is_left_for_one_that_writes(
         (await it.log()).obeys()
 
 
+WAITS_FOR_FOREIGN = """
+alter database {database} set deadlock_timeout = '50 ms';
+create function public.waits_for_foreign() returns trigger language plpgsql as $$
+begin
+    -- until the foreign session waits for what this transaction has: then it waits for that one
+    while not pg_try_advisory_xact_lock(1)
+          and not exists (select from pg_locks
+                           where not granted
+                             and pg_backend_pid() = any (pg_blocking_pids(pid))) loop
+        perform pg_sleep(0.01);
+    end loop;
+    perform pg_advisory_xact_lock(1);
+    return null;
+end $$;
+create trigger waits_for_foreign after insert or update on public.orders
+   for each row execute function public.waits_for_foreign();
+"""
+SLEEPS = """
+select from pg_stat_activity where datname = current_database() and wait_event = 'PgSleep'
+"""
+
+
 async def test_a_deadlock_with_a_foreign_session_is_tried_again(new_replica: NewReplica):
     async with new_replica() as it:
+        [[database]] = await it.sql("select current_database()")
+        await it.execute(WAITS_FOR_FOREIGN.format(database=database))
         worker = await it.deployment.start_ready()
         it.load.put("a")
         await it.equal(worker)
         foreign = await asyncpg.connect(it.dsn)
         try:
-            # the other side looks for deadlocks first, and is the one that is ended
-            await foreign.execute("set deadlock_timeout = '60 s'")
-            await foreign.execute("begin; select from public.orders where pk = 'a' for update")
+            # the worker's side looks for deadlocks, and is the one that is ended
+            await foreign.execute("set deadlock_timeout = '600 s'")
+            await foreign.execute("begin; select pg_advisory_xact_lock(1)")
             it.load.put("a")
 
-            async def waits() -> bool:
-                return bool(await it.sql("select from pg_locks where not granted"))
+            async def stands_in_the_trigger() -> bool:
+                return bool(await it.sql(SLEEPS))
 
-            await worker.until(waits, what="the batch waits for the row")
+            await worker.until(stands_in_the_trigger, what="the batch has written the row")
             await foreign.execute("update replicator.shard set polled_at = polled_at; commit")
         finally:
             await foreign.close()
 
         await it.equal(worker)
-        [[deadlocks]] = await it.sql(
-            "select deadlocks from pg_stat_database where datname = current_database()"
-        )
-        assert deadlocks >= 1
-        assert await it.sql("select from replicator.dead_letter") == []
+
+        async def counted() -> bool:
+            [[deadlocks]] = await it.sql(
+                "select deadlocks from pg_stat_database where datname = current_database()"
+            )
+            return bool(deadlocks == 1)
+
+        # a session reports its counters within ten seconds of being idle
+        await worker.until(counted, what="the deadlock is counted", after=10.0)
         assert await worker.stop() == 0
-        (await it.log()).obeys()
 
 
 ROLE = """
