@@ -467,7 +467,7 @@ class ExportRecords(Protocol):
         """End the segment that had the exports made, and add those that load the files."""
         ...
 
-    async def refuse(self, snapshot_id: int, detail: str) -> None:
+    async def refuse(self, claim: SegmentClaim, detail: str) -> None:
         """Wait for a person: the export cannot be loaded."""
         ...
 

@@ -36,6 +36,7 @@ class Asked:
     client: Any
     table: str
     end: End
+    service: ExportService
 
     async def recover(self) -> None:
         """Turn point-in-time recovery on."""
@@ -56,7 +57,7 @@ async def asked(end: End, url: str, table: str, *, recovery: bool) -> AsyncItera
             endpoints.dynamodb_client(proxy if end == "tests" else url) as client,
         ):
             exports = TableExports(client, s3, DESTINATION, unobserved, table=table)
-            found = Asked(exports, client, table, end)
+            found = Asked(exports, client, table, end, service)
             if recovery:
                 await found.recover()
             yield found
@@ -101,6 +102,24 @@ async def test_an_export_that_nobody_made(end: End, dynamodb_endpoint: str, tabl
         arn = await it.exports.table_arn()
         with pytest.raises(ExportUnfit, match="ExportNotFound"):
             await it.exports.complete(f"{arn}/export/01693685827463-00000000")
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        "PointInTimeRecoveryUnavailableException",
+        "InvalidExportTimeException",
+        "ExportConflictException",
+        "ValidationException",  # a bucket that is none, say
+    ],
+)
+async def test_a_wish_that_stays_refused_is_for_a_person(
+    dynamodb_endpoint: str, table_name: str, refusal: str
+):
+    async with asked("tests", dynamodb_endpoint, table_name, recovery=True) as it:
+        it.service.refusal = refusal
+        with pytest.raises(ExportUnfit, match=refusal):
+            await it.exports.ask(NOW, token=str(uuid4()))
 
 
 async def test_a_table_that_is_not_there(end: End, dynamodb_endpoint: str, table_name: str):

@@ -144,13 +144,13 @@ async def test_a_shard_of_a_merge_has_two_parents_in_the_listing_and_in_the_answ
 
 
 async def test_the_stream_says_for_how_long_it_keeps_its_records(share: Share):
-    assert await share.source.retention(share.arn) == timedelta(hours=24)
+    assert (await share.source.described(share.arn)).retention == timedelta(hours=24)
     await share.stream.client.increase_stream_retention_period(
         StreamARN=share.stream.arn, RetentionPeriodHours=168
     )
     await share.stream.active()
 
-    assert await share.source.retention(share.arn) == timedelta(days=7)
+    assert (await share.source.described(share.arn)).retention == timedelta(days=7)
 
 
 async def test_a_stream_created_again_does_not_know_the_positions_of_the_one_before(share: Share):
@@ -158,12 +158,12 @@ async def test_a_stream_created_again_does_not_know_the_positions_of_the_one_bef
     await share.put(1, 2)
     [shard] = await share.shards()
     page = await share.page(shard)
-    before = await share.source.created_at(share.arn)
+    before = (await share.source.described(share.arn)).created_at
     await share.stream.create_again()
     await share.put(3)
 
     assert await share.shards() == [shard]
-    assert await share.source.created_at(share.arn) > before
+    assert (await share.source.described(share.arn)).created_at > before
     with pytest.raises(ShardVanished):
         await share.page(shard, after=page.records[-1].position)
 

@@ -120,7 +120,9 @@ async def test_a_table_is_loaded_from_an_export_without_a_read_unit(exported: Ex
     [asked] = exported.service.asked
     assert (asked["S3Bucket"], asked["S3Prefix"]) == (BUCKET, "some/where")
     [(units, found)] = await sql(
-        exported.stage, "select sum(read_units), sum(items) from replicator.segment"
+        exported.stage,
+        # a table that the stream writes first is swept, too, which reads each row
+        "select sum(read_units), sum(items) from replicator.segment where target is null",
     )
     assert (units, found) == (0, 2400)
 

@@ -25,6 +25,7 @@ from tests.support.kinesis_tables import (
     described,
     kinesis_stream,
 )
+from tests.support.waiting import eventually
 
 pytestmark = one_emulator
 
@@ -468,10 +469,7 @@ async def test_a_stream_created_again_under_its_name_is_a_gap_and_is_read_from_i
         for number in range(20):
             await table.put(item(number, 1))
         await published.equal(worker)
-        await sql(
-            published.stage,
-            "update replicator.generation set label_at = label_at - interval '1 hour'",
-        )
+        await age_the_stream(published)
         if not while_it_runs:
             assert await worker.stop() == 0
 
@@ -505,6 +503,85 @@ async def test_a_stream_created_again_under_its_name_is_a_gap_and_is_read_from_i
         await table.put(item(3, 80))
         await published.equal(worker)
         assert await gaps(published) == known
+        assert await worker.stop() == 0
+
+
+async def age_the_stream(published: Published) -> None:
+    """The stream on record was created earlier than it was: AWS takes longer to delete one."""
+    created = "select created_at is not null from replicator.generation"
+
+    async def is_noted() -> bool:
+        return all(noted for (noted,) in await sql(published.stage, created))
+
+    await eventually(is_noted, what="the time of the stream's creation is noted")
+    await sql(
+        published.stage,
+        "update replicator.generation set created_at = created_at - interval '1 minute'",
+    )
+
+
+async def test_a_stream_that_is_gone_for_a_while_stops_the_table_until_it_is_created_again(
+    published: Published,
+):
+    """Workers look more than once meanwhile; nobody has to resume the table."""
+    table, stream, destination = published.table, published.stream, published.destination
+
+    async def lost(key: str, data: bytes) -> None: ...
+
+    async with running(published, on_gap="resnapshot") as (_, worker):
+        await age_the_stream(published)
+        table.deliver = lost
+        await stream.delete()
+        await table.put(item(1, 77))
+
+        async def told() -> bool:
+            details = await sql(published.stage, "select detail from replicator.gap")
+            return "does not exist" in str(details)
+
+        await worker.until(told, what="the gap says that there is no stream")
+        await seen(worker, destination, times=8)
+        assert (await worker.table("orders"))["state"] != "halted"
+        assert worker.entries("table halted") == []
+        lasting = [state for state, lasts in await gaps(published) if lasts]
+        assert lasting == ["accepted"], "one gap, however often somebody looks"
+        done = "select reason from replicator.snapshot where state = 'done'"
+        assert await sql(published.stage, done) == [("initial",)], "nothing is loaded for nothing"
+
+        await stream.create()
+        table.deliver = None
+        await table.put(item(2, 78))
+        await published.equal(worker)
+        names = "select stream_arn from replicator.generation order by label_at"
+        first, again = [arn for (arn,) in await sql(published.stage, names)]
+        assert str(again).startswith(f"{first}@")
+        assert await worker.stop() == 0
+
+
+async def test_a_look_at_the_source_describes_the_stream_once(published: Published):
+    async with running(published) as (_, worker):
+        operations = ("DescribeStreamSummary", "ListShards")
+
+        async def made() -> list[float]:
+            """The calls of each operation at one moment."""
+            found = await worker.metrics()
+            return [
+                sum(
+                    value
+                    for (name, labels), value in found.items()
+                    if name == "replicator_source_requests_total" and ("operation", each) in labels
+                )
+                for each in operations
+            ]
+
+        await loaded(worker, reason="initial")  # each of its parts looks at the stream, too
+        before = await made()
+
+        async def some_looks() -> list[float]:
+            more = [now - then for now, then in zip(await made(), before, strict=True)]
+            return more if more[1] >= 8 else []
+
+        described, listed = await worker.until(some_looks, what="the source was listed eight times")
+        assert described < 1.5 * listed
         assert await worker.stop() == 0
 
 

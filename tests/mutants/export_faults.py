@@ -14,6 +14,21 @@ SEGMENTS = "replicator/postgres/control/snapshot/segment_claims.py"
 
 EXPORT_MUTANTS = [
     Mutant(
+        "a page that is written in parts is counted with each of them",
+        "replicator/engine/snapshot/pipeline.py",
+        "PART_OF_A_PAGE = SegmentAdvance(position=None, items=0,",
+        "PART_OF_A_PAGE = SegmentAdvance(position=None, items=2,",
+        "tests/postgres/test_page_counts.py",
+    ),
+    Mutant(
+        "who lost the part that has the exports made refuses what another was given",
+        "replicator/postgres/control/snapshot/exports.py",
+        """            await self._require_held(connection, claim)
+            await connection.execute(self._control.sql(REFUSE)""",
+        "            await connection.execute(self._control.sql(REFUSE)",
+        LOADS,
+    ),
+    Mutant(
         "the windows of a gap begin where it began, without a margin",
         WINDOWS,
         "_floor(min(cuts) - SINCE_MARGIN)",

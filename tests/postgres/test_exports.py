@@ -190,6 +190,11 @@ async def test_only_who_holds_the_part_says_anything_of_the_exports(table: Loade
         await records.asked(lost, 1, "arn")
     with pytest.raises(Fenced):
         await records.lay_out(lost)
+    for say in (records.tell, records.refuse):
+        with pytest.raises(Fenced):
+            await say(lost, "the export that was given before is too old")
+    [running] = await table.known()
+    assert (running.state, running.detail) == ("running", None)
     await records.guarded(heir, NOON + DAY)
     wanted = await records.wanted(snapshot.id)
     assert (wanted.guarded_at, wanted.exports[0].arn) == (NOON, None)

@@ -1,11 +1,20 @@
 """A table that moves between DynamoDB Streams and Kinesis: modes, versions, shards, loads."""
 
 from collections.abc import AsyncIterator
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from itertools import permutations
 
 import pytest
 
-from replicator.core.stream.source_kind import DYNAMODB_STREAMS, KINESIS, kind_of, share_of
+from replicator.core.stream.source_kind import (
+    DYNAMODB_STREAMS,
+    KINESIS,
+    SeenShare,
+    is_created_again,
+    kind_of,
+    share_of,
+    share_of_creation,
+)
 from replicator.core.stream.stream_state import Claim, ListedShard, StreamOver
 from replicator.errors import Fenced
 from replicator.postgres.control.source_switch import StreamMoves
@@ -14,10 +23,12 @@ from replicator.postgres.control.stream.ordering_mode_switch import leave_guard
 from replicator.postgres.control.stream.shard_claims import Claims
 from replicator.postgres.control.stream.shard_store import Positions
 from replicator.postgres.control.stream.stream_retention import StreamRetention
+from replicator.postgres.control.stream.streams import Shares
 from tests.postgres.loaded import Loaded, registered
 from tests.support.builders import NOON, STREAM, table_mapping, target
 
 SHARE = share_of("arn:aws:kinesis:us-east-1:000000000000:stream/changes", "orders")
+DAY = timedelta(days=1)
 OTHER = share_of("arn:aws:kinesis:us-east-1:000000000000:stream/others", "orders")
 
 
@@ -132,6 +143,78 @@ async def test_a_table_that_is_not_loaded_as_a_whole_has_a_gap_instead(table: Lo
     [(kind, detail)] = await table.sql("select kind, detail from replicator.gap")
     assert kind == "possible"
     assert "changes made between the two are in neither" in str(detail)
+
+
+@pytest.mark.parametrize("read_on", [False, True])
+async def test_where_a_stream_was_created_again_what_was_read_of_it_tells_nothing_of_the_one_before(
+    table: Loaded, read_on: bool
+):
+    """Both have the ids of their shards in common: who has no position reads on in the next one."""
+    await move(table, STREAM, SHARE)
+    created_at = datetime.now(UTC) + DAY
+    read_at = created_at + DAY * (1 if read_on else -1)
+    await Positions(table.database).add_shards(
+        table.name, SHARE, [ListedShard("shard-1", None, closed=False)]
+    )
+    await table.sql(
+        f"update replicator.shard set safe_at = '{read_at.isoformat()}' "
+        f"where stream_arn = '{SHARE}'"
+    )
+
+    await Incidents(table.database).start_stream(
+        table.name,
+        share_of_creation(SHARE, created_at),
+        label_at=created_at,
+        detail="created again",
+        after=StreamOver(SHARE),
+    )
+
+    [gap] = await Incidents(table.database).gaps()
+    assert (gap.since, gap.cuts) == ((None, []) if read_on else (read_at, [read_at]))
+
+
+async def test_the_creation_of_a_stream_on_record_is_noted_once(table: Loaded):
+    await move(table, STREAM, SHARE)
+    shares, now = Shares(table.database), datetime.now(UTC)
+    assert await shares.seen(table.name, "another") is None
+    found = await shares.seen(table.name, SHARE)
+    assert found is not None
+    assert (found.name, found.created_at) == (SHARE, None)
+
+    await shares.note_creation(table.name, SHARE, now)
+    await shares.note_creation(table.name, SHARE, now + DAY)
+
+    found = await shares.seen(table.name, SHARE)
+    assert found is not None
+    assert found.created_at == now
+
+
+@pytest.mark.parametrize(
+    ("noted", "later", "same"),
+    [
+        (NOON, timedelta(0), True),
+        (NOON, timedelta(seconds=5), True),
+        (NOON, timedelta(seconds=30), False),
+        (None, timedelta(seconds=30), True),
+        (None, timedelta(minutes=2), False),
+    ],
+)
+def test_a_stream_is_another_one_where_it_was_created_later(
+    noted: datetime | None, later: timedelta, same: bool
+):
+    """Where nobody noted the creation, the first sight of the stream stands for it."""
+    assert SeenShare(SHARE, NOON, noted).is_of(NOON + later) is same
+
+
+def test_the_streams_of_one_arn_are_told_apart_by_their_creation():
+    again, once_more = (share_of_creation(SHARE, NOON + DAY * days) for days in (1, 2))
+
+    assert share_of_creation(again, NOON + DAY * 2) == once_more
+    assert all(is_created_again(*pair) for pair in permutations((SHARE, again, once_more), 2))
+    for same in (SHARE, again):
+        assert not is_created_again(same, same)
+    assert not is_created_again(again, OTHER)
+    assert not is_created_again(SHARE, STREAM)
 
 
 async def test_a_streams_own_retention_counts_in_claims_and_in_the_status(table: Loaded):

@@ -226,6 +226,8 @@ class ExportService:
     pending: int = 1
     """Looks at an export before it is complete."""
     failure: str | None = None
+    refusal: str | None = None
+    """Name of the error that asking for an export ends with."""
     made: dict[str, Written] = field(default_factory=dict)
     asked: list[Item] = field(default_factory=list)
     calls: list[str] = field(default_factory=list)
@@ -276,6 +278,8 @@ class ExportService:
 
     async def _export(self, wanted: Item) -> Item:
         token = wanted["ClientToken"]
+        if self.refusal is not None:
+            raise Refused(self.refusal)
         if not self.recovery:
             raise Refused("PointInTimeRecoveryUnavailableException")
         if token not in self._tokens:

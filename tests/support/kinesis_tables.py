@@ -180,6 +180,11 @@ class KinesisStream:
 
     async def create_again(self, *, shards: int = 1) -> None:
         """Delete the stream with all its records, and create one under its name and ARN."""
+        await self.delete()
+        await self.create(shards=shards)
+
+    async def delete(self) -> None:
+        """Delete the stream with all its records."""
         await self.client.delete_stream(StreamName=self.name, EnforceConsumerDeletion=True)
 
         async def gone() -> bool:
@@ -187,6 +192,9 @@ class KinesisStream:
             return self.name not in names
 
         await eventually(gone, what=f"{self.name} is gone")
+
+    async def create(self, *, shards: int = 1) -> None:
+        """Create a stream of the name and the ARN."""
         await self.client.create_stream(StreamName=self.name, ShardCount=shards)
         await self.active()
 

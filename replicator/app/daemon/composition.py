@@ -1,6 +1,7 @@
 """Composes the parts that a worker needs for one source table."""
 
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from functools import partial
 
 from replicator.app.aws_clients import Clients
@@ -17,12 +18,9 @@ from replicator.core.mapping.compile import TableMapping
 from replicator.core.mapping.item_keys import require_key
 from replicator.core.snapshot.export_windows import Recovery
 from replicator.core.stream.batch_size import BatchSize
-from replicator.core.stream.source_kind import (
-    CREATED_AGAIN_MARGIN,
-    share_of,
-    share_of_creation,
-)
+from replicator.core.stream.source_kind import share_of, share_of_creation
 from replicator.core.stream.stream_generations import label_time
+from replicator.core.stream.stream_state import ToldByStream
 from replicator.core.table_spec import TableSpec
 from replicator.core.telemetry_events import Observe
 from replicator.engine.ports import Source
@@ -99,8 +97,7 @@ class TableParts:
                 spec,
                 describe_stream=partial(
                     _describe_share,
-                    own,
-                    partial(_published, self._clients, place, mapping),
+                    partial(_published, self._clients, place, mapping, own),
                     mapping,
                     Shares(self._database),
                     clock,
@@ -114,7 +111,7 @@ class TableParts:
                 leases=self._leases,
                 observe=observe,
                 clock=clock,
-                note_retention=partial(_note_retention, own, self._database, spec.name)
+                note_stream=partial(_note_stream, own, self._database, spec.name)
                 if isinstance(own, KinesisShare)
                 else None,
             ),
@@ -128,7 +125,7 @@ class TableParts:
                 observe=observe,
                 clock=clock,
             ),
-            await self._snapshot_parts(mapping, place),
+            await self._snapshot_parts(mapping, place, own),
             self._pages.room(PAGES_OF_A_CONNECTION * self._settings.target.pool_size),
         )
 
@@ -153,7 +150,7 @@ class TableParts:
         )
 
     async def _snapshot_parts(
-        self, mapping: TableMapping, place: SourceConnection
+        self, mapping: TableMapping, place: SourceConnection, source: Source
     ) -> SnapshotParts:
         spec = mapping.spec
         items = await self._clients.items(place, spec.table)
@@ -169,9 +166,14 @@ class TableParts:
             exports=self._exports(spec),
             export_records=ExportRecords(self._database),
             stale_rows=StaleRows(self._database, mapping),
-            look_at_table=partial(_described, self._clients, place, mapping)
-            if spec.kinesis is None
-            else partial(_fit_to_load, self._clients, self._database, place, mapping),
+            look_at_table=partial(
+                _fit_to_load,
+                self._database,
+                partial(_published, self._clients, place, mapping, source),
+                mapping,
+            )
+            if isinstance(source, KinesisShare)
+            else partial(_described, self._clients, place, mapping),
             observe=self._observe,
             clock=self._clock,
         )
@@ -186,31 +188,49 @@ async def _described(
     return description
 
 
+@dataclass(frozen=True, slots=True)
+class _Published:
+    """A table all of whose changes reach its Kinesis stream now. `share`: as a stream has it that
+    was never created again. `told`: by the stream.
+    """
+
+    description: TableDescription
+    share: str
+    told: ToldByStream
+
+
+LookAtPublished = Callable[[], Awaitable[_Published]]
+"""Describes the table, its destination and its stream; KeyChanged, NotPublished."""
+
+
 async def _published(
-    clients: Clients, place: SourceConnection, mapping: TableMapping
-) -> TableDescription:
-    """The table as it is now, all of whose changes reach the stream; KeyChanged, NotPublished."""
+    clients: Clients, place: SourceConnection, mapping: TableMapping, source: KinesisShare
+) -> _Published:
     description = await _described(clients, place, mapping)
+    kinesis_arn = mapping.spec.kinesis or ""
     client = await clients.tables(place)
-    await require_active_destination(client, description.name, mapping.spec.kinesis or "")
-    return description
+    await require_active_destination(client, description.name, kinesis_arn)
+    share = share_of(kinesis_arn, description.name)
+    try:
+        told = await source.described(share)
+    except StreamVanished as error:  # the destination does not tell
+        message = f"the Kinesis stream {kinesis_arn} does not exist"
+        remedy = "create it, then enable the table's destination once more"
+        raise NotPublished(message, remedy=remedy) from error
+    return _Published(description, share, told)
 
 
-async def _fit_to_load(
-    clients: Clients, database: Database, place: SourceConnection, mapping: TableMapping
-) -> None:
+async def _fit_to_load(database: Database, look: LookAtPublished, mapping: TableMapping) -> None:
     """Note that the table publishes its changes before anything is loaded: if it stops again, that
     is another gap. KeyChanged, NotPublished.
     """
-    description = await _published(clients, place, mapping)
-    share = share_of(mapping.spec.kinesis or "", description.name)
+    share = (await look()).share
     seen = await Shares(database).seen(mapping.spec.name, share)
-    await Incidents(database).end_break(mapping.spec.name, share if seen is None else seen[0])
+    await Incidents(database).end_break(mapping.spec.name, share if seen is None else seen.name)
 
 
 async def _describe_share(
-    source: KinesisShare,
-    describe: Callable[[], Awaitable[TableDescription]],
+    look: LookAtPublished,
     mapping: TableMapping,
     shares: Shares,
     clock: Clock,
@@ -218,28 +238,28 @@ async def _describe_share(
     """The table's share of its Kinesis stream. It has no label that tells a time: it begins now, or
     with a stream that was created since the one of that name was first seen. NotPublished.
     """
-    description = await describe()
-    share = share_of(mapping.spec.kinesis or "", description.name)
-    try:
-        stream_created_at = await source.created_at(share)
-    except StreamVanished as error:
-        message = f"the Kinesis stream {mapping.spec.kinesis} does not exist"
-        remedy = "create it, then enable the table's destination once more"
-        raise NotPublished(message, remedy=remedy) from error
+    published = await look()
+    share, told, created_at = published.share, published.told, published.description.created_at
     seen = await shares.seen(mapping.spec.name, share)
-    created_at = description.created_at
-    if seen is not None and stream_created_at > seen[1] + CREATED_AGAIN_MARGIN:
-        again = share_of_creation(share, stream_created_at)
-        return NewestStream(again, stream_created_at, created_at)
+    if seen is not None and not seen.is_of(told.created_at):
+        again = share_of_creation(share, told.created_at)
+        return NewestStream(again, told.created_at, created_at, told)
     began_at = clock.now() if created_at is None else max(clock.now(), created_at)
-    return NewestStream(share if seen is None else seen[0], began_at, created_at)
+    return NewestStream(share if seen is None else seen.name, began_at, created_at, told)
 
 
-async def _note_retention(
-    source: KinesisShare, database: Database, table: str, stream_arn: str
+async def _note_stream(
+    source: KinesisShare,
+    database: Database,
+    table: str,
+    stream_arn: str,
+    told: ToldByStream | None,
 ) -> None:
-    """Note for how long a Kinesis stream keeps its records now."""
-    await StreamRetention(database).keep(table, stream_arn, await source.retention(stream_arn))
+    """Note for how long a Kinesis stream keeps its records now, and when it was created."""
+    if told is not None:
+        await Shares(database).note_creation(table, stream_arn, told.created_at)
+    now = told or await source.described(stream_arn)
+    await StreamRetention(database).keep(table, stream_arn, now.retention)
 
 
 async def _describe_stream(

@@ -57,9 +57,31 @@ def share_of(kinesis_arn: str, table: str) -> str:
     return f"{kinesis_arn}/{table.rpartition('/')[2]}"
 
 
-CREATED_AGAIN_MARGIN = timedelta(minutes=1)
+FIRST_SIGHT_MARGIN = timedelta(minutes=1)
 """Time after the first sight of a Kinesis stream's name up to which a creation is that of the
 stream that was seen: the clocks of the service and of the reader differ."""
+CREATION_MARGIN = timedelta(seconds=5)
+"""Times of creation that differ by less are of one stream: AWS calls them approximate, and takes
+longer to delete a stream and to create one."""
+
+
+@dataclass(frozen=True, slots=True)
+class SeenShare:
+    """A share of a Kinesis stream on record. `since`: the first sight of the share. `created_at`:
+    of the stream; None where a version that kept no such time recorded the share.
+    """
+
+    name: str
+    since: datetime
+    created_at: datetime | None
+
+    def is_of(self, created_at: datetime) -> bool:
+        """True for a share of the stream with that time of creation, and not of one before it under
+        the same ARN.
+        """
+        if self.created_at is None:
+            return created_at <= self.since + FIRST_SIGHT_MARGIN
+        return created_at <= self.created_at + CREATION_MARGIN
 
 
 def share_of_creation(share: str, created_at: datetime) -> str:

@@ -23,6 +23,16 @@ class DeadLetterCounts:
     last_hour: int
 
 
+@dataclass(frozen=True, slots=True)
+class ToldByStream:
+    """Facts that a stream tells of itself: for how long it keeps its records now, which can be
+    changed at any time, and when it was created.
+    """
+
+    retention: timedelta
+    created_at: datetime
+
+
 class _HasParents(Protocol):
     @property
     def parent_id(self) -> str | None: ...

@@ -30,6 +30,8 @@ from replicator.engine.retry_and_halve import apply_in_halves, apply_until_taken
 from replicator.engine.stream.shard_activity import ShardProof
 from replicator.errors import BatchRejected, ReplicatorError, SchemaMismatch, TargetLocked
 
+PART_OF_A_PAGE = SegmentAdvance(position=None, items=0, rows=0, read_units=0.0, ended=False)
+
 
 @dataclass(frozen=True, slots=True)
 class _Step:
@@ -67,7 +69,7 @@ class PagePipeline:
 
         A page that is too slow, or holds an item that PostgreSQL refuses, is written in several
         transactions, and the last one moves the segment: a crash in between writes the page once
-        more.
+        more. The last one counts for all of them, so that nothing is counted twice.
         """
         records: Sequence[StreamRecord]
         if isinstance(page, ChangesPage):
@@ -75,23 +77,30 @@ class PagePipeline:
         else:
             records = records_of_page(page.images, self._mapping.source_key)
             make_plan = plan_page
+        rows = 0
 
         async def commit(
             part: Sequence[StreamRecord], claim: SegmentClaim, refused: Refusals | None = None
         ) -> SegmentClaim:
-            last = not part or part[-1] is records[-1]
-            advance = SegmentAdvance(
-                position=page.last_key if last else None,
-                items=len(part),
-                rows=0,
-                read_units=page.read_units if last else 0.0,
-                ended=last and page.last_key is None,
-            )
+            nonlocal rows
             plan = make_plan(
                 part, self._mapping, read_at=self._clock.now().timestamp(), refused=refused
             )
-            step = _Step(part, plan, replace(advance, rows=plan.rows))
-            return await self._commit(step, claim, stopping, attempting, proof)
+            if not part or part[-1] is records[-1]:
+                advance = SegmentAdvance(
+                    position=page.last_key,
+                    items=len(records),
+                    rows=rows + plan.rows,
+                    read_units=page.read_units,
+                    ended=page.last_key is None,
+                )
+            else:
+                advance = PART_OF_A_PAGE
+            claim = await self._commit(
+                _Step(part, plan, advance), claim, stopping, attempting, proof
+            )
+            rows += plan.rows
+            return claim
 
         async def set_aside(
             part: Sequence[StreamRecord], claim: SegmentClaim, error: BatchRejected

@@ -128,7 +128,7 @@ class SegmentRunner:
                 return Ending.DONE
         except ExportUnfit as error:
             detail = f"{error}; {error.remedy}" if error.remedy else str(error)
-            await records.refuse(claim.snapshot_id, detail)
+            await records.refuse(claim, detail)
             parts.observe(ExportRefused(parts.table, claim.snapshot_id, detail))
             return Ending.STOPPED
         await parts.claims.leave(claim)

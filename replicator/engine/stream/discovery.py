@@ -22,7 +22,13 @@ from replicator.core.stream.source_kind import (
     is_read_from,
     kind_of,
 )
-from replicator.core.stream.stream_state import ListedShard, ShardFacts, StreamOver, TableFacts
+from replicator.core.stream.stream_state import (
+    ListedShard,
+    ShardFacts,
+    StreamOver,
+    TableFacts,
+    ToldByStream,
+)
 from replicator.core.table_spec import TableSpec
 from replicator.core.telemetry_events import GapFound, Observe, PublishingUnwatched, StreamMoved
 from replicator.engine.ports import Incidents, Leases, Moves, Positions, Source
@@ -40,19 +46,21 @@ class NewestStream:
     """The newest stream of a table: the ARN, and the time at which the stream began.
 
     `table_created_at`: time of the table's creation, where a table that was created again goes on
-    with the same stream; else None.
+    with the same stream; else None. `told`: facts that the stream tells of itself, if any.
     """
 
     arn: str
     began_at: datetime
     table_created_at: datetime | None = None
+    told: ToldByStream | None = None
 
 
 DescribeStream = Callable[[], Awaitable[NewestStream]]
 """The table's newest stream; StreamUnfit, StreamVanished, NotPublished."""
 
-NoteRetention = Callable[[str], Awaitable[None]]
-"""Asks for a stream's retention, and notes the answer; SourceUnavailable."""
+NoteStream = Callable[[str, ToldByStream | None], Awaitable[None]]
+"""Notes the facts that a stream has told of itself; None: it is asked for its retention alone, as
+nobody knows whether it is the stream on record. SourceUnavailable, StreamVanished."""
 
 NOT_IN_STREAM = "changes made meanwhile are in no stream"
 NO_REMOVALS = (
@@ -89,7 +97,7 @@ class Discovery:
         leases: Leases,
         observe: Observe,
         clock: Clock,
-        note_retention: NoteRetention | None = None,
+        note_stream: NoteStream | None = None,
     ) -> None:
         self._spec = spec
         self._describe_stream = describe_stream
@@ -97,7 +105,7 @@ class Discovery:
         self._positions = positions
         self._incidents = incidents
         self._moves = moves
-        self._note_retention = note_retention
+        self._note_stream = note_stream
         self._leases = leases
         self._observe = observe
         self._clock = clock
@@ -113,9 +121,7 @@ class Discovery:
         NotPublished while the changes reach no stream, after what the last one holds is on record;
         PositionLost when the control schema has lost a shard that has a lease with a position.
         """
-        arn, unpublished = await self._stream_to_read(table)
-        if self._note_retention is not None:
-            await self._note_retention(arn)
+        arn, told, unpublished = await self._stream_to_read(table)
         if table.start_at is None:
             await self._positions.start(
                 self._spec.name, initial_load=self._spec.initial_load, at=self._clock.now()
@@ -123,11 +129,15 @@ class Discovery:
         listed: set[ShardName] = set()
         first = first or arn != table.stream_arn
         try:
+            if self._note_stream is not None:
+                await self._note_stream(arn, told)
             async for page in self._source.listed_shards(arn, first=first):
                 listed.update((arn, shard.shard_id) for shard in page)
                 await self._add(arn, page, listed)
                 paged()
         except StreamVanished as error:
+            if unpublished is not None:
+                raise unpublished from error
             message = "the stream has gone since the table was described"
             raise SourceUnavailable(message) from error
         if unpublished is not None:
@@ -218,9 +228,11 @@ class Discovery:
         shards = await self._positions.shards([self._spec.name])
         return {shard.shard_id: shard for shard in shards if shard.stream_arn == arn}
 
-    async def _stream_to_read(self, table: TableFacts) -> tuple[str, NotPublished | None]:
-        """The newest stream, as soon as nothing is left to read of the one before; and why nothing
-        new comes into it.
+    async def _stream_to_read(
+        self, table: TableFacts
+    ) -> tuple[str, ToldByStream | None, NotPublished | None]:
+        """The newest stream, as soon as nothing is left to read of the one before; the facts that
+        it has told; and why nothing new comes into it.
 
         A stream of another source than the configured one is left at once.
         """
@@ -234,17 +246,18 @@ class Discovery:
             if kind_of(current) is KINESIS:
                 why = NotPublished(f"{error}: {NOT_IN_STREAM}", remedy=error.remedy)
                 await self._stop_for_break(current, str(why))
-                return current, why
+                return current, None, why
             if await self._ended(current):
                 raise
-            return current, None
+            return current, None, None
         if kind_of(newest.arn) is KINESIS:
             published = newest.arn if current is None or moves else current
             ended = await self._incidents.end_break(table.source, published)
             unwatched = (table.listed_seconds or 0) > UNWATCHED_SECONDS_MAX
             if newest.arn == current and unwatched and not ended:
                 self._observe(PublishingUnwatched(table.source, table.listed_seconds or 0))
-        return await self._begun_stream(current, newest, moves=moves), None
+        arn = await self._begun_stream(current, newest, moves=moves)
+        return arn, newest.told if arn == newest.arn else None, None
 
     async def _begun_stream(self, current: str | None, newest: NewestStream, *, moves: bool) -> str:
         """The newest stream, begun, or the current one while that is to be read."""

@@ -62,6 +62,7 @@ class StreamMoves:
             else:
                 lost = f"{detail}: changes made between the two are in neither"
                 await connection.fetchval(
-                    self._control.sql(ADD_GAP), *name, stream_arn, None, "possible", lost, before
+                    self._control.sql(ADD_GAP),
+                    *(*name, stream_arn, None, "possible", lost, before, None),
                 )
         return detail

@@ -45,6 +45,7 @@ _UNFIT = (
     "ExportNotFoundException",
     "InvalidExportTimeException",
     "PointInTimeRecoveryUnavailableException",
+    "ValidationException",
 )
 """Answers that stay the same however often the export is asked for."""
 _FILE_REMEDY = "ask for a new export"
@@ -269,7 +270,8 @@ class TableExports:
         except SourceUnavailable as error:
             cause = error.__cause__
             if isinstance(cause, ClientError) and code_of(cause) in _UNFIT:
-                raise ExportUnfit(str(error), remedy=_FILE_REMEDY) from error
+                remedy = "correct that, cancel, and ask again"
+                raise ExportUnfit(str(error), remedy=remedy) from error
             raise
 
 

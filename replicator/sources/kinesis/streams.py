@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 from replicator.aws.observed_calls import Calls, raw
 from replicator.aws.region_endpoint import SourceConnection
@@ -20,11 +20,10 @@ from replicator.core.stream.kinesis_records import (
     listing_of,
 )
 from replicator.core.stream.source_kind import kinesis_arn_of
-from replicator.core.stream.stream_state import ListedShard
+from replicator.core.stream.stream_state import ListedShard, ToldByStream
 from replicator.core.telemetry_events import Observe, unobserved
 from replicator.errors import ArgumentRefused, ShardVanished
 
-T = TypeVar("T")
 SHARDS_PER_PAGE = 1000
 RECORDS_PER_PAGE = 1000
 RECORDS_OF_FIRST_PAGE = 100
@@ -133,19 +132,12 @@ class KinesisShare:
                 return
             arguments = {"NextToken": token, "MaxResults": SHARDS_PER_PAGE}
 
-    async def retention(self, stream_arn: str) -> timedelta:
-        """Time for which the stream keeps its records now; it can be changed at any time."""
-        return await self._described(stream_arn, _retention)
-
-    async def created_at(self, stream_arn: str) -> datetime:
-        """Time at which the Kinesis stream that has the ARN now was created."""
-        return await self._described(stream_arn, _created_at)
-
-    async def _described(self, stream_arn: str, read: Callable[[Mapping[str, Any]], T]) -> T:
+    async def described(self, stream_arn: str) -> ToldByStream:
+        """Facts of the Kinesis stream that has the ARN now."""
         return await self._streams.calls.make(
             "DescribeStreamSummary",
             self._streams.client.describe_stream_summary,
-            read,
+            _told,
             StreamARN=kinesis_arn_of(stream_arn),
         )
 
@@ -231,13 +223,11 @@ async def open_kinesis(
         yield KinesisStreams(client, observe, pace=pace, heard=heard, get_records=get_records)
 
 
-def _retention(answer: Mapping[str, Any]) -> timedelta:
-    return timedelta(hours=int(answer["StreamDescriptionSummary"]["RetentionPeriodHours"]))
-
-
-def _created_at(answer: Mapping[str, Any]) -> datetime:
-    created_at: datetime = answer["StreamDescriptionSummary"]["StreamCreationTimestamp"]
-    return created_at.astimezone(UTC)
+def _told(answer: Mapping[str, Any]) -> ToldByStream:
+    summary = answer["StreamDescriptionSummary"]
+    created_at: datetime = summary["StreamCreationTimestamp"]
+    retention = timedelta(hours=int(summary["RetentionPeriodHours"]))
+    return ToldByStream(retention, created_at.astimezone(UTC))
 
 
 def _iterator(stream_arn: str, shard_id: str, answer: Mapping[str, Any]) -> str:

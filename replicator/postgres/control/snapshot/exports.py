@@ -15,7 +15,8 @@ select 1 from {schema}.snapshot where id = $1 for update
 """
 
 HELD = """
--- Only who holds the segment that has the exports made says anything of them.
+-- Only who holds a segment, the one that has the exports made or one that loads files, says
+-- anything of them.
 select 1 from {schema}.segment
  where snapshot_id = $1 and number = $2 and (epoch, claim_id) = ($3, $4) and state = 'active'
    for update
@@ -160,7 +161,8 @@ class ExportRecords:
 
     async def tell(self, claim: SegmentClaim, detail: str) -> None:
         """Say what the snapshot waits for."""
-        async with self._database.connection("telling of an export") as connection:
+        async with self._database.transaction("telling of an export") as connection:
+            await self._require_held(connection, claim)
             await connection.execute(self._control.sql(TELL), claim.snapshot_id, detail)
 
     async def lay_out(self, claim: SegmentClaim) -> None:
@@ -171,10 +173,11 @@ class ExportRecords:
             await connection.execute(self._control.sql(COUNT), claim.snapshot_id)
             await connection.execute(self._control.sql(MADE), claim.snapshot_id, claim.number)
 
-    async def refuse(self, snapshot_id: int, detail: str) -> None:
+    async def refuse(self, claim: SegmentClaim, detail: str) -> None:
         """Wait for a person: the export cannot be loaded."""
-        async with self._database.connection("refusing an export") as connection:
-            await connection.execute(self._control.sql(REFUSE), snapshot_id, detail)
+        async with self._database.transaction("refusing an export") as connection:
+            await self._require_held(connection, claim)
+            await connection.execute(self._control.sql(REFUSE), claim.snapshot_id, detail)
 
     async def _require_held(self, connection: Session, claim: SegmentClaim) -> None:
         await connection.execute(self._control.sql(LOCK), claim.snapshot_id)

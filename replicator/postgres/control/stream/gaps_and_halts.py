@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from replicator.core.stream.gaps import older_stream
+from replicator.core.stream.source_kind import is_created_again
 from replicator.core.stream.stream_state import (
     Belief,
     Claim,
@@ -55,7 +56,8 @@ update {schema}.table_state
 ADD_GAP = """
 -- `since`: all that is older is applied, and `cuts` the same of each shard. Of a shard that was to
 -- be read the shard tells it; between two streams the shards do with which the one before ended;
--- else nobody knows.
+-- else nobody knows. Nor does anybody where a shard was read behind $8, when the next stream of
+-- that ARN was created: what was read last was the next one's, and tells nothing of the one before.
 with place as (
     select s.safe_at
       from {schema}.shard as s
@@ -67,12 +69,15 @@ with place as (
      where (s.deployment, s.source, s.stream_arn) = ($1, $2, $7)
        and not exists (select from {schema}.shard as child
                         where (child.deployment, child.stream_arn) = (s.deployment, s.stream_arn)
-                          and s.shard_id in (child.parent_id, child.adjacent_parent_id)))
+                          and s.shard_id in (child.parent_id, child.adjacent_parent_id))),
+known as (
+    select min(safe_at) as since, array_agg(distinct safe_at) as cuts,
+           count(*) = count(safe_at) and coalesce(max(safe_at) <= $8::timestamptz, true) as so
+      from place)
 insert into {schema}.gap (deployment, source, stream_arn, shard_id, kind, detail, since, cuts)
 select $1, $2, $3, $4, $5, $6,
-       case when count(*) = count(safe_at) then min(safe_at) end,
-       case when count(*) = count(safe_at) then array_agg(distinct safe_at) end
-  from place
+       case when so then known.since end, case when so then known.cuts end
+  from known
     on conflict do nothing
 returning id
 """
@@ -271,6 +276,7 @@ class Incidents:
                 kind,
                 detail,
                 "shard",
+                None,
             )
 
     async def note_gap(self, source: str, place: GapPlace, *, kind: GapKind, detail: str) -> None:
@@ -278,7 +284,8 @@ class Incidents:
         async with self._database.connection("recording a gap") as connection:
             await connection.execute(
                 self._control.sql(ADD_GAP),
-                *(self._deployment, source, place.stream_arn, place.shard_id, kind, detail, None),
+                *(self._deployment, source, place.stream_arn, place.shard_id, kind, detail),
+                *(None, None),
             )
 
     async def start_stream(
@@ -308,9 +315,11 @@ class Incidents:
                 return None
             order, current = started
             told = detail if order == "newer" else older_stream(stream_arn, current)
+            again = current != "" and is_created_again(stream_arn, current)
             gap = await connection.fetchval(
                 self._control.sql(ADD_GAP),
                 *(self._deployment, source, stream_arn, None, "possible", told, current or None),
+                label_at if again else None,
             )
             aside = stream_arn if order == "older" else ""
             await connection.execute(self._control.sql(LEADS_ON), self._deployment, source, aside)

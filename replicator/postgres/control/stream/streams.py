@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Literal
 
 from replicator.core.stream.ordering_mode import OrderingMode
-from replicator.core.stream.source_kind import kind_of
+from replicator.core.stream.source_kind import SeenShare, kind_of
 from replicator.core.stream.stream_state import StreamOver
 from replicator.errors import Fenced, PositionLost
 from replicator.postgres.connection.control_schema import ControlSchema
@@ -128,11 +128,18 @@ update {schema}.target_claim set id = default where deployment = $1 and source =
 
 SHARE = """
 -- Of the Kinesis streams that had the ARN one after the other, the one that was seen last.
-select stream_arn, label_at
+select stream_arn as name, label_at as since, created_at
   from {schema}.generation
  where deployment = $1 and source = $2 and split_part(stream_arn, '@', 1) = $3
  order by label_at desc
  limit 1
+"""
+
+NOTE_CREATION = """
+-- Once: a stream that has another time later is another one.
+update {schema}.generation
+   set created_at = $4
+ where deployment = $1 and source = $2 and stream_arn = $3 and created_at is null
 """
 
 
@@ -142,8 +149,8 @@ class Shares:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def seen(self, source: str, share: str) -> tuple[str, datetime] | None:
-        """Name of the share that was seen last, and since when; None for a share that never was.
+    async def seen(self, source: str, share: str) -> SeenShare | None:
+        """The newest share of that name on record; None for a share that never was.
 
         The name is the given one or, of a stream that was created again, the given one and a time.
         """
@@ -151,7 +158,15 @@ class Shares:
             row = await connection.fetchrow(
                 self._database.control.sql(SHARE), self._database.deployment, source, share
             )
-        return None if row is None else (row["stream_arn"], row["label_at"])
+        return None if row is None else SeenShare(**row)
+
+    async def note_creation(self, source: str, share: str, created_at: datetime) -> None:
+        """Note when the stream of a share on record was created, where that is not known yet."""
+        async with self._database.connection("noting when a stream was created") as connection:
+            await connection.execute(
+                self._database.control.sql(NOTE_CREATION),
+                *(self._database.deployment, source, share, created_at),
+            )
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,11 @@
+"""A stream is kept with the time at which it was created."""
+
+from replicator.postgres.schema.control_revisions import execute_file
+
+revision = "0040_in_0_1"
+down_revision = "0039_in_0_1"
+
+
+def upgrade() -> None:
+    """Add it."""
+    execute_file(__file__)
