@@ -73,8 +73,8 @@ class Page(msgspec.Struct, frozen=True):
     size_bytes: int = 0
     """Size of the answer in bytes."""
     behind: bool | None = None
-    """True where the source says that the shard holds more, False that it does not for now; None
-    where it says nothing about it, as DynamoDB Streams."""
+    """True where the source says that the shard holds more, False where the shard holds no more for
+    now. None where the source says neither, as DynamoDB Streams."""
 
 
 class _Change(msgspec.Struct, gc=False):

@@ -68,9 +68,8 @@ class StreamMoved:
 
 @dataclass(frozen=True, slots=True)
 class PublishingUnwatched:
-    """A table publishes its changes to its Kinesis stream, after a time in which no worker saw that
-    it does: nothing tells whether it did then.
-    """
+    """A table publishes its changes to its Kinesis stream again, after a time that no worker
+    watched: nothing tells whether the table published its changes then."""
 
     table: str
     seconds: float

@@ -123,9 +123,10 @@ def wanted(
     worker_id: str,
     fairness: Fairness,
 ) -> list[str]:
-    """The leases that a worker asks for. `owned`: those of others that may be asked for.
+    """The leases that a worker asks for.
 
-    `totals`: what every worker will have when what is free is taken, this one among them.
+    `owned`: leases of other workers that may be asked for. `totals`: the weight that every worker,
+    the asker among them, will have when all free leases are taken.
     """
     me = totals[worker_id]
     if me >= fairness.share:

@@ -140,12 +140,13 @@ def signs_of_life(
     now: float,
     believed: Collection[str] = (),
 ) -> dict[str, Sighting]:
-    """The sightings of leases by which they expire: the owner's beat, where it has one.
+    """The sightings of leases by which leases expire: that of the owner's beat, where the owner
+    beats.
 
-    One that was first seen now, or has moved, is left as it was seen: an owner that was cut off may
-    have taken it a moment ago, and not have beaten since. So is one of the `believed`, which are
-    this worker's by the claims: whoever has taken such a lease without claiming the shard may have
-    lost it without a word, and believes the claim like everybody else.
+    A lease that was first seen now, or has moved, keeps its own sighting: an owner that was cut off
+    may have taken the lease a moment ago, and not have beaten since. So does one of the `believed`,
+    which are this worker's by the claims: a worker that has taken such a lease without claiming the
+    shard may have lost the lease without a word, and believes the claim like all others.
     """
     signs = dict(sightings)
     for lease in leases:

@@ -59,8 +59,8 @@ class Lease:
     parents: tuple[str, ...] = ()
     switches: int = 0
     wanted_by: str | None = None
-    """A worker with less than its share that asks the owner to hand the lease over; it stays while
-    the lease is free, which is that worker's then."""
+    """A worker with less than its share that asks the owner to hand the lease over. The request
+    stays while the lease is free, which is then that worker's."""
 
 
 @dataclass(frozen=True, slots=True)

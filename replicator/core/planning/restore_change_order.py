@@ -25,7 +25,7 @@ class Arranged:
 def arranged(records: Sequence[StreamRecord], source_key: SourceKey) -> Arranged:
     """The batch with the last change of each item as the newest, as planning expects batches.
 
-    Most batches are in order as they are, and many show it by their times alone.
+    Most batches are in order already, and for many the times alone show the order.
     """
     times = [record.created_at or 0.0 for record in records]
     if all(map(lt, times, times[1:])):

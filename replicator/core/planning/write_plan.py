@@ -92,11 +92,11 @@ class Upserts(Changes):
 class TargetWrites:
     """Writes of one transaction to one target; no key occurs twice.
 
-    Rows and keys hold values in PostgreSQL's input syntax, in the order of the target's columns.
-    A soft delete is the key followed by the time of deletion. `appends` are changes for its
-    history, all of them, in order. Each row or key has the change behind it, which is the
-    version of the row. `kept` are the keys of items whose newest change was rejected, with that
-    change: the rows are still wanted.
+    Rows and keys hold values in PostgreSQL's input syntax, in the order of the target's columns. A
+    soft delete is the key followed by the time of deletion. `appends` are all changes for the
+    target's history, in order. Beside each row or key stands the change behind it, which is the
+    version of the row. `kept` are the keys of items with a rejected newest change, with that
+    change: their rows are still wanted.
     """
 
     target: TargetMapping

@@ -25,7 +25,8 @@ SHARDS_MAX = 1000
 _WORST_FIRST: tuple[ShardState, ...] = ("gap", "unowned", "waiting", "active", "done")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MARK = "~"
-"""Between the parts of a place: no ARN and no shard id has it, and no URL has to escape it."""
+"""Separator between the parts of a place: no ARN and no shard id holds the character, and no URL
+has to escape it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,8 +23,8 @@ class Purpose:
     def window_seconds(self) -> float:
         """Seconds in which all workers make `calls_max` calls at most.
 
-        A second for as many as AWS allows, which counts them; for fewer, which nobody else counts,
-        a second and the time by which the ways of two calls may differ.
+        A second for as many calls as AWS allows, since AWS counts such calls; a second and the time
+        by which the ways of two calls may differ for fewer.
         """
         return 1.0 if self.calls_max >= CALLS_A_SECOND else 1.05
 
@@ -37,5 +37,5 @@ LISTING = Purpose(SHARED_CALLS_A_SECOND, rank=2, gives_way=True)
 """Of a stream that is on record."""
 
 TakeTurn = Callable[[Purpose], Awaitable[float | None]]
-"""Takes a turn of those of all workers: the seconds until it comes. None where the purpose gives
-way and no turn is free now."""
+"""Takes a turn among the calls of all workers, and returns the seconds until the turn comes. None
+where the purpose gives way and no turn is free now."""

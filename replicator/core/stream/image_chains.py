@@ -32,9 +32,9 @@ ABSENT = 0
 
 @dataclass(frozen=True, slots=True)
 class Trail:
-    """The places of steps, in the order in which they were taken.
+    """The places of steps, in the order in which the steps were taken.
 
-    `end`: the state after them, None where it is not sure. `undecided`: the number of changes to
+    `end`: the state after the last step, None where not sure. `undecided`: the number of changes to
     which nothing decided the order.
     """
 
@@ -66,7 +66,7 @@ def trail_of(steps: Sequence[Transition], *, before: int | None, repeated: bool)
 
 
 def _surplus(steps: Sequence[Transition]) -> Counter[int]:
-    """How many times more each state is left than entered."""
+    """Surplus of departures over arrivals, for each state."""
     surplus: Counter[int] = Counter()
     for old, new in steps:
         surplus[old] += 1

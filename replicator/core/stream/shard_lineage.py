@@ -112,10 +112,10 @@ class Ends(Generic[S]):
     """Shards that have ended, by what is known of their children."""
 
     childless: Sequence[datetime]
-    """When those ended of which no child is known."""
+    """Times of the ends of shards without known children."""
     followed: Sequence[S]
-    """Those with known children that have all begun: they are not worked on again, and their
-    positions are not asked for."""
+    """Ended shards with known children that have all begun: such a shard is not worked on again,
+    and its position is not asked for."""
 
 
 def ends_of(shards: Collection[S]) -> Ends[S]:

@@ -9,7 +9,8 @@ AVERAGED_SECONDS = 300.0
 
 @dataclass(frozen=True, slots=True)
 class ShardLoad:
-    """The average, and the monotonic time it is of; None: it was just read from the shard's row."""
+    """The average and its monotonic time; None where the average was just read from the shard's
+    row."""
 
     records_a_minute: float = 0.0
     at: float | None = None

@@ -68,10 +68,11 @@ class ListedShard:
 
 @dataclass(frozen=True, slots=True)
 class PolledShard:
-    """A shard as workers poll it: the facts that tell who may read it, and who should.
+    """A shard as workers poll it: the facts that tell which worker may read the shard, and which
+    should.
 
-    None of them changes with a batch, but `load`, which is rounded so that it seldom does: workers
-    keep what they derive from a shard for as long as it is the same.
+    No fact changes with a batch, but `load`, which is rounded so that it seldom does: workers keep
+    the values that are derived from a shard for as long as the shard is unchanged.
     """
 
     source: str

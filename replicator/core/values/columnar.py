@@ -647,10 +647,10 @@ def _looked_up(
 
 
 def _no_rest_column(remainder: Remainder, fields: _Fields) -> _Cells:
-    """The empty rest of images of which nothing is left; others make no row.
+    """The empty rest of images of which nothing is left; other images make no row.
 
-    A value of an attribute with several users is decoded whatever its type, so that only
-    `strays` tells that it is left.
+    A value of an attribute with several users is decoded whatever its type, so that only `strays`
+    tells of a value that is left.
     """
     partly = [attrgetter(fields.told[name]) for name in remainder.untaken(fields.users)]
     mixed = [

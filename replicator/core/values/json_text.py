@@ -311,7 +311,7 @@ class _Surroundings(dict[bytes, "_Pieces | None"]):
         return pieces
 
     def keep_few(self) -> None:
-        """Forget all of it where it has become too much: these items are not alike."""
+        """Forget all kept surroundings where there are too many: the items are not alike."""
         if self._held_bytes > HELD_BYTES_MAX:
             self.clear()
             self.left_out.clear()

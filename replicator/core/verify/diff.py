@@ -43,11 +43,11 @@ Expectation = MustBe | MustNotBe | MayBe
 
 @dataclass(frozen=True, slots=True)
 class FoundRow:
-    """A target's row under a key.
+    """A target's row under a key. `key_hash` is the same for equal keys; None: there is no row, but
+    rows of child tables.
 
-    `key_hash` is the same for equal keys; None: there is no row, but rows of child tables.
-    `differing` names the columns that are not as they must, and child tables whose rows of it are
-    not. `older_mapping`: it was written before the table's mapping was changed last.
+    `differing` names the columns that are not as they must be, and the child tables with such rows.
+    `older_mapping`: the row was written before the table's mapping was changed last.
     """
 
     key_hash: int | None

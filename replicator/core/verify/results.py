@@ -61,7 +61,7 @@ def after_repair(before: TargetResult, after: TargetResult) -> TargetResult:
 class Verified:
     """The last verification of a table, all the targets together.
 
-    `sample`: the share of it that was read, None for all of it.
+    `sample`: the share of the table that was read, None for all of it.
     """
 
     at: datetime
@@ -76,7 +76,7 @@ def is_equal(results: Sequence[TargetResult]) -> bool:
 
 
 def is_equal_except_dead_letters(results: Sequence[TargetResult]) -> bool:
-    """True when every row was compared and is as it must be, those of dead letters left out."""
+    """True when every row was compared and is as it must be, but for rows of dead letters."""
     return not any(result.unequal or result.in_flight for result in results)
 
 

@@ -58,7 +58,7 @@ class Holding:
         self._save_seconds = save_seconds
         self.held: dict[str, Held] = {}
         self.ended: set[str] = set()
-        """Leases that were given back for good: deleted once no worker asks for one."""
+        """Leases that were given back for good, and are deleted once no worker asks for one."""
         self.wanted: set[str] = set()
         """Leases of ours that a worker of an older version asks for."""
         self.reached = True

@@ -57,9 +57,11 @@ is what triggers see (`THEIR_PATH`).
 PIN_WITHIN = f"set local search_path = {SEARCH_PATH}"
 """Statement that pins the search path for a transaction."""
 THEIR_PATH = "pg_catalog.set_config('search_path', null, true)"
-"""An expression: from now on, and up to the end of the transaction, functions that look up names
-while they run do so where the role's or the database's setting says. The statement that evaluates
-it is resolved already."""
+"""Expression that sets the search path back to the role's or the database's up to the end of the
+transaction, for functions that look up names while they run.
+
+The statement that evaluates the expression is resolved already.
+"""
 STATEMENT_BYTES_MAX = 1024 * 1024  # a cached statement; wide tables have long ones
 _WRONG = {
     "28P01": "the password is wrong",

@@ -130,9 +130,11 @@ class Database:
     async def lane(
         self, doing: str, *, mapped_columns: Collection[str] = ()
     ) -> AsyncIterator[tuple[Session, float]]:
-        """The one connection beside the pool for what waits for a lock, to one after the other.
+        """The one connection beside the pool for statements that wait for a lock, to one caller
+        after the other.
 
-        It comes with the seconds that a turn may last: the lock timeout, shared by all who wait.
+        With the connection come the seconds that a turn may last: the lock timeout, shared by all
+        callers.
         """
         self._in_lane += 1
         try:
@@ -200,7 +202,7 @@ class Database:
 
     @asynccontextmanager
     async def transaction_on(self, connection: Session) -> AsyncIterator[None]:
-        """A transaction as of `transaction`, on a connection; the one it is in, if it is in one."""
+        """A transaction as of `transaction`, on a connection; the running one, if there is one."""
         if connection.is_in_transaction():
             yield
             return

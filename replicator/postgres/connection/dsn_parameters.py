@@ -26,9 +26,9 @@ ParameterUse = Literal["honoured", "not used", "refused"]
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """A parameter: what is made of it, and why. `variable` is the one of the environment.
+    """A parameter: its treatment, and the reason. `variable` is the environment's variable.
 
-    `harmless` are values that are accepted of a refused one, as they ask for nothing.
+    `harmless` are values of a refused parameter that are accepted, as they ask for nothing.
     """
 
     name: str

@@ -21,7 +21,8 @@ from replicator.postgres.connection.database import Database, Session
 
 T = TypeVar("T")
 PATIENCE_SECONDS = 1.0
-"""Seconds that a transaction may last in the pool before somebody looks what it waits for."""
+"""Seconds that a transaction may last in the pool before PostgreSQL is asked for the lock it waits
+for."""
 IMPATIENCE_SECONDS = 0.1
 """PATIENCE_SECONDS of a transaction while another one is known to wait for the table's lock."""
 TURN_SECONDS_MIN = 0.5
@@ -191,7 +192,7 @@ class _Look:
         self._ended.set()
 
     async def found(self) -> TargetLocked | None:
-        """The lock for which the wait was ended, if it was; a question on its way is awaited."""
+        """The lock for which the wait was ended, if any; a question on its way is awaited first."""
         self.ends()
         return None if self._task is None else await self._task
 

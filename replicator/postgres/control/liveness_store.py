@@ -43,7 +43,7 @@ async def tell_evidence(
 ) -> None:
     """Write down what a worker has to show, and how many records it handled within a minute.
 
-    A worker that has had no look yet says its version: it may not be on record.
+    A worker that has had no look yet says its version, as such a worker may not be on record.
     """
     control = database.control
     told = (

@@ -125,7 +125,8 @@ class ExportRecords:
     ) -> None:
         """Put the exports on record before any is asked for, each with the token of its request.
 
-        A time: of the whole table as it was then; None: the one that somebody made, `arn`.
+        A time: an export of the whole table as of then. None: the export `arn`, made by somebody
+        else.
         """
         async with self._database.transaction("planning the exports") as connection:
             await self._require_held(connection, claim)

@@ -20,11 +20,11 @@ returning id
 async def begin_repair(
     database: Database, source: str, targets: Sequence[str], *, keys: int, who: str, why: str | None
 ) -> int:
-    """Enter `guard` with a snapshot of one part for the items, and one for each target's rows.
+    """Enter `guard` with a snapshot of one segment for the items, and one for each target's rows.
 
-    From the COMMIT on every writer of the table knows it, so that what is read afterwards may be
-    written through the row guard. Returns the number. ConfigurationError while the table is
-    stopped, or another snapshot of it is under way.
+    From the COMMIT on every writer of the table knows the snapshot, so that whatever is read
+    afterwards may be written through the row guard. Returns the number. ConfigurationError while
+    the table is stopped, or another snapshot of it is under way.
     """
     control = database.control
     deployment = database.deployment

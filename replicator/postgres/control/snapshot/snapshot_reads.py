@@ -47,8 +47,9 @@ select g.snapshot_id, g.number, g.target, g.parts, g.state, g.owner, g.items, g.
 async def read_snapshots(
     database: Database, sources: Collection[str] | None = None
 ) -> dict[str, list[SnapshotFacts]]:
-    """By table, of the given ones or all: those that are not over, and the newest, in the order
-    they were asked for.
+    """Snapshots that are not over, and the newest, by table and in the order of the requests.
+
+    Of the given tables, or of all.
     """
     control = database.control
     asked = database.deployment, None if sources is None else list(sources)

@@ -180,8 +180,9 @@ class Snapshots:
         self._control = database.control
 
     async def facts(self, sources: Collection[str] | None = None) -> dict[str, list[SnapshotFacts]]:
-        """By table, of the given ones or all: those that are not over, and the newest, in the
-        order they were asked for.
+        """Snapshots that are not over, and the newest, by table and in the order of the requests.
+
+        Of the given tables, or of all.
         """
         return await read_snapshots(self._database, sources)
 
@@ -232,11 +233,13 @@ class Snapshots:
         items_estimated: int | None,
         instead: str | None = None,
     ) -> bool:
-        """Enter `guard` and lay the segments out; False when somebody else did, or it is over.
+        """Enter `guard` and lay the segments out; False where another worker did, or the snapshot
+        is over.
 
         `instead`: why a gap is healed by a scan of the whole table after all, and by no exports.
-        From the COMMIT on every writer of the table knows the snapshot, so that whoever sees its
-        segments may scan. One that is still under way is ended, and this one takes the place.
+        From the COMMIT on every writer of the table knows the snapshot, so that every worker that
+        sees the segments may scan. A snapshot that is still under way is ended, and this one takes
+        the place.
         """
         async with self._database.transaction("beginning a snapshot") as connection:
             table = await self._lock(connection, snapshot.source)
@@ -312,9 +315,10 @@ class Snapshots:
         return True
 
     async def cancel(self, source: str, *, who: str, why: str | None) -> list[int]:
-        """End every snapshot of a table that is not over; what it has written stays.
+        """End every snapshot of a table that is not over; rows that were written stay.
 
-        The gaps that it was to heal are open again, so the table stops until a person decides.
+        The gaps that a snapshot was to heal are open again, so the table stops until a person
+        decides.
         """
         async with self._database.transaction("cancelling a snapshot") as connection:
             table = await self._lock(connection, source)

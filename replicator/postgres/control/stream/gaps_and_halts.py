@@ -247,8 +247,8 @@ class Incidents:
     ) -> Halting:
         """Stop a table until `resume`; no worker's batch in flight can commit after.
 
-        "stale", and nothing happened, where it is not as the caller believes any more; "already"
-        where it was halted before, whose reason stays.
+        "stale", and nothing happened, where the table is not as the caller believes any more;
+        "already" where the table was halted before: the reason of that halt stays.
         """
         stream_arn, fingerprint = (
             (seen.stream_arn, seen.mapping_fingerprint) if seen else (None, None)
@@ -328,11 +328,13 @@ class Incidents:
     async def add_break(
         self, source: str, stream_arn: str, *, detail: str, created_at: datetime | None = None
     ) -> bool:
-        """Record a possible gap of changes that never reached the table's stream, and stop the
-        table until it is accepted; False where one is open, or lasts since it was accepted.
+        """Record a possible gap of changes that never reached the table's stream, which stops the
+        table until the gap is accepted; False where such a gap is open, or lasts since its
+        acceptance.
 
-        It lasts until `end_break`. With `created_at`, when the table was created: only where that
-        was after the stream was first seen, once, and over as it is found.
+        The break lasts until `end_break`. With `created_at`, the time of the table's creation, the
+        gap is recorded once, only where that was after the stream was first seen, and is over at
+        once.
         """
         name = (self._deployment, source)
         async with self._database.transaction("recording a gap") as connection:

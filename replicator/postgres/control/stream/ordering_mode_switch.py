@@ -101,7 +101,7 @@ select t.source, t.stream_arn from {schema}.table_state as t
 async def hand_over(
     connection: asyncpg.Connection, control: ControlSchema, deployment: str, source: str, to: Poller
 ) -> None:
-    """Let another poller write the table from the COMMIT on, and nobody else.
+    """Let another poller alone write the table from the COMMIT on.
 
     Waits for Lambda's transactions in flight. Lambda's versions stay, so that the daemon, which
     begins again, works in the mode `guard` until it has caught up. ConfigurationError while a
