@@ -208,8 +208,9 @@ class PollSettings(Group):
     """The longest wait between two reads of a shard that has nothing new."""
 
     discover_seconds: float = Field(default=30.0, ge=1, le=40)
-    """Seconds between two polls of a stream for new shards, by one worker for all. The children of
-    a shard that ends are found at once."""
+    """Seconds between two polls of a stream for new shards, by one worker for all; more where the
+    streams are so many, or so large, that AWS does not allow the calls. The children of a shard
+    that ends are found at once."""
 
     pages_max: int = Field(default=24, ge=1, le=10_000)
     """The most pages of records that a process holds in memory, of all its tables together: up to

@@ -213,8 +213,9 @@ class Positions(Protocol):
 class Listings(Protocol):
     """Choice of the worker that lists the stream of a table."""
 
-    async def begin(self, source: str, *, every_seconds: float) -> bool:
-        """True when the worker is to list the stream now."""
+    async def begin(self, source: str, *, every_seconds: float, young_seconds: float = 0.0) -> bool:
+        """True when the worker is to list the stream now: not where a good listing is younger than
+        `young_seconds`."""
         ...
 
     async def keep(self, source: str) -> None:
@@ -225,8 +226,9 @@ class Listings(Protocol):
         """Give all listings of the worker up."""
         ...
 
-    async def end(self, source: str, *, proved: bool) -> None:
-        """End the listing. `proved`: every listed shard is on record."""
+    async def end(self, source: str, *, proved: bool, calls: int | None = None) -> None:
+        """End the listing. `proved`: every listed shard is on record; `calls`: of DescribeStream,
+        that it took."""
         ...
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from replicator.core.status.table_verdict import LISTING_SECONDS
+from replicator.core.stream.listing_interval import LISTING_SECONDS
 from tests.end_to_end.conftest import Stage, one_emulator
 from tests.end_to_end.test_snapshot import item, items, loaded, rows, sql
 from tests.support.bounds import lease

@@ -8,6 +8,7 @@ from typing import Any, cast
 from replicator.core.stream.ordering_mode import OrderingMode
 from replicator.engine.ports import Source
 from replicator.engine.stream.discovery import NewestStream
+from replicator.sources.dynamodb.describe_stream_pace import DescribeStreamPace
 from replicator.sources.kinesis.streams import KinesisShare, KinesisStreams, ShardPace
 from tests.engine.invariants import Invariants
 from tests.engine.ledger import ALL, ANYTHING, BIG, Entry, Ledger, Value
@@ -200,7 +201,8 @@ class KinesisSimulation(Simulation):
         self.kinesis.trim()
         self.ledger.note_trimmed(self.postgres.data)
 
-    def source(self, send: Send) -> Source:
+    def source(self, send: Send, pace: DescribeStreamPace) -> Source:
+        del pace
         client = FakeKinesisClient(
             self.kinesis, send, page_records_max=lambda: self.page_records_max
         )

@@ -29,6 +29,7 @@ from replicator.errors import (
     SinkUnavailable,
     SourceUnavailable,
 )
+from replicator.sources.dynamodb.describe_stream_pace import DescribeStreamPace
 from tests.engine.invariants import Invariants
 from tests.engine.ledger import ALL, BIG, REFUSED, Ledger, Value
 from tests.support.fake_leases import FakeLeases, LeaseTable
@@ -40,6 +41,7 @@ from tests.support.fakes import (
     FakeListings,
     FakePositions,
     FakeSink,
+    FakeTurns,
     NoMoves,
     OlderPositions,
 )
@@ -201,7 +203,8 @@ class Simulation:
             partial(self._send, name, server) for server in ("postgres", "leases", "streams")
         )
         compiled = mapping(self.on_gap, kinesis=self.kinesis_arn)
-        source = self.source(streams)
+        pace = DescribeStreamPace(FakeTurns(self.postgres, postgres).take)
+        source = self.source(streams, pace)
         lease_rows = FakeLeases(self.leases, leases, name)
         positions = positions_of(self.postgres, postgres)
         listings = FakeListings(self.postgres, postgres, name)
@@ -381,9 +384,11 @@ class Simulation:
         """The Kinesis stream that the table is read from, if it is."""
         return None
 
-    def source(self, send: Send) -> Source:
-        """The source as one worker has it."""
-        return fake_source(self.streams, send, page_records_max=lambda: self.page_records_max)
+    def source(self, send: Send, pace: DescribeStreamPace) -> Source:
+        """The source as one worker has it, which takes turns to list."""
+        return fake_source(
+            self.streams, send, page_records_max=lambda: self.page_records_max, pace=pace
+        )
 
     async def describe(self, send: Send) -> NewestStream:
         """The table's newest stream, as one worker asks for it."""

@@ -64,6 +64,7 @@ CALLS: tuple[tuple[Server, str], ...] = (
     ("postgres", "end_listing"),
     ("postgres", "forget_dead_letters"),
     ("postgres", "tell"),
+    ("postgres", "take_turn"),
     ("leases", "all"),
     ("leases", "some"),
     ("leases", "create"),

@@ -45,7 +45,8 @@ class EndingTable(Simulation):
         table.stream_arn, table.start_at, table.initial_load = arn, now, "stream"
         shard = ShardRow(SOURCE, arn, "shard", None, listed=True, found_at=now)
         shard.state, shard.owner, shard.safe_at = "active", "reader", now - timedelta(minutes=1)
-        self.postgres.data.shards[shard.name] = self.postgres.data.polled[shard.name] = shard
+        self.postgres.data.shards[shard.name] = shard
+        self.postgres.data.polled[SOURCE] = {shard.name: shard}
         self.list_stream()
 
     def asker(self) -> Worker:

@@ -113,6 +113,42 @@ async def test_the_beat_stands_while_the_lease_table_is_out_of_reach_and_leases_
 
 
 @in_virtual_time
+async def test_who_beats_no_more_gives_up_by_the_last_beat_that_others_saw_not_by_a_later_write():
+    keeper, clock = Keeper(), running_clock()
+    [key] = await keeper.takes(1)
+    keeper.holding.beat_told(keeper.holding.beat(), at=clock.monotonic())
+    await asyncio.sleep(1)
+    await keeper.holding.confirm(key)
+    keeper.away = True
+    await keeper.holding.confirm(key)
+    assert keeper.holding.seconds_left() == LEASE_SECONDS
+
+    keeper.holding.beat_told(keeper.holding.beat(), at=clock.monotonic())
+
+    assert keeper.holding.seconds_left() == LEASE_SECONDS - 1
+    await asyncio.sleep(LEASE_SECONDS - 1)
+    assert keeper.holding.too_old() == [key]
+
+
+@in_virtual_time
+async def test_what_is_taken_after_a_while_without_the_lease_table_is_kept():
+    """The beat stood until now, and others hear of the next one in a moment."""
+    keeper, clock = Keeper(), running_clock()
+    [key] = await keeper.takes(1)
+    keeper.holding.beat_told(keeper.holding.beat(), at=clock.monotonic())
+    keeper.away = True
+    await keeper.renews(int(LEASE_SECONDS) + 1)
+    keeper.holding.beat_told(keeper.holding.beat(), at=clock.monotonic())
+    assert keeper.holding.held == {}
+    keeper.away = False
+
+    await keeper.takes(1)
+
+    assert keeper.holding.seconds_left() == LEASE_SECONDS
+    assert list(keeper.holding.held) == [key]
+
+
+@in_virtual_time
 async def test_what_was_stolen_is_lost_when_it_is_confirmed():
     keeper = Keeper()
     mine, stolen = await keeper.takes(2)

@@ -336,7 +336,7 @@ def test_a_parent_of_an_earlier_page_that_a_failover_has_lost_is_not_named_alone
     sim.ledger.table.listing(tail=True)
     oldest, parent = a_parent_that_is_not_backed_up(sim)
     [worker] = sim.processes
-    assert waiting(sim, "listing", worker) is not None  # the page behind it
+    until(sim, lambda: waiting(sim, "listing", worker) is not None)  # the page behind it
     child = sim.ledger.table.roll_over(parent, close=False)
 
     sim.fail_over()

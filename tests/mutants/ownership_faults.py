@@ -18,6 +18,8 @@ LINES = "tests/core/test_shard_lineage.py"
 FENCED = "tests/contract/test_fence.py"
 
 DESCRIBES = "tests/scale/test_describes.py"
+LISTINGS = "tests/scale/test_listings.py"
+TURNS = "replicator/postgres/control/stream/describe_stream_rate_limit.py"
 PACE = "replicator/sources/dynamodb/describe_stream_pace.py"
 PURPOSES = "replicator/core/stream/describe_stream_limit.py"
 
@@ -114,7 +116,7 @@ OWNERSHIP_MUTANTS = [
     Mutant(
         "a worker that slept believes in its leases",
         HOLDING,
-        "        if now - self._written_at > self._lease_seconds:\n            self.drop(held.key)",
+        "        if self.seconds_left() <= 0:\n            self.drop(held.key)",
         "        if False:\n            self.drop(held.key)",
         KEEPER,
     ),
@@ -196,6 +198,48 @@ OWNERSHIP_MUTANTS = [
         DESCRIBES,
     ),
     Mutant(
+        "turns of other workers count for a second alone",
+        PURPOSES,
+        "OTHERS_SECONDS = 1.1",
+        "OTHERS_SECONDS = 1.0",
+        DESCRIBES,
+    ),
+    Mutant(
+        "a worker counts its own calls twice",
+        TURNS,
+        "where taken <> all($6::timestamptz[])",
+        "where $6::timestamptz[] is not null",
+        "tests/postgres/test_describe_stream_rate_limit.py",
+    ),
+    Mutant(
+        "streams are listed every half minute, however many they are",
+        "replicator/core/stream/listing_interval.py",
+        "return max(at_least, sum(calls) / LISTING_CALLS_A_SECOND)",
+        "return max(at_least, 0.0 * sum(calls))",
+        LISTINGS,
+    ),
+    Mutant(
+        "a listing is old after two minutes, however many streams there are",
+        "replicator/core/stream/listing_interval.py",
+        "return max(LISTING_SECONDS, LISTING_ROUNDS * every_seconds)",
+        "return max(LISTING_SECONDS, 0.0 * every_seconds)",
+        LISTINGS,
+    ),
+    Mutant(
+        "a worker that beats no more believes in its leases by its writes",
+        HOLDING,
+        "since = min(since, self._beat_told_at)",
+        "since = max(since, self._beat_told_at)",
+        KEEPER,
+    ),
+    Mutant(
+        "a worker whose calls of the lease table hang reads on",
+        "replicator/engine/worker/worker.py",
+        """            Job("give up", None, lambda: self._give_up(stopping)),\n""",
+        "",
+        FLEET,
+    ),
+    Mutant(
         "a listing of what is on record takes all that AWS allows",
         PURPOSES,
         "LISTING = Purpose(SHARED_CALLS_A_SECOND, rank=2, gives_way=True)",
@@ -211,7 +255,7 @@ OWNERSHIP_MUTANTS = [
     ),
     Mutant(
         "a listing that gives way takes a turn that is not free",
-        "replicator/postgres/control/stream/describe_stream_rate_limit.py",
+        TURNS,
         " where not $5\n",
         " where $5 is not null\n",
         "tests/postgres/test_describe_stream_rate_limit.py",

@@ -67,7 +67,6 @@ PROOF_MUTANTS = [
             ("WORKER_SECONDS", "60.0"),
             ("LOOK_SECONDS", "60.0"),
             ("LOOK_FAILED_SECONDS", "20.0"),
-            ("LISTING_SECONDS", "120.0"),
             ("UNOWNED_SECONDS", "60.0"),
             ("COMMIT_SECONDS", "10.0"),
             ("REFUSED_SECONDS", "3.0"),
@@ -76,6 +75,13 @@ PROOF_MUTANTS = [
             ("LAG_SECONDS", "60.0"),
             ("STATUS_SECONDS", "30.0"),
         )
+    ),
+    Mutant(
+        "no bound for LISTING_SECONDS",
+        "replicator/core/stream/listing_interval.py",
+        "LISTING_SECONDS = 120.0",
+        "LISTING_SECONDS = 1e9",
+        DIAGNOSED,
     ),
     Mutant(
         "a worker that cannot write its row counts as none",

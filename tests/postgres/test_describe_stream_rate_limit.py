@@ -5,12 +5,14 @@ from collections.abc import AsyncIterator
 import pytest
 
 from replicator.core.stream.describe_stream_limit import (
-    CALLS_A_SECOND,
     CHILDREN,
     FIRST_LISTING,
     LISTING,
+    OTHERS_SECONDS,
+    TURNS_KEPT,
     Purpose,
 )
+from replicator.postgres.connection.database import Database
 from replicator.postgres.control.stream.describe_stream_rate_limit import DescribeStreamTurns
 from tests.support.control import DEPLOYMENT, Control, control_pool, control_schema
 
@@ -26,13 +28,19 @@ async def control(migrated_database: str) -> AsyncIterator[Control]:
 
 
 @pytest.fixture
-async def turns(control: Control) -> AsyncIterator[DescribeStreamTurns]:
+async def pool(control: Control) -> AsyncIterator[Database]:
     async with control_pool(control.dsn) as pool:
-        yield DescribeStreamTurns(pool)
+        yield pool
+
+
+@pytest.fixture
+def turns(pool: Database) -> DescribeStreamTurns:
+    """The turns of one worker."""
+    return DescribeStreamTurns(pool)
 
 
 async def taken(control: Control, *ahead_seconds: float) -> None:
-    """Turns that lie so far ahead."""
+    """Turns of another worker that lie so far ahead."""
     await control.connection.execute(
         "insert into replicator.describe_turn (deployment, taken)"
         " select $1, array_agg(now() + make_interval(secs => s) order by s)"
@@ -49,34 +57,66 @@ async def turns_on_record(control: Control) -> int:
     return found
 
 
+async def seconds_from_the_first_turn(control: Control) -> float:
+    """From the first turn on record to the last one."""
+    found: float = await control.connection.fetchval(
+        "select extract(epoch from taken[cardinality(taken)] - taken[1])::float8"
+        " from replicator.describe_turn"
+    )
+    return found
+
+
 async def test_the_first_turn_is_free(turns: DescribeStreamTurns):
     assert await turns.take(LISTING) == 0
 
 
-@pytest.mark.parametrize(("purpose", "window"), [(CHILDREN, 1.05), (FIRST_LISTING, 1.0)])
-async def test_a_turn_comes_a_second_after_the_one_so_many_before(
-    turns: DescribeStreamTurns, control: Control, purpose: Purpose, window: float
+@pytest.mark.parametrize("purpose", [CHILDREN, FIRST_LISTING])
+async def test_of_as_many_as_are_allowed_the_last_comes_with_the_others_and_one_more_a_while_later(
+    pool: Database, control: Control, purpose: Purpose
 ):
-    await taken(control, *[AHEAD_SECONDS] * purpose.calls_max)
+    await taken(control, AHEAD_SECONDS)
 
-    seconds = await turns.take(purpose)
+    for _ in range(purpose.calls_max - 1):
+        await DescribeStreamTurns(pool).take(purpose)
+    assert await seconds_from_the_first_turn(control) < 1
+    seconds = await DescribeStreamTurns(pool).take(purpose)
+
+    assert await seconds_from_the_first_turn(control) == OTHERS_SECONDS
+    assert seconds is not None
+    assert OTHERS_SECONDS < seconds <= AHEAD_SECONDS + OTHERS_SECONDS
+
+
+async def test_a_worker_counts_its_own_calls_by_what_it_knows_of_them(turns: DescribeStreamTurns):
+    """It has the answers of some, and waits for others."""
+    for _ in range(2 * 5):
+        assert await turns.take(LISTING) == 0
+
+    seconds = await turns.take(CHILDREN, [AHEAD_SECONDS, *[2 * AHEAD_SECONDS] * 4])
 
     assert seconds is not None
-    assert window < seconds <= AHEAD_SECONDS + window
+    assert AHEAD_SECONDS / 2 < seconds <= AHEAD_SECONDS
 
 
-async def test_of_as_many_as_are_allowed_the_last_comes_with_the_others(
+async def test_what_is_allowed_is_shared_by_own_calls_and_those_of_others(
     turns: DescribeStreamTurns, control: Control
 ):
-    await taken(control, *[AHEAD_SECONDS] * (CALLS_A_SECOND - 1))
-    at = "select taken[cardinality(taken)] = taken[1] from replicator.describe_turn"
+    await taken(control, *[AHEAD_SECONDS] * 3)
 
-    await turns.take(FIRST_LISTING)
-    assert await control.connection.fetchval(at)
-    await turns.take(FIRST_LISTING)
+    await turns.take(CHILDREN, [2 * AHEAD_SECONDS])
+    assert await seconds_from_the_first_turn(control) < 1
+    await turns.take(CHILDREN, [2 * AHEAD_SECONDS] * 2)
 
-    assert not await control.connection.fetchval(at)
-    assert await turns_on_record(control) == CALLS_A_SECOND
+    assert await seconds_from_the_first_turn(control) == OTHERS_SECONDS
+
+
+async def test_no_two_turns_are_of_the_same_time(turns: DescribeStreamTurns, control: Control):
+    """So that each worker tells its own apart."""
+    await taken(control, AHEAD_SECONDS)
+    for _ in range(2 * TURNS_KEPT):
+        await turns.take(FIRST_LISTING)
+
+    times = await control.connection.fetchval("select taken from replicator.describe_turn")
+    assert len(set(times)) == len(times) == TURNS_KEPT
 
 
 async def test_who_gives_way_takes_no_turn_that_is_not_free_now(

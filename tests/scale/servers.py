@@ -29,6 +29,8 @@ PAGE_BYTES = 1_000_000
 """What one Scan answers at most: as many calls follow each other."""
 SLOW = "slow"
 """Stands among what a worker is cut off from: it reaches all, and waits."""
+HANGING_LEASES, HANGING_SECONDS = "hanging leases", 60.0
+"""Stands among what a worker is cut off from: calls of the lease table fail after so long."""
 DESCRIBES_A_SECOND = 10
 """What AWS allows an account."""
 WRITES = ("create", "take", "renew", "save", "release", "ask", "delete")
@@ -125,8 +127,9 @@ class Reached:
             await asyncio.sleep(9 * LATENCY_SECONDS[server])
 
     async def lease_call(self, name: str, work: Callable[[], Result]) -> Result:
-        if "leases" in self.cut_off:
-            await asyncio.sleep(LATENCY_SECONDS["leases"])
+        hangs = HANGING_LEASES in self.cut_off
+        if hangs or "leases" in self.cut_off:
+            await asyncio.sleep(HANGING_SECONDS if hangs else LATENCY_SECONDS["leases"])
             message = "the lease table is out of reach"
             raise CoordinationUnavailable(message)
         await self._lags("leases")
@@ -176,21 +179,38 @@ class Servers:
         return result
 
     async def postgres_call(self, name: str, work: Callable[[], Result]) -> Result:
-        return await self.call(f"postgres {name}", "postgres", work)
+        return await self.call(f"postgres {name}", "postgres", work, timed=name == "take_turn")
 
     async def call(
-        self, name: str, server: str, work: Callable[[], Result], *, calls: int = 1
+        self,
+        name: str,
+        server: str,
+        work: Callable[[], Result],
+        *,
+        calls: int = 1,
+        timed: bool = False,
     ) -> Result:
-        """One call, with the server's latency; so many calls, one after the other."""
+        """One call, with the server's latency; so many calls, one after the other. `timed`: it
+        matters when the server hears of it, which is somewhere on the way.
+        """
         self.bill.add(name, now=asyncio.get_running_loop().time(), calls=calls)
-        typical = LATENCY_SECONDS[server] * calls
-        await asyncio.sleep(typical * self._random.uniform(0.6, 1.6))
-        return work()
+        seconds = LATENCY_SECONDS[server] * calls * self._random.uniform(0.6, 1.6)
+        back = seconds * self._random.uniform(0.1, 0.9) if timed else 0.0
+        await asyncio.sleep(seconds - back)
+        try:
+            return work()
+        finally:
+            if back:
+                await asyncio.sleep(back)
 
     # the stream, as botocore's client has it
 
     async def describe_stream(self, **request: Any) -> Any:
         """A page of the stream's shards, or a refusal of what is more than AWS allows."""
+        page = partial(self._described_page, request)
+        return await self.call("streams DescribeStream", "streams", page, timed=True)
+
+    def _described_page(self, request: Mapping[str, Any]) -> dict[str, Any]:
         now, before = asyncio.get_running_loop().time(), self._described
         within = sum(now - at <= 1.0 for at in before)
         self.bill.described_max = max(self.bill.described_max, within + 1)
@@ -199,5 +219,4 @@ class Servers:
             error = {"Error": {"Code": "LimitExceededException"}}
             raise ClientError(error, "DescribeStream")  # type: ignore[arg-type]
         before.append(now)
-        stream = self.streams[request["StreamArn"]]
-        return await self.call("streams DescribeStream", "streams", partial(stream.page, request))
+        return self.streams[request["StreamArn"]].page(request)

@@ -4,7 +4,13 @@ import asyncio
 
 import pytest
 
-from replicator.core.stream.describe_stream_limit import CHILDREN, FIRST_LISTING, LISTING, Purpose
+from replicator.core.stream.describe_stream_limit import (
+    CHILDREN,
+    FIRST_LISTING,
+    LISTING,
+    OTHERS_SECONDS,
+    Purpose,
+)
 from replicator.engine.stream.discovery import CHILDREN_SECONDS_MAX
 from replicator.sources.dynamodb.describe_stream_pace import REFUSED_SECONDS, DescribeStreamPace
 from tests.scale.fleet import Fleet
@@ -13,6 +19,7 @@ from tests.support.fakes import FakeTurns
 from tests.support.virtual_time import in_virtual_time
 
 STEADY_A_SECOND = 5
+LOOK_SECONDS = 5.0
 
 
 @in_virtual_time
@@ -25,6 +32,24 @@ async def test_two_hundred_tables_are_read_as_soon_as_ten_calls_a_second_let_the
     assert seconds <= 20
     assert fleet.servers.bill.described_max <= DESCRIBES_A_SECOND
     assert fleet.servers.bill.calls["streams throttled"] == 0
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("workers", [2, 6])
+@in_virtual_time
+async def test_workers_that_list_many_tables_first_make_ten_calls_in_any_second(
+    workers: int, seed: int
+):
+    """Their calls are on their ways for longer or shorter, from the turns to the source."""
+    fleet = Fleet(300, tables=300, seed=seed)
+    for _ in range(workers):
+        fleet.start()
+
+    seconds = await fleet.seconds_until(lambda: fleet.all_read, at_most=120)
+
+    assert fleet.servers.bill.described_max == DESCRIBES_A_SECOND
+    assert fleet.servers.bill.calls["streams throttled"] == 0
+    assert seconds <= 300 / DESCRIBES_A_SECOND * OTHERS_SECONDS + LOOK_SECONDS
 
 
 @in_virtual_time

@@ -7,7 +7,7 @@ import pytest
 from replicator.core.leases.lease_owners import OLDER_SECONDS
 from replicator.core.telemetry_events import LeaseLapsed
 from tests.scale.fleet import LEASE_SECONDS, Fleet
-from tests.scale.servers import Bill
+from tests.scale.servers import HANGING_LEASES, Bill
 from tests.support.virtual_time import in_virtual_time
 
 LOOK_SECONDS = 5.0
@@ -125,6 +125,29 @@ async def test_a_worker_that_is_cut_off_gives_way_or_keeps_reading_and_never_bes
         process.cut_off.clear()
         await settles(fleet)
     await rests(fleet, 5 * LEASE_SECONDS)
+
+
+@pytest.mark.parametrize("phase", [0.0, 1.1, 2.2, 3.3, 4.4])
+@pytest.mark.parametrize("server", ["leases", HANGING_LEASES])
+@in_virtual_time
+async def test_who_does_not_reach_the_lease_table_stops_at_the_latest_when_others_may_begin(
+    server: str, phase: float
+):
+    """At whatever moment between two beats and two writes, whether its calls fail or hang; while
+    they hang it beats for half the time of a lease.
+    """
+    fleet = Fleet(30)
+    names = [fleet.start() for _ in range(3)]
+    await fleet.seconds_until(lambda: fleet.balanced, at_most=120)
+    await asyncio.sleep(10 + phase)
+
+    fleet.processes[names[0]].cut_off.add(server)
+
+    seconds = await fleet.seconds_until(
+        lambda: fleet.all_read and names[0] not in fleet.reading.readers.values(), at_most=120
+    )
+    assert seconds <= TAKEN_OVER_SECONDS + LEASE_SECONDS / 2
+    assert fleet.reading.overlaps == 0
 
 
 @in_virtual_time

@@ -140,6 +140,9 @@ class TableRow:
     mapping_revision: int = 1
 
 
+TABLE_FIELDS = tuple(TableRow.__dataclass_fields__)
+
+
 @dataclass(slots=True)
 class GapRow:
     """A row of the gap table."""
@@ -170,6 +173,7 @@ class ListingRow:
     begun_at: datetime
     heard_at: datetime
     listed_at: datetime | None = None
+    calls: int = 1
 
 
 @dataclass(slots=True)
@@ -188,8 +192,8 @@ class Data:
 
     tables: dict[str, TableRow] = field(default_factory=dict)
     shards: dict[ShardName, ShardRow] = field(default_factory=dict)
-    polled: dict[ShardName, ShardRow] = field(default_factory=dict)
-    """Those that are not known to have ended long ago."""
+    polled: dict[str, dict[ShardName, ShardRow]] = field(default_factory=dict)
+    """Those that are not known to have ended long ago, by table."""
     generations: dict[tuple[str, str], datetime] = field(default_factory=dict)
     gaps: list[GapRow] = field(default_factory=list)
     letters: dict[LetterKey, LetterRow] = field(default_factory=dict)

@@ -9,6 +9,7 @@ from botocore.exceptions import ClientError
 from replicator.core.stream.stream_generations import label_time
 from replicator.engine.stream.discovery import NewestStream
 from replicator.errors import StreamUnfit, StreamVanished
+from replicator.sources.dynamodb.describe_stream_pace import DescribeStreamPace
 from replicator.sources.dynamodb.streams import DynamoDBStreams
 from tests.support.faults import Send
 from tests.support.scripted_streams.errors import Refusal
@@ -52,11 +53,15 @@ class FakeStreamsClient:
 
 
 def fake_source(
-    world: World, send: Send, *, page_records_max: Callable[[], int] = lambda: 1000
+    world: World,
+    send: Send,
+    *,
+    page_records_max: Callable[[], int] = lambda: 1000,
+    pace: DescribeStreamPace | None = None,
 ) -> DynamoDBStreams:
     """The real source, reading scripted streams."""
     client: Any = FakeStreamsClient(world, send, page_records_max=page_records_max)
-    return DynamoDBStreams(client, lambda _: None)
+    return DynamoDBStreams(client, lambda _: None, pace=pace)
 
 
 async def describe_stream(world: World, send: Send, table: str) -> NewestStream:

@@ -1,5 +1,6 @@
 """The ports of one worker on servers in memory."""
 
+from collections import deque
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -9,7 +10,7 @@ from replicator.core.mapping.compile import TableMapping
 from replicator.core.planning.row_guard_outcomes import Applied
 from replicator.core.planning.write_plan import Refusals, WritePlan
 from replicator.core.records import Position
-from replicator.core.stream.describe_stream_limit import CALLS_A_SECOND, Purpose
+from replicator.core.stream.describe_stream_limit import OTHERS_SECONDS, TURNS_KEPT, Purpose
 from replicator.core.stream.gaps import older_stream
 from replicator.core.stream.stream_state import (
     Advance,
@@ -31,6 +32,7 @@ from replicator.errors import Fenced
 from replicator.postgres.control.stream.listing_lock import ABANDONED_SECONDS
 from replicator.postgres.control.stream.shard_store import ENDED_SECONDS
 from tests.support.fake_postgres import (
+    TABLE_FIELDS,
     FakePostgres,
     GapRow,
     ListingRow,
@@ -123,14 +125,16 @@ class FakePositions:
 
     async def tables(self, sources: Collection[str] | None = None) -> dict[str, TableFacts]:
         def work() -> dict[str, TableFacts]:
+            rows = self._server.data.tables
             return {
                 source: TableFacts(
-                    **{name: getattr(row, name) for name in type(row).__dataclass_fields__},
+                    **{name: getattr(rows[source], name) for name in TABLE_FIELDS},
                     gaps=tuple(gap.facts for gap in self._server.open_gaps(source)),
                     listed_seconds=self._listed_seconds(source),
+                    listing_calls=self._listing_calls(source),
                 )
-                for source, row in self._server.data.tables.items()
-                if sources is None or source in sources
+                for source in (rows if sources is None else sources)
+                if source in rows
             }
 
         return await self._send("tables", work)
@@ -140,6 +144,10 @@ class FakePositions:
         if row is None or row.listed_at is None:
             return None
         return (self._server.clock.now() - row.listed_at).total_seconds()
+
+    def _listing_calls(self, source: str) -> int:
+        row = self._server.data.listings.get(source)
+        return 1 if row is None else row.calls
 
     async def shards(self, sources: Sequence[str]) -> list[ShardFacts]:
         return await self._send(
@@ -164,10 +172,13 @@ class FakePositions:
     def _open_rows(self, sources: Sequence[str]) -> list[ShardRow]:
         now, data, asked = self._server.clock.now(), self._server.data, set(sources)
         before = now - timedelta(seconds=ENDED_SECONDS)
-        for name, row in list(data.polled.items()):
-            if row.state == "done" and row.done_at is not None and row.done_at <= before:
-                del data.polled[name]
-        polled = [row for row in data.polled.values() if row.source in asked]
+        polled: list[ShardRow] = []
+        for source in asked:
+            rows = data.polled.get(source, {})
+            for name, row in list(rows.items()):
+                if row.state == "done" and row.done_at is not None and row.done_at <= before:
+                    del rows[name]
+            polled += rows.values()
         current = {table.stream_arn for name, table in data.tables.items() if name in asked}
         current -= {row.stream_arn for row in polled}
         for row in data.shards.values() if current - {None} else ():
@@ -244,7 +255,7 @@ class FakePositions:
             known = shards[stream_arn, shard.shard_id] = ShardRow(
                 source, stream_arn, shard.shard_id, shard.parent_id, listed, found_at
             )
-            self._server.data.polled[known.name] = known
+            self._server.data.polled.setdefault(source, {})[known.name] = known
             known.adjacent_parent_id = shard.adjacent_parent_id
         elif listed and not known.listed:
             known.listed = True
@@ -257,7 +268,7 @@ class FakePositions:
             if shard is not None and shard.finished:
                 self._server.on_forget(shard)
                 del self._server.data.shards[stream_arn, shard_id]
-                self._server.data.polled.pop(shard.name, None)
+                self._server.data.polled.get(shard.source, {}).pop(shard.name, None)
 
         await self._send("forget_shard", work)
 
@@ -334,7 +345,7 @@ class FakeListings:
         self._send = send
         self._worker_id = worker_id
 
-    async def begin(self, source: str, *, every_seconds: float) -> bool:
+    async def begin(self, source: str, *, every_seconds: float, young_seconds: float = 0.0) -> bool:
         def work() -> bool:
             now, rows = self._server.clock.now(), self._server.data.listings
             row = rows.get(source)
@@ -343,8 +354,11 @@ class FakeListings:
                 silent = row.heard_at < now - timedelta(seconds=ABANDONED_SECONDS)
                 if not due and not (row.by is not None and silent):
                     return False
-            listed_at = None if row is None else row.listed_at
-            rows[source] = ListingRow(self._worker_id, now, now, listed_at)
+                young = now - timedelta(seconds=young_seconds)
+                if row.listed_at is not None and row.listed_at > young:
+                    return False
+            listed_at, calls = (None, 1) if row is None else (row.listed_at, row.calls)
+            rows[source] = ListingRow(self._worker_id, now, now, listed_at, calls)
             return True
 
         return await self._send("begin_listing", work)
@@ -364,12 +378,13 @@ class FakeListings:
 
         await self._send("leave_listings", work)
 
-    async def end(self, source: str, *, proved: bool) -> None:
+    async def end(self, source: str, *, proved: bool, calls: int | None = None) -> None:
         def work() -> None:
             row = self._server.data.listings.get(source)
             if row is None or row.by != self._worker_id:
                 return
             row.by = None
+            row.calls = row.calls if calls is None else calls
             if proved:
                 row.listed_at = row.begun_at
 
@@ -377,24 +392,35 @@ class FakeListings:
 
 
 class FakeTurns:
-    """The turns of all workers in calling DescribeStream."""
+    """The turns of all workers in calling DescribeStream, as one worker takes them."""
 
     def __init__(self, server: FakePostgres, send: Send) -> None:
         self._server = server
         self._send = send
+        self._own: deque[datetime] = deque(maxlen=TURNS_KEPT)
 
-    async def take(self, purpose: Purpose) -> float | None:
-        def work() -> float | None:
+    async def take(self, purpose: Purpose, own_seconds: Sequence[float] = ()) -> float | None:
+        calls_max = purpose.calls_max
+
+        def work() -> tuple[datetime, float] | None:
             now, taken = self._server.clock.now(), self._server.data.describe_turns
-            at = max([now, *taken[-1:]])
-            if len(taken) >= purpose.calls_max:
-                at = max(at, taken[-purpose.calls_max] + timedelta(seconds=purpose.window_seconds))
+            until = [
+                *(at + timedelta(seconds=OTHERS_SECONDS) for at in taken if at not in self._own),
+                *(now + timedelta(seconds=seconds) for seconds in own_seconds),
+            ]
+            earliest = [at + timedelta(microseconds=1) for at in taken[-1:]]
+            earliest += sorted(until, reverse=True)[calls_max - 1 : calls_max]
+            at = max([now, *earliest])
             if purpose.gives_way and at > now:
                 return None
-            self._server.data.describe_turns = [*taken[1 - CALLS_A_SECOND :], at]
-            return (at - now).total_seconds()
+            self._server.data.describe_turns = [*taken[1 - TURNS_KEPT :], at]
+            return at, (at - now).total_seconds()
 
-        return await self._send("take_turn", work)
+        turn = await self._send("take_turn", work)
+        if turn is None:
+            return None
+        self._own.append(turn[0])
+        return turn[1]
 
 
 class NoMoves:

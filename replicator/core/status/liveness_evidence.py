@@ -66,12 +66,14 @@ class WorkerEvidence:
     """One worker. `looked_seconds`: since the last poll of tables, leases and workers; None: never.
 
     `now`: the clock, which follows the source's. `idle_seconds_max`: the longest pause between two
-    reads. `failures`: the last one of each task that serves all tables.
+    reads. `listing_seconds`: the pause between two listings of a stream. `failures`: the last one
+    of each task that serves all tables.
     """
 
     now: datetime
     looked_seconds: float | None = None
     idle_seconds_max: float = 1.0
+    listing_seconds: float = 0.0
     tables: Mapping[str, TableEvidence] = field(default_factory=dict)
     failures: Mapping[str, Failure] = field(default_factory=dict)
 
@@ -96,6 +98,7 @@ def evidence_of(document: Mapping[str, Any]) -> WorkerEvidence | None:
         now=datetime.fromisoformat(document["now"]),
         looked_seconds=document["looked_seconds"],
         idle_seconds_max=document["idle_seconds_max"],
+        listing_seconds=document.get("listing_seconds", 0.0),
         tables={name: _table(told) for name, told in document["tables"].items()},
         failures=_failures(document["failures"]),
     )

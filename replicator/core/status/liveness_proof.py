@@ -11,6 +11,7 @@ from replicator.core.status.liveness_evidence import (
     WorkerEvidence,
 )
 from replicator.core.stream.lag import ShardProgress
+from replicator.core.stream.listing_interval import LISTING_SECONDS, listing_seconds_max
 from replicator.core.stream.shard_lineage import (
     CHILDREN_APPEAR_WITHIN,
     ShardName,
@@ -73,6 +74,7 @@ class Proof:
     look_failure: str | None = None
     look_remedy: str | None = None
     listed_seconds: float | None = None
+    listed_seconds_max: float = LISTING_SECONDS
     listing_failure: str | None = None
     listing_remedy: str | None = None
     strangers: tuple[tuple[str, int | None], ...] = ()
@@ -213,6 +215,7 @@ class TableWitness:
             look_failure=None if look is None else look.what,
             look_remedy=None if look is None else look.remedy,
             listed_seconds=listed_seconds,
+            listed_seconds_max=listing_seconds_max(self._listing_seconds()),
             listing_failure=None if listing is None else listing.what,
             listing_remedy=None if listing is None else listing.remedy,
             strangers=tuple(
@@ -289,6 +292,10 @@ class TableWitness:
 
     def _idle_seconds_max(self) -> float:
         return max((told.evidence.idle_seconds_max for told, _ in self._ours.values()), default=1.0)
+
+    def _listing_seconds(self) -> float:
+        """The longest pause between two listings of a stream, of any worker."""
+        return max((told.evidence.listing_seconds for told, _ in self._ours.values()), default=0.0)
 
     def _listed(self) -> tuple[float | None, Failure | None]:
         """The age of the newest listing, and the failure of a later one."""

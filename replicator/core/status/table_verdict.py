@@ -26,8 +26,6 @@ LOOK_SECONDS = 60.0
 """Workers poll leases and tables every five seconds or oftener."""
 LOOK_FAILED_SECONDS = 20.0
 """Bound on a look while looks fail for a known reason: leases of the usual length are over."""
-LISTING_SECONDS = 120.0
-"""Each source is listed every half minute: so many looks may fail, or take long."""
 UNOWNED_SECONDS = 60.0
 """A shard finds another owner within the lease's 20 seconds and two looks."""
 COMMIT_SECONDS = 10.0
@@ -180,7 +178,7 @@ def _worked_on(table: TableStatus, status: Status) -> Broken | None:
         return Broken(
             "unknown", Problem("warning", "look", None, what, remedy, proof.looked_seconds)
         )
-    if proof.listed_seconds is None or proof.listed_seconds > LISTING_SECONDS:
+    if proof.listed_seconds is None or proof.listed_seconds > proof.listed_seconds_max:
         since = _for(proof.listed_seconds, "yet")
         what = f"the shards of its stream were not listed{since}{_why(proof.listing_failure)}"
         remedy = proof.listing_remedy or "replicator check"

@@ -66,6 +66,11 @@ class Holding:
         self._written_at = clock.monotonic()
         """Time of the last write of a lease of this worker."""
         self._beat = 0
+        self._beat_told: int | None = None
+        self._beat_told_at = self._written_at
+        """Time at which the newest beat was told of: others count from a moment behind that."""
+        self._beat_stands = False
+        """True when others were told of a beat that stands."""
         self._each_since: float | None = None
         """Time since when every lease is renewed for itself: a worker of an older version judges by
         the counters."""
@@ -79,6 +84,23 @@ class Holding:
         if self.reached and (fresh or not self.held):
             self._beat += 1
         return self._beat
+
+    def beat_told(self, beat: int, *, at: float) -> None:
+        """Note that others can see a beat; `at`: when the call that tells of it was made."""
+        self._beat_stands = beat == self._beat_told
+        if not self._beat_stands:
+            self._beat_told, self._beat_told_at = beat, at
+
+    def seconds_left(self) -> float:
+        """Seconds for which nobody else may take what this worker holds, by its own clock.
+
+        Others take it `lease_seconds` after the last sign of life that they saw. While they are
+        told that the beat stands, that is the last beat, whatever was written of leases since.
+        """
+        since = self._written_at
+        if self._beat_stands:
+            since = min(since, self._beat_told_at)
+        return since + self._lease_seconds - self._clock.monotonic()
 
     def renews_each(self, *, since: float | None) -> None:
         """Renew every lease from now on, or again as few as the heartbeat allows."""
@@ -108,10 +130,9 @@ class Holding:
 
     def too_old(self) -> list[str]:
         """Leases without a renewal for so long that another worker may have taken one."""
-        now = self._clock.monotonic()
-        if now - self._written_at > self._lease_seconds:
+        if self.seconds_left() <= 0:
             return list(self.held)
-        each = self._each_since
+        now, each = self._clock.monotonic(), self._each_since
         return [
             held.key
             for held in self.held.values()
@@ -175,10 +196,10 @@ class Holding:
     async def _renew(self, held: Held) -> None:
         if self.held.get(held.key) is not held:
             return  # it was given back since it fell due
-        now = self._clock.monotonic()
-        if now - self._written_at > self._lease_seconds:
+        if self.seconds_left() <= 0:
             self.drop(held.key)  # perhaps it slept, and what it held is being shared out
             return
+        now = self._clock.monotonic()
         position, save = held.position, self._is_unsaved(held, now)
         try:
             if save:
@@ -199,6 +220,7 @@ class Holding:
 
     def _written(self, at: float) -> None:
         self._written_at, self.reached = max(self._written_at, at), True
+        self._beat_stands = False  # the next one that is told moves
 
 
 def checkpoint_text(position: Position | None) -> str:

@@ -57,6 +57,7 @@ class EvidenceKeeper:
             now=self._clock.now(),
             looked_seconds=None if worker.looked_at is None else now - worker.looked_at,
             idle_seconds_max=idle,
+            listing_seconds=worker.listing_seconds,
             tables={
                 name: self._table(table, running[name], now, idle)
                 for name, table in worker.tables.items()

@@ -3,7 +3,7 @@
 import asyncio
 import random
 from collections.abc import Iterable, Mapping, Sequence, Set
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from datetime import datetime
 from functools import partial
 
@@ -16,7 +16,9 @@ from replicator.core.leases.lease_plan import (
 )
 from replicator.core.records import Position
 from replicator.core.snapshot.snapshot_state import is_segment_name
+from replicator.core.stream.listing_interval import listing_seconds
 from replicator.core.stream.shard_lineage import ShardName, awaits_children
+from replicator.core.stream.source_kind import KINESIS, kind_of
 from replicator.core.telemetry_events import MappingSuperseded, TableHalted
 from replicator.engine.ports import ControlPorts, Leases
 from replicator.engine.snapshot.rate_limit import ReadPacing
@@ -52,6 +54,9 @@ for turns, and much longer than the wait for an answer."""
 FIRST_LISTINGS, FIRST_LISTINGS_A_SECOND = 20, 12.0
 """So many discoveries of unlisted streams begin at once, and the others a little faster than AWS
 lets their calls be made: the calls of the first need not wait for the preparations of all."""
+LISTINGS_AT_ONCE = 4
+"""Streams on record that one worker lists at a time: a listing that is begun is nobody else's, and
+must not wait for those of hundreds of others."""
 STUCK_SECONDS = 120.0
 """Longer than any bounded call of a shard task may take."""
 AWAITING_SECONDS = 1.0
@@ -109,12 +114,16 @@ class Worker:
         """True when the worker has given everything back, or is about to."""
         self._look_now = asyncio.Event()
         self._discovering = set[str]()
+        self._listing_room = asyncio.Semaphore(LISTINGS_AT_ONCE)
+        self.listing_seconds = settings.discover_seconds
+        """Seconds between two listings of a stream, by whichever worker."""
         self._superseded = set[str]()
         self._created: set[str] = set()
         self._missing: Set[str] = frozenset()
         """Keys that had no lease at the last look."""
         self._turned_at = clock.monotonic()
         """Monotonic time of the last progress of a poll."""
+        self._renew_seconds = min(1.0, settings.lease_seconds / 8)
         self._load = 0.0
         """Records a minute of the shards of this worker, as of the last look."""
 
@@ -156,6 +165,7 @@ class Worker:
             Job("look", None, lambda: self._look(tasks, stopping)),
             Job("renew", None, lambda: self._renew(stopping)),
             Job("tell", None, lambda: self._tell(stopping)),
+            Job("give up", None, lambda: self._give_up(stopping)),
         ]
 
     def take_up(self, table: Table) -> None:
@@ -212,28 +222,45 @@ class Worker:
         None while a look has failed and no worker has listed the source since.
         """
         table = self.tables[name]  # as of the last look
-        skipped = table.facts is None or table.facts.halted or table.superseded
+        skipped = self._is_skipped(table)
         if not skipped:
-            every = 0.0 if table.awaits_listing else self._listing_seconds(table)
-            await unless_stopped(stopping, self._list_if_due(table, every_seconds=every))
+            await unless_stopped(stopping, self._list_in_turn(table))
         self._beat(f"discover {table.name}")
         await self._wait_for_next_discovery(table, stopping, skipped=skipped)
         return None if table.listing_fails else stopping.is_set()
 
-    async def _list_if_due(self, table: Table, *, every_seconds: float) -> None:
+    @staticmethod
+    def _is_skipped(table: Table) -> bool:
+        """True where the source is not listed: the table is halted, or another worker's."""
+        return table.facts is None or table.facts.halted or table.superseded
+
+    async def _list_in_turn(self, table: Table) -> None:
+        """List the source where that is due by then, behind those of other tables that came before,
+        unless it is urgent.
+        """
+        urgent = table.unlisted or self._awaits_children(table)
+        async with nullcontext() if urgent else self._listing_room:
+            if self.tables[table.name] is table and not self._is_skipped(table):
+                await self._list_if_due(table)
+
+    async def _list_if_due(self, table: Table) -> None:
         """List the source where that is due, and for this worker to do."""
-        if await self._control.listings.begin(table.name, every_seconds=every_seconds):
+        every = 0.0 if table.awaits_listing else self._listing_seconds(table)
+        # what others have listed since this worker knows the table counts, seen or not
+        begun_at, now = table.begun_at, self._clock.monotonic()
+        young = 0.0 if table.discovered or begun_at is None else now - begun_at
+        if await self._control.listings.begin(table.name, every_seconds=every, young_seconds=young):
             table.listing_failed_at = self._clock.monotonic()  # until it is known to be good
             await self._list(table)
             table.listing_failed_at = None
 
     async def _list(self, table: Table) -> None:
         """List the source for all workers; the listing counts once every shard is on record."""
-        proved, paged_at = False, self._clock.monotonic()
+        proved, pages, paged_at = False, 0, self._clock.monotonic()
 
         def paged() -> None:
-            nonlocal paged_at
-            paged_at = self._clock.monotonic()
+            nonlocal pages, paged_at
+            pages, paged_at = pages + 1, self._clock.monotonic()
 
         async def keep() -> None:
             """Say that the listing goes on, while it waits for its turns and between its pages."""
@@ -256,15 +283,28 @@ class Worker:
             with suppress(ReplicatorError):  # nobody waits for who has failed
                 await self._control.listings.end(table.name, proved=False)
             raise
-        await self._control.listings.end(table.name, proved=proved)
+        calls = 0 if kind_of(table.stream_arn) is KINESIS else pages
+        await self._control.listings.end(table.name, proved=proved, calls=calls)
         await self._periodic_steps.refresh([table])
         self._look_now.set()
 
+    def _seconds_between_listings(self) -> float:
+        """Of all streams, as of the last look: as often as AWS lets all of them be listed."""
+        calls = [
+            table.facts.listing_calls
+            for table in self.tables.values()
+            if table.polled and table.facts is not None
+        ]
+        return listing_seconds(calls, at_least=self.settings.discover_seconds)
+
     def _listing_seconds(self, table: Table) -> float:
         """Seconds between two listings of a table's stream, by whichever worker."""
-        if not table.discovered or awaits_children(table.ends.childless, self._clock.now()):
+        if not table.discovered or self._awaits_children(table):
             return CHILDREN_SECONDS
-        return self.settings.discover_seconds
+        return self.listing_seconds
+
+    def _awaits_children(self, table: Table) -> bool:
+        return awaits_children(table.ends.childless, self._clock.now())
 
     async def _wait_for_next_discovery(
         self, table: Table, stopping: asyncio.Event, *, skipped: bool
@@ -294,6 +334,7 @@ class Worker:
         self._turned_at = self._clock.monotonic()
         self._look_now.clear()
         await self._periodic_steps.refresh(list(self.tables.values()))
+        self.listing_seconds = self._seconds_between_listings()
         self._start_discovering(tasks, stopping)
         self._tell_superseded()
         await self._periodic_steps.accept_gaps(self.tables.values())
@@ -349,7 +390,7 @@ class Worker:
             asked=view.asked,
         )
         await for_each(plan.release, self._give_back, at_once=CALLS_AT_ONCE)
-        await self._stop_lost()
+        self._stop_lost()
         for held in self.holding.held.values():
             self._start(held, tasks, stopping)
 
@@ -559,7 +600,7 @@ class Worker:
             return
         await self.holding.release(key)
 
-    async def _stop_lost(self) -> None:
+    def _stop_lost(self) -> None:
         for key in self.holding.too_old():
             self.holding.drop(key)
         for key, running in self.running.items():
@@ -585,23 +626,33 @@ class Worker:
     async def _renew(self, stopping: asyncio.Event) -> bool | None:
         """Renew the leases that are due; None where none was renewed."""
         renewed = await self.holding.renew_all()
-        await self._stop_lost()
+        self._stop_lost()
         self._beat("renew")
-        stopped = await stopped_within(stopping, min(1.0, self.settings.lease_seconds / 8))
+        stopped = await stopped_within(stopping, self._renew_seconds)
         return stopped if renewed else None
+
+    async def _give_up(self, stopping: asyncio.Event) -> bool:
+        """Stop what others may take, at that moment, whatever the lease table's answers wait
+        for."""
+        self._stop_lost()
+        self._beat("give up")
+        left = self.holding.seconds_left()
+        soon = left if self.holding.held and left > 0 else self._renew_seconds
+        return await stopped_within(stopping, min(soon, self._renew_seconds))
 
     async def _tell(self, stopping: asyncio.Event) -> bool:
         """Tell that the worker lives, while polls make progress: a hanging worker takes no
         lease."""
-        settings = self.settings
+        settings, now, beat = self.settings, self._clock.monotonic(), self.holding.beat()
         await self._control.positions.seen(
             settings.worker_id,
             version=settings.version,
             leases=len(self.holding.held),
-            beat=self.holding.beat(),
-            looking=self._clock.monotonic() - self._turned_at < settings.lease_seconds,
+            beat=beat,
+            looking=now - self._turned_at < settings.lease_seconds,
             load=self._load,
         )
+        self.holding.beat_told(beat, at=now)
         self._beat("tell")
         return await stopped_within(stopping, settings.plan_seconds / 2)
 

@@ -8,7 +8,7 @@ worker is wrong for any number of workers but one; a share of the rate for each 
 stream, which one worker lists, a hundredth of what is free.
 
 The idea: a call takes a turn in one row of the control schema, `take_turn`, which knows when the
-last ten calls of all workers were allowed. The first listing of a stream may use all ten calls of a
+last calls of all workers were allowed. The first listing of a stream may use all ten calls of a
 second, since nothing of the table is read before; everything else stays within five. A listing of
 what is on record already gives way: it takes its turn only when one is free, and asks again later,
 whereas the others reserve the next one. Of the listings of a process that give way one asks at a
@@ -18,6 +18,12 @@ What a worker knows of its own calls is more than their turns: when they were an
 counts from when it is sent until a second after its answer, so that even where a process runs late
 and sends what it owes together, the source gets no more in any second than is allowed. Without
 `take_turn` (commands that run beside the workers) that is all there is.
+
+What a worker knows of the calls of others are their turns, and a call may be a while on its way
+from its turn to the source: so these count for longer than a second. A turn comes as soon as fewer
+than are allowed count, its own by the worker's own knowledge and those of others by their turns.
+One count for all would be one that lets eleven calls of two workers into a second, or makes a lone
+worker slower than it must be.
 
 Refusals lengthen a worker's second: others of the account call, too. Answers shorten it again.
 """
@@ -127,7 +133,9 @@ class DescribeStreamPace:
             await self._room(purpose.calls_max)
             seconds: float | None = 0.0
             if self._take_turn is not None:
-                seconds = await self._take_turn(purpose)
+                now = asyncio.get_running_loop().time()
+                own = [call.until - now for call in self._calls]
+                seconds = await self._take_turn(purpose, own)
             if seconds is None:
                 return None
             if seconds > 0:

@@ -1,49 +1,71 @@
 """Rate limit of DescribeStream for all workers of a deployment, who take turns in one row."""
 
-from replicator.core.stream.describe_stream_limit import CALLS_A_SECOND, Purpose
+from collections import deque
+from collections.abc import Sequence
+
+from replicator.core.stream.describe_stream_limit import OTHERS_SECONDS, TURNS_KEPT, Purpose
 from replicator.postgres.connection.database import Database
 
-TAKE = """
--- The row's lock puts workers in order. A turn comes a window after the turn so many before it, and
--- never before the last one. What lies far ahead was taken by a clock that is not the server's now.
-insert into {schema}.describe_turn as t (deployment, taken)
+EARLIEST = """
+           (select greatest(
+                       t.taken[cardinality(t.taken)] + interval '1 microsecond',
+                       (select until
+                          from (select taken + make_interval(secs => $3)
+                                  from unnest(t.taken) as taken
+                                 where taken <> all($6::timestamptz[])
+                                 union all
+                                select clock_timestamp() + make_interval(secs => seconds)
+                                  from unnest($7::float8[]) as seconds) as counted (until)
+                         order by until desc
+                        offset $2 - 1
+                         limit 1)))"""
+"""Earliest time for another turn: after the last one, and so late that fewer than `$2` count."""
+
+TAKE = f"""
+-- The row's lock puts workers in order. Turns of the worker itself ($6) count as the worker says
+-- ($7), those of others for a while ($3). No two are of the same time, so that each tells its own
+-- apart. What lies far ahead was taken by a clock that is not the server's now.
+insert into {{schema}}.describe_turn as t (deployment, taken)
 values ($1, array[clock_timestamp()])
     on conflict (deployment)
-    do update set taken = (
-        select case when t.taken[cardinality(t.taken)] > moment.now + interval '1 minute'
-                    then array[moment.now]
-                    else t.taken[greatest(1, cardinality(t.taken) - $4 + 2):]
-                         || greatest(moment.now, t.taken[cardinality(t.taken)],
-                                     t.taken[cardinality(t.taken) - $2 + 1]
-                                     + make_interval(secs => $3))
-               end
-          from (select clock_timestamp() as now) as moment)
+    do update set taken =
+           case when t.taken[cardinality(t.taken)] > clock_timestamp() + interval '1 minute'
+                then array[clock_timestamp()]
+                else t.taken[greatest(1, cardinality(t.taken) - $4 + 2):]
+                     || greatest(clock_timestamp(), {EARLIEST})
+           end
  where not $5
     or t.taken[cardinality(t.taken)] > clock_timestamp() + interval '1 minute'
-    or (t.taken[cardinality(t.taken)] <= clock_timestamp()
-        and coalesce(t.taken[cardinality(t.taken) - $2 + 1] + make_interval(secs => $3)
-                     <= clock_timestamp(), true))
-returning extract(epoch from taken[cardinality(taken)] - clock_timestamp())::float8
-"""
+    or {EARLIEST} <= clock_timestamp()
+returning taken[cardinality(taken)] as at,
+          extract(epoch from taken[cardinality(taken)] - clock_timestamp())::float8 as seconds
+"""  # noqa: S608 (of constants)
 
 
 class DescribeStreamTurns:
-    """The turns of one deployment, by PostgreSQL's clock."""
+    """The turns that one worker takes among those of its deployment, by PostgreSQL's clock."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._own: deque[object] = deque(maxlen=TURNS_KEPT)
+        """Times of the last turns of this worker."""
 
-    async def take(self, purpose: Purpose) -> float | None:
+    async def take(self, purpose: Purpose, own_seconds: Sequence[float] = ()) -> float | None:
         """Take a turn: the seconds until it comes. None where the purpose gives way to others, and
-        no turn is free now.
+        no turn is free now. `own_seconds`: for how long each call of this worker counts still.
         """
         async with self._database.connection("taking a turn to list a stream") as connection:
-            seconds: float | None = await connection.fetchval(
+            row = await connection.fetchrow(
                 self._database.control.sql(TAKE),
                 self._database.deployment,
                 purpose.calls_max,
-                purpose.window_seconds,
-                CALLS_A_SECOND,
+                OTHERS_SECONDS,
+                TURNS_KEPT,
                 purpose.gives_way,
+                list(self._own),
+                list(own_seconds),
             )
-        return None if seconds is None else max(0.0, seconds)
+        if row is None:
+            return None
+        self._own.append(row["at"])
+        return max(0.0, float(row["seconds"]))

@@ -24,7 +24,8 @@ from replicator.postgres.connection.database import Database
 TABLES = """
 select source, stream_arn, mode as ordering, snapshot_id, mapping_fingerprint, initial_load,
        start_at, paused, halted, reason, remedy, mapping_revision, stopped_at,
-       extract(epoch from now() - l.listed_at)::float8 as listed_seconds, g.retention
+       extract(epoch from now() - l.listed_at)::float8 as listed_seconds,
+       coalesce(l.calls, 1) as listing_calls, g.retention
   from {schema}.table_state
   left join {schema}.listing as l using (deployment, source)
   left join {schema}.generation as g using (deployment, source, stream_arn)
