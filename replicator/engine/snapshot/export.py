@@ -63,6 +63,7 @@ class ExportMaking:
             waits_for = await self._step(wanted)
             self._live()
             if waits_for is None:
+                backoff.succeeded()  # the next one may be complete long since
                 continue
             if waits_for == "":
                 return True
