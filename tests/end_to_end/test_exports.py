@@ -12,12 +12,14 @@ from random import Random
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 from tests.end_to_end.conftest import Stage, one_emulator
 from tests.end_to_end.test_snapshot import configured, equal, item, items, loaded, rows, sql
 from tests.support.bounds import lease
 from tests.support.daemon import Deployment, Worker
 from tests.support.exports import BUCKET, ExportService, TableLog, bucket_client, export_service
+from tests.support.http_server import served
 from tests.support.waiting import pace
 from tests.support.wide import wide_but
 
@@ -251,6 +253,30 @@ async def test_an_export_that_fails_waits_for_a_person(exported: Exported):
         await deployment.migrate()
         worker = deployment.start()
         assert "does not let us write" in await refused(worker)
+
+
+async def test_a_bucket_that_lets_nobody_read_is_told_and_no_export_that_is_being_made(
+    exported: Exported,
+):
+    async def denied(_: web.Request) -> web.Response:
+        body = "<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>"
+        return web.Response(status=403, text=body, content_type="application/xml")
+
+    bucket = web.Application()
+    bucket.router.add_get("/{key:.*}", denied)
+    await exported.put(*range(5))
+    async with served(bucket) as url, exported.deployment(initial_load="export") as deployment:
+        deployment.settings["export"]["endpoint_url"] = url
+        await deployment.migrate()
+        worker = deployment.start()
+
+        async def told() -> bool:
+            problems = (await worker.status()).get("problems", [])
+            said = [each["what"] for each in problems if each["kind"] == "snapshot"]
+            return "GetObject: AccessDenied" in str(said) and "grant the action" in str(said)
+
+        await worker.until(told, what="the status says what is denied")
+        assert await worker.stop() == 0
 
 
 def with_history(deployment: Deployment) -> Deployment:

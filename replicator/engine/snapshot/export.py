@@ -26,7 +26,7 @@ from replicator.core.snapshot.scan_pages import ScanPage
 from replicator.core.snapshot.snapshot_state import ExportRecord, SegmentClaim, WantedExports
 from replicator.engine.ports import ExportRecords, Exports
 from replicator.engine.waiting import Backoff, stopped_within, with_retries
-from replicator.errors import ExportUnfit
+from replicator.errors import ExportUnfit, SourceUnavailable
 
 LINES_PER_PAGE = 1000
 """Lines of one page: their rows are one transaction, as of a scan."""
@@ -60,19 +60,27 @@ class ExportMaking:
         backoff = Backoff(base=0.5, cap=WAIT_SECONDS_MAX)
         while not stopping.is_set():
             wanted = await self._records.wanted(self._claim.snapshot_id)
-            waits_for = await self._step(wanted)
+            try:
+                waits_for = await self._step(wanted)
+            except SourceUnavailable as error:  # tried again without end: who waits knows for what
+                remedy = f"; {error.remedy}" if error.remedy else ""
+                await self._tell(f"{error}{remedy}")
+                raise
             self._live()
             if waits_for is None:
                 backoff.succeeded()  # the next one may be complete long since
                 continue
             if waits_for == "":
                 return True
-            if waits_for != self._told:
-                self._told = waits_for
-                await self._records.tell(self._claim, waits_for)
+            await self._tell(waits_for)
             if await self._waited(stopping, backoff.next_seconds()):
                 return False
         return False
+
+    async def _tell(self, waits_for: str) -> None:
+        if waits_for != self._told:
+            self._told = waits_for
+            await self._records.tell(self._claim, waits_for)
 
     async def _waited(self, stopping: asyncio.Event, seconds: float) -> bool:
         stopped = await stopped_within(stopping, seconds)
