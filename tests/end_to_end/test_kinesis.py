@@ -550,10 +550,17 @@ async def test_a_stream_that_is_gone_for_a_while_stops_the_table_until_it_is_cre
         await stream.create()
         table.deliver = None
         await table.put(item(2, 78))
-        await published.equal(worker)
         names = "select stream_arn from replicator.generation order by label_at"
-        first, again = [arn for (arn,) in await sql(published.stage, names)]
-        assert str(again).startswith(f"{first}@")
+
+        async def is_read_again() -> bool:
+            """The table is read from the new stream, and every gap is healed."""
+            arns = [str(arn) for (arn,) in await sql(published.stage, names)]
+            healed = {state for state, _ in await gaps(published)} == {"healed"}
+            streams = (await worker.table("orders")).get("state") == "streaming"
+            return healed and streams and arns[1:] != [] and arns[1].startswith(f"{arns[0]}@")
+
+        await worker.until(is_read_again, what="the new stream is read, and the gaps are healed")
+        await published.equal(worker)
         assert await worker.stop() == 0
 
 
