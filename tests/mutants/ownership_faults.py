@@ -268,6 +268,13 @@ OWNERSHIP_MUTANTS = [
         DESCRIBES,
     ),
     Mutant(
+        "what ended or began changes nothing about which shards may be read",
+        "replicator/engine/worker/table_runtime_state.py",
+        "if before is None or _lineage_of(before) != _lineage_of(shard):",
+        "if before is None:",
+        "tests/engine/test_ready_units.py",
+    ),
+    Mutant(
         "a shard whose row has changed is polled as it was",
         "replicator/postgres/control/stream/shard_store.py",
         "if known is None or known[0] != row else known",

@@ -121,9 +121,9 @@ class Result:
         yield f"{'two workers read one shard, times':46} {self.overlaps:8d}"
 
 
-def tell(what: str) -> None:
-    """Say how far it is, beside the report."""
-    sys.stderr.write(f"{what}\n")
+def tell(began: float, what: str) -> None:
+    """Say how far it is, beside the report, which comes late for a large fleet."""
+    sys.stderr.write(f"{process_time() - began:5.0f} s of CPU: {what}\n")
     sys.stderr.flush()
 
 
@@ -152,14 +152,14 @@ async def simulate(
     owned = await fleet.seconds_until(lambda: fleet.all_read, at_most=WAIT_SECONDS_MAX)
     starting, fleet.servers.bill = fleet.servers.bill, Bill()
     balanced = await fleet.seconds_until(lambda: fleet.balanced, at_most=WAIT_SECONDS_MAX)
-    tell(f"started: {process_time() - began:.0f} s of CPU")
+    tell(began, f"all read after {owned:.1f} s, balanced {balanced:.1f} s later")
     fleet.busy(RECORDS_A_MINUTE * shards)
     fleet.age(hours, every_seconds=ROLL_OVER_SECONDS)
     if known_loads:
         fleet.know_loads()
     await asyncio.sleep(SETTLED_SECONDS if known_loads else LEARNT_SECONDS)
     learnt = fleet.unevenness
-    tell(f"loads learnt: {process_time() - began:.0f} s of CPU")
+    tell(began, f"loads are known, the most loaded has {learnt:.2f} means")
     described_max = fleet.servers.bill.described_max
     moves, fleet.reading.unread_seconds_max = fleet.reading.moves, 0.0
     rolling = asyncio.create_task(fleet.roll_over(every_seconds=ROLL_OVER_SECONDS))
@@ -171,18 +171,28 @@ async def simulate(
     rest_moves = (fleet.reading.moves - moves - followed) / shards
     at_rest, rest_unread = fleet.unevenness, fleet.reading.unread_seconds_max
     listed = sum(len(stream.shards) for stream in fleet.servers.streams.values())
-    tell(f"rested: {process_time() - began:.0f} s of CPU")
+    tell(
+        began,
+        f"rested, the most loaded has {at_rest:.2f} means; {listed} shards are listed, by"
+        f" {steady.calls['streams DescribeStream'] / steady_seconds:.1f} calls a second, and the"
+        f" lease table costs {steady.usd_a_month(steady_seconds):.0f} USD a month",
+    )
     join, moved = await joined(fleet)
+    tell(began, f"one more has its share after {join:.1f} s, {moved} moves")
     plan_seconds = planned(fleet)
     cut, slow_moves = await disturbed(fleet, max(1, workers // 10))
-    tell(f"joined, cut off, slow: {process_time() - began:.0f} s of CPU")
+    tell(
+        began,
+        f"some were cut off: all read after {cut:.1f} s; one was slow: {slow_moves} moves; two"
+        f" read one shard {fleet.reading.overlaps} times",
+    )
     for name in list(fleet.processes)[: workers // 3]:
         fleet.kill(name)
     await asyncio.sleep(1)
     take_over = await fleet.seconds_until(lambda: fleet.all_read, at_most=WAIT_SECONDS_MAX)
     most = fleet.unevenness
     await fleet.seconds_until(lambda: fleet.even, at_most=WAIT_SECONDS_MAX)
-    tell(f"a third killed: {process_time() - began:.0f} s of CPU")
+    tell(began, f"a third was killed: all read after {take_over + 1:.1f} s, {most:.2f} means")
     deployed, stopped = await deployed_anew(fleet)
     result = Result(
         owned,

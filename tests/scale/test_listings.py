@@ -30,7 +30,7 @@ def proofs(fleet: Fleet) -> Iterable[Proof]:
     for name, table in tables.items():
         facts, now = table.facts, fleet.clock.now()
         assert facts is not None, name
-        yield TableWitness(facts, (), told, (), now=now).proof()
+        yield TableWitness(facts, {}, told, (), now=now).proof()
 
 
 def unproved(fleet: Fleet) -> list[Proof]:

@@ -44,8 +44,8 @@ AGAIN_SECONDS = 1.0
 """While PostgreSQL does not answer, and the process is not ready."""
 WATCHED_SECONDS_MAX = 300.0
 """Longer than the longest wait of a job between two attempts."""
-SHARDS_A_SECOND = 2000
-"""A status of so many shards more is read a second less often: it takes a worker 40 ms more."""
+SHARDS_A_SECOND = 1250
+"""A status of so many shards more is read a second less often: it takes a worker 15 ms more."""
 PUBLISH_SECONDS_MAX = 10.0
 """Less than the age from which a status proves no head any more."""
 ANSWER_SECONDS_MAX = 2.0

@@ -1,6 +1,6 @@
 """Assembles the status of a deployment from the control schema and from a worker. Pure."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -72,11 +72,11 @@ def overview(knowledge: Knowledge, *, now: datetime) -> Status:
 def _workers(
     workers: Iterable[WorkerStatus], tables: Iterable[TableStatus]
 ) -> tuple[WorkerStatus, ...]:
-    holds: dict[str, Counter[str]] = {}
+    holds: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for table in tables:
         for shard in table.lineage:
             if shard.state == "active" and shard.owner is not None:
-                holds.setdefault(shard.owner, Counter())[table.source] += 1
+                holds[shard.owner][table.source] += 1
     return tuple(replace(worker, holds=holds.get(worker.id, {})) for worker in workers)
 
 
@@ -86,14 +86,13 @@ def _table(
     daemon_reads = facts.ordering.poller == "daemon"
     if not daemon_reads:  # Lambda keeps the position: what the daemon knew is history
         shards = []
-    witness = _witness(facts, shards, knowledge, now)
+    known = by_name(shards)
+    witness = _witness(facts, known, knowledge, now)
     progress = {
-        name: witness.progress(shard)
-        for name, shard in by_name(shards).items()
-        if not shard.finished
+        name: witness.progress(shard) for name, shard in known.items() if not shard.finished
     }
-    lineage = _lineage(shards, progress, knowledge.living, now)
-    ends = [ShardProgress(end.safe_at or end.found_at, False, None) for end in witness.open_ends()]
+    lineage = _lineage(known, progress, knowledge.living, now)
+    ends = [ShardProgress(end.safe_at or end.found_at, False, None) for end in witness.open_ends]
     lag = table_lag([*progress.values(), *ends], now=now, retention=facts.kept_for)
     proof = witness.proof()
     snapshots = knowledge.snapshots.get(facts.source, ())
@@ -128,7 +127,7 @@ def _table(
 
 
 def _witness(
-    facts: TableFacts, shards: Iterable[ShardFacts], knowledge: Knowledge, now: datetime
+    facts: TableFacts, known: Mapping[ShardName, ShardFacts], knowledge: Knowledge, now: datetime
 ) -> TableWitness:
     living = [worker for worker in knowledge.workers if worker.id in knowledge.living]
     told = [
@@ -137,7 +136,7 @@ def _witness(
         if worker.evidence is not None and worker.told_seconds_ago is not None
     ]
     silent = tuple(worker.id for worker in living if worker.evidence is None)
-    return TableWitness(facts, shards, told, silent, now=now, followed=knowledge.followed)
+    return TableWitness(facts, known, told, silent, now=now, followed=knowledge.followed)
 
 
 def _counted(lineage: Iterable[ShardStatus], ended: int) -> Counter[ShardState]:
@@ -154,18 +153,17 @@ def _poll_age(by_rows: float | None, proof: Proof) -> float | None:
 
 
 def _lineage(
-    shards: Iterable[ShardFacts],
+    known: Mapping[ShardName, ShardFacts],
     progress: Mapping[ShardName, ShardProgress],
     living: Collection[str],
     now: datetime,
 ) -> tuple[ShardStatus, ...]:
-    known = by_name(shards)
     return tuple(
         ShardStatus(
             stream_arn=shard.stream_arn,
             shard_id=shard.shard_id,
             parent_id=shard.parent_id,
-            state=_state(shard, is_ready(shard, known), living),
+            state=_state(shard, known, living),
             owner=shard.owner,
             lag_seconds=lag_of(progress[name], now) if name in progress else None,
         )
@@ -211,14 +209,16 @@ def _table_state(facts: TableFacts, snapshots: Sequence[SnapshotFacts]) -> Table
     return "snapshot" if loads or is_initial_due(facts, snapshots) else "streaming"
 
 
-def _state(shard: ShardFacts, ready: bool, living: Collection[str]) -> ShardState:
+def _state(
+    shard: ShardFacts, known: Mapping[ShardName, ShardFacts], living: Collection[str]
+) -> ShardState:
     if shard.finished:
         return "done"
     if shard.state == "gap":
         return "gap"
     if shard.owner in living:
         return "active"
-    return "unowned" if ready else "waiting"
+    return "unowned" if is_ready(shard, known) else "waiting"
 
 
 def _reason(

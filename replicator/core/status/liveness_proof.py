@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import cached_property
 
 from replicator.core.status.liveness_evidence import (
     Failure,
@@ -15,7 +16,6 @@ from replicator.core.stream.listing_interval import LISTING_SECONDS, listing_sec
 from replicator.core.stream.shard_lineage import (
     CHILDREN_APPEAR_WITHIN,
     ShardName,
-    by_name,
     is_ready,
 )
 from replicator.core.stream.stream_state import ShardFacts, TableFacts
@@ -134,17 +134,17 @@ class TableWitness:
     def __init__(
         self,
         facts: TableFacts,
-        shards: Iterable[ShardFacts],
+        known: Mapping[ShardName, ShardFacts],
         told: Iterable[Told],
         silent: tuple[str, ...],
         *,
         now: datetime,
         followed: Collection[ShardName] = (),
     ) -> None:
-        """`followed`: finished shards that have a child, whether or not it is among `shards`."""
+        """`followed`: finished shards that have a child, whether or not it is among the `known`."""
         self._facts = facts
         self._followed = followed
-        self._known = by_name(shards)
+        self._known = known
         self._told = list(told)
         self._silent = silent
         self._now = now
@@ -174,6 +174,7 @@ class TableWitness:
         )
         return ShardProgress(base, at_head, shard.polled_at)
 
+    @cached_property
     def open_ends(self) -> list[ShardFacts]:
         """Shards of the current stream that ended, and of which a child may not be known.
 
@@ -279,7 +280,7 @@ class TableWitness:
         """The ends without a known child; with the failure of the listing that would show it."""
         worst = _worst(
             (self._ended_seconds(shard), shard.shard_id, shard.owner, None)
-            for shard in self.open_ends()
+            for shard in self.open_ends
         )
         _, failed = self._listed()
         if worst is None or failed is None:
@@ -345,13 +346,16 @@ class TableWitness:
         """
         told, table = owner
         late = self._late[told.worker_id].get((shard.stream_arn, shard.shard_id))
-        by_row = self._ready_seconds(shard)
         noted_within = NOTED_SECONDS + READ_SECONDS + READ_POLLS * told.evidence.idle_seconds_max
         if told.seconds > TOLD_SECONDS:  # the row is as old as the owner's word
             noted_within += told.seconds
         by_owner = late.read_seconds if late is not None else table.read_seconds
-        if by_owner is None or by_row > noted_within:
-            return by_row, shard.shard_id, shard.owner, late
+        polled_at = shard.polled_at
+        noted = polled_at is not None and (self._now - polled_at).total_seconds() <= noted_within
+        if by_owner is None or not noted:
+            by_row = self._ready_seconds(shard)
+            if by_owner is None or by_row > noted_within:
+                return by_row, shard.shard_id, shard.owner, late
         return by_owner + told.seconds, shard.shard_id, shard.owner, late
 
     def _late_parts(self) -> Iterable[tuple[Told, LateShard]]:

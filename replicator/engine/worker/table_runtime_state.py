@@ -1,7 +1,7 @@
 """Runtime state of one source table: the parts that work on the table, and the facts last read."""
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
@@ -114,7 +114,12 @@ class Table:
     shard is on record."""
     listing_failed_at: float | None = None
     """Monotonic time at which this worker's last look at the source began, where it failed."""
-    _units: dict[int, Unit] = field(default_factory=dict)
+    _known: dict[ShardName, PolledShard] = field(default_factory=dict)
+    """The shards that the units were derived from."""
+    _units: dict[str, Unit] = field(default_factory=dict)
+    """Units of the shards that may be claimed, by the keys of their leases."""
+    _unread: list[PolledShard] = field(default_factory=list)
+    """Those of the shards that may be claimed that nobody has read."""
     revision: int | None = None
     """The number of the worker's mapping at its last registration; None: never registered."""
 
@@ -179,15 +184,6 @@ class Table:
         elif self.over_since is None:
             self.over_since = now
 
-    def _ready(self, known: Mapping[ShardName, PolledShard]) -> list[PolledShard]:
-        """The shards that may be claimed now."""
-        if not (self.working and self.polled):
-            return []
-        kinesis = self.mapping.spec.kinesis  # until a move is on record nobody reads
-        arns = {arn for arn, _ in known}
-        read = {arn for arn in arns if is_read_from(arn, kinesis)}
-        return [shard for shard in ready_shards(known) if shard.stream_arn in read]
-
     def ready_parts(self) -> dict[str, SegmentFacts]:
         """The segments of the snapshot under way that may be claimed now, by the names."""
         if not self.working:
@@ -201,27 +197,66 @@ class Table:
         `key`: of a stream and a name. The unit of an unchanged shard stays the same object: most of
         ten thousand are unchanged at every look.
         """
-        known = by_name(self.shards)
-        units: dict[str, Unit] = {}
-        kept: dict[int, Unit] = {}  # by their shards, which they keep
-        for shard in self._ready(known):
-            unit = self._units.get(id(shard))
-            if unit is None or shard.load is None:
-                unit = Unit(
-                    key(shard.stream_arn, shard.shard_id),
-                    self.name,
-                    shard.stream_arn,
-                    shard.shard_id,
-                    shard.owner,
-                    expected_load(shard, known),
-                    shard,
-                )
-            kept[id(shard)] = units[unit.key] = unit
-        self._units = kept
+        if not (self.working and self.polled):
+            self._known, self._units, self._unread = {}, {}, []
+        elif (changed := self._changed_shards()) is None:
+            self._derive_units(key)
+        else:
+            self._replace_units(changed, key)
+        units = dict(self._units)
         for name, part in self.ready_parts().items():
             unit = Unit(key(self.stream_arn, name), self.name, self.stream_arn, name, part.owner)
             units[unit.key] = unit
         return units
+
+    def _changed_shards(self) -> list[PolledShard] | None:
+        """The shards whose owners or loads have changed since the last look.
+
+        None where anything else has changed, by which shards become ready or are not any more.
+        """
+        same = set(map(id, self._known.values()))
+        changed = [shard for shard in self.shards if id(shard) not in same]
+        if len(self.shards) != len(self._known):
+            return None
+        for shard in changed:
+            before = self._known.get((shard.stream_arn, shard.shard_id))
+            if before is None or _lineage_of(before) != _lineage_of(shard):
+                return None
+        return changed
+
+    def _derive_units(self, key: Callable[[str, str], str]) -> None:
+        """Derive the units of all shards that may be claimed now."""
+        self._known = known = by_name(self.shards)
+        kinesis = self.mapping.spec.kinesis  # until a move is on record nobody reads
+        read = {arn for arn in {arn for arn, _ in known} if is_read_from(arn, kinesis)}
+        ready = [shard for shard in ready_shards(known) if shard.stream_arn in read]
+        units = [self._unit(shard, key) for shard in ready]
+        self._units = {unit.key: unit for unit in units}
+        self._unread = [shard for shard in ready if shard.load is None]
+
+    def _replace_units(
+        self, changed: Collection[PolledShard], key: Callable[[str, str], str]
+    ) -> None:
+        """Replace the units of changed shards, and of those whose parents' loads may have."""
+        for shard in changed:
+            self._known[shard.stream_arn, shard.shard_id] = shard
+        unread = [self._known[shard.stream_arn, shard.shard_id] for shard in self._unread]
+        for shard in (*changed, *unread):
+            unit = self._unit(shard, key)
+            if unit.key in self._units:
+                self._units[unit.key] = unit
+        self._unread = [shard for shard in unread if shard.load is None]
+
+    def _unit(self, shard: PolledShard, key: Callable[[str, str], str]) -> Unit:
+        return Unit(
+            key(shard.stream_arn, shard.shard_id),
+            self.name,
+            shard.stream_arn,
+            shard.shard_id,
+            shard.owner,
+            expected_load(shard, self._known),
+            shard,
+        )
 
     def parts_over(self) -> list[str]:
         """The names of the segments of snapshots that are over."""
@@ -295,3 +330,8 @@ class Table:
 
 def _is_before(earlier: float | None, later: float | None) -> bool:
     return earlier is not None and later is not None and earlier <= later
+
+
+def _lineage_of(shard: PolledShard) -> tuple[object, ...]:
+    """The facts of a shard by which it and its children become ready."""
+    return shard.state, shard.parent_id, shard.adjacent_parent_id, shard.gap_accepted_at
