@@ -79,6 +79,32 @@ def test_an_entry_made_beside_others_is_the_one_made_by_itself(personal, data):
     ]
 
 
+@pytest.mark.parametrize(
+    ("other", "alone"),
+    [
+        ({"pk": {"S": "\0"}, "sk": {"S": "b"}}, 1),
+        ({"pk": {"S": "a"}, "sk": {"S": "\ud800"}}, 1),
+        ({"pk": {"S": "a"}, "sk": {}}, 1),
+        ({"sk": {"S": "b"}, "pk": {"S": "a"}}, 0),
+        ({"pk": {"S": "a"}}, 0),
+        ({}, 0),
+    ],
+)
+def test_a_key_that_is_not_as_the_others_leaves_the_entries_beside_it_usual(
+    other: dict[str, Any], alone: int
+):
+    usual = {"pk": {"S": "a"}, "sk": {"S": "b"}}
+    records = [
+        StreamRecord(*numbers_of(number), "remove", key, None, None, None)
+        for number, key in enumerate((usual, other, usual), 1)
+    ]
+    mapping = table_mapping(target(history=HISTORY), key=(("pk", "S"), ("sk", "S")))
+    with patch.object(history_rows, "_row", wraps=history_rows._row) as one:
+        plan_batch(records, mapping, read_at=0)
+
+    assert [call.args[1].version for call in one.call_args_list] == [2] * alone
+
+
 def raw(image: dict[str, Any] | None) -> memoryview | None:
     return None if image is None else memoryview(json.dumps(image, separators=(",", ":")).encode())
 

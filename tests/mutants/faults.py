@@ -182,6 +182,13 @@ MUTANTS = [
         "tests/postgres/test_ddl.py",
     ),
     Mutant(
+        "a key that is not as the others has every entry of its batch made by itself",
+        "replicator/core/planning/history_rows.py",
+        "return objects_alike(images) or list(map(_key_text, images))",
+        "return objects_alike(images) or [None] * len(images)",
+        "tests/core/test_history_rows.py",
+    ),
+    Mutant(
         "an entry of a history is made of another change's image",
         "replicator/core/planning/history_rows.py",
         "texts[1::2],",

@@ -91,14 +91,12 @@ def _usual_rows(state: PlanningState) -> Sequence[HistoryRow | None]:
     decoded or rejected, which `_row` does.
     """
     records = [state.records[index] for index in state.keys]
-    keys = objects_alike([record.keys for record in records])
-    if keys is None:
-        return [None] * len(records)
+    keys = _key_texts([record.keys for record in records])
     images = [image for record in records for image in (record.new_image, record.old_image)]
     there = [place for place, image in enumerate(images) if image is not None]
     shown = state.shown([image for image in images if image is not None])
     texts: list[Cell] = [None] * len(images)
-    unusual = set()
+    unusual = {place for place, text in enumerate(keys) if text is None}
     for place, text in zip(there, _image_texts([raw or _UNUSUAL for raw in shown]), strict=True):
         texts[place] = text
         if text is None:
@@ -113,6 +111,18 @@ def _usual_rows(state: PlanningState) -> Sequence[HistoryRow | None]:
         strict=True,
     )
     return [None if place in unusual else row for place, row in enumerate(rows)]
+
+
+def _key_texts(images: Sequence[Image]) -> Sequence[str | None]:
+    """The JSON of keys, None where it cannot be stored."""
+    return objects_alike(images) or list(map(_key_text, images))
+
+
+def _key_text(image: Image) -> str | None:
+    try:
+        return json_object(image)
+    except Unfit:
+        return None
 
 
 def _row(state: PlanningState, record: StreamRecord, nul: OnNul) -> HistoryRow:
