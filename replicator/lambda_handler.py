@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any, Protocol
 
-from replicator.app.aws_lambda.environment import function_of
+from replicator.app.aws_lambda.composition import function_of
 from replicator.app.aws_lambda.handler import BatchResponse, Function
 
 

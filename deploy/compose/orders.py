@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 
-from replicator.aws.clients import open_client
+from replicator.aws.client_factory import open_client
 from replicator.aws.region_endpoint import SourceConnection
 from replicator.clock import SystemClock
 from replicator.demo.orders import TABLE, table_definition

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from replicator.config.connections import table_connection, target_connection
 from replicator.config.settings import Settings
 from replicator.core.check_findings import Finding, finding_of
+from replicator.core.mapping.auto_columns import with_auto_columns
 from replicator.core.mapping.compile import TableMapping, compile_table
-from replicator.core.mapping.inferred_columns import with_auto_columns
 from replicator.core.table_spec import TableSpec
 from replicator.errors import ConfigurationError, ReplicatorError, SourceUnavailable, StreamUnfit
 from replicator.postgres.schema.add_auto_columns import known_columns

@@ -5,8 +5,9 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any
 
-from replicator.app.aws_clients import Clients
+from replicator.app.client_cache import Clients
 from replicator.app.compile_mappings import RequiredTable, require_tables
+from replicator.app.item_sampling import read_item
 from replicator.app.startup_checks import refuse_if_due
 from replicator.clock import Clock, SourceClock, SystemClock
 from replicator.config.connections import source_connection, target_connection
@@ -21,7 +22,6 @@ from replicator.core.verify.diff import Difference, Expectation
 from replicator.core.verify.explanation import Circumstances, KnownVersion, PendingChange
 from replicator.engine.snapshot.rate_limit import ReadPacing
 from replicator.engine.verify.confirm import CurrentItem, compare, item_of
-from replicator.engine.verify.item_sampling import read_item
 from replicator.engine.verify.pending_changes import Unapplied
 from replicator.postgres.connection.database import Database
 from replicator.postgres.control.stream.shard_store import Positions

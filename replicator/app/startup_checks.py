@@ -5,13 +5,13 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from replicator.app.aws_clients import Clients
+from replicator.app.client_cache import Clients
 from replicator.config.connections import source_connection
 from replicator.config.settings import Settings
+from replicator.core.mapping.auto_columns import with_auto_columns
 from replicator.core.mapping.compile import TableMapping, compile_table
-from replicator.core.mapping.inferred_columns import with_auto_columns
 from replicator.core.table_spec import TableSpec
-from replicator.engine.waiting import one_failure
+from replicator.engine.task_groups import one_failure
 from replicator.errors import (
     ConfigurationError,
     Disposition,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from random import SystemRandom
 from typing import Protocol
 
-from replicator.app.aws_clients import Clients
+from replicator.app.client_cache import Clients
 from replicator.app.compile_mappings import RequiredTable, require_tables
 from replicator.app.refuse_unfit_targets import refuse_unfit
 from replicator.app.startup_checks import refuse_if_due

@@ -24,7 +24,7 @@ from botocore.exceptions import (
 )
 from yarl import URL
 
-from replicator.aws.clients import open_client
+from replicator.aws.client_factory import open_client
 from replicator.aws.observed_calls import keep_raw_body
 from replicator.aws.region_endpoint import SourceConnection
 from replicator.aws.signed_calls import Credentials, signed_headers

@@ -1,6 +1,6 @@
 """Delivers notices to a topic of Amazon SNS."""
 
-from replicator.aws.clients import open_client
+from replicator.aws.client_factory import open_client
 from replicator.aws.failures import FAILURES, translate
 from replicator.aws.region_endpoint import SourceConnection
 from replicator.errors import NoticeUndelivered, ReplicatorError

@@ -34,7 +34,7 @@ from replicator.core.snapshot.export_cost import EXPORT_PER_GIGABYTE, changes_co
 from replicator.core.snapshot.export_windows import windows
 from replicator.core.stream.gaps import how_to_mend
 from replicator.core.stream.ordering_mode import OrderingMode
-from replicator.core.stream.stream_state import GapFacts, TableFacts
+from replicator.core.stream.shard_facts import GapFacts, TableFacts
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, add_completion=False)
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from replicator.app.sampling import SampledTable, sample_tables
+from replicator.app.table_sampling import SampledTable, sample_tables
 from replicator.cli.terminal.options import ConfigFile
 from replicator.cli.terminal.output import print_line, print_note
 from replicator.config.connections import source_connection

@@ -12,7 +12,7 @@ from replicator.cli.terminal.output import ExitCode, print_document, print_failu
 from replicator.config.settings import Settings
 from replicator.core.check_findings import document
 from replicator.core.snapshot.export_cost import export_cost, scan_price
-from replicator.core.snapshot.scan_pages import ScanCost
+from replicator.core.snapshot.scan_responses import ScanCost
 from replicator.core.status.duration_words import in_words
 from replicator.postgres.schema.schema_diff import Need, Survey
 

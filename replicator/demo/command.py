@@ -13,7 +13,7 @@ import asyncpg
 from rich.console import Console
 from rich.status import Status
 
-from replicator.aws.clients import open_client
+from replicator.aws.client_factory import open_client
 from replicator.aws.failures import FAILURES, translate
 from replicator.aws.region_endpoint import SourceConnection
 from replicator.clock import Clock, SystemClock
@@ -33,7 +33,7 @@ from replicator.demo.replica import (
 from replicator.demo.report import draw_order, richest, say, say_verdict, say_what_is_next
 from replicator.demo.terminal_view import BothSides, View, view_for
 from replicator.demo.writer import Writer
-from replicator.engine.waiting import one_failure
+from replicator.engine.task_groups import one_failure
 from replicator.errors import ReplicatorError, SinkUnavailable
 
 READY_SECONDS = 60.0

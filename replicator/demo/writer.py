@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, assert_never
 from replicator.aws.failures import FAILURES, translate
 from replicator.clock import Clock
 from replicator.demo.orders import TABLE, Change, Delete, Put, Shop, Update, key_of
-from replicator.engine.waiting import stopped_within
+from replicator.engine.backoff import stopped_within
 
 if TYPE_CHECKING:
     from types_aiobotocore_dynamodb import DynamoDBClient

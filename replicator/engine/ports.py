@@ -22,7 +22,7 @@ from replicator.core.planning.write_plan import Refusals, WritePlan
 from replicator.core.records import Image, Page, Position
 from replicator.core.snapshot.export_manifest import DataFile, ExportSummary
 from replicator.core.snapshot.export_windows import Recovery, Window
-from replicator.core.snapshot.scan_pages import FoundItems, ScanPage, Segment
+from replicator.core.snapshot.scan_responses import FoundItems, ScanPage, Segment
 from replicator.core.snapshot.snapshot_state import (
     LookedAt,
     SegmentAdvance,
@@ -32,11 +32,9 @@ from replicator.core.snapshot.snapshot_state import (
     SnapshotReason,
     WantedExports,
 )
-from replicator.core.stream.shard_lineage import ShardName
-from replicator.core.stream.stream_state import (
-    Advance,
+from replicator.core.stream.claims import Advance, Claim
+from replicator.core.stream.shard_facts import (
     Belief,
-    Claim,
     DeadLetterCounts,
     Halting,
     ListedShard,
@@ -45,6 +43,7 @@ from replicator.core.stream.stream_state import (
     StreamOver,
     TableFacts,
 )
+from replicator.core.stream.shard_lineage import ShardName
 from replicator.core.table_spec import InitialLoad
 from replicator.core.telemetry_events import GapKind
 from replicator.core.values.row_builder import Row
@@ -210,7 +209,7 @@ class Positions(Protocol):
         ...
 
 
-class Listings(Protocol):
+class ListingTurns(Protocol):
     """Choice of the worker that lists the stream of a table."""
 
     async def begin(self, source: str, *, every_seconds: float, young_seconds: float = 0.0) -> bool:
@@ -302,7 +301,7 @@ class ControlPorts:
 
     claims: Claims
     positions: Positions
-    listings: Listings
+    listings: ListingTurns
     incidents: Incidents
 
 

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from replicator.core.records import StreamRecord
 from replicator.core.telemetry_events import unobserved
-from replicator.engine.waiting import Backoff, stopped_within
+from replicator.engine.backoff import Backoff, stopped_within
 from replicator.errors import (
     OWN_LIMIT,
     BatchRejected,

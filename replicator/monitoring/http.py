@@ -30,18 +30,18 @@ from replicator import __version__
 from replicator.clock import Clock
 from replicator.core.status.deployment_status import SCHEMA_VERSION, Status, TableStatus
 from replicator.core.status.diagnosis import diagnose
-from replicator.core.status.shard_list_pages import (
+from replicator.core.status.status_json import document
+from replicator.core.status.status_shard_pages import (
     SHARDS_MAX,
     EndedShard,
     PageEnd,
     open_page,
     shards_document,
 )
-from replicator.core.status.status_json import document
 from replicator.errors import ConfigurationError, ReplicatorError
 from replicator.monitoring.allowed_hosts import expected
 from replicator.monitoring.health import NOT_KNOWN_YET, Check, Health, find_table, table_readiness
-from replicator.monitoring.http_connection import Connections, HttpBounds
+from replicator.monitoring.http_connection_limits import Connections, HttpBounds
 from replicator.monitoring.lag_history import History
 from replicator.monitoring.metrics import Metrics
 

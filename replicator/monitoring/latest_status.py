@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 from replicator.clock import Clock
 from replicator.core.status.deployment_status import Status, TableStatus
-from replicator.core.status.liveness_proof import aged as aged_proof
+from replicator.core.status.table_progress import aged as aged_proof
 
 FAILED_READS_MIN = 2
 """Reads that fail in a row before their failure is told: a single one may be a hiccup."""

@@ -11,7 +11,7 @@ from replicator.core.leases.lease_plan import Lease
 from replicator.core.planning.row_guard_outcomes import Applied
 from replicator.core.planning.write_plan import WritePlan
 from replicator.core.records import Page, Position
-from replicator.core.stream.stream_state import Advance, Claim
+from replicator.core.stream.claims import Advance, Claim
 from replicator.core.telemetry_events import unobserved
 from replicator.engine.ports import Leases, Sink, Source
 from replicator.errors import ConfigurationError

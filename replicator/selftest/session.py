@@ -19,7 +19,7 @@ from replicator.config.connections import (
 from replicator.config.settings import Settings
 from replicator.config.table_settings import TableSettings
 from replicator.core.verify.results import TargetResult, is_equal
-from replicator.engine.waiting import one_failure
+from replicator.engine.task_groups import one_failure
 from replicator.postgres.connection.database import Database
 from replicator.postgres.connection.sql_quoting import quote_table
 from replicator.postgres.schema.migrate import migrate

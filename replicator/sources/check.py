@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from replicator.aws.clients import open_client
+from replicator.aws.client_factory import open_client
 from replicator.aws.failures import FAILURES, translate
 from replicator.aws.region_endpoint import SourceConnection
 from replicator.core.check_findings import Finding, finding_of

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from replicator.config.loading import load
+from replicator.core.mapping.auto_columns import TYPES, AutoColumn, with_auto_columns
 from replicator.core.mapping.compile import TableMapping, compile_table
-from replicator.core.mapping.inferred_columns import TYPES, AutoColumn, with_auto_columns
 from replicator.core.planning.plan_batch import plan_batch
 from replicator.core.planning.write_plan import WritePlan
 from replicator.core.records import StreamRecord, decode_page

@@ -6,7 +6,7 @@ from datetime import timedelta
 import asyncpg
 import pytest
 
-from replicator.core.status.liveness_evidence import LateShard
+from replicator.core.status.worker_report import LateShard
 from tests.support.command import replicator
 from tests.support.control import stream_arn
 from tests.support.nobody import PORT_OF_NOBODY

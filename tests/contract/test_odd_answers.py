@@ -10,12 +10,12 @@ from zlib import crc32
 import pytest
 from aiohttp import web
 
-from replicator.aws.clients import open_client
+from replicator.aws.client_factory import open_client
 from replicator.aws.failures import CLOCK_REMEDY, CREDENTIALS_REMEDY
 from replicator.aws.observed_calls import MISREAD, WRONG_CHECKSUM
 from replicator.aws.region_endpoint import SourceConnection
 from replicator.clock import SourceClock, SystemClock
-from replicator.core.snapshot.scan_pages import Segment
+from replicator.core.snapshot.scan_responses import Segment
 from replicator.core.telemetry_events import SourceAnswered
 from replicator.errors import Disposition, SourceDenied, SourceUnavailable, UnknownRecord
 from replicator.sources.dynamodb.scan import TableItems, open_items_client

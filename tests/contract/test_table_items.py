@@ -10,7 +10,7 @@ import pytest
 from replicator.aws.region_endpoint import SourceConnection
 from replicator.clock import SystemClock
 from replicator.core.records import Image
-from replicator.core.snapshot.scan_pages import Segment, item_identity
+from replicator.core.snapshot.scan_responses import Segment, item_identity
 from replicator.core.table_spec import SourceKey
 from replicator.core.telemetry_events import SourceAnswered, TelemetryEvent
 from replicator.core.values.attributes import decode_image

@@ -6,15 +6,15 @@ from typing import Any
 
 from replicator.core.status.assemble import Knowledge, overview
 from replicator.core.status.deployment_status import TableStatus, WorkerStatus
-from replicator.core.status.liveness_evidence import (
+from replicator.core.status.table_progress import HEAD_PROOF, Standing, TableProgress
+from replicator.core.status.worker_report import (
     Failure,
     LateShard,
-    TableEvidence,
-    WorkerEvidence,
+    TableReport,
+    WorkerReport,
 )
-from replicator.core.status.liveness_proof import HEAD_PROOF, Proof, Standing
 from replicator.core.stream.ordering_mode import OrderingMode
-from replicator.core.stream.stream_state import GapFacts, ShardFacts, TableFacts
+from replicator.core.stream.shard_facts import GapFacts, ShardFacts, TableFacts
 from tests.support.builders import NOON, STREAM, shard_facts, shard_name
 
 ORDERS = TableFacts(
@@ -37,9 +37,9 @@ def tells(
     **facts: Any,
 ) -> WorkerStatus:
     """A worker that lives and told a second ago that all it works on is read."""
-    table = TableEvidence(fingerprint, 1, listed, read_seconds=0.5, late=late, **facts)
-    evidence = WorkerEvidence(NOON, looked_seconds=1.0, tables={"orders": table})
-    return WorkerStatus(name, 1, ago, evidence=evidence, told_seconds_ago=ago)
+    table = TableReport(fingerprint, 1, listed, read_seconds=0.5, late=late, **facts)
+    report = WorkerReport(NOON, looked_seconds=1.0, tables={"orders": table})
+    return WorkerStatus(name, 1, ago, report=report, told_seconds_ago=ago)
 
 
 def known(*shards: ShardFacts, **facts: Any) -> Knowledge:
@@ -146,11 +146,11 @@ def test_a_shard_that_ended_stands_for_the_failure_of_the_listing_that_would_sho
 def test_a_failure_before_the_newest_success_explains_nothing():
     failures = {"leases": Failure("throttled", 30.0, "raise it")}
 
-    def proof(*, looked: float) -> Proof:
+    def proof(*, looked: float) -> TableProgress:
         one = tells("one")
-        assert one.evidence is not None
-        said = replace(one.evidence, looked_seconds=looked, failures=failures)
-        return seen(known(idle("one"), workers=(replace(one, evidence=said),))).proof
+        assert one.report is not None
+        said = replace(one.report, looked_seconds=looked, failures=failures)
+        return seen(known(idle("one"), workers=(replace(one, report=said),))).proof
 
     assert (proof(looked=40.0).look_failure, proof(looked=40.0).look_remedy) == (
         "throttled",
@@ -163,8 +163,8 @@ def test_a_failure_before_the_last_look_of_a_worker_without_the_table_explains_n
     failures = {"look": Failure("connection refused", 80.0)}
 
     def failure(*, looked: float | None) -> str | None:
-        evidence = WorkerEvidence(NOON, looked, failures=failures)
-        worker = WorkerStatus("one", 1, 1.0, evidence=evidence, told_seconds_ago=1.0)
+        report = WorkerReport(NOON, looked, failures=failures)
+        worker = WorkerStatus("one", 1, 1.0, report=report, told_seconds_ago=1.0)
         return seen(known(idle(None), workers=(worker,))).proof.look_failure
 
     assert failure(looked=3.0) is None

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from replicator.core.mapping.auto_columns import AutoColumn
 from replicator.core.mapping.compile import TargetMapping, compile_target
-from replicator.core.mapping.inferred_columns import AutoColumn
 from replicator.core.records import StreamRecord, numbers_of
 from replicator.core.table_spec import ChildSpec, ColumnSpec, OnDelete, SourceKey, TargetSpec
 from replicator.core.values.attributes import decode_image

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from replicator.core.mapping.auto_columns import AutoColumn, with_auto_columns
 from replicator.core.mapping.compile import TableMapping, compile_table
-from replicator.core.mapping.inferred_columns import AutoColumn, with_auto_columns
 from replicator.core.mapping.item_keys import item_key_json
 from replicator.core.planning import columnar_plan
-from replicator.core.planning.newest_changes_and_outcomes import DeadLetter
+from replicator.core.planning.dead_letter import DeadLetter
 from replicator.core.planning.plan_batch import plan_batch
 from replicator.core.planning.write_plan import WritePlan
 from replicator.core.records import Event, StreamRecord, numbers_of

@@ -9,13 +9,13 @@ from replicator.core.snapshot.snapshot_progress import SnapshotStatus
 from replicator.core.status.attribute_drift import Drifted
 from replicator.core.status.deployment_status import LetterStatus, Status, TableStatus, WorkerStatus
 from replicator.core.status.diagnosis import diagnose, with_configured
-from replicator.core.status.liveness_proof import Proof, Standing, aged
+from replicator.core.status.table_progress import Standing, TableProgress, aged
 from replicator.core.status.table_verdict import Problem, Verdict
 from replicator.core.verify.results import Verified
 from tests.support.builders import NOON
 
 ONE = WorkerStatus("one", 1, 2.0)
-PROVED = Proof(
+PROVED = TableProgress(
     revision=6,
     told_seconds=1.0,
     looked_seconds=2.0,
@@ -292,7 +292,7 @@ def test_a_part_of_a_snapshot_that_waits_for_its_turn_is_progress():
 
 
 def test_all_evidence_grows_old():
-    whole = Proof(
+    whole = TableProgress(
         told_seconds=1.0,
         looked_seconds=2.0,
         listed_seconds=3.0,
@@ -307,7 +307,7 @@ def test_all_evidence_grows_old():
     assert (old.told_seconds, old.looked_seconds, old.listed_seconds) == (101, 102, 103)
     ages = [s.seconds for s in (old.unowned, old.unread, old.uncommitted, old.ends) if s]
     assert ages == [104, 105, 106, 107]
-    assert aged(Proof(), 1.0) == Proof()
+    assert aged(TableProgress(), 1.0) == TableProgress()
 
 
 def test_a_worker_with_another_mapping_is_named_with_both_numbers():

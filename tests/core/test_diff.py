@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from replicator.core.mapping.compile import compile_target
 from replicator.core.records import Image
-from replicator.core.snapshot.scan_pages import may_exist
+from replicator.core.snapshot.scan_responses import may_exist
 from replicator.core.table_spec import KeyType, SourceKey, TargetSpec
 from replicator.core.verify.diff import (
     Difference,

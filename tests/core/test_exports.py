@@ -42,7 +42,7 @@ from replicator.core.snapshot.export_windows import (
     why_not,
     windows,
 )
-from replicator.core.snapshot.scan_pages import scan_cost
+from replicator.core.snapshot.scan_responses import scan_cost
 from replicator.core.snapshot.snapshot_state import ExportRecord
 from replicator.core.values.attributes import decode_image
 from replicator.errors import ExportUnfit

@@ -18,7 +18,7 @@ from replicator.core.records import StreamRecord, decode_event, decode_page
 from replicator.core.snapshot.export_lines import changes_of_lines, items_of_lines
 from replicator.core.snapshot.export_manifest import read_files, read_summary, require_fit
 from replicator.core.snapshot.export_windows import MARGIN, in_utc
-from replicator.core.snapshot.scan_pages import decode_found, decode_scan
+from replicator.core.snapshot.scan_responses import decode_found, decode_scan
 from replicator.core.stream.kinesis_records import decode_kinesis_page, decode_kinesis_record
 from replicator.core.table_spec import SourceKey, TableSpec, TargetSpec
 from replicator.errors import ExportUnfit, ReplicatorError, UnknownRecord, ValueRejected

@@ -3,8 +3,8 @@
 import pytest
 
 from replicator.core.planning.plan_snapshot_page import plan_sweep
-from replicator.core.snapshot.even_sample import Sample
 from replicator.core.snapshot.snapshot_state import is_suspicious
+from replicator.core.snapshot.systematic_sample import Sample
 from tests.support.builders import NOON, table_mapping, target
 
 

@@ -17,11 +17,11 @@ import aioboto3
 import pytest
 from botocore import xform_name
 
-from replicator.aws.clients import open_client
+from replicator.aws.client_factory import open_client
 from replicator.aws.region_endpoint import ExportDestination, SourceConnection
 from replicator.aws.secrets import rds_token
 from replicator.core.snapshot.export_manifest import DataFile
-from replicator.core.snapshot.scan_pages import Segment
+from replicator.core.snapshot.scan_responses import Segment
 from replicator.errors import ExportUnfit, ReplicatorError
 from replicator.sources.check import lambda_readers
 from replicator.sources.dynamodb.exports import TableExports

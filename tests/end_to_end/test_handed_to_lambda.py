@@ -6,7 +6,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from replicator.app.aws_lambda.environment import function_of
+from replicator.app.aws_lambda.composition import function_of
 from replicator.app.aws_lambda.handler import BatchResponse
 from tests.end_to_end.conftest import Stage, one_emulator
 from tests.support import endpoints

@@ -4,7 +4,7 @@ from typing import Any
 
 import asyncpg
 
-from replicator.core.mapping.inferred_columns import COLUMNS_MAX
+from replicator.core.mapping.auto_columns import COLUMNS_MAX
 from tests.end_to_end.conftest import Stage, one_emulator
 from tests.support.bounds import lease
 from tests.support.comparison import read_rows

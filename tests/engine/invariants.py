@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from replicator.core.stream.stream_state import Claim
+from replicator.core.stream.claims import Claim
 from tests.engine.ledger import NOT_OWED_SECONDS, Entry, Ledger
 from tests.support.fake_leases import LeaseTable
 from tests.support.fake_postgres import Committed, Data, FakePostgres, ShardName, ShardRow

@@ -11,17 +11,17 @@ from typing import Literal, TypeVar
 from botocore.exceptions import ClientError
 
 from replicator.core.mapping.compile import TableMapping, compile_table
-from replicator.core.stream.stream_state import parents_of
+from replicator.core.stream.shard_facts import parents_of
 from replicator.core.table_spec import OnGap, SourceKey, TableSpec, TargetSpec
 from replicator.core.telemetry_events import TableHalted, TaskFailed, TelemetryEvent, unobserved
 from replicator.engine.ports import ControlPorts, Source
 from replicator.engine.snapshot.rate_limit import ReadPacing
 from replicator.engine.stream.discovery import Discovery, NewestStream
+from replicator.engine.stream.page_budget import PageBudget
 from replicator.engine.stream.pipeline import Pipeline
-from replicator.engine.stream.read_ahead_limit import PageBudget
-from replicator.engine.worker.periodic_steps import PeriodicSteps
 from replicator.engine.worker.supervisor import Reporting
 from replicator.engine.worker.table_runtime_state import Table, WorkerSettings
+from replicator.engine.worker.unleased_steps import UnleasedSteps
 from replicator.engine.worker.worker import Worker
 from replicator.errors import (
     CoordinationUnavailable,
@@ -29,7 +29,7 @@ from replicator.errors import (
     SinkUnavailable,
     SourceUnavailable,
 )
-from replicator.sources.dynamodb.describe_stream_pace import DescribeStreamPace
+from replicator.sources.dynamodb.describe_stream_throttle import DescribeStreamPace
 from tests.engine.invariants import Invariants
 from tests.engine.ledger import ALL, BIG, REFUSED, Ledger, Value
 from tests.support.fake_leases import FakeLeases, LeaseTable
@@ -238,7 +238,7 @@ class Simulation:
             control=ControlPorts(
                 FakeClaims(self.postgres, postgres, name), positions, listings, incidents
             ),
-            periodic_steps=PeriodicSteps(positions, incidents, NoSnapshots(), self.clock),
+            unleased_steps=UnleasedSteps(positions, incidents, NoSnapshots(), self.clock),
             pacing=ReadPacing(1.0, self.clock),
             leases=lease_rows,
             reporting=Reporting(self._observe, unobserved, unobserved),

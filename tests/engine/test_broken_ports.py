@@ -19,10 +19,10 @@ import pytest
 from replicator.core.status.assemble import Knowledge, overview
 from replicator.core.status.deployment_status import Status, WorkerStatus
 from replicator.core.status.diagnosis import diagnose
-from replicator.core.status.liveness_evidence import WorkerEvidence, evidence_document, evidence_of
+from replicator.core.status.worker_report import WorkerReport, report_document, report_of
 from replicator.core.telemetry_events import TaskFailed, TaskRecovered, TelemetryEvent
 from replicator.engine.stream import pipeline
-from replicator.engine.worker.liveness_collector import EvidenceKeeper
+from replicator.engine.worker.worker_report_collector import WorkerReportCollector
 from replicator.errors import SourceUnavailable
 from replicator.monitoring.health import table_readiness
 from tests.engine.simulation import SOURCE, Server, Simulation
@@ -101,8 +101,8 @@ class World(Simulation):
     broken: tuple[Server, str] | None = None
     fault: Fault = "exception"
     seen: set[tuple[Server, str]] = field(default_factory=set)
-    keepers: dict[str, EvidenceKeeper] = field(default_factory=dict)
-    told: dict[str, tuple[WorkerEvidence, float]] = field(default_factory=dict)
+    keepers: dict[str, WorkerReportCollector] = field(default_factory=dict)
+    told: dict[str, tuple[WorkerReport, float]] = field(default_factory=dict)
     written: int = 0
     failure: Exception = field(default_factory=Invented)
     facts: list[TelemetryEvent] = field(default_factory=list)
@@ -132,13 +132,13 @@ class World(Simulation):
         """Start a worker that tells what it has to show."""
         self.start()
         name = list(self.processes)[-1]
-        self.keepers[name] = EvidenceKeeper(self.clock)
+        self.keepers[name] = WorkerReportCollector(self.clock)
         self.loop.create_task(self._tell(name))
 
     async def _tell(self, name: str) -> None:
         def work() -> None:
-            whole = self.keepers[name].evidence(self.processes[name].worker)
-            told = evidence_of(json.loads(json.dumps(evidence_document(whole))))
+            whole = self.keepers[name].report(self.processes[name].worker)
+            told = report_of(json.loads(json.dumps(report_document(whole))))
             assert told is not None
             self.told[name] = told, self.loop.time()
 
@@ -165,11 +165,11 @@ class World(Simulation):
         now = self.clock.now()
         workers = []
         for name in {*seen, *self.told}:
-            evidence, at = self.told.get(name, (None, 0.0))
-            told = None if evidence is None else self.loop.time() - at
+            report, at = self.told.get(name, (None, 0.0))
+            told = None if report is None else self.loop.time() - at
             look = (now - seen[name].seen_at).total_seconds() if name in seen else 1e9
             last = look if told is None else min(look, told)
-            workers.append(WorkerStatus(name, 0, last, evidence=evidence, told_seconds_ago=told))
+            workers.append(WorkerStatus(name, 0, last, report=report, told_seconds_ago=told))
         living = {worker.id for worker in workers if worker.seen_seconds_ago < LIVING_SECONDS}
         shards = _now(positions.shards(list(tables)))
         knowledge = Knowledge("test", tables, shards, {}, tuple(workers), living)

@@ -9,8 +9,8 @@ import pytest
 
 from replicator.core.mapping.compile import TargetMapping
 from replicator.core.records import Image, Page
-from replicator.core.snapshot.scan_pages import FoundItems
-from replicator.core.stream.stream_state import ShardFacts
+from replicator.core.snapshot.scan_responses import FoundItems
+from replicator.core.stream.shard_facts import ShardFacts
 from replicator.core.values.attributes import decode_image
 from replicator.core.verify.diff import Expectation, FoundRow
 from replicator.engine.snapshot.rate_limit import ReadPacing

@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from replicator.engine.stream.shard_activity import ShardProof
+from replicator.engine.stream.read_progress import ReadProgress
 from tests.support.builders import record
 from tests.support.virtual_time import START
 
@@ -10,7 +10,7 @@ CREATED = START - timedelta(seconds=5)
 
 
 def test_a_page_that_is_put_back_still_waits_for_its_commit():
-    proof = ShardProof(0.0)
+    proof = ReadProgress(0.0)
     page = [record(1, "a", at=CREATED, n={"N": "1"})]
 
     proof.was_read(page, ended=False, now=1.0)
@@ -25,7 +25,7 @@ def test_a_page_that_is_put_back_still_waits_for_its_commit():
 
 
 def test_a_page_that_is_gone_when_it_is_read_again_is_not_pending():
-    proof = ShardProof(0.0)
+    proof = ReadProgress(0.0)
     proof.was_read([record(1, "a", at=CREATED, n={"N": "1"})], ended=False, now=1.0)
     proof.put_back()
 

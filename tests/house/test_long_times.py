@@ -50,7 +50,7 @@ LONG = {
     "engine/stream/discovery.py": {"UNWATCHED_SECONDS_MAX": VIRTUAL},
     "engine/stream/reader.py": {"ITERATOR_SECONDS_MAX": VIRTUAL},
     "engine/verify/confirm.py": {"STREAM_SECONDS_MAX": BOUND},
-    "engine/worker/liveness_collector.py": {"FAILURE_SECONDS_MAX": VIRTUAL},
+    "engine/worker/worker_report_collector.py": {"FAILURE_SECONDS_MAX": VIRTUAL},
     "engine/worker/lease_owner_lookup.py": {"SWEEP_SECONDS": VIRTUAL},
     "engine/worker/worker.py": {"STUCK_SECONDS": VIRTUAL, "SILENT_LISTING_SECONDS_MAX": VIRTUAL},
     "postgres/control/forgetting.py": {"LIVING_SECONDS": AGED},

@@ -8,7 +8,7 @@ import pytest
 from aiohttp import ClientSession
 
 from replicator.core.status.deployment_status import Status
-from replicator.core.status.shard_list_pages import EndedShard, PageEnd
+from replicator.core.status.status_shard_pages import EndedShard, PageEnd
 from replicator.core.telemetry_events import TelemetryEvent
 from replicator.monitoring.health import Health
 from replicator.monitoring.http import Pages, serve

@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 from replicator.core.status.deployment_status import ShardStatus, Status, TableStatus, WorkerStatus
-from replicator.core.status.liveness_proof import Proof
+from replicator.core.status.table_progress import TableProgress
 from replicator.core.telemetry_events import BatchApplied
 
 _BATCH = BatchApplied(
@@ -26,7 +26,7 @@ _TABLE = TableStatus(
     poll_age_seconds=0.4,
     shards={"active": 2, "done": 5},
     dead_letters={},
-    proof=Proof(told_seconds=1.0, looked_seconds=1.0, listed_seconds=9.0, open_shards=2),
+    proof=TableProgress(told_seconds=1.0, looked_seconds=1.0, listed_seconds=9.0, open_shards=2),
 )
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from replicator.core.status.deployment_status import TableStatus
 from replicator.core.status.diagnosis import diagnose
-from replicator.core.status.liveness_proof import Proof
+from replicator.core.status.table_progress import TableProgress
 from replicator.core.telemetry_events import TaskFailed, TaskStuck
 from replicator.errors import SinkUnavailable
 from replicator.monitoring.health import Health, table_readiness
@@ -120,7 +120,10 @@ def test_a_condition_that_fails_says_why():
             table(state="snapshot"),
             {"caught_up": "snapshot: a snapshot is due and has not begun"},
         ),
-        (table(proof=Proof()), {"caught_up": "silent: nothing was heard of its workers at all"}),
+        (
+            table(proof=TableProgress()),
+            {"caught_up": "silent: nothing was heard of its workers at all"},
+        ),
         (table(state="paused", reason="paused by hand"), {"running": "paused: paused by hand"}),
         (table(state="gap", reason="trimmed"), {"running": "gap: trimmed"}),
         (table(state="halted", reason="no column"), {"running": "halted: no column"}),

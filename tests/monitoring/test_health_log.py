@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from replicator.core.status.deployment_status import Status
-from replicator.core.status.liveness_proof import Proof, Standing
+from replicator.core.status.table_progress import Standing, TableProgress
 from replicator.monitoring.health_log import VerdictLog
 from replicator.monitoring.logs import configure_logs
 from tests.monitoring.conftest import TurnedClock
@@ -29,7 +29,7 @@ def at(clock: TurnedClock, log: VerdictLog, told: Status) -> None:
     log.tell(told)
 
 
-def of(proof: Proof, *names: str) -> Status:
+def of(proof: TableProgress, *names: str) -> Status:
     return status(*(table(source=name, proof=proof) for name in names or ("orders",)))
 
 

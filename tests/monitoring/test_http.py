@@ -13,13 +13,13 @@ from aiohttp import ClientConnectionError, ClientSession
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 
 from replicator.core.status.attribute_drift import Drifted
-from replicator.core.status.shard_list_pages import SHARDS_MAX, EndedShard
 from replicator.core.status.status_json import document
+from replicator.core.status.status_shard_pages import SHARDS_MAX, EndedShard
 from replicator.core.telemetry_events import TaskStuck
 from replicator.errors import ConfigurationError, SinkUnavailable
 from replicator.monitoring.allowed_hosts import expected
 from replicator.monitoring.http import serve
-from replicator.monitoring.http_connection import HttpBounds
+from replicator.monitoring.http_connection_limits import HttpBounds
 from tests.monitoring.conftest import Monitored, TurnedClock
 from tests.monitoring.facts import batch, shard, status, table, worker
 from tests.support.bounds import USUAL_SECONDS, scaled

@@ -15,7 +15,7 @@ from replicator.core.planning.plan_batch import plan_batch
 from replicator.core.planning.row_guard_outcomes import Applied
 from replicator.core.planning.write_plan import Refusals, WritePlan
 from replicator.core.records import Page, Position
-from replicator.core.stream.stream_state import Advance, Claim
+from replicator.core.stream.claims import Advance, Claim
 from replicator.engine.ports import Leases, Sink, Source
 from replicator.errors import ConfigurationError, SinkUnavailable
 from replicator.monitoring.tracing import Tracing, tracing

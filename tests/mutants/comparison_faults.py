@@ -11,7 +11,7 @@ ROUNDS = (
 ROUNDS_IN_LAMBDA = (
     "tests/lambda_mode/test_function.py::test_nothing_is_applied_to_a_target_that_would_round"
 )
-AUTO = "tests/core/test_inferred_columns.py"
+AUTO = "tests/core/test_auto_columns.py"
 DRIFT = "tests/core/test_attribute_drift.py"
 COLUMNS = "tests/postgres/test_add_auto_columns.py"
 MET = "tests/postgres/test_auto_column_watch.py"
@@ -269,21 +269,21 @@ COMPARISON_MUTANTS = [
     # columns that appear
     Mutant(
         "a value of another type is set aside though it has a place in the rest",
-        "replicator/core/mapping/inferred_columns.py",
+        "replicator/core/mapping/auto_columns.py",
         ', other_types="rest")',
         ")",
         AUTO,
     ),
     Mutant(
         "a target gets as many columns as there are attributes",
-        "replicator/core/mapping/inferred_columns.py",
+        "replicator/core/mapping/auto_columns.py",
         "if len(taken) >= COLUMNS_MAX:",
         "if False:",
         AUTO,
     ),
     Mutant(
         "a column is asked for again for a value of another type",
-        "replicator/core/mapping/inferred_columns.py",
+        "replicator/core/mapping/auto_columns.py",
         "    if attribute in taken:\n",
         "    if False:\n",
         AUTO,

@@ -31,8 +31,8 @@ PLANS = "replicator/postgres/connection/kept_plans.py"
 PLANNING = "replicator/core/planning/plan_batch.py"
 USUAL = "replicator/core/planning/columnar_plan.py"
 CLAIMS = "replicator/postgres/control/stream/shard_claims.py"
-INCIDENTS = "replicator/postgres/control/stream/gaps_and_halts.py"
-STREAMS = "replicator/postgres/control/stream/streams.py"
+INCIDENTS = "replicator/postgres/control/stream/incidents.py"
+STREAMS = "replicator/postgres/control/stream/generations.py"
 SINK = "replicator/postgres/write/plan_writer.py"
 SHARD = "replicator/engine/stream/shard.py"
 PAGES = "replicator/engine/stream/reader.py"
@@ -98,7 +98,7 @@ MUTANTS = [
     ),
     Mutant(
         "the first change of a key wins",
-        "replicator/core/planning/newest_changes_and_outcomes.py",
+        "replicator/core/planning/planning_state.py",
         "{key: index for index, key in self.keys.items()}",
         "{key: index for index, key in reversed(self.keys.items())}",
         PLAN,
@@ -509,24 +509,24 @@ MUTANTS = [
     ),
     Mutant(
         "tables that stand delay each page of the others",
-        "replicator/engine/stream/read_ahead_limit.py",
+        "replicator/engine/stream/page_budget.py",
         "self._beyond.add(waiter.room)",
         "self._beyond.discard(waiter.room)",
-        "tests/engine/test_read_ahead_limit.py",
+        "tests/engine/test_page_budget.py",
     ),
     Mutant(
         "a table that waits its turn takes a page beyond a budget that moves",
-        "replicator/engine/stream/read_ahead_limit.py",
+        "replicator/engine/stream/page_budget.py",
         "            self.returned += 1\n",
         "",
-        "tests/engine/test_read_ahead_limit.py",
+        "tests/engine/test_page_budget.py",
     ),
     Mutant(
         "a shard without a page lets the tables behind those that stand wait on",
-        "replicator/engine/stream/read_ahead_limit.py",
+        "replicator/engine/stream/page_budget.py",
         "if slots == 0:",
         "if slots < 0:",
-        "tests/engine/test_read_ahead_limit.py",
+        "tests/engine/test_page_budget.py",
     ),
     Mutant(
         "a page that is put back stays in memory while it waits",

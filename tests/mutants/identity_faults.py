@@ -156,7 +156,7 @@ IDENTITY_MUTANTS = [
     ),
     Mutant(
         "records of a table with another key are applied",
-        "replicator/core/planning/newest_changes_and_outcomes.py",
+        "replicator/core/planning/planning_state.py",
         "require_keys_alike(mapping.spec.name, images[0], mapping.source_key)",
         "_ = require_keys_alike",
         f"{FUNCTION}::test_events_of_a_table_with_another_key_halt_the_table_at_the_first_one",

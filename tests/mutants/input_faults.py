@@ -105,21 +105,21 @@ INPUT_MUTANTS = [
     # peers of the server of the pages
     Mutant(
         "headers may take for ever",
-        "replicator/monitoring/http_connection.py",
+        "replicator/monitoring/http_connection_limits.py",
         "keepalive_timeout=bounds.idle_seconds",
         "keepalive_timeout=86400.0",
         f"{HTTP}::test_headers_that_do_not_end_end_the_connection",
     ),
     Mutant(
         "connections are not counted",
-        "replicator/monitoring/http_connection.py",
+        "replicator/monitoring/http_connection_limits.py",
         "len(self._open) > self._bounds.connections",
         "len(self._open) > 10**9",
         f"{HTTP}::test_a_connection_too_many_ends_the_oldest_and_is_served",
     ),
     Mutant(
         "a malformed request is an error of the server",
-        "replicator/monitoring/http_connection.py",
+        "replicator/monitoring/http_connection_limits.py",
         "self.logger.debug(*args, **kw)",
         "super().log_exception(*args, **kw)",
         f"{HTTP}::test_a_malformed_request_is_refused_and_is_no_error_in_the_log",
@@ -156,10 +156,10 @@ INPUT_MUTANTS = [
     ),
     Mutant(
         "columns are added as often as attributes appear",
-        "replicator/core/mapping/inferred_columns.py",
+        "replicator/core/mapping/auto_columns.py",
         "PAUSE_SECONDS_MIN if quiet else",
         "PAUSE_SECONDS_MIN if now else",
-        "tests/core/test_inferred_columns.py"
+        "tests/core/test_auto_columns.py"
         "::test_attributes_that_keep_appearing_are_added_less_and_less_often",
     ),
     Mutant(

@@ -9,7 +9,7 @@ MOVES = "tests/postgres/test_source_switch.py"
 SCHEDULES = "tests/engine/test_kinesis_schedules.py"
 
 ORDER = "replicator/core/stream/time_order.py"
-TRAILS = "replicator/core/stream/image_chains.py"
+TRAILS = "replicator/core/stream/order_by_images.py"
 ORDERS = "replicator/postgres/write/version_comparison_sql.py"
 DECODING = "replicator/core/stream/kinesis_records.py"
 KINDS = "replicator/core/stream/source_kind.py"
@@ -123,14 +123,14 @@ KINESIS_MUTANTS = [
     ),
     Mutant(
         "a stream that was created again is noted as the one before",
-        "replicator/postgres/control/stream/streams.py",
+        "replicator/postgres/control/stream/generations.py",
         " and stream_arn = $3 and created_at is null",
         " and stream_arn = $3",
         MOVES,
     ),
     Mutant(
         "a heal begins where a stream was read that was created after the loss",
-        "replicator/postgres/control/stream/gaps_and_halts.py",
+        "replicator/postgres/control/stream/incidents.py",
         "coalesce(max(safe_at) <= $8::timestamptz, true)",
         "coalesce(max(safe_at) <= 'infinity', $8::timestamptz is null, true)",
         MOVES,
@@ -179,7 +179,7 @@ KINESIS_MUTANTS = [
     ),
     Mutant(
         "a table that was created again goes on with the rows of the one before",
-        "replicator/postgres/control/stream/gaps_and_halts.py",
+        "replicator/postgres/control/stream/incidents.py",
         "($1, $2, $3) and label_at < $4",
         "($1, $2, $3) and label_at > $4",
         MOVES,
@@ -207,7 +207,7 @@ KINESIS_MUTANTS = [
     ),
     Mutant(
         "a shard of a merge begins as soon as one of its parents is read",
-        "replicator/core/stream/stream_state.py",
+        "replicator/core/stream/shard_facts.py",
         "return (adjacent,) if parent is None else (parent, adjacent)",
         "return (adjacent,) if parent is None else (parent,)",
         SCHEDULES,
@@ -221,7 +221,7 @@ KINESIS_MUTANTS = [
     ),
     Mutant(
         "each look at a destination that is off finds another gap",
-        "replicator/postgres/control/stream/gaps_and_halts.py",
+        "replicator/postgres/control/stream/incidents.py",
         "detail, created_at is None\n",
         "detail, False\n",
         MOVES,

@@ -19,9 +19,9 @@ FENCED = "tests/contract/test_fence.py"
 
 DESCRIBES = "tests/scale/test_describes.py"
 LISTINGS = "tests/scale/test_listings.py"
-TURNS = "replicator/postgres/control/stream/describe_stream_rate_limit.py"
-PACE = "replicator/sources/dynamodb/describe_stream_pace.py"
-PURPOSES = "replicator/core/stream/describe_stream_limit.py"
+TURNS = "replicator/postgres/control/stream/shared_describe_stream_limiter.py"
+PACE = "replicator/sources/dynamodb/describe_stream_throttle.py"
+PURPOSES = "replicator/core/stream/describe_stream_quota.py"
 
 BALANCE = "replicator/core/leases/fair_shares.py"
 PLAN = "replicator/core/leases/lease_plan.py"
@@ -209,7 +209,7 @@ OWNERSHIP_MUTANTS = [
         TURNS,
         "where taken <> all($6::timestamptz[])",
         "where $6::timestamptz[] is not null",
-        "tests/postgres/test_describe_stream_rate_limit.py",
+        "tests/postgres/test_shared_describe_stream_limiter.py",
     ),
     Mutant(
         "streams are listed every half minute, however many they are",
@@ -258,7 +258,7 @@ OWNERSHIP_MUTANTS = [
         TURNS,
         " where not $5\n",
         " where $5 is not null\n",
-        "tests/postgres/test_describe_stream_rate_limit.py",
+        "tests/postgres/test_shared_describe_stream_limiter.py",
     ),
     Mutant(
         "a listing that waits for its turns is silent",

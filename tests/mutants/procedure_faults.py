@@ -39,13 +39,13 @@ STALE_HALT = (
 )
 
 SNAPSHOTS = "replicator/postgres/control/snapshot/snapshots.py"
-INCIDENTS = "replicator/postgres/control/stream/gaps_and_halts.py"
+INCIDENTS = "replicator/postgres/control/stream/incidents.py"
 REGISTRY = "replicator/postgres/schema/registered_mappings.py"
 WORKER = "replicator/engine/worker/worker.py"
 
 REDRIVE = "replicator/app/aws_lambda/redrive.py"
 REDRIVEN = "tests/lambda_mode/test_redrive.py"
-STREAMS = "replicator/postgres/control/stream/streams.py"
+STREAMS = "replicator/postgres/control/stream/generations.py"
 REOPENED = (
     "tests/postgres/test_segment_claims.py"
     "::test_a_gap_is_open_again_when_what_was_to_heal_it_is_cancelled"
@@ -56,7 +56,7 @@ OLDER_STREAM = (
 )
 
 CAUGHT_UP = "tests/engine/test_caught_up.py"
-STEPS = "replicator/engine/worker/periodic_steps.py"
+STEPS = "replicator/engine/worker/unleased_steps.py"
 TABLE = "replicator/engine/worker/table_runtime_state.py"
 
 ENDS = "tests/faults/test_ends.py::test_a_run_until_caught_up_finishes_the_others_and_ends"
@@ -334,7 +334,7 @@ PROCEDURE_MUTANTS = [
     # what was lost, and what is over
     Mutant(
         "a gap is not accepted though it was chosen",
-        "replicator/engine/worker/periodic_steps.py",
+        "replicator/engine/worker/unleased_steps.py",
         'if not gaps or on_gap == "stop":',
         'if not gaps or on_gap != "resnapshot":',
         "tests/engine/test_schedules.py"
@@ -420,7 +420,7 @@ PROCEDURE_MUTANTS = [
     ),
     Mutant(
         "gaps are accepted though nobody chose it",
-        "replicator/engine/worker/periodic_steps.py",
+        "replicator/engine/worker/unleased_steps.py",
         'if not gaps or on_gap == "stop":',
         "if not gaps:",
         "tests/engine/test_schedules.py::test_a_gap_waits_for_somebody_to_accept_it",

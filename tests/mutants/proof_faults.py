@@ -10,7 +10,7 @@ OF_FEW = "tests/postgres/test_status_shards.py"
 
 STATUS_SHARDS = "replicator/postgres/control/status_shards.py"
 DIAGNOSIS = "replicator/core/status/table_verdict.py"
-PROOF = "replicator/core/status/liveness_proof.py"
+PROOF = "replicator/core/status/table_progress.py"
 LINKS = "(_registered, _not_stopped, _read_by_workers, _worked_on, _moving)"
 
 PROOF_MUTANTS = [
@@ -155,21 +155,21 @@ PROOF_MUTANTS = [
     ),
     Mutant(
         "whoever waits for a lock waits in the pool",
-        "replicator/postgres/connection/lock_waits.py",
+        "replicator/postgres/connection/lock_wait_lane.py",
         "            if blocked is None:\n",
         "            if blocked is None or blocked:\n",
         f"{LOCKED}::test_eight_locked_tables_of_nine_keep_no_connection_from_the_ninth",
     ),
     Mutant(
         "nobody looks for whom a transaction waits",
-        "replicator/postgres/connection/lock_waits.py",
+        "replicator/postgres/connection/lock_wait_lane.py",
         '    if database.settings.pooler != "none":\n',
         "    if patience_seconds:\n",
         f"{LOCKED}::test_a_locked_target_is_named_with_the_session_that_has_the_lock",
     ),
     Mutant(
         "a shard that fails again and again does not say why",
-        "replicator/engine/worker/liveness_collector.py",
+        "replicator/engine/worker/worker_report_collector.py",
         'why = said or failures.get(f"shard {shard_id}")',
         "why = said",
         "tests/engine/test_broken_ports.py"
@@ -184,9 +184,9 @@ PROOF_MUTANTS = [
     ),
     Mutant(
         "a frozen owner is ended by a connection of the pool alone",
-        "replicator/postgres/connection/blocking_sessions.py",
+        "replicator/postgres/connection/end_former_owner.py",
         'self._database.helper("ending a blocker")',
         'self._database.connection("ending a blocker")',
-        "tests/postgres/test_blocking_sessions.py",
+        "tests/postgres/test_end_former_owner.py",
     ),
 ]

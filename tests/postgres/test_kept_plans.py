@@ -10,7 +10,7 @@ import pytest
 from replicator.clock import SystemClock
 from replicator.core.mapping.compile import TableMapping
 from replicator.core.records import StreamRecord
-from replicator.core.stream.stream_state import Claim
+from replicator.core.stream.claims import Claim
 from replicator.core.telemetry_events import unobserved
 from replicator.engine.stream.pipeline import Batch, Pipeline
 from replicator.errors import Fenced, SchemaMismatch

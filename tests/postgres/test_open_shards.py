@@ -2,8 +2,8 @@
 
 from datetime import UTC, datetime
 
+from replicator.core.stream.shard_facts import PolledShard
 from replicator.core.stream.shard_lineage import FINISHED_SHARDS_KEPT, forgettable_shards
-from replicator.core.stream.stream_state import PolledShard
 from replicator.postgres.control.stream.shard_store import ENDED_SECONDS, Positions
 from tests.support.control import DEPLOYMENT, Control, control_pool, control_schema
 

@@ -9,11 +9,11 @@ import pytest
 from replicator.clock import SystemClock
 from replicator.core.planning.row_guard_outcomes import Applied
 from replicator.core.planning.write_plan import Refusals, WritePlan
-from replicator.core.snapshot.scan_pages import ScanPage
+from replicator.core.snapshot.scan_responses import ScanPage
 from replicator.core.snapshot.snapshot_state import SegmentAdvance, SegmentClaim
 from replicator.core.telemetry_events import unobserved
 from replicator.engine.snapshot.pipeline import PagePipeline
-from replicator.engine.stream.shard_activity import ShardProof
+from replicator.engine.stream.read_progress import ReadProgress
 from replicator.errors import BatchTooSlow, SinkUnavailable
 from replicator.postgres.write.plan_writer import SegmentSink
 from tests.postgres.loaded import Loaded, registered
@@ -54,7 +54,7 @@ async def write(table: Loaded, claim: SegmentClaim, page: ScanPage, *, transacti
     clock = SystemClock()
     slow = Slow(SegmentSink(table.database, table.mapping), transactions)
     pages = PagePipeline(table.name, table.mapping, slow, unobserved, clock)
-    proof = ShardProof(clock.monotonic())
+    proof = ReadProgress(clock.monotonic())
     stopping = asyncio.Event()
     await pages.process(page, claim, stopping, attempting=lambda: None, proof=proof)
 

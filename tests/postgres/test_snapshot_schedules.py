@@ -19,15 +19,16 @@ from replicator.core.snapshot.snapshot_state import (
     SnapshotFacts,
     SnapshotReason,
 )
+from replicator.core.stream.claims import Advance, Claim
 from replicator.core.stream.ordering_mode import OrderingMode
-from replicator.core.stream.stream_state import Advance, Claim, ListedShard
+from replicator.core.stream.shard_facts import ListedShard
 from replicator.core.table_spec import TargetSpec
 from replicator.errors import Fenced, NotClaimable
 from replicator.postgres.connection.database import Database
 from replicator.postgres.control.pruning import Pruning
 from replicator.postgres.control.snapshot.segment_claims import Segments
 from replicator.postgres.control.snapshot.snapshots import Snapshots
-from replicator.postgres.control.stream.gaps_and_halts import Incidents
+from replicator.postgres.control.stream.incidents import Incidents
 from replicator.postgres.control.stream.shard_claims import Claims
 from replicator.postgres.control.stream.shard_store import Positions
 from replicator.postgres.read.find_stale_rows import StaleRows

@@ -6,6 +6,8 @@ from itertools import permutations
 
 import pytest
 
+from replicator.core.stream.claims import Claim
+from replicator.core.stream.shard_facts import ListedShard, StreamOver
 from replicator.core.stream.source_kind import (
     DYNAMODB_STREAMS,
     KINESIS,
@@ -15,15 +17,14 @@ from replicator.core.stream.source_kind import (
     share_of,
     share_of_creation,
 )
-from replicator.core.stream.stream_state import Claim, ListedShard, StreamOver
 from replicator.errors import Fenced
 from replicator.postgres.control.source_switch import StreamMoves
-from replicator.postgres.control.stream.gaps_and_halts import Incidents
+from replicator.postgres.control.stream.generations import Shares
+from replicator.postgres.control.stream.incidents import Incidents
 from replicator.postgres.control.stream.ordering_mode_switch import leave_guard
 from replicator.postgres.control.stream.shard_claims import Claims
 from replicator.postgres.control.stream.shard_store import Positions
 from replicator.postgres.control.stream.stream_retention import StreamRetention
-from replicator.postgres.control.stream.streams import Shares
 from tests.postgres.loaded import Loaded, registered
 from tests.support.builders import NOON, STREAM, table_mapping, target
 

@@ -10,8 +10,13 @@ import pytest
 
 from replicator.core.status.assemble import Knowledge, overview
 from replicator.core.status.deployment_status import TableStatus
-from replicator.core.status.shard_list_pages import SHARDS_MAX, PageEnd, open_page, shards_document
 from replicator.core.status.status_json import document
+from replicator.core.status.status_shard_pages import (
+    SHARDS_MAX,
+    PageEnd,
+    open_page,
+    shards_document,
+)
 from replicator.postgres.control.status_reads import read_knowledge
 from replicator.postgres.control.status_shards import read_ended, read_status_shards
 from replicator.postgres.control.stream.shard_store import Positions

@@ -8,8 +8,8 @@ import pytest
 
 from replicator.core.planning.plan_batch import plan_batch
 from replicator.core.records import Position
+from replicator.core.stream.claims import Advance
 from replicator.core.stream.ordering_mode import OrderingMode
-from replicator.core.stream.stream_state import Advance
 from replicator.errors import SchemaMismatch
 from replicator.postgres.connection.connect import ConnectionSettings
 from replicator.postgres.connection.control_schema import ControlSchema

@@ -13,21 +13,21 @@ from typing import Any
 from replicator.core.leases.fair_shares import IDLE
 from replicator.core.leases.lease_owners import WorkerSign
 from replicator.core.records import Position
+from replicator.core.stream.shard_facts import ListedShard
 from replicator.core.stream.shard_load import ShardLoad
-from replicator.core.stream.stream_state import ListedShard
 from replicator.core.telemetry_events import TaskFailed, TelemetryEvent, unobserved
 from replicator.engine.ports import ControlPorts
 from replicator.engine.snapshot.rate_limit import ReadPacing
 from replicator.engine.stream.discovery import Discovery
-from replicator.engine.stream.read_ahead_limit import PageBudget
+from replicator.engine.stream.page_budget import PageBudget
+from replicator.engine.stream.read_progress import ReadProgress
 from replicator.engine.stream.shard import Ending
-from replicator.engine.stream.shard_activity import ShardProof
 from replicator.engine.worker.lease_keeper import Held
-from replicator.engine.worker.periodic_steps import PeriodicSteps
 from replicator.engine.worker.supervisor import Reporting
 from replicator.engine.worker.table_runtime_state import Runner, Table, WorkerSettings
+from replicator.engine.worker.unleased_steps import UnleasedSteps
 from replicator.engine.worker.worker import Worker
-from replicator.sources.dynamodb.describe_stream_pace import DescribeStreamPace
+from replicator.sources.dynamodb.describe_stream_throttle import DescribeStreamPace
 from replicator.sources.dynamodb.streams import DynamoDBStreams
 from tests.scale.servers import Servers, Stream
 from tests.support.fake_leases import FakeLeases, LeaseTable
@@ -99,9 +99,9 @@ class SimulatedShard:
         self._fleet, self._worker, self._held = fleet, worker, held
 
     @property
-    def proof(self) -> ShardProof:
+    def proof(self) -> ReadProgress:
         """It was read just now, whenever somebody asks."""
-        return ShardProof(self.alive_at)
+        return ReadProgress(self.alive_at)
 
     @property
     def alive_at(self) -> float:
@@ -401,7 +401,7 @@ class Fleet:
             WorkerSettings(name, "1", LEASE_SECONDS, idle_seconds_max=1.0),
             tables,
             control=ControlPorts(claims, positions, listings, incidents),
-            periodic_steps=PeriodicSteps(positions, incidents, NoSnapshots(), self.clock),
+            unleased_steps=UnleasedSteps(positions, incidents, NoSnapshots(), self.clock),
             pacing=ReadPacing(1.0, self.clock),
             leases=leases,
             reporting=Reporting(observe, unobserved, unobserved),

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from botocore.exceptions import ClientError
 
 from replicator.coordination.dynamodb_leases import BATCH_MAX
-from replicator.core.stream.stream_state import ListedShard
+from replicator.core.stream.shard_facts import ListedShard
 from replicator.engine.stream.discovery import NewestStream
 from replicator.errors import CoordinationUnavailable, SinkUnavailable
 from replicator.sources.dynamodb.streams import SHARDS_PER_PAGE

@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from replicator.core.status.liveness_proof import Proof, TableWitness, Told
+from replicator.core.status.table_progress import TableProgress, TableWitness, Told
 from replicator.core.stream import listing_interval
-from replicator.core.stream.describe_stream_limit import LISTING
+from replicator.core.stream.describe_stream_quota import LISTING
 from replicator.core.stream.listing_interval import LISTING_CALLS_A_SECOND
-from replicator.engine.worker.liveness_collector import EvidenceKeeper
+from replicator.engine.worker.worker_report_collector import WorkerReportCollector
 from replicator.sources.dynamodb import streams
 from tests.scale.fleet import Fleet
 from tests.scale.servers import Bill
@@ -20,10 +20,10 @@ FEWER = 5
 """As many times fewer tables, and calls that may be made for them, are seen in less time."""
 
 
-def proofs(fleet: Fleet) -> Iterable[Proof]:
+def proofs(fleet: Fleet) -> Iterable[TableProgress]:
     """The proof of each table, as a status would show it now."""
     told = [
-        Told(name, EvidenceKeeper(fleet.clock).evidence(process.worker), 0.0)
+        Told(name, WorkerReportCollector(fleet.clock).report(process.worker), 0.0)
         for name, process in fleet.processes.items()
     ]
     tables = next(iter(fleet.processes.values())).worker.tables
@@ -33,7 +33,7 @@ def proofs(fleet: Fleet) -> Iterable[Proof]:
         yield TableWitness(facts, {}, told, (), now=now).proof()
 
 
-def unproved(fleet: Fleet) -> list[Proof]:
+def unproved(fleet: Fleet) -> list[TableProgress]:
     """The proofs of the tables whose listings are too old."""
     return [
         proof

@@ -7,8 +7,9 @@ from uuid import UUID
 
 from replicator.core.mapping.compile import TableMapping, compile_table
 from replicator.core.records import Event, StreamRecord, numbers_of
+from replicator.core.stream.claims import Claim
 from replicator.core.stream.ordering_mode import OrderingMode
-from replicator.core.stream.stream_state import Claim, ListedShard, ShardFacts
+from replicator.core.stream.shard_facts import ListedShard, ShardFacts
 from replicator.core.table_spec import KeyType, SourceKey, TableSpec, TargetSpec
 from tests.support.specs import column_spec
 

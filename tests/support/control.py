@@ -11,11 +11,11 @@ from typing import Any
 import asyncpg
 import yaml
 
-from replicator.core.status.liveness_evidence import (
+from replicator.core.status.worker_report import (
     LateShard,
-    TableEvidence,
-    WorkerEvidence,
-    evidence_document,
+    TableReport,
+    WorkerReport,
+    report_document,
 )
 from replicator.postgres.connection.connect import ConnectionSettings
 from replicator.postgres.connection.database import Database
@@ -106,11 +106,11 @@ class Control:
             "select now() - make_interval(secs => $1)", seen_seconds_ago
         )
         rows = await self.rows("select source, mapping_fingerprint from replicator.table_state")
-        evidence = WorkerEvidence(
+        report = WorkerReport(
             seen_at,
             looked_seconds=0.0,
             tables={
-                source: TableEvidence(fingerprint, 1, listed_seconds, 0.0, late)
+                source: TableReport(fingerprint, 1, listed_seconds, 0.0, late)
                 for source, fingerprint in rows
             },
         )
@@ -121,7 +121,7 @@ class Control:
             leases=leases,
             seen_at=seen_at,
             told_at=seen_at,
-            evidence=json.dumps(evidence_document(evidence)),
+            evidence=json.dumps(report_document(report)),
         )
 
     async def head(self, table: str, shard_id: str = "shard-0") -> None:

@@ -14,18 +14,17 @@ from replicator.core.mapping.item_keys import item_key_json
 from replicator.core.planning.row_guard_outcomes import Applied, GuardRejection
 from replicator.core.planning.write_plan import TargetWrites, WritePlan
 from replicator.core.records import Position, Version
+from replicator.core.stream.claims import Advance, Claim
 from replicator.core.stream.ordering_mode import OrderingMode
-from replicator.core.stream.shard_load import ShardLoad
-from replicator.core.stream.stream_generations import TIMES, generation
-from replicator.core.stream.stream_state import (
-    Advance,
-    Claim,
+from replicator.core.stream.shard_facts import (
     GapFacts,
     PolledShard,
     ShardFacts,
     ShardRowState,
     parents_of,
 )
+from replicator.core.stream.shard_load import ShardLoad
+from replicator.core.stream.stream_generations import TIMES, generation
 from replicator.core.stream.time_order import later
 from replicator.core.table_spec import InitialLoad
 from replicator.errors import BatchRejected, BatchTooSlow, Fenced, NotClaimable, PositionLost

@@ -10,12 +10,11 @@ from replicator.core.mapping.compile import TableMapping
 from replicator.core.planning.row_guard_outcomes import Applied
 from replicator.core.planning.write_plan import Refusals, WritePlan
 from replicator.core.records import Position
-from replicator.core.stream.describe_stream_limit import OTHERS_SECONDS, TURNS_KEPT, Purpose
+from replicator.core.stream.claims import Advance, Claim
+from replicator.core.stream.describe_stream_quota import OTHERS_SECONDS, TURNS_KEPT, Purpose
 from replicator.core.stream.gaps import older_stream
-from replicator.core.stream.stream_state import (
-    Advance,
+from replicator.core.stream.shard_facts import (
     Belief,
-    Claim,
     DeadLetterCounts,
     GapFacts,
     Halting,
@@ -29,7 +28,7 @@ from replicator.core.stream.stream_state import (
 from replicator.core.table_spec import InitialLoad
 from replicator.core.telemetry_events import GapKind
 from replicator.errors import Fenced
-from replicator.postgres.control.stream.listing_lock import ABANDONED_SECONDS
+from replicator.postgres.control.stream.listing_turns import ABANDONED_SECONDS
 from replicator.postgres.control.stream.shard_store import ENDED_SECONDS
 from tests.support.fake_postgres import (
     TABLE_FIELDS,

@@ -8,7 +8,7 @@ from typing import Any
 
 import asyncpg
 
-from replicator.app.aws_lambda.environment import function_of
+from replicator.app.aws_lambda.composition import function_of
 from replicator.app.aws_lambda.handler import BatchResponse, Function
 from replicator.config.loading import load
 from replicator.config.settings import Settings

@@ -6,7 +6,7 @@ from difflib import get_close_matches
 
 from replicator.config.connections import target_connection
 from replicator.config.settings import Settings
-from replicator.core.stream.stream_state import TableFacts
+from replicator.core.stream.shard_facts import TableFacts
 from replicator.errors import ConfigurationError, SchemaMismatch, SinkBusy
 from replicator.postgres.connection.database import Database
 from replicator.postgres.control.stream.shard_store import Positions

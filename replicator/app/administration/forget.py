@@ -9,7 +9,7 @@ from replicator.app.administration.control_database import (
     registered_tables,
     require_known,
 )
-from replicator.app.aws_clients import Clients
+from replicator.app.client_cache import Clients
 from replicator.config.connections import source_connection
 from replicator.config.settings import Settings
 from replicator.coordination.dynamodb_leases import DynamoDBLeases

@@ -11,10 +11,10 @@ from replicator.app.administration.control_database import (
 )
 from replicator.config.settings import Settings
 from replicator.core.stream.ordering_mode import OrderingMode
-from replicator.core.stream.stream_state import GapFacts, TableFacts
+from replicator.core.stream.shard_facts import GapFacts, TableFacts
 from replicator.errors import ConfigurationError
 from replicator.postgres.control.snapshot.snapshots import Snapshots
-from replicator.postgres.control.stream.gaps_and_halts import Incidents
+from replicator.postgres.control.stream.incidents import Incidents
 
 
 @dataclass(frozen=True, slots=True)

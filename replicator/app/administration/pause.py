@@ -12,9 +12,9 @@ from replicator.config.settings import Settings
 from replicator.core.status.assemble import overview
 from replicator.core.status.table_verdict import WORKER_SECONDS, Problem, to_restart
 from replicator.core.stream.gaps import Unread, unread
-from replicator.core.stream.stream_state import TableFacts
+from replicator.core.stream.shard_facts import TableFacts
 from replicator.postgres.control.status_reads import read_knowledge
-from replicator.postgres.control.stream.gaps_and_halts import Incidents
+from replicator.postgres.control.stream.incidents import Incidents
 from replicator.postgres.control.stream.shard_store import Positions
 
 

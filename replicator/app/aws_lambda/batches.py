@@ -40,11 +40,11 @@ from replicator.core.check_findings import how_to_go_on
 from replicator.core.mapping.compile import TableMapping
 from replicator.core.planning.row_guard_outcomes import Applied
 from replicator.core.planning.write_plan import Refusals, WritePlan
+from replicator.core.stream.claims import Advance, Claim
 from replicator.core.stream.gaps import how_to_mend
 from replicator.core.stream.ordering_mode import OrderingMode
 from replicator.core.stream.source_kind import KINESIS, is_read_from, kind_of
 from replicator.core.stream.stream_generations import label_time
-from replicator.core.stream.stream_state import Advance, Claim
 from replicator.core.telemetry_events import GapFound, Observe, StreamMoved, TableHalted, TaskFailed
 from replicator.engine.dead_letter_limit import check_dead_letters
 from replicator.engine.stream.pipeline import Batch, Pipeline
@@ -56,7 +56,7 @@ from replicator.errors import (
 )
 from replicator.postgres.connection.database import Database
 from replicator.postgres.control.source_switch import StreamMoves
-from replicator.postgres.control.stream.gaps_and_halts import Incidents
+from replicator.postgres.control.stream.incidents import Incidents
 from replicator.postgres.schema.schema_diff import unfit_targets
 from replicator.postgres.write.lambda_deliveries import Deliveries
 from replicator.sources.dynamodb.view_type import require_new_images

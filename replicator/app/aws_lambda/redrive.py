@@ -19,9 +19,9 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from replicator.app.administration.control_database import control_database
-from replicator.app.aws_clients import Clients
 from replicator.app.aws_lambda.batches import Delivering
 from replicator.app.aws_lambda.table_of_stream import entry_of, mapping_of
+from replicator.app.client_cache import Clients
 from replicator.app.refuse_unfit_targets import require_fit
 from replicator.clock import Clock, SystemClock
 from replicator.config.connections import source_connection
@@ -30,8 +30,8 @@ from replicator.core.mapping.compile import TableMapping
 from replicator.core.records import StreamRecord
 from replicator.core.stream.stream_generations import generation
 from replicator.core.telemetry_events import BatchApplied, GapKind, TelemetryEvent, unobserved
+from replicator.engine.backoff import with_retries
 from replicator.engine.stream.pipeline import START_MARGIN
-from replicator.engine.waiting import with_retries
 from replicator.errors import (
     ConfigurationError,
     Disposition,
@@ -43,7 +43,7 @@ from replicator.errors import (
 )
 from replicator.postgres.connection.database import Database
 from replicator.postgres.control.snapshot.snapshot_reads import loaded_since
-from replicator.postgres.control.stream.gaps_and_halts import GapPlace, Incidents
+from replicator.postgres.control.stream.incidents import GapPlace, Incidents
 from replicator.postgres.control.stream.shard_store import Positions
 from replicator.postgres.write.lambda_deliveries import Deliveries, RegisteredTable, source_tables
 from replicator.sources.dynamodb.streams import DynamoDBStreams, sequence_text

@@ -5,8 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from replicator.config.connections import migrate_connection
 from replicator.config.settings import Settings
-from replicator.core.mapping.compile import TableMapping, compile_table
-from replicator.core.mapping.inferred_columns import (
+from replicator.core.mapping.auto_columns import (
     PAUSE_SECONDS_MIN,
     AutoColumn,
     NoColumn,
@@ -14,8 +13,9 @@ from replicator.core.mapping.inferred_columns import (
     wanted,
     with_auto_columns,
 )
+from replicator.core.mapping.compile import TableMapping, compile_table
 from replicator.core.telemetry_events import BatchApplied, TelemetryEvent
-from replicator.engine.waiting import stopped_within
+from replicator.engine.backoff import stopped_within
 from replicator.errors import ReplicatorError
 from replicator.monitoring.logs import logger
 from replicator.postgres.connection.database import Database

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
 
-from replicator.app.aws_clients import Clients
+from replicator.app.client_cache import Clients
 from replicator.aws.region_endpoint import SourceConnection, kinesis_place
 from replicator.clock import Clock
 from replicator.config.connections import (
@@ -18,9 +18,9 @@ from replicator.core.mapping.compile import TableMapping
 from replicator.core.mapping.item_keys import require_key
 from replicator.core.snapshot.export_windows import Recovery
 from replicator.core.stream.batch_size import BatchSize
+from replicator.core.stream.shard_facts import ToldByStream
 from replicator.core.stream.source_kind import share_of, share_of_creation
 from replicator.core.stream.stream_generations import label_time
-from replicator.core.stream.stream_state import ToldByStream
 from replicator.core.table_spec import TableSpec
 from replicator.core.telemetry_events import Observe
 from replicator.engine.ports import Source
@@ -29,8 +29,8 @@ from replicator.engine.snapshot.pipeline import PagePipeline
 from replicator.engine.snapshot.rate_limit import ReadPacing
 from replicator.engine.snapshot.segment import SnapshotParts
 from replicator.engine.stream.discovery import Discovery, NewestStream
+from replicator.engine.stream.page_budget import PageBudget
 from replicator.engine.stream.pipeline import Pipeline
-from replicator.engine.stream.read_ahead_limit import PageBudget
 from replicator.engine.worker.table_runtime_state import Table
 from replicator.errors import NotPublished, ReplicatorError, SourceUnavailable, StreamVanished
 from replicator.monitoring.tracing import Tracing
@@ -39,10 +39,10 @@ from replicator.postgres.control.snapshot.exports import ExportRecords
 from replicator.postgres.control.snapshot.segment_claims import Segments
 from replicator.postgres.control.snapshot.snapshots import Snapshots
 from replicator.postgres.control.source_switch import StreamMoves
-from replicator.postgres.control.stream.gaps_and_halts import Incidents
+from replicator.postgres.control.stream.generations import Shares
+from replicator.postgres.control.stream.incidents import Incidents
 from replicator.postgres.control.stream.shard_store import Positions
 from replicator.postgres.control.stream.stream_retention import StreamRetention
-from replicator.postgres.control.stream.streams import Shares
 from replicator.postgres.read.find_stale_rows import StaleRows
 from replicator.postgres.write.plan_writer import PostgresSink, SegmentSink
 from replicator.sources.dynamodb.exports import TableExports

@@ -11,16 +11,16 @@ from replicator.config.settings import HttpSettings
 from replicator.core.status.assemble import overview
 from replicator.core.status.attribute_drift import Drift
 from replicator.core.status.diagnosis import with_configured
-from replicator.core.status.shard_list_pages import EndedShard, PageEnd
+from replicator.core.status.status_shard_pages import EndedShard, PageEnd
 from replicator.core.telemetry_events import (
     BatchApplied,
     RecordRejected,
     TaskFailed,
     TelemetryEvent,
 )
-from replicator.engine.waiting import stopped_within
-from replicator.engine.worker.liveness_collector import EvidenceKeeper
+from replicator.engine.backoff import stopped_within
 from replicator.engine.worker.worker import Worker
+from replicator.engine.worker.worker_report_collector import WorkerReportCollector
 from replicator.errors import CoordinationUnavailable, ReplicatorError
 from replicator.monitoring.health import Health
 from replicator.monitoring.health_log import VerdictLog
@@ -31,15 +31,15 @@ from replicator.monitoring.metrics import Metrics
 from replicator.monitoring.telemetry_log import TelemetryLog
 from replicator.postgres.connection.database import Database
 from replicator.postgres.control.attribute_drift import write_drift
-from replicator.postgres.control.liveness_store import tell_evidence
 from replicator.postgres.control.status_reads import read_knowledge
 from replicator.postgres.control.status_shards import read_ended
+from replicator.postgres.control.worker_report_store import tell_report
 
 TURN_SECONDS = 1.0
 PUBLISH_SECONDS = 2.0
 """A dozen small statements of every worker: the answers are aged until the next ones."""
 TELL_SECONDS = 4.0
-"""Pause between two writes of a worker's evidence; a change for the worse is written at once."""
+"""Pause between two writes of a worker's report; a change for the worse is written at once."""
 AGAIN_SECONDS = 1.0
 """While PostgreSQL does not answer, and the process is not ready."""
 WATCHED_SECONDS_MAX = 300.0
@@ -66,7 +66,7 @@ class Monitoring:
         self._configured = configured
         self._told_at = -TELL_SECONDS
         self._told_late: frozenset[tuple[str, str]] = frozenset()
-        self.evidence = EvidenceKeeper(clock)
+        self.report_collector = WorkerReportCollector(clock)
         self.worker: Worker | None = None
         self.dead_letters = 0
         self.status = LatestStatus(clock)
@@ -84,7 +84,7 @@ class Monitoring:
         self.history.observe(event)
         self.health.observe(event)
         self._log.observe(event)
-        self.evidence.observe(event)
+        self.report_collector.observe(event)
         if isinstance(event, BatchApplied):
             self._drift.add(event.table, event.unmapped, event.unmapped_types)
         if isinstance(event, RecordRejected):
@@ -182,20 +182,20 @@ class Monitoring:
         """Write down what the worker has to show, when that is due or something came to stand."""
         if self.worker is not None and self.worker.left:
             return
-        now, evidence = self._clock.monotonic(), self.evidence.evidence(self.worker)
+        now, report = self._clock.monotonic(), self.report_collector.report(self.worker)
         late = frozenset(
             (shard.stream_arn, shard.shard_id)
-            for table in evidence.tables.values()
+            for table in report.tables.values()
             for shard in table.late
         )
         if late <= self._told_late and now - self._told_at < TELL_SECONDS:
             return
         first = self.worker is None or self.worker.looked_at is None
         with suppress(ReplicatorError):
-            await tell_evidence(
+            await tell_report(
                 database,
                 self._worker_id,
-                evidence,
+                report,
                 self.history.last_minute(),
                 first_of_version=__version__ if first else None,
             )

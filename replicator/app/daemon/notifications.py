@@ -16,7 +16,7 @@ from replicator.clock import Clock
 from replicator.config.settings import NotificationSettings
 from replicator.core.status.deployment_status import Status
 from replicator.core.status.notices import Due, body, notices
-from replicator.engine.waiting import stopped_within
+from replicator.engine.backoff import stopped_within
 from replicator.errors import NoticeUndelivered
 from replicator.monitoring.webhook import post
 from replicator.postgres.connection.database import Database

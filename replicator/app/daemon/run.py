@@ -12,13 +12,13 @@ from functools import partial
 from typing import Any
 
 from replicator import __version__
-from replicator.app.aws_clients import Clients
+from replicator.app.client_cache import Clients
 from replicator.app.daemon.auto_column_watch import AutoColumns
 from replicator.app.daemon.composition import TableParts
 from replicator.app.daemon.gc_tuning import settle
-from replicator.app.daemon.lasting_failures import PersistentFailures
 from replicator.app.daemon.monitoring import Monitoring
 from replicator.app.daemon.notifications import Notifications
+from replicator.app.daemon.persistent_failures import PersistentFailures
 from replicator.app.daemon.target_fitness_watch import TargetWatch
 from replicator.app.daemon.unfit_tables import LOOK_SECONDS as LEFT_OUT_SECONDS
 from replicator.app.daemon.unfit_tables import LeftOut
@@ -29,12 +29,13 @@ from replicator.config.settings import Settings
 from replicator.coordination.dynamodb_leases import DynamoDBLeases
 from replicator.core.mapping.compile import TableMapping
 from replicator.core.telemetry_events import TaskFailed, TelemetryEvent
+from replicator.engine.backoff import Backoff, stopped_within
 from replicator.engine.ports import ControlPorts
 from replicator.engine.snapshot.rate_limit import ReadPacing
-from replicator.engine.waiting import Backoff, one_failure, stopped_within, unless_stopped
-from replicator.engine.worker.periodic_steps import PeriodicSteps
+from replicator.engine.task_groups import one_failure, unless_stopped
 from replicator.engine.worker.supervisor import Job, Reporting, supervise
 from replicator.engine.worker.table_runtime_state import Table, WorkerSettings
+from replicator.engine.worker.unleased_steps import UnleasedSteps
 from replicator.engine.worker.worker import Worker
 from replicator.errors import Disposition, MigrationDue, ReplicatorError
 from replicator.monitoring.logs import logger
@@ -42,11 +43,11 @@ from replicator.monitoring.tracing import tracing
 from replicator.postgres.connection.database import Database
 from replicator.postgres.control.pruning import Housekeeping
 from replicator.postgres.control.snapshot.snapshots import Snapshots
-from replicator.postgres.control.stream.describe_stream_rate_limit import DescribeStreamTurns
-from replicator.postgres.control.stream.gaps_and_halts import Incidents
-from replicator.postgres.control.stream.listing_lock import Listings
+from replicator.postgres.control.stream.incidents import Incidents
+from replicator.postgres.control.stream.listing_turns import ListingTurns
 from replicator.postgres.control.stream.shard_claims import Claims
 from replicator.postgres.control.stream.shard_store import Positions
+from replicator.postgres.control.stream.shared_describe_stream_limiter import DescribeStreamTurns
 
 LAST_LOOK_SECONDS_MAX = 1.0
 CAUGHT_UP_LOOK_SECONDS = 0.2
@@ -344,10 +345,10 @@ class Daemon:
             control=ControlPorts(
                 Claims(self._database, self._worker_id),
                 Positions(self._database),
-                Listings(self._database, self._worker_id),
+                ListingTurns(self._database, self._worker_id),
                 Incidents(self._database),
             ),
-            periodic_steps=self._periodic_steps(),
+            unleased_steps=self._unleased_steps(),
             pacing=pacing,
             leases=leases,
             reporting=Reporting(
@@ -356,8 +357,8 @@ class Daemon:
             clock=self._clock,
         )
 
-    def _periodic_steps(self) -> PeriodicSteps:
-        return PeriodicSteps(
+    def _unleased_steps(self) -> UnleasedSteps:
+        return UnleasedSteps(
             Positions(self._database),
             Incidents(self._database),
             Snapshots(self._database),

@@ -9,7 +9,7 @@ and what happens to a target that nobody writes at the moment.
 import asyncio
 
 from replicator.clock import Clock
-from replicator.engine.waiting import stopped_within
+from replicator.engine.backoff import stopped_within
 from replicator.engine.worker.worker import Worker
 from replicator.postgres.connection.database import Database
 from replicator.postgres.schema.schema_diff import unfit_targets

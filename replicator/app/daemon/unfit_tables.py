@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from replicator.app.aws_clients import Clients
+from replicator.app.client_cache import Clients
 from replicator.app.startup_checks import Prepared, describe_all, fit_ones
 from replicator.config.settings import Settings
 from replicator.core.check_findings import how_to_go_on
@@ -16,7 +16,7 @@ from replicator.core.telemetry_events import (
 )
 from replicator.errors import Disposition, ReplicatorError, SinkUnavailable
 from replicator.postgres.connection.database import Database
-from replicator.postgres.control.stream.gaps_and_halts import Incidents
+from replicator.postgres.control.stream.incidents import Incidents
 from replicator.postgres.control.stream.shard_store import Positions
 
 LOOK_SECONDS = 5.0

@@ -34,7 +34,8 @@ from dataclasses import dataclass, field
 from operator import itemgetter
 
 from replicator.core.mapping.compile import TargetMapping
-from replicator.core.planning.newest_changes_and_outcomes import ItemKey, PlanningState, Rank
+from replicator.core.planning.planning_state import ItemKey, PlanningState
+from replicator.core.planning.record_outcomes import Rank
 from replicator.core.planning.write_plan import TargetWrites
 from replicator.core.values.columnar import UsualRows
 from replicator.errors import ValueRejected

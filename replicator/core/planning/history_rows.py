@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 
 from replicator.core.mapping.compile import TargetMapping
-from replicator.core.planning.newest_changes_and_outcomes import DeadLetter, PlanningState, Rank
+from replicator.core.planning.dead_letter import DeadLetter
+from replicator.core.planning.planning_state import PlanningState
+from replicator.core.planning.record_outcomes import Rank
 from replicator.core.records import Image, StreamRecord
 from replicator.core.snapshot.export_lines import MICROSECONDS
 from replicator.core.stream.time_order import history_number

@@ -6,13 +6,10 @@ from contextlib import suppress
 
 from replicator.core.mapping.compile import TableMapping, TargetMapping
 from replicator.core.planning.columnar_plan import plan_usual
+from replicator.core.planning.dead_letter import DeadLetter
 from replicator.core.planning.history_rows import plan_history
-from replicator.core.planning.newest_changes_and_outcomes import (
-    DeadLetter,
-    ItemKey,
-    PlanningState,
-    Rank,
-)
+from replicator.core.planning.planning_state import ItemKey, PlanningState
+from replicator.core.planning.record_outcomes import Rank
 from replicator.core.planning.write_plan import Refusals, TargetWrites, WritePlan
 from replicator.core.records import StreamRecord
 from replicator.core.table_spec import OnDelete

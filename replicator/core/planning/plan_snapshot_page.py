@@ -10,7 +10,7 @@ from replicator.core.planning.plan_batch import plan_batch
 from replicator.core.planning.row_guard_outcomes import GuardRejection, outcomes_after_guard
 from replicator.core.planning.write_plan import Refusals, TargetWrites, WritePlan
 from replicator.core.records import NOWHERE, SCANNED, TOO_DEEP, Image, LetterId, StreamRecord
-from replicator.core.snapshot.scan_pages import keys_of
+from replicator.core.snapshot.scan_responses import keys_of
 from replicator.core.table_spec import SourceKey
 from replicator.core.telemetry_events import RecordOutcome
 from replicator.core.values.attributes import decode_image

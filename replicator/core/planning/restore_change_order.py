@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from operator import lt
 
 from replicator.core.mapping.item_keys import item_keys
-from replicator.core.planning.newest_changes_and_outcomes import ItemKey
+from replicator.core.planning.planning_state import ItemKey
 from replicator.core.records import StreamRecord, Version
 from replicator.core.stream.time_order import in_order, micros_of
 from replicator.core.table_spec import SourceKey

@@ -47,7 +47,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
 
-from replicator.core.planning.newest_changes_and_outcomes import OUTCOMES
+from replicator.core.planning.record_outcomes import OUTCOMES
 from replicator.core.planning.write_plan import Changes, TargetWrites, Upserts, WritePlan
 from replicator.core.records import LetterId, StreamRecord
 from replicator.core.stream.source_kind import ChangeOrder, kind_of

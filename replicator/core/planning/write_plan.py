@@ -4,8 +4,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from replicator.core.mapping.compile import TargetMapping
+from replicator.core.planning.dead_letter import DeadLetter
 from replicator.core.planning.history_rows import HistoryRow
-from replicator.core.planning.newest_changes_and_outcomes import DeadLetter
 from replicator.core.records import Image, StreamRecord, Version
 from replicator.core.telemetry_events import RecordOutcome
 from replicator.core.values.columnar import Children

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from replicator.core.mapping.compile import TableMapping, TargetMapping
 from replicator.core.records import Image
-from replicator.core.snapshot.scan_pages import keys_of
+from replicator.core.snapshot.scan_responses import keys_of
 from replicator.errors import ValueRejected
 
 REASONS_MAX = 3

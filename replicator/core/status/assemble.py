@@ -19,12 +19,12 @@ from replicator.core.status.deployment_status import (
     TableStatus,
     WorkerStatus,
 )
-from replicator.core.status.liveness_proof import Proof, TableWitness, Told
+from replicator.core.status.table_progress import TableProgress, TableWitness, Told
 from replicator.core.stream.gaps import how_to_mend
 from replicator.core.stream.lag import ShardProgress, lag_of, table_lag
 from replicator.core.stream.ordering_mode import OrderingMode
+from replicator.core.stream.shard_facts import GapFacts, Pause, ShardFacts, TableFacts
 from replicator.core.stream.shard_lineage import ShardName, by_name, is_ready
-from replicator.core.stream.stream_state import GapFacts, Pause, ShardFacts, TableFacts
 from replicator.core.verify.results import Verified
 
 WHY_LENGTH_MAX = 200
@@ -131,11 +131,11 @@ def _witness(
 ) -> TableWitness:
     living = [worker for worker in knowledge.workers if worker.id in knowledge.living]
     told = [
-        Told(worker.id, worker.evidence, worker.told_seconds_ago)
+        Told(worker.id, worker.report, worker.told_seconds_ago)
         for worker in living
-        if worker.evidence is not None and worker.told_seconds_ago is not None
+        if worker.report is not None and worker.told_seconds_ago is not None
     ]
-    silent = tuple(worker.id for worker in living if worker.evidence is None)
+    silent = tuple(worker.id for worker in living if worker.report is None)
     return TableWitness(facts, known, told, silent, now=now, followed=knowledge.followed)
 
 
@@ -146,7 +146,7 @@ def _counted(lineage: Iterable[ShardStatus], ended: int) -> Counter[ShardState]:
     return counts
 
 
-def _poll_age(by_rows: float | None, proof: Proof) -> float | None:
+def _poll_age(by_rows: float | None, proof: TableProgress) -> float | None:
     """Seconds since the last read of the worst shard; workers tell sooner than rows do."""
     standing = [each.seconds for each in (proof.unread, proof.unowned) if each is not None]
     return max(standing, default=by_rows) if by_rows is not None else None

@@ -7,8 +7,8 @@ from typing import Literal
 
 from replicator.core.snapshot.snapshot_progress import SnapshotStatus
 from replicator.core.status.attribute_drift import Drifted
-from replicator.core.status.liveness_evidence import WorkerEvidence
-from replicator.core.status.liveness_proof import Proof
+from replicator.core.status.table_progress import TableProgress
+from replicator.core.status.worker_report import WorkerReport
 from replicator.core.verify.results import Verified
 
 SCHEMA_VERSION = 1
@@ -86,7 +86,7 @@ class TableStatus:
     """True when workers read the stream: not where AWS Lambda does, or nothing does yet."""
     stopped_seconds: float | None = None
     """Age of the halt, gap or pause that stops the table."""
-    proof: Proof = field(default_factory=Proof)
+    proof: TableProgress = field(default_factory=TableProgress)
     """Proof that the workers have to show."""
     configured: Literal["yes", "not registered", "not configured"] = "yes"
     """Side that lacks the table, configuration or control schema; None: both have one."""
@@ -100,7 +100,7 @@ class WorkerStatus:
     leases: int
     seen_seconds_ago: float
     holds: Mapping[str, int] = field(default_factory=dict)
-    evidence: WorkerEvidence | None = None
+    report: WorkerReport | None = None
     """Evidence of the worker; None: missing, or in an unknown form."""
     told_seconds_ago: float | None = None
 

@@ -14,7 +14,7 @@ from typing import Literal
 
 from replicator.core.status.deployment_status import Status, TableStatus
 from replicator.core.status.duration_words import in_words
-from replicator.core.status.liveness_proof import TOLD_SECONDS, Proof, Standing
+from replicator.core.status.table_progress import TOLD_SECONDS, Standing, TableProgress
 
 Verdict = Literal["well", "behind", "stopped", "unknown"]
 VERDICTS: tuple[Verdict, ...] = ("well", "behind", "stopped", "unknown")
@@ -236,7 +236,7 @@ def _unheard_workers(table: TableStatus, status: Status) -> Broken:
     return Broken("unknown", Problem("warning", "silent", table.source, what, remedy, told))
 
 
-def _starting(proof: Proof, name: str) -> Broken:
+def _starting(proof: TableProgress, name: str) -> Broken:
     worker = proof.starting[0]
     if proof.look_failure is None:
         return Broken("unknown", Problem("note", "starting", name, f"worker {worker} begins", ""))
@@ -336,7 +336,7 @@ def _commit_bound(standing: Standing) -> float:
     return COMMIT_SECONDS if standing.failure is None else REFUSED_SECONDS
 
 
-def _standings(proof: Proof) -> Iterable[tuple[Standing | None, float, str, str, str]]:
+def _standings(proof: TableProgress) -> Iterable[tuple[Standing | None, float, str, str, str]]:
     runbook = "see docs/runbook.md#replicatornoprogress"
     ended = "ended, with none known that follows, for"
     listed = proof.ends is None or proof.ends.failure is None

@@ -39,8 +39,8 @@ from shlex import quote
 
 from replicator.core.records import Position
 from replicator.core.stream.ordering_mode import OrderingMode
+from replicator.core.stream.shard_facts import ShardFacts
 from replicator.core.stream.shard_lineage import by_name
-from replicator.core.stream.stream_state import ShardFacts
 from replicator.core.telemetry_events import GapKind
 
 MARGIN = timedelta(minutes=15)

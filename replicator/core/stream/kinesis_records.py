@@ -33,7 +33,7 @@ from replicator.core.records import (
     as_ascii,
     is_sequence_number,
 )
-from replicator.core.stream.stream_state import ListedShard
+from replicator.core.stream.shard_facts import ListedShard
 from replicator.core.stream.time_order import (
     TypedValue,
     canonical_image,

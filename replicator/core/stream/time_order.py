@@ -24,8 +24,8 @@ Only the time and one image in common prove an order. Two changes without one ar
 that there is a third of their time; two that each begin where the other ends may be the one that
 began. Both are counted as undecided: the row may hold an older value until the next change.
 Of three and more changes of one time these rules may contradict each other. Where one batch holds
-them, the trail of their images orders them (`image_chains`); only where there is none, or more than
-one end, an insertion is first and a removal last, and they are counted.
+them, the trail of their images orders them (`order_by_images`); only where there is none, or more
+than one end, an insertion is first and a removal last, and they are counted.
 
 Broken without it: with the time alone, the second of two changes of one millisecond is taken
 for a repetition, and the row stays behind the source.
@@ -40,7 +40,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from replicator.core.records import Version
-from replicator.core.stream.image_chains import rank, trail_of
+from replicator.core.stream.order_by_images import rank, trail_of
 
 SLOT = 10**22
 """Room for one digest: 9 bytes have 22 digits at most."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from replicator.core.mapping.compile import TargetMapping
 from replicator.core.records import Image, Version
 from replicator.core.stream.ordering_mode import OrderingMode
-from replicator.core.stream.stream_state import TableFacts
+from replicator.core.stream.shard_facts import TableFacts
 from replicator.core.verify.diff import Difference, Expectation, MayBe, MustBe, MustNotBe
 
 

@@ -22,10 +22,10 @@ from datetime import datetime, timedelta
 from replicator.core.snapshot.export_lines import ChangesPage, changes_of_lines, items_of_lines
 from replicator.core.snapshot.export_manifest import DataFile, require_fit
 from replicator.core.snapshot.export_windows import Window, export_time, in_utc, why_not, windows
-from replicator.core.snapshot.scan_pages import ScanPage
+from replicator.core.snapshot.scan_responses import ScanPage
 from replicator.core.snapshot.snapshot_state import ExportRecord, SegmentClaim, WantedExports
+from replicator.engine.backoff import Backoff, stopped_within, with_retries
 from replicator.engine.ports import ExportRecords, Exports
-from replicator.engine.waiting import Backoff, stopped_within, with_retries
 from replicator.errors import ExportUnfit, SourceUnavailable
 
 LINES_PER_PAGE = 1000

@@ -6,7 +6,7 @@ from replicator.clock import Clock
 from replicator.core.mapping.compile import TableMapping
 from replicator.core.snapshot.export_windows import Recovery, why_not
 from replicator.core.snapshot.snapshot_state import SnapshotFacts, SnapshotOrigin, is_initial_due
-from replicator.core.stream.stream_state import TableFacts
+from replicator.core.stream.shard_facts import TableFacts
 from replicator.core.telemetry_events import (
     Observe,
     SnapshotBegun,

@@ -16,7 +16,7 @@ from replicator.core.planning.row_guard_outcomes import Applied, reasons
 from replicator.core.planning.write_plan import Refusals, WritePlan
 from replicator.core.records import LetterId, StreamRecord
 from replicator.core.snapshot.export_lines import ChangesPage
-from replicator.core.snapshot.scan_pages import ScanPage
+from replicator.core.snapshot.scan_responses import ScanPage
 from replicator.core.snapshot.snapshot_state import SegmentAdvance, SegmentClaim
 from replicator.core.telemetry_events import (
     BatchApplied,
@@ -27,7 +27,7 @@ from replicator.core.telemetry_events import (
 )
 from replicator.engine.ports import SegmentSink
 from replicator.engine.retry_and_halve import apply_in_halves, apply_until_taken
-from replicator.engine.stream.shard_activity import ShardProof
+from replicator.engine.stream.read_progress import ReadProgress
 from replicator.errors import BatchRejected, ReplicatorError, SchemaMismatch, TargetLocked
 
 PART_OF_A_PAGE = SegmentAdvance(position=None, items=0, rows=0, read_units=0.0, ended=False)
@@ -63,7 +63,7 @@ class PagePipeline:
         stopping: asyncio.Event,
         *,
         attempting: Callable[[], None],
-        proof: ShardProof,
+        proof: ReadProgress,
     ) -> SegmentClaim:
         """Commit a page; returns the claim behind the page.
 
@@ -130,7 +130,7 @@ class PagePipeline:
         stopping: asyncio.Event,
         *,
         attempting: Callable[[], None],
-        proof: ShardProof,
+        proof: ReadProgress,
     ) -> SegmentClaim:
         """Commit the deletion of stale rows."""
         proof.holds(now=self._clock.monotonic())
@@ -144,7 +144,7 @@ class PagePipeline:
         claim: SegmentClaim,
         stopping: asyncio.Event,
         attempting: Callable[[], None],
-        proof: ShardProof,
+        proof: ReadProgress,
     ) -> SegmentClaim:
         def failed(error: ReplicatorError) -> None:
             proof.apply_failed(error)

@@ -7,9 +7,9 @@ from typing import TypeVar
 from replicator.clock import Clock
 from replicator.core.records import Image
 from replicator.core.snapshot.read_budget import ReadBudget
-from replicator.core.snapshot.scan_pages import FoundItems, ScanPage, Segment
+from replicator.core.snapshot.scan_responses import FoundItems, ScanPage, Segment
+from replicator.engine.backoff import stopped_within, with_retries
 from replicator.engine.ports import Items
-from replicator.engine.waiting import stopped_within, with_retries
 from replicator.errors import SourceThrottled
 
 MeteredAnswer = TypeVar("MeteredAnswer", ScanPage, FoundItems)

@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from replicator.clock import Clock
 from replicator.core.mapping.compile import TableMapping
 from replicator.core.planning.plan_snapshot_page import plan_sweep
-from replicator.core.snapshot.even_sample import Sample
 from replicator.core.snapshot.export_lines import ChangesPage
-from replicator.core.snapshot.scan_pages import ScanPage, Segment, may_exist
+from replicator.core.snapshot.scan_responses import ScanPage, Segment, may_exist
 from replicator.core.snapshot.snapshot_state import (
     SegmentAdvance,
     SegmentClaim,
     SegmentFacts,
     is_suspicious,
 )
+from replicator.core.snapshot.systematic_sample import Sample
 from replicator.core.telemetry_events import (
     ClaimSwitched,
     ExportRefused,
@@ -38,9 +38,9 @@ from replicator.engine.ports import (
 from replicator.engine.snapshot.export import ExportFiles, ExportMaking
 from replicator.engine.snapshot.pipeline import PagePipeline
 from replicator.engine.snapshot.rate_limit import PacedItems
+from replicator.engine.stream.read_progress import ReadProgress
 from replicator.engine.stream.shard import Ending, was_switched
-from replicator.engine.stream.shard_activity import ShardProof
-from replicator.engine.waiting import one_failure
+from replicator.engine.task_groups import one_failure
 from replicator.errors import ExportUnfit, Fenced, ReplicatorError
 
 _AnyPage = ScanPage | ChangesPage
@@ -85,7 +85,7 @@ class SegmentRunner:
         self._rejected = parts.pages.rejected
         self.alive_at = parts.clock.monotonic()
         """Monotonic time of the last request or transaction."""
-        self.proof = ShardProof(self.alive_at)
+        self.proof = ReadProgress(self.alive_at)
 
     async def run(self, stopping: asyncio.Event) -> Ending:
         """Claim the segment and work to the end, or until asked to stop."""

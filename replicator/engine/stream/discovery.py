@@ -8,6 +8,13 @@ from datetime import datetime
 from replicator.clock import Clock
 from replicator.core.stream.gaps import how_to_mend
 from replicator.core.stream.ordering_mode import OrderingMode
+from replicator.core.stream.shard_facts import (
+    ListedShard,
+    ShardFacts,
+    StreamOver,
+    TableFacts,
+    ToldByStream,
+)
 from replicator.core.stream.shard_lineage import (
     FINISHED_SHARDS_KEPT,
     ShardName,
@@ -21,13 +28,6 @@ from replicator.core.stream.source_kind import (
     is_created_again,
     is_read_from,
     kind_of,
-)
-from replicator.core.stream.stream_state import (
-    ListedShard,
-    ShardFacts,
-    StreamOver,
-    TableFacts,
-    ToldByStream,
 )
 from replicator.core.table_spec import TableSpec
 from replicator.core.telemetry_events import GapFound, Observe, PublishingUnwatched, StreamMoved

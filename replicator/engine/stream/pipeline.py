@@ -15,7 +15,7 @@ from replicator.core.planning.row_guard_outcomes import Applied, outcomes_after_
 from replicator.core.planning.write_plan import WritePlan
 from replicator.core.records import NOWHERE, Position, StreamRecord
 from replicator.core.stream.batch_size import BatchSize
-from replicator.core.stream.stream_state import Advance, Claim
+from replicator.core.stream.claims import Advance, Claim
 from replicator.core.telemetry_events import (
     BatchApplied,
     ChangesSuperseded,

@@ -9,8 +9,8 @@ from datetime import datetime, timedelta
 from replicator.clock import Clock
 from replicator.core.records import Page, Position, StreamRecord
 from replicator.core.telemetry_events import unobserved
+from replicator.engine.backoff import Backoff, stopped_within
 from replicator.engine.ports import Source
-from replicator.engine.waiting import Backoff, stopped_within
 from replicator.errors import (
     IteratorExpired,
     PositionTrimmed,

@@ -9,9 +9,9 @@ from enum import Enum
 
 from replicator.clock import Clock
 from replicator.core.records import NOWHERE, Position
+from replicator.core.stream.claims import Claim
 from replicator.core.stream.gaps import how_to_mend, is_proved_complete, kind_of_gap
 from replicator.core.stream.lag import ShardProgress
-from replicator.core.stream.stream_state import Claim
 from replicator.core.table_spec import TableSpec
 from replicator.core.telemetry_events import (
     ClaimSwitched,
@@ -26,11 +26,11 @@ from replicator.core.telemetry_events import (
 )
 from replicator.engine.dead_letter_limit import check_dead_letters
 from replicator.engine.ports import ControlPorts, Source
+from replicator.engine.stream.page_budget import Room
 from replicator.engine.stream.pipeline import START_MARGIN, Batch, Pipeline
-from replicator.engine.stream.read_ahead_limit import Room
+from replicator.engine.stream.read_progress import ReadProgress
 from replicator.engine.stream.reader import Answer, ShardReader
-from replicator.engine.stream.shard_activity import ShardProof
-from replicator.engine.waiting import one_failure
+from replicator.engine.task_groups import one_failure
 from replicator.errors import (
     Fenced,
     IteratorExpired,
@@ -133,7 +133,7 @@ class ShardReplicator:
         self.alive_at = clock.monotonic()
         """Monotonic time of the last request or transaction."""
         self.progress = ShardProgress(safe_at=None, at_head=False, polled_at=None)
-        self.proof = ShardProof(self.alive_at)
+        self.proof = ReadProgress(self.alive_at)
 
     async def run(self, stopping: asyncio.Event) -> Ending:
         """Claim the shard and work until the shard's end, or until asked to stop."""

@@ -9,7 +9,7 @@ from functools import partial
 from replicator.core.mapping.compile import TableMapping, TargetMapping
 from replicator.core.mapping.item_keys import item_key_json
 from replicator.core.records import Image
-from replicator.core.snapshot.scan_pages import may_exist
+from replicator.core.snapshot.scan_responses import may_exist
 from replicator.core.values.attributes import decode_image
 from replicator.core.values.row_builder import Row
 from replicator.core.verify.diff import (
@@ -23,10 +23,10 @@ from replicator.core.verify.diff import (
     judge,
 )
 from replicator.core.verify.results import Example, TargetResult
+from replicator.engine.backoff import with_retries
 from replicator.engine.ports import Rows
 from replicator.engine.snapshot.rate_limit import PacedItems
 from replicator.engine.verify.pending_changes import Marks, Unapplied
-from replicator.engine.waiting import with_retries
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from replicator.core.records import Position, StreamRecord
 from replicator.core.table_spec import SourceKey
 from replicator.engine.ports import Positions, Source
 from replicator.engine.stream.reader import ShardReader
-from replicator.engine.waiting import one_failure
+from replicator.engine.task_groups import one_failure
 from replicator.errors import PositionTrimmed, ShardVanished, StreamVanished
 
 READERS_MAX = 8

@@ -8,7 +8,7 @@ from replicator.clock import Clock
 from replicator.core.mapping.compile import TableMapping, TargetMapping
 from replicator.core.planning.plan_snapshot_page import plan_sweep
 from replicator.core.records import Image
-from replicator.core.snapshot.scan_pages import ScanPage, item_identity, may_exist
+from replicator.core.snapshot.scan_responses import ScanPage, item_identity, may_exist
 from replicator.core.snapshot.snapshot_state import SegmentAdvance, SegmentClaim
 from replicator.core.telemetry_events import unobserved
 from replicator.core.values.attributes import decode_image
@@ -17,7 +17,7 @@ from replicator.core.verify.diff import MustNotBe, expectation
 from replicator.engine.ports import SegmentClaims
 from replicator.engine.snapshot.pipeline import PagePipeline
 from replicator.engine.snapshot.rate_limit import PacedItems
-from replicator.engine.stream.shard_activity import ShardProof
+from replicator.engine.stream.read_progress import ReadProgress
 
 KEYS_PER_STEP = 100
 
@@ -54,7 +54,7 @@ class Repair:
         self._pages = pages
         self._clock = clock
         self._never = asyncio.Event()
-        self._proof = ShardProof(clock.monotonic())
+        self._proof = ReadProgress(clock.monotonic())
 
     async def run(self, faulty: Sequence[Faulty]) -> None:
         """Write what is there, then remove what is not; Fenced when the snapshot is over."""

@@ -7,15 +7,17 @@ from functools import partial
 from random import Random
 
 from replicator.core.mapping.compile import TableMapping, TargetMapping
-from replicator.core.snapshot.scan_pages import Segment
+from replicator.core.snapshot.scan_responses import Segment
 from replicator.core.telemetry_events import unobserved
 from replicator.core.values.attributes import decode_image
 from replicator.core.values.row_builder import Row
 from replicator.core.verify.diff import MustNotBe, shows_extra
 from replicator.core.verify.key_sketch import KeyBuckets, KeySketch
 from replicator.core.verify.results import TargetResult, after_repair
+from replicator.engine.backoff import with_retries
 from replicator.engine.ports import Rows
 from replicator.engine.snapshot.rate_limit import PacedItems
+from replicator.engine.task_groups import one_failure
 from replicator.engine.verify.confirm import (
     Candidate,
     CurrentItem,
@@ -26,7 +28,6 @@ from replicator.engine.verify.confirm import (
     item_of,
 )
 from replicator.engine.verify.repair_rows import Faulty
-from replicator.engine.waiting import one_failure, with_retries
 
 SEGMENTS = 16
 SEGMENTS_AT_ONCE = 4

@@ -8,7 +8,7 @@ from replicator.core.records import Position
 from replicator.core.snapshot.snapshot_state import is_segment_name
 from replicator.core.telemetry_events import LeaseLapsed, LeaseReleased, LeaseTaken, Observe
 from replicator.engine.ports import Leases
-from replicator.engine.waiting import for_each
+from replicator.engine.task_groups import for_each
 from replicator.errors import CoordinationUnavailable, LeaseLost
 
 WRITES_A_SECOND = 1.0

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from replicator.clock import Clock
 from replicator.core.telemetry_events import Observe, TaskFailed, TaskRecovered, TaskStuck
-from replicator.engine.waiting import Backoff, stopped_within
+from replicator.engine.backoff import Backoff, stopped_within
 from replicator.errors import Disposition, ReplicatorError
 
 CANCEL_SECONDS_MAX = 10.0

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from replicator.core.mapping.compile import TableMapping
 from replicator.core.snapshot.snapshot_state import SegmentFacts, SnapshotFacts, is_initial_due
+from replicator.core.stream.shard_facts import Belief, PolledShard, ShardFacts, TableFacts
 from replicator.core.stream.shard_lineage import (
     Ends,
     ShardName,
@@ -17,15 +18,14 @@ from replicator.core.stream.shard_lineage import (
     ready_shards,
 )
 from replicator.core.stream.source_kind import is_read_from
-from replicator.core.stream.stream_state import Belief, PolledShard, ShardFacts, TableFacts
 from replicator.engine.ports import Source
 from replicator.engine.snapshot.lifecycle import Loading
 from replicator.engine.snapshot.segment import SnapshotParts
 from replicator.engine.stream.discovery import Discovery
+from replicator.engine.stream.page_budget import Room
 from replicator.engine.stream.pipeline import Pipeline
-from replicator.engine.stream.read_ahead_limit import Room
+from replicator.engine.stream.read_progress import ReadProgress
 from replicator.engine.stream.shard import Ending
-from replicator.engine.stream.shard_activity import ShardProof
 
 
 class Runner(Protocol):
@@ -35,7 +35,7 @@ class Runner(Protocol):
     """Monotonic time of the last sign of life."""
 
     @property
-    def proof(self) -> ShardProof:
+    def proof(self) -> ReadProgress:
         """Proof of work on the shard or segment."""
         ...
 

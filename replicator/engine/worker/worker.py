@@ -20,11 +20,12 @@ from replicator.core.stream.listing_interval import listing_seconds
 from replicator.core.stream.shard_lineage import ShardName, awaits_children
 from replicator.core.stream.source_kind import KINESIS, kind_of
 from replicator.core.telemetry_events import MappingSuperseded, TableHalted
+from replicator.engine.backoff import stopped_within
 from replicator.engine.ports import ControlPorts, Leases
 from replicator.engine.snapshot.rate_limit import ReadPacing
 from replicator.engine.snapshot.segment import SegmentRunner
 from replicator.engine.stream.shard import Ending, ShardReplicator, ShardTask, SharedParts
-from replicator.engine.waiting import for_each, one_failure, stopped_within, unless_stopped
+from replicator.engine.task_groups import for_each, one_failure, unless_stopped
 from replicator.engine.worker.lease_keeper import (
     CALLS_AT_ONCE,
     Held,
@@ -33,7 +34,6 @@ from replicator.engine.worker.lease_keeper import (
     checkpointed_position,
 )
 from replicator.engine.worker.lease_owner_lookup import Ownership
-from replicator.engine.worker.periodic_steps import PeriodicSteps
 from replicator.engine.worker.supervisor import Halt, Job, Reporting, end_silent_task, supervise
 from replicator.engine.worker.table_runtime_state import (
     Runner,
@@ -42,6 +42,7 @@ from replicator.engine.worker.table_runtime_state import (
     Unit,
     WorkerSettings,
 )
+from replicator.engine.worker.unleased_steps import UnleasedSteps
 from replicator.errors import NotClaimable, ReplicatorError
 
 CHILDREN_SECONDS = 1.0
@@ -79,7 +80,7 @@ class Worker:
         tables: Sequence[Table],
         *,
         control: ControlPorts,
-        periodic_steps: PeriodicSteps,
+        unleased_steps: UnleasedSteps,
         pacing: ReadPacing,
         leases: Leases,
         reporting: Reporting,
@@ -88,7 +89,7 @@ class Worker:
         self.settings = settings
         self.tables = {table.name: table for table in tables}
         self._control = control
-        self._periodic_steps = periodic_steps
+        self._unleased_steps = unleased_steps
         self._pacing = pacing
         self._leases = leases
         self._reporting = reporting
@@ -150,7 +151,7 @@ class Worker:
         """
         tables = list(self.tables.values())
         try:
-            shards = await self._periodic_steps.refresh_with_positions(tables)
+            shards = await self._unleased_steps.refresh_with_positions(tables)
         except ReplicatorError:
             return frozenset(self.tables)
         return frozenset(
@@ -271,7 +272,7 @@ class Worker:
         try:
             async with one_failure() as tasks:
                 keeping = tasks.create_task(keep(), name="keep listing")
-                await self._periodic_steps.refresh([table])
+                await self._unleased_steps.refresh([table])
                 if table.facts is not None:
                     listed = await table.discovery.discover(
                         table.facts, first=table.unlisted, paged=paged
@@ -285,7 +286,7 @@ class Worker:
             raise
         calls = 0 if kind_of(table.stream_arn) is KINESIS else pages
         await self._control.listings.end(table.name, proved=proved, calls=calls)
-        await self._periodic_steps.refresh([table])
+        await self._unleased_steps.refresh([table])
         self._look_now.set()
 
     def _seconds_between_listings(self) -> float:
@@ -333,12 +334,12 @@ class Worker:
         """Observe, plan, act; then wait for a moment, or until something ended."""
         self._turned_at = self._clock.monotonic()
         self._look_now.clear()
-        await self._periodic_steps.refresh(list(self.tables.values()))
+        await self._unleased_steps.refresh(list(self.tables.values()))
         self.listing_seconds = self._seconds_between_listings()
         self._start_discovering(tasks, stopping)
         self._tell_superseded()
-        await self._periodic_steps.accept_gaps(self.tables.values())
-        await self._periodic_steps.advance_snapshots(self.tables.values())
+        await self._unleased_steps.accept_gaps(self.tables.values())
+        await self._unleased_steps.advance_snapshots(self.tables.values())
         soon = await self._plan(tasks, stopping)
         self.looked_at = self._clock.monotonic()
         self._beat("look")

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from replicator.errors import ConfigurationError
 from replicator.postgres.connection.database import Database, Session
-from replicator.postgres.control.stream.gaps_and_halts import ACTION
+from replicator.postgres.control.stream.incidents import ACTION
 
 LIVING_SECONDS = 60.0
 

@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import dataclass
 
 from replicator.core.stream.ordering_mode import OrderingMode
-from replicator.engine.waiting import stopped_within
+from replicator.engine.backoff import stopped_within
 from replicator.postgres.connection.database import Database
 from replicator.postgres.control.stream.ordering_mode_switch import leave_guard
 

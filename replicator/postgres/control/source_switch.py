@@ -11,9 +11,9 @@ from datetime import datetime
 from replicator.core.stream.source_kind import kind_of
 from replicator.postgres.connection.database import Database
 from replicator.postgres.control.snapshot.snapshots import ask_within
-from replicator.postgres.control.stream.gaps_and_halts import ADD_GAP
+from replicator.postgres.control.stream.generations import ADD_GENERATION, make_current
+from replicator.postgres.control.stream.incidents import ADD_GAP
 from replicator.postgres.control.stream.raise_epochs import raise_epochs
-from replicator.postgres.control.stream.streams import ADD_GENERATION, make_current
 
 LOCK_TABLE = """
 select stream_arn, initial_load in ('snapshot', 'export') as whole

@@ -8,15 +8,15 @@ import asyncpg
 
 from replicator.core.status.assemble import Knowledge
 from replicator.core.status.deployment_status import LetterStatus, WorkerStatus
-from replicator.core.status.liveness_evidence import evidence_of
-from replicator.core.stream.stream_state import Pause
+from replicator.core.status.worker_report import report_of
+from replicator.core.stream.shard_facts import Pause
 from replicator.postgres.connection.database import Database
 from replicator.postgres.control.attribute_drift import read_drift
-from replicator.postgres.control.liveness_store import read_throughput
 from replicator.postgres.control.snapshot.snapshots import Snapshots
 from replicator.postgres.control.status_shards import read_applied, read_status_shards
 from replicator.postgres.control.stream.shard_store import Positions
 from replicator.postgres.control.verifications import last_verified
+from replicator.postgres.control.worker_report_store import read_throughput
 
 DEAD_LETTERS = """
 -- every target is there, with 0 where nothing is open
@@ -132,18 +132,16 @@ def _worker(row: asyncpg.Record) -> WorkerStatus:
         row["id"],
         row["leases"],
         row["seen_seconds_ago"],
-        evidence=evidence_of(json.loads(row["evidence"])),
+        report=report_of(json.loads(row["evidence"])),
         told_seconds_ago=row["told_seconds_ago"],
     )
 
 
 def _source_time(workers: Iterable[WorkerStatus], living: Collection[str]) -> datetime | None:
     told = [
-        (worker.told_seconds_ago, worker.evidence.now)
+        (worker.told_seconds_ago, worker.report.now)
         for worker in workers
-        if worker.id in living
-        and worker.evidence is not None
-        and worker.told_seconds_ago is not None
+        if worker.id in living and worker.report is not None and worker.told_seconds_ago is not None
     ]
     if not told:
         return None

@@ -11,9 +11,9 @@ from datetime import datetime
 
 import asyncpg
 
-from replicator.core.status.shard_list_pages import EndedShard, PageEnd
+from replicator.core.status.status_shard_pages import EndedShard, PageEnd
+from replicator.core.stream.shard_facts import ShardFacts
 from replicator.core.stream.shard_lineage import ShardName, by_name
-from replicator.core.stream.stream_state import ShardFacts
 from replicator.postgres.connection.database import Database
 from replicator.postgres.control.stream.shard_store import ENDED_SECONDS, SHARD_COLUMNS, shard_of
 

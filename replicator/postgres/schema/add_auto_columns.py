@@ -4,8 +4,8 @@ from collections.abc import Callable, Sequence
 
 import asyncpg
 
+from replicator.core.mapping.auto_columns import AutoColumn, with_room
 from replicator.core.mapping.compile import TableMapping
-from replicator.core.mapping.inferred_columns import AutoColumn, with_room
 from replicator.core.mapping.target_table import TargetTable
 from replicator.postgres.connection.connect import VALUES_WITHIN
 from replicator.postgres.connection.control_schema import ControlSchema

@@ -26,7 +26,7 @@ from replicator.errors import ConfigurationError, Disposition, KeyChanged, Rejec
 from replicator.postgres.connection.connect import PIN_WITHIN
 from replicator.postgres.connection.database import Database, Session
 from replicator.postgres.connection.failures import refusal, translate
-from replicator.postgres.control.stream.gaps_and_halts import ACTION
+from replicator.postgres.control.stream.incidents import ACTION
 from replicator.postgres.control.stream.raise_epochs import RAISE_EPOCHS
 from replicator.postgres.write.fence import PASSED
 from replicator.postgres.write.plan_writer import PlanWriter

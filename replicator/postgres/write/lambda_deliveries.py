@@ -10,8 +10,8 @@ from uuid import UUID
 from replicator.core.mapping.compile import TableMapping
 from replicator.core.planning.row_guard_outcomes import Applied, stream_versioning
 from replicator.core.planning.write_plan import Refusals, WritePlan
+from replicator.core.stream.claims import Advance, Claim
 from replicator.core.stream.ordering_mode import OrderingMode
-from replicator.core.stream.stream_state import Advance, Claim
 from replicator.core.table_spec import SourceKey
 from replicator.errors import Fenced, MigrationDue, NotClaimable
 from replicator.postgres.connection.database import Database

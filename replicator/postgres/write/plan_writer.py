@@ -11,7 +11,7 @@ import asyncpg
 
 from replicator.core.mapping.compile import TableMapping
 from replicator.core.mapping.item_keys import item_key_json
-from replicator.core.planning.newest_changes_and_outcomes import DeadLetter
+from replicator.core.planning.dead_letter import DeadLetter
 from replicator.core.planning.row_guard_outcomes import (
     LOADS,
     Applied,
@@ -23,12 +23,12 @@ from replicator.core.planning.row_guard_outcomes import (
 )
 from replicator.core.planning.write_plan import Refusals, TargetWrites, WritePlan
 from replicator.core.snapshot.snapshot_state import SegmentAdvance, SegmentClaim
+from replicator.core.stream.claims import Advance, Claim
 from replicator.core.stream.stream_generations import SCAN
-from replicator.core.stream.stream_state import Advance, Claim
 from replicator.core.telemetry_events import Operation
 from replicator.errors import Fenced
 from replicator.postgres.connection.database import Database, Session
-from replicator.postgres.connection.lock_waits import LockWaits
+from replicator.postgres.connection.lock_wait_lane import LockWaits
 from replicator.postgres.write.batch_statement import BatchShape, BatchStatements
 from replicator.postgres.write.fence import PASSED, SEGMENT_FENCE, SHARD_FENCE, Fence
 from replicator.postgres.write.refused_rows import RefusedRows

@@ -7,11 +7,11 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from replicator.aws.clients import open_client
+from replicator.aws.client_factory import open_client
 from replicator.aws.observed_calls import Calls, keep_raw_body, raw
 from replicator.aws.region_endpoint import SourceConnection
 from replicator.core.records import Image
-from replicator.core.snapshot.scan_pages import (
+from replicator.core.snapshot.scan_responses import (
     FoundItems,
     ScanPage,
     Segment,

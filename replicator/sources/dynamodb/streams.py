@@ -11,11 +11,11 @@ from replicator.aws.observed_calls import Calls, raw
 from replicator.aws.region_endpoint import SourceConnection
 from replicator.aws.request_template import open_reader
 from replicator.core.records import Page, Position, decode_page
-from replicator.core.stream.describe_stream_limit import CHILDREN, FIRST_LISTING, LISTING, Purpose
-from replicator.core.stream.stream_state import ListedShard
+from replicator.core.stream.describe_stream_quota import CHILDREN, FIRST_LISTING, LISTING, Purpose
+from replicator.core.stream.shard_facts import ListedShard
 from replicator.core.telemetry_events import Observe, unobserved
 from replicator.errors import SourceThrottled
-from replicator.sources.dynamodb.describe_stream_pace import DescribeStreamPace
+from replicator.sources.dynamodb.describe_stream_throttle import DescribeStreamPace
 
 if TYPE_CHECKING:
     from types_aiobotocore_dynamodbstreams import DynamoDBStreamsClient

@@ -19,8 +19,8 @@ from replicator.core.stream.kinesis_records import (
     decode_kinesis_page,
     listing_of,
 )
+from replicator.core.stream.shard_facts import ListedShard, ToldByStream
 from replicator.core.stream.source_kind import kinesis_arn_of
-from replicator.core.stream.stream_state import ListedShard, ToldByStream
 from replicator.core.telemetry_events import Observe, unobserved
 from replicator.errors import ArgumentRefused, ShardVanished
 

@@ -2,8 +2,8 @@
 
 from replicator.core.snapshot.snapshot_state import SegmentClaim
 from replicator.errors import NotClaimable, PositionLost
-from replicator.postgres.connection.blocking_sessions import Claiming
 from replicator.postgres.connection.database import Database, Session
+from replicator.postgres.connection.end_former_owner import Claiming
 
 LOCK_TABLE_STATE = """
 -- A changed mapping, mode or snapshot waits for this lock and then raises the epoch, or is seen.

@@ -10,8 +10,8 @@ from replicator.core.table_spec import Poller
 from replicator.errors import ConfigurationError
 from replicator.postgres.connection.control_schema import ControlSchema
 from replicator.postgres.connection.database import Database, Session
+from replicator.postgres.control.stream.generations import BEGIN_ANEW
 from replicator.postgres.control.stream.raise_epochs import raise_epochs
-from replicator.postgres.control.stream.streams import BEGIN_ANEW
 
 SWITCH = """
 -- Every Lambda transaction holds this row shared, so that a switch waits for those in flight; every

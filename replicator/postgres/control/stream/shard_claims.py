@@ -3,12 +3,12 @@
 from datetime import datetime
 
 from replicator.core.records import Position
+from replicator.core.stream.claims import Claim
 from replicator.core.stream.ordering_mode import OrderingMode
 from replicator.core.stream.shard_load import ShardLoad
-from replicator.core.stream.stream_state import Claim
 from replicator.errors import Fenced, NotClaimable, PositionLost
-from replicator.postgres.connection.blocking_sessions import Claiming
 from replicator.postgres.connection.database import Database, Session
+from replicator.postgres.connection.end_former_owner import Claiming
 from replicator.postgres.control.stream.shard_store import position_of, position_text
 
 LOCK_TABLE_STATE = """

@@ -9,14 +9,14 @@ import asyncpg
 from replicator.core.leases.lease_owners import WorkerSign
 from replicator.core.records import Position
 from replicator.core.stream.ordering_mode import OrderingMode
-from replicator.core.stream.shard_lineage import ShardName, by_name
-from replicator.core.stream.stream_state import (
+from replicator.core.stream.shard_facts import (
     GapFacts,
     ListedShard,
     PolledShard,
     ShardFacts,
     TableFacts,
 )
+from replicator.core.stream.shard_lineage import ShardName, by_name
 from replicator.core.table_spec import InitialLoad
 from replicator.errors import Fenced
 from replicator.postgres.connection.database import Database

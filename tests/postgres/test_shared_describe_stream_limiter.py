@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from replicator.core.stream.describe_stream_limit import (
+from replicator.core.stream.describe_stream_quota import (
     CHILDREN,
     FIRST_LISTING,
     LISTING,
@@ -13,7 +13,7 @@ from replicator.core.stream.describe_stream_limit import (
     Purpose,
 )
 from replicator.postgres.connection.database import Database
-from replicator.postgres.control.stream.describe_stream_rate_limit import DescribeStreamTurns
+from replicator.postgres.control.stream.shared_describe_stream_limiter import DescribeStreamTurns
 from tests.support.control import DEPLOYMENT, Control, control_pool, control_schema
 
 AHEAD_SECONDS = 20.0

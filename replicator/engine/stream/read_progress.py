@@ -33,7 +33,7 @@ class Pending:
 
 
 @dataclass(slots=True)
-class ShardProof:
+class ReadProgress:
     """Time of a shard's last read, and of the oldest read that waits for a COMMIT.
 
     A segment of a snapshot has the same proof, of pages of items.

@@ -42,7 +42,7 @@ class LateShard:
 
 
 @dataclass(frozen=True, slots=True)
-class TableEvidence:
+class TableReport:
     """A worker's work on one table.
 
     `late` holds the shards with a fault. `revision`: the newest registered number of the worker's
@@ -62,7 +62,7 @@ class TableEvidence:
 
 
 @dataclass(frozen=True, slots=True)
-class WorkerEvidence:
+class WorkerReport:
     """One worker. `looked_seconds`: since the last poll of tables, leases and workers; None: never.
 
     `now`: the clock, which follows the source's. `idle_seconds_max`: the longest pause between two
@@ -74,15 +74,15 @@ class WorkerEvidence:
     looked_seconds: float | None = None
     idle_seconds_max: float = 1.0
     listing_seconds: float = 0.0
-    tables: Mapping[str, TableEvidence] = field(default_factory=dict)
+    tables: Mapping[str, TableReport] = field(default_factory=dict)
     failures: Mapping[str, Failure] = field(default_factory=dict)
 
 
-def evidence_document(evidence: WorkerEvidence) -> dict[str, Any]:
-    """The evidence as JSON."""
-    document = asdict(evidence)
+def report_document(report: WorkerReport) -> dict[str, Any]:
+    """The report as JSON."""
+    document = asdict(report)
     document["form"] = FORM
-    document["now"] = evidence.now.isoformat()
+    document["now"] = report.now.isoformat()
     for table in document["tables"].values():
         for shard in (*table["late"], *table["late_parts"]):
             at = shard["pending_at"]
@@ -90,11 +90,11 @@ def evidence_document(evidence: WorkerEvidence) -> dict[str, Any]:
     return document
 
 
-def evidence_of(document: Mapping[str, Any]) -> WorkerEvidence | None:
-    """The evidence that a document holds; None for one that holds none, or tells other things."""
+def report_of(document: Mapping[str, Any]) -> WorkerReport | None:
+    """The report that a document holds; None for one that holds none, or tells other things."""
     if document.get("form") != FORM:
         return None
-    return WorkerEvidence(
+    return WorkerReport(
         now=datetime.fromisoformat(document["now"]),
         looked_seconds=document["looked_seconds"],
         idle_seconds_max=document["idle_seconds_max"],
@@ -104,8 +104,8 @@ def evidence_of(document: Mapping[str, Any]) -> WorkerEvidence | None:
     )
 
 
-def _table(told: Mapping[str, Any]) -> TableEvidence:
-    return TableEvidence(
+def _table(told: Mapping[str, Any]) -> TableReport:
+    return TableReport(
         fingerprint=told["fingerprint"],
         revision=told["revision"],
         listed_seconds=told["listed_seconds"],

@@ -1,53 +1,22 @@
 """A batch while it is planned: newest change of each item, images, outcome of each record."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
-from enum import IntEnum
 
 from replicator.core.mapping.compile import TableMapping
 from replicator.core.mapping.item_keys import item_keys, require_keys_alike
+from replicator.core.planning.dead_letter import DeadLetter
+from replicator.core.planning.record_outcomes import OUTCOMES, Rank
 from replicator.core.records import Image, LetterId, StreamRecord, Version
 from replicator.core.table_spec import OnError
-from replicator.core.telemetry_events import Outcome, RecordOutcome
+from replicator.core.telemetry_events import RecordOutcome
 from replicator.core.values.attributes import decode_image, nested_too_deeply
 from replicator.errors import RejectionHalts, ValueRejected
 
 ItemKey = tuple[str, ...]
-
-
-class Rank(IntEnum):
-    """Outcome of a record; the highest of several targets counts."""
-
-    FILTERED = 0
-    SUPERSEDED = 1
-    APPLIED = 2
-    DEAD = 3
-
-
-OUTCOMES: Mapping[int, Outcome] = {
-    Rank.FILTERED: "filtered",
-    Rank.SUPERSEDED: "superseded",
-    Rank.APPLIED: "applied",
-    Rank.DEAD: "dead_letter",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class DeadLetter:
-    """A record that one target refuses. `superseded`: the batch holds a newer change.
-
-    `of_history`: `target` is a history, which wants every change: none supersedes another.
-    """
-
-    target: str
-    record: StreamRecord
-    reason: str
-    sqlstate: str | None = None
-    superseded: bool = False
-    of_history: bool = False
 
 
 class PlanningState:

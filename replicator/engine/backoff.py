@@ -1,11 +1,10 @@
-"""Waits that end early when asked to stop, and calls repeated with growing delays."""
+"""Calls repeated with growing delays, and waits that end early when asked to stop."""
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from replicator.errors import Disposition, ReplicatorError, SourceDenied
 
@@ -25,32 +24,6 @@ async def stopped_within(stopping: asyncio.Event, seconds: float) -> bool:
     except TimeoutError:
         return False
     return True
-
-
-async def for_each(
-    things: Collection[T], act: Callable[[T], Awaitable[object]], *, at_once: int
-) -> None:
-    """Act on each thing, on so many at a time; the first failure ends it all."""
-    left = iter(things)
-
-    async def work() -> None:
-        for thing in left:
-            await act(thing)
-
-    async with one_failure() as tasks:
-        for number in range(min(at_once, len(things))):
-            tasks.create_task(work(), name=f"act {number}")
-
-
-async def unless_stopped(stopping: asyncio.Event, work: Coroutine[Any, Any, T]) -> T | None:
-    """The result of `work`; None when we are asked to stop before it ends, which cancels it."""
-    async with one_failure() as tasks:
-        working = tasks.create_task(work, name="work")
-        waiting = tasks.create_task(stopping.wait(), name="wait for stop")
-        await asyncio.wait({working, waiting}, return_when=asyncio.FIRST_COMPLETED)
-        waiting.cancel()
-        working.cancel()
-    return None if working.cancelled() else working.result()
 
 
 def delay_seconds(attempt: int, *, base: float, cap: float, chance: float) -> float:
@@ -88,21 +61,3 @@ async def with_retries(ask: Callable[[], Awaitable[T]], *, attempts_max: int = A
             if hopeless or backoff.attempts + 1 >= attempts_max:
                 raise
         await asyncio.sleep(backoff.next_seconds())
-
-
-@asynccontextmanager
-async def one_failure() -> AsyncIterator[asyncio.TaskGroup]:
-    """A task group that raises the first failure itself, not a group of one."""
-    try:
-        async with asyncio.TaskGroup() as tasks:
-            yield tasks
-    except BaseExceptionGroup as group:
-        raise first_failure(group) from None
-
-
-def first_failure(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The first leaf of an exception group."""
-    failure: BaseException = group
-    while isinstance(failure, BaseExceptionGroup):
-        failure = failure.exceptions[0]
-    return failure

@@ -1,24 +1,24 @@
-"""Proof that a table's changes arrive, put together from the evidence of all workers. Pure."""
+"""Proof that a table's changes arrive, put together from the reports of all workers. Pure."""
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cached_property
 
-from replicator.core.status.liveness_evidence import (
+from replicator.core.status.worker_report import (
     Failure,
     LateShard,
-    TableEvidence,
-    WorkerEvidence,
+    TableReport,
+    WorkerReport,
 )
 from replicator.core.stream.lag import ShardProgress
 from replicator.core.stream.listing_interval import LISTING_SECONDS, listing_seconds_max
+from replicator.core.stream.shard_facts import ShardFacts, TableFacts
 from replicator.core.stream.shard_lineage import (
     CHILDREN_APPEAR_WITHIN,
     ShardName,
     is_ready,
 )
-from replicator.core.stream.stream_state import ShardFacts, TableFacts
 
 HEAD_PROOF = timedelta(seconds=90)
 """Time for which a shard counts as at the head after an answer that said so, while reads succeed.
@@ -34,15 +34,15 @@ READ_POLLS = 3
 """A shard is read if the last answer is no older than so many seconds and pauses between polls."""
 
 Aged = tuple[float, str, str | None, LateShard | None]
-"""For how long a shard or segment stands, the name, the owner, and the owner's evidence."""
+"""For how long a shard or segment stands, the name, the owner, and the owner's report of that."""
 
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """The evidence of a worker that lives, and the age of that evidence."""
+    """The report of a worker that lives, and the age of that report."""
 
     worker_id: str
-    evidence: WorkerEvidence
+    report: WorkerReport
     seconds: float
 
 
@@ -61,7 +61,7 @@ class Standing:
 
 
 @dataclass(frozen=True, slots=True)
-class Proof:
+class TableProgress:
     """The links of the chain from the source to the target, as ages in seconds; None: no proof.
 
     `told_seconds`, `looked_seconds`, `listed_seconds`: since the newest word, look at the leases
@@ -101,7 +101,7 @@ class Proof:
     """Segments of the snapshot under way that do not move, as the workers tell."""
 
 
-def aged(proof: Proof, seconds: float) -> Proof:
+def aged(proof: TableProgress, seconds: float) -> TableProgress:
     """The proof so much later, when nothing more was heard."""
 
     def older(age: float | None) -> float | None:
@@ -129,7 +129,7 @@ def aged(proof: Proof, seconds: float) -> Proof:
 
 
 class TableWitness:
-    """Living workers' evidence on one table and each shard."""
+    """Reports of living workers on one table and each shard."""
 
     def __init__(
         self,
@@ -148,10 +148,10 @@ class TableWitness:
         self._told = list(told)
         self._silent = silent
         self._now = now
-        self._ours: dict[str, tuple[Told, TableEvidence]] = {
+        self._ours: dict[str, tuple[Told, TableReport]] = {
             each.worker_id: (each, table)
             for each in self._told
-            if (table := each.evidence.tables.get(facts.source)) is not None
+            if (table := each.report.tables.get(facts.source)) is not None
             and table.fingerprint == facts.mapping_fingerprint
         }
         self._late: dict[str, dict[ShardName, LateShard]] = {
@@ -202,14 +202,14 @@ class TableWitness:
             and (listed_at is None or listed_at < shard.done_at + CHILDREN_APPEAR_WITHIN)
         ]
 
-    def proof(self) -> Proof:
+    def proof(self) -> TableProgress:
         """Every link of the chain."""
         facts = self._facts
         listed_seconds, listing = self._listed()
         looked_seconds, look = self._looked()
         unfinished = [shard for shard in self._known.values() if not shard.finished]
         ready = [shard for shard in unfinished if is_ready(shard, self._known)]
-        return Proof(
+        return TableProgress(
             revision=facts.mapping_revision,
             told_seconds=min((told.seconds for told, _ in self._ours.values()), default=None),
             looked_seconds=looked_seconds,
@@ -222,17 +222,16 @@ class TableWitness:
             strangers=tuple(
                 (told.worker_id, table.revision)
                 for told in self._told
-                if (table := told.evidence.tables.get(facts.source)) is not None
+                if (table := told.report.tables.get(facts.source)) is not None
                 and told.worker_id not in self._ours
             ),
             elsewhere=tuple(
                 told.worker_id
                 for told in self._told
-                if facts.source not in told.evidence.tables
-                and told.evidence.looked_seconds is not None
+                if facts.source not in told.report.tables and told.report.looked_seconds is not None
             ),
             starting=tuple(
-                told.worker_id for told in self._told if told.evidence.looked_seconds is None
+                told.worker_id for told in self._told if told.report.looked_seconds is None
             ),
             silent=self._silent,
             polled_seconds=min(
@@ -292,11 +291,11 @@ class TableWitness:
         return ours is not None and ours[0].seconds < TOLD_SECONDS
 
     def _idle_seconds_max(self) -> float:
-        return max((told.evidence.idle_seconds_max for told, _ in self._ours.values()), default=1.0)
+        return max((told.report.idle_seconds_max for told, _ in self._ours.values()), default=1.0)
 
     def _listing_seconds(self) -> float:
         """The longest pause between two listings of a stream, of any worker."""
-        return max((told.evidence.listing_seconds for told, _ in self._ours.values()), default=0.0)
+        return max((told.report.listing_seconds for told, _ in self._ours.values()), default=0.0)
 
     def _listed(self) -> tuple[float | None, Failure | None]:
         """The age of the newest listing, and the failure of a later one."""
@@ -313,8 +312,8 @@ class TableWitness:
         return _newest(
             (
                 told.seconds,
-                told.evidence.looked_seconds if told.worker_id in self._ours else None,
-                _since(told.evidence.looked_seconds, told.evidence.failures.values()),
+                told.report.looked_seconds if told.worker_id in self._ours else None,
+                _since(told.report.looked_seconds, told.report.failures.values()),
             )
             for told in self._told
         )
@@ -339,14 +338,14 @@ class TableWitness:
     def _ended_seconds(self, shard: ShardFacts) -> float:
         return max(0.0, (self._now - (shard.done_at or self._now)).total_seconds())
 
-    def _read(self, shard: ShardFacts, owner: tuple[Told, TableEvidence]) -> Aged:
+    def _read(self, shard: ShardFacts, owner: tuple[Told, TableReport]) -> Aged:
         """The age of the last read by the owner; by the row, where that age is greater.
 
         A row tells late, but is the only witness of a shard that the owner has forgotten.
         """
         told, table = owner
         late = self._late[told.worker_id].get((shard.stream_arn, shard.shard_id))
-        noted_within = NOTED_SECONDS + READ_SECONDS + READ_POLLS * told.evidence.idle_seconds_max
+        noted_within = NOTED_SECONDS + READ_SECONDS + READ_POLLS * told.report.idle_seconds_max
         if told.seconds > TOLD_SECONDS:  # the row is as old as the owner's word
             noted_within += told.seconds
         by_owner = late.read_seconds if late is not None else table.read_seconds

@@ -18,7 +18,7 @@ from decimal import Decimal
 from random import Random
 
 from replicator.core.records import AttributeValue, Image
-from replicator.core.snapshot.scan_pages import BYTES_PER_READ_UNIT, Segment
+from replicator.core.snapshot.scan_responses import BYTES_PER_READ_UNIT, Segment
 from replicator.core.table_spec import SourceKey
 from replicator.core.values.attributes import decode_binary, decode_image
 from replicator.engine.snapshot.rate_limit import PacedItems

@@ -2,7 +2,7 @@
 
 import pytest
 
-from replicator.postgres.connection.lock_waits import first_words
+from replicator.postgres.connection.lock_wait_lane import first_words
 
 
 @pytest.mark.parametrize(

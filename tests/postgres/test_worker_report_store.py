@@ -2,24 +2,24 @@
 
 from datetime import timedelta
 
-from replicator.core.status.liveness_evidence import (
+from replicator.core.status.worker_report import (
     Failure,
     LateShard,
-    TableEvidence,
-    WorkerEvidence,
+    TableReport,
+    WorkerReport,
 )
-from replicator.postgres.control.liveness_store import tell_evidence
 from replicator.postgres.control.status_reads import read_knowledge
 from replicator.postgres.control.stream.shard_store import Positions
+from replicator.postgres.control.worker_report_store import tell_report
 from tests.support.builders import NOON
 from tests.support.control import control_pool, control_schema
 
 LATE = LateShard("arn", "shard-0", 3.0, 2.5, NOON, "the table is locked", "look at pg_locks")
-EVIDENCE = WorkerEvidence(
+EVIDENCE = WorkerReport(
     NOON,
     looked_seconds=1.5,
     idle_seconds_max=2.0,
-    tables={"orders": TableEvidence("f", 4, 20.0, 3.0, (LATE,), {"discover": Failure("no", 2.0)})},
+    tables={"orders": TableReport("f", 4, 20.0, 3.0, (LATE,), {"discover": Failure("no", 2.0)})},
     failures={"look": Failure("the lease table is away", 0.5, "wait")},
 )
 
@@ -31,12 +31,12 @@ async def test_what_is_told_is_read_as_it_was_with_the_time_since(migrated_datab
     ):
         await control.register("orders")
         await Positions(pool).seen("one", version="0", leases=1)
-        await tell_evidence(pool, "one", EVIDENCE, {})
+        await tell_report(pool, "one", EVIDENCE, {})
 
         knowledge, now = await read_knowledge(pool)
 
     [worker] = knowledge.workers
-    assert worker.evidence == EVIDENCE
+    assert worker.report == EVIDENCE
     assert worker.told_seconds_ago is not None
     assert now - NOON == timedelta(seconds=worker.told_seconds_ago)
 
@@ -47,7 +47,7 @@ async def test_a_worker_without_a_look_yet_is_seen_and_shares_nothing(migrated_d
         control_pool(migrated_database) as pool,
     ):
         await control.register("orders")
-        await tell_evidence(pool, "one", EVIDENCE, {}, first_of_version="0")
+        await tell_report(pool, "one", EVIDENCE, {}, first_of_version="0")
 
         knowledge, _ = await read_knowledge(pool)
 
@@ -63,7 +63,7 @@ async def test_a_worker_that_has_left_stays_away(migrated_database: str):
         await control.register("orders")
         await Positions(pool).seen("one", version="0", leases=1)
         await Positions(pool).gone("one")
-        await tell_evidence(pool, "one", EVIDENCE, {})
+        await tell_report(pool, "one", EVIDENCE, {})
 
         assert (await read_knowledge(pool))[0].workers == ()
 
@@ -85,7 +85,7 @@ async def test_a_worker_that_tells_nothing_or_in_another_form_has_no_evidence(
 
         knowledge, _ = await read_knowledge(pool)
 
-    assert [worker.evidence for worker in knowledge.workers] == [None, None]
+    assert [worker.report for worker in knowledge.workers] == [None, None]
     assert knowledge.living == {"older", "newer"}
 
 
@@ -97,8 +97,8 @@ async def test_only_living_workers_count(migrated_database: str):
         await control.register("orders", "carts")
         for worker in ("one", "two", "gone"):
             await Positions(pool).seen(worker, version="0", leases=1)
-            await tell_evidence(pool, worker, EVIDENCE, {"orders": 5, "carts": 1})
-        await tell_evidence(pool, "two", EVIDENCE, {"orders": 7})
+            await tell_report(pool, worker, EVIDENCE, {"orders": 5, "carts": 1})
+        await tell_report(pool, "two", EVIDENCE, {"orders": 7})
         await control.connection.execute(
             "update replicator.worker set seen_at = now() - interval '2 minutes',"
             " told_at = now() - interval '2 minutes'"

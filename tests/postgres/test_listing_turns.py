@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from replicator.postgres.connection.database import Database
-from replicator.postgres.control.stream.listing_lock import Listings
+from replicator.postgres.control.stream.listing_turns import ListingTurns
 from replicator.postgres.control.stream.shard_store import Positions
 from tests.support.control import Control, control_pool, control_schema
 
@@ -28,7 +28,7 @@ async def listed_seconds(pool: Database) -> float | None:
 
 
 async def test_two_workers_never_list_at_the_same_time(pool: Database):
-    one, two = Listings(pool, "one"), Listings(pool, "two")
+    one, two = ListingTurns(pool, "one"), ListingTurns(pool, "two")
 
     assert await one.begin("orders", every_seconds=0)
     assert not await two.begin("orders", every_seconds=0)
@@ -39,7 +39,7 @@ async def test_two_workers_never_list_at_the_same_time(pool: Database):
 
 
 async def test_a_stream_is_listed_again_only_when_it_is_due(pool: Database, control: Control):
-    one, two = Listings(pool, "one"), Listings(pool, "two")
+    one, two = ListingTurns(pool, "one"), ListingTurns(pool, "two")
     assert await one.begin("orders", every_seconds=3600)
     await one.end("orders", proved=True)
 
@@ -51,7 +51,7 @@ async def test_a_stream_is_listed_again_only_when_it_is_due(pool: Database, cont
 
 
 async def test_a_listing_of_a_worker_that_died_is_begun_anew(pool: Database, control: Control):
-    one, two = Listings(pool, "one"), Listings(pool, "two")
+    one, two = ListingTurns(pool, "one"), ListingTurns(pool, "two")
     assert await one.begin("orders", every_seconds=0)
     old = "update replicator.listing set heard_at = now() - interval '31 seconds'"
     await control.connection.execute(old)
@@ -68,7 +68,7 @@ async def test_a_listing_of_a_worker_that_died_is_begun_anew(pool: Database, con
 async def test_a_listing_counts_from_its_beginning_and_only_when_it_is_proved(
     pool: Database, control: Control
 ):
-    one = Listings(pool, "one")
+    one = ListingTurns(pool, "one")
     assert await one.begin("orders", every_seconds=0)
     await control.connection.execute(
         "update replicator.listing set begun_at = now() - interval '1 hour'"

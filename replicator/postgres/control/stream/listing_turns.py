@@ -38,7 +38,7 @@ update {schema}.listing
 """
 
 
-class Listings:
+class ListingTurns:
     """The right of one worker to list a stream, and the record of what was listed."""
 
     def __init__(self, database: Database, worker_id: str) -> None:

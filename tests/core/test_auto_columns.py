@@ -2,8 +2,7 @@
 
 import json
 
-from replicator.core.mapping.compile import TableMapping, compile_table
-from replicator.core.mapping.inferred_columns import (
+from replicator.core.mapping.auto_columns import (
     COLUMNS_MAX,
     PAUSE_SECONDS_MAX,
     PAUSE_SECONDS_MIN,
@@ -12,6 +11,7 @@ from replicator.core.mapping.inferred_columns import (
     wanted,
     with_auto_columns,
 )
+from replicator.core.mapping.compile import TableMapping, compile_table
 from replicator.core.planning.plan_batch import plan_batch
 from replicator.core.table_spec import SourceKey, TableSpec, TargetSpec
 from tests.support.builders import record

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from replicator.engine.stream.read_ahead_limit import PATIENCE_SECONDS, PageBudget, Room
+from replicator.engine.stream.page_budget import PATIENCE_SECONDS, PageBudget, Room
 from tests.support.virtual_time import in_virtual_time
 
 

@@ -5,14 +5,14 @@ from collections.abc import Iterable, Mapping
 
 from replicator.clock import Clock
 from replicator.core.snapshot.snapshot_state import is_segment_name
-from replicator.core.status.liveness_evidence import (
+from replicator.core.status.worker_report import (
     Failure,
     LateShard,
-    TableEvidence,
-    WorkerEvidence,
+    TableReport,
+    WorkerReport,
 )
 from replicator.core.telemetry_events import TaskFailed, TelemetryEvent
-from replicator.engine.stream.shard_activity import Said
+from replicator.engine.stream.read_progress import Said
 from replicator.engine.worker.table_runtime_state import Running, Table
 from replicator.engine.worker.worker import Worker
 
@@ -27,7 +27,7 @@ reads."""
 PENDING_SECONDS = 2.0
 
 
-class EvidenceKeeper:
+class WorkerReportCollector:
     """Remembers how tasks failed, and puts that beside what a worker's parts show now."""
 
     def __init__(self, clock: Clock) -> None:
@@ -44,16 +44,16 @@ class EvidenceKeeper:
         while len(self._failures) > FAILURES_MAX:
             self._failures.popitem(last=False)
 
-    def evidence(self, worker: Worker | None) -> WorkerEvidence:
-        """The evidence as of now; without a worker, that of a process that is not ready yet."""
+    def report(self, worker: Worker | None) -> WorkerReport:
+        """The report as of now; without a worker, that of a process that is not ready yet."""
         if worker is None:
-            return WorkerEvidence(self._clock.now(), failures=self._recent(None))
+            return WorkerReport(self._clock.now(), failures=self._recent(None))
         now, idle = self._clock.monotonic(), worker.settings.idle_seconds_max
         running: dict[str, list[tuple[str, str, Running]]] = {name: [] for name in worker.tables}
         for key, held in worker.holding.held.items():
             if key in worker.running:
                 running[held.table].append((held.stream_arn, held.shard_id, worker.running[key]))
-        return WorkerEvidence(
+        return WorkerReport(
             now=self._clock.now(),
             looked_seconds=None if worker.looked_at is None else now - worker.looked_at,
             idle_seconds_max=idle,
@@ -67,14 +67,14 @@ class EvidenceKeeper:
 
     def _table(
         self, table: Table, running: Iterable[tuple[str, str, Running]], now: float, idle: float
-    ) -> TableEvidence:
+    ) -> TableReport:
         failures = self._recent(table.name)
         shards: list[LateShard] = []
         parts: list[LateShard] = []
         for stream_arn, shard_id, each in running:
             shown = _shard(stream_arn, shard_id, each, failures, now)
             (parts if is_segment_name(shard_id) else shards).append(shown)
-        return TableEvidence(
+        return TableReport(
             fingerprint=table.mapping.fingerprint,
             revision=table.revision,
             listed_seconds=None if table.listed_at is None else now - table.listed_at,

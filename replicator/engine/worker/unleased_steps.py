@@ -5,9 +5,9 @@ from typing import TypeVar
 
 from replicator.clock import Clock
 from replicator.core.snapshot.snapshot_state import SnapshotOrigin
-from replicator.core.stream.stream_state import PolledShard, ShardFacts
+from replicator.core.stream.shard_facts import PolledShard, ShardFacts
 from replicator.engine.ports import Incidents, Positions, Snapshots
-from replicator.engine.waiting import for_each
+from replicator.engine.task_groups import for_each
 from replicator.engine.worker.table_runtime_state import Table
 
 TABLES_AT_ONCE = 8
@@ -17,7 +17,7 @@ the connections of the pool."""
 Shard = TypeVar("Shard", bound=PolledShard)
 
 
-class PeriodicSteps:
+class UnleasedSteps:
     """Refreshes tables from the control schema, and takes the steps that any worker may take."""
 
     def __init__(

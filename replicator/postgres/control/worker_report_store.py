@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import asyncpg
 
-from replicator.core.status.liveness_evidence import WorkerEvidence, evidence_document
+from replicator.core.status.worker_report import WorkerReport, report_document
 from replicator.postgres.connection.database import Database
 
 TELL = """
@@ -33,10 +33,10 @@ select counted.key as source, sum(counted.value::bigint)::bigint as records
 """
 
 
-async def tell_evidence(
+async def tell_report(
     database: Database,
     worker_id: str,
-    evidence: WorkerEvidence,
+    report: WorkerReport,
     records: Mapping[str, int],
     *,
     first_of_version: str | None = None,
@@ -49,7 +49,7 @@ async def tell_evidence(
     told = (
         database.deployment,
         worker_id,
-        json.dumps(evidence_document(evidence)),
+        json.dumps(report_document(report)),
         json.dumps(dict(records)),
     )
     async with database.connection("telling what was done") as connection:

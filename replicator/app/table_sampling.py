@@ -5,13 +5,13 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from random import SystemRandom
 
-from replicator.app.aws_clients import Clients
+from replicator.app.client_cache import Clients
+from replicator.app.item_sampling import SampledItems, sample_items
 from replicator.aws.region_endpoint import SourceConnection, connection_for
 from replicator.clock import SystemClock
 from replicator.core.records import Image
 from replicator.core.telemetry_events import unobserved
 from replicator.engine.snapshot.rate_limit import ReadPacing
-from replicator.engine.verify.item_sampling import SampledItems, sample_items
 from replicator.sources.dynamodb.tables import TableDescription, describe_table
 
 READ_UNITS_PER_SECOND = 100.0

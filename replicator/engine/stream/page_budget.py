@@ -22,7 +22,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from replicator.engine.waiting import one_failure
+from replicator.engine.task_groups import one_failure
 
 PATIENCE_SECONDS = 5.0
 """Wait after which a table without a page gets a slot beyond the budget if none of the budget came

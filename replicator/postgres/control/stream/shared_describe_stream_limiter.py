@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Sequence
 
-from replicator.core.stream.describe_stream_limit import OTHERS_SECONDS, TURNS_KEPT, Purpose
+from replicator.core.stream.describe_stream_quota import OTHERS_SECONDS, TURNS_KEPT, Purpose
 from replicator.postgres.connection.database import Database
 
 EARLIEST = """

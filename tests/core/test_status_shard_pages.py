@@ -5,7 +5,12 @@ from datetime import timedelta
 import pytest
 
 from replicator.core.status.deployment_status import ShardStatus
-from replicator.core.status.shard_list_pages import EndedShard, PageEnd, open_page, shards_document
+from replicator.core.status.status_shard_pages import (
+    EndedShard,
+    PageEnd,
+    open_page,
+    shards_document,
+)
 from tests.monitoring.facts import shard, table
 from tests.support.builders import NOON
 

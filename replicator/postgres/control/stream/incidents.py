@@ -3,22 +3,22 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+from replicator.core.stream.claims import Claim
 from replicator.core.stream.gaps import older_stream
-from replicator.core.stream.source_kind import is_created_again
-from replicator.core.stream.stream_state import (
+from replicator.core.stream.shard_facts import (
     Belief,
-    Claim,
     DeadLetterCounts,
     GapFacts,
     Halting,
     StreamOver,
 )
+from replicator.core.stream.source_kind import is_created_again
 from replicator.core.telemetry_events import GapKind
 from replicator.errors import ConfigurationError, Fenced
 from replicator.postgres.connection.database import Database, Session
+from replicator.postgres.control.stream.generations import Stream, make_current, start_stream
 from replicator.postgres.control.stream.raise_epochs import raise_epochs
 from replicator.postgres.control.stream.shard_store import OPEN_GAPS
-from replicator.postgres.control.stream.streams import Stream, make_current, start_stream
 
 HALT = """
 with before as (

@@ -36,7 +36,7 @@ from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from itertools import count
 
-from replicator.core.stream.describe_stream_limit import Purpose, TakeTurn
+from replicator.core.stream.describe_stream_quota import Purpose, TakeTurn
 
 SECOND = 1.002
 """A second, and what two clocks may differ in it."""

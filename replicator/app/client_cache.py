@@ -5,11 +5,11 @@ from contextlib import AsyncExitStack
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from replicator.aws.clients import open_client
+from replicator.aws.client_factory import open_client
 from replicator.aws.region_endpoint import ExportDestination, SourceConnection
-from replicator.core.stream.describe_stream_limit import TakeTurn
+from replicator.core.stream.describe_stream_quota import TakeTurn
 from replicator.core.telemetry_events import Observe, unobserved
-from replicator.sources.dynamodb.describe_stream_pace import DescribeStreamPace
+from replicator.sources.dynamodb.describe_stream_throttle import DescribeStreamPace
 from replicator.sources.dynamodb.exports import TableExports
 from replicator.sources.dynamodb.scan import TableItems, open_items_client
 from replicator.sources.dynamodb.streams import DynamoDBStreams, open_streams
