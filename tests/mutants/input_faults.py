@@ -32,8 +32,8 @@ INPUT_MUTANTS = [
     Mutant(
         "a member named M hides that its empty map has no tag",
         "replicator/core/values/attributes.py",
-        " or _MAP_IN_MAP in text)",
-        ")",
+        " or _MAP_IN_MAP in text",
+        "",
         "tests/core/test_attributes.py",
     ),
     # rows that were there before, and targets that do not fit
