@@ -1,4 +1,4 @@
-"""Every named failure, with what is to be done about it."""
+"""Every named failure, and what is to be done about each."""
 
 from collections.abc import Sequence
 from enum import Enum
@@ -20,7 +20,7 @@ class Disposition(Enum):
 
 
 class ReplicatorError(Exception):
-    """Base of all; `remedy` is the command or change that fixes it, in words for a person."""
+    """Base of all; `remedy` is the command or change that fixes the failure, for a person."""
 
     disposition: ClassVar[Disposition] = Disposition.RETRY
 
@@ -40,7 +40,7 @@ class MigrationDue(ConfigurationError):
 
 
 class SourceUnavailable(ReplicatorError):
-    """DynamoDB did not answer, throttled us, or answered with a fault of its own."""
+    """DynamoDB did not answer, throttled the call, or answered with a fault of DynamoDB's own."""
 
 
 class SourceThrottled(SourceUnavailable):
@@ -48,7 +48,7 @@ class SourceThrottled(SourceUnavailable):
 
 
 class SourceDenied(SourceUnavailable):
-    """DynamoDB refused our credentials or permissions; tried again slowly, never dropped."""
+    """DynamoDB refused the credentials or permissions; tried again slowly, never dropped."""
 
 
 class ArgumentRefused(SourceUnavailable):
@@ -56,7 +56,7 @@ class ArgumentRefused(SourceUnavailable):
 
 
 class IteratorExpired(SourceUnavailable):
-    """A shard iterator passed its 15 minutes; a new one is obtained from the position."""
+    """A shard iterator is older than 15 minutes; a new one is obtained from the position."""
 
 
 class PositionTrimmed(ReplicatorError):
@@ -78,29 +78,29 @@ class StreamVanished(ReplicatorError):
 
 
 class StreamUnfit(ReplicatorError):
-    """The table has no stream, or one whose view type cannot be replicated."""
+    """The table has no stream, or a stream with a view type that cannot be replicated."""
 
     disposition = Disposition.HALT
 
 
 class NotPublished(SourceUnavailable):
-    """The table's changes do not reach its Kinesis stream now: nothing is loaded until they do."""
+    """The table's changes do not reach the Kinesis stream now: until then nothing is loaded."""
 
 
 class KeyChanged(ReplicatorError):
-    """The DynamoDB table has another key than the mapping: it was created again."""
+    """The DynamoDB table has another key than the mapping: the table was created again."""
 
     disposition = Disposition.HALT
 
 
 class ExportUnfit(ReplicatorError):
-    """An export to S3 cannot be loaded: it is damaged, too old, of another table, or failed."""
+    """An export to S3 cannot be loaded: damaged, too old, of another table, or failed."""
 
     disposition = Disposition.HALT
 
 
 class UnknownRecord(ReplicatorError):
-    """The stream holds a record whose meaning we do not know; skipping it could lose data."""
+    """The stream holds a record of unknown meaning; skipping the record could lose data."""
 
     disposition = Disposition.HALT
 
@@ -116,11 +116,11 @@ class SinkBusy(ReplicatorError):
 
 
 class TargetLocked(SinkBusy):
-    """Somebody's lock holds a batch up; the message names the session that has it, if known."""
+    """Another session's lock holds a batch up; the message names that session, if known."""
 
 
 class BatchTooSlow(SinkBusy):
-    """A time limit of the server, or of a pooler, ended the batch: half of it is tried.
+    """A time limit of the server, or of a pooler, ended the batch: half of the batch is tried.
 
     `limit` is the setting's name.
     """
@@ -133,7 +133,7 @@ class BatchTooSlow(SinkBusy):
 
 
 class RecordTooSlow(ReplicatorError):
-    """A time limit that somebody else set ends the transaction of a single record each time."""
+    """A foreign time limit ends the transaction of a single record each time."""
 
     disposition = Disposition.HALT
 
@@ -157,7 +157,7 @@ class BatchRejected(ReplicatorError):
 
 
 class Fenced(ReplicatorError):
-    """Another worker claimed the shard since we did; nothing was written."""
+    """Another worker claimed the shard after this one; nothing was written."""
 
     disposition = Disposition.RELEASE
 
@@ -169,7 +169,7 @@ class NotClaimable(ReplicatorError):
 
 
 class PositionLost(ReplicatorError):
-    """A position we know we had is gone from the control schema."""
+    """A position that was on record is gone from the control schema."""
 
     disposition = Disposition.HALT
 
@@ -191,7 +191,7 @@ class CoordinationUnavailable(ReplicatorError):
 
 
 class NoticeUndelivered(ReplicatorError):
-    """A receiver of notices does not take one; it is sent again, and no work waits for it."""
+    """A receiver of notices does not take one; the notice is sent again, and no work waits."""
 
 
 class ValueRejected(ReplicatorError):

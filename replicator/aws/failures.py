@@ -34,7 +34,7 @@ from replicator.errors import (
 
 SdkError = BotoCoreError | ClientError | ResponseParserError | OSError
 FAILURES = (BotoCoreError, ClientError, ResponseParserError, OSError)
-"""Errors that a call may raise: callers catch them and raise `translate(error)`."""
+"""Errors that a call may raise: callers catch such an error and raise `translate(error)`."""
 
 CREDENTIALS_REMEDY = (
     "give the process a role, AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"

@@ -1,4 +1,4 @@
-"""One call of AWS: translated when it fails, read, and only then counted as one that went well."""
+"""One call of AWS: translated when the call fails, read, and only then counted as a success."""
 
 import zlib
 from collections.abc import Callable, Mapping
@@ -23,7 +23,7 @@ MISREAD = "InvalidAnswer"
 
 
 class Calls:
-    """Makes calls for one source. It waits for nothing: retries are the caller's.
+    """Makes calls for one source. Calls are not repeated: retries are the caller's.
 
     `heard` is told the source's time with every answer that has one.
     """
@@ -97,10 +97,11 @@ def _date_in(text: str) -> datetime | None:
 def keep_raw_body(
     response_dict: dict[str, Any], customized_response_dict: dict[str, Any], **_: object
 ) -> None:
-    """Keep an answer's body as bytes: botocore's parser costs 200 µs a record, ours three.
+    """Keep an answer's body as bytes: botocore's parser costs 200 µs a record, this project's
+    three.
 
-    For a client's `before-parse` event. Signing, retries and error parsing stay botocore's. It
-    never checks the checksum of the given answers, so that is done here.
+    For a client's `before-parse` event. Signing, retries and error parsing stay botocore's.
+    Botocore never checks the checksum of such answers, so the check is made here.
     """
     if response_dict["status_code"] != 200:
         return

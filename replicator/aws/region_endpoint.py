@@ -43,7 +43,7 @@ class ExportDestination:
 
 
 def connection_for(table: str, connection: SourceConnection) -> SourceConnection:
-    """The connection for a table, whose ARN names a region where nothing else does."""
+    """The connection for a table; the table's ARN names the region where no setting does."""
     parts = table.split(":")
     if connection.region is None and table.startswith("arn:") and len(parts) > 5:
         return replace(connection, region=parts[3])

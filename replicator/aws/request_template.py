@@ -54,7 +54,7 @@ class _Prepared:
 
 
 class _Connections(AIOHTTPSession):
-    """The SDK's connections, which also take a request that needs nothing done to it any more."""
+    """The SDK's connections, which also take a request that is signed and complete."""
 
     async def post(
         self, url: str, headers: Mapping[str, str], body: bytes
@@ -120,7 +120,7 @@ class TemplatedOperation:
         events.register(f"before-parse.{service}.{self._operation}", keep_raw_body)
 
     async def make(self, method: Callable[..., Any], **arguments: object) -> dict[str, Any]:
-        """Make a call; the answer as `keep_raw_body` leaves it. `method` is the client's own.
+        """Make a call; the answer as `keep_raw_body` leaves answers. `method` is the client's own.
 
         Raises the errors of the SDK.
         """

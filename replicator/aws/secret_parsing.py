@@ -1,4 +1,4 @@
-"""The password in the text of a secret, whichever of AWS's stores keeps it."""
+"""The password in the text of a secret, from any store of AWS."""
 
 import json
 

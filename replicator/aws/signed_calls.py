@@ -79,7 +79,7 @@ async def call(
     credentials: Credentials,
     now: datetime,
 ) -> Any:  # noqa: ANN401 (whatever JSON holds)
-    """One call of a JSON service; SourceUnavailable, ConfigurationError when it is refused."""
+    """One call of a JSON service; SourceUnavailable, ConfigurationError for a refused call."""
     payload = json.dumps(body).encode()
     headers = signed_headers(
         url,
@@ -146,7 +146,7 @@ def signed_headers(
 
 @lru_cache(maxsize=16)
 def _host(url: str) -> str:
-    """Host of a URL as clients send it: with a port only where it is not the scheme's own."""
+    """Host of a URL as clients send the host: with a port only where the scheme has another."""
     parts = urlsplit(url)
     usual = {"https": ":443", "http": ":80"}.get(parts.scheme, "")
     return parts.netloc.removesuffix(usual) if usual else parts.netloc

@@ -9,7 +9,7 @@ SUBJECT_LENGTH_MAX = 100  # of SNS
 
 
 async def publish(topic: str, subject: str, message: str, *, endpoint_url: str | None) -> None:
-    """Publish one notice; NoticeUndelivered when SNS does not take it."""
+    """Publish one notice; NoticeUndelivered when SNS does not take the notice."""
     place = SourceConnection(region=topic.split(":")[3], topic_endpoint_url=endpoint_url)
     try:
         async with open_client("sns", place) as client:

@@ -225,7 +225,7 @@ class SnapshotSettings(Group):
     4 KB a second."""
 
     segments: int = Field(default=4, ge=1, le=256)
-    """Into how many parts a table's scan is divided; so many workers can share one snapshot."""
+    """Into how many segments a table's scan is divided; so many workers can share one snapshot."""
 
 
 class ExportSettings(Group):

@@ -339,7 +339,7 @@ class Snapshots(Protocol):
         snapshot: SnapshotFacts,
         targets: Sequence[TargetMapping],
         *,
-        parts: int,
+        segments: int,
         items_estimated: int | None,
         instead: str | None = None,
     ) -> bool:

@@ -1,8 +1,8 @@
-"""Decides for which `Host` the pages are served, so that a stranger's page cannot read them.
+"""Decides for which `Host` the pages are served, so that a stranger's page cannot read the status.
 
 DNS rebinding makes a browser ask the server under a name of the attacker, who points that name at
-an address inside. Names that nobody can register are therefore taken, and all others are refused
-unless the configuration lists them. An address is no name, and so is always taken.
+an address inside. Names that no stranger can register are therefore taken, and all others are
+refused unless the configuration lists the name. An address is no name, and so is always taken.
 """
 
 import ipaddress
@@ -11,13 +11,15 @@ from collections.abc import Collection
 
 _HOST = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9._-]+))(?::[0-9]*)?")
 _NOT_FOR_SALE = (".localhost", ".local", ".internal", ".svc")
-"""Suffixes that no registry sells; Kubernetes' names of services and pods end in some of them."""
+"""Suffixes that no registry sells; names of services and pods in Kubernetes end in some suffixes.
+"""
 
 
 def expected(host: str, named: Collection[str]) -> bool:
-    """True for a `Host` header of an address, of a name that nobody can register, or of `named`.
+    """True for a `Host` header of an address, of a name that no stranger can register, or of
+    `named`.
 
-    A name in `named` may begin with `*.` for all names below it.
+    A name in `named` may begin with `*.` for all names below.
     """
     match = _HOST.fullmatch(host)
     if match is None:

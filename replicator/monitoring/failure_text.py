@@ -17,7 +17,8 @@ _SAFE_ATTRIBUTES = ("sqlstate", "schema_name", "table_name", "column_name", "con
 def one_line(error: BaseException, *, messages: bool = False) -> str:
     """The failure in one line of bounded length.
 
-    The message is there if it is ours or the operating system's; with `messages` always.
+    The message is there if the program or the operating system wrote the message; with `messages`
+    always.
     """
     name = type(error).__name__
     if messages or isinstance(error, ReplicatorError | OSError):

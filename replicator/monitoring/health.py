@@ -58,7 +58,8 @@ class Health:
         self._watched[task] = _Watched(now, limit_seconds)
 
     def progress(self, task: str, now: float) -> None:
-        """The task did something, or was started again. Ignored for tasks that nobody watches."""
+        """Note that the task did something, or was started again; ignored for tasks without a
+        watch."""
         watched = self._watched.get(task)
         if watched is not None:
             watched.last_progress = now
@@ -85,7 +86,7 @@ class Health:
         self._conditions[name] = None if ok else why or "not ready"
 
     def liveness(self, now: float) -> tuple[Check, ...]:
-        """The loop, and every task that is not as it should be."""
+        """The loop, and every task that hangs."""
         checks = [
             Check(task, _silence(now - watched.last_progress, watched.limit_seconds))
             for task, watched in self._watched.items()
@@ -95,7 +96,7 @@ class Health:
         return tuple(check for check in checks if check.name == _LOOP or not check.ok)
 
     def readiness(self) -> tuple[Check, ...]:
-        """All conditions of the process; no table is among them."""
+        """All conditions of the process; no table is among the conditions."""
         return tuple(Check(name, reason) for name, reason in self._conditions.items())
 
 

@@ -1,4 +1,4 @@
-"""Draws the diagnosis in the log: a line when a table stops being well, one when it is again."""
+"""Draws the diagnosis in the log: a line when a table stops being well, one when all is well."""
 
 from dataclasses import dataclass
 
@@ -20,7 +20,7 @@ class _OpenProblem:
 
 
 class VerdictLog:
-    """Remembers what was said of each table, so that each change of it is one line."""
+    """Remembers the last verdict of each table, so that each change of a verdict is one line."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock

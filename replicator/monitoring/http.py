@@ -128,8 +128,8 @@ async def serve(
 ) -> AsyncIterator[int]:
     """Serve while the block runs; yields the port, which is a free one for `port` 0.
 
-    `allowed_hosts` are names that a request may be for, beside those of `expected_hosts`, `host`
-    and the machine's own; `runbook_url` is where the page finds the runbook.
+    `allowed_hosts` are names that a request may be for, beside addresses, names that nobody can
+    register, `host` and the machine's own; `runbook_url` is where the page finds the runbook.
     ConfigurationError when the address cannot be had. Leaving the block gives requests under way
     `shutdown_seconds` to end.
     """

@@ -18,10 +18,10 @@ class _FailedReads:
 
 
 class LatestStatus:
-    """Holds one status. Calling it gives that status as of now, None before the first one.
+    """Holds one status. Calling the object gives the status as of now, None before the first one.
 
-    Who publishes may hang or be cut off from PostgreSQL: then lag and poll age grow and headroom
-    shrinks all the same, so that an alarm on them fires.
+    A publisher may hang or be cut off from PostgreSQL: then lag and poll age grow and headroom
+    shrinks all the same, so that an alarm on the metrics fires.
     """
 
     def __init__(self, clock: Clock, *, stale_seconds: float = 15.0) -> None:

@@ -1,4 +1,4 @@
-"""Log lines on stderr, JSON or for a terminal; ours and those of the libraries alike."""
+"""Log lines on stderr, JSON or for a terminal: the program's own, and those of the libraries."""
 
 import json
 import logging
@@ -24,11 +24,11 @@ def configure_logs(
     format: Format | None = None,  # noqa: A002 (the setting's name)
     stream: TextIO | None = None,
 ) -> None:
-    """Send all lines to `stream` (stderr); nothing of ours ever goes to stdout.
+    """Send all lines to `stream` (stderr); no line ever goes to stdout.
 
-    `format` None: `console` where `stream` is a terminal, else `json`.
-    `level` is for our lines; libraries speak from warning on. Messages of exceptions that are not
-    ours may quote an item, so only debug shows them. May be called again, the last call counts.
+    `format` None: `console` where `stream` is a terminal, else `json`. `level` is for the program's
+    lines; libraries speak from warning on. Messages of exceptions of other libraries may quote an
+    item, so only debug shows such messages. May be called again, the last call counts.
     """
     shared: list[Processor] = [
         structlog.stdlib.add_log_level,

@@ -1,4 +1,4 @@
-"""Telemetry events become counters; a status becomes gauges at the moment somebody asks."""
+"""Telemetry events become counters; a status becomes gauges at the moment of a scrape."""
 
 import platform
 from bisect import bisect_left
@@ -67,11 +67,11 @@ _RESTARTS = ("failed", "stuck")
 
 
 class Metrics(Collector):
-    """All numbers of one process, in a registry of their own.
+    """All numbers of one process, in a registry of the process's own.
 
-    `status` answers with what is known now, or None while nothing is; it is asked at each scrape,
-    on the scraping thread. Counters of one process start at zero and only grow. Counters whose
-    labels are known beforehand are there with 0, so that the first step is seen as an increase.
+    `status` answers with the newest status, or None while there is none; each scrape asks for the
+    status, on the scraping thread. Counters of one process start at zero and only grow. Counters
+    with labels known beforehand are there with 0, so that the first step is seen as an increase.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class Metrics(Collector):
         ProcessCollector(registry=self.registry)
 
     def observe(self, event: TelemetryEvent) -> None:  # noqa: C901, PLR0912 (one arm for each fact)
-        """Count one fact. One call per batch, and no loop over its records."""
+        """Count one fact: one call per batch, and no loop over the batch's records."""
         match event:
             case BatchApplied():
                 self._count_batch(event)

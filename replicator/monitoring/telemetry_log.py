@@ -168,7 +168,7 @@ class TelemetryLog:
             self._write_or_count(line, line.repeats, now)
 
     def tick(self) -> None:
-        """Say what was counted a minute ago; forget what nobody reported since."""
+        """Write the counts of a minute ago; forget problems that no task has reported since."""
         now = self._clock.monotonic()
         if now < self._look_again_at:
             return

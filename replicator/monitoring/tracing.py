@@ -28,7 +28,7 @@ SPANS_WAITING_MAX = 1024
 within three seconds."""
 SPANS_SENT_AT_ONCE = 512
 PAGES_REMEMBERED = 64
-"""Pages that are remembered of each table: a page is applied soon after it was read."""
+"""Pages that are remembered of each table: a page is applied soon after the read."""
 SHARDS_REMEMBERED = 4096
 
 AnySource = TypeVar("AnySource", bound=Source)
@@ -74,7 +74,7 @@ class _Trail:
 
 @dataclass(frozen=True, slots=True)
 class Tracing:
-    """Wraps ports of the engine. Without a provider they come back as they are."""
+    """Wraps ports of the engine; without a provider the ports come back unwrapped."""
 
     provider: "TracerProvider | None" = None
     _trail: _Trail = field(default_factory=_Trail)

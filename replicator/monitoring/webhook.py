@@ -23,8 +23,8 @@ def signature(secret: bytes, timestamp: str, body: bytes) -> str:
 async def post(url: str, body: bytes, *, secret: bytes | None, timestamp: str) -> None:
     """Post one notice; NoticeUndelivered unless the answer is a 2xx.
 
-    The address may itself be a secret, so that errors name the host alone. A redirection is not
-    followed: it would hand the notice to somebody whom nobody configured.
+    The address may be a secret, so that errors name the host alone. A redirection is not followed,
+    as the new address is none of the configuration's.
     """
     headers = {"Content-Type": "application/json", TIMESTAMP: timestamp}
     if secret is not None:

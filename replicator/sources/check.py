@@ -1,4 +1,4 @@
-"""Checks of a source table and of the lease table, each finding with its remedy."""
+"""Checks of a source table and of the lease table, each finding with the remedy."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ READERS_MAX = 2  # of one shard, as AWS documents it
 
 @dataclass(frozen=True, slots=True)
 class SourceTable:
-    """A table to look at: the name in the configuration, and where it is.
+    """A table to look at: the name in the configuration, and the place in AWS.
 
     `kinesis`: the ARN of the Kinesis stream that is read in place of DynamoDB Streams.
     """
@@ -70,7 +70,7 @@ async def check_sources(tables: list[SourceTable]) -> dict[str, CheckedSource]:
 async def check_coordination(
     name: str, connection: SourceConnection, deployment: str, streams: Mapping[str, str]
 ) -> list[Finding]:
-    """Read the lease table, and in it for other readers of `streams` (ARN to table)."""
+    """Read the lease table, and look in the table for other readers of `streams` (ARN to table)."""
     where = f"coordination table {name}"
     try:
         async with open_client("dynamodb", connection, attempts=1) as client:
@@ -86,7 +86,7 @@ async def check_coordination(
 
 
 async def lambda_readers(stream_arn: str, connection: SourceConnection) -> list[str]:
-    """Lambda functions that read the stream; [] where we may not ask."""
+    """Lambda functions that read the stream; [] where the credentials may not ask."""
     try:
         async with open_client("lambda", connection, attempts=1) as client:
             answer = await client.list_event_source_mappings(EventSourceArn=stream_arn)

@@ -202,8 +202,8 @@ OLD = {"told_seconds": 34.0}
 UNHEARD: dict[str, dict[str, Any]] = {
     "unread": {"unread": standing(34.5, **OLD)},
     "uncommitted": {"uncommitted": standing(36.5, failure="locked", **OLD)},
-    "a part unread": {"unread_part": standing(95.0, **OLD)},
-    "a part uncommitted": {"uncommitted_part": standing(36.5, failure="locked", **OLD)},
+    "a segment unread": {"unread_segment": standing(95.0, **OLD)},
+    "a segment uncommitted": {"uncommitted_segment": standing(36.5, failure="locked", **OLD)},
 }
 
 
@@ -261,11 +261,15 @@ def test_a_status_that_grows_old_blames_nobody_for_its_own_age(kind: str):
 
 PARTS = {
     "uncommitted": (
-        {"uncommitted_part": Standing(2, 4.0, "snapshot-1-0", "one", failure="locked by nightly")},
+        {
+            "uncommitted_segment": Standing(
+                2, 4.0, "snapshot-1-0", "one", failure="locked by nightly"
+            )
+        },
         "snapshot-1-0 of the snapshot is read and cannot be committed, for 4 s: locked by nightly",
     ),
     "unread": (
-        {"unread_part": Standing(1, 95.0, "snapshot-1-0", "one")},
+        {"unread_segment": Standing(1, 95.0, "snapshot-1-0", "one")},
         "snapshot-1-0 of the snapshot got no answer of the source for 95 s",
     ),
 }
@@ -284,7 +288,7 @@ def test_a_part_of_a_snapshot_that_stands_is_named_although_the_stream_is_idle(k
 
 
 def test_a_part_of_a_snapshot_that_waits_for_its_turn_is_progress():
-    waits = table(unread_part=Standing(1, 60.0, "snapshot-1-0", "one"))
+    waits = table(unread_segment=Standing(1, 60.0, "snapshot-1-0", "one"))
 
     [problem] = told(replace(waits, state="snapshot", snapshot=LOADING))
 

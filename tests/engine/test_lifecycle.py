@@ -43,7 +43,7 @@ def loading(begun: Begun, recovery: Callable[[], Awaitable[Recovery | None]]) ->
     return Loading(
         table_mapping(),
         cast(Snapshots, begun),
-        parts=1,
+        segments=1,
         count_items=count,
         recovery=recovery,
         observe=lambda _: None,

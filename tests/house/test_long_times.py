@@ -38,7 +38,7 @@ LONG = {
         "LOOK_SECONDS": AFTER,
         "UNOWNED_SECONDS": AFTER,
         "END_SECONDS": AFTER,
-        "PART_SECONDS": AFTER,
+        "SEGMENT_SECONDS": AFTER,
         "LAG_SECONDS": AFTER,
     },
     "core/leases/lease_owners.py": {"OLDER_SECONDS": VIRTUAL},

@@ -37,11 +37,13 @@ class Loaded:
         self.snapshots = Snapshots(self.database)
         self.segments = Segments(self.database, "worker")
 
-    async def begin(self, *, parts: int = 1) -> SnapshotFacts:
+    async def begin(self, *, segments: int = 1) -> SnapshotFacts:
         """A snapshot that runs."""
         await self.snapshots.ask(self.name, "asked", who="test", why=None)
         [asked] = [each for each in await self.known() if each.state == "asked"]
-        await self.snapshots.begin(asked, self.mapping.targets, parts=parts, items_estimated=None)
+        await self.snapshots.begin(
+            asked, self.mapping.targets, segments=segments, items_estimated=None
+        )
         [running] = [each for each in await self.known() if each.state == "running"]
         return running
 

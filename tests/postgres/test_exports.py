@@ -39,12 +39,12 @@ async def table(migrated_database: str) -> AsyncIterator[Loaded]:
 
 
 async def begin(
-    table: Loaded, origin: SnapshotOrigin, *, parts: int = 1, instead: str | None = None
+    table: Loaded, origin: SnapshotOrigin, *, segments: int = 1, instead: str | None = None
 ) -> SnapshotFacts:
     await table.snapshots.ask(table.name, "asked", who="test", why=None, origin=origin)
     [asked] = [each for each in await table.known() if each.state == "asked"]
     assert await table.snapshots.begin(
-        asked, table.mapping.targets, parts=parts, items_estimated=None, instead=instead
+        asked, table.mapping.targets, segments=segments, items_estimated=None, instead=instead
     )
     [running] = [each for each in await table.known() if each.state == "running"]
     return running
@@ -86,7 +86,7 @@ async def rows(table: Loaded) -> dict[object, object]:
 
 async def test_each_phase_begins_when_the_one_before_it_is_done(table: Loaded):
     await table.sql("insert into public.t values ('stale', 1)")
-    snapshot = await begin(table, "export", parts=2)
+    snapshot = await begin(table, "export", segments=2)
     assert [part.number for part in snapshot.ready()] == [0]
     with pytest.raises(NotClaimable):
         await table.claim(snapshot, 1)

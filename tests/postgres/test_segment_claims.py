@@ -83,7 +83,9 @@ async def test_a_gap_is_open_again_when_what_was_to_heal_it_is_cancelled(
     claims = Claims(table.database, "worker")
     shard = table.name, STREAM, SHARD
     if begun:
-        await table.snapshots.begin(snapshot, table.mapping.targets, parts=1, items_estimated=None)
+        await table.snapshots.begin(
+            snapshot, table.mapping.targets, segments=1, items_estimated=None
+        )
     claim = await claims.claim(*shard, mapping_fingerprint=table.mapping.fingerprint)
 
     await table.snapshots.cancel(table.name, who="Bob", why=None)
@@ -104,7 +106,7 @@ async def test_a_gap_is_open_again_when_the_refused_load_that_was_to_heal_it_is_
     table: Loaded,
 ):
     asked = await gapped(table)
-    await table.snapshots.begin(asked, table.mapping.targets, parts=1, items_estimated=None)
+    await table.snapshots.begin(asked, table.mapping.targets, segments=1, items_estimated=None)
     await table.snapshots.refuse_sweep(asked.id, "all rows")
     assert await gaps(table) == [("accepted", "Ada")]
 
@@ -117,7 +119,7 @@ async def test_a_snapshot_that_takes_anothers_place_heals_its_gaps_and_not_befor
     table: Loaded,
 ):
     first = await gapped(table)
-    await table.snapshots.begin(first, table.mapping.targets, parts=1, items_estimated=None)
+    await table.snapshots.begin(first, table.mapping.targets, segments=1, items_estimated=None)
     second = await table.begin()
     assert await gaps(table) == [("accepted", "Ada")]
 
@@ -178,7 +180,7 @@ async def test_two_workers_that_begin_the_same_snapshot_do_not_end_it(table: Loa
 
     async def begin() -> bool:
         targets = table.mapping.targets
-        return await table.snapshots.begin(asked, targets, parts=2, items_estimated=None)
+        return await table.snapshots.begin(asked, targets, segments=2, items_estimated=None)
 
     assert (await begin(), await begin()) == (True, False)
     [running] = await table.known()
@@ -197,7 +199,7 @@ async def test_of_two_workers_that_begin_a_snapshot_at_once_one_waits(
 
     async def begin() -> bool:
         targets = table.mapping.targets
-        return await table.snapshots.begin(asked, targets, parts=2, items_estimated=None)
+        return await table.snapshots.begin(asked, targets, segments=2, items_estimated=None)
 
     other = await asyncpg.connect(migrated_database)
     try:
@@ -225,7 +227,7 @@ async def waiting(table: Loaded, sessions: int) -> None:
 
 
 async def test_a_table_stays_guarded_until_the_last_part_is_done(table: Loaded):
-    snapshot = await table.begin(parts=2)
+    snapshot = await table.begin(segments=2)
     await table.load(await table.claim(snapshot, 0), "a")
 
     assert not await table.snapshots.finish(snapshot)
@@ -234,7 +236,7 @@ async def test_a_table_stays_guarded_until_the_last_part_is_done(table: Loaded):
 
 async def test_a_sweep_waits_for_the_whole_scan(table: Loaded):
     await table.sql("insert into public.t values ('ghost', 0)")
-    snapshot = await table.begin(parts=2)
+    snapshot = await table.begin(segments=2)
     await table.load(await table.claim(snapshot, 0), "a")
 
     with pytest.raises(NotClaimable):

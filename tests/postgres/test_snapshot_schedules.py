@@ -121,7 +121,7 @@ class World:
                     each.keys["pk"]["S"] for each in self.stream if each.event == "remove"
                 }
                 await self.snapshots.begin(
-                    snapshot, self.mapping.targets, parts=PARTS, items_estimated=None
+                    snapshot, self.mapping.targets, segments=PARTS, items_estimated=None
                 )
             elif snapshot.complete:
                 await self.snapshots.finish(snapshot)

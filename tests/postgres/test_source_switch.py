@@ -53,7 +53,7 @@ async def facts(table: Loaded) -> tuple[str | None, str]:
 async def finish(table: Loaded) -> None:
     """Load nothing, and end the snapshot that was asked for."""
     [asked] = await table.known()
-    await table.snapshots.begin(asked, table.mapping.targets, parts=1, items_estimated=None)
+    await table.snapshots.begin(asked, table.mapping.targets, segments=1, items_estimated=None)
     [running] = await table.known()
     await table.load(await table.claim(running))
     assert await table.snapshots.finish(running)

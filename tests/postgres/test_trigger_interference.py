@@ -129,7 +129,7 @@ async def test_a_batch_that_meets_it_writes_nothing_and_says_what_check_says(
 async def test_a_page_of_a_snapshot_and_a_sweep_that_meet_it_write_nothing(migrated_database: str):
     it = await registered(migrated_database, table_mapping(target()))
     await it.sql("insert into public.t values ('ghost', 0)")
-    snapshot = await it.begin(parts=1)
+    snapshot = await it.begin(segments=1)
     await it.sql(FUNCTION)
     await it.sql(BEFORE.format(events="insert or delete", table="public.t"))
     scan = await it.claim(snapshot)

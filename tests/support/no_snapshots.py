@@ -37,7 +37,7 @@ def without_snapshots(
     loading = Loading(
         mapping,
         nothing,
-        parts=1,
+        segments=1,
         count_items=count_items,
         recovery=nothing,
         observe=observe,

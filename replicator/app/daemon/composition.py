@@ -119,7 +119,7 @@ class TableParts:
             Loading(
                 mapping,
                 Snapshots(self._database),
-                parts=self._settings.snapshot.segments,
+                segments=self._settings.snapshot.segments,
                 count_items=partial(_count_items, self._clients, place, spec.table),
                 recovery=partial(_recovery, self._exports(spec)),
                 observe=observe,

@@ -13,7 +13,7 @@ write.
 
 Expiry: a lease has expired when an observer has seen the owner's heartbeat stand still for
 `lease_seconds` by the observer's own monotonic clock (`Sighting`); clocks of two machines are never
-compared. `ownership` says where heartbeats come from, and which leases are read at all. An owner
+compared. `lease_owners` says where heartbeats come from, and which leases are read at all. An owner
 stops by itself when its own sign of life is older than that.
 
 Shares: `fair_shares` says what a lease weighs, who takes which of the free and expired leases, and

@@ -16,7 +16,7 @@ The idea: scan and stream write at the same time, and the row guard keeps the or
    pages, and a newer one carries a version.
 3. The scan's segments are units of work like shards: leased, claimed, moved by
    compare-and-set in the transaction that writes the page. A page's row is written only if
-   nothing has been seen of the key since the snapshot began (`row_guard`).
+   nothing has been seen of the key since the snapshot began (`row_guard_sql`).
 4. When the scan is complete, sweeps go through each target in the order of its key and delete
    rows that neither scan nor stream has seen: stale rows. A sweep writes a version for the key
    first, and deletes only where that version was new (`postgres/read/find_stale_rows`, guard

@@ -96,8 +96,8 @@ class TableProgress:
     uncommitted: Standing | None = None
     ends: Standing | None = None
     """Shards that ended, and of which no child is known."""
-    unread_part: Standing | None = None
-    uncommitted_part: Standing | None = None
+    unread_segment: Standing | None = None
+    uncommitted_segment: Standing | None = None
     """Segments of the snapshot under way that do not move, as the workers tell."""
 
 
@@ -123,8 +123,8 @@ def aged(proof: TableProgress, seconds: float) -> TableProgress:
         unread=standing(proof.unread),
         uncommitted=standing(proof.uncommitted),
         ends=standing(proof.ends),
-        unread_part=standing(proof.unread_part),
-        uncommitted_part=standing(proof.uncommitted_part),
+        unread_segment=standing(proof.unread_segment),
+        uncommitted_segment=standing(proof.uncommitted_segment),
     )
 
 
@@ -255,15 +255,15 @@ class TableWitness:
                 if shard.owner in self._ours and not self._waits_for_commit(shard)
             ),
             uncommitted=self._worst_told(self._pending(ready)),
-            unread_part=self._worst_told(
-                (part.read_seconds + told.seconds, part.shard_id, told.worker_id, part)
-                for told, part in self._late_parts()
-                if part.pending_seconds is None
+            unread_segment=self._worst_told(
+                (segment.read_seconds + told.seconds, segment.shard_id, told.worker_id, segment)
+                for told, segment in self._late_segments()
+                if segment.pending_seconds is None
             ),
-            uncommitted_part=self._worst_told(
-                (part.pending_seconds + told.seconds, part.shard_id, told.worker_id, part)
-                for told, part in self._late_parts()
-                if part.pending_seconds is not None
+            uncommitted_segment=self._worst_told(
+                (segment.pending_seconds + told.seconds, segment.shard_id, told.worker_id, segment)
+                for told, segment in self._late_segments()
+                if segment.pending_seconds is not None
             ),
             ends=self._ends(),
         )
@@ -357,10 +357,10 @@ class TableWitness:
                 return by_row, shard.shard_id, shard.owner, late
         return by_owner + told.seconds, shard.shard_id, shard.owner, late
 
-    def _late_parts(self) -> Iterable[tuple[Told, LateShard]]:
+    def _late_segments(self) -> Iterable[tuple[Told, LateShard]]:
         for told, table in self._ours.values():
-            for part in table.late_parts:
-                yield told, part
+            for segment in table.late_parts:
+                yield told, segment
 
     def _pending(self, ready: Iterable[ShardFacts]) -> Iterable[Aged]:
         for shard in ready:

@@ -36,7 +36,7 @@ END_SECONDS = 90.0
 """A child appears in a listing within a minute."""
 END_UNLISTED_SECONDS = 20.0
 """Bound on the wait for a child while listings fail for a known reason."""
-PART_SECONDS = 90.0
+SEGMENT_SECONDS = 90.0
 """A segment of a snapshot waits for the source, which the read budget may delay."""
 LAG_SECONDS = 60.0
 STATUS_SECONDS = 30.0
@@ -276,7 +276,7 @@ def _moving(table: TableStatus, status: Status) -> Broken | None:
         remedy = "see docs/runbook.md#replicatorlaghigh if it does not shrink"
         return Broken("behind", Problem("warning", "lag", name, what, remedy, table.lag_seconds))
     if table.state == "snapshot":
-        return _standing_part(table, status) or _loading(table)
+        return _standing_segment(table, status) or _loading(table)
     return None
 
 
@@ -314,21 +314,23 @@ def _stands(name: str, standing: Standing, kind: str, what: str, remedy: str) ->
     return Broken("behind", Problem("warning", kind, name, what, advice, standing.seconds))
 
 
-def _standing_part(table: TableStatus, status: Status) -> Broken | None:
+def _standing_segment(table: TableStatus, status: Status) -> Broken | None:
     """The segment of the snapshot under way that does not move, and why."""
     proof, name = table.proof, table.source
-    part = proof.uncommitted_part
-    if part is not None and part.seconds > _commit_bound(part):
-        if _is_old_word(part.seconds, _commit_bound(part), part.told_seconds, status):
-            return _unheard(table, part, f"{part.shard_id} of the snapshot", status)
-        what = f"{part.shard_id} of the snapshot is read and cannot be committed, for"
-        return _stands(name, part, "uncommitted", what, "see docs/runbook.md#replicatornoprogress")
-    part = proof.unread_part
-    if part is not None and part.seconds > PART_SECONDS:
-        if _is_old_word(part.seconds, PART_SECONDS, part.told_seconds, status):
-            return _unheard(table, part, f"{part.shard_id} of the snapshot", status)
-        what = f"{part.shard_id} of the snapshot got no answer of the source for"
-        return _stands(name, part, "unread", what, "replicator check")
+    segment = proof.uncommitted_segment
+    if segment is not None and segment.seconds > _commit_bound(segment):
+        if _is_old_word(segment.seconds, _commit_bound(segment), segment.told_seconds, status):
+            return _unheard(table, segment, f"{segment.shard_id} of the snapshot", status)
+        what = f"{segment.shard_id} of the snapshot is read and cannot be committed, for"
+        return _stands(
+            name, segment, "uncommitted", what, "see docs/runbook.md#replicatornoprogress"
+        )
+    segment = proof.unread_segment
+    if segment is not None and segment.seconds > SEGMENT_SECONDS:
+        if _is_old_word(segment.seconds, SEGMENT_SECONDS, segment.told_seconds, status):
+            return _unheard(table, segment, f"{segment.shard_id} of the snapshot", status)
+        what = f"{segment.shard_id} of the snapshot got no answer of the source for"
+        return _stands(name, segment, "unread", what, "replicator check")
     return None
 
 

@@ -40,7 +40,7 @@ class Loading:
         mapping: TableMapping,
         snapshots: Snapshots,
         *,
-        parts: int,
+        segments: int,
         count_items: CountItems,
         recovery: LookAtRecovery,
         observe: Observe,
@@ -49,7 +49,7 @@ class Loading:
         self._mapping = mapping
         self._name = mapping.spec.name
         self._snapshots = snapshots
-        self._parts = parts
+        self._segments = segments
         self._count_items = count_items
         self._recovery = recovery
         self._observe = observe
@@ -108,7 +108,7 @@ class Loading:
         begun = await self._snapshots.begin(
             snapshot,
             self._mapping.targets,
-            parts=self._parts,
+            segments=self._segments,
             items_estimated=items,
             instead=instead,
         )

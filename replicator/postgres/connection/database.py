@@ -47,8 +47,8 @@ async def _nothing_to_reset(_: asyncpg.Connection) -> None:
 class Database:
     """PostgreSQL as one deployment sees it: the pool, the control schema, the limits.
 
-    Every statement is bounded by `statement_seconds_max` on the side too: a server that stopped
-    answering is left, and the connection thrown away.
+    Every statement is bounded on the side of the client, too: a server that stopped answering is
+    left, and the connection thrown away.
     """
 
     def __init__(

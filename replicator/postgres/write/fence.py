@@ -18,7 +18,8 @@ appended, and the statement says `fenced = 0`.
 The invariants:
   * Position, rows and dead letters commit together, or not at all.
   * A claim is never granted while an older claim's transaction may still commit: the claimer's
-    update waits for the row lock, or ends the session that holds it (`connection/blockers`).
+    update waits for the row lock, or ends the session that holds it
+    (`postgres/connection/end_former_owner`).
   * The epoch is raised whenever mode, mapping or state of the table changes, so a worker that
     believes in an older mode cannot write under the new one.
   * A claim's id is never used twice, so that a claim that a failover has lost stays lost.

@@ -52,7 +52,7 @@ _FILE_REMEDY = "ask for a new export"
 
 
 class TableExports:
-    """Exports of one table, `table` being the name or ARN. It waits for nothing.
+    """Exports of one table, `table` being the name or ARN; calls are not repeated.
 
     SourceUnavailable, SourceDenied, SourceThrottled; ExportUnfit for what no retry fixes.
     """
@@ -87,13 +87,14 @@ class TableExports:
         )
 
     async def now(self) -> datetime:
-        """The source's time, as it says with the answer to a request that is made now."""
+        """The source's time, as told with the answer to a request that is made now."""
         return await self._calls.make(
             "DescribeTable", self._client.describe_table, _required_date, TableName=self._table
         )
 
     async def ask(self, wanted: datetime | Window, *, token: str) -> str:
-        """Ask for an export of the table at a time, or of a window's changes; its ARN.
+        """Ask for an export of the table at a time, or of a window's changes; returns the export's
+        ARN.
 
         The same token with the same wish is the same export, for eight hours.
         """
@@ -126,7 +127,7 @@ class TableExports:
         return await self._make("ExportTableToPointInTime", method, _arn, **arguments)
 
     async def complete(self, arn: str) -> tuple[str, str] | None:
-        """Bucket and key of a complete export's summary; None while it is being made."""
+        """Bucket and key of a complete export's summary; None while the export is being made."""
         method = self._client.describe_export
         told = await self._make("DescribeExport", method, _description, ExportArn=arn)
         status = told["ExportStatus"]
@@ -150,7 +151,7 @@ class TableExports:
         return read_summary(await self._manifest(bucket, key))
 
     async def files(self, summary: ExportSummary) -> list[DataFile]:
-        """The data files of an export; their counts add up to the summary's."""
+        """The data files of an export; the files' counts add up to the summary's."""
         return read_files(await self._manifest(summary.bucket, summary.files_key), summary)
 
     async def verify(self, bucket: str, file: DataFile, *, live: Callable[[], None]) -> None:

@@ -27,14 +27,15 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 KEYS_PER_GET_MAX = 100
-"""Keys of one BatchGetItem, as AWS limits them."""
+"""Keys of one BatchGetItem: the limit of AWS."""
 
 
 @asynccontextmanager
 async def open_items_client(connection: SourceConnection) -> AsyncIterator["DynamoDBClient"]:
-    """A client for `TableItems`: the scans come as raw bytes, so nothing else may scan by it.
+    """A client for `TableItems`: scans come as raw bytes, so no other code may scan with the
+    client.
 
-    It tries once: throttling must reach the pacing, not be waited out in the SDK.
+    The client tries once: throttling must reach the pacing, not be waited out in the SDK.
     """
     async with open_client("dynamodb", connection, attempts=1) as client:
         for operation in ("Scan", "BatchGetItem"):
@@ -43,7 +44,7 @@ async def open_items_client(connection: SourceConnection) -> AsyncIterator["Dyna
 
 
 class TableItems:
-    """The items of one table, `table` being the name or ARN. It waits for nothing."""
+    """The items of one table, `table` being the name or ARN; calls are not repeated."""
 
     def __init__(
         self,

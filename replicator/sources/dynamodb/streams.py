@@ -34,8 +34,8 @@ class DynamoDBStreams:
     """The stream calls for one connection. Retries are the caller's, but those of DescribeStream.
 
     `heard` is told the source's time with every answer; `get_records` and `get_iterator` are the
-    client's own, or what answers in the place; `pace` spaces DescribeStream, which AWS limits for
-    the account.
+    client's own operations, or replacements; `pace` spaces DescribeStream, which AWS limits for the
+    account.
     """
 
     def __init__(
@@ -57,10 +57,10 @@ class DynamoDBStreams:
     async def listed_shards(
         self, stream_arn: str, *, first: bool = False
     ) -> AsyncIterator[list[ListedShard]]:
-        """The stream's shards page by page, so that a page that fails costs only what follows.
+        """The stream's shards page by page, so that a page that fails costs only the pages behind.
 
-        A listing is eventually consistent: what it does not show may exist. `first`: nothing of
-        the stream is on record, so that nothing of it is read before.
+        A listing is eventually consistent: a shard that the listing does not show may exist.
+        `first`: nothing of the stream is on record, so that no shard is read before the listing.
         """
         purpose = FIRST_LISTING if first else LISTING
         start: str | None = None
@@ -74,7 +74,7 @@ class DynamoDBStreams:
                 return
 
     async def children(self, stream_arn: str, shard_id: str) -> list[ListedShard]:
-        """The children of an ended shard, as far as the source tells: it may not yet."""
+        """The children of an ended shard, as far as the source tells: a new one may be missing."""
         shards, _ = await self._describe(
             CHILDREN,
             StreamArn=stream_arn,
@@ -156,7 +156,7 @@ async def open_streams(
     heard: Callable[[datetime], None] = unobserved,
     pace: DescribeStreamPace | None = None,
 ) -> AsyncIterator[DynamoDBStreams]:
-    """The streams of one place; what keeps them from being asked is a ReplicatorError."""
+    """The streams of one place; a failure to make the client is a ReplicatorError."""
     reader = open_reader("dynamodbstreams", connection, "GetRecords", "GetShardIterator")
     async with reader as (client, [get_records, get_iterator]):
         yield DynamoDBStreams(
@@ -170,7 +170,7 @@ async def open_streams(
 
 
 def sequence_text(position: Position) -> str:
-    """A position as the API takes it: the sequence number, padded."""
+    """A position as the API takes positions: the sequence number, padded."""
     return str(position).zfill(SEQUENCE_NUMBER_DIGITS_MIN)
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class TableDescription:
-    """A table as DescribeTable tells it.
+    """A table as DescribeTable tells.
 
     `stream_arn` is the newest stream, which may be off; None when there never was one.
     """

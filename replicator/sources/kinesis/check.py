@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 COARSE = "MILLISECOND"
 KIBIBYTE = 1024
 IMAGES = 2
-"""Images of an item in one record: as it was, and as it is."""
+"""Images of an item in one record: before the change, and after."""
 ITEM_KIBIBYTES_MAX = 400
 """The largest item of DynamoDB."""
 JSON_FACTOR = 16 / 9

@@ -15,9 +15,9 @@ PUBLISHING = ("ACTIVE", "UPDATING")
 async def require_active_destination(
     client: "DynamoDBClient", table: str, kinesis_arn: str
 ) -> str | None:
-    """Precision of the creation times that the table sends to the stream, where AWS tells it.
+    """Precision of the creation times that the table sends to the stream, where AWS tells.
 
-    NotPublished, with the remedy, unless the destination is active: what changes meanwhile is not
+    NotPublished, with the remedy, unless the destination is active: changes of the meantime are not
     in the stream, so that nothing may be loaded yet.
     """
     try:

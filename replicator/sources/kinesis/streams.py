@@ -35,7 +35,7 @@ READ_SECONDS = 0.2
 BYTES_PER_SECOND = 2_000_000
 """A shard gives 2 MB in a second, to all the readers together."""
 ENDED_MAX = 10_000
-"""Ended shards whose children are remembered until they are asked for."""
+"""Ended shards whose children are remembered until a caller asks for the children."""
 
 
 @dataclass(slots=True)
@@ -50,9 +50,9 @@ class _Turns:
 
 
 class ShardPace:
-    """Spaces the reads of each shard of the process: AWS refuses more than it promises.
+    """Spaces the reads of each shard of the process: AWS refuses more reads than promised.
 
-    A read takes a fifth of a second of the shard's time, or as long as the bytes of its answer do.
+    A read takes a fifth of a second of the shard's time, or as long as the bytes of the answer do.
     Tables that share a stream share the shards' pace, and take turns.
     """
 
@@ -218,7 +218,7 @@ async def open_kinesis(
     pace: ShardPace,
     heard: Callable[[datetime], None] = unobserved,
 ) -> AsyncIterator[KinesisStreams]:
-    """The Kinesis streams of one place; what keeps them from being asked is a ReplicatorError."""
+    """The Kinesis streams of one place; a failure to make the client is a ReplicatorError."""
     async with open_reader("kinesis", connection, "GetRecords") as (client, [get_records]):
         yield KinesisStreams(client, observe, pace=pace, heard=heard, get_records=get_records)
 

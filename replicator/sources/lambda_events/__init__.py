@@ -1,1 +1,1 @@
-"""Batches that AWS Lambda delivers, and those that it gave up, as records of the streams."""
+"""Batches that AWS Lambda delivers, and batches that Lambda gave up, as records of the streams."""

@@ -1,8 +1,8 @@
-"""Batches that AWS Lambda gave up, as the failure destinations hold them.
+"""Batches that AWS Lambda gave up, as the failure destinations hold the batches.
 
 SQS and SNS get the place of a batch in the shard alone (`DDBStreamBatchInfo`), S3 the event, too
-(`payload`). A file may hold several of them one after another, an SQS message as the AWS CLI
-prints it, an SNS envelope, or an event as it was delivered.
+(`payload`). A file may hold several batches one after another, an SQS message as the AWS CLI prints
+messages, an SNS envelope, or an event as delivered.
 """
 
 import json
@@ -20,7 +20,7 @@ _WRAPPINGS_MAX = 8
 
 @dataclass(frozen=True, slots=True)
 class BatchPlace:
-    """The place of a batch in the shard; both sequence numbers are its own."""
+    """The place of a batch in the shard; both sequence numbers belong to the batch."""
 
     stream_arn: str
     shard_id: str
@@ -38,14 +38,14 @@ class BatchPlace:
 
 @dataclass(frozen=True, slots=True)
 class FailedBatch:
-    """A batch, and where it was found: file and line."""
+    """A batch, and the place of the text: file and line."""
 
     where: str
     content: BatchPlace | StreamBatch
 
 
 def failed_batches(text: bytes, name: str) -> list[FailedBatch]:
-    """The batches of a file, all of them; ConfigurationError with file and line."""
+    """All batches of a file; ConfigurationError with file and line."""
     found = [batch for where, value in _documents(text, name) for batch in _unwrap(value, where, 0)]
     if not found:
         message = f"{name}: holds no batch"

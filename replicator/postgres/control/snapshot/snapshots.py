@@ -229,7 +229,7 @@ class Snapshots:
         snapshot: SnapshotFacts,
         targets: Sequence[TargetMapping],
         *,
-        parts: int,
+        segments: int,
         items_estimated: int | None,
         instead: str | None = None,
     ) -> bool:
@@ -268,7 +268,7 @@ class Snapshots:
                 snapshot_id=snapshot.id,
                 when=tuple(OrderingMode),
             )
-            loads = [None] * (parts if origin == "scan" else 1)  # those of files come later
+            loads = [None] * (segments if origin == "scan" else 1)  # those of files come later
             swept = [
                 target.name
                 for target in (targets if origin != "changes" else ())
@@ -282,7 +282,7 @@ class Snapshots:
                     snapshot.id,
                     number,
                     target,
-                    parts,
+                    segments,
                     0 if target is None else SWEEP_PHASE,
                 )
         return True
