@@ -15,7 +15,6 @@ from tests.end_to_end.conftest import one_emulator
 from tests.support.analyst import create_single_table, put_all, questions_are_answered
 from tests.support.bounds import scaled
 from tests.support.endpoints import dynamodb_client
-from tests.support.warm_start import keeps_bytecode
 
 ROOT = Path(__file__).parents[2]
 SECONDS_MAX = scaled(240.0)
@@ -26,9 +25,7 @@ def run(*command: str | Path, directory: Path, **said: str) -> subprocess.Comple
     return subprocess.run(
         command,
         cwd=directory,
-        env={name: os.environ[name] for name in kept if name in os.environ}
-        | keeps_bytecode()
-        | said,
+        env={name: os.environ[name] for name in kept if name in os.environ} | said,
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

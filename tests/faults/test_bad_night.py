@@ -132,7 +132,7 @@ async def test_a_mapping_that_makes_dead_letters_is_fixed_by_all_that_is_printed
 
 
 async def printed(it: Replica) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((await it.deployment.command("status", "--json")).stdout)
+    found: dict[str, Any] = json.loads((await it.deployment.asked("status", "--json")).stdout)
     return found
 
 

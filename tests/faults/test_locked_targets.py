@@ -42,7 +42,7 @@ async def held(it: Replica, statements: str) -> AsyncIterator[int]:
 
 async def problems(it: Replica, worker: Worker) -> Sequence[list[dict[str, str]]]:
     """Problems as the command and as the status page have them."""
-    command = await it.deployment.command("status", "--json")
+    command = await it.deployment.asked("status", "--json")
     return json.loads(command.stdout)["problems"], (await worker.status()).get("problems", [])
 
 

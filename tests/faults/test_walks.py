@@ -38,7 +38,7 @@ async def problem_of(
     """The problem that `status` prints first, once it is the one that is meant."""
 
     async def printed() -> Any:
-        told = json.loads((await it.deployment.command("status", "--json")).stdout)
+        told = json.loads((await it.deployment.asked("status", "--json")).stdout)
         first = next(iter(told["problems"]), None)
         return first if told["verdict"] != "well" and first and meant(first) else None
 
@@ -72,7 +72,7 @@ async def all_is_well(it: Replica, worker: Worker) -> None:
     await it.equal(worker)
 
     async def well() -> bool:
-        told = json.loads((await it.deployment.command("status", "--json")).stdout)
+        told = json.loads((await it.deployment.asked("status", "--json")).stdout)
         return bool(told["verdict"] == "well")
 
     await worker.until(well, what="`status` says that all is well")
