@@ -216,6 +216,28 @@ def test_a_row_of_a_usual_image_is_the_one_its_converters_make(mapping, data):
     assert made.untaken == untaken
 
 
+@pytest.mark.parametrize("mapping", TARGETS, ids=IDS)
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"S": None, "BOOL": False},
+        {"BOOL": False, "NULL": None},
+        {"N": "1", "S": None},
+        {"SS": None, "L": []},
+        {"S": None},
+        {"NULL": None},
+    ],
+    ids=str,
+)
+def test_a_tag_whose_value_is_null_is_no_usual_value(mapping, value):
+    keys = {"pk": {"S": "a"}, "sk": {"N": "1"}}
+    for name in NAMES:
+        raw = wire(keys | {name: value})
+        [row] = rows_of(mapping, [as_record(keys, raw)]).rows
+        expected = by_steps(mapping, keys, raw)
+        assert row is None or (expected is not None and row == expected[0]), name
+
+
 USUAL: dict[str, Any] = {
     "pk": {"S": "a"},
     "sk": {"N": "1"},

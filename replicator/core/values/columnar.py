@@ -424,10 +424,10 @@ def _value_of(name: str, fields: _Fields, *, every_type: bool) -> tuple[Any, Any
 
 @cache
 def _value_type(tags: tuple[str, ...]) -> type[msgspec.Struct]:
-    """A value of one of the given types, or NULL."""
+    """A value of one of the given types, or NULL: an absent tag is None, a JSON null is refused."""
     return msgspec.defstruct(
         "Value",
-        [*((tag, _RAW_TYPES[tag] | None, None) for tag in tags), ("NULL", bool | None, None)],
+        [*((tag, _RAW_TYPES[tag], None) for tag in tags), ("NULL", bool, None)],
         forbid_unknown_fields=True,
         frozen=True,
         gc=False,
