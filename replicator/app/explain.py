@@ -25,6 +25,7 @@ from replicator.engine.verify.confirm import CurrentItem, compare, item_of
 from replicator.engine.verify.pending_changes import Unapplied
 from replicator.postgres.connection.database import Database
 from replicator.postgres.control.stream.shard_store import Positions
+from replicator.postgres.control.worker_heartbeats import WorkerHeartbeats
 from replicator.postgres.read.one_item import open_letters, row_of, version_of
 from replicator.postgres.read.rows import TargetRows
 
@@ -106,12 +107,12 @@ class _Explainer:
         rows = TargetRows(self.database, mapping.spec.name)
         targets = [await self._target(rows, target, item) for target in mapping.targets]
         changes = await unapplied.changes(identity, marks, seconds_max=STREAM_SECONDS_MAX)
-        positions = Positions(self.database)
+        positions, workers = Positions(self.database), WorkerHeartbeats(self.database)
         around = Circumstances(
             item.image,
             (await positions.tables()).get(mapping.spec.name),
             mapping.fingerprint,
-            len(await positions.living(within_seconds=WORKER_SECONDS)),
+            len(await workers.living(within_seconds=WORKER_SECONDS)),
             tuple(await open_letters(self.database, mapping.spec.name, identity)),
             None
             if changes is None

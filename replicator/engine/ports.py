@@ -182,6 +182,10 @@ class Positions(Protocol):
         """Drop the row of a shard that finished long ago."""
         ...
 
+
+class Heartbeats(Protocol):
+    """The rows by which workers tell each other that they live."""
+
     async def seen(
         self,
         worker_id: str,
@@ -303,6 +307,7 @@ class ControlPorts:
     positions: Positions
     listings: ListingTurns
     incidents: Incidents
+    heartbeats: Heartbeats
 
 
 class Moves(Protocol):

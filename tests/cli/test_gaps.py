@@ -1,6 +1,7 @@
 """`replicator gaps`: what is shown, and what accepting changes."""
 
 import pytest
+import yaml
 
 from tests.support.command import replicator
 from tests.support.control import stream_arn
@@ -150,3 +151,23 @@ async def test_nobody_accepts_without_saying_why(why, orders, configure):
     assert ended.code == 2
     assert "--why" in ended.err
     assert await orders.rows("select state from replicator.gap") == [("open",)]
+
+
+async def test_while_a_gap_is_healed_whoever_asks_again_is_told_of_the_snapshot(orders, configure):
+    await orders.gap("orders")
+    config = configure("orders")
+    document = yaml.safe_load(config.read_text()) | {"export": {"bucket": "exports"}}
+    config.write_text(yaml.safe_dump(document))
+    heal = ("gaps", "heal", "--table", "orders", "--detach")
+
+    first = await replicator(*heal, config=config)
+    await orders.connection.execute("update replicator.gap set state = 'accepted'")
+    second = await replicator(*heal, config=config)
+    await orders.connection.execute("update replicator.snapshot set state = 'done'")
+    third = await replicator(*heal, config=config)
+
+    assert (first.code, second.code, third.code) == (0, 2, 2)
+    [(number,)] = await orders.rows("select id from replicator.snapshot")
+    assert f"snapshot {number} is under way" in second.err
+    assert "under way" not in third.err
+    assert "`replicator gaps list`" in third.err

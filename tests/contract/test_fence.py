@@ -15,18 +15,19 @@ from replicator.core.records import Position, StreamRecord
 from replicator.core.stream.claims import Advance, Claim
 from replicator.core.stream.shard_facts import Belief, ListedShard, ShardFacts, StreamOver
 from replicator.core.stream.shard_load import ShardLoad
-from replicator.engine.ports import Claims, Incidents, Positions, Sink
+from replicator.engine.ports import Claims, Heartbeats, Incidents, Positions, Sink
 from replicator.errors import BatchRejected, Fenced, NotClaimable, SinkBusy
 from replicator.postgres.connection.connect import ConnectionSettings
 from replicator.postgres.connection.database import Database
 from replicator.postgres.control.stream.incidents import Incidents as PostgresIncidents
 from replicator.postgres.control.stream.shard_claims import Claims as PostgresClaims
 from replicator.postgres.control.stream.shard_store import Positions as PostgresPositions
+from replicator.postgres.control.worker_heartbeats import WorkerHeartbeats
 from replicator.postgres.schema.migrate import migrate
 from replicator.postgres.write.plan_writer import PostgresSink
 from tests.support.builders import NOON, STREAM, record, shard_name, table_mapping, target
 from tests.support.fake_postgres import FakePostgres
-from tests.support.fakes import FakeClaims, FakeIncidents, FakePositions, FakeSink
+from tests.support.fakes import FakeClaims, FakeHeartbeats, FakeIncidents, FakePositions, FakeSink
 from tests.support.faults import at_once
 
 SOURCE, TARGET = "orders", "public.t"
@@ -50,6 +51,7 @@ class End:
 
     positions: Positions
     incidents: Incidents
+    heartbeats: Heartbeats
     claims: Claims
     other_claims: Claims
     sink: Sink
@@ -116,6 +118,7 @@ async def fake_end() -> End:
     return End(
         FakePositions(server, at_once),
         FakeIncidents(server, at_once),
+        FakeHeartbeats(server, at_once),
         FakeClaims(server, at_once, "one"),
         FakeClaims(server, at_once, "other"),
         FakeSink(server, at_once, MAPPING),
@@ -161,6 +164,7 @@ async def real_end(dsn: str, stack: AsyncExitStack) -> End:
     return End(
         PostgresPositions(databases[0]),
         PostgresIncidents(databases[0]),
+        WorkerHeartbeats(databases[0]),
         PostgresClaims(databases[0], "one"),
         PostgresClaims(databases[1], "other"),
         PostgresSink(databases[0], MAPPING),
@@ -600,9 +604,9 @@ async def test_the_load_of_a_shard_is_kept_by_batches_and_looks_and_inherited_by
 async def test_a_worker_says_the_load_of_its_shards_and_one_that_does_not_is_of_an_older_version(
     end: End,
 ):
-    await end.positions.seen("one", version="1", leases=2, beat=1, looking=True, load=450.0)
+    await end.heartbeats.seen("one", version="1", leases=2, beat=1, looking=True, load=450.0)
 
-    assert [(sign.worker_id, sign.load) for sign in await end.positions.workers()] == [
+    assert [(sign.worker_id, sign.load) for sign in await end.heartbeats.workers()] == [
         ("one", 450.0)
     ]
 

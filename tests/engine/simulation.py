@@ -37,13 +37,14 @@ from tests.support.fake_postgres import Data, FakePostgres, Row, ShardRow
 from tests.support.fake_source import describe_stream, fake_source
 from tests.support.fakes import (
     FakeClaims,
+    FakeHeartbeats,
     FakeIncidents,
     FakeListings,
     FakePositions,
     FakeSink,
     FakeTurns,
     NoMoves,
-    OlderPositions,
+    OlderHeartbeats,
 )
 from tests.support.faults import Send, at_once
 from tests.support.no_snapshots import NoSnapshots, without_snapshots
@@ -160,7 +161,7 @@ class Simulation:
         """Start another worker; an `older` one renews each of its leases, and has no beat."""
         name = f"w{self.calls}"
         self.calls += 1
-        worker = self._worker(name, OlderPositions if older else FakePositions)
+        worker = self._worker(name, OlderHeartbeats if older else FakeHeartbeats)
         stopping = asyncio.Event()
         task = self.loop.create_task(worker.run(stopping))
         self.processes[name] = Process(name, worker, task, stopping)
@@ -198,7 +199,7 @@ class Simulation:
             if error is not None:
                 self.invariants.violations.append(f"{process.name} died of {error!r}")
 
-    def _worker(self, name: str, positions_of: type[FakePositions]) -> Worker:
+    def _worker(self, name: str, heartbeats_of: type[FakeHeartbeats]) -> Worker:
         postgres, leases, streams = (
             partial(self._send, name, server) for server in ("postgres", "leases", "streams")
         )
@@ -206,7 +207,7 @@ class Simulation:
         pace = DescribeStreamPace(FakeTurns(self.postgres, postgres).take)
         source = self.source(streams, pace)
         lease_rows = FakeLeases(self.leases, leases, name)
-        positions = positions_of(self.postgres, postgres)
+        positions = FakePositions(self.postgres, postgres)
         listings = FakeListings(self.postgres, postgres, name)
         incidents = FakeIncidents(self.postgres, postgres)
         discovery = Discovery(
@@ -236,7 +237,11 @@ class Simulation:
                 )
             ],
             control=ControlPorts(
-                FakeClaims(self.postgres, postgres, name), positions, listings, incidents
+                FakeClaims(self.postgres, postgres, name),
+                positions,
+                listings,
+                incidents,
+                heartbeats_of(self.postgres, postgres),
             ),
             unleased_steps=UnleasedSteps(positions, incidents, NoSnapshots(), self.clock),
             pacing=ReadPacing(1.0, self.clock),

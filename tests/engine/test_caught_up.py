@@ -11,7 +11,7 @@ import pytest
 from replicator.engine.worker.worker import Worker
 from tests.engine.simulation import SOURCE, Server, Simulation
 from tests.support.fake_postgres import ListingRow, ShardRow
-from tests.support.fakes import FakePositions
+from tests.support.fakes import FakeHeartbeats
 from tests.support.virtual_time import VirtualLoop, virtual_loop
 
 ANSWER_SECONDS = 0.02
@@ -51,7 +51,7 @@ class EndingTable(Simulation):
 
     def asker(self) -> Worker:
         """A worker that is asked, and takes no part in the work."""
-        return self._worker("asker", FakePositions)
+        return self._worker("asker", FakeHeartbeats)
 
     def end_shard(self) -> None:
         """The reader of the shard comes to its end."""

@@ -11,7 +11,7 @@ from replicator.errors import SinkUnavailable
 from tests.support.builders import STREAM, shard_name
 from tests.support.fake_leases import FakeLeases, LeaseTable
 from tests.support.fake_postgres import FakePostgres
-from tests.support.fakes import FakePositions
+from tests.support.fakes import FakeHeartbeats
 from tests.support.faults import FailBefore, Wire, at_once
 from tests.support.virtual_time import in_virtual_time, running_clock
 
@@ -30,11 +30,11 @@ class Observer:
         table.rows[self.key] = Lease(self.key, "owner", 1, TRIM_HORIZON)
         self.wire = Wire()
         """The way of the looks to PostgreSQL."""
-        self._heartbeats = FakePositions(server, at_once)
+        self._heartbeats = FakeHeartbeats(server, at_once)
         self._beat = 0
         self._ownership = Ownership(
             leases,
-            FakePositions(server, self.wire),
+            FakeHeartbeats(server, self.wire),
             Holding(leases, lambda _: None, clock, lease_seconds=LEASE_SECONDS),
             clock,
             worker_id="observer",

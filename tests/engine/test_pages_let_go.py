@@ -181,7 +181,7 @@ def _replicate(
     return ShardReplicator(
         task,
         shared=SharedParts(pages, pipeline, room, no_children),
-        control=ControlPorts(database, database, database, database),
+        control=ControlPorts(database, database, database, database, database),
         observe=unobserved,
         clock=clock,
         moved=unobserved,

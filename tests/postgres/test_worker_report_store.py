@@ -9,7 +9,7 @@ from replicator.core.status.worker_report import (
     WorkerReport,
 )
 from replicator.postgres.control.status_reads import read_knowledge
-from replicator.postgres.control.stream.shard_store import Positions
+from replicator.postgres.control.worker_heartbeats import WorkerHeartbeats
 from replicator.postgres.control.worker_report_store import tell_report
 from tests.support.builders import NOON
 from tests.support.control import control_pool, control_schema
@@ -30,7 +30,7 @@ async def test_what_is_told_is_read_as_it_was_with_the_time_since(migrated_datab
         control_pool(migrated_database) as pool,
     ):
         await control.register("orders")
-        await Positions(pool).seen("one", version="0", leases=1)
+        await WorkerHeartbeats(pool).seen("one", version="0", leases=1)
         await tell_report(pool, "one", EVIDENCE, {})
 
         knowledge, now = await read_knowledge(pool)
@@ -52,7 +52,7 @@ async def test_a_worker_without_a_look_yet_is_seen_and_shares_nothing(migrated_d
         knowledge, _ = await read_knowledge(pool)
 
         assert knowledge.living == {"one"}
-        assert await Positions(pool).living(within_seconds=3600) == frozenset()
+        assert await WorkerHeartbeats(pool).living(within_seconds=3600) == frozenset()
 
 
 async def test_a_worker_that_has_left_stays_away(migrated_database: str):
@@ -61,8 +61,8 @@ async def test_a_worker_that_has_left_stays_away(migrated_database: str):
         control_pool(migrated_database) as pool,
     ):
         await control.register("orders")
-        await Positions(pool).seen("one", version="0", leases=1)
-        await Positions(pool).gone("one")
+        await WorkerHeartbeats(pool).seen("one", version="0", leases=1)
+        await WorkerHeartbeats(pool).gone("one")
         await tell_report(pool, "one", EVIDENCE, {})
 
         assert (await read_knowledge(pool))[0].workers == ()
@@ -76,8 +76,8 @@ async def test_a_worker_that_tells_nothing_or_in_another_form_has_no_evidence(
         control_pool(migrated_database) as pool,
     ):
         await control.register("orders")
-        await Positions(pool).seen("older", version="0", leases=1)
-        await Positions(pool).seen("newer", version="0", leases=1)
+        await WorkerHeartbeats(pool).seen("older", version="0", leases=1)
+        await WorkerHeartbeats(pool).seen("newer", version="0", leases=1)
         await control.connection.execute(
             """update replicator.worker set told_at = now(), evidence = '{"form": 2}'"""
             " where id = 'newer'"
@@ -96,7 +96,7 @@ async def test_only_living_workers_count(migrated_database: str):
     ):
         await control.register("orders", "carts")
         for worker in ("one", "two", "gone"):
-            await Positions(pool).seen(worker, version="0", leases=1)
+            await WorkerHeartbeats(pool).seen(worker, version="0", leases=1)
             await tell_report(pool, worker, EVIDENCE, {"orders": 5, "carts": 1})
         await tell_report(pool, "two", EVIDENCE, {"orders": 7})
         await control.connection.execute(

@@ -34,12 +34,13 @@ from tests.support.fake_leases import FakeLeases, LeaseTable
 from tests.support.fake_postgres import FakePostgres, ShardRow
 from tests.support.fakes import (
     FakeClaims,
+    FakeHeartbeats,
     FakeIncidents,
     FakeListings,
     FakePositions,
     FakeTurns,
     NoMoves,
-    OlderPositions,
+    OlderHeartbeats,
 )
 from tests.support.mappings import mapping
 from tests.support.no_snapshots import NoSnapshots, without_snapshots
@@ -137,8 +138,8 @@ class SimulatedShard:
         return Ending.DONE
 
 
-class CountingPositions(FakePositions):
-    """The control schema as a worker sees it that has a heartbeat, and knows nothing of loads."""
+class CountingHeartbeats(FakeHeartbeats):
+    """The workers' rows as a worker sees them that has a heartbeat, and knows nothing of loads."""
 
     async def seen(self, worker_id: str, **facts: Any) -> None:
         await super().seen(worker_id, **facts | {"load": None})
@@ -192,13 +193,13 @@ class Fleet:
             self.open[_shard_id(number)] = arn
 
     def start(
-        self, *, older: bool = False, positions_type: type[FakePositions] | None = None
+        self, *, older: bool = False, heartbeats_type: type[FakeHeartbeats] | None = None
     ) -> str:
         """Start one more worker; an `older` one renews each of its leases, and has no beat."""
         name = f"worker-{len(self.processes):03}-{self.random.randrange(10**9):09}"
         cut_off = set[str]()
-        usual = OlderPositions if older else FakePositions
-        worker = self._worker(name, cut_off, positions_type or usual)
+        usual = OlderHeartbeats if older else FakeHeartbeats
+        worker = self._worker(name, cut_off, heartbeats_type or usual)
         stopping = asyncio.Event()
         task = asyncio.get_running_loop().create_task(worker.run(stopping), name=name)
         self.processes[name] = Process(worker, task, stopping, cut_off)
@@ -357,7 +358,7 @@ class Fleet:
                         process.worker.holding.moved(key, at)
 
     def _worker(
-        self, name: str, cut_off: set[str], positions_type: type[FakePositions]
+        self, name: str, cut_off: set[str], heartbeats_type: type[FakeHeartbeats]
     ) -> FleetWorker:
         servers, observe = self.servers.reached_by(cut_off), self._observe
         client: Any = self.servers
@@ -370,7 +371,8 @@ class Fleet:
             pace=DescribeStreamPace(turns.take),
         )
         leases = FakeLeases(self.leases, servers.lease_call, name)
-        positions = positions_type(self.postgres, servers.postgres_call)
+        positions = FakePositions(self.postgres, servers.postgres_call)
+        heartbeats = heartbeats_type(self.postgres, servers.postgres_call)
         listings = FakeListings(self.postgres, servers.postgres_call, name)
         incidents = FakeIncidents(self.postgres, servers.postgres_call)
         nothing: Any = None
@@ -400,7 +402,7 @@ class Fleet:
         worker = FleetWorker(
             WorkerSettings(name, "1", LEASE_SECONDS, idle_seconds_max=1.0),
             tables,
-            control=ControlPorts(claims, positions, listings, incidents),
+            control=ControlPorts(claims, positions, listings, incidents, heartbeats),
             unleased_steps=UnleasedSteps(positions, incidents, NoSnapshots(), self.clock),
             pacing=ReadPacing(1.0, self.clock),
             leases=leases,

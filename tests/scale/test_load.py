@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from tests.scale.fleet import LEASE_SECONDS, CountingPositions, Fleet
+from tests.scale.fleet import LEASE_SECONDS, CountingHeartbeats, Fleet
 from tests.support.virtual_time import in_virtual_time
 
 SHARDS, WORKERS = 150, 6
@@ -26,7 +26,7 @@ async def zipf_fleet(*, counting: int = 0) -> AsyncIterator[Fleet]:
     fleet.busy(BUSY)
     measuring = asyncio.create_task(fleet.measure_loads())
     for number in range(WORKERS):
-        fleet.start(positions_type=CountingPositions if number < counting else None)
+        fleet.start(heartbeats_type=CountingHeartbeats if number < counting else None)
     await fleet.seconds_until(lambda: fleet.all_read, at_most=60)
     await asyncio.sleep(LEARNT_SECONDS)
     yield fleet

@@ -271,6 +271,14 @@ class FakePositions:
 
         await self._send("forget_shard", work)
 
+
+class FakeHeartbeats:
+    """The workers' rows."""
+
+    def __init__(self, server: FakePostgres, send: Send) -> None:
+        self._server = server
+        self._send = send
+
     async def seen(
         self,
         worker_id: str,
@@ -311,8 +319,8 @@ class FakePositions:
         await self._send("asked", work)
 
 
-class OlderPositions(FakePositions):
-    """The control schema as a worker sees it that knows nothing of heartbeats, nor of loads."""
+class OlderHeartbeats(FakeHeartbeats):
+    """The workers' rows as a worker sees them that knows nothing of heartbeats, nor of loads."""
 
     async def seen(
         self,

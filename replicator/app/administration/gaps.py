@@ -76,6 +76,16 @@ async def heal_gaps(
         facts = require_registered(table, settings, await registered_tables(database))
         if not facts.gaps:
             message = f"table {table!r} has no open gap"
-            raise ConfigurationError(message, remedy="`replicator gaps list` shows them")
+            raise ConfigurationError(message, remedy=await _remedy(Snapshots(database), table))
         number = await Snapshots(database).ask(table, "gap", who=who, why=why, origin="changes")
     return number, facts.gaps
+
+
+async def _remedy(snapshots: Snapshots, table: str) -> str:
+    """What to do where no gap is open: one that a snapshot heals is accepted meanwhile."""
+    under_way = [
+        each for each in (await snapshots.facts([table])).get(table, ()) if each.unfinished
+    ]
+    if not under_way:
+        return "`replicator gaps list` shows the open gaps of all tables"
+    return f"snapshot {under_way[0].id} is under way: `replicator status` shows how far it is"

@@ -15,7 +15,7 @@ from replicator.core.stream.gaps import Unread, unread
 from replicator.core.stream.shard_facts import TableFacts
 from replicator.postgres.control.status_reads import read_knowledge
 from replicator.postgres.control.stream.incidents import Incidents
-from replicator.postgres.control.stream.shard_store import Positions
+from replicator.postgres.control.worker_heartbeats import WorkerHeartbeats
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ async def resume_table(settings: Settings, table: str, *, who: str, why: str | N
     async with control_database(settings) as database:
         before = require_registered(table, settings, await registered_tables(database))
         await Incidents(database).set_paused(table, paused=False, who=who, why=why)
-        living = bool(await Positions(database).living(within_seconds=WORKER_SECONDS))
+        living = bool(await WorkerHeartbeats(database).living(within_seconds=WORKER_SECONDS))
         knowledge, now = await read_knowledge(database)
     status = overview(knowledge, now=now)
     restarts = (

@@ -17,7 +17,7 @@ from replicator.core.status.table_verdict import WORKER_SECONDS
 from replicator.errors import ConfigurationError
 from replicator.postgres.control.snapshot.snapshot_reads import read_snapshot
 from replicator.postgres.control.snapshot.snapshots import Snapshots
-from replicator.postgres.control.stream.shard_store import Positions
+from replicator.postgres.control.worker_heartbeats import WorkerHeartbeats
 
 POLL_SECONDS = 0.5
 """Pause between two readings of a snapshot that is watched."""
@@ -75,7 +75,7 @@ async def ask_for_snapshot(settings: Settings, request: SnapshotRequest) -> tupl
                 origin=request.origin,
                 given_export=request.export_arn,
             )
-        return number, bool(await Positions(database).living(within_seconds=WORKER_SECONDS))
+        return number, bool(await WorkerHeartbeats(database).living(within_seconds=WORKER_SECONDS))
 
 
 async def watch_snapshot(

@@ -48,6 +48,7 @@ from replicator.postgres.control.stream.listing_turns import ListingTurns
 from replicator.postgres.control.stream.shard_claims import Claims
 from replicator.postgres.control.stream.shard_store import Positions
 from replicator.postgres.control.stream.shared_describe_stream_limiter import DescribeStreamTurns
+from replicator.postgres.control.worker_heartbeats import WorkerHeartbeats
 
 LAST_LOOK_SECONDS_MAX = 1.0
 CAUGHT_UP_LOOK_SECONDS = 0.2
@@ -347,6 +348,7 @@ class Daemon:
                 Positions(self._database),
                 ListingTurns(self._database, self._worker_id),
                 Incidents(self._database),
+                WorkerHeartbeats(self._database),
             ),
             unleased_steps=self._unleased_steps(),
             pacing=pacing,

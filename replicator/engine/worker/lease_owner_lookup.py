@@ -15,7 +15,7 @@ from replicator.core.leases.lease_owners import (
     stirred,
 )
 from replicator.core.leases.lease_plan import Lease, Sighting, Sightings, observed
-from replicator.engine.ports import Leases, Positions
+from replicator.engine.ports import Heartbeats, Leases
 from replicator.engine.worker.lease_keeper import Holding
 
 SWEEP_SECONDS = 3600.0
@@ -62,7 +62,7 @@ class Ownership:
     def __init__(
         self,
         leases: Leases,
-        positions: Positions,
+        heartbeats: Heartbeats,
         holding: Holding,
         clock: Clock,
         *,
@@ -71,7 +71,7 @@ class Ownership:
         plan_seconds: float,
     ) -> None:
         self._leases = leases
-        self._positions = positions
+        self._heartbeats = heartbeats
         self._holding = holding
         self._clock = clock
         self._worker_id = worker_id
@@ -87,7 +87,7 @@ class Ownership:
 
     async def look(self, owners: Mapping[str, str | None]) -> KnownLeases:
         """Read the doubtful ones of the given leases. `owners`: the claimer of each."""
-        signs = await self._positions.workers()
+        signs = await self._heartbeats.workers()
         now = self._clock.monotonic()
         since = now if self._looked_at is None else self._looked_at
         unseen = max(0.0, now - since - self._lease_seconds / 2)
@@ -140,7 +140,7 @@ class Ownership:
         """Tell the owners of leases that were asked for."""
         owners = {lease.owner for lease in leases if lease.owner and lease.key in self._asked}
         if owners:
-            await self._positions.asked(owners)
+            await self._heartbeats.asked(owners)
 
     async def _read(
         self, doubts: frozenset[str], keys: Collection[str], now: float

@@ -101,7 +101,7 @@ class Worker:
         )
         self._ownership = Ownership(
             leases,
-            control.positions,
+            control.heartbeats,
             self.holding,
             clock,
             worker_id=settings.worker_id,
@@ -645,7 +645,7 @@ class Worker:
         """Tell that the worker lives, while polls make progress: a hanging worker takes no
         lease."""
         settings, now, beat = self.settings, self._clock.monotonic(), self.holding.beat()
-        await self._control.positions.seen(
+        await self._control.heartbeats.seen(
             settings.worker_id,
             version=settings.version,
             leases=len(self.holding.held),
@@ -664,7 +664,7 @@ class Worker:
         try:
             async with asyncio.timeout(RELEASE_SECONDS_MAX), one_failure() as tasks:
                 tasks.create_task(
-                    self._control.positions.gone(self.settings.worker_id), name="goodbye"
+                    self._control.heartbeats.gone(self.settings.worker_id), name="goodbye"
                 )
                 tasks.create_task(self._control.listings.leave(), name="leave listings")
                 await for_each(held, self.holding.release, at_once=CALLS_AT_ONCE)
