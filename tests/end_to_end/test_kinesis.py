@@ -25,7 +25,6 @@ from tests.support.kinesis_tables import (
     described,
     kinesis_stream,
 )
-from tests.support.waiting import eventually
 
 pytestmark = one_emulator
 
@@ -247,6 +246,7 @@ async def running(published: Published, **options: Any) -> AsyncIterator[tuple[D
         await deployment.migrate()
         worker = deployment.start()
         await published.equal(worker)
+        await loaded(worker)
         yield deployment, worker
 
 
@@ -469,13 +469,15 @@ async def test_a_stream_created_again_under_its_name_is_a_gap_and_is_read_from_i
         for number in range(20):
             await table.put(item(number, 1))
         await published.equal(worker)
-        await age_the_stream(published)
+        await creation_noted(published, worker)
         if not while_it_runs:
             assert await worker.stop() == 0
 
         table.deliver = lost
         await table.put(item(1, 77))
-        await stream.create_again()
+        await stream.delete()
+        await age_the_stream(published)
+        await stream.create()
         table.deliver = None
         await table.put(item(2, 78))
         await table.put(item(30, 5))
@@ -506,14 +508,20 @@ async def test_a_stream_created_again_under_its_name_is_a_gap_and_is_read_from_i
         assert await worker.stop() == 0
 
 
-async def age_the_stream(published: Published) -> None:
-    """The stream on record was created earlier than it was: AWS takes longer to delete one."""
+async def creation_noted(published: Published, worker: Worker) -> None:
+    """Wait until the time is on record at which the stream was created."""
     created = "select created_at is not null from replicator.generation"
 
     async def is_noted() -> bool:
         return all(noted for (noted,) in await sql(published.stage, created))
 
-    await eventually(is_noted, what="the time of the stream's creation is noted")
+    await worker.until(is_noted, what="the time of the stream's creation is noted")
+
+
+async def age_the_stream(published: Published) -> None:
+    """Let the stream on record have been created earlier than it was, once it is gone: a worker
+    would take it for another. AWS takes longer to delete one than the emulator.
+    """
     await sql(
         published.stage,
         "update replicator.generation set created_at = created_at - interval '1 minute'",
@@ -529,9 +537,10 @@ async def test_a_stream_that_is_gone_for_a_while_stops_the_table_until_it_is_cre
     async def lost(key: str, data: bytes) -> None: ...
 
     async with running(published, on_gap="resnapshot") as (_, worker):
-        await age_the_stream(published)
+        await creation_noted(published, worker)
         table.deliver = lost
         await stream.delete()
+        await age_the_stream(published)
         await table.put(item(1, 77))
 
         async def told() -> bool:

@@ -55,6 +55,7 @@ def kinesis_local() -> Iterator[str]:
                 "AWS_ACCOUNT_ID": ACCOUNT,
                 "AWS_REGION": REGION,
                 "LOG_LEVEL": "ERROR",
+                "SHARD_LIMIT": "100000",
                 **FAST,
             },
             remove=Path(directory),
