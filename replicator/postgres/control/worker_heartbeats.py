@@ -1,5 +1,4 @@
-"""Heartbeats of the workers in the control schema: who lives, who has gone, and who is asked for
-leases.
+"""Heartbeats of the workers in the control schema: who lives, has gone, or is asked for leases.
 
 A worker's row has a beat, a number that grows while the worker reaches the lease table; the others
 take over its leases when the beat stands still for the length of a lease.
