@@ -1,6 +1,5 @@
 """The lease table decides who works, never what is written: it may fail, vanish or lie."""
 
-import signal
 from pathlib import Path
 from typing import Any
 
@@ -178,10 +177,9 @@ async def test_a_worker_cut_off_from_the_lease_table_alone_gives_way(new_replica
         await writes_more(it, worker)
         before = await it.shard(0)
         assert before is not None
-        worker.signal(signal.SIGSTOP)
-        heir = await it.deployment.start_ready()
-        await it.claimed_by_another(heir, 0, before)
-        worker.signal(signal.SIGCONT)
+        with worker.frozen():
+            heir = await it.deployment.start_ready()
+            await it.claimed_by_another(heir, 0, before)
         async with it.load.going_on():
             await it.looks(heir, 24)  # of both workers: three leases long
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import signal
 from collections.abc import Sequence
 from random import Random
 
@@ -97,13 +96,12 @@ async def test_twenty_freezes_longer_than_the_lease_write_nothing(new_replica: N
                 victim = chance.choice(workers)
                 name = await worker_id(victim)
                 await it.load.grows(chance.uniform(0, 150))
-                victim.signal(signal.SIGSTOP)
-                left = await death(it, name, started(workers, but=victim))
-                await taken_over(it, name, workers)
-                deaths += [] if left is None else [left]
-                claimed = (await it.log()).shards[-1].id
-                await it.load.grows(chance.uniform(0, 150))
-                victim.signal(signal.SIGCONT)
+                with victim.frozen():
+                    left = await death(it, name, started(workers, but=victim))
+                    await taken_over(it, name, workers)
+                    deaths += [] if left is None else [left]
+                    claimed = (await it.log()).shards[-1].id
+                    await it.load.grows(chance.uniform(0, 150))
 
                 async def back(name: str = name) -> bool:
                     return name in {shard.owner for shard in (await it.shards()).values()}

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import signal
 import sys
 import time
 from dataclasses import dataclass
@@ -109,13 +108,12 @@ async def load_under_harm(it: Replica, names: list[str], *, items: int, kills: i
         try:
             worker, frozen = it.deployment.start(), it.deployment.start()
             await read_more(frozen, items // 20)
-            frozen.signal(signal.SIGSTOP)
-            for kill in range(kills):
-                await read_more(worker, items * (kill + 2) // 10)
-                worker.kill()
-                worker = it.deployment.start()
-            await ended(worker)
-            frozen.signal(signal.SIGCONT)
+            with frozen.frozen():
+                for kill in range(kills):
+                    await read_more(worker, items * (kill + 2) // 10)
+                    worker.kill()
+                    worker = it.deployment.start()
+                await ended(worker)
         finally:
             stopping.set()
     seconds = time.monotonic() - started

@@ -1,26 +1,9 @@
 """One worker at a time lists a stream, and what it found counts for all."""
 
-from collections.abc import AsyncIterator
-
-import pytest
-
 from replicator.postgres.connection.database import Database
 from replicator.postgres.control.stream.listing_turns import ListingTurns
 from replicator.postgres.control.stream.shard_store import Positions
-from tests.support.control import Control, control_pool, control_schema
-
-
-@pytest.fixture
-async def control(migrated_database: str) -> AsyncIterator[Control]:
-    async with control_schema(migrated_database) as control:
-        await control.register("orders")
-        yield control
-
-
-@pytest.fixture
-async def pool(control: Control) -> AsyncIterator[Database]:
-    async with control_pool(control.dsn) as pool:
-        yield pool
+from tests.support.control import Control
 
 
 async def listed_seconds(pool: Database) -> float | None:

@@ -1,7 +1,5 @@
 """Workers take turns in calling DescribeStream, ten or five in any second."""
 
-from collections.abc import AsyncIterator
-
 import pytest
 
 from replicator.core.stream.describe_stream_quota import (
@@ -14,23 +12,10 @@ from replicator.core.stream.describe_stream_quota import (
 )
 from replicator.postgres.connection.database import Database
 from replicator.postgres.control.stream.shared_describe_stream_limiter import DescribeStreamTurns
-from tests.support.control import DEPLOYMENT, Control, control_pool, control_schema
+from tests.support.control import DEPLOYMENT, Control
 
 AHEAD_SECONDS = 20.0
 """More than a test takes, so that what was taken lies ahead."""
-
-
-@pytest.fixture
-async def control(migrated_database: str) -> AsyncIterator[Control]:
-    async with control_schema(migrated_database) as control:
-        await control.register("orders")
-        yield control
-
-
-@pytest.fixture
-async def pool(control: Control) -> AsyncIterator[Database]:
-    async with control_pool(control.dsn) as pool:
-        yield pool
 
 
 @pytest.fixture

@@ -82,7 +82,11 @@ async def heal_gaps(
 
 
 async def _remedy(snapshots: Snapshots, table: str) -> str:
-    """What to do where no gap is open: one that a snapshot heals is accepted meanwhile."""
+    """The remedy of an error that a table has no open gap.
+
+    The remedy names the snapshot under way, if there is one: the gaps that a snapshot heals are
+    accepted meanwhile.
+    """
     under_way = [
         each for each in (await snapshots.facts([table])).get(table, ()) if each.unfinished
     ]

@@ -214,10 +214,10 @@ class Table:
 
         None where anything else has changed, by which shards become ready or are not any more.
         """
-        same = set(map(id, self._known.values()))
-        changed = [shard for shard in self.shards if id(shard) not in same]
         if len(self.shards) != len(self._known):
             return None
+        same = set(map(id, self._known.values()))
+        changed = [shard for shard in self.shards if id(shard) not in same]
         for shard in changed:
             before = self._known.get((shard.stream_arn, shard.shard_id))
             if before is None or _lineage_of(before) != _lineage_of(shard):
