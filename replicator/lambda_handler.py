@@ -7,7 +7,7 @@ from functools import cache
 from typing import Any, Protocol
 
 from replicator.app.aws_lambda.composition import function_of
-from replicator.app.aws_lambda.handler import BatchResponse, Function
+from replicator.app.aws_lambda.execution_environment import BatchResponse, Function
 
 
 class Context(Protocol):

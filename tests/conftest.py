@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
-from replicator.demo import embedded
-from replicator.demo.embedded import EmbeddedPostgres
+from replicator.demo import embedded_servers as embedded
+from replicator.demo.embedded_servers import EmbeddedPostgres
 from tests.support import bounds, distribution, endpoints
 from tests.support.dynamodb_local import DynamoDBLocalMissing
 from tests.support.kinesis_local import KinesisLocalMissing, kinesis_local

@@ -34,7 +34,7 @@ MAY_BE_SHORT = {
     "faults/test_frozen.py": "an owner that is frozen is replaced within seconds",
     "faults/test_must_be_seen.py": "a worker ends within ten seconds",
     "faults/test_processes.py": "a worker ends within ten seconds",
-    "monitoring/test_http.py": "what is blocked gives no answer",
+    "monitoring/test_http_server.py": "what is blocked gives no answer",
     "support/daemon.py": "a page is asked for again and again, also of a worker that is frozen",
     "support/lambda_runtime.py": "the time that Lambda allows for an event",
     "support/pgbouncer.py": "a port is tried again and again",

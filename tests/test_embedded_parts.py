@@ -8,7 +8,11 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from replicator.demo.embedded import EmbeddedPartUnavailable, EmbeddedPostgres, embedded_dynamodb
+from replicator.demo.embedded_servers import (
+    EmbeddedPartUnavailable,
+    EmbeddedPostgres,
+    embedded_dynamodb,
+)
 from tests.support.endpoints import create_table, dynamodb_client, streams_client
 from tests.support.ministack import LOCKED, ROOT, missing_ministack
 from tests.support.postgres import fresh_database
@@ -79,7 +83,7 @@ async def test_postgres_keeps_its_data_and_port_when_started_again(
 
 OWNER = """
 import sys
-from replicator.demo.embedded import embedded_postgres
+from replicator.demo.embedded_servers import embedded_postgres
 with embedded_postgres() as postgres:
     print(postgres.directory, flush=True)
     sys.stdin.read()

@@ -11,8 +11,8 @@ import sys
 from replicator.aws.client_factory import open_client
 from replicator.aws.region_endpoint import SourceConnection
 from replicator.clock import SystemClock
-from replicator.demo.orders import TABLE, table_definition
-from replicator.demo.writer import Writer
+from replicator.demo.order_writer import Writer
+from replicator.demo.sample_orders import TABLE, table_definition
 
 CHANGES_PER_SECOND = float(os.environ.get("CHANGES_PER_SECOND", "5"))
 

@@ -5,7 +5,7 @@ import os
 from replicator.app.administration.status import read_status
 from replicator.app.compile_mappings import CompiledTable, compile_tables
 from replicator.aws.region_endpoint import is_aws
-from replicator.config.connections import (
+from replicator.config.connection_parameters import (
     export_connection,
     migrate_connection,
     source_connection,
@@ -20,13 +20,17 @@ from replicator.core.status.table_verdict import (
     worked_on,
 )
 from replicator.errors import ReplicatorError
-from replicator.postgres.connection.address import Address
 from replicator.postgres.connection.connect import ConnectionSettings, address_of
-from replicator.postgres.connection.failures import POOLER_REMEDY
+from replicator.postgres.connection.error_translation import POOLER_REMEDY
+from replicator.postgres.connection.server_addresses import Address
+from replicator.postgres.schema.database_survey import Survey
 from replicator.postgres.schema.migrate import look
-from replicator.postgres.schema.schema_diff import Survey
 from replicator.postgres.schema.server_fitness import server_fitness
-from replicator.sources.check import check_coordination, check_recovery, lambda_readers
+from replicator.sources.check_source_and_lease_tables import (
+    check_coordination,
+    check_recovery,
+    lambda_readers,
+)
 
 
 async def check(settings: Settings) -> list[Finding]:

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-from replicator.config.connections import table_connection, target_connection
+from replicator.config.connection_parameters import table_connection, target_connection
 from replicator.config.settings import Settings
 from replicator.core.check_findings import Finding, finding_of
 from replicator.core.mapping.auto_columns import with_auto_columns
@@ -12,8 +12,8 @@ from replicator.core.table_spec import TableSpec
 from replicator.errors import ConfigurationError, ReplicatorError, SourceUnavailable, StreamUnfit
 from replicator.postgres.schema.add_auto_columns import known_columns
 from replicator.postgres.schema.migrate import opened, reading
-from replicator.sources.check import SourceTable, check_sources
-from replicator.sources.dynamodb.tables import TableDescription
+from replicator.sources.check_source_and_lease_tables import SourceTable, check_sources
+from replicator.sources.dynamodb.describe_table import TableDescription
 from replicator.sources.dynamodb.view_type import require_new_images
 
 

@@ -5,29 +5,29 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any
 
-from replicator.app.client_cache import Clients
+from replicator.app.aws_client_cache import Clients
 from replicator.app.compile_mappings import RequiredTable, require_tables
-from replicator.app.item_sampling import read_item
+from replicator.app.sample_items import read_item
 from replicator.app.startup_checks import refuse_if_due
 from replicator.clock import Clock, SourceClock, SystemClock
-from replicator.config.connections import source_connection, target_connection
+from replicator.config.connection_parameters import source_connection, target_connection
 from replicator.config.settings import Settings
 from replicator.core.mapping.compile import TargetMapping
 from replicator.core.mapping.item_keys import item_key_json
-from replicator.core.records import Image
 from replicator.core.status.table_verdict import WORKER_SECONDS
+from replicator.core.stream_record import Image
 from replicator.core.table_spec import SourceKey
 from replicator.core.telemetry_events import unobserved
-from replicator.core.verify.diff import Difference, Expectation
 from replicator.core.verify.explanation import Circumstances, KnownVersion, PendingChange
-from replicator.engine.snapshot.rate_limit import ReadPacing
-from replicator.engine.verify.confirm import CurrentItem, compare, item_of
+from replicator.core.verify.row_diff import Difference, Expectation
+from replicator.engine.snapshot.read_rate_limit import ReadPacing
+from replicator.engine.verify.confirm_differences import CurrentItem, compare, item_of
 from replicator.engine.verify.pending_changes import Unapplied
 from replicator.postgres.connection.database import Database
 from replicator.postgres.control.stream.shard_store import Positions
 from replicator.postgres.control.worker_heartbeats import WorkerHeartbeats
-from replicator.postgres.read.one_item import open_letters, row_of, version_of
-from replicator.postgres.read.rows import TargetRows
+from replicator.postgres.read.compare_target_rows import TargetRows
+from replicator.postgres.read.facts_of_one_item import open_letters, row_of, version_of
 
 STREAM_SECONDS_MAX = 30.0
 READ_UNITS_PER_SECOND = 1000.0

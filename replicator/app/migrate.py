@@ -1,7 +1,7 @@
 """Control schema, target tables and registrations are brought to what the configuration says."""
 
 from replicator.app.compile_mappings import refuse_unfit_streams, require_tables
-from replicator.config.connections import migrate_connection, target_connection
+from replicator.config.connection_parameters import migrate_connection, target_connection
 from replicator.config.settings import Settings
 from replicator.postgres.schema.migrate import Migrated, migrate
 

@@ -1,14 +1,18 @@
 """Everything that a changed configuration asks for, and how a sample of items fits the mapping."""
 
 from replicator.app.compile_mappings import refuse_unfit_streams, require_tables
-from replicator.app.table_sampling import sample_tables
-from replicator.config.connections import migrate_connection, source_connection, target_connection
+from replicator.app.describe_and_sample_tables import sample_tables
+from replicator.config.connection_parameters import (
+    migrate_connection,
+    source_connection,
+    target_connection,
+)
 from replicator.config.settings import Settings
 from replicator.core.mapping.compile import compile_table
 from replicator.core.proposal.sample_fit import TargetFit, sample_fit
-from replicator.core.snapshot.scan_responses import ScanCost, scan_cost
+from replicator.core.snapshot.scan_and_export_cost import ScanCost, scan_cost
+from replicator.postgres.schema.database_survey import Survey
 from replicator.postgres.schema.migrate import look
-from replicator.postgres.schema.schema_diff import Survey
 from replicator.postgres.schema.server_fitness import require_fit_server
 
 SampledFit = dict[str, tuple[int, list[TargetFit]]]

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from replicator.core.mapping.compile import TableMapping
 from replicator.errors import ConfigurationError
 from replicator.postgres.connection.database import Database
-from replicator.postgres.schema.schema_diff import Survey, survey
+from replicator.postgres.schema.database_survey import Survey, survey
 from replicator.postgres.schema.server_fitness import require_fit_server
 
 

@@ -5,8 +5,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from replicator.app.client_cache import Clients
-from replicator.config.connections import source_connection
+from replicator.app.aws_client_cache import Clients
+from replicator.config.connection_parameters import source_connection
 from replicator.config.settings import Settings
 from replicator.core.mapping.auto_columns import with_auto_columns
 from replicator.core.mapping.compile import TableMapping, compile_table
@@ -23,9 +23,9 @@ from replicator.errors import (
 )
 from replicator.postgres.connection.database import Database
 from replicator.postgres.schema.add_auto_columns import known_columns
-from replicator.postgres.schema.schema_diff import Survey, mismatch, survey
+from replicator.postgres.schema.database_survey import Survey, mismatch, survey
 from replicator.postgres.schema.server_fitness import require_fit_server
-from replicator.sources.dynamodb.tables import (
+from replicator.sources.dynamodb.describe_table import (
     TableDescription,
     describe_table,
     require_fit_stream,

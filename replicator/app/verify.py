@@ -6,24 +6,24 @@ from dataclasses import dataclass
 from random import SystemRandom
 from typing import Protocol
 
-from replicator.app.client_cache import Clients
+from replicator.app.aws_client_cache import Clients
 from replicator.app.compile_mappings import RequiredTable, require_tables
 from replicator.app.refuse_unfit_targets import refuse_unfit
 from replicator.app.startup_checks import refuse_if_due
 from replicator.app.verify_repair import Asked, repair
 from replicator.clock import Clock, SourceClock, SystemClock
-from replicator.config.connections import source_connection, target_connection
+from replicator.config.connection_parameters import source_connection, target_connection
 from replicator.config.settings import Settings
 from replicator.core.telemetry_events import unobserved
 from replicator.core.verify.results import TargetResult
-from replicator.engine.snapshot.rate_limit import PacedItems, ReadPacing
-from replicator.engine.verify.confirm import Settling
+from replicator.engine.snapshot.read_rate_limit import PacedItems, ReadPacing
+from replicator.engine.verify.compare_table import Extent, Verification
+from replicator.engine.verify.confirm_differences import Settling
 from replicator.engine.verify.pending_changes import Unapplied
-from replicator.engine.verify.verify import Extent, Verification
 from replicator.postgres.connection.database import Database
 from replicator.postgres.control.stream.shard_store import Positions
-from replicator.postgres.control.verifications import keep_results
-from replicator.postgres.read.rows import TargetRows
+from replicator.postgres.control.verification_results import keep_results
+from replicator.postgres.read.compare_target_rows import TargetRows
 
 
 class Watcher(Protocol):

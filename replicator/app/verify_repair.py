@@ -10,8 +10,8 @@ from replicator.clock import Clock
 from replicator.core.mapping.compile import TableMapping
 from replicator.core.telemetry_events import Observe
 from replicator.engine.backoff import with_retries
-from replicator.engine.snapshot.pipeline import PagePipeline
-from replicator.engine.snapshot.rate_limit import PacedItems
+from replicator.engine.snapshot.page_pipeline import PagePipeline
+from replicator.engine.snapshot.read_rate_limit import PacedItems
 from replicator.engine.verify.repair_rows import Faulty, Repair
 from replicator.errors import ReplicatorError
 from replicator.postgres.connection.database import Database

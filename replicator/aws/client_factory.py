@@ -21,7 +21,7 @@ from botocore.exceptions import NoCredentialsError
 from botocore.loaders import Loader, create_loader
 
 from replicator import __version__
-from replicator.aws.failures import FAILURES, translate
+from replicator.aws.error_translation import FAILURES, translate
 from replicator.aws.region_endpoint import SourceConnection, endpoint_of, region_of
 from replicator.errors import ConfigurationError
 
@@ -84,7 +84,7 @@ async def open_client(
 ) -> AsyncIterator[Any]:
     """A client, closed at the end; what keeps it from existing is raised as a ReplicatorError.
 
-    Errors of the calls are the caller's to translate (`failures.translate`).
+    Errors of the calls are the caller's to translate (`error_translation.translate`).
     """
     try:
         client = aioboto3.Session(

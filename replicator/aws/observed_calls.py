@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from replicator.aws.failures import FAILURES, code_of, translate
+from replicator.aws.error_translation import FAILURES, code_of, translate
 from replicator.core.telemetry_events import Observe, SourceAnswered, unobserved
 from replicator.errors import SourceUnavailable
 

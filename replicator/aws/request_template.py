@@ -27,7 +27,7 @@ from yarl import URL
 from replicator.aws.client_factory import open_client
 from replicator.aws.observed_calls import keep_raw_body
 from replicator.aws.region_endpoint import SourceConnection
-from replicator.aws.signed_calls import Credentials, signed_headers
+from replicator.aws.signed_calls_without_sdk import Credentials, signed_headers
 from replicator.clock import SystemClock
 
 SMALL_BYTES = 65_536
@@ -98,8 +98,8 @@ class TemplatedOperation:
 
     Later calls have the same endpoint, connections, proxy, timeouts and credentials, which the SDK
     renews. Most of the cost of a call is left out: validation, endpoint rules, user agent, events,
-    and the parser of answers without an error. Signatures are made by `signed_calls`. No call is
-    retried: callers of these operations retry by themselves.
+    and the parser of answers without an error. `signed_calls_without_sdk` makes the signatures. No
+    call is retried: callers of these operations retry by themselves.
     """
 
     def __init__(self, operation: str, sessions: _Sessions) -> None:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Awaitable, Callable
 
 from replicator.aws.client_factory import open_client
-from replicator.aws.failures import FAILURES, translate
+from replicator.aws.error_translation import FAILURES, translate
 from replicator.aws.region_endpoint import SourceConnection
 from replicator.aws.secret_parsing import password_in
 

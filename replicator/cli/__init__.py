@@ -37,7 +37,7 @@ COMMANDS = {
             "See records that could not be applied, and replay them",
         ),
         ("gaps", "gaps:app", "See where changes may be lost, and accept it"),
-        ("lambda", "aws_lambda:app", "Give batches that AWS Lambda gave up back"),
+        ("lambda", "lambda_redrive:app", "Give batches that AWS Lambda gave up back"),
     )
 }
 

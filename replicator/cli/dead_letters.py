@@ -38,8 +38,8 @@ COMMANDS = {
     for name, place, short_help in (
         ("list", "dead_letters:list_letters", "Show dead letters, by reason or one by one"),
         ("show", "dead_letters:show", "Show one with its images, and what to do about it"),
-        ("replay", "replay:replay", "Try open ones again, as the mapping is now"),
-        ("discard", "replay:discard", "Close open ones without applying them"),
+        ("replay", "dead_letter_replay:replay", "Try open ones again, as the mapping is now"),
+        ("discard", "dead_letter_replay:discard", "Close open ones without applying them"),
     )
 }
 

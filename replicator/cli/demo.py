@@ -8,7 +8,7 @@ import typer
 
 from replicator.cli.terminal.output import ExitCode, print_note
 from replicator.demo.command import demonstrate
-from replicator.demo.replica import isolated
+from replicator.demo.daemon_process import isolated
 
 
 def demo(

@@ -13,12 +13,12 @@ from replicator.cli.dead_letters import key_text
 from replicator.cli.terminal.options import AsJson, ConfigFile, TableOption, load_settings, spec_of
 from replicator.cli.terminal.output import ExitCode, encode, print_document, print_line, printable
 from replicator.cli.terminal.row_json import row_document
-from replicator.core.records import Image
+from replicator.core.stream_record import Image
 from replicator.core.table_spec import KeyType, SourceKey
 from replicator.core.values.canonical_numbers import canonical_number
 from replicator.core.values.cells import Unfit
-from replicator.core.verify.diff import MayBe, MustBe
 from replicator.core.verify.explanation import Circumstances, reasons, route
+from replicator.core.verify.row_diff import MayBe, MustBe
 from replicator.errors import ConfigurationError
 
 Key = Annotated[

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from replicator.app.administration.forget import Forgettable, forget_table, forgettable
+from replicator.app.administration.forget_table import Forgettable, forget_table, forgettable
 from replicator.cli.terminal.options import (
     ConfigFile,
     TableOption,
@@ -18,7 +18,7 @@ from replicator.cli.terminal.options import (
 from replicator.cli.terminal.output import ExitCode, print_line, print_note
 from replicator.config.settings import Settings
 from replicator.errors import ConfigurationError
-from replicator.monitoring.logs import configure_logs
+from replicator.monitoring.log_output import configure_logs
 
 Yes = Annotated[
     bool, typer.Option("--yes", help="Do not ask; needed where nobody is at a terminal.")

@@ -30,9 +30,9 @@ from replicator.cli.terminal.output import (
 )
 from replicator.cli.terminal.time_texts import in_utc
 from replicator.clock import SystemClock
-from replicator.core.snapshot.export_cost import EXPORT_PER_GIGABYTE, changes_cost_min
 from replicator.core.snapshot.export_windows import windows
-from replicator.core.stream.gaps import how_to_mend
+from replicator.core.snapshot.scan_and_export_cost import EXPORT_PER_GIGABYTE, changes_cost_min
+from replicator.core.stream.gap_proof import how_to_mend
 from replicator.core.stream.ordering_mode import OrderingMode
 from replicator.core.stream.shard_facts import GapFacts, TableFacts
 

@@ -10,21 +10,21 @@ from typing import Annotated, Any
 
 import typer
 
-from replicator.app.table_sampling import SampledTable, sample_tables
+from replicator.app.describe_and_sample_tables import SampledTable, sample_tables
 from replicator.cli.terminal.options import ConfigFile
 from replicator.cli.terminal.output import print_line, print_note
-from replicator.config.connections import source_connection
-from replicator.config.loading import load_for_new_tables
+from replicator.config.connection_parameters import source_connection
+from replicator.config.load_settings import load_for_new_tables
 from replicator.config.settings import Settings
 from replicator.config.source_settings import SourceSettings
-from replicator.core.proposal.propose import (
+from replicator.core.proposal.propose_mapping import (
     ProposedColumn,
     ProposedTable,
     ProposedTarget,
     propose_table,
 )
 from replicator.errors import ConfigurationError, StreamUnfit, StreamVanished
-from replicator.sources.dynamodb.tables import require_fit_stream
+from replicator.sources.dynamodb.describe_table import require_fit_stream
 
 SourceTables = Annotated[
     list[str],

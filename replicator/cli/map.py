@@ -12,9 +12,9 @@ from replicator.cli.terminal.output import ExitCode, encode, print_document, pri
 from replicator.cli.terminal.row_json import row_document
 from replicator.core.mapping.compile import TableMapping, TargetMapping, compile_table
 from replicator.core.planning.plan_batch import NO_TARGET, UNMATCHED
-from replicator.core.records import Image
+from replicator.core.stream_record import Image
 from replicator.core.table_spec import KeyType, SourceKey, TableSpec
-from replicator.core.values.attributes import decode_image
+from replicator.core.values.dynamodb_json import decode_image
 from replicator.errors import ConfigurationError, ValueRejected
 
 Keys = Annotated[

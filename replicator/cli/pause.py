@@ -15,7 +15,7 @@ from replicator.cli.terminal.options import (
 from replicator.cli.terminal.output import print_line, print_note, print_prose
 from replicator.cli.terminal.time_texts import in_utc
 from replicator.core.status.duration_words import in_words
-from replicator.core.stream.gaps import lost_from
+from replicator.core.stream.gap_proof import lost_from
 from replicator.core.stream.shard_facts import TableFacts
 
 

@@ -11,10 +11,9 @@ from replicator.cli.terminal.options import AsJson, ConfigFile, load_settings
 from replicator.cli.terminal.output import ExitCode, print_document, print_failure, print_line
 from replicator.config.settings import Settings
 from replicator.core.check_findings import document
-from replicator.core.snapshot.export_cost import export_cost, scan_price
-from replicator.core.snapshot.scan_responses import ScanCost
+from replicator.core.snapshot.scan_and_export_cost import ScanCost, export_cost, scan_price
 from replicator.core.status.duration_words import in_words
-from replicator.postgres.schema.schema_diff import Need, Survey
+from replicator.postgres.schema.database_survey import Need, Survey
 
 
 def sample_lines(found: SampledFit) -> Iterator[str]:

@@ -8,7 +8,7 @@ import typer
 from replicator.app.daemon.run import run as run_daemon
 from replicator.cli.terminal.options import ConfigFile, load_settings
 from replicator.cli.terminal.output import ExitCode, print_note
-from replicator.monitoring.logs import configure_logs
+from replicator.monitoring.log_output import configure_logs
 
 
 def run(

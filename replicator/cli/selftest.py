@@ -15,9 +15,9 @@ from replicator.cli.terminal.output import (
     print_table,
 )
 from replicator.errors import ConfigurationError
-from replicator.monitoring.logs import configure_logs
+from replicator.monitoring.log_output import configure_logs
 from replicator.selftest.assumptions import document
-from replicator.selftest.session import Leftovers, Report, SelfTest
+from replicator.selftest.selftest_run import Leftovers, Report, SelfTest
 
 COST = (
     "It makes a DynamoDB table and a lease table on demand (a few hundred writes and reads: less "

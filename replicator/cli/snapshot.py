@@ -43,7 +43,7 @@ def _watching(table: str) -> Iterator[Callable[[SnapshotStatus], None]]:
     # who asks for less, such as `gaps list`, does not draw
     from rich.console import Console
 
-    from replicator.cli.terminal.progress import progress_lines
+    from replicator.cli.terminal.progress_line import progress_lines
 
     with progress_lines(Console(stderr=True)) as lines:
         yield lambda status: lines.show(

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from replicator.app.administration.status import read_status
 from replicator.cli.terminal.options import AsJson, ConfigFile, load_settings
 from replicator.cli.terminal.output import print_document, print_line, print_prose, print_table
+from replicator.core.status.deployment_problems import Diagnosis, diagnose
 from replicator.core.status.deployment_status import SHARD_STATES, Status, TableStatus, WorkerStatus
-from replicator.core.status.diagnosis import Diagnosis, diagnose
 from replicator.core.status.duration_words import in_words
 from replicator.core.status.status_json import document
 from replicator.core.status.table_verdict import WORKER_SECONDS, Problem, Verdict

@@ -30,7 +30,7 @@ from replicator.cli.terminal.output import (
     print_table,
     printable,
 )
-from replicator.cli.terminal.progress import ProgressLines, progress_lines
+from replicator.cli.terminal.progress_line import ProgressLines, progress_lines
 from replicator.core.verify.results import (
     Example,
     TargetResult,

@@ -1,4 +1,4 @@
 """The configuration: one YAML file below the environment, checked as a whole before use.
 
-`replicator.config.loading.load` gives `replicator.config.settings.Settings`.
+`replicator.config.load_settings.load` gives `replicator.config.settings.Settings`.
 """

@@ -5,7 +5,7 @@ from typing import Annotated, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from replicator.config.settings_base import Group, accepted_by, parsed_by, refuse
-from replicator.core.mapping.paths import parse_path, written
+from replicator.core.mapping.attribute_paths import parse_path, written
 from replicator.core.mapping.target_table import parse_table_name
 from replicator.core.table_spec import (
     AttributePath,

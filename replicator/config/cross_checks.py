@@ -9,9 +9,9 @@ from pydantic import ValidationError
 from replicator.config.mistakes import KeyPath
 from replicator.config.source_settings import SourceSettings
 from replicator.config.table_settings import TABLE_ARN, TABLE_NAME, TableSettings, TargetSettings
-from replicator.core.mapping.children import compile_child
-from replicator.core.mapping.columns import compile_column
-from replicator.core.mapping.paths import parse_path
+from replicator.core.mapping.attribute_paths import parse_path
+from replicator.core.mapping.child_tables import compile_child
+from replicator.core.mapping.mapped_columns import compile_column
 from replicator.core.mapping.routing import with_catch_all
 from replicator.core.mapping.split_strings import Part, compile_parts, require_part
 from replicator.core.mapping.target_table import (

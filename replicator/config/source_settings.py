@@ -3,7 +3,7 @@
 from pydantic import Field
 
 from replicator.config.settings_base import Group
-from replicator.core.stream.kinesis_records import Base64
+from replicator.core.stream.decoding.kinesis_records import Base64
 
 ENDPOINT = r"^https?://\S+$"
 KINESIS_ARN = r"^arn:aws[a-z-]*:kinesis:[a-z0-9-]+:[0-9]{12}:stream/[a-zA-Z0-9_.-]{1,128}$"

@@ -7,7 +7,7 @@ from pydantic import BeforeValidator, Field, ValidatorFunctionWrapHandler, WrapV
 from replicator.config.column_settings import ChildSettings, Columns, KeyColumns, TargetName
 from replicator.config.settings_base import Group, accepted_by, refuse
 from replicator.config.source_settings import TableSourceSettings
-from replicator.core.mapping.paths import parse_path
+from replicator.core.mapping.attribute_paths import parse_path
 from replicator.core.mapping.routing import compile_condition
 from replicator.core.mapping.split_strings import parse_pattern
 from replicator.core.table_spec import (

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from replicator.core.records import Event, LetterId, Position
+from replicator.core.stream_record import Event, LetterId, Position
 
 Outcome = Literal["applied", "superseded", "filtered", "dead_letter", "duplicate"]
 Operation = Literal["upsert", "delete", "append"]

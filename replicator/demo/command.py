@@ -14,13 +14,11 @@ from rich.console import Console
 from rich.status import Status
 
 from replicator.aws.client_factory import open_client
-from replicator.aws.failures import FAILURES, translate
+from replicator.aws.error_translation import FAILURES, translate
 from replicator.aws.region_endpoint import SourceConnection
 from replicator.clock import Clock, SystemClock
 from replicator.demo.comparison import compare, read_items, read_rows
-from replicator.demo.embedded import embedded_dynamodb, embedded_postgres, free_port
-from replicator.demo.orders import KEY, Delete, Put, Update, table_definition
-from replicator.demo.replica import (
+from replicator.demo.daemon_process import (
     ANSWER_SECONDS,
     CONFIGURATION,
     DaemonProgress,
@@ -30,9 +28,11 @@ from replicator.demo.replica import (
     start_daemon,
     usual_port,
 )
+from replicator.demo.embedded_servers import embedded_dynamodb, embedded_postgres, free_port
+from replicator.demo.order_writer import Writer
 from replicator.demo.report import draw_order, richest, say, say_verdict, say_what_is_next
+from replicator.demo.sample_orders import KEY, Delete, Put, Update, table_definition
 from replicator.demo.terminal_view import BothSides, View, view_for
-from replicator.demo.writer import Writer
 from replicator.engine.task_groups import one_failure
 from replicator.errors import ReplicatorError, SinkUnavailable
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import asyncpg
 
-from replicator.aws.failures import FAILURES, translate
-from replicator.demo.orders import KEY, TABLE
+from replicator.aws.error_translation import FAILURES, translate
+from replicator.demo.sample_orders import KEY, TABLE
 from replicator.errors import SinkUnavailable
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from replicator.demo.comparison import Comparison, OrderDifference, StoredItem, StoredRow
-from replicator.demo.orders import KEY
+from replicator.demo.sample_orders import KEY
 
 NAMED_MAX = 20
 WIDTH_MAX = 110

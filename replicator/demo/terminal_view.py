@@ -12,7 +12,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from replicator.demo.replica import Place
+from replicator.demo.daemon_process import Place
 
 LINE_SECONDS = 3
 HEIGHT_WITHOUT_ROWS = 19

@@ -15,11 +15,10 @@ from typing import Protocol
 
 from replicator.core.leases.lease_owners import WorkerSign
 from replicator.core.leases.lease_plan import Lease
-from replicator.core.mapping.children import ChildTable
+from replicator.core.mapping.child_tables import ChildTable
 from replicator.core.mapping.compile import TargetMapping
 from replicator.core.planning.row_guard_outcomes import Applied
 from replicator.core.planning.write_plan import Refusals, WritePlan
-from replicator.core.records import Image, Page, Position
 from replicator.core.snapshot.export_manifest import DataFile, ExportSummary
 from replicator.core.snapshot.export_windows import Recovery, Window
 from replicator.core.snapshot.scan_responses import FoundItems, ScanPage, Segment
@@ -44,11 +43,12 @@ from replicator.core.stream.shard_facts import (
     TableFacts,
 )
 from replicator.core.stream.shard_lineage import ShardName
+from replicator.core.stream_record import Image, Page, Position
 from replicator.core.table_spec import InitialLoad
 from replicator.core.telemetry_events import GapKind
 from replicator.core.values.row_builder import Row
-from replicator.core.verify.diff import Expectation, FoundRow
 from replicator.core.verify.key_sketch import KeyBuckets, KeyPage
+from replicator.core.verify.row_diff import Expectation, FoundRow
 
 
 class Source(Protocol):

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
-from replicator.core.records import StreamRecord
+from replicator.core.stream_record import StreamRecord
 from replicator.core.telemetry_events import unobserved
 from replicator.engine.backoff import Backoff, stopped_within
 from replicator.errors import (

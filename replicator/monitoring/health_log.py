@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 
 from replicator.clock import Clock
+from replicator.core.status.deployment_problems import diagnose
 from replicator.core.status.deployment_status import Status
-from replicator.core.status.diagnosis import diagnose
 from replicator.core.status.table_verdict import Problem
-from replicator.monitoring.logs import logger
+from replicator.monitoring.log_output import logger
 
 SAID_AFTER_SECONDS = 5.0
 """A problem that ends sooner, as those of a starting process do, gets no line in the log."""

@@ -14,10 +14,10 @@ from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
 from replicator import __version__
-from replicator.core.records import Event
+from replicator.core.status.deployment_problems import diagnose
 from replicator.core.status.deployment_status import SHARD_STATES, TABLE_STATES, Status, TableStatus
-from replicator.core.status.diagnosis import diagnose
 from replicator.core.status.table_verdict import VERDICTS
+from replicator.core.stream_record import Event
 from replicator.core.telemetry_events import (
     BatchApplied,
     ChangesSuperseded,

@@ -43,8 +43,8 @@ from replicator.core.telemetry_events import (
     WriteFenced,
 )
 from replicator.errors import Disposition, ReplicatorError, SourceDenied
-from replicator.monitoring.failure_text import fingerprint, one_line
-from replicator.monitoring.logs import is_told, logger
+from replicator.monitoring.exception_redaction import fingerprint, one_line
+from replicator.monitoring.log_output import is_told, logger
 
 SnapshotStep = (
     SnapshotBegun | SnapshotProgressed | SegmentEnded | SweepRefused | ExportRefused | SnapshotEnded

@@ -10,12 +10,12 @@ from replicator import DISTRIBUTION, __version__
 from replicator.core.leases.lease_plan import Lease
 from replicator.core.planning.row_guard_outcomes import Applied
 from replicator.core.planning.write_plan import WritePlan
-from replicator.core.records import Page, Position
 from replicator.core.stream.claims import Advance, Claim
+from replicator.core.stream_record import Page, Position
 from replicator.core.telemetry_events import unobserved
 from replicator.engine.ports import Leases, Sink, Source
 from replicator.errors import ConfigurationError
-from replicator.monitoring.failure_text import one_line
+from replicator.monitoring.exception_redaction import one_line
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context

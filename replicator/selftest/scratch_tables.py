@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from replicator.aws.client_factory import open_client
-from replicator.aws.failures import FAILURES, code_of, translate
+from replicator.aws.error_translation import FAILURES, code_of, translate
 from replicator.aws.observed_calls import date_of
 from replicator.aws.region_endpoint import SourceConnection
 from replicator.clock import Clock

@@ -14,7 +14,8 @@ from typing import Any
 
 from replicator.core.mapping.compile import TableMapping
 from replicator.core.planning.plan_batch import plan_batch
-from replicator.core.records import StreamRecord, decode_page
+from replicator.core.stream.decoding.dynamodb_records import decode_page
+from replicator.core.stream_record import StreamRecord
 from tests.benchmarks.features import FEATURES, PLAIN, Feature, compiled
 from tests.benchmarks.forms import DOCUMENT, HISTORY, TARGET, TYPED
 from tests.benchmarks.load import base_orders, changed_pages, make_load

@@ -8,16 +8,17 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from replicator.config.loading import load
+from replicator.config.load_settings import load
 from replicator.core.mapping.auto_columns import TYPES, AutoColumn, with_auto_columns
 from replicator.core.mapping.compile import TableMapping, compile_table
 from replicator.core.planning.plan_batch import plan_batch
 from replicator.core.planning.write_plan import WritePlan
-from replicator.core.records import StreamRecord, decode_page
+from replicator.core.stream.decoding.dynamodb_records import decode_page
+from replicator.core.stream_record import StreamRecord
 from replicator.postgres.connection.connect import ConnectionSettings
 from replicator.postgres.connection.database import Database
 from replicator.postgres.schema.catalog import Catalog
-from replicator.postgres.schema.ddl import statements
+from replicator.postgres.schema.ddl_diff import statements
 from replicator.postgres.write.fence import PASSED
 from replicator.postgres.write.plan_writer import PlanWriter
 from tests.benchmarks.forms import DOCUMENT, HISTORY, TARGET, TYPED, WITH_REST

@@ -13,7 +13,7 @@ from statistics import median
 from typing import Any
 
 from replicator.core.planning.plan_batch import plan_batch
-from replicator.demo.embedded import embedded_postgres
+from replicator.demo.embedded_servers import embedded_postgres
 from replicator.sources.lambda_events.event import batches_of
 from tests.benchmarks.throughput import say
 from tests.support.lambda_events import event, put

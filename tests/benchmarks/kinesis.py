@@ -17,8 +17,9 @@ import orjson
 from replicator.core.planning.plan_batch import plan_batch
 from replicator.core.planning.restore_change_order import arranged
 from replicator.core.planning.row_guard_outcomes import Versioning, stream_versioning
-from replicator.core.records import StreamRecord, decode_page
-from replicator.core.stream.kinesis_records import decode_kinesis_page
+from replicator.core.stream.decoding.dynamodb_records import decode_page
+from replicator.core.stream.decoding.kinesis_records import decode_kinesis_page
+from replicator.core.stream_record import StreamRecord
 from replicator.postgres.connection.connect import ConnectionSettings
 from replicator.postgres.connection.database import Database
 from replicator.postgres.write.fence import PASSED

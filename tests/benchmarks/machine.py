@@ -12,8 +12,8 @@ from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 
-from replicator.demo import embedded
-from replicator.demo.embedded import EmbeddedPostgres, embedded_dynamodb, embedded_postgres
+from replicator.demo import embedded_servers as embedded
+from replicator.demo.embedded_servers import EmbeddedPostgres, embedded_dynamodb, embedded_postgres
 from tests.benchmarks.load import Load, last_number
 from tests.benchmarks.rows import KEY
 from tests.support.in_memory import new_files_in, place_in_memory

@@ -11,7 +11,7 @@ from botocore.session import get_session
 
 from replicator.core.mapping.compile import TableMapping, compile_table
 from replicator.core.planning.plan_batch import plan_batch
-from replicator.core.records import decode_page
+from replicator.core.stream.decoding.dynamodb_records import decode_page
 from replicator.core.table_spec import SourceKey, TableSpec, TargetSpec
 from tests.benchmarks.forms import TARGET, Form
 from tests.benchmarks.orders import COLUMNS

@@ -10,7 +10,7 @@ import pytest
 import structlog
 
 from replicator.coordination.dynamodb_leases import DynamoDBLeases
-from replicator.postgres.control.forgetting import BELONGING
+from replicator.postgres.control.forget_table import BELONGING
 from tests.support.bounds import USUAL_SECONDS
 from tests.support.command import replicator
 from tests.support.control import DEPLOYMENT, stream_arn

@@ -1,7 +1,7 @@
 """Which leases are one table's: told by ARNs where they are known, else by the table's name."""
 
-from replicator.app.administration.forget import leases_of
-from replicator.postgres.control.forgetting import Streams
+from replicator.app.administration.forget_table import leases_of
+from replicator.postgres.control.forget_table import Streams
 
 OTHER_REGION = "arn:aws:dynamodb:eu-west-1:1:table/orders"
 TABLE = "arn:aws:dynamodb:us-east-1:1:table/orders"

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from replicator.config.loading import load
+from replicator.config.load_settings import load
 from replicator.config.masked_dsn import mask_dsn
 from replicator.errors import ConfigurationError
 

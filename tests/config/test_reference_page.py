@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from replicator.config import reference_page
-from replicator.config.loading import load
+from replicator.config.load_settings import load
 from replicator.config.settings_keys import keys_outside_tables
 
 ROOT = Path(__file__).parents[2]

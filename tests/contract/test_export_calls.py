@@ -17,7 +17,7 @@ from replicator.aws.region_endpoint import ExportDestination
 from replicator.core.snapshot.export_windows import Window
 from replicator.core.telemetry_events import unobserved
 from replicator.errors import ExportUnfit, StreamVanished
-from replicator.sources.dynamodb.exports import TableExports
+from replicator.sources.dynamodb.s3_exports import TableExports
 from tests.support import endpoints
 from tests.support.exports import BUCKET, ExportService, TableLog, bucket_client, export_service
 

@@ -11,15 +11,15 @@ import pytest
 
 from replicator.core.mapping.compile import TableMapping
 from replicator.core.planning.plan_batch import plan_batch
-from replicator.core.records import Position, StreamRecord
 from replicator.core.stream.claims import Advance, Claim
 from replicator.core.stream.shard_facts import Belief, ListedShard, ShardFacts, StreamOver
 from replicator.core.stream.shard_load import ShardLoad
+from replicator.core.stream_record import Position, StreamRecord
 from replicator.engine.ports import Claims, Heartbeats, Incidents, Positions, Sink
 from replicator.errors import BatchRejected, Fenced, NotClaimable, SinkBusy
 from replicator.postgres.connection.connect import ConnectionSettings
 from replicator.postgres.connection.database import Database
-from replicator.postgres.control.stream.incidents import Incidents as PostgresIncidents
+from replicator.postgres.control.stream.gaps_and_halts import Incidents as PostgresIncidents
 from replicator.postgres.control.stream.shard_claims import Claims as PostgresClaims
 from replicator.postgres.control.stream.shard_store import Positions as PostgresPositions
 from replicator.postgres.control.worker_heartbeats import WorkerHeartbeats

@@ -11,8 +11,8 @@ import pytest
 from aiohttp import web
 
 from replicator.aws.region_endpoint import SourceConnection
-from replicator.core.records import Position
 from replicator.core.stream.source_kind import share_of
+from replicator.core.stream_record import Position
 from replicator.errors import ArgumentRefused, ShardVanished, SourceUnavailable, StreamVanished
 from replicator.sources.kinesis.streams import KinesisShare, ShardPace, open_kinesis
 from tests.support.http_server import served

@@ -11,16 +11,16 @@ import pytest
 from aiohttp import web
 
 from replicator.aws.client_factory import open_client
-from replicator.aws.failures import CLOCK_REMEDY, CREDENTIALS_REMEDY
+from replicator.aws.error_translation import CLOCK_REMEDY, CREDENTIALS_REMEDY
 from replicator.aws.observed_calls import MISREAD, WRONG_CHECKSUM
 from replicator.aws.region_endpoint import SourceConnection
 from replicator.clock import SourceClock, SystemClock
 from replicator.core.snapshot.scan_responses import Segment
 from replicator.core.telemetry_events import SourceAnswered
 from replicator.errors import Disposition, SourceDenied, SourceUnavailable, UnknownRecord
-from replicator.sources.dynamodb.scan import TableItems, open_items_client
+from replicator.sources.dynamodb.describe_table import describe_table
 from replicator.sources.dynamodb.streams import DynamoDBStreams, open_streams
-from replicator.sources.dynamodb.tables import describe_table
+from replicator.sources.dynamodb.table_items import TableItems, open_items_client
 from tests.support.http_server import served
 
 ARN = "arn:aws:dynamodb:eu-west-1:000000000000:table/orders/stream/2026-01-01T00:00:00.000"

@@ -9,14 +9,14 @@ import pytest
 
 from replicator.aws.region_endpoint import SourceConnection
 from replicator.clock import SystemClock
-from replicator.core.records import Image
 from replicator.core.snapshot.scan_responses import Segment, item_identity
+from replicator.core.stream_record import Image
 from replicator.core.table_spec import SourceKey
 from replicator.core.telemetry_events import SourceAnswered, TelemetryEvent
-from replicator.core.values.attributes import decode_image
-from replicator.engine.snapshot.rate_limit import ReadPacing
+from replicator.core.values.dynamodb_json import decode_image
+from replicator.engine.snapshot.read_rate_limit import ReadPacing
 from replicator.errors import SourceThrottled, SourceUnavailable, StreamVanished
-from replicator.sources.dynamodb.scan import KEYS_PER_GET_MAX, TableItems, open_items_client
+from replicator.sources.dynamodb.table_items import KEYS_PER_GET_MAX, TableItems, open_items_client
 from tests.support import endpoints
 from tests.support.random_items import RandomItems
 from tests.support.scripted_streams import ScriptedStreams, scripted_streams

@@ -28,7 +28,7 @@ BEGINNINGS = ["", "0."]
 WAYS = ("fullmatch", "match", "search", "sub", "split", "findall")
 GUARDED = {r"(\d+(?:\.\d+)?)([smhd])"}
 """Searched only in a text that another expression has matched as a whole."""
-NOT_FED = {("replicator.monitoring.http", "_digest"): "searches the page of the package"}
+NOT_FED = {("replicator.monitoring.http_server", "_digest"): "searches the page of the package"}
 """Functions whose expressions meet no text of a stranger's, with the reason."""
 
 compiled: dict[tuple[str, str | bytes], re.Pattern[Any]] = {}

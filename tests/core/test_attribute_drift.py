@@ -3,8 +3,8 @@
 import pytest
 
 from replicator.core.planning.plan_batch import plan_batch
-from replicator.core.records import AttributeValue
 from replicator.core.status.attribute_drift import NAMES_MAX, Drift, Seen
+from replicator.core.stream_record import AttributeValue
 from tests.support.builders import record, table_mapping, target
 
 HUE_AND_SIZE = {"public.orders": {"hue": "S", "size": "N"}}

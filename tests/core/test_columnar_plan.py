@@ -15,9 +15,10 @@ from replicator.core.planning import columnar_plan
 from replicator.core.planning.dead_letter import DeadLetter
 from replicator.core.planning.plan_batch import plan_batch
 from replicator.core.planning.write_plan import WritePlan
-from replicator.core.records import Event, StreamRecord, numbers_of
+from replicator.core.stream.decoding.dynamodb_records import numbers_of
+from replicator.core.stream_record import Event, StreamRecord
 from replicator.core.table_spec import ChildSpec, Masking, SourceKey, TableSpec, TargetSpec
-from tests.core.test_columnar import wire
+from tests.core.test_columnar_rows import wire
 from tests.support.planned_together import planned_as_several
 from tests.support.specs import column_spec
 

@@ -13,7 +13,7 @@ import pytest
 
 from replicator.core.planning.plan_batch import plan_batch
 from replicator.core.planning.write_plan import WritePlan
-from replicator.core.records import decode_page
+from replicator.core.stream.decoding.dynamodb_records import decode_page
 from replicator.postgres.write.statement_parameters import join_texts, transposed
 from tests.benchmarks.forms import DOCUMENT, TYPED, WITH_REST, Form
 from tests.benchmarks.load import base_orders, make_load

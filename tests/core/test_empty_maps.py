@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from replicator.core.mapping.compile import TableMapping
 from replicator.core.planning.plan_batch import plan_batch
 from replicator.core.planning.write_plan import WritePlan
-from replicator.core.records import Image, StreamRecord, numbers_of
+from replicator.core.stream.decoding.dynamodb_records import numbers_of
+from replicator.core.stream_record import Image, StreamRecord
 from replicator.core.table_spec import ColumnSpec, TargetSpec
 from tests.support.builders import table_mapping
 from tests.support.planned_together import planned_as_several

@@ -5,7 +5,8 @@ import json
 import pytest
 
 from replicator.core.planning.plan_batch import plan_batch
-from replicator.core.records import StreamRecord, numbers_of
+from replicator.core.stream.decoding.dynamodb_records import numbers_of
+from replicator.core.stream_record import StreamRecord
 from tests.support.builders import NOON, table_mapping, target
 
 NOW = int(NOON.timestamp())

@@ -12,12 +12,6 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from replicator.core.snapshot.export_cost import (
-    changes_cost_min,
-    export_cost,
-    recovery_cost,
-    scan_price,
-)
 from replicator.core.snapshot.export_lines import changes_of_lines, items_of_lines
 from replicator.core.snapshot.export_manifest import (
     DataFile,
@@ -42,9 +36,15 @@ from replicator.core.snapshot.export_windows import (
     why_not,
     windows,
 )
-from replicator.core.snapshot.scan_responses import scan_cost
+from replicator.core.snapshot.scan_and_export_cost import (
+    changes_cost_min,
+    export_cost,
+    recovery_cost,
+    scan_cost,
+    scan_price,
+)
 from replicator.core.snapshot.snapshot_state import ExportRecord
-from replicator.core.values.attributes import decode_image
+from replicator.core.values.dynamodb_json import decode_image
 from replicator.errors import ExportUnfit
 from tests.support.exports import Item, TableLog
 

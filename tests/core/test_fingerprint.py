@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
+from replicator.core.mapping.attribute_paths import parse_path
 from replicator.core.mapping.compile import compile_table
 from replicator.core.mapping.fingerprint import LEFT_OUT, POLICIES, rows_digest, table_digest
 from replicator.core.mapping.key_columns import compile_key
-from replicator.core.mapping.paths import parse_path
 from replicator.core.mapping.split_strings import compile_parts
 from replicator.core.mapping.target_table import parse_table_name
 from replicator.core.table_spec import (

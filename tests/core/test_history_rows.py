@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from replicator.core.planning import history_rows
 from replicator.core.planning.plan_batch import plan_batch
 from replicator.core.planning.write_plan import WritePlan
-from replicator.core.records import StreamRecord, numbers_of
+from replicator.core.stream.decoding.dynamodb_records import numbers_of
+from replicator.core.stream_record import StreamRecord
 from replicator.errors import RejectionHalts
 from tests.support.builders import NOON, record, table_mapping, target
 from tests.support.random_items import NUMBERS, STRINGS

@@ -14,12 +14,16 @@ from replicator.core.mapping.compile import compile_table
 from replicator.core.planning.plan_batch import plan_batch
 from replicator.core.planning.plan_snapshot_page import plan_changes, plan_page, records_of_page
 from replicator.core.planning.write_plan import WritePlan
-from replicator.core.records import StreamRecord, decode_event, decode_page
 from replicator.core.snapshot.export_lines import changes_of_lines, items_of_lines
 from replicator.core.snapshot.export_manifest import read_files, read_summary, require_fit
 from replicator.core.snapshot.export_windows import MARGIN, in_utc
 from replicator.core.snapshot.scan_responses import decode_found, decode_scan
-from replicator.core.stream.kinesis_records import decode_kinesis_page, decode_kinesis_record
+from replicator.core.stream.decoding.dynamodb_records import decode_event, decode_page
+from replicator.core.stream.decoding.kinesis_records import (
+    decode_kinesis_page,
+    decode_kinesis_record,
+)
+from replicator.core.stream_record import StreamRecord
 from replicator.core.table_spec import SourceKey, TableSpec, TargetSpec
 from replicator.errors import ExportUnfit, ReplicatorError, UnknownRecord, ValueRejected
 from replicator.sources.lambda_events.event import batches_of

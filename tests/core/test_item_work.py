@@ -7,11 +7,11 @@ from functools import partial
 
 import pytest
 
-from replicator.core.mapping.children import ROWS_SIZE_MAX
+from replicator.core.mapping.child_tables import ROWS_SIZE_MAX
 from replicator.core.mapping.compile import compile_table
 from replicator.core.planning.plan_batch import plan_batch
 from replicator.core.planning.write_plan import WritePlan
-from replicator.core.records import decode_event, decode_page
+from replicator.core.stream.decoding.dynamodb_records import decode_event, decode_page
 from replicator.core.table_spec import TableSpec, TargetSpec
 from replicator.errors import UnknownRecord
 from tests.core.adversarial_items import KEY, record_of, written

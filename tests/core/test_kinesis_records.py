@@ -9,16 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from replicator.core.records import StreamRecord
-from replicator.core.stream.kinesis_records import (
+from replicator.core.stream.decoding.kinesis_records import (
     Base64,
     decode_kinesis_page,
     decode_kinesis_record,
     decode_kinesis_records,
     listing_of,
 )
-from replicator.core.stream.time_order import micros_of
-from replicator.core.values.attributes import decode_image
+from replicator.core.stream.order_by_time import micros_of
+from replicator.core.stream_record import StreamRecord
+from replicator.core.values.dynamodb_json import decode_image
 from replicator.errors import UnknownRecord
 from tests.support.kinesis_tables import kinesis_data, wire
 

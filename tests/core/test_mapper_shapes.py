@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from replicator.core.mapping.paths import parse_path
-from replicator.core.proposal.propose import ProposedTarget, propose_table
+from replicator.core.mapping.attribute_paths import parse_path
+from replicator.core.proposal.propose_mapping import ProposedTarget, propose_table
 from replicator.core.proposal.sample_fit import sample_fit
-from replicator.core.records import Image
+from replicator.core.stream_record import Image
 from replicator.core.table_spec import ColumnSpec, KeyColumnSpec, SourceKey, TargetSpec
 from replicator.core.values.column_types import parse_type
 from tests.support.builders import table_mapping

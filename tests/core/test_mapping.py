@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 
+from replicator.core.mapping.attribute_paths import parse_path
 from replicator.core.mapping.compile import compile_table, compile_target
-from replicator.core.mapping.paths import parse_path
 from replicator.core.table_spec import (
     SourceKey,
     TableSpec,

@@ -9,7 +9,8 @@ from replicator.core.mapping.compile import TableMapping
 from replicator.core.planning.dead_letter import DeadLetter
 from replicator.core.planning.plan_batch import plan_batch
 from replicator.core.planning.write_plan import WritePlan
-from replicator.core.records import Image, StreamRecord, numbers_of
+from replicator.core.stream.decoding.dynamodb_records import numbers_of
+from replicator.core.stream_record import Image, StreamRecord
 from replicator.errors import ConfigurationError
 from tests.support.builders import record, table_mapping, target
 from tests.support.specs import column_spec

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from replicator.core.mapping.compile import compile_table
 from replicator.core.planning.plan_batch import NO_IMAGE, plan_batch
 from replicator.core.planning.write_plan import WritePlan
-from replicator.core.records import StreamRecord, numbers_of
+from replicator.core.stream.decoding.dynamodb_records import numbers_of
+from replicator.core.stream_record import StreamRecord
 from replicator.core.table_spec import SourceKey, TableSpec, TargetSpec
 from replicator.errors import RejectionHalts
 from tests.support.builders import NOON, record, table_mapping, target

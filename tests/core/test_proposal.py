@@ -2,16 +2,16 @@ from typing import Any
 
 import pytest
 
-from replicator.core.mapping.paths import parse_path
+from replicator.core.mapping.attribute_paths import parse_path
 from replicator.core.proposal.attribute_statistics import (
     Guess,
     attribute_statistics,
     snake_case,
 )
-from replicator.core.proposal.entities import detect_entities
-from replicator.core.proposal.propose import propose_table
+from replicator.core.proposal.item_kinds import detect_entities
+from replicator.core.proposal.propose_mapping import propose_table
 from replicator.core.proposal.sample_fit import sample_fit
-from replicator.core.records import Image
+from replicator.core.stream_record import Image
 from replicator.core.table_spec import ColumnSpec, SourceKey, TargetSpec
 from replicator.core.values.column_types import parse_type
 from tests.support.builders import table_mapping, target

@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from replicator.core.stream.gaps import Unread, lost_from, unread
+from replicator.core.stream.gap_proof import Unread, lost_from, unread
 from replicator.core.stream.source_kind import DYNAMODB_STREAMS
 from tests.support.builders import NOON, shard_facts
 

@@ -5,7 +5,7 @@ from datetime import date
 import pytest
 
 from replicator.core.mapping.routing import compile_condition
-from replicator.core.records import Image
+from replicator.core.stream_record import Image
 from replicator.errors import ConfigurationError
 
 KEYS: Image = {"pk": {"S": "CUSTOMER#1"}, "sk": {"S": "ORDER#17"}}

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from replicator.demo.replica import Place
+from replicator.demo.daemon_process import Place
 from replicator.demo.terminal_view import BothSides, Lines, Picture, view_for
 
 PLACE = Place(

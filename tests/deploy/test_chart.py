@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from replicator.config.loading import load
+from replicator.config.load_settings import load
 from replicator.config.settings import Settings
 from replicator.engine.worker.worker import DRAIN_SECONDS_MAX, RELEASE_SECONDS_MAX
 from replicator.monitoring.metric_families import FAMILIES

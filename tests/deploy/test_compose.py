@@ -13,8 +13,8 @@ import asyncpg
 import pytest
 import yaml
 
-from replicator.demo.orders import TABLE
-from replicator.postgres.connection.address import resolve
+from replicator.demo.sample_orders import TABLE
+from replicator.postgres.connection.server_addresses import resolve
 from tests.deploy.tools import ROOT
 from tests.end_to_end.conftest import one_emulator
 from tests.support.bounds import USUAL_SECONDS

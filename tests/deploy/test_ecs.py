@@ -13,9 +13,9 @@ from typing import Any
 import aioboto3
 import pytest
 
-from replicator.config.loading import load
+from replicator.config.load_settings import load
 from replicator.config.settings import Settings
-from replicator.demo.embedded import embedded_dynamodb
+from replicator.demo.embedded_servers import embedded_dynamodb
 from replicator.engine.worker.worker import DRAIN_SECONDS_MAX, RELEASE_SECONDS_MAX
 from tests.deploy.terraform import Terraform
 from tests.deploy.tools import ROOT

@@ -23,11 +23,11 @@ from replicator.aws.secrets import rds_token
 from replicator.core.snapshot.export_manifest import DataFile
 from replicator.core.snapshot.scan_responses import Segment
 from replicator.errors import ExportUnfit, ReplicatorError
-from replicator.sources.check import lambda_readers
-from replicator.sources.dynamodb.exports import TableExports
-from replicator.sources.dynamodb.scan import TableItems, open_items_client
-from replicator.sources.dynamodb.tables import describe_table
-from replicator.sources.kinesis.check import check_destination
+from replicator.sources.check_source_and_lease_tables import lambda_readers
+from replicator.sources.dynamodb.describe_table import describe_table
+from replicator.sources.dynamodb.s3_exports import TableExports
+from replicator.sources.dynamodb.table_items import TableItems, open_items_client
+from replicator.sources.kinesis.check_kinesis_stream import check_destination
 from tests.deploy.aws_calls import ACCOUNT, REGION, Call, Recorder, recorded
 from tests.deploy.tools import ROOT, tool
 from tests.end_to_end.conftest import one_emulator

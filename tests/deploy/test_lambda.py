@@ -12,7 +12,7 @@ from typing import Any
 import aioboto3
 import pytest
 
-from replicator.demo.embedded import embedded_dynamodb
+from replicator.demo.embedded_servers import embedded_dynamodb
 from tests.deploy.terraform import Terraform
 from tests.deploy.tools import ROOT
 from tests.docs.blocks import blocks

@@ -12,15 +12,16 @@ import pytest
 
 from replicator.cli.terminal.output import encode
 from replicator.cli.terminal.row_json import row_document
-from replicator.config.loading import load
+from replicator.config.load_settings import load
 from replicator.core.mapping.compile import TableMapping, compile_table
 from replicator.core.planning.history_rows import HistoryRow
 from replicator.core.planning.plan_batch import plan_batch
 from replicator.core.planning.write_plan import TargetWrites, WritePlan
-from replicator.core.records import Event, StreamRecord, numbers_of
+from replicator.core.stream.decoding.dynamodb_records import numbers_of
+from replicator.core.stream_record import Event, StreamRecord
 from replicator.core.table_spec import KeyType, SourceKey
-from replicator.core.values.attributes import decode_image
 from replicator.core.values.column_types import ROWS
+from replicator.core.values.dynamodb_json import decode_image
 from replicator.errors import ConfigurationError, ValueRejected
 from tests.docs.blocks import ROOT, blocks
 

@@ -10,7 +10,7 @@ import pytest
 import typer
 
 from replicator.cli import app
-from replicator.config.loading import load
+from replicator.config.load_settings import load
 from tests.docs.blocks import ROOT, Block, blocks, pages, prose
 from tests.monitoring.pictures import names
 

@@ -7,7 +7,7 @@ import asyncpg
 import pytest
 
 from replicator.app.aws_lambda.composition import function_of
-from replicator.app.aws_lambda.handler import BatchResponse
+from replicator.app.aws_lambda.execution_environment import BatchResponse
 from tests.end_to_end.conftest import Stage, one_emulator
 from tests.support import endpoints
 from tests.support.waiting import eventually

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from replicator.demo.embedded import EmbeddedPostgres
+from replicator.demo.embedded_servers import EmbeddedPostgres
 from tests.end_to_end import witness
 from tests.end_to_end.conftest import Stage, one_emulator
 from tests.end_to_end.watched import watched

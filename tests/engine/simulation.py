@@ -15,13 +15,13 @@ from replicator.core.stream.shard_facts import parents_of
 from replicator.core.table_spec import OnGap, SourceKey, TableSpec, TargetSpec
 from replicator.core.telemetry_events import TableHalted, TaskFailed, TelemetryEvent, unobserved
 from replicator.engine.ports import ControlPorts, Source
-from replicator.engine.snapshot.rate_limit import ReadPacing
-from replicator.engine.stream.discovery import Discovery, NewestStream
+from replicator.engine.snapshot.read_rate_limit import ReadPacing
+from replicator.engine.stream.batch_pipeline import Pipeline
 from replicator.engine.stream.page_budget import PageBudget
-from replicator.engine.stream.pipeline import Pipeline
+from replicator.engine.stream.shard_discovery import Discovery, NewestStream
+from replicator.engine.worker.refresh_and_advance_tables import UnleasedSteps
 from replicator.engine.worker.supervisor import Reporting
 from replicator.engine.worker.table_runtime_state import Table, WorkerSettings
-from replicator.engine.worker.unleased_steps import UnleasedSteps
 from replicator.engine.worker.worker import Worker
 from replicator.errors import (
     CoordinationUnavailable,

@@ -8,7 +8,7 @@ from replicator.core.planning.row_guard_outcomes import Applied
 from replicator.core.planning.write_plan import Refusals, WritePlan
 from replicator.core.stream.batch_size import BatchSize
 from replicator.core.stream.claims import Advance, Claim
-from replicator.engine.stream.pipeline import Batch, Pipeline
+from replicator.engine.stream.batch_pipeline import Batch, Pipeline
 from replicator.errors import BatchTooSlow, SinkBusy
 from tests.support.builders import NOON, claim, record, table_mapping
 

@@ -16,15 +16,15 @@ from typing import Any, Literal, TypeVar
 
 import pytest
 
-from replicator.core.status.assemble import Knowledge, overview
+from replicator.core.status.assemble_status import Knowledge, overview
+from replicator.core.status.deployment_problems import diagnose
 from replicator.core.status.deployment_status import Status, WorkerStatus
-from replicator.core.status.diagnosis import diagnose
 from replicator.core.status.worker_report import WorkerReport, report_document, report_of
 from replicator.core.telemetry_events import TaskFailed, TaskRecovered, TelemetryEvent
-from replicator.engine.stream import pipeline
+from replicator.engine.stream import batch_pipeline as pipeline
 from replicator.engine.worker.worker_report_collector import WorkerReportCollector
 from replicator.errors import SourceUnavailable
-from replicator.monitoring.health import table_readiness
+from replicator.monitoring.liveness_and_readiness import table_readiness
 from tests.engine.simulation import SOURCE, Server, Simulation
 from tests.support.fakes import FakePositions
 from tests.support.faults import at_once

@@ -8,7 +8,7 @@ from typing import TypeVar
 import pytest
 
 from replicator.core.leases.lease_plan import TRIM_HORIZON, Lease
-from replicator.core.records import Position
+from replicator.core.stream_record import Position
 from replicator.engine.worker.lease_keeper import WRITES_SAVED_UP, Holding
 from replicator.errors import CoordinationUnavailable
 from tests.support.builders import STREAM, shard_name

@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from replicator.engine.stream.read_progress import ReadProgress
+from replicator.engine.stream.read_and_commit_progress import ReadProgress
 from tests.support.builders import record
 from tests.support.virtual_time import START
 

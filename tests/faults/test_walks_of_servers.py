@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from replicator.demo.embedded import EmbeddedPostgres
+from replicator.demo.embedded_servers import EmbeddedPostgres
 from tests.faults.conftest import NewReplica
 from tests.faults.replica import NAMED_SECONDS, Replica
 from tests.faults.test_postgres_faults import ROLE

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from replicator.demo.embedded import embedded_postgres
+from replicator.demo.embedded_servers import embedded_postgres
 from tests.house.record_way import record_way
 from tests.house.ways import PACKAGE, Way, column_way
 from tests.support.postgres import fresh_database

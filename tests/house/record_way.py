@@ -4,9 +4,9 @@ import asyncio
 import json
 
 from replicator.clock import SystemClock
-from replicator.core.records import decode_page
+from replicator.core.stream.decoding.dynamodb_records import decode_page
 from replicator.core.table_spec import TargetSpec
-from replicator.engine.stream.pipeline import Batch, Pipeline
+from replicator.engine.stream.batch_pipeline import Batch, Pipeline
 from replicator.postgres.control.stream.shard_claims import Claims
 from replicator.postgres.write.plan_writer import PostgresSink
 from tests.house.ways import Way, followed

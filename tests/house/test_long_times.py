@@ -22,13 +22,13 @@ VIRTUAL = "tests turn a clock, do what would be due, or give a length of their o
 BOUND = "the end of a wait of the product, which its tests meet with one of their own or not at all"
 OTHER = "no time that passes"
 LONG = {
-    "app/aws_lambda/handler.py": {"PRUNE_SECONDS": VIRTUAL},
-    "app/aws_lambda/redrive.py": {"DELIVERY_SECONDS": BOUND},
-    "app/daemon/monitoring.py": {"WATCHED_SECONDS_MAX": BOUND},
+    "app/aws_lambda/execution_environment.py": {"PRUNE_SECONDS": VIRTUAL},
+    "app/aws_lambda/redrive_failed_batches.py": {"DELIVERY_SECONDS": BOUND},
+    "app/daemon/worker_monitoring.py": {"WATCHED_SECONDS_MAX": BOUND},
     "cli/terminal/time_texts.py": {"SECONDS_MAX": OTHER},
-    "core/records.py": {"_SECONDS_MAX": OTHER},
+    "core/stream/decoding/dynamodb_records.py": {"_SECONDS_MAX": OTHER},
     "core/snapshot/read_budget.py": {"RECOVERY_SECONDS": VIRTUAL},
-    "core/status/diagnosis.py": {
+    "core/status/deployment_problems.py": {
         "HEADROOM_SECONDS_MIN": AGED,
         "HEADROOM_SECONDS_CRITICAL": AGED,
         "VERIFIED_SECONDS_MAX": AGED,
@@ -45,23 +45,23 @@ LONG = {
     "core/stream/listing_interval.py": {"LISTING_SECONDS": AFTER},
     "core/stream/shard_load.py": {"AVERAGED_SECONDS": VIRTUAL},
     "demo/command.py": {"READY_SECONDS": BOUND},
-    "demo/embedded.py": {"START_SECONDS": BOUND},
-    "engine/snapshot/lifecycle.py": {"REPAIR_SECONDS_MAX": VIRTUAL},
-    "engine/stream/discovery.py": {"UNWATCHED_SECONDS_MAX": VIRTUAL},
-    "engine/stream/reader.py": {"ITERATOR_SECONDS_MAX": VIRTUAL},
-    "engine/verify/confirm.py": {"STREAM_SECONDS_MAX": BOUND},
+    "demo/embedded_servers.py": {"START_SECONDS": BOUND},
+    "engine/snapshot/snapshot_lifecycle.py": {"REPAIR_SECONDS_MAX": VIRTUAL},
+    "engine/stream/shard_discovery.py": {"UNWATCHED_SECONDS_MAX": VIRTUAL},
+    "engine/stream/shard_reader.py": {"ITERATOR_SECONDS_MAX": VIRTUAL},
+    "engine/verify/confirm_differences.py": {"STREAM_SECONDS_MAX": BOUND},
     "engine/worker/worker_report_collector.py": {"FAILURE_SECONDS_MAX": VIRTUAL},
     "engine/worker/lease_owner_lookup.py": {"SWEEP_SECONDS": VIRTUAL},
     "engine/worker/worker.py": {"STUCK_SECONDS": VIRTUAL, "SILENT_LISTING_SECONDS_MAX": VIRTUAL},
-    "postgres/control/forgetting.py": {"LIVING_SECONDS": AGED},
-    "postgres/control/notices.py": {"AGAIN_SECONDS_MAX": AGED},
+    "postgres/control/forget_table.py": {"LIVING_SECONDS": AGED},
+    "postgres/control/notice_deliveries.py": {"AGAIN_SECONDS_MAX": AGED},
     "postgres/control/pruning.py": {"PRUNE_SECONDS": VIRTUAL},
     "postgres/control/status_reads.py": {"LIVING_SECONDS": AGED},
     "postgres/control/stream/shard_store.py": {"ENDED_SECONDS": AGED},
     "postgres/schema/migrate.py": {"STATEMENT_SECONDS_MAX": BOUND},
     "selftest/scratch_tables.py": {"ACTIVE_SECONDS_MAX": BOUND, "READ_SECONDS_MAX": BOUND},
-    "selftest/session.py": {"APPLIED_SECONDS_MAX": BOUND},
-    "aws/signed_calls.py": {"TOKEN_SECONDS": OTHER},
+    "selftest/selftest_run.py": {"APPLIED_SECONDS_MAX": BOUND},
+    "aws/signed_calls_without_sdk.py": {"TOKEN_SECONDS": OTHER},
 }
 """Constants of modules by file and name."""
 

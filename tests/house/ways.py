@@ -11,7 +11,7 @@ from types import FrameType
 from typing import Any
 
 import replicator
-from replicator.config.loading import load
+from replicator.config.load_settings import load
 from replicator.core.mapping.compile import compile_table
 from replicator.core.table_spec import SourceKey
 

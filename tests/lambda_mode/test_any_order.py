@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from replicator.app.aws_lambda.handler import Function
+from replicator.app.aws_lambda.execution_environment import Function
 from tests.lambda_mode.looking import Looking
 from tests.lambda_mode.oracle import Expected, Gone, Put, record_of
 from tests.support.lambda_events import event

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from replicator.demo.embedded import embedded_dynamodb
+from replicator.demo.embedded_servers import embedded_dynamodb
 from tests.deploy.test_lambda import package
 from tests.support.endpoints import create_table, dynamodb_client
 from tests.support.lambda_function import LambdaTable

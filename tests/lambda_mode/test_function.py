@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from replicator.app.aws_lambda import batches
+from replicator.app.aws_lambda import apply_batches as batches
 from replicator.core.mapping.compile import compile_table
 from replicator.errors import (
     BatchTooSlow,

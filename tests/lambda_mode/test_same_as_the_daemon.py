@@ -7,9 +7,9 @@ from subprocess import run
 
 import pytest
 
-from replicator.aws.signed_calls import Credentials, rds_token
+from replicator.aws.signed_calls_without_sdk import Credentials, rds_token
 from replicator.core.planning.plan_batch import plan_batch
-from replicator.core.records import decode_page
+from replicator.core.stream.decoding.dynamodb_records import decode_page
 from replicator.core.table_spec import TargetSpec
 from replicator.sources.lambda_events.event import batches_of
 from tests.support.builders import NOON, table_mapping

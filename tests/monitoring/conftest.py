@@ -10,10 +10,10 @@ from aiohttp import ClientSession
 from replicator.core.status.deployment_status import Status
 from replicator.core.status.status_shard_pages import EndedShard, PageEnd
 from replicator.core.telemetry_events import TelemetryEvent
-from replicator.monitoring.health import Health
-from replicator.monitoring.http import Pages, serve
+from replicator.monitoring.http_server import Pages, serve
 from replicator.monitoring.lag_history import History
 from replicator.monitoring.latest_status import LatestStatus
+from replicator.monitoring.liveness_and_readiness import Health
 from replicator.monitoring.metrics import Metrics
 
 START = datetime(2026, 1, 1, tzinfo=UTC)

@@ -20,9 +20,9 @@ from replicator.core.status.deployment_status import (
     Status,
     TableStatus,
 )
-from replicator.core.stream.gaps import how_to_mend
+from replicator.core.stream.gap_proof import how_to_mend
 from replicator.core.stream.ordering_mode import OrderingMode
-from replicator.monitoring.http import Pages, serve
+from replicator.monitoring.http_server import Pages, serve
 from tests.monitoring.browser import Tab, browser, chromium_or_skip, new_tab
 from tests.monitoring.conftest import Monitored, TurnedClock
 from tests.monitoring.facts import shard, status, table, worker

@@ -8,10 +8,10 @@ import pytest
 from replicator.core.status.deployment_status import Status
 from replicator.core.status.table_progress import Standing, TableProgress
 from replicator.monitoring.health_log import VerdictLog
-from replicator.monitoring.logs import configure_logs
+from replicator.monitoring.log_output import configure_logs
 from tests.monitoring.conftest import TurnedClock
 from tests.monitoring.facts import status, table
-from tests.monitoring.test_logs import lines, logs_as_before  # noqa: F401 (a fixture)
+from tests.monitoring.test_log_output import lines, logs_as_before  # noqa: F401 (a fixture)
 
 PROOF = table().proof
 HELD = replace(PROOF, uncommitted=Standing(1, 30.0, "shard-1", failure="locked", remedy="end it"))

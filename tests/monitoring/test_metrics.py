@@ -8,7 +8,7 @@ from prometheus_client.openmetrics.exposition import generate_latest as generate
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 
 from docs.generate_metrics import PAGE, markdown
-from replicator.core.records import LetterId, Position
+from replicator.core.stream_record import LetterId, Position
 from replicator.core.telemetry_events import (
     ClaimSwitched,
     GapFound,

@@ -12,7 +12,7 @@ from replicator.core.snapshot.snapshot_progress import SnapshotStatus
 from replicator.core.status.attribute_drift import Drifted
 from replicator.core.status.deployment_status import GapStatus, LetterStatus
 from replicator.core.verify.results import Verified
-from replicator.monitoring.http import PAGE
+from replicator.monitoring.http_server import PAGE
 from tests.monitoring.browser import Tab, browser, chromium_or_skip, new_tab
 from tests.monitoring.conftest import Monitored, TurnedClock
 from tests.monitoring.facts import shard, status, table, worker

@@ -14,8 +14,8 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from replicator.core.planning.plan_batch import plan_batch
 from replicator.core.planning.row_guard_outcomes import Applied
 from replicator.core.planning.write_plan import Refusals, WritePlan
-from replicator.core.records import Page, Position
 from replicator.core.stream.claims import Advance, Claim
+from replicator.core.stream_record import Page, Position
 from replicator.engine.ports import Leases, Sink, Source
 from replicator.errors import ConfigurationError, SinkUnavailable
 from replicator.monitoring.tracing import Tracing, tracing

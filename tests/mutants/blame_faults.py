@@ -5,18 +5,18 @@ from tests.mutants.mutant import Mutant
 BLAME_MUTANTS = [
     Mutant(
         "what a trigger raises with a server's SQLSTATE is tried for ever",
-        "replicator/postgres/connection/failures.py",
-        "    if _is_raised(error) and sqlstate[:2] in RAISED_CLASSES:\n",
+        "replicator/postgres/connection/error_translation.py",
+        "    if is_raised(error) and sqlstate[:2] in RAISED_CLASSES:\n",
         "    if not sqlstate:\n",
-        "tests/postgres/test_failures.py"
+        "tests/postgres/test_error_translation.py"
         "::test_what_a_trigger_raises_is_its_own_word_about_a_row_whatever_the_sqlstate",
     ),
     Mutant(
         "what a trigger raises against every row is blamed on each",
-        "replicator/postgres/write/refused_rows.py",
+        "replicator/postgres/write/find_refused_rows.py",
         "        raised = may_mean_every_row(sqlstate)\n",
         "        raised = False\n",
-        "tests/postgres/test_refused_rows.py"
+        "tests/postgres/test_find_refused_rows.py"
         "::test_what_a_trigger_raises_against_every_row_halts_the_table",
     ),
     Mutant(
@@ -29,23 +29,23 @@ BLAME_MUTANTS = [
     ),
     Mutant(
         "a limit of the pooler is taken for a lost server",
-        "replicator/postgres/connection/failures.py",
+        "replicator/postgres/connection/error_translation.py",
         '    "query timeout": "query_timeout",',
         '    "query time out": "query_timeout",',
-        "tests/postgres/test_failures.py"
+        "tests/postgres/test_error_translation.py"
         "::test_a_time_limit_is_known_by_its_name_also_beneath_a_lost_connection",
     ),
     Mutant(
         "an error that nobody foresaw blames the row",
-        "replicator/postgres/connection/failures.py",
+        "replicator/postgres/connection/error_translation.py",
         "    if sqlstate in ROW_SQLSTATES:",
         '    if sqlstate != "":',
-        "tests/postgres/test_failures.py"
+        "tests/postgres/test_error_translation.py"
         "::test_only_a_short_list_blames_a_row_and_what_nobody_foresaw_halts",
     ),
     Mutant(
         "a row is blamed although the table refuses every row",
-        "replicator/postgres/write/refused_rows.py",
+        "replicator/postgres/write/find_refused_rows.py",
         "                    if name == writes.target.name:",
         "                    if not name:",
         "tests/faults/test_target_at_fault.py"

@@ -15,10 +15,10 @@ AUTO = "tests/core/test_auto_columns.py"
 DRIFT = "tests/core/test_attribute_drift.py"
 COLUMNS = "tests/postgres/test_add_auto_columns.py"
 MET = "tests/postgres/test_auto_column_watch.py"
-SETTLING = "tests/engine/test_confirm.py"
+SETTLING = "tests/engine/test_confirm_differences.py"
 RUNBOOK = "tests/docs/test_runbook.py"
 
-COMPARISON = "replicator/engine/verify/confirm.py"
+COMPARISON = "replicator/engine/verify/confirm_differences.py"
 SNAPSHOTS = "replicator/postgres/control/snapshot/snapshots.py"
 REPAIRING = "replicator/postgres/control/snapshot/repair_snapshots.py"
 REGISTRY = "replicator/postgres/schema/registered_mappings.py"
@@ -33,10 +33,10 @@ COMPARISON_MUTANTS = [
     # what is rejected, and what a column may be called
     Mutant(
         "an item of another target counts as a dead letter where its key does not fit",
-        "replicator/core/verify/diff.py",
+        "replicator/core/verify/row_diff.py",
         "return MayBe(None, str(rejection) if belongs else None)",
         "return MayBe(None, str(rejection) if image is not None else None)",
-        "tests/core/test_diff.py",
+        "tests/core/test_row_diff.py",
     ),
     Mutant(
         "an item that PostgreSQL refused is a difference",
@@ -47,7 +47,7 @@ COMPARISON_MUTANTS = [
     ),
     Mutant(
         "keys of child rows are read beside names of the statement's own",
-        "replicator/postgres/read/child_rows.py",
+        "replicator/postgres/read/compare_child_rows.py",
         "    select {key_cells}, row_number() over (order by {key}) as number,",
         "    select {key_cells}, t.*, row_number() over (order by {key}) as number,",
         "tests/end_to_end/test_column_names.py",
@@ -69,7 +69,7 @@ COMPARISON_MUTANTS = [
     ),
     Mutant(
         "xmin is believed after it has come round",
-        "replicator/postgres/read/rows.py",
+        "replicator/postgres/read/compare_target_rows.py",
         "::text::bigint - mapping_xid < 2000000000",
         "::text::bigint - mapping_xid is not null",
         OLDER_MAPPING,
@@ -77,14 +77,14 @@ COMPARISON_MUTANTS = [
     # targets that would round
     Mutant(
         "a column that rounds is as good as any",
-        "replicator/postgres/schema/fitness.py",
+        "replicator/postgres/schema/table_fitness.py",
         "if not accepts(found.base, column.type, enum=found.enum):",
         "if not column:",
         ROUNDS_IN_LAMBDA,
     ),
     Mutant(
         "Lambda writes a target that rounds",
-        "replicator/app/aws_lambda/handler.py",
+        "replicator/app/aws_lambda/execution_environment.py",
         "        await require_fit(self._database, [mapping])\n",
         "        pass\n",
         ROUNDS_IN_LAMBDA,
@@ -113,7 +113,7 @@ COMPARISON_MUTANTS = [
     ),
     Mutant(
         "a child table may round",
-        "replicator/postgres/schema/schema_diff.py",
+        "replicator/postgres/schema/database_survey.py",
         "for written in target.row_tables:",
         "for written in (target.table,):",
         "tests/postgres/test_refuse_unfit_targets.py",
@@ -158,7 +158,7 @@ COMPARISON_MUTANTS = [
     ),
     Mutant(
         "a warm Lambda function does not survey its targets",
-        "replicator/app/aws_lambda/batches.py",
+        "replicator/app/aws_lambda/apply_batches.py",
         "        await self._survey_at_times()\n",
         "",
         "tests/lambda_mode/test_function.py"

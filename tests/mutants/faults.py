@@ -16,27 +16,27 @@ from tests.mutants.type_faults import TYPE_MUTANTS
 SIMULATION = "tests/mutants/simulated.py"
 FENCE = "tests/contract/test_fence.py"
 SCHEDULES = "tests/engine/test_schedules.py"
-READER = "tests/engine/test_reader.py"
-KEPT_PLANS = "tests/postgres/test_kept_plans.py"
+READER = "tests/engine/test_shard_reader.py"
+KEPT_PLANS = "tests/postgres/test_plan_cache_mode.py"
 PLAN = "tests/core/test_plan_batch.py"
 LINEAGE = "tests/core/test_shard_lineage.py"
 LEASES = "tests/core/test_lease_plan.py"
-PROOF = "tests/core/test_gaps.py"
+PROOF = "tests/core/test_gap_proof.py"
 
 STATEMENTS = "replicator/postgres/write/batch_statement.py"
 FENCES = "replicator/postgres/write/fence.py"
 TARGETS = "replicator/postgres/write/target_sql.py"
 WRITER = "replicator/postgres/write/plan_writer.py"
-PLANS = "replicator/postgres/connection/kept_plans.py"
+PLANS = "replicator/postgres/connection/plan_cache_mode.py"
 PLANNING = "replicator/core/planning/plan_batch.py"
 USUAL = "replicator/core/planning/columnar_plan.py"
 CLAIMS = "replicator/postgres/control/stream/shard_claims.py"
-INCIDENTS = "replicator/postgres/control/stream/incidents.py"
+INCIDENTS = "replicator/postgres/control/stream/gaps_and_halts.py"
 STREAMS = "replicator/postgres/control/stream/generations.py"
 SINK = "replicator/postgres/write/plan_writer.py"
-SHARD = "replicator/engine/stream/shard.py"
-PAGES = "replicator/engine/stream/reader.py"
-GAPS = "replicator/core/stream/gaps.py"
+SHARD = "replicator/engine/stream/shard_replicator.py"
+PAGES = "replicator/engine/stream/shard_reader.py"
+GAPS = "replicator/core/stream/gap_proof.py"
 SHARING = "replicator/core/leases/lease_plan.py"
 
 
@@ -126,60 +126,60 @@ MUTANTS = [
     ),
     Mutant(
         "a value that is not as usual spoils no row",
-        "replicator/core/values/columnar.py",
+        "replicator/core/values/columnar_rows.py",
         "cells.append(convert(value))\n        except _UNUSUAL:\n            odd.add(place)",
         "cells.append(convert(value))\n        except _UNUSUAL:\n            pass",
-        "tests/core/test_columnar.py",
+        "tests/core/test_columnar_rows.py",
     ),
     Mutant(
         "a scalar of an attribute that is left out of an image goes to another one",
         "replicator/core/values/json_text.py",
         "first += 2 * scalars",
         "first += 2 * (scalars - len(places))",
-        "tests/core/test_columnar.py",
+        "tests/core/test_columnar_rows.py",
     ),
     Mutant(
         "a member with a key's name is left out of nested values",
         "replicator/core/values/json_text.py",
         "count = plain.count(_SCALAR, start, end)",
         "count = plain.count(_SCALAR, start)",
-        "tests/core/test_columnar.py",
+        "tests/core/test_columnar_rows.py",
     ),
     Mutant(
         "a string that ends with a backslash is left to be decoded",
         "replicator/core/values/json_text.py",
         "if _UNICODE_ESCAPE in whole or _ESCAPED_BACKSLASH in whole:",
         "if _UNICODE_ESCAPE in whole:",
-        "tests/core/test_columnar.py",
+        "tests/core/test_columnar_rows.py",
     ),
     Mutant(
         "a character that jsonb cannot hold is not looked for",
         "replicator/core/values/json_text.py",
         "if _UNICODE_ESCAPE in whole or _ESCAPED_BACKSLASH in whole:",
         "if _ESCAPED_BACKSLASH in whole:",
-        "tests/core/test_columnar.py",
+        "tests/core/test_columnar_rows.py",
     ),
     Mutant(
         "a quote that is escaped ends a string",
         "replicator/core/values/json_text.py",
         "if _BACKSLASH not in whole:",
         "if _UNICODE_ESCAPE not in whole:",
-        "tests/core/test_columnar.py",
+        "tests/core/test_columnar_rows.py",
     ),
     Mutant(
         "the entries of a history are added at places by chance",
-        "replicator/postgres/schema/ddl.py",
+        "replicator/postgres/schema/ddl_diff.py",
         '"(sequence_number, md5(stream_arn || keys::text))"',
         '"(md5(stream_arn || keys::text), sequence_number)"',
-        "tests/postgres/test_ddl.py"
+        "tests/postgres/test_ddl_diff.py"
         "::test_the_index_of_a_history_that_grows_is_as_small_as_a_new_one",
     ),
     Mutant(
         "a change of another stream is taken for one that the history has",
-        "replicator/postgres/schema/ddl.py",
+        "replicator/postgres/schema/ddl_diff.py",
         '"(sequence_number, md5(stream_arn || keys::text))"',
         '"(sequence_number, md5(keys::text))"',
-        "tests/postgres/test_ddl.py",
+        "tests/postgres/test_ddl_diff.py",
     ),
     Mutant(
         "a key that is not as the others has every entry of its batch made by itself",
@@ -207,7 +207,7 @@ MUTANTS = [
         "replicator/core/values/json_text.py",
         "except UnicodeError:",
         "except UnicodeDecodeError:",
-        "tests/core/test_columnar.py"
+        "tests/core/test_columnar_rows.py"
         "::test_a_surrogate_that_is_no_text_leaves_the_values_beside_it_usual",
     ),
     Mutant(
@@ -215,19 +215,19 @@ MUTANTS = [
         "replicator/core/values/json_text.py",
         "if self._held_bytes > HELD_BYTES_MAX:",
         "if self._held_bytes < 0:",
-        "tests/core/test_columnar.py"
+        "tests/core/test_columnar_rows.py"
         "::test_what_is_around_the_scalars_of_images_is_not_remembered_for_ever",
     ),
     Mutant(
         "a value that is not of its automatic column's type is in no rest",
-        "replicator/core/values/columnar.py",
+        "replicator/core/values/columnar_rows.py",
         "names = [*names, *found]",
         "names = [*names]",
         "tests/core/test_columnar_plan.py",
     ),
     Mutant(
         "a value that is not of its automatic column's type is lost where a child reads it too",
-        "replicator/core/values/columnar.py",
+        "replicator/core/values/columnar_rows.py",
         "if value is not UNSET and remainder.strays({name: value})",
         "if value is UNSET and remainder.strays({name: value})",
         "tests/core/test_columnar_plan.py"
@@ -544,7 +544,7 @@ MUTANTS = [
     ),
     Mutant(
         "a parent that nobody lists is never owed, though some of it was read",
-        "replicator/engine/stream/pipeline.py",
+        "replicator/engine/stream/batch_pipeline.py",
         "            owed=True,\n",
         "",
         SCHEDULES,

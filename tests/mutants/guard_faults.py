@@ -148,7 +148,7 @@ GUARD_MUTANTS = [
     ),
     Mutant(
         "the first record that failed counts as done",
-        "replicator/app/aws_lambda/batches.py",
+        "replicator/app/aws_lambda/apply_batches.py",
         "return batch.identifiers[done:]",
         "return batch.identifiers[done + 1 :]",
         FUNCTION,

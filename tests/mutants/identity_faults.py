@@ -93,7 +93,7 @@ IDENTITY_MUTANTS = [
     ),
     Mutant(
         "a part of a snapshot is read without a look at its table",
-        "replicator/engine/snapshot/segment.py",
+        "replicator/engine/snapshot/segment_load.py",
         "            await parts.look_at_table()\n",
         "",
         f"{KEY_CHANGED}::test_a_snapshot_that_is_asked_for_reads_no_table_with_another_key",
@@ -107,7 +107,7 @@ IDENTITY_MUTANTS = [
     ),
     Mutant(
         "columns that appeared outlive the table that is forgotten",
-        "replicator/postgres/control/forgetting.py",
+        "replicator/postgres/control/forget_table.py",
         '    "auto_column",\n',
         "",
         "tests/cli/test_forget.py",
@@ -131,21 +131,21 @@ IDENTITY_MUTANTS = [
         "replicator/config/cross_checks.py",
         "        if key in seen:\n",
         "        if False:\n",
-        "tests/config/test_loading.py",
+        "tests/config/test_load_settings.py",
     ),
     Mutant(
         "two targets share one name",
         "replicator/config/cross_checks.py",
         "        if other != table:\n",
         "        if False:\n",
-        "tests/config/test_loading.py",
+        "tests/config/test_load_settings.py",
     ),
     Mutant(
         "the time to live is hidden, so that no deletion is an expiry",
         "replicator/config/cross_checks.py",
         "            if parse_path(text) == (table.expire_attribute,):\n",
         "            if False:\n",
-        "tests/config/test_loading.py",
+        "tests/config/test_load_settings.py",
     ),
     Mutant(
         "a key is cut by two patterns",
@@ -163,10 +163,10 @@ IDENTITY_MUTANTS = [
     ),
     Mutant(
         "a request is dated by a clock that its answer corrects",
-        "replicator/engine/stream/reader.py",
+        "replicator/engine/stream/shard_reader.py",
         "        requested_at = min(requested_at, answered_at - elapsed)\n",
         "        _ = elapsed\n",
-        "tests/engine/test_reader.py",
+        "tests/engine/test_shard_reader.py",
     ),
     Mutant(
         "numbers of keys are told apart by their digits behind the point",

@@ -4,37 +4,37 @@ from tests.mutants.mutant import Mutant
 
 EMPTY_MAPS = "tests/core/test_empty_maps.py"
 ITEM_WORK = "tests/core/test_item_work.py"
-HTTP = "tests/monitoring/test_http.py"
+HTTP = "tests/monitoring/test_http_server.py"
 EXISTING_ROWS = "tests/end_to_end/test_existing_rows.py"
 
 INPUT_MUTANTS = [
     Mutant(
         "an empty map without its tag is not decoded as one",
-        "replicator/core/values/attributes.py",
+        "replicator/core/values/dynamodb_json.py",
         "if may_lack_tags(text):",
         "if not text:",
         EMPTY_MAPS,
     ),
     Mutant(
         "images in which tags are missing are taken for usual ones",
-        "replicator/core/values/columnar.py",
+        "replicator/core/values/columnar_rows.py",
         "if may_lack_tags(_BETWEEN.join(raws)):",
         "if not raws:",
         EMPTY_MAPS,
     ),
     Mutant(
         "a way into an empty map without its tag does not end there",
-        "replicator/core/mapping/paths.py",
+        "replicator/core/mapping/attribute_paths.py",
         "return None if len(value) <= 1 and",
         "return None if len(value) == 1 and",
         EMPTY_MAPS,
     ),
     Mutant(
         "a member named M hides that its empty map has no tag",
-        "replicator/core/values/attributes.py",
+        "replicator/core/values/dynamodb_json.py",
         " or _MAP_IN_MAP in text",
         "",
-        "tests/core/test_attributes.py",
+        "tests/core/test_dynamodb_json.py",
     ),
     # rows that were there before, and targets that do not fit
     Mutant(
@@ -46,7 +46,7 @@ INPUT_MUTANTS = [
     ),
     Mutant(
         "a repair takes rows that were there before for extra",
-        "replicator/core/verify/diff.py",
+        "replicator/core/verify/row_diff.py",
         ' and spec.existing_rows != "keep"',
         "",
         f"{EXISTING_ROWS}::test_kept_rows_outlive_snapshots_and_repairs",
@@ -60,7 +60,7 @@ INPUT_MUTANTS = [
     ),
     Mutant(
         "rows that the mapping moved count as lost",
-        "replicator/engine/snapshot/segment.py",
+        "replicator/engine/snapshot/segment_load.py",
         "return 1 - found / len(asked)",
         "return 1.0",
         f"{EXISTING_ROWS}::test_rows_that_the_mapping_moved_are_no_reason_to_ask_a_person",
@@ -70,11 +70,11 @@ INPUT_MUTANTS = [
         "replicator/core/snapshot/snapshot_state.py",
         "((100, 0.5), (1000, 0.25), (10_000, 0.1))",
         "((1000, 0.5),)",
-        "tests/core/test_plan_snapshot_page.py",
+        "tests/core/test_plan_stale_row_sweep.py",
     ),
     Mutant(
         "only types keep a worker from an unfit target",
-        "replicator/postgres/schema/schema_diff.py",
+        "replicator/postgres/schema/database_survey.py",
         "for first in errors(found)[:1]}",
         'for first in errors(found)[:1] if "has the type" in first.message}',
         "tests/postgres/test_refuse_unfit_targets.py",
@@ -90,17 +90,17 @@ INPUT_MUTANTS = [
     # records of a stream
     Mutant(
         "a sequence number for which the control schema has no room is taken",
-        "replicator/core/records.py",
+        "replicator/core/stream/decoding/dynamodb_records.py",
         "SEQUENCE_DIGITS_MAX = 60",
         "SEQUENCE_DIGITS_MAX = 64",
-        "tests/core/test_records.py::test_a_sequence_number_of_60_digits_is_kept_and_no_longer_one",
+        "tests/core/test_dynamodb_records.py::test_a_sequence_number_of_60_digits_is_kept_and_no_longer_one",
     ),
     Mutant(
         "an image that is no object is found later, and its record not named",
-        "replicator/core/records.py",
+        "replicator/core/stream/decoding/dynamodb_records.py",
         "if view[0] == _OBJECT:",
         "if view != _NULL:",
-        "tests/core/test_records.py::test_a_record_that_lacks_a_member_is_named",
+        "tests/core/test_dynamodb_records.py::test_a_record_that_lacks_a_member_is_named",
     ),
     # peers of the server of the pages
     Mutant(
@@ -126,14 +126,14 @@ INPUT_MUTANTS = [
     ),
     Mutant(
         "a body is accepted",
-        "replicator/monitoring/http.py",
+        "replicator/monitoring/http_server.py",
         "if request.body_exists:",
         "if not request.path:",
         f"{HTTP}::test_a_body_is_refused",
     ),
     Mutant(
         "a page is served by any name",
-        "replicator/monitoring/http.py",
+        "replicator/monitoring/http_server.py",
         'if request.path != "/healthz":',
         "if not request.path:",
         f"{HTTP}::test_a_name_that_anybody_can_register_is_refused_but_for_liveness",
@@ -178,14 +178,14 @@ INPUT_MUTANTS = [
     ),
     Mutant(
         "the child rows of an item may be of any size",
-        "replicator/core/mapping/children.py",
+        "replicator/core/mapping/child_tables.py",
         "if size > ROWS_SIZE_MAX:",
         "if size < 0:",
         f"{ITEM_WORK}::test_an_item_that_becomes_child_rows_beyond_all_measure_is_set_aside",
     ),
     Mutant(
         "an image that is nested too deeply fails the batch",
-        "replicator/core/values/columnar.py",
+        "replicator/core/values/columnar_rows.py",
         "except (ValueError, RecursionError):",
         "except ValueError:",
         f"{ITEM_WORK}::test_an_image_that_is_nested_too_deeply_for_one_step_is_set_aside_or_applied",

@@ -2,16 +2,16 @@
 
 from tests.mutants.mutant import Mutant
 
-TIES = "tests/core/test_time_order.py"
+TIES = "tests/core/test_order_by_time.py"
 RECORDS = "tests/core/test_kinesis_records.py"
 SQL = "tests/postgres/test_version_comparison_sql.py"
 MOVES = "tests/postgres/test_source_switch.py"
 SCHEDULES = "tests/engine/test_kinesis_schedules.py"
 
-ORDER = "replicator/core/stream/time_order.py"
+ORDER = "replicator/core/stream/order_by_time.py"
 TRAILS = "replicator/core/stream/order_by_images.py"
 ORDERS = "replicator/postgres/write/version_comparison_sql.py"
-DECODING = "replicator/core/stream/kinesis_records.py"
+DECODING = "replicator/core/stream/decoding/kinesis_records.py"
 KINDS = "replicator/core/stream/source_kind.py"
 MOVING = "replicator/postgres/control/source_switch.py"
 
@@ -130,7 +130,7 @@ KINESIS_MUTANTS = [
     ),
     Mutant(
         "a heal begins where a stream was read that was created after the loss",
-        "replicator/postgres/control/stream/incidents.py",
+        "replicator/postgres/control/stream/gaps_and_halts.py",
         "coalesce(max(safe_at) <= $8::timestamptz, true)",
         "coalesce(max(safe_at) <= 'infinity', $8::timestamptz is null, true)",
         MOVES,
@@ -158,7 +158,7 @@ KINESIS_MUTANTS = [
     ),
     Mutant(
         "a table that fails keeps the others of its stream from their changes",
-        "replicator/app/aws_lambda/handler.py",
+        "replicator/app/aws_lambda/execution_environment.py",
         "                if self._seconds_left() <= 0:\n",
         "                if failure:\n",
         "tests/lambda_mode/test_kinesis_events.py",
@@ -179,7 +179,7 @@ KINESIS_MUTANTS = [
     ),
     Mutant(
         "a table that was created again goes on with the rows of the one before",
-        "replicator/postgres/control/stream/incidents.py",
+        "replicator/postgres/control/stream/gaps_and_halts.py",
         "($1, $2, $3) and label_at < $4",
         "($1, $2, $3) and label_at > $4",
         MOVES,
@@ -221,7 +221,7 @@ KINESIS_MUTANTS = [
     ),
     Mutant(
         "each look at a destination that is off finds another gap",
-        "replicator/postgres/control/stream/incidents.py",
+        "replicator/postgres/control/stream/gaps_and_halts.py",
         "detail, created_at is None\n",
         "detail, False\n",
         MOVES,

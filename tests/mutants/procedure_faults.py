@@ -39,12 +39,12 @@ STALE_HALT = (
 )
 
 SNAPSHOTS = "replicator/postgres/control/snapshot/snapshots.py"
-INCIDENTS = "replicator/postgres/control/stream/incidents.py"
+INCIDENTS = "replicator/postgres/control/stream/gaps_and_halts.py"
 REGISTRY = "replicator/postgres/schema/registered_mappings.py"
 WORKER = "replicator/engine/worker/worker.py"
 
-REDRIVE = "replicator/app/aws_lambda/redrive.py"
-REDRIVEN = "tests/lambda_mode/test_redrive.py"
+REDRIVE = "replicator/app/aws_lambda/redrive_failed_batches.py"
+REDRIVEN = "tests/lambda_mode/test_redrive_failed_batches.py"
 STREAMS = "replicator/postgres/control/stream/generations.py"
 REOPENED = (
     "tests/postgres/test_segment_claims.py"
@@ -56,7 +56,7 @@ OLDER_STREAM = (
 )
 
 CAUGHT_UP = "tests/engine/test_caught_up.py"
-STEPS = "replicator/engine/worker/unleased_steps.py"
+STEPS = "replicator/engine/worker/refresh_and_advance_tables.py"
 TABLE = "replicator/engine/worker/table_runtime_state.py"
 
 ENDS = "tests/faults/test_ends.py::test_a_run_until_caught_up_finishes_the_others_and_ends"
@@ -135,7 +135,7 @@ PROCEDURE_MUTANTS = [
     ),
     Mutant(
         "the first event of a stream without new images is applied",
-        "replicator/app/aws_lambda/batches.py",
+        "replicator/app/aws_lambda/apply_batches.py",
         "            require_new_images(batch.table, batch.view_type)",
         "            pass",
         "tests/lambda_mode/test_function.py"
@@ -166,7 +166,7 @@ PROCEDURE_MUTANTS = [
     ),
     Mutant(
         "a table that was left out is not halted again when it is resumed too early",
-        "replicator/app/daemon/unfit_tables.py",
+        "replicator/app/daemon/recheck_unfit_tables.py",
         "resumed = name in tables and not tables[name].halted",
         "resumed = False",
         f"{TAKEN_UP}"
@@ -240,7 +240,7 @@ PROCEDURE_MUTANTS = [
     ),
     Mutant(
         "a sweep leaves child rows of no parent",
-        "replicator/core/planning/plan_snapshot_page.py",
+        "replicator/core/planning/plan_stale_row_sweep.py",
         "TargetWrites(own, sweep=True)",
         "TargetWrites(own)",
         ORPHANS,
@@ -254,14 +254,14 @@ PROCEDURE_MUTANTS = [
     ),
     Mutant(
         "a sweep takes rows of every target",
-        "replicator/core/planning/plan_snapshot_page.py",
+        "replicator/core/planning/plan_stale_row_sweep.py",
         "    if own.name != target:\n        return writes\n",
         "",
-        "tests/core/test_plan_snapshot_page.py",
+        "tests/core/test_plan_stale_row_sweep.py",
     ),
     Mutant(
         "a sweep of nearly everything asks nobody",
-        "replicator/engine/snapshot/segment.py",
+        "replicator/engine/snapshot/segment_load.py",
         "and not await self._may_sweep(claim, target):",
         "and False:",
         "tests/end_to_end/test_snapshot.py"
@@ -334,7 +334,7 @@ PROCEDURE_MUTANTS = [
     # what was lost, and what is over
     Mutant(
         "a gap is not accepted though it was chosen",
-        "replicator/engine/worker/unleased_steps.py",
+        "replicator/engine/worker/refresh_and_advance_tables.py",
         'if not gaps or on_gap == "stop":',
         'if not gaps or on_gap != "resnapshot":',
         "tests/engine/test_schedules.py"
@@ -342,14 +342,14 @@ PROCEDURE_MUTANTS = [
     ),
     Mutant(
         "Lambda accepts gaps though nobody chose it",
-        "replicator/app/aws_lambda/batches.py",
+        "replicator/app/aws_lambda/apply_batches.py",
         'if self._mapping.spec.on_gap == "continue":',
         "if True:",
         LAMBDA_GAP,
     ),
     Mutant(
         "Lambda accepts no gap though it was chosen",
-        "replicator/app/aws_lambda/batches.py",
+        "replicator/app/aws_lambda/apply_batches.py",
         'if self._mapping.spec.on_gap == "continue":',
         "if False:",
         LAMBDA_GAP,
@@ -420,7 +420,7 @@ PROCEDURE_MUTANTS = [
     ),
     Mutant(
         "gaps are accepted though nobody chose it",
-        "replicator/engine/worker/unleased_steps.py",
+        "replicator/engine/worker/refresh_and_advance_tables.py",
         'if not gaps or on_gap == "stop":',
         "if not gaps:",
         "tests/engine/test_schedules.py::test_a_gap_waits_for_somebody_to_accept_it",

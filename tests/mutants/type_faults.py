@@ -80,14 +80,14 @@ TYPE_MUTANTS = [
     ),
     Mutant(
         "channel binding is forgotten",
-        "replicator/postgres/connection/address.py",
+        "replicator/postgres/connection/server_addresses.py",
         'if given.get("channel_binding") == "require":',
         'if given.get("channel_binding") == "required":',
         PARAMETERS,
     ),
     Mutant(
         "the machine's authorities are trusted without a look at the name",
-        "replicator/postgres/connection/address.py",
+        "replicator/postgres/connection/server_addresses.py",
         'if sslrootcert == SYSTEM and sslmode not in (None, "verify-full"):',
         'if sslrootcert == SYSTEM and sslmode == "disable":',
         PARAMETERS,

@@ -5,11 +5,12 @@ from datetime import UTC, datetime
 
 from replicator.core.mapping.compile import TableMapping
 from replicator.core.planning.plan_batch import plan_batch
-from replicator.core.planning.plan_snapshot_page import plan_page, plan_sweep, records_of_page
-from replicator.core.records import StreamRecord
+from replicator.core.planning.plan_snapshot_page import plan_page, records_of_page
+from replicator.core.planning.plan_stale_row_sweep import plan_sweep
 from replicator.core.snapshot.snapshot_state import SegmentAdvance, SegmentClaim, SnapshotFacts
 from replicator.core.stream.claims import Advance
 from replicator.core.stream.shard_facts import ListedShard
+from replicator.core.stream_record import StreamRecord
 from replicator.postgres.connection.connect import ConnectionSettings
 from replicator.postgres.connection.database import Database
 from replicator.postgres.control.snapshot.segment_claims import Segments

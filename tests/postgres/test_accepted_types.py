@@ -10,16 +10,17 @@ from typing import get_args
 import asyncpg
 import pytest
 
-from replicator.core.planning.plan_snapshot_page import plan_page, plan_sweep, records_of_page
+from replicator.core.planning.plan_snapshot_page import plan_page, records_of_page
+from replicator.core.planning.plan_stale_row_sweep import plan_sweep
 from replicator.core.snapshot.snapshot_state import SegmentAdvance, SnapshotFacts
 from replicator.core.table_spec import KeyColumnSpec, KeyType, TargetSpec
 from replicator.core.values.column_types import ROWS, key_types, parse_type
 from replicator.core.values.row_builder import Row
-from replicator.core.verify.diff import MustBe
+from replicator.core.verify.row_diff import MustBe
+from replicator.postgres.read.compare_target_rows import TargetRows
 from replicator.postgres.read.find_stale_rows import StaleRows
-from replicator.postgres.read.rows import TargetRows
 from replicator.postgres.schema.catalog import ExistingTable, read_catalog
-from replicator.postgres.schema.fitness import fitness
+from replicator.postgres.schema.table_fitness import fitness
 from replicator.postgres.schema.type_fitness import accepts
 from replicator.postgres.write.plan_writer import SegmentSink
 from tests.postgres.loaded import Loaded, registered

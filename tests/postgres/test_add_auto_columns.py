@@ -8,8 +8,8 @@ import pytest
 from replicator.core.mapping.auto_columns import COLUMNS_MAX, AutoColumn, with_auto_columns
 from replicator.core.mapping.compile import TableMapping, compile_table
 from replicator.core.planning.plan_batch import plan_batch
-from replicator.core.records import Position
 from replicator.core.stream.claims import Advance
+from replicator.core.stream_record import Position
 from replicator.core.table_spec import SourceKey, TableSpec, TargetSpec
 from replicator.errors import Fenced, NotClaimable, SinkBusy
 from replicator.postgres.connection.connect import ConnectionSettings

@@ -11,7 +11,7 @@ from replicator.core.mapping.target_table import TargetTable
 from replicator.core.values.column_types import parse_type
 from replicator.postgres.connection.connect import ConnectionSettings, connect
 from replicator.postgres.schema.catalog import read_catalog
-from replicator.postgres.schema.fitness import fitness
+from replicator.postgres.schema.table_fitness import fitness
 from replicator.postgres.schema.type_fitness import accepts
 from tests.support.mappings import mapping, target
 from tests.support.specs import column_spec

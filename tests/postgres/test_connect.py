@@ -5,11 +5,11 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from replicator.demo.embedded import EmbeddedPostgres
+from replicator.demo.embedded_servers import EmbeddedPostgres
 from replicator.errors import ConfigurationError, SinkUnavailable
-from replicator.postgres.connection.address import resolve
 from replicator.postgres.connection.connect import ConnectionSettings, connect
 from replicator.postgres.connection.database import create_pool
+from replicator.postgres.connection.server_addresses import resolve
 from tests.support.nobody import PORT_OF_NOBODY
 
 PASSWORD = "s3cr:t/@"

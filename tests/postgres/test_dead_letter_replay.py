@@ -11,8 +11,8 @@ import pytest
 
 from replicator.core.mapping.compile import TableMapping
 from replicator.core.planning.plan_batch import plan_batch
-from replicator.core.records import Position, StreamRecord
 from replicator.core.stream.claims import Advance, Claim
+from replicator.core.stream_record import Position, StreamRecord
 from replicator.errors import ConfigurationError, Fenced
 from replicator.postgres.connection.connect import ConnectionSettings
 from replicator.postgres.connection.database import Database

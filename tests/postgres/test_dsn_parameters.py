@@ -13,10 +13,10 @@ import asyncpg
 import pytest
 
 from replicator.errors import ConfigurationError, SinkUnavailable
-from replicator.postgres.connection.address import resolve
 from replicator.postgres.connection.connect import ConnectionSettings, connect
 from replicator.postgres.connection.dsn_parameters import PARAMETERS, given_parameters
 from replicator.postgres.connection.password_file import password_for
+from replicator.postgres.connection.server_addresses import resolve
 from replicator.postgres.connection.tls import tls_arguments
 from tests.docs.blocks import ROOT
 from tests.support.missing_part import skip_without

@@ -14,7 +14,6 @@ import pytest
 
 from replicator.core.planning.plan_snapshot_page import plan_changes, plan_page
 from replicator.core.planning.write_plan import WritePlan
-from replicator.core.records import StreamRecord
 from replicator.core.snapshot.export_lines import changes_of_lines
 from replicator.core.snapshot.export_manifest import ExportSummary
 from replicator.core.snapshot.export_windows import Window
@@ -24,6 +23,7 @@ from replicator.core.snapshot.snapshot_state import (
     SnapshotOrigin,
     SnapshotReason,
 )
+from replicator.core.stream_record import StreamRecord
 from replicator.postgres.connection.database import Database
 from replicator.postgres.control.snapshot.exports import ExportRecords
 from tests.postgres.test_snapshot_schedules import SCHEDULES, SHARD, World, begun, ends_equal

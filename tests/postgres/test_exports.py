@@ -19,7 +19,7 @@ from replicator.core.snapshot.snapshot_state import (
 )
 from replicator.errors import Fenced, NotClaimable
 from replicator.postgres.control.snapshot.exports import ExportRecords
-from replicator.postgres.control.stream.incidents import Incidents
+from replicator.postgres.control.stream.gaps_and_halts import Incidents
 from replicator.postgres.control.stream.shard_claims import Claims
 from replicator.postgres.control.stream.shard_store import Positions
 from replicator.postgres.write.plan_writer import SegmentSink

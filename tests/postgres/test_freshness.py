@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from replicator.core.status.assemble import overview
+from replicator.core.status.assemble_status import overview
 from replicator.postgres.connection.connect import ConnectionSettings
 from replicator.postgres.connection.database import Database
 from replicator.postgres.control.status_reads import read_knowledge

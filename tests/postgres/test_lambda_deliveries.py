@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator
 import pytest
 
 from replicator.core.planning.plan_batch import plan_batch
-from replicator.core.records import Position
 from replicator.core.stream.claims import Advance
 from replicator.core.stream.ordering_mode import OrderingMode
+from replicator.core.stream_record import Position
 from replicator.errors import Fenced
 from replicator.postgres.write.lambda_deliveries import Deliveries, Delivery
 from tests.support.builders import NOON, STREAM, record, table_mapping

@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 import pytest
 
 from replicator.core.planning.plan_batch import plan_batch
-from replicator.core.records import Position
 from replicator.core.snapshot.snapshot_state import SnapshotFacts
 from replicator.core.stream.claims import Advance, Claim
+from replicator.core.stream_record import Position
 from replicator.core.table_spec import TargetSpec
 from replicator.postgres.control.snapshot.repair_snapshots import begin_repair
 from replicator.postgres.control.stream.shard_claims import Claims

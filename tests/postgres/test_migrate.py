@@ -13,8 +13,8 @@ from replicator.errors import ConfigurationError, MigrationDue, SinkBusy
 from replicator.postgres.connection.connect import ConnectionSettings, connect
 from replicator.postgres.schema import migrate as migrating
 from replicator.postgres.schema.control_revisions import head_revision
+from replicator.postgres.schema.database_survey import Survey, survey
 from replicator.postgres.schema.migrate import Migrated, look, migrate
-from replicator.postgres.schema.schema_diff import Survey, survey
 from tests.support.mappings import mapping, target
 from tests.support.waiting import eventually
 

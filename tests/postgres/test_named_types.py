@@ -13,14 +13,14 @@ from replicator.core.planning.plan_batch import plan_batch
 from replicator.core.table_spec import TargetSpec
 from replicator.core.values.column_types import ROWS, ColumnType, parse_type
 from replicator.core.values.converters import compile_converter
-from replicator.core.verify.diff import Difference, expectation, judge
+from replicator.core.verify.row_diff import Difference, expectation, judge
 from replicator.errors import BatchRejected, ConfigurationError
 from replicator.postgres.connection.connect import ConnectionSettings
-from replicator.postgres.read.rows import TargetRows
+from replicator.postgres.read.compare_target_rows import TargetRows
 from replicator.postgres.schema.catalog import read_catalog
-from replicator.postgres.schema.fitness import fitness
+from replicator.postgres.schema.database_survey import survey
 from replicator.postgres.schema.migrate import migrate
-from replicator.postgres.schema.schema_diff import survey
+from replicator.postgres.schema.table_fitness import fitness
 from replicator.postgres.write.plan_writer import PostgresSink
 from tests.postgres.loaded import Loaded, registered
 from tests.support.builders import record, table_mapping

@@ -2,9 +2,9 @@
 
 from replicator.core.mapping.compile import TableMapping
 from replicator.core.table_spec import TargetSpec
-from replicator.core.verify.diff import MustBe
+from replicator.core.verify.row_diff import MustBe
 from replicator.postgres.connection.connect import ConnectionSettings
-from replicator.postgres.read.rows import TargetRows
+from replicator.postgres.read.compare_target_rows import TargetRows
 from replicator.postgres.schema.migrate import migrate
 from tests.postgres.loaded import registered
 from tests.support.builders import table_mapping

@@ -12,8 +12,8 @@ from replicator.core.planning.write_plan import Refusals, WritePlan
 from replicator.core.snapshot.scan_responses import ScanPage
 from replicator.core.snapshot.snapshot_state import SegmentAdvance, SegmentClaim
 from replicator.core.telemetry_events import unobserved
-from replicator.engine.snapshot.pipeline import PagePipeline
-from replicator.engine.stream.read_progress import ReadProgress
+from replicator.engine.snapshot.page_pipeline import PagePipeline
+from replicator.engine.stream.read_and_commit_progress import ReadProgress
 from replicator.errors import BatchTooSlow, SinkUnavailable
 from replicator.postgres.write.plan_writer import SegmentSink
 from tests.postgres.loaded import Loaded, registered

@@ -9,7 +9,7 @@ from replicator.core.planning.plan_batch import plan_batch
 from replicator.postgres.connection.connect import SEARCH_PATH, ConnectionSettings
 from replicator.postgres.connection.database import Database
 from replicator.postgres.control.pruning import Pruning
-from replicator.postgres.control.stream.incidents import Incidents
+from replicator.postgres.control.stream.gaps_and_halts import Incidents
 from replicator.postgres.control.stream.ordering_mode_switch import leave_guard
 from replicator.postgres.control.stream.shard_claims import Claims
 from replicator.postgres.write.dead_letter_replay import Replay

@@ -9,7 +9,7 @@ import pytest
 from replicator.core.snapshot.snapshot_state import SnapshotFacts
 from replicator.core.table_spec import TargetSpec
 from replicator.errors import Fenced, NotClaimable
-from replicator.postgres.control.stream.incidents import Incidents
+from replicator.postgres.control.stream.gaps_and_halts import Incidents
 from replicator.postgres.control.stream.shard_claims import Claims
 from replicator.postgres.control.stream.shard_store import Positions
 from replicator.postgres.read.find_stale_rows import StaleRows

@@ -5,10 +5,10 @@ from collections.abc import AsyncIterator
 import pytest
 
 from replicator.core.planning.plan_batch import plan_batch
-from replicator.core.records import Position
 from replicator.core.stream.claims import Advance, Claim
+from replicator.core.stream_record import Position
 from replicator.errors import Fenced
-from replicator.postgres.control.stream.incidents import Incidents
+from replicator.postgres.control.stream.gaps_and_halts import Incidents
 from replicator.postgres.control.stream.shard_claims import Claims
 from replicator.postgres.write.plan_writer import PostgresSink
 from tests.postgres.loaded import SHARD, Loaded, registered

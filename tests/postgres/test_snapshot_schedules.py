@@ -10,9 +10,9 @@ from typing import TypeVar
 import pytest
 
 from replicator.core.planning.plan_batch import plan_batch
-from replicator.core.planning.plan_snapshot_page import plan_page, plan_sweep
+from replicator.core.planning.plan_snapshot_page import plan_page
+from replicator.core.planning.plan_stale_row_sweep import plan_sweep
 from replicator.core.planning.write_plan import WritePlan
-from replicator.core.records import StreamRecord
 from replicator.core.snapshot.snapshot_state import (
     SegmentAdvance,
     SegmentClaim,
@@ -22,13 +22,14 @@ from replicator.core.snapshot.snapshot_state import (
 from replicator.core.stream.claims import Advance, Claim
 from replicator.core.stream.ordering_mode import OrderingMode
 from replicator.core.stream.shard_facts import ListedShard
+from replicator.core.stream_record import StreamRecord
 from replicator.core.table_spec import TargetSpec
 from replicator.errors import Fenced, NotClaimable
 from replicator.postgres.connection.database import Database
 from replicator.postgres.control.pruning import Pruning
 from replicator.postgres.control.snapshot.segment_claims import Segments
 from replicator.postgres.control.snapshot.snapshots import Snapshots
-from replicator.postgres.control.stream.incidents import Incidents
+from replicator.postgres.control.stream.gaps_and_halts import Incidents
 from replicator.postgres.control.stream.shard_claims import Claims
 from replicator.postgres.control.stream.shard_store import Positions
 from replicator.postgres.read.find_stale_rows import StaleRows

@@ -19,8 +19,8 @@ from replicator.core.stream.source_kind import (
 )
 from replicator.errors import Fenced
 from replicator.postgres.control.source_switch import StreamMoves
+from replicator.postgres.control.stream.gaps_and_halts import Incidents
 from replicator.postgres.control.stream.generations import Shares
-from replicator.postgres.control.stream.incidents import Incidents
 from replicator.postgres.control.stream.ordering_mode_switch import leave_guard
 from replicator.postgres.control.stream.shard_claims import Claims
 from replicator.postgres.control.stream.shard_store import Positions

@@ -8,7 +8,7 @@ from datetime import datetime
 
 import pytest
 
-from replicator.core.status.assemble import Knowledge, overview
+from replicator.core.status.assemble_status import Knowledge, overview
 from replicator.core.status.deployment_status import TableStatus
 from replicator.core.status.status_json import document
 from replicator.core.status.status_shard_pages import (

@@ -5,9 +5,9 @@ from itertools import product
 
 import pytest
 
-from replicator.core.records import LetterId, StreamRecord
+from replicator.core.stream.order_by_time import later, version_of
 from replicator.core.stream.source_kind import share_of
-from replicator.core.stream.time_order import later, version_of
+from replicator.core.stream_record import LetterId, StreamRecord
 from tests.support.builders import NOON, record, table_mapping, target
 from tests.support.guarded import GuardedTable, guarded_table
 from tests.support.undecided import is_undecided

@@ -7,12 +7,12 @@ import asyncpg
 import pytest
 
 from replicator.core.planning.plan_batch import plan_batch
-from replicator.core.records import Position
 from replicator.core.stream.claims import Advance
 from replicator.core.stream.ordering_mode import OrderingMode
+from replicator.core.stream_record import Position
 from replicator.errors import SchemaMismatch
 from replicator.postgres.connection.connect import ConnectionSettings
-from replicator.postgres.connection.control_schema import ControlSchema
+from replicator.postgres.connection.control_schema_names import ControlSchema
 from replicator.postgres.connection.database import Database
 from replicator.postgres.control.stream.ordering_mode_switch import switch_ordering_mode
 from replicator.postgres.write.dead_letter_replay import Replay

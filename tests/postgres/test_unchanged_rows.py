@@ -15,7 +15,7 @@ from replicator.errors import ValueRejected
 from replicator.postgres.connection.connect import ConnectionSettings
 from replicator.postgres.connection.database import Database
 from replicator.postgres.schema.catalog import Catalog
-from replicator.postgres.schema.ddl import statements
+from replicator.postgres.schema.ddl_diff import statements
 from replicator.postgres.write.fence import PASSED
 from replicator.postgres.write.plan_writer import PlanWriter
 from tests.support.builders import KEY, record

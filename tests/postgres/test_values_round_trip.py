@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from replicator.core.records import AttributeValue
+from replicator.core.stream_record import AttributeValue
 from replicator.core.values.column_options import TimeFormat
 from replicator.core.values.column_types import ROWS, parse_type
 from replicator.core.values.converters import array_literal, compile_converter

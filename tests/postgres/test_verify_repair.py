@@ -8,14 +8,14 @@ import pytest
 
 from replicator.app.verify_repair import Asked, repair
 from replicator.clock import SystemClock
-from replicator.core.records import Image
 from replicator.core.snapshot.scan_responses import FoundItems, ScanPage, Segment
 from replicator.core.snapshot.snapshot_state import SnapshotFacts
-from replicator.engine.snapshot.rate_limit import ReadPacing
+from replicator.core.stream_record import Image
+from replicator.engine.snapshot.read_rate_limit import ReadPacing
 from replicator.engine.verify.repair_rows import Faulty
 from replicator.errors import ConfigurationError, SourceDenied
 from replicator.postgres.control.snapshot.repair_snapshots import begin_repair
-from replicator.postgres.control.stream.incidents import Incidents
+from replicator.postgres.control.stream.gaps_and_halts import Incidents
 from tests.postgres.loaded import Loaded, registered
 from tests.support.builders import record, table_mapping
 

@@ -5,8 +5,8 @@ from itertools import product
 import asyncpg
 import pytest
 
-from replicator.core.records import Version
-from replicator.core.stream.time_order import SLOT, later
+from replicator.core.stream.order_by_time import SLOT, later
+from replicator.core.stream_record import Version
 from replicator.postgres.write.version_comparison_sql import ORDERS
 from tests.support.undecided import is_undecided
 

@@ -12,20 +12,20 @@ from typing import Any
 
 from replicator.core.leases.fair_shares import IDLE
 from replicator.core.leases.lease_owners import WorkerSign
-from replicator.core.records import Position
 from replicator.core.stream.shard_facts import ListedShard
 from replicator.core.stream.shard_load import ShardLoad
+from replicator.core.stream_record import Position
 from replicator.core.telemetry_events import TaskFailed, TelemetryEvent, unobserved
 from replicator.engine.ports import ControlPorts
-from replicator.engine.snapshot.rate_limit import ReadPacing
-from replicator.engine.stream.discovery import Discovery
+from replicator.engine.snapshot.read_rate_limit import ReadPacing
 from replicator.engine.stream.page_budget import PageBudget
-from replicator.engine.stream.read_progress import ReadProgress
-from replicator.engine.stream.shard import Ending
+from replicator.engine.stream.read_and_commit_progress import ReadProgress
+from replicator.engine.stream.shard_discovery import Discovery
+from replicator.engine.stream.shard_replicator import Ending
 from replicator.engine.worker.lease_keeper import Held
+from replicator.engine.worker.refresh_and_advance_tables import UnleasedSteps
 from replicator.engine.worker.supervisor import Reporting
 from replicator.engine.worker.table_runtime_state import Runner, Table, WorkerSettings
-from replicator.engine.worker.unleased_steps import UnleasedSteps
 from replicator.engine.worker.worker import Worker
 from replicator.sources.dynamodb.describe_stream_throttle import DescribeStreamPace
 from replicator.sources.dynamodb.streams import DynamoDBStreams

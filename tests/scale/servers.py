@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError
 
 from replicator.coordination.dynamodb_leases import BATCH_MAX
 from replicator.core.stream.shard_facts import ListedShard
-from replicator.engine.stream.discovery import NewestStream
+from replicator.engine.stream.shard_discovery import NewestStream
 from replicator.errors import CoordinationUnavailable, SinkUnavailable
 from replicator.sources.dynamodb.streams import SHARDS_PER_PAGE
 from tests.support.fake_leases import LeaseTable

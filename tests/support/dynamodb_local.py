@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from replicator.demo.child_process import Leashed
-from replicator.demo.embedded import answers, await_ready
+from replicator.demo.embedded_servers import answers, await_ready
 from tests.support.npm_package import PackageMissing, npm_package
 from tests.support.ports import kept_port
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import aioboto3
 from aiobotocore.config import AioConfig
 
-from replicator.demo.embedded import embedded_dynamodb
+from replicator.demo.embedded_servers import embedded_dynamodb
 from tests.support.bounds import USUAL_SECONDS
 from tests.support.dynamodb_local import dynamodb_local
 from tests.support.ministack import MinistackMissing, missing_ministack

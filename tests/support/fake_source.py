@@ -7,7 +7,7 @@ import orjson
 from botocore.exceptions import ClientError
 
 from replicator.core.stream.stream_generations import label_time
-from replicator.engine.stream.discovery import NewestStream
+from replicator.engine.stream.shard_discovery import NewestStream
 from replicator.errors import StreamUnfit, StreamVanished
 from replicator.sources.dynamodb.describe_stream_throttle import DescribeStreamPace
 from replicator.sources.dynamodb.streams import DynamoDBStreams

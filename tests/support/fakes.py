@@ -9,10 +9,9 @@ from replicator.core.leases.lease_owners import WorkerSign
 from replicator.core.mapping.compile import TableMapping
 from replicator.core.planning.row_guard_outcomes import Applied
 from replicator.core.planning.write_plan import Refusals, WritePlan
-from replicator.core.records import Position
 from replicator.core.stream.claims import Advance, Claim
 from replicator.core.stream.describe_stream_quota import OTHERS_SECONDS, TURNS_KEPT, Purpose
-from replicator.core.stream.gaps import older_stream
+from replicator.core.stream.gap_proof import older_stream
 from replicator.core.stream.shard_facts import (
     Belief,
     DeadLetterCounts,
@@ -25,6 +24,7 @@ from replicator.core.stream.shard_facts import (
     TableFacts,
     parents_of,
 )
+from replicator.core.stream_record import Position
 from replicator.core.table_spec import InitialLoad
 from replicator.core.telemetry_events import GapKind
 from replicator.errors import Fenced

@@ -10,11 +10,11 @@ import asyncpg
 from replicator.core.mapping.compile import TableMapping
 from replicator.core.planning.plan_batch import plan_batch
 from replicator.core.planning.row_guard_outcomes import Applied, Guard, Versioning
-from replicator.core.records import StreamRecord
 from replicator.core.stream.source_kind import kind_of
 from replicator.core.stream.stream_generations import SCAN, generation
+from replicator.core.stream_record import StreamRecord
 from replicator.postgres.connection.connect import ConnectionSettings
-from replicator.postgres.connection.control_schema import ControlSchema
+from replicator.postgres.connection.control_schema_names import ControlSchema
 from replicator.postgres.connection.database import Database, Session
 from replicator.postgres.control.stream.ordering_mode_switch import switch_ordering_mode
 from replicator.postgres.schema.migrate import migrate

@@ -15,7 +15,7 @@ from typing import Any
 import aioboto3
 
 from replicator.demo.child_process import Leashed
-from replicator.demo.embedded import answers, await_ready
+from replicator.demo.embedded_servers import answers, await_ready
 from tests.support.endpoints import CONFIG
 from tests.support.npm_package import PackageMissing, npm_package
 from tests.support.ports import kept_port

@@ -9,8 +9,8 @@ from typing import Any
 import asyncpg
 
 from replicator.app.aws_lambda.composition import function_of
-from replicator.app.aws_lambda.handler import BatchResponse, Function
-from replicator.config.loading import load
+from replicator.app.aws_lambda.execution_environment import BatchResponse, Function
+from replicator.config.load_settings import load
 from replicator.config.settings import Settings
 from replicator.core.mapping.compile import TableMapping, compile_table
 from replicator.postgres.connection.connect import ConnectionSettings

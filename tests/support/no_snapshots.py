@@ -7,10 +7,10 @@ from replicator.clock import Clock
 from replicator.core.mapping.compile import TableMapping
 from replicator.core.snapshot.snapshot_state import SnapshotFacts
 from replicator.core.telemetry_events import Observe
-from replicator.engine.snapshot.lifecycle import Loading
-from replicator.engine.snapshot.pipeline import PagePipeline
-from replicator.engine.snapshot.rate_limit import PacedItems, ReadPacing
-from replicator.engine.snapshot.segment import SnapshotParts
+from replicator.engine.snapshot.page_pipeline import PagePipeline
+from replicator.engine.snapshot.read_rate_limit import PacedItems, ReadPacing
+from replicator.engine.snapshot.segment_load import SnapshotParts
+from replicator.engine.snapshot.snapshot_lifecycle import Loading
 
 
 class NoSnapshots:

@@ -10,7 +10,7 @@ from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 from replicator.demo.child_process import Leashed
-from replicator.demo.embedded import NOBODY, await_ready
+from replicator.demo.embedded_servers import NOBODY, await_ready
 from tests.support.bounds import scaled
 from tests.support.missing_part import skip_without
 from tests.support.ports import kept_port

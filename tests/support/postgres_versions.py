@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
-from replicator.demo.embedded import SETTINGS, EmbeddedPostgres, embedded_postgres
+from replicator.demo.embedded_servers import SETTINGS, EmbeddedPostgres, embedded_postgres
 from tests.support.in_memory import new_files_in, place_in_memory
 from tests.support.npm_package import PackageMissing, npm_package
 

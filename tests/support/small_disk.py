@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 import asyncpg
 
 from replicator.demo.child_process import Leashed
-from replicator.demo.embedded import NOBODY, SETTINGS, EmbeddedPostgres
+from replicator.demo.embedded_servers import NOBODY, SETTINGS, EmbeddedPostgres
 
 SPACE_BYTES = 4 * 2**20
 MOUNT = f'mount -t tmpfs -o size={SPACE_BYTES},uid={NOBODY},mode=700 none "$0"'

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from replicator.core.mapping.paths import parse_path
+from replicator.core.mapping.attribute_paths import parse_path
 from replicator.core.table_spec import ChildSpec, ColumnSpec, KeyColumnSpec
 from replicator.core.values.column_types import parse_type
 

@@ -1,7 +1,7 @@
 """The rule by which changes of one time are counted, for comparison with the row guard's SQL."""
 
-from replicator.core.records import Version
-from replicator.core.stream.time_order import SLOT, TIME
+from replicator.core.stream.order_by_time import SLOT, TIME
+from replicator.core.stream_record import Version
 
 
 def is_undecided(one: Version, other: Version) -> bool:

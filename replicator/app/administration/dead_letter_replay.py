@@ -1,6 +1,6 @@
 """Open dead letters replayed with the mapping of today, or discarded."""
 
-from replicator.app.administration.control_database import (
+from replicator.app.administration.open_control_schema import (
     control_database,
     registered_tables,
     require_known,

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from replicator.app.administration.control_database import (
+from replicator.app.administration.open_control_schema import (
     control_database,
     registered_tables,
     require_known,

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from replicator.app.administration.control_database import (
+from replicator.app.administration.open_control_schema import (
     control_database,
     registered_tables,
     require_known,
@@ -14,7 +14,7 @@ from replicator.core.stream.ordering_mode import OrderingMode
 from replicator.core.stream.shard_facts import GapFacts, TableFacts
 from replicator.errors import ConfigurationError
 from replicator.postgres.control.snapshot.snapshots import Snapshots
-from replicator.postgres.control.stream.incidents import Incidents
+from replicator.postgres.control.stream.gaps_and_halts import Incidents
 
 
 @dataclass(frozen=True, slots=True)

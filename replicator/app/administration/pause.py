@@ -3,18 +3,18 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from replicator.app.administration.control_database import (
+from replicator.app.administration.open_control_schema import (
     control_database,
     registered_tables,
     require_registered,
 )
 from replicator.config.settings import Settings
-from replicator.core.status.assemble import overview
+from replicator.core.status.assemble_status import overview
 from replicator.core.status.table_verdict import WORKER_SECONDS, Problem, to_restart
-from replicator.core.stream.gaps import Unread, unread
+from replicator.core.stream.gap_proof import Unread, unread
 from replicator.core.stream.shard_facts import TableFacts
 from replicator.postgres.control.status_reads import read_knowledge
-from replicator.postgres.control.stream.incidents import Incidents
+from replicator.postgres.control.stream.gaps_and_halts import Incidents
 from replicator.postgres.control.worker_heartbeats import WorkerHeartbeats
 
 

@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from replicator.app.administration.control_database import (
+from replicator.app.administration.open_control_schema import (
     control_database,
     registered_tables,
     require_registered,

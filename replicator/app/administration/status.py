@@ -1,10 +1,10 @@
 """The status of a deployment, read from PostgreSQL alone."""
 
-from replicator.app.administration.control_database import control_database
+from replicator.app.administration.open_control_schema import control_database
 from replicator.config.settings import Settings
-from replicator.core.status.assemble import overview
+from replicator.core.status.assemble_status import overview
+from replicator.core.status.deployment_problems import with_configured
 from replicator.core.status.deployment_status import Status
-from replicator.core.status.diagnosis import with_configured
 from replicator.postgres.control.status_reads import read_knowledge
 
 

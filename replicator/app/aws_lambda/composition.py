@@ -4,15 +4,15 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-from replicator.app.aws_lambda.handler import Function
+from replicator.app.aws_lambda.execution_environment import Function
 from replicator.aws.secret_parsing import password_in
-from replicator.aws.signed_calls import call, credentials_in, rds_token
+from replicator.aws.signed_calls_without_sdk import call, credentials_in, rds_token
 from replicator.clock import Clock, SystemClock
-from replicator.config.connections import connection_settings
-from replicator.config.loading import load
+from replicator.config.connection_parameters import connection_settings
+from replicator.config.load_settings import load
 from replicator.config.settings import PostgresSettings
 from replicator.errors import ConfigurationError
-from replicator.monitoring.logs import configure_logs
+from replicator.monitoring.log_output import configure_logs
 from replicator.postgres.connection.connect import Password
 from replicator.postgres.connection.database import Database
 

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-from replicator.config.connections import migrate_connection
+from replicator.config.connection_parameters import migrate_connection
 from replicator.config.settings import Settings
 from replicator.core.mapping.auto_columns import (
     PAUSE_SECONDS_MIN,
@@ -17,7 +17,7 @@ from replicator.core.mapping.compile import TableMapping, compile_table
 from replicator.core.telemetry_events import BatchApplied, TelemetryEvent
 from replicator.engine.backoff import stopped_within
 from replicator.errors import ReplicatorError
-from replicator.monitoring.logs import logger
+from replicator.monitoring.log_output import logger
 from replicator.postgres.connection.database import Database
 from replicator.postgres.control.stream.shard_store import Positions
 from replicator.postgres.schema.add_auto_columns import add_columns, known_columns

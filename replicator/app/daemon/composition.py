@@ -4,10 +4,10 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
 
-from replicator.app.client_cache import Clients
+from replicator.app.aws_client_cache import Clients
 from replicator.aws.region_endpoint import SourceConnection, kinesis_place
 from replicator.clock import Clock
-from replicator.config.connections import (
+from replicator.config.connection_parameters import (
     export_connection,
     export_destination,
     table_connection,
@@ -24,13 +24,13 @@ from replicator.core.stream.stream_generations import label_time
 from replicator.core.table_spec import TableSpec
 from replicator.core.telemetry_events import Observe
 from replicator.engine.ports import Source
-from replicator.engine.snapshot.lifecycle import Loading
-from replicator.engine.snapshot.pipeline import PagePipeline
-from replicator.engine.snapshot.rate_limit import ReadPacing
-from replicator.engine.snapshot.segment import SnapshotParts
-from replicator.engine.stream.discovery import Discovery, NewestStream
+from replicator.engine.snapshot.page_pipeline import PagePipeline
+from replicator.engine.snapshot.read_rate_limit import ReadPacing
+from replicator.engine.snapshot.segment_load import SnapshotParts
+from replicator.engine.snapshot.snapshot_lifecycle import Loading
+from replicator.engine.stream.batch_pipeline import Pipeline
 from replicator.engine.stream.page_budget import PageBudget
-from replicator.engine.stream.pipeline import Pipeline
+from replicator.engine.stream.shard_discovery import Discovery, NewestStream
 from replicator.engine.worker.table_runtime_state import Table
 from replicator.errors import NotPublished, ReplicatorError, SourceUnavailable, StreamVanished
 from replicator.monitoring.tracing import Tracing
@@ -39,14 +39,18 @@ from replicator.postgres.control.snapshot.exports import ExportRecords
 from replicator.postgres.control.snapshot.segment_claims import Segments
 from replicator.postgres.control.snapshot.snapshots import Snapshots
 from replicator.postgres.control.source_switch import StreamMoves
+from replicator.postgres.control.stream.gaps_and_halts import Incidents
 from replicator.postgres.control.stream.generations import Shares
-from replicator.postgres.control.stream.incidents import Incidents
 from replicator.postgres.control.stream.shard_store import Positions
 from replicator.postgres.control.stream.stream_retention import StreamRetention
 from replicator.postgres.read.find_stale_rows import StaleRows
 from replicator.postgres.write.plan_writer import PostgresSink, SegmentSink
-from replicator.sources.dynamodb.exports import TableExports
-from replicator.sources.dynamodb.tables import TableDescription, describe_table, require_fit_stream
+from replicator.sources.dynamodb.describe_table import (
+    TableDescription,
+    describe_table,
+    require_fit_stream,
+)
+from replicator.sources.dynamodb.s3_exports import TableExports
 from replicator.sources.kinesis.destination import require_active_destination
 from replicator.sources.kinesis.streams import KinesisShare
 

@@ -11,16 +11,16 @@ import asyncio
 import json
 from collections.abc import Callable
 
-from replicator.aws.sns_topic import publish
+from replicator.app.daemon.webhook_notices import post
+from replicator.aws.sns_notices import publish
 from replicator.clock import Clock
 from replicator.config.settings import NotificationSettings
 from replicator.core.status.deployment_status import Status
 from replicator.core.status.notices import Due, body, notices
 from replicator.engine.backoff import stopped_within
 from replicator.errors import NoticeUndelivered
-from replicator.monitoring.webhook import post
 from replicator.postgres.connection.database import Database
-from replicator.postgres.control.notices import Notices
+from replicator.postgres.control.notice_deliveries import Notices
 
 LOOK_SECONDS = 5.0
 STATUS_SECONDS_MAX = 20.0

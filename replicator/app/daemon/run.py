@@ -12,38 +12,38 @@ from functools import partial
 from typing import Any
 
 from replicator import __version__
-from replicator.app.client_cache import Clients
+from replicator.app.aws_client_cache import Clients
 from replicator.app.daemon.auto_column_watch import AutoColumns
 from replicator.app.daemon.composition import TableParts
 from replicator.app.daemon.gc_tuning import settle
-from replicator.app.daemon.monitoring import Monitoring
+from replicator.app.daemon.long_failing_tables import PersistentFailures
 from replicator.app.daemon.notifications import Notifications
-from replicator.app.daemon.persistent_failures import PersistentFailures
+from replicator.app.daemon.recheck_unfit_tables import LOOK_SECONDS as LEFT_OUT_SECONDS
+from replicator.app.daemon.recheck_unfit_tables import LeftOut
 from replicator.app.daemon.target_fitness_watch import TargetWatch
-from replicator.app.daemon.unfit_tables import LOOK_SECONDS as LEFT_OUT_SECONDS
-from replicator.app.daemon.unfit_tables import LeftOut
+from replicator.app.daemon.worker_monitoring import Monitoring
 from replicator.app.startup_checks import Prepared, describe_all, fit_ones, require_some
 from replicator.clock import SourceClock, SystemClock
-from replicator.config.connections import source_connection, target_connection
+from replicator.config.connection_parameters import source_connection, target_connection
 from replicator.config.settings import Settings
 from replicator.coordination.dynamodb_leases import DynamoDBLeases
 from replicator.core.mapping.compile import TableMapping
 from replicator.core.telemetry_events import TaskFailed, TelemetryEvent
 from replicator.engine.backoff import Backoff, stopped_within
 from replicator.engine.ports import ControlPorts
-from replicator.engine.snapshot.rate_limit import ReadPacing
+from replicator.engine.snapshot.read_rate_limit import ReadPacing
 from replicator.engine.task_groups import one_failure, unless_stopped
+from replicator.engine.worker.refresh_and_advance_tables import UnleasedSteps
 from replicator.engine.worker.supervisor import Job, Reporting, supervise
 from replicator.engine.worker.table_runtime_state import Table, WorkerSettings
-from replicator.engine.worker.unleased_steps import UnleasedSteps
 from replicator.engine.worker.worker import Worker
 from replicator.errors import Disposition, MigrationDue, ReplicatorError
-from replicator.monitoring.logs import logger
+from replicator.monitoring.log_output import logger
 from replicator.monitoring.tracing import tracing
 from replicator.postgres.connection.database import Database
 from replicator.postgres.control.pruning import Housekeeping
 from replicator.postgres.control.snapshot.snapshots import Snapshots
-from replicator.postgres.control.stream.incidents import Incidents
+from replicator.postgres.control.stream.gaps_and_halts import Incidents
 from replicator.postgres.control.stream.listing_turns import ListingTurns
 from replicator.postgres.control.stream.shard_claims import Claims
 from replicator.postgres.control.stream.shard_store import Positions

@@ -12,7 +12,7 @@ from replicator.clock import Clock
 from replicator.engine.backoff import stopped_within
 from replicator.engine.worker.worker import Worker
 from replicator.postgres.connection.database import Database
-from replicator.postgres.schema.schema_diff import unfit_targets
+from replicator.postgres.schema.database_survey import unfit_targets
 
 SHARE_MAX = 0.05
 """Part of the time that surveys may take: those of very many tables come less often."""

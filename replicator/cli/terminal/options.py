@@ -45,7 +45,7 @@ Detach = Annotated[
 
 def load_settings(config: Path | None) -> "Settings":
     """The configuration that the command line and the environment name; ConfigurationError."""
-    from replicator.config.loading import load
+    from replicator.config.load_settings import load
 
     return load(config, os.environ)
 

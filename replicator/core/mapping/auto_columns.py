@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from replicator.core.mapping.compile import TargetMapping
 from replicator.core.mapping.target_table import DELETED_AT, check_columns, parse_table_name
 from replicator.core.table_spec import ColumnSpec, TableSpec
-from replicator.core.values.attributes import label
 from replicator.core.values.column_types import parse_type
+from replicator.core.values.dynamodb_json import label
 from replicator.errors import ConfigurationError
 
 COLUMNS_MAX = 200

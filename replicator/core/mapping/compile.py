@@ -4,10 +4,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 
-from replicator.core.mapping.children import ChildTable, compile_child
-from replicator.core.mapping.columns import MappedColumn, compile_column
+from replicator.core.mapping.child_tables import ChildTable, compile_child
 from replicator.core.mapping.fingerprint import former_rows_digest, rows_digest, table_digest
 from replicator.core.mapping.key_columns import KeyColumn, compile_key
+from replicator.core.mapping.mapped_columns import MappedColumn, compile_column
 from replicator.core.mapping.masking import Protection, compile_protection
 from replicator.core.mapping.rest_column import Strays, no_strays, rest_in, strays_of, untaken_by
 from replicator.core.mapping.routing import (
@@ -25,11 +25,11 @@ from replicator.core.mapping.target_table import (
     check_columns,
     parse_table_name,
 )
-from replicator.core.records import Image
+from replicator.core.stream_record import Image
 from replicator.core.table_spec import SourceKey, TableSpec, TargetSpec
 from replicator.core.values.cells import Cell
 from replicator.core.values.column_types import JSONB, TIMESTAMPTZ
-from replicator.core.values.columnar import (
+from replicator.core.values.columnar_rows import (
     Children,
     Hiding,
     Remainder,

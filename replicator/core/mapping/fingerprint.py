@@ -18,9 +18,9 @@ from dataclasses import MISSING, Field, fields
 from decimal import Decimal
 from typing import Any
 
+from replicator.core.mapping.attribute_paths import written
 from replicator.core.mapping.key_columns import KeyColumn
 from replicator.core.mapping.masking import salt_digest
-from replicator.core.mapping.paths import written
 from replicator.core.mapping.target_table import DOCUMENT, parse_table_name
 from replicator.core.table_spec import ChildSpec, ColumnSpec, SourceKey, TableSpec, TargetSpec
 

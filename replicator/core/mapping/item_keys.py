@@ -3,11 +3,11 @@
 import json
 from collections.abc import Sequence
 
-from replicator.core.records import Image
+from replicator.core.stream_record import Image
 from replicator.core.table_spec import SourceKey
-from replicator.core.values.attributes import label
 from replicator.core.values.canonical_numbers import canonical_number
 from replicator.core.values.cells import Unfit
+from replicator.core.values.dynamodb_json import label
 from replicator.errors import KeyChanged
 
 _encode_key = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode

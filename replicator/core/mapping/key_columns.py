@@ -5,13 +5,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from replicator.core.mapping.split_strings import Part, Pattern, require_part
-from replicator.core.records import AttributeValue
+from replicator.core.stream_record import AttributeValue
 from replicator.core.table_spec import KeyColumnSpec, KeyType, SourceKey, TargetSpec
-from replicator.core.values.attributes import label
 from replicator.core.values.canonical_numbers import canonical_number
 from replicator.core.values.cells import Cell, Unfit
 from replicator.core.values.column_types import BYTEA, NUMERIC, TEXT, ColumnType, key_types
 from replicator.core.values.converters import Converter, compile_converter, usual_value
+from replicator.core.values.dynamodb_json import label
 from replicator.core.values.row_builder import Step
 from replicator.errors import ConfigurationError, ValueRejected
 

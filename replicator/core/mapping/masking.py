@@ -8,12 +8,12 @@ from typing import Any
 
 import msgspec
 
-from replicator.core.mapping.paths import parse_path
-from replicator.core.records import AttributeValue, Image, StreamRecord
+from replicator.core.mapping.attribute_paths import parse_path
+from replicator.core.stream_record import AttributeValue, Image, StreamRecord
 from replicator.core.table_spec import AttributePath, Masking, SourceKey, TableSpec
-from replicator.core.values.attributes import decode_image, label, may_lack_tags
 from replicator.core.values.canonical_numbers import canonical_number
 from replicator.core.values.cells import Unfit
+from replicator.core.values.dynamodb_json import decode_image, label, may_lack_tags
 from replicator.errors import ConfigurationError, UnknownRecord, ValueRejected
 
 MASK = "***"

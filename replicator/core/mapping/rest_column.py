@@ -2,8 +2,8 @@
 
 from collections.abc import Callable, Iterable, Sequence
 
-from replicator.core.mapping.columns import MappedColumn
-from replicator.core.records import Image
+from replicator.core.mapping.mapped_columns import MappedColumn
+from replicator.core.stream_record import Image
 from replicator.core.values.cells import Unfit
 from replicator.core.values.column_options import OnNul
 from replicator.core.values.json_text import json_object

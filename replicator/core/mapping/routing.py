@@ -10,9 +10,9 @@ from typing import TypeVar
 from msgspec import UNSET, UnsetType, defstruct
 from msgspec.json import Decoder
 
-from replicator.core.mapping.paths import compile_descent, parse_path
+from replicator.core.mapping.attribute_paths import compile_descent, parse_path
 from replicator.core.mapping.target_table import parse_table_name
-from replicator.core.records import AttributeValue, Image
+from replicator.core.stream_record import AttributeValue, Image
 from replicator.core.table_spec import TableSpec, TargetSpec
 from replicator.core.values.canonical_numbers import canonical_number
 from replicator.core.values.cells import Unfit

@@ -4,11 +4,11 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from replicator.core.mapping.paths import compile_descent, parse_path
-from replicator.core.records import AttributeValue
+from replicator.core.mapping.attribute_paths import compile_descent, parse_path
+from replicator.core.stream_record import AttributeValue
 from replicator.core.table_spec import AttributePath
-from replicator.core.values.attributes import label
 from replicator.core.values.cells import Unfit
+from replicator.core.values.dynamodb_json import label
 from replicator.errors import ConfigurationError, ValueRejected
 
 _PART = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from replicator.core.mapping.paths import parse_path
+from replicator.core.mapping.attribute_paths import parse_path
 from replicator.core.values.column_types import ColumnType
 from replicator.errors import ConfigurationError
 

@@ -9,7 +9,7 @@ every newest change converts, which is nearly all of them.
 
 The idea: look at the newest change of every item first, all items together. An item is settled
 here when the newest change
-  * is a new image that routes to the target and makes a row (`columnar.UsualRows`): an upsert;
+  * is a new image that routes to the target and makes a row (`columnar_rows.UsualRows`): an upsert;
   * is a new image that routes elsewhere, where leaving a target is a plain delete: a delete by
     key;
   * is a removal, where removals are plain deletes: a delete by key. Older changes of a settled
@@ -37,7 +37,7 @@ from replicator.core.mapping.compile import TargetMapping
 from replicator.core.planning.planning_state import ItemKey, PlanningState
 from replicator.core.planning.record_outcomes import Rank
 from replicator.core.planning.write_plan import TargetWrites
-from replicator.core.values.columnar import UsualRows
+from replicator.core.values.columnar_rows import UsualRows
 from replicator.errors import ValueRejected
 
 _Items = list[tuple[ItemKey, int]]

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from replicator.core.records import StreamRecord
+from replicator.core.stream_record import StreamRecord
 
 
 @dataclass(frozen=True, slots=True)

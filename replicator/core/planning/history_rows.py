@@ -6,9 +6,9 @@ from replicator.core.mapping.compile import TargetMapping
 from replicator.core.planning.dead_letter import DeadLetter
 from replicator.core.planning.planning_state import PlanningState
 from replicator.core.planning.record_outcomes import Rank
-from replicator.core.records import Image, StreamRecord
 from replicator.core.snapshot.export_lines import MICROSECONDS
-from replicator.core.stream.time_order import history_number
+from replicator.core.stream.order_by_time import history_number
+from replicator.core.stream_record import Image, StreamRecord
 from replicator.core.values.cells import Cell, Unfit
 from replicator.core.values.column_options import OnNul
 from replicator.core.values.json_text import json_object, object_texts, objects_alike

@@ -11,9 +11,9 @@ from replicator.core.planning.history_rows import plan_history
 from replicator.core.planning.planning_state import ItemKey, PlanningState
 from replicator.core.planning.record_outcomes import Rank
 from replicator.core.planning.write_plan import Refusals, TargetWrites, WritePlan
-from replicator.core.records import StreamRecord
+from replicator.core.stream_record import StreamRecord
 from replicator.core.table_spec import OnDelete
-from replicator.core.values.columnar import Children
+from replicator.core.values.columnar_rows import Children
 from replicator.core.values.row_builder import Row
 from replicator.errors import ValueRejected
 

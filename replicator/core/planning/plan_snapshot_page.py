@@ -1,23 +1,19 @@
-"""Pages of a scan or an export and stale rows of a sweep become plans, like batches. Pure."""
+"""Pages of a scan or of an export become plans, like batches. Pure."""
 
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 
 from replicator.core.mapping.compile import TableMapping
 from replicator.core.planning.plan_batch import plan_batch
 from replicator.core.planning.row_guard_outcomes import GuardRejection, outcomes_after_guard
-from replicator.core.planning.write_plan import Refusals, TargetWrites, WritePlan
-from replicator.core.records import NOWHERE, SCANNED, TOO_DEEP, Image, LetterId, StreamRecord
+from replicator.core.planning.write_plan import Refusals, WritePlan
 from replicator.core.snapshot.scan_responses import keys_of
+from replicator.core.stream_record import NOWHERE, SCANNED, TOO_DEEP, Image, LetterId, StreamRecord
 from replicator.core.table_spec import SourceKey
 from replicator.core.telemetry_events import RecordOutcome
-from replicator.core.values.attributes import decode_image
-from replicator.core.values.row_builder import Row
+from replicator.core.values.dynamodb_json import decode_image
 from replicator.errors import UnknownRecord, ValueRejected
-
-_STALE = StreamRecord(NOWHERE, SCANNED, LetterId(0), "remove", {}, None, None, None)
 
 
 def records_of_page(images: Sequence[memoryview], source_key: SourceKey) -> list[StreamRecord]:
@@ -84,31 +80,6 @@ def plan_changes(
     gone, is deleted there.
     """
     return plan_batch(records, mapping, read_at=read_at, refused=refused, healing=True)
-
-
-def plan_sweep(
-    mapping: TableMapping, target: str, stale_rows: Sequence[Row], *, at: datetime
-) -> WritePlan:
-    """Plan the deletion of rows by the keys, as the target's `on_delete` says."""
-    writes = [
-        _sweep_of(mapping, place, target, stale_rows, at) for place in range(len(mapping.targets))
-    ]
-    return WritePlan(tuple(writes), (), (), {}, {})
-
-
-def _sweep_of(
-    mapping: TableMapping, place: int, target: str, stale_rows: Sequence[Row], at: datetime
-) -> TargetWrites:
-    own = mapping.targets[place]
-    writes = TargetWrites(own, sweep=True)
-    if own.name != target:
-        return writes
-    if own.spec.on_delete == "soft":
-        rows = [(*key, at.isoformat()) for key in stale_rows]
-        writes.softly_deleted.extend(rows, [_STALE] * len(stale_rows))
-    else:
-        writes.deleted.extend(stale_rows, [_STALE] * len(stale_rows))
-    return writes
 
 
 def outcomes_of_page(

@@ -10,10 +10,10 @@ from replicator.core.mapping.compile import TableMapping
 from replicator.core.mapping.item_keys import item_keys, require_keys_alike
 from replicator.core.planning.dead_letter import DeadLetter
 from replicator.core.planning.record_outcomes import OUTCOMES, Rank
-from replicator.core.records import Image, LetterId, StreamRecord, Version
+from replicator.core.stream_record import Image, LetterId, StreamRecord, Version
 from replicator.core.table_spec import OnError
 from replicator.core.telemetry_events import RecordOutcome
-from replicator.core.values.attributes import decode_image, nested_too_deeply
+from replicator.core.values.dynamodb_json import decode_image, nested_too_deeply
 from replicator.errors import RejectionHalts, ValueRejected
 
 ItemKey = tuple[str, ...]

@@ -49,9 +49,9 @@ from typing import Literal
 
 from replicator.core.planning.record_outcomes import OUTCOMES
 from replicator.core.planning.write_plan import Changes, TargetWrites, Upserts, WritePlan
-from replicator.core.records import LetterId, StreamRecord
 from replicator.core.stream.source_kind import ChangeOrder, kind_of
 from replicator.core.stream.stream_generations import generation
+from replicator.core.stream_record import LetterId, StreamRecord
 from replicator.core.telemetry_events import GuardReason, Operation, Outcome, RecordOutcome
 
 Guard = Literal["stream", "scan", "heal", "sweep", "letter"]

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from replicator.core.mapping.compile import TargetMapping
 from replicator.core.planning.dead_letter import DeadLetter
 from replicator.core.planning.history_rows import HistoryRow
-from replicator.core.records import Image, StreamRecord, Version
+from replicator.core.stream_record import Image, StreamRecord, Version
 from replicator.core.telemetry_events import RecordOutcome
-from replicator.core.values.columnar import Children
+from replicator.core.values.columnar_rows import Children
 from replicator.core.values.row_builder import Row
 
 

@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any
 from unicodedata import category
 
-from replicator.core.records import Image
+from replicator.core.stream_record import Image
 from replicator.core.values.by_type.timestamps import time_conversions
 from replicator.core.values.canonical_numbers import canonical_number
 from replicator.core.values.cells import Unfit

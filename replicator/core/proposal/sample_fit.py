@@ -5,8 +5,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from replicator.core.mapping.compile import TableMapping, TargetMapping
-from replicator.core.records import Image
 from replicator.core.snapshot.scan_responses import keys_of
+from replicator.core.stream_record import Image
 from replicator.errors import ValueRejected
 
 REASONS_MAX = 3

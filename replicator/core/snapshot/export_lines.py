@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import msgspec
 
-from replicator.core.records import NOWHERE, SCANNED, LetterId, StreamRecord, as_ascii
+from replicator.core.stream_record import NOWHERE, SCANNED, LetterId, StreamRecord, as_ascii
 from replicator.errors import ExportUnfit
 
 MICROSECONDS = 1_000_000

@@ -9,9 +9,9 @@ from typing import Any, TypeVar
 import msgspec
 
 from replicator.core.mapping.item_keys import item_key_json
-from replicator.core.records import TOO_DEEP, Image, as_ascii
+from replicator.core.stream_record import TOO_DEEP, Image, as_ascii
 from replicator.core.table_spec import KeyType, SourceKey
-from replicator.core.values.attributes import decode_binary
+from replicator.core.values.dynamodb_json import decode_binary
 from replicator.errors import UnknownRecord
 
 BYTES_PER_READ_UNIT = 4096  # of a consistent read
@@ -31,7 +31,7 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class ScanPage:
-    """One answer of Scan. Images are JSON bytes for `attributes.decode_image`.
+    """One answer of Scan. Images are JSON bytes for `dynamodb_json.decode_image`.
 
     `last_key` resumes behind the page: JSON text in ASCII, None when the segment has ended. A page
     may be empty and yet not be the last one.
@@ -122,7 +122,7 @@ def _is_key_value(raw: str, tag: KeyType, bytes_max: int) -> bool:
 
 
 def item_identity(image: Image, source_key: SourceKey) -> str:
-    """The identity of the item behind an image, in the form of `attributes.item_key_json`."""
+    """The identity of the item behind an image, in the form of `dynamodb_json.item_key_json`."""
     return item_key_json(keys_of(image, source_key), source_key)
 
 
@@ -167,19 +167,3 @@ def _read_units(told: Iterable[_Capacity | None], body: bytes) -> float:
     body."""
     units = sum(capacity.CapacityUnits for capacity in told if capacity is not None)
     return units or float(-(-len(body) // BYTES_PER_READ_UNIT))
-
-
-@dataclass(frozen=True, slots=True)
-class ScanCost:
-    """An estimate: sources count items and bytes now and then."""
-
-    items: int
-    read_units: int
-    seconds: float
-    size_bytes: int = 0
-
-
-def scan_cost(*, items: int, size_bytes: int, units_per_second: float) -> ScanCost:
-    """The cost of a consistent scan at a rate."""
-    units = -(-size_bytes // BYTES_PER_READ_UNIT)
-    return ScanCost(items, units, units / units_per_second, size_bytes)

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
+from replicator.core.status.deployment_problems import diagnose
 from replicator.core.status.deployment_status import Status
-from replicator.core.status.diagnosis import diagnose
 
 SCHEMA_VERSION = 1
 TOLD_KINDS = ("gap", "halted", "snapshot")

@@ -4,6 +4,7 @@ from typing import Any
 
 from replicator.core.snapshot.snapshot_progress import snapshot_document
 from replicator.core.status.attribute_drift import Drifted
+from replicator.core.status.deployment_problems import diagnose
 from replicator.core.status.deployment_status import (
     SCHEMA_VERSION,
     SHARD_STATES,
@@ -12,7 +13,6 @@ from replicator.core.status.deployment_status import (
     Status,
     TableStatus,
 )
-from replicator.core.status.diagnosis import diagnose
 from replicator.core.status.table_verdict import Problem, Verdict
 
 

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from replicator.core.records import Position
 from replicator.core.stream.ordering_mode import OrderingMode
 from replicator.core.stream.shard_load import UNMEASURED, ShardLoad
 from replicator.core.stream.source_kind import kind_of
+from replicator.core.stream_record import Position
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from replicator.core.stream.gaps import headroom_seconds
+from replicator.core.stream.gap_proof import headroom_seconds
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal, Protocol
 
-from replicator.core.records import Position
 from replicator.core.stream.ordering_mode import OrderingMode
 from replicator.core.stream.source_kind import kind_of
+from replicator.core.stream_record import Position
 from replicator.core.table_spec import InitialLoad
 
 ShardRowState = Literal["waiting", "active", "done", "gap"]

@@ -9,7 +9,7 @@ from replicator.core.stream.ordering_mode import OrderingMode
 
 ChangeOrder = Literal["number", "time"]
 """Order of an item's changes in the versions of rows. `number`: sequence numbers, which grow along
-a lineage of shards. `time`: creation times with the tie rule of `core/stream/time_order`, as
+a lineage of shards. `time`: creation times with the tie rule of `core/stream/order_by_time`, as
 records come twice and in any order."""
 
 

@@ -15,7 +15,6 @@ from functools import partial
 from typing import Literal
 
 from replicator.core.values import columnar_checks as checks
-from replicator.core.values.attributes import decode_binary
 from replicator.core.values.by_type import clock_times, extension_values, scalars
 from replicator.core.values.by_type import network_addresses as addresses
 from replicator.core.values.by_type.clock_times import at_most_digits
@@ -25,6 +24,7 @@ from replicator.core.values.by_type.timestamps import beyond, time_conversions
 from replicator.core.values.cells import Conversions
 from replicator.core.values.column_options import Fraction, OnNul, TimeFormat
 from replicator.core.values.columnar_checks import ColumnarCheck
+from replicator.core.values.dynamodb_json import decode_binary
 from replicator.errors import ConfigurationError
 
 Arguments = tuple[int, ...]

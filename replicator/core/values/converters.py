@@ -1,6 +1,6 @@
 """Converters of a column's values, compiled once: each is exact or raises ValueRejected.
 
-Usual values have one shape, so that many of a column are converted together (`columnar`).
+Usual values have one shape, so that many of a column are converted together (`columnar_rows`).
 """
 
 from collections.abc import Callable, Sequence
@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from replicator.core.records import AttributeValue
-from replicator.core.values.attributes import TYPES, label, sorted_members
+from replicator.core.stream_record import AttributeValue
 from replicator.core.values.canonical_numbers import canonical_number, one_of_many
 from replicator.core.values.cells import Cell, Conversions, Unfit
 from replicator.core.values.column_options import (
@@ -22,8 +21,9 @@ from replicator.core.values.column_options import (
 )
 from replicator.core.values.column_types import TIMED, ColumnType, Reading
 from replicator.core.values.columnar_checks import ColumnarCheck, lists, matching, numeric
+from replicator.core.values.dynamodb_json import TYPES, label, sorted_members
 from replicator.core.values.json_text import shape_fault
-from replicator.core.values.transforms import transformed, word_conversions
+from replicator.core.values.string_transforms import transformed, word_conversions
 from replicator.errors import ConfigurationError, ValueRejected
 
 Converter = Callable[[AttributeValue | None], Cell]

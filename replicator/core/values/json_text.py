@@ -10,17 +10,17 @@ from typing import Any
 
 import msgspec
 
-from replicator.core.records import AttributeValue, Image
-from replicator.core.values.attributes import (
+from replicator.core.stream_record import AttributeValue, Image
+from replicator.core.values.canonical_numbers import one_of_many
+from replicator.core.values.cells import Unfit
+from replicator.core.values.column_options import OnNul
+from replicator.core.values.dynamodb_json import (
     TYPES,
     decode_binary,
     label,
     sorted_members,
     storable_text,
 )
-from replicator.core.values.canonical_numbers import one_of_many
-from replicator.core.values.cells import Unfit
-from replicator.core.values.column_options import OnNul
 
 Kept = Callable[[Iterable[str]], Iterable[str]]
 """Finds the attributes of an image that are kept."""

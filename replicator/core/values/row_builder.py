@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from replicator.core.records import AttributeValue, Image
+from replicator.core.stream_record import AttributeValue, Image
 from replicator.core.values.cells import Cell
 from replicator.core.values.converters import Converter, Usual
 from replicator.errors import ValueRejected

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from replicator.core.mapping.compile import TargetMapping
-from replicator.core.records import Image, Version
 from replicator.core.stream.ordering_mode import OrderingMode
 from replicator.core.stream.shard_facts import TableFacts
-from replicator.core.verify.diff import Difference, Expectation, MayBe, MustBe, MustNotBe
+from replicator.core.stream_record import Image, Version
+from replicator.core.verify.row_diff import Difference, Expectation, MayBe, MustBe, MustNotBe
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from replicator.core.verify.diff import Difference
+from replicator.core.verify.row_diff import Difference
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One difference; `item_key` is of the form of `attributes.item_key_json`."""
+    """One difference; `item_key` is of the form of `dynamodb_json.item_key_json`."""
 
     item_key: str
     difference: Difference

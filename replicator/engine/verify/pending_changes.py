@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 from replicator.clock import Clock
 from replicator.core.mapping.item_keys import item_key_json
-from replicator.core.records import Position, StreamRecord
+from replicator.core.stream_record import Position, StreamRecord
 from replicator.core.table_spec import SourceKey
 from replicator.engine.ports import Positions, Source
-from replicator.engine.stream.reader import ShardReader
+from replicator.engine.stream.shard_reader import ShardReader
 from replicator.engine.task_groups import one_failure
 from replicator.errors import PositionTrimmed, ShardVanished, StreamVanished
 

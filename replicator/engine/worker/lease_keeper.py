@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from replicator.clock import Clock
 from replicator.core.leases.lease_plan import SHARD_END, TRIM_HORIZON, Lease
-from replicator.core.records import Position
 from replicator.core.snapshot.snapshot_state import is_segment_name
+from replicator.core.stream_record import Position
 from replicator.core.telemetry_events import LeaseLapsed, LeaseReleased, LeaseTaken, Observe
 from replicator.engine.ports import Leases
 from replicator.engine.task_groups import for_each

@@ -19,13 +19,13 @@ from replicator.core.stream.shard_lineage import (
 )
 from replicator.core.stream.source_kind import is_read_from
 from replicator.engine.ports import Source
-from replicator.engine.snapshot.lifecycle import Loading
-from replicator.engine.snapshot.segment import SnapshotParts
-from replicator.engine.stream.discovery import Discovery
+from replicator.engine.snapshot.segment_load import SnapshotParts
+from replicator.engine.snapshot.snapshot_lifecycle import Loading
+from replicator.engine.stream.batch_pipeline import Pipeline
 from replicator.engine.stream.page_budget import Room
-from replicator.engine.stream.pipeline import Pipeline
-from replicator.engine.stream.read_progress import ReadProgress
-from replicator.engine.stream.shard import Ending
+from replicator.engine.stream.read_and_commit_progress import ReadProgress
+from replicator.engine.stream.shard_discovery import Discovery
+from replicator.engine.stream.shard_replicator import Ending
 
 
 class Runner(Protocol):

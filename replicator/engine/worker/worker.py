@@ -14,17 +14,22 @@ from replicator.core.leases.lease_plan import (
     home_share,
     plan_leases,
 )
-from replicator.core.records import Position
 from replicator.core.snapshot.snapshot_state import is_segment_name
 from replicator.core.stream.listing_interval import listing_seconds
 from replicator.core.stream.shard_lineage import ShardName, awaits_children
 from replicator.core.stream.source_kind import KINESIS, kind_of
+from replicator.core.stream_record import Position
 from replicator.core.telemetry_events import MappingSuperseded, TableHalted
 from replicator.engine.backoff import stopped_within
 from replicator.engine.ports import ControlPorts, Leases
-from replicator.engine.snapshot.rate_limit import ReadPacing
-from replicator.engine.snapshot.segment import SegmentRunner
-from replicator.engine.stream.shard import Ending, ShardReplicator, ShardTask, SharedParts
+from replicator.engine.snapshot.read_rate_limit import ReadPacing
+from replicator.engine.snapshot.segment_load import SegmentRunner
+from replicator.engine.stream.shard_replicator import (
+    Ending,
+    ShardReplicator,
+    ShardTask,
+    SharedParts,
+)
 from replicator.engine.task_groups import for_each, one_failure, unless_stopped
 from replicator.engine.worker.lease_keeper import (
     CALLS_AT_ONCE,
@@ -34,6 +39,7 @@ from replicator.engine.worker.lease_keeper import (
     checkpointed_position,
 )
 from replicator.engine.worker.lease_owner_lookup import Ownership
+from replicator.engine.worker.refresh_and_advance_tables import UnleasedSteps
 from replicator.engine.worker.supervisor import Halt, Job, Reporting, end_silent_task, supervise
 from replicator.engine.worker.table_runtime_state import (
     Runner,
@@ -42,7 +48,6 @@ from replicator.engine.worker.table_runtime_state import (
     Unit,
     WorkerSettings,
 )
-from replicator.engine.worker.unleased_steps import UnleasedSteps
 from replicator.errors import NotClaimable, ReplicatorError
 
 CHILDREN_SECONDS = 1.0

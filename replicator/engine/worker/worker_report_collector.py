@@ -12,7 +12,7 @@ from replicator.core.status.worker_report import (
     WorkerReport,
 )
 from replicator.core.telemetry_events import TaskFailed, TelemetryEvent
-from replicator.engine.stream.read_progress import Said
+from replicator.engine.stream.read_and_commit_progress import Said
 from replicator.engine.worker.table_runtime_state import Running, Table
 from replicator.engine.worker.worker import Worker
 

@@ -11,9 +11,9 @@ from typing import Any, Literal
 import asyncpg
 
 from replicator.errors import ConfigurationError, ReplicatorError, SinkUnavailable
-from replicator.postgres.connection.address import Address, resolve
-from replicator.postgres.connection.kept_plans import PlanningConnection
 from replicator.postgres.connection.password_file import password_for
+from replicator.postgres.connection.plan_cache_mode import PlanningConnection
+from replicator.postgres.connection.server_addresses import Address, resolve
 from replicator.postgres.connection.tls import tls_arguments
 
 Password = Callable[[], Awaitable[str]]
@@ -175,7 +175,7 @@ def session_parameters(settings: ConnectionSettings) -> dict[str, str]:
         "tcp_keepalives_count": "3",
         **VALUE_SETTINGS,
         # arrays of every length are parameters: a plan for all of them would be a plan for none
-        # (but for the statements that have one plan alone: `kept_plans`)
+        # (but for the statements that have one plan alone: `plan_cache_mode`)
         "plan_cache_mode": "force_custom_plan",
         "jit": "off",
     }

@@ -10,9 +10,9 @@ import asyncpg
 
 from replicator.errors import ReplicatorError, SinkUnavailable
 from replicator.postgres.connection.connect import VALUES_WITHIN, ConnectionSettings, connect
-from replicator.postgres.connection.control_schema import ControlSchema
-from replicator.postgres.connection.failures import translate
-from replicator.postgres.connection.kept_plans import plan_as_fits
+from replicator.postgres.connection.control_schema_names import ControlSchema
+from replicator.postgres.connection.error_translation import translate
+from replicator.postgres.connection.plan_cache_mode import plan_as_fits
 
 SESSION_NAME_BYTES_MAX = 63
 BESIDE_MAX = 2
@@ -106,7 +106,7 @@ class Database:
 
         Its statements commit one by one; where a pooler is all together, since what a statement
         relies on can be set for a transaction only. PostgreSQL may keep the plans of `steady`
-        ones (`kept_plans`).
+        ones (`plan_cache_mode`).
         """
         async with (
             self._connection_of(self._opened, doing, mapped_columns, steady=steady) as connection,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from replicator.errors import ConfigurationError
-from replicator.postgres.connection.address import Address
+from replicator.postgres.connection.server_addresses import Address
 
 _FIELD = re.compile(r"([^\\:]*(?:\\.[^\\:]*)*):")
 _ESCAPED = re.compile(r"\\(.)")

@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from replicator.errors import ConfigurationError
-from replicator.postgres.connection.address import SYSTEM, Address
+from replicator.postgres.connection.server_addresses import SYSTEM, Address
 
 _FILES = ("sslcert", "sslkey", "sslcrl")
 _KERBEROS = ("krbsrvname", "gsslib")

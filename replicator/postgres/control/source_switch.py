@@ -11,8 +11,8 @@ from datetime import datetime
 from replicator.core.stream.source_kind import kind_of
 from replicator.postgres.connection.database import Database
 from replicator.postgres.control.snapshot.snapshots import ask_within
+from replicator.postgres.control.stream.gaps_and_halts import ADD_GAP
 from replicator.postgres.control.stream.generations import ADD_GENERATION, make_current
-from replicator.postgres.control.stream.incidents import ADD_GAP
 from replicator.postgres.control.stream.raise_epochs import raise_epochs
 
 LOCK_TABLE = """

@@ -8,7 +8,7 @@ from replicator.core.mapping.auto_columns import AutoColumn, with_room
 from replicator.core.mapping.compile import TableMapping
 from replicator.core.mapping.target_table import TargetTable
 from replicator.postgres.connection.connect import VALUES_WITHIN
-from replicator.postgres.connection.control_schema import ControlSchema
+from replicator.postgres.connection.control_schema_names import ControlSchema
 from replicator.postgres.connection.sql_quoting import quote_identifier, quote_table
 from replicator.postgres.schema.migrate import LOCK_WAIT_MILLISECONDS, ONE_AT_A_TIME, looking
 from replicator.postgres.schema.registered_mappings import register

@@ -22,10 +22,10 @@ from replicator.postgres.connection.connect import (
     address_of,
     connect,
 )
-from replicator.postgres.connection.failures import translate
-from replicator.postgres.schema.ddl import Statement
+from replicator.postgres.connection.error_translation import translate
+from replicator.postgres.schema.database_survey import Survey, survey
+from replicator.postgres.schema.ddl_diff import Statement
 from replicator.postgres.schema.registered_mappings import register
-from replicator.postgres.schema.schema_diff import Survey, survey
 from replicator.postgres.schema.server_fitness import require_fit_server
 
 THINKS_LONGER = "set local idle_in_transaction_session_timeout = '60 s'"

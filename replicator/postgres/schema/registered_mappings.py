@@ -10,7 +10,7 @@ from replicator.core.mapping.compile import TableMapping, TargetMapping
 from replicator.core.stream.ordering_mode import OrderingMode
 from replicator.core.table_spec import Poller
 from replicator.errors import ConfigurationError, MigrationDue
-from replicator.postgres.connection.control_schema import ControlSchema
+from replicator.postgres.connection.control_schema_names import ControlSchema
 from replicator.postgres.control.snapshot.snapshots import ask_within
 from replicator.postgres.control.stream.ordering_mode_switch import hand_over
 from replicator.postgres.control.stream.raise_epochs import raise_epochs

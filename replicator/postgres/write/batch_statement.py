@@ -8,7 +8,7 @@ from replicator.core.mapping.compile import TargetMapping
 from replicator.core.planning.row_guard_outcomes import LOADS, Guard
 from replicator.core.stream.source_kind import ChangeOrder
 from replicator.postgres.connection.connect import THEIR_PATH
-from replicator.postgres.connection.control_schema import ControlSchema
+from replicator.postgres.connection.control_schema_names import ControlSchema
 from replicator.postgres.write.fence import Fence
 from replicator.postgres.write.row_guard_sql import VersionKeys, overtaken
 from replicator.postgres.write.statement_parameters import Parameters

@@ -19,14 +19,15 @@ from replicator.core.mapping.compile import TableMapping
 from replicator.core.planning.plan_batch import UNMATCHED, plan_batch
 from replicator.core.planning.row_guard_outcomes import Versioning, stream_versioning
 from replicator.core.planning.write_plan import TargetWrites, WritePlan
-from replicator.core.records import NOWHERE, LetterId, StreamRecord, Version
 from replicator.core.stream.ordering_mode import OrderingMode
 from replicator.core.stream.stream_generations import SCAN
+from replicator.core.stream_record import NOWHERE, LetterId, StreamRecord, Version
 from replicator.errors import ConfigurationError, Disposition, KeyChanged, RejectionHalts
 from replicator.postgres.connection.connect import PIN_WITHIN
 from replicator.postgres.connection.database import Database, Session
-from replicator.postgres.connection.failures import refusal, translate
-from replicator.postgres.control.stream.incidents import ACTION
+from replicator.postgres.connection.error_redaction import refusal
+from replicator.postgres.connection.error_translation import translate
+from replicator.postgres.control.stream.gaps_and_halts import ACTION
 from replicator.postgres.control.stream.raise_epochs import RAISE_EPOCHS
 from replicator.postgres.write.fence import PASSED
 from replicator.postgres.write.plan_writer import PlanWriter

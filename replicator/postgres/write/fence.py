@@ -39,7 +39,7 @@ passes in mode `fence`, leaves no tombstone, and the page that was read before b
 
 from dataclasses import dataclass
 
-from replicator.postgres.connection.control_schema import ControlSchema
+from replicator.postgres.connection.control_schema_names import ControlSchema
 
 
 @dataclass(frozen=True, slots=True)

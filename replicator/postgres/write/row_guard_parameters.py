@@ -12,7 +12,7 @@ from replicator.core.planning.row_guard_outcomes import (
     Versioning,
 )
 from replicator.core.planning.write_plan import TargetWrites, WritePlan
-from replicator.core.records import LetterId, StreamRecord
+from replicator.core.stream_record import LetterId, StreamRecord
 from replicator.core.values.row_builder import Row
 from replicator.postgres.write.row_guard_sql import VersionShape
 from replicator.postgres.write.statement_parameters import transposed

@@ -8,7 +8,7 @@ from replicator.core.mapping.compile import TargetMapping
 from replicator.core.mapping.target_table import Column, TargetTable
 from replicator.core.planning.row_guard_outcomes import LOADS, Guard
 from replicator.core.stream.source_kind import ChangeOrder
-from replicator.postgres.connection.control_schema import ControlSchema
+from replicator.postgres.connection.control_schema_names import ControlSchema
 from replicator.postgres.connection.sql_quoting import quote_identifier, quote_literal
 from replicator.postgres.write.fence import Fence
 from replicator.postgres.write.statement_parameters import Parameters

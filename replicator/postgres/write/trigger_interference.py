@@ -20,7 +20,7 @@ is put into it: a trigger on the partition alone, made in between, is seen by th
 Broken without it: a trigger returns null for some rows, and the batch commits; those rows keep
 the old values although the position says that they were written.
 
-`postgres/schema/fitness` has the words for it, and finds whatever else makes a target unfit.
+`postgres/schema/table_fitness` has the words for it, and finds whatever else makes a target unfit.
 """
 
 from collections.abc import Iterable
@@ -29,7 +29,7 @@ from replicator.core.mapping.compile import TableMapping
 from replicator.errors import ReplicatorError, SinkBusy
 from replicator.postgres.connection.database import Session
 from replicator.postgres.connection.sql_quoting import quote_literal, quote_table
-from replicator.postgres.schema.schema_diff import unfit_targets
+from replicator.postgres.schema.database_survey import unfit_targets
 
 INTERFERENCE = """
 -- Whatever changes, drops or hides rows on their way: rules, row security, and triggers before each

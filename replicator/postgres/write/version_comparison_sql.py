@@ -1,14 +1,14 @@
 """Comparison of the versions of an item's changes in SQL: by number, or by time with the ties.
 
-A version is a generation and a number. `core/stream/time_order` says what the number of a change
+A version is a generation and a number. `core/stream/order_by_time` says what the number of a change
 with a time is made of, and what the ties mean: the expressions here are `later` in SQL.
 """
 
 from collections.abc import Mapping
 from typing import Protocol
 
+from replicator.core.stream.order_by_time import SLOT, TIME
 from replicator.core.stream.source_kind import ChangeOrder
-from replicator.core.stream.time_order import SLOT, TIME
 
 
 class OrderSql(Protocol):

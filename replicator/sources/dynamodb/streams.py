@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 from replicator.aws.observed_calls import Calls, raw
 from replicator.aws.region_endpoint import SourceConnection
 from replicator.aws.request_template import open_reader
-from replicator.core.records import Page, Position, decode_page
+from replicator.core.stream.decoding.dynamodb_records import decode_page
 from replicator.core.stream.describe_stream_quota import CHILDREN, FIRST_LISTING, LISTING, Purpose
 from replicator.core.stream.shard_facts import ListedShard
+from replicator.core.stream_record import Page, Position
 from replicator.core.telemetry_events import Observe, unobserved
 from replicator.errors import SourceThrottled
 from replicator.sources.dynamodb.describe_stream_throttle import DescribeStreamPace

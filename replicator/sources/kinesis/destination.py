@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from replicator.aws.failures import FAILURES, translate
+from replicator.aws.error_translation import FAILURES, translate
 from replicator.errors import NotPublished
 
 if TYPE_CHECKING:

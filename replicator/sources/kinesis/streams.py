@@ -12,8 +12,7 @@ from typing import Any
 from replicator.aws.observed_calls import Calls, raw
 from replicator.aws.region_endpoint import SourceConnection
 from replicator.aws.request_template import open_reader
-from replicator.core.records import Page, Position
-from replicator.core.stream.kinesis_records import (
+from replicator.core.stream.decoding.kinesis_records import (
     Base64,
     KinesisPage,
     decode_kinesis_page,
@@ -21,6 +20,7 @@ from replicator.core.stream.kinesis_records import (
 )
 from replicator.core.stream.shard_facts import ListedShard, ToldByStream
 from replicator.core.stream.source_kind import kinesis_arn_of
+from replicator.core.stream_record import Page, Position
 from replicator.core.telemetry_events import Observe, unobserved
 from replicator.errors import ArgumentRefused, ShardVanished
 

@@ -8,9 +8,10 @@ from typing import Any
 
 import msgspec
 
-from replicator.core.records import TOO_DEEP, StreamRecord, decode_event
-from replicator.core.stream.kinesis_records import Base64, decode_kinesis_records
+from replicator.core.stream.decoding.dynamodb_records import decode_event
+from replicator.core.stream.decoding.kinesis_records import Base64, decode_kinesis_records
 from replicator.core.stream.source_kind import KINESIS, kind_of, kinesis_arn_of, share_of
+from replicator.core.stream_record import TOO_DEEP, StreamRecord
 from replicator.errors import ConfigurationError, UnknownRecord
 
 STREAMS_SOURCE = "aws:dynamodb"

@@ -4,11 +4,11 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from replicator.core.records import AttributeValue
-from replicator.core.values.attributes import storable_text
+from replicator.core.stream_record import AttributeValue
 from replicator.core.values.canonical_numbers import canonical_number, fits_half, fits_real
 from replicator.core.values.cells import Cell, Conversions, Unfit
 from replicator.core.values.column_options import OnNul
+from replicator.core.values.dynamodb_json import storable_text
 
 LABEL_PATH = "(?:[A-Za-z0-9_-]{1,255}(?:\\.[A-Za-z0-9_-]{1,255})*+)?"
 _is_label_path = re.compile(LABEL_PATH).fullmatch

@@ -5,10 +5,10 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from replicator.core.values.attributes import TYPES, storable_text
 from replicator.core.values.canonical_numbers import canonical_number, fits_double, fits_real
 from replicator.core.values.cells import Cell, Conversions, Unfit
 from replicator.core.values.column_options import OnNul
+from replicator.core.values.dynamodb_json import TYPES, storable_text
 from replicator.core.values.json_text import json_text
 
 _is_uuid = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}").fullmatch

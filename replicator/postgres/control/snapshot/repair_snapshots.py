@@ -6,7 +6,7 @@ from replicator.core.stream.ordering_mode import OrderingMode
 from replicator.errors import ConfigurationError
 from replicator.postgres.connection.database import Database
 from replicator.postgres.control.snapshot.snapshots import ADD_SEGMENT, LOCK_TABLE
-from replicator.postgres.control.stream.incidents import ACTION
+from replicator.postgres.control.stream.gaps_and_halts import ACTION
 from replicator.postgres.control.stream.ordering_mode_switch import switch_ordering_mode
 
 BEGIN_REPAIR = """

@@ -14,12 +14,12 @@ from replicator.core.snapshot.snapshot_state import (
 from replicator.core.stream.ordering_mode import OrderingMode
 from replicator.core.stream.source_kind import kind_of
 from replicator.errors import ConfigurationError
-from replicator.postgres.connection.control_schema import ControlSchema
+from replicator.postgres.connection.control_schema_names import ControlSchema
 from replicator.postgres.connection.database import Database, Session
 from replicator.postgres.connection.sql_quoting import quote_table
 from replicator.postgres.control.snapshot.snapshot_reads import read_snapshots
+from replicator.postgres.control.stream.gaps_and_halts import ACTION, accept_gaps
 from replicator.postgres.control.stream.generations import MOVE_GAPS
-from replicator.postgres.control.stream.incidents import ACTION, accept_gaps
 from replicator.postgres.control.stream.ordering_mode_switch import switch_ordering_mode
 from replicator.postgres.control.stream.raise_epochs import raise_epochs
 

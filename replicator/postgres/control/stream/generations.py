@@ -14,7 +14,7 @@ from replicator.core.stream.ordering_mode import OrderingMode
 from replicator.core.stream.shard_facts import StreamOver
 from replicator.core.stream.source_kind import SeenShare, kind_of
 from replicator.errors import Fenced, PositionLost
-from replicator.postgres.connection.control_schema import ControlSchema
+from replicator.postgres.connection.control_schema_names import ControlSchema
 from replicator.postgres.connection.database import Database, Session
 
 LOCK_TABLE = """

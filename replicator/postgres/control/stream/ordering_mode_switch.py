@@ -8,7 +8,7 @@ from replicator.core.stream.ordering_mode import OrderingMode
 from replicator.core.stream.source_kind import kind_of
 from replicator.core.table_spec import Poller
 from replicator.errors import ConfigurationError
-from replicator.postgres.connection.control_schema import ControlSchema
+from replicator.postgres.connection.control_schema_names import ControlSchema
 from replicator.postgres.connection.database import Database, Session
 from replicator.postgres.control.stream.generations import BEGIN_ANEW
 from replicator.postgres.control.stream.raise_epochs import raise_epochs

@@ -1,6 +1,6 @@
 """Raises the epochs of shards and segments, which ends every claim, and the writes of its owner."""
 
-from replicator.postgres.connection.control_schema import ControlSchema
+from replicator.postgres.connection.control_schema_names import ControlSchema
 from replicator.postgres.connection.database import Session
 
 RAISE_EPOCHS = """

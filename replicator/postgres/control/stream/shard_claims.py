@@ -2,10 +2,10 @@
 
 from datetime import datetime
 
-from replicator.core.records import Position
 from replicator.core.stream.claims import Claim
 from replicator.core.stream.ordering_mode import OrderingMode
 from replicator.core.stream.shard_load import ShardLoad
+from replicator.core.stream_record import Position
 from replicator.errors import Fenced, NotClaimable, PositionLost
 from replicator.postgres.connection.database import Database, Session
 from replicator.postgres.connection.end_former_owner import Claiming

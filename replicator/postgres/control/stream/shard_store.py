@@ -6,7 +6,6 @@ from typing import Any
 
 import asyncpg
 
-from replicator.core.records import Position
 from replicator.core.stream.ordering_mode import OrderingMode
 from replicator.core.stream.shard_facts import (
     GapFacts,
@@ -16,6 +15,7 @@ from replicator.core.stream.shard_facts import (
     TableFacts,
 )
 from replicator.core.stream.shard_lineage import ShardName, by_name
+from replicator.core.stream_record import Position
 from replicator.core.table_spec import InitialLoad
 from replicator.errors import Fenced
 from replicator.postgres.connection.database import Database

@@ -1,0 +1,1 @@
+"""Pages of streams become records: of DynamoDB Streams, and of Kinesis Data Streams. Pure."""
