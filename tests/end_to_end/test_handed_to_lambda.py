@@ -10,6 +10,7 @@ from replicator.app.aws_lambda.composition import function_of
 from replicator.app.aws_lambda.execution_environment import BatchResponse
 from tests.end_to_end.conftest import Stage, one_emulator
 from tests.support import endpoints
+from tests.support.lambda_runtime import EVENT_SECONDS
 from tests.support.waiting import eventually
 
 WAITING = (
@@ -70,7 +71,7 @@ async def test_a_table_changes_hands_and_back_without_a_gap(stage: Stage):
         def invoke(records: list[dict[str, Any]]) -> BatchResponse:
             function = function_of({"REPLICATOR_CONFIG": str(deployment.path)}, lambda _: None)
             try:
-                return function.handle({"Records": records}, seconds_left=60)
+                return function.handle({"Records": records}, seconds_left=EVENT_SECONDS)
             finally:
                 function.close()
 

@@ -29,6 +29,7 @@ from tests.support.kinesis_tables import (
     kinesis_stream,
     partition_key,
 )
+from tests.support.lambda_runtime import EVENT_SECONDS
 from tests.support.oracle import Target
 from tests.support.random_items import RandomItems
 from tests.support.scripted_streams import Table, scripted_streams
@@ -181,7 +182,7 @@ async def through_lambda(deployment: Deployment, log: Log, chance: Random) -> No
             queue = chance.choice([each for each in queues if each])
             event = {"Records": queue.pop(0)}
             for _ in range(chance.choice([1, 1, 2])):
-                answer = await asyncio.to_thread(function.handle, event, seconds_left=600)
+                answer = await asyncio.to_thread(function.handle, event, seconds_left=EVENT_SECONDS)
                 assert answer == APPLIED
     finally:
         await asyncio.to_thread(function.close)

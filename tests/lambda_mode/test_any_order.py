@@ -13,6 +13,7 @@ from tests.lambda_mode.looking import Looking
 from tests.lambda_mode.oracle import Expected, Gone, Put, record_of
 from tests.support.lambda_events import event
 from tests.support.lambda_function import LambdaTable
+from tests.support.lambda_runtime import EVENT_SECONDS
 
 puts = st.builds(
     Put,
@@ -55,7 +56,9 @@ def check(function: Function, looking: Looking, examples: int) -> None:
         starts += chance.choices(range(len(records)), k=chance.randrange(5))
         for start in chance.sample(starts, len(starts)):
             batch = records[start : start + size]
-            assert function.handle(event(*batch), seconds_left=30) == {"batchItemFailures": []}
+            assert function.handle(event(*batch), seconds_left=EVENT_SECONDS) == {
+                "batchItemFailures": []
+            }
         assert looking.found(prefix) == expected
         looking.clear_dead_letters()
 

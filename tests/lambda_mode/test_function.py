@@ -25,10 +25,12 @@ from replicator.errors import (
 )
 from replicator.postgres.connection.connect import ConnectionSettings
 from replicator.postgres.schema.migrate import migrate
+from tests.support.bounds import scaled
 from tests.support.builders import KEY, NOON, STREAM
 from tests.support.harms import HARMS
 from tests.support.lambda_events import change, event, put
 from tests.support.lambda_function import CONFIGURATION, LambdaTable
+from tests.support.lambda_runtime import EVENT_SECONDS
 from tests.support.pgbouncer import pgbouncer
 
 LATER = STREAM.replace("2026-03-01", "2026-03-02")
@@ -65,7 +67,7 @@ def test_a_sample_event_without_creation_times_is_applied(table: LambdaTable):
 def test_any_order_and_any_repetition_end_in_the_same_rows(table: LambdaTable):
     with table.function() as function:
         for records in DELIVERED:
-            assert function.handle(event(*records), seconds_left=30) == ALL_APPLIED
+            assert function.handle(event(*records), seconds_left=EVENT_SECONDS) == ALL_APPLIED
 
     assert table.rows() == {"a": 5}
 
@@ -101,7 +103,9 @@ def test_what_fails_in_the_middle_is_delivered_again_from_there(table: LambdaTab
         "create trigger away after insert on public.t for each row execute function lock_out()"
     )
 
-    answer = table.apply(event(*[put(n, f"k{n}") for n in range(10, 18)]), seconds_left=6)
+    answer = table.apply(
+        event(*[put(n, f"k{n}") for n in range(10, 18)]), seconds_left=EVENT_SECONDS
+    )
 
     assert answer == {"batchItemFailures": [{"itemIdentifier": f"{14:021d}"}]}
     assert sorted(table.rows().values()) == [10, 11, 12]
@@ -115,12 +119,12 @@ def test_with_postgresql_away_all_of_it_fails_within_the_time(table: LambdaTable
     table.configure(dsn="postgresql://nobody@127.0.0.1:9/none")
 
     with pytest.raises(SinkUnavailable):
-        table.apply(event(put(1)), seconds_left=3)
+        table.apply(event(put(1)), seconds_left=scaled(3))
 
 
 def test_a_server_that_does_not_answer_is_left_within_the_time(table: LambdaTable):
     with table.function() as function:
-        function.handle(event(put(1)), seconds_left=30)
+        function.handle(event(put(1)), seconds_left=EVENT_SECONDS)
         table.fetch(
             "create function sleep() returns trigger language plpgsql as"
             " $$ begin perform pg_sleep(60); return new; end $$"
@@ -129,9 +133,9 @@ def test_a_server_that_does_not_answer_is_left_within_the_time(table: LambdaTabl
             "create trigger slow after insert or update on public.t execute function sleep()"
         )
         with pytest.raises((BatchTooSlow, SinkUnavailable)):
-            function.handle(event(put(2, "b")), seconds_left=2)
+            function.handle(event(put(2, "b")), seconds_left=scaled(2))
         table.fetch("drop trigger slow on public.t")
-        function.handle(event(put(2, "b")), seconds_left=30)
+        function.handle(event(put(2, "b")), seconds_left=EVENT_SECONDS)
 
     assert table.rows() == {"a": 1, "b": 2}
 
@@ -140,12 +144,12 @@ def test_a_connection_that_died_while_frozen_is_replaced_within_the_invocation(
     table: LambdaTable,
 ):
     with table.function() as function:
-        function.handle(event(put(1)), seconds_left=30)
+        function.handle(event(put(1)), seconds_left=EVENT_SECONDS)
         table.fetch(
             "select pg_terminate_backend(pid) from pg_stat_activity"
             " where datname = current_database() and pid <> pg_backend_pid()"
         )
-        assert function.handle(event(put(2)), seconds_left=30) == ALL_APPLIED
+        assert function.handle(event(put(2)), seconds_left=EVENT_SECONDS) == ALL_APPLIED
 
     assert table.rows() == {"a": 2}
 
@@ -157,9 +161,9 @@ def test_a_table_created_anew_is_accepted_and_reported_as_a_gap(
     text = table.file.read_text()
     table.file.write_text(text.replace("poller:", f"on_gap: {on_gap}\n    poller:"))
     with table.function() as function:
-        function.handle(event(put(900)), seconds_left=30)
-        function.handle(event(put(1, stream_arn=LATER)), seconds_left=30)
-        function.handle(event(put(901)), seconds_left=30)
+        function.handle(event(put(900)), seconds_left=EVENT_SECONDS)
+        function.handle(event(put(1, stream_arn=LATER)), seconds_left=EVENT_SECONDS)
+        function.handle(event(put(901)), seconds_left=EVENT_SECONDS)
 
     assert table.rows() == {"a": 1}
     [gap] = table.fetch("select stream_arn, kind, state from replicator.gap")
@@ -325,13 +329,13 @@ def test_a_warm_function_halts_a_table_that_became_unfit_and_goes_on_when_it_is_
     statements, words = harm
     monkeypatch.setattr(batches, "SURVEY_SECONDS", 0.0)
     with table.function() as function:
-        function.handle(event(put(1)), seconds_left=30)
+        function.handle(event(put(1)), seconds_left=EVENT_SECONDS)
         table.fetch("create table kept (like t including all)")
         for statement in statements.format(table="t").split(";;"):
             table.fetch(statement)
 
         with pytest.raises(SchemaMismatch, match=words):
-            function.handle(event(put(2)), seconds_left=30)
+            function.handle(event(put(2)), seconds_left=EVENT_SECONDS)
 
         [state] = table.fetch("select halted, reason from replicator.table_state")
         assert (state["halted"], bool(re.search(words, state["reason"]))) == (True, True)
@@ -339,7 +343,7 @@ def test_a_warm_function_halts_a_table_that_became_unfit_and_goes_on_when_it_is_
         table.fetch("drop table t")
         table.fetch("alter table kept rename to t")
         table.fetch("update replicator.table_state set halted = false")
-        assert function.handle(event(put(2)), seconds_left=30) == ALL_APPLIED
+        assert function.handle(event(put(2)), seconds_left=EVENT_SECONDS) == ALL_APPLIED
         assert table.rows() == {"a": 2}
 
 
@@ -347,7 +351,7 @@ def test_a_warm_function_sees_a_trigger_at_the_first_batch_that_it_would_change(
     table: LambdaTable,
 ):
     with table.function() as function:
-        function.handle(event(put(1)), seconds_left=30)
+        function.handle(event(put(1)), seconds_left=EVENT_SECONDS)
         table.fetch(
             "create function drops() returns trigger language plpgsql as"
             " $$ begin if new.n = 3 then return null; end if; return new; end $$"
@@ -358,7 +362,7 @@ def test_a_warm_function_sees_a_trigger_at_the_first_batch_that_it_would_change(
         )
 
         with pytest.raises(SchemaMismatch, match="the trigger 'drops' runs before each row"):
-            function.handle(event(put(2), put(3, "b")), seconds_left=30)
+            function.handle(event(put(2), put(3, "b")), seconds_left=EVENT_SECONDS)
 
         assert table.rows() == {"a": 1}
         assert table.fetch("select halted from replicator.table_state") == [{"halted": True}]
@@ -408,7 +412,7 @@ def test_behind_a_pooler_in_transaction_mode_nothing_of_a_session_is_used(table:
         table.configure(pooler="transaction", dsn=pooled)
         with table.function() as one, table.function() as other:
             for number, function in enumerate((one, other, one), 1):
-                answer = function.handle(event(put(number)), seconds_left=30)
+                answer = function.handle(event(put(number)), seconds_left=EVENT_SECONDS)
                 assert answer == ALL_APPLIED
 
     assert table.rows() == {"a": 3}

@@ -7,6 +7,7 @@ import pytest
 from replicator.errors import UnknownRecord
 from tests.support.lambda_events import Record, change, event, put
 from tests.support.lambda_function import LambdaTable
+from tests.support.lambda_runtime import EVENT_SECONDS
 
 ALL_APPLIED: dict[str, list[Any]] = {"batchItemFailures": []}
 NUMBER = f"{5:021d}"
@@ -64,10 +65,10 @@ def test_an_odd_member_is_applied_or_set_aside_or_names_its_record(
             before, after = f"before {place}", f"after {place}"
             records = put(3, before), with_member(path, value), put(7, after)
             try:
-                answer = function.handle(event(*records), seconds_left=30)
+                answer = function.handle(event(*records), seconds_left=EVENT_SECONDS)
             except UnknownRecord as error:
                 clear[place] = str(error)
-                answer = function.handle(event(records[0], records[2]), seconds_left=30)
+                answer = function.handle(event(records[0], records[2]), seconds_left=EVENT_SECONDS)
             assert answer == ALL_APPLIED, (path, value)
 
     rows = table.rows()
@@ -96,7 +97,7 @@ def test_a_sequence_number_of_many_digits_orders_changes_and_names_their_letters
             numbered(change(3, "b", n={"S": "no number"}), number),
             numbered(change(4, "b", n={"S": "no number"}), older),
         ):
-            assert function.handle(event(record), seconds_left=30) == ALL_APPLIED
+            assert function.handle(event(record), seconds_left=EVENT_SECONDS) == ALL_APPLIED
 
     assert table.rows() == {"a": 1}
     letters = table.fetch("select sequence_number::text from replicator.dead_letter")

@@ -4,13 +4,14 @@ import random
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
+from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
 
 from tests.lambda_mode.looking import Looking
 from tests.lambda_mode.oracle import Expected, Gone, Put, record_of
-from tests.support.bounds import USUAL_SECONDS
+from tests.support.bounds import USUAL_SECONDS, scaled
 from tests.support.lambda_events import Record, change, event, put
 from tests.support.lambda_function import LambdaTable
 from tests.support.lambda_mapping import EventSourceMapping
@@ -74,7 +75,7 @@ def test_a_shard_is_delivered_again_from_the_lowest_failure_until_all_is_applied
     table.fetch(AWAY)
     table.fetch("alter table public.t add check (n <> 13)")
     table.fetch("create trigger t after insert on public.t for each row execute function away()")
-    failed = environment.invoke(event(*[put(n, f"k{n}") for n in range(10, 18)]), seconds=8)
+    failed = environment.invoke(event(*[put(n, f"k{n}") for n in range(10, 18)]))
     assert failed.answer == {"batchItemFailures": [{"itemIdentifier": f"{14:021d}"}]}
 
     table.fetch("drop trigger t on public.t")
@@ -104,7 +105,7 @@ def test_an_invocation_ends_before_its_environment_is_killed(
     table.fetch(SLOW)
     table.fetch("create trigger t after insert on public.t for each row execute function slow()")
 
-    slow = environment.invoke(event(put(5, "b")), seconds=4)
+    slow = environment.invoke(event(put(5, "b")), seconds=scaled(4))
 
     assert slow.error["errorType"] in ("BatchTooSlow", "SinkUnavailable")
     table.fetch("drop trigger t on public.t")
@@ -126,6 +127,22 @@ def test_an_environment_that_is_killed_within_its_transaction_leaves_nothing_of_
 
         environment.invoke(event(*records))
     assert table.rows() == {"a": 2, "b": 3}
+
+
+def test_the_last_request_of_a_killed_environment_takes_no_event_of_the_next_one(
+    table: LambdaTable, environment: Environment
+):
+    connection = HTTPConnection(*environment.address)
+    connection.request("POST", "/2018-06-01/runtime/init/error")
+    connection.getresponse().read()
+
+    environment.restart()
+    connection.request("GET", "/2018-06-01/runtime/invocation/next")  # as if it were read late
+    answer = environment.invoke(event(put(1))).answer
+    connection.close()
+
+    assert answer == {"batchItemFailures": []}
+    assert table.rows() == {"a": 1}
 
 
 def waits(table: LambdaTable) -> None:

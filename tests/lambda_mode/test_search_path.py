@@ -5,6 +5,7 @@ from typing import Any
 
 from tests.support.lambda_events import change, event, put
 from tests.support.lambda_function import LambdaTable
+from tests.support.lambda_runtime import EVENT_SECONDS
 from tests.support.traps import lay_traps, own_session, sprung
 
 HERE: dict[str, Any] = {"kind": {"S": "here"}, "parts": {"L": [{"S": "x"}, {"S": "y"}]}}
@@ -21,7 +22,7 @@ def test_the_function_looks_no_name_up_in_public(of_all_kinds: LambdaTable):
             [put(3), change(8, "b", removed=True), change(9, "c", n={"S": "none"})],
             [put(6, "b")],
         ):
-            answer = function.handle(event(*records), seconds_left=30)
+            answer = function.handle(event(*records), seconds_left=EVENT_SECONDS)
             assert answer == {"batchItemFailures": []}
 
     for table, rows in {

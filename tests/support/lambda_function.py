@@ -16,6 +16,7 @@ from replicator.core.mapping.compile import TableMapping, compile_table
 from replicator.postgres.connection.connect import ConnectionSettings
 from replicator.postgres.schema.migrate import migrate
 from tests.support.builders import KEY
+from tests.support.lambda_runtime import EVENT_SECONDS
 
 CONFIGURATION = """
 version: 1
@@ -65,7 +66,7 @@ class LambdaTable:
         finally:
             function.close()
 
-    def apply(self, event: object, *, seconds_left: float = 30) -> BatchResponse:
+    def apply(self, event: object, *, seconds_left: float = EVENT_SECONDS) -> BatchResponse:
         """One event in an environment of its own."""
         with self.function() as function:
             return function.handle(event, seconds_left=seconds_left)
