@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from replicator.demo import embedded_servers as embedded
 from replicator.demo.embedded_servers import EmbeddedPostgres
@@ -32,9 +32,12 @@ from tests.support.warm_start import BYTECODE, keeps_bytecode
 os.environ.update(keeps_bytecode())
 sys.pycache_prefix, sys.dont_write_bytecode = str(BYTECODE), False
 
-settings.register_profile("any machine", deadline=None)  # a busy one is no failure
+# a busy one is no failure, neither in a test nor while examples are drawn
+settings.register_profile(
+    "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
 # a change is judged by itself, by the same examples every time; runs by hand look for new ones
-settings.register_profile("CI", deadline=None, derandomize=True)
+settings.register_profile("CI", settings.get_profile("any machine"), derandomize=True)
 settings.load_profile("CI" if os.environ.get("CI") == "true" else "any machine")
 
 # a shell starts what is to run in the background with this signal ignored, and processes inherit it

@@ -8,10 +8,12 @@ test as a whole. The benchmarks, which measure, are left out.
 
 import ast
 import os
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.support import bounds, warm_start
 from tests.support.waiting import Patience
@@ -19,7 +21,7 @@ from tests.support.waiting import Patience
 TESTS = Path(__file__).parent
 BOUNDS = Path(bounds.__file__)
 VIRTUAL = ("tests.support.virtual_time", "tests.engine.simulation")
-KEYWORDS = {"timeout", "lease_seconds", "shutdown_seconds"}
+KEYWORDS = {"timeout", "lease_seconds", "shutdown_seconds", "seconds_left"}
 FIRST_ARGUMENT = {"timeout", "settimeout", "wait"}
 SECOND_ARGUMENT = {"wait_for"}
 MAY_SLEEP = {
@@ -34,6 +36,7 @@ MAY_BE_SHORT = {
     "faults/test_frozen.py": "an owner that is frozen is replaced within seconds",
     "faults/test_must_be_seen.py": "a worker ends within ten seconds",
     "faults/test_processes.py": "a worker ends within ten seconds",
+    "lambda_mode/test_function.py": "an invocation ends before its time is over",
     "monitoring/test_http_server.py": "what is blocked gives no answer",
     "support/daemon.py": "a page is asked for again and again, also of a worker that is frozen",
     "support/lambda_runtime.py": "the time that Lambda allows for an event",
@@ -289,6 +292,29 @@ def test_a_sleep_is_found():
     assert sleeps("async def turn():\n    await asyncio.sleep(0)\n") == []
 
 
+def impatient_draws(source: str) -> list[str]:
+    """Health checks of Hypothesis that are chosen anew, and no more without the one of speed."""
+    return [
+        f"{keyword.value.lineno}: {ast.unparse(keyword.value)}"
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.Call)
+        for keyword in node.keywords
+        if keyword.arg == "suppress_health_check"
+        and not re.search(r"too_slow|list\(HealthCheck\)", ast.unparse(keyword.value))
+    ]
+
+
+def test_examples_may_be_drawn_slowly():
+    """Ten of them within half a minute are a measure of speed."""
+    found = {str(path): found for path in FILES if (found := impatient_draws(path.read_text()))}
+
+    assert found == {}, "suppress HealthCheck.too_slow beside the others"
+    assert HealthCheck.too_slow in settings().suppress_health_check
+    assert (
+        len(impatient_draws("settings(suppress_health_check=[HealthCheck.filter_too_much])")) == 1
+    )
+
+
 @pytest.mark.parametrize(
     "source",
     [
@@ -311,6 +337,7 @@ def test_a_sleep_is_found():
         "async def test():\n    await worker.stop(seconds=10)",
         "configuration(lease_seconds=2.0)",
         "process.wait(scaled(3) + 3)",
+        "function.handle(event, seconds_left=30)",
     ],
 )
 def test_a_bound_of_one_machine_is_found(source: str):

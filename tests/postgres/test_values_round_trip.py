@@ -160,7 +160,9 @@ def test_every_type_of_postgresql_s_own_and_its_arrays_are_tried():
 
 storable = st.text(st.characters(codec="utf-8", exclude_characters="\0"))
 usual = settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=40,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 
 
