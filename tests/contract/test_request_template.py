@@ -20,6 +20,7 @@ from replicator.aws.region_endpoint import SourceConnection
 from replicator.errors import IteratorExpired, SourceThrottled, SourceUnavailable
 from replicator.sources.dynamodb.streams import DynamoDBStreams, open_streams
 from tests.support.http_server import served
+from tests.support.ports import kept_port
 
 PAGE = b'{"Records":[],"NextShardIterator":"next"}'
 LONGEST = '{"ShardIterator": "a usual one", "Limit": 1000}' * 2
@@ -170,7 +171,7 @@ async def test_a_server_that_is_gone_or_hangs_up_is_one_that_cannot_be_reached()
 
     application = web.Application()
     application.router.add_post("/", hang_up)
-    async with served(application) as url:
+    async with served(application, port=kept_port()) as url:
         place = SourceConnection(region="eu-west-1", endpoint_url=url)
         opened = open_streams(place, lambda _: None)
         streams = await opened.__aenter__()

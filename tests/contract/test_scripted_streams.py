@@ -15,6 +15,7 @@ from botocore.exceptions import ClientError, HTTPClientError
 
 from tests.support.bounds import USUAL_SECONDS
 from tests.support.nobody import PORT_OF_NOBODY
+from tests.support.ports import kept_port
 from tests.support.scripted_streams import ScriptedStreams, Table, scripted_streams
 from tests.support.stream_builders import item, record_pages
 from tests.support.waiting import eventually
@@ -875,8 +876,9 @@ async def test_an_emulator_that_is_away_is_a_service_unavailable():
     assert error_code(caught) == "503"
 
 
-async def test_a_closed_server_is_not_there(streams: ScriptedStreams):
-    await streams.close()
+async def test_a_closed_server_is_not_there():
+    async with await scripted_streams(port=kept_port()) as streams:
+        pass
 
     with pytest.raises(aiohttp.ClientConnectionError):
         async with aiohttp.ClientSession() as session:
