@@ -19,7 +19,7 @@ from tests.deploy.tools import ROOT
 from tests.end_to_end.conftest import one_emulator
 from tests.support.bounds import USUAL_SECONDS
 from tests.support.daemon import Deployment
-from tests.support.endpoints import dynamodb_client
+from tests.support.endpoints import dynamodb_client, table_names
 from tests.support.waiting import eventually
 
 FOLDER = ROOT / "deploy/compose"
@@ -88,8 +88,7 @@ async def test_the_writer_and_the_configuration_replicate(
             async def written() -> bool:
                 if writer.returncode is not None:
                     raise AssertionError("the writer ended")
-                tables = (await client.list_tables())["TableNames"]
-                return TABLE in tables and len(await keys(client)) > 20
+                return TABLE in await table_names(client) and len(await keys(client)) > 20
 
             await eventually(written, what="the writer has written")
             asked = await asyncio.create_subprocess_exec(*script, "there")

@@ -11,6 +11,7 @@ import asyncpg
 
 from tests.end_to_end.conftest import Stage, one_emulator
 from tests.support.command import replicator
+from tests.support.endpoints import table_names
 
 ROOT = Path(__file__).parents[2]
 EMULATED = {"creation times", "iterator that never existed", "source's clock", "page size"}
@@ -19,7 +20,7 @@ EMULATED = {"creation times", "iterator that never existed", "source's clock", "
 
 async def scratch_of(stage: Stage) -> list[str]:
     """Tables and schemas that self-tests have left."""
-    tables = (await stage.client.list_tables())["TableNames"]
+    tables = await table_names(stage.client)
     connection = await asyncpg.connect(stage.dsn)
     try:
         schemas = await connection.fetch(

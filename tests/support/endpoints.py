@@ -69,6 +69,12 @@ def _session() -> aioboto3.Session:
     return aioboto3.Session()
 
 
+async def table_names(client: "DynamoDBClient") -> list[str]:
+    """Every table of the endpoint, of whichever test: they are often more than one page lists."""
+    pages = client.get_paginator("list_tables").paginate()
+    return [name async for page in pages for name in page["TableNames"]]
+
+
 async def create_table(client: "DynamoDBClient", name: str, *, view: str | None = None) -> str:
     """Create a table with the key `pk` (S) and a stream; return the ARN of the stream.
 
