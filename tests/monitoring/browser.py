@@ -115,7 +115,8 @@ def browser(program: str, profile: Path) -> Iterator[int]:
     Its sockets are in a directory with a short name: one whose path has more than 107 bytes, as in
     a test's own directory, aborts it.
     """
-    with TemporaryDirectory(prefix="chromium-", dir="/tmp") as sockets:
+    # processes that it has started may be there, and write, for a moment longer than itself
+    with TemporaryDirectory(prefix="chromium-", dir="/tmp", ignore_cleanup_errors=True) as sockets:
         log = profile.with_suffix(".log")
         with log.open("wb") as said:
             process = subprocess.Popen(
