@@ -7,7 +7,7 @@ from functools import cache
 from typing import Any, Protocol
 
 from replicator.app.aws_lambda.composition import function_of
-from replicator.app.aws_lambda.execution_environment import BatchResponse, Function
+from replicator.app.aws_lambda.execution_environment import BatchResponse, ExecutionEnvironment
 
 
 class Context(Protocol):
@@ -25,7 +25,7 @@ def handler(event: Mapping[str, Any], context: Context) -> BatchResponse:
 
 
 @cache
-def _function() -> Function:
+def _function() -> ExecutionEnvironment:
     return function_of(os.environ, _line)
 
 

@@ -22,9 +22,9 @@ from replicator.core.verify.explanation import Circumstances, KnownVersion, Pend
 from replicator.core.verify.row_diff import Difference, Expectation
 from replicator.engine.snapshot.read_rate_limit import ReadPacing
 from replicator.engine.verify.confirm_differences import CurrentItem, compare, item_of
-from replicator.engine.verify.pending_changes import Unapplied
+from replicator.engine.verify.pending_changes import PendingChanges
 from replicator.postgres.connection.database import Database
-from replicator.postgres.control.stream.shard_store import Positions
+from replicator.postgres.control.stream.shard_store import ShardStore
 from replicator.postgres.control.worker_heartbeats import WorkerHeartbeats
 from replicator.postgres.read.compare_target_rows import TargetRows
 from replicator.postgres.read.facts_of_one_item import open_letters, row_of, version_of
@@ -89,12 +89,12 @@ class _Explainer:
         """Positions first, then the item, the rows, and the stream, so that the order tells."""
         mapping = table.mapping
         place = source_connection(self.settings.source_of(mapping.spec.name))
-        unapplied = Unapplied(
+        unapplied = PendingChanges(
             mapping.spec.name,
             mapping.source_key,
             stream_arn=table.description.stream_arn,
             source=await self.clients.streams(place),
-            positions=Positions(self.database),
+            positions=ShardStore(self.database),
             clock=self.clock,
         )
         marks = await unapplied.marks()
@@ -107,7 +107,7 @@ class _Explainer:
         rows = TargetRows(self.database, mapping.spec.name)
         targets = [await self._target(rows, target, item) for target in mapping.targets]
         changes = await unapplied.changes(identity, marks, seconds_max=STREAM_SECONDS_MAX)
-        positions, workers = Positions(self.database), WorkerHeartbeats(self.database)
+        positions, workers = ShardStore(self.database), WorkerHeartbeats(self.database)
         around = Circumstances(
             item.image,
             (await positions.tables()).get(mapping.spec.name),

@@ -17,11 +17,11 @@ from replicator.config.settings import Settings
 from replicator.core.telemetry_events import unobserved
 from replicator.core.verify.results import TargetResult
 from replicator.engine.snapshot.read_rate_limit import PacedItems, ReadPacing
-from replicator.engine.verify.compare_table import Extent, Verification
-from replicator.engine.verify.confirm_differences import Settling
-from replicator.engine.verify.pending_changes import Unapplied
+from replicator.engine.verify.compare_table import Extent, TableComparison
+from replicator.engine.verify.confirm_differences import DifferenceConfirmation
+from replicator.engine.verify.pending_changes import PendingChanges
 from replicator.postgres.connection.database import Database
-from replicator.postgres.control.stream.shard_store import Positions
+from replicator.postgres.control.stream.shard_store import ShardStore
 from replicator.postgres.control.verification_results import keep_results
 from replicator.postgres.read.compare_target_rows import TargetRows
 
@@ -134,24 +134,24 @@ class _Verifier:
 
     async def _comparison(
         self, table: RequiredTable, items: PacedItems, progress: Callable[[int], None]
-    ) -> Verification:
+    ) -> TableComparison:
         mapping, description = table.mapping, table.description
         place = source_connection(self.settings.source_of(mapping.spec.name))
         rows = TargetRows(self.database, mapping.spec.name)
-        unapplied = Unapplied(
+        unapplied = PendingChanges(
             mapping.spec.name,
             mapping.source_key,
             stream_arn=description.stream_arn,
             source=await self.clients.streams(place),
-            positions=Positions(self.database),
+            positions=ShardStore(self.database),
             clock=self.clock,
         )
-        return Verification(
+        return TableComparison(
             mapping,
             Extent(description.item_count, self.wanted.sample),
             items=items,
             rows=rows,
-            settling=Settling(mapping, items=items, rows=rows, unapplied=unapplied),
+            settling=DifferenceConfirmation(mapping, items=items, rows=rows, unapplied=unapplied),
             random=SystemRandom(),
             progress=progress,
         )

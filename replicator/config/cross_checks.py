@@ -195,7 +195,7 @@ def _personal(tables: _Tables, hashing: object) -> Iterator[Contradiction]:
 
 
 def _hidden_expiries(tables: _Tables) -> Iterator[Contradiction]:
-    """Where the time to live is hidden, no deletion could be told for an expiry."""
+    """Hidden attributes of the time to live: no deletion could be told for an expiry."""
     for name, table in tables.items():
         for text in table.personal:
             if parse_path(text) == (table.expire_attribute,):

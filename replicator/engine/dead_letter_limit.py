@@ -3,13 +3,13 @@
 from shlex import quote
 
 from replicator.core.table_spec import TableSpec
-from replicator.engine.ports import Incidents
+from replicator.engine.ports import GapsAndHalts
 from replicator.errors import TooManyDeadLetters
 
 
-async def check_dead_letters(incidents: Incidents, spec: TableSpec) -> None:
+async def check_dead_letters(gaps_and_halts: GapsAndHalts, spec: TableSpec) -> None:
     """TooManyDeadLetters when a table has more open dead letters, or new ones, than allowed."""
-    counts = await incidents.dead_letters(spec.name)
+    counts = await gaps_and_halts.dead_letters(spec.name)
     hourly = spec.max_dead_letters_per_hour
     if counts.open > spec.max_dead_letters:
         message = (

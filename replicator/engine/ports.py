@@ -23,12 +23,12 @@ from replicator.core.snapshot.export_manifest import DataFile, ExportSummary
 from replicator.core.snapshot.export_windows import Recovery, Window
 from replicator.core.snapshot.scan_responses import FoundItems, ScanPage, Segment
 from replicator.core.snapshot.snapshot_state import (
-    LookedAt,
     SegmentAdvance,
     SegmentClaim,
     SnapshotFacts,
     SnapshotOrigin,
     SnapshotReason,
+    StaleRowsPage,
     WantedExports,
 )
 from replicator.core.stream.claims import Advance, Claim
@@ -135,7 +135,7 @@ class Claims(Protocol):
         ...
 
 
-class Positions(Protocol):
+class ShardStore(Protocol):
     """Facts of the control schema, read and added to."""
 
     async def tables(self, sources: Collection[str] | None = None) -> dict[str, TableFacts]:
@@ -235,7 +235,7 @@ class ListingTurns(Protocol):
         ...
 
 
-class Incidents(Protocol):
+class GapsAndHalts(Protocol):
     """Records of gaps and halts, which stop shards and tables until a person acts."""
 
     async def halt(self, source: str, *, reason: str, remedy: str, seen: Belief | None) -> Halting:
@@ -304,9 +304,9 @@ class ControlPorts:
     """The control schema for a worker and the shards."""
 
     claims: Claims
-    positions: Positions
+    positions: ShardStore
     listings: ListingTurns
-    incidents: Incidents
+    gaps_and_halts: GapsAndHalts
     heartbeats: Heartbeats
 
 
@@ -481,9 +481,9 @@ class ExportRecords(Protocol):
 class StaleRowFinder(Protocol):
     """Rows that no snapshot has seen."""
 
-    async def look(
+    async def find(
         self, target: str, snapshot_id: int, after: str | None, *, rows_max: int
-    ) -> LookedAt:
+    ) -> StaleRowsPage:
         """The next rows of a target behind a position."""
         ...
 
@@ -535,7 +535,7 @@ class Leases(Protocol):
 class Rows(Protocol):
     """The rows of targets: SinkUnavailable, SinkBusy, SchemaMismatch."""
 
-    async def look(
+    async def compare(
         self, target: TargetMapping, expected: Sequence[Expectation]
     ) -> list[FoundRow | None]:
         """The row for each expectation, in order; keys must differ."""

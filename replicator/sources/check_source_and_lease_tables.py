@@ -34,7 +34,7 @@ READERS_MAX = 2  # of one shard, as AWS documents it
 
 @dataclass(frozen=True, slots=True)
 class SourceTable:
-    """A table to look at: the name in the configuration, and the place in AWS.
+    """A table to check: the name in the configuration, and the place in AWS.
 
     `kinesis`: the ARN of the Kinesis stream that is read in place of DynamoDB Streams.
     """

@@ -15,13 +15,13 @@ from replicator.core.stream.claims import Advance, Claim
 from replicator.core.stream.shard_facts import Belief, ListedShard, ShardFacts, StreamOver
 from replicator.core.stream.shard_load import ShardLoad
 from replicator.core.stream_record import Position, StreamRecord
-from replicator.engine.ports import Claims, Heartbeats, Incidents, Positions, Sink
+from replicator.engine.ports import Claims, GapsAndHalts, Heartbeats, ShardStore, Sink
 from replicator.errors import BatchRejected, Fenced, NotClaimable, SinkBusy
 from replicator.postgres.connection.connect import ConnectionSettings
 from replicator.postgres.connection.database import Database
-from replicator.postgres.control.stream.gaps_and_halts import Incidents as PostgresIncidents
+from replicator.postgres.control.stream.gaps_and_halts import GapsAndHalts as PostgresIncidents
 from replicator.postgres.control.stream.shard_claims import Claims as PostgresClaims
-from replicator.postgres.control.stream.shard_store import Positions as PostgresPositions
+from replicator.postgres.control.stream.shard_store import ShardStore as PostgresPositions
 from replicator.postgres.control.worker_heartbeats import WorkerHeartbeats
 from replicator.postgres.schema.migrate import migrate
 from replicator.postgres.write.plan_writer import PostgresSink
@@ -49,8 +49,8 @@ class At:
 class End:
     """One worker's ports, and a look behind them."""
 
-    positions: Positions
-    incidents: Incidents
+    positions: ShardStore
+    gaps_and_halts: GapsAndHalts
     heartbeats: Heartbeats
     claims: Claims
     other_claims: Claims
@@ -191,7 +191,7 @@ async def end(real_database: str | None) -> AsyncIterator[End]:
         else:
             made = await real_end(real_database, stack)
         await made.register(MAPPING)
-        await made.incidents.start_stream(SOURCE, STREAM, label_at=NOON, detail="")
+        await made.gaps_and_halts.start_stream(SOURCE, STREAM, label_at=NOON, detail="")
         await made.list_shards((0, None))
         yield made
 
@@ -356,7 +356,7 @@ async def test_a_parent_that_was_listed_since_it_was_claimed_is_owed_after_all(e
     await end.list_shards((1, None))
 
     with pytest.raises(Fenced):
-        await end.incidents.close_never_owed(claim)
+        await end.gaps_and_halts.close_never_owed(claim)
 
     assert (await end.claim(1)).owed
 
@@ -364,7 +364,7 @@ async def test_a_parent_that_was_listed_since_it_was_claimed_is_owed_after_all(e
 async def test_a_parent_that_nobody_lists_is_not_owed(end: End):
     await end.list_shards((2, 1))
 
-    await end.incidents.close_never_owed(await end.claim(1))
+    await end.gaps_and_halts.close_never_owed(await end.claim(1))
 
     assert (await end.shard(1)).state == "done"
     await end.claim(2)
@@ -411,10 +411,10 @@ async def test_a_worker_of_an_older_stream_cannot_write_once_a_newer_one_is_know
     old = await end.claim()
     await end.apply(old, n(5), expected=None)
 
-    await end.incidents.start_stream(
+    await end.gaps_and_halts.start_stream(
         SOURCE, NEW, label_at=NOON + timedelta(days=31), detail="created again"
     )
-    await end.incidents.accept_gaps(SOURCE, who="a test", why="a test")
+    await end.gaps_and_halts.accept_gaps(SOURCE, who="a test", why="a test")
     await end.list_shards((0, None), stream=NEW)
     new = await end.claim(stream=NEW)
     await end.apply(new, n(1, value="7"), expected=None)
@@ -427,7 +427,7 @@ async def test_a_worker_of_an_older_stream_cannot_write_once_a_newer_one_is_know
 
 
 async def test_streams_are_ordered_by_their_labels_not_by_who_saw_them_first(end: End):
-    await end.incidents.start_stream(
+    await end.gaps_and_halts.start_stream(
         SOURCE, OLD, label_at=NOON - timedelta(days=31), detail="seen late"
     )
 
@@ -436,7 +436,7 @@ async def test_streams_are_ordered_by_their_labels_not_by_who_saw_them_first(end
 
 
 async def test_a_new_stream_is_a_gap_that_stops_the_table_until_it_is_accepted(end: End):
-    started = await end.incidents.start_stream(
+    started = await end.gaps_and_halts.start_stream(
         SOURCE, NEW, label_at=NOON + timedelta(days=31), detail="created again"
     )
 
@@ -445,7 +445,7 @@ async def test_a_new_stream_is_a_gap_that_stops_the_table_until_it_is_accepted(e
     await end.list_shards((0, None), stream=NEW)
     with pytest.raises(NotClaimable):
         await end.claim(stream=NEW)
-    assert await end.incidents.accept_gaps(SOURCE, who="a test", why="a test") == 1
+    assert await end.gaps_and_halts.accept_gaps(SOURCE, who="a test", why="a test") == 1
     await end.claim(stream=NEW)
 
 
@@ -453,7 +453,7 @@ async def test_a_stream_is_not_left_that_was_seen_read_and_is_not(end: End):
     """Whoever slept saw another one end; after a failover shards are unread, or unknown, again."""
 
     async def start(after: StreamOver) -> str | None:
-        return await end.incidents.start_stream(
+        return await end.gaps_and_halts.start_stream(
             SOURCE, NEW, label_at=NOON + timedelta(days=31), detail="created again", after=after
         )
 
@@ -480,7 +480,7 @@ async def test_an_older_stream_that_follows_one_that_is_over_is_a_gap_and_curren
     """A failover to a replica region, whose stream has the older label, and later back again."""
 
     async def follow(arn: str, label_at: datetime, before: str) -> str | None:
-        return await end.incidents.start_stream(
+        return await end.gaps_and_halts.start_stream(
             SOURCE, arn, label_at=label_at, detail="newer", after=StreamOver(before)
         )
 
@@ -500,7 +500,7 @@ async def test_an_older_stream_that_follows_one_that_is_over_is_a_gap_and_curren
     with pytest.raises(NotClaimable):
         await end.claim(stream=OLD)
 
-    assert await end.incidents.accept_gaps(SOURCE, who="a test", why="a failover") == 1
+    assert await end.gaps_and_halts.accept_gaps(SOURCE, who="a test", why="a failover") == 1
 
     assert (await end.positions.tables())[SOURCE].stream_arn == OLD
     with pytest.raises(Fenced):
@@ -513,7 +513,7 @@ async def test_an_older_stream_that_follows_one_that_is_over_is_a_gap_and_curren
     assert await end.rows() == {"a": "7"}
 
     assert await follow(STREAM, NOON, OLD) is not None
-    await end.incidents.accept_gaps(SOURCE, who="a test", why="back again")
+    await end.gaps_and_halts.accept_gaps(SOURCE, who="a test", why="back again")
     with pytest.raises(Fenced):
         await end.apply(replica, n(2), expected=1)
     back = await end.claim()
@@ -525,7 +525,7 @@ async def test_an_older_stream_that_follows_one_that_is_over_is_a_gap_and_curren
 async def test_a_stream_that_the_source_has_dropped_is_left_with_what_is_unread(end: End):
     await end.claim()
 
-    started = await end.incidents.start_stream(
+    started = await end.gaps_and_halts.start_stream(
         SOURCE,
         NEW,
         label_at=NOON + timedelta(days=31),
@@ -543,9 +543,9 @@ async def test_only_who_holds_a_shard_says_that_some_of_it_is_lost(end: End):
     new = await end.claim(by=end.other_claims)
 
     for verb in (
-        end.incidents.add_gap(old, kind="possible", detail="slept for a day"),
-        end.incidents.close_gone_shard(old),
-        end.incidents.close_never_owed(old),
+        end.gaps_and_halts.add_gap(old, kind="possible", detail="slept for a day"),
+        end.gaps_and_halts.close_gone_shard(old),
+        end.gaps_and_halts.close_never_owed(old),
     ):
         with pytest.raises(Fenced):
             await verb
@@ -566,16 +566,16 @@ async def test_only_a_shard_that_is_finished_is_forgotten(end: End):
 
 
 async def test_whoever_slept_does_not_close_a_shard_whose_gap_was_accepted(end: End):
-    await end.incidents.add_gap(await end.claim(), kind="possible", detail="a test")
-    await end.incidents.accept_gaps(SOURCE, who="a test", why="a test")
+    await end.gaps_and_halts.add_gap(await end.claim(), kind="possible", detail="a test")
+    await end.gaps_and_halts.accept_gaps(SOURCE, who="a test", why="a test")
     old = await end.claim()
     new = await end.claim(by=end.other_claims)
 
     with pytest.raises(Fenced):
-        await end.incidents.close_gone_shard(old)
+        await end.gaps_and_halts.close_gone_shard(old)
 
     await end.apply(new, n(5), expected=None)
-    await end.incidents.close_gone_shard(new)
+    await end.gaps_and_halts.close_gone_shard(new)
     assert (await end.shard()).finished
 
 
@@ -612,12 +612,12 @@ async def test_a_worker_says_the_load_of_its_shards_and_one_that_does_not_is_of_
 
 
 async def test_a_second_gap_of_a_shard_is_not_covered_by_the_acceptance_of_the_first(end: End):
-    await end.incidents.add_gap(await end.claim(), kind="possible", detail="first")
-    await end.incidents.accept_gaps(SOURCE, who="a test", why="a test")
+    await end.gaps_and_halts.add_gap(await end.claim(), kind="possible", detail="first")
+    await end.gaps_and_halts.accept_gaps(SOURCE, who="a test", why="a test")
     claim = await end.claim()
     assert claim.gap_accepted_at is not None
 
-    await end.incidents.add_gap(claim, kind="certain", detail="second")
+    await end.gaps_and_halts.add_gap(claim, kind="certain", detail="second")
 
     shard = await end.shard()
     assert (shard.state, shard.gap_accepted_at, shard.finished) == ("gap", None, False)
@@ -636,7 +636,7 @@ async def test_a_changed_mapping_fences_off_who_writes_with_the_old_one(end: End
 
 async def test_halting_and_pausing_fence_off_whoever_writes(end: End):
     claim = await end.claim()
-    await end.incidents.halt(SOURCE, reason="a test", remedy="resume", seen=None)
+    await end.gaps_and_halts.halt(SOURCE, reason="a test", remedy="resume", seen=None)
     with pytest.raises(Fenced):
         await end.apply(claim, n(5), expected=None)
     with pytest.raises(NotClaimable):
@@ -649,7 +649,7 @@ async def test_halting_and_pausing_fence_off_whoever_writes(end: End):
 async def test_who_believes_what_was_so_once_stops_no_table(end: End, stale: Belief):
     claim = await end.claim()
 
-    halt = end.incidents.halt
+    halt = end.gaps_and_halts.halt
     assert await halt(SOURCE, reason="a", remedy="b", seen=stale) == "stale"
 
     await end.apply(claim, n(5), expected=None)
@@ -675,7 +675,7 @@ async def test_a_claim_that_a_switch_ended_is_told_from_one_that_another_worker_
     claim = await end.claim()
     await end.claim(by=end.other_claims)
     assert not await end.claims.switched(claim)
-    await end.incidents.halt(SOURCE, reason="a test", remedy="resume", seen=None)
+    await end.gaps_and_halts.halt(SOURCE, reason="a test", remedy="resume", seen=None)
     assert not await end.claims.switched(claim)
 
 

@@ -16,10 +16,10 @@ from replicator.core.table_spec import OnGap, SourceKey, TableSpec, TargetSpec
 from replicator.core.telemetry_events import TableHalted, TaskFailed, TelemetryEvent, unobserved
 from replicator.engine.ports import ControlPorts, Source
 from replicator.engine.snapshot.read_rate_limit import ReadPacing
-from replicator.engine.stream.batch_pipeline import Pipeline
+from replicator.engine.stream.batch_pipeline import BatchPipeline
 from replicator.engine.stream.page_budget import PageBudget
-from replicator.engine.stream.shard_discovery import Discovery, NewestStream
-from replicator.engine.worker.refresh_and_advance_tables import UnleasedSteps
+from replicator.engine.stream.shard_discovery import NewestStream, ShardDiscovery
+from replicator.engine.worker.refresh_and_advance_tables import TableAdvancer
 from replicator.engine.worker.supervisor import Reporting
 from replicator.engine.worker.table_runtime_state import Table, WorkerSettings
 from replicator.engine.worker.worker import Worker
@@ -209,20 +209,20 @@ class Simulation:
         lease_rows = FakeLeases(self.leases, leases, name)
         positions = FakePositions(self.postgres, postgres)
         listings = FakeListings(self.postgres, postgres, name)
-        incidents = FakeIncidents(self.postgres, postgres)
-        discovery = Discovery(
+        gaps_and_halts = FakeIncidents(self.postgres, postgres)
+        discovery = ShardDiscovery(
             compiled.spec,
             describe_stream=partial(self.describe, streams),
             source=source,
             positions=positions,
-            incidents=incidents,
+            gaps_and_halts=gaps_and_halts,
             moves=NoMoves(),
             leases=lease_rows,
             observe=self._observe,
             clock=self.clock,
         )
         sink = FakeSink(self.postgres, postgres, compiled)
-        pipeline = Pipeline(SOURCE, compiled, sink, self._observe, self.clock)
+        pipeline = BatchPipeline(SOURCE, compiled, sink, self._observe, self.clock)
         return Worker(
             WorkerSettings(name, "1", LEASE_SECONDS, idle_seconds_max=4.0, discover_seconds=10.0),
             [
@@ -240,10 +240,10 @@ class Simulation:
                 FakeClaims(self.postgres, postgres, name),
                 positions,
                 listings,
-                incidents,
+                gaps_and_halts,
                 heartbeats_of(self.postgres, postgres),
             ),
-            unleased_steps=UnleasedSteps(positions, incidents, NoSnapshots(), self.clock),
+            unleased_steps=TableAdvancer(positions, gaps_and_halts, NoSnapshots(), self.clock),
             pacing=ReadPacing(1.0, self.clock),
             leases=lease_rows,
             reporting=Reporting(self._observe, unobserved, unobserved),
@@ -483,8 +483,8 @@ class Simulation:
 
     def accept_gaps(self) -> None:
         """`replicator gaps accept`."""
-        incidents = FakeIncidents(self.postgres, at_once)
-        coroutine = incidents.accept_gaps(SOURCE, who="test", why="test")
+        gaps_and_halts = FakeIncidents(self.postgres, at_once)
+        coroutine = gaps_and_halts.accept_gaps(SOURCE, who="test", why="test")
         try:
             coroutine.send(None)
         except StopIteration:

@@ -8,7 +8,7 @@ from replicator.core.planning.row_guard_outcomes import Applied
 from replicator.core.planning.write_plan import Refusals, WritePlan
 from replicator.core.stream.batch_size import BatchSize
 from replicator.core.stream.claims import Advance, Claim
-from replicator.engine.stream.batch_pipeline import Batch, Pipeline
+from replicator.engine.stream.batch_pipeline import Batch, BatchPipeline
 from replicator.errors import BatchTooSlow, SinkBusy
 from tests.support.builders import NOON, claim, record, table_mapping
 
@@ -56,7 +56,7 @@ class Shard:
     def __init__(self, server: SlowServer) -> None:
         size = BatchSize(100, records_max=100, target_seconds=1.0)
         mapping = table_mapping()
-        self.pipeline = Pipeline("t", mapping, server, lambda _: None, server, size=size)
+        self.pipeline = BatchPipeline("t", mapping, server, lambda _: None, server, size=size)
         self.claim = claim(position=0)
 
     async def process(self, records: int) -> None:

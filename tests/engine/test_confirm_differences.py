@@ -14,8 +14,13 @@ from replicator.core.stream_record import Image, Page
 from replicator.core.values.dynamodb_json import decode_image
 from replicator.core.verify.row_diff import Expectation, FoundRow
 from replicator.engine.snapshot.read_rate_limit import ReadPacing
-from replicator.engine.verify.confirm_differences import Candidate, Settling, Tally, item_of
-from replicator.engine.verify.pending_changes import Unapplied
+from replicator.engine.verify.confirm_differences import (
+    Candidate,
+    DifferenceConfirmation,
+    Tally,
+    item_of,
+)
+from replicator.engine.verify.pending_changes import PendingChanges
 from tests.support.builders import KEY, record, shard_facts, shard_name, table_mapping
 from tests.support.virtual_time import in_virtual_time, running_clock
 
@@ -54,7 +59,7 @@ class World:
     async def get(self, keys: Sequence[Image]) -> FoundItems:
         return FoundItems([memoryview(IMAGE)], [], 1.0)
 
-    async def look(
+    async def compare(
         self, target: TargetMapping, expected: Sequence[Expectation]
     ) -> list[FoundRow | None]:
         return [FoundRow(1, deleted=False, differing=() if self.now == "equal" else ("n",))]
@@ -85,11 +90,11 @@ class Busy(World):
         numbers = range((self.after or 0) + 1, self.changes + 1)
         return Page([record(number, "a", n={"N": "1"}) for number in numbers], None)
 
-    async def look(
+    async def compare(
         self, target: TargetMapping, expected: Sequence[Expectation]
     ) -> list[FoundRow | None]:
         self.changes += 1
-        return await super().look(target, expected)
+        return await super().compare(target, expected)
 
 
 async def settled(world: Any) -> tuple[int, int]:
@@ -100,11 +105,11 @@ async def settled(world: Any) -> tuple[int, int]:
 
 async def tallied(world: Any) -> Tally:
     clock, tally = running_clock(), Tally()
-    unapplied = Unapplied(
+    unapplied = PendingChanges(
         "orders", KEY, stream_arn=None, source=world, positions=world, clock=clock
     )
     items = ReadPacing(1e9, clock).reader(world)
-    settling = Settling(MAPPING, items=items, rows=world, unapplied=unapplied)
+    settling = DifferenceConfirmation(MAPPING, items=items, rows=world, unapplied=unapplied)
     item = item_of(decode_image(memoryview(IMAGE)), MAPPING)
     await settling.add([Candidate(MAPPING.targets[0], tally, item)])
     await settling.settle()

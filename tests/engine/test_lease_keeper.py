@@ -9,7 +9,7 @@ import pytest
 
 from replicator.core.leases.lease_plan import TRIM_HORIZON, Lease
 from replicator.core.stream_record import Position
-from replicator.engine.worker.lease_keeper import WRITES_SAVED_UP, Holding
+from replicator.engine.worker.lease_keeper import WRITES_SAVED_UP, LeaseKeeper
 from replicator.errors import CoordinationUnavailable
 from tests.support.builders import STREAM, shard_name
 from tests.support.fake_leases import FakeLeases, LeaseTable
@@ -27,7 +27,7 @@ class Keeper:
         self.calls: Counter[str] = Counter()
         self.away = False
         self.leases = FakeLeases(self.table, self.send, "me")
-        self.holding = Holding(
+        self.holding = LeaseKeeper(
             self.leases, lambda _: None, running_clock(), lease_seconds=lease_seconds
         )
 

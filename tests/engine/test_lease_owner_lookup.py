@@ -5,8 +5,8 @@ import asyncio
 import pytest
 
 from replicator.core.leases.lease_plan import TRIM_HORIZON, Lease, plan_leases
-from replicator.engine.worker.lease_keeper import Holding
-from replicator.engine.worker.lease_owner_lookup import Ownership
+from replicator.engine.worker.lease_keeper import LeaseKeeper
+from replicator.engine.worker.lease_owner_lookup import LeaseOwnerLookup
 from replicator.errors import SinkUnavailable
 from tests.support.builders import STREAM, shard_name
 from tests.support.fake_leases import FakeLeases, LeaseTable
@@ -32,10 +32,10 @@ class Observer:
         """The way of the looks to PostgreSQL."""
         self._heartbeats = FakeHeartbeats(server, at_once)
         self._beat = 0
-        self._ownership = Ownership(
+        self._ownership = LeaseOwnerLookup(
             leases,
             FakeHeartbeats(server, self.wire),
-            Holding(leases, lambda _: None, clock, lease_seconds=LEASE_SECONDS),
+            LeaseKeeper(leases, lambda _: None, clock, lease_seconds=LEASE_SECONDS),
             clock,
             worker_id="observer",
             lease_seconds=LEASE_SECONDS,

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from replicator.engine.stream.page_budget import PATIENCE_SECONDS, PageBudget, Room
+from replicator.engine.stream.page_budget import PATIENCE_SECONDS, PageBudget, PageSlots
 from tests.support.virtual_time import in_virtual_time
 
 
@@ -10,11 +10,11 @@ def nobody() -> None:
     pass
 
 
-def room_of_one() -> Room:
+def room_of_one() -> PageSlots:
     return PageBudget(10).room(1)
 
 
-async def take(room: Room) -> bool:
+async def take(room: PageSlots) -> bool:
     return await room.take(asyncio.Event(), waiting=nobody)
 
 
@@ -100,7 +100,7 @@ async def test_the_slots_of_all_tables_together_are_bounded_however_long_a_turn_
     rooms = [budget.room(2) for _ in range(20)]
     held = most = 0
 
-    async def hold(room: Room) -> None:
+    async def hold(room: PageSlots) -> None:
         nonlocal held, most
         assert await take(room)
         held += 1

@@ -14,8 +14,8 @@ from replicator.core.stream.claims import Advance, Claim
 from replicator.core.stream_record import Page, StreamRecord
 from replicator.core.telemetry_events import unobserved
 from replicator.engine.ports import ControlPorts
-from replicator.engine.stream.batch_pipeline import Pipeline
-from replicator.engine.stream.page_budget import KEPT_BYTES_OF_A_SLOT, PageBudget, Room
+from replicator.engine.stream.batch_pipeline import BatchPipeline
+from replicator.engine.stream.page_budget import KEPT_BYTES_OF_A_SLOT, PageBudget, PageSlots
 from replicator.engine.stream.shard_replicator import ShardReplicator, ShardTask, SharedParts
 from tests.support.builders import claim, record, table_mapping
 from tests.support.virtual_time import VirtualClock, in_virtual_time, running_clock, until
@@ -82,7 +82,7 @@ class Database:
 @asynccontextmanager
 async def without_a_slot(
     pages: PagesOfOneShard, database: Database
-) -> AsyncIterator[tuple[Room, asyncio.Event]]:
+) -> AsyncIterator[tuple[PageSlots, asyncio.Event]]:
     """An idle shard that gets a page while another table holds the only slot: the room of that, and
     what stops the shard.
     """
@@ -177,7 +177,7 @@ def _replicate(
         spec=mapping.spec,
         checkpointed=None,
     )
-    pipeline = Pipeline("orders", mapping, database, unobserved, clock)
+    pipeline = BatchPipeline("orders", mapping, database, unobserved, clock)
     return ShardReplicator(
         task,
         shared=SharedParts(pages, pipeline, room, no_children),

@@ -13,7 +13,7 @@ from replicator.core.snapshot.snapshot_state import SnapshotFacts
 from replicator.core.stream.ordering_mode import OrderingMode
 from replicator.core.stream.shard_facts import TableFacts
 from replicator.engine.ports import Snapshots
-from replicator.engine.snapshot.snapshot_lifecycle import Loading
+from replicator.engine.snapshot.snapshot_lifecycle import SnapshotLifecycle
 from replicator.errors import SourceDenied, SourceUnavailable
 from tests.support.builders import NOON, STREAM, table_mapping
 
@@ -36,11 +36,11 @@ class Begun:
         return True
 
 
-def loading(begun: Begun, recovery: Callable[[], Awaitable[Recovery | None]]) -> Loading:
+def loading(begun: Begun, recovery: Callable[[], Awaitable[Recovery | None]]) -> SnapshotLifecycle:
     async def count() -> int | None:
         return None
 
-    return Loading(
+    return SnapshotLifecycle(
         table_mapping(),
         cast(Snapshots, begun),
         segments=1,

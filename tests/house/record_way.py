@@ -6,7 +6,7 @@ import json
 from replicator.clock import SystemClock
 from replicator.core.stream.decoding.dynamodb_records import decode_page
 from replicator.core.table_spec import TargetSpec
-from replicator.engine.stream.batch_pipeline import Batch, Pipeline
+from replicator.engine.stream.batch_pipeline import Batch, BatchPipeline
 from replicator.postgres.control.stream.shard_claims import Claims
 from replicator.postgres.write.plan_writer import PostgresSink
 from tests.house.ways import Way, followed
@@ -50,7 +50,7 @@ async def record_way(dsn: str) -> Way:
 async def _way_in(loaded: Loaded) -> Way:
     sink = PostgresSink(loaded.database, loaded.mapping)
     clock = SystemClock()
-    pipeline = Pipeline(loaded.name, loaded.mapping, sink, lambda _: None, clock)
+    pipeline = BatchPipeline(loaded.name, loaded.mapping, sink, lambda _: None, clock)
     claim = await Claims(loaded.database, "worker").claim(
         loaded.name, STREAM, SHARD, mapping_fingerprint=loaded.mapping.fingerprint
     )

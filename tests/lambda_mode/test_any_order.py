@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from replicator.app.aws_lambda.execution_environment import Function
+from replicator.app.aws_lambda.execution_environment import ExecutionEnvironment
 from tests.lambda_mode.looking import Looking
 from tests.lambda_mode.oracle import Expected, Gone, Put, record_of
 from tests.support.lambda_events import event
@@ -29,12 +29,12 @@ changes = st.lists(
 
 
 @pytest.fixture
-def function(of_all_kinds: LambdaTable) -> Iterator[Function]:
+def function(of_all_kinds: LambdaTable) -> Iterator[ExecutionEnvironment]:
     with of_all_kinds.function() as function:
         yield function
 
 
-def check(function: Function, looking: Looking, examples: int) -> None:
+def check(function: ExecutionEnvironment, looking: Looking, examples: int) -> None:
     numbers = count()
 
     @settings(
@@ -66,13 +66,13 @@ def check(function: Function, looking: Looking, examples: int) -> None:
 
 
 def test_any_order_and_repetition_of_batches_ends_in_the_rows_of_the_oracle(
-    function: Function, looking: Looking
+    function: ExecutionEnvironment, looking: Looking
 ):
     check(function, looking, examples=60)
 
 
 @pytest.mark.long
 def test_ten_thousand_orders_of_batches_end_in_the_rows_of_the_oracle(
-    function: Function, looking: Looking
+    function: ExecutionEnvironment, looking: Looking
 ):
     check(function, looking, examples=10_000)

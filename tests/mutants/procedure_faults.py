@@ -93,8 +93,8 @@ PROCEDURE_MUTANTS = [
     Mutant(
         "a batch that cannot be given back any more leaves no gap on record",
         REDRIVE,
-        "                if not dry_run:\n                    await incidents.note_gap",
-        "                if dry_run:\n                    await incidents.note_gap",
+        "                if not dry_run:\n                    await gaps_and_halts.note_gap",
+        "                if dry_run:\n                    await gaps_and_halts.note_gap",
         f"{REDRIVEN}::test_records_whose_versions_may_be_pruned_are_refused_as_a_gap",
     ),
     Mutant(

@@ -16,7 +16,7 @@ from replicator.postgres.connection.database import Database
 from replicator.postgres.control.snapshot.segment_claims import Segments
 from replicator.postgres.control.snapshot.snapshots import Snapshots
 from replicator.postgres.control.stream.shard_claims import Claims
-from replicator.postgres.control.stream.shard_store import Positions
+from replicator.postgres.control.stream.shard_store import ShardStore
 from replicator.postgres.read.find_stale_rows import StaleRows
 from replicator.postgres.schema.migrate import migrate
 from replicator.postgres.write.plan_writer import PostgresSink, SegmentSink
@@ -83,7 +83,7 @@ class Loaded:
 
     async def stale_rows(self, snapshot: SnapshotFacts, after: str | None = None) -> list[object]:
         [target] = self.mapping.targets
-        found = await StaleRows(self.database, self.mapping).look(
+        found = await StaleRows(self.database, self.mapping).find(
             target.name, snapshot.id, after, rows_max=100
         )
         return list(found.stale_rows)
@@ -106,5 +106,5 @@ async def registered(dsn: str, mapping: TableMapping) -> Loaded:
     database = Database(patient, deployment="test", control_schema="replicator", pool_size=4)
     loaded = Loaded(database, mapping)
     await loaded.sql(f"update replicator.table_state set stream_arn = '{STREAM}'")
-    await Positions(database).add_shards(loaded.name, STREAM, [ListedShard(SHARD, None, False)])
+    await ShardStore(database).add_shards(loaded.name, STREAM, [ListedShard(SHARD, None, False)])
     return loaded

@@ -86,7 +86,7 @@ async def unequal(loaded: Loaded, rows: list[list[Row]]) -> dict[str, object]:
     found: dict[str, object] = {}
     reader = TargetRows(loaded.database, loaded.name)
     for target, of_target in zip(loaded.mapping.targets, rows, strict=True):
-        looked = await reader.look(target, [MustBe(row) for row in of_target])
+        looked = await reader.compare(target, [MustBe(row) for row in of_target])
         hashes = (await reader.key_hashes(target, after=None)).hashes
         if sorted(hashes) != sorted(0 if each is None else each.key_hash or 0 for each in looked):
             found[target.name] = "another key"
@@ -98,7 +98,7 @@ async def unequal(loaded: Loaded, rows: list[list[Row]]) -> dict[str, object]:
 async def stale_rows_of(loaded: Loaded, target: str, snapshot: SnapshotFacts) -> list[Row]:
     finder, position = StaleRows(loaded.database, loaded.mapping), None
     stale_rows: list[Row] = []
-    while (found := await finder.look(target, snapshot.id, position, rows_max=1)).last:
+    while (found := await finder.find(target, snapshot.id, position, rows_max=1)).last:
         stale_rows += found.stale_rows
         position = found.last
     return stale_rows

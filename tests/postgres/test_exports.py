@@ -19,9 +19,9 @@ from replicator.core.snapshot.snapshot_state import (
 )
 from replicator.errors import Fenced, NotClaimable
 from replicator.postgres.control.snapshot.exports import ExportRecords
-from replicator.postgres.control.stream.gaps_and_halts import Incidents
+from replicator.postgres.control.stream.gaps_and_halts import GapsAndHalts
 from replicator.postgres.control.stream.shard_claims import Claims
-from replicator.postgres.control.stream.shard_store import Positions
+from replicator.postgres.control.stream.shard_store import ShardStore
 from replicator.postgres.write.plan_writer import SegmentSink
 from tests.postgres.loaded import SHARD, Loaded, registered
 from tests.support.builders import NOON, STREAM, record, table_mapping, target
@@ -220,8 +220,8 @@ async def test_a_gap_of_a_shard_begins_where_all_before_is_applied(table: Loaded
     claim = await Claims(table.database, "worker").claim(
         table.name, STREAM, SHARD, mapping_fingerprint=table.mapping.fingerprint
     )
-    await Incidents(table.database).add_gap(claim, kind="certain", detail="it was away")
-    [gap] = await Incidents(table.database).gaps()
+    await GapsAndHalts(table.database).add_gap(claim, kind="certain", detail="it was away")
+    [gap] = await GapsAndHalts(table.database).gaps()
 
     assert (gap.since, gap.cuts) == (NOON, [NOON])
 
@@ -230,13 +230,15 @@ async def test_a_gap_of_a_shard_begins_where_all_before_is_applied(table: Loaded
 async def test_a_gap_between_two_streams_begins_where_the_last_shards_end(
     table: Loaded, known: bool
 ):
-    incidents = Incidents(table.database)
+    gaps_and_halts = GapsAndHalts(table.database)
     label = datetime(2026, 3, 1, tzinfo=UTC)
-    await incidents.start_stream(table.name, STREAM, label_at=label, detail="first")
+    await gaps_and_halts.start_stream(table.name, STREAM, label_at=label, detail="first")
     if known:
         await table.apply(record(1, "a", n={"N": "1"}))
-    await incidents.start_stream(table.name, NEWER_STREAM, label_at=label + DAY, detail="second")
-    [gap] = (await Positions(table.database).tables())[table.name].gaps
+    await gaps_and_halts.start_stream(
+        table.name, NEWER_STREAM, label_at=label + DAY, detail="second"
+    )
+    [gap] = (await ShardStore(table.database).tables())[table.name].gaps
 
     assert (gap.since, gap.cuts) == ((NOON, [NOON]) if known else (None, []))
     number = await table.snapshots.ask(table.name, "gap", who="test", why=None, origin="changes")

@@ -10,7 +10,7 @@ import pytest
 
 from replicator.clock import SystemClock
 from replicator.core.table_spec import TargetSpec
-from replicator.engine.stream.batch_pipeline import Batch, Pipeline
+from replicator.engine.stream.batch_pipeline import Batch, BatchPipeline
 from replicator.errors import SchemaMismatch
 from replicator.postgres.control.stream.shard_claims import Claims
 from replicator.postgres.write.plan_writer import PostgresSink
@@ -109,7 +109,7 @@ async def process(it: Loaded, rows: Mapping[str, tuple[str, str]]) -> None:
     claim = await Claims(it.database, "worker").claim(
         it.name, STREAM, SHARD, mapping_fingerprint=MAPPING.fingerprint
     )
-    pipeline = Pipeline(
+    pipeline = BatchPipeline(
         it.name, MAPPING, PostgresSink(it.database, MAPPING), lambda _: None, SystemClock()
     )
 

@@ -30,10 +30,10 @@ async def table(migrated_database: str) -> AsyncIterator[GuardedTable]:
         yield table
 
 
-async def apply(table: GuardedTable, deliveries: Deliveries, looked: Delivery) -> None:
+async def apply(table: GuardedTable, deliveries: Deliveries, delivery: Delivery) -> None:
     change = record(5, "a", event="modify", at=NOON, n={"N": "5"})
     plan = plan_batch([change], table.mapping, read_at=0.0)
-    await deliveries.apply(plan, claim=looked.claim, advance=MOVED)
+    await deliveries.apply(plan, claim=delivery.claim, advance=MOVED)
 
 
 @pytest.mark.parametrize(
@@ -51,11 +51,11 @@ async def test_a_table_that_changed_since_lambda_looked_is_not_written(
     table: GuardedTable, change: str
 ):
     deliveries = Deliveries(table.database, table.mapping)
-    looked = await deliveries.look(STREAM)
+    delivery = await deliveries.read(STREAM)
     await table.fetch(f"update replicator.table_state set {change}")
 
     with pytest.raises(Fenced):
-        await apply(table, deliveries, looked)
+        await apply(table, deliveries, delivery)
 
     assert await table.rows() == {}
     assert await table.fetch("select 1 from replicator.row_version") == []
@@ -64,7 +64,7 @@ async def test_a_table_that_changed_since_lambda_looked_is_not_written(
 async def test_a_switch_waits_for_the_delivery_that_is_being_written(table: GuardedTable):
     await table.fetch("insert into public.t (pk) values ('a')")
     deliveries = Deliveries(table.database, table.mapping)
-    looked = await deliveries.look(STREAM)
+    delivery = await deliveries.read(STREAM)
 
     async def waiting(sessions: int) -> bool:
         return len(await table.fetch(WAITING)) == sessions
@@ -72,7 +72,7 @@ async def test_a_switch_waits_for_the_delivery_that_is_being_written(table: Guar
     async with asyncio.TaskGroup() as tasks:
         async with table.held() as other:
             await other.execute("select 1 from public.t for update")
-            tasks.create_task(apply(table, deliveries, looked))
+            tasks.create_task(apply(table, deliveries, delivery))
             await eventually(lambda: waiting(1), what="the delivery waits for the row")
             switch = tasks.create_task(
                 table.switch(ordering=OrderingMode.FENCE, when=[OrderingMode.LAMBDA])

@@ -2,12 +2,12 @@
 
 from replicator.postgres.connection.database import Database
 from replicator.postgres.control.stream.listing_turns import ListingTurns
-from replicator.postgres.control.stream.shard_store import Positions
+from replicator.postgres.control.stream.shard_store import ShardStore
 from tests.support.control import Control
 
 
 async def listed_seconds(pool: Database) -> float | None:
-    return (await Positions(pool).tables())["orders"].listed_seconds
+    return (await ShardStore(pool).tables())["orders"].listed_seconds
 
 
 async def test_two_workers_never_list_at_the_same_time(pool: Database):

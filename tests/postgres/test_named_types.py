@@ -175,7 +175,7 @@ async def difference(loaded: Loaded, key: str, **value: Any) -> Difference | Non
     [target] = loaded.mapping.targets
     keys = {"pk": {"S": key}}
     expected = expectation(target, keys, {**keys, "c": value})
-    [found] = await TargetRows(loaded.database, "orders").look(target, [expected])
+    [found] = await TargetRows(loaded.database, "orders").compare(target, [expected])
     return judge(expected, found)
 
 

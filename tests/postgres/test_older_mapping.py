@@ -27,7 +27,7 @@ async def test_rows_that_were_written_before_the_mapping_was_changed_are_told(
         [target] = mapping.targets
         width = len(target.table.columns)
         must = [MustBe((key, "1", None)[:width]) for key in ("old", "touched")]
-        found = await TargetRows(table.database, table.name).look(target, must)
+        found = await TargetRows(table.database, table.name).compare(target, must)
         return [row.older_mapping for row in found if row is not None]
 
     await table.sql("insert into public.t values ('old', 1), ('touched', 1)")

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 from replicator.core.stream.shard_facts import PolledShard
 from replicator.core.stream.shard_lineage import FINISHED_SHARDS_KEPT, forgettable_shards
-from replicator.postgres.control.stream.shard_store import ENDED_SECONDS, Positions
+from replicator.postgres.control.stream.shard_store import ENDED_SECONDS, ShardStore
 from tests.support.control import DEPLOYMENT, Control, control_pool, control_schema
 
 CURRENT, OLDER = "arn-2", "arn-1"
@@ -34,12 +34,12 @@ async def add(
 async def polled(control: Control, dsn: str) -> set[str]:
     await control.connection.execute("update replicator.table_state set stream_arn = $1", CURRENT)
     async with control_pool(dsn) as pool:
-        shards = await Positions(pool).open_shards(["orders"])
-        same = await Positions(pool).polled_shards(["orders"])
+        shards = await ShardStore(pool).open_shards(["orders"])
+        same = await ShardStore(pool).polled_shards(["orders"])
         assert {shard.shard_id for shard in same} == {shard.shard_id for shard in shards}
-        every = await Positions(pool).shards(["orders"])
+        every = await ShardStore(pool).shards(["orders"])
         assert [shard for shard in shards if shard not in every] == []
-        assert await Positions(pool).open_shards(["others"]) == []
+        assert await ShardStore(pool).open_shards(["others"]) == []
     names = [shard.shard_id for shard in shards]
     assert len(names) == len(set(names))
     return set(names)
@@ -99,7 +99,7 @@ async def test_what_is_to_be_forgotten_is_found_among_what_ended_long_ago(migrat
     ):
         await control.register("orders")
         await control.connection.execute(LINES, DEPLOYMENT, CURRENT)
-        positions, now = Positions(pool), datetime.now(UTC)
+        positions, now = ShardStore(pool), datetime.now(UTC)
         forgotten = list[str]()
 
         while True:
@@ -126,7 +126,7 @@ async def test_shards_are_asked_for_by_name(migrated_database: str):
         for name in ("one", "two", "three"):
             await add(control, name, "active")
         await add(control, "one", "active", arn=OLDER)
-        positions = Positions(pool)
+        positions = ShardStore(pool)
 
         found = await positions.shards_named(CURRENT, ["one", "three", "missing"])
 
@@ -144,7 +144,7 @@ async def test_tables_are_asked_for_by_name(migrated_database: str):
     ):
         await control.register("orders")
         await control.register("others")
-        positions = Positions(pool)
+        positions = ShardStore(pool)
 
         assert set(await positions.tables()) == {"orders", "others"}
         assert set(await positions.tables(["others", "missing"])) == {"others"}
@@ -156,7 +156,7 @@ async def test_a_polled_shard_stays_the_same_object_while_its_row_is_the_same(da
         await control.register("orders")
         for name in ("one", "two"):
             await add(control, name, "active")
-        positions = Positions(pool)
+        positions = ShardStore(pool)
 
         async def polled(load: float) -> dict[str, PolledShard]:
             await control.connection.execute(

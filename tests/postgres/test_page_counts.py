@@ -13,7 +13,7 @@ from replicator.core.snapshot.scan_responses import ScanPage
 from replicator.core.snapshot.snapshot_state import SegmentAdvance, SegmentClaim
 from replicator.core.telemetry_events import unobserved
 from replicator.engine.snapshot.page_pipeline import PagePipeline
-from replicator.engine.stream.read_and_commit_progress import ReadProgress
+from replicator.engine.stream.read_and_commit_progress import ReadAndCommitProgress
 from replicator.errors import BatchTooSlow, SinkUnavailable
 from replicator.postgres.write.plan_writer import SegmentSink
 from tests.postgres.loaded import Loaded, registered
@@ -54,9 +54,9 @@ async def write(table: Loaded, claim: SegmentClaim, page: ScanPage, *, transacti
     clock = SystemClock()
     slow = Slow(SegmentSink(table.database, table.mapping), transactions)
     pages = PagePipeline(table.name, table.mapping, slow, unobserved, clock)
-    proof = ReadProgress(clock.monotonic())
+    read_progress = ReadAndCommitProgress(clock.monotonic())
     stopping = asyncio.Event()
-    await pages.process(page, claim, stopping, attempting=lambda: None, proof=proof)
+    await pages.process(page, claim, stopping, attempting=lambda: None, read_progress=read_progress)
 
 
 async def test_a_page_whose_writing_was_cut_off_between_its_parts_is_counted_once(table: Loaded):

@@ -12,7 +12,7 @@ from replicator.core.mapping.compile import TableMapping
 from replicator.core.stream.claims import Claim
 from replicator.core.stream_record import StreamRecord
 from replicator.core.telemetry_events import unobserved
-from replicator.engine.stream.batch_pipeline import Batch, Pipeline
+from replicator.engine.stream.batch_pipeline import Batch, BatchPipeline
 from replicator.errors import Fenced, SchemaMismatch
 from replicator.postgres.connection.connect import ConnectionSettings
 from replicator.postgres.connection.database import Database
@@ -47,7 +47,7 @@ class Shard:
     def __init__(self, it: Loaded) -> None:
         self.it = it
         sink = PostgresSink(it.database, it.mapping)
-        self.pipeline = Pipeline(it.name, it.mapping, sink, unobserved, SystemClock())
+        self.pipeline = BatchPipeline(it.name, it.mapping, sink, unobserved, SystemClock())
         self.number = 0
         self.held: Claim | None = None
 

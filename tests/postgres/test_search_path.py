@@ -9,7 +9,7 @@ from replicator.core.planning.plan_batch import plan_batch
 from replicator.postgres.connection.connect import SEARCH_PATH, ConnectionSettings
 from replicator.postgres.connection.database import Database
 from replicator.postgres.control.pruning import Pruning
-from replicator.postgres.control.stream.gaps_and_halts import Incidents
+from replicator.postgres.control.stream.gaps_and_halts import GapsAndHalts
 from replicator.postgres.control.stream.ordering_mode_switch import leave_guard
 from replicator.postgres.control.stream.shard_claims import Claims
 from replicator.postgres.write.dead_letter_replay import Replay
@@ -144,13 +144,13 @@ async def test_what_prunes_versions_leaves_the_guard_and_accepts_gaps_steps_into
     await table.load(await table.claim(snapshot), "b")
     [complete] = await table.known()
     assert await table.snapshots.finish(complete)
-    claims, incidents = Claims(table.database, "worker"), Incidents(table.database)
+    claims, gaps_and_halts = Claims(table.database, "worker"), GapsAndHalts(table.database)
     claim = await claims.claim(
         table.name, STREAM, SHARD, mapping_fingerprint=table.mapping.fingerprint
     )
-    await incidents.add_gap(claim, kind="certain", detail="lost")
+    await gaps_and_halts.add_gap(claim, kind="certain", detail="lost")
 
-    assert await incidents.accept_gaps(table.name, who="Ada", why="seen") == 1
+    assert await gaps_and_halts.accept_gaps(table.name, who="Ada", why="seen") == 1
     await leave_guard(table.database)
     assert (await Pruning(table.database, retention_hours=1).step(0)).versions == 2
 

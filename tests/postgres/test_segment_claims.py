@@ -9,9 +9,9 @@ import pytest
 from replicator.core.snapshot.snapshot_state import SnapshotFacts
 from replicator.core.table_spec import TargetSpec
 from replicator.errors import Fenced, NotClaimable
-from replicator.postgres.control.stream.gaps_and_halts import Incidents
+from replicator.postgres.control.stream.gaps_and_halts import GapsAndHalts
 from replicator.postgres.control.stream.shard_claims import Claims
-from replicator.postgres.control.stream.shard_store import Positions
+from replicator.postgres.control.stream.shard_store import ShardStore
 from replicator.postgres.read.find_stale_rows import StaleRows
 from tests.postgres.loaded import SHARD, Loaded, registered
 from tests.support.builders import NOON, STREAM, record, table_mapping
@@ -58,7 +58,7 @@ async def gapped(table: Loaded) -> SnapshotFacts:
     claim = await claims.claim(
         table.name, STREAM, SHARD, mapping_fingerprint=table.mapping.fingerprint
     )
-    await Incidents(table.database).add_gap(claim, kind="certain", detail="it was away")
+    await GapsAndHalts(table.database).add_gap(claim, kind="certain", detail="it was away")
     await table.snapshots.ask(table.name, "asked", who="Ada", why="it was away")
     assert await gaps(table) == [("accepted", "Ada")]
     [asked] = await table.known()
@@ -71,7 +71,7 @@ async def gaps(table: Loaded) -> list[tuple[object, ...]]:
 
 async def is_stopped(table: Loaded) -> bool:
     """Whether a gap keeps everybody from writing the table."""
-    [facts] = (await Positions(table.database).tables()).values()
+    [facts] = (await ShardStore(table.database).tables()).values()
     return facts.stopped
 
 
@@ -97,7 +97,7 @@ async def test_a_gap_is_open_again_when_what_was_to_heal_it_is_cancelled(
     with pytest.raises(NotClaimable):
         await claims.claim(*shard, mapping_fingerprint=table.mapping.fingerprint)
 
-    await Incidents(table.database).accept_gaps(table.name, who="Bob", why="enough")
+    await GapsAndHalts(table.database).accept_gaps(table.name, who="Bob", why="enough")
     assert await gaps(table) == [("accepted", "Bob")]
     await claims.claim(*shard, mapping_fingerprint=table.mapping.fingerprint)
 
@@ -147,7 +147,7 @@ async def test_one_open_gap_tells_of_a_place_however_many_loads_were_given_up(ta
 async def test_pausing_a_table_fences_its_pages_off(table: Loaded):
     snapshot = await table.begin()
     claim = await table.claim(snapshot)
-    await Incidents(table.database).set_paused(table.name, paused=True, who="test", why=None)
+    await GapsAndHalts(table.database).set_paused(table.name, paused=True, who="test", why=None)
 
     with pytest.raises(Fenced):
         await table.load(claim, "a")
@@ -334,7 +334,7 @@ async def test_stale_rows_are_found_behind_any_key(migrated_database: str):
     finder = StaleRows(loaded.database, mapping)
     found: list[object] = []
     position: str | None = None
-    while (looked := await finder.look("public.t", snapshot.id, position, rows_max=1)).last:
+    while (looked := await finder.find("public.t", snapshot.id, position, rows_max=1)).last:
         found += looked.stale_rows
         position = looked.last
 
@@ -373,7 +373,7 @@ async def test_a_sweep_over_an_existing_key_of_a_wider_number_type_ends_and_take
     finder = StaleRows(loaded.database, mapping)
     found: list[object] = []
     position: str | None = None
-    while (looked := await finder.look("public.t", snapshot.id, position, rows_max=1)).last:
+    while (looked := await finder.find("public.t", snapshot.id, position, rows_max=1)).last:
         found += looked.stale_rows
         position = looked.last
     assert found == [("4",)]

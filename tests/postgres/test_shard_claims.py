@@ -8,7 +8,7 @@ from replicator.core.planning.plan_batch import plan_batch
 from replicator.core.stream.claims import Advance, Claim
 from replicator.core.stream_record import Position
 from replicator.errors import Fenced
-from replicator.postgres.control.stream.gaps_and_halts import Incidents
+from replicator.postgres.control.stream.gaps_and_halts import GapsAndHalts
 from replicator.postgres.control.stream.shard_claims import Claims
 from replicator.postgres.write.plan_writer import PostgresSink
 from tests.postgres.loaded import SHARD, Loaded, registered
@@ -62,14 +62,14 @@ async def test_a_removal_under_a_claim_that_a_failover_lost_does_not_pass_beside
 async def test_a_lost_claim_says_nothing_of_its_shard(table: Loaded):
     lost = await lost_claim(table)
     await table.begin()
-    claims, incidents = Claims(table.database, "worker"), Incidents(table.database)
+    claims, gaps_and_halts = Claims(table.database, "worker"), GapsAndHalts(table.database)
 
     for late in (
         claims.looked(lost, at=NOON, head=True),
         claims.finish(lost, position=None),
-        incidents.add_gap(lost, kind="certain", detail=""),
-        incidents.close_gone_shard(lost),
-        incidents.close_never_owed(lost),
+        gaps_and_halts.add_gap(lost, kind="certain", detail=""),
+        gaps_and_halts.close_gone_shard(lost),
+        gaps_and_halts.close_never_owed(lost),
     ):
         with pytest.raises(Fenced):
             await late

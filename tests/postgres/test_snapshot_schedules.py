@@ -29,9 +29,9 @@ from replicator.postgres.connection.database import Database
 from replicator.postgres.control.pruning import Pruning
 from replicator.postgres.control.snapshot.segment_claims import Segments
 from replicator.postgres.control.snapshot.snapshots import Snapshots
-from replicator.postgres.control.stream.gaps_and_halts import Incidents
+from replicator.postgres.control.stream.gaps_and_halts import GapsAndHalts
 from replicator.postgres.control.stream.shard_claims import Claims
-from replicator.postgres.control.stream.shard_store import Positions
+from replicator.postgres.control.stream.shard_store import ShardStore
 from replicator.postgres.read.find_stale_rows import StaleRows
 from replicator.postgres.write.dead_letter_replay import Replay
 from replicator.postgres.write.plan_writer import PostgresSink, SegmentSink
@@ -162,7 +162,7 @@ class World:
         return plan_page(items, self.mapping, read_at=0.0)
 
     async def sweep(self, claim: SegmentClaim, target: str) -> None:
-        found = await self.stale_rows.look(target, claim.snapshot_id, claim.position, rows_max=2)
+        found = await self.stale_rows.find(target, claim.snapshot_id, claim.position, rows_max=2)
         if found.stale_rows and self.random.random() < 0.5:
             await self.put_back(str(found.stale_rows[0][0]))
         plan = plan_sweep(self.mapping, target, found.stale_rows, at=datetime.now(UTC))
@@ -196,7 +196,7 @@ class World:
             self.name, STREAM, SHARD, mapping_fingerprint=self.mapping.fingerprint
         )
         self.lost = self.random.randint(max(claim.position or 0, self.lost), len(self.stream))
-        await Incidents(self.database).add_gap(claim, kind="certain", detail="lost")
+        await GapsAndHalts(self.database).add_gap(claim, kind="certain", detail="lost")
         await self.ask("gap")
 
     async def ask(self, reason: SnapshotReason) -> None:
@@ -231,7 +231,7 @@ class World:
                 await self.maybe(self.read_page)
             while self.batches:
                 await self.maybe(self.apply_batch)
-            facts = (await Positions(self.database).tables())[self.name]
+            facts = (await ShardStore(self.database).tables())[self.name]
             known = await self.known()
             idle = not (self.pages or self.batches or any(each.unfinished for each in known))
             position = (self.held.position if self.held else None) or 0
@@ -275,7 +275,7 @@ async def begun(world: W) -> W:
         for key in KEYS:
             if world.random.random() < 0.4:
                 await connection.execute("insert into public.t (pk, n) values ($1, 0)", key)
-    await Positions(database).add_shards(world.name, STREAM, [ListedShard(SHARD, None, False)])
+    await ShardStore(database).add_shards(world.name, STREAM, [ListedShard(SHARD, None, False)])
     for key in KEYS:
         if world.random.random() < 0.6:
             world.items[key] = "1"

@@ -18,12 +18,12 @@ from replicator.core.stream.source_kind import (
     share_of_creation,
 )
 from replicator.errors import Fenced
-from replicator.postgres.control.source_switch import StreamMoves
-from replicator.postgres.control.stream.gaps_and_halts import Incidents
+from replicator.postgres.control.source_switch import SourceSwitch
+from replicator.postgres.control.stream.gaps_and_halts import GapsAndHalts
 from replicator.postgres.control.stream.generations import Shares
 from replicator.postgres.control.stream.ordering_mode_switch import leave_guard
 from replicator.postgres.control.stream.shard_claims import Claims
-from replicator.postgres.control.stream.shard_store import Positions
+from replicator.postgres.control.stream.shard_store import ShardStore
 from replicator.postgres.control.stream.stream_retention import StreamRetention
 from tests.postgres.loaded import Loaded, registered
 from tests.support.builders import NOON, STREAM, table_mapping, target
@@ -41,12 +41,12 @@ async def table(migrated_database: str) -> AsyncIterator[Loaded]:
 
 
 async def move(table: Loaded, before: str, to: str) -> str | None:
-    moves = StreamMoves(table.database)
+    moves = SourceSwitch(table.database)
     return await moves.move(table.name, before=before, stream_arn=to, at=NOON)
 
 
 async def facts(table: Loaded) -> tuple[str | None, str]:
-    known = (await Positions(table.database).tables())[table.name]
+    known = (await ShardStore(table.database).tables())[table.name]
     return known.stream_arn, known.ordering
 
 
@@ -66,7 +66,7 @@ def test_both_kinds_keep_records_for_a_day_at_least():
 
 async def test_the_first_stream_of_a_table_decides_who_keeps_the_order(table: Loaded):
     await table.sql("update replicator.table_state set stream_arn = null")
-    await Incidents(table.database).start_stream(
+    await GapsAndHalts(table.database).start_stream(
         table.name, SHARE, label_at=NOON, detail="new", after=StreamOver(None)
     )
 
@@ -123,7 +123,7 @@ async def test_a_move_is_made_once_and_from_the_stream_that_was_seen(table: Load
 
 async def test_a_new_shard_is_read_from_the_time_of_the_move(table: Loaded):
     await move(table, STREAM, SHARE)
-    await Positions(table.database).add_shards(
+    await ShardStore(table.database).add_shards(
         table.name, SHARE, [ListedShard("shard-1", None, closed=False)]
     )
     claim = await Claims(table.database, "worker").claim(
@@ -154,7 +154,7 @@ async def test_where_a_stream_was_created_again_what_was_read_of_it_tells_nothin
     await move(table, STREAM, SHARE)
     created_at = datetime.now(UTC) + DAY
     read_at = created_at + DAY * (1 if read_on else -1)
-    await Positions(table.database).add_shards(
+    await ShardStore(table.database).add_shards(
         table.name, SHARE, [ListedShard("shard-1", None, closed=False)]
     )
     await table.sql(
@@ -162,7 +162,7 @@ async def test_where_a_stream_was_created_again_what_was_read_of_it_tells_nothin
         f"where stream_arn = '{SHARE}'"
     )
 
-    await Incidents(table.database).start_stream(
+    await GapsAndHalts(table.database).start_stream(
         table.name,
         share_of_creation(SHARE, created_at),
         label_at=created_at,
@@ -170,7 +170,7 @@ async def test_where_a_stream_was_created_again_what_was_read_of_it_tells_nothin
         after=StreamOver(SHARE),
     )
 
-    [gap] = await Incidents(table.database).gaps()
+    [gap] = await GapsAndHalts(table.database).gaps()
     assert (gap.since, gap.cuts) == ((None, []) if read_on else (read_at, [read_at]))
 
 
@@ -220,22 +220,22 @@ def test_the_streams_of_one_arn_are_told_apart_by_their_creation():
 
 async def test_a_streams_own_retention_counts_in_claims_and_in_the_status(table: Loaded):
     await move(table, STREAM, SHARE)
-    known = (await Positions(table.database).tables())[table.name]
+    known = (await ShardStore(table.database).tables())[table.name]
     assert known.kept_for == timedelta(hours=24)
-    await Positions(table.database).add_shards(
+    await ShardStore(table.database).add_shards(
         table.name, SHARE, [ListedShard("shard-1", None, closed=False)]
     )
 
     await StreamRetention(table.database).keep(table.name, SHARE, timedelta(days=7))
 
-    known = (await Positions(table.database).tables())[table.name]
+    known = (await ShardStore(table.database).tables())[table.name]
     assert (known.kept_for, (await claimed(table)).kept_for) == (timedelta(days=7),) * 2
 
 
 async def test_who_believes_in_a_longer_retention_writes_nothing_more(table: Loaded):
     """A stream may drop at once what it is not to keep any more."""
     await move(table, STREAM, SHARE)
-    await Positions(table.database).add_shards(
+    await ShardStore(table.database).add_shards(
         table.name, SHARE, [ListedShard("shard-1", None, closed=False)]
     )
     retention, claims = StreamRetention(table.database), Claims(table.database, "worker")
@@ -263,39 +263,39 @@ async def test_a_table_that_was_created_after_its_stream_was_seen_is_a_gap_once(
         f"select label_at from replicator.generation where stream_arn = '{SHARE}'"
     )
     assert isinstance(began_at, datetime)
-    incidents = Incidents(table.database)
+    gaps_and_halts = GapsAndHalts(table.database)
 
     async def created(at: datetime) -> bool:
-        return await incidents.add_break(table.name, SHARE, detail=f"{at}", created_at=at)
+        return await gaps_and_halts.add_break(table.name, SHARE, detail=f"{at}", created_at=at)
 
     assert not await created(began_at - timedelta(days=1))
     assert not await created(began_at)
     assert await created(began_at + timedelta(days=1))
     assert not await created(began_at + timedelta(days=1))
-    await incidents.accept_gaps(table.name, who="me", why="seen")
+    await gaps_and_halts.accept_gaps(table.name, who="me", why="seen")
     assert not await created(began_at + timedelta(days=1))
     assert await created(began_at + timedelta(days=2))
 
 
 async def test_a_break_that_lasts_is_one_gap_and_the_next_one_is_another(table: Loaded):
     await move(table, STREAM, SHARE)
-    claims, incidents = Claims(table.database, "worker"), Incidents(table.database)
-    await Positions(table.database).add_shards(
+    claims, gaps_and_halts = Claims(table.database, "worker"), GapsAndHalts(table.database)
+    await ShardStore(table.database).add_shards(
         table.name, SHARE, [ListedShard("k-0", None, closed=False)]
     )
     fingerprint = table.mapping.fingerprint
     claim = await claims.claim(table.name, SHARE, "k-0", mapping_fingerprint=fingerprint)
 
-    assert await incidents.add_break(table.name, SHARE, detail="off")
+    assert await gaps_and_halts.add_break(table.name, SHARE, detail="off")
     with pytest.raises(Fenced):
         await claims.looked(claim, at=NOON, head=True)
-    assert not await incidents.add_break(table.name, SHARE, detail="off")
-    await incidents.accept_gaps(table.name, who="me", why="seen")
-    assert not await incidents.add_break(table.name, SHARE, detail="off")
+    assert not await gaps_and_halts.add_break(table.name, SHARE, detail="off")
+    await gaps_and_halts.accept_gaps(table.name, who="me", why="seen")
+    assert not await gaps_and_halts.add_break(table.name, SHARE, detail="off")
 
-    assert await incidents.end_break(table.name, SHARE)
-    assert not await incidents.end_break(table.name, SHARE)
-    assert await incidents.add_break(table.name, SHARE, detail="off again")
+    assert await gaps_and_halts.end_break(table.name, SHARE)
+    assert not await gaps_and_halts.end_break(table.name, SHARE)
+    assert await gaps_and_halts.add_break(table.name, SHARE, detail="off again")
     gaps = await table.sql("select state, detail, lasts from replicator.gap order by id")
     [(state, detail, lasts), other] = gaps
     assert (state, lasts) == ("accepted", False)
@@ -305,11 +305,11 @@ async def test_a_break_that_lasts_is_one_gap_and_the_next_one_is_another(table: 
 
 async def test_a_break_that_comes_back_before_anybody_decided_is_the_same_gap(table: Loaded):
     await move(table, STREAM, SHARE)
-    incidents = Incidents(table.database)
-    await incidents.add_break(table.name, SHARE, detail="off")
-    await incidents.end_break(table.name, SHARE)
+    gaps_and_halts = GapsAndHalts(table.database)
+    await gaps_and_halts.add_break(table.name, SHARE, detail="off")
+    await gaps_and_halts.end_break(table.name, SHARE)
 
-    assert not await incidents.add_break(table.name, SHARE, detail="off again")
-    await incidents.accept_gaps(table.name, who="me", why="seen")
-    assert not await incidents.add_break(table.name, SHARE, detail="off again")
+    assert not await gaps_and_halts.add_break(table.name, SHARE, detail="off again")
+    await gaps_and_halts.accept_gaps(table.name, who="me", why="seen")
+    assert not await gaps_and_halts.add_break(table.name, SHARE, detail="off again")
     assert await table.sql("select state, lasts from replicator.gap") == [("accepted", True)]

@@ -19,7 +19,7 @@ from replicator.core.status.status_shard_pages import (
 )
 from replicator.postgres.control.status_reads import read_knowledge
 from replicator.postgres.control.status_shards import read_ended, read_status_shards
-from replicator.postgres.control.stream.shard_store import Positions
+from replicator.postgres.control.stream.shard_store import ShardStore
 from tests.support.control import DEPLOYMENT, Control, control_pool, control_schema, stream_arn
 from tests.support.many_shards import fill
 
@@ -168,7 +168,7 @@ async def test_a_status_of_few_shards_says_what_one_of_all_of_them_says(
             await control.worker("one", listed_seconds=listed)
             async with control_pool(migrated_database) as pool:
                 knowledge, now = await read_knowledge(pool)
-                every = tuple(await Positions(pool).shards(["orders"]))
+                every = tuple(await ShardStore(pool).shards(["orders"]))
 
             done = Counter(shard.source for shard in every if shard.state == "done")
             whole = replace(knowledge, shards=every, ended=done, followed=frozenset())

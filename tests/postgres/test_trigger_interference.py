@@ -79,10 +79,10 @@ async def by_lambda(it: Loaded, number: int) -> None:
             when=[OrderingMode.FENCE, OrderingMode.LAMBDA],
         )
     deliveries = Deliveries(it.database, it.mapping)
-    looked = await deliveries.look(STREAM)
+    delivery = await deliveries.read(STREAM)
     plan = plan_batch([record(number, "a", n={"N": str(number)})], it.mapping, read_at=0.0)
     moved = Advance(None, Position(number), Position(number), NOON, NOON)
-    await deliveries.apply(plan, claim=looked.claim, advance=moved)
+    await deliveries.apply(plan, claim=delivery.claim, advance=moved)
 
 
 WRITERS = (by_the_stream, by_the_stream_beside_a_snapshot, by_lambda)

@@ -15,7 +15,7 @@ from replicator.engine.snapshot.read_rate_limit import ReadPacing
 from replicator.engine.verify.repair_rows import Faulty
 from replicator.errors import ConfigurationError, SourceDenied
 from replicator.postgres.control.snapshot.repair_snapshots import begin_repair
-from replicator.postgres.control.stream.gaps_and_halts import Incidents
+from replicator.postgres.control.stream.gaps_and_halts import GapsAndHalts
 from tests.postgres.loaded import Loaded, registered
 from tests.support.builders import record, table_mapping
 
@@ -57,7 +57,7 @@ async def test_no_repair_begins_beside_another_one(table: Loaded):
 
 
 async def test_no_repair_of_a_table_that_is_stopped_begins(table: Loaded):
-    await Incidents(table.database).set_paused(table.name, paused=True, who="ada", why=None)
+    await GapsAndHalts(table.database).set_paused(table.name, paused=True, who="ada", why=None)
 
     with pytest.raises(ConfigurationError, match="is stopped"):
         await begun(table)

@@ -19,11 +19,11 @@ from replicator.core.telemetry_events import TaskFailed, TelemetryEvent, unobser
 from replicator.engine.ports import ControlPorts
 from replicator.engine.snapshot.read_rate_limit import ReadPacing
 from replicator.engine.stream.page_budget import PageBudget
-from replicator.engine.stream.read_and_commit_progress import ReadProgress
-from replicator.engine.stream.shard_discovery import Discovery
+from replicator.engine.stream.read_and_commit_progress import ReadAndCommitProgress
+from replicator.engine.stream.shard_discovery import ShardDiscovery
 from replicator.engine.stream.shard_replicator import Ending
-from replicator.engine.worker.lease_keeper import Held
-from replicator.engine.worker.refresh_and_advance_tables import UnleasedSteps
+from replicator.engine.worker.lease_keeper import HeldLease
+from replicator.engine.worker.refresh_and_advance_tables import TableAdvancer
 from replicator.engine.worker.supervisor import Reporting
 from replicator.engine.worker.table_runtime_state import Runner, Table, WorkerSettings
 from replicator.engine.worker.worker import Worker
@@ -96,13 +96,13 @@ class Reading:
 class SimulatedShard:
     """Claims a shard and holds it until it is asked to stop: pages would be read here."""
 
-    def __init__(self, fleet: "Fleet", worker: "FleetWorker", held: Held) -> None:
+    def __init__(self, fleet: "Fleet", worker: "FleetWorker", held: HeldLease) -> None:
         self._fleet, self._worker, self._held = fleet, worker, held
 
     @property
-    def proof(self) -> ReadProgress:
+    def read_progress(self) -> ReadAndCommitProgress:
         """It was read just now, whenever somebody asks."""
-        return ReadProgress(self.alive_at)
+        return ReadAndCommitProgress(self.alive_at)
 
     @property
     def alive_at(self) -> float:
@@ -154,7 +154,7 @@ class FleetWorker(Worker):
     fleet: "Fleet"
     claims: FakeClaims
 
-    def _runner(self, table: Table, held: Held) -> Runner | None:
+    def _runner(self, table: Table, held: HeldLease) -> Runner | None:
         del table
         return SimulatedShard(self.fleet, self, held)
 
@@ -374,19 +374,19 @@ class Fleet:
         positions = FakePositions(self.postgres, servers.postgres_call)
         heartbeats = heartbeats_type(self.postgres, servers.postgres_call)
         listings = FakeListings(self.postgres, servers.postgres_call, name)
-        incidents = FakeIncidents(self.postgres, servers.postgres_call)
+        gaps_and_halts = FakeIncidents(self.postgres, servers.postgres_call)
         nothing: Any = None
         tables = [
             Table(
                 each.spec.name,
                 each,
                 source,
-                Discovery(
+                ShardDiscovery(
                     each.spec,
                     describe_stream=partial(servers.describe_table, _arn(each.spec.name)),
                     source=source,
                     positions=positions,
-                    incidents=incidents,
+                    gaps_and_halts=gaps_and_halts,
                     moves=NoMoves(),
                     leases=leases,
                     observe=observe,
@@ -402,8 +402,8 @@ class Fleet:
         worker = FleetWorker(
             WorkerSettings(name, "1", LEASE_SECONDS, idle_seconds_max=1.0),
             tables,
-            control=ControlPorts(claims, positions, listings, incidents, heartbeats),
-            unleased_steps=UnleasedSteps(positions, incidents, NoSnapshots(), self.clock),
+            control=ControlPorts(claims, positions, listings, gaps_and_halts, heartbeats),
+            unleased_steps=TableAdvancer(positions, gaps_and_halts, NoSnapshots(), self.clock),
             pacing=ReadPacing(1.0, self.clock),
             leases=leases,
             reporting=Reporting(observe, unobserved, unobserved),

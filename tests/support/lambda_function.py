@@ -9,7 +9,7 @@ from typing import Any
 import asyncpg
 
 from replicator.app.aws_lambda.composition import function_of
-from replicator.app.aws_lambda.execution_environment import BatchResponse, Function
+from replicator.app.aws_lambda.execution_environment import BatchResponse, ExecutionEnvironment
 from replicator.config.load_settings import load
 from replicator.config.settings import Settings
 from replicator.core.mapping.compile import TableMapping, compile_table
@@ -58,7 +58,7 @@ class LambdaTable:
         return compile_table(self.settings().table_specs()["orders"], KEY)
 
     @contextmanager
-    def function(self) -> Iterator[Function]:
+    def function(self) -> Iterator[ExecutionEnvironment]:
         """An execution environment."""
         function = function_of(self.environ, self.lines.append)
         try:

@@ -10,7 +10,7 @@ from replicator.core.telemetry_events import Observe
 from replicator.engine.snapshot.page_pipeline import PagePipeline
 from replicator.engine.snapshot.read_rate_limit import PacedItems, ReadPacing
 from replicator.engine.snapshot.segment_load import SnapshotParts
-from replicator.engine.snapshot.snapshot_lifecycle import Loading
+from replicator.engine.snapshot.snapshot_lifecycle import SnapshotLifecycle
 
 
 class NoSnapshots:
@@ -26,7 +26,7 @@ class NoSnapshots:
 
 def without_snapshots(
     mapping: TableMapping, observe: Observe, clock: Clock
-) -> tuple[Loading, SnapshotParts]:
+) -> tuple[SnapshotLifecycle, SnapshotParts]:
     """What a table needs for snapshots that never come."""
     nothing: Any = NoSnapshots()
     name = mapping.spec.name
@@ -34,7 +34,7 @@ def without_snapshots(
     async def count_items() -> int | None:
         return None
 
-    loading = Loading(
+    loading = SnapshotLifecycle(
         mapping,
         nothing,
         segments=1,
@@ -48,7 +48,7 @@ def without_snapshots(
         mapping,
         claims=nothing,
         snapshots=nothing,
-        incidents=nothing,
+        gaps_and_halts=nothing,
         items=PacedItems(nothing, ReadPacing(1.0, clock)),
         pages=PagePipeline(name, mapping, nothing, observe, clock),
         exports=nothing,

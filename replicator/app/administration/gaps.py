@@ -14,7 +14,7 @@ from replicator.core.stream.ordering_mode import OrderingMode
 from replicator.core.stream.shard_facts import GapFacts, TableFacts
 from replicator.errors import ConfigurationError
 from replicator.postgres.control.snapshot.snapshots import Snapshots
-from replicator.postgres.control.stream.gaps_and_halts import Incidents
+from replicator.postgres.control.stream.gaps_and_halts import GapsAndHalts
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ async def open_gaps(settings: Settings, table: str | None) -> OpenGaps:
         known = await registered_tables(database)
         if table is not None:
             require_known(table, settings, known)
-        found = await Incidents(database).gaps()
+        found = await GapsAndHalts(database).gaps()
     orderings = {name: facts.ordering for name, facts in known.items()}
     chosen = (gap for gap in found if table in (None, gap.source) and gap.source in orderings)
     return OpenGaps(tuple(chosen), orderings)
@@ -57,7 +57,7 @@ async def accept_gaps(
             there = ", ".join(str(gap.id) for gap in before.gaps) or "none"
             raise ConfigurationError(message, remedy=f"its open gaps: {there}")
         for gap in chosen:  # each by its number: one that appears meanwhile was not seen
-            await Incidents(database).accept_gaps(table, who=who, why=why, gap_id=gap.id)
+            await GapsAndHalts(database).accept_gaps(table, who=who, why=why, gap_id=gap.id)
         after = (await registered_tables(database))[table]
     return Acceptance(chosen, after)
 

@@ -9,7 +9,7 @@ from replicator.config.settings import Settings
 from replicator.core.stream.shard_facts import TableFacts
 from replicator.errors import ConfigurationError, SchemaMismatch, SinkBusy
 from replicator.postgres.connection.database import Database
-from replicator.postgres.control.stream.shard_store import Positions
+from replicator.postgres.control.stream.shard_store import ShardStore
 from replicator.postgres.schema.control_revisions import require_control_schema
 
 
@@ -42,7 +42,7 @@ async def control_database(settings: Settings) -> AsyncIterator[Database]:
 
 async def registered_tables(database: Database) -> dict[str, TableFacts]:
     """Every table that the control schema knows."""
-    return await Positions(database).tables()
+    return await ShardStore(database).tables()
 
 
 def require_known(name: str, settings: Settings, registered: Mapping[str, TableFacts]) -> None:

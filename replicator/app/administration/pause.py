@@ -14,7 +14,7 @@ from replicator.core.status.table_verdict import WORKER_SECONDS, Problem, to_res
 from replicator.core.stream.gap_proof import Unread, unread
 from replicator.core.stream.shard_facts import TableFacts
 from replicator.postgres.control.status_reads import read_knowledge
-from replicator.postgres.control.stream.gaps_and_halts import Incidents
+from replicator.postgres.control.stream.gaps_and_halts import GapsAndHalts
 from replicator.postgres.control.worker_heartbeats import WorkerHeartbeats
 
 
@@ -48,7 +48,7 @@ async def pause_table(settings: Settings, table: str, *, who: str, why: str | No
     """Stop writing a table until `resume_table`."""
     async with control_database(settings) as database:
         before = require_registered(table, settings, await registered_tables(database))
-        await Incidents(database).set_paused(table, paused=True, who=who, why=why)
+        await GapsAndHalts(database).set_paused(table, paused=True, who=who, why=why)
         knowledge, now = await read_knowledge(database)
     shards = [shard for shard in knowledge.shards if shard.source == table]
     return Paused(before.paused, unread(shards), before.kept_for, now)
@@ -58,7 +58,7 @@ async def resume_table(settings: Settings, table: str, *, who: str, why: str | N
     """Lift pause and halt of a table; an open gap goes on stopping it."""
     async with control_database(settings) as database:
         before = require_registered(table, settings, await registered_tables(database))
-        await Incidents(database).set_paused(table, paused=False, who=who, why=why)
+        await GapsAndHalts(database).set_paused(table, paused=False, who=who, why=why)
         living = bool(await WorkerHeartbeats(database).living(within_seconds=WORKER_SECONDS))
         knowledge, now = await read_knowledge(database)
     status = overview(knowledge, now=now)

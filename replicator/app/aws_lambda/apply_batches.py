@@ -47,7 +47,7 @@ from replicator.core.stream.source_kind import KINESIS, is_read_from, kind_of
 from replicator.core.stream.stream_generations import label_time
 from replicator.core.telemetry_events import GapFound, Observe, StreamMoved, TableHalted, TaskFailed
 from replicator.engine.dead_letter_limit import check_dead_letters
-from replicator.engine.stream.batch_pipeline import Batch, Pipeline
+from replicator.engine.stream.batch_pipeline import Batch, BatchPipeline
 from replicator.errors import (
     Disposition,
     Fenced,
@@ -55,8 +55,8 @@ from replicator.errors import (
     SinkUnavailable,
 )
 from replicator.postgres.connection.database import Database
-from replicator.postgres.control.source_switch import StreamMoves
-from replicator.postgres.control.stream.gaps_and_halts import Incidents
+from replicator.postgres.control.source_switch import SourceSwitch
+from replicator.postgres.control.stream.gaps_and_halts import GapsAndHalts
 from replicator.postgres.schema.database_survey import unfit_targets
 from replicator.postgres.write.lambda_deliveries import Deliveries
 from replicator.sources.dynamodb.view_type import require_new_images
@@ -68,7 +68,7 @@ ATTEMPTS = 2
 """A connection may have died while the environment was frozen: once, a new one is tried."""
 
 
-class Delivering:
+class BatchApplier:
     """Applies batches of one table."""
 
     def __init__(
@@ -87,8 +87,8 @@ class Delivering:
         self._clock = clock
         self._surveyed_at = clock.monotonic()
         self._sink = _Sink(Deliveries(database, mapping))
-        self._incidents = Incidents(database)
-        self._pipeline = Pipeline(mapping.spec.name, mapping, self._sink, observe, clock)
+        self._gaps_and_halts = GapsAndHalts(database)
+        self._pipeline = BatchPipeline(mapping.spec.name, mapping, self._sink, observe, clock)
 
     async def deliver(
         self, batch: StreamBatch, *, seconds_left: Callable[[], float]
@@ -124,7 +124,7 @@ class Delivering:
         if batch.view_type is not None:
             require_new_images(batch.table, batch.view_type)
         await self._survey_at_times()
-        delivery = await self._sink.deliveries.look(batch.stream_arn)
+        delivery = await self._sink.deliveries.read(batch.stream_arn)
         kinesis, current = self._mapping.spec.kinesis, delivery.current
         if current is not None and not is_read_from(current, kinesis):
             await self._move(current, batch.stream_arn)
@@ -162,7 +162,7 @@ class Delivering:
             await self._database.discard()
         if failure.disposition is Disposition.HALT:
             remedy = how_to_go_on(failure, name)
-            halted = await self._incidents.halt(name, reason=str(failure), remedy=remedy)
+            halted = await self._gaps_and_halts.halt(name, reason=str(failure), remedy=remedy)
             if halted == "halted":
                 self._observe(TableHalted(name, str(failure), remedy))
         return failure
@@ -170,7 +170,7 @@ class Delivering:
     async def _move(self, before: str, stream_arn: str) -> None:
         """Read the table from another source from now on; workers load the table."""
         name, at = self._mapping.spec.name, self._clock.now()
-        moves = StreamMoves(self._database)
+        moves = SourceSwitch(self._database)
         told = await moves.move(name, before=before, stream_arn=stream_arn, at=at)
         if told is not None:
             self._observe(StreamMoved(name, told))
@@ -185,23 +185,25 @@ class Delivering:
             f"the table has a new stream ({stream_arn}): changes made while it had none, or before "
             "the table was created again, are in neither stream"
         )
-        gap = await self._incidents.start_stream(
+        gap = await self._gaps_and_halts.start_stream(
             name, stream_arn, label_at=self._label(stream_arn), detail=detail
         )
         if gap:
             remedy = how_to_mend(name, OrderingMode.LAMBDA)
             self._observe(GapFound(name, None, "possible", detail, remedy))
             if self._mapping.spec.on_gap == "continue":
-                await self._incidents.accept_gaps(name, who="configuration", why="on_gap: continue")
+                await self._gaps_and_halts.accept_gaps(
+                    name, who="configuration", why="on_gap: continue"
+                )
 
     def _label(self, stream_arn: str) -> datetime:
         """The time that orders a stream among the table's: of a Kinesis stream the first sight."""
         return self._clock.now() if kind_of(stream_arn) is KINESIS else label_time(stream_arn)
 
     async def _refuse_too_many_dead_letters(self) -> None:
-        counts = await self._incidents.dead_letters(self._mapping.spec.name)
+        counts = await self._gaps_and_halts.dead_letters(self._mapping.spec.name)
         self._count_dead_letters(self._mapping.spec.name, counts.open)
-        await check_dead_letters(self._incidents, self._mapping.spec)
+        await check_dead_letters(self._gaps_and_halts, self._mapping.spec)
 
 
 class _Sink:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-from replicator.app.aws_lambda.execution_environment import Function
+from replicator.app.aws_lambda.execution_environment import ExecutionEnvironment
 from replicator.aws.secret_parsing import password_in
 from replicator.aws.signed_calls_without_sdk import call, credentials_in, rds_token
 from replicator.clock import Clock, SystemClock
@@ -24,7 +24,7 @@ _JSON_SERVICES = {
 }
 
 
-def function_of(environ: Mapping[str, str], write: Callable[[str], None]) -> Function:
+def function_of(environ: Mapping[str, str], write: Callable[[str], None]) -> ExecutionEnvironment:
     """The function that an environment serves; ConfigurationError with every mistake."""
     settings = load(None, environ)
     configure_logs(level=settings.log.level, format=settings.log.format)
@@ -41,7 +41,7 @@ def function_of(environ: Mapping[str, str], write: Callable[[str], None]) -> Fun
         pool_size=POOL_SIZE,
         worker_id=environ.get("AWS_LAMBDA_FUNCTION_NAME", "lambda"),
     )
-    return Function(settings, database, clock=clock, write=write)
+    return ExecutionEnvironment(settings, database, clock=clock, write=write)
 
 
 def _password(

@@ -5,7 +5,7 @@ import random
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 
-from replicator.app.aws_lambda.apply_batches import Delivering
+from replicator.app.aws_lambda.apply_batches import BatchApplier
 from replicator.app.aws_lambda.table_of_stream import entry_of, mapping_of, published_of
 from replicator.app.refuse_unfit_targets import require_fit
 from replicator.clock import Clock
@@ -36,7 +36,7 @@ PRUNE_SECONDS_LEFT_MIN = 5.0
 BatchResponse = dict[str, list[dict[str, str]]]
 
 
-class Function:
+class ExecutionEnvironment:
     """Applies the events of one configuration; made once, used until the environment ends."""
 
     def __init__(
@@ -54,7 +54,7 @@ class Function:
         self._metrics = EmbeddedMetrics(settings.deployment, clock)
         self._log = TelemetryLog(clock)
         self._loop = asyncio.new_event_loop()
-        self._tables: dict[str, Delivering] = {}
+        self._tables: dict[str, BatchApplier] = {}
         self._entries: dict[str, str] = {}
         self._published = published_of(settings)
         self._pruning = Pruning(database, retention_hours=settings.guard.retention_hours)
@@ -117,10 +117,10 @@ class Function:
         delivering = await self._delivering(batch)
         return await delivering.deliver(batch, seconds_left=self._seconds_left)
 
-    async def _delivering(self, batch: StreamBatch) -> Delivering:
+    async def _delivering(self, batch: StreamBatch) -> BatchApplier:
         name = await self._entry_of(batch)
         if name not in self._tables:
-            self._tables[name] = Delivering(
+            self._tables[name] = BatchApplier(
                 await self._mapping(name),
                 self._database,
                 observe=self._observe,

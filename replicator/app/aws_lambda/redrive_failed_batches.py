@@ -20,7 +20,7 @@ from functools import partial
 
 from replicator.app.administration.open_control_schema import control_database
 from replicator.app.aws_client_cache import Clients
-from replicator.app.aws_lambda.apply_batches import Delivering
+from replicator.app.aws_lambda.apply_batches import BatchApplier
 from replicator.app.aws_lambda.table_of_stream import entry_of, mapping_of
 from replicator.app.refuse_unfit_targets import require_fit
 from replicator.clock import Clock, SystemClock
@@ -43,8 +43,8 @@ from replicator.errors import (
 )
 from replicator.postgres.connection.database import Database
 from replicator.postgres.control.snapshot.snapshot_reads import loaded_since
-from replicator.postgres.control.stream.gaps_and_halts import GapPlace, Incidents
-from replicator.postgres.control.stream.shard_store import Positions
+from replicator.postgres.control.stream.gaps_and_halts import GapPlace, GapsAndHalts
+from replicator.postgres.control.stream.shard_store import ShardStore
 from replicator.postgres.write.lambda_deliveries import Deliveries, RegisteredTable, source_tables
 from replicator.sources.dynamodb.streams import DynamoDBStreams, sequence_text
 from replicator.sources.lambda_events.event import StreamBatch
@@ -97,17 +97,17 @@ async def redrive(
             mapping = mapping_of(settings, tables, name)
             await require_fit(database, [mapping])
             works[name] = _Work(settings, database, clients, mapping, clock, dry_run=dry_run)
-        incidents = Incidents(database)
+        gaps_and_halts = GapsAndHalts(database)
         for name, batch in zip(entries, batches, strict=True):
             try:
                 redriven = await works[name].redrive(batch)
             except _Gap as gap:
                 if not dry_run:
-                    await incidents.note_gap(name, gap.place, kind=gap.kind, detail=str(gap))
+                    await gaps_and_halts.note_gap(name, gap.place, kind=gap.kind, detail=str(gap))
                 raise
             if not dry_run:
                 detail = f"{redriven.records} records of {batch.where}"
-                await incidents.note(name, "redrive", who=who, why=why, detail=detail)
+                await gaps_and_halts.note(name, "redrive", who=who, why=why, detail=detail)
             done(redriven)
 
 
@@ -141,7 +141,7 @@ class _Work:
         self._clients = clients
         self._deliveries = Deliveries(database, mapping)
         self._outcomes: Counter[str] = Counter()
-        self._delivering = Delivering(
+        self._delivering = BatchApplier(
             mapping,
             database,
             observe=self._observe,
@@ -193,7 +193,7 @@ class _Work:
 
     async def _require_open(self, stream_arn: str, where: str) -> datetime:
         """The database's time, where the table may be written; an error otherwise."""
-        delivery = await self._deliveries.look(stream_arn)
+        delivery = await self._deliveries.read(stream_arn)
         if delivery.claim.snapshot_id is not None:
             message = f"{where}: a snapshot of table {self._name!r} is under way"
             raise ConfigurationError(
@@ -204,7 +204,7 @@ class _Work:
     async def _require_current(self, failed: FailedBatch) -> None:
         """A batch of an older stream than the table has now is a gap."""
         stream_arn = failed.content.stream_arn
-        current = (await Positions(self._database).tables())[self._name].stream_arn
+        current = (await ShardStore(self._database).tables())[self._name].stream_arn
         try:
             older = current is not None and generation(stream_arn) < generation(current)
         except ValueError as error:

@@ -19,7 +19,7 @@ from replicator.engine.backoff import stopped_within
 from replicator.errors import ReplicatorError
 from replicator.monitoring.log_output import logger
 from replicator.postgres.connection.database import Database
-from replicator.postgres.control.stream.shard_store import Positions
+from replicator.postgres.control.stream.shard_store import ShardStore
 from replicator.postgres.schema.add_auto_columns import add_columns, known_columns
 from replicator.postgres.schema.migrate import opened
 
@@ -86,7 +86,7 @@ class AutoColumns:
             return []
         for mapping in own:
             await self._add_in_time(mapping)
-        tables = await Positions(self._database).tables()
+        tables = await ShardStore(self._database).tables()
         moved: list[TableMapping] = []
         for mapping in own:
             facts = tables.get(mapping.spec.name)

@@ -27,10 +27,10 @@ from replicator.engine.ports import Source
 from replicator.engine.snapshot.page_pipeline import PagePipeline
 from replicator.engine.snapshot.read_rate_limit import ReadPacing
 from replicator.engine.snapshot.segment_load import SnapshotParts
-from replicator.engine.snapshot.snapshot_lifecycle import Loading
-from replicator.engine.stream.batch_pipeline import Pipeline
+from replicator.engine.snapshot.snapshot_lifecycle import SnapshotLifecycle
+from replicator.engine.stream.batch_pipeline import BatchPipeline
 from replicator.engine.stream.page_budget import PageBudget
-from replicator.engine.stream.shard_discovery import Discovery, NewestStream
+from replicator.engine.stream.shard_discovery import NewestStream, ShardDiscovery
 from replicator.engine.worker.table_runtime_state import Table
 from replicator.errors import NotPublished, ReplicatorError, SourceUnavailable, StreamVanished
 from replicator.monitoring.tracing import Tracing
@@ -38,10 +38,10 @@ from replicator.postgres.connection.database import Database
 from replicator.postgres.control.snapshot.exports import ExportRecords
 from replicator.postgres.control.snapshot.segment_claims import Segments
 from replicator.postgres.control.snapshot.snapshots import Snapshots
-from replicator.postgres.control.source_switch import StreamMoves
-from replicator.postgres.control.stream.gaps_and_halts import Incidents
+from replicator.postgres.control.source_switch import SourceSwitch
+from replicator.postgres.control.stream.gaps_and_halts import GapsAndHalts
 from replicator.postgres.control.stream.generations import Shares
-from replicator.postgres.control.stream.shard_store import Positions
+from replicator.postgres.control.stream.shard_store import ShardStore
 from replicator.postgres.control.stream.stream_retention import StreamRetention
 from replicator.postgres.read.find_stale_rows import StaleRows
 from replicator.postgres.write.plan_writer import PostgresSink, SegmentSink
@@ -97,7 +97,7 @@ class TableParts:
             spec.name,
             mapping,
             source,
-            Discovery(
+            ShardDiscovery(
                 spec,
                 describe_stream=partial(
                     _describe_share,
@@ -109,9 +109,9 @@ class TableParts:
                 if isinstance(own, KinesisShare)
                 else partial(_describe_stream, self._clients, place, mapping),
                 source=source,
-                positions=Positions(self._database),
-                incidents=Incidents(self._database),
-                moves=StreamMoves(self._database),
+                positions=ShardStore(self._database),
+                gaps_and_halts=GapsAndHalts(self._database),
+                moves=SourceSwitch(self._database),
                 leases=self._leases,
                 observe=observe,
                 clock=clock,
@@ -119,8 +119,8 @@ class TableParts:
                 if isinstance(own, KinesisShare)
                 else None,
             ),
-            Pipeline(spec.name, mapping, sink, observe, clock, size=self._batch_size()),
-            Loading(
+            BatchPipeline(spec.name, mapping, sink, observe, clock, size=self._batch_size()),
+            SnapshotLifecycle(
                 mapping,
                 Snapshots(self._database),
                 segments=self._settings.snapshot.segments,
@@ -164,7 +164,7 @@ class TableParts:
             mapping,
             claims=Segments(self._database, self._worker_id),
             snapshots=Snapshots(self._database),
-            incidents=Incidents(self._database),
+            gaps_and_halts=GapsAndHalts(self._database),
             items=self._pacing.reader(items),
             pages=PagePipeline(spec.name, mapping, sink, self._observe, self._clock),
             exports=self._exports(spec),
@@ -230,7 +230,7 @@ async def _fit_to_load(database: Database, look: LookAtPublished, mapping: Table
     """
     share = (await look()).share
     seen = await Shares(database).seen(mapping.spec.name, share)
-    await Incidents(database).end_break(mapping.spec.name, share if seen is None else seen.name)
+    await GapsAndHalts(database).end_break(mapping.spec.name, share if seen is None else seen.name)
 
 
 async def _describe_share(

@@ -1,4 +1,4 @@
-"""Failures of one table that go on and on: a run which is to end does not wait for the table."""
+"""Tables of which something has failed for long: `run --until-caught-up` gives up on them."""
 
 from replicator.clock import Clock
 from replicator.core.telemetry_events import (
@@ -12,7 +12,7 @@ from replicator.core.telemetry_events import (
 )
 
 
-class PersistentFailures:
+class LongFailingTables:
     """Remembers since when each shard and task of each table fails, from what is observed."""
 
     def __init__(self, clock: Clock) -> None:

@@ -1,4 +1,4 @@
-"""Tables that could not be worked on when a worker started: checked again until fit."""
+"""Checks the tables again that could not be worked on when a worker started, until fit."""
 
 from collections.abc import Mapping
 
@@ -16,14 +16,14 @@ from replicator.core.telemetry_events import (
 )
 from replicator.errors import Disposition, ReplicatorError, SinkUnavailable
 from replicator.postgres.connection.database import Database
-from replicator.postgres.control.stream.gaps_and_halts import Incidents
-from replicator.postgres.control.stream.shard_store import Positions
+from replicator.postgres.control.stream.gaps_and_halts import GapsAndHalts
+from replicator.postgres.control.stream.shard_store import ShardStore
 
-LOOK_SECONDS = 5.0
+RECHECK_SECONDS = 5.0
 """Pause between two checks of the tables."""
 
 
-class LeftOut:
+class UnfitTables:
     """Knows why each table is left out, and logs the reason: once for a halted table, else by
     rate."""
 
@@ -56,7 +56,7 @@ class LeftOut:
         self._reasons = dict(prepared.left_out)
         await self._tell()
 
-    async def look(self) -> list[TableMapping]:
+    async def recheck(self) -> list[TableMapping]:
         """The mappings of tables that are fit by now and no longer left out."""
         described = await describe_all(
             self._settings, self._clients, self._database, names=self._reasons
@@ -89,15 +89,15 @@ class LeftOut:
         """Halt unfit tables, also tables that were resumed meanwhile, and log the failures."""
         if not self._reasons:
             return
-        tables = await Positions(self._database).tables()
+        tables = await ShardStore(self._database).tables()
         for name, error in self._reasons.items():
             if error.disposition is not Disposition.HALT:
-                self._observe(TaskFailed(_task(name), name, error, LOOK_SECONDS))
+                self._observe(TaskFailed(_task(name), name, error, RECHECK_SECONDS))
                 continue
             remedy, reason = how_to_go_on(error, name), str(error)
             resumed = name in tables and not tables[name].halted
             if resumed:
-                await Incidents(self._database).halt(name, reason=reason, remedy=remedy)
+                await GapsAndHalts(self._database).halt(name, reason=reason, remedy=remedy)
             if resumed or self._said.get(name) != reason:
                 self._said[name] = reason
                 self._observe(TableHalted(name, reason, remedy))

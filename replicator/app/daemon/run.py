@@ -16,12 +16,12 @@ from replicator.app.aws_client_cache import Clients
 from replicator.app.daemon.auto_column_watch import AutoColumns
 from replicator.app.daemon.composition import TableParts
 from replicator.app.daemon.gc_tuning import settle
-from replicator.app.daemon.long_failing_tables import PersistentFailures
+from replicator.app.daemon.long_failing_tables import LongFailingTables
 from replicator.app.daemon.notifications import Notifications
-from replicator.app.daemon.recheck_unfit_tables import LOOK_SECONDS as LEFT_OUT_SECONDS
-from replicator.app.daemon.recheck_unfit_tables import LeftOut
+from replicator.app.daemon.recheck_unfit_tables import RECHECK_SECONDS as LEFT_OUT_SECONDS
+from replicator.app.daemon.recheck_unfit_tables import UnfitTables
 from replicator.app.daemon.target_fitness_watch import TargetWatch
-from replicator.app.daemon.worker_monitoring import Monitoring
+from replicator.app.daemon.worker_monitoring import WorkerMonitoring
 from replicator.app.startup_checks import Prepared, describe_all, fit_ones, require_some
 from replicator.clock import SourceClock, SystemClock
 from replicator.config.connection_parameters import source_connection, target_connection
@@ -33,7 +33,7 @@ from replicator.engine.backoff import Backoff, stopped_within
 from replicator.engine.ports import ControlPorts
 from replicator.engine.snapshot.read_rate_limit import ReadPacing
 from replicator.engine.task_groups import one_failure, unless_stopped
-from replicator.engine.worker.refresh_and_advance_tables import UnleasedSteps
+from replicator.engine.worker.refresh_and_advance_tables import TableAdvancer
 from replicator.engine.worker.supervisor import Job, Reporting, supervise
 from replicator.engine.worker.table_runtime_state import Table, WorkerSettings
 from replicator.engine.worker.worker import Worker
@@ -43,10 +43,10 @@ from replicator.monitoring.tracing import tracing
 from replicator.postgres.connection.database import Database
 from replicator.postgres.control.pruning import Housekeeping
 from replicator.postgres.control.snapshot.snapshots import Snapshots
-from replicator.postgres.control.stream.gaps_and_halts import Incidents
+from replicator.postgres.control.stream.gaps_and_halts import GapsAndHalts
 from replicator.postgres.control.stream.listing_turns import ListingTurns
 from replicator.postgres.control.stream.shard_claims import Claims
-from replicator.postgres.control.stream.shard_store import Positions
+from replicator.postgres.control.stream.shard_store import ShardStore
 from replicator.postgres.control.stream.shared_describe_stream_limiter import DescribeStreamTurns
 from replicator.postgres.control.worker_heartbeats import WorkerHeartbeats
 
@@ -85,7 +85,7 @@ class Daemon:
         self._until_caught_up = until_caught_up
         self._clock = SourceClock(SystemClock())
         self._worker_id = f"{socket.gethostname()[:20]}-{uuid.uuid4().hex[:12]}"
-        self._monitoring = Monitoring(self._clock, self._worker_id, settings.tables)
+        self._monitoring = WorkerMonitoring(self._clock, self._worker_id, settings.tables)
         self._tracing = tracing(
             settings.tracing.endpoint,
             sample_ratio=settings.tracing.sample_ratio,
@@ -101,7 +101,7 @@ class Daemon:
             worker_id=self._worker_id,
         )
         self._auto_columns = AutoColumns(settings, self._database)
-        self._failures = PersistentFailures(self._clock)
+        self._failures = LongFailingTables(self._clock)
         self._begun = False
         """True after the first round of work, also while work restarts with another mapping."""
         self._given_up: Set[str] = frozenset()
@@ -155,7 +155,7 @@ class Daemon:
         self, clients: Clients, stopping: asyncio.Event, started_at: datetime
     ) -> tuple[Ended, bool] | None:
         """Work with the current mappings; True: the mappings have changed. None: asked to stop."""
-        left_out = LeftOut(self._settings, clients, self._database, self._observe)
+        left_out = UnfitTables(self._settings, clients, self._database, self._observe)
         prepared = await unless_stopped(stopping, self._prepare(clients, left_out, stopping))
         if prepared is None:
             return None
@@ -172,7 +172,7 @@ class Daemon:
         return ended, anew.is_set() and not stopping.is_set()
 
     async def _prepare(
-        self, clients: Clients, left_out: LeftOut, stopping: asyncio.Event
+        self, clients: Clients, left_out: UnfitTables, stopping: asyncio.Event
     ) -> Prepared | None:
         """Prepare for work, waiting for servers that are away; None when asked to stop."""
         backoff = Backoff(base=0.5, cap=10.0)
@@ -189,7 +189,7 @@ class Daemon:
                 await stopped_within(stopping, seconds)
         return None
 
-    async def _prepare_once(self, clients: Clients, left_out: LeftOut) -> Prepared:
+    async def _prepare_once(self, clients: Clients, left_out: UnfitTables) -> Prepared:
         described = require_some(await describe_all(self._settings, clients, self._database))
         prepared = require_some(await fit_ones(self._database, self._settings, described))
         await left_out.begin(prepared)
@@ -207,7 +207,7 @@ class Daemon:
     async def _work(
         self,
         prepared: Prepared,
-        left_out: LeftOut,
+        left_out: UnfitTables,
         clients: Clients,
         *,
         stopping: asyncio.Event,
@@ -240,7 +240,7 @@ class Daemon:
                 )
 
             async def take_up() -> bool:
-                for mapping in await left_out.look():
+                for mapping in await left_out.recheck():
                     worker.take_up(await parts.table(mapping))
                 return await stopped_within(stopping, LEFT_OUT_SECONDS) or not left_out.reasons
 
@@ -278,7 +278,7 @@ class Daemon:
         jobs = [
             Job("leave guard", None, partial(house.leave, stopping)),
             Job("prune versions", None, partial(house.prune, stopping)),
-            Job("survey", None, partial(self._target_watch(worker).look, stopping)),
+            Job("survey", None, partial(self._target_watch(worker).survey, stopping)),
         ]
         if self._settings.notifications.wanted:
             jobs.append(Job("notify", None, partial(self._notifications().tell, stopping)))
@@ -345,9 +345,9 @@ class Daemon:
             tables,
             control=ControlPorts(
                 Claims(self._database, self._worker_id),
-                Positions(self._database),
+                ShardStore(self._database),
                 ListingTurns(self._database, self._worker_id),
-                Incidents(self._database),
+                GapsAndHalts(self._database),
                 WorkerHeartbeats(self._database),
             ),
             unleased_steps=self._unleased_steps(),
@@ -359,16 +359,16 @@ class Daemon:
             clock=self._clock,
         )
 
-    def _unleased_steps(self) -> UnleasedSteps:
-        return UnleasedSteps(
-            Positions(self._database),
-            Incidents(self._database),
+    def _unleased_steps(self) -> TableAdvancer:
+        return TableAdvancer(
+            ShardStore(self._database),
+            GapsAndHalts(self._database),
             Snapshots(self._database),
             self._clock,
         )
 
     async def _stop_when_caught_up(
-        self, worker: Worker, left_out: LeftOut, started_at: datetime, stopping: asyncio.Event
+        self, worker: Worker, left_out: UnfitTables, started_at: datetime, stopping: asyncio.Event
     ) -> None:
         """Stop when nothing more is to come of any table: each is applied, stopped, or given up."""
         while not await stopped_within(stopping, CAUGHT_UP_LOOK_SECONDS):
@@ -377,11 +377,11 @@ class Daemon:
                 self._given_up = awaited
                 stopping.set()
 
-    async def _ended(self, worker: Worker, left_out: LeftOut) -> Ended:
+    async def _ended(self, worker: Worker, left_out: UnfitTables) -> Ended:
         """The tables that are stopped at the end, as far as PostgreSQL still answers."""
         try:
             async with asyncio.timeout(LAST_LOOK_SECONDS_MAX):
-                facts = await Positions(self._database).tables()
+                facts = await ShardStore(self._database).tables()
                 snapshots = await Snapshots(self._database).facts()
                 await self._monitoring.write_drift(self._database)
         except (ReplicatorError, TimeoutError):

@@ -29,7 +29,7 @@ class TargetWatch:
         self._clock = clock
         self._every_seconds = every_seconds
 
-    async def look(self, stopping: asyncio.Event) -> bool:
+    async def survey(self, stopping: asyncio.Event) -> bool:
         """One survey, and the wait for the next; True once asked to stop."""
         began = self._clock.monotonic()
         halts = {

@@ -57,7 +57,7 @@ def publish_seconds(shards: int) -> float:
     return min(PUBLISH_SECONDS_MAX, PUBLISH_SECONDS + shards // SHARDS_A_SECOND)
 
 
-class Monitoring:
+class WorkerMonitoring:
     """One process's numbers, lines and pages."""
 
     def __init__(self, clock: Clock, worker_id: str, configured: Collection[str]) -> None:

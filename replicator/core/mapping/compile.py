@@ -31,7 +31,7 @@ from replicator.core.values.cells import Cell
 from replicator.core.values.column_types import JSONB, TIMESTAMPTZ
 from replicator.core.values.columnar_rows import (
     Children,
-    Hiding,
+    MaskedAttributes,
     Remainder,
     Rest,
     UsualRows,
@@ -233,7 +233,9 @@ def _compile_target(
         keys=key_attributes,
         remainder=Remainder(rest, untaken, strays, stray, spec.nul),
         tail=tail,
-        hiding=None if protection is None else Hiding(protection.attributes, protection.value),
+        hiding=None
+        if protection is None
+        else MaskedAttributes(protection.attributes, protection.value),
         children=[(child.attribute, child.rows_of) for child in children],
         key_width=len(table.key),
     )

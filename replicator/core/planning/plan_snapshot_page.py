@@ -1,4 +1,4 @@
-"""Pages of a scan or of an export become plans, like batches. Pure."""
+"""Plans a page of a snapshot: items of a scan or of an export, like records of a batch. Pure."""
 
 import json
 from collections import Counter

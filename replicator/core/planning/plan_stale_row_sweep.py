@@ -1,4 +1,4 @@
-"""Stale rows of a target, whose items are gone, become a plan that deletes the rows. Pure."""
+"""Plans the sweep of a target: stale rows, whose items are gone, are deleted by the key. Pure."""
 
 from collections.abc import Sequence
 from datetime import datetime

@@ -224,7 +224,7 @@ class WantedExports:
 
 
 @dataclass(frozen=True, slots=True)
-class LookedAt:
+class StaleRowsPage:
     """Some rows of a target: how many, the keys of the stale ones, and the last key."""
 
     rows: int

@@ -1,4 +1,4 @@
-"""Proof that a table's changes arrive, put together from the reports of all workers. Pure."""
+"""Progress of a table's changes to the target, assembled from all workers' reports. Pure."""
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -64,8 +64,8 @@ class Standing:
 class TableProgress:
     """The links of the chain from the source to the target, as ages in seconds; None: no proof.
 
-    `told_seconds`, `looked_seconds`, `listed_seconds`: since the newest word, look at the leases
-    and look at the source of a worker that lives, has the table and the registered mapping.
+    `told_seconds`, `looked_seconds`, `listed_seconds`: since the newest word, poll of the leases
+    and listing of the source by a worker that lives, has the table and the registered mapping.
     """
 
     revision: int = 1
@@ -305,7 +305,7 @@ class TableWitness:
         )
 
     def _looked(self) -> tuple[float | None, Failure | None]:
-        """The age of the newest look at leases and tables, and the failure of a later one.
+        """The age of the newest poll of leases and tables, and the failure of a later one.
 
         A failure before a worker's last look is over, whether that worker has the table or not.
         """

@@ -1,4 +1,4 @@
-"""How often streams are listed, and how old a listing may be: what their calls allow. Pure.
+"""Pause between two listings of a stream, and the age at which a listing proves nothing. Pure.
 
 AWS allows an account ten calls of DescribeStream in a second, of which workers use five for streams
 that are on record, the children of shards that have ended among them. A listing takes a call for

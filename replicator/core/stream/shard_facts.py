@@ -166,9 +166,9 @@ class TableFacts:
     stopped_at: datetime | None = None
     """Beginning of the halt or pause."""
     listed_seconds: float | None = None
-    """Age of the last look at the stream of which every shard is on record, by any worker."""
+    """Age of the last listing of the stream of which every shard is on record, by any worker."""
     listing_calls: int = 1
-    """Calls of DescribeStream that a look at the stream takes."""
+    """Calls of DescribeStream that a listing of the stream takes."""
     retention: timedelta | None = None
     """Time for which the stream keeps records, as the stream itself says; None: it is not asked."""
 

@@ -108,7 +108,7 @@ class Remainder:
 
 
 @dataclass(frozen=True, slots=True)
-class Hiding:
+class MaskedAttributes:
     """Personal data: `value` hides personal data in an attribute's value, or answers None for a
     value to drop."""
 
@@ -157,7 +157,7 @@ def compile_usual_rows(
     keys: Iterable[str],
     remainder: Remainder,
     tail: Row,
-    hiding: Hiding | None = None,
+    hiding: MaskedAttributes | None = None,
     children: Sequence[ChildrenOf] = (),
     key_width: int = 0,
 ) -> UsualRows | None:
@@ -194,7 +194,7 @@ def _fields(
     steps: Sequence[Step],
     keys: Iterable[str],
     remainder: Remainder,
-    hiding: Hiding | None,
+    hiding: MaskedAttributes | None,
     children: Sequence[ChildrenOf],
 ) -> "_Fields":
     users: dict[str, list[Step]] = {name: [] for name in keys}
@@ -210,7 +210,7 @@ def _fields(
 
 
 def _ways(
-    steps: Sequence[Step], fields: "_Fields", remainder: Remainder, hiding: Hiding | None
+    steps: Sequence[Step], fields: "_Fields", remainder: Remainder, hiding: MaskedAttributes | None
 ) -> Sequence["_Way"]:
     """The ways to take one after the other, each for the images that the one before leaves."""
     wide = _wide(steps, fields, remainder, hiding)
@@ -266,7 +266,7 @@ class _Ends:
     tail: Row
     children: Sequence[tuple[str, str, Callable[[Row, Image], list[Row]]]]
     key_width: int
-    hiding: Hiding | None
+    hiding: MaskedAttributes | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -304,7 +304,7 @@ class _Way:
 
 
 def _narrow(
-    steps: Sequence[Step], fields: _Fields, remainder: Remainder, hiding: Hiding | None
+    steps: Sequence[Step], fields: _Fields, remainder: Remainder, hiding: MaskedAttributes | None
 ) -> _Way:
     columns = [_column(step, fields, every_type=False) for step in steps]
     strict = remainder.rest != "kept"
@@ -317,7 +317,7 @@ def _narrow(
 
 
 def _wide(
-    steps: Sequence[Step], fields: _Fields, remainder: Remainder, hiding: Hiding | None
+    steps: Sequence[Step], fields: _Fields, remainder: Remainder, hiding: MaskedAttributes | None
 ) -> _Way:
     columns = [_column(step, fields, every_type=True) for step in steps]
     names_of = None
@@ -372,7 +372,7 @@ def _children(ends: _Ends, rows: Sequence[Row], batch: _Batch) -> list[Children]
     return made
 
 
-def _hidden(hiding: Hiding, name: str, value: AttributeValue) -> AttributeValue | None:
+def _hidden(hiding: MaskedAttributes, name: str, value: AttributeValue) -> AttributeValue | None:
     return hiding.value(name, value) if name in hiding.attributes else value
 
 
@@ -602,7 +602,7 @@ def _hidden_json_cells(
 
 
 def _partly_taken(
-    remainder: Remainder, fields: _Fields, hiding: Hiding | None
+    remainder: Remainder, fields: _Fields, hiding: MaskedAttributes | None
 ) -> Callable[[_Batch], dict[int, Sequence[str]]]:
     """Finds the attributes that are decoded, and that no column takes whole."""
     partly = [(name, attrgetter(fields.told[name])) for name in remainder.untaken(fields.users)]
@@ -620,7 +620,7 @@ def _partly_taken(
 
 
 def _looked_up(
-    remainder: Remainder, hiding: Hiding | None
+    remainder: Remainder, hiding: MaskedAttributes | None
 ) -> Callable[[_Batch], dict[int, Sequence[str]]]:
     """Finds the attributes that no column takes by the names of all that an image has."""
 
@@ -676,7 +676,7 @@ def _no_rest_column(remainder: Remainder, fields: _Fields) -> _Cells:
     return cells
 
 
-def _rest_column(remainder: Remainder, fields: _Fields, hiding: Hiding | None) -> _Cells:
+def _rest_column(remainder: Remainder, fields: _Fields, hiding: MaskedAttributes | None) -> _Cells:
     """The objects of all that no column takes: made of images as a whole where nothing in them is
     hidden or converted, and of their members for those images that are not usual.
     """
@@ -697,7 +697,7 @@ def _rest_column(remainder: Remainder, fields: _Fields, hiding: Hiding | None) -
 
 
 def _objects_of_members(
-    remainder: Remainder, fields: _Fields, hiding: Hiding | None
+    remainder: Remainder, fields: _Fields, hiding: MaskedAttributes | None
 ) -> Callable[[_Batch, Sequence[int]], list[Cell]]:
     """A function that makes the objects of images at some places from their members."""
     untaken, nul = remainder.untaken, remainder.nul
@@ -745,7 +745,7 @@ def _objects_of_members(
 
 
 def _strays(
-    remainder: Remainder, fields: _Fields, hiding: Hiding | None
+    remainder: Remainder, fields: _Fields, hiding: MaskedAttributes | None
 ) -> Callable[[Any, dict[str, Any]], list[str]]:
     """Finds the values of an image that are not of the column's type, and puts them into
     `values` as JSON.
@@ -767,7 +767,9 @@ def _strays(
     return strays_of
 
 
-def _hide_members(hiding: Hiding, names: Sequence[str], values: dict[str, Any]) -> list[str]:
+def _hide_members(
+    hiding: MaskedAttributes, names: Sequence[str], values: dict[str, Any]
+) -> list[str]:
     """The names without the dropped ones; what is hidden is put into `values` as JSON."""
     left = []
     for name in names:

@@ -132,7 +132,7 @@ class ExportMaking:
         return None
 
     async def _look(self, export: ExportRecord, guarded_at: datetime) -> str | None:
-        """Look whether an export is complete; then verify its table, and the list of files."""
+        """Ask whether an export is complete; then verify its table, and the list of files."""
         arn = export.arn or ""
         summary_place = await with_retries(lambda: self._exports.complete(arn))
         if summary_place is None:

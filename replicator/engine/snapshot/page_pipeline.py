@@ -27,7 +27,7 @@ from replicator.core.telemetry_events import (
 )
 from replicator.engine.ports import SegmentSink
 from replicator.engine.retry_and_halve import apply_in_halves, apply_until_taken
-from replicator.engine.stream.read_and_commit_progress import ReadProgress
+from replicator.engine.stream.read_and_commit_progress import ReadAndCommitProgress
 from replicator.errors import BatchRejected, ReplicatorError, SchemaMismatch, TargetLocked
 
 PART_OF_A_PAGE = SegmentAdvance(position=None, items=0, rows=0, read_units=0.0, ended=False)
@@ -63,7 +63,7 @@ class PagePipeline:
         stopping: asyncio.Event,
         *,
         attempting: Callable[[], None],
-        proof: ReadProgress,
+        read_progress: ReadAndCommitProgress,
     ) -> SegmentClaim:
         """Commit a page; returns the claim behind the page.
 
@@ -97,7 +97,7 @@ class PagePipeline:
             else:
                 advance = PART_OF_A_PAGE
             claim = await self._commit(
-                _Step(part, plan, advance), claim, stopping, attempting, proof
+                _Step(part, plan, advance), claim, stopping, attempting, read_progress
             )
             rows += plan.rows
             return claim
@@ -117,9 +117,9 @@ class PagePipeline:
                 raise SchemaMismatch(message, remedy="run `replicator check`") from error
             return await commit(part, claim, refused)
 
-        proof.holds(now=self._clock.monotonic())
+        read_progress.holds(now=self._clock.monotonic())
         claim = await apply_in_halves(records, claim, apply=commit, set_aside=set_aside)
-        proof.committed()
+        read_progress.committed()
         return claim
 
     async def sweep(
@@ -130,12 +130,14 @@ class PagePipeline:
         stopping: asyncio.Event,
         *,
         attempting: Callable[[], None],
-        proof: ReadProgress,
+        read_progress: ReadAndCommitProgress,
     ) -> SegmentClaim:
         """Commit the deletion of stale rows."""
-        proof.holds(now=self._clock.monotonic())
-        claim = await self._commit(_Step((), plan, advance), claim, stopping, attempting, proof)
-        proof.committed()
+        read_progress.holds(now=self._clock.monotonic())
+        claim = await self._commit(
+            _Step((), plan, advance), claim, stopping, attempting, read_progress
+        )
+        read_progress.committed()
         return claim
 
     async def _commit(
@@ -144,10 +146,10 @@ class PagePipeline:
         claim: SegmentClaim,
         stopping: asyncio.Event,
         attempting: Callable[[], None],
-        proof: ReadProgress,
+        read_progress: ReadAndCommitProgress,
     ) -> SegmentClaim:
         def failed(error: ReplicatorError) -> None:
-            proof.apply_failed(error)
+            read_progress.apply_failed(error)
             if isinstance(error, TargetLocked):
                 self._observe(WriteBlocked(self._table, claim.name, error))
 
@@ -159,7 +161,7 @@ class PagePipeline:
             failed=failed,
             single=len(step.records) <= 1,
         )
-        proof.moved(now=self._clock.monotonic())
+        read_progress.moved(now=self._clock.monotonic())
         self._report(step, claim, applied, apply_seconds=self._clock.monotonic() - started)
         position = step.advance.position
         return replace(

@@ -30,7 +30,7 @@ from replicator.engine.dead_letter_limit import check_dead_letters
 from replicator.engine.ports import (
     ExportRecords,
     Exports,
-    Incidents,
+    GapsAndHalts,
     SegmentClaims,
     Snapshots,
     StaleRowFinder,
@@ -38,7 +38,7 @@ from replicator.engine.ports import (
 from replicator.engine.snapshot.export_load import ExportFiles, ExportMaking
 from replicator.engine.snapshot.page_pipeline import PagePipeline
 from replicator.engine.snapshot.read_rate_limit import PacedItems
-from replicator.engine.stream.read_and_commit_progress import ReadProgress
+from replicator.engine.stream.read_and_commit_progress import ReadAndCommitProgress
 from replicator.engine.stream.shard_replicator import Ending, was_switched
 from replicator.engine.task_groups import one_failure
 from replicator.errors import ExportUnfit, Fenced, ReplicatorError
@@ -61,7 +61,7 @@ class SnapshotParts:
     mapping: TableMapping
     claims: SegmentClaims
     snapshots: Snapshots
-    incidents: Incidents
+    gaps_and_halts: GapsAndHalts
     items: PacedItems
     pages: PagePipeline
     exports: Callable[[], Awaitable[Exports]]
@@ -85,12 +85,12 @@ class SegmentRunner:
         self._rejected = parts.pages.rejected
         self.alive_at = parts.clock.monotonic()
         """Monotonic time of the last request or transaction."""
-        self.proof = ReadProgress(self.alive_at)
+        self.read_progress = ReadAndCommitProgress(self.alive_at)
 
     async def run(self, stopping: asyncio.Event) -> Ending:
         """Claim the segment and work to the end, or until asked to stop."""
         parts = self._parts
-        self.proof.begins()
+        self.read_progress.begins()
         claim = await parts.claims.claim(
             parts.table,
             self._segment.snapshot_id,
@@ -113,7 +113,7 @@ class SegmentRunner:
             raise
 
     def _live(self) -> None:
-        self.alive_at = self.proof.read_at = self._parts.clock.monotonic()
+        self.alive_at = self.read_progress.read_at = self._parts.clock.monotonic()
 
     async def _export(self, claim: SegmentClaim, stopping: asyncio.Event) -> Ending:
         """Have the exports made, or load files of one; a person decides where one is unfit."""
@@ -179,7 +179,7 @@ class SegmentRunner:
             if isinstance(page, ReplicatorError):
                 raise page
             claim = await parts.pages.process(
-                page, claim, stopping, attempting=self._live, proof=self.proof
+                page, claim, stopping, attempting=self._live, read_progress=self.read_progress
             )
             await self._check_dead_letters()
             self._live()
@@ -193,7 +193,7 @@ class SegmentRunner:
         parts = self._parts
         if parts.pages.rejected > self._rejected:
             self._rejected = parts.pages.rejected
-            await check_dead_letters(parts.incidents, parts.mapping.spec)
+            await check_dead_letters(parts.gaps_and_halts, parts.mapping.spec)
 
     async def _sweep(self, claim: SegmentClaim, target: str, stopping: asyncio.Event) -> Ending:
         """Delete what neither the scan nor the stream has seen since the snapshot began."""
@@ -201,7 +201,7 @@ class SegmentRunner:
         if claim.steps == 0 and not claim.forced and not await self._may_sweep(claim, target):
             return Ending.STOPPED
         while not stopping.is_set():
-            found = await parts.stale_rows.look(
+            found = await parts.stale_rows.find(
                 target, claim.snapshot_id, claim.position, rows_max=ROWS_LOOKED_AT_MAX
             )
             plan = plan_sweep(parts.mapping, target, found.stale_rows, at=parts.clock.now())
@@ -213,7 +213,12 @@ class SegmentRunner:
                 ended=found.last is None,
             )
             claim = await parts.pages.sweep(
-                plan, claim, advance, stopping, attempting=self._live, proof=self.proof
+                plan,
+                claim,
+                advance,
+                stopping,
+                attempting=self._live,
+                read_progress=self.read_progress,
             )
             self._live()
             if found.last is None:
@@ -229,7 +234,7 @@ class SegmentRunner:
         some = Sample[Row](STALE_ROWS_ASKED_FOR)
         position: str | None = None
         while True:
-            found = await parts.stale_rows.look(
+            found = await parts.stale_rows.find(
                 target, claim.snapshot_id, position, rows_max=ROWS_LOOKED_AT_MAX
             )
             self._live()

@@ -29,7 +29,7 @@ LookAtRecovery = Callable[[], Awaitable[Recovery | None]]
 """Times that the table can be exported of; None: point-in-time recovery is off."""
 
 
-class Loading:
+class SnapshotLifecycle:
     """Life cycle of a table's snapshots, beside the work on the segments.
 
     Every worker does it at every look: each step is one transaction that only the first one makes.

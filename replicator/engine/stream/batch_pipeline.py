@@ -67,7 +67,7 @@ class Batch:
         return replace(self, records=records, plan=None, order=None)
 
 
-class Pipeline:
+class BatchPipeline:
     """Applies batches of one table."""
 
     def __init__(

@@ -41,23 +41,23 @@ class PageBudget:
         self._waiting: list[_Waiter] = []
         self._kept_bytes_left = KEPT_BYTES_OF_A_SLOT * pages_max
         """Bytes left for pages that were read without a slot and wait for one."""
-        self._beyond: set[Room] = set()
+        self._beyond: set[PageSlots] = set()
         """Tables that have waited while the budget stands, and go on with one page beyond it."""
         self.returned = 0
         """Number of times that slots of the budget came back."""
 
-    def room(self, pages_max: int) -> "Room":
+    def room(self, pages_max: int) -> "PageSlots":
         """The slots of one more table, which may hold `pages_max` at once."""
-        return Room(self, pages_max)
+        return PageSlots(self, pages_max)
 
-    def take(self, room: "Room") -> bool:
+    def take(self, room: "PageSlots") -> bool:
         """Take a slot for a table at once; False when it must wait for one."""
         if room.is_full or (self._free <= 0 and not self._goes_on_beyond(room)):
             return False
         self._grant(room)
         return True
 
-    def wait(self, room: "Room") -> "asyncio.Future[None]":
+    def wait(self, room: "PageSlots") -> "asyncio.Future[None]":
         """Queue for a slot; the future is done when the slot is taken."""
         waiter = _Waiter(room, asyncio.get_running_loop().create_future())
         self._waiting.append(waiter)
@@ -69,7 +69,7 @@ class PageBudget:
         self._beyond.add(waiter.room)
         self._serve(waiter)
 
-    def give_back(self, room: "Room", slots: int) -> None:
+    def give_back(self, room: "PageSlots", slots: int) -> None:
         """Free slots of a table, and grant what is free now."""
         if slots == 0:
             return  # an answer without records: the budget stands as it did
@@ -87,7 +87,7 @@ class PageBudget:
         if own and self._goes_on_beyond(room):
             self._serve(own[0])
 
-    def give_up(self, room: "Room", slot: "asyncio.Future[None]") -> None:
+    def give_up(self, room: "PageSlots", slot: "asyncio.Future[None]") -> None:
         """Wait no more for a slot, which may have been granted at this very moment."""
         if slot.done():
             self.give_back(room, 1)
@@ -105,7 +105,7 @@ class PageBudget:
         """Note that an answer that was kept has got a slot, or is gone."""
         self._kept_bytes_left += size_bytes
 
-    def _goes_on_beyond(self, room: "Room") -> bool:
+    def _goes_on_beyond(self, room: "PageSlots") -> bool:
         return room in self._beyond and not room.held
 
     def _of(self, slot: "asyncio.Future[None]") -> "_Waiter":
@@ -116,12 +116,12 @@ class PageBudget:
         self._grant(waiter.room)
         waiter.slot.set_result(None)
 
-    def _grant(self, room: "Room") -> None:
+    def _grant(self, room: "PageSlots") -> None:
         self._free -= 1
         room.held += 1
 
 
-class Room:
+class PageSlots:
     """The page slots that one table's shards share."""
 
     def __init__(self, budget: PageBudget, pages_max: int) -> None:
@@ -187,5 +187,5 @@ class Room:
 class _Waiter:
     """A shard that waits for a slot of its table."""
 
-    room: Room
+    room: PageSlots
     slot: asyncio.Future[None]

@@ -1,4 +1,4 @@
-"""Proof of work on one shard, or segment of a snapshot: the last read, what waits, the failures."""
+"""Progress of one shard or segment: the last read, records that wait for COMMIT, the failures."""
 
 from collections import deque
 from collections.abc import Sequence
@@ -10,14 +10,14 @@ from replicator.errors import ReplicatorError
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class FailureText:
     """A failure in words, without the value of an item, and what fixes it."""
 
     what: str
     remedy: str | None = None
 
     @classmethod
-    def of(cls, error: BaseException) -> "Said":
+    def of(cls, error: BaseException) -> "FailureText":
         """The message of a failure that has a name here, of any other its type alone."""
         if isinstance(error, ReplicatorError):
             return cls(str(error), error.remedy)
@@ -33,10 +33,10 @@ class Pending:
 
 
 @dataclass(slots=True)
-class ReadProgress:
+class ReadAndCommitProgress:
     """Time of a shard's last read, and of the oldest read that waits for a COMMIT.
 
-    A segment of a snapshot has the same proof, of pages of items.
+    A segment of a snapshot has the same progress, of pages of items.
 
     Times are monotonic seconds. A failed attempt to work on the shard leaves the records pending:
     only a COMMIT, or an answer that there is nothing more, proves the contrary.
@@ -44,9 +44,9 @@ class ReadProgress:
 
     begun_at: float
     read_at: float | None = None
-    read_failure: Said | None = None
+    read_failure: FailureText | None = None
     """Failure of the last read; None after a success."""
-    apply_failure: Said | None = None
+    apply_failure: FailureText | None = None
     """Failure of the last transaction; None after a COMMIT."""
     _pages: deque[Pending] = field(default_factory=deque)
     _carried: Pending | None = None
@@ -104,8 +104,8 @@ class ReadProgress:
 
     def read_failed(self, error: Exception) -> None:
         """Note a failed read, which is repeated."""
-        self.read_failure = Said.of(error)
+        self.read_failure = FailureText.of(error)
 
     def apply_failed(self, error: Exception) -> None:
         """Note a failed transaction, which is repeated."""
-        self.apply_failure = Said.of(error)
+        self.apply_failure = FailureText.of(error)

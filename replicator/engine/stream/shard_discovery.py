@@ -31,7 +31,7 @@ from replicator.core.stream.source_kind import (
 )
 from replicator.core.table_spec import TableSpec
 from replicator.core.telemetry_events import GapFound, Observe, PublishingUnwatched, StreamMoved
-from replicator.engine.ports import Incidents, Leases, Moves, Positions, Source
+from replicator.engine.ports import GapsAndHalts, Leases, Moves, ShardStore, Source
 from replicator.errors import (
     NotPublished,
     PositionLost,
@@ -82,7 +82,7 @@ CHILDREN_SECONDS_MAX = 20.0
 their turns behind hundreds of others."""
 
 
-class Discovery:
+class ShardDiscovery:
     """Finds streams and shards of one table."""
 
     def __init__(
@@ -91,8 +91,8 @@ class Discovery:
         *,
         describe_stream: DescribeStream,
         source: Source,
-        positions: Positions,
-        incidents: Incidents,
+        positions: ShardStore,
+        gaps_and_halts: GapsAndHalts,
         moves: Moves,
         leases: Leases,
         observe: Observe,
@@ -103,7 +103,7 @@ class Discovery:
         self._describe_stream = describe_stream
         self._source = source
         self._positions = positions
-        self._incidents = incidents
+        self._gaps_and_halts = gaps_and_halts
         self._moves = moves
         self._note_stream = note_stream
         self._leases = leases
@@ -155,7 +155,7 @@ class Discovery:
         for shard in forgettable_shards(shards, now, listed):
             await self._leases.delete(self._leases.key(shard.stream_arn, shard.shard_id))
             await self._positions.forget_shard(shard.stream_arn, shard.shard_id)
-        await self._incidents.forget_dead_letters(
+        await self._gaps_and_halts.forget_dead_letters(
             self._spec.name, retention_days=self._spec.dead_letter_retention_days
         )
 
@@ -252,7 +252,7 @@ class Discovery:
             return current, None, None
         if kind_of(newest.arn) is KINESIS:
             published = newest.arn if current is None or moves else current
-            ended = await self._incidents.end_break(table.source, published)
+            ended = await self._gaps_and_halts.end_break(table.source, published)
             unwatched = (table.listed_seconds or 0) > UNWATCHED_SECONDS_MAX
             if newest.arn == current and unwatched and not ended:
                 self._observe(PublishingUnwatched(table.source, table.listed_seconds or 0))
@@ -289,7 +289,7 @@ class Discovery:
     ) -> None:
         """Record a gap of changes that never reached the stream, where it is not known yet."""
         name = self._spec.name
-        if await self._incidents.add_break(
+        if await self._gaps_and_halts.add_break(
             name, current, detail=detail, created_at=table_created_at
         ):
             self._observe(
@@ -321,7 +321,7 @@ class Discovery:
             else f"the Kinesis stream was created again at {created_at:%Y-%m-%d %H:%M:%S}: "
             "what the one before still held, and changes made while there was none, are in neither"
         )
-        told = await self._incidents.start_stream(
+        told = await self._gaps_and_halts.start_stream(
             name, arn, label_at=created_at, detail=detail, after=after
         )
         if told is not None:

@@ -26,9 +26,9 @@ from replicator.core.telemetry_events import (
 )
 from replicator.engine.dead_letter_limit import check_dead_letters
 from replicator.engine.ports import ControlPorts, Source
-from replicator.engine.stream.batch_pipeline import START_MARGIN, Batch, Pipeline
-from replicator.engine.stream.page_budget import Room
-from replicator.engine.stream.read_and_commit_progress import ReadProgress
+from replicator.engine.stream.batch_pipeline import START_MARGIN, Batch, BatchPipeline
+from replicator.engine.stream.page_budget import PageSlots
+from replicator.engine.stream.read_and_commit_progress import ReadAndCommitProgress
 from replicator.engine.stream.shard_reader import Answer, ShardReader
 from replicator.engine.task_groups import one_failure
 from replicator.errors import (
@@ -96,8 +96,8 @@ class SharedParts:
     """Parts of one table that all of the shards use."""
 
     source: Source
-    pipeline: Pipeline
-    room: Room
+    pipeline: BatchPipeline
+    room: PageSlots
     add_children: AddChildren
 
 
@@ -117,7 +117,7 @@ class ShardReplicator:
         self._task = task
         self._source = shared.source
         self._claims = control.claims
-        self._incidents = control.incidents
+        self._gaps_and_halts = control.gaps_and_halts
         self._pipeline = shared.pipeline
         self._room = shared.room
         self._places = 0
@@ -133,12 +133,12 @@ class ShardReplicator:
         self.alive_at = clock.monotonic()
         """Monotonic time of the last request or transaction."""
         self.progress = ShardProgress(safe_at=None, at_head=False, polled_at=None)
-        self.proof = ReadProgress(self.alive_at)
+        self.read_progress = ReadAndCommitProgress(self.alive_at)
 
     async def run(self, stopping: asyncio.Event) -> Ending:
         """Claim the shard and work until the shard's end, or until asked to stop."""
         task = self._task
-        self.proof.begins()
+        self.read_progress.begins()
         claim = await self._claims.claim(
             task.table,
             task.stream_arn,
@@ -232,7 +232,7 @@ class ShardReplicator:
                     places = await self._take_room(stopping)
                     return (answer, places) if places else (None, 0)
             reader.put_back()
-            self.proof.put_back()
+            self.read_progress.put_back()
             del answer  # it waits at the source, not here
 
     async def _ask(
@@ -242,7 +242,7 @@ class ShardReplicator:
 
         def failed(error: ReplicatorError) -> None:
             nonlocal places
-            self.proof.read_failed(error)
+            self.read_progress.read_failed(error)
             self._leave_room(places)
             places = 0
             if not isinstance(error, IteratorExpired):
@@ -253,7 +253,7 @@ class ShardReplicator:
         answer = await reader.next(stopping, failed=failed)
         if answer is not None:
             now = self._clock.monotonic()
-            self.proof.was_read(answer.records, ended=answer.ended, now=now)
+            self.read_progress.was_read(answer.records, ended=answer.ended, now=now)
         if answer is not None and self._failed_reads:
             self._failed_reads = 0
             self._observe(ReadRecovered(self._task.table, self._task.shard_id))
@@ -281,7 +281,7 @@ class ShardReplicator:
                     part[-1].position,
                     answer.requested_at,
                     attempting=self._live,
-                    failed=self.proof.apply_failed,
+                    failed=self.read_progress.apply_failed,
                 ),
                 claim,
             )
@@ -319,11 +319,11 @@ class ShardReplicator:
             self._observe(RecordsRepeated(claim.source, claim.shard_id, events))
         if answer.records:
             claim = await self._apply(claim, page.batches, stopping)
-            self.proof.committed()
+            self.read_progress.committed()
             self._leave_room(page.places)
             self._note(claim, answer, at_head=False)
         elif not answer.ended:
-            self.proof.nothing_more()
+            self.read_progress.nothing_more()
             claim = await self._look(claim, answer)
         self._live()
         return await self._end(claim) if answer.ended else claim
@@ -334,7 +334,7 @@ class ShardReplicator:
         for batch in batches:
             claim = await self._pipeline.process(replace(batch, known=known), claim, stopping)
             self._moved(claim.position or NOWHERE)
-            self.proof.moved(now=self._clock.monotonic())
+            self.read_progress.moved(now=self._clock.monotonic())
         await self._check_dead_letters()
         return claim
 
@@ -380,7 +380,7 @@ class ShardReplicator:
         if self._pipeline.rejected == self._rejected:
             return
         self._rejected = self._pipeline.rejected
-        await check_dead_letters(self._incidents, self._task.spec)
+        await check_dead_letters(self._gaps_and_halts, self._task.spec)
 
     async def _end(self, claim: Claim) -> Ending:
         """Children are known before the shard is done, so that no crash leaves an orphan."""
@@ -395,13 +395,13 @@ class ShardReplicator:
         An acceptance covers what was lost until then, and a day later nothing any more.
         """
         if not claim.owed:
-            await self._incidents.close_never_owed(claim)
+            await self._gaps_and_halts.close_never_owed(claim)
             return Ending.DONE
         if claim.gap_accepted_at is not None and self._is_complete(claim, self._clock.now()):
-            await self._incidents.close_gone_shard(claim)
+            await self._gaps_and_halts.close_gone_shard(claim)
             return Ending.DONE
         kind = kind_of_gap(position=claim.position, known=claim.known)
-        await self._incidents.add_gap(claim, kind=kind, detail=detail)
+        await self._gaps_and_halts.add_gap(claim, kind=kind, detail=detail)
         remedy = how_to_mend(claim.source, claim.ordering)
         self._observe(GapFound(claim.source, claim.shard_id, kind, detail, remedy))
         return Ending.GAP

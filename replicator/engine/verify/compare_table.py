@@ -21,8 +21,8 @@ from replicator.engine.task_groups import one_failure
 from replicator.engine.verify.confirm_differences import (
     Candidate,
     CurrentItem,
-    Look,
-    Settling,
+    DifferenceConfirmation,
+    RowComparison,
     Tally,
     compare,
     item_of,
@@ -51,7 +51,7 @@ class Extent:
     sample: float | None = None
 
 
-class Verification:
+class TableComparison:
     """One comparison of one table with all of the targets.
 
     Its memory does not grow with the table: differences are settled when there are many, and
@@ -65,7 +65,7 @@ class Verification:
         *,
         items: PacedItems,
         rows: Rows,
-        settling: Settling,
+        settling: DifferenceConfirmation,
         random: Random,
         progress: Progress = unobserved,
     ) -> None:
@@ -102,7 +102,7 @@ class Verification:
 
     @property
     def proved(self) -> list[Faulty]:
-        """Keys that a repair has to look at, by target; at most PROVED_MAX keys of each."""
+        """Keys that a repair has to read, by target; at most PROVED_MAX keys of each."""
         targets = [(target, self._tallies[target.name].proved) for target in self._mapping.targets]
         return [Faulty(target, keys) for target, keys in targets if keys]
 
@@ -211,7 +211,7 @@ class Verification:
                 if after is None:
                     break
 
-    async def _doubt(self, target: TargetMapping, looks: Iterable[Look]) -> None:
+    async def _doubt(self, target: TargetMapping, looks: Iterable[RowComparison]) -> None:
         """Whatever differs is checked again later."""
         tally = self._tallies[target.name]
         await self._settling.add(

@@ -26,7 +26,7 @@ from replicator.core.verify.row_diff import (
 from replicator.engine.backoff import with_retries
 from replicator.engine.ports import Rows
 from replicator.engine.snapshot.read_rate_limit import PacedItems
-from replicator.engine.verify.pending_changes import Marks, Unapplied
+from replicator.engine.verify.pending_changes import Marks, PendingChanges
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class CurrentItem:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class RowComparison:
     """Result of comparing an item with the row in one target once."""
 
     item: CurrentItem
@@ -80,13 +80,16 @@ def item_of(image: Image, mapping: TableMapping) -> CurrentItem:
     return CurrentItem(item_key_json(keys, mapping.source_key), keys, image)
 
 
-async def compare(rows: Rows, target: TargetMapping, items: Sequence[CurrentItem]) -> list[Look]:
+async def compare(
+    rows: Rows, target: TargetMapping, items: Sequence[CurrentItem]
+) -> list[RowComparison]:
     """Read the rows of the given items, after the items were read."""
     expected = [expectation(target, item.keys, item.image) for item in items]
-    found = await with_retries(lambda: rows.look(target, expected))
+    found = await with_retries(lambda: rows.compare(target, expected))
     width = len(target.table.key)
     return [
-        Look(item, width, must, row) for item, must, row in zip(items, expected, found, strict=True)
+        RowComparison(item, width, must, row)
+        for item, must, row in zip(items, expected, found, strict=True)
     ]
 
 
@@ -116,7 +119,7 @@ class Tally:
     proved: list[Image] = field(default_factory=list)
     """Keys of the first proved differences, for a repair."""
 
-    def count(self, look: Look) -> None:
+    def count(self, look: RowComparison) -> None:
         """Count an item of the scan that was checked."""
         self.compared += isinstance(look.expected, MustBe)
         self.rejected += look.rejected
@@ -157,7 +160,7 @@ class Candidate:
     confirmed: int = 0
 
 
-class Settling:
+class DifferenceConfirmation:
     """Decides about differences, many at a time.
 
     A difference is real when the position of every shard was read, then the item, then its row,
@@ -166,7 +169,7 @@ class Settling:
     """
 
     def __init__(
-        self, mapping: TableMapping, *, items: PacedItems, rows: Rows, unapplied: Unapplied
+        self, mapping: TableMapping, *, items: PacedItems, rows: Rows, unapplied: PendingChanges
     ) -> None:
         self._mapping = mapping
         self._items = items
@@ -191,7 +194,7 @@ class Settling:
                 if not left:
                     return
                 marks = await with_retries(self._unapplied.marks)
-                left = await self._look_again(left, marks)
+                left = await self._compare_again(left, marks)
                 if marks == before and not any(candidate.confirmed for candidate in left):
                     break  # nothing moves: nobody applies what is on its way
                 before = marks
@@ -210,7 +213,7 @@ class Settling:
             for identity, key in zip(identities, keys, strict=True)
         ]
 
-    async def _look_again(self, candidates: list[Candidate], marks: Marks) -> list[Candidate]:
+    async def _compare_again(self, candidates: list[Candidate], marks: Marks) -> list[Candidate]:
         """One round: those that still differ and are not decided."""
         differing = await self._still_different(candidates)
         if not differing:

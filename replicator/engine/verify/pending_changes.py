@@ -8,7 +8,7 @@ from replicator.clock import Clock
 from replicator.core.mapping.item_keys import item_key_json
 from replicator.core.stream_record import Position, StreamRecord
 from replicator.core.table_spec import SourceKey
-from replicator.engine.ports import Positions, Source
+from replicator.engine.ports import ShardStore, Source
 from replicator.engine.stream.shard_reader import ShardReader
 from replicator.engine.task_groups import one_failure
 from replicator.errors import PositionTrimmed, ShardVanished, StreamVanished
@@ -37,7 +37,7 @@ class Marks:
     known: frozenset[tuple[str, str]]
 
 
-class Unapplied:
+class PendingChanges:
     """The changes of one table between what is committed and the end of the stream."""
 
     def __init__(
@@ -47,7 +47,7 @@ class Unapplied:
         *,
         stream_arn: str | None,
         source: Source,
-        positions: Positions,
+        positions: ShardStore,
         clock: Clock,
     ) -> None:
         self._table = table

@@ -17,7 +17,7 @@ from replicator.core.verify.row_diff import MustNotBe, expectation
 from replicator.engine.ports import SegmentClaims
 from replicator.engine.snapshot.page_pipeline import PagePipeline
 from replicator.engine.snapshot.read_rate_limit import PacedItems
-from replicator.engine.stream.read_and_commit_progress import ReadProgress
+from replicator.engine.stream.read_and_commit_progress import ReadAndCommitProgress
 
 KEYS_PER_STEP = 100
 
@@ -54,7 +54,7 @@ class Repair:
         self._pages = pages
         self._clock = clock
         self._never = asyncio.Event()
-        self._proof = ReadProgress(clock.monotonic())
+        self._read_progress = ReadAndCommitProgress(clock.monotonic())
 
     async def run(self, faulty: Sequence[Faulty]) -> None:
         """Write what is there, then remove what is not; Fenced when the snapshot is over."""
@@ -91,7 +91,7 @@ class Repair:
                     gone[each.target.name].append(must.key)
         page = ScanPage(raw, None if last else f'"{len(asked)}"', 0.0)
         return await self._pages.process(
-            page, claim, self._never, attempting=unobserved, proof=self._proof
+            page, claim, self._never, attempting=unobserved, read_progress=self._read_progress
         )
 
     async def _remove(self, claim: SegmentClaim, target: TargetMapping, keys: list[Row]) -> None:
@@ -112,7 +112,7 @@ class Repair:
                 advance,
                 self._never,
                 attempting=unobserved,
-                proof=self._proof,
+                read_progress=self._read_progress,
             )
 
     async def _claim(self, number: int) -> SegmentClaim:

@@ -24,7 +24,7 @@ CALLS_AT_ONCE = 32
 
 
 @dataclass(slots=True)
-class Held:
+class HeldLease:
     """A lease of ours. `position` may be ahead of `saved` by what was committed since."""
 
     key: str
@@ -39,7 +39,7 @@ class Held:
     saved_at: float = 0.0
 
 
-class Holding:
+class LeaseKeeper:
     """Keeps leases alive and the checkpoints near the truth in PostgreSQL."""
 
     def __init__(
@@ -56,7 +56,7 @@ class Holding:
         self._clock = clock
         self._lease_seconds = lease_seconds
         self._save_seconds = save_seconds
-        self.held: dict[str, Held] = {}
+        self.held: dict[str, HeldLease] = {}
         self.ended: set[str] = set()
         """Leases that were given back for good, and are deleted once no worker asks for one."""
         self.wanted: set[str] = set()
@@ -108,7 +108,7 @@ class Holding:
 
     async def take(
         self, lease: Lease, *, table: str, stream_arn: str, shard_id: str
-    ) -> Held | None:
+    ) -> HeldLease | None:
         """Take a lease; None when another worker was quicker."""
         now = self._clock.monotonic()
         try:
@@ -116,7 +116,7 @@ class Holding:
         except LeaseLost:
             return None
         self._written(now)
-        held = self.held[lease.key] = Held(
+        held = self.held[lease.key] = HeldLease(
             lease.key, table, stream_arn, shard_id, taken.checkpoint, renewed_at=now
         )
         self._observe(LeaseTaken(table, shard_id, lease.owner))
@@ -190,10 +190,10 @@ class Holding:
         if held is not None:
             self._observe(LeaseLapsed(held.table, held.shard_id))
 
-    def _is_unsaved(self, held: Held, now: float) -> bool:
+    def _is_unsaved(self, held: HeldLease, now: float) -> bool:
         return held.position != held.saved and now - held.saved_at >= self._save_seconds
 
-    async def _renew(self, held: Held) -> None:
+    async def _renew(self, held: HeldLease) -> None:
         if self.held.get(held.key) is not held:
             return  # it was given back since it fell due
         if self.seconds_left() <= 0:

@@ -16,7 +16,7 @@ from replicator.core.leases.lease_owners import (
 )
 from replicator.core.leases.lease_plan import Lease, Sighting, Sightings, observed
 from replicator.engine.ports import Heartbeats, Leases
-from replicator.engine.worker.lease_keeper import Holding
+from replicator.engine.worker.lease_keeper import LeaseKeeper
 
 SWEEP_SECONDS = 3600.0
 """Seconds between two reads of all leases, after the one at the first look: such a read finds
@@ -56,14 +56,14 @@ class KnownLeases:
         return [key for key in held if key in self.read and owners.get(key) != worker_id]
 
 
-class Ownership:
+class LeaseOwnerLookup:
     """One worker's knowledge of the others and of the leases."""
 
     def __init__(
         self,
         leases: Leases,
         heartbeats: Heartbeats,
-        holding: Holding,
+        holding: LeaseKeeper,
         clock: Clock,
         *,
         worker_id: str,

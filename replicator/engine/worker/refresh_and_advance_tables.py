@@ -6,7 +6,7 @@ from typing import TypeVar
 from replicator.clock import Clock
 from replicator.core.snapshot.snapshot_state import SnapshotOrigin
 from replicator.core.stream.shard_facts import PolledShard, ShardFacts
-from replicator.engine.ports import Incidents, Positions, Snapshots
+from replicator.engine.ports import GapsAndHalts, ShardStore, Snapshots
 from replicator.engine.task_groups import for_each
 from replicator.engine.worker.table_runtime_state import Table
 
@@ -17,18 +17,18 @@ the connections of the pool."""
 Shard = TypeVar("Shard", bound=PolledShard)
 
 
-class UnleasedSteps:
+class TableAdvancer:
     """Refreshes tables from the control schema, and takes the steps that any worker may take."""
 
     def __init__(
         self,
-        positions: Positions,
-        incidents: Incidents,
+        positions: ShardStore,
+        gaps_and_halts: GapsAndHalts,
         snapshots: Snapshots,
         clock: Clock,
     ) -> None:
         self._positions = positions
-        self._incidents = incidents
+        self._gaps_and_halts = gaps_and_halts
         self._snapshots = snapshots
         self._clock = clock
 
@@ -73,7 +73,7 @@ class UnleasedSteps:
                 origin: SnapshotOrigin = "changes" if on_gap == "export" else "scan"
                 await table.loading.heal(why=f"on_gap: {on_gap}", origin=origin)
             else:
-                await self._incidents.accept_gaps(
+                await self._gaps_and_halts.accept_gaps(
                     table.name, who="configuration", why="on_gap: continue"
                 )
             await self.refresh([table])

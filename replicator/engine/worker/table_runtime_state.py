@@ -20,11 +20,11 @@ from replicator.core.stream.shard_lineage import (
 from replicator.core.stream.source_kind import is_read_from
 from replicator.engine.ports import Source
 from replicator.engine.snapshot.segment_load import SnapshotParts
-from replicator.engine.snapshot.snapshot_lifecycle import Loading
-from replicator.engine.stream.batch_pipeline import Pipeline
-from replicator.engine.stream.page_budget import Room
-from replicator.engine.stream.read_and_commit_progress import ReadProgress
-from replicator.engine.stream.shard_discovery import Discovery
+from replicator.engine.snapshot.snapshot_lifecycle import SnapshotLifecycle
+from replicator.engine.stream.batch_pipeline import BatchPipeline
+from replicator.engine.stream.page_budget import PageSlots
+from replicator.engine.stream.read_and_commit_progress import ReadAndCommitProgress
+from replicator.engine.stream.shard_discovery import ShardDiscovery
 from replicator.engine.stream.shard_replicator import Ending
 
 
@@ -35,7 +35,7 @@ class Runner(Protocol):
     """Monotonic time of the last sign of life."""
 
     @property
-    def proof(self) -> ReadProgress:
+    def read_progress(self) -> ReadAndCommitProgress:
         """Proof of work on the shard or segment."""
         ...
 
@@ -95,11 +95,11 @@ class Table:
     name: str
     mapping: TableMapping
     source: Source
-    discovery: Discovery
-    pipeline: Pipeline
-    loading: Loading
+    discovery: ShardDiscovery
+    pipeline: BatchPipeline
+    loading: SnapshotLifecycle
     parts: SnapshotParts
-    room: Room
+    room: PageSlots
     facts: TableFacts | None = None
     shards: tuple[PolledShard, ...] = ()
     ends: Ends[PolledShard] = field(default_factory=lambda: Ends((), ()))
@@ -110,10 +110,10 @@ class Table:
     over_since: float | None = None
     """Monotonic time at which all the shards were first seen to have ended; None: some have not."""
     listed_at: float | None = None
-    """Monotonic time at which the last look at the source began, of any worker, of which every
+    """Monotonic time at which the last listing of the source began, of any worker, of which every
     shard is on record."""
     listing_failed_at: float | None = None
-    """Monotonic time at which this worker's last look at the source began, where it failed."""
+    """Monotonic time at which this worker's last listing of the source began, where it failed."""
     _known: dict[ShardName, PolledShard] = field(default_factory=dict)
     """The shards that the units were derived from."""
     _units: dict[str, Unit] = field(default_factory=dict)

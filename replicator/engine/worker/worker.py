@@ -33,13 +33,13 @@ from replicator.engine.stream.shard_replicator import (
 from replicator.engine.task_groups import for_each, one_failure, unless_stopped
 from replicator.engine.worker.lease_keeper import (
     CALLS_AT_ONCE,
-    Held,
-    Holding,
+    HeldLease,
+    LeaseKeeper,
     checkpoint_text,
     checkpointed_position,
 )
-from replicator.engine.worker.lease_owner_lookup import Ownership
-from replicator.engine.worker.refresh_and_advance_tables import UnleasedSteps
+from replicator.engine.worker.lease_owner_lookup import LeaseOwnerLookup
+from replicator.engine.worker.refresh_and_advance_tables import TableAdvancer
 from replicator.engine.worker.supervisor import Halt, Job, Reporting, end_silent_task, supervise
 from replicator.engine.worker.table_runtime_state import (
     Runner,
@@ -85,7 +85,7 @@ class Worker:
         tables: Sequence[Table],
         *,
         control: ControlPorts,
-        unleased_steps: UnleasedSteps,
+        unleased_steps: TableAdvancer,
         pacing: ReadPacing,
         leases: Leases,
         reporting: Reporting,
@@ -101,10 +101,10 @@ class Worker:
         self._observe = reporting.observe
         self._clock = clock
         self._beat = reporting.beat
-        self.holding = Holding(
+        self.holding = LeaseKeeper(
             leases, reporting.observe, clock, lease_seconds=settings.lease_seconds
         )
-        self._ownership = Ownership(
+        self._ownership = LeaseOwnerLookup(
             leases,
             control.heartbeats,
             self.holding,
@@ -507,7 +507,7 @@ class Worker:
 
     # Shards: the work
 
-    def _start(self, held: Held, tasks: asyncio.TaskGroup, stopping: asyncio.Event) -> None:
+    def _start(self, held: HeldLease, tasks: asyncio.TaskGroup, stopping: asyncio.Event) -> None:
         """Work on what is held, unless that is done already."""
         if held.key in self.running or stopping.is_set():
             return
@@ -520,7 +520,7 @@ class Worker:
         )
         self.running[held.key] = Running(runner, task, own_stopping)
 
-    def _runner(self, table: Table, held: Held) -> Runner | None:
+    def _runner(self, table: Table, held: HeldLease) -> Runner | None:
         """Runner for a held lease; None for a segment that is no longer listed."""
         if is_segment_name(held.shard_id):
             part = table.ready_parts().get(held.shard_id)
@@ -544,7 +544,7 @@ class Worker:
             moved=partial(self.holding.moved, held.key),
         )
 
-    async def _work(self, held: Held, runner: Runner, stopping: asyncio.Event) -> None:
+    async def _work(self, held: HeldLease, runner: Runner, stopping: asyncio.Event) -> None:
         began = False
 
         async def run() -> bool:
@@ -589,7 +589,7 @@ class Worker:
         async def halt(error: ReplicatorError) -> bool:
             remedy, reason = how_to_go_on(error, table.name), str(error)
             self._look_now.set()
-            halted = await self._control.incidents.halt(
+            halted = await self._control.gaps_and_halts.halt(
                 table.name, reason=reason, remedy=remedy, seen=seen
             )
             if halted == "halted":

@@ -12,7 +12,7 @@ from replicator.core.status.worker_report import (
     WorkerReport,
 )
 from replicator.core.telemetry_events import TaskFailed, TelemetryEvent
-from replicator.engine.stream.read_and_commit_progress import Said
+from replicator.engine.stream.read_and_commit_progress import FailureText
 from replicator.engine.worker.table_runtime_state import Running, Table
 from replicator.engine.worker.worker import Worker
 
@@ -32,14 +32,16 @@ class WorkerReportCollector:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._failures: OrderedDict[tuple[str | None, str], tuple[Said, float]] = OrderedDict()
+        self._failures: OrderedDict[tuple[str | None, str], tuple[FailureText, float]] = (
+            OrderedDict()
+        )
 
     def observe(self, event: TelemetryEvent) -> None:
         """Take note of a task that failed."""
         if not isinstance(event, TaskFailed):
             return
         key = (event.table, event.task)
-        self._failures[key] = (Said.of(event.error), self._clock.monotonic())
+        self._failures[key] = (FailureText.of(event.error), self._clock.monotonic())
         self._failures.move_to_end(key)
         while len(self._failures) > FAILURES_MAX:
             self._failures.popitem(last=False)
@@ -101,10 +103,10 @@ def _shard(
     now: float,
 ) -> LateShard:
     """Evidence of a shard, in seconds, with the failure of the call, or else of the whole task."""
-    proof = running.runner.proof
-    pending = proof.pending
-    read_at = proof.begun_at if proof.read_at is None else proof.read_at
-    said = proof.read_failure if pending is None else proof.apply_failure
+    read_progress = running.runner.read_progress
+    pending = read_progress.pending
+    read_at = read_progress.begun_at if read_progress.read_at is None else read_progress.read_at
+    said = read_progress.read_failure if pending is None else read_progress.apply_failure
     why = said or failures.get(f"shard {shard_id}")
     return LateShard(
         stream_arn,
@@ -114,7 +116,7 @@ def _shard(
         pending_at=None if pending is None else pending.created_at,
         failure=None if why is None else why.what,
         remedy=None if why is None else why.remedy,
-        read_failed=proof.read_failure is not None,
+        read_failed=read_progress.read_failure is not None,
     )
 
 

@@ -24,8 +24,8 @@ _LOOKS_FOR_BLOCKERS = 20
 _SECONDS_BETWEEN_LOOKS = 0.1
 
 
-class Claiming:
-    """Makes claims, each in an own transaction."""
+class ClaimTransactions:
+    """Makes claims of shards and segments, each in a transaction that outlasts the former owner."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

@@ -40,8 +40,8 @@ PLANNED = "set plan_cache_mode = force_custom_plan"
 KEPT = "set plan_cache_mode = auto"
 
 
-class PlanMode:
-    """How a session plans now, and its uses for steady statements since the last other one."""
+class PlanCacheMode:
+    """The setting `plan_cache_mode` of a session, and the steady uses since the last other one."""
 
     __slots__ = ("keeps", "steady_uses")
 
@@ -57,7 +57,7 @@ class PlanningConnection(asyncpg.Connection):
 
     def __init__(self, *arguments: Any, **named: Any) -> None:  # noqa: ANN401 (asyncpg's own)
         super().__init__(*arguments, **named)
-        self.plan_mode = PlanMode()
+        self.plan_mode = PlanCacheMode()
 
 
 async def plan_as_fits(

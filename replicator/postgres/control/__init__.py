@@ -1,1 +1,1 @@
-"""The control schema: claims, positions, incidents, heartbeats, snapshots, dead letters, status."""
+"""The control schema: claims, positions, gaps, halts, heartbeats, snapshots, dead letters."""

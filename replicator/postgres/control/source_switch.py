@@ -31,8 +31,8 @@ update {schema}.table_state
 WHO = "configuration"
 
 
-class StreamMoves:
-    """Moves of one deployment's tables."""
+class SourceSwitch:
+    """Switches one deployment's tables to another source of the changes."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

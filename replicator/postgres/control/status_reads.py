@@ -14,7 +14,7 @@ from replicator.postgres.connection.database import Database
 from replicator.postgres.control.attribute_drift import read_drift
 from replicator.postgres.control.snapshot.snapshots import Snapshots
 from replicator.postgres.control.status_shards import read_applied, read_status_shards
-from replicator.postgres.control.stream.shard_store import Positions
+from replicator.postgres.control.stream.shard_store import ShardStore
 from replicator.postgres.control.verification_results import last_verified
 from replicator.postgres.control.worker_report_store import read_throughput
 
@@ -71,7 +71,7 @@ async def read_knowledge(
     the source's time, as told by workers; PostgreSQL's where none has told one lately.
     """
     control = database.control
-    tables = await Positions(database).tables()
+    tables = await ShardStore(database).tables()
     snapshots = await Snapshots(database).facts()
     async with database.connection("reading the status") as connection:
         shards = await read_status_shards(database, connection)

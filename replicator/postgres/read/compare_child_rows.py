@@ -1,4 +1,4 @@
-"""Looks which parents' rows of a child table are not as they must be, in PostgreSQL's own types."""
+"""Compares rows of child tables with the expected ones, parent by parent, in PostgreSQL's types."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,7 +9,7 @@ from replicator.core.mapping.target_table import Column
 from replicator.core.values.row_builder import Row
 from replicator.postgres.connection.sql_quoting import quote_identifier, quote_table
 
-LOOK = """
+COMPARE = """
 with parent as (
     select number, {parent_cells}
       from unnest($1::int[], {parent_arrays}) as p(number, {key_names})),
@@ -64,13 +64,13 @@ def orphans_statement(target: TargetMapping, child: ChildTable, *, behind: bool,
     )
 
 
-def look_statement(child: ChildTable, key_width: int) -> str:
+def comparison_statement(child: ChildTable, key_width: int) -> str:
     """The statement; `child_values` are the parameters."""
     columns = child.table.columns
     key = columns[:key_width]
     transports = child.transports
     wanted = 2 + key_width
-    return LOOK.format(
+    return COMPARE.format(
         parent_cells=", ".join(_typed(number, column) for number, column in enumerate(key)),
         parent_arrays=", ".join(
             f"${n}::{kind}[]" for n, kind in enumerate(transports[:key_width], 2)

@@ -1,4 +1,4 @@
-"""Reads the rows of targets in PostgreSQL's own types, so that 1.0 is 1 and jsonb is jsonb."""
+"""Compares rows of targets with the expected ones, in PostgreSQL's own types: 1.0 is 1."""
 
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
@@ -13,13 +13,13 @@ from replicator.postgres.connection.database import Database, Session
 from replicator.postgres.connection.sql_quoting import quote_identifier, quote_table
 from replicator.postgres.read.compare_child_rows import (
     child_values,
-    look_statement,
+    comparison_statement,
     orphans_statement,
 )
 
 ROWS_PER_PAGE = 10_000
 
-LOOK = """
+COMPARE = """
 -- one answer for each expected row, in order: is it there, and which columns are not as they must
 select case when t.{a_key} is not null then {key_hash} end as key_hash,
        coalesce({deleted}, false) as deleted,
@@ -83,7 +83,7 @@ class TargetRows:
         self._dead_lettered = database.control.sql(DEAD_LETTERED)
         self._sql: dict[str, _TargetSql] = {}
 
-    async def look(
+    async def compare(
         self, target: TargetMapping, expected: Sequence[Expectation]
     ) -> list[FoundRow | None]:
         """The row for each expectation, in order; None without a row."""
@@ -137,7 +137,7 @@ class TargetRows:
             if not families:
                 continue
             values = child_values(child, width, families)
-            for answer in await connection.fetch(look_statement(child, width), *values):
+            for answer in await connection.fetch(comparison_statement(child, width), *values):
                 unlike.setdefault(answer["number"], []).append(child.table.qualified)
         return unlike
 
@@ -214,10 +214,10 @@ class _TargetSql:
         self._columns = target.table.columns
         self._key = self._columns[: len(target.table.key)]
         self._name = quote_table(target.table.schema, target.table.name)
-        self.look = self._look(target.transports)
+        self.look = self._compare(target.transports)
 
-    def _look(self, transports: Sequence[str]) -> str:
-        return LOOK.format(
+    def _compare(self, transports: Sequence[str]) -> str:
+        return COMPARE.format(
             a_key=quote_identifier(self._key[0].name),
             key_hash=_key_hash(
                 column.type.compared(f"v.c{number}::{column.type.sql}")

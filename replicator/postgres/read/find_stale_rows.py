@@ -6,7 +6,7 @@ from typing import Any
 
 from replicator.core.mapping.compile import TableMapping, TargetMapping
 from replicator.core.mapping.target_table import Column
-from replicator.core.snapshot.snapshot_state import LookedAt
+from replicator.core.snapshot.snapshot_state import StaleRowsPage
 from replicator.core.values.cells import Cell, Unfit
 from replicator.core.values.column_types import Reading
 from replicator.core.values.row_builder import Row
@@ -14,7 +14,7 @@ from replicator.postgres.connection.database import Database
 from replicator.postgres.connection.sql_quoting import quote_identifier, quote_table
 from replicator.postgres.write.row_guard_sql import version_key
 
-LOOK = """
+FIND_STALE = """
 -- A row that is written meanwhile is seen as well, so that a stale row that is missed here is none.
 with page as (
     select {keys}, {version_key} as version_key, {gone} as gone
@@ -46,20 +46,20 @@ select a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod) as type
 
 
 class StaleRows:
-    """Looks through the targets of one mapping."""
+    """Finds the stale rows in the targets of one mapping, page by page."""
 
     def __init__(self, database: Database, mapping: TableMapping) -> None:
         self._targets = {target.name: _Target(database, target) for target in mapping.targets}
 
-    async def look(
+    async def find(
         self, target: str, snapshot_id: int, after: str | None, *, rows_max: int
-    ) -> LookedAt:
+    ) -> StaleRowsPage:
         """The next rows behind a position, and the keys of those that the snapshot has not seen.
 
         A row that is deleted softly already is not stale, nor is a row with a key that the
         mapping's type does not hold: no item can have made such a row.
         """
-        return await self._targets[target].look(snapshot_id, after, rows_max)
+        return await self._targets[target].find(snapshot_id, after, rows_max)
 
 
 class _Target:
@@ -69,7 +69,7 @@ class _Target:
         self._columns = target.table.columns[: len(target.table.key)]
         self._soft = target.table.soft
 
-    async def look(self, snapshot_id: int, after: str | None, rows_max: int) -> LookedAt:
+    async def find(self, snapshot_id: int, after: str | None, rows_max: int) -> StaleRowsPage:
         values: list[Any] = [rows_max, snapshot_id, self._table.schema, self._table.name]
         if after is not None:
             values += json.loads(after)
@@ -82,7 +82,7 @@ class _Target:
         stale = [key for key, row in zip(keys, rows, strict=True) if row["stale"]]
         cells = [self._cells(key, existing) for key in stale]
         stale_rows = [each for each in cells if each is not None]
-        return LookedAt(len(rows), stale_rows, json.dumps(keys[-1]) if keys else None)
+        return StaleRowsPage(len(rows), stale_rows, json.dumps(keys[-1]) if keys else None)
 
     def _text(self, existing: list[str], behind: bool) -> str:
         names = [f"k{place}" for place in range(len(self._columns))]
@@ -92,7 +92,7 @@ class _Target:
             for place, (column, type_) in enumerate(zip(self._columns, existing, strict=True))
         ]
         control = self._database.control
-        return LOOK.format(
+        return FIND_STALE.format(
             keys=", ".join(f"{key} as {name}" for key, name in zip(keys, names, strict=True)),
             version_key=version_key(self._table, "t"),
             gone="t._deleted_at is not null" if self._soft else "false",

@@ -1,4 +1,4 @@
-"""The statements that bring the target tables into being. Pure."""
+"""DDL for the difference between targets and catalog: missing schemas, tables and columns. Pure."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

@@ -98,7 +98,7 @@ class Deliveries:
         self._table = database.control.sql(TABLE)
         self._writer = PlanWriter(database, mapping, DELIVERY_FENCE)
 
-    async def look(self, stream_arn: str) -> Delivery:
+    async def read(self, stream_arn: str) -> Delivery:
         """Conditions under which Lambda may write the table; raises where it may not.
 
         MigrationDue or NotClaimable, after which the batch is to be delivered again.

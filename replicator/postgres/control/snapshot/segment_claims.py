@@ -3,7 +3,7 @@
 from replicator.core.snapshot.snapshot_state import SegmentClaim
 from replicator.errors import NotClaimable, PositionLost
 from replicator.postgres.connection.database import Database, Session
-from replicator.postgres.connection.end_former_owner import Claiming
+from replicator.postgres.connection.end_former_owner import ClaimTransactions
 
 LOCK_TABLE_STATE = """
 -- A changed mapping, mode or snapshot waits for this lock and then raises the epoch, or is seen.
@@ -60,7 +60,7 @@ class Segments:
         self._deployment = database.deployment
         self._control = database.control
         self._worker_id = worker_id
-        self._claiming = Claiming(database)
+        self._claiming = ClaimTransactions(database)
 
     async def claim(
         self, source: str, snapshot_id: int, number: int, *, mapping_fingerprint: str

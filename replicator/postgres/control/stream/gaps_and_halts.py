@@ -1,4 +1,4 @@
-"""Gaps, halts and the verbs of a person: each in one transaction that fences every worker off."""
+"""Gaps, halts and pauses on record: each in one transaction that fences every worker off."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -234,8 +234,8 @@ class GapPlace:
     shard_id: str | None
 
 
-class Incidents:
-    """Stops and resumes tables and shards."""
+class GapsAndHalts:
+    """Records gaps, halts and pauses, accepts and lifts them: tables and shards stop and resume."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

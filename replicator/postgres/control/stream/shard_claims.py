@@ -8,7 +8,7 @@ from replicator.core.stream.shard_load import ShardLoad
 from replicator.core.stream_record import Position
 from replicator.errors import Fenced, NotClaimable, PositionLost
 from replicator.postgres.connection.database import Database, Session
-from replicator.postgres.connection.end_former_owner import Claiming
+from replicator.postgres.connection.end_former_owner import ClaimTransactions
 from replicator.postgres.control.stream.shard_store import position_of, position_text
 
 LOCK_TABLE_STATE = """
@@ -111,7 +111,7 @@ class Claims:
         self._database = database
         self._deployment = database.deployment
         self._worker_id = worker_id
-        self._claiming = Claiming(database)
+        self._claiming = ClaimTransactions(database)
         control = database.control
         self._lock_table_state = control.sql(LOCK_TABLE_STATE)
         self._claim = control.sql(CLAIM)

@@ -173,7 +173,7 @@ delete from {schema}.shard
 """
 
 
-class Positions:
+class ShardStore:
     """Reads and adds to one deployment's rows; never takes a position back."""
 
     def __init__(self, database: Database) -> None:
