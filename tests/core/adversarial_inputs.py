@@ -124,11 +124,12 @@ def main(texts: list[str]) -> None:
     for found in pkgutil.walk_packages(package.__path__, "replicator."):
         if not found.name.endswith("__main__"):
             importlib.import_module(found.name)
-    checks: Any = sys.modules["replicator.core.values.columnar_checks"]
+    checks: Any = sys.modules["replicator.core.values.columnar_cells"]
     extensions: Any = sys.modules["replicator.core.values.by_type.extension_values"]
-    patterns = [checks.DAY, checks.IPV4, checks.MAC, checks.UUID, checks.OFFSET]
+    types: Any = sys.modules["replicator.core.values.column_types"]
+    patterns = [types.DAY, types.IPV4, types.MAC, types.UUID, types.OFFSET]
     patterns.append(extensions.LABEL_PATH)
-    patterns += [checks.numeric(), *(checks.clock(digits) for digits in range(10))]
+    patterns += [types.numeric_pattern(), *(types.clock_pattern(digits) for digits in range(10))]
     for pattern in patterns:
         checks.matching(pattern)
     beyond = sys.modules["replicator.core.values.by_type.timestamps"].beyond

@@ -45,6 +45,9 @@ COLUMNS = (
     *(("p3", "timestamp(3)"), ("z0", "timestamptz(0)"), ("i1", "interval(1)"), ("k2", "time(2)")),
 )
 NAMES = [name for name, _ in COLUMNS]
+NESTED = ("json", "jsonb", "hstore", "vector", "halfvec")
+"""The types that take maps or lists."""
+TYPES = {name: parse_type(kind) for name, kind in COLUMNS}
 
 
 def target(*more: ColumnSpec, soft: bool = False, rest: str | None = None) -> TargetMapping:
@@ -104,8 +107,19 @@ TARGETS = [
         ),
         KEY,
     ),
+    compile_target(
+        TargetSpec(
+            "public.t",
+            columns=tuple(
+                ColumnSpec(name, (name,), TYPES[name])
+                for name, _ in COLUMNS
+                if not TYPES[name].array and TYPES[name].row.name not in NESTED
+            ),
+        ),
+        KEY,
+    ),
 ]
-IDS = ["plain", "with paths", "cut times", "rest", "document", "auto and children"]
+IDS = ["plain", "with paths", "cut times", "rest", "document", "auto and children", "flat"]
 
 SURROGATES = ["\ud800", '"\udc00', "\\\udfff"]
 """What `wire` writes as escapes, or as bytes that are not UTF-8."""
@@ -154,7 +168,6 @@ malformed = st.one_of(
         max_size=2,
     ),
 )
-TYPES = {name: parse_type(kind) for name, kind in COLUMNS}
 
 
 def values_near(name: str) -> st.SearchStrategy[tuple[str, Any]]:
@@ -264,7 +277,8 @@ USUAL: dict[str, Any] = {
 def test_a_usual_image_makes_its_row_beside_others_that_make_none(mapping, other):
     raw = wire(USUAL | other)
     its_keys = {name: USUAL[name] for name in ("pk", "sk")}
-    broken: list[Any] = [{"j": {"M": 1}}, {"t": {}}, {"a\0": {"S": "\0"}}]
+    spoilt = {"j": {"M": 1}, "b": {"BOOL": 1}}  # one of them wherever the other is no column
+    broken: list[Any] = [spoilt, {"t": {}}, {"a\0": {"S": "\0"}}]
     odd = [wire(USUAL | each) for each in broken]
 
     made = rows_of(mapping, [as_record(its_keys, each) for each in (odd[0], raw, *odd[1:])])

@@ -49,6 +49,26 @@ MAPPINGS = {
             )
         )
     ),
+    "flat": table_mapping(
+        target(
+            columns=(
+                column_spec("n", "n", "bigint"),
+                column_spec("doc", "doc", "text", on_invalid="null"),
+                column_spec("again", "doc", "boolean", on_invalid="null"),
+                column_spec("own", "own", "text", on_invalid="null"),
+                column_spec("names", "names", "text"),
+            )
+        )
+    ),
+    "flat and alone": table_mapping(
+        target(
+            columns=(
+                column_spec("n", "n", "bigint"),
+                column_spec("doc", "doc", "numeric", on_invalid="null"),
+                column_spec("own", "own", "bytea"),
+            )
+        )
+    ),
     "nullable": table_mapping(
         target(columns=(column_spec("doc", "doc", "jsonb", on_invalid="null"),))
     ),
@@ -57,6 +77,9 @@ MAPPINGS = {
     ),
     "other types": table_mapping(
         target(columns=(column_spec("doc", "doc", "jsonb", other_types="rest"),), rest="extra")
+    ),
+    "other types left out": table_mapping(
+        target(columns=(column_spec("doc", "doc", "text", other_types="rest"),))
     ),
     "when": table_mapping(
         target("public.there", when={"doc": {"exists": True}}),

@@ -26,7 +26,7 @@ def test_every_expression_ends_soon_with_every_adversarial_input(inputs: str):
     assert done.returncode == 0, done.stderr[-3000:]
     tried = done.stdout.split()
     assert "replicator.core.values.canonical_numbers" in tried
-    assert "replicator.core.values.columnar_checks" in tried
+    assert "replicator.core.values.columnar_cells" in tried
     assert "replicator.core.mapping.attribute_paths" in tried
     assert "replicator.core.values.column_types" in tried
     assert "replicator.config.cross_checks" in tried  # has no expression but in a call

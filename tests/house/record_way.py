@@ -60,6 +60,7 @@ async def _way_in(loaded: Loaded) -> Way:
             batch = Batch(
                 page.records, page.records[-1].position, clock.now(), attempting=lambda: None
             )
+            batch = pipeline.planned(batch, claim)  # as `engine/stream/shard_replicator.py` does
             claim = await pipeline.process(batch, claim, asyncio.Event())
     assert await loaded.sql("select count(*) from public.orders") == [(4,)]
     return way

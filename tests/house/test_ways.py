@@ -13,6 +13,7 @@ async def test_the_page_names_every_file_that_a_usual_record_passes(migrated_dat
     way = await record_way(migrated_database)
 
     assert told("The way of a record") == way.modules
+    assert re.findall(r"comes back (\d+) times", PAGE.read_text()) == [str(way.returns)]
 
 
 def told(heading: str) -> list[str]:

@@ -16,6 +16,7 @@ from replicator.core.mapping.compile import compile_table
 from replicator.core.table_spec import SourceKey
 
 PACKAGE = Path(replicator.__file__).parent
+_CONTINUED = inspect.CO_COROUTINE | inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR
 
 
 @dataclass
@@ -45,13 +46,14 @@ def followed(*names: str) -> Iterator[Way]:
     way = Way()
     root = f"{PACKAGE}/"
     waiting: list[FrameType] = []
-    """Frames that were entered already: a coroutine that goes on is no new visit."""
+    """Frames that were entered already: a coroutine, or a generator of any kind, that goes on is no
+    new visit."""
 
     def note(frame: FrameType, event: str, _: Any) -> None:
         file = frame.f_code.co_filename
         if event != "call" or not file.startswith(root):
             return
-        if frame.f_code.co_flags & (inspect.CO_COROUTINE | inspect.CO_GENERATOR):
+        if frame.f_code.co_flags & _CONTINUED:
             if any(frame is entered for entered in waiting):
                 return
             waiting.append(frame)

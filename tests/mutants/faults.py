@@ -74,12 +74,12 @@ MUTANTS = [
     Mutant(
         "the position moves in a transaction of its own",
         WRITER,
-        "            return await self._written(connection, text, *values)\n",
+        "            row = await self._written(connection, text, *values)\n",
         "            await connection.execute(\n"
         "                'update replicator.shard set last_sequence_number = $1::text::numeric'\n"
         "                ' where shard_id = $2 and epoch = $3', values[5], values[3], values[4])\n"
         "            values[9] = values[5]\n"
-        "            return await self._written(connection, text, *values)\n",
+        "            row = await self._written(connection, text, *values)\n",
         FENCE,
     ),
     Mutant(
@@ -99,8 +99,8 @@ MUTANTS = [
     Mutant(
         "the first change of a key wins",
         "replicator/core/planning/planning_state.py",
-        "{key: index for index, key in self.keys.items()}",
-        "{key: index for index, key in reversed(self.keys.items())}",
+        "zip(self.keys.values(), self.keys, strict=True)",
+        "[(key, index) for index, key in reversed(self.keys.items())]",
         PLAN,
     ),
     Mutant(
@@ -126,9 +126,9 @@ MUTANTS = [
     ),
     Mutant(
         "a value that is not as usual spoils no row",
-        "replicator/core/values/columnar_rows.py",
-        "cells.append(convert(value))\n        except _UNUSUAL:\n            odd.add(place)",
-        "cells.append(convert(value))\n        except _UNUSUAL:\n            pass",
+        "replicator/core/values/columnar_cells.py",
+        "cells.append(convert(value))\n        except UNUSUAL:\n            odd.add(place)",
+        "cells.append(convert(value))\n        except UNUSUAL:\n            pass",
         "tests/core/test_columnar_rows.py",
     ),
     Mutant(

@@ -18,8 +18,22 @@ INPUT_MUTANTS = [
     Mutant(
         "images in which tags are missing are taken for usual ones",
         "replicator/core/values/columnar_rows.py",
-        "if may_lack_tags(_BETWEEN.join(raws)):",
+        "if tags_matter and may_lack_tags(_BETWEEN.join(raws)):",
         "if not raws:",
+        EMPTY_MAPS,
+    ),
+    Mutant(
+        "a path into a map is taken for a column that takes no maps",
+        "replicator/core/values/columnar_rows.py",
+        "usual is None or usual.alone or",
+        "usual is not None and",
+        EMPTY_MAPS,
+    ),
+    Mutant(
+        "a column of maps is taken for one that takes none",
+        "replicator/core/values/columnar_rows.py",
+        "or not _NESTING.isdisjoint(usual.tags) for usual in usuals",
+        "for usual in usuals",
         EMPTY_MAPS,
     ),
     Mutant(

@@ -9,7 +9,7 @@ every newest change converts, which is nearly all of them.
 
 The idea: look at the newest change of every item first, all items together. An item is settled
 here when the newest change
-  * is a new image that routes to the target and makes a row (`columnar_rows.UsualRows`): an upsert;
+  * is a new image that routes to the target and makes a row (`columnar.UsualRows`): an upsert;
   * is a new image that routes elsewhere, where leaving a target is a plain delete: a delete by
     key;
   * is a removal, where removals are plain deletes: a delete by key. Older changes of a settled
@@ -30,14 +30,17 @@ decide which of two changes the row shows, as an older change in the same batch 
 """
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from operator import itemgetter
+from typing import cast
 
 from replicator.core.mapping.compile import TargetMapping
 from replicator.core.planning.planning_state import ItemKey, PlanningState
 from replicator.core.planning.record_outcomes import Rank
 from replicator.core.planning.write_plan import TargetWrites
 from replicator.core.values.columnar_rows import UsualRows
+from replicator.core.values.row_builder import Row
 from replicator.errors import ValueRejected
 
 _Items = list[tuple[ItemKey, int]]
@@ -153,22 +156,22 @@ def _upsert(
     records = [state.records[place] for _, place in items]
     made = rows_of(records)
     changes.unmapped.update(made.untaken)
-    changes.candidates.update({name: items[place][1] for name, place in made.candidates.items()})
-    changes.carriers.update({name: items[place][1] for name, place in made.carriers.items()})
-    if None in made.rows:
-        odd = [place for place, row in enumerate(made.rows) if row is None]
+    for name, place in made.candidates.items():
+        changes.candidates[name] = items[place][1]
+    for name, place in made.carriers.items():
+        changes.carriers[name] = items[place][1]
+    rows, children = made.rows, made.children
+    if None in rows:
+        odd = [place for place, row in enumerate(rows) if row is None]
         changes.left.update(items[place][0] for place in odd)
-        usual = [place for place, row in enumerate(made.rows) if row is not None]
+        usual = [place for place, row in enumerate(rows) if row is not None]
         items = [items[place] for place in usual]
         records = [records[place] for place in usual]
-    settled, places = {key for key, _ in items}, [place for _, place in items]
-    writes.upserted.extend_whole(
-        [row for row in made.rows if row is not None],
-        records,
-        [its for its, row in zip(made.children, made.rows, strict=False) if row is not None],
-    )
-    state.rank_all(places, Rank.APPLIED)
-    return settled
+        children = [children[place] for place in usual] if children else ()
+        rows = [row for row in rows if row is not None]
+    writes.upserted.extend_whole(cast("Sequence[Row]", rows), records, children)
+    state.rank_all(map(itemgetter(1), items), Rank.APPLIED)
+    return set(map(itemgetter(0), items))
 
 
 def _delete(

@@ -63,7 +63,7 @@ class PlanningState:
                 if (created_at := records[index].created_at) is None or created_at >= skip_before
             }
         )
-        self.newest: dict[ItemKey, int] = {key: index for index, key in self.keys.items()}
+        self.newest: dict[ItemKey, int] = dict(zip(self.keys.values(), self.keys, strict=True))
         """The place of the newest change of each item."""
         self.taken: set[ItemKey] = set()
         """Items that belong to some target after the newest change, as far as known."""

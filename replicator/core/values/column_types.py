@@ -14,7 +14,7 @@ from difflib import get_close_matches
 from functools import partial
 from typing import Literal
 
-from replicator.core.values import columnar_checks as checks
+from replicator.core.values import columnar_cells as checks
 from replicator.core.values.by_type import clock_times, extension_values, scalars
 from replicator.core.values.by_type import network_addresses as addresses
 from replicator.core.values.by_type.clock_times import at_most_digits
@@ -23,7 +23,7 @@ from replicator.core.values.by_type.intervals import interval
 from replicator.core.values.by_type.timestamps import beyond, time_conversions
 from replicator.core.values.cells import Conversions
 from replicator.core.values.column_options import Fraction, OnNul, TimeFormat
-from replicator.core.values.columnar_checks import ColumnarCheck
+from replicator.core.values.columnar_cells import ColumnarCheck
 from replicator.core.values.dynamodb_json import decode_binary
 from replicator.errors import ConfigurationError
 
@@ -37,6 +37,18 @@ UNCHANGED_TEXT = "({})::text"
 AS_TEXT = '({})::text collate "C"'
 AS_NUMBER = "trim_scale(({})::numeric)::text"
 """One text for one number: an existing column may be of a wider type than the declared one."""
+
+# Patterns of the texts that are cells unchanged: no comma, as `checks.matching` joins by it.
+PATTERN_DIGITS_MAX = 19  # on each side of the point; more is possible, but not usual
+DAY = (  # the 29th of February is left to the calendar
+    r"(?!0000)[0-9]{4}-(?:(?:0[1-9]|1[0-2])-(?:0[1-9]|1[0-9]|2[0-8])"
+    r"|(?:0[13-9]|1[0-2])-(?:29|30)|(?:0[13578]|1[02])-31)"
+)
+_HOST_BYTE = "(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
+IPV4 = rf"(?:{_HOST_BYTE}\.){{3}}{_HOST_BYTE}"
+MAC = "[0-9a-f]{2}(?::[0-9a-f]{2}){5}"
+UUID = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+OFFSET = "(?:Z|[+-](?:0[0-9]|1[0-5]):[0-5][0-9])"
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +188,31 @@ _NUMERIC = Bounds(
 )
 
 
+def clock_pattern(digits: int = 6) -> str:
+    """The pattern of times of day with so many digits of a second at most."""
+    fraction = f"(?:\\.[0-9]{{1,{digits}}})?" if digits else ""
+    return f"(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]{fraction}"
+
+
+def numeric_pattern(
+    precision: int = 2 * PATTERN_DIGITS_MAX, scale: int = PATTERN_DIGITS_MAX
+) -> str:
+    """The pattern of numbers of so many digits in canonical form, `scale` behind the point."""
+    return number_pattern(precision - scale, scale)
+
+
+def number_pattern(whole: int, scale: int) -> str:
+    """The pattern of numbers in canonical form, with so many digits at most on each side."""
+    wholes = f"[1-9][0-9]{{0,{min(whole, PATTERN_DIGITS_MAX) - 1}}}" if whole else None
+    decimals = f"\\.[0-9]{{0,{min(scale, PATTERN_DIGITS_MAX) - 1}}}[1-9]" if scale else None
+    numbers = ["0"]
+    if decimals:
+        numbers.insert(0, f"-?0{decimals}")
+    if wholes:
+        numbers.insert(0, f"-?{wholes}" + (f"(?:{decimals})?" if decimals else ""))
+    return "|".join(numbers)
+
+
 def _integer(name: str, alias: str, bits: int, *, wider: tuple[str, ...]) -> ColumnTypeRow:
     digits = len(str(1 << (bits - 1)))
     aliases = ("int", alias) if name == "integer" else (alias,)
@@ -184,7 +221,7 @@ def _integer(name: str, alias: str, bits: int, *, wider: tuple[str, ...]) -> Col
         lambda _: {"N": scalars.integer(name, bits)},
         aliases,
         tag="N",
-        check=lambda _: checks.matching(checks.number(digits - 1, 0)),
+        check=lambda _: checks.matching(number_pattern(digits - 1, 0)),
         keys=frozenset("N"),
         wider=(*wider, "numeric"),
         digits=digits,
@@ -224,7 +261,7 @@ def _clock(name: str, alias: str, convert: Callable[[str], str], offset: str) ->
         name,
         lambda reading: _bounded({"S": convert}, reading.arguments),
         (alias,),
-        check=lambda reading: checks.matching(checks.clock(*reading.arguments) + offset),
+        check=lambda reading: checks.matching(clock_pattern(*reading.arguments) + offset),
         bounds=_fraction_digits(name),
     )
 
@@ -338,7 +375,7 @@ _ROWS = (
     ColumnTypeRow(
         "date",
         lambda reading: {**time_conversions("date", reading.time_format)},
-        check=lambda _: checks.matching(checks.DAY),
+        check=lambda _: checks.matching(DAY),
         keys=frozenset("S"),
         timed=True,
         digest="({} - date '2000-01-01')::text",
@@ -348,11 +385,11 @@ _ROWS = (
         lambda _: {"N": scalars.double},
         ("float8", "float"),
         tag="N",
-        check=lambda _: checks.matching(checks.number(7, 8)),
+        check=lambda _: checks.matching(number_pattern(7, 8)),
         number=True,
         json=True,
     ),
-    _address("inet", addresses.inet, checks.IPV4),
+    _address("inet", addresses.inet, IPV4),
     ColumnTypeRow(
         "interval",
         lambda reading: _bounded({"S": interval}, reading.arguments),
@@ -370,7 +407,7 @@ _ROWS = (
     ColumnTypeRow(
         "jsonb", lambda reading: scalars.json_conversions(reading.nul), tag="M", json=True
     ),
-    _address("macaddr", addresses.macaddr, checks.MAC),
+    _address("macaddr", addresses.macaddr, MAC),
     _address("macaddr8", addresses.macaddr8),
     ColumnTypeRow(
         "numeric",
@@ -378,7 +415,7 @@ _ROWS = (
         ("decimal", "dec"),
         tag="N",
         set_tag="NS",
-        check=lambda reading: checks.matching(checks.numeric(*reading.arguments)),
+        check=lambda reading: checks.matching(numeric_pattern(*reading.arguments)),
         bounds=_NUMERIC,
         keys=frozenset("N"),
         number=True,
@@ -390,7 +427,7 @@ _ROWS = (
         lambda _: {"N": scalars.real},
         ("float4",),
         tag="N",
-        check=lambda _: checks.matching(checks.number(3, 3)),
+        check=lambda _: checks.matching(number_pattern(3, 3)),
         number=True,
         json=True,
     ),
@@ -403,21 +440,21 @@ _ROWS = (
         compared='{} collate "C"',
     ),
     _clock("time", "time without time zone", clock_times.time, ""),
-    _clock("timetz", "time with time zone", clock_times.timetz, checks.OFFSET),
+    _clock("timetz", "time with time zone", clock_times.timetz, OFFSET),
     _instant(
         "timestamp",
         "timestamp without time zone",
-        lambda digits: f"{checks.DAY}T{checks.clock(digits)}",
+        lambda digits: f"{DAY}T{clock_pattern(digits)}",
     ),
     _instant(
         "timestamptz",
         "timestamp with time zone",
-        lambda digits: f"{checks.DAY}T{checks.clock(digits)}Z",
+        lambda digits: f"{DAY}T{clock_pattern(digits)}Z",
     ),
     ColumnTypeRow(
         "uuid",
         lambda reading: {"S": partial(scalars.uuid, key=reading.key)},
-        check=lambda _: checks.matching(checks.UUID),
+        check=lambda _: checks.matching(UUID),
         keys=frozenset("S"),
     ),
     ColumnTypeRow(

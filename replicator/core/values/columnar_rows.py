@@ -15,7 +15,7 @@ two steps, each of which treats all records at once.
    attributes that no column uses are skipped by the decoder in C. An image that does not fit the
    struct is refused.
 2. Convert. Every column turns the list of its raw values into the list of its cells. `together`
-   (see `columnar_checks`) checks a whole list with one regular expression; where no such check
+   (see `columnar_cells`) checks a whole list with one regular expression; where no such check
    exists, `conversion` is mapped over the list. Rows are the columns, zipped.
 
 There are two such ways. The narrow one knows for each column the one type that it usually receives,
@@ -34,7 +34,7 @@ counts what is left to the walk.
 
 A column that fails as a whole is made again value by value with the column's own converter, so
 that one unusual value costs its own row the fast path and no other row's; places without a row are
-collected in `_Batch.odd`.
+collected in `Images.odd`.
 
 Broken without it: were an unusual value converted here "as well as possible", two code paths
 would decide on a row, and they would drift apart. Were a failure not confined to the record, one
@@ -44,7 +44,7 @@ number set would send the whole batch down the slow path.
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache, partial
+from functools import cache
 from itertools import chain, islice
 from json.encoder import encode_basestring as quote
 from operator import add, attrgetter
@@ -56,11 +56,18 @@ from msgspec import UNSET, Raw, UnsetType
 from replicator.core.stream_record import AttributeValue, Image, StreamRecord
 from replicator.core.values.cells import Cell
 from replicator.core.values.column_options import OnNul
-from replicator.core.values.converters import Usual
+from replicator.core.values.columnar_cells import (
+    UNUSUAL,
+    ColumnCells,
+    Images,
+    Usual,
+    key_column,
+    typed_column,
+    untyped_column,
+)
 from replicator.core.values.dynamodb_json import may_lack_tags
 from replicator.core.values.json_text import json_text, object_texts, plain_texts
 from replicator.core.values.row_builder import Row, Step, Untaken
-from replicator.errors import ValueRejected
 
 Children = tuple[list[Row], ...]
 """For each child table of a target, the rows of one item."""
@@ -116,26 +123,8 @@ class MaskedAttributes:
     value: Callable[[str, AttributeValue], AttributeValue | None]
 
 
-@dataclass(slots=True)
-class _Batch:
-    """Images side by side: the items' keys, as received, and decoded.
-
-    `odd` are the places of images that make no row; `names` has by place the attributes that no
-    column takes, where there are any.
-    """
-
-    keys: Sequence[Image]
-    raws: Sequence[memoryview]
-    images: Sequence[Any]
-    odd: set[int] = field(default_factory=set)
-    names: dict[int, Sequence[str]] = field(default_factory=dict)
-
-
-_Cells = Callable[[_Batch], Sequence[Cell]]
-"""The cells of one column; places of values without one are marked as odd."""
 _Decode = Callable[[memoryview], Any]
 
-_UNUSUAL = (AttributeError, KeyError, TypeError, ValueError, RecursionError, ValueRejected)
 _RAW_TYPES: dict[str, Any] = {
     **dict.fromkeys(("S", "N", "B"), str),
     **dict.fromkeys(("SS", "NS", "BS"), list[str]),
@@ -143,6 +132,7 @@ _RAW_TYPES: dict[str, Any] = {
     "L": list[dict[str, Any]],
     "M": dict[str, Any],
 }
+_NESTING = frozenset(("M", "L"))
 _BETWEEN = b"\x1f"  # no valid JSON holds it
 _NULL = b'{"NULL":true}'
 _NESTED_OR_NULL = (b'{"M":{', b'{"L":[', _NULL)
@@ -174,20 +164,29 @@ def compile_usual_rows(
         return None
     of_children = [(fields.told[name], name, of_item) for name, of_item in children]
     ends = _Ends(tail, of_children, key_width, hiding)
+    tags_matter = bool(hiding or children or remainder.rest != "dropped" or _take_maps(steps))
 
     def rows_of(records: Sequence[StreamRecord]) -> MadeRows:
         raws = [record.new_image or memoryview(b"") for record in records]
-        batch = _Batch([record.keys for record in records], raws, ())
+        images = Images([record.keys for record in records], raws, ())
         places = list(range(len(raws)))
-        if may_lack_tags(_BETWEEN.join(raws)):
+        if tags_matter and may_lack_tags(_BETWEEN.join(raws)):
             places = [place for place in places if not may_lack_tags(bytes(raws[place]))]
         found = _Found([None] * len(raws), [()] * len(raws) if children else [])
         for way in ways:
             if places:
-                places = _take(way, ends, batch, places, found)
+                places = _take(way, ends, images, places, found)
         return found.made()
 
     return rows_of
+
+
+def _take_maps(steps: Sequence[Step]) -> bool:
+    """False where an empty map is as unfit for every column without its tag as it is with it."""
+    usuals = [step.usual for step in steps if not step.of_key]
+    return any(
+        usual is None or usual.alone or not _NESTING.isdisjoint(usual.tags) for usual in usuals
+    )
 
 
 def _fields(
@@ -233,19 +232,19 @@ class _Found:
         places: Sequence[int],
         rows: Sequence[Row],
         children: Sequence[Children],
-        batch: _Batch,
+        images: Images,
         *,
         candidates: bool,
     ) -> None:
-        """Add the rows of a batch that were made; `candidates`: the names could be columns."""
+        """Add the rows of images that were made; `candidates`: the names could be columns."""
         for place, row in zip(places, rows, strict=True):
             self.rows[place] = row
         for place, its in zip(places, children, strict=False):
             self.children[place] = its
-        for number in batch.odd:
+        for number in images.odd:
             self.rows[places[number]] = None
-            batch.names.pop(number, None)
-        for number, names in batch.names.items():
+            images.names.pop(number, None)
+        for number, names in images.names.items():
             if candidates:
                 for name in names:
                     self.candidates.setdefault(name, places[number])
@@ -293,13 +292,13 @@ class _Fields:
 class _Way:
     """A decoder of images, and the columns of the decoded values.
 
-    `names_of` finds the attributes of a batch that no column takes, where needed; a rest
+    `names_of` finds the attributes of the images that no column takes, where needed; a rest
     that is a cell has `candidates` where such attributes can be columns.
     """
 
     decode: _Decode
-    columns: Sequence[_Cells]
-    names_of: Callable[[_Batch], dict[int, Sequence[str]]] | None
+    columns: Sequence[ColumnCells]
+    names_of: Callable[[Images], dict[int, Sequence[str]]] | None
     candidates: bool = False
 
 
@@ -329,33 +328,33 @@ def _wide(
     return _Way(decode, columns, names_of, candidates=remainder.rest == "exceptional")
 
 
-def _take(way: _Way, ends: _Ends, whole: _Batch, places: Sequence[int], found: _Found) -> list[int]:
+def _take(way: _Way, ends: _Ends, whole: Images, places: Sequence[int], found: _Found) -> list[int]:
     """Make the rows of some places in one way; returns the places that are left, in order."""
-    images = _decoded(way.decode, [whole.raws[place] for place in places])
-    left = [place for place, image in zip(places, images, strict=True) if image is None]
+    decoded = _decoded(way.decode, [whole.raws[place] for place in places])
+    left = [place for place, image in zip(places, decoded, strict=True) if image is None]
     if left:
-        taken = [place for place, image in zip(places, images, strict=True) if image is not None]
-        images = [image for image in images if image is not None]
+        taken = [place for place, image in zip(places, decoded, strict=True) if image is not None]
+        decoded = [image for image in decoded if image is not None]
     else:
         taken = list(places)
     if not taken:
         return left
-    batch = _Batch(
-        [whole.keys[place] for place in taken], [whole.raws[place] for place in taken], images
+    images = Images(
+        [whole.keys[place] for place in taken], [whole.raws[place] for place in taken], decoded
     )
-    columns = [cells_of(batch) for cells_of in way.columns]
+    columns = [cells_of(images) for cells_of in way.columns]
     columns += [[cell] * len(taken) for cell in ends.tail]
     rows = list(zip(*columns, strict=True))
-    children = _children(ends, rows, batch) if ends.children else []
+    children = _children(ends, rows, images) if ends.children else []
     if way.names_of is not None:
-        batch.names = way.names_of(batch)
-    found.take(taken, rows, children, batch, candidates=way.candidates)
-    return sorted([*left, *(taken[number] for number in batch.odd)])
+        images.names = way.names_of(images)
+    found.take(taken, rows, children, images, candidates=way.candidates)
+    return sorted([*left, *(taken[number] for number in images.odd)])
 
 
-def _children(ends: _Ends, rows: Sequence[Row], batch: _Batch) -> list[Children]:
+def _children(ends: _Ends, rows: Sequence[Row], images: Images) -> list[Children]:
     """The child rows of every row."""
-    values = [list(map(attrgetter(told), batch.images)) for told, _, _ in ends.children]
+    values = [list(map(attrgetter(told), images.decoded)) for told, _, _ in ends.children]
     made: list[Children] = []
     for number, (row, its) in enumerate(zip(rows, zip(*values, strict=True), strict=True)):
         key = row[: ends.key_width]
@@ -366,8 +365,8 @@ def _children(ends: _Ends, rows: Sequence[Row], batch: _Batch) -> list[Children]
                     value = _hidden(ends.hiding, name, value)  # noqa: PLW2901
                 of_tables.append(rows_of(key, {} if value in (None, UNSET) else {name: value}))
             made.append(tuple(of_tables))
-        except _UNUSUAL:
-            batch.odd.add(number)
+        except UNUSUAL:
+            images.odd.add(number)
             made.append(())
     return made
 
@@ -435,123 +434,15 @@ def _value_type(tags: tuple[str, ...]) -> type[msgspec.Struct]:
     )
 
 
-def _column(step: Step, fields: _Fields, *, every_type: bool) -> _Cells:
+def _column(step: Step, fields: _Fields, *, every_type: bool) -> ColumnCells:
     if step.of_key:
-        return _key_column(step)
-    convert, usual = step.convert, fields.alone(step)
-    value_of = attrgetter(fields.told[step.attribute])
+        return key_column(step.attribute, step.convert, step.usual)
+    usual, value_of = fields.alone(step), attrgetter(fields.told[step.attribute])
     if usual is None or (every_type and usual.alone):
-
-        def cells(batch: _Batch) -> Sequence[Cell]:
-            values = [None if value is UNSET else value for value in map(value_of, batch.images)]
-            try:
-                return list(map(convert, values))
-            except _UNUSUAL:
-                return _one_by_one(convert, values, batch.odd)
-
-        return cells
+        return untyped_column(step.convert, value_of)
     if usual.tag == "M":
-        return lambda batch: _json_cells(list(map(value_of, batch.images)), step, batch.odd)
-    return _value_column(step, usual, value_of, every_type=every_type)
-
-
-def _key_column(step: Step) -> _Cells:
-    name, convert, usual = step.attribute, step.convert, step.usual
-    if usual is None:
-        return lambda batch: _one_by_one(convert, [its.get(name) for its in batch.keys], batch.odd)
-    tag, cells_of = usual.tag, _conversion(usual)
-
-    def cells(batch: _Batch) -> Sequence[Cell]:
-        try:
-            values = [its[name] for its in batch.keys]
-            if sum(map(len, values)) > len(values):
-                raise ValueError
-            return cells_of([value[tag] for value in values])
-        except _UNUSUAL:
-            return _one_by_one(convert, [its.get(name) for its in batch.keys], batch.odd)
-
-    return cells
-
-
-def _one_by_one(
-    convert: Callable[[AttributeValue | None], Cell],
-    values: Sequence[AttributeValue | None],
-    odd: set[int],
-) -> Sequence[Cell]:
-    """Make cells one by one, so that an unusual value costs only the own row the fast path."""
-    cells: list[Cell] = []
-    for place, value in enumerate(values):
-        try:
-            cells.append(convert(value))
-        except _UNUSUAL:
-            odd.add(place)
-            cells.append(None)
-    return cells
-
-
-def _value_column(
-    step: Step, usual: Usual, value_of: Callable[[Any], Any], *, every_type: bool
-) -> _Cells:
-    """A column with values that are decoded by type."""
-    tags = usual.tags if every_type else usual.tags[:1]
-    conversions = [_conversion(each) for each in (usual, *usual.others)][: len(tags)]
-    raw_of = [attrgetter(tag) for tag in tags]
-    null_of = attrgetter("NULL")
-
-    def of_one_type(values: Sequence[Any]) -> Sequence[Cell]:
-        raws, nulls = list(map(raw_of[0], values)), list(map(null_of, values))
-        if None not in raws and nulls.count(None) == len(nulls):
-            return conversions[0](raws)
-        if [raw is None for raw in raws] != [null is not None for null in nulls]:
-            raise ValueError
-        there = iter(conversions[0]([raw for raw in raws if raw is not None]))
-        return [None if raw is None else next(there) for raw in raws]
-
-    together = of_one_type
-    if len(tags) > 1:
-        together = partial(_of_any_type, list(zip(raw_of, conversions, strict=True)))
-
-    def typed(value: Any) -> AttributeValue:  # noqa: ANN401 (a struct made above)
-        pairs = [(tag, getattr(value, tag)) for tag in (*tags, "NULL")]
-        return {tag: raw for tag, raw in pairs if raw is not None}
-
-    def cells(batch: _Batch) -> Sequence[Cell]:
-        values = list(map(value_of, batch.images))
-        try:
-            return together(values)
-        except _UNUSUAL:
-            return _one_by_one(step.convert, list(map(typed, values)), batch.odd)
-
-    return cells
-
-
-def _of_any_type(
-    types: Sequence[tuple[Callable[[Any], Any], Callable[[Sequence[Any]], Sequence[Cell]]]],
-    values: Sequence[Any],
-) -> Sequence[Cell]:
-    """The cells of values, each of which has one of the given types or is NULL."""
-    cells: list[Cell] = [None] * len(values)
-    places = [place for place, value in enumerate(values) if value.NULL is not None]
-    for raw_of, cells_of in types:
-        raws = list(map(raw_of, values))
-        its = [place for place, raw in enumerate(raws) if raw is not None]
-        for place, cell in zip(its, cells_of([raws[place] for place in its]), strict=True):
-            cells[place] = cell
-        places += its
-    if sorted(places) != list(range(len(values))):
-        raise ValueError
-    return cells
-
-
-def _conversion(usual: Usual) -> Callable[[Sequence[Any]], Sequence[Cell]]:
-    """A function that makes cells of raw values, none of which is None."""
-    together, convert = usual.together, usual.conversion
-
-    def cells(raws: Sequence[Any]) -> Sequence[Cell]:
-        made = together(raws) if together is not None and raws else None
-        return list(map(convert, raws)) if made is None else made
-
-    return cells
+        return lambda images: _json_cells(list(map(value_of, images.decoded)), step, images.odd)
+    return typed_column(step.convert, usual, value_of, every_type=every_type)
 
 
 def _json_cells(raws: list[Raw], step: Step, odd: set[int]) -> list[Cell]:
@@ -565,7 +456,7 @@ def _json_cells(raws: list[Raw], step: Step, odd: set[int]) -> list[Cell]:
     for place in [place for place, cell in enumerate(cells) if cell is None]:
         try:
             cells[place] = step.convert(_decode_value(values[place]))
-        except _UNUSUAL:
+        except UNUSUAL:
             odd.add(place)
     if _NULL in values:
         return [None if value == _NULL else cell for cell, value in zip(cells, values, strict=True)]
@@ -584,7 +475,7 @@ def _hidden_json_cells(
         try:
             left = None if value == _NULL else hide(_decode_value(value))
             hidden.append(_NULL if left is None else msgspec.json.encode(left))
-        except _UNUSUAL:
+        except UNUSUAL:
             odd.add(place)
             hidden.append(_NULL)
     cells: list[Cell] = []
@@ -595,7 +486,7 @@ def _hidden_json_cells(
             cells.append(
                 (None if null else text) if usual else step.convert(_decode_value(values[place]))
             )
-        except _UNUSUAL:
+        except UNUSUAL:
             odd.add(place)
             cells.append(None)
     return cells
@@ -603,14 +494,14 @@ def _hidden_json_cells(
 
 def _partly_taken(
     remainder: Remainder, fields: _Fields, hiding: MaskedAttributes | None
-) -> Callable[[_Batch], dict[int, Sequence[str]]]:
+) -> Callable[[Images], dict[int, Sequence[str]]]:
     """Finds the attributes that are decoded, and that no column takes whole."""
     partly = [(name, attrgetter(fields.told[name])) for name in remainder.untaken(fields.users)]
 
-    def names_of(batch: _Batch) -> dict[int, Sequence[str]]:
+    def names_of(images: Images) -> dict[int, Sequence[str]]:
         names: dict[int, Sequence[str]] = {}
         for name, value_of in partly:
-            for place, value in enumerate(map(value_of, batch.images)):
+            for place, value in enumerate(map(value_of, images.decoded)):
                 if value is UNSET or (hiding and _hidden(hiding, name, value) is None):
                     continue
                 names[place] = (*names.get(place, ()), name)
@@ -621,12 +512,12 @@ def _partly_taken(
 
 def _looked_up(
     remainder: Remainder, hiding: MaskedAttributes | None
-) -> Callable[[_Batch], dict[int, Sequence[str]]]:
+) -> Callable[[Images], dict[int, Sequence[str]]]:
     """Finds the attributes that no column takes by the names of all that an image has."""
 
-    def names_of(batch: _Batch) -> dict[int, Sequence[str]]:
+    def names_of(images: Images) -> dict[int, Sequence[str]]:
         names: dict[int, Sequence[str]] = {}
-        for place, raw in enumerate(batch.raws):
+        for place, raw in enumerate(images.raws):
             try:
                 values = _decode_values(raw)
                 its = remainder.untaken(values)
@@ -637,8 +528,8 @@ def _looked_up(
                         if name not in hiding.attributes
                         or hiding.value(name, _decode_value(values[name])) is not None
                     ]
-            except _UNUSUAL:
-                batch.odd.add(place)
+            except UNUSUAL:
+                images.odd.add(place)
                 continue
             if its:
                 names[place] = its
@@ -647,7 +538,7 @@ def _looked_up(
     return names_of
 
 
-def _no_rest_column(remainder: Remainder, fields: _Fields) -> _Cells:
+def _no_rest_column(remainder: Remainder, fields: _Fields) -> ColumnCells:
     """The empty rest of images of which nothing is left; other images make no row.
 
     A value of an attribute with several users is decoded whatever its type, so that only `strays`
@@ -660,36 +551,38 @@ def _no_rest_column(remainder: Remainder, fields: _Fields) -> _Cells:
         if fields.of_any_type(name)
     ]
 
-    def cells(batch: _Batch) -> Sequence[Cell]:
+    def cells(images: Images) -> Sequence[Cell]:
         for value_of in partly:
-            values = enumerate(map(value_of, batch.images))
-            batch.odd.update(place for place, value in values if value is not UNSET)
+            values = enumerate(map(value_of, images.decoded))
+            images.odd.update(place for place, value in values if value is not UNSET)
         for name, value_of in mixed:
-            values = enumerate(map(value_of, batch.images))
-            batch.odd.update(
+            values = enumerate(map(value_of, images.decoded))
+            images.odd.update(
                 place
                 for place, value in values
                 if value is not UNSET and remainder.strays({name: value})
             )
-        return ["{}"] * len(batch.keys)
+        return ["{}"] * len(images.keys)
 
     return cells
 
 
-def _rest_column(remainder: Remainder, fields: _Fields, hiding: MaskedAttributes | None) -> _Cells:
+def _rest_column(
+    remainder: Remainder, fields: _Fields, hiding: MaskedAttributes | None
+) -> ColumnCells:
     """The objects of all that no column takes: made of images as a whole where nothing in them is
     hidden or converted, and of their members for those images that are not usual.
     """
     of_members = _objects_of_members(remainder, fields, hiding)
     if remainder.rest == "exceptional" or hiding is not None or remainder.stray:
-        return lambda batch: of_members(batch, range(len(batch.raws)))
+        return lambda images: of_members(images, range(len(images.raws)))
     whole = object_texts(remainder.untaken)
 
-    def cells(batch: _Batch) -> Sequence[Cell]:
-        objects: list[Cell] = [*whole(batch.raws)]
+    def cells(images: Images) -> Sequence[Cell]:
+        objects: list[Cell] = [*whole(images.raws)]
         if None in objects:
             left = [place for place, text in enumerate(objects) if text is None]
-            for place, text in zip(left, of_members(batch, left), strict=True):
+            for place, text in zip(left, of_members(images, left), strict=True):
                 objects[place] = text
         return objects
 
@@ -698,20 +591,20 @@ def _rest_column(remainder: Remainder, fields: _Fields, hiding: MaskedAttributes
 
 def _objects_of_members(
     remainder: Remainder, fields: _Fields, hiding: MaskedAttributes | None
-) -> Callable[[_Batch, Sequence[int]], list[Cell]]:
+) -> Callable[[Images, Sequence[int]], list[Cell]]:
     """A function that makes the objects of images at some places from their members."""
     untaken, nul = remainder.untaken, remainder.nul
     tells_names = remainder.rest == "exceptional"
     strays_of = _strays(remainder, fields, hiding) if remainder.stray else None
 
-    def objects_of(batch: _Batch, places: Sequence[int]) -> list[Cell]:
+    def objects_of(images: Images, places: Sequence[int]) -> list[Cell]:
         wanted: dict[tuple[str, ...], tuple[list[str], list[str | None]]] = {}
         members: list[bytes | memoryview] = []
         shapes: list[list[str | None]] = []
         for place in places:
             values: dict[str, Any] = {}
             try:
-                values = _decode_values(batch.raws[place])
+                values = _decode_values(images.raws[place])
                 every = tuple(values)
                 if every not in wanted:
                     taken = untaken(every)
@@ -720,16 +613,16 @@ def _objects_of_members(
                 if hiding is not None and not hiding.attributes.isdisjoint(names):
                     names = _hide_members(hiding, names, values)
                     labels = list(map(_label, names))
-                if strays_of is not None and (found := strays_of(batch.images[place], values)):
+                if strays_of is not None and (found := strays_of(images.decoded[place], values)):
                     names = [*names, *found]
                     labels = list(map(_label, names))
-            except _UNUSUAL:
-                batch.odd.add(place)
+            except UNUSUAL:
+                images.odd.add(place)
                 names, labels = [], []
             members += [values[name] for name in names]
             shapes.append(labels)
             if tells_names and names:
-                batch.names[place] = names
+                images.names[place] = names
         texts = iter(_member_texts(members, nul))
         objects: list[Cell] = []
         for place, labels in zip(places, shapes, strict=True):
@@ -737,7 +630,7 @@ def _objects_of_members(
             try:
                 objects.append("{" + ",".join(map(add, labels, its)) + "}")
             except TypeError:  # a name or a value that jsonb cannot hold
-                batch.odd.add(place)
+                images.odd.add(place)
                 objects.append(None)
         return objects
 
@@ -788,7 +681,7 @@ def _member_texts(members: Sequence[bytes | memoryview], nul: OnNul) -> list[str
     for place in [place for place, text in enumerate(texts) if text is None]:
         try:
             texts[place] = json_text(_decode_value(members[place]), nul)
-        except _UNUSUAL:
+        except UNUSUAL:
             continue
     return texts
 

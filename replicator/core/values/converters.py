@@ -4,9 +4,7 @@ Usual values have one shape, so that many of a column are converted together (`c
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 from replicator.core.stream_record import AttributeValue
 from replicator.core.values.canonical_numbers import canonical_number, one_of_many
@@ -19,8 +17,8 @@ from replicator.core.values.column_options import (
     Transform,
     Words,
 )
-from replicator.core.values.column_types import TIMED, ColumnType, Reading
-from replicator.core.values.columnar_checks import ColumnarCheck, lists, matching, numeric
+from replicator.core.values.column_types import TIMED, ColumnType, Reading, numeric_pattern
+from replicator.core.values.columnar_cells import ColumnarCheck, Usual, lists, matching
 from replicator.core.values.dynamodb_json import TYPES, label, sorted_members
 from replicator.core.values.json_text import shape_fault
 from replicator.core.values.string_transforms import transformed, word_conversions
@@ -29,26 +27,6 @@ from replicator.errors import ConfigurationError, ValueRejected
 Converter = Callable[[AttributeValue | None], Cell]
 _SETS = ("SS", "NS", "BS")
 _MALFORMED = (AttributeError, KeyError, TypeError, ValueError)
-
-
-@dataclass(frozen=True, slots=True)
-class Usual:
-    """Usual shape of a column's values: the type tag, and the conversion of the raw value.
-
-    `conversion` makes the cell, or raises. `together` makes the same of many, or None. `alone`:
-    values of other types are not the column's. `others` are the other shapes that it converts.
-    """
-
-    tag: str
-    conversion: Callable[[Any], Cell]
-    together: ColumnarCheck | None = None
-    alone: bool = False
-    others: tuple["Usual", ...] = ()
-
-    @property
-    def tags(self) -> tuple[str, ...]:
-        """The type tags of all shapes, the usual one first."""
-        return (self.tag, *(other.tag for other in self.others))
 
 
 def compile_converter(
@@ -159,7 +137,7 @@ def usual_value(
         if usual == row.tag:  # a format may ask for another one
             checks[usual] = check
         if usual != "N" and conversions.get("N") is canonical_number:
-            checks["N"] = matching(numeric())
+            checks["N"] = matching(numeric_pattern())
     if row.tag == "M":  # any type, as JSON
         return Usual(usual, conversions[usual], checks.get(usual))
     others = tuple(

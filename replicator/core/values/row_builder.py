@@ -6,7 +6,8 @@ from typing import Any
 
 from replicator.core.stream_record import AttributeValue, Image
 from replicator.core.values.cells import Cell
-from replicator.core.values.converters import Converter, Usual
+from replicator.core.values.columnar_cells import Usual
+from replicator.core.values.converters import Converter
 from replicator.errors import ValueRejected
 
 Untaken = Callable[[Iterable[str]], list[str]]

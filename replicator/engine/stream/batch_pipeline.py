@@ -15,6 +15,7 @@ from replicator.core.planning.row_guard_outcomes import Applied, outcomes_after_
 from replicator.core.planning.write_plan import WritePlan
 from replicator.core.stream.batch_size import BatchSize
 from replicator.core.stream.claims import Advance, Claim
+from replicator.core.stream.shard_load import ShardLoad
 from replicator.core.stream_record import NOWHERE, Position, StreamRecord
 from replicator.core.telemetry_events import (
     BatchApplied,
@@ -65,6 +66,17 @@ class Batch:
     def part(self, records: Sequence[StreamRecord]) -> "Batch":
         """Some of the batch's records by themselves."""
         return replace(self, records=records, plan=None, order=None)
+
+
+@dataclass(frozen=True, slots=True)
+class _Commit:
+    """One transaction that was committed: the new position, the rows, and how long it took."""
+
+    advance: Advance
+    load: ShardLoad
+    applied: Applied
+    seconds: float
+    at: datetime
 
 
 class BatchPipeline:
@@ -182,42 +194,43 @@ class BatchPipeline:
     async def _commit(
         self, plan: WritePlan, batch: Batch, claim: Claim, stopping: asyncio.Event
     ) -> Claim:
-        last = batch.records[-1]
         created_at = _newest(batch.records)
-        load = claim.load.after(len(batch.records), now=self._clock.monotonic())
-        advance = Advance(
-            expected=claim.position,
-            position=last.position,
-            known=batch.known,
-            created_at=None if created_at is None else datetime.fromtimestamp(created_at, UTC),
-            polled_at=batch.requested_at,
-            load=load.records_a_minute,
-        )
-        applied, seconds = await apply_until_taken(
-            lambda: self._try(plan, claim, advance, len(batch.records)),
+        commit = await apply_until_taken(
+            lambda: self._try(plan, batch, claim, created_at),
             stopping,
             attempting=batch.attempting,
             failed=batch.failed,
             single=len(batch.records) == 1,
         )
-        self._report(
-            plan, batch, claim, applied=applied, apply_seconds=seconds, created_at=created_at
-        )
+        self._report(plan, batch, claim, commit, created_at)
         return replace(
             claim,
-            position=advance.position,
-            known=max(advance.known, claim.known or NOWHERE),
-            safe_at=_later(claim.safe_at, advance.created_at),
+            position=commit.advance.position,
+            known=max(commit.advance.known, claim.known or NOWHERE),
+            safe_at=_later(claim.safe_at, commit.advance.created_at),
             owed=True,
             open_letters=claim.open_letters or bool(plan.dead_letters),
-            load=load,
+            load=commit.load,
         )
 
     async def _try(
-        self, plan: WritePlan, claim: Claim, advance: Advance, records: int
-    ) -> tuple[Applied, float]:
-        """Try one transaction; returns the outcome and the time, from which batch sizes learn."""
-        started = self._clock.monotonic()
+        self, plan: WritePlan, batch: Batch, claim: Claim, created_at: float | None
+    ) -> _Commit:
+        """Try one transaction, of which the batch size learns.
+
+        The clock is asked once at each end: the begin dates the shard's load, and the ages of
+        changes are measured at the end.
+        """
+        records, started = len(batch.records), self._clock.monotonic()
+        load = claim.load.after(records, now=started)
+        advance = Advance(
+            expected=claim.position,
+            position=batch.records[-1].position,
+            known=batch.known,
+            created_at=None if created_at is None else datetime.fromtimestamp(created_at, UTC),
+            polled_at=batch.requested_at,
+            load=load.records_a_minute,
+        )
         try:
             applied = await self._sink.apply(plan, claim=claim, advance=advance)
         except TargetLocked as error:
@@ -226,21 +239,19 @@ class BatchPipeline:
         except (SinkBusy, SinkUnavailable):  # a time limit may end the session without a word
             self.size = self.size.refused(records)
             raise
-        seconds = self._clock.monotonic() - started
+        seconds, at = self._clock.monotonic() - started, self._clock.now()
         self.size = self.size.after(records, seconds)
-        return applied, seconds
+        return _Commit(advance, load, applied, seconds, at)
 
     def _report(
         self,
         plan: WritePlan,
         batch: Batch,
         claim: Claim,
-        *,
-        applied: Applied,
-        apply_seconds: float,
+        commit: _Commit,
         created_at: float | None,
     ) -> None:
-        now = self._clock.now().timestamp()
+        applied, now = commit.applied, commit.at.timestamp()
         in_order = self._order(batch)
         outcomes = plan.outcomes
         if applied.rejections:
@@ -258,7 +269,7 @@ class BatchPipeline:
                 rows=applied.rows,
                 unmapped=plan.unmapped,
                 unmapped_types=plan.unmapped_types,
-                apply_seconds=apply_seconds,
+                apply_seconds=commit.seconds,
                 replication_seconds=tuple(
                     (max(0.0, now - created), count) for created, count in ages.items()
                 ),

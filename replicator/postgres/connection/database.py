@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import replace
 from typing import TypeAlias, cast
 
@@ -98,21 +98,16 @@ class Database:
         """Name of a worker's sessions, by which the session that holds a lock is recognised."""
         return f"{self.name} {worker_id}"[:SESSION_NAME_BYTES_MAX]
 
-    @asynccontextmanager
-    async def connection(
+    def connection(
         self, doing: str, *, mapped_columns: Collection[str] = (), steady: bool = False
-    ) -> AsyncIterator[Session]:
+    ) -> AbstractAsyncContextManager[Session]:
         """A connection; what fails inside is raised as a ReplicatorError.
 
         Its statements commit one by one; where a pooler is all together, since what a statement
         relies on can be set for a transaction only. PostgreSQL may keep the plans of `steady`
         ones (`plan_cache_mode`).
         """
-        async with (
-            self._connection_of(self._opened, doing, mapped_columns, steady=steady) as connection,
-            self._settled(connection),
-        ):
-            yield connection
+        return self._connection_of(self._opened, doing, mapped_columns, steady=steady)
 
     @asynccontextmanager
     async def helper(self, doing: str) -> AsyncIterator[Session]:
@@ -122,7 +117,6 @@ class Database:
         async with (
             self._helping,
             self._connection_of(self._opened_beside, doing) as connection,
-            self._settled(connection),
         ):
             yield connection
 
@@ -141,7 +135,6 @@ class Database:
             async with (
                 self._lane,
                 self._connection_of(self._opened_beside, doing, mapped_columns) as connection,
-                self._settled(connection),
             ):
                 yield connection, self.settings.lock_timeout_seconds / self._in_lane
         finally:
@@ -156,7 +149,8 @@ class Database:
         *,
         steady: bool = False,
     ) -> AsyncIterator[Session]:
-        """A connection of a pool, back in it afterwards.
+        """A connection of a pool, back in it afterwards; behind a pooler within a transaction,
+        which has the settings that are otherwise the session's.
 
         A connection whose statement did not end is terminated, so that nothing of it is reused; so
         is one whose server cannot work now: it may have become a standby, and another is asked.
@@ -169,10 +163,14 @@ class Database:
         sound = False
         try:
             async with asyncio.timeout(self._statement_seconds_max):
+                # the pool's proxy has all of a connection's methods
+                session = cast("Session", connection)
                 if self.settings.pooler == "none":
                     await plan_as_fits(connection, steady=steady)
-                # the pool's proxy has all of a connection's methods
-                yield cast("Session", connection)
+                    yield session
+                else:
+                    async with self.transaction_on(session):
+                        yield session
             sound = True
         except _LOST as error:
             raise translate(error, doing=doing) from error
@@ -208,15 +206,6 @@ class Database:
             return
         async with connection.transaction(isolation="read_committed"):
             await self._limit(connection)
-            yield
-
-    @asynccontextmanager
-    async def _settled(self, connection: Session) -> AsyncIterator[None]:
-        """The block's settings: of the session, or behind a pooler of a transaction around it."""
-        if self.settings.pooler == "none":
-            yield
-            return
-        async with self.transaction_on(connection):
             yield
 
     async def close(self) -> None:

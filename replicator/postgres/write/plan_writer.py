@@ -79,18 +79,17 @@ class PlanWriter:
         `supersede`: open dead letters of the plan's items are superseded. BatchRejected,
         SchemaMismatch, SinkBusy, BatchTooSlow; SinkUnavailable when the outcome is not known.
         """
-        shape = _plan_shape(plan, supersede=supersede)
+        shape, who = _plan_shape(plan, supersede=supersede), _who(fence_values)
         text, *values = self._statement(plan, shape, fence_values)
 
-        async def statement(connection: Session) -> asyncpg.Record | None:
-            return await self._written(connection, text, *values)
+        async def statement(connection: Session) -> Applied | None:
+            row = await self._written(connection, text, *values)
+            if row is None or row["fenced"] != 1:
+                return None
+            return Applied(_rows_written(plan, row))
 
         steady = self._statements.steady(shape)
-        who = _who(fence_values)
-        row = await self._waits.run(who, statement, self.mapped_columns, steady=steady)
-        if row is None or row["fenced"] != 1:
-            return None
-        return Applied(_rows_written(plan, row))
+        return await self._waits.run(who, statement, self.mapped_columns, steady=steady)
 
     async def write_within(
         self, connection: Session, plan: WritePlan, fence_values: Sequence[object]
