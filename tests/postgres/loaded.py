@@ -22,6 +22,7 @@ from replicator.postgres.schema.migrate import migrate
 from replicator.postgres.write.plan_writer import PostgresSink, SegmentSink
 from tests.support.bounds import USUAL_SECONDS
 from tests.support.builders import NOON, STREAM, record
+from tests.support.waiting import eventually
 
 SHARD = "shard-0"
 
@@ -97,6 +98,16 @@ class Loaded:
     async def sql(self, text: str) -> list[tuple[object, ...]]:
         async with self.database.connection("looking") as connection:
             return [tuple(row) for row in await connection.fetch(text)]
+
+    async def waiting(self, sessions: int) -> None:
+        """Until so many sessions wait for a lock."""
+        query = "select count(*) from pg_stat_activity where wait_event_type = 'Lock'"
+
+        async def wait() -> bool:
+            [(found,)] = await self.sql(f"{query} and datname = current_database()")
+            return found == sessions
+
+        await eventually(wait, what=f"{sessions} sessions wait for a lock")
 
 
 async def registered(dsn: str, mapping: TableMapping) -> Loaded:

@@ -16,7 +16,6 @@ from replicator.postgres.read.find_stale_rows import StaleRows
 from tests.postgres.loaded import SHARD, Loaded, registered
 from tests.support.builders import NOON, STREAM, record, table_mapping
 from tests.support.specs import child_spec, column_spec, key_column_spec
-from tests.support.waiting import eventually
 
 
 @pytest.fixture
@@ -205,7 +204,7 @@ async def test_of_two_workers_that_begin_a_snapshot_at_once_one_waits(
     try:
         await other.execute("begin; select from replicator.table_state for update")
         both = asyncio.gather(begin(), begin())
-        await waiting(table, 2)
+        await table.waiting(2)
         await other.execute("rollback")
     finally:
         await other.close()
@@ -213,17 +212,6 @@ async def test_of_two_workers_that_begin_a_snapshot_at_once_one_waits(
     assert sorted(await both) == [False, True]
     [running] = await table.known()
     assert (running.id, running.state, len(running.segments)) == (asked.id, "running", 2)
-
-
-async def waiting(table: Loaded, sessions: int) -> None:
-    """Until so many sessions wait for a lock."""
-    query = "select count(*) from pg_stat_activity where wait_event_type = 'Lock'"
-
-    async def wait() -> bool:
-        [(found,)] = await table.sql(f"{query} and datname = current_database()")
-        return found == sessions
-
-    await eventually(wait, what=f"{sessions} sessions wait for a lock")
 
 
 async def test_a_table_stays_guarded_until_the_last_part_is_done(table: Loaded):

@@ -1,9 +1,11 @@
 """A table that moves between DynamoDB Streams and Kinesis: modes, versions, shards, loads."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from itertools import permutations
 
+import asyncpg
 import pytest
 
 from replicator.core.stream.claims import Claim
@@ -313,3 +315,31 @@ async def test_a_break_that_comes_back_before_anybody_decided_is_the_same_gap(ta
     await gaps_and_halts.accept_gaps(table.name, who="me", why="seen")
     assert not await gaps_and_halts.add_break(table.name, SHARE, detail="off again")
     assert await table.sql("select state, lasts from replicator.gap") == [("accepted", True)]
+
+
+async def test_who_accepts_a_gap_waits_for_its_table_before_it_locks_the_gap(
+    table: Loaded, migrated_database: str
+):
+    """A listing may note a stream at that moment, which locks the table and then its gaps."""
+    older = STREAM.replace("2026-", "2020-")
+    await table.sql(
+        "insert into replicator.generation (deployment, source, stream_arn, label_at)"
+        f" select deployment, source, stream_arn, '{NOON}' from replicator.table_state"
+    )
+    gaps_and_halts = GapsAndHalts(table.database)
+    assert await gaps_and_halts.start_stream(
+        table.name, older, label_at=NOON - 9 * DAY, detail="new", after=StreamOver(STREAM)
+    )
+    listing = await asyncpg.connect(migrated_database)
+    try:
+        await listing.execute("begin; select from replicator.table_state for update")
+        accepting = asyncio.create_task(
+            gaps_and_halts.accept_gaps(table.name, who="me", why="a failover")
+        )
+        await table.waiting(1)
+        await listing.execute("select from replicator.gap for update nowait")
+    finally:
+        await listing.close()
+
+    assert await accepting == 1
+    assert (await facts(table))[0] == older

@@ -16,7 +16,12 @@ from replicator.core.stream.source_kind import is_created_again
 from replicator.core.telemetry_events import GapKind
 from replicator.errors import ConfigurationError, Fenced
 from replicator.postgres.connection.database import Database, Session
-from replicator.postgres.control.stream.generations import Stream, make_current, start_stream
+from replicator.postgres.control.stream.generations import (
+    LOCK_TABLE,
+    Stream,
+    make_current,
+    start_stream,
+)
 from replicator.postgres.control.stream.raise_epochs import raise_epochs
 from replicator.postgres.control.stream.shard_store import OPEN_GAPS
 
@@ -364,8 +369,13 @@ class GapsAndHalts:
     async def accept_gaps(
         self, source: str, *, who: str, why: str, gap_id: int | None = None
     ) -> int:
-        """Accept that the records of a table's open gaps are lost; returns how many were open."""
+        """Accept that the records of a table's open gaps are lost; returns how many were open.
+
+        The table is locked before its gaps, as who notes a stream does: in the other order each
+        may wait for the other.
+        """
         async with self._database.transaction("accepting a gap") as connection:
+            await connection.execute(self._control.sql(LOCK_TABLE), self._deployment, source)
             return await accept_gaps(
                 connection, self._database, source, who=who, why=why, gap_id=gap_id
             )
