@@ -40,8 +40,9 @@ demo: .venv/.installed-demo $(MINISTACK) ## watch a table replicate: nothing to 
 test: .venv/.installed-dev $(MINISTACK) $(SERVERS) ## all tests but the long and wide ones, on real parts started for them
 	@$(PYTEST) -m "not long and not wide" $(ARGS)
 
-test-wide: .venv/.installed-dev $(MINISTACK) ## what differs from a test of `make test` in one value, such as the emulator
-	@$(PYTEST) -m "wide and not long" $(ARGS)
+test-wide: export REPLICATOR_TEST_EXAMPLES := all
+test-wide: .venv/.installed-dev $(MINISTACK) ## what differs from a test of `make test` in one value, such as the emulator, and more generated examples
+	@$(PYTEST) -m "(wide or generated) and not long" $(ARGS)
 
 test-postgres: .venv/.installed-dev $(MINISTACK) ## what meets PostgreSQL, on another version of it; VERSION=14
 	@$(BIN)/python -m tests.support.postgres_versions $(or $(VERSION),14)

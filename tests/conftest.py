@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, is_hypothesis_test, settings
 
 from replicator.demo import embedded_servers as embedded
 from replicator.demo.embedded_servers import EmbeddedPostgres
@@ -27,14 +27,18 @@ from tests.support.ports import kept_port
 from tests.support.postgres import fresh_database, migrated_database_to_copy
 from tests.support.postgres_versions import asked_for, postgres_of
 from tests.support.warm_start import BYTECODE, keeps_bytecode
+from tests.support.wide import examples
 
 # for the workers of xdist, whatever tests start, and what this process has yet to import
 os.environ.update(keeps_bytecode())
 sys.pycache_prefix, sys.dont_write_bytecode = str(BYTECODE), False
 
-# a busy one is no failure, neither in a test nor while examples are drawn
 settings.register_profile(
-    "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    "any machine",
+    # a busy one is no failure, neither in a test nor while examples are drawn
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    max_examples=examples(100),
 )
 # a change is judged by itself, by the same examples every time; runs by hand look for new ones
 settings.register_profile("CI", settings.get_profile("any machine"), derandomize=True)
@@ -77,14 +81,17 @@ def pytest_collection() -> Generator[None, object, object]:
 def pytest_collection_modifyitems(
     config: pytest.Config, items: list[pytest.Item]
 ) -> Generator[None, None, None]:
-    """Mark what needs a server by the fixtures it asks for, and bound every test; in a worker of
-    xdist put what is left in order, pytest having brought together what shares a parameter.
+    """Mark what needs a server by the fixtures it asks for and what Hypothesis generates, and bound
+    every test; in a worker of xdist put what is left in order, pytest having brought together what
+    shares a parameter.
     """
     servers = {"postgres_server": "postgres", "dynamodb_endpoint": "dynamodb"}
     for item in items:
         for fixture in getattr(item, "fixturenames", ()):
             if fixture in servers:
                 item.add_marker(servers[fixture])
+        if is_hypothesis_test(getattr(item, "obj", None)):
+            item.add_marker("generated")
         if config.getoption("timeout") is None and item.get_closest_marker("timeout") is None:
             is_long = item.get_closest_marker("long") is not None
             seconds = bounds.LONG_TEST_SECONDS if is_long else bounds.TEST_SECONDS

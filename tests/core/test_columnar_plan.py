@@ -21,6 +21,7 @@ from replicator.core.table_spec import ChildSpec, Masking, SourceKey, TableSpec,
 from tests.core.test_columnar_rows import wire
 from tests.support.planned_together import planned_as_several
 from tests.support.specs import column_spec
+from tests.support.wide import examples
 
 KEY = SourceKey((("pk", "S"),))
 ALONE_BYTES_MAX = columnar_plan.ALONE_BYTES_MAX
@@ -190,7 +191,7 @@ def told(letter: DeadLetter) -> list[Any]:
 @pytest.mark.parametrize("unmatched", ["ignore", "dead_letter"])
 @pytest.mark.parametrize("targets", TARGETS.values(), ids=TARGETS)
 @given(drawn=changes, scanned=st.booleans())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 def test_what_is_planned_together_is_what_single_changes_make(targets, unmatched, drawn, scanned):
     spec = TableSpec("orders", "orders", tuple(targets), unmatched=unmatched)
     mapping, records = compile_table(with_auto_columns(spec, AUTO), KEY), records_of(drawn)
@@ -210,7 +211,7 @@ def test_what_is_planned_together_is_what_single_changes_make(targets, unmatched
     ],
 )
 @given(drawn=changes)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 def test_personal_data_is_hidden_both_ways(name, personal, drawn):
     targets = tuple(TARGETS[name])
     spec = TableSpec("orders", "orders", targets, personal=personal, salt=b"0123456789abcdef")

@@ -31,6 +31,7 @@ from replicator.errors import ValueRejected
 from tests.support.random_items import NUMBERS, STRINGS
 from tests.support.specs import column_spec
 from tests.support.type_samples import arrays_of, samples_of
+from tests.support.wide import examples
 
 KEY = SourceKey((("pk", "S"), ("sk", "N")))
 SAMPLED = {"char": "char(3)"}
@@ -211,7 +212,7 @@ def as_record(keys: Any, raw: bytes) -> StreamRecord:
 
 @pytest.mark.parametrize("mapping", TARGETS, ids=IDS)
 @given(data=st.data())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 def test_a_row_of_a_usual_image_is_the_one_its_converters_make(mapping, data):
     drawn = data.draw(st.lists(st.tuples(attributes, keys, st.booleans()), min_size=1, max_size=4))
     raws = [wire(item | its_keys, ascii_only=ascii_only) for item, its_keys, ascii_only in drawn]
@@ -296,7 +297,7 @@ def test_a_name_that_the_decoder_cannot_be_told_leaves_all_images_to_the_convert
 
 
 @given(drawn=st.lists(values | malformed, max_size=4))
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=examples(500), deadline=None)
 def test_plain_text_of_typed_json_is_what_its_decoded_value_becomes(drawn):
     found = plain_texts([wire(value) for value in drawn])
 
@@ -336,7 +337,7 @@ def without_keys(names: Iterable[str]) -> list[str]:
 
 
 @given(data=st.data())
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=examples(500), deadline=None)
 def test_the_json_of_an_image_is_that_of_its_decoded_attributes(data):
     """Several batches meet one function, which remembers what is around the scalars."""
     texts_of = object_texts(without_keys)
@@ -402,7 +403,7 @@ def test_what_is_around_the_scalars_of_images_is_not_remembered_for_ever(image_o
 
 
 @given(drawn=st.lists(st.fixed_dictionaries({"pk": scalars, "sk": scalars}), max_size=4))
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=examples(500), deadline=None)
 def test_objects_that_are_alike_are_what_each_of_them_becomes(drawn):
     found = objects_alike(drawn)
 

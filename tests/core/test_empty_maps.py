@@ -20,6 +20,7 @@ from tests.support.builders import table_mapping
 from tests.support.planned_together import planned_as_several
 from tests.support.random_items import RandomItems
 from tests.support.specs import child_spec, column_spec
+from tests.support.wide import examples
 
 EMPTY: dict[str, Any] = {"M": {}}
 LINES = child_spec("public.lines", "doc", (column_spec("n", "n", "bigint"),), rest="more")
@@ -162,7 +163,7 @@ def test_every_place_that_looks_sees_the_empty_map(name: str, doc: Any):
 
 @pytest.mark.parametrize("name", MAPPINGS)
 @given(seed=st.integers(0, 10**9))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 def test_random_items_become_what_they_become_with_tags(name: str, seed: int):
     random = RandomItems(seed)
     image = {"doc": random.value(), **random.named_values(3)}

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from replicator.core.leases.fair_shares import IDLE, UPSET, Fairness, wanted, weights_of
 from replicator.core.leases.lease_plan import Lease, LeasePlan, Sighting, plan_leases
+from tests.support.wide import examples
 from tests.support.zipf import zipf
 
 LEASE_SECONDS, LOOK_SECONDS = 20.0, 5.0
@@ -233,7 +234,7 @@ def test_beside_a_worker_that_counts_leases_all_do():
     assert group.unevenness() <= EVEN
 
 
-@settings(deadline=None, max_examples=30)
+@settings(deadline=None, max_examples=examples(30))
 @given(
     loads=st.lists(st.one_of(st.just(0.0), st.floats(1.0, 1e7)), min_size=1, max_size=20),
     sizes=st.lists(st.integers(1, 6), min_size=1, max_size=3),
@@ -256,7 +257,7 @@ def test_any_loads_end_at_rest_and_no_worker_is_overloaded(loads: list[float], s
         assert max(group.totals().values()) <= max(EVEN * share, share + heaviest)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=examples(60))
 @given(
     loads=st.lists(st.floats(0.0, 1e6), min_size=1, max_size=40),
     owners=st.lists(st.sampled_from([None, "a", "b", "c", "d"]), min_size=40, max_size=40),
@@ -287,7 +288,7 @@ def test_the_plan_is_the_same_for_the_same_view_in_any_order(loads, owners, rand
     assert one.ask == other.ask
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=examples(60))
 @given(loads=st.lists(st.floats(0.0, 1e6), min_size=1, max_size=60), workers=st.integers(1, 9))
 def test_workers_of_one_view_take_every_free_lease_once(loads: list[float], workers: int):
     group = Group.of(loads, workers)

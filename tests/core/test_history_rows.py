@@ -16,6 +16,7 @@ from replicator.core.stream_record import StreamRecord
 from replicator.errors import RejectionHalts
 from tests.support.builders import NOON, record, table_mapping, target
 from tests.support.random_items import NUMBERS, STRINGS
+from tests.support.wide import examples
 
 HISTORY = "public.t_history"
 OPEN, SHUT = {"S": "open"}, {"S": "shut"}
@@ -53,7 +54,7 @@ def after(old: dict[str, Any], made: StreamRecord) -> StreamRecord:
 
 
 @given(data=st.data())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @pytest.mark.parametrize("personal", [(), (("a", "hash"), ("b.M", "drop"))], ids=["open", "hidden"])
 def test_an_entry_made_beside_others_is_the_one_made_by_itself(personal, data):
     """Entries of a batch are made together; one that is not as usual is decoded and made alone."""

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from replicator.core.leases.lease_plan import Lease, LeasePlan, observed, plan_leases
+from tests.support.wide import examples
 
 SECONDS = 20.0
 LOOKS_SECONDS = 5.0
@@ -244,7 +245,7 @@ def simulate(
     return rows, moves
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=examples(40))
 @given(shards=st.integers(1, 24), sizes=st.lists(st.integers(1, 6), min_size=1, max_size=4))
 def test_any_number_of_workers_ends_balanced_within_one_and_rests(shards, sizes):
     rows = {f"shard-{n:02}": lease(n) for n in range(shards)}

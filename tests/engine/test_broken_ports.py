@@ -326,7 +326,9 @@ def test_a_shard_that_fails_again_and_again_within_is_named_with_its_failure(
     assert [what for what in named if kind not in what] == []
 
 
-@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize(
+    "fault", ["exception", *(pytest.param(fault, marks=pytest.mark.wide) for fault in FAULTS[1:])]
+)
 @pytest.mark.parametrize("name", ["listing", "iterator", "read", "apply"])
 def test_lag_grows_within_seconds_where_reads_or_commits_fail(
     world: World, name: str, fault: Fault
@@ -356,7 +358,9 @@ PERIODIC: tuple[tuple[Server, str], ...] = (
 )
 
 
-@pytest.mark.parametrize("failure", [Invented(), SourceUnavailable("away")])
+@pytest.mark.parametrize(
+    "failure", [Invented(), pytest.param(SourceUnavailable("away"), marks=pytest.mark.wide)]
+)
 @pytest.mark.parametrize(
     ("server", "name"), PERIODIC, ids=[f"{server} {name}" for server, name in PERIODIC]
 )

@@ -33,7 +33,10 @@ async def behind_a_pooler(
 async def test_query_timeout_of_the_pooler_makes_batches_smaller(
     new_replica: NewReplica, migrated_database: str
 ):
-    """The pooler ends the client: the error is beneath a lost connection."""
+    """The pooler ends the client: the error is beneath a lost connection, and tried again as one
+    the batch would meet the limit for ever. Whatever else a busy machine lets meet it is tried
+    again, and may say so.
+    """
     async with behind_a_pooler(new_replica, migrated_database, query_timeout=LIMIT_SECONDS) as (
         it,
         _,
@@ -44,7 +47,7 @@ async def test_query_timeout_of_the_pooler_makes_batches_smaller(
 
         await it.equal(worker)
 
-        assert worker.entries("task failed") == []
+        assert worker.entries("table halted") == []
         assert await it.sql("select from replicator.dead_letter") == []
         assert await worker.stop() == 0
 

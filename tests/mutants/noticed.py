@@ -17,6 +17,7 @@ from tests.mutants.faults import MUTANTS
 from tests.mutants.mutant import Mutant
 from tests.support.bounds import scaled
 from tests.support.warm_start import ROOT
+from tests.support.wide import EXAMPLES
 
 COPIED = ("replicator", "tests", "migrations", "docs", "deploy", "requirements")
 MINUTES_MAX = 5
@@ -42,7 +43,8 @@ def ended(source: Path, tests: list[str], dsn: str) -> subprocess.CompletedProce
     return subprocess.run(
         [sys.executable, "-m", "pytest", *options, *tests],
         cwd=source,
-        env=os.environ | {"PYTHONDONTWRITEBYTECODE": "", "REPLICATOR_TEST_POSTGRES_DSN": dsn},
+        env=os.environ
+        | {"PYTHONDONTWRITEBYTECODE": "", "REPLICATOR_TEST_POSTGRES_DSN": dsn, EXAMPLES: "all"},
         capture_output=True,
         text=True,
         timeout=scaled(MINUTES_MAX * 60),

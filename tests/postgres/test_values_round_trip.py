@@ -12,6 +12,7 @@ from replicator.core.values.column_options import TimeFormat
 from replicator.core.values.column_types import ROWS, parse_type
 from replicator.core.values.converters import array_literal, compile_converter
 from replicator.core.values.json_text import json_text
+from tests.support.wide import examples
 
 DIGITS_38 = "12345678901234567890123456789012345678"
 DOCUMENT = f'{{"a": null, "b": {DIGITS_38}}}'
@@ -160,7 +161,7 @@ def test_every_type_of_postgresql_s_own_and_its_arrays_are_tried():
 
 storable = st.text(st.characters(codec="utf-8", exclude_characters="\0"))
 usual = settings(
-    max_examples=40,
+    max_examples=examples(40),
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

@@ -34,8 +34,14 @@ async def test_two_hundred_tables_are_read_as_soon_as_ten_calls_a_second_let_the
     assert fleet.servers.bill.calls["streams throttled"] == 0
 
 
-@pytest.mark.parametrize("seed", range(3))
-@pytest.mark.parametrize("workers", [2, 6])
+@pytest.mark.parametrize(
+    ("workers", "seed"),
+    [
+        pytest.param(workers, seed, marks=() if (workers, seed) == (2, 0) else pytest.mark.wide)
+        for workers in (2, 6)
+        for seed in range(3)
+    ],
+)
 @in_virtual_time
 async def test_workers_that_list_many_tables_first_make_ten_calls_in_any_second(
     workers: int, seed: int
@@ -52,10 +58,15 @@ async def test_workers_that_list_many_tables_first_make_ten_calls_in_any_second(
     assert seconds <= 300 / DESCRIBES_A_SECOND * OTHERS_SECONDS + LOOK_SECONDS
 
 
+@pytest.mark.parametrize(
+    ("shards", "workers"), [(100, 4), pytest.param(300, 8, marks=pytest.mark.wide)]
+)
 @in_virtual_time
-async def test_many_workers_list_many_tables_within_half_of_what_an_account_may():
-    fleet = Fleet(300, tables=100)
-    for _ in range(8):
+async def test_many_workers_list_many_tables_within_half_of_what_an_account_may(
+    shards: int, workers: int
+):
+    fleet = Fleet(shards, tables=100)
+    for _ in range(workers):
         fleet.start()
     await fleet.seconds_until(lambda: fleet.all_read, at_most=60)
     rolling = asyncio.create_task(fleet.roll_over(every_seconds=300.0))
@@ -63,7 +74,7 @@ async def test_many_workers_list_many_tables_within_half_of_what_an_account_may(
     fleet.servers.bill = bill = Bill()
 
     await asyncio.sleep(120)
-    for _ in range(4):
+    for _ in range(workers // 2):
         fleet.start()
     await asyncio.sleep(60)
 

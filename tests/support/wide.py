@@ -1,9 +1,21 @@
 """Cases of a test that differ in one value: some are for every run, the rest is wide."""
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
 import pytest
+
+EXAMPLES = "REPLICATOR_TEST_EXAMPLES"
+"""`all` where generated tests are to have all their examples, as in `make test-wide`."""
+EXAMPLES_MIN = 10
+
+
+def examples(number: int) -> int:
+    """So many generated examples of a test in `make test-wide`, a fifth of them in `make test`."""
+    if os.environ.get(EXAMPLES) == "all":
+        return number
+    return min(number, max(EXAMPLES_MIN, number // 5))
 
 
 def wide_but(*usual: str, of: Mapping[str, Any]) -> list[Any]:
