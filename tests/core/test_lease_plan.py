@@ -204,6 +204,36 @@ def test_a_lease_that_is_handed_over_is_the_askers_alone():
     )
 
 
+def test_a_lease_that_others_leave_for_a_look_is_taken_by_who_sees_that():
+    """Who has the least is another worker at every look, so that it may be nobody's."""
+    rows = [lease(0), lease(1, "me"), *(lease(n, "a") for n in range(2, 4))]
+
+    def taken(seconds: float) -> set[str]:
+        workers = ("a", "b", "c")
+        return keys(plan(*rows, held=(1,), workers=workers, standing_still_for=seconds).take)
+
+    assert taken(0.0) == taken(LOOKS_SECONDS) == set()
+    assert taken(LOOKS_SECONDS + 0.1) == {"shard-00"}
+
+
+def test_who_has_more_than_a_share_and_a_quarter_takes_nothing_that_is_left():
+    def taken(free: int) -> int:
+        rows = [*map(lease, range(free)), lease(8, "me"), lease(9, "me")]
+        seconds = LOOKS_SECONDS + 0.1
+        return len(plan(*rows, held=(8, 9), workers=("a", "b"), standing_still_for=seconds).take)
+
+    assert taken(8) == 3
+    assert taken(1) == 0
+
+
+def test_a_lease_that_the_asker_leaves_for_two_looks_is_taken_by_another():
+    rows = [lease(0, wanted_by="a"), *(lease(n, "a") for n in range(1, 5))]
+
+    assert plan(*rows, workers=("a",), standing_still_for=2 * LOOKS_SECONDS).take == ()
+    taken = plan(*rows, workers=("a",), standing_still_for=2 * LOOKS_SECONDS + 0.1).take
+    assert keys(taken) == {"shard-00"}
+
+
 def test_our_own_lease_from_before_is_taken_up_again():
     assert keys(plan(lease(0, "me")).take) == {"shard-00"}
 

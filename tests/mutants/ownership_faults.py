@@ -288,4 +288,33 @@ OWNERSHIP_MUTANTS = [
         "if False:",
         "tests/scale/test_fleet.py",
     ),
+    Mutant(
+        "a free lease that is another worker's at every look is nobody's",
+        BALANCE,
+        "if totals[worker_id] < (1 + UPSET) * share:",
+        "if False:",
+        LEASES,
+    ),
+    Mutant(
+        "free leases are left to workers that do not reach the lease table",
+        LOOKS,
+        "taking=living - (self._beats.keys() - alive),",
+        "taking=living,",
+        "tests/scale/test_fleet.py"
+        "::test_what_is_given_back_is_read_soon_although_a_worker_cannot_take_it",
+    ),
+    Mutant(
+        "a worker that was silent takes leases before it beats",
+        "replicator/engine/worker/worker.py",
+        "if plan.take and await self._is_heard():",
+        "if plan.take:",
+        f"{FLEET}::test_workers_that_come_back_take_nothing_from_each_other",
+    ),
+    Mutant(
+        "a worker takes a lease while it is giving it back",
+        "replicator/engine/worker/worker.py",
+        "wanted=units.keys() - self.holding.released,",
+        "wanted=units.keys(),",
+        f"{FLEET}::test_who_gives_a_lease_back_does_not_take_it_before_that_is_written",
+    ),
 ]

@@ -31,6 +31,8 @@ SLOW = "slow"
 """Stands among what a worker is cut off from: it reaches all, and waits."""
 HANGING_LEASES, HANGING_SECONDS = "hanging leases", 60.0
 """Stands among what a worker is cut off from: calls of the lease table fail after so long."""
+LATE_RELEASES, LATE_SECONDS = "late releases", 8.0
+"""Stands among what a worker is cut off from: what gives a lease back arrives so much later."""
 DESCRIBES_A_SECOND = 10
 """What AWS allows an account."""
 WRITES = ("create", "take", "renew", "save", "release", "ask", "delete")
@@ -133,6 +135,8 @@ class Reached:
             message = "the lease table is out of reach"
             raise CoordinationUnavailable(message)
         await self._lags("leases")
+        if name == "release" and LATE_RELEASES in self.cut_off:
+            await asyncio.sleep(LATE_SECONDS)
         return await self.servers.lease_call(name, work)
 
     async def postgres_call(self, name: str, work: Callable[[], Result]) -> Result:

@@ -63,6 +63,21 @@ def test_a_stream_is_listed_by_one_worker_for_all(result: Result):
 
 
 @in_virtual_time
+async def test_what_is_given_back_is_read_soon_although_a_worker_cannot_take_it():
+    """A worker that lives and cannot reach the lease table has the least, so that all is its."""
+    fleet = Fleet(SHARDS)
+    names = [fleet.start() for _ in range(4)]
+    await fleet.seconds_until(lambda: fleet.balanced, at_most=120)
+    fleet.processes[names[0]].cut_off.add("leases")
+    await asyncio.sleep(LEASE_SECONDS)
+    await fleet.seconds_until(lambda: fleet.all_read, at_most=120)
+
+    await fleet.stop(names[1])
+
+    assert await fleet.seconds_until(lambda: fleet.all_read, at_most=120) <= 2 * LOOK_SECONDS
+
+
+@in_virtual_time
 async def test_who_lists_dies_and_another_lists_instead():
     fleet = Fleet(500)
     for _ in range(3):

@@ -7,7 +7,7 @@ import pytest
 from replicator.core.leases.lease_owners import OLDER_SECONDS
 from replicator.core.telemetry_events import LeaseLapsed
 from tests.scale.fleet import LEASE_SECONDS, Fleet
-from tests.scale.servers import HANGING_LEASES, Bill
+from tests.scale.servers import HANGING_LEASES, LATE_RELEASES, Bill
 from tests.support.virtual_time import in_virtual_time
 
 LOOK_SECONDS = 5.0
@@ -167,3 +167,40 @@ async def test_postgresql_that_is_away_for_all_moves_nothing_when_it_is_back():
         process.cut_off.clear()
 
     await rests(fleet, 5 * LEASE_SECONDS)
+
+
+@pytest.mark.parametrize("seed", range(4))
+@in_virtual_time
+async def test_workers_that_come_back_take_nothing_from_each_other(seed: int):
+    """Each takes leases at once, and was last heard of for longer than a lease ago."""
+    fleet = Fleet(80, seed=seed)
+    names = [fleet.start() for _ in range(8)]
+    await settles(fleet)
+    back = names[:4]
+    for name in back:
+        fleet.processes[name].cut_off.add("leases")
+    await fleet.seconds_until(lambda: not {*back} & {*fleet.reading.readers.values()}, at_most=60)
+    await asyncio.sleep(LEASE_SECONDS)
+    lapsed = fleet.observed[LeaseLapsed]
+    for name in back:
+        fleet.processes[name].cut_off.clear()
+
+    await settles(fleet)
+
+    assert fleet.observed[LeaseLapsed] == lapsed
+    assert fleet.reading.overlaps == 0
+
+
+@in_virtual_time
+async def test_who_gives_a_lease_back_does_not_take_it_before_that_is_written():
+    """The call that gives it back may be under way for longer than two looks are apart."""
+    fleet = await balanced_fleet(newer=2)
+    for process in fleet.processes.values():
+        process.cut_off.add(LATE_RELEASES)
+    lapsed = fleet.observed[LeaseLapsed]
+
+    fleet.start()
+    await settles(fleet)
+
+    assert fleet.observed[LeaseLapsed] == lapsed
+    assert fleet.reading.overlaps == 0

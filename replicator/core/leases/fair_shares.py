@@ -14,7 +14,8 @@ is a share of its own, and nothing can be done about it.
 Free leases (`assigned`): every worker computes who takes each, the heaviest first, and takes its
 own. A lease goes to its home, by the hash of its key, while that has room, and else to the
 worker with the least: homes do not depend on the moment, so that two who look at different moments
-reach for different leases.
+reach for different leases. Who has the least does: what each leaves to another is taken by any of
+them one look later (`take_left_over`).
 
 Leases of others (`wanted`): a worker below its share asks for half of what is missing, from the
 workers with the most, the heaviest lease first that fits; an owner gives only while it keeps more
@@ -112,6 +113,25 @@ def assigned(
         after[taker] += free[key]
         heappush(least, (after[taker], taker))
     return takers
+
+
+def take_left_over(
+    left: Collection[str],
+    takers: dict[str, str],
+    totals: dict[str, float],
+    weights: Mapping[str, float],
+    *,
+    worker_id: str,
+    share: float,
+) -> None:
+    """Make a worker the taker of leases that others have left free: the heaviest first, while the
+    worker has less than a share and a quarter.
+    """
+    for key in sorted(left, key=lambda key: (-weights[key], key)):
+        if totals[worker_id] < (1 + UPSET) * share:
+            totals[takers[key]] -= weights[key]
+            totals[worker_id] += weights[key]
+            takers[key] = worker_id
 
 
 def wanted(

@@ -13,10 +13,12 @@ thing and our own knowledge another.
 
 Expiry: an owner is dead when an observer has seen for `lease_seconds`, by the observer's own
 monotonic clock, that neither the beat nor the counter of any of its leases moves (`stirred`): a
-worker that cannot reach PostgreSQL for a while still writes the leases, one in a second. From
-half of that time on the leases are read. Time in which the observer did not look counts for
-nothing, since nobody could tell a beat while PostgreSQL was away. An owner without a beat is an
-older version, or nobody that PostgreSQL knows: the leases are judged by their own counters.
+worker that cannot reach PostgreSQL for a while still writes the leases, one in a second. From half
+of that time on the leases are read. A worker that was silent beats before it takes a lease: who
+sees that lease for the first time would count from the last beat, and take it at the next look.
+Time in which the observer did not look counts for nothing, since nobody could tell a beat while
+PostgreSQL was away. An owner without a beat is an older version, or nobody that PostgreSQL knows:
+the leases are judged by their own counters.
 
 The invariants: a worker beats only while the calls reach the lease table, and believes in its
 leases only as long; it is the lease's condition that keeps two from taking one, and the fence that
@@ -119,12 +121,12 @@ def doubtful(
 def stirred(
     beats: Beats, before: Mapping[str, Sighting], after: Mapping[str, Sighting], *, now: float
 ) -> dict[str, BeatSighting]:
-    """The beats, where an owner that moved the counter of a lease lives now."""
+    """The beats, where an owner that took a lease or moved the counter lives now."""
     alive = {
         seen.owner
         for key, seen in after.items()
         if (last := before.get(key)) is not None
-        if last.owner == seen.owner and last.counter != seen.counter
+        if (last.owner, last.counter) != (seen.owner, seen.counter)
     }
     return {
         worker: BeatSighting(seen.beat, now) if worker in alive else seen

@@ -17,14 +17,17 @@ compared. `lease_owners` says where heartbeats come from, and which leases are r
 stops by itself when its own sign of life is older than that.
 
 Shares: `fair_shares` says what a lease weighs, who takes which of the free and expired leases, and
-what a worker asks for that has less than its share. Whatever is still expired one look
-later is taken whatever the share, since the owner is dead and a worker that has just begun cannot
-know yet what is expired. So is what all others believe to be the worker's, as nobody else would
-take it; and what follows a shard that the worker has just read to its end, so that nobody has to
-notice it first. A lease that is asked for (`wanted_by`) is given back as soon as the batch is
-finished, and is kept for the asker: by who has the least now, its former owner might take it again,
-for ever. By halves, several that have just begun do not ask one owner for more than it has to give,
-and a share of a thousand is there after ten rounds.
+what a worker asks for that has less than its share. Whatever is still expired one look later is
+taken whatever the share, since the owner is dead and a worker that has just begun cannot know yet
+what is expired. Who is to take a free lease depends on who has the least, and workers look at
+different moments: it may be another's at every look, and so nobody's. What is still free one look
+later is therefore taken by any worker that has less than a share and a quarter, and one has that at
+every moment. What all others believe to be the worker's is taken whatever the share, as nobody else
+would take it; so is what follows a shard that the worker has just read to its end, so that nobody
+has to notice it first. A lease that is asked for (`wanted_by`) is given back as soon as the batch
+is finished, and is kept for the asker, for two looks: by who has the least now, its former owner
+might take it again, for ever. By halves, several that have just begun do not ask one owner for more
+than it has to give, and a share of a thousand is there after ten rounds.
 
 The invariants: a plan never takes a lease whose owner lives; every hand-over makes the balance
 better, so that hand-overs end (`tests/core/test_lease_plan.py` simulates workers that come, go and
@@ -39,7 +42,7 @@ from dataclasses import dataclass
 from math import fsum
 from zlib import crc32
 
-from replicator.core.leases.fair_shares import Fairness, assigned, weights_of
+from replicator.core.leases.fair_shares import Fairness, assigned, take_left_over, weights_of
 from replicator.core.leases.fair_shares import wanted as wanted_leases
 
 UNKNOWN = -1
@@ -123,11 +126,12 @@ def plan_leases(
 
     `leases`: those that were read; `settled`: the owners of those that need not be, and `asked`
     those of them that the worker waits for. `wanted`: keys of the shards that may be read now.
-    `workers`: all that live, whether or not they hold a lease. `believed`: keys that all others
-    believe to be the worker's, which takes them whatever the share; `following`: those whose
-    parents it has just read to the ends, likewise. Free and expired leases are taken up to a fair
-    share, and whatever the share at the next look, `plan_seconds` later: a worker that has just
-    begun cannot know yet what is expired.
+    `workers`: all that live and can take leases, whether or not they hold one. `believed`: keys
+    that all others believe to be the worker's, which takes them whatever the share; `following`:
+    those whose parents it has just read to the ends, likewise. Free and expired leases are taken up
+    to a fair share, and whatever the share at the next look, `plan_seconds` later: a worker that
+    has just begun cannot know yet what is expired. Free ones that are another worker's by their
+    shares, and are free still at the next look, are taken up to a share and a quarter.
     `loads`: records a minute by key; without, a share is a number of leases.
     """
     rows = {lease.key: lease for lease in leases}
@@ -178,6 +182,13 @@ def plan_leases(
     for key, taker in assigned(shared, able, share=fairness.share).items():
         takers[key] = taker
         totals[taker] += weights[key]
+    left = [
+        lease.key
+        for lease in free
+        if _is_left(lease, sightings, now=now, plan_seconds=plan_seconds)
+        and takers.get(lease.key, worker_id) != worker_id
+    ]
+    take_left_over(left, takers, totals, weights, worker_id=worker_id, share=fairness.share)
     take = [lease for lease in free if lease.key in certain or takers[lease.key] == worker_id]
     asked_for = {lease.key for lease in rows.values() if _is_asked(lease)}
     due = any(key in settled and key in wanted for key in asked) or any(
@@ -205,6 +216,14 @@ def plan_leases(
 
 def _is_asked(lease: Lease | None) -> bool:
     return lease is not None and lease.wanted_by is not None
+
+
+def _is_left(lease: Lease, sightings: Sightings, *, now: float, plan_seconds: float) -> bool:
+    """True when a lease is free still one look later; two looks, where it is kept for an asker."""
+    looks = 1 if lease.wanted_by is None else 2
+    return lease.owner is None and is_expired(
+        lease, sightings, now=now, lease_seconds=looks * plan_seconds
+    )
 
 
 def home_share(keys: Iterable[str], *, worker_id: str, workers: Collection[str]) -> frozenset[str]:

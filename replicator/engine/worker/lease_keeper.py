@@ -59,6 +59,11 @@ class LeaseKeeper:
         self.held: dict[str, HeldLease] = {}
         self.ended: set[str] = set()
         """Leases that were given back for good, and are deleted once no worker asks for one."""
+        self.released: set[str] = set()
+        """Leases that were being given back when the current look began, or since: what the look
+        finds of them may be from before, and a call to take one may overtake the one that gives it
+        back."""
+        self._releasing: set[str] = set()
         self.wanted: set[str] = set()
         """Leases of ours that a worker of an older version asks for."""
         self.reached = True
@@ -90,6 +95,10 @@ class LeaseKeeper:
         self._beat_stands = beat == self._beat_told
         if not self._beat_stands:
             self._beat_told, self._beat_told_at = beat, at
+
+    def silent_seconds(self) -> float:
+        """Seconds since others were last told of a beat that moved."""
+        return self._clock.monotonic() - self._beat_told_at
 
     def seconds_left(self) -> float:
         """Seconds for which nobody else may take what this worker holds, by its own clock.
@@ -171,6 +180,19 @@ class LeaseKeeper:
         held = self.held.pop(key, None)
         if held is None:
             return
+        self._releasing.add(key)
+        self.released.add(key)
+        try:
+            await self._release(held, ended=ended)
+        finally:
+            self._releasing.discard(key)
+
+    def look_begins(self) -> None:
+        """Forget what was given back before the look that begins now."""
+        self.released = set(self._releasing)
+
+    async def _release(self, held: HeldLease, *, ended: bool) -> None:
+        key = held.key
         if ended or is_segment_name(held.shard_id):
             self.ended.add(key)
         moved = held.position != held.saved

@@ -39,6 +39,8 @@ class KnownLeases:
     sightings: Sightings
     living: frozenset[str]
     """Workers whose looks make progress."""
+    taking: frozenset[str]
+    """Those of them that reach the lease table, for all that is known: others take no lease."""
     read: frozenset[str]
     """Keys of leases that were read, existing or not."""
     by_load: bool
@@ -124,6 +126,7 @@ class LeaseOwnerLookup:
             asked=self._due(settled, now),
             sightings=signs_of_life(rows, seen, self._beats, now=now, believed=believed),
             living=living,
+            taking=living - (self._beats.keys() - alive),
             by_load=balances_by_load(signs, living - {self._worker_id}),
             read=read,
             believed=believed,

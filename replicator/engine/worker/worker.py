@@ -339,6 +339,7 @@ class Worker:
         """Observe, plan, act; then wait for a moment, or until something ended."""
         self._turned_at = self._clock.monotonic()
         self._look_now.clear()
+        self.holding.look_begins()
         await self._unleased_steps.refresh(list(self.tables.values()))
         self.listing_seconds = self._seconds_between_listings()
         self._start_discovering(tasks, stopping)
@@ -378,14 +379,14 @@ class Worker:
         self._pacing.share(len(view.living | {settings.worker_id}))
         until = view.at + TAKING_SECONDS_MAX
         existing = {row.key for row in view.seen} | view.settled.keys()
-        await self._add_leases(units, existing, view.living, until)
+        await self._add_leases(units, existing, view.taking, until)
         plan = plan_leases(
             view.seen,
             view.sightings,
-            wanted=units.keys(),
+            wanted=units.keys() - self.holding.released,
             held=self.holding.held.keys(),
             worker_id=settings.worker_id,
-            workers=view.living,
+            workers=view.taking,
             now=view.at,
             lease_seconds=settings.lease_seconds,
             plan_seconds=settings.plan_seconds,
@@ -416,7 +417,8 @@ class Worker:
             else:
                 self._start(held, tasks, stopping)
 
-        await for_each(plan.take, take, at_once=CALLS_AT_ONCE)
+        if plan.take and await self._is_heard():
+            await for_each(plan.take, take, at_once=CALLS_AT_ONCE)
         await for_each(plan.ask, self._ownership.ask, at_once=CALLS_AT_ONCE)
         await self._ownership.tell_asked(plan.ask)
         await self._delete_over(view.seen)
@@ -443,7 +445,7 @@ class Worker:
         return units
 
     async def _add_leases(
-        self, units: dict[str, Unit], existing: set[str], living: Set[str], until: float
+        self, units: dict[str, Unit], existing: set[str], taking: Set[str], until: float
     ) -> None:
         """Add the leases that are missing.
 
@@ -453,7 +455,7 @@ class Worker:
         missing = units.keys() - existing
         due: Set[str] = missing
         if len(missing) > CALLS_AT_ONCE:
-            share = home_share(missing, worker_id=self.settings.worker_id, workers=living)
+            share = home_share(missing, worker_id=self.settings.worker_id, workers=taking)
             due = share | (missing & self._missing)
         self._missing = missing
         positions = await self._positions_of(units[key] for key in due)
@@ -647,6 +649,20 @@ class Worker:
         return await stopped_within(stopping, min(soon, self._renew_seconds))
 
     async def _tell(self, stopping: asyncio.Event) -> bool:
+        """Tell that the worker lives, again and again."""
+        await self._tell_now()
+        self._beat("tell")
+        return await stopped_within(stopping, self.settings.plan_seconds / 2)
+
+    async def _is_heard(self) -> bool:
+        """True when others know that the worker lives, who is told of it where it was silent: else
+        they would take what it takes.
+        """
+        if self.holding.silent_seconds() > self.settings.plan_seconds:
+            await self._tell_now()
+        return self.holding.silent_seconds() <= self.settings.plan_seconds
+
+    async def _tell_now(self) -> None:
         """Tell that the worker lives, while polls make progress: a hanging worker takes no
         lease."""
         settings, now, beat = self.settings, self._clock.monotonic(), self.holding.beat()
@@ -659,8 +675,6 @@ class Worker:
             load=self._load,
         )
         self.holding.beat_told(beat, at=now)
-        self._beat("tell")
-        return await stopped_within(stopping, settings.plan_seconds / 2)
 
     async def _leave(self) -> None:
         """Give everything back, so that the next worker starts at once."""
