@@ -187,8 +187,8 @@ KINESIS_MUTANTS = [
     Mutant(
         "a claim goes on with a retention that is over",
         "replicator/postgres/control/stream/stream_retention.py",
-        "if changed is not None:",
-        "if changed is None:",
+        "if await connection.fetchval(control.sql(KEEP), *told) is not None:",
+        "if await connection.fetchval(control.sql(KEEP), *told) is None:",
         MOVES,
     ),
     Mutant(

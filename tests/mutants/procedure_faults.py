@@ -38,6 +38,7 @@ STALE_HALT = (
     "::test_a_failure_is_about_the_table_as_it_was_when_the_attempt_began"
 )
 
+LOCK_ORDER = "tests/postgres/test_lock_order.py"
 SNAPSHOTS = "replicator/postgres/control/snapshot/snapshots.py"
 INCIDENTS = "replicator/postgres/control/stream/gaps_and_halts.py"
 REGISTRY = "replicator/postgres/schema/registered_mappings.py"
@@ -266,6 +267,22 @@ PROCEDURE_MUTANTS = [
         "and False:",
         "tests/end_to_end/test_snapshot.py"
         "::test_a_sweep_that_would_delete_suspiciously_much_waits_for_a_person",
+    ),
+    # in which order rows are locked
+    Mutant(
+        "a gap is accepted under no lock of its table",
+        INCIDENTS,
+        "await connection.execute(self._control.sql(LOCK_TABLE), self._deployment, source)\n",
+        "pass\n",
+        LOCK_ORDER,
+    ),
+    Mutant(
+        "a break is noted under no lock of its table",
+        INCIDENTS,
+        """            await connection.execute(self._control.sql(LOCK_TABLE), *name)
+            if created_at is None""",
+        "            if created_at is None",
+        LOCK_ORDER,
     ),
     # who believes in what was so before
     Mutant(

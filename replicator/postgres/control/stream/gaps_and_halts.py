@@ -240,7 +240,11 @@ class GapPlace:
 
 
 class GapsAndHalts:
-    """Records gaps, halts and pauses, accepts and lifts them: tables and shards stop and resume."""
+    """Records gaps, halts and pauses, accepts and lifts them: tables and shards stop and resume.
+
+    What changes more than one shard or gap locks the table's row first, so that two of them wait
+    for each other and never in a circle; `add_gap` and the ends of a shard need its claim alone.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -347,6 +351,7 @@ class GapsAndHalts:
                 self._control.sql(CREATED_AFTER), *name, stream_arn, created_at, detail
             ):
                 return False
+            await connection.execute(self._control.sql(LOCK_TABLE), *name)
             if created_at is None:
                 await connection.execute(self._control.sql(GO_ON), *name, stream_arn)
             gap = await connection.fetchval(
@@ -369,11 +374,7 @@ class GapsAndHalts:
     async def accept_gaps(
         self, source: str, *, who: str, why: str, gap_id: int | None = None
     ) -> int:
-        """Accept that the records of a table's open gaps are lost; returns how many were open.
-
-        The table is locked before its gaps, as who notes a stream does: in the other order each
-        may wait for the other.
-        """
+        """Accept that the records of a table's open gaps are lost; returns how many were open."""
         async with self._database.transaction("accepting a gap") as connection:
             await connection.execute(self._control.sql(LOCK_TABLE), self._deployment, source)
             return await accept_gaps(

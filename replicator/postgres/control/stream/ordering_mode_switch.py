@@ -94,6 +94,7 @@ select t.source, t.stream_arn from {schema}.table_state as t
                     where (s.deployment, s.source) = (t.deployment, t.source)
                       and s.state in ('waiting', 'active')
                       and (s.safe_at is null or s.safe_at <= t.changed_at))
+ order by t.source  -- two workers lock tables in one order
    for update of t
 """
 
