@@ -23,7 +23,12 @@ def wire(*numbers: int) -> bytes:
             "dynamodb": {
                 "ApproximateCreationDateTime": 1_700_000_000 + number,
                 "Keys": {"pk": {"S": f"order-{number}"}},
-                "NewImage": {"pk": {"S": f"order-{number}"}, "total": {"N": "12.5"}},
+                "NewImage": {
+                    "pk": {"S": f"order-{number}"},
+                    "total": {"N": "12.5"},
+                    "status": {"S": "paid"},
+                    "gift": {"BOOL": True},
+                },
                 "SequenceNumber": str(number).zfill(21),
                 "StreamViewType": "NEW_AND_OLD_IMAGES",
             },
@@ -35,9 +40,12 @@ def wire(*numbers: int) -> bytes:
 
 async def record_way(dsn: str) -> Way:
     """The way of a record in a database of its own, after a first batch has made all texts."""
-    mapping = table_mapping(
-        TargetSpec("public.orders", columns=(column_spec("total", "total", "numeric"),))
+    columns = (  # several, so that a way to another file for each of them would be counted
+        column_spec("total", "total", "numeric"),
+        column_spec("status", "status", "text"),
+        column_spec("gift", "gift", "boolean"),
     )
+    mapping = table_mapping(TargetSpec("public.orders", columns=columns))
     loaded = await registered(dsn, mapping)
     try:
         async with loaded.database.connection("making a way") as connection:
