@@ -10,6 +10,7 @@ import ast
 import os
 import re
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -165,7 +166,7 @@ def is_short(expression: ast.expr) -> bool:
 
 def sleeps(source: str, path: Path = TESTS / "of_a_test.py") -> list[str]:
     """Where time passes by itself: `sleep(0)` lets others run, which is another thing."""
-    tree = ast.parse(source)
+    tree = parsed(source)
     if virtual(tree, path):
         return []
     return [
@@ -181,7 +182,7 @@ def deaf_waits(source: str) -> list[str]:
     """Waits that have a process at hand, whose log they would show, and do not end with it."""
     return [
         f"{node.lineno}: {ast.unparse(node)}"
-        for node in ast.walk(ast.parse(source))
+        for node in ast.walk(parsed(source))
         if isinstance(node, ast.Call) and called(node) == "eventually"
         for keyword in node.keywords
         if keyword.arg == "show" and ".tail" in ast.unparse(keyword.value)
@@ -190,7 +191,7 @@ def deaf_waits(source: str) -> list[str]:
 
 def short_bounds(source: str) -> list[str]:
     """The bounds that a slow machine may miss, with their lines; also those that have a name."""
-    tree = ast.parse(source)
+    tree = parsed(source)
     named = [
         node.value
         for node in tree.body
@@ -211,7 +212,7 @@ def short_bounds(source: str) -> list[str]:
 
 def literal_bounds(source: str, path: Path = TESTS / "of_a_test.py") -> list[str]:
     """The bounds of one file that are of one machine, with their lines."""
-    tree = ast.parse(source)
+    tree = parsed(source)
     found = bounds_of_tests(tree) if virtual(tree, path) else bounds_of(tree)
     constants = {
         target.id: node.value
@@ -225,6 +226,12 @@ def literal_bounds(source: str, path: Path = TESTS / "of_a_test.py") -> list[str
         for bound in found
         if not is_scaled(bound, constants)
     ]
+
+
+@cache
+def parsed(source: str) -> ast.Module:
+    """A file's tree, which all rules look at and none changes."""
+    return ast.parse(source)
 
 
 def found_in_files(rule: Callable[[str, Path], list[str]]) -> dict[str, list[str]]:
@@ -246,7 +253,7 @@ def test_bounds_are_usual_ones_where_nothing_less_is_promised():
     short = {
         str(path.relative_to(TESTS))
         for path in FILES
-        if not virtual(ast.parse(path.read_text("utf-8")), path)
+        if not virtual(parsed(path.read_text("utf-8")), path)
         and short_bounds(path.read_text("utf-8"))
     }
 
@@ -296,7 +303,7 @@ def impatient_draws(source: str) -> list[str]:
     """Health checks of Hypothesis that are chosen anew, and no more without the one of speed."""
     return [
         f"{keyword.value.lineno}: {ast.unparse(keyword.value)}"
-        for node in ast.walk(ast.parse(source))
+        for node in ast.walk(parsed(source))
         if isinstance(node, ast.Call)
         for keyword in node.keywords
         if keyword.arg == "suppress_health_check"

@@ -11,7 +11,11 @@ from tests.support import distribution
 from tests.support.bounds import USUAL_SECONDS
 from tests.support.warm_start import ROOT
 
-FEW = ("tests/test_waiting.py", "tests/test_clock.py", "tests/selftest", "tests/house")
+QUICK = ("lag", "masking", "notices", "retention", "routing")
+FEW = (
+    *("tests/test_waiting.py", "tests/test_clock.py", "tests/selftest"),
+    *(f"tests/core/test_{name}.py" for name in QUICK),
+)
 
 
 def test_every_test_is_in_the_order_once_and_each_group_in_one_piece(
@@ -38,7 +42,7 @@ def test_directories_that_the_order_names_are_there():
 
 def test_one_worker_runs_all_tests_of_a_module_that_is_a_unit():
     """Which xdist alone does not see to with every pytest."""
-    options = ("--numprocesses", "3", "--dist", "loadgroup", "--no-loadscope-reorder", "--verbose")
+    options = ("--numprocesses", "2", "--dist", "loadgroup", "--no-loadscope-reorder", "--verbose")
     done = subprocess.run(
         [sys.executable, "-m", "pytest", *options, "-p", "no:cacheprovider", *FEW],
         cwd=ROOT,

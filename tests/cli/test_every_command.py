@@ -124,10 +124,12 @@ async def test_a_document_that_is_no_configuration_is_named_and_ends_every_comma
 @pytest.mark.parametrize(
     ("typed", "offered"),
     [
-        (["replicator", "sta"], ["status"]),
         (["replicator", "dead-letters", "re"], ["replay"]),
-        (["replicator", "gaps", ""], ["list", "accept", "heal"]),
         (["replicator", "verify", "--rep"], ["--repair"]),
+        pytest.param(["replicator", "sta"], ["status"], marks=pytest.mark.wide),
+        pytest.param(
+            ["replicator", "gaps", ""], ["list", "accept", "heal"], marks=pytest.mark.wide
+        ),
     ],
 )
 def test_a_shell_completes_commands_and_options(

@@ -24,6 +24,7 @@ from tests.support.bounds import USUAL_SECONDS
 from tests.support.control import stream_arn, write_configuration
 from tests.support.waiting import eventually, pace
 from tests.support.warm_start import warm_start
+from tests.support.wide import every
 
 NOTHING_TO_INTERRUPT = {
     "version": "it ends by itself",
@@ -87,7 +88,9 @@ async def server_that_never_answers() -> AsyncIterator[tuple[int, asyncio.Event]
 
 
 @pytest.mark.parametrize(
-    "path", [path for path in COMMANDS if " ".join(path) not in NOTHING_TO_INTERRUPT], ids=" ".join
+    "path",
+    every(4, of=[path for path in COMMANDS if " ".join(path) not in NOTHING_TO_INTERRUPT]),
+    ids=" ".join,
 )
 async def test_ctrl_c_ends_a_command_that_waits_for_a_server_at_once_and_quietly(
     path: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -126,7 +129,7 @@ async def test_ctrl_c_ends_a_command_that_waits_for_a_server_at_once_and_quietly
     assert "Traceback" not in said[1]
 
 
-@pytest.mark.parametrize("path", [[], *COMMANDS, *GROUPS], ids=" ".join)
+@pytest.mark.parametrize("path", every(5, of=[[], *COMMANDS, *GROUPS]), ids=" ".join)
 async def test_a_reader_that_has_left_is_no_failure_of_help(path: list[str]):
     reads, writes = os.pipe()
     os.close(reads)
@@ -198,7 +201,7 @@ class Screen:
 
 
 @pytest.mark.parametrize("name", READ)
-@pytest.mark.parametrize("columns", [80, 200])
+@pytest.mark.parametrize("columns", every(2, of=[80, 200]))
 async def test_what_a_command_says_fits_the_terminal(control, configure, name: str, columns: int):
     config = await troubled(control, configure)
 

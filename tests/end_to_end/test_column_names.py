@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+import pytest
+
 from tests.end_to_end.conftest import Stage, one_emulator
 from tests.end_to_end.test_verify import execute, verified
 from tests.support.command import replicator
@@ -92,10 +94,11 @@ def rows_of(number: int, key: list[str], others: list[str]) -> tuple[dict[Any, A
     return {tuple(parts.values()): row}, lines
 
 
+@pytest.mark.parametrize("nth", [4, pytest.param(1, marks=pytest.mark.wide)])
 @one_emulator
-async def test_a_column_may_be_called_as_anything_in_a_statement(stage: Stage):
+async def test_a_column_may_be_called_as_anything_in_a_statement(stage: Stage, nth: int):
     table = await stage.create_table("names", {"pk": "S"})
-    keys = groups()
+    keys = groups()[::nth]
     named = [(place, key, keys[place - 1]) for place, key in enumerate(keys)]
     targets = {f"public.named_{place}": into(place, key, others) for place, key, others in named}
     for place, key, others in named:

@@ -25,6 +25,7 @@ from tests.support.kinesis_tables import (
     described,
     kinesis_stream,
 )
+from tests.support.wide import wide_but
 
 pytestmark = one_emulator
 
@@ -335,7 +336,10 @@ async def test_a_load_asked_for_while_the_destination_is_off_waits_and_heals_by_
 
 @pytest.mark.parametrize(
     ("on_gap", "during", "after"),
-    [("continue", "accepted", "accepted"), ("resnapshot", "accepted", "healed")],
+    [
+        pytest.param("continue", "accepted", "accepted", marks=pytest.mark.wide),
+        ("resnapshot", "accepted", "healed"),
+    ],
 )
 async def test_one_time_off_is_one_gap_also_where_gaps_are_accepted_at_once(
     published: Published, on_gap: str, during: str, after: str
@@ -454,7 +458,10 @@ async def test_a_table_created_again_under_its_name_is_a_gap_once(published: Pub
         assert await worker.stop() == 0
 
 
-@pytest.mark.parametrize("while_it_runs", [True, False], ids=["a worker runs", "none runs"])
+@pytest.mark.parametrize(
+    "while_it_runs",
+    wide_but("a worker runs", of={"a worker runs": True, "none runs": False}),
+)
 async def test_a_stream_created_again_under_its_name_is_a_gap_and_is_read_from_its_beginning(
     published: Published, while_it_runs: bool
 ):

@@ -12,8 +12,6 @@ from tests.support.comparison import assert_equal, differences, read_rows
 from tests.support.daemon import Deployment, Worker
 from tests.support.oracle import Target
 
-pytestmark = pytest.mark.both_emulators
-
 KEYS = {
     "orders": {"pk": "S", "sk": "N"},
     "blobs": {"id": "B"},

@@ -275,7 +275,7 @@ def test_what_stands_is_not_called_well_whatever_breaks(
     world.broken = server, name
     world.pass_by(30, look=look)
     split(world)
-    world.pass_by(400, look=look)
+    world.pass_by(250, look=look)
 
     assert lies == []
 

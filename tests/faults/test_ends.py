@@ -98,15 +98,13 @@ CASES = {
 
 GIVEN_UP = (unreachable, description_denied, reading_denied, pages_damaged)
 """Like `listing_denied`: a run waits for them, and gives up after twenty seconds."""
+OF_RUNS = [
+    pytest.param(case, id=name, marks=[pytest.mark.wide] if case.harm in GIVEN_UP else [])
+    for name, case in CASES.items()
+]
 
 
-@pytest.mark.parametrize(
-    "case",
-    [
-        pytest.param(case, id=name, marks=[pytest.mark.wide] if case.harm in GIVEN_UP else [])
-        for name, case in CASES.items()
-    ],
-)
+@pytest.mark.parametrize("case", OF_RUNS)
 async def test_a_run_until_caught_up_finishes_the_others_and_ends(
     new_replica: NewReplica, case: Case
 ):
@@ -123,7 +121,7 @@ async def test_a_run_until_caught_up_finishes_the_others_and_ends(
             assert "stopped: orders;" in worker.text()
 
 
-@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+@pytest.mark.parametrize("case", OF_RUNS)
 async def test_a_run_goes_on_with_the_others_until_it_is_told_to_end(
     new_replica: NewReplica, case: Case
 ):

@@ -364,7 +364,7 @@ async def test_each_table_has_a_view_of_its_own_with_its_shards(monitored: Monit
 
 
 @pytest.mark.parametrize("dark", [False, True])
-@pytest.mark.parametrize("width", [360, 1280, 1920])
+@pytest.mark.parametrize("width", [360, 1920, pytest.param(1280, marks=pytest.mark.wide)])
 async def test_thirty_tables_fit_every_width(
     monitored: Monitored, tab: Tab, width: int, *, dark: bool
 ):
@@ -423,7 +423,10 @@ def test_every_section_that_the_page_links_is_in_the_runbook():
     assert anchors <= sections
 
 
-@pytest.mark.parametrize("width", [320, 390, 768, 1040, 1140, 1280])
+@pytest.mark.parametrize(
+    "width",
+    [320, 1040, *(pytest.param(width, marks=pytest.mark.wide) for width in (390, 768, 1140, 1280))],
+)
 async def test_it_fits_every_width(monitored: Monitored, tab: Tab, width: int):
     long = "a-table-with-a-name-that-is-as-long-as-dynamodb-allows-" * 4
     family = tuple(replace(one, owner=long) for one in FAMILY)

@@ -1,7 +1,7 @@
 """Cases of a test that differ in one value: some are for every run, the rest is wide."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -32,4 +32,12 @@ def wide_but(*usual: str, of: Mapping[str, Any]) -> list[Any]:
             marks=() if name in usual else (pytest.mark.wide,),
         )
         for name, case in of.items()
+    ]
+
+
+def every(number: int, *, of: Sequence[Any]) -> list[Any]:
+    """A parameter for each case; all but the first one of each `number` are wide."""
+    return [
+        pytest.param(case, marks=() if place % number == 0 else (pytest.mark.wide,))
+        for place, case in enumerate(of)
     ]
