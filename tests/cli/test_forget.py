@@ -16,6 +16,7 @@ from tests.support.command import replicator
 from tests.support.control import DEPLOYMENT, stream_arn
 from tests.support.endpoints import NAMES, dynamodb_client
 from tests.support.warm_start import environment
+from tests.support.wide import wide_but
 
 KEPT = {
     "action": "says who did what, this too",
@@ -179,8 +180,15 @@ async def test_without_a_terminal_it_wants_a_yes(known, config):
 
 @pytest.mark.parametrize(
     ("answer", "code", "left"),
-    [("n\n", 2, ["orders", "parts"]), ("\x04", 2, ["orders", "parts"]), ("y\n", 0, ["parts"])],
-    ids=["no", "Ctrl-D", "yes"],
+    wide_but(
+        "no",
+        "yes",
+        of={
+            "no": ("n\n", 2, ["orders", "parts"]),
+            "Ctrl-D": ("\x04", 2, ["orders", "parts"]),
+            "yes": ("y\n", 0, ["parts"]),
+        },
+    ),
 )
 async def test_at_a_terminal_it_asks(answer, code, left, known, config):
     keyboard, terminal = os.openpty()

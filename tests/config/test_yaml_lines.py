@@ -7,6 +7,7 @@ import pytest
 from replicator.config.mistakes import WrongConfiguration
 from replicator.config.yaml_lines import VALUES_MAX, Document
 from tests.support.command import replicator
+from tests.support.wide import wide_but
 
 TABLES = "".join(f"  t{number}: {{key: {{a: text}}}}\n" for number in range(60_000))
 DOCUMENTS = {
@@ -35,7 +36,12 @@ DOCUMENTS = {
 }
 
 
-@pytest.mark.parametrize("document", DOCUMENTS.values(), ids=DOCUMENTS)
+LARGEST = ("too many tables", "a key that is there each time")
+
+
+@pytest.mark.parametrize(
+    "document", wide_but(*(name for name in DOCUMENTS if name not in LARGEST), of=DOCUMENTS)
+)
 async def test_a_document_that_is_no_configuration_is_refused_with_its_line(
     document: str, tmp_path: Path
 ):
@@ -59,8 +65,9 @@ def test_no_more_of_a_document_is_read_than_a_configuration_can_hold():
     assert line <= VALUES_MAX // nodes_of_a_table + 3
 
 
-def test_the_line_of_every_key_is_found_however_many_there_are():
-    keys = range(45_000)
+@pytest.mark.parametrize("count", [10_000, pytest.param(45_000, marks=pytest.mark.wide)])
+def test_the_line_of_every_key_is_found_however_many_there_are(count: int):
+    keys = range(count)
     document = Document("c.yaml", "".join(f"a{n}: 1\n" for n in keys))
 
     assert [document.where((f"a{n}", "below")) for n in keys] == [f"c.yaml:{n + 1}" for n in keys]

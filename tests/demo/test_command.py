@@ -119,7 +119,9 @@ def test_it_ends_quietly_when_interrupted(place: Path):
     assert running(place) == []
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.wide)]
+)
 def test_it_ends_quietly_when_told_to_while_servers_start(place: Path, number: signal.Signals):
     with started(place) as demo:
         assert becomes_true(lambda: bool(running(place)))
