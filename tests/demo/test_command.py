@@ -65,10 +65,12 @@ def running(place: Path) -> list[tuple[int, str]]:
 def line_with(process: subprocess.Popen[str], beginning: str) -> str:
     """Read on until a line begins so; the rest of that line."""
     assert process.stdout is not None
+    assert process.stderr is not None
     for line in process.stdout:
         if line.startswith(beginning):
             return line.removeprefix(beginning).strip()
-    raise AssertionError(f"it ended without a line that begins with {beginning!r}")
+    said = process.stderr.read()
+    raise AssertionError(f"it ended without a line that begins with {beginning!r}: {said}")
 
 
 async def execute(dsn: str, statements: str) -> None:

@@ -380,7 +380,7 @@ def test_versions_are_pruned_by_one_job_of_a_worker_and_by_the_function():
     package = Path(replicator.__file__).parent
     made = [path.name for path in package.rglob("*.py") if " = Pruning(" in path.read_text()]
 
-    assert sorted(made) == ["handler.py", "pruning.py"]
+    assert sorted(made) == ["execution_environment.py", "pruning.py"]
 
 
 async def test_versions_of_a_target_that_is_nobodys_are_pruned(table: GuardedTable):
