@@ -52,6 +52,11 @@ def test_what_workers_read_that_are_cut_off_from_dynamodb_is_read_by_others(resu
     assert result.cut_off_seconds <= LEASE_SECONDS + 2 * LOOK_SECONDS + 10
 
 
+def test_no_two_workers_read_one_shard_for_a_moment(result: Result):
+    """Through the start, one more, some cut off and back, one slow, a third killed, a deploy."""
+    assert result.overlaps == 0
+
+
 def test_a_slow_worker_keeps_what_it_has(result: Result):
     assert result.slow_moves <= 0.1
 
