@@ -94,7 +94,7 @@ def test_it_ends_equal_and_leaves_nothing(place: Path):
 
 
 def test_rows_lost_behind_the_daemons_back_are_named_and_the_log_is_kept(place: Path):
-    with started(place, "--seconds", f"{scaled(4)}") as demo:
+    with started(place, "--seconds", f"{scaled(4):.0f}") as demo:
         asyncio.run(execute(line_with(demo, "PostgreSQL "), LOSE_SOME))
         out, err = demo.communicate(timeout=SECONDS_MAX)
 
